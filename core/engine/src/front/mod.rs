@@ -1,0 +1,1 @@
+//! The faces that speak a network protocol to players.

@@ -1,0 +1,23 @@
+//! playswarm turns a swarm into a seekable stream.
+#![forbid(unsafe_code)]
+
+pub mod config;
+mod discovery;
+pub mod error;
+pub mod front;
+mod media;
+mod session;
+pub mod status;
+mod store;
+mod stream;
+mod swarm;
+pub mod torrent;
+
+pub use config::Config;
+pub use discovery::source::Source;
+pub use error::{Error, ErrorKind, Result};
+pub use media::Media;
+pub use session::Session;
+pub use status::{Event, MediaStatus, PeerStatus};
+pub use stream::{BlockingStream, Canceller, Stream};
+pub use torrent::{FileEntry, InfoHash, Torrent};

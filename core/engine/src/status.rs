@@ -1,0 +1,161 @@
+//! What a torrent is doing: a snapshot, and events as they happen.
+
+use crate::torrent::InfoHash;
+use serde::Serialize;
+use std::net::SocketAddr;
+
+/// A snapshot of one torrent.
+#[derive(Clone, Debug, Serialize)]
+pub struct MediaStatus {
+    /// Its info-hash.
+    pub info_hash: InfoHash,
+    /// Its name.
+    pub name: String,
+    /// Bytes of all files.
+    pub total_bytes: u64,
+    /// Bytes of the pieces that are verified and here.
+    pub verified_bytes: u64,
+    /// Bytes per piece.
+    pub piece_bytes: u32,
+    /// Number of pieces.
+    pub pieces: u32,
+    /// One character a piece: `#` here, `+` being fetched, `.` missing.
+    pub piece_map: String,
+    /// Payload received over the last seconds, bytes per second.
+    pub download_bytes_per_s: f64,
+    /// Payload sent over the last seconds, bytes per second.
+    pub upload_bytes_per_s: f64,
+    /// Payload received since the torrent was opened.
+    pub downloaded_bytes: u64,
+    /// Payload sent since the torrent was opened.
+    pub uploaded_bytes: u64,
+    /// What was received for nothing.
+    pub waste: Waste,
+    /// Open readers.
+    pub readers: Vec<ReaderStatus>,
+    /// Connected peers.
+    pub peers: Vec<PeerStatus>,
+    /// Peers known but not connected.
+    pub known_peers: usize,
+    /// Peers turned away for good because they lied or broke the protocol.
+    pub banned_peers: usize,
+    /// Why nothing is fetched at the moment, as a sentence (full disk, no peers), if so.
+    pub trouble: Option<String>,
+    /// Bytes held in memory for this torrent.
+    pub memory_bytes: u64,
+    /// Bytes of verified pieces on disk.
+    pub disk_bytes: u64,
+    /// Whether the torrent is being kept by the background session instead of watched.
+    pub background: bool,
+}
+
+/// Bytes received for nothing, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Waste {
+    /// Blocks that had come from another peer before.
+    pub duplicate_bytes: u64,
+    /// Blocks that nobody asked for (or not any more).
+    pub unasked_bytes: u64,
+    /// Pieces that failed their hash.
+    pub failed_bytes: u64,
+}
+
+/// An open reader.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReaderStatus {
+    /// The file that it reads.
+    pub file: usize,
+    /// The next byte of the file that it will read.
+    pub position: u64,
+    /// Verified bytes that lie ahead of it without a gap.
+    pub ahead_bytes: u64,
+    /// The same in seconds of the media, where its rate is known or has been measured.
+    pub ahead_s: Option<f64>,
+    /// Whether it is waiting for data now.
+    pub waiting: bool,
+}
+
+/// A connected peer.
+#[derive(Clone, Debug, Serialize)]
+pub struct PeerStatus {
+    /// Its address.
+    pub addr: SocketAddr,
+    /// Its client's name and version, as it gives them, or guessed from its peer id.
+    pub client: String,
+    /// `tcp` or `utp`.
+    pub transport: &'static str,
+    /// Whether it connected to us.
+    pub incoming: bool,
+    /// How we came to know it: `tracker`, `dht`, `lsd`, `pex`, `given` or `incoming`.
+    pub origin: &'static str,
+    /// Share of the pieces that it has, 0 to 1.
+    pub has: f64,
+    /// Measured rate towards us, bytes per second.
+    pub rate_bytes_per_s: Option<f64>,
+    /// Round trip, milliseconds.
+    pub rtt_ms: f64,
+    /// Blocks asked of it and not yet here.
+    pub outstanding: u32,
+    /// Payload received from it.
+    pub downloaded_bytes: u64,
+    /// Payload sent to it.
+    pub uploaded_bytes: u64,
+    /// It chokes us.
+    pub choked_by: bool,
+    /// We choke it.
+    pub choking: bool,
+    /// It wants something of ours.
+    pub interested: bool,
+    /// It has gone quiet while something was asked of it.
+    pub snubbed: bool,
+}
+
+/// Something that happened to a torrent.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A peer was connected.
+    PeerConnected {
+        /// Its address.
+        addr: SocketAddr,
+    },
+    /// A peer is gone.
+    PeerDisconnected {
+        /// Its address.
+        addr: SocketAddr,
+        /// Why, in a few words.
+        why: String,
+    },
+    /// A peer was turned away for good.
+    PeerBanned {
+        /// Its address.
+        addr: SocketAddr,
+        /// Why, in a few words.
+        why: String,
+    },
+    /// A piece is here and verified.
+    PieceVerified {
+        /// Its number.
+        piece: u32,
+    },
+    /// A piece came but was wrong; it is fetched again.
+    PieceFailed {
+        /// Its number.
+        piece: u32,
+    },
+    /// A piece is not here any more: given back, or its file was changed by somebody else.
+    PieceLost {
+        /// Its number.
+        piece: u32,
+    },
+    /// Nothing can be fetched for now; the sentence says why.
+    Trouble {
+        /// What to do about it.
+        message: String,
+    },
+    /// The trouble is over.
+    TroubleOver,
+    /// Every piece is here.
+    Completed,
+}

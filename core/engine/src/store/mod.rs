@@ -1,0 +1,1 @@
+//! Pieces on disk and in memory.

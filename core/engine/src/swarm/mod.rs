@@ -1,0 +1,1 @@
+//! Connections to peers, and what is said over them.

@@ -1,0 +1,124 @@
+//! A set of piece numbers, laid out as BEP 3's bitfield is: the high bit of the first byte is piece 0.
+
+/// A fixed number of bits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bits {
+    bytes: Vec<u8>,
+    len: u32,
+    ones: u32,
+}
+
+impl Bits {
+    /// `len` bits, all clear.
+    pub fn new(len: u32) -> Bits {
+        Bits { bytes: vec![0; len.div_ceil(8) as usize], len, ones: 0 }
+    }
+
+    /// `len` bits, all set.
+    pub fn full(len: u32) -> Bits {
+        let mut bits = Bits { bytes: vec![0xff; len.div_ceil(8) as usize], len, ones: len };
+        bits.clear_spare();
+        bits
+    }
+
+    /// From a bitfield message. `None` where the number of bytes is wrong or a spare bit is set (BEP 3: drop such a peer).
+    pub fn from_bitfield(bytes: &[u8], len: u32) -> Option<Bits> {
+        if bytes.len() != len.div_ceil(8) as usize {
+            return None;
+        }
+        let mut bits = Bits { bytes: bytes.to_vec(), len, ones: 0 };
+        bits.clear_spare();
+        if bits.bytes != bytes {
+            return None;
+        }
+        bits.ones = bits.bytes.iter().map(|b| b.count_ones()).sum();
+        Some(bits)
+    }
+
+    fn clear_spare(&mut self) {
+        let spare = self.len % 8;
+        if spare != 0
+            && let Some(last) = self.bytes.last_mut()
+        {
+            *last &= 0xffu8 << (8 - spare);
+        }
+    }
+
+    /// How many bits there are.
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether there is no bit at all.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many bits are set.
+    pub fn count(&self) -> u32 {
+        self.ones
+    }
+
+    /// Whether every bit is set.
+    pub fn is_full(&self) -> bool {
+        self.ones == self.len
+    }
+
+    /// Whether bit `i` is set; false past the end.
+    pub fn get(&self, i: u32) -> bool {
+        i < self.len && self.bytes[(i / 8) as usize] & (0x80 >> (i % 8)) != 0
+    }
+
+    /// Sets or clears bit `i` and says whether that changed it. Past the end nothing happens.
+    pub fn set(&mut self, i: u32, on: bool) -> bool {
+        if i >= self.len || self.get(i) == on {
+            return false;
+        }
+        self.bytes[(i / 8) as usize] ^= 0x80 >> (i % 8);
+        if on {
+            self.ones += 1;
+        } else {
+            self.ones -= 1;
+        }
+        true
+    }
+
+    /// The bits as a bitfield message carries them.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The numbers of the bits that are set, ascending.
+    pub fn iter_ones(&self) -> impl Iterator<Item = u32> + '_ {
+        self.bytes
+            .iter()
+            .enumerate()
+            .filter(|(_, b)| **b != 0)
+            .flat_map(|(n, &b)| (0..8u32).filter(move |k| b & (0x80 >> k) != 0).map(move |k| n as u32 * 8 + k))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bitfield_with_a_spare_bit_set_is_refused() {
+        assert!(Bits::from_bitfield(&[0b1010_0000], 3).is_some());
+        assert!(Bits::from_bitfield(&[0b1011_0000], 3).is_none());
+        assert!(Bits::from_bitfield(&[0, 0], 3).is_none());
+    }
+
+    #[test]
+    fn set_and_count_agree_with_the_iterator() {
+        let mut bits = Bits::new(20);
+        for i in [0, 7, 8, 19] {
+            assert!(bits.set(i, true));
+            assert!(!bits.set(i, true));
+        }
+        assert_eq!(bits.iter_ones().collect::<Vec<_>>(), [0, 7, 8, 19]);
+        assert_eq!(bits.count(), 4);
+        assert!(bits.set(7, false) && !bits.get(7) && !bits.set(20, true));
+        assert_eq!(Bits::full(20).iter_ones().count(), 20);
+    }
+}

@@ -1,0 +1,84 @@
+//! The geometry of a torrent: pieces, blocks and bytes.
+
+/// The unit of request (BEP 3 as everybody does it): 16 KiB.
+pub const BLOCK_BYTES: u32 = 16 * 1024;
+
+/// A piece's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PieceIndex(pub u32);
+
+/// One block: the piece and the block's number within that piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BlockRef {
+    /// The piece that the block is part of.
+    pub piece: PieceIndex,
+    /// The block's number within the piece; its first byte is at `block * BLOCK_BYTES`.
+    pub block: u32,
+}
+
+/// Lengths of a torrent and of its pieces, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    total: u64,
+    piece: u32,
+}
+
+impl Layout {
+    /// `None` unless both lengths are above zero and there are at most `u32::MAX` pieces.
+    pub fn new(total_bytes: u64, piece_bytes: u32) -> Option<Layout> {
+        if total_bytes == 0 || piece_bytes == 0 || total_bytes.div_ceil(u64::from(piece_bytes)) > u64::from(u32::MAX) {
+            return None;
+        }
+        Some(Layout { total: total_bytes, piece: piece_bytes })
+    }
+
+    /// All bytes of the torrent.
+    pub fn total_bytes(&self) -> u64 {
+        self.total
+    }
+
+    /// Bytes of every piece but the last.
+    pub fn piece_bytes(&self) -> u32 {
+        self.piece
+    }
+
+    /// How many pieces there are.
+    pub fn pieces(&self) -> u32 {
+        // `new` made sure that it fits.
+        self.total.div_ceil(u64::from(self.piece)) as u32
+    }
+
+    /// Where a piece begins, in bytes from the start of the torrent.
+    pub fn start_of(&self, piece: PieceIndex) -> u64 {
+        u64::from(piece.0) * u64::from(self.piece)
+    }
+
+    /// Bytes of that piece (the last may be short); 0 past the end.
+    pub fn bytes_of(&self, piece: PieceIndex) -> u32 {
+        let start = self.start_of(piece);
+        // At most `self.piece`, so it fits.
+        self.total.saturating_sub(start).min(u64::from(self.piece)) as u32
+    }
+
+    /// How many blocks that piece has; 0 past the end.
+    pub fn blocks_of(&self, piece: PieceIndex) -> u32 {
+        self.bytes_of(piece).div_ceil(BLOCK_BYTES)
+    }
+
+    /// Bytes of that block; 0 past the end.
+    pub fn block_bytes(&self, block: BlockRef) -> u32 {
+        let begin = u64::from(block.block) * u64::from(BLOCK_BYTES);
+        u64::from(self.bytes_of(block.piece)).saturating_sub(begin).min(u64::from(BLOCK_BYTES)) as u32
+    }
+
+    /// The piece that holds this byte; the last one past the end.
+    pub fn piece_at(&self, byte: u64) -> PieceIndex {
+        PieceIndex((byte.min(self.total - 1) / u64::from(self.piece)) as u32)
+    }
+
+    /// The block that begins at `begin` in `piece` and has `length` bytes, if there is just such a block.
+    pub fn block_from_wire(&self, piece: u32, begin: u32, length: u32) -> Option<BlockRef> {
+        let block = BlockRef { piece: PieceIndex(piece), block: begin / BLOCK_BYTES };
+        (begin % BLOCK_BYTES == 0 && length > 0 && self.block_bytes(block) == length).then_some(block)
+    }
+}

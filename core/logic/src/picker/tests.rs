@@ -276,14 +276,14 @@ fn a_slow_peer_is_not_given_what_a_fast_one_brings_sooner() {
     t.peer(2, &all);
     t.read_from(0);
     // Peer 1 brings a block each 5 ms, peer 2 each 400 ms; after a while both are known.
-    let (mut fast, mut slow) = (std::collections::VecDeque::new(), std::collections::VecDeque::new());
+    let (mut fast, mut slow) = (VecDeque::new(), VecDeque::new());
     let mut slow_in_first = 0;
     for step in 0..2000u32 {
         for r in t.requests() {
             if r.0 == 1 {
-                fast.push_back(r)
+                fast.push_back(r);
             } else {
-                slow.push_back(r)
+                slow.push_back(r);
             }
             let first_missing = t.picker.plan.first().map_or(0, |w| w.piece);
             if r.0 == 2 && step > 400 && r.1 == first_missing {

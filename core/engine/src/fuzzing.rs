@@ -21,3 +21,8 @@ pub fn magnet(data: &[u8]) {
         assert!(matches!(again, crate::Source::Magnet(m) if m == magnet));
     }
 }
+
+/// Messages of peers: framing, extended handshakes, PEX, metadata, the handshake itself.
+pub fn wire(data: &[u8]) {
+    crate::swarm::fuzz(data);
+}

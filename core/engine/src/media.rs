@@ -3,7 +3,8 @@
 use crate::error::{Error, Result};
 use crate::status::{Event, MediaStatus};
 use crate::stream::Stream;
-use crate::swarm::Swarm;
+use crate::swarm::driver::Swarm;
+use crate::swarm::listen::Registry;
 use crate::torrent::{InfoHash, Torrent};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,11 +20,13 @@ pub struct Media {
 pub(crate) struct Inner {
     pub(crate) swarm: Arc<Swarm>,
     pub(crate) torrent: Arc<Torrent>,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) runtime: Handle,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.registry.remove(&self.swarm.info_hash);
         self.swarm.close();
     }
 }

@@ -7,7 +7,8 @@ use crate::media::{Inner, Media};
 use crate::store::load_saved_torrent_bytes;
 use crate::swarm::listen::Registry;
 use crate::swarm::transport::{Limits, Transport};
-use crate::swarm::{RateLimits, Swarm};
+use crate::swarm::driver::{Start, Swarm};
+use crate::swarm::rates::RateLimits;
 use crate::torrent::{InfoHash, Torrent};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -43,6 +44,7 @@ struct Shared {
     discovery: Arc<discovery::Shared>,
     rates: Arc<RateLimits>,
     open: Mutex<BTreeMap<InfoHash, Weak<Inner>>>,
+    opening: tokio::sync::Mutex<()>,
     runtime: Handle,
 }
 
@@ -61,7 +63,7 @@ impl Session {
         let (transport, listener) = Transport::bind(config.listen, config.utp, Limits::default()).await?;
         let registry = Arc::new(Registry::default());
         tokio::spawn(listener.run(registry.clone()));
-        let discovery = discovery::Shared::start(&config, transport.listen_addr()).await?;
+        let discovery = discovery::Shared::start(&config, transport.listen_addr())?;
         let rates = Arc::new(RateLimits::new(config.download_bytes_per_s, config.upload_bytes_per_s));
         let shared = Shared {
             config: Arc::new(config),
@@ -70,6 +72,7 @@ impl Session {
             discovery,
             rates,
             open: Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
             runtime: Handle::current(),
         };
         Ok(Session { shared: Arc::new(shared) })
@@ -82,8 +85,24 @@ impl Session {
     /// [`Error::BadSource`], [`Error::BadTorrent`], [`Error::Fetch`], [`Error::NoMetadata`], [`Error::Storage`],
     /// [`Error::Closed`].
     pub async fn open(&self, source: Source) -> Result<Media> {
-        let (swarm, _) = self.start(source).await?;
+        let resolved = source::resolve(source, self.shared.discovery.http()).await?;
+        self.open_resolved(resolved).await
+    }
+
+    async fn open_resolved(&self, resolved: Resolved) -> Result<Media> {
         let s = &self.shared;
+        let info_hash = match &resolved {
+            Resolved::Torrent(torrent) => torrent.info_hash,
+            Resolved::Magnet(magnet) => magnet.info_hash,
+        };
+        // Held until it is open or has failed: two who open the same torrent at once share it.
+        let _turn = s.opening.lock().await;
+        if let Some(inner) = s.open.lock().get(&info_hash).and_then(Weak::upgrade) {
+            return Ok(Media { inner });
+        }
+        let start = self.start_from(resolved).await;
+        let swarm = Swarm::start(start, s.config.clone(), s.transport.clone(), s.rates.clone(), &s.discovery).await?;
+        s.registry.insert(info_hash, swarm.clone());
         let wait = Duration::from_millis(s.config.metadata_timeout_ms);
         let torrent = match tokio::time::timeout(wait, swarm.torrent()).await {
             Ok(torrent) => torrent,
@@ -92,17 +111,43 @@ impl Session {
         let torrent = match torrent {
             Ok(torrent) => torrent,
             Err(e) => {
-                self.forget(&swarm);
+                s.registry.remove(&info_hash);
+                swarm.close();
                 return Err(e);
             }
         };
+        let registry = s.registry.clone();
+        let inner = Arc::new(Inner { swarm, torrent, registry, runtime: s.runtime.clone() });
         let mut open = s.open.lock();
-        if let Some(inner) = open.get(&swarm.info_hash).and_then(Weak::upgrade) {
-            return Ok(Media { inner });
-        }
-        let inner = Arc::new(Inner { swarm: swarm.clone(), torrent, runtime: s.runtime.clone() });
-        open.insert(swarm.info_hash, Arc::downgrade(&inner));
+        open.retain(|_, inner| inner.strong_count() > 0);
+        open.insert(info_hash, Arc::downgrade(&inner));
         Ok(Media { inner })
+    }
+
+    /// What a swarm begins with; a magnet whose torrent was seen here before needs no peer to describe it.
+    async fn start_from(&self, resolved: Resolved) -> Start {
+        match resolved {
+            Resolved::Torrent(torrent) => Start {
+                info_hash: torrent.info_hash,
+                trackers: torrent.trackers.clone(),
+                peers: Vec::new(),
+                torrent: Some(Arc::new(torrent)),
+            },
+            Resolved::Magnet(magnet) => {
+                let (dir, info_hash) = (self.shared.config.dir.clone(), magnet.info_hash);
+                let saved = tokio::task::spawn_blocking(move || {
+                    let bytes = load_saved_torrent_bytes(&dir, &info_hash)?;
+                    Torrent::from_bytes(&bytes).ok().filter(|t| t.info_hash == info_hash)
+                });
+                let mut trackers = magnet.trackers;
+                let torrent = saved.await.ok().flatten().map(|mut torrent| {
+                    trackers.extend(torrent.trackers.iter().filter(|t| !trackers.contains(t)).cloned().collect::<Vec<_>>());
+                    torrent.trackers.clone_from(&trackers);
+                    Arc::new(torrent)
+                });
+                Start { info_hash, trackers, peers: magnet.peers, torrent }
+            }
+        }
     }
 
     /// What is in a torrent, without fetching any of its files.
@@ -136,6 +181,7 @@ impl Session {
             inner.swarm.close();
             inner.swarm.closed().await;
         }
+        self.shared.discovery.close().await;
         self.shared.transport.close();
     }
 }

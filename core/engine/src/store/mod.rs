@@ -10,6 +10,7 @@
 
 mod assemble;
 mod assembly;
+mod check;
 mod files;
 mod folder;
 mod hot;

@@ -12,13 +12,14 @@ use crate::swarm::book::Book;
 use crate::swarm::extended::ExtendedHandshake;
 use crate::swarm::handshake::{FirstWords, HaveWords, Reserved};
 use crate::swarm::link::Link;
+use crate::swarm::metadata::MetadataMessage;
 use crate::swarm::listen::Host;
 use crate::swarm::peer::{Order, Peer, Verdict as Conduct};
 use crate::swarm::rates::{Meter, RateLimits};
 use crate::swarm::readers::Reader;
 use crate::swarm::transport::{Prefer, Transport};
 use crate::swarm::wire::{Message, Span};
-use crate::torrent::{InfoHash, Torrent};
+use crate::torrent::{InfoHash, Torrent, sha1};
 use parking_lot::Mutex;
 use playswarm_logic::choker::{self, Choker};
 use playswarm_logic::metadata as logic_metadata;
@@ -39,8 +40,6 @@ const RECENT: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(150);
 /// The same where an answer is owed: a pulled cable sends no RST.
 const OWING_SILENCE: Duration = Duration::from_secs(20);
-/// With no peer at all for so long, the user is told.
-const LONELY: Duration = Duration::from_secs(8);
 /// What a reader has ahead of it is never given back within so many bytes.
 const NEAR_BYTES: u64 = 16 << 20;
 
@@ -65,7 +64,10 @@ pub(crate) struct Swarm {
     epoch: Instant,
     /// The timer must look again.
     rearm: Notify,
-    known: watch::Sender<Option<std::result::Result<(), String>>>,
+    /// Changes once the torrent is known, or cannot be.
+    known: watch::Sender<bool>,
+    failure: Mutex<Option<Error>>,
+    trackers: Vec<String>,
     closed: watch::Sender<bool>,
     this: Weak<Swarm>,
 }
@@ -118,7 +120,7 @@ impl Swarm {
         let seed = u64::from_le_bytes(*transport.peer_id().0.last_chunk::<8>().unwrap_or(&[0; 8]));
         let state = State {
             picker: None,
-            choker: Choker::new(choker::Config { slots: config.upload_slots, seed, ..choker::Config::default() }),
+            choker: Choker::new(Time::ZERO, choker::Config { slots: config.upload_slots, seed, ..choker::Config::default() }),
             metadata: None,
             peers: BTreeMap::new(),
             book: Book::default(),
@@ -147,14 +149,16 @@ impl Swarm {
             events: broadcast::channel(1024).0,
             epoch: Instant::now(),
             rearm: Notify::new(),
-            known: watch::channel(None).0,
+            known: watch::channel(false).0,
+            failure: Mutex::new(None),
+            trackers: start.trackers.clone(),
             closed: watch::channel(false).0,
             this: this.clone(),
         });
         let private = start.torrent.as_ref().is_some_and(|t| t.private);
         match start.torrent {
             Some(torrent) => swarm.begin(torrent).await?,
-            None => swarm.state.lock().metadata = Some(logic_metadata::Fetch::new(seed)),
+            None => swarm.state.lock().metadata = Some(logic_metadata::Fetch::new(logic_metadata::Config::default())),
         }
         {
             let mut st = swarm.state.lock();
@@ -245,8 +249,13 @@ impl Swarm {
             }
         }
         self.arm();
+        if torrent.private
+            && let Some(discovery) = &self.state.lock().discovery
+        {
+            discovery.make_private();
+        }
         tokio::spawn(self.clone().hear_store(heard));
-        self.known.send_replace(Some(Ok(())));
+        self.known.send_replace(true);
         Ok(())
     }
 
@@ -260,8 +269,8 @@ impl Swarm {
             if let Some(content) = self.content.get() {
                 return Ok(content.torrent.clone());
             }
-            if let Some(Err(why)) = &*known.borrow_and_update() {
-                return Err(Error::Io { doing: "cannot store this torrent", source: std::io::Error::other(why.clone()) });
+            if *known.borrow_and_update() {
+                return Err(self.failure.lock().take().unwrap_or(Error::Closed));
             }
             tokio::select! {
                 () = self.cancel.cancelled() => return Err(Error::Closed),
@@ -271,31 +280,30 @@ impl Swarm {
     }
 
     /// All parts of the info are here, or so they say: it is hashed off the lock, and the swarm begins.
-    pub(super) fn try_info(self: &Arc<Self>, bytes: Vec<u8>) {
-        let swarm = self.clone();
+    fn try_info(&self, attempt: u32, info: Vec<u8>) {
+        let Some(swarm) = self.this.upgrade() else { return };
         tokio::spawn(async move {
-            let trackers = Vec::new();
-            let parsed = tokio::task::spawn_blocking(move || Torrent::from_info(bytes.into(), trackers)).await;
-            let right = match parsed {
-                Ok(Ok(torrent)) if torrent.info_hash == swarm.info_hash => Ok(torrent),
-                Ok(Ok(_)) => Err(None),
-                // What has the right hash and cannot be used will not get better; what has another hash was a lie.
-                Ok(Err(e)) => Err(Some(e.to_string())),
-                Err(_) => return,
-            };
-            match right {
-                Ok(torrent) => {
-                    if let Err(e) = swarm.begin(Arc::new(torrent)).await {
-                        swarm.known.send_replace(Some(Err(e.to_string())));
-                    }
-                }
-                Err(_) => {
-                    let mut st = swarm.state.lock();
-                    swarm.metadata_with(&mut st, logic_metadata::Input::Wrong);
-                    drop(st);
-                    swarm.arm();
-                }
+            let (info_hash, trackers) = (swarm.info_hash, swarm.trackers.clone());
+            let parsed = tokio::task::spawn_blocking(move || {
+                (sha1(&info) == info_hash.0).then(|| Torrent::from_info(info.into(), trackers))
+            });
+            let parsed = parsed.await.ok().flatten();
+            {
+                let mut st = swarm.state.lock();
+                let right = parsed.is_some();
+                swarm.metadata_with(&mut st, logic_metadata::Input::Verdict { attempt, right });
             }
+            let begun = match parsed {
+                Some(Ok(torrent)) => swarm.begin(Arc::new(torrent)).await,
+                // What has the right hash and cannot be used will not get better.
+                Some(Err(e)) => Err(e),
+                None => Ok(()),
+            };
+            if let Err(e) = begun {
+                *swarm.failure.lock() = Some(e);
+                swarm.known.send_modify(|known| *known = true);
+            }
+            swarm.arm();
         });
     }
 
@@ -626,9 +634,9 @@ impl Swarm {
     }
 
     fn next_timeout(&self, st: &State) -> Time {
-        let picker = st.picker.as_ref().and_then(Picker::next_timeout);
-        let metadata = st.metadata.as_ref().and_then(logic_metadata::Fetch::next_timeout);
-        [picker, metadata, st.choker.next_timeout()].into_iter().flatten().min().unwrap_or(Time::NEVER)
+        let picker = st.picker.as_ref().and_then(Picker::next_timeout).unwrap_or(Time::NEVER);
+        let metadata = st.metadata.as_ref().map_or(Time::NEVER, logic_metadata::Fetch::next_timeout);
+        picker.min(metadata).min(st.choker.next_timeout())
     }
 
     async fn keep_time(self: Arc<Self>) {
@@ -666,10 +674,10 @@ impl Swarm {
         if st.picker.as_ref().and_then(Picker::next_timeout).is_some_and(|t| t <= now) {
             self.pick_with(&mut st, Input::Timeout);
         }
-        if st.choker.next_timeout().is_some_and(|t| t <= now) {
+        if st.choker.next_timeout() <= now {
             self.choke_with(&mut st, choker::Input::Timeout);
         }
-        if st.metadata.as_ref().and_then(logic_metadata::Fetch::next_timeout).is_some_and(|t| t <= now) {
+        if st.metadata.as_ref().is_some_and(|m| m.next_timeout() <= now) {
             self.metadata_with(&mut st, logic_metadata::Input::Timeout);
         }
     }
@@ -800,14 +808,24 @@ impl Host for Swarm {
     }
 }
 
-/// Tells the metadata machine and does what it says.
 impl Swarm {
+    /// Tells the metadata machine and does what it says.
     pub(super) fn metadata_with(&self, st: &mut State, input: logic_metadata::Input) {
         let now = self.now();
         let Some(fetch) = &mut st.metadata else { return };
         fetch.handle(now, input);
-        let outputs: Vec<logic_metadata::Output> = std::iter::from_fn(|| fetch.poll()).collect();
-        self.carry_out_metadata(st, outputs);
+        while let Some(output) = st.metadata.as_mut().and_then(logic_metadata::Fetch::poll) {
+            match output {
+                logic_metadata::Output::Request(key, part) => {
+                    let Some(id) = st.peers.get(&key).and_then(|p| p.extended.metadata_id()) else { continue };
+                    let payload = MetadataMessage::Request(part).encode();
+                    self.say(st, key, Message::Extended { id, payload });
+                }
+                logic_metadata::Output::Assembled { attempt, info } => self.try_info(attempt, info),
+                logic_metadata::Output::Ban(key) => self.part(st, key, Conduct::Ban("gave wrong metadata")),
+                _ => {}
+            }
+        }
     }
 
     /// Tells the choker and does what it says.

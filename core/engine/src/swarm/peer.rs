@@ -488,7 +488,7 @@ impl Swarm {
                         self.pick_with(st, Input::PeerTakes(key, reqq));
                     }
                     if let Some((_, size)) = metadata {
-                        self.metadata_with(st, logic_metadata::Input::Offers(key, size));
+                        self.metadata_with(st, logic_metadata::Input::Offered(key, size));
                     }
                 }
                 Err(_) => self.offend(st, key, now, Offence::Extension)?,
@@ -536,7 +536,7 @@ impl Swarm {
             }
             MetadataMessage::Data { part, total, data } => {
                 let data = data.to_vec();
-                self.metadata_with(st, logic_metadata::Input::Data { peer: key, part, total, data });
+                self.metadata_with(st, logic_metadata::Input::Part { peer: key, part, total, data });
             }
             MetadataMessage::Reject(part) => {
                 self.metadata_with(st, logic_metadata::Input::Rejected(key, part));

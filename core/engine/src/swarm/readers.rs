@@ -184,7 +184,7 @@ impl Swarm {
             }
             let index = PieceIndex(piece);
             let known = content.store.has(index);
-            let here = content.store.adopt_piece(index).await?;
+            let here = content.store.check_piece(index).await?;
             if here {
                 right += 1;
                 if !known {

@@ -80,10 +80,7 @@ pub(crate) async fn torrent<L: Library>(State(app): State<Arc<App<L>>>) -> Respo
     let torrent = app.library.torrent();
     let name =
         super::names::disposition(&format!("{}.torrent", one_line(&torrent.name))).replacen("inline", "attachment", 1);
-    (
-        [(CONTENT_TYPE, "application/x-bittorrent".to_owned()), (CONTENT_DISPOSITION, name)],
-        super::shim::torrent_bytes(torrent),
-    )
+    ([(CONTENT_TYPE, "application/x-bittorrent".to_owned()), (CONTENT_DISPOSITION, name)], torrent.to_torrent_bytes())
         .into_response()
 }
 

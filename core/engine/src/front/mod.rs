@@ -16,15 +16,13 @@ mod listing;
 mod names;
 pub(crate) mod range;
 mod server;
-mod shim;
 #[cfg(test)]
 mod tests;
 mod watch;
 
-use shim::{content_type, is_playable, natural_cmp};
-
 pub use names::natural_order;
 
+use crate::torrent::{content_type, is_playable, natural_cmp};
 use crate::{Error, Media, Result};
 use access::{Access, Granted, Refusal};
 use axum::Router;

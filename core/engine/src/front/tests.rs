@@ -489,10 +489,10 @@ async fn page_playlist_and_torrent_list_what_there_is_in_order() {
     assert!(html.contains("a &quot;show&quot; &lt;b&gt;") && !html.contains("<b>"), "{html}");
     assert!(html.contains("src=\"/stream/0/e10%20%C3%A9.mp4\"") && html.contains("note.txt") && !html.contains(".pad"));
     assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
-    assert_eq!(
-        get(&server, "/torrent", &[]).await.body,
-        &b"d8:announce18:http://t.example/a13:announce-listll18:http://t.example/ael17:udp://u.example:1ee4:infod4:name1:xee"[..]
-    );
+    let torrent = get(&server, "/torrent", &[]).await;
+    assert_eq!(torrent.header("content-type"), Some("application/x-bittorrent"));
+    assert!(torrent.header("content-disposition").unwrap().starts_with("attachment; filename="));
+    assert_eq!(torrent.body, shelf.torrent.to_torrent_bytes());
 }
 
 #[tokio::test]

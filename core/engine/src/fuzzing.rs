@@ -26,3 +26,10 @@ pub fn magnet(data: &[u8]) {
 pub fn wire(data: &[u8]) {
     crate::swarm::fuzz(data);
 }
+
+/// A `Range` header of any bytes for a file of any size (the first eight bytes).
+pub fn http_range(data: &[u8]) {
+    if let Some((size, header)) = data.split_first_chunk::<8>() {
+        crate::front::range::check_invariants(header, u64::from_le_bytes(*size));
+    }
+}

@@ -86,11 +86,12 @@ impl Media {
     }
 
     /// Looks through the files that are here and takes over every piece that is right: for files that playswarm did not
-    /// write itself. `progress` hears the pieces looked at and their number. Returns how many pieces are right.
+    /// write itself. `progress` hears the bytes looked at and those of the whole torrent. Returns the bytes of the
+    /// pieces that are right.
     ///
     /// # Errors
-    /// [`Error::Storage`] where a file cannot be read.
-    pub async fn check_files(&self, progress: impl FnMut(u32, u32) + Send) -> Result<u32> {
+    /// [`Error::Storage`] where what was found cannot be recorded.
+    pub async fn check_files(&self, progress: impl FnMut(u64, u64) + Send) -> Result<u64> {
         self.inner.swarm.check_files(progress).await
     }
 

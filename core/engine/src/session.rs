@@ -164,9 +164,9 @@ impl Session {
         }
     }
 
-    /// Where peers can connect to.
-    pub fn listen_addr(&self) -> SocketAddr {
-        self.shared.transport.listen_addr()
+    /// Where peers can connect to; the address may be unspecified (all interfaces), the port is real.
+    pub fn listen_addr(&self) -> Option<SocketAddr> {
+        Some(self.shared.transport.listen_addr())
     }
 
     /// The settings.

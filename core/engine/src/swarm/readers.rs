@@ -174,29 +174,29 @@ impl Swarm {
     }
 
     /// Looks through files that somebody else may have written.
-    pub(crate) async fn check_files(self: &Arc<Self>, mut progress: impl FnMut(u32, u32) + Send) -> Result<u32> {
+    pub(crate) async fn check_files(self: &Arc<Self>, mut progress: impl FnMut(u64, u64) + Send) -> Result<u64> {
         let content = self.content.get().ok_or(Error::Closed)?;
-        let pieces = content.torrent.layout.pieces();
-        let mut right = 0;
-        for piece in 0..pieces {
+        let layout = content.torrent.layout;
+        let (mut right, mut looked) = (0, 0);
+        for piece in 0..layout.pieces() {
             if self.cancel.is_cancelled() {
                 return Err(Error::Closed);
             }
             let index = PieceIndex(piece);
             let known = content.store.has(index);
-            let here = content.store.check_piece(index).await?;
-            if here {
-                right += 1;
+            let bytes = u64::from(layout.bytes_of(index));
+            looked += bytes;
+            if content.store.check_piece(index).await? {
+                right += bytes;
                 if !known {
                     let mut st = self.state.lock();
                     self.pick_with(&mut st, Input::PieceVerified(index));
                     self.announce(&mut st, piece);
                 }
             }
-            progress(piece + 1, pieces);
+            progress(looked, layout.total_bytes());
         }
-        let complete = right == pieces;
-        if complete {
+        if right == layout.total_bytes() {
             let mut st = self.state.lock();
             self.choke_with(&mut st, playswarm_logic::choker::Input::Complete(true));
         }

@@ -26,9 +26,7 @@ impl Store {
             match state.assemblies.get(&piece) {
                 Some(assembly) => assembly.clone(),
                 None => {
-                    let few =
-                        state.assemblies.len() < PIECES_AT_LEAST && state.hot.pinned() as usize <= PIECES_AT_LEAST;
-                    if !few && state.fixed_bytes() + u64::from(bytes) > self.options.memory_limit_bytes {
+                    if self.room(&state) == 0 {
                         return Put::NoRoom;
                     }
                     let assembly = Arc::new(Assembly::new(layout.blocks_of(block.piece)));

@@ -174,6 +174,7 @@ impl Discovery {
     }
 
     /// Peers run short: everybody is asked again, as soon as good manners allow (each has its own least interval).
+    /// Called when the torrent has become complete, it tells the trackers at once; else they learn it within 15 s.
     pub(crate) fn hurry(&self) {
         self.context.hurry.send_modify(|n| *n = n.wrapping_add(1));
     }

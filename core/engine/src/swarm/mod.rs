@@ -1,1 +1,3 @@
 //! Connections to peers, and what is said over them.
+
+pub(crate) mod background;

@@ -200,5 +200,10 @@ fn random_u32() -> u32 {
     RandomState::new().build_hasher().finish() as u32
 }
 
+/// 128 bits that nobody guesses, as hexadecimal digits.
+pub(crate) fn random_token() -> String {
+    (0..4).map(|_| format!("{:08x}", random_u32())).collect()
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,20 @@
 //! Torrents that nobody is watching: librqbit's session completes and seeds them, and gives them back when somebody watches.
 //!
 //! The session is made with the first torrent that is handed over. It has a listener of its own; DHT and LSD are off there,
-//! since one of each a process is ours: it gets the peers that we know, the trackers, and speaks PEX. It has no way to be
-//! told of more peers later. For a private torrent it asks the first tracker only.
+//! since one of each a process is ours: our discovery announces its port and feeds it with peers (see `feed`). It asks the
+//! trackers itself (for a private torrent the first one only) and speaks PEX.
 //!
 //! It writes through [`Files`], so it finds and leaves everything under just the paths of our store, pad files included, and
 //! cannot touch a file any more once the torrent was taken back.
 
+mod feed;
 mod files;
 
 use crate::config::Config;
+use crate::discovery::{Discovery, Params, Progress, Shared, random_token};
 use crate::error::{Error, Result};
-use crate::torrent::{InfoHash, Torrent};
+use crate::torrent::{InfoHash, Torrent, write_torrent};
+use feed::Feed;
 use files::Files;
 use librqbit::api::{Api, TorrentIdOrHash};
 use librqbit::limits::LimitsConfig;
@@ -36,6 +39,7 @@ const MIN_RATE: u32 = 16 * 1024;
 /// The background session.
 pub(crate) struct Background {
     config: Config,
+    shared: Option<Arc<Shared>>,
     session: Mutex<Option<Arc<Session>>>,
 }
 
@@ -45,6 +49,7 @@ pub(crate) struct Kept {
     handle: Arc<ManagedTorrent>,
     files: Files,
     pieces: u32,
+    _feed: Option<Feed>,
 }
 
 /// What the background has made of a torrent.
@@ -78,9 +83,9 @@ fn limit(bytes_per_s: u64) -> Option<NonZeroU32> {
 }
 
 impl Background {
-    /// Nothing is started yet.
-    pub(crate) fn new(config: &Config) -> Background {
-        Background { config: config.clone(), session: Mutex::new(None) }
+    /// Nothing is started yet. Without `shared`, only trackers, PEX and the peers that are handed over are known.
+    pub(crate) fn new(config: &Config, shared: Option<Arc<Shared>>) -> Background {
+        Background { config: config.clone(), shared, session: Mutex::new(None) }
     }
 
     async fn session(&self) -> Result<Arc<Session>> {
@@ -92,7 +97,6 @@ impl Background {
         let options = SessionOptions {
             dht: None,
             disable_local_service_discovery: true,
-            disable_trackers: !self.config.trackers,
             fastresume: false,
             persistence: None,
             peer_id: Some(librqbit::generate_peer_id(b"-PS0100-")),
@@ -122,7 +126,8 @@ impl Background {
     }
 
     /// Gives a torrent away: whoever calls this has stopped writing its files, which lie below `dir` under their
-    /// [`FileEntry::path`](crate::FileEntry)s. Returns as soon as the background has begun to check what is there.
+    /// [`FileEntry::path`](crate::FileEntry)s, and has dropped its `Discovery`, or trackers would count it twice. Returns as
+    /// soon as the background has begun to check what is there.
     ///
     /// # Errors
     /// [`Error::Io`] where librqbit does not take it (it refuses some names that ours makes safe, and a torrent that it has
@@ -131,6 +136,9 @@ impl Background {
         let session = self.session().await?;
         peers.truncate(MAX_PEERS);
         let files = Files::new(dir, &torrent.files);
+        let mut trackers = if self.config.trackers { torrent.trackers.clone() } else { Vec::new() };
+        let feed = self.feed(torrent, &session).await;
+        trackers.extend(feed.as_ref().map(|feed| feed.url().to_owned()));
         let options = AddTorrentOptions {
             overwrite: true,
             output_folder: Some(dir.to_string_lossy().into_owned()),
@@ -138,13 +146,35 @@ impl Background {
             storage_factory: Some(files.clone().boxed()),
             ..AddTorrentOptions::default()
         };
-        let bytes = AddTorrent::from_bytes(torrent.to_torrent_bytes());
+        let bytes = AddTorrent::from_bytes(write_torrent(&torrent.info, &trackers, None));
         let handle = match session.add_torrent(bytes, Some(options)).await.map_err(|e| failed(format!("{e:#}")))? {
             AddTorrentResponse::Added(_, handle) => handle,
             AddTorrentResponse::AlreadyManaged(..) => return Err(failed("it is there already")),
             AddTorrentResponse::ListOnly(_) => return Err(failed("it was only listed")),
         };
-        Ok(Kept { api: Api::new(session, None), handle, files, pieces: torrent.layout.pieces() })
+        Ok(Kept { api: Api::new(session, None), handle, files, pieces: torrent.layout.pieces(), _feed: feed })
+    }
+
+    /// Our own discovery, on behalf of librqbit's listener; `None` for private torrents, which have their trackers alone.
+    async fn feed(&self, torrent: &Torrent, session: &Session) -> Option<Feed> {
+        let shared = self.shared.as_ref().filter(|_| !torrent.private)?;
+        let params = Params {
+            info_hash: torrent.info_hash,
+            // For trackers only, and there are none here.
+            peer_id: [0; 20],
+            listen_port: session.listen_addr().map_or(0, |addr| addr.port()),
+            // librqbit asks them itself.
+            trackers: Vec::new(),
+            private: false,
+            progress: Arc::new(Progress::default),
+        };
+        let (discovery, mut found) = Discovery::start(shared, params);
+        // They are asked for all at once, by the feed; this only keeps the channel from filling up. It ends with the discovery.
+        tokio::spawn(async move { while found.recv().await.is_some() {} });
+        Feed::start(discovery, &random_token())
+            .await
+            .inspect_err(|e| tracing::info!(error = %e, "no feed of peers"))
+            .ok()
     }
 
     /// Takes a torrent back with what is verified, so that our store can go on with its files: from here on nobody else writes
@@ -153,7 +183,7 @@ impl Background {
     /// # Errors
     /// None that leaves the torrent there; they are reported when the session itself is gone.
     pub(crate) async fn take_back(&self, kept: Kept) -> Result<Option<Bits>> {
-        let Kept { api, handle, files, pieces } = kept;
+        let Kept { api, handle, files, pieces, _feed } = kept;
         let session = api.session();
         // Fails where it is paused or in error already: both are as good.
         let _ = session.pause(&handle).await;

@@ -29,7 +29,7 @@ async fn seeded() -> (TempDir, Torrent) {
     (dir, torrent)
 }
 fn background(dir: &Path) -> Background {
-    Background::new(&Config::offline(dir))
+    Background::new(&Config::offline(dir), None)
 }
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
@@ -160,4 +160,27 @@ async fn nothing_is_read_or_written_once_the_files_are_closed() {
     assert!(theirs.pwrite_all(0, 0, b"no").is_err());
     assert!(theirs.ensure_file_length(0, 1).is_err());
     assert_eq!(fs::metadata(dir.path().join("Show/a.mkv")).unwrap().len(), 900_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn peers_that_our_discovery_finds_later_reach_the_background() {
+    let (full, torrent) = seeded().await;
+    let net = tokio::task::spawn_blocking(|| mainline::Testnet::builder(5).build().unwrap()).await.unwrap();
+    let start = |dir: &Path| {
+        let config = Config { dht: true, dht_bootstrap: net.bootstrap.clone(), ..Config::offline(dir) };
+        let shared = Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], 9))).unwrap();
+        Background::new(&config, Some(shared))
+    };
+    let empty = tempfile::tempdir().unwrap();
+    // Neither is told of the other: the one announces itself on the DHT, the other finds it there.
+    let (seeder, leecher) = (start(full.path()), start(empty.path()));
+    let _seeding = seeder.hand_over(&torrent, full.path(), Vec::new()).await.unwrap();
+    let kept = leecher.hand_over(&torrent, empty.path(), Vec::new()).await.unwrap();
+    let end = Instant::now() + Duration::from_secs(90);
+    while !kept.status().complete {
+        assert!(Instant::now() < end, "{:?}", kept.status());
+        sleep(Duration::from_millis(100)).await;
+    }
+    leecher.close().await;
+    seeder.close().await;
 }

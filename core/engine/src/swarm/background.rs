@@ -185,12 +185,14 @@ impl Background {
     pub(crate) async fn take_back(&self, kept: Kept) -> Result<Option<Bits>> {
         let Kept { api, handle, files, pieces, _feed } = kept;
         let session = api.session();
+        // A check that is broken off in the middle would know too little of what is there.
+        let checking = matches!(handle.stats().state, TorrentStatsState::Initializing { .. });
         // Fails where it is paused or in error already: both are as good.
         let _ = session.pause(&handle).await;
         // Ends what is being written at this moment; afterwards nothing is.
         let closing = files.clone();
         tokio::task::spawn_blocking(move || closing.close()).await.map_err(|_| Error::Closed)?;
-        let bits = bits(&api, &handle, pieces);
+        let bits = if checking { None } else { bits(&api, &handle, pieces) };
         session.delete(TorrentIdOrHash::Hash(handle.info_hash()), false).await.map_err(|e| failed(format!("{e:#}")))?;
         Ok(bits)
     }

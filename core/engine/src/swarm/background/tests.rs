@@ -128,6 +128,21 @@ async fn names_that_ours_made_safe_are_found_under_our_paths_and_pad_files_stay_
     background.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torrent_that_is_taken_back_at_once_is_as_it_was() {
+    let (dir, torrent) = seeded().await;
+    let background = background(dir.path());
+    for _ in 0..5 {
+        let kept = background.hand_over(&torrent, dir.path(), Vec::new()).await.unwrap();
+        // Nothing is known yet, or all of it; never a part.
+        if let Some(bits) = background.take_back(kept).await.unwrap() {
+            assert!(bits.is_full(), "{} of {}", bits.count(), bits.len());
+        }
+        assert_eq!(fs::read(dir.path().join("Show/a.mkv")).unwrap(), pattern(900_000, 1));
+    }
+    background.close().await;
+}
+
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_symbolic_link_in_the_way_is_not_followed() {

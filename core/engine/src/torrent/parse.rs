@@ -321,8 +321,12 @@ impl Files {
             .checked_add(length)
             .filter(|total| *total <= MAX_TOTAL_BYTES)
             .ok_or_else(|| bad(format!("it claims to hold more than {} TiB", MAX_TOTAL_BYTES >> 40)))?;
-        // Equal names among pad files are common (BEP 47) and meet on no disk.
-        let path = if padding { PathBuf::from(format!(".pad/{}", self.list.len())) } else { self.paths.path(path) };
+        // Equal names among pad files are common (BEP 47) and meet on no disk; this path is one that no real file can have.
+        let path = if padding {
+            PathBuf::from(format!("{}/pad/{}", paths::OURS, self.list.len()))
+        } else {
+            self.paths.path(path)
+        };
         self.list.push(FileEntry { path, name: paths::printable(&shown.join("/")), length, offset, padding });
         Ok(())
     }

@@ -12,7 +12,7 @@ pub const MAX_PATH_DEPTH: usize = 64;
 /// Bytes of a whole path, so that the folder's own path still fits below the usual 4,096.
 pub const MAX_PATH_BYTES: usize = 2048;
 /// The folder in which playswarm keeps what it knows about torrents; no torrent may write there.
-const OURS: &str = ".playswarm";
+pub(super) const OURS: &str = ".playswarm";
 
 /// Whether a component tries to leave the folder: `..`, an absolute path, or either of them within separators.
 /// Such a torrent is refused, since nobody makes it by accident.

@@ -5,6 +5,8 @@ pub mod config;
 mod discovery;
 pub mod error;
 pub mod front;
+#[doc(hidden)]
+pub mod fuzzing;
 mod media;
 mod session;
 pub mod status;

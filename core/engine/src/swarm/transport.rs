@@ -72,6 +72,22 @@ pub(crate) enum Prefer {
     Utp,
 }
 
+/// How to go about one peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// Which way to try first.
+    pub(crate) prefer: Prefer,
+    /// Say nothing but the handshake before the peer has answered. Costs a round trip; for a peer that closed the last
+    /// connection right after the handshake. Clients that are known for it are taken care of without.
+    pub(crate) patient: bool,
+}
+
+impl From<Prefer> for Manner {
+    fn from(prefer: Prefer) -> Manner {
+        Manner { prefer, patient: false }
+    }
+}
+
 /// Why there is no connection to a peer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
@@ -155,18 +171,36 @@ impl Transport {
 
     /// Dials a peer and shakes hands: both ways in turn, the second beside the first once that takes long.
     ///
-    /// Takes at most two connect times and a handshake time; cancel-safe (the connection is closed).
+    /// The first words go with the handshake, unless the peer is one that cannot take them so; such a one is dialled again.
+    /// Takes at most two connect times and a handshake time (twice that if dialled again); cancel-safe.
     pub(crate) async fn connect(
         &self,
         addr: SocketAddr,
         info_hash: InfoHash,
         words: &FirstWords,
-        prefer: Prefer,
+        manner: Manner,
     ) -> Result<Link, ConnectError> {
         let addr = canonical(addr);
-        let raw = self.dial(addr, prefer).await?;
+        let link = self.attempt(addr, info_hash, words, manner).await?;
+        if manner.patient || !link.peer_id.wants_bare_handshake() {
+            return Ok(link);
+        }
+        // It is about to close this one.
+        let prefer = if link.via == Via::Tcp { Prefer::Tcp } else { Prefer::Utp };
+        drop(link);
+        self.attempt(addr, info_hash, words, Manner { prefer, patient: true }).await
+    }
+
+    async fn attempt(
+        &self,
+        addr: SocketAddr,
+        info_hash: InfoHash,
+        words: &FirstWords,
+        manner: Manner,
+    ) -> Result<Link, ConnectError> {
+        let raw = self.dial(addr, manner.prefer).await?;
         let ours = Handshake { reserved: words.reserved, info_hash, peer_id: self.peer_id };
-        match tokio::time::timeout(self.limits.handshake, Link::dialled(raw, ours, words)).await {
+        match tokio::time::timeout(self.limits.handshake, Link::dialled(raw, ours, words, manner.patient)).await {
             Ok(link) => Ok(link?),
             Err(_) => Err(HandshakeError::TimedOut.into()),
         }

@@ -87,7 +87,7 @@ async fn talk(at: &str, prefer: Prefer) -> (Link, Link) {
     let mut server = server(at, true).await;
     let client = client(at, true).await;
     let ours = words(&Bits::new(20));
-    let mut a = client.connect(server.transport.listen_addr(), HASH, &ours, prefer).await.unwrap();
+    let mut a = client.connect(server.transport.listen_addr(), HASH, &ours, prefer.into()).await.unwrap();
     let mut b = server.links.recv().await.unwrap();
     assert_eq!((a.peer_id, b.peer_id), (server.transport.peer_id(), client.peer_id()));
     assert!(!a.incoming && b.incoming && a.reserved.fast() && b.reserved.extended());
@@ -125,7 +125,7 @@ async fn talk(at: &str, prefer: Prefer) -> (Link, Link) {
 
 #[tokio::test]
 async fn two_links_over_tcp_exchange_first_words_and_blocks() {
-    let (a, b) = talk("127.0.0.1:0", Prefer::Tcp).await;
+    let (a, b) = talk("127.0.0.1:0", Prefer::Tcp.into()).await;
     assert_eq!((a.via, b.via), (Via::Tcp, Via::Tcp));
 }
 
@@ -137,7 +137,7 @@ async fn two_links_over_utp_exchange_first_words_and_blocks() {
 
 #[tokio::test]
 async fn ipv6_works_over_both_transports() {
-    assert_eq!(talk("[::1]:0", Prefer::Tcp).await.0.via, Via::Tcp);
+    assert_eq!(talk("[::1]:0", Prefer::Tcp.into()).await.0.via, Via::Tcp);
     assert_eq!(talk("[::1]:0", Prefer::Utp).await.0.via, Via::Utp);
 }
 
@@ -149,7 +149,7 @@ async fn a_port_on_all_interfaces_takes_both_families_and_shows_ipv4_as_itself()
     for (ip, prefer) in [("127.0.0.1", Prefer::Tcp), ("127.0.0.1", Prefer::Utp), ("::1", Prefer::Tcp)] {
         let ip: IpAddr = ip.parse().unwrap();
         let addr = SocketAddr::new(ip, port);
-        let _a = client.connect(addr, HASH, &words(&Bits::new(20)), prefer).await.unwrap();
+        let _a = client.connect(addr, HASH, &words(&Bits::new(20)), prefer.into()).await.unwrap();
         assert_eq!(server.links.recv().await.unwrap().remote.ip(), ip);
     }
 }
@@ -168,16 +168,47 @@ async fn where_tcp_is_refused_utp_is_tried_at_once() {
         drop(link);
     });
     let start = Instant::now();
-    let link = server.transport.connect(addr, HASH, &words(&Bits::new(20)), Prefer::Tcp).await.unwrap();
+    let link = server.transport.connect(addr, HASH, &words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
     assert_eq!(link.via, Via::Utp);
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_client_that_takes_only_a_bare_handshake_is_dialled_again_and_hears_all() {
+    let server = server("127.0.0.1:0", false).await;
+    // aria2's manner: it answers at once, and drops whoever had sent more than the handshake.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let peer = tokio::spawn(async move {
+        for dials in 1.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut got = [0; 500];
+            let n = stream.read(&mut got).await.unwrap();
+            let mut reply = bytes::BytesMut::new();
+            let peer_id = crate::swarm::handshake::PeerId(*b"A2-1-36-0-abcdefghij");
+            crate::swarm::handshake::Handshake { reserved: Reserved::ours(false), info_hash: HASH, peer_id }
+                .encode(&mut reply);
+            stream.write_all(&reply).await.unwrap();
+            if n == 68 {
+                let n = stream.read(&mut got).await.unwrap();
+                return (dials, bytes::BytesMut::from(&got[..n]));
+            }
+        }
+        unreachable!("the loop has no end")
+    });
+    let link = server.transport.connect(addr, HASH, &words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
+    let (dials, mut heard) = peer.await.unwrap();
+    assert_eq!((dials, link.via), (2, Via::Tcp));
+    let heard: Vec<_> =
+        std::iter::from_fn(|| crate::swarm::wire::decode(&mut heard, Default::default()).unwrap()).collect();
+    assert_eq!(heard[1..], [Message::HaveNone, Message::Interested]);
 }
 
 #[tokio::test]
 async fn nobody_there_is_an_error_in_time() {
     let client = client("127.0.0.1:0", true).await;
     let start = Instant::now();
-    let error = client.connect("127.0.0.1:1".parse().unwrap(), HASH, &words(&Bits::new(20)), Prefer::Tcp).await;
+    let error = client.connect("127.0.0.1:1".parse().unwrap(), HASH, &words(&Bits::new(20)), Prefer::Tcp.into()).await;
     assert!(matches!(error, Err(ConnectError::Unreachable(_))), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(4));
 }
@@ -206,12 +237,12 @@ async fn other_torrents_unwanted_peers_and_ourselves_are_turned_away() {
     let mut server = server("127.0.0.1:0", false).await;
     let client = client("127.0.0.1:0", false).await;
     let (addr, ours) = (server.transport.listen_addr(), words(&Bits::new(20)));
-    let other = client.connect(addr, InfoHash([1; 20]), &ours, Prefer::Tcp).await;
+    let other = client.connect(addr, InfoHash([1; 20]), &ours, Prefer::Tcp.into()).await;
     assert!(matches!(other, Err(ConnectError::Handshake(HandshakeError::Io(_)))), "{other:?}");
-    let ourselves = server.transport.connect(addr, HASH, &ours, Prefer::Tcp).await;
+    let ourselves = server.transport.connect(addr, HASH, &ours, Prefer::Tcp.into()).await;
     assert!(matches!(ourselves, Err(ConnectError::Handshake(_))), "{ourselves:?}");
     server.host.admits.store(false, Ordering::Relaxed);
-    assert!(client.connect(addr, HASH, &ours, Prefer::Tcp).await.is_err());
+    assert!(client.connect(addr, HASH, &ours, Prefer::Tcp.into()).await.is_err());
     assert!(server.links.try_recv().is_err());
 }
 
@@ -238,7 +269,7 @@ async fn one_byte_at_a_time_does_not_hold_a_place_for_long() {
 async fn a_peer_that_accepts_and_says_nothing_is_given_up() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = client("127.0.0.1:0", false).await;
-    let result = client.connect(silent.local_addr().unwrap(), HASH, &words(&Bits::new(20)), Prefer::Tcp).await;
+    let result = client.connect(silent.local_addr().unwrap(), HASH, &words(&Bits::new(20)), Prefer::Tcp.into()).await;
     assert!(matches!(result, Err(ConnectError::Handshake(HandshakeError::TimedOut))), "{result:?}");
 }
 
@@ -257,12 +288,12 @@ async fn a_storm_from_one_address_gets_four_places_and_others_still_come_in() {
     assert_eq!(open, 4);
     // From another address, during the storm.
     let other = client("127.0.0.2:0", false).await;
-    other.connect(addr, HASH, &words(&Bits::new(20)), Prefer::Tcp).await.unwrap();
+    other.connect(addr, HASH, &words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
     assert_eq!(server.links.recv().await.unwrap().remote.ip(), other.listen_addr().ip());
     // And from the same one, once the storm's handshakes have timed out.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let same = client("127.0.0.1:0", false).await;
-    same.connect(addr, HASH, &words(&Bits::new(20)), Prefer::Tcp).await.unwrap();
+    same.connect(addr, HASH, &words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
 }
 
 #[test]

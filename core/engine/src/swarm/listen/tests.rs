@@ -125,7 +125,7 @@ async fn talk(at: &str, prefer: Prefer) -> (Link, Link) {
 
 #[tokio::test]
 async fn two_links_over_tcp_exchange_first_words_and_blocks() {
-    let (a, b) = talk("127.0.0.1:0", Prefer::Tcp.into()).await;
+    let (a, b) = talk("127.0.0.1:0", Prefer::Tcp).await;
     assert_eq!((a.via, b.via), (Via::Tcp, Via::Tcp));
 }
 
@@ -137,7 +137,7 @@ async fn two_links_over_utp_exchange_first_words_and_blocks() {
 
 #[tokio::test]
 async fn ipv6_works_over_both_transports() {
-    assert_eq!(talk("[::1]:0", Prefer::Tcp.into()).await.0.via, Via::Tcp);
+    assert_eq!(talk("[::1]:0", Prefer::Tcp).await.0.via, Via::Tcp);
     assert_eq!(talk("[::1]:0", Prefer::Utp).await.0.via, Via::Utp);
 }
 

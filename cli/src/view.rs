@@ -36,20 +36,20 @@ impl View {
         if options.quiet {
             return View { task: None };
         }
-        let task =
-            if log::screen().is_hidden() { tokio::spawn(plain(media)) } else { tokio::spawn(live(media, options)) };
+        let task = if log::screen().is_hidden() {
+            tokio::spawn(plain(media))
+        } else {
+            tokio::spawn(live(move || render(&media.status(), media.torrent(), options)))
+        };
         View { task: Some(task) }
     }
 
     /// Takes it off the screen.
-    pub(crate) fn stop(self) {}
-}
-
-impl Drop for View {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
+    pub(crate) async fn stop(self) {
+        if let Some(task) = self.task {
             task.abort();
-            // The screen is there for this view alone.
+            // Only when it has ended does it draw no more. That it was aborted is no news.
+            let _ = task.await;
             let _ = log::screen().clear();
         }
     }
@@ -64,13 +64,14 @@ async fn plain(media: Media) {
     }
 }
 
-async fn live(media: Media, options: Options) {
+/// Redraws the lines; there may be more or fewer of them each time.
+async fn live(render: impl Fn() -> Vec<String> + Send) {
     let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
     let mut bars: Vec<ProgressBar> = Vec::new();
     let mut tick = tokio::time::interval(REDRAW);
     loop {
         tick.tick().await;
-        let lines = render(&media.status(), media.torrent(), options);
+        let lines = render();
         while bars.len() < lines.len() {
             bars.push(log::screen().add(ProgressBar::new_spinner().with_style(style.clone())));
         }

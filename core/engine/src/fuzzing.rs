@@ -22,6 +22,11 @@ pub fn magnet(data: &[u8]) {
     }
 }
 
+/// Messages of peers: framing, extended handshakes, PEX, metadata, the handshake itself.
+pub fn wire(data: &[u8]) {
+    crate::swarm::fuzz(data);
+}
+
 /// A `Range` header of any bytes for a file of any size (the first eight bytes).
 pub fn http_range(data: &[u8]) {
     if let Some((size, header)) = data.split_first_chunk::<8>() {

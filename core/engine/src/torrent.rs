@@ -3,6 +3,7 @@
 //! The parsing is in `torrent/parse.rs`, the safe paths in `torrent/paths.rs`; where torrents come from is up to `discovery`.
 
 pub(crate) mod bencode;
+mod choose;
 mod media_type;
 mod parse;
 mod paths;

@@ -28,6 +28,8 @@ pub(crate) enum Origin {
     Pex,
     /// The user or the magnet link named it.
     Given,
+    /// It connected to us.
+    Incoming,
 }
 
 impl Origin {
@@ -39,6 +41,7 @@ impl Origin {
             Origin::Lsd => "lsd",
             Origin::Pex => "pex",
             Origin::Given => "given",
+            Origin::Incoming => "incoming",
         }
     }
 }

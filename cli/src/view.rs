@@ -4,6 +4,7 @@
 use crate::units::{Bytes, bytes};
 use crate::{log, stream::rate};
 use indicatif::{ProgressBar, ProgressStyle};
+use playswarm::status::Waste;
 use playswarm::{Media, MediaStatus, Torrent};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -120,12 +121,18 @@ fn ahead(status: &MediaStatus) -> String {
     };
     let seconds = reader.ahead_s.map(|s| format!("{s:.0} s, ")).unwrap_or_default();
     let waiting = if reader.waiting { ", the player is waiting" } else { "" };
-    let waste = status.waste.duplicate_bytes + status.waste.unasked_bytes + status.waste.failed_bytes;
+    let waste = wasted_bytes(status.waste);
     format!(
         "buffered ahead: {seconds}{}{waiting}; wasted {}",
         bytes(reader.ahead_bytes),
         percent(waste, status.downloaded_bytes.max(1))
     )
+}
+
+/// All that came for nothing, whatever the reason.
+pub(crate) fn wasted_bytes(waste: Waste) -> u64 {
+    let Waste { duplicate_bytes, unasked_bytes, failed_bytes, forgotten_bytes } = waste;
+    duplicate_bytes + unasked_bytes + failed_bytes + forgotten_bytes
 }
 
 fn percent(part: u64, whole: u64) -> String {
@@ -186,7 +193,7 @@ fn shares(status: &MediaStatus) -> Vec<String> {
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use playswarm::status::{PeerStatus, ReaderStatus, Waste};
+    use playswarm::status::{PeerStatus, ReaderStatus};
     use playswarm::{FileEntry, InfoHash};
 
     fn torrent(total: u64, piece: u32) -> Torrent {
@@ -215,7 +222,7 @@ pub(crate) mod tests {
             upload_bytes_per_s: 0.0,
             downloaded_bytes: 1000,
             uploaded_bytes: 0,
-            waste: Waste { duplicate_bytes: 20, unasked_bytes: 0, failed_bytes: 0 },
+            waste: Waste { duplicate_bytes: 20, unasked_bytes: 0, failed_bytes: 0, forgotten_bytes: 0 },
             readers: Vec::new(),
             peers: Vec::new(),
             known_peers: 3,

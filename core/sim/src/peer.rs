@@ -24,7 +24,6 @@ pub(crate) enum Send {
     /// Part of a block, for so long.
     Part {
         takes_s: f64,
-        bytes: u32,
     },
     /// A message of no length.
     Control(Control),

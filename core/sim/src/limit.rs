@@ -3,7 +3,8 @@
 use crate::peer::Peer;
 use playswarm_logic::{PieceIndex, Time};
 
-/// Seconds from `now`: twice the least round trip among the holders, then `bytes` at the sum of their rates, or at the
+/// Seconds from `now`: twice the least round trip among the holders (with the mean of its jitter, which
+/// comes twice), then `bytes` at the sum of their rates, or at the
 /// viewer's where that is less. Peers that are still to join or to unchoke count from then on. `None` where no
 /// honest peer that is alive holds the piece.
 pub(crate) fn limit_s(peers: &[Peer], now: Time, piece: PieceIndex, bytes: f64, down_rate: f64) -> Option<f64> {
@@ -14,7 +15,7 @@ pub(crate) fn limit_s(peers: &[Peer], now: Time, piece: PieceIndex, bytes: f64, 
         if peer.gone || peer.cut || !honest || !peer.have.get(piece.0) {
             continue;
         }
-        rtt = rtt.min(peer.rtt());
+        rtt = rtt.min(peer.rtt() + peer.group.jitter_s);
         let from = if peer.join_at > now || peer.group.unchoke_after_s > 0.0 {
             peer.join_at.plus_secs(peer.group.unchoke_after_s).since(now).as_secs_f64()
         } else {

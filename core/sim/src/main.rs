@@ -5,7 +5,8 @@ use clap::{Parser, Subcommand};
 use playswarm_logic::Time;
 use playswarm_logic::picker::Policy;
 use playswarm_sim::{
-    Options, Report, Scenario, bench, catalogue, describe, markdown, run_policy, scenario, splice, svg, text,
+    Options, Report, Scenario, bench, catalogue, describe, markdown, random_scenario, run_policy, scenario, splice,
+    svg, text,
 };
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -45,7 +46,7 @@ enum Command {
     },
     /// Prints every event of one run: `<` what the picker is told, `>` what it says, `#` the viewer, `!` faults.
     Trace {
-        /// The scenario's name.
+        /// The scenario's name, or random:SEED for a swarm of the random tests.
         scenario: String,
         /// The policy's name.
         #[arg(long, default_value = "earliest_arrival")]
@@ -62,7 +63,7 @@ enum Command {
     },
     /// Says of each wait of one run who delivered what meanwhile, and what each peer did in all.
     Explain {
-        /// The scenario's name.
+        /// The scenario's name, or random:SEED for a swarm of the random tests.
         scenario: String,
         /// The policy's name.
         #[arg(long, default_value = "earliest_arrival")]
@@ -100,13 +101,19 @@ fn main() -> Result<()> {
         }
         Command::Explain { scenario, policy, seed } => {
             let report = run_policy(&named(&scenario)?, policy_named(&policy)?, seed, Options::default());
-            explain(&report.map_err(|e| anyhow!(e))?);
+            let text = explain(&report.map_err(|e| anyhow!(e))?);
+            // Whoever reads it may have seen enough.
+            let _ = std::io::stdout().write_all(text.as_bytes());
             Ok(())
         }
     }
 }
 
+/// A scenario of the catalogue, or `random:SEED`.
 fn named(name: &str) -> Result<Scenario> {
+    if let Some(seed) = name.strip_prefix("random:") {
+        return Ok(random_scenario(seed.parse().with_context(|| format!("{seed} is no seed: it must be a number."))?));
+    }
     scenario(name).with_context(|| format!("There is no scenario {name}; `playswarm-sim list` names them."))
 }
 
@@ -168,12 +175,10 @@ fn compare(
     Ok(())
 }
 
-fn explain(report: &Report) {
-    for wait in &report.waits {
-        println!("{}", describe(wait));
-    }
-    println!(
-        "\nplayed {:.1} s, {} stalls, {:.2} s; wasted {:.2} %; {:?}\nfaults {:?}; unfinished {:?}; {} inputs; over at {:.1} s",
+fn explain(report: &Report) -> String {
+    let mut out: String = report.waits.iter().map(|wait| describe(wait) + "\n").collect();
+    out += &format!(
+        "\nplayed {:.1} s, {} stalls, {:.2} s; wasted {:.2} %; {:?}\nfaults {:?}; unfinished {:?}; {} inputs; over at {:.1} s\n",
         report.played_s,
         report.stalls,
         report.stalled_s,
@@ -184,9 +189,10 @@ fn explain(report: &Report) {
         report.inputs,
         report.ended_s
     );
-    println!("delivered {} KiB, stored {} KiB", report.delivered_bytes >> 10, report.stored_bytes >> 10);
+    out += &format!("delivered {} KiB, stored {} KiB\n", report.delivered_bytes >> 10, report.stored_bytes >> 10);
     for (i, peer) in report.peers.iter().enumerate().take(40) {
         let used = if peer.capacity_bytes > 0.0 { peer.bytes as f64 / peer.capacity_bytes * 100.0 } else { 0.0 };
-        println!("peer {i}: {} KiB, {used:.0} % of what it could", peer.bytes >> 10);
+        out += &format!("peer {i}: {} KiB, {used:.0} % of what it could\n", peer.bytes >> 10);
     }
+    out
 }

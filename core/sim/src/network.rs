@@ -24,7 +24,9 @@ impl<M: Machine> World<'_, '_, M> {
         }
         peer.joined = true;
         peer.known = peer.have.clone();
-        let (rtt, fast, reqq) = (peer.rtt(), peer.group.fast, peer.group.max_requests);
+        let (fast, reqq) = (peer.group.fast, peer.group.max_requests);
+        let jitter = if peer.group.jitter_s > 0.0 { peer.rng.between(0.0, 2.0 * peer.group.jitter_s) } else { 0.0 };
+        let rtt = peer.rtt() + jitter;
         let bits = peer.known.clone();
         let (unchoke_after, cycle, grows) = (peer.group.unchoke_after_s, peer.group.choke, peer.group.holds);
         let phase = peer.rng.unit();

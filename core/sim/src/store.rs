@@ -58,20 +58,29 @@ impl Store {
         if part.missing == 0 { Taken::Complete } else { Taken::Stored }
     }
 
-    /// The hash of a complete piece is known.
-    pub(crate) fn hashed(&mut self, piece: u32) -> Hash {
-        let part = self.parts.remove(&piece);
-        let given: Vec<(u32, bool)> = part.iter().flat_map(|p| p.blocks.iter().flatten().copied()).collect();
+    /// The hash of a complete piece is known; `None` where there is no such piece.
+    pub(crate) fn hashed(&mut self, piece: u32) -> Option<Hash> {
+        let part = self.parts.remove(&piece)?;
+        let given: Vec<(u32, bool)> = part.blocks.iter().flatten().copied().collect();
         if given.iter().all(|&(_, bad)| !bad) {
             self.verified.set(piece, true);
             let mut liars = self.wrong.remove(&piece).unwrap_or_default();
             liars.sort_unstable();
             liars.dedup();
-            return Hash::Right(liars);
+            return Some(Hash::Right(liars));
         }
         self.wrong.entry(piece).or_default().extend(given.iter().filter(|g| g.1).map(|g| g.0));
         let first = given[0].0;
-        Hash::Wrong(given.iter().all(|&(peer, _)| peer == first).then_some(first))
+        Some(Hash::Wrong(given.iter().all(|&(peer, _)| peer == first).then_some(first)))
+    }
+
+    /// Gives up the blocks of a piece that is not complete; false for one that is, since its hash is under way.
+    pub(crate) fn forget(&mut self, piece: u32) -> bool {
+        if self.parts.get(&piece).is_some_and(|p| p.missing == 0) {
+            return false;
+        }
+        self.parts.remove(&piece);
+        true
     }
 
     pub(crate) fn lose(&mut self, piece: u32) {
@@ -113,11 +122,11 @@ mod tests {
         assert_eq!(store.take(block(0, 0), 7, false), Taken::Stored);
         assert_eq!(store.take(block(0, 0), 8, false), Taken::Duplicate);
         assert_eq!(store.take(block(0, 1), 8, true), Taken::Complete);
-        assert!(matches!(store.hashed(0), Hash::Wrong(None)));
+        assert!(matches!(store.hashed(0), Some(Hash::Wrong(None))));
         assert_eq!(store.readable_to(0, 65536), 0);
         store.take(block(0, 0), 7, false);
         store.take(block(0, 1), 7, false);
-        assert!(matches!(store.hashed(0), Hash::Right(liars) if liars == [8]));
+        assert!(matches!(store.hashed(0), Some(Hash::Right(liars)) if liars == [8]));
         assert_eq!(store.readable_to(10, 65536), 32768);
     }
 }

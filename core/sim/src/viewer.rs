@@ -17,12 +17,13 @@ const TICK_S: f64 = 0.1;
 impl<M: Machine> World<'_, '_, M> {
     pub(super) fn hashed(&mut self, piece: u32) {
         match self.store.hashed(piece) {
-            Hash::Right(liars) => {
+            None => {}
+            Some(Hash::Right(liars)) => {
                 self.tell(Input::PieceVerified(PieceIndex(piece)));
                 liars.into_iter().for_each(|liar| self.ban(liar));
                 self.serve_all();
             }
-            Hash::Wrong(only) => {
+            Some(Hash::Wrong(only)) => {
                 self.tell(Input::PieceFailed(PieceIndex(piece)));
                 if let Some(liar) = only {
                     self.ban(liar);

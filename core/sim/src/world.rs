@@ -282,6 +282,11 @@ impl<M: Machine> World<'_, '_, M> {
                 Some(peer) if peer.joined && !peer.gone => peer.interested = interested,
                 _ => self.fault("interest in a peer that is not there"),
             },
+            Output::Forget(piece) => {
+                if !self.store.forget(piece.0) {
+                    self.fault("a complete piece is forgotten");
+                }
+            }
             _ => self.fault("an output that the simulator does not know"),
         }
     }
@@ -342,7 +347,8 @@ fn secs(time: Time) -> String {
 /// Debug output without the names of the index types: `Block(3, 17.4)`.
 fn short(debug: &str) -> String {
     let mut text = debug.replace("BlockRef { piece: PieceIndex(", "").replace("PeerKey(", "p(");
-    text = text.replace("PieceIndex(", "(").replace("ReaderKey(", "r(").replace("), block: ", ".").replace(" }", "");
+    text =
+        text.replace("PieceIndex(", "piece(").replace("ReaderKey(", "r(").replace("), block: ", ".").replace(" }", "");
     text
 }
 

@@ -19,6 +19,8 @@ pub struct Cell {
     pub seek: Option<f64>,
     /// The worst seek of all runs.
     pub worst_seek: Option<f64>,
+    /// Delay by floor of starts and seeks together.
+    pub by_floor: Option<f64>,
     /// Stalls a run.
     pub stalls: f64,
     /// Share of the time in which the clock stood.
@@ -56,6 +58,7 @@ pub fn bench(scenario: &Scenario, policy: Policy, seeds: u64) -> Result<(Cell, V
         start: median(&starts),
         seek: median(&seeks),
         worst_seek: reports.iter().flat_map(Report::seek_ratios).reduce(f64::max),
+        by_floor: median(&reports.iter().filter_map(Report::by_floor).collect::<Vec<f64>>()),
         stalls: over(&|r| f64::from(r.stalls)),
         stalled_share: over(&Report::stalled_share),
         waste: over(&Report::waste_share),

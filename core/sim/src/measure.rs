@@ -1,6 +1,6 @@
 //! What a run is judged by.
 
-use crate::stats::gini;
+use crate::stats::{gini, median};
 use playswarm_logic::picker::Counters;
 use std::collections::BTreeMap;
 
@@ -40,6 +40,8 @@ pub struct Wait {
     pub blocks_here: u32,
     /// The least that it could take, seconds.
     pub limit_s: Option<f64>,
+    /// The least with each peer's own delay and whole blocks, seconds (docs/SIM.md).
+    pub floor_s: Option<f64>,
     /// What it took; `None` where the reader left before.
     pub delay_s: Option<f64>,
     /// Seconds that it lasted at least, where `delay_s` is `None`.
@@ -116,6 +118,17 @@ impl Report {
     /// Delay by limit of each seek that says something.
     pub fn seek_ratios(&self) -> Vec<f64> {
         self.waits.iter().filter(|w| w.kind == WaitKind::Seek).filter_map(Wait::ratio).collect()
+    }
+
+    /// Delay by floor, the median over all waits that say something.
+    pub fn by_floor(&self) -> Option<f64> {
+        let all: Vec<f64> = self
+            .waits
+            .iter()
+            .filter_map(|w| Some((w.delay_s.filter(|d| *d > 0.0)?, w.floor_s?)))
+            .map(|(delay, floor)| delay / floor)
+            .collect();
+        median(&all)
     }
 
     /// Share of the time after the first picture in which the clock stood.

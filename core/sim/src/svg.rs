@@ -97,6 +97,7 @@ mod tests {
             start: Some(start),
             seek: Some(1.5),
             worst_seek: None,
+            by_floor: None,
             stalls: 0.0,
             stalled_share: 0.0,
             waste: 0.0,

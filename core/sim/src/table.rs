@@ -2,12 +2,13 @@
 
 use crate::bench::Cell;
 
-const HEAD: [&str; 13] = [
+const HEAD: [&str; 14] = [
     "scenario",
     "policy",
     "start",
     "seek",
     "worst seek",
+    "by floor",
     "stalls",
     "stalled",
     "waste",
@@ -22,7 +23,7 @@ fn ratio(value: Option<f64>) -> String {
     value.map_or("–".into(), |v| format!("{v:.2}"))
 }
 
-fn rows(cells: &[Cell]) -> Vec<[String; 13]> {
+fn rows(cells: &[Cell]) -> Vec<[String; 14]> {
     cells
         .iter()
         .map(|c| {
@@ -37,6 +38,7 @@ fn rows(cells: &[Cell]) -> Vec<[String; 13]> {
                 ratio(c.start),
                 ratio(c.seek),
                 ratio(c.worst_seek),
+                ratio(c.by_floor),
                 format!("{}", c.stalls),
                 format!("{:.1} %", c.stalled_share * 100.0),
                 format!("{:.2} %", c.waste * 100.0),

@@ -2,7 +2,7 @@
 
 use super::{World, trace};
 use crate::events::Event;
-use crate::limit::limit_s;
+use crate::limit::{floor_s, limit_s};
 use crate::machine::Machine;
 use crate::measure::{Wait, WaitKind};
 use crate::reader::State;
@@ -110,6 +110,7 @@ impl<M: Machine> World<'_, '_, M> {
             piece: piece.0,
             blocks_here: self.store.blocks_here(piece.0),
             limit_s: limit_s(&self.peers, now, piece, bytes, self.scenario.down_rate),
+            floor_s: floor_s(&self.peers, now, piece, bytes, self.scenario.down_rate),
             delay_s: None,
             gave_up_s: None,
             shares: Default::default(),
@@ -214,13 +215,14 @@ pub fn describe(wait: &Wait) -> String {
     let useful: u64 = wait.shares.values().map(|s| s.useful_bytes).sum();
     let other: u64 = wait.shares.values().map(|s| s.other_bytes).sum();
     let mut text = format!(
-        "{:?} at {:.3}: piece {}, first byte after {:.3} s, limit {:.3} s, ratio {:.2}; {} blocks were here; {} KiB useful, {} KiB other",
+        "{:?} at {:.3}: piece {}, first byte after {:.3} s, limit {:.3} s, ratio {:.2}, floor {:.3} s; {} blocks were here; {} KiB useful, {} KiB other",
         wait.kind,
         wait.at_s,
         wait.piece,
         wait.delay_s.or(wait.gave_up_s).unwrap_or(f64::NAN),
         wait.limit_s.unwrap_or(f64::NAN),
         wait.ratio().unwrap_or(f64::NAN),
+        wait.floor_s.unwrap_or(f64::NAN),
         wait.blocks_here,
         useful >> 10,
         other >> 10,

@@ -49,8 +49,9 @@ pub(crate) struct Window {
     rtt: f64,
     idle_since: Time,
     halved_at: Option<Time>,
-    /// Whether the window was what held it back since the last ack: only then may it grow (RFC 7661).
-    limited: bool,
+    /// The most in flight in this round trip: the window grows only as far as it was used (RFC 7661).
+    most_out: f64,
+    round_at: Time,
     slow_start: bool,
 }
 
@@ -64,7 +65,8 @@ impl Window {
             rtt,
             idle_since: Time::ZERO,
             halved_at: None,
-            limited: false,
+            most_out: 0.0,
+            round_at: Time::ZERO,
             slow_start,
         }
     }
@@ -76,27 +78,32 @@ impl Window {
             self.threshold = self.threshold.max(self.cwnd * 0.75);
             self.cwnd = self.cwnd.min(INITIAL_WINDOW);
         }
-        let room = self.cwnd - self.in_flight;
-        self.limited |= room < 2.0 * MSS;
-        room
+        self.cwnd - self.in_flight
     }
 
     pub(crate) fn sent(&mut self, bytes: u32) {
         self.in_flight += f64::from(bytes);
+        self.most_out = self.most_out.max(self.in_flight);
     }
 
     pub(crate) fn acked(&mut self, now: Time, bytes: u32) {
         let bytes = f64::from(bytes);
+        let out = self.in_flight;
         self.in_flight -= bytes;
         if self.in_flight < 0.5 {
             self.in_flight = 0.0;
             self.idle_since = now;
         }
-        if self.limited {
-            self.cwnd += if self.cwnd < self.threshold { bytes } else { MSS * bytes / self.cwnd };
-            self.cwnd = self.cwnd.min(MOST_WINDOW);
+        let starting = self.cwnd < self.threshold;
+        if starting && self.cwnd < 2.0 * self.most_out {
+            self.cwnd += bytes;
+        } else if !starting && self.cwnd < self.most_out + 3.0 * MSS {
+            self.cwnd += MSS * bytes / self.cwnd;
         }
-        self.limited = false;
+        self.cwnd = self.cwnd.min(MOST_WINDOW);
+        if now.since(self.round_at).as_secs_f64() > self.rtt {
+            (self.round_at, self.most_out) = (now, out);
+        }
     }
 
     /// A packet was lost: the window halves, once a round trip.
@@ -131,12 +138,22 @@ mod tests {
     }
 
     #[test]
+    fn it_doubles_as_well_when_each_packet_is_acked_by_itself() {
+        let mut window = Window::new(0.1, true);
+        for round in 0..4u64 {
+            let packets = (window.room(Time(round * 100_000)) / MSS) as u32;
+            (0..packets).for_each(|_| window.sent(MSS as u32));
+            (0..packets).for_each(|_| window.acked(Time(round * 100_000 + 99_000), MSS as u32));
+        }
+        assert_eq!(window.room(Time(400_000)), 16.0 * INITIAL_WINDOW);
+    }
+
+    #[test]
     fn a_window_starts_small_again_after_idleness() {
         let mut window = Window::new(0.1, true);
         for round in 1..5u64 {
             let room = window.room(Time(round * 100_000));
             window.sent(room as u32);
-            window.room(Time(round * 100_000));
             window.acked(Time(round * 100_000 + 90_000), room as u32);
         }
         assert!(window.room(Time(500_000)) > 100_000.0);

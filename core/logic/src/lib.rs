@@ -9,6 +9,8 @@
 pub mod bits;
 pub mod choker;
 pub mod layout;
+pub mod limiter;
+pub mod metadata;
 pub mod picker;
 pub mod retain;
 pub mod rng;

@@ -121,6 +121,10 @@ pub enum Input {
     Rejected(PeerKey, BlockRef),
     /// A whole block came from this peer, wanted or not.
     Block(PeerKey, BlockRef),
+    /// A whole block came from this peer and could not be kept (no memory): it is wanted still.
+    Unkept(PeerKey, BlockRef),
+    /// It takes so many requests at once (BEP 10 `reqq`, which comes after it joined).
+    PeerTakes(PeerKey, u32),
     /// Some bytes of a block came from this peer, the block is not complete yet.
     Progress(PeerKey),
     /// The whole piece was hashed and is right: it may be read.

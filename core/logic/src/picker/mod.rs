@@ -140,6 +140,12 @@ impl Picker {
             }
             Input::Rejected(peer, block) => self.rejected(peer, block),
             Input::Block(peer, block) => self.block(peer, block),
+            Input::Unkept(peer, block) => self.unkept(peer, block),
+            Input::PeerTakes(peer, requests) => {
+                if let Some(p) = self.peers.get_mut(&peer) {
+                    p.max_requests = requests.max(1);
+                }
+            }
             Input::Progress(peer) => {
                 if let Some(p) = self.peers.get_mut(&peer) {
                     p.last_heard = self.now;
@@ -425,6 +431,23 @@ impl Picker {
             self.fill_all();
         } else {
             self.fill(peer);
+        }
+    }
+
+    fn unkept(&mut self, peer: PeerKey, block: BlockRef) {
+        let bytes = u64::from(self.layout.block_bytes(block));
+        let slack = self.slack_s();
+        let Some(p) = self.peers.get_mut(&peer) else { return };
+        self.counters.received_bytes += bytes;
+        self.counters.forgotten_bytes += bytes;
+        if let Some(ask) = p.take(block) {
+            p.learn(Some(ask), bytes as u32, self.now, slack, self.prior);
+            if let Some(part) = self.partial.get_mut(&block.piece.0) {
+                part.remove_asker(block.block, peer);
+            }
+            self.plan_from = 0;
+        } else {
+            p.lay_ghost(block);
         }
     }
 

@@ -12,6 +12,9 @@ const LEFT: f64 = 150.0;
 const PANEL: f64 = 340.0;
 const TOP: f64 = 84.0;
 
+/// What a panel shows of a cell.
+type Figure = fn(&Cell) -> Option<f64>;
+
 fn names<'a>(cells: &'a [Cell], of: impl Fn(&'a Cell) -> &'a str) -> Vec<&'a str> {
     let mut names: Vec<&str> = Vec::new();
     for cell in cells {
@@ -43,7 +46,7 @@ pub fn svg(cells: &[Cell]) -> String {
             x + 16.0
         );
     }
-    let panels: [(&str, fn(&Cell) -> Option<f64>); 2] = [("start", |c| c.start), ("seek (median)", |c| c.seek)];
+    let panels: [(&str, Figure); 2] = [("start", |c| c.start), ("seek (median)", |c| c.seek)];
     for (p, (title, value)) in panels.into_iter().enumerate() {
         let x0 = LEFT + p as f64 * (PANEL + 60.0);
         out += &format!("<text x=\"{x0}\" y=\"64\" font-weight=\"bold\">{title}</text>\n");

@@ -28,6 +28,7 @@ const MOST_TIMEOUTS_AT_ONCE: u32 = 1000;
 #[derive(Default)]
 pub struct Options<'a> {
     /// Given each event that matters, a line each, with its time.
+    #[allow(clippy::type_complexity)] // A type's name would say less.
     pub trace: Option<&'a mut dyn FnMut(Time, &str)>,
     /// Whether the machine's invariants are checked after every input (slow).
     pub check: bool,
@@ -72,9 +73,7 @@ use trace;
 pub fn run_policy(scenario: &Scenario, policy: Policy, seed: u64, options: Options<'_>) -> Result<Report, String> {
     let layout = layout_of(scenario)?;
     let have = playswarm_logic::Bits::new(layout.pieces());
-    let mut config = Config::default();
-    config.policy = policy;
-    config.seed = seed;
+    let config = Config { policy, seed, ..Config::default() };
     let mut picker = Picker::new(layout, &have, config);
     run(scenario, &mut picker, policy.name(), seed, options)
 }

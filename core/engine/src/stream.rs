@@ -7,7 +7,7 @@ use playswarm_logic::ReaderKey;
 use std::future::Future;
 use std::io::{self, SeekFrom};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tokio::runtime::Handle;
@@ -28,24 +28,28 @@ pub struct Stream {
     pending: Option<Pin<Box<dyn Future<Output = Result<Bytes>> + Send + Sync>>>,
 }
 
-/// One reader as the swarm knows it: registered while this lives.
+/// One reader. The swarm knows of it from its first read until this is dropped: a player that opens a file and seeks
+/// before it reads makes nobody fetch the beginning.
 struct Cursor {
     media: Arc<Inner>,
-    key: ReaderKey,
+    key: OnceLock<ReaderKey>,
+    file: usize,
     start: u64,
     size: u64,
 }
 
 impl Drop for Cursor {
     fn drop(&mut self) {
-        self.media.swarm.close_reader(self.key);
+        if let Some(key) = self.key.get() {
+            self.media.swarm.close_reader(*key);
+        }
     }
 }
 
 impl Stream {
     pub(crate) fn new(media: Arc<Inner>, file: usize, start: u64, size: u64) -> Stream {
-        let key = media.swarm.open_reader(file, start, size);
-        Stream { cursor: Arc::new(Cursor { media, key, start, size }), position: 0, left: Bytes::new(), pending: None }
+        let cursor = Cursor { media, key: OnceLock::new(), file, start, size };
+        Stream { cursor: Arc::new(cursor), position: 0, left: Bytes::new(), pending: None }
     }
 
     /// Bytes of the file.
@@ -68,7 +72,9 @@ impl Stream {
         self.left = Bytes::new();
         self.position = position;
         let c = &self.cursor;
-        c.media.swarm.seek_reader(c.key, c.start + position.min(c.size));
+        if let Some(key) = c.key.get() {
+            c.media.swarm.seek_reader(*key, c.start + position.min(c.size));
+        }
     }
 
     /// Up to `max` verified bytes from the position on, without a copy; empty at the end of the file and for a `max` of 0.
@@ -100,7 +106,7 @@ impl Stream {
     /// The media's rate in bytes per second, where the caller knows it: deadlines follow from it. Measured from the
     /// reads otherwise.
     pub fn set_rate(&self, bytes_per_s: f64) {
-        self.cursor.media.swarm.reader_rate(self.cursor.key, bytes_per_s);
+        self.cursor.media.swarm.reader_rate(self.cursor.key(self.position), bytes_per_s);
     }
 
     /// The same reader as a blocking [`io::Read`] and [`io::Seek`], for threads outside of the runtime.
@@ -114,12 +120,19 @@ impl Stream {
 }
 
 impl Cursor {
+    fn key(&self, position: u64) -> ReaderKey {
+        *self.key.get_or_init(|| {
+            self.media.swarm.open_reader(self.file, self.start, self.size, self.start + position.min(self.size))
+        })
+    }
+
     async fn read(self: Arc<Self>, position: u64, max: usize) -> Result<Bytes> {
         if position >= self.size || max == 0 {
             return Ok(Bytes::new());
         }
         let max = max.min(usize::try_from(self.size - position).unwrap_or(usize::MAX));
-        self.media.swarm.read(self.key, self.start + position, max).await
+        let key = self.key(position);
+        self.media.swarm.read(key, self.start + position, max).await
     }
 }
 

@@ -324,6 +324,10 @@ impl Swarm {
     pub(super) fn pick_with(&self, st: &mut State, input: Input) {
         let now = self.now();
         let Some(picker) = &mut st.picker else { return };
+        match input {
+            Input::Timeout | Input::ReaderRead(..) => {}
+            _ => tracing::trace!(t = now.as_secs_f64(), ?input, "told"),
+        }
         picker.handle(now, input);
         self.drain_picker(st);
     }
@@ -337,6 +341,7 @@ impl Swarm {
             length: layout.block_bytes(block),
         };
         while let Some(output) = st.picker.as_mut().and_then(Picker::poll) {
+            tracing::trace!(t = self.now().as_secs_f64(), ?output, "do");
             match output {
                 Output::Request(peer, block) => self.say(st, peer, Message::Request(span(block))),
                 Output::Cancel(peer, block) => self.say(st, peer, Message::Cancel(span(block))),

@@ -352,6 +352,7 @@ impl Swarm {
                     Put::NoRoom => Input::Unkept(key, block),
                     _ => Input::Block(key, block),
                 };
+                tracing::trace!(t = now.as_secs_f64(), ?input, "told");
                 if let Some(picker) = &mut st.picker {
                     picker.handle(now, input);
                 }

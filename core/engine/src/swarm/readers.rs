@@ -24,9 +24,10 @@ pub(super) struct Reader {
 }
 
 impl Swarm {
-    pub(crate) fn open_reader(&self, file: usize, start: u64, size: u64) -> ReaderKey {
+    pub(crate) fn open_reader(&self, file: usize, start: u64, size: u64, position: u64) -> ReaderKey {
         let mut st = self.state.lock();
-        let key = self.add_reader(&mut st, file, start, size, self.window());
+        let reader = Reader { file, start, end: start + size, position, waiting: false };
+        let key = self.add_reader(&mut st, reader, self.window());
         // Whoever reads makes the guess needless; what it has asked for is kept if it is what is read now.
         self.cool_down(&mut st);
         drop(st);
@@ -34,13 +35,13 @@ impl Swarm {
         key
     }
 
-    fn add_reader(&self, st: &mut State, file: usize, start: u64, size: u64, window: u64) -> ReaderKey {
+    fn add_reader(&self, st: &mut State, reader: Reader, window: u64) -> ReaderKey {
         let key = ReaderKey(st.next_reader);
         st.next_reader += 1;
-        let end = start + size;
-        st.readers.insert(key, Reader { file, start, end, position: start, waiting: false });
+        let Reader { position, end, .. } = reader;
+        st.readers.insert(key, reader);
         self.place_readers(st);
-        self.pick_with(st, Input::ReaderOpened { reader: key, position: start, end, bytes_per_s: None, window });
+        self.pick_with(st, Input::ReaderOpened { reader: key, position, end, bytes_per_s: None, window });
         key
     }
 
@@ -87,7 +88,8 @@ impl Swarm {
         if !st.readers.is_empty() {
             return;
         }
-        let key = self.add_reader(&mut st, file, start, size, WARM_BYTES);
+        let reader = Reader { file, start, end: start + size, position: start, waiting: true };
+        let key = self.add_reader(&mut st, reader, WARM_BYTES);
         self.pick_with(&mut st, Input::ReaderWaits(key, true));
         st.warm = Some((key, Instant::now()));
         drop(st);

@@ -50,7 +50,8 @@ pub struct Config {
     /// Requests to a peer of which nothing is known yet. 3: enough to learn its rate from, little enough to wait for.
     pub first_requests: u32,
     /// What may stand in a peer's queue beyond its round trip while the buffer is short, in milliseconds of that peer's
-    /// rate. It is what a seek waits for peers that ignore CANCEL. 50: below what anybody notices.
+    /// rate; never less than a block or a third of the round trip. It is what a seek waits for where CANCEL is ignored,
+    /// and it is in practice, since clients hand blocks to their sockets at once. 25: below what anybody notices.
     pub slack_ms: f64,
     /// The same once every reader is comfortable. 150: rides out jitter, and a seek still starts at once.
     pub comfort_slack_ms: f64,
@@ -77,7 +78,7 @@ impl Default for Config {
             policy: Policy::default(),
             seed: 1,
             first_requests: 3,
-            slack_ms: 50.0,
+            slack_ms: 25.0,
             comfort_slack_ms: 150.0,
             comfort_s: 20.0,
             comfort_bytes: 16 << 20,

@@ -394,7 +394,7 @@ impl Picker {
         // BEP 6 keeps requests alive through a choke; BEP 3 drops them.
         let live = !p.choked || p.fast;
         for ask in lost {
-            p.haunt(ask.block, live);
+            p.haunt(ask.block, self.now, live);
             if let Some(part) = self.partial.get_mut(&ask.block.piece.0) {
                 part.release(ask.block.block, peer);
             }
@@ -433,7 +433,7 @@ impl Picker {
                     && o.take(block).is_some()
                 {
                     self.outstanding -= 1;
-                    o.haunt(block, false);
+                    o.haunt(block, self.now, false);
                     self.counters.cancels += 1;
                     self.out.push_back(Output::Cancel(other, block));
                     self.fill(other);
@@ -540,7 +540,7 @@ impl Picker {
                     && p.take(block).is_some()
                 {
                     self.outstanding -= 1;
-                    p.haunt(block, false);
+                    p.haunt(block, self.now, false);
                     self.counters.cancels += 1;
                     self.out.push_back(Output::Cancel(peer, block));
                 }
@@ -561,7 +561,7 @@ impl Picker {
                 any = true;
                 p.queue.remove(at);
                 self.outstanding -= 1;
-                p.haunt(ask.block, false);
+                p.haunt(ask.block, self.now, false);
                 if let Some(part) = self.partial.get_mut(&ask.block.piece.0) {
                     part.release(ask.block.block, *key);
                 }
@@ -614,9 +614,10 @@ impl Picker {
             return;
         }
         self.refresh_plan();
+        let slack = self.slack_s();
         loop {
             let Some(p) = self.peers.get(&peer) else { return };
-            if !p.serves(self.now) || p.queue.len() >= p.limit(self.prior) {
+            if !p.serves(self.now) || p.queue.len() >= p.limit(self.now, slack, self.prior) {
                 return;
             }
             if p.snubbed && !p.queue.is_empty() {
@@ -644,6 +645,7 @@ impl Picker {
     fn ask(&mut self, peer: PeerKey, block: BlockRef) {
         let blocks = self.layout.blocks_of(block.piece);
         let bytes = u64::from(self.layout.bytes_of(block.piece));
+        let slack = self.slack_s();
         let part = self.partial.entry(block.piece.0).or_insert_with(|| {
             self.partial_bytes += bytes;
             Partial::new(blocks)
@@ -655,7 +657,7 @@ impl Picker {
         let Some(p) = self.peers.get_mut(&peer) else { return };
         // A request that still stands there needs no second one.
         let stands = p.lay_ghost(block) == Some(true);
-        p.ask(block, self.now, self.prior);
+        p.ask(block, self.now, slack, self.prior);
         self.outstanding += 1;
         if p.snubbed {
             p.retry_at = Time::NEVER;

@@ -19,8 +19,8 @@ pub(super) struct Ask {
 }
 
 /// Seconds over which rates are remembered; for slow peers, the time of [`MEMORY_BLOCKS`].
-const MEMORY_S: f64 = 1.5;
-const MEMORY_BLOCKS: f64 = 6.0;
+const MEMORY_S: f64 = 0.8;
+const MEMORY_BLOCKS: f64 = 8.0;
 /// The shortest round trip seen is forgotten after so long, for routes change. Long, since a queue that is never empty
 /// shows no round trip, and what it shows instead would make the bound creep up.
 const BASE_MEMORY_S: f64 = 120.0;
@@ -39,6 +39,7 @@ const GHOSTS: usize = 256;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ghost {
     pub(super) block: BlockRef,
+    since: Time,
     /// The request still stands at the peer: it was given up without a word.
     live: bool,
 }
@@ -64,9 +65,11 @@ pub(super) struct Peer {
     pub(super) snubbed: bool,
     pub(super) retry_at: Time,
     retry_after_s: f64,
-    /// Bound on the queue, in blocks.
+    /// Bound on the queue while its rate is still being found out, in blocks.
     window: f64,
     startup: bool,
+    /// Share of the computed bound that may be used: below 1 while answers wait longer than they should.
+    brake: f64,
     /// Decayed bytes and seconds of delivery, the rate being their ratio.
     bytes: f64,
     seconds: f64,
@@ -110,6 +113,7 @@ impl Peer {
             retry_after_s: 5.0,
             window: f64::from(first.max(1)),
             startup: true,
+            brake: 1.0,
             bytes: 0.0,
             seconds: 0.0,
             samples: 0,
@@ -174,11 +178,26 @@ impl Peer {
     /// When a block asked now would be here.
     pub(super) fn arrival(&self, now: Time, prior: f64) -> Time {
         let s = self.service_s(prior);
-        let fresh = now.plus_secs(self.rtt_s() + s);
+        // What was taken back is mostly on its way already, and comes first.
+        let ahead = self.pending_ghosts(now, prior) as f64 * s;
+        let fresh = now.plus_secs(self.rtt_s().max(ahead) + s);
         match self.queue.len() {
             0 => fresh,
             n => self.expected(n - 1, now, prior).plus_secs(s).max(fresh),
         }
+    }
+
+    /// How many of the blocks that were taken back will probably come all the same.
+    fn pending_ghosts(&self, now: Time, prior: f64) -> usize {
+        if self.ghosts.is_empty() {
+            return 0;
+        }
+        let (s, rtt) = (self.service_s(prior), self.rtt_s());
+        self.ghosts
+            .iter()
+            .enumerate()
+            .filter(|(n, g)| now.since(g.since).as_secs_f64() < rtt + 1.5 * s * (*n + 1) as f64)
+            .count()
     }
 
     /// When the `n`th of its queue is expected: blocks come one after another at its rate, none sooner than a round
@@ -186,7 +205,8 @@ impl Peer {
     pub(super) fn expected(&self, n: usize, now: Time, prior: f64) -> Time {
         let (s, rtt) = (self.service_s(prior), self.rtt_s());
         let (Some(head), Some(ask)) = (self.queue.front(), self.queue.get(n)) else { return now };
-        let due = self.last_block.max(head.asked.plus_secs(rtt)).plus_secs(s);
+        let ghosts = self.pending_ghosts(now, prior) as f64;
+        let due = self.last_block.plus_secs(ghosts * s).max(head.asked.plus_secs(rtt)).plus_secs(s);
         let head_at = if due >= now {
             due
         } else {
@@ -208,15 +228,21 @@ impl Peer {
         least.max(4.0 * self.service_s(prior)).max(3.0 * self.rtt_s()).max(4.0 * self.deviation)
     }
 
-    /// How many requests may be out at once. `slow` queues (a block takes longer than the slack) keep two only where
-    /// the round trip would leave the peer idle for long.
-    pub(super) fn limit(&self, prior: f64) -> usize {
-        let least = if self.rtt_s() > 0.3 * self.service_s(prior) { 2.0 } else { 1.0 };
-        (self.window.max(least) as usize).min((self.max_requests as usize).saturating_sub(self.live_ghosts))
+    /// How many requests may be out at once: as many as are under way in a round trip, and `slack_s` of its rate.
+    pub(super) fn limit(&self, now: Time, slack_s: f64, prior: f64) -> usize {
+        let (s, rtt) = (self.service_s(prior), self.rtt_s());
+        let least = if rtt > 0.3 * s { 2.0 } else { 1.0 };
+        let steady = (1.0 + (rtt + slack_s.max(rtt / 4.0)) / s) * self.brake;
+        let window = if self.startup { self.window.max(if self.measured() { steady } else { 0.0 }) } else { steady };
+        // What was taken back and will come all the same takes its place in the queue; but two are always asked for, as
+        // some peers do honour CANCEL.
+        let ghosts = self.pending_ghosts(now, prior);
+        let room = (window.max(least).ceil() as usize).saturating_sub(ghosts).max(2.min(least as usize));
+        room.min((self.max_requests as usize).saturating_sub(self.live_ghosts))
     }
 
-    pub(super) fn ask(&mut self, block: BlockRef, now: Time, prior: f64) {
-        let filled = self.queue.len() + 1 >= self.limit(prior);
+    pub(super) fn ask(&mut self, block: BlockRef, now: Time, slack_s: f64, prior: f64) {
+        let filled = self.queue.len() + 1 >= self.limit(now, slack_s, prior);
         if self.queue.is_empty() {
             self.last_heard = self.last_heard.max(now);
         }
@@ -230,14 +256,14 @@ impl Peer {
     }
 
     /// A request was taken back, or (`live`) given up without a word.
-    pub(super) fn haunt(&mut self, block: BlockRef, live: bool) {
+    pub(super) fn haunt(&mut self, block: BlockRef, since: Time, live: bool) {
         if self.ghosts.len() == GHOSTS
             && let Some(old) = self.ghosts.pop_front()
         {
             self.live_ghosts -= usize::from(old.live);
         }
         self.live_ghosts += usize::from(live);
-        self.ghosts.push_back(Ghost { block, live });
+        self.ghosts.push_back(Ghost { block, since, live });
     }
 
     /// If this block was asked and taken back or given up, it is expected no more; says whether its request stood.
@@ -288,15 +314,19 @@ impl Peer {
         self.base[0] = self.base[0].min(first_byte);
         let waited = latency - s - self.rtt_s();
         self.deviation += (waited.abs() - self.deviation) / 8.0;
-        let target = slack_s.max(s);
-        if waited > 1.25 * target {
-            self.startup = false;
-            // Down by as much as waits too long, spread over a queue's worth of blocks.
-            let excess = ((waited - target) / s).min(self.window * 0.5);
-            self.window = (self.window - excess / self.window.max(1.0)).max(1.0);
-        } else if ask.filled && waited < 0.75 * target {
-            self.window += if self.startup { 1.0 } else { 2.0 / self.window.max(1.0) };
-            self.window = self.window.min(f64::from(self.max_requests));
+        let target = slack_s.max(s).max(self.rtt_s() / 3.0);
+        if self.startup {
+            // TCP's own start looks like queueing; a whole round trip of it is more than that.
+            if waited > 1.25 * target.max(self.rtt_s()) {
+                self.startup = false;
+            } else if ask.filled {
+                self.window = (self.window + 1.0).min(f64::from(self.max_requests));
+            }
+        }
+        if waited > 2.0 * target + 2.0 * self.deviation {
+            self.brake = (self.brake * 0.95).max(0.5);
+        } else {
+            self.brake = (self.brake + 0.02).min(1.0);
         }
     }
 
@@ -304,7 +334,6 @@ impl Peer {
     pub(super) fn snub(&mut self, now: Time) {
         self.snubbed = true;
         self.startup = false;
-        self.window = (self.window / 2.0).max(1.0);
         self.retry_at = now.plus_secs(self.retry_after_s);
         self.retry_after_s = (self.retry_after_s * 2.0).min(60.0);
     }

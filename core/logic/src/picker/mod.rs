@@ -31,6 +31,8 @@ const URGENT_TICK_S: f64 = 0.025;
 const TICK_S: f64 = 0.25;
 /// A peer that is silent for so long while it owes a block is given up for the time being.
 const PATIENCE_S: f64 = 1.0;
+/// A comfortable reader has so many times [`Config::comfort_s`] picked for it in order before anything else.
+const NEAR_COMFORTS: f64 = 1.5;
 
 /// Decides which block is asked of which peer, and when. See the [module](self).
 #[derive(Debug)]
@@ -627,7 +629,14 @@ impl Picker {
             if self.would_be_in_the_way(peer) {
                 return;
             }
-            let picked = self.pick_hedge(peer).or_else(|| self.pick(peer)).or_else(|| self.pick_comfort(peer));
+            // Once everybody is comfortable, what players jump to comes before what is due in half a minute.
+            let near_s = if self.comfortable { NEAR_COMFORTS * self.config.comfort_s } else { f64::INFINITY };
+            let picked = self
+                .pick_hedge(peer)
+                .or_else(|| self.pick(peer, near_s))
+                .or_else(|| self.pick_jump(peer))
+                .or_else(|| self.pick(peer, f64::INFINITY))
+                .or_else(|| self.pick_comfort(peer));
             let Some(block) = picked else { return };
             self.ask(peer, block);
         }

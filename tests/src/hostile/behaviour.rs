@@ -48,7 +48,7 @@ fn stopped(shared: &Shared) -> bool {
 /// Every piece, spare bits clear.
 fn bitfield(pieces: u32) -> Vec<u8> {
     let mut bits = vec![0xff; pieces.div_ceil(8) as usize];
-    if pieces % 8 != 0
+    if !pieces.is_multiple_of(8)
         && let Some(last) = bits.last_mut()
     {
         *last = 0xff << (8 - pieces % 8);
@@ -140,7 +140,7 @@ fn oversized(shared: &Shared, wire: &Wire) -> io::Result<()> {
     Ok(())
 }
 
-/// One broken message a connection, another one each time.
+/// One broken message a connection, another one each time, whichever peer of the test it is.
 fn malformed(shared: &Shared, wire: &Wire, number: u64) -> io::Result<()> {
     wire.send(id::UNCHOKE, &[])?;
     match number % 9 {

@@ -47,6 +47,9 @@ pub enum Malice {
     PexFlood,
 }
 
+/// Connections to all hostile peers of this process: tells them apart.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
+
 /// A running hostile peer; it ends when dropped.
 pub struct Hostile {
     /// Where it listens.
@@ -90,7 +93,8 @@ impl Hostile {
                 if serving.stop.load(Ordering::Relaxed) {
                     return;
                 }
-                let number = serving.connections.fetch_add(1, Ordering::Relaxed);
+                serving.connections.fetch_add(1, Ordering::Relaxed);
+                let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
                 let shared = serving.clone();
                 // It ends with an error when the other side has had enough, which is what it should do.
                 std::thread::spawn(move || drop(behaviour::run(&shared, stream, number)));

@@ -1,6 +1,8 @@
 //! What a test needs of the machine. Where it is missing the test says so and is skipped; under
-//! `PLAYSWARM_TEST_REQUIRE=1`, as in CI, that is a failure: a gate that skips is none.
+//! `PLAYSWARM_TEST_REQUIRE=1`, as in CI, that is a failure: a gate that skips is none. Reasons are also added to the
+//! file that `PLAYSWARM_TEST_SKIPS` names, as test runners hide what a passing test says.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -11,6 +13,12 @@ fn missing(why: &str) -> bool {
         std::env::var_os("PLAYSWARM_TEST_REQUIRE").is_none_or(|v| v.is_empty() || v == "0"),
         "this test must not be skipped here, but {why}"
     );
+    if let Some(path) = std::env::var_os("PLAYSWARM_TEST_SKIPS")
+        && let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path)
+    {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        let _ = writeln!(file, "{test}: {why}");
+    }
     eprintln!("skipped: {why}; `bash scripts/setup.sh --test` prepares a machine for all tests");
     false
 }

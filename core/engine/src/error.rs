@@ -171,7 +171,8 @@ impl From<Error> for std::io::Error {
         let kind = match e.kind() {
             ErrorKind::BadSource | ErrorKind::BadTorrent | ErrorKind::BadConfig => Io::InvalidInput,
             ErrorKind::NoSuchFile => Io::NotFound,
-            ErrorKind::Cancelled => Io::Interrupted,
+            // Not `Interrupted`, which std retries for ever.
+            ErrorKind::Cancelled => Io::ConnectionAborted,
             ErrorKind::TimedOut | ErrorKind::NoMetadata => Io::TimedOut,
             ErrorKind::DiskFull => Io::StorageFull,
             _ => Io::Other,

@@ -2,9 +2,12 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+mod create;
 mod discovery;
 pub mod error;
 pub mod front;
+#[doc(hidden)]
+pub mod fuzzing;
 mod media;
 mod session;
 pub mod status;
@@ -14,7 +17,8 @@ mod swarm;
 pub mod torrent;
 
 pub use config::Config;
-pub use discovery::source::Source;
+pub use create::{CreateOptions, create_torrent, streaming_piece_bytes};
+pub use discovery::source::{Magnet, Source};
 pub use error::{Error, ErrorKind, Result};
 pub use media::Media;
 pub use session::Session;

@@ -58,6 +58,8 @@ pub struct Waste {
     pub unasked_bytes: u64,
     /// Pieces that failed their hash.
     pub failed_bytes: u64,
+    /// Blocks given up to make room in memory.
+    pub forgotten_bytes: u64,
 }
 
 /// An open reader.

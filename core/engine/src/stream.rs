@@ -1,63 +1,245 @@
 //! A reader of one file: asynchronous, or blocking with a canceller.
 
-use crate::Result;
+use crate::error::{Error, Result};
+use crate::media::Inner;
 use bytes::Bytes;
+use playswarm_logic::ReaderKey;
+use std::future::Future;
+use std::io::{self, SeekFrom};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
+use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
-/// A seekable reader of one file of a torrent. Seeking never waits; reading waits for verified bytes.
-/// Dropping it frees its window at once.
-pub struct Stream {}
+/// What [`AsyncRead`] asks for at once: as much as keeps copying cheap, little enough that a seek drops little.
+const READ_BYTES: usize = 256 << 10;
+
+/// A seekable reader of one file of a torrent.
+///
+/// Seeking never waits; reading waits for verified bytes. Dropping it frees its window at once. It keeps its torrent
+/// open, even when the [`Media`](crate::Media) is gone.
+pub struct Stream {
+    cursor: Arc<Cursor>,
+    position: u64,
+    /// What was fetched for [`AsyncRead`] and not yet taken.
+    left: Bytes,
+    pending: Option<Pin<Box<dyn Future<Output = Result<Bytes>> + Send + Sync>>>,
+}
+
+/// One reader as the swarm knows it: registered while this lives.
+struct Cursor {
+    media: Arc<Inner>,
+    key: ReaderKey,
+    start: u64,
+    size: u64,
+}
+
+impl Drop for Cursor {
+    fn drop(&mut self) {
+        self.media.swarm.close_reader(self.key);
+    }
+}
 
 impl Stream {
+    pub(crate) fn new(media: Arc<Inner>, file: usize, start: u64, size: u64) -> Stream {
+        let key = media.swarm.open_reader(file, start, size);
+        Stream { cursor: Arc::new(Cursor { media, key, start, size }), position: 0, left: Bytes::new(), pending: None }
+    }
+
     /// Bytes of the file.
     pub fn size(&self) -> u64 {
-        todo!()
+        self.cursor.size
     }
+
     /// The next byte that will be read.
     pub fn position(&self) -> u64 {
-        todo!()
+        self.position
     }
-    /// Moves there at once, past the end too (reads then give nothing). Requests outside the new window are cancelled.
+
+    /// Moves there at once, past the end too (reads then give nothing). Requests outside of the new window are
+    /// cancelled.
     pub fn seek_to(&mut self, position: u64) {
-        let _ = position;
-        todo!()
+        if position == self.position && self.pending.is_none() {
+            return;
+        }
+        self.pending = None;
+        self.left = Bytes::new();
+        self.position = position;
+        let c = &self.cursor;
+        c.media.swarm.seek_reader(c.key, c.start + position.min(c.size));
     }
-    /// Up to `max` verified bytes from the position on, without a copy; empty at the end. Cancel-safe.
+
+    /// Up to `max` verified bytes from the position on, without a copy; empty at the end of the file and for a `max` of 0.
+    /// Dropping the future before it is done changes nothing.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] once the session is closed.
     pub async fn read_chunk(&mut self, max: usize) -> Result<Bytes> {
-        let _ = max;
-        todo!()
+        self.pending = None;
+        if !self.left.is_empty() {
+            let n = self.left.len().min(max);
+            self.position += n as u64;
+            return Ok(self.left.split_to(n));
+        }
+        let bytes = self.cursor.clone().read(self.position, max).await?;
+        self.position += bytes.len() as u64;
+        Ok(bytes)
     }
-    /// How many bytes from `position` on can be read without waiting.
+
+    /// How many bytes from `position` on can be read without waiting for the swarm.
     pub fn readable_at(&self, position: u64) -> u64 {
-        let _ = position;
-        todo!()
+        let c = &self.cursor;
+        if position >= c.size {
+            return 0;
+        }
+        c.media.swarm.readable(c.start + position).min(c.size - position)
     }
-    /// The same reader as a blocking `Read + Seek`, for threads outside of the runtime.
+
+    /// The media's rate in bytes per second, where the caller knows it: deadlines follow from it. Measured from the
+    /// reads otherwise.
+    pub fn set_rate(&self, bytes_per_s: f64) {
+        self.cursor.media.swarm.reader_rate(self.cursor.key, bytes_per_s);
+    }
+
+    /// The same reader as a blocking [`io::Read`] and [`io::Seek`], for threads outside of the runtime.
     pub fn into_blocking(self) -> BlockingStream {
-        todo!()
+        BlockingStream {
+            runtime: self.cursor.media.runtime.clone(),
+            stream: self,
+            cancel: Canceller { token: Arc::new(parking_lot::Mutex::new(CancellationToken::new())) },
+        }
+    }
+}
+
+impl Cursor {
+    async fn read(self: Arc<Self>, position: u64, max: usize) -> Result<Bytes> {
+        if position >= self.size || max == 0 {
+            return Ok(Bytes::new());
+        }
+        let max = max.min(usize::try_from(self.size - position).unwrap_or(usize::MAX));
+        self.media.swarm.read(self.key, self.start + position, max).await
     }
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, _cx: &mut Context<'_>, _buf: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
-        todo!()
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        if self.left.is_empty() {
+            let (cursor, position) = (self.cursor.clone(), self.position);
+            let pending = self.pending.get_or_insert_with(|| Box::pin(cursor.read(position, READ_BYTES)));
+            let done = std::task::ready!(pending.as_mut().poll(cx));
+            self.pending = None;
+            self.left = done?;
+        }
+        let n = self.left.len().min(buf.remaining());
+        buf.put_slice(&self.left.split_to(n));
+        self.position += n as u64;
+        Poll::Ready(Ok(()))
     }
+}
+
+fn target(size: u64, position: u64, to: SeekFrom) -> io::Result<u64> {
+    let (base, by) = match to {
+        SeekFrom::Start(n) => (n, 0),
+        SeekFrom::End(by) => (size, by),
+        SeekFrom::Current(by) => (position, by),
+    };
+    base.checked_add_signed(by)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a seek to before the start of the file"))
 }
 
 impl AsyncSeek for Stream {
-    fn start_seek(self: Pin<&mut Self>, _position: std::io::SeekFrom) -> std::io::Result<()> {
-        todo!()
+    fn start_seek(mut self: Pin<&mut Self>, to: SeekFrom) -> io::Result<()> {
+        let position = target(self.size(), self.position, to)?;
+        self.seek_to(position);
+        Ok(())
     }
-    fn poll_complete(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<std::io::Result<u64>> {
-        todo!()
+
+    fn poll_complete(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        Poll::Ready(Ok(self.position))
     }
 }
 
-/// A [`Stream`] for threads: `Read + Seek`, cancelled from elsewhere by its [`Canceller`].
-pub struct BlockingStream {}
+/// A [`Stream`] for threads: [`io::Read`] and [`io::Seek`], cancelled from elsewhere by its [`Canceller`].
+///
+/// Not to be used on a thread that drives the runtime: it blocks.
+pub struct BlockingStream {
+    stream: Stream,
+    runtime: Handle,
+    cancel: Canceller,
+}
 
-/// Cancels a [`BlockingStream`] from any thread: sticky until reset.
-#[derive(Clone)]
-pub struct Canceller {}
+impl BlockingStream {
+    /// Bytes of the file.
+    pub fn size(&self) -> u64 {
+        self.stream.size()
+    }
+
+    /// What cancels the reads of this stream, from any thread.
+    pub fn canceller(&self) -> Canceller {
+        self.cancel.clone()
+    }
+
+    /// Like [`Stream::read_chunk`].
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] while its canceller is set, [`Error::Closed`] once the session is closed.
+    pub fn read_chunk(&mut self, max: usize) -> Result<Bytes> {
+        let token = self.cancel.token.lock().clone();
+        let stream = &mut self.stream;
+        self.runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = token.cancelled() => Err(Error::Cancelled),
+                read = stream.read_chunk(max) => read,
+            }
+        })
+    }
+}
+
+impl io::Read for BlockingStream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.read_chunk(buf.len())?;
+        buf[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+}
+
+impl io::Seek for BlockingStream {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let position = target(self.size(), self.stream.position(), to)?;
+        self.stream.seek_to(position);
+        Ok(position)
+    }
+}
+
+/// Cancels the reads of a [`BlockingStream`], from any thread: the one that waits now and all later ones, until
+/// [`Canceller::reset`].
+#[derive(Clone, Debug)]
+pub struct Canceller {
+    token: Arc<parking_lot::Mutex<CancellationToken>>,
+}
+
+impl Canceller {
+    /// Ends the present read and all later ones with [`Error::Cancelled`].
+    pub fn cancel(&self) {
+        self.token.lock().cancel();
+    }
+
+    /// Lets reads work again.
+    pub fn reset(&self) {
+        let mut token = self.token.lock();
+        if token.is_cancelled() {
+            *token = CancellationToken::new();
+        }
+    }
+
+    /// Whether reads end with [`Error::Cancelled`] now.
+    pub fn is_cancelled(&self) -> bool {
+        self.token.lock().is_cancelled()
+    }
+}

@@ -1,4 +1,19 @@
 //! A torrent's description, checked and within limits: what every other part relies on.
+//!
+//! The parsing is in `torrent/parse.rs`, the safe paths in `torrent/paths.rs`; where torrents come from is up to `discovery`.
+
+pub(crate) mod bencode;
+mod choose;
+mod media_type;
+mod parse;
+mod paths;
+
+pub use media_type::{content_type, is_playable, natural_cmp};
+pub use parse::{
+    MAX_FILES, MAX_PIECE_BYTES, MAX_TORRENT_BYTES, MAX_TOTAL_BYTES, MAX_TRACKERS, MAX_URL_BYTES, MIN_PIECE_BYTES,
+};
+pub(crate) use parse::{clean_trackers, sha1, write_torrent};
+pub use paths::{MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, sanitize};
 
 use bytes::Bytes;
 use playswarm_logic::Layout;
@@ -67,5 +82,19 @@ impl Torrent {
     pub fn hash_of(&self, piece: u32) -> Option<&[u8]> {
         let at = piece as usize * 20;
         self.hashes.get(at..at + 20)
+    }
+
+    /// A `.torrent` file (BEP 3) with this torrent's info dictionary, byte for byte, and its trackers.
+    pub fn to_torrent_bytes(&self) -> Vec<u8> {
+        write_torrent(&self.info, &self.trackers, None)
+    }
+
+    /// The files that a player would open by themselves, in the order in which people list them.
+    pub fn playable(&self) -> Vec<usize> {
+        let mut files: Vec<usize> = (0..self.files.len())
+            .filter(|&n| !self.files[n].padding && self.files[n].length > 0 && is_playable(&self.files[n].name))
+            .collect();
+        files.sort_by(|&a, &b| natural_cmp(&self.files[a].name, &self.files[b].name));
+        files
     }
 }

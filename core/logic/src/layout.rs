@@ -79,6 +79,6 @@ impl Layout {
     /// The block that begins at `begin` in `piece` and has `length` bytes, if there is just such a block.
     pub fn block_from_wire(&self, piece: u32, begin: u32, length: u32) -> Option<BlockRef> {
         let block = BlockRef { piece: PieceIndex(piece), block: begin / BLOCK_BYTES };
-        (begin % BLOCK_BYTES == 0 && length > 0 && self.block_bytes(block) == length).then_some(block)
+        (begin.is_multiple_of(BLOCK_BYTES) && length > 0 && self.block_bytes(block) == length).then_some(block)
     }
 }

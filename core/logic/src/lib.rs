@@ -4,12 +4,16 @@
 //! it is drained). Time comes in as [`Time`], randomness from a seed in the machine's config, and nothing here reads a
 //! clock, opens a socket or starts a thread. So the engine and the simulator drive the very same code.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod bits;
 pub mod choker;
 pub mod layout;
+pub mod limiter;
+pub mod metadata;
 pub mod picker;
 pub mod retain;
+pub mod rng;
 pub mod time;
 
 pub use bits::Bits;

@@ -1,1 +1,264 @@
-//! Which pieces to give back when the bound on disk use is reached.
+//! Which pieces to give back when the bound on disk use is reached, and which to drop from memory.
+//!
+//! Pure decisions over what is held and where the readers are; the store carries them out. A piece stands to the
+//! readers in one of four ways, and goes in this order:
+//!
+//! 1. **elsewhere**: no reader is in its file, or none will come by it: the least recently used first;
+//! 2. **behind**: every reader concerned has passed it: the farthest behind its nearest reader first;
+//! 3. **ahead**, beyond the near window: not watched yet, so the farthest ahead first;
+//! 4. **near**: what a reader reads now and next: never given back.
+
+use crate::layout::PieceIndex;
+use std::cmp::Reverse;
+
+/// Where a reader is and how much ahead of it must stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reader {
+    /// The first piece of the file that it reads.
+    pub first: PieceIndex,
+    /// The piece that it reads now.
+    pub at: PieceIndex,
+    /// How many pieces from `at` on, `at` included, are its near window.
+    pub near: u32,
+    /// One past the last piece of the file that it reads.
+    pub end: PieceIndex,
+}
+
+/// A piece that is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The piece.
+    pub piece: PieceIndex,
+    /// Its length.
+    pub bytes: u32,
+    /// When it was last read, by a count that only grows.
+    pub last_use: u64,
+}
+
+/// How a piece stands to the readers; distances in pieces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// No reader is concerned with it.
+    Elsewhere,
+    /// All readers concerned have passed it; the nearest of them by this much.
+    Behind(u32),
+    /// A reader will come to it, the nearest in this many pieces.
+    Ahead(u32),
+    /// In a near window, this far from the reader.
+    Near(u32),
+}
+
+/// Where `piece` stands: the claim of the reader that needs it most counts.
+pub fn place(piece: PieceIndex, readers: &[Reader]) -> Place {
+    let (mut near, mut ahead, mut behind) = (None::<u32>, None::<u32>, None::<u32>);
+    let closer = |best: &mut Option<u32>, distance: u32| *best = Some(best.map_or(distance, |b| b.min(distance)));
+    for r in readers {
+        if piece.0 >= r.at.0 {
+            let distance = piece.0 - r.at.0;
+            // A window that was made larger than the file still ends with it.
+            if piece.0 < r.end.0 || distance == 0 {
+                closer(if distance < r.near.max(1) { &mut near } else { &mut ahead }, distance);
+            }
+        } else if piece.0 >= r.first.0 {
+            closer(&mut behind, r.at.0 - piece.0);
+        }
+    }
+    match (near, ahead, behind) {
+        (Some(d), _, _) => Place::Near(d),
+        (None, Some(d), _) => Place::Ahead(d),
+        (None, None, Some(d)) => Place::Behind(d),
+        (None, None, None) => Place::Elsewhere,
+    }
+}
+
+/// The pieces to give back, in this order, so that at least `target_bytes` come free; fewer where the rest is near.
+pub fn give_back(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
+    let mut order: Vec<_> = held
+        .iter()
+        .filter_map(|h| {
+            let (class, key) = match place(h.piece, readers) {
+                Place::Near(_) => return None,
+                Place::Elsewhere => (0u8, 0),
+                Place::Behind(distance) => (1, distance),
+                Place::Ahead(distance) => (2, distance),
+            };
+            Some(((class, Reverse(key), h.last_use, h.piece), h.bytes))
+        })
+        .collect();
+    order.sort_unstable();
+    take(order.into_iter().map(|((.., piece), bytes)| (piece, bytes)), target_bytes)
+}
+
+/// The pieces to drop from memory, in this order, so that at least `target_bytes` come free: those outside the near
+/// windows by their last use, then the near ones, the farthest first. They stay on disk.
+pub fn drop_from_memory(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
+    let mut order: Vec<_> = held
+        .iter()
+        .map(|h| match place(h.piece, readers) {
+            Place::Near(distance) => ((1u8, Reverse(distance), h.last_use, h.piece), h.bytes),
+            _ => ((0, Reverse(0), h.last_use, h.piece), h.bytes),
+        })
+        .collect();
+    order.sort_unstable();
+    take(order.into_iter().map(|((.., piece), bytes)| (piece, bytes)), target_bytes)
+}
+
+fn take(order: impl Iterator<Item = (PieceIndex, u32)>, target_bytes: u64) -> Vec<PieceIndex> {
+    let mut freed = 0u64;
+    order
+        .take_while(|(_, bytes)| {
+            let go_on = freed < target_bytes;
+            freed += u64::from(*bytes);
+            go_on
+        })
+        .map(|(piece, _)| piece)
+        .collect()
+}
+
+/// The readers with near windows cut so that all together have at most `pieces` pieces, each at least one. Without it
+/// windows larger than the bound on disk use would leave nothing to give back.
+pub fn fit_windows(readers: &[Reader], pieces: u32) -> Vec<Reader> {
+    let share = (pieces / (readers.len().max(1).min(u32::MAX as usize) as u32)).max(1);
+    readers.iter().map(|r| Reader { near: r.near.min(share), ..*r }).collect()
+}
+
+/// Bytes that are held but that no reader will come to: what room could be made without giving up anything unwatched.
+pub fn watched_bytes(held: &[Held], readers: &[Reader]) -> u64 {
+    held.iter()
+        .filter(|h| matches!(place(h.piece, readers), Place::Elsewhere | Place::Behind(_)))
+        .map(|h| u64::from(h.bytes))
+        .sum()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn reader(at: u32, near: u32, end: u32) -> Reader {
+        Reader { first: PieceIndex(0), at: PieceIndex(at), near, end: PieceIndex(end) }
+    }
+
+    /// `#` is a piece held, at its place in the string.
+    fn held(picture: &str) -> Vec<Held> {
+        let pieces = picture.bytes().enumerate().filter(|(_, c)| *c == b'#');
+        pieces.map(|(i, _)| Held { piece: PieceIndex(i as u32), bytes: 10, last_use: 0 }).collect()
+    }
+
+    fn numbers(pieces: &[PieceIndex]) -> Vec<u32> {
+        pieces.iter().map(|p| p.0).collect()
+    }
+
+    #[test]
+    fn what_is_farthest_behind_goes_first_then_what_is_farthest_ahead() {
+        let given = give_back(&held("##.#.##.####"), &[reader(5, 2, 12)], 1000);
+        assert_eq!(numbers(&given), [0, 1, 3, 11, 10, 9, 8]);
+    }
+
+    #[test]
+    fn no_more_is_given_back_than_was_asked_for() {
+        assert_eq!(numbers(&give_back(&held("##########"), &[reader(5, 2, 10)], 11)), [0, 1]);
+        assert!(give_back(&held("###"), &[], 0).is_empty());
+    }
+
+    #[test]
+    fn a_piece_behind_one_reader_and_ahead_of_another_counts_as_unwatched() {
+        let readers = [reader(8, 1, 10), reader(2, 1, 10)];
+        assert_eq!(place(PieceIndex(5), &readers), Place::Ahead(3));
+        assert_eq!(numbers(&give_back(&held("##...#..#."), &readers, 1000)), [0, 1, 5]);
+    }
+
+    #[test]
+    fn another_file_than_the_one_being_read_goes_by_last_use_before_anything_watched() {
+        let reader = Reader { first: PieceIndex(4), at: PieceIndex(6), near: 1, end: PieceIndex(8) };
+        let mut all = held("##..####.#");
+        for (h, last_use) in all.iter_mut().zip([7, 3, 0, 0, 0, 0, 5]) {
+            h.last_use = last_use;
+        }
+        assert_eq!(numbers(&give_back(&all, &[reader], 1000)), [1, 9, 0, 4, 5, 7]);
+    }
+
+    #[test]
+    fn memory_drops_the_least_recently_used_and_keeps_what_comes_next_longest() {
+        let mut all = held("#####");
+        for (h, last_use) in all.iter_mut().zip([5, 4, 1, 1, 1]) {
+            h.last_use = last_use;
+        }
+        assert_eq!(numbers(&drop_from_memory(&all, &[reader(2, 3, 5)], 1000)), [1, 0, 4, 3, 2]);
+    }
+
+    #[test]
+    fn windows_that_exceed_the_bound_are_cut_evenly() {
+        let cut = fit_windows(&[reader(0, 100, 200), reader(50, 3, 200)], 20);
+        assert_eq!((cut[0].near, cut[1].near), (10, 3));
+        assert_eq!(fit_windows(&[reader(0, 9, 10); 3], 1)[2].near, 1);
+    }
+
+    fn readers() -> impl Strategy<Value = Vec<Reader>> {
+        let one = (0..60u32, 0..60u32, 0..60u32, 0..12u32).prop_map(|(a, b, c, near)| {
+            let mut all = [a, b, c];
+            all.sort_unstable();
+            Reader { first: PieceIndex(all[0]), at: PieceIndex(all[1]), near, end: PieceIndex(all[2] + 1) }
+        });
+        prop::collection::vec(one, 0..4)
+    }
+
+    fn many_held() -> impl Strategy<Value = Vec<Held>> {
+        prop::collection::btree_map(0..64u32, (1..100u32, 0..10u64), 0..64).prop_map(|all| {
+            let held = all.into_iter();
+            held.map(|(p, (bytes, last_use))| Held { piece: PieceIndex(p), bytes, last_use }).collect()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn a_near_window_is_never_touched(held in many_held(), readers in readers(), target in 0..5000u64) {
+            for piece in give_back(&held, &readers, target) {
+                for r in &readers {
+                    prop_assert!(!(r.at..PieceIndex(r.at.0 + r.near).min(r.end)).contains(&piece));
+                    prop_assert!(piece != r.at);
+                }
+            }
+        }
+
+        #[test]
+        fn enough_is_given_back_or_all_that_is_not_near(held in many_held(), readers in readers(), target in 1..5000u64) {
+            let given = give_back(&held, &readers, target);
+            let bytes = |p: &PieceIndex| u64::from(held.iter().find(|h| h.piece == *p).unwrap().bytes);
+            let freed: u64 = given.iter().map(bytes).sum();
+            let far = held.iter().filter(|h| !matches!(place(h.piece, &readers), Place::Near(_))).count();
+            prop_assert!(freed >= target || given.len() == far);
+            // And not one more than needed.
+            if let Some(last) = given.last() {
+                prop_assert!(freed - bytes(last) < target);
+            }
+        }
+
+        #[test]
+        fn nothing_unwatched_goes_while_something_watched_stays(held in many_held(), readers in readers(), target in 0..5000u64) {
+            let given = give_back(&held, &readers, target);
+            let ahead = |p: PieceIndex| matches!(place(p, &readers), Place::Ahead(_));
+            if given.iter().any(|p| ahead(*p)) {
+                let watched = |h: &&Held| matches!(place(h.piece, &readers), Place::Behind(_) | Place::Elsewhere);
+                prop_assert!(held.iter().filter(watched).all(|h| given.contains(&h.piece)));
+            }
+        }
+
+        #[test]
+        fn the_order_of_what_is_held_and_of_the_readers_decides_nothing(held in many_held(), readers in readers(), target in 0..5000u64) {
+            let turned = |v: &[Held]| v.iter().rev().copied().collect::<Vec<_>>();
+            let readers_turned: Vec<_> = readers.iter().rev().copied().collect();
+            prop_assert_eq!(give_back(&held, &readers, target), give_back(&turned(&held), &readers_turned, target));
+            prop_assert_eq!(drop_from_memory(&held, &readers, target), drop_from_memory(&turned(&held), &readers_turned, target));
+        }
+
+        #[test]
+        fn memory_can_always_be_freed_in_full(held in many_held(), readers in readers(), target in 0..9000u64) {
+            let dropped = drop_from_memory(&held, &readers, target);
+            let bytes = |p: &PieceIndex| u64::from(held.iter().find(|h| h.piece == *p).unwrap().bytes);
+            let freed: u64 = dropped.iter().map(bytes).sum();
+            prop_assert!(freed >= target || dropped.len() == held.len());
+        }
+    }
+}

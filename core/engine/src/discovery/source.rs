@@ -1,5 +1,245 @@
-//! What a user gives us: a torrent file, a URL, a magnet, an info-hash.
+//! What a user gives us: a torrent file, a URL, a magnet link, an info-hash; and how it becomes a torrent, or what is
+//! needed to ask peers for it.
+//!
+//! Magnet links are parsed here and not by librqbit-core, which knows no peers (`x.pe`), turns `so=0-99999999999` into as
+//! many numbers in memory, and refuses a link for one odd field.
+
+mod magnet;
+
+pub use magnet::Magnet;
+
+use crate::error::{Error, Result};
+use crate::torrent::{InfoHash, MAX_TORRENT_BYTES, Torrent};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
+
+/// How long fetching a torrent file may take.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many redirects are followed on the way.
+pub(crate) const MAX_REDIRECTS: usize = 5;
 
 /// A source of a torrent.
 #[derive(Clone, Debug)]
-pub enum Source {}
+#[non_exhaustive]
+pub enum Source {
+    /// A `.torrent` file.
+    TorrentFile(PathBuf),
+    /// The bytes of a `.torrent` file.
+    TorrentBytes(Bytes),
+    /// An `http:` or `https:` URL of a `.torrent` file.
+    Url(String),
+    /// A magnet link (BEP 9).
+    Magnet(Magnet),
+    /// A bare info-hash: peers must be found by the DHT, the local network or by hand.
+    InfoHash(InfoHash),
+}
+
+impl Source {
+    /// What a user typed: `magnet:?…`, 40 hexadecimal digits, `http(s)://…`, `file://…`, or a path.
+    ///
+    /// # Errors
+    /// [`Error::BadSource`] for an empty text, a magnet link that cannot be used, or a scheme that is not known.
+    pub fn parse(text: &str) -> Result<Source> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(bad_source(
+                text,
+                "nothing was given; give a torrent file, a URL, a magnet link or an info-hash",
+            ));
+        }
+        if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:")) {
+            return Ok(Source::Magnet(magnet::parse(text)?));
+        }
+        if let Some(hash) = magnet::hash_from_hex(text) {
+            return Ok(Source::InfoHash(hash));
+        }
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Ok(Source::TorrentFile(PathBuf::from(text)));
+        };
+        match scheme.to_ascii_lowercase().as_str() {
+            "http" | "https" => match url::Url::parse(text) {
+                Ok(url) if url.host_str().is_some() => Ok(Source::Url(url.into())),
+                _ => Err(bad_source(text, "it looks like a URL but is none")),
+            },
+            "file" => {
+                let url = url::Url::parse(text).map_err(|_| bad_source(text, "it looks like a URL but is none"))?;
+                url.to_file_path()
+                    .map(Source::TorrentFile)
+                    .map_err(|()| bad_source(rest, "it names no file of this machine"))
+            }
+            _ => Err(bad_source(text, "only http, https, file and magnet can be opened")),
+        }
+    }
+}
+
+impl FromStr for Source {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Source> {
+        Source::parse(text)
+    }
+}
+impl From<&Torrent> for Source {
+    fn from(torrent: &Torrent) -> Source {
+        Source::TorrentBytes(torrent.to_torrent_bytes().into())
+    }
+}
+impl From<Magnet> for Source {
+    fn from(magnet: Magnet) -> Source {
+        Source::Magnet(magnet)
+    }
+}
+impl From<InfoHash> for Source {
+    fn from(hash: InfoHash) -> Source {
+        Source::InfoHash(hash)
+    }
+}
+impl From<&Path> for Source {
+    fn from(path: &Path) -> Source {
+        Source::TorrentFile(path.to_owned())
+    }
+}
+
+pub(super) fn bad_source(given: &str, why: impl Into<String>) -> Error {
+    const SHOWN: usize = 80;
+    let mut shown: String = given.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
+    if shown.len() < given.len() {
+        shown.push('…');
+    }
+    Error::BadSource { given: shown, why: why.into() }
+}
+
+/// What a source came to.
+#[derive(Debug)]
+pub(crate) enum Resolved {
+    /// Everything is known.
+    Torrent(Torrent),
+    /// The info dictionary must be asked of peers.
+    Magnet(Magnet),
+}
+
+/// A client for torrent files and trackers: few redirects, a time limit, no cookies.
+pub(crate) fn http_client() -> Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .user_agent(concat!("playswarm/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::limited(MAX_REDIRECTS))
+        .connect_timeout(Duration::from_secs(10))
+        .timeout(FETCH_TIMEOUT)
+        .build()
+        .map_err(|e| Error::Io { doing: "cannot set up the HTTP client", source: std::io::Error::other(e) })
+}
+
+/// Reads or fetches the torrent, unless peers must be asked for it.
+///
+/// # Errors
+/// [`Error::Storage`], [`Error::Fetch`] or [`Error::BadTorrent`].
+pub(crate) async fn resolve(source: Source, client: &reqwest::Client) -> Result<Resolved> {
+    match source {
+        Source::TorrentBytes(bytes) => parse_off_thread(bytes).await,
+        Source::TorrentFile(path) => parse_off_thread(read_limited(&path).await?).await,
+        Source::Url(url) => parse_off_thread(fetch(&url, client).await?).await.map_err(|e| match e {
+            Error::BadTorrent(why) => Error::BadTorrent(format!("{why} (fetched from {})", without_secrets(&url))),
+            e => e,
+        }),
+        Source::Magnet(magnet) => Ok(Resolved::Magnet(magnet)),
+        Source::InfoHash(info_hash) => {
+            Ok(Resolved::Magnet(Magnet { info_hash, name: None, trackers: Vec::new(), peers: Vec::new() }))
+        }
+    }
+}
+
+/// Parsing a torrent of 100,000 files takes a while, so not on a thread that moves packets.
+async fn parse_off_thread(bytes: Bytes) -> Result<Resolved> {
+    tokio::task::spawn_blocking(move || Torrent::from_bytes(&bytes))
+        .await
+        .map_err(|_| Error::Closed)?
+        .map(Resolved::Torrent)
+}
+
+async fn read_limited(path: &Path) -> Result<Bytes> {
+    let storage = |source| Error::Storage { doing: "read", path: path.to_owned(), source };
+    // Looked at before it is opened: opening a named pipe would wait for ever.
+    let meta = tokio::fs::metadata(path).await.map_err(storage)?;
+    if !meta.is_file() {
+        let what = if meta.is_dir() { "it is a folder, not a torrent file" } else { "it is not a plain file" };
+        return Err(bad_source(&path.to_string_lossy(), what));
+    }
+    let file = tokio::fs::File::open(path).await.map_err(storage)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_TORRENT_BYTES as u64 + 1).read_to_end(&mut bytes).await.map_err(storage)?;
+    Ok(bytes.into())
+}
+
+async fn fetch(url: &str, client: &reqwest::Client) -> Result<Bytes> {
+    let fail = |why: String| Error::Fetch { url: without_secrets(url), why };
+    let response = client.get(url).send().await.map_err(|e| fail(why(&e)))?;
+    if !response.status().is_success() {
+        return Err(fail(format!("the server answered {}", response.status())));
+    }
+    let body = read_body(response, MAX_TORRENT_BYTES).await.map_err(fail)?;
+    if body.first() == Some(&b'<') {
+        return Err(fail("the server gave a web page instead of a torrent file".into()));
+    }
+    Ok(body)
+}
+
+/// A response's body, no longer than `max_bytes`; else why not.
+pub(crate) async fn read_body(response: reqwest::Response, max_bytes: usize) -> std::result::Result<Bytes, String> {
+    let too_large = || format!("the answer is larger than {max_bytes} bytes");
+    if response.content_length().is_some_and(|length| length > max_bytes as u64) {
+        return Err(too_large());
+    }
+    let mut stream = response.bytes_stream();
+    let mut body = BytesMut::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|e| why(&e))?;
+        if body.len() + chunk.len() > max_bytes {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.freeze())
+}
+
+/// An HTTP error in a few words, without the URL: that may hold a passkey.
+pub(crate) fn why(e: &reqwest::Error) -> String {
+    if e.is_timeout() {
+        return "no answer in time".into();
+    }
+    if e.is_redirect() {
+        return format!("it was redirected more than {MAX_REDIRECTS} times or to somewhere that cannot be followed");
+    }
+    // The innermost cause is the one that says something ("Connection refused").
+    let mut cause: &dyn std::error::Error = e;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    if std::ptr::addr_eq(cause, e) { "the request failed".into() } else { cause.to_string() }
+}
+
+/// A URL for messages: without credentials, query and fragment, where passkeys live.
+pub(crate) fn without_secrets(url: &str) -> String {
+    match url::Url::parse(url) {
+        Ok(mut url) => {
+            url.set_query(None);
+            url.set_fragment(None);
+            // These fail only for URLs that cannot have credentials.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+            url.into()
+        }
+        Err(_) => "the URL".into(),
+    }
+}
+
+/// An address as `x.pe` and trackers write it, when it is one that can be dialled.
+pub(super) fn literal_addr(text: &str) -> Option<SocketAddr> {
+    text.parse::<SocketAddr>().ok().filter(|addr| addr.port() != 0 && !addr.ip().is_unspecified())
+}
+
+#[cfg(test)]
+mod tests;

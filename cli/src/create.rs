@@ -1,0 +1,92 @@
+//! `playswarm create`: a torrent of a file or folder.
+
+use crate::args::CreateArgs;
+use crate::stop::Stop;
+use crate::{log, view};
+use anyhow::{Result, anyhow, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use playswarm::{CreateOptions, Magnet, create_torrent};
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<ExitCode> {
+    let mut stop = Stop::new()?;
+    let output = match &args.output {
+        Some(path) => path.clone(),
+        None => default_output(&args.path)?,
+    };
+    // Before the hashing: a large folder takes minutes.
+    if output.exists() && !args.force {
+        bail!(
+            "{} is there already; choose another place with --output, or overwrite it with --force",
+            output.display()
+        );
+    }
+    let piece_bytes = match args.piece_size {
+        None => None,
+        Some(n) => Some(u32::try_from(n).map_err(|_| anyhow!("--piece-size is at most 64MiB"))?),
+    };
+    let options = CreateOptions {
+        piece_bytes,
+        trackers: args.tracker.clone(),
+        private: args.private,
+        ..CreateOptions::default()
+    };
+    let bar = progress_bar("checking", view.quiet);
+    let progress = {
+        let bar = bar.clone();
+        move |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        }
+    };
+    let made = stop.unless(create_torrent(&args.path, options, progress)).await;
+    bar.finish_and_clear();
+    let Some(made) = made else { bail!("stopped; nothing was written") };
+    let (torrent, bytes) = made?;
+    write(&output, &bytes, args.force)?;
+    let magnet = Magnet {
+        info_hash: torrent.info_hash,
+        name: Some(torrent.name.clone()),
+        trackers: torrent.trackers.clone(),
+        peers: Vec::new(),
+    };
+    log::out(&format!("torrent: {}\nmagnet: {magnet}", output.display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A bar with bytes, rate and the time that is left.
+pub(crate) fn progress_bar(doing: &'static str, quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let style = "{msg} [{bar:40}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta} left";
+    let style = ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar());
+    log::screen().add(ProgressBar::new(0).with_style(style.progress_chars("#+.")).with_message(doing))
+}
+
+fn default_output(path: &Path) -> Result<PathBuf> {
+    // `.` and `..` have a name only once they are resolved.
+    let whole = path.canonicalize().map_err(|e| anyhow!("cannot read {}: {e}", path.display()))?;
+    let Some(name) = whole.file_name() else { bail!("{} has no name; choose one with --output", path.display()) };
+    let mut name = name.to_owned();
+    name.push(".torrent");
+    Ok(name.into())
+}
+
+fn write(output: &Path, bytes: &[u8], force: bool) -> Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    if force {
+        options.create(true).truncate(true)
+    } else {
+        options.create_new(true)
+    };
+    let written = options.open(output).and_then(|mut file| file.write_all(bytes));
+    written.map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => anyhow!("{} is there already; overwrite it with --force", output.display()),
+        _ => anyhow!("cannot write {}: {e}", output.display()),
+    })
+}

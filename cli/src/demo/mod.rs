@@ -1,0 +1,137 @@
+//! `playswarm demo`: a swarm of rate-limited peers within this process, on loopback, and a clip that is played from it.
+//! No internet, nothing left behind.
+
+mod check;
+
+use crate::args::DemoArgs;
+use crate::log;
+use crate::player::{self, Player};
+use crate::stop::{self, Stop};
+use crate::stream::until_the_end;
+use crate::view::{self, View};
+use anyhow::{Result, anyhow};
+use playswarm::front::{HttpConfig, Server, serve};
+use playswarm::{Config, CreateOptions, Media, Session, Source, Torrent, create_torrent};
+use std::path::Path;
+use std::process::ExitCode;
+use tempfile::TempDir;
+
+/// Made for this project (see cli/demo/README.md), CC0.
+pub(crate) static CLIP: &[u8] = include_bytes!("../../demo/clip.mp4");
+const NAME: &str = "playswarm-demo.mp4";
+/// What each peer gives at most, bytes per second: uneven, as they are, and together about twice what the clip needs.
+const PEER_RATES: [u64; 6] = [150_000, 100_000, 80_000, 50_000, 40_000, 30_000];
+/// Small, for a small clip: a piece is a third of a second of it.
+const PIECE_BYTES: u32 = 64 << 10;
+
+/// Everything that must live as long as the demo.
+struct Demo {
+    seeds: Vec<(Session, Media)>,
+    viewer: Session,
+    media: Media,
+    file: usize,
+    _folder: TempDir,
+}
+
+pub(crate) async fn demo(args: &DemoArgs, view: view::Options) -> Result<ExitCode> {
+    let mut stop = Stop::new()?;
+    let player = match &args.player {
+        Some(command) => Some(Player::from_command(command)?),
+        None if args.no_player || args.check => None,
+        None => player::find(),
+    };
+    let Some(demo) = stop.unless(Demo::start()).await else { return Ok(ExitCode::SUCCESS) };
+    let demo = demo?;
+    let done = demo.run(args, player, view, &mut stop).await;
+    demo.close().await;
+    done
+}
+
+impl Demo {
+    async fn start() -> Result<Demo> {
+        let folder = tempfile::Builder::new()
+            .prefix("playswarm-demo-")
+            .tempdir()
+            .map_err(|e| anyhow!("cannot make a temporary folder: {e}"))?;
+        let original = folder.path().join("original");
+        put_clip(&original)?;
+        let options = CreateOptions { piece_bytes: Some(PIECE_BYTES), ..CreateOptions::default() };
+        let (torrent, _) = create_torrent(original.join(NAME), options, |_, _| {}).await?;
+        let mut seeds = Vec::new();
+        for (i, &rate) in PEER_RATES.iter().enumerate() {
+            seeds.push(seed(&folder.path().join(format!("peer{i}")), &torrent, rate).await?);
+        }
+        let viewer_dir = folder.path().join("viewer");
+        std::fs::create_dir(&viewer_dir).map_err(|e| anyhow!("cannot make {}: {e}", viewer_dir.display()))?;
+        let peers = seeds.iter().filter_map(|(session, _)| session.listen_addr()).collect();
+        let viewer = Session::new(Config { peers, ..Config::offline(viewer_dir) }).await?;
+        let media = viewer.open(Source::from(&torrent)).await?;
+        let file = media.default_file()?;
+        Ok(Demo { seeds, viewer, media, file, _folder: folder })
+    }
+
+    async fn run(
+        &self,
+        args: &DemoArgs,
+        player: Option<Player>,
+        view: view::Options,
+        stop: &mut Stop,
+    ) -> Result<ExitCode> {
+        let server: Server =
+            serve(self.media.clone(), self.file, HttpConfig { listen: args.http, ..HttpConfig::default() }).await?;
+        let done = if args.check {
+            match stop.unless(check::check(&server, &self.media)).await {
+                Some(Ok(true)) => Ok(ExitCode::SUCCESS),
+                Some(Err(e)) => Err(e),
+                Some(Ok(false)) | None => Ok(ExitCode::FAILURE),
+            }
+        } else {
+            self.media.warm_up(self.file);
+            if !view.quiet {
+                let all: u64 = PEER_RATES.iter().sum();
+                log::line(&format!(
+                    "{} peers on this machine give {} kB/s together; jump about in it",
+                    PEER_RATES.len(),
+                    all / 1000
+                ));
+                if player.is_none() && !args.no_player {
+                    log::line("no player was found; open the URL in any (mpv, VLC, a browser). Ctrl-C ends the demo");
+                }
+            }
+            log::out(&format!("url: {}", server.url()));
+            let shown = View::start(self.media.clone(), view::Options { peers: true, ..view });
+            let done = until_the_end(stop, player, &server.url()).await;
+            shown.stop();
+            done
+        };
+        server.stop().await;
+        done
+    }
+
+    async fn close(self) {
+        let mut closing = tokio::task::JoinSet::new();
+        for session in self.seeds.into_iter().map(|(session, _)| session).chain([self.viewer]) {
+            closing.spawn(async move { stop::close(&session).await });
+        }
+        closing.join_all().await;
+    }
+}
+
+/// A folder with the clip in it.
+fn put_clip(dir: &Path) -> Result<()> {
+    std::fs::create_dir(dir)
+        .and_then(|()| std::fs::write(dir.join(NAME), CLIP))
+        .map_err(|e| anyhow!("cannot write the clip to {}: {e}", dir.display()))
+}
+
+async fn seed(dir: &Path, torrent: &Torrent, upload_bytes_per_s: u64) -> Result<(Session, Media)> {
+    put_clip(dir)?;
+    let session = Session::new(Config { upload_bytes_per_s, ..Config::offline(dir) }).await?;
+    let media = session.open(Source::from(torrent)).await?;
+    media.fetch_all(false);
+    let verified = media.check_files(|_, _| {}).await?;
+    if verified != torrent.layout.total_bytes() {
+        return Err(anyhow!("only {verified} bytes of the clip were found to be right"));
+    }
+    Ok((session, media))
+}

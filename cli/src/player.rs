@@ -1,0 +1,154 @@
+//! Players: which one there is, how it is told to open a URL, and when it has ended.
+
+use anyhow::{Result, anyhow, bail};
+use std::path::Path;
+use std::process::{ExitCode, Stdio};
+use tokio::process::{Child, Command};
+
+/// A program that opens a URL.
+pub(crate) struct Player {
+    program: String,
+    args: Vec<String>,
+    /// A desktop's opener hands the URL on and ends at once, which says nothing about the player.
+    ends_with_player: bool,
+}
+
+/// What is looked for, best first: program, its arguments, whether it ends when the player ends.
+const KNOWN: &[(&str, &[&str], bool)] = &[
+    ("mpv", &["--really-quiet"], true),
+    ("vlc", &["--play-and-exit", "--quiet"], true),
+    ("cvlc", &["--play-and-exit", "--quiet"], true),
+    #[cfg(target_os = "macos")]
+    ("open", &[], false),
+    #[cfg(not(target_os = "macos"))]
+    ("xdg-open", &[], false),
+];
+
+/// The first player that is installed.
+pub(crate) fn find() -> Option<Player> {
+    let path = std::env::var_os("PATH")?;
+    KNOWN.iter().find_map(|&(program, args, ends_with_player)| {
+        std::env::split_paths(&path).any(|dir| is_program(&dir.join(program))).then(|| Player {
+            program: program.into(),
+            args: args.iter().map(|a| (*a).into()).collect(),
+            ends_with_player,
+        })
+    })
+}
+
+fn is_program(path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        path.metadata().is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    }
+    #[cfg(not(unix))]
+    path.with_extension("exe").is_file()
+}
+
+impl Player {
+    /// `mpv --fs`, `myplayer --open {url} --loud`: words separated by spaces; quotes keep words together.
+    pub(crate) fn from_command(command: &str) -> Result<Player> {
+        let mut words = split(command)?.into_iter();
+        let Some(program) = words.next() else { bail!("--player names no command") };
+        Ok(Player { program, args: words.collect(), ends_with_player: true })
+    }
+
+    /// Starts it.
+    pub(crate) fn open(self, url: &str) -> Result<Running> {
+        let mut args: Vec<String> = self.args.iter().map(|a| a.replace("{url}", url)).collect();
+        if !self.args.iter().any(|a| a.contains("{url}")) {
+            args.push(url.to_owned());
+        }
+        let child = Command::new(&self.program)
+            .args(args)
+            // Our standard output carries one line for scripts; what a player says is for people.
+            .stdout(Stdio::from(std::io::stderr()))
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|e| anyhow!("cannot start the player {}: {e}; name another with --player", self.program))?;
+        Ok(Running { child, name: self.program, ends_with_player: self.ends_with_player })
+    }
+}
+
+/// A player that was started.
+pub(crate) struct Running {
+    child: Child,
+    name: String,
+    ends_with_player: bool,
+}
+
+impl Running {
+    /// Waits for its end; gives its exit code, 128 and the signal's number if it was killed.
+    pub(crate) async fn ended(&mut self) -> Result<ExitCode> {
+        let status = self.child.wait().await.map_err(|e| anyhow!("cannot wait for the player {}: {e}", self.name))?;
+        if !self.ends_with_player && status.success() {
+            // The player runs somewhere, we cannot know for how long.
+            return std::future::pending().await;
+        }
+        #[cfg(unix)]
+        if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+            return Ok(ExitCode::from(u8::try_from(128 + signal).unwrap_or(1)));
+        }
+        Ok(ExitCode::from(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1)))
+    }
+
+    /// Ends it.
+    pub(crate) fn kill(&mut self) {
+        if let Err(e) = self.child.start_kill() {
+            tracing::debug!(error = %e, "the player was gone");
+        }
+    }
+}
+
+fn split(command: &str) -> Result<Vec<String>> {
+    let (mut words, mut word, mut quote) = (Vec::new(), None::<String>, None);
+    for c in command.chars() {
+        match (quote, c) {
+            (Some(q), c) if q == c => quote = None,
+            (Some(_), c) => word.get_or_insert_default().push(c),
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (None, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() {
+        bail!("--player has a quote that is not closed");
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_command_is_split_into_words_as_in_a_shell() {
+        assert_eq!(split("mpv --fs").unwrap(), ["mpv", "--fs"]);
+        assert_eq!(split("  '/my player/x'  --title=\"a b\" '' ").unwrap(), ["/my player/x", "--title=a b", ""]);
+        assert!(split("mpv 'x").is_err());
+        assert!(Player::from_command(" ").is_err());
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn the_players_exit_code_is_handed_on_and_the_url_put_in_its_place() {
+        let player = Player::from_command("sh -c 'test \"$0\" = \"--at=http://x/\" && exit 7' --at={url}").unwrap();
+        let code = player.open("http://x/").unwrap().ended().await.unwrap();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(7)));
+        let player = Player::from_command("sh -c 'test \"$0\" = http://x/ && kill -9 $$'").unwrap();
+        let code = player.open("http://x/").unwrap().ended().await.unwrap();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(137)));
+    }
+
+    #[tokio::test]
+    async fn a_player_that_is_not_there_is_a_sentence() {
+        let error = Player::from_command("/no/such/player").unwrap().open("http://x/").err().unwrap();
+        assert!(error.to_string().starts_with("cannot start the player /no/such/player"), "{error}");
+    }
+}

@@ -1,0 +1,76 @@
+//! `playswarm seed`: serves files that are here.
+
+use crate::args::SeedArgs;
+use crate::create::progress_bar;
+use crate::log;
+use crate::stop::{self, Stop};
+use crate::view::{self, View};
+use anyhow::{Result, anyhow, bail};
+use playswarm::{Config, Media, Session, Source, Torrent};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCode> {
+    let mut stop = Stop::new()?;
+    let mut config = args.network.config()?;
+    let source = Source::parse(&args.torrent)?;
+    // The folder is known only once the torrent is: a magnet is resolved by a session of its own.
+    let asking = Session::new(Config { dir: ".".into(), ..config.clone() }).await?;
+    let described = stop.unless(asking.describe(source)).await;
+    stop::close(&asking).await;
+    let Some(torrent) = described else { return Ok(ExitCode::SUCCESS) };
+    let torrent = torrent?;
+    config.dir = folder_of(&args.path, &torrent)?;
+    let session = Session::new(config).await?;
+    let done = match stop.unless(check(&session, &torrent, view)).await {
+        None => Ok(ExitCode::SUCCESS),
+        Some(Err(e)) => Err(e),
+        Some(Ok(media)) => {
+            let at = session.listen_addr().map(|a| format!(" at {a}")).unwrap_or_default();
+            log::out(&format!("seeding: {} {}{at}", torrent.info_hash, torrent.name));
+            let shown = View::start(media, view);
+            stop.asked().await;
+            shown.stop();
+            Ok(ExitCode::SUCCESS)
+        }
+    };
+    stop::close(&session).await;
+    done
+}
+
+async fn check(session: &Session, torrent: &Torrent, view: view::Options) -> Result<Media> {
+    let media = session.open(Source::from(torrent)).await?;
+    // What is missing is not fetched: these are the user's own files.
+    media.fetch_all(false);
+    let bar = progress_bar("checking", view.quiet);
+    let progress = {
+        let bar = bar.clone();
+        move |done, all| {
+            bar.set_length(all);
+            bar.set_position(done);
+        }
+    };
+    let verified = media.check_files(progress).await;
+    bar.finish_and_clear();
+    let (verified, all) = (verified?, torrent.layout.total_bytes());
+    if verified == 0 {
+        bail!("none of these files' pieces is right; they are not those of this torrent");
+    }
+    if verified < all && !view.quiet {
+        log::line(&format!("{verified} of {all} bytes are right; only those are served"));
+    }
+    Ok(media)
+}
+
+/// The folder below which the torrent's files are: the path's own, or the path itself.
+fn folder_of(path: &Path, torrent: &Torrent) -> Result<PathBuf> {
+    let path = path.canonicalize().map_err(|e| anyhow!("cannot read {}: {e}", path.display()))?;
+    let Some(file) = torrent.files.iter().find(|f| !f.padding && f.length > 0) else {
+        bail!("this torrent has no file with anything in it");
+    };
+    let beside = path.parent().map(Path::to_owned);
+    let found = beside.into_iter().chain([path.clone()]).find(|dir| dir.join(&file.path).is_file());
+    found.ok_or_else(|| {
+        anyhow!("{} does not hold the files of this torrent: {} was not found", path.display(), file.path.display())
+    })
+}

@@ -1,0 +1,55 @@
+//! How the program is asked to end: Ctrl-C, SIGTERM, SIGHUP; and the bound on how long its end may take.
+
+use anyhow::{Result, anyhow};
+use playswarm::Session;
+use std::time::Duration;
+
+/// After this the program ends even if a peer or a disk does not let go.
+const CLOSING: Duration = Duration::from_millis(1500);
+
+/// Signals from the moment that this was made on, however late they are waited for.
+pub(crate) struct Stop {
+    #[cfg(unix)]
+    signals: [tokio::signal::unix::Signal; 3],
+}
+
+impl Stop {
+    /// Must be called before anything that takes time, so that it can be cut short.
+    pub(crate) fn new() -> Result<Stop> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let on = |kind| signal(kind).map_err(|e| anyhow!("cannot listen for signals: {e}"));
+            Ok(Stop {
+                signals: [on(SignalKind::interrupt())?, on(SignalKind::terminate())?, on(SignalKind::hangup())?],
+            })
+        }
+        #[cfg(not(unix))]
+        Ok(Stop {})
+    }
+
+    /// Returns when the program is asked to end.
+    pub(crate) async fn asked(&mut self) {
+        #[cfg(unix)]
+        {
+            let [a, b, c] = &mut self.signals;
+            tokio::select! { _ = a.recv() => {} _ = b.recv() => {} _ = c.recv() => {} }
+        }
+        #[cfg(not(unix))]
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// What the work gives; `None` if the program was asked to end before.
+    pub(crate) async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! { done = work => Some(done), () = self.asked() => None }
+    }
+}
+
+/// Closes the session, within bounds.
+pub(crate) async fn close(session: &Session) {
+    if tokio::time::timeout(CLOSING, session.close()).await.is_err() {
+        tracing::warn!("the session took too long to close");
+    }
+}

@@ -1,0 +1,113 @@
+//! `playswarm stream` and `playswarm play`: open, serve, and show what is going on until told to stop.
+
+use crate::args::{PlayArgs, StreamArgs};
+use crate::player::{self, Player};
+use crate::stop::{self, Stop};
+use crate::units::bytes;
+use crate::view::{self, View};
+use crate::{log, units};
+use anyhow::{Result, bail};
+use playswarm::front::{HttpConfig, Server, natural_order, serve};
+use playswarm::torrent::is_playable;
+use playswarm::{Media, Session, Source};
+use std::process::ExitCode;
+
+/// So many other files are listed; a season fits, a collection of 10,000 does not.
+const LISTED: usize = 30;
+
+pub(crate) async fn stream(args: &StreamArgs, view: view::Options) -> Result<ExitCode> {
+    run(args, None, view).await
+}
+
+pub(crate) async fn play(args: &PlayArgs, view: view::Options) -> Result<ExitCode> {
+    // Looked for first: nobody wants to wait for a magnet to learn that there is no player.
+    let player = match &args.player {
+        Some(command) => Player::from_command(command)?,
+        None => match player::find() {
+            Some(player) => player,
+            None => bail!("no player was found; install mpv or VLC, name one with --player, or use `playswarm stream`"),
+        },
+    };
+    run(&args.stream, Some(player), view).await
+}
+
+async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> Result<ExitCode> {
+    let mut stop = Stop::new()?;
+    let http = args.http.config()?;
+    let mut config = args.network.config()?;
+    args.storage.apply(&mut config);
+    let source = Source::parse(&args.source)?;
+    let session = Session::new(config).await?;
+    let opened = stop.unless(open(&session, source, args.file.as_deref(), http, view)).await;
+    let done = match opened {
+        None => Ok(ExitCode::SUCCESS),
+        Some(Err(e)) => Err(e),
+        Some(Ok((media, server))) => {
+            log::out(&format!("url: {}", server.url()));
+            let shown = View::start(media, view);
+            let done = until_the_end(&mut stop, player, &server.url()).await;
+            shown.stop();
+            server.stop().await;
+            done
+        }
+    };
+    stop::close(&session).await;
+    done
+}
+
+async fn open(
+    session: &Session,
+    source: Source,
+    file: Option<&str>,
+    http: HttpConfig,
+    view: view::Options,
+) -> Result<(Media, Server)> {
+    let media = session.open(source).await?;
+    let index = match file {
+        Some(wanted) => media.find_file(wanted)?,
+        None => media.default_file()?,
+    };
+    // The beginning is on its way before the player asks.
+    media.warm_up(index);
+    if !view.quiet {
+        say_what_is_streamed(&media, index, file.is_none());
+    }
+    let server = serve(media.clone(), index, http).await?;
+    Ok((media, server))
+}
+
+fn say_what_is_streamed(media: &Media, index: usize, list_others: bool) {
+    let torrent = media.torrent();
+    let name = |i: usize| format!("{i}: {} ({})", torrent.files[i].name, bytes(torrent.files[i].length));
+    log::line(&format!("streaming {}", name(index)));
+    let others: Vec<usize> =
+        natural_order(torrent).into_iter().filter(|&i| i != index && is_playable(&torrent.files[i].name)).collect();
+    if list_others && !others.is_empty() {
+        log::line("others, to be chosen with --file or opened from /playlist.m3u8:");
+        others.iter().take(LISTED).for_each(|&i| log::line(&format!("  {}", name(i))));
+        if others.len() > LISTED {
+            log::line(&format!("  and {} more; `playswarm info` lists them all", others.len() - LISTED));
+        }
+    }
+}
+
+/// With a player: until it ends, with its exit code. Without, or with one that cannot be waited for: until told to stop.
+pub(crate) async fn until_the_end(stop: &mut Stop, player: Option<Player>, url: &str) -> Result<ExitCode> {
+    let Some(player) = player else {
+        stop.asked().await;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let mut running = player.open(url)?;
+    match stop.unless(running.ended()).await {
+        None => {
+            running.kill();
+            Ok(ExitCode::SUCCESS)
+        }
+        Some(code) => code,
+    }
+}
+
+/// For the demo's lines.
+pub(crate) fn rate(bytes_per_s: f64) -> String {
+    format!("{}/s", units::Bytes(bytes_per_s))
+}

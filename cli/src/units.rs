@@ -1,0 +1,99 @@
+//! Sizes and rates as people write and read them.
+
+use std::fmt;
+
+/// Bytes given as `500M`, `2GiB`, `10GB`, `4096`. `K`, `M`, `G`, `T` and `KB`… are powers of 1000, `KiB`… of 1024.
+pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 =
+        number.parse().map_err(|_| format!("'{text}' does not begin with a number; write 500M or 2GiB"))?;
+    let unit = unit.trim().to_ascii_lowercase();
+    let factor: u64 = match unit.as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1000,
+        "m" | "mb" => 1000_u64.pow(2),
+        "g" | "gb" => 1000_u64.pow(3),
+        "t" | "tb" => 1000_u64.pow(4),
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        "tib" => 1 << 40,
+        _ => return Err(format!("'{unit}' is no unit; use K, M, G, T (1000) or KiB, MiB, GiB, TiB (1024)")),
+    };
+    let bytes = number * factor as f64;
+    // Beyond 2^53 a float skips numbers, and no disk is that large.
+    if bytes >= 9e15 { Err(format!("'{text}' is too large")) } else { Ok(bytes.round() as u64) }
+}
+
+/// Bytes per second: a size, with or without `/s`.
+pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    parse_size(text.strip_suffix("/s").unwrap_or(text))
+}
+
+/// Bytes for people: `12.3 MiB`.
+pub(crate) struct Bytes(pub(crate) f64);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut value = if self.0.is_finite() { self.0.max(0.0) } else { 0.0 };
+        for unit in ["B", "KiB", "MiB", "GiB"] {
+            // So that no value is shown as 1024.0 of a smaller unit.
+            if value < 1023.95 {
+                let digits = usize::from(unit != "B");
+                return write!(f, "{value:.digits$} {unit}");
+            }
+            value /= 1024.0;
+        }
+        write!(f, "{value:.1} TiB")
+    }
+}
+
+/// Bytes for people.
+pub(crate) fn bytes(n: u64) -> Bytes {
+    Bytes(n as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, expected) in [
+            ("0", 0),
+            ("4096", 4096),
+            ("500M", 500_000_000),
+            ("10GB", 10_000_000_000),
+            ("10 gb", 10_000_000_000),
+            ("2GiB", 2 << 30),
+            ("1.5MiB", 3 << 19),
+            ("7b", 7),
+            ("1T", 1_000_000_000_000),
+        ] {
+            assert_eq!(parse_size(text), Ok(expected), "{text}");
+        }
+        for text in ["", "M", "-5M", "5X", "5MiBs", "1e9", "NaN", "99999999T", "1.2.3"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+        assert_eq!(parse_rate("2M/s"), Ok(2_000_000));
+        assert_eq!(parse_rate("300k"), Ok(300_000));
+    }
+
+    #[test]
+    fn bytes_are_shown_with_a_unit_that_fits() {
+        for (n, expected) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1_048_575, "1.0 MiB"),
+            (12_897_484, "12.3 MiB"),
+            (3 << 40, "3.0 TiB"),
+        ] {
+            assert_eq!(bytes(n).to_string(), expected);
+        }
+        assert_eq!(Bytes(f64::NAN).to_string(), "0 B");
+    }
+}

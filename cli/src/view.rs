@@ -1,0 +1,303 @@
+//! The live view on standard error: a few lines redrawn four times a second on a terminal, else a line every few seconds.
+//! What is shown is made by pure functions of a status.
+
+use crate::units::{Bytes, bytes};
+use crate::{log, stream::rate};
+use indicatif::{ProgressBar, ProgressStyle};
+use playswarm::{Media, MediaStatus, Torrent};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// Redrawing more often shows nothing more.
+const REDRAW: Duration = Duration::from_millis(250);
+/// Between plain lines: a log file should stay readable.
+const PLAIN: Duration = Duration::from_secs(5);
+/// Cells of the piece map.
+const MAP_CELLS: usize = 72;
+/// Peers shown, those that gave most first.
+const SHOWN_PEERS: usize = 12;
+
+/// What to show.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    /// Nothing at all.
+    pub(crate) quiet: bool,
+    /// A line for each peer.
+    pub(crate) peers: bool,
+}
+
+/// A view that is being shown.
+pub(crate) struct View {
+    task: Option<JoinHandle<()>>,
+}
+
+impl View {
+    pub(crate) fn start(media: Media, options: Options) -> View {
+        if options.quiet {
+            return View { task: None };
+        }
+        let task =
+            if log::screen().is_hidden() { tokio::spawn(plain(media)) } else { tokio::spawn(live(media, options)) };
+        View { task: Some(task) }
+    }
+
+    /// Takes it off the screen.
+    pub(crate) fn stop(self) {}
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+            // The screen is there for this view alone.
+            let _ = log::screen().clear();
+        }
+    }
+}
+
+async fn plain(media: Media) {
+    let mut tick = tokio::time::interval(PLAIN);
+    loop {
+        tick.tick().await;
+        let status = media.status();
+        log::line(&format!("{}; {}", traffic(&status), ahead(&status)));
+    }
+}
+
+async fn live(media: Media, options: Options) {
+    let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let mut bars: Vec<ProgressBar> = Vec::new();
+    let mut tick = tokio::time::interval(REDRAW);
+    loop {
+        tick.tick().await;
+        let lines = render(&media.status(), media.torrent(), options);
+        while bars.len() < lines.len() {
+            bars.push(log::screen().add(ProgressBar::new_spinner().with_style(style.clone())));
+        }
+        for bar in bars.drain(lines.len()..) {
+            bar.finish_and_clear();
+            log::screen().remove(&bar);
+        }
+        for (bar, line) in bars.iter().zip(lines) {
+            bar.set_message(line);
+            bar.tick();
+        }
+    }
+}
+
+/// The view's lines.
+fn render(status: &MediaStatus, torrent: &Torrent, options: Options) -> Vec<String> {
+    let mut lines = vec![format!("[{}]", map(status, torrent, MAP_CELLS)), traffic(status), ahead(status)];
+    if options.peers {
+        lines.extend(shares(status));
+    }
+    lines
+}
+
+/// What flows, and from how many.
+fn traffic(status: &MediaStatus) -> String {
+    let serving = status.peers.iter().filter(|p| !p.choked_by).count();
+    format!(
+        "{} of {} here, down {}, up {}, {} peers ({serving} serving, {} more known)",
+        percent(status.verified_bytes, status.total_bytes),
+        bytes(status.total_bytes),
+        rate(status.download_bytes_per_s),
+        rate(status.upload_bytes_per_s),
+        status.peers.len(),
+        status.known_peers,
+    )
+}
+
+/// How far ahead of the player the bytes are.
+fn ahead(status: &MediaStatus) -> String {
+    if let Some(trouble) = &status.trouble {
+        return trouble.clone();
+    }
+    // A player's probes of the index open readers too; the one that has least is the one that may stall.
+    let Some(reader) = status.readers.iter().min_by_key(|r| (!r.waiting, r.ahead_bytes)) else {
+        return "nobody is reading".into();
+    };
+    let seconds = reader.ahead_s.map(|s| format!("{s:.0} s, ")).unwrap_or_default();
+    let waiting = if reader.waiting { ", the player is waiting" } else { "" };
+    let waste = status.waste.duplicate_bytes + status.waste.unasked_bytes + status.waste.failed_bytes;
+    format!(
+        "buffered ahead: {seconds}{}{waiting}; wasted {}",
+        bytes(reader.ahead_bytes),
+        percent(waste, status.downloaded_bytes.max(1))
+    )
+}
+
+fn percent(part: u64, whole: u64) -> String {
+    if whole == 0 { "100 %".into() } else { format!("{:.1} %", part as f64 * 100.0 / whole as f64) }
+}
+
+/// The pieces in `cells` characters: `#` all here, `=` some, `+` being fetched, `.` none, `|` where somebody reads.
+fn map(status: &MediaStatus, torrent: &Torrent, cells: usize) -> String {
+    let pieces = status.piece_map.as_bytes();
+    if pieces.is_empty() || cells == 0 {
+        return String::new();
+    }
+    let cells = cells.min(pieces.len());
+    let mut out: Vec<char> = (0..cells)
+        .map(|cell| {
+            // Cells that differ by at most one piece, none of them empty.
+            let part = &pieces[cell * pieces.len() / cells..(cell + 1) * pieces.len() / cells];
+            if part.iter().all(|&p| p == b'#') {
+                '#'
+            } else if part.contains(&b'+') {
+                '+'
+            } else if part.contains(&b'#') {
+                '='
+            } else {
+                '.'
+            }
+        })
+        .collect();
+    for reader in &status.readers {
+        if let Some(file) = torrent.files.get(reader.file) {
+            let piece = (file.offset + reader.position) / u64::from(status.piece_bytes.max(1));
+            // Past the last piece at the end of the file.
+            let piece = usize::try_from(piece).unwrap_or(usize::MAX).min(pieces.len() - 1);
+            out[(((piece + 1) * cells).div_ceil(pieces.len()) - 1).min(cells - 1)] = '|';
+        }
+    }
+    out.into_iter().collect()
+}
+
+/// A line for each of the peers that gave most: who, its rate, its share of all that came.
+fn shares(status: &MediaStatus) -> Vec<String> {
+    let mut peers: Vec<_> = status.peers.iter().collect();
+    peers.sort_by(|a, b| b.downloaded_bytes.cmp(&a.downloaded_bytes).then(a.addr.cmp(&b.addr)));
+    let all: u64 = peers.iter().map(|p| p.downloaded_bytes).sum();
+    peers
+        .iter()
+        .take(SHOWN_PEERS)
+        .map(|p| {
+            let share = if all == 0 { 0.0 } else { p.downloaded_bytes as f64 / all as f64 };
+            let bar = "*".repeat((share * 30.0).round() as usize);
+            let rate = p.rate_bytes_per_s.map_or_else(|| "not measured".into(), |r| format!("{}/s", Bytes(r)));
+            format!("  {:<22} {rate:>14} {:>5.1} % {bar}", p.addr.to_string(), share * 100.0)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use playswarm::status::{PeerStatus, ReaderStatus, Waste};
+    use playswarm::{FileEntry, InfoHash};
+
+    fn torrent(total: u64, piece: u32) -> Torrent {
+        Torrent {
+            info_hash: InfoHash([1; 20]),
+            name: "x".into(),
+            layout: playswarm_logic::Layout::new(total, piece).unwrap(),
+            hashes: bytes::Bytes::new(),
+            files: vec![FileEntry { path: "x".into(), name: "x".into(), length: total, offset: 0, padding: false }],
+            private: false,
+            trackers: Vec::new(),
+            info: bytes::Bytes::new(),
+        }
+    }
+
+    fn status(piece_map: &str) -> MediaStatus {
+        MediaStatus {
+            info_hash: InfoHash([1; 20]),
+            name: "x".into(),
+            total_bytes: piece_map.len() as u64 * 100,
+            verified_bytes: piece_map.matches('#').count() as u64 * 100,
+            piece_bytes: 100,
+            pieces: piece_map.len() as u32,
+            piece_map: piece_map.into(),
+            download_bytes_per_s: 2048.0,
+            upload_bytes_per_s: 0.0,
+            downloaded_bytes: 1000,
+            uploaded_bytes: 0,
+            waste: Waste { duplicate_bytes: 20, unasked_bytes: 0, failed_bytes: 0 },
+            readers: Vec::new(),
+            peers: Vec::new(),
+            known_peers: 3,
+            banned_peers: 0,
+            trouble: None,
+            memory_bytes: 0,
+            disk_bytes: 0,
+            background: false,
+        }
+    }
+
+    fn peer(addr: &str, downloaded_bytes: u64, choked_by: bool) -> PeerStatus {
+        PeerStatus {
+            addr: addr.parse().unwrap(),
+            client: "x".into(),
+            transport: "tcp",
+            incoming: false,
+            origin: "given",
+            has: 1.0,
+            rate_bytes_per_s: Some(1024.0),
+            rtt_ms: 1.0,
+            outstanding: 0,
+            downloaded_bytes,
+            uploaded_bytes: 0,
+            choked_by,
+            choking: true,
+            interested: false,
+            snubbed: false,
+        }
+    }
+
+    fn reader(position: u64, waiting: bool) -> ReaderStatus {
+        ReaderStatus { file: 0, position, ahead_bytes: 2048, ahead_s: Some(8.4), waiting }
+    }
+
+    #[test]
+    fn the_map_shows_what_is_here_and_where_somebody_reads() {
+        let mut s = status("####++......");
+        assert_eq!(map(&s, &torrent(1200, 100), 12), "####++......");
+        assert_eq!(map(&s, &torrent(1200, 100), 100), "####++......");
+        assert_eq!(map(&s, &torrent(1200, 100), 4), "#+..");
+        assert_eq!(map(&status("#..#......"), &torrent(1000, 100), 5), "==...");
+        s.readers = vec![reader(0, false), reader(250, false), reader(1200, false)];
+        assert_eq!(map(&s, &torrent(1200, 100), 12), "|#|#++.....|");
+        assert_eq!(map(&s, &torrent(1200, 100), 4), "|+.|");
+        assert_eq!(map(&status(""), &torrent(1, 1), 4), "");
+    }
+
+    #[test]
+    fn the_reader_lands_in_the_cell_that_holds_its_piece() {
+        for pieces in 1..60usize {
+            for cells in 1..=pieces {
+                for piece in 0..pieces {
+                    let mut s = status(&".".repeat(pieces));
+                    s.readers = vec![reader(piece as u64 * 100, false)];
+                    let shown = map(&s, &torrent(pieces as u64 * 100, 100), cells).find('|').unwrap();
+                    let held = shown * pieces / cells..(shown + 1) * pieces / cells;
+                    assert!(held.contains(&piece), "piece {piece} of {pieces} in {cells} cells: {shown}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_lines_say_what_flows_and_what_is_buffered() {
+        let mut s = status("##..");
+        assert_eq!(traffic(&s), "50.0 % of 400 B here, down 2.0 KiB/s, up 0 B/s, 0 peers (0 serving, 3 more known)");
+        assert_eq!(ahead(&s), "nobody is reading");
+        s.readers = vec![reader(0, false)];
+        assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB; wasted 2.0 %");
+        s.readers.push(reader(0, true));
+        assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB, the player is waiting; wasted 2.0 %");
+        s.trouble = Some("the disk is full".into());
+        assert_eq!(ahead(&s), "the disk is full");
+    }
+
+    #[test]
+    fn peers_are_listed_by_what_they_gave() {
+        let mut s = status("##..");
+        s.peers = vec![peer("127.0.0.1:1", 100, true), peer("127.0.0.1:2", 300, false)];
+        assert!(traffic(&s).contains("2 peers (1 serving"));
+        let lines = render(&s, &torrent(400, 100), Options { quiet: false, peers: true });
+        assert_eq!(lines[3].trim_end(), format!("  127.0.0.1:2                 1.0 KiB/s  75.0 % {}", "*".repeat(23)));
+        assert_eq!(lines[4].trim_end(), format!("  127.0.0.1:1                 1.0 KiB/s  25.0 % {}", "*".repeat(8)));
+    }
+}

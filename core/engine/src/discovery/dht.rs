@@ -1,0 +1,149 @@
+//! The mainline DHT (BEP 5), by the `mainline` crate: one node a session, as a client. IPv4 only, since that crate is.
+
+use super::Context;
+use super::sieve::Origin;
+use futures_util::StreamExt;
+use mainline::async_dht::AsyncDht;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How long one search may take; it ends by itself within a few seconds as a rule.
+const SEARCH: Duration = Duration::from_secs(60);
+/// Pauses between searches: soon again at first, while the node still gets to know its surroundings, then every five minutes.
+const PAUSES: [Duration; 5] = [
+    Duration::from_secs(15),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+    Duration::from_secs(120),
+    Duration::from_secs(300),
+];
+/// When peers run short, a search may follow the last one this soon.
+const HURRY_PAUSE: Duration = Duration::from_secs(20);
+/// Nodes forget an announcement after half an hour or so (BEP 5 leaves it open).
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(10 * 60);
+/// A node that knows nobody (no network at its start, say) is replaced by one that looks up the bootstrap names again.
+const REBUILD_AFTER: Duration = Duration::from_secs(10);
+
+/// The session's node, made when it is first wanted.
+pub(super) struct Dht {
+    bootstrap: Vec<String>,
+    node: tokio::sync::Mutex<Option<(AsyncDht, Instant)>>,
+}
+
+impl Dht {
+    pub(super) fn new(bootstrap: Vec<String>) -> Dht {
+        Dht { bootstrap, node: tokio::sync::Mutex::new(None) }
+    }
+
+    /// The node; `None` where none can be made at the moment.
+    pub(super) async fn node(&self) -> Option<AsyncDht> {
+        let mut slot = self.node.lock().await;
+        if let Some((node, _)) = &*slot {
+            return Some(node.clone());
+        }
+        let bootstrap = self.bootstrap.clone();
+        // Looks up names and binds a socket: both may block.
+        let built = tokio::task::spawn_blocking(move || {
+            let mut builder = mainline::Dht::builder();
+            // Any port: 6881 over UDP is our own uTP's.
+            builder.port(0);
+            if !bootstrap.is_empty() {
+                builder.bootstrap(&bootstrap);
+            }
+            builder.build()
+        });
+        match built.await {
+            Ok(Ok(node)) => {
+                let node = node.as_async();
+                *slot = Some((node.clone(), Instant::now()));
+                Some(node)
+            }
+            Ok(Err(e)) => {
+                tracing::info!(error = %e, "no DHT node for now");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Gives up the node if it is old enough to know somebody and knows nobody.
+    async fn drop_if_blind(&self, failed: bool) {
+        let mut slot = self.node.lock().await;
+        let Some((node, since)) = &*slot else { return };
+        if since.elapsed() < REBUILD_AFTER {
+            return;
+        }
+        if failed || node.to_bootstrap().await.is_empty() {
+            tracing::debug!("the DHT node knows nobody; starting another");
+            *slot = None;
+        }
+    }
+}
+
+/// Searches and announces until the torrent is dropped or turns out to be private.
+pub(super) async fn run(dht: Arc<Dht>, context: Arc<Context>) {
+    let mut hurry = context.hurry.subscribe();
+    let mut announced: Option<Instant> = None;
+    for n in 0usize.. {
+        let Some(node) = (tokio::select! {
+            node = dht.node() => node,
+            () = context.private.cancelled() => return,
+        }) else {
+            tokio::select! {
+                () = sleep(PAUSES[n.min(PAUSES.len() - 1)]) => continue,
+                () = context.private.cancelled() => return,
+            }
+        };
+        let begun = Instant::now();
+        let announce = context.listen_port != 0 && announced.is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY);
+        // A task of its own: the crate panics when its thread is gone, and that is to end a search, not all searching.
+        let search = AbortOnDropHandle::new(tokio::spawn(search(node, context.clone(), announce)));
+        let outcome = tokio::select! {
+            outcome = search => outcome,
+            () = context.private.cancelled() => return,
+        };
+        let failed = outcome.is_err();
+        let (found, stored) = outcome.unwrap_or((0, false));
+        tracing::debug!(found, stored, took = ?begun.elapsed(), "DHT search done");
+        if stored {
+            announced = Some(begun);
+        }
+        let mut due = Instant::now() + PAUSES[n.min(PAUSES.len() - 1)];
+        if found == 0 {
+            dht.drop_if_blind(failed).await;
+        }
+        hurry.mark_unchanged();
+        while Instant::now() < due {
+            tokio::select! {
+                () = tokio::time::sleep_until(due) => {}
+                changed = hurry.changed() => match changed {
+                    Ok(()) => due = due.min(begun + HURRY_PAUSE),
+                    Err(_) => return,
+                },
+                () = context.private.cancelled() => return,
+            }
+        }
+    }
+}
+
+/// One search, and an announcement to the nodes that it ended at. Gives the peers named and whether nodes took the announcement.
+async fn search(node: AsyncDht, context: Arc<Context>, announce: bool) -> (usize, bool) {
+    let Ok(target) = mainline::Id::from_bytes(context.info_hash.0) else { return (0, false) };
+    let mut found = 0;
+    let _ = timeout(SEARCH, async {
+        let mut answers = node.get_peers(target);
+        while let Some(peers) = answers.next().await {
+            found += peers.len();
+            for peer in peers {
+                context.sieve.offer(SocketAddr::V4(peer), Origin::Dht);
+            }
+        }
+    })
+    .await;
+    let stored =
+        announce && matches!(timeout(SEARCH, node.announce_peer(target, Some(context.listen_port))).await, Ok(Ok(_)));
+    (found, stored)
+}

@@ -1,0 +1,216 @@
+//! Decides which of the addresses that others name are passed on to the driver: usable ones, once in a while, within bounds.
+
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// Addresses remembered for a torrent. A driver connects to less than a tenth of them.
+pub(crate) const MAX_KNOWN: usize = 2000;
+/// Addresses of one origin, so that one liar (a tracker, a DHT node) cannot crowd out the rest.
+const MAX_OF_ORIGIN: usize = 1000;
+/// An address that is named again after this long is passed on again: it may have come back.
+const AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
+/// An address that nobody named for this long makes room.
+const STALE_AFTER: Duration = Duration::from_secs(30 * 60);
+
+/// How a peer came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Origin {
+    /// A tracker named it.
+    Tracker,
+    /// The mainline DHT named it.
+    Dht,
+    /// It announced itself on the local network.
+    Lsd,
+    /// Another peer named it (BEP 11).
+    Pex,
+    /// The user or the magnet link named it.
+    Given,
+    /// It connected to us.
+    Incoming,
+}
+
+impl Origin {
+    /// As the status shows it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Origin::Tracker => "tracker",
+            Origin::Dht => "dht",
+            Origin::Lsd => "lsd",
+            Origin::Pex => "pex",
+            Origin::Given => "given",
+            Origin::Incoming => "incoming",
+        }
+    }
+}
+
+/// An address to be dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The peer's address.
+    pub(crate) addr: SocketAddr,
+    /// Who named it first.
+    pub(crate) origin: Origin,
+}
+
+struct Known {
+    origin: Origin,
+    named: Instant,
+    passed_on: Instant,
+}
+
+/// One torrent's filter.
+pub(crate) struct Sieve {
+    tx: mpsc::Sender<Found>,
+    listen: SocketAddr,
+    known: Mutex<(HashMap<SocketAddr, Known>, Instant)>,
+}
+
+impl Sieve {
+    /// `listen` is where we listen ourselves.
+    pub(crate) fn new(listen: SocketAddr) -> (Sieve, mpsc::Receiver<Found>) {
+        // Room for all of them: passing on never waits, and a driver that is slow loses nothing.
+        let (tx, rx) = mpsc::channel(MAX_KNOWN);
+        (Sieve { tx, listen, known: Mutex::new((HashMap::new(), Instant::now())) }, rx)
+    }
+
+    /// Somebody named this address. Says whether it was passed on.
+    pub(crate) fn offer(&self, addr: SocketAddr, origin: Origin) -> bool {
+        self.offer_at(Instant::now(), addr, origin)
+    }
+
+    fn offer_at(&self, now: Instant, addr: SocketAddr, origin: Origin) -> bool {
+        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        if !can_be_dialled(addr) || self.is_ours(addr) {
+            return false;
+        }
+        let mut known = self.known.lock();
+        let (known, purged) = &mut *known;
+        if let Some(old) = known.get_mut(&addr) {
+            old.named = now;
+            if now.duration_since(old.passed_on) < AGAIN_AFTER {
+                return false;
+            }
+            old.passed_on = now;
+            return self.tx.try_send(Found { addr, origin: old.origin }).is_ok();
+        }
+        let full = |known: &HashMap<SocketAddr, Known>| {
+            known.len() >= MAX_KNOWN || known.values().filter(|k| k.origin == origin).count() >= MAX_OF_ORIGIN
+        };
+        // The limits are looked at only when they may be near, and swept at most once a minute.
+        if known.len() >= MAX_OF_ORIGIN && full(known) {
+            if now.duration_since(*purged) < Duration::from_secs(60) {
+                return false;
+            }
+            *purged = now;
+            known.retain(|_, k| now.duration_since(k.named) < STALE_AFTER);
+            if full(known) {
+                return false;
+            }
+        }
+        if self.tx.try_send(Found { addr, origin }).is_err() {
+            return false;
+        }
+        known.insert(addr, Known { origin, named: now, passed_on: now });
+        true
+    }
+
+    /// Trackers and DHT nodes name us too. Our outer address is not known here: the handshake notices our own peer id.
+    fn is_ours(&self, addr: SocketAddr) -> bool {
+        addr.port() == self.listen.port()
+            && (addr.ip() == self.listen.ip().to_canonical()
+                || (self.listen.ip().is_unspecified() && addr.ip().is_loopback()))
+    }
+
+    /// All addresses that were passed on, for handing the torrent over.
+    pub(crate) fn known(&self) -> Vec<SocketAddr> {
+        self.known.lock().0.keys().copied().collect()
+    }
+}
+
+/// Whether a TCP connection there can make sense at all.
+fn can_be_dialled(addr: SocketAddr) -> bool {
+    addr.port() != 0
+        && match addr.ip() {
+            // 0.0.0.0/8 is "this network", 224/4 multicast, 240/4 reserved with the broadcast address at its end.
+            IpAddr::V4(ip) => ip.octets()[0] != 0 && ip.octets()[0] < 224,
+            IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast(),
+        }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn sieve() -> (Sieve, mpsc::Receiver<Found>) {
+        Sieve::new("0.0.0.0:6881".parse().unwrap())
+    }
+    fn addr(n: usize) -> SocketAddr {
+        SocketAddr::from(([10, (n >> 16) as u8, (n >> 8) as u8, n as u8], 7000))
+    }
+
+    #[test]
+    fn a_peer_is_passed_on_once_however_often_it_is_named() {
+        let (sieve, mut rx) = sieve();
+        assert!(sieve.offer(addr(1), Origin::Tracker));
+        assert!(!sieve.offer(addr(1), Origin::Dht));
+        assert!(!sieve.offer("[::ffff:10.0.0.1]:7000".parse().unwrap(), Origin::Lsd));
+        assert_eq!(rx.try_recv().unwrap(), Found { addr: addr(1), origin: Origin::Tracker });
+        assert!(rx.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_peer_that_is_named_again_much_later_is_passed_on_again() {
+        let (sieve, _rx) = sieve();
+        let now = Instant::now();
+        assert!(sieve.offer_at(now, addr(1), Origin::Tracker));
+        assert!(!sieve.offer_at(now + AGAIN_AFTER / 2, addr(1), Origin::Tracker));
+        assert!(sieve.offer_at(now + AGAIN_AFTER, addr(1), Origin::Dht));
+    }
+
+    #[test]
+    fn addresses_that_lead_nowhere_or_to_ourselves_are_dropped() {
+        let (sieve, _rx) = sieve();
+        for nowhere in [
+            "1.2.3.4:0",
+            "0.0.0.0:1",
+            "0.1.2.3:1",
+            "224.0.0.1:1",
+            "255.255.255.255:1",
+            "[::]:1",
+            "[ff02::1]:1",
+            "127.0.0.1:6881",
+            "[::1]:6881",
+            "[::ffff:0.0.0.0]:5",
+        ] {
+            assert!(!sieve.offer(nowhere.parse().unwrap(), Origin::Tracker), "{nowhere}");
+        }
+        for fine in ["127.0.0.1:6882", "192.168.1.2:6881", "[2001:db8::1]:1"] {
+            assert!(sieve.offer(fine.parse().unwrap(), Origin::Tracker), "{fine}");
+        }
+    }
+
+    #[test]
+    fn one_origin_cannot_crowd_out_the_others_and_all_together_are_bounded() {
+        let (sieve, _rx) = sieve();
+        let now = Instant::now();
+        let pass = |from: usize, origin| (from..from + 3000).filter(|n| sieve.offer_at(now, addr(*n), origin)).count();
+        assert_eq!(pass(0, Origin::Tracker), MAX_OF_ORIGIN);
+        assert_eq!(pass(10_000, Origin::Dht), MAX_KNOWN - MAX_OF_ORIGIN);
+        assert_eq!(pass(20_000, Origin::Pex), 0);
+        assert_eq!(sieve.known().len(), MAX_KNOWN);
+    }
+
+    #[test]
+    fn stale_addresses_make_room() {
+        let (sieve, mut rx) = sieve();
+        let now = Instant::now();
+        (0..MAX_OF_ORIGIN).for_each(|n| assert!(sieve.offer_at(now, addr(n), Origin::Tracker)));
+        while rx.try_recv().is_ok() {}
+        assert!(!sieve.offer_at(now + STALE_AFTER / 2, addr(5000), Origin::Tracker));
+        assert!(sieve.offer_at(now + STALE_AFTER + Duration::from_secs(61), addr(5000), Origin::Tracker));
+    }
+}

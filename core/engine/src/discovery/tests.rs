@@ -1,0 +1,78 @@
+//! Finding peers through a small DHT on loopback, and what private torrents do without.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use mainline::Testnet;
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+
+fn params(hash: u8, port: u16, private: bool) -> Params {
+    Params {
+        info_hash: InfoHash([hash; 20]),
+        peer_id: *b"-PS0100-abcdefghijkl",
+        listen_port: port,
+        trackers: Vec::new(),
+        private,
+        progress: Arc::new(|| Progress { left: 1, ..Progress::default() }),
+    }
+}
+
+fn on_dht(testnet: &Testnet, port: u16) -> Arc<Shared> {
+    let config = Config { dht: true, dht_bootstrap: testnet.bootstrap.clone(), ..Config::offline(".") };
+    Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], port))).unwrap()
+}
+
+async fn testnet() -> Testnet {
+    tokio::task::spawn_blocking(|| Testnet::builder(5).build().unwrap()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sessions_find_each_other_through_the_dht() {
+    let net = testnet().await;
+    let first = on_dht(&net, 5001);
+    let (_one, _found) = Discovery::start(&first, params(9, 5001, false));
+    // The announcement follows the first search, which takes the network's time-outs.
+    sleep(Duration::from_secs(6)).await;
+    let second = on_dht(&net, 5002);
+    let (_two, mut found) = Discovery::start(&second, params(9, 5002, false));
+    let peer = timeout(Duration::from_secs(40), found.recv()).await.expect("a peer in time").unwrap();
+    assert_eq!(peer, Found { addr: "127.0.0.1:5001".parse().unwrap(), origin: Origin::Dht });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_private_torrent_is_neither_sought_nor_announced_on_the_dht() {
+    let net = testnet().await;
+    let first = on_dht(&net, 5003);
+    let (_one, _found) = Discovery::start(&first, params(8, 5003, true));
+    let (magnet, _found) = Discovery::start(&first, params(7, 5003, false));
+    magnet.make_private();
+    sleep(Duration::from_secs(5)).await;
+    let second = on_dht(&net, 5004);
+    let (_two, mut found) = Discovery::start(&second, params(8, 5004, false));
+    let (_three, mut also) = Discovery::start(&second, params(7, 5004, false));
+    sleep(Duration::from_secs(8)).await;
+    assert!(found.try_recv().is_err());
+    assert!(also.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_session_without_any_network_starts_at_once_and_ends_at_once() {
+    let config = Config {
+        dht: true,
+        dht_bootstrap: vec!["no-such-host.invalid:1".into()],
+        lsd: true,
+        trackers: true,
+        ..Config::offline(".")
+    };
+    let begun = std::time::Instant::now();
+    let shared = Shared::start(&config, "127.0.0.1:5005".parse().unwrap()).unwrap();
+    let (discovery, mut found) = Discovery::start(&shared, params(6, 5005, false));
+    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
+    assert!(discovery.offer("10.0.0.1:1".parse().unwrap(), Origin::Given));
+    assert_eq!(found.recv().await.unwrap().origin.as_str(), "given");
+    assert_eq!(discovery.known(), ["10.0.0.1:1".parse().unwrap()]);
+    drop(discovery);
+    timeout(Duration::from_secs(5), shared.close()).await.unwrap();
+    // The tasks are gone, and with them the sender.
+    assert!(timeout(Duration::from_secs(5), found.recv()).await.unwrap().is_none());
+}

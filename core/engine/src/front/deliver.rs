@@ -1,0 +1,236 @@
+//! One file over HTTP: preconditions, ranges and the body (RFC 9110, sections 13 to 15).
+//! Who may ask was decided before ([`super::access`]); the bytes come from a [`Reader`].
+
+use super::library::{Library, Reader};
+use super::names::{base_name, disposition};
+use super::range::{Ranges, Span, parse};
+use super::{App, answer, content_type};
+use crate::{Error, ErrorKind};
+use async_stream::try_stream;
+use axum::body::Body;
+use axum::extract::{Path, State};
+use bytes::Bytes;
+use futures_util::Stream;
+use http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH,
+    IF_NONE_MATCH, IF_RANGE, RANGE,
+};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes asked of the reader at once. Large enough that a chunk's fixed costs vanish, small enough that the position
+/// stays near what the client has: the connection holds at most one chunk that is not in the socket yet.
+const CHUNK_BYTES: usize = 256 * 1024;
+
+/// `GET` and `HEAD` of `/stream/N/any-name`.
+pub(crate) async fn named<L: Library>(
+    state: State<Arc<App<L>>>,
+    Path((file, _name)): Path<(String, String)>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response<Body> {
+    deliver(&state, &file, &method, &headers)
+}
+
+/// `GET` and `HEAD` of `/stream/N`.
+pub(crate) async fn plain<L: Library>(
+    state: State<Arc<App<L>>>,
+    Path(file): Path<String>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response<Body> {
+    deliver(&state, &file, &method, &headers)
+}
+
+fn deliver<L: Library>(app: &App<L>, file: &str, method: &Method, headers: &HeaderMap) -> Response<Body> {
+    let torrent = app.library.torrent();
+    let found =
+        file.parse::<usize>().ok().and_then(|i| torrent.files.get(i).map(|f| (i, f))).filter(|(_, f)| !f.padding);
+    let Some((index, entry)) = found else {
+        return answer(StatusCode::NOT_FOUND, "there is no such file in this torrent; / lists them");
+    };
+    let size = entry.length;
+    // The info-hash covers every byte, so this is a strong validator that no restart changes.
+    let etag = format!("\"{}-{index}\"", torrent.info_hash);
+
+    if headers.contains_key(IF_MATCH) && !matches_etag(headers, IF_MATCH, &etag, false) {
+        return answer(StatusCode::PRECONDITION_FAILED, "this is another file than the one in If-Match");
+    }
+    let mut response = Response::new(Body::empty());
+    let out = response.headers_mut();
+    out.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    // The folder of the session is the cache, with the user's bounds; a browser need not keep a second copy of a film.
+    out.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    put(out, ETAG, &etag);
+    if headers.contains_key(IF_NONE_MATCH) && matches_etag(headers, IF_NONE_MATCH, &etag, true) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return response;
+    }
+    put(out, CONTENT_DISPOSITION, &disposition(base_name(entry)));
+    // DLNA renderers ask for it and want it back.
+    if let Some(mode) = headers.get("transfermode.dlna.org").filter(|v| v.as_bytes().eq_ignore_ascii_case(b"streaming"))
+    {
+        out.insert("transferMode.dlna.org", mode.clone());
+    }
+
+    // A Range counts for GET only (§14.2), and not if it continues another file (§13.1.5; we give no dates to compare).
+    let continues = headers.get(IF_RANGE).is_none_or(|v| v.as_bytes() == etag.as_bytes());
+    let ranges = match headers.get(RANGE) {
+        Some(value) if method == Method::GET && continues => parse(value.as_bytes(), size),
+        _ => Ranges::Whole,
+    };
+    let kind = safe_content_type(base_name(entry));
+    let parts = match ranges {
+        Ranges::Unsatisfiable => {
+            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            put(response.headers_mut(), CONTENT_RANGE, &format!("bytes */{size}"));
+            put(response.headers_mut(), CONTENT_LENGTH, "0");
+            return response;
+        }
+        Ranges::Whole => {
+            put(response.headers_mut(), CONTENT_TYPE, kind);
+            Parts::one(Span { start: 0, end: size })
+        }
+        Ranges::Spans(spans) if spans.len() == 1 => {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            put(response.headers_mut(), CONTENT_TYPE, kind);
+            let span = spans[0];
+            put(response.headers_mut(), CONTENT_RANGE, &content_range(span, size));
+            Parts::one(span)
+        }
+        Ranges::Spans(spans) => {
+            let boundary = boundary();
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            put(response.headers_mut(), CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"));
+            Parts::several(&spans, size, kind, &boundary)
+        }
+    };
+    let length = parts.bytes();
+    put(response.headers_mut(), CONTENT_LENGTH, &length.to_string());
+    if method == Method::HEAD || length == 0 {
+        return response;
+    }
+    match app.library.open(index) {
+        Ok(reader) => {
+            *response.body_mut() = Body::from_stream(body(reader, parts, app.sent_bytes.clone()));
+            response
+        }
+        Err(e) => refuse(&e),
+    }
+}
+
+fn refuse(e: &Error) -> Response<Body> {
+    let status = match e.kind() {
+        ErrorKind::NoSuchFile => StatusCode::NOT_FOUND,
+        ErrorKind::Closed | ErrorKind::DiskFull | ErrorKind::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    tracing::debug!(error = %e, "cannot open a reader");
+    answer(status, &e.to_string())
+}
+
+/// Text before each span and after the last: empty but for multipart.
+struct Parts {
+    spans: Vec<(Bytes, Span)>,
+    end: Bytes,
+}
+
+impl Parts {
+    fn one(span: Span) -> Parts {
+        Parts { spans: vec![(Bytes::new(), span)], end: Bytes::new() }
+    }
+
+    fn several(spans: &[Span], size: u64, kind: &str, boundary: &str) -> Parts {
+        let head = |span: &Span| {
+            let range = content_range(*span, size);
+            Bytes::from(format!("\r\n--{boundary}\r\nContent-Type: {kind}\r\nContent-Range: {range}\r\n\r\n"))
+        };
+        Parts {
+            spans: spans.iter().map(|s| (head(s), *s)).collect(),
+            end: Bytes::from(format!("\r\n--{boundary}--\r\n")),
+        }
+    }
+
+    fn bytes(&self) -> u64 {
+        let spans: u64 = self.spans.iter().map(|(head, span)| head.len() as u64 + (span.end - span.start)).sum();
+        spans + self.end.len() as u64
+    }
+}
+
+/// Pulled by the connection only when the socket has taken what came before; dropped, with the reader, when the client goes.
+fn body<R: Reader>(
+    mut reader: R,
+    parts: Parts,
+    sent: Arc<AtomicU64>,
+) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
+    try_stream! {
+        for (head, span) in parts.spans {
+            if !head.is_empty() {
+                yield head;
+            }
+            reader.seek_to(span.start);
+            let mut left = span.bytes();
+            while left > 0 {
+                let max = CHUNK_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX));
+                let chunk = read(&mut reader, max).await?;
+                left -= chunk.len() as u64;
+                sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                yield chunk;
+            }
+        }
+        if !parts.end.is_empty() {
+            yield parts.end;
+        }
+    }
+}
+
+/// A failure here can only end the connection: the status went out long ago.
+async fn read<R: Reader>(reader: &mut R, max: usize) -> Result<Bytes, Error> {
+    match reader.read_chunk(max).await {
+        Ok(chunk) if !chunk.is_empty() && chunk.len() <= max => Ok(chunk),
+        Ok(chunk) => {
+            tracing::warn!(bytes = chunk.len(), max, "a reader gave another number of bytes than its file has");
+            Err(Error::Io { doing: "reading the file", source: std::io::ErrorKind::UnexpectedEof.into() })
+        }
+        Err(e) => {
+            match e.kind() {
+                ErrorKind::Closed | ErrorKind::Cancelled => tracing::debug!(error = %e, "a body ends early"),
+                _ => tracing::warn!(error = %e, "a body ends early"),
+            }
+            Err(e)
+        }
+    }
+}
+
+fn content_range(span: Span, size: u64) -> String {
+    format!("bytes {}-{}/{size}", span.start, span.end - 1)
+}
+
+/// A torrent's author chooses the names: nothing that a browser would run as a page of ours is called by its type.
+fn safe_content_type(name: &str) -> &'static str {
+    let kind = content_type(name);
+    let harmless = ["video/", "audio/", "text/vtt", "text/plain", "application/x-subrip"];
+    let picture = kind.starts_with("image/") && !kind.contains("svg");
+    if picture || harmless.iter().any(|h| kind.starts_with(h)) { kind } else { "application/octet-stream" }
+}
+
+/// 128 random bits: no file can have been made to hold it.
+fn boundary() -> String {
+    let random = || RandomState::new().build_hasher().finish();
+    format!("playswarm-{:016x}{:016x}", random(), random())
+}
+
+fn matches_etag(headers: &HeaderMap, name: http::HeaderName, etag: &str, weak: bool) -> bool {
+    headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).any(|tag| {
+        let tag = tag.trim();
+        tag == "*" || tag == etag || (weak && tag.strip_prefix("W/") == Some(etag))
+    })
+}
+
+fn put(headers: &mut HeaderMap, name: http::HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

@@ -1,0 +1,54 @@
+//! What the front serves, as it sees it: an open torrent, or in tests a few bytes in memory.
+
+use crate::{Event, Media, MediaStatus, Result, Stream, Torrent};
+use bytes::Bytes;
+use std::future::Future;
+use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// Something with files that can be read and a state that can be watched.
+pub(crate) trait Library: Clone + Send + Sync + 'static {
+    /// A reader of one file.
+    type Reader: Reader;
+    /// What is in it.
+    fn torrent(&self) -> &Arc<Torrent>;
+    /// A reader of that file, at its start.
+    fn open(&self, file: usize) -> Result<Self::Reader>;
+    /// A snapshot.
+    fn status(&self) -> MediaStatus;
+    /// Events from now on.
+    fn events(&self) -> broadcast::Receiver<Event>;
+}
+
+/// See [`Stream`], whose face this is.
+pub(crate) trait Reader: Send + 'static {
+    /// Moves there at once.
+    fn seek_to(&mut self, position: u64);
+    /// Up to `max` bytes, as soon as there are any; empty at the end.
+    fn read_chunk(&mut self, max: usize) -> impl Future<Output = Result<Bytes>> + Send;
+}
+
+impl Library for Media {
+    type Reader = Stream;
+    fn torrent(&self) -> &Arc<Torrent> {
+        Media::torrent(self)
+    }
+    fn open(&self, file: usize) -> Result<Stream> {
+        self.stream(file)
+    }
+    fn status(&self) -> MediaStatus {
+        Media::status(self)
+    }
+    fn events(&self) -> broadcast::Receiver<Event> {
+        Media::events(self)
+    }
+}
+
+impl Reader for Stream {
+    fn seek_to(&mut self, position: u64) {
+        Stream::seek_to(self, position);
+    }
+    fn read_chunk(&mut self, max: usize) -> impl Future<Output = Result<Bytes>> + Send {
+        Stream::read_chunk(self, max)
+    }
+}

@@ -1,0 +1,98 @@
+//! What is in the torrent, for people (a page), for players (a playlist) and for other clients (the torrent file).
+
+use super::library::Library;
+use super::names::{base_name, html, natural_order, one_line, percent};
+use super::{App, is_playable};
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use http::Response;
+use http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fafafa}\
+video{width:100%;background:#000}li{margin:.2rem 0}small{color:#666}";
+
+/// `/`: the default file in a `<video>` and a list of all. No script at all.
+pub(crate) async fn page<L: Library>(State(app): State<Arc<App<L>>>) -> Response<Body> {
+    let torrent = app.library.torrent();
+    let mut page = String::with_capacity(4096);
+    let title = html(&torrent.name);
+    let query = app.query();
+    let _ = write!(
+        page,
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{title}</title><link rel=\"stylesheet\" href=\"/page.css{query}\"><h1>{title}</h1>"
+    );
+    if let Some(file) = torrent.files.get(app.file).filter(|f| is_playable(&f.name)) {
+        let _ = write!(
+            page,
+            "<video controls preload=\"metadata\" src=\"{}\"></video><p>{}</p>",
+            html(&app.path_of(app.file)),
+            html(&file.name)
+        );
+    }
+    page.push_str("<ol>");
+    for i in natural_order(torrent) {
+        let file = &torrent.files[i];
+        let _ = write!(
+            page,
+            "<li value=\"{i}\"><a href=\"{}\">{}</a> <small>{} bytes</small>",
+            html(&app.path_of(i)),
+            html(&file.name),
+            file.length
+        );
+    }
+    let _ = write!(
+        page,
+        "</ol><p><a href=\"/playlist.m3u8{query}\">playlist</a> · <a href=\"/status{query}\">status</a> · \
+         <a href=\"/metrics{query}\">metrics</a> · <a href=\"/torrent{query}\">torrent</a></p></html>"
+    );
+    let policy = "default-src 'none'; style-src 'self'; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    ([(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, policy)], page).into_response()
+}
+
+/// `/page.css`
+pub(crate) async fn style() -> Response<Body> {
+    ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
+}
+
+/// `/playlist.m3u8`: every file that can be played, in natural order, with absolute URLs as the client knows us.
+pub(crate) async fn playlist<L: Library>(
+    State(app): State<Arc<App<L>>>,
+    granted: axum::Extension<super::access::Granted>,
+) -> Response<Body> {
+    let torrent = app.library.torrent();
+    let authority = granted.authority.clone().unwrap_or_else(|| app.addr.to_string());
+    let mut list = String::from("#EXTM3U\n");
+    for i in natural_order(torrent) {
+        let file = &torrent.files[i];
+        if is_playable(&file.name) {
+            let _ = write!(list, "#EXTINF:-1,{}\nhttp://{authority}{}\n", one_line(&file.name), app.path_of(i));
+        }
+    }
+    ([(CONTENT_TYPE, "application/vnd.apple.mpegurl")], list).into_response()
+}
+
+/// `/torrent`: the torrent itself, for other clients.
+pub(crate) async fn torrent<L: Library>(State(app): State<Arc<App<L>>>) -> Response<Body> {
+    let torrent = app.library.torrent();
+    let name =
+        super::names::disposition(&format!("{}.torrent", one_line(&torrent.name))).replacen("inline", "attachment", 1);
+    ([(CONTENT_TYPE, "application/x-bittorrent".to_owned()), (CONTENT_DISPOSITION, name)], torrent.to_torrent_bytes())
+        .into_response()
+}
+
+impl<L: Library> App<L> {
+    /// `?token=…` where one is needed: links are only shown to those who have it.
+    pub(crate) fn query(&self) -> String {
+        self.token.as_deref().map(|t| format!("?token={}", percent(t))).unwrap_or_default()
+    }
+
+    /// The path of a file's stream: the index decides, the name is there for players that look at its ending.
+    pub(crate) fn path_of(&self, file: usize) -> String {
+        let name = self.library.torrent().files.get(file).map(base_name).unwrap_or_default();
+        format!("/stream/{file}/{}{}", percent(name), self.query())
+    }
+}

@@ -1,0 +1,132 @@
+//! What is going on, for programs: JSON, server-sent events, and Prometheus' text format.
+
+use super::App;
+use super::library::Library;
+use crate::MediaStatus;
+use async_stream::stream;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::sse::{KeepAlive, Sse};
+use axum::response::{IntoResponse, sse};
+use http::Response;
+use http::header::CONTENT_TYPE;
+use std::convert::Infallible;
+use std::fmt::{Display, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::time::MissedTickBehavior;
+
+/// How often `/status/events` sends a snapshot: often enough for a bar that moves, seldom enough to cost nothing.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
+
+/// `/status`
+pub(crate) async fn status<L: Library>(State(app): State<Arc<App<L>>>) -> Json<MediaStatus> {
+    Json(app.library.status())
+}
+
+/// `/status/events`: `status` at once and each second, `event` as things happen, `lagged` where some were missed.
+pub(crate) async fn events<L: Library>(State(app): State<Arc<App<L>>>) -> impl IntoResponse {
+    let mut happened = app.library.events();
+    let mut tick = tokio::time::interval(SNAPSHOT_EVERY);
+    // A client that reads slowly gets fewer snapshots, not a burst of old ones.
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let stream = stream! {
+        loop {
+            let message = tokio::select! {
+                _ = tick.tick() => json("status", &app.library.status()),
+                event = happened.recv() => match event {
+                    Ok(event) => json("event", &event),
+                    Err(RecvError::Lagged(missed)) => sse::Event::default().event("lagged").data(missed.to_string()),
+                    Err(RecvError::Closed) => break,
+                },
+            };
+            yield Ok::<_, Infallible>(message);
+        }
+    };
+    Sse::new(stream).keep_alive(KeepAlive::default())
+}
+
+fn json<T: serde::Serialize>(name: &str, value: &T) -> sse::Event {
+    // serde_json writes no line breaks, so the data is one line; a value that cannot be written is left out.
+    let text = serde_json::to_string(value).unwrap_or_else(|_| "null".into());
+    sse::Event::default().event(name).data(text)
+}
+
+/// `/metrics`: Prometheus' text format, version 0.0.4.
+pub(crate) async fn metrics<L: Library>(State(app): State<Arc<App<L>>>) -> Response<Body> {
+    let text = prometheus(&app.library.status(), app.sent_bytes.load(Ordering::Relaxed), app.connections());
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// Label values: backslash, quote and line feed are escaped.
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+/// One family at a time, as the format wants: HELP and TYPE once, then every sample.
+struct Metrics {
+    out: String,
+    labels: String,
+    name: &'static str,
+}
+
+impl Metrics {
+    fn family(&mut self, name: &'static str, kind: &str, help: &str) -> &mut Self {
+        let _ = write!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+        self.name = name;
+        self
+    }
+    fn sample(&mut self, more: &str, value: impl Display) -> &mut Self {
+        let _ = writeln!(self.out, "{}{{{}{more}}} {value}", self.name, self.labels);
+        self
+    }
+}
+
+fn prometheus(s: &MediaStatus, http_sent: u64, http_connections: usize) -> String {
+    let labels = format!("info_hash=\"{}\",name=\"{}\"", s.info_hash, escape(&s.name));
+    let mut m = Metrics { out: String::with_capacity(4096), labels, name: "" };
+    m.family("playswarm_size_bytes", "gauge", "Bytes of all files of the torrent.").sample("", s.total_bytes);
+    m.family("playswarm_verified_bytes", "gauge", "Bytes of the pieces that are verified and here.")
+        .sample("", s.verified_bytes);
+    m.family("playswarm_downloaded_bytes_total", "counter", "Payload received from peers.")
+        .sample("", s.downloaded_bytes);
+    m.family("playswarm_uploaded_bytes_total", "counter", "Payload sent to peers.").sample("", s.uploaded_bytes);
+    m.family("playswarm_wasted_bytes_total", "counter", "Payload received for nothing, by reason.")
+        .sample(",reason=\"duplicate\"", s.waste.duplicate_bytes)
+        .sample(",reason=\"unasked\"", s.waste.unasked_bytes)
+        .sample(",reason=\"failed\"", s.waste.failed_bytes);
+    m.family("playswarm_download_bytes_per_second", "gauge", "Payload received over the last seconds.")
+        .sample("", s.download_bytes_per_s);
+    m.family("playswarm_upload_bytes_per_second", "gauge", "Payload sent over the last seconds.")
+        .sample("", s.upload_bytes_per_s);
+    let incoming = s.peers.iter().filter(|p| p.incoming).count();
+    m.family("playswarm_peers", "gauge", "Connected peers, by who connected.")
+        .sample(",direction=\"incoming\"", incoming)
+        .sample(",direction=\"outgoing\"", s.peers.len() - incoming);
+    m.family("playswarm_unchoking_peers", "gauge", "Connected peers that serve us.")
+        .sample("", s.peers.iter().filter(|p| !p.choked_by).count());
+    m.family("playswarm_known_peers", "gauge", "Peers known but not connected.").sample("", s.known_peers);
+    m.family("playswarm_banned_peers", "gauge", "Peers turned away for good.").sample("", s.banned_peers);
+    m.family("playswarm_memory_bytes", "gauge", "Bytes held in memory for the torrent.").sample("", s.memory_bytes);
+    m.family("playswarm_disk_bytes", "gauge", "Bytes of verified pieces on disk.").sample("", s.disk_bytes);
+    m.family("playswarm_trouble", "gauge", "1 while nothing can be fetched, 0 otherwise.")
+        .sample("", u8::from(s.trouble.is_some()));
+    m.family("playswarm_readers", "gauge", "Open readers.").sample("", s.readers.len());
+    // A reader has no lasting name, so the figures are sums and minima over readers, which stay meaningful over time.
+    m.family("playswarm_waiting_readers", "gauge", "Open readers that wait for data now.")
+        .sample("", s.readers.iter().filter(|r| r.waiting).count());
+    if let Some(least) = s.readers.iter().map(|r| r.ahead_bytes).min() {
+        m.family("playswarm_ahead_bytes", "gauge", "Verified bytes ahead of the reader that has the fewest.")
+            .sample("", least);
+    }
+    if let Some(least) = s.readers.iter().filter_map(|r| r.ahead_s).reduce(f64::min) {
+        m.family("playswarm_ahead_seconds", "gauge", "The least media time ahead of any reader.").sample("", least);
+    }
+    m.family("playswarm_http_sent_bytes_total", "counter", "Bytes of files handed to HTTP clients.")
+        .sample("", http_sent);
+    m.family("playswarm_http_connections", "gauge", "Open HTTP connections.").sample("", http_connections);
+    m.out
+}

@@ -1,0 +1,151 @@
+//! From blocks to verified pieces.
+
+use super::assembly::{Assembly, Filled, Whole, block_digests, distinct, sha1};
+use super::state::State;
+use super::{NEW_SIXTEENTHS, Put, Store, Verdict};
+use playswarm_logic::{Bits, BlockRef, PieceIndex};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Pieces that may be put together however little memory there is: with large pieces playback must still go on.
+const PIECES_AT_LEAST: usize = 2;
+
+impl Store {
+    /// Copies a block that `giver` sent into its piece. `giver` is any number by which the caller knows who lied later.
+    pub(crate) fn put_block(&self, block: BlockRef, data: &[u8], giver: u32) -> Put {
+        let layout = self.torrent.layout;
+        if data.is_empty() || layout.block_bytes(block) as usize != data.len() {
+            return Put::Ignored;
+        }
+        let (piece, bytes) = (block.piece.0, layout.bytes_of(block.piece));
+        let assembly = {
+            let mut state = self.state.lock();
+            if state.closed || state.have.get(piece) {
+                return Put::Ignored;
+            }
+            match state.assemblies.get(&piece) {
+                Some(assembly) => assembly.clone(),
+                None => {
+                    if self.room(&state) == 0 {
+                        return Put::NoRoom;
+                    }
+                    let assembly = Arc::new(Assembly::new(layout.blocks_of(block.piece)));
+                    state.assemblies.insert(piece, assembly.clone());
+                    state.assembly_bytes += u64::from(bytes);
+                    let dropped = self.keep_within_memory(&mut state);
+                    drop(state);
+                    self.recycle_all(dropped);
+                    assembly
+                }
+            }
+        };
+        match assembly.fill(block.block, data, giver, || self.buffer(bytes as usize)) {
+            Filled::More => Put::More,
+            Filled::Complete => Put::Complete,
+            Filled::Ignored => Put::Ignored,
+        }
+    }
+
+    /// How many more pieces may be begun now; 0 when the disk is slower than the swarm. Ask for blocks of no more than
+    /// that many pieces beyond those of [`Store::assembling`].
+    pub(crate) fn room_for_assembly(&self) -> u32 {
+        self.room(&self.state.lock())
+    }
+
+    fn room(&self, state: &State) -> u32 {
+        let limit = self.options.memory_limit_bytes * NEW_SIXTEENTHS / 16;
+        let used = state.hot.pinned_bytes() + state.assembly_bytes;
+        let room = limit.saturating_sub(used) / u64::from(state.layout.piece_bytes());
+        let at_least = if state.hot.pinned() as usize <= PIECES_AT_LEAST {
+            PIECES_AT_LEAST.saturating_sub(state.assemblies.len())
+        } else {
+            0
+        };
+        u32::try_from(room).unwrap_or(u32::MAX).max(at_least as u32)
+    }
+
+    /// The pieces of which there are blocks in memory, ascending.
+    pub(crate) fn assembling(&self) -> Vec<PieceIndex> {
+        let mut pieces: Vec<_> = self.state.lock().assemblies.keys().map(|p| PieceIndex(*p)).collect();
+        pieces.sort_unstable();
+        pieces
+    }
+
+    /// The blocks of this piece that are in memory, if it is being put together.
+    pub(crate) fn blocks_here(&self, piece: PieceIndex) -> Option<Bits> {
+        let assembly = self.state.lock().assemblies.get(&piece.0)?.clone();
+        Some(assembly.got())
+    }
+
+    /// Forgets the blocks of a piece that is not wanted any more. One that is being hashed stays.
+    pub(crate) fn drop_assembly(&self, piece: PieceIndex) {
+        let buffer = {
+            let mut state = self.state.lock();
+            let buffer = state.assemblies.get(&piece.0).and_then(|a| a.abandon());
+            if buffer.is_some() {
+                state.remove_assembly(piece.0);
+            }
+            buffer
+        };
+        if let Some(buffer) = buffer {
+            self.recycle(buffer);
+        }
+    }
+
+    /// Hashes a whole piece. When this says `Verified` the piece can be read; it is written behind the reader's back.
+    /// Dropping the future changes nothing but that nobody hears the verdict.
+    pub(crate) async fn verify(self: &Arc<Self>, piece: PieceIndex) -> Verdict {
+        let whole = {
+            let assembly = self.state.lock().assemblies.get(&piece.0).cloned();
+            assembly.and_then(|a| a.take_whole())
+        };
+        let Some(whole) = whole else { return Verdict::NotWhole };
+        let (tell, told) = oneshot::channel();
+        let store = self.clone();
+        self.runtime.spawn_blocking(move || {
+            let verdict = store.judge(piece.0, whole);
+            // Before the write: the reader is woken now.
+            let _ = tell.send(verdict);
+            store.write_some();
+        });
+        told.await.unwrap_or(Verdict::NotWhole)
+    }
+
+    fn judge(&self, piece: u32, whole: Whole) -> Verdict {
+        let Whole { buffer, givers } = whole;
+        if self.torrent.hash_of(piece) != Some(&sha1(&buffer)[..]) {
+            let distinct = distinct(givers.clone());
+            // One alone is found out already.
+            if distinct.len() > 1 {
+                let blocks = givers.into_iter().zip(block_digests(&buffer)).collect();
+                self.blame.lock().remember(piece, blocks);
+            }
+            self.state.lock().remove_assembly(piece);
+            self.recycle(buffer);
+            return Verdict::Corrupt { givers: distinct };
+        }
+        let suspects = self.blame.lock().knows(piece);
+        let liars = if suspects {
+            let right: Vec<_> = block_digests(&buffer).collect();
+            self.blame.lock().resolve(piece, &right)
+        } else {
+            Vec::new()
+        };
+        let bytes = buffer.freeze();
+        let dropped = {
+            let mut state = self.state.lock();
+            state.remove_assembly(piece);
+            // Somebody may have claimed it meanwhile; then it is on disk.
+            let unwritten = !state.on_disk.get(piece);
+            state.have.set(piece, true);
+            state.touch(piece);
+            state.hot.insert(piece, bytes, unwritten);
+            if unwritten {
+                state.queue.push(piece);
+            }
+            self.keep_within_memory(&mut state)
+        };
+        self.recycle_all(dropped);
+        Verdict::Verified { liars }
+    }
+}

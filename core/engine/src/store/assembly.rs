@@ -1,0 +1,175 @@
+//! A piece on its way: the buffer that its blocks are copied into, and who gave each. Also what is remembered of pieces
+//! that failed, to find out later who lied.
+
+use bytes::BytesMut;
+use librqbit_sha1_wrapper::{ISha1, Sha1};
+use parking_lot::Mutex;
+use playswarm_logic::{BLOCK_BYTES, Bits};
+use std::collections::VecDeque;
+
+/// A SHA-1.
+pub(super) type Digest = [u8; 20];
+
+pub(super) fn sha1(data: &[u8]) -> Digest {
+    let mut sha1 = Sha1::new();
+    sha1.update(data);
+    sha1.finish()
+}
+
+/// A piece being put together. Each has its own lock: copies of different pieces do not wait for each other.
+pub(super) struct Assembly(Mutex<Inner>);
+
+struct Inner {
+    /// Empty until the first block comes, and again once taken.
+    buffer: BytesMut,
+    got: Bits,
+    givers: Vec<u32>,
+    closed: bool,
+}
+
+/// All blocks of a piece, and who gave each.
+pub(super) struct Whole {
+    pub(super) buffer: BytesMut,
+    pub(super) givers: Vec<u32>,
+}
+
+/// What became of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Filled {
+    More,
+    Complete,
+    Ignored,
+}
+
+impl Assembly {
+    pub(super) fn new(blocks: u32) -> Assembly {
+        let givers = vec![0; blocks as usize];
+        Assembly(Mutex::new(Inner { buffer: BytesMut::new(), got: Bits::new(blocks), givers, closed: false }))
+    }
+
+    /// Copies a block in; `allocate` is asked for the piece's buffer with the first. A block that is there stays.
+    pub(super) fn fill(&self, block: u32, data: &[u8], giver: u32, allocate: impl FnOnce() -> BytesMut) -> Filled {
+        let mut inner = self.0.lock();
+        if inner.closed || inner.got.get(block) || block >= inner.got.len() {
+            return Filled::Ignored;
+        }
+        if inner.buffer.is_empty() {
+            inner.buffer = allocate();
+        }
+        let at = block as usize * BLOCK_BYTES as usize;
+        let Some(into) = inner.buffer.get_mut(at..at + data.len()) else { return Filled::Ignored };
+        into.copy_from_slice(data);
+        inner.givers[block as usize] = giver;
+        inner.got.set(block, true);
+        if inner.got.is_full() { Filled::Complete } else { Filled::More }
+    }
+
+    /// Takes the piece if it is whole; no block gets in any more then.
+    pub(super) fn take_whole(&self) -> Option<Whole> {
+        let mut inner = self.0.lock();
+        if inner.closed || !inner.got.is_full() {
+            return None;
+        }
+        inner.closed = true;
+        Some(Whole { buffer: std::mem::take(&mut inner.buffer), givers: std::mem::take(&mut inner.givers) })
+    }
+
+    /// Gives up the piece, with its buffer to be used again; `None` where it was taken before.
+    pub(super) fn abandon(&self) -> Option<BytesMut> {
+        let mut inner = self.0.lock();
+        if inner.closed {
+            return None;
+        }
+        inner.closed = true;
+        Some(std::mem::take(&mut inner.buffer))
+    }
+
+    /// The blocks that are here.
+    pub(super) fn got(&self) -> Bits {
+        self.0.lock().got.clone()
+    }
+}
+
+/// Blocks of failed pieces remembered at most; 65,536 are about 2 MiB of digests.
+const BLAME_LIMIT_BLOCKS: usize = 65_536;
+
+/// Pieces that failed: a digest of each block and who gave it. When the piece is right at last, who gave other bytes lied.
+#[derive(Default)]
+pub(super) struct Blame {
+    failed: VecDeque<Failed>,
+    blocks: usize,
+}
+
+struct Failed {
+    piece: u32,
+    blocks: Vec<(u32, Digest)>,
+}
+
+/// The digest of each block.
+pub(super) fn block_digests(piece: &[u8]) -> impl Iterator<Item = Digest> + '_ {
+    piece.chunks(BLOCK_BYTES as usize).map(sha1)
+}
+
+/// Each giver once, ascending.
+pub(super) fn distinct(mut givers: Vec<u32>) -> Vec<u32> {
+    givers.sort_unstable();
+    givers.dedup();
+    givers
+}
+
+impl Blame {
+    /// Remembers a failed piece; the oldest are forgotten beyond the limit.
+    pub(super) fn remember(&mut self, piece: u32, blocks: Vec<(u32, Digest)>) {
+        self.blocks += blocks.len();
+        self.failed.push_back(Failed { piece, blocks });
+        while self.blocks > BLAME_LIMIT_BLOCKS
+            && let Some(oldest) = self.failed.pop_front()
+        {
+            self.blocks -= oldest.blocks.len();
+        }
+    }
+
+    pub(super) fn knows(&self, piece: u32) -> bool {
+        self.failed.iter().any(|f| f.piece == piece)
+    }
+
+    /// The piece's blocks are right with these digests: who gave others, each once. Forgets the piece.
+    pub(super) fn resolve(&mut self, piece: u32, right: &[Digest]) -> Vec<u32> {
+        let mut liars = Vec::new();
+        self.failed.retain(|failed| {
+            if failed.piece != piece {
+                return true;
+            }
+            let wrong = failed.blocks.iter().zip(right).filter(|((_, was), is)| was != *is);
+            liars.extend(wrong.map(|((giver, _), _)| *giver));
+            self.blocks -= failed.blocks.len();
+            false
+        });
+        distinct(liars)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blame_is_bounded_and_the_oldest_goes_first() {
+        let mut blame = Blame::default();
+        for piece in 0..100 {
+            blame.remember(piece, vec![(1, [0; 20]); 1024]);
+        }
+        assert!(blame.blocks <= BLAME_LIMIT_BLOCKS);
+        assert!(!blame.knows(0) && blame.knows(99));
+        assert_eq!(blame.resolve(99, &[[1; 20]; 1024]), [1]);
+        assert!(!blame.knows(99));
+    }
+
+    #[test]
+    fn who_gave_the_right_bytes_of_a_failed_piece_is_no_liar() {
+        let mut blame = Blame::default();
+        blame.remember(3, vec![(7, [1; 20]), (8, [2; 20])]);
+        blame.remember(3, vec![(9, [9; 20]), (7, [2; 20])]);
+        assert_eq!(blame.resolve(3, &[[1; 20], [2; 20]]), [9]);
+    }
+}

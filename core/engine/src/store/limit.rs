@@ -1,0 +1,131 @@
+//! The bound on disk use: gives watched pieces back by punching holes into their files. Which ones is decided by
+//! [`retain`]; this carries it out.
+
+use super::{Store, StoreEvent};
+use crate::error::Error;
+use playswarm_logic::PieceIndex;
+use playswarm_logic::retain::{self, Reader};
+use std::io;
+use std::ops::Range;
+
+impl Store {
+    /// Bytes that may still be fetched without giving up anything that is not watched yet; `u64::MAX` without a bound.
+    /// At 0 only what readers need next should be fetched: more would push out what was fetched before. Its cost
+    /// grows with the number of pieces on disk, so ask a few times a second at most.
+    pub(crate) fn disk_room_bytes(&self) -> u64 {
+        let limit = self.options.disk_limit_bytes;
+        let (held, readers, used) = {
+            let state = self.state.lock();
+            if limit == 0 || state.cannot_punch {
+                return u64::MAX;
+            }
+            // Pieces that wait to be written will need their room, too.
+            let used = state.disk_bytes + state.hot.pinned_bytes() + state.assembly_bytes;
+            (state.held(), state.readers.clone(), used)
+        };
+        (limit + retain::watched_bytes(&held, &readers)).saturating_sub(used)
+    }
+
+    /// Reserves room for a piece that is about to be written, and gives others back where the bound asks for it.
+    pub(super) fn make_room_on_disk(&self, bytes: u64) {
+        let limit = self.options.disk_limit_bytes;
+        {
+            let mut state = self.state.lock();
+            state.writing_bytes += bytes;
+            if limit == 0 || state.cannot_punch || state.disk_bytes + state.writing_bytes <= limit {
+                return;
+            }
+        }
+        // Nobody reads or writes a piece while some are given back.
+        let _disk = self.disk.write();
+        let (held, readers, excess) = {
+            let state = self.state.lock();
+            let excess = (state.disk_bytes + state.writing_bytes).saturating_sub(limit);
+            (state.held(), state.readers.clone(), excess)
+        };
+        if excess == 0 {
+            return;
+        }
+        let readers = self.fitting(&readers);
+        // Some watched ones more, so that this is not done for each piece.
+        let target = retain::watched_bytes(&held, &readers).min(excess + limit / 16).max(excess);
+        let mut pieces: Vec<u32> = retain::give_back(&held, &readers, target).into_iter().map(|p| p.0).collect();
+        pieces.sort_unstable();
+        self.give_back(&pieces);
+    }
+
+    /// Near windows of three quarters of the bound at most, or there might be nothing to give back.
+    fn fitting(&self, readers: &[Reader]) -> Vec<Reader> {
+        let pieces = self.options.disk_limit_bytes / 4 * 3 / u64::from(self.torrent.layout.piece_bytes());
+        retain::fit_windows(readers, u32::try_from(pieces).unwrap_or(u32::MAX))
+    }
+
+    /// Gives these pieces back, ascending. The caller holds `disk` alone.
+    fn give_back(&self, pieces: &[u32]) {
+        // The record first: a kill in between leaves holes that nobody claims.
+        if let Err(e) = self.record.set_all(pieces, false) {
+            tracing::warn!(error = %e, "the record cannot be written; nothing is given back");
+            return;
+        }
+        let dropped = {
+            let mut state = self.state.lock();
+            for &piece in pieces {
+                state.set_on_disk(piece, false);
+                state.have.set(piece, false);
+            }
+            pieces.iter().filter_map(|p| state.hot.remove(*p)).collect()
+        };
+        self.recycle_all(dropped);
+        for run in runs(pieces) {
+            // What is not had is neither on disk nor being written, and cannot be before `disk` is free.
+            let punched = self.files.punch(run.clone(), |neighbour| !self.has(PieceIndex(neighbour)));
+            if let Err(e) = punched {
+                if !is_unsupported(&e) {
+                    tracing::warn!(error = %e, "room on the disk could not be given back");
+                } else {
+                    let left = pieces.iter().copied().filter(|p| *p >= run.start).collect::<Vec<_>>();
+                    return self.keep_after_all(&left);
+                }
+            }
+            run.for_each(|piece| self.tell(StoreEvent::GivenBack(PieceIndex(piece))));
+        }
+    }
+
+    /// Holes cannot be punched here, so these are still on disk: forgetting them would free nothing.
+    fn keep_after_all(&self, pieces: &[u32]) {
+        tracing::warn!("this file system cannot give room back: the limit on disk use is not kept");
+        if let Err(e) = self.record.set_all(pieces, true) {
+            tracing::warn!(error = %e, "the record cannot be written");
+        }
+        {
+            let mut state = self.state.lock();
+            state.cannot_punch = true;
+            for &piece in pieces {
+                state.set_on_disk(piece, true);
+                state.have.set(piece, true);
+            }
+        }
+        self.tell(StoreEvent::DiskLimitUnsupported);
+    }
+}
+
+fn is_unsupported(e: &Error) -> bool {
+    matches!(e, Error::Storage { source, .. } if source.kind() == io::ErrorKind::Unsupported)
+}
+
+/// Ascending numbers as ranges without gaps.
+fn runs(pieces: &[u32]) -> impl Iterator<Item = Range<u32>> + '_ {
+    pieces.chunk_by(|a, b| a + 1 == *b).map(|run| run[0]..run[run.len() - 1] + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_are_punched_as_one() {
+        let ranges: Vec<_> = runs(&[0, 1, 2, 5, 7, 8]).collect();
+        assert_eq!(ranges, [0..3, 5..6, 7..9]);
+        assert_eq!(runs(&[]).count(), 0);
+    }
+}

@@ -1,0 +1,220 @@
+//! Verified pieces for readers and peers: from memory at once, or from disk, where each is hashed again.
+
+use super::assembly::sha1;
+use super::{Store, StoreEvent};
+use crate::error::{Error, Result};
+use bytes::Bytes;
+use playswarm_logic::{BLOCK_BYTES, BlockRef, PieceIndex};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// What came of reading a piece; told to all who waited for it.
+#[derive(Clone)]
+pub(super) enum Loaded {
+    Here(Bytes),
+    Gone,
+    Failed(Failure),
+}
+
+/// A failed read, as often as needed: `io::Error` cannot be cloned.
+#[derive(Clone)]
+pub(super) struct Failure {
+    doing: &'static str,
+    path: PathBuf,
+    code: Option<i32>,
+    kind: io::ErrorKind,
+}
+
+impl Failure {
+    pub(super) fn of(e: &Error) -> Failure {
+        match e {
+            Error::Storage { doing, path, source } => {
+                Failure { doing, path: path.clone(), code: source.raw_os_error(), kind: source.kind() }
+            }
+            Error::DiskFull { path } => {
+                Failure { doing: "write", path: path.clone(), code: None, kind: io::ErrorKind::StorageFull }
+            }
+            _ => Failure { doing: "use", path: PathBuf::new(), code: None, kind: io::ErrorKind::Other },
+        }
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(f: Failure) -> Error {
+        let source = f.code.map_or_else(|| f.kind.into(), io::Error::from_raw_os_error);
+        super::folder::storage_error(f.doing, &f.path, source)
+    }
+}
+
+enum Begun {
+    Hot(Bytes),
+    Gone,
+    Closed,
+    Waiting(oneshot::Receiver<Loaded>),
+}
+
+impl Store {
+    /// The piece if it is in memory.
+    pub(crate) fn try_piece(&self, piece: PieceIndex) -> Option<Bytes> {
+        let mut state = self.state.lock();
+        let bytes = state.hot.get(piece.0)?;
+        state.touch(piece.0);
+        Some(bytes)
+    }
+
+    /// The piece, from disk if need be; all who ask for it meanwhile share one read. `None` where it is not here, or
+    /// not any more.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] where it cannot be read at the moment, [`Error::Closed`] after [`Store::close`].
+    pub(crate) async fn piece(self: &Arc<Self>, piece: PieceIndex) -> Result<Option<Bytes>> {
+        let waiting = match self.begin_load(piece.0) {
+            Begun::Hot(bytes) => return Ok(Some(bytes)),
+            Begun::Gone => return Ok(None),
+            Begun::Closed => return Err(Error::Closed),
+            Begun::Waiting(waiting) => waiting,
+        };
+        match waiting.await {
+            Ok(Loaded::Here(bytes)) => Ok(Some(bytes)),
+            Ok(Loaded::Gone) => Ok(None),
+            Ok(Loaded::Failed(failure)) => Err(failure.into()),
+            Err(_) => Err(Error::Closed),
+        }
+    }
+
+    /// Begins to read a piece that will be wanted soon, if it is on disk and not in memory.
+    pub(crate) fn prefetch(self: &Arc<Self>, piece: PieceIndex) {
+        drop(self.begin_load(piece.0));
+    }
+
+    /// One block of a verified piece, as peers ask for it. `None` as for [`Store::piece`].
+    pub(crate) async fn read_block(self: &Arc<Self>, block: BlockRef) -> Result<Option<Bytes>> {
+        let length = self.torrent.layout.block_bytes(block) as usize;
+        if length == 0 {
+            return Ok(None);
+        }
+        let at = block.block as usize * BLOCK_BYTES as usize;
+        Ok(self.piece(block.piece).await?.map(|piece| piece.slice(at..at + length)))
+    }
+
+    fn begin_load(self: &Arc<Self>, piece: u32) -> Begun {
+        let mut state = self.state.lock();
+        if let Some(bytes) = state.hot.get(piece) {
+            state.touch(piece);
+            return Begun::Hot(bytes);
+        }
+        if !state.have.get(piece) {
+            return Begun::Gone;
+        }
+        if state.closed {
+            return Begun::Closed;
+        }
+        let (tell, told) = oneshot::channel();
+        let waiters = state.loads.entry(piece).or_default();
+        waiters.push(tell);
+        if waiters.len() == 1 {
+            drop(state);
+            let store = self.clone();
+            self.runtime.spawn(async move {
+                // The semaphore is never closed; without a permit the bound on memory is all that is missed.
+                let _permit = store.load_permits.acquire().await;
+                let on_pool = store.clone();
+                let _ = store.runtime.spawn_blocking(move || on_pool.load(piece)).await;
+            });
+        }
+        Begun::Waiting(told)
+    }
+
+    fn load(&self, piece: u32) {
+        let loaded = self.read_and_check(piece);
+        let (waiters, dropped) = {
+            let mut state = self.state.lock();
+            let waiters = state.loads.remove(&piece).unwrap_or_default();
+            let dropped = if let Loaded::Here(bytes) = &loaded {
+                state.touch(piece);
+                // Given back meanwhile: who waited may have it, nobody else.
+                if state.on_disk.get(piece) {
+                    state.hot.insert(piece, bytes.clone(), false);
+                }
+                self.keep_within_memory(&mut state)
+            } else {
+                Vec::new()
+            };
+            (waiters, dropped)
+        };
+        self.recycle_all(dropped);
+        for waiter in waiters {
+            let _ = waiter.send(loaded.clone());
+        }
+    }
+
+    fn read_and_check(&self, piece: u32) -> Loaded {
+        let length = self.torrent.layout.bytes_of(PieceIndex(piece));
+        // Against giving back: what is recorded now stays on disk until this is done.
+        let _disk = self.disk.read();
+        let dropped = {
+            let mut state = self.state.lock();
+            if let Some(bytes) = state.hot.peek(piece) {
+                return Loaded::Here(bytes);
+            }
+            if !state.on_disk.get(piece) || state.closed {
+                return Loaded::Gone;
+            }
+            state.loading_bytes += u64::from(length);
+            self.keep_within_memory(&mut state)
+        };
+        self.recycle_all(dropped);
+        let mut buffer = self.buffer(length as usize);
+        let read = self.files.read(self.torrent.layout.start_of(PieceIndex(piece)), &mut buffer);
+        let right = read.is_ok() && self.torrent.hash_of(piece) == Some(&sha1(&buffer)[..]);
+        self.state.lock().loading_bytes -= u64::from(length);
+        if right {
+            return Loaded::Here(buffer.freeze());
+        }
+        self.recycle(buffer);
+        match read {
+            Err(e) if !means_gone(&e) => {
+                tracing::warn!(piece, error = %e, "a piece cannot be read");
+                Loaded::Failed(Failure::of(&e))
+            }
+            read => {
+                let why = read.err().map_or("its file was changed".to_owned(), |e| e.to_string());
+                tracing::warn!(piece, why, "a piece that was recorded is not here any more");
+                self.lose(piece);
+                Loaded::Gone
+            }
+        }
+    }
+
+    /// Forgets a piece that is not on disk as it was recorded. The record comes first: once the state says so, the
+    /// piece may be fetched and recorded anew.
+    fn lose(&self, piece: u32) {
+        if let Err(e) = self.record.set(piece, false) {
+            // It stays a claim, which fails its hash again the next time.
+            tracing::warn!(piece, error = %e, "the record cannot be written");
+        }
+        let mut state = self.state.lock();
+        state.set_on_disk(piece, false);
+        if state.have.set(piece, false) {
+            drop(state);
+            self.tell(StoreEvent::Lost(PieceIndex(piece)));
+        }
+    }
+}
+
+/// Whether the bytes are gone for good, so that fetching them again is the remedy: no file, a shorter one, something
+/// else in its place, or a disk that cannot read them.
+fn means_gone(e: &Error) -> bool {
+    let Error::Storage { source, .. } = e else { return false };
+    let damaged = source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    let kinds = [
+        io::ErrorKind::NotFound,
+        io::ErrorKind::UnexpectedEof,
+        io::ErrorKind::NotADirectory,
+        io::ErrorKind::IsADirectory,
+        io::ErrorKind::PermissionDenied,
+    ];
+    damaged || kinds.contains(&source.kind())
+}

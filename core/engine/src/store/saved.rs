@@ -1,0 +1,80 @@
+//! The torrent itself, saved beside the record as an ordinary torrent file, so that a magnet opened again needs no peer.
+
+use super::folder::{Access, Folder, storage_error};
+use super::record::NOTES;
+use crate::error::{Error, Result};
+use crate::torrent::{InfoHash, Torrent};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// The most that is read of a saved torrent: beyond what a checked torrent of 100,000 files has.
+const SAVED_LIMIT_BYTES: u64 = 64 << 20;
+
+/// The torrent file that was saved for this info-hash when it was last open in `dir`; the caller checks it as any other.
+pub(crate) fn load_saved_torrent_bytes(dir: &Path, info_hash: &InfoHash) -> Option<Vec<u8>> {
+    if !dir.join(NOTES).is_dir() {
+        return None;
+    }
+    let notes = Folder::open(dir).ok()?.below(Path::new(NOTES), false).ok()?;
+    let file = notes.file(Path::new(&format!("{info_hash}.torrent")), Access::Read).ok()?;
+    let mut bytes = Vec::new();
+    file.take(SAVED_LIMIT_BYTES + 1).read_to_end(&mut bytes).ok()?;
+    (!bytes.is_empty() && bytes.len() as u64 <= SAVED_LIMIT_BYTES).then_some(bytes)
+}
+
+/// Saves the torrent, so that its magnet needs no peer the next time. What is there with trackers is not replaced by
+/// one without.
+pub(super) fn save_torrent(notes: &Folder, torrent: &Torrent) -> Result<()> {
+    let name = format!("{}.torrent", torrent.info_hash);
+    let path = notes.full(Path::new(&name));
+    let bytes = torrent_file(torrent);
+    if let Ok(there) = notes.file(Path::new(&name), Access::Read) {
+        let length = there.metadata().map_or(0, |m| m.len());
+        let mut same = vec![0; bytes.len()];
+        let unchanged = length == bytes.len() as u64 && there.read_exact_at(&mut same, 0).is_ok() && same == bytes;
+        if unchanged || (torrent.trackers.is_empty() && length > bytes.len() as u64) {
+            return Ok(());
+        }
+    }
+    // Beside it first: a kill in between must not leave half a torrent under its name.
+    let beside = format!("{name}.new");
+    let write = || {
+        let file = notes.file(Path::new(&beside), Access::Write)?;
+        file.set_len(0)?;
+        file.write_all_at(&bytes, 0)?;
+        notes.rename(&beside, &name)
+    };
+    write().map_err(|e| storage_error("write", &path, e)).or_else(|e| match e {
+        // A convenience: no reason not to play from what is on the disk already.
+        Error::DiskFull { .. } => Ok(()),
+        e => Err(e),
+    })
+}
+
+/// A torrent file (BEP 3, BEP 12) around the info dictionary as it was hashed.
+fn torrent_file(torrent: &Torrent) -> Vec<u8> {
+    let text = |out: &mut Vec<u8>, s: &str| {
+        out.extend_from_slice(s.len().to_string().as_bytes());
+        out.push(b':');
+        out.extend_from_slice(s.as_bytes());
+    };
+    let mut out = Vec::with_capacity(torrent.info.len() + 256);
+    out.push(b'd');
+    if let Some(first) = torrent.trackers.first() {
+        text(&mut out, "announce");
+        text(&mut out, first);
+        text(&mut out, "announce-list");
+        out.push(b'l');
+        for tracker in &torrent.trackers {
+            out.push(b'l');
+            text(&mut out, tracker);
+            out.push(b'e');
+        }
+        out.push(b'e');
+    }
+    text(&mut out, "info");
+    out.extend_from_slice(&torrent.info);
+    out.push(b'e');
+    out
+}

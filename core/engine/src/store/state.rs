@@ -1,0 +1,101 @@
+//! What the store knows, behind one short lock that is never held across an await or a disk operation.
+
+use super::assembly::Assembly;
+use super::hot::Hot;
+use super::load::Loaded;
+use super::write::Queue;
+use playswarm_logic::retain::{Held, Reader};
+use playswarm_logic::{Bits, Layout, PieceIndex};
+use std::collections::HashMap;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+pub(super) struct State {
+    pub(super) layout: Layout,
+    /// Verified and in memory, or recorded as on disk.
+    pub(super) have: Bits,
+    /// Recorded as on disk.
+    pub(super) on_disk: Bits,
+    /// Bytes of `on_disk`.
+    pub(super) disk_bytes: u64,
+    /// Bytes of pieces being written now.
+    pub(super) writing_bytes: u64,
+    /// Pieces that are being put together or hashed.
+    pub(super) assemblies: HashMap<u32, Arc<Assembly>>,
+    /// Bytes of `assemblies`, each counted whole.
+    pub(super) assembly_bytes: u64,
+    pub(super) hot: Hot,
+    /// Who waits for each piece that is being read from disk.
+    pub(super) loads: HashMap<u32, Vec<oneshot::Sender<Loaded>>>,
+    /// Bytes of pieces being read from disk now.
+    pub(super) loading_bytes: u64,
+    pub(super) queue: Queue,
+    pub(super) readers: Vec<Reader>,
+    /// When each piece was last used; empty without a bound on disk use, as nothing else asks.
+    last_use: Vec<u64>,
+    /// Giving back does not work on this file system.
+    pub(super) cannot_punch: bool,
+    pub(super) closed: bool,
+}
+
+impl State {
+    pub(super) fn new(layout: Layout, claims: Bits, bounded: bool) -> State {
+        let pieces = layout.pieces();
+        let disk_bytes = claims.iter_ones().map(|p| u64::from(layout.bytes_of(PieceIndex(p)))).sum();
+        State {
+            layout,
+            have: claims.clone(),
+            on_disk: claims,
+            disk_bytes,
+            writing_bytes: 0,
+            assemblies: HashMap::new(),
+            assembly_bytes: 0,
+            hot: Hot::default(),
+            loads: HashMap::new(),
+            loading_bytes: 0,
+            queue: Queue::default(),
+            readers: Vec::new(),
+            last_use: if bounded { vec![0; pieces as usize] } else { Vec::new() },
+            cannot_punch: false,
+            closed: false,
+        }
+    }
+
+    pub(super) fn bytes_of(&self, piece: u32) -> u64 {
+        u64::from(self.layout.bytes_of(PieceIndex(piece)))
+    }
+
+    /// The piece counts as used now.
+    pub(super) fn touch(&mut self, piece: u32) {
+        let now = self.hot.tick();
+        if let Some(last_use) = self.last_use.get_mut(piece as usize) {
+            *last_use = now;
+        }
+    }
+
+    pub(super) fn set_on_disk(&mut self, piece: u32, on: bool) {
+        if self.on_disk.set(piece, on) {
+            let bytes = self.bytes_of(piece);
+            self.disk_bytes = if on { self.disk_bytes + bytes } else { self.disk_bytes - bytes };
+        }
+    }
+
+    /// All that is in memory.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.hot.bytes() + self.assembly_bytes + self.loading_bytes
+    }
+
+    pub(super) fn remove_assembly(&mut self, piece: u32) -> Option<Arc<Assembly>> {
+        let assembly = self.assemblies.remove(&piece)?;
+        self.assembly_bytes -= self.bytes_of(piece);
+        Some(assembly)
+    }
+
+    /// What is on disk, for those who decide what goes.
+    pub(super) fn held(&self) -> Vec<Held> {
+        let last_use = |p: u32| self.last_use.get(p as usize).copied().unwrap_or(0);
+        let piece =
+            |p: u32| Held { piece: PieceIndex(p), bytes: self.layout.bytes_of(PieceIndex(p)), last_use: last_use(p) };
+        self.on_disk.iter_ones().map(piece).collect()
+    }
+}

@@ -1,0 +1,188 @@
+//! When a peer has done enough harm to be dropped, or never spoken to again.
+//!
+//! Pure: the driver reports, this judges. Wrong data is not judged here but where pieces are verified: only there is it
+//! known whose blocks a bad piece was made of.
+
+use crate::swarm::wire::{Message, WireError};
+use playswarm_logic::Time;
+use std::time::Duration;
+
+/// Points at which a peer is dropped.
+const LIMIT: f64 = 100.0;
+/// Points forgotten per second: what honest clients do by accident is rare enough to fade.
+const FORGOTTEN_PER_S: f64 = 0.5;
+/// The stretch over which messages are counted.
+const STRETCH: Duration = Duration::from_secs(1);
+/// HAVEs a second that no honest peer sends: it would have to complete ten thousand pieces in it.
+const MAX_HAVES: u32 = 10_000;
+/// Changes of CHOKE and INTERESTED a second. A client may flip with every piece; this is flooding.
+const MAX_FLIPS: u32 = 50;
+/// Requests, cancels and rejects a second: 2.5 GiB/s of blocks.
+const MAX_REQUESTS: u32 = 160_000;
+/// Extended, unknown and other messages a second.
+const MAX_OTHERS: u32 = 1_000;
+
+/// Something that a peer should not have done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offence {
+    /// Bytes that are no message, a bitfield of the wrong size or at the wrong time, bencode that is none.
+    Malformed,
+    /// A message longer than any honest one.
+    TooLong,
+    /// Far more messages of a kind in a second than make sense.
+    Flood,
+    /// More requests outstanding than we said we take, from a peer that cannot be told (no FAST).
+    TooManyRequests,
+    /// A request outside the torrent, or longer than a block may be.
+    BadRequest,
+    /// A request for a piece that we have not got.
+    RequestForMissing,
+    /// A request long after it was choked, for a piece that is not allowed fast.
+    RequestWhileChoked,
+    /// Something of an extension came too often, or made no sense.
+    Extension,
+    /// FAST's messages from a peer that did not offer FAST, or an index beyond the last piece.
+    OutOfPlace,
+}
+
+impl Offence {
+    fn points(self) -> f64 {
+        match self {
+            Offence::Malformed | Offence::TooLong | Offence::Flood | Offence::TooManyRequests => LIMIT,
+            Offence::BadRequest | Offence::OutOfPlace => 10.0,
+            Offence::Extension => 5.0,
+            Offence::RequestForMissing => 2.0,
+            Offence::RequestWhileChoked => 0.5,
+        }
+    }
+
+    /// The reason as a status shows it.
+    pub(crate) fn why(self) -> &'static str {
+        match self {
+            Offence::Malformed => "sent a malformed message",
+            Offence::TooLong => "sent a message that is too long",
+            Offence::Flood => "flooded us with messages",
+            Offence::TooManyRequests => "asked for too much at once",
+            Offence::BadRequest => "asked for blocks that do not exist",
+            Offence::RequestForMissing => "asked for pieces that we do not have",
+            Offence::RequestWhileChoked => "kept asking while choked",
+            Offence::Extension => "misused an extension",
+            Offence::OutOfPlace => "sent messages that are out of place",
+        }
+    }
+}
+
+/// What to do with the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Go on.
+    Fine,
+    /// Close the connection; it may come back.
+    Drop(Offence),
+    /// Close the connection and turn its address away from now on.
+    Ban(Offence),
+}
+
+/// The record of one connection.
+#[derive(Debug, Default)]
+pub(crate) struct Conduct {
+    points: f64,
+    judged_at: Time,
+    stretch_from: Time,
+    haves: u32,
+    flips: u32,
+    requests: u32,
+    others: u32,
+}
+
+impl Conduct {
+    /// The peer did this.
+    pub(crate) fn note(&mut self, now: Time, offence: Offence) -> Verdict {
+        let faded = now.since(self.judged_at).as_secs_f64() * FORGOTTEN_PER_S;
+        self.points = (self.points - faded).max(0.0) + offence.points();
+        self.judged_at = now;
+        match offence {
+            _ if self.points < LIMIT => Verdict::Fine,
+            // No accident makes these, and trying again would bring them again.
+            Offence::Malformed | Offence::Flood => Verdict::Ban(offence),
+            _ => Verdict::Drop(offence),
+        }
+    }
+
+    /// The peer sent this message; floods are noticed here. Cheap: a few additions.
+    pub(crate) fn message(&mut self, now: Time, message: &Message) -> Verdict {
+        if now.since(self.stretch_from) >= STRETCH {
+            *self = Conduct { points: self.points, judged_at: self.judged_at, stretch_from: now, ..Conduct::default() };
+        }
+        let (count, most) = match message {
+            // As fast as the line is; the picker counts blocks that nobody asked for.
+            Message::Piece { .. } => return Verdict::Fine,
+            Message::Have(_) => (&mut self.haves, MAX_HAVES),
+            Message::Choke | Message::Unchoke | Message::Interested | Message::NotInterested => {
+                (&mut self.flips, MAX_FLIPS)
+            }
+            Message::Request(_) | Message::Cancel(_) | Message::Reject(_) => (&mut self.requests, MAX_REQUESTS),
+            _ => (&mut self.others, MAX_OTHERS),
+        };
+        *count += 1;
+        if *count > most { self.note(now, Offence::Flood) } else { Verdict::Fine }
+    }
+}
+
+/// What the end of reading says about the peer: an offence, or nothing but that it is gone.
+pub(crate) fn offence_of(error: &WireError) -> Option<Offence> {
+    match error {
+        WireError::Closed | WireError::Io(_) => None,
+        WireError::TooLong { .. } => Some(Offence::TooLong),
+        WireError::Malformed { .. } => Some(Offence::Malformed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(s: f64) -> Time {
+        Time::from_secs_f64(s)
+    }
+
+    #[test]
+    fn malformed_messages_ban_and_oversized_ones_drop() {
+        assert_eq!(Conduct::default().note(at(1.0), Offence::Malformed), Verdict::Ban(Offence::Malformed));
+        assert_eq!(Conduct::default().note(at(1.0), Offence::TooLong), Verdict::Drop(Offence::TooLong));
+    }
+
+    #[test]
+    fn small_offences_fade_but_many_at_once_do_not() {
+        let mut conduct = Conduct::default();
+        for i in 0..100 {
+            assert_eq!(conduct.note(at(f64::from(i) * 10.0), Offence::RequestForMissing), Verdict::Fine);
+        }
+        let mut conduct = Conduct::default();
+        let verdicts: Vec<_> = (0..50).map(|_| conduct.note(at(1.0), Offence::RequestForMissing)).collect();
+        assert_eq!(verdicts[48..], [Verdict::Fine, Verdict::Drop(Offence::RequestForMissing)]);
+    }
+
+    #[test]
+    fn ten_thousand_haves_a_second_are_a_flood_and_five_thousand_are_not() {
+        let mut conduct = Conduct::default();
+        for i in 0..50_000 {
+            assert_eq!(conduct.message(at(f64::from(i) / 5000.0), &Message::Have(i)), Verdict::Fine);
+        }
+        let verdict = (0..10_001).map(|i| conduct.message(at(20.0), &Message::Have(i))).last();
+        assert_eq!(verdict, Some(Verdict::Ban(Offence::Flood)));
+    }
+
+    #[test]
+    fn endless_choking_and_unchoking_is_a_flood() {
+        let mut conduct = Conduct::default();
+        let flips = (0..60).map(|i| if i % 2 == 0 { Message::Choke } else { Message::Unchoke });
+        assert_eq!(flips.map(|m| conduct.message(at(0.5), &m)).last(), Some(Verdict::Ban(Offence::Flood)));
+    }
+
+    #[test]
+    fn a_closed_connection_is_no_offence() {
+        assert_eq!(offence_of(&WireError::Closed), None);
+        assert_eq!(offence_of(&WireError::Malformed { id: 4, length: 9 }), Some(Offence::Malformed));
+    }
+}

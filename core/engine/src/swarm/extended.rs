@@ -1,0 +1,254 @@
+//! The handshake of BEP 10 and DONT HAVE (BEP 54): bytes to meaning and back.
+//!
+//! Own bencode (see `bencode`): librqbit's type has no place for names beyond ut_metadata and ut_pex.
+
+use crate::swarm::bencode::{BadBencode, Reader, put_bytes, put_bytes_at, put_int_at};
+use bytes::{BufMut, Bytes, BytesMut};
+use std::net::IpAddr;
+
+/// The numbers under which we take extended messages; peers learn them from our handshake.
+pub(crate) mod ours {
+    /// BEP 11.
+    pub(crate) const UT_PEX: u8 = 1;
+    /// BEP 9.
+    pub(crate) const UT_METADATA: u8 = 2;
+    /// BEP 54.
+    pub(crate) const LT_DONTHAVE: u8 = 3;
+}
+
+/// Requests that we take at once from a peer; what libtorrent says, so what clients are used to.
+pub(crate) const OUR_REQQ: u32 = 500;
+
+/// Largest info dictionary that is taken or offered, bytes: that of 800,000 pieces.
+pub(crate) const MAX_METADATA_BYTES: u32 = 16 << 20;
+
+/// Longest client name that is kept, characters.
+const MAX_CLIENT_CHARS: usize = 64;
+
+/// What an extended handshake says; every part is optional.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ExtendedHandshake {
+    /// The sender's number for metadata messages (BEP 9); 0 turns them off.
+    pub(crate) ut_metadata: Option<u8>,
+    /// The sender's number for PEX (BEP 11); 0 turns it off.
+    pub(crate) ut_pex: Option<u8>,
+    /// The sender's number for DONT HAVE (BEP 54); 0 turns it off.
+    pub(crate) lt_donthave: Option<u8>,
+    /// The client's name and version, printable.
+    pub(crate) client: Option<String>,
+    /// Requests that the sender takes at once.
+    pub(crate) reqq: Option<u32>,
+    /// Bytes of the info dictionary, within [`MAX_METADATA_BYTES`].
+    pub(crate) metadata_size: Option<u32>,
+    /// The port on which the sender listens.
+    pub(crate) port: Option<u16>,
+    /// How the sender sees the receiver.
+    pub(crate) yourip: Option<IpAddr>,
+    /// The sender will not ask for anything (BEP 21).
+    pub(crate) upload_only: bool,
+}
+
+impl ExtendedHandshake {
+    /// What we say. PEX is left out where it is off or the torrent is private (BEP 27).
+    pub(crate) fn ours(
+        metadata_size: Option<u32>,
+        port: Option<u16>,
+        pex: bool,
+        upload_only: bool,
+    ) -> ExtendedHandshake {
+        ExtendedHandshake {
+            ut_metadata: Some(ours::UT_METADATA),
+            ut_pex: pex.then_some(ours::UT_PEX),
+            lt_donthave: Some(ours::LT_DONTHAVE),
+            client: Some(concat!("playswarm ", env!("CARGO_PKG_VERSION")).to_owned()),
+            reqq: Some(OUR_REQQ),
+            metadata_size,
+            port,
+            yourip: None,
+            upload_only,
+        }
+    }
+
+    /// The payload of the message with id 0.
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(192);
+        out.put_u8(b'd');
+        put_bytes(&mut out, b"m");
+        out.put_u8(b'd');
+        for (name, id) in
+            [("lt_donthave", self.lt_donthave), ("ut_metadata", self.ut_metadata), ("ut_pex", self.ut_pex)]
+        {
+            if let Some(id) = id {
+                put_int_at(&mut out, name, i64::from(id));
+            }
+        }
+        out.put_u8(b'e');
+        if let Some(size) = self.metadata_size {
+            put_int_at(&mut out, "metadata_size", i64::from(size));
+        }
+        if let Some(port) = self.port {
+            put_int_at(&mut out, "p", i64::from(port));
+        }
+        if let Some(reqq) = self.reqq {
+            put_int_at(&mut out, "reqq", i64::from(reqq));
+        }
+        if self.upload_only {
+            put_int_at(&mut out, "upload_only", 1);
+        }
+        if let Some(client) = &self.client {
+            put_bytes_at(&mut out, "v", client.as_bytes());
+        }
+        match self.yourip {
+            Some(IpAddr::V4(ip)) => put_bytes_at(&mut out, "yourip", &ip.octets()),
+            Some(IpAddr::V6(ip)) => put_bytes_at(&mut out, "yourip", &ip.octets()),
+            None => {}
+        }
+        out.put_u8(b'e');
+        out.freeze()
+    }
+
+    /// Reads a payload. Unknown keys, and known ones with values out of range, are passed over; only bytes that are no
+    /// dictionary are an error.
+    pub(crate) fn decode(payload: &[u8]) -> Result<ExtendedHandshake, BadBencode> {
+        let mut read = ExtendedHandshake::default();
+        let within = |n: Option<i64>, low: i64, high: i64| n.filter(|n| (low..=high).contains(n));
+        Reader::new(payload).dict(|key, r| {
+            match key {
+                b"m" => r.dict_or_skip(|name, r| {
+                    // Checked to fit.
+                    let id = within(r.int_or_skip()?, 0, 255).map(|n| n as u8);
+                    match name {
+                        b"ut_metadata" => read.ut_metadata = id,
+                        b"ut_pex" => read.ut_pex = id,
+                        b"lt_donthave" => read.lt_donthave = id,
+                        _ => {}
+                    }
+                    Ok(())
+                })?,
+                b"v" => read.client = r.bytes_or_skip()?.map(printable).filter(|v| !v.is_empty()),
+                b"p" => read.port = within(r.int_or_skip()?, 1, 65535).map(|n| n as u16),
+                b"reqq" => read.reqq = within(r.int_or_skip()?, 1, i64::from(u32::MAX)).map(|n| n as u32),
+                b"metadata_size" => {
+                    read.metadata_size =
+                        within(r.int_or_skip()?, 1, i64::from(MAX_METADATA_BYTES)).map(|n| n as u32);
+                }
+                b"upload_only" => read.upload_only = r.int_or_skip()?.is_some_and(|n| n != 0),
+                b"yourip" => {
+                    read.yourip = r.bytes_or_skip()?.and_then(|b| {
+                        <[u8; 4]>::try_from(b)
+                            .map(IpAddr::from)
+                            .or_else(|_| <[u8; 16]>::try_from(b).map(IpAddr::from))
+                            .ok()
+                    });
+                }
+                _ => r.skip()?,
+            }
+            Ok(())
+        })?;
+        Ok(read)
+    }
+
+    /// Takes over what a later handshake of the same peer says anew (BEP 10 lets it change its mind).
+    pub(crate) fn update(&mut self, later: ExtendedHandshake) {
+        fn take<T>(old: &mut Option<T>, new: Option<T>) {
+            if new.is_some() {
+                *old = new;
+            }
+        }
+        take(&mut self.ut_metadata, later.ut_metadata);
+        take(&mut self.ut_pex, later.ut_pex);
+        take(&mut self.lt_donthave, later.lt_donthave);
+        take(&mut self.client, later.client);
+        take(&mut self.reqq, later.reqq);
+        take(&mut self.metadata_size, later.metadata_size);
+        take(&mut self.port, later.port);
+        take(&mut self.yourip, later.yourip);
+        self.upload_only |= later.upload_only;
+    }
+
+    /// Under which number the peer takes metadata messages, if it does.
+    pub(crate) fn metadata_id(&self) -> Option<u8> {
+        self.ut_metadata.filter(|id| *id != 0)
+    }
+
+    /// Under which number the peer takes PEX, if it does.
+    pub(crate) fn pex_id(&self) -> Option<u8> {
+        self.ut_pex.filter(|id| *id != 0)
+    }
+
+    /// Under which number the peer takes DONT HAVE, if it does.
+    pub(crate) fn dont_have_id(&self) -> Option<u8> {
+        self.lt_donthave.filter(|id| *id != 0)
+    }
+}
+
+/// A foreign text made fit for terminals and JSON: no control characters, not long.
+fn printable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_CLIENT_CHARS)]);
+    text.chars().filter(|c| !c.is_control()).take(MAX_CLIENT_CHARS).collect::<String>().trim().to_owned()
+}
+
+/// The payload of DONT HAVE (BEP 54): a piece that was here is given back.
+pub(crate) fn encode_dont_have(piece: u32) -> Bytes {
+    Bytes::copy_from_slice(&piece.to_be_bytes())
+}
+
+/// The piece that a DONT HAVE names; `None` if it is malformed.
+pub(crate) fn decode_dont_have(payload: &[u8]) -> Option<u32> {
+    payload.try_into().ok().map(u32::from_be_bytes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_say_is_understood_and_in_order() {
+        let mut ours = ExtendedHandshake::ours(Some(31235), Some(6881), true, true);
+        ours.yourip = Some("10.0.0.7".parse().unwrap());
+        let bytes = ours.encode();
+        assert_eq!(
+            bytes,
+            format!(
+                "d1:md11:lt_donthavei3e11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei31235e1:pi6881e4:reqqi500e\
+                 11:upload_onlyi1e1:v15:playswarm {}6:yourip4:\x0a\0\0\x07e",
+                env!("CARGO_PKG_VERSION")
+            )
+            .as_bytes()
+        );
+        assert_eq!(ExtendedHandshake::decode(&bytes).unwrap(), ours);
+    }
+
+    #[test]
+    fn unknown_names_and_values_of_other_kinds_are_passed_over() {
+        let read = ExtendedHandshake::decode(
+            b"d12:complete_agoi-1e1:md12:ut_holepunchi4e11:ut_metadatai300e6:ut_pex1:xe13:metadata_sizei99999999e\
+              1:pi70000e4:reqqi0e1:vi7e6:yourip3:abce",
+        )
+        .unwrap();
+        assert_eq!(read, ExtendedHandshake::default());
+        assert_eq!(ExtendedHandshake::decode(b"d1:mi3ee").unwrap(), ExtendedHandshake::default());
+        assert!(ExtendedHandshake::decode(b"le").is_err() && ExtendedHandshake::decode(b"d1:m").is_err());
+    }
+
+    #[test]
+    fn a_clients_name_cannot_play_with_the_terminal() {
+        let read = ExtendedHandshake::decode(b"d1:v12:\x1b[31mevil\n\xff!e").unwrap();
+        assert_eq!(read.client.as_deref(), Some("[31mevil\u{fffd}!"));
+    }
+
+    #[test]
+    fn a_later_handshake_changes_only_what_it_names_and_zero_turns_off() {
+        let mut theirs = ExtendedHandshake::decode(b"d1:md11:ut_metadatai2e6:ut_pexi1ee4:reqqi250ee").unwrap();
+        theirs.update(ExtendedHandshake::decode(b"d1:md6:ut_pexi0ee13:metadata_sizei5ee").unwrap());
+        assert_eq!((theirs.metadata_id(), theirs.pex_id()), (Some(2), None));
+        assert_eq!((theirs.reqq, theirs.metadata_size), (Some(250), Some(5)));
+    }
+
+    #[test]
+    fn dont_have_names_one_piece() {
+        assert_eq!(decode_dont_have(&encode_dont_have(77)), Some(77));
+        assert_eq!(decode_dont_have(b"abc"), None);
+    }
+}

@@ -1,0 +1,398 @@
+//! A connection after its handshake: messages in, in batches; messages out, many to a write.
+//!
+//! How it came to be is `transport` (we dialled) and `listen` (they did). What is said is for the driver.
+
+use crate::swarm::handshake::{FirstWords, HANDSHAKE_BYTES, Handshake, HandshakeError, PeerId, Reserved};
+use crate::swarm::wire::{self, Limits, Message, Partial, WireError};
+use crate::torrent::InfoHash;
+use bytes::{Buf, BytesMut};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// Bytes that a read has room for at first: a block and some small messages.
+const MIN_READ_BYTES: usize = 32 * 1024;
+/// The same on a fast connection. Larger reads save no more calls that matter.
+const MAX_READ_BYTES: usize = 256 * 1024;
+/// Reads that used little of their room before the room is halved.
+const SMALL_READS: u32 = 64;
+/// Most messages in one batch, so that a driver is never long with one peer.
+const MAX_BATCH_MESSAGES: usize = 4096;
+/// A write buffer that grew beyond this is given back once it is empty.
+const KEEP_WRITE_BYTES: usize = 128 * 1024;
+
+/// What carries a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Via {
+    /// TCP, with TCP_NODELAY.
+    Tcp,
+    /// uTP (BEP 29).
+    Utp,
+}
+
+impl Via {
+    /// The name in a status.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Via::Tcp => "tcp",
+            Via::Utp => "utp",
+        }
+    }
+}
+
+/// A connected stream before its handshake.
+pub(crate) struct Raw {
+    pub(crate) reader: Box<dyn AsyncRead + Send + Sync + Unpin>,
+    pub(crate) writer: Box<dyn AsyncWrite + Send + Sync + Unpin>,
+    /// The other end, IPv4 as IPv4 even on a socket of both families.
+    pub(crate) remote: SocketAddr,
+    pub(crate) via: Via,
+    /// The time the connection took to open, where we opened it.
+    pub(crate) rtt: Option<Duration>,
+}
+
+/// A connection to a peer that has shaken hands.
+pub(crate) struct Link {
+    /// Its address. For an incoming connection the port is not the one on which it listens.
+    pub(crate) remote: SocketAddr,
+    /// Who it says it is.
+    pub(crate) peer_id: PeerId,
+    /// What it speaks.
+    pub(crate) reserved: Reserved,
+    /// Whether it connected to us.
+    pub(crate) incoming: bool,
+    /// What carries the connection.
+    pub(crate) via: Via,
+    /// The time the connection took to open: one round trip, two if a packet was lost. Only where we opened it.
+    pub(crate) rtt: Option<Duration>,
+    /// Messages from it.
+    pub(crate) reader: LinkReader,
+    /// Messages to it.
+    pub(crate) writer: LinkWriter,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("remote", &self.remote).field("via", &self.via).finish_non_exhaustive()
+    }
+}
+
+impl Link {
+    /// Shakes hands on a connection that we opened: ours and the first words go out in one write.
+    ///
+    /// Bounded in time by the caller.
+    pub(crate) async fn dialled(raw: Raw, ours: Handshake, words: &FirstWords) -> Result<Link, HandshakeError> {
+        let mut writer = LinkWriter::new(raw.writer);
+        ours.encode(&mut writer.buf);
+        words.encode(None, raw.remote.ip(), &mut writer.buf);
+        writer.flush().await?;
+        let mut reader = LinkReader::new(raw.reader);
+        let theirs = reader.handshake().await?;
+        if theirs.info_hash != ours.info_hash {
+            return Err(HandshakeError::WrongTorrent);
+        }
+        if theirs.peer_id == ours.peer_id {
+            return Err(HandshakeError::Ourselves);
+        }
+        // Goes out with the driver's first flush.
+        words.encode_rest(theirs.reserved, &mut writer.buf);
+        Ok(Link {
+            remote: raw.remote,
+            peer_id: theirs.peer_id,
+            reserved: theirs.reserved,
+            incoming: false,
+            via: raw.via,
+            rtt: raw.rtt,
+            reader,
+            writer,
+        })
+    }
+
+    /// Shakes hands on a connection that a peer opened. `words_for` says what the torrent that the peer names says first,
+    /// or `None` if there is no such torrent here.
+    ///
+    /// Bounded in time by the caller.
+    pub(crate) async fn accepted(
+        raw: Raw,
+        our_id: PeerId,
+        words_for: impl FnOnce(InfoHash) -> Result<FirstWords, HandshakeError>,
+    ) -> Result<(InfoHash, Link), HandshakeError> {
+        let mut reader = LinkReader::new(raw.reader);
+        let theirs = reader.handshake().await?;
+        if theirs.peer_id == our_id {
+            return Err(HandshakeError::Ourselves);
+        }
+        let words = words_for(theirs.info_hash)?;
+        let ours = Handshake { reserved: words.reserved, info_hash: theirs.info_hash, peer_id: our_id };
+        let mut writer = LinkWriter::new(raw.writer);
+        ours.encode(&mut writer.buf);
+        words.encode(Some(theirs.reserved), raw.remote.ip(), &mut writer.buf);
+        writer.flush().await?;
+        let link = Link {
+            remote: raw.remote,
+            peer_id: theirs.peer_id,
+            reserved: theirs.reserved,
+            incoming: true,
+            via: raw.via,
+            rtt: raw.rtt,
+            reader,
+            writer,
+        };
+        Ok((theirs.info_hash, link))
+    }
+}
+
+/// The receiving half.
+pub(crate) struct LinkReader {
+    source: Box<dyn AsyncRead + Send + Sync + Unpin>,
+    buf: BytesMut,
+    limits: Limits,
+    room: usize,
+    small_reads: u32,
+    received: u64,
+}
+
+impl LinkReader {
+    pub(crate) fn new(source: Box<dyn AsyncRead + Send + Sync + Unpin>) -> LinkReader {
+        LinkReader {
+            source,
+            buf: BytesMut::new(),
+            limits: Limits::default(),
+            room: MIN_READ_BYTES,
+            small_reads: 0,
+            received: 0,
+        }
+    }
+
+    /// How many pieces the torrent has: bounds a bitfield. Until this is called it is taken as unknown.
+    pub(crate) fn set_pieces(&mut self, pieces: u32) {
+        self.limits.pieces = Some(pieces);
+    }
+
+    /// All bytes that came, protocol included.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        self.received
+    }
+
+    async fn handshake(&mut self) -> Result<Handshake, HandshakeError> {
+        loop {
+            if let Some(handshake) = Handshake::decode(&mut self.buf)? {
+                return Ok(handshake);
+            }
+            // A stranger gets no large buffer.
+            self.buf.reserve(HANDSHAKE_BYTES + 512);
+            let n = self.source.read_buf(&mut self.buf).await?;
+            self.received += n as u64;
+            if n == 0 {
+                return Err(HandshakeError::Io(std::io::ErrorKind::UnexpectedEof.into()));
+            }
+        }
+    }
+
+    /// Waits until there is news, then appends every message that is here to `out` (about 256 KiB at most) and says
+    /// which block is under way after them.
+    ///
+    /// News is a message, or bytes of a block: `out` may stay as it was when the answer is `Some`. Cancel-safe. Blocks in
+    /// `out` share the read buffer: clear `out` before the next call, and the buffer is used again without allocating.
+    pub(crate) async fn read_batch(&mut self, out: &mut Vec<Message>) -> Result<Option<Partial>, WireError> {
+        let before = out.len();
+        let mut filled = false;
+        loop {
+            self.drain(out, before)?;
+            let partial = wire::partial_piece(&self.buf);
+            if out.len() > before || (filled && partial.is_some()) {
+                return Ok(partial);
+            }
+            self.fill().await?;
+            filled = true;
+        }
+    }
+
+    /// Decodes what is buffered. An error behind good messages waits for the next call: `decode` leaves it in place.
+    fn drain(&mut self, out: &mut Vec<Message>, before: usize) -> Result<(), WireError> {
+        let at_start = self.buf.len();
+        while at_start - self.buf.len() < MAX_READ_BYTES && out.len() - before < MAX_BATCH_MESSAGES {
+            match wire::decode(&mut self.buf, self.limits) {
+                Ok(Some(message)) => out.push(message),
+                Ok(None) => break,
+                Err(e) if out.len() == before => return Err(e),
+                Err(_) => break,
+            }
+        }
+        Ok(())
+    }
+
+    async fn fill(&mut self) -> Result<(), WireError> {
+        if self.buf.is_empty() && self.buf.capacity() > 2 * self.room {
+            self.buf = BytesMut::new();
+        }
+        self.buf.reserve(self.room.max(wire::missing_bytes(&self.buf).min(MAX_READ_BYTES)));
+        let room = self.buf.capacity() - self.buf.len();
+        let n = self.source.read_buf(&mut self.buf).await?;
+        self.received += n as u64;
+        if n == 0 {
+            return Err(WireError::Closed);
+        }
+        // Fast connections get more room for a read, those that went quiet give it back.
+        if n >= room / 4 * 3 {
+            self.room = (self.room * 2).min(MAX_READ_BYTES);
+            self.small_reads = 0;
+        } else if n < self.room / 8 {
+            self.small_reads += 1;
+            if self.small_reads >= SMALL_READS {
+                self.room = (self.room / 2).max(MIN_READ_BYTES);
+                self.small_reads = 0;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The sending half: what is queued goes out in one write where the connection takes it.
+pub(crate) struct LinkWriter {
+    sink: Box<dyn AsyncWrite + Send + Sync + Unpin>,
+    buf: BytesMut,
+    sent: u64,
+}
+
+impl LinkWriter {
+    pub(crate) fn new(sink: Box<dyn AsyncWrite + Send + Sync + Unpin>) -> LinkWriter {
+        LinkWriter { sink, buf: BytesMut::new(), sent: 0 }
+    }
+
+    /// Appends a message to what the next flush sends.
+    pub(crate) fn queue(&mut self, message: &Message) {
+        wire::encode(message, &mut self.buf);
+    }
+
+    /// Appends a block.
+    pub(crate) fn queue_piece(&mut self, piece: u32, begin: u32, data: &[u8]) {
+        wire::encode_piece(piece, begin, data, &mut self.buf);
+    }
+
+    /// Bytes that wait for a flush; whoever queues blocks keeps this low, since nothing queued can be taken back.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.buf.len()
+    }
+
+    /// All bytes that went out, protocol included.
+    pub(crate) fn sent_bytes(&self) -> u64 {
+        self.sent
+    }
+
+    /// Writes all that is queued. Cancel-safe: what was not written stays queued.
+    pub(crate) async fn flush(&mut self) -> std::io::Result<()> {
+        while !self.buf.is_empty() {
+            let n = self.sink.write(&self.buf).await?;
+            if n == 0 {
+                return Err(std::io::ErrorKind::WriteZero.into());
+            }
+            self.sent += n as u64;
+            self.buf.advance(n);
+        }
+        if self.buf.capacity() > KEEP_WRITE_BYTES {
+            self.buf = BytesMut::new();
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn pair() -> (LinkWriter, LinkReader) {
+        let (a, b) = tokio::io::duplex(1 << 20);
+        (LinkWriter::new(Box::new(a)), LinkReader::new(Box::new(b)))
+    }
+
+    #[tokio::test]
+    async fn all_that_is_buffered_comes_in_one_batch() {
+        let (mut writer, mut reader) = pair();
+        let messages = [Message::Unchoke, Message::Have(3), Message::KeepAlive];
+        messages.iter().for_each(|m| writer.queue(m));
+        writer.flush().await.unwrap();
+        assert_eq!(writer.queued_bytes(), 0);
+        let mut out = Vec::new();
+        assert_eq!(reader.read_batch(&mut out).await.unwrap(), None);
+        assert_eq!(out, messages);
+        assert_eq!((reader.received_bytes(), writer.sent_bytes()), (18, 18));
+    }
+
+    #[tokio::test]
+    async fn bytes_of_a_block_under_way_are_news_without_a_message() {
+        let (mut writer, mut reader) = pair();
+        let mut block = BytesMut::new();
+        wire::encode_piece(2, 0, &[5; 1000], &mut block);
+        writer.buf.extend_from_slice(&block[..513]);
+        writer.flush().await.unwrap();
+        let mut out = Vec::new();
+        let partial = reader.read_batch(&mut out).await.unwrap();
+        assert_eq!((partial, out.len()), (Some(Partial { piece: 2, begin: 0, here: 500, of: 1000 }), 0));
+        writer.buf.extend_from_slice(&block[513..]);
+        writer.flush().await.unwrap();
+        assert_eq!(reader.read_batch(&mut out).await.unwrap(), None);
+        assert_eq!(out, [Message::Piece { piece: 2, begin: 0, data: Bytes::from_static(&[5; 1000]) }]);
+    }
+
+    #[tokio::test]
+    async fn good_messages_before_a_bad_one_still_arrive() {
+        let (mut writer, mut reader) = pair();
+        writer.queue(&Message::Unchoke);
+        writer.buf.extend_from_slice(&[0xff; 8]);
+        writer.flush().await.unwrap();
+        let mut out = Vec::new();
+        reader.read_batch(&mut out).await.unwrap();
+        assert_eq!(out, [Message::Unchoke]);
+        assert!(matches!(reader.read_batch(&mut out).await, Err(WireError::TooLong { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_read_that_is_given_up_loses_nothing() {
+        let (mut writer, mut reader) = pair();
+        let mut out = Vec::new();
+        for i in 0..20 {
+            let waited = tokio::time::timeout(Duration::from_millis(1), reader.read_batch(&mut out)).await;
+            assert!(waited.is_err());
+            writer.queue(&Message::Have(i));
+            writer.flush().await.unwrap();
+            reader.read_batch(&mut out).await.unwrap();
+        }
+        assert_eq!(out, (0..20).map(Message::Have).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_stream_is_an_orderly_close() {
+        let (writer, mut reader) = pair();
+        drop(writer);
+        assert!(matches!(reader.read_batch(&mut Vec::new()).await, Err(WireError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn a_fast_stream_gets_a_large_buffer_and_a_quiet_one_gives_it_back() {
+        let (mut writer, mut reader) = pair();
+        let data = vec![1; 16384];
+        let mut out = Vec::new();
+        for _ in 0..20 {
+            (0..40).for_each(|i| writer.queue_piece(0, i, &data));
+            writer.flush().await.unwrap();
+            let mut seen = 0;
+            while seen < 40 {
+                reader.read_batch(&mut out).await.unwrap();
+                seen += out.len();
+                out.clear();
+            }
+        }
+        assert_eq!(reader.room, MAX_READ_BYTES);
+        for _ in 0..4 * SMALL_READS {
+            writer.queue(&Message::KeepAlive);
+            writer.flush().await.unwrap();
+            reader.read_batch(&mut out).await.unwrap();
+            out.clear();
+        }
+        assert_eq!(reader.room, MIN_READ_BYTES);
+        assert!(reader.buf.capacity() <= 2 * MIN_READ_BYTES);
+    }
+}

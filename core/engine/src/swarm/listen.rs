@@ -1,0 +1,212 @@
+//! Those who dial us: accepted within limits, asked for which torrent, and handed to it.
+//!
+//! A storm of connections costs at most a bounded number of small buffers for a few seconds each; what is above the
+//! bound is closed at once, without a word.
+
+use crate::swarm::handshake::{FirstWords, HandshakeError};
+use crate::swarm::link::{Link, Raw};
+use crate::swarm::transport::{Limits, Transport, canonical, raw_tcp, raw_utp};
+use crate::torrent::InfoHash;
+use librqbit_utp::UtpSocketUdp;
+use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// How long accepting rests after it failed (no more file descriptors, as a rule).
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// A torrent as incoming connections see it. The methods are called from many tasks and must not block.
+pub(crate) trait Host: Send + Sync {
+    /// Whether a connection from there is wanted at all: not banned, not one too many.
+    fn admits(&self, remote: SocketAddr) -> bool;
+    /// What to say first.
+    fn first_words(&self) -> FirstWords;
+    /// Takes the connection over, or drops it.
+    fn take(&self, link: Link);
+}
+
+/// Which torrents there are. One for a session.
+#[derive(Default)]
+pub(crate) struct Registry {
+    hosts: RwLock<HashMap<InfoHash, Arc<dyn Host>>>,
+}
+
+impl Registry {
+    /// Peers may ask for this torrent from now on.
+    pub(crate) fn insert(&self, info_hash: InfoHash, host: Arc<dyn Host>) {
+        self.hosts.write().insert(info_hash, host);
+    }
+
+    /// Peers are turned away from now on.
+    pub(crate) fn remove(&self, info_hash: &InfoHash) {
+        self.hosts.write().remove(info_hash);
+    }
+
+    fn get(&self, info_hash: &InfoHash) -> Option<Arc<dyn Host>> {
+        self.hosts.read().get(info_hash).cloned()
+    }
+}
+
+/// The accepting side of a [`Transport`].
+pub(crate) struct Listener {
+    tcp: TcpListener,
+    utp: Option<Arc<UtpSocketUdp>>,
+    shared: Shared,
+}
+
+/// What every handshake under way needs. Holds no [`Transport`], so that dropping that one ends the listener.
+#[derive(Clone)]
+struct Shared {
+    our_id: crate::swarm::handshake::PeerId,
+    handshake: Duration,
+    half_open: Arc<HalfOpen>,
+    cancel: CancellationToken,
+}
+
+impl Listener {
+    pub(crate) fn new(tcp: TcpListener, transport: &Transport) -> Listener {
+        Listener {
+            tcp,
+            utp: transport.utp.clone(),
+            shared: Shared {
+                our_id: transport.peer_id,
+                handshake: transport.limits.handshake,
+                half_open: Arc::new(HalfOpen::new(&transport.limits)),
+                cancel: transport.cancel.clone(),
+            },
+        }
+    }
+
+    /// Accepts until the transport is closed or dropped. To be spawned.
+    pub(crate) async fn run(self, registry: Arc<Registry>) {
+        let Listener { tcp, utp, shared } = self;
+        let over_tcp = async {
+            loop {
+                match tcp.accept().await {
+                    Ok((stream, remote)) => {
+                        let remote = canonical(remote);
+                        let Some(place) = shared.half_open.enter(remote.ip()) else { continue };
+                        if stream.set_nodelay(true).is_ok() {
+                            shared.clone().welcome(raw_tcp(stream, remote, None), place, Arc::clone(&registry));
+                        }
+                    }
+                    Err(e) => {
+                        tracing::debug!("cannot accept a connection: {e}");
+                        tokio::time::sleep(ACCEPT_REST).await;
+                    }
+                }
+            }
+        };
+        let over_utp = async {
+            let Some(utp) = utp else { return std::future::pending::<()>().await };
+            loop {
+                match utp.accept().await {
+                    Ok(stream) => {
+                        let remote = canonical(stream.remote_addr());
+                        let Some(place) = shared.half_open.enter(remote.ip()) else { continue };
+                        shared.clone().welcome(raw_utp(stream, remote, None), place, Arc::clone(&registry));
+                    }
+                    Err(e) => {
+                        tracing::debug!("cannot accept over uTP: {e}");
+                        tokio::time::sleep(ACCEPT_REST).await;
+                    }
+                }
+            }
+        };
+        tokio::select! {
+            () = shared.cancel.cancelled() => {}
+            () = async { tokio::join!(over_tcp, over_utp); } => {}
+        }
+    }
+}
+
+impl Shared {
+    fn welcome(self, raw: Raw, place: Place, registry: Arc<Registry>) {
+        let cancel = self.cancel.clone();
+        tokio::spawn(async move {
+            let remote = raw.remote;
+            let mut host = None;
+            let shaking = Link::accepted(raw, self.our_id, |info_hash| {
+                let found = registry.get(&info_hash).ok_or(HandshakeError::WrongTorrent)?;
+                if !found.admits(remote) {
+                    return Err(HandshakeError::NotWanted);
+                }
+                Ok(host.insert(found).first_words())
+            });
+            let result = tokio::select! {
+                () = cancel.cancelled() => return,
+                result = tokio::time::timeout(self.handshake, shaking) => result.unwrap_or(Err(HandshakeError::TimedOut)),
+            };
+            drop(place);
+            match (result, host) {
+                (Ok((_, link)), Some(host)) => host.take(link),
+                (Err(e), _) => tracing::debug!(%remote, "an incoming connection led to nothing: {e}"),
+                (Ok(_), None) => {}
+            }
+        });
+    }
+}
+
+/// Counts the connections that have not shaken hands.
+struct HalfOpen {
+    total: usize,
+    per_ip: usize,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    total: usize,
+    per_ip: HashMap<IpAddr, usize>,
+}
+
+/// A connection's place among the half-open ones; given back when dropped.
+struct Place {
+    of: Arc<HalfOpen>,
+    ip: IpAddr,
+}
+
+impl HalfOpen {
+    fn new(limits: &Limits) -> HalfOpen {
+        HalfOpen { total: limits.half_open, per_ip: limits.half_open_per_ip, counts: Mutex::default() }
+    }
+
+    fn enter(self: &Arc<Self>, ip: IpAddr) -> Option<Place> {
+        let ip = subscriber(ip);
+        let mut counts = self.counts.lock();
+        if counts.total >= self.total || counts.per_ip.get(&ip).is_some_and(|n| *n >= self.per_ip) {
+            return None;
+        }
+        counts.total += 1;
+        *counts.per_ip.entry(ip).or_default() += 1;
+        Some(Place { of: Arc::clone(self), ip })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.of.counts.lock();
+        counts.total -= 1;
+        if let Some(n) = counts.per_ip.get_mut(&self.ip) {
+            *n -= 1;
+            if *n == 0 {
+                counts.per_ip.remove(&self.ip);
+            }
+        }
+    }
+}
+
+/// What one subscriber holds: an IPv4 address, or the /64 of an IPv6 address.
+fn subscriber(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

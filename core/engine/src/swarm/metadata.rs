@@ -1,0 +1,148 @@
+//! Metadata messages (BEP 9), and giving a torrent's info to those who came by a magnet.
+//!
+//! Which part to ask of whom is decided by `playswarm_logic::metadata`. Own bencode (see `bencode`).
+
+use crate::swarm::bencode::{BadBencode, Reader, put_int_at};
+use bytes::{BufMut, Bytes, BytesMut};
+
+/// The unit of metadata: 16 KiB (BEP 9).
+const PART_BYTES: usize = playswarm_logic::BLOCK_BYTES as usize;
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum MetadataMessage {
+    /// Asks for a part.
+    Request(u32),
+    /// A part.
+    Data {
+        /// Its number.
+        part: u32,
+        /// Bytes of the whole info dictionary, as the sender says.
+        total: u32,
+        /// The part's bytes.
+        data: Bytes,
+    },
+    /// The part will not be given.
+    Reject(u32),
+    /// Some other type, to be ignored (BEP 9).
+    Unknown,
+}
+
+impl MetadataMessage {
+    /// The payload.
+    pub(crate) fn encode(&self) -> Bytes {
+        let (kind, part, total, data): (_, _, _, &[u8]) = match self {
+            MetadataMessage::Request(part) => (0, *part, None, &[]),
+            MetadataMessage::Data { part, total, data } => (1, *part, Some(*total), data),
+            MetadataMessage::Reject(part) => (2, *part, None, &[]),
+            // Never said by us; the number is one that nobody knows.
+            MetadataMessage::Unknown => (255, 0, None, &[]),
+        };
+        let mut out = BytesMut::with_capacity(64 + data.len());
+        out.put_u8(b'd');
+        put_int_at(&mut out, "msg_type", kind);
+        put_int_at(&mut out, "piece", i64::from(part));
+        if let Some(total) = total {
+            put_int_at(&mut out, "total_size", i64::from(total));
+        }
+        out.put_u8(b'e');
+        out.put_slice(data);
+        out.freeze()
+    }
+
+    /// Reads a payload. Whether number, size and length of a part fit is for whoever asked for it.
+    pub(crate) fn decode(payload: &Bytes) -> Result<MetadataMessage, BadBencode> {
+        let (mut kind, mut part, mut total) = (None, None, None);
+        let mut reader = Reader::new(payload);
+        reader.dict(|key, r| {
+            match key {
+                b"msg_type" => kind = r.int_or_skip()?,
+                b"piece" => part = r.int_or_skip()?,
+                b"total_size" => total = r.int_or_skip()?,
+                _ => r.skip()?,
+            }
+            Ok(())
+        })?;
+        let data = payload.slice(payload.len() - reader.rest().len()..);
+        let number = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok()).ok_or(BadBencode);
+        Ok(match kind.ok_or(BadBencode)? {
+            0 => MetadataMessage::Request(number(part)?),
+            1 if data.len() > PART_BYTES => return Err(BadBencode),
+            1 => MetadataMessage::Data { part: number(part)?, total: number(total)?, data },
+            2 => MetadataMessage::Reject(number(part)?),
+            _ => MetadataMessage::Unknown,
+        })
+    }
+}
+
+/// Gives the info dictionary to one peer, not more often than makes sense.
+#[derive(Debug, Default)]
+pub(crate) struct MetadataGiver {
+    given: u64,
+}
+
+impl MetadataGiver {
+    /// How often one connection may have the whole of it.
+    const TIMES: u64 = 3;
+
+    /// The answer to a request: the part, or a reject where it does not exist, has been given too often, or we have no
+    /// info ourselves yet (`info` empty).
+    pub(crate) fn answer(&mut self, info: &Bytes, part: u32) -> MetadataMessage {
+        let parts = info.len().div_ceil(PART_BYTES) as u64;
+        let start = part as usize * PART_BYTES;
+        if start >= info.len() || self.given >= Self::TIMES * parts {
+            return MetadataMessage::Reject(part);
+        }
+        self.given += 1;
+        let data = info.slice(start..info.len().min(start + PART_BYTES));
+        // The info is far below 4 GiB: torrents are refused long before.
+        MetadataMessage::Data { part, total: info.len() as u32, data }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_look_as_in_bep_9_and_survive_their_bytes() {
+        let data = MetadataMessage::Data { part: 1, total: 16389, data: Bytes::from_static(b"xxxxx") };
+        for (message, bytes) in [
+            (MetadataMessage::Request(3), &b"d8:msg_typei0e5:piecei3ee"[..]),
+            (MetadataMessage::Reject(7), b"d8:msg_typei2e5:piecei7ee"),
+            (data, b"d8:msg_typei1e5:piecei1e10:total_sizei16389eexxxxx"),
+        ] {
+            assert_eq!(message.encode(), bytes);
+            assert_eq!(MetadataMessage::decode(&Bytes::from_static(bytes)).unwrap(), message);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_and_what_is_new_is_ignored() {
+        let decode = |bytes: &'static [u8]| MetadataMessage::decode(&Bytes::from_static(bytes));
+        assert_eq!(decode(b"d8:msg_typei9e5:piecei0ee"), Ok(MetadataMessage::Unknown));
+        for bad in [&b"d5:piecei0ee"[..], b"d8:msg_typei0e5:piecei-1ee", b"d8:msg_typei1e5:piecei0ee", b"i1e", b""] {
+            assert_eq!(decode(bad), Err(BadBencode));
+        }
+        let mut long = b"d8:msg_typei1e5:piecei0e10:total_sizei99999ee".to_vec();
+        long.extend_from_slice(&[0; PART_BYTES + 1]);
+        assert_eq!(MetadataMessage::decode(&long.into()), Err(BadBencode));
+    }
+
+    #[test]
+    fn a_giver_gives_every_part_and_not_more_than_three_times() {
+        let info = Bytes::from(vec![9; 2 * PART_BYTES + 5]);
+        let mut giver = MetadataGiver::default();
+        let lengths: Vec<_> = (0..4)
+            .map(|part| match giver.answer(&info, part) {
+                MetadataMessage::Data { data, total, .. } => (data.len(), total),
+                _ => (0, 0),
+            })
+            .collect();
+        assert_eq!(lengths, [(PART_BYTES, 32773), (PART_BYTES, 32773), (5, 32773), (0, 0)]);
+        let given = (0..20).filter(|_| matches!(giver.answer(&info, 0), MetadataMessage::Data { .. })).count();
+        assert_eq!(given, 6);
+        assert_eq!(MetadataGiver::default().answer(&Bytes::new(), 0), MetadataMessage::Reject(0));
+    }
+}

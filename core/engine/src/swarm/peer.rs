@@ -1,0 +1,624 @@
+//! One connected peer: what we know of it, and the two tasks that read from it and write to it.
+//!
+//! The reading task hands batches to the swarm under one lock; the writing task sends what was decided, control messages
+//! before blocks, and blocks only as the rate limit and the line allow, so that a CANCEL still finds them.
+
+use crate::discovery::Origin;
+use crate::swarm::abuse::{self, Conduct, Offence};
+use crate::swarm::clients::client_name;
+use crate::swarm::driver::{State, Swarm};
+use crate::swarm::extended::{ExtendedHandshake, decode_dont_have, ours};
+use crate::swarm::handshake::{PeerId, Reserved};
+use crate::swarm::link::{Link, LinkReader, LinkWriter};
+use crate::swarm::metadata::{MetadataGiver, MetadataMessage};
+use crate::swarm::pex::{PexMessage, PexState};
+use crate::swarm::upload::{Asked, UploadQueue};
+use crate::swarm::wire::{Message, Span};
+use crate::store::Put;
+use bytes::Bytes;
+use playswarm_logic::picker::Input;
+use playswarm_logic::{Bits, BlockRef, PeerKey, PieceIndex, Time, choker, metadata as logic_metadata};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+/// Between two keep-alives when nothing else is said (BEP 3: two minutes are too long).
+const KEEP_ALIVE: Duration = Duration::from_secs(90);
+/// HAVEs and such that came before the number of pieces was known are kept up to this many.
+const MAX_EARLY: usize = 100_000;
+/// What waits to be written to a peer that does not read: more, and it is dropped.
+const MAX_ORDERS: usize = 65_536;
+/// Bytes of blocks put into one write: what a CANCEL can no longer reach.
+const UPLOAD_BATCH_BYTES: usize = 64 << 10;
+
+/// Why a connection ends.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// It ended by itself.
+    Gone(String),
+    /// It did something that it should not have; it may come back.
+    Drop(&'static str),
+    /// Nothing is said to it any more.
+    Ban(&'static str),
+}
+
+/// What the writing task is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    Say(Message),
+}
+
+/// A connected peer.
+pub(super) struct Peer {
+    /// Where it can be dialled, as far as we know.
+    pub(super) addr: SocketAddr,
+    pub(super) origin: Origin,
+    pub(super) id: PeerId,
+    pub(super) client: String,
+    pub(super) via: &'static str,
+    pub(super) incoming: bool,
+    pub(super) reserved: Reserved,
+    pub(super) rtt: Option<Duration>,
+    pub(super) extended: ExtendedHandshake,
+    pub(super) uploads: UploadQueue,
+    pub(super) chokes_us: bool,
+    pub(super) interested: bool,
+    pub(super) downloaded: u64,
+    pub(super) uploaded: u64,
+    pub(super) heard: Instant,
+    pub(super) pex: PexState,
+    pub(super) cancel: CancellationToken,
+    /// What it has, once the number of pieces is known.
+    bits: Option<Bits>,
+    /// What it said of its pieces before that.
+    early: Vec<Message>,
+    giver: MetadataGiver,
+    conduct: Conduct,
+    orders: mpsc::UnboundedSender<Order>,
+    queued: Arc<std::sync::atomic::AtomicUsize>,
+    /// There may be blocks to send.
+    to_send: Arc<Notify>,
+}
+
+/// The tasks of a new peer, to be spawned outside of the lock.
+pub(super) struct Tasks {
+    reader: LinkReader,
+    writer: LinkWriter,
+    orders: mpsc::UnboundedReceiver<Order>,
+    queued: Arc<std::sync::atomic::AtomicUsize>,
+    to_send: Arc<Notify>,
+    cancel: CancellationToken,
+}
+
+impl Peer {
+    pub(super) fn new(
+        link: Link,
+        addr: SocketAddr,
+        origin: Origin,
+        now: Time,
+        swarm: &CancellationToken,
+    ) -> (Peer, Tasks) {
+        let (orders, given) = mpsc::unbounded_channel();
+        let queued = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let to_send = Arc::new(Notify::new());
+        let cancel = swarm.child_token();
+        let tasks = Tasks {
+            reader: link.reader,
+            writer: link.writer,
+            orders: given,
+            queued: queued.clone(),
+            to_send: to_send.clone(),
+            cancel: cancel.clone(),
+        };
+        let peer = Peer {
+            addr,
+            origin,
+            client: client_name(&link.peer_id.0),
+            id: link.peer_id,
+            via: link.via.name(),
+            incoming: link.incoming,
+            reserved: link.reserved,
+            rtt: link.rtt,
+            extended: ExtendedHandshake::default(),
+            uploads: UploadQueue::new(now, link.reserved.fast()),
+            chokes_us: true,
+            interested: false,
+            downloaded: 0,
+            uploaded: 0,
+            heard: Instant::now(),
+            pex: PexState::default(),
+            cancel,
+            bits: None,
+            early: Vec::new(),
+            giver: MetadataGiver::default(),
+            conduct: Conduct::default(),
+            orders,
+            queued,
+            to_send,
+        };
+        (peer, tasks)
+    }
+
+    pub(super) fn say(&mut self, order: Order) {
+        let waiting = self.queued.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        if waiting > MAX_ORDERS {
+            // It takes nothing off the line: its tasks end, and reading's end takes it out of the swarm.
+            self.cancel.cancel();
+            return;
+        }
+        let _ = self.orders.send(order);
+    }
+
+    pub(super) fn wake_writer(&self) {
+        self.to_send.notify_one();
+    }
+
+    pub(super) fn has(&self, piece: u32) -> bool {
+        self.bits.as_ref().is_some_and(|b| b.get(piece))
+    }
+
+    /// Share of the pieces that it has, 0 to 1.
+    pub(super) fn share(&self) -> f64 {
+        self.bits.as_ref().filter(|b| !b.is_empty()).map_or(0.0, |b| f64::from(b.count()) / f64::from(b.len()))
+    }
+
+    /// What it said of its pieces before their number was known; `Err` where that makes no sense.
+    pub(super) fn take_early(&mut self, pieces: u32) -> Result<Option<Bits>, ()> {
+        let mut bits = Bits::new(pieces);
+        for message in std::mem::take(&mut self.early) {
+            match message {
+                Message::Bitfield(bytes) => bits = Bits::from_bitfield(&bytes, pieces).ok_or(())?,
+                Message::HaveAll => bits = Bits::full(pieces),
+                Message::Have(piece) => drop(bits.set(piece, true)),
+                _ => {}
+            }
+        }
+        let some = (bits.count() > 0).then(|| bits.clone());
+        self.bits = Some(bits);
+        Ok(some)
+    }
+}
+
+impl Tasks {
+    pub(super) fn spawn(self, swarm: Arc<Swarm>, key: PeerKey) {
+        let Tasks { reader, writer, orders, queued, to_send, cancel } = self;
+        let writing = Writing { writer, orders, queued, to_send, key };
+        let (writer_swarm, writer_cancel) = (swarm.clone(), cancel.clone());
+        tokio::spawn(async move {
+            let end = tokio::select! {
+                () = writer_cancel.cancelled() => return,
+                end = writing.run(&writer_swarm) => end,
+            };
+            if let Err(e) = end {
+                tracing::trace!("writing ended: {e}");
+            }
+            writer_cancel.cancel();
+        });
+        tokio::spawn(async move {
+            let why = tokio::select! {
+                () = cancel.cancelled() => Verdict::Gone("the connection broke".to_owned()),
+                why = read(&swarm, key, reader) => why,
+            };
+            let mut st = swarm.state.lock();
+            swarm.part(&mut st, key, why);
+            drop(st);
+            swarm.arm();
+            swarm.dial();
+        });
+    }
+}
+
+async fn read(swarm: &Arc<Swarm>, key: PeerKey, mut reader: LinkReader) -> Verdict {
+    let mut batch = Vec::new();
+    let mut pieces_known = false;
+    loop {
+        if !pieces_known && let Some(content) = swarm.content.get() {
+            reader.set_pieces(content.torrent.layout.pieces());
+            pieces_known = true;
+        }
+        batch.clear();
+        let partial = match reader.read_batch(&mut batch).await {
+            Ok(partial) => partial,
+            Err(e) => {
+                return match abuse::offence_of(&e) {
+                    Some(Offence::Malformed) => Verdict::Ban(Offence::Malformed.why()),
+                    Some(offence) => Verdict::Drop(offence.why()),
+                    None => Verdict::Gone(e.to_string()),
+                };
+            }
+        };
+        match swarm.heard(key, &mut batch, partial.is_some()) {
+            Ok(bytes) => swarm.rates.downloaded(bytes).await,
+            Err(why) => return why,
+        }
+    }
+}
+
+struct Writing {
+    writer: LinkWriter,
+    orders: mpsc::UnboundedReceiver<Order>,
+    queued: Arc<std::sync::atomic::AtomicUsize>,
+    to_send: Arc<Notify>,
+    key: PeerKey,
+}
+
+impl Writing {
+    async fn run(mut self, swarm: &Arc<Swarm>) -> std::io::Result<()> {
+        // What had to wait for the handshake.
+        self.writer.flush().await?;
+        loop {
+            tokio::select! {
+                biased;
+                order = self.orders.recv() => match order {
+                    Some(order) => self.queue(order),
+                    None => return Ok(()),
+                },
+                () = self.to_send.notified() => self.send_blocks(swarm).await?,
+                () = tokio::time::sleep(KEEP_ALIVE) => self.writer.queue(&Message::KeepAlive),
+            }
+            self.queue_orders();
+            self.writer.flush().await?;
+        }
+    }
+
+    fn queue(&mut self, Order::Say(message): Order) {
+        self.queued.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+        self.writer.queue(&message);
+    }
+
+    fn queue_orders(&mut self) {
+        while let Ok(order) = self.orders.try_recv() {
+            self.queue(order);
+        }
+    }
+
+    /// Sends blocks while the peer has asked for some.
+    async fn send_blocks(&mut self, swarm: &Arc<Swarm>) -> std::io::Result<()> {
+        while let Some(span) = swarm.next_upload(self.key) {
+            swarm.rates.upload(u64::from(span.length)).await;
+            match swarm.upload_data(span).await {
+                Some(data) => {
+                    self.writer.queue_piece(span.piece, span.begin, &data);
+                    swarm.uploaded(self.key, u64::from(span.length));
+                }
+                None => self.writer.queue(&Message::Reject(span)),
+            }
+            self.queue_orders();
+            if self.writer.queued_bytes() >= UPLOAD_BATCH_BYTES {
+                self.writer.flush().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Swarm {
+    /// Handles what a peer said. Returns the bytes of blocks that came.
+    fn heard(self: &Arc<Self>, key: PeerKey, batch: &mut Vec<Message>, progress: bool) -> Result<u64, Verdict> {
+        let now = self.now();
+        let mut blocks: Vec<(BlockRef, Bytes, bool)> = Vec::new();
+        let mut others = 0;
+        {
+            let mut st = self.state.lock();
+            let layout = self.content.get().map(|c| c.torrent.layout);
+            for message in batch.iter() {
+                let Message::Piece { piece, begin, data } = message else {
+                    others += 1;
+                    continue;
+                };
+                let Some(block) = layout.and_then(|l| l.block_from_wire(*piece, *begin, data.len() as u32)) else {
+                    self.offend(&mut st, key, now, Offence::OutOfPlace)?;
+                    continue;
+                };
+                let keep = st.picker.as_ref().is_some_and(|p| p.accepts(key, block));
+                blocks.push((block, data.clone(), keep));
+            }
+            if let Some(p) = st.peers.get_mut(&key) {
+                p.heard = Instant::now();
+            } else {
+                return Err(Verdict::Gone("it was sent away".to_owned()));
+            }
+        }
+        // Copying and storing needs no lock of ours.
+        let mut kept = Vec::with_capacity(blocks.len());
+        let mut whole = Vec::new();
+        if let Some(content) = self.content.get() {
+            for (block, data, keep) in blocks.drain(..) {
+                let put = if keep { content.store.put_block(block, &data, key.0) } else { Put::Ignored };
+                if put == Put::Complete {
+                    whole.push(block.piece);
+                }
+                kept.push((block, data.len() as u64, put));
+            }
+        }
+        let bytes = kept.iter().map(|(_, n, _)| n).sum();
+        {
+            let mut st = self.state.lock();
+            if bytes > 0 {
+                st.down.add(bytes);
+                if let Some(p) = st.peers.get_mut(&key) {
+                    p.downloaded += bytes;
+                }
+                st.choker.handle(now, choker::Input::Gave(key, bytes));
+            }
+            for (block, _, put) in kept {
+                let input = match put {
+                    Put::NoRoom => Input::Unkept(key, block),
+                    _ => Input::Block(key, block),
+                };
+                if let Some(picker) = &mut st.picker {
+                    picker.handle(now, input);
+                }
+            }
+            if progress && let Some(picker) = &mut st.picker {
+                picker.handle(now, Input::Progress(key));
+            }
+            self.drain_picker(&mut st);
+            if others > 0 {
+                for message in batch.drain(..) {
+                    if !matches!(message, Message::Piece { .. }) {
+                        self.message(&mut st, key, now, message)?;
+                    }
+                }
+            }
+        }
+        batch.clear();
+        whole.into_iter().for_each(|piece| self.verify(piece));
+        self.arm();
+        Ok(bytes)
+    }
+
+    fn offend(&self, st: &mut State, key: PeerKey, now: Time, offence: Offence) -> Result<(), Verdict> {
+        let Some(p) = st.peers.get_mut(&key) else { return Ok(()) };
+        judge(p.conduct.note(now, offence))
+    }
+
+    fn message(self: &Arc<Self>, st: &mut State, key: PeerKey, now: Time, message: Message) -> Result<(), Verdict> {
+        let Some(p) = st.peers.get_mut(&key) else { return Ok(()) };
+        judge(p.conduct.message(now, &message))?;
+        let fast = p.reserved.fast();
+        let content = self.content.get();
+        match message {
+            Message::KeepAlive | Message::Unknown(_) | Message::Suggest(_) | Message::Port(_) => {}
+            Message::Piece { .. } => {}
+            Message::Choke => {
+                p.chokes_us = true;
+                self.pick_with(st, Input::Choked(key));
+            }
+            Message::Unchoke => {
+                p.chokes_us = false;
+                self.pick_with(st, Input::Unchoked(key));
+            }
+            Message::Interested | Message::NotInterested => {
+                p.interested = message == Message::Interested;
+                let interested = p.interested;
+                self.choke_with(st, choker::Input::Interested(key, interested));
+            }
+            Message::HaveAll | Message::HaveNone | Message::AllowedFast(_) | Message::Reject(_) if !fast => {
+                self.offend(st, key, now, Offence::OutOfPlace)?;
+            }
+            Message::Have(_) | Message::Bitfield(_) | Message::HaveAll | Message::HaveNone if content.is_none() => {
+                if p.early.len() < MAX_EARLY {
+                    p.early.push(message);
+                }
+            }
+            Message::Have(piece) => {
+                let Some(bits) = &mut p.bits else { return Ok(()) };
+                if piece >= bits.len() {
+                    return self.offend(st, key, now, Offence::OutOfPlace);
+                }
+                bits.set(piece, true);
+                self.pick_with(st, Input::PeerHas(key, PieceIndex(piece)));
+            }
+            Message::Bitfield(bytes) => {
+                let pieces = content.map_or(0, |c| c.torrent.layout.pieces());
+                let Some(bits) = Bits::from_bitfield(&bytes, pieces) else {
+                    return self.offend(st, key, now, Offence::Malformed);
+                };
+                p.bits = Some(bits.clone());
+                self.pick_with(st, Input::PeerHasBits(key, bits));
+            }
+            Message::HaveAll | Message::HaveNone => {
+                let pieces = content.map_or(0, |c| c.torrent.layout.pieces());
+                let bits = if message == Message::HaveAll { Bits::full(pieces) } else { Bits::new(pieces) };
+                p.bits = Some(bits.clone());
+                self.pick_with(st, Input::PeerHasBits(key, bits));
+            }
+            Message::AllowedFast(piece) => self.pick_with(st, Input::AllowedFast(key, PieceIndex(piece))),
+            Message::Reject(span) => {
+                let layout = content.map(|c| c.torrent.layout);
+                if let Some(block) = layout.and_then(|l| l.block_from_wire(span.piece, span.begin, span.length)) {
+                    self.pick_with(st, Input::Rejected(key, block));
+                }
+            }
+            Message::Request(span) => self.requested(st, key, now, span)?,
+            Message::Cancel(span) => {
+                if p.uploads.cancel(span) && fast {
+                    self.say(st, key, Message::Reject(span));
+                }
+            }
+            Message::Extended { id, payload } => self.extended(st, key, now, id, &payload)?,
+        }
+        Ok(())
+    }
+
+    fn requested(&self, st: &mut State, key: PeerKey, now: Time, span: Span) -> Result<(), Verdict> {
+        let (Some(content), State { picker: Some(picker), peers, .. }) = (self.content.get(), &mut *st) else {
+            return Ok(());
+        };
+        let Some(p) = peers.get_mut(&key) else { return Ok(()) };
+        let (asked, offence) = p.uploads.push(now, span, &content.torrent.layout, picker.have());
+        match asked {
+            Asked::Queued => p.wake_writer(),
+            Asked::Ignored => {}
+            Asked::Reject => p.say(Order::Say(Message::Reject(span))),
+        }
+        match offence {
+            Some(offence) => self.offend(st, key, now, offence),
+            None => Ok(()),
+        }
+    }
+
+    fn extended(
+        self: &Arc<Self>,
+        st: &mut State,
+        key: PeerKey,
+        now: Time,
+        id: u8,
+        payload: &Bytes,
+    ) -> Result<(), Verdict> {
+        let Some(p) = st.peers.get_mut(&key) else { return Ok(()) };
+        match id {
+            0 => match ExtendedHandshake::decode(payload) {
+                Ok(said) => {
+                    p.extended.update(said);
+                    if let Some(client) = &p.extended.client {
+                        p.client.clone_from(client);
+                    }
+                    if p.incoming && let Some(port) = p.extended.port {
+                        p.addr.set_port(port);
+                        let addr = p.addr;
+                        st.book.connected(addr, Origin::Incoming);
+                    }
+                    let Some(p) = st.peers.get(&key) else { return Ok(()) };
+                    let (reqq, metadata) = (p.extended.reqq, p.extended.metadata_id().zip(p.extended.metadata_size));
+                    if let Some(reqq) = reqq {
+                        self.pick_with(st, Input::PeerTakes(key, reqq));
+                    }
+                    if let Some((_, size)) = metadata {
+                        self.metadata_with(st, logic_metadata::Input::Offered(key, size));
+                    }
+                }
+                Err(_) => self.offend(st, key, now, Offence::Extension)?,
+            },
+            ours::UT_METADATA => match MetadataMessage::decode(payload) {
+                Ok(message) => self.metadata_message(st, key, message),
+                Err(_) => self.offend(st, key, now, Offence::Extension)?,
+            },
+            ours::UT_PEX => {
+                let private = self.content.get().is_some_and(|c| c.torrent.private);
+                if !self.config.pex || private {
+                    return Ok(());
+                }
+                match PexMessage::decode(payload, p.addr.ip()) {
+                    Ok(message) if p.pex.received(now) => {
+                        for (addr, _) in message.added {
+                            st.book.add(addr, Origin::Pex);
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(_) => self.offend(st, key, now, Offence::Extension)?,
+                }
+            }
+            ours::LT_DONTHAVE => {
+                if let Some(piece) = decode_dont_have(payload)
+                    && p.bits.as_mut().is_some_and(|b| b.set(piece, false))
+                {
+                    let bits = p.bits.clone().unwrap_or_default();
+                    self.pick_with(st, Input::PeerHasBits(key, bits));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn metadata_message(self: &Arc<Self>, st: &mut State, key: PeerKey, message: MetadataMessage) {
+        match message {
+            MetadataMessage::Request(part) => {
+                let info = self.content.get().map(|c| c.torrent.info.clone()).unwrap_or_default();
+                let Some(p) = st.peers.get_mut(&key) else { return };
+                let Some(id) = p.extended.metadata_id() else { return };
+                let payload = p.giver.answer(&info, part).encode();
+                p.say(Order::Say(Message::Extended { id, payload }));
+            }
+            MetadataMessage::Data { part, total, data } => {
+                let data = data.to_vec();
+                self.metadata_with(st, logic_metadata::Input::Part { peer: key, part, total, data });
+            }
+            MetadataMessage::Reject(part) => {
+                self.metadata_with(st, logic_metadata::Input::Rejected(key, part));
+            }
+            MetadataMessage::Unknown => {}
+        }
+    }
+
+    pub(super) fn carry_out_choke(&self, st: &mut State, now: Time, output: choker::Output) {
+        let mut rejects = Vec::new();
+        let (choker::Output::Unchoke(key) | choker::Output::Choke(key)) = output;
+        let Some(p) = st.peers.get_mut(&key) else { return };
+        let message = match output {
+            choker::Output::Unchoke(_) => {
+                p.uploads.unchoke();
+                Message::Unchoke
+            }
+            choker::Output::Choke(_) => {
+                rejects = p.uploads.choke(now);
+                Message::Choke
+            }
+        };
+        p.say(Order::Say(message));
+        rejects.into_iter().for_each(|span| p.say(Order::Say(Message::Reject(span))));
+    }
+
+    fn next_upload(&self, key: PeerKey) -> Option<Span> {
+        self.state.lock().peers.get_mut(&key)?.uploads.pop()
+    }
+
+    async fn upload_data(&self, span: Span) -> Option<Bytes> {
+        let store = &self.content.get()?.store;
+        let piece = match store.try_piece(PieceIndex(span.piece)) {
+            Some(piece) => piece,
+            None => store.piece(PieceIndex(span.piece)).await.ok().flatten()?,
+        };
+        let begin = span.begin as usize;
+        piece.len().checked_sub(begin + span.length as usize)?;
+        Some(piece.slice(begin..begin + span.length as usize))
+    }
+
+    fn uploaded(&self, key: PeerKey, bytes: u64) {
+        let now = self.now();
+        let mut st = self.state.lock();
+        st.up.add(bytes);
+        if let Some(p) = st.peers.get_mut(&key) {
+            p.uploaded += bytes;
+        }
+        st.choker.handle(now, choker::Input::Took(key, bytes));
+    }
+
+    /// BEP 11, for all peers whose turn it is.
+    pub(super) fn exchange_peers(&self, st: &mut State, now: Time) {
+        if !self.config.pex || self.content.get().is_none_or(|c| c.torrent.private) {
+            return;
+        }
+        let due: Vec<PeerKey> = st
+            .peers
+            .iter()
+            .filter(|(_, p)| p.extended.pex_id().is_some() && p.pex.next_timeout() <= now)
+            .map(|(key, _)| *key)
+            .collect();
+        if due.is_empty() {
+            return;
+        }
+        // Only where a peer listens is worth telling: those that we dialled, and those that said it.
+        let connected =
+            st.peers.values().filter(|p| !p.incoming || p.extended.port.is_some()).map(|p| (p.addr, 0)).collect();
+        for key in due {
+            let Some(p) = st.peers.get_mut(&key) else { continue };
+            let Some(id) = p.extended.pex_id() else { continue };
+            if let Some(message) = p.pex.poll(now, p.addr, &connected) {
+                p.say(Order::Say(Message::Extended { id, payload: message.encode() }));
+            }
+        }
+    }
+}
+
+fn judge(verdict: abuse::Verdict) -> Result<(), Verdict> {
+    match verdict {
+        abuse::Verdict::Fine => Ok(()),
+        abuse::Verdict::Drop(offence) => Err(Verdict::Drop(offence.why())),
+        abuse::Verdict::Ban(offence) => Err(Verdict::Ban(offence.why())),
+    }
+}

@@ -1,0 +1,218 @@
+//! Open readers: where they are, what they wait for, what they get.
+
+use crate::error::{Error, Result};
+use crate::swarm::driver::{State, Swarm};
+use bytes::Bytes;
+use playswarm_logic::picker::Input;
+use playswarm_logic::{PieceIndex, ReaderKey};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the beginning of a file is fetched in the hope that somebody will read it.
+pub(super) const WARM: Duration = Duration::from_secs(30);
+/// How much of it.
+const WARM_BYTES: u64 = 8 << 20;
+
+/// A reader as the swarm knows it; bytes from the start of the torrent.
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) file: usize,
+    pub(super) start: u64,
+    pub(super) end: u64,
+    pub(super) position: u64,
+    pub(super) waiting: bool,
+}
+
+impl Swarm {
+    pub(crate) fn open_reader(&self, file: usize, start: u64, size: u64) -> ReaderKey {
+        let mut st = self.state.lock();
+        let key = self.add_reader(&mut st, file, start, size, self.window());
+        // Whoever reads makes the guess needless; what it has asked for is kept if it is what is read now.
+        self.cool_down(&mut st);
+        drop(st);
+        self.arm();
+        key
+    }
+
+    fn add_reader(&self, st: &mut State, file: usize, start: u64, size: u64, window: u64) -> ReaderKey {
+        let key = ReaderKey(st.next_reader);
+        st.next_reader += 1;
+        let end = start + size;
+        st.readers.insert(key, Reader { file, start, end, position: start, waiting: false });
+        self.place_readers(st);
+        self.pick_with(st, Input::ReaderOpened { reader: key, position: start, end, bytes_per_s: None, window });
+        key
+    }
+
+    /// How far ahead of a reader may be fetched: no more than can be kept.
+    fn window(&self) -> u64 {
+        match self.config.disk_limit_bytes {
+            0 => u64::MAX,
+            limit => limit / 2,
+        }
+    }
+
+    pub(crate) fn close_reader(&self, key: ReaderKey) {
+        let mut st = self.state.lock();
+        if st.readers.remove(&key).is_some() {
+            self.place_readers(&st);
+            self.pick_with(&mut st, Input::ReaderClosed(key));
+        }
+        drop(st);
+        self.arm();
+    }
+
+    pub(crate) fn seek_reader(&self, key: ReaderKey, position: u64) {
+        let mut st = self.state.lock();
+        if let Some(r) = st.readers.get_mut(&key) {
+            r.position = position;
+            r.waiting = false;
+            self.place_readers(&st);
+            self.pick_with(&mut st, Input::ReaderWaits(key, false));
+            self.pick_with(&mut st, Input::ReaderSought(key, position));
+        }
+        drop(st);
+        self.arm();
+    }
+
+    pub(crate) fn reader_rate(&self, key: ReaderKey, bytes_per_s: f64) {
+        let mut st = self.state.lock();
+        self.pick_with(&mut st, Input::ReaderRate(key, bytes_per_s));
+        drop(st);
+        self.arm();
+    }
+
+    pub(crate) fn warm_up(&self, file: usize, start: u64, size: u64) {
+        let mut st = self.state.lock();
+        if !st.readers.is_empty() {
+            return;
+        }
+        let key = self.add_reader(&mut st, file, start, size, WARM_BYTES);
+        self.pick_with(&mut st, Input::ReaderWaits(key, true));
+        st.warm = Some((key, Instant::now()));
+        drop(st);
+        self.arm();
+    }
+
+    pub(super) fn cool_down(&self, st: &mut State) {
+        if let Some((key, _)) = st.warm.take() {
+            st.readers.remove(&key);
+            self.pick_with(st, Input::ReaderClosed(key));
+        }
+    }
+
+    /// Up to `max` bytes from `position` on, verified, within one piece. Waits for them.
+    pub(crate) async fn read(&self, key: ReaderKey, position: u64, max: usize) -> Result<Bytes> {
+        let Some(content) = self.content.get() else { return Err(Error::Closed) };
+        let layout = content.torrent.layout;
+        let piece = layout.piece_at(position);
+        let within = (position - layout.start_of(piece)) as usize;
+        loop {
+            // Registered before the look, so that nothing that comes between is missed.
+            let mut news = std::pin::pin!(self.news.notified());
+            news.as_mut().enable();
+            if self.cancel.is_cancelled() {
+                return Err(Error::Closed);
+            }
+            let found = match content.store.try_piece(piece) {
+                Some(bytes) => Some(bytes),
+                None if content.store.has(piece) => content.store.piece(piece).await?,
+                None => None,
+            };
+            if let Some(bytes) = found {
+                let bytes = bytes.slice(within..bytes.len().min(within.saturating_add(max)));
+                self.was_read(key, position + bytes.len() as u64);
+                return Ok(bytes);
+            }
+            if content.store.has(piece) {
+                continue;
+            }
+            self.waits(key, position);
+            tokio::select! {
+                () = &mut news => {}
+                () = self.cancel.cancelled() => return Err(Error::Closed),
+            }
+        }
+    }
+
+    fn waits(&self, key: ReaderKey, position: u64) {
+        let mut st = self.state.lock();
+        if let Some(r) = st.readers.get_mut(&key)
+            && !r.waiting
+        {
+            r.waiting = true;
+            r.position = position;
+            self.pick_with(&mut st, Input::ReaderWaits(key, true));
+            drop(st);
+            self.arm();
+        }
+    }
+
+    fn was_read(&self, key: ReaderKey, position: u64) {
+        let layout = self.content.get().map(|c| c.torrent.layout);
+        let mut st = self.state.lock();
+        let Some(r) = st.readers.get_mut(&key) else { return };
+        let was_waiting = std::mem::replace(&mut r.waiting, false);
+        let before = std::mem::replace(&mut r.position, position);
+        if was_waiting {
+            self.pick_with(&mut st, Input::ReaderWaits(key, false));
+        }
+        self.pick_with(&mut st, Input::ReaderRead(key, position));
+        if layout.is_some_and(|l| l.piece_at(before) != l.piece_at(position)) {
+            self.place_readers(&st);
+        }
+        drop(st);
+        self.arm();
+    }
+
+    /// Verified bytes from `position` on, without a gap.
+    pub(crate) fn readable(&self, position: u64) -> u64 {
+        let Some(content) = self.content.get() else { return 0 };
+        let st = self.state.lock();
+        let Some(picker) = &st.picker else { return 0 };
+        ready_bytes(picker.have(), content.torrent.layout, position)
+    }
+
+    /// Looks through files that somebody else may have written.
+    pub(crate) async fn check_files(self: &Arc<Self>, mut progress: impl FnMut(u64, u64) + Send) -> Result<u64> {
+        let content = self.content.get().ok_or(Error::Closed)?;
+        let layout = content.torrent.layout;
+        let (mut right, mut looked) = (0, 0);
+        for piece in 0..layout.pieces() {
+            if self.cancel.is_cancelled() {
+                return Err(Error::Closed);
+            }
+            let index = PieceIndex(piece);
+            let known = content.store.has(index);
+            let bytes = u64::from(layout.bytes_of(index));
+            looked += bytes;
+            if content.store.check_piece(index).await? {
+                right += bytes;
+                if !known {
+                    let mut st = self.state.lock();
+                    self.pick_with(&mut st, Input::PieceVerified(index));
+                    self.announce(&mut st, piece);
+                }
+            }
+            progress(looked, layout.total_bytes());
+        }
+        if right == layout.total_bytes() {
+            let mut st = self.state.lock();
+            self.choke_with(&mut st, playswarm_logic::choker::Input::Complete(true));
+        }
+        self.news.notify_waiters();
+        self.arm();
+        Ok(right)
+    }
+}
+
+/// Verified bytes from `position` on, without a gap.
+pub(super) fn ready_bytes(have: &playswarm_logic::Bits, layout: playswarm_logic::Layout, position: u64) -> u64 {
+    let mut piece = layout.piece_at(position).0;
+    let from = position.min(layout.total_bytes());
+    while have.get(piece) {
+        piece += 1;
+    }
+    let to = layout.start_of(PieceIndex(piece)).min(layout.total_bytes());
+    to.saturating_sub(from)
+}

@@ -1,0 +1,271 @@
+//! What one peer has asked of us and not yet got: bounded, in order, with CANCEL and CHOKE honoured.
+//!
+//! Pure. The driver takes requests off with [`UploadQueue::pop`] when the rate limit and the writer allow, reads the
+//! block from the store and sends it. So what was not written yet can still be taken back.
+
+use crate::swarm::abuse::Offence;
+use crate::swarm::extended::OUR_REQQ;
+use crate::swarm::wire::Span;
+use playswarm_logic::{Bits, Layout, PieceIndex, Time};
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+/// Longest block that is served, bytes. Everybody asks for 16 KiB; some old clients for more, up to this (BEP 3).
+const MAX_SERVED_BYTES: u32 = 128 * 1024;
+/// Requests may still be on their way this long after a CHOKE, without blame.
+const CHOKE_GRACE: Duration = Duration::from_secs(15);
+
+/// What to do about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// It waits its turn.
+    Queued,
+    /// It was waiting already, or a choked peer without FAST is not owed an answer: say nothing.
+    Ignored,
+    /// Answer REJECT (only ever said of a peer with FAST).
+    Reject,
+}
+
+/// The queue of one peer.
+#[derive(Debug)]
+pub(crate) struct UploadQueue {
+    fast: bool,
+    waiting: VecDeque<Span>,
+    known: BTreeSet<Span>,
+    choked: bool,
+    choked_at: Time,
+    allowed_fast: BTreeSet<u32>,
+}
+
+impl UploadQueue {
+    /// For a peer that has just connected, and is choked. `fast`: whether it speaks BEP 6.
+    pub(crate) fn new(now: Time, fast: bool) -> UploadQueue {
+        UploadQueue {
+            fast,
+            waiting: VecDeque::new(),
+            known: BTreeSet::new(),
+            choked: true,
+            choked_at: now,
+            allowed_fast: BTreeSet::new(),
+        }
+    }
+
+    /// These pieces were sent to it as ALLOWED FAST.
+    pub(crate) fn allow_fast(&mut self, pieces: impl IntoIterator<Item = u32>) {
+        self.allowed_fast.extend(pieces);
+    }
+
+    /// A REQUEST came. `have`: the pieces that are verified and here.
+    pub(crate) fn push(&mut self, now: Time, span: Span, layout: &Layout, have: &Bits) -> (Asked, Option<Offence>) {
+        let refused = if self.fast { Asked::Reject } else { Asked::Ignored };
+        let end = u64::from(span.begin) + u64::from(span.length);
+        if span.length == 0
+            || span.length > MAX_SERVED_BYTES
+            || end > u64::from(layout.bytes_of(PieceIndex(span.piece)))
+        {
+            return (refused, Some(Offence::BadRequest));
+        }
+        if self.choked && !self.allowed_fast.contains(&span.piece) {
+            let late = now.since(self.choked_at) > CHOKE_GRACE;
+            return (refused, late.then_some(Offence::RequestWhileChoked));
+        }
+        if !have.get(span.piece) {
+            return (refused, Some(Offence::RequestForMissing));
+        }
+        if self.known.contains(&span) {
+            return (Asked::Ignored, None);
+        }
+        if self.waiting.len() >= OUR_REQQ as usize {
+            let offence = if self.fast { Offence::RequestForMissing } else { Offence::TooManyRequests };
+            return (refused, Some(offence));
+        }
+        self.waiting.push_back(span);
+        self.known.insert(span);
+        (Asked::Queued, None)
+    }
+
+    /// A CANCEL came: true if the request was waiting still; a peer with FAST is then owed a REJECT (BEP 6: a block or a
+    /// REJECT for each request). False means that the block is on its way, or never was asked for.
+    pub(crate) fn cancel(&mut self, span: Span) -> bool {
+        let was_waiting = self.known.remove(&span);
+        if was_waiting {
+            self.waiting.retain(|s| *s != span);
+        }
+        was_waiting
+    }
+
+    /// It is choked now: forgets what waits, and gives the requests that are owed a REJECT. What is allowed fast stays.
+    pub(crate) fn choke(&mut self, now: Time) -> Vec<Span> {
+        if !self.choked {
+            self.choked = true;
+            self.choked_at = now;
+        }
+        let (kept, dropped) =
+            self.waiting.drain(..).partition::<Vec<_>, _>(|span| self.allowed_fast.contains(&span.piece));
+        self.waiting = kept.into();
+        self.known = self.waiting.iter().copied().collect();
+        if self.fast { dropped } else { Vec::new() }
+    }
+
+    /// It is unchoked now.
+    pub(crate) fn unchoke(&mut self) {
+        self.choked = false;
+    }
+
+    /// A piece is not here any more: gives the requests for it that are owed a REJECT.
+    pub(crate) fn forget_piece(&mut self, piece: u32) -> Vec<Span> {
+        let (dropped, kept) = self.waiting.drain(..).partition::<Vec<_>, _>(|span| span.piece == piece);
+        self.waiting = kept.into();
+        dropped.iter().for_each(|span| drop(self.known.remove(span)));
+        if self.fast { dropped } else { Vec::new() }
+    }
+
+    /// The next request to be answered; it cannot be cancelled any more.
+    pub(crate) fn pop(&mut self) -> Option<Span> {
+        let span = self.waiting.pop_front()?;
+        self.known.remove(&span);
+        Some(span)
+    }
+
+    /// The next request, which stays.
+    pub(crate) fn peek(&self) -> Option<Span> {
+        self.waiting.front().copied()
+    }
+
+    /// How many requests wait.
+    pub(crate) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether none waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Whether the peer is choked.
+    pub(crate) fn is_choked(&self) -> bool {
+        self.choked
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const T0: Time = Time::ZERO;
+
+    fn layout() -> Layout {
+        Layout::new(10 * 65536 - 1000, 65536).unwrap()
+    }
+
+    fn block(piece: u32, n: u32) -> Span {
+        Span { piece, begin: n * 16384, length: 16384 }
+    }
+
+    fn unchoked(fast: bool) -> UploadQueue {
+        let mut queue = UploadQueue::new(T0, fast);
+        queue.unchoke();
+        queue
+    }
+
+    fn push(queue: &mut UploadQueue, span: Span) -> (Asked, Option<Offence>) {
+        let mut have = Bits::full(10);
+        have.set(9, true);
+        have.set(5, false);
+        queue.push(T0, span, &layout(), &have)
+    }
+
+    #[test]
+    fn requests_are_answered_in_order_and_once() {
+        let mut queue = unchoked(true);
+        for span in [block(1, 0), block(0, 3), block(1, 0)] {
+            push(&mut queue, span);
+        }
+        assert_eq!(push(&mut queue, block(1, 0)), (Asked::Ignored, None));
+        assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some(block(1, 0)), Some(block(0, 3)), None));
+        // Once it was answered it may be asked for again.
+        assert_eq!(push(&mut queue, block(1, 0)), (Asked::Queued, None));
+    }
+
+    #[test]
+    fn a_cancelled_request_is_not_answered() {
+        let mut queue = unchoked(true);
+        push(&mut queue, block(1, 0));
+        push(&mut queue, block(1, 1));
+        assert!(queue.cancel(block(1, 0)) && !queue.cancel(block(1, 0)));
+        assert_eq!((queue.pop(), queue.len()), (Some(block(1, 1)), 0));
+        assert!(!queue.cancel(block(1, 1)));
+    }
+
+    #[test]
+    fn what_does_not_exist_is_refused_and_counted() {
+        let mut queue = unchoked(true);
+        let bad = |piece, begin, length| Span { piece, begin, length };
+        for span in [
+            bad(10, 0, 16384),
+            bad(9, 65536 - 1000, 1),
+            bad(0, 0, 0),
+            bad(0, u32::MAX, u32::MAX),
+            bad(0, 0, 128 * 1024 + 1),
+            bad(u32::MAX, 0, 1),
+        ] {
+            assert_eq!(push(&mut queue, span), (Asked::Reject, Some(Offence::BadRequest)), "{span:?}");
+        }
+        assert_eq!(push(&mut queue, block(5, 0)), (Asked::Reject, Some(Offence::RequestForMissing)));
+        assert_eq!(push(&mut unchoked(false), block(5, 0)), (Asked::Ignored, Some(Offence::RequestForMissing)));
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn the_queue_is_bounded() {
+        let layout = Layout::new(1 << 30, 16384).unwrap();
+        let have = Bits::full(layout.pieces());
+        for (fast, expected) in [
+            (true, (Asked::Reject, Some(Offence::RequestForMissing))),
+            (false, (Asked::Ignored, Some(Offence::TooManyRequests))),
+        ] {
+            let mut queue = unchoked(fast);
+            for i in 0..500 {
+                assert_eq!(queue.push(T0, block(i, 0), &layout, &have), (Asked::Queued, None));
+            }
+            assert_eq!(queue.push(T0, block(500, 0), &layout, &have), expected);
+            assert_eq!(queue.len(), 500);
+        }
+    }
+
+    #[test]
+    fn a_choke_empties_the_queue_but_for_what_is_allowed_fast() {
+        let mut queue = unchoked(true);
+        queue.allow_fast([3]);
+        for span in [block(1, 0), block(3, 0), block(2, 0)] {
+            push(&mut queue, span);
+        }
+        assert_eq!(queue.choke(T0), [block(1, 0), block(2, 0)]);
+        assert_eq!(push(&mut queue, block(3, 1)), (Asked::Queued, None));
+        assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some(block(3, 0)), Some(block(3, 1)), None));
+        let mut plain = unchoked(false);
+        push(&mut plain, block(1, 0));
+        assert!(plain.choke(T0).is_empty() && plain.is_empty());
+    }
+
+    #[test]
+    fn requests_that_crossed_with_a_choke_are_no_offence_but_later_ones_are() {
+        let (layout, have) = (layout(), Bits::full(10));
+        let mut queue = unchoked(true);
+        queue.choke(Time::from_secs_f64(100.0));
+        let mut at = |s| queue.push(Time::from_secs_f64(s), block(1, 0), &layout, &have);
+        assert_eq!(at(105.0), (Asked::Reject, None));
+        assert_eq!(at(120.0), (Asked::Reject, Some(Offence::RequestWhileChoked)));
+    }
+
+    #[test]
+    fn a_piece_that_is_given_back_takes_its_requests_with_it() {
+        let mut queue = unchoked(true);
+        for span in [block(1, 0), block(3, 0), block(1, 2)] {
+            push(&mut queue, span);
+        }
+        assert_eq!(queue.forget_piece(1), [block(1, 0), block(1, 2)]);
+        assert_eq!((queue.peek(), queue.len()), (Some(block(3, 0)), 1));
+    }
+}

@@ -1,0 +1,265 @@
+//! Reads and writes bencoding (BEP 3) that strangers sent, without recursion, allocation or trust.
+//!
+//! Why not librqbit-bencode: it parses integers and string lengths without a check for overflow, which panics in
+//! debug builds and wraps in release builds (a piece length of 2^32 + 16384 reads as 16384), and one odd field
+//! that nobody needs refuses the whole torrent. This reader walks the bytes in place and knows its limits; what the
+//! fields mean is up to the caller.
+
+/// How deep lists and dictionaries may lie within each other. Real torrents need 6; libtorrent stops at 100 too.
+pub(crate) const MAX_NESTING: usize = 100;
+
+/// Why bytes are not bencoding, as the end of a sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Malformed(pub(crate) &'static str);
+
+type Result<T> = std::result::Result<T, Malformed>;
+
+const CUT_OFF: Malformed = Malformed("its data is cut off");
+
+/// A place within bencoded bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
+        Reader { bytes, at: 0 }
+    }
+
+    /// The first byte of the next value, or the `e` that ends a list or dictionary.
+    pub(crate) fn peek(&self) -> Result<u8> {
+        self.bytes.get(self.at).copied().ok_or(CUT_OFF)
+    }
+
+    /// Whether all bytes are used up.
+    pub(crate) fn at_end(&self) -> bool {
+        self.at == self.bytes.len()
+    }
+
+    /// Decimal digits up to `end`, without sign, leading zeros allowed (some old clients wrote them).
+    fn digits(&mut self, end: u8) -> Result<u64> {
+        let mut value = 0u64;
+        let start = self.at;
+        loop {
+            let byte = self.peek()?;
+            self.at += 1;
+            match byte {
+                b'0'..=b'9' => {
+                    value = value
+                        .checked_mul(10)
+                        .and_then(|v| v.checked_add(u64::from(byte - b'0')))
+                        .ok_or(Malformed("it holds a number that is too large"))?;
+                }
+                _ if byte == end && self.at - 1 > start => return Ok(value),
+                _ => return Err(Malformed("it holds a malformed number")),
+            }
+        }
+    }
+
+    /// An integer that fits 64 bits.
+    pub(crate) fn integer(&mut self) -> Result<i64> {
+        if self.peek()? != b'i' {
+            return Err(Malformed("it holds something else where a number belongs"));
+        }
+        self.at += 1;
+        let negative = self.peek()? == b'-';
+        if negative {
+            self.at += 1;
+        }
+        let value = i64::try_from(self.digits(b'e')?).map_err(|_| Malformed("it holds a number that is too large"))?;
+        Ok(if negative { -value } else { value })
+    }
+
+    /// A byte string, in place.
+    pub(crate) fn string(&mut self) -> Result<&'a [u8]> {
+        if !self.peek()?.is_ascii_digit() {
+            return Err(Malformed("it holds something else where a string belongs"));
+        }
+        let length = usize::try_from(self.digits(b':')?).map_err(|_| CUT_OFF)?;
+        let string = self.at.checked_add(length).and_then(|end| self.bytes.get(self.at..end)).ok_or(CUT_OFF)?;
+        self.at += length;
+        Ok(string)
+    }
+
+    /// Passes over one value of any kind and gives its bytes; checks all that lies within.
+    pub(crate) fn skip(&mut self) -> Result<&'a [u8]> {
+        let start = self.at;
+        // For each open container: whether it is a dictionary and, if so, whether its next string is a key.
+        let mut open: Vec<Option<bool>> = Vec::new();
+        loop {
+            let byte = self.peek()?;
+            let ends = byte == b'e';
+            if let Some(Some(key_next)) = open.last_mut() {
+                if *key_next && !ends && !byte.is_ascii_digit() {
+                    return Err(Malformed("it holds a dictionary whose key is no string"));
+                }
+                if !*key_next && ends {
+                    return Err(Malformed("it holds a dictionary whose last key has no value"));
+                }
+                *key_next = !*key_next;
+            }
+            match byte {
+                b'e' if !open.is_empty() => {
+                    self.at += 1;
+                    open.pop();
+                }
+                b'd' | b'l' => {
+                    if open.len() >= MAX_NESTING {
+                        return Err(Malformed("its lists are nested too deeply"));
+                    }
+                    self.at += 1;
+                    open.push((byte == b'd').then_some(true));
+                    continue;
+                }
+                b'i' => {
+                    self.integer()?;
+                }
+                _ => {
+                    self.string()?;
+                }
+            }
+            if open.is_empty() {
+                return Ok(&self.bytes[start..self.at]);
+            }
+        }
+    }
+
+    /// Calls `field` with each key of a dictionary. It reads the value from the reader, or leaves it be: then the value is
+    /// passed over. The caller's own state sees duplicate keys as they come.
+    pub(crate) fn dictionary<E: From<Malformed>>(
+        &mut self,
+        mut field: impl FnMut(&'a [u8], &mut Reader<'a>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        if self.peek()? != b'd' {
+            return Err(Malformed("it holds something else where a dictionary belongs").into());
+        }
+        self.at += 1;
+        while self.peek()? != b'e' {
+            let key = self.string()?;
+            let before = self.at;
+            field(key, self)?;
+            if self.at == before {
+                self.skip()?;
+            }
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    /// Calls `item` before each item of a list; as in [`Reader::dictionary`], it reads the item or leaves it be.
+    pub(crate) fn list<E: From<Malformed>>(
+        &mut self,
+        mut item: impl FnMut(&mut Reader<'a>) -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        if self.peek()? != b'l' {
+            return Err(Malformed("it holds something else where a list belongs").into());
+        }
+        self.at += 1;
+        while self.peek()? != b'e' {
+            let before = self.at;
+            item(self)?;
+            if self.at == before {
+                self.skip()?;
+            }
+        }
+        self.at += 1;
+        Ok(())
+    }
+}
+
+/// Appends a byte string.
+pub(crate) fn put_string(out: &mut Vec<u8>, string: &[u8]) {
+    out.extend_from_slice(string.len().to_string().as_bytes());
+    out.push(b':');
+    out.extend_from_slice(string);
+}
+
+/// Appends an integer.
+pub(crate) fn put_integer(out: &mut Vec<u8>, value: u64) {
+    out.push(b'i');
+    out.extend_from_slice(value.to_string().as_bytes());
+    out.push(b'e');
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn skip_all(bytes: &[u8]) -> Result<()> {
+        let mut reader = Reader::new(bytes);
+        reader.skip()?;
+        if reader.at_end() { Ok(()) } else { Err(Malformed("rest")) }
+    }
+
+    #[test]
+    fn well_formed_values_are_passed_over_whole() {
+        for good in ["i0e", "i-7e", "0:", "3:abc", "le", "de", "d1:ai1e1:bl2:xyd1:cleeee", "i9223372036854775807e"] {
+            assert_eq!(skip_all(good.as_bytes()), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn malformed_values_are_refused() {
+        for bad in [
+            "",
+            "e",
+            "i",
+            "ie",
+            "i-e",
+            "i1",
+            "i+1e",
+            "i1.5e",
+            "i--1e",
+            "5:abcd",
+            ":",
+            "1",
+            "-1:a",
+            "l",
+            "d",
+            "d1:a",
+            "d1:ae",
+            "di1ei2ee",
+            "dlei1ee",
+            "x",
+            "lxe",
+            "i9223372036854775808e",
+            "i99999999999999999999999999e",
+            "18446744073709551615:a",
+            "18446744073709551616:a",
+            "99999999999999999999999999:a",
+        ] {
+            assert!(skip_all(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn nesting_beyond_the_limit_is_refused_without_recursion() {
+        let deep = |n: usize| "l".repeat(n) + &"e".repeat(n);
+        assert_eq!(skip_all(deep(MAX_NESTING).as_bytes()), Ok(()));
+        assert!(skip_all(deep(MAX_NESTING + 1).as_bytes()).is_err());
+        assert!(skip_all("l".repeat(5_000_000).as_bytes()).is_err());
+        assert!(skip_all("d1:a".repeat(5_000_000).as_bytes()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(prop_oneof![Just(b'd'), Just(b'l'), Just(b'e'), Just(b'i'), Just(b':'), Just(b'1'), Just(b'0'), any::<u8>()], 0..200)) {
+            let _ = skip_all(&bytes);
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(string in proptest::collection::vec(any::<u8>(), 0..50), number in 0..=i64::MAX) {
+            let mut out = Vec::new();
+            put_string(&mut out, &string);
+            put_integer(&mut out, number as u64);
+            let mut reader = Reader::new(&out);
+            prop_assert_eq!(reader.string().unwrap(), &string[..]);
+            prop_assert_eq!(reader.integer().unwrap(), number);
+            prop_assert!(reader.at_end());
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! What a file holds, judged by its name: for HTTP's Content-Type and for choosing what to play. And the order in which
+//! people expect files to be listed.
+
+use std::cmp::Ordering;
+
+/// Extensions, their media types, and whether a player opens them by themselves.
+const TYPES: &[(&str, &str, bool)] = &[
+    ("mp4", "video/mp4", true),
+    ("m4v", "video/mp4", true),
+    ("mov", "video/quicktime", true),
+    ("qt", "video/quicktime", true),
+    ("mkv", "video/x-matroska", true),
+    ("mk3d", "video/x-matroska", true),
+    ("webm", "video/webm", true),
+    ("ts", "video/mp2t", true),
+    ("m2ts", "video/mp2t", true),
+    ("mts", "video/mp2t", true),
+    ("avi", "video/x-msvideo", true),
+    ("divx", "video/x-msvideo", true),
+    ("mpg", "video/mpeg", true),
+    ("mpeg", "video/mpeg", true),
+    ("m2v", "video/mpeg", true),
+    ("vob", "video/mpeg", true),
+    ("flv", "video/x-flv", true),
+    ("wmv", "video/x-ms-wmv", true),
+    ("asf", "video/x-ms-asf", true),
+    ("ogv", "video/ogg", true),
+    ("ogm", "video/ogg", true),
+    ("3gp", "video/3gpp", true),
+    ("rm", "application/vnd.rn-realmedia", true),
+    ("rmvb", "application/vnd.rn-realmedia-vbr", true),
+    ("mp3", "audio/mpeg", true),
+    ("m4a", "audio/mp4", true),
+    ("m4b", "audio/mp4", true),
+    ("mka", "audio/x-matroska", true),
+    ("flac", "audio/flac", true),
+    ("ogg", "audio/ogg", true),
+    ("oga", "audio/ogg", true),
+    ("opus", "audio/ogg", true),
+    ("wav", "audio/wav", true),
+    ("aac", "audio/aac", true),
+    ("ac3", "audio/ac3", true),
+    ("wma", "audio/x-ms-wma", true),
+    ("aif", "audio/aiff", true),
+    ("aiff", "audio/aiff", true),
+    ("srt", "application/x-subrip", false),
+    ("vtt", "text/vtt", false),
+    ("ass", "text/x-ssa", false),
+    ("ssa", "text/x-ssa", false),
+    ("jpg", "image/jpeg", false),
+    ("jpeg", "image/jpeg", false),
+    ("png", "image/png", false),
+    ("gif", "image/gif", false),
+    ("webp", "image/webp", false),
+    ("pdf", "application/pdf", false),
+    ("txt", "text/plain; charset=utf-8", false),
+    ("nfo", "text/plain", false),
+    ("m3u8", "application/vnd.apple.mpegurl", false),
+    ("zip", "application/zip", false),
+];
+
+fn known(name: &str) -> Option<&'static (&'static str, &'static str, bool)> {
+    let (_, extension) = name.rsplit_once('.')?;
+    TYPES.iter().find(|(e, ..)| extension.eq_ignore_ascii_case(e))
+}
+
+/// The media type (RFC 6838) that a file's name suggests; `application/octet-stream` where it suggests none.
+/// Never `text/html` nor another type in which a stranger's file could run scripts in a browser.
+pub fn content_type(name: &str) -> &'static str {
+    known(name).map_or("application/octet-stream", |(_, media_type, _)| media_type)
+}
+
+/// Whether a player would open this file by itself: video or audio, by its name.
+pub fn is_playable(name: &str) -> bool {
+    known(name).is_some_and(|(.., playable)| *playable)
+}
+
+/// Orders names as people do: case does not count, and `E2` stands before `E10`. A total order: equal only for equal names.
+pub fn natural_cmp(a: &str, b: &str) -> Ordering {
+    let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
+    loop {
+        match (x.first(), y.first()) {
+            (Some(c), Some(d)) if c.is_ascii_digit() && d.is_ascii_digit() => {
+                let (m, rest_x) = number(x);
+                let (n, rest_y) = number(y);
+                // Without leading zeros the longer number is the larger one.
+                match m.len().cmp(&n.len()).then_with(|| m.cmp(n)) {
+                    Ordering::Equal => (x, y) = (rest_x, rest_y),
+                    unequal => return unequal,
+                }
+            }
+            (Some(c), Some(d)) => match c.to_ascii_lowercase().cmp(&d.to_ascii_lowercase()) {
+                Ordering::Equal => (x, y) = (&x[1..], &y[1..]),
+                unequal => return unequal,
+            },
+            (None, None) => return a.cmp(b),
+            (c, d) => return c.cmp(&d),
+        }
+    }
+}
+
+/// The digits at the start, without leading zeros, and what follows.
+fn number(text: &[u8]) -> (&[u8], &[u8]) {
+    let end = text.iter().position(|c| !c.is_ascii_digit()).unwrap_or(text.len());
+    let zeros = text[..end].iter().take_while(|c| **c == b'0').count();
+    (&text[zeros..end], &text[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn types_follow_the_extension_whatever_its_case() {
+        assert_eq!(content_type("A film.MKV"), "video/x-matroska");
+        assert_eq!(content_type("x.tar.mp4"), "video/mp4");
+        assert_eq!(content_type("page.html"), "application/octet-stream");
+        assert_eq!(content_type("mp4"), "application/octet-stream");
+        assert!(is_playable("a.webm") && is_playable("a.flac") && !is_playable("a.srt") && !is_playable("webm"));
+    }
+
+    #[test]
+    fn episodes_are_listed_by_number() {
+        let mut names = ["E10", "e2", "E1", "e02", "E", "Z", "a"];
+        names.sort_by(|a, b| natural_cmp(a, b));
+        assert_eq!(names, ["a", "E", "E1", "e02", "e2", "E10", "Z"]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_is_total(a in "[a-bA-B0-2]{0,5}", b in "[a-bA-B0-2]{0,5}", c in "[a-bA-B0-2]{0,5}") {
+            prop_assert_eq!(natural_cmp(&a, &b), natural_cmp(&b, &a).reverse());
+            prop_assert_eq!(natural_cmp(&a, &b) == Ordering::Equal, a == b);
+            if natural_cmp(&a, &b) != Ordering::Greater && natural_cmp(&b, &c) != Ordering::Greater {
+                prop_assert_ne!(natural_cmp(&a, &c), Ordering::Greater);
+            }
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Turns the names that a torrent gives its files into paths that are safe to create, unique, and the same every time.
+//!
+//! Pure functions: nothing here looks at a disk. That no symbolic link lies on the way is the store's part.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+/// Bytes of one component of a path: what common file systems allow.
+pub const MAX_NAME_BYTES: usize = 255;
+/// Components of a path.
+pub const MAX_PATH_DEPTH: usize = 64;
+/// Bytes of a whole path, so that the folder's own path still fits below the usual 4,096.
+pub const MAX_PATH_BYTES: usize = 2048;
+/// The folder in which playswarm keeps what it knows about torrents; no torrent may write there.
+const OURS: &str = ".playswarm";
+
+/// Whether a component tries to leave the folder: `..`, an absolute path, or either of them within separators.
+/// Such a torrent is refused, since nobody makes it by accident.
+pub(crate) fn is_hostile(component: &str) -> bool {
+    let is_separator = |c| c == '/' || c == '\\';
+    let drive = component.len() > 2
+        && component.as_bytes()[0].is_ascii_alphabetic()
+        && component.as_bytes()[1] == b':'
+        && is_separator(component.as_bytes()[2] as char);
+    drive || component.starts_with(is_separator) || component.split(is_separator).any(|part| part == "..")
+}
+
+/// Characters that no name needs and that play tricks on disks, terminals or eyes.
+fn is_awkward(c: char) -> bool {
+    let on_windows = cfg!(windows) && matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*');
+    // The second group turns the direction of text around: "gnp.exe" shown as "exe.png".
+    c.is_control() || on_windows || matches!(c, '/' | '\\' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// A name for people: what a terminal would obey is replaced, the rest left as it is.
+pub(crate) fn printable(name: &str) -> String {
+    name.chars().map(|c| if is_awkward(c) && !matches!(c, '/' | '\\') { '\u{fffd}' } else { c }).collect()
+}
+
+/// Device names that Windows keeps in every folder, with any extension.
+fn is_reserved(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ');
+    let upper = stem.to_ascii_uppercase();
+    matches!(upper.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$")
+        || ((upper.starts_with("COM") || upper.starts_with("LPT"))
+            && upper.chars().count() == 4
+            && upper.ends_with(|c: char| matches!(c, '0'..='9' | '¹' | '²' | '³')))
+}
+
+/// Where the extension begins: the last dot, when what follows is short and something stands before it.
+fn extension_at(name: &str) -> usize {
+    match name.rfind('.') {
+        Some(dot) if dot > 0 && name.len() - dot <= 16 => dot,
+        _ => name.len(),
+    }
+}
+
+/// The longest beginning of `text` within `bytes` that ends between characters.
+fn cut(text: &str, bytes: usize) -> &str {
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// `name` with `suffix` before its extension, shortened to `max_bytes` without losing either.
+fn fit(name: &str, suffix: &str, max_bytes: usize) -> String {
+    let (stem, extension) = name.split_at(extension_at(name));
+    let extension = cut(extension, max_bytes.saturating_sub(suffix.len() + 1));
+    let room = max_bytes.saturating_sub(suffix.len() + extension.len());
+    let fitted = format!("{}{suffix}{extension}", cut(stem, room));
+    // Shortening may have bared a dot or space at the end.
+    if fitted.ends_with(['.', ' ']) { format!("{}_", &fitted[..fitted.len() - 1]) } else { fitted }
+}
+
+/// One component made safe: a plain, visible name of at most `max_bytes` that every common file system takes.
+/// Never empty, `.` or `..`; applying it again changes nothing.
+pub fn sanitize(component: &str, max_bytes: usize) -> String {
+    let mut name: String = component.chars().map(|c| if is_awkward(c) { '_' } else { c }).collect();
+    // A drive letter ("C:") would name another disk.
+    if name.len() >= 2 && name.as_bytes()[0].is_ascii_alphabetic() && name.as_bytes()[1] == b':' {
+        name.replace_range(1..2, "_");
+    }
+    if name.is_empty() {
+        name.push('_');
+    }
+    // Windows drops dots and spaces at the end, so two names would be one. This covers `.` and `..` too.
+    let kept = name.trim_end_matches(['.', ' ']).len();
+    if kept < name.len() {
+        let tail = "_".repeat(name.len() - kept);
+        name.replace_range(kept.., &tail);
+    }
+    if is_reserved(&name) {
+        name.insert(0, '_');
+    }
+    if name.len() > max_bytes { fit(&name, "", max_bytes) } else { name }
+}
+
+enum Entry {
+    Folder { id: u32, name: String },
+    File,
+}
+
+/// Gives each file of one torrent a path of its own, also where case does not count or a file has a folder's name.
+pub(crate) struct PathMaker {
+    /// What each folder (by number; 0 is the top) holds, by name in lower case.
+    entries: HashMap<(u32, String), Entry>,
+    /// The next number to try for a name that is taken; kept so that many equal names cost no more than as many others.
+    next_suffix: HashMap<(u32, String), u32>,
+    folders: u32,
+}
+
+impl PathMaker {
+    pub(crate) fn new() -> PathMaker {
+        PathMaker { entries: HashMap::new(), next_suffix: HashMap::new(), folders: 0 }
+    }
+
+    /// The path for a file whose components (torrent's name first) are not hostile. Pad files need none: they are not passed here.
+    pub(crate) fn path(&mut self, components: &[&str]) -> PathBuf {
+        let last = components.len().saturating_sub(1);
+        let kept: Vec<&str> = components
+            .iter()
+            .enumerate()
+            .filter(|(n, c)| *n == last || !(c.is_empty() || **c == "."))
+            .map(|(_, c)| *c)
+            .collect();
+        // Every component gets the same room when all of them together would be too long.
+        let raw: usize = kept.iter().map(|c| c.len() + 1).sum();
+        let room = if raw > MAX_PATH_BYTES {
+            (MAX_PATH_BYTES / kept.len().max(1)).clamp(16, MAX_NAME_BYTES)
+        } else {
+            MAX_NAME_BYTES
+        };
+        let mut path = PathBuf::new();
+        let mut folder = 0;
+        for (n, component) in kept.iter().enumerate() {
+            let mut name = sanitize(component, room);
+            if n == 0 && name.eq_ignore_ascii_case(OURS) {
+                name.insert(0, '_');
+            }
+            if n + 1 == kept.len() {
+                path.push(self.file(folder, name, room));
+            } else {
+                let (id, name) = self.folder(folder, name, room);
+                folder = id;
+                path.push(name);
+            }
+        }
+        path
+    }
+
+    fn folder(&mut self, parent: u32, name: String, room: usize) -> (u32, String) {
+        let key = (parent, name.to_lowercase());
+        match self.entries.get(&key) {
+            // Another spelling of a folder that exists: the first one counts.
+            Some(Entry::Folder { id, name }) => (*id, name.clone()),
+            Some(Entry::File) => {
+                // Later files of the same folder must find the same substitute, so it is looked up by its suffix.
+                let name = fit(&name, " (folder)", room);
+                let key = (parent, name.to_lowercase());
+                match self.entries.get(&key) {
+                    Some(Entry::Folder { id, name }) => (*id, name.clone()),
+                    Some(Entry::File) => {
+                        let name = self.unused(parent, &name, room);
+                        self.new_folder(parent, name)
+                    }
+                    None => self.new_folder(parent, name),
+                }
+            }
+            None => self.new_folder(parent, name),
+        }
+    }
+
+    fn new_folder(&mut self, parent: u32, name: String) -> (u32, String) {
+        self.folders += 1;
+        let id = self.folders;
+        self.entries.insert((parent, name.to_lowercase()), Entry::Folder { id, name: name.clone() });
+        (id, name)
+    }
+
+    fn file(&mut self, parent: u32, name: String, room: usize) -> String {
+        let name = if self.entries.contains_key(&(parent, name.to_lowercase())) {
+            self.unused(parent, &name, room)
+        } else {
+            name
+        };
+        self.entries.insert((parent, name.to_lowercase()), Entry::File);
+        name
+    }
+
+    /// `name` with the first number that makes it unused.
+    fn unused(&mut self, parent: u32, name: &str, room: usize) -> String {
+        let next = self.next_suffix.entry((parent, name.to_lowercase())).or_insert(2);
+        loop {
+            let tried = fit(name, &format!(" ({next})"), room);
+            *next += 1;
+            if !self.entries.contains_key(&(parent, tried.to_lowercase())) {
+                return tried;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+    use std::path::Component;
+
+    #[test]
+    fn components_that_leave_the_folder_are_hostile() {
+        for bad in ["..", "../x", "a/../b", r"..\x", r"a\..", "/etc/passwd", r"\\server\share", r"C:\x", "c:/x"] {
+            assert!(is_hostile(bad), "{bad}");
+        }
+        for fine in ["...", "..a", "a..", "a..b", "C:", "AC/DC", "a", ""] {
+            assert!(!is_hostile(fine), "{fine}");
+        }
+    }
+
+    #[test]
+    fn awkward_names_become_plain_ones() {
+        for (given, wanted) in [
+            ("", "_"),
+            (".", "_"),
+            ("..", "__"),
+            ("AC/DC", "AC_DC"),
+            (r"a\b", "a_b"),
+            ("a\0b\nc\u{7f}", "a_b_c_"),
+            ("C:", "C_"),
+            ("con", "_con"),
+            ("NUL.txt", "_NUL.txt"),
+            ("com1.tar.gz", "_com1.tar.gz"),
+            ("COM\u{b9}", "_COM\u{b9}"),
+            ("console.mp4", "console.mp4"),
+            ("end. . ", "end____"),
+            ("gnp\u{202e}exe.png", "gnp_exe.png"),
+            (".hidden", ".hidden"),
+            ("film.mkv", "film.mkv"),
+        ] {
+            assert_eq!(sanitize(given, MAX_NAME_BYTES), wanted, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn an_overlong_name_keeps_its_extension() {
+        let short = sanitize(&("ü".repeat(300) + ".mkv"), MAX_NAME_BYTES);
+        assert!(short.len() <= MAX_NAME_BYTES && short.len() > 250 && short.ends_with("ü.mkv"), "{short}");
+    }
+
+    fn paths(files: &[&[&str]]) -> Vec<String> {
+        let mut maker = PathMaker::new();
+        files.iter().map(|f| maker.path(f).to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn equal_names_are_told_apart_in_the_order_of_the_torrent() {
+        assert_eq!(
+            paths(&[&["t", "a.mkv"], &["t", "A.MKV"], &["t", "a (2).mkv"], &["t", "a.mkv"]]),
+            ["t/a.mkv", "t/A (2).MKV", "t/a (2) (2).mkv", "t/a (3).mkv"]
+        );
+    }
+
+    #[test]
+    fn a_file_with_the_name_of_a_folder_stands_beside_it() {
+        assert_eq!(
+            paths(&[&["t", "x"], &["t", "x", "1"], &["t", "X", "2"], &["t", "y", "1"], &["t", "Y"], &["T", "Y", "3"]]),
+            ["t/x", "t/x (folder)/1", "t/X (folder)/2", "t/y/1", "t/Y (2)", "t/y/3"]
+                .map(|p| p.replace("X (folder)", "x (folder)"))
+        );
+    }
+
+    #[test]
+    fn the_folder_of_playswarm_itself_cannot_be_named() {
+        assert_eq!(
+            paths(&[&[".playswarm"], &[".PlaySwarm", "x"], &["t", ".playswarm"]]),
+            ["_.playswarm", "_.PlaySwarm (folder)/x", "t/.playswarm"]
+        );
+    }
+
+    #[test]
+    fn empty_and_dot_folders_vanish() {
+        assert_eq!(paths(&[&["t", "", ".", "x"], &["t", "y", ""]]), ["t/x", "t/y/_"]);
+    }
+
+    #[test]
+    fn a_path_of_many_long_folders_is_shortened_as_a_whole() {
+        let long = "n".repeat(250);
+        let deep: Vec<&str> = std::iter::repeat_n(long.as_str(), MAX_PATH_DEPTH).collect();
+        assert!(paths(&[&deep])[0].len() <= MAX_PATH_BYTES + MAX_PATH_DEPTH);
+    }
+
+    fn nasty() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[a-cA-C]{0,3}",
+            "\\PC{0,20}",
+            any::<String>(),
+            prop::sample::select(vec![
+                ".",
+                "..",
+                "",
+                "CON",
+                "nul.txt",
+                "a ",
+                "a.",
+                "C:x",
+                ".playswarm",
+                "x/y",
+                "ſ",
+                "ß",
+                "İ"
+            ])
+            .prop_map(String::from),
+            "[a-z.]{300,400}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_sanitized_name_is_one_plain_component_and_stays_as_it_is(name in nasty(), max in 16usize..=255) {
+            let safe = sanitize(&name, max);
+            prop_assert!(!safe.is_empty() && safe.len() <= max.max(17));
+            prop_assert!(!safe.ends_with(['.', ' ']) && !safe.chars().any(is_awkward));
+            let path = PathBuf::from(&safe);
+            let components: Vec<_> = path.components().collect();
+            prop_assert!(matches!(components[..], [Component::Normal(_)]));
+            prop_assert_eq!(sanitize(&safe, max.max(17)), safe);
+        }
+
+        #[test]
+        fn paths_stay_inside_and_are_unique_whatever_the_case(files in proptest::collection::vec(proptest::collection::vec(nasty(), 1..5), 1..40)) {
+            let mut maker = PathMaker::new();
+            let made: Vec<PathBuf> = files.iter().map(|f| maker.path(&f.iter().map(String::as_str).collect::<Vec<_>>())).collect();
+            let lower: Vec<String> = made.iter().map(|p| p.to_str().unwrap().to_lowercase()).collect();
+            prop_assert_eq!(lower.iter().collect::<HashSet<_>>().len(), lower.len());
+            for path in &made {
+                prop_assert!(path.components().all(|c| matches!(c, Component::Normal(_))));
+            }
+            // No file is another's folder.
+            for a in &lower {
+                for b in &lower {
+                    let prefix = format!("{a}/");
+                    prop_assert!(!b.starts_with(&prefix));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Who deserves a slot: the order of the regular ones, and the draw of the optimistic one.
+
+use super::{Choker, Peer};
+use crate::{PeerKey, Time};
+use std::cmp::Reverse;
+
+/// How much likelier a newcomer is to be drawn (as in the original client).
+const NEW_WEIGHT: u64 = 3;
+
+impl Choker {
+    /// The interested peers that may have a regular slot, best first.
+    pub(super) fn ranked(&self, now: Time) -> Vec<PeerKey> {
+        let fresh = |p: &Peer| p.unchoked_since.is_some_and(|at| now < at.plus_secs(self.config.min_unchoked_s));
+        let mut peers: Vec<(&PeerKey, &Peer)> =
+            self.peers.iter().filter(|(_, p)| p.interested && !self.snubs(now, p)).collect();
+        if self.complete {
+            // By turns: who has had a slot for less than a turn keeps it, then come those who waited longest, then those
+            // whose turn is over. Among equals the quick takers: they pass it on soonest.
+            peers.sort_by_key(|(key, p)| {
+                let over = self.optimistic == Some(**key)
+                    || p.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.turn_s));
+                let class = match p.unchoked_since {
+                    Some(_) if !over => 0,
+                    None => 1,
+                    Some(_) => 2,
+                };
+                let waited_from = if class == 1 { p.last_slot.unwrap_or(Time::ZERO) } else { Time::ZERO };
+                (class, waited_from, Reverse(p.took[0].saturating_add(p.took[1])), p.joined)
+            });
+        } else {
+            // The rate over this round and the last: one alone would be at the mercy of a hiccup. Among equals those
+            // that have a slot, as every change costs a round trip and a slow start.
+            peers.sort_by_key(|(key, p)| {
+                let optimistic = self.optimistic == Some(**key);
+                (
+                    !fresh(p) || optimistic,
+                    Reverse(p.gave[0].saturating_add(p.gave[1])),
+                    p.unchoked_since.is_none() || optimistic,
+                    p.joined,
+                )
+            });
+        }
+        peers.into_iter().map(|(key, _)| *key).collect()
+    }
+
+    /// Draws the optimistic peer among the interested ones that have no regular slot; another than the last if there is
+    /// one.
+    pub(super) fn draw(&mut self, now: Time, regular: &[PeerKey]) -> Option<PeerKey> {
+        let last = self.optimistic;
+        let candidates: Vec<(PeerKey, u64)> = self
+            .peers
+            .iter()
+            .filter(|(key, p)| p.interested && !regular.contains(key) && last != Some(**key))
+            .map(|(key, p)| (*key, if now < p.joined.plus_secs(self.config.new_s) { NEW_WEIGHT } else { 1 }))
+            .collect();
+        let total: u64 = candidates.iter().map(|(_, weight)| weight).sum();
+        let mut at = self.rng.below(total)?;
+        candidates.into_iter().find_map(|(key, weight)| {
+            let here = at < weight;
+            at = at.saturating_sub(weight);
+            here.then_some(key)
+        })
+    }
+}
+
+/// Steele, Lea and Flood's SplitMix64: small, seeded, good enough to draw lots.
+#[derive(Clone, Debug)]
+pub(super) struct Rng(u64);
+
+impl Rng {
+    pub(super) fn new(seed: u64) -> Rng {
+        Rng(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `bound`; `None` if that is zero. The bias is far below one in a billion for bounds of this use.
+    fn below(&mut self, bound: u64) -> Option<u64> {
+        (bound != 0).then(|| self.next() % bound)
+    }
+}

@@ -1,0 +1,279 @@
+//! Situations of a choker, and what holds in all of them.
+
+use super::*;
+use proptest::prelude::*;
+
+fn at(s: f64) -> Time {
+    Time::from_secs_f64(s)
+}
+
+fn key(i: u32) -> PeerKey {
+    PeerKey(i)
+}
+
+fn choker(slots: usize) -> Choker {
+    Choker::new(Time::ZERO, Config { slots, ..Config::default() })
+}
+
+fn drain(choker: &mut Choker) -> Vec<Output> {
+    choker.check_invariants();
+    std::iter::from_fn(|| choker.poll()).collect()
+}
+
+/// Lets `n` interested peers in at once.
+fn crowd(choker: &mut Choker, n: u32) {
+    for i in 0..n {
+        choker.handle(Time::ZERO, Input::Joined(key(i)));
+        choker.handle(Time::ZERO, Input::Interested(key(i), true));
+    }
+}
+
+fn unchoked(choker: &Choker, n: u32) -> Vec<u32> {
+    (0..n).filter(|i| choker.is_unchoked(key(*i))).collect()
+}
+
+/// Runs rounds up to `until` seconds; before each, `each` says what happened.
+fn rounds(choker: &mut Choker, from: f64, until: f64, mut each: impl FnMut(&mut Choker, Time)) {
+    let mut t = from;
+    while t <= until {
+        each(choker, at(t - 0.5));
+        choker.handle(at(t), Input::Timeout);
+        drain(choker);
+        t += 10.0;
+    }
+}
+
+#[test]
+fn an_interested_peer_is_unchoked_at_once_while_there_are_free_slots() {
+    let mut c = choker(2);
+    for i in 0..3 {
+        c.handle(at(1.0), Input::Joined(key(i)));
+    }
+    assert_eq!(drain(&mut c), []);
+    for i in 0..3 {
+        c.handle(at(2.0), Input::Interested(key(i), true));
+    }
+    assert_eq!(drain(&mut c), [Output::Unchoke(key(0)), Output::Unchoke(key(1))]);
+}
+
+#[test]
+fn a_slot_that_gets_free_goes_to_one_who_waits() {
+    let mut c = choker(2);
+    crowd(&mut c, 4);
+    drain(&mut c);
+    c.handle(at(3.0), Input::Left(key(0)));
+    assert_eq!(drain(&mut c), [Output::Unchoke(key(2))]);
+    c.handle(at(4.0), Input::Interested(key(1), false));
+    assert_eq!(drain(&mut c), [Output::Choke(key(1)), Output::Unchoke(key(3))]);
+}
+
+#[test]
+fn a_peer_that_lost_interest_keeps_its_slot_only_until_the_round_ends() {
+    let mut c = choker(2);
+    crowd(&mut c, 1);
+    drain(&mut c);
+    c.handle(at(3.0), Input::Interested(key(0), false));
+    assert_eq!(drain(&mut c), []);
+    c.handle(at(10.0), Input::Timeout);
+    assert_eq!(drain(&mut c), [Output::Choke(key(0))]);
+}
+
+#[test]
+fn regular_slots_go_to_those_who_give_most() {
+    let mut c = choker(4);
+    crowd(&mut c, 12);
+    drain(&mut c);
+    rounds(&mut c, 10.0, 60.0, |c, t| (0..12).for_each(|i| c.handle(t, Input::Gave(key(i), u64::from(i) * 1000))));
+    let holders = unchoked(&c, 12);
+    assert_eq!(holders.len(), 4);
+    for best in [9, 10, 11] {
+        assert!(holders.contains(&best), "{holders:?}");
+    }
+}
+
+#[test]
+fn the_optimistic_slot_moves_every_thirty_seconds_and_finds_everyone_in_time() {
+    let mut c = choker(2);
+    crowd(&mut c, 6);
+    let mut seen = std::collections::BTreeSet::new();
+    let mut last = (None, 0.0);
+    rounds(&mut c, 10.0, 1200.0, |c, t| {
+        c.handle(t, Input::Gave(key(0), 10_000));
+        let now = t.as_secs_f64();
+        if c.optimistic() != last.0 {
+            assert!(last.0.is_none() || now - last.1 > 29.0 || last.0 == Some(key(0)), "moved after {}", now - last.1);
+            last = (c.optimistic(), now);
+        }
+        seen.extend(c.optimistic());
+    });
+    assert!((1..6).all(|i| seen.contains(&key(i))), "{seen:?}");
+    assert!(c.is_unchoked(key(0)));
+}
+
+#[test]
+fn newcomers_are_drawn_three_times_as_often() {
+    let mut newcomers = 0;
+    for seed in 0..2000 {
+        let mut c = Choker::new(Time::ZERO, Config { slots: 2, seed, ..Config::default() });
+        for i in 0..4 {
+            c.handle(Time::ZERO, Input::Joined(key(i)));
+        }
+        // Two old peers and a new one wait; the other two hold the slots, and one of those is optimistic.
+        c.handle(at(80.0), Input::Joined(key(4)));
+        for i in [0, 1, 2, 3, 4] {
+            c.handle(at(81.0), Input::Interested(key(i), true));
+        }
+        c.handle(at(85.0), Input::Gave(key(0), 1000));
+        c.handle(at(120.0), Input::Timeout);
+        drain(&mut c);
+        newcomers += u32::from(c.optimistic() == Some(key(4)));
+    }
+    // Weights 1, 1 and 3 (the last optimistic peer is passed over): three fifths of 2000.
+    assert!((1120..1280).contains(&newcomers), "{newcomers}");
+}
+
+#[test]
+fn one_who_takes_and_never_answers_loses_its_regular_slot() {
+    let mut c = choker(2);
+    crowd(&mut c, 2);
+    c.handle(at(1.0), Input::Gave(key(0), 1_000_000));
+    c.handle(at(1.0), Input::Asked(key(0), true));
+    rounds(&mut c, 10.0, 60.0, |_, _| {});
+    assert!(c.is_unchoked(key(0)) && !c.is_snubbing(at(60.0), key(0)));
+    // Two more wait: the quiet one has no claim to the regular slot any more.
+    for i in [2, 3] {
+        c.handle(at(61.0), Input::Joined(key(i)));
+        c.handle(at(61.0), Input::Interested(key(i), true));
+    }
+    assert!(c.is_snubbing(at(70.0), key(0)));
+    c.handle(at(70.0), Input::Timeout);
+    drain(&mut c);
+    assert!(!c.is_unchoked(key(0)) || c.optimistic() == Some(key(0)));
+    // A block, and it is as good as anybody.
+    c.handle(at(71.0), Input::Gave(key(0), 16384));
+    assert!(!c.is_snubbing(at(71.0), key(0)));
+    c.handle(at(80.0), Input::Timeout);
+    assert!(c.is_unchoked(key(0)));
+}
+
+#[test]
+fn nobody_is_choked_within_ten_seconds_of_being_unchoked() {
+    let mut c = choker(3);
+    crowd(&mut c, 2);
+    drain(&mut c);
+    // The third slot is taken just before the round, and then three better peers come.
+    c.handle(at(9.0), Input::Joined(key(2)));
+    c.handle(at(9.0), Input::Interested(key(2), true));
+    c.handle(at(9.1), Input::Left(key(0)));
+    c.handle(at(9.2), Input::Joined(key(3)));
+    c.handle(at(9.2), Input::Interested(key(3), true));
+    for i in 4..7 {
+        c.handle(at(9.3), Input::Joined(key(i)));
+        c.handle(at(9.3), Input::Interested(key(i), true));
+        c.handle(at(9.4), Input::Gave(key(i), 1 << 20));
+    }
+    drain(&mut c);
+    c.handle(at(10.0), Input::Timeout);
+    assert!(c.is_unchoked(key(2)) && c.is_unchoked(key(3)));
+}
+
+#[test]
+fn once_we_have_all_everybody_gets_a_turn() {
+    let mut c = choker(3);
+    crowd(&mut c, 9);
+    c.handle(Time::ZERO, Input::Complete(true));
+    let mut turns = [0u32; 9];
+    rounds(&mut c, 10.0, 1200.0, |c, t| {
+        for i in unchoked(c, 9) {
+            turns[i as usize] += 1;
+            c.handle(t, Input::Took(key(i), u64::from(i + 1) * 100_000));
+        }
+    });
+    // 120 rounds of three slots for nine peers: forty each, had all the same luck.
+    assert!(turns.iter().all(|n| (25..60).contains(n)), "{turns:?}");
+}
+
+#[test]
+fn fewer_slots_choke_the_least_deserving() {
+    let mut c = choker(4);
+    crowd(&mut c, 4);
+    drain(&mut c);
+    for i in 0..4 {
+        c.handle(at(1.0), Input::Gave(key(i), u64::from(i) * 100));
+    }
+    c.handle(at(12.0), Input::Slots(2));
+    drain(&mut c);
+    assert_eq!(unchoked(&c, 4), [1, 2]);
+    c.handle(at(13.0), Input::Slots(4));
+    assert_eq!(drain(&mut c).len(), 2);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let trace = |seed| {
+        let mut c = Choker::new(Time::ZERO, Config { slots: 3, seed, ..Config::default() });
+        crowd(&mut c, 20);
+        let mut all = Vec::new();
+        for i in 1..40 {
+            c.handle(at(f64::from(i) * 10.0), Input::Timeout);
+            all.extend(drain(&mut c));
+        }
+        all
+    };
+    assert_eq!(trace(7), trace(7));
+    assert_ne!(trace(7), trace(8));
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let peer = (0u32..12).prop_map(PeerKey);
+    prop_oneof![
+        3 => peer.clone().prop_map(Input::Joined),
+        1 => peer.clone().prop_map(Input::Left),
+        4 => (peer.clone(), any::<bool>()).prop_map(|(p, b)| Input::Interested(p, b)),
+        4 => (peer.clone(), 0u64..100_000).prop_map(|(p, n)| Input::Gave(p, n)),
+        2 => (peer.clone(), 0u64..100_000).prop_map(|(p, n)| Input::Took(p, n)),
+        2 => (peer, any::<bool>()).prop_map(|(p, b)| Input::Asked(p, b)),
+        1 => any::<bool>().prop_map(Input::Complete),
+        1 => (0usize..6).prop_map(Input::Slots),
+        6 => Just(Input::Timeout),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn slots_are_never_exceeded_nor_wasted(
+        slots in 0usize..6, seed in any::<u64>(),
+        inputs in proptest::collection::vec((input(), 0u64..6_000_000), 1..200),
+    ) {
+        let mut slots = slots;
+        let mut c = Choker::new(Time::ZERO, Config { slots, seed, ..Config::default() });
+        let (mut now, mut told) = (Time::ZERO, std::collections::BTreeSet::new());
+        for (input, wait_us) in inputs {
+            now = now + std::time::Duration::from_micros(wait_us);
+            let round = input == Input::Timeout && now >= c.next_timeout();
+            if let Input::Slots(n) = input { slots = n; }
+            if let Input::Left(peer) = input { told.remove(&peer); }
+            c.handle(now, input);
+            c.check_invariants();
+            while let Some(output) = c.poll() {
+                // Each message says something new to a peer that is there.
+                match output {
+                    Output::Unchoke(peer) => prop_assert!(told.insert(peer)),
+                    Output::Choke(peer) => prop_assert!(told.remove(&peer)),
+                }
+                prop_assert!(told.len() <= slots + 1, "{} told, {} slots", told.len(), slots);
+            }
+            prop_assert!(told.len() <= slots);
+            for (peer, state) in &c.peers {
+                prop_assert_eq!(state.unchoked_since.is_some(), told.contains(peer));
+                if round {
+                    prop_assert!(state.interested || !told.contains(peer), "an uninterested peer outlived a round");
+                }
+            }
+            let someone_waits = c.peers.values()
+                .any(|p| p.interested && p.unchoked_since.is_none() && !c.snubs(now, p));
+            let changed = matches!(input, Input::Interested(..) | Input::Left(_) | Input::Slots(_)) || round;
+            prop_assert!(!changed || !someone_waits || told.len() == slots, "a slot is free though someone waits");
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! The picker's words: what it is told, what it says, what it counts.
+
+use crate::{Bits, BlockRef, PeerKey, PieceIndex, ReaderKey};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// How blocks are dealt out to peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Policy {
+    /// In deadline order, each block to the peer from which it is expected soonest. The default.
+    #[default]
+    EarliestArrival,
+    /// GnuStream: each piece split among the peers in proportion to their rates.
+    Proportional,
+    /// GnuStream: each piece split evenly among the peers.
+    Even,
+    /// P2PMoD: what is due within a horizon by deadline, the rest rarest first.
+    DeadlineRarest,
+    /// In order of position, to whichever peer asks first.
+    Sequential,
+}
+
+impl Policy {
+    /// Every policy, for simulations that compare them.
+    pub const ALL: [Policy; 5] =
+        [Policy::EarliestArrival, Policy::Proportional, Policy::Even, Policy::DeadlineRarest, Policy::Sequential];
+
+    /// The name in configs and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Policy::EarliestArrival => "earliest_arrival",
+            Policy::Proportional => "proportional",
+            Policy::Even => "even",
+            Policy::DeadlineRarest => "deadline_rarest",
+            Policy::Sequential => "sequential",
+        }
+    }
+}
+
+/// What the picker can be told to do otherwise. Units are in the names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How blocks are dealt out.
+    pub policy: Policy,
+    /// Seed of every random choice (ties between equally rare pieces).
+    pub seed: u64,
+    /// Requests to a peer of which nothing is known yet. 3: enough to learn its rate from, little enough to wait for.
+    pub first_requests: u32,
+    /// What may stand in a peer's queue beyond its round trip while the buffer is short, in milliseconds of that peer's
+    /// rate. It is what a seek waits for peers that ignore CANCEL. 50: below what anybody notices.
+    pub slack_ms: f64,
+    /// The same once every reader is comfortable. 150: rides out jitter, and a seek still starts at once.
+    pub comfort_slack_ms: f64,
+    /// A reader with so many seconds of media ahead is comfortable. 20: a router's reboot of a peer, a choke cycle.
+    pub comfort_s: f64,
+    /// The same in bytes where the media's rate is not known.
+    pub comfort_bytes: u64,
+    /// How far ahead of each reader blocks are picked in order at least; beyond it, rarest first.
+    pub horizon_bytes: u64,
+    /// Bound on the bytes of pieces that are begun and not complete. 32 MiB.
+    pub max_partial_bytes: u64,
+    /// Bytes of hedges that may be wasted, as a share of what was received. 0.015: half of what users would notice.
+    pub hedge_share: f64,
+    /// The same as a constant, so that the very first piece can be hedged too.
+    pub hedge_bytes: u64,
+    /// Once comfortable, the pieces at this many even steps of each file are fetched early, since players jump there
+    /// by keys and by clicks on chapters. 10: the number keys of most players. 0 switches it off.
+    pub jump_points: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            policy: Policy::default(),
+            seed: 1,
+            first_requests: 3,
+            slack_ms: 50.0,
+            comfort_slack_ms: 150.0,
+            comfort_s: 20.0,
+            comfort_bytes: 16 << 20,
+            horizon_bytes: 32 << 20,
+            max_partial_bytes: 32 << 20,
+            hedge_share: 0.015,
+            hedge_bytes: 512 << 10,
+            jump_points: 10,
+        }
+    }
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Input {
+    /// A peer finished its handshake. It chokes us until [`Input::Unchoked`], and has nothing until it says so.
+    PeerJoined {
+        /// The new peer.
+        peer: PeerKey,
+        /// The time its connection took to open (one round trip), where known.
+        rtt: Option<Duration>,
+        /// How many requests it takes at once (BEP 10 `reqq`), 250 where unknown.
+        max_requests: u32,
+        /// Whether it speaks BEP 6: a choke then keeps requests alive until they are rejected.
+        fast: bool,
+    },
+    /// It is gone; what was asked of it will not come.
+    PeerLeft(PeerKey),
+    /// What it has, all at once (bitfield, HAVE ALL, HAVE NONE).
+    PeerHasBits(PeerKey, Bits),
+    /// HAVE.
+    PeerHas(PeerKey, PieceIndex),
+    /// CHOKE.
+    Choked(PeerKey),
+    /// UNCHOKE.
+    Unchoked(PeerKey),
+    /// ALLOWED FAST: this piece may be asked for while choked.
+    AllowedFast(PeerKey, PieceIndex),
+    /// REJECT: this request will not be answered.
+    Rejected(PeerKey, BlockRef),
+    /// A whole block came from this peer, wanted or not.
+    Block(PeerKey, BlockRef),
+    /// A whole block came from this peer and could not be kept (no memory): it is wanted still.
+    Unkept(PeerKey, BlockRef),
+    /// It takes so many requests at once (BEP 10 `reqq`, which comes after it joined).
+    PeerTakes(PeerKey, u32),
+    /// Some bytes of a block came from this peer, the block is not complete yet.
+    Progress(PeerKey),
+    /// The whole piece was hashed and is right: it may be read.
+    PieceVerified(PieceIndex),
+    /// The whole piece was hashed and is wrong: all its blocks are wanted again.
+    PieceFailed(PieceIndex),
+    /// A piece that was here is not any more (given back, or changed on disk).
+    PieceLost(PieceIndex),
+    /// Someone will read `[position, end)`, bytes from the start of the torrent.
+    ReaderOpened {
+        /// The new reader.
+        reader: ReaderKey,
+        /// The next byte that it will read.
+        position: u64,
+        /// The first byte that it will not read (its file's end).
+        end: u64,
+        /// The media's rate in bytes per second, where known; measured from its reads otherwise.
+        bytes_per_s: Option<f64>,
+        /// How many bytes ahead of the reader may be fetched; `u64::MAX` for no bound.
+        window: u64,
+    },
+    /// The reader has read up to here: ahead of where it was, without a gap.
+    ReaderRead(ReaderKey, u64),
+    /// The reader jumped here.
+    ReaderSought(ReaderKey, u64),
+    /// The reader wants its next byte now, or does not any more.
+    ReaderWaits(ReaderKey, bool),
+    /// The media's rate in bytes per second, as now known.
+    ReaderRate(ReaderKey, f64),
+    /// Nobody reads there any more.
+    ReaderClosed(ReaderKey),
+    /// Fetch every piece, whether anybody reads or not.
+    FetchAll(bool),
+    /// Nothing can be stored now (full disk): true stops requests, false resumes them.
+    Paused(bool),
+    /// The time given by [`Picker::next_timeout`] has come.
+    Timeout,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Output {
+    /// Ask this peer for this block.
+    Request(PeerKey, BlockRef),
+    /// Take that request back.
+    Cancel(PeerKey, BlockRef),
+    /// Tell this peer whether we are interested in it.
+    Interested(PeerKey, bool),
+    /// Give up this piece's blocks, to make room for pieces that are needed sooner.
+    Forget(PieceIndex),
+}
+
+/// Bytes counted since the picker was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Of blocks that came, of any kind.
+    pub received_bytes: u64,
+    /// Of blocks that came though they were already here (the losers of hedges, and late ones).
+    pub duplicate_bytes: u64,
+    /// Of blocks that came though nothing of the kind was asked of that peer.
+    pub unasked_bytes: u64,
+    /// Of pieces that failed their hash.
+    pub failed_bytes: u64,
+    /// Of blocks given up to make room (see [`Output::Forget`]).
+    pub forgotten_bytes: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Requests sent a second time, to a peer that would be sooner.
+    pub hedges: u64,
+    /// Requests taken back.
+    pub cancels: u64,
+    /// Requests given up as unanswered.
+    pub timeouts: u64,
+}
+
+impl Counters {
+    /// Bytes received for nothing.
+    pub fn wasted_bytes(&self) -> u64 {
+        self.duplicate_bytes + self.unasked_bytes + self.failed_bytes + self.forgotten_bytes
+    }
+}
+
+/// A peer as the picker sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct PeerFigures {
+    /// Delivered rate while something was asked of it, bytes per second; `None` until measured.
+    pub rate_bytes_per_s: Option<f64>,
+    /// From a request to the first byte of its answer, apart from queueing.
+    pub rtt: Duration,
+    /// Blocks asked of it and not yet here.
+    pub outstanding: u32,
+    /// Bytes of blocks that it gave us.
+    pub received_bytes: u64,
+    /// Whether it chokes us.
+    pub choked: bool,
+    /// Whether it has gone quiet while something was asked of it.
+    pub snubbed: bool,
+    /// How many pieces it has.
+    pub pieces: u32,
+}

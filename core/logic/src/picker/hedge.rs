@@ -1,0 +1,74 @@
+//! Second requests: a block that keeps the viewer waiting is asked of a peer that would be sooner.
+//!
+//! Only blocks of urgent pieces of which nothing is open any more are hedged, the latest first, and only while the bytes
+//! lost to hedges stay within their budget. A peer that has gone quiet is beaten without regard to the budget: what
+//! it owes will most likely never come, so nothing is wasted.
+
+use super::api::Policy;
+use super::piece::MAX_ASKERS;
+use super::{PATIENCE_S, Picker};
+use crate::layout::BLOCK_BYTES;
+use crate::{BlockRef, PeerKey, PieceIndex, Time};
+
+/// A hedge must be sooner by this share of the time that is left, and by this many seconds: estimates err.
+const GAIN_SHARE: f64 = 0.3;
+const GAIN_S: f64 = 0.03;
+/// Only the first urgent pieces are looked at.
+const PIECES: usize = 2;
+
+impl Picker {
+    /// A block worth asking of this peer though another was asked for it.
+    pub(super) fn pick_hedge(&mut self, peer: PeerKey) -> Option<BlockRef> {
+        if self.config.policy != Policy::EarliestArrival {
+            return None;
+        }
+        let p = self.peers.get(&peer)?;
+        if p.snubbed {
+            return None;
+        }
+        let (now, prior) = (self.now, self.prior);
+        let arrival = p.arrival(now, prior);
+        let spent = self.counters.duplicate_bytes as f64;
+        let in_budget = spent + f64::from(BLOCK_BYTES)
+            <= self.config.hedge_bytes as f64 + self.config.hedge_share * self.counters.received_bytes as f64;
+        let mut looked = 0;
+        for w in self.plan.iter().take(4 * PIECES) {
+            if looked == PIECES || !w.is_urgent() {
+                break;
+            }
+            let Some(part) = self.partial.get(&w.piece) else { break };
+            if part.missing == 0 {
+                continue;
+            }
+            looked += 1;
+            if part.open > 0 || part.failures > 0 {
+                break;
+            }
+            if !p.can_ask(w.piece) {
+                continue;
+            }
+            let mut worst: Option<(Time, BlockRef, bool)> = None;
+            for (n, b) in part.blocks.iter().enumerate() {
+                if b.got || b.asked() == 0 || b.asked() == MAX_ASKERS || b.is_asked_of(peer) {
+                    continue;
+                }
+                let block = BlockRef { piece: PieceIndex(w.piece), block: n as u32 };
+                let Some(holder) = b.askers.iter().flatten().next().and_then(|k| self.peers.get(k)) else { continue };
+                let Some(at) = holder.queue.iter().position(|a| a.block == block) else { continue };
+                let expected = holder.expected(at, now, prior);
+                let quiet = holder.quiet_s(now, prior) > holder.patience_s(PATIENCE_S, prior) / 2.0;
+                if worst.is_none_or(|(t, ..)| expected > t) {
+                    worst = Some((expected, block, quiet));
+                }
+            }
+            let Some((expected, block, quiet)) = worst else { continue };
+            let left = expected.since(now).as_secs_f64();
+            let gain = expected.since(arrival).as_secs_f64();
+            if (in_budget || quiet) && gain > GAIN_S.max(GAIN_SHARE * left) {
+                self.counters.hedges += 1;
+                return Some(block);
+            }
+        }
+        None
+    }
+}

@@ -1,0 +1,309 @@
+//! The model of one peer: how fast it delivers, how long a request takes, how much may be asked of it at once.
+//!
+//! Rates are learned only while something was asked of the peer, and the bound on its queue follows the queueing delay
+//! that its answers show (as TCP Vegas and LEDBAT do), so it holds whatever the round trip really is.
+
+use super::api::PeerFigures;
+use crate::layout::BLOCK_BYTES;
+use crate::{Bits, BlockRef, Time};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A request that is out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ask {
+    pub(super) block: BlockRef,
+    pub(super) asked: Time,
+    /// The queue was at its bound when this was asked, so its delay says whether the bound is right.
+    pub(super) filled: bool,
+}
+
+/// Seconds over which rates are remembered; for slow peers, the time of [`MEMORY_BLOCKS`].
+const MEMORY_S: f64 = 1.5;
+const MEMORY_BLOCKS: f64 = 6.0;
+/// The shortest round trip seen is forgotten after so long, for routes change. Long, since a queue that is never empty
+/// shows no round trip, and what it shows instead would make the bound creep up.
+const BASE_MEMORY_S: f64 = 120.0;
+/// Whoever rejects a request is not asked for that piece for so long.
+const REFUSAL_S: f64 = 20.0;
+/// So many refused pieces are remembered of a peer.
+const REFUSALS: usize = 64;
+/// A rate above this is a burst out of some buffer, not a rate.
+const MAX_RATE: f64 = 4e9;
+/// Where the handshake gave no round trip: a continental one, in seconds.
+const RTT_S: f64 = 0.08;
+/// Answers to requests that were taken back are expected for so many blocks.
+const GHOSTS: usize = 256;
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) bits: Bits,
+    pub(super) choked: bool,
+    pub(super) fast: bool,
+    pub(super) allowed: Vec<u32>,
+    /// Pieces of which it rejected a request, and until when it is not asked for them again.
+    refused: Vec<(u32, Time)>,
+    pub(super) interested: bool,
+    /// How many pieces it has that we lack.
+    pub(super) useful: u32,
+    pub(super) max_requests: u32,
+    pub(super) queue: VecDeque<Ask>,
+    /// Blocks that may still come though the request was taken back or given up.
+    pub(super) ghosts: VecDeque<BlockRef>,
+    pub(super) received_bytes: u64,
+    /// Gone quiet: nothing more is asked until it answers or `retry_at` has come.
+    pub(super) snubbed: bool,
+    pub(super) retry_at: Time,
+    retry_after_s: f64,
+    /// Bound on the queue, in blocks.
+    window: f64,
+    startup: bool,
+    /// Decayed bytes and seconds of delivery, the rate being their ratio.
+    bytes: f64,
+    seconds: f64,
+    pub(super) samples: u32,
+    last_sample: Time,
+    last_block: Time,
+    pub(super) last_heard: Time,
+    /// What the connection took to open, where known.
+    rtt_hint: Option<f64>,
+    /// Shortest time from a request to the first byte of its answer, in this and the last span of [`BASE_MEMORY_S`].
+    base: [f64; 2],
+    base_since: Time,
+    /// Mean deviation of the latency around its estimate, seconds.
+    deviation: f64,
+}
+
+impl Peer {
+    pub(super) fn new(
+        now: Time,
+        rtt: Option<Duration>,
+        max_requests: u32,
+        fast: bool,
+        pieces: u32,
+        first: u32,
+    ) -> Peer {
+        Peer {
+            bits: Bits::new(pieces),
+            choked: true,
+            fast,
+            allowed: Vec::new(),
+            refused: Vec::new(),
+            interested: false,
+            useful: 0,
+            max_requests: max_requests.max(1),
+            queue: VecDeque::new(),
+            ghosts: VecDeque::new(),
+            received_bytes: 0,
+            snubbed: false,
+            retry_at: Time::NEVER,
+            retry_after_s: 5.0,
+            window: f64::from(first.max(1)),
+            startup: true,
+            bytes: 0.0,
+            seconds: 0.0,
+            samples: 0,
+            last_sample: now,
+            last_block: Time::ZERO,
+            last_heard: now,
+            rtt_hint: rtt.map(|d| d.as_secs_f64()),
+            base: [f64::INFINITY; 2],
+            base_since: now,
+            deviation: 0.0,
+        }
+    }
+
+    pub(super) fn can_ask(&self, piece: u32) -> bool {
+        self.bits.get(piece)
+            && (!self.choked || self.allowed.contains(&piece))
+            && !self.refused.iter().any(|(p, _)| *p == piece)
+    }
+
+    pub(super) fn refuse(&mut self, piece: u32, now: Time) {
+        if self.refused.len() == REFUSALS {
+            self.refused.remove(0);
+        }
+        self.refused.push((piece, now.plus_secs(REFUSAL_S)));
+    }
+
+    pub(super) fn forget_refusals(&mut self, now: Time) {
+        self.refused.retain(|(_, until)| *until > now);
+    }
+
+    /// Whether something may be asked of it at all.
+    pub(super) fn serves(&self, now: Time) -> bool {
+        (!self.choked || !self.allowed.is_empty()) && (!self.snubbed || now >= self.retry_at)
+    }
+
+    pub(super) fn measured(&self) -> bool {
+        self.samples >= 2
+    }
+
+    /// Bytes per second; what is not measured yet is taken to be `prior`.
+    pub(super) fn rate(&self, prior: f64) -> f64 {
+        if self.seconds <= 0.0 {
+            return prior;
+        }
+        // A few blocks say little: they are weighed against one block at the prior rate.
+        let block = f64::from(BLOCK_BYTES);
+        let weight = if self.samples < 8 { 1.0 } else { 0.0 };
+        ((self.bytes + weight * block) / (self.seconds + weight * block / prior)).clamp(64.0, MAX_RATE)
+    }
+
+    /// Seconds that one block takes at its rate.
+    pub(super) fn service_s(&self, prior: f64) -> f64 {
+        f64::from(BLOCK_BYTES) / self.rate(prior)
+    }
+
+    /// Seconds from a request to the first byte of its answer when nothing is queued before it.
+    pub(super) fn rtt_s(&self) -> f64 {
+        let seen = self.base[0].min(self.base[1]);
+        if seen.is_finite() { seen } else { self.rtt_hint.unwrap_or(RTT_S) }
+    }
+
+    /// When a block asked now would be here.
+    pub(super) fn arrival(&self, now: Time, prior: f64) -> Time {
+        let s = self.service_s(prior);
+        let fresh = now.plus_secs(self.rtt_s() + s);
+        match self.queue.len() {
+            0 => fresh,
+            n => self.expected(n - 1, now, prior).plus_secs(s).max(fresh),
+        }
+    }
+
+    /// When the `n`th of its queue is expected: blocks come one after another at its rate, none sooner than a round
+    /// trip after its request. What is overdue is expected to take as long again as it is late.
+    pub(super) fn expected(&self, n: usize, now: Time, prior: f64) -> Time {
+        let (s, rtt) = (self.service_s(prior), self.rtt_s());
+        let (Some(head), Some(ask)) = (self.queue.front(), self.queue.get(n)) else { return now };
+        let due = self.last_block.max(head.asked.plus_secs(rtt)).plus_secs(s);
+        let head_at = if due >= now {
+            due
+        } else {
+            let late = now.since(due.max(self.last_heard)).as_secs_f64();
+            now.plus_secs(late.max(s * 0.5))
+        };
+        head_at.plus_secs(n as f64 * s).max(ask.asked.plus_secs(rtt + s))
+    }
+
+    /// How long it has said nothing though an answer was due, in seconds.
+    pub(super) fn quiet_s(&self, now: Time, prior: f64) -> f64 {
+        let Some(head) = self.queue.front() else { return 0.0 };
+        let due = head.asked.plus_secs(self.rtt_s() + self.service_s(prior)).max(self.last_block).max(self.last_heard);
+        now.since(due).as_secs_f64()
+    }
+
+    /// How long a silence is too long for this peer, in seconds: never below `least`.
+    pub(super) fn patience_s(&self, least: f64, prior: f64) -> f64 {
+        least.max(4.0 * self.service_s(prior)).max(3.0 * self.rtt_s()).max(4.0 * self.deviation)
+    }
+
+    /// How many requests may be out at once. `slow` queues (a block takes longer than the slack) keep two only where
+    /// the round trip would leave the peer idle for long.
+    pub(super) fn limit(&self, prior: f64) -> usize {
+        let least = if self.rtt_s() > 0.3 * self.service_s(prior) { 2.0 } else { 1.0 };
+        (self.window.max(least) as usize).min(self.max_requests as usize)
+    }
+
+    pub(super) fn ask(&mut self, block: BlockRef, now: Time, prior: f64) {
+        let filled = self.queue.len() + 1 >= self.limit(prior);
+        if self.queue.is_empty() {
+            self.last_heard = self.last_heard.max(now);
+        }
+        self.queue.push_back(Ask { block, asked: now, filled });
+    }
+
+    /// Takes a request out of the queue, answered or not.
+    pub(super) fn take(&mut self, block: BlockRef) -> Option<Ask> {
+        let at = self.queue.iter().position(|a| a.block == block)?;
+        self.queue.remove(at)
+    }
+
+    pub(super) fn haunt(&mut self, block: BlockRef) {
+        if self.ghosts.len() == GHOSTS {
+            self.ghosts.pop_front();
+        }
+        self.ghosts.push_back(block);
+    }
+
+    /// Whether this block was asked and taken back; it is then expected no more.
+    pub(super) fn lay_ghost(&mut self, block: BlockRef) -> bool {
+        match self.ghosts.iter().position(|b| *b == block) {
+            Some(at) => self.ghosts.remove(at).is_some(),
+            None => false,
+        }
+    }
+
+    /// Learns from a block that came; `ask` is its request, if it was still out.
+    pub(super) fn learn(&mut self, ask: Option<Ask>, bytes: u32, now: Time, slack_s: f64, prior: f64) {
+        let rtt = self.rtt_s();
+        let begun = match ask {
+            Some(ask) => self.last_block.max(ask.asked.plus_secs(rtt)),
+            None => self.last_block,
+        };
+        let took = now.since(begun).as_secs_f64();
+        // The answer to a request that was taken back says something about the rate only right behind another block.
+        if ask.is_some() || took < 2.0 * self.service_s(prior) {
+            let memory = MEMORY_S.max(MEMORY_BLOCKS * self.service_s(prior));
+            let keep = (-(now.since(self.last_sample).as_secs_f64().min(took.max(1e-6) * 4.0)) / memory).exp();
+            self.bytes = self.bytes * keep + f64::from(bytes);
+            self.seconds = self.seconds * keep + took.max(f64::from(bytes) / MAX_RATE);
+            self.samples = self.samples.saturating_add(1);
+            self.last_sample = now;
+        }
+        self.last_block = now;
+        self.last_heard = now;
+        self.received_bytes += u64::from(bytes);
+        self.snubbed = false;
+        self.retry_after_s = 5.0;
+        if let Some(ask) = ask {
+            self.steer(ask, now, slack_s, prior);
+        }
+    }
+
+    /// Moves the bound on the queue so that what waits in it at the peer takes about `slack_s`.
+    fn steer(&mut self, ask: Ask, now: Time, slack_s: f64, prior: f64) {
+        let latency = now.since(ask.asked).as_secs_f64();
+        if now.since(self.base_since).as_secs_f64() > BASE_MEMORY_S {
+            self.base = [f64::INFINITY, self.base[0]];
+            self.base_since = now;
+        }
+        let s = self.service_s(prior);
+        // Nothing comes back sooner than the connection's own round trip; a rate guessed too low would say so.
+        let first_byte = (latency - s).max(self.rtt_hint.unwrap_or(0.0) * 0.9);
+        self.base[0] = self.base[0].min(first_byte);
+        let waited = latency - s - self.rtt_s();
+        self.deviation += (waited.abs() - self.deviation) / 8.0;
+        let target = slack_s.max(s);
+        if waited > 1.25 * target {
+            self.startup = false;
+            // Down by as much as waits too long, spread over a queue's worth of blocks.
+            let excess = ((waited - target) / s).min(self.window * 0.5);
+            self.window = (self.window - excess / self.window.max(1.0)).max(1.0);
+        } else if ask.filled && waited < 0.75 * target {
+            self.window += if self.startup { 1.0 } else { 2.0 / self.window.max(1.0) };
+            self.window = self.window.min(f64::from(self.max_requests));
+        }
+    }
+
+    /// It has been quiet for too long.
+    pub(super) fn snub(&mut self, now: Time) {
+        self.snubbed = true;
+        self.startup = false;
+        self.window = (self.window / 2.0).max(1.0);
+        self.retry_at = now.plus_secs(self.retry_after_s);
+        self.retry_after_s = (self.retry_after_s * 2.0).min(60.0);
+    }
+
+    pub(super) fn figures(&self, prior: f64) -> PeerFigures {
+        PeerFigures {
+            rate_bytes_per_s: self.measured().then(|| self.rate(prior)),
+            rtt: Duration::from_secs_f64(self.rtt_s().clamp(0.0, 3600.0)),
+            outstanding: self.queue.len() as u32,
+            received_bytes: self.received_bytes,
+            choked: self.choked,
+            snubbed: self.snubbed,
+            pieces: self.bits.count(),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! A piece that has been begun: which of its blocks are here, and who was asked for the others.
+
+use crate::PeerKey;
+
+/// At most so many peers are asked for the same block.
+pub(super) const MAX_ASKERS: usize = 2;
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Block {
+    pub(super) got: bool,
+    pub(super) askers: [Option<PeerKey>; MAX_ASKERS],
+}
+
+impl Block {
+    pub(super) fn asked(&self) -> usize {
+        self.askers.iter().flatten().count()
+    }
+
+    pub(super) fn is_asked_of(&self, peer: PeerKey) -> bool {
+        self.askers.contains(&Some(peer))
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) blocks: Vec<Block>,
+    /// Blocks neither here nor asked for.
+    pub(super) open: u32,
+    /// Blocks that are not here.
+    pub(super) missing: u32,
+    /// No open block lies before this one.
+    first_open: u32,
+    /// How often its hash was wrong.
+    pub(super) failures: u32,
+    /// Who gave blocks of it when its hash was wrong.
+    pub(super) suspects: Vec<PeerKey>,
+    /// After repeated failures the piece is taken whole from one peer, so that a liar stands alone.
+    pub(super) solo: Option<PeerKey>,
+    /// Who gave the blocks that are here, each once.
+    pub(super) givers: Vec<PeerKey>,
+    /// How many of its blocks each peer took on, for policies that split by quota.
+    pub(super) taken: Vec<(PeerKey, u32)>,
+}
+
+impl Partial {
+    pub(super) fn new(blocks: u32) -> Partial {
+        Partial {
+            blocks: vec![Block::default(); blocks as usize],
+            open: blocks,
+            missing: blocks,
+            first_open: 0,
+            failures: 0,
+            suspects: Vec::new(),
+            solo: None,
+            givers: Vec::new(),
+            taken: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.missing as usize == self.blocks.len() && self.open == self.missing
+    }
+
+    /// The first block that is neither here nor asked for.
+    pub(super) fn next_open(&mut self) -> Option<u32> {
+        if self.open == 0 {
+            return None;
+        }
+        while let Some(b) = self.blocks.get(self.first_open as usize) {
+            if !b.got && b.asked() == 0 {
+                return Some(self.first_open);
+            }
+            self.first_open += 1;
+        }
+        None
+    }
+
+    pub(super) fn add_asker(&mut self, block: u32, peer: PeerKey) {
+        let b = &mut self.blocks[block as usize];
+        if b.asked() == 0 && !b.got {
+            self.open -= 1;
+        }
+        if let Some(free) = b.askers.iter_mut().find(|a| a.is_none()) {
+            *free = Some(peer);
+        }
+        match self.taken.iter_mut().find(|(p, _)| *p == peer) {
+            Some((_, n)) => *n += 1,
+            None => self.taken.push((peer, 1)),
+        }
+    }
+
+    pub(super) fn remove_asker(&mut self, block: u32, peer: PeerKey) {
+        let b = &mut self.blocks[block as usize];
+        let before = b.asked();
+        b.askers.iter_mut().filter(|a| **a == Some(peer)).for_each(|a| *a = None);
+        if before > 0 && b.asked() == 0 && !b.got {
+            self.open += 1;
+            self.first_open = self.first_open.min(block);
+        }
+        if let Some((_, n)) = self.taken.iter_mut().find(|(p, _)| *p == peer) {
+            *n = n.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn taken_by(&self, peer: PeerKey) -> u32 {
+        self.taken.iter().find(|(p, _)| *p == peer).map_or(0, |(_, n)| *n)
+    }
+
+    /// The block came from `peer`; false if it was here already.
+    pub(super) fn receive(&mut self, block: u32, peer: PeerKey) -> bool {
+        let b = &mut self.blocks[block as usize];
+        if b.got {
+            return false;
+        }
+        if b.asked() == 0 {
+            self.open -= 1;
+        }
+        b.got = true;
+        self.missing -= 1;
+        if !self.givers.contains(&peer) {
+            self.givers.push(peer);
+        }
+        true
+    }
+
+    /// The hash was wrong: all blocks are wanted again.
+    pub(super) fn fail(&mut self) {
+        self.failures += 1;
+        for peer in std::mem::take(&mut self.givers) {
+            if !self.suspects.contains(&peer) {
+                self.suspects.push(peer);
+            }
+        }
+        let n = self.blocks.len() as u32;
+        self.blocks.iter_mut().for_each(|b| b.got = false);
+        (self.missing, self.first_open, self.solo) = (n, 0, None);
+        self.open = self.blocks.iter().filter(|b| b.asked() == 0).count() as u32;
+        self.taken.clear();
+    }
+}

@@ -1,0 +1,72 @@
+//! An open reader: where it is, how fast it goes, how much lies ready ahead of it.
+
+use crate::Time;
+
+/// The rate of reads is measured over about so many seconds.
+const RATE_MEMORY_S: f64 = 10.0;
+/// A reader that has not been watched for so long says nothing about its rate yet.
+const RATE_AFTER_S: f64 = 3.0;
+
+#[derive(Debug)]
+pub(super) struct Reader {
+    pub(super) position: u64,
+    pub(super) end: u64,
+    pub(super) window: u64,
+    pub(super) waiting: bool,
+    known_rate: Option<f64>,
+    /// Decayed bytes and seconds of reading.
+    bytes: f64,
+    seconds: f64,
+    since: Time,
+    opened: Time,
+    /// The first piece from the position on that is not here.
+    pub(super) ready_to: u32,
+}
+
+impl Reader {
+    pub(super) fn new(now: Time, position: u64, end: u64, window: u64, rate: Option<f64>) -> Reader {
+        Reader {
+            position,
+            end,
+            window,
+            waiting: false,
+            known_rate: rate.filter(|r| r.is_finite() && *r > 0.0),
+            bytes: 0.0,
+            seconds: 0.0,
+            since: now,
+            opened: now,
+            ready_to: 0,
+        }
+    }
+
+    pub(super) fn read_to(&mut self, now: Time, position: u64) {
+        let dt = now.since(self.since).as_secs_f64();
+        let keep = (-dt / RATE_MEMORY_S).exp();
+        self.bytes = self.bytes * keep + position.saturating_sub(self.position) as f64;
+        self.seconds = self.seconds * keep + dt;
+        self.since = now;
+        self.position = position;
+    }
+
+    pub(super) fn jump_to(&mut self, now: Time, position: u64) {
+        self.since = now;
+        self.position = position;
+    }
+
+    pub(super) fn set_rate(&mut self, rate: f64) {
+        self.known_rate = (rate.is_finite() && rate > 0.0).then_some(rate);
+    }
+
+    /// Bytes per second, as given or as measured; `None` where neither is worth anything yet.
+    pub(super) fn rate(&self) -> Option<f64> {
+        self.known_rate.or_else(|| {
+            let long_enough = self.since.since(self.opened).as_secs_f64() > RATE_AFTER_S;
+            (long_enough && self.seconds > 0.0 && self.bytes > 0.0).then(|| self.bytes / self.seconds)
+        })
+    }
+
+    /// The first byte past what may be fetched for it.
+    pub(super) fn fetch_end(&self) -> u64 {
+        self.position.saturating_add(self.window).min(self.end)
+    }
+}

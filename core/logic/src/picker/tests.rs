@@ -1,0 +1,310 @@
+//! Situations, each told from outside: what is handed in, what comes out.
+
+use super::*;
+use crate::layout::BLOCK_BYTES;
+use std::time::Duration;
+
+const KIB: u64 = 1024;
+/// Pieces of four blocks, so that a picture fits on a line.
+const PIECE: u32 = 4 * BLOCK_BYTES;
+
+struct Table {
+    picker: Picker,
+    now: Time,
+    out: Vec<Output>,
+}
+
+impl Table {
+    fn new(pieces: u32) -> Table {
+        let layout = Layout::new(u64::from(pieces) * u64::from(PIECE), PIECE).unwrap();
+        Table { picker: Picker::new(layout, &Bits::new(pieces), Config::default()), now: Time(1_000_000), out: vec![] }
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.picker.handle(self.now, input);
+        self.out.extend(std::iter::from_fn(|| self.picker.poll()));
+        self.picker.check_invariants().unwrap();
+    }
+
+    fn wait(&mut self, ms: u64) {
+        let until = self.now + Duration::from_millis(ms);
+        while let Some(at) = self.picker.next_timeout().filter(|t| *t <= until) {
+            self.now = self.now.max(at);
+            self.tell(Input::Timeout);
+        }
+        self.now = until;
+    }
+
+    /// A peer that is ready to serve the pieces of a picture: `#` it has, `.` it has not.
+    fn peer(&mut self, key: u32, has: &str) {
+        let mut bits = Bits::new(has.len() as u32);
+        has.chars().enumerate().for_each(|(i, c)| {
+            bits.set(i as u32, c == '#');
+        });
+        let peer = PeerKey(key);
+        self.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 250, fast: true });
+        self.tell(Input::PeerHasBits(peer, bits));
+        self.tell(Input::Unchoked(peer));
+    }
+
+    fn read_from(&mut self, piece: u32) {
+        let end = self.picker.layout.total_bytes();
+        let position = u64::from(piece) * u64::from(PIECE);
+        self.tell(Input::ReaderOpened {
+            reader: ReaderKey(1),
+            position,
+            end,
+            bytes_per_s: Some(500e3),
+            window: u64::MAX,
+        });
+        self.tell(Input::ReaderWaits(ReaderKey(1), true));
+    }
+
+    /// The requests since the last look, as (peer, piece, block).
+    fn requests(&mut self) -> Vec<(u32, u32, u32)> {
+        std::mem::take(&mut self.out)
+            .into_iter()
+            .filter_map(|o| match o {
+                Output::Request(p, b) => Some((p.0, b.piece.0, b.block)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn give(&mut self, (peer, piece, block): (u32, u32, u32)) {
+        self.tell(Input::Block(PeerKey(peer), BlockRef { piece: PieceIndex(piece), block }));
+    }
+}
+
+#[test]
+fn the_first_piece_is_shared_by_all_peers() {
+    let mut t = Table::new(8);
+    t.peer(1, "########");
+    t.peer(2, "########");
+    assert!(t.requests().is_empty(), "nobody reads yet");
+    t.read_from(0);
+    let asked = t.requests();
+    for peer in [1, 2] {
+        assert!(asked.iter().any(|r| r.0 == peer && r.1 == 0), "{asked:?}");
+    }
+    let first: Vec<_> = asked.iter().filter(|r| r.1 == 0).map(|r| r.2).collect();
+    assert_eq!(first.len(), 4, "each block of piece 0 is asked once: {asked:?}");
+}
+
+#[test]
+fn a_seek_cancels_what_lies_outside_of_the_new_window() {
+    let mut t = Table::new(4000);
+    t.peer(1, &"#".repeat(4000));
+    t.read_from(0);
+    assert!(!t.requests().is_empty());
+    t.tell(Input::ReaderSought(ReaderKey(1), 3000 * u64::from(PIECE)));
+    let cancelled = t.out.iter().filter(|o| matches!(o, Output::Cancel(..))).count();
+    let asked: Vec<_> = t.requests();
+    assert_eq!(cancelled, 3);
+    assert!(asked.iter().all(|r| r.1 >= 3000) && !asked.is_empty(), "{asked:?}");
+}
+
+#[test]
+fn a_block_that_comes_in_spite_of_a_cancel_is_kept() {
+    let mut t = Table::new(4000);
+    t.peer(1, &"#".repeat(4000));
+    t.read_from(0);
+    t.requests();
+    t.tell(Input::ReaderSought(ReaderKey(1), 3000 * u64::from(PIECE)));
+    t.tell(Input::ReaderSought(ReaderKey(1), 0));
+    let block = BlockRef { piece: PieceIndex(0), block: 0 };
+    assert!(t.picker.accepts(PeerKey(1), block));
+    t.give((1, 0, 0));
+    assert_eq!(t.picker.counters().wasted_bytes(), 0);
+}
+
+#[test]
+fn unasked_blocks_are_refused_and_counted() {
+    let mut t = Table::new(8);
+    t.peer(1, "########");
+    t.read_from(0);
+    assert!(!t.picker.accepts(PeerKey(1), BlockRef { piece: PieceIndex(7), block: 3 }));
+    t.give((1, 7, 3));
+    assert_eq!(t.picker.counters().unasked_bytes, 16 * KIB);
+}
+
+#[test]
+fn partial_peers_are_asked_only_for_what_they_have() {
+    let mut t = Table::new(8);
+    t.peer(1, ".#.#.#.#");
+    t.read_from(0);
+    let asked = t.requests();
+    assert!(!asked.is_empty() && asked.iter().all(|r| r.1 % 2 == 1), "{asked:?}");
+}
+
+#[test]
+fn a_choke_frees_what_was_asked_for_others() {
+    let mut t = Table::new(8);
+    t.peer(1, "########");
+    t.read_from(0);
+    let first = t.requests();
+    t.tell(Input::Choked(PeerKey(1)));
+    t.peer(2, "########");
+    let after = t.requests();
+    assert!(after.iter().all(|r| r.0 == 2));
+    assert!(after.iter().any(|r| first.iter().any(|f| (f.1, f.2) == (r.1, r.2))), "{after:?}");
+}
+
+#[test]
+fn a_silent_peer_holds_nothing_up() {
+    let mut t = Table::new(64);
+    let all = "#".repeat(64);
+    t.peer(1, &all);
+    t.peer(2, &all);
+    t.read_from(0);
+    // Peer 2 answers each request after 30 ms, peer 1 never does.
+    let mut of_piece_0 = std::collections::BTreeSet::new();
+    for _ in 0..100 {
+        let asked = t.requests();
+        t.wait(30);
+        for r in asked.into_iter().filter(|r| r.0 == 2) {
+            t.give(r);
+            if r.1 == 0 {
+                of_piece_0.insert(r.2);
+            }
+        }
+    }
+    assert_eq!(of_piece_0.len(), 4, "all of piece 0 came from the peer that answers");
+    assert!(t.picker.peer(PeerKey(1)).unwrap().snubbed);
+    assert!(t.picker.counters().hedges > 0);
+}
+
+#[test]
+fn the_loser_of_a_hedge_is_cancelled() {
+    let mut t = Table::new(64);
+    let all = "#".repeat(64);
+    t.peer(1, &all);
+    t.peer(2, &all);
+    t.read_from(0);
+    let mut hedged = None;
+    let mut seen: Vec<(u32, u32)> = t.requests().into_iter().filter(|r| r.0 == 1).map(|r| (r.1, r.2)).collect();
+    let mut pending: Vec<(u32, u32, u32)> = vec![];
+    t.tell(Input::Timeout);
+    for _ in 0..100 {
+        t.wait(10);
+        let asked = t.requests();
+        hedged = hedged.or(asked.iter().find(|r| r.0 == 2 && seen.contains(&(r.1, r.2))).copied());
+        if hedged.is_some() {
+            break;
+        }
+        seen.extend(asked.iter().filter(|r| r.0 == 1).map(|r| (r.1, r.2)));
+        pending.extend(asked.into_iter().filter(|r| r.0 == 2));
+        if pending.is_empty() {
+            // What peer 2 was asked for at the start.
+            let out: Vec<_> =
+                t.picker.peers[&PeerKey(2)].queue.iter().map(|a| (2, a.block.piece.0, a.block.block)).collect();
+            pending.extend(out);
+        }
+        for r in std::mem::take(&mut pending) {
+            t.give(r);
+        }
+    }
+    let hedged = hedged.expect("a hedge");
+    t.out.clear();
+    t.give(hedged);
+    let block = BlockRef { piece: PieceIndex(hedged.1), block: hedged.2 };
+    assert!(t.out.contains(&Output::Cancel(PeerKey(1), block)));
+}
+
+#[test]
+fn a_piece_that_failed_is_fetched_from_others_than_its_givers() {
+    let mut t = Table::new(8);
+    t.peer(1, "########");
+    t.read_from(0);
+    for r in t.requests().into_iter().filter(|r| r.1 == 0) {
+        t.give(r);
+    }
+    for r in t.requests().into_iter().filter(|r| r.1 == 0) {
+        t.give(r);
+    }
+    t.peer(2, "########");
+    t.requests();
+    t.tell(Input::PieceFailed(PieceIndex(0)));
+    let again = t.requests();
+    assert!(again.iter().filter(|r| r.1 == 0).all(|r| r.0 == 2), "{again:?}");
+    assert_eq!(t.picker.counters().failed_bytes, u64::from(PIECE));
+}
+
+#[test]
+fn a_rejected_block_goes_to_another_peer_and_not_back() {
+    let mut t = Table::new(8);
+    t.peer(1, "########");
+    t.peer(2, "########");
+    t.read_from(0);
+    let rejected = *t.requests().iter().find(|r| r.0 == 1).unwrap();
+    t.tell(Input::Rejected(PeerKey(1), BlockRef { piece: PieceIndex(rejected.1), block: rejected.2 }));
+    for _ in 0..20 {
+        let asked = t.requests();
+        assert!(!asked.iter().any(|r| r.0 == 1 && r.1 == rejected.1), "{asked:?}");
+        t.wait(20);
+        asked.into_iter().filter(|r| r.0 == 2).for_each(|r| t.give(r));
+    }
+}
+
+#[test]
+fn nothing_is_asked_while_paused() {
+    let mut t = Table::new(8);
+    t.tell(Input::Paused(true));
+    t.peer(1, "########");
+    t.read_from(0);
+    assert!(t.requests().is_empty());
+    t.tell(Input::Paused(false));
+    assert!(!t.requests().is_empty());
+}
+
+#[test]
+fn no_reader_no_requests() {
+    let mut t = Table::new(8);
+    t.peer(1, "########");
+    t.read_from(0);
+    assert!(!t.requests().is_empty());
+    t.tell(Input::ReaderClosed(ReaderKey(1)));
+    assert!(t.out.iter().all(|o| matches!(o, Output::Cancel(..))) && !t.out.is_empty());
+    assert_eq!(t.picker.next_timeout(), None);
+}
+
+#[test]
+fn a_slow_peer_is_not_given_what_a_fast_one_brings_sooner() {
+    let mut t = Table::new(400);
+    let all = "#".repeat(400);
+    t.peer(1, &all);
+    t.peer(2, &all);
+    t.read_from(0);
+    // Peer 1 brings a block each 5 ms, peer 2 each 400 ms; after a while both are known.
+    let (mut fast, mut slow) = (VecDeque::new(), VecDeque::new());
+    let mut slow_in_first = 0;
+    for step in 0..2000u32 {
+        for r in t.requests() {
+            if r.0 == 1 {
+                fast.push_back(r);
+            } else {
+                slow.push_back(r);
+            }
+            let first_missing = t.picker.plan.first().map_or(0, |w| w.piece);
+            if r.0 == 2 && step > 400 && r.1 == first_missing {
+                slow_in_first += 1;
+            }
+        }
+        t.wait(5);
+        if let Some(r) = fast.pop_front() {
+            t.give(r);
+        }
+        if step % 80 == 79
+            && let Some(r) = slow.pop_front()
+        {
+            t.give(r);
+        }
+        let done: Vec<u32> = t.picker.partial.iter().filter(|(_, p)| p.missing == 0).map(|(n, _)| *n).collect();
+        for n in done {
+            t.tell(Input::PieceVerified(PieceIndex(n)));
+        }
+    }
+    assert_eq!(slow_in_first, 0, "the slow peer was asked for the piece that the viewer waits for");
+    let rate = t.picker.peer(PeerKey(1)).unwrap().rate_bytes_per_s.unwrap();
+    assert!((2e6..5e6).contains(&rate), "16 KiB each 5 ms are 3.3 MB/s, not {rate}");
+}

@@ -59,6 +59,8 @@ pub struct Waste {
     pub duplicate_bytes: u64,
     pub unasked_bytes: u64,
     pub failed_bytes: u64,
+    #[serde(default)]
+    pub forgotten_bytes: u64,
 }
 
 impl Waste {
@@ -165,7 +167,8 @@ impl Builder {
         if self.quiet_network {
             command.args(["--no-dht", "--no-lsd", "--no-port-map"]);
         }
-        command.env("RUST_LOG", std::env::var("PLAYSWARM_TEST_LOG").unwrap_or_else(|_| "info,playswarm=debug".into()));
+        let log = std::env::var("PLAYSWARM_TEST_LOG").unwrap_or_else(|_| "warn,playswarm=debug".into());
+        command.env("PLAYSWARM_LOG", log);
         // No test may touch the user's caches or settings.
         command.env("HOME", dir).env("XDG_CACHE_HOME", dir.join(".cache")).env("XDG_DATA_HOME", dir.join(".data"));
         command

@@ -107,7 +107,11 @@ fn liars_about_the_metadata_do_not_keep_the_truth_away() {
 #[test]
 fn a_link_that_nobody_answers_ends_with_a_sentence() {
     let torrent = torrent();
-    let output = Builder::stream(torrent.magnet(&[], &[])).argument("--metadata-timeout").argument("2").run(STARTUP);
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("impatient.json");
+    std::fs::write(&settings, r#"{"metadata_timeout_ms": 2000}"#).unwrap();
+    let impatient = Builder::stream(torrent.magnet(&[], &[])).argument("--config").argument(settings.to_str().unwrap());
+    let output = impatient.run(STARTUP);
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("no peer gave the torrent's info") && said.contains("--peer"), "{said}");

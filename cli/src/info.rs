@@ -1,6 +1,6 @@
 //! `playswarm info`: what is in a torrent.
 
-use crate::args::InfoArgs;
+use crate::args::{InfoArgs, NetworkArgs};
 use crate::log;
 use crate::stop::{self, Stop};
 use crate::units::bytes;
@@ -15,12 +15,7 @@ use std::process::ExitCode;
 pub(crate) async fn info(args: &InfoArgs) -> Result<ExitCode> {
     let mut stop = Stop::new()?;
     let source = Source::parse(&args.source)?;
-    // Peers are needed only for what a magnet does not say.
-    let config = match &source {
-        Source::Magnet(_) | Source::InfoHash(_) => args.network.config()?,
-        _ => Config::offline("."),
-    };
-    let session = Session::new(config).await?;
+    let session = Session::new(asking(&source, &args.network)?).await?;
     let described = stop.unless(session.describe(source)).await;
     stop::close(&session).await;
     match described {
@@ -31,6 +26,14 @@ pub(crate) async fn info(args: &InfoArgs) -> Result<ExitCode> {
         }
         // Asked to end before there was an answer.
         None => Ok(ExitCode::FAILURE),
+    }
+}
+
+/// Settings to learn what is in a torrent: peers are needed only for what a magnet does not say.
+pub(crate) fn asking(source: &Source, network: &NetworkArgs) -> Result<Config> {
+    match source {
+        Source::Magnet(_) | Source::InfoHash(_) => network.config(),
+        _ => Ok(Config::offline(".")),
     }
 }
 

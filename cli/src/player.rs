@@ -15,7 +15,7 @@ pub(crate) struct Player {
 
 /// What is looked for, best first: program, its arguments, whether it ends when the player ends.
 const KNOWN: &[(&str, &[&str], bool)] = &[
-    ("mpv", &["--really-quiet"], true),
+    ("mpv", &["--msg-level=all=error"], true),
     ("vlc", &["--play-and-exit", "--quiet"], true),
     ("cvlc", &["--play-and-exit", "--quiet"], true),
     #[cfg(target_os = "macos")]

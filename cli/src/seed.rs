@@ -2,11 +2,12 @@
 
 use crate::args::SeedArgs;
 use crate::create::progress_bar;
+use crate::info;
 use crate::log;
 use crate::stop::{self, Stop};
 use crate::view::{self, View};
 use anyhow::{Result, anyhow, bail};
-use playswarm::{Config, Media, Session, Source, Torrent};
+use playswarm::{Media, Session, Source, Torrent};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,8 +15,8 @@ pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCod
     let mut stop = Stop::new()?;
     let mut config = args.network.config()?;
     let source = Source::parse(&args.torrent)?;
-    // The folder is known only once the torrent is: a magnet is resolved by a session of its own.
-    let asking = Session::new(Config { dir: ".".into(), ..config.clone() }).await?;
+    // The folder is known only once the torrent is, and a session has one folder: so one is opened for asking alone.
+    let asking = Session::new(info::asking(&source, &args.network)?).await?;
     let described = stop.unless(asking.describe(source)).await;
     stop::close(&asking).await;
     let Some(torrent) = described else { return Ok(ExitCode::SUCCESS) };
@@ -30,7 +31,7 @@ pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCod
             log::out(&format!("seeding: {} {}{at}", torrent.info_hash, torrent.name));
             let shown = View::start(media, view);
             stop.asked().await;
-            shown.stop();
+            shown.stop().await;
             Ok(ExitCode::SUCCESS)
         }
     };

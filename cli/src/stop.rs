@@ -1,4 +1,4 @@
-//! How the program is asked to end: Ctrl-C, SIGTERM, SIGHUP; and the bound on how long its end may take.
+//! How the program is asked to end: Ctrl-C and SIGTERM; and the bound on how long its end may take.
 
 use anyhow::{Result, anyhow};
 use playswarm::Session;
@@ -10,7 +10,7 @@ const CLOSING: Duration = Duration::from_millis(1500);
 /// Signals from the moment that this was made on, however late they are waited for.
 pub(crate) struct Stop {
     #[cfg(unix)]
-    signals: [tokio::signal::unix::Signal; 3],
+    signals: [tokio::signal::unix::Signal; 2],
 }
 
 impl Stop {
@@ -20,9 +20,8 @@ impl Stop {
         {
             use tokio::signal::unix::{SignalKind, signal};
             let on = |kind| signal(kind).map_err(|e| anyhow!("cannot listen for signals: {e}"));
-            Ok(Stop {
-                signals: [on(SignalKind::interrupt())?, on(SignalKind::terminate())?, on(SignalKind::hangup())?],
-            })
+            // SIGHUP is left alone, or `nohup` would do nothing.
+            Ok(Stop { signals: [on(SignalKind::interrupt())?, on(SignalKind::terminate())?] })
         }
         #[cfg(not(unix))]
         Ok(Stop {})
@@ -32,8 +31,8 @@ impl Stop {
     pub(crate) async fn asked(&mut self) {
         #[cfg(unix)]
         {
-            let [a, b, c] = &mut self.signals;
-            tokio::select! { _ = a.recv() => {} _ = b.recv() => {} _ = c.recv() => {} }
+            let [a, b] = &mut self.signals;
+            tokio::select! { _ = a.recv() => {} _ = b.recv() => {} }
         }
         #[cfg(not(unix))]
         if tokio::signal::ctrl_c().await.is_err() {

@@ -46,7 +46,7 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
             log::out(&format!("url: {}", server.url()));
             let shown = View::start(media, view);
             let done = until_the_end(&mut stop, player, &server.url()).await;
-            shown.stop();
+            shown.stop().await;
             server.stop().await;
             done
         }

@@ -4,6 +4,7 @@
 use crate::units::{Bytes, bytes};
 use crate::{log, stream::rate};
 use indicatif::{ProgressBar, ProgressStyle};
+use playswarm::status::Waste;
 use playswarm::{Media, MediaStatus, Torrent};
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -36,20 +37,20 @@ impl View {
         if options.quiet {
             return View { task: None };
         }
-        let task =
-            if log::screen().is_hidden() { tokio::spawn(plain(media)) } else { tokio::spawn(live(media, options)) };
+        let task = if log::screen().is_hidden() {
+            tokio::spawn(plain(media))
+        } else {
+            tokio::spawn(live(move || render(&media.status(), media.torrent(), options)))
+        };
         View { task: Some(task) }
     }
 
     /// Takes it off the screen.
-    pub(crate) fn stop(self) {}
-}
-
-impl Drop for View {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
+    pub(crate) async fn stop(self) {
+        if let Some(task) = self.task {
             task.abort();
-            // The screen is there for this view alone.
+            // Only when it has ended does it draw no more. That it was aborted is no news.
+            let _ = task.await;
             let _ = log::screen().clear();
         }
     }
@@ -64,13 +65,14 @@ async fn plain(media: Media) {
     }
 }
 
-async fn live(media: Media, options: Options) {
+/// Redraws the lines; there may be more or fewer of them each time.
+async fn live(render: impl Fn() -> Vec<String> + Send) {
     let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
     let mut bars: Vec<ProgressBar> = Vec::new();
     let mut tick = tokio::time::interval(REDRAW);
     loop {
         tick.tick().await;
-        let lines = render(&media.status(), media.torrent(), options);
+        let lines = render();
         while bars.len() < lines.len() {
             bars.push(log::screen().add(ProgressBar::new_spinner().with_style(style.clone())));
         }
@@ -119,12 +121,18 @@ fn ahead(status: &MediaStatus) -> String {
     };
     let seconds = reader.ahead_s.map(|s| format!("{s:.0} s, ")).unwrap_or_default();
     let waiting = if reader.waiting { ", the player is waiting" } else { "" };
-    let waste = status.waste.duplicate_bytes + status.waste.unasked_bytes + status.waste.failed_bytes;
+    let waste = wasted_bytes(status.waste);
     format!(
         "buffered ahead: {seconds}{}{waiting}; wasted {}",
         bytes(reader.ahead_bytes),
         percent(waste, status.downloaded_bytes.max(1))
     )
+}
+
+/// All that came for nothing, whatever the reason.
+pub(crate) fn wasted_bytes(waste: Waste) -> u64 {
+    let Waste { duplicate_bytes, unasked_bytes, failed_bytes, forgotten_bytes } = waste;
+    duplicate_bytes + unasked_bytes + failed_bytes + forgotten_bytes
 }
 
 fn percent(part: u64, whole: u64) -> String {
@@ -185,7 +193,7 @@ fn shares(status: &MediaStatus) -> Vec<String> {
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use playswarm::status::{PeerStatus, ReaderStatus, Waste};
+    use playswarm::status::{PeerStatus, ReaderStatus};
     use playswarm::{FileEntry, InfoHash};
 
     fn torrent(total: u64, piece: u32) -> Torrent {
@@ -214,7 +222,7 @@ pub(crate) mod tests {
             upload_bytes_per_s: 0.0,
             downloaded_bytes: 1000,
             uploaded_bytes: 0,
-            waste: Waste { duplicate_bytes: 20, unasked_bytes: 0, failed_bytes: 0 },
+            waste: Waste { duplicate_bytes: 20, unasked_bytes: 0, failed_bytes: 0, forgotten_bytes: 0 },
             readers: Vec::new(),
             peers: Vec::new(),
             known_peers: 3,

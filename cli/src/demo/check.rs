@@ -3,6 +3,7 @@
 use super::CLIP;
 use crate::log;
 use crate::units::bytes;
+use crate::view::wasted_bytes;
 use anyhow::{Context, Result, bail, ensure};
 use playswarm::Media;
 use playswarm::front::Server;
@@ -51,7 +52,7 @@ pub(super) async fn check(server: &Server, media: &Media) -> Result<bool> {
     }
     let status = media.status();
     let gave = status.peers.iter().filter(|p| p.downloaded_bytes > 0).count();
-    let waste = status.waste.duplicate_bytes + status.waste.unasked_bytes + status.waste.failed_bytes;
+    let waste = wasted_bytes(status.waste);
     log::out(&format!("{gave} peers gave {}, {} of it for nothing", bytes(status.downloaded_bytes), bytes(waste)));
     if gave == 0 {
         good = false;

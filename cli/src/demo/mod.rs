@@ -101,7 +101,7 @@ impl Demo {
             log::out(&format!("url: {}", server.url()));
             let shown = View::start(self.media.clone(), view::Options { peers: true, ..view });
             let done = until_the_end(stop, player, &server.url()).await;
-            shown.stop();
+            shown.stop().await;
             done
         };
         server.stop().await;

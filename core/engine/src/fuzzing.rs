@@ -33,3 +33,26 @@ pub fn http_range(data: &[u8]) {
         crate::front::range::check_invariants(header, u64::from_le_bytes(*size));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    const TORRENT: &[u8] = b"d8:announce8:http://a4:infod5:filesld6:lengthi3e4:pathl1:a2:..eed6:lengthi4e4:pathl1:a1:beee4:name1:x12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee";
+    const MAGNET: &str =
+        "magnet:?xt=urn:btih:a621779b5e3d486e127c3efbca9b6f8d135f52e5&dn=a+b&tr=udp://a:1&x.pe=1.2.3.4:5&x.pe=[::1]:6";
+
+    proptest! {
+        #[test]
+        fn the_fuzz_targets_hold_for_samples_with_changes(changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..4)) {
+            for (sample, target) in [(TORRENT, super::torrent as fn(&[u8])), (MAGNET.as_bytes(), super::magnet)] {
+                let mut bytes = sample.to_vec();
+                for (at, byte) in &changes {
+                    let at = at.index(bytes.len());
+                    bytes[at] = *byte;
+                }
+                target(&bytes);
+            }
+        }
+    }
+}

@@ -5,10 +5,10 @@ use crate::discovery::{self, source, source::Resolved, source::Source};
 use crate::error::{Error, Result};
 use crate::media::{Inner, Media};
 use crate::store::load_saved_torrent_bytes;
-use crate::swarm::listen::Registry;
-use crate::swarm::transport::{Limits, Transport};
 use crate::swarm::driver::{Start, Swarm};
+use crate::swarm::listen::Registry;
 use crate::swarm::rates::RateLimits;
+use crate::swarm::transport::{Limits, Transport};
 use crate::torrent::{InfoHash, Torrent};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -141,7 +141,8 @@ impl Session {
                 });
                 let mut trackers = magnet.trackers;
                 let torrent = saved.await.ok().flatten().map(|mut torrent| {
-                    trackers.extend(torrent.trackers.iter().filter(|t| !trackers.contains(t)).cloned().collect::<Vec<_>>());
+                    trackers
+                        .extend(torrent.trackers.iter().filter(|t| !trackers.contains(t)).cloned().collect::<Vec<_>>());
                     torrent.trackers.clone_from(&trackers);
                     Arc::new(torrent)
                 });

@@ -373,12 +373,8 @@ impl Fetch {
         sizes.sort_by_key(|size| {
             (std::cmp::Reverse(supporters[size]), self.groups.get(size).map_or(u64::MAX, |g| g.since))
         });
-        let gathered: usize = self
-            .groups
-            .values()
-            .flat_map(|g| g.shared.iter().chain(g.solo.values()))
-            .map(Assembly::bytes)
-            .sum();
+        let gathered: usize =
+            self.groups.values().flat_map(|g| g.shared.iter().chain(g.solo.values())).map(Assembly::bytes).sum();
         sizes.truncate(if gathered >= MANY_BYTES { 1 } else { MAX_GROUPS });
         for size in sizes {
             self.ask_group(now, size);
@@ -387,12 +383,8 @@ impl Fetch {
 
     fn ask_group(&mut self, now: Time, size: u32) {
         let Some(group) = self.groups.get_mut(&size) else { return };
-        let keys: Vec<PeerKey> = self
-            .peers
-            .iter()
-            .filter(|(_, p)| p.size == size && p.rest_until <= now)
-            .map(|(key, _)| *key)
-            .collect();
+        let keys: Vec<PeerKey> =
+            self.peers.iter().filter(|(_, p)| p.size == size && p.rest_until <= now).map(|(key, _)| *key).collect();
         let solo = group.shared.is_none();
         if solo {
             for key in &keys {

@@ -1,1 +1,37 @@
-//! x
+//! A virtual clock and network that drive playswarm's picker.
+//!
+//! A [`Scenario`] is a swarm, a viewer and what the viewer does; [`run`] plays it from event to event with any
+//! [`Machine`] (the real [`playswarm_logic::picker::Picker`], or a test's own) and returns a [`Report`] with the delays
+//! as ratios to the computed limit. Nothing sleeps and nothing is random but by the scenario's seed, so the same seed
+//! gives the same trace. What is modelled and what is not: docs/SIM.md.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod catalogue;
+mod events;
+mod limit;
+mod link;
+mod machine;
+mod measure;
+mod peer;
+mod random;
+mod reader;
+mod rng;
+mod spec;
+mod stats;
+mod store;
+mod svg;
+mod table;
+mod world;
+
+pub use bench::{Cell, bench};
+pub use catalogue::{catalogue, scenario};
+pub use machine::Machine;
+pub use measure::{PeerLoad, Report, Share, Wait, WaitKind};
+pub use random::random_scenario;
+pub use rng::Rng;
+pub use spec::{Change, ChokeCycle, Disturbance, Drift, Holds, PeerGroup, Scenario, Script, Step, kbit};
+pub use stats::{gini, median};
+pub use svg::svg;
+pub use table::{markdown, splice, text};
+pub use world::{Options, describe, run, run_policy};

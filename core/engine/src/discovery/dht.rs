@@ -13,15 +13,16 @@ use tokio_util::task::AbortOnDropHandle;
 /// How long one search may take; it ends by itself within a few seconds as a rule.
 const SEARCH: Duration = Duration::from_secs(60);
 /// Pauses between searches: soon again at first, while the node still gets to know its surroundings, then every five minutes.
-const PAUSES: [Duration; 5] = [
-    Duration::from_secs(15),
+const PAUSES: [Duration; 6] = [
+    Duration::from_secs(5),
+    Duration::from_secs(10),
     Duration::from_secs(30),
     Duration::from_secs(60),
     Duration::from_secs(120),
     Duration::from_secs(300),
 ];
 /// When peers run short, a search may follow the last one this soon.
-const HURRY_PAUSE: Duration = Duration::from_secs(20);
+const HURRY_PAUSE: Duration = Duration::from_secs(10);
 /// Nodes forget an announcement after half an hour or so (BEP 5 leaves it open).
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(10 * 60);
 /// A node that knows nobody (no network at its start, say) is replaced by one that looks up the bootstrap names again.

@@ -174,6 +174,7 @@ impl Discovery {
     }
 
     /// Peers run short: everybody is asked again, as soon as good manners allow (each has its own least interval).
+    /// Called when the torrent has become complete, it tells the trackers at once; else they learn it within 15 s.
     pub(crate) fn hurry(&self) {
         self.context.hurry.send_modify(|n| *n = n.wrapping_add(1));
     }
@@ -197,6 +198,11 @@ impl Discovery {
 /// Random enough for keys and transaction numbers: the standard library seeds its hashers from the system.
 fn random_u32() -> u32 {
     RandomState::new().build_hasher().finish() as u32
+}
+
+/// 128 bits that nobody guesses, as hexadecimal digits.
+pub(crate) fn random_token() -> String {
+    (0..4).map(|_| format!("{:08x}", random_u32())).collect()
 }
 
 #[cfg(test)]

@@ -76,3 +76,24 @@ async fn a_session_without_any_network_starts_at_once_and_ends_at_once() {
     // The tasks are gone, and with them the sender.
     assert!(timeout(Duration::from_secs(5), found.recv()).await.unwrap().is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_sessions_on_one_network_find_each_other_by_multicast() {
+    let config = Config { lsd: true, ..Config::offline(".") };
+    let on = |port: u16| Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+    let (one, two) = (on(5006), on(5007));
+    // Another hash each time: other runs of this test may share the network.
+    let hash = random_u32().to_be_bytes();
+    let of = |port| {
+        let mut params = params(5, port, false);
+        params.info_hash.0[..4].copy_from_slice(&hash);
+        params
+    };
+    let (_one, mut found_by_one) = Discovery::start(&one, of(5006));
+    sleep(Duration::from_secs(1)).await;
+    let (_two, mut found_by_two) = Discovery::start(&two, of(5007));
+    let second = timeout(Duration::from_secs(10), found_by_one.recv()).await.expect("the second in time").unwrap();
+    let first = timeout(Duration::from_secs(10), found_by_two.recv()).await.expect("the first in time").unwrap();
+    assert_eq!((second.addr.port(), second.origin), (5007, Origin::Lsd));
+    assert_eq!((first.addr.port(), first.origin), (5006, Origin::Lsd));
+}

@@ -26,6 +26,9 @@ const BUFFER_BYTES: usize = 64 * 1024;
 const TOLD_SO: usize = 32;
 /// A client that vanished without a FIN is noticed after about this time and a few probes.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+/// The kernel takes no more than this beyond what is on its way: else a slow client's reader would stand megabytes ahead of it.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES: u32 = 256 * 1024;
 /// Wait after a failed accept (out of descriptors): each attempt would fail at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -140,5 +143,8 @@ async fn refuse(stream: TcpStream) {
 /// Best effort: a socket without them works too.
 fn set_options(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES);
 }

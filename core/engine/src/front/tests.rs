@@ -67,7 +67,7 @@ impl Library for Shelf {
             upload_bytes_per_s: 0.0,
             downloaded_bytes: 7,
             uploaded_bytes: 0,
-            waste: Waste { duplicate_bytes: 1, unasked_bytes: 2, failed_bytes: 3 },
+            waste: Waste { duplicate_bytes: 1, unasked_bytes: 2, failed_bytes: 3, forgotten_bytes: 4 },
             readers: Vec::new(),
             peers: Vec::new(),
             known_peers: 0,

@@ -97,7 +97,8 @@ fn prometheus(s: &MediaStatus, http_sent: u64, http_connections: usize) -> Strin
     m.family("playswarm_wasted_bytes_total", "counter", "Payload received for nothing, by reason.")
         .sample(",reason=\"duplicate\"", s.waste.duplicate_bytes)
         .sample(",reason=\"unasked\"", s.waste.unasked_bytes)
-        .sample(",reason=\"failed\"", s.waste.failed_bytes);
+        .sample(",reason=\"failed\"", s.waste.failed_bytes)
+        .sample(",reason=\"forgotten\"", s.waste.forgotten_bytes);
     m.family("playswarm_download_bytes_per_second", "gauge", "Payload received over the last seconds.")
         .sample("", s.download_bytes_per_s);
     m.family("playswarm_upload_bytes_per_second", "gauge", "Payload sent over the last seconds.")

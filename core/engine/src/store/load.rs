@@ -18,33 +18,29 @@ pub(super) enum Loaded {
     Failed(Failure),
 }
 
-/// A failed read, as often as needed: `io::Error` cannot be cloned.
+/// An error of the file system, as often as needed: `io::Error` cannot be cloned.
 #[derive(Clone)]
 pub(super) struct Failure {
     doing: &'static str,
     path: PathBuf,
-    code: Option<i32>,
     kind: io::ErrorKind,
+    text: String,
 }
 
 impl Failure {
     pub(super) fn of(e: &Error) -> Failure {
-        match e {
-            Error::Storage { doing, path, source } => {
-                Failure { doing, path: path.clone(), code: source.raw_os_error(), kind: source.kind() }
-            }
-            Error::DiskFull { path } => {
-                Failure { doing: "write", path: path.clone(), code: None, kind: io::ErrorKind::StorageFull }
-            }
-            _ => Failure { doing: "use", path: PathBuf::new(), code: None, kind: io::ErrorKind::Other },
-        }
+        let (doing, path, kind, text) = match e {
+            Error::Storage { doing, path, source } => (*doing, path.clone(), source.kind(), source.to_string()),
+            Error::DiskFull { path } => ("write", path.clone(), io::ErrorKind::StorageFull, String::new()),
+            other => ("use", PathBuf::new(), io::ErrorKind::Other, other.to_string()),
+        };
+        Failure { doing, path, kind, text }
     }
 }
 
 impl From<Failure> for Error {
     fn from(f: Failure) -> Error {
-        let source = f.code.map_or_else(|| f.kind.into(), io::Error::from_raw_os_error);
-        super::folder::storage_error(f.doing, &f.path, source)
+        super::folder::storage_error(f.doing, &f.path, io::Error::new(f.kind, f.text))
     }
 }
 

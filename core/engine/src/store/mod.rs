@@ -241,7 +241,8 @@ impl Store {
     /// Waits until every verified piece is written.
     ///
     /// # Errors
-    /// [`Error::DiskFull`] or the reason why the rest cannot be written at the moment.
+    /// [`Error::DiskFull`] or the reason why the rest cannot be written at the moment; [`Error::Closed`] where the store
+    /// was closed with pieces unwritten.
     pub(crate) async fn sync_all(self: &Arc<Self>) -> Result<()> {
         let mut progress = self.progress.subscribe();
         loop {
@@ -252,6 +253,9 @@ impl Store {
                 }
                 if let Some(why) = state.queue.stuck(&self.options.dir) {
                     return Err(why);
+                }
+                if state.closed {
+                    return Err(Error::Closed);
                 }
             }
             // The sender lives as long as `self`.

@@ -33,6 +33,8 @@ pub(crate) enum Offence {
     Flood,
     /// More requests outstanding than we said we take, from a peer that cannot be told (no FAST).
     TooManyRequests,
+    /// The same from a peer that is told with a REJECT.
+    BeyondQueue,
     /// A request outside the torrent, or longer than a block may be.
     BadRequest,
     /// A request for a piece that we have not got.
@@ -52,7 +54,7 @@ impl Offence {
             Offence::BadRequest | Offence::OutOfPlace => 10.0,
             Offence::Extension => 5.0,
             Offence::RequestForMissing => 2.0,
-            Offence::RequestWhileChoked => 0.5,
+            Offence::RequestWhileChoked | Offence::BeyondQueue => 0.5,
         }
     }
 
@@ -62,7 +64,7 @@ impl Offence {
             Offence::Malformed => "sent a malformed message",
             Offence::TooLong => "sent a message that is too long",
             Offence::Flood => "flooded us with messages",
-            Offence::TooManyRequests => "asked for too much at once",
+            Offence::TooManyRequests | Offence::BeyondQueue => "asked for too much at once",
             Offence::BadRequest => "asked for blocks that do not exist",
             Offence::RequestForMissing => "asked for pieces that we do not have",
             Offence::RequestWhileChoked => "kept asking while choked",

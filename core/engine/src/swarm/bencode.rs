@@ -117,8 +117,12 @@ impl<'a> Reader<'a> {
         let mut depth = 0u32;
         loop {
             match self.rest.first() {
-                Some(b'i') => drop(self.int()?),
-                Some(b'0'..=b'9') => drop(self.bytes()?),
+                Some(b'i') => {
+                    self.int()?;
+                }
+                Some(b'0'..=b'9') => {
+                    self.bytes()?;
+                }
                 Some(b'l' | b'd') => {
                     self.item()?;
                     depth += 1;

@@ -28,7 +28,18 @@ struct Entry {
     state: State,
     failures: u32,
     answered: bool,
+    /// It shook hands and left at once: it may not like what else we say first.
+    curt: bool,
     next_try: Time,
+}
+
+/// A dial to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Dial {
+    pub(crate) addr: SocketAddr,
+    pub(crate) origin: Origin,
+    /// Say nothing but the handshake until the peer has answered.
+    pub(crate) patient: bool,
 }
 
 /// See the [module](self).
@@ -50,7 +61,8 @@ impl Book {
         if self.known.len() >= MAX_KNOWN && !self.make_room() {
             return false;
         }
-        let entry = Entry { origin, state: State::Idle, failures: 0, answered: false, next_try: Time::ZERO };
+        let entry =
+            Entry { origin, state: State::Idle, failures: 0, answered: false, curt: false, next_try: Time::ZERO };
         self.known.insert(addr, entry);
         true
     }
@@ -67,22 +79,19 @@ impl Book {
     }
 
     /// The addresses to dial now, so that at most `room` more connections come of it.
-    pub(crate) fn dial(&mut self, now: Time, room: usize) -> Vec<(SocketAddr, Origin)> {
+    pub(crate) fn dial(&mut self, now: Time, room: usize) -> Vec<Dial> {
         let n = room.saturating_sub(self.dialing).min(MAX_DIALS.saturating_sub(self.dialing));
         if n == 0 {
             return Vec::new();
         }
-        let mut due: Vec<_> = self
-            .known
-            .iter_mut()
-            .filter(|(_, e)| e.state == State::Idle && e.next_try <= now)
-            .collect();
+        let mut due: Vec<_> =
+            self.known.iter_mut().filter(|(_, e)| e.state == State::Idle && e.next_try <= now).collect();
         // Those that once answered first, then those that failed least.
         due.sort_by_key(|(addr, e)| (!e.answered, e.failures, **addr));
         let mut dialed = Vec::new();
         for (addr, entry) in due.into_iter().take(n) {
             entry.state = State::Dialing;
-            dialed.push((*addr, entry.origin));
+            dialed.push(Dial { addr: *addr, origin: entry.origin, patient: entry.curt });
         }
         self.dialing += dialed.len();
         dialed
@@ -101,6 +110,13 @@ impl Book {
                 self.dialing -= 1;
             }
             (e.state, e.answered, e.failures) = (State::Connected, true, 0);
+        }
+    }
+
+    /// It left right after the handshake: the next dial says nothing but that first.
+    pub(crate) fn was_curt(&mut self, addr: SocketAddr) {
+        if let Some(e) = self.known.get_mut(&addr) {
+            e.curt = !e.curt;
         }
     }
 

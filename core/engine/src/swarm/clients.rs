@@ -17,6 +17,11 @@ pub(crate) fn client_name(peer_id: &[u8; 20]) -> String {
     if peer_id[0] == b'M' && peer_id[1].is_ascii_digit() && peer_id[2] == b'-' {
         return "BitTorrent (mainline)".to_owned();
     }
+    if let Some(rest) = peer_id.strip_prefix(b"A2-") {
+        // aria2 writes its version out: A2-1-36-0-.
+        let parts: Vec<u8> = rest.iter().copied().take_while(|b| b.is_ascii_digit() || *b == b'-').collect();
+        return format!("aria2 {}", String::from_utf8_lossy(&parts).trim_end_matches('-').replace('-', "."));
+    }
     if peer_id.starts_with(b"exbc") {
         return "BitComet".to_owned();
     }
@@ -90,6 +95,7 @@ mod tests {
         assert_eq!(client_name(&id("-LT20B0-")), "libtorrent 2.0.11");
         assert_eq!(client_name(&id("-WW0205-")), "WebTorrent 2.5");
         assert_eq!(client_name(&id("M7-10-5--")), "BitTorrent (mainline)");
+        assert_eq!(client_name(&id("A2-1-36-0-")), "aria2 1.36.0");
     }
 
     #[test]

@@ -8,23 +8,23 @@ use crate::discovery::{self, Discovery, Origin};
 use crate::error::{Error, Result};
 use crate::status::Event;
 use crate::store::{Store, StoreEvent, StoreOptions, Verdict};
-use crate::swarm::book::Book;
+use crate::swarm::book::{Book, Dial};
 use crate::swarm::extended::ExtendedHandshake;
 use crate::swarm::handshake::{FirstWords, HaveWords, Reserved};
 use crate::swarm::link::Link;
-use crate::swarm::metadata::MetadataMessage;
 use crate::swarm::listen::Host;
+use crate::swarm::metadata::MetadataMessage;
 use crate::swarm::peer::{Order, Peer, Verdict as Conduct};
 use crate::swarm::rates::{Meter, RateLimits};
 use crate::swarm::readers::Reader;
-use crate::swarm::transport::{Prefer, Transport};
+use crate::swarm::transport::{Manner, Transport};
 use crate::swarm::wire::{Message, Span};
 use crate::torrent::{InfoHash, Torrent, sha1};
 use parking_lot::Mutex;
 use playswarm_logic::choker::{self, Choker};
 use playswarm_logic::metadata as logic_metadata;
 use playswarm_logic::picker::{Input, Output, Picker};
-use playswarm_logic::{Bits, BLOCK_BYTES, BlockRef, PeerKey, PieceIndex, ReaderKey, Time, retain};
+use playswarm_logic::{BLOCK_BYTES, Bits, BlockRef, PeerKey, PieceIndex, ReaderKey, Time, retain};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
@@ -120,7 +120,10 @@ impl Swarm {
         let seed = u64::from_le_bytes(*transport.peer_id().0.last_chunk::<8>().unwrap_or(&[0; 8]));
         let state = State {
             picker: None,
-            choker: Choker::new(Time::ZERO, choker::Config { slots: config.upload_slots, seed, ..choker::Config::default() }),
+            choker: Choker::new(
+                Time::ZERO,
+                choker::Config { slots: config.upload_slots, seed, ..choker::Config::default() },
+            ),
             metadata: None,
             peers: BTreeMap::new(),
             book: Book::default(),
@@ -382,12 +385,13 @@ impl Swarm {
             return;
         }
         let words = Arc::new(self.first_words());
-        for (addr, origin) in due {
+        for Dial { addr, origin, patient } in due {
             let (swarm, words) = (self.clone(), words.clone());
             tokio::spawn(async move {
+                let manner = Manner { patient, ..Manner::default() };
                 let dialled = tokio::select! {
                     () = swarm.cancel.cancelled() => return,
-                    r = swarm.transport.connect(addr, swarm.info_hash, &words, Prefer::default()) => r,
+                    r = swarm.transport.connect(addr, swarm.info_hash, &words, manner) => r,
                 };
                 match dialled {
                     Ok(link) => swarm.adopt(link, addr, origin),
@@ -470,6 +474,9 @@ impl Swarm {
         let now = self.now();
         let fault = !matches!(why, Conduct::Gone(_)) || peer.downloaded == 0;
         if !peer.incoming {
+            if peer.silent_so_far && matches!(why, Conduct::Gone(_)) {
+                st.book.was_curt(peer.addr);
+            }
             st.book.ended(peer.addr, now, fault);
         }
         match why {
@@ -578,7 +585,10 @@ impl Swarm {
             let Some(event) = event else { return };
             match event {
                 StoreEvent::Lost(piece) => {
-                    tracing::warn!(piece = piece.0, "a piece on disk was changed by somebody else; it is fetched again");
+                    tracing::warn!(
+                        piece = piece.0,
+                        "a piece on disk was changed by somebody else; it is fetched again"
+                    );
                     self.lost(piece.0);
                     self.news.notify_waiters();
                 }
@@ -843,4 +853,3 @@ impl std::fmt::Debug for Swarm {
         f.debug_struct("Swarm").field("info_hash", &self.info_hash).finish_non_exhaustive()
     }
 }
-

@@ -129,8 +129,7 @@ impl ExtendedHandshake {
                 b"p" => read.port = within(r.int_or_skip()?, 1, 65535).map(|n| n as u16),
                 b"reqq" => read.reqq = within(r.int_or_skip()?, 1, i64::from(u32::MAX)).map(|n| n as u32),
                 b"metadata_size" => {
-                    read.metadata_size =
-                        within(r.int_or_skip()?, 1, i64::from(MAX_METADATA_BYTES)).map(|n| n as u32);
+                    read.metadata_size = within(r.int_or_skip()?, 1, i64::from(MAX_METADATA_BYTES)).map(|n| n as u32);
                 }
                 b"upload_only" => read.upload_only = r.int_or_skip()?.is_some_and(|n| n != 0),
                 b"yourip" => {

@@ -37,6 +37,14 @@ impl PeerId {
     }
 }
 
+impl PeerId {
+    /// Whether this client drops a connection on which anything comes together with the handshake. aria2 (1.36) does:
+    /// "More than BtHandshakeMessage::MESSAGE_LENGTH bytes are buffered".
+    pub(crate) fn wants_bare_handshake(&self) -> bool {
+        self.0.starts_with(b"A2-")
+    }
+}
+
 impl std::fmt::Debug for PeerId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}", self.0.escape_ascii())

@@ -78,13 +78,21 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    /// Shakes hands on a connection that we opened: ours and the first words go out in one write.
+    /// Shakes hands on a connection that we opened: ours and the first words go out in one write, or, if we are to be
+    /// `patient`, the first words once the peer has answered.
     ///
     /// Bounded in time by the caller.
-    pub(crate) async fn dialled(raw: Raw, ours: Handshake, words: &FirstWords) -> Result<Link, HandshakeError> {
+    pub(crate) async fn dialled(
+        raw: Raw,
+        ours: Handshake,
+        words: &FirstWords,
+        patient: bool,
+    ) -> Result<Link, HandshakeError> {
         let mut writer = LinkWriter::new(raw.writer);
         ours.encode(&mut writer.buf);
-        words.encode(None, raw.remote.ip(), &mut writer.buf);
+        if !patient {
+            words.encode(None, raw.remote.ip(), &mut writer.buf);
+        }
         writer.flush().await?;
         let mut reader = LinkReader::new(raw.reader);
         let theirs = reader.handshake().await?;
@@ -94,8 +102,13 @@ impl Link {
         if theirs.peer_id == ours.peer_id {
             return Err(HandshakeError::Ourselves);
         }
-        // Goes out with the driver's first flush.
-        words.encode_rest(theirs.reserved, &mut writer.buf);
+        if patient {
+            words.encode(Some(theirs.reserved), raw.remote.ip(), &mut writer.buf);
+            writer.flush().await?;
+        } else {
+            // Goes out with the driver's first flush.
+            words.encode_rest(theirs.reserved, &mut writer.buf);
+        }
         Ok(Link {
             remote: raw.remote,
             peer_id: theirs.peer_id,

@@ -4,6 +4,7 @@
 //! before blocks, and blocks only as the rate limit and the line allow, so that a CANCEL still finds them.
 
 use crate::discovery::Origin;
+use crate::store::Put;
 use crate::swarm::abuse::{self, Conduct, Offence};
 use crate::swarm::clients::client_name;
 use crate::swarm::driver::{State, Swarm};
@@ -14,7 +15,6 @@ use crate::swarm::metadata::{MetadataGiver, MetadataMessage};
 use crate::swarm::pex::{PexMessage, PexState};
 use crate::swarm::upload::{Asked, UploadQueue};
 use crate::swarm::wire::{Message, Span};
-use crate::store::Put;
 use bytes::Bytes;
 use playswarm_logic::picker::Input;
 use playswarm_logic::{Bits, BlockRef, PeerKey, PieceIndex, Time, choker, metadata as logic_metadata};
@@ -68,6 +68,8 @@ pub(super) struct Peer {
     pub(super) downloaded: u64,
     pub(super) uploaded: u64,
     pub(super) heard: Instant,
+    /// Nothing but a handshake came yet.
+    pub(super) silent_so_far: bool,
     pub(super) pex: PexState,
     pub(super) cancel: CancellationToken,
     /// What it has, once the number of pieces is known.
@@ -128,6 +130,7 @@ impl Peer {
             downloaded: 0,
             uploaded: 0,
             heard: Instant::now(),
+            silent_so_far: true,
             pex: PexState::default(),
             cancel,
             bits: None,
@@ -317,6 +320,7 @@ impl Swarm {
             }
             if let Some(p) = st.peers.get_mut(&key) {
                 p.heard = Instant::now();
+                p.silent_so_far = false;
             } else {
                 return Err(Verdict::Gone("it was sent away".to_owned()));
             }
@@ -477,7 +481,9 @@ impl Swarm {
                     if let Some(client) = &p.extended.client {
                         p.client.clone_from(client);
                     }
-                    if p.incoming && let Some(port) = p.extended.port {
+                    if p.incoming
+                        && let Some(port) = p.extended.port
+                    {
                         p.addr.set_port(port);
                         let addr = p.addr;
                         st.book.connected(addr, Origin::Incoming);

@@ -170,7 +170,7 @@ impl PexState {
             return None;
         }
         self.told.extend(added.iter().map(|(addr, _)| *addr));
-        dropped.iter().for_each(|addr| drop(self.told.remove(addr)));
+        self.told.retain(|addr| !dropped.contains(addr));
         Some(PexMessage { added, dropped })
     }
 
@@ -249,7 +249,9 @@ mod tests {
         let (mut state, connected) = (PexState::default(), many(120));
         let counts: Vec<usize> = (0..4)
             .map(|i| {
-                state.poll(Time::from_secs_f64(60.0 * f64::from(i)), addr("9.9.9.9:1"), &connected).map_or(0, |m| m.added.len())
+                state
+                    .poll(Time::from_secs_f64(60.0 * f64::from(i)), addr("9.9.9.9:1"), &connected)
+                    .map_or(0, |m| m.added.len())
             })
             .collect();
         assert_eq!(counts, [50, 50, 20, 0]);

@@ -14,8 +14,7 @@ impl Swarm {
     pub(crate) fn status(&self) -> MediaStatus {
         let content = self.content.get();
         let layout = content.map(|c| c.torrent.layout);
-        let (memory_bytes, disk_bytes) =
-            content.map_or((0, 0), |c| (c.store.memory_bytes(), c.store.disk_bytes()));
+        let (memory_bytes, disk_bytes) = content.map_or((0, 0), |c| (c.store.memory_bytes(), c.store.disk_bytes()));
         let mut st = self.state.lock();
         let (download_bytes_per_s, upload_bytes_per_s) = (st.down.rate(), st.up.rate());
         let st = &*st;
@@ -101,9 +100,8 @@ impl Swarm {
         }
         let complete = st.picker.as_ref().is_some_and(|p| p.have().is_full());
         let lonely = st.lonely_since.is_some_and(|since| since.elapsed() > LONELY);
-        (lonely && !complete).then(|| {
-            "no peer is connected; check the network and the tracker, or name a peer with --peer".to_owned()
-        })
+        (lonely && !complete)
+            .then(|| "no peer is connected; check the network and the tracker, or name a peer with --peer".to_owned())
     }
 }
 

@@ -72,6 +72,22 @@ pub(crate) enum Prefer {
     Utp,
 }
 
+/// How to go about one peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Manner {
+    /// Which way to try first.
+    pub(crate) prefer: Prefer,
+    /// Say nothing but the handshake before the peer has answered. Costs a round trip; for a peer that closed the last
+    /// connection right after the handshake. Clients that are known for it are taken care of without.
+    pub(crate) patient: bool,
+}
+
+impl From<Prefer> for Manner {
+    fn from(prefer: Prefer) -> Manner {
+        Manner { prefer, patient: false }
+    }
+}
+
 /// Why there is no connection to a peer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
@@ -104,7 +120,11 @@ impl Transport {
     /// interfaces of both families. The listener must be run, or connections pile up unanswered.
     ///
     /// Errors: [`Error::Listen`] when a port that was named is in use or not ours to open.
-    pub(crate) async fn bind(listen: Option<SocketAddr>, utp: bool, limits: Limits) -> Result<(Arc<Transport>, Listener)> {
+    pub(crate) async fn bind(
+        listen: Option<SocketAddr>,
+        utp: bool,
+        limits: Limits,
+    ) -> Result<(Arc<Transport>, Listener)> {
         let cancel = CancellationToken::new();
         let utp = utp.then_some(&cancel);
         let (tcp, utp) = match listen {
@@ -151,18 +171,36 @@ impl Transport {
 
     /// Dials a peer and shakes hands: both ways in turn, the second beside the first once that takes long.
     ///
-    /// Takes at most two connect times and a handshake time; cancel-safe (the connection is closed).
+    /// The first words go with the handshake, unless the peer is one that cannot take them so; such a one is dialled again.
+    /// Takes at most two connect times and a handshake time (twice that if dialled again); cancel-safe.
     pub(crate) async fn connect(
         &self,
         addr: SocketAddr,
         info_hash: InfoHash,
         words: &FirstWords,
-        prefer: Prefer,
+        manner: Manner,
     ) -> Result<Link, ConnectError> {
         let addr = canonical(addr);
-        let raw = self.dial(addr, prefer).await?;
+        let link = self.attempt(addr, info_hash, words, manner).await?;
+        if manner.patient || !link.peer_id.wants_bare_handshake() {
+            return Ok(link);
+        }
+        // It is about to close this one.
+        let prefer = if link.via == Via::Tcp { Prefer::Tcp } else { Prefer::Utp };
+        drop(link);
+        self.attempt(addr, info_hash, words, Manner { prefer, patient: true }).await
+    }
+
+    async fn attempt(
+        &self,
+        addr: SocketAddr,
+        info_hash: InfoHash,
+        words: &FirstWords,
+        manner: Manner,
+    ) -> Result<Link, ConnectError> {
+        let raw = self.dial(addr, manner.prefer).await?;
         let ours = Handshake { reserved: words.reserved, info_hash, peer_id: self.peer_id };
-        match tokio::time::timeout(self.limits.handshake, Link::dialled(raw, ours, words)).await {
+        match tokio::time::timeout(self.limits.handshake, Link::dialled(raw, ours, words, manner.patient)).await {
             Ok(link) => Ok(link?),
             Err(_) => Err(HandshakeError::TimedOut.into()),
         }
@@ -242,7 +280,9 @@ pub(crate) fn raw_utp(stream: UtpStream, remote: SocketAddr, rtt: Option<Duratio
 /// IPv4 as IPv4, also where a socket of both families shows it mapped into IPv6.
 pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr {
-        SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some() => SocketAddr::new(addr.ip().to_canonical(), addr.port()),
+        SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some() => {
+            SocketAddr::new(addr.ip().to_canonical(), addr.port())
+        }
         other => other,
     }
 }

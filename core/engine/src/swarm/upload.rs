@@ -76,7 +76,7 @@ impl UploadQueue {
             return (Asked::Ignored, None);
         }
         if self.waiting.len() >= OUR_REQQ as usize {
-            let offence = if self.fast { Offence::RequestForMissing } else { Offence::TooManyRequests };
+            let offence = if self.fast { Offence::BeyondQueue } else { Offence::TooManyRequests };
             return (refused, Some(offence));
         }
         self.waiting.push_back(span);
@@ -116,7 +116,7 @@ impl UploadQueue {
     pub(crate) fn forget_piece(&mut self, piece: u32) -> Vec<Span> {
         let (dropped, kept) = self.waiting.drain(..).partition::<Vec<_>, _>(|span| span.piece == piece);
         self.waiting = kept.into();
-        dropped.iter().for_each(|span| drop(self.known.remove(span)));
+        self.known.retain(|span| span.piece != piece);
         if self.fast { dropped } else { Vec::new() }
     }
 
@@ -222,7 +222,7 @@ mod tests {
         let layout = Layout::new(1 << 30, 16384).unwrap();
         let have = Bits::full(layout.pieces());
         for (fast, expected) in [
-            (true, (Asked::Reject, Some(Offence::RequestForMissing))),
+            (true, (Asked::Reject, Some(Offence::BeyondQueue))),
             (false, (Asked::Ignored, Some(Offence::TooManyRequests))),
         ] {
             let mut queue = unchoked(fast);

@@ -4,13 +4,18 @@ use super::Torrent;
 use crate::error::{Error, Result};
 
 impl Torrent {
-    /// The file to play when none is named: the largest that can be played.
+    /// The file to play when none is named: the largest that can be played, or the largest of all where no name tells
+    /// of a format that we know.
     ///
     /// # Errors
     /// [`Error::NothingPlayable`].
     pub fn default_file(&self) -> Result<usize> {
+        let mut files = self.playable();
+        if files.is_empty() {
+            files = (0..self.files.len()).filter(|&n| !self.files[n].padding && self.files[n].length > 0).collect();
+        }
         // `max_by_key` takes the last of equals; the first is what people expect.
-        self.playable().into_iter().rev().max_by_key(|&n| self.files[n].length).ok_or(Error::NothingPlayable)
+        files.into_iter().rev().max_by_key(|&n| self.files[n].length).ok_or(Error::NothingPlayable)
     }
 
     /// The file that a user means by its number, its name, or a part of its name that no other file has.

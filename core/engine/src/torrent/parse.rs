@@ -66,7 +66,8 @@ impl Torrent {
         reader.dictionary(|key, value| -> Result<()> {
             match key {
                 b"info" => {
-                    if info.replace(value.skip()?).is_some() {
+                    let before = info.replace(value.skip()?);
+                    if before.is_some() {
                         return Err(bad("it has two info dictionaries"));
                     }
                 }
@@ -137,16 +138,8 @@ impl Torrent {
                 pieces.len() as f64 / 20.0
             )));
         }
-        Ok(Torrent {
-            info_hash,
-            name: paths::printable(&name),
-            layout,
-            hashes: info.slice_ref(pieces),
-            files,
-            private: raw.private,
-            trackers: clean_trackers(trackers),
-            info: info.clone(),
-        })
+        let (name, private, hashes) = (paths::printable(&name), raw.private, info.slice_ref(pieces));
+        Ok(Torrent { info_hash, name, layout, hashes, files, private, trackers: clean_trackers(trackers), info })
     }
 }
 
@@ -279,7 +272,8 @@ impl<'a> RawFile<'a> {
                 b"path" => path = Some(strings(value)?),
                 b"path.utf-8" if value.peek()? == b'l' => path_utf8 = Some(strings(value)?),
                 b"length" => {
-                    if length.replace(value.integer()?).is_some() {
+                    let before = length.replace(value.integer()?);
+                    if before.is_some() {
                         return Err(bad("it has a file with two lengths"));
                     }
                 }
@@ -327,8 +321,12 @@ impl Files {
             .checked_add(length)
             .filter(|total| *total <= MAX_TOTAL_BYTES)
             .ok_or_else(|| bad(format!("it claims to hold more than {} TiB", MAX_TOTAL_BYTES >> 40)))?;
-        // Equal names among pad files are common (BEP 47) and meet on no disk.
-        let path = if padding { PathBuf::from(format!(".pad/{}", self.list.len())) } else { self.paths.path(path) };
+        // Equal names among pad files are common (BEP 47) and meet on no disk; this path is one that no real file can have.
+        let path = if padding {
+            PathBuf::from(format!("{}/pad/{}", paths::OURS, self.list.len()))
+        } else {
+            self.paths.path(path)
+        };
         self.list.push(FileEntry { path, name: paths::printable(&shown.join("/")), length, offset, padding });
         Ok(())
     }

@@ -12,7 +12,7 @@ pub const MAX_PATH_DEPTH: usize = 64;
 /// Bytes of a whole path, so that the folder's own path still fits below the usual 4,096.
 pub const MAX_PATH_BYTES: usize = 2048;
 /// The folder in which playswarm keeps what it knows about torrents; no torrent may write there.
-const OURS: &str = ".playswarm";
+pub(super) const OURS: &str = ".playswarm";
 
 /// Whether a component tries to leave the folder: `..`, an absolute path, or either of them within separators.
 /// Such a torrent is refused, since nobody makes it by accident.
@@ -34,12 +34,19 @@ fn is_awkward(c: char) -> bool {
 
 /// A name for people: what a terminal would obey is replaced, the rest left as it is.
 pub(crate) fn printable(name: &str) -> String {
+    if name.bytes().all(|b| (b' '..0x7f).contains(&b)) {
+        return name.to_owned();
+    }
     name.chars().map(|c| if is_awkward(c) && !matches!(c, '/' | '\\') { '\u{fffd}' } else { c }).collect()
 }
 
 /// Device names that Windows keeps in every folder, with any extension.
 fn is_reserved(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ');
+    // The longest of them has 7 bytes.
+    if !(3..=7).contains(&stem.len()) {
+        return false;
+    }
     let upper = stem.to_ascii_uppercase();
     matches!(upper.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$" | "CLOCK$")
         || ((upper.starts_with("COM") || upper.starts_with("LPT"))
@@ -66,7 +73,10 @@ fn cut(text: &str, bytes: usize) -> &str {
 
 /// `name` with `suffix` before its extension, shortened to `max_bytes` without losing either.
 fn fit(name: &str, suffix: &str, max_bytes: usize) -> String {
-    let (stem, extension) = name.split_at(extension_at(name));
+    fit_parts(name.split_at(extension_at(name)), suffix, max_bytes)
+}
+
+fn fit_parts((stem, extension): (&str, &str), suffix: &str, max_bytes: usize) -> String {
     let extension = cut(extension, max_bytes.saturating_sub(suffix.len() + 1));
     let room = max_bytes.saturating_sub(suffix.len() + extension.len());
     let fitted = format!("{}{suffix}{extension}", cut(stem, room));
@@ -77,6 +87,16 @@ fn fit(name: &str, suffix: &str, max_bytes: usize) -> String {
 /// One component made safe: a plain, visible name of at most `max_bytes` that every common file system takes.
 /// Never empty, `.` or `..`; applying it again changes nothing.
 pub fn sanitize(component: &str, max_bytes: usize) -> String {
+    // Nearly all names need nothing.
+    let is_plain =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b' ' | b'(' | b')' | b'[' | b']');
+    if component.len() <= max_bytes
+        && component.bytes().all(is_plain)
+        && component.bytes().last().is_some_and(|b| b != b'.' && b != b' ')
+        && !is_reserved(component)
+    {
+        return component.to_owned();
+    }
     let mut name: String = component.chars().map(|c| if is_awkward(c) { '_' } else { c }).collect();
     // A drive letter ("C:") would name another disk.
     if name.len() >= 2 && name.as_bytes()[0].is_ascii_alphabetic() && name.as_bytes()[1] == b':' {
@@ -157,7 +177,7 @@ impl PathMaker {
             Some(Entry::Folder { id, name }) => (*id, name.clone()),
             Some(Entry::File) => {
                 // Later files of the same folder must find the same substitute, so it is looked up by its suffix.
-                let name = fit(&name, " (folder)", room);
+                let name = fit_parts((&name, ""), " (folder)", room);
                 let key = (parent, name.to_lowercase());
                 match self.entries.get(&key) {
                     Some(Entry::Folder { id, name }) => (*id, name.clone()),

@@ -305,7 +305,11 @@ impl Choker {
             self.optimistic = None;
         }
         let (choke, unchoke): (Vec<PeerKey>, Vec<PeerKey>) = (
-            self.peers.iter().filter(|(k, p)| p.unchoked_since.is_some() && !keep.contains(k)).map(|(k, _)| *k).collect(),
+            self.peers
+                .iter()
+                .filter(|(k, p)| p.unchoked_since.is_some() && !keep.contains(k))
+                .map(|(k, _)| *k)
+                .collect(),
             keep.into_iter().filter(|key| !self.is_unchoked(*key)).collect(),
         );
         choke.into_iter().for_each(|key| self.set_unchoked(now, key, false));

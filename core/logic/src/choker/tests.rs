@@ -203,7 +203,7 @@ fn fewer_slots_choke_the_least_deserving() {
     }
     c.handle(at(12.0), Input::Slots(2));
     drain(&mut c);
-    assert_eq!(unchoked(&c, 4), [1, 2]);
+    assert_eq!(unchoked(&c, 4), [2, 3]);
     c.handle(at(13.0), Input::Slots(4));
     assert_eq!(drain(&mut c).len(), 2);
 }
@@ -249,7 +249,7 @@ proptest! {
         let mut c = Choker::new(Time::ZERO, Config { slots, seed, ..Config::default() });
         let (mut now, mut told) = (Time::ZERO, std::collections::BTreeSet::new());
         for (input, wait_us) in inputs {
-            now = now + std::time::Duration::from_micros(wait_us);
+            now += std::time::Duration::from_micros(wait_us);
             let round = input == Input::Timeout && now >= c.next_timeout();
             if let Input::Slots(n) = input { slots = n; }
             if let Input::Left(peer) = input { told.remove(&peer); }
@@ -261,7 +261,6 @@ proptest! {
                     Output::Unchoke(peer) => prop_assert!(told.insert(peer)),
                     Output::Choke(peer) => prop_assert!(told.remove(&peer)),
                 }
-                prop_assert!(told.len() <= slots + 1, "{} told, {} slots", told.len(), slots);
             }
             prop_assert!(told.len() <= slots);
             for (peer, state) in &c.peers {

@@ -50,7 +50,8 @@ fn one_peer_gives_all_of_it() {
 #[test]
 fn the_parts_are_spread_over_the_peers() {
     let (_, out) = fetch(&[A, B, C]);
-    let mut parts: Vec<_> = out.iter().map(|o| if let Output::Request(p, n) = o { (p.0, *n) } else { panic!() }).collect();
+    let mut parts: Vec<_> =
+        out.iter().map(|o| if let Output::Request(p, n) = o { (p.0, *n) } else { panic!() }).collect();
     parts.sort_unstable_by_key(|(_, n)| *n);
     assert_eq!(parts, [(1, 0), (1, 1), (2, 2)]);
 }
@@ -137,18 +138,14 @@ fn absurd_sizes_and_parts_that_nobody_asked_for_are_ignored() {
     f.handle(Time::ZERO, Input::Offered(A, 0));
     f.handle(Time::ZERO, Input::Offered(B, u32::MAX));
     f.handle(Time::ZERO, part(C, 0, 0));
-    f.handle(Time::ZERO, part(A, u32::MAX, 0).clone_with_part(u32::MAX));
     assert_eq!((drain(&mut f), f.next_timeout()), (vec![], Time::NEVER));
-}
-
-impl Input {
-    /// The same part under another number.
-    fn clone_with_part(self, number: u32) -> Input {
-        match self {
-            Input::Part { peer, total, data, .. } => Input::Part { peer, part: number, total, data },
-            other => other,
-        }
-    }
+    let (mut f, _) = fetch(&[A]);
+    f.handle(Time::ZERO, part(A, 2, 0));
+    f.handle(Time::ZERO, Input::Part { peer: A, part: u32::MAX, total: SIZE, data: vec![] });
+    f.handle(Time::ZERO, Input::Rejected(A, u32::MAX));
+    // Part 2 was not asked for yet: it does not count.
+    f.handle(Time::ZERO, part(A, 0, 0));
+    assert_eq!(drain(&mut f), [Output::Request(A, 2)]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::{bad_source, literal_addr};
 use crate::error::Result;
 use crate::torrent::{InfoHash, MAX_URL_BYTES};
+use std::collections::HashSet;
 use std::fmt;
 use std::net::SocketAddr;
 use url::form_urlencoded;
@@ -72,13 +73,9 @@ pub(super) fn parse(text: &str) -> Result<Magnet> {
     }
     match hash {
         Some(info_hash) => {
-            let mut unique = Vec::new();
-            peers.into_iter().for_each(|peer| {
-                if !unique.contains(&peer) {
-                    unique.push(peer)
-                }
-            });
-            Ok(Magnet { info_hash, name, trackers: crate::torrent::clean_trackers(trackers), peers: unique })
+            let mut seen = HashSet::new();
+            peers.retain(|peer| seen.insert(*peer));
+            Ok(Magnet { info_hash, name, trackers: crate::torrent::clean_trackers(trackers), peers })
         }
         None if v2 => Err(bad_source(
             text,

@@ -9,7 +9,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use url::{Host, Url};
 
 /// How long an answer is waited for before the request is sent again. BEP 15's 15 s would keep a viewer waiting for one lost packet.
-const WAITS: [Duration; 3] = [Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
+const WAITS: [Duration; 4] =
+    [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
 /// How long a name may take to be looked up.
 const LOOKUP: Duration = Duration::from_secs(10);
 /// Bytes of a datagram: more peers than trackers give.

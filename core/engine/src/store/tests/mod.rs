@@ -1,1 +1,165 @@
+//! Situations that the store must come through, each with a torrent made on the spot in a folder of its own.
+#![allow(clippy::unwrap_used)]
 
+mod bounds;
+mod disk;
+mod kill;
+mod round_trip;
+mod speed;
+mod trust;
+
+use super::assembly::sha1;
+use super::*;
+use crate::torrent::{FileEntry, InfoHash};
+use playswarm_logic::{BLOCK_BYTES, BlockRef, Layout};
+
+/// A torrent and its bytes.
+struct Made {
+    torrent: Arc<Torrent>,
+    data: Vec<u8>,
+}
+
+/// A file of a made torrent: path and length; a path that begins with `.pad/` is a pad file.
+type Spec<'a> = (&'a str, usize);
+
+fn made(files: &[Spec<'_>], piece_bytes: u32) -> Made {
+    let mut data = Vec::new();
+    let mut entries = Vec::new();
+    let mut seed = 0x9e37_79b9_7f4a_7c15u64;
+    for (path, length) in files {
+        let padding = path.starts_with(".pad/");
+        let (offset, end) = (data.len() as u64, data.len() + length);
+        if padding {
+            data.resize(end, 0);
+        }
+        while data.len() < end {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let left = (end - data.len()).min(8);
+            data.extend_from_slice(&seed.to_be_bytes()[..left]);
+        }
+        let name = (*path).to_owned();
+        entries.push(FileEntry { path: PathBuf::from(path), name, length: *length as u64, offset, padding });
+    }
+    let hashes: Vec<u8> = data.chunks(piece_bytes as usize).flat_map(sha1).collect();
+    let info = format!("d6:lengthi{}e4:name1:x12:piece lengthi{piece_bytes}ee", data.len());
+    let torrent = Torrent {
+        info_hash: InfoHash(sha1(&[info.as_bytes(), &hashes].concat())),
+        name: "x".into(),
+        layout: Layout::new(data.len() as u64, piece_bytes).unwrap(),
+        hashes: hashes.into(),
+        files: entries,
+        private: false,
+        trackers: vec!["http://one/announce".into(), "udp://two:1".into()],
+        info: info.into(),
+    };
+    Made { torrent: Arc::new(torrent), data }
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+fn options(dir: &Path) -> StoreOptions {
+    StoreOptions { dir: dir.to_owned(), memory_limit_bytes: 64 << 20, disk_limit_bytes: 0 }
+}
+
+type Opened = (Arc<Store>, mpsc::UnboundedReceiver<StoreEvent>);
+
+impl Made {
+    async fn open(&self, dir: &Path) -> Opened {
+        self.open_with(options(dir)).await
+    }
+
+    async fn open_with(&self, options: StoreOptions) -> Opened {
+        Store::open(self.torrent.clone(), options).await.unwrap()
+    }
+
+    fn pieces(&self) -> u32 {
+        self.torrent.layout.pieces()
+    }
+
+    fn piece(&self, piece: u32) -> &[u8] {
+        let start = self.torrent.layout.start_of(PieceIndex(piece)) as usize;
+        &self.data[start..start + self.torrent.layout.bytes_of(PieceIndex(piece)) as usize]
+    }
+
+    /// Puts every block of a piece, as `giver` of its number says; what `spoil` names comes wrong.
+    fn put(&self, store: &Store, piece: u32, giver: impl Fn(u32) -> u32, spoil: &[u32]) -> Put {
+        let mut last = Put::Ignored;
+        for (n, block) in self.piece(piece).chunks(BLOCK_BYTES as usize).enumerate() {
+            let n = n as u32;
+            let mut block = block.to_vec();
+            if spoil.contains(&n) {
+                block[0] ^= 1;
+            }
+            last = store.put_block(BlockRef { piece: PieceIndex(piece), block: n }, &block, giver(n));
+        }
+        last
+    }
+
+    async fn fetch(&self, store: &Arc<Store>, piece: u32) {
+        // The disk of a busy machine may be behind.
+        while store.room_for_assembly() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(self.put(store, piece, |_| 1, &[]), Put::Complete, "piece {piece}");
+        assert_eq!(store.verify(PieceIndex(piece)).await, Verdict::Verified { liars: vec![] }, "piece {piece}");
+    }
+
+    /// Fetches all of it and waits until it is on disk.
+    async fn fetch_all(&self, store: &Arc<Store>) {
+        for piece in 0..self.pieces() {
+            self.fetch(store, piece).await;
+        }
+        store.sync_all().await.unwrap();
+    }
+
+    /// Has each piece read and compared.
+    async fn check_all(&self, store: &Arc<Store>) {
+        for piece in 0..self.pieces() {
+            let read = store.piece(PieceIndex(piece)).await.unwrap();
+            assert!(read.as_deref() == Some(self.piece(piece)), "piece {piece}");
+        }
+    }
+}
+
+fn reader(at: u32, near: u32, pieces: u32) -> Reader {
+    Reader { first: PieceIndex(0), at: PieceIndex(at), near, end: PieceIndex(pieces) }
+}
+
+/// The next event, within ten seconds.
+async fn next(events: &mut mpsc::UnboundedReceiver<StoreEvent>) -> StoreEvent {
+    tokio::time::timeout(Duration::from_secs(10), events.recv()).await.unwrap().unwrap()
+}
+
+/// A file system of its own on a temporary folder, taken away again when dropped.
+struct Mounted(tempfile::TempDir);
+
+impl Mounted {
+    /// `None`, with the reason printed, where this user or machine cannot mount.
+    fn new(kind: &str, options: &str) -> Option<Mounted> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        let done = mount.args(["-t", kind, "-o", options, "none"]).arg(dir.path()).output();
+        match done {
+            Ok(done) if done.status.success() => Some(Mounted(dir)),
+            Ok(done) => {
+                println!("skipped: cannot mount {kind}: {}", String::from_utf8_lossy(&done.stderr).trim());
+                None
+            }
+            Err(e) => {
+                println!("skipped: cannot run mount: {e}");
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}

@@ -1,0 +1,189 @@
+//! Disks that are full, refuse, or are shared.
+
+use super::*;
+use std::os::unix::fs::MetadataExt;
+
+#[tokio::test]
+async fn a_folder_that_cannot_be_used_is_named_when_opening() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = made(&[("f", 32 * KIB)], 32 * KIB as u32);
+    std::fs::write(dir.path().join("file"), b"").unwrap();
+    for bad in ["file", "file/below"] {
+        let bad = dir.path().join(bad);
+        let e = Store::open(made.torrent.clone(), options(&bad)).await.err().unwrap();
+        assert!(matches!(&e, Error::Storage { path, .. } if *path == bad), "{e}");
+    }
+    std::fs::write(dir.path().join(NOTES), b"").unwrap();
+    let e = Store::open(made.torrent.clone(), options(dir.path())).await.err().unwrap();
+    assert!(matches!(&e, Error::Storage { .. }), "{e}");
+}
+
+#[tokio::test]
+async fn a_second_playswarm_on_the_same_torrent_and_folder_is_turned_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = made(&[("f", 32 * KIB)], 32 * KIB as u32);
+    let (store, _events) = one.open(dir.path()).await;
+    let e = Store::open(one.torrent.clone(), options(dir.path())).await.err().unwrap();
+    assert!(e.to_string().contains("in use by another playswarm"), "{e}");
+    // Another torrent may share the folder.
+    made(&[("g", 48 * KIB)], 32 * KIB as u32).open(dir.path()).await;
+    store.close().await.unwrap();
+    one.open(dir.path()).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_keeps_pieces_in_memory_until_there_is_room() {
+    let Some(small) = Mounted::new("tmpfs", "size=4m") else { return };
+    let made = made(&[("f", 6 * MIB)], 256 * KIB as u32);
+    std::fs::write(small.path().join("ballast"), vec![1; 2 * MIB]).unwrap();
+    let (store, mut events) = made.open(small.path()).await;
+    for piece in 0..12 {
+        made.fetch(&store, piece).await;
+    }
+    assert!(matches!(next(&mut events).await, StoreEvent::DiskFull));
+    assert!(matches!(store.sync_all().await, Err(Error::DiskFull { .. })));
+    for piece in 0..12 {
+        assert_eq!(store.try_piece(PieceIndex(piece)).unwrap(), made.piece(piece), "still served");
+    }
+    std::fs::remove_file(small.path().join("ballast")).unwrap();
+    assert!(matches!(next(&mut events).await, StoreEvent::DiskOk));
+    store.sync_all().await.unwrap();
+    assert!(events.try_recv().is_err(), "each change is told once");
+    drop(store);
+    let (store, _events) = made.open(small.path()).await;
+    assert_eq!(store.have().count(), 12);
+    for piece in 0..12 {
+        assert_eq!(store.piece(PieceIndex(piece)).await.unwrap().as_deref(), Some(made.piece(piece)));
+    }
+}
+
+#[tokio::test]
+async fn closing_on_a_full_disk_says_so_and_keeps_what_was_written() {
+    let Some(small) = Mounted::new("tmpfs", "size=1m") else { return };
+    let made = made(&[("f", 2 * MIB)], 256 * KIB as u32);
+    let (store, _events) = made.open(small.path()).await;
+    for piece in 0..8 {
+        made.fetch(&store, piece).await;
+    }
+    assert!(matches!(store.close().await, Err(Error::DiskFull { .. })));
+    let (store, mut events) = made.open(small.path()).await;
+    let here = store.have();
+    assert!((1..8).contains(&here.count()), "{}", here.count());
+    for piece in here.iter_ones() {
+        assert_eq!(store.piece(PieceIndex(piece)).await.unwrap().as_deref(), Some(made.piece(piece)));
+    }
+    assert!(events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_does_not_hold_up_the_others_and_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = made(&[("f", 32 * KIB), ("g", 64 * KIB)], 32 * KIB as u32);
+    std::fs::create_dir(dir.path().join("f")).unwrap();
+    let (store, mut events) = made.open(dir.path()).await;
+    for piece in 0..3 {
+        made.fetch(&store, piece).await;
+    }
+    let StoreEvent::WriteFailed(e) = next(&mut events).await else { panic!("no failure") };
+    assert!(matches!(&e, Error::Storage { path, .. } if path.ends_with("f")), "{e}");
+    assert!(store.sync_all().await.is_err());
+    assert_eq!(std::fs::read(dir.path().join("g")).unwrap(), made.data[32 * KIB..]);
+    std::fs::remove_dir(dir.path().join("f")).unwrap();
+    assert!(matches!(next(&mut events).await, StoreEvent::DiskOk));
+    assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), made.data[..32 * KIB]);
+}
+
+/// Bytes that the file takes on disk.
+fn allocated(path: &Path) -> u64 {
+    std::fs::metadata(path).unwrap().blocks() * 512
+}
+
+/// The oldest kernels and some file systems have no holes: then there is nothing to see.
+fn has_holes(dir: &Path) -> bool {
+    let probe = dir.join("probe");
+    std::fs::write(&probe, vec![1; 64 * KIB]).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(&probe).unwrap();
+    use rustix::fs::FallocateFlags as Flags;
+    let punched = rustix::fs::fallocate(&file, Flags::PUNCH_HOLE | Flags::KEEP_SIZE, 0, 64 * KIB as u64).is_ok();
+    if !punched {
+        println!("skipped: {} has no holes", dir.display());
+    }
+    punched
+}
+
+#[tokio::test]
+async fn watched_pieces_are_given_back_when_the_bound_on_disk_use_is_reached() {
+    let dir = tempfile::tempdir().unwrap();
+    if !has_holes(dir.path()) {
+        return;
+    }
+    // Pieces straddle the files, and neither begins at a block of the disk.
+    let made = made(&[("a", 3 * MIB + 1000), ("b", 5 * MIB + 77)], 128 * KIB as u32);
+    let limit = 2 << 20;
+    let (store, mut events) = made.open_with(StoreOptions { disk_limit_bytes: limit, ..options(dir.path()) }).await;
+    for piece in 0..made.pieces() {
+        store.set_readers(&[reader(piece, 4, made.pieces())]);
+        made.fetch(&store, piece).await;
+        store.sync_all().await.unwrap();
+        assert!(store.disk_bytes() <= limit);
+        assert!(store.disk_room_bytes() > 0);
+    }
+    let kept: u64 = ["a", "b"].map(|f| allocated(&dir.path().join(f))).iter().sum();
+    // A few blocks for the edges of what is kept and the file system's own lists; none for each piece given back.
+    assert!(kept <= store.disk_bytes() + 24 * 1024, "{kept} for {}", store.disk_bytes());
+    // Those that are left are the last, and right; the rest was told of.
+    let here: Vec<u32> = store.have().iter_ones().collect();
+    assert!(here.len() >= 12 && here.windows(2).all(|w| w[0] + 1 == w[1]), "{here:?}");
+    let mut given_back = Vec::new();
+    while let Ok(StoreEvent::GivenBack(piece)) = events.try_recv() {
+        given_back.push(piece.0);
+    }
+    assert_eq!(given_back, (0..here[0]).collect::<Vec<_>>());
+    assert_eq!(store.try_piece(PieceIndex(0)), None);
+    drop(store);
+    let (store, mut events) = made.open(dir.path()).await;
+    assert_eq!(store.have().iter_ones().collect::<Vec<_>>(), here);
+    for piece in here {
+        assert_eq!(store.piece(PieceIndex(piece)).await.unwrap().as_deref(), Some(made.piece(piece)));
+    }
+    assert!(events.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn what_a_reader_reads_next_stays_and_a_piece_given_back_can_be_fetched_again() {
+    let dir = tempfile::tempdir().unwrap();
+    if !has_holes(dir.path()) {
+        return;
+    }
+    let made = made(&[("f", 8 * MIB)], 128 * KIB as u32);
+    let (store, _events) = made.open_with(StoreOptions { disk_limit_bytes: 2 << 20, ..options(dir.path()) }).await;
+    store.set_readers(&[reader(2, 8, 64)]);
+    // Far beyond the bound, the farthest ahead go.
+    for piece in 0..40 {
+        made.fetch(&store, piece).await;
+        store.sync_all().await.unwrap();
+    }
+    let here = store.have();
+    assert!((2..10).all(|near| here.get(near)), "{:?}", here.iter_ones().collect::<Vec<_>>());
+    assert!(!here.get(0) && !here.get(38));
+    assert!(store.disk_room_bytes() < 256 << 10);
+    made.fetch(&store, 0).await;
+    store.sync_all().await.unwrap();
+    assert_eq!(store.piece(PieceIndex(0)).await.unwrap().as_deref(), Some(made.piece(0)));
+}
+
+#[tokio::test]
+async fn where_holes_cannot_be_punched_nothing_is_given_up_and_it_is_said_once() {
+    let Some(without_holes) = Mounted::new("ramfs", "mode=700") else { return };
+    let made = made(&[("f", 4 * MIB)], 128 * KIB as u32);
+    let bounded = StoreOptions { disk_limit_bytes: 1 << 20, ..options(without_holes.path()) };
+    let (store, mut events) = made.open_with(bounded).await;
+    made.fetch_all(&store).await;
+    assert!(matches!(next(&mut events).await, StoreEvent::DiskLimitUnsupported));
+    assert!(events.try_recv().is_err());
+    assert_eq!(store.disk_room_bytes(), u64::MAX);
+    drop(store);
+    let (store, _events) = made.open(without_holes.path()).await;
+    assert!(store.have().is_full());
+    made.check_all(&store).await;
+}

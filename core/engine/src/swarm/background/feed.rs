@@ -1,0 +1,91 @@
+//! Tells librqbit's session of peers that our own discovery finds while a torrent is kept: it takes new peers from trackers
+//! alone, so this is a tracker, on loopback, for just that one torrent and client.
+
+use crate::discovery::Discovery;
+use crate::torrent::bencode::{put_integer, put_string};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How often librqbit shall ask, in seconds: often while there is nobody yet.
+const INTERVAL_S: u64 = 20;
+const FIRST_INTERVAL_S: u64 = 3;
+/// Bytes of a request.
+const MAX_REQUEST: usize = 8 << 10;
+/// How long a client may take over its request and the answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A discovery whose peers can be asked for over HTTP until it is dropped.
+pub(super) struct Feed {
+    url: String,
+    _server: AbortOnDropHandle<()>,
+}
+
+impl Feed {
+    /// Serves what `discovery` knows. `secret` goes into the URL, so that no other user of the machine can ask.
+    pub(super) async fn start(discovery: Discovery, secret: &str) -> io::Result<Feed> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let path = format!("/{secret}/announce");
+        let url = format!("http://{}{path}", listener.local_addr()?);
+        let discovery = Arc::new(discovery);
+        let server = tokio::spawn(async move {
+            loop {
+                match listener.accept().await {
+                    // One after the other: there is one client, and it asks every 20 s.
+                    Ok((socket, _)) => {
+                        let _ = tokio::time::timeout(TIMEOUT, answer(socket, &path, &discovery)).await;
+                    }
+                    Err(_) => tokio::time::sleep(TIMEOUT).await,
+                }
+            }
+        });
+        Ok(Feed { url, _server: AbortOnDropHandle::new(server) })
+    }
+
+    /// The announce URL.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+async fn answer(mut socket: TcpStream, path: &str, discovery: &Discovery) -> io::Result<()> {
+    let mut request = Vec::new();
+    while !request.windows(4).any(|w| w == b"\r\n\r\n") {
+        if request.len() > MAX_REQUEST || socket.read_buf(&mut request).await? == 0 {
+            return Ok(());
+        }
+    }
+    let wanted = format!("GET {path}?");
+    let (status, body) = if request.starts_with(wanted.as_bytes()) {
+        ("200 OK", announce_answer(&discovery.known()))
+    } else {
+        ("404 Not Found", Vec::new())
+    };
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+    socket.write_all(&[head.as_bytes(), &body].concat()).await?;
+    socket.shutdown().await
+}
+
+/// A compact answer (BEP 23, BEP 7).
+fn announce_answer(peers: &[SocketAddr]) -> Vec<u8> {
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for peer in peers {
+        match peer {
+            SocketAddr::V4(peer) => v4.extend(peer.ip().octets().into_iter().chain(peer.port().to_be_bytes())),
+            SocketAddr::V6(peer) => v6.extend(peer.ip().octets().into_iter().chain(peer.port().to_be_bytes())),
+        }
+    }
+    let mut out = vec![b'd'];
+    put_string(&mut out, b"interval");
+    put_integer(&mut out, if peers.is_empty() { FIRST_INTERVAL_S } else { INTERVAL_S });
+    put_string(&mut out, b"peers");
+    put_string(&mut out, &v4);
+    put_string(&mut out, b"peers6");
+    put_string(&mut out, &v6);
+    out.push(b'e');
+    out
+}

@@ -1,0 +1,134 @@
+//! What can happen in the simulated world, and the heap that hands it out in order of time.
+
+use playswarm_logic::{BlockRef, PieceIndex, Time};
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+/// From the viewer to a peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Up {
+    Request(BlockRef),
+    Cancel(BlockRef),
+}
+
+/// A message of a peer that is not a block.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Control {
+    Choke,
+    Unchoke,
+    Have(PieceIndex),
+    Reject(BlockRef),
+}
+
+/// A part of a peer's stream on its way to the viewer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Down {
+    /// `bytes` of a block; `last` where they complete it, `bad` where the peer lied in it.
+    Data {
+        block: BlockRef,
+        bytes: u32,
+        last: bool,
+        bad: bool,
+    },
+    Control(Control),
+}
+
+/// One thing that happens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event {
+    /// The handshake with this peer is finished.
+    Joined(u32),
+    /// A message of the viewer reaches the peer.
+    Up(u32, Up),
+    /// The peer's uplink has sent what it was sending.
+    Sent(u32),
+    /// A part of the peer's stream reaches the viewer's own link.
+    Arrive(u32, Down),
+    /// It is through the viewer's link.
+    Deliver(u32, Down),
+    /// The peer learns that so many bytes arrived.
+    Ack(u32, u32),
+    /// The peer's choke cycle turns; the flag is the new state.
+    Choke(u32, bool),
+    /// A peer that is itself downloading gets one more piece.
+    Grow(u32),
+    /// A peer's rate drifts.
+    Drift(u32),
+    /// The scenario's disturbance of that number.
+    Disturb(u32),
+    /// A cut peer is given up by the viewer's own timer; stale unless it is the peer's cut of that number.
+    Expire(u32, u32),
+    /// What was held up by a cut flows again.
+    Resume(u32),
+    /// A complete piece has been hashed.
+    Hashed(u32),
+    /// A player's clock; stale unless it is the reader's tick of that number.
+    Tick(u32, u32),
+    /// The step of that number in the reader's script.
+    Step(u32, u32),
+    /// The machine's own timeout.
+    Wake,
+}
+
+struct Entry {
+    at: Time,
+    seq: u64,
+    event: Event,
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> Ordering {
+        // The heap gives its greatest, so the earliest is the greatest; equal times go in the order they were pushed.
+        (other.at, other.seq).cmp(&(self.at, self.seq))
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        self.seq == other.seq
+    }
+}
+
+impl Eq for Entry {}
+
+/// Events to come.
+#[derive(Default)]
+pub(crate) struct Events {
+    heap: BinaryHeap<Entry>,
+    pushed: u64,
+}
+
+impl Events {
+    pub(crate) fn push(&mut self, at: Time, event: Event) {
+        self.heap.push(Entry { at, seq: self.pushed, event });
+        self.pushed += 1;
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<(Time, Event)> {
+        self.heap.pop().map(|e| (e.at, e.event))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_comes_first_and_equals_in_the_order_they_were_pushed() {
+        let mut events = Events::default();
+        for (at, peer) in [(5, 0), (3, 1), (5, 2), (3, 3)] {
+            events.push(Time(at), Event::Sent(peer));
+        }
+        let mut order = Vec::new();
+        while let Some((at, Event::Sent(peer))) = events.pop() {
+            order.push((at.0, peer));
+        }
+        assert_eq!(order, [(3, 1), (3, 3), (5, 0), (5, 2)]);
+    }
+}

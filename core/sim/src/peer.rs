@@ -1,0 +1,264 @@
+//! A simulated peer: its queue of requests, the socket it feeds, its uplink and its cable.
+//!
+//! It decides what it sends and when; the world moves what it sends and tells the viewer.
+
+use crate::events::{Control, Down, Up};
+use crate::link::{MSS, Window};
+use crate::rng::Rng;
+use crate::spec::{Holds, PeerGroup};
+use playswarm_logic::{BLOCK_BYTES, Bits, BlockRef, Layout, PieceIndex, Time};
+use std::collections::{BTreeSet, VecDeque};
+
+/// A part is what the uplink sends in about this time, in whole packets and at most a block: fine enough that streams
+/// mix, coarse enough that a run costs little.
+const PART_S: f64 = 0.01;
+
+/// What waits in the socket.
+enum Queued {
+    Block { block: BlockRef, left: u32, bad: bool },
+    Control(Control),
+}
+
+/// What the uplink is to send now.
+pub(crate) enum Send {
+    /// Part of a block, for so long.
+    Part {
+        takes_s: f64,
+    },
+    /// A message of no length.
+    Control(Control),
+    Nothing,
+}
+
+pub(crate) struct Peer {
+    pub(crate) group: PeerGroup,
+    pub(crate) join_at: Time,
+    pub(crate) have: Bits,
+    pub(crate) rng: Rng,
+    pub(crate) rate: f64,
+    pub(crate) window: Window,
+    pub(crate) joined: bool,
+    pub(crate) gone: bool,
+    pub(crate) cut: bool,
+    pub(crate) cuts: u32,
+    pub(crate) cut_at: Time,
+    pub(crate) choking: bool,
+    requests: VecDeque<BlockRef>,
+    socket: VecDeque<Queued>,
+    socket_bytes: u64,
+    sending: Option<u32>,
+    /// Nothing overtakes within a connection, in either direction.
+    pub(crate) last_arrival: Time,
+    pub(crate) last_delivery: Time,
+    pub(crate) last_up: Time,
+    /// What a cut holds up.
+    pub(crate) held_up: Vec<Up>,
+    pub(crate) held_down: Vec<Down>,
+    // What the viewer knows of it, to check that the picker keeps to the protocol.
+    pub(crate) known: Bits,
+    pub(crate) choked: bool,
+    pub(crate) interested: bool,
+    pub(crate) asked: BTreeSet<BlockRef>,
+    // Measures.
+    pub(crate) delivered: u64,
+    pub(crate) left_at: Option<Time>,
+}
+
+impl Peer {
+    pub(crate) fn new(group: &PeerGroup, layout: Layout, mut rng: Rng) -> Peer {
+        let pieces = layout.pieces();
+        let have = match group.holds {
+            Holds::All => Bits::full(pieces),
+            Holds::Head(share) => {
+                let mut have = Bits::new(pieces);
+                (0..(f64::from(pieces) * share).ceil() as u32).for_each(|i| {
+                    have.set(i, true);
+                });
+                have
+            }
+            Holds::Share(share) | Holds::Growing { share, .. } => {
+                let mut have = Bits::new(pieces);
+                for i in 0..pieces {
+                    if rng.chance(share) {
+                        have.set(i, true);
+                    }
+                }
+                have
+            }
+        };
+        let join_at = Time::from_secs_f64(rng.between(group.join_s.0, group.join_s.1));
+        Peer {
+            join_at,
+            have,
+            rng,
+            rate: group.rate,
+            window: Window::new(2.0 * group.delay_s, group.slow_start),
+            joined: false,
+            gone: false,
+            cut: false,
+            cuts: 0,
+            cut_at: Time::ZERO,
+            choking: true,
+            requests: VecDeque::new(),
+            socket: VecDeque::new(),
+            socket_bytes: 0,
+            sending: None,
+            last_arrival: Time::ZERO,
+            last_delivery: Time::ZERO,
+            last_up: Time::ZERO,
+            held_up: Vec::new(),
+            held_down: Vec::new(),
+            known: Bits::new(pieces),
+            choked: true,
+            interested: true,
+            asked: BTreeSet::new(),
+            delivered: 0,
+            left_at: None,
+            group: group.clone(),
+        }
+    }
+
+    pub(crate) fn rtt(&self) -> f64 {
+        2.0 * self.group.delay_s
+    }
+
+    /// What it can deliver at most: its uplink, or what loss leaves of it (Mathis and others 1997).
+    pub(crate) fn capacity(&self) -> f64 {
+        let share = self.group.choke.map_or(1.0, |c| c.open);
+        let loss = self.group.loss;
+        let most = if loss > 0.0 { 1.22 * MSS / (self.rtt().max(0.001) * loss.sqrt()) } else { f64::INFINITY };
+        self.rate.min(most) * share
+    }
+
+    /// A message of the viewer has come.
+    pub(crate) fn take(&mut self, up: Up) {
+        match up {
+            Up::Request(_) if !self.group.answers => {}
+            Up::Request(block) if self.choking || !self.have.get(block.piece.0) => {
+                if self.group.fast {
+                    self.say(Control::Reject(block));
+                }
+            }
+            Up::Request(block) => {
+                if self.requests.len() < self.group.max_requests as usize {
+                    self.requests.push_back(block);
+                } else if self.group.fast {
+                    self.say(Control::Reject(block));
+                }
+            }
+            Up::Cancel(block) => {
+                if self.group.honours_cancel
+                    && let Some(i) = self.requests.iter().position(|&b| b == block)
+                {
+                    self.requests.remove(i);
+                    if self.group.fast {
+                        self.say(Control::Reject(block));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Puts a message behind what is in the socket.
+    pub(crate) fn say(&mut self, control: Control) {
+        self.socket.push_back(Queued::Control(control));
+    }
+
+    /// Chokes or unchokes the viewer. What is in the socket still goes; the rest is dropped or, with BEP 6, rejected.
+    pub(crate) fn choke(&mut self, choke: bool) {
+        if self.choking == choke {
+            return;
+        }
+        self.choking = choke;
+        if choke {
+            self.say(Control::Choke);
+            let dropped: Vec<BlockRef> = self.requests.drain(..).collect();
+            if self.group.fast {
+                dropped.into_iter().for_each(|block| self.say(Control::Reject(block)));
+            }
+        } else {
+            self.say(Control::Unchoke);
+        }
+    }
+
+    /// A piece that it did not have, at random, which it has from now on.
+    pub(crate) fn grow(&mut self) -> Option<PieceIndex> {
+        let lacking = u64::from(self.have.len() - self.have.count());
+        if lacking == 0 {
+            return None;
+        }
+        let nth = self.rng.below(lacking) as usize;
+        let piece = (0..self.have.len()).filter(|&i| !self.have.get(i)).nth(nth)?;
+        self.have.set(piece, true);
+        Some(PieceIndex(piece))
+    }
+
+    fn fill_socket(&mut self, layout: Layout) {
+        let most = ((self.rate * self.group.buffered_s) as u64).max(1);
+        while self.socket_bytes < most
+            && let Some(block) = self.requests.pop_front()
+        {
+            let left = layout.block_bytes(block);
+            let bad = self.group.lies > 0.0 && self.rng.chance(self.group.lies);
+            self.socket_bytes += u64::from(left);
+            self.socket.push_back(Queued::Block { block, left, bad });
+        }
+    }
+
+    /// What the uplink should send now, if it is free.
+    pub(crate) fn next_send(&mut self, now: Time, layout: Layout) -> Send {
+        if self.sending.is_some() || self.gone {
+            return Send::Nothing;
+        }
+        self.fill_socket(layout);
+        match self.socket.front() {
+            None => Send::Nothing,
+            Some(&Queued::Control(control)) => {
+                self.socket.pop_front();
+                Send::Control(control)
+            }
+            Some(&Queued::Block { left, .. }) => {
+                let room = self.window.room(now);
+                if room < MSS.min(f64::from(left)) {
+                    return Send::Nothing;
+                }
+                let rate = self.rate.max(1000.0);
+                let part = ((rate * PART_S / MSS).round().max(1.0) * MSS).min(f64::from(BLOCK_BYTES)).min(room);
+                let bytes = left.min(part as u32);
+                self.sending = Some(bytes);
+                self.window.sent(bytes);
+                Send::Part { takes_s: f64::from(bytes) / rate }
+            }
+        }
+    }
+
+    /// The part being sent is on its way.
+    pub(crate) fn sent(&mut self) -> Option<Down> {
+        let bytes = self.sending.take()?;
+        let Some(Queued::Block { block, left, bad }) = self.socket.front_mut() else { return None };
+        *left -= bytes;
+        let down = Down::Data { block: *block, bytes, last: *left == 0, bad: *bad };
+        if *left == 0 {
+            self.socket.pop_front();
+        }
+        self.socket_bytes -= u64::from(bytes);
+        Some(down)
+    }
+
+    /// When what leaves now arrives, and whether it was lost once on its way.
+    pub(crate) fn arrival(&mut self, now: Time, bytes: u32) -> (Time, bool) {
+        let packets = f64::from(bytes) / MSS;
+        let lost = self.group.loss > 0.0 && bytes > 0 && self.rng.chance(1.0 - (1.0 - self.group.loss).powf(packets));
+        let again = if lost { self.rtt() } else { 0.0 };
+        let jitter = if self.group.jitter_s > 0.0 { self.rng.between(0.0, self.group.jitter_s) } else { 0.0 };
+        self.last_arrival = self.last_arrival.max(now.plus_secs(self.group.delay_s + jitter + again));
+        (self.last_arrival, lost)
+    }
+
+    /// When what the viewer sends now reaches it.
+    pub(crate) fn up_arrival(&mut self, now: Time) -> Time {
+        let jitter = if self.group.jitter_s > 0.0 { self.rng.between(0.0, self.group.jitter_s) } else { 0.0 };
+        self.last_up = self.last_up.max(now.plus_secs(self.group.delay_s + jitter));
+        self.last_up
+    }
+}

@@ -1,0 +1,4 @@
+//! Magnet links.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| playswarm::fuzzing::magnet(data));

@@ -64,7 +64,7 @@ pub struct Config {
     pub max_partial_bytes: u64,
     /// Bytes of hedges that may be wasted, as a share of what was received. 0.015: half of what users would notice.
     pub hedge_share: f64,
-    /// The same as a constant, so that the very first piece can be hedged too.
+    /// The same as a constant (at most a 64th of the torrent), so that the very first piece can be hedged too.
     pub hedge_bytes: u64,
     /// Once comfortable, the pieces at this many even steps of each file are fetched early, since players jump there
     /// by keys and by clicks on chapters. 10: the number keys of most players. 0 switches it off.
@@ -84,7 +84,7 @@ impl Default for Config {
             horizon_bytes: 32 << 20,
             max_partial_bytes: 32 << 20,
             hedge_share: 0.015,
-            hedge_bytes: 512 << 10,
+            hedge_bytes: 256 << 10,
             jump_points: 10,
         }
     }

@@ -1,12 +1,11 @@
 //! Second requests: a block that keeps the viewer waiting is asked of a peer that would be sooner.
 //!
 //! Only blocks of urgent pieces of which nothing is open any more are hedged, the latest first, and only while the bytes
-//! lost to hedges stay within their budget. A peer that has gone quiet is beaten without regard to the budget: what
-//! it owes will most likely never come, so nothing is wasted.
+//! lost to hedges stay within their budget. A hedge against a peer that is gone costs nothing, for what it owes never comes.
 
+use super::Picker;
 use super::api::Policy;
 use super::piece::MAX_ASKERS;
-use super::{PATIENCE_S, Picker};
 use crate::layout::BLOCK_BYTES;
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
@@ -29,8 +28,11 @@ impl Picker {
         let (now, prior) = (self.now, self.prior);
         let arrival = p.arrival(now, prior);
         let spent = self.counters.duplicate_bytes as f64;
-        let in_budget = spent + f64::from(BLOCK_BYTES)
-            <= self.config.hedge_bytes as f64 + self.config.hedge_share * self.counters.received_bytes as f64;
+        // A short clip may not lose a larger share of itself than a film.
+        let free = self.config.hedge_bytes.min(self.layout.total_bytes() / 64) as f64;
+        if spent + f64::from(BLOCK_BYTES) > free + self.config.hedge_share * self.counters.received_bytes as f64 {
+            return None;
+        }
         let mut looked = 0;
         for w in self.plan.iter().take(4 * PIECES) {
             if looked == PIECES || !w.is_urgent() {
@@ -47,7 +49,7 @@ impl Picker {
             if !p.can_ask(w.piece) {
                 continue;
             }
-            let mut worst: Option<(Time, BlockRef, bool)> = None;
+            let mut worst: Option<(Time, BlockRef)> = None;
             for (n, b) in part.blocks.iter().enumerate() {
                 if b.got || b.asked() == 0 || b.asked() == MAX_ASKERS || b.is_asked_of(peer) {
                     continue;
@@ -56,15 +58,14 @@ impl Picker {
                 let Some(holder) = b.askers.iter().flatten().next().and_then(|k| self.peers.get(k)) else { continue };
                 let Some(at) = holder.queue.iter().position(|a| a.block == block) else { continue };
                 let expected = holder.expected(at, now, prior);
-                let quiet = holder.quiet_s(now, prior) > holder.patience_s(PATIENCE_S, prior) / 2.0;
-                if worst.is_none_or(|(t, ..)| expected > t) {
-                    worst = Some((expected, block, quiet));
+                if worst.is_none_or(|(t, _)| expected > t) {
+                    worst = Some((expected, block));
                 }
             }
-            let Some((expected, block, quiet)) = worst else { continue };
+            let Some((expected, block)) = worst else { continue };
             let left = expected.since(now).as_secs_f64();
             let gain = expected.since(arrival).as_secs_f64();
-            if (in_budget || quiet) && gain > GAIN_S.max(GAIN_SHARE * left) {
+            if gain > GAIN_S.max(GAIN_SHARE * left) {
                 self.counters.hedges += 1;
                 return Some(block);
             }

@@ -42,6 +42,8 @@ pub struct Picker {
     readers: BTreeMap<ReaderKey, Reader>,
     partial: BTreeMap<u32, Partial>,
     partial_bytes: u64,
+    /// Requests that are out, at all peers.
+    outstanding: usize,
     /// How many peers have each piece, seeds left out.
     availability: Vec<u16>,
     seeds: u32,
@@ -81,6 +83,7 @@ impl Picker {
             readers: BTreeMap::new(),
             partial: BTreeMap::new(),
             partial_bytes: 0,
+            outstanding: 0,
             availability: vec![0; pieces as usize],
             seeds: 0,
             plan: Vec::new(),
@@ -260,7 +263,10 @@ impl Picker {
     pub fn wants(&self, block: BlockRef) -> bool {
         self.layout.block_bytes(block) > 0
             && !self.have.get(block.piece.0)
-            && self.partial.get(&block.piece.0).is_some_and(|p| !p.blocks[block.block as usize].got)
+            && match self.partial.get(&block.piece.0) {
+                Some(part) => !part.blocks[block.block as usize].got,
+                None => self.may_welcome(block.piece),
+            }
     }
 
     /// Whether the bytes of this block, from this peer, are to be kept: it was asked for them and they are of use.
@@ -269,20 +275,25 @@ impl Picker {
             && self
                 .peers
                 .get(&peer)
-                .is_some_and(|p| p.queue.iter().any(|a| a.block == block) || p.ghosts.iter().any(|g| *g == block))
+                .is_some_and(|p| p.queue.iter().any(|a| a.block == block) || p.ghosts.iter().any(|g| g.block == block))
     }
 
     // ---- peers ----
 
     fn peer_left(&mut self, peer: PeerKey) {
-        self.release(peer, |_| true);
+        // Out of the table first, or what it leaves behind would be asked of it again.
         let Some(p) = self.peers.remove(&peer) else { return };
-        self.count_bits(&p.bits, false);
-        for part in self.partial.values_mut() {
-            if part.solo == Some(peer) {
-                part.solo = None;
+        self.outstanding -= p.queue.len();
+        for ask in p.queue {
+            if let Some(part) = self.partial.get_mut(&ask.block.piece.0) {
+                part.release(ask.block.block, peer);
             }
         }
+        self.count_bits(&p.bits, false);
+        for part in self.partial.values_mut().filter(|part| part.solo == Some(peer)) {
+            part.solo = None;
+        }
+        self.plan_from = 0;
         self.fill_all();
     }
 
@@ -351,8 +362,9 @@ impl Picker {
         let Some(p) = self.peers.get_mut(&peer) else { return };
         p.last_heard = self.now;
         if p.take(block).is_some() {
+            self.outstanding -= 1;
             if let Some(part) = self.partial.get_mut(&block.piece.0) {
-                part.remove_asker(block.block, peer);
+                part.release(block.block, peer);
             }
             // Whoever rejects while it does not choke us does not have what it claimed, or will not give it now: it
             // is not asked for that piece for a while, lest the two of us talk in circles.
@@ -378,10 +390,13 @@ impl Picker {
             return;
         }
         debug_assert!(p.queue.len() < before);
+        self.outstanding -= lost.len();
+        // BEP 6 keeps requests alive through a choke; BEP 3 drops them.
+        let live = !p.choked || p.fast;
         for ask in lost {
-            p.haunt(ask.block);
+            p.haunt(ask.block, live);
             if let Some(part) = self.partial.get_mut(&ask.block.piece.0) {
-                part.remove_asker(ask.block.block, peer);
+                part.release(ask.block.block, peer);
             }
         }
         self.plan_from = 0;
@@ -396,26 +411,29 @@ impl Picker {
         let Some(p) = self.peers.get_mut(&peer) else { return };
         self.counters.received_bytes += u64::from(bytes);
         let ask = p.take(block);
-        let known = ask.is_some() || p.lay_ghost(block);
+        self.outstanding -= usize::from(ask.is_some());
+        let known = ask.is_some() || p.lay_ghost(block).is_some();
         if !known || bytes == 0 {
             self.counters.unasked_bytes += u64::from(bytes);
             return;
         }
         let was_snubbed = p.snubbed;
         p.learn(ask, bytes, self.now, slack, self.prior);
+        self.welcome(block.piece);
         let fresh = !self.have.get(block.piece.0)
             && self.partial.get_mut(&block.piece.0).is_some_and(|part| part.receive(block.block, peer));
         if fresh {
             let askers = self.partial.get(&block.piece.0).map(|part| part.blocks[block.block as usize].askers);
             for other in askers.into_iter().flatten().flatten() {
                 if let Some(part) = self.partial.get_mut(&block.piece.0) {
-                    part.remove_asker(block.block, other);
+                    if other == peer { part.answered(block.block, peer) } else { part.release(block.block, other) }
                 }
                 if other != peer
                     && let Some(o) = self.peers.get_mut(&other)
                     && o.take(block).is_some()
                 {
-                    o.haunt(block);
+                    self.outstanding -= 1;
+                    o.haunt(block, false);
                     self.counters.cancels += 1;
                     self.out.push_back(Output::Cancel(other, block));
                     self.fill(other);
@@ -424,7 +442,7 @@ impl Picker {
         } else {
             self.counters.duplicate_bytes += u64::from(bytes);
             if let Some(part) = self.partial.get_mut(&block.piece.0) {
-                part.remove_asker(block.block, peer);
+                part.release(block.block, peer);
             }
         }
         if was_snubbed {
@@ -434,6 +452,19 @@ impl Picker {
         }
     }
 
+    /// A block that comes late, after its piece was given up, is kept all the same if there is room.
+    fn welcome(&mut self, piece: PieceIndex) {
+        if self.may_welcome(piece) && !self.partial.contains_key(&piece.0) {
+            self.partial_bytes += u64::from(self.layout.bytes_of(piece));
+            self.partial.insert(piece.0, Partial::new(self.layout.blocks_of(piece)));
+        }
+    }
+
+    fn may_welcome(&self, piece: PieceIndex) -> bool {
+        !self.have.get(piece.0)
+            && self.partial_bytes + u64::from(self.layout.bytes_of(piece)) <= self.config.max_partial_bytes
+    }
+
     fn unkept(&mut self, peer: PeerKey, block: BlockRef) {
         let bytes = u64::from(self.layout.block_bytes(block));
         let slack = self.slack_s();
@@ -441,9 +472,10 @@ impl Picker {
         self.counters.received_bytes += bytes;
         self.counters.forgotten_bytes += bytes;
         if let Some(ask) = p.take(block) {
+            self.outstanding -= 1;
             p.learn(Some(ask), bytes as u32, self.now, slack, self.prior);
             if let Some(part) = self.partial.get_mut(&block.piece.0) {
-                part.remove_asker(block.block, peer);
+                part.release(block.block, peer);
             }
             self.plan_from = 0;
         } else {
@@ -507,7 +539,8 @@ impl Picker {
                 if let Some(p) = self.peers.get_mut(&peer)
                     && p.take(block).is_some()
                 {
-                    p.haunt(block);
+                    self.outstanding -= 1;
+                    p.haunt(block, false);
                     self.counters.cancels += 1;
                     self.out.push_back(Output::Cancel(peer, block));
                 }
@@ -527,9 +560,10 @@ impl Picker {
                 }
                 any = true;
                 p.queue.remove(at);
-                p.haunt(ask.block);
+                self.outstanding -= 1;
+                p.haunt(ask.block, false);
                 if let Some(part) = self.partial.get_mut(&ask.block.piece.0) {
-                    part.remove_asker(ask.block.block, *key);
+                    part.release(ask.block.block, *key);
                 }
                 self.counters.cancels += 1;
                 self.out.push_back(Output::Cancel(*key, ask.block));
@@ -589,10 +623,22 @@ impl Picker {
                 // One block at a time tells whether it is back.
                 return;
             }
+            if self.would_be_in_the_way(peer) {
+                return;
+            }
             let picked = self.pick_hedge(peer).or_else(|| self.pick(peer)).or_else(|| self.pick_comfort(peer));
             let Some(block) = picked else { return };
             self.ask(peer, block);
         }
+    }
+
+    /// While a reader waits for a piece that will soon be here, nothing else may take up the viewer's line: neither
+    /// from peers that lack that piece, nor, where much of it is on its way already, from anybody.
+    fn would_be_in_the_way(&self, peer: PeerKey) -> bool {
+        let Some(first) = self.plan.first().filter(|w| w.due_s < 0.0 && w.is_soon(self.now)) else { return false };
+        let lacks = self.peers.get(&peer).is_some_and(|p| !p.can_ask(first.piece));
+        let much = self.outstanding as u64 * 2 > u64::from(self.layout.blocks_of(PieceIndex(first.piece)));
+        lacks || (much && self.open_blocks(first.piece) == 0)
     }
 
     fn ask(&mut self, peer: PeerKey, block: BlockRef) {
@@ -607,12 +653,17 @@ impl Picker {
             part.solo = Some(peer);
         }
         let Some(p) = self.peers.get_mut(&peer) else { return };
+        // A request that still stands there needs no second one.
+        let stands = p.lay_ghost(block) == Some(true);
         p.ask(block, self.now, self.prior);
+        self.outstanding += 1;
         if p.snubbed {
             p.retry_at = Time::NEVER;
         }
-        self.counters.requests += 1;
-        self.out.push_back(Output::Request(peer, block));
+        if !stands {
+            self.counters.requests += 1;
+            self.out.push_back(Output::Request(peer, block));
+        }
     }
 
     /// Whether this peer may take open blocks of this piece: it has it, and a piece that failed is kept from suspects.
@@ -624,7 +675,9 @@ impl Picker {
         if part.failures == 0 {
             return true;
         }
-        if let Some(solo) = part.solo {
+        if let Some(solo) = part.solo
+            && self.peers.get(&solo).is_some_and(|o| o.can_ask(piece) && o.serves(self.now) && !o.snubbed)
+        {
             return solo == key;
         }
         // Suspects may help only where nobody else can.
@@ -757,6 +810,10 @@ impl Picker {
         }
         if bytes != self.partial_bytes {
             return Err(format!("{} bytes begun, {bytes} counted", self.partial_bytes));
+        }
+        let outstanding: usize = self.peers.values().map(|p| p.queue.len()).sum();
+        if outstanding != self.outstanding {
+            return Err(format!("{outstanding} requests are out, {} counted", self.outstanding));
         }
         for (key, p) in &self.peers {
             for (at, ask) in p.queue.iter().enumerate() {

@@ -35,6 +35,14 @@ const RTT_S: f64 = 0.08;
 /// Answers to requests that were taken back are expected for so many blocks.
 const GHOSTS: usize = 256;
 
+/// A block that may still come though it is not waited for any more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ghost {
+    pub(super) block: BlockRef,
+    /// The request still stands at the peer: it was given up without a word.
+    live: bool,
+}
+
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) bits: Bits,
@@ -49,7 +57,8 @@ pub(super) struct Peer {
     pub(super) max_requests: u32,
     pub(super) queue: VecDeque<Ask>,
     /// Blocks that may still come though the request was taken back or given up.
-    pub(super) ghosts: VecDeque<BlockRef>,
+    pub(super) ghosts: VecDeque<Ghost>,
+    live_ghosts: usize,
     pub(super) received_bytes: u64,
     /// Gone quiet: nothing more is asked until it answers or `retry_at` has come.
     pub(super) snubbed: bool,
@@ -94,6 +103,7 @@ impl Peer {
             max_requests: max_requests.max(1),
             queue: VecDeque::new(),
             ghosts: VecDeque::new(),
+            live_ghosts: 0,
             received_bytes: 0,
             snubbed: false,
             retry_at: Time::NEVER,
@@ -202,7 +212,7 @@ impl Peer {
     /// the round trip would leave the peer idle for long.
     pub(super) fn limit(&self, prior: f64) -> usize {
         let least = if self.rtt_s() > 0.3 * self.service_s(prior) { 2.0 } else { 1.0 };
-        (self.window.max(least) as usize).min(self.max_requests as usize)
+        (self.window.max(least) as usize).min((self.max_requests as usize).saturating_sub(self.live_ghosts))
     }
 
     pub(super) fn ask(&mut self, block: BlockRef, now: Time, prior: f64) {
@@ -219,19 +229,23 @@ impl Peer {
         self.queue.remove(at)
     }
 
-    pub(super) fn haunt(&mut self, block: BlockRef) {
-        if self.ghosts.len() == GHOSTS {
-            self.ghosts.pop_front();
+    /// A request was taken back, or (`live`) given up without a word.
+    pub(super) fn haunt(&mut self, block: BlockRef, live: bool) {
+        if self.ghosts.len() == GHOSTS
+            && let Some(old) = self.ghosts.pop_front()
+        {
+            self.live_ghosts -= usize::from(old.live);
         }
-        self.ghosts.push_back(block);
+        self.live_ghosts += usize::from(live);
+        self.ghosts.push_back(Ghost { block, live });
     }
 
-    /// Whether this block was asked and taken back; it is then expected no more.
-    pub(super) fn lay_ghost(&mut self, block: BlockRef) -> bool {
-        match self.ghosts.iter().position(|b| *b == block) {
-            Some(at) => self.ghosts.remove(at).is_some(),
-            None => false,
-        }
+    /// If this block was asked and taken back or given up, it is expected no more; says whether its request stood.
+    pub(super) fn lay_ghost(&mut self, block: BlockRef) -> Option<bool> {
+        let at = self.ghosts.iter().position(|g| g.block == block)?;
+        let ghost = self.ghosts.remove(at)?;
+        self.live_ghosts -= usize::from(ghost.live);
+        Some(ghost.live)
     }
 
     /// Learns from a block that came; `ask` is its request, if it was still out.

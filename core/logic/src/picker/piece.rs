@@ -89,7 +89,8 @@ impl Partial {
         }
     }
 
-    pub(super) fn remove_asker(&mut self, block: u32, peer: PeerKey) {
+    /// The request is answered: the peer keeps the block in its share.
+    pub(super) fn answered(&mut self, block: u32, peer: PeerKey) {
         let b = &mut self.blocks[block as usize];
         let before = b.asked();
         b.askers.iter_mut().filter(|a| **a == Some(peer)).for_each(|a| *a = None);
@@ -97,6 +98,11 @@ impl Partial {
             self.open += 1;
             self.first_open = self.first_open.min(block);
         }
+    }
+
+    /// The request is off: the block leaves the peer's share.
+    pub(super) fn release(&mut self, block: u32, peer: PeerKey) {
+        self.answered(block, peer);
         if let Some((_, n)) = self.taken.iter_mut().find(|(p, _)| *p == peer) {
             *n = n.saturating_sub(1);
         }

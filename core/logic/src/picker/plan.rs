@@ -30,6 +30,11 @@ const DEFAULT_READ_RATE: f64 = 1e6;
 const DEADLINE_RAREST_S: f64 = 10.0;
 
 impl Wanted {
+    /// Whether all of it can be here before anybody would want something else meanwhile.
+    pub(super) fn is_soon(&self, now: Time) -> bool {
+        self.cutoff <= now.plus_secs(URGENT_S)
+    }
+
     pub(super) fn is_urgent(&self) -> bool {
         self.due_s < URGENT_S
     }

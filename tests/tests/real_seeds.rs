@@ -25,7 +25,9 @@ fn plays_through(playswarm: &Playswarm, torrent: &TestTorrent, seed: &RealPeer) 
     assert!(status.piece_map.chars().all(|c| c == '#'), "{}", status.piece_map);
     assert!(status.peers.iter().any(|peer| peer.addr == seed.addr), "the seed is shown: {:?}", status.peers);
     assert_eq!(status.waste.failed_bytes, 0);
-    assert!(status.waste.total() * 100 <= 3 * status.downloaded_bytes, "{:?}", status.waste);
+    // What is on its way at a seek cannot be called back: from a seed on the same machine that is a whole queue.
+    let bound = status.downloaded_bytes * 3 / 100 + 3 * (512 << 10);
+    assert!(status.waste.total() <= bound, "{:?}", status.waste);
     assert_eq!(status.banned_peers, 0, "an honest seed is not banned");
 }
 

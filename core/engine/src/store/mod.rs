@@ -327,7 +327,8 @@ impl Drop for Store {
 
 fn open_on_disk(torrent: &Arc<Torrent>, dir: &Path) -> Result<(Files, Record, Bits), Refused> {
     let ours = |path: &Path| path.iter().next().is_some_and(|first| first.eq_ignore_ascii_case(NOTES));
-    if torrent.files.iter().any(|f| ours(&f.path)) {
+    // Pad files have a path there, and are never written.
+    if torrent.files.iter().any(|f| !f.padding && ours(&f.path)) {
         return Err(Refused::Failed(Error::BadTorrent(format!(
             "it has a file in the place of our own notes, {NOTES}"
         ))));

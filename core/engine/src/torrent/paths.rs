@@ -2,6 +2,7 @@
 //!
 //! Pure functions: nothing here looks at a disk. That no symbolic link lies on the way is the store's part.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
@@ -11,6 +12,10 @@ pub const MAX_NAME_BYTES: usize = 255;
 pub const MAX_PATH_DEPTH: usize = 64;
 /// Bytes of a whole path, so that the folder's own path still fits below the usual 4,096.
 pub const MAX_PATH_BYTES: usize = 2048;
+/// Characters of one component of a name that is shown.
+const MAX_NAME_CHARS: usize = 255;
+/// Bytes of a whole name or path that is shown.
+const MAX_SHOWN_BYTES: usize = 4096;
 /// The folder in which playswarm keeps what it knows about torrents; no torrent may write there.
 pub(super) const OURS: &str = ".playswarm";
 
@@ -32,12 +37,41 @@ fn is_awkward(c: char) -> bool {
     c.is_control() || on_windows || matches!(c, '/' | '\\' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// A name for people: what a terminal would obey is replaced, the rest left as it is.
+/// A name or path for people: what a terminal would obey is replaced, and what is too long is cut to its beginning, `…`
+/// and its extension. The rest is left as it is.
 pub(crate) fn printable(name: &str) -> String {
-    if name.bytes().all(|b| (b' '..0x7f).contains(&b)) {
+    if name.len() <= MAX_NAME_CHARS && name.bytes().all(|b| (b' '..0x7f).contains(&b)) {
         return name.to_owned();
     }
-    name.chars().map(|c| if is_awkward(c) && !matches!(c, '/' | '\\') { '\u{fffd}' } else { c }).collect()
+    let mut shown = String::new();
+    for part in name.split_inclusive('/') {
+        let (plain, slash) = part.strip_suffix('/').map_or((part, ""), |plain| (plain, "/"));
+        shown.push_str(&abridged(plain));
+        shown.push_str(slash);
+        if shown.len() > MAX_SHOWN_BYTES {
+            let last = name.rsplit('/').next().unwrap_or(name);
+            let extension = &last[extension_at(last)..];
+            let kept = cut(&shown, MAX_SHOWN_BYTES - '…'.len_utf8() - extension.len()).len();
+            shown.truncate(kept);
+            shown.push('…');
+            shown.push_str(extension);
+            break;
+        }
+    }
+    if shown.bytes().all(|b| (b' '..0x7f).contains(&b)) {
+        return shown;
+    }
+    shown.chars().map(|c| if is_awkward(c) && !matches!(c, '/' | '\\') { '\u{fffd}' } else { c }).collect()
+}
+
+/// A component of at most [`MAX_NAME_CHARS`].
+fn abridged(part: &str) -> Cow<'_, str> {
+    if part.chars().nth(MAX_NAME_CHARS).is_none() {
+        return Cow::Borrowed(part);
+    }
+    let (stem, extension) = part.split_at(extension_at(part));
+    let kept = MAX_NAME_CHARS - 1 - extension.chars().count();
+    Cow::Owned(stem.chars().take(kept).chain(['…']).chain(extension.chars()).collect())
 }
 
 /// Device names that Windows keeps in every folder, with any extension.
@@ -229,6 +263,18 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashSet;
     use std::path::Component;
+
+    #[test]
+    fn what_is_shown_is_never_long_and_keeps_its_extension() {
+        assert_eq!(printable("season 1/é.mkv"), "season 1/é.mkv");
+        assert_eq!(printable("a\u{202e}b\x1b.mkv"), "a\u{fffd}b\u{fffd}.mkv");
+        let one = printable(&format!("{}.mkv", "é".repeat(10 << 20)));
+        assert!(one.ends_with("é….mkv") && one.chars().count() == MAX_NAME_CHARS, "{one}");
+        let folder = format!("{}/", "x".repeat(300));
+        let path = printable(&format!("{}film.mp4", folder.repeat(1000)));
+        assert!(path.len() <= MAX_SHOWN_BYTES && path.starts_with("xxx") && path.ends_with("….mp4"), "{path}");
+        assert!(printable(&"/".repeat(20 << 20)).len() <= MAX_SHOWN_BYTES);
+    }
 
     #[test]
     fn components_that_leave_the_folder_are_hostile() {

@@ -8,6 +8,7 @@ pub mod error;
 pub mod front;
 #[doc(hidden)]
 pub mod fuzzing;
+mod keep;
 mod media;
 mod session;
 pub mod status;

@@ -363,6 +363,9 @@ impl Picker {
     fn rejected(&mut self, peer: PeerKey, block: BlockRef) {
         let Some(p) = self.peers.get_mut(&peer) else { return };
         p.last_heard = self.now;
+        if p.answers_cancel(block) {
+            return;
+        }
         if p.take(block).is_some() {
             self.outstanding -= 1;
             if let Some(part) = self.partial.get_mut(&block.piece.0) {
@@ -414,7 +417,7 @@ impl Picker {
         self.counters.received_bytes += u64::from(bytes);
         let ask = p.take(block);
         self.outstanding -= usize::from(ask.is_some());
-        let known = ask.is_some() || p.lay_ghost(block).is_some();
+        let known = ask.is_some() || p.lay_ghost(block);
         if !known || bytes == 0 {
             self.counters.unasked_bytes += u64::from(bytes);
             return;
@@ -626,14 +629,17 @@ impl Picker {
                 // One block at a time tells whether it is back.
                 return;
             }
+            if let Some(block) = self.pick_hedge(peer) {
+                self.ask(peer, block);
+                continue;
+            }
             if self.would_be_in_the_way(peer) {
                 return;
             }
             // Once everybody is comfortable, what players jump to comes before what is due in half a minute.
             let near_s = if self.comfortable { NEAR_COMFORTS * self.config.comfort_s } else { f64::INFINITY };
             let picked = self
-                .pick_hedge(peer)
-                .or_else(|| self.pick(peer, near_s))
+                .pick(peer, near_s)
                 .or_else(|| self.pick_jump(peer))
                 .or_else(|| self.pick(peer, f64::INFINITY))
                 .or_else(|| self.pick_comfort(peer));
@@ -665,7 +671,7 @@ impl Picker {
         }
         let Some(p) = self.peers.get_mut(&peer) else { return };
         // A request that still stands there needs no second one.
-        let stands = p.lay_ghost(block) == Some(true);
+        let stands = p.revive(block);
         p.ask(block, self.now, slack, self.prior);
         self.outstanding += 1;
         if p.snubbed {

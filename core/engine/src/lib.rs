@@ -1,6 +1,7 @@
 //! playswarm turns a swarm into a seekable stream.
 #![forbid(unsafe_code)]
 
+mod bencode;
 pub mod config;
 mod create;
 mod discovery;
@@ -8,6 +9,7 @@ pub mod error;
 pub mod front;
 #[doc(hidden)]
 pub mod fuzzing;
+mod keep;
 mod media;
 mod session;
 pub mod status;

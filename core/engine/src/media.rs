@@ -1,13 +1,15 @@
 //! One opened torrent.
 
 use crate::error::{Error, Result};
+use crate::session::Shared;
 use crate::status::{Event, MediaStatus};
 use crate::stream::Stream;
 use crate::swarm::driver::Swarm;
 use crate::swarm::listen::Registry;
 use crate::torrent::{InfoHash, Torrent};
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use tokio::runtime::Handle;
 
 /// An open torrent. Cheap to clone; it is closed when the last clone and the last of its streams are gone.
@@ -16,18 +18,26 @@ pub struct Media {
     pub(crate) inner: Arc<Inner>,
 }
 
-/// What clones and streams share. Dropping it ends the swarm.
+/// What clones and streams share. Dropping it ends the swarm, or hands it over.
 pub(crate) struct Inner {
     pub(crate) swarm: Arc<Swarm>,
     pub(crate) torrent: Arc<Torrent>,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) session: Weak<Shared>,
+    /// Somebody read it or wanted all of it: only then is it worth keeping.
+    pub(crate) wanted: AtomicBool,
     pub(crate) runtime: Handle,
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.registry.remove(&self.swarm.info_hash);
+        self.registry.remove(&self.swarm.info_hash, Arc::as_ptr(&self.swarm).cast());
         self.swarm.close();
+        if *self.wanted.get_mut()
+            && let Some(session) = self.session.upgrade()
+        {
+            session.keep(&self.runtime, self.swarm.clone(), self.torrent.clone());
+        }
     }
 }
 
@@ -68,6 +78,7 @@ impl Media {
             .get(file)
             .filter(|f| !f.padding)
             .ok_or_else(|| Error::NoSuchFile { wanted: file.to_string(), files: files.len() })?;
+        self.inner.wanted.store(true, Ordering::Relaxed);
         Ok(Stream::new(self.inner.clone(), file, entry.offset, entry.length))
     }
 
@@ -82,6 +93,9 @@ impl Media {
 
     /// Fetches every piece, whether anybody reads or not.
     pub fn fetch_all(&self, on: bool) {
+        if on {
+            self.inner.wanted.store(true, Ordering::Relaxed);
+        }
         self.inner.swarm.fetch_all(on);
     }
 

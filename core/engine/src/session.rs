@@ -3,7 +3,9 @@
 use crate::config::Config;
 use crate::discovery::{self, source, source::Resolved, source::Source};
 use crate::error::{Error, Result};
+use crate::keep::{Keeper, TakenBack};
 use crate::media::{Inner, Media};
+use crate::status::MediaStatus;
 use crate::store::load_saved_torrent_bytes;
 use crate::swarm::driver::{Start, Swarm};
 use crate::swarm::listen::Registry;
@@ -13,6 +15,7 @@ use crate::torrent::{InfoHash, Torrent};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -37,15 +40,70 @@ pub struct Session {
     shared: Arc<Shared>,
 }
 
-struct Shared {
+pub(crate) struct Shared {
     config: Arc<Config>,
     transport: Arc<Transport>,
     registry: Arc<Registry>,
     discovery: Arc<discovery::Shared>,
     rates: Arc<RateLimits>,
     open: Mutex<BTreeMap<InfoHash, Weak<Inner>>>,
-    opening: tokio::sync::Mutex<()>,
+    /// The last swarm of each torrent, which may still be writing what it has.
+    swarms: Mutex<BTreeMap<InfoHash, Weak<Swarm>>>,
+    /// Who opens, hands over or takes back a torrent does it alone.
+    turns: Mutex<BTreeMap<InfoHash, Arc<tokio::sync::Mutex<()>>>>,
+    keeper: Option<Keeper>,
+    closed: AtomicBool,
     runtime: Handle,
+}
+
+impl Shared {
+    fn turn(&self, info_hash: InfoHash) -> Arc<tokio::sync::Mutex<()>> {
+        let mut turns = self.turns.lock();
+        turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+        turns.entry(info_hash).or_default().clone()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    fn opened(&self, info_hash: &InfoHash) -> Option<Arc<Inner>> {
+        self.open.lock().get(info_hash).and_then(Weak::upgrade)
+    }
+
+    /// Nobody has this torrent open any more: hands it over to the background, where the user wants that.
+    pub(crate) fn keep(self: Arc<Self>, runtime: &Handle, swarm: Arc<Swarm>, torrent: Arc<Torrent>) {
+        if self.keeper.is_none() || self.is_closed() {
+            return;
+        }
+        runtime.spawn(async move {
+            let turn = self.turn(torrent.info_hash);
+            let _turn = turn.lock().await;
+            swarm.closed().await;
+            let Some(keeper) = &self.keeper else { return };
+            if self.is_closed() || self.opened(&torrent.info_hash).is_some() {
+                return;
+            }
+            if let Err(e) = keeper.hand_over(torrent, &self.config.dir, swarm.worthy_peers()).await {
+                tracing::warn!("{e}");
+            }
+        });
+    }
+}
+
+/// A swarm whose torrent is being opened: closed again if that fails or is given up.
+struct Opening<'a> {
+    registry: &'a Registry,
+    swarm: Option<Arc<Swarm>>,
+}
+
+impl Drop for Opening<'_> {
+    fn drop(&mut self) {
+        if let Some(swarm) = &self.swarm {
+            self.registry.remove(&swarm.info_hash, Arc::as_ptr(swarm).cast());
+            swarm.close();
+        }
+    }
 }
 
 impl Session {
@@ -65,6 +123,7 @@ impl Session {
         tokio::spawn(listener.run(registry.clone()));
         let discovery = discovery::Shared::start(&config, transport.listen_addr())?;
         let rates = Arc::new(RateLimits::new(config.download_bytes_per_s, config.upload_bytes_per_s));
+        let keeper = Keeper::new(&config, &discovery);
         let shared = Shared {
             config: Arc::new(config),
             transport,
@@ -72,7 +131,10 @@ impl Session {
             discovery,
             rates,
             open: Mutex::default(),
-            opening: tokio::sync::Mutex::default(),
+            swarms: Mutex::default(),
+            turns: Mutex::default(),
+            keeper,
+            closed: AtomicBool::new(false),
             runtime: Handle::current(),
         };
         Ok(Session { shared: Arc::new(shared) })
@@ -96,31 +158,61 @@ impl Session {
             Resolved::Magnet(magnet) => magnet.info_hash,
         };
         // Held until it is open or has failed: two who open the same torrent at once share it.
-        let _turn = s.opening.lock().await;
-        if let Some(inner) = s.open.lock().get(&info_hash).and_then(Weak::upgrade) {
+        let turn = s.turn(info_hash);
+        let _turn = turn.lock().await;
+        if s.is_closed() {
+            return Err(Error::Closed);
+        }
+        if let Some(inner) = s.opened(&info_hash) {
             return Ok(Media { inner });
         }
-        let start = self.start_from(resolved).await;
+        // Whoever had it open last may still be writing.
+        let last = s.swarms.lock().get(&info_hash).and_then(Weak::upgrade);
+        if let Some(last) = last {
+            last.closed().await;
+        }
+        let mut start = self.start_from(resolved).await;
+        let mut wanted = false;
+        if let Some(keeper) = &s.keeper
+            && let Some(TakenBack { torrent, claims }) = keeper.take_back(&info_hash).await
+        {
+            start.torrent.get_or_insert(torrent);
+            start.claims = claims;
+            wanted = true;
+        }
         let swarm = Swarm::start(start, s.config.clone(), s.transport.clone(), s.rates.clone(), &s.discovery).await?;
+        let mut opening = Opening { registry: &s.registry, swarm: Some(swarm.clone()) };
+        {
+            let mut swarms = s.swarms.lock();
+            swarms.retain(|_, swarm| swarm.strong_count() > 0);
+            swarms.insert(info_hash, Arc::downgrade(&swarm));
+        }
         s.registry.insert(info_hash, swarm.clone());
         let wait = Duration::from_millis(s.config.metadata_timeout_ms);
         let torrent = match tokio::time::timeout(wait, swarm.torrent()).await {
             Ok(torrent) => torrent,
             Err(_) => Err(Error::NoMetadata { waited: wait }),
         };
-        let torrent = match torrent {
-            Ok(torrent) => torrent,
-            Err(e) => {
-                s.registry.remove(&info_hash);
-                swarm.close();
-                return Err(e);
-            }
-        };
-        let registry = s.registry.clone();
-        let inner = Arc::new(Inner { swarm, torrent, registry, runtime: s.runtime.clone() });
-        let mut open = s.open.lock();
-        open.retain(|_, inner| inner.strong_count() > 0);
-        open.insert(info_hash, Arc::downgrade(&inner));
+        let torrent = torrent?;
+        opening.swarm = None;
+        let inner = Arc::new(Inner {
+            swarm,
+            torrent,
+            registry: s.registry.clone(),
+            session: Arc::downgrade(s),
+            wanted: AtomicBool::new(wanted),
+            runtime: s.runtime.clone(),
+        });
+        {
+            let mut open = s.open.lock();
+            open.retain(|_, inner| inner.strong_count() > 0);
+            open.insert(info_hash, Arc::downgrade(&inner));
+        }
+        if s.is_closed() {
+            // Closed while this was under way: whoever closed it did not see this one.
+            inner.swarm.close();
+            return Err(Error::Closed);
+        }
         Ok(Media { inner })
     }
 
@@ -132,6 +224,7 @@ impl Session {
                 trackers: torrent.trackers.clone(),
                 peers: Vec::new(),
                 torrent: Some(Arc::new(torrent)),
+                claims: None,
             },
             Resolved::Magnet(magnet) => {
                 let (dir, info_hash) = (self.shared.config.dir.clone(), magnet.info_hash);
@@ -146,7 +239,7 @@ impl Session {
                     torrent.trackers.clone_from(&trackers);
                     Arc::new(torrent)
                 });
-                Start { info_hash, trackers, peers: magnet.peers, torrent }
+                Start { info_hash, trackers, peers: magnet.peers, torrent, claims: None }
             }
         }
     }
@@ -175,12 +268,28 @@ impl Session {
         &self.shared.config
     }
 
+    /// The torrents that nobody has open and that are completed and seeded on in the background (see
+    /// [`Config::keep`]), in the order of their info-hashes. Each says `background: true`, and gives the number of its
+    /// peers as `known_peers`; what it counts, it counts since it was handed over.
+    pub fn kept(&self) -> Vec<MediaStatus> {
+        self.shared.keeper.as_ref().map(Keeper::status).unwrap_or_default()
+    }
+
     /// Stops all: open streams end with [`Error::Closed`], and what is verified is written.
     pub async fn close(&self) {
-        let open: Vec<Arc<Inner>> = self.shared.open.lock().values().filter_map(Weak::upgrade).collect();
-        for inner in open {
-            inner.swarm.close();
-            inner.swarm.closed().await;
+        self.shared.closed.store(true, Ordering::SeqCst);
+        let swarms: Vec<Arc<Swarm>> = self.shared.swarms.lock().values().filter_map(Weak::upgrade).collect();
+        swarms.iter().for_each(Swarm::close);
+        for swarm in &swarms {
+            swarm.closed().await;
+        }
+        // Those that hand over at this moment finish first.
+        let turns: Vec<_> = self.shared.turns.lock().values().cloned().collect();
+        for turn in turns {
+            drop(turn.lock().await);
+        }
+        if let Some(keeper) = &self.shared.keeper {
+            keeper.close(&self.shared.config).await;
         }
         self.shared.discovery.close().await;
         self.shared.transport.close();

@@ -7,6 +7,7 @@ use playswarm_logic::ReaderKey;
 use std::future::Future;
 use std::io::{self, SeekFrom};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
@@ -36,6 +37,8 @@ struct Cursor {
     file: usize,
     start: u64,
     size: u64,
+    /// The first byte of the file that is not read; see [`Stream::set_end`].
+    end: AtomicU64,
 }
 
 impl Drop for Cursor {
@@ -48,7 +51,7 @@ impl Drop for Cursor {
 
 impl Stream {
     pub(crate) fn new(media: Arc<Inner>, file: usize, start: u64, size: u64) -> Stream {
-        let cursor = Cursor { media, key: OnceLock::new(), file, start, size };
+        let cursor = Cursor { media, key: OnceLock::new(), file, start, size, end: AtomicU64::new(size) };
         Stream { cursor: Arc::new(cursor), position: 0, left: Bytes::new(), pending: None }
     }
 
@@ -109,6 +112,17 @@ impl Stream {
         self.cursor.media.swarm.reader_rate(self.cursor.key(self.position), bytes_per_s);
     }
 
+    /// Nothing from `end` on will be read, so nothing from there on is fetched for this stream: for requests of a part of
+    /// a file. It bounds what is fetched ahead, not what can be read. The file's end by default.
+    pub fn set_end(&mut self, end: u64) {
+        let c = &self.cursor;
+        let end = end.min(c.size);
+        c.end.store(end, Ordering::Relaxed);
+        if let Some(key) = c.key.get() {
+            c.media.swarm.end_reader(*key, c.start + end);
+        }
+    }
+
     /// The same reader as a blocking [`io::Read`] and [`io::Seek`], for threads outside of the runtime.
     pub fn into_blocking(self) -> BlockingStream {
         BlockingStream {
@@ -122,7 +136,9 @@ impl Stream {
 impl Cursor {
     fn key(&self, position: u64) -> ReaderKey {
         *self.key.get_or_init(|| {
-            self.media.swarm.open_reader(self.file, self.start, self.size, self.start + position.min(self.size))
+            let end = self.end.load(Ordering::Relaxed);
+            let position = self.start + position.min(self.size);
+            self.media.swarm.open_reader(self.file, self.start, self.start + end, position)
         })
     }
 

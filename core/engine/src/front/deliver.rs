@@ -171,6 +171,7 @@ fn body<R: Reader>(
                 yield head;
             }
             reader.seek_to(span.start);
+            reader.set_end(span.end);
             let mut left = span.bytes();
             while left > 0 {
                 let max = CHUNK_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX));

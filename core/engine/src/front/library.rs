@@ -24,6 +24,8 @@ pub(crate) trait Library: Clone + Send + Sync + 'static {
 pub(crate) trait Reader: Send + 'static {
     /// Moves there at once.
     fn seek_to(&mut self, position: u64);
+    /// Nothing from there on will be read.
+    fn set_end(&mut self, end: u64);
     /// Up to `max` bytes, as soon as there are any; empty at the end.
     fn read_chunk(&mut self, max: usize) -> impl Future<Output = Result<Bytes>> + Send;
 }
@@ -47,6 +49,9 @@ impl Library for Media {
 impl Reader for Stream {
     fn seek_to(&mut self, position: u64) {
         Stream::seek_to(self, position);
+    }
+    fn set_end(&mut self, end: u64) {
+        Stream::set_end(self, end);
     }
     fn read_chunk(&mut self, max: usize) -> impl Future<Output = Result<Bytes>> + Send {
         Stream::read_chunk(self, max)

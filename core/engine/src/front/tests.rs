@@ -34,6 +34,7 @@ struct ShelfReader {
     shelf: Shelf,
     data: Bytes,
     at: u64,
+    end: u64,
 }
 
 impl Drop for ShelfReader {
@@ -52,7 +53,7 @@ impl Library for Shelf {
             return Err(Error::Closed);
         }
         self.open_readers.fetch_add(1, Ordering::SeqCst);
-        Ok(ShelfReader { shelf: self.clone(), data: self.data[file].clone(), at: 0 })
+        Ok(ShelfReader { shelf: self.clone(), data: self.data[file].clone(), at: 0, end: u64::MAX })
     }
     fn status(&self) -> MediaStatus {
         MediaStatus {
@@ -87,6 +88,9 @@ impl Reader for ShelfReader {
     fn seek_to(&mut self, position: u64) {
         self.at = position;
     }
+    fn set_end(&mut self, end: u64) {
+        self.end = end;
+    }
     async fn read_chunk(&mut self, max: usize) -> Result<Bytes> {
         if self.at >= self.shelf.dry_from {
             std::future::pending::<()>().await;
@@ -94,6 +98,7 @@ impl Reader for ShelfReader {
         if self.at >= self.shelf.broken_from {
             return Err(Error::Closed);
         }
+        assert!(self.at + max as u64 <= self.end, "more is read than was said");
         let at = (self.at as usize).min(self.data.len());
         let chunk = self.data.slice(at..(at + max).min(self.data.len()));
         self.at += chunk.len() as u64;

@@ -63,6 +63,11 @@ impl Hot {
         Some(entry.bytes.clone())
     }
 
+    /// Whether the piece is here.
+    pub(super) fn has(&self, piece: u32) -> bool {
+        self.pieces.contains_key(&piece)
+    }
+
     /// The piece without counting as used.
     pub(super) fn peek(&self, piece: u32) -> Option<Bytes> {
         self.pieces.get(&piece).map(|e| e.bytes.clone())

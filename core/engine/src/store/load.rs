@@ -80,6 +80,11 @@ impl Store {
         }
     }
 
+    /// Whether the piece is in memory; unlike [`Store::try_piece`] this is no use of it.
+    pub(crate) fn is_hot(&self, piece: PieceIndex) -> bool {
+        self.state.lock().hot.has(piece.0)
+    }
+
     /// Begins to read a piece that will be wanted soon, if it is on disk and not in memory.
     pub(crate) fn prefetch(self: &Arc<Self>, piece: PieceIndex) {
         drop(self.begin_load(piece.0));

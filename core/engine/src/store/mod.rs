@@ -25,6 +25,7 @@ mod write;
 
 pub(crate) use saved::load_saved_torrent_bytes;
 
+use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::torrent::Torrent;
 use assembly::Blame;
@@ -52,6 +53,17 @@ pub(crate) struct StoreOptions {
     pub(crate) memory_limit_bytes: u64,
     /// Bound on the bytes of verified pieces on disk; 0 for none.
     pub(crate) disk_limit_bytes: u64,
+}
+
+impl StoreOptions {
+    /// As the settings want it.
+    pub(crate) fn of(config: &Config) -> StoreOptions {
+        StoreOptions {
+            dir: config.dir.clone(),
+            memory_limit_bytes: config.memory_limit_bytes,
+            disk_limit_bytes: config.disk_limit_bytes,
+        }
+    }
 }
 
 /// What happens in the store by itself.

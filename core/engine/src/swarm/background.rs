@@ -31,6 +31,8 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
+/// What librqbit calls a megabyte of its speeds.
+const MIB: f64 = 1024.0 * 1024.0;
 /// Peers handed over with a torrent; librqbit dials them all.
 const MAX_PEERS: usize = 500;
 /// librqbit's limiter refuses a block that is larger than a second's worth, so a limit cannot be below one block a second.
@@ -63,6 +65,10 @@ pub(crate) struct KeptStatus {
     pub(crate) downloaded_bytes: u64,
     /// Payload sent since the hand-over, bytes.
     pub(crate) uploaded_bytes: u64,
+    /// Received lately, bytes per second.
+    pub(crate) download_bytes_per_s: f64,
+    /// Sent lately, bytes per second.
+    pub(crate) upload_bytes_per_s: f64,
     /// Connected peers.
     pub(crate) peers: usize,
     /// Every piece is here.
@@ -232,6 +238,8 @@ impl Kept {
             have_bytes: if checking { 0 } else { stats.progress_bytes },
             downloaded_bytes: live.map_or(0, |live| live.downloaded_and_checked_bytes),
             uploaded_bytes: stats.uploaded_bytes,
+            download_bytes_per_s: stats.live.as_ref().map_or(0.0, |l| l.download_speed.mbps * MIB),
+            upload_bytes_per_s: stats.live.as_ref().map_or(0.0, |l| l.upload_speed.mbps * MIB),
             peers: live.map_or(0, |live| live.peer_stats.live as usize),
             complete: stats.finished,
             trouble: stats.error,

@@ -10,11 +10,12 @@ use crate::status::Event;
 use crate::store::{Store, StoreEvent, StoreOptions, Verdict};
 use crate::swarm::book::{Book, Dial};
 use crate::swarm::extended::ExtendedHandshake;
+use crate::swarm::fast;
 use crate::swarm::handshake::{FirstWords, HaveWords, Reserved};
 use crate::swarm::link::Link;
 use crate::swarm::listen::Host;
 use crate::swarm::metadata::MetadataMessage;
-use crate::swarm::peer::{Order, Peer, Verdict as Conduct};
+use crate::swarm::peer::{Peer, Verdict as Conduct};
 use crate::swarm::rates::{Meter, RateLimits};
 use crate::swarm::readers::Reader;
 use crate::swarm::transport::{Manner, Transport};
@@ -29,8 +30,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// How often what has no timer of its own is looked at.
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
@@ -40,6 +43,12 @@ const RECENT: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(150);
 /// The same where an answer is owed: a pulled cable sends no RST.
 const OWING_SILENCE: Duration = Duration::from_secs(20);
+/// Two that dial each other at once notice it within so long.
+const CROSSING: Duration = Duration::from_secs(5);
+/// While a reader waits and fewer peers than this serve us, others are asked for more.
+const FEW_PEERS: usize = 3;
+/// So often at most.
+const HURRY_EVERY: Duration = Duration::from_secs(15);
 /// What a reader has ahead of it is never given back within so many bytes.
 const NEAR_BYTES: u64 = 16 << 20;
 
@@ -69,6 +78,9 @@ pub(crate) struct Swarm {
     failure: Mutex<Option<Error>>,
     trackers: Vec<String>,
     closed: watch::Sender<bool>,
+    /// Pieces being hashed: their end is awaited before the store is closed, or they would be fetched twice.
+    verifying: TaskTracker,
+    runtime: Handle,
     this: Weak<Swarm>,
 }
 
@@ -85,7 +97,7 @@ pub(super) struct State {
     pub(super) down: Meter,
     pub(super) up: Meter,
     /// Pieces verified over the last moments, for peers whose handshake was under way.
-    recent: VecDeque<(Instant, u32)>,
+    pub(super) recent: VecDeque<(Instant, u32)>,
     /// The timer is set for then.
     armed: Time,
     pub(super) disk_trouble: Option<String>,
@@ -94,6 +106,7 @@ pub(super) struct State {
     pub(super) lonely_since: Option<Instant>,
     pub(super) warm: Option<(ReaderKey, Instant)>,
     discovery: Option<Discovery>,
+    hurried_at: Option<Instant>,
 }
 
 /// What a swarm begins with.
@@ -103,6 +116,8 @@ pub(crate) struct Start {
     pub(crate) peers: Vec<SocketAddr>,
     /// Everything, where it is known; peers are asked for it otherwise.
     pub(crate) torrent: Option<Arc<Torrent>>,
+    /// Pieces that somebody else who wrote the same files found to be right.
+    pub(crate) claims: Option<Bits>,
 }
 
 impl Swarm {
@@ -139,6 +154,7 @@ impl Swarm {
             lonely_since: Some(Instant::now()),
             warm: None,
             discovery: None,
+            hurried_at: None,
         };
         let swarm = Arc::new_cyclic(|this| Swarm {
             info_hash: start.info_hash,
@@ -156,11 +172,13 @@ impl Swarm {
             failure: Mutex::new(None),
             trackers: start.trackers.clone(),
             closed: watch::channel(false).0,
+            verifying: TaskTracker::new(),
+            runtime: Handle::current(),
             this: this.clone(),
         });
         let private = start.torrent.as_ref().is_some_and(|t| t.private);
         match start.torrent {
-            Some(torrent) => swarm.begin(torrent).await?,
+            Some(torrent) => swarm.begin(torrent, start.claims).await?,
             None => swarm.state.lock().metadata = Some(logic_metadata::Fetch::new(logic_metadata::Config::default())),
         }
         {
@@ -223,28 +241,34 @@ impl Swarm {
     }
 
     /// Now the pieces are known: the store is opened, the picker made, and the peers that are here already join it.
-    async fn begin(self: &Arc<Self>, torrent: Arc<Torrent>) -> Result<()> {
-        let options = StoreOptions {
-            dir: self.config.dir.clone(),
-            memory_limit_bytes: self.config.memory_limit_bytes,
-            disk_limit_bytes: self.config.disk_limit_bytes,
-        };
-        let (store, heard) = Store::open(torrent.clone(), options).await?;
+    async fn begin(self: &Arc<Self>, torrent: Arc<Torrent>, claims: Option<Bits>) -> Result<()> {
+        let (store, heard) = Store::open(torrent.clone(), StoreOptions::of(&self.config)).await?;
+        if let Some(claims) = claims {
+            store.claim(&claims).await?;
+        }
         let have = store.have();
         let mut config = self.config.picker.clone();
+        if self.config.disk_limit_bytes != 0 {
+            // Far ahead of the readers there is nothing to be kept.
+            config.jump_points = 0;
+        }
         config.max_partial_bytes = config.max_partial_bytes.min(self.config.memory_limit_bytes / 2);
         let picker = Picker::new(torrent.layout, &have, config);
-        if self.content.set(Content { torrent: torrent.clone(), store }).is_err() {
-            return Ok(());
-        }
         {
             let mut st = self.state.lock();
+            // Under the lock, as peers' messages are: none may find the one without the other.
+            if self.content.set(Content { torrent: torrent.clone(), store }).is_err() {
+                return Ok(());
+            }
             st.picker = Some(picker);
             st.metadata = None;
             let all = have.is_full();
             let now = self.now();
             let told: Vec<u32> = have.iter_ones().collect();
             self.choke_with(&mut st, choker::Input::Complete(all));
+            // Those who shake hands right now are told of no pieces yet.
+            let at = Instant::now();
+            st.recent.extend(told.iter().map(|p| (at, *p)));
             let keys: Vec<PeerKey> = st.peers.keys().copied().collect();
             for key in keys {
                 self.join(&mut st, key, now);
@@ -297,7 +321,7 @@ impl Swarm {
                 swarm.metadata_with(&mut st, logic_metadata::Input::Verdict { attempt, right });
             }
             let begun = match parsed {
-                Some(Ok(torrent)) => swarm.begin(Arc::new(torrent)).await,
+                Some(Ok(torrent)) => swarm.begin(Arc::new(torrent), None).await,
                 // What has the right hash and cannot be used will not get better.
                 Some(Err(e)) => Err(e),
                 None => Ok(()),
@@ -355,7 +379,7 @@ impl Swarm {
 
     pub(super) fn say(&self, st: &mut State, peer: PeerKey, message: Message) {
         if let Some(p) = st.peers.get_mut(&peer) {
-            p.say(Order::Say(message));
+            p.say(message);
         }
     }
 
@@ -416,10 +440,16 @@ impl Swarm {
         }
         let now = self.now();
         let mut st = self.state.lock();
-        let twin = st.peers.values().any(|p| p.id == link.peer_id);
+        let mut twin = st.peers.iter().find(|(_, p)| p.id == link.peer_id).map(|(key, _)| *key);
+        if let Some(key) = twin
+            && st.peers.get(&key).is_some_and(|p| self.crossed(p, &link))
+        {
+            self.part(&mut st, key, Conduct::Gone("it dialled us while we dialled it".to_owned()));
+            twin = None;
+        }
         let full = st.peers.len() >= self.config.max_peers + if link.incoming { self.config.max_peers / 4 } else { 0 };
-        if twin || full || st.book.is_banned(addr) {
-            tracing::debug!(%addr, twin, full, "not taken in");
+        if twin.is_some() || full || st.book.is_banned(addr) {
+            tracing::debug!(%addr, twin = twin.is_some(), full, "not taken in");
             if !link.incoming {
                 // A twin is here already by another way: later attempts would end like this one.
                 st.book.ended(addr, now, true);
@@ -438,13 +468,24 @@ impl Swarm {
         if st.picker.is_some() {
             self.join(&mut st, key, now);
             // Pieces that came while hands were shaken are in no bitfield.
-            let recent: Vec<u32> = st.recent.iter().map(|(_, p)| *p).collect();
+            let recent: Vec<u32> = st.recent.iter().filter(|(at, _)| at.elapsed() < RECENT).map(|(_, p)| *p).collect();
             recent.into_iter().for_each(|p| self.say(&mut st, key, Message::Have(p)));
         }
         drop(st);
         let _ = self.events.send(Event::PeerConnected { addr });
         tasks.spawn(self.clone(), key);
         self.arm();
+    }
+
+    /// Whether two of ours dialled each other at once and this new link is the one that both keep: that of the one with
+    /// the smaller id. Other clients' rules are not known, so there the first link stays.
+    fn crossed(&self, old: &Peer, new: &Link) -> bool {
+        let ours = self.transport.peer_id().0;
+        old.incoming != new.incoming
+            && old.heard.elapsed() < CROSSING
+            && old.downloaded == 0
+            && new.peer_id.0.starts_with(&ours[..4])
+            && new.incoming == (new.peer_id.0 < ours)
     }
 
     /// A peer and the picker get to know each other.
@@ -470,6 +511,22 @@ impl Swarm {
             }
         }
         self.drain_picker(st);
+        self.allow_fast(st, key, content);
+    }
+
+    /// Tells a newcomer which pieces it may ask for while it is choked (BEP 6).
+    fn allow_fast(&self, st: &mut State, key: PeerKey, content: &Content) {
+        let pieces = content.torrent.layout.pieces();
+        let have = content.store.have();
+        let Some(p) = st.peers.get_mut(&key).filter(|p| p.reserved.fast()) else { return };
+        if p.share() >= 1.0 {
+            return;
+        }
+        let allowed: Vec<u32> = fast::allowed_fast(p.addr.ip(), &self.info_hash, pieces, fast::ALLOWED_FAST);
+        // Whoever asks for what is missing would only be refused.
+        let allowed: Vec<u32> = allowed.into_iter().filter(|piece| have.get(*piece)).collect();
+        p.uploads.allow_fast(allowed.iter().copied());
+        allowed.into_iter().for_each(|piece| p.say(Message::AllowedFast(piece)));
     }
 
     /// Ends a connection.
@@ -478,8 +535,8 @@ impl Swarm {
         peer.cancel.cancel();
         let now = self.now();
         let fault = !matches!(why, Conduct::Gone(_)) || peer.downloaded == 0;
-        if !peer.incoming {
-            if peer.silent_so_far && matches!(why, Conduct::Gone(_)) {
+        if peer.booked {
+            if !peer.incoming && peer.silent_so_far && matches!(why, Conduct::Gone(_)) {
                 st.book.was_curt(peer.addr);
             }
             st.book.ended(peer.addr, now, fault);
@@ -511,7 +568,7 @@ impl Swarm {
     /// All blocks of a piece are here: hashes it, and tells everybody.
     pub(super) fn verify(self: &Arc<Self>, piece: PieceIndex) {
         let swarm = self.clone();
-        tokio::spawn(async move {
+        self.verifying.spawn(async move {
             let Some(content) = swarm.content.get() else { return };
             match content.store.verify(piece).await {
                 Verdict::Verified { liars } => swarm.verified(piece, &liars),
@@ -546,6 +603,10 @@ impl Swarm {
             let complete = st.picker.as_ref().is_some_and(|p| p.have().is_full());
             if complete {
                 self.choke_with(&mut st, choker::Input::Complete(true));
+                // Trackers want to know at once.
+                if let Some(discovery) = &st.discovery {
+                    discovery.hurry();
+                }
             }
             complete
         };
@@ -567,6 +628,7 @@ impl Swarm {
     pub(super) fn lost(&self, piece: u32) {
         let mut st = self.state.lock();
         self.pick_with(&mut st, Input::PieceLost(PieceIndex(piece)));
+        self.choke_with(&mut st, choker::Input::Complete(false));
         st.recent.retain(|(_, p)| *p != piece);
         let mut rejects = Vec::new();
         for (key, p) in &mut st.peers {
@@ -718,11 +780,38 @@ impl Swarm {
             if st.warm.is_some_and(|(_, since)| since.elapsed() > super::readers::WARM) {
                 self.cool_down(&mut st);
             }
+            self.tell_choker_who_owes(&mut st);
+            self.ask_for_more_peers(&mut st);
             self.exchange_peers(&mut st, now);
             self.place_readers(&st);
         }
         self.dial();
         self.arm();
+    }
+
+    /// Who owes us blocks can snub us; who owes nothing cannot.
+    fn tell_choker_who_owes(&self, st: &mut State) {
+        let Some(picker) = &st.picker else { return };
+        let owing: Vec<(PeerKey, bool)> = st
+            .peers
+            .keys()
+            .filter_map(|key| picker.peer(*key).map(|figures| (*key, figures.outstanding > 0 && !figures.choked)))
+            .collect();
+        owing.into_iter().for_each(|(key, owes)| self.choke_with(st, choker::Input::Asked(key, owes)));
+    }
+
+    /// A reader waits and hardly anybody serves it: everybody who may know of peers is asked again.
+    fn ask_for_more_peers(&self, st: &mut State) {
+        let few = st.peers.values().filter(|p| !p.chokes_us && p.share() > 0.0).count() < FEW_PEERS;
+        let waiting = st.readers.values().any(|r| r.waiting);
+        let long_ago = st.hurried_at.is_none_or(|at| at.elapsed() > HURRY_EVERY);
+        if few && waiting && long_ago && self.epoch.elapsed() > HURRY_EVERY {
+            st.hurried_at = Some(Instant::now());
+            st.book.hurry(self.now());
+            if let Some(discovery) = &st.discovery {
+                discovery.hurry();
+            }
+        }
     }
 
     /// Where the readers are, for what is given back when disk or memory runs short.
@@ -755,6 +844,11 @@ impl Swarm {
     }
 
     pub(crate) fn fetch_all(&self, on: bool) {
+        let total = self.content.get().map_or(0, |c| c.torrent.layout.total_bytes());
+        if on && self.config.disk_limit_bytes != 0 && self.config.disk_limit_bytes < total {
+            tracing::warn!("not all of it is fetched: that is more than the limit on disk use");
+            return;
+        }
         let mut st = self.state.lock();
         self.pick_with(&mut st, Input::FetchAll(on));
         drop(st);
@@ -775,25 +869,34 @@ impl Swarm {
         }
         self.cancel.cancel();
         self.news.notify_waiters();
+        let (discovery, peers) = {
+            let mut st = self.state.lock();
+            (st.discovery.take(), std::mem::take(&mut st.peers))
+        };
+        drop((discovery, peers));
         let swarm = self.clone();
-        let work = async move {
-            {
-                let mut st = swarm.state.lock();
-                st.discovery = None;
-                st.peers.clear();
-            }
+        // On our own runtime: this may be called from a thread that has none. Where that one has ended, nothing runs any
+        // more, and the record on disk is true at any moment.
+        self.runtime.spawn(async move {
+            swarm.verifying.close();
+            swarm.verifying.wait().await;
             if let Some(content) = swarm.content.get()
                 && let Err(e) = content.store.close().await
             {
                 tracing::warn!("not everything could be written: {e}");
             }
             swarm.closed.send_replace(true);
-        };
-        match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(work)),
-            // Dropped outside of the runtime, or while it ends: the record on disk is true at any moment.
-            Err(_) => self.state.lock().peers.clear(),
-        }
+        });
+    }
+
+    /// Whether this is closed, or about to be.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// Peers that were worth connecting to, for whoever goes on with this torrent.
+    pub(crate) fn worthy_peers(&self) -> Vec<SocketAddr> {
+        self.state.lock().book.worthy()
     }
 
     /// Waits for the end of [`Swarm::close`].

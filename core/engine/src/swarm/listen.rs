@@ -41,9 +41,12 @@ impl Registry {
         self.hosts.write().insert(info_hash, host);
     }
 
-    /// Peers are turned away from now on.
-    pub(crate) fn remove(&self, info_hash: &InfoHash) {
-        self.hosts.write().remove(info_hash);
+    /// Peers are turned away from now on; unless another host has taken this one's place meanwhile.
+    pub(crate) fn remove(&self, info_hash: &InfoHash, host: *const ()) {
+        let mut hosts = self.hosts.write();
+        if hosts.get(info_hash).is_some_and(|h| Arc::as_ptr(h).cast::<()>() == host) {
+            hosts.remove(info_hash);
+        }
     }
 
     fn get(&self, info_hash: &InfoHash) -> Option<Arc<dyn Host>> {

@@ -4,8 +4,7 @@
 //! scores); `transport`, `listen` and `link` are the only files that touch a socket.
 
 pub(crate) mod abuse;
-mod background;
-pub(crate) mod bencode;
+pub(crate) mod background;
 pub(crate) mod book;
 pub(crate) mod clients;
 pub(crate) mod driver;

@@ -12,7 +12,7 @@ use crate::swarm::extended::{ExtendedHandshake, decode_dont_have, ours};
 use crate::swarm::handshake::{PeerId, Reserved};
 use crate::swarm::link::{Link, LinkReader, LinkWriter};
 use crate::swarm::metadata::{MetadataGiver, MetadataMessage};
-use crate::swarm::pex::{PexMessage, PexState};
+use crate::swarm::pex::{PexMessage, PexState, flags};
 use crate::swarm::upload::{Asked, UploadQueue};
 use crate::swarm::wire::{Message, Span};
 use bytes::Bytes;
@@ -28,8 +28,11 @@ use tokio_util::sync::CancellationToken;
 const KEEP_ALIVE: Duration = Duration::from_secs(90);
 /// HAVEs and such that came before the number of pieces was known are kept up to this many.
 const MAX_EARLY: usize = 100_000;
-/// What waits to be written to a peer that does not read: more, and it is dropped.
-const MAX_ORDERS: usize = 65_536;
+/// Bytes that wait to be written to a peer that does not read: more, and it is dropped. A HAVE for each of 100,000 pieces
+/// fits, and all parts of a large info dictionary that it may ask for at once.
+const MAX_UNSENT_BYTES: usize = 4 << 20;
+/// A peer that takes nothing for so long is dead, whatever it says itself.
+const STUCK: Duration = Duration::from_secs(120);
 /// Bytes of blocks put into one write: what a CANCEL can no longer reach.
 const UPLOAD_BATCH_BYTES: usize = 64 << 10;
 
@@ -42,12 +45,6 @@ pub(super) enum Verdict {
     Drop(&'static str),
     /// Nothing is said to it any more.
     Ban(&'static str),
-}
-
-/// What the writing task is told.
-#[derive(Debug)]
-pub(super) enum Order {
-    Say(Message),
 }
 
 /// A connected peer.
@@ -70,6 +67,8 @@ pub(super) struct Peer {
     pub(super) heard: Instant,
     /// Nothing but a handshake came yet.
     pub(super) silent_so_far: bool,
+    /// The book has it as connected, so it must hear of its end.
+    pub(super) booked: bool,
     pub(super) pex: PexState,
     pub(super) cancel: CancellationToken,
     /// What it has, once the number of pieces is known.
@@ -78,7 +77,7 @@ pub(super) struct Peer {
     early: Vec<Message>,
     giver: MetadataGiver,
     conduct: Conduct,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<Message>,
     queued: Arc<std::sync::atomic::AtomicUsize>,
     /// There may be blocks to send.
     to_send: Arc<Notify>,
@@ -88,7 +87,7 @@ pub(super) struct Peer {
 pub(super) struct Tasks {
     reader: LinkReader,
     writer: LinkWriter,
-    orders: mpsc::UnboundedReceiver<Order>,
+    orders: mpsc::UnboundedReceiver<Message>,
     queued: Arc<std::sync::atomic::AtomicUsize>,
     to_send: Arc<Notify>,
     cancel: CancellationToken,
@@ -131,6 +130,7 @@ impl Peer {
             uploaded: 0,
             heard: Instant::now(),
             silent_so_far: true,
+            booked: !link.incoming,
             pex: PexState::default(),
             cancel,
             bits: None,
@@ -144,14 +144,14 @@ impl Peer {
         (peer, tasks)
     }
 
-    pub(super) fn say(&mut self, order: Order) {
-        let waiting = self.queued.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        if waiting > MAX_ORDERS {
+    pub(super) fn say(&self, message: Message) {
+        let waiting = self.queued.fetch_add(weight(&message), std::sync::atomic::Ordering::Relaxed);
+        if waiting > MAX_UNSENT_BYTES {
             // It takes nothing off the line: its tasks end, and reading's end takes it out of the swarm.
             self.cancel.cancel();
             return;
         }
-        let _ = self.orders.send(order);
+        let _ = self.orders.send(message);
     }
 
     pub(super) fn wake_writer(&self) {
@@ -160,6 +160,13 @@ impl Peer {
 
     pub(super) fn has(&self, piece: u32) -> bool {
         self.bits.as_ref().is_some_and(|b| b.get(piece))
+    }
+
+    /// What BEP 11 lets us tell others of it.
+    fn pex_flags(&self) -> u8 {
+        let seed = self.extended.upload_only || self.bits.as_ref().is_some_and(|b| !b.is_empty() && b.is_full());
+        let flag = |holds: bool, flag: u8| if holds { flag } else { 0 };
+        flag(seed, flags::SEED) | flag(self.via == "utp", flags::UTP) | flag(!self.incoming, flags::REACHABLE)
     }
 
     /// Share of the pieces that it has, 0 to 1.
@@ -182,6 +189,16 @@ impl Peer {
         self.bits = Some(bits);
         Ok(some)
     }
+}
+
+/// What a message that waits costs, in bytes.
+fn weight(message: &Message) -> usize {
+    size_of::<Message>()
+        + match message {
+            Message::Extended { payload, .. } => payload.len(),
+            Message::Bitfield(bytes) => bytes.len(),
+            _ => 0,
+        }
 }
 
 impl Tasks {
@@ -241,7 +258,7 @@ async fn read(swarm: &Arc<Swarm>, key: PeerKey, mut reader: LinkReader) -> Verdi
 
 struct Writing {
     writer: LinkWriter,
-    orders: mpsc::UnboundedReceiver<Order>,
+    orders: mpsc::UnboundedReceiver<Message>,
     queued: Arc<std::sync::atomic::AtomicUsize>,
     to_send: Arc<Notify>,
     key: PeerKey,
@@ -250,37 +267,46 @@ struct Writing {
 impl Writing {
     async fn run(mut self, swarm: &Arc<Swarm>) -> std::io::Result<()> {
         // What had to wait for the handshake.
-        self.writer.flush().await?;
+        self.flush().await?;
         loop {
             tokio::select! {
                 biased;
                 order = self.orders.recv() => match order {
-                    Some(order) => self.queue(order),
+                    Some(order) => self.queue(&order),
                     None => return Ok(()),
                 },
                 () = self.to_send.notified() => self.send_blocks(swarm).await?,
                 () = tokio::time::sleep(KEEP_ALIVE) => self.writer.queue(&Message::KeepAlive),
             }
             self.queue_orders();
-            self.writer.flush().await?;
+            self.flush().await?;
         }
     }
 
-    fn queue(&mut self, Order::Say(message): Order) {
-        self.queued.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
-        self.writer.queue(&message);
+    async fn flush(&mut self) -> std::io::Result<()> {
+        match tokio::time::timeout(STUCK, self.writer.flush()).await {
+            Ok(done) => done,
+            Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    fn queue(&mut self, message: &Message) {
+        self.queued.fetch_sub(weight(message), std::sync::atomic::Ordering::Relaxed);
+        self.writer.queue(message);
     }
 
     fn queue_orders(&mut self) {
         while let Ok(order) = self.orders.try_recv() {
-            self.queue(order);
+            self.queue(&order);
         }
     }
 
     /// Sends blocks while the peer has asked for some.
     async fn send_blocks(&mut self, swarm: &Arc<Swarm>) -> std::io::Result<()> {
-        while let Some(span) = swarm.next_upload(self.key) {
-            swarm.rates.upload(u64::from(span.length)).await;
+        while let Some(next) = swarm.waiting_upload(self.key) {
+            self.wait_for_turn(swarm, next).await?;
+            // Taken off only now: until here a CANCEL or a CHOKE still reached it.
+            let Some(span) = swarm.next_upload(self.key) else { return Ok(()) };
             match swarm.upload_data(span).await {
                 Some(data) => {
                     self.writer.queue_piece(span.piece, span.begin, &data);
@@ -290,10 +316,28 @@ impl Writing {
             }
             self.queue_orders();
             if self.writer.queued_bytes() >= UPLOAD_BATCH_BYTES {
-                self.writer.flush().await?;
+                self.flush().await?;
             }
         }
         Ok(())
+    }
+
+    /// Waits until the rate limit lets a block go. What is to be said meanwhile is said: our own requests must not wait
+    /// behind our uploads.
+    async fn wait_for_turn(&mut self, swarm: &Arc<Swarm>, span: Span) -> std::io::Result<()> {
+        let mut turn = std::pin::pin!(swarm.rates.upload(u64::from(span.length)));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut turn => return Ok(()),
+                order = self.orders.recv() => match order {
+                    Some(order) => self.queue(&order),
+                    None => return Err(std::io::ErrorKind::NotConnected.into()),
+                },
+            }
+            self.queue_orders();
+            self.flush().await?;
+        }
     }
 }
 
@@ -338,6 +382,7 @@ impl Swarm {
             }
         }
         let bytes = kept.iter().map(|(_, n, _)| n).sum();
+        let mut conduct = Ok(());
         {
             let mut st = self.state.lock();
             if bytes > 0 {
@@ -367,15 +412,19 @@ impl Swarm {
             if others > 0 {
                 for message in batch.drain(..) {
                     if !matches!(message, Message::Piece { .. }) {
-                        self.message(&mut st, key, now, message)?;
+                        conduct = self.message(&mut st, key, now, message);
+                    }
+                    if conduct.is_err() {
+                        break;
                     }
                 }
             }
         }
         batch.clear();
+        // Also if it is sent away for what it said after them: nobody else would have these hashed.
         whole.into_iter().for_each(|piece| self.verify(piece));
         self.arm();
-        Ok(bytes)
+        conduct.map(|()| bytes)
     }
 
     fn offend(&self, st: &mut State, key: PeerKey, now: Time, offence: Offence) -> Result<(), Verdict> {
@@ -408,6 +457,10 @@ impl Swarm {
                 self.offend(st, key, now, Offence::OutOfPlace)?;
             }
             Message::Have(_) | Message::Bitfield(_) | Message::HaveAll | Message::HaveNone if content.is_none() => {
+                if !matches!(message, Message::Have(_)) {
+                    // It says all: at most one of these large ones is kept.
+                    p.early.clear();
+                }
                 if p.early.len() < MAX_EARLY {
                     p.early.push(message);
                 }
@@ -461,7 +514,7 @@ impl Swarm {
         match asked {
             Asked::Queued => p.wake_writer(),
             Asked::Ignored => {}
-            Asked::Reject => p.say(Order::Say(Message::Reject(span))),
+            Asked::Reject => p.say(Message::Reject(span)),
         }
         match offence {
             Some(offence) => self.offend(st, key, now, offence),
@@ -485,10 +538,13 @@ impl Swarm {
                     if let Some(client) = &p.extended.client {
                         p.client.clone_from(client);
                     }
+                    // Once only, or a peer could fill the book with ports.
                     if p.incoming
+                        && !p.booked
                         && let Some(port) = p.extended.port
                     {
                         p.addr.set_port(port);
+                        p.booked = true;
                         let addr = p.addr;
                         st.book.connected(addr, Origin::Incoming);
                     }
@@ -542,7 +598,7 @@ impl Swarm {
                 let Some(p) = st.peers.get_mut(&key) else { return };
                 let Some(id) = p.extended.metadata_id() else { return };
                 let payload = p.giver.answer(&info, part).encode();
-                p.say(Order::Say(Message::Extended { id, payload }));
+                p.say(Message::Extended { id, payload });
             }
             MetadataMessage::Data { part, total, data } => {
                 let data = data.to_vec();
@@ -569,8 +625,12 @@ impl Swarm {
                 Message::Choke
             }
         };
-        p.say(Order::Say(message));
-        rejects.into_iter().for_each(|span| p.say(Order::Say(Message::Reject(span))));
+        p.say(message);
+        rejects.into_iter().for_each(|span| p.say(Message::Reject(span)));
+    }
+
+    fn waiting_upload(&self, key: PeerKey) -> Option<Span> {
+        self.state.lock().peers.get(&key)?.uploads.peek()
     }
 
     fn next_upload(&self, key: PeerKey) -> Option<Span> {
@@ -613,13 +673,17 @@ impl Swarm {
             return;
         }
         // Only where a peer listens is worth telling: those that we dialled, and those that said it.
-        let connected =
-            st.peers.values().filter(|p| !p.incoming || p.extended.port.is_some()).map(|p| (p.addr, 0)).collect();
+        let connected = st
+            .peers
+            .values()
+            .filter(|p| !p.incoming || p.extended.port.is_some())
+            .map(|p| (p.addr, p.pex_flags()))
+            .collect();
         for key in due {
             let Some(p) = st.peers.get_mut(&key) else { continue };
             let Some(id) = p.extended.pex_id() else { continue };
             if let Some(message) = p.pex.poll(now, p.addr, &connected) {
-                p.say(Order::Say(Message::Extended { id, payload: message.encode() }));
+                p.say(Message::Extended { id, payload: message.encode() });
             }
         }
     }

@@ -24,9 +24,9 @@ pub(super) struct Reader {
 }
 
 impl Swarm {
-    pub(crate) fn open_reader(&self, file: usize, start: u64, size: u64, position: u64) -> ReaderKey {
+    pub(crate) fn open_reader(&self, file: usize, start: u64, end: u64, position: u64) -> ReaderKey {
         let mut st = self.state.lock();
-        let reader = Reader { file, start, end: start + size, position, waiting: false };
+        let reader = Reader { file, start, end, position, waiting: false };
         let key = self.add_reader(&mut st, reader, self.window());
         // Whoever reads makes the guess needless; what it has asked for is kept if it is what is read now.
         self.cool_down(&mut st);
@@ -51,6 +51,26 @@ impl Swarm {
             0 => u64::MAX,
             limit => limit / 2,
         }
+    }
+
+    /// The reader will not read beyond `end`.
+    pub(crate) fn end_reader(&self, key: ReaderKey, end: u64) {
+        let mut st = self.state.lock();
+        let Some(r) = st.readers.get_mut(&key) else { return };
+        if r.end == end {
+            return;
+        }
+        r.end = end;
+        let (position, waiting) = (r.position, r.waiting);
+        let bytes_per_s = st.picker.as_ref().and_then(|p| p.reader_rate(key));
+        let window = self.window();
+        self.place_readers(&st);
+        self.pick_with(&mut st, Input::ReaderOpened { reader: key, position, end, bytes_per_s, window });
+        if waiting {
+            self.pick_with(&mut st, Input::ReaderWaits(key, true));
+        }
+        drop(st);
+        self.arm();
     }
 
     pub(crate) fn close_reader(&self, key: ReaderKey) {
@@ -109,6 +129,8 @@ impl Swarm {
         let layout = content.torrent.layout;
         let piece = layout.piece_at(position);
         let within = (position - layout.start_of(piece)) as usize;
+        // Made with the first wait, so that a read that is given up does not leave its reader waiting.
+        let mut given_up: Option<Waiting<'_>> = None;
         loop {
             // Registered before the look, so that nothing that comes between is missed.
             let mut news = std::pin::pin!(self.news.notified());
@@ -122,6 +144,11 @@ impl Swarm {
                 None => None,
             };
             if let Some(bytes) = found {
+                // Where pieces come from the disk, the next one does so while this one is used.
+                let next = PieceIndex(piece.0 + 1);
+                if next.0 < layout.pieces() && !content.store.is_hot(next) {
+                    content.store.prefetch(next);
+                }
                 let bytes = bytes.slice(within..bytes.len().min(within.saturating_add(max)));
                 self.was_read(key, position + bytes.len() as u64);
                 return Ok(bytes);
@@ -130,10 +157,21 @@ impl Swarm {
                 continue;
             }
             self.waits(key, position);
+            given_up.get_or_insert(Waiting { swarm: self, key });
             tokio::select! {
                 () = &mut news => {}
                 () = self.cancel.cancelled() => return Err(Error::Closed),
             }
+        }
+    }
+
+    fn waits_no_more(&self, key: ReaderKey) {
+        let mut st = self.state.lock();
+        if let Some(r) = st.readers.get_mut(&key).filter(|r| r.waiting) {
+            r.waiting = false;
+            self.pick_with(&mut st, Input::ReaderWaits(key, false));
+            drop(st);
+            self.arm();
         }
     }
 
@@ -193,6 +231,7 @@ impl Swarm {
                 if !known {
                     let mut st = self.state.lock();
                     self.pick_with(&mut st, Input::PieceVerified(index));
+                    st.recent.push_back((Instant::now(), piece));
                     self.announce(&mut st, piece);
                 }
             }
@@ -205,6 +244,18 @@ impl Swarm {
         self.news.notify_waiters();
         self.arm();
         Ok(right)
+    }
+}
+
+/// A read that waits. If it is given up, the reader waits no more.
+struct Waiting<'a> {
+    swarm: &'a Swarm,
+    key: ReaderKey,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.swarm.waits_no_more(self.key);
     }
 }
 

@@ -1,0 +1,99 @@
+//! What the tests of whole sessions share: files with a known content, seeds of them, and waiting without sleeping blindly.
+#![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+use playswarm::{Config, CreateOptions, Media, Session, Source, Torrent, create_torrent};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::time::{Instant, sleep, timeout};
+
+pub const PIECE: u32 = 64 << 10;
+
+/// No test waits longer for anything.
+pub const LONG: Duration = Duration::from_secs(20);
+
+/// Bytes that repeat nowhere near, the same for the same seed.
+pub fn pattern(length: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        })
+        .collect()
+}
+
+/// A file on disk and its torrent.
+pub struct Film {
+    pub dir: TempDir,
+    pub torrent: Torrent,
+    pub data: Vec<u8>,
+}
+
+impl Film {
+    pub async fn new(length: usize, seed: u64) -> Film {
+        Film::with(length, seed, CreateOptions { piece_bytes: Some(PIECE), ..CreateOptions::default() }).await
+    }
+
+    pub async fn with(length: usize, seed: u64, options: CreateOptions) -> Film {
+        let dir = tempfile::tempdir().unwrap();
+        let data = pattern(length, seed);
+        std::fs::write(dir.path().join("film.mkv"), &data).unwrap();
+        let (torrent, _) = create_torrent(dir.path().join("film.mkv"), options, |_, _| {}).await.unwrap();
+        Film { dir, torrent, data }
+    }
+
+    pub fn source(&self) -> Source {
+        Source::from(&self.torrent)
+    }
+
+    /// A session that has all of it.
+    pub async fn seed(&self) -> Seed {
+        self.seed_with(|_| {}).await
+    }
+
+    pub async fn seed_with(&self, change: impl FnOnce(&mut Config)) -> Seed {
+        let mut config = Config::offline(self.dir.path());
+        change(&mut config);
+        let session = Session::new(config).await.unwrap();
+        let media = session.open(self.source()).await.unwrap();
+        assert_eq!(media.check_files(|_, _| {}).await.unwrap(), self.data.len() as u64);
+        Seed { session, media }
+    }
+}
+
+pub struct Seed {
+    pub session: Session,
+    pub media: Media,
+}
+
+impl Seed {
+    pub fn addr(&self) -> SocketAddr {
+        self.session.listen_addr().unwrap()
+    }
+}
+
+/// A session with nothing in it yet that knows these peers.
+pub async fn viewer(dir: &Path, peers: Vec<SocketAddr>) -> Session {
+    Session::new(Config { peers, ..Config::offline(dir) }).await.unwrap()
+}
+
+/// Waits until it holds, looking often.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + LONG;
+    while !holds() {
+        assert!(Instant::now() < end, "not within {LONG:?}: {what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// What comes of it, but not after ages.
+pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
+    match timeout(LONG, work).await {
+        Ok(done) => done,
+        Err(_) => panic!("not within {LONG:?}: {what}"),
+    }
+}

@@ -1,0 +1,94 @@
+//! Torrents that nobody watches any more are completed in the background and taken back when they are watched again.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Film, soon, until};
+use playswarm::{Config, ErrorKind, Session};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_that_was_watched_in_part_is_completed_in_the_background_and_nothing_comes_twice() {
+    let film = Film::new(3_000_000, 1).await;
+    let seed = film.seed_with(|c| c.upload_bytes_per_s = 2_000_000).await;
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { keep: true, peers: vec![seed.addr()], ..Config::offline(dir.path()) };
+    let session = Session::new(config.clone()).await.unwrap();
+
+    let media = session.open(film.source()).await.unwrap();
+    let mut stream = media.stream(0).unwrap();
+    let mut start = vec![0; 300_000];
+    soon("the start is read", stream.read_exact(&mut start)).await.unwrap();
+    assert!(start == film.data[..300_000]);
+    assert!(session.kept().is_empty() && !media.status().background);
+    drop((stream, media));
+
+    until("the background has it", || session.kept().first().is_some_and(|s| s.background)).await;
+    let total = film.data.len() as u64;
+    until("the background has all of it", || session.kept()[0].verified_bytes == total).await;
+    let kept = session.kept().remove(0);
+    assert!(kept.downloaded_bytes <= total - 300_000, "what was here was not fetched again: {}", kept.downloaded_bytes);
+    assert!(kept.piece_map.bytes().all(|b| b == b'#'));
+
+    // Nobody can help now: what is read is what is here.
+    seed.session.close().await;
+    let media = session.open(film.source()).await.unwrap();
+    assert!(session.kept().is_empty());
+    assert_eq!(media.status().verified_bytes, total);
+    let mut all = Vec::new();
+    let mut stream = media.stream(0).unwrap();
+    soon("all is read", stream.read_to_end(&mut all)).await.unwrap();
+    assert!(all == film.data);
+    assert_eq!(media.status().downloaded_bytes, 0);
+
+    // Handed over once more, and closed there: the next session knows of all.
+    drop((stream, media));
+    until("the background has it again", || !session.kept().is_empty()).await;
+    until("it has looked at it", || session.kept()[0].verified_bytes == total).await;
+    session.close().await;
+    let session = Session::new(Config { peers: Vec::new(), ..config }).await.unwrap();
+    let media = session.open(film.source()).await.unwrap();
+    assert_eq!(media.status().verified_bytes, total);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_background_fetched_is_known_to_the_next_session() {
+    let film = Film::new(1_000_000, 2).await;
+    let seed = film.seed().await;
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { keep: true, peers: vec![seed.addr()], ..Config::offline(dir.path()) };
+    let session = Session::new(config).await.unwrap();
+    let media = session.open(film.source()).await.unwrap();
+    let mut stream = media.stream(0).unwrap();
+    stream.seek(std::io::SeekFrom::Start(700_000)).await.unwrap();
+    let mut some = vec![0; 1000];
+    soon("some is read", stream.read_exact(&mut some)).await.unwrap();
+    drop((stream, media));
+    until("the background has all of it", || session.kept().first().is_some_and(|s| s.verified_bytes == 1_000_000))
+        .await;
+    session.close().await;
+    assert!(matches!(session.open(film.source()).await, Err(e) if e.kind() == ErrorKind::Closed));
+
+    let alone = Session::new(Config::offline(dir.path())).await.unwrap();
+    assert_eq!(alone.open(film.source()).await.unwrap().status().verified_bytes, 1_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_read_is_not_kept_and_neither_is_anything_with_a_limit_on_disk_use() {
+    let film = Film::new(200_000, 3).await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = Session::new(Config { keep: true, ..Config::offline(dir.path()) }).await.unwrap();
+    drop(session.open(film.source()).await.unwrap());
+    // Opening takes its turn after the hand-over that there would have been.
+    drop(session.open(film.source()).await.unwrap());
+    assert!(session.kept().is_empty());
+
+    let dir = tempfile::tempdir().unwrap();
+    let bounded = Config { keep: true, disk_limit_bytes: 32 << 20, ..Config::offline(dir.path()) };
+    let session = Session::new(bounded).await.unwrap();
+    let media = session.open(film.source()).await.unwrap();
+    drop(media.stream(0).unwrap());
+    drop(media);
+    drop(session.open(film.source()).await.unwrap());
+    assert!(session.kept().is_empty());
+}

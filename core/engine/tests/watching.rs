@@ -1,0 +1,252 @@
+//! Films watched from other sessions on loopback: start, seek, several readers, ends of all kinds.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Film, PIECE, soon, until, viewer};
+use playswarm::{Config, ErrorKind, Event, Session, Source};
+use std::io::{Read, Seek, SeekFrom};
+use tokio::io::{AsyncReadExt, AsyncSeekExt};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_film_plays_from_its_start_and_after_each_seek() {
+    let film = Film::new(2_000_000, 1).await;
+    let seed = film.seed().await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), vec![seed.addr()]).await;
+    let media = session.open(film.source()).await.unwrap();
+    let mut stream = media.stream(media.default_file().unwrap()).unwrap();
+    for at in [0usize, 1_500_000, 700_001, 1_999_990, 65_535] {
+        stream.seek(SeekFrom::Start(at as u64)).await.unwrap();
+        let mut got = vec![0; 100_000.min(film.data.len() - at)];
+        soon("a read", stream.read_exact(&mut got)).await.unwrap();
+        assert!(got == film.data[at..at + got.len()], "from {at}");
+    }
+    stream.seek(SeekFrom::End(0)).await.unwrap();
+    assert_eq!(stream.read(&mut [0; 10]).await.unwrap(), 0);
+    assert_eq!(media.status().waste.failed_bytes, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_readers_of_one_torrent_share_it_and_what_is_fetched() {
+    let film = Film::new(1_500_000, 2).await;
+    let seed = film.seed().await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), vec![seed.addr()]).await;
+    // Eight who open it at once get the same one.
+    let opens = (0..8).map(|_| {
+        let (session, source) = (session.clone(), film.source());
+        tokio::spawn(async move { session.open(source).await.unwrap() })
+    });
+    let mut reads = Vec::new();
+    for (i, open) in opens.collect::<Vec<_>>().into_iter().enumerate() {
+        let (media, data) = (open.await.unwrap(), film.data.clone());
+        reads.push(tokio::spawn(async move {
+            let mut stream = media.stream(0).unwrap();
+            let at = i * 150_000;
+            stream.seek_to(at as u64);
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await.unwrap();
+            assert!(rest == data[at..]);
+            media
+        }));
+    }
+    let mut media = None;
+    for read in reads {
+        media = Some(soon("a reader", read).await.unwrap());
+    }
+    let status = media.unwrap().status();
+    assert_eq!(status.verified_bytes, film.data.len() as u64);
+    assert_eq!(status.downloaded_bytes, film.data.len() as u64, "each block came once, for all of them");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocking_read_is_cancelled_from_another_thread_and_works_again_after_a_reset() {
+    let film = Film::new(500_000, 3).await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), Vec::new()).await;
+    let media = session.open(film.source()).await.unwrap();
+    let mut stream = media.stream(0).unwrap().into_blocking();
+    let canceller = stream.canceller();
+    let reading = tokio::task::spawn_blocking(move || {
+        let error = stream.read_chunk(1000).unwrap_err();
+        (stream, error)
+    });
+    until("it waits", || media.status().readers.first().is_some_and(|r| r.waiting)).await;
+    canceller.cancel();
+    let (mut stream, error) = soon("the read ends", reading).await.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Cancelled);
+    assert!(!media.status().readers[0].waiting, "a read that was given up waits no more");
+
+    let seed = film.seed().await;
+    media.add_peer(seed.addr());
+    canceller.reset();
+    let reading = tokio::task::spawn_blocking(move || {
+        stream.seek(SeekFrom::Start(123_456)).unwrap();
+        let mut got = vec![0; 1000];
+        stream.read_exact(&mut got).unwrap();
+        got
+    });
+    assert!(soon("the read", reading).await.unwrap() == film.data[123_456..124_456]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_the_session_ends_reads_that_wait_and_refuses_later_ones() {
+    let film = Film::new(500_000, 4).await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), Vec::new()).await;
+    let media = session.open(film.source()).await.unwrap();
+    let mut stream = media.stream(0).unwrap();
+    let waiting = tokio::spawn(async move {
+        let first = stream.read_chunk(1000).await.unwrap_err().kind();
+        (first, stream.read_chunk(1000).await.unwrap_err().kind())
+    });
+    until("it waits", || media.status().readers.first().is_some_and(|r| r.waiting)).await;
+    soon("the session closes", session.close()).await;
+    assert_eq!(soon("the read ends", waiting).await.unwrap(), (ErrorKind::Closed, ErrorKind::Closed));
+    assert!(session.open(film.source()).await.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_one_may_be_dropped_on_a_thread_without_a_runtime_and_all_is_on_disk_then() {
+    let film = Film::new(400_000, 5).await;
+    let seed = film.seed().await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), vec![seed.addr()]).await;
+    let media = session.open(film.source()).await.unwrap();
+    let mut all = Vec::new();
+    let mut stream = media.stream(0).unwrap();
+    soon("all is read", stream.read_to_end(&mut all)).await.unwrap();
+    std::thread::spawn(move || drop((stream, media))).join().unwrap();
+    let media = session.open(film.source()).await.unwrap();
+    assert_eq!(media.status().verified_bytes, 400_000);
+    assert!(std::fs::read(dir.path().join("film.mkv")).unwrap() == film.data);
+    assert!(all == film.data);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_magnet_gets_its_metadata_from_a_peer_and_is_opened_again_without_any() {
+    let film = Film::new(600_000, 6).await;
+    let seed = film.seed().await;
+    let dir = tempfile::tempdir().unwrap();
+    let magnet = || Source::parse(&format!("magnet:?xt=urn:btih:{}", film.torrent.info_hash)).unwrap();
+    let session = viewer(dir.path(), vec![seed.addr()]).await;
+    let media = soon("the magnet opens", session.open(magnet())).await.unwrap();
+    assert_eq!(media.torrent().files[0].length, 600_000);
+    let mut all = Vec::new();
+    soon("all is read", media.stream(0).unwrap().read_to_end(&mut all)).await.unwrap();
+    assert!(all == film.data);
+    drop(media);
+    session.close().await;
+
+    let alone = viewer(dir.path(), Vec::new()).await;
+    let media = soon("it opens without peers", alone.open(magnet())).await.unwrap();
+    assert_eq!(media.status().verified_bytes, 600_000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_magnet_that_nobody_knows_holds_up_no_other_torrent_and_can_be_given_up() {
+    let film = Film::new(200_000, 7).await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), Vec::new()).await;
+    let unknown = Source::parse("magnet:?xt=urn:btih:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa").unwrap();
+    let (other, source) = (session.clone(), unknown.clone());
+    let opening = tokio::spawn(async move { other.open(source).await.map(drop) });
+    soon("another torrent opens meanwhile", session.open(film.source())).await.unwrap();
+    opening.abort();
+    let _ = opening.await;
+    soon("nothing is left of it", session.close()).await;
+
+    let config = Config { metadata_timeout_ms: 50, ..Config::offline(dir.path()) };
+    let session = Session::new(config).await.unwrap();
+    let error = soon("it gives up", session.open(unknown)).await.map(drop).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NoMetadata);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_that_know_of_each_other_keep_one_connection() {
+    let film = Film::new(1_000_000, 8).await;
+    let (dirs, mut sessions) = ([tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()], Vec::new());
+    for dir in &dirs {
+        let session = viewer(dir.path(), Vec::new()).await;
+        let media = session.open(film.source()).await.unwrap();
+        sessions.push((session, media));
+    }
+    let addr = |i: usize| sessions[i].0.listen_addr().unwrap();
+    sessions[0].1.add_peer(addr(1));
+    sessions[1].1.add_peer(addr(0));
+    until("they are connected", || sessions.iter().all(|(_, m)| m.status().peers.len() == 1)).await;
+    // And stay so: a second connection is turned away, the first is not given up for it.
+    let mut events = sessions[0].1.events();
+    let gone = tokio::time::timeout(std::time::Duration::from_millis(300), async {
+        loop {
+            if let Event::PeerDisconnected { why, .. } = events.recv().await.unwrap() {
+                return why;
+            }
+        }
+    });
+    if let Ok(why) = gone.await {
+        assert!(why.contains("dialled"), "{why}");
+    }
+    assert!(sessions.iter().all(|(_, m)| m.status().peers.len() == 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_with_an_end_fetches_nothing_beyond_it() {
+    let film = Film::new(2_000_000, 9).await;
+    let seed = film.seed().await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), vec![seed.addr()]).await;
+    let media = session.open(film.source()).await.unwrap();
+    let mut stream = media.stream(0).unwrap();
+    stream.set_end(2);
+    let mut two = [0; 2];
+    soon("two bytes", stream.read_exact(&mut two)).await.unwrap();
+    assert_eq!(two, film.data[..2]);
+    // Somebody else's piece takes a while longer than what was asked for beside the first would have.
+    let mut other = media.stream(0).unwrap();
+    other.seek_to(1_900_000);
+    other.set_end(1_900_001);
+    soon("one byte", other.read_exact(&mut [0])).await.unwrap();
+    let status = media.status();
+    assert!(status.verified_bytes <= 4 * u64::from(PIECE), "{}", status.piece_map);
+    // It can be moved, even after reading.
+    stream.set_end(u64::MAX);
+    let mut all = Vec::new();
+    soon("the rest", stream.read_to_end(&mut all)).await.unwrap();
+    assert!(all == film.data[2..]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_somebody_changed_is_noticed_and_mended() {
+    let film = Film::new(500_000, 10).await;
+    let seed = film.seed().await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), vec![seed.addr()]).await;
+    let media = session.open(film.source()).await.unwrap();
+    let mut all = Vec::new();
+    soon("all is read", media.stream(0).unwrap().read_to_end(&mut all)).await.unwrap();
+    media.sync().await.unwrap();
+    drop(media);
+    session.close().await;
+
+    let path = dir.path().join("film.mkv");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[200_000] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let session = viewer(dir.path(), vec![seed.addr()]).await;
+    let media = session.open(film.source()).await.unwrap();
+    let mut events = media.events();
+    all.clear();
+    soon("all is read again", media.stream(0).unwrap().read_to_end(&mut all)).await.unwrap();
+    assert!(all == film.data, "what was changed is never handed out");
+    let mut lost = Vec::new();
+    while let Ok(event) = events.try_recv() {
+        if let Event::PieceLost { piece } = event {
+            lost.push(piece);
+        }
+    }
+    assert_eq!(lost, [200_000 / PIECE]);
+    media.sync().await.unwrap();
+    assert!(std::fs::read(&path).unwrap() == film.data);
+}

@@ -11,6 +11,7 @@ const CLOSING: Duration = Duration::from_millis(1500);
 pub(crate) struct Stop {
     #[cfg(unix)]
     signals: [tokio::signal::unix::Signal; 2],
+    was_asked: bool,
 }
 
 impl Stop {
@@ -21,10 +22,10 @@ impl Stop {
             use tokio::signal::unix::{SignalKind, signal};
             let on = |kind| signal(kind).map_err(|e| anyhow!("cannot listen for signals: {e}"));
             // SIGHUP is left alone, or `nohup` would do nothing.
-            Ok(Stop { signals: [on(SignalKind::interrupt())?, on(SignalKind::terminate())?] })
+            Ok(Stop { signals: [on(SignalKind::interrupt())?, on(SignalKind::terminate())?], was_asked: false })
         }
         #[cfg(not(unix))]
-        Ok(Stop {})
+        Ok(Stop { was_asked: false })
     }
 
     /// Returns when the program is asked to end.
@@ -38,6 +39,12 @@ impl Stop {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
         }
+        self.was_asked = true;
+    }
+
+    /// Whether it was asked to end before now.
+    pub(crate) fn was_asked(&self) -> bool {
+        self.was_asked
     }
 
     /// What the work gives; `None` if the program was asked to end before.

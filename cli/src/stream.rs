@@ -37,6 +37,7 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
     let mut config = args.network.config()?;
     args.storage.apply(&mut config);
     let source = Source::parse(&args.source)?;
+    let keeps = config.keep && config.disk_limit_bytes == 0;
     let session = Session::new(config).await?;
     let opened = stop.unless(open(&session, source, args.file.as_deref(), http, view)).await;
     let done = match opened {
@@ -48,11 +49,27 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
             let done = until_the_end(&mut stop, player, &server.url()).await;
             shown.stop().await;
             server.stop().await;
-            done
+            match done {
+                Ok(code) if keeps && !stop.was_asked() => {
+                    keep_on(&mut stop, &session, view).await;
+                    Ok(code)
+                }
+                done => done,
+            }
         }
     };
     stop::close(&session).await;
     done
+}
+
+/// The player has ended: what it played is completed and seeded on until the program is told to stop.
+async fn keep_on(stop: &mut Stop, session: &Session, view: view::Options) {
+    if !view.quiet {
+        log::line("the player has ended; completing and seeding in the background until Ctrl-C");
+    }
+    let shown = View::start_kept(session.clone(), view);
+    stop.asked().await;
+    shown.stop().await;
 }
 
 async fn open(

@@ -5,7 +5,7 @@ use crate::units::{Bytes, bytes};
 use crate::{log, stream::rate};
 use indicatif::{ProgressBar, ProgressStyle};
 use playswarm::status::Waste;
-use playswarm::{Media, MediaStatus, Torrent};
+use playswarm::{Media, MediaStatus, Session, Torrent};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -41,6 +41,26 @@ impl View {
             tokio::spawn(plain(media))
         } else {
             tokio::spawn(live(move || render(&media.status(), media.torrent(), options)))
+        };
+        View { task: Some(task) }
+    }
+
+    /// What the background does for the torrents that nobody plays any more.
+    pub(crate) fn start_kept(session: Session, options: Options) -> View {
+        if options.quiet {
+            return View { task: None };
+        }
+        let lines = move || session.kept().iter().map(kept).collect::<Vec<_>>();
+        let task = if log::screen().is_hidden() {
+            tokio::spawn(async move {
+                let mut tick = tokio::time::interval(PLAIN);
+                loop {
+                    tick.tick().await;
+                    lines().iter().for_each(|line| log::line(line));
+                }
+            })
+        } else {
+            tokio::spawn(live(lines))
         };
         View { task: Some(task) }
     }
@@ -106,6 +126,22 @@ fn traffic(status: &MediaStatus) -> String {
         rate(status.download_bytes_per_s),
         rate(status.upload_bytes_per_s),
         status.peers.len(),
+        status.known_peers,
+    )
+}
+
+/// A torrent in the background.
+fn kept(status: &MediaStatus) -> String {
+    if let Some(trouble) = &status.trouble {
+        return format!("{}: {trouble}", status.name);
+    }
+    format!(
+        "{}: {} of {} here, down {}, up {}, {} peers",
+        status.name,
+        percent(status.verified_bytes, status.total_bytes),
+        bytes(status.total_bytes),
+        rate(status.download_bytes_per_s),
+        rate(status.upload_bytes_per_s),
         status.known_peers,
     )
 }

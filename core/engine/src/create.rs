@@ -3,8 +3,8 @@
 //! Deterministic: the same files give the same info-hash, on any machine and on any day. Own code instead of librqbit's
 //! `create_torrent`, which hashes on one thread, lists files in the disk's order and follows symbolic links.
 
+use crate::bencode::{put_integer, put_string};
 use crate::error::{Error, Result};
-use crate::torrent::bencode::{put_integer, put_string};
 use crate::torrent::{
     MAX_FILES, MAX_NAME_BYTES, MAX_PATH_DEPTH, MAX_PIECE_BYTES, MIN_PIECE_BYTES, Torrent, natural_cmp, sha1,
     write_torrent,

@@ -1,6 +1,7 @@
 //! playswarm turns a swarm into a seekable stream.
 #![forbid(unsafe_code)]
 
+mod bencode;
 pub mod config;
 mod create;
 mod discovery;

@@ -2,7 +2,6 @@
 //!
 //! The parsing is in `torrent/parse.rs`, the safe paths in `torrent/paths.rs`; where torrents come from is up to `discovery`.
 
-pub(crate) mod bencode;
 mod choose;
 mod media_type;
 mod parse;

@@ -2,7 +2,7 @@
 //!
 //! Own bencode (see `bencode`): librqbit's type has no place for names beyond ut_metadata and ut_pex.
 
-use crate::swarm::bencode::{BadBencode, Reader, put_bytes, put_bytes_at, put_int_at};
+use crate::bencode::{Malformed, Reader, put_integer_at, put_string, put_string_at};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::net::IpAddr;
 
@@ -73,34 +73,34 @@ impl ExtendedHandshake {
     pub(crate) fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(192);
         out.put_u8(b'd');
-        put_bytes(&mut out, b"m");
+        put_string(&mut out, b"m");
         out.put_u8(b'd');
         for (name, id) in
             [("lt_donthave", self.lt_donthave), ("ut_metadata", self.ut_metadata), ("ut_pex", self.ut_pex)]
         {
             if let Some(id) = id {
-                put_int_at(&mut out, name, i64::from(id));
+                put_integer_at(&mut out, name, u64::from(id));
             }
         }
         out.put_u8(b'e');
         if let Some(size) = self.metadata_size {
-            put_int_at(&mut out, "metadata_size", i64::from(size));
+            put_integer_at(&mut out, "metadata_size", u64::from(size));
         }
         if let Some(port) = self.port {
-            put_int_at(&mut out, "p", i64::from(port));
+            put_integer_at(&mut out, "p", u64::from(port));
         }
         if let Some(reqq) = self.reqq {
-            put_int_at(&mut out, "reqq", i64::from(reqq));
+            put_integer_at(&mut out, "reqq", u64::from(reqq));
         }
         if self.upload_only {
-            put_int_at(&mut out, "upload_only", 1);
+            put_integer_at(&mut out, "upload_only", 1);
         }
         if let Some(client) = &self.client {
-            put_bytes_at(&mut out, "v", client.as_bytes());
+            put_string_at(&mut out, "v", client.as_bytes());
         }
         match self.yourip {
-            Some(IpAddr::V4(ip)) => put_bytes_at(&mut out, "yourip", &ip.octets()),
-            Some(IpAddr::V6(ip)) => put_bytes_at(&mut out, "yourip", &ip.octets()),
+            Some(IpAddr::V4(ip)) => put_string_at(&mut out, "yourip", &ip.octets()),
+            Some(IpAddr::V6(ip)) => put_string_at(&mut out, "yourip", &ip.octets()),
             None => {}
         }
         out.put_u8(b'e');
@@ -109,14 +109,14 @@ impl ExtendedHandshake {
 
     /// Reads a payload. Unknown keys, and known ones with values out of range, are passed over; only bytes that are no
     /// dictionary are an error.
-    pub(crate) fn decode(payload: &[u8]) -> Result<ExtendedHandshake, BadBencode> {
+    pub(crate) fn decode(payload: &[u8]) -> Result<ExtendedHandshake, Malformed> {
         let mut read = ExtendedHandshake::default();
         let within = |n: Option<i64>, low: i64, high: i64| n.filter(|n| (low..=high).contains(n));
-        Reader::new(payload).dict(|key, r| {
+        Reader::of_peer(payload).dict(|key, r| {
             match key {
-                b"m" => r.dict_or_skip(|name, r| {
+                b"m" => r.dict_if_any(|name, r| {
                     // Checked to fit.
-                    let id = within(r.int_or_skip()?, 0, 255).map(|n| n as u8);
+                    let id = within(r.integer_if_any()?, 0, 255).map(|n| n as u8);
                     match name {
                         b"ut_metadata" => read.ut_metadata = id,
                         b"ut_pex" => read.ut_pex = id,
@@ -125,22 +125,23 @@ impl ExtendedHandshake {
                     }
                     Ok(())
                 })?,
-                b"v" => read.client = r.bytes_or_skip()?.map(printable).filter(|v| !v.is_empty()),
-                b"p" => read.port = within(r.int_or_skip()?, 1, 65535).map(|n| n as u16),
-                b"reqq" => read.reqq = within(r.int_or_skip()?, 1, i64::from(u32::MAX)).map(|n| n as u32),
+                b"v" => read.client = r.string_if_any()?.map(printable).filter(|v| !v.is_empty()),
+                b"p" => read.port = within(r.integer_if_any()?, 1, 65535).map(|n| n as u16),
+                b"reqq" => read.reqq = within(r.integer_if_any()?, 1, i64::from(u32::MAX)).map(|n| n as u32),
                 b"metadata_size" => {
-                    read.metadata_size = within(r.int_or_skip()?, 1, i64::from(MAX_METADATA_BYTES)).map(|n| n as u32);
+                    read.metadata_size =
+                        within(r.integer_if_any()?, 1, i64::from(MAX_METADATA_BYTES)).map(|n| n as u32);
                 }
-                b"upload_only" => read.upload_only = r.int_or_skip()?.is_some_and(|n| n != 0),
+                b"upload_only" => read.upload_only = r.integer_if_any()?.is_some_and(|n| n != 0),
                 b"yourip" => {
-                    read.yourip = r.bytes_or_skip()?.and_then(|b| {
+                    read.yourip = r.string_if_any()?.and_then(|b| {
                         <[u8; 4]>::try_from(b)
                             .map(IpAddr::from)
                             .or_else(|_| <[u8; 16]>::try_from(b).map(IpAddr::from))
                             .ok()
                     });
                 }
-                _ => r.skip()?,
+                _ => {}
             }
             Ok(())
         })?;

@@ -2,7 +2,7 @@
 //!
 //! Which part to ask of whom is decided by `playswarm_logic::metadata`. Own bencode (see `bencode`).
 
-use crate::swarm::bencode::{BadBencode, Reader, put_int_at};
+use crate::bencode::{Malformed, Reader, put_integer_at};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// The unit of metadata: 16 KiB (BEP 9).
@@ -28,6 +28,9 @@ pub(crate) enum MetadataMessage {
     Unknown,
 }
 
+/// What makes no sense of a metadata message.
+const ODD: Malformed = Malformed("it is no metadata message");
+
 impl MetadataMessage {
     /// The payload.
     pub(crate) fn encode(&self) -> Bytes {
@@ -40,10 +43,10 @@ impl MetadataMessage {
         };
         let mut out = BytesMut::with_capacity(64 + data.len());
         out.put_u8(b'd');
-        put_int_at(&mut out, "msg_type", kind);
-        put_int_at(&mut out, "piece", i64::from(part));
+        put_integer_at(&mut out, "msg_type", kind);
+        put_integer_at(&mut out, "piece", u64::from(part));
         if let Some(total) = total {
-            put_int_at(&mut out, "total_size", i64::from(total));
+            put_integer_at(&mut out, "total_size", u64::from(total));
         }
         out.put_u8(b'e');
         out.put_slice(data);
@@ -51,23 +54,23 @@ impl MetadataMessage {
     }
 
     /// Reads a payload. Whether number, size and length of a part fit is for whoever asked for it.
-    pub(crate) fn decode(payload: &Bytes) -> Result<MetadataMessage, BadBencode> {
+    pub(crate) fn decode(payload: &Bytes) -> Result<MetadataMessage, Malformed> {
         let (mut kind, mut part, mut total) = (None, None, None);
-        let mut reader = Reader::new(payload);
+        let mut reader = Reader::of_peer(payload);
         reader.dict(|key, r| {
             match key {
-                b"msg_type" => kind = r.int_or_skip()?,
-                b"piece" => part = r.int_or_skip()?,
-                b"total_size" => total = r.int_or_skip()?,
-                _ => r.skip()?,
+                b"msg_type" => kind = r.integer_if_any()?,
+                b"piece" => part = r.integer_if_any()?,
+                b"total_size" => total = r.integer_if_any()?,
+                _ => {}
             }
             Ok(())
         })?;
         let data = payload.slice(payload.len() - reader.rest().len()..);
-        let number = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok()).ok_or(BadBencode);
-        Ok(match kind.ok_or(BadBencode)? {
+        let number = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok()).ok_or(ODD);
+        Ok(match kind.ok_or(ODD)? {
             0 => MetadataMessage::Request(number(part)?),
-            1 if data.len() > PART_BYTES => return Err(BadBencode),
+            1 if data.len() > PART_BYTES => return Err(ODD),
             1 => MetadataMessage::Data { part: number(part)?, total: number(total)?, data },
             2 => MetadataMessage::Reject(number(part)?),
             _ => MetadataMessage::Unknown,
@@ -123,11 +126,11 @@ mod tests {
         let decode = |bytes: &'static [u8]| MetadataMessage::decode(&Bytes::from_static(bytes));
         assert_eq!(decode(b"d8:msg_typei9e5:piecei0ee"), Ok(MetadataMessage::Unknown));
         for bad in [&b"d5:piecei0ee"[..], b"d8:msg_typei0e5:piecei-1ee", b"d8:msg_typei1e5:piecei0ee", b"i1e", b""] {
-            assert_eq!(decode(bad), Err(BadBencode));
+            assert!(decode(bad).is_err());
         }
         let mut long = b"d8:msg_typei1e5:piecei0e10:total_sizei99999ee".to_vec();
         long.extend_from_slice(&[0; PART_BYTES + 1]);
-        assert_eq!(MetadataMessage::decode(&long.into()), Err(BadBencode));
+        assert!(MetadataMessage::decode(&long.into()).is_err());
     }
 
     #[test]

@@ -5,7 +5,6 @@
 
 pub(crate) mod abuse;
 pub(crate) mod background;
-pub(crate) mod bencode;
 pub(crate) mod book;
 pub(crate) mod clients;
 pub(crate) mod driver;

@@ -3,7 +3,7 @@
 //! Which of the addresses learnt are dialled is for discovery and the driver. Private torrents (BEP 27) neither send nor
 //! take it: their driver makes no [`PexState`], and `extended` does not offer it.
 
-use crate::swarm::bencode::{BadBencode, Reader, put_bytes_at};
+use crate::bencode::{Malformed, Reader, put_string_at};
 use bytes::{BufMut, Bytes, BytesMut};
 use playswarm_logic::Time;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,7 +57,7 @@ impl PexMessage {
         let mut out = BytesMut::new();
         out.put_u8(b'd');
         for (key, list) in ["added", "added.f", "added6", "added6.f", "dropped", "dropped6"].into_iter().zip(&lists) {
-            put_bytes_at(&mut out, key, list);
+            put_string_at(&mut out, key, list);
         }
         out.put_u8(b'e');
         out.freeze()
@@ -66,9 +66,9 @@ impl PexMessage {
     /// Reads a payload that came from `from`. Beyond 100 addresses of a kind the rest is left out, and so are addresses
     /// that cannot be peers. Loopback addresses count only from a peer on loopback: nobody else may point us at
     /// services of our own machine.
-    pub(crate) fn decode(payload: &[u8], from: IpAddr) -> Result<PexMessage, BadBencode> {
+    pub(crate) fn decode(payload: &[u8], from: IpAddr) -> Result<PexMessage, Malformed> {
         let mut lists: [&[u8]; 6] = [&[]; 6];
-        Reader::new(payload).dict(|key, r| {
+        Reader::of_peer(payload).dict(|key, r| {
             let at = match key {
                 b"added" => 0,
                 b"added.f" => 1,
@@ -76,9 +76,9 @@ impl PexMessage {
                 b"added6.f" => 3,
                 b"dropped" => 4,
                 b"dropped6" => 5,
-                _ => return r.skip(),
+                _ => return Ok(()),
             };
-            lists[at] = r.bytes_or_skip()?.unwrap_or_default();
+            lists[at] = r.string_if_any()?.unwrap_or_default();
             Ok(())
         })?;
         let [v4, v4_flags, v6, v6_flags, gone4, gone6] = lists;

@@ -5,9 +5,9 @@
 //! are made safe; a symbolic link (BEP 47's attribute `l`) has no bytes and is passed over as an empty pad file is, never
 //! created; optional fields of odd shape are ignored; info dictionaries are hashed exactly as they came.
 
-use super::bencode::{Malformed, Reader, put_string};
 use super::paths::{self, MAX_PATH_DEPTH, PathMaker};
 use super::{FileEntry, InfoHash, Torrent};
+use crate::bencode::{Malformed, Reader, put_string};
 use crate::error::{Error, Result};
 use bytes::Bytes;
 use librqbit_sha1_wrapper::{ISha1, Sha1};

@@ -120,6 +120,9 @@ impl Picker {
             Input::Choked(peer) => {
                 if let Some(p) = self.peers.get_mut(&peer) {
                     p.choked = true;
+                    if !p.fast {
+                        p.drop_requests();
+                    }
                     // BEP 6: what is allowed fast is answered all the same.
                     let kept = if p.fast { p.allowed.clone() } else { Vec::new() };
                     self.release(peer, |piece| !kept.contains(&piece));
@@ -783,6 +786,27 @@ impl Picker {
             self.plan_stale = true;
         }
         self.fill_all();
+        if self.outstanding == 0 {
+            self.ask_anybody();
+        }
+    }
+
+    /// Nothing is under way though something is wanted: every rule of who should be asked for what has ruled everybody
+    /// out. Then whoever has it is asked, for an unlikely source is better than none.
+    fn ask_anybody(&mut self) {
+        if self.paused {
+            return;
+        }
+        for piece in self.plan.iter().map(|w| w.piece).collect::<Vec<_>>() {
+            if self.open_blocks(piece) == 0 {
+                continue;
+            }
+            let Some(peer) = self.peers.iter().find(|(_, p)| p.can_ask(piece)).map(|(key, _)| *key) else { continue };
+            if let Some(block) = self.next_open(piece) {
+                self.ask(peer, block);
+            }
+            return;
+        }
     }
 
     /// A reader waits, or what is missing is due within moments.

@@ -278,6 +278,12 @@ impl Peer {
         ghost.is_some()
     }
 
+    /// A choke without BEP 6: no request stands any more.
+    pub(super) fn drop_requests(&mut self) {
+        self.ghosts.iter_mut().for_each(|g| g.live = false);
+        self.live_ghosts = 0;
+    }
+
     /// If the request for this block was given up without a word, it stands again. One that was cancelled does not, and
     /// its REJECT may still come.
     pub(super) fn revive(&mut self, block: BlockRef) -> bool {

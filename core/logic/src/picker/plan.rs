@@ -187,7 +187,10 @@ impl Picker {
                 && self.may_take(peer, p, w.piece)
                 && match policy {
                     Policy::EarliestArrival => {
-                        arrival <= w.cutoff.plus_secs(tolerance) || (trial && open > 2 * self.peers.len() as u32)
+                        // Whoever takes a piece alone takes it whole, however long it needs.
+                        self.partial.get(&w.piece).is_some_and(|part| part.solo == Some(peer))
+                            || arrival <= w.cutoff.plus_secs(tolerance)
+                            || (trial && open > 2 * self.peers.len() as u32)
                     }
                     Policy::Even | Policy::Proportional => self.quota(peer, w.piece),
                     Policy::DeadlineRarest | Policy::Sequential => true,

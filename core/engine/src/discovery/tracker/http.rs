@@ -1,8 +1,8 @@
 //! The HTTP tracker protocol: BEP 3, compact answers (BEP 23), IPv6 peers (BEP 7).
 
 use super::{Announce, Answer, Event, words};
+use crate::bencode::{Malformed, Reader};
 use crate::discovery::source;
-use crate::torrent::bencode::{Malformed, Reader};
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;

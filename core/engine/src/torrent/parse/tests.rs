@@ -1,8 +1,8 @@
 //! Torrents as they come: good, odd, broken and hostile.
 #![allow(clippy::unwrap_used)]
 
-use super::super::bencode::{put_integer, put_string};
 use super::*;
+use crate::bencode::{put_integer, put_string};
 use proptest::prelude::*;
 use std::path::Path;
 use std::time::{Duration, Instant};

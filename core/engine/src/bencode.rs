@@ -5,8 +5,14 @@
 //! that nobody needs refuses the whole torrent. This reader walks the bytes in place and knows its limits; what the
 //! fields mean is up to the caller.
 
+use bytes::BufMut;
+
 /// How deep lists and dictionaries may lie within each other. Real torrents need 6; libtorrent stops at 100 too.
 pub(crate) const MAX_NESTING: usize = 100;
+/// The same in messages of peers, which have two levels.
+const MAX_PEER_NESTING: usize = 8;
+/// Most values read from one message of a peer.
+const MAX_PEER_VALUES: u32 = 1024;
 
 /// Why bytes are not bencoding, as the end of a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,11 +27,28 @@ const CUT_OFF: Malformed = Malformed("its data is cut off");
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    nesting: usize,
+    values_left: u32,
 }
 
 impl<'a> Reader<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { bytes, at: 0 }
+        Reader { bytes, at: 0, nesting: MAX_NESTING, values_left: u32::MAX }
+    }
+
+    /// Reads what a peer sent: small, and often.
+    pub(crate) fn of_peer(bytes: &'a [u8]) -> Reader<'a> {
+        Reader { bytes, at: 0, nesting: MAX_PEER_NESTING, values_left: MAX_PEER_VALUES }
+    }
+
+    /// What has not been read yet.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
+    fn count(&mut self) -> Result<()> {
+        self.values_left = self.values_left.checked_sub(1).ok_or(Malformed("it holds too many values"))?;
+        Ok(())
     }
 
     /// The first byte of the next value, or the `e` that ends a list or dictionary.
@@ -60,6 +83,7 @@ impl<'a> Reader<'a> {
 
     /// An integer that fits 64 bits.
     pub(crate) fn integer(&mut self) -> Result<i64> {
+        self.count()?;
         if self.peek()? != b'i' {
             return Err(Malformed("it holds something else where a number belongs"));
         }
@@ -74,6 +98,7 @@ impl<'a> Reader<'a> {
 
     /// A byte string, in place.
     pub(crate) fn string(&mut self) -> Result<&'a [u8]> {
+        self.count()?;
         if !self.peek()?.is_ascii_digit() {
             return Err(Malformed("it holds something else where a string belongs"));
         }
@@ -106,7 +131,8 @@ impl<'a> Reader<'a> {
                     open.pop();
                 }
                 b'd' | b'l' => {
-                    if open.len() >= MAX_NESTING {
+                    self.count()?;
+                    if open.len() >= self.nesting {
                         return Err(Malformed("its lists are nested too deeply"));
                     }
                     self.at += 1;
@@ -124,6 +150,26 @@ impl<'a> Reader<'a> {
                 return Ok(&self.bytes[start..self.at]);
             }
         }
+    }
+
+    /// An integer, or `None` for a value of another kind, which is passed over.
+    pub(crate) fn integer_if_any(&mut self) -> Result<Option<i64>> {
+        if self.peek()? == b'i' { self.integer().map(Some) } else { self.skip().map(|_| None) }
+    }
+
+    /// A byte string, or `None` for a value of another kind, which is passed over.
+    pub(crate) fn string_if_any(&mut self) -> Result<Option<&'a [u8]>> {
+        if self.peek()?.is_ascii_digit() { self.string().map(Some) } else { self.skip().map(|_| None) }
+    }
+
+    /// Like [`Reader::dictionary`], with errors of this module alone.
+    pub(crate) fn dict(&mut self, field: impl FnMut(&'a [u8], &mut Reader<'a>) -> Result<()>) -> Result<()> {
+        self.dictionary(field)
+    }
+
+    /// A dictionary, or nothing for a value of another kind, which is passed over.
+    pub(crate) fn dict_if_any(&mut self, field: impl FnMut(&'a [u8], &mut Reader<'a>) -> Result<()>) -> Result<()> {
+        if self.peek()? == b'd' { self.dict(field) } else { self.skip().map(drop) }
     }
 
     /// Calls `field` with each key of a dictionary. It reads the value from the reader, or leaves it be: then the value is
@@ -170,17 +216,27 @@ impl<'a> Reader<'a> {
 }
 
 /// Appends a byte string.
-pub(crate) fn put_string(out: &mut Vec<u8>, string: &[u8]) {
-    out.extend_from_slice(string.len().to_string().as_bytes());
-    out.push(b':');
-    out.extend_from_slice(string);
+pub(crate) fn put_string(out: &mut impl BufMut, string: &[u8]) {
+    out.put_slice(string.len().to_string().as_bytes());
+    out.put_u8(b':');
+    out.put_slice(string);
 }
 
 /// Appends an integer.
-pub(crate) fn put_integer(out: &mut Vec<u8>, value: u64) {
-    out.push(b'i');
-    out.extend_from_slice(value.to_string().as_bytes());
-    out.push(b'e');
+pub(crate) fn put_integer(out: &mut impl BufMut, value: u64) {
+    out.put_slice(format!("i{value}e").as_bytes());
+}
+
+/// Appends a key and an integer. Keys must be given in ascending order (BEP 3).
+pub(crate) fn put_integer_at(out: &mut impl BufMut, key: &str, value: u64) {
+    put_string(out, key.as_bytes());
+    put_integer(out, value);
+}
+
+/// Appends a key and a byte string. Keys must be given in ascending order (BEP 3).
+pub(crate) fn put_string_at(out: &mut impl BufMut, key: &str, value: &[u8]) {
+    put_string(out, key.as_bytes());
+    put_string(out, value);
 }
 
 #[cfg(test)]
@@ -234,6 +290,36 @@ mod tests {
         ] {
             assert!(skip_all(bad.as_bytes()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_peers_message_is_read_within_its_own_limits() {
+        let deep = |n: usize| "l".repeat(n) + &"e".repeat(n);
+        assert!(Reader::of_peer(deep(MAX_PEER_NESTING).as_bytes()).skip().is_ok());
+        assert!(Reader::of_peer(deep(MAX_PEER_NESTING + 1).as_bytes()).skip().is_err());
+        let wide = |n: usize| format!("l{}e", "i1e".repeat(n));
+        assert!(Reader::of_peer(wide(1000).as_bytes()).skip().is_ok());
+        assert!(Reader::of_peer(wide(1024).as_bytes()).skip().is_err());
+        assert!(Reader::new(wide(1024).as_bytes()).skip().is_ok());
+    }
+
+    #[test]
+    fn unknown_keys_are_passed_over_whatever_they_hold_and_what_follows_is_left() {
+        let mut seen = Vec::new();
+        let mut reader = Reader::of_peer(b"d1:ad1:xli1eee1:bi7e1:c2:hieTAIL");
+        let each = |key: &[u8], r: &mut Reader<'_>| {
+            if key == b"b" {
+                seen.extend(r.integer_if_any()?);
+            }
+            Ok(())
+        };
+        reader.dict(each).unwrap();
+        assert_eq!((seen, reader.rest()), (vec![7], &b"TAIL"[..]));
+        let mut reader = Reader::of_peer(b"i5e2:abde");
+        assert_eq!(reader.string_if_any(), Ok(None));
+        assert_eq!(reader.integer_if_any(), Ok(None));
+        assert_eq!(reader.dict_if_any(|_, _| Ok(())), Ok(()));
+        assert!(reader.at_end());
     }
 
     #[test]

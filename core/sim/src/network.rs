@@ -190,6 +190,7 @@ impl<M: Machine> World<'_, '_, M> {
             }
             Control::Reject(block) => {
                 peer.asked.remove(&block);
+                peer.rejected.insert(block);
                 Input::Rejected(key(i), block)
             }
         };

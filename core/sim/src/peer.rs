@@ -59,6 +59,8 @@ pub(crate) struct Peer {
     pub(crate) choked: bool,
     pub(crate) interested: bool,
     pub(crate) asked: BTreeSet<BlockRef>,
+    /// What it rejected: a REJECT that answers a CANCEL looks like one of a later request for the same block.
+    pub(crate) rejected: BTreeSet<BlockRef>,
     // Measures.
     pub(crate) delivered: u64,
     pub(crate) left_at: Option<Time>,
@@ -112,6 +114,7 @@ impl Peer {
             choked: true,
             interested: true,
             asked: BTreeSet::new(),
+            rejected: BTreeSet::new(),
             delivered: 0,
             left_at: None,
             group: group.clone(),

@@ -269,8 +269,10 @@ impl<M: Machine> World<'_, '_, M> {
                 self.send_up(key.0, Up::Request(block));
             }
             Output::Cancel(key, block) => {
-                let known =
-                    self.peers.get_mut(key.0 as usize).is_some_and(|p| p.joined && !p.gone && p.asked.remove(&block));
+                let known = self
+                    .peers
+                    .get_mut(key.0 as usize)
+                    .is_some_and(|p| p.joined && !p.gone && (p.asked.remove(&block) || p.rejected.remove(&block)));
                 if known {
                     self.send_up(key.0, Up::Cancel(block));
                 } else {

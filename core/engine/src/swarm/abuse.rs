@@ -41,6 +41,8 @@ pub(crate) enum Offence {
     RequestForMissing,
     /// A request long after it was choked, for a piece that is not allowed fast.
     RequestWhileChoked,
+    /// A block that nobody asked for.
+    UnaskedBlock,
     /// Something of an extension came too often, or made no sense.
     Extension,
     /// FAST's messages from a peer that did not offer FAST, or an index beyond the last piece.
@@ -53,6 +55,8 @@ impl Offence {
             Offence::Malformed | Offence::TooLong | Offence::Flood | Offence::TooManyRequests => LIMIT,
             Offence::BadRequest | Offence::OutOfPlace => 10.0,
             Offence::Extension => 5.0,
+            // Honest clients may answer what was cancelled long ago, a few at a time.
+            Offence::UnaskedBlock => 1.0,
             Offence::RequestForMissing => 2.0,
             Offence::RequestWhileChoked | Offence::BeyondQueue => 0.5,
         }
@@ -68,6 +72,7 @@ impl Offence {
             Offence::BadRequest => "asked for blocks that do not exist",
             Offence::RequestForMissing => "asked for pieces that we do not have",
             Offence::RequestWhileChoked => "kept asking while choked",
+            Offence::UnaskedBlock => "sent blocks that nobody asked for",
             Offence::Extension => "misused an extension",
             Offence::OutOfPlace => "sent messages that are out of place",
         }
@@ -106,7 +111,7 @@ impl Conduct {
         match offence {
             _ if self.points < LIMIT => Verdict::Fine,
             // No accident makes these, and trying again would bring them again.
-            Offence::Malformed | Offence::Flood => Verdict::Ban(offence),
+            Offence::Malformed | Offence::Flood | Offence::UnaskedBlock => Verdict::Ban(offence),
             _ => Verdict::Drop(offence),
         }
     }

@@ -398,8 +398,11 @@ impl Swarm {
                     _ => Input::Block(key, block),
                 };
                 tracing::trace!(t = now.as_secs_f64(), ?input, "told");
-                if let Some(picker) = &mut st.picker {
-                    picker.handle(now, input);
+                let Some(picker) = &mut st.picker else { continue };
+                let unasked = picker.counters().unasked_bytes;
+                picker.handle(now, input);
+                if picker.counters().unasked_bytes > unasked {
+                    self.offend(&mut st, key, now, Offence::UnaskedBlock)?;
                 }
             }
             if progress && let Some(picker) = &mut st.picker {

@@ -61,9 +61,9 @@ pub struct Config {
     pub comfort_bytes: u64,
     /// How far ahead of each reader blocks are picked in order at least; beyond it, rarest first.
     pub horizon_bytes: u64,
-    /// Bound on the bytes of pieces that are begun and not complete. 32 MiB.
+    /// Bound on the bytes of pieces that are begun and not complete. 40 MiB: what the store has room for by default.
     pub max_partial_bytes: u64,
-    /// Bytes of hedges that may be wasted, as a share of what was received. 0.015: half of what users would notice.
+    /// Bytes of hedges that may be wasted, as a share of what was received. 0.02: the bound on all waste is 0.03.
     pub hedge_share: f64,
     /// The same as a constant (at most a 64th of the torrent), so that the very first piece can be hedged too.
     pub hedge_bytes: u64,
@@ -83,8 +83,8 @@ impl Default for Config {
             comfort_s: 20.0,
             comfort_bytes: 16 << 20,
             horizon_bytes: 32 << 20,
-            max_partial_bytes: 32 << 20,
-            hedge_share: 0.015,
+            max_partial_bytes: 40 << 20,
+            hedge_share: 0.02,
             hedge_bytes: 256 << 10,
             jump_points: 10,
         }

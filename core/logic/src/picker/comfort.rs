@@ -27,8 +27,18 @@ impl Picker {
         if let Some(piece) = self.begun_elsewhere(peer) {
             return self.next_open(piece);
         }
-        let piece = self.jump_point(peer).or_else(|| self.rarest(peer))?;
+        let piece = self.rarest(peer)?;
         if self.may_begin(piece, usize::MAX) { self.next_open(piece) } else { None }
+    }
+
+    /// A block of a place to which players jump, once everybody is comfortable. One such place at a time.
+    pub(super) fn pick_jump(&mut self, peer: PeerKey) -> Option<BlockRef> {
+        if !self.comfortable || self.config.policy != Policy::EarliestArrival || self.config.jump_points == 0 {
+            return None;
+        }
+        let piece = self.jump_point(peer)?;
+        let begun = self.partial.contains_key(&piece);
+        if begun || self.may_begin(piece, usize::MAX) { self.next_open(piece) } else { None }
     }
 
     /// A piece outside of the plan's order that is begun already: it is finished before another is begun.
@@ -54,22 +64,22 @@ impl Picker {
             && self.is_ahead(piece)
     }
 
-    /// The next of the places in each reader's file to which players jump by keys.
-    fn jump_point(&mut self, peer: PeerKey) -> Option<u32> {
+    /// The first of the places ahead to which players jump by keys that has open blocks and that this peer can bring.
+    fn jump_point(&self, peer: PeerKey) -> Option<u32> {
+        let p = self.peers.get(&peer)?;
         let steps = u64::from(self.config.jump_points);
-        let mut found = None;
         for r in self.readers.values() {
-            let first = self.layout.piece_at(r.position).0;
+            let here = self.layout.piece_at(r.position).0;
             for step in 1..steps {
-                // A reader's end is its file's end; files begin where no reader can tell, so steps are of the torrent
-                // up to there, which for the one large file of most torrents is the same.
+                // Where a reader's file begins is not told; for the one large file of most torrents, at the start.
                 let piece = self.layout.piece_at(r.end / steps * step).0;
-                if piece >= first && self.is_wanted(peer, piece) {
-                    found = found.or(Some(piece));
+                if piece > here && !self.have.get(piece) && self.open_blocks(piece) > 0 && self.may_take(peer, p, piece)
+                {
+                    return Some(piece);
                 }
             }
         }
-        found
+        None
     }
 
     fn rarest(&mut self, peer: PeerKey) -> Option<u32> {

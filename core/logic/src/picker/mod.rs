@@ -31,6 +31,8 @@ const URGENT_TICK_S: f64 = 0.025;
 const TICK_S: f64 = 0.25;
 /// A peer that is silent for so long while it owes a block is given up for the time being.
 const PATIENCE_S: f64 = 1.0;
+/// A comfortable reader has so many times [`Config::comfort_s`] picked for it in order before anything else.
+const NEAR_COMFORTS: f64 = 1.5;
 
 /// Decides which block is asked of which peer, and when. See the [module](self).
 #[derive(Debug)]
@@ -118,6 +120,9 @@ impl Picker {
             Input::Choked(peer) => {
                 if let Some(p) = self.peers.get_mut(&peer) {
                     p.choked = true;
+                    if !p.fast {
+                        p.drop_requests();
+                    }
                     // BEP 6: what is allowed fast is answered all the same.
                     let kept = if p.fast { p.allowed.clone() } else { Vec::new() };
                     self.release(peer, |piece| !kept.contains(&piece));
@@ -361,6 +366,9 @@ impl Picker {
     fn rejected(&mut self, peer: PeerKey, block: BlockRef) {
         let Some(p) = self.peers.get_mut(&peer) else { return };
         p.last_heard = self.now;
+        if p.answers_cancel(block) {
+            return;
+        }
         if p.take(block).is_some() {
             self.outstanding -= 1;
             if let Some(part) = self.partial.get_mut(&block.piece.0) {
@@ -412,7 +420,7 @@ impl Picker {
         self.counters.received_bytes += u64::from(bytes);
         let ask = p.take(block);
         self.outstanding -= usize::from(ask.is_some());
-        let known = ask.is_some() || p.lay_ghost(block).is_some();
+        let known = ask.is_some() || p.lay_ghost(block);
         if !known || bytes == 0 {
             self.counters.unasked_bytes += u64::from(bytes);
             return;
@@ -624,10 +632,20 @@ impl Picker {
                 // One block at a time tells whether it is back.
                 return;
             }
+            if let Some(block) = self.pick_hedge(peer) {
+                self.ask(peer, block);
+                continue;
+            }
             if self.would_be_in_the_way(peer) {
                 return;
             }
-            let picked = self.pick_hedge(peer).or_else(|| self.pick(peer)).or_else(|| self.pick_comfort(peer));
+            // Once everybody is comfortable, what players jump to comes before what is due in half a minute.
+            let near_s = if self.comfortable { NEAR_COMFORTS * self.config.comfort_s } else { f64::INFINITY };
+            let picked = self
+                .pick(peer, near_s)
+                .or_else(|| self.pick_jump(peer))
+                .or_else(|| self.pick(peer, f64::INFINITY))
+                .or_else(|| self.pick_comfort(peer));
             let Some(block) = picked else { return };
             self.ask(peer, block);
         }
@@ -656,7 +674,7 @@ impl Picker {
         }
         let Some(p) = self.peers.get_mut(&peer) else { return };
         // A request that still stands there needs no second one.
-        let stands = p.lay_ghost(block) == Some(true);
+        let stands = p.revive(block);
         p.ask(block, self.now, slack, self.prior);
         self.outstanding += 1;
         if p.snubbed {
@@ -768,6 +786,27 @@ impl Picker {
             self.plan_stale = true;
         }
         self.fill_all();
+        if self.outstanding == 0 {
+            self.ask_anybody();
+        }
+    }
+
+    /// Nothing is under way though something is wanted: every rule of who should be asked for what has ruled everybody
+    /// out. Then whoever has it is asked, for an unlikely source is better than none.
+    fn ask_anybody(&mut self) {
+        if self.paused {
+            return;
+        }
+        for piece in self.plan.iter().map(|w| w.piece).collect::<Vec<_>>() {
+            if self.open_blocks(piece) == 0 {
+                continue;
+            }
+            let Some(peer) = self.peers.iter().find(|(_, p)| p.can_ask(piece)).map(|(key, _)| *key) else { continue };
+            if let Some(block) = self.next_open(piece) {
+                self.ask(peer, block);
+            }
+            return;
+        }
     }
 
     /// A reader waits, or what is missing is due within moments.

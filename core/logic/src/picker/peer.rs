@@ -24,8 +24,9 @@ const MEMORY_BLOCKS: f64 = 8.0;
 /// The shortest round trip seen is forgotten after so long, for routes change. Long, since a queue that is never empty
 /// shows no round trip, and what it shows instead would make the bound creep up.
 const BASE_MEMORY_S: f64 = 120.0;
-/// Whoever rejects a request is not asked for that piece for so long.
-const REFUSAL_S: f64 = 20.0;
+/// Whoever rejects a request is not asked for that piece for so long; twice as long each time until it gives something.
+const REFUSAL_S: f64 = 1.0;
+const REFUSAL_MAX_S: f64 = 60.0;
 /// So many refused pieces are remembered of a peer.
 const REFUSALS: usize = 64;
 /// A rate above this is a burst out of some buffer, not a rate.
@@ -33,7 +34,7 @@ const MAX_RATE: f64 = 4e9;
 /// Where the handshake gave no round trip: a continental one, in seconds.
 const RTT_S: f64 = 0.08;
 /// Answers to requests that were taken back are expected for so many blocks.
-const GHOSTS: usize = 256;
+const GHOSTS: usize = 1024;
 
 /// A block that may still come though it is not waited for any more.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +53,7 @@ pub(super) struct Peer {
     pub(super) allowed: Vec<u32>,
     /// Pieces of which it rejected a request, and until when it is not asked for them again.
     refused: Vec<(u32, Time)>,
+    refusal_s: f64,
     pub(super) interested: bool,
     /// How many pieces it has that we lack.
     pub(super) useful: u32,
@@ -101,6 +103,7 @@ impl Peer {
             fast,
             allowed: Vec::new(),
             refused: Vec::new(),
+            refusal_s: REFUSAL_S,
             interested: false,
             useful: 0,
             max_requests: max_requests.max(1),
@@ -137,7 +140,8 @@ impl Peer {
         if self.refused.len() == REFUSALS {
             self.refused.remove(0);
         }
-        self.refused.push((piece, now.plus_secs(REFUSAL_S)));
+        self.refused.push((piece, now.plus_secs(self.refusal_s)));
+        self.refusal_s = (self.refusal_s * 2.0).min(REFUSAL_MAX_S);
     }
 
     pub(super) fn forget_refusals(&mut self, now: Time) {
@@ -266,12 +270,29 @@ impl Peer {
         self.ghosts.push_back(Ghost { block, since, live });
     }
 
-    /// If this block was asked and taken back or given up, it is expected no more; says whether its request stood.
-    pub(super) fn lay_ghost(&mut self, block: BlockRef) -> Option<bool> {
-        let at = self.ghosts.iter().position(|g| g.block == block)?;
-        let ghost = self.ghosts.remove(at)?;
-        self.live_ghosts -= usize::from(ghost.live);
-        Some(ghost.live)
+    /// If this block was asked and taken back or given up, it is expected no more.
+    pub(super) fn lay_ghost(&mut self, block: BlockRef) -> bool {
+        let at = self.ghosts.iter().position(|g| g.block == block);
+        let ghost = at.and_then(|at| self.ghosts.remove(at));
+        self.live_ghosts -= usize::from(ghost.is_some_and(|g| g.live));
+        ghost.is_some()
+    }
+
+    /// A choke without BEP 6: no request stands any more.
+    pub(super) fn drop_requests(&mut self) {
+        self.ghosts.iter_mut().for_each(|g| g.live = false);
+        self.live_ghosts = 0;
+    }
+
+    /// If the request for this block was given up without a word, it stands again. One that was cancelled does not, and
+    /// its REJECT may still come.
+    pub(super) fn revive(&mut self, block: BlockRef) -> bool {
+        self.ghosts.iter().any(|g| g.live && g.block == block) && self.lay_ghost(block)
+    }
+
+    /// Whether this REJECT answers a cancel rather than a request that stands.
+    pub(super) fn answers_cancel(&mut self, block: BlockRef) -> bool {
+        self.ghosts.iter().any(|g| !g.live && g.block == block) && self.lay_ghost(block)
     }
 
     /// Learns from a block that came; `ask` is its request, if it was still out.
@@ -296,6 +317,7 @@ impl Peer {
         self.received_bytes += u64::from(bytes);
         self.snubbed = false;
         self.retry_after_s = 5.0;
+        self.refusal_s = REFUSAL_S;
         if let Some(ask) = ask {
             self.steer(ask, now, slack_s, prior);
         }

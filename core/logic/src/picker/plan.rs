@@ -135,6 +135,8 @@ impl Picker {
         for w in &mut plan {
             let open = f64::from(self.open_blocks(w.piece));
             if open == 0.0 {
+                // All of it is asked for: it will be here before anything behind it.
+                w.cutoff = now.plus_secs(last_cutoff);
                 continue;
             }
             open_so_far += open;
@@ -153,8 +155,9 @@ impl Picker {
         self.plan = plan;
     }
 
-    /// The block that this peer should bring next, by the policy; `None` where it has nothing to bring in time.
-    pub(super) fn pick(&mut self, peer: PeerKey) -> Option<BlockRef> {
+    /// The block that this peer should bring next of what is due within `within_s`, by the policy; `None` where it has
+    /// nothing to bring in time.
+    pub(super) fn pick(&mut self, peer: PeerKey, within_s: f64) -> Option<BlockRef> {
         let p = self.peers.get(&peer)?;
         let policy = self.config.policy;
         let arrival = p.arrival(self.now, self.prior);
@@ -175,7 +178,8 @@ impl Picker {
                 continue;
             }
             leading = false;
-            if policy == Policy::DeadlineRarest && w.due_s > DEADLINE_RAREST_S {
+            let within_s = if policy == Policy::DeadlineRarest { within_s.min(DEADLINE_RAREST_S) } else { within_s };
+            if w.due_s > within_s {
                 break;
             }
             let p = self.peers.get(&peer)?;
@@ -183,7 +187,10 @@ impl Picker {
                 && self.may_take(peer, p, w.piece)
                 && match policy {
                     Policy::EarliestArrival => {
-                        arrival <= w.cutoff.plus_secs(tolerance) || (trial && open > 2 * self.peers.len() as u32)
+                        // Whoever takes a piece alone takes it whole, however long it needs.
+                        self.partial.get(&w.piece).is_some_and(|part| part.solo == Some(peer))
+                            || arrival <= w.cutoff.plus_secs(tolerance)
+                            || (trial && open > 2 * self.peers.len() as u32)
                     }
                     Policy::Even | Policy::Proportional => self.quota(peer, w.piece),
                     Policy::DeadlineRarest | Policy::Sequential => true,

@@ -1,0 +1,75 @@
+#!/usr/bin/env bash
+# Prepares the machine and passes every test: set-up, format, lints, all tests, doc tests, licences, fuzzing.
+#
+#   bash scripts/test.sh
+#
+# With CI=true nothing may be skipped, and a test of real time may be tried twice. FUZZ_SECONDS (60) is the time for
+# each fuzz target; 0 leaves them out.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+failed=()
+began=$SECONDS
+
+# Runs a step, shows what it says, and notes whether it failed; the others are run all the same.
+step() {
+    local name=$1 start=$SECONDS
+    shift
+    printf '\n==== %s\n' "$name"
+    if "$@" 2>&1 | tee "$logs/${name// /-}"; then
+        printf '==== %s: passed in %d s\n' "$name" $((SECONDS - start))
+    else
+        failed+=("$name")
+        printf '==== %s: FAILED in %d s\n' "$name" $((SECONDS - start))
+    fi
+}
+
+export PLAYSWARM_TEST_SKIPS=$logs/skips
+: >"$PLAYSWARM_TEST_SKIPS"
+profile=default
+if [ "${CI:-}" = true ]; then
+    profile=ci
+    export PLAYSWARM_TEST_REQUIRE=1
+    export CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
+fi
+
+fuzz() {
+    local target
+    for target in $(cargo fuzz list); do
+        # The parsers are safe Rust: without the address sanitizer they try far more inputs in the same time, and
+        # libFuzzer still bounds memory and the time of each. RUSTC_BOOTSTRAP lets the stable compiler instrument them.
+        RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none "$target" -- \
+            -max_total_time="${FUZZ_SECONDS:-60}" -rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=10 -verbosity=0 \
+            -print_final_stats=1 || return 1
+        echo "fuzz target $target: nothing found"
+    done
+}
+
+step 'set-up' bash scripts/setup.sh --test
+PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+step 'format' cargo fmt --all --check
+step 'lints' cargo clippy --workspace --all-targets --locked -- -D warnings
+# Whole-system tests start the programs themselves, so these are built first.
+step 'build' cargo build --workspace --bins --locked
+step 'tests' cargo nextest run --workspace --locked --profile "$profile"
+step 'doc tests' cargo test --workspace --doc --locked
+step 'licences' cargo deny --locked check licenses bans sources
+[ "${FUZZ_SECONDS:-60}" = 0 ] || step 'fuzzing' fuzz
+
+printf '\n==== totals\n'
+grep -hE '^ *Summary \[' "$logs/tests" | tail -n 1
+awk '/^test result:/ { passed += $4; failed += $6 } END { printf "     Doc tests: %d passed, %d failed\n", passed, failed }' \
+    "$logs/doc-tests"
+grep -h '^fuzz target' "$logs/fuzzing" 2>/dev/null | sed 's/^/     /'
+if [ -s "$PLAYSWARM_TEST_SKIPS" ]; then
+    printf '     Skipped for want of something:\n'
+    sort -u "$PLAYSWARM_TEST_SKIPS" | sed 's/^/       /'
+fi
+printf '     Time: %d min %d s\n' $(((SECONDS - began) / 60)) $(((SECONDS - began) % 60))
+if [ ${#failed[@]} != 0 ]; then
+    printf '==== FAILED: %s\n' "${failed[@]}"
+    exit 1
+fi
+echo '==== all passed'

@@ -1,0 +1,326 @@
+//! A network of our own for tests: hosts with real rates, delays, jitter and loss, and cables that can be pulled, on one
+//! machine and without any kernel queueing discipline.
+//!
+//! Each host is a network namespace with one TUN device as its cable. What a host sends is read here by its *sender*
+//! thread, which works out when the host's uplink would have sent it and when it would arrive, and leaves it in the
+//! destination's inbox; the *receiver* thread of each host lets what arrives pass its downlink, one packet after the
+//! other, and writes it to the device. Both links drop what would wait too long (tail drop), so congestion control of
+//! real TCP stacks finds its rate as it does on the internet.
+//!
+//! Hosts have an IPv4 address 10.77.0.N and an IPv6 address fd77::N. Everything sent elsewhere (multicast, the internet)
+//! is dropped, but seen by [`Net::sightings`]: so a test can tell what a program tried to say to whom.
+
+mod namespace;
+mod packet;
+mod tun;
+
+use crate::content::mix;
+use crate::place::Place;
+use packet::Packet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+use tun::Tun;
+
+/// A link drops what it would have to hold longer than this. Home routers buffer about so much.
+const QUEUE: Duration = Duration::from_millis(200);
+
+/// A host's cable. The default is perfect: no limit, no delay, no loss.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Link {
+    /// From the host, kbit/s; 0 for no limit.
+    pub up_kbit: u64,
+    /// To the host, kbit/s; 0 for no limit.
+    pub down_kbit: u64,
+    /// One way, milliseconds. A packet bears its sender's and its receiver's.
+    pub delay_ms: f64,
+    /// Up to so much more, milliseconds, evenly spread; packets keep their order.
+    pub jitter_ms: f64,
+    /// Share of the packets that the host's cable loses, 0 to 1.
+    pub loss: f64,
+    /// The cable is pulled: everything is lost without a sign.
+    pub cut: bool,
+}
+
+impl Link {
+    /// A home connection: `up` and `down` in kbit/s, `delay` in milliseconds one way.
+    pub fn home(up: u64, down: u64, delay: f64) -> Link {
+        Link { up_kbit: up, down_kbit: down, delay_ms: delay, ..Link::default() }
+    }
+}
+
+/// What has passed a host's cable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes of the IP packets that the host sent.
+    pub sent_bytes: u64,
+    /// Bytes of the IP packets that reached it.
+    pub received_bytes: u64,
+    /// Packets lost on either of its links.
+    pub lost_packets: u64,
+}
+
+/// A packet that carried one of the watched byte strings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// The host that sent it.
+    pub host: String,
+    /// 6 for TCP, 17 for UDP.
+    pub protocol: u8,
+    /// Where it was sent, on the network or not.
+    pub to: SocketAddr,
+    /// Which of the watched byte strings it carried.
+    pub watched: usize,
+}
+
+struct Host {
+    name: String,
+    address: Ipv4Addr,
+    tun: Tun,
+    link: Mutex<Link>,
+    inbox: Mutex<Inbox>,
+    arrival: Condvar,
+    traffic: Mutex<Traffic>,
+}
+
+/// What is on its way to a host.
+#[derive(Default)]
+struct Inbox {
+    /// By the time of arrival at the downlink; the number keeps ties in order.
+    travelling: BinaryHeap<Reverse<(Instant, u64, Packet)>>,
+    /// In the downlink, with the time at which each has passed it.
+    passing: VecDeque<(Instant, Packet)>,
+    /// When the downlink is free again.
+    free: Option<Instant>,
+    count: u64,
+}
+
+struct Shared {
+    hosts: Vec<Host>,
+    by_address: BTreeMap<IpAddr, usize>,
+    stop: AtomicBool,
+    watched: Mutex<Vec<Vec<u8>>>,
+    sightings: Mutex<Vec<Sighting>>,
+}
+
+/// A running network. Dropping it takes the hosts away.
+pub struct Net {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+    prefix: String,
+}
+
+impl Net {
+    /// Makes the hosts and carries packets from now on. Needs [`crate::requirement::network`].
+    pub fn new(hosts: &[(&str, Link)]) -> Net {
+        assert!(hosts.len() < 250, "one byte tells hosts apart");
+        namespace::remove_stale();
+        let prefix = namespace::fresh_prefix();
+        let mut by_address = BTreeMap::new();
+        let hosts = hosts.iter().enumerate().map(|(i, (name, link))| {
+            let number = i as u8 + 1;
+            let address = Ipv4Addr::new(10, 77, 0, number);
+            by_address.insert(IpAddr::V4(address), i);
+            by_address.insert(format!("fd77::{number:x}").parse().expect("an IPv6 address"), i);
+            let namespace = format!("{prefix}{name}");
+            let tun = namespace::create(&namespace, number);
+            Host {
+                name: (*name).into(),
+                address,
+                tun,
+                link: Mutex::new(*link),
+                inbox: Mutex::default(),
+                arrival: Condvar::new(),
+                traffic: Mutex::default(),
+            }
+        });
+        let hosts = hosts.collect();
+        let stop = AtomicBool::new(false);
+        let shared =
+            Arc::new(Shared { hosts, by_address, stop, watched: Mutex::default(), sightings: Mutex::default() });
+        let mut threads = Vec::new();
+        for i in 0..shared.hosts.len() {
+            for work in [Shared::send_loop, Shared::receive_loop] {
+                let shared = shared.clone();
+                threads.push(std::thread::spawn(move || work(&shared, i)));
+            }
+        }
+        Net { shared, threads, prefix }
+    }
+
+    #[track_caller]
+    fn host(&self, name: &str) -> &Host {
+        self.shared.hosts.iter().find(|host| host.name == name).unwrap_or_else(|| panic!("there is no host {name}"))
+    }
+
+    /// Where a host's processes run.
+    #[track_caller]
+    pub fn place(&self, host: &str) -> Place {
+        Place::Namespace(format!("{}{}", self.prefix, self.host(host).name))
+    }
+
+    /// A host's IPv4 address.
+    #[track_caller]
+    pub fn ip(&self, host: &str) -> Ipv4Addr {
+        self.host(host).address
+    }
+
+    /// A host's IPv4 address with a port.
+    #[track_caller]
+    pub fn addr(&self, host: &str, port: u16) -> SocketAddr {
+        SocketAddr::new(self.ip(host).into(), port)
+    }
+
+    /// Changes a host's cable while packets flow.
+    #[track_caller]
+    pub fn set(&self, host: &str, change: impl FnOnce(&mut Link)) {
+        change(&mut self.host(host).link.lock().unwrap());
+    }
+
+    /// Pulls a host's cable: no FIN, no RST, nothing.
+    #[track_caller]
+    pub fn cut(&self, host: &str) {
+        self.set(host, |link| link.cut = true);
+    }
+
+    /// Plugs it in again.
+    #[track_caller]
+    pub fn mend(&self, host: &str) {
+        self.set(host, |link| link.cut = false);
+    }
+
+    /// What has passed a host's cable so far.
+    #[track_caller]
+    pub fn traffic(&self, host: &str) -> Traffic {
+        *self.host(host).traffic.lock().unwrap()
+    }
+
+    /// Looks into every packet for these byte strings from now on.
+    pub fn watch(&self, strings: Vec<Vec<u8>>) {
+        *self.shared.watched.lock().unwrap() = strings;
+        self.shared.sightings.lock().unwrap().clear();
+    }
+
+    /// Packets with a watched byte string, so far.
+    pub fn sightings(&self) -> Vec<Sighting> {
+        self.shared.sightings.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Relaxed);
+        self.shared.hosts.iter().for_each(|host| host.arrival.notify_all());
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
+        for host in &self.shared.hosts {
+            namespace::remove(&format!("{}{}", self.prefix, host.name));
+        }
+    }
+}
+
+/// Seconds that a link of this rate is busy with so many bytes.
+fn busy(bytes: usize, kbit: u64) -> Duration {
+    if kbit == 0 { Duration::ZERO } else { Duration::from_secs_f64(bytes as f64 * 8.0 / (kbit as f64 * 1000.0)) }
+}
+
+impl Shared {
+    /// A host's uplink.
+    fn send_loop(&self, i: usize) {
+        let host = &self.hosts[i];
+        let mut free = Instant::now();
+        let mut last_arrival: BTreeMap<usize, Instant> = BTreeMap::new();
+        let mut dice = mix(i as u64);
+        let mut chance = || {
+            dice = mix(dice);
+            (dice >> 11) as f64 / (1u64 << 53) as f64
+        };
+        while !self.stop.load(Ordering::Relaxed) {
+            let Some(packet) = host.tun.receive(Duration::from_millis(100)) else { continue };
+            let now = Instant::now();
+            self.look_into(host, &packet);
+            let link = *host.link.lock().unwrap();
+            host.traffic.lock().unwrap().sent_bytes += packet.len() as u64;
+            let to = packet.destination().and_then(|address| self.by_address.get(&address.ip()).copied());
+            free = free.max(now);
+            let full = free - now > QUEUE;
+            if link.cut || full || chance() < link.loss {
+                host.traffic.lock().unwrap().lost_packets += 1;
+                continue;
+            }
+            free += busy(packet.len(), link.up_kbit);
+            let Some(to) = to else { continue };
+            let destination = &self.hosts[to];
+            let far = *destination.link.lock().unwrap();
+            if far.cut || chance() < far.loss {
+                destination.traffic.lock().unwrap().lost_packets += 1;
+                continue;
+            }
+            let jitter = chance() * link.jitter_ms + chance() * far.jitter_ms;
+            let travel = Duration::from_secs_f64((link.delay_ms + far.delay_ms + jitter) / 1000.0);
+            // Jitter delays a packet but lets none overtake: reordering would be another fault than the one asked for.
+            let before = last_arrival.get(&to).copied().unwrap_or(free);
+            let arrival = (free + travel).max(before);
+            last_arrival.insert(to, arrival);
+            let mut inbox = destination.inbox.lock().unwrap();
+            inbox.count += 1;
+            let count = inbox.count;
+            inbox.travelling.push(Reverse((arrival, count, packet)));
+            destination.arrival.notify_one();
+        }
+    }
+
+    /// A host's downlink.
+    fn receive_loop(&self, i: usize) {
+        let host = &self.hosts[i];
+        let mut inbox = host.inbox.lock().unwrap();
+        while !self.stop.load(Ordering::Relaxed) {
+            let now = Instant::now();
+            while inbox.travelling.peek().is_some_and(|Reverse((arrival, ..))| *arrival <= now) {
+                let Some(Reverse((arrival, _, packet))) = inbox.travelling.pop() else { break };
+                let link = *host.link.lock().unwrap();
+                let start = inbox.free.map_or(arrival, |free| free.max(arrival));
+                if link.cut || start - arrival > QUEUE {
+                    host.traffic.lock().unwrap().lost_packets += 1;
+                    continue;
+                }
+                let passed = start + busy(packet.len(), link.down_kbit);
+                inbox.free = Some(passed);
+                inbox.passing.push_back((passed, packet));
+            }
+            let mut ready = Vec::new();
+            while inbox.passing.front().is_some_and(|(passed, _)| *passed <= now) {
+                ready.extend(inbox.passing.pop_front().map(|(_, packet)| packet));
+            }
+            if !ready.is_empty() {
+                drop(inbox); // senders need not wait for the device
+                for packet in &ready {
+                    host.tun.send(packet);
+                    host.traffic.lock().unwrap().received_bytes += packet.len() as u64;
+                }
+                inbox = host.inbox.lock().unwrap();
+                continue;
+            }
+            let next_arrival = inbox.travelling.peek().map(|Reverse((arrival, ..))| *arrival);
+            let next_passed = inbox.passing.front().map(|(passed, _)| *passed);
+            let next = next_arrival.into_iter().chain(next_passed).min();
+            let pause = next.map_or(Duration::from_millis(500), |next| next.saturating_duration_since(Instant::now()));
+            inbox = host.arrival.wait_timeout(inbox, pause).unwrap().0;
+        }
+    }
+
+    fn look_into(&self, host: &Host, packet: &Packet) {
+        let watched = self.watched.lock().unwrap();
+        for (i, wanted) in watched.iter().enumerate() {
+            if packet.contains(wanted)
+                && let Some(to) = packet.destination()
+            {
+                let sighting = Sighting { host: host.name.clone(), protocol: packet.protocol(), to, watched: i };
+                self.sightings.lock().unwrap().push(sighting);
+            }
+        }
+    }
+}

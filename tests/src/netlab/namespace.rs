@@ -1,0 +1,67 @@
+//! Making and removing the network namespaces that are the hosts, by iproute2. Their names bear our process id, so that
+//! several test processes never meet, and what a killed one left behind is known and removed.
+
+use super::tun::Tun;
+use crate::place::Place;
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Every name begins so.
+const OURS: &str = "pswt";
+
+/// A prefix for the hosts of one network: `pswtPID-N-`.
+pub(super) fn fresh_prefix() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{OURS}{}-{}-", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Removes the hosts of test processes that are no more.
+pub(super) fn remove_stale() {
+    let Ok(entries) = std::fs::read_dir("/var/run/netns") else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let owner = name.strip_prefix(OURS).and_then(|rest| rest.split('-').next());
+        if owner.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists()) {
+            remove(name);
+        }
+    }
+}
+
+/// Makes a host with its device, addresses and routes.
+pub(super) fn create(name: &str, number: u8) -> Tun {
+    ip(&["netns", "add", name]);
+    let tun =
+        Place::Namespace(name.into()).run(|| Tun::open("cable0")).unwrap_or_else(|e| panic!("no TUN device: {e}"));
+    let inside = |arguments: &str| {
+        let mut all = vec!["-n", name];
+        all.extend(arguments.split(' '));
+        ip(&all);
+    };
+    inside("link set lo up");
+    inside("link set cable0 up mtu 1500 txqueuelen 1000");
+    inside(&format!("addr add 10.77.0.{number}/24 dev cable0"));
+    inside(&format!("-6 addr add fd77::{number:x}/64 dev cable0 nodad"));
+    // What goes elsewhere is lost in the network and not refused by the host, as with a real router.
+    inside("route add default dev cable0");
+    tun
+}
+
+/// Takes a host away, and first whatever still runs in it.
+pub(super) fn remove(name: &str) {
+    if let Ok(pids) = Command::new("ip").args(["netns", "pids", name]).output() {
+        for pid in String::from_utf8_lossy(&pids.stdout).split_whitespace() {
+            if let Some(pid) = pid.parse().ok().and_then(rustix::process::Pid::from_raw)
+                && pid != rustix::process::getpid()
+            {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+    let _ = Command::new("ip").args(["netns", "del", name]).output();
+}
+
+fn ip(arguments: &[&str]) {
+    let output = Command::new("ip").args(arguments).output().expect("iproute2 is installed");
+    assert!(output.status.success(), "ip {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,69 @@
+//! An IP packet as far as a network looks at it: where it goes, which protocol, and (for tests) what is in it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// One IP packet, as a TUN device gives it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Packet(pub(super) Vec<u8>);
+
+impl Packet {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn version(&self) -> u8 {
+        self.0.first().map_or(0, |byte| byte >> 4)
+    }
+
+    /// The protocol number; of IPv6 that of the first header, as nothing here sends extensions.
+    pub(super) fn protocol(&self) -> u8 {
+        let at = if self.version() == 4 { 9 } else { 6 };
+        self.0.get(at).copied().unwrap_or(0)
+    }
+
+    fn payload_at(&self) -> usize {
+        if self.version() == 4 { usize::from(self.0[0] & 15) * 4 } else { 40 }
+    }
+
+    /// Where it goes; the port is 0 when it has none.
+    pub(super) fn destination(&self) -> Option<SocketAddr> {
+        let ip: IpAddr = match self.version() {
+            4 => <[u8; 4]>::try_from(self.0.get(16..20)?).ok().map(Ipv4Addr::from)?.into(),
+            6 => <[u8; 16]>::try_from(self.0.get(24..40)?).ok().map(Ipv6Addr::from)?.into(),
+            _ => return None,
+        };
+        let at = self.payload_at() + 2;
+        let port = match self.protocol() {
+            6 | 17 => self.0.get(at..at + 2).map_or(0, |port| u16::from_be_bytes([port[0], port[1]])),
+            _ => 0,
+        };
+        Some(SocketAddr::new(ip, port))
+    }
+
+    pub(super) fn contains(&self, wanted: &[u8]) -> bool {
+        !wanted.is_empty() && self.0.windows(wanted.len()).any(|window| window.eq_ignore_ascii_case(wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destination_and_port_of_a_udp_packet_are_read() {
+        let mut bytes = vec![0u8; 30];
+        bytes[0] = 0x45;
+        bytes[9] = 17;
+        bytes[16..20].copy_from_slice(&[10, 77, 0, 3]);
+        bytes[22..24].copy_from_slice(&6771u16.to_be_bytes());
+        let packet = Packet(bytes);
+        assert_eq!(packet.destination(), Some("10.77.0.3:6771".parse().unwrap()));
+        assert_eq!(packet.protocol(), 17);
+    }
+
+    #[test]
+    fn rubbish_has_no_destination() {
+        assert_eq!(Packet(vec![]).destination(), None);
+        assert_eq!(Packet(vec![0x45, 0, 0]).destination(), None);
+    }
+}

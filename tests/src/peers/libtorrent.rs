@@ -1,0 +1,133 @@
+//! libtorrent by its Python module: the script `peers/lt_peer.py`, commanded by JSON lines.
+
+use super::{RealPeer, fresh_ip};
+use crate::place::Place;
+use crate::process::Process;
+use crate::torrent::TestTorrent;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The Python that has libtorrent: `PLAYSWARM_TEST_PYTHON`, else the one of the set-up script's virtual environment.
+pub fn python() -> PathBuf {
+    std::env::var_os("PLAYSWARM_TEST_PYTHON")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python"), PathBuf::from)
+}
+
+/// How a libtorrent peer is to be.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where it runs.
+    pub place: Place,
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Bytes per second that it uploads altogether; 0 for no limit.
+    pub upload: u64,
+    /// Peers that it unchokes at once.
+    pub slots: u32,
+    /// Whether it speaks PEX.
+    pub pex: bool,
+    /// DHT nodes that it asks first; it is a DHT node itself if this is given, and `Some("")` makes the first one.
+    pub dht: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        let listen = SocketAddr::new(fresh_ip().into(), 6881);
+        Options { place: Place::Here, listen, upload: 0, slots: 100, pex: false, dht: None }
+    }
+}
+
+impl Options {
+    /// With an upload limit, bytes per second.
+    pub fn limited(upload: u64) -> Options {
+        Options { upload, ..Options::default() }
+    }
+}
+
+/// A session without a torrent.
+#[track_caller]
+pub fn start(options: &Options) -> RealPeer {
+    let mut command = options.place.command(python());
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/lt_peer.py")).arg(options.listen.to_string());
+    command.args(["--upload", &options.upload.to_string(), "--slots", &options.slots.to_string()]);
+    if options.pex {
+        command.arg("--pex");
+    }
+    if let Some(nodes) = &options.dht {
+        command.args(["--dht", nodes]);
+    }
+    let mut process = Process::start("libtorrent", command);
+    process.expect_line(0, Duration::from_secs(20), |line| line.contains("\"ready\"").then_some(()));
+    let folder = tempfile::tempdir().unwrap();
+    RealPeer { process, addr: options.listen, dir: folder.path().into(), _folders: vec![folder] }
+}
+
+/// A seed of the whole torrent.
+#[track_caller]
+pub fn seed(torrent: &TestTorrent, options: &Options) -> RealPeer {
+    seed_with(torrent, &torrent.file(), options, &[])
+}
+
+/// A seed that uses this torrent file (its trackers), and has only the pieces `keep` (first, last) if any are given.
+#[track_caller]
+pub fn seed_with(torrent: &TestTorrent, file: &Path, options: &Options, keep: &[(u32, u32)]) -> RealPeer {
+    let mut peer = start(options);
+    peer.dir = torrent.data();
+    let add = json!({ "do": "add", "torrent": file, "dir": peer.dir, "seed": keep.is_empty(), "keep": keep });
+    peer.command(&add);
+    peer
+}
+
+/// Downloads from a torrent file.
+#[track_caller]
+pub fn leech(file: &Path, options: &Options) -> RealPeer {
+    let mut peer = start(options);
+    let add = json!({ "do": "add", "torrent": file, "dir": peer.dir, "seed": false });
+    peer.command(&add);
+    peer
+}
+
+/// Downloads from a magnet link.
+#[track_caller]
+pub fn leech_magnet(magnet: &str, options: &Options) -> RealPeer {
+    let mut peer = start(options);
+    let add = json!({ "do": "add", "magnet": magnet, "dir": peer.dir });
+    peer.command(&add);
+    peer
+}
+
+/// The commands that only libtorrent peers take.
+impl RealPeer {
+    /// Sends a command and gives its answer.
+    #[track_caller]
+    pub fn command(&mut self, command: &Value) -> Value {
+        let from = self.process.stdout().len();
+        self.process.send(&command.to_string());
+        let answer = self.process.expect_line(from, Duration::from_secs(20), |line| {
+            let answer: Value = serde_json::from_str(line).ok()?;
+            (answer.get("finished").is_none() && answer.get("metadata").is_none()).then_some(answer)
+        });
+        assert!(answer.get("error").is_none(), "libtorrent says: {answer}");
+        answer
+    }
+
+    /// Dials a peer.
+    #[track_caller]
+    pub fn connect(&mut self, to: SocketAddr) {
+        self.command(&json!({ "do": "connect", "peer": to.to_string() }));
+    }
+
+    /// Limits its upload, bytes per second; 0 for no limit.
+    #[track_caller]
+    pub fn limit_upload(&mut self, bytes_per_s: u64) {
+        self.command(&json!({ "do": "limit", "upload": bytes_per_s }));
+    }
+
+    /// A figure of its first torrent: `uploaded`, `downloaded`, `progress`, `peers`.
+    #[track_caller]
+    pub fn figure(&mut self, name: &str) -> f64 {
+        self.command(&json!({ "do": "status" }))["status"][name].as_f64().expect("a figure of lt_peer.py")
+    }
+}

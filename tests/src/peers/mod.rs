@@ -1,0 +1,60 @@
+//! Real clients as peers: libtorrent (what qBittorrent and Deluge are on the wire), Transmission, aria2 and rqbit's
+//! engine. Each runs as a process of its own with an address of its own, because many clients take one connection an
+//! address; each gives [`RealPeer`], so a test of one is a test of all.
+
+pub mod aria2;
+pub mod libtorrent;
+pub mod rqbit;
+pub mod transmission;
+
+use crate::content::mix;
+use crate::process::Process;
+use crate::torrent::TestTorrent;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// A running client with one torrent.
+pub struct RealPeer {
+    /// Its process.
+    pub process: Process,
+    /// Where it listens for peers.
+    pub addr: SocketAddr,
+    /// Where its files are.
+    pub dir: PathBuf,
+    _folders: Vec<tempfile::TempDir>,
+}
+
+impl RealPeer {
+    /// Waits until the file is there whole and right.
+    #[track_caller]
+    pub fn wait_complete(&self, torrent: &TestTorrent, limit: Duration) {
+        crate::wait_for("the client's download", limit, || self.has_all(torrent).then_some(()));
+    }
+
+    /// Whether every file of the torrent is there whole and right.
+    pub fn has_all(&self, torrent: &TestTorrent) -> bool {
+        torrent.files.iter().all(|(path, content)| content.is_at(&self.dir.join(path)))
+    }
+}
+
+/// A loopback address that nobody else on this machine uses: 127.A.B.N with A and B from the process id.
+pub fn fresh_ip() -> Ipv4Addr {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let pid = mix(u64::from(std::process::id()));
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    // Away from 127.0.*, where other programs live.
+    Ipv4Addr::new(127, 16 + (pid % 200) as u8, (pid >> 8) as u8 ^ (n / 250) as u8, 2 + (n % 250) as u8)
+}
+
+/// A copy of a torrent's content in a fresh folder, so that a client that writes into it harms nobody.
+fn copy_of(torrent: &TestTorrent) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, _) in &torrent.files {
+        let to = folder.path().join(path);
+        std::fs::create_dir_all(to.parent().unwrap_or(Path::new("/"))).unwrap();
+        std::fs::copy(torrent.data().join(path), to).unwrap();
+    }
+    folder
+}

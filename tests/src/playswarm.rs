@@ -1,0 +1,262 @@
+//! The program under test as a child process: started with options, known by its `url:` line and its `/status`, read
+//! over HTTP, killed at will. Its log is shown when a test fails.
+
+use crate::http::{self, Url};
+use crate::peers::fresh_ip;
+use crate::place::Place;
+use crate::process::Process;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::time::Duration;
+
+/// How long the program may take to print its `url:` line when its source is at hand.
+pub const STARTUP: Duration = Duration::from_secs(30);
+
+/// The built program: beside the tests' own binaries, or where `PLAYSWARM_BIN` says.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("PLAYSWARM_BIN") {
+        return path.into();
+    }
+    built("playswarm")
+}
+
+/// A binary of the workspace, in the target folder from which this test runs.
+pub(crate) fn built(name: &str) -> PathBuf {
+    let exe = std::env::current_exe().expect("a process knows its binary");
+    let profile = exe.ancestors().nth(2).expect("tests are built in target/PROFILE/deps");
+    let path = profile.join(name);
+    assert!(path.is_file(), "{} is not built; run `cargo build --workspace` first", path.display());
+    path
+}
+
+/// What `/status` says, as far as tests look at it (`MediaStatus` of the library).
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)] // as documented in the library's `status.rs`
+pub struct Status {
+    pub info_hash: String,
+    pub total_bytes: u64,
+    pub verified_bytes: u64,
+    pub pieces: u32,
+    pub piece_map: String,
+    pub downloaded_bytes: u64,
+    pub uploaded_bytes: u64,
+    pub waste: Waste,
+    pub readers: Vec<Reader>,
+    pub peers: Vec<Peer>,
+    pub known_peers: usize,
+    pub banned_peers: usize,
+    pub trouble: Option<String>,
+    pub memory_bytes: u64,
+    pub disk_bytes: u64,
+}
+
+/// Bytes received for nothing.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct Waste {
+    pub duplicate_bytes: u64,
+    pub unasked_bytes: u64,
+    pub failed_bytes: u64,
+    #[serde(default)]
+    pub forgotten_bytes: u64,
+}
+
+impl Waste {
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.duplicate_bytes + self.unasked_bytes + self.failed_bytes
+    }
+}
+
+/// An open reader.
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct Reader {
+    pub position: u64,
+    pub ahead_bytes: u64,
+    pub waiting: bool,
+}
+
+/// A connected peer.
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct Peer {
+    pub addr: SocketAddr,
+    pub client: String,
+    pub transport: String,
+    pub origin: String,
+    pub has: f64,
+    pub downloaded_bytes: u64,
+    pub uploaded_bytes: u64,
+    pub snubbed: bool,
+}
+
+/// How to start the program.
+pub struct Builder {
+    place: Place,
+    arguments: Vec<String>,
+    dir: Option<PathBuf>,
+    listen: SocketAddr,
+    quiet_network: bool,
+}
+
+impl Builder {
+    /// `playswarm stream SOURCE`.
+    pub fn stream(source: impl AsRef<std::ffi::OsStr>) -> Builder {
+        Self::new(vec!["stream".into(), source.as_ref().to_str().unwrap().into()])
+    }
+
+    /// `playswarm seed PATH TORRENT`.
+    pub fn seed(path: &Path, torrent: &Path) -> Builder {
+        Self::new(vec!["seed".into(), path.to_str().unwrap().into(), torrent.to_str().unwrap().into()])
+    }
+
+    fn new(arguments: Vec<String>) -> Builder {
+        let listen = SocketAddr::new(fresh_ip().into(), 6881);
+        Builder { place: Place::Here, arguments, dir: None, listen, quiet_network: true }
+    }
+
+    /// Runs it there. `listen` must then be an address of that host.
+    pub fn place(mut self, place: Place, listen: SocketAddr) -> Builder {
+        self.place = place;
+        self.listen = listen;
+        self
+    }
+
+    /// Writes below this folder instead of a fresh one.
+    pub fn dir(mut self, dir: &Path) -> Builder {
+        self.dir = Some(dir.into());
+        self
+    }
+
+    /// Peers to dial.
+    pub fn peers(mut self, peers: impl IntoIterator<Item = SocketAddr>) -> Builder {
+        for peer in peers {
+            self = self.argument("--peer").argument(&peer.to_string());
+        }
+        self
+    }
+
+    /// Listens for peers here instead of on a fresh loopback address.
+    pub fn listen(mut self, on: SocketAddr) -> Builder {
+        self.listen = on;
+        self
+    }
+
+    /// One more argument.
+    pub fn argument(mut self, argument: &str) -> Builder {
+        self.arguments.push(argument.into());
+        self
+    }
+
+    /// Leaves DHT, LSD and port mapping on, as a user has them.
+    pub fn open_network(mut self) -> Builder {
+        self.quiet_network = false;
+        self
+    }
+
+    fn command(&self, dir: &Path) -> std::process::Command {
+        let mut command = self.place.command(binary());
+        command.args(&self.arguments);
+        if self.arguments[0] == "stream" {
+            command.arg("--dir").arg(dir).args(["--http", "127.0.0.1:0"]);
+        }
+        command.args(["--listen", &self.listen.to_string()]);
+        if self.quiet_network {
+            command.args(["--no-dht", "--no-lsd", "--no-port-map"]);
+        }
+        let log = std::env::var("PLAYSWARM_TEST_LOG").unwrap_or_else(|_| "warn,playswarm=debug".into());
+        command.env("PLAYSWARM_LOG", log);
+        // No test may touch the user's caches or settings.
+        command.env("HOME", dir).env("XDG_CACHE_HOME", dir.join(".cache")).env("XDG_DATA_HOME", dir.join(".data"));
+        command
+    }
+
+    fn folder(&self) -> (PathBuf, Option<tempfile::TempDir>) {
+        match &self.dir {
+            Some(dir) => (dir.clone(), None),
+            None => {
+                let fresh = tempfile::tempdir().unwrap();
+                (fresh.path().to_owned(), Some(fresh))
+            }
+        }
+    }
+
+    /// Starts it without waiting for anything.
+    #[track_caller]
+    pub fn spawn(self) -> Playswarm {
+        let (dir, fresh) = self.folder();
+        let process = Process::start("playswarm", self.command(&dir));
+        Playswarm { process, place: self.place, listen: self.listen, url: None, dir, _fresh: fresh }
+    }
+
+    /// Starts it and waits for its `url:` line.
+    #[track_caller]
+    pub fn start(self) -> Playswarm {
+        let mut playswarm = self.spawn();
+        playswarm.wait_url(STARTUP);
+        playswarm
+    }
+
+    /// Runs it to its end: for what must fail.
+    #[track_caller]
+    pub fn run(self, limit: Duration) -> Output {
+        let mut playswarm = self.spawn();
+        let status = playswarm.process.wait(limit);
+        let join = |lines: Vec<String>| lines.join("\n").into_bytes();
+        Output { status, stdout: join(playswarm.process.stdout()), stderr: join(playswarm.process.stderr()) }
+    }
+}
+
+/// The running program.
+pub struct Playswarm {
+    /// The process: output, signals, memory.
+    pub process: Process,
+    /// Where it runs.
+    pub place: Place,
+    /// Where peers connect to it.
+    pub listen: SocketAddr,
+    /// Where it writes.
+    pub dir: PathBuf,
+    url: Option<Url>,
+    _fresh: Option<tempfile::TempDir>,
+}
+
+impl Playswarm {
+    /// Waits for the `url:` line.
+    #[track_caller]
+    pub fn wait_url(&mut self, limit: Duration) -> Url {
+        let text = self.process.expect_line(0, limit, |line| line.strip_prefix("url: ").map(str::to_owned));
+        let url = Url::parse(text.trim()).unwrap_or_else(|| panic!("not a URL that a player can open: {text}"));
+        self.url = Some(url.clone());
+        url
+    }
+
+    /// Where the film is.
+    #[track_caller]
+    pub fn url(&self) -> Url {
+        self.url.clone().expect("started with start()")
+    }
+
+    /// What `/status` says, if it answers.
+    pub fn try_status(&self) -> Option<Status> {
+        let answer = http::request(&self.place, "GET", &self.url.as_ref()?.at("/status"), &[]).ok()?;
+        assert_eq!(answer.status, 200, "/status is always there");
+        let text = answer.text().ok()?;
+        Some(serde_json::from_str(&text).unwrap_or_else(|e| panic!("/status is not what it should be ({e}): {text}")))
+    }
+
+    /// What `/status` says.
+    #[track_caller]
+    pub fn status(&self) -> Status {
+        self.try_status().expect("/status answers while the program runs")
+    }
+
+    /// Waits until the status is as wanted.
+    #[track_caller]
+    pub fn wait_status(&self, what: &str, limit: Duration, wanted: impl Fn(&Status) -> bool) -> Status {
+        crate::wait_for(what, limit, || self.try_status().filter(|status| wanted(status)))
+    }
+}

@@ -1,0 +1,215 @@
+//! A child process whose output is kept: waited for by line, shown when the test fails, killed when it is dropped.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// Lines that are shown of each stream when a test fails.
+const SHOWN: usize = 60;
+
+#[derive(Default)]
+struct Lines {
+    kept: Mutex<(Vec<String>, bool)>,
+    more: Condvar,
+}
+
+impl Lines {
+    fn collect(from: impl Read + Send + 'static) -> Arc<Lines> {
+        let lines = Arc::<Lines>::default();
+        let into = lines.clone();
+        std::thread::spawn(move || {
+            let mut reader = BufReader::new(from);
+            let mut bytes = Vec::new();
+            while reader.read_until(b'\n', &mut bytes).is_ok_and(|n| n > 0) {
+                into.kept.lock().unwrap().0.push(String::from_utf8_lossy(&bytes).trim_end().to_owned());
+                into.more.notify_all();
+                bytes.clear();
+            }
+            into.kept.lock().unwrap().1 = true;
+            into.more.notify_all();
+        });
+        lines
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.kept.lock().unwrap().0.clone()
+    }
+
+    /// The first line from `from` on that `wanted` takes, or `None` when the stream ended or time ran out.
+    fn wait<T>(&self, from: usize, limit: Duration, wanted: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let end = Instant::now() + limit;
+        let mut next = from;
+        let mut kept = self.kept.lock().unwrap();
+        loop {
+            while next < kept.0.len() {
+                if let Some(found) = wanted(&kept.0[next]) {
+                    return Some(found);
+                }
+                next += 1;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if kept.1 || left.is_zero() {
+                return None;
+            }
+            kept = self.more.wait_timeout(kept, left).unwrap().0;
+        }
+    }
+}
+
+/// A running program.
+pub struct Process {
+    name: String,
+    child: Child,
+    stdin: Option<ChildStdin>,
+    out: Arc<Lines>,
+    err: Arc<Lines>,
+}
+
+impl Process {
+    /// Starts it; `name` is what failures call it.
+    #[track_caller]
+    pub fn start(name: &str, mut command: Command) -> Process {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {name} ({command:?}): {e}"));
+        let out = Lines::collect(child.stdout.take().expect("piped above"));
+        let err = Lines::collect(child.stderr.take().expect("piped above"));
+        let stdin = child.stdin.take();
+        Process { name: name.into(), child, stdin, out, err }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All that it wrote to stdout so far.
+    pub fn stdout(&self) -> Vec<String> {
+        self.out.all()
+    }
+
+    /// All that it wrote to stderr so far.
+    pub fn stderr(&self) -> Vec<String> {
+        self.err.all()
+    }
+
+    /// Writes a line to its stdin.
+    pub fn send(&mut self, line: &str) {
+        let stdin = self.stdin.as_mut().expect("not closed");
+        writeln!(stdin, "{line}").and_then(|()| stdin.flush()).unwrap_or_else(|e| panic!("{} is gone: {e}", self.name));
+    }
+
+    /// The first line on stdout, from the `from`th on, that `wanted` takes. Panics when there is none in time.
+    #[track_caller]
+    pub fn expect_line<T>(&mut self, from: usize, limit: Duration, wanted: impl Fn(&str) -> Option<T>) -> T {
+        match self.out.wait(from, limit, wanted) {
+            Some(found) => found,
+            None => {
+                let state = self.state();
+                panic!("{} did not print what was waited for ({state})", self.name)
+            }
+        }
+    }
+
+    /// Like [`Self::expect_line`], but gives `None` instead of panicking.
+    pub fn find_line<T>(&self, limit: Duration, wanted: impl Fn(&str) -> Option<T>) -> Option<T> {
+        self.out.wait(0, limit, wanted)
+    }
+
+    fn state(&mut self) -> String {
+        match self.child.try_wait() {
+            Ok(Some(status)) => format!("it ended: {status}"),
+            _ => "it still runs".into(),
+        }
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(&mut self, limit: Duration) -> ExitStatus {
+        let name = self.name.clone();
+        let status = crate::wait_for(&format!("the end of {name}"), limit, || self.child.try_wait().unwrap());
+        // What was still in the pipes belongs to the result.
+        for lines in [&self.out, &self.err] {
+            lines.wait(usize::MAX, Duration::from_secs(2), |_| None::<()>);
+        }
+        status
+    }
+
+    /// Its end, if it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// SIGKILL, and wait until it is gone.
+    pub fn kill9(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// SIGINT, what Ctrl-C sends.
+    pub fn interrupt(&self) {
+        self.signal(rustix::process::Signal::INT);
+    }
+
+    /// SIGTERM, what a service manager sends.
+    pub fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        if let Some(pid) = rustix::process::Pid::from_raw(self.child.id() as i32) {
+            let _ = rustix::process::kill_process(pid, signal);
+        }
+    }
+
+    /// The most memory that it ever had resident, bytes (VmHWM of proc(5)).
+    #[track_caller]
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
+        line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let state = self.state();
+        self.kill9();
+        if std::thread::panicking() {
+            for (stream, lines) in [("stdout", self.out.all()), ("stderr", self.err.all())] {
+                eprintln!("--- {} ({state}), last lines of {stream}:", self.name);
+                lines.iter().skip(lines.len().saturating_sub(SHOWN)).for_each(|line| eprintln!("    {line}"));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Process::start("sh", command)
+    }
+
+    #[test]
+    fn lines_are_found_and_the_exit_is_told() {
+        let mut process = shell("echo one; read x; echo got $x; echo bad >&2; exit 3");
+        process.expect_line(0, Duration::from_secs(5), |line| (line == "one").then_some(()));
+        process.send("two");
+        process.expect_line(1, Duration::from_secs(5), |line| (line == "got two").then_some(()));
+        assert_eq!(process.wait(Duration::from_secs(5)).code(), Some(3));
+        assert_eq!(process.stderr(), ["bad"]);
+    }
+
+    #[test]
+    fn a_dropped_process_is_gone() {
+        let process = shell("sleep 60");
+        let id = process.id();
+        assert!(process.peak_memory() > 0);
+        drop(process);
+        assert!(!std::path::Path::new(&format!("/proc/{id}")).exists());
+    }
+}

@@ -1,0 +1,195 @@
+//! Readers of the stream: one that checks every byte, and one that behaves as a player does and counts its stalls.
+
+use crate::content::Content;
+use crate::http::{self, Url};
+use crate::place::Place;
+use crate::playswarm::Playswarm;
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+/// A reader over HTTP that compares each byte with the original.
+#[derive(Clone)]
+pub struct CheckedReader {
+    place: Place,
+    url: Url,
+    content: Content,
+}
+
+/// How a read went.
+#[derive(Clone, Copy, Debug)]
+pub struct Timing {
+    /// From the request to the first byte of the body.
+    pub first_byte: Duration,
+    /// From the request to the last.
+    pub whole: Duration,
+}
+
+impl CheckedReader {
+    /// A reader of the URL that the program printed.
+    #[track_caller]
+    pub fn new(playswarm: &Playswarm, content: Content) -> CheckedReader {
+        CheckedReader { place: playswarm.place.clone(), url: playswarm.url(), content }
+    }
+
+    /// Reads a range and checks it.
+    #[track_caller]
+    pub fn read(&self, from: u64, length: u64) -> Timing {
+        self.try_read(from, length).unwrap_or_else(|e| panic!("reading {length} bytes from {from} on: {e}"))
+    }
+
+    /// Reads a range; an error when the connection fails, a panic when a byte is wrong.
+    #[track_caller]
+    pub fn try_read(&self, from: u64, length: u64) -> std::io::Result<Timing> {
+        let length = length.min(self.content.length - from);
+        let start = Instant::now();
+        let mut answer = http::get_range(&self.place, &self.url, from, Some(length))?;
+        assert_eq!(answer.status, 206, "a range is answered with a part");
+        let mut first_byte = None;
+        let mut buffer = vec![0; 1 << 16];
+        let mut at = from;
+        loop {
+            let got = answer.read(&mut buffer)?;
+            if got == 0 {
+                break;
+            }
+            first_byte.get_or_insert_with(|| start.elapsed());
+            if let Some(wrong) = self.content.first_difference(at, &buffer[..got]) {
+                panic!("byte {wrong} is wrong: a reader was given what is not in the torrent");
+            }
+            at += got as u64;
+        }
+        assert_eq!(at, from + length, "all that was asked for came");
+        Ok(Timing { first_byte: first_byte.unwrap_or_default(), whole: start.elapsed() })
+    }
+
+    /// Reads the whole file and checks it.
+    #[track_caller]
+    pub fn read_all(&self) -> Timing {
+        self.read(0, self.content.length)
+    }
+}
+
+/// What a viewer saw.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Playback {
+    /// From the request until enough was in hand to begin.
+    pub start: Duration,
+    /// Times that the picture stood still.
+    pub stalls: u32,
+    /// For how long altogether.
+    pub stalled: Duration,
+}
+
+/// A player's model: it begins with `buffer_s` seconds in hand, consumes at the film's rate, stops when it runs dry
+/// until a second is in hand again, and reads at most [`READ_AHEAD_S`] ahead.
+pub struct Player {
+    /// Bytes that one second of the film takes.
+    pub bytes_per_s: u64,
+    /// Seconds in hand before it begins.
+    pub buffer_s: f64,
+}
+
+/// How far players fetch ahead before they let the connection rest.
+const READ_AHEAD_S: f64 = 20.0;
+/// Shorter ones than this a player's own output buffer hides.
+const NOTICED: Duration = Duration::from_millis(40);
+
+impl Player {
+    /// Plays `seconds` of the film from the byte `from` on, checking each byte.
+    #[track_caller]
+    pub fn play(&self, reader: &CheckedReader, from: u64, seconds: f64) -> Playback {
+        let rate = self.bytes_per_s as f64;
+        let length = ((seconds * rate) as u64).min(reader.content.length - from);
+        let asked = Instant::now();
+        let mut answer = http::get_range(&reader.place, &reader.url, from, Some(length)).expect("the server answers");
+        let mut model = Model::new(self.buffer_s);
+        let mut buffer = vec![0; 1 << 15];
+        let mut got = 0u64;
+        while got < length {
+            let n = answer.read(&mut buffer).unwrap_or_else(|e| panic!("after {got} of {length} bytes: {e}"));
+            assert!(n > 0, "the body ended after {got} of {length} bytes");
+            if let Some(wrong) = reader.content.first_difference(from + got, &buffer[..n]) {
+                panic!("byte {wrong} is wrong");
+            }
+            got += n as u64;
+            let done = got == length;
+            let ahead = model.received(asked.elapsed().as_secs_f64(), got as f64 / rate, done);
+            if ahead > READ_AHEAD_S {
+                std::thread::sleep(Duration::from_secs_f64(ahead - READ_AHEAD_S));
+            }
+        }
+        model.playback
+    }
+}
+
+/// The player's clock: all in seconds, and told what time it is.
+struct Model {
+    buffer_s: f64,
+    /// Seconds of film that are here.
+    received: f64,
+    /// Seconds of film that were shown up to `since`.
+    shown: f64,
+    /// Since when the picture runs, or since when it stands still.
+    since: f64,
+    running: bool,
+    playback: Playback,
+}
+
+impl Model {
+    fn new(buffer_s: f64) -> Model {
+        Model { buffer_s, received: 0.0, shown: 0.0, since: 0.0, running: false, playback: Playback::default() }
+    }
+
+    /// At `now`, `received` seconds of film are here (`done`: that is all there is). Gives how many are ahead.
+    fn received(&mut self, now: f64, received: f64, done: bool) -> f64 {
+        if self.running {
+            let dry = self.since + (self.received - self.shown);
+            if now > dry {
+                (self.shown, self.since, self.running) = (self.received, dry, false);
+            }
+        }
+        self.received = received;
+        if !self.running {
+            let first = self.shown == 0.0;
+            let wanted = if first { self.buffer_s } else { 1.0 };
+            if received - self.shown < wanted && !done {
+                return 0.0;
+            }
+            let still = Duration::from_secs_f64((now - self.since).max(0.0));
+            if first {
+                self.playback.start = still;
+            } else if still > NOTICED {
+                self.playback.stalls += 1;
+                self.playback.stalled += still;
+            }
+            (self.since, self.running) = (now, true);
+        }
+        received - (self.shown + now - self.since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_stream_never_stalls() {
+        let mut model = Model::new(2.0);
+        for i in 1..100 {
+            model.received(f64::from(i) * 0.9, f64::from(i), false);
+        }
+        assert_eq!(model.playback.stalls, 0);
+        assert!((model.playback.start.as_secs_f64() - 1.8).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_gap_longer_than_the_buffer_is_one_stall_of_the_difference() {
+        let mut model = Model::new(2.0);
+        model.received(1.0, 2.0, false); // begins at 1 s, dry at 3 s
+        model.received(5.0, 2.5, false); // half a second is not enough to go on
+        assert_eq!(model.playback.stalls, 0, "it is not over yet");
+        model.received(6.0, 4.0, false);
+        assert_eq!(model.playback.stalls, 1);
+        assert!((model.playback.stalled.as_secs_f64() - 3.0).abs() < 0.01);
+    }
+}

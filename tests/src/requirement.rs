@@ -1,0 +1,60 @@
+//! What a test needs of the machine. Where it is missing the test says so and is skipped; under
+//! `PLAYSWARM_TEST_REQUIRE=1`, as in CI, that is a failure: a gate that skips is none. Reasons are also added to the
+//! file that `PLAYSWARM_TEST_SKIPS` names, as test runners hide what a passing test says.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Says why a test is skipped, and fails where skipping is not allowed. Gives `false` for the caller to return on.
+#[track_caller]
+fn missing(why: &str) -> bool {
+    assert!(
+        std::env::var_os("PLAYSWARM_TEST_REQUIRE").is_none_or(|v| v.is_empty() || v == "0"),
+        "this test must not be skipped here, but {why}"
+    );
+    if let Some(path) = std::env::var_os("PLAYSWARM_TEST_SKIPS")
+        && let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(path)
+    {
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        let _ = writeln!(file, "{test}: {why}");
+    }
+    eprintln!("skipped: {why}; `bash scripts/setup.sh --test` prepares a machine for all tests");
+    false
+}
+
+/// Whether namespaces and TUN devices can be made.
+#[track_caller]
+pub fn network() -> bool {
+    root()
+        && (Path::new("/dev/net/tun").exists() || missing("there is no /dev/net/tun"))
+        && program("ip")
+        && program("nsenter")
+}
+
+/// Whether we are root: mounts, namespaces.
+#[track_caller]
+pub fn root() -> bool {
+    rustix::process::geteuid().is_root() || missing("it needs root")
+}
+
+/// Whether a program can be run.
+#[track_caller]
+pub fn program(name: &str) -> bool {
+    let found =
+        std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|p| p.join(name).is_file()));
+    found || missing(&format!("the program {name} is not installed"))
+}
+
+/// Whether Python with libtorrent is there.
+#[track_caller]
+pub fn libtorrent() -> bool {
+    let python = crate::peers::libtorrent::python();
+    let works = Command::new(&python)
+        .args(["-c", "import libtorrent"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    works || missing(&format!("{} has no module libtorrent", python.display()))
+}

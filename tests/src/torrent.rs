@@ -1,0 +1,169 @@
+//! Torrents for tests: content on disk, its metainfo (BEP 3), its magnet. Hostile torrents start from [`TestTorrent::info`]
+//! and change what they lie about.
+
+use crate::bencode::{Ben, dict};
+use crate::content::{Content, mix};
+use librqbit_sha1_wrapper::{ISha1, Sha1};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A torrent with its content in a folder of its own.
+pub struct TestTorrent {
+    /// Its name: the file, or the folder of its files.
+    pub name: String,
+    /// The files in order: path below the data folder, and content.
+    pub files: Vec<(PathBuf, Content)>,
+    /// Bytes per piece.
+    pub piece_length: u64,
+    /// The info dictionary.
+    pub info: Ben,
+    /// The SHA-1 of the info dictionary.
+    pub info_hash: [u8; 20],
+    folder: TempDir,
+}
+
+/// SHA-1 of some bytes.
+pub fn sha1(bytes: &[u8]) -> [u8; 20] {
+    let mut hash = Sha1::new();
+    hash.update(bytes);
+    hash.finish()
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+impl TestTorrent {
+    /// One file of `length` bytes.
+    pub fn single(name: &str, length: u64, piece_length: u64) -> TestTorrent {
+        Self::build(name, vec![(PathBuf::from(name), length)], piece_length, true, false)
+    }
+
+    /// One file; peers from its trackers only (BEP 27).
+    pub fn private(name: &str, length: u64, piece_length: u64) -> TestTorrent {
+        Self::build(name, vec![(PathBuf::from(name), length)], piece_length, true, true)
+    }
+
+    /// A folder of files.
+    pub fn multi(name: &str, files: &[(&str, u64)], piece_length: u64) -> TestTorrent {
+        let files = files.iter().map(|(path, length)| (Path::new(name).join(path), *length)).collect();
+        Self::build(name, files, piece_length, false, false)
+    }
+
+    /// A file that exists already, such as a film made by FFmpeg. Its content cannot be computed, so readers of it
+    /// are real players.
+    pub fn of_file(path: &Path, piece_length: u64) -> TestTorrent {
+        let folder = tempfile::tempdir().unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        std::fs::create_dir(folder.path().join("data")).unwrap();
+        std::fs::copy(path, folder.path().join("data").join(&name)).unwrap();
+        let bytes = std::fs::read(path).unwrap();
+        let pieces = bytes.chunks(piece_length as usize).flat_map(sha1).collect::<Vec<u8>>();
+        let info = dict([
+            ("length", Ben::Int(bytes.len() as i64)),
+            ("name", name.as_str().into()),
+            ("piece length", Ben::Int(piece_length as i64)),
+            ("pieces", pieces.into()),
+        ]);
+        let info_hash = sha1(&info.encode());
+        let files = vec![(PathBuf::from(&name), Content::new(0, bytes.len() as u64))];
+        TestTorrent { name, files, piece_length, info, info_hash, folder }
+    }
+
+    fn build(name: &str, files: Vec<(PathBuf, u64)>, piece_length: u64, single: bool, private: bool) -> TestTorrent {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let seed = name.bytes().fold(files.len() as u64, |seed, b| mix(seed ^ u64::from(b)));
+        let files: Vec<_> = files
+            .into_iter()
+            .enumerate()
+            .map(|(i, (path, length))| (path, Content::new(mix(seed + i as u64), length)))
+            .collect();
+        let mut pieces = Vec::new();
+        let mut piece = Vec::with_capacity(piece_length as usize);
+        for (path, content) in &files {
+            content.write_to(&data.join(path));
+            let mut at = 0;
+            while at < content.length {
+                let take = (piece_length - piece.len() as u64).min(content.length - at) as usize;
+                piece.extend(content.bytes(at, take));
+                at += take as u64;
+                if piece.len() as u64 == piece_length {
+                    pieces.extend(sha1(&piece));
+                    piece.clear();
+                }
+            }
+        }
+        if !piece.is_empty() {
+            pieces.extend(sha1(&piece));
+        }
+        let mut info =
+            dict([("name", name.into()), ("piece length", Ben::Int(piece_length as i64)), ("pieces", pieces.into())]);
+        if single {
+            info = info.with("length", files[0].1.length as i64);
+        } else {
+            let list = files.iter().map(|(path, content)| {
+                let parts = path.iter().skip(1).map(|part| Ben::from(part.to_str().unwrap())).collect::<Vec<_>>();
+                dict([("length", Ben::Int(content.length as i64)), ("path", parts.into())])
+            });
+            info = info.with("files", list.collect::<Vec<_>>());
+        }
+        if private {
+            info = info.with("private", 1);
+        }
+        let info_hash = sha1(&info.encode());
+        TestTorrent { name: name.into(), files, piece_length, info, info_hash, folder }
+    }
+
+    /// The folder that holds the content: what a seed's save path must be.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The content of a file by its place in the torrent.
+    pub fn content(&self, file: usize) -> Content {
+        self.files[file].1
+    }
+
+    /// Bytes of all files.
+    pub fn total(&self) -> u64 {
+        self.files.iter().map(|(_, content)| content.length).sum()
+    }
+
+    /// Number of pieces.
+    pub fn pieces(&self) -> u32 {
+        self.total().div_ceil(self.piece_length) as u32
+    }
+
+    /// Writes the torrent file without a tracker.
+    pub fn file(&self) -> PathBuf {
+        self.file_with(&[])
+    }
+
+    /// Writes the torrent file with these trackers.
+    pub fn file_with(&self, trackers: &[String]) -> PathBuf {
+        let mut metainfo = dict([("info", self.info.clone())]);
+        if let Some(first) = trackers.first() {
+            let tiers = trackers.iter().map(|url| vec![Ben::from(url.as_str())].into()).collect::<Vec<Ben>>();
+            metainfo = metainfo.with("announce", first.as_str()).with("announce-list", tiers);
+        }
+        let tag = mix(trackers.iter().flat_map(|t| t.bytes()).fold(0, |sum, b| mix(sum ^ u64::from(b))));
+        let path = self.folder.path().join(format!("{tag:x}.torrent"));
+        std::fs::write(&path, metainfo.encode()).unwrap();
+        path
+    }
+
+    /// The magnet link (BEP 9) with these trackers and peers (`x.pe`).
+    pub fn magnet(&self, trackers: &[String], peers: &[SocketAddr]) -> String {
+        let mut magnet = format!("magnet:?xt=urn:btih:{}&dn={}", hex(&self.info_hash), self.name);
+        for tracker in trackers {
+            magnet += &format!("&tr={}", tracker.replace(':', "%3A").replace('/', "%2F"));
+        }
+        for peer in peers {
+            magnet += &format!("&x.pe={peer}");
+        }
+        magnet
+    }
+}

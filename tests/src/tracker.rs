@@ -1,0 +1,278 @@
+//! Trackers for tests, over HTTP (BEP 3, 23) and UDP (BEP 15): honest, or broken in one of the ways that trackers are.
+
+use crate::bencode::{Ben, dict};
+use crate::peers::fresh_ip;
+use crate::place::Place;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How a tracker behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It names every peer that it knows.
+    Honest,
+    /// It answers bytes that mean nothing.
+    Rubbish,
+    /// It takes the request and never answers.
+    Hang,
+    /// It refuses, with a sentence.
+    Refuse,
+}
+
+/// The sentence of [`Mode::Refuse`].
+pub const REFUSAL: &str = "this torrent is not registered here";
+
+/// One announce as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announce {
+    /// The torrent.
+    pub info_hash: [u8; 20],
+    /// Where the peer says it listens.
+    pub peer: SocketAddr,
+    /// `started`, `completed`, `stopped` or nothing.
+    pub event: String,
+}
+
+#[derive(Default)]
+struct State {
+    peers: Mutex<Vec<SocketAddr>>,
+    announces: Mutex<Vec<Announce>>,
+    stop: AtomicBool,
+}
+
+/// A running tracker; it ends when dropped.
+pub struct Tracker {
+    /// The announce URL.
+    pub url: String,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    state: Arc<State>,
+}
+
+impl Tracker {
+    /// An HTTP tracker on a loopback address of its own.
+    pub fn http(mode: Mode) -> Tracker {
+        Self::http_at(&Place::Here, SocketAddr::new(fresh_ip().into(), 6969), mode)
+    }
+
+    /// An HTTP tracker at some place.
+    pub fn http_at(place: &Place, on: SocketAddr, mode: Mode) -> Tracker {
+        let listener = place.listen(on);
+        let state = Arc::<State>::default();
+        let shared = state.clone();
+        std::thread::spawn(move || serve_http(&listener, mode, &shared));
+        Tracker { url: format!("http://{on}/announce"), addr: on, state }
+    }
+
+    /// A UDP tracker on a loopback address of its own.
+    pub fn udp(mode: Mode) -> Tracker {
+        let addr = SocketAddr::new(fresh_ip().into(), 6969);
+        let socket = Place::Here.udp(addr);
+        let state = Arc::<State>::default();
+        let shared = state.clone();
+        std::thread::spawn(move || serve_udp(&socket, mode, &shared));
+        Tracker { url: format!("udp://{addr}/announce"), addr, state }
+    }
+
+    /// A peer that it will name from now on, announced or not.
+    pub fn add_peer(&self, peer: SocketAddr) {
+        self.state.add(peer);
+    }
+
+    /// All announces so far.
+    pub fn announces(&self) -> Vec<Announce> {
+        self.state.announces.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Tracker {
+    fn drop(&mut self) {
+        self.state.stop.store(true, Ordering::Relaxed);
+        let _ = std::net::TcpStream::connect_timeout(&self.addr, Duration::from_millis(200)); // wakes accept()
+    }
+}
+
+impl State {
+    fn add(&self, peer: SocketAddr) {
+        let mut peers = self.peers.lock().unwrap();
+        if !peers.contains(&peer) {
+            peers.push(peer);
+        }
+    }
+
+    /// Notes an announce and gives the other peers in compact form.
+    fn announced(&self, announce: Announce) -> Vec<u8> {
+        let peer = announce.peer;
+        let stopped = announce.event == "stopped";
+        self.announces.lock().unwrap().push(announce);
+        let others = self.peers.lock().unwrap().iter().copied().filter(|p| *p != peer).collect::<Vec<_>>();
+        if stopped {
+            self.peers.lock().unwrap().retain(|p| *p != peer);
+        } else if peer.port() != 0 {
+            self.add(peer);
+        }
+        let compact = others.iter().filter_map(|peer| match peer.ip() {
+            IpAddr::V4(ip) => Some([&ip.octets()[..], &peer.port().to_be_bytes()].concat()),
+            IpAddr::V6(_) => None,
+        });
+        compact.flatten().collect()
+    }
+}
+
+fn serve_http(listener: &TcpListener, mode: Mode, state: &Arc<State>) {
+    let mut hanging = Vec::new();
+    for stream in listener.incoming().flatten() {
+        if state.stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+        let mut reader = BufReader::new(&stream);
+        let mut request = String::new();
+        if reader.read_line(&mut request).is_err() {
+            continue;
+        }
+        let mut header = String::new();
+        while reader.read_line(&mut header).is_ok_and(|n| n > 2) {
+            header.clear();
+        }
+        let from = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |addr| addr.ip());
+        let body = match (mode, parse_announce(&request, from)) {
+            (Mode::Hang, _) => {
+                hanging.push(stream); // open, and silent
+                continue;
+            }
+            (Mode::Rubbish, _) => b"<html>\xff\x00 d8:intervali-1e5:peers999999999:".to_vec(),
+            (_, None) => dict([("failure reason", "this is no announce".into())]).encode(),
+            (Mode::Refuse, Some(announce)) => {
+                state.announced(announce);
+                dict([("failure reason", REFUSAL.into())]).encode()
+            }
+            (Mode::Honest, Some(announce)) => {
+                let peers = state.announced(announce);
+                dict([("interval", Ben::Int(5)), ("min interval", Ben::Int(2)), ("peers", peers.into())]).encode()
+            }
+        };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        let _ = (&stream).write_all(&[head.as_bytes(), &body].concat());
+    }
+}
+
+/// Reads `GET /announce?… HTTP/1.1`.
+fn parse_announce(request: &str, from: IpAddr) -> Option<Announce> {
+    let query = request.split(' ').nth(1)?.split_once('?')?.1;
+    let field =
+        |wanted: &str| query.split('&').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == wanted);
+    let info_hash = percent_decode(field("info_hash")?.1)?.try_into().ok()?;
+    let port = field("port")?.1.parse().ok()?;
+    let event = field("event").map_or("", |(_, event)| event).to_owned();
+    Some(Announce { info_hash, peer: SocketAddr::new(from, port), event })
+}
+
+fn percent_decode(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        if first == b'%' {
+            bytes.push(u8::from_str_radix(std::str::from_utf8(after.get(..2)?).ok()?, 16).ok()?);
+            rest = &after[2..];
+        } else {
+            bytes.push(first);
+            rest = after;
+        }
+    }
+    Some(bytes)
+}
+
+/// The constant that opens a connect request (BEP 15).
+const UDP_MAGIC: u64 = 0x0417_2710_1980;
+
+fn serve_udp(socket: &UdpSocket, mode: Mode, state: &Arc<State>) {
+    let _ = socket.set_read_timeout(Some(Duration::from_millis(200)));
+    let mut buffer = [0; 2048];
+    while !state.stop.load(Ordering::Relaxed) {
+        let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
+        if let Some(answer) = answer_udp(&buffer[..length], from, mode, state) {
+            let _ = socket.send_to(&answer, from);
+        }
+    }
+}
+
+fn answer_udp(request: &[u8], from: SocketAddr, mode: Mode, state: &State) -> Option<Vec<u8>> {
+    let number = |at: usize| Some(u32::from_be_bytes(request.get(at..at + 4)?.try_into().ok()?));
+    let connect = u64::from_be_bytes(request.get(..8)?.try_into().ok()?) == UDP_MAGIC && number(8)? == 0;
+    let transaction = request.get(12..16)?;
+    match mode {
+        Mode::Hang => return None,
+        Mode::Rubbish => return Some(vec![0xff; 7]),
+        _ => {}
+    }
+    if connect {
+        return Some([&0u32.to_be_bytes(), transaction, &7777u64.to_be_bytes()].concat());
+    }
+    if number(8)? != 1 {
+        return None;
+    }
+    let event = ["", "completed", "started", "stopped"].get(number(80)? as usize)?;
+    let port = u16::from_be_bytes(request.get(96..98)?.try_into().ok()?);
+    let announce = Announce {
+        info_hash: request.get(16..36)?.try_into().ok()?,
+        peer: SocketAddr::new(from.ip(), port),
+        event: (*event).into(),
+    };
+    let peers = state.announced(announce);
+    if mode == Mode::Refuse {
+        return Some([&3u32.to_be_bytes(), transaction, REFUSAL.as_bytes()].concat());
+    }
+    let head = [1u32, 0, 5, 0, (peers.len() / 6) as u32].map(u32::to_be_bytes);
+    Some([&head[0], transaction, &head[2], &head[3], &head[4], &peers].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{self, Url};
+
+    #[test]
+    fn an_announcer_is_told_of_the_others_only() {
+        let tracker = Tracker::http(Mode::Honest);
+        tracker.add_peer("10.0.0.1:258".parse().unwrap());
+        let url =
+            Url::parse(&format!("{}?info_hash={}&port=7000&event=started", tracker.url, "%41".repeat(20))).unwrap();
+        for _ in 0..2 {
+            let body = http::request(&Place::Here, "GET", &url, &[]).unwrap().text().unwrap();
+            assert!(body.ends_with("5:peers6:\n\0\0\u{1}\u{1}\u{2}e"), "{body:?}");
+        }
+        let announces = tracker.announces();
+        assert_eq!(announces.len(), 2);
+        assert_eq!((announces[0].info_hash, announces[0].peer.port()), ([0x41; 20], 7000));
+    }
+
+    #[test]
+    fn a_udp_announce_gives_compact_peers() {
+        let tracker = Tracker::udp(Mode::Honest);
+        tracker.add_peer("10.0.0.1:258".parse().unwrap());
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        let ask = |message: &[u8]| {
+            socket.send_to(message, tracker.addr).unwrap();
+            let mut buffer = [0; 200];
+            let length = socket.recv(&mut buffer).unwrap();
+            buffer[..length].to_vec()
+        };
+        let hello = ask(&[&UDP_MAGIC.to_be_bytes()[..], &0u32.to_be_bytes(), b"abcd"].concat());
+        assert_eq!(&hello[..8], b"\0\0\0\0abcd");
+        let mut announce = [&hello[8..16], &1u32.to_be_bytes(), b"efgh", &[7; 20]].concat();
+        announce.resize(96, 0);
+        announce.extend(6881u16.to_be_bytes());
+        let answer = ask(&announce);
+        assert_eq!(&answer[..8], b"\0\0\0\x01efgh");
+        assert_eq!(&answer[20..], [10, 0, 0, 1, 1, 2]);
+        assert_eq!(tracker.announces()[0].info_hash, [7; 20]);
+    }
+}

@@ -1,0 +1,278 @@
+//! Faults of the machine and the network: pulled cables, sudden death, full disks, changed files, what is in the way at
+//! the start. Each costs what it must and no more, and is told in a sentence.
+#![allow(clippy::unwrap_used)]
+
+use playswarm_tests::content::mix;
+use playswarm_tests::netlab::Link;
+use playswarm_tests::peers::{fresh_ip, libtorrent};
+use playswarm_tests::place::Place;
+use playswarm_tests::playswarm::{Builder, STARTUP};
+use playswarm_tests::reader::{CheckedReader, Player};
+use playswarm_tests::requirement;
+use playswarm_tests::swarm::Swarm;
+use playswarm_tests::torrent::TestTorrent;
+use playswarm_tests::tracker::{Mode, Tracker};
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+const PIECE: u64 = 256 << 10;
+
+#[test]
+fn pulled_cables_of_two_of_six_seeds_cost_no_stall() {
+    if !requirement::network() || !requirement::libtorrent() {
+        return;
+    }
+    let torrent = TestTorrent::single("film.mkv", 48 << 20, 1 << 20);
+    // Six seeds of 3 Mbit/s: the four that stay are twice what the film of 5 Mbit/s takes.
+    let swarm = Swarm::new(&torrent, Link::home(10_000, 50_000, 5.0), &[Link::home(3_000, 20_000, 15.0); 6]);
+    let playswarm = swarm.start(&torrent.file());
+    let reader = CheckedReader::new(&playswarm, torrent.content(0));
+    let playback = std::thread::scope(|scope| {
+        let player = scope.spawn(|| Player { bytes_per_s: 625_000, buffer_s: 2.0 }.play(&reader, 0, 30.0));
+        std::thread::sleep(Duration::from_secs(8));
+        swarm.net.cut("seed0");
+        std::thread::sleep(Duration::from_secs(5));
+        swarm.net.cut("seed3");
+        player.join().unwrap()
+    });
+    assert_eq!(playback.stalls, 0, "{playback:?}");
+}
+
+#[test]
+fn sudden_death_loses_no_verified_piece() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = TestTorrent::single("film.mkv", 40 << 20, PIECE);
+    let seed = libtorrent::seed(&torrent, &libtorrent::Options::limited(6 << 20));
+    let dir = tempfile::tempdir().unwrap();
+    let mut kept = 0;
+    for round in 0..10u64 {
+        let mut playswarm = Builder::stream(torrent.file()).dir(dir.path()).peers([seed.addr]).start();
+        let after = playswarm
+            .wait_status("what was verified before", Duration::from_secs(10), |status| status.verified_bytes >= kept);
+        let reader = CheckedReader::new(&playswarm, torrent.content(0));
+        if kept > 0 {
+            // What it claims to have, it can show, and it is right.
+            let first = after.piece_map.find('#').expect("something was kept") as u64;
+            reader.read(first * PIECE, PIECE.min(torrent.total() - first * PIECE));
+        }
+        let reading = std::thread::spawn(move || {
+            // Ends with an error when the program dies: that is the point.
+            let _ = reader.try_read(0, u64::MAX);
+        });
+        std::thread::sleep(Duration::from_millis(150 + mix(round) % 700));
+        kept = playswarm.try_status().map_or(kept, |status| status.verified_bytes);
+        playswarm.process.kill9();
+        reading.join().unwrap();
+    }
+    assert!(kept > 0, "it died each time before anything was verified: nothing was shown");
+    let playswarm = Builder::stream(torrent.file()).dir(dir.path()).peers([seed.addr]).start();
+    CheckedReader::new(&playswarm, torrent.content(0)).read_all();
+}
+
+#[test]
+fn a_file_changed_behind_our_back_is_fetched_again_and_not_served() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = TestTorrent::single("film.mkv", 4 << 20, PIECE);
+    let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    let dir = tempfile::tempdir().unwrap();
+    let first = Builder::stream(torrent.file()).dir(dir.path()).peers([seed.addr]).start();
+    CheckedReader::new(&first, torrent.content(0)).read_all();
+    drop(first);
+    let path = find(dir.path(), "film.mkv");
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.write_all_at(&[0; 100_000], 1 << 20).unwrap();
+    drop(file);
+    let second = Builder::stream(torrent.file()).dir(dir.path()).peers([seed.addr]).start();
+    CheckedReader::new(&second, torrent.content(0)).read_all();
+}
+
+/// The file of this name somewhere below a folder.
+fn find(below: &Path, name: &str) -> PathBuf {
+    let mut folders = vec![below.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            match entry.path() {
+                path if path.is_dir() => folders.push(path),
+                path if path.file_name().is_some_and(|n| n == name) => return path,
+                _ => {}
+            }
+        }
+    }
+    panic!("there is no {name} below {}", below.display());
+}
+
+/// A small file system of its own; taken away when dropped.
+struct Tmpfs(tempfile::TempDir);
+
+impl Tmpfs {
+    fn new(mib: u32) -> Tmpfs {
+        let folder = tempfile::tempdir().unwrap();
+        mount(&["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs", folder.path().to_str().unwrap()]);
+        Tmpfs(folder)
+    }
+
+    fn resize(&self, mib: u32) {
+        mount(&["-o", &format!("remount,size={mib}m"), self.0.path().to_str().unwrap()]);
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+fn mount(arguments: &[&str]) {
+    assert!(Command::new("mount").args(arguments).status().unwrap().success(), "mount {arguments:?}");
+}
+
+#[test]
+fn a_full_disk_pauses_with_a_sentence_and_goes_on_when_there_is_room() {
+    if !requirement::root() || !requirement::libtorrent() {
+        return;
+    }
+    let torrent = TestTorrent::single("film.mkv", 24 << 20, PIECE);
+    let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    let disk = Tmpfs::new(8);
+    let mut playswarm = Builder::stream(torrent.file()).dir(disk.0.path()).peers([seed.addr]).start();
+    let reader = CheckedReader::new(&playswarm, torrent.content(0));
+    let reading = std::thread::spawn(move || reader.read_all());
+    let status = playswarm.wait_status("the full disk to be told", Duration::from_secs(30), |s| s.trouble.is_some());
+    let trouble = status.trouble.unwrap();
+    assert!(trouble.contains("full") && trouble.contains("room"), "{trouble}");
+    assert!(playswarm.process.ended().is_none(), "it waits");
+    disk.resize(64);
+    reading.join().unwrap();
+    playswarm.wait_status("the trouble to be over", Duration::from_secs(10), |status| status.trouble.is_none());
+    drop(playswarm);
+}
+
+/// Runs what cannot work and gives what it said.
+fn fails(builder: Builder) -> String {
+    let output = builder.run(STARTUP);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "it must not succeed: {said}");
+    assert!(output.status.code().is_some(), "it ends by itself, not by a signal");
+    assert!(!said.contains("panicked"), "{said}");
+    assert!(output.stdout.is_empty(), "no URL is printed that nobody could play");
+    said
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_ends_it_with_a_sentence() {
+    let torrent = TestTorrent::single("film.mkv", 1 << 20, PIECE);
+    // A file where the folder should be stops even root, who may write everywhere.
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "not a folder").unwrap();
+    let said = fails(Builder::stream(torrent.file()).dir(&file.join("below")));
+    assert!(said.contains("cannot ") && said.contains("below"), "{said}");
+}
+
+#[test]
+fn a_folder_without_permission_ends_it_with_a_sentence() {
+    let torrent = TestTorrent::single("film.mkv", 1 << 20, PIECE);
+    let folder = tempfile::tempdir().unwrap();
+    let sealed = folder.path().join("sealed");
+    std::fs::create_dir(&sealed).unwrap();
+    std::fs::set_permissions(&sealed, std::fs::Permissions::from_mode(0o555)).unwrap();
+    if std::fs::write(sealed.join("probe"), "").is_ok() {
+        // Root writes everywhere: the other test of this kind shows the same with a file in the way.
+        std::fs::remove_file(sealed.join("probe")).unwrap();
+        let said = fails(Builder::stream(torrent.file()).dir(Path::new("/proc/playswarm")));
+        assert!(said.contains("cannot ") && said.contains("/proc/playswarm"), "{said}");
+        return;
+    }
+    let said = fails(Builder::stream(torrent.file()).dir(&sealed));
+    assert!(said.contains("cannot ") && said.contains("sealed"), "{said}");
+}
+
+#[test]
+fn a_peer_port_in_use_ends_it_with_a_sentence() {
+    let torrent = TestTorrent::single("film.mkv", 1 << 20, PIECE);
+    let addr = SocketAddr::new(fresh_ip().into(), 6881);
+    let _taken = Place::Here.listen(addr);
+    let said = fails(Builder::stream(torrent.file()).listen(addr));
+    assert!(said.contains(&addr.to_string()) && said.contains("--listen"), "{said}");
+}
+
+#[test]
+fn an_http_port_in_use_ends_it_with_a_sentence() {
+    let torrent = TestTorrent::single("film.mkv", 1 << 20, PIECE);
+    let taken = Place::Here.listen("127.0.0.1:0".parse().unwrap());
+    let addr = taken.local_addr().unwrap().to_string();
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(playswarm_tests::playswarm::binary())
+        .args(["stream", torrent.file().to_str().unwrap(), "--http", &addr, "--no-dht", "--no-lsd", "--no-port-map"])
+        .args(["--listen", &format!("{}:6881", fresh_ip())])
+        .arg("--dir")
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains(&addr) && said.contains("--http"), "{said}");
+}
+
+#[test]
+fn broken_trackers_do_not_stop_a_torrent_whose_peers_are_known() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = TestTorrent::single("film.mkv", 2 << 20, PIECE);
+    let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    let trackers = [
+        Tracker::http(Mode::Rubbish),
+        Tracker::http(Mode::Hang),
+        Tracker::http(Mode::Refuse),
+        Tracker::udp(Mode::Rubbish),
+        Tracker::udp(Mode::Hang),
+        Tracker::udp(Mode::Refuse),
+    ];
+    let urls = trackers.iter().map(|tracker| tracker.url.clone()).collect::<Vec<_>>();
+    let playswarm = Builder::stream(torrent.file_with(&urls)).peers([seed.addr]).start();
+    CheckedReader::new(&playswarm, torrent.content(0)).read_all();
+    // And an honest one beside them is heard, whatever its place in the list.
+    let honest = Tracker::http(Mode::Honest);
+    honest.add_peer(seed.addr);
+    let urls = urls.into_iter().chain([honest.url.clone()]).collect::<Vec<_>>();
+    let playswarm = Builder::stream(torrent.file_with(&urls)).start();
+    CheckedReader::new(&playswarm, torrent.content(0)).read_all();
+}
+
+#[test]
+fn no_peers_at_all_is_told_and_a_peer_that_comes_later_is_used() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = TestTorrent::single("film.mkv", 1 << 20, PIECE);
+    let playswarm = Builder::stream(torrent.file()).start();
+    let status = playswarm.wait_status("the lack of peers to be told", STARTUP, |status| status.trouble.is_some());
+    let trouble = status.trouble.unwrap();
+    assert!(trouble.contains("peer"), "{trouble}");
+    let mut seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    seed.connect(playswarm.listen);
+    CheckedReader::new(&playswarm, torrent.content(0)).read_all();
+    playswarm.wait_status("the trouble to be over", Duration::from_secs(10), |status| status.trouble.is_none());
+}
+
+#[test]
+fn ctrl_c_and_sigterm_end_it_at_once_and_cleanly() {
+    let torrent = TestTorrent::single("film.mkv", 1 << 20, PIECE);
+    for terminate in [false, true] {
+        let mut playswarm = Builder::stream(torrent.file()).start();
+        if terminate {
+            playswarm.process.terminate();
+        } else {
+            playswarm.process.interrupt();
+        }
+        let status = playswarm.process.wait(Duration::from_secs(5));
+        assert!(status.code().is_some(), "it ends by itself: {status}");
+    }
+}

@@ -1,0 +1,140 @@
+//! Magnet links: metadata from real clients over the wire (BEP 9), to real clients from us, and from what was saved.
+#![allow(clippy::unwrap_used)]
+
+use playswarm_tests::hostile::{Hostile, Malice};
+use playswarm_tests::peers::{RealPeer, aria2, libtorrent, rqbit, transmission};
+use playswarm_tests::playswarm::{Builder, STARTUP};
+use playswarm_tests::reader::CheckedReader;
+use playswarm_tests::requirement;
+use playswarm_tests::torrent::TestTorrent;
+use playswarm_tests::tracker::{Mode, Tracker};
+use std::time::Duration;
+
+/// Small pieces, so that the metadata itself takes several messages.
+fn torrent() -> TestTorrent {
+    TestTorrent::single("by magnet.mkv", 20 << 20, 16 << 10)
+}
+
+fn plays_by_magnet_from(seed: impl FnOnce(&TestTorrent) -> RealPeer) {
+    let torrent = torrent();
+    assert!(torrent.info.encode().len() > 16_384, "the metadata takes more than one message");
+    let seed = seed(&torrent);
+    let playswarm = Builder::stream(torrent.magnet(&[], &[])).peers([seed.addr]).start();
+    CheckedReader::new(&playswarm, torrent.content(0)).read(10 << 20, 1 << 20);
+}
+
+#[test]
+fn libtorrent_gives_the_metadata() {
+    if requirement::libtorrent() {
+        plays_by_magnet_from(|torrent| libtorrent::seed(torrent, &libtorrent::Options::default()));
+    }
+}
+
+#[test]
+fn transmission_gives_the_metadata() {
+    if requirement::program("transmission-daemon") {
+        plays_by_magnet_from(|torrent| transmission::seed(torrent, &torrent.file()));
+    }
+}
+
+#[test]
+fn aria2_gives_the_metadata() {
+    if requirement::program("aria2c") {
+        plays_by_magnet_from(|torrent| aria2::seed(torrent, &torrent.file()));
+    }
+}
+
+#[test]
+fn rqbit_gives_the_metadata() {
+    plays_by_magnet_from(|torrent| rqbit::seed(torrent, &torrent.file()));
+}
+
+#[test]
+fn the_link_itself_names_a_peer() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = torrent();
+    let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    let playswarm = Builder::stream(torrent.magnet(&[], &[seed.addr])).start();
+    CheckedReader::new(&playswarm, torrent.content(0)).read(0, 1 << 20);
+}
+
+#[test]
+fn the_link_itself_names_a_tracker() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = torrent();
+    let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    for tracker in [Tracker::http(Mode::Honest), Tracker::udp(Mode::Honest)] {
+        tracker.add_peer(seed.addr);
+        let playswarm = Builder::stream(torrent.magnet(std::slice::from_ref(&tracker.url), &[])).start();
+        CheckedReader::new(&playswarm, torrent.content(0)).read(0, 1 << 20);
+    }
+}
+
+#[test]
+fn a_second_opening_needs_no_peer() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = torrent();
+    let dir = tempfile::tempdir().unwrap();
+    let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    let first = Builder::stream(torrent.magnet(&[], &[])).dir(dir.path()).peers([seed.addr]).start();
+    CheckedReader::new(&first, torrent.content(0)).read(0, 3 << 20);
+    drop((first, seed));
+    let second = Builder::stream(torrent.magnet(&[], &[])).dir(dir.path()).start();
+    CheckedReader::new(&second, torrent.content(0)).read(0, 3 << 20);
+}
+
+#[test]
+fn liars_about_the_metadata_do_not_keep_the_truth_away() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = torrent();
+    let liars = [Malice::WrongMetadata, Malice::AbsurdMetadata, Malice::Silence].map(|m| Hostile::start(m, &torrent));
+    let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    let peers = liars.iter().map(|liar| liar.addr).chain([seed.addr]);
+    let playswarm = Builder::stream(torrent.magnet(&[], &[])).peers(peers).start();
+    CheckedReader::new(&playswarm, torrent.content(0)).read(0, 1 << 20);
+    assert!(liars.iter().all(|liar| liar.connections() > 0), "all of them were asked");
+    assert!(playswarm.process.peak_memory() < 200 << 20, "nobody's claim of gigabytes is believed");
+}
+
+#[test]
+fn a_link_that_nobody_answers_ends_with_a_sentence() {
+    let torrent = torrent();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = folder.path().join("impatient.json");
+    std::fs::write(&settings, r#"{"metadata_timeout_ms": 2000}"#).unwrap();
+    let impatient = Builder::stream(torrent.magnet(&[], &[])).argument("--config").argument(settings.to_str().unwrap());
+    let output = impatient.run(STARTUP);
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("no peer gave the torrent's info") && said.contains("--peer"), "{said}");
+    assert!(output.stdout.is_empty(), "no URL is printed that nobody could play");
+}
+
+#[test]
+fn libtorrent_gets_the_metadata_and_the_film_from_us() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = torrent();
+    let us = Builder::seed(&torrent.data().join(&torrent.name), &torrent.file()).spawn();
+    playswarm_tests::wait_for("playswarm to listen", STARTUP, || std::net::TcpStream::connect(us.listen).ok());
+    let leech = libtorrent::leech_magnet(&torrent.magnet(&[], &[us.listen]), &libtorrent::Options::default());
+    leech.wait_complete(&torrent, Duration::from_secs(90));
+}
+
+#[test]
+fn rqbit_gets_the_metadata_and_the_film_from_us() {
+    let torrent = torrent();
+    let us = Builder::seed(&torrent.data().join(&torrent.name), &torrent.file()).spawn();
+    playswarm_tests::wait_for("playswarm to listen", STARTUP, || std::net::TcpStream::connect(us.listen).ok());
+    let leech = rqbit::leech(&torrent.magnet(&[], &[]), &[us.listen]);
+    leech.wait_complete(&torrent, Duration::from_secs(90));
+}

@@ -1,0 +1,67 @@
+//! A private torrent (BEP 27) works through its tracker and is mentioned to nobody else: not to the DHT, not on the
+//! local network, not to its peers by PEX.
+#![allow(clippy::unwrap_used)]
+
+use playswarm_tests::hostile::{Hostile, Malice};
+use playswarm_tests::netlab::{Link, Net, Sighting};
+use playswarm_tests::peers::libtorrent;
+use playswarm_tests::playswarm::Builder;
+use playswarm_tests::reader::CheckedReader;
+use playswarm_tests::requirement;
+use playswarm_tests::torrent::{TestTorrent, hex};
+use playswarm_tests::tracker::{Mode, Tracker};
+use std::time::Duration;
+
+/// Streams a torrent on a network of viewer, seed and tracker, with everything switched on that finds peers, and gives
+/// what the viewer said about the torrent to others than these two.
+fn said_to_others(torrent: &TestTorrent) -> Vec<Sighting> {
+    let net = Net::new(&[("viewer", Link::default()), ("seed", Link::default()), ("tracker", Link::default())]);
+    let tracker = Tracker::http_at(&net.place("tracker"), net.addr("tracker", 6969), Mode::Honest);
+    let file = torrent.file_with(std::slice::from_ref(&tracker.url));
+    let (place, listen) = (net.place("seed"), net.addr("seed", 6881));
+    let options = libtorrent::Options { place, listen, pex: true, ..libtorrent::Options::default() };
+    let seed = libtorrent::seed_with(torrent, &file, &options, &[]);
+    tracker.add_peer(seed.addr);
+    // LSD writes the info-hash in hexadecimal, the DHT and everybody else as it is.
+    net.watch(vec![torrent.info_hash.to_vec(), hex(&torrent.info_hash).into_bytes()]);
+    let listen = net.addr("viewer", 6881);
+    let playswarm = Builder::stream(&file).place(net.place("viewer"), listen).open_network().start();
+    CheckedReader::new(&playswarm, torrent.content(0)).read_all();
+    std::thread::sleep(Duration::from_secs(4)); // announcements may take a moment
+    assert!(tracker.announces().iter().any(|a| a.peer.ip() == listen.ip()), "the tracker was asked");
+    let partners = [seed.addr.ip(), tracker.addr.ip()];
+    let others = |s: &Sighting| s.host == "viewer" && !partners.contains(&s.to.ip());
+    net.sightings().into_iter().filter(others).collect()
+}
+
+#[test]
+fn a_private_torrent_is_mentioned_to_its_tracker_and_its_peers_only() {
+    if !requirement::network() || !requirement::libtorrent() {
+        return;
+    }
+    let private = TestTorrent::private("private.mkv", 2 << 20, 64 << 10);
+    assert_eq!(said_to_others(&private), []);
+    // The same torrent without the mark is announced on the local network: so the first half of this test can fail.
+    let public = TestTorrent::single("private.mkv", 2 << 20, 64 << 10);
+    let said = said_to_others(&public);
+    assert!(said.iter().any(|s| s.to.ip().is_multicast()), "LSD was on: {said:?}");
+}
+
+#[test]
+fn peers_told_of_by_pex_are_not_dialled_for_a_private_torrent() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = TestTorrent::private("private.mkv", 2 << 20, 64 << 10);
+    let tracker = Tracker::http(Mode::Honest);
+    let gossip = Hostile::start(Malice::PexFlood, &torrent);
+    let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    tracker.add_peer(gossip.addr);
+    tracker.add_peer(seed.addr);
+    let playswarm = Builder::stream(torrent.file_with(std::slice::from_ref(&tracker.url))).start();
+    CheckedReader::new(&playswarm, torrent.content(0)).read_all();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(gossip.connections() > 0, "the gossip was met");
+    let status = playswarm.status();
+    assert!(status.known_peers + status.peers.len() <= 4, "{} peers are known", status.known_peers);
+}

@@ -1,0 +1,114 @@
+//! Each real client downloads all of a torrent from us: `playswarm seed`, and while we are watching.
+#![allow(clippy::unwrap_used)]
+
+use playswarm_tests::peers::{RealPeer, aria2, libtorrent, rqbit, transmission};
+use playswarm_tests::playswarm::{Builder, Playswarm};
+use playswarm_tests::reader::CheckedReader;
+use playswarm_tests::requirement;
+use playswarm_tests::torrent::TestTorrent;
+use playswarm_tests::tracker::{Mode, Tracker};
+use playswarm_tests::wait_for;
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+fn torrent() -> TestTorrent {
+    TestTorrent::single("given.mkv", (8 << 20) + 4321, 256 << 10)
+}
+
+/// `playswarm seed` of the whole torrent; it listens when this returns.
+fn seeding(torrent: &TestTorrent, file: &Path, peers: &[SocketAddr]) -> Playswarm {
+    let playswarm = Builder::seed(&torrent.data().join(&torrent.name), file).peers(peers.iter().copied()).spawn();
+    listening(playswarm)
+}
+
+fn listening(playswarm: Playswarm) -> Playswarm {
+    wait_for("playswarm to listen", Duration::from_secs(20), || {
+        TcpStream::connect_timeout(&playswarm.listen, Duration::from_secs(1)).ok()
+    });
+    playswarm
+}
+
+#[test]
+fn libtorrent_downloads_from_us() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = torrent();
+    let playswarm = seeding(&torrent, &torrent.file(), &[]);
+    let mut leech = libtorrent::leech(&torrent.file(), &libtorrent::Options::default());
+    leech.connect(playswarm.listen);
+    leech.wait_complete(&torrent, PATIENCE);
+}
+
+#[test]
+fn transmission_downloads_from_us_when_we_dial_it() {
+    if !requirement::program("transmission-daemon") {
+        return;
+    }
+    let torrent = torrent();
+    let leech = transmission::leech(&torrent.file());
+    let _playswarm = seeding(&torrent, &torrent.file(), &[leech.addr]);
+    leech.wait_complete(&torrent, PATIENCE);
+}
+
+#[test]
+fn aria2_finds_us_at_the_tracker_and_downloads() {
+    if !requirement::program("aria2c") {
+        return;
+    }
+    let torrent = torrent();
+    let tracker = Tracker::http(Mode::Honest);
+    let file = torrent.file_with(std::slice::from_ref(&tracker.url));
+    let playswarm = seeding(&torrent, &file, &[]);
+    wait_for("our announce", Duration::from_secs(20), || {
+        tracker.announces().iter().any(|a| a.peer.port() == playswarm.listen.port()).then_some(())
+    });
+    // The announce comes from an address that the system chose; ours is the one at which we listen.
+    tracker.add_peer(playswarm.listen);
+    let leech = aria2::leech(file.to_str().unwrap());
+    leech.wait_complete(&torrent, PATIENCE);
+}
+
+#[test]
+fn rqbit_downloads_from_us() {
+    let torrent = torrent();
+    let playswarm = seeding(&torrent, &torrent.file(), &[]);
+    let leech = rqbit::leech(torrent.file().to_str().unwrap(), &[playswarm.listen]);
+    leech.wait_complete(&torrent, PATIENCE);
+}
+
+#[test]
+fn several_clients_at_once_are_all_served() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = torrent();
+    let playswarm = seeding(&torrent, &torrent.file(), &[]);
+    let start = |_| {
+        let mut leech = libtorrent::leech(&torrent.file(), &libtorrent::Options::default());
+        leech.connect(playswarm.listen);
+        leech
+    };
+    let leeches = (0..3).map(start).collect::<Vec<RealPeer>>();
+    let rqbit = rqbit::leech(torrent.file().to_str().unwrap(), &[playswarm.listen]);
+    leeches.iter().chain([&rqbit]).for_each(|leech| leech.wait_complete(&torrent, PATIENCE));
+}
+
+#[test]
+fn what_we_have_watched_others_get_from_us() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = torrent();
+    let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    let playswarm = Builder::stream(torrent.file()).peers([seed.addr]).start();
+    CheckedReader::new(&playswarm, torrent.content(0)).read_all();
+    drop(seed);
+    let mut leech = libtorrent::leech(&torrent.file(), &libtorrent::Options::default());
+    leech.connect(playswarm.listen);
+    leech.wait_complete(&torrent, PATIENCE);
+    assert!(playswarm.status().uploaded_bytes >= torrent.total(), "what was given is counted");
+}

@@ -1,0 +1,132 @@
+//! Each real client as the only seed: the stream plays through, jumps about, and every byte is right.
+#![allow(clippy::unwrap_used)]
+
+use playswarm_tests::peers::{RealPeer, aria2, libtorrent, rqbit, transmission};
+use playswarm_tests::playswarm::{Builder, Playswarm};
+use playswarm_tests::reader::CheckedReader;
+use playswarm_tests::requirement;
+use playswarm_tests::torrent::TestTorrent;
+use std::time::Duration;
+
+/// 12 MiB and a bit, so that the last piece and the last block are short.
+const LENGTH: u64 = (12 << 20) + 12_345;
+const PIECE: u64 = 256 << 10;
+
+/// Reads the middle, the end, the beginning, and then all of it.
+fn plays_through(playswarm: &Playswarm, torrent: &TestTorrent, seed: &RealPeer) {
+    let reader = CheckedReader::new(playswarm, torrent.content(0));
+    reader.read(torrent.total() / 2, 300_000);
+    reader.read(torrent.total() - 100_000, 100_000);
+    reader.read(PIECE - 3, 7);
+    reader.read_all();
+    let status = playswarm.wait_status("every piece", Duration::from_secs(10), |s| s.verified_bytes == s.total_bytes);
+    assert_eq!(status.total_bytes, torrent.total());
+    assert_eq!(status.pieces, torrent.pieces());
+    assert!(status.piece_map.chars().all(|c| c == '#'), "{}", status.piece_map);
+    assert!(status.peers.iter().any(|peer| peer.addr == seed.addr), "the seed is shown: {:?}", status.peers);
+    assert_eq!(status.waste.failed_bytes, 0);
+    // What is on its way at a seek cannot be called back: from a seed on the same machine that is a whole queue.
+    let bound = status.downloaded_bytes * 3 / 100 + 3 * (512 << 10);
+    assert!(status.waste.total() <= bound, "{:?}", status.waste);
+    assert_eq!(status.banned_peers, 0, "an honest seed is not banned");
+}
+
+fn streams_from(seed: impl FnOnce(&TestTorrent) -> RealPeer) {
+    let torrent = TestTorrent::single("film.mkv", LENGTH, PIECE);
+    let seed = seed(&torrent);
+    let playswarm = Builder::stream(torrent.file()).peers([seed.addr]).start();
+    plays_through(&playswarm, &torrent, &seed);
+}
+
+#[test]
+fn streams_from_libtorrent() {
+    if requirement::libtorrent() {
+        streams_from(|torrent| libtorrent::seed(torrent, &libtorrent::Options::default()));
+    }
+}
+
+#[test]
+fn streams_from_transmission() {
+    if requirement::program("transmission-daemon") {
+        streams_from(|torrent| transmission::seed(torrent, &torrent.file()));
+    }
+}
+
+#[test]
+fn streams_from_aria2() {
+    if requirement::program("aria2c") {
+        streams_from(|torrent| aria2::seed(torrent, &torrent.file()));
+    }
+}
+
+#[test]
+fn streams_from_rqbit() {
+    streams_from(|torrent| rqbit::seed(torrent, &torrent.file()));
+}
+
+#[test]
+fn streams_from_a_seed_that_dials_us() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = TestTorrent::single("film.mkv", LENGTH, PIECE);
+    let playswarm = Builder::stream(torrent.file()).start();
+    let mut seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    seed.connect(playswarm.listen);
+    CheckedReader::new(&playswarm, torrent.content(0)).read_all();
+}
+
+#[test]
+fn streams_from_seeds_that_hold_a_part_each() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = TestTorrent::single("film.mkv", LENGTH, PIECE);
+    let last = torrent.pieces() - 1;
+    let part = |first, last| {
+        let options = libtorrent::Options::default();
+        libtorrent::seed_with(&torrent, &torrent.file(), &options, &[(first, last)])
+    };
+    let seeds = [part(0, last / 2), part(last / 2 + 1, last)];
+    let playswarm = Builder::stream(torrent.file()).peers(seeds.iter().map(|seed| seed.addr)).start();
+    let reader = CheckedReader::new(&playswarm, torrent.content(0));
+    reader.read(torrent.total() * 3 / 4, 100_000);
+    reader.read_all();
+}
+
+#[test]
+fn streams_the_named_file_of_several_and_shows_the_others() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let files = [("readme.txt", 1000), ("one.mkv", 3 << 20), ("extra/two.mkv", 5 << 20), ("empty.nfo", 0)];
+    let torrent = TestTorrent::multi("season", &files, PIECE);
+    let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    let largest = Builder::stream(torrent.file()).peers([seed.addr]).start();
+    CheckedReader::new(&largest, torrent.content(2)).read_all();
+    let listed = largest.process.stderr().join("\n");
+    assert!(listed.contains("one.mkv"), "the other playable files are listed: {listed}");
+    drop(largest);
+    let named = Builder::stream(torrent.file()).peers([seed.addr]).argument("--file").argument("one.mkv").start();
+    CheckedReader::new(&named, torrent.content(1)).read_all();
+}
+
+#[test]
+fn finds_its_seed_by_an_http_tracker_and_by_a_udp_tracker() {
+    use playswarm_tests::tracker::{Mode, Tracker};
+    if !requirement::libtorrent() {
+        return;
+    }
+    for tracker in [Tracker::http(Mode::Honest), Tracker::udp(Mode::Honest)] {
+        let torrent = TestTorrent::single("film.mkv", 2 << 20, PIECE);
+        let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+        tracker.add_peer(seed.addr);
+        let playswarm = Builder::stream(torrent.file_with(std::slice::from_ref(&tracker.url))).start();
+        CheckedReader::new(&playswarm, torrent.content(0)).read_all();
+        let status = playswarm.status();
+        let peer = status.peers.iter().find(|peer| peer.addr == seed.addr).expect("the seed is connected");
+        assert_eq!(peer.origin, "tracker");
+        let announces = tracker.announces();
+        assert!(announces.iter().any(|a| a.info_hash == torrent.info_hash && a.peer.port() == playswarm.listen.port()));
+    }
+}

@@ -205,8 +205,8 @@ impl AsyncSeek for Stream {
 /// # let dir = tempfile::tempdir()?;
 /// # let dir = dir.path();
 /// let runtime = tokio::runtime::Runtime::new()?;
+/// std::fs::write(dir.join("clip.mp4"), b"only a few bytes")?;
 /// let (session, stream) = runtime.block_on(async {
-///     std::fs::write(dir.join("clip.mp4"), b"only a few bytes")?;
 ///     let (torrent, _) = create_torrent(dir.join("clip.mp4"), CreateOptions::default(), |_, _| {}).await?;
 ///     let session = Session::new(Config::offline(dir)).await?;
 ///     let media = session.open(Source::from(&torrent)).await?;

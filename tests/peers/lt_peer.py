@@ -146,7 +146,7 @@ def main():
                 case "connect":
                     ip, _, port = command["peer"].rpartition(":")
                     for handle in handles:
-                        handle.connect_peer((ip, int(port)))
+                        handle.connect_peer((ip.strip("[]"), int(port)))
                     say(dialled=command["peer"])
                 case "limit":
                     session.set_peer_class(lt.session.global_peer_class_id, limit_of(session, command["upload"]))

@@ -9,6 +9,8 @@ use std::net::{IpAddr, SocketAddr};
 const MAX_KNOWN: usize = 2_000;
 /// Half-open dials at once. All candidates of a film's start fit; a list of thousands does not flood a home router.
 const MAX_DIALS: usize = 60;
+/// Addresses of our own that are remembered; who has more of them dials one twice.
+const MAX_OWN: usize = 64;
 /// The first retry comes after so long, each further one after twice that.
 const RETRY_S: f64 = 4.0;
 const RETRY_MAX_S: f64 = 600.0;
@@ -49,13 +51,15 @@ pub(crate) struct Book {
     banned: BTreeSet<IpAddr>,
     /// Loopback peers share an address, so there the port is part of the name.
     banned_local: BTreeSet<SocketAddr>,
+    /// Ways that lead to ourselves: trackers and peers tell us of those too.
+    ourselves: BTreeSet<SocketAddr>,
     dialing: usize,
 }
 
 impl Book {
     /// Notes an address; false where it was known or is not wanted.
     pub(crate) fn add(&mut self, addr: SocketAddr, origin: Origin) -> bool {
-        if self.is_banned(addr) || self.known.contains_key(&addr) {
+        if self.is_banned(addr) || self.ourselves.contains(&addr) || self.known.contains_key(&addr) {
             return false;
         }
         if self.known.len() >= MAX_KNOWN && !self.make_room() {
@@ -133,6 +137,16 @@ impl Book {
         e.next_try = now.plus_secs((RETRY_S * 2f64.powf(steps)).min(RETRY_MAX_S));
         if e.failures > MAX_FAILURES && !e.answered {
             self.known.remove(&addr);
+        }
+    }
+
+    /// The dial reached ourselves: that address is not dialled again.
+    pub(crate) fn is_us(&mut self, addr: SocketAddr) {
+        if self.known.remove(&addr).is_some_and(|e| e.state == State::Dialing) {
+            self.dialing -= 1;
+        }
+        if self.ourselves.len() < MAX_OWN {
+            self.ourselves.insert(addr);
         }
     }
 
@@ -216,6 +230,17 @@ mod tests {
         assert!(!book.add(addr(1), Origin::Tracker));
         assert!(!book.add(SocketAddr::new(addr(1).ip(), 1), Origin::Tracker), "another port of the same host");
         assert_eq!((book.banned(), book.idle()), (1, 0));
+    }
+
+    #[test]
+    fn our_own_address_is_dialled_once_whoever_names_it() {
+        let mut book = Book::default();
+        book.add(addr(1), Origin::Pex);
+        assert_eq!(book.dial(Time::ZERO, 1).len(), 1);
+        book.is_us(addr(1));
+        assert!(!book.add(addr(1), Origin::Tracker));
+        assert!(book.add(SocketAddr::new(addr(1).ip(), 1), Origin::Tracker), "another peer behind the same router");
+        assert_eq!(book.dial(Time::ZERO, 1).len(), 1, "its place is free again");
     }
 
     #[test]

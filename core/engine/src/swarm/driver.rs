@@ -11,14 +11,14 @@ use crate::store::{Store, StoreEvent, StoreOptions, Verdict};
 use crate::swarm::book::{Book, Dial};
 use crate::swarm::extended::ExtendedHandshake;
 use crate::swarm::fast;
-use crate::swarm::handshake::{FirstWords, HaveWords, Reserved};
+use crate::swarm::handshake::{FirstWords, HandshakeError, HaveWords, Reserved};
 use crate::swarm::link::Link;
 use crate::swarm::listen::Host;
 use crate::swarm::metadata::MetadataMessage;
 use crate::swarm::peer::{Peer, Verdict as Conduct};
 use crate::swarm::rates::{Meter, RateLimits};
 use crate::swarm::readers::Reader;
-use crate::swarm::transport::{Manner, Transport};
+use crate::swarm::transport::{ConnectError, Manner, Transport};
 use crate::swarm::wire::{Message, Span};
 use crate::torrent::{InfoHash, Torrent, sha1};
 use parking_lot::Mutex;
@@ -429,6 +429,7 @@ impl Swarm {
                 };
                 match dialled {
                     Ok(link) => swarm.adopt(link, addr, origin),
+                    Err(ConnectError::Handshake(HandshakeError::Ourselves)) => swarm.state.lock().book.is_us(addr),
                     Err(e) => {
                         tracing::debug!(%addr, "cannot connect: {e}");
                         swarm.state.lock().book.ended(addr, swarm.now(), false);

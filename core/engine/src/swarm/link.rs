@@ -133,6 +133,11 @@ impl Link {
         let mut reader = LinkReader::new(raw.reader);
         let theirs = reader.handshake().await?;
         if theirs.peer_id == our_id {
+            // Answered all the same, so that the end that dialled learns whom it reached, and dials there no more.
+            let ours = Handshake { reserved: theirs.reserved, info_hash: theirs.info_hash, peer_id: our_id };
+            let mut writer = LinkWriter::new(raw.writer);
+            ours.encode(&mut writer.buf);
+            writer.flush().await?;
             return Err(HandshakeError::Ourselves);
         }
         let words = words_for(theirs.info_hash)?;

@@ -240,7 +240,7 @@ async fn other_torrents_unwanted_peers_and_ourselves_are_turned_away() {
     let other = client.connect(addr, InfoHash([1; 20]), &ours, Prefer::Tcp.into()).await;
     assert!(matches!(other, Err(ConnectError::Handshake(HandshakeError::Io(_)))), "{other:?}");
     let ourselves = server.transport.connect(addr, HASH, &ours, Prefer::Tcp.into()).await;
-    assert!(matches!(ourselves, Err(ConnectError::Handshake(_))), "{ourselves:?}");
+    assert!(matches!(ourselves, Err(ConnectError::Handshake(HandshakeError::Ourselves))), "{ourselves:?}");
     server.host.admits.store(false, Ordering::Relaxed);
     assert!(client.connect(addr, HASH, &ours, Prefer::Tcp.into()).await.is_err());
     assert!(server.links.try_recv().is_err());

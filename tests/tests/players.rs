@@ -80,7 +80,11 @@ mp.register_event("file-loaded", function()
             mp.commandv("seek", targets[step], "absolute+exact")
         else
             timer:kill()
-            mp.commandv("quit", 0)
+            -- Ending in the middle of a read would leave half a packet, and a complaint about it.
+            mp.set_property_bool("pause", true)
+            mp.add_periodic_timer(0.1, function()
+                if mp.get_property_bool("demuxer-cache-idle") then mp.commandv("quit", 0) end
+            end)
         end
     end)
 end)

@@ -98,6 +98,8 @@ pub(super) struct State {
     pub(super) up: Meter,
     /// Pieces verified over the last moments, for peers whose handshake was under way.
     pub(super) recent: VecDeque<(Instant, u32)>,
+    /// Times that blocks which were here were dropped again, for peers whose blocks were stored at that moment.
+    pub(super) resets: u64,
     /// The timer is set for then.
     armed: Time,
     pub(super) disk_trouble: Option<String>,
@@ -150,6 +152,7 @@ impl Swarm {
             down: Meter::default(),
             up: Meter::default(),
             recent: VecDeque::new(),
+            resets: 0,
             armed: Time::NEVER,
             disk_trouble: None,
             paused: false,
@@ -376,7 +379,10 @@ impl Swarm {
                 Output::Cancel(peer, block) => self.say(st, peer, Message::Cancel(span(block))),
                 Output::Interested(peer, true) => self.say(st, peer, Message::Interested),
                 Output::Interested(peer, false) => self.say(st, peer, Message::NotInterested),
-                Output::Forget(piece) => content.store.drop_assembly(piece),
+                Output::Forget(piece) => {
+                    st.resets += 1;
+                    content.store.drop_assembly(piece);
+                }
                 _ => {}
             }
         }
@@ -580,6 +586,7 @@ impl Swarm {
                 Verdict::Verified { liars } => swarm.verified(piece, &liars),
                 Verdict::Corrupt { givers } => {
                     let mut st = swarm.state.lock();
+                    st.resets += 1;
                     swarm.pick_with(&mut st, Input::PieceFailed(piece));
                     if let [liar] = givers[..] {
                         swarm.part(&mut st, PeerKey(liar), Conduct::Ban("sent wrong data"));

@@ -347,8 +347,10 @@ impl Swarm {
         let now = self.now();
         let mut blocks: Vec<(BlockRef, Bytes, bool)> = Vec::new();
         let mut others = 0;
+        let resets;
         {
             let mut st = self.state.lock();
+            resets = st.resets;
             let layout = self.content.get().map(|c| c.torrent.layout);
             for message in batch.iter() {
                 let Message::Piece { piece, begin, data } = message else {
@@ -378,10 +380,10 @@ impl Swarm {
                 if put == Put::Complete {
                     whole.push(block.piece);
                 }
-                kept.push((block, data.len() as u64, put));
+                kept.push((block, data, put));
             }
         }
-        let bytes = kept.iter().map(|(_, n, _)| n).sum();
+        let bytes = kept.iter().map(|(_, data, _)| data.len() as u64).sum();
         let mut conduct = Ok(());
         {
             let mut st = self.state.lock();
@@ -392,24 +394,35 @@ impl Swarm {
                 }
                 st.choker.handle(now, choker::Input::Gave(key, bytes));
             }
-            for (block, _, put) in kept {
+            for (block, data, mut put) in kept {
+                let State { picker: Some(picker), resets: now_resets, .. } = &mut *st else { continue };
+                // A piece that failed in between was begun anew: what was no use a moment ago is wanted again, and what
+                // was stored is gone. The picker and the store must agree on what is here, or nobody asks for it.
+                if (put == Put::Ignored || resets != *now_resets)
+                    && picker.accepts(key, block)
+                    && let Some(content) = self.content.get()
+                {
+                    put = content.store.put_block(block, &data, key.0);
+                    if put == Put::Complete {
+                        whole.push(block.piece);
+                    }
+                }
                 let input = match put {
                     Put::NoRoom => Input::Unkept(key, block),
                     _ => Input::Block(key, block),
                 };
                 tracing::trace!(t = now.as_secs_f64(), ?input, "told");
-                let Some(picker) = &mut st.picker else { continue };
                 let unasked = picker.counters().unasked_bytes;
                 picker.handle(now, input);
-                if picker.counters().unasked_bytes > unasked {
-                    self.offend(&mut st, key, now, Offence::UnaskedBlock)?;
+                if picker.counters().unasked_bytes > unasked && conduct.is_ok() {
+                    conduct = self.offend(&mut st, key, now, Offence::UnaskedBlock);
                 }
             }
             if progress && let Some(picker) = &mut st.picker {
                 picker.handle(now, Input::Progress(key));
             }
             self.drain_picker(&mut st);
-            if others > 0 {
+            if others > 0 && conduct.is_ok() {
                 for message in batch.drain(..) {
                     if !matches!(message, Message::Piece { .. }) {
                         conduct = self.message(&mut st, key, now, message);

@@ -43,7 +43,8 @@ pub struct Config {
     pub memory_limit_bytes: u64,
     /// How long a magnet may wait for its metadata, in milliseconds. 60 s.
     pub metadata_timeout_ms: u64,
-    /// Once nobody reads a torrent any more: complete it and seed it on in the background.
+    /// Once nobody has a torrent open any more that was read: complete it and seed it on in the background, until it is
+    /// opened again or the session ends (see [`Session::kept`](crate::Session::kept)). Not together with `disk_limit_bytes`.
     pub keep: bool,
     /// How blocks are picked.
     pub picker: playswarm_logic::picker::Config,

@@ -1,4 +1,54 @@
-//! playswarm turns a swarm into a seekable stream.
+//! playswarm turns a BitTorrent swarm into a seekable stream: what a player asks for is fetched first, from all peers
+//! that have it, verified, and handed over while the rest is still to come.
+//!
+//! - A [`Session`] is the root: settings ([`Config`]), one listener, what finds peers.
+//! - A [`Media`] is an open torrent, made from a [`Source`]: a torrent file, a magnet link, a URL.
+//! - A [`Stream`] reads one of its files: [`AsyncRead`](tokio::io::AsyncRead) and [`AsyncSeek`](tokio::io::AsyncSeek), or,
+//!   after [`Stream::into_blocking`], [`Read`](std::io::Read) and [`Seek`](std::io::Seek).
+//! - [`front::serve`] gives it to players over HTTP.
+//!
+//! Every byte that is handed out was verified against the torrent's hashes.
+//!
+//! # A film from one session to another
+//!
+//! ```
+//! use playswarm::{Config, CreateOptions, Session, Source, create_torrent};
+//! use std::io::SeekFrom;
+//! use tokio::io::{AsyncReadExt, AsyncSeekExt};
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let (here, there) = (tempfile::tempdir()?, tempfile::tempdir()?);
+//! # let (here, there) = (here.path(), there.path());
+//! // Somebody makes a torrent of a file and seeds it. `offline` keeps it all on this machine.
+//! let film: Vec<u8> = (0..1_000_000u32).map(|i| (i / 251 * 7 + i) as u8).collect();
+//! std::fs::write(here.join("film.mkv"), &film)?;
+//! let (torrent, _bytes) = create_torrent(here.join("film.mkv"), CreateOptions::default(), |_, _| {}).await?;
+//! let seed = Session::new(Config::offline(here)).await?;
+//! let seeded = seed.open(Source::from(&torrent)).await?;
+//! seeded.check_files(|_looked_at, _of| {}).await?;
+//!
+//! // Somebody else watches it.
+//! let peers = seed.listen_addr().into_iter().collect();
+//! let session = Session::new(Config { peers, ..Config::offline(there) }).await?;
+//! let media = session.open(Source::from(&torrent)).await?;
+//! let mut stream = media.stream(media.default_file()?)?;
+//! let mut bytes = vec![0; 1000];
+//! stream.read_exact(&mut bytes).await?;
+//! assert_eq!(bytes, film[..1000]);
+//! stream.seek(SeekFrom::Start(900_000)).await?;
+//! stream.read_exact(&mut bytes).await?;
+//! assert_eq!(bytes, film[900_000..901_000]);
+//!
+//! session.close().await;
+//! seed.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # From a thread that knows nothing of async
+//!
+//! The session needs a tokio runtime that goes on running; everything else may block. See [`BlockingStream`].
 #![forbid(unsafe_code)]
 
 mod bencode;

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use tokio::runtime::Handle;
 
-/// An open torrent. Cheap to clone; it is closed when the last clone and the last of its streams are gone.
+/// An open torrent. Cheap to clone; when the last clone and the last of its streams are gone, it is closed, or goes on in the
+/// background (see [`Config::keep`](crate::Config::keep)).
 #[derive(Clone)]
 pub struct Media {
     pub(crate) inner: Arc<Inner>,
@@ -91,7 +92,7 @@ impl Media {
         }
     }
 
-    /// Fetches every piece, whether anybody reads or not.
+    /// Fetches every piece, whether anybody reads or not; not with a limit on disk use that is too small for that.
     pub fn fetch_all(&self, on: bool) {
         if on {
             self.inner.wanted.store(true, Ordering::Relaxed);

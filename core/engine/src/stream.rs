@@ -84,7 +84,7 @@ impl Stream {
     /// Dropping the future before it is done changes nothing.
     ///
     /// # Errors
-    /// [`Error::Closed`] once the session is closed.
+    /// [`Error::Closed`] once the session is closed, [`Error::Storage`] where what is on disk cannot be read.
     pub async fn read_chunk(&mut self, max: usize) -> Result<Bytes> {
         self.pending = None;
         if !self.left.is_empty() {
@@ -196,6 +196,39 @@ impl AsyncSeek for Stream {
 /// A [`Stream`] for threads: [`io::Read`] and [`io::Seek`], cancelled from elsewhere by its [`Canceller`].
 ///
 /// Not to be used on a thread that drives the runtime: it blocks.
+///
+/// ```
+/// use playswarm::{Config, CreateOptions, ErrorKind, Session, Source, create_torrent};
+/// use std::io::{Read, Seek, SeekFrom};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let runtime = tokio::runtime::Runtime::new()?;
+/// std::fs::write(dir.join("clip.mp4"), b"only a few bytes")?;
+/// let (session, stream) = runtime.block_on(async {
+///     let (torrent, _) = create_torrent(dir.join("clip.mp4"), CreateOptions::default(), |_, _| {}).await?;
+///     let session = Session::new(Config::offline(dir)).await?;
+///     let media = session.open(Source::from(&torrent)).await?;
+///     // They are here already; without this, they would be awaited from peers.
+///     media.check_files(|_, _| {}).await?;
+///     Ok::<_, playswarm::Error>((session, media.stream(0)?))
+/// })?;
+///
+/// let mut stream = stream.into_blocking();
+/// stream.seek(SeekFrom::Start(5))?;
+/// let mut text = String::new();
+/// stream.read_to_string(&mut text)?;
+/// assert_eq!(text, "a few bytes");
+///
+/// // From any thread:
+/// stream.canceller().cancel();
+/// stream.rewind()?;
+/// assert_eq!(stream.read_chunk(10).unwrap_err().kind(), ErrorKind::Cancelled);
+/// # runtime.block_on(session.close());
+/// # Ok(())
+/// # }
+/// ```
 pub struct BlockingStream {
     stream: Stream,
     runtime: Handle,

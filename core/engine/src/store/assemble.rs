@@ -3,7 +3,9 @@
 use super::assembly::{Assembly, Filled, Whole, block_digests, distinct, sha1};
 use super::state::State;
 use super::{NEW_SIXTEENTHS, Put, Store, Verdict};
-use playswarm_logic::{Bits, BlockRef, PieceIndex};
+#[cfg(test)]
+use playswarm_logic::Bits;
+use playswarm_logic::{BlockRef, PieceIndex};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -65,6 +67,7 @@ impl Store {
     }
 
     /// The pieces of which there are blocks in memory, ascending.
+    #[cfg(test)]
     pub(crate) fn assembling(&self) -> Vec<PieceIndex> {
         let mut pieces: Vec<_> = self.state.lock().assemblies.keys().map(|p| PieceIndex(*p)).collect();
         pieces.sort_unstable();
@@ -72,6 +75,7 @@ impl Store {
     }
 
     /// The blocks of this piece that are in memory, if it is being put together.
+    #[cfg(test)]
     pub(crate) fn blocks_here(&self, piece: PieceIndex) -> Option<Bits> {
         let assembly = self.state.lock().assemblies.get(&piece.0)?.clone();
         Some(assembly.got())

@@ -85,6 +85,7 @@ impl Assembly {
     }
 
     /// The blocks that are here.
+    #[cfg(test)]
     pub(super) fn got(&self) -> Bits {
         self.0.lock().got.clone()
     }

@@ -4,7 +4,9 @@ use super::assembly::sha1;
 use super::{Store, StoreEvent};
 use crate::error::{Error, Result};
 use bytes::Bytes;
-use playswarm_logic::{BLOCK_BYTES, BlockRef, PieceIndex};
+use playswarm_logic::PieceIndex;
+#[cfg(test)]
+use playswarm_logic::{BLOCK_BYTES, BlockRef};
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -91,6 +93,7 @@ impl Store {
     }
 
     /// One block of a verified piece, as peers ask for it. `None` as for [`Store::piece`].
+    #[cfg(test)]
     pub(crate) async fn read_block(self: &Arc<Self>, block: BlockRef) -> Result<Option<Bytes>> {
         let length = self.torrent.layout.block_bytes(block) as usize;
         if length == 0 {

@@ -13,7 +13,9 @@ mod files;
 use crate::config::Config;
 use crate::discovery::{Discovery, Params, Progress, Shared, random_token};
 use crate::error::{Error, Result};
-use crate::torrent::{InfoHash, Torrent, write_torrent};
+#[cfg(test)]
+use crate::torrent::InfoHash;
+use crate::torrent::{Torrent, write_torrent};
 use feed::Feed;
 use files::Files;
 use librqbit::api::{Api, TorrentIdOrHash};
@@ -23,6 +25,7 @@ use librqbit::{
     AddTorrent, AddTorrentOptions, AddTorrentResponse, ListenerMode, ListenerOptions, ManagedTorrent, Session,
     SessionOptions, TorrentStatsState,
 };
+#[cfg(test)]
 use librqbit_core::Id20;
 use playswarm_logic::Bits;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -127,6 +130,7 @@ impl Background {
     }
 
     /// Where the background listens; `None` before the first hand-over.
+    #[cfg(test)]
     pub(crate) async fn listen_addr(&self) -> Option<SocketAddr> {
         self.session.lock().await.as_ref().and_then(|session| session.listen_addr())
     }
@@ -204,6 +208,7 @@ impl Background {
     }
 
     /// Whether a torrent is here.
+    #[cfg(test)]
     pub(crate) async fn has(&self, info_hash: InfoHash) -> bool {
         let session = self.session.lock().await;
         session.as_ref().is_some_and(|s| s.get(TorrentIdOrHash::Hash(Id20::new(info_hash.0))).is_some())
@@ -255,6 +260,7 @@ impl Kept {
     ///
     /// # Errors
     /// [`Error::Io`] where the files cannot be used.
+    #[cfg(test)]
     pub(crate) async fn checked(&self) -> Result<()> {
         self.handle.wait_until_initialized().await.map_err(|e| failed(format!("{e:#}")))
     }

@@ -98,6 +98,7 @@ impl Book {
     }
 
     /// When some address may be dialled next.
+    #[cfg(test)]
     pub(crate) fn next_try(&self) -> Option<Time> {
         self.known.values().filter(|e| e.state == State::Idle).map(|e| e.next_try).min()
     }

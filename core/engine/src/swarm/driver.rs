@@ -50,7 +50,7 @@ const FEW_PEERS: usize = 3;
 /// So often at most.
 const HURRY_EVERY: Duration = Duration::from_secs(15);
 /// What a reader has ahead of it is never given back within so many bytes.
-const NEAR_BYTES: u64 = 16 << 20;
+pub(super) const NEAR_BYTES: u64 = 16 << 20;
 
 /// A torrent and where it is kept, once both are known.
 pub(crate) struct Content {
@@ -107,6 +107,8 @@ pub(super) struct State {
     pub(super) warm: Option<(ReaderKey, Instant)>,
     discovery: Option<Discovery>,
     hurried_at: Option<Instant>,
+    /// The bound on disk use is reached by what is not watched yet: only what comes next is fetched.
+    pub(super) narrow: bool,
 }
 
 /// What a swarm begins with.
@@ -155,6 +157,7 @@ impl Swarm {
             warm: None,
             discovery: None,
             hurried_at: None,
+            narrow: false,
         };
         let swarm = Arc::new_cyclic(|this| Swarm {
             info_hash: start.info_hash,
@@ -217,7 +220,9 @@ impl Swarm {
                 let (Some(swarm), true) = (this.upgrade(), n > 0) else { return };
                 {
                     let mut st = swarm.state.lock();
-                    batch.drain(..).for_each(|f: discovery::Found| drop(st.book.add(f.addr, f.origin)));
+                    batch.drain(..).for_each(|f: discovery::Found| {
+                        st.book.add(f.addr, f.origin);
+                    });
                 }
                 swarm.dial();
             }
@@ -780,6 +785,7 @@ impl Swarm {
             if st.warm.is_some_and(|(_, since)| since.elapsed() > super::readers::WARM) {
                 self.cool_down(&mut st);
             }
+            self.fit_windows(&mut st);
             self.tell_choker_who_owes(&mut st);
             self.ask_for_more_peers(&mut st);
             self.exchange_peers(&mut st, now);
@@ -887,11 +893,6 @@ impl Swarm {
             }
             swarm.closed.send_replace(true);
         });
-    }
-
-    /// Whether this is closed, or about to be.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.cancel.is_cancelled()
     }
 
     /// Peers that were worth connecting to, for whoever goes on with this torrent.

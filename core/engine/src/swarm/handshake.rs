@@ -76,6 +76,7 @@ impl Reserved {
     }
 
     /// BEP 5: it takes PORT.
+    #[cfg(test)]
     pub(crate) fn dht(self) -> bool {
         self.0 & Self::DHT != 0
     }

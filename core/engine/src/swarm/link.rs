@@ -183,6 +183,7 @@ impl LinkReader {
     }
 
     /// All bytes that came, protocol included.
+    #[cfg(test)]
     pub(crate) fn received_bytes(&self) -> u64 {
         self.received
     }
@@ -289,6 +290,7 @@ impl LinkWriter {
     }
 
     /// All bytes that went out, protocol included.
+    #[cfg(test)]
     pub(crate) fn sent_bytes(&self) -> u64 {
         self.sent
     }

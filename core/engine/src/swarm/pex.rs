@@ -21,8 +21,6 @@ const MAX_TAKEN: usize = 100;
 
 /// What is known of an address (BEP 11).
 pub(crate) mod flags {
-    /// It would rather be encrypted.
-    pub(crate) const ENCRYPTION: u8 = 0x01;
     /// It has all, or takes nothing more.
     pub(crate) const SEED: u8 = 0x02;
     /// It speaks uTP.

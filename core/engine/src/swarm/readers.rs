@@ -1,7 +1,7 @@
 //! Open readers: where they are, what they wait for, what they get.
 
 use crate::error::{Error, Result};
-use crate::swarm::driver::{State, Swarm};
+use crate::swarm::driver::{NEAR_BYTES, State, Swarm};
 use bytes::Bytes;
 use playswarm_logic::picker::Input;
 use playswarm_logic::{PieceIndex, ReaderKey};
@@ -14,7 +14,7 @@ pub(super) const WARM: Duration = Duration::from_secs(30);
 const WARM_BYTES: u64 = 8 << 20;
 
 /// A reader as the swarm knows it; bytes from the start of the torrent.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Reader {
     pub(super) file: usize,
     pub(super) start: u64,
@@ -27,7 +27,8 @@ impl Swarm {
     pub(crate) fn open_reader(&self, file: usize, start: u64, end: u64, position: u64) -> ReaderKey {
         let mut st = self.state.lock();
         let reader = Reader { file, start, end, position, waiting: false };
-        let key = self.add_reader(&mut st, reader, self.window());
+        let window = self.window(&st);
+        let key = self.add_reader(&mut st, reader, window);
         // Whoever reads makes the guess needless; what it has asked for is kept if it is what is read now.
         self.cool_down(&mut st);
         drop(st);
@@ -46,10 +47,37 @@ impl Swarm {
     }
 
     /// How far ahead of a reader may be fetched: no more than can be kept.
-    fn window(&self) -> u64 {
+    fn window(&self, st: &State) -> u64 {
         match self.config.disk_limit_bytes {
             0 => u64::MAX,
+            limit if st.narrow => NEAR_BYTES.min(limit / 4),
             limit => limit / 2,
+        }
+    }
+
+    /// With a bound on disk use: fetches only what comes next while more would push out what was fetched before.
+    pub(super) fn fit_windows(&self, st: &mut State) {
+        let limit = self.config.disk_limit_bytes;
+        let Some(content) = self.content.get().filter(|_| limit != 0) else { return };
+        let room = content.store.disk_room_bytes();
+        // Not to and fro with each piece.
+        let narrow = room == 0 || (st.narrow && room < limit / 8);
+        if narrow != st.narrow {
+            st.narrow = narrow;
+            let keys: Vec<ReaderKey> = st.readers.keys().copied().collect();
+            keys.into_iter().for_each(|key| self.open_again(st, key));
+        }
+    }
+
+    /// Tells the picker of a reader whose end or window is another now.
+    fn open_again(&self, st: &mut State, key: ReaderKey) {
+        let warm = st.warm.is_some_and(|(warm, _)| warm == key);
+        let window = if warm { WARM_BYTES } else { self.window(st) };
+        let Some(Reader { position, end, waiting, .. }) = st.readers.get(&key).copied() else { return };
+        let bytes_per_s = st.picker.as_ref().and_then(|p| p.reader_rate(key));
+        self.pick_with(st, Input::ReaderOpened { reader: key, position, end, bytes_per_s, window });
+        if waiting {
+            self.pick_with(st, Input::ReaderWaits(key, true));
         }
     }
 
@@ -61,14 +89,8 @@ impl Swarm {
             return;
         }
         r.end = end;
-        let (position, waiting) = (r.position, r.waiting);
-        let bytes_per_s = st.picker.as_ref().and_then(|p| p.reader_rate(key));
-        let window = self.window();
         self.place_readers(&st);
-        self.pick_with(&mut st, Input::ReaderOpened { reader: key, position, end, bytes_per_s, window });
-        if waiting {
-            self.pick_with(&mut st, Input::ReaderWaits(key, true));
-        }
+        self.open_again(&mut st, key);
         drop(st);
         self.arm();
     }

@@ -133,11 +133,13 @@ impl UploadQueue {
     }
 
     /// How many requests wait.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.waiting.len()
     }
 
     /// Whether none waits.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -15,6 +15,9 @@ use std::sync::Arc;
 /// Files held open at once. A piece seldom touches more than a few, and 64 leave a process's 1024 descriptors to peers.
 pub(super) const OPEN_FILES: usize = 64;
 
+/// Bytes of one write. The kernel takes page-cache memory in units up to the size of a write, and large units are often
+/// not there: measured at 1 GiB, writes of 1 MiB cost twice the time of writes of this size.
+const WRITE_BYTES: usize = 64 << 10;
 /// A hole's edges are widened to this, as file systems only free whole blocks; 4 KiB is what nearly all use.
 const HOLE_ALIGN: u64 = 4096;
 
@@ -82,7 +85,10 @@ impl Files {
             self.open.lock().retain(|(index, _)| *index != span.index);
             handle = self.handle(span.index, Access::Write)?;
         }
-        handle.file.write_all_at(data, span.at)
+        for (n, part) in data.chunks(WRITE_BYTES).enumerate() {
+            handle.file.write_all_at(part, span.at + (n * WRITE_BYTES) as u64)?;
+        }
+        Ok(())
     }
 
     /// Fills `into` from `start` of the torrent.

@@ -1,0 +1,167 @@
+//! Filling the queues: who may be asked for what, and when nothing may be asked at all.
+
+use super::api::Output;
+use super::peer::Peer;
+use super::piece::Partial;
+use super::{NEAR_COMFORTS, Picker};
+use crate::{BlockRef, PeerKey, PieceIndex, Time};
+
+impl Picker {
+    pub(super) fn slack_s(&self) -> f64 {
+        let ms = if self.comfortable { self.config.comfort_slack_ms } else { self.config.slack_ms };
+        ms / 1000.0
+    }
+
+    pub(super) fn fill_all(&mut self) {
+        if self.paused || (self.readers.is_empty() && !self.fetch_all) {
+            return;
+        }
+        let keys: Vec<PeerKey> = self.peers.iter().filter(|(_, p)| p.serves(self.now)).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.fill(key);
+        }
+    }
+
+    /// Asks this peer for as much as it should have in its queue now.
+    pub(super) fn fill(&mut self, peer: PeerKey) {
+        if self.paused || (self.readers.is_empty() && !self.fetch_all) {
+            return;
+        }
+        self.refresh_plan();
+        let slack = self.slack_s();
+        loop {
+            let Some(p) = self.peers.get(&peer) else { return };
+            if !p.serves(self.now) || p.queue.len() >= p.limit(self.now, slack, self.prior) {
+                return;
+            }
+            if p.snubbed && !p.queue.is_empty() {
+                // One block at a time tells whether it is back.
+                return;
+            }
+            if let Some(block) = self.pick_hedge(peer) {
+                self.ask(peer, block);
+                continue;
+            }
+            if self.would_be_in_the_way(peer) {
+                return;
+            }
+            // Once everybody is comfortable, what players jump to comes before what is due in half a minute.
+            let near_s = if self.comfortable { NEAR_COMFORTS * self.config.comfort_s } else { f64::INFINITY };
+            let picked = self
+                .pick(peer, near_s)
+                .or_else(|| self.pick_jump(peer))
+                .or_else(|| self.pick(peer, f64::INFINITY))
+                .or_else(|| self.pick_comfort(peer));
+            let Some(block) = picked else { return };
+            self.ask(peer, block);
+        }
+    }
+
+    /// While a reader waits for a piece that will soon be here, nothing else may take up the viewer's line: neither
+    /// from peers that lack that piece, nor, where much of it is on its way already, from anybody.
+    pub(super) fn would_be_in_the_way(&self, peer: PeerKey) -> bool {
+        let Some(first) = self.plan.first().filter(|w| w.due_s < 0.0 && w.is_soon(self.now)) else { return false };
+        let lacks = self.peers.get(&peer).is_some_and(|p| !p.can_ask(first.piece));
+        let much = self.outstanding as u64 * 2 > u64::from(self.layout.blocks_of(PieceIndex(first.piece)));
+        lacks || (much && self.open_blocks(first.piece) == 0)
+    }
+
+    pub(super) fn ask(&mut self, peer: PeerKey, block: BlockRef) {
+        let blocks = self.layout.blocks_of(block.piece);
+        let bytes = u64::from(self.layout.bytes_of(block.piece));
+        let slack = self.slack_s();
+        let part = self.partial.entry(block.piece.0).or_insert_with(|| {
+            self.partial_bytes += bytes;
+            Partial::new(blocks)
+        });
+        part.add_asker(block.block, peer);
+        if part.failures >= 2 {
+            part.solo = Some(peer);
+        }
+        let Some(p) = self.peers.get_mut(&peer) else { return };
+        // A request that still stands there needs no second one.
+        let stands = p.revive(block);
+        p.ask(block, self.now, slack, self.prior);
+        self.outstanding += 1;
+        if p.snubbed {
+            p.retry_at = Time::NEVER;
+        }
+        if !stands {
+            self.counters.requests += 1;
+            self.out.push_back(Output::Request(peer, block));
+        }
+    }
+
+    /// Whether this peer may take open blocks of this piece: it has it, and a piece that failed is kept from suspects.
+    pub(super) fn may_take(&self, key: PeerKey, p: &Peer, piece: u32) -> bool {
+        if !p.can_ask(piece) {
+            return false;
+        }
+        let Some(part) = self.partial.get(&piece) else { return true };
+        if part.failures == 0 {
+            return true;
+        }
+        if let Some(solo) = part.solo
+            && self.peers.get(&solo).is_some_and(|o| o.can_ask(piece) && o.serves(self.now) && !o.snubbed)
+        {
+            return solo == key;
+        }
+        // Suspects may help only where nobody else can.
+        !part.suspects.contains(&key)
+            || !self
+                .peers
+                .iter()
+                .any(|(k, o)| !part.suspects.contains(k) && o.can_ask(piece) && o.serves(self.now) && !o.snubbed)
+    }
+
+    /// Whether another piece may be begun; for what is needed first, room is made.
+    pub(super) fn may_begin(&mut self, piece: u32, rank: usize) -> bool {
+        let bytes = u64::from(self.layout.bytes_of(PieceIndex(piece)));
+        if self.partial_bytes + bytes <= self.config.max_partial_bytes || self.partial.is_empty() {
+            return true;
+        }
+        // The piece needed first may always be begun, and one more while it is hashed.
+        const ALWAYS: usize = 2;
+        if rank >= ALWAYS {
+            return false;
+        }
+        while self.partial_bytes + bytes > self.config.max_partial_bytes {
+            let near: Vec<u32> = self.plan.iter().take(ALWAYS).map(|w| w.piece).collect();
+            let least = self
+                .partial
+                .iter()
+                .filter(|(n, p)| !near.contains(n) && p.missing > 0)
+                .min_by_key(|(_, p)| p.blocks.len() as u32 - p.missing)
+                .map(|(n, _)| *n);
+            let Some(least) = least else { return true };
+            if let Some(part) = self.partial.get(&least) {
+                let got = part.blocks.iter().enumerate().filter(|(_, b)| b.got);
+                self.counters.forgotten_bytes += got
+                    .map(|(n, _)| {
+                        u64::from(self.layout.block_bytes(BlockRef { piece: PieceIndex(least), block: n as u32 }))
+                    })
+                    .sum::<u64>();
+            }
+            self.drop_partial(least);
+            self.out.push_back(Output::Forget(PieceIndex(least)));
+        }
+        true
+    }
+
+    pub(super) fn open_blocks(&self, piece: u32) -> u32 {
+        match self.partial.get(&piece) {
+            Some(part) => part.open,
+            None if self.have.get(piece) => 0,
+            None => self.layout.blocks_of(PieceIndex(piece)),
+        }
+    }
+
+    /// The first open block of a piece, which must have one.
+    pub(super) fn next_open(&mut self, piece: u32) -> Option<BlockRef> {
+        let block = match self.partial.get_mut(&piece) {
+            Some(part) => part.next_open()?,
+            None => 0,
+        };
+        Some(BlockRef { piece: PieceIndex(piece), block })
+    }
+}

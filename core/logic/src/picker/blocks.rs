@@ -1,0 +1,194 @@
+//! What becomes of blocks and pieces: received, verified, failed, lost, given up.
+
+use super::Picker;
+use super::api::Output;
+use super::piece::Partial;
+use crate::{BlockRef, PeerKey, PieceIndex};
+
+impl Picker {
+    pub(super) fn block(&mut self, peer: PeerKey, block: BlockRef) {
+        let bytes = self.layout.block_bytes(block);
+        let slack = self.slack_s();
+        let Some(p) = self.peers.get_mut(&peer) else { return };
+        self.counters.received_bytes += u64::from(bytes);
+        let ask = p.take(block);
+        self.outstanding -= usize::from(ask.is_some());
+        let known = ask.is_some() || p.lay_ghost(block);
+        if !known || bytes == 0 {
+            self.counters.unasked_bytes += u64::from(bytes);
+            return;
+        }
+        let was_snubbed = p.snubbed;
+        p.learn(ask, bytes, self.now, slack, self.prior);
+        self.welcome(block.piece);
+        let fresh = !self.have.get(block.piece.0)
+            && self.partial.get_mut(&block.piece.0).is_some_and(|part| part.receive(block.block, peer));
+        if fresh {
+            let askers = self.partial.get(&block.piece.0).map(|part| part.blocks[block.block as usize].askers);
+            for other in askers.into_iter().flatten().flatten() {
+                if let Some(part) = self.partial.get_mut(&block.piece.0) {
+                    if other == peer { part.answered(block.block, peer) } else { part.release(block.block, other) }
+                }
+                if other != peer
+                    && let Some(o) = self.peers.get_mut(&other)
+                    && o.take(block).is_some()
+                {
+                    self.outstanding -= 1;
+                    o.haunt(block, self.now, false);
+                    self.counters.cancels += 1;
+                    self.out.push_back(Output::Cancel(other, block));
+                    self.fill(other);
+                }
+            }
+        } else {
+            self.counters.duplicate_bytes += u64::from(bytes);
+            if let Some(part) = self.partial.get_mut(&block.piece.0) {
+                part.release(block.block, peer);
+            }
+        }
+        if was_snubbed {
+            self.fill_all();
+        } else {
+            self.fill(peer);
+        }
+    }
+
+    /// A block that comes late, after its piece was given up, is kept all the same if there is room.
+    pub(super) fn welcome(&mut self, piece: PieceIndex) {
+        if self.may_welcome(piece) && !self.partial.contains_key(&piece.0) {
+            self.partial_bytes += u64::from(self.layout.bytes_of(piece));
+            self.partial.insert(piece.0, Partial::new(self.layout.blocks_of(piece)));
+        }
+    }
+
+    pub(super) fn may_welcome(&self, piece: PieceIndex) -> bool {
+        !self.have.get(piece.0)
+            && self.partial_bytes + u64::from(self.layout.bytes_of(piece)) <= self.config.max_partial_bytes
+    }
+
+    pub(super) fn unkept(&mut self, peer: PeerKey, block: BlockRef) {
+        let bytes = u64::from(self.layout.block_bytes(block));
+        let slack = self.slack_s();
+        let Some(p) = self.peers.get_mut(&peer) else { return };
+        self.counters.received_bytes += bytes;
+        self.counters.forgotten_bytes += bytes;
+        if let Some(ask) = p.take(block) {
+            self.outstanding -= 1;
+            p.learn(Some(ask), bytes as u32, self.now, slack, self.prior);
+            if let Some(part) = self.partial.get_mut(&block.piece.0) {
+                part.release(block.block, peer);
+            }
+            self.plan_from = 0;
+        } else {
+            p.lay_ghost(block);
+        }
+    }
+
+    pub(super) fn verified(&mut self, piece: PieceIndex) {
+        self.drop_partial(piece.0);
+        if !self.have.set(piece.0, true) {
+            return;
+        }
+        let mut changed = Vec::new();
+        for (key, p) in &mut self.peers {
+            if p.bits.get(piece.0) {
+                p.useful = p.useful.saturating_sub(1);
+                if p.useful == 0 {
+                    changed.push(*key);
+                }
+            }
+        }
+        changed.into_iter().for_each(|key| self.say_interest(key));
+        self.plan_stale = true;
+    }
+
+    pub(super) fn failed(&mut self, piece: PieceIndex) {
+        if let Some(part) = self.partial.get_mut(&piece.0) {
+            self.counters.failed_bytes += u64::from(self.layout.bytes_of(piece));
+            part.fail();
+        }
+        self.plan_stale = true;
+        self.fill_all();
+    }
+
+    pub(super) fn lost(&mut self, piece: PieceIndex) {
+        if !self.have.set(piece.0, false) {
+            return;
+        }
+        let mut changed = Vec::new();
+        for (key, p) in &mut self.peers {
+            if p.bits.get(piece.0) {
+                p.useful += 1;
+                changed.push(*key);
+            }
+        }
+        for r in self.readers.values_mut() {
+            r.ready_to = self.layout.piece_at(r.position).0;
+        }
+        changed.into_iter().for_each(|key| self.say_interest(key));
+        self.plan_stale = true;
+        self.fill_all();
+    }
+
+    /// Ends a piece's assembly; whatever is still asked of it is cancelled.
+    pub(super) fn drop_partial(&mut self, piece: u32) {
+        let Some(part) = self.partial.remove(&piece) else { return };
+        self.partial_bytes -= u64::from(self.layout.bytes_of(PieceIndex(piece)));
+        for (n, b) in part.blocks.iter().enumerate() {
+            let block = BlockRef { piece: PieceIndex(piece), block: n as u32 };
+            for peer in b.askers.into_iter().flatten() {
+                if let Some(p) = self.peers.get_mut(&peer)
+                    && p.take(block).is_some()
+                {
+                    self.outstanding -= 1;
+                    p.haunt(block, self.now, false);
+                    self.counters.cancels += 1;
+                    self.out.push_back(Output::Cancel(peer, block));
+                }
+            }
+        }
+    }
+
+    /// Takes back the requests for pieces that `unwanted` names.
+    pub(super) fn cancel_where(&mut self, unwanted: impl Fn(u32) -> bool) {
+        let mut any = false;
+        for (key, p) in &mut self.peers {
+            let mut at = 0;
+            while let Some(ask) = p.queue.get(at).copied() {
+                if !unwanted(ask.block.piece.0) {
+                    at += 1;
+                    continue;
+                }
+                any = true;
+                p.queue.remove(at);
+                self.outstanding -= 1;
+                p.haunt(ask.block, self.now, false);
+                if let Some(part) = self.partial.get_mut(&ask.block.piece.0) {
+                    part.release(ask.block.block, *key);
+                }
+                self.counters.cancels += 1;
+                self.out.push_back(Output::Cancel(*key, ask.block));
+            }
+        }
+        if any {
+            self.plan_from = 0;
+        }
+        let empty: Vec<u32> = self
+            .partial
+            .iter()
+            .filter(|(n, p)| p.is_empty() && p.failures == 0 && unwanted(**n))
+            .map(|(n, _)| *n)
+            .collect();
+        empty.into_iter().for_each(|n| self.drop_partial(n));
+    }
+
+    /// The readers changed: what none of them wants soon is cancelled, and all peers turn to what they want now.
+    pub(super) fn turn_to_readers(&mut self) {
+        self.make_plan();
+        let mut wanted: Vec<u32> = self.plan.iter().map(|w| w.piece).collect();
+        wanted.sort_unstable();
+        let keep_rest = self.fetch_all;
+        self.cancel_where(|piece| !keep_rest && wanted.binary_search(&piece).is_err());
+        self.fill_all();
+    }
+}

@@ -1,7 +1,8 @@
 //! Open readers: where they are, what they wait for, what they get.
 
 use crate::error::{Error, Result};
-use crate::swarm::driver::{NEAR_BYTES, State, Swarm};
+use crate::swarm::clock::NEAR_BYTES;
+use crate::swarm::driver::{State, Swarm};
 use bytes::Bytes;
 use playswarm_logic::picker::Input;
 use playswarm_logic::{PieceIndex, ReaderKey};

@@ -1,0 +1,152 @@
+//! Pieces as the swarm meets them: hashed, announced, lost; and what the store says by itself.
+
+use crate::error::Error;
+use crate::status::Event;
+use crate::store::{StoreEvent, Verdict};
+use crate::swarm::driver::{State, Swarm};
+use crate::swarm::peer::Verdict as Conduct;
+use crate::swarm::wire::Message;
+use playswarm_logic::choker;
+use playswarm_logic::picker::Input;
+use playswarm_logic::{PeerKey, PieceIndex};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// A handshake may take so long; pieces that came meanwhile are announced once more.
+pub(super) const RECENT: Duration = Duration::from_secs(20);
+
+impl Swarm {
+    /// All blocks of a piece are here: hashes it, and tells everybody.
+    pub(super) fn verify(self: &Arc<Self>, piece: PieceIndex) {
+        let swarm = self.clone();
+        self.verifying.spawn(async move {
+            let Some(content) = swarm.content.get() else { return };
+            match content.store.verify(piece).await {
+                Verdict::Verified { liars } => swarm.verified(piece, &liars),
+                Verdict::Corrupt { givers } => {
+                    let mut st = swarm.state.lock();
+                    st.resets += 1;
+                    swarm.pick_with(&mut st, Input::PieceFailed(piece));
+                    if let [liar] = givers[..] {
+                        swarm.part(&mut st, PeerKey(liar), Conduct::Ban("sent wrong data"));
+                    }
+                    drop(st);
+                    let _ = swarm.events.send(Event::PieceFailed { piece: piece.0 });
+                    swarm.arm();
+                }
+                Verdict::NotWhole => {}
+            }
+        });
+    }
+
+    pub(super) fn verified(self: &Arc<Self>, piece: PieceIndex, liars: &[u32]) {
+        let complete = {
+            let mut st = self.state.lock();
+            self.pick_with(&mut st, Input::PieceVerified(piece));
+            for liar in liars {
+                self.part(&mut st, PeerKey(*liar), Conduct::Ban("sent wrong data"));
+            }
+            let now = Instant::now();
+            while st.recent.front().is_some_and(|(at, _)| now - *at > RECENT) {
+                st.recent.pop_front();
+            }
+            st.recent.push_back((now, piece.0));
+            self.announce(&mut st, piece.0);
+            let complete = st.picker.as_ref().is_some_and(|p| p.have().is_full());
+            if complete {
+                self.choke_with(&mut st, choker::Input::Complete(true));
+                // Trackers want to know at once.
+                if let Some(discovery) = &st.discovery {
+                    discovery.hurry();
+                }
+            }
+            complete
+        };
+        // Readers first: all else can wait.
+        self.news.notify_waiters();
+        let _ = self.events.send(Event::PieceVerified { piece: piece.0 });
+        if complete {
+            let _ = self.events.send(Event::Completed);
+        }
+        self.arm();
+    }
+
+    /// HAVE to those who lack the piece.
+    pub(super) fn announce(&self, st: &mut State, piece: u32) {
+        let lacking: Vec<PeerKey> = st.peers.iter().filter(|(_, p)| !p.has(piece)).map(|(k, _)| *k).collect();
+        lacking.into_iter().for_each(|key| self.say(st, key, Message::Have(piece)));
+    }
+
+    pub(super) fn lost(&self, piece: u32) {
+        let mut st = self.state.lock();
+        self.pick_with(&mut st, Input::PieceLost(PieceIndex(piece)));
+        self.choke_with(&mut st, choker::Input::Complete(false));
+        st.recent.retain(|(_, p)| *p != piece);
+        let mut rejects = Vec::new();
+        for (key, p) in &mut st.peers {
+            rejects.extend(p.uploads.forget_piece(piece).into_iter().map(|span| (*key, Message::Reject(span))));
+            if let Some(id) = p.extended.dont_have_id() {
+                rejects.push((*key, Message::Extended { id, payload: super::extended::encode_dont_have(piece) }));
+            }
+        }
+        rejects.into_iter().for_each(|(key, message)| self.say(&mut st, key, message));
+        drop(st);
+        let _ = self.events.send(Event::PieceLost { piece });
+        self.arm();
+    }
+
+    pub(super) async fn hear_store(self: Arc<Self>, mut heard: mpsc::UnboundedReceiver<StoreEvent>) {
+        loop {
+            let event = tokio::select! {
+                () = self.cancel.cancelled() => return,
+                event = heard.recv() => event,
+            };
+            let Some(event) = event else { return };
+            match event {
+                StoreEvent::Lost(piece) => {
+                    tracing::warn!(
+                        piece = piece.0,
+                        "a piece on disk was changed by somebody else; it is fetched again"
+                    );
+                    self.lost(piece.0);
+                    self.news.notify_waiters();
+                }
+                StoreEvent::GivenBack(piece) => self.lost(piece.0),
+                StoreEvent::DiskFull => {
+                    self.disk_trouble(Some(Error::DiskFull { path: self.config.dir.clone() }.to_string()));
+                }
+                StoreEvent::WriteFailed(e) => self.disk_trouble(Some(e.to_string())),
+                StoreEvent::DiskOk => self.disk_trouble(None),
+                StoreEvent::DiskLimitUnsupported => {
+                    let message = "the file system cannot give room back, so the disk limit is not kept".to_owned();
+                    tracing::warn!("{message}");
+                    let _ = self.events.send(Event::Trouble { message });
+                }
+            }
+        }
+    }
+
+    pub(super) fn disk_trouble(&self, trouble: Option<String>) {
+        let mut st = self.state.lock();
+        let event = match &trouble {
+            Some(message) => Event::Trouble { message: message.clone() },
+            None => Event::TroubleOver,
+        };
+        st.disk_trouble = trouble;
+        self.check_room(&mut st);
+        drop(st);
+        let _ = self.events.send(event);
+        self.arm();
+    }
+
+    /// Stops asking while nothing more can be kept.
+    pub(super) fn check_room(&self, st: &mut State) {
+        let Some(content) = self.content.get() else { return };
+        let paused = st.disk_trouble.is_some() || content.store.room_for_assembly() == 0;
+        if paused != st.paused {
+            st.paused = paused;
+            self.pick_with(st, Input::Paused(paused));
+        }
+    }
+}

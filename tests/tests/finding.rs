@@ -26,7 +26,7 @@ fn a_magnet_needs_nothing_but_the_dht() {
     let second = node(&[first.addr]);
     let dht = Some(format!("{},{}", first.addr, second.addr));
     let seed = libtorrent::seed(&torrent, &libtorrent::Options { dht, ..libtorrent::Options::default() });
-    // Everything else that finds peers is off. The node of our own binds every address, so it is no test's concern.
+    // Everything else that finds peers is off.
     let settings = tempfile::tempdir().unwrap();
     let file = settings.path().join("dht.json");
     std::fs::write(&file, r#"{"lsd": false, "pex": false, "port_map": false, "trackers": false}"#).unwrap();

@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 const HOUSEKEEPING: Duration = Duration::from_millis(500);
 /// A connection on which nothing came for so long is dead (BEP 3 wants a keep-alive each two minutes).
 const SILENCE: Duration = Duration::from_secs(150);
-/// The same where an answer is owed: a pulled cable sends no RST.
-const OWING_SILENCE: Duration = Duration::from_secs(20);
+/// The same where an answer is owed: a pulled cable sends no RST. Not sooner, since TCP's own retries bring a line that was
+/// mended back to life, while a new connection is refused as long as the other side holds the old one for alive.
+const OWING_SILENCE: Duration = Duration::from_secs(75);
 /// While a reader waits and fewer peers than this serve us, others are asked for more.
 const FEW_PEERS: usize = 3;
 /// So often at most.

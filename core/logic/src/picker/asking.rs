@@ -75,7 +75,7 @@ impl Picker {
             Partial::new(blocks)
         });
         part.add_asker(block.block, peer);
-        if part.failures >= 2 {
+        if part.failures > 2 {
             part.solo = Some(peer);
         }
         let Some(p) = self.peers.get_mut(&peer) else { return };
@@ -106,12 +106,17 @@ impl Picker {
         {
             return solo == key;
         }
-        // Suspects may help only where nobody else can.
-        !part.suspects.contains(&key)
-            || !self
-                .peers
-                .iter()
-                .any(|(k, o)| !part.suspects.contains(k) && o.can_ask(piece) && o.serves(self.now) && !o.snubbed)
+        let Some(at) = part.suspects.iter().position(|k| *k == key) else { return true };
+        let able = |k: &PeerKey, o: &Peer| *k != key && o.can_ask(piece) && o.serves(self.now) && !o.snubbed;
+        let others = self.peers.iter().filter(|(k, o)| able(k, o) && !part.suspects.contains(k)).count();
+        if others * 2 >= part.suspects.len() {
+            return false;
+        }
+        // Else one half of the suspects tries, then the other: whichever brings a right piece convicts the liars of the
+        // first try, at half the rate and not at that of one peer.
+        let half = |at: usize| part.failures > 2 || at % 2 == part.failures as usize - 1;
+        let helped = |k: &PeerKey| part.suspects.iter().position(|s| s == k).is_some_and(half);
+        half(at) || !self.peers.iter().any(|(k, o)| able(k, o) && helped(k))
     }
 
     /// Whether another piece may be begun; for what is needed first, room is made.

@@ -22,8 +22,13 @@ import threading
 import libtorrent as lt
 
 
+# Answers and alerts come from two threads, and print() writes a line and its end apart.
+speaking = threading.Lock()
+
+
 def say(**what):
-    print(json.dumps(what), flush=True)
+    with speaking:
+        print(json.dumps(what), flush=True)
 
 
 def settings(options):

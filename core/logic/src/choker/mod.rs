@@ -8,8 +8,8 @@ mod rank;
 #[cfg(test)]
 mod tests;
 
+use crate::rng::Rng;
 use crate::{PeerKey, Time};
-use rank::Rng;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 

@@ -54,34 +54,14 @@ impl Choker {
             .map(|(key, p)| (*key, if now < p.joined.plus_secs(self.config.new_s) { NEW_WEIGHT } else { 1 }))
             .collect();
         let total: u64 = candidates.iter().map(|(_, weight)| weight).sum();
-        let mut at = self.rng.below(total)?;
+        if total == 0 {
+            return None;
+        }
+        let mut at = u64::from(self.rng.below(u32::try_from(total).unwrap_or(u32::MAX)));
         candidates.into_iter().find_map(|(key, weight)| {
             let here = at < weight;
             at = at.saturating_sub(weight);
             here.then_some(key)
         })
-    }
-}
-
-/// Steele, Lea and Flood's SplitMix64: small, seeded, good enough to draw lots.
-#[derive(Clone, Debug)]
-pub(super) struct Rng(u64);
-
-impl Rng {
-    pub(super) fn new(seed: u64) -> Rng {
-        Rng(seed)
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`; `None` if that is zero. The bias is far below one in a billion for bounds of this use.
-    fn below(&mut self, bound: u64) -> Option<u64> {
-        (bound != 0).then(|| self.next() % bound)
     }
 }

@@ -12,6 +12,8 @@ use crate::{BlockRef, PeerKey, PieceIndex, Time};
 /// A hedge must be sooner by this share of the time that is left, and by this many seconds: estimates err.
 const GAIN_SHARE: f64 = 0.3;
 const GAIN_S: f64 = 0.03;
+/// So many times the budget may be spent where the picture would stop otherwise.
+const OVERDRAFT: f64 = 2.0;
 /// Only the first urgent pieces are looked at.
 const PIECES: usize = 2;
 
@@ -30,7 +32,9 @@ impl Picker {
         let spent = self.counters.duplicate_bytes as f64;
         // A short clip may not lose a larger share of itself than a film.
         let free = self.config.hedge_bytes.min(self.layout.total_bytes() / 256) as f64;
-        if spent + f64::from(BLOCK_BYTES) > free + self.config.hedge_share * self.counters.received_bytes as f64 {
+        let budget = free + self.config.hedge_share * self.counters.received_bytes as f64;
+        let in_budget = spent + f64::from(BLOCK_BYTES) <= budget;
+        if spent > OVERDRAFT * budget {
             return None;
         }
         let mut looked = 0;
@@ -63,6 +67,10 @@ impl Picker {
                 }
             }
             let Some((expected, block)) = worst else { continue };
+            // Beyond the budget only what would make the viewer wait, or does already.
+            if !in_budget && now.plus_secs(w.due_s.max(0.0)) > expected {
+                continue;
+            }
             let left = expected.since(now).as_secs_f64();
             let gain = expected.since(arrival).as_secs_f64();
             if gain > GAIN_S.max(GAIN_SHARE * left) {

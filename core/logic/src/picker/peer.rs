@@ -33,6 +33,10 @@ const REFUSALS: usize = 64;
 const MAX_RATE: f64 = 4e9;
 /// Where the handshake gave no round trip: a continental one, in seconds.
 const RTT_S: f64 = 0.08;
+/// Answers that vary by less are steady.
+const STEADY_S: f64 = 0.1;
+/// Whoever rejects so many requests in a row, and gives nothing in between, is left alone for a while.
+const REJECTS_IN_A_ROW: u32 = 8;
 /// Answers to requests that were taken back are expected for so many blocks.
 const GHOSTS: usize = 1024;
 
@@ -54,6 +58,7 @@ pub(super) struct Peer {
     /// Pieces of which it rejected a request, and until when it is not asked for them again.
     refused: Vec<(u32, Time)>,
     refusal_s: f64,
+    rejects: u32,
     pub(super) interested: bool,
     /// How many pieces it has that we lack.
     pub(super) useful: u32,
@@ -104,6 +109,7 @@ impl Peer {
             allowed: Vec::new(),
             refused: Vec::new(),
             refusal_s: REFUSAL_S,
+            rejects: 0,
             interested: false,
             useful: 0,
             max_requests: max_requests.max(1),
@@ -141,6 +147,10 @@ impl Peer {
             self.refused.remove(0);
         }
         self.refused.push((piece, now.plus_secs(self.refusal_s)));
+        self.rejects += 1;
+        if self.rejects >= REJECTS_IN_A_ROW {
+            self.snub(now);
+        }
         self.refusal_s = (self.refusal_s * 2.0).min(REFUSAL_MAX_S);
     }
 
@@ -220,6 +230,12 @@ impl Peer {
         head_at.plus_secs(n as f64 * s).max(ask.asked.plus_secs(rtt + s))
     }
 
+    /// How much later than expected its blocks may well be, in seconds: nothing for a steady peer, much for one whose
+    /// line loses packets.
+    pub(super) fn risk_s(&self, prior: f64) -> f64 {
+        2.0 * (self.deviation - self.service_s(prior).max(STEADY_S)).max(0.0)
+    }
+
     /// How long it has said nothing though an answer was due, in seconds.
     pub(super) fn quiet_s(&self, now: Time, prior: f64) -> f64 {
         let Some(head) = self.queue.front() else { return 0.0 };
@@ -229,7 +245,8 @@ impl Peer {
 
     /// How long a silence is too long for this peer, in seconds: never below `least`.
     pub(super) fn patience_s(&self, least: f64, prior: f64) -> f64 {
-        least.max(4.0 * self.service_s(prior)).max(3.0 * self.rtt_s()).max(4.0 * self.deviation)
+        let unsteady = (4.0 * self.deviation).min(2.0 * least);
+        least.max(4.0 * self.service_s(prior)).max(3.0 * self.rtt_s()).max(unsteady)
     }
 
     /// How many requests may be out at once: as many as are under way in a round trip, and `slack_s` of its rate.
@@ -318,6 +335,7 @@ impl Peer {
         self.snubbed = false;
         self.retry_after_s = 5.0;
         self.refusal_s = REFUSAL_S;
+        self.rejects = 0;
         if let Some(ask) = ask {
             self.steer(ask, now, slack_s, prior);
         }

@@ -22,6 +22,8 @@ pub(super) struct Wanted {
 
 /// What is due sooner than this is urgent.
 const URGENT_S: f64 = 3.0;
+/// What is due sooner than this is not given to peers that may well be late.
+const RISKY_S: f64 = 10.0;
 /// Cutoffs are computed for so many pieces with open blocks, and drawn on in a straight line for those behind.
 const CUTOFF_PIECES: usize = 6;
 /// A reader of unknown rate is taken to use this many bytes per second (8 Mbit/s: a good film).
@@ -161,6 +163,7 @@ impl Picker {
         let p = self.peers.get(&peer)?;
         let policy = self.config.policy;
         let arrival = p.arrival(self.now, self.prior);
+        let risk_s = p.risk_s(self.prior);
         // A peer that nobody knows yet is measured on a real block, unless that would be the piece's last.
         let trial = !p.measured() && !p.snubbed;
         let tolerance = 0.1 * p.service_s(self.prior);
@@ -189,7 +192,8 @@ impl Picker {
                     Policy::EarliestArrival => {
                         // Whoever takes a piece alone takes it whole, however long it needs.
                         self.partial.get(&w.piece).is_some_and(|part| part.solo == Some(peer))
-                            || arrival <= w.cutoff.plus_secs(tolerance)
+                            || arrival.plus_secs(if w.due_s < RISKY_S { risk_s } else { 0.0 })
+                                <= w.cutoff.plus_secs(tolerance)
                             || (trial && open > 2 * self.peers.len() as u32)
                     }
                     Policy::Even | Policy::Proportional => self.quota(peer, w.piece),

@@ -75,7 +75,7 @@ impl Swarm {
                 if let Some(p) = st.peers.get_mut(&key) {
                     p.downloaded += bytes;
                 }
-                st.choker.handle(now, choker::Input::Gave(key, bytes));
+                self.choke_with(&mut st, choker::Input::Gave(key, bytes));
             }
             for (block, data, mut put) in kept {
                 let State { picker: Some(picker), resets: now_resets, .. } = &mut *st else { continue };

@@ -160,6 +160,10 @@ impl Choker {
                 if let Some(peer) = self.peers.get_mut(&key) {
                     peer.gave[0] = peer.gave[0].saturating_add(bytes);
                     peer.gave_at = now;
+                    // One that snubbed us and gives again need not wait for the round where a slot is free.
+                    if peer.interested && peer.unchoked_since.is_none() && self.unchoked() < self.config.slots {
+                        self.fill(now);
+                    }
                 }
             }
             Input::Took(key, bytes) => {
@@ -170,9 +174,15 @@ impl Choker {
             Input::Asked(key, asked) => {
                 if let Some(peer) = self.peers.get_mut(&key) {
                     peer.asked_since = asked.then(|| peer.asked_since.unwrap_or(now));
+                    if !asked && peer.interested && peer.unchoked_since.is_none() {
+                        self.fill(now);
+                    }
                 }
             }
-            Input::Complete(complete) => self.complete = complete,
+            Input::Complete(complete) => {
+                self.complete = complete;
+                self.fill(now);
+            }
             Input::Slots(slots) => {
                 self.config.slots = slots;
                 self.shed(now);

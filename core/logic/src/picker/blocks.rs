@@ -13,13 +13,13 @@ impl Picker {
         self.counters.received_bytes += u64::from(bytes);
         let ask = p.take(block);
         self.outstanding -= usize::from(ask.is_some());
-        let known = ask.is_some() || p.lay_ghost(block);
-        if !known || bytes == 0 {
+        let asked = ask.map(|a| a.asked).or_else(|| p.lay_ghost(block));
+        let Some(asked) = asked.filter(|_| bytes > 0) else {
             self.counters.unasked_bytes += u64::from(bytes);
             return;
-        }
+        };
         let was_snubbed = p.snubbed;
-        p.learn(ask, bytes, self.now, slack, self.prior);
+        p.learn(asked, ask, bytes, self.now, slack, self.prior);
         self.welcome(block.piece);
         let fresh = !self.have.get(block.piece.0)
             && self.partial.get_mut(&block.piece.0).is_some_and(|part| part.receive(block.block, peer));
@@ -31,10 +31,10 @@ impl Picker {
                 }
                 if other != peer
                     && let Some(o) = self.peers.get_mut(&other)
-                    && o.take(block).is_some()
+                    && let Some(ask) = o.take(block)
                 {
                     self.outstanding -= 1;
-                    o.haunt(block, self.now, false);
+                    o.haunt(ask, self.now, false);
                     self.counters.cancels += 1;
                     self.out.push_back(Output::Cancel(other, block));
                     self.fill(other);
@@ -74,7 +74,7 @@ impl Picker {
         self.counters.forgotten_bytes += bytes;
         if let Some(ask) = p.take(block) {
             self.outstanding -= 1;
-            p.learn(Some(ask), bytes as u32, self.now, slack, self.prior);
+            p.learn(ask.asked, Some(ask), bytes as u32, self.now, slack, self.prior);
             if let Some(part) = self.partial.get_mut(&block.piece.0) {
                 part.release(block.block, peer);
             }
@@ -138,10 +138,10 @@ impl Picker {
             let block = BlockRef { piece: PieceIndex(piece), block: n as u32 };
             for peer in b.askers.into_iter().flatten() {
                 if let Some(p) = self.peers.get_mut(&peer)
-                    && p.take(block).is_some()
+                    && let Some(ask) = p.take(block)
                 {
                     self.outstanding -= 1;
-                    p.haunt(block, self.now, false);
+                    p.haunt(ask, self.now, false);
                     self.counters.cancels += 1;
                     self.out.push_back(Output::Cancel(peer, block));
                 }
@@ -162,7 +162,7 @@ impl Picker {
                 any = true;
                 p.queue.remove(at);
                 self.outstanding -= 1;
-                p.haunt(ask.block, self.now, false);
+                p.haunt(ask, self.now, false);
                 if let Some(part) = self.partial.get_mut(&ask.block.piece.0) {
                     part.release(ask.block.block, *key);
                 }

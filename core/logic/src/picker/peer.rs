@@ -44,6 +44,7 @@ const GHOSTS: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ghost {
     pub(super) block: BlockRef,
+    asked: Time,
     since: Time,
     /// The request still stands at the peer: it was given up without a word.
     live: bool,
@@ -146,7 +147,11 @@ impl Peer {
         if self.refused.len() == REFUSALS {
             self.refused.remove(0);
         }
-        self.refused.push((piece, now.plus_secs(self.refusal_s)));
+        let until = now.plus_secs(self.refusal_s);
+        match self.refused.iter_mut().find(|(p, _)| *p == piece) {
+            Some(known) => known.1 = until,
+            None => self.refused.push((piece, until)),
+        }
         self.rejects += 1;
         if self.rejects >= REJECTS_IN_A_ROW {
             self.snub(now);
@@ -277,22 +282,22 @@ impl Peer {
     }
 
     /// A request was taken back, or (`live`) given up without a word.
-    pub(super) fn haunt(&mut self, block: BlockRef, since: Time, live: bool) {
+    pub(super) fn haunt(&mut self, ask: Ask, since: Time, live: bool) {
         if self.ghosts.len() == GHOSTS
             && let Some(old) = self.ghosts.pop_front()
         {
             self.live_ghosts -= usize::from(old.live);
         }
         self.live_ghosts += usize::from(live);
-        self.ghosts.push_back(Ghost { block, since, live });
+        self.ghosts.push_back(Ghost { block: ask.block, asked: ask.asked, since, live });
     }
 
-    /// If this block was asked and taken back or given up, it is expected no more.
-    pub(super) fn lay_ghost(&mut self, block: BlockRef) -> bool {
-        let at = self.ghosts.iter().position(|g| g.block == block);
-        let ghost = at.and_then(|at| self.ghosts.remove(at));
-        self.live_ghosts -= usize::from(ghost.is_some_and(|g| g.live));
-        ghost.is_some()
+    /// If this block was asked and taken back or given up, it is expected no more; says when it was asked.
+    pub(super) fn lay_ghost(&mut self, block: BlockRef) -> Option<Time> {
+        let at = self.ghosts.iter().position(|g| g.block == block)?;
+        let ghost = self.ghosts.remove(at)?;
+        self.live_ghosts -= usize::from(ghost.live);
+        Some(ghost.asked)
     }
 
     /// A choke without BEP 6: no request stands any more.
@@ -304,31 +309,25 @@ impl Peer {
     /// If the request for this block was given up without a word, it stands again. One that was cancelled does not, and
     /// its REJECT may still come.
     pub(super) fn revive(&mut self, block: BlockRef) -> bool {
-        self.ghosts.iter().any(|g| g.live && g.block == block) && self.lay_ghost(block)
+        self.ghosts.iter().any(|g| g.live && g.block == block) && self.lay_ghost(block).is_some()
     }
 
     /// Whether this REJECT answers a cancel rather than a request that stands.
     pub(super) fn answers_cancel(&mut self, block: BlockRef) -> bool {
-        self.ghosts.iter().any(|g| !g.live && g.block == block) && self.lay_ghost(block)
+        self.ghosts.iter().any(|g| !g.live && g.block == block) && self.lay_ghost(block).is_some()
     }
 
-    /// Learns from a block that came; `ask` is its request, if it was still out.
-    pub(super) fn learn(&mut self, ask: Option<Ask>, bytes: u32, now: Time, slack_s: f64, prior: f64) {
-        let rtt = self.rtt_s();
-        let begun = match ask {
-            Some(ask) => self.last_block.max(ask.asked.plus_secs(rtt)),
-            None => self.last_block,
-        };
+    /// Learns from a block that came, asked at `asked`; `ask` is its request, if it was still out.
+    pub(super) fn learn(&mut self, asked: Time, ask: Option<Ask>, bytes: u32, now: Time, slack_s: f64, prior: f64) {
+        // What was taken back counts like the rest: blocks behind it came no faster for having been overtaken.
+        let begun = self.last_block.max(asked.plus_secs(self.rtt_s()));
         let took = now.since(begun).as_secs_f64();
-        // The answer to a request that was taken back says something about the rate only right behind another block.
-        if ask.is_some() || took < 2.0 * self.service_s(prior) {
-            let memory = MEMORY_S.max(MEMORY_BLOCKS * self.service_s(prior));
-            let keep = (-(now.since(self.last_sample).as_secs_f64().min(took.max(1e-6) * 4.0)) / memory).exp();
-            self.bytes = self.bytes * keep + f64::from(bytes);
-            self.seconds = self.seconds * keep + took.max(f64::from(bytes) / MAX_RATE);
-            self.samples = self.samples.saturating_add(1);
-            self.last_sample = now;
-        }
+        let memory = MEMORY_S.max(MEMORY_BLOCKS * self.service_s(prior));
+        let keep = (-(now.since(self.last_sample).as_secs_f64().min(took.max(1e-6) * 4.0)) / memory).exp();
+        self.bytes = self.bytes * keep + f64::from(bytes);
+        self.seconds = self.seconds * keep + took.max(f64::from(bytes) / MAX_RATE);
+        self.samples = self.samples.saturating_add(1);
+        self.last_sample = now;
         self.last_block = now;
         self.last_heard = now;
         self.received_bytes += u64::from(bytes);

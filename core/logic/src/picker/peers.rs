@@ -123,7 +123,7 @@ impl Picker {
         // BEP 6 keeps requests alive through a choke; BEP 3 drops them.
         let live = !p.choked || p.fast;
         for ask in lost {
-            p.haunt(ask.block, self.now, live);
+            p.haunt(ask, self.now, live);
             if let Some(part) = self.partial.get_mut(&ask.block.piece.0) {
                 part.release(ask.block.block, peer);
             }

@@ -44,6 +44,15 @@ pub(crate) async fn plain<L: Library>(
     deliver(&state, &file, &method, &headers)
 }
 
+/// `GET` and `HEAD` of `/`: the page; but who asks for a range is a player, and gets the default file.
+pub(crate) async fn root<L: Library>(state: State<Arc<App<L>>>, method: Method, headers: HeaderMap) -> Response<Body> {
+    if headers.contains_key(RANGE) {
+        let file = state.file.to_string();
+        return deliver(&state, &file, &method, &headers);
+    }
+    super::listing::page(state).await
+}
+
 fn deliver<L: Library>(app: &App<L>, file: &str, method: &Method, headers: &HeaderMap) -> Response<Body> {
     let torrent = app.library.torrent();
     let found =

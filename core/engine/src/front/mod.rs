@@ -187,7 +187,7 @@ pub(crate) async fn serve_library<L: Library>(library: L, file: usize, config: H
 
 fn router<L: Library>(app: Arc<App<L>>) -> Router {
     Router::new()
-        .route("/", get(listing::page::<L>))
+        .route("/", get(deliver::root::<L>))
         .route("/page.css", get(listing::style))
         .route("/stream/{file}", get(deliver::plain::<L>))
         .route("/stream/{file}/{*name}", get(deliver::named::<L>))

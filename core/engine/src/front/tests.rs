@@ -479,6 +479,17 @@ async fn a_rebound_name_a_foreign_page_and_a_missing_token_get_nothing() {
 }
 
 #[tokio::test]
+async fn a_player_that_is_given_the_bare_address_gets_the_default_file() {
+    let shelf = shelf(&[("film.mkv", 1000)]);
+    let server = start(&shelf).await;
+    let whole = get(&server, "/stream/0", &[]).await;
+    let part = get(&server, "/", &[("Range", "bytes=10-19")]).await;
+    assert_eq!((part.header("content-range"), part.body.as_ref()), (Some("bytes 10-19/1000"), &whole.body[10..20]));
+    let page = get(&server, "/", &[]).await;
+    assert!(page.header("content-type").unwrap().starts_with("text/html"));
+}
+
+#[tokio::test]
 async fn page_playlist_and_torrent_list_what_there_is_in_order() {
     let shelf = shelf(&[("s/e10 é.mp4", 10), ("s/e2.mkv", 10), ("s/note.txt", 3), (".pad", 3)]);
     let server = start(&shelf).await;

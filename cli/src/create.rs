@@ -35,14 +35,7 @@ pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<Exi
         ..CreateOptions::default()
     };
     let bar = progress_bar("checking", view.quiet);
-    let progress = {
-        let bar = bar.clone();
-        move |done, all| {
-            bar.set_length(all);
-            bar.set_position(done);
-        }
-    };
-    let made = stop.unless(create_torrent(&args.path, options, progress)).await;
+    let made = stop.unless(create_torrent(&args.path, options, advance(&bar))).await;
     bar.finish_and_clear();
     let Some(made) = made else { bail!("stopped; nothing was written") };
     let (torrent, bytes) = made?;
@@ -55,6 +48,15 @@ pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<Exi
     };
     log::out(&format!("torrent: {}\nmagnet: {magnet}", output.display()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Moves a bar as work goes on: bytes done, and all.
+pub(crate) fn advance(bar: &ProgressBar) -> impl Fn(u64, u64) + Send + Sync + 'static {
+    let bar = bar.clone();
+    move |done, all| {
+        bar.set_length(all);
+        bar.set_position(done);
+    }
 }
 
 /// A bar with bytes, rate and the time that is left.

@@ -1,7 +1,7 @@
 //! `playswarm seed`: serves files that are here.
 
 use crate::args::SeedArgs;
-use crate::create::progress_bar;
+use crate::create::{advance, progress_bar};
 use crate::info;
 use crate::log;
 use crate::stop::{self, Stop};
@@ -44,14 +44,7 @@ async fn check(session: &Session, torrent: &Torrent, view: view::Options) -> Res
     // What is missing is not fetched: these are the user's own files.
     media.fetch_all(false);
     let bar = progress_bar("checking", view.quiet);
-    let progress = {
-        let bar = bar.clone();
-        move |done, all| {
-            bar.set_length(all);
-            bar.set_position(done);
-        }
-    };
-    let verified = media.check_files(progress).await;
+    let verified = media.check_files(advance(&bar)).await;
     bar.finish_and_clear();
     let (verified, all) = (verified?, torrent.layout.total_bytes());
     if verified == 0 {

@@ -12,8 +12,13 @@ impl Picker {
         ms / 1000.0
     }
 
+    /// Whether anybody wants anything.
+    pub(super) fn is_wanted_at_all(&self) -> bool {
+        !self.readers.is_empty() || self.fetch_all
+    }
+
     pub(super) fn fill_all(&mut self) {
-        if self.paused || (self.readers.is_empty() && !self.fetch_all) {
+        if self.paused || !self.is_wanted_at_all() {
             return;
         }
         let keys: Vec<PeerKey> = self.peers.iter().filter(|(_, p)| p.serves(self.now)).map(|(key, _)| *key).collect();
@@ -24,7 +29,7 @@ impl Picker {
 
     /// Asks this peer for as much as it should have in its queue now.
     pub(super) fn fill(&mut self, peer: PeerKey) {
-        if self.paused || (self.readers.is_empty() && !self.fetch_all) {
+        if self.paused || !self.is_wanted_at_all() {
             return;
         }
         self.refresh_plan();

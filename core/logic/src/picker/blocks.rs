@@ -29,14 +29,7 @@ impl Picker {
                 if let Some(part) = self.partial.get_mut(&block.piece.0) {
                     if other == peer { part.answered(block.block, peer) } else { part.release(block.block, other) }
                 }
-                if other != peer
-                    && let Some(o) = self.peers.get_mut(&other)
-                    && let Some(ask) = o.take(block)
-                {
-                    self.outstanding -= 1;
-                    o.haunt(ask, self.now, false);
-                    self.counters.cancels += 1;
-                    self.out.push_back(Output::Cancel(other, block));
+                if other != peer && self.cancel(other, block) {
                     self.fill(other);
                 }
             }
@@ -137,16 +130,20 @@ impl Picker {
         for (n, b) in part.blocks.iter().enumerate() {
             let block = BlockRef { piece: PieceIndex(piece), block: n as u32 };
             for peer in b.askers.into_iter().flatten() {
-                if let Some(p) = self.peers.get_mut(&peer)
-                    && let Some(ask) = p.take(block)
-                {
-                    self.outstanding -= 1;
-                    p.haunt(ask, self.now, false);
-                    self.counters.cancels += 1;
-                    self.out.push_back(Output::Cancel(peer, block));
-                }
+                self.cancel(peer, block);
             }
         }
+    }
+
+    /// Takes one request back; false where there was none.
+    fn cancel(&mut self, peer: PeerKey, block: BlockRef) -> bool {
+        let Some(p) = self.peers.get_mut(&peer) else { return false };
+        let Some(ask) = p.take(block) else { return false };
+        self.outstanding -= 1;
+        p.haunt(ask, self.now, false);
+        self.counters.cancels += 1;
+        self.out.push_back(Output::Cancel(peer, block));
+        true
     }
 
     /// Takes back the requests for pieces that `unwanted` names.

@@ -73,8 +73,7 @@ impl Picker {
             for step in 1..steps {
                 // Where a reader's file begins is not told; for the one large file of most torrents, at the start.
                 let piece = self.layout.piece_at(r.end / steps * step).0;
-                if piece > here && !self.have.get(piece) && self.open_blocks(piece) > 0 && self.may_take(peer, p, piece)
-                {
+                if piece > here && self.open_blocks(piece) > 0 && self.may_take(peer, p, piece) {
                     return Some(piece);
                 }
             }

@@ -52,7 +52,6 @@ pub struct Picker {
     outstanding: usize,
     /// How many peers have each piece, seeds left out.
     availability: Vec<u16>,
-    seeds: u32,
     plan: Vec<Wanted>,
     /// No entry of the plan before this one has an open block.
     plan_from: usize,
@@ -91,7 +90,6 @@ impl Picker {
             partial_bytes: 0,
             outstanding: 0,
             availability: vec![0; pieces as usize],
-            seeds: 0,
             plan: Vec::new(),
             plan_from: 0,
             plan_stale: true,
@@ -341,7 +339,7 @@ impl Picker {
     }
 
     pub(super) fn arm(&mut self) {
-        if self.readers.is_empty() && !self.fetch_all {
+        if !self.is_wanted_at_all() {
             self.next_tick = Time::NEVER;
             return;
         }

@@ -24,8 +24,8 @@ impl Picker {
     }
 
     pub(super) fn count_bits(&mut self, bits: &Bits, add: bool) {
+        // Seeds have everything: they make no piece rarer than another.
         if bits.is_full() {
-            self.seeds = if add { self.seeds + 1 } else { self.seeds.saturating_sub(1) };
             return;
         }
         for i in bits.iter_ones() {
@@ -61,13 +61,9 @@ impl Picker {
             for n in &mut self.availability {
                 *n = n.saturating_sub(1);
             }
-            let n = &mut self.availability[piece.0 as usize];
-            *n = n.saturating_add(1);
-            self.seeds += 1;
-        } else {
-            let n = &mut self.availability[piece.0 as usize];
-            *n = n.saturating_add(1);
         }
+        let n = &mut self.availability[piece.0 as usize];
+        *n = n.saturating_add(1);
         if !self.have.get(piece.0) {
             p.useful += 1;
             self.say_interest(peer);
@@ -111,14 +107,12 @@ impl Picker {
     /// Takes back what is asked of a peer for the pieces that `gone` names, without a word to it.
     pub(super) fn release(&mut self, peer: PeerKey, gone: impl Fn(u32) -> bool) {
         let Some(p) = self.peers.get_mut(&peer) else { return };
-        let before = p.queue.len();
         let (kept, lost): (VecDeque<_>, VecDeque<_>) =
             std::mem::take(&mut p.queue).into_iter().partition(|ask| !gone(ask.block.piece.0));
         p.queue = kept;
         if lost.is_empty() {
             return;
         }
-        debug_assert!(p.queue.len() < before);
         self.outstanding -= lost.len();
         // BEP 6 keeps requests alive through a choke; BEP 3 drops them.
         let live = !p.choked || p.fast;

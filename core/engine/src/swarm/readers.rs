@@ -40,10 +40,10 @@ impl Swarm {
     fn add_reader(&self, st: &mut State, reader: Reader, window: u64) -> ReaderKey {
         let key = ReaderKey(st.next_reader);
         st.next_reader += 1;
-        let Reader { position, end, .. } = reader;
+        let Reader { start, position, end, .. } = reader;
         st.readers.insert(key, reader);
         self.place_readers(st);
-        self.pick_with(st, Input::ReaderOpened { reader: key, position, end, bytes_per_s: None, window });
+        self.pick_with(st, Input::ReaderOpened { reader: key, start, position, end, bytes_per_s: None, window });
         key
     }
 
@@ -66,20 +66,16 @@ impl Swarm {
         if narrow != st.narrow {
             st.narrow = narrow;
             let keys: Vec<ReaderKey> = st.readers.keys().copied().collect();
-            keys.into_iter().for_each(|key| self.open_again(st, key));
+            keys.into_iter().for_each(|key| self.set_limits(st, key));
         }
     }
 
     /// Tells the picker of a reader whose end or window is another now.
-    fn open_again(&self, st: &mut State, key: ReaderKey) {
+    fn set_limits(&self, st: &mut State, key: ReaderKey) {
         let warm = st.warm.is_some_and(|(warm, _)| warm == key);
         let window = if warm { WARM_BYTES } else { self.window(st) };
-        let Some(Reader { position, end, waiting, .. }) = st.readers.get(&key).copied() else { return };
-        let bytes_per_s = st.picker.as_ref().and_then(|p| p.reader_rate(key));
-        self.pick_with(st, Input::ReaderOpened { reader: key, position, end, bytes_per_s, window });
-        if waiting {
-            self.pick_with(st, Input::ReaderWaits(key, true));
-        }
+        let Some(Reader { end, .. }) = st.readers.get(&key).copied() else { return };
+        self.pick_with(st, Input::ReaderLimits { reader: key, end, window });
     }
 
     /// The reader will not read beyond `end`.
@@ -91,7 +87,7 @@ impl Swarm {
         }
         r.end = end;
         self.place_readers(&st);
-        self.open_again(&mut st, key);
+        self.set_limits(&mut st, key);
         drop(st);
         self.arm();
     }

@@ -2,7 +2,6 @@
 
 use super::api::Output;
 use super::peer::Peer;
-use super::piece::Partial;
 use super::{NEAR_COMFORTS, Picker};
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
@@ -72,13 +71,9 @@ impl Picker {
     }
 
     pub(super) fn ask(&mut self, peer: PeerKey, block: BlockRef) {
-        let blocks = self.layout.blocks_of(block.piece);
-        let bytes = u64::from(self.layout.bytes_of(block.piece));
         let slack = self.slack_s();
-        let part = self.partial.entry(block.piece.0).or_insert_with(|| {
-            self.partial_bytes += bytes;
-            Partial::new(blocks)
-        });
+        self.set_aside(block);
+        let Some(part) = self.partial.get_mut(&block.piece.0) else { return };
         part.add_asker(block.block, peer);
         if part.failures > 2 {
             part.solo = Some(peer);
@@ -122,40 +117,6 @@ impl Picker {
         let half = |at: usize| part.failures > 2 || at % 2 == part.failures as usize - 1;
         let helped = |k: &PeerKey| part.suspects.iter().position(|s| s == k).is_some_and(half);
         half(at) || !self.peers.iter().any(|(k, o)| able(k, o) && helped(k))
-    }
-
-    /// Whether another piece may be begun; for what is needed first, room is made.
-    pub(super) fn may_begin(&mut self, piece: u32, rank: usize) -> bool {
-        let bytes = u64::from(self.layout.bytes_of(PieceIndex(piece)));
-        if self.partial_bytes + bytes <= self.config.max_partial_bytes || self.partial.is_empty() {
-            return true;
-        }
-        // The piece needed first may always be begun, and one more while it is hashed.
-        const ALWAYS: usize = 2;
-        if rank >= ALWAYS {
-            return false;
-        }
-        while self.partial_bytes + bytes > self.config.max_partial_bytes {
-            let near: Vec<u32> = self.plan.iter().take(ALWAYS).map(|w| w.piece).collect();
-            let least = self
-                .partial
-                .iter()
-                .filter(|(n, p)| !near.contains(n) && p.missing > 0)
-                .min_by_key(|(_, p)| p.blocks.len() as u32 - p.missing)
-                .map(|(n, _)| *n);
-            let Some(least) = least else { return true };
-            if let Some(part) = self.partial.get(&least) {
-                let got = part.blocks.iter().enumerate().filter(|(_, b)| b.got);
-                self.counters.forgotten_bytes += got
-                    .map(|(n, _)| {
-                        u64::from(self.layout.block_bytes(BlockRef { piece: PieceIndex(least), block: n as u32 }))
-                    })
-                    .sum::<u64>();
-            }
-            self.drop_partial(least);
-            self.out.push_back(Output::Forget(PieceIndex(least)));
-        }
-        true
     }
 
     pub(super) fn open_blocks(&self, piece: u32) -> u32 {

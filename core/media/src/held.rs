@@ -1,0 +1,239 @@
+//! The bytes that were fed and are still of use, and the little machine around them that every container's walk is.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// Bytes of a file, some here, some not. Only what was asked for is kept, so its size is what walks ask for at once.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    size: u64,
+    /// By offset; ranges neither overlap nor touch.
+    ranges: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Held {
+    pub(crate) fn new(size: u64) -> Held {
+        Held { size, ranges: BTreeMap::new() }
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The bytes of a range, if all of them are here. A range past the end of the file is cut there.
+    pub(crate) fn get(&self, range: Range<u64>) -> Option<&[u8]> {
+        let range = range.start..range.end.min(self.size);
+        if range.is_empty() {
+            return Some(&[]);
+        }
+        let from = self.from(range.start)?;
+        from.get(..usize::try_from(range.end - range.start).ok()?)
+    }
+
+    /// All that lies here from an offset on without a gap; `None` if its first byte is not here.
+    pub(crate) fn from(&self, offset: u64) -> Option<&[u8]> {
+        let (start, bytes) = self.ranges.range(..=offset).next_back()?;
+        bytes.get(usize::try_from(offset - start).ok()?..).filter(|rest| !rest.is_empty())
+    }
+
+    /// What of a range is not here, in ascending order.
+    pub(crate) fn missing(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut missing = Vec::new();
+        let (mut at, end) = (range.start, range.end.min(self.size));
+        while at < end {
+            if let Some(here) = self.from(at) {
+                at += here.len() as u64;
+            } else {
+                let next = self.ranges.range(at..end).next().map_or(end, |(start, _)| *start);
+                missing.push(at..next);
+                at = next;
+            }
+        }
+        missing
+    }
+
+    /// Keeps what of these bytes lies in a range.
+    fn keep(&mut self, range: Range<u64>, offset: u64, bytes: &[u8]) {
+        let end = offset.saturating_add(bytes.len() as u64);
+        for gap in self.missing(range.start.max(offset)..range.end.min(end)) {
+            let part = &bytes[(gap.start - offset) as usize..(gap.end - offset) as usize];
+            let mut joined = match self.ranges.range(..gap.start).next_back() {
+                Some((start, before)) if start + before.len() as u64 == gap.start => *start,
+                _ => gap.start,
+            };
+            let entry = self.ranges.entry(joined).or_default();
+            entry.extend_from_slice(part);
+            joined += entry.len() as u64;
+            if let Some(after) = self.ranges.remove(&joined)
+                && let Some((_, entry)) = self.ranges.range_mut(..joined).next_back()
+            {
+                entry.extend_from_slice(&after);
+            }
+        }
+    }
+
+    /// Gives back everything before an offset: a walk that has read past it.
+    pub(crate) fn forget_before(&mut self, offset: u64) {
+        let mut kept = self.ranges.split_off(&offset);
+        if let Some((start, bytes)) = self.ranges.pop_last()
+            && start + bytes.len() as u64 > offset
+        {
+            kept.insert(offset, bytes[(offset - start) as usize..].to_vec());
+        }
+        self.ranges = kept;
+    }
+
+    /// Bytes held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.ranges.values().map(Vec::len).sum()
+    }
+}
+
+/// What a walk came to with the bytes that are here.
+#[derive(Debug)]
+pub(crate) enum Step<T> {
+    /// These are needed to go on, the most urgent first. Parts of them may be here already.
+    Need(Vec<Range<u64>>),
+    /// It is through.
+    Done(T),
+    /// The file is damaged, lies or is beyond a limit: why, as the end of a sentence ("its index …").
+    Failed(String),
+}
+
+/// A walk through the structure of a container: called again whenever what it needed is here, it goes on where it was.
+///
+/// It must ask for something new or end with each step, and bounds how often: [`Probe`] ends one that does neither.
+pub(crate) trait Walk: std::fmt::Debug + Send + Sync {
+    type Found;
+    fn step(&mut self, held: &mut Held) -> Step<Self::Found>;
+}
+
+impl<T> Walk for Box<dyn Walk<Found = T>> {
+    type Found = T;
+
+    fn step(&mut self, held: &mut Held) -> Step<T> {
+        (**self).step(held)
+    }
+}
+
+/// The door of a walk: says what is needed, takes what comes.
+#[derive(Debug)]
+pub(crate) struct Probe<W: Walk> {
+    held: Held,
+    walk: W,
+    needed: Vec<Range<u64>>,
+    outcome: Option<Result<W::Found, String>>,
+    steps: u32,
+}
+
+/// Bounds the walk's questions: a film of a day in fragments of two seconds has 43,200.
+const MAX_STEPS: u32 = 100_000;
+
+impl<W: Walk> Probe<W> {
+    pub(crate) fn new(size: u64, walk: W) -> Probe<W> {
+        let mut probe = Probe { held: Held::new(size), walk, needed: Vec::new(), outcome: None, steps: 0 };
+        probe.advance();
+        probe
+    }
+
+    fn advance(&mut self) {
+        while self.outcome.is_none() && self.needed().is_empty() {
+            self.steps += 1;
+            match self.walk.step(&mut self.held) {
+                Step::Need(ranges) => {
+                    self.needed = ranges;
+                    if self.needed().is_empty() && self.steps >= MAX_STEPS || self.steps > 4 * MAX_STEPS {
+                        self.outcome = Some(Err("needs too many steps to be read".into()));
+                    }
+                }
+                Step::Done(found) => self.outcome = Some(Ok(found)),
+                Step::Failed(why) => self.outcome = Some(Err(why)),
+            }
+        }
+        if self.outcome.is_some() {
+            self.needed.clear();
+        }
+    }
+
+    /// What is still to be fed, the most urgent first; nothing once there is an outcome.
+    pub(crate) fn needed(&self) -> Vec<Range<u64>> {
+        self.needed.iter().flat_map(|range| self.held.missing(range.clone())).collect()
+    }
+
+    /// Takes bytes of the file; those that nobody needs are let go.
+    pub(crate) fn feed(&mut self, offset: u64, bytes: &[u8]) {
+        for range in self.needed.clone() {
+            self.held.keep(range, offset, bytes);
+        }
+        self.advance();
+    }
+
+    /// Bytes of the file.
+    pub(crate) fn size(&self) -> u64 {
+        self.held.size()
+    }
+
+    pub(crate) fn outcome(&self) -> Option<Result<&W::Found, &str>> {
+        self.outcome.as_ref().map(|o| o.as_ref().map_err(String::as_str))
+    }
+
+    /// Bytes held in memory.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held.bytes()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn bytes_fed_in_any_order_join_and_the_gaps_are_named() {
+        let mut held = Held::new(100);
+        held.keep(0..100, 10, &[1; 10]);
+        held.keep(0..100, 30, &[3; 10]);
+        assert_eq!(held.missing(0..50), [0..10, 20..30, 40..50]);
+        assert_eq!(held.get(10..40), None);
+        held.keep(0..100, 15, &[2; 20]);
+        assert_eq!(held.get(10..40).unwrap(), [[1; 10], [2; 10], [3; 10]].concat());
+        assert_eq!(held.ranges.len(), 1);
+        assert_eq!(held.get(90..200), None);
+        held.keep(0..200, 90, &[9; 50]);
+        assert_eq!(held.get(90..200).unwrap(), [9; 10]);
+    }
+
+    #[test]
+    fn what_was_read_can_be_given_back() {
+        let mut held = Held::new(100);
+        held.keep(0..100, 0, &[1; 40]);
+        held.forget_before(30);
+        assert_eq!(held.bytes(), 10);
+        assert_eq!(held.missing(20..50), [20..30, 40..50]);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_held_is_what_was_fed(feeds in prop::collection::vec((0u64..300, 0usize..80, 0u64..300, 0u64..300), 0..40)) {
+            let file: Vec<u8> = (0..256u32).map(|i| i as u8).collect();
+            let mut held = Held::new(256);
+            let mut here = vec![false; 256];
+            for (offset, len, a, b) in feeds {
+                let start = (offset as usize).min(256);
+                let bytes = &file[start..(start + len).min(256)];
+                let range = a.min(b)..a.max(b);
+                held.keep(range.clone(), start as u64, bytes);
+                for (i, here) in here.iter_mut().enumerate().skip(start).take(bytes.len()) {
+                    *here |= range.contains(&(i as u64));
+                }
+            }
+            for i in 0..256u64 {
+                prop_assert_eq!(held.get(i..i + 1).map(|b| b[0]), here[i as usize].then_some(i as u8));
+            }
+            let missing: u64 = held.missing(0..256).iter().map(|r| r.end - r.start).sum();
+            prop_assert_eq!(missing as usize, here.iter().filter(|h| !**h).count());
+        }
+    }
+}

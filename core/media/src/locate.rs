@@ -1,0 +1,78 @@
+//! Where to read for a time.
+
+use crate::held::{Probe, Walk};
+use crate::timeline::{Accuracy, Timeline};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where playing from a time begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Landing {
+    /// The keyframe's time; the time asked for where that is only an estimate.
+    pub time: Duration,
+    /// Where the keyframe's packet begins.
+    pub offset: u64,
+    /// The first byte to read.
+    pub from: u64,
+    /// What should be here before it plays: up to the next keyframe.
+    pub until: u64,
+    /// Whether it is a guess along a straight line.
+    pub estimated: bool,
+}
+
+/// Looks for the keyframe at or before a time. With a whole index it is found at once; otherwise it says which bytes it
+/// [needs](Locate::needed) until there is a [landing](Locate::landing).
+#[derive(Debug)]
+pub struct Locate {
+    /// What is known without a look at the file, and the landing when a search comes to nothing.
+    known: Landing,
+    search: Option<Probe<Box<dyn Walk<Found = Landing>>>>,
+}
+
+impl Locate {
+    /// A search for `time`; a time past the end is the end's.
+    pub fn new(timeline: &Arc<Timeline>, time: Duration) -> Locate {
+        let time = time.min(timeline.duration());
+        let search = timeline.search().map(|search| Probe::new(timeline.size(), search.walk(timeline, time)));
+        Locate { known: known(timeline, time), search }
+    }
+
+    /// The bytes to feed next, the most urgent first; none once there is a landing.
+    pub fn needed(&self) -> Vec<Range<u64>> {
+        self.search.as_ref().map(Probe::needed).unwrap_or_default()
+    }
+
+    /// Takes bytes of the file; those that nobody needs are let go.
+    pub fn feed(&mut self, offset: u64, bytes: &[u8]) {
+        if let Some(search) = &mut self.search {
+            search.feed(offset, bytes);
+        }
+    }
+
+    /// Where to read, once that is known: always, when nothing more is [needed](Locate::needed).
+    pub fn landing(&self) -> Option<Landing> {
+        match &self.search {
+            None => Some(self.known),
+            Some(search) => search.outcome().map(|found| found.copied().unwrap_or(self.known)),
+        }
+    }
+}
+
+/// What the timeline says without a look at the file.
+pub(crate) fn known(timeline: &Timeline, time: Duration) -> Landing {
+    match (timeline.keyframe_at(time), timeline.accuracy()) {
+        ((Some(at), next), Accuracy::Exact) => Landing {
+            time: at.time,
+            offset: at.offset,
+            from: at.from,
+            until: next.map_or(timeline.size(), |k| k.from),
+            estimated: false,
+        },
+        _ => {
+            let from = timeline.byte_at(time);
+            let until = timeline.byte_at(time + Duration::from_secs(2)).max(from);
+            Landing { time, offset: from, from, until, estimated: true }
+        }
+    }
+}

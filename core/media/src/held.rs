@@ -9,11 +9,13 @@ pub(crate) struct Held {
     size: u64,
     /// By offset; ranges neither overlap nor touch.
     ranges: BTreeMap<u64, Vec<u8>>,
+    /// What the walk would like to have beside what it needs.
+    wished: Vec<Range<u64>>,
 }
 
 impl Held {
     pub(crate) fn new(size: u64) -> Held {
-        Held { size, ranges: BTreeMap::new() }
+        Held { size, ranges: BTreeMap::new(), wished: Vec::new() }
     }
 
     /// Bytes of the file.
@@ -51,6 +53,11 @@ impl Held {
             }
         }
         missing
+    }
+
+    /// Asks for a range beside what the walk needs: it will likely be wanted next, and is not waited for. Until the next step.
+    pub(crate) fn wish(&mut self, range: Range<u64>) {
+        self.wished.push(range);
     }
 
     /// Keeps what of these bytes lies in a range.
@@ -138,12 +145,13 @@ impl<W: Walk> Probe<W> {
     }
 
     fn advance(&mut self) {
-        while self.outcome.is_none() && self.needed().is_empty() {
+        while self.outcome.is_none() && self.missing(&self.needed).is_empty() {
             self.steps += 1;
+            self.held.wished.clear();
             match self.walk.step(&mut self.held) {
                 Step::Need(ranges) => {
                     self.needed = ranges;
-                    if self.needed().is_empty() && self.steps >= MAX_STEPS || self.steps > 4 * MAX_STEPS {
+                    if self.missing(&self.needed).is_empty() && self.steps >= MAX_STEPS || self.steps > 4 * MAX_STEPS {
                         self.outcome = Some(Err("needs too many steps to be read".into()));
                     }
                 }
@@ -153,17 +161,24 @@ impl<W: Walk> Probe<W> {
         }
         if self.outcome.is_some() {
             self.needed.clear();
+            self.held.wished.clear();
         }
     }
 
-    /// What is still to be fed, the most urgent first; nothing once there is an outcome.
+    fn missing(&self, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
+        ranges.iter().flat_map(|range| self.held.missing(range.clone())).collect()
+    }
+
+    /// What is still to be fed, the most urgent first; nothing once there is an outcome. What is only wished for comes last.
     pub(crate) fn needed(&self) -> Vec<Range<u64>> {
-        self.needed.iter().flat_map(|range| self.held.missing(range.clone())).collect()
+        let mut needed = self.missing(&self.needed);
+        needed.extend(self.missing(&self.held.wished));
+        needed
     }
 
     /// Takes bytes of the file; those that nobody needs are let go.
     pub(crate) fn feed(&mut self, offset: u64, bytes: &[u8]) {
-        for range in self.needed.clone() {
+        for range in self.needed.iter().chain(&self.held.wished).cloned().collect::<Vec<_>>() {
             self.held.keep(range, offset, bytes);
         }
         self.advance();

@@ -83,8 +83,10 @@ impl Walk for Any {
     fn step(&mut self, held: &mut Held) -> Step<Timeline> {
         if !self.asked {
             self.asked = true;
-            let ranges = std::iter::once(0..HEAD_BYTES).chain(tail(self.guess, held.size()));
-            return Step::Need(ranges.collect());
+            if let Some(tail) = tail(self.guess, held.size()) {
+                held.wish(tail);
+            }
+            return Step::Need(std::iter::once(0..HEAD_BYTES).collect());
         }
         if self.walk.is_none() {
             let head = held.get(0..Container::SNIFF_BYTES as u64).unwrap_or_default();

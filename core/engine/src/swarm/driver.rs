@@ -17,6 +17,7 @@ use crate::swarm::metadata::MetadataMessage;
 use crate::swarm::peer::{Peer, Verdict as Conduct};
 use crate::swarm::rates::{Meter, RateLimits};
 use crate::swarm::readers::Reader;
+use crate::swarm::times::Times;
 use crate::swarm::transport::Transport;
 use crate::swarm::wire::{Message, Span};
 use crate::torrent::{InfoHash, Torrent, sha1};
@@ -74,6 +75,7 @@ pub(super) struct State {
     pub(super) peers: BTreeMap<PeerKey, Peer>,
     pub(super) book: Book,
     pub(super) readers: BTreeMap<ReaderKey, Reader>,
+    pub(super) times: Times,
     pub(super) next_peer: u32,
     pub(super) next_reader: u32,
     pub(super) down: Meter,
@@ -129,6 +131,7 @@ impl Swarm {
             peers: BTreeMap::new(),
             book: Book::default(),
             readers: BTreeMap::new(),
+            times: Times::default(),
             next_peer: 0,
             next_reader: 0,
             down: Meter::default(),

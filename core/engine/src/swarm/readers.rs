@@ -14,24 +14,43 @@ pub(super) const WARM: Duration = Duration::from_secs(30);
 /// How much of it.
 const WARM_BYTES: u64 = 8 << 20;
 
+/// What a reader is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Somebody plays or copies what it reads.
+    Play,
+    /// We look for the file's index, or for a time in it.
+    Index,
+}
+
 /// A reader as the swarm knows it; bytes from the start of the torrent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader {
+    pub(super) purpose: Purpose,
     pub(super) file: usize,
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) position: u64,
     pub(super) waiting: bool,
+    /// Its rate was told by its caller.
+    pub(super) rate_given: bool,
+}
+
+impl Reader {
+    fn new(purpose: Purpose, file: usize, start: u64, end: u64, position: u64) -> Reader {
+        Reader { purpose, file, start, end, position, waiting: false, rate_given: false }
+    }
 }
 
 impl Swarm {
-    pub(crate) fn open_reader(&self, file: usize, start: u64, end: u64, position: u64) -> ReaderKey {
+    pub(crate) fn open_reader(&self, purpose: Purpose, file: usize, start: u64, end: u64, position: u64) -> ReaderKey {
         let mut st = self.state.lock();
-        let reader = Reader { file, start, end, position, waiting: false };
         let window = self.window(&st);
-        let key = self.add_reader(&mut st, reader, window);
-        // Whoever reads makes the guess needless; what it has asked for is kept if it is what is read now.
-        self.cool_down(&mut st);
+        let key = self.add_reader(&mut st, Reader::new(purpose, file, start, end, position), window);
+        if purpose == Purpose::Play {
+            // Whoever reads makes the guess needless; what it has asked for is kept if it is what is read now.
+            self.cool_down(&mut st);
+        }
         drop(st);
         self.arm();
         key
@@ -44,6 +63,10 @@ impl Swarm {
         st.readers.insert(key, reader);
         self.place_readers(st);
         self.pick_with(st, Input::ReaderOpened { reader: key, start, position, end, bytes_per_s: None, window });
+        if reader.purpose == Purpose::Index {
+            self.pick_with(st, Input::ReaderJumps(key, Vec::new()));
+        }
+        self.tell_time(st, key);
         key
     }
 
@@ -110,6 +133,7 @@ impl Swarm {
             self.place_readers(&st);
             self.pick_with(&mut st, Input::ReaderWaits(key, false));
             self.pick_with(&mut st, Input::ReaderSought(key, position));
+            self.tell_rate(&mut st, key);
         }
         drop(st);
         self.arm();
@@ -117,6 +141,9 @@ impl Swarm {
 
     pub(crate) fn reader_rate(&self, key: ReaderKey, bytes_per_s: f64) {
         let mut st = self.state.lock();
+        if let Some(r) = st.readers.get_mut(&key) {
+            r.rate_given = true;
+        }
         self.pick_with(&mut st, Input::ReaderRate(key, bytes_per_s));
         drop(st);
         self.arm();
@@ -124,11 +151,11 @@ impl Swarm {
 
     pub(crate) fn warm_up(&self, file: usize, start: u64, size: u64) {
         let mut st = self.state.lock();
-        if !st.readers.is_empty() {
+        if st.readers.values().any(|r| r.purpose == Purpose::Play) {
             return;
         }
-        let reader = Reader { file, start, end: start + size, position: start, waiting: true };
-        let key = self.add_reader(&mut st, reader, WARM_BYTES);
+        let reader = Reader::new(Purpose::Play, file, start, start + size, start);
+        let key = self.add_reader(&mut st, Reader { waiting: true, ..reader }, WARM_BYTES);
         self.pick_with(&mut st, Input::ReaderWaits(key, true));
         st.warm = Some((key, Instant::now()));
         drop(st);
@@ -213,12 +240,18 @@ impl Swarm {
         let Some(r) = st.readers.get_mut(&key) else { return };
         let was_waiting = std::mem::replace(&mut r.waiting, false);
         let before = std::mem::replace(&mut r.position, position);
+        let reader = *r;
         if was_waiting {
             self.pick_with(&mut st, Input::ReaderWaits(key, false));
         }
         self.pick_with(&mut st, Input::ReaderRead(key, position));
+        if reader.purpose == Purpose::Play {
+            let length = self.content.get().and_then(|c| c.torrent.files.get(reader.file)).map_or(0, |f| f.length);
+            st.times.was_read(reader.file, position - reader.start, length);
+        }
         if layout.is_some_and(|l| l.piece_at(before) != l.piece_at(position)) {
             self.place_readers(&st);
+            self.tell_rate(&mut st, key);
         }
         drop(st);
         self.arm();

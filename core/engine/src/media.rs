@@ -49,8 +49,21 @@ impl Drop for Inner {
 impl Inner {
     /// Begins to read the file's index, if its name says that it may have one.
     pub(crate) fn learn_time(&self, file: usize) {
-        let worth = self.torrent.files.get(file).is_some_and(|f| Container::by_name(&f.name) != Container::Other);
-        if !worth || self.swarm.timeline(file).is_some() {
+        if self.torrent.files.get(file).is_some_and(|f| Container::by_name(&f.name) != Container::Other) {
+            self.read_index(file);
+        }
+    }
+
+    /// The same for a file whose name says nothing, by its first bytes, which somebody reads.
+    pub(crate) fn learn_time_from(&self, file: usize, head: &[u8]) {
+        let unnamed = self.torrent.files.get(file).is_some_and(|f| Container::by_name(&f.name) == Container::Other);
+        if unnamed && Container::sniff(head) != Container::Other {
+            self.read_index(file);
+        }
+    }
+
+    fn read_index(&self, file: usize) {
+        if self.swarm.timeline(file).is_some() {
             return;
         }
         // Not this media itself, which is closed when its last user lets go of it.

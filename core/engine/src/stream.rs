@@ -171,7 +171,11 @@ impl Cursor {
         }
         let max = max.min(usize::try_from(self.size - position).unwrap_or(usize::MAX));
         let key = self.key(position);
-        self.media.swarm.read(key, self.start + position, max).await
+        let bytes = self.media.swarm.read(key, self.start + position, max).await?;
+        if position == 0 {
+            self.media.learn_time_from(self.file, &bytes);
+        }
+        Ok(bytes)
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod handshake;
 mod heard;
 pub(crate) mod link;
 pub(crate) mod listen;
+mod machines;
 pub(crate) mod metadata;
 mod peer;
 pub(crate) mod pex;

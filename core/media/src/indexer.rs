@@ -2,6 +2,7 @@
 
 use crate::container::Container;
 use crate::held::{Held, Probe, Step, Walk};
+use crate::matroska;
 use crate::timeline::Timeline;
 use std::ops::Range;
 use std::sync::Arc;
@@ -113,6 +114,7 @@ impl Walk for Any {
 /// The walk of a container.
 fn walk(container: Container) -> Option<Inner> {
     match container {
+        Container::Matroska => Some(Box::new(matroska::Index::new())),
         _ => None,
     }
 }

@@ -21,10 +21,14 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod bisect;
 mod container;
 mod held;
 mod indexer;
+mod keyframes;
 mod locate;
+mod matroska;
+mod riff_codecs;
 mod timeline;
 
 pub use container::Container;

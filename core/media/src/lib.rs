@@ -22,6 +22,8 @@
 #![forbid(unsafe_code)]
 
 mod container;
+#[doc(hidden)]
+pub mod fuzzing;
 mod held;
 mod indexer;
 mod locate;

@@ -23,6 +23,8 @@
 
 mod bisect;
 mod container;
+#[doc(hidden)]
+pub mod fuzzing;
 mod held;
 mod indexer;
 mod keyframes;

@@ -205,7 +205,7 @@ impl<S: Stream> Bisect<S> {
     }
 
     fn landing(&self, key: Key) -> Landing {
-        let until = self.after.map(|after| after.from).or(self.ended).unwrap_or(self.bounds.end.at);
+        let until = self.after.map(|after| after.offset).or(self.ended).unwrap_or(self.bounds.end.at);
         Landing {
             time: Duration::from_micros(u64::try_from(key.time).unwrap_or(0)),
             offset: key.offset,

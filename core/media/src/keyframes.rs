@@ -47,10 +47,6 @@ impl Keyframes {
         self.list.first().copied()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.list.is_empty()
-    }
-
     pub(crate) fn into_list(self) -> Vec<Keyframe> {
         self.list
     }

@@ -48,6 +48,8 @@ const KEEP: usize = 1 << 20;
 /// How far before any time a keyframe is expected, in microseconds: encoders' usual limits are 2 to 10 s, and reading from header
 /// to header costs little.
 const BACK_US: i64 = 5_000_000;
+/// A first time later than this is not one of sound that begins before the picture or the like.
+const LATE_US: i64 = 1_000_000;
 /// What should be here of a film without pictures before it plays, in microseconds.
 const AUDIO_REACH_US: i64 = 1_000_000;
 
@@ -357,17 +359,16 @@ impl Index {
 
     fn finish(&mut self, size: u64) -> Step<Timeline> {
         let origin = self.origin();
+        // Blocks' times are without the codec's delay, those of Cues with it.
+        let delay = self.film.main().map_or(0, |entry| (entry.delay_ns / 1000) as i64);
         let last = self.last.as_ref().and_then(|last| last.end).map(|end| end - origin);
-        let us = self.film.duration_us.or(last).filter(|us| *us > 0);
+        let us = last.or(self.film.duration_us).filter(|us| *us > 0);
         let mut duration = us.map(|us| Duration::from_micros(us as u64));
         let cues = self.cues.take().map(|cues| cues.list).unwrap_or_default();
         let thinned = cues.thinned();
         let shift = |time: Duration| {
-            if origin < 0 {
-                time + Duration::from_micros(origin.unsigned_abs())
-            } else {
-                time.saturating_sub(Duration::from_micros(origin.unsigned_abs()))
-            }
+            let us = i64::try_from(time.as_micros()).unwrap_or(i64::MAX).saturating_sub(origin + delay);
+            Duration::from_micros(u64::try_from(us).unwrap_or(0))
         };
         let mut keyframes = cues.into_list();
         keyframes.iter_mut().for_each(|keyframe| keyframe.time = shift(keyframe.time));
@@ -419,9 +420,9 @@ impl Walk for Index {
             // A walk that was cut short: the first keyframe's cluster stands for it.
             self.first_cluster = self.cues.as_ref().and_then(|cues| cues.list.first()).map(|keyframe| keyframe.from);
         }
-        if self.film.duration_us.is_none()
-            && let Some(range) = self.last(held)
-        {
+        // A clock that begins late: whether the duration is counted from its zero or from the film's start, writers differ.
+        let doubtful = self.film.duration_us.is_none() || self.origin() > LATE_US;
+        if doubtful && let Some(range) = self.last(held) {
             return Step::Need(vec![range]);
         }
         self.finish(held.size())
@@ -440,11 +441,13 @@ struct Cluster {
 impl Search for Cluster {
     fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>> {
         let us = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-        let (at, next) = timeline.keyframe_at(time);
+        let at = timeline.keyframe_at(time).0;
         let whole = *timeline.accuracy() == Accuracy::Exact;
-        let hint = at.map(|at| Hint {
-            near: at.from,
-            exact: whole.then(|| (us(at.time), next.map_or(timeline.size(), |next| next.from))),
+        let hint = at.map(|at| {
+            // Several may share a cluster.
+            let next = timeline.keyframes().partition_point(|k| k.from <= at.from);
+            let until = timeline.keyframes().get(next).map_or(timeline.size(), |next| next.from);
+            Hint { near: at.from, exact: whole.then_some((us(at.time), until)) }
         });
         let bounds = Bounds {
             start: Point { at: self.start, time: 0 },

@@ -70,6 +70,11 @@ impl Truth {
                 _ => {}
             }
         }
+        if truth.duration.is_nan() {
+            // It is not in the file: up to the end of the last packet.
+            let ends = truth.packets.iter().filter_map(|p| Some(p.time()? + p.duration.unwrap_or(0.0)));
+            truth.duration = ends.fold(f64::NAN, f64::max) - truth.start;
+        }
         truth
     }
 

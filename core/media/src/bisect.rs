@@ -73,6 +73,8 @@ const NEAR_BYTES: u64 = 192 << 10;
 const KEEP: usize = 1 << 20;
 /// A time that lies further outside of its neighbours' than this contradicts them.
 const SLACK_US: i64 = 20_000_000;
+/// Times are said in milliseconds, and mean the keyframe whose time was rounded to them.
+const ROUNDING_US: i64 = 500;
 /// An index that leads to a place this far before the time lies, or has holes.
 const MAX_LEAD_US: i64 = 60_000_000;
 
@@ -137,7 +139,7 @@ enum Phase<R> {
 
 impl<S: Stream> Bisect<S> {
     pub(crate) fn new(stream: S, time: Duration, bounds: Bounds) -> Bisect<S> {
-        let time = i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let time = i64::try_from(time.as_micros()).unwrap_or(i64::MAX).saturating_add(ROUNDING_US);
         let phase = bounds.hint.map_or(Phase::Aim, |hint| Phase::Reading(stream.read(hint.near)));
         let low = bounds.hint.map_or(bounds.start, |hint| Point { at: hint.near, time });
         Bisect {

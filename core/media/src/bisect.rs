@@ -9,14 +9,17 @@ use std::ops::Range;
 use std::time::Duration;
 
 /// What a look at the bytes that are here came to.
+pub(crate) type Look<T> = Result<T, Short>;
+
+/// Why a look found nothing.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Look<T> {
+pub(crate) enum Short {
     /// These are needed first.
     Need(Range<u64>),
-    /// This is there.
-    Found(T),
     /// There is none up to the end.
     Nothing,
+    /// For too far there is nothing of the stream at all.
+    Lost,
 }
 
 /// A place from which the stream can be read, and its time in microseconds from the film's start.
@@ -65,6 +68,8 @@ const MAX_READ: u64 = 96 << 20;
 const MAX_READ_PAST: u64 = 8 << 20;
 /// Bounds the looks at points: thirty halvings find a byte in a gigabyte, and backing off starts anew.
 const MAX_POINTS: u32 = 200;
+/// How far one look goes: Matroska's clusters have some megabytes.
+const MAX_LOOK: u64 = 8 << 20;
 /// Looks at points for one aim, before what is nearest will do.
 const POINTS_PER_AIM: u32 = 40;
 /// Reading on this far is cheaper than another look.
@@ -271,18 +276,22 @@ impl<S: Stream> Walk for Bisect<S> {
                 },
                 Phase::Looking { from, cursor } => {
                     let from = *from;
+                    if *cursor > from.saturating_add(MAX_LOOK) {
+                        return Step::Failed("has a hole".into());
+                    }
                     match self.stream.point(held, cursor, self.high.at) {
-                        Look::Need(range) => return self.need(held, range),
-                        Look::Found(point) => {
+                        Err(Short::Need(range)) => return self.need(held, range),
+                        Ok(point) => {
                             self.phase = Phase::Aim;
                             if let Err(why) = self.found(from, point, aim) {
                                 return Step::Failed(why);
                             }
                         }
-                        Look::Nothing => {
+                        Err(Short::Nothing) => {
                             self.high.at = from;
                             self.phase = Phase::Aim;
                         }
+                        Err(Short::Lost) => return Step::Failed("has a hole".into()),
                     }
                 }
                 Phase::Reading(reading) => {
@@ -297,9 +306,9 @@ impl<S: Stream> Walk for Bisect<S> {
                         self.passed = Some(at);
                     }
                     let past = self.passed.is_some_and(|passed| at > passed.saturating_add(MAX_READ_PAST));
-                    match if at >= self.stop || past { Look::Nothing } else { reading.next(held) } {
-                        Look::Need(range) => return self.need(held, range),
-                        Look::Found(key) if key.time <= self.time => {
+                    match if at >= self.stop || past { Err(Short::Nothing) } else { reading.next(held) } {
+                        Err(Short::Need(range)) => return self.need(held, range),
+                        Ok(key) if key.time <= self.time => {
                             if self.best.is_none_or(|best| key.time >= best.time) {
                                 self.best = Some(key);
                             }
@@ -310,7 +319,7 @@ impl<S: Stream> Walk for Bisect<S> {
                                 return Step::Done(self.landing(key));
                             }
                         }
-                        Look::Found(key) => {
+                        Ok(key) => {
                             let least = self.best.map_or(key.time, |best| best.time.saturating_add(self.bounds.reach));
                             if key.time >= least {
                                 self.after = Some(key);
@@ -319,7 +328,8 @@ impl<S: Stream> Walk for Bisect<S> {
                                 }
                             }
                         }
-                        Look::Nothing => {
+                        Err(Short::Lost) if self.best.is_none() => return Step::Failed("has a hole".into()),
+                        Err(Short::Nothing | Short::Lost) => {
                             if past {
                                 self.ended = Some(at);
                             }

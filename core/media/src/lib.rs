@@ -30,6 +30,7 @@ mod indexer;
 mod keyframes;
 mod locate;
 mod matroska;
+mod mpeg_ts;
 mod riff_codecs;
 mod timeline;
 

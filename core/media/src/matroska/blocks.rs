@@ -4,7 +4,7 @@
 use super::ebml::{self, Header, children, header, uint, vint};
 use super::ids;
 use super::tracks::Film;
-use crate::bisect::{Key, Look, Point, Reading, Stream};
+use crate::bisect::{Key, Look, Point, Reading, Short, Stream};
 use crate::held::Held;
 use crate::timeline::TrackKind;
 use std::sync::Arc;
@@ -33,8 +33,8 @@ pub(crate) struct Blocks {
     /// Ticks at which the cluster begins.
     ticks: i64,
     group: Option<Group>,
-    /// Looking for a cluster, for there was no element.
-    lost: bool,
+    /// Looking for a cluster since there, for there was no element.
+    lost: Option<u64>,
 }
 
 /// A BlockGroup that is being read.
@@ -50,6 +50,8 @@ struct Group {
 const CHUNK: u64 = 1 << 10;
 /// What is asked for where a cluster is looked for.
 const SCAN_CHUNK: u64 = 64 << 10;
+/// Clusters are looked for so far after damage: FFmpeg's have 5 MB at most.
+const MAX_LOST: u64 = 8 << 20;
 /// What a cluster must show to be told from chance: its header, a checksum and its timestamp.
 const CLUSTER_HEAD: u64 = 64;
 /// Of a block: its track (8), its time (2), its flags (1).
@@ -57,7 +59,7 @@ const BLOCK_HEAD: u64 = 11;
 
 impl Blocks {
     pub(crate) fn new(film: Arc<Film>, at: u64) -> Blocks {
-        Blocks { film, at, cluster: at, ticks: 0, group: None, lost: false }
+        Blocks { film, at, cluster: at, ticks: 0, group: None, lost: None }
     }
 
     pub(crate) fn at(&self) -> u64 {
@@ -70,24 +72,25 @@ impl Blocks {
             if self.group.as_ref().is_some_and(|group| self.at >= group.end)
                 && let Some(block) = self.group.take().and_then(|group| group.finish(&self.film))
             {
-                return Look::Found(block);
+                return Ok(block);
             }
             if self.at >= held.size() {
-                return Look::Nothing;
+                return Err(Short::Nothing);
             }
-            if self.lost {
-                match cluster(&self.film, held, &mut self.at, held.size()) {
-                    Look::Need(range) => return Look::Need(range),
-                    Look::Nothing => {
-                        self.at = held.size();
-                        return Look::Nothing;
-                    }
-                    Look::Found(_) => self.lost = false,
+            if let Some(since) = self.lost {
+                if self.at > since.saturating_add(MAX_LOST) {
+                    return Err(Short::Lost);
                 }
+                let found = cluster(&self.film, held, &mut self.at, held.size());
+                if found == Err(Short::Nothing) {
+                    self.at = held.size();
+                }
+                found?;
+                self.lost = None;
             }
             let end = self.at.saturating_add(ebml::MAX_HEADER + BLOCK_HEAD);
             let Some(bytes) = held.get(self.at..end) else {
-                return Look::Need(self.at..self.at.saturating_add(CHUNK));
+                return Err(Short::Need(self.at..self.at.saturating_add(CHUNK)));
             };
             let Some(header) = header(bytes) else {
                 self.lose();
@@ -119,7 +122,7 @@ impl Blocks {
                 }
                 Header { id: ids::SIMPLE_BLOCK, .. } => {
                     if let Some((block, flags)) = self.block(content, offset) {
-                        return Look::Found(Block { key: flags & 0x80 != 0, ..block });
+                        return Ok(Block { key: flags & 0x80 != 0, ..block });
                     }
                 }
                 Header { id, .. } => {
@@ -138,7 +141,7 @@ impl Blocks {
     }
 
     fn lose(&mut self) {
-        self.lost = true;
+        self.lost.get_or_insert(self.at);
         self.group = None;
         self.at += 1;
     }
@@ -168,7 +171,7 @@ pub(crate) fn cluster(film: &Film, held: &Held, cursor: &mut u64, end: u64) -> L
     while *cursor < end {
         // Enough to judge one that begins at the cursor, or all that there is.
         if held.get(*cursor..cursor.saturating_add(CLUSTER_HEAD)).is_none() {
-            return Look::Need(*cursor..cursor.saturating_add(SCAN_CHUNK));
+            return Err(Short::Need(*cursor..cursor.saturating_add(SCAN_CHUNK)));
         }
         let bytes = held.from(*cursor).unwrap_or_default();
         let to_the_end = *cursor + bytes.len() as u64 >= held.size();
@@ -184,11 +187,11 @@ pub(crate) fn cluster(film: &Film, held: &Held, cursor: &mut u64, end: u64) -> L
             break;
         }
         if let Some(ticks) = cluster_at(film, &bytes[skip..], held.size() - *cursor) {
-            return Look::Found(ticks);
+            return Ok(ticks);
         }
         *cursor += 1;
     }
-    Look::Nothing
+    Err(Short::Nothing)
 }
 
 /// The ticks of the cluster that begins here, if one does.
@@ -219,14 +222,9 @@ impl Stream for Clusters {
     type Reading = Keys;
 
     fn point(&self, held: &Held, cursor: &mut u64, end: u64) -> Look<Point> {
-        match cluster(&self.film, held, cursor, end) {
-            Look::Need(range) => Look::Need(range),
-            Look::Nothing => Look::Nothing,
-            Look::Found(ticks) => {
-                let us = self.film.us(i64::try_from(ticks).unwrap_or(i64::MAX));
-                Look::Found(Point { at: *cursor, time: us - self.origin })
-            }
-        }
+        let ticks = cluster(&self.film, held, cursor, end)?;
+        let us = self.film.us(i64::try_from(ticks).unwrap_or(i64::MAX));
+        Ok(Point { at: *cursor, time: us - self.origin })
     }
 
     fn read(&self, at: u64) -> Keys {
@@ -258,16 +256,11 @@ impl Reading for Keys {
 
     fn next(&mut self, held: &Held) -> Look<Key> {
         loop {
-            match self.blocks.next(held) {
-                Look::Need(range) => return Look::Need(range),
-                Look::Nothing => return Look::Nothing,
-                Look::Found(block) => {
-                    let time = block.us - self.origin;
-                    self.time = Some(time);
-                    if block.track == self.main && (block.key || self.any) {
-                        return Look::Found(Key { time, offset: block.offset, from: block.cluster });
-                    }
-                }
+            let block = self.blocks.next(held)?;
+            let time = block.us - self.origin;
+            self.time = Some(time);
+            if block.track == self.main && (block.key || self.any) {
+                return Ok(Key { time, offset: block.offset, from: block.cluster });
             }
         }
     }

@@ -9,7 +9,7 @@ mod ebml;
 mod ids;
 mod tracks;
 
-use crate::bisect::{Bisect, Bounds, Hint, Look, Point};
+use crate::bisect::{Bisect, Bounds, Hint, Point, Short};
 use crate::container::Container;
 use crate::held::{Held, Step, Walk};
 use crate::keyframes::Keyframes;
@@ -243,9 +243,9 @@ impl Index {
                 break;
             }
             match first.blocks.next(held) {
-                Look::Need(range) => return Some(range),
-                Look::Nothing => break,
-                Look::Found(block) => {
+                Err(Short::Need(range)) => return Some(range),
+                Err(Short::Nothing | Short::Lost) => break,
+                Ok(block) => {
                     first.count += 1;
                     if film.by_number(block.track).is_some_and(|entry| timed(entry.track.kind)) {
                         first.origin = Some(first.origin.map_or(block.us, |origin| origin.min(block.us)));
@@ -328,9 +328,9 @@ impl Index {
         while !last.done {
             if let Some(blocks) = &mut last.blocks {
                 match blocks.next(held) {
-                    Look::Need(range) => return Some(range),
-                    Look::Nothing => last.done = true,
-                    Look::Found(block) => {
+                    Err(Short::Need(range)) => return Some(range),
+                    Err(Short::Nothing | Short::Lost) => last.done = true,
+                    Ok(block) => {
                         let entry = film.by_number(block.track);
                         let frame = entry.and_then(|entry| entry.frame_ns).map_or(0, |ns| (ns / 1000) as i64);
                         let end = block.us.saturating_add(block.duration_us.unwrap_or(frame));
@@ -340,15 +340,17 @@ impl Index {
                 continue;
             }
             match cluster(film, held, &mut last.cursor, size) {
-                Look::Need(range) => {
+                Err(Short::Need(range)) => {
                     if held.bytes() > KEEP {
                         held.forget_before(range.start);
                     }
                     return Some(range);
                 }
-                Look::Found(_) => last.blocks = Some(Blocks::new(Arc::new(film.clone()), last.cursor)),
-                Look::Nothing if last.from <= start || size - last.from >= MAX_LAST => last.done = true,
-                Look::Nothing => {
+                Ok(_) => last.blocks = Some(Blocks::new(Arc::new(film.clone()), last.cursor)),
+                Err(Short::Nothing | Short::Lost) if last.from <= start || size - last.from >= MAX_LAST => {
+                    last.done = true;
+                }
+                Err(Short::Nothing | Short::Lost) => {
                     last.from = size.saturating_sub((size - last.from).saturating_mul(2)).max(start);
                     last.cursor = last.from;
                 }

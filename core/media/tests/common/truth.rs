@@ -62,7 +62,12 @@ impl Truth {
             let fields: HashMap<&str, &str> = line.split('|').filter_map(|field| field.split_once('=')).collect();
             match line.split('|').next() {
                 Some("packet") => truth.packets.push(packet(&fields)),
-                Some("stream") => truth.tracks.push(track(&fields)),
+                Some("stream") => {
+                    // A transport stream's are listed by their program, and once more.
+                    let track = track(&fields);
+                    truth.tracks.retain(|known| known.index != track.index);
+                    truth.tracks.push(track);
+                }
                 Some("format") => {
                     truth.duration = number(&fields, "duration").unwrap_or(f64::NAN);
                     truth.start = number(&fields, "start_time").unwrap_or(0.0);
@@ -70,6 +75,7 @@ impl Truth {
                 _ => {}
             }
         }
+        truth.tracks.sort_by_key(|track| track.index);
         if truth.duration.is_nan() {
             // It is not in the file: up to the end of the last packet.
             let ends = truth.packets.iter().filter_map(|p| Some(p.time()? + p.duration.unwrap_or(0.0)));

@@ -2,17 +2,18 @@
 
 pub mod matroska;
 pub mod mp4;
+pub mod mpeg_ts;
 
 use super::Film;
 
 /// All that are made in seconds.
 pub fn all() -> Vec<Film> {
-    [mp4::all(), matroska::all()].concat()
+    [mp4::all(), matroska::all(), mpeg_ts::all()].concat()
 }
 
 /// Those of hours and gigabytes, for the table alone.
 pub fn large() -> Vec<Film> {
-    [mp4::large(), matroska::large()].concat()
+    [mp4::large(), matroska::large(), mpeg_ts::large()].concat()
 }
 
 /// Two seconds of frames a GOP, eight in all: small and quick to make, with several keyframes.

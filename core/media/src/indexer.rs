@@ -3,7 +3,7 @@
 use crate::container::Container;
 use crate::held::{Held, Probe, Step, Walk};
 use crate::timeline::Timeline;
-use crate::{matroska, mpeg_ts};
+use crate::{avi, matroska, mpeg_ts};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -115,6 +115,7 @@ impl Walk for Any {
 fn walk(container: Container) -> Option<Inner> {
     match container {
         Container::Matroska => Some(Box::new(matroska::Index::new())),
+        Container::Avi => Some(Box::new(avi::Index::new())),
         Container::MpegTs => Some(Box::new(mpeg_ts::Ends::new())),
         _ => None,
     }

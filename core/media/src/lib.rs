@@ -21,6 +21,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod avi;
 mod bisect;
 mod container;
 #[doc(hidden)]

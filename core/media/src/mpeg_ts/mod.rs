@@ -190,7 +190,7 @@ impl Walk for Ends {
 
 fn timeline(transport: &Transport, head: &[Event], tail: &[Event], end: Option<i64>, size: u64) -> Timeline {
     let program = &transport.program;
-    let tracks = program.streams.iter().map(|stream| stream.track.clone()).collect();
+    let tracks = program.streams.iter().map(|stream| sound::with_layer(stream, head)).collect();
     let mains = |events: &[Event]| -> Vec<(i64, u64)> {
         events.iter().filter(|event| event.main).map(|event| (event.time, event.at)).collect()
     };

@@ -106,6 +106,8 @@ pub(crate) struct Event {
     pub(crate) key: bool,
     /// The first byte that a player needs to begin here.
     pub(crate) from: u64,
+    /// The first bytes of the stream itself; zeros where there are none.
+    pub(crate) body: [u8; 2],
 }
 
 impl Pictures {
@@ -130,7 +132,8 @@ impl Pictures {
                     self.sound.push((packet.pid, at, time));
                 }
                 let from = if key { self.from(at, time) } else { at };
-                return Ok(Event { pid: packet.pid, at, pts, time, main, key, from });
+                let body = pes.body.first_chunk().copied().unwrap_or_default();
+                return Ok(Event { pid: packet.pid, at, pts, time, main, key, from, body });
             }
         }
     }

@@ -1,12 +1,29 @@
 //! How long the last PES packet of sound lasts: it carries several frames, and seldom as many as the others.
 
 use super::packet::{Packets, Pes};
+use super::program::Elementary;
 use super::reading::{Event, Transport};
 use crate::held::Held;
+use crate::timeline::Track;
 use std::ops::Range;
 
 /// Bytes of a PES packet of sound that are looked at; uncompressed sound's are the largest.
 const MAX_BYTES: usize = 128 << 10;
+
+/// The track of a stream. The tables do not tell the layers of MPEG audio apart; its first frame does (ISO/IEC 11172-3, 2.4.1.3).
+pub(crate) fn with_layer(stream: &Elementary, head: &[Event]) -> Track {
+    let mut track = stream.track.clone();
+    let first = head.iter().find(|event| event.pid == stream.pid).map(|event| event.body);
+    if let (Some([0xff, second]), "mp3") = (first, track.codec.as_str()) {
+        track.codec = match second >> 1 & 3 {
+            2 => "mp2",
+            3 => "mp1",
+            _ => "mp3",
+        }
+        .to_owned();
+    }
+    track
+}
 
 /// Microseconds of the last PES packet among these of one stream, by what it carries beside what the one before carries.
 pub(crate) fn last_us(transport: &Transport, held: &Held, events: &[&Event], end: u64) -> Option<i64> {

@@ -3,6 +3,7 @@
 use crate::container::Container;
 use crate::held::{Held, Probe, Step, Walk};
 use crate::timeline::Timeline;
+use crate::{avi, matroska, mpeg_ts};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -115,6 +116,9 @@ impl Walk for Any {
 /// The walk of a container.
 fn walk(container: Container) -> Option<Inner> {
     match container {
+        Container::Matroska => Some(Box::new(matroska::Index::new())),
+        Container::Avi => Some(Box::new(avi::Index::new())),
+        Container::MpegTs => Some(Box::new(mpeg_ts::Ends::new())),
         _ => None,
     }
 }

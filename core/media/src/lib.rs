@@ -21,10 +21,18 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod avi;
+mod bisect;
 mod container;
+#[doc(hidden)]
+pub mod fuzzing;
 mod held;
 mod indexer;
+mod keyframes;
 mod locate;
+mod matroska;
+mod mpeg_ts;
+mod riff_codecs;
 mod timeline;
 
 pub use container::Container;

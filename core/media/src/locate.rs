@@ -57,6 +57,11 @@ impl Locate {
             Some(search) => search.outcome().map(|found| found.copied().unwrap_or(self.known)),
         }
     }
+
+    /// Bytes of the file that it holds in memory.
+    pub fn held_bytes(&self) -> usize {
+        self.search.as_ref().map_or(0, Probe::held_bytes)
+    }
 }
 
 /// What the timeline says without a look at the file.

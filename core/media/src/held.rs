@@ -37,6 +37,14 @@ impl Held {
         bytes.get(usize::try_from(offset - start).ok()?..).filter(|rest| !rest.is_empty())
     }
 
+    /// Whether what lies before an offset is here and nothing but zeros, for longer than any film has them: a hole in a file
+    /// that is not whole.
+    pub(crate) fn hole_before(&self, offset: u64) -> bool {
+        const HOLE: u64 = 256 << 10;
+        let bytes = offset.checked_sub(HOLE).and_then(|start| self.get(start..offset));
+        bytes.is_some_and(|bytes| !bytes.is_empty() && bytes.iter().all(|byte| *byte == 0))
+    }
+
     /// What of a range is not here, in ascending order.
     pub(crate) fn missing(&self, range: Range<u64>) -> Vec<Range<u64>> {
         let mut missing = Vec::new();
@@ -82,6 +90,15 @@ impl Held {
             kept.insert(offset, bytes[(offset - start) as usize..].to_vec());
         }
         self.ranges = kept;
+    }
+
+    /// Gives back everything when it has become much, before a walk asks for all that it needs next.
+    pub(crate) fn make_room(&mut self) {
+        /// Kept for the case that it is needed again.
+        const KEEP: usize = 1 << 20;
+        if self.bytes() > KEEP {
+            self.ranges.clear();
+        }
     }
 
     /// Bytes held.

@@ -127,9 +127,13 @@ fn tail(guess: Container, size: u64) -> Option<Range<u64>> {
     const SHARE: u64 = 1000;
     const LEAST: u64 = 64 << 10;
     match guess {
-        Container::Mp4 | Container::Matroska | Container::MpegTs | Container::Ogg | Container::Avi => {
-            Some(size.saturating_sub((size / SHARE).max(LEAST))..size)
-        }
+        // Cues take some twenty bytes a keyframe.
+        Container::Matroska => Some(size.saturating_sub((size / 8192).clamp(LEAST, 8 * LEAST))..size),
+        // Sixteen bytes for each chunk: about a hundredth of a film of a low rate.
+        Container::Avi => Some(size.saturating_sub((size / 256).clamp(LEAST, 16 * LEAST))..size),
+        // The last timestamps.
+        Container::MpegTs => Some(size.saturating_sub(LEAST)..size),
+        Container::Mp4 | Container::Ogg => Some(size.saturating_sub((size / SHARE).max(LEAST))..size),
         _ => None,
     }
 }

@@ -113,6 +113,7 @@ impl Walk for Any {
 /// The walk of a container.
 fn walk(container: Container) -> Option<Inner> {
     match container {
+        Container::Mp4 => Some(Box::new(crate::mp4::Mp4::default())),
         _ => None,
     }
 }
@@ -123,7 +124,9 @@ fn tail(guess: Container, size: u64) -> Option<Range<u64>> {
     const SHARE: u64 = 1000;
     const LEAST: u64 = 64 << 10;
     match guess {
-        Container::Mp4 | Container::Matroska | Container::MpegTs | Container::Ogg | Container::Avi => {
+        // The box's own place is known with the head: this much shows whether there is an `mfra`, and often all of a `moov`.
+        Container::Mp4 => Some(size.saturating_sub((size / 8192).max(LEAST))..size),
+        Container::Matroska | Container::MpegTs | Container::Ogg | Container::Avi => {
             Some(size.saturating_sub((size / SHARE).max(LEAST))..size)
         }
         _ => None,

@@ -27,6 +27,7 @@ pub mod fuzzing;
 mod held;
 mod indexer;
 mod locate;
+mod mp4;
 mod timeline;
 
 pub use container::Container;

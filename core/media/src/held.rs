@@ -101,6 +101,27 @@ impl Held {
         }
     }
 
+    /// Gives back a range that was read.
+    pub(crate) fn forget(&mut self, range: Range<u64>) {
+        while let Some((&start, _)) = self.ranges.range(..range.end).next_back() {
+            let Some(bytes) = self.ranges.get_mut(&start) else { return };
+            let end = start + bytes.len() as u64;
+            if end <= range.start {
+                return;
+            }
+            let after = (end > range.end).then(|| bytes.split_off((range.end - start) as usize));
+            if start < range.start {
+                bytes.truncate((range.start - start) as usize);
+                bytes.shrink_to_fit();
+            } else {
+                self.ranges.remove(&start);
+            }
+            if let Some(after) = after {
+                self.ranges.insert(range.end, after);
+            }
+        }
+    }
+
     /// Bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.ranges.values().map(Vec::len).sum()
@@ -229,6 +250,20 @@ mod tests {
         held.forget_before(30);
         assert_eq!(held.bytes(), 10);
         assert_eq!(held.missing(20..50), [20..30, 40..50]);
+    }
+
+    #[test]
+    fn a_range_that_was_read_can_be_given_back_from_amid_others() {
+        let mut held = Held::new(100);
+        held.keep(0..100, 0, &[1; 40]);
+        held.keep(0..100, 50, &[2; 40]);
+        held.forget(30..60);
+        assert_eq!(held.missing(0..100), [30..60, 90..100]);
+        held.forget(10..20);
+        held.forget(60..90);
+        assert_eq!(held.missing(0..100), [10..20, 30..100]);
+        held.forget(0..100);
+        assert_eq!(held.bytes(), 0);
     }
 
     proptest! {

@@ -74,8 +74,6 @@ const MAX_LOOK: u64 = 8 << 20;
 const POINTS_PER_AIM: u32 = 40;
 /// Reading on this far is cheaper than another look.
 const NEAR_BYTES: u64 = 192 << 10;
-/// Bytes kept for the case that they are needed again.
-const KEEP: usize = 1 << 20;
 /// A time that lies further outside of its neighbours' than this contradicts them.
 const SLACK_US: i64 = 20_000_000;
 /// Times are said in milliseconds, and mean the keyframe whose time was rounded to them.
@@ -172,9 +170,7 @@ impl<S: Stream> Bisect<S> {
         if missing == 0 || self.read > MAX_READ {
             return Step::Failed("has no keyframe within reach of that time".into());
         }
-        if held.bytes() > KEEP {
-            held.forget_before(range.start);
-        }
+        held.make_room();
         Step::Need(vec![range])
     }
 

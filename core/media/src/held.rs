@@ -39,6 +39,14 @@ impl Held {
         bytes.get(usize::try_from(offset - start).ok()?..).filter(|rest| !rest.is_empty())
     }
 
+    /// Whether what lies before an offset is here and nothing but zeros, for longer than any film has them: a hole in a file
+    /// that is not whole.
+    pub(crate) fn hole_before(&self, offset: u64) -> bool {
+        const HOLE: u64 = 256 << 10;
+        let bytes = offset.checked_sub(HOLE).and_then(|start| self.get(start..offset));
+        bytes.is_some_and(|bytes| !bytes.is_empty() && bytes.iter().all(|byte| *byte == 0))
+    }
+
     /// What of a range is not here, in ascending order.
     pub(crate) fn missing(&self, range: Range<u64>) -> Vec<Range<u64>> {
         let mut missing = Vec::new();
@@ -89,6 +97,36 @@ impl Held {
             kept.insert(offset, bytes[(offset - start) as usize..].to_vec());
         }
         self.ranges = kept;
+    }
+
+    /// Gives back everything when it has become much, before a walk asks for all that it needs next.
+    pub(crate) fn make_room(&mut self) {
+        /// Kept for the case that it is needed again.
+        const KEEP: usize = 1 << 20;
+        if self.bytes() > KEEP {
+            self.ranges.clear();
+        }
+    }
+
+    /// Gives back a range that was read.
+    pub(crate) fn forget(&mut self, range: Range<u64>) {
+        while let Some((&start, _)) = self.ranges.range(..range.end).next_back() {
+            let Some(bytes) = self.ranges.get_mut(&start) else { return };
+            let end = start + bytes.len() as u64;
+            if end <= range.start {
+                return;
+            }
+            let after = (end > range.end).then(|| bytes.split_off((range.end - start) as usize));
+            if start < range.start {
+                bytes.truncate((range.start - start) as usize);
+                bytes.shrink_to_fit();
+            } else {
+                self.ranges.remove(&start);
+            }
+            if let Some(after) = after {
+                self.ranges.insert(range.end, after);
+            }
+        }
     }
 
     /// Bytes held.
@@ -227,6 +265,20 @@ mod tests {
         held.forget_before(30);
         assert_eq!(held.bytes(), 10);
         assert_eq!(held.missing(20..50), [20..30, 40..50]);
+    }
+
+    #[test]
+    fn a_range_that_was_read_can_be_given_back_from_amid_others() {
+        let mut held = Held::new(100);
+        held.keep(0..100, 0, &[1; 40]);
+        held.keep(0..100, 50, &[2; 40]);
+        held.forget(30..60);
+        assert_eq!(held.missing(0..100), [30..60, 90..100]);
+        held.forget(10..20);
+        held.forget(60..90);
+        assert_eq!(held.missing(0..100), [10..20, 30..100]);
+        held.forget(0..100);
+        assert_eq!(held.bytes(), 0);
     }
 
     proptest! {

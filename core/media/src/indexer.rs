@@ -3,7 +3,7 @@
 use crate::container::Container;
 use crate::held::{Held, Probe, Step, Walk};
 use crate::timeline::Timeline;
-use crate::{avi, matroska, mpeg_ts};
+use crate::{avi, matroska, mp4, mpeg_ts};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -116,6 +116,7 @@ impl Walk for Any {
 /// The walk of a container.
 fn walk(container: Container) -> Option<Inner> {
     match container {
+        Container::Mp4 => Some(Box::new(mp4::Mp4::default())),
         Container::Matroska => Some(Box::new(matroska::Index::new())),
         Container::Avi => Some(Box::new(avi::Index::new())),
         Container::MpegTs => Some(Box::new(mpeg_ts::Ends::new())),
@@ -129,9 +130,15 @@ fn tail(guess: Container, size: u64) -> Option<Range<u64>> {
     const SHARE: u64 = 1000;
     const LEAST: u64 = 64 << 10;
     match guess {
-        Container::Mp4 | Container::Matroska | Container::MpegTs | Container::Ogg | Container::Avi => {
-            Some(size.saturating_sub((size / SHARE).max(LEAST))..size)
-        }
+        // The box's own place is known with the head: this much shows whether there is an `mfra`, and often all of a `moov`.
+        Container::Mp4 => Some(size.saturating_sub((size / 8192).max(LEAST))..size),
+        // Cues take some twenty bytes a keyframe.
+        Container::Matroska => Some(size.saturating_sub((size / 8192).clamp(LEAST, 8 * LEAST))..size),
+        // Sixteen bytes for each chunk: about a hundredth of a film of a low rate.
+        Container::Avi => Some(size.saturating_sub((size / 256).clamp(LEAST, 16 * LEAST))..size),
+        // The last timestamps.
+        Container::MpegTs => Some(size.saturating_sub(LEAST)..size),
+        Container::Ogg => Some(size.saturating_sub((size / SHARE).max(LEAST))..size),
         _ => None,
     }
 }

@@ -31,6 +31,7 @@ mod indexer;
 mod keyframes;
 mod locate;
 mod matroska;
+mod mp4;
 mod mpeg_ts;
 mod riff_codecs;
 mod timeline;

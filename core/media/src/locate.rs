@@ -66,8 +66,13 @@ impl Locate {
 
 /// What the timeline says without a look at the file.
 pub(crate) fn known(timeline: &Timeline, time: Duration) -> Landing {
-    match (timeline.keyframe_at(time), timeline.accuracy()) {
-        ((Some(at), next), Accuracy::Exact) => Landing {
+    let (at, next) = match timeline.keyframe_at(time) {
+        // Sound may begin before the first picture, which is then where playing begins.
+        (None, Some(first)) => (Some(first), timeline.keyframes().get(1).copied()),
+        found => found,
+    };
+    match (at, timeline.accuracy()) {
+        (Some(at), Accuracy::Exact) => Landing {
             time: at.time,
             offset: at.offset,
             from: at.from,

@@ -36,8 +36,9 @@ pub(crate) trait Search: std::fmt::Debug + Send + Sync {
 pub struct Keyframe {
     /// Its presentation timestamp, from the start of the film.
     pub time: Duration,
-    /// Where its packet begins in the file: the sample (MP4), the block (Matroska), the first transport packet of its PES
-    /// (MPEG-TS), the frame (audio).
+    /// Where its packet begins in the file: the sample (MP4), the content of the block (Matroska, whose Cues know no more than
+    /// the cluster: a [`Locate`](crate::Locate) finds the block) or of the chunk (AVI), the first transport packet of its
+    /// PES packet (MPEG-TS), the frame (audio).
     pub offset: u64,
     /// The first byte that a player needs to play from here: the lowest of all tracks' data at that time.
     pub from: u64,

@@ -32,3 +32,8 @@ fn tracks_say_what_ffprobe_says() {
         }
     }
 }
+
+#[test]
+fn mutated_films_neither_panic_nor_hang_nor_grow() {
+    common::mutate::run("media_avi", playswarm_media::Container::Avi, 12_500);
+}

@@ -19,6 +19,7 @@ films! {
     a_film_of_variable_frame_rate: matroska::variable_frame_rate();
     a_film_with_subtitles: matroska::subtitles();
     a_film_of_sound_alone: matroska::audio_only();
+    a_film_of_25_hours: matroska::a_day_and_an_hour();
     a_film_of_30_frames_a_second: matroska::coarse_times();
 }
 
@@ -52,4 +53,9 @@ fn tracks_say_what_ffprobe_says() {
             assert_eq!(ours.language, theirs.language, "{}: {theirs:?}", film.name);
         }
     }
+}
+
+#[test]
+fn mutated_films_neither_panic_nor_hang_nor_grow() {
+    common::mutate::run("media_matroska", playswarm_media::Container::Matroska, 12_500);
 }

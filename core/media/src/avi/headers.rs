@@ -120,8 +120,8 @@ fn stream(list: &[u8]) -> Option<Stream> {
             block_align = u16_at(format, 12).unwrap_or(0).into();
         }
         _ => {
-            track.codec =
-                riff_codecs::video(header.get(4..8).and_then(<[u8]>::first_chunk).copied().unwrap_or_default())
+            let fourcc = header.get(4..8).and_then(<[u8]>::first_chunk).copied();
+            track.codec = riff_codecs::video(fourcc.unwrap_or_default());
         }
     }
     Some(Stream {

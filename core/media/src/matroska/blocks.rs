@@ -180,6 +180,9 @@ pub(crate) fn cluster(film: &Film, held: &Held, cursor: &mut u64, end: u64) -> L
         let candidate = bytes[..starts].iter().position(|byte| *byte == 0x1f);
         let Some(skip) = candidate else {
             *cursor += starts.max(1) as u64;
+            if held.hole_before(*cursor) {
+                return Err(Short::Lost);
+            }
             continue;
         };
         *cursor += skip as u64;

@@ -43,8 +43,6 @@ const MAX_FIRST: u64 = 4 << 20;
 const MAX_LAST: u64 = 8 << 20;
 /// What is looked at of the end first.
 const LAST: u64 = 64 << 10;
-/// Bytes held for the case that they are needed again.
-const KEEP: usize = 1 << 20;
 /// How far before any time a keyframe is expected, in microseconds: encoders' usual limits are 2 to 10 s, and reading from header
 /// to header costs little.
 const BACK_US: i64 = 5_000_000;
@@ -95,8 +93,9 @@ struct First {
 /// The reading of the last blocks.
 #[derive(Debug)]
 struct Last {
-    /// Where looking began; further back each time that nothing was found.
+    /// Where looking began; further back each time that nothing was found up to where it began before.
     from: u64,
+    until: u64,
     cursor: u64,
     blocks: Option<Blocks>,
     end: Option<i64>,
@@ -323,7 +322,7 @@ impl Index {
         let film = &self.film;
         let last = self.last.get_or_insert_with(|| {
             let from = size.saturating_sub(LAST).max(start);
-            Last { from, cursor: from, blocks: None, end: None, done: false }
+            Last { from, until: size, cursor: from, blocks: None, end: None, done: false }
         });
         while !last.done {
             if let Some(blocks) = &mut last.blocks {
@@ -339,18 +338,15 @@ impl Index {
                 }
                 continue;
             }
-            match cluster(film, held, &mut last.cursor, size) {
-                Err(Short::Need(range)) => {
-                    if held.bytes() > KEEP {
-                        held.forget_before(range.start);
-                    }
-                    return Some(range);
-                }
+            match cluster(film, held, &mut last.cursor, last.until) {
+                Err(Short::Need(range)) => return Some(range),
                 Ok(_) => last.blocks = Some(Blocks::new(Arc::new(film.clone()), last.cursor)),
-                Err(Short::Nothing | Short::Lost) if last.from <= start || size - last.from >= MAX_LAST => {
+                Err(Short::Lost) => last.done = true,
+                Err(Short::Nothing) if last.from <= start || size - last.from >= MAX_LAST => {
                     last.done = true;
                 }
-                Err(Short::Nothing | Short::Lost) => {
+                Err(Short::Nothing) => {
+                    last.until = last.from;
                     last.from = size.saturating_sub((size - last.from).saturating_mul(2)).max(start);
                     last.cursor = last.from;
                 }
@@ -413,9 +409,7 @@ impl Walk for Index {
         }
         let needed: Vec<_> = [self.first(held), self.read_cues(held)].into_iter().flatten().collect();
         if !needed.is_empty() {
-            if held.bytes() > KEEP {
-                held.forget_before(needed.iter().map(|range| range.start).min().unwrap_or(0));
-            }
+            held.make_room();
             return Step::Need(needed);
         }
         if self.first_cluster.is_none() {
@@ -425,6 +419,7 @@ impl Walk for Index {
         // A clock that begins late: whether the duration is counted from its zero or from the film's start, writers differ.
         let doubtful = self.film.duration_us.is_none() || self.origin() > LATE_US;
         if doubtful && let Some(range) = self.last(held) {
+            held.make_room();
             return Step::Need(vec![range]);
         }
         self.finish(held.size())

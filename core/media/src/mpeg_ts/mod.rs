@@ -33,6 +33,8 @@ const MAX_EVENTS: usize = 20_000;
 const MAX_RATIO: f64 = 50.0;
 /// One frame, or one PES packet of sound, lasts no longer, in microseconds.
 const MAX_FRAME_US: i64 = 10_000_000;
+/// Pictures are sent in another order than they are shown, by no more than this many microseconds.
+const MAX_REORDER_US: i64 = 1_000_000;
 /// The time between keyframes while it is not known, and its bounds, in microseconds.
 const BACK_US: i64 = 2_000_000;
 const LEAST_BACK_US: i64 = 300_000;
@@ -167,7 +169,8 @@ impl Walk for Ends {
             }
         }
         let size = held.size();
-        let (range, last) = (self.tail(size), self.tail_window >= MAX_WINDOW.min(size));
+        let range = self.tail(size);
+        let last = self.tail_window >= MAX_WINDOW.min(size) || held.hole_before(size);
         if held.get(range.clone()).is_none() {
             return Step::Need(vec![range]);
         }
@@ -202,11 +205,16 @@ fn timeline(transport: &Transport, head: &[Event], tail: &[Event], end: Option<i
     });
     let by_rate = rate.map(|rate| Duration::try_from_secs_f64(size as f64 / rate.max(1.0)).unwrap_or(Duration::MAX));
     let duration = end.filter(|end| *end > 0).map(|end| Duration::from_micros(end as u64));
+    let ended = mains(tail);
+    let follows = match (begun.last(), ended.first()) {
+        (Some(last), Some(first)) => first.1 <= last.1 || first.0 >= last.0.saturating_sub(MAX_REORDER_US),
+        _ => true,
+    };
     let sane = duration.zip(by_rate).is_none_or(|(duration, by_rate)| {
         let ratio = duration.as_secs_f64() / by_rate.as_secs_f64();
         (1.0 / MAX_RATIO..MAX_RATIO).contains(&ratio)
     });
-    let Some(duration) = duration.filter(|_| sane) else {
+    let Some(duration) = duration.filter(|_| sane && follows) else {
         let why = "the MPEG-TS file's times cannot be used: those of its end do not follow those of its beginning";
         let timeline = Timeline::estimate(Container::MpegTs, size, by_rate, why);
         return timeline.with_tracks(tracks);

@@ -85,7 +85,7 @@ impl Packets {
                 None => {
                     self.at += starts.max(1) as u64;
                     self.searched += starts.max(1) as u64;
-                    if self.searched > MAX_LOST {
+                    if self.searched > MAX_LOST || held.hole_before(self.at) {
                         return Err(Short::Lost);
                     }
                 }

@@ -11,17 +11,23 @@ pub struct Film {
     pub name: String,
     recipe: String,
     source: Option<Box<Film>>,
+    alter: Option<fn(Vec<u8>) -> Vec<u8>>,
 }
 
 impl Film {
     /// The recipe is what stands between `ffmpeg` and the name of the file it makes, parts divided by spaces.
     pub fn new(name: &str, recipe: &str) -> Film {
-        Film { name: name.into(), recipe: recipe.into(), source: None }
+        Film { name: name.into(), recipe: recipe.into(), source: None, alter: None }
     }
 
     /// Made of another film, whose path is put where the recipe has `{}`.
     pub fn of(source: &Film, name: &str, recipe: &str) -> Film {
-        Film { name: name.into(), recipe: recipe.into(), source: Some(Box::new(source.clone())) }
+        Film { name: name.into(), recipe: recipe.into(), source: Some(Box::new(source.clone())), alter: None }
+    }
+
+    /// Another film with its bytes changed, as damage and other muxers change them.
+    pub fn altered(source: &Film, name: &str, alter: fn(Vec<u8>) -> Vec<u8>) -> Film {
+        Film { alter: Some(alter), ..Film::of(source, name, "altered") }
     }
 
     /// Where it is; made if it is not there yet.
@@ -29,7 +35,13 @@ impl Film {
         let mut hasher = DefaultHasher::new();
         self.line().hash(&mut hasher);
         let path = folder().join(format!("{:016x}", hasher.finish())).join(&self.name);
-        if !path.exists() {
+        // What a function does to it is not in the recipe, so it is done anew.
+        if let (Some(alter), Some(source)) = (self.alter, &self.source) {
+            let scratch = path.with_file_name(format!("altering-{}-{}", std::process::id(), thread_number()));
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&scratch, alter(source.bytes())).unwrap();
+            std::fs::rename(&scratch, &path).unwrap();
+        } else if !path.exists() {
             self.make(&path);
         }
         path

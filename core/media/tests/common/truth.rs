@@ -110,9 +110,12 @@ impl Truth {
         durations.get(durations.len() / 2).copied().unwrap_or(0.04)
     }
 
-    /// For each of these times, ascending, the lowest position of any track's packet that begins then or later.
+    /// For each of these times, ascending, the lowest position of a packet of pictures or sound that begins then or later.
     pub fn lowest_from(&self, times: &[f64]) -> Vec<u64> {
-        let mut packets: Vec<(f64, u64)> = self.packets.iter().filter_map(|p| Some((p.time()?, p.pos?))).collect();
+        let plays = |track: &TrackTruth| matches!(track.kind.as_str(), "video" | "audio") && !track.attached;
+        let played = |p: &&Packet| self.tracks.iter().any(|t| t.index == p.track && plays(t));
+        let mut packets: Vec<(f64, u64)> =
+            self.packets.iter().filter(played).filter_map(|p| Some((p.time()?, p.pos?))).collect();
         packets.sort_by(|a, b| a.0.total_cmp(&b.0));
         let mut lowest = u64::MAX;
         let mut answers = Vec::new();

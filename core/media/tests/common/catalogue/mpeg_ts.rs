@@ -4,7 +4,17 @@ use super::{PICTURE, SOUND, h264};
 use crate::common::Film;
 
 pub fn all() -> Vec<Film> {
-    vec![plain(), blu_ray(), hevc(), mpeg2(), without_indicators(), wrapping(), starting_at_the_wrap(), sparse_sound()]
+    vec![
+        plain(),
+        blu_ray(),
+        hevc(),
+        mpeg2(),
+        without_indicators(),
+        with_a_jumping_clock(),
+        wrapping(),
+        starting_at_the_wrap(),
+        sparse_sound(),
+    ]
 }
 
 pub fn large() -> Vec<Film> {
@@ -29,9 +39,54 @@ pub fn mpeg2() -> Film {
     Film::new("mpeg2.ts", &format!("{PICTURE} {SOUND} -c:v mpeg2video -b:v 400k -g 25 -bf 2 -c:a mp2"))
 }
 
-/// The same film as [`plain`]; the test takes the random access indicators out.
+/// Without random access indicators, as many broadcasters send.
 pub fn without_indicators() -> Film {
-    Film::of(&plain(), "again.ts", "-i {} -map 0 -c copy")
+    Film::altered(&plain(), "without-indicators.ts", |mut bytes| {
+        for packet in bytes.chunks_exact_mut(188).filter(|packet| packet[3] & 0x20 != 0 && packet[4] > 0) {
+            packet[5] &= !0x40;
+        }
+        bytes
+    })
+}
+
+/// With garbage before the first packet, and between others.
+pub fn with_garbage() -> Film {
+    Film::altered(&plain(), "with-garbage.ts", |bytes| {
+        let mut garbage = (0..).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8);
+        let mut altered = Vec::new();
+        for (n, packet) in bytes.chunks(188).enumerate() {
+            // Not at the end, where a film that is cut short ends amid a packet.
+            if n % 331 == 40 {
+                altered.extend(garbage.by_ref().take(n / 331 * 50 + 7));
+            }
+            altered.extend_from_slice(packet);
+        }
+        altered
+    })
+}
+
+/// Twice the same, so that its times jump back in the middle.
+pub fn twice() -> Film {
+    Film::altered(&plain(), "twice.ts", |bytes| bytes.repeat(2))
+}
+
+/// The end of a recording, then its beginning.
+pub fn end_before_beginning() -> Film {
+    Film::altered(&plain(), "end-before-beginning.ts", |bytes| {
+        let half = bytes.len() / 2 / 188 * 188;
+        [&bytes[half..], &bytes[..half]].concat()
+    })
+}
+
+/// Its clock reference jumps to and fro with each packet that has one.
+pub fn with_a_jumping_clock() -> Film {
+    Film::altered(&plain(), "with-a-jumping-clock.ts", |mut bytes| {
+        let clocks = bytes.chunks_exact_mut(188).filter(|p| p[3] & 0x20 != 0 && p[4] > 6 && p[5] & 0x10 != 0);
+        for (n, packet) in clocks.enumerate() {
+            packet[6] = if n % 2 == 0 { 0xff } else { 0 };
+        }
+        bytes
+    })
 }
 
 /// Its timestamps of 33 bits wrap after 5 s.

@@ -3,6 +3,7 @@
 use crate::container::Container;
 use crate::held::{Held, Probe, Step, Walk};
 use crate::timeline::Timeline;
+use crate::{flac, mp3, ogg};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -88,7 +89,11 @@ impl Walk for Any {
         }
         if self.walk.is_none() {
             let head = held.get(0..Container::SNIFF_BYTES as u64).unwrap_or_default();
-            let container = Container::sniff(head);
+            let container = match Container::sniff(head) {
+                // Junk in front of the first frame is usual enough; the walk looks behind it.
+                Container::Other if self.guess == Container::Mp3 => Container::Mp3,
+                container => container,
+            };
             match walk(container) {
                 Some(inner) => self.walk = Some((container, inner)),
                 None => {
@@ -113,6 +118,9 @@ impl Walk for Any {
 /// The walk of a container.
 fn walk(container: Container) -> Option<Inner> {
     match container {
+        Container::Mp3 => Some(Box::new(mp3::Index::default())),
+        Container::Flac => Some(Box::new(flac::Index::new(0))),
+        Container::Ogg => Some(Box::new(ogg::Index::default())),
         _ => None,
     }
 }
@@ -126,6 +134,8 @@ fn tail(guess: Container, size: u64) -> Option<Range<u64>> {
         Container::Mp4 | Container::Matroska | Container::MpegTs | Container::Ogg | Container::Avi => {
             Some(size.saturating_sub((size / SHARE).max(LEAST))..size)
         }
+        // Only the tags that follow the sound.
+        Container::Mp3 => Some(size.saturating_sub(HEAD_BYTES)..size),
         _ => None,
     }
 }

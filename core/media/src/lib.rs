@@ -21,10 +21,14 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod comments;
 mod container;
+mod flac;
 mod held;
 mod indexer;
 mod locate;
+mod mp3;
+mod ogg;
 mod timeline;
 
 pub use container::Container;

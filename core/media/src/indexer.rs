@@ -135,7 +135,7 @@ fn tail(guess: Container, size: u64) -> Option<Range<u64>> {
             Some(size.saturating_sub((size / SHARE).max(LEAST))..size)
         }
         // Only the tags that follow the sound.
-        Container::Mp3 => Some(size.saturating_sub(HEAD_BYTES)..size),
+        Container::Mp3 => Some(size.saturating_sub(mp3::TAIL)..size),
         _ => None,
     }
 }

@@ -24,6 +24,8 @@
 mod comments;
 mod container;
 mod flac;
+#[doc(hidden)]
+pub mod fuzzing;
 mod held;
 mod indexer;
 mod locate;

@@ -57,6 +57,11 @@ impl Locate {
             Some(search) => search.outcome().map(|found| found.copied().unwrap_or(self.known)),
         }
     }
+
+    /// Bytes of the file that it holds in memory.
+    pub fn held_bytes(&self) -> usize {
+        self.search.as_ref().map_or(0, Probe::held_bytes)
+    }
 }
 
 /// What the timeline says without a look at the file.
@@ -79,5 +84,10 @@ pub(crate) fn known(timeline: &Timeline, time: Duration) -> Landing {
 /// What should be here before playing from a time starts, where the next keyframe is not known or always near.
 pub(crate) fn ahead(timeline: &Timeline, time: Duration, from: u64) -> u64 {
     const STRETCH: Duration = Duration::from_secs(2);
-    timeline.byte_at(time + STRETCH).max(from)
+    /// A block of a swarm, should the line from time to byte be wrong.
+    const LEAST: u64 = 16 << 10;
+    timeline.byte_at(time + STRETCH).max(from.saturating_add(LEAST)).min(timeline.size()).max(from)
 }
+
+/// Half of what players round times to: a keyframe that is no further ahead is the one that is meant.
+pub(crate) const ROUNDING: Duration = Duration::from_micros(500);

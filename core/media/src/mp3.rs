@@ -12,6 +12,7 @@ mod tags;
 use crate::container::Container;
 use crate::flac;
 use crate::held::{Held, Step, Walk};
+use crate::locate::ROUNDING;
 use crate::timeline::{Accuracy, Keyframe, Timeline, Track, TrackKind};
 use frame::Header;
 use info::Info;
@@ -21,6 +22,13 @@ use std::time::Duration;
 
 /// Asked for at a place where frames should be: one block of a swarm, some 30 frames.
 const WINDOW: u64 = 16 << 10;
+
+/// Asked for behind the tags: three of the longest usual frames and some junk, in the file's first block where there is no
+/// cover art.
+const FIRST: u64 = 6 << 10;
+
+/// Asked for at the end: tags' footers.
+pub(crate) const TAIL: u64 = 256;
 
 /// How far behind the tags the first frame is looked for: junk and padding of careless taggers; FFmpeg goes as far.
 const MAX_JUNK: u64 = 128 << 10;
@@ -73,8 +81,8 @@ impl Sound {
 
     /// The frame that is heard at a time.
     fn frame_at(&self, time: Duration) -> u64 {
-        // A nanosecond more: durations are cut to whole ones, and a frame's own time should find it.
-        let sample = (time.as_nanos() + 1) * u128::from(self.header.rate) / 1_000_000_000 + u128::from(self.skipped);
+        let nanos = (time + ROUNDING).as_nanos();
+        let sample = nanos * u128::from(self.header.rate) / 1_000_000_000 + u128::from(self.skipped);
         (sample as u64 / self.header.samples()).min(self.frames.saturating_sub(1))
     }
 }
@@ -121,14 +129,13 @@ impl Walk for Index {
             tags::read_id3(held.from(self.at).unwrap_or_default(), &mut self.track);
             self.tags += 1;
             self.at += bytes;
-            self.window = WINDOW;
             if self.at >= held.size() {
                 return Step::Failed("has a tag as large as the whole file".into());
             }
         }
-        self.window = self.window.max(WINDOW);
+        self.window = self.window.max(FIRST);
         let window = self.at..(self.at + self.window).min(held.size());
-        let tail = held.size().saturating_sub(WINDOW)..held.size();
+        let tail = held.size().saturating_sub(TAIL)..held.size();
         let (Some(bytes), Some(end)) = (held.get(window.clone()), held.get(tail.clone())) else {
             return Step::Need(vec![window, tail]);
         };

@@ -33,6 +33,9 @@ const MAX_LINKS: usize = 32;
 /// Looked at first at the end of a file or link, and at most: sound's last page may be behind many of pictures.
 const TAIL: Range<u64> = 64 << 10..1 << 20;
 
+/// Bytes looked at for the borders of a chain: those of an album are a tenth of this.
+const MAX_BYTES: u64 = 32 << 20;
+
 /// Where the border between two links is looked for page by page.
 const BORDER: u64 = 192 << 10;
 
@@ -116,6 +119,8 @@ pub(crate) struct Index {
     tracks: Vec<Track>,
     phase: Phase,
     doubts: u32,
+    /// Bytes looked at for borders.
+    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -132,7 +137,7 @@ enum Phase {
 
 impl Default for Index {
     fn default() -> Index {
-        Index { links: Vec::new(), tracks: Vec::new(), phase: Phase::head(0), doubts: MAX_FALSE }
+        Index { links: Vec::new(), tracks: Vec::new(), phase: Phase::head(0), doubts: MAX_FALSE, bytes: 0 }
     }
 }
 
@@ -265,6 +270,7 @@ impl Index {
         let from = if near { *low } else { *low + (*high - *low) / 2 };
         let range = if near { from..*high + MAX_HEADER_BYTES } else { from..from + *window };
         let Some(bytes) = held.get(range.clone()) else { return Err(Step::Need(vec![range])) };
+        self.bytes += range.end - range.start;
         let pages = scan(bytes, from, near, &mut self.doubts);
         let other = pages.iter().position(|page| !link.has(page.serial));
         if near || other.is_some_and(|other| other > 0) {
@@ -300,7 +306,7 @@ impl Index {
             // A link of headers alone lasts no time.
             Some(Ok(())) | None => {}
         }
-        if self.links.len() == MAX_LINKS {
+        if self.links.len() == MAX_LINKS || self.bytes > MAX_BYTES {
             return Err(Step::Done(self.rest(held.size())));
         }
         self.phase = Phase::head(*at);
@@ -324,7 +330,8 @@ impl Index {
         let known = self.links.last().map_or(0, |link| link.bytes.end);
         let duration = self.links.last().map_or(Duration::ZERO, |link| link.time + link.duration);
         let duration = duration.mul_f64(size as f64 / known.max(1) as f64);
-        let why = format!("the Ogg file is a chain of more than {MAX_LINKS} links");
+        let why =
+            format!("the Ogg file is a chain of more than {MAX_LINKS} links, or its links are hard to tell apart");
         Timeline::new(Container::Ogg, size, duration, Vec::new())
             .with_tracks(std::mem::take(&mut self.tracks))
             .with_accuracy(Accuracy::Estimate { why })

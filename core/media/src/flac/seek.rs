@@ -4,7 +4,7 @@
 use super::Layout;
 use super::frame::{FrameHeader, MAX_HEADER_BYTES, StreamInfo};
 use crate::held::{Held, Step, Walk};
-use crate::locate::{Landing, ahead};
+use crate::locate::{Landing, ROUNDING, ahead};
 use crate::timeline::{Search, Timeline};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -56,11 +56,11 @@ pub(super) fn frames(bytes: &[u8], offset: u64, info: &StreamInfo) -> Vec<Frame>
 
 impl Search for Layout {
     fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>> {
-        // A nanosecond more: durations are cut to whole ones, and a frame's own time should find it.
-        let target = (time.as_nanos() + 1) * u128::from(self.info.rate) / 1_000_000_000;
+        let target = (time + ROUNDING).as_nanos() * u128::from(self.info.rate) / 1_000_000_000;
         let target = (target as u64).min(self.total.saturating_sub(1));
-        let (at, next) = timeline.keyframe_at(time);
+        let (at, next) = timeline.keyframe_at(time + ROUNDING);
         let point = |time: Duration, offset| {
+            // A nanosecond more: durations are cut to whole ones, and a sample's own time should find it.
             let sample = (time.as_nanos() + 1) * u128::from(self.info.rate) / 1_000_000_000;
             Frame { offset, sample: sample as u64, block: 0 }
         };

@@ -73,10 +73,6 @@ pub(crate) fn scan(bytes: &[u8], offset: u64, known: bool, doubts: &mut u32) -> 
     let (mut pages, mut at, mut sure) = (Vec::new(), 0, known);
     while at < bytes.len() {
         let page = Page::parse(&bytes[at..], offset + at as u64);
-        if page.is_none() && sure && bytes.len() - at < MAX_HEADER_BYTES as usize && bytes[at..].starts_with(b"O") {
-            // A header that is cut by the window's end.
-            break;
-        }
         match page {
             Some(page) if sure || *doubts > 0 && page.verified(&bytes[at..]) => {
                 at = usize::try_from(page.end - offset).unwrap_or(bytes.len());

@@ -4,7 +4,7 @@
 use super::page::{MAX_FALSE, MAX_HEADER_BYTES, Page, scan};
 use super::{Link, TrackKind};
 use crate::held::{Held, Step, Walk};
-use crate::locate::{Landing, ahead};
+use crate::locate::{Landing, ROUNDING, ahead};
 use crate::timeline::{Search, Timeline};
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,6 +18,9 @@ const MAX_WINDOW: u64 = 1 << 20;
 
 /// Windows looked at for one time. An honest film takes some twenty for pictures, keyframe and sound.
 const MAX_LOOKS: u32 = 96;
+
+/// Bytes in these windows: a bound for files that hold no pages where they should.
+const MAX_BYTES: u64 = 12 << 20;
 
 /// Pages remembered of them.
 const MAX_PAGES: usize = 12_000;
@@ -43,6 +46,7 @@ impl Search for Links {
             window: None,
             ceiling: u64::MAX,
             looks: 0,
+            bytes: 0,
             doubts: MAX_FALSE,
         })
     }
@@ -98,6 +102,8 @@ struct Find {
     /// No page of the stream looked for lies between here and the one that is known to be behind.
     ceiling: u64,
     looks: u32,
+    /// Bytes looked at.
+    bytes: u64,
     doubts: u32,
 }
 
@@ -131,7 +137,8 @@ impl Find {
             let low = around.before.map_or(bytes.start, |page| page.end);
             let high = around.behind.map_or(bytes.end, |page| page.offset);
             let front = self.seen.front(low);
-            if front >= high || self.looks >= MAX_LOOKS || self.seen.pages.len() >= MAX_PAGES {
+            let spent = self.looks >= MAX_LOOKS || self.bytes >= MAX_BYTES || self.seen.pages.len() >= MAX_PAGES;
+            if front >= high || spent {
                 self.ceiling = u64::MAX;
                 return Ok(around);
             }
@@ -159,6 +166,7 @@ impl Find {
                 self.window = Some((window.start..window.end + length, known));
                 continue;
             }
+            self.bytes += length;
             let behind = told.is_none_or(|page| self.done(page).is_some_and(|done| done > unit));
             if !known && behind {
                 self.ceiling = window.start;
@@ -205,17 +213,22 @@ impl Find {
     fn find(&mut self, held: &mut Held) -> Result<Option<Landing>, Missing> {
         let link = self.link().clone();
         let (Some(codec), Some(stream)) = (link.codec(), link.streams.get(link.main)) else { return Ok(None) };
-        let nanos = link.nanos_at(self.time.min(link.time + link.duration));
-        let unit = codec.unit_at(nanos);
-        let around = self.around(held, stream.serial, unit)?;
+        let nanos = link.nanos_at((self.time + ROUNDING).min(link.time + link.duration));
+        let mut unit = codec.unit_at(nanos);
+        let mut around = self.around(held, stream.serial, unit)?;
+        // At the end, or where another stream goes on for longer: the last that there is.
+        if let (Some(last), None) = (around.before.and_then(|page| self.done(&page)), around.behind) {
+            unit = last.saturating_sub(1);
+            around = self.around(held, stream.serial, unit)?;
+        }
         let before = around.before.and_then(|page| page.granule);
         let start = || codec.unit_at(link.origin);
         if codec.track.kind != TrackKind::Video {
             let offset = self.begins(stream.serial, around);
             // Sound begins from what comes before it: the page that ends there holds the packets that a decoder warms up with.
             let from = around.before.map_or(offset, |page| page.offset.min(offset));
-            let unit = before.map_or_else(start, |granule| codec.done(granule));
-            return Ok(Some(self.landing(&link, codec.nanos(i128::from(unit)), offset, from)));
+            let nanos = before.map_or(link.origin, |granule| codec.nanos(i128::from(codec.done(granule))));
+            return Ok(Some(self.landing(&link, nanos, offset, from)));
         }
         let key_behind = around.behind.and_then(|page| codec.key(page.granule?)).filter(|key| *key <= unit);
         let key = key_behind.or_else(|| codec.key(before?)).unwrap_or_else(start);

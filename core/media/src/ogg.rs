@@ -162,6 +162,9 @@ impl Index {
         let Some(bytes) = held.get(here..here + MAX_HEADER_BYTES + FIRST_PACKET_BYTES) else {
             return Err(Step::Need(vec![here..here + PEEK]));
         };
+        if bytes.is_empty() {
+            return Err(failed("has no page of sound or pictures whose granule could tell its time"));
+        }
         let Some(page) = Page::parse(bytes, here) else {
             return Err(failed("has something else where a page of its head should be"));
         };

@@ -14,11 +14,14 @@ use std::time::Duration;
 /// Looked at first at a place: one block of a swarm.
 const WINDOW: u64 = 16 << 10;
 
-/// Looked at most at a place: two frames of eight channels at 24 bits, twice over.
-const MAX_WINDOW: u64 = 512 << 10;
+/// Looked at most at a place: two frames of eight channels at 24 bits. Less where the stream says how long its frames are.
+const MAX_WINDOW: u64 = 256 << 10;
 
 /// Windows looked at for one time. An honest file of any size takes a dozen.
 const MAX_LOOKS: u32 = 40;
+
+/// Bytes in these windows: a bound for files that hold no frames where they should.
+const MAX_BYTES: u64 = 2 << 20;
 
 /// Headers kept of one window: a 16 KiB block of silence has a thousand frames.
 const MAX_FRAMES: usize = 4096;
@@ -80,6 +83,7 @@ impl Search for Layout {
             checked: false,
             window: None,
             looks: 0,
+            bytes: 0,
         })
     }
 }
@@ -115,6 +119,8 @@ struct Find {
     checked: bool,
     window: Option<Range<u64>>,
     looks: u32,
+    /// Bytes looked at.
+    bytes: u64,
 }
 
 impl Find {
@@ -147,6 +153,14 @@ impl Find {
         let early = bytes * self.low.block as f64 / span;
         let guess = low + (bytes * (self.target - self.low.sample) as f64 / span - early).max(0.0) as u64;
         guess.min(high - WINDOW / 2)
+    }
+
+    /// Bytes in which two frames begin, wherever they begin.
+    fn most(&self) -> u64 {
+        match u64::from(self.layout.info.max_frame) {
+            0 => MAX_WINDOW,
+            frame => (2 * frame + MAX_HEADER_BYTES).clamp(WINDOW, MAX_WINDOW),
+        }
     }
 
     /// The frames of a window that belong to the stream: each follows another or is followed by one.
@@ -187,7 +201,7 @@ impl Find {
             }
             return self.look(held);
         }
-        if self.low.next() > self.target || self.looks >= MAX_LOOKS {
+        if self.low.next() > self.target || self.looks >= MAX_LOOKS || self.bytes >= MAX_BYTES {
             return Step::Done(self.landing());
         }
         let window = match self.window.clone() {
@@ -208,11 +222,12 @@ impl Find {
         let found = self.chained(bytes, window.start);
         let (whole, length) = (window.end >= limit, window.end - window.start);
         let told = self.learn(&found, window.start);
-        if !told && !whole && length < MAX_WINDOW {
+        if !told && !whole && length < self.most() {
             self.window = Some(window.start..window.start + 2 * length);
             return self.look(held);
         }
         self.window = None;
+        self.bytes += length;
         if !told {
             if window.start > self.low.offset {
                 self.ceiling = window.start;

@@ -1,14 +1,20 @@
 //! From a time to the frame of MPEG audio that begins there: by arithmetic and a look at the place, or by the nearest frame
 //! behind an estimate.
 
+use super::Sound;
 use super::frame::{self, MAX_FRAME_BYTES};
-use super::{MAX_JUNK, Sound, WINDOW};
 use crate::held::{Held, Step, Walk};
 use crate::locate::{Landing, ahead};
 use crate::timeline::{Search, Timeline};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Asked for at an estimated place: four of the longest usual frames and more.
+const WINDOW: u64 = 8 << 10;
+
+/// How far a frame is looked for from there: damage, or a picture among the sound.
+const MAX_RESYNC: u64 = 64 << 10;
 
 impl Search for Sound {
     fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>> {
@@ -73,7 +79,7 @@ impl Walk for Find {
             Err(range) => Step::Need(vec![range]),
             Ok((bytes, ended)) => match frame::find(bytes, ended, Some(&self.sound.header)) {
                 Some((at, _)) => Step::Done(self.landing(self.time, guess + at as u64, true)),
-                None if ended || self.window > MAX_JUNK => Step::Done(self.landing(self.time, guess, true)),
+                None if ended || self.window >= MAX_RESYNC => Step::Done(self.landing(self.time, guess, true)),
                 None => {
                     self.window *= 2;
                     self.step(held)

@@ -14,13 +14,13 @@ use std::time::Duration;
 const WINDOW: u64 = 32 << 10;
 
 /// Looked at most at a place: pages of pictures between two of sound.
-const MAX_WINDOW: u64 = 1 << 20;
+const MAX_WINDOW: u64 = 512 << 10;
 
 /// Windows looked at for one time. An honest film takes some twenty for pictures, keyframe and sound.
 const MAX_LOOKS: u32 = 96;
 
 /// Bytes in these windows: a bound for files that hold no pages where they should.
-const MAX_BYTES: u64 = 12 << 20;
+const MAX_BYTES: u64 = 3 << 20;
 
 /// Pages remembered of them.
 const MAX_PAGES: usize = 12_000;

@@ -1,6 +1,8 @@
 //! Which container a file is: by its first bytes, and before these are here by its name, for a first guess at where its
 //! index lies.
 
+use crate::mp3::frame::{HEADER_BYTES, Header};
+
 /// A file format that carries an index, or from which one can be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -70,7 +72,7 @@ impl Container {
             Container::Ogg
         } else if sync(0, 188) || sync(4, 192) {
             Container::MpegTs
-        } else if at(0, b"ID3") || matches!(head, [0xff, second, ..] if second & 0xe6 == 0xe2) {
+        } else if at(0, b"ID3") || mpeg_audio(head) {
             Container::Mp3
         } else {
             Container::Other
@@ -79,6 +81,16 @@ impl Container {
 
     /// What [`Container::sniff`] looks at.
     pub const SNIFF_BYTES: usize = 1024;
+}
+
+/// Whether a frame of MPEG audio begins here, and where one follows in view it is of the same kind. Layer I, whose header
+/// any text in UTF-16 may begin with, needs a second frame.
+fn mpeg_audio(head: &[u8]) -> bool {
+    let Some(first) = Header::parse(head) else { return false };
+    match head.get(first.frame_bytes() as usize..).filter(|rest| rest.len() >= HEADER_BYTES) {
+        Some(rest) => Header::parse(rest).is_some_and(|next| next.fits(&first)),
+        None => first.layer > 1,
+    }
 }
 
 #[cfg(test)]
@@ -94,6 +106,8 @@ mod tests {
         assert_eq!(Container::sniff(b"OggS\0"), Container::Ogg);
         assert_eq!(Container::sniff(b"ID3\x04"), Container::Mp3);
         assert_eq!(Container::sniff(&[0xff, 0xfb, 0x90, 0x64]), Container::Mp3);
+        assert_eq!(Container::sniff(&[0xff, 0xfd, 0xa0, 0x04]), Container::Mp3);
+        assert_eq!(Container::sniff(b"\xff\xfea\0b\0"), Container::Other);
         assert_eq!(Container::sniff(b"RIFF\0\0\0\0WAVE"), Container::Other);
         assert_eq!(Container::sniff(b""), Container::Other);
     }

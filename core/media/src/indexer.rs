@@ -3,7 +3,7 @@
 use crate::container::Container;
 use crate::held::{Held, Probe, Step, Walk};
 use crate::timeline::Timeline;
-use crate::{avi, matroska, mp4, mpeg_ts};
+use crate::{avi, flac, matroska, mp3, mp4, mpeg_ts, ogg};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -91,7 +91,11 @@ impl Walk for Any {
         }
         if self.walk.is_none() {
             let head = held.get(0..Container::SNIFF_BYTES as u64).unwrap_or_default();
-            let container = Container::sniff(head);
+            let container = match Container::sniff(head) {
+                // Junk in front of the first frame is usual enough; the walk looks behind it.
+                Container::Other if self.guess == Container::Mp3 => Container::Mp3,
+                container => container,
+            };
             match walk(container) {
                 Some(inner) => self.walk = Some((container, inner)),
                 None => {
@@ -120,6 +124,9 @@ fn walk(container: Container) -> Option<Inner> {
         Container::Matroska => Some(Box::new(matroska::Index::new())),
         Container::Avi => Some(Box::new(avi::Index::new())),
         Container::MpegTs => Some(Box::new(mpeg_ts::Ends::new())),
+        Container::Mp3 => Some(Box::new(mp3::Index::default())),
+        Container::Flac => Some(Box::new(flac::Index::new(0))),
+        Container::Ogg => Some(Box::new(ogg::Index::default())),
         _ => None,
     }
 }
@@ -139,6 +146,8 @@ fn tail(guess: Container, size: u64) -> Option<Range<u64>> {
         // The last timestamps.
         Container::MpegTs => Some(size.saturating_sub(LEAST)..size),
         Container::Ogg => Some(size.saturating_sub((size / SHARE).max(LEAST))..size),
+        // Only the tags that follow the sound.
+        Container::Mp3 => Some(size.saturating_sub(mp3::TAIL)..size),
         _ => None,
     }
 }

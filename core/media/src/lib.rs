@@ -23,7 +23,9 @@
 
 mod avi;
 mod bisect;
+mod comments;
 mod container;
+mod flac;
 #[doc(hidden)]
 pub mod fuzzing;
 mod held;
@@ -31,8 +33,10 @@ mod indexer;
 mod keyframes;
 mod locate;
 mod matroska;
+mod mp3;
 mod mp4;
 mod mpeg_ts;
+mod ogg;
 mod riff_codecs;
 mod timeline;
 

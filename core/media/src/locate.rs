@@ -81,8 +81,18 @@ pub(crate) fn known(timeline: &Timeline, time: Duration) -> Landing {
         },
         _ => {
             let from = timeline.byte_at(time);
-            let until = timeline.byte_at(time + Duration::from_secs(2)).max(from);
-            Landing { time, offset: from, from, until, estimated: true }
+            Landing { time, offset: from, from, until: ahead(timeline, time, from), estimated: true }
         }
     }
 }
+
+/// What should be here before playing from a time starts, where the next keyframe is not known or always near.
+pub(crate) fn ahead(timeline: &Timeline, time: Duration, from: u64) -> u64 {
+    const STRETCH: Duration = Duration::from_secs(2);
+    /// A block of a swarm, should the line from time to byte be wrong.
+    const LEAST: u64 = 16 << 10;
+    timeline.byte_at(time + STRETCH).max(from.saturating_add(LEAST)).min(timeline.size()).max(from)
+}
+
+/// Half of what players round times to: a keyframe that is no further ahead is the one that is meant.
+pub(crate) const ROUNDING: Duration = Duration::from_micros(500);

@@ -20,6 +20,8 @@ pub struct Timeline {
     tracks: Vec<Track>,
     /// Of the main track, ascending in time and in `from`.
     keyframes: Vec<Keyframe>,
+    /// Points of the line from time to byte, ascending in both, where they are not keyframes; empty where keyframes serve.
+    line: Vec<(Duration, u64)>,
     accuracy: Accuracy,
     /// How a [`Locate`](crate::Locate) finds what lies between the known keyframes; `None` where all are known.
     search: Option<Arc<dyn Search>>,
@@ -114,6 +116,7 @@ impl Timeline {
             origin_us: 0,
             tracks: Vec::new(),
             keyframes,
+            line: Vec::new(),
             accuracy: Accuracy::Exact,
             search: None,
         }
@@ -139,6 +142,13 @@ impl Timeline {
 
     pub(crate) fn with_origin_us(mut self, origin_us: i64) -> Timeline {
         self.origin_us = origin_us;
+        self
+    }
+
+    /// Points that are only near to where playing can start; they replace the keyframes in the line from time to byte.
+    pub(crate) fn with_line(mut self, mut line: Vec<(Duration, u64)>) -> Timeline {
+        line.retain(|(_, byte)| *byte <= self.size);
+        self.line = line;
         self
     }
 
@@ -257,12 +267,18 @@ impl Timeline {
 
     /// The points of the line on either side of where `before` turns false: the start, the keyframes, the end.
     fn around(&self, before: impl Fn((Duration, u64)) -> bool) -> ((Duration, u64), (Duration, u64)) {
-        let point = |i: usize| self.keyframes.get(i).map(|k| (k.time, k.from));
-        let i = self.keyframes.partition_point(|k| before((k.time, k.from)));
+        let point = |i: usize| match self.line.is_empty() {
+            true => self.keyframes.get(i).map(|k| (k.time, k.from)),
+            false => self.line.get(i).copied(),
+        };
+        let i = match self.line.is_empty() {
+            true => self.keyframes.partition_point(|k| before((k.time, k.from))),
+            false => self.line.partition_point(|point| before(*point)),
+        };
         let first = point(0).map_or(0, |(_, from)| from);
         let start = i.checked_sub(1).and_then(point).unwrap_or((Duration::ZERO, first.min(self.size)));
         // Without a start of its own, the line begins where the first keyframe's data does.
-        let start = if i == 0 && self.keyframes.is_empty() { (Duration::ZERO, 0) } else { start };
+        let start = if point(0).is_none() { (Duration::ZERO, 0) } else { start };
         let end = point(i).unwrap_or((self.duration.max(start.0), self.size));
         (start, end)
     }

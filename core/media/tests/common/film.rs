@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 /// A film and how FFmpeg makes it.
 #[derive(Clone, Debug)]
@@ -12,22 +13,37 @@ pub struct Film {
     recipe: String,
     source: Option<Box<Film>>,
     alter: Option<fn(Vec<u8>) -> Vec<u8>>,
+    content: Option<Arc<Vec<u8>>>,
 }
 
 impl Film {
     /// The recipe is what stands between `ffmpeg` and the name of the file it makes, parts divided by spaces.
     pub fn new(name: &str, recipe: &str) -> Film {
-        Film { name: name.into(), recipe: recipe.into(), source: None, alter: None }
+        Film { name: name.into(), recipe: recipe.into(), source: None, alter: None, content: None }
     }
 
     /// Made of another film, whose path is put where the recipe has `{}`.
     pub fn of(source: &Film, name: &str, recipe: &str) -> Film {
-        Film { name: name.into(), recipe: recipe.into(), source: Some(Box::new(source.clone())), alter: None }
+        Film {
+            name: name.into(),
+            recipe: recipe.into(),
+            source: Some(Box::new(source.clone())),
+            alter: None,
+            content: None,
+        }
     }
 
     /// Another film with its bytes changed, as damage and other muxers change them.
     pub fn altered(source: &Film, name: &str, alter: fn(Vec<u8>) -> Vec<u8>) -> Film {
         Film { alter: Some(alter), ..Film::of(source, name, "altered") }
+    }
+
+    /// Of these bytes, which a test put together.
+    pub fn built(name: &str, content: Vec<u8>) -> Film {
+        let mut hasher = DefaultHasher::new();
+        content.hash(&mut hasher);
+        let recipe = format!("built {:016x}", hasher.finish());
+        Film { name: name.into(), recipe, source: None, alter: None, content: Some(Arc::new(content)) }
     }
 
     /// Where it is; made if it is not there yet.
@@ -62,6 +78,11 @@ impl Film {
         let scratch = path.with_file_name(format!("making-{}-{}", std::process::id(), thread_number()));
         std::fs::create_dir_all(&scratch).unwrap();
         let made = scratch.join(&self.name);
+        if let Some(content) = &self.content {
+            std::fs::write(&made, content.as_slice()).unwrap();
+            std::fs::rename(&made, path).unwrap();
+            return std::fs::remove_dir_all(&scratch).unwrap();
+        }
         let source = self.source.as_ref().map(|s| s.path().display().to_string()).unwrap_or_default();
         // Bit-exact muxing leaves out FFmpeg's version and random numbers: the same film everywhere.
         let output = Command::new("ffmpeg")
@@ -95,14 +116,21 @@ fn folder() -> PathBuf {
 /// that is a failure.
 #[track_caller]
 pub fn ffmpeg() -> bool {
-    let there = |program| {
-        let run = Command::new(program).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        run.is_ok_and(|status| status.success())
+    programs(&[("ffmpeg", "-version"), ("ffprobe", "-version")])
+}
+
+/// The same for any programs, each with the option that makes it tell its version.
+#[track_caller]
+pub fn programs(needed: &[(&str, &str)]) -> bool {
+    let missing = |(program, option): &&(&str, &str)| {
+        let run = Command::new(program).arg(option).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        !run.is_ok_and(|status| status.success())
     };
-    if there("ffmpeg") && there("ffprobe") {
+    let missing: Vec<&str> = needed.iter().filter(missing).map(|program| program.0).collect();
+    if missing.is_empty() {
         return true;
     }
-    let why = "the programs ffmpeg and ffprobe are not installed";
+    let why = format!("these programs are not installed: {}", missing.join(", "));
     assert!(
         std::env::var_os("PLAYSWARM_TEST_REQUIRE").is_none_or(|v| v.is_empty() || v == "0"),
         "this test must not be skipped here, but {why}"

@@ -10,7 +10,7 @@ mod reader;
 mod truth;
 
 pub use compare::{Row, check_landings, compare};
-pub use film::{Film, ffmpeg};
+pub use film::{Film, ffmpeg, programs};
 pub use reader::{Cut, Read, locate, read};
 pub use truth::{Packet, TrackTruth, Truth};
 

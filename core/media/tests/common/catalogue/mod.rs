@@ -1,5 +1,6 @@
 //! The films of the tests: a file for each container, each film a function, and a list of all for the table.
 
+pub mod audio;
 pub mod avi;
 pub mod matroska;
 pub mod mp4;
@@ -9,12 +10,12 @@ use super::Film;
 
 /// All that are made in seconds.
 pub fn all() -> Vec<Film> {
-    [mp4::all(), matroska::all(), mpeg_ts::all(), avi::all()].concat()
+    [mp4::all(), matroska::all(), mpeg_ts::all(), avi::all(), audio::all()].concat()
 }
 
 /// Those of hours and gigabytes, for the table alone.
 pub fn large() -> Vec<Film> {
-    [mp4::large(), matroska::large(), mpeg_ts::large(), avi::large()].concat()
+    [mp4::large(), matroska::large(), mpeg_ts::large(), avi::large(), audio::large()].concat()
 }
 
 /// Two seconds of frames a GOP, eight in all: small and quick to make, with several keyframes.

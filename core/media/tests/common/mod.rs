@@ -26,6 +26,7 @@ pub fn check(film: &Film) -> Row {
 }
 
 /// A test for each film: `name: film;`. Each reads it, and all that it knows must be right.
+#[allow(unused_macros)]
 macro_rules! films {
     ($($test:ident: $film:expr;)*) => {$(
         #[test]

@@ -6,7 +6,7 @@ mod seek;
 
 use crate::comments;
 use crate::container::Container;
-use crate::held::{Held, Step, Walk};
+use crate::held::{Held, Step, Stop, Walk};
 use crate::timeline::{Keyframe, Timeline, Track, TrackKind};
 use frame::{FrameHeader, MAX_HEADER_BYTES};
 pub(crate) use frame::{STREAM_INFO_BYTES, StreamInfo};
@@ -74,32 +74,32 @@ impl Index {
     }
 
     /// Goes over the metadata blocks.
-    fn blocks(&mut self, held: &Held) -> Result<(), Step<Timeline>> {
+    fn blocks(&mut self, held: &Held) -> Result<(), Stop> {
         const STREAM_INFO: u8 = 0;
         const SEEK_TABLE: u8 = 3;
         const COMMENTS: u8 = 4;
         while !self.ended {
             let peek = self.at..self.at + BLOCK_PEEK;
-            let Some(bytes) = held.get(peek.start..peek.start + 4) else { return Err(Step::Need(vec![peek])) };
+            let Some(bytes) = held.get(peek.start..peek.start + 4) else { return Err(Stop::need(peek)) };
             if !self.begun {
                 if bytes != b"fLaC" {
-                    return Err(Step::Failed("does not begin as FLAC does".into()));
+                    return Err(Stop::failed("does not begin as FLAC does"));
                 }
                 self.begun = true;
                 self.at += 4;
                 continue;
             }
-            let &[kind, a, b, c] = bytes else { return Err(Step::Failed("ends within its metadata".into())) };
+            let &[kind, a, b, c] = bytes else { return Err(Stop::failed("ends within its metadata")) };
             let (start, length) = (self.at + 4, u64::from(u32::from_be_bytes([0, a, b, c])));
             let body = start..start + length;
             self.blocks += 1;
             if self.blocks > MAX_BLOCKS {
-                return Err(Step::Failed(format!("has more than {MAX_BLOCKS} metadata blocks")));
+                return Err(Stop::failed(format!("has more than {MAX_BLOCKS} metadata blocks")));
             }
             match kind & 0x7f {
                 STREAM_INFO if self.info.is_none() => {
                     let whole = start..start + STREAM_INFO_BYTES as u64;
-                    let Some(bytes) = held.get(whole.clone()) else { return Err(Step::Need(vec![whole])) };
+                    let Some(bytes) = held.get(whole.clone()) else { return Err(Stop::need(whole)) };
                     self.info = StreamInfo::parse(bytes);
                 }
                 SEEK_TABLE if length / POINT_BYTES <= MAX_POINTS => self.table = Some(body.clone()),
@@ -124,10 +124,10 @@ impl Index {
     }
 
     /// Samples in all, by the last frame's number.
-    fn count(&mut self, held: &Held, info: &StreamInfo) -> Result<u64, Step<Timeline>> {
+    fn count(&mut self, held: &Held, info: &StreamInfo) -> Result<u64, Stop> {
         loop {
             let from = held.size().saturating_sub(self.tail).max(self.at);
-            let Some(bytes) = held.get(from..held.size()) else { return Err(Step::Need(vec![from..held.size()])) };
+            let Some(bytes) = held.get(from..held.size()) else { return Err(Stop::need(from..held.size())) };
             let found = frames(bytes, from, info);
             // One that follows another, so that it is no accident.
             let last = (1..found.len()).rev().find(|i| found[..*i].iter().rev().any(|f| f.next() == found[*i].sample));
@@ -135,21 +135,21 @@ impl Index {
                 return Ok(found[last].next());
             }
             if from == self.at || self.tail >= MAX_TAIL {
-                return Err(Step::Failed("does not say how long it is, and its last frame cannot be found".into()));
+                return Err(Stop::failed("does not say how long it is, and its last frame cannot be found"));
             }
             self.tail *= 4;
         }
     }
 
-    fn read(&mut self, held: &Held) -> Result<Timeline, Step<Timeline>> {
+    fn read(&mut self, held: &Held) -> Result<Timeline, Stop> {
         self.blocks(held)?;
-        let Some(info) = self.info else { return Err(Step::Failed("has no stream information".into())) };
+        let Some(info) = self.info else { return Err(Stop::failed("has no stream information")) };
         self.track.audio = Some((info.channels, info.rate));
-        let mut needed = vec![self.at..self.at + MAX_HEADER_BYTES];
-        needed.extend(self.table.clone());
+        let first = self.at..self.at + MAX_HEADER_BYTES;
+        let mut needed: Vec<Range<u64>> = [Some(first), self.table.clone()].into_iter().flatten().collect();
         needed.retain(|range| held.get(range.clone()).is_none());
         if !needed.is_empty() {
-            return Err(Step::Need(needed));
+            return Err(Stop::Need(needed));
         }
         if let Some(table) = self.table.take() {
             self.points = Some(self.read_points(held.get(table).unwrap_or_default()));
@@ -191,7 +191,7 @@ impl Walk for Index {
     fn step(&mut self, held: &mut Held) -> Step<Timeline> {
         match self.read(held) {
             Ok(timeline) => Step::Done(timeline.with_tracks(vec![self.track.clone()])),
-            Err(step) => step,
+            Err(stop) => stop.into(),
         }
     }
 }

@@ -146,6 +146,35 @@ pub(crate) enum Step<T> {
     Failed(String),
 }
 
+/// What keeps a part of a walk from its end.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// As [`Step::Need`].
+    Need(Vec<Range<u64>>),
+    /// As [`Step::Failed`].
+    Failed(String),
+}
+
+impl Stop {
+    /// One range is needed.
+    pub(crate) fn need(range: Range<u64>) -> Stop {
+        Stop::Need(vec![range])
+    }
+
+    pub(crate) fn failed(why: impl Into<String>) -> Stop {
+        Stop::Failed(why.into())
+    }
+}
+
+impl<T> From<Stop> for Step<T> {
+    fn from(stop: Stop) -> Step<T> {
+        match stop {
+            Stop::Need(ranges) => Step::Need(ranges),
+            Stop::Failed(why) => Step::Failed(why),
+        }
+    }
+}
+
 /// A walk through the structure of a container: called again whenever what it needed is here, it goes on where it was.
 ///
 /// It must ask for something new or end with each step, and bounds how often: [`Probe`] ends one that does neither.

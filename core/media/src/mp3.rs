@@ -213,7 +213,7 @@ impl Head {
         }
         let step = info.step_frames.map_or(frames as f64 / info.shares.len().max(1) as f64, |step| step as f64);
         let points = info.shares.iter().enumerate().map(|(i, share)| {
-            let into = u128::from(self.size()) * u128::from(*share) >> 16;
+            let into = (u128::from(self.size()) * u128::from(*share)) >> 16;
             (sound.time((i as f64 * step) as u64), self.bytes.start + into as u64)
         });
         let points = if constant { Vec::new() } else { points.collect() };

@@ -10,7 +10,7 @@ mod seek;
 
 use crate::comments;
 use crate::container::Container;
-use crate::held::{Held, Step, Walk};
+use crate::held::{Held, Step, Stop, Walk};
 use crate::timeline::{Accuracy, Keyframe, Timeline, Track, TrackKind};
 use codec::{Codec, FIRST_PACKET_BYTES};
 use page::{MAX_FALSE, MAX_HEADER_BYTES, MAX_PAGE_BYTES, Page, scan};
@@ -147,49 +147,45 @@ impl Phase {
     }
 }
 
-/// What a part of the walk comes to: go on, or this step for the caller.
-type Progress = Result<(), Step<Timeline>>;
-
-fn failed(why: &str) -> Step<Timeline> {
-    Step::Failed(why.into())
-}
+/// What a part of the walk comes to: go on, or the end.
+type Progress = Result<Option<Timeline>, Stop>;
 
 impl Index {
     /// Goes over one page of the head.
     fn head(&mut self, held: &Held) -> Progress {
-        let Phase::Head { at, pages, streams, data } = &mut self.phase else { return Ok(()) };
+        let Phase::Head { at, pages, streams, data } = &mut self.phase else { return Ok(None) };
         let here = *at;
         let Some(bytes) = held.get(here..here + MAX_HEADER_BYTES + FIRST_PACKET_BYTES) else {
-            return Err(Step::Need(vec![here..here + PEEK]));
+            return Err(Stop::need(here..here + PEEK));
         };
         if bytes.is_empty() {
-            return Err(failed("has no page of sound or pictures whose granule could tell its time"));
+            return Err(Stop::failed("has no page of sound or pictures whose granule could tell its time"));
         }
         let Some(page) = Page::parse(bytes, here) else {
-            return Err(failed("has something else where a page of its head should be"));
+            return Err(Stop::failed("has something else where a page of its head should be"));
         };
         let packet = &bytes[((page.body - here) as usize).min(bytes.len())..];
         (*at, *pages) = (page.end, *pages + 1);
         if *pages > MAX_HEAD_PAGES {
-            return Err(Step::Failed(format!(
+            return Err(Stop::failed(format!(
                 "has more than {MAX_HEAD_PAGES} pages before its first sound or picture"
             )));
         }
         if page.first && data.is_none() && !streams.iter().any(|s| s.serial == page.serial) {
             if streams.len() == MAX_STREAMS {
-                return Err(Step::Failed(format!("has more than {MAX_STREAMS} logical streams")));
+                return Err(Stop::failed(format!("has more than {MAX_STREAMS} logical streams")));
             }
             let packet = &packet[..packet.len().min((page.end - page.body) as usize)];
             let codec = Codec::parse(packet);
             let headers = codec.as_ref().map_or(0, |c| c.headers).saturating_sub(page.packets);
             streams.push(Stream { serial: page.serial, codec, headers, units: 0 });
-            return Ok(());
+            return Ok(None);
         }
         let Some(stream) = streams.iter_mut().find(|s| s.serial == page.serial) else {
             // Of the next link already, or of none: the head is over.
             return self.close_head(None);
         };
-        let Some(codec) = &mut stream.codec else { return Ok(()) };
+        let Some(codec) = &mut stream.codec else { return Ok(None) };
         if stream.headers > 0 {
             if stream.headers + 1 == codec.headers && codec.track.title.is_none() {
                 let here = held.from(page.body).unwrap_or_default();
@@ -197,7 +193,7 @@ impl Index {
                 comments::read(here.get(codec.comments_at..).unwrap_or_default(), &mut codec.track);
             }
             stream.headers = stream.headers.saturating_sub(page.packets);
-            return Ok(());
+            return Ok(None);
         }
         data.get_or_insert(here);
         stream.units = stream.units.saturating_add(codec.packet_units(packet).saturating_mul(u64::from(page.packets)));
@@ -206,16 +202,16 @@ impl Index {
         if main.is_some_and(|main| streams[main].serial == serial) && page.granule.is_some() {
             return self.close_head(Some(page));
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Makes a link of what the head told; `page` is the main stream's first with a granule.
     fn close_head(&mut self, page: Option<Page>) -> Progress {
-        let Phase::Head { at, streams, data, .. } = &mut self.phase else { return Ok(()) };
+        let Phase::Head { at, streams, data, .. } = &mut self.phase else { return Ok(None) };
         let Some(main) = main(streams) else {
-            return Err(failed("carries no stream whose time is known (Vorbis, Opus, FLAC, Speex or Theora)"));
+            return Err(Stop::failed("carries no stream whose time is known (Vorbis, Opus, FLAC, Speex or Theora)"));
         };
-        let Some(codec) = &streams[main].codec else { return Ok(()) };
+        let Some(codec) = &streams[main].codec else { return Ok(None) };
         // A stream that was cut out of a longer one does not begin with 0; one that ends at once may be shorter than its packets.
         let start = match page.and_then(|page| Some((page, page.granule?))) {
             Some((page, granule)) if !page.last => i128::from(codec.done(granule)) - i128::from(streams[main].units),
@@ -234,32 +230,34 @@ impl Index {
         }
         self.links.push(Link { streams, main, bytes, first, origin, time, duration: Duration::ZERO });
         self.phase = Phase::Tail { bytes: TAIL.start };
-        Ok(())
+        Ok(None)
     }
 
     /// Looks at the end of the file: it is the last link's, or there are more links.
     fn tail(&mut self, held: &Held) -> Progress {
-        let (Phase::Tail { bytes }, Some(link)) = (&mut self.phase, self.links.last_mut()) else { return Ok(()) };
+        let (Phase::Tail { bytes }, Some(link)) = (&mut self.phase, self.links.last_mut()) else { return Ok(None) };
         let window = held.size().saturating_sub(*bytes).max(link.bytes.start)..held.size();
-        let Some(tail) = held.get(window.clone()) else { return Err(Step::Need(vec![window])) };
+        let Some(tail) = held.get(window.clone()) else { return Err(Stop::need(window)) };
         let pages = scan(tail, window.start, window.start == link.bytes.start, &mut self.doubts);
         if let Some(other) = pages.iter().find(|page| !link.has(page.serial)) {
             self.phase = Phase::Border { low: link.bytes.start, high: other.offset, window: PEEK << 2 };
-            return Ok(());
+            return Ok(None);
         }
         match link.measure(&pages) {
             Some(Ok(())) => {
                 link.bytes.end = held.size();
-                Err(Step::Done(self.timeline(held.size())))
+                Ok(Some(self.timeline(held.size())))
             }
-            Some(Err(why)) => Err(Step::Failed(why)),
-            None if window.start == link.bytes.start => Err(failed("has no page whose granule tells how long it is")),
+            Some(Err(why)) => Err(Stop::failed(why)),
+            None if window.start == link.bytes.start => {
+                Err(Stop::failed("has no page whose granule tells how long it is"))
+            }
             None if *bytes >= TAIL.end => {
-                Err(Step::Failed(format!("has no page of its main stream in its last {} KiB", TAIL.end >> 10)))
+                Err(Stop::failed(format!("has no page of its main stream in its last {} KiB", TAIL.end >> 10)))
             }
             None => {
                 *bytes *= 4;
-                Ok(())
+                Ok(None)
             }
         }
     }
@@ -267,12 +265,12 @@ impl Index {
     /// Halves the stretch in which a link ends.
     fn border(&mut self, held: &mut Held) -> Progress {
         let (Phase::Border { low, high, window }, Some(link)) = (&mut self.phase, self.links.last_mut()) else {
-            return Ok(());
+            return Ok(None);
         };
         let near = *high - *low <= BORDER;
         let from = if near { *low } else { *low + (*high - *low) / 2 };
         let range = if near { from..*high + MAX_HEADER_BYTES } else { from..from + *window };
-        let Some(bytes) = held.get(range.clone()) else { return Err(Step::Need(vec![range])) };
+        let Some(bytes) = held.get(range.clone()) else { return Err(Stop::need(range)) };
         self.bytes += range.end - range.start;
         let pages = scan(bytes, from, near, &mut self.doubts);
         let other = pages.iter().position(|page| !link.has(page.serial));
@@ -288,33 +286,33 @@ impl Index {
         } else if *window < 2 * MAX_PAGE_BYTES {
             *window = 2 * MAX_PAGE_BYTES + 1;
         } else {
-            return Err(failed("is a chain with a stretch of damage between its links"));
+            return Err(Stop::failed("is a chain with a stretch of damage between its links"));
         }
         held.forget_before(held.size());
-        Ok(())
+        Ok(None)
     }
 
     /// Measures a link that others follow, and goes on with the next.
     fn end(&mut self, held: &mut Held) -> Progress {
-        let (Phase::End { at, bytes }, Some(link)) = (&mut self.phase, self.links.last_mut()) else { return Ok(()) };
+        let (Phase::End { at, bytes }, Some(link)) = (&mut self.phase, self.links.last_mut()) else { return Ok(None) };
         let window = at.saturating_sub(*bytes).max(link.bytes.start)..*at;
-        let Some(tail) = held.get(window.clone()) else { return Err(Step::Need(vec![window])) };
+        let Some(tail) = held.get(window.clone()) else { return Err(Stop::need(window)) };
         let pages = scan(tail, window.start, window.start == link.bytes.start, &mut self.doubts);
         match link.measure(&pages) {
-            Some(Err(why)) => return Err(Step::Failed(why)),
+            Some(Err(why)) => return Err(Stop::failed(why)),
             None if window.start > link.bytes.start && *bytes < TAIL.end => {
                 *bytes *= 4;
-                return Ok(());
+                return Ok(None);
             }
             // A link of headers alone lasts no time.
             Some(Ok(())) | None => {}
         }
         if self.links.len() == MAX_LINKS || self.bytes > MAX_BYTES {
-            return Err(Step::Done(self.rest(held.size())));
+            return Ok(Some(self.rest(held.size())));
         }
         self.phase = Phase::head(*at);
         held.forget_before(held.size());
-        Ok(())
+        Ok(None)
     }
 
     fn timeline(&mut self, size: u64) -> Timeline {
@@ -358,8 +356,10 @@ impl Walk for Index {
                 Phase::Border { .. } => self.border(held),
                 Phase::End { .. } => self.end(held),
             };
-            if let Err(step) = progress {
-                return step;
+            match progress {
+                Ok(None) => {}
+                Ok(Some(timeline)) => return Step::Done(timeline),
+                Err(stop) => return stop.into(),
             }
         }
     }

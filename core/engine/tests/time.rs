@@ -57,7 +57,7 @@ async fn a_seek_by_time_lands_on_the_keyframe_and_fetches_it_before_it_is_read()
     assert_eq!(stream.time(), None);
     let landing = soon("the landing", stream.seek_to_time(Duration::from_secs(5))).await.unwrap();
     assert!(!landing.estimated);
-    assert_eq!(landing.time, Duration::from_secs(4));
+    assert!((4.0..4.02).contains(&landing.time.as_secs_f64()), "{landing:?}");
     // Where FFmpeg's own reader finds that keyframe's block.
     assert_eq!(landing.offset, 2957);
     assert_eq!(stream.position(), landing.from);

@@ -105,18 +105,32 @@ async fn answer(swarm: &Arc<Swarm>, file: usize, start: u64, asks: &mut impl Ask
         if needed.is_empty() {
             return Ok(read);
         }
-        open.retain_mut(|fetch| match needed.iter().find(|range| range.contains(&fetch.at)) {
-            Some(range) => {
-                fetch.extend(range.end);
-                true
-            }
-            None => false,
+        // What is here already takes no reader.
+        let here = needed.iter().find_map(|range| {
+            let max = CHUNK_BYTES.min(range.end - range.start) as usize;
+            Some((range.start, swarm.peek(start + range.start, max)?))
         });
+        if let Some((at, bytes)) = here {
+            read.push(at..at + bytes.len() as u64);
+            asks.feed(at, &bytes);
+            continue;
+        }
+        let mut still: Vec<Fetch<'_>> = Vec::new();
         for range in needed {
-            if open.len() < AT_ONCE && !open.iter().any(|fetch| range.contains(&fetch.at)) {
-                open.push(Fetch::new(swarm, file, start, range));
+            if still.len() == AT_ONCE {
+                break;
+            }
+            match open.iter().position(|fetch| range.contains(&fetch.at)) {
+                Some(i) => {
+                    let mut fetch = open.swap_remove(i);
+                    fetch.extend(range.end);
+                    still.push(fetch);
+                }
+                None => still.push(Fetch::new(swarm, file, start, range)),
             }
         }
+        // Those that nobody needs any more go last: where their pieces are still wanted, nothing is cancelled.
+        open = still;
         let reads = open.iter().map(|fetch| {
             let max = CHUNK_BYTES.min(fetch.end - fetch.at) as usize;
             Box::pin(swarm.read(fetch.key, start + fetch.at, max))

@@ -32,13 +32,15 @@ pub(super) struct Reader {
     pub(super) end: u64,
     pub(super) position: u64,
     pub(super) waiting: bool,
+    /// Where it was opened, or jumped to last.
+    pub(super) since: u64,
     /// Its rate was told by its caller.
     pub(super) rate_given: bool,
 }
 
 impl Reader {
     fn new(purpose: Purpose, file: usize, start: u64, end: u64, position: u64) -> Reader {
-        Reader { purpose, file, start, end, position, waiting: false, rate_given: false }
+        Reader { purpose, file, start, end, position, since: position, waiting: false, rate_given: false }
     }
 }
 
@@ -128,7 +130,7 @@ impl Swarm {
     pub(crate) fn seek_reader(&self, key: ReaderKey, position: u64) {
         let mut st = self.state.lock();
         if let Some(r) = st.readers.get_mut(&key) {
-            r.position = position;
+            (r.position, r.since) = (position, position);
             r.waiting = false;
             self.place_readers(&st);
             self.pick_with(&mut st, Input::ReaderWaits(key, false));
@@ -211,6 +213,15 @@ impl Swarm {
         }
     }
 
+    /// Up to `max` bytes from `position` on, if they are verified and in memory, for ourselves.
+    pub(crate) fn peek(&self, position: u64, max: usize) -> Option<Bytes> {
+        let content = self.content.get()?;
+        let piece = content.torrent.layout.piece_at(position);
+        let within = (position - content.torrent.layout.start_of(piece)) as usize;
+        let bytes = content.store.try_piece(piece)?;
+        Some(bytes.slice(within..bytes.len().min(within.saturating_add(max)))).filter(|bytes| !bytes.is_empty())
+    }
+
     fn waits_no_more(&self, key: ReaderKey) {
         let mut st = self.state.lock();
         if let Some(r) = st.readers.get_mut(&key).filter(|r| r.waiting) {
@@ -247,7 +258,8 @@ impl Swarm {
         self.pick_with(&mut st, Input::ReaderRead(key, position));
         if reader.purpose == Purpose::Play {
             let length = self.content.get().and_then(|c| c.torrent.files.get(reader.file)).map_or(0, |f| f.length);
-            st.times.was_read(reader.file, position - reader.start, length);
+            let since = reader.since - reader.start;
+            st.times.was_read(reader.file, since, position - reader.start, length);
         }
         if layout.is_some_and(|l| l.piece_at(before) != l.piece_at(position)) {
             self.place_readers(&st);

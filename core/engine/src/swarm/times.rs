@@ -42,19 +42,21 @@ impl Times {
         self.files.iter().map(|(file, f)| TimelineStatus::new(*file, &f.timeline)).collect()
     }
 
-    /// A player reads there. `length` is the file's.
-    pub(super) fn was_read(&mut self, file: usize, position: u64, length: u64) {
-        let tail = length.saturating_sub(length / TAIL_SHARE);
-        // Until the index is known, whoever reads the very end looks for it.
-        let probing = self.is_index(file, position) || (!self.files.contains_key(&file) && position >= tail);
+    /// A player has read up to there, from `since` on without a jump. `length` is the file's.
+    pub(super) fn was_read(&mut self, file: usize, since: u64, position: u64, length: u64) {
+        // The last hundredth of a file is where players look for an index, whatever the container says.
+        let tail = length.saturating_sub(length / 100);
+        let there = self.is_index(file, since) || since >= tail;
+        let nearby = self.playhead.is_some_and(|(at, byte)| at == file && since.abs_diff(byte) <= length / 50);
+        let probing = there && !nearby && position - since < PROBE_BYTES;
         if !probing || self.playhead.is_none() {
             self.playhead = Some((file, position));
         }
     }
 }
 
-/// The last hundredth of a file is where indexes at its end lie.
-const TAIL_SHARE: u64 = 100;
+/// Who reads more than this at a file's end plays it.
+const PROBE_BYTES: u64 = 4 << 20;
 
 /// So many jump points are taken from a timeline: the tenths of its time.
 const TENTHS: u32 = 10;

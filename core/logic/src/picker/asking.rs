@@ -2,6 +2,7 @@
 
 use super::api::Output;
 use super::peer::Peer;
+use super::plan::Wanted;
 use super::{NEAR_COMFORTS, Picker};
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
@@ -62,10 +63,17 @@ impl Picker {
     }
 
     /// While a reader waits for a piece that will soon be here, nothing else may take up the viewer's line: neither
-    /// from peers that lack that piece, nor, where much of it is on its way already, from anybody.
+    /// from peers that lack that piece, nor, where much of it is on its way already, from anybody. What another reader waits
+    /// for (a film's index at its end) is no such thing.
     pub(super) fn would_be_in_the_way(&self, peer: PeerKey) -> bool {
         let Some(first) = self.plan.first().filter(|w| w.due_s < 0.0 && w.is_soon(self.now)) else { return false };
-        let lacks = self.peers.get(&peer).is_some_and(|p| !p.can_ask(first.piece));
+        let waited_for = |w: &&Wanted| w.due_s < 0.0;
+        let peer_can = |piece| self.peers.get(&peer).is_some_and(|p| p.can_ask(piece));
+        let mut others = self.plan.iter().skip(1).take_while(waited_for);
+        if others.any(|w| self.open_blocks(w.piece) > 0 && peer_can(w.piece)) {
+            return false;
+        }
+        let lacks = !peer_can(first.piece);
         let much = self.outstanding as u64 * 2 > u64::from(self.layout.blocks_of(PieceIndex(first.piece)));
         lacks || (much && self.open_blocks(first.piece) == 0)
     }

@@ -310,6 +310,21 @@ fn a_slow_peer_is_not_given_what_a_fast_one_brings_sooner() {
     assert!((2e6..5e6).contains(&rate), "16 KiB each 5 ms are 3.3 MB/s, not {rate}");
 }
 
+#[test]
+fn while_one_reader_waits_for_the_last_blocks_of_its_piece_another_that_waits_is_served() {
+    let mut t = Table::new(64);
+    (1..=4).for_each(|peer| t.peer(peer, &"#".repeat(64)));
+    t.read_from(0);
+    assert!(t.requests().iter().filter(|r| r.1 == 0).count() == 4, "all of the first piece is on its way");
+    let end = t.picker.layout.total_bytes();
+    let position = end - u64::from(PIECE);
+    t.tell(Input::ReaderOpened { reader: ReaderKey(2), start: 0, position, end, bytes_per_s: None, window: u64::MAX });
+    t.tell(Input::ReaderWaits(ReaderKey(2), true));
+    t.give((1, 0, 0));
+    t.wait(20);
+    assert!(t.requests().iter().any(|r| r.1 == 63), "the index at the end is asked for meanwhile");
+}
+
 /// A film of 64 pieces of 4 MiB, read at 500 kB/s, the first `here` of them read already or ready to be.
 fn comfortable_film(here: u32) -> Table {
     let layout = Layout::new(64 * 4 * 1024 * KIB, 4 << 20).unwrap();

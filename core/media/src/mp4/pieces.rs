@@ -27,12 +27,12 @@ const FEW: u64 = 64;
 
 /// The last fragment's header is looked for in this share of the file, but in so much at least and at most: beyond, the first
 /// fragments' rate must do.
-const TAIL_SHARE: u64 = 1000;
-const LEAST_TAIL_BYTES: u64 = 512 << 10;
+const TAIL_SHARE: u64 = 600;
+const LEAST_TAIL_BYTES: u64 = 256 << 10;
 const MOST_TAIL_BYTES: u64 = 8 << 20;
 
 /// So much of it at a time.
-const TAIL_WINDOW_BYTES: u64 = 64 << 10;
+const TAIL_WINDOW_BYTES: u64 = 256 << 10;
 
 /// What was found of the fragments.
 #[derive(Debug, Default)]
@@ -227,25 +227,31 @@ impl Pieces {
     fn headers(&mut self, held: &mut Held, wants: &mut Wants, tracks: &Tracks) -> Result<Option<Stage>, String> {
         let first = self.first.unwrap_or_default();
         loop {
-            // After four fragments it is known how many there are about.
-            let many = self.hops >= 4 && held.size().saturating_sub(first) / (self.at - first).max(1) * self.hops > FEW;
-            if many || self.hops > 2 * FEW {
-                // What was read of the start shows how long fragments are; the rest is found when it is looked for.
-                self.tail = TAIL_WINDOW_BYTES;
-                return Ok(Some(Stage::Last));
-            }
             match hop(held, self.at, tracks, wants)? {
                 None => return Ok(None),
                 Some(Hop::End) => {
                     self.whole = true;
                     return Ok(Some(Stage::Done));
                 }
-                Some(Hop::Other(next)) => self.at = next,
+                Some(Hop::Other(next)) => {
+                    self.at = next;
+                    // After four fragments it is known how many there are about.
+                    let many =
+                        self.hops >= 4 && held.size().saturating_sub(first) / (next - first).max(1) * self.hops > FEW;
+                    if many || self.hops > 2 * FEW {
+                        // What was read of the start shows how long fragments are; the rest is found when it is looked for.
+                        self.tail = TAIL_WINDOW_BYTES;
+                        return Ok(Some(Stage::Last));
+                    }
+                }
                 Some(Hop::Moof(moof, next)) => {
                     self.hops += 1;
                     self.take(self.at, &moof);
                     self.at = next;
                     held.forget_before(next);
+                    if self.hops > 4 * FEW {
+                        return Err("has fragments without media".into());
+                    }
                 }
             }
         }

@@ -18,7 +18,7 @@ const MAX_PROBES: u32 = 16;
 
 /// A header is looked for so far behind a place: so many times as far as the first ones are from each other, within bounds.
 const SCAN_SPACINGS: u64 = 4;
-const LEAST_SCAN_BYTES: u64 = 512 << 10;
+const LEAST_SCAN_BYTES: u64 = 256 << 10;
 const MOST_SCAN_BYTES: u64 = 8 << 20;
 
 /// A search looks at so many times that in all; then the estimate must do.

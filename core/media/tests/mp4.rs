@@ -17,6 +17,7 @@ films! {
     vp9_is_exact: films::vp9();
     without_a_table_of_keyframes_every_picture_is_one: films::keyframes_alone();
     several_sound_tracks_are_exact: films::two_languages();
+    surround_sound_is_exact: films::surround();
     sound_behind_an_empty_edit_is_exact: films::late_sound();
     a_film_without_edit_lists_begins_with_its_first_timestamp: films::without_edit_list();
     a_variable_frame_rate_is_exact: films::variable_frame_rate();
@@ -64,6 +65,7 @@ fn tracks_are_told_as_ffprobe_tells_them() {
         films::vp9(),
         films::keyframes_alone(),
         films::two_languages(),
+        films::surround(),
         films::mov(),
         films::mov_with_pcm(),
         films::alac(),

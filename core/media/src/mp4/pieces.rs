@@ -133,8 +133,16 @@ impl Pieces {
         self.indexes_read += 1;
         self.index_ends = self.index_ends.max(segments.ends);
         self.index.extend(segments.fragments);
+        self.index.truncate(2 * MAX_KEYFRAMES);
+        // All together take no more than one alone may.
+        let mut left = MAX_INDEX_BYTES;
         self.indexes.extend(segments.indexes.into_iter().map(|range| (range, depth + 1)));
         self.indexes.truncate(MAX_INDEXES.saturating_sub(self.indexes_read));
+        self.indexes.retain(|(range, _)| {
+            let fits = range.end - range.start <= left;
+            left -= if fits { range.end - range.start } else { 0 };
+            fits
+        });
     }
 
     /// The indexes that the first one refers to.

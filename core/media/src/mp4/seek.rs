@@ -302,7 +302,10 @@ impl Walk for Seek {
                 Ok(true) => {}
             }
             match self.best.filter(|best| best.offset < held.size()) {
-                Some(best) => return Step::Done(best),
+                // The next keyframe may be said to be anywhere.
+                Some(best) => {
+                    return Step::Done(Landing { until: best.until.min(held.size()).max(best.offset + 1), ..best });
+                }
                 None if self.attempt + 1 < BACK_S.len() => {
                     self.attempt += 1;
                     self.begin();

@@ -248,14 +248,13 @@ fn tfra(mut fields: Bytes<'_>, track: u32, mut point: impl FnMut(i64, u64)) -> O
 /// Where in bytes a `moof` begins: its kind, followed by the `mfhd` of fixed size that it begins with.
 pub(super) fn find_moof(bytes: &[u8]) -> Option<usize> {
     const MARK: &[u8; 12] = b"moof\0\0\0\x10mfhd";
-    let mut from = 0;
-    loop {
-        let hit = from + bytes.get(from..)?.windows(MARK.len()).position(|window| window == MARK)?;
-        match hit.checked_sub(4) {
-            Some(start) => return Some(start),
-            None => from = hit + 1,
-        }
-    }
+    // Most stretches have no such letter, and are left behind quickly.
+    const STRETCH: usize = 64;
+    let mut starts = bytes.chunks(STRETCH).enumerate().filter(|(_, stretch)| stretch.contains(&MARK[0]));
+    starts.find_map(|(i, stretch)| {
+        let at = (i * STRETCH..i * STRETCH + stretch.len()).find(|at| *at >= 4 && bytes[*at..].starts_with(MARK))?;
+        Some(at - 4)
+    })
 }
 
 /// A fragment's header as far as it is needed to go on: what it says, and where it ends.
@@ -285,5 +284,20 @@ pub(super) fn hop(held: &Held, at: u64, tracks: &Tracks, wants: &mut Vec<Range<u
             wants.push(place.body);
             Ok(None)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fragment_is_found_wherever_it_begins() {
+        for before in 0..200 {
+            let bytes = [vec![b'm'; before], b"\0\0\0\x50moof\0\0\0\x10mfhd\0".to_vec(), vec![0; 99]].concat();
+            assert_eq!(find_moof(&bytes), Some(before));
+            assert_eq!(find_moof(&bytes[..before + 15]), None);
+        }
+        assert_eq!(find_moof(b"moof\0\0\0\x10mfhd"), None);
     }
 }

@@ -44,6 +44,9 @@ pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track) -> Option<()> {
                 _ => {}
             }
             let described = inside(entry).find(|(kind, _)| kind == b"wave").map_or(entry, |(_, wave)| wave);
+            if let Some((channels, audio)) = dolby(entry).zip(track.audio.as_mut()) {
+                audio.0 = channels;
+            }
             if &kind == b"mp4a"
                 && let Some((object, config)) = elementary(described)
             {
@@ -165,6 +168,19 @@ fn descriptor<'a>(bytes: &mut Bytes<'a>) -> Option<(u8, Bytes<'a>)> {
     }
     let length = length.min(bytes.0.len());
     Some((tag, Bytes(bytes.take(length)?)))
+}
+
+/// Channels of AC-3 and E-AC-3 (ETSI TS 102 366, Annex F), whose sample entries always say two.
+fn dolby(entry: Bytes<'_>) -> Option<u32> {
+    const CHANNELS: [u32; 8] = [2, 1, 2, 3, 3, 4, 4, 5];
+    let mode = |bits: u32| CHANNELS[(bits >> 1 & 7) as usize] + (bits & 1);
+    inside(entry).find_map(|(kind, body)| match (&kind, body.0) {
+        // fscod 2, bsid 5, bsmod 3, acmod 3, lfeon 1, and more.
+        (b"dac3", [a, b, ..]) => Some(mode(u32::from_be_bytes([0, 0, *a, *b]) >> 2)),
+        // data_rate 13, num_ind_sub 3; fscod 2, bsid 5, reserved 1, asvc 1, bsmod 3, acmod 3, lfeon 1.
+        (b"dec3", [_, _, a, b, ..]) => Some(mode(u32::from_be_bytes([0, 0, *a, *b]))),
+        _ => None,
+    })
 }
 
 /// Channels and samples a second of AAC (ISO/IEC 14496-3, AudioSpecificConfig); 0 channels where it does not say.

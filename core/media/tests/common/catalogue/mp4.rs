@@ -13,6 +13,7 @@ pub fn all() -> Vec<Film> {
         vp9(),
         keyframes_alone(),
         two_languages(),
+        surround(),
         late_sound(),
         cut_at_the_start(),
         without_edit_list(),
@@ -87,6 +88,12 @@ pub fn two_languages() -> Film {
         "two-languages.mp4",
         &format!("{PICTURE} {SOUND} {tracks} {titles} -c:v libx264 -g 50 -c:a:0 aac -c:a:1 ac3"),
     )
+}
+
+/// Six channels, in E-AC-3.
+pub fn surround() -> Film {
+    let sound = "-f lavfi -i anoisesrc=duration=16:sample_rate=48000:amplitude=0.1";
+    Film::new("surround.mp4", &format!("{PICTURE} {sound} -c:v libx264 -g 50 -c:a eac3 -ac 6"))
 }
 
 /// An empty edit before the sound.

@@ -36,11 +36,15 @@ if [ "${CI:-}" = true ]; then
 fi
 
 fuzz() {
-    local target
+    local target folders
     for target in $(cargo fuzz list); do
+        # What is found goes to the first folder; small real files, where there are some, are what it begins with.
+        folders=("fuzz/corpus/$target")
+        mkdir -p "${folders[0]}"
+        [ ! -d "fuzz/seeds/$target" ] || folders+=("fuzz/seeds/$target")
         # The parsers are safe Rust: without the address sanitizer they try far more inputs in the same time, and
         # libFuzzer still bounds memory and the time of each. RUSTC_BOOTSTRAP lets the stable compiler instrument them.
-        RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none "$target" -- \
+        RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none "$target" "${folders[@]}" -- \
             -max_total_time="${FUZZ_SECONDS:-60}" -rss_limit_mb=1024 -malloc_limit_mb=512 -timeout=10 -verbosity=0 \
             -print_final_stats=1 || return 1
         echo "fuzz target $target: nothing found"

@@ -7,7 +7,7 @@ use std::ops::Range;
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     size: u64,
-    /// By offset; ranges neither overlap nor touch.
+    /// By offset; ranges do not overlap, and once joined do not touch.
     ranges: BTreeMap<u64, Vec<u8>>,
 }
 
@@ -61,24 +61,26 @@ impl Held {
         missing
     }
 
-    /// Keeps what of these bytes lies in a range.
+    /// Keeps what of these bytes lies in a range. Until they are [joined](Held::join), they lie beside what they touch.
     fn keep(&mut self, range: Range<u64>, offset: u64, bytes: &[u8]) {
         let end = offset.saturating_add(bytes.len() as u64);
         for gap in self.missing(range.start.max(offset)..range.end.min(end)) {
             let part = &bytes[(gap.start - offset) as usize..(gap.end - offset) as usize];
-            let mut joined = match self.ranges.range(..gap.start).next_back() {
-                Some((start, before)) if start + before.len() as u64 == gap.start => *start,
-                _ => gap.start,
-            };
-            let entry = self.ranges.entry(joined).or_default();
-            entry.extend_from_slice(part);
-            joined += entry.len() as u64;
-            if let Some(after) = self.ranges.remove(&joined)
-                && let Some((_, entry)) = self.ranges.range_mut(..joined).next_back()
-            {
-                entry.extend_from_slice(&after);
-            }
+            self.ranges.insert(gap.start, part.to_vec());
         }
+    }
+
+    /// Makes one of ranges that touch: once, when all is here, and not with each piece, for a large range comes in many.
+    fn join(&mut self) {
+        let mut joined = BTreeMap::new();
+        let mut ranges = std::mem::take(&mut self.ranges).into_iter().peekable();
+        while let Some((start, mut bytes)) = ranges.next() {
+            while let Some((_, after)) = ranges.next_if(|(next, _)| *next == start + bytes.len() as u64) {
+                bytes.extend_from_slice(&after);
+            }
+            joined.insert(start, bytes);
+        }
+        self.ranges = joined;
     }
 
     /// Gives back everything before an offset: a walk that has read past it.
@@ -178,6 +180,7 @@ impl<W: Walk> Probe<W> {
     fn advance(&mut self) {
         while self.outcome.is_none() && self.needed().is_empty() {
             self.steps += 1;
+            self.held.join();
             match self.walk.step(&mut self.held) {
                 Step::Need(ranges) => {
                     self.needed = ranges;
@@ -236,10 +239,12 @@ mod tests {
         assert_eq!(held.missing(0..50), [0..10, 20..30, 40..50]);
         assert_eq!(held.get(10..40), None);
         held.keep(0..100, 15, &[2; 20]);
+        held.join();
         assert_eq!(held.get(10..40).unwrap(), [[1; 10], [2; 10], [3; 10]].concat());
         assert_eq!(held.ranges.len(), 1);
         assert_eq!(held.get(90..200), None);
         held.keep(0..200, 90, &[9; 50]);
+        held.join();
         assert_eq!(held.get(90..200).unwrap(), [9; 10]);
     }
 

@@ -66,17 +66,14 @@ impl Locate {
 
 /// What the timeline says without a look at the file.
 pub(crate) fn known(timeline: &Timeline, time: Duration) -> Landing {
-    let (at, next) = match timeline.keyframe_at(time) {
-        // Sound may begin before the first picture, which is then where playing begins.
-        (None, Some(first)) => (Some(first), timeline.keyframes().get(1).copied()),
-        found => found,
-    };
+    // Sound may begin before the first picture, which is then where playing begins.
+    let at = timeline.keyframe_at(time).0.or(timeline.keyframes().first().copied());
     match (at, timeline.accuracy()) {
         (Some(at), Accuracy::Exact) => Landing {
             time: at.time,
             offset: at.offset,
             from: at.from,
-            until: next.map_or(timeline.size(), |k| k.from),
+            until: timeline.end_from(at.time, at.from).max(at.offset + 1),
             estimated: false,
         },
         _ => {

@@ -36,9 +36,9 @@ pub(crate) trait Search: std::fmt::Debug + Send + Sync {
 pub struct Keyframe {
     /// Its presentation timestamp, from the start of the film.
     pub time: Duration,
-    /// Where its packet begins in the file: the sample (MP4), the content of the block (Matroska, whose Cues know no more than
-    /// the cluster: a [`Locate`](crate::Locate) finds the block) or of the chunk (AVI), the first transport packet of its
-    /// PES packet (MPEG-TS), the frame (audio).
+    /// Where its packet begins in the file: the sample (MP4; in a sparse timeline, its fragment), the content of the block
+    /// (Matroska, whose Cues know no more than the cluster: a [`Locate`](crate::Locate) finds the block) or of the chunk (AVI),
+    /// the first transport packet of its PES packet (MPEG-TS), the frame (audio).
     pub offset: u64,
     /// The first byte that a player needs to play from here: the lowest of all tracks' data at that time.
     pub from: u64,
@@ -79,7 +79,7 @@ pub enum TrackKind {
 /// How far a timeline can be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Accuracy {
-    /// Every keyframe of the main track is known.
+    /// Every keyframe of the main track is known; of more than 32,768, every so-manyth.
     Exact,
     /// Some keyframes are known, or only the ends; a [`Locate`](crate::Locate) looks for the others.
     Sparse,
@@ -213,13 +213,17 @@ impl Timeline {
             _ => self.byte_at(times.start),
         };
         let end = match &self.accuracy {
-            Accuracy::Exact => {
-                let next = self.keyframes.partition_point(|k| k.time < times.end);
-                self.keyframes.get(next).map_or(self.size, |k| k.from)
-            }
+            Accuracy::Exact => self.end_from(times.end, start),
             _ => self.byte_at(times.end),
         };
         start..end.max(start)
+    }
+
+    /// Where the first keyframe at or after a time begins that lies in another stretch of the file than one that begins at
+    /// `start`: keyframes of one fragment or cluster begin at the same byte.
+    pub(crate) fn end_from(&self, time: Duration, start: u64) -> u64 {
+        let next = self.keyframes.partition_point(|k| k.time < time || k.from <= start);
+        self.keyframes.get(next).map_or(self.size, |k| k.from)
     }
 
     /// The byte on the line through the known keyframes.

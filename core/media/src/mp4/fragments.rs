@@ -248,14 +248,18 @@ fn tfra(mut fields: Bytes<'_>, track: u32, mut point: impl FnMut(i64, u64)) -> O
 /// Where in bytes a `moof` begins: its kind, followed by the `mfhd` of fixed size that it begins with.
 pub(super) fn find_moof(bytes: &[u8]) -> Option<usize> {
     const MARK: &[u8; 12] = b"moof\0\0\0\x10mfhd";
-    let mut from = 0;
-    loop {
-        let hit = from + bytes.get(from..)?.windows(MARK.len()).position(|window| window == MARK)?;
-        match hit.checked_sub(4) {
-            Some(start) => return Some(start),
-            None => from = hit + 1,
+    let last = MARK.len() - 1;
+    // By Horspool: a byte says how far the mark can move on before it stands at such a byte again.
+    let shift = |byte: u8| MARK[..last].iter().rev().position(|m| *m == byte).map_or(MARK.len(), |at| at + 1);
+    let shifts: [u8; 256] = std::array::from_fn(|byte| shift(byte as u8) as u8);
+    let mut at = 4;
+    while let Some(end) = bytes.get(at + last) {
+        if bytes.get(at..=at + last) == Some(&MARK[..]) {
+            return Some(at - 4);
         }
+        at += usize::from(shifts[usize::from(*end)]);
     }
+    None
 }
 
 /// A fragment's header as far as it is needed to go on: what it says, and where it ends.

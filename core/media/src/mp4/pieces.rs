@@ -25,8 +25,14 @@ const MAX_DEPTH: u32 = 4;
 /// Of films with at most so many fragments all headers are read when there is no index.
 const FEW: u64 = 64;
 
-/// The last fragment's header is looked for so far before the end.
-const MAX_TAIL_BYTES: u64 = 4 << 20;
+/// The last fragment's header is looked for in this share of the file, but in so much at least and at most: beyond, the first
+/// fragments' rate must do.
+const TAIL_SHARE: u64 = 600;
+const LEAST_TAIL_BYTES: u64 = 256 << 10;
+const MOST_TAIL_BYTES: u64 = 8 << 20;
+
+/// So much of it at a time.
+const TAIL_WINDOW_BYTES: u64 = 256 << 10;
 
 /// What was found of the fragments.
 #[derive(Debug, Default)]
@@ -201,10 +207,8 @@ impl Pieces {
                 wants.push(start..size);
                 return Ok(None);
             }
-            if let Some(place) =
-                place.filter(|place| &place.kind == b"mfra" && u64::from(length) <= 4 * MAX_INDEX_BYTES)
-            {
-                let Some(bytes) = body(held, &place, 4 * MAX_INDEX_BYTES, wants) else { return Ok(None) };
+            if let Some(place) = place.filter(|place| &place.kind == b"mfra" && u64::from(length) <= MAX_INDEX_BYTES) {
+                let Some(bytes) = body(held, &place, MAX_INDEX_BYTES, wants) else { return Ok(None) };
                 let trak = &movie.traks[main];
                 self.index = random_access(bytes.0, trak.id, trak.timescale, &movie.presentation(trak));
             }
@@ -223,25 +227,31 @@ impl Pieces {
     fn headers(&mut self, held: &mut Held, wants: &mut Wants, tracks: &Tracks) -> Result<Option<Stage>, String> {
         let first = self.first.unwrap_or_default();
         loop {
-            // After four fragments it is known how many there are about.
-            let many = self.hops >= 4 && held.size().saturating_sub(first) / (self.at - first).max(1) * self.hops > FEW;
-            if many || self.hops > 2 * FEW {
-                // What was read of the start shows how long fragments are; the rest is found when it is looked for.
-                self.tail = 64 << 10;
-                return Ok(Some(Stage::Last));
-            }
             match hop(held, self.at, tracks, wants)? {
                 None => return Ok(None),
                 Some(Hop::End) => {
                     self.whole = true;
                     return Ok(Some(Stage::Done));
                 }
-                Some(Hop::Other(next)) => self.at = next,
+                Some(Hop::Other(next)) => {
+                    self.at = next;
+                    // After four fragments it is known how many there are about.
+                    let many =
+                        self.hops >= 4 && held.size().saturating_sub(first) / (next - first).max(1) * self.hops > FEW;
+                    if many || self.hops > 2 * FEW {
+                        // What was read of the start shows how long fragments are; the rest is found when it is looked for.
+                        self.tail = TAIL_WINDOW_BYTES;
+                        return Ok(Some(Stage::Last));
+                    }
+                }
                 Some(Hop::Moof(moof, next)) => {
                     self.hops += 1;
                     self.take(self.at, &moof);
                     self.at = next;
                     held.forget_before(next);
+                    if self.hops > 4 * FEW {
+                        return Err("has fragments without media".into());
+                    }
                 }
             }
         }
@@ -274,9 +284,12 @@ impl Pieces {
                 _ => return Some(Stage::Done),
             }
         }
+        // From the end back, a window at a time; they overlap by what a header is found by.
+        const OVERLAP: u64 = 24;
         let from = size.saturating_sub(self.tail);
-        let Some(bytes) = held.get(from..size) else {
-            wants.push(from..size);
+        let window = from..(from + TAIL_WINDOW_BYTES + OVERLAP).min(size);
+        let Some(bytes) = held.get(window.clone()) else {
+            wants.push(window);
             return None;
         };
         let mut last = None;
@@ -285,22 +298,21 @@ impl Pieces {
             last = Some(at + found);
             at += found + 8;
         }
-        let moof = last.map(|last| hop(held, from + last as u64, tracks, wants));
-        match moof {
-            Some(Ok(None)) => None,
+        match last.map(|last| hop(held, from + last as u64, tracks, wants)) {
+            Some(Ok(None)) => return None,
             Some(Ok(Some(Hop::Moof(moof, _)))) if moof.ends.is_some() => {
                 self.ends = self.ends.max(moof.ends);
-                Some(Stage::Done)
+                return Some(Stage::Done);
             }
-            _ if self.tail >= MAX_TAIL_BYTES || self.tail >= size => {
-                self.extrapolate(size);
-                Some(Stage::Done)
-            }
-            _ => {
-                self.tail *= 2;
-                Some(Stage::Last)
-            }
+            _ => {}
         }
+        held.forget(window);
+        if self.tail >= (size / TAIL_SHARE).clamp(LEAST_TAIL_BYTES, MOST_TAIL_BYTES) || self.tail >= size {
+            self.extrapolate(size);
+            return Some(Stage::Done);
+        }
+        self.tail += TAIL_WINDOW_BYTES;
+        Some(Stage::Last)
     }
 
     /// Without the last fragment: as long as the first ones' rate makes of the whole.
@@ -333,7 +345,8 @@ impl Pieces {
     /// How the others are found; `None` if all are known.
     pub(super) fn search(&self, origin_ns: i64) -> Option<Arc<Fragments>> {
         let (Some(first), Some(tracks), false) = (self.first, &self.tracks, self.whole) else { return None };
-        Some(Arc::new(Fragments { tracks: tracks.clone(), origin_ns, first, dense: self.tail == 0 }))
+        let (dense, spacing) = (self.tail == 0, self.at.saturating_sub(first) / self.hops.max(1));
+        Some(Arc::new(Fragments { tracks: tracks.clone(), origin_ns, first, dense, spacing }))
     }
 }
 

@@ -16,11 +16,17 @@ const MAX_HOPS: u32 = 300;
 /// Places where a bisection looks at most: each halves what is left, and of 2^16 fragments there is one in the end.
 const MAX_PROBES: u32 = 16;
 
-/// A header is looked for so far behind a place: more than two fragments of the usual length at 1 MiB/s.
-const MAX_SCAN_BYTES: u64 = 8 << 20;
+/// A header is looked for so far behind a place: so many times as far as the first ones are from each other, within bounds.
+const SCAN_SPACINGS: u64 = 4;
+const LEAST_SCAN_BYTES: u64 = 256 << 10;
+const MOST_SCAN_BYTES: u64 = 8 << 20;
+
+/// A search looks at so many times that in all; then the estimate must do.
+const MAX_SCANS: u64 = 4;
 
 /// So much is looked at first, and twice as much each time.
 const FIRST_SCAN_BYTES: u64 = 64 << 10;
+const MOST_WINDOW_BYTES: u64 = 512 << 10;
 
 /// How long before the time a bisection aims in its first, second and last attempt: what lies between is walked, and a
 /// keyframe may be that far back.
@@ -35,6 +41,14 @@ pub(super) struct Fragments {
     pub(super) first: u64,
     /// Whether the known points are all there are: an index said so.
     pub(super) dense: bool,
+    /// How far the first fragments are from each other, in bytes.
+    pub(super) spacing: u64,
+}
+
+impl Fragments {
+    fn scan_bytes(&self) -> u64 {
+        (self.spacing.saturating_mul(SCAN_SPACINGS)).clamp(LEAST_SCAN_BYTES, MOST_SCAN_BYTES)
+    }
 }
 
 impl Search for Arc<Fragments> {
@@ -46,6 +60,7 @@ impl Search for Arc<Fragments> {
             time,
             target: time_ns.saturating_add(self.origin_ns),
             attempt: 0,
+            scanned: 0,
             phase: Phase::Chain { at: 0, hops: 0 },
             best: None,
             behind: None,
@@ -64,6 +79,8 @@ struct Seek {
     /// The same as the fragments count.
     target: i64,
     attempt: usize,
+    /// Bytes that were looked at for headers.
+    scanned: u64,
     phase: Phase,
     best: Option<Landing>,
     /// The first one behind it, for when there is none at or before it.
@@ -104,7 +121,8 @@ impl Seek {
         self.others.clear();
         if self.film.dense {
             // An attempt that finds no keyframe begins anew a fragment earlier.
-            let known = after.checked_sub(1 + self.attempt).and_then(|i| keyframes.get(i));
+            let known = after.checked_sub(1 + self.attempt).and_then(|i| keyframes.get(i)).or(keyframes.first());
+            let after = after.max(1);
             let next = keyframes.get(after).filter(|_| self.attempt == 0).map(|k| k.from);
             self.start_chain(known.copied(), next);
             return;
@@ -139,7 +157,7 @@ impl Seek {
 
     /// A keyframe of the `moov`'s own tables is known to the byte.
     fn keep_known(&mut self, known: Option<crate::Keyframe>) {
-        if let Some(known) = known.filter(|k| k.offset < self.film.first && k.time <= self.time) {
+        if let Some(known) = known.filter(|k| k.offset < self.film.first) {
             let (time, until) = (known.time, self.film.first);
             self.best = Some(Landing { time, offset: known.offset, from: known.from, until, estimated: false });
         }
@@ -166,7 +184,7 @@ impl Seek {
             }
             let Some(now) = scan.as_mut() else { return Ok(()) };
             let end = (now.at + now.window).min(high.1.saturating_add(16)).min(held.size());
-            if now.at >= high.1 || now.at - now.start > MAX_SCAN_BYTES || end <= now.at {
+            if now.at >= high.1 || now.at - now.start > self.film.scan_bytes() || end <= now.at {
                 // No fragment begins between there and what is known behind it.
                 high.1 = now.start.min(high.1);
                 *scan = None;
@@ -177,9 +195,13 @@ impl Seek {
                 return Ok(());
             };
             let Some(found) = find_moof(bytes) else {
+                self.scanned += end - now.at;
+                if self.scanned > MAX_SCANS * self.film.scan_bytes() {
+                    return Err("has no fragments where they should be".into());
+                }
                 held.forget(now.at..end.saturating_sub(16));
                 now.at = end.saturating_sub(16).max(now.at + 1);
-                now.window = (now.window * 2).min(MAX_SCAN_BYTES / 8);
+                now.window = (now.window * 2).min(MOST_WINDOW_BYTES);
                 continue;
             };
             let at = now.at + found as u64;
@@ -196,7 +218,7 @@ impl Seek {
                     continue;
                 }
             }
-            held.forget(now.start..at + MAX_SCAN_BYTES);
+            held.forget(now.start..at + MOST_SCAN_BYTES);
             *scan = None;
         }
         Ok(())

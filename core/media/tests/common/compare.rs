@@ -161,8 +161,10 @@ pub fn check_landings(film: &Film, truth: &Truth, timeline: &Arc<Timeline>) -> u
     let mut most = 0;
     for time in on_keys.chain(between).map(|time| time.clamp(0.0, timeline.duration().as_secs_f64())) {
         let (landing, touched) = locate(film, timeline, Duration::from_secs_f64(time));
-        let at = keys.partition_point(|k| k.0 <= time + origin + TIME_ERROR_S / 2.0).saturating_sub(1);
-        let (key_time, key_offset) = keys[at];
+        let before = |time: f64| keys[keys.partition_point(|k| k.0 <= time + origin).saturating_sub(1)];
+        // Within the error of a keyframe's time both it and the one before are right.
+        let (late, early) = (before(time + TIME_ERROR_S), before(time - TIME_ERROR_S));
+        let (key_time, key_offset) = if landing.offset == early.1 { early } else { late };
         let error = landing.time.as_secs_f64() - (key_time - origin).max(0.0);
         let what = format!("{}: a seek to {time} gave {landing:?}, but the keyframe is at {key_time}", film.name);
         assert!(

@@ -2,6 +2,7 @@
 
 use playswarm_media::{Container, fuzzing};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// xorshift64: enough to pick bytes, and the same everywhere.
 struct Random(u64);
@@ -78,14 +79,28 @@ pub fn run(name: &str, container: Container, mutations: usize) {
         let timeline = fuzzing::film(container, film).unwrap();
         assert!(!timeline.is_estimate(), "{}: {:?}", path.display(), timeline.accuracy());
     }
-    let mut random = Random(0x9e37_79b9_7f4a_7c15);
-    let (mut read, mut estimates) = (0, 0);
-    for n in 0..mutations {
-        if let Some(timeline) = fuzzing::film(container, &mutate(&films[n % films.len()], &mut random)) {
-            read += 1;
-            estimates += usize::from(timeline.is_estimate());
+    // Each mutation has a seed of its own, so that the threads' turns change nothing.
+    let (next, read, estimates) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            if n >= mutations {
+                return;
+            }
+            let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(n as u64 + 1) | 1);
+            random.next();
+            if let Some(timeline) = fuzzing::film(container, &mutate(&films[n % films.len()], &mut random)) {
+                read.fetch_add(1, Ordering::Relaxed);
+                estimates.fetch_add(usize::from(timeline.is_estimate()), Ordering::Relaxed);
+            }
         }
-    }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let (read, estimates) = (read.into_inner(), estimates.into_inner());
     println!("{mutations} mutations of {} films: {read} begun, of these {estimates} only estimated", films.len());
     assert!(read > mutations / 2, "most mutated films are still known by their first bytes: {read}");
     assert!(0 < estimates && estimates < read, "{estimates} of {read} are estimates");

@@ -40,7 +40,8 @@ fn riff(content: &[u8]) -> Vec<u8> {
 
 /// A keyframe each ten frames; offsets from `base` on.
 fn old_index(count: u32, base: u32) -> Vec<u8> {
-    let entry = |n: u32| [b"00dc", &words(&[if n % 10 == 0 { 0x10 } else { 0 }, base + n * 108, 100])[..]].concat();
+    let entry =
+        |n: u32| [b"00dc", &words(&[if n.is_multiple_of(10) { 0x10 } else { 0 }, base + n * 108, 100])[..]].concat();
     chunk(b"idx1", &(0..count).flat_map(entry).collect::<Vec<u8>>())
 }
 
@@ -93,7 +94,7 @@ fn offsets_that_count_from_the_start_of_the_file_are_found() {
 #[test]
 fn an_index_in_parts_over_two_riffs_is_read_whole() {
     let part = |base: u64, count: u32| {
-        let entry = |n: u32| words(&[n * 108 + 8, if n % 10 == 0 { 100 } else { 100 | 1 << 31 }]);
+        let entry = |n: u32| words(&[n * 108 + 8, if n.is_multiple_of(10) { 100 } else { 100 | 1 << 31 }]);
         let head = [&[2, 0, 0, 1][..], &words(&[count]), b"00dc", &base.to_le_bytes(), &[0; 4]].concat();
         chunk(b"ix00", &head.into_iter().chain((0..count).flat_map(entry)).collect::<Vec<u8>>())
     };

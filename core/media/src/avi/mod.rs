@@ -38,7 +38,7 @@ pub(crate) struct Index {
     top: u64,
     chunks: u32,
     streams: Vec<Stream>,
-    /// Where the type of the `movi` list is: offsets in `idx1` count from there, or from the file's start.
+    /// Where the type of the `movi` list is.
     movi: Option<u64>,
     stage: Stage,
     frames: Frames,
@@ -52,6 +52,8 @@ enum Stage {
     Old {
         at: u64,
         end: u64,
+        /// Where the type of the `movi` list is: offsets count from there, or from the file's start.
+        movi: u64,
         /// What is added to its offsets, once that is known.
         base: Option<u64>,
     },
@@ -83,6 +85,10 @@ struct Frames {
     sound_units: u64,
     /// Chunks of sound by the time at which each ends, which are not over yet.
     sound: VecDeque<(i64, u64)>,
+    /// Where the last frame begins.
+    last: Option<u64>,
+    /// Whether the index says nothing of the sound.
+    frames_alone: bool,
 }
 
 impl Index {
@@ -124,14 +130,16 @@ impl Index {
                     self.movi = Some(content);
                     let main = self.main().ok_or(Step::Failed("has no streams".into()))?;
                     if !self.streams[main].parts.is_empty() {
+                        self.frames.frames_alone = true;
                         self.stage = Stage::Parts { part: 0, open: None };
                         return Ok(());
                     }
                 }
                 b"idx1" => {
                     self.main().ok_or(Step::Failed("has no streams".into()))?;
+                    let movi = self.movi.ok_or(Step::Failed("comes before any frame".into()))?;
                     let end = content.saturating_add(size.min(MAX_INDEX)).min(held.size());
-                    self.stage = Stage::Old { at: content, end, base: None };
+                    self.stage = Stage::Old { at: content, end, movi, base: None };
                     return Ok(());
                 }
                 _ => {}
@@ -143,11 +151,10 @@ impl Index {
 
     /// Reads what is here of `idx1`; what is needed to go on.
     fn old(&mut self, held: &mut Held) -> Result<(), Step<Range<u64>>> {
-        let (Stage::Old { at, end, base }, Some(movi)) = (&mut self.stage, self.movi) else { return Ok(()) };
-        let (start, end) = (*at, *end);
+        let Stage::Old { at: start, end, movi, base } = self.stage else { return Ok(()) };
         let piece = start..(start + PIECE).min(end);
         let Some(bytes) = held.get(piece.clone()) else { return Err(Step::Need(vec![piece])) };
-        let base = match *base {
+        let base = match base {
             Some(base) => base,
             None => {
                 let Some(first) = bytes.get(..ENTRY) else { return Err(Step::Failed("has an empty index".into())) };
@@ -186,14 +193,14 @@ impl Index {
         let read = (bytes.len() / ENTRY * ENTRY) as u64;
         held.forget_before(piece.end);
         let more = read > 0 && start + read + ENTRY as u64 <= end;
-        self.stage = if more { Stage::Old { at: start + read, end, base: Some(base) } } else { Stage::Done };
+        self.stage = if more { Stage::Old { at: start + read, end, movi, base: Some(base) } } else { Stage::Done };
         Ok(())
     }
 
     /// Reads what is here of an OpenDML index; what is needed to go on.
     fn parts(&mut self, held: &mut Held) -> Result<(), Step<Range<u64>>> {
+        let main = self.main().map(|main| &self.streams[main]);
         let Stage::Parts { part, open } = &mut self.stage else { return Ok(()) };
-        let main = self.streams.iter().find(|stream| !stream.parts.is_empty());
         let Some((main, (place, size))) = main.and_then(|main| Some((main, *main.parts.get(*part)?))) else {
             self.stage = Stage::Done;
             return Ok(());
@@ -276,10 +283,14 @@ impl Frames {
             while self.sound.front().is_some_and(|(end, _)| *end <= time) {
                 self.sound.pop_front();
             }
-            let from = self.sound.front().map_or(offset, |(_, sound)| offset.min(*sound));
+            let sound = self.sound.front().map(|(_, sound)| *sound);
+            // Sound lies among the frames: where nothing is known of it, that of a frame's time begins after the frame before.
+            let before = sound.or(self.last.filter(|_| self.frames_alone));
+            let from = before.map_or(offset, |before| offset.min(before));
             let time = Duration::from_micros(u64::try_from(time).unwrap_or(0));
             self.keyframes.push(Keyframe { time, offset: offset.saturating_add(CHUNK_HEAD), from });
         }
+        self.last = Some(offset);
     }
 
     /// An entry of the sound beside it.

@@ -162,6 +162,20 @@ impl Swarm {
         self.arm();
     }
 
+    /// Whether every player has enough ahead of it for us to fetch what nobody waits for.
+    pub(crate) fn players_are_comfortable(&self) -> bool {
+        let Some(content) = self.content.get() else { return false };
+        let st = self.state.lock();
+        let Some(picker) = &st.picker else { return false };
+        st.readers.iter().filter(|(_, r)| r.purpose == Purpose::Play).all(|(key, r)| {
+            let warm = st.warm.is_some_and(|(warm, _)| warm == *key);
+            let wanted = if warm { WARM_BYTES } else { self.config.picker.comfort_bytes_at(picker.reader_rate(*key)) };
+            let ready = ready_bytes(picker.have(), content.torrent.layout, r.position);
+            // Whoever warms up counts as waiting all the time.
+            ready >= wanted.min(r.end.saturating_sub(r.position)) && (warm || !r.waiting)
+        })
+    }
+
     pub(super) fn cool_down(&self, st: &mut State) {
         if let Some((key, _)) = st.warm.take() {
             st.readers.remove(&key);

@@ -1,8 +1,8 @@
 //! One opened torrent.
 
 use crate::error::{Error, Result};
-use crate::session::Shared;
 use crate::season;
+use crate::session::Shared;
 use crate::status::{Event, MediaStatus};
 use crate::stream::Stream;
 use crate::swarm::driver::Swarm;
@@ -186,8 +186,13 @@ impl Media {
     ///
     /// Ends when each was looked at. Dropping the future stops it; one that is asked for while another runs waits for that.
     pub async fn learn_durations(&self) {
+        self.learn_all().await;
+    }
+
+    /// The same as a future that does not keep the torrent open.
+    pub(crate) fn learn_all(&self) -> impl Future<Output = ()> + Send + 'static {
         let inner = &self.inner;
-        season::learn(inner.timelines.clone(), inner.swarm.clone(), inner.torrent.clone()).await;
+        season::learn(inner.timelines.clone(), inner.swarm.clone(), inner.torrent.clone())
     }
 
     /// Fetches every piece, whether anybody reads or not; not with a limit on disk use that is too small for that.

@@ -166,6 +166,13 @@ mod tests {
         Moment::of(Some(query), &headers)
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_index_that_does_not_come_is_to_be_asked_for_again() {
+        let refused = within_wait(std::future::pending::<Result<(), Error>>()).await.unwrap_err();
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers().get(RETRY_AFTER).unwrap(), "5");
+    }
+
     #[test]
     fn a_time_is_asked_for_once_and_plainly() {
         let at = |start| Moment { start: Duration::from_secs(start), end: None, dlna: false };

@@ -56,7 +56,9 @@ fn push_text(out: &mut String, line: &str) {
     while let Some(at) = rest.find(['<', '{', '&', '-']) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let skipped = if let Some(tag) = rest.strip_prefix('<').and_then(|r| r.split_once('>')).map(|(tag, _)| tag) {
+        let tag = rest.strip_prefix('<').and_then(|r| r.split_once('>')).map(|(tag, _)| tag);
+        let is_tag = |tag: &&str| tag.starts_with(|c: char| c == '/' || c.is_ascii_alphabetic()) && !tag.contains('<');
+        let skipped = if let Some(tag) = tag.filter(is_tag) {
             if matches!(tag.to_ascii_lowercase().as_str(), "b" | "i" | "u" | "/b" | "/i" | "/u") {
                 out.push_str(&rest[..tag.len() + 2].to_ascii_lowercase());
             }

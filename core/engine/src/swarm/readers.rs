@@ -31,6 +31,8 @@ pub(super) struct Reader {
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) position: u64,
+    /// Where it began, or was last sent: it has read from there to its position without a jump.
+    pub(super) since: u64,
     pub(super) waiting: bool,
     /// Its rate was told by its caller.
     pub(super) rate_given: bool,
@@ -38,7 +40,7 @@ pub(super) struct Reader {
 
 impl Reader {
     fn new(purpose: Purpose, file: usize, start: u64, end: u64, position: u64) -> Reader {
-        Reader { purpose, file, start, end, position, waiting: false, rate_given: false }
+        Reader { purpose, file, start, end, position, since: position, waiting: false, rate_given: false }
     }
 }
 
@@ -129,6 +131,7 @@ impl Swarm {
         let mut st = self.state.lock();
         if let Some(r) = st.readers.get_mut(&key) {
             r.position = position;
+            r.since = position;
             r.waiting = false;
             self.place_readers(&st);
             self.pick_with(&mut st, Input::ReaderWaits(key, false));
@@ -261,7 +264,7 @@ impl Swarm {
         self.pick_with(&mut st, Input::ReaderRead(key, position));
         if reader.purpose == Purpose::Play {
             let length = self.content.get().and_then(|c| c.torrent.files.get(reader.file)).map_or(0, |f| f.length);
-            st.times.was_read(reader.file, position - reader.start, length);
+            st.times.was_read(reader.file, reader.since - reader.start..position - reader.start, length);
         }
         if layout.is_some_and(|l| l.piece_at(before) != l.piece_at(position)) {
             self.place_readers(&st);

@@ -126,6 +126,15 @@ fn prometheus(s: &MediaStatus, http_sent: u64, http_connections: usize) -> Strin
     if let Some(least) = s.readers.iter().filter_map(|r| r.ahead_s).reduce(f64::min) {
         m.family("playswarm_ahead_seconds", "gauge", "The least media time ahead of any reader.").sample("", least);
     }
+    if let Some(playhead) = &s.playhead {
+        if let Some(time) = playhead.time_s {
+            m.family("playswarm_playhead_seconds", "gauge", "Where the player is in its file.").sample("", time);
+        }
+        if let Some(until) = playhead.buffered_until_s {
+            m.family("playswarm_buffered_until_seconds", "gauge", "Up to where the player can play without a wait.")
+                .sample("", until);
+        }
+    }
     m.family("playswarm_http_sent_bytes_total", "counter", "Bytes of files handed to HTTP clients.")
         .sample("", http_sent);
     m.family("playswarm_http_connections", "gauge", "Open HTTP connections.").sample("", http_connections);

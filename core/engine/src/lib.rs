@@ -75,5 +75,5 @@ pub use error::{Error, ErrorKind, Result};
 pub use media::Media;
 pub use session::Session;
 pub use status::{Event, MediaStatus, PeerStatus};
-pub use stream::{BlockingStream, Canceller, Stream};
+pub use stream::{BlockingStream, Canceller, Readable, Stream};
 pub use torrent::{FileEntry, InfoHash, Torrent};

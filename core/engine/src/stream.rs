@@ -184,14 +184,24 @@ impl Readable {
         self.cursor.readable_at(position)
     }
 
-    /// Waits until `at(position)` is another than `known`. With an [`Error::Closed`] it ends when the torrent is closed.
+    /// Waits until `at(position)` is another than `known`.
     ///
     /// # Errors
-    /// [`Error::Closed`].
+    /// [`Error::Closed`] once the torrent is closed.
     pub async fn changed(&self, position: u64, known: u64) -> Result<()> {
         let swarm = &self.cursor.media.swarm;
-        swarm.news(|| self.at(position) != known).await;
-        if swarm.is_closed() { Err(Error::Closed) } else { Ok(()) }
+        loop {
+            let mut news = std::pin::pin!(swarm.news());
+            // Before the look, so that nothing falls between.
+            news.as_mut().enable();
+            if swarm.is_closed() {
+                return Err(Error::Closed);
+            }
+            if self.at(position) != known {
+                return Ok(());
+            }
+            news.await;
+        }
     }
 }
 

@@ -209,16 +209,14 @@ impl Swarm {
         }
     }
 
-    /// Ends with the next piece that comes, and when the torrent is closed.
-    pub(crate) async fn news(&self, changed: impl Fn() -> bool) {
-        loop {
-            let mut news = std::pin::pin!(self.news.notified());
-            news.as_mut().enable();
-            if self.cancel.is_cancelled() || changed() {
-                return;
-            }
-            news.await;
-        }
+    /// Ends with the next piece that comes or goes, and when the torrent is closed. It counts from when it is enabled.
+    pub(crate) fn news(&self) -> tokio::sync::futures::Notified<'_> {
+        self.news.notified()
+    }
+
+    /// Ends when this is closed, without keeping it.
+    pub(crate) fn cancelled(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.cancel.clone().cancelled_owned()
     }
 
     /// Whether this is closed.

@@ -57,6 +57,8 @@ case $mode in
     --run) ;;
     --test)
         packages iproute2 util-linux mount procps python3 python3-venv transmission-daemon aria2 ffmpeg mpv
+        # The C interface: its tests are built with CMake, checked with Valgrind and the sanitizers.
+        packages cmake pkg-config valgrind binutils
         if ! .venv/bin/python -c "import libtorrent as lt; assert lt.__version__.startswith('$LIBTORRENT')" 2>/dev/null; then
             say "installing libtorrent $LIBTORRENT for Python in .venv"
             python3 -m venv --clear .venv

@@ -51,10 +51,12 @@ impl Stage {
         Some(Stage { swarm, torrent, film, folder })
     }
 
-    /// A program on the viewer's host that ends after a while in any case, finds the library, and has no home.
+    /// A program on the viewer's host that ends after a while in any case, finds the library, has no home, and says all
+    /// on stdout.
     fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = self.swarm.net.place("viewer").command("timeout");
-        command.arg("100").arg(program).env("LD_LIBRARY_PATH", installed().join("lib")).env("HOME", self.folder.path());
+        command.args(["100", "sh", "-c", "exec \"$0\" \"$@\" 2>&1"]).arg(program);
+        command.env("LD_LIBRARY_PATH", installed().join("lib")).env("HOME", self.folder.path());
         command
     }
 
@@ -93,6 +95,116 @@ fn ffmpeg_shows_the_frame(name: &str, seconds: &str) {
     let (swarm, file) = (std::fs::read(swarm).unwrap(), std::fs::read(file).unwrap());
     assert!(swarm.len() > 10_000, "a picture of noise is not small");
     assert!(swarm == file, "another picture came from the swarm");
+}
+
+/// Options of an mpv that shows and plays nothing, and complains of what is wrong.
+const HEADLESS: [&str; 5] = ["--vo=null", "--ao=null", "--msg-level=all=warn", "--terminal=yes", "--cache=yes"];
+
+/// The seconds that it says it has played to.
+fn played(said: &str) -> Vec<f64> {
+    let steps = said.lines().filter_map(|line| line.strip_prefix("played to ")?.trim_end().strip_suffix(" s"));
+    steps.map(|at| at.parse().unwrap()).collect()
+}
+
+/// It played from the start, and two seconds after each jump it is two seconds further.
+#[track_caller]
+fn has_jumped(said: &str, jumps: &[f64]) {
+    let at = played(said);
+    assert_eq!(at.len(), jumps.len() + 1, "{said}");
+    assert!((0.5..5.0).contains(&at[0]), "{said}");
+    for (at, target) in at[1..].iter().zip(jumps) {
+        assert!((target + 0.3..target + 5.0).contains(at), "after the jump to {target} s: {said}");
+    }
+    // What it says afterwards is of the packet in the middle of which it was ended.
+    let said = &said[..said.rfind("played to").unwrap()];
+    for bad in ["error", "corrupt", "invalid", "failed"] {
+        assert!(!said.to_lowercase().contains(bad), "{said}");
+    }
+}
+
+fn text(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The library's player on a URL, with three jumps.
+fn mpv_plays(stage: &Stage, url: &str) {
+    let mut command = stage.command(binding("mpv").join("player"));
+    command.args(HEADLESS).args(["--demuxer-readahead-secs=5", "--demuxer-max-bytes=4MiB"]);
+    let output = run(command.args(stage.pairs()).arg(url).args(["40", "10", "50"]));
+    println!("{url}:\n{}", text(&output));
+    has_jumped(&text(&output), &[40.0, 10.0, 50.0]);
+}
+
+mod mpv {
+    use super::*;
+
+    #[test]
+    fn plays_the_protocol_and_jumps() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        mpv_plays(&stage, &format!("playswarm://{}#film", stage.torrent.file().display()));
+    }
+
+    #[test]
+    fn plays_a_magnet_link_by_the_protocol_and_jumps() {
+        let Some(stage) = Stage::new("film.mp4") else { return };
+        mpv_plays(&stage, &format!("playswarm://{}", stage.torrent.magnet(&[], &[])));
+    }
+
+    #[test]
+    fn says_why_the_protocol_cannot_play() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        let mut command = stage.command(binding("mpv").join("player"));
+        command
+            .args(HEADLESS)
+            .args(stage.pairs())
+            .arg(format!("playswarm://{}#trailer", stage.torrent.file().display()));
+        let output = command.output().unwrap();
+        assert!(!output.status.success() && text(&output).contains("there is no file trailer"), "{}", text(&output));
+    }
+
+    /// Seeks three times, two seconds apart, says where it is after each, and ends.
+    const SEEKER: &str = r#"
+        local targets, step = {40, 10, 50}, 0
+        mp.register_event("file-loaded", function()
+            local timer
+            timer = mp.add_periodic_timer(2, function()
+                print(string.format("played to %.2f s", mp.get_property_number("time-pos") or -1))
+                step = step + 1
+                if targets[step] then
+                    mp.commandv("seek", targets[step], "absolute+exact")
+                else
+                    timer:kill()
+                    mp.commandv("quit", 0)
+                end
+            end)
+        end)
+    "#;
+
+    #[test]
+    fn plays_a_magnet_link_by_the_script_and_ends_the_program_with_it() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        if !requirement::program("mpv") {
+            return;
+        }
+        let seeker = stage.out("seeker.lua");
+        std::fs::write(&seeker, SEEKER).unwrap();
+        let mut args = format!("--dir {} --no-dht --no-lsd --no-port-map", stage.out("here").display());
+        args += &format!(" --listen {}", stage.swarm.net.addr("viewer", 6881));
+        args.extend(stage.swarm.addrs().iter().map(|addr| format!(" --peer {addr}")));
+        let options =
+            format!("playswarm-binary={},playswarm-args={args}", playswarm_tests::playswarm::binary().display());
+        let mut command = stage.command("mpv");
+        command.args(["--no-config", "--vo=null", "--ao=null", "--msg-level=all=warn,seeker=info,playswarm=info"]);
+        command.args(["--demuxer-readahead-secs=5", "--demuxer-max-bytes=4MiB"]);
+        command.arg(format!("--script={}", root().join("bindings/mpv/playswarm.lua").display()));
+        command.arg(format!("--script={}", seeker.display())).arg(format!("--script-opts={options}"));
+        let output = run(command.arg(stage.torrent.magnet(&[], &[])));
+        let said = text(&output).replace("[seeker] ", "");
+        assert!(said.contains("[playswarm] plays http://"), "{said}");
+        has_jumped(&said, &[40.0, 10.0, 50.0]);
+        // Its port is free again.
+        drop(stage.swarm.net.place("viewer").listen(stage.swarm.net.addr("viewer", 6881)));
+    }
 }
 
 mod ffmpeg {

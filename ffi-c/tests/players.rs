@@ -207,6 +207,71 @@ mod mpv {
     }
 }
 
+mod vlc {
+    use super::*;
+
+    #[test]
+    fn plays_by_its_media_callbacks_and_jumps() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        let mut command = stage.command(binding("vlc").join("player"));
+        command.env("PLAYER_VLC_OPTION", "--vout=dummy").args(stage.pairs()).arg(stage.torrent.file());
+        let output = run(command.args(["40", "10", "50"]));
+        println!("{}", text(&output));
+        let at = played(&text(&output));
+        assert_eq!(at.len(), 4, "{}", text(&output));
+        for (at, from) in at.iter().zip([0.0, 40.0, 10.0, 50.0]) {
+            assert!((from + 0.5..from + 6.0).contains(at), "{}", text(&output));
+        }
+    }
+
+    /// VLC as it is, with the plug-in: three seconds from the fortieth on.
+    fn plays_with_the_plug_in(stage: &Stage, source: &str) {
+        // VLC refuses to be root's; nobody must reach what it needs.
+        let anyone = |path: &Path| {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        };
+        let folder = stage.torrent.file();
+        [stage.folder.path(), &stage.out("here"), folder.parent().unwrap()].into_iter().for_each(anyone);
+        // The plug-in and the library, where nobody can read them.
+        let plugins = stage.out("plugins");
+        std::fs::create_dir(&plugins).unwrap();
+        for file in [binding("vlc").join("plugins/libplayswarm_plugin.so"), installed().join("lib/libplayswarm.so.0")] {
+            std::fs::copy(&file, plugins.join(file.file_name().unwrap())).unwrap();
+        }
+        let settings = stage.pairs().join(";");
+        let mut command = stage.command("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "env"]);
+        command.arg(format!("LD_LIBRARY_PATH={}", plugins.display()));
+        command.arg(format!("VLC_PLUGIN_PATH={}", plugins.display()));
+        command.args(["cvlc", "-vv", "--no-color", "--vout=dummy", "--aout=dummy", "--no-video-title-show"]);
+        command.args(["--start-time=40", "--run-time=3", "--play-and-exit"]);
+        let output = run(command.arg(format!("--playswarm-settings={settings}")).args([source, "vlc://quit"]));
+        let said = text(&output);
+        let seeks = said.lines().filter(|line| line.contains("playswarm") && line.contains("seek to byte")).count();
+        assert!(said.contains("plays file 0 of film.mkv") && seeks > 0, "{said}");
+        assert!(said.contains("Received first picture"), "{said}");
+        let lines = said.lines().filter(|l| l.contains("playswarm") || l.contains("first picture"));
+        println!("{}", lines.collect::<Vec<_>>().join("\n"));
+    }
+
+    #[test]
+    fn plays_a_magnet_link_with_the_plug_in() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        if requirement::program("cvlc") {
+            plays_with_the_plug_in(&stage, &stage.torrent.magnet(&[], &[]));
+        }
+    }
+
+    #[test]
+    fn plays_a_torrent_file_with_the_plug_in() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        if requirement::program("cvlc") {
+            plays_with_the_plug_in(&stage, stage.torrent.file().to_str().unwrap());
+        }
+    }
+}
+
 mod ffmpeg {
     #[test]
     fn decodes_the_first_frame_after_a_seek_in_matroska() {

@@ -272,6 +272,59 @@ mod vlc {
     }
 }
 
+mod gstreamer {
+    use super::*;
+
+    /// A program of GStreamer that finds the plug-in.
+    fn command(stage: &Stage, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = stage.command(program);
+        command.env("GST_PLUGIN_PATH", binding("gstreamer").join("plugins"));
+        command.env("GST_REGISTRY", stage.out("registry.bin")).env("GST_DEBUG", "*:1,playswarmsrc:5");
+        command.env("GST_DEBUG_NO_COLOR", "1");
+        command
+    }
+
+    #[test]
+    fn launches_a_pipeline_that_decodes_every_frame() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        if !requirement::program("gst-launch-1.0") {
+            return;
+        }
+        let frames = stage.out("frames");
+        let mut command = command(&stage, "gst-launch-1.0");
+        command.args(["-q", "playswarmsrc"]).arg(format!("uri=playswarm://{}", stage.torrent.file().display()));
+        command.arg(format!("settings={}", stage.pairs().join(";")));
+        // 40 by 10 pixels of grey for each frame.
+        command.args("! decodebin ! videoconvert ! videoscale".split(' '));
+        command.args("! video/x-raw,format=GRAY8,width=40,height=10 ! filesink".split(' '));
+        run(command.arg(format!("location={}", frames.display())));
+        assert_eq!(std::fs::metadata(frames).unwrap().len(), u64::from(FILM_S) * 25 * 400);
+    }
+
+    fn plays_and_jumps(stage: &Stage, uri: &str) {
+        let mut command = command(stage, binding("gstreamer").join("player"));
+        command.arg("--headless").arg(stage.pairs().join(";")).arg(uri);
+        let output = run(command.args(["40", "10", "50"]));
+        let said = text(&output);
+        has_jumped(&said, &[40.0, 10.0, 50.0]);
+        assert!(said.contains("plays file 0 of film.") && said.contains("seek to byte"), "{said}");
+        let lines = said.lines().filter(|l| l.contains("played") || l.contains("plays"));
+        println!("{}", lines.collect::<Vec<_>>().join("\n"));
+    }
+
+    #[test]
+    fn plays_a_torrent_file_in_playbin_and_jumps() {
+        let Some(stage) = Stage::new("film.mp4") else { return };
+        plays_and_jumps(&stage, &format!("playswarm://{}", stage.torrent.file().display()));
+    }
+
+    #[test]
+    fn plays_a_magnet_link_in_playbin_and_jumps() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        plays_and_jumps(&stage, &stage.torrent.magnet(&[], &[]));
+    }
+}
+
 mod ffmpeg {
     #[test]
     fn decodes_the_first_frame_after_a_seek_in_matroska() {

@@ -8,8 +8,9 @@ use playswarm_tests::netlab::Link;
 use playswarm_tests::requirement;
 use playswarm_tests::swarm::Swarm;
 use playswarm_tests::torrent::TestTorrent;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Seconds that the film lasts.
 const FILM_S: u32 = 60;
@@ -36,6 +37,10 @@ struct Stage {
 impl Stage {
     /// `None` where the machine lacks something.
     fn new(name: &str) -> Option<Stage> {
+        Stage::with(name, &[Link::home(2_000, 20_000, 15.0); 5])
+    }
+
+    fn with(name: &str, seeds: &[Link]) -> Option<Stage> {
         let able = requirement::network()
             && requirement::libtorrent()
             && ["ffmpeg", "cmake", "pkg-config"].into_iter().all(requirement::program);
@@ -46,7 +51,7 @@ impl Stage {
         let film = folder.path().join(name);
         make_film(&film);
         let torrent = TestTorrent::of_file(&film, 256 << 10);
-        let swarm = Swarm::new(&torrent, Link::home(10_000, 50_000, 5.0), &[Link::home(2_000, 20_000, 15.0); 5]);
+        let swarm = Swarm::new(&torrent, Link::home(10_000, 50_000, 5.0), seeds);
         std::fs::create_dir(folder.path().join("here")).unwrap();
         Some(Stage { swarm, torrent, film, folder })
     }
@@ -162,6 +167,65 @@ mod mpv {
         assert!(!output.status.success() && text(&output).contains("there is no file trailer"), "{}", text(&output));
     }
 
+    /// Seconds from the start of a player until it says that it shows the first frame.
+    fn first_frame_s(command: &mut Command) -> f64 {
+        let start = std::time::Instant::now();
+        let mut player = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(player.stdout.take().unwrap()).lines();
+        let mut first = None;
+        for line in lines.map_while(Result::ok) {
+            if line.contains("first frame") {
+                first.get_or_insert(start.elapsed().as_secs_f64());
+            }
+        }
+        assert!(player.wait().unwrap().success());
+        first.unwrap()
+    }
+
+    #[test]
+    #[ignore = "a measurement: run it alone, on a machine that does nothing else"]
+    fn first_frame_by_the_protocol_and_by_http() {
+        // The scenario `residential` of the simulator: ten equal peers of 4 Mbit/s.
+        let seeds = [Link::home(4_000, 20_000, 15.0); 10];
+        let (mut protocol, mut http) = (Vec::new(), Vec::new());
+        let player = binding("mpv").join("player");
+        for _ in 0..9 {
+            let Some(stage) = Stage::with("film.mkv", &seeds) else { return };
+            let mut command = stage.command(&player);
+            command.args(HEADLESS).args(stage.pairs()).arg(format!("playswarm://{}", stage.torrent.file().display()));
+            // It ends after its first jump.
+            protocol.push(first_frame_s(command.arg("1")));
+
+            let Some(stage) = Stage::with("film.mkv", &seeds) else { return };
+            let first =
+                r#"mp.register_event("playback-restart", function() print("first frame") mp.commandv("quit") end)"#;
+            let mut command = by_the_script(&stage, first);
+            http.push(first_frame_s(
+                command.args(HEADLESS).arg("--msg-level=all=warn,other=info").arg(stage.torrent.file()),
+            ));
+        }
+        for (name, times) in [("stream_cb", &mut protocol), ("HTTP", &mut http)] {
+            times.sort_by(f64::total_cmp);
+            println!("first frame through {name}: {:.3} s (median of {times:.3?})", times[times.len() / 2]);
+        }
+        assert!(protocol[protocol.len() / 2] <= http[http.len() / 2]);
+    }
+
+    /// mpv as it is, with the script and another one.
+    fn by_the_script(stage: &Stage, other: &str) -> Command {
+        let script = stage.out("other.lua");
+        std::fs::write(&script, other).unwrap();
+        let mut args = format!("--dir {} --no-dht --no-lsd --no-port-map", stage.out("here").display());
+        args += &format!(" --listen {}", stage.swarm.net.addr("viewer", 6881));
+        args.extend(stage.swarm.addrs().iter().map(|addr| format!(" --peer {addr}")));
+        let binary = playswarm_tests::playswarm::binary();
+        let mut command = stage.command("mpv");
+        command.arg("--no-config").arg(format!("--script={}", root().join("bindings/mpv/playswarm.lua").display()));
+        command.arg(format!("--script={}", script.display()));
+        command.arg(format!("--script-opts=playswarm-binary={},playswarm-args={args}", binary.display()));
+        command
+    }
+
     /// Seeks three times, two seconds apart, says where it is after each, and ends.
     const SEEKER: &str = r#"
         local targets, step = {40, 10, 50}, 0
@@ -186,20 +250,11 @@ mod mpv {
         if !requirement::program("mpv") {
             return;
         }
-        let seeker = stage.out("seeker.lua");
-        std::fs::write(&seeker, SEEKER).unwrap();
-        let mut args = format!("--dir {} --no-dht --no-lsd --no-port-map", stage.out("here").display());
-        args += &format!(" --listen {}", stage.swarm.net.addr("viewer", 6881));
-        args.extend(stage.swarm.addrs().iter().map(|addr| format!(" --peer {addr}")));
-        let options =
-            format!("playswarm-binary={},playswarm-args={args}", playswarm_tests::playswarm::binary().display());
-        let mut command = stage.command("mpv");
-        command.args(["--no-config", "--vo=null", "--ao=null", "--msg-level=all=warn,seeker=info,playswarm=info"]);
+        let mut command = by_the_script(&stage, SEEKER);
+        command.args(["--vo=null", "--ao=null", "--msg-level=all=warn,other=info,playswarm=info"]);
         command.args(["--demuxer-readahead-secs=5", "--demuxer-max-bytes=4MiB"]);
-        command.arg(format!("--script={}", root().join("bindings/mpv/playswarm.lua").display()));
-        command.arg(format!("--script={}", seeker.display())).arg(format!("--script-opts={options}"));
         let output = run(command.arg(stage.torrent.magnet(&[], &[])));
-        let said = text(&output).replace("[seeker] ", "");
+        let said = text(&output).replace("[other] ", "");
         assert!(said.contains("[playswarm] plays http://"), "{said}");
         has_jumped(&said, &[40.0, 10.0, 50.0]);
         // Its port is free again.

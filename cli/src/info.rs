@@ -1,5 +1,6 @@
 //! `playswarm info`: what is in a torrent.
 
+use crate::ExitCode;
 use crate::args::{InfoArgs, NetworkArgs};
 use crate::log;
 use crate::stop::{self, Stop};
@@ -10,7 +11,6 @@ use playswarm::torrent::{content_type, is_playable};
 use playswarm::{Config, Session, Source, Torrent};
 use serde_json::json;
 use std::fmt::Write as _;
-use std::process::ExitCode;
 
 pub(crate) async fn info(args: &InfoArgs) -> Result<ExitCode> {
     let mut stop = Stop::new()?;

@@ -1,8 +1,9 @@
 //! Players: which one there is, how it is told to open a URL, and when it has ended.
 
+use crate::ExitCode;
 use anyhow::{Result, anyhow, bail};
 use std::path::Path;
-use std::process::{ExitCode, Stdio};
+use std::process::Stdio;
 use tokio::process::{Child, Command};
 
 /// A program that opens a URL.

@@ -1,5 +1,6 @@
 //! `playswarm stream` and `playswarm play`: open, serve, and show what is going on until told to stop.
 
+use crate::ExitCode;
 use crate::args::{PlayArgs, StreamArgs};
 use crate::player::{self, Player};
 use crate::stop::{self, Stop};
@@ -10,7 +11,6 @@ use anyhow::{Result, bail};
 use playswarm::front::{HttpConfig, Server, natural_order, serve};
 use playswarm::torrent::is_playable;
 use playswarm::{Media, Session, Source};
-use std::process::ExitCode;
 
 /// So many other files are listed; a season fits, a collection of 10,000 does not.
 const LISTED: usize = 30;

@@ -3,6 +3,7 @@
 
 mod check;
 
+use crate::ExitCode;
 use crate::args::DemoArgs;
 use crate::log;
 use crate::player::{self, Player};
@@ -13,7 +14,6 @@ use anyhow::{Result, anyhow};
 use playswarm::front::{HttpConfig, Server, serve};
 use playswarm::{Config, CreateOptions, Media, Session, Source, Torrent, create_torrent};
 use std::path::Path;
-use std::process::ExitCode;
 use tempfile::TempDir;
 
 /// Made for this project (see cli/demo/README.md), CC0.

@@ -7,6 +7,7 @@ use crate::runtime::{self, is_forked};
 use crate::torrent::Torrent;
 use parking_lot::Mutex;
 use playswarm::{Config, Error, Result, Source};
+use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use std::path::PathBuf;
@@ -63,8 +64,9 @@ fn source_of(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> {
     if let Ok(text) = source.extract::<String>() {
         return Source::parse(&text).map_err(|e| errors::to_python(py, &e));
     }
-    if let Ok(bytes) = source.extract::<Vec<u8>>() {
-        return Ok(Source::TorrentBytes(bytes.into()));
+    // Anything like bytes; not a list of numbers, which would be taken for them otherwise.
+    if let Ok(bytes) = PyBuffer::<u8>::get(source) {
+        return Ok(Source::TorrentBytes(bytes.to_vec(py)?.into()));
     }
     if let Ok(path) = source.extract::<PathBuf>() {
         return Ok(Source::TorrentFile(path));

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._config import Config, Settings
 from ._errors import (
+    BadArgumentError,
     BadConfigError,
     BadSourceError,
     BadTorrentError,
@@ -19,6 +20,7 @@ from ._errors import (
     ClosedError,
     DiskFullError,
     FetchError,
+    InternalError,
     IoError,
     ListenError,
     NoMetadataError,
@@ -41,6 +43,7 @@ __all__ = [
     "AsyncMedia",
     "AsyncMediaFile",
     "AsyncSession",
+    "BadArgumentError",
     "BadConfigError",
     "BadSourceError",
     "BadTorrentError",
@@ -52,6 +55,7 @@ __all__ = [
     "FetchError",
     "FileEntry",
     "History",
+    "InternalError",
     "IoError",
     "ListenError",
     "Media",

@@ -9,6 +9,7 @@ import errno as _errno
 import os
 
 __all__ = [
+    "BadArgumentError",
     "BadConfigError",
     "BadSourceError",
     "BadTorrentError",
@@ -16,6 +17,7 @@ __all__ = [
     "ClosedError",
     "DiskFullError",
     "FetchError",
+    "InternalError",
     "IoError",
     "ListenError",
     "NoMetadataError",
@@ -136,6 +138,20 @@ class IoError(PlayswarmError, OSError):
     code = 13
 
 
+class BadArgumentError(PlayswarmError, ValueError):
+    """A call was made wrongly: nothing was done. As a rule Python's own ``TypeError`` or ``OverflowError`` comes first."""
+
+    kind = "bad_argument"
+    code = 14
+
+
+class InternalError(PlayswarmError, RuntimeError):
+    """A fault of playswarm itself; please report it, with the log."""
+
+    kind = "internal"
+    code = 15
+
+
 class _MissingError(StorageError, FileNotFoundError):
     """A file that is not there is a ``FileNotFoundError``, too."""
 
@@ -160,6 +176,8 @@ CLASSES: dict[str, type[PlayswarmError]] = {
         ClosedError,
         TimedOutError,
         IoError,
+        BadArgumentError,
+        InternalError,
     )
 }
 

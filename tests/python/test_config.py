@@ -35,7 +35,7 @@ def test_paths_and_addresses_come_as_python_has_them(tmp_path: Path) -> None:
 
 def test_settings_do_not_change_but_can_be_replaced() -> None:
     config = playswarm.Config(dht=False)
-    with pytest.raises(AttributeError, match="config.replace"):
+    with pytest.raises(AttributeError, match=r"config\.replace"):
         config.dht = True
     assert config.replace(dht=True).dht and not config.dht
     copy = config.to_dict()

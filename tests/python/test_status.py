@@ -64,7 +64,7 @@ def test_events_tell_of_pieces_peers_and_the_end(seeded: Seeded, leech: Leech) -
                 break
         pieces = {e.piece for e in seen if e.event == "piece_verified"}
         assert len(pieces) >= seeded.torrent.pieces - 1
-        assert "Event(event='piece_verified', piece=" in repr([e for e in seen if e.event == "piece_verified"][0])
+        assert "Event(event='piece_verified', piece=" in repr(next(e for e in seen if e.event == "piece_verified"))
         assert seen[-1].to_dict() == {"event": "completed"}
 
 
@@ -128,9 +128,7 @@ with playswarm.Session(playswarm.Config.offline(sys.argv[1])) as session:
     assert len(lines) >= 3 and set(lines[1:]) == {"PUB True True"}
 
 
-def test_a_live_display_elsewhere_is_lines(
-    seeded: Seeded, leech: Leech, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_live_display_elsewhere_is_lines(seeded: Seeded, leech: Leech, capsys: pytest.CaptureFixture[str]) -> None:
     with leech(seeded.session).open(seeded.torrent) as media:
         media.live(every=0.02, seconds=0.05)
         assert len(list(media.watch(every=0.01, seconds=0.05))) >= 2
@@ -145,7 +143,7 @@ def test_plots_are_drawn_with_what_matplotlib_has(seeded: Seeded, leech: Leech, 
             film.read(100_000)
             history.add(film.media.status())
         figure = film.media.plot()
-        assert [a.get_title() for a in figure.axes][0].startswith("film.mkv: ")
+        assert figure.axes[0].get_title().startswith("film.mkv: ")
         figure.savefig(tmp_path / "status.png")
         assert len(film.media.status().plot().axes) == 3
     history.plot().savefig(tmp_path / "history.png")
@@ -153,9 +151,7 @@ def test_plots_are_drawn_with_what_matplotlib_has(seeded: Seeded, leech: Leech, 
     assert (tmp_path / "status.png").stat().st_size > 5000 and (tmp_path / "history.png").stat().st_size > 5000
 
 
-def test_without_matplotlib_a_plot_says_what_to_install(
-    seeded: Seeded, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_matplotlib_a_plot_says_what_to_install(seeded: Seeded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match="pip install matplotlib"):

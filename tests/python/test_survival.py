@@ -303,7 +303,9 @@ def test_many_openings_leave_no_memory_behind(seeded: Seeded, leech: Leech) -> N
         for n in range(times):
             with media.open() as film:
                 film.seek(n % len(seeded.data))
-                assert film.read(10) == seeded.data[film.tell() - 10 : film.tell()] or film.tell() > len(seeded.data) - 10
+                assert (
+                    film.read(10) == seeded.data[film.tell() - 10 : film.tell()] or film.tell() > len(seeded.data) - 10
+                )
             if n % 10 == 0:
                 with playswarm.open(seeded.torrent, session=session) as film:
                     film.readinto(bytearray(1000))
@@ -445,14 +447,10 @@ def _read_in_a_process(folder: str, torrent: bytes, peer: str, at: int) -> bytes
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_processes_that_are_not_forked_have_sessions_of_their_own(
-    method: str, seeded: Seeded, tmp_path: Path
-) -> None:
+def test_processes_that_are_not_forked_have_sessions_of_their_own(method: str, seeded: Seeded, tmp_path: Path) -> None:
     context = multiprocessing.get_context(method)
     with context.Pool(2) as pool:
-        work = [
-            (str(tmp_path / f"p{n}"), seeded.torrent.to_bytes(), seeded.address, n * 1_000_000) for n in range(3)
-        ]
+        work = [(str(tmp_path / f"p{n}"), seeded.torrent.to_bytes(), seeded.address, n * 1_000_000) for n in range(3)]
         assert pool.starmap(_read_in_a_process, work) == [
             seeded.data[n * 1_000_000 : n * 1_000_000 + 1000] for n in range(3)
         ]
@@ -468,4 +466,3 @@ assert threading.active_count() == 1
 assert not {"asyncio", "matplotlib", "numpy", "tqdm", "IPython"} & set(sys.modules), sys.modules.keys()
 """
     assert python(code).stderr == ""
-

@@ -93,9 +93,7 @@ class Media(MediaBase):
         self.timeout = timeout
         """Seconds that reads of files opened from now on may wait; None for no limit."""
 
-    def open(
-        self, file: int | str | None = None, *, ahead: int | None = None, _owns_media: bool = False
-    ) -> MediaFile:
+    def open(self, file: int | str | None = None, *, ahead: int | None = None, _owns_media: bool = False) -> MediaFile:
         """Opens a file: its number, its name or a part of it; without, the largest that can be played.
 
         ``ahead`` bounds the bytes that are fetched beyond what is read.
@@ -189,5 +187,3 @@ class History:
 
     def __repr__(self) -> str:
         return f"<History of {len(self)} statuses, {self.seconds[-1] if self.seconds else 0:.1f} s>"
-
-

@@ -72,9 +72,7 @@ def history(seconds: Sequence[float], statuses: Sequence[MediaStatus], figure: F
     rates.plot(seconds, [s.upload_bytes_per_s / MIB for s in statuses], label="up", color="#a06030")
     rates.set(title=statuses[-1].name, ylabel="MiB/s")
     rates.legend(loc="upper right")
-    buffer.plot(
-        seconds, [min((r.ahead_bytes for r in s.readers), default=0) / MIB for s in statuses], color="#2a7f3f"
-    )
+    buffer.plot(seconds, [min((r.ahead_bytes for r in s.readers), default=0) / MIB for s in statuses], color="#2a7f3f")
     buffer.set(ylabel="buffered, MiB")
     came: dict[int, float] = {}
     for second, s in zip(seconds, statuses, strict=True):

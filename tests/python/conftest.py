@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,20 @@ from lab import Seeded, film_bytes
 # Source trees are importable without an installation; processes that tests start get the same.
 ROOT = Path(__file__).resolve().parents[2]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "ffi-python" / "python"), str(ROOT / "tests" / "python")])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What is skipped is listed for scripts/test.sh, and with PLAYSWARM_TEST_REQUIRE=1 it is a failure."""
+    report = yield
+    if report.skipped:
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if path := os.environ.get("PLAYSWARM_TEST_SKIPS"):
+            with Path(path).open("a") as skips:
+                print(f"{item.nodeid}: {why}", file=skips)
+        if os.environ.get("PLAYSWARM_TEST_REQUIRE") == "1":
+            report.outcome, report.longrepr = "failed", why
+    return report
 
 
 @pytest.fixture

@@ -58,3 +58,19 @@ def test_it_streams_what_python_seeds_until_it_is_asked_to_end(
         program.send_signal(signal_number)
         assert program.wait(20) == 0
         assert program.stderr is not None and "Traceback" not in program.stderr.read()
+
+
+@pytest.mark.parametrize("words", [[], ["--quiet"]], ids=["with words", "quietly"])
+def test_what_it_seeds_is_read_in_python(words: list[str], seeded: Seeded, tmp_path: Path) -> None:
+    torrent = seeded.torrent.save(tmp_path / "t.torrent")
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "film.mkv").write_bytes(seeded.data)
+    command = [*PROGRAM, *words, "seed", str(tmp_path / "copy" / "film.mkv"), str(torrent), *OFFLINE]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as program:
+        assert program.stdout is not None
+        peer = program.stdout.readline().rsplit(" at ", 1)[1].strip()
+        with playswarm.Session(playswarm.Config.offline(tmp_path / "l", peers=[peer])) as session:
+            with playswarm.open(torrent, session=session, timeout=30) as film:
+                assert film.read() == seeded.data
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(20) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from pathlib import Path
 
@@ -201,3 +202,28 @@ def test_a_loop_that_ended_under_a_read_harms_nobody(nobody: playswarm.Torrent, 
 
         asyncio.run(main())
         time.sleep(0.05)
+
+
+def test_each_thread_may_have_a_loop_of_its_own(seeded: Seeded, tmp_path: Path) -> None:
+    got: list[bytes] = []
+
+    async def main(n: int) -> None:
+        async with playswarm.AsyncSession(offline(tmp_path / f"l{n}", seeded.session)) as session:
+            async with playswarm.open_async(seeded.torrent, session=session) as film:
+                got.append(await film.read(100_000))
+
+    threads = [threading.Thread(target=lambda n=n: asyncio.run(main(n))) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == [seeded.data[:100_000]] * 4
+
+
+def test_the_blocking_face_works_within_a_running_loop_as_in_a_notebook(seeded: Seeded, tmp_path: Path) -> None:
+    async def cell() -> bytes:
+        with playswarm.Session(offline(tmp_path / "l", seeded.session)) as session:
+            with playswarm.open(seeded.torrent, session=session) as film:
+                return film.read(1000)
+
+    assert asyncio.run(cell()) == seeded.data[:1000]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shutil
 import signal
 import statistics
 import subprocess
@@ -55,7 +56,37 @@ def read(torrent: Path, peer: str, folder: str, threads: int) -> float:
         return size / (1 << 20) / (time.perf_counter() - began)
 
 
+def timed(command: list[str]) -> tuple[float, float]:
+    """The rate that a reader prints, and the seconds of processors that it took."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    rate = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return rate, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def compare(kind: str, threads: int, rounds: int, readers: dict[str, list[str]], folder: Path, mib: int) -> None:
+    found: dict[str, list[tuple[float, float]]] = {language: [] for language in readers}
+    for turn in range(rounds + (kind == "what is here")):
+        for language, command in readers.items():
+            if kind == "from the swarm":
+                shutil.rmtree(folder, ignore_errors=True)
+            took = timed([*command, str(folder), str(threads)])
+            # Of what is here, the first turn has put it there.
+            if kind == "from the swarm" or turn:
+                found[language].append(took)
+    shutil.rmtree(folder)
+    (rust, rust_cpu), (python, python_cpu) = (
+        (statistics.median(rate for rate, _ in f), statistics.median(cpu for _, cpu in f)) for f in found.values()
+    )
+    print(
+        f"{mib} MiB, {kind}, {threads} thread{'s' * (threads > 1)}: Rust {rust:.0f} MiB/s with {rust_cpu:.2f} s of processors, "
+        f"Python {python:.0f} MiB/s with {python_cpu:.2f} s: {100 * python / rust:.0f} %",
+        flush=True,
+    )
+
+
 def beside_rust(rust: str, mib: int, rounds: int) -> None:
+    # In memory, where there is such a place: a disk would be what is measured.
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").exists() else None) as temporary:
         folder = Path(temporary)
         with (folder / "film.mkv").open("wb") as film:
@@ -67,31 +98,14 @@ def beside_rust(rust: str, mib: int, rounds: int) -> None:
         )
         assert seed.stdout is not None
         peer = seed.stdout.readline().strip()
+        readers = {
+            "Rust": [rust, str(torrent), peer],
+            "Python": [sys.executable, __file__, "--read", str(torrent), peer],
+        }
         try:
             for threads in (1, 8):
                 for kind in ("from the swarm", "what is here"):
-                    rates: dict[str, list[float]] = {"Rust": [], "Python": []}
-                    here = tempfile.TemporaryDirectory(dir=temporary)
-                    for turn in range(rounds + (kind == "what is here")):
-                        for language, found in rates.items():
-                            if kind == "from the swarm":
-                                here.cleanup()
-                                here = tempfile.TemporaryDirectory(dir=temporary)
-                            if language == "Rust":
-                                command = [rust, str(torrent), peer, here.name, str(threads)]
-                                rate = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-                            else:
-                                rate = read(torrent, peer, here.name, threads)
-                            # Of what is here, the first turn has put it there.
-                            if kind == "from the swarm" or turn:
-                                found.append(rate)
-                    here.cleanup()
-                    rust_rate, python_rate = (statistics.median(found) for found in rates.values())
-                    print(
-                        f"{mib} MiB, {kind}, {threads} thread{'s' * (threads > 1)}: Rust {rust_rate:.0f} MiB/s, "
-                        f"Python {python_rate:.0f} MiB/s, {100 * python_rate / rust_rate:.0f} %",
-                        flush=True,
-                    )
+                    compare(kind, threads, rounds, readers, folder / "here", mib)
         finally:
             seed.communicate("")
 
@@ -140,6 +154,10 @@ def interruptions(rounds: int) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--read"]:
+        torrent, peer, folder, threads = sys.argv[2:]
+        print(read(Path(torrent), peer, folder, int(threads)))
+        return
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("rust", help="the built example `sequential`")
     parser.add_argument("--mib", type=int, default=1024)

@@ -56,7 +56,7 @@ packages gcc g++ libc6-dev make
 case $mode in
     --run) ;;
     --test)
-        packages iproute2 util-linux mount procps python3 python3-venv transmission-daemon aria2 ffmpeg mpv
+        packages iproute2 util-linux mount procps python3 python3-venv transmission-daemon aria2 ffmpeg flac mpv
         if ! .venv/bin/python -c "import libtorrent as lt; assert lt.__version__.startswith('$LIBTORRENT')" 2>/dev/null; then
             say "installing libtorrent $LIBTORRENT for Python in .venv"
             python3 -m venv --clear .venv

@@ -66,6 +66,7 @@ pub mod status;
 mod store;
 mod stream;
 mod swarm;
+mod timeline;
 pub mod torrent;
 
 pub use config::Config;
@@ -73,7 +74,8 @@ pub use create::{CreateOptions, create_torrent, streaming_piece_bytes};
 pub use discovery::source::{Magnet, Source};
 pub use error::{Error, ErrorKind, Result};
 pub use media::Media;
+pub use playswarm_media::{Accuracy, Container, Keyframe, Landing, Timeline, Track, TrackKind};
 pub use session::Session;
-pub use status::{Event, MediaStatus, PeerStatus};
+pub use status::{Event, MediaStatus, PeerStatus, Playhead, ReaderStatus, TimelineStatus, TrackStatus};
 pub use stream::{BlockingStream, Canceller, Stream};
 pub use torrent::{FileEntry, InfoHash, Torrent};

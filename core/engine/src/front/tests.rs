@@ -70,6 +70,8 @@ impl Library for Shelf {
             uploaded_bytes: 0,
             waste: Waste { duplicate_bytes: 1, unasked_bytes: 2, failed_bytes: 3, forgotten_bytes: 4 },
             readers: Vec::new(),
+            playhead: None,
+            timelines: Vec::new(),
             peers: Vec::new(),
             known_peers: 0,
             banned_peers: 0,

@@ -199,7 +199,7 @@ impl Picker {
                     Policy::Even | Policy::Proportional => self.quota(peer, w.piece),
                     Policy::DeadlineRarest | Policy::Sequential => true,
                 };
-            if fits && (self.partial.contains_key(&w.piece) || self.may_begin(w.piece, at)) {
+            if fits && self.may_take_on(w.piece, at) {
                 return self.next_open(w.piece);
             }
             at += 1;

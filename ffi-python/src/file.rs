@@ -6,10 +6,11 @@
 use crate::errors;
 use crate::job::Job;
 use crate::runtime::is_forked;
+use crate::timeline::time_of;
 use crate::wait::{timeout_of, wait};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use playswarm::{Error, Result, Stream};
+use playswarm::{Error, Media, Result, Stream};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
@@ -29,6 +30,8 @@ pub(crate) struct File {
 }
 
 struct Shared {
+    media: Media,
+    file: usize,
     stream: tokio::sync::Mutex<Stream>,
     /// The next byte of a blocking read.
     position: AtomicU64,
@@ -169,9 +172,11 @@ fn joined<'py>(py: Python<'py>, chunks: &[Bytes]) -> PyResult<Bound<'py, PyBytes
 }
 
 impl File {
-    pub(crate) fn new(stream: Stream, session_closed: CancellationToken) -> File {
+    pub(crate) fn new(media: Media, file: usize, stream: Stream, session_closed: CancellationToken) -> File {
         let size = stream.size();
         let shared = Shared {
+            media,
+            file,
             stream: tokio::sync::Mutex::new(stream),
             position: AtomicU64::new(0),
             ahead: AtomicU64::new(NO_BOUND),
@@ -234,6 +239,26 @@ impl File {
         let shared = self.get(py)?;
         let work = async move { shared.unless_ended(shared.read_at(position, size)).await };
         Ok(Job::new("the read", work, |py, chunks| Ok(joined(py, &chunks)?.into_any().unbind())))
+    }
+
+    /// Goes to the keyframe at or before a time: gives its time in seconds, the byte where reading begins, and whether that is
+    /// an estimate. Reads name the byte, or follow after [`File::seek`].
+    fn seek_time(&self, py: Python<'_>, seconds: f64) -> PyResult<Job> {
+        let (shared, time) = (self.get(py)?, time_of(seconds)?);
+        let work = async move {
+            let seek = async { shared.stream.lock().await.seek_to_time(time).await };
+            shared.unless_ended(seek).await
+        };
+        Ok(Job::new("looking for that time", work, |py, landing| {
+            let landing = (landing.time.as_secs_f64(), landing.from, landing.estimated);
+            Ok(landing.into_pyobject(py)?.into_any().unbind())
+        }))
+    }
+
+    /// The time in seconds that is played at a byte, where the file's time is known.
+    fn time_at(&self, py: Python<'_>, position: u64) -> PyResult<Option<f64>> {
+        let shared = self.get(py)?;
+        Ok(shared.media.known_timeline(shared.file).map(|t| t.time_at(position).as_secs_f64()))
     }
 
     /// How many bytes from there on can be read without waiting for the swarm.

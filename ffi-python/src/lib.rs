@@ -13,6 +13,7 @@ mod media;
 mod program;
 mod runtime;
 mod session;
+mod timeline;
 mod torrent;
 mod wait;
 
@@ -37,6 +38,8 @@ mod _playswarm {
     use crate::runtime::shut_down;
     #[pymodule_export]
     use crate::session::{Session, check_config, default_config, open_session};
+    #[pymodule_export]
+    use crate::timeline::Timeline;
     #[pymodule_export]
     use crate::torrent::{Torrent, create_torrent};
 

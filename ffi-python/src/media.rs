@@ -5,6 +5,7 @@ use crate::events::Events;
 use crate::file::File;
 use crate::job::{Job, Progress};
 use crate::runtime::{self, is_forked};
+use crate::timeline::Timeline;
 use crate::torrent::Torrent;
 use parking_lot::Mutex;
 use playswarm::{Error, Result};
@@ -50,8 +51,9 @@ impl Media {
 
     /// A reader of one file.
     fn stream(&self, py: Python<'_>, file: usize) -> PyResult<File> {
-        let stream = self.get(py)?.stream(file).map_err(|e| errors::to_python(py, &e))?;
-        Ok(File::new(stream, self.session_closed.child_token()))
+        let media = self.get(py)?;
+        let stream = media.stream(file).map_err(|e| errors::to_python(py, &e))?;
+        Ok(File::new(media, file, stream, self.session_closed.child_token()))
     }
 
     /// A snapshot, as JSON.
@@ -78,6 +80,26 @@ impl Media {
 
     fn events(&self, py: Python<'_>) -> PyResult<Events> {
         Ok(Events::new(self.get(py)?.events(), self.closed.clone()))
+    }
+
+    /// What the file says of its time; its index is read from the swarm where it is not known.
+    fn timeline(&self, py: Python<'_>, file: usize) -> PyResult<Job> {
+        let media = self.get(py)?;
+        let closed = self.closed.clone();
+        let work = async move {
+            tokio::select! {
+                timeline = media.timeline(file) => timeline,
+                () = closed.cancelled() => Err(Error::Closed),
+            }
+        };
+        Ok(Job::new("reading the index of the file", work, move |py, timeline| {
+            Ok(Py::new(py, Timeline { timeline, file })?.into_any())
+        }))
+    }
+
+    /// What is known of it by now.
+    fn known_timeline(&self, py: Python<'_>, file: usize) -> PyResult<Option<Timeline>> {
+        Ok(self.get(py)?.known_timeline(file).map(|timeline| Timeline { timeline, file }))
     }
 
     fn add_peer(&self, py: Python<'_>, addr: &str) -> PyResult<()> {

@@ -33,7 +33,17 @@ from ._file import MediaFile
 from ._media import History, Media
 from ._playswarm import __version__
 from ._session import Session, default_session, open
-from ._status import Event, MediaStatus, PeerStatus, ReaderStatus, Waste
+from ._status import (
+    Event,
+    MediaStatus,
+    PeerStatus,
+    Playhead,
+    ReaderStatus,
+    TimelineStatus,
+    TrackStatus,
+    Waste,
+)
+from ._timeline import Keyframe, Landing, Timeline
 from ._torrent import FileEntry, Torrent, create_torrent
 
 if TYPE_CHECKING:
@@ -57,6 +67,8 @@ __all__ = [
     "History",
     "InternalError",
     "IoError",
+    "Keyframe",
+    "Landing",
     "ListenError",
     "Media",
     "MediaFile",
@@ -64,13 +76,17 @@ __all__ = [
     "NoMetadataError",
     "NoSuchFileError",
     "PeerStatus",
+    "Playhead",
     "PlayswarmError",
     "ReaderStatus",
     "Session",
     "Settings",
     "StorageError",
     "TimedOutError",
+    "Timeline",
+    "TimelineStatus",
     "Torrent",
+    "TrackStatus",
     "Waste",
     "__version__",
     "create_torrent",

@@ -14,6 +14,7 @@ from ._media import MediaBase
 from ._progress import Progress, Report, report
 from ._session import SessionBase
 from ._status import Event, MediaStatus
+from ._timeline import Landing, Timeline
 from ._torrent import FileEntry, Source, Torrent, creating, raw_source
 
 if TYPE_CHECKING:
@@ -139,6 +140,20 @@ class AsyncMediaFile:
         self._position = target(self.size, self._position, offset, whence)
         return self._position
 
+    async def seek_time(self, seconds: float, /) -> Landing:
+        """Goes to the keyframe at or before a time and begins to fetch from there; gives where it came down."""
+        async with self._turn:
+            self._check_open()
+            landing = Landing(*await _wait(self._raw.seek_time(seconds), self.timeout))
+            self._position = landing.position
+            return landing
+
+    @property
+    def time(self) -> float | None:
+        """The time in seconds that is played at the position; None where the file's time is not known yet."""
+        self._check_open()
+        return self._raw.time_at(self._position)
+
     def tell(self) -> int:
         self._check_open()
         return self._position
@@ -209,6 +224,10 @@ class AsyncMedia(MediaBase):
         events = self._raw.events()
         while (text := await _wait(events.next())) is not None:
             yield Event.from_json(text)
+
+    async def timeline(self, file: int | str | None = None) -> Timeline:
+        """What a file says of its time: duration, tracks, keyframes. Its index is read from the swarm where it is not known."""
+        return Timeline(await _wait(self._raw.timeline(self.torrent.find_file(file).index)))
 
     async def download(self, *, progress: Progress = False) -> int:
         """Fetches everything and waits until it is here; gives the bytes. Cancelled, it stops fetching."""

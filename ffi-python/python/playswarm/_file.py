@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import _playswarm
+from ._timeline import Landing
 from ._torrent import FileEntry
 
 if TYPE_CHECKING:
@@ -130,6 +131,22 @@ class MediaFile(io.RawIOBase):
     def tell(self) -> int:
         self._check_open()
         return self._raw.position
+
+    def seek_time(self, seconds: float, /) -> Landing:
+        """Goes to the keyframe at or before a time and begins to fetch from there; gives where it came down.
+
+        Where the file's index is not known yet it is read from the swarm first, within ``timeout``. A time past the end is the end's.
+        """
+        self._check_open()
+        landing = Landing(*self._raw.seek_time(seconds).wait(self.timeout))
+        self._raw.seek(landing.position)
+        return landing
+
+    @property
+    def time(self) -> float | None:
+        """The time in seconds that is played at the position; None where the file's time is not known yet."""
+        self._check_open()
+        return self._raw.time_at(self._raw.position)
 
     def readable_bytes(self) -> int:
         """How many bytes can be read now without waiting for the swarm."""

@@ -10,6 +10,7 @@ from . import _playswarm, _show
 from ._file import MediaFile
 from ._progress import Progress, report
 from ._status import Event, MediaStatus
+from ._timeline import Timeline
 from ._torrent import FileEntry, Torrent
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ class MediaBase:
     def piece_map(self) -> bytes:
         """A byte for each piece: 0 missing, 1 being fetched, 2 here. ``numpy.frombuffer(media.piece_map(), numpy.uint8)`` is an array."""
         return self._raw.piece_map()
+
+    def known_timeline(self, file: int | str | None = None) -> Timeline | None:
+        """What is known of a file's time by now. It is read by itself once the file is opened."""
+        raw = self._raw.known_timeline(self.torrent.find_file(file).index)
+        return None if raw is None else Timeline(raw)
 
     def add_peer(self, address: str | tuple[str, int]) -> None:
         """A peer to be dialled: ``"192.0.2.7:6881"`` or the two by themselves."""
@@ -116,6 +122,13 @@ class Media(MediaBase):
     def _events(events: _playswarm.Events, timeout: float | None) -> Iterator[Event]:
         while (text := events.next().wait(timeout)) is not None:
             yield Event.from_json(text)
+
+    def timeline(self, file: int | str | None = None, *, timeout: float | None = None) -> Timeline:
+        """What a file says of its time: duration, tracks, keyframes. Its index is read from the swarm where it is not known.
+
+        A file that has none, or one that lies, has an estimate that says why.
+        """
+        return Timeline(self._raw.timeline(self.torrent.find_file(file).index).wait(timeout))
 
     def download(self, *, timeout: float | None = None, progress: Progress = False) -> int:
         """Fetches everything and waits until it is here; gives the bytes.

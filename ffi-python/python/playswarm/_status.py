@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Event", "MediaStatus", "PeerStatus", "ReaderStatus", "Waste"]
+__all__ = [
+    "Event",
+    "MediaStatus",
+    "PeerStatus",
+    "Playhead",
+    "ReaderStatus",
+    "TimelineStatus",
+    "TrackStatus",
+    "Waste",
+]
 
 T = TypeVar("T")
 
@@ -54,6 +63,58 @@ class ReaderStatus:
     """The same in seconds of the media, where its rate is known."""
     waiting: bool
     """Whether it is waiting for data now."""
+    index: bool
+    """Whether it is one of the engine's own that reads the file's index, and no player's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Playhead:
+    """Where the player is: what was read last, a player's look at the index apart."""
+
+    file: int
+    position: int
+    time_s: float | None
+    """The same as a time, where the file's time is known."""
+    buffered_until: int
+    """Verified bytes lie from there up to this byte without a gap."""
+    buffered_until_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackStatus:
+    """A stream of a media file."""
+
+    kind: str
+    """``video``, ``audio``, ``subtitle`` or ``other``."""
+    codec: str
+    """By FFmpeg's name."""
+    language: str | None
+    title: str | None
+    width: int | None
+    height: int | None
+    channels: int | None
+    sample_rate: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineStatus:
+    """What is known of a file's time."""
+
+    file: int
+    container: str
+    duration_s: float
+    accuracy: str
+    """``exact``, ``sparse`` or ``estimate``."""
+    why: str | None
+    """Why it is only an estimate, as a sentence."""
+    keyframes: int
+    """How many of the main track are known."""
+    bytes_per_s: float
+    tracks: tuple[TrackStatus, ...]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TimelineStatus:
+        return _known(cls, {**values, "tracks": tuple(_known(TrackStatus, t) for t in values["tracks"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +171,10 @@ class MediaStatus:
     uploaded_bytes: int
     waste: Waste
     readers: tuple[ReaderStatus, ...]
+    playhead: Playhead | None
+    """Where the player is; None until something was read."""
+    timelines: tuple[TimelineStatus, ...] = field(repr=False)
+    """What is known of the files' time, of those whose index was read."""
     peers: tuple[PeerStatus, ...] = field(repr=False)
     known_peers: int
     """Peers known but not connected."""
@@ -129,6 +194,8 @@ class MediaStatus:
                 **values,
                 "waste": _known(Waste, values["waste"]),
                 "readers": tuple(_known(ReaderStatus, r) for r in values["readers"]),
+                "playhead": _known(Playhead, values["playhead"]) if values["playhead"] else None,
+                "timelines": tuple(TimelineStatus.from_dict(t) for t in values["timelines"]),
                 "peers": tuple(_known(PeerStatus, p) for p in values["peers"]),
             },
         )
@@ -140,7 +207,10 @@ class MediaStatus:
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain dicts, lists, numbers and strings."""
         values = dataclasses.asdict(self)
-        values["readers"], values["peers"] = list(values["readers"]), list(values["peers"])
+        for name in ("readers", "peers", "timelines"):
+            values[name] = list(values[name])
+        for timeline in values["timelines"]:
+            timeline["tracks"] = list(timeline["tracks"])
         return values
 
     @property

@@ -11,11 +11,13 @@ pub(crate) struct Held {
     ranges: BTreeMap<u64, Vec<u8>>,
     /// What the walk would like to have beside what it needs.
     wished: Vec<Range<u64>>,
+    /// What it wished for before: not asked for any more, but kept if it comes, as it may be on its way.
+    welcome: Vec<Range<u64>>,
 }
 
 impl Held {
     pub(crate) fn new(size: u64) -> Held {
-        Held { size, ranges: BTreeMap::new(), wished: Vec::new() }
+        Held { size, ranges: BTreeMap::new(), wished: Vec::new(), welcome: Vec::new() }
     }
 
     /// Bytes of the file.
@@ -216,7 +218,8 @@ impl<W: Walk> Probe<W> {
     fn advance(&mut self) {
         while self.outcome.is_none() && self.missing(&self.needed).is_empty() {
             self.steps += 1;
-            self.held.wished.clear();
+            let wished = std::mem::take(&mut self.held.wished);
+            self.held.welcome.extend(wished);
             self.held.join();
             match self.walk.step(&mut self.held) {
                 Step::Need(ranges) => {
@@ -248,7 +251,8 @@ impl<W: Walk> Probe<W> {
 
     /// Takes bytes of the file; those that nobody needs are let go.
     pub(crate) fn feed(&mut self, offset: u64, bytes: &[u8]) {
-        for range in self.needed.iter().chain(&self.held.wished).cloned().collect::<Vec<_>>() {
+        for range in self.needed.iter().chain(&self.held.wished).chain(&self.held.welcome).cloned().collect::<Vec<_>>()
+        {
             self.held.keep(range, offset, bytes);
         }
         self.advance();

@@ -56,7 +56,7 @@ packages gcc g++ libc6-dev make
 case $mode in
     --run) ;;
     --test)
-        packages iproute2 util-linux mount procps python3 python3-venv transmission-daemon aria2 ffmpeg mpv
+        packages iproute2 util-linux mount procps python3 python3-venv transmission-daemon aria2 ffmpeg flac mpv
         # The C interface: its tests are built with CMake, checked with Valgrind and the sanitizers.
         packages cmake pkg-config valgrind binutils
         # The players on it, and what their plug-ins are built with (bindings/).

@@ -43,6 +43,7 @@ impl Swarm {
         }
         swarm.tell(Input::ReaderOpened {
             reader: ReaderKey(1),
+            start: 0,
             position: 0,
             end: total,
             bytes_per_s: Some(1e6),

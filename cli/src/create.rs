@@ -1,5 +1,6 @@
 //! `playswarm create`: a torrent of a file or folder.
 
+use crate::ExitCode;
 use crate::args::CreateArgs;
 use crate::stop::Stop;
 use crate::{log, view};
@@ -9,7 +10,6 @@ use playswarm::{CreateOptions, Magnet, create_torrent};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<ExitCode> {
     let mut stop = Stop::new()?;

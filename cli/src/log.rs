@@ -46,7 +46,9 @@ pub(crate) fn start(verbose: u8) {
         .and_then(|text| EnvFilter::try_new(text).ok())
         .unwrap_or_else(|| EnvFilter::new(by_flag));
     let terminal = io::IsTerminal::is_terminal(&io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_writer(Stderr::default).init();
+    // Whoever runs the program inside of a process of their own may have a log already.
+    let _ =
+        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_writer(Stderr::default).try_init();
 }
 
 /// One event of the log: collected, then written in one go above the view.

@@ -1,52 +1,7 @@
-//! The program `playswarm`: its commands, its exit codes, its log. Everything it does is the library's work.
-//!
-//! Standard output carries what a script wants (one `url:` line, a listing, a magnet link); everything for people goes to
-//! standard error.
+//! The program `playswarm`. All of it is in the library beside this file, which `python -m playswarm` runs too.
 
-mod args;
-mod create;
-mod demo;
-mod info;
-mod log;
-mod player;
-mod seed;
-mod stop;
-mod stream;
-mod units;
-mod view;
-
-use args::{Cli, Command};
-use clap::Parser;
 use std::process::ExitCode;
-use std::time::Duration;
-
-/// Time for tasks that block (a write to a slow disk) to end by themselves when the program ends.
-const LAST_WRITES: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    log::start(cli.verbose);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(e) => return failed(&anyhow::anyhow!("cannot start threads: {e}")),
-    };
-    let view = view::Options { quiet: cli.quiet, peers: false };
-    let done = runtime.block_on(async {
-        match &cli.command {
-            Command::Stream(args) => stream::stream(args, view).await,
-            Command::Play(args) => stream::play(args, view).await,
-            Command::Info(args) => info::info(args).await,
-            Command::Create(args) => create::create(args, view).await,
-            Command::Seed(args) => seed::seed(args, view).await,
-            Command::Demo(args) => demo::demo(args, view).await,
-        }
-    });
-    runtime.shutdown_timeout(LAST_WRITES);
-    done.unwrap_or_else(|e| failed(&e))
-}
-
-/// One sentence; exit code 1 (2 is for a command line that cannot be read).
-fn failed(e: &anyhow::Error) -> ExitCode {
-    log::line(&format!("error: {e}"));
-    ExitCode::FAILURE
+    ExitCode::from(playswarm_cli::main_from(std::env::args_os()))
 }

@@ -1,5 +1,6 @@
 //! `playswarm seed`: serves files that are here.
 
+use crate::ExitCode;
 use crate::args::SeedArgs;
 use crate::create::{advance, progress_bar};
 use crate::info;
@@ -9,7 +10,6 @@ use crate::view::{self, View};
 use anyhow::{Result, anyhow, bail};
 use playswarm::{Media, Session, Source, Torrent};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCode> {
     let mut stop = Stop::new()?;

@@ -3,9 +3,10 @@
 
 mod check;
 
+use crate::ExitCode;
 use crate::args::DemoArgs;
 use crate::log;
-use crate::player::{self, Player};
+use crate::player::{self, Player, Show};
 use crate::stop::{self, Stop};
 use crate::stream::until_the_end;
 use crate::view::{self, View};
@@ -13,7 +14,6 @@ use anyhow::{Result, anyhow};
 use playswarm::front::{HttpConfig, Server, serve};
 use playswarm::{Config, CreateOptions, Media, Session, Source, Torrent, create_torrent};
 use std::path::Path;
-use std::process::ExitCode;
 use tempfile::TempDir;
 
 /// Made for this project (see cli/demo/README.md), CC0.
@@ -100,7 +100,7 @@ impl Demo {
             }
             log::out(&format!("url: {}", server.url()));
             let shown = View::start(self.media.clone(), view::Options { peers: true, ..view });
-            let done = until_the_end(stop, player, &server.url()).await;
+            let done = until_the_end(stop, player, &Show { url: server.url(), ..Show::default() }).await;
             shown.stop().await;
             done
         };

@@ -109,6 +109,8 @@ impl Entry {
             uploaded_bytes: status.uploaded_bytes,
             waste: Waste::default(),
             readers: Vec::new(),
+            playhead: None,
+            timelines: Vec::new(),
             peers: Vec::new(),
             known_peers: status.peers,
             banned_peers: 0,

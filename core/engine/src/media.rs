@@ -1,15 +1,19 @@
 //! One opened torrent.
 
 use crate::error::{Error, Result};
+use crate::season;
 use crate::session::Shared;
 use crate::status::{Event, MediaStatus};
 use crate::stream::Stream;
 use crate::swarm::driver::Swarm;
 use crate::swarm::listen::Registry;
+use crate::timeline::{self, Timelines};
 use crate::torrent::{InfoHash, Torrent};
+use playswarm_media::{Container, Landing, Timeline};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// An open torrent. Cheap to clone; when the last clone and the last of its streams are gone, it is closed, or goes on in the
@@ -28,6 +32,7 @@ pub(crate) struct Inner {
     /// Somebody read it or wanted all of it: only then is it worth keeping.
     pub(crate) wanted: AtomicBool,
     pub(crate) runtime: Handle,
+    pub(crate) timelines: Arc<Timelines>,
 }
 
 impl Drop for Inner {
@@ -39,6 +44,41 @@ impl Drop for Inner {
         {
             session.keep(&self.runtime, self.swarm.clone(), self.torrent.clone());
         }
+    }
+}
+
+impl Inner {
+    /// Begins to read the file's index, if its name says that it may have one.
+    pub(crate) fn learn_time(&self, file: usize) {
+        if self.torrent.files.get(file).is_some_and(|f| Container::by_name(&f.name) != Container::Other) {
+            self.read_index(file);
+        }
+    }
+
+    /// The same for a file whose name says nothing, by its first bytes, which somebody reads.
+    pub(crate) fn learn_time_from(&self, file: usize, head: &[u8]) {
+        let unnamed = self.torrent.files.get(file).is_some_and(|f| Container::by_name(&f.name) == Container::Other);
+        if unnamed && Container::sniff(head) != Container::Other {
+            self.read_index(file);
+        }
+    }
+
+    fn read_index(&self, file: usize) {
+        if self.swarm.timeline(file).is_some() {
+            return;
+        }
+        // Not this media itself, which is closed when its last user lets go of it.
+        let (timelines, swarm, torrent) = (self.timelines.clone(), self.swarm.clone(), self.torrent.clone());
+        self.runtime.spawn(async move {
+            if let Err(e) = timelines.get(&swarm, &torrent, file).await {
+                tracing::debug!(file, error = %e, "the index was not read");
+            }
+        });
+    }
+
+    pub(crate) async fn locate(&self, file: usize, time: Duration) -> Result<Landing> {
+        let timeline = self.timelines.get(&self.swarm, &self.torrent, file).await?;
+        timeline::locate(&self.swarm, &self.torrent, file, &timeline, time).await
     }
 }
 
@@ -88,8 +128,71 @@ impl Media {
     /// It ends by itself once somebody reads or after half a minute.
     pub fn warm_up(&self, file: usize) {
         if let Some(entry) = self.inner.torrent.files.get(file) {
+            self.inner.learn_time(file);
             self.inner.swarm.warm_up(file, entry.offset, entry.length);
         }
+    }
+
+    /// What the file says of its time: duration, tracks, keyframes. Its index is read from the swarm, ahead of everything that
+    /// can wait; a file that has none, or one that lies, gets an [estimate](crate::Accuracy::Estimate) that says why. It is read
+    /// once, and by itself when a media file is opened.
+    ///
+    /// Waits for as long as the swarm needs; dropping the future is harmless.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFile`], [`Error::Closed`], [`Error::Storage`] where what is on disk cannot be read.
+    pub async fn timeline(&self, file: usize) -> Result<Arc<Timeline>> {
+        let inner = &self.inner;
+        inner.timelines.get(&inner.swarm, &inner.torrent, file).await
+    }
+
+    /// What is known of the file's time by now.
+    pub fn known_timeline(&self, file: usize) -> Option<Arc<Timeline>> {
+        self.inner.swarm.timeline(file)
+    }
+
+    /// Where to read for a time: at the keyframe at or before it. A time past the end is the end's.
+    ///
+    /// # Errors
+    /// Those of [`Media::timeline`].
+    pub async fn locate(&self, file: usize, time: Duration) -> Result<Landing> {
+        self.inner.locate(file, time).await
+    }
+
+    /// Like [`Media::locate`], and begins to fetch what is played from there on, through the next keyframe, so that a player
+    /// that jumps there soon finds it. It ends by itself, after half a minute at the latest.
+    ///
+    /// # Errors
+    /// Those of [`Media::timeline`].
+    pub async fn warm_up_at(&self, file: usize, time: Duration) -> Result<Landing> {
+        let landing = self.inner.locate(file, time).await?;
+        self.fetch_from(file, landing);
+        Ok(landing)
+    }
+
+    /// Begins to fetch what is played from a landing on, through the next keyframe.
+    pub(crate) fn fetch_from(&self, file: usize, landing: Landing) {
+        let Some(start) = self.inner.torrent.files.get(file).map(|f| f.offset) else { return };
+        // Not this media itself, which is closed when its last user lets go of it.
+        let (timelines, swarm) = (self.inner.timelines.clone(), self.inner.swarm.clone());
+        self.inner.runtime.spawn(async move {
+            timeline::fetch_ahead(&timelines, &swarm, file, start, landing).await;
+        });
+    }
+
+    /// Learns how long the files play that a player would open, in their natural order, one after the other: for a list of a
+    /// season or an album. Only while every player has enough ahead of it; at most 200 files. What is known by then is
+    /// to be had from [`Media::known_timeline`] at any time.
+    ///
+    /// Ends when each was looked at. Dropping the future stops it; one that is asked for while another runs waits for that.
+    pub async fn learn_durations(&self) {
+        self.learn_all().await;
+    }
+
+    /// The same as a future that does not keep the torrent open.
+    pub(crate) fn learn_all(&self) -> impl Future<Output = ()> + Send + 'static {
+        let inner = &self.inner;
+        season::learn(inner.timelines.clone(), inner.swarm.clone(), inner.torrent.clone())
     }
 
     /// Fetches every piece, whether anybody reads or not; not with a limit on disk use that is too small for that.

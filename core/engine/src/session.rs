@@ -202,6 +202,7 @@ impl Session {
             session: Arc::downgrade(s),
             wanted: AtomicBool::new(wanted),
             runtime: s.runtime.clone(),
+            timelines: Arc::default(),
         });
         {
             let mut open = s.open.lock();

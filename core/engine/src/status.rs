@@ -1,6 +1,7 @@
 //! What a torrent is doing: a snapshot, and events as they happen.
 
 use crate::torrent::InfoHash;
+use playswarm_media::{Accuracy, Timeline, Track, TrackKind};
 use serde::Serialize;
 use std::net::SocketAddr;
 
@@ -33,6 +34,10 @@ pub struct MediaStatus {
     pub waste: Waste,
     /// Open readers.
     pub readers: Vec<ReaderStatus>,
+    /// Where the player is; `None` until something was read.
+    pub playhead: Option<Playhead>,
+    /// What is known of the files' time, of those whose index was read.
+    pub timelines: Vec<TimelineStatus>,
     /// Connected peers.
     pub peers: Vec<PeerStatus>,
     /// Peers known but not connected.
@@ -75,6 +80,108 @@ pub struct ReaderStatus {
     pub ahead_s: Option<f64>,
     /// Whether it is waiting for data now.
     pub waiting: bool,
+    /// Whether it is one of ours that reads the file's index, and no player's.
+    pub index: bool,
+}
+
+/// Where the player is: what was read last, by whichever reader, a player's look at the index apart.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Playhead {
+    /// The file.
+    pub file: usize,
+    /// The next byte of the file that will be read.
+    pub position: u64,
+    /// The same as a time from the start of the media, in seconds, where the file's time is known.
+    pub time_s: Option<f64>,
+    /// Verified bytes lie from there up to this byte without a gap.
+    pub buffered_until: u64,
+    /// The same as a time from the start of the media, in seconds.
+    pub buffered_until_s: Option<f64>,
+}
+
+/// What is known of a file's time.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TimelineStatus {
+    /// The file.
+    pub file: usize,
+    /// The container's name: `MP4`, `Matroska`, …
+    pub container: &'static str,
+    /// How long it plays, in seconds.
+    pub duration_s: f64,
+    /// `exact` where every keyframe is known, `sparse` where a seek must look for them, `estimate` where there is only a
+    /// straight line from the first byte to the last.
+    pub accuracy: &'static str,
+    /// Why it is only an estimate, as a sentence.
+    pub why: Option<String>,
+    /// How many keyframes of the main track are known.
+    pub keyframes: usize,
+    /// Bytes a second on average.
+    pub bytes_per_s: f64,
+    /// The streams in the file.
+    pub tracks: Vec<TrackStatus>,
+}
+
+/// A stream of a media file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TrackStatus {
+    /// `video`, `audio`, `subtitle` or `other`.
+    pub kind: &'static str,
+    /// The codec, by FFmpeg's name.
+    pub codec: String,
+    /// Its language.
+    pub language: Option<String>,
+    /// Its title.
+    pub title: Option<String>,
+    /// Pixels.
+    pub width: Option<u32>,
+    /// Pixels.
+    pub height: Option<u32>,
+    /// How many.
+    pub channels: Option<u32>,
+    /// Samples a second.
+    pub sample_rate: Option<u32>,
+}
+
+impl TimelineStatus {
+    /// The figures of a file's timeline.
+    pub fn new(file: usize, timeline: &Timeline) -> TimelineStatus {
+        let duration_s = timeline.duration().as_secs_f64();
+        let (accuracy, why) = match timeline.accuracy() {
+            Accuracy::Exact => ("exact", None),
+            Accuracy::Sparse => ("sparse", None),
+            Accuracy::Estimate { why } => ("estimate", Some(why.clone())),
+        };
+        TimelineStatus {
+            file,
+            container: timeline.container().name(),
+            duration_s,
+            accuracy,
+            why,
+            keyframes: timeline.keyframes().len(),
+            bytes_per_s: if duration_s > 0.0 { timeline.size() as f64 / duration_s } else { 0.0 },
+            tracks: timeline.tracks().iter().map(TrackStatus::new).collect(),
+        }
+    }
+}
+
+impl TrackStatus {
+    fn new(track: &Track) -> TrackStatus {
+        TrackStatus {
+            kind: match track.kind {
+                TrackKind::Video => "video",
+                TrackKind::Audio => "audio",
+                TrackKind::Subtitle => "subtitle",
+                _ => "other",
+            },
+            codec: track.codec.clone(),
+            language: track.language.clone(),
+            title: track.title.clone(),
+            width: track.resolution.map(|(width, _)| width),
+            height: track.resolution.map(|(_, height)| height),
+            channels: track.audio.map(|(channels, _)| channels),
+            sample_rate: track.audio.map(|(_, rate)| rate),
+        }
+    }
 }
 
 /// A connected peer.

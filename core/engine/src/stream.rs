@@ -2,14 +2,17 @@
 
 use crate::error::{Error, Result};
 use crate::media::Inner;
+use crate::swarm::readers::Purpose;
 use bytes::Bytes;
 use playswarm_logic::ReaderKey;
+use playswarm_media::Landing;
 use std::future::Future;
 use std::io::{self, SeekFrom};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -78,6 +81,25 @@ impl Stream {
         if let Some(key) = c.key.get() {
             c.media.swarm.seek_reader(*key, c.start + position.min(c.size));
         }
+    }
+
+    /// Moves to the keyframe at or before a time, and begins to fetch from there at once. A time past the end is the end's.
+    ///
+    /// With a file's whole index at hand this waits for nothing; see [`Media::timeline`](crate::Media::timeline) for when it must.
+    /// The [landing](Landing) says where it came down, and whether that is an estimate.
+    ///
+    /// # Errors
+    /// Those of [`Media::timeline`](crate::Media::timeline); the position is then what it was.
+    pub async fn seek_to_time(&mut self, time: Duration) -> Result<Landing> {
+        let landing = self.cursor.media.locate(self.cursor.file, time).await?;
+        self.seek_to(landing.from);
+        self.cursor.key(self.position);
+        Ok(landing)
+    }
+
+    /// The time that is played at the position, where the file's time is known.
+    pub fn time(&self) -> Option<Duration> {
+        self.cursor.media.swarm.timeline(self.cursor.file).map(|t| t.time_at(self.position))
     }
 
     /// Up to `max` verified bytes from the position on, without a copy; empty at the end of the file and for a `max` of 0.
@@ -217,7 +239,8 @@ impl Cursor {
         *self.key.get_or_init(|| {
             let end = self.end.load(Ordering::Relaxed);
             let position = self.start + position.min(self.size);
-            self.media.swarm.open_reader(self.file, self.start, self.start + end, position)
+            self.media.learn_time(self.file);
+            self.media.swarm.open_reader(Purpose::Play, self.file, self.start, self.start + end, position)
         })
     }
 
@@ -227,7 +250,11 @@ impl Cursor {
         }
         let max = max.min(usize::try_from(self.size - position).unwrap_or(usize::MAX));
         let key = self.key(position);
-        self.media.swarm.read(key, self.start + position, max).await
+        let bytes = self.media.swarm.read(key, self.start + position, max).await?;
+        if position == 0 {
+            self.media.learn_time_from(self.file, &bytes);
+        }
+        Ok(bytes)
     }
 }
 
@@ -330,15 +357,22 @@ impl BlockingStream {
     /// # Errors
     /// [`Error::Cancelled`] while its canceller is set, [`Error::Closed`] once the session is closed.
     pub fn read_chunk(&mut self, max: usize) -> Result<Bytes> {
-        let token = self.cancel.token.lock().clone();
-        let stream = &mut self.stream;
-        self.runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = token.cancelled() => Err(Error::Cancelled),
-                read = stream.read_chunk(max) => read,
-            }
-        })
+        let BlockingStream { stream, runtime, cancel } = self;
+        cancel.unless_cancelled(runtime, stream.read_chunk(max))
+    }
+
+    /// Like [`Stream::seek_to_time`].
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] while its canceller is set, and those of [`Stream::seek_to_time`].
+    pub fn seek_to_time(&mut self, time: Duration) -> Result<Landing> {
+        let BlockingStream { stream, runtime, cancel } = self;
+        cancel.unless_cancelled(runtime, stream.seek_to_time(time))
+    }
+
+    /// Like [`Stream::time`].
+    pub fn time(&self) -> Option<Duration> {
+        self.stream.time()
     }
 }
 
@@ -366,6 +400,17 @@ pub struct Canceller {
 }
 
 impl Canceller {
+    fn unless_cancelled<T>(&self, runtime: &Handle, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let token = self.token.lock().clone();
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = token.cancelled() => Err(Error::Cancelled),
+                done = work => done,
+            }
+        })
+    }
+
     /// Ends the present read and all later ones with [`Error::Cancelled`].
     pub fn cancel(&self) {
         self.token.lock().cancel();

@@ -65,6 +65,17 @@ impl Layout {
         self.bytes_of(piece).div_ceil(BLOCK_BYTES)
     }
 
+    /// The memory that a piece takes while it is put together from its front, and its first `blocks` blocks are here: in
+    /// large pieces an eighth, a quarter, a half or all of it.
+    pub fn assembly_bytes(&self, piece: PieceIndex, blocks: u32) -> u32 {
+        /// Below this, a piece is put together in memory of its whole size.
+        const SMALL: u32 = 1 << 20;
+        let whole = self.bytes_of(piece);
+        let here = u64::from(blocks) * u64::from(BLOCK_BYTES);
+        let parts = [8, 4, 2].into_iter().map(|share| whole.div_ceil(share).next_multiple_of(BLOCK_BYTES));
+        parts.into_iter().find(|part| whole > SMALL && here <= u64::from(*part)).unwrap_or(whole)
+    }
+
     /// Bytes of that block; 0 past the end.
     pub fn block_bytes(&self, block: BlockRef) -> u32 {
         let begin = u64::from(block.block) * u64::from(BLOCK_BYTES);

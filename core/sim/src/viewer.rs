@@ -125,6 +125,7 @@ impl<M: Machine> World<'_, '_, M> {
         self.readers[i].key = key;
         self.tell(Input::ReaderOpened {
             reader: key,
+            start: 0,
             position,
             end,
             bytes_per_s: (script.rate_known && script.rate > 0.0).then_some(script.rate),

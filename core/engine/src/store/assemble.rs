@@ -19,7 +19,7 @@ impl Store {
         if data.is_empty() || layout.block_bytes(block) as usize != data.len() {
             return Put::Ignored;
         }
-        let (piece, bytes) = (block.piece.0, layout.bytes_of(block.piece));
+        let (piece, bytes) = (block.piece.0, layout.bytes_of(block.piece) as usize);
         let assembly = {
             let mut state = self.state.lock();
             if state.closed || state.have.get(piece) {
@@ -31,9 +31,8 @@ impl Store {
                     if self.room(&state) == 0 {
                         return Put::NoRoom;
                     }
-                    let assembly = Arc::new(Assembly::new(layout.blocks_of(block.piece)));
+                    let assembly = Arc::new(Assembly::new(layout, block.piece));
                     state.assemblies.insert(piece, assembly.clone());
-                    state.assembly_bytes += u64::from(bytes);
                     let dropped = self.keep_within_memory(&mut state);
                     drop(state);
                     self.recycle_all(dropped);
@@ -41,7 +40,7 @@ impl Store {
                 }
             }
         };
-        match assembly.fill(block.block, data, giver, || self.buffer(bytes as usize)) {
+        match assembly.fill(block.block, data, giver, || self.buffer(bytes)) {
             Filled::More => Put::More,
             Filled::Complete => Put::Complete,
             Filled::Ignored => Put::Ignored,
@@ -56,7 +55,7 @@ impl Store {
 
     fn room(&self, state: &State) -> u32 {
         let limit = self.options.memory_limit_bytes * NEW_SIXTEENTHS / 16;
-        let used = state.hot.pinned_bytes() + state.assembly_bytes;
+        let used = state.hot.pinned_bytes() + state.assembly_bytes();
         let room = limit.saturating_sub(used) / u64::from(state.layout.piece_bytes());
         let at_least = if state.hot.pinned() as usize <= PIECES_AT_LEAST {
             PIECES_AT_LEAST.saturating_sub(state.assemblies.len())

@@ -4,8 +4,9 @@
 use bytes::BytesMut;
 use librqbit_sha1_wrapper::{ISha1, Sha1};
 use parking_lot::Mutex;
-use playswarm_logic::{BLOCK_BYTES, Bits};
+use playswarm_logic::{BLOCK_BYTES, Bits, Layout, PieceIndex};
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A SHA-1.
 pub(super) type Digest = [u8; 20];
@@ -17,7 +18,16 @@ pub(super) fn sha1(data: &[u8]) -> Digest {
 }
 
 /// A piece being put together. Each has its own lock: copies of different pieces do not wait for each other.
-pub(super) struct Assembly(Mutex<Inner>);
+///
+/// The buffer of a large piece grows with what is here of it (see [`Layout::assembly_bytes`]): of some pieces only the front
+/// is fetched, in case somebody jumps there.
+pub(super) struct Assembly {
+    layout: Layout,
+    piece: PieceIndex,
+    /// Bytes of memory that it takes.
+    held: AtomicU32,
+    inner: Mutex<Inner>,
+}
 
 struct Inner {
     /// Empty until the first block comes, and again once taken.
@@ -42,19 +52,32 @@ pub(super) enum Filled {
 }
 
 impl Assembly {
-    pub(super) fn new(blocks: u32) -> Assembly {
+    pub(super) fn new(layout: Layout, piece: PieceIndex) -> Assembly {
+        let blocks = layout.blocks_of(piece);
         let givers = vec![0; blocks as usize];
-        Assembly(Mutex::new(Inner { buffer: BytesMut::new(), got: Bits::new(blocks), givers, closed: false }))
+        let inner = Inner { buffer: BytesMut::new(), got: Bits::new(blocks), givers, closed: false };
+        Assembly { layout, piece, held: layout.assembly_bytes(piece, 1).into(), inner: Mutex::new(inner) }
     }
 
-    /// Copies a block in; `allocate` is asked for the piece's buffer with the first. A block that is there stays.
+    /// Bytes of memory that it takes.
+    pub(super) fn held_bytes(&self) -> u64 {
+        u64::from(self.held.load(Ordering::Relaxed))
+    }
+
+    /// Copies a block in; `allocate` is asked for a buffer of the whole piece once that is needed. A block that is there
+    /// stays.
     pub(super) fn fill(&self, block: u32, data: &[u8], giver: u32, allocate: impl FnOnce() -> BytesMut) -> Filled {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if inner.closed || inner.got.get(block) || block >= inner.got.len() {
             return Filled::Ignored;
         }
-        if inner.buffer.is_empty() {
-            inner.buffer = allocate();
+        let needed = self.layout.assembly_bytes(self.piece, block + 1);
+        if inner.buffer.len() < needed as usize {
+            let whole = needed == self.layout.bytes_of(self.piece);
+            let mut buffer = if whole { allocate() } else { BytesMut::zeroed(needed as usize) };
+            buffer[..inner.buffer.len()].copy_from_slice(&inner.buffer);
+            inner.buffer = buffer;
+            self.held.store(needed, Ordering::Relaxed);
         }
         let at = block as usize * BLOCK_BYTES as usize;
         let Some(into) = inner.buffer.get_mut(at..at + data.len()) else { return Filled::Ignored };
@@ -66,7 +89,7 @@ impl Assembly {
 
     /// Takes the piece if it is whole; no block gets in any more then.
     pub(super) fn take_whole(&self) -> Option<Whole> {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if inner.closed || !inner.got.is_full() {
             return None;
         }
@@ -74,9 +97,9 @@ impl Assembly {
         Some(Whole { buffer: std::mem::take(&mut inner.buffer), givers: std::mem::take(&mut inner.givers) })
     }
 
-    /// Gives up the piece, with its buffer to be used again; `None` where it was taken before.
+    /// Gives up the piece, with its buffer to be used again if it was whole; `None` where it was taken before.
     pub(super) fn abandon(&self) -> Option<BytesMut> {
-        let mut inner = self.0.lock();
+        let mut inner = self.inner.lock();
         if inner.closed {
             return None;
         }
@@ -87,7 +110,7 @@ impl Assembly {
     /// The blocks that are here.
     #[cfg(test)]
     pub(super) fn got(&self) -> Bits {
-        self.0.lock().got.clone()
+        self.inner.lock().got.clone()
     }
 }
 

@@ -20,7 +20,7 @@ impl Store {
                 return u64::MAX;
             }
             // Pieces that wait to be written will need their room, too.
-            let used = state.disk_bytes + state.hot.pinned_bytes() + state.assembly_bytes;
+            let used = state.disk_bytes + state.hot.pinned_bytes() + state.assembly_bytes();
             (state.held(), state.readers.clone(), used)
         };
         (limit + retain::watched_bytes(&held, &readers)).saturating_sub(used)

@@ -323,7 +323,7 @@ impl Store {
     /// Drops from the hot window what the bound on memory leaves no room for.
     fn keep_within_memory(&self, state: &mut State) -> Vec<Bytes> {
         let limit = self.options.memory_limit_bytes;
-        let others = state.assembly_bytes + state.loading_bytes + limit * SPARE_SIXTEENTHS / 16;
+        let others = state.assembly_bytes() + state.loading_bytes + limit * SPARE_SIXTEENTHS / 16;
         // However large pieces are, the one that is being read stays, or each read would fetch it from disk again.
         let least = (limit * READ_SIXTEENTHS / 16).max(u64::from(state.layout.piece_bytes()));
         let State { hot, readers, .. } = state;

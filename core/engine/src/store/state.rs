@@ -22,8 +22,6 @@ pub(super) struct State {
     pub(super) writing_bytes: u64,
     /// Pieces that are being put together or hashed.
     pub(super) assemblies: HashMap<u32, Arc<Assembly>>,
-    /// Bytes of `assemblies`, each counted whole.
-    pub(super) assembly_bytes: u64,
     pub(super) hot: Hot,
     /// Who waits for each piece that is being read from disk.
     pub(super) loads: HashMap<u32, Vec<oneshot::Sender<Loaded>>>,
@@ -49,7 +47,6 @@ impl State {
             disk_bytes,
             writing_bytes: 0,
             assemblies: HashMap::new(),
-            assembly_bytes: 0,
             hot: Hot::default(),
             loads: HashMap::new(),
             loading_bytes: 0,
@@ -82,13 +79,16 @@ impl State {
 
     /// All that is in memory.
     pub(super) fn memory_bytes(&self) -> u64 {
-        self.hot.bytes() + self.assembly_bytes + self.loading_bytes
+        self.hot.bytes() + self.assembly_bytes() + self.loading_bytes
+    }
+
+    /// Memory of the pieces that are being put together or hashed.
+    pub(super) fn assembly_bytes(&self) -> u64 {
+        self.assemblies.values().map(|a| a.held_bytes()).sum()
     }
 
     pub(super) fn remove_assembly(&mut self, piece: u32) -> Option<Arc<Assembly>> {
-        let assembly = self.assemblies.remove(&piece)?;
-        self.assembly_bytes -= self.bytes_of(piece);
-        Some(assembly)
+        self.assemblies.remove(&piece)
     }
 
     /// What is on disk, for those who decide what goes.

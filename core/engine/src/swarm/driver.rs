@@ -1,8 +1,9 @@
 //! One torrent's swarm: carries out what the picker, the choker and the metadata machine decide.
 //!
 //! All decisions are made under one lock and by pure machines; sockets and disk are used outside of it. Here is what a swarm
-//! is, how it begins and ends; connections are in `connect`, what peers say in `heard`, pieces in `pieces`, time in `clock`, peers' tasks
-//! in `peer`, readers in `readers`, what is told to the outside in `report`.
+//! is, how it begins and ends; the machines are told in `machines`, connections are in `connect`, what peers say in `heard`,
+//! pieces in `pieces`, the clock in `clock`, peers' tasks in `peer`, readers in `readers`, the files' time in `times`, what is told
+//! to the outside in `report`.
 
 use crate::config::Config;
 use crate::discovery::{self, Discovery, Origin};
@@ -13,22 +14,22 @@ use crate::swarm::book::Book;
 use crate::swarm::handshake::FirstWords;
 use crate::swarm::link::Link;
 use crate::swarm::listen::Host;
-use crate::swarm::metadata::MetadataMessage;
-use crate::swarm::peer::{Peer, Verdict as Conduct};
+use crate::swarm::peer::Peer;
 use crate::swarm::rates::{Meter, RateLimits};
 use crate::swarm::readers::Reader;
+use crate::swarm::times::Times;
 use crate::swarm::transport::Transport;
-use crate::swarm::wire::{Message, Span};
+use crate::swarm::wire::Message;
 use crate::torrent::{InfoHash, Torrent, sha1};
 use parking_lot::Mutex;
 use playswarm_logic::choker::{self, Choker};
 use playswarm_logic::metadata as logic_metadata;
-use playswarm_logic::picker::{Input, Output, Picker};
-use playswarm_logic::{BLOCK_BYTES, Bits, BlockRef, PeerKey, PieceIndex, ReaderKey, Time};
+use playswarm_logic::picker::{Input, Picker};
+use playswarm_logic::{Bits, PeerKey, PieceIndex, ReaderKey, Time};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, broadcast, watch};
 use tokio_util::sync::CancellationToken;
@@ -74,6 +75,7 @@ pub(super) struct State {
     pub(super) peers: BTreeMap<PeerKey, Peer>,
     pub(super) book: Book,
     pub(super) readers: BTreeMap<ReaderKey, Reader>,
+    pub(super) times: Times,
     pub(super) next_peer: u32,
     pub(super) next_reader: u32,
     pub(super) down: Meter,
@@ -129,6 +131,7 @@ impl Swarm {
             peers: BTreeMap::new(),
             book: Book::default(),
             readers: BTreeMap::new(),
+            times: Times::default(),
             next_peer: 0,
             next_reader: 0,
             down: Meter::default(),
@@ -324,60 +327,6 @@ impl Swarm {
         });
     }
 
-    pub(super) fn now(&self) -> Time {
-        Time::ZERO + self.epoch.elapsed()
-    }
-
-    pub(super) fn instant(&self, at: Time) -> Instant {
-        self.epoch + Duration::from_micros(at.0)
-    }
-
-    // ---- machines ----
-
-    /// Tells the picker and does what it says.
-    pub(super) fn pick_with(&self, st: &mut State, input: Input) {
-        let now = self.now();
-        let Some(picker) = &mut st.picker else { return };
-        match input {
-            Input::Timeout | Input::ReaderRead(..) => {}
-            _ => tracing::trace!(t = now.as_secs_f64(), ?input, "told"),
-        }
-        picker.handle(now, input);
-        self.drain_picker(st);
-    }
-
-    pub(super) fn drain_picker(&self, st: &mut State) {
-        let Some(content) = self.content.get() else { return };
-        let layout = content.torrent.layout;
-        let span = |block: BlockRef| Span {
-            piece: block.piece.0,
-            begin: block.block * BLOCK_BYTES,
-            length: layout.block_bytes(block),
-        };
-        while let Some(output) = st.picker.as_mut().and_then(Picker::poll) {
-            tracing::trace!(t = self.now().as_secs_f64(), ?output, "do");
-            match output {
-                Output::Request(peer, block) => self.say(st, peer, Message::Request(span(block))),
-                Output::Cancel(peer, block) => self.say(st, peer, Message::Cancel(span(block))),
-                Output::Interested(peer, true) => self.say(st, peer, Message::Interested),
-                Output::Interested(peer, false) => self.say(st, peer, Message::NotInterested),
-                Output::Forget(piece) => {
-                    st.resets += 1;
-                    content.store.drop_assembly(piece);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    pub(super) fn say(&self, st: &mut State, peer: PeerKey, message: Message) {
-        if let Some(p) = st.peers.get_mut(&peer) {
-            p.say(message);
-        }
-    }
-
-    // ---- outside ----
-
     pub(crate) fn add_peer(self: &Arc<Self>, addr: SocketAddr) {
         self.state.lock().book.add(addr, Origin::Given);
         self.dial();
@@ -461,36 +410,6 @@ impl Host for Swarm {
         if let Some(swarm) = self.this.upgrade() {
             let addr = link.remote;
             swarm.adopt(link, addr, Origin::Incoming);
-        }
-    }
-}
-
-impl Swarm {
-    /// Tells the metadata machine and does what it says.
-    pub(super) fn metadata_with(&self, st: &mut State, input: logic_metadata::Input) {
-        let now = self.now();
-        let Some(fetch) = &mut st.metadata else { return };
-        fetch.handle(now, input);
-        while let Some(output) = st.metadata.as_mut().and_then(logic_metadata::Fetch::poll) {
-            match output {
-                logic_metadata::Output::Request(key, part) => {
-                    let Some(id) = st.peers.get(&key).and_then(|p| p.extended.metadata_id()) else { continue };
-                    let payload = MetadataMessage::Request(part).encode();
-                    self.say(st, key, Message::Extended { id, payload });
-                }
-                logic_metadata::Output::Assembled { attempt, info } => self.try_info(attempt, info),
-                logic_metadata::Output::Ban(key) => self.part(st, key, Conduct::Ban("gave wrong metadata")),
-                _ => {}
-            }
-        }
-    }
-
-    /// Tells the choker and does what it says.
-    pub(super) fn choke_with(&self, st: &mut State, input: choker::Input) {
-        let now = self.now();
-        st.choker.handle(now, input);
-        while let Some(output) = st.choker.poll() {
-            self.carry_out_choke(st, now, output);
         }
     }
 }

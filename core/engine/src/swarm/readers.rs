@@ -14,24 +14,45 @@ pub(super) const WARM: Duration = Duration::from_secs(30);
 /// How much of it.
 const WARM_BYTES: u64 = 8 << 20;
 
+/// What a reader is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Somebody plays or copies what it reads.
+    Play,
+    /// We look for the file's index, or for a time in it.
+    Index,
+}
+
 /// A reader as the swarm knows it; bytes from the start of the torrent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader {
+    pub(super) purpose: Purpose,
     pub(super) file: usize,
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) position: u64,
+    /// Where it began, or was last sent: it has read from there to its position without a jump.
+    pub(super) since: u64,
     pub(super) waiting: bool,
+    /// Its rate was told by its caller.
+    pub(super) rate_given: bool,
+}
+
+impl Reader {
+    fn new(purpose: Purpose, file: usize, start: u64, end: u64, position: u64) -> Reader {
+        Reader { purpose, file, start, end, position, since: position, waiting: false, rate_given: false }
+    }
 }
 
 impl Swarm {
-    pub(crate) fn open_reader(&self, file: usize, start: u64, end: u64, position: u64) -> ReaderKey {
+    pub(crate) fn open_reader(&self, purpose: Purpose, file: usize, start: u64, end: u64, position: u64) -> ReaderKey {
         let mut st = self.state.lock();
-        let reader = Reader { file, start, end, position, waiting: false };
         let window = self.window(&st);
-        let key = self.add_reader(&mut st, reader, window);
-        // Whoever reads makes the guess needless; what it has asked for is kept if it is what is read now.
-        self.cool_down(&mut st);
+        let key = self.add_reader(&mut st, Reader::new(purpose, file, start, end, position), window);
+        if purpose == Purpose::Play {
+            // Whoever reads makes the guess needless; what it has asked for is kept if it is what is read now.
+            self.cool_down(&mut st);
+        }
         drop(st);
         self.arm();
         key
@@ -40,10 +61,14 @@ impl Swarm {
     fn add_reader(&self, st: &mut State, reader: Reader, window: u64) -> ReaderKey {
         let key = ReaderKey(st.next_reader);
         st.next_reader += 1;
-        let Reader { position, end, .. } = reader;
+        let Reader { start, position, end, .. } = reader;
         st.readers.insert(key, reader);
         self.place_readers(st);
-        self.pick_with(st, Input::ReaderOpened { reader: key, position, end, bytes_per_s: None, window });
+        self.pick_with(st, Input::ReaderOpened { reader: key, start, position, end, bytes_per_s: None, window });
+        if reader.purpose == Purpose::Index {
+            self.pick_with(st, Input::ReaderJumps(key, Vec::new()));
+        }
+        self.tell_time(st, key);
         key
     }
 
@@ -66,20 +91,16 @@ impl Swarm {
         if narrow != st.narrow {
             st.narrow = narrow;
             let keys: Vec<ReaderKey> = st.readers.keys().copied().collect();
-            keys.into_iter().for_each(|key| self.open_again(st, key));
+            keys.into_iter().for_each(|key| self.set_limits(st, key));
         }
     }
 
     /// Tells the picker of a reader whose end or window is another now.
-    fn open_again(&self, st: &mut State, key: ReaderKey) {
+    fn set_limits(&self, st: &mut State, key: ReaderKey) {
         let warm = st.warm.is_some_and(|(warm, _)| warm == key);
         let window = if warm { WARM_BYTES } else { self.window(st) };
-        let Some(Reader { position, end, waiting, .. }) = st.readers.get(&key).copied() else { return };
-        let bytes_per_s = st.picker.as_ref().and_then(|p| p.reader_rate(key));
-        self.pick_with(st, Input::ReaderOpened { reader: key, position, end, bytes_per_s, window });
-        if waiting {
-            self.pick_with(st, Input::ReaderWaits(key, true));
-        }
+        let Some(Reader { end, .. }) = st.readers.get(&key).copied() else { return };
+        self.pick_with(st, Input::ReaderLimits { reader: key, end, window });
     }
 
     /// The reader will not read beyond `end`.
@@ -91,7 +112,7 @@ impl Swarm {
         }
         r.end = end;
         self.place_readers(&st);
-        self.open_again(&mut st, key);
+        self.set_limits(&mut st, key);
         drop(st);
         self.arm();
     }
@@ -110,10 +131,12 @@ impl Swarm {
         let mut st = self.state.lock();
         if let Some(r) = st.readers.get_mut(&key) {
             r.position = position;
+            r.since = position;
             r.waiting = false;
             self.place_readers(&st);
             self.pick_with(&mut st, Input::ReaderWaits(key, false));
             self.pick_with(&mut st, Input::ReaderSought(key, position));
+            self.tell_rate(&mut st, key);
         }
         drop(st);
         self.arm();
@@ -121,6 +144,9 @@ impl Swarm {
 
     pub(crate) fn reader_rate(&self, key: ReaderKey, bytes_per_s: f64) {
         let mut st = self.state.lock();
+        if let Some(r) = st.readers.get_mut(&key) {
+            r.rate_given = true;
+        }
         self.pick_with(&mut st, Input::ReaderRate(key, bytes_per_s));
         drop(st);
         self.arm();
@@ -128,15 +154,29 @@ impl Swarm {
 
     pub(crate) fn warm_up(&self, file: usize, start: u64, size: u64) {
         let mut st = self.state.lock();
-        if !st.readers.is_empty() {
+        if st.readers.values().any(|r| r.purpose == Purpose::Play) {
             return;
         }
-        let reader = Reader { file, start, end: start + size, position: start, waiting: true };
-        let key = self.add_reader(&mut st, reader, WARM_BYTES);
+        let reader = Reader::new(Purpose::Play, file, start, start + size, start);
+        let key = self.add_reader(&mut st, Reader { waiting: true, ..reader }, WARM_BYTES);
         self.pick_with(&mut st, Input::ReaderWaits(key, true));
         st.warm = Some((key, Instant::now()));
         drop(st);
         self.arm();
+    }
+
+    /// Whether every player has enough ahead of it for us to fetch what nobody waits for.
+    pub(crate) fn players_are_comfortable(&self) -> bool {
+        let Some(content) = self.content.get() else { return false };
+        let st = self.state.lock();
+        let Some(picker) = &st.picker else { return false };
+        st.readers.iter().filter(|(_, r)| r.purpose == Purpose::Play).all(|(key, r)| {
+            let warm = st.warm.is_some_and(|(warm, _)| warm == *key);
+            let wanted = if warm { WARM_BYTES } else { self.config.picker.comfort_bytes_at(picker.reader_rate(*key)) };
+            let ready = ready_bytes(picker.have(), content.torrent.layout, r.position);
+            // Whoever warms up counts as waiting all the time.
+            ready >= wanted.min(r.end.saturating_sub(r.position)) && (warm || !r.waiting)
+        })
     }
 
     pub(super) fn cool_down(&self, st: &mut State) {
@@ -224,6 +264,15 @@ impl Swarm {
         self.cancel.is_cancelled()
     }
 
+    /// Up to `max` bytes from `position` on, if they are verified and in memory, for ourselves.
+    pub(crate) fn peek(&self, position: u64, max: usize) -> Option<Bytes> {
+        let content = self.content.get()?;
+        let piece = content.torrent.layout.piece_at(position);
+        let within = (position - content.torrent.layout.start_of(piece)) as usize;
+        let bytes = content.store.try_piece(piece)?;
+        Some(bytes.slice(within..bytes.len().min(within.saturating_add(max)))).filter(|bytes| !bytes.is_empty())
+    }
+
     fn waits_no_more(&self, key: ReaderKey) {
         let mut st = self.state.lock();
         if let Some(r) = st.readers.get_mut(&key).filter(|r| r.waiting) {
@@ -253,12 +302,18 @@ impl Swarm {
         let Some(r) = st.readers.get_mut(&key) else { return };
         let was_waiting = std::mem::replace(&mut r.waiting, false);
         let before = std::mem::replace(&mut r.position, position);
+        let reader = *r;
         if was_waiting {
             self.pick_with(&mut st, Input::ReaderWaits(key, false));
         }
         self.pick_with(&mut st, Input::ReaderRead(key, position));
+        if reader.purpose == Purpose::Play {
+            let length = self.content.get().and_then(|c| c.torrent.files.get(reader.file)).map_or(0, |f| f.length);
+            st.times.was_read(reader.file, reader.since - reader.start..position - reader.start, length);
+        }
         if layout.is_some_and(|l| l.piece_at(before) != l.piece_at(position)) {
             self.place_readers(&st);
+            self.tell_rate(&mut st, key);
         }
         drop(st);
         self.arm();

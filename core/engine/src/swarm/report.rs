@@ -2,7 +2,7 @@
 
 use crate::status::{MediaStatus, PeerStatus, ReaderStatus, Waste};
 use crate::swarm::driver::Swarm;
-use crate::swarm::readers::ready_bytes;
+use crate::swarm::readers::{Purpose, ready_bytes};
 use playswarm_logic::picker::Picker;
 use std::time::Duration;
 
@@ -32,12 +32,14 @@ impl Swarm {
                     _ => 0,
                 };
                 let rate = picker.and_then(|p| p.reader_rate(*key)).filter(|rate| *rate > 0.0);
+                let by_time = Swarm::ahead_time(st, r, ahead).map(|time| time.as_secs_f64());
                 ReaderStatus {
                     file: r.file,
                     position: r.position - r.start,
                     ahead_bytes: ahead,
-                    ahead_s: rate.map(|rate| ahead as f64 / rate),
+                    ahead_s: by_time.or(rate.map(|rate| ahead as f64 / rate)),
                     waiting: r.waiting,
+                    index: r.purpose == Purpose::Index,
                 }
             })
             .collect();
@@ -84,6 +86,8 @@ impl Swarm {
                 forgotten_bytes: counters.forgotten_bytes,
             },
             readers,
+            playhead: self.playhead(st),
+            timelines: st.times.statuses(),
             peers,
             known_peers: st.book.idle(),
             banned_peers: st.book.banned(),

@@ -39,10 +39,14 @@ impl Film {
     }
 
     pub async fn with(length: usize, seed: u64, options: CreateOptions) -> Film {
+        Film::of("film.mkv", pattern(length, seed), options).await
+    }
+
+    /// A file of that name with these bytes.
+    pub async fn of(name: &str, data: Vec<u8>, options: CreateOptions) -> Film {
         let dir = tempfile::tempdir().unwrap();
-        let data = pattern(length, seed);
-        std::fs::write(dir.path().join("film.mkv"), &data).unwrap();
-        let (torrent, _) = create_torrent(dir.path().join("film.mkv"), options, |_, _| {}).await.unwrap();
+        std::fs::write(dir.path().join(name), &data).unwrap();
+        let (torrent, _) = create_torrent(dir.path().join(name), options, |_, _| {}).await.unwrap();
         Film { dir, torrent, data }
     }
 

@@ -67,9 +67,19 @@ pub struct Config {
     pub hedge_share: f64,
     /// The same as a constant (at most a 256th of the torrent), so that the very first piece can be hedged too.
     pub hedge_bytes: u64,
-    /// Once comfortable, the pieces at this many even steps of each file are fetched early, since players jump there
-    /// by keys and by clicks on chapters. 10: the number keys of most players. 0 switches it off.
+    /// Once comfortable, the pieces at this many even steps of each file are fetched early, all of them bit by bit, since
+    /// players jump there by keys and by clicks on chapters. 10: the number keys of most players. 0 switches it off.
     pub jump_points: u32,
+}
+
+impl Config {
+    /// The bytes that a reader of that rate, bytes per second, must have ahead of it to be comfortable.
+    pub fn comfort_bytes_at(&self, rate: Option<f64>) -> u64 {
+        match rate {
+            Some(rate) => ((rate * self.comfort_s) as u64).clamp(self.comfort_bytes / 4, self.comfort_bytes * 4),
+            None => self.comfort_bytes,
+        }
+    }
 }
 
 impl Default for Config {
@@ -134,10 +144,12 @@ pub enum Input {
     PieceFailed(PieceIndex),
     /// A piece that was here is not any more (given back, or changed on disk).
     PieceLost(PieceIndex),
-    /// Someone will read `[position, end)`, bytes from the start of the torrent.
+    /// Someone will read `[position, end)` of the file that begins at `start`; bytes from the start of the torrent.
     ReaderOpened {
         /// The new reader.
         reader: ReaderKey,
+        /// The first byte of its file.
+        start: u64,
         /// The next byte that it will read.
         position: u64,
         /// The first byte that it will not read (its file's end).
@@ -147,6 +159,18 @@ pub enum Input {
         /// How many bytes ahead of the reader may be fetched; `u64::MAX` for no bound.
         window: u64,
     },
+    /// What is fetched for the reader ends elsewhere now.
+    ReaderLimits {
+        /// The reader.
+        reader: ReaderKey,
+        /// The first byte that it will not read.
+        end: u64,
+        /// How many bytes ahead of the reader may be fetched.
+        window: u64,
+    },
+    /// Where the reader's player may jump, bytes from the start of the torrent, where more is known than the even steps of
+    /// [`Config::jump_points`].
+    ReaderJumps(ReaderKey, Vec<u64>),
     /// The reader has read up to here: ahead of where it was, without a gap.
     ReaderRead(ReaderKey, u64),
     /// The reader jumped here.

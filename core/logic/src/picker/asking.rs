@@ -2,7 +2,7 @@
 
 use super::api::Output;
 use super::peer::Peer;
-use super::piece::Partial;
+use super::plan::Wanted;
 use super::{NEAR_COMFORTS, Picker};
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
@@ -63,22 +63,25 @@ impl Picker {
     }
 
     /// While a reader waits for a piece that will soon be here, nothing else may take up the viewer's line: neither
-    /// from peers that lack that piece, nor, where much of it is on its way already, from anybody.
+    /// from peers that lack that piece, nor, where much of it is on its way already, from anybody. What another reader waits
+    /// for (a film's index at its end) is no such thing.
     pub(super) fn would_be_in_the_way(&self, peer: PeerKey) -> bool {
         let Some(first) = self.plan.first().filter(|w| w.due_s < 0.0 && w.is_soon(self.now)) else { return false };
-        let lacks = self.peers.get(&peer).is_some_and(|p| !p.can_ask(first.piece));
+        let waited_for = |w: &&Wanted| w.due_s < 0.0;
+        let peer_can = |piece| self.peers.get(&peer).is_some_and(|p| p.can_ask(piece));
+        let mut others = self.plan.iter().skip(1).take_while(waited_for);
+        if others.any(|w| self.open_blocks(w.piece) > 0 && peer_can(w.piece)) {
+            return false;
+        }
+        let lacks = !peer_can(first.piece);
         let much = self.outstanding as u64 * 2 > u64::from(self.layout.blocks_of(PieceIndex(first.piece)));
         lacks || (much && self.open_blocks(first.piece) == 0)
     }
 
     pub(super) fn ask(&mut self, peer: PeerKey, block: BlockRef) {
-        let blocks = self.layout.blocks_of(block.piece);
-        let bytes = u64::from(self.layout.bytes_of(block.piece));
         let slack = self.slack_s();
-        let part = self.partial.entry(block.piece.0).or_insert_with(|| {
-            self.partial_bytes += bytes;
-            Partial::new(blocks)
-        });
+        self.set_aside(block);
+        let Some(part) = self.partial.get_mut(&block.piece.0) else { return };
         part.add_asker(block.block, peer);
         if part.failures > 2 {
             part.solo = Some(peer);
@@ -122,40 +125,6 @@ impl Picker {
         let half = |at: usize| part.failures > 2 || at % 2 == part.failures as usize - 1;
         let helped = |k: &PeerKey| part.suspects.iter().position(|s| s == k).is_some_and(half);
         half(at) || !self.peers.iter().any(|(k, o)| able(k, o) && helped(k))
-    }
-
-    /// Whether another piece may be begun; for what is needed first, room is made.
-    pub(super) fn may_begin(&mut self, piece: u32, rank: usize) -> bool {
-        let bytes = u64::from(self.layout.bytes_of(PieceIndex(piece)));
-        if self.partial_bytes + bytes <= self.config.max_partial_bytes || self.partial.is_empty() {
-            return true;
-        }
-        // The piece needed first may always be begun, and one more while it is hashed.
-        const ALWAYS: usize = 2;
-        if rank >= ALWAYS {
-            return false;
-        }
-        while self.partial_bytes + bytes > self.config.max_partial_bytes {
-            let near: Vec<u32> = self.plan.iter().take(ALWAYS).map(|w| w.piece).collect();
-            let least = self
-                .partial
-                .iter()
-                .filter(|(n, p)| !near.contains(n) && p.missing > 0)
-                .min_by_key(|(_, p)| p.blocks.len() as u32 - p.missing)
-                .map(|(n, _)| *n);
-            let Some(least) = least else { return true };
-            if let Some(part) = self.partial.get(&least) {
-                let got = part.blocks.iter().enumerate().filter(|(_, b)| b.got);
-                self.counters.forgotten_bytes += got
-                    .map(|(n, _)| {
-                        u64::from(self.layout.block_bytes(BlockRef { piece: PieceIndex(least), block: n as u32 }))
-                    })
-                    .sum::<u64>();
-            }
-            self.drop_partial(least);
-            self.out.push_back(Output::Forget(PieceIndex(least)));
-        }
-        true
     }
 
     pub(super) fn open_blocks(&self, piece: u32) -> u32 {

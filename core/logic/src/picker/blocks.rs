@@ -2,7 +2,6 @@
 
 use super::Picker;
 use super::api::Output;
-use super::piece::Partial;
 use crate::{BlockRef, PeerKey, PieceIndex};
 
 impl Picker {
@@ -20,7 +19,10 @@ impl Picker {
         };
         let was_snubbed = p.snubbed;
         p.learn(asked, ask, bytes, self.now, slack, self.prior);
-        self.welcome(block.piece);
+        self.welcome(block);
+        if self.partial.contains_key(&block.piece.0) {
+            self.set_aside(block);
+        }
         let fresh = !self.have.get(block.piece.0)
             && self.partial.get_mut(&block.piece.0).is_some_and(|part| part.receive(block.block, peer));
         if fresh {
@@ -44,19 +46,6 @@ impl Picker {
         } else {
             self.fill(peer);
         }
-    }
-
-    /// A block that comes late, after its piece was given up, is kept all the same if there is room.
-    pub(super) fn welcome(&mut self, piece: PieceIndex) {
-        if self.may_welcome(piece) && !self.partial.contains_key(&piece.0) {
-            self.partial_bytes += u64::from(self.layout.bytes_of(piece));
-            self.partial.insert(piece.0, Partial::new(self.layout.blocks_of(piece)));
-        }
-    }
-
-    pub(super) fn may_welcome(&self, piece: PieceIndex) -> bool {
-        !self.have.get(piece.0)
-            && self.partial_bytes + u64::from(self.layout.bytes_of(piece)) <= self.config.max_partial_bytes
     }
 
     pub(super) fn unkept(&mut self, peer: PeerKey, block: BlockRef) {
@@ -126,7 +115,7 @@ impl Picker {
     /// Ends a piece's assembly; whatever is still asked of it is cancelled.
     pub(super) fn drop_partial(&mut self, piece: u32) {
         let Some(part) = self.partial.remove(&piece) else { return };
-        self.partial_bytes -= u64::from(self.layout.bytes_of(PieceIndex(piece)));
+        self.partial_bytes -= part.reserved;
         for (n, b) in part.blocks.iter().enumerate() {
             let block = BlockRef { piece: PieceIndex(piece), block: n as u32 };
             for peer in b.askers.into_iter().flatten() {

@@ -1,5 +1,4 @@
-//! What is fetched when nothing is urgent: rarest first among what lies ahead, for the swarm's sake, and the places to
-//! which players like to jump.
+//! What is fetched when nothing is urgent: rarest first among what lies ahead, for the swarm's sake.
 
 use super::Picker;
 use super::api::Policy;
@@ -24,21 +23,12 @@ impl Picker {
         if !self.comfortable && !by_rarity && !helpless() {
             return None;
         }
-        if let Some(piece) = self.begun_elsewhere(peer) {
+        let begun = self.begun_elsewhere(peer).filter(|piece| self.may_take_on(*piece, usize::MAX));
+        if let Some(piece) = begun {
             return self.next_open(piece);
         }
         let piece = self.rarest(peer)?;
-        if self.may_begin(piece, usize::MAX) { self.next_open(piece) } else { None }
-    }
-
-    /// A block of a place to which players jump, once everybody is comfortable. One such place at a time.
-    pub(super) fn pick_jump(&mut self, peer: PeerKey) -> Option<BlockRef> {
-        if !self.comfortable || self.config.policy != Policy::EarliestArrival || self.config.jump_points == 0 {
-            return None;
-        }
-        let piece = self.jump_point(peer)?;
-        let begun = self.partial.contains_key(&piece);
-        if begun || self.may_begin(piece, usize::MAX) { self.next_open(piece) } else { None }
+        if self.may_take_on(piece, usize::MAX) { self.next_open(piece) } else { None }
     }
 
     /// A piece outside of the plan's order that is begun already: it is finished before another is begun.
@@ -62,23 +52,6 @@ impl Picker {
             && !self.partial.contains_key(&piece)
             && self.peers.get(&peer).is_some_and(|p| p.can_ask(piece))
             && self.is_ahead(piece)
-    }
-
-    /// The first of the places ahead to which players jump by keys that has open blocks and that this peer can bring.
-    fn jump_point(&self, peer: PeerKey) -> Option<u32> {
-        let p = self.peers.get(&peer)?;
-        let steps = u64::from(self.config.jump_points);
-        for r in self.readers.values() {
-            let here = self.layout.piece_at(r.position).0;
-            for step in 1..steps {
-                // Where a reader's file begins is not told; for the one large file of most torrents, at the start.
-                let piece = self.layout.piece_at(r.end / steps * step).0;
-                if piece > here && self.open_blocks(piece) > 0 && self.may_take(peer, p, piece) {
-                    return Some(piece);
-                }
-            }
-        }
-        None
     }
 
     fn rarest(&mut self, peer: PeerKey) -> Option<u32> {

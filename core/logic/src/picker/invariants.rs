@@ -9,7 +9,15 @@ impl Picker {
     pub fn check_invariants(&self) -> Result<(), String> {
         let mut bytes = 0;
         for (n, part) in &self.partial {
-            bytes += u64::from(self.layout.bytes_of(PieceIndex(*n)));
+            bytes += part.reserved;
+            let whole = self.layout.bytes_of(PieceIndex(*n));
+            let least = match part.ahead_of_time {
+                true => self.layout.assembly_bytes(PieceIndex(*n), part.reach()),
+                false => whole,
+            };
+            if part.reserved < u64::from(least) || part.reserved > u64::from(whole) {
+                return Err(format!("piece {n}: {} of {whole} bytes are set aside, {least} are needed", part.reserved));
+            }
             if self.have.get(*n) {
                 return Err(format!("piece {n} is here and being fetched"));
             }
@@ -31,7 +39,7 @@ impl Picker {
             }
         }
         if bytes != self.partial_bytes {
-            return Err(format!("{} bytes begun, {bytes} counted", self.partial_bytes));
+            return Err(format!("{} bytes set aside, {bytes} counted", self.partial_bytes));
         }
         let outstanding: usize = self.peers.values().map(|p| p.queue.len()).sum();
         if outstanding != self.outstanding {

@@ -9,11 +9,13 @@ mod blocks;
 mod comfort;
 mod hedge;
 mod invariants;
+mod jumps;
 mod peer;
 mod peers;
 mod piece;
 mod plan;
 mod reader;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -164,12 +166,27 @@ impl Picker {
             Input::PieceVerified(piece) => self.verified(piece),
             Input::PieceFailed(piece) => self.failed(piece),
             Input::PieceLost(piece) => self.lost(piece),
-            Input::ReaderOpened { reader, position, end, bytes_per_s, window } => {
+            Input::ReaderOpened { reader, start, position, end, bytes_per_s, window } => {
                 let end = end.min(self.layout.total_bytes());
                 let mut new = Reader::new(self.now, position, end, window, bytes_per_s);
                 new.ready_to = self.layout.piece_at(position).0;
+                let steps = u64::from(self.config.jump_points);
+                new.jumps = (1..steps).map(|step| start + end.saturating_sub(start) / steps * step).collect();
                 self.readers.insert(reader, new);
                 self.turn_to_readers();
+            }
+            Input::ReaderLimits { reader, end, window } => {
+                if let Some(r) = self.readers.get_mut(&reader) {
+                    (r.end, r.window) = (end.min(self.layout.total_bytes()), window);
+                    self.turn_to_readers();
+                }
+            }
+            Input::ReaderJumps(reader, places) => {
+                if let Some(r) = self.readers.get_mut(&reader)
+                    && self.config.jump_points > 0
+                {
+                    r.jumps = places;
+                }
             }
             Input::ReaderRead(reader, position) => {
                 if let Some(r) = self.readers.get_mut(&reader) {
@@ -272,7 +289,7 @@ impl Picker {
             && !self.have.get(block.piece.0)
             && match self.partial.get(&block.piece.0) {
                 Some(part) => !part.blocks[block.block as usize].got,
-                None => self.may_welcome(block.piece),
+                None => self.may_welcome(block),
             }
     }
 

@@ -24,6 +24,10 @@ impl Block {
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) blocks: Vec<Block>,
+    /// The memory that is set aside for it.
+    pub(super) reserved: u64,
+    /// It is begun only in case a player jumps there, and memory is set aside as its front grows.
+    pub(super) ahead_of_time: bool,
     /// Blocks neither here nor asked for.
     pub(super) open: u32,
     /// Blocks that are not here.
@@ -43,9 +47,11 @@ pub(super) struct Partial {
 }
 
 impl Partial {
-    pub(super) fn new(blocks: u32) -> Partial {
+    pub(super) fn new(blocks: u32, reserved: u64) -> Partial {
         Partial {
             blocks: vec![Block::default(); blocks as usize],
+            reserved,
+            ahead_of_time: false,
             open: blocks,
             missing: blocks,
             first_open: 0,
@@ -73,6 +79,16 @@ impl Partial {
             self.first_open += 1;
         }
         None
+    }
+
+    /// Its blocks from the first up to the last that is here or asked for.
+    pub(super) fn reach(&self) -> u32 {
+        self.blocks.iter().rposition(|b| b.got || b.asked() > 0).map_or(0, |last| last as u32 + 1)
+    }
+
+    /// The share of its blocks that is neither here nor asked for.
+    pub(super) fn open_share(&self) -> f64 {
+        f64::from(self.open) / self.blocks.len() as f64
     }
 
     pub(super) fn add_asker(&mut self, block: u32, peer: PeerKey) {

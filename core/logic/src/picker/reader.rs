@@ -12,6 +12,8 @@ pub(super) struct Reader {
     pub(super) position: u64,
     pub(super) end: u64,
     pub(super) window: u64,
+    /// Where its player may jump.
+    pub(super) jumps: Vec<u64>,
     pub(super) waiting: bool,
     known_rate: Option<f64>,
     /// Decayed bytes and seconds of reading.
@@ -29,6 +31,7 @@ impl Reader {
             position,
             end,
             window,
+            jumps: Vec::new(),
             waiting: false,
             known_rate: rate.filter(|r| r.is_finite() && *r > 0.0),
             bytes: 0.0,

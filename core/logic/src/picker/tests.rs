@@ -52,6 +52,7 @@ impl Table {
         let position = u64::from(piece) * u64::from(PIECE);
         self.tell(Input::ReaderOpened {
             reader: ReaderKey(1),
+            start: 0,
             position,
             end,
             bytes_per_s: Some(500e3),
@@ -307,4 +308,74 @@ fn a_slow_peer_is_not_given_what_a_fast_one_brings_sooner() {
     assert_eq!(slow_in_first, 0, "the slow peer was asked for the piece that the viewer waits for");
     let rate = t.picker.peer(PeerKey(1)).unwrap().rate_bytes_per_s.unwrap();
     assert!((2e6..5e6).contains(&rate), "16 KiB each 5 ms are 3.3 MB/s, not {rate}");
+}
+
+#[test]
+fn while_one_reader_waits_for_the_last_blocks_of_its_piece_another_that_waits_is_served() {
+    let mut t = Table::new(64);
+    (1..=4).for_each(|peer| t.peer(peer, &"#".repeat(64)));
+    t.read_from(0);
+    assert!(t.requests().iter().filter(|r| r.1 == 0).count() == 4, "all of the first piece is on its way");
+    let end = t.picker.layout.total_bytes();
+    let position = end - u64::from(PIECE);
+    t.tell(Input::ReaderOpened { reader: ReaderKey(2), start: 0, position, end, bytes_per_s: None, window: u64::MAX });
+    t.tell(Input::ReaderWaits(ReaderKey(2), true));
+    t.give((1, 0, 0));
+    t.wait(20);
+    assert!(t.requests().iter().any(|r| r.1 == 63), "the index at the end is asked for meanwhile");
+}
+
+/// A film of 64 pieces of 4 MiB, read at 500 kB/s, the first `here` of them read already or ready to be.
+fn comfortable_film(here: u32) -> Table {
+    let layout = Layout::new(64 * 4 * 1024 * KIB, 4 << 20).unwrap();
+    let mut have = Bits::new(64);
+    (0..here).for_each(|n| {
+        have.set(n, true);
+    });
+    let config = Config { max_partial_bytes: 32 << 20, ..Config::default() };
+    let mut t = Table { picker: Picker::new(layout, &have, config), now: Time::ZERO, out: Vec::new() };
+    t.peer(1, &"#".repeat(64));
+    t.read_from(0);
+    t.tell(Input::ReaderWaits(ReaderKey(1), false));
+    t
+}
+
+#[test]
+fn the_places_to_which_players_jump_grow_together_within_their_share_of_memory() {
+    let mut t = comfortable_film(24);
+    let mut blocks = [0u32; 64];
+    for _ in 0..100 {
+        for r in t.requests() {
+            blocks[r.1 as usize] += 1;
+            t.wait(5);
+            t.give(r);
+        }
+    }
+    // Tenths of the film that lie ahead of what is here: all are begun, and none is far before another.
+    let places = [25, 31, 38, 44, 51, 57].map(|n| blocks[n]);
+    let (least, most) = (places.iter().min().unwrap(), places.iter().max().unwrap());
+    assert!(*least >= 32 && most - least <= 8, "{places:?}");
+    let begun: u64 = t.picker.partial.values().filter(|p| p.ahead_of_time).map(|p| p.reserved).sum();
+    assert!(begun <= 16 << 20, "{begun} bytes");
+    t.picker.check_invariants().unwrap();
+}
+
+#[test]
+fn a_piece_begun_ahead_of_time_is_finished_when_the_player_jumps_there() {
+    let mut t = comfortable_film(24);
+    for _ in 0..300 {
+        for r in t.requests() {
+            t.wait(5);
+            t.give(r);
+        }
+    }
+    let here = t.picker.partial[&51].blocks.iter().filter(|b| b.got).count();
+    assert!(here > 10, "{here} blocks");
+    t.tell(Input::ReaderSought(ReaderKey(1), 51 * 4096 * KIB));
+    t.tell(Input::ReaderWaits(ReaderKey(1), true));
+    t.requests();
+    assert!(!t.picker.partial[&51].ahead_of_time);
+    assert_eq!(t.picker.partial[&51].reserved, 4096 * KIB);
+    assert_eq!(t.picker.partial[&51].blocks.iter().filter(|b| b.got).count(), here);
+    t.picker.check_invariants().unwrap();
 }

@@ -1,0 +1,83 @@
+//! The program `playswarm`: its commands, its exit codes, its log. Everything it does is the library's work.
+//!
+//! Standard output carries what a script wants (one `url:` line, a listing, a magnet link); everything for people goes to
+//! standard error.
+
+mod args;
+mod create;
+mod demo;
+mod info;
+mod log;
+mod player;
+mod seed;
+mod stop;
+mod stream;
+mod units;
+mod view;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::ffi::OsString;
+use std::time::Duration;
+
+/// Time for tasks that block (a write to a slow disk) to end by themselves when the program ends.
+const LAST_WRITES: Duration = Duration::from_millis(500);
+
+/// An exit code as a number; `std::process::ExitCode` cannot be asked for its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct ExitCode(u8);
+
+impl ExitCode {
+    const SUCCESS: ExitCode = ExitCode(0);
+    const FAILURE: ExitCode = ExitCode(1);
+}
+
+impl From<u8> for ExitCode {
+    fn from(code: u8) -> ExitCode {
+        ExitCode(code)
+    }
+}
+
+/// Runs the program with its arguments, its own name first, and gives its exit code.
+///
+/// The process belongs to it while it runs: it listens for SIGINT and SIGTERM, writes to standard output and error, and sets
+/// up the log unless somebody else has. `python -m playswarm` is this, too.
+pub fn main_from(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> u8 {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(e) => {
+            // Help and the version are for standard output, mistakes for standard error; nobody is left to be told if
+            // that is gone.
+            let _ = e.print();
+            return u8::try_from(e.exit_code()).unwrap_or(2);
+        }
+    };
+    run(&cli).0
+}
+
+fn run(cli: &Cli) -> ExitCode {
+    log::start(cli.verbose);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return failed(&anyhow::anyhow!("cannot start threads: {e}")),
+    };
+    let view = view::Options { quiet: cli.quiet, peers: false };
+    let done = runtime.block_on(async {
+        match &cli.command {
+            Command::Stream(args) => stream::stream(args, view).await,
+            Command::Play(args) => stream::play(args, view).await,
+            Command::Info(args) => info::info(args, view).await,
+            Command::Create(args) => create::create(args, view).await,
+            Command::Seed(args) => seed::seed(args, view).await,
+            Command::Demo(args) => demo::demo(args, view).await,
+        }
+    });
+    runtime.shutdown_timeout(LAST_WRITES);
+    done.unwrap_or_else(|e| failed(&e))
+}
+
+/// One sentence; exit code 1 (2 is for a command line that cannot be read).
+fn failed(e: &anyhow::Error) -> ExitCode {
+    log::line(&format!("error: {e}"));
+    ExitCode::FAILURE
+}

@@ -1,0 +1,223 @@
+//! Reads what media files say of their time, through the swarm: the index when a file is opened, a few bytes more where one
+//! must be searched for a time.
+//!
+//! What to read, [`playswarm_media`] decides; here it is read, ahead of everything that can wait.
+
+use crate::error::{Error, Result};
+use crate::swarm::driver::Swarm;
+use crate::swarm::readers::Purpose;
+use crate::torrent::Torrent;
+use futures_util::future::select_all;
+use parking_lot::Mutex;
+use playswarm_logic::ReaderKey;
+use playswarm_media::{Indexer, Landing, Locate, Timeline};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+/// Ranges that are read at the same time: the head, the index, and what a search looks at next.
+const AT_ONCE: usize = 4;
+/// Bytes read at once.
+const CHUNK_BYTES: u64 = 256 << 10;
+
+/// Places fetched at once before anybody reads there.
+const PLACES_AHEAD: usize = 4;
+/// How much of such a place: a keyframe's distance, but not of a file that has one only.
+const AHEAD_BYTES: u64 = 8 << 20;
+/// For how long.
+const AHEAD_FOR: Duration = Duration::from_secs(30);
+
+/// What asks for bytes until it knows enough.
+trait Asks {
+    fn needed(&self) -> Vec<Range<u64>>;
+    fn feed(&mut self, offset: u64, bytes: &[u8]);
+}
+
+impl Asks for Indexer {
+    fn needed(&self) -> Vec<Range<u64>> {
+        Indexer::needed(self)
+    }
+    fn feed(&mut self, offset: u64, bytes: &[u8]) {
+        Indexer::feed(self, offset, bytes);
+    }
+}
+
+impl Asks for Locate {
+    fn needed(&self) -> Vec<Range<u64>> {
+        Locate::needed(self)
+    }
+    fn feed(&mut self, offset: u64, bytes: &[u8]) {
+        Locate::feed(self, offset, bytes);
+    }
+}
+
+/// The timelines of a torrent's files: each is read once, however many ask.
+#[derive(Default)]
+pub(crate) struct Timelines {
+    known: Mutex<BTreeMap<usize, Arc<OnceCell<Arc<Timeline>>>>>,
+    /// Held by whoever learns of all files.
+    pub(crate) learning: tokio::sync::Mutex<()>,
+    /// How many places are being fetched before anybody reads there.
+    ahead: AtomicUsize,
+}
+
+impl Timelines {
+    /// The file's timeline, read from the swarm if it is not known. Waits for as long as the swarm needs for it.
+    pub(crate) async fn get(&self, swarm: &Arc<Swarm>, torrent: &Torrent, file: usize) -> Result<Arc<Timeline>> {
+        let cell = self.known.lock().entry(file).or_default().clone();
+        cell.get_or_try_init(|| read_index(swarm, torrent, file)).await.cloned()
+    }
+}
+
+async fn read_index(swarm: &Arc<Swarm>, torrent: &Torrent, file: usize) -> Result<Arc<Timeline>> {
+    let entry = torrent
+        .files
+        .get(file)
+        .filter(|f| !f.padding)
+        .ok_or_else(|| Error::NoSuchFile { wanted: file.to_string(), files: torrent.files.len() })?;
+    let mut indexer = Indexer::new(&entry.name, entry.length);
+    let read = answer(swarm, file, entry.offset, &mut indexer).await?;
+    // An indexer that needs nothing more has an outcome.
+    let timeline = indexer.timeline().cloned().ok_or(Error::Closed)?;
+    tracing::debug!(
+        file,
+        container = timeline.container().name(),
+        duration_s = timeline.duration().as_secs_f64(),
+        keyframes = timeline.keyframes().len(),
+        accuracy = ?timeline.accuracy(),
+        "the file's time is known"
+    );
+    swarm.set_timeline(file, timeline.clone(), read);
+    Ok(timeline)
+}
+
+/// Where to read in a file for a time.
+pub(crate) async fn locate(
+    swarm: &Arc<Swarm>,
+    torrent: &Torrent,
+    file: usize,
+    timeline: &Arc<Timeline>,
+    time: Duration,
+) -> Result<Landing> {
+    let offset = torrent.files.get(file).map_or(0, |f| f.offset);
+    let mut locate = Locate::new(timeline, time);
+    answer(swarm, file, offset, &mut locate).await?;
+    locate.landing().ok_or(Error::Closed)
+}
+
+/// Fetches what is played from a landing on, through the next keyframe, before anybody reads it. Not more than a few such
+/// places at once: whoever asks for many is about to read none of them.
+pub(crate) async fn fetch_ahead(timelines: &Timelines, swarm: &Swarm, file: usize, start: u64, landing: Landing) {
+    let place = Place(&timelines.ahead);
+    if timelines.ahead.fetch_add(1, Ordering::Relaxed) >= PLACES_AHEAD {
+        return;
+    }
+    let end = landing.until.min(landing.from.saturating_add(AHEAD_BYTES));
+    let mut fetch = Fetch::new(swarm, file, start, landing.from..end);
+    let through = async {
+        while fetch.at < fetch.end {
+            let max = CHUNK_BYTES.min(fetch.end - fetch.at) as usize;
+            match swarm.read(fetch.key, start + fetch.at, max).await {
+                Ok(bytes) if !bytes.is_empty() => fetch.at += bytes.len() as u64,
+                _ => return,
+            }
+        }
+    };
+    if tokio::time::timeout(AHEAD_FOR, through).await.is_err() {
+        tracing::debug!(file, from = landing.from, "nobody gave what a player was to find there");
+    }
+    drop(place);
+}
+
+/// One of the places that are fetched ahead.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Reads what is asked for until nothing more is. Gives back what was read, as ranges of the file.
+async fn answer(swarm: &Arc<Swarm>, file: usize, start: u64, asks: &mut impl Asks) -> Result<Vec<Range<u64>>> {
+    let mut read = Vec::new();
+    let mut open: Vec<Fetch<'_>> = Vec::new();
+    loop {
+        let needed = asks.needed();
+        if needed.is_empty() {
+            return Ok(read);
+        }
+        // What is here already takes no reader.
+        let here = needed.iter().find_map(|range| {
+            let max = CHUNK_BYTES.min(range.end - range.start) as usize;
+            Some((range.start, swarm.peek(start + range.start, max)?))
+        });
+        if let Some((at, bytes)) = here {
+            read.push(at..at + bytes.len() as u64);
+            asks.feed(at, &bytes);
+            continue;
+        }
+        let mut still: Vec<Fetch<'_>> = Vec::new();
+        for range in needed {
+            if still.len() == AT_ONCE {
+                break;
+            }
+            match open.iter().position(|fetch| range.contains(&fetch.at)) {
+                Some(i) => {
+                    let mut fetch = open.swap_remove(i);
+                    fetch.extend(range.end);
+                    still.push(fetch);
+                }
+                None => still.push(Fetch::new(swarm, file, start, range)),
+            }
+        }
+        // Those that nobody needs any more go last: where their pieces are still wanted, nothing is cancelled.
+        open = still;
+        let reads = open.iter().map(|fetch| {
+            let max = CHUNK_BYTES.min(fetch.end - fetch.at) as usize;
+            Box::pin(swarm.read(fetch.key, start + fetch.at, max))
+        });
+        let (bytes, which, others) = select_all(reads).await;
+        drop(others);
+        let (bytes, fetch) = (bytes?, &mut open[which]);
+        if bytes.is_empty() {
+            return Err(Error::Closed);
+        }
+        let end = fetch.at + bytes.len() as u64;
+        read.push(fetch.at..end);
+        asks.feed(fetch.at, &bytes);
+        fetch.at = end;
+    }
+}
+
+/// A range of a file being read, as one more reader of the swarm.
+struct Fetch<'a> {
+    swarm: &'a Swarm,
+    key: ReaderKey,
+    start: u64,
+    at: u64,
+    end: u64,
+}
+
+impl Fetch<'_> {
+    fn new(swarm: &Swarm, file: usize, start: u64, range: Range<u64>) -> Fetch<'_> {
+        let key = swarm.open_reader(Purpose::Index, file, start, start + range.end, start + range.start);
+        Fetch { swarm, key, start, at: range.start, end: range.end }
+    }
+
+    fn extend(&mut self, end: u64) {
+        if self.end != end {
+            self.end = end;
+            self.swarm.end_reader(self.key, self.start + end);
+        }
+    }
+}
+
+impl Drop for Fetch<'_> {
+    fn drop(&mut self) {
+        self.swarm.close_reader(self.key);
+    }
+}

@@ -1,0 +1,117 @@
+//! Time in a swarm: the index comes first, a seek lands on a keyframe, and what has none plays all the same.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Film, PIECE, pattern, soon, until, viewer};
+use playswarm::{Accuracy, Container, CreateOptions, Media, Session};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// Eight seconds with a keyframe every two, its index behind the pictures, made by FFmpeg.
+const REAL: &[u8] = include_bytes!("../../../fuzz/seeds/media_matroska/cues-at-the-end.mkv");
+
+/// A film of 3 MB, most of which stands behind all that is in its container.
+async fn film() -> Film {
+    let mut data = REAL.to_vec();
+    data.extend(pattern(3_000_000, 7));
+    Film::of("film.mkv", data, small_pieces()).await
+}
+
+fn small_pieces() -> CreateOptions {
+    CreateOptions { piece_bytes: Some(PIECE), ..CreateOptions::default() }
+}
+
+async fn open(film: &Film, seed: &common::Seed) -> (TempDir, Session, Media) {
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), vec![seed.addr()]).await;
+    let media = session.open(film.source()).await.unwrap();
+    (dir, session, media)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_index_is_read_from_the_swarm_and_little_else() {
+    let film = film().await;
+    let seed = film.seed().await;
+    let (_dir, _session, media) = open(&film, &seed).await;
+    assert!(media.known_timeline(0).is_none());
+    let timeline = soon("the index", media.timeline(0)).await.unwrap();
+    assert_eq!((timeline.container(), timeline.accuracy()), (Container::Matroska, &Accuracy::Exact));
+    assert!((8.0..8.1).contains(&timeline.duration().as_secs_f64()), "{:?}", timeline.duration());
+    assert_eq!(timeline.keyframes().len(), 4);
+    assert_eq!(timeline.tracks().len(), 2);
+    assert_eq!(media.known_timeline(0).unwrap().keyframes(), timeline.keyframes());
+    // The head's piece and, as the name made likely, those of the tail.
+    let status = media.status();
+    assert!(status.downloaded_bytes <= 4 * u64::from(PIECE), "{} bytes", status.downloaded_bytes);
+    assert!(status.readers.is_empty(), "{:?}", status.readers);
+    assert_eq!(status.timelines[0].accuracy, "exact");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seek_by_time_lands_on_the_keyframe_and_fetches_it_before_it_is_read() {
+    let film = film().await;
+    let seed = film.seed().await;
+    let (_dir, _session, media) = open(&film, &seed).await;
+    let mut stream = media.stream(0).unwrap();
+    assert_eq!(stream.time(), None);
+    let landing = soon("the landing", stream.seek_to_time(Duration::from_secs(5))).await.unwrap();
+    assert!(!landing.estimated);
+    assert!((4.0..4.02).contains(&landing.time.as_secs_f64()), "{landing:?}");
+    // Where FFmpeg's own reader finds that keyframe's block.
+    assert_eq!(landing.offset, 2957);
+    assert_eq!(stream.position(), landing.from);
+    let time = stream.time().unwrap().as_secs_f64();
+    assert!((3.9..4.1).contains(&time), "{time}");
+    until("it is here", || stream.readable_at(landing.from) >= landing.until - landing.from).await;
+    let bytes = soon("a read", stream.read_chunk(100)).await.unwrap();
+    assert!(bytes[..] == film.data[landing.from as usize..landing.from as usize + 100]);
+    let playhead = media.status().playhead.unwrap();
+    assert_eq!((playhead.file, playhead.position), (0, landing.from + 100));
+    assert!(playhead.buffered_until_s.unwrap() >= playhead.time_s.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_without_an_index_gets_an_estimate_that_says_why() {
+    let film = Film::new(1_000_000, 3).await;
+    let seed = film.seed().await;
+    let (_dir, _session, media) = open(&film, &seed).await;
+    let mut stream = media.stream(0).unwrap();
+    let landing = soon("the landing", stream.seek_to_time(Duration::from_millis(300))).await.unwrap();
+    assert!(landing.estimated && landing.from > 0, "{landing:?}");
+    assert!(!soon("a read", stream.read_chunk(100)).await.unwrap().is_empty());
+    let status = media.status();
+    let known = &status.timelines[0];
+    assert_eq!(known.accuracy, "estimate");
+    assert!(known.why.as_deref().is_some_and(|why| !why.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blocking_seek_by_time_is_cancelled_like_a_read() {
+    let film = film().await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), Vec::new()).await;
+    let media = session.open(film.source()).await.unwrap();
+    let mut stream = media.stream(0).unwrap().into_blocking();
+    let canceller = stream.canceller();
+    let seeking = tokio::task::spawn_blocking(move || stream.seek_to_time(Duration::from_secs(5)).unwrap_err());
+    until("it waits", || media.status().readers.iter().any(|r| r.index && r.waiting)).await;
+    canceller.cancel();
+    assert_eq!(soon("the seek ends", seeking).await.unwrap().kind(), playswarm::ErrorKind::Cancelled);
+    until("nothing is read any more", || media.status().readers.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_at_the_index_does_not_move_the_playhead() {
+    let film = film().await;
+    let seed = film.seed().await;
+    let (_dir, _session, media) = open(&film, &seed).await;
+    let mut player = media.stream(0).unwrap();
+    player.seek_to(2000);
+    soon("a read", player.read_chunk(100)).await.unwrap();
+    // Players open a second connection for what stands at the end.
+    let mut probe = media.stream(0).unwrap();
+    probe.seek_to(film.data.len() as u64 - 1000);
+    soon("a read", probe.read_chunk(100)).await.unwrap();
+    assert_eq!(media.status().playhead.unwrap().position, 2100);
+}

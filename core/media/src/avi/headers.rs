@@ -1,0 +1,178 @@
+//! AVI's headers: the chunks of RIFF and what `hdrl` says of each stream.
+
+use crate::riff_codecs;
+use crate::timeline::{Track, TrackKind};
+
+/// A chunk's head: its id and the bytes of its content, which a byte of padding follows if they are odd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    pub(crate) id: [u8; 4],
+    pub(crate) size: u64,
+}
+
+/// Bytes of a chunk's head.
+pub(crate) const CHUNK_HEAD: u64 = 8;
+/// Streams that are looked at; chunk ids have room for a hundred.
+const MAX_STREAMS: usize = 100;
+/// Parts of an index that a stream's super index may name: one for each gigabyte is usual.
+const MAX_PARTS: usize = 1024;
+
+/// The chunk that begins here.
+pub(crate) fn chunk(bytes: &[u8]) -> Option<Chunk> {
+    Some(Chunk { id: *bytes.first_chunk::<4>()?, size: u64::from(u32_at(bytes, 4)?) })
+}
+
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
+}
+
+/// The chunks within a content; of a list the id is its type, and the content what follows that. The last may be cut off.
+fn chunks(content: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
+    let mut rest = content;
+    std::iter::from_fn(move || {
+        let head = chunk(rest)?;
+        let body = &rest[CHUNK_HEAD as usize..];
+        let size = usize::try_from(head.size).ok()?;
+        let content = &body[..size.min(body.len())];
+        rest = body.get(size.saturating_add(size & 1)..).unwrap_or_default();
+        match (&head.id, content.first_chunk::<4>()) {
+            (b"LIST", Some(kind)) => Some((*kind, &content[4..])),
+            _ => Some((head.id, content)),
+        }
+    })
+}
+
+/// What the headers say of a stream.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stream {
+    pub(crate) track: Track,
+    /// Seconds of one unit are `scale / rate`: a frame, or what `sample_size` bytes hold.
+    pub(crate) scale: u32,
+    pub(crate) rate: u32,
+    /// Units before it begins.
+    pub(crate) start: u32,
+    /// Units.
+    pub(crate) length: u32,
+    /// Bytes of a unit; zero where each chunk is one, or one for each `block_align` bytes.
+    pub(crate) sample_size: u32,
+    pub(crate) block_align: u32,
+    /// Where the parts of its OpenDML index lie: their chunks' places and bytes.
+    pub(crate) parts: Vec<(u64, u32)>,
+}
+
+impl Stream {
+    /// Microseconds at which a unit begins.
+    pub(crate) fn us(&self, unit: u64) -> i64 {
+        let us = u128::from(unit) * u128::from(self.scale) * 1_000_000;
+        i64::try_from((us + u128::from(self.rate) / 2) / u128::from(self.rate.max(1))).unwrap_or(i64::MAX / 4)
+    }
+
+    /// Units that a chunk of so many bytes holds.
+    pub(crate) fn units(&self, bytes: u32) -> u64 {
+        let each = if self.sample_size > 0 { self.sample_size } else { self.block_align };
+        match (self.track.kind, each) {
+            (TrackKind::Audio, 1..) if self.sample_size > 0 => u64::from(bytes / each),
+            (TrackKind::Audio, 1..) => u64::from(bytes.div_ceil(each)),
+            _ => 1,
+        }
+    }
+}
+
+/// The streams of a `hdrl` list's content. Those without a usable rate are kept, for chunks name streams by number.
+pub(crate) fn streams(hdrl: &[u8]) -> Vec<Stream> {
+    let lists = chunks(hdrl).filter(|(id, _)| id == b"strl").take(MAX_STREAMS);
+    lists.map(|(_, list)| stream(list).unwrap_or_default()).collect()
+}
+
+fn stream(list: &[u8]) -> Option<Stream> {
+    let of = |wanted: &[u8; 4]| chunks(list).find(|(id, _)| id == wanted).map(|(_, content)| content);
+    let header = of(b"strh")?;
+    let format = of(b"strf").unwrap_or_default();
+    let number = |at| u32_at(header, at);
+    let kind = match header.get(..4)? {
+        b"vids" => TrackKind::Video,
+        b"auds" => TrackKind::Audio,
+        b"txts" => TrackKind::Subtitle,
+        _ => TrackKind::Other,
+    };
+    let mut track = Track { kind, title: of(b"strn").and_then(text), ..Track::default() };
+    let mut block_align = 0;
+    match kind {
+        TrackKind::Video => {
+            let fourcc = format.get(16..20).or(header.get(4..8)).and_then(<[u8]>::first_chunk).copied();
+            track.codec = riff_codecs::video(fourcc.unwrap_or_default());
+            // A height below zero says that the picture is stored from the top.
+            let height = u32_at(format, 8).map(|height| height.cast_signed().unsigned_abs());
+            track.resolution = u32_at(format, 4).zip(height);
+        }
+        TrackKind::Audio => {
+            let bits = u16_at(format, 14).unwrap_or(0);
+            track.codec = riff_codecs::audio(u16_at(format, 0).unwrap_or(0), bits.into());
+            track.audio = u16_at(format, 2).map(u32::from).zip(u32_at(format, 4));
+            block_align = u16_at(format, 12).unwrap_or(0).into();
+        }
+        _ => {
+            let fourcc = header.get(4..8).and_then(<[u8]>::first_chunk).copied();
+            track.codec = riff_codecs::video(fourcc.unwrap_or_default());
+        }
+    }
+    Some(Stream {
+        track,
+        scale: number(20)?,
+        rate: number(24)?,
+        start: number(28)?,
+        length: number(32)?,
+        sample_size: number(44).unwrap_or(0),
+        block_align,
+        parts: of(b"indx").map(parts).unwrap_or_default(),
+    })
+}
+
+/// The parts that a super index names (OpenDML AVI 1.02, 3.0): 16 bytes each, after 24 of its own.
+fn parts(index: &[u8]) -> Vec<(u64, u32)> {
+    const INDEX_OF_INDEXES: u8 = 0;
+    if index.get(3) != Some(&INDEX_OF_INDEXES) {
+        return Vec::new();
+    }
+    let count = u32_at(index, 4).unwrap_or(0) as usize;
+    let entries = index.get(24..).unwrap_or_default().chunks_exact(16);
+    let entries = entries.take(count.min(MAX_PARTS)).filter_map(|e| Some((u64_at(e, 0)?, u32_at(e, 8)?)));
+    entries.filter(|(at, _)| *at > 0).collect()
+}
+
+fn text(content: &[u8]) -> Option<String> {
+    const MAX_TEXT: usize = 512;
+    let end = content.iter().position(|byte| *byte == 0).unwrap_or(content.len()).min(MAX_TEXT);
+    (end > 0).then(|| String::from_utf8_lossy(&content[..end]).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_are_padded_and_the_last_may_be_cut_off() {
+        let bytes = b"odd \x03\0\0\0abc\0LIST\x08\0\0\0typeabcdlong\xff\xff\xff\xffrest";
+        let found: Vec<_> = chunks(bytes).collect();
+        assert_eq!(found, [(*b"odd ", &b"abc"[..]), (*b"type", b"abcd"), (*b"long", b"rest")]);
+    }
+
+    #[test]
+    fn a_rate_of_zero_or_a_count_that_lies_ends_nothing() {
+        let stream = Stream { scale: u32::MAX, rate: 0, ..Stream::default() };
+        assert!(stream.us(u64::MAX) > 0);
+        let mut index = vec![0; 24 + 16];
+        index[0] = 4;
+        index[4..8].fill(0xff);
+        index[24] = 9;
+        assert_eq!(parts(&index), [(9, 0)]);
+    }
+}

@@ -1,0 +1,130 @@
+//! Which container a file is: by its first bytes, and before these are here by its name, for a first guess at where its
+//! index lies.
+
+use crate::mp3::frame::{HEADER_BYTES, Header};
+
+/// A file format that carries an index, or from which one can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Container {
+    /// MP4, MOV, M4A (ISO/IEC 14496-12, QuickTime), fragmented or not.
+    Mp4,
+    /// Matroska and WebM (RFC 9559).
+    Matroska,
+    /// MPEG transport stream (ISO/IEC 13818-1), packets of 188 or 192 bytes.
+    MpegTs,
+    /// MPEG audio (ISO/IEC 11172-3), with or without ID3 and Xing or VBRI headers.
+    Mp3,
+    /// FLAC (RFC 9639).
+    Flac,
+    /// Ogg (RFC 3533) with Vorbis, Opus, FLAC or Theora.
+    Ogg,
+    /// AVI (RIFF).
+    Avi,
+    /// Anything else.
+    Other,
+}
+
+impl Container {
+    /// The name that people use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Container::Mp4 => "MP4",
+            Container::Matroska => "Matroska",
+            Container::MpegTs => "MPEG-TS",
+            Container::Mp3 => "MP3",
+            Container::Flac => "FLAC",
+            Container::Ogg => "Ogg",
+            Container::Avi => "AVI",
+            Container::Other => "unknown",
+        }
+    }
+
+    /// The guess by the ending of a file's name.
+    pub fn by_name(name: &str) -> Container {
+        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+        match ending.as_str() {
+            "mp4" | "m4v" | "m4a" | "m4b" | "mov" | "qt" | "3gp" | "3g2" | "f4v" | "ismv" => Container::Mp4,
+            "mkv" | "mka" | "mk3d" | "webm" => Container::Matroska,
+            "ts" | "m2ts" | "mts" | "m2t" | "tp" | "trp" => Container::MpegTs,
+            "mp3" => Container::Mp3,
+            "flac" => Container::Flac,
+            "ogg" | "oga" | "ogv" | "ogx" | "opus" | "spx" => Container::Ogg,
+            "avi" | "divx" => Container::Avi,
+            _ => Container::Other,
+        }
+    }
+
+    /// What the first bytes say; at least [`Container::SNIFF_BYTES`] of them, or the whole file.
+    pub fn sniff(head: &[u8]) -> Container {
+        let at = |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
+        let sync = |offset: usize, packet: usize| (0..3).all(|n| head.get(offset + n * packet) == Some(&0x47));
+        const BOXES: [&[u8; 4]; 9] = [b"ftyp", b"styp", b"moov", b"moof", b"mdat", b"free", b"skip", b"wide", b"sidx"];
+        if BOXES.iter().any(|name| at(4, &name[..])) {
+            Container::Mp4
+        } else if at(0, &[0x1a, 0x45, 0xdf, 0xa3]) {
+            Container::Matroska
+        } else if at(0, b"RIFF") && at(8, b"AVI ") {
+            Container::Avi
+        } else if at(0, b"fLaC") {
+            Container::Flac
+        } else if at(0, b"OggS") {
+            Container::Ogg
+        } else if sync(0, 188) || sync(4, 192) {
+            Container::MpegTs
+        } else if at(0, b"ID3") || mpeg_audio(head) {
+            Container::Mp3
+        } else {
+            Container::Other
+        }
+    }
+
+    /// What [`Container::sniff`] looks at.
+    pub const SNIFF_BYTES: usize = 1024;
+}
+
+/// Whether a frame of MPEG audio begins here, and where one follows in view it is of the same kind. Layer I, whose header
+/// any text in UTF-16 may begin with, needs a second frame.
+fn mpeg_audio(head: &[u8]) -> bool {
+    let Some(first) = Header::parse(head) else { return false };
+    match head.get(first.frame_bytes() as usize..).filter(|rest| rest.len() >= HEADER_BYTES) {
+        Some(rest) => Header::parse(rest).is_some_and(|next| next.fits(&first)),
+        None => first.layer > 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_tell_the_container() {
+        assert_eq!(Container::sniff(b"\0\0\0\x20ftypisom"), Container::Mp4);
+        assert_eq!(Container::sniff(&[0x1a, 0x45, 0xdf, 0xa3, 0x9f]), Container::Matroska);
+        assert_eq!(Container::sniff(b"RIFF\0\0\0\0AVI LIST"), Container::Avi);
+        assert_eq!(Container::sniff(b"fLaC\0"), Container::Flac);
+        assert_eq!(Container::sniff(b"OggS\0"), Container::Ogg);
+        assert_eq!(Container::sniff(b"ID3\x04"), Container::Mp3);
+        assert_eq!(Container::sniff(&[0xff, 0xfb, 0x90, 0x64]), Container::Mp3);
+        assert_eq!(Container::sniff(&[0xff, 0xfd, 0xa0, 0x04]), Container::Mp3);
+        assert_eq!(Container::sniff(b"\xff\xfea\0b\0"), Container::Other);
+        assert_eq!(Container::sniff(b"RIFF\0\0\0\0WAVE"), Container::Other);
+        assert_eq!(Container::sniff(b""), Container::Other);
+    }
+
+    #[test]
+    fn transport_streams_are_told_by_three_sync_bytes_in_a_row() {
+        let mut packets = vec![0; 600];
+        for n in 0..3 {
+            packets[n * 188] = 0x47;
+        }
+        assert_eq!(Container::sniff(&packets), Container::MpegTs);
+        packets[188] = 0;
+        assert_eq!(Container::sniff(&packets), Container::Other);
+        let mut blu_ray = vec![0; 600];
+        for n in 0..3 {
+            blu_ray[4 + n * 192] = 0x47;
+        }
+        assert_eq!(Container::sniff(&blu_ray), Container::MpegTs);
+    }
+}

@@ -1,0 +1,137 @@
+//! Drives foreign bytes through the index readers as the engine does, for the fuzz targets and the tests with mutated films. No
+//! part of the public interface.
+
+use crate::{Container, Indexer, Landing, Locate, Timeline};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// As large as the sparse film is: the guess at the index at its end stays small beside [`MAX_HELD`].
+const SPARSE_BYTES: u64 = 256 << 20;
+
+/// The most that reading an index or a search may hold, beside what it was given in one round.
+const MAX_HELD: usize = 4 << 20;
+
+/// The most that reading an index may ask of the sparse film, which is zeros but for head and tail.
+const MAX_FED: u64 = 64 << 20;
+
+/// The most often that it may ask.
+const MAX_ROUNDS: u32 = 20_000;
+
+/// The unit in which the sparse film is fed.
+const BLOCK: u64 = 16 << 10;
+
+/// Reads bytes as a film of that container, whole; then as the head and the tail of a large sparse one, cut where the last byte
+/// says. Panics where a bound is broken. Gives the timeline of the whole film, if it is of that container at all.
+pub fn film(container: Container, data: &[u8]) -> Option<Arc<Timeline>> {
+    let head = &data[..data.len().min(Container::SNIFF_BYTES)];
+    if Container::sniff(head) != container {
+        return None;
+    }
+    let whole = Film { size: data.len() as u64, head: data, tail: &[] };
+    let timeline = whole.play(container, |range| range);
+    let cut = data.len() * usize::from(*data.last()?) / 255;
+    let (head, tail) = data.split_at(cut);
+    let sparse = Film { size: SPARSE_BYTES.max(data.len() as u64), head, tail };
+    sparse.play(container, |range| range.start / BLOCK * BLOCK..range.end.next_multiple_of(BLOCK).min(sparse.size));
+    Some(timeline)
+}
+
+/// Zeros but for its head and tail.
+struct Film<'a> {
+    size: u64,
+    head: &'a [u8],
+    tail: &'a [u8],
+}
+
+impl Film<'_> {
+    fn bytes(&self, range: &Range<u64>) -> Vec<u8> {
+        let mut bytes = vec![0; (range.end - range.start) as usize];
+        for (at, part) in [(0, self.head), (self.size - self.tail.len() as u64, self.tail)] {
+            let (start, end) = (range.start.max(at), range.end.min(at + part.len() as u64));
+            if start < end {
+                bytes[(start - range.start) as usize..(end - range.start) as usize]
+                    .copy_from_slice(&part[(start - at) as usize..(end - at) as usize]);
+            }
+        }
+        bytes
+    }
+
+    /// Reads the index, then looks for three times.
+    fn play(&self, container: Container, cut: impl Fn(Range<u64>) -> Range<u64>) -> Arc<Timeline> {
+        let mut indexer = Indexer::new(&format!("film.{}", ending(container)), self.size);
+        self.feed(&mut indexer, Indexer::needed, Indexer::feed, Indexer::held_bytes, &cut);
+        let timeline = Arc::clone(indexer.timeline().expect("nothing more is needed"));
+        check_timeline(&timeline);
+        for time in [Duration::ZERO, timeline.duration() / 3, timeline.duration() * 2] {
+            let mut locate = Locate::new(&timeline, time);
+            self.feed(&mut locate, Locate::needed, Locate::feed, Locate::held_bytes, &cut);
+            check_landing(&timeline, &locate.landing().expect("nothing more is needed"));
+        }
+        timeline
+    }
+
+    fn feed<T>(
+        &self,
+        to: &mut T,
+        needed: fn(&T) -> Vec<Range<u64>>,
+        feed: fn(&mut T, u64, &[u8]),
+        held: fn(&T) -> usize,
+        cut: &impl Fn(Range<u64>) -> Range<u64>,
+    ) {
+        let (mut fed, mut rounds) = (0, 0);
+        loop {
+            let needed = needed(to);
+            if needed.is_empty() {
+                return;
+            }
+            rounds += 1;
+            assert!(rounds <= MAX_ROUNDS, "it asked {rounds} times");
+            for range in needed {
+                assert!(range.start < range.end && range.end <= self.size, "it asked for {range:?} of {}", self.size);
+                fed += range.end - range.start;
+                assert!(fed <= MAX_FED.max(self.size.min(MAX_FED) * 4), "it asked for {fed} bytes");
+                let range = cut(range);
+                feed(to, range.start, &self.bytes(&range));
+                assert!(held(to) <= MAX_HELD, "it holds {} bytes", held(to));
+            }
+        }
+    }
+}
+
+fn ending(container: Container) -> &'static str {
+    match container {
+        Container::Mp4 => "mp4",
+        Container::Matroska => "mkv",
+        Container::MpegTs => "ts",
+        Container::Mp3 => "mp3",
+        Container::Flac => "flac",
+        Container::Ogg => "ogg",
+        Container::Avi => "avi",
+        Container::Other => "bin",
+    }
+}
+
+fn check_timeline(timeline: &Timeline) {
+    let size = timeline.size();
+    for pair in timeline.keyframes().windows(2) {
+        assert!(pair[0].time < pair[1].time && pair[0].from <= pair[1].from, "{pair:?} are not in order");
+    }
+    assert!(timeline.keyframes().iter().all(|k| k.from <= k.offset && k.offset < size), "a keyframe is past the end");
+    let mut last = (0, Duration::ZERO);
+    for n in 0..=8 {
+        let (time, byte) = (timeline.duration() / 8 * n, size / 8 * u64::from(n));
+        let next = (timeline.byte_at(time), timeline.time_at(byte));
+        assert!(last.0 <= next.0 && next.0 <= size && last.1 <= next.1, "{last:?}, then {next:?}");
+        last = next;
+        let bytes = timeline.byte_range(time..time + Duration::from_secs(10));
+        assert!(bytes.start <= bytes.end && bytes.end <= size, "{bytes:?} of {size}");
+        assert!(timeline.bytes_per_s(time).is_none_or(|rate| rate.is_finite() && rate > 0.0));
+    }
+}
+
+fn check_landing(timeline: &Timeline, landing: &Landing) {
+    let size = timeline.size();
+    let in_order = landing.from <= landing.offset && landing.from <= landing.until;
+    assert!(in_order && landing.offset <= size && landing.until <= size, "{landing:?} of {size}");
+}

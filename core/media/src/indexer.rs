@@ -1,0 +1,153 @@
+//! The door: finds out which container a file is, and reads its index.
+
+use crate::container::Container;
+use crate::held::{Held, Probe, Step, Walk};
+use crate::timeline::Timeline;
+use crate::{avi, flac, matroska, mp3, mp4, mpeg_ts, ogg};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Reads the index of one file. Ask what is [needed](Indexer::needed), [feed](Indexer::feed) it in any order, until there is a
+/// [timeline](Indexer::timeline). Bytes that nobody needs are let go, so it may be fed whatever is at hand.
+#[derive(Debug)]
+pub struct Indexer {
+    probe: Probe<Any>,
+    timeline: Option<Arc<Timeline>>,
+}
+
+impl Indexer {
+    /// For a file of that name and size in bytes. The name gives the first guess at where the index lies, so that it is
+    /// asked for together with the head; what the file is, its first bytes say.
+    pub fn new(name: &str, size: u64) -> Indexer {
+        let mut indexer = Indexer { probe: Probe::new(size, Any::new(name)), timeline: None };
+        indexer.settle(size);
+        indexer
+    }
+
+    fn settle(&mut self, size: u64) {
+        if self.timeline.is_none()
+            && let Some(outcome) = self.probe.outcome()
+        {
+            let timeline = match outcome {
+                Ok(timeline) => timeline.clone(),
+                Err(why) => Timeline::estimate(Container::Other, size, None, why),
+            };
+            self.timeline = Some(Arc::new(timeline));
+        }
+    }
+
+    /// The bytes to feed next, the most urgent first; none once there is a timeline.
+    pub fn needed(&self) -> Vec<Range<u64>> {
+        self.probe.needed()
+    }
+
+    /// Takes bytes of the file that begin at an offset.
+    pub fn feed(&mut self, offset: u64, bytes: &[u8]) {
+        self.probe.feed(offset, bytes);
+        self.settle(self.probe.size());
+    }
+
+    /// The outcome, once nothing more is needed: always one, if only an estimate.
+    pub fn timeline(&self) -> Option<&Arc<Timeline>> {
+        self.timeline.as_ref()
+    }
+
+    /// Bytes of the file that it holds in memory.
+    pub fn held_bytes(&self) -> usize {
+        self.probe.held_bytes()
+    }
+}
+
+/// The walk that every file begins with: its first bytes, and with them what its name makes likely.
+#[derive(Debug)]
+struct Any {
+    guess: Container,
+    walk: Option<(Container, Inner)>,
+    asked: bool,
+}
+
+/// The container's own walk.
+type Inner = Box<dyn Walk<Found = Timeline>>;
+
+/// What is asked for first of every file.
+const HEAD_BYTES: u64 = 16 << 10;
+
+impl Any {
+    fn new(name: &str) -> Any {
+        Any { guess: Container::by_name(name), walk: None, asked: false }
+    }
+}
+
+impl Walk for Any {
+    type Found = Timeline;
+
+    fn step(&mut self, held: &mut Held) -> Step<Timeline> {
+        if !self.asked {
+            self.asked = true;
+            if let Some(tail) = tail(self.guess, held.size()) {
+                held.wish(tail);
+            }
+            return Step::Need(std::iter::once(0..HEAD_BYTES).collect());
+        }
+        if self.walk.is_none() {
+            let head = held.get(0..Container::SNIFF_BYTES as u64).unwrap_or_default();
+            let container = match Container::sniff(head) {
+                // Junk in front of the first frame is usual enough; the walk looks behind it.
+                Container::Other if self.guess == Container::Mp3 => Container::Mp3,
+                container => container,
+            };
+            match walk(container) {
+                Some(inner) => self.walk = Some((container, inner)),
+                None => {
+                    let why = "this container has no index that playswarm can read";
+                    return Step::Done(Timeline::estimate(container, held.size(), None, why));
+                }
+            }
+        }
+        match &mut self.walk {
+            Some((container, inner)) => match inner.step(held) {
+                Step::Failed(why) => {
+                    let why = format!("the {} file's index cannot be used: it {why}", container.name());
+                    Step::Done(Timeline::estimate(*container, held.size(), None, why))
+                }
+                step => step,
+            },
+            None => Step::Failed("has no walk".into()),
+        }
+    }
+}
+
+/// The walk of a container.
+fn walk(container: Container) -> Option<Inner> {
+    match container {
+        Container::Mp4 => Some(Box::new(mp4::Mp4::default())),
+        Container::Matroska => Some(Box::new(matroska::Index::new())),
+        Container::Avi => Some(Box::new(avi::Index::new())),
+        Container::MpegTs => Some(Box::new(mpeg_ts::Ends::new())),
+        Container::Mp3 => Some(Box::new(mp3::Index::default())),
+        Container::Flac => Some(Box::new(flac::Index::new(0))),
+        Container::Ogg => Some(Box::new(ogg::Index::default())),
+        _ => None,
+    }
+}
+
+/// The bytes at the end of a file that its name makes worth asking for together with the head.
+fn tail(guess: Container, size: u64) -> Option<Range<u64>> {
+    /// Indexes at the end are about a thousandth of a film.
+    const SHARE: u64 = 1000;
+    const LEAST: u64 = 64 << 10;
+    match guess {
+        // The box's own place is known with the head: this much shows whether there is an `mfra`, and often all of a `moov`.
+        Container::Mp4 => Some(size.saturating_sub((size / 8192).max(LEAST))..size),
+        // Cues take some twenty bytes a keyframe.
+        Container::Matroska => Some(size.saturating_sub((size / 8192).clamp(LEAST, 8 * LEAST))..size),
+        // Sixteen bytes for each chunk: about a hundredth of a film of a low rate.
+        Container::Avi => Some(size.saturating_sub((size / 256).clamp(LEAST, 16 * LEAST))..size),
+        // The last timestamps.
+        Container::MpegTs => Some(size.saturating_sub(LEAST)..size),
+        Container::Ogg => Some(size.saturating_sub((size / SHARE).max(LEAST))..size),
+        // Only the tags that follow the sound.
+        Container::Mp3 => Some(size.saturating_sub(mp3::TAIL)..size),
+        _ => None,
+    }
+}

@@ -1,0 +1,270 @@
+//! Reads clusters block by block, from header to header: the frames themselves are stepped over. Elements of unknown size
+//! are entered, so that their own structure ends them; where no element is, the next cluster is looked for.
+
+use super::ebml::{self, Header, children, header, uint, vint};
+use super::ids;
+use super::tracks::Film;
+use crate::bisect::{Key, Look, Point, Reading, Short, Stream};
+use crate::held::Held;
+use crate::timeline::TrackKind;
+use std::sync::Arc;
+
+/// A block and what its times and place are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Block {
+    pub(crate) track: u64,
+    /// Microseconds by the file's clock, without the codec's delay.
+    pub(crate) us: i64,
+    /// Microseconds that it plays, where it is said.
+    pub(crate) duration_us: Option<i64>,
+    pub(crate) key: bool,
+    /// Where its content begins.
+    pub(crate) offset: u64,
+    /// Where its cluster begins.
+    pub(crate) cluster: u64,
+}
+
+/// A reading of blocks, onwards from the start of an element.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    film: Arc<Film>,
+    at: u64,
+    cluster: u64,
+    /// Ticks at which the cluster begins.
+    ticks: i64,
+    group: Option<Group>,
+    /// Looking for a cluster since there, for there was no element.
+    lost: Option<u64>,
+}
+
+/// A BlockGroup that is being read.
+#[derive(Debug)]
+struct Group {
+    end: u64,
+    block: Option<Block>,
+    duration: Option<u64>,
+    references: bool,
+}
+
+/// What is asked for at each header. Blocks of sound lie close together, those of pictures far apart.
+const CHUNK: u64 = 1 << 10;
+/// What is asked for where a cluster is looked for.
+const SCAN_CHUNK: u64 = 64 << 10;
+/// Clusters are looked for so far after damage: FFmpeg's have 5 MB at most.
+const MAX_LOST: u64 = 8 << 20;
+/// What a cluster must show to be told from chance: its header, a checksum and its timestamp.
+const CLUSTER_HEAD: u64 = 64;
+/// Of a block: its track (8), its time (2), its flags (1).
+const BLOCK_HEAD: u64 = 11;
+
+impl Blocks {
+    pub(crate) fn new(film: Arc<Film>, at: u64) -> Blocks {
+        Blocks { film, at, cluster: at, ticks: 0, group: None, lost: None }
+    }
+
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// The next block.
+    pub(crate) fn next(&mut self, held: &Held) -> Look<Block> {
+        loop {
+            if self.group.as_ref().is_some_and(|group| self.at >= group.end)
+                && let Some(block) = self.group.take().and_then(|group| group.finish(&self.film))
+            {
+                return Ok(block);
+            }
+            if self.at >= held.size() {
+                return Err(Short::Nothing);
+            }
+            if let Some(since) = self.lost {
+                if self.at > since.saturating_add(MAX_LOST) {
+                    return Err(Short::Lost);
+                }
+                let found = cluster(&self.film, held, &mut self.at, held.size());
+                if found == Err(Short::Nothing) {
+                    self.at = held.size();
+                }
+                found?;
+                self.lost = None;
+            }
+            let end = self.at.saturating_add(ebml::MAX_HEADER + BLOCK_HEAD);
+            let Some(bytes) = held.get(self.at..end) else {
+                return Err(Short::Need(self.at..self.at.saturating_add(CHUNK)));
+            };
+            let Some(header) = header(bytes) else {
+                self.lose();
+                continue;
+            };
+            let content = &bytes[(header.len as usize).min(bytes.len())..];
+            let offset = self.at + header.len;
+            if matches!(header.id, ids::SEGMENT | ids::CLUSTER) {
+                // Entered, whatever their size says.
+                if header.id == ids::CLUSTER {
+                    (self.cluster, self.ticks) = (self.at, 0);
+                }
+                self.group = None;
+                self.at = offset;
+                continue;
+            }
+            let Some(next) = header.size.and_then(|size| offset.checked_add(size)).filter(|next| *next <= held.size())
+            else {
+                self.lose();
+                continue;
+            };
+            let small = usize::try_from(next - offset).ok().and_then(|size| content.get(..size)).and_then(uint);
+            self.at = next;
+            match header {
+                Header { id: ids::TIMESTAMP, .. } => self.ticks = small.map_or(0, |t| i64::try_from(t).unwrap_or(0)),
+                Header { id: ids::BLOCK_GROUP, .. } => {
+                    self.group = Some(Group { end: next, block: None, duration: None, references: false });
+                    self.at = offset;
+                }
+                Header { id: ids::SIMPLE_BLOCK, .. } => {
+                    if let Some((block, flags)) = self.block(content, offset) {
+                        return Ok(Block { key: flags & 0x80 != 0, ..block });
+                    }
+                }
+                Header { id, .. } => {
+                    let block = (id == ids::BLOCK).then(|| self.block(content, offset)).flatten();
+                    if let Some(group) = &mut self.group {
+                        match id {
+                            ids::BLOCK => group.block = block.map(|(block, _)| block),
+                            ids::BLOCK_DURATION => group.duration = small,
+                            ids::REFERENCE_BLOCK => group.references = true,
+                            _ => {}
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn lose(&mut self) {
+        self.lost.get_or_insert(self.at);
+        self.group = None;
+        self.at += 1;
+    }
+
+    /// A block by the start of its content, and its flags.
+    fn block(&self, content: &[u8], offset: u64) -> Option<(Block, u8)> {
+        let (track, len) = vint(content)?;
+        let &[high, low, flags] = content.get(len..len + 3)? else { return None };
+        let ticks = self.ticks.saturating_add(i64::from(i16::from_be_bytes([high, low])));
+        let delay = self.film.by_number(track).map_or(0, |entry| entry.delay_ns / 1000);
+        let us = self.film.us(ticks) - delay as i64;
+        Some((Block { track, us, duration_us: None, key: false, offset, cluster: self.cluster }, flags))
+    }
+}
+
+impl Group {
+    fn finish(self, film: &Film) -> Option<Block> {
+        let ticks = self.duration.and_then(|ticks| i64::try_from(ticks).ok());
+        let duration_us = ticks.map(|ticks| film.us(ticks));
+        self.block.map(|block| Block { key: !self.references, duration_us, ..block })
+    }
+}
+
+/// Looks for a cluster from `cursor` on, which it leaves there, and tells the ticks at its start.
+pub(crate) fn cluster(film: &Film, held: &Held, cursor: &mut u64, end: u64) -> Look<u64> {
+    let end = end.min(held.size());
+    while *cursor < end {
+        // Enough to judge one that begins at the cursor, or all that there is.
+        if held.get(*cursor..cursor.saturating_add(CLUSTER_HEAD)).is_none() {
+            return Err(Short::Need(*cursor..cursor.saturating_add(SCAN_CHUNK)));
+        }
+        let bytes = held.from(*cursor).unwrap_or_default();
+        let to_the_end = *cursor + bytes.len() as u64 >= held.size();
+        let keep = if to_the_end { 0 } else { CLUSTER_HEAD as usize - 1 };
+        let starts = bytes.len().saturating_sub(keep);
+        let candidate = bytes[..starts].iter().position(|byte| *byte == 0x1f);
+        let Some(skip) = candidate else {
+            *cursor += starts.max(1) as u64;
+            if held.hole_before(*cursor) {
+                return Err(Short::Lost);
+            }
+            continue;
+        };
+        *cursor += skip as u64;
+        if *cursor >= end {
+            break;
+        }
+        if let Some(ticks) = cluster_at(film, &bytes[skip..], held.size() - *cursor) {
+            return Ok(ticks);
+        }
+        *cursor += 1;
+    }
+    Err(Short::Nothing)
+}
+
+/// The ticks of the cluster that begins here, if one does.
+fn cluster_at(film: &Film, bytes: &[u8], rest: u64) -> Option<u64> {
+    let header = header(bytes).filter(|header| header.id == ids::CLUSTER)?;
+    if header.size.is_some_and(|size| size > rest.saturating_sub(header.len)) {
+        return None;
+    }
+    let bytes = bytes.get(header.len as usize..(CLUSTER_HEAD as usize).min(bytes.len()))?;
+    // The timestamp is the first child but for a checksum and the like, which are small.
+    let ticks = children(bytes).take(4).find(|(id, _)| *id == ids::TIMESTAMP).and_then(|(_, content)| uint(content))?;
+    let us = film.us(i64::try_from(ticks).ok()?);
+    (us < MAX_CLUSTER_US).then_some(ticks)
+}
+
+/// A cluster later than a year is chance.
+const MAX_CLUSTER_US: i64 = 366 * 86_400 * 1_000_000;
+
+/// The clusters of a film as a stream that can be searched.
+#[derive(Clone, Debug)]
+pub(crate) struct Clusters {
+    pub(crate) film: Arc<Film>,
+    /// Microseconds that the file calls the film's start.
+    pub(crate) origin: i64,
+}
+
+impl Stream for Clusters {
+    type Reading = Keys;
+
+    fn point(&self, held: &Held, cursor: &mut u64, end: u64) -> Look<Point> {
+        let ticks = cluster(&self.film, held, cursor, end)?;
+        let us = self.film.us(i64::try_from(ticks).unwrap_or(i64::MAX));
+        Ok(Point { at: *cursor, time: us - self.origin })
+    }
+
+    fn read(&self, at: u64) -> Keys {
+        let main = self.film.main().map_or(0, |entry| entry.number);
+        let any = self.film.main().is_some_and(|entry| entry.track.kind != TrackKind::Video);
+        Keys { blocks: Blocks::new(Arc::clone(&self.film), at), main, any, origin: self.origin, time: None }
+    }
+}
+
+/// The keyframes of the main track.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    blocks: Blocks,
+    main: u64,
+    /// Whether each of its blocks is one.
+    any: bool,
+    origin: i64,
+    time: Option<i64>,
+}
+
+impl Reading for Keys {
+    fn at(&self) -> u64 {
+        self.blocks.at()
+    }
+
+    fn time(&self) -> Option<i64> {
+        self.time
+    }
+
+    fn next(&mut self, held: &Held) -> Look<Key> {
+        loop {
+            let block = self.blocks.next(held)?;
+            let time = block.us - self.origin;
+            self.time = Some(time);
+            if block.track == self.main && (block.key || self.any) {
+                return Ok(Key { time, offset: block.offset, from: block.cluster });
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! From a time to the frame of MPEG audio that begins there: by arithmetic and a look at the place, or by the nearest frame
+//! behind an estimate.
+
+use super::Sound;
+use super::frame::{self, MAX_FRAME_BYTES};
+use crate::held::{Held, Step, Walk};
+use crate::locate::{Landing, ahead};
+use crate::timeline::{Search, Timeline};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Asked for at an estimated place: four of the longest usual frames and more.
+const WINDOW: u64 = 8 << 10;
+
+/// How far a frame is looked for from there: damage, or a picture among the sound.
+const MAX_RESYNC: u64 = 64 << 10;
+
+impl Search for Sound {
+    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>> {
+        Box::new(Find { sound: self.clone(), timeline: timeline.clone(), time, exact: self.constant, window: WINDOW })
+    }
+}
+
+#[derive(Debug)]
+struct Find {
+    sound: Sound,
+    timeline: Arc<Timeline>,
+    time: Duration,
+    /// Whether arithmetic is still believed.
+    exact: bool,
+    window: u64,
+}
+
+impl Find {
+    fn landing(&self, time: Duration, offset: u64, estimated: bool) -> Landing {
+        Landing { time, offset, from: offset, until: ahead(&self.timeline, self.time, offset), estimated }
+    }
+
+    /// The bytes of a range of the sound and whether it reaches the end; the range, if they are not here.
+    fn look<'a>(&self, held: &'a Held, range: Range<u64>) -> Result<(&'a [u8], bool), Range<u64>> {
+        let range = range.start.max(self.sound.bytes.start)..range.end.min(self.sound.bytes.end);
+        held.get(range.clone()).map(|bytes| (bytes, range.end == self.sound.bytes.end)).ok_or(range)
+    }
+
+    /// The frame whose place arithmetic knows, to less than half a frame.
+    fn by_arithmetic(&self, held: &Held) -> Result<Option<Landing>, Range<u64>> {
+        let sound = &self.sound;
+        let wanted = sound.frame_at(self.time);
+        let guess = sound.bytes.start + (wanted as f64 * sound.frame_bytes()) as u64;
+        let half = sound.header.frame_bytes() / 2;
+        let from = guess.saturating_sub(half).max(sound.bytes.start);
+        let (bytes, ended) = self.look(held, from..guess + half + 3 * MAX_FRAME_BYTES)?;
+        let nearest = (0..bytes.len().min((guess + half + 1 - from) as usize))
+            .filter(|at| {
+                let header = frame::confirmed(bytes, *at, ended);
+                header.is_some_and(|h| h.fits(&sound.header) && h.bitrate == sound.header.bitrate)
+            })
+            .min_by_key(|at| (from + *at as u64).abs_diff(guess));
+        Ok(nearest.map(|at| self.landing(sound.time(wanted), from + at as u64, false)))
+    }
+}
+
+impl Walk for Find {
+    type Found = Landing;
+
+    fn step(&mut self, held: &mut Held) -> Step<Landing> {
+        if self.exact {
+            match self.by_arithmetic(held) {
+                Err(range) => return Step::Need(vec![range]),
+                Ok(Some(landing)) => return Step::Done(landing),
+                Ok(None) => self.exact = false,
+            }
+        }
+        let guess = self.timeline.byte_at(self.time).max(self.sound.bytes.start);
+        // The end of the sound has a frame before it.
+        let guess = guess.min(self.sound.bytes.end.saturating_sub(2 * MAX_FRAME_BYTES).max(self.sound.bytes.start));
+        match self.look(held, guess..guess + self.window) {
+            Err(range) => Step::Need(vec![range]),
+            Ok((bytes, ended)) => match frame::find(bytes, ended, Some(&self.sound.header)) {
+                Some((at, _)) => Step::Done(self.landing(self.time, guess + at as u64, true)),
+                None if ended || self.window >= MAX_RESYNC => Step::Done(self.landing(self.time, guess, true)),
+                None => {
+                    self.window *= 2;
+                    self.step(held)
+                }
+            },
+        }
+    }
+}

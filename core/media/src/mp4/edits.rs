@@ -1,0 +1,162 @@
+//! Edit lists: from a track's own times to those of the presentation, and back.
+
+/// More segments than this are not edits but a lie; the rest is left out.
+pub(super) const MAX_EDITS: usize = 1024;
+
+/// Times beyond this are nonsense: a hundred years in nanoseconds.
+pub(super) const MAX_NS: i64 = 100 * 365 * 24 * 3600 * 1_000_000_000;
+
+/// Ticks of a clock in nanoseconds.
+pub(super) fn nanoseconds(ticks: i64, timescale: u32) -> i64 {
+    let ns = i128::from(ticks) * 1_000_000_000 / i128::from(timescale.max(1));
+    ns.clamp(-i128::from(MAX_NS), i128::from(MAX_NS)) as i64
+}
+
+/// An entry of an `elst`: how long, in the movie's ticks, and from where in the media; without the latter, nothing is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Edit {
+    pub(super) duration: u64,
+    pub(super) media_time: Option<i64>,
+}
+
+/// Where a stretch of a track's media is shown. Times in nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Segment {
+    media: i64,
+    shown: i64,
+    /// `MAX_NS`: to the end.
+    length: i64,
+}
+
+/// How a track is shown. Times in nanoseconds.
+#[derive(Clone, Debug)]
+pub(super) struct Presentation {
+    segments: Vec<Segment>,
+    /// Of all edits, empty ones included, where the list says so.
+    duration: Option<i64>,
+}
+
+impl Presentation {
+    /// Of a track with that edit list, which may be empty; the durations are in ticks of the movie, the times in ones of the media.
+    pub(super) fn new(edits: &[Edit], movie_timescale: u32, timescale: u32) -> Presentation {
+        let (mut segments, mut shown) = (Vec::new(), 0i64);
+        let mut open = edits.is_empty();
+        for edit in edits.iter().take(MAX_EDITS) {
+            let length = nanoseconds(i64::try_from(edit.duration).unwrap_or(i64::MAX), movie_timescale);
+            if let Some(media_time) = edit.media_time {
+                // A segment without a length goes on to the end: that of fragmented films, whose length is not known yet.
+                open |= length == 0;
+                let length = if length == 0 { MAX_NS } else { length };
+                segments.push(Segment { media: nanoseconds(media_time, timescale), shown, length });
+            }
+            shown = shown.saturating_add(length).min(MAX_NS);
+        }
+        if segments.is_empty() {
+            segments.push(Segment { media: 0, shown, length: MAX_NS });
+            open = true;
+        }
+        Presentation { segments, duration: (!open).then_some(shown) }
+    }
+
+    /// When the first of it is shown; `None` without an edit list, for then the first timestamp says so.
+    pub(super) fn begins(&self) -> Option<i64> {
+        let first = self.segments.first()?;
+        (self.duration.is_some() || first.media != 0 || first.shown != 0).then_some(first.shown)
+    }
+
+    /// How long it is from the start of the presentation to the end of the track, where the edit list says so.
+    pub(super) fn duration(&self) -> Option<i64> {
+        self.duration
+    }
+
+    /// When media of the end of the list (what fragments carry) is shown.
+    pub(super) fn shown_last(&self, media: i64) -> i64 {
+        let last = self.segments.last().copied().unwrap_or(Segment { media: 0, shown: 0, length: MAX_NS });
+        media.saturating_sub(last.media).saturating_add(last.shown)
+    }
+
+    /// When keyframes are shown: `shown` is called with the index of one and its time. `times` are ascending media times. Of
+    /// each segment that begins between keyframes, the one before it is needed first: it counts as at the segment's start.
+    pub(super) fn place(&self, times: &[i64], most: usize, mut shown: impl FnMut(usize, i64)) {
+        if self.begins().is_none() {
+            times.iter().take(most).enumerate().for_each(|(i, time)| shown(i, *time));
+            return;
+        }
+        let mut placed = 0;
+        for segment in &self.segments {
+            let first = times.partition_point(|time| *time <= segment.media).saturating_sub(1);
+            let end = times.partition_point(|time| *time < segment.media.saturating_add(segment.length));
+            for (i, time) in times.iter().enumerate().take(end).skip(first) {
+                if placed == most {
+                    return;
+                }
+                placed += 1;
+                shown(i, segment.shown.saturating_add((time - segment.media).max(0)));
+            }
+        }
+    }
+
+    /// The media time that is shown at a time, of which there is one at least: before the first segment its start, between
+    /// segments the end of the one before.
+    pub(super) fn media_at(&self, shown: i64) -> i64 {
+        let next = self.segments.partition_point(|segment| segment.shown <= shown);
+        let Some(segment) = self.segments.get(next.saturating_sub(1)) else { return shown };
+        segment.media.saturating_add(shown.saturating_sub(segment.shown).clamp(0, segment.length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: i64 = 1_000_000_000;
+
+    fn edit(duration: u64, media_time: i64) -> Edit {
+        Edit { duration, media_time: (media_time >= 0).then_some(media_time) }
+    }
+
+    fn places(presentation: &Presentation, times: &[i64]) -> Vec<(usize, i64)> {
+        let mut placed = Vec::new();
+        presentation.place(times, 100, |i, time| placed.push((i, time)));
+        placed
+    }
+
+    #[test]
+    fn without_an_edit_list_media_is_shown_at_its_own_times() {
+        let plain = Presentation::new(&[], 1000, 90_000);
+        assert_eq!(places(&plain, &[S, 3 * S]), [(0, S), (1, 3 * S)]);
+        assert_eq!((plain.begins(), plain.duration(), plain.media_at(7)), (None, None, 7));
+    }
+
+    #[test]
+    fn the_media_time_is_subtracted_and_an_empty_edit_is_added() {
+        let delayed = Presentation::new(&[edit(2000, -1), edit(10_000, 90_000)], 1000, 90_000);
+        assert_eq!(places(&delayed, &[S, 3 * S]), [(0, 2 * S), (1, 4 * S)]);
+        assert_eq!((delayed.begins(), delayed.duration()), (Some(2 * S), Some(12 * S)));
+        assert_eq!(delayed.media_at(4 * S), 3 * S);
+        assert_eq!(delayed.media_at(0), S);
+    }
+
+    #[test]
+    fn a_segment_that_begins_between_keyframes_takes_the_one_before() {
+        let cut = Presentation::new(&[edit(4000, 5)], 1000, 1);
+        assert_eq!(places(&cut, &[0, 4 * S, 8 * S, 12 * S]), [(1, 0), (2, 3 * S)]);
+    }
+
+    #[test]
+    fn segments_are_shown_one_after_the_other_in_their_own_order() {
+        let swapped = Presentation::new(&[edit(4000, 8), edit(4000, 0)], 1000, 1);
+        assert_eq!(places(&swapped, &[0, 4 * S, 8 * S]), [(2, 0), (0, 4 * S)]);
+        assert_eq!(swapped.media_at(5 * S), S);
+        assert_eq!(swapped.duration(), Some(8 * S));
+    }
+
+    #[test]
+    fn edits_of_all_possible_lengths_do_not_overflow() {
+        let lies = [edit(u64::MAX, i64::MAX), edit(u64::MAX, -1), edit(u64::MAX, i64::MIN)];
+        let presentation = Presentation::new(&lies, 1, 1);
+        places(&presentation, &[i64::MIN, -1, 0, i64::MAX]);
+        presentation.media_at(i64::MAX);
+        presentation.shown_last(i64::MIN);
+    }
+}

@@ -1,0 +1,363 @@
+//! Reads what there is of an index of fragments: a `sidx` in front (of other `sidx` boxes, too), else an `mfra` at the end, else
+//! the fragments' own headers, of few of them all, of many the first and the last.
+
+use super::boxes::{Wants, body, header};
+use super::fragments::{Fragment, Hop, Moof, Segments, Tracks, find_moof, hop, random_access};
+use super::movie::Movie;
+use super::seek::Fragments;
+use super::tables::MAX_KEYFRAMES;
+use crate::held::Held;
+use crate::timeline::Keyframe;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Boxes between the `moov` and the first fragment: indexes of some tracks, and media data.
+const MAX_BOXES: u32 = 64;
+
+/// An index of fragments: 65,535 entries of 12 bytes are the most that a `sidx` has.
+const MAX_INDEX_BYTES: u64 = 1 << 20;
+
+/// A `sidx` may refer to others: so many in all, so deep.
+const MAX_INDEXES: usize = 256;
+const MAX_DEPTH: u32 = 4;
+
+/// Of films with at most so many fragments all headers are read when there is no index.
+const FEW: u64 = 64;
+
+/// The last fragment's header is looked for in this share of the file, but in so much at least and at most: beyond, the first
+/// fragments' rate must do.
+const TAIL_SHARE: u64 = 600;
+const LEAST_TAIL_BYTES: u64 = 256 << 10;
+const MOST_TAIL_BYTES: u64 = 8 << 20;
+
+/// So much of it at a time.
+const TAIL_WINDOW_BYTES: u64 = 256 << 10;
+
+/// What was found of the fragments.
+#[derive(Debug, Default)]
+pub(super) struct Pieces {
+    at: u64,
+    boxes: u32,
+    stage: Stage,
+    tracks: Option<Tracks>,
+    first: Option<u64>,
+    earliest: Option<i64>,
+    /// When the first fragment's first sample of the main track is shown.
+    begins: Option<i64>,
+    ends: Option<i64>,
+    /// Of indexes: time, offset of the fragment.
+    index: Vec<Fragment>,
+    /// `sidx` boxes still to be read, with their depth.
+    indexes: Vec<(Range<u64>, u32)>,
+    indexes_read: usize,
+    index_ends: (i64, u64),
+    /// Read from fragments' headers.
+    keyframes: Vec<(i64, Keyframe)>,
+    hops: u64,
+    tail: u64,
+    whole: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Front,
+    Indexes,
+    Tail,
+    Headers,
+    Last,
+    Done,
+}
+
+impl Pieces {
+    /// Where to begin: behind the `moov`.
+    pub(super) fn begin(&mut self, at: u64) {
+        self.at = at;
+    }
+
+    /// Goes on with what is here; `true` once it is through.
+    pub(super) fn read(
+        &mut self,
+        held: &mut Held,
+        wants: &mut Wants,
+        movie: &Movie,
+        main: usize,
+        known: bool,
+    ) -> Result<bool, String> {
+        let tracks = self.tracks.get_or_insert_with(|| Tracks::new(movie, main)).clone();
+        while self.stage != Stage::Done {
+            let next = match self.stage {
+                Stage::Front => self.front(held, wants, &tracks)?,
+                Stage::Indexes => self.indexes(held, wants, &tracks),
+                Stage::Tail => self.tail(held, wants, movie, main)?,
+                Stage::Headers => self.headers(held, wants, &tracks)?,
+                Stage::Last => self.last(held, wants, &tracks),
+                Stage::Done => Some(Stage::Done),
+            };
+            let Some(next) = next else { return Ok(false) };
+            self.stage = next;
+            if self.first.is_none() && self.stage != Stage::Front {
+                if !known {
+                    return Err("has fragments to come, but none in it".into());
+                }
+                self.stage = Stage::Done;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Up to the first fragment, noting indexes on the way.
+    fn front(&mut self, held: &mut Held, wants: &mut Wants, tracks: &Tracks) -> Result<Option<Stage>, String> {
+        while self.boxes < MAX_BOXES && held.size().saturating_sub(self.at) >= 8 {
+            let Some(place) = header(held, self.at, held.size(), wants)? else { return Ok(None) };
+            if &place.kind == b"moof" {
+                let Some(Hop::Moof(moof, _)) = hop(held, self.at, tracks, wants)? else { return Ok(None) };
+                self.first = Some(self.at);
+                self.earliest = moof.earliest;
+                self.begins = moof.begins;
+                break;
+            }
+            if &place.kind == b"sidx" && place.body.end - place.body.start <= MAX_INDEX_BYTES {
+                let Some(bytes) = body(held, &place, MAX_INDEX_BYTES, wants) else { return Ok(None) };
+                self.take_index(Segments::read(bytes.0, place.body.end), 0, tracks);
+            }
+            self.boxes += 1;
+            self.at = place.body.end;
+        }
+        Ok(Some(Stage::Indexes))
+    }
+
+    fn take_index(&mut self, segments: Option<Segments>, depth: u32, tracks: &Tracks) {
+        let Some(segments) = segments.filter(|segments| segments.track == tracks.main()) else { return };
+        self.indexes_read += 1;
+        self.index_ends = self.index_ends.max(segments.ends);
+        self.index.extend(segments.fragments);
+        self.index.truncate(2 * MAX_KEYFRAMES);
+        // All together take no more than one alone may.
+        let mut left = MAX_INDEX_BYTES;
+        self.indexes.extend(segments.indexes.into_iter().map(|range| (range, depth + 1)));
+        self.indexes.truncate(MAX_INDEXES.saturating_sub(self.indexes_read));
+        self.indexes.retain(|(range, _)| {
+            let fits = range.end - range.start <= left;
+            left -= if fits { range.end - range.start } else { 0 };
+            fits
+        });
+    }
+
+    /// The indexes that the first one refers to.
+    fn indexes(&mut self, held: &mut Held, wants: &mut Wants, tracks: &Tracks) -> Option<Stage> {
+        while !self.indexes.is_empty() {
+            let here = |(range, _): &(Range<u64>, u32)| held.get(range.clone()).is_some();
+            if !self.indexes.iter().all(here) {
+                wants.extend(self.indexes.iter().map(|(range, _)| range.start..range.end.min(held.size())));
+                return None;
+            }
+            for (range, depth) in std::mem::take(&mut self.indexes) {
+                let place = header(held, range.start, held.size(), wants).ok().flatten();
+                let bytes = place.as_ref().and_then(|place| body(held, place, MAX_INDEX_BYTES, wants));
+                if let (Some(place), Some(bytes)) = (&place, bytes)
+                    && &place.kind == b"sidx"
+                    && depth <= MAX_DEPTH
+                {
+                    self.take_index(Segments::read(bytes.0, place.body.end), depth, tracks);
+                }
+                held.forget(range);
+            }
+            wants.clear();
+        }
+        // Some writers put an index before each fragment, of that alone.
+        let covers = self.index_ends.1 >= held.size() / 10 * 9 && !self.index.is_empty();
+        if covers {
+            // An index may count from 0 where the fragments themselves begin later (FFmpeg's does, with B-frames).
+            let first = self.index.iter().find(|(_, at)| Some(*at) == self.first);
+            let shift = first.zip(self.begins).map_or(0, |((time, _), begins)| begins.saturating_sub(*time));
+            self.index.iter_mut().for_each(|(time, _)| *time = time.saturating_add(shift));
+            self.ends = Some(self.index_ends.0.saturating_add(shift));
+            return Some(self.indexed());
+        }
+        self.index.clear();
+        Some(Stage::Tail)
+    }
+
+    /// An index was found. Its entries are checked no further: a search looks at the fragments themselves.
+    fn indexed(&mut self) -> Stage {
+        self.index.sort_unstable();
+        self.index.dedup_by_key(|fragment| fragment.1);
+        let step = self.index.len().div_ceil(MAX_KEYFRAMES).max(1);
+        let first = self.first.unwrap_or_default();
+        let points = self.index.drain(..).step_by(step).filter(|(_, at)| *at >= first);
+        self.keyframes = points.map(|(time, at)| (time, keyframe(at, at))).collect();
+        self.index = Vec::new();
+        if self.ends.is_some() { Stage::Done } else { Stage::Last }
+    }
+
+    /// The index at the end.
+    fn tail(
+        &mut self,
+        held: &mut Held,
+        wants: &mut Wants,
+        movie: &Movie,
+        main: usize,
+    ) -> Result<Option<Stage>, String> {
+        const OFFSET: u64 = 16;
+        let size = held.size();
+        let Some(end) = held.get(size.saturating_sub(OFFSET)..size) else {
+            wants.push(size.saturating_sub(OFFSET)..size);
+            return Ok(None);
+        };
+        if end.get(4..8) == Some(b"mfro") {
+            let length = end.get(12..16).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
+            let start = size.saturating_sub(u64::from(length));
+            let place = if u64::from(length) > OFFSET { header(held, start, size, wants)? } else { None };
+            if !wants.is_empty() {
+                wants.clear();
+                wants.push(start..size);
+                return Ok(None);
+            }
+            if let Some(place) = place.filter(|place| &place.kind == b"mfra" && u64::from(length) <= MAX_INDEX_BYTES) {
+                let Some(bytes) = body(held, &place, MAX_INDEX_BYTES, wants) else { return Ok(None) };
+                let trak = &movie.traks[main];
+                self.index = random_access(bytes.0, trak.id, trak.timescale, &movie.presentation(trak));
+            }
+        }
+        let last = self.index.iter().map(|(_, at)| *at).max();
+        if let Some(last) = last.filter(|last| *last < size) {
+            self.at = last;
+            return Ok(Some(self.indexed()));
+        }
+        self.index.clear();
+        self.at = self.first.unwrap_or(self.at);
+        Ok(Some(Stage::Headers))
+    }
+
+    /// From header to header, if these are few.
+    fn headers(&mut self, held: &mut Held, wants: &mut Wants, tracks: &Tracks) -> Result<Option<Stage>, String> {
+        let first = self.first.unwrap_or_default();
+        loop {
+            match hop(held, self.at, tracks, wants)? {
+                None => return Ok(None),
+                Some(Hop::End) => {
+                    self.whole = true;
+                    return Ok(Some(Stage::Done));
+                }
+                Some(Hop::Other(next)) => {
+                    self.at = next;
+                    // After four fragments it is known how many there are about.
+                    let many =
+                        self.hops >= 4 && held.size().saturating_sub(first) / (next - first).max(1) * self.hops > FEW;
+                    if many || self.hops > 2 * FEW {
+                        // What was read of the start shows how long fragments are; the rest is found when it is looked for.
+                        self.tail = TAIL_WINDOW_BYTES;
+                        return Ok(Some(Stage::Last));
+                    }
+                }
+                Some(Hop::Moof(moof, next)) => {
+                    self.hops += 1;
+                    self.take(self.at, &moof);
+                    self.at = next;
+                    held.forget_before(next);
+                    if self.hops > 4 * FEW {
+                        return Err("has fragments without media".into());
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, start: u64, moof: &Moof) {
+        self.ends = self.ends.max(moof.ends);
+        self.earliest = self.earliest.into_iter().chain(moof.earliest).min();
+        let keyframes = moof.keyframes.iter().map(|(time, offset)| (*time, keyframe(*offset, start.min(*offset))));
+        self.keyframes.extend(keyframes);
+        self.keyframes.truncate(MAX_KEYFRAMES);
+    }
+
+    /// The last fragment, for the duration: by its place, if an index named it, else looked for from the end.
+    fn last(&mut self, held: &mut Held, wants: &mut Wants, tracks: &Tracks) -> Option<Stage> {
+        let size = held.size();
+        if self.tail == 0 {
+            let hop = hop(held, self.at, tracks, wants).unwrap_or(Some(Hop::End))?;
+            if let Hop::Moof(moof, next) = hop {
+                self.ends = self.ends.max(moof.ends);
+                self.at = next;
+                return Some(Stage::Last);
+            }
+            match hop {
+                Hop::Other(next) if self.hops < FEW => {
+                    self.hops += 1;
+                    self.at = next;
+                    return Some(Stage::Last);
+                }
+                _ => return Some(Stage::Done),
+            }
+        }
+        // From the end back, a window at a time; they overlap by what a header is found by.
+        const OVERLAP: u64 = 24;
+        let from = size.saturating_sub(self.tail);
+        let window = from..(from + TAIL_WINDOW_BYTES + OVERLAP).min(size);
+        let Some(bytes) = held.get(window.clone()) else {
+            wants.push(window);
+            return None;
+        };
+        let mut last = None;
+        let mut at = 0;
+        while let Some(found) = bytes.get(at..).and_then(find_moof) {
+            last = Some(at + found);
+            at += found + 8;
+        }
+        match last.map(|last| hop(held, from + last as u64, tracks, wants)) {
+            Some(Ok(None)) => return None,
+            Some(Ok(Some(Hop::Moof(moof, _)))) if moof.ends.is_some() => {
+                self.ends = self.ends.max(moof.ends);
+                return Some(Stage::Done);
+            }
+            _ => {}
+        }
+        held.forget(window);
+        if self.tail >= (size / TAIL_SHARE).clamp(LEAST_TAIL_BYTES, MOST_TAIL_BYTES) || self.tail >= size {
+            self.extrapolate(size);
+            return Some(Stage::Done);
+        }
+        self.tail += TAIL_WINDOW_BYTES;
+        Some(Stage::Last)
+    }
+
+    /// Without the last fragment: as long as the first ones' rate makes of the whole.
+    fn extrapolate(&mut self, size: u64) {
+        let (Some(first), Some(ends)) = (self.first, self.ends) else { return };
+        let rate = (ends - self.earliest.unwrap_or_default()) as f64 / (self.at.saturating_sub(first)).max(1) as f64;
+        self.ends = Some(ends.max(((size - first) as f64 * rate) as i64));
+    }
+
+    /// Whether there are any.
+    pub(super) fn any(&self) -> bool {
+        self.first.is_some()
+    }
+
+    /// When the first sample in fragments is shown.
+    pub(super) fn earliest(&self) -> Option<i64> {
+        self.earliest
+    }
+
+    /// When the last one ends.
+    pub(super) fn ends(&self) -> Option<i64> {
+        self.ends
+    }
+
+    /// The known points, with their times in nanoseconds of the presentation.
+    pub(super) fn keyframes(&mut self) -> impl Iterator<Item = (i64, Keyframe)> + use<> {
+        std::mem::take(&mut self.keyframes).into_iter()
+    }
+
+    /// How the others are found; `None` if all are known.
+    pub(super) fn search(&self, origin_ns: i64) -> Option<Arc<Fragments>> {
+        let (Some(first), Some(tracks), false) = (self.first, &self.tracks, self.whole) else { return None };
+        let (dense, spacing) = (self.tail == 0, self.at.saturating_sub(first) / self.hops.max(1));
+        Some(Arc::new(Fragments { tracks: tracks.clone(), origin_ns, first, dense, spacing }))
+    }
+}
+
+fn keyframe(offset: u64, from: u64) -> Keyframe {
+    Keyframe { time: Duration::ZERO, offset, from }
+}

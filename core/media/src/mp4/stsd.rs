@@ -1,0 +1,220 @@
+//! Sample descriptions: what a track carries, in FFmpeg's names.
+
+use super::boxes::{inside, name};
+use super::bytes::Bytes;
+use crate::timeline::{Track, TrackKind};
+
+/// Fills a track from the first entry of its `stsd`, which may be cut off: what cannot be read is left out.
+pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track) -> Option<()> {
+    let _size = entry.u32()?;
+    let kind = entry.kind()?;
+    track.codec = codec(kind);
+    entry.take(8)?;
+    match track.kind {
+        TrackKind::Video => {
+            entry.take(16)?;
+            let resolution = (u32::from(entry.u16()?), u32::from(entry.u16()?));
+            track.resolution = Some(resolution).filter(|(width, height)| *width > 0 && *height > 0);
+            entry.take(50)?;
+            if &kind == b"mp4v"
+                && let Some((object, _)) = elementary(entry)
+            {
+                track.codec = object_codec(object).unwrap_or("mpeg4").into();
+            }
+        }
+        TrackKind::Audio => {
+            let version = entry.u16()?;
+            entry.take(6)?;
+            let channels = u32::from(entry.u16()?);
+            entry.take(6)?;
+            let rate = entry.u32()? >> 16;
+            track.audio = Some((channels, rate));
+            match version {
+                1 => {
+                    entry.take(16)?;
+                }
+                2 => {
+                    // QuickTime's version 2: the rate as a double, then the channels.
+                    entry.take(4)?;
+                    let rate = f64::from_bits(entry.u64()?);
+                    let channels = entry.u32()?;
+                    track.audio = Some((channels, rate as u32));
+                    entry.take(20)?;
+                }
+                _ => {}
+            }
+            let described = inside(entry).find(|(kind, _)| kind == b"wave").map_or(entry, |(_, wave)| wave);
+            if let Some((channels, audio)) = dolby(entry).zip(track.audio.as_mut()) {
+                audio.0 = channels;
+            }
+            if &kind == b"mp4a"
+                && let Some((object, config)) = elementary(described)
+            {
+                track.codec = object_codec(object).unwrap_or("aac").into();
+                if track.codec == "aac"
+                    && let Some((channels, rate)) = config.and_then(aac)
+                {
+                    let said = track.audio.map_or(0, |audio| audio.0);
+                    track.audio = Some((if channels == 0 { said } else { channels }, rate));
+                }
+            }
+        }
+        TrackKind::Subtitle | TrackKind::Other => {}
+    }
+    Some(())
+}
+
+/// FFmpeg's name of a sample entry's kind; one that is not known here, as it stands.
+fn codec(kind: [u8; 4]) -> String {
+    let known = match &kind {
+        b"avc1" | b"avc2" | b"avc3" | b"avc4" | b"dva1" | b"dvav" => "h264",
+        b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => "hevc",
+        b"vvc1" | b"vvi1" => "vvc",
+        b"av01" | b"dav1" => "av1",
+        b"vp08" => "vp8",
+        b"vp09" => "vp9",
+        b"mp4v" => "mpeg4",
+        b"s263" | b"h263" => "h263",
+        b"jpeg" | b"mjpa" => "mjpeg",
+        b"png " => "png",
+        b"apch" | b"apcn" | b"apcs" | b"apco" | b"ap4h" | b"ap4x" => "prores",
+        b"AVdn" | b"AVdh" => "dnxhd",
+        b"mp4a" => "aac",
+        b".mp3" | b"mp3 " => "mp3",
+        b"ac-3" | b"AC-3" | b"sac3" => "ac3",
+        b"ec-3" => "eac3",
+        b"ac-4" => "ac4",
+        b"dtsc" | b"dtsh" | b"dtsl" | b"dtse" => "dts",
+        b"mlpa" => "truehd",
+        b"Opus" => "opus",
+        b"fLaC" => "flac",
+        b"alac" => "alac",
+        b"samr" => "amr_nb",
+        b"sawb" => "amr_wb",
+        b"sowt" => "pcm_s16le",
+        b"twos" => "pcm_s16be",
+        b"in24" => "pcm_s24be",
+        b"in32" => "pcm_s32be",
+        b"fl32" => "pcm_f32be",
+        b"fl64" => "pcm_f64be",
+        b"ulaw" => "pcm_mulaw",
+        b"alaw" => "pcm_alaw",
+        b"tx3g" | b"text" => "mov_text",
+        b"wvtt" => "webvtt",
+        b"stpp" => "ttml",
+        b"c608" => "eia_608",
+        _ => return name(kind).trim_end().to_owned(),
+    };
+    known.to_owned()
+}
+
+/// FFmpeg's name of an object type of MPEG-4 Systems (ISO/IEC 14496-1, and the registration authority's list).
+fn object_codec(object: u8) -> Option<&'static str> {
+    Some(match object {
+        0x20 => "mpeg4",
+        0x40 | 0x66..=0x68 => "aac",
+        0x60..=0x65 => "mpeg2video",
+        0x69 | 0x6b => "mp3",
+        0x6a => "mpeg1video",
+        0x6c => "mjpeg",
+        0xa5 => "ac3",
+        0xa6 => "eac3",
+        0xa9 => "dts",
+        0xad => "opus",
+        0xdd => "vorbis",
+        _ => return None,
+    })
+}
+
+/// The object type in an `esds` box and the decoder's configuration.
+fn elementary(entry: Bytes<'_>) -> Option<(u8, Option<&[u8]>)> {
+    let (_, mut body) = inside(entry).find(|(kind, _)| kind == b"esds")?;
+    body.full()?;
+    let (tag, mut stream) = descriptor(&mut body)?;
+    if tag != 3 {
+        return None;
+    }
+    stream.u16()?;
+    let flags = stream.u8()?;
+    if flags & 0x80 != 0 {
+        stream.take(2)?;
+    }
+    if flags & 0x40 != 0 {
+        let length = stream.u8()?;
+        stream.take(usize::from(length))?;
+    }
+    if flags & 0x20 != 0 {
+        stream.take(2)?;
+    }
+    let (tag, mut config) = descriptor(&mut stream)?;
+    if tag != 4 {
+        return None;
+    }
+    let object = config.u8()?;
+    let specific = config.take(12).and_then(|_| descriptor(&mut config)).filter(|(tag, _)| *tag == 5);
+    Some((object, specific.map(|(_, bytes)| bytes.0)))
+}
+
+/// A descriptor: its tag, a length in groups of seven bits, its body, which may be cut off.
+fn descriptor<'a>(bytes: &mut Bytes<'a>) -> Option<(u8, Bytes<'a>)> {
+    let tag = bytes.u8()?;
+    let mut length = 0usize;
+    for _ in 0..4 {
+        let byte = bytes.u8()?;
+        length = length << 7 | usize::from(byte & 0x7f);
+        if byte & 0x80 == 0 {
+            break;
+        }
+    }
+    let length = length.min(bytes.0.len());
+    Some((tag, Bytes(bytes.take(length)?)))
+}
+
+/// Channels of AC-3 and E-AC-3 (ETSI TS 102 366, Annex F), whose sample entries always say two.
+fn dolby(entry: Bytes<'_>) -> Option<u32> {
+    const CHANNELS: [u32; 8] = [2, 1, 2, 3, 3, 4, 4, 5];
+    let mode = |bits: u32| CHANNELS[(bits >> 1 & 7) as usize] + (bits & 1);
+    inside(entry).find_map(|(kind, body)| match (&kind, body.0) {
+        // fscod 2, bsid 5, bsmod 3, acmod 3, lfeon 1, and more.
+        (b"dac3", [a, b, ..]) => Some(mode(u32::from_be_bytes([0, 0, *a, *b]) >> 2)),
+        // data_rate 13, num_ind_sub 3; fscod 2, bsid 5, reserved 1, asvc 1, bsmod 3, acmod 3, lfeon 1.
+        (b"dec3", [_, _, a, b, ..]) => Some(mode(u32::from_be_bytes([0, 0, *a, *b]))),
+        _ => None,
+    })
+}
+
+/// Channels and samples a second of AAC (ISO/IEC 14496-3, AudioSpecificConfig); 0 channels where it does not say.
+fn aac(config: &[u8]) -> Option<(u32, u32)> {
+    const RATES: [u32; 13] =
+        [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350];
+    let mut at = 0;
+    let mut bits = |count: usize| {
+        let mut value = 0u32;
+        for _ in 0..count {
+            let byte = config.get(at / 8)?;
+            value = value << 1 | u32::from(byte >> (7 - at % 8) & 1);
+            at += 1;
+        }
+        Some(value)
+    };
+    let object = |bits: &mut dyn FnMut(usize) -> Option<u32>| match bits(5)? {
+        31 => Some(32 + bits(6)?),
+        object => Some(object),
+    };
+    let rate = |bits: &mut dyn FnMut(usize) -> Option<u32>| match bits(4)? {
+        15 => bits(24),
+        index => RATES.get(index as usize).copied(),
+    };
+    let kind = object(&mut bits)?;
+    let mut samples = rate(&mut bits)?;
+    let channels = match bits(4)? {
+        7 => 8,
+        channels @ 0..=6 => channels,
+        _ => 0,
+    };
+    // Spectral band replication: the core runs at half the rate, and parametric stereo makes two channels of one.
+    if kind == 5 || kind == 29 {
+        samples = rate(&mut bits)?;
+    }
+    Some((if kind == 29 && channels == 1 { 2 } else { channels }, samples))
+}

@@ -1,0 +1,270 @@
+//! MPEG transport streams (ISO/IEC 13818-1): no index, so the ends tell the duration and the streams, and times between are
+//! searched by the timestamps of the pictures.
+//!
+//! One program of one stretch of time is what a film is. Timestamps wrap each 26.5 hours; of a longer recording the times are
+//! known only up to that. Where they jump, a search that notices falls back to the line from the first byte to the last.
+
+mod keys;
+mod packet;
+mod program;
+mod reading;
+mod sound;
+
+use crate::bisect::{Bisect, Bounds, Point, Reading, Stream};
+use crate::container::Container;
+use crate::held::{Held, Step, Walk};
+use crate::locate::Landing;
+use crate::timeline::{Keyframe, Search, Timeline, TrackKind};
+use packet::{Layout, Packets};
+use program::Tables;
+use reading::{Event, TICKS, Transport, WRAP, ticks_since, us};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What is looked at of each end first, and at most: a second of 16 Mbit/s.
+const WINDOW: u64 = 64 << 10;
+const MAX_WINDOW: u64 = 2 << 20;
+/// Beyond this a stream that the tables name, but that has no packets, is no longer waited for.
+const ENOUGH: u64 = 256 << 10;
+/// Starts of PES packets that are remembered of an end.
+const MAX_EVENTS: usize = 20_000;
+/// A mean rate that differs more than this from the beginning's says that the times at the ends do not belong together.
+const MAX_RATIO: f64 = 50.0;
+/// One frame, or one PES packet of sound, lasts no longer, in microseconds.
+const MAX_FRAME_US: i64 = 10_000_000;
+/// Pictures are sent in another order than they are shown, by no more than this many microseconds.
+const MAX_REORDER_US: i64 = 1_000_000;
+/// The time between keyframes while it is not known, and its bounds, in microseconds.
+const BACK_US: i64 = 2_000_000;
+const LEAST_BACK_US: i64 = 300_000;
+const MOST_BACK_US: i64 = 10_000_000;
+/// What should be here of a stream without pictures before it plays, in microseconds.
+const AUDIO_REACH_US: i64 = 1_000_000;
+
+/// The walk to what the ends tell.
+#[derive(Debug, Default)]
+pub(crate) struct Ends {
+    /// How much of each end is looked at, doubled until it tells enough.
+    head_window: u64,
+    tail_window: u64,
+    head: Option<Head>,
+}
+
+/// What the beginning tells.
+#[derive(Debug)]
+struct Head {
+    transport: Transport,
+    events: Vec<Event>,
+}
+
+impl Ends {
+    pub(crate) fn new() -> Ends {
+        Ends { head_window: WINDOW, tail_window: WINDOW, head: None }
+    }
+
+    /// What the beginning tells; otherwise what is needed for that, or why it tells nothing.
+    fn head(&mut self, held: &Held) -> Result<Head, Result<Range<u64>, &'static str>> {
+        loop {
+            let window = self.head_window.min(held.size());
+            let last = window >= MAX_WINDOW || window >= held.size();
+            let bytes = held.get(0..window).ok_or(Ok(0..window))?;
+            match head(held, bytes, last || window >= ENOUGH) {
+                Ok(head) => return Ok(head),
+                Err(why) if last => return Err(Err(why)),
+                Err(_) => self.head_window *= 2,
+            }
+        }
+    }
+
+    fn tail(&self, size: u64) -> Range<u64> {
+        size.saturating_sub(self.tail_window)..size
+    }
+}
+
+/// What the first bytes tell, all of it if that is to be had.
+fn head(held: &Held, bytes: &[u8], enough: bool) -> Result<Head, &'static str> {
+    let layout = Layout::of(bytes).ok_or("has no transport packets in a row")?;
+    let end = bytes.len() as u64;
+    let (mut packets, mut tables) = (Packets::new(layout, 0), Tables::default());
+    let program = loop {
+        match packets.next(held) {
+            Ok(at) if packets.at <= end => {
+                let packet = packets.packet(held, at);
+                if let Some(program) = packet.and_then(|packet| tables.take(&packet).cloned()) {
+                    break program;
+                }
+            }
+            _ => return Err("does not say which streams it has"),
+        }
+    };
+    let timed = program.streams.iter().filter(|stream| program.timed(stream.pid)).count();
+    let mut transport = Transport { layout, program: Arc::new(program), origin: 0 };
+    let events = events(&transport, held, 0..end);
+    let mut firsts: Vec<&Event> = Vec::new();
+    for event in &events {
+        if firsts.iter().all(|first| first.pid != event.pid) {
+            firsts.push(event);
+        }
+    }
+    let main = events.iter().find(|event| event.main).ok_or("has no timestamps at its beginning")?.pts;
+    if firsts.len() < timed && !enough {
+        return Err("has streams without timestamps");
+    }
+    // The earliest of all streams' first, which may lie on the other side of a wrap.
+    transport.origin = firsts.iter().map(|first| first.pts).min_by_key(|pts| ticks_since(*pts, main)).unwrap_or(main);
+    let origin = transport.origin;
+    let events = events.into_iter().map(|event| Event { time: us(ticks_since(event.pts, origin)), ..event }).collect();
+    Ok(Head { transport, events })
+}
+
+/// The starts of PES packets in a range that is here.
+fn events(transport: &Transport, held: &Held, range: Range<u64>) -> Vec<Event> {
+    let mut pictures = transport.read(range.start);
+    let mut events = Vec::new();
+    while let Ok(event) = pictures.event(held) {
+        if pictures.at() > range.end || events.len() >= MAX_EVENTS {
+            break;
+        }
+        events.push(event);
+    }
+    events
+}
+
+/// Where the streams end, in microseconds: the last picture or sound of each, with the time that it lasts.
+fn end(transport: &Transport, held: &Held, head: &[Event], tail: &[Event]) -> Option<i64> {
+    let of = |events: &'_ [Event], pid: u16| -> Vec<i64> {
+        let mut times: Vec<_> = events.iter().filter(|event| event.pid == pid).map(|event| event.time).collect();
+        times.sort_unstable();
+        times
+    };
+    let ends = transport.program.streams.iter().filter_map(|stream| {
+        let times = of(tail, stream.pid);
+        let last = *times.last()?;
+        let events: Vec<_> = tail.iter().filter(|event| event.pid == stream.pid).collect();
+        let sound = stream.track.kind == TrackKind::Audio;
+        let sound = sound.then(|| sound::last_us(transport, held, &events, held.size())).flatten();
+        let frame = sound.or_else(|| usual_gap(&times)).or_else(|| usual_gap(&of(head, stream.pid)));
+        Some(last + frame.unwrap_or(0).min(MAX_FRAME_US))
+    });
+    ends.max()
+}
+
+/// The median of the times between these.
+fn usual_gap(times: &[i64]) -> Option<i64> {
+    let mut gaps: Vec<_> = times.windows(2).map(|w| w[1] - w[0]).filter(|gap| *gap > 0).collect();
+    gaps.sort_unstable();
+    gaps.get(gaps.len() / 2).copied()
+}
+
+impl Walk for Ends {
+    type Found = Timeline;
+
+    fn step(&mut self, held: &mut Held) -> Step<Timeline> {
+        if self.head.is_none() {
+            match self.head(held) {
+                Ok(head) => self.head = Some(head),
+                Err(Ok(range)) => return Step::Need(vec![range, self.tail(held.size())]),
+                Err(Err(why)) => return Step::Failed(why.into()),
+            }
+        }
+        let size = held.size();
+        let range = self.tail(size);
+        let last = self.tail_window >= MAX_WINDOW.min(size) || held.hole_before(size);
+        if held.get(range.clone()).is_none() {
+            return Step::Need(vec![range]);
+        }
+        let Some(Head { transport, events: head }) = &self.head else { return Step::Failed("has no beginning".into()) };
+        let tail = events(transport, held, range);
+        let count = |events: &[Event], pid: u16| events.iter().filter(|event| event.pid == pid).count();
+        let enough = transport.program.streams.iter().all(|stream| {
+            let main = transport.program.main().is_some_and(|main| main.pid == stream.pid);
+            count(head, stream.pid) == 0 || count(&tail, stream.pid) >= if main { 8 } else { 2 }
+        });
+        let most_is_enough = self.tail_window >= ENOUGH && tail.iter().filter(|event| event.main).count() >= 2;
+        if !enough && !most_is_enough && !last {
+            self.tail_window *= 2;
+            return Step::Need(vec![self.tail(size)]);
+        }
+        let end = end(transport, held, head, &tail);
+        Step::Done(timeline(transport, head, &tail, end, size))
+    }
+}
+
+fn timeline(transport: &Transport, head: &[Event], tail: &[Event], end: Option<i64>, size: u64) -> Timeline {
+    let program = &transport.program;
+    let tracks = program.streams.iter().map(|stream| sound::with_layer(stream, head)).collect();
+    let mains = |events: &[Event]| -> Vec<(i64, u64)> {
+        events.iter().filter(|event| event.main).map(|event| (event.time, event.at)).collect()
+    };
+    // The beginning's own rate, to hold the ends against.
+    let begun = mains(head);
+    let rate = begun.first().zip(begun.last()).and_then(|(first, last)| {
+        let seconds = (last.0 - first.0) as f64 / 1e6;
+        (seconds > 0.1).then(|| (last.1 - first.1) as f64 / seconds)
+    });
+    let by_rate = rate.map(|rate| Duration::try_from_secs_f64(size as f64 / rate.max(1.0)).unwrap_or(Duration::MAX));
+    let duration = end.filter(|end| *end > 0).map(|end| Duration::from_micros(end as u64));
+    let ended = mains(tail);
+    let follows = match (begun.last(), ended.first()) {
+        (Some(last), Some(first)) => first.1 <= last.1 || first.0 >= last.0.saturating_sub(MAX_REORDER_US),
+        _ => true,
+    };
+    let sane = duration.zip(by_rate).is_none_or(|(duration, by_rate)| {
+        let ratio = duration.as_secs_f64() / by_rate.as_secs_f64();
+        (1.0 / MAX_RATIO..MAX_RATIO).contains(&ratio)
+    });
+    let Some(duration) = duration.filter(|_| sane && follows) else {
+        let why = "the MPEG-TS file's times cannot be used: those of its end do not follow those of its beginning";
+        let timeline = Timeline::estimate(Container::MpegTs, size, by_rate, why);
+        return timeline.with_tracks(tracks);
+    };
+    let keys: Vec<&Event> = head.iter().chain(tail).filter(|event| event.key && event.time >= 0).collect();
+    let gaps = keys.windows(2).filter(|w| w[0].at < w[1].at).map(|w| w[1].time - w[0].time);
+    let within = gaps.filter(|gap| (LEAST_BACK_US..=MOST_BACK_US).contains(gap)).max();
+    let mut keyframes: Vec<Keyframe> = Vec::new();
+    for key in keys {
+        // A head and a tail that overlap have the same ones, and what does not ascend is of another stretch.
+        let time = Duration::from_micros(key.time.unsigned_abs());
+        if time <= duration && keyframes.last().is_none_or(|last| last.time < time && last.offset < key.at) {
+            keyframes.push(Keyframe { time, offset: key.at, from: key.from });
+        }
+    }
+    let video = program.main().is_some_and(|main| main.track.kind == TrackKind::Video);
+    let origin = transport.origin as i64;
+    // As FFmpeg has it: a clock that wraps within a minute begins below zero.
+    let origin = if origin >= WRAP as i64 - 60 * TICKS { origin - WRAP as i64 } else { origin };
+    let first = begun.first().map_or(0, |(_, at)| *at);
+    let search = Times { transport: transport.clone(), first, back: within.unwrap_or(BACK_US), video };
+    Timeline::new(Container::MpegTs, size, duration, keyframes)
+        .with_tracks(tracks)
+        .with_origin_us(us(origin))
+        .with_search(Arc::new(search))
+}
+
+/// The search by timestamps.
+#[derive(Debug)]
+struct Times {
+    transport: Transport,
+    /// Where the first picture begins.
+    first: u64,
+    /// The usual time between keyframes, in microseconds.
+    back: i64,
+    video: bool,
+}
+
+impl Search for Times {
+    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>> {
+        let bounds = Bounds {
+            start: Point { at: self.first.min(timeline.keyframes().first().map_or(0, |first| first.from)), time: 0 },
+            end: Point {
+                at: timeline.size(),
+                time: i64::try_from(timeline.duration().as_micros()).unwrap_or(i64::MAX),
+            },
+            back: if self.video { self.back } else { 0 },
+            reach: if self.video { 0 } else { AUDIO_REACH_US },
+            hint: None,
+        };
+        Box::new(Bisect::new(self.transport.clone(), time, bounds))
+    }
+}

@@ -1,0 +1,181 @@
+//! Transport packets and the PES headers in them (ISO/IEC 13818-1, 2.4.3): found, kept in step with, taken apart.
+
+use crate::bisect::{Look, Short};
+use crate::held::Held;
+
+/// How packets lie in a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    /// From one packet to the next: 188, or 192 where four bytes of arrival time precede each (Blu-ray, AVCHD).
+    pub(crate) stride: u64,
+    /// Bytes before the sync byte.
+    pub(crate) lead: u64,
+}
+
+const LAYOUTS: [Layout; 2] = [Layout { stride: PACKET as u64, lead: 0 }, Layout { stride: 192, lead: 4 }];
+/// Bytes of a transport packet.
+pub(crate) const PACKET: usize = 188;
+const SYNC: u8 = 0x47;
+/// Sync bytes in a row that tell packets from chance.
+const IN_A_ROW: u64 = 4;
+/// What is asked for at once.
+const CHUNK: u64 = 64 << 10;
+/// Packets are looked for so far; what has none for longer is no stream any more.
+const MAX_LOST: u64 = 1 << 20;
+
+impl Layout {
+    /// The layout of a file that begins with these bytes, garbage before the first packet allowed.
+    pub(crate) fn of(head: &[u8]) -> Option<Layout> {
+        (0..head.len().min(CHUNK as usize)).find_map(|start| {
+            LAYOUTS.into_iter().find(|layout| layout.begins(&head[start..], head.len() as u64 - start as u64))
+        })
+    }
+
+    /// Whether packets begin here; `rest` bytes are left of the file.
+    fn begins(&self, bytes: &[u8], rest: u64) -> bool {
+        let wanted = IN_A_ROW.min(rest / self.stride).max(1);
+        (0..wanted).all(|n| bytes.get((n * self.stride + self.lead) as usize) == Some(&SYNC))
+    }
+}
+
+/// Goes from packet to packet.
+#[derive(Debug)]
+pub(crate) struct Packets {
+    layout: Layout,
+    /// Where the next one is expected.
+    pub(crate) at: u64,
+    /// Whether that is only a guess.
+    lost: bool,
+    /// How far it has looked in vain.
+    searched: u64,
+}
+
+impl Packets {
+    /// From a place where a packet need not begin.
+    pub(crate) fn new(layout: Layout, at: u64) -> Packets {
+        Packets { layout, at, lost: true, searched: 0 }
+    }
+
+    /// Where the next packet begins; its bytes are here then.
+    pub(crate) fn next(&mut self, held: &Held) -> Look<u64> {
+        let Layout { stride, lead } = self.layout;
+        loop {
+            let rest = held.size().saturating_sub(self.at);
+            if rest < lead + PACKET as u64 {
+                return Err(Short::Nothing);
+            }
+            let needed = if self.lost { IN_A_ROW * stride } else { lead + PACKET as u64 };
+            let Some(bytes) = held.get(self.at..self.at.saturating_add(needed)) else {
+                return Err(Short::Need(self.at..self.at.saturating_add(CHUNK)));
+            };
+            if !self.lost && bytes.get(lead as usize) == Some(&SYNC) {
+                let at = self.at;
+                self.at += stride;
+                return Ok(at);
+            }
+            self.lost = true;
+            let bytes = held.from(self.at).unwrap_or_default();
+            let all = bytes.len() as u64 >= rest;
+            let starts = if all { bytes.len() } else { bytes.len() - (IN_A_ROW * stride) as usize + 1 };
+            match (0..starts).find(|start| self.layout.begins(&bytes[*start..], rest - *start as u64)) {
+                Some(skip) => {
+                    self.at += skip as u64;
+                    (self.lost, self.searched) = (false, 0);
+                }
+                None => {
+                    self.at += starts.max(1) as u64;
+                    self.searched += starts.max(1) as u64;
+                    if self.searched > MAX_LOST || held.hole_before(self.at) {
+                        return Err(Short::Lost);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The packet that begins at a place which [`Packets::next`] gave.
+    pub(crate) fn packet<'a>(&self, held: &'a Held, at: u64) -> Option<Packet<'a>> {
+        let start = at + self.layout.lead;
+        Packet::parse(held.get(start..start + PACKET as u64)?)
+    }
+}
+
+/// A transport packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packet<'a> {
+    pub(crate) pid: u16,
+    /// Whether a PES packet or a section begins in it.
+    pub(crate) start: bool,
+    /// The random access indicator.
+    pub(crate) random: bool,
+    pub(crate) payload: &'a [u8],
+}
+
+impl<'a> Packet<'a> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Packet<'a>> {
+        let [sync, high, low, control, rest @ ..] = bytes else { return None };
+        // The error indicator says that nothing in it holds.
+        if *sync != SYNC || high & 0x80 != 0 {
+            return None;
+        }
+        let adapted = control & 0x20 != 0;
+        let length = if adapted { usize::from(*rest.first()?) + 1 } else { 0 };
+        let payload = if control & 0x10 != 0 { rest.get(length..).unwrap_or_default() } else { &[] };
+        Some(Packet {
+            pid: u16::from(high & 0x1f) << 8 | u16::from(*low),
+            start: high & 0x40 != 0,
+            random: length > 1 && rest.get(1).is_some_and(|flags| flags & 0x40 != 0),
+            payload,
+        })
+    }
+}
+
+/// The start of a PES packet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pes<'a> {
+    /// Presentation timestamp, in 1/90000 s modulo 2^33.
+    pub(crate) pts: Option<u64>,
+    /// What of the stream itself is in the first transport packet.
+    pub(crate) body: &'a [u8],
+}
+
+impl<'a> Pes<'a> {
+    pub(crate) fn parse(payload: &'a [u8]) -> Option<Pes<'a>> {
+        let [0, 0, 1, _, _, _, marker, flags, length, rest @ ..] = payload else { return None };
+        if marker & 0xc0 != 0x80 {
+            return None;
+        }
+        let stamp = |b: &[u8; 5]| {
+            let bits = |byte: u8, shift: u32| u64::from(byte) << shift;
+            bits(b[0] >> 1 & 7, 30) | bits(b[1], 22) | bits(b[2] >> 1, 15) | bits(b[3], 7) | bits(b[4] >> 1, 0)
+        };
+        let pts = rest.first_chunk::<5>().filter(|_| flags & 0x80 != 0).map(stamp);
+        Some(Pes { pts, body: rest.get(usize::from(*length)..).unwrap_or_default() })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_of_33_bits_is_put_together() {
+        let pes = [0, 0, 1, 0xe0, 0, 0, 0x80, 0x80, 5, 0x2f, 0xff, 0xff, 0xff, 0xff, 9, 9];
+        let pes = Pes::parse(&pes).unwrap();
+        assert_eq!(pes.pts, Some((1 << 33) - 1));
+        assert_eq!(pes.body, [9, 9]);
+        assert!(Pes::parse(&[0, 0, 1, 0xe0, 0, 0, 0x40, 0x80, 5, 0]).is_none());
+        assert!(Pes::parse(&[0, 0, 1]).is_none());
+    }
+
+    #[test]
+    fn an_adaptation_field_longer_than_its_packet_leaves_no_payload() {
+        let mut bytes = [0; PACKET];
+        bytes[..6].copy_from_slice(&[SYNC, 0x41, 0x00, 0x30, 250, 0x40]);
+        let packet = Packet::parse(&bytes).unwrap();
+        assert_eq!((packet.pid, packet.start, packet.random, packet.payload), (0x100, true, true, &[][..]));
+        bytes[1] |= 0x80;
+        assert!(Packet::parse(&bytes).is_none());
+    }
+}

@@ -1,0 +1,89 @@
+//! How long the last PES packet of sound lasts: it carries several frames, and seldom as many as the others.
+
+use super::packet::{Packets, Pes};
+use super::program::Elementary;
+use super::reading::{Event, Transport};
+use crate::held::Held;
+use crate::timeline::Track;
+use std::ops::Range;
+
+/// Bytes of a PES packet of sound that are looked at; uncompressed sound's are the largest.
+const MAX_BYTES: usize = 128 << 10;
+
+/// The track of a stream. The tables do not tell the layers of MPEG audio apart; its first frame does (ISO/IEC 11172-3, 2.4.1.3).
+pub(crate) fn with_layer(stream: &Elementary, head: &[Event]) -> Track {
+    let mut track = stream.track.clone();
+    let first = head.iter().find(|event| event.pid == stream.pid).map(|event| event.body);
+    if let (Some([0xff, second]), "mp3") = (first, track.codec.as_str()) {
+        track.codec = match second >> 1 & 3 {
+            2 => "mp2",
+            3 => "mp1",
+            _ => "mp3",
+        }
+        .to_owned();
+    }
+    track
+}
+
+/// Microseconds of the last PES packet among these of one stream, by what it carries beside what the one before carries.
+pub(crate) fn last_us(transport: &Transport, held: &Held, events: &[&Event], end: u64) -> Option<i64> {
+    let [.., before, last] = events else { return None };
+    let gap = last.time - before.time;
+    let codec = transport.program.streams.iter().find(|s| s.pid == last.pid).map(|s| s.track.codec.as_str())?;
+    let units = |event: &Event, end: u64| {
+        let body = body(transport, held, event.pid, event.at..end);
+        if codec == "aac" { adts_frames(&body) } else { body.len() }
+    };
+    let (before, last) = (units(before, last.at), units(last, end));
+    (before > 0 && gap > 0).then(|| gap.saturating_mul(last as i64) / before as i64)
+}
+
+/// The content of the PES packet that begins a range.
+fn body(transport: &Transport, held: &Held, pid: u16, range: Range<u64>) -> Vec<u8> {
+    let mut packets = Packets::new(transport.layout, range.start);
+    let mut body = Vec::new();
+    while let Ok(at) = packets.next(held)
+        && at < range.end
+        && body.len() < MAX_BYTES
+    {
+        let Some(packet) = packets.packet(held, at).filter(|packet| packet.pid == pid) else { continue };
+        match (packet.start, body.is_empty()) {
+            (true, true) => body.extend_from_slice(Pes::parse(packet.payload).map_or(&[][..], |pes| pes.body)),
+            (true, false) => break,
+            (false, _) => body.extend_from_slice(packet.payload),
+        }
+    }
+    body
+}
+
+/// Frames of AAC in ADTS (ISO/IEC 14496-3, 1.A.2.2), each of the same time.
+fn adts_frames(mut body: &[u8]) -> usize {
+    let mut frames = 0;
+    while let [0xff, second, _, third, fourth, fifth, ..] = body
+        && second & 0xf6 == 0xf0
+    {
+        let length = usize::from(third & 3) << 11 | usize::from(*fourth) << 3 | usize::from(fifth >> 5);
+        frames += 1;
+        body = body.get(length.max(7)..).unwrap_or_default();
+    }
+    frames
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_of_aac_are_counted() {
+        let frame = |length: usize| {
+            let mut frame = vec![0; length];
+            frame[..2].copy_from_slice(&[0xff, 0xf1]);
+            frame[3..6].copy_from_slice(&[(length >> 11) as u8 & 3, (length >> 3) as u8, (length << 5) as u8]);
+            frame
+        };
+        assert_eq!(adts_frames(&[frame(100), frame(2500), frame(7)].concat()), 3);
+        assert_eq!(adts_frames(&frame(0x1000)[..50]), 1, "one that is cut off counts");
+        assert_eq!(adts_frames(&[0xff, 0xf1, 0, 0, 0, 0, 0, 0]), 1, "a length of nothing ends it");
+        assert_eq!(adts_frames(&[1, 2, 3]), 0);
+    }
+}

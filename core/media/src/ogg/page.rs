@@ -1,0 +1,170 @@
+//! The page of an Ogg file (RFC 3533 section 6), and the search for pages in bytes that may begin anywhere.
+
+/// Bytes before a page's table of segments.
+const FIXED_BYTES: usize = 27;
+
+/// A header with the longest table.
+pub(crate) const MAX_HEADER_BYTES: u64 = FIXED_BYTES as u64 + 255;
+
+/// The longest page: a full table of full segments.
+pub(crate) const MAX_PAGE_BYTES: u64 = MAX_HEADER_BYTES + 255 * 255;
+
+/// A page by its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) offset: u64,
+    /// Where its packets begin.
+    pub(crate) body: u64,
+    /// Where the next page begins.
+    pub(crate) end: u64,
+    /// Of its logical stream.
+    pub(crate) serial: u32,
+    /// The codec's count at the end of the last packet that ends here; `None` where none ends, or the count is no count.
+    pub(crate) granule: Option<u64>,
+    /// Packets that end here.
+    pub(crate) packets: u32,
+    /// Whether the last packet goes on in the next page.
+    pub(crate) goes_on: bool,
+    /// Whether a logical stream begins, or ends, with this page.
+    pub(crate) first: bool,
+    pub(crate) last: bool,
+}
+
+impl Page {
+    /// The page whose header these bytes begin with, which lie at an offset; `None` if they are no whole header.
+    pub(crate) fn parse(bytes: &[u8], offset: u64) -> Option<Page> {
+        let fixed: &[u8; FIXED_BYTES] = bytes.first_chunk()?;
+        if !fixed.starts_with(b"OggS\0") || fixed[5] > 7 {
+            return None;
+        }
+        let table = bytes.get(FIXED_BYTES..FIXED_BYTES + usize::from(fixed[26]))?;
+        let body = offset + (FIXED_BYTES + table.len()) as u64;
+        let granule = i64::from_le_bytes(*fixed[6..].first_chunk()?);
+        Some(Page {
+            offset,
+            body,
+            end: body + table.iter().map(|length| u64::from(*length)).sum::<u64>(),
+            serial: u32::from_le_bytes(*fixed[14..].first_chunk()?),
+            granule: u64::try_from(granule).ok(),
+            packets: table.iter().filter(|length| **length < 255).count() as u32,
+            goes_on: table.last() == Some(&255),
+            first: fixed[5] & 2 != 0,
+            last: fixed[5] & 4 != 0,
+        })
+    }
+
+    /// Whether the page is here as a whole and its checksum is right.
+    fn verified(&self, bytes: &[u8]) -> bool {
+        const CHECKSUM: std::ops::Range<usize> = 22..26;
+        let Some(page) = bytes.get(..(self.end - self.offset) as usize) else { return false };
+        let crc = crc(crc(crc(0, &page[..CHECKSUM.start]), &[0; 4]), &page[CHECKSUM.end..]);
+        crc.to_le_bytes() == page[CHECKSUM]
+    }
+}
+
+/// Pages that may look like pages and turn out to be none, in one walk: each costs a checksum of up to 64 KiB, all of them
+/// together some 10 ms.
+pub(crate) const MAX_FALSE: u32 = 64;
+
+/// The pages in bytes that lie at an offset, whether or not these begin with one (`known`: they do). The first page after a
+/// gap has to have its whole checksum; those that follow it without a gap are taken by their place. The last one may reach
+/// past the bytes. Each page that turns out to be none takes one from `doubts`.
+pub(crate) fn scan(bytes: &[u8], offset: u64, known: bool, doubts: &mut u32) -> Vec<Page> {
+    let (mut pages, mut at, mut sure) = (Vec::new(), 0, known);
+    while at < bytes.len() {
+        let page = Page::parse(&bytes[at..], offset + at as u64);
+        match page {
+            Some(page) if sure || *doubts > 0 && page.verified(&bytes[at..]) => {
+                at = usize::try_from(page.end - offset).unwrap_or(bytes.len());
+                sure = true;
+                pages.push(page);
+            }
+            page => {
+                *doubts = doubts.saturating_sub(u32::from(page.is_some_and(|p| p.end - offset <= bytes.len() as u64)));
+                sure = false;
+                let next = bytes[at + 1..].windows(4).position(|magic| magic == b"OggS");
+                at = next.map_or(bytes.len(), |next| at + 1 + next);
+            }
+        }
+    }
+    pages
+}
+
+/// The checksum of RFC 3533: polynomial 04c11db7, no reflection, no final inversion.
+fn crc(start: u32, bytes: &[u8]) -> u32 {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut byte = 0;
+        while byte < 256 {
+            let mut crc = (byte as u32) << 24;
+            let mut bit = 0;
+            while bit < 8 {
+                crc = if crc >> 31 == 1 { crc << 1 ^ 0x04c1_1db7 } else { crc << 1 };
+                bit += 1;
+            }
+            table[byte] = crc;
+            byte += 1;
+        }
+        table
+    };
+    bytes.iter().fold(start, |crc, byte| crc << 8 ^ TABLE[(crc >> 24) as usize ^ usize::from(*byte)])
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A page with its checksum.
+    pub(crate) fn page(serial: u32, granule: i64, flags: u8, table: &[u8]) -> Vec<u8> {
+        let mut page = b"OggS\0".to_vec();
+        page.push(flags);
+        page.extend_from_slice(&granule.to_le_bytes());
+        page.extend_from_slice(&serial.to_le_bytes());
+        page.extend_from_slice(&[0; 8]);
+        page.push(table.len() as u8);
+        page.extend_from_slice(table);
+        page.resize(page.len() + table.iter().map(|l| usize::from(*l)).sum::<usize>(), 0x5a);
+        seal(&mut page);
+        page
+    }
+
+    /// Puts the right checksum into a page.
+    pub(crate) fn seal(page: &mut [u8]) {
+        page[22..26].fill(0);
+        let sum = crc(0, page);
+        page[22..26].copy_from_slice(&sum.to_le_bytes());
+    }
+
+    #[test]
+    fn a_page_tells_what_its_segments_say() {
+        let bytes = page(7, 960, 2, &[255, 255, 10, 20, 255]);
+        let parsed = Page::parse(&bytes, 100).unwrap();
+        assert_eq!((parsed.serial, parsed.granule, parsed.packets), (7, Some(960), 2));
+        assert!(parsed.goes_on && parsed.first && !parsed.last);
+        assert_eq!((parsed.body, parsed.end), (132, 100 + bytes.len() as u64));
+        assert_eq!(Page::parse(&page(7, -1, 0, &[255]), 0).unwrap().granule, None);
+        assert_eq!(Page::parse(&bytes[..30], 0), None);
+    }
+
+    #[test]
+    fn the_first_page_after_garbage_needs_its_checksum() {
+        let (a, b) = (page(1, 10, 0, &[30]), page(1, 20, 0, &[40]));
+        let garbage = b"OggS\0 and more of it: OggS\0\0aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa".to_vec();
+        let bytes = [garbage.clone(), a.clone(), b.clone(), garbage.clone(), b.clone()].concat();
+        let granules = |pages: Vec<Page>| pages.iter().map(|p| p.granule.unwrap()).collect::<Vec<_>>();
+        assert_eq!(granules(scan(&bytes, 5, false, &mut 64)), [10, 20, 20]);
+        let mut broken = a;
+        broken[30] ^= 1;
+        assert_eq!(granules(scan(&[broken.clone(), b.clone()].concat(), 0, false, &mut 64)), [20]);
+        assert_eq!(granules(scan(&[broken, b].concat(), 0, true, &mut 64)), [10, 20]);
+    }
+
+    #[test]
+    fn false_pages_without_end_cost_a_bounded_number_of_checksums() {
+        let bytes = b"OggS\0\0aaaaaaaabbbbbbbbbbbb\x01\x05".repeat(4000);
+        let mut doubts = MAX_FALSE;
+        assert_eq!(scan(&bytes, 0, false, &mut doubts), []);
+        assert_eq!(doubts, 0);
+    }
+}

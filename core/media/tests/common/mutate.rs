@@ -1,0 +1,107 @@
+//! Films with a few bytes changed, the same for the same seed.
+
+use playswarm_media::{Container, fuzzing};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// xorshift64: enough to pick bytes, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound.max(1) as u64) as usize
+    }
+}
+
+/// What liars write: limits of the integers that sizes and counts are.
+const LIES: [u64; 10] =
+    [0, 1, 7, 0x7f, 0xff, 0x7fff_ffff, 0xffff_ffff, 0x7fff_ffff_ffff_ffff, u64::MAX, 0x0000_0100_0000_0000];
+
+/// Changes one to six places of the first or last 4 KiB of a film, and now and then cuts it short.
+fn mutate(film: &[u8], random: &mut Random) -> Vec<u8> {
+    const NEAR: usize = 4096;
+    let mut bytes = film.to_vec();
+    for _ in 0..=random.below(6) {
+        let near = bytes.len().min(NEAR);
+        let place = random.below(near);
+        let place = if random.below(2) == 0 { place } else { bytes.len() - 1 - place };
+        match random.below(6) {
+            0 => bytes[place] ^= 1 << random.below(8),
+            1 => bytes[place] = random.next() as u8,
+            2 => {
+                let lie = LIES[random.below(LIES.len())].to_be_bytes();
+                let width = [1, 2, 4, 8][random.below(4)];
+                let end = bytes.len().min(place + width);
+                bytes[place..end].copy_from_slice(&lie[8 - (end - place)..]);
+            }
+            3 => {
+                let (other, length) = (random.below(near), random.below(64));
+                let end = bytes.len().min(other + length);
+                let copy = bytes[other..end].to_vec();
+                let end = bytes.len().min(place + copy.len());
+                bytes[place..end].copy_from_slice(&copy[..end - place]);
+            }
+            4 => {
+                let end = bytes.len().min(place + random.below(64));
+                bytes.drain(place..end);
+            }
+            _ => {
+                let length = random.below(64);
+                let copy = bytes[place..bytes.len().min(place + length)].to_vec();
+                bytes.splice(place..place, copy);
+            }
+        }
+        if bytes.is_empty() {
+            return bytes;
+        }
+    }
+    if random.below(16) == 0 {
+        bytes.truncate(random.below(bytes.len()));
+    }
+    bytes
+}
+
+/// Runs so many mutations of the films in `fuzz/seeds/NAME` through the index and three searches. What must hold is asserted in
+/// the driver; here, that the films are read at all, and that lies are noticed but seldom fatal.
+pub fn run(name: &str, container: Container, mutations: usize) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(name);
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let films: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    for (film, path) in films.iter().zip(&paths) {
+        let timeline = fuzzing::film(container, film).unwrap();
+        assert!(!timeline.is_estimate(), "{}: {:?}", path.display(), timeline.accuracy());
+    }
+    // Each mutation has a seed of its own, so that the threads' turns change nothing.
+    let (next, read, estimates) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let work = || {
+        loop {
+            let n = next.fetch_add(1, Ordering::Relaxed);
+            if n >= mutations {
+                return;
+            }
+            let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(n as u64 + 1) | 1);
+            random.next();
+            if let Some(timeline) = fuzzing::film(container, &mutate(&films[n % films.len()], &mut random)) {
+                read.fetch_add(1, Ordering::Relaxed);
+                estimates.fetch_add(usize::from(timeline.is_estimate()), Ordering::Relaxed);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    let (read, estimates) = (read.into_inner(), estimates.into_inner());
+    println!("{mutations} mutations of {} films: {read} begun, of these {estimates} only estimated", films.len());
+    assert!(read > mutations / 2, "most mutated films are still known by their first bytes: {read}");
+    assert!(0 < estimates && estimates < read, "{estimates} of {read} are estimates");
+}

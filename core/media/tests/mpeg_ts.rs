@@ -1,0 +1,73 @@
+//! MPEG transport streams made by FFmpeg, beside what ffprobe says of them.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+#[macro_use]
+mod common;
+
+use common::catalogue::mpeg_ts;
+use common::{Cut, Truth, locate, read};
+use playswarm_media::Accuracy;
+use std::time::Duration;
+
+films! {
+    a_film_with_h264_and_aac: mpeg_ts::plain();
+    a_film_with_packets_of_192_bytes: mpeg_ts::blu_ray();
+    a_film_with_hevc_and_ac3: mpeg_ts::hevc();
+    a_film_with_mpeg2: mpeg_ts::mpeg2();
+    a_film_whose_timestamps_wrap: mpeg_ts::wrapping();
+    a_film_that_begins_shortly_before_the_wrap: mpeg_ts::starting_at_the_wrap();
+    a_film_whose_sound_begins_late: mpeg_ts::sparse_sound();
+    a_film_without_random_access_indicators: mpeg_ts::without_indicators();
+    a_film_with_garbage_between_its_packets: mpeg_ts::with_garbage();
+    a_film_whose_clock_reference_jumps: mpeg_ts::with_a_jumping_clock();
+}
+
+#[test]
+fn tracks_say_what_ffprobe_says() {
+    if !common::ffmpeg() {
+        return;
+    }
+    for film in mpeg_ts::all() {
+        let truth = Truth::of(&film.path());
+        let timeline = read(&film, Cut::Exact).timeline;
+        let of = |(kind, codec, language): (String, &String, &Option<String>)| (kind, codec.clone(), language.clone());
+        let ours =
+            timeline.tracks().iter().map(|t| of((format!("{:?}", t.kind).to_lowercase(), &t.codec, &t.language)));
+        let theirs = truth.tracks.iter().map(|t| of((t.kind.clone(), &t.codec, &t.language)));
+        assert_eq!(ours.collect::<Vec<_>>(), theirs.collect::<Vec<_>>(), "{}", film.name);
+    }
+}
+
+#[test]
+fn a_film_whose_times_jump_back_plays_on_from_wherever_a_seek_lands() {
+    if !common::ffmpeg() {
+        return;
+    }
+    let film = mpeg_ts::twice();
+    let truth = Truth::of(&film.path());
+    let timeline = read(&film, Cut::Exact).timeline;
+    for seconds in 0..=16 {
+        let (landing, _) = locate(&film, &timeline, Duration::from_secs(seconds));
+        let keyframe = truth.packets.iter().find(|p| p.key && p.pos == Some(landing.offset));
+        assert!(landing.estimated || keyframe.is_some(), "{landing:?} is no keyframe");
+        assert!(landing.until <= timeline.size());
+    }
+}
+
+#[test]
+fn a_film_whose_end_is_before_its_beginning_is_estimated_by_its_rate() {
+    if !common::ffmpeg() {
+        return;
+    }
+    let timeline = read(&mpeg_ts::end_before_beginning(), Cut::Exact).timeline;
+    let Accuracy::Estimate { why } = timeline.accuracy() else { panic!("{:?}", timeline.accuracy()) };
+    assert!(why.contains("do not follow"), "{why}");
+    let seconds = timeline.duration().as_secs_f64();
+    assert!((4.0..64.0).contains(&seconds), "the film is of 16 s, the estimate of {seconds}");
+    assert!(timeline.bytes_per_s(Duration::ZERO).is_some());
+}
+
+#[test]
+fn mutated_films_neither_panic_nor_hang_nor_grow() {
+    common::mutate::run("media_mpeg_ts", playswarm_media::Container::MpegTs, 12_500);
+}

@@ -68,6 +68,9 @@ case $mode in
             python3 -m venv --clear .venv
             .venv/bin/pip install --quiet --disable-pip-version-check "libtorrent==$LIBTORRENT"
         fi
+        # Asks nobody where all is there already.
+        say 'the tools of the Python tests'
+        .venv/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
         if command -v rustup >/dev/null; then
             cargo fmt --version >/dev/null 2>&1 || rustup component add rustfmt
             cargo clippy --version >/dev/null 2>&1 || rustup component add clippy

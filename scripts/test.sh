@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prepares the machine and passes every test: set-up, format, lints, all tests, doc tests, licences, fuzzing.
+# Prepares the machine and passes every test: set-up, format, lints, all tests, doc tests, Python, licences, fuzzing.
 #
 #   bash scripts/test.sh
 #
@@ -64,6 +64,8 @@ step 'lints' cargo clippy --workspace --all-targets --locked -- -D warnings
 step 'build' cargo build --workspace --bins --locked
 step 'tests' cargo nextest run --workspace --locked --profile "$profile"
 step 'doc tests' cargo test --workspace --doc --locked
+step 'Python types' bash scripts/python.sh lint
+step 'Python tests' bash scripts/python.sh test -q
 step 'licences' cargo deny --locked check licenses bans sources
 [ "${FUZZ_SECONDS:-60}" = 0 ] || step 'fuzzing' fuzz
 
@@ -71,6 +73,7 @@ printf '\n==== totals\n'
 grep -hE '^ *Summary \[' "$logs/tests" | tail -n 1
 awk '/^test result:/ { passed += $4; failed += $6 } END { printf "     Doc tests: %d passed, %d failed\n", passed, failed }' \
     "$logs/doc-tests"
+grep -hE '^[0-9]+ passed|, [0-9]+ passed' "$logs/Python-tests" | tail -n 1 | sed 's/^/     Python tests: /'
 grep -h '^fuzz target' "$logs/fuzzing" 2>/dev/null | sed 's/^/     /'
 if [ -s "$PLAYSWARM_TEST_SKIPS" ]; then
     printf '     Skipped for want of something:\n'

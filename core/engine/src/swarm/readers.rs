@@ -249,6 +249,15 @@ impl Swarm {
         }
     }
 
+    /// Up to `max` bytes from `position` on, if they are verified and in memory, for ourselves.
+    pub(crate) fn peek(&self, position: u64, max: usize) -> Option<Bytes> {
+        let content = self.content.get()?;
+        let piece = content.torrent.layout.piece_at(position);
+        let within = (position - content.torrent.layout.start_of(piece)) as usize;
+        let bytes = content.store.try_piece(piece)?;
+        Some(bytes.slice(within..bytes.len().min(within.saturating_add(max)))).filter(|bytes| !bytes.is_empty())
+    }
+
     /// Ends with the next piece that comes or goes, and when the torrent is closed. It counts from when it is enabled.
     pub(crate) fn news(&self) -> tokio::sync::futures::Notified<'_> {
         self.news.notified()
@@ -262,15 +271,6 @@ impl Swarm {
     /// Whether this is closed.
     pub(crate) fn is_closed(&self) -> bool {
         self.cancel.is_cancelled()
-    }
-
-    /// Up to `max` bytes from `position` on, if they are verified and in memory, for ourselves.
-    pub(crate) fn peek(&self, position: u64, max: usize) -> Option<Bytes> {
-        let content = self.content.get()?;
-        let piece = content.torrent.layout.piece_at(position);
-        let within = (position - content.torrent.layout.start_of(piece)) as usize;
-        let bytes = content.store.try_piece(piece)?;
-        Some(bytes.slice(within..bytes.len().min(within.saturating_add(max)))).filter(|bytes| !bytes.is_empty())
     }
 
     fn waits_no_more(&self, key: ReaderKey) {

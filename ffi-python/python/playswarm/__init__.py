@@ -1,0 +1,112 @@
+"""Films of a BitTorrent swarm as files: read, seek and watch while they download.
+
+    import playswarm
+    with playswarm.open("magnet:?xt=urn:btih:…") as film:
+        print(film.read(1000))
+
+`open` gives a true binary file of Python; `Session`, `Media` and `Config` are there for more than one film; `AsyncSession` and `open_async` for
+asyncio. What goes wrong is a `PlayswarmError` and the built-in exception that fits. docs/PYTHON.md tells the rest.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ._config import Config, Settings
+from ._errors import (
+    BadArgumentError,
+    BadConfigError,
+    BadSourceError,
+    BadTorrentError,
+    CancelledError,
+    ClosedError,
+    DiskFullError,
+    FetchError,
+    InternalError,
+    IoError,
+    ListenError,
+    NoMetadataError,
+    NoSuchFileError,
+    PlayswarmError,
+    StorageError,
+    TimedOutError,
+)
+from ._file import MediaFile
+from ._media import History, Media
+from ._playswarm import __version__
+from ._session import Session, default_session, open
+from ._status import (
+    Event,
+    MediaStatus,
+    PeerStatus,
+    Playhead,
+    ReaderStatus,
+    TimelineStatus,
+    TrackStatus,
+    Waste,
+)
+from ._timeline import Keyframe, Landing, Timeline
+from ._torrent import FileEntry, Torrent, create_torrent
+
+if TYPE_CHECKING:
+    from ._aio import AsyncMedia, AsyncMediaFile, AsyncSession, create_torrent_async, open_async
+
+__all__ = [
+    "AsyncMedia",
+    "AsyncMediaFile",
+    "AsyncSession",
+    "BadArgumentError",
+    "BadConfigError",
+    "BadSourceError",
+    "BadTorrentError",
+    "CancelledError",
+    "ClosedError",
+    "Config",
+    "DiskFullError",
+    "Event",
+    "FetchError",
+    "FileEntry",
+    "History",
+    "InternalError",
+    "IoError",
+    "Keyframe",
+    "Landing",
+    "ListenError",
+    "Media",
+    "MediaFile",
+    "MediaStatus",
+    "NoMetadataError",
+    "NoSuchFileError",
+    "PeerStatus",
+    "Playhead",
+    "PlayswarmError",
+    "ReaderStatus",
+    "Session",
+    "Settings",
+    "StorageError",
+    "TimedOutError",
+    "Timeline",
+    "TimelineStatus",
+    "Torrent",
+    "TrackStatus",
+    "Waste",
+    "__version__",
+    "create_torrent",
+    "create_torrent_async",
+    "default_session",
+    "open",
+    "open_async",
+]
+
+_ASYNC = {"AsyncMedia", "AsyncMediaFile", "AsyncSession", "create_torrent_async", "open_async"}
+
+
+def __getattr__(name: str) -> Any:
+    # asyncio takes longer to import than all the rest.
+    if name in _ASYNC:
+        from . import _aio
+
+        return getattr(_aio, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

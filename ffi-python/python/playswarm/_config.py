@@ -1,0 +1,158 @@
+"""Settings: the same keys as in Rust and C, checked by the engine, which also knows the defaults."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypedDict
+
+from . import _playswarm
+
+__all__ = ["Config", "Settings"]
+
+Address = str | tuple[str, int]
+"""``"host:port"`` with a numeric host, or the two by themselves."""
+
+
+class Settings(TypedDict, total=False):
+    """What :class:`Config` and :class:`Session` take as keyword arguments."""
+
+    dir: str | os.PathLike[str]
+    listen: Address | None
+    dht: bool
+    dht_bootstrap: Sequence[str]
+    lsd: bool
+    pex: bool
+    trackers: bool
+    port_map: bool
+    utp: bool
+    peers: Sequence[Address]
+    max_peers: int
+    download_bytes_per_s: int
+    upload_bytes_per_s: int
+    upload_slots: int
+    disk_limit_bytes: int
+    memory_limit_bytes: int
+    metadata_timeout_ms: int
+    keep: bool
+    picker: Mapping[str, Any]
+
+
+def _address(value: Address) -> str:
+    if isinstance(value, str):
+        return value
+    host, port = value
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What JSON can say: paths and addresses as text."""
+    plain = dict(settings)
+    if "dir" in plain:
+        plain["dir"] = os.fsdecode(plain["dir"])
+    if plain.get("listen") is not None:
+        plain["listen"] = _address(plain["listen"])
+    if "peers" in plain:
+        plain["peers"] = [_address(peer) for peer in plain["peers"]]
+    for key in ("dht_bootstrap",):
+        if key in plain and not isinstance(plain[key], str):
+            plain[key] = list(plain[key])
+    if "picker" in plain:
+        plain["picker"] = dict(plain["picker"])
+    return plain
+
+
+class Config(Mapping[str, Any]):
+    """The settings of a session: ``Config(dir="films", dht=False)``. What is not given has its default.
+
+    Read them as attributes or as items; ``dict(config)`` has them all, and ``Config(**a_dict)`` takes them back. docs/CLI.md
+    explains each; the names are those of Rust's ``Config``.
+    """
+
+    __slots__ = ("_values",)
+
+    dir: str
+    listen: str | None
+    dht: bool
+    dht_bootstrap: list[str]
+    lsd: bool
+    pex: bool
+    trackers: bool
+    port_map: bool
+    utp: bool
+    peers: list[str]
+    max_peers: int
+    download_bytes_per_s: int
+    upload_bytes_per_s: int
+    upload_slots: int
+    disk_limit_bytes: int
+    memory_limit_bytes: int
+    metadata_timeout_ms: int
+    keep: bool
+    picker: dict[str, Any]
+
+    _values: dict[str, Any]
+
+    def __init__(self, settings: Mapping[str, Any] | None = None, /, **more: Any) -> None:
+        given = _plain({**(settings or {}), **more})
+        try:
+            text = json.dumps(given)
+        except (TypeError, ValueError) as e:
+            raise TypeError(f"a setting has a value of a type that no setting has: {e}") from None
+        object.__setattr__(self, "_values", json.loads(_playswarm.check_config(text)))
+
+    @classmethod
+    def offline(cls, dir: str | os.PathLike[str], **more: Any) -> Config:
+        """Only peers given by hand or connecting to us, on a free port of loopback: for tests and demonstrations."""
+        settings = json.loads(_playswarm.default_config(True))
+        return cls({**settings, "dir": dir, **more})
+
+    def replace(self, **changes: Any) -> Config:
+        """The same with some settings changed."""
+        return Config(self._values, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings, as JSON has them."""
+        copy: dict[str, Any] = json.loads(json.dumps(self._values))
+        return copy
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(f"there is no setting {name!r}", name=name, obj=self) from None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"settings do not change; use config.replace({name}=…)", name=name, obj=self)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._values]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Config) and self._values == other._values
+
+    def __hash__(self) -> int:
+        return hash(json.dumps(self._values, sort_keys=True))
+
+    def __reduce__(self) -> tuple[type[Config], tuple[dict[str, Any]]]:
+        return (Config, (self.to_dict(),))
+
+    def __repr__(self) -> str:
+        defaults = json.loads(_playswarm.default_config(False))
+        changed = ", ".join(f"{k}={v!r}" for k, v in self._values.items() if v != defaults.get(k))
+        return f"Config({changed})"
+
+
+def as_json(config: Config | Mapping[str, Any] | None, settings: Mapping[str, Any]) -> str:
+    """One text of settings from what the constructors of sessions take."""
+    return json.dumps(Config(config, **settings).to_dict())

@@ -1,0 +1,176 @@
+"""What is in a torrent, and making one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import _playswarm
+from ._progress import Progress, amount, report
+
+__all__ = ["FileEntry", "Torrent", "create_torrent"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """One file of a torrent."""
+
+    index: int
+    """Its number in the torrent, from 0."""
+    name: str
+    """The path as the torrent has it, for people; joined by ``/``."""
+    path: Path
+    """Where it lies below the session's folder: relative, and made safe."""
+    size: int
+    """Bytes of the file."""
+    offset: int
+    """Where its first byte stands in the torrent."""
+    padding: bool
+    """A pad file (BEP 47), which cannot be opened."""
+    content_type: str
+    """The media type that its name suggests."""
+    playable: bool
+    """Whether its name says video or audio."""
+
+    def __str__(self) -> str:
+        return f"{self.index}: {self.name} ({amount(self.size)})"
+
+
+class Torrent:
+    """A checked torrent: what it is called, what files are in it."""
+
+    __slots__ = ("_bytes", "_raw", "files")
+
+    def __init__(self, raw: _playswarm.Torrent, data: bytes | None = None) -> None:
+        self._raw, self._bytes = raw, data
+        self.files: tuple[FileEntry, ...] = tuple(
+            FileEntry(n, name, Path(path), size, offset, padding, content_type, playable)
+            for n, (path, name, size, offset, padding, content_type, playable) in enumerate(raw.files())
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Torrent:
+        """Reads the bytes of a ``.torrent`` file."""
+        return cls(_playswarm.Torrent.from_bytes(data), data)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Torrent:
+        """Reads a ``.torrent`` file."""
+        return cls.from_bytes(Path(path).read_bytes())
+
+    @property
+    def info_hash(self) -> str:
+        """40 hexadecimal digits."""
+        return self._raw.info_hash
+
+    @property
+    def name(self) -> str:
+        return self._raw.name
+
+    @property
+    def total_bytes(self) -> int:
+        """Bytes of all files."""
+        return self._raw.total_bytes
+
+    @property
+    def piece_bytes(self) -> int:
+        return self._raw.piece_bytes
+
+    @property
+    def pieces(self) -> int:
+        """How many there are."""
+        return self._raw.pieces
+
+    @property
+    def private(self) -> bool:
+        """BEP 27: peers come from the trackers alone."""
+        return self._raw.private
+
+    @property
+    def trackers(self) -> list[str]:
+        return self._raw.trackers
+
+    @property
+    def magnet(self) -> str:
+        """A link with the info-hash, the name and the trackers."""
+        return self._raw.magnet()
+
+    def find_file(self, file: int | str | None = None) -> FileEntry:
+        """A file by its number, its name, or a part of its name that no other file has; without, the largest that can be played.
+
+        Raises `NoSuchFileError` where there is none or more than one.
+        """
+        if file is None:
+            return self.files[self._raw.default_file()]
+        if isinstance(file, str):
+            return self.files[self._raw.find_file(file)]
+        if 0 <= file < len(self.files):
+            return self.files[file]
+        # The engine's sentence for a number that is none.
+        return self.files[self._raw.find_file(str(file))]
+
+    def to_bytes(self) -> bytes:
+        """The bytes of a ``.torrent`` file."""
+        return self._bytes if self._bytes is not None else self._raw.to_bytes()
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes a ``.torrent`` file."""
+        path = Path(path)
+        path.write_bytes(self.to_bytes())
+        return path
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Torrent) and self.info_hash == other.info_hash
+
+    def __hash__(self) -> int:
+        return hash(self.info_hash)
+
+    def __repr__(self) -> str:
+        files = sum(not f.padding for f in self.files)
+        return (
+            f"<Torrent {self.name!r}, {amount(self.total_bytes)} in {files} file{'' if files == 1 else 's'}, "
+            f"{self.info_hash}>"
+        )
+
+
+def creating(
+    path: str | os.PathLike[str],
+    piece_bytes: int | None,
+    trackers: Iterable[str],
+    private: bool,
+    comment: str | None,
+    name: str | None,
+) -> _playswarm.Job[tuple[_playswarm.Torrent, bytes]]:
+    return _playswarm.create_torrent(
+        path, piece_bytes=piece_bytes, trackers=list(trackers), private=private, comment=comment, name=name
+    )
+
+
+def create_torrent(
+    path: str | os.PathLike[str],
+    *,
+    piece_bytes: int | None = None,
+    trackers: Iterable[str] = (),
+    private: bool = False,
+    comment: str | None = None,
+    name: str | None = None,
+    progress: Progress = False,
+) -> Torrent:
+    """Makes a torrent of a file or folder, with pieces of a size that suits streaming unless ``piece_bytes`` names another.
+
+    ``progress`` is True for a bar, or a function of the bytes hashed and the bytes in all.
+    """
+    job = creating(path, piece_bytes, trackers, private, comment, name)
+    with report(progress, "hashing") as tell:
+        raw, data = job.wait(progress=tell)
+    return Torrent(raw, data)
+
+
+Source = str | os.PathLike[str] | bytes | Torrent
+"""A path, a URL, a magnet link, an info-hash, the bytes of a ``.torrent`` file, or a Torrent."""
+
+
+def raw_source(source: Source) -> str | os.PathLike[str] | bytes | _playswarm.Torrent:
+    return source._raw if isinstance(source, Torrent) else source

@@ -1,0 +1,307 @@
+//! A file of a torrent, for the blocking face and for the asynchronous one.
+//!
+//! Blocking reads have one position, kept here so that threads that share a file never read a byte twice; it moves only
+//! when a read is done. Asynchronous reads name their position: whoever cancels one has lost nothing.
+
+use crate::errors;
+use crate::job::Job;
+use crate::runtime::is_forked;
+use crate::timeline::time_of;
+use crate::wait::{timeout_of, wait};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use playswarm::{Error, Media, Result, Stream};
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::{PyBufferError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio_util::sync::CancellationToken;
+
+/// `ahead` where nothing was said.
+const NO_BOUND: u64 = u64::MAX;
+
+/// A file that is open until this is closed or dropped.
+#[pyclass(frozen, module = "playswarm._playswarm")]
+pub(crate) struct File {
+    shared: Mutex<Option<Arc<Shared>>>,
+    size: u64,
+}
+
+struct Shared {
+    media: Media,
+    file: usize,
+    stream: tokio::sync::Mutex<Stream>,
+    /// The next byte of a blocking read.
+    position: AtomicU64,
+    /// How far beyond what is read may be fetched.
+    ahead: AtomicU64,
+    bounded: AtomicBool,
+    session_closed: CancellationToken,
+    closed: CancellationToken,
+    cancelled: Mutex<CancellationToken>,
+    size: u64,
+}
+
+/// Somebody's memory, kept where it is while a read fills it.
+struct Target {
+    buffer: PyUntypedBuffer,
+}
+
+impl Target {
+    fn new(object: &Bound<'_, PyAny>) -> PyResult<Target> {
+        let wanted = || {
+            let given = object.get_type().name().map_or_else(|_| "this".to_owned(), |n| n.to_string());
+            PyTypeError::new_err(format!("readinto() needs a read-write bytes-like object, not {given}"))
+        };
+        let buffer = PyUntypedBuffer::get(object)
+            .map_err(|e| if e.is_instance_of::<PyBufferError>(object.py()) { e } else { wanted() })?;
+        if buffer.readonly() {
+            return Err(wanted());
+        }
+        if !buffer.is_c_contiguous() {
+            return Err(PyBufferError::new_err("readinto() needs memory in one piece"));
+        }
+        Ok(Target { buffer })
+    }
+
+    fn len(&self) -> usize {
+        self.buffer.len_bytes()
+    }
+
+    /// Copies bytes to `at`, with or without the GIL.
+    fn put(&self, at: usize, bytes: &[u8]) {
+        assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= self.len()), "a read beyond its buffer");
+        // SAFETY: the exporter keeps these `len` bytes in place and writable until the buffer is released, which is when
+        // `self` is dropped; they are C-contiguous, and the range was checked above. `bytes` is memory of the engine's own.
+        // Python code that touches the memory meanwhile sees old bytes or new ones, as with any `readinto` of CPython,
+        // which releases the GIL while the system writes.
+        #[allow(unsafe_code)]
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.buffer.buf_ptr().cast::<u8>().add(at), bytes.len());
+        }
+    }
+}
+
+impl Shared {
+    /// Done when reads are to end, with the reason.
+    async fn ended(&self) -> Error {
+        let cancelled = self.cancelled.lock().clone();
+        tokio::select! {
+            () = self.closed.cancelled() => Error::Closed,
+            () = self.session_closed.cancelled() => Error::Closed,
+            () = cancelled.cancelled() => Error::Cancelled,
+        }
+    }
+
+    async fn unless_ended<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::select! {
+            biased;
+            why = self.ended() => Err(why),
+            done = work => done,
+        }
+    }
+
+    /// Places the stream, and bounds what is fetched, for a read of `max` bytes.
+    fn place(&self, stream: &mut Stream, position: u64, max: u64) {
+        stream.seek_to(position);
+        match self.ahead.load(Ordering::Relaxed) {
+            NO_BOUND => {
+                if self.bounded.swap(false, Ordering::Relaxed) {
+                    stream.set_end(self.size);
+                }
+            }
+            ahead => {
+                self.bounded.store(true, Ordering::Relaxed);
+                stream.set_end(position.saturating_add(max).saturating_add(ahead).min(self.size));
+            }
+        }
+    }
+
+    /// Fills the memory with what can be had without waiting once there is something. Moves the position.
+    async fn read_into(&self, target: &Target) -> Result<usize> {
+        let mut stream = self.stream.lock().await;
+        let start = self.position.load(Ordering::Relaxed);
+        let len = target.len();
+        self.place(&mut stream, start, len as u64);
+        let mut filled = 0;
+        while filled < len {
+            if filled > 0 && stream.readable_at(start + filled as u64) == 0 {
+                break;
+            }
+            let bytes = stream.read_chunk(len - filled).await?;
+            if bytes.is_empty() {
+                break;
+            }
+            target.put(filled, &bytes);
+            filled += bytes.len();
+        }
+        // Who sought meanwhile, from another thread, has the last word.
+        let end = start + filled as u64;
+        let _ = self.position.compare_exchange(start, end, Ordering::Relaxed, Ordering::Relaxed);
+        Ok(filled)
+    }
+
+    /// `max` bytes from `position` on; fewer at the end of the file only.
+    async fn read_at(&self, position: u64, max: u64) -> Result<Vec<Bytes>> {
+        let mut stream = self.stream.lock().await;
+        self.place(&mut stream, position, max);
+        let (mut chunks, mut got) = (Vec::new(), 0);
+        while got < max {
+            let bytes = stream.read_chunk(usize::try_from(max - got).unwrap_or(usize::MAX)).await?;
+            if bytes.is_empty() {
+                break;
+            }
+            got += bytes.len() as u64;
+            chunks.push(bytes);
+        }
+        Ok(chunks)
+    }
+}
+
+fn joined<'py>(py: Python<'py>, chunks: &[Bytes]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, chunks.iter().map(Bytes::len).sum(), |into| {
+        let mut at = 0;
+        for chunk in chunks {
+            into[at..at + chunk.len()].copy_from_slice(chunk);
+            at += chunk.len();
+        }
+        Ok(())
+    })
+}
+
+impl File {
+    pub(crate) fn new(media: Media, file: usize, stream: Stream, session_closed: CancellationToken) -> File {
+        let size = stream.size();
+        let shared = Shared {
+            media,
+            file,
+            stream: tokio::sync::Mutex::new(stream),
+            position: AtomicU64::new(0),
+            ahead: AtomicU64::new(NO_BOUND),
+            bounded: AtomicBool::new(false),
+            session_closed,
+            closed: CancellationToken::new(),
+            cancelled: Mutex::new(CancellationToken::new()),
+            size,
+        };
+        File { shared: Mutex::new(Some(Arc::new(shared))), size }
+    }
+
+    fn get(&self, py: Python<'_>) -> PyResult<Arc<Shared>> {
+        self.shared.lock().clone().ok_or_else(|| errors::to_python(py, &Error::Closed))
+    }
+}
+
+#[pymethods]
+impl File {
+    #[getter]
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    #[getter]
+    fn position(&self, py: Python<'_>) -> PyResult<u64> {
+        Ok(self.get(py)?.position.load(Ordering::Relaxed))
+    }
+
+    /// Where the next blocking read begins; what is fetched changes with that read.
+    fn seek(&self, py: Python<'_>, position: u64) -> PyResult<()> {
+        self.get(py)?.position.store(position, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Bytes into the caller's memory: as many as are here, at least one, none at the end of the file.
+    #[pyo3(signature = (buffer, timeout=None))]
+    fn readinto(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
+        let shared = self.get(py)?;
+        let target = Target::new(buffer)?;
+        let work = shared.unless_ended(shared.read_into(&target));
+        wait(py, "the read", timeout_of(timeout)?, work, |_| Ok(()))
+    }
+
+    /// `size` bytes from the position on; fewer at the end of the file only. Nothing is lost if it does not come to an end.
+    #[pyo3(signature = (size, timeout=None))]
+    fn read<'py>(&self, py: Python<'py>, size: u64, timeout: Option<f64>) -> PyResult<Bound<'py, PyBytes>> {
+        let shared = self.get(py)?;
+        let start = shared.position.load(Ordering::Relaxed);
+        let work = shared.unless_ended(shared.read_at(start, size));
+        let chunks = wait(py, "the read", timeout_of(timeout)?, work, |_| Ok(()))?;
+        let bytes = joined(py, &chunks)?;
+        let end = start + bytes.as_bytes().len() as u64;
+        let _ = shared.position.compare_exchange(start, end, Ordering::Relaxed, Ordering::Relaxed);
+        Ok(bytes)
+    }
+
+    /// The same from a position of the caller's.
+    fn read_at(&self, py: Python<'_>, position: u64, size: u64) -> PyResult<Job> {
+        let shared = self.get(py)?;
+        let work = async move { shared.unless_ended(shared.read_at(position, size)).await };
+        Ok(Job::new("the read", work, |py, chunks| Ok(joined(py, &chunks)?.into_any().unbind())))
+    }
+
+    /// Goes to the keyframe at or before a time: gives its time in seconds, the byte where reading begins, and whether that is
+    /// an estimate. Reads name the byte, or follow after [`File::seek`].
+    fn seek_time(&self, py: Python<'_>, seconds: f64) -> PyResult<Job> {
+        let (shared, time) = (self.get(py)?, time_of(seconds)?);
+        let work = async move {
+            let seek = async { shared.stream.lock().await.seek_to_time(time).await };
+            shared.unless_ended(seek).await
+        };
+        Ok(Job::new("looking for that time", work, |py, landing| {
+            let landing = (landing.time.as_secs_f64(), landing.from, landing.estimated);
+            Ok(landing.into_pyobject(py)?.into_any().unbind())
+        }))
+    }
+
+    /// The time in seconds that is played at a byte, where the file's time is known.
+    fn time_at(&self, py: Python<'_>, position: u64) -> PyResult<Option<f64>> {
+        let shared = self.get(py)?;
+        Ok(shared.media.known_timeline(shared.file).map(|t| t.time_at(position).as_secs_f64()))
+    }
+
+    /// How many bytes from there on can be read without waiting for the swarm.
+    fn readable_at(&self, py: Python<'_>, position: u64) -> PyResult<u64> {
+        let shared = self.get(py)?;
+        let work = async { Ok(shared.stream.lock().await.readable_at(position)) };
+        wait(py, "the read before", None, shared.unless_ended(work), |_| Ok(()))
+    }
+
+    /// How far beyond what is read may be fetched; `None` for no bound.
+    fn set_ahead(&self, py: Python<'_>, bytes: Option<u64>) -> PyResult<()> {
+        self.get(py)?.ahead.store(bytes.unwrap_or(NO_BOUND), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Ends the present reads and all later ones.
+    fn cancel(&self, py: Python<'_>) -> PyResult<()> {
+        self.get(py)?.cancelled.lock().cancel();
+        Ok(())
+    }
+
+    /// Lets reads work again.
+    fn reset(&self, py: Python<'_>) -> PyResult<()> {
+        let shared = self.get(py)?;
+        let mut cancelled = shared.cancelled.lock();
+        if cancelled.is_cancelled() {
+            *cancelled = CancellationToken::new();
+        }
+        Ok(())
+    }
+
+    /// Ends reads that wait; the window is freed at once.
+    fn close(&self, py: Python<'_>) {
+        let Some(shared) = self.shared.lock().take() else { return };
+        shared.closed.cancel();
+        py.detach(|| drop(shared));
+    }
+}
+
+impl Drop for File {
+    fn drop(&mut self) {
+        if is_forked() {
+            std::mem::forget(self.shared.get_mut().take());
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! `playswarm._playswarm`: the engine as Python objects. The package `playswarm` around it (`python/playswarm`) makes of
+//! them what a user sees; nothing here is meant to be called by anybody else.
+//!
+//! Every operation that may wait is a [`job::Job`], which the blocking face awaits with the GIL released and the asyncio face
+//! as a future; only the reads of a blocking file have a way of their own, straight into the caller's buffer.
+
+mod errors;
+mod events;
+mod file;
+mod job;
+mod log;
+mod media;
+mod program;
+mod runtime;
+mod session;
+mod timeline;
+mod torrent;
+mod wait;
+
+use pyo3::prelude::*;
+
+/// The engine of the package `playswarm`; not meant to be used by itself.
+#[pymodule]
+mod _playswarm {
+    #[pymodule_export]
+    use crate::events::Events;
+    #[pymodule_export]
+    use crate::file::File;
+    #[pymodule_export]
+    use crate::job::{Job, Running};
+    #[pymodule_export]
+    use crate::log::{log_level, next_log};
+    #[pymodule_export]
+    use crate::media::Media;
+    #[pymodule_export]
+    use crate::program::run_program;
+    #[pymodule_export]
+    use crate::runtime::shut_down;
+    #[pymodule_export]
+    use crate::session::{Session, check_config, default_config, open_session};
+    #[pymodule_export]
+    use crate::timeline::Timeline;
+    #[pymodule_export]
+    use crate::torrent::{Torrent, create_torrent};
+
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

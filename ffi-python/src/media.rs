@@ -1,0 +1,195 @@
+//! An open torrent.
+
+use crate::errors;
+use crate::events::Events;
+use crate::file::File;
+use crate::job::{Job, Progress};
+use crate::runtime::{self, is_forked};
+use crate::timeline::Timeline;
+use crate::torrent::Torrent;
+use parking_lot::Mutex;
+use playswarm::{Error, Result};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How often a download looks how far it is.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// A torrent that is open until this is closed or dropped.
+#[pyclass(frozen, module = "playswarm._playswarm")]
+pub(crate) struct Media {
+    media: Mutex<Option<playswarm::Media>>,
+    torrent: Arc<playswarm::Torrent>,
+    session_closed: CancellationToken,
+    closed: CancellationToken,
+}
+
+impl Media {
+    pub(crate) fn new(media: playswarm::Media, session_closed: CancellationToken) -> Media {
+        let torrent = media.torrent().clone();
+        let closed = session_closed.child_token();
+        Media { media: Mutex::new(Some(media)), torrent, session_closed, closed }
+    }
+
+    fn get(&self, py: Python<'_>) -> PyResult<playswarm::Media> {
+        let open = if self.closed.is_cancelled() { None } else { self.media.lock().clone() };
+        open.ok_or_else(|| errors::to_python(py, &Error::Closed))
+    }
+}
+
+#[pymethods]
+impl Media {
+    #[getter]
+    fn torrent(&self) -> Torrent {
+        Torrent { torrent: self.torrent.clone() }
+    }
+
+    /// A reader of one file.
+    fn stream(&self, py: Python<'_>, file: usize) -> PyResult<File> {
+        let media = self.get(py)?;
+        let stream = media.stream(file).map_err(|e| errors::to_python(py, &e))?;
+        Ok(File::new(media, file, stream, self.session_closed.child_token()))
+    }
+
+    /// A snapshot, as JSON.
+    fn status(&self, py: Python<'_>) -> PyResult<String> {
+        let media = self.get(py)?;
+        let json = py.detach(|| serde_json::to_string(&media.status()));
+        json.map_err(|e| PyValueError::new_err(e.to_string()))
+    }
+
+    /// A byte for each piece: 0 missing, 1 being fetched, 2 here.
+    fn piece_map<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        let media = self.get(py)?;
+        let map: Vec<u8> = py.detach(|| {
+            let status = media.status();
+            let of = |c| match c {
+                b'#' => 2,
+                b'+' => 1,
+                _ => 0,
+            };
+            status.piece_map.bytes().map(of).collect()
+        });
+        Ok(PyBytes::new(py, &map))
+    }
+
+    fn events(&self, py: Python<'_>) -> PyResult<Events> {
+        Ok(Events::new(self.get(py)?.events(), self.closed.clone()))
+    }
+
+    /// What the file says of its time; its index is read from the swarm where it is not known.
+    fn timeline(&self, py: Python<'_>, file: usize) -> PyResult<Job> {
+        let media = self.get(py)?;
+        let closed = self.closed.clone();
+        let work = async move {
+            tokio::select! {
+                timeline = media.timeline(file) => timeline,
+                () = closed.cancelled() => Err(Error::Closed),
+            }
+        };
+        Ok(Job::new("reading the index of the file", work, move |py, timeline| {
+            Ok(Py::new(py, Timeline { timeline, file })?.into_any())
+        }))
+    }
+
+    /// What is known of it by now.
+    fn known_timeline(&self, py: Python<'_>, file: usize) -> PyResult<Option<Timeline>> {
+        Ok(self.get(py)?.known_timeline(file).map(|timeline| Timeline { timeline, file }))
+    }
+
+    fn add_peer(&self, py: Python<'_>, addr: &str) -> PyResult<()> {
+        let addr: SocketAddr = addr.parse().map_err(|_| {
+            PyValueError::new_err(format!("'{addr}' is no address; give HOST:PORT with a numeric host"))
+        })?;
+        let media = self.get(py)?;
+        runtime::within(|| media.add_peer(addr))
+    }
+
+    fn warm_up(&self, py: Python<'_>, file: usize) -> PyResult<()> {
+        let media = self.get(py)?;
+        runtime::within(|| media.warm_up(file))
+    }
+
+    fn fetch_all(&self, py: Python<'_>, on: bool) -> PyResult<()> {
+        let media = self.get(py)?;
+        runtime::within(|| media.fetch_all(on))
+    }
+
+    /// Fetches all and waits until it is here; gives the bytes.
+    fn download(&self, py: Python<'_>) -> PyResult<Job> {
+        let media = self.get(py)?;
+        let progress = Arc::new(Progress::default());
+        let told = progress.clone();
+        let closed = self.closed.clone();
+        let work = async move {
+            tokio::select! {
+                () = closed.cancelled() => Err(Error::Closed),
+                done = complete(&media, &told) => done,
+            }
+        };
+        Ok(Job::with_progress("the download", progress, work, |py, n: u64| {
+            Ok(n.into_pyobject(py)?.into_any().unbind())
+        }))
+    }
+
+    /// Looks through the files that are here; gives the bytes that are right.
+    fn check_files(&self, py: Python<'_>) -> PyResult<Job> {
+        let media = self.get(py)?;
+        let progress = Arc::new(Progress::default());
+        let told = progress.clone();
+        let work = async move { media.check_files(move |done, total| told.tell(done, total)).await };
+        Ok(Job::with_progress("checking the files", progress, work, |py, n: u64| {
+            Ok(n.into_pyobject(py)?.into_any().unbind())
+        }))
+    }
+
+    fn sync(&self, py: Python<'_>) -> PyResult<Job> {
+        let media = self.get(py)?;
+        Ok(Job::new("writing to the disk", async move { media.sync().await }, |py, ()| Ok(py.None())))
+    }
+
+    fn close(&self, py: Python<'_>) {
+        self.closed.cancel();
+        let media = self.media.lock().take();
+        // What goes with the last handle takes locks that other threads hold while they work.
+        py.detach(|| drop(media));
+    }
+
+    #[getter]
+    fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+}
+
+/// Wants everything until this is done or dropped.
+async fn complete(media: &playswarm::Media, progress: &Progress) -> Result<u64> {
+    struct Wanted<'a>(&'a playswarm::Media);
+    impl Drop for Wanted<'_> {
+        fn drop(&mut self) {
+            self.0.fetch_all(false);
+        }
+    }
+    media.fetch_all(true);
+    let _wanted = Wanted(media);
+    loop {
+        let status = media.status();
+        progress.tell(status.verified_bytes, status.total_bytes);
+        if status.verified_bytes == status.total_bytes {
+            return Ok(status.total_bytes);
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+impl Drop for Media {
+    fn drop(&mut self) {
+        if is_forked() {
+            std::mem::forget(self.media.get_mut().take());
+        }
+    }
+}

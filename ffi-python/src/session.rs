@@ -1,0 +1,176 @@
+//! The session.
+
+use crate::errors;
+use crate::job::Job;
+use crate::media::Media;
+use crate::runtime::{self, is_forked};
+use crate::torrent::Torrent;
+use parking_lot::Mutex;
+use playswarm::{Config, Error, Result, Source};
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use std::path::PathBuf;
+use tokio_util::sync::CancellationToken;
+
+/// A session; closed when it is dropped.
+#[pyclass(frozen, module = "playswarm._playswarm")]
+pub(crate) struct Session {
+    session: Mutex<Option<playswarm::Session>>,
+    /// Tells what belongs to it (events, files) that it is closed.
+    closed: CancellationToken,
+}
+
+fn parse(py: Python<'_>, json: &str) -> PyResult<Config> {
+    serde_json::from_str(json).map_err(|e| {
+        // "… at line 1 column 7" means nothing to those who gave keywords.
+        let text = e.to_string();
+        errors::bad_config(py, text.split(" at line ").next().unwrap_or(&text))
+    })
+}
+
+fn written(py: Python<'_>, config: &Config) -> PyResult<String> {
+    serde_json::to_string(config).map_err(|e| errors::bad_config(py, &e.to_string()))
+}
+
+/// Every setting with its default, as JSON; with `offline`, those that keep to this machine.
+#[pyfunction]
+pub(crate) fn default_config(py: Python<'_>, offline: bool) -> PyResult<String> {
+    written(py, &if offline { Config::offline(".") } else { Config::default() })
+}
+
+/// Settings (JSON, not necessarily all) with the defaults filled in.
+#[pyfunction]
+pub(crate) fn check_config(py: Python<'_>, json: &str) -> PyResult<String> {
+    let config = parse(py, json)?;
+    config.check().map_err(|e| errors::to_python(py, &e))?;
+    written(py, &config)
+}
+
+/// Starts a session with settings given as JSON.
+#[pyfunction]
+pub(crate) fn open_session(py: Python<'_>, json: &str) -> PyResult<Job> {
+    let config = parse(py, json)?;
+    Ok(Job::new("starting a session", playswarm::Session::new(config), |py, session| {
+        let made = Session { session: Mutex::new(Some(session)), closed: CancellationToken::new() };
+        Ok(Py::new(py, made)?.into_any())
+    }))
+}
+
+fn source_of(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> {
+    if let Ok(torrent) = source.cast::<Torrent>() {
+        return Ok(Source::from(&*torrent.get().torrent));
+    }
+    if let Ok(text) = source.extract::<String>() {
+        return Source::parse(&text).map_err(|e| errors::to_python(py, &e));
+    }
+    // Anything like bytes; not a list of numbers, which would be taken for them otherwise.
+    if let Ok(bytes) = PyBuffer::<u8>::get(source) {
+        return Ok(Source::TorrentBytes(bytes.to_vec(py)?.into()));
+    }
+    if let Ok(path) = source.extract::<PathBuf>() {
+        return Ok(Source::TorrentFile(path));
+    }
+    let given = source.get_type().name()?;
+    Err(PyTypeError::new_err(format!("a torrent's source is a str, a path, bytes or a Torrent, not {given}")))
+}
+
+impl Session {
+    fn get(&self) -> Result<playswarm::Session> {
+        self.session.lock().clone().ok_or(Error::Closed)
+    }
+}
+
+#[pymethods]
+impl Session {
+    /// Opens a torrent.
+    fn open(&self, py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Job> {
+        let source = source_of(py, source)?;
+        let session = self.get().map_err(|e| errors::to_python(py, &e))?;
+        let closed = self.closed.clone();
+        let work = async move {
+            tokio::select! {
+                opened = session.open(source) => opened,
+                () = closed.clone().cancelled_owned() => Err(Error::Closed),
+            }
+        };
+        let closed = self.closed.clone();
+        Ok(Job::new("opening the torrent", work, move |py, media| {
+            Ok(Py::new(py, Media::new(media, closed))?.into_any())
+        }))
+    }
+
+    /// What is in a torrent.
+    fn describe(&self, py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Job> {
+        let source = source_of(py, source)?;
+        let session = self.get().map_err(|e| errors::to_python(py, &e))?;
+        let closed = self.closed.clone();
+        let work = async move {
+            tokio::select! {
+                described = session.describe(source) => described,
+                () = closed.cancelled_owned() => Err(Error::Closed),
+            }
+        };
+        Ok(Job::new("learning what is in the torrent", work, |py, torrent| {
+            Ok(Py::new(py, Torrent { torrent })?.into_any())
+        }))
+    }
+
+    /// Stops all. It goes on in the background where nobody waits for its end.
+    fn close(&self) -> PyResult<Job> {
+        let session = self.session.lock().take();
+        self.closed.cancel();
+        let closing = session.map(close_in_background).transpose()?;
+        let work = async move {
+            if let Some(closing) = closing {
+                // It is not aborted, so it can only be done.
+                let _ = closing.await;
+            }
+            Ok(())
+        };
+        Ok(Job::new("closing the session", work, |py, ()| Ok(py.None())))
+    }
+
+    #[getter]
+    fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
+    /// Where peers can connect to.
+    #[getter]
+    fn listen_addr(&self, py: Python<'_>) -> PyResult<Option<(String, u16)>> {
+        let session = self.get().map_err(|e| errors::to_python(py, &e))?;
+        Ok(session.listen_addr().map(|a| (a.ip().to_string(), a.port())))
+    }
+
+    /// The settings, as JSON.
+    #[getter]
+    fn config(&self, py: Python<'_>) -> PyResult<String> {
+        written(py, self.get().map_err(|e| errors::to_python(py, &e))?.config())
+    }
+
+    /// The status of each torrent that is kept in the background, as JSON.
+    fn kept(&self, py: Python<'_>) -> PyResult<String> {
+        let session = self.get().map_err(|e| errors::to_python(py, &e))?;
+        let kept = py.detach(|| session.kept());
+        serde_json::to_string(&kept).map_err(|e| errors::bad_config(py, &e.to_string()))
+    }
+}
+
+fn close_in_background(session: playswarm::Session) -> PyResult<tokio::task::JoinHandle<()>> {
+    Ok(runtime::handle()?.spawn(async move { session.close().await }))
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let Some(session) = self.session.get_mut().take() else { return };
+        if is_forked() {
+            // Its locks may be held by threads that are not here.
+            std::mem::forget(session);
+            return;
+        }
+        self.closed.cancel();
+        // Without a runtime there is no session.
+        let _ = close_in_background(session);
+    }
+}

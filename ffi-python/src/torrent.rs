@@ -1,0 +1,119 @@
+//! What is in a torrent, and making one.
+
+use crate::errors;
+use crate::job::{Job, Progress};
+use playswarm::torrent::{content_type, is_playable};
+use playswarm::{CreateOptions, Magnet};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A checked torrent.
+#[pyclass(frozen, module = "playswarm._playswarm")]
+pub(crate) struct Torrent {
+    pub(crate) torrent: Arc<playswarm::Torrent>,
+}
+
+/// Path, name, bytes, offset, padding, media type, playable.
+type File = (PathBuf, String, u64, u64, bool, &'static str, bool);
+
+#[pymethods]
+impl Torrent {
+    /// Reads the bytes of a `.torrent` file.
+    #[staticmethod]
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Torrent> {
+        let torrent = playswarm::Torrent::from_bytes(data).map_err(|e| errors::to_python(py, &e))?;
+        Ok(Torrent { torrent: Arc::new(torrent) })
+    }
+
+    #[getter]
+    fn info_hash(&self) -> String {
+        self.torrent.info_hash.to_string()
+    }
+
+    #[getter]
+    fn name(&self) -> &str {
+        &self.torrent.name
+    }
+
+    #[getter]
+    fn total_bytes(&self) -> u64 {
+        self.torrent.layout.total_bytes()
+    }
+
+    #[getter]
+    fn piece_bytes(&self) -> u32 {
+        self.torrent.layout.piece_bytes()
+    }
+
+    #[getter]
+    fn pieces(&self) -> u32 {
+        self.torrent.layout.pieces()
+    }
+
+    #[getter]
+    fn private(&self) -> bool {
+        self.torrent.private
+    }
+
+    #[getter]
+    fn trackers(&self) -> Vec<String> {
+        self.torrent.trackers.clone()
+    }
+
+    /// The files: path, name, length, offset, padding, content type, playable.
+    fn files(&self) -> Vec<File> {
+        let files = self.torrent.files.iter();
+        files
+            .map(|f| {
+                let playable = !f.padding && is_playable(&f.name);
+                (f.path.clone(), f.name.clone(), f.length, f.offset, f.padding, content_type(&f.name), playable)
+            })
+            .collect()
+    }
+
+    fn default_file(&self, py: Python<'_>) -> PyResult<usize> {
+        self.torrent.default_file().map_err(|e| errors::to_python(py, &e))
+    }
+
+    fn find_file(&self, py: Python<'_>, wanted: &str) -> PyResult<usize> {
+        self.torrent.find_file(wanted).map_err(|e| errors::to_python(py, &e))
+    }
+
+    fn magnet(&self) -> String {
+        let t = &self.torrent;
+        let magnet = Magnet {
+            info_hash: t.info_hash,
+            name: Some(t.name.clone()),
+            trackers: t.trackers.clone(),
+            peers: Vec::new(),
+        };
+        magnet.to_string()
+    }
+
+    fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.torrent.to_torrent_bytes())
+    }
+}
+
+/// Hashes a file or folder; gives the torrent and the bytes of its `.torrent` file.
+#[pyfunction]
+#[pyo3(signature = (path, *, piece_bytes=None, trackers=Vec::new(), private=false, comment=None, name=None))]
+pub(crate) fn create_torrent(
+    path: PathBuf,
+    piece_bytes: Option<u32>,
+    trackers: Vec<String>,
+    private: bool,
+    comment: Option<String>,
+    name: Option<String>,
+) -> Job {
+    let progress = Arc::new(Progress::default());
+    let told = progress.clone();
+    let options = CreateOptions { piece_bytes, trackers, private, comment, name };
+    let work = async move { playswarm::create_torrent(path, options, move |done, total| told.tell(done, total)).await };
+    Job::with_progress("hashing", progress, work, |py, (torrent, bytes)| {
+        let torrent = Bound::new(py, Torrent { torrent: Arc::new(torrent) })?;
+        Ok((torrent, PyBytes::new(py, &bytes)).into_pyobject(py)?.into_any().unbind())
+    })
+}

@@ -446,6 +446,62 @@ typedef struct playswarm_file_info {
  */
 typedef void (*playswarm_readable_callback)(void *user_data);
 
+/*
+ What a file says of its time.
+ */
+typedef struct playswarm_time_info {
+    /*
+     sizeof(playswarm_time_info); see playswarm_media_status.
+     */
+    size_t struct_size;
+    /*
+     How long it plays, in microseconds.
+     */
+    int64_t duration_us;
+    /*
+     How many places to jump to are known.
+     */
+    size_t keyframes;
+    /*
+     How many tracks (pictures, sound, subtitles) it has.
+     */
+    uint32_t tracks;
+    /*
+     1 if the file has no index that can be used and all is reckoned from its size, else 0.
+     */
+    uint32_t is_estimate;
+} playswarm_time_info;
+
+/*
+ Where playing from a time begins.
+ */
+typedef struct playswarm_landing {
+    /*
+     sizeof(playswarm_landing); see playswarm_media_status.
+     */
+    size_t struct_size;
+    /*
+     The time of the keyframe, in microseconds from the film's start: at or before the time that was asked for.
+     */
+    int64_t time_us;
+    /*
+     The first byte to read.
+     */
+    uint64_t position;
+    /*
+     What should be here before it plays ends before this byte: the next keyframe.
+     */
+    uint64_t until;
+    /*
+     1 if it is a guess along a straight line, else 0.
+     */
+    uint32_t is_estimate;
+    /*
+     0.
+     */
+    uint32_t reserved;
+} playswarm_landing;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1057,6 +1113,46 @@ playswarm_code playswarm_stream_ref(struct playswarm_stream *stream);
  still end as they would. NULL is no mistake. From any thread, callbacks too.
  */
 playswarm_code playswarm_stream_unref(struct playswarm_stream *stream);
+
+/*
+ What a file says of its time. Waits until its index is read from the swarm, which happens once, until `canceller`, which may be
+ NULL, is cancelled. `info->struct_size` is to be set before the call. From any thread.
+
+ PLAYSWARM_NO_SUCH_FILE, PLAYSWARM_STORAGE, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED. A file without an index is no mistake: it gets an estimate.
+
+ # Safety
+ `info` points to `info->struct_size` bytes that may be written; `error` is NULL or may be written.
+ */
+playswarm_code playswarm_media_get_time(struct playswarm_media *media,
+                                        size_t file,
+                                        const struct playswarm_canceller *canceller,
+                                        struct playswarm_time_info *info,
+                                        struct playswarm_error **error);
+
+/*
+ Moves to the keyframe at or before a time, in microseconds from the film's start; one past the end is the end's. With the file's index
+ at hand it waits for nothing; else for that, or for the few bytes that tell, until playswarm_stream_cancel. `landing`, which may be
+ NULL, gets where it came down; its `struct_size` is to be set before the call. From any thread.
+
+ PLAYSWARM_BAD_ARGUMENT for a negative time, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED, PLAYSWARM_STORAGE; nothing has moved then.
+
+ # Safety
+ `landing` is NULL or points to `landing->struct_size` bytes that may be written; `error` is NULL or may be written.
+ */
+playswarm_code playswarm_stream_seek_time(struct playswarm_stream *stream,
+                                          int64_t time_us,
+                                          struct playswarm_landing *landing,
+                                          struct playswarm_error **error);
+
+/*
+ The time that is played at the position, in microseconds from the film's start; -1 while the file's time is not known (playswarm_media_get_time
+ and playswarm_stream_seek_time find it out). It never waits. From any thread.
+
+ # Safety
+ `time_us` may be written.
+ */
+playswarm_code playswarm_stream_time(const struct playswarm_stream *stream,
+                                     int64_t *time_us);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -21,6 +21,7 @@
 #include "playswarm.h"
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -221,6 +222,26 @@ public:
         return position;
     }
 
+    /// Moves to the keyframe at or before a time. Waits for the file's index where it is not known yet.
+    playswarm_landing seek_time(std::chrono::microseconds time) {
+        error_code code;
+        playswarm_landing landing = seek_time(time, code);
+        detail::check(code);
+        return landing;
+    }
+    playswarm_landing seek_time(std::chrono::microseconds time, error_code &code) {
+        playswarm_landing landing{};
+        landing.struct_size = sizeof landing;
+        code = detail::attempt([&](auto e) { return playswarm_stream_seek_time(get(), time.count(), &landing, e); });
+        return landing;
+    }
+    /// The time that is played at the position; negative while the file's time is not known.
+    std::chrono::microseconds time() const {
+        std::int64_t time = 0;
+        detail::check(playswarm_stream_time(get(), &time));
+        return std::chrono::microseconds(time);
+    }
+
     std::uint64_t size() const {
         std::uint64_t size = 0;
         detail::check(playswarm_stream_size(get(), &size));
@@ -317,6 +338,15 @@ public:
         return playswarm::stream(raw);
     }
     playswarm::stream stream() { return stream(default_file()); }
+
+    /// What a file says of its time: duration, keyframes. Waits for its index.
+    playswarm_time_info time(std::size_t file, const canceller *cancel = nullptr) {
+        playswarm_time_info info{};
+        info.struct_size = sizeof info;
+        detail::check(detail::attempt(
+            [&](auto e) { return playswarm_media_get_time(get(), file, cancel ? cancel->get() : nullptr, &info, e); }));
+        return info;
+    }
 
     void warm_up(std::size_t file) { detail::check(playswarm_media_warm_up(get(), file)); }
     void fetch_all(bool on = true) { detail::check(playswarm_media_fetch_all(get(), on)); }

@@ -2,7 +2,7 @@
 //! and signatures here and committed; `docs/C.md` is its guide.
 //!
 //! One file for each object of the header: [`config`], [`canceller`], [`session`], [`media`], [`stream`], [`error`]; beside
-//! them the structs of [`status`], the [`event`]s, the [`log`], and what no caller sees: [`handles`] (which handles are
+//! them the structs of [`status`], [`time`], the [`event`]s, the [`log`], and what no caller sees: [`handles`] (which handles are
 //! alive), [`border`] (no panic and no null pointer gets past it), [`core`] (the runtime), [`dispatch`] (the thread that
 //! calls back) and [`watch`] (who waits for data in a loop of its own).
 //!
@@ -23,6 +23,7 @@ pub mod media;
 pub mod session;
 pub mod status;
 pub mod stream;
+pub mod time;
 mod watch;
 
 pub use border::{playswarm_abi_version, playswarm_live_handles, playswarm_string_free, playswarm_version};
@@ -35,6 +36,7 @@ pub use media::*;
 pub use session::*;
 pub use status::*;
 pub use stream::*;
+pub use time::*;
 
 /// The version of this header, for playswarm_session_new: the ABI's number in the upper 16 bits, which is that of the
 /// library's file too (libplayswarm.so.0), and a count of additions in the lower 16.

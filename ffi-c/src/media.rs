@@ -192,7 +192,7 @@ pub unsafe extern "C" fn playswarm_media_stream(
             let out = Out::handle(stream)?;
             let media = handles::get(media)?;
             let stream = media.media.stream(file)?;
-            out.give(StreamObject::new(stream, media.core.clone()));
+            out.give(StreamObject::new(stream, media.media.clone(), file, media.core.clone()));
             Ok(())
         })
     }

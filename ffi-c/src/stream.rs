@@ -10,10 +10,11 @@ use crate::error::{playswarm_code, playswarm_error};
 use crate::event::playswarm_finalizer;
 use crate::handles::{self, Handle};
 use crate::watch::{self, Bell, Place};
-use engine::{Error, Result, Stream};
+use engine::{Error, Landing, Media, Result, Stream};
 use parking_lot::Mutex;
 use std::ffi::c_void;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A reader of one file. Any thread may use it; each byte goes to one of those who read it at once.
 pub struct playswarm_stream {
@@ -32,13 +33,15 @@ pub(crate) struct StreamObject {
     ringer: Mutex<Option<Task>>,
     place: Arc<Place>,
     stream: Mutex<Stream>,
+    media: Media,
+    file: usize,
     size: u64,
     cancel: Flag,
     core: Arc<Core>,
 }
 
 impl StreamObject {
-    pub(crate) fn new(stream: Stream, core: Arc<Core>) -> StreamObject {
+    pub(crate) fn new(stream: Stream, media: Media, file: usize, core: Arc<Core>) -> StreamObject {
         StreamObject {
             callback: Slot::default(),
             bell: Arc::default(),
@@ -46,6 +49,8 @@ impl StreamObject {
             place: Arc::default(),
             size: stream.size(),
             stream: Mutex::new(stream),
+            media,
+            file,
             cancel: Flag::default(),
             core,
         }
@@ -100,6 +105,18 @@ impl StreamObject {
             position
         };
         Ok(position)
+    }
+
+    /// Moves to a time. What is not known yet is waited for with nothing locked.
+    pub(crate) fn seek_time(&self, time: Duration) -> Result<Landing> {
+        let locating = self.media.locate(self.file, time);
+        let landing = self.core.wait_within("looking for a time", 0, Some(&self.cancel), locating)?;
+        self.seek_to(&mut self.stream.lock(), landing.from);
+        Ok(landing)
+    }
+
+    pub(crate) fn time(&self) -> Option<Duration> {
+        self.stream.lock().time()
     }
 
     fn seek_to(&self, stream: &mut Stream, position: u64) {

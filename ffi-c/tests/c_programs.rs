@@ -51,11 +51,14 @@ impl Drop for Small {
 }
 
 fn passes(name: &str, how: How, count: &str) {
+    passes_with(&World::new(FILM), name, how, count);
+}
+
+fn passes_with(world: &World, name: &str, how: How, count: &str) {
     if !requirement::program("cmake") || (how == How::Valgrind && !requirement::program("valgrind")) {
         return;
     }
     let program = programs(how).join(name);
-    let world = World::new(FILM);
     let folder = world.fresh("here");
     let _small = if name == "troubles" { Small::new(folder.join("small")) } else { None };
     let mut command = match how {
@@ -109,5 +112,22 @@ each_way! {
     troubles "0", "0";
     polling "0", "0";
     callbacks "0", "0";
+    timing "0", "0";
     raii "0", "0";
+}
+
+#[test]
+fn a_film_is_sought_by_time() {
+    if !requirement::program("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let film = folder.path().join("film.mkv");
+    run(Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=20"])
+        .args(["-f", "lavfi", "-i", "sine=frequency=440:duration=20", "-c:v", "libx264", "-preset", "ultrafast"])
+        .args(["-g", "25", "-b:v", "1M", "-pix_fmt", "yuv420p", "-c:a", "aac"])
+        .arg(&film));
+    let world = World::of(&std::fs::read(film).unwrap());
+    passes_with(&world, "timing", How::Sanitized, "20");
 }

@@ -23,6 +23,20 @@ static playswarm_code wait_in_read(work *w) {
     return code;
 }
 
+static playswarm_code wait_in_seek_time(work *w) {
+    playswarm_landing landing = {.struct_size = sizeof landing};
+    playswarm_code code = playswarm_stream_seek_time(w->stream, 1000000, &landing, NULL);
+    CHECK(landing.position == 0);
+    return code;
+}
+
+static playswarm_code wait_in_get_time(work *w) {
+    playswarm_time_info info = {.struct_size = sizeof info};
+    playswarm_code code = playswarm_media_get_time(w->media, 0, w->canceller, &info, NULL);
+    CHECK(info.duration_us == 0);
+    return code;
+}
+
 static playswarm_code wait_in_open(work *w) {
     /* Nobody has this one. */
     uint8_t hash[20] = {1, 2, 3};
@@ -46,6 +60,9 @@ static playswarm_code wait_in_sync(work *w) {
 
 static playswarm_code (*waiting)(work *);
 
+/* Whether the stream's own cancel ends it. */
+static int on_the_stream(playswarm_code (*call)(work *)) { return call == wait_in_read || call == wait_in_seek_time; }
+
 static void *wait_again_and_again(void *data) {
     work *w = data;
     for (long i = 1; i <= w->count; i++) {
@@ -53,7 +70,7 @@ static void *wait_again_and_again(void *data) {
         FAILS(PLAYSWARM_CANCELLED, waiting(w));
         __atomic_store_n(&w->over, i, __ATOMIC_SEQ_CST);
         /* Until it was reset. */
-        while (waiting == wait_in_read ? playswarm_stream_is_cancelled(w->stream)
+        while (on_the_stream(waiting) ? playswarm_stream_is_cancelled(w->stream)
                                        : playswarm_canceller_is_cancelled(w->canceller))
             sched_yield();
     }
@@ -70,12 +87,12 @@ static void cancel_again_and_again(work *w, playswarm_code (*call)(work *), long
         while (__atomic_load_n(&w->at, __ATOMIC_SEQ_CST) < i)
             sched_yield();
         pause_us((long)(next_random(&w->seed) % 100));
-        OK(call == wait_in_read ? playswarm_stream_cancel(w->stream) : playswarm_canceller_cancel(w->canceller));
+        OK(on_the_stream(call) ? playswarm_stream_cancel(w->stream) : playswarm_canceller_cancel(w->canceller));
         while (__atomic_load_n(&w->over, __ATOMIC_SEQ_CST) < i)
             sched_yield();
         if (i % 10 == 0) /* it stays cancelled */
             FAILS(PLAYSWARM_CANCELLED, call(w));
-        OK(call == wait_in_read ? playswarm_stream_reset(w->stream) : playswarm_canceller_reset(w->canceller));
+        OK(on_the_stream(call) ? playswarm_stream_reset(w->stream) : playswarm_canceller_reset(w->canceller));
     }
     CHECK(pthread_join(waiter, NULL) == 0);
 }
@@ -86,7 +103,9 @@ int main(int argc, char **argv) {
     work w = {.g = &g, .session = session, .media = open_media(&g, session), .seed = 42};
     w.stream = open_stream(w.media);
     OK(playswarm_canceller_new(&w.canceller, NULL));
-    cancel_again_and_again(&w, wait_in_read, g.count * 6 / 10);
+    cancel_again_and_again(&w, wait_in_read, g.count * 3 / 10);
+    cancel_again_and_again(&w, wait_in_seek_time, g.count * 2 / 10);
+    cancel_again_and_again(&w, wait_in_get_time, g.count / 10);
     cancel_again_and_again(&w, wait_in_open, g.count * 2 / 10);
     cancel_again_and_again(&w, wait_in_check, g.count / 10);
     cancel_again_and_again(&w, wait_in_sync, g.count / 10);

@@ -78,6 +78,14 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_stream_eventfd(stream, &fd, NULL));
     BAD(playswarm_stream_ref(stream));
 
+    int64_t time = 7;
+    playswarm_time_info time_info = {.struct_size = sizeof time_info};
+    playswarm_landing landing = {.struct_size = sizeof landing};
+    BAD(playswarm_media_get_time(media, 0, NULL, &time_info, NULL));
+    BAD(playswarm_stream_seek_time(stream, 0, &landing, NULL));
+    BAD(playswarm_stream_time(stream, &time));
+    CHECK(time == 7 && landing.position == 0);
+
     /* What failed gave nothing. */
     CHECK(n == 7 && u == 7 && port == 7 && fd == 7 && text == NULL && made_media == NULL);
 }
@@ -137,6 +145,8 @@ static void live(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_stream_position(stream, NULL));
     BAD(playswarm_stream_readable_at(stream, 0, NULL));
     BAD(playswarm_stream_eventfd(stream, NULL, NULL));
+    BAD(playswarm_media_get_time(media, 0, NULL, NULL, NULL));
+    BAD(playswarm_stream_time(stream, NULL));
     OK(playswarm_stream_set_readable_callback(stream, NULL, NULL, NULL, NULL));
     OK(playswarm_set_log_callback(0, NULL, NULL, NULL, NULL));
     CHECK(made == NULL && made_session == NULL && made_config == NULL);

@@ -147,6 +147,10 @@ int main(int, char **argv) {
         CHECK(media.check_files() == film.size());
         media.sync();
 
+        CHECK(media.time(0).duration_us > 0);
+        CHECK(stream.seek_time(std::chrono::seconds(0)).position == 0 && stream.time().count() == 0);
+        CHECK(thrown([&] { stream.seek_time(std::chrono::seconds(-1)); }).value() == PLAYSWARM_BAD_ARGUMENT);
+
         // A moved-from handle owns nothing, and says so.
         playswarm::stream moved = std::move(stream);
         CHECK(!stream && thrown([&] { stream.size(); }).value() == PLAYSWARM_BAD_ARGUMENT && moved.size() == film.size());

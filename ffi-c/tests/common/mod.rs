@@ -86,21 +86,24 @@ pub struct World {
 }
 
 impl World {
+    /// A film of bytes that repeat nowhere near.
     pub fn new(length: usize) -> World {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 32) as u8
+        };
+        World::of(&(0..length).map(|_| next()).collect::<Vec<u8>>())
+    }
+
+    pub fn of(data: &[u8]) -> World {
         let folder = tempfile::tempdir().unwrap();
         let seed = folder.path().join("seed");
         fs::create_dir_all(&seed).unwrap();
         let film = seed.join("film.mkv");
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let data: Vec<u8> = (0..length)
-            .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 7;
-                state ^= state << 17;
-                (state >> 32) as u8
-            })
-            .collect();
-        fs::write(&film, &data).unwrap();
+        fs::write(&film, data).unwrap();
         let runtime = Runtime::new().unwrap();
         let (peer, torrent, open) = runtime.block_on(async {
             let options = CreateOptions { piece_bytes: Some(64 << 10), ..CreateOptions::default() };
@@ -109,10 +112,10 @@ impl World {
             fs::write(&file, bytes).unwrap();
             let session = Session::new(Config::offline(&seed)).await.unwrap();
             let media = session.open(Source::from(&torrent)).await.unwrap();
-            assert_eq!(media.check_files(|_, _| {}).await.unwrap(), length as u64);
+            assert_eq!(media.check_files(|_, _| {}).await.unwrap(), data.len() as u64);
             (session.listen_addr().unwrap(), file, (session, media))
         });
-        World { folder, torrent, film, data, peer, runtime, _seed: open }
+        World { folder, torrent, film, data: data.to_vec(), peer, runtime, _seed: open }
     }
 
     /// An empty folder.

@@ -1,12 +1,13 @@
 //! The command line: what there is, its help, and how it becomes settings. What is done with it is in each command's file.
 
-use crate::units::{parse_rate, parse_size};
+use crate::units::{parse_at, parse_rate, parse_size, parse_wait};
 use anyhow::{Result, anyhow};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use playswarm::Config;
 use playswarm::front::HttpConfig;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Plays the video of a swarm while it downloads, with instant seek.
 #[derive(Debug, Parser)]
@@ -43,6 +44,8 @@ Examples:
       the file whose name holds S01E02; without --file the largest that can be played
   playswarm stream https://example.org/film.torrent --dir ~/Videos --disk-limit 20GB
       keeps at most 20 GB on disk: what has been watched is given back first
+  playswarm stream film.torrent --at 1:23:45
+      the same URL, and what is played then is fetched at once: for a player that will jump there
   playswarm stream film.torrent --http 0.0.0.0:8080 --token-file secret.txt
       for a television in the same network; docs/HTTP.md says who may ask
   playswarm stream film.torrent --no-dht --no-lsd --no-port-map --peer 192.0.2.7:6881
@@ -53,14 +56,18 @@ Examples:
 Examples:
   playswarm play film.torrent                     mpv, VLC or the desktop's player, whichever is there
   playswarm play film.torrent --player 'mpv --fs'
+  playswarm play film.torrent --at 1:23:45        begins there
+  playswarm play film.torrent --at 90m --player 'ffplay -ss {time} {url}'
   playswarm play season.torrent --file 3          the third file of `playswarm info season.torrent`, counted from 0
 
 playswarm ends when the player ends, with its exit code.")]
     Play(PlayArgs),
-    /// Show what is in a torrent
+    /// Show what is in a torrent, and of its film: duration, tracks, keyframes, bit rate
     #[command(after_help = "\
 Examples:
-  playswarm info film.torrent
+  playswarm info film.torrent                     asks peers for the film's index, a few hundred kilobytes
+  playswarm info season.torrent --file S01E02     of that file
+  playswarm info film.torrent --wait 0            what the torrent alone tells; asks nobody
   playswarm info 'magnet:?xt=urn:btih:…' --json   asks peers for what is in it")]
     Info(InfoArgs),
     /// Make a torrent of a file or folder, with pieces chosen for streaming
@@ -96,6 +103,9 @@ pub(crate) struct StreamArgs {
     /// The file to stream: its number in `playswarm info`, or (a part of) its name. Without: the largest that can be played
     #[arg(long, value_name = "N|NAME")]
     pub(crate) file: Option<String>,
+    /// Begin there: 83.5 (seconds), 1:23:45 or 1h23m45s. What is played then is fetched before anybody asks for it
+    #[arg(long, value_name = "TIME", value_parser = parse_at)]
+    pub(crate) at: Option<Duration>,
     #[command(flatten)]
     pub(crate) storage: StorageArgs,
     #[command(flatten)]
@@ -108,7 +118,7 @@ pub(crate) struct StreamArgs {
 pub(crate) struct PlayArgs {
     #[command(flatten)]
     pub(crate) stream: StreamArgs,
-    /// The player's command; the URL is put in place of {url}, or added at the end
+    /// The player's command; the URL is put in place of {url}, or added at the end, and the seconds of --at in place of {time}
     #[arg(long, value_name = "CMD")]
     pub(crate) player: Option<String>,
 }
@@ -120,6 +130,15 @@ pub(crate) struct InfoArgs {
     /// As JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// The file to tell of: its number, or (a part of) its name. Without: the largest that can be played, and how long the others play
+    #[arg(long, value_name = "N|NAME")]
+    pub(crate) file: Option<String>,
+    /// How long peers may take to give the file's index. 0: do not ask for it
+    #[arg(long, value_name = "SECONDS", value_parser = parse_wait, default_value = "20")]
+    pub(crate) wait: f64,
+    /// A folder with files of the torrent that an earlier run fetched; what is fetched now stays there. Without: a temporary one
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
 }

@@ -1,88 +1,135 @@
-//! `playswarm info`: what is in a torrent.
+//! `playswarm info`: what is in a torrent, and what its film's index says of its time. What is printed is made by `describe`.
+
+mod describe;
+mod sparkline;
 
 use crate::ExitCode;
 use crate::args::{InfoArgs, NetworkArgs};
 use crate::log;
 use crate::stop::{self, Stop};
 use crate::units::bytes;
-use anyhow::Result;
-use playswarm::front::natural_order;
-use playswarm::torrent::{content_type, is_playable};
-use playswarm::{Config, Session, Source, Torrent};
-use serde_json::json;
-use std::fmt::Write as _;
+use crate::view::{self, View};
+use anyhow::{Result, anyhow};
+use describe::Described;
+use playswarm::{Config, Container, Media, Session, Source, Torrent};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
-pub(crate) async fn info(args: &InfoArgs) -> Result<ExitCode> {
+pub(crate) async fn info(args: &InfoArgs, view: view::Options) -> Result<ExitCode> {
     let mut stop = Stop::new()?;
     let source = Source::parse(&args.source)?;
-    let session = Session::new(asking(&source, &args.network)?).await?;
-    let described = stop.unless(session.describe(source)).await;
-    stop::close(&session).await;
-    match described {
-        Some(torrent) => {
-            let torrent = torrent?;
-            log::out(if args.json { as_json(&torrent) } else { as_text(&torrent) }.trim_end());
-            Ok(ExitCode::SUCCESS)
-        }
+    let Some(described) = describe(args, source, view, &mut stop).await? else {
         // Asked to end before there was an answer.
-        None => Ok(ExitCode::FAILURE),
-    }
+        return Ok(ExitCode::FAILURE);
+    };
+    log::out(if args.json { described.json() } else { described.text() }.trim_end());
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Settings to learn what is in a torrent: peers are needed only for what a magnet does not say.
 pub(crate) fn asking(source: &Source, network: &NetworkArgs) -> Result<Config> {
-    match source {
-        Source::Magnet(_) | Source::InfoHash(_) => network.config(),
-        _ => Ok(Config::offline(".")),
+    if needs_peers(source) { network.config() } else { Ok(Config::offline(".")) }
+}
+
+fn needs_peers(source: &Source) -> bool {
+    matches!(source, Source::Magnet(_) | Source::InfoHash(_))
+}
+
+/// `None` where it was asked to end before it was known what is in the torrent.
+async fn describe(args: &InfoArgs, source: Source, view: view::Options, stop: &mut Stop) -> Result<Option<Described>> {
+    if !needs_peers(&source) {
+        let session = Session::new(asking(&source, &args.network)?).await?;
+        let torrent = stop.unless(session.describe(source)).await;
+        stop::close(&session).await;
+        let Some(torrent) = torrent else { return Ok(None) };
+        let torrent = torrent?;
+        let file = chosen(&torrent, args.file.as_deref())?;
+        if !worth_a_look(&torrent, file, args) {
+            return Ok(Some(Described::without_time(torrent, file)));
+        }
+        return in_swarm(args, Source::from(&*torrent), view, stop).await;
+    }
+    in_swarm(args, source, view, stop).await
+}
+
+/// Asks peers: for what is in the torrent, and for the index of its file.
+async fn in_swarm(args: &InfoArgs, source: Source, view: view::Options, stop: &mut Stop) -> Result<Option<Described>> {
+    let mut config = args.network.config()?;
+    // A look at a torrent leaves nothing behind, unless the user says where.
+    let scratch = tempfile::Builder::new()
+        .prefix("playswarm-info-")
+        .tempdir()
+        .map_err(|e| anyhow!("cannot make a temporary folder: {e}"))?;
+    config.dir = args.dir.clone().unwrap_or_else(|| scratch.path().to_owned());
+    config.keep = false;
+    let session = Session::new(config).await?;
+    let done = look(args, &session, source, view, stop).await;
+    stop::close(&session).await;
+    done
+}
+
+async fn look(
+    args: &InfoArgs,
+    session: &Session,
+    source: Source,
+    view: view::Options,
+    stop: &mut Stop,
+) -> Result<Option<Described>> {
+    let Some(media) = stop.unless(session.open(source)).await else { return Ok(None) };
+    let media = media?;
+    let torrent = media.torrent().clone();
+    let file = chosen(&torrent, args.file.as_deref())?;
+    if !worth_a_look(&torrent, file, args) {
+        return Ok(Some(Described::without_time(torrent, file)));
+    }
+    let shown = View::lines(progress(media.clone(), file), view);
+    // What is asked to end now has enough: what is known is printed.
+    let _ = stop.unless(learn(&media, file, args)).await;
+    shown.stop().await;
+    if file.is_some_and(|file| media.known_timeline(file).is_none()) && !view.quiet {
+        log::line("the file's index did not come in time; --wait SECONDS gives it longer, --wait 0 asks nobody");
+    }
+    Ok(Some(Described::new(torrent, file, |file| media.known_timeline(file))))
+}
+
+/// The file that is meant; `None` in a torrent in which nothing can be played.
+fn chosen(torrent: &Arc<Torrent>, wanted: Option<&str>) -> Result<Option<usize>> {
+    Ok(match wanted {
+        Some(wanted) => Some(torrent.find_file(wanted)?),
+        None => torrent.default_file().ok(),
+    })
+}
+
+fn worth_a_look(torrent: &Torrent, file: Option<usize>, args: &InfoArgs) -> bool {
+    let named = |n: usize| Container::by_name(&torrent.files[n].name) != Container::Other;
+    args.wait > 0.0 && file.is_some_and(named)
+}
+
+/// The index of the file that is shown; then, where none was named, how long the others play.
+async fn learn(media: &Media, file: Option<usize>, args: &InfoArgs) {
+    let end = Instant::now() + Duration::from_secs_f64(args.wait);
+    if let Some(file) = file
+        && !matches!(timeout_at(end, media.timeline(file)).await, Ok(Ok(_)))
+    {
+        return;
+    }
+    if args.file.is_none() {
+        // The others are not waited for beyond the end; what came is shown.
+        let _ = timeout_at(end, media.learn_durations()).await;
     }
 }
 
-fn as_text(torrent: &Torrent) -> String {
-    let mut out = String::new();
-    let layout = &torrent.layout;
-    let files = natural_order(torrent);
-    let _ = writeln!(out, "name       {}", torrent.name);
-    let _ = writeln!(out, "info-hash  {}", torrent.info_hash);
-    let _ = writeln!(out, "size       {} ({} bytes)", bytes(layout.total_bytes()), layout.total_bytes());
-    let _ = writeln!(out, "pieces     {} of {}", layout.pieces(), bytes(layout.piece_bytes().into()));
-    let _ = writeln!(out, "private    {}", if torrent.private { "yes" } else { "no" });
-    for (i, tracker) in torrent.trackers.iter().enumerate() {
-        let _ = writeln!(out, "{:<10} {tracker}", if i == 0 { "trackers" } else { "" });
+/// What is shown on a terminal while it waits.
+fn progress(media: Media, file: Option<usize>) -> impl Fn() -> Vec<String> + Send + 'static {
+    let begun = Instant::now();
+    move || {
+        let status = media.status();
+        let what = match file.filter(|file| media.known_timeline(*file).is_none()) {
+            Some(file) => format!("reading the index of {}", media.torrent().files[file].name),
+            None => format!("reading the others' lengths, {} known", status.timelines.len()),
+        };
+        let s = begun.elapsed().as_secs();
+        vec![format!("{what}: {} peers, {} ({s} s)", status.peers.len(), bytes(status.downloaded_bytes))]
     }
-    let _ = writeln!(out, "files      {} (* can be played)", files.len());
-    let width = torrent.files.len().saturating_sub(1).to_string().len().max(3);
-    for i in files {
-        let file = &torrent.files[i];
-        let mark = if is_playable(&file.name) { '*' } else { ' ' };
-        let _ = writeln!(out, "{i:>width$} {mark} {:>11}  {}", bytes(file.length).to_string(), file.name);
-    }
-    out
-}
-
-fn as_json(torrent: &Torrent) -> String {
-    let files: Vec<_> = natural_order(torrent)
-        .into_iter()
-        .map(|i| {
-            let file = &torrent.files[i];
-            json!({
-                "index": i,
-                "name": file.name,
-                "path": file.path,
-                "length": file.length,
-                "content_type": content_type(&file.name),
-                "playable": is_playable(&file.name),
-            })
-        })
-        .collect();
-    let all = json!({
-        "name": torrent.name,
-        "info_hash": torrent.info_hash.to_string(),
-        "total_bytes": torrent.layout.total_bytes(),
-        "piece_bytes": torrent.layout.piece_bytes(),
-        "pieces": torrent.layout.pieces(),
-        "private": torrent.private,
-        "trackers": torrent.trackers,
-        "files": files,
-    });
-    format!("{all:#}")
 }

@@ -66,7 +66,7 @@ fn run(cli: &Cli) -> ExitCode {
         match &cli.command {
             Command::Stream(args) => stream::stream(args, view).await,
             Command::Play(args) => stream::play(args, view).await,
-            Command::Info(args) => info::info(args).await,
+            Command::Info(args) => info::info(args, view).await,
             Command::Create(args) => create::create(args, view).await,
             Command::Seed(args) => seed::seed(args, view).await,
             Command::Demo(args) => demo::demo(args, view).await,

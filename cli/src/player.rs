@@ -4,7 +4,18 @@ use crate::ExitCode;
 use anyhow::{Result, anyhow, bail};
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::process::{Child, Command};
+
+/// What a player is to play.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Show {
+    pub(crate) url: String,
+    /// Where to begin.
+    pub(crate) at: Option<Duration>,
+    /// URLs of the subtitles beside it.
+    pub(crate) subtitles: Vec<String>,
+}
 
 /// A program that opens a URL.
 pub(crate) struct Player {
@@ -55,14 +66,55 @@ impl Player {
         Ok(Player { program, args: words.collect(), ends_with_player: true })
     }
 
-    /// Starts it.
-    pub(crate) fn open(self, url: &str) -> Result<Running> {
-        let mut args: Vec<String> = self.args.iter().map(|a| a.replace("{url}", url)).collect();
-        if !self.args.iter().any(|a| a.contains("{url}")) {
-            args.push(url.to_owned());
+    /// Whether it can be told where to begin.
+    pub(crate) fn takes_time(&self) -> bool {
+        self.names_time() || !matches!(self.kind(), Kind::Other)
+    }
+
+    fn names_time(&self) -> bool {
+        self.args.iter().any(|a| a.contains("{time}"))
+    }
+
+    /// Whose options it knows, by its name.
+    fn kind(&self) -> Kind {
+        match Path::new(&self.program).file_stem().and_then(|name| name.to_str()) {
+            Some("mpv") => Kind::Mpv,
+            Some("vlc" | "cvlc") => Kind::Vlc,
+            _ => Kind::Other,
         }
+    }
+
+    /// Its command line for that show.
+    fn arguments(&self, show: &Show) -> Vec<String> {
+        let seconds = format!("{:.3}", show.at.unwrap_or_default().as_secs_f64());
+        let mut args = Vec::new();
+        let at = show.at.filter(|_| !self.names_time());
+        match self.kind() {
+            Kind::Mpv => {
+                args.extend(at.map(|_| format!("--start={seconds}")));
+                args.extend(show.subtitles.iter().map(|url| format!("--sub-file={url}")));
+            }
+            Kind::Vlc => {
+                args.extend(at.map(|_| format!("--start-time={seconds}")));
+                // VLC's --sub-file takes files of this machine only; slaves are URLs with '#' between them.
+                if !show.subtitles.is_empty() {
+                    args.push(format!("--input-slave={}", show.subtitles.join("#")));
+                }
+            }
+            Kind::Other => {}
+        }
+        // Before the user's own, which come before ours where they say the same.
+        args.extend(self.args.iter().map(|a| a.replace("{url}", &show.url).replace("{time}", &seconds)));
+        if !self.args.iter().any(|a| a.contains("{url}")) {
+            args.push(show.url.clone());
+        }
+        args
+    }
+
+    /// Starts it.
+    pub(crate) fn open(self, show: &Show) -> Result<Running> {
         let child = Command::new(&self.program)
-            .args(args)
+            .args(self.arguments(show))
             // Our standard output carries one line for scripts; what a player says is for people.
             .stdout(Stdio::from(std::io::stderr()))
             .kill_on_drop(true)
@@ -70,6 +122,14 @@ impl Player {
             .map_err(|e| anyhow!("cannot start the player {}: {e}; name another with --player", self.program))?;
         Ok(Running { child, name: self.program, ends_with_player: self.ends_with_player })
     }
+}
+
+/// Players whose options are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Mpv,
+    Vlc,
+    Other,
 }
 
 /// A player that was started.
@@ -128,6 +188,32 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn show(url: &str) -> Show {
+        Show { url: url.into(), ..Show::default() }
+    }
+
+    #[test]
+    fn players_are_told_the_time_and_the_subtitles_in_their_own_words() {
+        let subtitles = vec!["http://x/1.srt".to_owned(), "http://x/2.srt".to_owned()];
+        let show = Show { url: "http://x/f".into(), at: Some(Duration::from_millis(83_500)), subtitles };
+        let arguments = |command: &str| Player::from_command(command).unwrap().arguments(&show);
+        assert_eq!(
+            arguments("/usr/bin/mpv --fs"),
+            ["--start=83.500", "--sub-file=http://x/1.srt", "--sub-file=http://x/2.srt", "--fs", "http://x/f"]
+        );
+        assert_eq!(
+            arguments("cvlc"),
+            ["--start-time=83.500", "--input-slave=http://x/1.srt#http://x/2.srt", "http://x/f"]
+        );
+        assert_eq!(arguments("ffplay -ss {time} {url} -an"), ["-ss", "83.500", "http://x/f", "-an"]);
+        assert_eq!(arguments("mpv --start={time}")[2..], ["--start=83.500", "http://x/f"]);
+        assert!(!Player::from_command("ffplay").unwrap().takes_time());
+        assert!(Player::from_command("ffplay -ss {time}").unwrap().takes_time());
+        let plain = Show { at: None, subtitles: Vec::new(), ..show.clone() };
+        assert_eq!(Player::from_command("mpv").unwrap().arguments(&plain), ["http://x/f"]);
+        assert_eq!(Player::from_command("x {time}").unwrap().arguments(&plain), ["0.000", "http://x/f"]);
+    }
+
     #[test]
     fn a_command_is_split_into_words_as_in_a_shell() {
         assert_eq!(split("mpv --fs").unwrap(), ["mpv", "--fs"]);
@@ -140,16 +226,16 @@ mod tests {
     #[tokio::test]
     async fn the_players_exit_code_is_handed_on_and_the_url_put_in_its_place() {
         let player = Player::from_command("sh -c 'test \"$0\" = \"--at=http://x/\" && exit 7' --at={url}").unwrap();
-        let code = player.open("http://x/").unwrap().ended().await.unwrap();
+        let code = player.open(&show("http://x/")).unwrap().ended().await.unwrap();
         assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(7)));
         let player = Player::from_command("sh -c 'test \"$0\" = http://x/ && kill -9 $$'").unwrap();
-        let code = player.open("http://x/").unwrap().ended().await.unwrap();
+        let code = player.open(&show("http://x/")).unwrap().ended().await.unwrap();
         assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(137)));
     }
 
     #[tokio::test]
     async fn a_player_that_is_not_there_is_a_sentence() {
-        let error = Player::from_command("/no/such/player").unwrap().open("http://x/").err().unwrap();
+        let error = Player::from_command("/no/such/player").unwrap().open(&show("http://x/")).err().unwrap();
         assert!(error.to_string().starts_with("cannot start the player /no/such/player"), "{error}");
     }
 }

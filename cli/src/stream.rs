@@ -2,15 +2,17 @@
 
 use crate::ExitCode;
 use crate::args::{PlayArgs, StreamArgs};
-use crate::player::{self, Player};
+use crate::player::{self, Player, Show};
 use crate::stop::{self, Stop};
 use crate::units::bytes;
 use crate::view::{self, View};
 use crate::{log, units};
 use anyhow::{Result, bail};
-use playswarm::front::{HttpConfig, Server, natural_order, serve};
-use playswarm::torrent::is_playable;
+use playswarm::front::{HttpConfig, Server, clock_time, natural_order, serve};
+use playswarm::torrent::{Beside, is_playable};
 use playswarm::{Media, Session, Source};
+use std::time::Duration;
+use tokio::task::JoinHandle;
 
 /// So many other files are listed; a season fits, a collection of 10,000 does not.
 const LISTED: usize = 30;
@@ -39,14 +41,28 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
     let source = Source::parse(&args.source)?;
     let keeps = config.keep && config.disk_limit_bytes == 0;
     let session = Session::new(config).await?;
-    let opened = stop.unless(open(&session, source, args.file.as_deref(), http, view)).await;
+    if let Some(player) = &player
+        && args.at.is_some()
+        && !player.takes_time()
+        && !view.quiet
+    {
+        log::line(
+            "this player cannot be told where to begin: jump there, it is being fetched; or put {time} into --player",
+        );
+    }
+    let opened = stop.unless(open(&session, source, args, http, view)).await;
     let done = match opened {
         None => Ok(ExitCode::SUCCESS),
         Some(Err(e)) => Err(e),
-        Some(Ok((media, server))) => {
+        Some(Ok((media, server, index))) => {
             log::out(&format!("url: {}", server.url()));
+            let place = args.at.map(|at| Place::fetch(media.clone(), index, at, view));
+            let subtitles =
+                Beside::new(media.torrent()).subtitles(index).iter().map(|s| server.url_of(s.file)).collect();
+            let show = Show { url: server.url(), at: args.at, subtitles };
             let shown = View::start(media, view);
-            let done = until_the_end(&mut stop, player, &server.url()).await;
+            let done = until_the_end(&mut stop, player, &show).await;
+            drop(place);
             shown.stop().await;
             server.stop().await;
             match done {
@@ -75,22 +91,51 @@ async fn keep_on(stop: &mut Stop, session: &Session, view: view::Options) {
 async fn open(
     session: &Session,
     source: Source,
-    file: Option<&str>,
+    args: &StreamArgs,
     http: HttpConfig,
     view: view::Options,
-) -> Result<(Media, Server)> {
+) -> Result<(Media, Server, usize)> {
     let media = session.open(source).await?;
-    let index = match file {
+    let index = match &args.file {
         Some(wanted) => media.find_file(wanted)?,
         None => media.default_file()?,
     };
-    // The beginning is on its way before the player asks.
-    media.warm_up(index);
+    if args.at.is_none() {
+        // The beginning is on its way before the player asks.
+        media.warm_up(index);
+    }
     if !view.quiet {
-        say_what_is_streamed(&media, index, file.is_none());
+        say_what_is_streamed(&media, index, args.file.is_none());
     }
     let server = serve(media.clone(), index, http).await?;
-    Ok((media, server))
+    Ok((media, server, index))
+}
+
+/// A time of the film that is fetched before a player asks for it; given up when it is dropped.
+struct Place(JoinHandle<()>);
+
+impl Place {
+    fn fetch(media: Media, file: usize, at: Duration, view: view::Options) -> Place {
+        Place(tokio::spawn(async move {
+            match media.warm_up_at(file, at).await {
+                Ok(landing) if !view.quiet => {
+                    let [wanted, found] = [at, landing.time].map(|time| clock_time(time.as_secs_f64()));
+                    log::line(&match landing.estimated {
+                        true => format!("{wanted} is about at byte {}, an estimate", landing.from),
+                        false => format!("{wanted} is played from the keyframe at {found}, byte {}", landing.from),
+                    });
+                }
+                Ok(_) => {}
+                Err(e) => tracing::debug!(error = %e, "the place to begin at was not found"),
+            }
+        }))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 fn say_what_is_streamed(media: &Media, index: usize, list_others: bool) {
@@ -109,12 +154,12 @@ fn say_what_is_streamed(media: &Media, index: usize, list_others: bool) {
 }
 
 /// With a player: until it ends, with its exit code. Without, or with one that cannot be waited for: until told to stop.
-pub(crate) async fn until_the_end(stop: &mut Stop, player: Option<Player>, url: &str) -> Result<ExitCode> {
+pub(crate) async fn until_the_end(stop: &mut Stop, player: Option<Player>, show: &Show) -> Result<ExitCode> {
     let Some(player) = player else {
         stop.asked().await;
         return Ok(ExitCode::SUCCESS);
     };
-    let mut running = player.open(url)?;
+    let mut running = player.open(show)?;
     match stop.unless(running.ended()).await {
         None => {
             running.kill();

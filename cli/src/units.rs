@@ -1,6 +1,7 @@
 //! Sizes and rates as people write and read them.
 
 use std::fmt;
+use std::time::Duration;
 
 /// Bytes given as `500M`, `2GiB`, `10GB`, `4096`. `K`, `M`, `G`, `T` and `KB`… are powers of 1000, `KiB`… of 1024.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
@@ -51,6 +52,23 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// A bit rate for people, by its bytes a second: `3.2 Mbit/s`.
+pub(crate) fn bit_rate(bytes_per_s: f64) -> String {
+    let kilo = bytes_per_s * 8.0 / 1000.0;
+    if kilo < 1000.0 { format!("{kilo:.0} kbit/s") } else { format!("{:.1} Mbit/s", kilo / 1000.0) }
+}
+
+/// A time on the command line: `83.5`, `1:23:45`, `1h23m45s`.
+pub(crate) fn parse_at(text: &str) -> Result<Duration, String> {
+    playswarm::front::parse_time(text).ok_or_else(|| format!("'{text}' is no time; write 83.5, 1:23:45 or 1h23m45s"))
+}
+
+/// Seconds to wait: 0 to a day.
+pub(crate) fn parse_wait(text: &str) -> Result<f64, String> {
+    let seconds = text.parse::<f64>().ok().filter(|s| (0.0..=86_400.0).contains(s));
+    seconds.ok_or_else(|| format!("'{text}' is no number of seconds from 0 to 86400"))
+}
+
 /// Bytes for people.
 pub(crate) fn bytes(n: u64) -> Bytes {
     Bytes(n as f64)
@@ -80,6 +98,18 @@ mod tests {
         }
         assert_eq!(parse_rate("2M/s"), Ok(2_000_000));
         assert_eq!(parse_rate("300k"), Ok(300_000));
+    }
+
+    #[test]
+    fn bit_rates_and_times() {
+        assert_eq!(bit_rate(40_000.0), "320 kbit/s");
+        assert_eq!(bit_rate(1_000_000.0), "8.0 Mbit/s");
+        assert_eq!(parse_at("1:23:45"), Ok(Duration::from_secs(5025)));
+        assert!(parse_at("later").is_err());
+        assert_eq!(parse_wait("0"), Ok(0.0));
+        for text in ["-1", "NaN", "inf", "x", "1e9"] {
+            assert!(parse_wait(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -4,8 +4,9 @@
 use crate::units::{Bytes, bytes};
 use crate::{log, stream::rate};
 use indicatif::{ProgressBar, ProgressStyle};
+use playswarm::front::clock_time;
 use playswarm::status::Waste;
-use playswarm::{Media, MediaStatus, Session, Torrent};
+use playswarm::{Media, MediaStatus, Playhead, Session, Torrent};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -43,6 +44,12 @@ impl View {
             tokio::spawn(live(move || render(&media.status(), media.torrent(), options)))
         };
         View { task: Some(task) }
+    }
+
+    /// Lines of the caller's, on a terminal only.
+    pub(crate) fn lines(render: impl Fn() -> Vec<String> + Send + 'static, options: Options) -> View {
+        let shown = !options.quiet && !log::screen().is_hidden();
+        View { task: shown.then(|| tokio::spawn(live(render))) }
     }
 
     /// What the background does for the torrents that nobody plays any more.
@@ -152,17 +159,32 @@ fn ahead(status: &MediaStatus) -> String {
         return trouble.clone();
     }
     // A player's probes of the index open readers too; the one that has least is the one that may stall.
-    let Some(reader) = status.readers.iter().min_by_key(|r| (!r.waiting, r.ahead_bytes)) else {
+    let players = status.readers.iter().filter(|r| !r.index);
+    let Some(reader) = players.min_by_key(|r| (!r.waiting, r.ahead_bytes)) else {
         return "nobody is reading".into();
     };
+    let position = status.playhead.as_ref().map(|p| at(status, p)).unwrap_or_default();
     let seconds = reader.ahead_s.map(|s| format!("{s:.0} s, ")).unwrap_or_default();
     let waiting = if reader.waiting { ", the player is waiting" } else { "" };
     let waste = wasted_bytes(status.waste);
     format!(
-        "buffered ahead: {seconds}{}{waiting}; wasted {}",
+        "{position}buffered ahead: {seconds}{}{waiting}; wasted {}",
         bytes(reader.ahead_bytes),
         percent(waste, status.downloaded_bytes.max(1))
     )
+}
+
+/// Where the player is and how far it can play, where the film's time is known: `at 12:34 of 1:30:00, good until 14:05; `.
+fn at(status: &MediaStatus, playhead: &Playhead) -> String {
+    let timeline = status.timelines.iter().find(|t| t.file == playhead.file);
+    match (playhead.time_s, playhead.buffered_until_s, timeline) {
+        (Some(time), Some(until), Some(timeline)) => {
+            let [time, until, all] = [time, until, timeline.duration_s].map(clock_time);
+            let about = if timeline.accuracy == "estimate" { "about " } else { "" };
+            format!("at {about}{time} of {all}, good until {until}; ")
+        }
+        _ => String::new(),
+    }
 }
 
 /// All that came for nothing, whatever the reason.
@@ -229,7 +251,7 @@ fn shares(status: &MediaStatus) -> Vec<String> {
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use playswarm::status::{PeerStatus, ReaderStatus};
+    use playswarm::status::{PeerStatus, ReaderStatus, TimelineStatus};
     use playswarm::{FileEntry, InfoHash};
 
     fn torrent(total: u64, piece: u32) -> Torrent {
@@ -260,6 +282,8 @@ pub(crate) mod tests {
             uploaded_bytes: 0,
             waste: Waste { duplicate_bytes: 20, unasked_bytes: 0, failed_bytes: 0, forgotten_bytes: 0 },
             readers: Vec::new(),
+            playhead: None,
+            timelines: Vec::new(),
             peers: Vec::new(),
             known_peers: 3,
             banned_peers: 0,
@@ -291,7 +315,7 @@ pub(crate) mod tests {
     }
 
     fn reader(position: u64, waiting: bool) -> ReaderStatus {
-        ReaderStatus { file: 0, position, ahead_bytes: 2048, ahead_s: Some(8.4), waiting }
+        ReaderStatus { file: 0, position, ahead_bytes: 2048, ahead_s: Some(8.4), waiting, index: false }
     }
 
     #[test]
@@ -331,8 +355,36 @@ pub(crate) mod tests {
         assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB; wasted 2.0 %");
         s.readers.push(reader(0, true));
         assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB, the player is waiting; wasted 2.0 %");
+        s.readers.push(ReaderStatus { index: true, ahead_bytes: 0, ..reader(0, true) });
+        s.readers.remove(1);
+        assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB; wasted 2.0 %", "our own look at the index is no player");
         s.trouble = Some("the disk is full".into());
         assert_eq!(ahead(&s), "the disk is full");
+    }
+
+    #[test]
+    fn the_position_is_a_time_where_the_films_time_is_known() {
+        let mut s = status("##..");
+        s.readers = vec![reader(0, false)];
+        let playhead = Playhead { file: 0, position: 5, time_s: None, buffered_until: 9, buffered_until_s: None };
+        s.playhead = Some(playhead);
+        assert!(ahead(&s).starts_with("buffered ahead: 8 s"));
+        s.playhead = Some(Playhead { time_s: Some(754.2), buffered_until_s: Some(845.0), ..playhead });
+        let mut timeline = TimelineStatus {
+            file: 0,
+            container: "Matroska",
+            duration_s: 5400.0,
+            accuracy: "exact",
+            why: None,
+            keyframes: 3,
+            bytes_per_s: 1.0,
+            tracks: Vec::new(),
+        };
+        s.timelines = vec![timeline.clone()];
+        assert!(ahead(&s).starts_with("at 12:34 of 1:30:00, good until 14:05; buffered ahead: 8 s"), "{}", ahead(&s));
+        timeline.accuracy = "estimate";
+        s.timelines = vec![timeline];
+        assert!(ahead(&s).starts_with("at about 12:34 of"), "{}", ahead(&s));
     }
 
     #[test]

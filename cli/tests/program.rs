@@ -80,13 +80,14 @@ fn every_command_explains_itself_with_examples() {
 #[test]
 fn info_lists_the_files_as_text_and_as_json() {
     let (dir, _) = film();
-    let (code, out, err) = run(dir.path(), &["info", "film.mkv.torrent"]);
+    let (code, out, err) = run(dir.path(), &["info", "film.mkv.torrent", "--wait", "0"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("name       film.mkv\n") && out.contains("  0 *   683.6 KiB  film.mkv"), "{out}");
-    let (_, out, _) = run(dir.path(), &["info", "film.mkv.torrent", "--json"]);
+    let (_, out, _) = run(dir.path(), &["info", "film.mkv.torrent", "--json", "--wait", "0"]);
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(json["files"][0]["length"], 700_000);
     assert_eq!(json["files"][0]["content_type"], "video/x-matroska");
+    assert!(json["timeline"].is_null() && json["files"][0]["duration_s"].is_null());
 }
 
 /// A program that serves; killed if a test fails before it has ended.
@@ -122,8 +123,7 @@ impl Drop for Serving {
 #[test]
 fn what_one_seeds_another_streams_and_both_end_when_told() {
     let (dir, bytes) = film();
-    let offline = ["--no-dht", "--no-lsd", "--no-port-map", "--no-trackers", "--listen", "127.0.0.1:0"];
-    let seed = Serving::start(dir.path(), &[&["seed", "film.mkv", "film.mkv.torrent"][..], &offline].concat());
+    let seed = Serving::start(dir.path(), &[&["seed", "film.mkv", "film.mkv.torrent"][..], &OFFLINE].concat());
     let at = seed.line.rsplit(' ').next().unwrap().to_owned();
     assert!(seed.line.starts_with("seeding: ") && seed.line.contains(" film.mkv at 127.0.0.1:"), "{}", seed.line);
 
@@ -131,7 +131,7 @@ fn what_one_seeds_another_streams_and_both_end_when_told() {
     let torrent = dir.path().join("film.mkv.torrent");
     let stream = Serving::start(
         viewer.path(),
-        &[&["stream", torrent.to_str().unwrap(), "--peer", &at, "--token", "geheim"][..], &offline].concat(),
+        &[&["stream", torrent.to_str().unwrap(), "--peer", &at, "--token", "geheim"][..], &OFFLINE].concat(),
     );
     let url = stream.line.strip_prefix("url: http://").unwrap();
     let (host, path) = url.split_once('/').unwrap();
@@ -151,6 +151,84 @@ fn what_one_seeds_another_streams_and_both_end_when_told() {
         assert_eq!(code, 0);
         assert!(took < Duration::from_secs(2), "{took:?}");
     }
+}
+
+const OFFLINE: [&str; 6] = ["--no-dht", "--no-lsd", "--no-port-map", "--no-trackers", "--listen", "127.0.0.1:0"];
+
+/// A season of two real films (the demo's clip, 30 s of H.264, twice) with subtitles, seeded; and where.
+#[cfg(unix)]
+fn season() -> (tempfile::TempDir, Serving, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("season");
+    std::fs::create_dir(&folder).unwrap();
+    let clip = include_bytes!("../demo/clip.mp4");
+    std::fs::write(folder.join("E10.mp4"), clip).unwrap();
+    std::fs::write(folder.join("E2.mp4"), [&clip[..], &[0; 100]].concat()).unwrap();
+    std::fs::write(folder.join("E2.en.srt"), "1\n00:00:01,000 --> 00:00:02,000\nx\n").unwrap();
+    assert_eq!(run(dir.path(), &["create", "season", "--piece-size", "64KiB", "-q"]).0, 0);
+    let seed = Serving::start(dir.path(), &[&["seed", "season", "season.torrent"][..], &OFFLINE].concat());
+    let at = seed.line.rsplit(' ').next().unwrap().to_owned();
+    (dir, seed, at)
+}
+
+#[cfg(unix)]
+#[test]
+fn info_reads_the_films_time_from_peers_and_how_long_the_others_play() {
+    let (dir, _seed, at) = season();
+    let viewer = tempfile::tempdir().unwrap();
+    let torrent = dir.path().join("season.torrent");
+    let ask = |more: &[&str]| {
+        let (code, out, err) =
+            run(viewer.path(), &[&["info", torrent.to_str().unwrap(), "--peer", &at][..], more, &OFFLINE].concat());
+        assert_eq!(code, 0, "{err}");
+        out
+    };
+    let json: serde_json::Value = serde_json::from_str(&ask(&["--json"])).unwrap();
+    let timeline = &json["timeline"];
+    assert_eq!((timeline["container"].as_str(), timeline["accuracy"].as_str()), (Some("MP4"), Some("exact")), "{json}");
+    let duration = timeline["duration_s"].as_f64().unwrap();
+    let keyframes = timeline["keyframes"].as_array().unwrap();
+    assert!(duration > 10.0 && keyframes.len() > 2, "{timeline}");
+    assert_eq!(keyframes[0]["time_s"], 0.0);
+    assert!(timeline["keyframe_spacing"]["median_s"].as_f64().unwrap() > 0.0);
+    let curve: f64 = timeline["bitrate"]["bytes_per_s"].as_array().unwrap().iter().map(|r| r.as_f64().unwrap()).sum();
+    let bytes = curve * timeline["bitrate"]["bucket_s"].as_f64().unwrap();
+    let size = timeline["size_bytes"].as_f64().unwrap();
+    assert!(bytes <= size && bytes > 0.9 * size, "the curve holds the film's bytes: {bytes} of {size}");
+    for file in json["files"].as_array().unwrap().iter().filter(|f| f["playable"] == true) {
+        assert_eq!(file["duration_s"].as_f64().unwrap(), duration, "{file}");
+    }
+    assert_eq!(json["files"][1]["subtitles"].as_array().unwrap().len(), 1, "{json}");
+
+    let text = ask(&["--file", "E10"]);
+    for part in [": E10.mp4\n", "container  MP4\n", "tracks     video h264 ", "keyframes  ", "█"] {
+        assert!(text.contains(part), "{part:?} is missing: {text}");
+    }
+    let left = std::fs::read_dir(viewer.path()).unwrap().count();
+    assert_eq!(left, 0, "a look leaves nothing behind");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_player_is_told_the_time_and_finds_the_subtitles() {
+    let (dir, _seed, at) = season();
+    let viewer = tempfile::tempdir().unwrap();
+    // Called mpv, it is spoken to as mpv: it writes down how.
+    let mpv = viewer.path().join("mpv");
+    std::fs::write(&mpv, "#!/bin/sh\nprintf '%s\\n' \"$@\" > said\nexit 3\n").unwrap();
+    let mut permissions = mpv.metadata().unwrap().permissions();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
+    std::fs::set_permissions(&mpv, permissions).unwrap();
+    let torrent = dir.path().join("season.torrent");
+    let play = ["play", torrent.to_str().unwrap(), "--at", "0:05.5", "--file", "E2.mp4", "--peer", &at];
+    let player = ["--player", mpv.to_str().unwrap()];
+    let (code, _, err) = run(viewer.path(), &[&play[..], &player, &OFFLINE].concat());
+    assert_eq!(code, 3, "{err}");
+    let said = std::fs::read_to_string(viewer.path().join("said")).unwrap();
+    let said: Vec<&str> = said.lines().collect();
+    assert_eq!(said[0], "--start=5.500");
+    assert!(said[1].starts_with("--sub-file=http://127.0.0.1:") && said[1].ends_with("/E2.en.srt"), "{said:?}");
+    assert!(said[2].starts_with("http://127.0.0.1:") && said[2].ends_with("/E2.mp4"), "{said:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod check;
 use crate::ExitCode;
 use crate::args::DemoArgs;
 use crate::log;
-use crate::player::{self, Player};
+use crate::player::{self, Player, Show};
 use crate::stop::{self, Stop};
 use crate::stream::until_the_end;
 use crate::view::{self, View};
@@ -100,7 +100,7 @@ impl Demo {
             }
             log::out(&format!("url: {}", server.url()));
             let shown = View::start(self.media.clone(), view::Options { peers: true, ..view });
-            let done = until_the_end(stop, player, &server.url()).await;
+            let done = until_the_end(stop, player, &Show { url: server.url(), ..Show::default() }).await;
             shown.stop().await;
             done
         };

@@ -61,6 +61,7 @@ pub mod front;
 pub mod fuzzing;
 mod keep;
 mod media;
+mod season;
 mod session;
 pub mod status;
 mod store;

@@ -1,6 +1,7 @@
 //! One opened torrent.
 
 use crate::error::{Error, Result};
+use crate::season;
 use crate::session::Shared;
 use crate::status::{Event, MediaStatus};
 use crate::stream::Stream;
@@ -156,6 +157,42 @@ impl Media {
     /// Those of [`Media::timeline`].
     pub async fn locate(&self, file: usize, time: Duration) -> Result<Landing> {
         self.inner.locate(file, time).await
+    }
+
+    /// Like [`Media::locate`], and begins to fetch what is played from there on, through the next keyframe, so that a player
+    /// that jumps there soon finds it. It ends by itself, after half a minute at the latest.
+    ///
+    /// # Errors
+    /// Those of [`Media::timeline`].
+    pub async fn warm_up_at(&self, file: usize, time: Duration) -> Result<Landing> {
+        let landing = self.inner.locate(file, time).await?;
+        self.fetch_from(file, landing);
+        Ok(landing)
+    }
+
+    /// Begins to fetch what is played from a landing on, through the next keyframe.
+    pub(crate) fn fetch_from(&self, file: usize, landing: Landing) {
+        let Some(start) = self.inner.torrent.files.get(file).map(|f| f.offset) else { return };
+        // Not this media itself, which is closed when its last user lets go of it.
+        let (timelines, swarm) = (self.inner.timelines.clone(), self.inner.swarm.clone());
+        self.inner.runtime.spawn(async move {
+            timeline::fetch_ahead(&timelines, &swarm, file, start, landing).await;
+        });
+    }
+
+    /// Learns how long the files play that a player would open, in their natural order, one after the other: for a list of a
+    /// season or an album. Only while every player has enough ahead of it; at most 200 files. What is known by then is
+    /// to be had from [`Media::known_timeline`] at any time.
+    ///
+    /// Ends when each was looked at. Dropping the future stops it; one that is asked for while another runs waits for that.
+    pub async fn learn_durations(&self) {
+        self.learn_all().await;
+    }
+
+    /// The same as a future that does not keep the torrent open.
+    pub(crate) fn learn_all(&self) -> impl Future<Output = ()> + Send + 'static {
+        let inner = &self.inner;
+        season::learn(inner.timelines.clone(), inner.swarm.clone(), inner.torrent.clone())
     }
 
     /// Fetches every piece, whether anybody reads or not; not with a limit on disk use that is too small for that.

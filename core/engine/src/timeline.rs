@@ -14,6 +14,7 @@ use playswarm_media::{Indexer, Landing, Locate, Timeline};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
@@ -21,6 +22,13 @@ use tokio::sync::OnceCell;
 const AT_ONCE: usize = 4;
 /// Bytes read at once.
 const CHUNK_BYTES: u64 = 256 << 10;
+
+/// Places fetched at once before anybody reads there.
+const PLACES_AHEAD: usize = 4;
+/// How much of such a place: a keyframe's distance, but not of a file that has one only.
+const AHEAD_BYTES: u64 = 8 << 20;
+/// For how long.
+const AHEAD_FOR: Duration = Duration::from_secs(30);
 
 /// What asks for bytes until it knows enough.
 trait Asks {
@@ -50,6 +58,10 @@ impl Asks for Locate {
 #[derive(Default)]
 pub(crate) struct Timelines {
     known: Mutex<BTreeMap<usize, Arc<OnceCell<Arc<Timeline>>>>>,
+    /// Held by whoever learns of all files.
+    pub(crate) learning: tokio::sync::Mutex<()>,
+    /// How many places are being fetched before anybody reads there.
+    ahead: AtomicUsize,
 }
 
 impl Timelines {
@@ -94,6 +106,39 @@ pub(crate) async fn locate(
     let mut locate = Locate::new(timeline, time);
     answer(swarm, file, offset, &mut locate).await?;
     locate.landing().ok_or(Error::Closed)
+}
+
+/// Fetches what is played from a landing on, through the next keyframe, before anybody reads it. Not more than a few such
+/// places at once: whoever asks for many is about to read none of them.
+pub(crate) async fn fetch_ahead(timelines: &Timelines, swarm: &Swarm, file: usize, start: u64, landing: Landing) {
+    let place = Place(&timelines.ahead);
+    if timelines.ahead.fetch_add(1, Ordering::Relaxed) >= PLACES_AHEAD {
+        return;
+    }
+    let end = landing.until.min(landing.from.saturating_add(AHEAD_BYTES));
+    let mut fetch = Fetch::new(swarm, file, start, landing.from..end);
+    let through = async {
+        while fetch.at < fetch.end {
+            let max = CHUNK_BYTES.min(fetch.end - fetch.at) as usize;
+            match swarm.read(fetch.key, start + fetch.at, max).await {
+                Ok(bytes) if !bytes.is_empty() => fetch.at += bytes.len() as u64,
+                _ => return,
+            }
+        }
+    };
+    if tokio::time::timeout(AHEAD_FOR, through).await.is_err() {
+        tracing::debug!(file, from = landing.from, "nobody gave what a player was to find there");
+    }
+    drop(place);
+}
+
+/// One of the places that are fetched ahead.
+struct Place<'a>(&'a AtomicUsize);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Reads what is asked for until nothing more is. Gives back what was read, as ranges of the file.

@@ -2,11 +2,14 @@
 //!
 //! The parsing is in `torrent/parse.rs`, the safe paths in `torrent/paths.rs`; where torrents come from is up to `discovery`.
 
+mod beside;
 mod choose;
+mod language;
 mod media_type;
 mod parse;
 mod paths;
 
+pub use beside::{Beside, Subtitle};
 pub use media_type::{content_type, is_playable, natural_cmp};
 pub use parse::{
     MAX_FILES, MAX_PIECE_BYTES, MAX_TORRENT_BYTES, MAX_TOTAL_BYTES, MAX_TRACKERS, MAX_URL_BYTES, MIN_PIECE_BYTES,

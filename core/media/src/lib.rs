@@ -25,6 +25,7 @@ mod avi;
 mod bisect;
 mod comments;
 mod container;
+mod figures;
 mod flac;
 #[doc(hidden)]
 pub mod fuzzing;

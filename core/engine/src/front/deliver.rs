@@ -4,11 +4,12 @@
 use super::library::{Library, Reader};
 use super::names::{base_name, disposition};
 use super::range::{Ranges, Span, parse};
-use super::{App, answer, content_type};
+use super::seek::{Landed, Moment, tell_features};
+use super::{App, answer, content_type, is_playable, no_such_file};
 use crate::{Error, ErrorKind};
 use async_stream::try_stream;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use bytes::Bytes;
 use futures_util::Stream;
 use http::header::{
@@ -28,37 +29,46 @@ const CHUNK_BYTES: usize = 256 * 1024;
 pub(crate) async fn named<L: Library>(
     state: State<Arc<App<L>>>,
     Path((file, _name)): Path<(String, String)>,
+    RawQuery(query): RawQuery,
     method: Method,
     headers: HeaderMap,
 ) -> Response<Body> {
-    deliver(&state, &file, &method, &headers)
+    deliver(&state, &file, query.as_deref(), &method, &headers).await
 }
 
 /// `GET` and `HEAD` of `/stream/N`.
 pub(crate) async fn plain<L: Library>(
     state: State<Arc<App<L>>>,
     Path(file): Path<String>,
+    RawQuery(query): RawQuery,
     method: Method,
     headers: HeaderMap,
 ) -> Response<Body> {
-    deliver(&state, &file, &method, &headers)
+    deliver(&state, &file, query.as_deref(), &method, &headers).await
 }
 
 /// `GET` and `HEAD` of `/`: the page; but who asks for a range is a player, and gets the default file.
 pub(crate) async fn root<L: Library>(state: State<Arc<App<L>>>, method: Method, headers: HeaderMap) -> Response<Body> {
     if headers.contains_key(RANGE) {
         let file = state.file.to_string();
-        return deliver(&state, &file, &method, &headers);
+        return deliver(&state, &file, None, &method, &headers).await;
     }
     super::listing::page(state).await
 }
 
-fn deliver<L: Library>(app: &App<L>, file: &str, method: &Method, headers: &HeaderMap) -> Response<Body> {
+async fn deliver<L: Library>(
+    app: &App<L>,
+    file: &str,
+    query: Option<&str>,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Response<Body> {
     let torrent = app.library.torrent();
-    let found =
-        file.parse::<usize>().ok().and_then(|i| torrent.files.get(i).map(|f| (i, f))).filter(|(_, f)| !f.padding);
-    let Some((index, entry)) = found else {
-        return answer(StatusCode::NOT_FOUND, "there is no such file in this torrent; / lists them");
+    let Some(index) = app.file_of(file) else { return no_such_file() };
+    let entry = &torrent.files[index];
+    let moment = match Moment::of(query, headers) {
+        Ok(moment) => moment,
+        Err(sentence) => return answer(StatusCode::BAD_REQUEST, sentence),
     };
     let size = entry.length;
     // The info-hash covers every byte, so this is a strong validator that no restart changes.
@@ -78,6 +88,7 @@ fn deliver<L: Library>(app: &App<L>, file: &str, method: &Method, headers: &Head
         return response;
     }
     put(out, CONTENT_DISPOSITION, &disposition(base_name(entry)));
+    tell_features(headers, is_playable(&entry.name), out);
     // DLNA renderers ask for it and want it back.
     if let Some(mode) = headers.get("transfermode.dlna.org").filter(|v| v.as_bytes().eq_ignore_ascii_case(b"streaming"))
     {
@@ -89,6 +100,21 @@ fn deliver<L: Library>(app: &App<L>, file: &str, method: &Method, headers: &Head
     let ranges = match headers.get(RANGE) {
         Some(value) if method == Method::GET && continues => parse(value.as_bytes(), size),
         _ => Ranges::Whole,
+    };
+    // A time is part of what is asked for, by HEAD too.
+    let ranges = match moment {
+        None => ranges,
+        Some(moment) => match Landed::find(app, index, moment).await {
+            Ok(landed) => {
+                landed.tell(response.headers_mut());
+                if method == Method::HEAD {
+                    // Who asks where it is will ask for it.
+                    app.library.fetch_from(index, landed.landing);
+                }
+                landed.cut(ranges)
+            }
+            Err(refused) => return refused,
+        },
     };
     let kind = safe_content_type(base_name(entry));
     let parts = match ranges {
@@ -130,7 +156,7 @@ fn deliver<L: Library>(app: &App<L>, file: &str, method: &Method, headers: &Head
     }
 }
 
-fn refuse(e: &Error) -> Response<Body> {
+pub(crate) fn refuse(e: &Error) -> Response<Body> {
     let status = match e.kind() {
         ErrorKind::NoSuchFile => StatusCode::NOT_FOUND,
         ErrorKind::Closed | ErrorKind::DiskFull | ErrorKind::TimedOut => StatusCode::SERVICE_UNAVAILABLE,

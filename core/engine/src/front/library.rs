@@ -1,9 +1,10 @@
 //! What the front serves, as it sees it: an open torrent, or in tests a few bytes in memory.
 
-use crate::{Event, Media, MediaStatus, Result, Stream, Torrent};
+use crate::{Event, Landing, Media, MediaStatus, Result, Stream, Timeline, Torrent};
 use bytes::Bytes;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::broadcast;
 
 /// Something with files that can be read and a state that can be watched.
@@ -14,6 +15,16 @@ pub(crate) trait Library: Clone + Send + Sync + 'static {
     fn torrent(&self) -> &Arc<Torrent>;
     /// A reader of that file, at its start.
     fn open(&self, file: usize) -> Result<Self::Reader>;
+    /// What the file's index says, as soon as it was read. Given up, it is read on.
+    fn timeline(&self, file: usize) -> impl Future<Output = Result<Arc<Timeline>>> + Send;
+    /// The same, if it is known by now.
+    fn known_timeline(&self, file: usize) -> Option<Arc<Timeline>>;
+    /// Where to read for a time.
+    fn locate(&self, file: usize, time: Duration) -> impl Future<Output = Result<Landing>> + Send;
+    /// Begins to fetch from there, for whoever is about to ask for it.
+    fn fetch_from(&self, file: usize, landing: Landing);
+    /// Learns the durations of all files, in nobody's way.
+    fn learn_durations(&self) -> impl Future<Output = ()> + Send + 'static;
     /// A snapshot.
     fn status(&self) -> MediaStatus;
     /// Events from now on.
@@ -37,6 +48,22 @@ impl Library for Media {
     }
     fn open(&self, file: usize) -> Result<Stream> {
         self.stream(file)
+    }
+    fn timeline(&self, file: usize) -> impl Future<Output = Result<Arc<Timeline>>> + Send {
+        self.inner.learn_time(file);
+        Media::timeline(self, file)
+    }
+    fn known_timeline(&self, file: usize) -> Option<Arc<Timeline>> {
+        Media::known_timeline(self, file)
+    }
+    fn locate(&self, file: usize, time: Duration) -> impl Future<Output = Result<Landing>> + Send {
+        Media::locate(self, file, time)
+    }
+    fn fetch_from(&self, file: usize, landing: Landing) {
+        Media::fetch_from(self, file, landing);
+    }
+    fn learn_durations(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.learn_all()
     }
     fn status(&self) -> MediaStatus {
         Media::status(self)

@@ -10,6 +10,7 @@ use http::Response;
 use http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222;background:#fafafa}\
 video{width:100%;background:#000}li{margin:.2rem 0}small{color:#666}";
@@ -26,12 +27,26 @@ pub(crate) async fn page<L: Library>(State(app): State<Arc<App<L>>>) -> Response
          <title>{title}</title><link rel=\"stylesheet\" href=\"/page.css{query}\"><h1>{title}</h1>"
     );
     if let Some(file) = torrent.files.get(app.file).filter(|f| is_playable(&f.name)) {
+        let poster = app.beside.artwork(app.file).map(|i| format!(" poster=\"{}\"", html(&app.path_of(i))));
         let _ = write!(
             page,
-            "<video controls preload=\"metadata\" src=\"{}\"></video><p>{}</p>",
+            "<video controls preload=\"metadata\" src=\"{}\"{}>",
             html(&app.path_of(app.file)),
-            html(&file.name)
+            poster.unwrap_or_default()
         );
+        for subtitle in app.beside.subtitles(app.file) {
+            if let Some(path) = app.vtt_path(subtitle) {
+                let language = subtitle.language.as_deref().map(|l| format!(" srclang=\"{}\"", html(l)));
+                let _ = write!(
+                    page,
+                    "<track kind=\"subtitles\" src=\"{}\" label=\"{}\"{}>",
+                    html(&path),
+                    html(&subtitle.title),
+                    language.unwrap_or_default()
+                );
+            }
+        }
+        let _ = write!(page, "</video><p>{}</p>", html(&file.name));
     }
     page.push_str("<ol>");
     for i in natural_order(torrent) {
@@ -49,7 +64,7 @@ pub(crate) async fn page<L: Library>(State(app): State<Arc<App<L>>>) -> Response
         "</ol><p><a href=\"/playlist.m3u8{query}\">playlist</a> · <a href=\"/status{query}\">status</a> · \
          <a href=\"/metrics{query}\">metrics</a> · <a href=\"/torrent{query}\">torrent</a></p></html>"
     );
-    let policy = "default-src 'none'; style-src 'self'; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+    let policy = "default-src 'none'; style-src 'self'; media-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     ([(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, policy)], page).into_response()
 }
 
@@ -58,21 +73,35 @@ pub(crate) async fn style() -> Response<Body> {
     ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
 }
 
-/// `/playlist.m3u8`: every file that can be played, in natural order, with absolute URLs as the client knows us.
+/// `/playlist.m3u8`: every file that can be played, in natural order, with absolute URLs as the client knows us, its duration
+/// where that is known, its picture and its subtitles. What is not known yet is learnt behind it, for the next who asks.
+///
+/// Called `audio/x-mpegurl`: what is called by HLS's type (`application/vnd.apple.mpegurl`) VLC 3 takes for HLS alone.
 pub(crate) async fn playlist<L: Library>(
     State(app): State<Arc<App<L>>>,
     granted: axum::Extension<super::access::Granted>,
 ) -> Response<Body> {
     let torrent = app.library.torrent();
-    let authority = granted.authority.clone().unwrap_or_else(|| app.addr.to_string());
     let mut list = String::from("#EXTM3U\n");
     for i in natural_order(torrent) {
         let file = &torrent.files[i];
-        if is_playable(&file.name) {
-            let _ = write!(list, "#EXTINF:-1,{}\nhttp://{authority}{}\n", one_line(&file.name), app.path_of(i));
+        if !is_playable(&file.name) {
+            continue;
         }
+        let duration = app.library.known_timeline(i).filter(|t| t.knows_duration()).map(|t| t.duration().as_secs_f64());
+        let _ = writeln!(list, "#EXTINF:{:.0},{}", duration.unwrap_or(-1.0), one_line(&file.name));
+        if let Some(picture) = app.beside.artwork(i) {
+            let _ = writeln!(list, "#EXTALBUMARTURL:{}", app.absolute(&granted, &app.path_of(picture)));
+        }
+        let subtitles = app.beside.subtitles(i).iter().map(|s| app.absolute(&granted, &app.path_of(s.file)));
+        let subtitles: Vec<String> = subtitles.collect();
+        if !subtitles.is_empty() {
+            let _ = writeln!(list, "#EXTVLCOPT:input-slave={}", subtitles.join("#"));
+        }
+        let _ = writeln!(list, "{}", app.absolute(&granted, &app.path_of(i)));
     }
-    ([(CONTENT_TYPE, "application/vnd.apple.mpegurl")], list).into_response()
+    app.learn_durations();
+    ([(CONTENT_TYPE, "audio/x-mpegurl; charset=utf-8")], list).into_response()
 }
 
 /// `/torrent`: the torrent itself, for other clients.
@@ -88,6 +117,24 @@ impl<L: Library> App<L> {
     /// `?token=…` where one is needed: links are only shown to those who have it.
     pub(crate) fn query(&self) -> String {
         self.token.as_deref().map(|t| format!("?token={}", percent(t))).unwrap_or_default()
+    }
+
+    /// A path as the URL under which the client knows us.
+    pub(crate) fn absolute(&self, granted: &super::access::Granted, path: &str) -> String {
+        let authority = granted.authority.clone().unwrap_or_else(|| self.addr.to_string());
+        format!("http://{authority}{path}")
+    }
+
+    /// Begins to learn the durations of all files, if nobody does.
+    fn learn_durations(&self) {
+        if self.learning.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (learning, work) = (self.learning.clone(), self.library.learn_durations());
+        tokio::spawn(async move {
+            work.await;
+            learning.store(false, Ordering::Relaxed);
+        });
     }
 
     /// The path of a file's stream: the index decides, the name is there for players that look at its ending.

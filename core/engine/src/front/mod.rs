@@ -5,6 +5,9 @@
 //! | `server` | the listener, its connections and their bounds |
 //! | `access` | who may ask: Host, Origin, token |
 //! | `deliver`, `range` | one file: preconditions, ranges, the body |
+//! | `when`, `seek` | times as they are written; a file from a time on |
+//! | `timeline` | what is known of a file's time |
+//! | `subtitles`, `vtt` | what lies beside a film, and for browsers as WebVTT |
 //! | `listing` | page, playlist, torrent file |
 //! | `watch` | status, events, metrics |
 //! | `library` | what is served, as the front sees it |
@@ -15,14 +18,21 @@ mod library;
 mod listing;
 mod names;
 pub(crate) mod range;
+mod seek;
 mod server;
+mod subtitles;
 #[cfg(test)]
 mod tests;
+mod timeline;
+mod vtt;
 mod watch;
+mod when;
 
 pub use names::natural_order;
+pub use timeline::timeline_json;
+pub use when::{clock_time, parse_time};
 
-use crate::torrent::{content_type, is_playable, natural_cmp};
+use crate::torrent::{Beside, content_type, is_playable, natural_cmp};
 use crate::{Error, Media, Result};
 use access::{Access, Granted, Refusal};
 use axum::Router;
@@ -38,7 +48,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use tokio::sync::Semaphore;
 
 /// Settings of the HTTP front.
@@ -145,6 +155,9 @@ pub async fn serve(media: Media, file: usize, config: HttpConfig) -> Result<Serv
 /// What every handler shares.
 pub(crate) struct App<L> {
     library: L,
+    beside: Beside,
+    /// Somebody learns the durations of all files already.
+    learning: Arc<AtomicBool>,
     /// The default file.
     file: usize,
     addr: SocketAddr,
@@ -162,6 +175,14 @@ impl<L> App<L> {
     }
 }
 
+impl<L: Library> App<L> {
+    /// The file of that number, as it stands in a path.
+    fn file_of(&self, number: &str) -> Option<usize> {
+        let file = number.parse::<usize>().ok()?;
+        self.library.torrent().files.get(file).filter(|f| !f.padding).map(|_| file)
+    }
+}
+
 pub(crate) async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig) -> Result<Server> {
     config.check()?;
     let files = library.torrent().files.len();
@@ -171,6 +192,8 @@ pub(crate) async fn serve_library<L: Library>(library: L, file: usize, config: H
     let (listener, addr) = server::bind(config.listen).await?;
     let slots = Arc::new(Semaphore::new(config.max_connections));
     let app = Arc::new(App {
+        beside: Beside::new(library.torrent()),
+        learning: Arc::default(),
         library,
         file,
         addr,
@@ -191,6 +214,9 @@ fn router<L: Library>(app: Arc<App<L>>) -> Router {
         .route("/page.css", get(listing::style))
         .route("/stream/{file}", get(deliver::plain::<L>))
         .route("/stream/{file}/{*name}", get(deliver::named::<L>))
+        .route("/timeline/{file}", get(timeline::timeline::<L>))
+        .route("/subtitles", get(subtitles::all::<L>))
+        .route("/subtitles/{file}", get(subtitles::one::<L>))
         .route("/playlist.m3u8", get(listing::playlist::<L>))
         .route("/torrent", get(listing::torrent::<L>))
         .route("/status", get(watch::status::<L>))
@@ -200,6 +226,10 @@ fn router<L: Library>(app: Arc<App<L>>) -> Router {
         .layer(from_fn_with_state(app.clone(), guard::<L>))
         .with_state(app)
 }
+
+/// What pages of allowed sites may read of an answer's head.
+const EXPOSED: &str = "Accept-Ranges, Content-Length, Content-Range, ETag, Retry-After, Playswarm-Time, Playswarm-Keyframe, \
+                       Playswarm-Estimated, Playswarm-Duration, TimeSeekRange.dlna.org";
 
 /// Checks every request before its handler, and puts on every answer what belongs on all of them.
 async fn guard<L: Library>(State(app): State<Arc<App<L>>>, mut request: Request, next: Next) -> Response<Body> {
@@ -221,7 +251,9 @@ async fn guard<L: Library>(State(app): State<Arc<App<L>>>, mut request: Request,
             headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
             headers.insert(
                 header::ACCESS_CONTROL_ALLOW_HEADERS,
-                HeaderValue::from_static("Authorization, Range, If-Range, If-Match, If-None-Match"),
+                HeaderValue::from_static(
+                    "Authorization, Range, If-Range, If-Match, If-None-Match, TimeSeekRange.dlna.org",
+                ),
             );
             headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
             response
@@ -233,10 +265,7 @@ async fn guard<L: Library>(State(app): State<Arc<App<L>>>, mut request: Request,
             if let Some(origin) = cors {
                 let headers = response.headers_mut();
                 headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-                headers.insert(
-                    header::ACCESS_CONTROL_EXPOSE_HEADERS,
-                    HeaderValue::from_static("Accept-Ranges, Content-Length, Content-Range, ETag"),
-                );
+                headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
             }
             response
         }
@@ -253,6 +282,10 @@ async fn guard<L: Library>(State(app): State<Arc<App<L>>>, mut request: Request,
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     response
+}
+
+fn no_such_file() -> Response<Body> {
+    answer(StatusCode::NOT_FOUND, "there is no such file in this torrent; / lists them")
 }
 
 /// A status and a sentence.

@@ -5,9 +5,12 @@ use super::library::{Library, Reader};
 use super::{HttpConfig, Server, serve_library};
 use crate::status::Waste;
 use crate::torrent::{FileEntry, InfoHash, Torrent};
-use crate::{Error, Event, MediaStatus, Result};
+use crate::{Error, Event, Landing, MediaStatus, Playhead, Result, Timeline};
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 use playswarm_logic::Layout;
+use playswarm_media::Indexer;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -28,6 +31,24 @@ struct Shelf {
     open_readers: Arc<AtomicUsize>,
     position: Arc<AtomicU64>,
     closed: Arc<AtomicBool>,
+    /// Where every time lands; without, what the timeline says.
+    landing: Option<Landing>,
+    /// The files whose timeline somebody asked for, and so is known.
+    known: Arc<Mutex<BTreeSet<usize>>>,
+    /// From where something was to be fetched.
+    fetched: Arc<Mutex<Vec<u64>>>,
+    playhead: Option<Playhead>,
+}
+
+impl Shelf {
+    fn read_timeline(&self, file: usize) -> Arc<Timeline> {
+        let data = &self.data[file];
+        let mut indexer = Indexer::new(&self.torrent.files[file].name, data.len() as u64);
+        while let Some(range) = indexer.needed().into_iter().next() {
+            indexer.feed(range.start, &data[range.start as usize..range.end as usize]);
+        }
+        indexer.timeline().unwrap().clone()
+    }
 }
 
 struct ShelfReader {
@@ -55,6 +76,29 @@ impl Library for Shelf {
         self.open_readers.fetch_add(1, Ordering::SeqCst);
         Ok(ShelfReader { shelf: self.clone(), data: self.data[file].clone(), at: 0, end: u64::MAX })
     }
+    async fn timeline(&self, file: usize) -> Result<Arc<Timeline>> {
+        if self.closed.load(Ordering::SeqCst) {
+            return Err(Error::Closed);
+        }
+        self.known.lock().insert(file);
+        Ok(self.read_timeline(file))
+    }
+    fn known_timeline(&self, file: usize) -> Option<Arc<Timeline>> {
+        self.known.lock().contains(&file).then(|| self.read_timeline(file))
+    }
+    async fn locate(&self, file: usize, time: Duration) -> Result<Landing> {
+        let timeline = self.timeline(file).await?;
+        let from = timeline.byte_at(time);
+        Ok(self.landing.unwrap_or(Landing { time, offset: from, from, until: from, estimated: true }))
+    }
+    fn fetch_from(&self, _file: usize, landing: Landing) {
+        self.fetched.lock().push(landing.from);
+    }
+    fn learn_durations(&self) -> impl Future<Output = ()> + Send + 'static {
+        let all = 0..self.torrent.files.len();
+        self.known.lock().extend(all);
+        std::future::ready(())
+    }
     fn status(&self) -> MediaStatus {
         MediaStatus {
             info_hash: self.torrent.info_hash,
@@ -70,7 +114,7 @@ impl Library for Shelf {
             uploaded_bytes: 0,
             waste: Waste { duplicate_bytes: 1, unasked_bytes: 2, failed_bytes: 3, forgotten_bytes: 4 },
             readers: Vec::new(),
-            playhead: None,
+            playhead: self.playhead,
             timelines: Vec::new(),
             peers: Vec::new(),
             known_peers: 0,
@@ -149,6 +193,10 @@ fn shelf(files: &[(&str, usize)]) -> Shelf {
         open_readers: Arc::default(),
         position: Arc::default(),
         closed: Arc::default(),
+        landing: None,
+        known: Arc::default(),
+        fetched: Arc::default(),
+        playhead: None,
     }
 }
 
@@ -583,6 +631,240 @@ async fn many_clients_read_at_once() {
     while let Some(done) = tasks.join_next().await {
         done.unwrap();
     }
+}
+
+/// A film of 10 MiB of which nothing is known but its size: ten seconds by the usual guess. Every time lands at 8 s, byte 4000,
+/// whose keyframe's packet is at 4100.
+fn timed() -> Shelf {
+    let mut shelf = shelf(&[("film.mp4", 10 << 20)]);
+    shelf.landing =
+        Some(Landing { time: Duration::from_secs(8), offset: 4100, from: 4000, until: 6000, estimated: false });
+    shelf
+}
+
+const TEN_MIB: u64 = 10 << 20;
+
+#[tokio::test]
+async fn a_time_gives_the_bytes_from_its_keyframe_on_and_says_where_that_is() {
+    let shelf = timed();
+    let server = start(&shelf).await;
+    let answer = get(&server, "/stream/0/film.mp4?t=0:08.5", &[]).await;
+    assert_eq!(answer.status, 206);
+    assert_eq!(answer.header("content-range"), Some(format!("bytes 4000-{}/{TEN_MIB}", TEN_MIB - 1).as_str()));
+    assert_eq!(answer.body, pattern(0, TEN_MIB as usize).slice(4000..));
+    for (name, value) in [("time", "8.000"), ("keyframe", "4100"), ("estimated", "no"), ("duration", "10.000")] {
+        assert_eq!(answer.header(&format!("playswarm-{name}")), Some(value), "{name}");
+    }
+    assert_eq!(answer.header("timeseekrange.dlna.org"), None);
+    assert!(shelf.fetched.lock().is_empty(), "its reader fetches");
+}
+
+#[tokio::test]
+async fn head_with_a_time_says_where_it_is_and_begins_to_fetch_there() {
+    let shelf = timed();
+    let server = start(&shelf).await;
+    let mut client = Client::to(&server).await;
+    let answer = client.ask("HEAD", "/stream/0?t=8s", &[("Range", "bytes=0-9")]).await;
+    assert_eq!((answer.status, answer.header("playswarm-keyframe")), (206, Some("4100")));
+    assert_eq!(answer.header("content-length"), Some((TEN_MIB - 4000).to_string().as_str()));
+    assert_eq!(*shelf.fetched.lock(), [4000]);
+    assert_eq!(shelf.open_readers.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_range_and_a_time_together_give_what_both_allow() {
+    let shelf = timed();
+    let server = start(&shelf).await;
+    let mut client = Client::to(&server).await;
+    for (range, status, content_range) in [
+        ("bytes=0-4999", 206, "bytes 4000-4999/10485760"),
+        ("bytes=4500-4509", 206, "bytes 4500-4509/10485760"),
+        ("bytes=10-20,-5", 206, "bytes 10485755-10485759/10485760"),
+        ("bytes=0-3999", 416, "bytes */10485760"),
+        ("bytes=20000000-", 416, "bytes */10485760"),
+    ] {
+        let answer = client.ask("GET", "/stream/0?t=8", &[("Range", range)]).await;
+        assert_eq!((answer.status, answer.header("content-range")), (status, Some(content_range)), "{range}");
+    }
+    let etag = client.ask("HEAD", "/stream/0", &[]).await.header("etag").unwrap().to_owned();
+    assert_eq!(client.ask("GET", "/stream/0?t=8", &[("If-None-Match", &etag)]).await.status, 304);
+}
+
+#[tokio::test]
+async fn the_start_of_the_film_is_the_start_of_the_file() {
+    let shelf = timed();
+    let server = start(&shelf).await;
+    let answer = get(&server, "/stream/0?t=0", &[("Range", "bytes=0-9")]).await;
+    assert_eq!((answer.status, answer.header("content-range")), (206, Some("bytes 0-9/10485760")));
+}
+
+#[tokio::test]
+async fn times_that_are_none_or_past_the_end_are_refused_with_a_sentence() {
+    let shelf = timed();
+    let server = start(&shelf).await;
+    for (query, status, says) in [
+        ("t=soon", 400, "this t is no time"),
+        ("t=-5", 400, "this t is no time"),
+        ("t=", 400, "this t is no time"),
+        ("t=1&t=2", 400, "t is given twice"),
+        ("t=11", 416, "the film ends at 10.000 s"),
+        ("t=999:59:59", 416, "the film ends at 10.000 s"),
+    ] {
+        let answer = get(&server, &format!("/stream/0?{query}"), &[]).await;
+        assert_eq!(answer.status, status, "{query}");
+        assert!(answer.body.starts_with(says.as_bytes()), "{query}: {:?}", answer.body);
+    }
+    assert_eq!(get(&server, "/stream/0", &[("TimeSeekRange.dlna.org", "npt=x-")]).await.status, 400);
+    shelf.closed.store(true, Ordering::SeqCst);
+    assert_eq!(get(&server, "/stream/0?t=5", &[]).await.status, 503);
+}
+
+#[tokio::test]
+async fn dlna_players_seek_by_time_in_their_own_words() {
+    let shelf = timed();
+    let server = start(&shelf).await;
+    let asked = [("TimeSeekRange.dlna.org", "npt=8.5-"), ("getcontentFeatures.dlna.org", "1")];
+    let mut client = Client::to(&server).await;
+    let answer = client.ask("HEAD", "/stream/0", &asked).await;
+    assert_eq!(answer.status, 206);
+    assert_eq!(answer.header("timeseekrange.dlna.org"), Some("npt=8.000-10.000/10.000 bytes=4000-10485759/10485760"));
+    assert!(answer.header("contentfeatures.dlna.org").unwrap().starts_with("DLNA.ORG_OP=11;"));
+    // Along the line through an estimate, 9 s are 9 MiB.
+    let part = client.ask("HEAD", "/stream/0", &[("TimeSeekRange.dlna.org", "npt=8.5-00:00:09")]).await;
+    assert_eq!(part.header("timeseekrange.dlna.org"), Some("npt=8.000-9.000/10.000 bytes=4000-9437183/10485760"));
+    assert_eq!(part.header("content-range"), Some("bytes 4000-9437183/10485760"));
+    assert_eq!(client.ask("HEAD", "/stream/0", &[]).await.header("contentfeatures.dlna.org"), None);
+}
+
+/// An MP3 of a constant 128 kbit/s at 44.1 kHz: silence, 417 bytes a frame, 1152 samples each.
+fn mp3(frames: usize) -> Bytes {
+    let mut bytes = vec![0; frames * 417];
+    bytes.chunks_exact_mut(417).for_each(|frame| frame[..4].copy_from_slice(&[0xff, 0xfb, 0x90, 0x64]));
+    bytes.into()
+}
+
+fn album() -> Shelf {
+    let frames = [1000, 2000];
+    let mut shelf = shelf(&[("a/10 b.mp3", frames[0] * 417), ("a/2 a.mp3", frames[1] * 417), ("a/cover.jpg", 10)]);
+    shelf.data = Arc::new(vec![mp3(frames[0]), mp3(frames[1]), pattern(2, 10)]);
+    shelf
+}
+
+#[tokio::test]
+async fn an_album_has_its_durations_from_the_second_request_on_and_its_cover() {
+    let shelf = album();
+    let server = start(&shelf).await;
+    let host = [("Host", "127.0.0.1:7")];
+    let first = get(&server, "/playlist.m3u8", &host).await;
+    assert_eq!(first.header("content-type"), Some("audio/x-mpegurl; charset=utf-8"));
+    assert!(std::str::from_utf8(&first.body).unwrap().contains("#EXTINF:-1,a/2 a.mp3\n"));
+    let second = get(&server, "/playlist.m3u8", &host).await;
+    assert_eq!(
+        std::str::from_utf8(&second.body).unwrap(),
+        "#EXTM3U\n#EXTINF:52,a/2 a.mp3\n#EXTALBUMARTURL:http://127.0.0.1:7/stream/2/cover.jpg\n\
+         http://127.0.0.1:7/stream/1/2%20a.mp3\n#EXTINF:26,a/10 b.mp3\n\
+         #EXTALBUMARTURL:http://127.0.0.1:7/stream/2/cover.jpg\nhttp://127.0.0.1:7/stream/0/10%20b.mp3\n"
+    );
+}
+
+#[tokio::test]
+async fn a_timeline_is_json_with_as_many_stretches_as_were_asked_for() {
+    let shelf = album();
+    let server = start(&shelf).await;
+    let answer = get(&server, "/timeline/0?buckets=4", &[]).await;
+    let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
+    assert_eq!((json["container"].as_str(), json["tracks"][0]["codec"].as_str()), (Some("MP3"), Some("mp3")));
+    let duration = json["duration_s"].as_f64().unwrap();
+    assert!((26.0..26.2).contains(&duration), "1000 frames of 26 ms: {duration}");
+    let curve = json["bitrate"]["bytes_per_s"].as_array().unwrap();
+    assert_eq!(curve.len(), 4);
+    assert!(curve.iter().all(|rate| (15_800.0..16_100.0).contains(&rate.as_f64().unwrap())), "{curve:?}");
+    assert!(json["keyframes"].is_array() && json["duration_known"] == true);
+    assert_eq!(get(&server, "/timeline/0?buckets=2000", &[]).await.status, 400);
+    assert_eq!(get(&server, "/timeline/7", &[]).await.status, 404);
+    let guess: serde_json::Value = serde_json::from_slice(&get(&server, "/timeline/2", &[]).await.body).unwrap();
+    assert_eq!((guess["accuracy"].as_str(), guess["duration_known"].as_bool()), (Some("estimate"), Some(false)));
+}
+
+fn season() -> Shelf {
+    let cue = "1\r\n00:00:01,000 --> 00:00:02,500\r\nHello\r\n";
+    let mut shelf = shelf(&[
+        ("S/e1.mp4", 10),
+        ("S/Subs/e1/2_English.srt", cue.len()),
+        ("S/e2.mp4", 10),
+        ("S/e2.de.ass", 10),
+        ("S/poster.jpg", 10),
+    ]);
+    let mut data: Vec<Bytes> = shelf.data.to_vec();
+    data[1] = cue.as_bytes().to_vec().into();
+    shelf.data = Arc::new(data);
+    shelf
+}
+
+#[tokio::test]
+async fn subtitles_beside_the_films_are_listed_and_offered() {
+    let shelf = season();
+    let server = start(&shelf).await;
+    let host = [("Host", "127.0.0.1:7")];
+    let all: serde_json::Value = serde_json::from_slice(&get(&server, "/subtitles", &host).await.body).unwrap();
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    assert_eq!(
+        all[0],
+        serde_json::json!({
+            "film": 0, "file": 1, "name": "2_English.srt", "title": "English", "language": "en", "forced": false,
+            "hearing_impaired": false, "format": "srt", "url": "http://127.0.0.1:7/stream/1/2_English.srt",
+            "vtt_url": "http://127.0.0.1:7/subtitles/1.vtt",
+        })
+    );
+    let one: serde_json::Value = serde_json::from_slice(&get(&server, "/subtitles/2", &host).await.body).unwrap();
+    assert_eq!((one[0]["file"].as_u64(), one[0]["vtt_url"].is_null()), (Some(3), true));
+    let list = get(&server, "/playlist.m3u8", &host).await;
+    let text = std::str::from_utf8(&list.body).unwrap();
+    assert!(text.contains("#EXTVLCOPT:input-slave=http://127.0.0.1:7/stream/1/2_English.srt\n"), "{text}");
+    let page = get(&server, "/", &host).await;
+    let html = std::str::from_utf8(&page.body).unwrap();
+    assert!(
+        html.contains("<track kind=\"subtitles\" src=\"/subtitles/1.vtt\" label=\"English\" srclang=\"en\">"),
+        "{html}"
+    );
+    assert!(html.contains(" poster=\"/stream/4/poster.jpg\""), "{html}");
+}
+
+#[tokio::test]
+async fn a_subtitle_is_had_as_webvtt_within_bounds() {
+    let mut shelf = season();
+    Arc::make_mut(&mut shelf.torrent).files.push(FileEntry {
+        path: "S/huge.srt".into(),
+        name: "S/huge.srt".into(),
+        length: 5 << 20,
+        offset: 99,
+        padding: false,
+    });
+    let server = start(&shelf).await;
+    let vtt = get(&server, "/subtitles/1.vtt", &[]).await;
+    assert_eq!(vtt.header("content-type"), Some("text/vtt; charset=utf-8"));
+    assert_eq!(vtt.body.as_ref(), b"WEBVTT\n\n00:00:01.000 --> 00:00:02.500\nHello\n");
+    assert_eq!(get(&server, "/subtitles/3.vtt", &[]).await.status, 415, "styled subtitles");
+    assert_eq!(get(&server, "/subtitles/0.vtt", &[]).await.status, 415, "a film");
+    assert_eq!(get(&server, "/subtitles/5.vtt", &[]).await.status, 415, "too large");
+    assert_eq!(get(&server, "/subtitles/9.vtt", &[]).await.status, 404);
+    assert_eq!(get(&server, "/subtitles/x", &[]).await.status, 404);
+    assert_eq!(shelf.open_readers.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn metrics_tell_the_players_place_where_it_is_known() {
+    let mut shelf = shelf(&[("film.mp4", 1000)]);
+    let server = start(&shelf).await;
+    assert!(!String::from_utf8_lossy(&get(&server, "/metrics", &[]).await.body).contains("playhead"));
+    shelf.playhead =
+        Some(Playhead { file: 0, position: 5, time_s: Some(83.5), buffered_until: 9, buffered_until_s: Some(120.0) });
+    let server = start(&shelf).await;
+    let metrics = get(&server, "/metrics", &[]).await;
+    let text = String::from_utf8_lossy(&metrics.body);
+    assert!(text.contains("# TYPE playswarm_playhead_seconds gauge\n"), "{text}");
+    assert!(text.lines().any(|l| l.starts_with("playswarm_playhead_seconds{") && l.ends_with(" 83.5")), "{text}");
+    assert!(text.lines().any(|l| l.starts_with("playswarm_buffered_until_seconds{") && l.ends_with(" 120")), "{text}");
 }
 
 /// The figure behind the front's target (more than 400 MiB/s from memory); by hand, with optimisation:

@@ -115,16 +115,27 @@ fn prometheus(s: &MediaStatus, http_sent: u64, http_connections: usize) -> Strin
     m.family("playswarm_disk_bytes", "gauge", "Bytes of verified pieces on disk.").sample("", s.disk_bytes);
     m.family("playswarm_trouble", "gauge", "1 while nothing can be fetched, 0 otherwise.")
         .sample("", u8::from(s.trouble.is_some()));
-    m.family("playswarm_readers", "gauge", "Open readers.").sample("", s.readers.len());
+    // Ours that read an index are no player's.
+    let players = || s.readers.iter().filter(|r| !r.index);
+    m.family("playswarm_readers", "gauge", "Open readers.").sample("", players().count());
     // A reader has no lasting name, so the figures are sums and minima over readers, which stay meaningful over time.
     m.family("playswarm_waiting_readers", "gauge", "Open readers that wait for data now.")
-        .sample("", s.readers.iter().filter(|r| r.waiting).count());
-    if let Some(least) = s.readers.iter().map(|r| r.ahead_bytes).min() {
+        .sample("", players().filter(|r| r.waiting).count());
+    if let Some(least) = players().map(|r| r.ahead_bytes).min() {
         m.family("playswarm_ahead_bytes", "gauge", "Verified bytes ahead of the reader that has the fewest.")
             .sample("", least);
     }
-    if let Some(least) = s.readers.iter().filter_map(|r| r.ahead_s).reduce(f64::min) {
+    if let Some(least) = players().filter_map(|r| r.ahead_s).reduce(f64::min) {
         m.family("playswarm_ahead_seconds", "gauge", "The least media time ahead of any reader.").sample("", least);
+    }
+    if let Some(playhead) = &s.playhead {
+        if let Some(time) = playhead.time_s {
+            m.family("playswarm_playhead_seconds", "gauge", "Where the player is in its file.").sample("", time);
+        }
+        if let Some(until) = playhead.buffered_until_s {
+            m.family("playswarm_buffered_until_seconds", "gauge", "Up to where the player can play without a wait.")
+                .sample("", until);
+        }
     }
     m.family("playswarm_http_sent_bytes_total", "counter", "Bytes of files handed to HTTP clients.")
         .sample("", http_sent);

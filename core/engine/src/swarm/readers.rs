@@ -31,9 +31,9 @@ pub(super) struct Reader {
     pub(super) start: u64,
     pub(super) end: u64,
     pub(super) position: u64,
-    pub(super) waiting: bool,
-    /// Where it was opened, or jumped to last.
+    /// Where it began, or was last sent: it has read from there to its position without a jump.
     pub(super) since: u64,
+    pub(super) waiting: bool,
     /// Its rate was told by its caller.
     pub(super) rate_given: bool,
 }
@@ -130,7 +130,8 @@ impl Swarm {
     pub(crate) fn seek_reader(&self, key: ReaderKey, position: u64) {
         let mut st = self.state.lock();
         if let Some(r) = st.readers.get_mut(&key) {
-            (r.position, r.since) = (position, position);
+            r.position = position;
+            r.since = position;
             r.waiting = false;
             self.place_readers(&st);
             self.pick_with(&mut st, Input::ReaderWaits(key, false));
@@ -162,6 +163,20 @@ impl Swarm {
         st.warm = Some((key, Instant::now()));
         drop(st);
         self.arm();
+    }
+
+    /// Whether every player has enough ahead of it for us to fetch what nobody waits for.
+    pub(crate) fn players_are_comfortable(&self) -> bool {
+        let Some(content) = self.content.get() else { return false };
+        let st = self.state.lock();
+        let Some(picker) = &st.picker else { return false };
+        st.readers.iter().filter(|(_, r)| r.purpose == Purpose::Play).all(|(key, r)| {
+            let warm = st.warm.is_some_and(|(warm, _)| warm == *key);
+            let wanted = if warm { WARM_BYTES } else { self.config.picker.comfort_bytes_at(picker.reader_rate(*key)) };
+            let ready = ready_bytes(picker.have(), content.torrent.layout, r.position);
+            // Whoever warms up counts as waiting all the time.
+            ready >= wanted.min(r.end.saturating_sub(r.position)) && (warm || !r.waiting)
+        })
     }
 
     pub(super) fn cool_down(&self, st: &mut State) {
@@ -258,8 +273,7 @@ impl Swarm {
         self.pick_with(&mut st, Input::ReaderRead(key, position));
         if reader.purpose == Purpose::Play {
             let length = self.content.get().and_then(|c| c.torrent.files.get(reader.file)).map_or(0, |f| f.length);
-            let since = reader.since - reader.start;
-            st.times.was_read(reader.file, since, position - reader.start, length);
+            st.times.was_read(reader.file, reader.since - reader.start..position - reader.start, length);
         }
         if layout.is_some_and(|l| l.piece_at(before) != l.piece_at(position)) {
             self.place_readers(&st);

@@ -42,21 +42,24 @@ impl Times {
         self.files.iter().map(|(file, f)| TimelineStatus::new(*file, &f.timeline)).collect()
     }
 
-    /// A player has read up to there, from `since` on without a jump. `length` is the file's.
-    pub(super) fn was_read(&mut self, file: usize, since: u64, position: u64, length: u64) {
-        // The last hundredth of a file is where players look for an index, whatever the container says.
-        let tail = length.saturating_sub(length / 100);
-        let there = self.is_index(file, since) || since >= tail;
-        let nearby = self.playhead.is_some_and(|(at, byte)| at == file && since.abs_diff(byte) <= length / 50);
-        let probing = there && !nearby && position - since < PROBE_BYTES;
+    /// A player has read these bytes of a file of that length, since it began or last jumped.
+    pub(super) fn was_read(&mut self, file: usize, read: Range<u64>, length: u64) {
+        let tail = length.saturating_sub(length / TAIL_SHARE);
+        // Whoever jumps to the index or to the very end, where indexes and tags are, and reads a little there, only looks.
+        let looked_at = |byte| self.is_index(file, byte) || byte >= tail;
+        let probing = looked_at(read.start)
+            && looked_at(read.end.saturating_sub(1))
+            && read.end.saturating_sub(read.start) < LOOK_BYTES;
         if !probing || self.playhead.is_none() {
-            self.playhead = Some((file, position));
+            self.playhead = Some((file, read.end));
         }
     }
 }
 
-/// Who reads more than this at a file's end plays it.
-const PROBE_BYTES: u64 = 4 << 20;
+/// The last hundredth of a file is where indexes at its end lie.
+const TAIL_SHARE: u64 = 100;
+/// Whoever reads more than this in a row there plays it.
+const LOOK_BYTES: u64 = 2 << 20;
 
 /// So many jump points are taken from a timeline: the tenths of its time.
 const TENTHS: u32 = 10;

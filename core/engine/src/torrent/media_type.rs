@@ -47,6 +47,8 @@ const TYPES: &[(&str, &str, bool)] = &[
     ("vtt", "text/vtt", false),
     ("ass", "text/x-ssa", false),
     ("ssa", "text/x-ssa", false),
+    ("sub", "text/x-microdvd", false),
+    ("smi", "application/x-sami", false),
     ("jpg", "image/jpeg", false),
     ("jpeg", "image/jpeg", false),
     ("png", "image/png", false),

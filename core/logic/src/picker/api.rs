@@ -72,6 +72,16 @@ pub struct Config {
     pub jump_points: u32,
 }
 
+impl Config {
+    /// The bytes that a reader of that rate, bytes per second, must have ahead of it to be comfortable.
+    pub fn comfort_bytes_at(&self, rate: Option<f64>) -> u64 {
+        match rate {
+            Some(rate) => ((rate * self.comfort_s) as u64).clamp(self.comfort_bytes / 4, self.comfort_bytes * 4),
+            None => self.comfort_bytes,
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {

@@ -23,7 +23,8 @@ impl Picker {
         let used: u64 = self.partial.values().filter(|p| p.ahead_of_time).map(|p| p.reserved).sum();
         let p = self.peers.get(&peer)?;
         // The one of which least is here, as long as it may grow; else the one of which most is, to be done with it.
-        let (mut least, mut most): (Option<(f64, u32)>, Option<(f64, u32)>) = (None, None);
+        let mut least: Option<(f64, u32)> = None;
+        let mut most: Option<(f64, u32)> = None;
         for piece in self.jump_pieces() {
             let open = self.open_blocks(piece);
             if open == 0 || !self.may_take(peer, p, piece) {

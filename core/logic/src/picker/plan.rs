@@ -72,11 +72,7 @@ impl Picker {
                 r.ready_to += 1;
             }
             let ready = layout.start_of(PieceIndex(r.ready_to)).min(r.end).saturating_sub(r.position);
-            let comfort = match r.rate() {
-                Some(rate) => ((rate * self.config.comfort_s) as u64)
-                    .clamp(self.config.comfort_bytes / 4, self.config.comfort_bytes * 4),
-                None => self.config.comfort_bytes,
-            };
+            let comfort = self.config.comfort_bytes_at(r.rate());
             let fetch_end = r.fetch_end();
             if ready < comfort.min(fetch_end.saturating_sub(r.position)) {
                 self.comfortable = false;

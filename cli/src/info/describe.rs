@@ -1,0 +1,173 @@
+//! What is known of a torrent, as text for people and as JSON for scripts.
+
+use super::sparkline::sparkline;
+use crate::units::{bit_rate, bytes};
+use playswarm::front::{clock_time, natural_order, timeline_json};
+use playswarm::torrent::{Beside, content_type, is_playable};
+use playswarm::{Accuracy, Timeline, Torrent, Track};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// Characters of the bit-rate curve.
+const CURVE_CELLS: usize = 60;
+/// Stretches of the same in JSON.
+const CURVE_BUCKETS: usize = 100;
+
+/// A torrent, the file that is shown, and the timelines that are known.
+pub(super) struct Described {
+    torrent: Arc<Torrent>,
+    file: Option<usize>,
+    timelines: BTreeMap<usize, Arc<Timeline>>,
+}
+
+impl Described {
+    pub(super) fn without_time(torrent: Arc<Torrent>, file: Option<usize>) -> Described {
+        Described { torrent, file, timelines: BTreeMap::new() }
+    }
+
+    pub(super) fn new(
+        torrent: Arc<Torrent>,
+        file: Option<usize>,
+        known: impl Fn(usize) -> Option<Arc<Timeline>>,
+    ) -> Described {
+        let timelines = (0..torrent.files.len()).filter_map(|file| Some((file, known(file)?))).collect();
+        Described { torrent, file, timelines }
+    }
+
+    /// The shown file and what is known of its time.
+    fn shown(&self) -> Option<(usize, &Arc<Timeline>)> {
+        self.file.and_then(|file| Some((file, self.timelines.get(&file)?)))
+    }
+
+    fn duration_s(&self, file: usize) -> Option<f64> {
+        self.timelines.get(&file).filter(|t| t.knows_duration()).map(|t| t.duration().as_secs_f64())
+    }
+
+    pub(super) fn text(&self) -> String {
+        let torrent = &self.torrent;
+        let mut out = String::new();
+        let layout = &torrent.layout;
+        let files = natural_order(torrent);
+        let _ = writeln!(out, "name       {}", torrent.name);
+        let _ = writeln!(out, "info-hash  {}", torrent.info_hash);
+        let _ = writeln!(out, "size       {} ({} bytes)", bytes(layout.total_bytes()), layout.total_bytes());
+        let _ = writeln!(out, "pieces     {} of {}", layout.pieces(), bytes(layout.piece_bytes().into()));
+        let _ = writeln!(out, "private    {}", if torrent.private { "yes" } else { "no" });
+        for (i, tracker) in torrent.trackers.iter().enumerate() {
+            let _ = writeln!(out, "{:<10} {tracker}", if i == 0 { "trackers" } else { "" });
+        }
+        if let Some((file, timeline)) = self.shown() {
+            let _ = writeln!(out, "file       {file}: {}", torrent.files[file].name);
+            push_time(&mut out, timeline);
+        }
+        let _ = writeln!(out, "files      {} (* can be played)", files.len());
+        let width = torrent.files.len().saturating_sub(1).to_string().len().max(3);
+        let timed = files.iter().any(|file| self.duration_s(*file).is_some());
+        for i in files {
+            let file = &torrent.files[i];
+            let mark = if is_playable(&file.name) { '*' } else { ' ' };
+            let duration = self.duration_s(i).map(clock_time).unwrap_or_default();
+            let duration = if timed { format!("{duration:>8}  ") } else { String::new() };
+            let _ = writeln!(out, "{i:>width$} {mark} {:>11}  {duration}{}", bytes(file.length).to_string(), file.name);
+        }
+        out
+    }
+
+    pub(super) fn json(&self) -> String {
+        let torrent = &self.torrent;
+        let beside = Beside::new(torrent);
+        let files: Vec<_> = natural_order(torrent)
+            .into_iter()
+            .map(|i| {
+                let file = &torrent.files[i];
+                json!({
+                    "index": i,
+                    "name": file.name,
+                    "path": file.path,
+                    "length": file.length,
+                    "content_type": content_type(&file.name),
+                    "playable": is_playable(&file.name),
+                    "duration_s": self.duration_s(i),
+                    "subtitles": beside.subtitles(i).iter().map(|s| s.file).collect::<Vec<_>>(),
+                    "artwork": beside.artwork(i),
+                })
+            })
+            .collect();
+        let all = json!({
+            "name": torrent.name,
+            "info_hash": torrent.info_hash.to_string(),
+            "total_bytes": torrent.layout.total_bytes(),
+            "piece_bytes": torrent.layout.piece_bytes(),
+            "pieces": torrent.layout.pieces(),
+            "private": torrent.private,
+            "trackers": torrent.trackers,
+            "files": files,
+            "file": self.file,
+            "timeline": self.shown().map(|(file, timeline)| timeline_json(file, timeline, CURVE_BUCKETS)),
+        });
+        format!("{all:#}")
+    }
+}
+
+fn push_time(out: &mut String, timeline: &Timeline) {
+    let _ = writeln!(out, "container  {}", timeline.container().name());
+    let how = match timeline.accuracy() {
+        Accuracy::Exact => "every keyframe is known".to_owned(),
+        Accuracy::Sparse => "a seek looks for its keyframe".to_owned(),
+        Accuracy::Estimate { why } => format!("seeks are estimates: {why}"),
+    };
+    let duration =
+        if timeline.knows_duration() { clock_time(timeline.duration().as_secs_f64()) } else { "not known".into() };
+    let _ = writeln!(out, "duration   {duration} ({how})");
+    for (i, track) in timeline.tracks().iter().enumerate() {
+        let _ = writeln!(out, "{:<10} {}", if i == 0 { "tracks" } else { "" }, track_line(track));
+    }
+    if let Some((median, longest)) = timeline.keyframe_spacing() {
+        let (median, longest) = (median.as_secs_f64(), longest.as_secs_f64());
+        let known = timeline.keyframes().len();
+        let _ = writeln!(out, "keyframes  {known} known, median {median:.1} s apart, at most {longest:.1} s");
+    }
+    let curve = timeline.bitrate_curve(CURVE_CELLS);
+    if !curve.is_empty() {
+        let mean = timeline.size() as f64 / timeline.duration().as_secs_f64();
+        let most = curve.iter().copied().fold(0.0, f64::max);
+        let _ = writeln!(out, "bit rate   {} on average, {} at most", bit_rate(mean), bit_rate(most));
+        let _ = writeln!(out, "           {}", sparkline(&curve));
+    }
+}
+
+/// `video h264 1920x1080`, `audio aac eng 2 channels 48000 Hz "Commentary"`.
+fn track_line(track: &Track) -> String {
+    let kind = format!("{:?}", track.kind).to_lowercase();
+    let mut words = vec![kind, track.codec.clone()];
+    words.extend(track.language.clone());
+    words.extend(track.resolution.map(|(width, height)| format!("{width}x{height}")));
+    words.extend(track.audio.map(|(channels, rate)| format!("{channels} channels {rate} Hz")));
+    words.extend(track.title.as_ref().map(|title| format!("\"{}\"", title.replace(char::is_control, " "))));
+    words.retain(|word| !word.is_empty());
+    words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use playswarm::TrackKind;
+
+    #[test]
+    fn a_track_is_told_in_a_line() {
+        let mut track = Track {
+            kind: TrackKind::Audio,
+            codec: "aac".into(),
+            language: Some("eng".into()),
+            title: Some("with\ncomments".into()),
+            audio: Some((2, 48_000)),
+            ..Track::default()
+        };
+        assert_eq!(track_line(&track), "audio aac eng 2 channels 48000 Hz \"with comments\"");
+        track =
+            Track { kind: TrackKind::Video, codec: "h264".into(), resolution: Some((1920, 1080)), ..Track::default() };
+        assert_eq!(track_line(&track), "video h264 1920x1080");
+    }
+}

@@ -1,0 +1,188 @@
+//! A file from a time on: `?t=83.5`, and DLNA's `TimeSeekRange.dlna.org`. Where that lies among the bytes the media index says; here
+//! is what a request asks for, how long it waits, and what the answer's headers say. The bytes are [`super::deliver`]'s.
+
+use super::library::Library;
+use super::range::{Ranges, Span};
+use super::when::{parse_npt, parse_time, seconds};
+use super::{App, answer};
+use crate::{Error, Landing, Timeline};
+use axum::body::Body;
+use http::header::{CONTENT_RANGE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// For so long a request waits for the media index. Players give up after a half or a whole minute; a guess at once would be
+/// a wrong place for good, and whoever asks again soon gets the right one.
+pub(crate) const INDEX_WAIT: Duration = Duration::from_secs(10);
+
+const TIME_SEEK: HeaderName = HeaderName::from_static("timeseekrange.dlna.org");
+const WANTS_FEATURES: HeaderName = HeaderName::from_static("getcontentfeatures.dlna.org");
+const FEATURES: HeaderName = HeaderName::from_static("contentfeatures.dlna.org");
+/// Both kinds of seek (OP=11), nothing converted; flags: streaming and interactive transfer, version 1.5.
+const SEEKS_BY_TIME: &str = "DLNA.ORG_OP=11;DLNA.ORG_CI=0;DLNA.ORG_FLAGS=01700000000000000000000000000000";
+const SEEKS_BY_BYTE: &str = "DLNA.ORG_OP=01;DLNA.ORG_CI=0;DLNA.ORG_FLAGS=01700000000000000000000000000000";
+
+/// The time, or stretch of time, that a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    start: Duration,
+    end: Option<Duration>,
+    dlna: bool,
+}
+
+impl Moment {
+    /// What the query and the headers name; the header comes before the query, whose URL a player was given.
+    ///
+    /// # Errors
+    /// A sentence for whoever wrote what is no time.
+    pub(crate) fn of(query: Option<&str>, headers: &HeaderMap) -> Result<Option<Moment>, &'static str> {
+        if let Some(value) = headers.get(&TIME_SEEK) {
+            let range = value.to_str().ok().and_then(parse_npt);
+            let (start, end) = range
+                .ok_or("this TimeSeekRange.dlna.org is no range of time; write npt=83.5- or npt=0:01:23.5-0:02:00")?;
+            return Ok(Some(Moment { start, end, dlna: true }));
+        }
+        let mut given = url::form_urlencoded::parse(query.unwrap_or("").as_bytes()).filter(|(name, _)| name == "t");
+        match (given.next(), given.next()) {
+            (None, _) => Ok(None),
+            (Some((_, time)), None) => {
+                let start = parse_time(&time).ok_or("this t is no time; write ?t=83.5, ?t=1:23:45 or ?t=1h23m45s")?;
+                Ok(Some(Moment { start, end: None, dlna: false }))
+            }
+            _ => Err("t is given twice; write one time"),
+        }
+    }
+}
+
+/// Where a request's time came down.
+pub(crate) struct Landed {
+    pub(crate) landing: Landing,
+    span: Span,
+    moment: Moment,
+    timeline: Arc<Timeline>,
+}
+
+impl Landed {
+    /// Looks the moment up in the file's index, waiting for it within bounds.
+    ///
+    /// # Errors
+    /// The answer to give instead.
+    pub(crate) async fn find<L: Library>(app: &App<L>, file: usize, moment: Moment) -> Result<Landed, Response<Body>> {
+        let found = async {
+            let timeline = app.library.timeline(file).await?;
+            let landing = app.library.locate(file, moment.start.min(timeline.duration())).await?;
+            Ok::<_, Error>((timeline, landing))
+        };
+        let (timeline, landing) = within_wait(found).await?;
+        let size = timeline.size();
+        // The start of the film is the start of the file: a player needs what comes before the first picture.
+        let from = if moment.start.is_zero() { 0 } else { landing.from };
+        if moment.start > timeline.duration() || from >= size {
+            let sentence = format!("the film ends at {} s", seconds(timeline.duration()));
+            let mut response = answer(StatusCode::RANGE_NOT_SATISFIABLE, &sentence);
+            put(response.headers_mut(), CONTENT_RANGE, &format!("bytes */{size}"));
+            return Err(response);
+        }
+        let until = |end: Duration| timeline.byte_range(moment.start..end).end.clamp(from + 1, size);
+        let end = moment.end.filter(|end| *end < timeline.duration()).map_or(size, until);
+        Ok(Landed { landing, span: Span { start: from, end }, moment, timeline })
+    }
+
+    /// What is left of the ranges that were asked for: those bytes that are played at or after the time.
+    pub(crate) fn cut(&self, ranges: Ranges) -> Ranges {
+        let spans = match ranges {
+            Ranges::Whole => vec![self.span],
+            Ranges::Unsatisfiable => Vec::new(),
+            Ranges::Spans(spans) => {
+                let cut = |s: Span| Span { start: s.start.max(self.span.start), end: s.end.min(self.span.end) };
+                spans.into_iter().map(cut).filter(|s| s.start < s.end).collect()
+            }
+        };
+        if spans.is_empty() { Ranges::Unsatisfiable } else { Ranges::Spans(spans) }
+    }
+
+    /// Says where it came down.
+    pub(crate) fn tell(&self, headers: &mut HeaderMap) {
+        let Landing { time, offset, estimated, .. } = self.landing;
+        put(headers, HeaderName::from_static("playswarm-time"), &seconds(time));
+        put(headers, HeaderName::from_static("playswarm-keyframe"), &offset.to_string());
+        put(headers, HeaderName::from_static("playswarm-estimated"), if estimated { "yes" } else { "no" });
+        put(headers, HeaderName::from_static("playswarm-duration"), &seconds(self.timeline.duration()));
+        if self.moment.dlna {
+            let duration = self.timeline.duration();
+            let end = self.moment.end.unwrap_or(duration).min(duration);
+            let Span { start: from, end: to } = self.span;
+            let text = format!(
+                "npt={}-{}/{} bytes={from}-{}/{}",
+                seconds(time),
+                seconds(end),
+                seconds(duration),
+                to - 1,
+                self.timeline.size()
+            );
+            put(headers, TIME_SEEK, &text);
+        }
+    }
+}
+
+/// What comes of the work, or why there is nothing yet.
+pub(crate) async fn within_wait<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Response<Body>> {
+    match tokio::time::timeout(INDEX_WAIT, work).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(e)) => Err(super::deliver::refuse(&e)),
+        Err(_) => {
+            let sentence = "no peer gave the file's index yet; ask again in a few seconds";
+            let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, sentence);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+            Err(response)
+        }
+    }
+}
+
+/// What DLNA players want to know of a file, where they ask for it.
+pub(crate) fn tell_features(asked: &HeaderMap, by_time: bool, headers: &mut HeaderMap) {
+    if asked.get(&WANTS_FEATURES).is_some_and(|v| v.as_bytes() == b"1") {
+        headers.insert(FEATURES, HeaderValue::from_static(if by_time { SEEKS_BY_TIME } else { SEEKS_BY_BYTE }));
+    }
+}
+
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn asked(query: &str, header: Option<&str>) -> Result<Option<Moment>, &'static str> {
+        let mut headers = HeaderMap::new();
+        if let Some(value) = header {
+            headers.insert(TIME_SEEK, value.parse().unwrap());
+        }
+        Moment::of(Some(query), &headers)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_index_that_does_not_come_is_to_be_asked_for_again() {
+        let refused = within_wait(std::future::pending::<Result<(), Error>>()).await.unwrap_err();
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers().get(RETRY_AFTER).unwrap(), "5");
+    }
+
+    #[test]
+    fn a_time_is_asked_for_once_and_plainly() {
+        let at = |start| Moment { start: Duration::from_secs(start), end: None, dlna: false };
+        assert_eq!(asked("", None), Ok(None));
+        assert_eq!(asked("token=x&t=1%3A23", None), Ok(Some(at(83))));
+        assert!(asked("t=", None).is_err());
+        assert!(asked("t=soon", None).is_err());
+        assert!(asked("t=1&t=2", None).is_err());
+        let dlna = Moment { start: Duration::from_secs(5), end: Some(Duration::from_secs(9)), dlna: true };
+        assert_eq!(asked("t=83", Some("npt=5-9")), Ok(Some(dlna)), "the header comes first");
+        assert!(asked("t=83", Some("npt=9-5")).is_err());
+    }
+}

@@ -1,0 +1,88 @@
+//! Learns how long the files of a season or an album play: one after the other, and never in the way of somebody who plays.
+
+use crate::swarm::driver::Swarm;
+use crate::timeline::Timelines;
+use crate::torrent::Torrent;
+use playswarm_media::Container;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Files of one torrent that are looked at: more than any season or album has.
+const MOST_FILES: usize = 200;
+/// How often it is looked whether the players are comfortable.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A file whose index did not come in so long is left alone.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// See [`Media::learn_durations`](crate::Media::learn_durations).
+pub(crate) async fn learn(timelines: Arc<Timelines>, swarm: Arc<Swarm>, torrent: Arc<Torrent>) {
+    let _learning = timelines.learning.lock().await;
+    let all = async {
+        for file in candidates(&torrent) {
+            learn_one(&timelines, &swarm, &torrent, file).await;
+        }
+    };
+    tokio::select! {
+        () = all => {}
+        () = swarm.closed() => {}
+    }
+}
+
+/// The files that are worth a look.
+fn candidates(torrent: &Torrent) -> impl Iterator<Item = usize> + '_ {
+    let has_index = |n: &usize| Container::by_name(&torrent.files[*n].name) != Container::Other;
+    torrent.playable().into_iter().filter(has_index).take(MOST_FILES)
+}
+
+async fn learn_one(timelines: &Timelines, swarm: &Arc<Swarm>, torrent: &Torrent, file: usize) {
+    while swarm.timeline(file).is_none() {
+        while !swarm.players_are_comfortable() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        tokio::select! {
+            _ = timelines.get(swarm, torrent, file) => return,
+            // What came by then is kept; the rest is asked for once nobody has to wait for it.
+            () = discomfort(swarm) => {}
+            () = tokio::time::sleep(PATIENCE) => return,
+        }
+    }
+}
+
+async fn discomfort(swarm: &Swarm) {
+    while swarm.players_are_comfortable() {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::torrent::{FileEntry, InfoHash};
+    use bytes::Bytes;
+    use playswarm_logic::Layout;
+
+    #[test]
+    fn a_bounded_number_of_files_is_looked_at_in_their_natural_order() {
+        let names = (0..300).rev().map(|n| format!("E{n}.mkv")).chain(["cover.jpg".into(), "old.wmv".into()]);
+        let files = names.enumerate().map(|(n, name)| FileEntry {
+            path: name.clone().into(),
+            name,
+            length: 1,
+            offset: n as u64,
+            padding: false,
+        });
+        let torrent = Torrent {
+            info_hash: InfoHash([1; 20]),
+            name: "x".into(),
+            layout: Layout::new(302, 16384).unwrap(),
+            hashes: Bytes::new(),
+            files: files.collect(),
+            private: false,
+            trackers: Vec::new(),
+            info: Bytes::new(),
+        };
+        let found: Vec<usize> = candidates(&torrent).collect();
+        assert_eq!(found, (100..300).rev().collect::<Vec<_>>(), "E0 to E199");
+    }
+}

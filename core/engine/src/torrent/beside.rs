@@ -1,0 +1,390 @@
+//! What lies beside a film in its torrent, judged by names alone: subtitles and artwork.
+//!
+//! A subtitle belongs to a film where it has the film's name (`film.mkv`: `film.srt`, `film.en.srt`), in the same folder or in one
+//! called `Subs` or `Subtitles` in it; where it lies in a folder of the film's name there (`Subs/film/2_English.srt`); where it names
+//! the same episode (`S01E02`) and no other file of the folder does; or where its folder holds no other film.
+//! Linear in the length of all names.
+
+use super::language::{Label, read_label};
+use super::{FileEntry, Torrent, content_type, is_playable, natural_cmp};
+use std::collections::BTreeMap;
+
+/// The endings of subtitle files, and what FFmpeg calls the format.
+const FORMATS: &[(&str, &str)] =
+    &[("srt", "srt"), ("vtt", "webvtt"), ("ass", "ass"), ("ssa", "ass"), ("sub", "sub"), ("smi", "sami")];
+/// Folders beside a film that hold its subtitles.
+const SUBTITLE_FOLDERS: &[&str] = &["subs", "sub", "subtitles", "subtitle", "captions"];
+/// Names of pictures that stand for a whole folder, best first.
+const COVERS: &[&str] = &["poster", "cover", "folder", "front", "albumart", "album", "artwork", "thumb", "default"];
+/// What stands after a film's name in the name of its picture.
+const PICTURE_LABELS: &[&str] = &["-poster", "-thumb", "-cover", ".poster", ".thumb", ".cover"];
+
+/// A subtitle file beside a film.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subtitle {
+    /// The file.
+    pub file: usize,
+    /// `srt`, `webvtt`, `ass`, `sub`, `sami`.
+    pub format: &'static str,
+    /// Its language as a BCP 47 tag, where its name says it.
+    pub language: Option<String>,
+    /// What a player may call it: `English (forced)`; its file's name where that says nothing.
+    pub title: String,
+    /// Only what is spoken in a foreign language.
+    pub forced: bool,
+    /// With sounds described.
+    pub hearing_impaired: bool,
+}
+
+/// What lies beside the films of a torrent.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    subtitles: BTreeMap<usize, Vec<Subtitle>>,
+    artwork: BTreeMap<usize, usize>,
+}
+
+impl Beside {
+    /// Looks through a torrent's files.
+    pub fn new(torrent: &Torrent) -> Beside {
+        Beside::of(&torrent.files)
+    }
+
+    pub(crate) fn of(files: &[FileEntry]) -> Beside {
+        let names: Vec<Name> = files.iter().map(|f| Name::new(&f.name)).collect();
+        let shelves = Shelves::new(files, &names);
+        let mut beside = Beside::default();
+        for (i, name) in names.iter().enumerate().filter(|(i, _)| !files[*i].padding) {
+            if let Some(format) = name.subtitle_format()
+                && let Some((film, label)) = shelves.film_of(name)
+            {
+                let subtitle = Subtitle::new(i, format, &label, base(&files[i].name));
+                beside.subtitles.entry(film).or_default().push(subtitle);
+            }
+        }
+        for list in beside.subtitles.values_mut() {
+            list.sort_by(|a, b| natural_cmp(&files[a.file].name, &files[b.file].name));
+        }
+        for (film, name) in names.iter().enumerate().filter(|(i, _)| shelves.is_film(*i)) {
+            if let Some(picture) = shelves.picture_of(name) {
+                beside.artwork.insert(film, picture);
+            }
+        }
+        beside
+    }
+
+    /// The subtitles of that file, in natural order.
+    pub fn subtitles(&self, film: usize) -> &[Subtitle] {
+        self.subtitles.get(&film).map_or(&[], Vec::as_slice)
+    }
+
+    /// The files that have subtitles, ascending.
+    pub fn films(&self) -> impl Iterator<Item = usize> + '_ {
+        self.subtitles.keys().copied()
+    }
+
+    /// The picture for that file: its own, else its folder's or the one above's.
+    pub fn artwork(&self, film: usize) -> Option<usize> {
+        self.artwork.get(&film).copied()
+    }
+}
+
+impl Subtitle {
+    fn new(file: usize, format: &'static str, label: &str, name: &str) -> Subtitle {
+        let Label { language, language_name, forced, hearing_impaired } = read_label(label);
+        let kind = match (forced, hearing_impaired) {
+            (true, _) => " (forced)",
+            (false, true) => " (SDH)",
+            _ => "",
+        };
+        let title = match (&language, language_name) {
+            (Some(tag), Some(name)) if tag.contains('-') => format!("{name}, {tag}{kind}"),
+            (_, Some(name)) => format!("{name}{kind}"),
+            _ => name.to_owned(),
+        };
+        Subtitle { file, format, language, title, forced, hearing_impaired }
+    }
+}
+
+/// A path in lower case, taken apart.
+struct Name {
+    folder: String,
+    stem: String,
+    ending: String,
+}
+
+fn base(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+/// The folder and what is in it.
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+impl Name {
+    fn new(path: &str) -> Name {
+        let lower = path.to_lowercase();
+        let (folder, base) = split(&lower);
+        let (stem, ending) = base.rsplit_once('.').unwrap_or((base, ""));
+        Name { folder: folder.into(), stem: stem.into(), ending: ending.into() }
+    }
+
+    fn subtitle_format(&self) -> Option<&'static str> {
+        FORMATS.iter().find(|(ending, _)| *ending == self.ending).map(|(_, format)| *format)
+    }
+
+    fn is_picture(&self) -> bool {
+        matches!(self.ending.as_str(), "jpg" | "jpeg" | "png" | "webp")
+    }
+}
+
+/// The films and pictures of each folder.
+struct Shelves<'a> {
+    files: &'a [FileEntry],
+    films: BTreeMap<&'a str, Vec<usize>>,
+    by_stem: BTreeMap<(&'a str, &'a str), usize>,
+    /// `None` where several films are the same episode.
+    by_episode: BTreeMap<(&'a str, Episode), Option<usize>>,
+    pictures: BTreeMap<(&'a str, &'a str), usize>,
+    /// The picture of folders that hold one alone.
+    only_picture: BTreeMap<&'a str, Option<usize>>,
+}
+
+/// Season and episode.
+type Episode = (u32, u32);
+
+impl<'a> Shelves<'a> {
+    fn new(files: &'a [FileEntry], names: &'a [Name]) -> Shelves<'a> {
+        let mut shelves = Shelves {
+            files,
+            films: BTreeMap::new(),
+            by_stem: BTreeMap::new(),
+            by_episode: BTreeMap::new(),
+            pictures: BTreeMap::new(),
+            only_picture: BTreeMap::new(),
+        };
+        for (i, name) in names.iter().enumerate() {
+            let folder = name.folder.as_str();
+            if shelves.is_film(i) {
+                shelves.by_stem.entry((folder, &name.stem)).or_insert(i);
+                if let Some(episode) = episode(&name.stem) {
+                    shelves.by_episode.entry((folder, episode)).and_modify(|film| *film = None).or_insert(Some(i));
+                }
+                // A sample beside a film makes it no two films.
+                if !name.stem.split(|c: char| !c.is_alphanumeric()).any(|word| word == "sample" || word == "trailer") {
+                    shelves.films.entry(folder).or_default().push(i);
+                }
+            } else if name.is_picture() && !files[i].padding {
+                shelves.pictures.entry((folder, &name.stem)).or_insert(i);
+                shelves.only_picture.entry(folder).and_modify(|picture| *picture = None).or_insert(Some(i));
+            }
+        }
+        shelves
+    }
+
+    fn is_film(&self, file: usize) -> bool {
+        let f = &self.files[file];
+        !f.padding && is_playable(&f.name)
+    }
+
+    /// The film that a subtitle belongs to, and the part of its name that may say the language.
+    fn film_of(&self, subtitle: &Name) -> Option<(usize, String)> {
+        let folder = subtitle.folder.as_str();
+        let (above, own) = split(folder);
+        let (above_both, subs) = split(above);
+        // The folders where its film may lie, nearest first.
+        let mut places = vec![folder];
+        if SUBTITLE_FOLDERS.contains(&own) {
+            places.push(above);
+        }
+        if SUBTITLE_FOLDERS.contains(&subs) && above != folder {
+            // Subs/film/2_English.srt: the folder has the film's name.
+            if let Some(film) = self.by_stem.get(&(above_both, own)) {
+                return Some((*film, subtitle.stem.clone()));
+            }
+            places.push(above_both);
+        }
+        for place in &places {
+            if let Some(found) = self.by_prefix(place, &subtitle.stem) {
+                return Some(found);
+            }
+        }
+        let named = episode(&subtitle.stem).or_else(|| episode(own));
+        for place in &places {
+            if let Some(film) = named.and_then(|e| *self.by_episode.get(&(*place, e))?) {
+                return Some((film, subtitle.stem.clone()));
+            }
+        }
+        // What names another episode is for none of these.
+        let alone = |place: &&str| self.films.get(*place).filter(|films| films.len() == 1);
+        let film = *places.iter().find_map(alone)?.first()?;
+        let other = named.is_some_and(|e| episode(&Name::new(&self.files[film].name).stem).is_some_and(|f| f != e));
+        (!other).then(|| (film, subtitle.stem.clone()))
+    }
+
+    /// The film whose name begins this one: the longest.
+    fn by_prefix(&self, folder: &str, stem: &str) -> Option<(usize, String)> {
+        let mut end = stem.len();
+        loop {
+            if let Some(film) = self.by_stem.get(&(folder, &stem[..end])) {
+                return Some((*film, stem[end..].to_owned()));
+            }
+            // Names are split where people put labels.
+            end = stem[..end].rfind(['.', '_', '-', ' ', '(', '['])?;
+        }
+    }
+
+    fn picture_of(&self, film: &Name) -> Option<usize> {
+        let folder = film.folder.as_str();
+        let picture = |folder: &str, stem: &str| self.pictures.get(&(folder, stem)).copied();
+        let own = || PICTURE_LABELS.iter().find_map(|label| picture(folder, &format!("{}{label}", film.stem)));
+        let of = |folder: &str| COVERS.iter().find_map(|cover| picture(folder, cover));
+        picture(folder, &film.stem)
+            .or_else(own)
+            .or_else(|| of(folder))
+            .or_else(|| self.only_picture.get(folder).copied().flatten())
+            .or_else(|| (!folder.is_empty()).then(|| of(split(folder).0)).flatten())
+            .filter(|picture| content_type(&self.files[*picture].name).starts_with("image/"))
+    }
+}
+
+/// `S01E02`, `1x02` in a name in lower case.
+fn episode(name: &str) -> Option<Episode> {
+    let number = |digits: &str| digits.parse::<u32>().ok().filter(|_| digits.len() <= 4);
+    name.split(|c: char| !c.is_ascii_alphanumeric()).find_map(|word| {
+        let word = word.strip_prefix('s').unwrap_or(word);
+        let (season, rest) = word.split_once(['e', 'x'])?;
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        Some((number(season)?, number(&rest[..end])?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn files(names: &[impl AsRef<str>]) -> Vec<FileEntry> {
+        let entry = |name: &str| FileEntry {
+            path: name.into(),
+            name: name.into(),
+            length: 1,
+            offset: 0,
+            padding: name.ends_with(".pad"),
+        };
+        names.iter().map(|name| entry(name.as_ref())).collect()
+    }
+
+    /// The names of a film's subtitles, with their languages.
+    fn subtitles<'a>(names: &[&'a str], film: usize) -> Vec<(&'a str, Option<String>)> {
+        let beside = Beside::of(&files(names));
+        beside.subtitles(film).iter().map(|s| (names[s.file], s.language.clone())).collect()
+    }
+
+    fn tag(tag: &str) -> Option<String> {
+        Some(tag.to_owned())
+    }
+
+    #[test]
+    fn subtitles_of_the_films_name_are_found_with_their_language() {
+        let names =
+            ["Film/Film.mkv", "Film/film.srt", "Film/Film.en.srt", "Film/Film.ger.forced.srt", "Film/Film 2.mkv"];
+        let expected = [(names[2], tag("en")), (names[3], tag("de")), (names[1], None)];
+        assert_eq!(subtitles(&names, 0), expected);
+        assert_eq!(subtitles(&names, 4), []);
+        let beside = Beside::of(&files(&names));
+        let forced: Vec<_> = beside.subtitles(0).iter().map(|s| (s.title.as_str(), s.forced)).collect();
+        assert_eq!(forced, [("English", false), ("German (forced)", true), ("film.srt", false)]);
+    }
+
+    #[test]
+    fn the_longest_name_wins() {
+        let names = ["a.mkv", "a.part2.mkv", "a.part2.en.srt", "a.en.srt"];
+        assert_eq!(subtitles(&names, 0), [("a.en.srt", tag("en"))]);
+        assert_eq!(subtitles(&names, 1), [("a.part2.en.srt", tag("en"))]);
+    }
+
+    #[test]
+    fn a_folder_for_subtitles_serves_the_only_film() {
+        let names = [
+            "Film.2020/Film.2020.mp4",
+            "Film.2020/sample.mp4",
+            "Film.2020/Subs/2_English.srt",
+            "Film.2020/Subs/3_French.srt",
+        ];
+        assert_eq!(subtitles(&names, 0), [(names[2], tag("en")), (names[3], tag("fr"))]);
+        assert_eq!(subtitles(&names, 1), []);
+    }
+
+    #[test]
+    fn each_episode_has_its_folder_or_its_number() {
+        let names = [
+            "S/Show.S01E01.mkv",
+            "S/Show.S01E02.mkv",
+            "S/Subs/Show.S01E01/2_English.srt",
+            "S/Subs/Show.S01E02/2_English.srt",
+            "S/Subtitles/Show S01E02 german.srt",
+            "S/Subtitles/other.srt",
+        ];
+        assert_eq!(subtitles(&names, 0), [(names[2], tag("en"))]);
+        assert_eq!(subtitles(&names, 1), [(names[3], tag("en")), (names[4], tag("de"))]);
+    }
+
+    #[test]
+    fn a_subtitle_of_another_episode_is_not_the_only_films() {
+        assert_eq!(subtitles(&["Show.S01E01.mkv", "Show.S01E09.en.srt"], 0), []);
+    }
+
+    #[test]
+    fn artwork_is_the_films_own_then_its_folders_then_the_one_aboves() {
+        let names = [
+            "show/poster.jpg",
+            "show/s1/e1.mkv",
+            "show/s1/e2.mkv",
+            "show/s1/e2-thumb.jpg",
+            "show/s1/x.png",
+            "album/01.mp3",
+            "album/scan.png",
+            "one/film.mkv",
+            "one/Film.jpg",
+        ];
+        let beside = Beside::of(&files(&names));
+        let found = |film: usize| beside.artwork(film).map(|i| names[i]);
+        assert_eq!(found(1), Some("show/poster.jpg"));
+        assert_eq!(found(2), Some("show/s1/e2-thumb.jpg"));
+        assert_eq!(found(5), Some("album/scan.png"));
+        assert_eq!(found(7), Some("one/Film.jpg"));
+        assert_eq!(found(0), None);
+    }
+
+    #[test]
+    fn episodes_are_told_by_season_and_number() {
+        assert_eq!(episode("show.s01e02.720p"), Some((1, 2)));
+        assert_eq!(episode("show 1x02"), Some((1, 2)));
+        assert_eq!(episode("show.s01e02e03"), Some((1, 2)));
+        assert_eq!(
+            episode("film.1920x1080"),
+            Some((1920, 1080)),
+            "all files of a pack are alike in this, so none is told by it"
+        );
+        assert_eq!(episode("sense and sexy"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_names_give_each_subtitle_to_one_film_at_most(
+            names in proptest::collection::vec("(([Ss]ubs|é|a)/)?(s1e1|s1e2|é|a|a.b)(\\.en|_é|)(\\.mkv|\\.srt|\\.jpg|\\.pad)", 0..12)
+        ) {
+            let files = files(&names);
+            let beside = Beside::of(&files);
+            let mut seen = std::collections::BTreeSet::new();
+            for film in beside.films() {
+                prop_assert!(is_playable(&files[film].name));
+                for subtitle in beside.subtitles(film) {
+                    prop_assert!(seen.insert(subtitle.file), "{:?}", names);
+                    prop_assert!(names[subtitle.file].ends_with(".srt"));
+                }
+            }
+        }
+    }
+}

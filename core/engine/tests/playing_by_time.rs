@@ -1,0 +1,143 @@
+//! What a session makes of its films' time: where the player is, what is fetched ahead, how long the others play.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Film, PIECE, soon, until, viewer};
+use playswarm::front::{HttpConfig, Server, serve};
+use playswarm::{Config, CreateOptions, Media, Session, Source, create_torrent};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// A player's request; the socket, with the answer's head taken off.
+async fn ask(server: &Server, range: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(server.addr()).await.unwrap();
+    let text = format!("GET /stream/0 HTTP/1.1\r\nHost: localhost\r\nRange: bytes={range}\r\n\r\n");
+    socket.write_all(text.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(socket.read_u8().await.unwrap());
+    }
+    assert!(head.starts_with(b"HTTP/1.1 206"), "{}", String::from_utf8_lossy(&head));
+    socket
+}
+
+async fn take(socket: &mut TcpStream, bytes: usize) {
+    let mut buffer = vec![0; bytes];
+    soon("bytes over HTTP", socket.read_exact(&mut buffer)).await.unwrap();
+}
+
+async fn served(film: &Film, media: &Media) -> Server {
+    assert_eq!(media.torrent().info_hash, film.torrent.info_hash);
+    serve(media.clone(), 0, HttpConfig::default()).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_players_look_at_the_end_does_not_move_the_playhead() {
+    let film = Film::new(40 << 20, 40).await;
+    let seed = film.seed().await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), vec![seed.addr()]).await;
+    let media = session.open(film.source()).await.unwrap();
+    let server = served(&film, &media).await;
+    let size = film.data.len() as u64;
+    let playhead = || media.status().playhead.map_or(0, |p| p.position);
+
+    let mut playing = ask(&server, "0-").await;
+    take(&mut playing, 1 << 20).await;
+    until("the playhead is past what was taken", || playhead() >= 1 << 20).await;
+    assert!(playhead() < size / 2);
+    // Before the index is known, and after: a second connection reads the tail, as players do for an index or for tags.
+    for tail in [128, 60_000, size / 200] {
+        let mut probing = ask(&server, &format!("{}-", size - tail)).await;
+        take(&mut probing, tail as usize).await;
+        assert!(playhead() < size / 2, "a look at the last {tail} bytes");
+        soon("the index", media.timeline(0)).await.unwrap();
+    }
+    // A jump is no look: the player goes on there, on a new connection.
+    drop(playing);
+    let mut jumped = ask(&server, &format!("{}-", size / 2)).await;
+    take(&mut jumped, 1 << 20).await;
+    until("the playhead is where the player jumped", || playhead() > size / 2 && playhead() < size / 4 * 3).await;
+    // Nor is the end of the film, when it is played.
+    take(&mut jumped, (size / 2 - (1 << 20)) as usize).await;
+    until("the playhead is at the end", || playhead() == size).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_played_at_a_time_is_fetched_before_anybody_reads_it() {
+    let film = Film::new(40 << 20, 41).await;
+    let seed = film.seed().await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), vec![seed.addr()]).await;
+    let media = session.open(film.source()).await.unwrap();
+    // 40 MiB of nothing that is known: 40 s by the usual guess.
+    let landing = soon("the landing", media.warm_up_at(0, Duration::from_secs(20))).await.unwrap();
+    assert_eq!((landing.from, landing.estimated), (20 << 20, true));
+    let stream = media.stream(0).unwrap();
+    until("it is all here", || stream.readable_at(landing.from) >= landing.until - landing.from).await;
+    until("and the reader is gone", || media.status().readers.is_empty()).await;
+    assert_eq!(media.status().playhead, None, "nobody plays");
+    assert!(media.status().downloaded_bytes < 10 << 20, "and no more than that is fetched");
+}
+
+/// An album of MP3s of silence, 128 kbit/s at 48 kHz, of so many seconds each; and its seed.
+async fn album(seconds: &[usize], up: u64) -> (tempfile::TempDir, playswarm::Torrent, Session, Media) {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("album");
+    std::fs::create_dir(&folder).unwrap();
+    for (n, seconds) in seconds.iter().enumerate() {
+        let mut bytes = vec![0; seconds * 48_000 / 1152 * 384];
+        bytes.chunks_exact_mut(384).for_each(|frame| frame[..4].copy_from_slice(&[0xff, 0xfb, 0x94, 0x64]));
+        // So that no two files have the same pieces.
+        bytes[200] = n as u8;
+        std::fs::write(folder.join(format!("{n}.mp3")), bytes).unwrap();
+    }
+    let options = CreateOptions { piece_bytes: Some(PIECE), ..CreateOptions::default() };
+    let (torrent, _) = create_torrent(&folder, options, |_, _| {}).await.unwrap();
+    let config = Config { upload_bytes_per_s: up, ..Config::offline(dir.path()) };
+    let session = Session::new(config).await.unwrap();
+    let media = session.open(Source::from(&torrent)).await.unwrap();
+    media.check_files(|_, _| {}).await.unwrap();
+    (dir, torrent, session, media)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_albums_durations_are_learnt_from_little_of_it() {
+    let (_dir, torrent, seed, _seeded) = album(&[300, 201, 99], 0).await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), seed.listen_addr().into_iter().collect()).await;
+    let media = session.open(Source::from(&torrent)).await.unwrap();
+    soon("the durations", media.learn_durations()).await;
+    for (file, seconds) in [300.0, 201.0, 99.0].into_iter().enumerate() {
+        let timeline = media.known_timeline(file).unwrap();
+        assert!((timeline.duration().as_secs_f64() - seconds).abs() < 0.1, "{file}: {:?}", timeline.duration());
+    }
+    assert!(media.status().readers.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn durations_are_not_learnt_while_a_player_waits() {
+    // 100 kB/s: the first file's 4.8 MB take most of a minute, and its player waits all the time.
+    let (_dir, torrent, seed, _seeded) = album(&[300, 201, 99], 100_000).await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), seed.listen_addr().into_iter().collect()).await;
+    let media = session.open(Source::from(&torrent)).await.unwrap();
+    let mut stream = media.stream(0).unwrap();
+    let learning = tokio::spawn({
+        let media = media.clone();
+        async move { media.learn_durations().await }
+    });
+    let mut read = 0;
+    while read < 500_000 {
+        read += soon("a read", stream.read_chunk(1 << 20)).await.unwrap().len();
+        let others: Vec<_> = media.status().readers.into_iter().filter(|r| r.file != 0).collect();
+        assert!(others.is_empty(), "{others:?}");
+    }
+    assert!(media.known_timeline(1).is_none() && media.known_timeline(2).is_none());
+    // When it has gone, nobody is in the way any more.
+    drop(stream);
+    soon("the durations", learning).await.unwrap();
+    assert!(media.known_timeline(1).is_some() && media.known_timeline(2).is_some());
+}

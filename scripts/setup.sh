@@ -57,6 +57,12 @@ case $mode in
     --run) ;;
     --test)
         packages iproute2 util-linux mount procps python3 python3-venv transmission-daemon aria2 ffmpeg flac mpv
+        # The C interface: its tests are built with CMake, checked with Valgrind and the sanitizers.
+        packages cmake pkg-config valgrind binutils
+        # The players on it, and what their plug-ins are built with (bindings/).
+        packages libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libmpv-dev vlc-bin vlc-plugin-base \
+            libvlc-dev libvlccore-dev libgstreamer1.0-dev gstreamer1.0-tools gstreamer1.0-plugins-base \
+            gstreamer1.0-plugins-good gstreamer1.0-libav
         if ! .venv/bin/python -c "import libtorrent as lt; assert lt.__version__.startswith('$LIBTORRENT')" 2>/dev/null; then
             say "installing libtorrent $LIBTORRENT for Python in .venv"
             python3 -m venv --clear .venv

@@ -29,10 +29,10 @@ pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCod
         Some(Ok(media)) => {
             let at = session.listen_addr().map(|a| format!(" at {a}")).unwrap_or_default();
             log::out(&format!("seeding: {} {}{at}", torrent.info_hash, torrent.name));
+            // Held here: without a view, nobody else holds it open.
             let shown = View::start(media.clone(), view);
             stop.asked().await;
             shown.stop().await;
-            // The torrent is served as long as somebody holds it; a quiet view does not.
             drop(media);
             Ok(ExitCode::SUCCESS)
         }

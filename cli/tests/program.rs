@@ -166,7 +166,7 @@ fn season() -> (tempfile::TempDir, Serving, String) {
     std::fs::write(folder.join("E2.mp4"), [&clip[..], &[0; 100]].concat()).unwrap();
     std::fs::write(folder.join("E2.en.srt"), "1\n00:00:01,000 --> 00:00:02,000\nx\n").unwrap();
     assert_eq!(run(dir.path(), &["create", "season", "--piece-size", "64KiB", "-q"]).0, 0);
-    let seed = Serving::start(dir.path(), &[&["seed", "season", "season.torrent"][..], &OFFLINE].concat());
+    let seed = Serving::start(dir.path(), &[&["seed", "season", "season.torrent", "-q"][..], &OFFLINE].concat());
     let at = seed.line.rsplit(' ').next().unwrap().to_owned();
     (dir, seed, at)
 }

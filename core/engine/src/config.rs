@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
@@ -91,9 +92,60 @@ impl Config {
         }
     }
 
+    /// Settings from a JSON object; what it leaves out has its default.
+    ///
+    /// # Errors
+    /// [`Error::BadConfig`] where it is no such object, or for a key or a value that no setting has.
+    pub fn from_json(text: &str) -> Result<Config> {
+        // By way of a map, since serde would take an array for a struct too.
+        serde_json::from_str::<serde_json::Map<String, Value>>(text)
+            .and_then(|all| serde_json::from_value(Value::Object(all)))
+            .map_err(|e| bad("given as JSON", e.to_string()))
+    }
+
+    /// All settings as a JSON object, as [`Config::from_json`] takes it.
+    ///
+    /// # Errors
+    /// [`Error::BadConfig`] where `dir` is not UTF-8.
+    pub fn to_json(&self) -> Result<String> {
+        serde_json::to_string(self).map_err(|e| bad("dir", e.to_string()))
+    }
+
+    /// Changes one setting, for callers that have nothing but text: key and value as in JSON, the parts of the picker's
+    /// keys joined by dots (`picker.seed`). Texts need no quotes, lists may be given as `a,b`. Nothing is changed where it
+    /// fails.
+    ///
+    /// # Errors
+    /// [`Error::BadConfig`] for a key that no setting has, or a value that is not of its kind.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        let mut all = serde_json::to_value(&*self).map_err(|e| bad("dir", e.to_string()))?;
+        // What kind of value it is shows in the default: a setting that may be absent is absent there.
+        let kinds = serde_json::to_value(Config::default()).map_err(|e| bad(key, e.to_string()))?;
+        let (mut place, mut kind) = (&mut all, &kinds);
+        for part in key.split('.') {
+            let none = || bad(key, "there is none of that name");
+            place = place.get_mut(part).ok_or_else(none)?;
+            kind = kind.get(part).ok_or_else(none)?;
+        }
+        let text = || Value::String(value.to_owned());
+        let list = || {
+            let items = value.split(',').map(str::trim).filter(|item| !item.is_empty());
+            Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
+        };
+        let given = match kind {
+            Value::Object(_) => return Err(bad(key, "it is a group of settings; name one of them after a dot")),
+            Value::String(_) => text(),
+            Value::Array(_) => serde_json::from_str(value).ok().filter(Value::is_array).unwrap_or_else(list),
+            _ => serde_json::from_str(value).unwrap_or_else(|_| text()),
+        };
+        *place = given;
+        *self = serde_json::from_value(all).map_err(|e| bad(key, format!("'{value}' is not a value of it: {e}")))?;
+        Ok(())
+    }
+
     /// Refuses what could not work, with a sentence.
     pub fn check(&self) -> Result<()> {
-        let bad = |name, why: &str| Err(Error::BadConfig { name, why: why.into() });
+        let bad = |name, why| Err(bad(name, why));
         if self.memory_limit_bytes < 8 << 20 {
             return bad("memory_limit_bytes", "at least 8 MiB are needed to hold a few pieces");
         }
@@ -107,5 +159,70 @@ impl Config {
             return bad("upload_slots", "at least one slot is needed: peers that get nothing give nothing");
         }
         Ok(())
+    }
+}
+
+fn bad(name: &str, why: impl Into<String>) -> Error {
+    Error::BadConfig { name: name.into(), why: why.into() }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::Config;
+    use crate::error::ErrorKind;
+    use std::path::PathBuf;
+
+    #[test]
+    fn settings_are_changed_by_name_and_text() {
+        let mut config = Config::default();
+        for (key, value) in [
+            ("dir", "/tmp/true"),
+            ("listen", "127.0.0.1:0"),
+            ("dht", "false"),
+            ("peers", "127.0.0.1:1, 127.0.0.1:2"),
+            ("dht_bootstrap", r#"["router:6881"]"#),
+            ("max_peers", "7"),
+            ("picker.hedge_share", "0.01"),
+            ("picker.seed", "9"),
+        ] {
+            config.set(key, value).unwrap();
+        }
+        assert_eq!(config.dir, PathBuf::from("/tmp/true"));
+        assert_eq!(config.listen, Some("127.0.0.1:0".parse().unwrap()));
+        assert!(!config.dht);
+        assert_eq!(config.peers.len(), 2);
+        assert_eq!(config.dht_bootstrap, ["router:6881"]);
+        assert_eq!((config.max_peers, config.picker.seed), (7, 9));
+        assert_eq!(Config::from_json(&config.to_json().unwrap()).unwrap(), config);
+        config.set("listen", "null").unwrap();
+        config.set("peers", "").unwrap();
+        assert!(config.listen.is_none() && config.peers.is_empty());
+    }
+
+    #[test]
+    fn a_setting_that_cannot_be_changed_so_stays_as_it_was() {
+        for (key, value) in [
+            ("", "1"),
+            ("no_such", "1"),
+            ("picker", "{}"),
+            ("picker.no_such", "1"),
+            ("dht.", "true"),
+            ("dht", "perhaps"),
+            ("max_peers", "-1"),
+            ("max_peers", "1e99"),
+            ("max_peers", ""),
+            ("peers", "not an address"),
+            ("listen", "7"),
+        ] {
+            let mut config = Config::default();
+            let e = config.set(key, value).expect_err(key);
+            assert_eq!(e.kind(), ErrorKind::BadConfig, "{key}={value}");
+            assert!(e.to_string().contains(key), "{e}");
+            assert_eq!(config, Config::default());
+        }
+        for text in ["", "[]", "{", r#"{"no_such":1}"#, r#"{"max_peers":"many"}"#] {
+            assert_eq!(Config::from_json(text).unwrap_err().kind(), ErrorKind::BadConfig, "{text}");
+        }
     }
 }

@@ -120,7 +120,7 @@ fn create(
     let piece_bytes = options.piece_bytes.unwrap_or_else(|| streaming_piece_bytes(total));
     if !piece_bytes.is_power_of_two() || !(MIN_PIECE_BYTES.max(16 << 10)..=MAX_PIECE_BYTES).contains(&piece_bytes) {
         return Err(Error::BadConfig {
-            name: "piece_bytes",
+            name: "piece_bytes".into(),
             why: "it must be a power of two from 16 KiB to 64 MiB".into(),
         });
     }

@@ -77,7 +77,7 @@ pub enum Error {
     #[error("the setting {name} cannot be used: {why}")]
     BadConfig {
         /// The setting.
-        name: &'static str,
+        name: String,
         /// Why.
         why: String,
     },
@@ -95,6 +95,12 @@ pub enum Error {
         /// How long.
         after: Duration,
     },
+    /// A call was made wrongly: nothing was done.
+    #[error("{0}")]
+    BadArgument(String),
+    /// A fault of playswarm itself, which it survived.
+    #[error("playswarm has a fault: {0}; please report it, with the log")]
+    Internal(String),
     /// Any other failure of input or output.
     #[error("{doing}: {source}")]
     Io {
@@ -137,6 +143,83 @@ pub enum ErrorKind {
     TimedOut = 12,
     /// Other input or output.
     Io = 13,
+    /// A call was made wrongly.
+    BadArgument = 14,
+    /// A fault of playswarm itself.
+    Internal = 15,
+}
+
+impl ErrorKind {
+    /// Every kind, in the order of the numbers: what the faces of other languages are compared with.
+    pub const ALL: &'static [ErrorKind] = &[
+        ErrorKind::BadSource,
+        ErrorKind::BadTorrent,
+        ErrorKind::Fetch,
+        ErrorKind::NoMetadata,
+        ErrorKind::NoSuchFile,
+        ErrorKind::Storage,
+        ErrorKind::DiskFull,
+        ErrorKind::Listen,
+        ErrorKind::BadConfig,
+        ErrorKind::Cancelled,
+        ErrorKind::Closed,
+        ErrorKind::TimedOut,
+        ErrorKind::Io,
+        ErrorKind::BadArgument,
+        ErrorKind::Internal,
+    ];
+
+    /// Its number, which never changes; 0 stands for success and is no kind.
+    pub const fn number(self) -> i32 {
+        self as i32
+    }
+
+    /// The kind of a number.
+    pub fn from_number(number: i32) -> Option<ErrorKind> {
+        Self::ALL.iter().copied().find(|kind| kind.number() == number)
+    }
+
+    /// Its name in snake case: `bad_source`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ErrorKind::BadSource => "bad_source",
+            ErrorKind::BadTorrent => "bad_torrent",
+            ErrorKind::Fetch => "fetch",
+            ErrorKind::NoMetadata => "no_metadata",
+            ErrorKind::NoSuchFile => "no_such_file",
+            ErrorKind::Storage => "storage",
+            ErrorKind::DiskFull => "disk_full",
+            ErrorKind::Listen => "listen",
+            ErrorKind::BadConfig => "bad_config",
+            ErrorKind::Cancelled => "cancelled",
+            ErrorKind::Closed => "closed",
+            ErrorKind::TimedOut => "timed_out",
+            ErrorKind::Io => "io",
+            ErrorKind::BadArgument => "bad_argument",
+            ErrorKind::Internal => "internal",
+        }
+    }
+
+    /// What it stands for, in a line.
+    pub const fn description(self) -> &'static str {
+        match self {
+            ErrorKind::BadSource => "the source is not a torrent",
+            ErrorKind::BadTorrent => "the torrent is damaged, hostile or beyond a limit",
+            ErrorKind::Fetch => "something could not be fetched",
+            ErrorKind::NoMetadata => "nobody gave the metadata of a magnet link",
+            ErrorKind::NoSuchFile => "there is no such file, or nothing that can be played",
+            ErrorKind::Storage => "a file or folder could not be used",
+            ErrorKind::DiskFull => "the disk is full",
+            ErrorKind::Listen => "an address could not be listened on",
+            ErrorKind::BadConfig => "a setting cannot be used",
+            ErrorKind::Cancelled => "cancelled by the caller",
+            ErrorKind::Closed => "the session or media is closed",
+            ErrorKind::TimedOut => "out of time",
+            ErrorKind::Io => "other input or output",
+            ErrorKind::BadArgument => "a call was made wrongly",
+            ErrorKind::Internal => "a fault of playswarm itself",
+        }
+    }
 }
 
 impl Error {
@@ -156,6 +239,8 @@ impl Error {
             Error::Closed => ErrorKind::Closed,
             Error::TimedOut { .. } => ErrorKind::TimedOut,
             Error::Io { .. } => ErrorKind::Io,
+            Error::BadArgument(_) => ErrorKind::BadArgument,
+            Error::Internal(_) => ErrorKind::Internal,
         }
     }
 
@@ -169,7 +254,9 @@ impl From<Error> for std::io::Error {
     fn from(e: Error) -> Self {
         use std::io::ErrorKind as Io;
         let kind = match e.kind() {
-            ErrorKind::BadSource | ErrorKind::BadTorrent | ErrorKind::BadConfig => Io::InvalidInput,
+            ErrorKind::BadSource | ErrorKind::BadTorrent | ErrorKind::BadConfig | ErrorKind::BadArgument => {
+                Io::InvalidInput
+            }
             ErrorKind::NoSuchFile => Io::NotFound,
             // Not `Interrupted`, which std retries for ever.
             ErrorKind::Cancelled => Io::ConnectionAborted,
@@ -178,5 +265,22 @@ impl From<Error> for std::io::Error {
             _ => Io::Other,
         };
         std::io::Error::new(kind, e)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::ErrorKind;
+
+    #[test]
+    fn the_table_of_kinds_is_numbered_from_one_without_gaps_and_named_as_it_is_serialised() {
+        for (n, kind) in ErrorKind::ALL.iter().enumerate() {
+            assert_eq!(kind.number(), n as i32 + 1);
+            assert_eq!(ErrorKind::from_number(kind.number()), Some(*kind));
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+            assert!(!kind.description().is_empty());
+        }
+        assert_eq!(ErrorKind::from_number(0), None);
     }
 }

@@ -78,5 +78,5 @@ pub use media::Media;
 pub use playswarm_media::{Accuracy, Container, Keyframe, Landing, Timeline, Track, TrackKind};
 pub use session::Session;
 pub use status::{Event, MediaStatus, PeerStatus, Playhead, ReaderStatus, TimelineStatus, TrackStatus};
-pub use stream::{BlockingStream, Canceller, Stream};
+pub use stream::{BlockingStream, Canceller, Readable, Stream};
 pub use torrent::{FileEntry, InfoHash, Torrent};

@@ -223,6 +223,11 @@ impl Media {
         self.inner.swarm.events()
     }
 
+    /// Ends when the torrent is closed. It does not keep the torrent open.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.inner.swarm.cancelled()
+    }
+
     /// A peer to be dialled.
     pub fn add_peer(&self, addr: SocketAddr) {
         self.inner.swarm.add_peer(addr);

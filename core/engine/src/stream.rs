@@ -119,13 +119,53 @@ impl Stream {
         Ok(bytes)
     }
 
+    /// Like [`Stream::read_chunk`] with what is in memory now: never waits. `None` where nothing is ([`Stream::ready`]
+    /// ends when something is).
+    ///
+    /// # Errors
+    /// [`Error::Closed`] once the session is closed.
+    pub fn try_read_chunk(&mut self, max: usize) -> Result<Option<Bytes>> {
+        self.pending = None;
+        let c = &self.cursor;
+        let bytes = if !self.left.is_empty() {
+            self.left.split_to(self.left.len().min(max))
+        } else if self.position >= c.size || max == 0 {
+            return Ok(Some(Bytes::new()));
+        } else {
+            let max = max.min(usize::try_from(c.size - self.position).unwrap_or(usize::MAX));
+            match c.media.swarm.try_read(c.key(self.position), c.start + self.position, max)? {
+                Some(bytes) => bytes,
+                None => return Ok(None),
+            }
+        };
+        self.position += bytes.len() as u64;
+        Ok(Some(bytes))
+    }
+
+    /// Waits until [`Stream::try_read_chunk`] would give something at this position, and makes the swarm hurry for it like a
+    /// read. It does not borrow the stream, so that another thread can seek meanwhile.
+    ///
+    /// # Errors
+    /// Those of [`Stream::read_chunk`].
+    pub fn ready(&self) -> impl Future<Output = Result<()>> + Send + use<> {
+        let (cursor, position) = (self.cursor.clone(), self.position);
+        async move {
+            if position >= cursor.size {
+                return Ok(());
+            }
+            let key = cursor.key(position);
+            cursor.media.swarm.find(key, cursor.start + position).await.map(drop)
+        }
+    }
+
     /// How many bytes from `position` on can be read without waiting for the swarm.
     pub fn readable_at(&self, position: u64) -> u64 {
-        let c = &self.cursor;
-        if position >= c.size {
-            return 0;
-        }
-        c.media.swarm.readable(c.start + position).min(c.size - position)
+        self.cursor.readable_at(position)
+    }
+
+    /// What tells when [`Stream::readable_at`] changes. It keeps the torrent open like the stream itself.
+    pub fn readable(&self) -> Readable {
+        Readable { cursor: self.cursor.clone() }
     }
 
     /// The media's rate in bytes per second, where the caller knows it: deadlines follow from it. Measured from the
@@ -155,7 +195,46 @@ impl Stream {
     }
 }
 
+/// Watches how much of a file can be read, beside its [`Stream`].
+pub struct Readable {
+    cursor: Arc<Cursor>,
+}
+
+impl Readable {
+    /// Like [`Stream::readable_at`].
+    pub fn at(&self, position: u64) -> u64 {
+        self.cursor.readable_at(position)
+    }
+
+    /// Waits until `at(position)` is another than `known`.
+    ///
+    /// # Errors
+    /// [`Error::Closed`] once the torrent is closed.
+    pub async fn changed(&self, position: u64, known: u64) -> Result<()> {
+        let swarm = &self.cursor.media.swarm;
+        loop {
+            let mut news = std::pin::pin!(swarm.news());
+            // Before the look, so that nothing falls between.
+            news.as_mut().enable();
+            if swarm.is_closed() {
+                return Err(Error::Closed);
+            }
+            if self.at(position) != known {
+                return Ok(());
+            }
+            news.await;
+        }
+    }
+}
+
 impl Cursor {
+    fn readable_at(&self, position: u64) -> u64 {
+        if position >= self.size {
+            return 0;
+        }
+        self.media.swarm.readable(self.start + position).min(self.size - position)
+    }
+
     fn key(&self, position: u64) -> ReaderKey {
         *self.key.get_or_init(|| {
             let end = self.end.load(Ordering::Relaxed);

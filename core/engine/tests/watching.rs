@@ -255,3 +255,38 @@ async fn a_file_that_somebody_changed_is_noticed_and_mended() {
     media.sync().await.unwrap();
     assert!(std::fs::read(&path).unwrap() == film.data);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_wait_is_told_when_something_can_be_read() {
+    let film = Film::new(1_000_000, 31).await;
+    let seed = film.seed().await;
+    let dir = tempfile::tempdir().unwrap();
+    let session = viewer(dir.path(), Vec::new()).await;
+    let media = session.open(film.source()).await.unwrap();
+    let mut stream = media.stream(0).unwrap();
+    let readable = stream.readable();
+    stream.seek_to(500_000);
+    assert_eq!(stream.try_read_chunk(0).unwrap().unwrap(), "");
+    assert!(stream.try_read_chunk(10).unwrap().is_none() && readable.at(500_000) == 0);
+
+    // Waiting does not borrow the stream, and makes the swarm fetch what is waited for.
+    let (ready, changed) = (stream.ready(), readable.changed(500_000, 0));
+    media.add_peer(seed.addr());
+    let (ready, changed) = soon("the middle", async { tokio::join!(ready, changed) }).await;
+    ready.unwrap();
+    changed.unwrap();
+    assert!(readable.at(500_000) > 0);
+    let bytes = stream.try_read_chunk(1000).unwrap().unwrap();
+    assert!(!bytes.is_empty() && bytes == film.data[500_000..500_000 + bytes.len()]);
+    assert_eq!(stream.position(), 500_000 + bytes.len() as u64);
+
+    stream.seek_to(2_000_000);
+    stream.ready().await.unwrap();
+    assert_eq!(stream.try_read_chunk(10).unwrap().unwrap(), "", "at the end");
+
+    session.close().await;
+    stream.seek_to(0);
+    assert_eq!(stream.ready().await.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(stream.try_read_chunk(1).unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(readable.changed(0, 0).await.unwrap_err().kind(), ErrorKind::Closed);
+}

@@ -95,7 +95,7 @@ impl fmt::Debug for HttpConfig {
 impl HttpConfig {
     /// Refuses what could not work, with a sentence.
     pub fn check(&self) -> Result<()> {
-        let bad = |name, why: &str| Err(Error::BadConfig { name, why: why.into() });
+        let bad = |name: &str, why: &str| Err(Error::BadConfig { name: name.into(), why: why.into() });
         if self.token.as_ref().is_some_and(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_graphic())) {
             return bad("token", "a token is one or more visible ASCII characters without spaces");
         }

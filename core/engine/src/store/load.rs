@@ -89,7 +89,9 @@ impl Store {
 
     /// Begins to read a piece that will be wanted soon, if it is on disk and not in memory.
     pub(crate) fn prefetch(self: &Arc<Self>, piece: PieceIndex) {
-        drop(self.begin_load(piece.0));
+        if !self.state.lock().loads.contains_key(&piece.0) {
+            drop(self.begin_load(piece.0));
+        }
     }
 
     /// One block of a verified piece, as peers ask for it. `None` as for [`Store::piece`].

@@ -213,10 +213,10 @@ impl Store {
     }
 
     /// Where the readers are, for what is kept in memory and on disk.
-    pub(crate) fn set_readers(&self, readers: &[Reader]) {
+    pub(crate) fn set_readers(&self, readers: impl IntoIterator<Item = Reader>) {
         let mut state = self.state.lock();
         state.readers.clear();
-        state.readers.extend_from_slice(readers);
+        state.readers.extend(readers);
     }
 
     /// Believes that these pieces are in the files, as somebody else who writes the same files says so; each is hashed

@@ -145,16 +145,12 @@ impl Swarm {
         let Some(content) = self.content.get() else { return };
         let layout = content.torrent.layout;
         let near = (NEAR_BYTES / u64::from(layout.piece_bytes())).clamp(2, 1 << 20) as u32;
-        let readers: Vec<retain::Reader> = st
-            .readers
-            .values()
-            .map(|r| retain::Reader {
-                first: layout.piece_at(r.start),
-                at: layout.piece_at(r.position),
-                near,
-                end: PieceIndex(layout.piece_at(r.end.saturating_sub(1)).0 + 1),
-            })
-            .collect();
-        content.store.set_readers(&readers);
+        // Straight into the store's list: this happens at every piece of every reader.
+        content.store.set_readers(st.readers.values().map(|r| retain::Reader {
+            first: layout.piece_at(r.start),
+            at: layout.piece_at(r.position),
+            near,
+            end: PieceIndex(layout.piece_at(r.end.saturating_sub(1)).0 + 1),
+        }));
     }
 }

@@ -55,7 +55,7 @@ impl Swarm {
         let words = Arc::new(self.first_words());
         for Dial { addr, origin, patient } in due {
             let (swarm, words) = (self.clone(), words.clone());
-            tokio::spawn(async move {
+            self.runtime.spawn(async move {
                 let manner = Manner { patient, ..Manner::default() };
                 let dialled = tokio::select! {
                     () = swarm.cancel.cancelled() => return,

@@ -188,10 +188,38 @@ impl Swarm {
 
     /// Up to `max` bytes from `position` on, verified, within one piece. Waits for them.
     pub(crate) async fn read(&self, key: ReaderKey, position: u64, max: usize) -> Result<Bytes> {
-        let Some(content) = self.content.get() else { return Err(Error::Closed) };
+        let piece = self.find(key, position).await?;
+        Ok(self.hand_out(key, position, &piece, max))
+    }
+
+    /// The same if they are in memory; never waits, for the swarm or for the disk.
+    pub(crate) fn try_read(&self, key: ReaderKey, position: u64, max: usize) -> Result<Option<Bytes>> {
+        let Some(content) = self.content.get().filter(|_| !self.cancel.is_cancelled()) else {
+            return Err(Error::Closed);
+        };
+        let piece = content.store.try_piece(content.torrent.layout.piece_at(position));
+        Ok(piece.map(|piece| self.hand_out(key, position, &piece, max)))
+    }
+
+    /// What a reader gets of a piece; the next one is begun to be read from the disk where it must be.
+    fn hand_out(&self, key: ReaderKey, position: u64, piece: &Bytes, max: usize) -> Bytes {
+        let Some(content) = self.content.get() else { return Bytes::new() };
         let layout = content.torrent.layout;
-        let piece = layout.piece_at(position);
-        let within = (position - layout.start_of(piece)) as usize;
+        let index = layout.piece_at(position);
+        let next = PieceIndex(index.0 + 1);
+        if next.0 < layout.pieces() && !content.store.is_hot(next) {
+            content.store.prefetch(next);
+        }
+        let within = (position - layout.start_of(index)) as usize;
+        let bytes = piece.slice(within..piece.len().min(within.saturating_add(max)));
+        self.was_read(key, position + bytes.len() as u64);
+        bytes
+    }
+
+    /// Waits until the byte at `position` is verified and in memory; gives its piece.
+    pub(crate) async fn find(&self, key: ReaderKey, position: u64) -> Result<Bytes> {
+        let Some(content) = self.content.get() else { return Err(Error::Closed) };
+        let piece = content.torrent.layout.piece_at(position);
         // Made with the first wait, so that a read that is given up does not leave its reader waiting.
         let mut given_up: Option<Waiting<'_>> = None;
         loop {
@@ -207,13 +235,6 @@ impl Swarm {
                 None => None,
             };
             if let Some(bytes) = found {
-                // Where pieces come from the disk, the next one does so while this one is used.
-                let next = PieceIndex(piece.0 + 1);
-                if next.0 < layout.pieces() && !content.store.is_hot(next) {
-                    content.store.prefetch(next);
-                }
-                let bytes = bytes.slice(within..bytes.len().min(within.saturating_add(max)));
-                self.was_read(key, position + bytes.len() as u64);
                 return Ok(bytes);
             }
             if content.store.has(piece) {
@@ -235,6 +256,21 @@ impl Swarm {
         let within = (position - content.torrent.layout.start_of(piece)) as usize;
         let bytes = content.store.try_piece(piece)?;
         Some(bytes.slice(within..bytes.len().min(within.saturating_add(max)))).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// Ends with the next piece that comes or goes, and when the torrent is closed. It counts from when it is enabled.
+    pub(crate) fn news(&self) -> tokio::sync::futures::Notified<'_> {
+        self.news.notified()
+    }
+
+    /// Ends when this is closed, without keeping it.
+    pub(crate) fn cancelled(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.cancel.clone().cancelled_owned()
+    }
+
+    /// Whether this is closed.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.cancel.is_cancelled()
     }
 
     fn waits_no_more(&self, key: ReaderKey) {

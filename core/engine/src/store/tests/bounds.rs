@@ -52,7 +52,7 @@ async fn pieces_larger_than_the_bound_still_work_and_the_one_being_read_stays() 
     made.fetch_all(&store).await;
     assert!(store.memory_bytes() <= 12 << 20);
     for piece in 0..3 {
-        store.set_readers(&[reader(piece, 2, 3)]);
+        store.set_readers([reader(piece, 2, 3)]);
         assert_eq!(store.piece(PieceIndex(piece)).await.unwrap().as_deref(), Some(made.piece(piece)));
         // While the next is put together, too.
         assert!(store.try_piece(PieceIndex(piece)).is_some());
@@ -65,7 +65,7 @@ async fn what_a_reader_reads_next_stays_in_memory_longest() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("f", 16 * MIB)], 256 * KIB as u32);
     let (store, _events) = made.open_with(StoreOptions { memory_limit_bytes: 8 << 20, ..options(dir.path()) }).await;
-    store.set_readers(&[reader(0, 10, 64)]);
+    store.set_readers([reader(0, 10, 64)]);
     made.fetch_all(&store).await;
     for near in 0..10 {
         assert!(store.try_piece(PieceIndex(near)).is_some(), "{near}");

@@ -122,7 +122,7 @@ async fn watched_pieces_are_given_back_when_the_bound_on_disk_use_is_reached() {
     let limit = 2 << 20;
     let (store, mut events) = made.open_with(StoreOptions { disk_limit_bytes: limit, ..options(dir.path()) }).await;
     for piece in 0..made.pieces() {
-        store.set_readers(&[reader(piece, 4, made.pieces())]);
+        store.set_readers([reader(piece, 4, made.pieces())]);
         made.fetch(&store, piece).await;
         store.sync_all().await.unwrap();
         assert!(store.disk_bytes() <= limit);
@@ -157,7 +157,7 @@ async fn what_a_reader_reads_next_stays_and_a_piece_given_back_can_be_fetched_ag
     }
     let made = made(&[("f", 8 * MIB)], 128 * KIB as u32);
     let (store, _events) = made.open_with(StoreOptions { disk_limit_bytes: 2 << 20, ..options(dir.path()) }).await;
-    store.set_readers(&[reader(2, 8, 64)]);
+    store.set_readers([reader(2, 8, 64)]);
     // Far beyond the bound, the farthest ahead go.
     for piece in 0..40 {
         made.fetch(&store, piece).await;

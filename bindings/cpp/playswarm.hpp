@@ -1,0 +1,590 @@
+// playswarm for C++17: the C interface (playswarm.h) as move-only handles. Header only.
+//
+// Every function throws playswarm::error where the C function fails. Those that fail in the normal course of things (a
+// torrent that cannot be opened, a read that is cancelled) have a twin that takes a playswarm::error_code & as its last
+// argument and does not throw, as in <filesystem>.
+//
+//     playswarm::config config;
+//     config.set("dir", "/var/tmp/films");
+//     playswarm::session session(config);
+//     playswarm::media media = session.open("film.torrent");
+//     playswarm::stream film = media.stream(media.default_file());
+//     film.seek(film.size() / 2);
+//     std::vector<char> buffer(1 << 16);
+//     std::size_t n = film.read(buffer.data(), buffer.size()); // 0 at the end
+//
+// An object owns one reference; a moved-from or default-made one owns none, and calls on it fail. Objects may be used by
+// several threads at once like the handles of C, but not while they are moved, assigned or destroyed.
+#ifndef PLAYSWARM_HPP
+#define PLAYSWARM_HPP
+
+#include "playswarm.h"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <istream>
+#include <memory>
+#include <stdexcept>
+#include <streambuf>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace playswarm {
+
+/// What became of a call that does not throw: 0, or a kind of error and a sentence.
+class error_code {
+public:
+    error_code() noexcept = default;
+    error_code(playswarm_code value, std::string message) : value_(value), message_(std::move(message)) {}
+
+    playswarm_code value() const noexcept { return value_; }
+    const std::string &message() const noexcept { return message_; }
+    /// The kind's name, such as "no_metadata".
+    const char *name() const noexcept { return playswarm_code_name(value_); }
+    /// Whether trying again later may help.
+    bool is_temporary() const noexcept { return playswarm_code_is_temporary(value_) != 0; }
+    void clear() noexcept {
+        value_ = PLAYSWARM_OK;
+        message_.clear();
+    }
+    explicit operator bool() const noexcept { return value_ != PLAYSWARM_OK; }
+
+private:
+    playswarm_code value_ = PLAYSWARM_OK;
+    std::string message_;
+};
+
+/// What the functions throw: what() is the sentence.
+class error : public std::runtime_error {
+public:
+    explicit error(const error_code &code) : std::runtime_error(code.message()), code_(code) {}
+    const error_code &code() const noexcept { return code_; }
+
+private:
+    error_code code_;
+};
+
+namespace detail {
+
+/// Turns a failed call's code and error object into ours; frees the object.
+inline error_code take(playswarm_code code, playswarm_error *raw = nullptr) {
+    std::string message;
+    if (raw) {
+        message = playswarm_error_message(raw);
+        playswarm_error_unref(raw);
+    } else if (code != PLAYSWARM_OK) {
+        message = playswarm_code_description(code);
+    }
+    return {code, std::move(message)};
+}
+
+/// Calls a C function whose last argument is the error object.
+template <class Call> error_code attempt(Call &&call) {
+    playswarm_error *raw = nullptr;
+    playswarm_code code = call(&raw);
+    return code == PLAYSWARM_OK ? error_code() : take(code, raw);
+}
+
+inline void check(const error_code &code) {
+    if (code)
+        throw error(code);
+}
+inline void check(playswarm_code code) {
+    if (code != PLAYSWARM_OK)
+        throw error(take(code));
+}
+
+/// A string that C gave to us.
+inline std::string text(char *raw) {
+    std::string text = raw ? raw : "";
+    playswarm_string_free(raw);
+    return text;
+}
+
+/// One reference to a handle.
+template <class Raw, playswarm_code (*Ref)(Raw *), playswarm_code (*Unref)(Raw *)> class handle {
+public:
+    handle() noexcept = default;
+    /// Takes over one reference.
+    explicit handle(Raw *raw) noexcept : raw_(raw) {}
+    handle(handle &&other) noexcept : raw_(std::exchange(other.raw_, nullptr)) {}
+    handle &operator=(handle &&other) noexcept {
+        if (this != &other)
+            reset(std::exchange(other.raw_, nullptr));
+        return *this;
+    }
+    handle(const handle &) = delete;
+    handle &operator=(const handle &) = delete;
+    ~handle() { reset(); }
+
+    /// The handle for C functions; still owned by this.
+    Raw *get() const noexcept { return raw_; }
+    explicit operator bool() const noexcept { return raw_ != nullptr; }
+    /// Gives the reference away.
+    [[nodiscard]] Raw *release() noexcept { return std::exchange(raw_, nullptr); }
+    void reset(Raw *raw = nullptr) noexcept {
+        // Out of sight first: what ends here may call back.
+        Raw *old = std::exchange(raw_, raw);
+        if (old)
+            Unref(old);
+    }
+
+protected:
+    /// One more reference to the same.
+    Raw *share() const {
+        check(Ref(raw_));
+        return raw_;
+    }
+
+private:
+    Raw *raw_ = nullptr;
+};
+
+} // namespace detail
+
+/// Settings: the keys of docs/CLI.md.
+class config : public detail::handle<playswarm_config, playswarm_config_ref, playswarm_config_unref> {
+public:
+    config() {
+        playswarm_config *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) { return playswarm_config_new(&raw, e); }));
+        reset(raw);
+    }
+    static config from_json(const std::string &json) {
+        playswarm_config *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) { return playswarm_config_from_json(json.c_str(), &raw, e); }));
+        return config(raw);
+    }
+    config &set(const std::string &key, const std::string &value) {
+        detail::check(
+            detail::attempt([&](auto e) { return playswarm_config_set(get(), key.c_str(), value.c_str(), e); }));
+        return *this;
+    }
+    std::string to_json() const {
+        char *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) { return playswarm_config_to_json(get(), &raw, e); }));
+        return detail::text(raw);
+    }
+
+private:
+    explicit config(playswarm_config *raw) noexcept : handle(raw) {}
+};
+
+/// Ends calls that wait, from another thread.
+class canceller : public detail::handle<playswarm_canceller, playswarm_canceller_ref, playswarm_canceller_unref> {
+public:
+    canceller() {
+        playswarm_canceller *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) { return playswarm_canceller_new(&raw, e); }));
+        reset(raw);
+    }
+    void cancel() { detail::check(playswarm_canceller_cancel(get())); }
+    void clear() { detail::check(playswarm_canceller_reset(get())); }
+    bool is_cancelled() const noexcept { return playswarm_canceller_is_cancelled(get()) != 0; }
+};
+
+/// A reader of one file.
+class stream : public detail::handle<playswarm_stream, playswarm_stream_ref, playswarm_stream_unref> {
+public:
+    using handle::handle;
+
+    /// One more owner of the same stream, for another thread.
+    stream share() const { return stream(handle::share()); }
+
+    /// Reads at least one byte, waiting for it; 0 at the end of the file.
+    std::size_t read(void *buffer, std::size_t capacity) {
+        error_code code;
+        std::size_t n = read(buffer, capacity, code);
+        detail::check(code);
+        return n;
+    }
+    std::size_t read(void *buffer, std::size_t capacity, error_code &code) {
+        std::size_t n = 0;
+        code = detail::attempt([&](auto e) { return playswarm_stream_read(get(), buffer, capacity, &n, e); });
+        return n;
+    }
+
+    /// Moves without waiting; gives the new position.
+    std::uint64_t seek(std::int64_t offset, int whence = PLAYSWARM_SEEK_SET) {
+        error_code code;
+        std::uint64_t position = seek(offset, whence, code);
+        detail::check(code);
+        return position;
+    }
+    std::uint64_t seek(std::int64_t offset, int whence, error_code &code) {
+        std::uint64_t position = 0;
+        code = detail::attempt([&](auto e) { return playswarm_stream_seek(get(), offset, whence, &position, e); });
+        return position;
+    }
+
+    std::uint64_t size() const {
+        std::uint64_t size = 0;
+        detail::check(playswarm_stream_size(get(), &size));
+        return size;
+    }
+    std::uint64_t position() const {
+        std::uint64_t position = 0;
+        detail::check(playswarm_stream_position(get(), &position));
+        return position;
+    }
+    /// Bytes from `position` on that can be read without waiting for the swarm.
+    std::uint64_t readable_at(std::uint64_t position) const {
+        std::uint64_t readable = 0;
+        detail::check(playswarm_stream_readable_at(get(), position, &readable));
+        return readable;
+    }
+    void set_rate(double bytes_per_s) { detail::check(playswarm_stream_set_rate(get(), bytes_per_s)); }
+
+    /// Ends what waits and all later reads, until clear_cancel().
+    void cancel() { detail::check(playswarm_stream_cancel(get())); }
+    void clear_cancel() { detail::check(playswarm_stream_reset(get())); }
+    bool is_cancelled() const noexcept { return playswarm_stream_is_cancelled(get()) != 0; }
+
+    /// A descriptor for poll() that becomes readable when readable_at() should be looked at; it is not to be closed.
+    int eventfd() {
+        int fd = -1;
+        detail::check(detail::attempt([&](auto e) { return playswarm_stream_eventfd(get(), &fd, e); }));
+        return fd;
+    }
+
+    /// Calls back on the session's thread when readable_at() should be looked at; an empty function ends that.
+    void on_readable(std::function<void()> callback);
+};
+
+/// What a file of a torrent is.
+struct file_info {
+    std::string name;
+    std::string content_type;
+    std::uint64_t length;
+    bool is_playable;
+    bool is_padding;
+};
+
+/// An event: see playswarm_event. It lives until the callback returns.
+using event = playswarm_event;
+
+/// An open torrent.
+class media : public detail::handle<playswarm_media, playswarm_media_ref, playswarm_media_unref> {
+public:
+    using handle::handle;
+
+    /// One more owner of the same media.
+    media share() const { return media(handle::share()); }
+
+    std::string name() const { return playswarm_media_name(get()); }
+    std::array<std::uint8_t, 20> info_hash() const {
+        std::array<std::uint8_t, 20> hash{};
+        detail::check(playswarm_media_info_hash(get(), hash.data()));
+        return hash;
+    }
+    std::size_t file_count() const {
+        std::size_t count = 0;
+        detail::check(playswarm_media_file_count(get(), &count));
+        return count;
+    }
+    file_info file(std::size_t index) const {
+        playswarm_file_info raw{};
+        raw.struct_size = sizeof raw;
+        detail::check(detail::attempt([&](auto e) { return playswarm_media_file(get(), index, &raw, e); }));
+        return {raw.name, raw.content_type, raw.length, raw.is_playable != 0, raw.is_padding != 0};
+    }
+    std::vector<file_info> files() const {
+        std::vector<file_info> files;
+        for (std::size_t i = 0, n = file_count(); i < n; ++i)
+            files.push_back(file(i));
+        return files;
+    }
+    /// The file to play when none is named.
+    std::size_t default_file() const {
+        std::size_t index = 0;
+        detail::check(detail::attempt([&](auto e) { return playswarm_media_default_file(get(), &index, e); }));
+        return index;
+    }
+    /// The file meant by a number, a name or a part of one.
+    std::size_t find_file(const std::string &wanted) const {
+        std::size_t index = 0;
+        detail::check(
+            detail::attempt([&](auto e) { return playswarm_media_find_file(get(), wanted.c_str(), &index, e); }));
+        return index;
+    }
+    playswarm::stream stream(std::size_t file) {
+        playswarm_stream *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) { return playswarm_media_stream(get(), file, &raw, e); }));
+        return playswarm::stream(raw);
+    }
+    playswarm::stream stream() { return stream(default_file()); }
+
+    void warm_up(std::size_t file) { detail::check(playswarm_media_warm_up(get(), file)); }
+    void fetch_all(bool on = true) { detail::check(playswarm_media_fetch_all(get(), on)); }
+    void add_peer(const std::string &address) {
+        detail::check(detail::attempt([&](auto e) { return playswarm_media_add_peer(get(), address.c_str(), e); }));
+    }
+    /// Takes over what is right in the folder; gives the bytes of it.
+    std::uint64_t check_files(const canceller *cancel = nullptr) {
+        std::uint64_t bytes = 0;
+        detail::check(detail::attempt([&](auto e) {
+            return playswarm_media_check_files(get(), cancel ? cancel->get() : nullptr, &bytes, e);
+        }));
+        return bytes;
+    }
+    /// Waits until all that is verified is on disk.
+    void sync(const canceller *cancel = nullptr) {
+        detail::check(
+            detail::attempt([&](auto e) { return playswarm_media_sync(get(), cancel ? cancel->get() : nullptr, e); }));
+    }
+
+    playswarm_media_status status() const {
+        playswarm_media_status status{};
+        status.struct_size = sizeof status;
+        detail::check(detail::attempt([&](auto e) { return playswarm_media_get_status(get(), &status, e); }));
+        return status;
+    }
+    std::string status_json() const {
+        char *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) { return playswarm_media_status_json(get(), &raw, e); }));
+        return detail::text(raw);
+    }
+    /// Why nothing can be fetched, as a sentence; empty where all is well.
+    std::string trouble() const {
+        char *raw = nullptr;
+        detail::check(playswarm_media_trouble(get(), &raw));
+        return detail::text(raw);
+    }
+    /// One character a piece: '#' here, '+' being fetched, '.' missing.
+    std::string piece_map() const {
+        std::string map(status().pieces, '.');
+        std::size_t pieces = 0;
+        detail::check(detail::attempt(
+            [&](auto e) { return playswarm_media_piece_map(get(), map.data(), map.size(), &pieces, e); }));
+        return map;
+    }
+
+    /// Calls back on the session's thread with each event, and with the status every `interval_ms` unless that is 0;
+    /// an empty function ends that. What the callback throws is lost: nothing may be thrown through C.
+    void on_event(std::uint64_t interval_ms, std::function<void(const event &)> callback);
+};
+
+/// The root of everything.
+class session : public detail::handle<playswarm_session, playswarm_session_ref, playswarm_session_unref> {
+public:
+    /// With the defaults for all settings.
+    session() { start(nullptr); }
+    explicit session(const config &config) { start(config.get()); }
+
+    /// Opens what a user typed: a magnet link, an info-hash, a torrent file's path or URL. `timeout_ms` 0 is no bound of its own.
+    media open(const std::string &source, std::uint64_t timeout_ms = 0, const canceller *cancel = nullptr) {
+        error_code code;
+        media opened = open(source, timeout_ms, cancel, code);
+        detail::check(code);
+        return opened;
+    }
+    media open(const std::string &source, std::uint64_t timeout_ms, const canceller *cancel, error_code &code) {
+        return opened(code, [&](auto raw, auto e) {
+            return playswarm_session_open(get(), source.c_str(), timeout_ms, cancel ? cancel->get() : nullptr, raw, e);
+        });
+    }
+    /// Opens a torrent file's bytes.
+    media open_bytes(std::string_view torrent, std::uint64_t timeout_ms = 0, const canceller *cancel = nullptr) {
+        error_code code;
+        media result = opened(code, [&](auto raw, auto e) {
+            return playswarm_session_open_bytes(get(), reinterpret_cast<const std::uint8_t *>(torrent.data()),
+                                                torrent.size(), timeout_ms, cancel ? cancel->get() : nullptr, raw, e);
+        });
+        detail::check(code);
+        return result;
+    }
+    /// Opens a bare info-hash.
+    media open_info_hash(const std::array<std::uint8_t, 20> &hash, std::uint64_t timeout_ms = 0,
+                         const canceller *cancel = nullptr) {
+        error_code code;
+        media result = opened(code, [&](auto raw, auto e) {
+            return playswarm_session_open_info_hash(get(), hash.data(), timeout_ms, cancel ? cancel->get() : nullptr,
+                                                    raw, e);
+        });
+        detail::check(code);
+        return result;
+    }
+
+    std::uint16_t port() const {
+        std::uint16_t port = 0;
+        detail::check(playswarm_session_port(get(), &port));
+        return port;
+    }
+    /// Ends everything; what waits in other threads fails with PLAYSWARM_CLOSED.
+    void close() {
+        detail::check(detail::attempt([&](auto e) { return playswarm_session_close(get(), e); }));
+    }
+
+private:
+    void start(const playswarm_config *config) {
+        playswarm_session *raw = nullptr;
+        detail::check(
+            detail::attempt([&](auto e) { return playswarm_session_new(PLAYSWARM_ABI_VERSION, config, &raw, e); }));
+        reset(raw);
+    }
+    template <class Open> static media opened(error_code &code, Open &&open) {
+        playswarm_media *raw = nullptr;
+        code = detail::attempt([&](auto e) { return open(&raw, e); });
+        return media(raw);
+    }
+};
+
+/// Calls back with each log line up to `level` (PLAYSWARM_LOG_ERROR to _TRACE); an empty function ends that.
+using log_callback = std::function<void(playswarm_log_level level, const char *target, const char *message)>;
+
+namespace detail {
+
+/// Hands a std::function to C: C owns it from a successful `set` on.
+template <class Function, class Set> void hand_over(Function &&function, Set &&set) {
+    using Owned = std::decay_t<Function>;
+    if (!function) {
+        check(attempt([&](auto e) { return set(nullptr, nullptr, e); }));
+        return;
+    }
+    auto owned = std::make_unique<Owned>(std::forward<Function>(function));
+    playswarm_finalizer finalizer = [](void *data) { delete static_cast<Owned *>(data); };
+    check(attempt([&](auto e) { return set(owned.get(), finalizer, e); }));
+    static_cast<void>(owned.release());
+}
+
+} // namespace detail
+
+inline void stream::on_readable(std::function<void()> callback) {
+    using Function = decltype(callback);
+    playswarm_readable_callback call = [](void *data) {
+        try {
+            (*static_cast<Function *>(data))();
+        } catch (...) {
+        }
+    };
+    detail::hand_over(std::move(callback), [&](void *data, playswarm_finalizer finalizer, playswarm_error **e) {
+        return playswarm_stream_set_readable_callback(get(), data ? call : nullptr, data, finalizer, e);
+    });
+}
+
+inline void media::on_event(std::uint64_t interval_ms, std::function<void(const event &)> callback) {
+    using Function = decltype(callback);
+    playswarm_event_callback call = [](void *data, const playswarm_event *event) {
+        try {
+            (*static_cast<Function *>(data))(*event);
+        } catch (...) {
+        }
+    };
+    detail::hand_over(std::move(callback), [&](void *data, playswarm_finalizer finalizer, playswarm_error **e) {
+        return playswarm_media_set_event_callback(get(), interval_ms, data ? call : nullptr, data, finalizer, e);
+    });
+}
+
+inline void set_log(int level, log_callback callback) {
+    playswarm_log_callback call = [](void *data, playswarm_log_level level, const char *target, const char *message) {
+        try {
+            (*static_cast<log_callback *>(data))(level, target, message);
+        } catch (...) {
+        }
+    };
+    detail::hand_over(std::move(callback), [&](void *data, playswarm_finalizer finalizer, playswarm_error **e) {
+        return playswarm_set_log_callback(level, data ? call : nullptr, data, finalizer, e);
+    });
+}
+
+/// A stream as a std::streambuf, read only and seekable: for std::istream and what takes one. An istream catches what is
+/// thrown here and sets badbit, unless its exceptions() say otherwise; error() tells what it was.
+class streambuf : public std::streambuf {
+public:
+    explicit streambuf(stream from, std::size_t buffer_bytes = 256 << 10)
+        : stream_(std::move(from)), buffer_(buffer_bytes ? buffer_bytes : 1) {}
+
+    stream &source() noexcept { return stream_; }
+    /// The error that ended the last read, if one did.
+    const error_code &error() const noexcept { return error_; }
+
+protected:
+    int_type underflow() override {
+        if (gptr() < egptr())
+            return traits_type::to_int_type(*gptr());
+        std::size_t n = stream_.read(buffer_.data(), buffer_.size(), error_);
+        setg(buffer_.data(), buffer_.data(), buffer_.data() + n);
+        detail::check(error_);
+        return n ? traits_type::to_int_type(*gptr()) : traits_type::eof();
+    }
+
+    std::streamsize xsgetn(char *to, std::streamsize wanted) override {
+        std::streamsize got = 0;
+        while (got < wanted) {
+            std::streamsize here = egptr() - gptr();
+            if (here > 0) {
+                std::streamsize n = here < wanted - got ? here : wanted - got;
+                traits_type::copy(to + got, gptr(), static_cast<std::size_t>(n));
+                setg(eback(), gptr() + n, egptr());
+                got += n;
+            } else if (static_cast<std::size_t>(wanted - got) >= buffer_.size()) {
+                // As much as our own buffer holds: straight to the caller.
+                std::size_t n = stream_.read(to + got, static_cast<std::size_t>(wanted - got), error_);
+                detail::check(error_);
+                if (n == 0)
+                    break;
+                got += static_cast<std::streamsize>(n);
+            } else if (underflow() == traits_type::eof()) {
+                break;
+            }
+        }
+        return got;
+    }
+
+    std::streamsize showmanyc() override {
+        std::uint64_t readable = stream_.readable_at(stream_.position());
+        if (readable == 0)
+            return stream_.position() >= stream_.size() ? -1 : 0;
+        return readable > static_cast<std::uint64_t>(PTRDIFF_MAX) ? PTRDIFF_MAX : static_cast<std::streamsize>(readable);
+    }
+
+    pos_type seekoff(off_type offset, std::ios_base::seekdir from, std::ios_base::openmode which) override {
+        if (!(which & std::ios_base::in))
+            return pos_type(off_type(-1));
+        const off_type here = static_cast<off_type>(stream_.position()) - (egptr() - gptr());
+        if (from == std::ios_base::cur && offset == 0)
+            return pos_type(here); // tellg(): what is buffered stays
+        int whence = PLAYSWARM_SEEK_SET;
+        if (from == std::ios_base::end) {
+            whence = PLAYSWARM_SEEK_END;
+        } else if (from == std::ios_base::cur) {
+            if (offset > 0 && here > INT64_MAX - offset)
+                return pos_type(off_type(-1));
+            offset += here;
+        }
+        error_code code;
+        std::uint64_t position = stream_.seek(offset, whence, code);
+        if (code)
+            return pos_type(off_type(-1));
+        setg(buffer_.data(), buffer_.data(), buffer_.data());
+        return pos_type(static_cast<off_type>(position));
+    }
+
+    pos_type seekpos(pos_type position, std::ios_base::openmode which) override {
+        return seekoff(off_type(position), std::ios_base::beg, which);
+    }
+
+private:
+    stream stream_;
+    std::vector<char> buffer_;
+    error_code error_;
+};
+
+/// A std::istream over a stream.
+class istream : public std::istream {
+public:
+    explicit istream(stream from) : std::istream(nullptr), buffer_(std::move(from)) { rdbuf(&buffer_); }
+    stream &source() noexcept { return buffer_.source(); }
+    const error_code &error() const noexcept { return buffer_.error(); }
+
+private:
+    streambuf buffer_;
+};
+
+} // namespace playswarm
+
+#endif

@@ -1,0 +1,62 @@
+/* A downloader with a progress bar: all files of a torrent, to the folder `dir`. Ctrl-C ends it, and the next start goes
+ * on where it was.
+ *
+ *     ./downloader dir=/var/tmp/films film.torrent
+ */
+#define _POSIX_C_SOURCE 200809L
+#include "setup.h"
+
+#include <signal.h>
+#include <time.h>
+
+static volatile sig_atomic_t stopped;
+
+static void stop(int signal) {
+    (void)signal;
+    stopped = 1;
+}
+
+static void bar(const playswarm_media_status *s) {
+    enum { WIDTH = 40 };
+    double done = s->total_bytes ? (double)s->verified_bytes / (double)s->total_bytes : 1;
+    char line[WIDTH + 1];
+    for (int i = 0; i < WIDTH; i++)
+        line[i] = i < done * WIDTH ? '#' : '.';
+    line[WIDTH] = '\0';
+    printf("\r[%s] %5.1f %%  %7.2f MB/s  %u peers ", line, done * 100, s->download_bytes_per_s / 1e6, s->peers);
+    fflush(stdout);
+}
+
+int main(int argc, char **argv) {
+    const struct timespec pause = {.tv_nsec = 200 * 1000 * 1000};
+    const char *source;
+    playswarm_media *media = NULL;
+    playswarm_error *error = NULL;
+    char *trouble = NULL;
+
+    signal(SIGINT, stop);
+    playswarm_session *session = start(argc, argv, &source);
+    must(playswarm_session_open(session, source, 0, NULL, &media, &error), error);
+    /* What is there already is taken over. */
+    must(playswarm_media_check_files(media, NULL, NULL, &error), error);
+    must(playswarm_media_fetch_all(media, 1), NULL);
+
+    playswarm_media_status status = {.struct_size = sizeof status};
+    printf("%s\n", playswarm_media_name(media));
+    for (;;) {
+        must(playswarm_media_get_status(media, &status, &error), error);
+        bar(&status);
+        if (stopped || status.verified_bytes == status.total_bytes)
+            break;
+        if (playswarm_media_trouble(media, &trouble) == PLAYSWARM_OK && trouble) {
+            printf("\n%s\n", trouble);
+            playswarm_string_free(trouble);
+        }
+        nanosleep(&pause, NULL);
+    }
+    printf("\n");
+    must(playswarm_media_sync(media, NULL, &error), error);
+    playswarm_media_unref(media);
+    playswarm_session_unref(session);
+    return stopped ? 130 : 0;
+}

@@ -1,0 +1,28 @@
+/* The smallest player: the film goes to a player's standard input.
+ *
+ *     ./player dir=/var/tmp/films film.torrent | mpv -
+ */
+#include "setup.h"
+
+int main(int argc, char **argv) {
+    static char buffer[1 << 16];
+    const char *source;
+    playswarm_media *media = NULL;
+    playswarm_stream *stream = NULL;
+    playswarm_error *error = NULL;
+    size_t file, n;
+
+    playswarm_session *session = start(argc, argv, &source);
+    must(playswarm_session_open(session, source, 0, NULL, &media, &error), error);
+    must(playswarm_media_default_file(media, &file, &error), error);
+    must(playswarm_media_stream(media, file, &stream, &error), error);
+    for (;;) {
+        must(playswarm_stream_read(stream, buffer, sizeof buffer, &n, &error), error);
+        if (n == 0 || fwrite(buffer, 1, n, stdout) < n || fflush(stdout) != 0)
+            break; /* the end, or the player has closed */
+    }
+    playswarm_stream_unref(stream);
+    playswarm_media_unref(media);
+    playswarm_session_unref(session);
+    return 0;
+}

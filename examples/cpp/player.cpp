@@ -1,0 +1,14 @@
+// The smallest player: the film goes to a player's standard input.
+//
+//     ./player dir=/var/tmp/films film.torrent | mpv -
+#include "setup.hpp"
+
+int main(int argc, char **argv) {
+    return run([&] {
+        playswarm::session session = start(argc, argv);
+        playswarm::istream film(session.open(argv[argc - 1]).stream());
+        std::cout << film.rdbuf() << std::flush;
+        if (film.error())
+            throw playswarm::error(film.error());
+    });
+}

@@ -1,0 +1,36 @@
+// A status watcher: plays a film for nobody, and says what happens, once a second and whenever something does.
+//
+//     ./watcher dir=/var/tmp/films film.torrent
+#include "setup.hpp"
+
+#include <vector>
+
+int main(int argc, char **argv) {
+    return run([&] {
+        playswarm::set_log(PLAYSWARM_LOG_INFO, [](playswarm_log_level level, const char *target, const char *message) {
+            std::cerr << playswarm_log_level_name(level) << ' ' << target << ": " << message << '\n';
+        });
+        playswarm::session session = start(argc, argv);
+        playswarm::media media = session.open(argv[argc - 1]);
+        media.on_event(1000, [](const playswarm::event &event) {
+            std::cout << playswarm_event_kind_name(event.kind);
+            if (event.kind == PLAYSWARM_EVENT_STATUS)
+                std::cout << ": " << event.status->verified_bytes << " of " << event.status->total_bytes
+                          << " bytes here, " << event.status->ahead_bytes << " ahead, " << event.status->peers
+                          << " peers";
+            if (event.kind == PLAYSWARM_EVENT_PIECE_VERIFIED)
+                std::cout << ' ' << event.number;
+            if (event.peer)
+                std::cout << ' ' << event.peer;
+            if (event.message)
+                std::cout << ": " << event.message;
+            std::cout << std::endl;
+        });
+        playswarm::stream film = media.stream();
+        std::vector<char> buffer(1 << 16);
+        while (film.read(buffer.data(), buffer.size()) > 0) {
+        }
+        media.on_event(0, nullptr);
+        playswarm::set_log(0, nullptr);
+    });
+}

@@ -1,0 +1,212 @@
+//! What stands between C and Rust at every call: no panic gets past it, no null pointer gets in, and results go where the
+//! caller wants them or nowhere.
+
+use crate::error::{playswarm_code, playswarm_error};
+use crate::handles::{self, Handle};
+use engine::{Error, Result};
+use std::ffi::{CStr, c_char};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// A call that was made wrongly.
+pub(crate) fn bad(why: String) -> Error {
+    Error::BadArgument(why)
+}
+
+/// Runs the body of a fallible function: its error becomes a code and, where the caller asks, an object.
+///
+/// # Safety
+/// `error` is NULL or may be written.
+pub(crate) unsafe fn call(
+    name: &'static str,
+    error: *mut *mut playswarm_error,
+    body: impl FnOnce() -> Result<()>,
+) -> playswarm_code {
+    if !error.is_null() {
+        // SAFETY: the caller's promise.
+        unsafe { error.write(std::ptr::null_mut()) };
+    }
+    let e = match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => return playswarm_code::PLAYSWARM_OK,
+        Ok(Err(e)) => e,
+        Err(panic) => {
+            let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            // What was thrown could throw again when it is dropped.
+            std::mem::forget(panic);
+            tracing::error!("{name} panicked: {what}");
+            Error::Internal(format!("{name} panicked ({what})"))
+        }
+    };
+    tracing::debug!("{name}: {e}");
+    let code = playswarm_code::of(e.kind());
+    if !error.is_null() {
+        let object = crate::error::ErrorObject::new(&e);
+        // SAFETY: the caller's promise.
+        unsafe { error.write(handles::add::<playswarm_error>(object)) };
+    }
+    code
+}
+
+/// The same for functions that give no reason.
+pub(crate) fn call_plain(name: &'static str, body: impl FnOnce() -> Result<()>) -> playswarm_code {
+    // SAFETY: NULL.
+    unsafe { call(name, std::ptr::null_mut(), body) }
+}
+
+/// Runs a body that cannot fail; `otherwise` if it panics.
+pub(crate) fn guard<T>(name: &'static str, otherwise: T, body: impl FnOnce() -> T) -> T {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(done) => done,
+        Err(panic) => {
+            std::mem::forget(panic);
+            tracing::error!("{name} panicked");
+            otherwise
+        }
+    }
+}
+
+/// Where a result goes: checked before anything is done, written once all has been.
+pub(crate) struct Out<T>(*mut T);
+
+impl<T> Out<T> {
+    /// # Safety
+    /// `to` is NULL or may be written until the call is over.
+    pub(crate) unsafe fn new(to: *mut T, name: &str) -> Result<Out<T>> {
+        if to.is_null() { Err(bad(format!("there is nowhere to put the {name}: it is NULL"))) } else { Ok(Out(to)) }
+    }
+
+    pub(crate) fn set(self, value: T) {
+        // SAFETY: the promise made to `new`; not NULL by its check.
+        unsafe { self.0.write(value) };
+    }
+}
+
+impl<H: Handle> Out<*mut H> {
+    /// Like [`Out::new`] for a handle, which is NULL from the start where the call fails.
+    ///
+    /// # Safety
+    /// That of [`Out::new`].
+    pub(crate) unsafe fn handle(to: *mut *mut H) -> Result<Out<*mut H>> {
+        // SAFETY: the caller's promise.
+        let out = unsafe { Out::new(to, H::NAME) }?;
+        // SAFETY: likewise; not NULL by the check.
+        unsafe { to.write(std::ptr::null_mut()) };
+        Ok(out)
+    }
+
+    pub(crate) fn give(self, object: H::Object) {
+        self.set(handles::add::<H>(object));
+    }
+}
+
+/// A text of the caller.
+///
+/// # Safety
+/// `text` is NULL or ends with a zero byte, and stays as it is for as long as the result is used.
+pub(crate) unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str> {
+    if text.is_null() {
+        return Err(bad(format!("the {name} is NULL")));
+    }
+    // SAFETY: the caller's promise.
+    let text = unsafe { CStr::from_ptr(text) };
+    text.to_str().map_err(|_| bad(format!("the {name} is not UTF-8")))
+}
+
+/// Bytes of the caller.
+///
+/// # Safety
+/// `data` is NULL or points to `length` bytes, which stay as they are for as long as the result is used.
+pub(crate) unsafe fn bytes<'a>(data: *const u8, length: usize, name: &str) -> Result<&'a [u8]> {
+    if data.is_null() {
+        return Err(bad(format!("the {name} is NULL")));
+    }
+    if isize::try_from(length).is_err() {
+        return Err(bad(format!("the {name} cannot be {length} bytes long")));
+    }
+    // SAFETY: the caller's promise; no longer than any object can be.
+    Ok(unsafe { std::slice::from_raw_parts(data, length) })
+}
+
+/// The ABI that this library has: PLAYSWARM_ABI_VERSION of the header that it was built with.
+#[unsafe(no_mangle)]
+pub extern "C" fn playswarm_abi_version() -> u32 {
+    crate::PLAYSWARM_ABI_VERSION
+}
+
+/// The library's version, such as "0.1.0"; never freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn playswarm_version() -> *const c_char {
+    const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
+    VERSION.as_ptr().cast()
+}
+
+/// Frees a string that a function of this header handed over as `char *`. NULL is no mistake.
+///
+/// PLAYSWARM_BAD_ARGUMENT if it is none of these or was freed before: nothing happens then.
+#[unsafe(no_mangle)]
+pub extern "C" fn playswarm_string_free(string: *mut c_char) -> playswarm_code {
+    call_plain("playswarm_string_free", || handles::free_text(string))
+}
+
+/// How many handles and strings were handed out and not released: 0 at the end of a program that lost none.
+#[unsafe(no_mangle)]
+pub extern "C" fn playswarm_live_handles() -> usize {
+    guard("playswarm_live_handles", 0, handles::alive)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::error::{playswarm_error_code, playswarm_error_message, playswarm_error_unref};
+    use engine::ErrorKind;
+
+    fn failing(body: impl FnOnce() -> Result<()>) -> (playswarm_code, String) {
+        let mut error = std::ptr::null_mut();
+        // SAFETY: `error` is ours.
+        let code = unsafe { call("the_test", &raw mut error, body) };
+        assert_eq!(playswarm_error_code(error), code);
+        // SAFETY: a live error's message is a string.
+        let message = unsafe { CStr::from_ptr(playswarm_error_message(error)) }.to_str().unwrap().to_owned();
+        assert_eq!(playswarm_error_unref(error), playswarm_code::PLAYSWARM_OK);
+        assert_eq!(playswarm_error_unref(error), playswarm_code::PLAYSWARM_BAD_ARGUMENT);
+        (code, message)
+    }
+
+    #[test]
+    fn a_panic_becomes_a_code_and_a_sentence() {
+        let (code, message) = failing(|| panic!("out of cheese"));
+        assert_eq!(code, playswarm_code::PLAYSWARM_INTERNAL);
+        assert!(message.contains("the_test") && message.contains("out of cheese"), "{message}");
+        assert_eq!(guard("the_test", 7, || panic!("again")), 7);
+    }
+
+    #[test]
+    fn an_error_becomes_its_kind_and_its_sentence() {
+        let (code, message) = failing(|| Err(Error::Cancelled));
+        assert_eq!((code as i32, message.as_str()), (ErrorKind::Cancelled.number(), "the read was cancelled"));
+    }
+
+    #[test]
+    fn nobody_has_to_ask_for_the_error() {
+        assert_eq!(call_plain("the_test", || Err(Error::Closed)), playswarm_code::PLAYSWARM_CLOSED);
+        let mut error = std::ptr::without_provenance_mut(16);
+        // SAFETY: `error` is ours.
+        assert_eq!(unsafe { call("the_test", &raw mut error, || Ok(())) }, playswarm_code::PLAYSWARM_OK);
+        assert!(error.is_null(), "it is never left as it was");
+    }
+
+    #[test]
+    fn foreign_texts_and_bytes_are_checked() {
+        // SAFETY: NULL, texts that end with a zero byte, bytes that are there.
+        unsafe {
+            assert!(text(std::ptr::null(), "key").unwrap_err().to_string().contains("the key is NULL"));
+            assert!(text(c"\xff".as_ptr(), "key").unwrap_err().to_string().contains("UTF-8"));
+            assert_eq!(text(c"dir".as_ptr(), "key").unwrap(), "dir");
+            assert!(bytes(std::ptr::null(), 0, "torrent").is_err());
+            assert!(bytes(b"x".as_ptr(), usize::MAX, "torrent").is_err());
+            assert_eq!(bytes(b"xy".as_ptr(), 2, "torrent").unwrap(), b"xy");
+            assert!(Out::<u64>::new(std::ptr::null_mut(), "size").is_err());
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a session and all that came of it share: the engine's session, the runtime that it lives on, and the thread that
+//! calls back. It ends with the last handle that needs it, so a stream may outlive its session's handle.
+
+use crate::border::bad;
+use crate::canceller::Flag;
+use crate::dispatch::Dispatcher;
+use engine::{Config, Error, Result, Session};
+use std::future::Future;
+use std::time::Duration;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// Threads that move packets and hash pieces: with one, hashing would hold up packets; more are of no use to one viewer.
+const WORKERS: usize = 2;
+/// How long the last release of a session that was not closed waits for what is verified to be written.
+const LAST_WRITES: Duration = Duration::from_secs(10);
+
+pub(crate) struct Core {
+    pub(crate) session: Session,
+    pub(crate) dispatcher: Dispatcher,
+    /// Always there until this is dropped.
+    runtime: Option<Runtime>,
+    handle: Handle,
+}
+
+impl Core {
+    pub(crate) fn start(config: Config) -> Result<Core> {
+        outside_of_a_runtime()?;
+        let io = |doing| move |source| Error::Io { doing, source };
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            .thread_name("playswarm")
+            .enable_all()
+            .build()
+            .map_err(io("cannot start threads"))?;
+        let session = runtime.block_on(Session::new(config))?;
+        let dispatcher = Dispatcher::start("playswarm-event").map_err(io("cannot start a thread"))?;
+        let handle = runtime.handle().clone();
+        Ok(Core { session, dispatcher, runtime: Some(runtime), handle })
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// Waits for `work` on the caller's thread.
+    pub(crate) fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        outside_of_a_runtime()?;
+        self.handle.block_on(work)
+    }
+
+    /// The same, until it is cancelled or, unless that is 0, `timeout_ms` are over.
+    pub(crate) fn wait_within<T>(
+        &self,
+        what: &'static str,
+        timeout_ms: u64,
+        cancel: Option<&Flag>,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let cancelled = async {
+            match cancel {
+                Some(flag) => flag.wait().await,
+                None => std::future::pending().await,
+            }
+        };
+        let after = Duration::from_millis(timeout_ms);
+        let over =
+            async { if timeout_ms == 0 { std::future::pending().await } else { tokio::time::sleep(after).await } };
+        self.wait(async {
+            tokio::select! {
+                biased;
+                () = cancelled => Err(Error::Cancelled),
+                done = work => done,
+                () = over => Err(Error::TimedOut { what, after }),
+            }
+        })
+    }
+}
+
+/// A thread that drives a tokio runtime must not wait: only a program in Rust can have such threads.
+fn outside_of_a_runtime() -> Result<()> {
+    match Handle::try_current() {
+        Ok(_) => Err(bad("this function waits, and cannot be called from a thread of an async runtime".into())),
+        Err(_) => Ok(()),
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        let closed = async { tokio::time::timeout(LAST_WRITES, self.session.close()).await };
+        if outside_of_a_runtime().is_ok() && runtime.block_on(closed).is_err() {
+            tracing::warn!("not everything could be written in {} s", LAST_WRITES.as_secs());
+        }
+        // What runs on the blocking pool (a read of a dead network drive) is not waited for any longer than this.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    }
+}

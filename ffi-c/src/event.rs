@@ -1,0 +1,220 @@
+//! What happens to a torrent, told to the caller on the session's own thread.
+
+use crate::border::{call, guard};
+use crate::dispatch::{Finalizer, Job, Listener, Task};
+use crate::error::{playswarm_code, playswarm_error};
+use crate::handles::{self, c_text};
+use crate::media::playswarm_media;
+use crate::status::playswarm_media_status;
+use engine::{Error, Event, Media};
+use std::ffi::{CString, c_char, c_void};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc};
+
+/// What an event tells of. There will be more of them: a program leaves out those that it does not know.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum playswarm_event_kind {
+    /// The interval that was asked for is over: `status`.
+    PLAYSWARM_EVENT_STATUS = 1,
+    /// A peer was connected: `peer`.
+    PLAYSWARM_EVENT_PEER_CONNECTED = 2,
+    /// A peer is gone: `peer`, `message`.
+    PLAYSWARM_EVENT_PEER_DISCONNECTED = 3,
+    /// A peer was turned away for good: `peer`, `message`.
+    PLAYSWARM_EVENT_PEER_BANNED = 4,
+    /// A piece is here and verified: `number`.
+    PLAYSWARM_EVENT_PIECE_VERIFIED = 5,
+    /// A piece came but was wrong; it is fetched again: `number`.
+    PLAYSWARM_EVENT_PIECE_FAILED = 6,
+    /// A piece is not here any more: `number`.
+    PLAYSWARM_EVENT_PIECE_LOST = 7,
+    /// Nothing can be fetched for now: `message`.
+    PLAYSWARM_EVENT_TROUBLE = 8,
+    /// The trouble is over.
+    PLAYSWARM_EVENT_TROUBLE_OVER = 9,
+    /// Every piece is here.
+    PLAYSWARM_EVENT_COMPLETED = 10,
+    /// The callback was too slow, and events were left out: `number` of them.
+    PLAYSWARM_EVENT_MISSED = 11,
+    /// The torrent was closed; this is the last event.
+    PLAYSWARM_EVENT_CLOSED = 12,
+}
+
+/// An event. It and what it points to live until the callback returns.
+#[repr(C)]
+pub struct playswarm_event {
+    /// How many bytes of this struct the library has filled: fields that lie beyond are not there.
+    pub struct_size: usize,
+    /// What happened.
+    pub kind: playswarm_event_kind,
+    /// A piece's number, or how many events were missed; else 0.
+    pub number: u32,
+    /// A peer's address, "192.0.2.7:6881"; else NULL.
+    pub peer: *const c_char,
+    /// A sentence, or a few words; else NULL.
+    pub message: *const c_char,
+    /// A snapshot, with PLAYSWARM_EVENT_STATUS; else NULL.
+    pub status: *const playswarm_media_status,
+}
+
+/// Hears of events, on the session's own thread, one at a time. It may call any function of this header, also one that ends
+/// what it is called for, and should return soon. It must not throw.
+pub type playswarm_event_callback = Option<unsafe extern "C" fn(user_data: *mut c_void, event: *const playswarm_event)>;
+
+/// Frees what was given along with a callback.
+pub type playswarm_finalizer = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+/// An event on its way to the thread that calls back.
+struct Told {
+    kind: playswarm_event_kind,
+    number: u32,
+    peer: Option<CString>,
+    message: Option<CString>,
+    status: Option<Box<playswarm_media_status>>,
+}
+
+impl Told {
+    fn new(kind: playswarm_event_kind) -> Told {
+        Told { kind, number: 0, peer: None, message: None, status: None }
+    }
+
+    fn of(event: &Event) -> Option<Told> {
+        use playswarm_event_kind::*;
+        let peer = |kind, addr: &std::net::SocketAddr, why: Option<&String>| Told {
+            peer: Some(c_text(&addr.to_string())),
+            message: why.map(|why| c_text(why)),
+            ..Told::new(kind)
+        };
+        let piece = |kind, piece: u32| Told { number: piece, ..Told::new(kind) };
+        Some(match event {
+            Event::PeerConnected { addr } => peer(PLAYSWARM_EVENT_PEER_CONNECTED, addr, None),
+            Event::PeerDisconnected { addr, why } => peer(PLAYSWARM_EVENT_PEER_DISCONNECTED, addr, Some(why)),
+            Event::PeerBanned { addr, why } => peer(PLAYSWARM_EVENT_PEER_BANNED, addr, Some(why)),
+            Event::PieceVerified { piece: n } => piece(PLAYSWARM_EVENT_PIECE_VERIFIED, *n),
+            Event::PieceFailed { piece: n } => piece(PLAYSWARM_EVENT_PIECE_FAILED, *n),
+            Event::PieceLost { piece: n } => piece(PLAYSWARM_EVENT_PIECE_LOST, *n),
+            Event::Trouble { message } => Told { message: Some(c_text(message)), ..Told::new(PLAYSWARM_EVENT_TROUBLE) },
+            Event::TroubleOver => Told::new(PLAYSWARM_EVENT_TROUBLE_OVER),
+            Event::Completed => Told::new(PLAYSWARM_EVENT_COMPLETED),
+            // One that the engine has and this header has not yet.
+            _ => return None,
+        })
+    }
+
+    fn tell(&self, callback: playswarm_event_callback, user_data: *mut c_void) {
+        let Some(callback) = callback else { return };
+        let text = |text: &Option<CString>| text.as_ref().map_or(std::ptr::null(), |text| text.as_ptr());
+        let event = playswarm_event {
+            struct_size: size_of::<playswarm_event>(),
+            kind: self.kind,
+            number: self.number,
+            peer: text(&self.peer),
+            message: text(&self.message),
+            status: self.status.as_deref().map_or(std::ptr::null(), std::ptr::from_ref),
+        };
+        // SAFETY: the caller registered it for this; what it is given lives until it returns.
+        unsafe { callback(user_data, &raw const event) };
+    }
+}
+
+type Hearer = Listener<playswarm_event_callback>;
+
+/// Hands events to the thread that calls back until the torrent or the listener is gone.
+async fn feed(media: Media, interval_ms: u64, listener: Weak<Hearer>, jobs: mpsc::Sender<Job>) {
+    let mut events = media.events();
+    let closed = media.closed();
+    let mut closed = std::pin::pin!(closed);
+    let mut ticks = tokio::time::interval(Duration::from_millis(interval_ms.max(1)));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    loop {
+        let told = tokio::select! {
+            event = events.recv() => match event {
+                Ok(event) => Told::of(&event),
+                Err(broadcast::error::RecvError::Lagged(n)) => Some(Told {
+                    number: u32::try_from(n).unwrap_or(u32::MAX),
+                    ..Told::new(playswarm_event_kind::PLAYSWARM_EVENT_MISSED)
+                }),
+                Err(broadcast::error::RecvError::Closed) => return,
+            },
+            _ = ticks.tick(), if interval_ms > 0 => Some(Told {
+                status: Some(Box::new(playswarm_media_status::of(&media.status()))),
+                ..Told::new(playswarm_event_kind::PLAYSWARM_EVENT_STATUS)
+            }),
+            () = &mut closed => Some(Told::new(playswarm_event_kind::PLAYSWARM_EVENT_CLOSED)),
+        };
+        let Some(told) = told else { continue };
+        let last = told.kind == playswarm_event_kind::PLAYSWARM_EVENT_CLOSED;
+        let listener = listener.clone();
+        let job: Job = Box::new(move || {
+            if let Some(listener) = listener.upgrade() {
+                listener.call(|callback, user_data| told.tell(callback, user_data));
+            }
+        });
+        if jobs.send(job).await.is_err() || last {
+            return;
+        }
+    }
+}
+
+/// Tells of what happens to the torrent from now on, and gives its status every `interval_ms` milliseconds unless that is
+/// 0. There is one callback a media: another one takes its place, and NULL ends it, as does the media's last release. Once this
+/// returns the old one is not called any more, unless this was called from it. Do not hold a lock here that the old one
+/// takes: this waits while it runs.
+///
+/// `user_data` is handed to the callback; `finalizer`, which may be NULL, is called once with it when the callback will not be called
+/// any more, on the thread that ends it. If this function fails the finalizer is not called. From any thread, callbacks too.
+///
+/// # Safety
+/// `callback` may be called with `user_data` from another thread until it is ended; `error` is NULL or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn playswarm_media_set_event_callback(
+    media: *mut playswarm_media,
+    interval_ms: u64,
+    callback: playswarm_event_callback,
+    user_data: *mut c_void,
+    finalizer: playswarm_finalizer,
+    error: *mut *mut playswarm_error,
+) -> playswarm_code {
+    let finalizer: Finalizer = finalizer;
+    // SAFETY: the caller's promise.
+    unsafe {
+        call("playswarm_media_set_event_callback", error, || {
+            let object = handles::get(media)?;
+            if callback.is_none() {
+                object.events.set(None);
+                return Ok(());
+            }
+            let jobs = object.core.dispatcher.sender().ok_or(Error::Closed)?;
+            let listener: Arc<Hearer> = Listener::new(callback, user_data, finalizer);
+            let feed = feed(object.media.clone(), interval_ms, Arc::downgrade(&listener), jobs);
+            let task = Task(object.core.handle().spawn(feed));
+            object.events.set(Some((listener, task)));
+            Ok(())
+        })
+    }
+}
+
+/// The name of a kind of event in snake case, such as "peer_connected"; NULL for a number that is none. Never freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn playswarm_event_kind_name(kind: i32) -> *const c_char {
+    guard("playswarm_event_kind_name", std::ptr::null(), || {
+        const NAMES: [&std::ffi::CStr; 12] = [
+            c"status",
+            c"peer_connected",
+            c"peer_disconnected",
+            c"peer_banned",
+            c"piece_verified",
+            c"piece_failed",
+            c"piece_lost",
+            c"trouble",
+            c"trouble_over",
+            c"completed",
+            c"missed",
+            c"closed",
+        ];
+        let name = usize::try_from(kind).ok().and_then(|kind| NAMES.get(kind.checked_sub(1)?));
+        name.map_or(std::ptr::null(), |name| name.as_ptr())
+    })
+}

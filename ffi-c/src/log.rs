@@ -1,0 +1,230 @@
+//! Log lines of the whole process, handed to one callback on a thread of their own: they are written where locks are held
+//! and packets are moved, where nobody may call back.
+
+use crate::border::{bad, call, guard};
+use crate::dispatch::{Dispatcher, Finalizer, Job, Listener};
+use crate::error::{playswarm_code, playswarm_error};
+use crate::event::playswarm_finalizer;
+use crate::handles::c_text;
+use engine::Error;
+use parking_lot::{Mutex, RwLock};
+use std::ffi::{c_char, c_void};
+use std::fmt::{self, Write};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use tokio::sync::mpsc;
+use tracing::field::{Field, Visit};
+use tracing::level_filters::LevelFilter;
+use tracing::subscriber::Interest;
+use tracing::{Level, Metadata};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+/// How grave a log line is.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum playswarm_log_level {
+    /// Something failed that should not have.
+    PLAYSWARM_LOG_ERROR = 1,
+    /// Something that a user may want to know of.
+    PLAYSWARM_LOG_WARN = 2,
+    /// What happens, in few lines.
+    PLAYSWARM_LOG_INFO = 3,
+    /// For those who look for a fault; with addresses of peers.
+    PLAYSWARM_LOG_DEBUG = 4,
+    /// Every decision.
+    PLAYSWARM_LOG_TRACE = 5,
+}
+
+/// Hears log lines on a thread of their own, one at a time: the part of playswarm that speaks, and a line of UTF-8 without its end.
+/// Both live until it returns. It may call any function of this header and must not throw.
+pub type playswarm_log_callback = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        level: playswarm_log_level,
+        target: *const c_char,
+        message: *const c_char,
+    ),
+>;
+
+type Hearer = Listener<playswarm_log_callback>;
+
+struct Sink {
+    listener: Arc<Hearer>,
+    dispatcher: Dispatcher,
+}
+
+/// What is logged at present; 0 for nothing.
+static LEVEL: AtomicI32 = AtomicI32::new(0);
+static LOST: AtomicU64 = AtomicU64::new(0);
+static JOBS: RwLock<Option<(Arc<Hearer>, mpsc::Sender<Job>)>> = RwLock::new(None);
+static SINK: Mutex<Option<Sink>> = Mutex::new(None);
+
+fn number(level: &Level) -> i32 {
+    match *level {
+        Level::ERROR => 1,
+        Level::WARN => 2,
+        Level::INFO => 3,
+        Level::DEBUG => 4,
+        Level::TRACE => 5,
+    }
+}
+
+/// Ours at the level that was asked for; of the crates below us only what concerns the user.
+fn wanted(meta: &Metadata<'_>) -> bool {
+    let level = LEVEL.load(Ordering::Relaxed);
+    let ours = meta.target().starts_with("playswarm");
+    meta.is_event() && number(meta.level()) <= if ours { level } else { level.min(2) }
+}
+
+struct Lines;
+
+impl<S: tracing::Subscriber> Layer<S> for Lines {
+    fn register_callsite(&self, meta: &'static Metadata<'static>) -> Interest {
+        // Asked again whenever the level changes.
+        if wanted(meta) { Interest::always() } else { Interest::never() }
+    }
+
+    fn enabled(&self, meta: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        wanted(meta)
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(match LEVEL.load(Ordering::Relaxed) {
+            0 => LevelFilter::OFF,
+            1 => LevelFilter::ERROR,
+            2 => LevelFilter::WARN,
+            3 => LevelFilter::INFO,
+            4 => LevelFilter::DEBUG,
+            _ => LevelFilter::TRACE,
+        })
+    }
+
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let jobs = JOBS.read();
+        let Some((listener, jobs)) = &*jobs else { return };
+        let meta = event.metadata();
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        let (level, target, line) = (number(meta.level()), c_text(meta.target()), c_text(&line.0));
+        let listener = listener.clone();
+        let job: Job = Box::new(move || {
+            let lost = LOST.swap(0, Ordering::Relaxed);
+            if lost > 0 {
+                let line = c_text(&format!("{lost} log lines were lost: the callback was too slow"));
+                say(&listener, 2, c"playswarm::log", &line);
+            }
+            say(&listener, level, &target, &line);
+        });
+        if jobs.try_send(job).is_err() {
+            LOST.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+fn say(listener: &Hearer, level: i32, target: &std::ffi::CStr, line: &std::ffi::CStr) {
+    use playswarm_log_level::*;
+    let level = match level {
+        1 => PLAYSWARM_LOG_ERROR,
+        2 => PLAYSWARM_LOG_WARN,
+        3 => PLAYSWARM_LOG_INFO,
+        4 => PLAYSWARM_LOG_DEBUG,
+        _ => PLAYSWARM_LOG_TRACE,
+    };
+    listener.call(|callback, user_data| {
+        if let Some(callback) = callback {
+            // SAFETY: the caller registered it for this; both texts live until it returns.
+            unsafe { callback(user_data, level, target.as_ptr(), line.as_ptr()) };
+        }
+    });
+}
+
+/// The message first, then the fields.
+struct Line(String);
+
+impl Visit for Line {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // Writing to a string does not fail.
+        let _ = if field.name() == "message" {
+            let rest = std::mem::take(&mut self.0);
+            write!(self.0, "{value:?}{rest}")
+        } else {
+            write!(self.0, " {}={value:?}", field.name())
+        };
+    }
+}
+
+/// Hands log lines up to `level` (1 to 5) to `callback`, for all sessions of the process; NULL ends it. Without a callback
+/// nothing is logged anywhere. There is one: another takes its place. When this returns the old one is not called any more, unless
+/// this was called from it; `user_data` and `finalizer` are as with playswarm_media_set_event_callback. A callback that is too slow
+/// loses lines, and is told how many. From any thread, callbacks too.
+///
+/// PLAYSWARM_BAD_ARGUMENT for another level; PLAYSWARM_IO in a program (in Rust) that has a log of its own already.
+///
+/// # Safety
+/// `callback` may be called with `user_data` from another thread until it is ended; `error` is NULL or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn playswarm_set_log_callback(
+    level: i32,
+    callback: playswarm_log_callback,
+    user_data: *mut c_void,
+    finalizer: playswarm_finalizer,
+    error: *mut *mut playswarm_error,
+) -> playswarm_code {
+    let finalizer: Finalizer = finalizer;
+    // SAFETY: the caller's promise.
+    unsafe {
+        call("playswarm_set_log_callback", error, || {
+            if callback.is_none() {
+                replace(0, None);
+                return Ok(());
+            }
+            if !(1..=5).contains(&level) {
+                return Err(bad(format!("there is no log level {level}; they are 1 to 5")));
+            }
+            let io = |doing, source| Error::Io { doing, source };
+            static INSTALLED: OnceLock<bool> = OnceLock::new();
+            let ours = *INSTALLED.get_or_init(|| {
+                tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Lines)).is_ok()
+            });
+            if !ours {
+                return Err(io("cannot log", std::io::Error::other("this program has a log of its own")));
+            }
+            let dispatcher = Dispatcher::start("playswarm-log").map_err(|e| io("cannot start a thread", e))?;
+            replace(level, Some(Sink { listener: Listener::new(callback, user_data, finalizer), dispatcher }));
+            Ok(())
+        })
+    }
+}
+
+fn replace(level: i32, new: Option<Sink>) {
+    let jobs = new.as_ref().and_then(|sink| Some((sink.listener.clone(), sink.dispatcher.sender()?)));
+    let old = {
+        let mut sink = SINK.lock();
+        *JOBS.write() = jobs;
+        LEVEL.store(level, Ordering::Relaxed);
+        std::mem::replace(&mut *sink, new)
+    };
+    tracing::callsite::rebuild_interest_cache();
+    if let Some(Sink { listener, dispatcher }) = old {
+        // Its last lines are said first, unless this is said by one of them.
+        drop(dispatcher);
+        listener.retire();
+    }
+}
+
+/// A level's name, such as "warn"; NULL for a number that is none. Never freed.
+#[unsafe(no_mangle)]
+pub extern "C" fn playswarm_log_level_name(level: i32) -> *const c_char {
+    guard("playswarm_log_level_name", std::ptr::null(), || match level {
+        1 => c"error".as_ptr(),
+        2 => c"warn".as_ptr(),
+        3 => c"info".as_ptr(),
+        4 => c"debug".as_ptr(),
+        5 => c"trace".as_ptr(),
+        _ => std::ptr::null(),
+    })
+}

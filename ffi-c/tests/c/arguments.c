@@ -1,0 +1,192 @@
+/* Arguments that are not NULL and wrong all the same: sizes, versions, lengths, positions, settings. */
+#include "common.h"
+
+static void versions(void) {
+    playswarm_session *session = NULL;
+    playswarm_error *error = NULL;
+    const uint32_t wrong[] = {0, PLAYSWARM_ABI_VERSION + 1, PLAYSWARM_ABI_VERSION + 0x10000, UINT32_MAX};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        SAYS(PLAYSWARM_BAD_ARGUMENT, "compile it again", error,
+             playswarm_session_new(wrong[i], NULL, &session, &error));
+        CHECK(session == NULL);
+    }
+}
+
+static void settings(const given *g) {
+    playswarm_config *config = NULL;
+    playswarm_error *error = NULL;
+    OK(playswarm_config_new(&config, NULL));
+    SAYS(PLAYSWARM_BAD_CONFIG, "no_such", error, playswarm_config_set(config, "no_such", "1", &error));
+    SAYS(PLAYSWARM_BAD_CONFIG, "dht", error, playswarm_config_set(config, "dht", "perhaps", &error));
+    SAYS(PLAYSWARM_BAD_CONFIG, "max_peers", error, playswarm_config_set(config, "max_peers", "-1", &error));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "UTF-8", error, playswarm_config_set(config, "dir", "\xff", &error));
+    OK(playswarm_config_set(config, "picker.seed", "7", NULL));
+    OK(playswarm_config_set(config, "dir", g->folder, NULL));
+    char *json = NULL;
+    OK(playswarm_config_to_json(config, &json, NULL));
+    CHECK(strstr(json, "\"seed\":7") && strstr(json, g->folder));
+    playswarm_config *again = NULL;
+    OK(playswarm_config_from_json(json, &again, NULL));
+    OK(playswarm_string_free(json));
+    OK(playswarm_config_unref(again));
+    SAYS(PLAYSWARM_BAD_CONFIG, "JSON", error, playswarm_config_from_json("{\"dir\":", &again, &error));
+    SAYS(PLAYSWARM_BAD_CONFIG, "extra", error, playswarm_config_from_json("{\"extra\":1}", &again, &error));
+    CHECK(again == NULL);
+    /* Whether they can be used together is seen when they are used. */
+    playswarm_session *session = NULL;
+    OK(playswarm_config_set(config, "max_peers", "0", NULL));
+    SAYS(PLAYSWARM_BAD_CONFIG, "max_peers", error,
+         playswarm_session_new(PLAYSWARM_ABI_VERSION, config, &session, &error));
+    OK(playswarm_config_set(config, "max_peers", "8", NULL));
+    OK(playswarm_config_set(config, "listen", "192.0.2.1:1", NULL));
+    SAYS(PLAYSWARM_LISTEN, "192.0.2.1", error, playswarm_session_new(PLAYSWARM_ABI_VERSION, config, &session, &error));
+    OK(playswarm_config_set(config, "dir", "/dev/null/films", NULL));
+    SAYS(PLAYSWARM_STORAGE, "/dev/null/films", error,
+         playswarm_session_new(PLAYSWARM_ABI_VERSION, config, &session, &error));
+    OK(playswarm_config_unref(config));
+}
+
+static void sources(const given *g, playswarm_session *session) {
+    playswarm_media *media = NULL;
+    playswarm_error *error = NULL;
+    SAYS(PLAYSWARM_BAD_SOURCE, "nothing was given", error, playswarm_session_open(session, " ", 0, NULL, &media, &error));
+    SAYS(PLAYSWARM_BAD_SOURCE, "gopher", error,
+         playswarm_session_open(session, "gopher://example.org/film", 0, NULL, &media, &error));
+    SAYS(PLAYSWARM_BAD_SOURCE, "magnet", error, playswarm_session_open(session, "magnet:?dn=film", 0, NULL, &media, &error));
+    SAYS(PLAYSWARM_STORAGE, "nowhere", error,
+         playswarm_session_open_file(session, "/nowhere/film.torrent", 0, NULL, &media, &error));
+    SAYS(PLAYSWARM_BAD_SOURCE, "folder", error, playswarm_session_open_file(session, g->folder, 0, NULL, &media, &error));
+    SAYS(PLAYSWARM_STORAGE, "cannot read", error,
+         playswarm_session_open_file(session, "\xff\xfe", 0, NULL, &media, &error));
+    SAYS(PLAYSWARM_BAD_TORRENT, "cannot be used", error,
+         playswarm_session_open_bytes(session, g->film, 1000, 0, NULL, &media, &error));
+    SAYS(PLAYSWARM_BAD_TORRENT, "cannot be used", error,
+         playswarm_session_open_bytes(session, g->film, 0, 0, NULL, &media, &error));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "bytes long", error,
+         playswarm_session_open_bytes(session, g->film, SIZE_MAX, 0, NULL, &media, &error));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "bytes long", error,
+         playswarm_session_open_bytes(session, g->film, (size_t)PTRDIFF_MAX, 0, NULL, &media, &error));
+    CHECK(media == NULL);
+}
+
+static void structs(playswarm_media *media) {
+    playswarm_error *error = NULL;
+    playswarm_media_status status;
+    memset(&status, 0xab, sizeof status);
+    const size_t wrong[] = {0, 1, sizeof(size_t), sizeof status - 1};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        status.struct_size = wrong[i];
+        SAYS(PLAYSWARM_BAD_ARGUMENT, "sizeof", error, playswarm_media_get_status(media, &status, &error));
+        playswarm_file_info info = {.struct_size = wrong[i] < sizeof info ? wrong[i] : sizeof info - 1};
+        SAYS(PLAYSWARM_BAD_ARGUMENT, "sizeof", error, playswarm_media_file(media, 0, &info, &error));
+    }
+    /* One from the future: what the library knows is filled, and it says how much that is. */
+    struct {
+        playswarm_media_status known;
+        unsigned char later[64];
+    } newer;
+    memset(&newer, 0xab, sizeof newer);
+    newer.known.struct_size = sizeof newer;
+    OK(playswarm_media_get_status(media, &newer.known, NULL));
+    CHECK(newer.known.struct_size == sizeof newer.known && newer.known.pieces > 0);
+    for (size_t i = 0; i < sizeof newer.later; i++)
+        CHECK(newer.later[i] == 0xab);
+
+    playswarm_file_info info = {.struct_size = sizeof info};
+    SAYS(PLAYSWARM_NO_SUCH_FILE, "no file 1", error, playswarm_media_file(media, 1, &info, &error));
+    SAYS(PLAYSWARM_NO_SUCH_FILE, "no file", error, playswarm_media_file(media, SIZE_MAX, &info, &error));
+    playswarm_stream *stream = NULL;
+    SAYS(PLAYSWARM_NO_SUCH_FILE, "no file", error, playswarm_media_stream(media, SIZE_MAX, &stream, &error));
+    size_t file = 0;
+    SAYS(PLAYSWARM_NO_SUCH_FILE, "trailer", error, playswarm_media_find_file(media, "trailer", &file, &error));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "no address", error, playswarm_media_add_peer(media, "localhost", &error));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "no address", error, playswarm_media_add_peer(media, "1.2.3.4:99999", &error));
+}
+
+static uint64_t position_of(playswarm_stream *stream) {
+    uint64_t position = 0;
+    OK(playswarm_stream_position(stream, &position));
+    return position;
+}
+
+static void seeks(const given *g, playswarm_stream *stream) {
+    const int64_t size = (int64_t)g->size;
+    playswarm_error *error = NULL;
+    uint64_t position = 0, readable = 1;
+    OK(playswarm_stream_seek(stream, -10, PLAYSWARM_SEEK_END, &position, NULL));
+    CHECK(position == g->size - 10);
+    OK(playswarm_stream_seek(stream, 4, PLAYSWARM_SEEK_CUR, &position, NULL));
+    CHECK(position == g->size - 6);
+    const struct {
+        int64_t offset;
+        int whence;
+    } wrong[] = {
+        {-1, PLAYSWARM_SEEK_SET},        {INT64_MIN, PLAYSWARM_SEEK_SET},     {-size - 1, PLAYSWARM_SEEK_END},
+        {INT64_MIN, PLAYSWARM_SEEK_END}, {INT64_MAX, PLAYSWARM_SEEK_END},     {INT64_MAX, PLAYSWARM_SEEK_CUR},
+        {INT64_MIN, PLAYSWARM_SEEK_CUR}, {-(size - 6) - 1, PLAYSWARM_SEEK_CUR}, {0, 3}, {0, -1}, {0, INT32_MAX},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        position = 7;
+        FAILS(PLAYSWARM_BAD_ARGUMENT, playswarm_stream_seek(stream, wrong[i].offset, wrong[i].whence, &position, &error));
+        CHECK(strlen(playswarm_error_message(error)) > 10);
+        OK(playswarm_error_unref(error));
+        CHECK(position == 7 && position_of(stream) == g->size - 6);
+    }
+    /* Beyond the end there is nothing, and that is no mistake. */
+    const int64_t beyond[] = {size, size + 1, INT64_MAX};
+    for (size_t i = 0; i < 3; i++) {
+        char byte;
+        size_t n = 7;
+        OK(playswarm_stream_seek(stream, beyond[i], PLAYSWARM_SEEK_SET, NULL, NULL));
+        OK(playswarm_stream_read(stream, &byte, 1, &n, NULL));
+        CHECK(n == 0 && position_of(stream) == (uint64_t)beyond[i]);
+        OK(playswarm_stream_readable_at(stream, (uint64_t)beyond[i], &readable));
+        CHECK(readable == 0);
+    }
+    OK(playswarm_stream_readable_at(stream, UINT64_MAX, &readable));
+    CHECK(readable == 0);
+    const double no_rates[] = {0, -1, 1.0 / 0.0, -1.0 / 0.0, 0.0 / 0.0};
+    for (size_t i = 0; i < sizeof no_rates / sizeof *no_rates; i++)
+        FAILS(PLAYSWARM_BAD_ARGUMENT, playswarm_stream_set_rate(stream, no_rates[i]));
+    OK(playswarm_stream_set_rate(stream, 1e6));
+    OK(playswarm_stream_set_rate(stream, 1.7e308));
+}
+
+static void lengths(const given *g, playswarm_stream *stream) {
+    /* A piece at most is given at once, whatever the caller says that there is room for. */
+    unsigned char *buffer = malloc(g->size);
+    size_t n = 0;
+    OK(playswarm_stream_seek(stream, 100, PLAYSWARM_SEEK_SET, NULL, NULL));
+    OK(playswarm_stream_read(stream, buffer, SIZE_MAX, &n, NULL));
+    CHECK(n > 0 && n <= g->size && memcmp(buffer, g->film + 100, n) == 0);
+    OK(playswarm_stream_seek(stream, 0, PLAYSWARM_SEEK_SET, NULL, NULL));
+    OK(playswarm_stream_read(stream, buffer, (size_t)PTRDIFF_MAX + 1, &n, NULL));
+    CHECK(n > 0 && memcmp(buffer, g->film, n) == 0);
+    OK(playswarm_stream_read(stream, buffer, 0, &n, NULL));
+    CHECK(n == 0);
+    free(buffer);
+}
+
+static void never_called(void *data, playswarm_log_level level, const char *target, const char *message) {
+    (void)data, (void)level, (void)target, (void)message;
+    CHECK(!"called");
+}
+
+int main(int argc, char **argv) {
+    given g = begin(argc, argv);
+    versions();
+    settings(&g);
+    playswarm_session *session = new_session(&g, g.peer);
+    sources(&g, session);
+    playswarm_media *media = open_media(&g, session);
+    playswarm_stream *stream = open_stream(media);
+    structs(media);
+    seeks(&g, stream);
+    lengths(&g, stream);
+    FAILS(PLAYSWARM_BAD_ARGUMENT, playswarm_set_log_callback(0, never_called, NULL, NULL, NULL));
+    FAILS(PLAYSWARM_BAD_ARGUMENT, playswarm_set_log_callback(6, never_called, NULL, NULL, NULL));
+    OK(playswarm_stream_unref(stream));
+    OK(playswarm_media_unref(media));
+    OK(playswarm_session_unref(session));
+    return end(&g);
+}

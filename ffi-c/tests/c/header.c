@@ -1,0 +1,5 @@
+/* The header needs no other before it. */
+#include "playswarm.h"
+
+extern uint32_t version_of_the_header(void);
+uint32_t version_of_the_header(void) { return PLAYSWARM_ABI_VERSION; }

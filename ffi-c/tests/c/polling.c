@@ -1,0 +1,61 @@
+/* A program with a loop of its own: it polls the descriptors of two streams and reads only what is there. */
+#include "common.h"
+
+#include <poll.h>
+
+int main(int argc, char **argv) {
+    given g = begin(argc, argv);
+    playswarm_session *session = new_session(&g, NULL);
+    playswarm_media *media = open_media(&g, session);
+    enum { STREAMS = 2 };
+    playswarm_stream *streams[STREAMS];
+    struct pollfd polled[STREAMS];
+    size_t at[STREAMS];
+    for (int i = 0; i < STREAMS; i++) {
+        int fd = -1, again = -1;
+        streams[i] = open_stream(media);
+        at[i] = g.size * (size_t)i / STREAMS;
+        OK(playswarm_stream_seek(streams[i], (int64_t)at[i], PLAYSWARM_SEEK_SET, NULL, NULL));
+        OK(playswarm_stream_eventfd(streams[i], &fd, NULL));
+        OK(playswarm_stream_eventfd(streams[i], &again, NULL));
+        CHECK(fd >= 0 && fd == again);
+        polled[i] = (struct pollfd){.fd = fd, .events = POLLIN};
+    }
+    OK(playswarm_media_add_peer(media, g.peer, NULL));
+    OK(playswarm_media_fetch_all(media, 1));
+    for (int done = 0; done < STREAMS;) {
+        CHECK(poll(polled, STREAMS, 60000) > 0);
+        for (int i = 0; i < STREAMS; i++) {
+            uint64_t told = 0, readable = 0;
+            if (!(polled[i].revents & POLLIN))
+                continue;
+            CHECK(read(polled[i].fd, &told, sizeof told) == sizeof told && told > 0);
+            while (at[i] < g.size) {
+                OK(playswarm_stream_readable_at(streams[i], at[i], &readable));
+                if (readable == 0)
+                    break;
+                size_t n = readable < 10000 ? (size_t)readable : 10000;
+                expect(&g, streams[i], at[i], n);
+                at[i] += n;
+                done += at[i] == g.size;
+            }
+        }
+    }
+    /* A cancel and the end are told too. */
+    uint64_t told = 0;
+    struct pollfd *first = polled;
+    while (read(first->fd, &told, sizeof told) > 0)
+        ;
+    OK(playswarm_stream_cancel(streams[0]));
+    CHECK(poll(first, 1, 60000) == 1 && read(first->fd, &told, sizeof told) == sizeof told);
+    OK(playswarm_stream_reset(streams[0]));
+    OK(playswarm_stream_seek(streams[0], 5, PLAYSWARM_SEEK_SET, NULL, NULL));
+    CHECK(poll(first, 1, 60000) == 1 && read(first->fd, &told, sizeof told) == sizeof told);
+    OK(playswarm_session_close(session, NULL));
+    CHECK(poll(first, 1, 60000) == 1);
+    for (int i = 0; i < STREAMS; i++)
+        OK(playswarm_stream_unref(streams[i]));
+    OK(playswarm_media_unref(media));
+    OK(playswarm_session_unref(session));
+    return end(&g);
+}

@@ -1,0 +1,124 @@
+//! What the tests of C programs share: the library installed as for a user, programs built against it, a peer to play
+//! from.
+#![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
+
+use engine::{Config, CreateOptions, Session, Source, create_torrent};
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
+
+/// Where cargo put the libraries that belong to this test.
+pub fn libraries() -> PathBuf {
+    std::env::current_exe().unwrap().parent().unwrap().to_owned()
+}
+
+/// Runs it, and shows what it said if it failed.
+#[track_caller]
+pub fn run(command: &mut Command) -> Output {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(
+        output.status.success(),
+        "{command:?} ended with {}:\n{}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output
+}
+
+/// Tests are processes that run side by side: one at a time installs or builds.
+fn alone<T>(work: impl FnOnce(&Path) -> T) -> T {
+    let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let lock = File::create(place.join("c.lock")).unwrap();
+    lock.lock().unwrap();
+    work(place)
+}
+
+/// The folder where this build of the library is installed.
+pub fn installed() -> PathBuf {
+    alone(|place| {
+        let prefix = place.join("prefix");
+        let library = libraries().join("libplayswarm_c.so");
+        let there = prefix.join("lib/libplayswarm.so");
+        let time = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).ok();
+        let headers = ["include/playswarm.h", "bindings/cpp/playswarm.hpp", "ffi-c/cmake/playswarm-config.cmake"];
+        let sources = headers.iter().map(|f| root().join(f)).chain([library.clone()]);
+        if sources.filter_map(|f| time(&f)).max() > time(&there) {
+            run(Command::new("bash").arg(root().join("scripts/install-c.sh")).arg(&prefix).arg(libraries()));
+        }
+        prefix
+    })
+}
+
+/// Builds a folder with a CMakeLists.txt against what is installed; gives the folder of its programs.
+pub fn build(source: &Path, name: &str, options: &[&str]) -> PathBuf {
+    let prefix = installed();
+    alone(|place| {
+        let out = place.join(name);
+        run(Command::new("cmake")
+            .arg("-S")
+            .arg(source)
+            .arg("-B")
+            .arg(&out)
+            .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()))
+            .args(options));
+        run(Command::new("cmake").arg("--build").arg(&out).args(["--parallel", "2"]));
+        out
+    })
+}
+
+/// A film, its torrent, and a session of ours that has it all.
+pub struct World {
+    pub folder: TempDir,
+    pub torrent: PathBuf,
+    pub film: PathBuf,
+    pub data: Vec<u8>,
+    pub peer: SocketAddr,
+    runtime: Runtime,
+    _seed: (Session, engine::Media),
+}
+
+impl World {
+    pub fn new(length: usize) -> World {
+        let folder = tempfile::tempdir().unwrap();
+        let seed = folder.path().join("seed");
+        fs::create_dir_all(&seed).unwrap();
+        let film = seed.join("film.mkv");
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let data: Vec<u8> = (0..length)
+            .map(|_| {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                (state >> 32) as u8
+            })
+            .collect();
+        fs::write(&film, &data).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let (peer, torrent, open) = runtime.block_on(async {
+            let options = CreateOptions { piece_bytes: Some(64 << 10), ..CreateOptions::default() };
+            let (torrent, bytes) = create_torrent(&film, options, |_, _| {}).await.unwrap();
+            let file = folder.path().join("film.torrent");
+            fs::write(&file, bytes).unwrap();
+            let session = Session::new(Config::offline(&seed)).await.unwrap();
+            let media = session.open(Source::from(&torrent)).await.unwrap();
+            assert_eq!(media.check_files(|_, _| {}).await.unwrap(), length as u64);
+            (session.listen_addr().unwrap(), file, (session, media))
+        });
+        World { folder, torrent, film, data, peer, runtime, _seed: open }
+    }
+
+    /// An empty folder.
+    pub fn fresh(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    }
+}

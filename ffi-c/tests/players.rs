@@ -1,0 +1,393 @@
+//! The players of bindings/, built as their READMEs say and run against a shaped swarm of libtorrent seeds.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{build, installed, root, run};
+use playswarm_tests::netlab::Link;
+use playswarm_tests::requirement;
+use playswarm_tests::swarm::Swarm;
+use playswarm_tests::torrent::TestTorrent;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Seconds that the film lasts.
+const FILM_S: u32 = 60;
+
+/// A film of moving noise, about 3 Mbit/s, a keyframe each second.
+fn make_film(path: &Path) {
+    let source = format!("testsrc2=size=640x360:rate=25:duration={FILM_S}");
+    let sound = format!("sine=frequency=440:duration={FILM_S}");
+    run(Command::new("ffmpeg")
+        .args(["-v", "error", "-f", "lavfi", "-i", &source, "-f", "lavfi", "-i", &sound])
+        .args(["-vf", "noise=alls=20:allf=t", "-c:v", "libx264", "-preset", "ultrafast", "-g", "25"])
+        .args(["-b:v", "3M", "-maxrate", "3M", "-bufsize", "3M", "-pix_fmt", "yuv420p", "-c:a", "aac"])
+        .arg(path));
+}
+
+/// A film in a swarm of five home connections of 2 Mbit/s, and a host to watch it on.
+struct Stage {
+    swarm: Swarm,
+    torrent: TestTorrent,
+    film: PathBuf,
+    folder: tempfile::TempDir,
+}
+
+impl Stage {
+    /// `None` where the machine lacks something.
+    fn new(name: &str) -> Option<Stage> {
+        Stage::with(name, &[Link::home(2_000, 20_000, 15.0); 5])
+    }
+
+    fn with(name: &str, seeds: &[Link]) -> Option<Stage> {
+        let able = requirement::network()
+            && requirement::libtorrent()
+            && ["ffmpeg", "cmake", "pkg-config"].into_iter().all(requirement::program);
+        if !able {
+            return None;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let film = folder.path().join(name);
+        make_film(&film);
+        let torrent = TestTorrent::of_file(&film, 256 << 10);
+        let swarm = Swarm::new(&torrent, Link::home(10_000, 50_000, 5.0), seeds);
+        std::fs::create_dir(folder.path().join("here")).unwrap();
+        Some(Stage { swarm, torrent, film, folder })
+    }
+
+    /// A program on the viewer's host that ends after a while in any case, finds the library, has no home, and says all
+    /// on stdout.
+    fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = self.swarm.net.place("viewer").command("timeout");
+        command.args(["100", "sh", "-c", "exec \"$0\" \"$@\" 2>&1"]).arg(program);
+        command.env("LD_LIBRARY_PATH", installed().join("lib")).env("HOME", self.folder.path());
+        command
+    }
+
+    /// What a session on the viewer's host is told.
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        let peers: Vec<String> = self.swarm.addrs().iter().map(ToString::to_string).collect();
+        let off = ["dht", "lsd", "trackers", "port_map"].map(|key| (key, "false".to_owned()));
+        let mut settings = Vec::from(off);
+        settings.push(("dir", self.folder.path().join("here").display().to_string()));
+        settings.push(("listen", self.swarm.net.addr("viewer", 6881).to_string()));
+        settings.push(("peers", peers.join(",")));
+        settings
+    }
+
+    fn pairs(&self) -> Vec<String> {
+        self.settings().into_iter().map(|(key, value)| format!("{key}={value}")).collect()
+    }
+
+    fn out(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// A binding, built.
+fn binding(name: &str) -> PathBuf {
+    build(&root().join("bindings").join(name), &format!("binding-{name}"), &[])
+}
+
+/// A frame after a seek, through the swarm and from the file: the same picture.
+fn ffmpeg_shows_the_frame(name: &str, seconds: &str) {
+    let Some(stage) = Stage::new(name) else { return };
+    let program = binding("ffmpeg").join("frame");
+    let (swarm, file) = (stage.out("swarm.png"), stage.out("file.png"));
+    run(stage.command(&program).args(stage.pairs()).arg(stage.torrent.file()).arg(seconds).arg(&swarm));
+    run(stage.command(&program).arg(format!("file:{}", stage.film.display())).arg(seconds).arg(&file));
+    let (swarm, file) = (std::fs::read(swarm).unwrap(), std::fs::read(file).unwrap());
+    assert!(swarm.len() > 10_000, "a picture of noise is not small");
+    assert!(swarm == file, "another picture came from the swarm");
+}
+
+/// Options of an mpv that shows and plays nothing, and complains of what is wrong.
+const HEADLESS: [&str; 5] = ["--vo=null", "--ao=null", "--msg-level=all=warn", "--terminal=yes", "--cache=yes"];
+
+/// The seconds that it says it has played to.
+fn played(said: &str) -> Vec<f64> {
+    let steps = said.lines().filter_map(|line| line.strip_prefix("played to ")?.trim_end().strip_suffix(" s"));
+    steps.map(|at| at.parse().unwrap()).collect()
+}
+
+/// It played from the start, and two seconds after each jump it is two seconds further.
+#[track_caller]
+fn has_jumped(said: &str, jumps: &[f64]) {
+    let at = played(said);
+    assert_eq!(at.len(), jumps.len() + 1, "{said}");
+    assert!((0.5..5.0).contains(&at[0]), "{said}");
+    for (at, target) in at[1..].iter().zip(jumps) {
+        assert!((target + 0.3..target + 5.0).contains(at), "after the jump to {target} s: {said}");
+    }
+    // What it says afterwards is of the packet in the middle of which it was ended.
+    let said = &said[..said.rfind("played to").unwrap()];
+    for bad in ["error", "corrupt", "invalid", "failed"] {
+        assert!(!said.to_lowercase().contains(bad), "{said}");
+    }
+}
+
+fn text(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The library's player on a URL, with three jumps.
+fn mpv_plays(stage: &Stage, url: &str) {
+    let mut command = stage.command(binding("mpv").join("player"));
+    command.args(HEADLESS).args(["--demuxer-readahead-secs=5", "--demuxer-max-bytes=4MiB"]);
+    let output = run(command.args(stage.pairs()).arg(url).args(["40", "10", "50"]));
+    println!("{url}:\n{}", text(&output));
+    has_jumped(&text(&output), &[40.0, 10.0, 50.0]);
+}
+
+mod mpv {
+    use super::*;
+
+    #[test]
+    fn plays_the_protocol_and_jumps() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        mpv_plays(&stage, &format!("playswarm://{}#film", stage.torrent.file().display()));
+    }
+
+    #[test]
+    fn plays_a_magnet_link_by_the_protocol_and_jumps() {
+        let Some(stage) = Stage::new("film.mp4") else { return };
+        mpv_plays(&stage, &format!("playswarm://{}", stage.torrent.magnet(&[], &[])));
+    }
+
+    #[test]
+    fn says_why_the_protocol_cannot_play() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        let mut command = stage.command(binding("mpv").join("player"));
+        command
+            .args(HEADLESS)
+            .args(stage.pairs())
+            .arg(format!("playswarm://{}#trailer", stage.torrent.file().display()));
+        let output = command.output().unwrap();
+        assert!(!output.status.success() && text(&output).contains("there is no file trailer"), "{}", text(&output));
+    }
+
+    /// Seconds from the start of a player until it says that it shows the first frame.
+    fn first_frame_s(command: &mut Command) -> f64 {
+        let start = std::time::Instant::now();
+        let mut player = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(player.stdout.take().unwrap()).lines();
+        let mut first = None;
+        for line in lines.map_while(Result::ok) {
+            if line.contains("first frame") {
+                first.get_or_insert(start.elapsed().as_secs_f64());
+            }
+        }
+        assert!(player.wait().unwrap().success());
+        first.unwrap()
+    }
+
+    #[test]
+    #[ignore = "a measurement: run it alone, on a machine that does nothing else"]
+    fn first_frame_by_the_protocol_and_by_http() {
+        // The scenario `residential` of the simulator: ten equal peers of 4 Mbit/s.
+        let seeds = [Link::home(4_000, 20_000, 15.0); 10];
+        let (mut protocol, mut http) = (Vec::new(), Vec::new());
+        let player = binding("mpv").join("player");
+        for _ in 0..9 {
+            let Some(stage) = Stage::with("film.mkv", &seeds) else { return };
+            let mut command = stage.command(&player);
+            command.args(HEADLESS).args(stage.pairs()).arg(format!("playswarm://{}", stage.torrent.file().display()));
+            // It ends after its first jump.
+            protocol.push(first_frame_s(command.arg("1")));
+
+            let Some(stage) = Stage::with("film.mkv", &seeds) else { return };
+            let first =
+                r#"mp.register_event("playback-restart", function() print("first frame") mp.commandv("quit") end)"#;
+            let mut command = by_the_script(&stage, first);
+            http.push(first_frame_s(
+                command.args(HEADLESS).arg("--msg-level=all=warn,other=info").arg(stage.torrent.file()),
+            ));
+        }
+        for (name, times) in [("stream_cb", &mut protocol), ("HTTP", &mut http)] {
+            times.sort_by(f64::total_cmp);
+            println!("first frame through {name}: {:.3} s (median of {times:.3?})", times[times.len() / 2]);
+        }
+        assert!(protocol[protocol.len() / 2] <= http[http.len() / 2]);
+    }
+
+    /// mpv as it is, with the script and another one.
+    fn by_the_script(stage: &Stage, other: &str) -> Command {
+        let script = stage.out("other.lua");
+        std::fs::write(&script, other).unwrap();
+        let mut args = format!("--dir {} --no-dht --no-lsd --no-port-map", stage.out("here").display());
+        args += &format!(" --listen {}", stage.swarm.net.addr("viewer", 6881));
+        args.extend(stage.swarm.addrs().iter().map(|addr| format!(" --peer {addr}")));
+        let binary = playswarm_tests::playswarm::binary();
+        let mut command = stage.command("mpv");
+        command.arg("--no-config").arg(format!("--script={}", root().join("bindings/mpv/playswarm.lua").display()));
+        command.arg(format!("--script={}", script.display()));
+        command.arg(format!("--script-opts=playswarm-binary={},playswarm-args={args}", binary.display()));
+        command
+    }
+
+    /// Seeks three times, two seconds apart, says where it is after each, and ends.
+    const SEEKER: &str = r#"
+        local targets, step = {40, 10, 50}, 0
+        mp.register_event("file-loaded", function()
+            local timer
+            timer = mp.add_periodic_timer(2, function()
+                print(string.format("played to %.2f s", mp.get_property_number("time-pos") or -1))
+                step = step + 1
+                if targets[step] then
+                    mp.commandv("seek", targets[step], "absolute+exact")
+                else
+                    timer:kill()
+                    mp.commandv("quit", 0)
+                end
+            end)
+        end)
+    "#;
+
+    #[test]
+    fn plays_a_magnet_link_by_the_script_and_ends_the_program_with_it() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        if !requirement::program("mpv") {
+            return;
+        }
+        let mut command = by_the_script(&stage, SEEKER);
+        command.args(["--vo=null", "--ao=null", "--msg-level=all=warn,other=info,playswarm=info"]);
+        command.args(["--demuxer-readahead-secs=5", "--demuxer-max-bytes=4MiB"]);
+        let output = run(command.arg(stage.torrent.magnet(&[], &[])));
+        let said = text(&output).replace("[other] ", "");
+        assert!(said.contains("[playswarm] plays http://"), "{said}");
+        has_jumped(&said, &[40.0, 10.0, 50.0]);
+        // Its port is free again.
+        drop(stage.swarm.net.place("viewer").listen(stage.swarm.net.addr("viewer", 6881)));
+    }
+}
+
+mod vlc {
+    use super::*;
+
+    #[test]
+    fn plays_by_its_media_callbacks_and_jumps() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        let mut command = stage.command(binding("vlc").join("player"));
+        command.env("PLAYER_VLC_OPTION", "--vout=dummy").args(stage.pairs()).arg(stage.torrent.file());
+        let output = run(command.args(["40", "10", "50"]));
+        println!("{}", text(&output));
+        let at = played(&text(&output));
+        assert_eq!(at.len(), 4, "{}", text(&output));
+        for (at, from) in at.iter().zip([0.0, 40.0, 10.0, 50.0]) {
+            assert!((from + 0.5..from + 6.0).contains(at), "{}", text(&output));
+        }
+    }
+
+    /// VLC as it is, with the plug-in: three seconds from the fortieth on.
+    fn plays_with_the_plug_in(stage: &Stage, source: &str) {
+        // VLC refuses to be root's; nobody must reach what it needs.
+        let anyone = |path: &Path| {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
+        };
+        let folder = stage.torrent.file();
+        [stage.folder.path(), &stage.out("here"), folder.parent().unwrap()].into_iter().for_each(anyone);
+        // The plug-in and the library, where nobody can read them.
+        let plugins = stage.out("plugins");
+        std::fs::create_dir(&plugins).unwrap();
+        for file in [binding("vlc").join("plugins/libplayswarm_plugin.so"), installed().join("lib/libplayswarm.so.0")] {
+            std::fs::copy(&file, plugins.join(file.file_name().unwrap())).unwrap();
+        }
+        let settings = stage.pairs().join(";");
+        let mut command = stage.command("setpriv");
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "env"]);
+        command.arg(format!("LD_LIBRARY_PATH={}", plugins.display()));
+        command.arg(format!("VLC_PLUGIN_PATH={}", plugins.display()));
+        command.args(["cvlc", "-vv", "--no-color", "--vout=dummy", "--aout=dummy", "--no-video-title-show"]);
+        command.args(["--start-time=40", "--run-time=3", "--play-and-exit"]);
+        let output = run(command.arg(format!("--playswarm-settings={settings}")).args([source, "vlc://quit"]));
+        let said = text(&output);
+        let seeks = said.lines().filter(|line| line.contains("playswarm") && line.contains("seek to byte")).count();
+        assert!(said.contains("plays file 0 of film.mkv") && seeks > 0, "{said}");
+        assert!(said.contains("Received first picture"), "{said}");
+        let lines = said.lines().filter(|l| l.contains("playswarm") || l.contains("first picture"));
+        println!("{}", lines.collect::<Vec<_>>().join("\n"));
+    }
+
+    #[test]
+    fn plays_a_magnet_link_with_the_plug_in() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        if requirement::program("cvlc") {
+            plays_with_the_plug_in(&stage, &stage.torrent.magnet(&[], &[]));
+        }
+    }
+
+    #[test]
+    fn plays_a_torrent_file_with_the_plug_in() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        if requirement::program("cvlc") {
+            plays_with_the_plug_in(&stage, stage.torrent.file().to_str().unwrap());
+        }
+    }
+}
+
+mod gstreamer {
+    use super::*;
+
+    /// A program of GStreamer that finds the plug-in.
+    fn command(stage: &Stage, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = stage.command(program);
+        command.env("GST_PLUGIN_PATH", binding("gstreamer").join("plugins"));
+        command.env("GST_REGISTRY", stage.out("registry.bin")).env("GST_DEBUG", "*:1,playswarmsrc:5");
+        command.env("GST_DEBUG_NO_COLOR", "1");
+        command
+    }
+
+    #[test]
+    fn launches_a_pipeline_that_decodes_every_frame() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        if !requirement::program("gst-launch-1.0") {
+            return;
+        }
+        let frames = stage.out("frames");
+        let mut command = command(&stage, "gst-launch-1.0");
+        command.args(["-q", "playswarmsrc"]).arg(format!("uri=playswarm://{}", stage.torrent.file().display()));
+        command.arg(format!("settings={}", stage.pairs().join(";")));
+        // 40 by 10 pixels of grey for each frame.
+        command.args("! decodebin ! videoconvert ! videoscale".split(' '));
+        command.args("! video/x-raw,format=GRAY8,width=40,height=10 ! filesink".split(' '));
+        run(command.arg(format!("location={}", frames.display())));
+        assert_eq!(std::fs::metadata(frames).unwrap().len(), u64::from(FILM_S) * 25 * 400);
+    }
+
+    fn plays_and_jumps(stage: &Stage, uri: &str) {
+        let mut command = command(stage, binding("gstreamer").join("player"));
+        command.arg("--headless").arg(stage.pairs().join(";")).arg(uri);
+        let output = run(command.args(["40", "10", "50"]));
+        let said = text(&output);
+        has_jumped(&said, &[40.0, 10.0, 50.0]);
+        assert!(said.contains("plays file 0 of film.") && said.contains("seek to byte"), "{said}");
+        let lines = said.lines().filter(|l| l.contains("played") || l.contains("plays"));
+        println!("{}", lines.collect::<Vec<_>>().join("\n"));
+    }
+
+    #[test]
+    fn plays_a_torrent_file_in_playbin_and_jumps() {
+        let Some(stage) = Stage::new("film.mp4") else { return };
+        plays_and_jumps(&stage, &format!("playswarm://{}", stage.torrent.file().display()));
+    }
+
+    #[test]
+    fn plays_a_magnet_link_in_playbin_and_jumps() {
+        let Some(stage) = Stage::new("film.mkv") else { return };
+        plays_and_jumps(&stage, &stage.torrent.magnet(&[], &[]));
+    }
+}
+
+mod ffmpeg {
+    #[test]
+    fn decodes_the_first_frame_after_a_seek_in_matroska() {
+        super::ffmpeg_shows_the_frame("film.mkv", "41.3");
+    }
+
+    #[test]
+    fn decodes_the_first_frame_after_a_seek_in_mp4_with_its_index_at_the_end() {
+        super::ffmpeg_shows_the_frame("film.mp4", "30");
+    }
+}

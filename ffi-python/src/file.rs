@@ -5,6 +5,7 @@
 
 use crate::errors;
 use crate::job::Job;
+use crate::media::Media as OpenMedia;
 use crate::runtime::is_forked;
 use crate::timeline::time_of;
 use crate::wait::{timeout_of, wait};
@@ -290,8 +291,19 @@ impl File {
         Ok(())
     }
 
-    /// Ends reads that wait; the window is freed at once.
-    fn close(&self, py: Python<'_>) {
+    #[getter]
+    fn is_closed(&self) -> bool {
+        self.shared.lock().is_none()
+    }
+
+    /// Ends reads that wait; the window is freed at once. The torrent that it owns goes with it in one step, so that no signal
+    /// of Python's comes in between.
+    #[pyo3(signature = (owned=None))]
+    #[allow(clippy::needless_pass_by_value)] // PyO3 hands it over.
+    fn close(&self, py: Python<'_>, owned: Option<Bound<'_, OpenMedia>>) {
+        if let Some(media) = owned {
+            media.get().close(py);
+        }
         let Some(shared) = self.shared.lock().take() else { return };
         shared.closed.cancel();
         py.detach(|| drop(shared));

@@ -153,7 +153,7 @@ impl Media {
         Ok(Job::new("writing to the disk", async move { media.sync().await }, |py, ()| Ok(py.None())))
     }
 
-    fn close(&self, py: Python<'_>) {
+    pub(crate) fn close(&self, py: Python<'_>) {
         self.closed.cancel();
         let media = self.media.lock().take();
         // What goes with the last handle takes locks that other threads hold while they work.

@@ -25,18 +25,12 @@ def test_the_kinds_and_their_numbers_are_those_of_rust() -> None:
     assert table
     rust = {name: int(number) for name, number in re.findall(r"^\s+(\w+) = (\d+),", table[1], re.M)}
     assert len(rust) >= 13
-    ours = {camel(kind): cls.code for kind, cls in CLASSES.items()}
-    assert {name: ours.get(name) for name in rust} == rust
-    # None is named here that Rust has under another name or number.
-    assert all(code > max(rust.values()) for name, code in ours.items() if name not in rust)
+    assert {camel(kind): cls.code for kind, cls in CLASSES.items()} == rust
 
 
 def test_the_kinds_and_their_numbers_are_those_of_c() -> None:
-    header = ROOT / "include" / "playswarm.h"
-    if not header.exists():
-        # A checkout without the C interface has nothing to compare.
-        return
-    c = {name.lower(): int(n) for name, n in re.findall(r"^\s+PLAYSWARM_([A-Z_]+) = (\d+),", header.read_text(), re.M)}
+    header = (ROOT / "include" / "playswarm.h").read_text()
+    c = {name.lower(): int(n) for name, n in re.findall(r"^\s+PLAYSWARM_([A-Z_]+) = (\d+),", header, re.M)}
     assert {kind: c.get(kind) for kind in CLASSES} == {kind: cls.code for kind, cls in CLASSES.items()}
 
 

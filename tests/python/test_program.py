@@ -40,7 +40,7 @@ def test_it_makes_the_torrent_that_python_makes(tmp_path: Path) -> None:
     torrent = playswarm.create_torrent(tmp_path / "a.mkv")
     assert playswarm.Torrent.load(tmp_path / "a.torrent") == torrent
     assert torrent.magnet in out
-    assert torrent.info_hash in run("info", tmp_path / "a.torrent").stdout
+    assert torrent.info_hash in run("info", tmp_path / "a.torrent", "--wait", 0).stdout
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])

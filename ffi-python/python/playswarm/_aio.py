@@ -72,7 +72,7 @@ class AsyncMediaFile:
         self, raw: _playswarm.File, media: AsyncMedia, entry: FileEntry, timeout: float | None, owns_media: bool
     ) -> None:
         self._raw, self._owns_media = raw, owns_media
-        self._position, self._closed = 0, False
+        self._position = 0
         self._ahead: int | None = None
         self._turn = asyncio.Lock()
         self.media = media
@@ -92,7 +92,7 @@ class AsyncMediaFile:
 
     @property
     def closed(self) -> bool:
-        return self._closed
+        return self._raw.is_closed
 
     @property
     def ahead(self) -> int | None:
@@ -105,7 +105,7 @@ class AsyncMediaFile:
         self._ahead = bytes
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self.closed:
             raise ValueError("I/O operation on closed file.")
 
     async def read(self, size: int = -1, /) -> bytes:
@@ -183,11 +183,7 @@ class AsyncMediaFile:
 
     async def close(self) -> None:
         """Frees its window at once; a read that waits ends with `ClosedError`. Can be called twice."""
-        if not self._closed:
-            self._closed = True
-            self._raw.close()
-            if self._owns_media:
-                self.media._raw.close()
+        self._raw.close(self.media._raw if self._owns_media else None)
 
     async def __aenter__(self) -> AsyncMediaFile:
         self._check_open()
@@ -197,7 +193,7 @@ class AsyncMediaFile:
         await self.close()
 
     def __repr__(self) -> str:
-        where = "closed" if self._closed else f"at {self._position} of {self.size}"
+        where = "closed" if self.closed else f"at {self._position} of {self.size}"
         return f"<AsyncMediaFile {self.name!r} {where}>"
 
 

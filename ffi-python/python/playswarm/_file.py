@@ -51,13 +51,15 @@ class MediaFile(io.RawIOBase):
         self, raw: _playswarm.File, media: Media, entry: FileEntry, timeout: float | None, owns_media: bool
     ) -> None:
         super().__init__()
-        self._raw, self._owns_media = raw, owns_media
+        self._owns_media = owns_media
         self._ahead: int | None = None
         self.media = media
         """The torrent that it belongs to."""
         self.entry = entry
         """What the torrent says of it."""
         self.timeout = timeout
+        # Last: from here on it is open.
+        self._raw = raw
 
     @property
     def name(self) -> str:
@@ -172,15 +174,15 @@ class MediaFile(io.RawIOBase):
     def close(self) -> None:
         """Frees its window at once; a read that waits ends with `ClosedError`. Can be called twice."""
         if not self.closed:
-            # Not there where the constructor failed.
-            raw = getattr(self, "_raw", None)
-            try:
-                super().close()
-            finally:
-                if raw is not None:
-                    raw.close()
-                    if self._owns_media:
-                        self.media.close()
+            self._raw.close(self.media._raw if self._owns_media else None)
+        super().close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        # Not there where the constructor did not come so far.
+        raw = getattr(self, "_raw", None)
+        return raw is None or raw.is_closed
 
     def __enter__(self) -> MediaFile:
         self._check_open()

@@ -38,9 +38,10 @@ class SessionBase:
     _raw: _playswarm.Session | None = None
 
     def _started(self, raw: _playswarm.Session) -> None:
-        self._raw = raw
         self._config = Config(json.loads(raw.config))
         self._pid = os.getpid()
+        # Last: whoever was interrupted before has no session that could be unclosed.
+        self._raw = raw
         sessions.add(self)
 
     def _get(self) -> _playswarm.Session:

@@ -1,0 +1,15 @@
+//! Thousands of viewers of one film, with and without the slot index: docs/SLOTS-SIM.md.
+//!
+//! Coarser than the rest of this crate, which plays one viewer's swarm block by block: here bytes are flows in steps of a
+//! second. What is announced, looked up and dialled is decided by the same [`playswarm_logic::slots::Slots`] as in the
+//! engine.
+
+mod dht;
+mod report;
+mod scenario;
+mod viewer;
+mod world;
+
+pub use report::Report;
+pub use scenario::{Arrivals, Crowd, Index, Jumps, Sharing, crowds};
+pub use world::run;

@@ -1,0 +1,599 @@
+//! The crowd's hours, step by step: a flow-level simulation around the real slot index.
+//!
+//! What is announced, looked up, dialled and let go is decided by one [`Slots`] machine a viewer, the engine's own. Bytes
+//! are flows: in each step a viewer asks the peers that hold what it needs next, each for its share; a peer that is asked
+//! for more than its line carries shares it out. docs/SLOTS-SIM.md says why this is fair to both sides.
+
+use super::dht::{Dht, address, is_sybil, viewer};
+use super::report::{Report, measure};
+use super::scenario::{Act, Crowd, Index, Sharing, draw};
+use super::viewer::{AHEAD_S, CHUNK_S, Link, READY_S, State, Supplier, Viewer, Wait};
+use crate::rng::Rng;
+use playswarm_logic::slots::upload::{Wanting, share, share_evenly};
+use playswarm_logic::slots::{Config, Counters, Dialled, Film, Input, Kind, Operation, Output, Slots};
+use playswarm_logic::{PeerKey, Time};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// The step.
+const DT: f64 = 1.0;
+/// Each viewer looks about, and tells its machine how it is, every so many steps.
+const EVERY: u32 = 4;
+/// Peers that are asked at the same time.
+const SUPPLIERS: usize = 12;
+/// The origin is asked for what is missing to have so much in hand, and for nothing else.
+const ORIGIN_S: f64 = 10.0;
+/// Connections by tracker, made by oneself; and all that a viewer takes.
+const OWN_LINKS: usize = 50;
+const MOST_LINKS: usize = 120;
+/// Between two questions to the tracker: half an hour, as trackers want it (BEP 3's `interval` in practice), and sooner for
+/// who needs the origin: five minutes is the least that libtorrent does.
+const TRACKER_S: f64 = 1800.0;
+const TRACKER_SOON_S: f64 = 300.0;
+/// Leavers that tell the tracker; the others are in its answers for half an hour.
+const TELLS: f64 = 0.8;
+const TRACKER_FORGETS_S: f64 = 1800.0;
+/// From coming to the first request: the tracker's answer and two round trips.
+const CONNECT_S: f64 = 0.5;
+/// A dial into nothing is given up after this.
+const DEAD_DIAL_S: f64 = 4.0;
+/// The wall clock at the run's start: seconds since 1970.
+const UNIX_S: f64 = 1.8e9;
+/// Peer keys of the Sybil's connections begin here.
+const SYBIL_KEYS: u32 = 1 << 30;
+
+enum Event {
+    Operation { viewer: u32, operation: Operation, found: Vec<SocketAddr>, well: bool },
+    Dialled { viewer: u32, addr: SocketAddr },
+    Forget(u32),
+}
+
+struct Request {
+    from: u32,
+    supplier: u32,
+    bytes: f64,
+}
+
+struct World<'a> {
+    crowd: &'a Crowd,
+    index: Index,
+    sharing: Sharing,
+    rng: Rng,
+    dht: Dht,
+    viewers: Vec<Viewer>,
+    here: Vec<u32>,
+    tracker: Vec<u32>,
+    events: BTreeMap<(u64, u64), Event>,
+    pushed: u64,
+    inbox: Vec<Vec<Request>>,
+    origin_minutes: Vec<f64>,
+    counters: Counters,
+    sybil_dials: u64,
+}
+
+/// Plays a crowd from its first viewer to its end.
+pub fn run(crowd: &Crowd, index: Index, sharing: Sharing, seed: u64) -> Report {
+    let mut rng = Rng::new(seed);
+    let viewers: Vec<Viewer> = draw(crowd, seed).into_iter().map(|drawn| Viewer::new(crowd, drawn)).collect();
+    let mut world = World {
+        crowd,
+        index,
+        sharing,
+        dht: Dht::new(rng.fork(1), crowd.sybil_networks, crowd.garbage),
+        inbox: viewers.iter().map(|_| Vec::new()).collect(),
+        rng: Rng::new(rng.next()),
+        viewers,
+        here: Vec::new(),
+        tracker: Vec::new(),
+        events: BTreeMap::new(),
+        pushed: 0,
+        origin_minutes: vec![0.0; (crowd.end_s / 60.0).ceil() as usize + 1],
+        counters: Counters::default(),
+        sybil_dials: 0,
+    };
+    let steps = (crowd.end_s / DT) as u32;
+    let mut next = 0;
+    for step in 0..steps {
+        let now = f64::from(step) * DT;
+        while next < world.viewers.len() && world.viewers[next].drawn.arrives + CONNECT_S <= now {
+            world.come(now, next as u32);
+            next += 1;
+        }
+        world.step(step, now);
+    }
+    let all: Vec<u32> = world.here.clone();
+    all.into_iter().for_each(|id| world.count(id));
+    let lived: Vec<_> = world.viewers.iter().filter(|v| v.came).map(|v| &v.lived).collect();
+    measure(crowd, index, sharing, &lived, &world.origin_minutes, world.counters, world.sybil_dials)
+}
+
+fn at(now: f64) -> Time {
+    Time::from_secs_f64(now)
+}
+
+impl World<'_> {
+    fn push(&mut self, when: f64, event: Event) {
+        self.events.insert((at(when).0, self.pushed), event);
+        self.pushed += 1;
+    }
+
+    fn come(&mut self, now: f64, id: u32) {
+        let v = &mut self.viewers[id as usize];
+        v.come();
+        if let Index::Slots(kind) = self.index {
+            let film = Film { info_hash: [0x5a; 20], file: 0, duration_s: self.crowd.film_s };
+            let clock_witnesses = if self.crowd.corrects_clocks { Config::default().clock_witnesses } else { usize::MAX };
+            let config = Config { kind, seed: u64::from(id) + 1, clock_witnesses, ..Config::default() };
+            let mut slots = Slots::new(at(now), config, film);
+            slots.handle(at(now), Input::Own(address(id)));
+            slots.handle(at(now), Input::Wall(UNIX_S + now + v.drawn.clock_off_s));
+            v.slots = Some(Box::new(slots));
+        }
+        self.here.push(id);
+        self.tracker.push(id);
+        self.ask_tracker(now, id);
+        self.inform(now, id);
+    }
+
+    /// Sums up what a viewer's machine did, once it is over.
+    fn count(&mut self, id: u32) {
+        let Some(slots) = &self.viewers[id as usize].slots else { return };
+        let (c, sum) = (slots.counters(), &mut self.counters);
+        sum.lookups += c.lookups;
+        sum.announces += c.announces;
+        sum.failed_operations += c.failed_operations;
+        sum.found += c.found;
+        sum.ignored += c.ignored;
+        sum.dials += c.dials;
+        sum.failed_dials += c.failed_dials;
+        sum.released += c.released;
+        sum.parent_bytes += c.parent_bytes;
+        sum.other_bytes += c.other_bytes;
+    }
+
+    fn leave(&mut self, now: f64, id: u32, silently: bool) {
+        self.count(id);
+        self.viewers[id as usize].go();
+        if !silently && self.rng.chance(TELLS) {
+            self.tracker.retain(|other| *other != id);
+        } else {
+            self.push(now + TRACKER_FORGETS_S, Event::Forget(id));
+        }
+    }
+
+    /// Fifty at random, all of them dialled.
+    fn ask_tracker(&mut self, now: f64, id: u32) {
+        self.viewers[id as usize].asked_tracker = now;
+        for _ in 0..self.crowd.tracker_peers {
+            let Some(&other) = self.tracker.get(self.rng.below(self.tracker.len() as u64) as usize) else { return };
+            let own = self.viewers[id as usize].links.iter().filter(|l| !l.by_index).count();
+            if own >= OWN_LINKS {
+                return;
+            }
+            if other != id && self.can_be_dialled(other) {
+                self.connect(now, id, other, false);
+            }
+        }
+    }
+
+    fn can_be_dialled(&self, id: u32) -> bool {
+        let v = &self.viewers[id as usize];
+        v.is_here() && v.drawn.reachable && v.links.len() < MOST_LINKS
+    }
+
+    /// Joins two viewers; both may take from it, and both say who they are.
+    fn connect(&mut self, now: f64, id: u32, other: u32, by_index: bool) {
+        if self.viewers[id as usize].link_to(other).is_some() {
+            return;
+        }
+        for (a, b) in [(id, other), (other, id)] {
+            let link = Link { peer: b, by_index, parent: false, used: now, unsaid: 0.0 };
+            self.viewers[a as usize].links.push(link);
+        }
+        self.introduce(now, id, other);
+    }
+
+    /// Both say where they are, as they do when a connection opens.
+    fn introduce(&mut self, now: f64, id: u32, other: u32) {
+        for (a, b) in [(id, other), (other, id)] {
+            let said = self.viewers[b as usize].slots.as_ref().and_then(|s| s.message(at(now)));
+            if let Some(message) = said {
+                self.tell(now, a, Input::Said(PeerKey(b), message));
+            }
+        }
+    }
+
+    fn disconnect(&mut self, id: u32, other: u32) {
+        for (a, b) in [(id, other), (other, id)] {
+            let v = &mut self.viewers[a as usize];
+            v.links.retain(|link| link.peer != b);
+            v.suppliers.clear();
+            v.rescan = true;
+        }
+    }
+
+    fn step(&mut self, step: u32, now: f64) {
+        while self.events.first_key_value().is_some_and(|((when, _), _)| *when <= at(now).0) {
+            if let Some((_, event)) = self.events.pop_first() {
+                self.happen(now, event);
+            }
+        }
+        let exodus = self.crowd.exodus_s.is_some_and(|when| (now..now + DT).contains(&when));
+        let here = std::mem::take(&mut self.here);
+        for &id in &here {
+            self.behave(now, id, exodus && id % 10 == 3);
+        }
+        self.here = here.into_iter().filter(|id| self.viewers[*id as usize].is_here()).collect();
+        let here = std::mem::take(&mut self.here);
+        for &id in &here {
+            if (id + step) % EVERY == 0 {
+                self.keep_house(now, id);
+            } else if self.viewers[id as usize].slots.as_ref().is_some_and(|s| s.next_timeout() <= at(now)) {
+                self.tell(now, id, Input::Timeout);
+            }
+            if self.viewers[id as usize].rescan {
+                self.scan(id);
+            }
+        }
+        self.flow(now, &here);
+        self.here = here;
+    }
+
+    fn happen(&mut self, now: f64, event: Event) {
+        match event {
+            Event::Operation { viewer, operation, found, well } => {
+                if !found.is_empty() {
+                    self.tell(now, viewer, Input::Found(operation, found));
+                }
+                self.tell(now, viewer, Input::Ended(operation, well));
+            }
+            Event::Dialled { viewer: id, addr } => {
+                if !self.viewers[id as usize].is_here() {
+                    return;
+                }
+                let how = match viewer(addr, self.viewers.len()) {
+                    _ if is_sybil(addr) => {
+                        self.sybil_dials += 1;
+                        let SocketAddr::V4(v4) = addr else { return };
+                        Dialled::Connected(PeerKey(SYBIL_KEYS + (u32::from(*v4.ip()) & 0xffff)))
+                    }
+                    Some(other) if other == id => Dialled::Ourselves,
+                    Some(other) if self.can_be_dialled(other) => {
+                        self.connect(now, id, other, true);
+                        let v = &mut self.viewers[id as usize];
+                        if let Some(link) = v.link_to(other) {
+                            v.links[link].parent = true;
+                        }
+                        v.rescan = true;
+                        Dialled::Connected(PeerKey(other))
+                    }
+                    _ => Dialled::Failed,
+                };
+                self.tell(now, id, Input::Dialled(addr, how));
+                if let Dialled::Connected(PeerKey(other)) = how
+                    && other < SYBIL_KEYS
+                {
+                    self.introduce(now, id, other);
+                }
+            }
+            Event::Forget(id) => self.tracker.retain(|other| *other != id),
+        }
+    }
+
+    fn behave(&mut self, now: f64, id: u32, driven_out: bool) {
+        let film_s = self.crowd.film_s;
+        let v = &mut self.viewers[id as usize];
+        if driven_out || v.has_finished(film_s) {
+            return self.leave(now, id, driven_out);
+        }
+        if let State::Paused(until) = v.state {
+            if now < until {
+                return;
+            }
+            v.state = State::Playing;
+            self.inform(now, id);
+            return;
+        }
+        if let Some((when, act)) = v.drawn.acts.get(v.next_act).copied()
+            && v.watched_s >= when
+        {
+            v.next_act += 1;
+            match act {
+                Act::Pause(seconds) if v.state == State::Playing => v.state = State::Paused(now + seconds),
+                Act::Pause(_) => {}
+                Act::By(seconds) => v.seek(now, (v.position + seconds).clamp(0.0, film_s - 30.0)),
+                Act::To(second) => v.seek(now, second),
+            }
+            self.inform(now, id);
+        }
+    }
+
+    /// Tells a machine where its viewer is.
+    fn inform(&mut self, now: f64, id: u32) {
+        let v = &self.viewers[id as usize];
+        let playing = !matches!(v.state, State::Paused(_));
+        let position_s = v.position;
+        let supply = Input::Supply {
+            film_bytes_per_s: self.crowd.film_rate,
+            ahead_s: v.ahead_s(),
+            seeds_bytes_per_s: v.origin_gives,
+            spare_bytes_per_s: v.drawn.up as u64,
+        };
+        self.tell(now, id, supply);
+        self.tell(now, id, Input::Play { position_s, playing });
+    }
+
+    fn tell(&mut self, now: f64, id: u32, input: Input) {
+        let Some(mut slots) = self.viewers[id as usize].slots.take() else { return };
+        slots.handle(at(now), input);
+        let mut dials = Vec::new();
+        while let Some(output) = slots.poll() {
+            match output {
+                Output::Lookup { operation, key } => {
+                    let (takes, well) = self.dht.fate();
+                    let found = if well { self.dht.look_up(now + takes, key) } else { Vec::new() };
+                    self.push(now + takes, Event::Operation { viewer: id, operation, found, well });
+                }
+                Output::Announce { operation, key } => {
+                    let (takes, well) = self.dht.fate();
+                    let found = if well { self.dht.look_up(now + takes, key) } else { Vec::new() };
+                    if well {
+                        self.dht.announce(now + takes, key, id);
+                    }
+                    self.push(now + takes, Event::Operation { viewer: id, operation, found, well });
+                }
+                Output::Dial(addr) => dials.push(addr),
+                Output::Release(PeerKey(peer)) => {
+                    let v = &mut self.viewers[id as usize];
+                    if let Some(at) = v.link_to(peer) {
+                        v.links[at].parent = false;
+                        if v.links[at].by_index {
+                            self.disconnect(id, peer);
+                        }
+                    }
+                }
+                // The model knows how everybody is; what can't be undone is left to end by itself.
+                Output::Tell(_) | Output::Cancel(_) => {}
+                other => unreachable!("the simulator does not know {other:?}"),
+            }
+        }
+        self.viewers[id as usize].slots = Some(slots);
+        for addr in dials {
+            let lives = is_sybil(addr) || viewer(addr, self.viewers.len()).is_some_and(|v| self.can_be_dialled(v));
+            self.push(now + if lives { 0.3 } else { DEAD_DIAL_S }, Event::Dialled { viewer: id, addr });
+        }
+    }
+
+    /// Every few steps: forgets who left, tells the machine what came, asks the tracker, looks about.
+    fn keep_house(&mut self, now: f64, id: u32) {
+        let gone: Vec<(u32, bool)> = {
+            let links = &self.viewers[id as usize].links;
+            links.iter().filter(|l| !self.viewers[l.peer as usize].is_here()).map(|l| (l.peer, l.parent)).collect()
+        };
+        let v = &mut self.viewers[id as usize];
+        v.links.retain(|link| !gone.iter().any(|(peer, _)| *peer == link.peer));
+        v.rescan = true;
+        if v.slots.is_some() {
+            for link in 0..self.viewers[id as usize].links.len() {
+                let link = &mut self.viewers[id as usize].links[link];
+                let (peer, bytes) = (link.peer, link.unsaid as u64);
+                link.unsaid = 0.0;
+                if bytes > 0
+                    && let Some(slots) = &mut self.viewers[id as usize].slots
+                {
+                    slots.handle(at(now), Input::Gave(PeerKey(peer), bytes));
+                }
+            }
+            for (peer, _) in gone.iter().filter(|(_, parent)| *parent) {
+                self.tell(now, id, Input::Left(PeerKey(*peer)));
+            }
+            if self.index == Index::Slots(Kind::Data) {
+                self.tell_stretches(now, id);
+            }
+            self.inform(now, id);
+        }
+        let v = &mut self.viewers[id as usize];
+        let wait = if v.used_origin { TRACKER_SOON_S } else { TRACKER_S };
+        if now >= v.asked_tracker + wait {
+            v.used_origin = false;
+            // Room for others: whoever gave nothing for two minutes, while there are as many as may be.
+            if v.links.iter().filter(|l| !l.by_index).count() >= OWN_LINKS {
+                let idle: Vec<u32> = v
+                    .links
+                    .iter()
+                    .filter(|l| !l.by_index && !l.parent && now > l.used + 120.0)
+                    .map(|l| l.peer)
+                    .collect();
+                for peer in idle {
+                    let needs_us = self.viewers[peer as usize].links.iter().any(|l| l.peer == id && now < l.used + 120.0);
+                    if !needs_us {
+                        self.disconnect(id, peer);
+                    }
+                }
+            }
+            self.ask_tracker(now, id);
+        }
+    }
+
+    fn tell_stretches(&mut self, now: f64, id: u32) {
+        let v = &self.viewers[id as usize];
+        let width = f64::from(Config::default().data_width_s);
+        let chunks = (width / CHUNK_S) as u32;
+        let whole = |stretch: u32| v.run(stretch * chunks, chunks) == chunks;
+        let last = (self.crowd.film_s / width) as u32;
+        let held: std::collections::BTreeSet<u32> = (0..last).filter(|s| whole(*s)).collect();
+        let changed: Vec<(u32, bool)> =
+            held.symmetric_difference(&v.told_held).map(|s| (*s, held.contains(s))).collect();
+        for (stretch, held) in changed {
+            self.tell(now, id, Input::Holds { stretch, held });
+        }
+        self.viewers[id as usize].told_held = held;
+    }
+
+    /// Chooses whom to ask: those that gave most of late, then others by lot, of all that hold what is needed next.
+    fn scan(&mut self, id: u32) {
+        let mut suppliers = std::mem::take(&mut self.viewers[id as usize].suppliers);
+        let v = &self.viewers[id as usize];
+        let edge = v.edge;
+        let mut holders: Vec<Supplier> = v
+            .links
+            .iter()
+            .enumerate()
+            .filter(|(_, link)| self.viewers[link.peer as usize].holds(edge))
+            .map(|(i, link)| {
+                let gives = suppliers.iter().find(|s| s.peer == link.peer).map_or(0.0, |s| s.gives);
+                Supplier { link: i as u32, peer: link.peer, gives, granted: 0.0 }
+            })
+            .collect();
+        if holders.len() > SUPPLIERS {
+            holders.sort_by(|a, b| b.gives.total_cmp(&a.gives));
+            // Two of the places are for others, or better ones would never be found.
+            let keep = holders.iter().take_while(|s| s.gives > 0.0).count().min(SUPPLIERS - 2);
+            for i in keep..SUPPLIERS {
+                let j = i + self.rng.below((holders.len() - i) as u64) as usize;
+                holders.swap(i, j);
+            }
+            holders.truncate(SUPPLIERS);
+        }
+        suppliers.clear();
+        let v = &mut self.viewers[id as usize];
+        v.rescan = false;
+        v.suppliers = holders;
+    }
+
+    fn flow(&mut self, now: f64, here: &[u32]) {
+        let chunk = CHUNK_S * self.crowd.film_rate;
+        let mut asked: Vec<u32> = Vec::new();
+        for &id in here {
+            let v = &self.viewers[id as usize];
+            let wants = v.wants(AHEAD_S, chunk);
+            let near_end = v.position + AHEAD_S >= self.crowd.film_s;
+            // By pieces: who has enough in hand asks for two at a time.
+            if wants <= 0.0 || v.suppliers.is_empty() || (wants < 2.0 * chunk && v.ahead_s() > AHEAD_S / 2.0 && !near_end) {
+                continue;
+            }
+            let wants = wants.min(v.drawn.down * DT);
+            let (edge, got) = (v.edge, v.got);
+            let most = (wants / chunk) as u32 + 2;
+            // Each for its share of what came lately, and a little more: that is how a faster one is noticed.
+            let mean = v.suppliers.iter().map(|s| s.gives).sum::<f64>() / v.suppliers.len() as f64;
+            let floor = 0.15 * mean + 1.0;
+            let sum: f64 = v.suppliers.iter().map(|s| s.gives + floor).sum();
+            for i in 0..self.viewers[id as usize].suppliers.len() {
+                let s = &self.viewers[id as usize].suppliers[i];
+                let other = &self.viewers[s.peer as usize];
+                let run = f64::from(other.run(edge, most)) * chunk - got;
+                let bytes = (wants * (s.gives + floor) / sum).min(run);
+                if bytes > 0.0 {
+                    let peer = s.peer;
+                    if self.inbox[peer as usize].is_empty() {
+                        asked.push(peer);
+                    }
+                    self.inbox[peer as usize].push(Request { from: id, supplier: i as u32, bytes });
+                }
+            }
+        }
+        for peer in asked {
+            let requests = std::mem::take(&mut self.inbox[peer as usize]);
+            let can = self.viewers[peer as usize].drawn.up * DT;
+            if requests.iter().map(|r| r.bytes).sum::<f64>() <= can {
+                for r in &requests {
+                    self.viewers[r.from as usize].suppliers[r.supplier as usize].granted = r.bytes;
+                }
+            } else {
+                let shares = self.shared(can, &requests);
+                for (r, bytes) in requests.iter().zip(shares) {
+                    self.viewers[r.from as usize].suppliers[r.supplier as usize].granted = bytes;
+                }
+            }
+            let mut requests = requests;
+            requests.clear();
+            self.inbox[peer as usize] = requests;
+        }
+        self.origin(now, here, chunk);
+        for &id in here {
+            self.advance(now, id, chunk);
+        }
+    }
+
+    fn shared(&self, can: f64, requests: &[Request]) -> Vec<f64> {
+        let wanting: Vec<Wanting> = requests
+            .iter()
+            .map(|r| Wanting { ahead_s: self.viewers[r.from as usize].ahead_s(), most_bytes_per_s: r.bytes })
+            .collect();
+        match self.sharing {
+            Sharing::Urgent => share(can, &wanting),
+            Sharing::Even => share_evenly(can, &wanting),
+        }
+    }
+
+    /// The origin gives what peers leave missing of the next seconds. Its bytes are put aside in `lived`.
+    fn origin(&mut self, now: f64, here: &[u32], chunk: f64) {
+        let mut requests = Vec::new();
+        for &id in here {
+            let v = &self.viewers[id as usize];
+            let granted: f64 = v.suppliers.iter().map(|s| s.granted).sum();
+            let missing = (v.wants(ORIGIN_S, chunk) - granted).min(v.drawn.down * DT - granted);
+            if missing > 1.0 && !matches!(v.state, State::Paused(_)) {
+                requests.push(Request { from: id, supplier: u32::MAX, bytes: missing });
+            }
+        }
+        let can = self.crowd.origin_rate * DT;
+        let wanted: f64 = requests.iter().map(|r| r.bytes).sum();
+        let shares = if wanted <= can { requests.iter().map(|r| r.bytes).collect() } else { self.shared(can, &requests) };
+        for (r, bytes) in requests.iter().zip(shares) {
+            let v = &mut self.viewers[r.from as usize];
+            // It is one more supplier until `advance` has taken it in.
+            v.suppliers.push(Supplier { link: u32::MAX, peer: u32::MAX, gives: 0.0, granted: bytes });
+            v.used_origin = true;
+            v.origin_gives += bytes / DT * 0.1;
+            self.origin_minutes[(now / 60.0) as usize] += bytes;
+        }
+    }
+
+    fn advance(&mut self, now: f64, id: u32, chunk: f64) {
+        let v = &mut self.viewers[id as usize];
+        let missing = v.wants(READY_S, chunk);
+        v.origin_gives *= 0.9;
+        let sum_asked = v.suppliers.iter().any(|s| s.granted > 0.0);
+        let mut sum = 0.0;
+        for i in 0..v.suppliers.len() {
+            let bytes = v.suppliers[i].granted;
+            sum += bytes;
+            if v.suppliers[i].link == u32::MAX {
+                v.lived.from_origin += bytes;
+                continue;
+            }
+            if sum_asked {
+                v.suppliers[i].gives = 0.7 * v.suppliers[i].gives + 0.3 * bytes;
+            }
+            v.suppliers[i].granted = 0.0;
+            if bytes > 0.0 {
+                let link = &mut v.links[v.suppliers[i].link as usize];
+                link.used = now;
+                link.unsaid += bytes;
+                v.lived.from_peers += bytes;
+                if link.parent {
+                    v.lived.from_parents += bytes;
+                }
+            }
+        }
+        if v.suppliers.last().is_some_and(|s| s.link == u32::MAX) {
+            v.suppliers.pop();
+        }
+        let before = v.edge;
+        v.receive(sum, chunk);
+        let fraction = if sum > 0.0 { (missing / sum).clamp(0.0, 1.0) } else { 0.0 };
+        v.play(now, DT, fraction);
+        if v.edge != before {
+            // What was asked for is here; whether the same peers hold the next is seen in their runs.
+            let lacks = v.suppliers.iter().map(|s| s.peer).collect::<Vec<_>>();
+            let edge = v.edge;
+            let none = !lacks.iter().any(|peer| self.viewers[*peer as usize].holds(edge));
+            let v = &mut self.viewers[id as usize];
+            v.rescan = v.rescan || none;
+        }
+        let v = &self.viewers[id as usize];
+        debug_assert!(!matches!(v.state, State::Waiting(_, Wait::Start)) || v.lived.played_s == 0.0);
+    }
+}

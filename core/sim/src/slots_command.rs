@@ -14,6 +14,9 @@ pub(crate) struct SlotsArgs {
     /// The run's seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Only the row of this number.
+    #[arg(long)]
+    mode: Option<usize>,
     /// Another number of viewers than the crowd's own.
     #[arg(long)]
     viewers: Option<u32>,
@@ -30,13 +33,14 @@ pub(crate) fn run(args: &SlotsArgs) -> Result<()> {
     for crowd in all.iter().filter(|c| args.crowd.is_empty() || args.crowd.contains(&c.name)) {
         let mut crowd = crowd.clone();
         crowd.viewers = args.viewers.unwrap_or(crowd.viewers);
-        for (index, sharing) in [
+        for (n, (index, sharing)) in [
             (Index::None, Sharing::Even),
             (Index::None, Sharing::Urgent),
             (Index::Slots(Kind::Virtual), Sharing::Even),
             (Index::Slots(Kind::Virtual), Sharing::Urgent),
             (Index::Slots(Kind::Data), Sharing::Urgent),
-        ] {
+        ].into_iter().enumerate() {
+            if args.mode.is_some_and(|m| m != n) { continue; }
             let began = std::time::Instant::now();
             let r: Report = play(&crowd, index, sharing, args.seed);
             let mut r2 = r.clone();

@@ -150,19 +150,19 @@ impl Candidates {
         config: &Config,
         used: impl Fn(Network) -> usize,
     ) -> Option<SocketAddr> {
-        let stale = |w: &Waiting| now >= w.found.plus_secs(config.stale_s);
-        let gone: Vec<SocketAddr> = self
-            .waiting
-            .iter()
-            .filter(|(addr, w)| stale(w) || self.is_shunned(now, config, **addr))
-            .map(|(addr, _)| *addr)
-            .collect();
-        gone.into_iter().for_each(|addr| self.remove(addr));
-        let next = self.order.iter().map(|(_, _, addr)| *addr).find(|addr| {
-            network(addr.ip()).is_none_or(|net| used(net) < config.per_network)
-        })?;
-        self.remove(next);
-        Some(next)
+        let mut gone = Vec::new();
+        let mut next = None;
+        for (_, _, addr) in &self.order {
+            let stale = self.waiting.get(addr).is_none_or(|w| now >= w.found.plus_secs(config.stale_s));
+            if stale || self.is_shunned(now, config, *addr) {
+                gone.push(*addr);
+            } else if network(addr.ip()).is_none_or(|net| used(net) < config.per_network) {
+                next = Some(*addr);
+                break;
+            }
+        }
+        gone.into_iter().chain(next).for_each(|addr| self.remove(addr));
+        next
     }
 
     /// A seek has made distances meaningless: what waits is forgotten, what failed is not.

@@ -246,8 +246,8 @@ impl Slots {
             Kind::Data => data_slot(position + self.supply.ahead_s, self.config.width_s()),
         };
         let left_s = self.film.duration_s - position;
-        // An announce that is due soon must not wait for an hour's worth of lookups.
-        let keep = u32::from(self.announced.values().all(|a| a.due == Time::ZERO && a.running.is_none()));
+        // One is always left for an announce, which must not wait for an hour's worth of lookups.
+        let keep = 1;
         for slot in order(&self.config, slot, self.within(now), left_s, playing_in) {
             if self.running.values().filter(|r| !r.announce).count() >= self.config.lookups_at_once {
                 return;

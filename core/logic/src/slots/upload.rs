@@ -51,11 +51,11 @@ fn share_weighted(bytes_per_s: f64, claims: &[(f64, f64)]) -> Vec<f64> {
     // In the order in which they are full, so that one pass is enough.
     let level = |(weight, cap): (f64, f64)| if weight > 0.0 { finite(cap) / weight } else { f64::INFINITY };
     let mut order: Vec<usize> = (0..claims.len()).filter(|&i| claims[i].0 > 0.0 && finite(claims[i].1) > 0.0).collect();
-    order.sort_by(|&a, &b| level(claims[a]).total_cmp(&level(claims[b])).then(a.cmp(&b)));
+    order.sort_unstable_by(|&a, &b| level(claims[a]).total_cmp(&level(claims[b])).then(a.cmp(&b)));
     let mut weights: f64 = order.iter().map(|&i| claims[i].0).sum();
     for i in order {
         let (weight, cap) = (claims[i].0, finite(claims[i].1));
-        let share = if weights > 0.0 { (left * weight / weights).min(cap) } else { 0.0 };
+        let share = if weights > 0.0 { (left * (weight / weights)).min(cap).min(left) } else { 0.0 };
         shares[i] = share;
         left = (left - share).max(0.0);
         weights -= weight;

@@ -98,7 +98,7 @@ impl Default for Crowd {
             about: "10,000 viewers come over two hours".into(),
             viewers: 10_000,
             arrive_s: 7200.0,
-            end_s: 10_800.0,
+            end_s: 9000.0,
             arrivals: Arrivals::Poisson,
             jumps: Jumps::Near,
             film_s: 6000.0,

@@ -129,8 +129,10 @@ impl Viewer {
         self.state != State::Away
     }
 
-    pub(super) fn come(&mut self) {
+    pub(super) fn come(&mut self, now: f64) {
         self.came = true;
+        // Whoever comes within a step comes at its end.
+        self.drawn.arrives = now;
         self.have = vec![0; self.chunks.div_ceil(64) as usize];
         self.fresh = self.have.clone();
         self.state = State::Waiting(self.drawn.arrives, Wait::Start);

@@ -15,10 +15,10 @@ use playswarm_logic::{PeerKey, Time};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// The step.
-const DT: f64 = 1.0;
+/// The step, seconds. What happens within one is interpolated.
+const DT: f64 = 2.0;
 /// Each viewer looks about, and tells its machine how it is, every so many steps.
-const EVERY: u32 = 4;
+const EVERY: u32 = 3;
 /// Peers that are asked at the same time.
 const SUPPLIERS: usize = 12;
 /// The origin is asked for what is missing to have so much in hand, and for nothing else.
@@ -119,7 +119,7 @@ impl World<'_> {
 
     fn come(&mut self, now: f64, id: u32) {
         let v = &mut self.viewers[id as usize];
-        v.come();
+        v.come(now - CONNECT_S);
         if let Index::Slots(kind) = self.index {
             let film = Film { info_hash: [0x5a; 20], file: 0, duration_s: self.crowd.film_s };
             let clock_witnesses = if self.crowd.corrects_clocks { Config::default().clock_witnesses } else { usize::MAX };
@@ -376,6 +376,10 @@ impl World<'_> {
         if v.slots.is_some() {
             for link in 0..self.viewers[id as usize].links.len() {
                 let link = &mut self.viewers[id as usize].links[link];
+                // Those that are no parents are a mere count to the machine, and told by the minute's worth.
+                if !link.parent && link.unsaid < 60.0 * 10_000.0 {
+                    continue;
+                }
                 let (peer, bytes) = (link.peer, link.unsaid as u64);
                 link.unsaid = 0.0;
                 if bytes > 0

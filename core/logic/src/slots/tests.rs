@@ -1,0 +1,640 @@
+//! Situations of the slot index, and what holds in all of them.
+
+use super::*;
+use proptest::prelude::*;
+
+const FILM: Film = Film { info_hash: [9; 20], file: 0, duration_s: 6000.0 };
+const RATE: f64 = 75_000.0;
+const UNIX_S: f64 = 1.8e9;
+
+fn at(s: f64) -> Time {
+    Time::from_secs_f64(s)
+}
+
+/// Each in a network of its own.
+fn addr(n: u32) -> SocketAddr {
+    SocketAddr::from((std::net::Ipv4Addr::from(0x1400_0007 + (n << 8)), 6881))
+}
+
+/// A machine, the clock, and all that it has said so far.
+struct Driver {
+    slots: Slots,
+    now: f64,
+    said: Vec<Output>,
+    next_peer: u32,
+    dialled: Vec<SocketAddr>,
+}
+
+impl Driver {
+    fn new(config: Config) -> Driver {
+        let slots = Slots::new(at(0.0), config, FILM);
+        Driver { slots, now: 0.0, said: Vec::new(), next_peer: 0, dialled: Vec::new() }
+    }
+
+    /// A viewer that plays from here on with an empty buffer.
+    fn playing(config: Config, position_s: f64) -> Driver {
+        let mut d = Driver::new(config);
+        d.tell(Input::Wall(UNIX_S));
+        d.supply(0.0, 0.0);
+        d.tell(Input::Play { position_s, playing: true });
+        d
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.slots.handle(at(self.now), input);
+        self.slots.check_invariants(at(self.now)).unwrap();
+        while let Some(output) = self.slots.poll() {
+            if let Output::Dial(addr) = output {
+                self.dialled.push(addr);
+            }
+            self.said.push(output);
+        }
+    }
+
+    fn supply(&mut self, ahead_s: f64, seeds_bytes_per_s: f64) {
+        let film_bytes_per_s = RATE;
+        self.tell(Input::Supply { film_bytes_per_s, ahead_s, seeds_bytes_per_s, spare_bytes_per_s: 1000 });
+    }
+
+    /// Lets time pass; the timeouts are kept.
+    fn until(&mut self, s: f64) {
+        let mut turns = 0;
+        while self.slots.next_timeout() <= at(s) {
+            self.now = self.slots.next_timeout().as_secs_f64().max(self.now);
+            let due = self.slots.next_timeout();
+            self.slots.handle(due, Input::Timeout);
+            self.slots.check_invariants(due).unwrap();
+            while let Some(output) = self.slots.poll() {
+                if let Output::Dial(addr) = output {
+                    self.dialled.push(addr);
+                }
+                self.said.push(output);
+            }
+            turns += 1;
+            assert!(turns < 20_000, "it spins");
+        }
+        self.now = s;
+    }
+
+    fn lookups(&mut self) -> Vec<(Operation, Key)> {
+        self.take(|o| match o {
+            Output::Lookup { operation, key } => Some((*operation, *key)),
+            _ => None,
+        })
+    }
+
+    fn announces(&mut self) -> Vec<(Operation, Key)> {
+        self.take(|o| match o {
+            Output::Announce { operation, key } => Some((*operation, *key)),
+            _ => None,
+        })
+    }
+
+    fn dials(&mut self) -> Vec<SocketAddr> {
+        self.take(|o| match o {
+            Output::Dial(addr) => Some(*addr),
+            _ => None,
+        })
+    }
+
+    fn releases(&mut self) -> Vec<PeerKey> {
+        self.take(|o| match o {
+            Output::Release(peer) => Some(*peer),
+            _ => None,
+        })
+    }
+
+    fn take<T>(&mut self, wanted: impl Fn(&Output) -> Option<T>) -> Vec<T> {
+        let found = self.said.iter().filter_map(&wanted).collect();
+        self.said.retain(|o| wanted(o).is_none());
+        found
+    }
+
+    /// Answers each lookup with these addresses, and ends it.
+    fn answer(&mut self, peers: &[SocketAddr]) -> usize {
+        let lookups = self.lookups();
+        for (operation, _) in &lookups {
+            self.tell(Input::Found(*operation, peers.to_vec()));
+            self.tell(Input::Ended(*operation, true));
+        }
+        lookups.len()
+    }
+
+    /// Lets all dials succeed.
+    fn connect(&mut self) -> Vec<PeerKey> {
+        let mut peers = Vec::new();
+        loop {
+            let dials = self.dials();
+            if dials.is_empty() {
+                return peers;
+            }
+            for addr in dials {
+                peers.push(PeerKey(self.next_peer));
+                self.next_peer += 1;
+                self.tell(Input::Dialled(addr, Dialled::Connected(*peers.last().unwrap())));
+            }
+        }
+    }
+
+    fn dialled_to(&self, wanted: impl Fn(SocketAddr) -> bool) -> usize {
+        self.dialled.iter().filter(|a| wanted(**a)).count()
+    }
+}
+
+fn key_of(config: &Config, slot: i64, bucket: u16) -> Key {
+    key(&FILM.info_hash, FILM.file, config.kind, config.width_s(), slot, bucket)
+}
+
+fn said(position_s: f64, unix_s: f64) -> Message {
+    Message { playhead_ms: (position_s * 1000.0) as u64, playing: true, unix_s: unix_s as i64, ..Message::default() }
+}
+
+#[test]
+fn a_viewer_looks_up_its_own_slot_and_the_one_before_at_once_and_announces_after_a_while() {
+    let config = Config::default();
+    let mut d = Driver::playing(config.clone(), 0.0);
+    let slot = virtual_slot(UNIX_S, 0.0, 120);
+    let keys: Vec<Key> = d.lookups().into_iter().map(|(_, key)| key).collect();
+    assert_eq!(keys, [key_of(&config, slot - 1, 0), key_of(&config, slot, 0)]);
+    d.until(19.9);
+    assert_eq!(d.announces(), []);
+    d.until(20.1);
+    assert_eq!(d.announces().into_iter().map(|(_, key)| key).collect::<Vec<_>>(), [key_of(&config, slot, 0)]);
+}
+
+#[test]
+fn without_anybody_it_goes_back_slot_by_slot_within_its_budget() {
+    let config = Config::default();
+    let mut d = Driver::playing(config.clone(), 0.0);
+    let mut looked_up = 0;
+    for minute in 1..=120 {
+        looked_up += d.answer(&[]);
+        for (operation, _) in d.announces() {
+            d.tell(Input::Ended(operation, true));
+        }
+        d.until(f64::from(minute) * 60.0);
+    }
+    let done = d.slots.counters();
+    assert_eq!(done.lookups as usize, looked_up + d.lookups().len());
+    assert!(done.lookups + done.announces <= 6 + 120, "{done:?}");
+    assert!(done.lookups > 20 && done.announces >= 7, "{done:?}");
+}
+
+#[test]
+fn an_announce_is_refreshed_before_nodes_forget_it_and_one_that_failed_is_repeated_sooner() {
+    let mut d = Driver::playing(Config::default(), 0.0);
+    let mut times = Vec::new();
+    for tick in 1..7200 {
+        d.until(f64::from(tick));
+        d.answer(&[]);
+        for (operation, _) in d.announces() {
+            times.push(d.now);
+            d.tell(Input::Ended(operation, times.len() != 2));
+        }
+    }
+    let gaps: Vec<f64> = times.windows(2).map(|w| w[1] - w[0]).collect();
+    assert!((809.0..992.0).contains(&gaps[0]), "{gaps:?}");
+    assert!((119.0..125.0).contains(&gaps[1]), "the second failed: {gaps:?}");
+    assert!(gaps[2..].iter().all(|gap| (809.0..992.0).contains(gap)), "{gaps:?}");
+}
+
+#[test]
+fn parents_ahead_stay_and_the_search_ends_with_them() {
+    let mut d = Driver::playing(Config::default(), 0.0);
+    d.answer(&(0..40).map(addr).collect::<Vec<_>>());
+    let peers = d.connect();
+    assert_eq!(peers.len(), 8, "every place, and no more");
+    for second in 1..300 {
+        d.until(f64::from(second));
+        for peer in &peers[..3] {
+            d.tell(Input::Gave(*peer, 25_000));
+        }
+        d.supply(30.0, 0.0);
+        d.tell(Input::Play { position_s: f64::from(second), playing: true });
+    }
+    assert_eq!(d.releases(), [], "idle parents cost nothing while nothing is missing");
+    assert_eq!(d.lookups(), []);
+    assert_eq!(d.slots.counters().parent_bytes, 299 * 75_000);
+}
+
+#[test]
+fn parents_that_do_not_serve_while_the_buffer_is_short_are_replaced_by_others_that_are_known() {
+    let mut d = Driver::playing(Config::default(), 0.0);
+    d.answer(&(0..40).map(addr).collect::<Vec<_>>());
+    let first = d.connect();
+    d.until(16.0);
+    assert_eq!(d.releases(), first);
+    assert_eq!(d.connect().len(), 8);
+    let known: BTreeSet<SocketAddr> = d.dialled.iter().copied().collect();
+    assert_eq!(known.len(), 16, "nobody is dialled twice");
+}
+
+#[test]
+fn seeds_that_feed_the_film_alone_are_relieved_by_parents() {
+    let mut d = Driver::playing(Config::default(), 0.0);
+    d.answer(&(0..2).map(addr).collect::<Vec<_>>());
+    assert_eq!(d.connect().len(), 2);
+    d.supply(40.0, 0.0);
+    d.answer(&[]); // What was under way.
+    let searches = |d: &mut Driver, seeds| {
+        d.now += 100.0;
+        let now = d.now;
+        d.supply(40.0, seeds);
+        d.until(now + 50.0);
+        d.answer(&[])
+    };
+    assert_eq!(searches(&mut d, 0.0), 0);
+    assert!(searches(&mut d, 70_000.0) > 0);
+}
+
+#[test]
+fn a_seek_moves_the_slot_forgets_who_was_near_and_searches_there_a_second_later() {
+    let config = Config::default();
+    let mut d = Driver::playing(config.clone(), 600.0);
+    let here = virtual_slot(UNIX_S, 600.0, 120);
+    d.answer(&(0..40).map(addr).collect::<Vec<_>>());
+    d.connect();
+    d.until(30.0);
+    assert_eq!(d.announces()[0].1, key_of(&config, here, 0));
+    d.said.clear();
+    for step in 0..5 {
+        // Scrubbing: a jump each half second.
+        d.now += 0.5;
+        d.tell(Input::Play { position_s: 3000.0 + 100.0 * f64::from(step), playing: true });
+    }
+    assert_eq!(d.lookups(), [], "while it scrubs nothing is asked");
+    let there = virtual_slot(UNIX_S + d.now, 3400.0, 120);
+    let landed = d.now;
+    d.until(landed + 1.1);
+    // Parents of before still have their places; the ones that do not serve lose them, and new ones are searched.
+    d.until(landed + 35.0);
+    let keys: Vec<Key> = d.lookups().into_iter().map(|(_, key)| key).collect();
+    assert!(!keys.is_empty() && keys.iter().all(|k| (there - 8..=there).any(|s| *k == key_of(&config, s, 0))));
+    assert_eq!(d.announces().first().map(|(_, key)| *key), Some(key_of(&config, there, 0)));
+    assert_eq!(d.dialled_to(|a| a == addr(39)) + d.dialled_to(|a| a == addr(38)), {
+        let before: Vec<SocketAddr> = d.dialled[..8].to_vec();
+        before.iter().filter(|a| **a == addr(39) || **a == addr(38)).count()
+    });
+}
+
+#[test]
+fn stalls_and_clock_ticks_do_not_move_the_slot() {
+    let mut d = Driver::playing(Config::default(), 0.0);
+    let slot = d.slots.slot(at(0.0));
+    // A stall of 20 s in all, reported second by second.
+    for second in 1..100 {
+        d.until(f64::from(second));
+        d.tell(Input::Play { position_s: f64::from(second - (second / 5).min(20)), playing: true });
+    }
+    assert_eq!(d.slots.slot(at(100.0)), slot);
+}
+
+#[test]
+fn a_short_pause_changes_nothing_and_a_long_one_ends_the_announces_until_it_goes_on() {
+    let config = Config::default();
+    let mut d = Driver::playing(config.clone(), 0.0);
+    d.supply(30.0, 0.0);
+    d.until(25.0);
+    let announces = d.announces();
+    assert_eq!(announces.len(), 1);
+    d.tell(Input::Ended(announces[0].0, true));
+    d.lookups();
+    d.tell(Input::Play { position_s: 25.0, playing: false });
+    d.until(3000.0);
+    assert_eq!(d.announces(), [], "after two minutes its slot is not where it is");
+    assert_eq!(d.lookups(), []);
+    d.tell(Input::Play { position_s: 25.0, playing: true });
+    d.until(3030.0);
+    let resumed = virtual_slot(UNIX_S + 3000.0, 25.0, 120);
+    assert_eq!(d.announces().into_iter().map(|(_, k)| k).collect::<Vec<_>>(), [key_of(&config, resumed, 0)]);
+}
+
+#[test]
+fn data_slots_announce_what_is_held_near_the_playhead_and_look_up_what_is_needed_next() {
+    let config = Config { kind: Kind::Data, ..Config::default() };
+    let mut d = Driver::playing(config.clone(), 1000.0);
+    let keys: Vec<Key> = d.lookups().into_iter().map(|(_, key)| key).collect();
+    assert_eq!(keys, [key_of(&config, 3, 0)]);
+    for stretch in [0, 1, 2, 3, 9] {
+        d.tell(Input::Holds { stretch, held: true });
+    }
+    d.tell(Input::Holds { stretch: 2, held: false });
+    d.until(21.0);
+    let announced: BTreeSet<Key> = d.announces().into_iter().map(|(_, key)| key).collect();
+    assert_eq!(announced, [0, 1, 3, 9].map(|s| key_of(&config, s, 0)).into());
+}
+
+#[test]
+fn a_crowded_bucket_sends_the_announce_to_the_next_level_at_once() {
+    let config = Config::default();
+    let mut d = Driver::playing(config.clone(), 0.0);
+    d.answer(&[]);
+    d.until(21.0);
+    let (operation, _) = d.announces()[0];
+    d.tell(Input::Found(operation, (0..80).map(addr).collect()));
+    d.tell(Input::Ended(operation, true));
+    let slot = virtual_slot(UNIX_S, 0.0, 120);
+    let (_, key) = d.announces()[0];
+    assert!(key == key_of(&config, slot, 1) || key == key_of(&config, slot, 2));
+}
+
+#[test]
+fn a_clock_that_is_an_hour_wrong_is_put_right_by_those_who_gave_and_the_slot_moves() {
+    let config = Config::default();
+    let mut d = Driver::playing(config.clone(), 0.0);
+    let wrong = d.slots.slot(at(0.0)).unwrap();
+    for peer in 0..6 {
+        d.tell(Input::Said(PeerKey(peer), said(100.0, UNIX_S + 3600.0)));
+        d.tell(Input::Gave(PeerKey(peer), 16_384));
+    }
+    // Talkers that claim another day and give nothing.
+    for peer in 100..400 {
+        d.tell(Input::Said(PeerKey(peer), said(100.0, UNIX_S - 86_400.0)));
+    }
+    d.until(1.0);
+    d.tell(Input::Timeout);
+    assert_eq!(d.slots.clock_correction_s(), 3600.0);
+    assert_eq!(d.slots.slot(at(1.0)), Some(wrong + 30));
+    d.until(25.0);
+    let announced = d.announces();
+    assert_eq!(announced[0].1, key_of(&config, wrong + 30, 0), "never under the wrong one");
+    assert_eq!(d.slots.message(at(25.0)).unwrap().unix_s, UNIX_S as i64 + 3625);
+}
+
+#[test]
+fn every_parent_leaving_in_the_same_second_is_made_good_from_those_known_without_the_dht() {
+    let mut d = Driver::playing(Config::default(), 0.0);
+    d.answer(&(0..60).map(addr).collect::<Vec<_>>());
+    let first = d.connect();
+    d.until(10.0);
+    for peer in &first {
+        d.tell(Input::Gave(*peer, 100_000));
+    }
+    d.said.clear();
+    let before = d.slots.counters().lookups;
+    first.iter().for_each(|peer| d.tell(Input::Left(*peer)));
+    let second = d.connect();
+    assert_eq!((second.len(), d.slots.counters().lookups), (8, before), "at once, and without a lookup");
+    assert_eq!(d.slots.parents(at(10.0)).count(), 8);
+    let unique: BTreeSet<SocketAddr> = d.dialled.iter().copied().collect();
+    assert_eq!(unique.len(), d.dialled.len(), "who left is not dialled again");
+}
+
+#[test]
+fn a_parent_that_jumps_away_is_let_go_as_it_says_so_and_replaced() {
+    let mut d = Driver::playing(Config::default(), 1000.0);
+    d.answer(&(0..40).map(addr).collect::<Vec<_>>());
+    let peers = d.connect();
+    d.tell(Input::Gave(peers[0], 1_000_000));
+    d.tell(Input::Said(peers[0], said(1100.0, UNIX_S)));
+    assert_eq!(d.releases(), []);
+    d.tell(Input::Said(peers[0], said(200.0, UNIX_S)));
+    assert_eq!(d.releases(), [peers[0]]);
+    assert_eq!(d.connect().len(), 1);
+}
+
+#[test]
+fn garbage_thousands_of_peers_and_our_own_address_cost_a_bounded_number_of_dials() {
+    let own = addr(5);
+    let mut d = Driver::new(Config::default());
+    d.tell(Input::Own(own));
+    d.tell(Input::Wall(UNIX_S));
+    d.supply(0.0, 0.0);
+    d.tell(Input::Play { position_s: 0.0, playing: true });
+    let mut garbage: Vec<SocketAddr> = (0..50_000u32).map(addr).collect();
+    garbage.extend([own; 100]);
+    garbage.extend(["0.0.0.0:1", "127.0.0.1:6881", "8.8.8.8:0", "224.0.0.1:9", "[::1]:7"].map(|a| a.parse::<SocketAddr>().unwrap()));
+    for minute in 1..=60 {
+        d.answer(&garbage);
+        for addr in d.dials() {
+            d.tell(Input::Dialled(addr, Dialled::Failed));
+        }
+        d.until(f64::from(minute) * 60.0);
+        d.supply(0.0, 0.0);
+    }
+    assert!(d.dialled.len() <= 16 + 600, "{}", d.dialled.len());
+    assert_eq!(d.dialled_to(|a| a == own || a.port() != 6881), 0);
+    assert_eq!(d.slots.parents(at(3600.0)).count(), 0);
+}
+
+#[test]
+fn ourselves_under_an_address_that_we_did_not_know_is_dialled_once() {
+    let mut d = Driver::playing(Config::default(), 0.0);
+    d.answer(&[addr(1)]);
+    assert_eq!(d.dials(), [addr(1)]);
+    d.tell(Input::Dialled(addr(1), Dialled::Ourselves));
+    for hour in 1..=3 {
+        d.until(f64::from(hour) * 3600.0);
+        d.answer(&[addr(1)]);
+    }
+    assert_eq!(d.dials(), []);
+}
+
+#[test]
+fn dead_peers_are_left_alone_for_longer_each_time() {
+    let mut d = Driver::playing(Config::default(), 0.0);
+    let mut times = Vec::new();
+    for tick in 0..1440 {
+        d.until(f64::from(tick) * 10.0);
+        d.answer(&[addr(1)]);
+        for addr in d.dials() {
+            times.push(d.now);
+            d.tell(Input::Dialled(addr, Dialled::Failed));
+        }
+    }
+    let gaps: Vec<f64> = times.windows(2).map(|w| w[1] - w[0]).collect();
+    assert!(gaps.len() >= 3 && gaps[0] >= 600.0 && gaps[1] >= 1200.0 && gaps[2] >= 2400.0, "{gaps:?}");
+}
+
+#[test]
+fn a_sybil_in_every_slot_costs_bounded_dials_and_the_viewers_that_deliver_stay() {
+    // A thousand addresses in four networks, mixed with twenty viewers; the Sybil accepts and gives nothing.
+    let sybil = |n: u32| SocketAddr::from((std::net::Ipv4Addr::from(0x4000_0001 + ((n % 4) << 8) + n / 4), 6881));
+    let is_sybil = |a: SocketAddr| a.to_string().starts_with("64.");
+    let crowd: Vec<SocketAddr> = (0..1000).map(sybil).chain((0..20).map(addr)).collect();
+    let mut d = Driver::playing(Config { answer_peers: 2000, max_candidates: 2000, ..Config::default() }, 0.0);
+    let mut givers: Vec<PeerKey> = Vec::new();
+    for second in 0..600 {
+        d.until(f64::from(second));
+        d.answer(&crowd);
+        for a in d.dials() {
+            let peer = PeerKey(d.next_peer);
+            d.next_peer += 1;
+            if !is_sybil(a) {
+                givers.push(peer);
+            }
+            d.tell(Input::Dialled(a, Dialled::Connected(peer)));
+        }
+        for peer in givers.clone() {
+            d.tell(Input::Gave(peer, 6000));
+        }
+        d.supply(5.0, 0.0);
+    }
+    let sybils = d.dialled_to(is_sybil);
+    assert!(sybils <= 24, "{sybils} dials: a network that only fails is left alone");
+    assert!(givers.iter().filter(|g| d.slots.is_parent(**g)).count() >= 6);
+    // And with a network for each address, the budget of dials is the bound.
+    let mut d = Driver::playing(Config::default(), 0.0);
+    for second in 0..3600u32 {
+        d.until(f64::from(second));
+        d.answer(&(0..300).map(|n| addr(n + 300 * second)).collect::<Vec<_>>());
+        for a in d.dials() {
+            d.next_peer += 1;
+            d.tell(Input::Dialled(a, Dialled::Connected(PeerKey(d.next_peer))));
+        }
+        d.supply(5.0, 0.0);
+    }
+    assert!(d.dialled.len() <= 16 + 600, "{}", d.dialled.len());
+}
+
+#[test]
+fn a_banned_peer_is_never_dialled_again() {
+    let mut d = Driver::playing(Config::default(), 0.0);
+    d.answer(&[addr(1)]);
+    let peers = d.connect();
+    d.tell(Input::Banned(peers[0]));
+    for day in 1..=5 {
+        d.until(f64::from(day) * 86_400.0);
+        d.answer(&[addr(1)]);
+    }
+    assert_eq!(d.dials(), []);
+}
+
+#[test]
+fn without_a_dht_operations_fail_ever_more_rarely_and_nothing_else_happens() {
+    let mut d = Driver::playing(Config::default(), 0.0);
+    for minute in 1..=180 {
+        for (operation, _) in d.lookups().into_iter().chain(d.announces()) {
+            d.tell(Input::Ended(operation, false));
+        }
+        d.until(f64::from(minute) * 60.0);
+        d.supply(40.0, 0.0);
+    }
+    let done = d.slots.counters();
+    assert_eq!((done.dials, done.failed_operations > 10), (0, true));
+    assert!(done.lookups + done.announces < 6 + 180, "{done:?}");
+}
+
+#[test]
+fn operations_that_never_end_are_given_up_and_cancelled() {
+    let mut d = Driver::playing(Config::default(), 0.0);
+    let first: Vec<Operation> = d.lookups().into_iter().map(|(o, _)| o).collect();
+    d.until(31.0);
+    let cancelled = d.take(|o| match o {
+        Output::Cancel(operation) => Some(*operation),
+        _ => None,
+    });
+    assert!(first.iter().all(|o| cancelled.contains(o)), "{cancelled:?}");
+    d.tell(Input::Found(first[0], vec![addr(3)]));
+    assert_eq!(d.dials(), [], "what comes too late is nobody's answer");
+}
+
+#[test]
+fn others_are_told_at_the_start_at_a_seek_a_pause_and_when_we_run_dry() {
+    let mut d = Driver::playing(Config::default(), 0.0);
+    let told = |d: &mut Driver| d.take(|o| if let Output::Tell(message) = o { Some(*message) } else { None });
+    assert_eq!(told(&mut d).len(), 1);
+    d.now = 2.0;
+    d.tell(Input::Play { position_s: 500.0, playing: true });
+    assert_eq!(told(&mut d)[0].playhead_ms, 500_000);
+    d.now = 3.0;
+    d.tell(Input::Play { position_s: 501.0, playing: false });
+    assert!(!told(&mut d)[0].playing);
+    d.now = 5.0;
+    d.supply(30.0, 0.0);
+    assert_eq!(told(&mut d)[0].ahead_s, 30);
+}
+
+#[test]
+fn closing_the_film_gives_every_place_back() {
+    let mut d = Driver::playing(Config::default(), 0.0);
+    d.answer(&(0..40).map(addr).collect::<Vec<_>>());
+    let peers = d.connect();
+    d.tell(Input::Stopped);
+    assert_eq!(d.releases(), peers);
+    d.said.clear();
+    d.until(4000.0);
+    assert_eq!(d.said, []);
+}
+
+#[test]
+fn the_same_seed_says_the_same() {
+    let run = |seed| {
+        let mut d = Driver::playing(Config { seed, ..Config::default() }, 0.0);
+        for second in 1..600 {
+            d.until(f64::from(second));
+            d.answer(&(0..60).map(|n| addr(n * second)).collect::<Vec<_>>());
+        }
+        (d.dialled, d.said)
+    };
+    assert!(run(1) == run(1) && run(1).0 != run(2).0);
+}
+
+fn any_input() -> impl Strategy<Value = Input> {
+    let seconds = prop_oneof![-10.0f64..7000.0, Just(f64::NAN), Just(f64::INFINITY), Just(-1e300)];
+    let address = prop_oneof![
+        (0u32..200).prop_map(addr),
+        any::<u32>().prop_map(|ip| SocketAddr::from((std::net::Ipv4Addr::from(ip), 80))),
+        any::<u128>().prop_map(|ip| SocketAddr::from((std::net::Ipv6Addr::from(ip), 81))),
+    ];
+    let peer = (0u32..30).prop_map(PeerKey);
+    let how = (0u32..40).prop_map(|n| match n {
+        0 => Dialled::Ourselves,
+        1..=5 => Dialled::Failed,
+        6 => Dialled::NotTried,
+        n => Dialled::Connected(PeerKey(n)),
+    });
+    let message = (0u64..7_000_000, any::<i64>(), any::<i64>(), 0u32..2).prop_map(|(playhead_ms, slot, unix_s, file)| {
+        Message { playhead_ms, slot, unix_s, file, ..Message::default() }
+    });
+    prop_oneof![
+        seconds.clone().prop_map(Input::Wall),
+        (1.79e9..1.81e9).prop_map(Input::Wall),
+        (seconds.clone(), any::<bool>()).prop_map(|(position_s, playing)| Input::Play { position_s, playing }),
+        (seconds.clone(), seconds.clone(), seconds).prop_map(|(film_bytes_per_s, ahead_s, seeds_bytes_per_s)| {
+            Input::Supply { film_bytes_per_s, ahead_s, seeds_bytes_per_s, spare_bytes_per_s: 7 }
+        }),
+        (any::<u32>(), any::<bool>()).prop_map(|(stretch, held)| Input::Holds { stretch, held }),
+        (0u32..20, any::<bool>()).prop_map(|(stretch, held)| Input::Holds { stretch, held }),
+        address.clone().prop_map(Input::Own),
+        (0u32..60, proptest::collection::vec(address.clone(), 0..60)).prop_map(|(o, a)| Input::Found(Operation(o), a)),
+        (0u32..60, any::<bool>()).prop_map(|(o, well)| Input::Ended(Operation(o), well)),
+        (address, how).prop_map(|(a, how)| Input::Dialled(a, how)),
+        (peer.clone(), message).prop_map(|(p, m)| Input::Said(p, m)),
+        (peer.clone(), any::<u64>()).prop_map(|(p, bytes)| Input::Gave(p, bytes)),
+        peer.clone().prop_map(Input::Left),
+        peer.prop_map(Input::Banned),
+        Just(Input::Stopped),
+        Just(Input::Timeout),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn whatever_comes_the_bounds_hold_and_the_budgets_too(
+        kind in prop_oneof![Just(Kind::Virtual), Just(Kind::Data)],
+        events in proptest::collection::vec((0.0f64..20.0, any_input(), any::<bool>()), 1..250),
+    ) {
+        let mut d = Driver::new(Config { kind, ..Config::default() });
+        d.tell(Input::Wall(UNIX_S));
+        d.supply(0.0, 0.0);
+        d.tell(Input::Play { position_s: 10.0, playing: true });
+        for (wait, input, answer) in events {
+            let now = d.now + wait;
+            d.until(now);
+            d.tell(input);
+            if answer {
+                // What an honest driver would do beside all that noise.
+                d.answer(&(0..30).map(addr).collect::<Vec<_>>());
+                for a in d.dials() {
+                    d.next_peer = d.next_peer.max(1000) + 1;
+                    d.tell(Input::Dialled(a, Dialled::Connected(PeerKey(d.next_peer))));
+                }
+            }
+            let hours = d.now / 3600.0;
+            let done = d.slots.counters();
+            prop_assert!((done.lookups + done.announces) as f64 <= 6.0 + 60.0 * hours + 0.01);
+            prop_assert!(done.dials as f64 <= 16.0 + 600.0 * hours + 0.01);
+        }
+    }
+}

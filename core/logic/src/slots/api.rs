@@ -247,7 +247,7 @@ pub enum Output {
 }
 
 /// What was done, for status and for simulations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Counters {
     /// Lookups begun.

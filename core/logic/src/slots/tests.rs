@@ -146,7 +146,8 @@ fn key_of(config: &Config, slot: i64, bucket: u16) -> Key {
 }
 
 fn said(position_s: f64, unix_s: f64) -> Message {
-    Message { playhead_ms: (position_s * 1000.0) as u64, playing: true, unix_s: unix_s as i64, ..Message::default() }
+    let (playhead_ms, unix_s) = ((position_s * 1000.0) as u64, unix_s as i64);
+    Message { playhead_ms, playing: true, unix_s, spare_bytes_per_s: 10_000, ..Message::default() }
 }
 
 #[test]
@@ -391,6 +392,15 @@ fn a_parent_that_jumps_away_is_let_go_as_it_says_so_and_replaced() {
     d.tell(Input::Said(peers[0], said(200.0, UNIX_S)));
     assert_eq!(d.releases(), [peers[0]]);
     assert_eq!(d.connect().len(), 1);
+}
+
+#[test]
+fn a_dial_that_succeeds_too_late_gets_no_place() {
+    let mut d = Driver::playing(Config::default(), 0.0);
+    d.answer(&[addr(1)]);
+    d.until(20.0);
+    d.tell(Input::Dialled(addr(1), Dialled::Connected(PeerKey(7))));
+    assert_eq!(d.releases(), [PeerKey(7)]);
 }
 
 #[test]

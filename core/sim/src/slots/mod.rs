@@ -5,11 +5,16 @@
 //! engine.
 
 mod dht;
+mod flow;
+mod picture;
 mod report;
 mod scenario;
+mod table;
 mod viewer;
 mod world;
 
+pub use picture::svg;
 pub use report::Report;
-pub use scenario::{Arrivals, Crowd, Index, Jumps, Sharing, crowds};
+pub use scenario::{Arrivals, Crowd, Index, Jumps, Rows, Sharing, crowds};
+pub use table::{markdown, text};
 pub use world::run;

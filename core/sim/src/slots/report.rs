@@ -4,10 +4,10 @@ use super::scenario::{Crowd, Index, Sharing};
 use super::viewer::Lived;
 use crate::stats::quantile;
 use playswarm_logic::slots::Counters;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// The crowd's name.
     pub crowd: String,

@@ -2,7 +2,7 @@
 
 use crate::rng::Rng;
 use playswarm_logic::slots::Kind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How viewers come over time.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -23,7 +23,7 @@ pub enum Jumps {
 }
 
 /// How viewers find each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Index {
     /// By the tracker alone.
     None,
@@ -42,7 +42,7 @@ impl Index {
 }
 
 /// How a viewer shares its upload among those that ask for more than there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sharing {
     /// Everybody alike.
     Even,
@@ -98,7 +98,7 @@ impl Default for Crowd {
             about: "10,000 viewers come over two hours".into(),
             viewers: 10_000,
             arrive_s: 7200.0,
-            end_s: 9000.0,
+            end_s: 7200.0,
             arrivals: Arrivals::Poisson,
             jumps: Jumps::Near,
             film_s: 6000.0,
@@ -116,60 +116,56 @@ impl Default for Crowd {
     }
 }
 
-/// The crowds of docs/SLOTS-SIM.md.
-pub fn crowds() -> Vec<Crowd> {
-    let base = Crowd::default;
+/// A crowd, and the ways to find and to share that are compared in it.
+pub type Rows = (Crowd, Vec<(Index, Sharing)>);
+
+/// The crowds of docs/SLOTS-SIM.md: four of ten thousand viewers, then smaller ones for what can go wrong.
+pub fn crowds() -> Vec<Rows> {
+    let great = |name: &str, about: &str| Crowd { name: name.into(), about: about.into(), ..Crowd::default() };
+    let lesser = |name: &str, about: &str| Crowd { viewers: 2000, ..great(name, about) };
+    let tracker = (Index::None, Sharing::Urgent);
+    let by_virtual = (Index::Slots(Kind::Virtual), Sharing::Urgent);
+    let by_data = (Index::Slots(Kind::Data), Sharing::Urgent);
+    let evenly = [(Index::None, Sharing::Even), (Index::Slots(Kind::Virtual), Sharing::Even)];
+    let kinds = vec![tracker, by_virtual, by_data];
+    let both = vec![tracker, by_virtual];
+    let all = [&evenly[..], &kinds[..]].concat();
+    let about_clocks = "a fifth of the clocks are wrong by an hour";
     vec![
-        base(),
-        Crowd {
-            name: "flash".into(),
-            about: "half of them come within five minutes".into(),
-            arrivals: Arrivals::Flash,
-            ..base()
-        },
-        Crowd {
-            name: "zipf".into(),
-            about: "they begin at and jump to popular scenes".into(),
-            jumps: Jumps::Scenes,
-            ..base()
-        },
-        Crowd {
-            name: "narrow_origin".into(),
-            about: "the origin has 40 Mbit/s: 67 streams".into(),
-            origin_rate: 5e6,
-            ..base()
-        },
-        Crowd { name: "keep_all".into(), about: "viewers keep all that they had".into(), keeps_s: None, ..base() },
-        Crowd {
-            name: "small".into(),
-            about: "500 viewers".into(),
-            viewers: 500,
-            ..base()
-        },
-        Crowd {
-            name: "wrong_clocks".into(),
-            about: "a fifth of the clocks are wrong by an hour".into(),
-            wrong_clocks: 0.2,
-            ..base()
-        },
-        Crowd {
-            name: "sybil".into(),
-            about: "a Sybil announces 1,024 dead weights in every slot".into(),
-            sybil_networks: 64,
-            ..base()
-        },
-        Crowd {
-            name: "garbage".into(),
-            about: "every third lookup answers with 2,000 made-up addresses".into(),
-            garbage: 0.33,
-            ..base()
-        },
-        Crowd {
-            name: "exodus".into(),
-            about: "at 1:15 each tenth viewer leaves within one second".into(),
-            exodus_s: Some(4500.0),
-            ..base()
-        },
+        (great("poisson", "10,000 viewers come over two hours"), all),
+        (
+            Crowd { arrivals: Arrivals::Flash, ..great("flash", "half of them come within five minutes") },
+            kinds.clone(),
+        ),
+        (Crowd { jumps: Jumps::Scenes, ..great("zipf", "they begin at and jump to popular scenes") }, kinds.clone()),
+        (
+            Crowd { origin_rate: 4.5e6, ..great("narrow_origin", "the origin has 36 Mbit/s, 60 streams") },
+            vec![evenly[0], tracker, by_virtual],
+        ),
+        (lesser("lesser", "2,000 viewers"), kinds.clone()),
+        (Crowd { viewers: 500, ..great("small", "500 viewers") }, kinds.clone()),
+        (Crowd { keeps_s: None, ..lesser("keep_all", "2,000 viewers that keep all they had") }, kinds.clone()),
+        (Crowd { wrong_clocks: 0.2, ..lesser("wrong_clocks", about_clocks) }, kinds),
+        (
+            Crowd {
+                wrong_clocks: 0.2,
+                corrects_clocks: false,
+                ..lesser("uncorrected", "the same, and nobody corrects its clock")
+            },
+            vec![by_virtual],
+        ),
+        (
+            Crowd { sybil_networks: 64, ..lesser("sybil", "1,024 dead weights are announced in every slot") },
+            vec![by_virtual],
+        ),
+        (
+            Crowd { garbage: 0.33, ..lesser("garbage", "every third lookup answers with 2,000 made-up addresses") },
+            vec![by_virtual],
+        ),
+        (
+            Crowd { exodus_s: Some(4500.0), ..lesser("exodus", "at 1:15 each tenth viewer leaves in the same second") },
+            both,
+        ),
     ]
 }
 
@@ -283,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_flash_crowd_comes_in_five_minutes_and_the_same_seed_draws_the_same() {
-        let crowd = crowds().into_iter().find(|c| c.name == "flash").expect("it is in the list");
+        let (crowd, _) = crowds().into_iter().find(|(c, _)| c.name == "flash").expect("it is in the list");
         let viewers = draw(&crowd, 3);
         let within = viewers.iter().filter(|v| (1800.0..2100.0).contains(&v.arrives)).count();
         assert!((4900..5700).contains(&within), "{within}");

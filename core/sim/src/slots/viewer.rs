@@ -65,6 +65,7 @@ pub(super) struct Lived {
     pub(super) played_s: f64,
     /// Seconds of film that came and were played.
     pub(super) useful_s: f64,
+    pub(super) sent: f64,
     pub(super) from_peers: f64,
     pub(super) from_parents: f64,
     pub(super) from_origin: f64,
@@ -90,6 +91,8 @@ pub(super) struct Viewer {
     pub(super) rescan: bool,
     pub(super) asked_tracker: f64,
     pub(super) used_origin: bool,
+    /// Its own upload as an average over the last five steps, bytes per second.
+    pub(super) sends: f64,
     /// The origin's rate as an average over the last ten steps, bytes per second.
     pub(super) origin_gives: f64,
     pub(super) slots: Option<Box<Slots>>,
@@ -118,6 +121,7 @@ impl Viewer {
             rescan: true,
             asked_tracker: 0.0,
             used_origin: false,
+            sends: 0.0,
             origin_gives: 0.0,
             slots: None,
             told_held: BTreeSet::new(),

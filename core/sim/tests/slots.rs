@@ -27,7 +27,11 @@ fn virtual_slots_relieve_the_origin_by_a_third_even_of_a_small_crowd_and_nobody_
     let steady = |r: &Report| r.origin_minutes[5..].iter().sum::<f64>();
     assert!(steady(&with) <= 0.67 * steady(&without), "{} of {}", steady(&with), steady(&without));
     assert!(with.stalls <= without.stalls && with.start_s.1 <= without.start_s.1 * 1.05);
-    assert!(with.operations_per_hour <= 100.0, "{}: a first quarter costs more than the mean", with.operations_per_hour);
+    assert!(
+        with.operations_per_hour <= 100.0,
+        "{}: a first quarter costs more than the mean",
+        with.operations_per_hour
+    );
 }
 
 #[test]

@@ -47,9 +47,7 @@ pub(super) fn sane(addr: SocketAddr, local: bool) -> Option<SocketAddr> {
     // An IPv4 address in IPv6 clothes is the same peer.
     let ip = addr.ip().to_canonical();
     let nowhere = match ip {
-        IpAddr::V4(v4) => {
-            v4.octets()[0] == 0 || v4.octets()[0] >= 240 || v4.is_multicast() || v4.is_documentation()
-        }
+        IpAddr::V4(v4) => v4.octets()[0] == 0 || v4.octets()[0] >= 240 || v4.is_multicast() || v4.is_documentation(),
         IpAddr::V6(v6) => {
             let documentation = v6.segments()[..2] == [0x2001, 0xdb8];
             v6.is_unspecified() || v6.is_multicast() || documentation
@@ -144,12 +142,7 @@ impl Candidates {
     }
 
     /// The next to dial; `used` says how many parents and dials its network has.
-    pub(super) fn next(
-        &mut self,
-        now: Time,
-        config: &Config,
-        used: impl Fn(Network) -> usize,
-    ) -> Option<SocketAddr> {
+    pub(super) fn next(&mut self, now: Time, config: &Config, used: impl Fn(Network) -> usize) -> Option<SocketAddr> {
         let mut gone = Vec::new();
         let mut next = None;
         for (_, _, addr) in &self.order {
@@ -242,9 +235,23 @@ mod tests {
     #[test]
     fn nowhere_and_nobody_is_not_dialled() {
         for nonsense in [
-            "0.0.0.0:6881", "8.8.8.8:0", "255.255.255.255:1", "224.0.0.1:6881", "240.1.2.3:5", "192.0.2.7:6881",
-            "127.0.0.1:6881", "10.1.2.3:6881", "192.168.1.1:80", "100.64.0.9:6881", "169.254.1.1:6881", "[::]:6881",
-            "[::1]:6881", "[ff02::1]:6881", "[fe80::1]:6881", "[fd00::1]:6881", "[2001:db8::1]:6881",
+            "0.0.0.0:6881",
+            "8.8.8.8:0",
+            "255.255.255.255:1",
+            "224.0.0.1:6881",
+            "240.1.2.3:5",
+            "192.0.2.7:6881",
+            "127.0.0.1:6881",
+            "10.1.2.3:6881",
+            "192.168.1.1:80",
+            "100.64.0.9:6881",
+            "169.254.1.1:6881",
+            "[::]:6881",
+            "[::1]:6881",
+            "[ff02::1]:6881",
+            "[fe80::1]:6881",
+            "[fd00::1]:6881",
+            "[2001:db8::1]:6881",
             "[::ffff:10.0.0.1]:6881",
         ] {
             assert_eq!(sane(addr(nonsense), false), None, "{nonsense}");

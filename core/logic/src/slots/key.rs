@@ -107,7 +107,9 @@ mod tests {
         let mut seen = 0;
         for line in page.lines() {
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-            let ["", info_hash, file, kind @ ("v" | "d"), width, slot, bucket, wanted, ""] = cells[..] else { continue };
+            let ["", info_hash, file, kind @ ("v" | "d"), width, slot, bucket, wanted, ""] = cells[..] else {
+                continue;
+            };
             let mut bytes = [0; 20];
             let hex = info_hash.trim_matches('`');
             for (i, byte) in bytes.iter_mut().enumerate() {
@@ -142,7 +144,11 @@ mod tests {
         for played in [1.0, 59.0, 3600.0] {
             assert_eq!(virtual_slot(1_800_000_000.0 + played, played, 120), start);
         }
-        assert_eq!(virtual_slot(1_800_000_000.0, 600.0, 120), start - 5, "ten minutes on: as if begun ten minutes earlier");
+        assert_eq!(
+            virtual_slot(1_800_000_000.0, 600.0, 120),
+            start - 5,
+            "ten minutes on: as if begun ten minutes earlier"
+        );
     }
 
     #[test]

@@ -1,8 +1,6 @@
 //! What is due: announces, lookups, dials, judgements, words to others; and when the machine wants to be woken.
 
-use super::{
-    Announced, Key, Kind, Operation, Output, Running, Slots, Supply, data_slot, key, network, order,
-};
+use super::{Announced, Key, Kind, Operation, Output, Running, Slots, Supply, data_slot, key, network, order};
 use crate::{PeerKey, Time};
 use std::net::SocketAddr;
 

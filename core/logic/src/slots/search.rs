@@ -83,7 +83,14 @@ impl Search {
     }
 
     /// What an answer brought: how many addresses, and how many of them new and worth a dial.
-    pub(super) fn answered(&mut self, now: Time, config: &Config, (slot, bucket): (i64, u16), found: usize, new: usize) {
+    pub(super) fn answered(
+        &mut self,
+        now: Time,
+        config: &Config,
+        (slot, bucket): (i64, u16),
+        found: usize,
+        new: usize,
+    ) {
         let was = self.cells.get(&(slot, bucket)).map_or(config.again_s, |cell| cell.wait_s);
         let wait_s = if new > 0 { config.again_s } else { (was * 2.0).min(config.again_s * 16.0) };
         let wait_now = if new > 0 { config.again_s } else { was };

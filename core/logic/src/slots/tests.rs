@@ -413,7 +413,10 @@ fn garbage_thousands_of_peers_and_our_own_address_cost_a_bounded_number_of_dials
     d.tell(Input::Play { position_s: 0.0, playing: true });
     let mut garbage: Vec<SocketAddr> = (0..50_000u32).map(addr).collect();
     garbage.extend([own; 100]);
-    garbage.extend(["0.0.0.0:1", "127.0.0.1:6881", "8.8.8.8:0", "224.0.0.1:9", "[::1]:7"].map(|a| a.parse::<SocketAddr>().unwrap()));
+    garbage.extend(
+        ["0.0.0.0:1", "127.0.0.1:6881", "8.8.8.8:0", "224.0.0.1:9", "[::1]:7"]
+            .map(|a| a.parse::<SocketAddr>().unwrap()),
+    );
     for minute in 1..=60 {
         d.answer(&garbage);
         for addr in d.dials() {
@@ -594,9 +597,14 @@ fn any_input() -> impl Strategy<Value = Input> {
         6 => Dialled::NotTried,
         n => Dialled::Connected(PeerKey(n)),
     });
-    let message = (0u64..7_000_000, any::<i64>(), any::<i64>(), 0u32..2).prop_map(|(playhead_ms, slot, unix_s, file)| {
-        Message { playhead_ms, slot, unix_s, file, ..Message::default() }
-    });
+    let message =
+        (0u64..7_000_000, any::<i64>(), any::<i64>(), 0u32..2).prop_map(|(playhead_ms, slot, unix_s, file)| Message {
+            playhead_ms,
+            slot,
+            unix_s,
+            file,
+            ..Message::default()
+        });
     prop_oneof![
         seconds.clone().prop_map(Input::Wall),
         (1.79e9..1.81e9).prop_map(Input::Wall),

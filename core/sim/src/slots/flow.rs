@@ -50,7 +50,10 @@ impl World<'_> {
             let wants = v.wants(AHEAD_S, chunk);
             let near_end = v.position + AHEAD_S >= self.crowd.film_s;
             // By pieces: who has enough in hand asks for two at a time.
-            if wants <= 0.0 || v.suppliers.is_empty() || (wants < 2.0 * chunk && v.ahead_s() > AHEAD_S / 2.0 && !near_end) {
+            if wants <= 0.0
+                || v.suppliers.is_empty()
+                || (wants < 2.0 * chunk && v.ahead_s() > AHEAD_S / 2.0 && !near_end)
+            {
                 continue;
             }
             let wants = wants.min(v.drawn.down * DT);
@@ -124,7 +127,8 @@ impl World<'_> {
         }
         let can = self.crowd.origin_rate * DT;
         let wanted: f64 = requests.iter().map(|r| r.bytes).sum();
-        let shares = if wanted <= can { requests.iter().map(|r| r.bytes).collect() } else { self.shared(can, &requests) };
+        let shares =
+            if wanted <= can { requests.iter().map(|r| r.bytes).collect() } else { self.shared(can, &requests) };
         for (r, bytes) in requests.iter().zip(shares) {
             let v = &mut self.viewers[r.from as usize];
             // It is one more supplier until `advance` has taken it in.

@@ -57,8 +57,10 @@ pub fn svg(reports: &[Report]) -> String {
         let minutes = lines.iter().map(|r| r.origin_minutes.len()).max().unwrap_or(1).max(2) as f64 - 1.0;
         let (y0, bottom) = (TOP + p as f64 * (PANEL + GAP), TOP + p as f64 * (PANEL + GAP) + PANEL);
         let right = WIDTH - 20.0;
-        let (x_of, y_of) =
-            (|minute: f64| LEFT + minute / minutes * (right - LEFT), |streams: f64| bottom - streams / most * (PANEL - 14.0));
+        let (x_of, y_of) = (
+            |minute: f64| LEFT + minute / minutes * (right - LEFT),
+            |streams: f64| bottom - streams / most * (PANEL - 14.0),
+        );
         out += &format!("<text x=\"{LEFT}\" y=\"{}\" font-weight=\"bold\">{crowd}</text>\n", y0 - 2.0);
         let mut streams = 0.0;
         while streams <= most {

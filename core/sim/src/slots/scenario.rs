@@ -119,7 +119,7 @@ impl Default for Crowd {
 /// A crowd, and the ways to find and to share that are compared in it.
 pub type Rows = (Crowd, Vec<(Index, Sharing)>);
 
-/// The crowds of docs/SLOTS-SIM.md: four of ten thousand viewers, then smaller ones for what can go wrong.
+/// The crowds of docs/SLOTS-SIM.md: three of ten thousand viewers, then smaller ones for what can go wrong.
 pub fn crowds() -> Vec<Rows> {
     let great = |name: &str, about: &str| Crowd { name: name.into(), about: about.into(), ..Crowd::default() };
     let lesser = |name: &str, about: &str| Crowd { viewers: 2000, ..great(name, about) };
@@ -133,16 +133,13 @@ pub fn crowds() -> Vec<Rows> {
     let about_clocks = "a fifth of the clocks are wrong by an hour";
     vec![
         (great("poisson", "10,000 viewers come over two hours"), all),
-        (
-            Crowd { arrivals: Arrivals::Flash, ..great("flash", "half of them come within five minutes") },
-            kinds.clone(),
-        ),
+        (Crowd { arrivals: Arrivals::Flash, ..great("flash", "half of them come within five minutes") }, kinds.clone()),
         (Crowd { jumps: Jumps::Scenes, ..great("zipf", "they begin at and jump to popular scenes") }, kinds.clone()),
+        (lesser("lesser", "2,000 viewers"), kinds.clone()),
         (
-            Crowd { origin_rate: 4.5e6, ..great("narrow_origin", "the origin has 36 Mbit/s, 60 streams") },
+            Crowd { origin_rate: 0.9e6, ..lesser("narrow_origin", "2,000 viewers, and the origin has 12 streams") },
             vec![evenly[0], tracker, by_virtual],
         ),
-        (lesser("lesser", "2,000 viewers"), kinds.clone()),
         (Crowd { viewers: 500, ..great("small", "500 viewers") }, kinds.clone()),
         (Crowd { keeps_s: None, ..lesser("keep_all", "2,000 viewers that keep all they had") }, kinds.clone()),
         (Crowd { wrong_clocks: 0.2, ..lesser("wrong_clocks", about_clocks) }, kinds),

@@ -4,8 +4,20 @@ use super::report::Report;
 use super::scenario::Sharing;
 
 const HEAD: [&str; 14] = [
-    "crowd", "found by", "shared", "origin", "peak", "of bytes", "start", "seek", "stalls", "stalled", "efficiency",
-    "parents", "DHT/h", "dials/h",
+    "crowd",
+    "found by",
+    "shared",
+    "origin",
+    "peak",
+    "of bytes",
+    "start",
+    "seek",
+    "stalls",
+    "stalled",
+    "efficiency",
+    "parents",
+    "DHT/h",
+    "dials/h",
 ];
 
 fn row(r: &Report) -> [String; 14] {

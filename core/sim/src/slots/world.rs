@@ -122,7 +122,8 @@ impl World<'_> {
         v.come(now - CONNECT_S);
         if let Index::Slots(kind) = self.index {
             let film = Film { info_hash: [0x5a; 20], file: 0, duration_s: self.crowd.film_s };
-            let clock_witnesses = if self.crowd.corrects_clocks { Config::default().clock_witnesses } else { usize::MAX };
+            let clock_witnesses =
+                if self.crowd.corrects_clocks { Config::default().clock_witnesses } else { usize::MAX };
             let config = Config { kind, seed: u64::from(id) + 1, clock_witnesses, ..Config::default() };
             let mut slots = Slots::new(at(now), config, film);
             slots.handle(at(now), Input::Own(address(id)));
@@ -226,7 +227,7 @@ impl World<'_> {
         self.here = here.into_iter().filter(|id| self.viewers[*id as usize].is_here()).collect();
         let here = std::mem::take(&mut self.here);
         for &id in &here {
-            if (id + step) % EVERY == 0 {
+            if (id + step).is_multiple_of(EVERY) {
                 self.keep_house(now, id);
             } else if self.viewers[id as usize].slots.as_ref().is_some_and(|s| s.next_timeout() <= at(now)) {
                 self.tell(now, id, Input::Timeout);
@@ -410,7 +411,8 @@ impl World<'_> {
                     .map(|l| l.peer)
                     .collect();
                 for peer in idle {
-                    let needs_us = self.viewers[peer as usize].links.iter().any(|l| l.peer == id && now < l.used + 120.0);
+                    let needs_us =
+                        self.viewers[peer as usize].links.iter().any(|l| l.peer == id && now < l.used + 120.0);
                     if !needs_us {
                         self.disconnect(id, peer);
                     }

@@ -88,7 +88,7 @@ fn play(crowd: &Crowd, index: Index, sharing: Sharing, seed: u64) -> World<'_> {
         tracker: Vec::new(),
         events: BTreeMap::new(),
         pushed: 0,
-        origin_minutes: vec![0.0; (crowd.end_s / 60.0).ceil() as usize + 1],
+        origin_minutes: vec![0.0; (crowd.end_s / 60.0).ceil() as usize],
         counters: Counters::default(),
         sybil_dials: 0,
     };

@@ -100,7 +100,7 @@ pub fn level_of(bucket: u16) -> u8 {
 mod tests {
     use super::*;
 
-    /// The vectors of docs/SLOTS.md, made there with another program's SHA-1 (`sha1sum`).
+    /// The vectors of docs/SLOTS.md, which were made with another SHA-1 (Python's `hashlib`).
     #[test]
     fn keys_are_those_of_the_document() {
         let page = include_str!("../../../../docs/SLOTS.md");

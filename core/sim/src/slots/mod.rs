@@ -5,6 +5,7 @@
 //! engine.
 
 mod dht;
+mod drive;
 mod flow;
 mod picture;
 mod report;

@@ -14,6 +14,7 @@ pub mod metadata;
 pub mod picker;
 pub mod retain;
 pub mod rng;
+pub mod slots;
 pub mod time;
 
 pub use bits::Bits;

@@ -17,6 +17,7 @@ mod peer;
 mod random;
 mod reader;
 mod rng;
+pub mod slots;
 mod spec;
 mod stats;
 mod store;

@@ -1,5 +1,7 @@
 //! `playswarm-sim`: swarms of the catalogue on the command line.
 
+mod slots_command;
+
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
 use playswarm_logic::Time;
@@ -61,6 +63,8 @@ enum Command {
         #[arg(long, default_value_t = f64::INFINITY, value_name = "SECONDS")]
         to: f64,
     },
+    /// Plays thousands of viewers of one film, with and without the slot index.
+    Slots(slots_command::SlotsArgs),
     /// Says of each wait of one run who delivered what meanwhile, and what each peer did in all.
     Explain {
         /// The scenario's name, or random:SEED for a swarm of the random tests.
@@ -99,6 +103,7 @@ fn main() -> Result<()> {
             run_policy(&named(&scenario)?, policy_named(&policy)?, seed, options).map_err(|e| anyhow!(e))?;
             Ok(())
         }
+        Command::Slots(args) => slots_command::run(&args),
         Command::Explain { scenario, policy, seed } => {
             let report = run_policy(&named(&scenario)?, policy_named(&policy)?, seed, Options::default());
             let text = explain(&report.map_err(|e| anyhow!(e))?);

@@ -12,6 +12,14 @@ pub fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
+/// The value that this share of the values does not exceed, from 0 to 1; `None` of nothing.
+pub(crate) fn quantile(values: &[f64], share: f64) -> Option<f64> {
+    let mut sorted: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let last = sorted.len().checked_sub(1)?;
+    sorted.get((share.clamp(0.0, 1.0) * last as f64).round() as usize).copied()
+}
+
 /// The Gini coefficient of values that are not negative: 0 where all are alike, towards 1 where one has everything.
 pub fn gini(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();

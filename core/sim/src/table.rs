@@ -54,15 +54,18 @@ fn rows(cells: &[Cell]) -> Vec<[String; 14]> {
 
 /// Columns of even width.
 pub fn text(cells: &[Cell]) -> String {
-    let rows = rows(cells);
-    let head = HEAD.map(String::from);
+    columns(&HEAD.map(String::from), &rows(cells), 2)
+}
+
+/// Rows under a header in columns of even width, the first `left` of them flush left.
+pub(crate) fn columns<const N: usize>(head: &[String; N], rows: &[[String; N]], left: usize) -> String {
     let widths: Vec<usize> =
-        (0..HEAD.len()).map(|i| rows.iter().chain([&head]).map(|r| r[i].chars().count()).max().unwrap_or(0)).collect();
+        (0..N).map(|i| rows.iter().chain([head]).map(|r| r[i].chars().count()).max().unwrap_or(0)).collect();
     let mut out = String::new();
-    for row in [&head].into_iter().chain(&rows) {
+    for row in [head].into_iter().chain(rows) {
         for (i, cell) in row.iter().enumerate() {
             let pad = " ".repeat(widths[i] - cell.chars().count());
-            out += &if i < 2 { format!("{cell}{pad}  ") } else { format!("{pad}{cell}  ") };
+            out += &if i < left { format!("{cell}{pad}  ") } else { format!("{pad}{cell}  ") };
         }
         out = out.trim_end().to_string() + "\n";
     }

@@ -1,0 +1,287 @@
+//! Addresses that answers brought: which may be dialled, which next, and which failed us.
+//!
+//! Everything here is bounded, whatever the DHT says. Addresses are data to this crate; nothing is dialled here.
+
+use super::Config;
+use crate::Time;
+use crate::rng::Rng;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Failed addresses that are remembered.
+const MAX_FAILED: usize = 512;
+/// Networks that are remembered.
+const MAX_NETWORKS: usize = 256;
+/// Own addresses that are remembered.
+const MAX_OWN: usize = 16;
+
+/// The network of an address: IPv4 /24, IPv6 /48; `None` for local ones, where neighbours are no sign of one owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Network(u64);
+
+pub(super) fn network(ip: IpAddr) -> Option<Network> {
+    if is_local(ip) {
+        return None;
+    }
+    Some(Network(match ip {
+        IpAddr::V4(v4) => u64::from(u32::from(v4) >> 8),
+        IpAddr::V6(v6) => (1 << 63) | u64::try_from(u128::from(v6) >> 80).unwrap_or(0),
+    }))
+}
+
+fn is_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(v4) => {
+            let shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64; // RFC 6598
+            v4.is_loopback() || v4.is_private() || v4.is_link_local() || shared
+        }
+        IpAddr::V6(v6) => {
+            let head = v6.segments()[0];
+            v6.is_loopback() || head & 0xfe00 == 0xfc00 || head & 0xffc0 == 0xfe80
+        }
+    }
+}
+
+/// The address as it is dialled, or `None` where nobody can be reached.
+pub(super) fn sane(addr: SocketAddr, local: bool) -> Option<SocketAddr> {
+    // An IPv4 address in IPv6 clothes is the same peer.
+    let ip = addr.ip().to_canonical();
+    let nowhere = match ip {
+        IpAddr::V4(v4) => v4.octets()[0] == 0 || v4.octets()[0] >= 240 || v4.is_multicast() || v4.is_documentation(),
+        IpAddr::V6(v6) => {
+            let documentation = v6.segments()[..2] == [0x2001, 0xdb8];
+            v6.is_unspecified() || v6.is_multicast() || documentation
+        }
+    };
+    let allowed = addr.port() != 0 && !nowhere && ip != IpAddr::V4(Ipv4Addr::BROADCAST) && (local || !is_local(ip));
+    allowed.then(|| SocketAddr::new(ip, addr.port()))
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failed {
+    until: Time,
+    times: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Record {
+    failures: u32,
+    served: bool,
+    until: Time,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    rank: u32,
+    draw: u64,
+    found: Time,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    waiting: BTreeMap<SocketAddr, Waiting>,
+    /// The same in the order in which they are dialled.
+    order: BTreeSet<(u32, u64, SocketAddr)>,
+    failed: BTreeMap<SocketAddr, Failed>,
+    networks: BTreeMap<Network, Record>,
+    own: BTreeSet<SocketAddr>,
+}
+
+impl Candidates {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// An address of ours.
+    pub(super) fn own(&mut self, addr: SocketAddr) {
+        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        if self.own.len() >= MAX_OWN {
+            self.own.pop_first();
+        }
+        self.own.insert(addr);
+        self.remove(addr);
+    }
+
+    /// Takes an address in: true where it is worth a dial and was not known.
+    pub(super) fn add(&mut self, now: Time, config: &Config, rng: &mut Rng, addr: SocketAddr, rank: u32) -> bool {
+        let Some(addr) = sane(addr, config.local_addresses) else { return false };
+        if self.own.contains(&addr) || self.is_shunned(now, config, addr) {
+            return false;
+        }
+        if let Some(known) = self.waiting.get(&addr).copied() {
+            // Seen again: as fresh as now, and as near as the nearest slot that has it.
+            self.order.remove(&(known.rank, known.draw, addr));
+            let again = Waiting { rank: known.rank.min(rank), found: now, ..known };
+            self.order.insert((again.rank, again.draw, addr));
+            self.waiting.insert(addr, again);
+            return false;
+        }
+        let entry = Waiting { rank, draw: rng.next_u64(), found: now };
+        self.waiting.insert(addr, entry);
+        self.order.insert((entry.rank, entry.draw, addr));
+        if self.waiting.len() > config.max_candidates {
+            // The farthest goes; among equals the lot decides, so the order of an answer gives nobody an advantage.
+            if let Some((_, _, last)) = self.order.last().copied() {
+                self.remove(last);
+                return last != addr;
+            }
+        }
+        true
+    }
+
+    fn is_shunned(&self, now: Time, config: &Config, addr: SocketAddr) -> bool {
+        let failed = self.failed.get(&addr).is_some_and(|f| now < f.until);
+        let record = network(addr.ip()).and_then(|net| self.networks.get(&net));
+        failed || record.is_some_and(|r| !r.served && r.failures >= config.network_failures && now < r.until)
+    }
+
+    fn remove(&mut self, addr: SocketAddr) {
+        if let Some(entry) = self.waiting.remove(&addr) {
+            self.order.remove(&(entry.rank, entry.draw, addr));
+        }
+    }
+
+    /// The next to dial; `used` says how many parents and dials its network has.
+    pub(super) fn next(&mut self, now: Time, config: &Config, used: impl Fn(Network) -> usize) -> Option<SocketAddr> {
+        let mut gone = Vec::new();
+        let mut next = None;
+        for (_, _, addr) in &self.order {
+            let stale = self.waiting.get(addr).is_none_or(|w| now >= w.found.plus_secs(config.stale_s));
+            if stale || self.is_shunned(now, config, *addr) {
+                gone.push(*addr);
+            } else if network(addr.ip()).is_none_or(|net| used(net) < config.per_network) {
+                next = Some(*addr);
+                break;
+            }
+        }
+        gone.into_iter().chain(next).for_each(|addr| self.remove(addr));
+        next
+    }
+
+    /// A seek has made distances meaningless: what waits is forgotten, what failed is not.
+    pub(super) fn clear(&mut self) {
+        self.waiting.clear();
+        self.order.clear();
+    }
+
+    /// It could not be reached, or did not serve.
+    pub(super) fn fail(&mut self, now: Time, config: &Config, addr: SocketAddr) {
+        let times = self.failed.get(&addr).map_or(0, |f| f.times);
+        let wait = config.forgive_s * f64::from(1u32 << times.min(3));
+        bounded(&mut self.failed, MAX_FAILED, |f| f.until);
+        self.failed.insert(addr, Failed { until: now.plus_secs(wait), times: times.saturating_add(1) });
+        if let Some(net) = network(addr.ip()) {
+            bounded(&mut self.networks, MAX_NETWORKS, |r| r.until);
+            let record = self.networks.entry(net).or_default();
+            record.failures = if now >= record.until { 1 } else { record.failures.saturating_add(1) };
+            record.until = now.plus_secs(config.forgive_s);
+        }
+    }
+
+    /// It left, or is elsewhere in the film: what the DHT still says of it is old, and nobody's fault.
+    pub(super) fn rest(&mut self, now: Time, config: &Config, addr: SocketAddr) {
+        bounded(&mut self.failed, MAX_FAILED, |f| f.until);
+        self.failed.insert(addr, Failed { until: now.plus_secs(config.forgive_s), times: 0 });
+    }
+
+    /// Never again.
+    pub(super) fn ban(&mut self, addr: SocketAddr) {
+        bounded(&mut self.failed, MAX_FAILED, |f| f.until);
+        self.failed.insert(addr, Failed { until: Time::NEVER, times: u32::MAX });
+        self.remove(addr);
+    }
+
+    /// It served: its network is one where viewers are.
+    pub(super) fn served(&mut self, now: Time, config: &Config, addr: SocketAddr) {
+        self.failed.remove(&addr);
+        if let Some(net) = network(addr.ip()) {
+            bounded(&mut self.networks, MAX_NETWORKS, |r| r.until);
+            self.networks
+                .insert(net, Record { failures: 0, served: true, until: now.plus_secs(config.forgive_s * 8.0) });
+        }
+    }
+
+    pub(super) fn check(&self, config: &Config) -> Result<(), String> {
+        if self.waiting.len() != self.order.len() || self.waiting.len() > config.max_candidates {
+            return Err(format!("{} addresses wait, {} in order", self.waiting.len(), self.order.len()));
+        }
+        if self.failed.len() > MAX_FAILED || self.networks.len() > MAX_NETWORKS || self.own.len() > MAX_OWN {
+            return Err("more failures are remembered than are allowed".into());
+        }
+        match self.waiting.keys().find(|addr| self.own.contains(addr)) {
+            Some(own) => Err(format!("our own address {own} waits to be dialled")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Makes room for one more: whatever would be forgotten soonest goes.
+fn bounded<K: Ord + Copy, V>(map: &mut BTreeMap<K, V>, most: usize, until: impl Fn(&V) -> Time) {
+    if map.len() >= most
+        && let Some(first) = map.iter().min_by_key(|(key, value)| (until(value), **key)).map(|(key, _)| *key)
+    {
+        map.remove(&first);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn nowhere_and_nobody_is_not_dialled() {
+        for nonsense in [
+            "0.0.0.0:6881",
+            "8.8.8.8:0",
+            "255.255.255.255:1",
+            "224.0.0.1:6881",
+            "240.1.2.3:5",
+            "192.0.2.7:6881",
+            "127.0.0.1:6881",
+            "10.1.2.3:6881",
+            "192.168.1.1:80",
+            "100.64.0.9:6881",
+            "169.254.1.1:6881",
+            "[::]:6881",
+            "[::1]:6881",
+            "[ff02::1]:6881",
+            "[fe80::1]:6881",
+            "[fd00::1]:6881",
+            "[2001:db8::1]:6881",
+            "[::ffff:10.0.0.1]:6881",
+        ] {
+            assert_eq!(sane(addr(nonsense), false), None, "{nonsense}");
+        }
+        assert_eq!(sane(addr("[::ffff:8.8.8.8]:5"), false), Some(addr("8.8.8.8:5")));
+        assert_eq!(sane(addr("[2a00::5]:5"), false), Some(addr("[2a00::5]:5")));
+        assert_eq!(sane(addr("127.0.0.3:5"), true), Some(addr("127.0.0.3:5")), "in a lab it is somebody");
+    }
+
+    #[test]
+    fn the_nearest_are_dialled_first_and_the_farthest_forgotten() {
+        let config = Config { max_candidates: 3, ..Config::default() };
+        let (mut candidates, mut rng) = (Candidates::default(), Rng::new(1));
+        for (rank, text) in [(3, "1.0.0.1:1"), (0, "2.0.0.1:1"), (2, "3.0.0.1:1"), (1, "4.0.0.1:1")] {
+            candidates.add(Time::ZERO, &config, &mut rng, addr(text), rank);
+        }
+        let order: Vec<String> =
+            std::iter::from_fn(|| candidates.next(Time::ZERO, &config, |_| 0)).map(|a| a.to_string()).collect();
+        assert_eq!(order, ["2.0.0.1:1", "4.0.0.1:1", "3.0.0.1:1"]);
+    }
+
+    #[test]
+    fn a_network_that_only_fails_is_left_alone_until_it_is_forgiven() {
+        let config = Config::default();
+        let (mut candidates, mut rng) = (Candidates::default(), Rng::new(1));
+        for host in 1..=4 {
+            candidates.fail(Time::ZERO, &config, addr(&format!("5.5.5.{host}:1")));
+        }
+        assert!(!candidates.add(Time::ZERO, &config, &mut rng, addr("5.5.5.77:1"), 0));
+        assert!(candidates.add(Time::ZERO, &config, &mut rng, addr("5.5.6.77:1"), 0));
+        assert!(candidates.add(Time::from_secs_f64(601.0), &config, &mut rng, addr("5.5.5.77:1"), 0));
+    }
+}

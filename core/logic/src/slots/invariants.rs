@@ -1,0 +1,43 @@
+//! What must always hold; tests ask after every step.
+
+use super::Slots;
+use crate::Time;
+
+impl Slots {
+    /// Everything that must always hold, for tests.
+    ///
+    /// # Errors
+    /// What does not hold, as a sentence.
+    pub fn check_invariants(&self, now: Time) -> Result<(), String> {
+        self.candidates.check(&self.config)?;
+        self.search.check()?;
+        let places = self.parents.all.len() + self.dialling.len();
+        if places > self.config.max_parents {
+            return Err(format!("{places} places are taken, {} are kept", self.config.max_parents));
+        }
+        let lookups = self.running.values().filter(|r| !r.announce).count();
+        if lookups > self.config.lookups_at_once {
+            return Err(format!("{lookups} lookups run at once"));
+        }
+        if let Some(r) = self.running.values().find(|r| now >= r.deadline) {
+            return Err(format!("an operation in slot {} should have been given up", r.slot));
+        }
+        for (slot, announced) in &self.announced {
+            if announced.running.is_some_and(|operation| !self.running.contains_key(&operation)) {
+                return Err(format!("the announce in slot {slot} waits for an operation that is over"));
+            }
+        }
+        if self.play.is_none() && !(self.running.is_empty() && self.announced.is_empty() && self.parents.all.is_empty())
+        {
+            return Err("nobody plays, and still something is done".into());
+        }
+        let both = self.dialling.keys().find(|addr| self.parents.all.values().any(|p| p.addr == **addr));
+        if let Some(addr) = both {
+            return Err(format!("{addr} is a parent and being dialled"));
+        }
+        if self.wake <= now {
+            return Err(format!("the timeout {:?} is not later than {now:?}", self.wake));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,257 @@
+//! What viewers tell each other over a connection: slot, playhead, seconds in hand, spare upload. A BEP 10 extension.
+//!
+//! Layout and version are in docs/SLOTS.md. It is a bencoded dictionary of integers; others ignore its name in the
+//! extended handshake and never get one. Sending and when are for the driver ([`super::Output::Tell`]).
+
+/// The name in the `m` dictionary of the extended handshake (BEP 10).
+pub const EXTENSION: &str = "ps_slot";
+/// The version that is written; others are read as far as their fields are known.
+pub const VERSION: i64 = 1;
+/// A longer message is refused unread.
+pub const MAX_MESSAGE_BYTES: usize = 256;
+
+/// One viewer's word about itself. Believed only as far as it is checked: what counts is what a peer delivers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// The file's number in the torrent, from 0.
+    pub file: u32,
+    /// The virtual slot under which it announces.
+    pub slot: i64,
+    /// Where it plays, milliseconds into the film, when this was sent.
+    pub playhead_ms: u64,
+    /// Whether it plays on (true) or is paused.
+    pub playing: bool,
+    /// Seconds of film in hand beyond the playhead.
+    pub ahead_s: u32,
+    /// Bytes per second of upload that nobody uses now.
+    pub spare_bytes_per_s: u64,
+    /// Its clock, corrected as it corrects it: seconds since 1970.
+    pub unix_s: i64,
+}
+
+/// Why a message is no message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BadMessage {
+    /// More than [`MAX_MESSAGE_BYTES`].
+    TooLong,
+    /// Not a bencoded dictionary, or with something behind it.
+    NotBencode,
+    /// A field that must be there is missing or out of its range.
+    BadField,
+}
+
+impl std::fmt::Display for BadMessage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            BadMessage::TooLong => "The slot message is longer than any can be.",
+            BadMessage::NotBencode => "The slot message is not a bencoded dictionary.",
+            BadMessage::BadField => "A field of the slot message is missing or out of range.",
+        })
+    }
+}
+
+impl std::error::Error for BadMessage {}
+
+impl Message {
+    /// The payload of the extended message.
+    pub fn encode(&self) -> Vec<u8> {
+        // Keys in order, as BEP 3 wants it.
+        format!(
+            "d1:ai{}e1:fi{}e1:pi{}e1:ri{}e1:si{}e1:ui{}e1:vi{VERSION}e1:wi{}ee",
+            self.ahead_s,
+            self.file,
+            self.playhead_ms.min(i64::MAX as u64),
+            i32::from(self.playing),
+            self.slot,
+            self.spare_bytes_per_s.min(i64::MAX as u64),
+            self.unix_s
+        )
+        .into_bytes()
+    }
+
+    /// Reads a payload.
+    ///
+    /// # Errors
+    /// Where it is too long, is not bencode or lacks a field. Fields that are not known are passed over.
+    pub fn decode(bytes: &[u8]) -> Result<Message, BadMessage> {
+        if bytes.len() > MAX_MESSAGE_BYTES {
+            return Err(BadMessage::TooLong);
+        }
+        let mut reader = Reader { left: bytes };
+        let mut fields: [Option<i64>; 128] = [None; 128];
+        reader.expect(b'd')?;
+        while !reader.at(b'e') {
+            let key = reader.string()?;
+            if reader.at(b'i') {
+                let value = reader.integer()?;
+                if let [letter @ 0..128] = key {
+                    fields[usize::from(*letter)] = Some(value);
+                }
+            } else {
+                reader.pass(4)?;
+            }
+        }
+        reader.expect(b'e')?;
+        if !reader.left.is_empty() {
+            return Err(BadMessage::NotBencode);
+        }
+        let field = |letter: u8| fields[usize::from(letter)].ok_or(BadMessage::BadField);
+        let version = field(b'v')?;
+        let playing = match field(b'r')? {
+            0 => false,
+            1 => true,
+            _ => return Err(BadMessage::BadField),
+        };
+        if version < 1 {
+            return Err(BadMessage::BadField);
+        }
+        let bad = |_| BadMessage::BadField;
+        Ok(Message {
+            file: u32::try_from(field(b'f')?).map_err(bad)?,
+            slot: field(b's')?,
+            playhead_ms: u64::try_from(field(b'p')?).map_err(bad)?,
+            playing,
+            ahead_s: u32::try_from(field(b'a')?).map_err(bad)?,
+            spare_bytes_per_s: u64::try_from(field(b'u')?).map_err(bad)?,
+            unix_s: field(b'w')?,
+        })
+    }
+}
+
+/// As much of bencode as is needed to find integers and to pass over the rest.
+struct Reader<'a> {
+    left: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn at(&self, byte: u8) -> bool {
+        self.left.first() == Some(&byte)
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), BadMessage> {
+        match self.left.split_first() {
+            Some((first, rest)) if *first == byte => {
+                self.left = rest;
+                Ok(())
+            }
+            _ => Err(BadMessage::NotBencode),
+        }
+    }
+
+    fn until(&mut self, byte: u8) -> Result<&'a str, BadMessage> {
+        let end = self.left.iter().position(|b| *b == byte).ok_or(BadMessage::NotBencode)?;
+        let (text, rest) = self.left.split_at(end);
+        self.left = &rest[1..];
+        std::str::from_utf8(text).map_err(|_| BadMessage::NotBencode)
+    }
+
+    fn integer(&mut self) -> Result<i64, BadMessage> {
+        self.expect(b'i')?;
+        let text = self.until(b'e')?;
+        let digits = text.strip_prefix('-').unwrap_or(text);
+        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        let canonical = (digits == "0" && text == "0") || !digits.starts_with('0');
+        if !plain || !canonical {
+            return Err(BadMessage::NotBencode);
+        }
+        text.parse().map_err(|_| BadMessage::BadField)
+    }
+
+    fn string(&mut self) -> Result<&'a [u8], BadMessage> {
+        if !self.left.first().is_some_and(u8::is_ascii_digit) {
+            return Err(BadMessage::NotBencode);
+        }
+        let length: usize = self.until(b':')?.parse().map_err(|_| BadMessage::NotBencode)?;
+        if length > self.left.len() {
+            return Err(BadMessage::NotBencode);
+        }
+        let (string, rest) = self.left.split_at(length);
+        self.left = rest;
+        Ok(string)
+    }
+
+    /// Passes over any value, lists and dictionaries so many deep.
+    fn pass(&mut self, depth: u32) -> Result<(), BadMessage> {
+        match self.left.first() {
+            Some(b'i') => self.integer().map(drop),
+            Some(b'l' | b'd') if depth > 0 => {
+                self.left = &self.left[1..];
+                while !self.at(b'e') {
+                    self.pass(depth - 1)?;
+                }
+                self.expect(b'e')
+            }
+            _ => self.string().map(drop),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SENT: Message = Message {
+        file: 2,
+        slot: 14_999_995,
+        playhead_ms: 605_250,
+        playing: true,
+        ahead_s: 41,
+        spare_bytes_per_s: 125_000,
+        unix_s: 1_800_000_000,
+    };
+
+    #[test]
+    fn the_documents_example_is_what_is_written_and_read() {
+        let page = include_str!("../../../../docs/SLOTS.md");
+        let text = String::from_utf8(SENT.encode()).unwrap();
+        assert!(page.contains(&text), "{text}");
+        assert_eq!(Message::decode(text.as_bytes()), Ok(SENT));
+    }
+
+    #[test]
+    fn what_a_later_version_adds_is_passed_over() {
+        let text = "d1:ai1e1:bl4:spami1ed3:fooleee1:fi0e3:newi9e1:pi5e1:ri0e1:si-3e1:ui0e1:vi2e1:wi7ee";
+        let read = Message::decode(text.as_bytes()).unwrap();
+        assert_eq!((read.ahead_s, read.playhead_ms, read.playing, read.slot, read.unix_s), (1, 5, false, -3, 7));
+    }
+
+    #[test]
+    fn each_kind_of_nonsense_is_refused() {
+        let refused = |text: &str| Message::decode(text.as_bytes()).unwrap_err();
+        assert_eq!(refused(""), BadMessage::NotBencode);
+        assert_eq!(refused("de"), BadMessage::BadField);
+        assert_eq!(refused(&format!("d1:ai{}ee", "9".repeat(300))), BadMessage::TooLong);
+        assert_eq!(refused(&format!("d1:x{}", "l".repeat(200))), BadMessage::NotBencode);
+        assert_eq!(refused("d1:ai-1e1:fi0e1:pi5e1:ri0e1:si-3e1:ui0e1:vi1e1:wi7ee"), BadMessage::BadField);
+        assert_eq!(refused("d1:ai1e1:fi0e1:pi5e1:ri2e1:si-3e1:ui0e1:vi1e1:wi7ee"), BadMessage::BadField);
+        assert_eq!(refused("d1:ai01ee"), BadMessage::NotBencode);
+        assert_eq!(refused("d1:ai1e1:fi0e1:pi5e1:ri0e1:si-3e1:ui0e1:vi1e1:wi7eex"), BadMessage::NotBencode);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = Message::decode(&bytes);
+        }
+
+        #[test]
+        fn nearly_right_bytes_do_not_panic_either(at in 0usize..60, byte: u8) {
+            let mut bytes = SENT.encode();
+            bytes[at] = byte;
+            let _ = Message::decode(&bytes);
+        }
+
+        #[test]
+        fn what_is_written_is_read(file: u32, slot: i64, playhead in 0..=i64::MAX as u64, playing: bool, ahead_s: u32,
+                                   spare in 0..=i64::MAX as u64, unix_s: i64) {
+            let message = Message {
+                file, slot, playhead_ms: playhead, playing, ahead_s, spare_bytes_per_s: spare, unix_s,
+            };
+            let bytes = message.encode();
+            prop_assert!(bytes.len() <= MAX_MESSAGE_BYTES);
+            prop_assert_eq!(Message::decode(&bytes), Ok(message));
+        }
+    }
+}

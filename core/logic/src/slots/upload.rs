@@ -1,0 +1,114 @@
+//! Whom our upload helps most: viewers that are close to running dry.
+//!
+//! Two pure functions for whoever deals out upload: how much to believe of what a viewer says it has in hand, and how to
+//! share a rate among viewers. Slots earned by giving (tit for tat) are the choker's and come first; this is about what
+//! viewers get of the rest.
+
+/// A viewer that wants bytes of us.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Wanting {
+    /// Seconds of film in hand, as far as that is believed ([`believed_ahead_s`]).
+    pub ahead_s: f64,
+    /// The most that it takes, bytes per second.
+    pub most_bytes_per_s: f64,
+}
+
+/// With so many seconds more in hand a viewer's claim is half as strong. 5: one with ten seconds gets a third of the share
+/// of one that waits, and with a minute a thirteenth, so that nobody is shut out.
+const HALF_S: f64 = 5.0;
+
+/// How strong the claim of a viewer with so many seconds in hand is: 1 for one that waits, falling towards 0.
+pub fn urgency(ahead_s: f64) -> f64 {
+    if ahead_s.is_nan() {
+        return 0.0;
+    }
+    1.0 / (1.0 + ahead_s.max(0.0) / HALF_S)
+}
+
+/// How many seconds a viewer has in hand: what it says, but not less than what we ourselves gave it in the last
+/// `elapsed_s` seconds beyond what it can have played meanwhile. So crying hunger gets nobody more than a film's rate.
+pub fn believed_ahead_s(said_s: f64, given_bytes: f64, elapsed_s: f64, film_bytes_per_s: f64) -> f64 {
+    let given_s = if film_bytes_per_s > 0.0 { given_bytes / film_bytes_per_s } else { 0.0 };
+    said_s.max(given_s - elapsed_s).max(0.0)
+}
+
+/// Shares `bytes_per_s` among viewers by urgency: nobody gets more than it takes, and nothing is left over while somebody
+/// wants more. The shares are in the order of the viewers.
+pub fn share(bytes_per_s: f64, wanting: &[Wanting]) -> Vec<f64> {
+    share_weighted(bytes_per_s, &wanting.iter().map(|w| (urgency(w.ahead_s), w.most_bytes_per_s)).collect::<Vec<_>>())
+}
+
+/// Shares evenly instead, for comparison: everybody's claim is the same.
+pub fn share_evenly(bytes_per_s: f64, wanting: &[Wanting]) -> Vec<f64> {
+    share_weighted(bytes_per_s, &wanting.iter().map(|w| (1.0, w.most_bytes_per_s)).collect::<Vec<_>>())
+}
+
+/// Water-filling: (weight, cap) for each.
+fn share_weighted(bytes_per_s: f64, claims: &[(f64, f64)]) -> Vec<f64> {
+    let mut shares = vec![0.0; claims.len()];
+    let finite = |x: f64| if x.is_finite() { x.max(0.0) } else { 0.0 };
+    let mut left = finite(bytes_per_s);
+    // In the order in which they are full, so that one pass is enough.
+    let level = |(weight, cap): (f64, f64)| if weight > 0.0 { finite(cap) / weight } else { f64::INFINITY };
+    let mut order: Vec<usize> = (0..claims.len()).filter(|&i| claims[i].0 > 0.0 && finite(claims[i].1) > 0.0).collect();
+    order.sort_unstable_by(|&a, &b| level(claims[a]).total_cmp(&level(claims[b])).then(a.cmp(&b)));
+    let mut weights: f64 = order.iter().map(|&i| claims[i].0).sum();
+    for i in order {
+        let (weight, cap) = (claims[i].0, finite(claims[i].1));
+        let share = if weights > 0.0 { (left * (weight / weights)).min(cap).min(left) } else { 0.0 };
+        shares[i] = share;
+        left = (left - share).max(0.0);
+        weights -= weight;
+    }
+    shares
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn viewer(ahead_s: f64) -> Wanting {
+        Wanting { ahead_s, most_bytes_per_s: 1e6 }
+    }
+
+    #[test]
+    fn who_waits_gets_most_and_nobody_nothing() {
+        let shares = share(100.0, &[viewer(0.0), viewer(10.0), viewer(60.0)]);
+        assert!(shares[0] > 2.9 * shares[1] && shares[1] > 4.0 * shares[2] && shares[2] > 5.0, "{shares:?}");
+    }
+
+    #[test]
+    fn what_one_does_not_take_goes_to_the_others() {
+        let small = Wanting { ahead_s: 0.0, most_bytes_per_s: 10.0 };
+        assert_eq!(share(100.0, &[small, viewer(30.0)]), [10.0, 90.0]);
+    }
+
+    #[test]
+    fn crying_hunger_helps_only_until_we_fed_it_ourselves() {
+        assert_eq!(believed_ahead_s(0.0, 75_000.0 * 90.0, 60.0, 75_000.0), 30.0);
+        assert_eq!(believed_ahead_s(0.0, 1000.0, 60.0, 75_000.0), 0.0);
+        assert_eq!(believed_ahead_s(45.0, 0.0, 60.0, 75_000.0), 45.0);
+    }
+
+    proptest! {
+        #[test]
+        fn shares_are_within_what_is_there_and_what_is_wanted(
+            rate in 0.0f64..1e7, wants in proptest::collection::vec((0.0f64..300.0, 0.0f64..1e6), 0..40),
+        ) {
+            let wanting: Vec<Wanting> =
+                wants.iter().map(|(ahead_s, most)| Wanting { ahead_s: *ahead_s, most_bytes_per_s: *most }).collect();
+            for shares in [share(rate, &wanting), share_evenly(rate, &wanting)] {
+                let (sum, most): (f64, f64) = (shares.iter().sum(), wanting.iter().map(|w| w.most_bytes_per_s).sum());
+                prop_assert!(shares.iter().zip(&wanting).all(|(s, w)| *s >= 0.0 && *s <= w.most_bytes_per_s));
+                prop_assert!((sum - rate.min(most)).abs() <= 1e-6 * rate.max(1.0), "{} of {}", sum, rate.min(most));
+            }
+        }
+
+        #[test]
+        fn wild_numbers_share_nothing_out_of_nothing(rate: f64, ahead_s: f64, most: f64) {
+            let shares = share(rate, &[Wanting { ahead_s, most_bytes_per_s: most }]);
+            prop_assert!(shares[0].is_finite() && shares[0] >= 0.0 && (shares[0] <= rate.max(0.0) || !rate.is_finite()));
+        }
+    }
+}

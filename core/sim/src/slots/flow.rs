@@ -1,0 +1,188 @@
+//! Bytes as flows: whom a viewer asks for how much, how a line that is asked for too much is shared, what the origin adds.
+
+use super::scenario::Sharing;
+use super::viewer::{AHEAD_S, CHUNK_S, READY_S, State, Supplier, Wait};
+use super::world::{DT, Request, World};
+use playswarm_logic::slots::upload::{Wanting, share, share_evenly};
+
+/// Peers that are asked at the same time.
+const SUPPLIERS: usize = 12;
+/// The origin is asked for what is missing to have so much in hand, and for nothing else.
+const ORIGIN_S: f64 = 10.0;
+
+impl World<'_> {
+    /// Chooses whom to ask: those that gave most of late, then others by lot, of all that hold what is needed next.
+    pub(super) fn scan(&mut self, id: u32) {
+        let mut suppliers = std::mem::take(&mut self.viewers[id as usize].suppliers);
+        let v = &self.viewers[id as usize];
+        let edge = v.edge;
+        let mut holders: Vec<Supplier> = v
+            .links
+            .iter()
+            .enumerate()
+            .filter(|(_, link)| self.viewers[link.peer as usize].holds(edge))
+            .map(|(i, link)| {
+                let gives = suppliers.iter().find(|s| s.peer == link.peer).map_or(0.0, |s| s.gives);
+                Supplier { link: i as u32, peer: link.peer, gives, granted: 0.0 }
+            })
+            .collect();
+        if holders.len() > SUPPLIERS {
+            holders.sort_by(|a, b| b.gives.total_cmp(&a.gives));
+            // Two of the places are for others, or better ones would never be found.
+            let keep = holders.iter().take_while(|s| s.gives > 0.0).count().min(SUPPLIERS - 2);
+            for i in keep..SUPPLIERS {
+                let j = i + self.rng.below((holders.len() - i) as u64) as usize;
+                holders.swap(i, j);
+            }
+            holders.truncate(SUPPLIERS);
+        }
+        suppliers.clear();
+        let v = &mut self.viewers[id as usize];
+        v.rescan = false;
+        v.suppliers = holders;
+    }
+
+    pub(super) fn flow(&mut self, now: f64, here: &[u32]) {
+        let chunk = CHUNK_S * self.crowd.film_rate;
+        let mut asked: Vec<u32> = Vec::new();
+        for &id in here {
+            let v = &self.viewers[id as usize];
+            let wants = v.wants(AHEAD_S, chunk);
+            let near_end = v.position + AHEAD_S >= self.crowd.film_s;
+            // By pieces: who has enough in hand asks for two at a time.
+            if wants <= 0.0
+                || v.suppliers.is_empty()
+                || (wants < 2.0 * chunk && v.ahead_s() > AHEAD_S / 2.0 && !near_end)
+            {
+                continue;
+            }
+            let wants = wants.min(v.drawn.down * DT);
+            let (edge, got) = (v.edge, v.got);
+            let most = (wants / chunk) as u32 + 2;
+            // Each for its share of what came lately, and a little more: that is how a faster one is noticed.
+            let mean = v.suppliers.iter().map(|s| s.gives).sum::<f64>() / v.suppliers.len() as f64;
+            let floor = 0.15 * mean + 1.0;
+            let sum: f64 = v.suppliers.iter().map(|s| s.gives + floor).sum();
+            for i in 0..self.viewers[id as usize].suppliers.len() {
+                let s = &self.viewers[id as usize].suppliers[i];
+                let other = &self.viewers[s.peer as usize];
+                let run = f64::from(other.run(edge, most)) * chunk - got;
+                let bytes = (wants * (s.gives + floor) / sum).min(run);
+                if bytes > 0.0 {
+                    let peer = s.peer;
+                    if self.inbox[peer as usize].is_empty() {
+                        asked.push(peer);
+                    }
+                    self.inbox[peer as usize].push(Request { from: id, supplier: i as u32, bytes });
+                }
+            }
+        }
+        for peer in asked {
+            let requests = std::mem::take(&mut self.inbox[peer as usize]);
+            let can = self.viewers[peer as usize].drawn.up * DT;
+            let wanted = requests.iter().map(|r| r.bytes).sum::<f64>();
+            self.viewers[peer as usize].lived.sent += wanted.min(can);
+            self.viewers[peer as usize].sends += wanted.min(can) / DT / 4.0; // Times 0.8 below: an average.
+            if wanted <= can {
+                for r in &requests {
+                    self.viewers[r.from as usize].suppliers[r.supplier as usize].granted = r.bytes;
+                }
+            } else {
+                let shares = self.shared(can, &requests);
+                for (r, bytes) in requests.iter().zip(shares) {
+                    self.viewers[r.from as usize].suppliers[r.supplier as usize].granted = bytes;
+                }
+            }
+            let mut requests = requests;
+            requests.clear();
+            self.inbox[peer as usize] = requests;
+        }
+        self.origin(now, here, chunk);
+        for &id in here {
+            self.advance(now, id, chunk);
+        }
+    }
+
+    fn shared(&self, can: f64, requests: &[Request]) -> Vec<f64> {
+        let wanting: Vec<Wanting> = requests
+            .iter()
+            .map(|r| Wanting { ahead_s: self.viewers[r.from as usize].ahead_s(), most_bytes_per_s: r.bytes })
+            .collect();
+        match self.sharing {
+            Sharing::Urgent => share(can, &wanting),
+            Sharing::Even => share_evenly(can, &wanting),
+        }
+    }
+
+    /// The origin gives what peers leave missing of the next seconds. Its bytes are put aside in `lived`.
+    fn origin(&mut self, now: f64, here: &[u32], chunk: f64) {
+        let mut requests = Vec::new();
+        for &id in here {
+            let v = &self.viewers[id as usize];
+            let granted: f64 = v.suppliers.iter().map(|s| s.granted).sum();
+            let missing = (v.wants(ORIGIN_S, chunk) - granted).min(v.drawn.down * DT - granted);
+            if missing > 1.0 && !matches!(v.state, State::Paused(_)) {
+                requests.push(Request { from: id, supplier: u32::MAX, bytes: missing });
+            }
+        }
+        let can = self.crowd.origin_rate * DT;
+        let wanted: f64 = requests.iter().map(|r| r.bytes).sum();
+        let shares =
+            if wanted <= can { requests.iter().map(|r| r.bytes).collect() } else { self.shared(can, &requests) };
+        for (r, bytes) in requests.iter().zip(shares) {
+            let v = &mut self.viewers[r.from as usize];
+            // It is one more supplier until `advance` has taken it in.
+            v.suppliers.push(Supplier { link: u32::MAX, peer: u32::MAX, gives: 0.0, granted: bytes });
+            v.used_origin = true;
+            v.origin_gives += bytes / DT / 9.0; // Times 0.9 below.
+            self.origin_minutes[(now / 60.0) as usize] += bytes;
+        }
+    }
+
+    fn advance(&mut self, now: f64, id: u32, chunk: f64) {
+        let v = &mut self.viewers[id as usize];
+        let missing = v.wants(READY_S, chunk);
+        v.origin_gives *= 0.9;
+        v.sends *= 0.8;
+        let sum_asked = v.suppliers.iter().any(|s| s.granted > 0.0);
+        let mut sum = 0.0;
+        for i in 0..v.suppliers.len() {
+            let bytes = v.suppliers[i].granted;
+            sum += bytes;
+            if v.suppliers[i].link == u32::MAX {
+                v.lived.from_origin += bytes;
+                continue;
+            }
+            if sum_asked {
+                v.suppliers[i].gives = 0.7 * v.suppliers[i].gives + 0.3 * bytes;
+            }
+            v.suppliers[i].granted = 0.0;
+            if bytes > 0.0 {
+                let link = &mut v.links[v.suppliers[i].link as usize];
+                link.used = now;
+                link.unsaid += bytes;
+                v.lived.from_peers += bytes;
+                if link.parent {
+                    v.lived.from_parents += bytes;
+                }
+            }
+        }
+        if v.suppliers.last().is_some_and(|s| s.link == u32::MAX) {
+            v.suppliers.pop();
+        }
+        let before = v.edge;
+        v.receive(sum, chunk);
+        let fraction = if sum > 0.0 { (missing / sum).clamp(0.0, 1.0) } else { 0.0 };
+        v.play(now, DT, fraction);
+        if v.edge != before {
+            // What was asked for is here; whether the same peers hold the next is seen in their runs.
+            let lacks = v.suppliers.iter().map(|s| s.peer).collect::<Vec<_>>();
+            let edge = v.edge;
+            let none = !lacks.iter().any(|peer| self.viewers[*peer as usize].holds(edge));
+            let v = &mut self.viewers[id as usize];
+            v.rescan = v.rescan || none;
+        }
+        let v = &self.viewers[id as usize];
+        debug_assert!(!matches!(v.state, State::Waiting(_, Wait::Start)) || v.lived.played_s == 0.0);
+    }
+}

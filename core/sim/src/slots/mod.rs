@@ -1,0 +1,21 @@
+//! Thousands of viewers of one film, with and without the slot index: docs/SLOTS-SIM.md.
+//!
+//! Coarser than the rest of this crate, which plays one viewer's swarm block by block: here bytes are flows in steps of a
+//! second. What is announced, looked up and dialled is decided by the same [`playswarm_logic::slots::Slots`] as in the
+//! engine.
+
+mod dht;
+mod drive;
+mod flow;
+mod picture;
+mod report;
+mod scenario;
+mod table;
+mod viewer;
+mod world;
+
+pub use picture::svg;
+pub use report::Report;
+pub use scenario::{Arrivals, Crowd, Index, Jumps, Rows, Sharing, crowds};
+pub use table::{markdown, text};
+pub use world::run;

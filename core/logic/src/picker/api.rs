@@ -185,7 +185,7 @@ pub enum Input {
     FetchAll(bool),
     /// Nothing can be stored now (full disk): true stops requests, false resumes them.
     Paused(bool),
-    /// The time given by [`Picker::next_timeout`] has come.
+    /// The time given by [`Picker::next_timeout`](super::Picker::next_timeout) has come.
     Timeout,
 }
 

@@ -14,7 +14,7 @@ use describe::Described;
 use playswarm::{Config, Container, Media, Session, Source, Torrent};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
 pub(crate) async fn info(args: &InfoArgs, view: view::Options) -> Result<ExitCode> {
     let mut stop = Stop::new()?;
@@ -84,8 +84,11 @@ async fn look(
         return Ok(Some(Described::without_time(torrent, file)));
     }
     let shown = View::lines(progress(media.clone(), file), view);
-    // What is asked to end now has enough: what is known is printed.
-    let _ = stop.unless(learn(&media, file, args)).await;
+    // What is asked to end now has enough, and where there is nobody to ask, nobody is waited for: what is known is printed.
+    tokio::select! {
+        _ = stop.unless(learn(&media, file, args)) => {}
+        () = nobody(&media) => {}
+    }
     shown.stop().await;
     if file.is_some_and(|file| media.known_timeline(file).is_none()) && !view.quiet {
         log::line("the file's index did not come in time; --wait SECONDS gives it longer, --wait 0 asks nobody");
@@ -119,6 +122,20 @@ async fn learn(media: &Media, file: Option<usize>, args: &InfoArgs) {
         let _ = timeout_at(end, media.learn_durations()).await;
     }
 }
+
+/// Ends when no peer has been there for [`LONELY`].
+async fn nobody(media: &Media) {
+    let mut last = Instant::now();
+    while last.elapsed() < LONELY {
+        sleep(Duration::from_millis(200)).await;
+        if !media.status().peers.is_empty() {
+            last = Instant::now();
+        }
+    }
+}
+
+/// A tracker answers and a peer shakes hands in less; where the swarm is empty, nobody wants to wait for longer.
+const LONELY: Duration = Duration::from_secs(6);
 
 /// What is shown on a terminal while it waits.
 fn progress(media: Media, file: Option<usize>) -> impl Fn() -> Vec<String> + Send + 'static {

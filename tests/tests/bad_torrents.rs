@@ -72,7 +72,7 @@ fn several(name: &str, files: &[(&[&str], i64)]) -> Ben {
 fn info(home: &Home, bytes: &[u8]) -> Output {
     let path = home.torrent(bytes);
     // 1 GiB of address space holds the program and its threads, and no unbounded allocation.
-    let script = "ulimit -v 1500000; exec timeout 30 \"$0\" info \"$1\"";
+    let script = "ulimit -v 1500000; exec timeout 30 \"$0\" info --wait 0 \"$1\"";
     let program = playswarm_tests::playswarm::binary();
     let output = Command::new("sh").args(["-c", script]).arg(program).arg(path).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);

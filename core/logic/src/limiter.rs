@@ -10,6 +10,9 @@ use std::time::Duration;
 /// few blocks sees the true one. Nothing is kept from before the beginning.
 const KEPT: Duration = Duration::from_millis(50);
 
+/// What is owed within the error of the arithmetic is not owed.
+const HAIR_BYTES: f64 = 1e-3;
+
 /// A limit on bytes per second.
 #[derive(Clone, Debug)]
 pub struct Limiter {
@@ -49,7 +52,7 @@ impl Limiter {
             return Duration::ZERO;
         }
         self.refill(now);
-        if self.balance >= 0.0 {
+        if self.balance > -HAIR_BYTES {
             return Duration::ZERO;
         }
         // Rounded up to a whole microsecond, or a caller that waits exactly so long would find a hair missing.

@@ -174,7 +174,9 @@ impl Picker {
         let mut wanted: Vec<u32> = self.plan.iter().map(|w| w.piece).collect();
         wanted.sort_unstable();
         let keep_rest = self.fetch_all;
-        self.cancel_where(|piece| !keep_rest && wanted.binary_search(&piece).is_err());
+        let unwanted = |piece: u32| !keep_rest && wanted.binary_search(&piece).is_err();
+        self.cancel_where(unwanted);
+        self.set_aside_less(unwanted);
         self.fill_all();
     }
 }

@@ -9,8 +9,8 @@ use crate::{BlockRef, PieceIndex};
 const ALWAYS: usize = 2;
 
 impl Picker {
-    /// Whether blocks of this piece may be asked for, which is the `rank`th that is needed; for what is needed first,
-    /// room is made. What was begun ahead of time gets all its memory then.
+    /// Whether blocks of this piece may be asked for, which is the `rank`th that is needed. It gets all its memory; where there is
+    /// not so much, what is needed first gets it as it grows, and room is made for that.
     pub(super) fn may_take_on(&mut self, piece: u32, rank: usize) -> bool {
         let whole = u64::from(self.layout.bytes_of(PieceIndex(piece)));
         let more = match self.partial.get(&piece) {
@@ -18,12 +18,29 @@ impl Picker {
             Some(part) => whole - part.reserved,
             None => whole,
         };
-        let may = self.has_room(more) || self.partial.is_empty() || (rank < ALWAYS && self.make_room(more, piece));
-        if may && let Some(part) = self.partial.get_mut(&piece) {
-            (part.ahead_of_time, part.reserved) = (false, whole);
-            self.partial_bytes += more;
+        if self.has_room(more) || self.partial.is_empty() {
+            if let Some(part) = self.partial.get_mut(&piece) {
+                (part.ahead_of_time, part.reserved) = (false, whole);
+                self.partial_bytes += more;
+            }
+            return true;
         }
-        may
+        if rank >= ALWAYS {
+            return false;
+        }
+        let index = PieceIndex(piece);
+        let (next, reserved) = match self.partial.get_mut(&piece) {
+            Some(part) => (part.next_open().unwrap_or(0), part.reserved),
+            None => (0, 0),
+        };
+        let needed = u64::from(self.layout.assembly_bytes(index, next + 1));
+        if !self.make_room(needed.saturating_sub(reserved), piece) {
+            return false;
+        }
+        if !self.partial.contains_key(&piece) {
+            self.begin(index, true);
+        }
+        true
     }
 
     /// Whether so many bytes more may be set aside.
@@ -65,6 +82,16 @@ impl Picker {
             }
             Some(_) => {}
             None => self.begin(piece, false),
+        }
+    }
+
+    /// The pieces that `unwanted` names keep what is here of them, and the memory for the rest is given back.
+    pub(super) fn set_aside_less(&mut self, unwanted: impl Fn(u32) -> bool) {
+        for (piece, part) in self.partial.iter_mut().filter(|(piece, part)| part.missing > 0 && unwanted(**piece)) {
+            let needed = u64::from(self.layout.assembly_bytes(PieceIndex(*piece), part.reach()));
+            self.partial_bytes -= part.reserved.saturating_sub(needed);
+            part.reserved = part.reserved.min(needed);
+            part.ahead_of_time = true;
         }
     }
 

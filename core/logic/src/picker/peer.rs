@@ -24,6 +24,8 @@ const MEMORY_BLOCKS: f64 = 8.0;
 /// The shortest round trip seen is forgotten after so long, for routes change. Long, since a queue that is never empty
 /// shows no round trip, and what it shows instead would make the bound creep up.
 const BASE_MEMORY_S: f64 = 120.0;
+/// Blocks that a peer is asked for beyond its bound at most, however it answers: half a MiB each half second.
+const MOST_HUNGER: f64 = 32.0;
 /// Whoever rejects a request is not asked for that piece for so long; twice as long each time until it gives something.
 const REFUSAL_S: f64 = 1.0;
 const REFUSAL_MAX_S: f64 = 60.0;
@@ -78,6 +80,11 @@ pub(super) struct Peer {
     startup: bool,
     /// Share of the computed bound that may be used: below 1 while answers wait longer than they should.
     brake: f64,
+    /// Blocks beyond that bound, for a peer that answers in pulses.
+    hunger: f64,
+    pulse_began: Time,
+    /// The present pulse has made the queue longer.
+    pulse_fed: bool,
     /// Decayed bytes and seconds of delivery, the rate being their ratio.
     bytes: f64,
     seconds: f64,
@@ -124,6 +131,9 @@ impl Peer {
             window: f64::from(first.max(1)),
             startup: true,
             brake: 1.0,
+            hunger: 0.0,
+            pulse_began: Time::ZERO,
+            pulse_fed: false,
             bytes: 0.0,
             seconds: 0.0,
             samples: 0,
@@ -258,7 +268,7 @@ impl Peer {
     pub(super) fn limit(&self, now: Time, slack_s: f64, prior: f64) -> usize {
         let (s, rtt) = (self.service_s(prior), self.rtt_s());
         let least = if rtt > 0.3 * s { 2.0 } else { 1.0 };
-        let steady = (1.0 + (rtt + slack_s.max(rtt / 4.0)) / s) * self.brake;
+        let steady = (1.0 + (rtt + slack_s.max(rtt / 4.0)) / s) * self.brake + self.hunger;
         let window = if self.startup { self.window.max(if self.measured() { steady } else { 0.0 }) } else { steady };
         // What was taken back and will come all the same takes its place in the queue; but two are always asked for, as
         // some peers do honour CANCEL.
@@ -319,6 +329,7 @@ impl Peer {
 
     /// Learns from a block that came, asked at `asked`; `ask` is its request, if it was still out.
     pub(super) fn learn(&mut self, asked: Time, ask: Option<Ask>, bytes: u32, now: Time, slack_s: f64, prior: f64) {
+        self.feel_pulse(now, prior);
         // What was taken back counts like the rest: blocks behind it came no faster for having been overtaken.
         let begun = self.last_block.max(asked.plus_secs(self.rtt_s()));
         let took = now.since(begun).as_secs_f64();
@@ -337,6 +348,24 @@ impl Peer {
         self.rejects = 0;
         if let Some(ask) = ask {
             self.steer(ask, now, slack_s, prior);
+        }
+    }
+
+    /// Some clients answer in pulses: all that was asked of them at once, and then they rest (Transmission, twice a second). What
+    /// they are asked for bounds their rate, and so the queue that their rate would allow. It grows with each pulse that
+    /// left nothing of before unanswered, as then nothing waits there that a seek would have to wait for.
+    fn feel_pulse(&mut self, now: Time, prior: f64) {
+        let (gap, s) = (now.since(self.last_block).as_secs_f64(), self.service_s(prior));
+        let begins = self.pulse_began == Time::ZERO || gap > s / 4.0;
+        let answered = |since: Time| self.queue.iter().all(|ask| ask.asked >= since);
+        if begins {
+            if !answered(now) && gap > s / 2.0 {
+                self.hunger *= 0.95;
+            }
+            (self.pulse_began, self.pulse_fed) = (now, false);
+        } else if !self.pulse_fed && answered(self.pulse_began) {
+            self.pulse_fed = true;
+            self.hunger = (self.hunger * 1.25 + 1.0).min(MOST_HUNGER);
         }
     }
 

@@ -379,3 +379,24 @@ fn a_piece_begun_ahead_of_time_is_finished_when_the_player_jumps_there() {
     assert_eq!(t.picker.partial[&51].blocks.iter().filter(|b| b.got).count(), here);
     t.picker.check_invariants().unwrap();
 }
+
+#[test]
+fn a_peer_that_answers_in_pulses_is_asked_for_more_with_each() {
+    let mut t = Table::new(4000);
+    t.peer(1, &"#".repeat(4000));
+    t.read_from(0);
+    let mut asked = t.requests();
+    // Twice a second it sends all that it was asked for, and then rests.
+    for _ in 0..30 {
+        t.wait(500);
+        for r in std::mem::take(&mut asked) {
+            t.give(r);
+            let whole = t.picker.partial.iter().find(|(_, part)| part.missing == 0).map(|(piece, _)| *piece);
+            if let Some(piece) = whole {
+                t.tell(Input::PieceVerified(PieceIndex(piece)));
+            }
+        }
+        asked = t.requests();
+    }
+    assert!(asked.len() >= 24, "{} blocks for the next half second", asked.len());
+}

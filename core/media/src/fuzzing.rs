@@ -10,7 +10,7 @@ use std::time::Duration;
 const SPARSE_BYTES: u64 = 256 << 20;
 
 /// The most that reading an index or a search may hold, beside what it was given in one round.
-const MAX_HELD: usize = 4 << 20;
+const MAX_HELD: usize = 3 << 20;
 
 /// The most that reading an index may ask of the sparse film, which is zeros but for head and tail.
 const MAX_FED: u64 = 64 << 20;

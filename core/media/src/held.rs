@@ -208,6 +208,10 @@ pub(crate) struct Probe<W: Walk> {
 /// Bounds the walk's questions: a film of a day in fragments of two seconds has 43,200.
 const MAX_STEPS: u32 = 100_000;
 
+/// What a walk holds and asks for together: no index needs more at once, however large its file. A walk bounds each thing that it
+/// reads; this bounds what a lie can make of many of them.
+const MAX_HELD_BYTES: u64 = 2 << 20;
+
 impl<W: Walk> Probe<W> {
     pub(crate) fn new(size: u64, walk: W) -> Probe<W> {
         let mut probe = Probe { held: Held::new(size), walk, needed: Vec::new(), outcome: None, steps: 0 };
@@ -227,6 +231,9 @@ impl<W: Walk> Probe<W> {
                     if self.missing(&self.needed).is_empty() && self.steps >= MAX_STEPS || self.steps > 4 * MAX_STEPS {
                         self.outcome = Some(Err("needs too many steps to be read".into()));
                     }
+                    if self.held.bytes() as u64 + self.missing_bytes() > MAX_HELD_BYTES {
+                        self.outcome = Some(Err("needs too much at once to be read".into()));
+                    }
                 }
                 Step::Done(found) => self.outcome = Some(Ok(found)),
                 Step::Failed(why) => self.outcome = Some(Err(why)),
@@ -240,6 +247,11 @@ impl<W: Walk> Probe<W> {
 
     fn missing(&self, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
         ranges.iter().flat_map(|range| self.held.missing(range.clone())).collect()
+    }
+
+    /// How much is needed beside what is here. What is named twice counts twice.
+    fn missing_bytes(&self) -> u64 {
+        self.missing(&self.needed).iter().map(|range| range.end - range.start).fold(0, u64::saturating_add)
     }
 
     /// What is still to be fed, the most urgent first; nothing once there is an outcome. What is only wished for comes last.

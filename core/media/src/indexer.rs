@@ -138,14 +138,14 @@ fn tail(guess: Container, size: u64) -> Option<Range<u64>> {
     const LEAST: u64 = 64 << 10;
     match guess {
         // The box's own place is known with the head: this much shows whether there is an `mfra`, and often all of a `moov`.
-        Container::Mp4 => Some(size.saturating_sub((size / 8192).max(LEAST))..size),
+        Container::Mp4 => Some(size.saturating_sub((size / 8192).clamp(LEAST, 16 * LEAST))..size),
         // Cues take some twenty bytes a keyframe.
         Container::Matroska => Some(size.saturating_sub((size / 8192).clamp(LEAST, 8 * LEAST))..size),
         // Sixteen bytes for each chunk: about a hundredth of a film of a low rate.
         Container::Avi => Some(size.saturating_sub((size / 256).clamp(LEAST, 16 * LEAST))..size),
         // The last timestamps.
         Container::MpegTs => Some(size.saturating_sub(LEAST)..size),
-        Container::Ogg => Some(size.saturating_sub((size / SHARE).max(LEAST))..size),
+        Container::Ogg => Some(size.saturating_sub((size / SHARE).clamp(LEAST, 16 * LEAST))..size),
         // Only the tags that follow the sound.
         Container::Mp3 => Some(size.saturating_sub(mp3::TAIL)..size),
         _ => None,

@@ -121,6 +121,7 @@ impl Pieces {
             if &place.kind == b"sidx" && place.body.end - place.body.start <= MAX_INDEX_BYTES {
                 let Some(bytes) = body(held, &place, MAX_INDEX_BYTES, wants) else { return Ok(None) };
                 self.take_index(Segments::read(bytes.0, place.body.end), 0, tracks);
+                held.forget(place.body.clone());
             }
             self.boxes += 1;
             self.at = place.body.end;
@@ -209,13 +210,14 @@ impl Pieces {
         if end.get(4..8) == Some(b"mfro") {
             let length = end.get(12..16).and_then(|b| b.try_into().ok()).map_or(0, u32::from_be_bytes);
             let start = size.saturating_sub(u64::from(length));
-            let place = if u64::from(length) > OFFSET { header(held, start, size, wants)? } else { None };
+            let fits = (OFFSET + 1..=MAX_INDEX_BYTES).contains(&u64::from(length));
+            let place = if fits { header(held, start, size, wants)? } else { None };
             if !wants.is_empty() {
                 wants.clear();
                 wants.push(start..size);
                 return Ok(None);
             }
-            if let Some(place) = place.filter(|place| &place.kind == b"mfra" && u64::from(length) <= MAX_INDEX_BYTES) {
+            if let Some(place) = place.filter(|place| &place.kind == b"mfra") {
                 let Some(bytes) = body(held, &place, MAX_INDEX_BYTES, wants) else { return Ok(None) };
                 let trak = &movie.traks[main];
                 self.index = random_access(bytes.0, trak.id, trak.timescale, &movie.presentation(trak));

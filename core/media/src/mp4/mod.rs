@@ -19,7 +19,7 @@ use crate::held::{Held, Step, Walk};
 use crate::timeline::{Keyframe, Timeline};
 use boxes::{Wants, header, name};
 use edits::{MAX_NS, Presentation};
-use movie::{Movie, Trak};
+use movie::{Movie, Table, Trak};
 use pieces::Pieces;
 use std::ops::Range;
 use std::sync::Arc;
@@ -218,7 +218,8 @@ fn check_main(main: &Trak, size: u64, fragmented: bool) -> Result<(), String> {
         return Err("has no samples in its main track".into());
     }
     let tables = [&main.times, &main.offsets, &main.chunks, &main.sizes.table, &main.places];
-    let bytes: u64 = tables.iter().map(|table| table.bytes()).sum();
+    let syncs = main.syncs.as_ref().map_or(0, Table::bytes);
+    let bytes: u64 = tables.iter().map(|table| table.bytes()).sum::<u64>().saturating_add(syncs);
     if bytes > (size / TABLES_SHARE).clamp(LEAST_TABLE_BYTES, MOST_TABLE_BYTES) {
         return Err(format!("has {} MiB of tables", bytes >> 20));
     }
@@ -294,6 +295,7 @@ fn guess_from(keyframes: &mut [Keyframe]) {
         let span = keyframes[i].time.saturating_sub(before.time).as_secs_f64();
         let bytes = keyframes[i].offset.saturating_sub(before.offset) as f64;
         let second = if span > 0.0 { (bytes / span * INTERLEAVE.as_secs_f64()) as u64 } else { 0 };
-        keyframes[i].from = keyframes[i].from.min(keyframes[i].offset.saturating_sub(second + INTERLEAVE_BYTES));
+        keyframes[i].from =
+            keyframes[i].from.min(keyframes[i].offset.saturating_sub(second.saturating_add(INTERLEAVE_BYTES)));
     }
 }

@@ -245,6 +245,11 @@ impl Pieces {
                 }
                 Some(Hop::Other(next)) => {
                     self.at = next;
+                    self.boxes += 1;
+                    if self.boxes > MAX_BOXES + 8 * FEW as u32 {
+                        return Err("has boxes without end between its fragments".into());
+                    }
+                    held.forget_before(next);
                     // After four fragments it is known how many there are about.
                     let many =
                         self.hops >= 4 && held.size().saturating_sub(first) / (next - first).max(1) * self.hops > FEW;
@@ -280,19 +285,21 @@ impl Pieces {
         let size = held.size();
         if self.tail == 0 {
             let hop = hop(held, self.at, tracks, wants).unwrap_or(Some(Hop::End))?;
-            if let Hop::Moof(moof, next) = hop {
-                self.ends = self.ends.max(moof.ends);
-                self.at = next;
-                return Some(Stage::Last);
-            }
-            match hop {
-                Hop::Other(next) if self.hops < FEW => {
-                    self.hops += 1;
-                    self.at = next;
-                    return Some(Stage::Last);
+            let next = match hop {
+                Hop::Moof(moof, next) => {
+                    self.ends = self.ends.max(moof.ends);
+                    next
                 }
-                _ => return Some(Stage::Done),
+                Hop::Other(next) => next,
+                Hop::End => return Some(Stage::Done),
+            };
+            self.hops += 1;
+            if self.hops > 2 * FEW {
+                return Some(Stage::Done);
             }
+            self.at = next;
+            held.forget_before(next);
+            return Some(Stage::Last);
         }
         // From the end back, a window at a time; they overlap by what a header is found by.
         const OVERLAP: u64 = 24;
@@ -328,7 +335,8 @@ impl Pieces {
     /// Without the last fragment: as long as the first ones' rate makes of the whole.
     fn extrapolate(&mut self, size: u64) {
         let (Some(first), Some(ends)) = (self.first, self.ends) else { return };
-        let rate = (ends - self.earliest.unwrap_or_default()) as f64 / (self.at.saturating_sub(first)).max(1) as f64;
+        let rate = ends.saturating_sub(self.earliest.unwrap_or_default()) as f64
+            / (self.at.saturating_sub(first)).max(1) as f64;
         self.ends = Some(ends.max(((size - first) as f64 * rate) as i64));
     }
 

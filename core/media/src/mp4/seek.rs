@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Fragments looked at in a row at most: ten minutes of fragments of two seconds.
-const MAX_HOPS: u32 = 300;
+const MAX_HOPS: u32 = 1000;
 
 /// Places where a bisection looks at most: each halves what is left, and of 2^16 fragments there is one in the end.
 const MAX_PROBES: u32 = 16;
@@ -240,7 +240,10 @@ impl Seek {
                     }
                     return Ok(true);
                 }
-                Some(Hop::Other(next)) => next,
+                Some(Hop::Other(next)) => {
+                    *hops += 1;
+                    next
+                }
                 Some(Hop::Moof(moof, next)) => {
                     *hops += 1;
                     if self.take(here, &moof) {

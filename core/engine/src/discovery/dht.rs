@@ -28,10 +28,24 @@ const ANNOUNCE_EVERY: Duration = Duration::from_secs(10 * 60);
 /// A node that knows nobody (no network at its start, say) is replaced by one that looks up the bootstrap names again.
 const REBUILD_AFTER: Duration = Duration::from_secs(10);
 
+/// A node of ours, as it was at some time.
+#[derive(Clone)]
+pub(super) struct Node {
+    client: AsyncDht,
+    since: Instant,
+}
+
+impl Node {
+    /// What speaks to the network. It panics where its thread is gone.
+    pub(super) fn client(&self) -> &AsyncDht {
+        &self.client
+    }
+}
+
 /// The session's node, made when it is first wanted.
 pub(super) struct Dht {
     bootstrap: Vec<String>,
-    node: tokio::sync::Mutex<Option<(AsyncDht, Instant)>>,
+    node: tokio::sync::Mutex<Option<Node>>,
 }
 
 impl Dht {
@@ -40,9 +54,9 @@ impl Dht {
     }
 
     /// The node; `None` where none can be made at the moment.
-    pub(super) async fn node(&self) -> Option<AsyncDht> {
+    pub(super) async fn node(&self) -> Option<Node> {
         let mut slot = self.node.lock().await;
-        if let Some((node, _)) = &*slot {
+        if let Some(node) = &*slot {
             return Some(node.clone());
         }
         let bootstrap = self.bootstrap.clone();
@@ -58,8 +72,8 @@ impl Dht {
         });
         match built.await {
             Ok(Ok(node)) => {
-                let node = node.as_async();
-                *slot = Some((node.clone(), Instant::now()));
+                let node = Node { client: node.as_async(), since: Instant::now() };
+                *slot = Some(node.clone());
                 Some(node)
             }
             Ok(Err(e)) => {
@@ -70,17 +84,23 @@ impl Dht {
         }
     }
 
-    /// Gives up the node if it is old enough to know somebody and knows nobody.
-    async fn drop_if_blind(&self, failed: bool) {
-        let mut slot = self.node.lock().await;
-        let Some((node, since)) = &*slot else { return };
-        if since.elapsed() < REBUILD_AFTER {
+    /// Gives up this node, where it is still ours, if it is old enough to know somebody and knows nobody or has failed.
+    pub(super) async fn drop_if_blind(&self, node: &Node, failed: bool) {
+        if node.since.elapsed() < REBUILD_AFTER {
             return;
         }
-        if failed || node.to_bootstrap().await.is_empty() {
+        let client = node.client.clone();
+        // A task of its own: see `Node::client`.
+        let blind = failed || tokio::spawn(async move { client.to_bootstrap().await.is_empty() }).await.unwrap_or(true);
+        if blind {
             tracing::debug!("the DHT node knows nobody; starting another");
-            *slot = None;
+            self.abandon(node).await;
         }
+    }
+
+    /// Gives up this node, where it is still ours. Its thread ends when nobody has it any more.
+    pub(super) async fn abandon(&self, node: &Node) {
+        self.node.lock().await.take_if(|now| now.since == node.since);
     }
 }
 
@@ -101,7 +121,7 @@ pub(super) async fn run(dht: Arc<Dht>, context: Arc<Context>) {
         let begun = Instant::now();
         let announce = context.listen_port != 0 && announced.is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY);
         // A task of its own: the crate panics when its thread is gone, and that is to end a search, not all searching.
-        let search = AbortOnDropHandle::new(tokio::spawn(search(node, context.clone(), announce)));
+        let search = AbortOnDropHandle::new(tokio::spawn(search(node.clone(), context.clone(), announce)));
         let outcome = tokio::select! {
             outcome = search => outcome,
             () = context.private.cancelled() => return,
@@ -114,7 +134,7 @@ pub(super) async fn run(dht: Arc<Dht>, context: Arc<Context>) {
         }
         let mut due = Instant::now() + PAUSES[n.min(PAUSES.len() - 1)];
         if found == 0 {
-            dht.drop_if_blind(failed).await;
+            dht.drop_if_blind(&node, failed).await;
         }
         hurry.mark_unchanged();
         while Instant::now() < due {
@@ -131,7 +151,8 @@ pub(super) async fn run(dht: Arc<Dht>, context: Arc<Context>) {
 }
 
 /// One search, and an announcement to the nodes that it ended at. Gives the peers named and whether nodes took the announcement.
-async fn search(node: AsyncDht, context: Arc<Context>, announce: bool) -> (usize, bool) {
+async fn search(node: Node, context: Arc<Context>, announce: bool) -> (usize, bool) {
+    let node = node.client();
     let Ok(target) = mainline::Id::from_bytes(context.info_hash.0) else { return (0, false) };
     let mut found = 0;
     let _ = timeout(SEARCH, async {

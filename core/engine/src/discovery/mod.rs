@@ -5,11 +5,13 @@
 //! does not work is logged, tried again where that helps, and done without. Connecting to what is found is the swarm's part.
 
 mod dht;
+mod keyed;
 mod local;
 mod sieve;
 pub(crate) mod source;
 mod tracker;
 
+pub(crate) use keyed::KeyNews;
 pub(crate) use sieve::{Found, Origin};
 
 use crate::config::Config;

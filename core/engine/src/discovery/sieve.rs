@@ -83,7 +83,7 @@ impl Sieve {
 
     fn offer_at(&self, now: Instant, addr: SocketAddr, origin: Origin) -> bool {
         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-        if !can_be_dialled(addr) || self.is_ours(addr) {
+        if !can_be_dialled(addr) || is_ours(addr, self.listen) {
             return false;
         }
         let mut known = self.known.lock();
@@ -117,21 +117,20 @@ impl Sieve {
         true
     }
 
-    /// Trackers and DHT nodes name us too. Our outer address is not known here: the handshake notices our own peer id.
-    fn is_ours(&self, addr: SocketAddr) -> bool {
-        addr.port() == self.listen.port()
-            && (addr.ip() == self.listen.ip().to_canonical()
-                || (self.listen.ip().is_unspecified() && addr.ip().is_loopback()))
-    }
-
     /// All addresses that were passed on, for handing the torrent over.
     pub(crate) fn known(&self) -> Vec<SocketAddr> {
         self.known.lock().0.keys().copied().collect()
     }
 }
 
+/// Trackers and DHT nodes name us too. Our outer address is not known here: the handshake notices our own peer id.
+pub(super) fn is_ours(addr: SocketAddr, listen: SocketAddr) -> bool {
+    addr.port() == listen.port()
+        && (addr.ip() == listen.ip().to_canonical() || (listen.ip().is_unspecified() && addr.ip().is_loopback()))
+}
+
 /// Whether a TCP connection there can make sense at all.
-fn can_be_dialled(addr: SocketAddr) -> bool {
+pub(super) fn can_be_dialled(addr: SocketAddr) -> bool {
     addr.port() != 0
         && match addr.ip() {
             // 0.0.0.0/8 is "this network", 224/4 multicast, 240/4 reserved with the broadcast address at its end.

@@ -97,3 +97,54 @@ async fn two_sessions_on_one_network_find_each_other_by_multicast() {
     assert_eq!((second.addr.port(), second.origin), (5007, Origin::Lsd));
     assert_eq!((first.addr.port(), first.origin), (5006, Origin::Lsd));
 }
+
+/// All that an operation brought, and how it ended.
+async fn to_the_end(mut news: mpsc::Receiver<KeyNews>) -> (Vec<SocketAddr>, bool) {
+    let (mut found, mut ended) = (Vec::new(), None);
+    while let Some(news) = timeout(Duration::from_secs(30), news.recv()).await.expect("an end in time") {
+        assert_eq!(ended, None, "nothing follows the end");
+        match news {
+            KeyNews::Found(addrs) => found.extend(addrs),
+            KeyNews::Ended(done) => ended = Some(done),
+        }
+    }
+    (found, ended.expect("an end"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_looks_up_a_key_finds_who_announced_under_it() {
+    let net = testnet().await;
+    let (first, second) = (on_dht(&net, 5008), on_dht(&net, 5009));
+    assert!(first.has_dht());
+    assert_eq!(to_the_end(first.key_operation([3; 20], Some(5008)).unwrap()).await, (vec![], true));
+    let found = to_the_end(second.key_operation([3; 20], None).unwrap()).await;
+    assert_eq!(found, (vec!["127.0.0.1:5008".parse().unwrap()], true));
+    // An announcement brings what its own search saw; our own address is never named.
+    let found = to_the_end(second.key_operation([3; 20], Some(5009)).unwrap()).await;
+    assert_eq!(found, (vec!["127.0.0.1:5008".parse().unwrap()], true));
+    let found = to_the_end(first.key_operation([3; 20], None).unwrap()).await;
+    assert_eq!(found, (vec!["127.0.0.1:5009".parse().unwrap()], true));
+    assert_eq!(to_the_end(second.key_operation([4; 20], None).unwrap()).await, (vec![], true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_without_a_network_fails_and_without_a_dht_is_none() {
+    let nobody = Config { dht: true, dht_bootstrap: vec!["127.0.0.1:1".into()], ..Config::offline(".") };
+    let shared = Shared::start(&nobody, "127.0.0.1:5010".parse().unwrap()).unwrap();
+    for announce in [None, Some(5010)] {
+        assert_eq!(to_the_end(shared.key_operation([5; 20], announce).unwrap()).await, (vec![], false));
+    }
+    let without = Shared::start(&Config::offline("."), "127.0.0.1:5011".parse().unwrap()).unwrap();
+    assert!(!without.has_dht());
+    assert!(without.key_operation([5; 20], None).is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_ends_with_its_session() {
+    let net = testnet().await;
+    let shared = on_dht(&net, 5012);
+    let operation = shared.key_operation([6; 20], None).unwrap();
+    let ended = tokio::spawn(to_the_end(operation));
+    timeout(Duration::from_secs(5), shared.close()).await.unwrap();
+    timeout(Duration::from_secs(1), ended).await.unwrap().unwrap();
+}

@@ -70,6 +70,14 @@ Examples:
   playswarm info film.torrent --wait 0            what the torrent alone tells; asks nobody
   playswarm info 'magnet:?xt=urn:btih:…' --json   asks peers for what is in it")]
     Info(InfoArgs),
+    /// Show who is where in a film: the viewers that the slot index knows, and those that say so themselves
+    #[command(after_help = "\
+Examples:
+  playswarm slots film.torrent                    looks up each slot of two minutes on the DHT, and asks peers
+  playswarm slots 'magnet:?xt=urn:btih:…' --json
+
+It announces nothing. A slot's viewers may have left within the last half an hour. docs/SLOTS.md says what a slot is.")]
+    Slots(SlotsArgs),
     /// Make a torrent of a file or folder, with pieces chosen for streaming
     #[command(after_help = "\
 Examples:
@@ -139,6 +147,23 @@ pub(crate) struct InfoArgs {
     /// A folder with files of the torrent that an earlier run fetched; what is fetched now stays there. Without: a temporary one
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SlotsArgs {
+    /// A .torrent file, its URL, a magnet link or an info-hash
+    pub(crate) source: String,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The file: its number, or (a part of) its name. Without: the largest that can be played
+    #[arg(long, value_name = "N|NAME")]
+    pub(crate) file: Option<String>,
+    /// How long peers may take to give the film's length, and viewers to say where they are
+    #[arg(long, value_name = "SECONDS", value_parser = parse_wait, default_value = "20")]
+    pub(crate) wait: f64,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
 }
@@ -239,6 +264,9 @@ pub(crate) struct NetworkArgs {
     /// Do not use the DHT
     #[arg(long)]
     pub(crate) no_dht: bool,
+    /// Do not meet viewers of the same minute by the slot index on the DHT (docs/SLOTS.md)
+    #[arg(long)]
+    pub(crate) no_slots: bool,
     /// Do not look for peers on the local network
     #[arg(long)]
     pub(crate) no_lsd: bool,
@@ -284,6 +312,7 @@ impl NetworkArgs {
         config.listen = self.listen.or(config.listen);
         config.peers.extend(&self.peer);
         config.dht &= !self.no_dht;
+        config.slot_index &= !self.no_slots;
         config.lsd &= !self.no_lsd;
         config.pex &= !self.no_pex;
         config.trackers &= !self.no_trackers;

@@ -10,6 +10,7 @@ mod info;
 mod log;
 mod player;
 mod seed;
+mod slots;
 mod stop;
 mod stream;
 mod units;
@@ -67,6 +68,7 @@ fn run(cli: &Cli) -> ExitCode {
             Command::Stream(args) => stream::stream(args, view).await,
             Command::Play(args) => stream::play(args, view).await,
             Command::Info(args) => info::info(args, view).await,
+            Command::Slots(args) => slots::slots(args, view).await,
             Command::Create(args) => create::create(args, view).await,
             Command::Seed(args) => seed::seed(args, view).await,
             Command::Demo(args) => demo::demo(args, view).await,

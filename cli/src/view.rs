@@ -127,14 +127,27 @@ fn render(status: &MediaStatus, torrent: &Torrent, options: Options) -> Vec<Stri
 fn traffic(status: &MediaStatus) -> String {
     let serving = status.peers.iter().filter(|p| !p.choked_by).count();
     format!(
-        "{} of {} here, down {}, up {}, {} peers ({serving} serving, {} more known)",
+        "{} of {} here, down {}, up {}, {} peers ({serving} serving, {}{} more known)",
         percent(status.verified_bytes, status.total_bytes),
         bytes(status.total_bytes),
         rate(status.download_bytes_per_s),
         rate(status.upload_bytes_per_s),
         status.peers.len(),
+        parents(status),
         status.known_peers,
     )
+}
+
+/// How many of the peers are viewers just ahead of ours, and what they gave, once there are any.
+fn parents(status: &MediaStatus) -> String {
+    match &status.slots {
+        Some(slots) if slots.parents > 0 || slots.parent_bytes > 0 => {
+            let all = slots.parent_bytes + slots.other_bytes;
+            let count = if slots.parents == 1 { "1 parent".to_owned() } else { format!("{} parents", slots.parents) };
+            format!("{count} gave {}, ", percent(slots.parent_bytes, all))
+        }
+        _ => String::new(),
+    }
 }
 
 /// A torrent in the background.
@@ -283,6 +296,7 @@ pub(crate) mod tests {
             waste: Waste { duplicate_bytes: 20, unasked_bytes: 0, failed_bytes: 0, forgotten_bytes: 0 },
             readers: Vec::new(),
             playhead: None,
+            slots: None,
             timelines: Vec::new(),
             peers: Vec::new(),
             known_peers: 3,
@@ -311,6 +325,8 @@ pub(crate) mod tests {
             choking: true,
             interested: false,
             snubbed: false,
+            parent: false,
+            viewer: None,
         }
     }
 

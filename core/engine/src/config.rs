@@ -47,6 +47,11 @@ pub struct Config {
     /// Once nobody has a torrent open any more that was read: complete it and seed it on in the background, until it is
     /// opened again or the session ends (see [`Session::kept`](crate::Session::kept)). Not together with `disk_limit_bytes`.
     pub keep: bool,
+    /// Meet viewers of the same minute by the slot index on the DHT (docs/SLOTS.md). Without effect where `dht` is off, and never for
+    /// private torrents.
+    pub slot_index: bool,
+    /// How the slot index is used.
+    pub slots: playswarm_logic::slots::Config,
     /// How blocks are picked.
     pub picker: playswarm_logic::picker::Config,
 }
@@ -72,6 +77,8 @@ impl Default for Config {
             memory_limit_bytes: 64 << 20,
             metadata_timeout_ms: 60_000,
             keep: false,
+            slot_index: true,
+            slots: playswarm_logic::slots::Config::default(),
             picker: playswarm_logic::picker::Config::default(),
         }
     }

@@ -110,6 +110,7 @@ impl Entry {
             waste: Waste::default(),
             readers: Vec::new(),
             playhead: None,
+            slots: None,
             timelines: Vec::new(),
             peers: Vec::new(),
             known_peers: status.peers,

@@ -77,6 +77,9 @@ pub use error::{Error, ErrorKind, Result};
 pub use media::Media;
 pub use playswarm_media::{Accuracy, Container, Keyframe, Landing, Timeline, Track, TrackKind};
 pub use session::Session;
-pub use status::{Event, MediaStatus, PeerStatus, Playhead, ReaderStatus, TimelineStatus, TrackStatus};
+pub use status::{
+    Event, MediaStatus, PeerStatus, Playhead, ReaderStatus, SlotStatus, TimelineStatus, TrackStatus, ViewerStatus,
+};
 pub use stream::{BlockingStream, Canceller, Readable, Stream};
+pub use swarm::survey::SlotCount;
 pub use torrent::{FileEntry, InfoHash, Torrent};

@@ -7,6 +7,7 @@ use crate::status::{Event, MediaStatus};
 use crate::stream::Stream;
 use crate::swarm::driver::Swarm;
 use crate::swarm::listen::Registry;
+use crate::swarm::survey::SlotCount;
 use crate::timeline::{self, Timelines};
 use crate::torrent::{InfoHash, Torrent};
 use playswarm_media::{Container, Landing, Timeline};
@@ -193,6 +194,20 @@ impl Media {
     pub(crate) fn learn_all(&self) -> impl Future<Output = ()> + Send + 'static {
         let inner = &self.inner;
         season::learn(inner.timelines.clone(), inner.swarm.clone(), inner.torrent.clone())
+    }
+
+    /// Who is where in the film, by the slot index (docs/SLOTS.md): looks up every slot that a viewer can be in now, at most
+    /// 120, and gives the latest first. `progress` hears how many were, of how many. Tells nobody anything, but costs a DHT operation
+    /// for each slot. Where viewers that are connected say they are is in their [`crate::PeerStatus::viewer`].
+    ///
+    /// # Errors
+    /// Those of [`Media::timeline`]; [`Error::BadArgument`] where the slot index is off, or the file's length in time is not known.
+    pub async fn survey_slots(&self, file: usize, progress: impl FnMut(usize, usize) + Send) -> Result<Vec<SlotCount>> {
+        let timeline = self.timeline(file).await?;
+        if !timeline.knows_duration() {
+            return Err(Error::BadArgument("how long this file plays is not known".to_owned()));
+        }
+        self.inner.swarm.survey(file, timeline.duration(), progress).await
     }
 
     /// Fetches every piece, whether anybody reads or not; not with a limit on disk use that is too small for that.

@@ -36,6 +36,8 @@ pub struct MediaStatus {
     pub readers: Vec<ReaderStatus>,
     /// Where the player is; `None` until something was read.
     pub playhead: Option<Playhead>,
+    /// The viewer's place in the slot index; `None` where it is off, or nothing is watched whose time is known.
+    pub slots: Option<SlotStatus>,
     /// What is known of the files' time, of those whose index was read.
     pub timelines: Vec<TimelineStatus>,
     /// Connected peers.
@@ -195,7 +197,7 @@ pub struct PeerStatus {
     pub transport: &'static str,
     /// Whether it connected to us.
     pub incoming: bool,
-    /// How we came to know it: `tracker`, `dht`, `lsd`, `pex`, `given` or `incoming`.
+    /// How we came to know it: `tracker`, `dht`, `lsd`, `pex`, `slots`, `given` or `incoming`.
     pub origin: &'static str,
     /// Share of the pieces that it has, 0 to 1.
     pub has: f64,
@@ -217,6 +219,71 @@ pub struct PeerStatus {
     pub interested: bool,
     /// It has gone quiet while something was asked of it.
     pub snubbed: bool,
+    /// It has a place kept for viewers ahead of ours (docs/SLOTS.md).
+    pub parent: bool,
+    /// Where it is in the film, if it is a viewer that says so.
+    pub viewer: Option<ViewerStatus>,
+}
+
+/// What another viewer said of itself, moved on by the clock. Not checked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ViewerStatus {
+    /// The file that it watches.
+    pub file: usize,
+    /// Its virtual slot.
+    pub slot: i64,
+    /// Where it plays, seconds into the film.
+    pub playhead_s: f64,
+    /// Whether it plays on, or is paused.
+    pub playing: bool,
+    /// Seconds of film that it has in hand.
+    pub ahead_s: f64,
+    /// Upload that it has to spare, bytes per second.
+    pub spare_bytes_per_s: u64,
+}
+
+/// The viewer's place in the slot index, and what the index has cost and brought.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SlotStatus {
+    /// The file that is watched.
+    pub file: usize,
+    /// Our slot, once it is known.
+    pub slot: Option<i64>,
+    /// Seconds that a slot is wide.
+    pub width_s: u16,
+    /// Where our player is taken to be, seconds into the film: players read ahead of what they show.
+    pub playhead_s: f64,
+    /// Whether it plays on, or is paused.
+    pub playing: bool,
+    /// Viewers with a kept place.
+    pub parents: usize,
+    /// What these give now, bytes per second.
+    pub parents_bytes_per_s: f64,
+    /// Useful bytes that came from parents.
+    pub parent_bytes: u64,
+    /// Useful bytes that came from all other peers.
+    pub other_bytes: u64,
+    /// Lookups on the DHT.
+    pub lookups: u64,
+    /// Announces on the DHT.
+    pub announces: u64,
+    /// Of both, those that failed.
+    pub failed_operations: u64,
+    /// The budget of both together, for an hour.
+    pub operations_per_hour: f64,
+    /// Addresses that the DHT named.
+    pub found: u64,
+    /// Of these, those that were not looked at: garbage, our own, known, failed before, or too many.
+    pub ignored: u64,
+    /// Dials for the index.
+    pub dials: u64,
+    /// Of these, those that brought no parent.
+    pub failed_dials: u64,
+    /// Parents whose place went to another because they did not serve.
+    pub released: u64,
+    /// By how much our clock is put forward to agree with viewers that gave us bytes, seconds.
+    pub clock_correction_s: f64,
 }
 
 /// Something that happened to a torrent.

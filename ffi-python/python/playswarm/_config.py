@@ -36,6 +36,8 @@ class Settings(TypedDict, total=False):
     memory_limit_bytes: int
     metadata_timeout_ms: int
     keep: bool
+    slot_index: bool
+    slots: Mapping[str, Any]
     picker: Mapping[str, Any]
 
 
@@ -58,8 +60,9 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("dht_bootstrap",):
         if key in plain and not isinstance(plain[key], str):
             plain[key] = list(plain[key])
-    if "picker" in plain:
-        plain["picker"] = dict(plain["picker"])
+    for key in ("slots", "picker"):
+        if key in plain:
+            plain[key] = dict(plain[key])
     return plain
 
 
@@ -90,6 +93,8 @@ class Config(Mapping[str, Any]):
     memory_limit_bytes: int
     metadata_timeout_ms: int
     keep: bool
+    slot_index: bool
+    slots: dict[str, Any]
     picker: dict[str, Any]
 
     _values: dict[str, Any]

@@ -17,8 +17,10 @@ __all__ = [
     "PeerStatus",
     "Playhead",
     "ReaderStatus",
+    "SlotStatus",
     "TimelineStatus",
     "TrackStatus",
+    "ViewerStatus",
     "Waste",
 ]
 
@@ -118,6 +120,53 @@ class TimelineStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ViewerStatus:
+    """What another viewer said of itself, moved on by the clock. Not checked."""
+
+    file: int
+    slot: int
+    """Its virtual slot."""
+    playhead_s: float
+    """Where it plays."""
+    playing: bool
+    ahead_s: float
+    """Seconds of film that it has in hand."""
+    spare_bytes_per_s: int
+    """Upload that it has to spare."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStatus:
+    """The viewer's place in the slot index, and what the index has cost and brought."""
+
+    file: int
+    slot: int | None
+    width_s: int
+    playhead_s: float
+    """Where our player is taken to be: players read ahead of what they show."""
+    playing: bool
+    parents: int
+    """Viewers ahead of ours with a kept place."""
+    parents_bytes_per_s: float
+    parent_bytes: int
+    """Useful bytes that came from parents."""
+    other_bytes: int
+    """Useful bytes that came from all other peers."""
+    lookups: int
+    announces: int
+    failed_operations: int
+    operations_per_hour: float
+    """The budget of lookups and announces together."""
+    found: int
+    """Addresses that the DHT named."""
+    ignored: int
+    dials: int
+    failed_dials: int
+    released: int
+    clock_correction_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class PeerStatus:
     """A connected peer."""
 
@@ -129,7 +178,8 @@ class PeerStatus:
     incoming: bool
     """Whether it connected to us."""
     origin: str
-    """How we came to know it: ``tracker``, ``dht``, ``lsd``, ``pex``, ``given`` or ``incoming``."""
+    """How we came to know it: ``tracker``, ``dht``, ``lsd``, ``pex``, ``slots``, ``given`` or
+    ``incoming``."""
     has: float
     """Share of the pieces that it has, 0 to 1."""
     rate_bytes_per_s: float | None
@@ -148,6 +198,15 @@ class PeerStatus:
     """It wants something of ours."""
     snubbed: bool
     """It has gone quiet while something was asked of it."""
+    parent: bool
+    """It has a place kept for viewers ahead of ours."""
+    viewer: ViewerStatus | None
+    """Where it is in the film, if it is a viewer that says so."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PeerStatus:
+        viewer = values["viewer"]
+        return _known(cls, {**values, "viewer": _known(ViewerStatus, viewer) if viewer else None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +232,8 @@ class MediaStatus:
     readers: tuple[ReaderStatus, ...]
     playhead: Playhead | None
     """Where the player is; None until something was read."""
+    slots: SlotStatus | None = field(repr=False)
+    """The viewer's place in the slot index; None where it is off, or nothing is watched whose time is known."""
     timelines: tuple[TimelineStatus, ...] = field(repr=False)
     """What is known of the files' time, of those whose index was read."""
     peers: tuple[PeerStatus, ...] = field(repr=False)
@@ -195,8 +256,9 @@ class MediaStatus:
                 "waste": _known(Waste, values["waste"]),
                 "readers": tuple(_known(ReaderStatus, r) for r in values["readers"]),
                 "playhead": _known(Playhead, values["playhead"]) if values["playhead"] else None,
+                "slots": _known(SlotStatus, values["slots"]) if values["slots"] else None,
                 "timelines": tuple(TimelineStatus.from_dict(t) for t in values["timelines"]),
-                "peers": tuple(_known(PeerStatus, p) for p in values["peers"]),
+                "peers": tuple(PeerStatus.from_dict(p) for p in values["peers"]),
             },
         )
 

@@ -28,6 +28,8 @@ pub(crate) enum Origin {
     Pex,
     /// The user or the magnet link named it.
     Given,
+    /// The slot index named it: a viewer near ours in the film.
+    Slots,
     /// It connected to us.
     Incoming,
 }
@@ -41,6 +43,7 @@ impl Origin {
             Origin::Lsd => "lsd",
             Origin::Pex => "pex",
             Origin::Given => "given",
+            Origin::Slots => "slots",
             Origin::Incoming => "incoming",
         }
     }

@@ -115,6 +115,7 @@ impl Library for Shelf {
             waste: Waste { duplicate_bytes: 1, unasked_bytes: 2, failed_bytes: 3, forgotten_bytes: 4 },
             readers: Vec::new(),
             playhead: self.playhead,
+            slots: None,
             timelines: Vec::new(),
             peers: Vec::new(),
             known_peers: 0,

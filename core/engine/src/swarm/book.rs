@@ -107,6 +107,21 @@ impl Book {
         self.known.values().filter(|e| e.state == State::Idle).map(|e| e.next_try).min()
     }
 
+    /// Dials one address now, whatever room there is; `None` where that makes no sense: it is banned, being dialled or connected, or
+    /// it failed and its next turn has not come.
+    pub(crate) fn dial_one(&mut self, addr: SocketAddr, origin: Origin, now: Time) -> Option<Dial> {
+        self.add(addr, origin);
+        let entry = self.known.get_mut(&addr).filter(|e| e.state == State::Idle && e.next_try <= now)?;
+        entry.state = State::Dialing;
+        self.dialing += 1;
+        Some(Dial { addr, origin, patient: entry.curt })
+    }
+
+    /// Whether this way leads to ourselves.
+    pub(crate) fn is_ourselves(&self, addr: SocketAddr) -> bool {
+        self.ourselves.contains(&addr)
+    }
+
     /// The connection is there. For one that came in, `addr` is where that peer listens, if it said so.
     pub(crate) fn connected(&mut self, addr: SocketAddr, origin: Origin) {
         self.add(addr, origin);

@@ -5,7 +5,7 @@ use crate::swarm::peer::Verdict as Conduct;
 use playswarm_logic::choker;
 use playswarm_logic::metadata as logic_metadata;
 use playswarm_logic::picker::{Input, Picker};
-use playswarm_logic::{PeerKey, PieceIndex, Time, retain};
+use playswarm_logic::{PeerKey, PieceIndex, Time, retain, slots};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ impl Swarm {
     pub(super) fn next_timeout(&self, st: &State) -> Time {
         let picker = st.picker.as_ref().and_then(Picker::next_timeout).unwrap_or(Time::NEVER);
         let metadata = st.metadata.as_ref().map_or(Time::NEVER, logic_metadata::Fetch::next_timeout);
-        picker.min(metadata).min(st.choker.next_timeout())
+        picker.min(metadata).min(st.choker.next_timeout()).min(Swarm::viewing_timeout(st))
     }
 
     pub(super) async fn keep_time(self: Arc<Self>) {
@@ -82,6 +82,9 @@ impl Swarm {
         if st.metadata.as_ref().is_some_and(|m| m.next_timeout() <= now) {
             self.metadata_with(&mut st, logic_metadata::Input::Timeout);
         }
+        if Swarm::viewing_timeout(&st) <= now {
+            self.slots_with(&mut st, slots::Input::Timeout);
+        }
     }
 
     pub(super) fn keep_house(self: &Arc<Self>) {
@@ -109,6 +112,7 @@ impl Swarm {
             self.tell_choker_who_owes(&mut st);
             self.ask_for_more_peers(&mut st);
             self.exchange_peers(&mut st, now);
+            self.keep_viewing(&mut st);
             self.place_readers(&st);
         }
         self.dial();

@@ -15,6 +15,7 @@ use crate::swarm::wire::Message;
 use playswarm_logic::choker;
 use playswarm_logic::metadata as logic_metadata;
 use playswarm_logic::picker::Input;
+use playswarm_logic::slots::Dialled;
 use playswarm_logic::{PeerKey, Time};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ impl Swarm {
         let port = Some(self.transport.listen_addr().port()).filter(|p| *p != 0);
         FirstWords {
             reserved: Reserved::ours(self.config.dht),
-            extended: ExtendedHandshake::ours(metadata, port, pex, !incomplete),
+            extended: ExtendedHandshake::ours(metadata, port, pex, self.has_slots(), !incomplete),
             have: have.as_ref().map(HaveWords::from),
             interested: incomplete,
         }
@@ -53,30 +54,41 @@ impl Swarm {
             return;
         }
         let words = Arc::new(self.first_words());
-        for Dial { addr, origin, patient } in due {
+        for dial in due {
             let (swarm, words) = (self.clone(), words.clone());
             self.runtime.spawn(async move {
-                let manner = Manner { patient, ..Manner::default() };
-                let dialled = tokio::select! {
-                    () = swarm.cancel.cancelled() => return,
-                    r = swarm.transport.connect(addr, swarm.info_hash, &words, manner) => r,
-                };
-                match dialled {
-                    Ok(link) => swarm.adopt(link, addr, origin),
-                    Err(ConnectError::Handshake(HandshakeError::Ourselves)) => swarm.state.lock().book.is_us(addr),
-                    Err(e) => {
-                        tracing::debug!(%addr, "cannot connect: {e}");
-                        swarm.state.lock().book.ended(addr, swarm.now(), false);
-                    }
-                }
+                swarm.connect(dial, &words).await;
             });
         }
     }
 
-    /// Takes a connection in. `addr`: where that peer can be dialled, as far as we know.
-    pub(super) fn adopt(self: &Arc<Self>, link: Link, addr: SocketAddr, origin: Origin) {
+    /// Carries out a dial of the book's, and says how it ended.
+    pub(super) async fn connect(self: &Arc<Self>, dial: Dial, words: &FirstWords) -> Dialled {
+        let Dial { addr, origin, patient } = dial;
+        let manner = Manner { patient, ..Manner::default() };
+        let dialled = tokio::select! {
+            () = self.cancel.cancelled() => return Dialled::NotTried,
+            r = self.transport.connect(addr, self.info_hash, words, manner) => r,
+        };
+        match dialled {
+            Ok(link) => self.adopt(link, addr, origin).map_or(Dialled::NotTried, Dialled::Connected),
+            Err(ConnectError::Handshake(HandshakeError::Ourselves)) => {
+                self.state.lock().book.is_us(addr);
+                Dialled::Ourselves
+            }
+            Err(e) => {
+                tracing::debug!(%addr, "cannot connect: {e}");
+                self.state.lock().book.ended(addr, self.now(), false);
+                Dialled::Failed
+            }
+        }
+    }
+
+    /// Takes a connection in. `addr`: where that peer can be dialled, as far as we know. Gives the peer that it belongs to,
+    /// one that was here before too; `None` where it is not wanted.
+    pub(super) fn adopt(self: &Arc<Self>, link: Link, addr: SocketAddr, origin: Origin) -> Option<PeerKey> {
         if self.cancel.is_cancelled() {
-            return;
+            return None;
         }
         let now = self.now();
         let mut st = self.state.lock();
@@ -87,14 +99,20 @@ impl Swarm {
             self.part(&mut st, key, Conduct::Gone("it dialled us while we dialled it".to_owned()));
             twin = None;
         }
-        let full = st.peers.len() >= self.config.max_peers + if link.incoming { self.config.max_peers / 4 } else { 0 };
+        // Who comes to us, and viewers that hold what we need next, find a place beyond those that we fill ourselves.
+        let beyond = match origin {
+            Origin::Slots => self.config.slots.max_parents,
+            _ if link.incoming => self.config.max_peers / 4,
+            _ => 0,
+        };
+        let full = st.peers.len() >= self.config.max_peers + beyond;
         if twin.is_some() || full || st.book.is_banned(addr) {
             tracing::debug!(%addr, twin = twin.is_some(), full, "not taken in");
             if !link.incoming {
                 // A twin is here already by another way: later attempts would end like this one.
                 st.book.ended(addr, now, true);
             }
-            return;
+            return twin;
         }
         let key = PeerKey(st.next_peer);
         st.next_peer += 1;
@@ -115,6 +133,7 @@ impl Swarm {
         let _ = self.events.send(Event::PeerConnected { addr });
         tasks.spawn(self.clone(), key);
         self.arm();
+        Some(key)
     }
 
     /// Whether two of ours dialled each other at once and this new link is the one that both keep: that of the one with
@@ -174,6 +193,7 @@ impl Swarm {
         let Some(peer) = st.peers.remove(&key) else { return };
         peer.cancel.cancel();
         let now = self.now();
+        let banned = matches!(why, Conduct::Ban(_));
         let fault = !matches!(why, Conduct::Gone(_)) || peer.downloaded == 0;
         if peer.booked {
             if !peer.incoming && peer.silent_so_far && matches!(why, Conduct::Gone(_)) {
@@ -201,5 +221,6 @@ impl Swarm {
         self.pick_with(st, Input::PeerLeft(key));
         self.choke_with(st, choker::Input::Left(key));
         self.metadata_with(st, logic_metadata::Input::Left(key));
+        self.viewer_left(st, key, banned);
     }
 }

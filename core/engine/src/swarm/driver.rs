@@ -19,6 +19,7 @@ use crate::swarm::rates::{Meter, RateLimits};
 use crate::swarm::readers::Reader;
 use crate::swarm::times::Times;
 use crate::swarm::transport::Transport;
+use crate::swarm::viewing::Viewing;
 use crate::swarm::wire::Message;
 use crate::torrent::{InfoHash, Torrent, sha1};
 use parking_lot::Mutex;
@@ -47,6 +48,7 @@ pub(crate) struct Swarm {
     pub(super) config: Arc<Config>,
     pub(super) transport: Arc<Transport>,
     pub(super) rates: Arc<RateLimits>,
+    pub(super) shared: Arc<discovery::Shared>,
     pub(super) state: Mutex<State>,
     pub(super) content: OnceLock<Content>,
     pub(super) cancel: CancellationToken,
@@ -91,6 +93,8 @@ pub(super) struct State {
     pub(super) paused: bool,
     pub(super) lonely_since: Option<Instant>,
     pub(super) warm: Option<(ReaderKey, Instant)>,
+    /// The viewer's place in the slot index, once something is watched whose time is known.
+    pub(super) viewing: Option<Viewing>,
     pub(super) discovery: Option<Discovery>,
     pub(super) hurried_at: Option<Instant>,
     /// The bound on disk use is reached by what is not watched yet: only what comes next is fetched.
@@ -143,6 +147,7 @@ impl Swarm {
             paused: false,
             lonely_since: Some(Instant::now()),
             warm: None,
+            viewing: None,
             discovery: None,
             hurried_at: None,
             narrow: false,
@@ -152,6 +157,7 @@ impl Swarm {
             config,
             transport,
             rates,
+            shared: shared.clone(),
             state: Mutex::new(state),
             content: OnceLock::new(),
             cancel: CancellationToken::new(),
@@ -178,13 +184,13 @@ impl Swarm {
                 st.book.add(*addr, Origin::Given);
             }
         }
-        swarm.discover(shared, start.trackers, private);
+        swarm.discover(start.trackers, private);
         swarm.dial();
         tokio::spawn(swarm.clone().keep_time());
         Ok(swarm)
     }
 
-    pub(super) fn discover(self: &Arc<Self>, shared: &Arc<discovery::Shared>, trackers: Vec<String>, private: bool) {
+    pub(super) fn discover(self: &Arc<Self>, trackers: Vec<String>, private: bool) {
         let told = self.this.clone();
         let progress = Arc::new(move || told.upgrade().map(|s| s.progress()).unwrap_or_default());
         let params = discovery::Params {
@@ -195,7 +201,7 @@ impl Swarm {
             private,
             progress,
         };
-        let (discovery, mut found) = Discovery::start(shared, params);
+        let (discovery, mut found) = Discovery::start(&self.shared, params);
         self.state.lock().discovery = Some(discovery);
         let (this, cancel) = (self.this.clone(), self.cancel.clone());
         tokio::spawn(async move {
@@ -362,11 +368,11 @@ impl Swarm {
         }
         self.cancel.cancel();
         self.news.notify_waiters();
-        let (discovery, peers) = {
+        let ended = {
             let mut st = self.state.lock();
-            (st.discovery.take(), std::mem::take(&mut st.peers))
+            (st.discovery.take(), st.viewing.take(), std::mem::take(&mut st.peers))
         };
-        drop((discovery, peers));
+        drop(ended);
         let swarm = self.clone();
         // On our own runtime: this may be called from a thread that has none. Where that one has ended, nothing runs any
         // more, and the record on disk is true at any moment.

@@ -4,6 +4,7 @@
 
 use crate::bencode::{Malformed, Reader, put_integer_at, put_string, put_string_at};
 use bytes::{BufMut, Bytes, BytesMut};
+use playswarm_logic::slots;
 use std::net::IpAddr;
 
 /// The numbers under which we take extended messages; peers learn them from our handshake.
@@ -14,6 +15,8 @@ pub(crate) mod ours {
     pub(crate) const UT_METADATA: u8 = 2;
     /// BEP 54.
     pub(crate) const LT_DONTHAVE: u8 = 3;
+    /// The slot index (docs/SLOTS.md).
+    pub(crate) const PS_SLOT: u8 = 4;
 }
 
 /// Requests that we take at once from a peer; what libtorrent says, so what clients are used to.
@@ -34,6 +37,8 @@ pub(crate) struct ExtendedHandshake {
     pub(crate) ut_pex: Option<u8>,
     /// The sender's number for DONT HAVE (BEP 54); 0 turns it off.
     pub(crate) lt_donthave: Option<u8>,
+    /// The sender's number for messages of the slot index (docs/SLOTS.md); 0 turns them off.
+    pub(crate) ps_slot: Option<u8>,
     /// The client's name and version, printable.
     pub(crate) client: Option<String>,
     /// Requests that the sender takes at once.
@@ -49,17 +54,19 @@ pub(crate) struct ExtendedHandshake {
 }
 
 impl ExtendedHandshake {
-    /// What we say. PEX is left out where it is off or the torrent is private (BEP 27).
+    /// What we say. PEX and the slot index are left out where they are off or the torrent is private (BEP 27).
     pub(crate) fn ours(
         metadata_size: Option<u32>,
         port: Option<u16>,
         pex: bool,
+        slots: bool,
         upload_only: bool,
     ) -> ExtendedHandshake {
         ExtendedHandshake {
             ut_metadata: Some(ours::UT_METADATA),
             ut_pex: pex.then_some(ours::UT_PEX),
             lt_donthave: Some(ours::LT_DONTHAVE),
+            ps_slot: slots.then_some(ours::PS_SLOT),
             client: Some(concat!("playswarm ", env!("CARGO_PKG_VERSION")).to_owned()),
             reqq: Some(OUR_REQQ),
             metadata_size,
@@ -75,9 +82,12 @@ impl ExtendedHandshake {
         out.put_u8(b'd');
         put_string(&mut out, b"m");
         out.put_u8(b'd');
-        for (name, id) in
-            [("lt_donthave", self.lt_donthave), ("ut_metadata", self.ut_metadata), ("ut_pex", self.ut_pex)]
-        {
+        for (name, id) in [
+            ("lt_donthave", self.lt_donthave),
+            (slots::EXTENSION, self.ps_slot),
+            ("ut_metadata", self.ut_metadata),
+            ("ut_pex", self.ut_pex),
+        ] {
             if let Some(id) = id {
                 put_integer_at(&mut out, name, u64::from(id));
             }
@@ -121,6 +131,7 @@ impl ExtendedHandshake {
                         b"ut_metadata" => read.ut_metadata = id,
                         b"ut_pex" => read.ut_pex = id,
                         b"lt_donthave" => read.lt_donthave = id,
+                        name if name == slots::EXTENSION.as_bytes() => read.ps_slot = id,
                         _ => {}
                     }
                     Ok(())
@@ -158,6 +169,7 @@ impl ExtendedHandshake {
         take(&mut self.ut_metadata, later.ut_metadata);
         take(&mut self.ut_pex, later.ut_pex);
         take(&mut self.lt_donthave, later.lt_donthave);
+        take(&mut self.ps_slot, later.ps_slot);
         take(&mut self.client, later.client);
         take(&mut self.reqq, later.reqq);
         take(&mut self.metadata_size, later.metadata_size);
@@ -174,6 +186,11 @@ impl ExtendedHandshake {
     /// Under which number the peer takes PEX, if it does.
     pub(crate) fn pex_id(&self) -> Option<u8> {
         self.ut_pex.filter(|id| *id != 0)
+    }
+
+    /// Under which number the peer takes messages of the slot index, if it does.
+    pub(crate) fn slot_id(&self) -> Option<u8> {
+        self.ps_slot.filter(|id| *id != 0)
     }
 
     /// Under which number the peer takes DONT HAVE, if it does.
@@ -205,13 +222,13 @@ mod tests {
 
     #[test]
     fn what_we_say_is_understood_and_in_order() {
-        let mut ours = ExtendedHandshake::ours(Some(31235), Some(6881), true, true);
+        let mut ours = ExtendedHandshake::ours(Some(31235), Some(6881), true, true, true);
         ours.yourip = Some("10.0.0.7".parse().unwrap());
         let bytes = ours.encode();
         assert_eq!(
             bytes,
             format!(
-                "d1:md11:lt_donthavei3e11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei31235e1:pi6881e4:reqqi500e\
+                "d1:md11:lt_donthavei3e7:ps_sloti4e11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei31235e1:pi6881e4:reqqi500e\
                  11:upload_onlyi1e1:v15:playswarm {}6:yourip4:\x0a\0\0\x07e",
                 env!("CARGO_PKG_VERSION")
             )

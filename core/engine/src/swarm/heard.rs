@@ -95,10 +95,14 @@ impl Swarm {
                     _ => Input::Block(key, block),
                 };
                 tracing::trace!(t = now.as_secs_f64(), ?input, "told");
+                let useful = matches!(put, Put::More | Put::Complete);
                 let unasked = picker.counters().unasked_bytes;
                 picker.handle(now, input);
                 if picker.counters().unasked_bytes > unasked && conduct.is_ok() {
                     conduct = self.offend(&mut st, key, now, Offence::UnaskedBlock);
+                }
+                if useful {
+                    self.took_gift(&mut st, key, data.len() as u64);
                 }
             }
             if progress && let Some(picker) = &mut st.picker {
@@ -258,6 +262,7 @@ impl Swarm {
                     if let Some((_, size)) = metadata {
                         self.metadata_with(st, logic_metadata::Input::Offered(key, size));
                     }
+                    self.greet_viewer(st, key);
                 }
                 Err(_) => self.offend(st, key, now, Offence::Extension)?,
             },
@@ -280,6 +285,7 @@ impl Swarm {
                     Err(_) => self.offend(st, key, now, Offence::Extension)?,
                 }
             }
+            ours::PS_SLOT => self.viewer_said(st, key, now, payload)?,
             ours::LT_DONTHAVE => {
                 if let Some(piece) = decode_dont_have(payload)
                     && p.bits.as_mut().is_some_and(|b| b.set(piece, false))

@@ -24,9 +24,11 @@ mod pieces;
 pub(crate) mod rates;
 pub(crate) mod readers;
 mod report;
+pub(crate) mod survey;
 mod times;
 pub(crate) mod transport;
-pub(crate) mod upload;
+mod upload;
+mod viewing;
 pub(crate) mod wire;
 
 /// Everything here that reads foreign bytes, on these; must neither panic nor hang. See [`crate::fuzzing`].
@@ -56,4 +58,8 @@ fn fuzz_payload(payload: &bytes::Bytes, from: std::net::IpAddr) {
     let _ = extended::decode_dont_have(payload);
     let _ = pex::PexMessage::decode(payload, from);
     let _ = metadata::MetadataMessage::decode(payload);
+    if let Ok(message) = playswarm_logic::slots::Message::decode(payload) {
+        let again = playswarm_logic::slots::Message::decode(&message.encode());
+        assert_eq!(again, Ok(message), "a slot message must survive its bytes");
+    }
 }

@@ -13,6 +13,7 @@ use crate::swarm::link::{Link, LinkReader, LinkWriter};
 use crate::swarm::metadata::MetadataGiver;
 use crate::swarm::pex::{PexState, flags};
 use crate::swarm::upload::UploadQueue;
+use crate::swarm::viewing::Said;
 use crate::swarm::wire::{Message, Span};
 use playswarm_logic::{Bits, PeerKey, Time};
 use std::net::SocketAddr;
@@ -70,6 +71,10 @@ pub(super) struct Peer {
     pub(super) bits: Option<Bits>,
     /// What it said of its pieces before that.
     pub(super) early: Vec<Message>,
+    /// Where it is in the film, if it said so.
+    pub(super) said: Option<Said>,
+    /// It was told where we are.
+    pub(super) greeted: bool,
     pub(super) giver: MetadataGiver,
     pub(super) conduct: Conduct,
     pub(super) orders: mpsc::UnboundedSender<Message>,
@@ -130,6 +135,8 @@ impl Peer {
             cancel,
             bits: None,
             early: Vec::new(),
+            said: None,
+            greeted: false,
             giver: MetadataGiver::default(),
             conduct: Conduct::default(),
             orders,

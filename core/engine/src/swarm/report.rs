@@ -17,7 +17,7 @@ impl Swarm {
         let (memory_bytes, disk_bytes) = content.map_or((0, 0), |c| (c.store.memory_bytes(), c.store.disk_bytes()));
         let mut st = self.state.lock();
         let (download_bytes_per_s, upload_bytes_per_s) = (st.down.rate(), st.up.rate());
-        let st = &*st;
+        let (st, now) = (&*st, self.now());
         let picker = st.picker.as_ref();
         let counters = picker.map(Picker::counters).unwrap_or_default();
         let readers = st
@@ -64,6 +64,8 @@ impl Swarm {
                     choking: p.uploads.is_choked(),
                     interested: p.interested,
                     snubbed: figures.is_some_and(|f| f.snubbed),
+                    parent: Swarm::is_parent(st, *key),
+                    viewer: p.said.map(|said| self.viewer_status(&said, now, p.uploaded)),
                 }
             })
             .collect();
@@ -87,6 +89,7 @@ impl Swarm {
             },
             readers,
             playhead: self.playhead(st),
+            slots: self.slot_status(st),
             timelines: st.times.statuses(),
             peers,
             known_peers: st.book.idle(),

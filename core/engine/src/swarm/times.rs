@@ -18,8 +18,8 @@ const WORTH_TELLING: f64 = 0.05;
 #[derive(Default)]
 pub(super) struct Times {
     files: BTreeMap<usize, FileTime>,
-    /// The file and its byte that a player read last, its index apart.
-    playhead: Option<(usize, u64)>,
+    /// The file, and what of it a player read last without a jump, its index apart.
+    playhead: Option<(usize, Range<u64>)>,
 }
 
 struct FileTime {
@@ -38,6 +38,11 @@ impl Times {
         self.files.get(&file).is_some_and(|f| f.index.iter().any(|range| range.contains(&position)))
     }
 
+    /// The file, and what of it a player read last without a jump.
+    pub(super) fn player(&self) -> Option<(usize, Range<u64>)> {
+        self.playhead.clone()
+    }
+
     pub(super) fn statuses(&self) -> Vec<TimelineStatus> {
         self.files.iter().map(|(file, f)| TimelineStatus::new(*file, &f.timeline)).collect()
     }
@@ -51,7 +56,7 @@ impl Times {
             && looked_at(read.end.saturating_sub(1))
             && read.end.saturating_sub(read.start) < LOOK_BYTES;
         if !probing || self.playhead.is_none() {
-            self.playhead = Some((file, read.end));
+            self.playhead = Some((file, read));
         }
     }
 }
@@ -113,7 +118,7 @@ impl Swarm {
 
     /// Where the player is, and how far it can play from there.
     pub(super) fn playhead(&self, st: &State) -> Option<Playhead> {
-        let (file, position) = st.times.playhead?;
+        let (file, Range { end: position, .. }) = st.times.player()?;
         let timeline = st.times.timeline(file);
         let content = self.content.get()?;
         let entry = content.torrent.files.get(file)?;

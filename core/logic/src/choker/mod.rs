@@ -2,7 +2,7 @@
 //!
 //! Every ten seconds the regular slots go to the interested peers that gave us most of late; one more slot goes around
 //! among the others, newcomers first, so that whoever has nothing to trade gets a start and we find better partners. Once
-//! we have all, the slots go around by turns instead. What an unchoked peer is sent, and how fast, is for the driver.
+//! we have all, the slots go around by turns instead, viewers that are about to run dry first. What an unchoked peer is sent, and how fast, is for the driver.
 
 mod rank;
 #[cfg(test)]
@@ -66,6 +66,9 @@ pub enum Input {
     Took(PeerKey, u64),
     /// Something is outstanding at it (true), or nothing is: without, it cannot snub us.
     Asked(PeerKey, bool),
+    /// It is a viewer that is about to run dry (true), as far as that is believed, or it is not, or not any more: it comes
+    /// before others where slots are given and not earned.
+    Dry(PeerKey, bool),
     /// We have all that we want (true): nobody can give us anything.
     Complete(bool),
     /// So many slots from now on.
@@ -96,6 +99,8 @@ struct Peer {
     /// Bytes it took in this round and in the one before.
     took: [u64; 2],
     asked_since: Option<Time>,
+    /// A viewer that is about to run dry.
+    dry: bool,
 }
 
 /// The state machine; see the [module](self).
@@ -139,6 +144,7 @@ impl Choker {
                     gave_at: now,
                     took: [0; 2],
                     asked_since: None,
+                    dry: false,
                 });
             }
             Input::Left(key) => {
@@ -177,6 +183,11 @@ impl Choker {
                     if !asked && peer.interested && peer.unchoked_since.is_none() {
                         self.fill(now);
                     }
+                }
+            }
+            Input::Dry(key, dry) => {
+                if let Some(peer) = self.peers.get_mut(&key) {
+                    peer.dry = dry;
                 }
             }
             Input::Complete(complete) => {

@@ -6,6 +6,8 @@ use std::cmp::Reverse;
 
 /// How much likelier a newcomer is to be drawn (as in the original client).
 const NEW_WEIGHT: u64 = 3;
+/// How much likelier a viewer is to be drawn that is about to run dry.
+const DRY_WEIGHT: u64 = 4;
 
 impl Choker {
     /// The interested peers that may have a regular slot, best first.
@@ -14,17 +16,21 @@ impl Choker {
         let mut peers: Vec<(&PeerKey, &Peer)> =
             self.peers.iter().filter(|(_, p)| p.interested && !self.snubs(now, p)).collect();
         if self.complete {
-            // By turns: who has had a slot for less than a turn keeps it, then come those who waited longest, then those
-            // whose turn is over. Among equals the quick takers: they pass it on soonest.
+            // By turns: who has just got a slot keeps it, and viewers that are about to run dry have theirs or get one; who has
+            // had one for less than a turn keeps it, then come those who waited longest, then those whose turn is over. Among
+            // equals the quick takers: they pass it on soonest.
             peers.sort_by_key(|(key, p)| {
                 let over = self.optimistic == Some(**key)
                     || p.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.turn_s));
                 let class = match p.unchoked_since {
-                    Some(_) if !over => 0,
-                    None => 1,
-                    Some(_) => 2,
+                    Some(_) if !over && fresh(p) => 0,
+                    _ if p.dry => 1,
+                    Some(_) if !over => 2,
+                    None => 3,
+                    Some(_) => 4,
                 };
-                let waited_from = if class == 1 { p.last_slot.unwrap_or(Time::ZERO) } else { Time::ZERO };
+                let waited_from =
+                    if p.unchoked_since.is_none() { p.last_slot.unwrap_or(Time::ZERO) } else { Time::ZERO };
                 (class, waited_from, Reverse(p.took[0].saturating_add(p.took[1])), p.joined)
             });
         } else {
@@ -51,7 +57,10 @@ impl Choker {
             .peers
             .iter()
             .filter(|(key, p)| p.interested && !regular.contains(key) && last != Some(**key))
-            .map(|(key, p)| (*key, if now < p.joined.plus_secs(self.config.new_s) { NEW_WEIGHT } else { 1 }))
+            .map(|(key, p)| {
+                let new = if now < p.joined.plus_secs(self.config.new_s) { NEW_WEIGHT } else { 1 };
+                (*key, new * if p.dry { DRY_WEIGHT } else { 1 })
+            })
             .collect();
         let total: u64 = candidates.iter().map(|(_, weight)| weight).sum();
         if total == 0 {

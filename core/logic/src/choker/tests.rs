@@ -276,3 +276,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_seed_gives_the_next_slot_to_a_viewer_that_runs_dry() {
+    let mut c = choker(3);
+    c.handle(Time::ZERO, Input::Complete(true));
+    crowd(&mut c, 9);
+    drain(&mut c);
+    let dry = (0..9).map(key).filter(|k| !c.is_unchoked(*k)).max().unwrap();
+    c.handle(at(9.0), Input::Dry(dry, true));
+    c.handle(at(10.0), Input::Timeout);
+    assert!(c.is_unchoked(dry), "at the next round, though others wait for longer");
+    rounds(&mut c, 20.0, 200.0, |_, _| {});
+    assert!(c.is_unchoked(dry), "as long as it needs it");
+    c.handle(at(205.0), Input::Dry(dry, false));
+    rounds(&mut c, 210.0, 400.0, |_, _| {});
+    let others = (0..9).filter(|i| key(*i) != dry && c.peers[&key(*i)].last_slot.is_some()).count();
+    assert_eq!(others, 8, "everybody has had a turn");
+}

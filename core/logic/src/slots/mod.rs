@@ -13,6 +13,7 @@ mod api;
 mod budget;
 mod candidates;
 mod clock;
+mod follower;
 mod invariants;
 mod key;
 mod message;
@@ -24,6 +25,7 @@ mod tests;
 pub mod upload;
 
 pub use api::{Config, Counters, Dialled, Film, Input, Operation, Output};
+pub use follower::Follower;
 pub use key::{Key, Kind, MAX_LEVEL, buckets_of, data_slot, key, level_of, virtual_slot};
 pub use message::{BadMessage, EXTENSION, MAX_MESSAGE_BYTES, Message, VERSION};
 pub use search::order;

@@ -39,7 +39,7 @@ impl Host for TestHost {
 fn words(bits: &Bits) -> FirstWords {
     FirstWords {
         reserved: Reserved::ours(false),
-        extended: ExtendedHandshake::ours(None, Some(1234), true, false),
+        extended: ExtendedHandshake::ours(None, Some(1234), true, true, false),
         have: Some(HaveWords::from(bits)),
         interested: true,
     }

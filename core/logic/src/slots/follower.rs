@@ -1,0 +1,88 @@
+//! Where a viewer is, guessed from what its player reads: players read ahead of what they show, some of them by minutes.
+
+use crate::Time;
+
+/// A player that has read nothing new for so long while it could is paused, once it has shown what it has read.
+const PAUSED_AFTER_S: f64 = 8.0;
+
+/// Follows one player through one file. Times are seconds into the film.
+///
+/// It is taken to show the film from where it began to read, or last jumped, as fast as the clock goes, and never what it
+/// has not read yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Follower {
+    position_s: f64,
+    at: Time,
+    read_s: f64,
+    /// When it last read something new, or waited for it.
+    read_at: Time,
+}
+
+impl Follower {
+    /// A player that begins to read there, or has jumped there.
+    pub fn new(now: Time, position_s: f64) -> Follower {
+        Follower { position_s, at: now, read_s: position_s, read_at: now }
+    }
+
+    /// It has read up to there by now; `waiting`: it waits for more.
+    pub fn read(&mut self, now: Time, read_s: f64, waiting: bool) {
+        if read_s > self.read_s || waiting {
+            self.read_at = now;
+        }
+        self.read_s = read_s;
+        let shown_s = self.position_s + now.since(self.at).as_secs_f64();
+        self.position_s = shown_s.min(read_s).max(0.0);
+        self.at = now;
+    }
+
+    /// What it shows, as of the last [`Follower::read`].
+    pub fn position_s(&self) -> f64 {
+        self.position_s
+    }
+
+    /// Whether it plays on, stalls included, or is paused.
+    pub fn playing(&self) -> bool {
+        self.position_s < self.read_s || self.at.since(self.read_at).as_secs_f64() < PAUSED_AFTER_S
+    }
+
+    /// Seconds of film that it has read and not shown yet.
+    pub fn buffered_s(&self) -> f64 {
+        (self.read_s - self.position_s).max(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(s: f64) -> Time {
+        Time::from_secs_f64(s)
+    }
+
+    #[test]
+    fn a_player_that_reads_everything_at_once_still_shows_a_second_a_second() {
+        let mut follower = Follower::new(at(0.0), 60.0);
+        (1..=20).for_each(|s| follower.read(at(f64::from(s)), 3600.0, false));
+        assert!((follower.position_s() - 80.0).abs() < 1e-9 && follower.playing());
+        assert!((follower.buffered_s() - 3520.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_player_that_waits_for_data_stands_still_and_is_not_paused() {
+        let mut follower = Follower::new(at(0.0), 0.0);
+        (1..=60).for_each(|s| follower.read(at(f64::from(s)), 5.0, true));
+        assert!((follower.position_s() - 5.0).abs() < 1e-9 && follower.playing());
+    }
+
+    #[test]
+    fn a_player_that_could_read_and_does_not_is_paused_once_it_has_shown_all() {
+        let mut follower = Follower::new(at(0.0), 0.0);
+        (1..=4).for_each(|s| follower.read(at(f64::from(s)), 20.0, false));
+        (5..=15).for_each(|s| follower.read(at(f64::from(s)), 20.0, false));
+        assert!(follower.playing(), "it shows what it has");
+        (16..=40).for_each(|s| follower.read(at(f64::from(s)), 20.0, false));
+        assert!(!follower.playing());
+        follower.read(at(41.0), 20.5, false);
+        assert!(follower.playing(), "it goes on");
+    }
+}

@@ -3,6 +3,7 @@
 //! address; each gives [`RealPeer`], so a test of one is a test of all.
 
 pub mod aria2;
+pub mod dht_net;
 pub mod libtorrent;
 pub mod rqbit;
 pub mod transmission;

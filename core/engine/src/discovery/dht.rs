@@ -40,6 +40,11 @@ impl Node {
     pub(super) fn client(&self) -> &AsyncDht {
         &self.client
     }
+
+    /// Whether they are the same one.
+    pub(super) fn is(&self, other: &Node) -> bool {
+        self.since == other.since
+    }
 }
 
 /// The session's node, made when it is first wanted.
@@ -84,9 +89,9 @@ impl Dht {
         }
     }
 
-    /// Gives up this node, where it is still ours, if it is old enough to know somebody and knows nobody or has failed.
+    /// Gives up this node, where it is still ours, if it has failed, or is old enough to know somebody and knows nobody.
     pub(super) async fn drop_if_blind(&self, node: &Node, failed: bool) {
-        if node.since.elapsed() < REBUILD_AFTER {
+        if !failed && node.since.elapsed() < REBUILD_AFTER {
             return;
         }
         let client = node.client.clone();
@@ -100,7 +105,7 @@ impl Dht {
 
     /// Gives up this node, where it is still ours. Its thread ends when nobody has it any more.
     pub(super) async fn abandon(&self, node: &Node) {
-        self.node.lock().await.take_if(|now| now.since == node.since);
+        self.node.lock().await.take_if(|now| now.is(node));
     }
 }
 

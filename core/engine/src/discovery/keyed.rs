@@ -144,3 +144,6 @@ impl Passing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@
 
 pub mod bencode;
 pub mod content;
+pub mod film;
 pub mod hostile;
 pub mod http;
 pub mod netlab;

@@ -91,6 +91,8 @@ pub struct Peer {
     pub downloaded_bytes: u64,
     pub uploaded_bytes: u64,
     pub snubbed: bool,
+    #[serde(default)]
+    pub parent: bool,
 }
 
 /// How to start the program.
@@ -106,6 +108,11 @@ impl Builder {
     /// `playswarm stream SOURCE`.
     pub fn stream(source: impl AsRef<std::ffi::OsStr>) -> Builder {
         Self::new(vec!["stream".into(), source.as_ref().to_str().unwrap().into()])
+    }
+
+    /// `playswarm slots SOURCE`.
+    pub fn slots(source: impl AsRef<std::ffi::OsStr>) -> Builder {
+        Self::new(vec!["slots".into(), source.as_ref().to_str().unwrap().into()])
     }
 
     /// `playswarm seed PATH TORRENT`.

@@ -72,6 +72,13 @@ impl TestTorrent {
         TestTorrent { name, files, piece_length, info, info_hash, folder }
     }
 
+    /// The same torrent, marked as private (BEP 27).
+    pub fn made_private(mut self) -> TestTorrent {
+        self.info = self.info.with("private", 1);
+        self.info_hash = sha1(&self.info.encode());
+        self
+    }
+
     fn build(name: &str, files: Vec<(PathBuf, u64)>, piece_length: u64, single: bool, private: bool) -> TestTorrent {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");

@@ -2,6 +2,7 @@
 //! FFmpeg's own reader says of the file.
 #![allow(clippy::unwrap_used)]
 
+use playswarm_tests::film::film;
 use playswarm_tests::http::{self, Response};
 use playswarm_tests::peers::{RealPeer, libtorrent};
 use playswarm_tests::place::Place;
@@ -14,33 +15,6 @@ use std::process::Command;
 
 /// Seconds that the film lasts.
 const FILM_S: u32 = 60;
-
-/// A film of moving noise with a keyframe every two seconds, and sound.
-fn film(folder: &Path, name: &str) -> PathBuf {
-    let path = folder.join(name);
-    let source = format!("testsrc2=size=320x180:rate=25:duration={FILM_S}");
-    let sound = format!("sine=frequency=440:duration={FILM_S}");
-    let status = Command::new("ffmpeg")
-        .args(["-v", "error", "-f", "lavfi", "-i", &source, "-f", "lavfi", "-i", &sound])
-        .args([
-            "-vf",
-            "noise=alls=20:allf=t",
-            "-c:v",
-            "libx264",
-            "-preset",
-            "ultrafast",
-            "-g",
-            "50",
-            "-sc_threshold",
-            "0",
-        ])
-        .args(["-b:v", "1M", "-pix_fmt", "yuv420p", "-c:a", "aac"])
-        .arg(&path)
-        .status()
-        .unwrap();
-    assert!(status.success(), "FFmpeg made no film");
-    path
-}
 
 fn ffprobe(film: &Path, show: &[&str]) -> String {
     let output = Command::new("ffprobe").args(["-v", "error", "-of", "csv=p=0"]).args(show).arg(film).output().unwrap();
@@ -74,7 +48,7 @@ fn scene(name: &str) -> Option<Scene> {
         return None;
     }
     let folder = tempfile::tempdir().unwrap();
-    let film = film(folder.path(), name);
+    let film = film(folder.path(), name, FILM_S, 1_000_000);
     let torrent = TestTorrent::of_file(&film, 64 << 10);
     let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
     let playswarm = Builder::stream(torrent.file()).peers([seed.addr]).start();

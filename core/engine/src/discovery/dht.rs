@@ -1,6 +1,8 @@
-//! The mainline DHT (BEP 5), by the `mainline` crate: one node a session, as a client. IPv4 only, since that crate is.
+//! The mainline DHT (BEP 5), by the `mainline` crate: one node a session, as a client. That crate knows IPv4 alone, so IPv6 is
+//! asked beside it by `dht6`.
 
 use super::Context;
+use super::dht6::Dht6;
 use super::sieve::Origin;
 use futures_util::StreamExt;
 use mainline::async_dht::AsyncDht;
@@ -50,12 +52,14 @@ impl Node {
 /// The session's node, made when it is first wanted.
 pub(super) struct Dht {
     bootstrap: Vec<String>,
+    /// The same over IPv6.
+    pub(super) six: Dht6,
     node: tokio::sync::Mutex<Option<Node>>,
 }
 
 impl Dht {
     pub(super) fn new(bootstrap: Vec<String>) -> Dht {
-        Dht { bootstrap, node: tokio::sync::Mutex::new(None) }
+        Dht { six: Dht6::new(&bootstrap), bootstrap, node: tokio::sync::Mutex::new(None) }
     }
 
     /// The node; `None` where none can be made at the moment.
@@ -126,7 +130,7 @@ pub(super) async fn run(dht: Arc<Dht>, context: Arc<Context>) {
         let begun = Instant::now();
         let announce = context.listen_port != 0 && announced.is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY);
         // A task of its own: the crate panics when its thread is gone, and that is to end a search, not all searching.
-        let search = AbortOnDropHandle::new(tokio::spawn(search(node.clone(), context.clone(), announce)));
+        let search = AbortOnDropHandle::new(tokio::spawn(search(dht.clone(), node.clone(), context.clone(), announce)));
         let outcome = tokio::select! {
             outcome = search => outcome,
             () = context.private.cancelled() => return,
@@ -155,13 +159,24 @@ pub(super) async fn run(dht: Arc<Dht>, context: Arc<Context>) {
     }
 }
 
-/// One search, and an announcement to the nodes that it ended at. Gives the peers named and whether nodes took the announcement.
-async fn search(node: Node, context: Arc<Context>, announce: bool) -> (usize, bool) {
-    let node = node.client();
+/// One search, and an announcement to the nodes that it ended at, over IPv4 and IPv6. Gives the peers named and whether
+/// nodes took the announcement.
+async fn search(dht: Arc<Dht>, node: Node, context: Arc<Context>, announce: bool) -> (usize, bool) {
+    let mut found_by_six = 0;
+    let port = announce.then_some(context.listen_port);
+    let six = dht.six.search(context.info_hash.0, port, |peers| {
+        found_by_six += peers.len();
+        peers.into_iter().for_each(|peer| _ = context.sieve.offer(peer, Origin::Dht));
+    });
+    let ((found, stored), six) = tokio::join!(search_four(&dht, &node, &context, announce), six);
+    (found + found_by_six, stored || six.stored > 0)
+}
+
+async fn search_four(dht: &Dht, node: &Node, context: &Context, announce: bool) -> (usize, bool) {
     let Ok(target) = mainline::Id::from_bytes(context.info_hash.0) else { return (0, false) };
     let mut found = 0;
-    let _ = timeout(SEARCH, async {
-        let mut answers = node.get_peers(target);
+    let ended = timeout(SEARCH, async {
+        let mut answers = node.client.get_peers(target);
         while let Some(peers) = answers.next().await {
             found += peers.len();
             for peer in peers {
@@ -170,7 +185,12 @@ async fn search(node: Node, context: Arc<Context>, announce: bool) -> (usize, bo
         }
     })
     .await;
-    let stored =
-        announce && matches!(timeout(SEARCH, node.announce_peer(target, Some(context.listen_port))).await, Ok(Ok(_)));
+    if ended.is_err() {
+        // The crate cannot stop a search, and somebody feeds this one with ever new nodes: only the node's end ends it.
+        dht.abandon(node).await;
+        return (found, false);
+    }
+    let stored = announce
+        && matches!(timeout(SEARCH, node.client.announce_peer(target, Some(context.listen_port))).await, Ok(Ok(_)));
     (found, stored)
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How long an operation may take. It ends within seconds as a rule; the slot index gives up after 30 s.
@@ -67,8 +67,16 @@ impl Shared {
     }
 }
 
-/// One operation, and what follows from it for the node. True: nodes answered, or took the announcement.
+/// One operation over IPv4 and IPv6. True: nodes answered, or took the announcement.
 async fn operate(dht: &Arc<Dht>, key: [u8; 20], announce: Option<u16>, passing: &Arc<Passing>) -> bool {
+    let six = timeout(OPERATION, dht.six.search(key, announce, |peers| passing.pass(peers.into_iter())));
+    let (four, six) = tokio::join!(operate_four(dht, key, announce, passing), six);
+    let six = six.unwrap_or_default();
+    four || if announce.is_some() { six.stored > 0 } else { six.answered > 0 }
+}
+
+/// The same over IPv4, and what follows from it for the node.
+async fn operate_four(dht: &Arc<Dht>, key: [u8; 20], announce: Option<u16>, passing: &Arc<Passing>) -> bool {
     let deadline = Instant::now() + OPERATION;
     // Not given up with the operation: a node half made would be begun anew by the next one.
     let making = dht.clone();

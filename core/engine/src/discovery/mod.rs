@@ -5,6 +5,7 @@
 //! does not work is logged, tried again where that helps, and done without. Connecting to what is found is the swarm's part.
 
 mod dht;
+mod dht6;
 mod keyed;
 mod local;
 mod sieve;

@@ -1,0 +1,312 @@
+//! The DHT over IPv6 (BEP 32): a client of our own, since no crate has one that can be bounded and says when a search is
+//! over (docs/adr/0009). It asks, announces and remembers who answered; it answers nobody and says so (BEP 43).
+
+mod krpc;
+
+use super::random_u32;
+use super::sieve::can_be_dialled;
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use krpc::{Answer, Id};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::{Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+use tokio::net::UdpSocket;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
+
+/// Nodes nearest to a key that hold what is under it (BEP 5).
+const NEAREST: usize = 8;
+/// Queries of one search that are under way at the same time.
+const AT_ONCE: usize = 8;
+/// Queries of one search at most: with [`AT_ONCE`] and [`PATIENCE`] it ends within 12 s, whoever leads it on.
+const MAX_QUERIES: usize = 64;
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_millis(1500);
+/// Nodes remembered, last heard of last: where searches begin.
+const MAX_KNOWN: usize = 500;
+/// Where no bootstrap name has an IPv6 address they are looked up again after so long.
+const LOOK_UP_EVERY: Duration = Duration::from_secs(60);
+/// How long looking up a name may take.
+const LOOK_UP: Duration = Duration::from_secs(5);
+
+/// What a search came to, besides the peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Outcome {
+    /// Nodes that answered.
+    pub(super) answered: usize,
+    /// Nodes that took the announcement.
+    pub(super) stored: usize,
+}
+
+/// The session's client, made when it is first wanted.
+pub(super) struct Dht6 {
+    bootstrap: Vec<String>,
+    client: tokio::sync::Mutex<(Option<Arc<Client>>, Option<Instant>)>,
+}
+
+impl Dht6 {
+    /// Asks these nodes first, those of the world where there are none.
+    pub(super) fn new(bootstrap: &[String]) -> Dht6 {
+        let bootstrap = match bootstrap {
+            [] => mainline::DEFAULT_BOOTSTRAP_NODES.map(String::from).to_vec(),
+            given => given.to_vec(),
+        };
+        Dht6 { bootstrap, client: Default::default() }
+    }
+
+    /// Looks up a key and, where `announce` is a port, announces it to the nearest nodes. `found` gets the peers of each answer.
+    pub(super) async fn search(&self, key: Id, announce: Option<u16>, found: impl FnMut(Vec<SocketAddr>)) -> Outcome {
+        match self.client().await {
+            Some(client) => client.search(key, announce, found).await,
+            None => Outcome::default(),
+        }
+    }
+
+    /// The client; `None` where IPv6 leads to no node.
+    async fn client(&self) -> Option<Arc<Client>> {
+        let (client, tried) = &mut *self.client.lock().await;
+        let known = client.as_ref().is_some_and(|client| !client.known.lock().is_empty());
+        if !known && tried.is_none_or(|at| at.elapsed() >= LOOK_UP_EVERY) {
+            *tried = Some(Instant::now());
+            let look_up = |name: &String| {
+                let name = name.clone();
+                async move { timeout(LOOK_UP, tokio::net::lookup_host(name)).await.ok()?.ok() }
+            };
+            let addrs: Vec<_> = join_all(self.bootstrap.iter().map(look_up))
+                .await
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter(SocketAddr::is_ipv6)
+                .collect();
+            *client = if addrs.is_empty() { None } else { Client::start(addrs) };
+        }
+        client.clone()
+    }
+}
+
+/// A socket and what is known through it.
+struct Client {
+    link: Arc<Link>,
+    bootstrap: Vec<SocketAddr>,
+    known: Mutex<VecDeque<(Id, SocketAddr)>>,
+    _reader: AbortOnDropHandle<()>,
+}
+
+impl Client {
+    fn start(bootstrap: Vec<SocketAddr>) -> Option<Arc<Client>> {
+        let link = Link::bind().inspect_err(|e| tracing::debug!(error = %e, "no DHT over IPv6")).ok()?;
+        let link = Arc::new(link);
+        let reader = AbortOnDropHandle::new(tokio::spawn({
+            let link = link.clone();
+            async move { link.read().await }
+        }));
+        Some(Arc::new(Client { link, bootstrap, known: Mutex::default(), _reader: reader }))
+    }
+
+    async fn search(&self, key: Id, announce: Option<u16>, mut found: impl FnMut(Vec<SocketAddr>)) -> Outcome {
+        let mut search = Search::new(key);
+        let mut known: Vec<_> = self.known.lock().iter().copied().collect();
+        known.sort_unstable_by_key(|(id, _)| distance(id, &key));
+        known.truncate(2 * NEAREST);
+        if known.len() < NEAREST {
+            // Who they are is not known yet: as far away as can be, so anybody whom they name is nearer.
+            known.extend(self.bootstrap.iter().enumerate().map(|(at, addr)| (farthest(&key, at), *addr)));
+        }
+        known.iter().for_each(|(id, addr)| search.hear_of(id, *addr));
+
+        let mut asked = FuturesUnordered::new();
+        loop {
+            while asked.len() < AT_ONCE
+                && let Some((place, addr)) = search.next()
+            {
+                let query = self.link.ask(addr, |transaction| krpc::get_peers(transaction, &self.link.id, &key));
+                asked.push(async move { (place, addr, query.await) });
+            }
+            let Some((place, addr, answer)) = asked.next().await else { break };
+            let Some(answer) = answer else {
+                search.failed(&place);
+                self.forget(addr);
+                continue;
+            };
+            self.remember(answer.id, addr);
+            answer.nodes.iter().for_each(|(id, addr)| search.hear_of(id, *addr));
+            search.answered(&place, answer.token);
+            if !answer.peers.is_empty() {
+                found(answer.peers);
+            }
+        }
+        let stored = match announce.filter(|port| *port != 0) {
+            Some(port) => join_all(search.nearest().map(|(addr, token)| {
+                self.link.ask(addr, |transaction| krpc::announce_peer(transaction, &self.link.id, &key, port, token))
+            }))
+            .await
+            .into_iter()
+            .flatten()
+            .count(),
+            None => 0,
+        };
+        Outcome { answered: search.answers, stored }
+    }
+
+    fn remember(&self, id: Id, addr: SocketAddr) {
+        let mut known = self.known.lock();
+        known.retain(|(_, other)| *other != addr);
+        known.push_back((id, addr));
+        if known.len() > MAX_KNOWN {
+            known.pop_front();
+        }
+    }
+
+    fn forget(&self, addr: SocketAddr) {
+        self.known.lock().retain(|(_, other)| *other != addr);
+    }
+}
+
+/// Sends queries and brings each its answer.
+struct Link {
+    socket: UdpSocket,
+    id: Id,
+    next: AtomicU16,
+    waiting: Mutex<HashMap<u16, (SocketAddr, oneshot::Sender<Answer>)>>,
+}
+
+impl Link {
+    fn bind() -> std::io::Result<Link> {
+        let socket = socket2::Socket::new(socket2::Domain::IPV6, socket2::Type::DGRAM, None)?;
+        socket.set_only_v6(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)).into())?;
+        let mut id = [0; 20];
+        id.chunks_mut(4).for_each(|part| part.copy_from_slice(&random_u32().to_be_bytes()));
+        let next = AtomicU16::new(random_u32() as u16);
+        Ok(Link { socket: UdpSocket::from_std(socket.into())?, id, next, waiting: Mutex::default() })
+    }
+
+    /// The answer to a query; `None` where there is none in time, or an error.
+    async fn ask(&self, addr: SocketAddr, query: impl FnOnce(u16) -> Vec<u8>) -> Option<Answer> {
+        let transaction = self.next.fetch_add(1, Ordering::Relaxed);
+        let (tx, rx) = oneshot::channel();
+        self.waiting.lock().insert(transaction, (addr, tx));
+        // Whatever ends it, the search's own end too: nothing stays behind.
+        let _waiting = Waiting { link: self, transaction };
+        self.socket.send_to(&query(transaction), addr).await.ok()?;
+        timeout(PATIENCE, rx).await.ok()?.ok()
+    }
+
+    async fn read(&self) {
+        let mut buffer = [0; 4096];
+        loop {
+            let Ok((size, from)) = self.socket.recv_from(&mut buffer).await else {
+                // Of one datagram, or the network is gone for now.
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let Some((transaction, answer)) = krpc::read(&buffer[..size]) else { continue };
+            let mut waiting = self.waiting.lock();
+            if waiting.get(&transaction).is_some_and(|(addr, _)| *addr == from)
+                && let Some((_, tx)) = waiting.remove(&transaction)
+                && let Some(answer) = answer
+            {
+                let _ = tx.send(answer);
+            }
+        }
+    }
+}
+
+struct Waiting<'a> {
+    link: &'a Link,
+    transaction: u16,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.link.waiting.lock().remove(&self.transaction);
+    }
+}
+
+/// Whom one search has heard of, nearest first, and what became of them.
+struct Search {
+    key: Id,
+    nodes: BTreeMap<Id, (SocketAddr, State)>,
+    addrs: HashSet<SocketAddr>,
+    queries: usize,
+    answers: usize,
+}
+
+enum State {
+    Fresh,
+    Asked,
+    Answered(Option<Vec<u8>>),
+    Failed,
+}
+
+impl Search {
+    fn new(key: Id) -> Search {
+        Search { key, nodes: BTreeMap::new(), addrs: HashSet::new(), queries: 0, answers: 0 }
+    }
+
+    /// Somebody named this node. Each address is asked once, under the first id that it is given.
+    fn hear_of(&mut self, id: &Id, addr: SocketAddr) {
+        if can_be_dialled(addr) && addr.ip().to_canonical().is_ipv6() && self.addrs.insert(addr) {
+            self.nodes.entry(distance(id, &self.key)).or_insert((addr, State::Fresh));
+        }
+    }
+
+    /// Whom to ask next: one of the nearest that did not fail, until all of these have answered.
+    fn next(&mut self) -> Option<(Id, SocketAddr)> {
+        if self.queries >= MAX_QUERIES {
+            return None;
+        }
+        let mut alive = self.nodes.iter_mut().filter(|(_, (_, state))| !matches!(state, State::Failed)).take(NEAREST);
+        let (place, (addr, state)) = alive.find(|(_, (_, state))| matches!(state, State::Fresh))?;
+        *state = State::Asked;
+        self.queries += 1;
+        Some((*place, *addr))
+    }
+
+    fn answered(&mut self, place: &Id, token: Option<Vec<u8>>) {
+        self.answers += 1;
+        self.put(place, State::Answered(token));
+    }
+
+    fn failed(&mut self, place: &Id) {
+        self.put(place, State::Failed);
+    }
+
+    fn put(&mut self, place: &Id, state: State) {
+        if let Some(node) = self.nodes.get_mut(place) {
+            node.1 = state;
+        }
+    }
+
+    /// The nearest nodes that answered and take announcements.
+    fn nearest(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
+        self.nodes
+            .values()
+            .filter_map(|(addr, state)| match state {
+                State::Answered(Some(token)) => Some((*addr, &token[..])),
+                _ => None,
+            })
+            .take(NEAREST)
+    }
+}
+
+fn distance(id: &Id, key: &Id) -> Id {
+    std::array::from_fn(|at| id[at] ^ key[at])
+}
+
+/// The ids farthest from a key, each another.
+fn farthest(key: &Id, nth: usize) -> Id {
+    let mut id = key.map(|byte| !byte);
+    id[19] ^= nth as u8;
+    id
+}
+
+#[cfg(test)]
+mod tests;

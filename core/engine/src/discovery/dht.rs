@@ -12,6 +12,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+/// How long a node's answer may take. A search that meets dead nodes, and nearly each does, waits so long for the last of them;
+/// and an announcement follows its search's end. `mainline` waits for 2 s where it is not told.
+pub(super) const PATIENCE: Duration = Duration::from_millis(1500);
 /// How long one search may take; it ends by itself within a few seconds as a rule.
 const SEARCH: Duration = Duration::from_secs(60);
 /// Pauses between searches: soon again at first, while the node still gets to know its surroundings, then every five minutes.
@@ -73,7 +76,7 @@ impl Dht {
         let built = tokio::task::spawn_blocking(move || {
             let mut builder = mainline::Dht::builder();
             // Any port: 6881 over UDP is our own uTP's.
-            builder.port(0);
+            builder.port(0).request_timeout(PATIENCE);
             if !bootstrap.is_empty() {
                 builder.bootstrap(&bootstrap);
             }

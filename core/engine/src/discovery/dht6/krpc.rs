@@ -1,6 +1,6 @@
 //! The messages of the DHT over IPv6 (BEP 5 with BEP 32), as a client that only asks (BEP 43) writes and reads them.
 
-use crate::bencode::{Malformed, Reader, put_string, put_string_at};
+use crate::bencode::{Malformed, Reader, put_string_at};
 use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 
 /// A node's id, a key, or the distance of two.
@@ -117,6 +117,7 @@ fn compact(bytes: &[u8; 18]) -> SocketAddr {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::bencode::put_string;
     use proptest::prelude::*;
 
     /// An answer with everything.

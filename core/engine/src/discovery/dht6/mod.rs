@@ -3,6 +3,7 @@
 
 mod krpc;
 
+use super::dht::PATIENCE;
 use super::random_u32;
 use super::sieve::can_be_dialled;
 use futures_util::future::join_all;
@@ -25,8 +26,6 @@ const NEAREST: usize = 8;
 const AT_ONCE: usize = 8;
 /// Queries of one search at most: with [`AT_ONCE`] and [`PATIENCE`] it ends within 12 s, whoever leads it on.
 const MAX_QUERIES: usize = 64;
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_millis(1500);
 /// Nodes remembered, last heard of last: where searches begin.
 const MAX_KNOWN: usize = 500;
 /// Where no bootstrap name has an IPv6 address they are looked up again after so long.

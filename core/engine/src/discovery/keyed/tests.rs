@@ -8,7 +8,7 @@ use crate::config::Config;
 use mainline::Testnet;
 use playswarm_tests::peers::{dht_net::DhtNet, fresh_ip};
 use playswarm_tests::requirement;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use tokio::time::{sleep, timeout};
 
 /// A session on a DHT, with its port at 127.0.0.1.
@@ -76,6 +76,22 @@ async fn an_operation_ends_with_its_session() {
 async fn real_nodes(count: usize) -> DhtNet {
     let [a, b, c, _] = fresh_ip().octets();
     tokio::task::spawn_blocking(move || DhtNet::start(IpAddr::from([a, b, c, 0]), count)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_operation_asks_both_networks_and_merges_what_they_bring() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let four = testnet().await;
+    let six = tokio::task::spawn_blocking(|| DhtNet::start(Ipv6Addr::LOCALHOST.into(), 30)).await.unwrap();
+    let both = [four.bootstrap.clone(), six.bootstrap()].concat();
+    let (first, second) = (on_dht(&both, 5015), on_dht(&both, 5016));
+    assert_eq!(to_the_end(first.key_operation([7; 20], Some(5015)).unwrap()).await, (vec![], true));
+    let (mut found, ended) = to_the_end(second.key_operation([7; 20], None).unwrap()).await;
+    found.sort_unstable();
+    let wanted: [SocketAddr; 2] = ["127.0.0.1:5015".parse().unwrap(), "[::1]:5015".parse().unwrap()];
+    assert_eq!((&found[..], ended), (&wanted[..], true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -137,7 +137,7 @@ async fn garbage_in_answers_is_dropped() {
         let good = query.answer(nearer(n), &[], &[]);
         let turn = turn.fetch_add(1, Ordering::Relaxed);
         Some(match turn % 6 {
-            0 => (0..1200u32).map(|at| (at * 2_654_435_761 >> 13) as u8).collect(),
+            0 => (0..1200u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect(),
             1 => good[..good.len() / 2].to_vec(),
             2 => vec![b'l'; 2000],
             3 => [b"d1:rd2:id20:", &[7u8; 20][..], b"5:token99999999999999999999:"].concat(),

@@ -86,7 +86,10 @@ async fn torrents_are_sought_and_announced_over_ipv6_too() {
     assert!(["[::1]:5033", "[::1]:5034"].contains(&port.to_string().as_str()), "{port}");
 }
 
-/// Nodes at ::1 that answer what `lie` gives for the query's transaction and the node's number; and the numbers asked.
+/// What a liar says, given all their addresses, its number and the query's transaction.
+type Lie = fn(&[SocketAddr], usize, &[u8]) -> Option<Vec<u8>>;
+
+/// Nodes at ::1 that answer what a [`Lie`] gives; and the numbers of those that were asked.
 struct Liars {
     addrs: Vec<SocketAddr>,
     asked: Arc<Mutex<Vec<usize>>>,
@@ -94,7 +97,7 @@ struct Liars {
 }
 
 impl Liars {
-    async fn start(count: usize, lie: fn(&[SocketAddr], usize, &[u8]) -> Option<Vec<u8>>) -> Liars {
+    async fn start(count: usize, lie: Lie) -> Liars {
         let mut sockets = Vec::new();
         for _ in 0..count {
             sockets.push(UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).await.unwrap());

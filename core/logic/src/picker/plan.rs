@@ -8,6 +8,7 @@
 
 use super::Picker;
 use super::api::Policy;
+use super::peer::Peer;
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
 /// A piece that some reader will want.
@@ -116,13 +117,13 @@ impl Picker {
         }
         // For each peer that serves: when it could begin on a further block, and its blocks per second.
         let (now, prior) = (self.now, self.prior);
-        let serving: Vec<(&crate::Bits, f64, f64)> = self
+        let serving: Vec<(&Peer, f64, f64)> = self
             .peers
             .values()
             .filter(|p| p.serves(now) && !p.snubbed)
             .map(|p| {
                 let s = p.service_s(prior);
-                (&p.bits, p.arrival(now, prior).since(now).as_secs_f64() - s, 1.0 / s)
+                (p, p.arrival(now, prior).since(now).as_secs_f64() - s, 1.0 / s)
             })
             .collect();
         let mut open_so_far = 0.0;
@@ -141,7 +142,8 @@ impl Picker {
             if computed < CUTOFF_PIECES {
                 computed += 1;
                 holders.clear();
-                holders.extend(serving.iter().filter(|(bits, ..)| bits.get(w.piece)).map(|(_, at, rate)| (*at, *rate)));
+                // Not whoever only has it: a peer that chokes us gives what it allows, and nothing else.
+                holders.extend(serving.iter().filter(|(p, ..)| p.can_ask(w.piece)).map(|(_, at, rate)| (*at, *rate)));
                 last_cutoff = finish(&holders, open_so_far);
                 last_open = open_so_far;
                 last_rate = holders.iter().map(|h| h.1).sum::<f64>().max(1e-3);

@@ -152,6 +152,36 @@ fn a_choke_frees_what_was_asked_for_others() {
 }
 
 #[test]
+fn peers_that_choke_us_but_allow_one_piece_are_not_waited_for_with_the_others() {
+    let mut t = Table::new(64);
+    t.read_from(0);
+    for key in 1..=20 {
+        let peer = PeerKey(key);
+        t.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 250, fast: true });
+        t.tell(Input::PeerHasBits(peer, Bits::full(64)));
+        t.tell(Input::AllowedFast(peer, PieceIndex(40)));
+    }
+    t.peer(99, &"#".repeat(64));
+    // The one that does not choke us needs 300 ms for a block; the others give what they allow at once.
+    let mut of_piece_0 = std::collections::BTreeSet::new();
+    let mut owed = Vec::new();
+    for _ in 0..20 {
+        for r in t.requests() {
+            if r.0 == 99 { owed.push(r) } else { t.give(r) }
+        }
+        t.wait(300);
+        if !owed.is_empty() {
+            let r = owed.remove(0);
+            t.give(r);
+            if r.1 == 0 {
+                of_piece_0.insert(r.2);
+            }
+        }
+    }
+    assert_eq!(of_piece_0.len(), 4, "the piece that the reader waits for came from the only one that may give it");
+}
+
+#[test]
 fn a_silent_peer_holds_nothing_up() {
     let mut t = Table::new(64);
     let all = "#".repeat(64);

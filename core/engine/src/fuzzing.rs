@@ -27,6 +27,11 @@ pub fn wire(data: &[u8]) {
     crate::swarm::fuzz(data);
 }
 
+/// An answer of a DHT node.
+pub fn dht(data: &[u8]) {
+    crate::discovery::fuzz(data);
+}
+
 /// A `Range` header of any bytes for a file of any size (the first eight bytes).
 pub fn http_range(data: &[u8]) {
     if let Some((size, header)) = data.split_first_chunk::<8>() {

@@ -199,6 +199,11 @@ impl Discovery {
     }
 }
 
+/// What a DHT node may answer, on these bytes. See [`crate::fuzzing`].
+pub(crate) fn fuzz(data: &[u8]) {
+    dht6::fuzz(data);
+}
+
 /// Random enough for keys and transaction numbers: the standard library seeds its hashers from the system.
 fn random_u32() -> u32 {
     RandomState::new().build_hasher().finish() as u32

@@ -7,9 +7,9 @@ use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
 pub(super) type Id = [u8; 20];
 
 /// Nodes believed of one answer; BEP 5 has 8.
-const MAX_NODES: usize = 16;
+pub(super) const MAX_NODES: usize = 16;
 /// Peers read of one answer.
-const MAX_PEERS: usize = 200;
+pub(super) const MAX_PEERS: usize = 200;
 
 /// What an answer says.
 #[derive(Debug, Default, PartialEq, Eq)]

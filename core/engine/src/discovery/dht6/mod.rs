@@ -307,5 +307,12 @@ fn farthest(key: &Id, nth: usize) -> Id {
     id
 }
 
+/// What a node may answer, on these bytes: bounded, whatever it says.
+pub(super) fn fuzz(data: &[u8]) {
+    if let Some((_, Some(answer))) = krpc::read(data) {
+        assert!(answer.nodes.len() <= krpc::MAX_NODES && answer.peers.len() <= krpc::MAX_PEERS);
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -114,8 +114,7 @@ impl Swarm {
             return;
         }
         if run.start != v.run.start {
-            let goes_on = run.start <= v.run.end + NEAR_BYTES && run.start + NEAR_BYTES >= v.run.end;
-            if !goes_on {
+            if run.start.abs_diff(v.run.end) > NEAR_BYTES {
                 v.follower = Follower::new(now, begins_s);
             }
         }

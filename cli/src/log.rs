@@ -34,9 +34,10 @@ pub(crate) fn out(text: &str) {
 /// `PLAYSWARM_LOG`, else `RUST_LOG`, else what -v asks for.
 pub(crate) fn start(verbose: u8) {
     let by_flag = match verbose {
-        // The uTP crate warns of a small socket buffer at each start, which is nothing that a user needs to act on.
-        0 => "warn,librqbit_utp=error",
-        1 => "warn,librqbit_utp=error,playswarm=info",
+        // The uTP crate warns of a small socket buffer at each start, and the DHT crate of a network that is not there, again and
+        // again: nothing that a user needs to act on.
+        0 => "warn,librqbit_utp=error,mainline=off",
+        1 => "warn,librqbit_utp=error,mainline=off,playswarm=info",
         _ => "info,playswarm=debug",
     };
     let given =

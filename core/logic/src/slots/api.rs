@@ -35,7 +35,7 @@ pub struct Config {
     pub low_s: f64,
     /// DHT operations (lookups, announces) at once at most, out of what was not used. 6: a start, or a seek.
     pub operations_burst: u32,
-    /// The named budget: DHT operations an hour. 60: at some 70 packets each, 25 kB, about 1.5 MB an hour.
+    /// The named budget: DHT operations an hour. 60: at some 37 kB each, about 2 MB an hour.
     pub operations_per_hour: f64,
     /// Dials at once at most, out of what was not used. 16: every place, twice.
     pub dials_burst: u32,

@@ -22,10 +22,12 @@ pub fn binary() -> PathBuf {
     built("playswarm")
 }
 
-/// A binary of the workspace, in the target folder from which this test runs.
+/// A binary of the workspace, in the target folder from which this test or program runs.
 pub(crate) fn built(name: &str) -> PathBuf {
     let exe = std::env::current_exe().expect("a process knows its binary");
-    let profile = exe.ancestors().nth(2).expect("tests are built in target/PROFILE/deps");
+    let folder = exe.parent().expect("a binary is in a folder");
+    // Programs are built in target/PROFILE, tests in target/PROFILE/deps.
+    let profile = if folder.ends_with("deps") { folder.parent().expect("deps is in a folder") } else { folder };
     let path = profile.join(name);
     assert!(path.is_file(), "{} is not built; run `cargo build --workspace` first", path.display());
     path
@@ -102,6 +104,8 @@ pub struct Builder {
     dir: Option<PathBuf>,
     listen: SocketAddr,
     quiet_network: bool,
+    binary: Option<PathBuf>,
+    log: Option<String>,
 }
 
 impl Builder {
@@ -122,7 +126,7 @@ impl Builder {
 
     fn new(arguments: Vec<String>) -> Builder {
         let listen = SocketAddr::new(fresh_ip().into(), 6881);
-        Builder { place: Place::Here, arguments, dir: None, listen, quiet_network: true }
+        Builder { place: Place::Here, arguments, dir: None, listen, quiet_network: true, binary: None, log: None }
     }
 
     /// Runs it there. `listen` must then be an address of that host.
@@ -164,8 +168,20 @@ impl Builder {
         self
     }
 
+    /// This program instead of the one that was built.
+    pub fn binary(mut self, path: &Path) -> Builder {
+        self.binary = Some(path.into());
+        self
+    }
+
+    /// What it is to log (`PLAYSWARM_LOG`) where `PLAYSWARM_TEST_LOG` does not say.
+    pub fn log(mut self, filter: &str) -> Builder {
+        self.log = Some(filter.into());
+        self
+    }
+
     fn command(&self, dir: &Path) -> std::process::Command {
-        let mut command = self.place.command(binary());
+        let mut command = self.place.command(self.binary.clone().unwrap_or_else(binary));
         command.args(&self.arguments);
         if self.arguments[0] == "stream" {
             command.arg("--dir").arg(dir).args(["--http", "127.0.0.1:0"]);
@@ -174,8 +190,8 @@ impl Builder {
         if self.quiet_network {
             command.args(["--no-dht", "--no-lsd", "--no-port-map"]);
         }
-        let log = std::env::var("PLAYSWARM_TEST_LOG").unwrap_or_else(|_| "warn,playswarm=debug".into());
-        command.env("PLAYSWARM_LOG", log);
+        let log = std::env::var("PLAYSWARM_TEST_LOG").ok().or_else(|| self.log.clone());
+        command.env("PLAYSWARM_LOG", log.unwrap_or_else(|| "warn,playswarm=debug".into()));
         // No test may touch the user's caches or settings.
         command.env("HOME", dir).env("XDG_CACHE_HOME", dir.join(".cache")).env("XDG_DATA_HOME", dir.join(".data"));
         command

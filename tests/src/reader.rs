@@ -4,7 +4,7 @@ use crate::content::Content;
 use crate::http::{self, Url};
 use crate::place::Place;
 use crate::playswarm::Playswarm;
-use std::io::Read;
+use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
 /// A reader over HTTP that compares each byte with the original.
@@ -39,7 +39,7 @@ impl CheckedReader {
 
     /// Reads a range; an error when the connection fails, a panic when a byte is wrong.
     #[track_caller]
-    pub fn try_read(&self, from: u64, length: u64) -> std::io::Result<Timing> {
+    pub fn try_read(&self, from: u64, length: u64) -> io::Result<Timing> {
         let length = length.min(self.content.length - from);
         let start = Instant::now();
         let mut answer = http::get_range(&self.place, &self.url, from, Some(length))?;
@@ -98,27 +98,92 @@ impl Player {
     /// Plays `seconds` of the film from the byte `from` on, checking each byte.
     #[track_caller]
     pub fn play(&self, reader: &CheckedReader, from: u64, seconds: f64) -> Playback {
+        let session = self.watch(reader, from, seconds);
+        session.end.unwrap_or_else(|e| panic!("{e}"));
+        session.playback
+    }
+
+    /// The same for a viewer to whom anything may happen: what was seen until it happened. Panics only for a wrong byte.
+    #[track_caller]
+    pub fn watch(&self, reader: &CheckedReader, from: u64, seconds: f64) -> Session {
         let rate = self.bytes_per_s as f64;
         let length = ((seconds * rate) as u64).min(reader.content.length - from);
         let asked = Instant::now();
-        let mut answer = http::get_range(&reader.place, &reader.url, from, Some(length)).expect("the server answers");
         let mut model = Model::new(self.buffer_s);
-        let mut buffer = vec![0; 1 << 15];
+        let mut session = Session { asked, ..Session::new() };
         let mut got = 0u64;
-        while got < length {
-            let n = answer.read(&mut buffer).unwrap_or_else(|e| panic!("after {got} of {length} bytes: {e}"));
-            assert!(n > 0, "the body ended after {got} of {length} bytes");
-            if let Some(wrong) = reader.content.first_difference(from + got, &buffer[..n]) {
-                panic!("byte {wrong} is wrong");
+        session.end = http::get_range(&reader.place, &reader.url, from, Some(length)).and_then(|mut answer| {
+            let mut buffer = vec![0; 1 << 15];
+            while got < length {
+                let n = answer
+                    .read(&mut buffer)
+                    .and_then(|n| if n > 0 { Ok(n) } else { Err(ErrorKind::UnexpectedEof.into()) });
+                let n = n.map_err(|e| io::Error::new(e.kind(), format!("after {got} of {length} bytes: {e}")))?;
+                if let Some(wrong) = reader.content.first_difference(from + got, &buffer[..n]) {
+                    panic!("byte {wrong} is wrong");
+                }
+                session.first_byte.get_or_insert_with(|| asked.elapsed());
+                got += n as u64;
+                let (before, now) = (model.playback, asked.elapsed().as_secs_f64());
+                session.ahead_s = model.received(now, got as f64 / rate, got == length);
+                session.note(before, model.playback, now, got);
+                if session.ahead_s > READ_AHEAD_S {
+                    std::thread::sleep(Duration::from_secs_f64(session.ahead_s - READ_AHEAD_S));
+                }
             }
-            got += n as u64;
-            let done = got == length;
-            let ahead = model.received(asked.elapsed().as_secs_f64(), got as f64 / rate, done);
-            if ahead > READ_AHEAD_S {
-                std::thread::sleep(Duration::from_secs_f64(ahead - READ_AHEAD_S));
-            }
+            Ok(())
+        });
+        if session.end.is_err() {
+            let (before, now) = (model.playback, asked.elapsed().as_secs_f64());
+            model.gave_up(now);
+            session.note(before, model.playback, now, got);
         }
-        model.playback
+        session.began = model.began;
+        session.shown_s = got as f64 / rate;
+        session.playback = model.playback;
+        session
+    }
+}
+
+/// A viewer's session, to its end or as far as it went.
+#[derive(Debug)]
+pub struct Session {
+    /// When the request was sent.
+    pub asked: Instant,
+    /// From the request to the first byte of the body.
+    pub first_byte: Option<Duration>,
+    /// Whether the picture ever began.
+    pub began: bool,
+    /// What was seen. A picture that stands still at the end is a stall until then.
+    pub playback: Playback,
+    /// Each stall: when it ended and how long it was, seconds since the request, and the byte with which it ended.
+    pub stalls: Vec<(f64, f64, u64)>,
+    /// Seconds of film that were received.
+    pub shown_s: f64,
+    /// Seconds of film in hand when the last byte came.
+    pub ahead_s: f64,
+    /// How it ended.
+    pub end: io::Result<()>,
+}
+
+impl Session {
+    fn new() -> Session {
+        Session {
+            asked: Instant::now(),
+            first_byte: None,
+            began: false,
+            playback: Playback::default(),
+            stalls: Vec::new(),
+            shown_s: 0.0,
+            ahead_s: 0.0,
+            end: Ok(()),
+        }
+    }
+
+    fn note(&mut self, before: Playback, after: Playback, now: f64, at: u64) {
+        if after.stalls > before.stalls {
+            self.stalls.push((now, (after.stalled - before.stalled).as_secs_f64(), at));
+        }
     }
 }
 
@@ -132,39 +197,58 @@ struct Model {
     /// Since when the picture runs, or since when it stands still.
     since: f64,
     running: bool,
+    began: bool,
     playback: Playback,
 }
 
 impl Model {
     fn new(buffer_s: f64) -> Model {
-        Model { buffer_s, received: 0.0, shown: 0.0, since: 0.0, running: false, playback: Playback::default() }
+        let playback = Playback::default();
+        Model { buffer_s, received: 0.0, shown: 0.0, since: 0.0, running: false, began: false, playback }
     }
 
     /// At `now`, `received` seconds of film are here (`done`: that is all there is). Gives how many are ahead.
     fn received(&mut self, now: f64, received: f64, done: bool) -> f64 {
-        if self.running {
-            let dry = self.since + (self.received - self.shown);
-            if now > dry {
-                (self.shown, self.since, self.running) = (self.received, dry, false);
-            }
-        }
+        self.run_dry(now);
         self.received = received;
         if !self.running {
-            let first = self.shown == 0.0;
-            let wanted = if first { self.buffer_s } else { 1.0 };
+            let wanted = if self.began { 1.0 } else { self.buffer_s };
             if received - self.shown < wanted && !done {
                 return 0.0;
             }
-            let still = Duration::from_secs_f64((now - self.since).max(0.0));
-            if first {
-                self.playback.start = still;
-            } else if still > NOTICED {
-                self.playback.stalls += 1;
-                self.playback.stalled += still;
+            if self.began {
+                self.stood_still(now);
+            } else {
+                self.playback.start = Duration::from_secs_f64((now - self.since).max(0.0));
             }
-            (self.since, self.running) = (now, true);
+            (self.since, self.running, self.began) = (now, true, true);
         }
         received - (self.shown + now - self.since)
+    }
+
+    /// Nothing more comes: a picture that stands still has done so until `now`.
+    fn gave_up(&mut self, now: f64) {
+        self.run_dry(now);
+        if self.began && !self.running {
+            self.stood_still(now);
+            self.since = now;
+        }
+    }
+
+    /// The picture stops where all was shown that is here.
+    fn run_dry(&mut self, now: f64) {
+        let dry = self.since + (self.received - self.shown);
+        if self.running && now > dry {
+            (self.shown, self.since, self.running) = (self.received, dry, false);
+        }
+    }
+
+    fn stood_still(&mut self, now: f64) {
+        let still = Duration::from_secs_f64((now - self.since).max(0.0));
+        if still > NOTICED {
+            self.playback.stalls += 1;
+            self.playback.stalled += still;
+        }
     }
 }
 
@@ -191,5 +275,16 @@ mod tests {
         model.received(6.0, 4.0, false);
         assert_eq!(model.playback.stalls, 1);
         assert!((model.playback.stalled.as_secs_f64() - 3.0).abs() < 0.01);
+    }
+
+    #[test]
+    fn a_picture_that_never_goes_on_is_a_stall_too() {
+        let mut model = Model::new(2.0);
+        model.gave_up(7.0);
+        assert_eq!(model.playback.stalls, 0, "it had not begun");
+        model.received(7.0, 2.0, false);
+        model.gave_up(13.0);
+        assert_eq!(model.playback.stalls, 1);
+        assert!((model.playback.stalled.as_secs_f64() - 4.0).abs() < 0.01);
     }
 }

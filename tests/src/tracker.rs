@@ -1,6 +1,7 @@
 //! Trackers for tests, over HTTP (BEP 3, 23) and UDP (BEP 15): honest, or broken in one of the ways that trackers are.
 
 use crate::bencode::{Ben, dict};
+use crate::content::mix;
 use crate::peers::fresh_ip;
 use crate::place::Place;
 use std::io::{BufRead, BufReader, Write};
@@ -14,6 +15,9 @@ use std::time::Duration;
 pub enum Mode {
     /// It names every peer that it knows.
     Honest,
+    /// It names so many peers at most, drawn anew for each answer, and asks not to be asked again for half an hour: what
+    /// public trackers do.
+    Frugal(usize),
     /// It answers bytes that mean nothing.
     Rubbish,
     /// It takes the request and never answers.
@@ -120,7 +124,23 @@ impl State {
         });
         compact.flatten().collect()
     }
+
+    /// As [`Self::announced`], but so many peers at most, drawn by the number of the announce.
+    fn drawn(&self, announce: Announce, most: usize) -> Vec<u8> {
+        let all = self.announced(announce);
+        let number = self.announces.lock().unwrap().len() as u64;
+        let mut peers = all.chunks_exact(COMPACT).collect::<Vec<_>>();
+        let drawn = most.min(peers.len());
+        for i in 0..drawn {
+            let other = i + (mix(number << 16 | i as u64) % (peers.len() - i) as u64) as usize;
+            peers.swap(i, other);
+        }
+        peers[..drawn].concat()
+    }
 }
+
+/// Bytes of a peer in compact form.
+const COMPACT: usize = 6;
 
 fn serve_http(listener: &TcpListener, mode: Mode, state: &Arc<State>) {
     let mut hanging = Vec::new();
@@ -150,10 +170,8 @@ fn serve_http(listener: &TcpListener, mode: Mode, state: &Arc<State>) {
                 state.announced(announce);
                 dict([("failure reason", REFUSAL.into())]).encode()
             }
-            (Mode::Honest, Some(announce)) => {
-                let peers = state.announced(announce);
-                dict([("interval", Ben::Int(5)), ("min interval", Ben::Int(2)), ("peers", peers.into())]).encode()
-            }
+            (Mode::Honest, Some(announce)) => answer_http(5, 2, state.announced(announce)),
+            (Mode::Frugal(most), Some(announce)) => answer_http(1800, 60, state.drawn(announce, most)),
         };
         let head = format!(
             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -161,6 +179,11 @@ fn serve_http(listener: &TcpListener, mode: Mode, state: &Arc<State>) {
         );
         let _ = (&stream).write_all(&[head.as_bytes(), &body].concat());
     }
+}
+
+/// The answer to an announce: seconds until the next, and peers in compact form.
+fn answer_http(interval: i64, least: i64, peers: Vec<u8>) -> Vec<u8> {
+    dict([("interval", Ben::Int(interval)), ("min interval", Ben::Int(least)), ("peers", peers.into())]).encode()
 }
 
 /// Reads `GET /announce?… HTTP/1.1`.
@@ -225,11 +248,14 @@ fn answer_udp(request: &[u8], from: SocketAddr, mode: Mode, state: &State) -> Op
         peer: SocketAddr::new(from.ip(), port),
         event: (*event).into(),
     };
-    let peers = state.announced(announce);
+    let peers = match mode {
+        Mode::Frugal(most) => state.drawn(announce, most),
+        _ => state.announced(announce),
+    };
     if mode == Mode::Refuse {
         return Some([&3u32.to_be_bytes(), transaction, REFUSAL.as_bytes()].concat());
     }
-    let head = [1u32, 0, 5, 0, (peers.len() / 6) as u32].map(u32::to_be_bytes);
+    let head = [1u32, 0, 5, 0, (peers.len() / COMPACT) as u32].map(u32::to_be_bytes);
     Some([&head[0], transaction, &head[2], &head[3], &head[4], &peers].concat())
 }
 
@@ -237,6 +263,8 @@ fn answer_udp(request: &[u8], from: SocketAddr, mode: Mode, state: &State) -> Op
 mod tests {
     use super::*;
     use crate::http::{self, Url};
+    use std::collections::BTreeSet;
+    use std::io::Read;
 
     #[test]
     fn an_announcer_is_told_of_the_others_only() {
@@ -251,6 +279,24 @@ mod tests {
         let announces = tracker.announces();
         assert_eq!(announces.len(), 2);
         assert_eq!((announces[0].info_hash, announces[0].peer.port()), ([0x41; 20], 7000));
+    }
+
+    #[test]
+    fn a_frugal_tracker_names_other_peers_each_time() {
+        let tracker = Tracker::http(Mode::Frugal(5));
+        for i in 1..=100 {
+            tracker.add_peer(SocketAddr::new(Ipv4Addr::new(10, 0, 0, i).into(), 6881));
+        }
+        let url = Url::parse(&format!("{}?info_hash={}&port=7000", tracker.url, "%41".repeat(20))).unwrap();
+        let ask = || {
+            let mut body = Vec::new();
+            http::request(&Place::Here, "GET", &url, &[]).unwrap().read_to_end(&mut body).unwrap();
+            let at = body.windows(10).position(|w| w == b"5:peers30:").expect("five peers") + 10;
+            let peers = body[at..at + 30].chunks(6).map(<[u8]>::to_vec).collect::<BTreeSet<_>>();
+            assert_eq!(peers.len(), 5, "none is named twice");
+            peers
+        };
+        assert_ne!(ask(), ask());
     }
 
     #[test]

@@ -1,0 +1,218 @@
+//! P2PMoD's own experiment, with real processes on a shaped network: one origin, 70 viewers, a film of ten minutes at
+//! 40 kB/s. How soon does it begin for each of them, does it stall, what is received in vain, what must the origin send?
+//!
+//!     cargo run --release -p playswarm-tests --bin p2pmod -- --json run.json
+//!
+//! Here is the sequence of a run; the files beside are its parts.
+#![allow(clippy::unwrap_used)]
+
+mod machine;
+mod options;
+mod picture;
+mod report;
+mod scene;
+mod table;
+mod viewer;
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use machine::Ticks;
+use options::Options;
+use playswarm_tests::content::mix;
+use playswarm_tests::reader::Player;
+use playswarm_tests::{playswarm, requirement};
+use report::{Report, ViewerReport};
+use scene::{ORIGIN, Scene};
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use viewer::Stage;
+
+/// The first viewer comes when the origin has announced itself.
+const SETTLE: Duration = Duration::from_secs(3);
+/// The processors are looked at in steps of so many seconds.
+const IDLE_STEP: usize = 10;
+
+/// Set by Ctrl-C and SIGTERM: everything ends, and is cleared away.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+fn main() -> Result<()> {
+    let options = Options::parse();
+    options.check()?;
+    let report = match &options.from {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("Can't read {}.", path.display()))?;
+            serde_json::from_str(&text).with_context(|| format!("{} holds no figures of a run.", path.display()))?
+        }
+        None => run(&options)?,
+    };
+    print!("{}", table::text(&report));
+    if let Some(path) = &options.json {
+        write(path, &serde_json::to_string(&report)?)?;
+    }
+    if let Some(path) = &options.markdown {
+        let page = std::fs::read_to_string(path).with_context(|| format!("Can't read {}.", path.display()))?;
+        write(path, &playswarm_sim::splice(&page, &table::markdown(&report)))?;
+    }
+    if let Some(path) = &options.svg {
+        write(path, &picture::svg(&report))?;
+    }
+    if !report.failed.is_empty() {
+        bail!("{} of the viewers failed.", report.failed.len());
+    }
+    Ok(())
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).with_context(|| format!("Can't write {}.", path.display()))
+}
+
+fn run(options: &Options) -> Result<Report> {
+    if !requirement::network() {
+        bail!("The experiment needs a network of its own.");
+    }
+    let program = options.program.clone().unwrap_or_else(playswarm::binary);
+    if !program.is_file() {
+        bail!("There is no program {}.", program.display());
+    }
+    if let Some(dir) = &options.log_dir {
+        std::fs::create_dir_all(dir).with_context(|| format!("Can't make {}.", dir.display()))?;
+    }
+    stop_on_signals()?;
+    eprintln!("{} hosts, a film of {} bytes …", options.viewers + 2, options.film_bytes());
+    let scene = Scene::new(options)?;
+    std::thread::sleep(SETTLE);
+    let player = Player { bytes_per_s: options.rate, buffer_s: options.buffer };
+    let (begun, log_dir) = (Instant::now(), options.log_dir.as_deref());
+    let stage = Stage { scene: &scene, player, begun, stop: &STOP, log_dir };
+    let arrivals = arrivals(options);
+    let (before, settled) = (Ticks::now(), scene.net.traffic(ORIGIN).sent_bytes);
+    let own_before = machine::cpu_of(std::process::id()).unwrap_or_default();
+    let viewers = Mutex::new(Vec::<ViewerReport>::new());
+    let failed = Mutex::new(Vec::new());
+    let mut watch = Watch { least_idle: 1.0, ..Watch::new(settled) };
+    std::thread::scope(|scope| {
+        let lives: Vec<_> = arrivals
+            .iter()
+            .enumerate()
+            .map(|(number, arrival)| {
+                let (stage, viewers) = (&stage, &viewers);
+                scope.spawn(move || {
+                    if let Some(report) = stage.live(number, *arrival) {
+                        viewers.lock().unwrap().push(report);
+                    }
+                })
+            })
+            .collect();
+        while lives.iter().any(|life| !life.is_finished()) {
+            watch.second(&scene, begun);
+            if watch.seconds.len() % 60 == 0 {
+                let gone = viewers.lock().unwrap().len();
+                let come = arrivals.iter().filter(|arrival| **arrival < begun.elapsed()).count();
+                eprintln!("{:>4} s: {come} have come, {gone} have gone", begun.elapsed().as_secs());
+            }
+        }
+        for (number, life) in lives.into_iter().enumerate() {
+            if let Err(panic) = life.join() {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+                failed.lock().unwrap().push(format!("viewer {number}: {}", text.unwrap_or_default()));
+            }
+        }
+    });
+    if STOP.load(Ordering::Relaxed) {
+        bail!("The experiment was stopped.");
+    }
+    let mut viewers = viewers.into_inner().unwrap();
+    viewers.sort_by_key(|viewer| viewer.number);
+    let pid = scene.origin().id();
+    let origin_cpu_s = machine::cpu_of(pid).unwrap_or_default().as_secs_f64();
+    if let Some(dir) = log_dir {
+        let _ = std::fs::write(dir.join("origin.log"), scene.origin().stderr().join("\n"));
+    }
+    let first = viewers.iter().map(|v| v.arrived_s).fold(f64::INFINITY, f64::min);
+    let last = viewers.iter().map(|v| v.left_s).fold(0.0, f64::max);
+    Ok(Report {
+        options: Report::describe(options),
+        rate: options.rate,
+        seconds: (last - first).max(0.0),
+        origin_traffic: scene.net.traffic(ORIGIN).into(),
+        origin_seconds: watch.seconds,
+        failed: failed.into_inner().unwrap(),
+        idle: Ticks::now().idle_since(before),
+        least_idle: watch.least_idle,
+        cpu_s: viewers.iter().map(|v| v.cpu_s).sum::<f64>() + origin_cpu_s,
+        harness_cpu_s: (machine::cpu_of(std::process::id()).unwrap_or_default() - own_before).as_secs_f64(),
+        origin_cpu_s,
+        origin_memory_bytes: machine::peak_memory_of(pid).unwrap_or(0),
+        dht_cpu_s: scene.dht().and_then(|dht| machine::cpu_of(dht.id())).unwrap_or_default().as_secs_f64(),
+        viewers,
+    })
+}
+
+/// What is looked at every second.
+struct Watch {
+    sent: u64,
+    /// Bytes that the origin sent in each second.
+    seconds: Vec<u64>,
+    ticks: Ticks,
+    least_idle: f64,
+}
+
+impl Watch {
+    fn new(sent: u64) -> Watch {
+        Watch { sent, seconds: Vec::new(), ticks: Ticks::now(), least_idle: 1.0 }
+    }
+
+    /// Waits for the next whole second, and notes it.
+    fn second(&mut self, scene: &Scene, begun: Instant) {
+        let next = Duration::from_secs(self.seconds.len() as u64 + 1);
+        std::thread::sleep(next.saturating_sub(begun.elapsed()));
+        let sent = scene.net.traffic(ORIGIN).sent_bytes;
+        self.seconds.push(sent - self.sent);
+        self.sent = sent;
+        if self.seconds.len() % IDLE_STEP == 0 {
+            let now = Ticks::now();
+            self.least_idle = self.least_idle.min(now.idle_since(self.ticks));
+            self.ticks = now;
+        }
+    }
+}
+
+/// When the viewers come: the first at once, then after exponentially distributed pauses (a Poisson process) whose mean
+/// lets the last come at about `spread`.
+fn arrivals(options: &Options) -> Vec<Duration> {
+    let mean = options.spread / (options.viewers.max(2) - 1) as f64;
+    let mut at = 0.0;
+    let mut dice = mix(options.seed);
+    let mut arrivals = vec![Duration::ZERO];
+    while arrivals.len() < options.viewers {
+        dice = mix(dice);
+        let chance = ((dice >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+        at += -mean * chance.ln();
+        arrivals.push(Duration::from_secs_f64(at));
+    }
+    arrivals
+}
+
+fn stop_on_signals() -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return;
+            };
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            eprintln!("stopping …");
+            STOP.store(true, Ordering::Relaxed);
+        });
+    });
+    Ok(())
+}

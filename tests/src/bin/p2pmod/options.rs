@@ -1,0 +1,146 @@
+//! What the experiment can be told.
+
+use anyhow::{Result, bail};
+use clap::{Parser, ValueEnum};
+use playswarm_tests::netlab::Link;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// P2PMoD's experiment with real processes: one origin, many viewers of one film, each behind a home connection.
+///
+/// Needs root (network namespaces), iproute2, and for the DHT or a libtorrent origin the Python of scripts/setup.sh --test.
+#[derive(Clone, Debug, Parser, Serialize)]
+#[command(name = "p2pmod")]
+pub(crate) struct Options {
+    /// Viewers.
+    #[arg(long, default_value_t = 70, value_name = "NUMBER")]
+    pub(crate) viewers: usize,
+    /// How long the film is.
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) minutes: f64,
+    /// The film's bytes a second.
+    #[arg(long, default_value_t = 40_000, value_name = "BYTES")]
+    pub(crate) rate: u64,
+    /// Bytes of a piece, in KiB. 32: 0.8 s of such a film, by `playswarm create`'s own rule; from the size of the file alone
+    /// it would choose 256, which is 6.6 s.
+    #[arg(long, default_value_t = 32, value_name = "KIB")]
+    pub(crate) piece: u64,
+    /// The viewers arrive within about so many seconds, as a Poisson process.
+    #[arg(long, default_value_t = 600.0, value_name = "SECONDS")]
+    pub(crate) spread: f64,
+    /// Seed of the arrivals.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Seconds of film in hand before a player begins.
+    #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
+    pub(crate) buffer: f64,
+    /// A viewer's line upwards, kbit/s.
+    #[arg(long, default_value_t = 1_000, value_name = "KBIT")]
+    pub(crate) up: u64,
+    /// A viewer's line downwards, kbit/s.
+    #[arg(long, default_value_t = 8_000, value_name = "KBIT")]
+    pub(crate) down: u64,
+    /// The origin's line upwards, kbit/s.
+    #[arg(long, default_value_t = 10_000, value_name = "KBIT")]
+    pub(crate) origin_up: u64,
+    /// Every line's delay, one way.
+    #[arg(long, default_value_t = 20.0, value_name = "MS")]
+    pub(crate) delay_ms: f64,
+    /// The origin's client.
+    #[arg(long, value_enum, default_value_t = Origin::Playswarm)]
+    pub(crate) origin: Origin,
+    /// The origin sends at most so many bytes a second (`--up-limit` of `playswarm seed`).
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) origin_limit: Option<u64>,
+    /// Peers that the tracker names in an answer, drawn anew each time.
+    #[arg(long, default_value_t = 50, value_name = "NUMBER")]
+    pub(crate) named: usize,
+    /// libtorrent nodes of the private DHT.
+    #[arg(long, default_value_t = 20, value_name = "NUMBER", conflicts_with = "no_dht")]
+    pub(crate) dht: u16,
+    /// Without a DHT.
+    #[arg(long)]
+    pub(crate) no_dht: bool,
+    /// Says to the viewers whether to use the slot index (settings `slot_index` and `slots`).
+    #[arg(long, value_enum)]
+    pub(crate) index: Option<Switch>,
+    /// Settings of the viewers, a JSON object as `playswarm stream --config` takes it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) viewer_config: Option<PathBuf>,
+    /// Settings of the origin, likewise.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) origin_config: Option<PathBuf>,
+    /// The program. Without: PLAYSWARM_BIN, or the one that is built beside this.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) program: Option<PathBuf>,
+    /// What the viewers and the origin log (as PLAYSWARM_LOG).
+    #[arg(long, default_value = "warn", value_name = "FILTER")]
+    pub(crate) log: String,
+    /// Where their logs are written at the end.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) log_dir: Option<PathBuf>,
+    /// Writes all figures.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Writes the table into this page, between its markers.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) markdown: Option<PathBuf>,
+    /// Writes the picture.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Runs nothing, and takes the figures of an earlier run.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) from: Option<PathBuf>,
+}
+
+/// A client that can be the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Origin {
+    /// `playswarm seed`.
+    Playswarm,
+    /// libtorrent, by its Python module.
+    Libtorrent,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+impl Options {
+    /// Refuses what cannot be.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.viewers == 0 || self.viewers > 200 {
+            bail!("--viewers takes 1 to 200: the network has so many hosts.");
+        }
+        if !(self.minutes > 0.0 && self.minutes <= 600.0) || !(self.spread >= 0.0 && self.spread.is_finite()) {
+            bail!("--minutes takes up to 600, and --spread seconds from 0 on.");
+        }
+        if self.rate == 0 || !self.piece.is_power_of_two() || !(16..=16_384).contains(&self.piece) {
+            bail!("--rate takes bytes per second, --piece a power of two from 16 to 16384.");
+        }
+        Ok(())
+    }
+
+    /// The film's bytes.
+    pub(crate) fn film_bytes(&self) -> u64 {
+        (self.minutes * 60.0 * self.rate as f64) as u64
+    }
+
+    pub(crate) fn viewer_link(&self) -> Link {
+        Link::home(self.up, self.down, self.delay_ms)
+    }
+
+    pub(crate) fn origin_link(&self) -> Link {
+        Link::home(self.origin_up, 0, self.delay_ms)
+    }
+
+    /// Where tracker and DHT are: no bottleneck, but as far away as anybody.
+    pub(crate) fn hub_link(&self) -> Link {
+        Link::home(0, 0, self.delay_ms)
+    }
+}

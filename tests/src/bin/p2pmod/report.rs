@@ -1,0 +1,195 @@
+//! The figures: of each viewer, and of all together.
+
+use crate::options::Options;
+use playswarm_tests::netlab::Traffic;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What one viewer saw and what its program counted.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct ViewerReport {
+    pub(crate) number: usize,
+    /// Since the experiment's beginning.
+    pub(crate) arrived_s: f64,
+    pub(crate) left_s: f64,
+    /// From the program's start to its `url:` line.
+    pub(crate) url_s: f64,
+    /// From the player's request to the first byte.
+    pub(crate) first_byte_s: Option<f64>,
+    /// From the player's request until it began.
+    pub(crate) start_s: Option<f64>,
+    /// From the program's start until the player began.
+    pub(crate) start_from_process_s: Option<f64>,
+    pub(crate) stalls: Vec<Stall>,
+    /// Seconds of film that it was given.
+    pub(crate) played_s: f64,
+    /// Payload received, of whatever use.
+    pub(crate) received_bytes: u64,
+    /// Payload of that by the origin.
+    pub(crate) origin_bytes: u64,
+    /// Payload by how the program came to know the peer.
+    pub(crate) bytes_by_finding: BTreeMap<String, u64>,
+    /// Payload received for nothing.
+    pub(crate) wasted_bytes: u64,
+    /// The part of it that had come from another peer before.
+    pub(crate) duplicate_bytes: u64,
+    pub(crate) verified_bytes: u64,
+    /// Payload sent.
+    pub(crate) sent_bytes: u64,
+    /// What passed its line.
+    pub(crate) traffic: Wire,
+    pub(crate) cpu_s: f64,
+    pub(crate) memory_bytes: u64,
+    /// Why it ended before its time.
+    pub(crate) ended_badly: Option<String>,
+    /// What its program said from time to time.
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// A picture that stood still.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Stall {
+    /// When it went on, since the player's request.
+    pub(crate) at_s: f64,
+    pub(crate) for_s: f64,
+    /// The byte with which it went on.
+    pub(crate) byte: u64,
+}
+
+/// A look at `/status`.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[allow(missing_docs)]
+pub(crate) struct Sample {
+    pub(crate) at_s: f64,
+    pub(crate) peers: usize,
+    pub(crate) verified_bytes: u64,
+    pub(crate) downloaded_bytes: u64,
+    pub(crate) uploaded_bytes: u64,
+    pub(crate) origin_bytes: u64,
+    pub(crate) ahead_bytes: u64,
+}
+
+/// Bytes of IP packets on a line.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Wire {
+    pub(crate) sent_bytes: u64,
+    pub(crate) received_bytes: u64,
+    pub(crate) lost_packets: u64,
+}
+
+impl From<Traffic> for Wire {
+    fn from(t: Traffic) -> Wire {
+        Wire { sent_bytes: t.sent_bytes, received_bytes: t.received_bytes, lost_packets: t.lost_packets }
+    }
+}
+
+impl ViewerReport {
+    pub(crate) fn stalled_s(&self) -> f64 {
+        self.stalls.iter().fold(0.0, |sum, stall| sum + stall.for_s)
+    }
+
+    /// Time that the picture stood still, by time that it ran.
+    pub(crate) fn stall_ratio(&self) -> f64 {
+        if self.played_s > 0.0 { self.stalled_s() / self.played_s } else { 1.0 }
+    }
+
+    /// The share of the payload that was of use.
+    pub(crate) fn efficiency(&self) -> f64 {
+        1.0 - self.wasted_bytes as f64 / self.received_bytes.max(1) as f64
+    }
+}
+
+/// The whole run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    /// The options as given.
+    pub(crate) options: serde_json::Value,
+    /// The film's bytes a second.
+    pub(crate) rate: u64,
+    /// From the first arrival to the last departure.
+    pub(crate) seconds: f64,
+    pub(crate) viewers: Vec<ViewerReport>,
+    /// What passed the origin's line.
+    pub(crate) origin_traffic: Wire,
+    /// Bytes of IP packets that the origin sent in each second.
+    pub(crate) origin_seconds: Vec<u64>,
+    /// Viewers whose thread failed: what they said.
+    pub(crate) failed: Vec<String>,
+    /// Share of the processors' time in which they had nothing to do.
+    pub(crate) idle: f64,
+    /// The same, the worst of all periods of ten seconds.
+    pub(crate) least_idle: f64,
+    /// Processor time of the viewers and the origin.
+    pub(crate) cpu_s: f64,
+    /// Processor time of this program: network, players, tracker.
+    pub(crate) harness_cpu_s: f64,
+    pub(crate) origin_cpu_s: f64,
+    pub(crate) origin_memory_bytes: u64,
+    pub(crate) dht_cpu_s: f64,
+}
+
+/// Shares at which distributions are shown.
+pub(crate) const SHARES: [f64; 4] = [0.5, 0.9, 0.95, 1.0];
+
+/// The least value that this share of the values does not exceed. What never came counts as infinite.
+pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let place = (share * sorted.len() as f64).ceil() as usize;
+    sorted.get(place.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+}
+
+impl Report {
+    pub(crate) fn each(&self, figure: impl Fn(&ViewerReport) -> f64) -> Vec<f64> {
+        self.viewers.iter().map(figure).collect()
+    }
+
+    /// Start delays; infinite where it never began.
+    pub(crate) fn starts(&self) -> Vec<f64> {
+        self.each(|v| v.start_s.unwrap_or(f64::INFINITY))
+    }
+
+    /// Payload that the origin gave, by the viewers' counters.
+    pub(crate) fn origin_payload(&self) -> u64 {
+        self.viewers.iter().map(|v| v.origin_bytes).sum()
+    }
+
+    /// The origin's mean rate in streams of the film: payload, and all on the wire.
+    pub(crate) fn origin_streams(&self) -> (f64, f64) {
+        let stream = self.seconds.max(1.0) * self.rate as f64;
+        (self.origin_payload() as f64 / stream, self.origin_traffic.sent_bytes as f64 / stream)
+    }
+
+    /// The origin's highest mean over a minute, in streams, on the wire.
+    pub(crate) fn origin_peak_streams(&self) -> f64 {
+        let window = self.origin_seconds.len().min(60);
+        let most = self.origin_seconds.windows(window.max(1)).map(|w| w.iter().sum::<u64>()).max().unwrap_or(0);
+        most as f64 / window.max(1) as f64 / self.rate as f64
+    }
+
+    pub(crate) fn efficiency(&self) -> f64 {
+        let received: u64 = self.viewers.iter().map(|v| v.received_bytes).sum();
+        let wasted: u64 = self.viewers.iter().map(|v| v.wasted_bytes).sum();
+        1.0 - wasted as f64 / received.max(1) as f64
+    }
+
+    /// The options of the run, for whoever finds its figures later.
+    pub(crate) fn describe(options: &Options) -> serde_json::Value {
+        serde_json::to_value(options).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_of_a_value_counts_it() {
+        let values: Vec<f64> = (1..=10).map(f64::from).collect();
+        assert_eq!(quantile(&values, 0.5), 5.0);
+        assert_eq!(quantile(&values, 0.9), 9.0);
+        assert_eq!(quantile(&values, 0.95), 10.0);
+        assert_eq!(quantile(&values, 1.0), 10.0);
+        assert!(quantile(&[], 0.5).is_nan());
+    }
+}

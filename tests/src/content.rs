@@ -11,18 +11,25 @@ pub struct Content {
     pub seed: u64,
     /// Bytes.
     pub length: u64,
+    /// What it begins with, in place of computed bytes: a container's head, so that a player's program takes it for a film.
+    pub head: &'static [u8],
 }
 
 impl Content {
     /// A content of `length` bytes.
     pub fn new(seed: u64, length: u64) -> Content {
-        Content { seed, length }
+        Content { seed, length, head: &[] }
+    }
+
+    /// The same content behind this head. It is kept until the process ends.
+    pub fn with_head(self, head: Vec<u8>) -> Content {
+        Content { head: head.leak(), ..self }
     }
 
     /// Fills `buffer` with the bytes from `offset` on. Past the end too: callers clamp.
     pub fn fill(&self, offset: u64, buffer: &mut [u8]) {
         let mut at = offset;
-        let mut rest = buffer;
+        let mut rest = &mut *buffer;
         while !rest.is_empty() {
             let word = mix(self.seed ^ (at / 8)).to_le_bytes();
             let from = (at % 8) as usize;
@@ -31,6 +38,10 @@ impl Content {
             now.copy_from_slice(&word[from..from + take]);
             at += take as u64;
             rest = later;
+        }
+        if let Some(head) = usize::try_from(offset).ok().and_then(|from| self.head.get(from..)) {
+            let take = head.len().min(buffer.len());
+            buffer[..take].copy_from_slice(&head[..take]);
         }
     }
 
@@ -101,6 +112,16 @@ mod tests {
         for (from, length) in [(0, 1), (3, 8), (7, 100), (999, 1)] {
             assert_eq!(content.bytes(from as u64, length), whole[from..from + length]);
         }
+    }
+
+    #[test]
+    fn a_head_stands_before_the_rest_and_changes_nothing_of_it() {
+        let plain = Content::new(7, 1000);
+        let film = plain.with_head(b"a head".to_vec());
+        assert_eq!(film.bytes(0, 6), b"a head");
+        assert_eq!(film.bytes(2, 6), [b"head", &plain.bytes(6, 2)[..]].concat());
+        assert_eq!(film.bytes(5, 100)[1..], plain.bytes(6, 99));
+        assert_eq!(film.first_difference(4, &film.bytes(4, 50)), None);
     }
 
     #[test]

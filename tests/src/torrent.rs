@@ -41,6 +41,13 @@ impl TestTorrent {
         Self::build(name, vec![(PathBuf::from(name), length)], piece_length, true, false)
     }
 
+    /// One file that begins with a head of its own and has computed bytes behind it.
+    pub fn headed(name: &str, head: Vec<u8>, length: u64, piece_length: u64) -> TestTorrent {
+        let mut files = Self::contents(name, vec![(PathBuf::from(name), length)]);
+        files[0].1 = files[0].1.with_head(head);
+        Self::of_contents(name, files, piece_length, true, false)
+    }
+
     /// One file; peers from its trackers only (BEP 27).
     pub fn private(name: &str, length: u64, piece_length: u64) -> TestTorrent {
         Self::build(name, vec![(PathBuf::from(name), length)], piece_length, true, true)
@@ -80,14 +87,24 @@ impl TestTorrent {
     }
 
     fn build(name: &str, files: Vec<(PathBuf, u64)>, piece_length: u64, single: bool, private: bool) -> TestTorrent {
+        Self::of_contents(name, Self::contents(name, files), piece_length, single, private)
+    }
+
+    fn contents(name: &str, files: Vec<(PathBuf, u64)>) -> Vec<(PathBuf, Content)> {
+        let seed = name.bytes().fold(files.len() as u64, |seed, b| mix(seed ^ u64::from(b)));
+        let files = files.into_iter().enumerate();
+        files.map(|(i, (path, length))| (path, Content::new(mix(seed + i as u64), length))).collect()
+    }
+
+    fn of_contents(
+        name: &str,
+        files: Vec<(PathBuf, Content)>,
+        piece_length: u64,
+        single: bool,
+        private: bool,
+    ) -> TestTorrent {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        let seed = name.bytes().fold(files.len() as u64, |seed, b| mix(seed ^ u64::from(b)));
-        let files: Vec<_> = files
-            .into_iter()
-            .enumerate()
-            .map(|(i, (path, length))| (path, Content::new(mix(seed + i as u64), length)))
-            .collect();
         let mut pieces = Vec::new();
         let mut piece = Vec::with_capacity(piece_length as usize);
         for (path, content) in &files {

@@ -6,6 +6,7 @@
 //! Here is the sequence of a run; the files beside are its parts.
 #![allow(clippy::unwrap_used)]
 
+mod film;
 mod machine;
 mod options;
 mod picture;
@@ -17,7 +18,7 @@ mod viewer;
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use machine::Ticks;
-use options::Options;
+use options::{Options, Origin};
 use playswarm_tests::content::mix;
 use playswarm_tests::reader::Player;
 use playswarm_tests::{playswarm, requirement};
@@ -71,6 +72,10 @@ fn write(path: &Path, text: &str) -> Result<()> {
 fn run(options: &Options) -> Result<Report> {
     if !requirement::network() {
         bail!("The experiment needs a network of its own.");
+    }
+    let python = !options.no_dht && options.dht > 0 || options.origin == Origin::Libtorrent;
+    if python && !requirement::libtorrent() {
+        bail!("The DHT's nodes and the origin libtorrent are Python; --no-dht and --origin playswarm do without.");
     }
     let program = options.program.clone().unwrap_or_else(playswarm::binary);
     if !program.is_file() {

@@ -25,6 +25,9 @@ pub(crate) struct Options {
     /// it would choose 256, which is 6.6 s.
     #[arg(long, default_value_t = 32, value_name = "KIB")]
     pub(crate) piece: u64,
+    /// The film has no index that says how long it is: the program must guess its rate from the player's reading.
+    #[arg(long)]
+    pub(crate) unknown_rate: bool,
     /// The viewers arrive within about so many seconds, as a Poisson process.
     #[arg(long, default_value_t = 600.0, value_name = "SECONDS")]
     pub(crate) spread: f64,

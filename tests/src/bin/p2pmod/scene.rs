@@ -1,5 +1,6 @@
 //! The stage: the network, the film, the tracker, the DHT and the origin.
 
+use crate::film;
 use crate::options::{Options, Origin, Switch};
 use anyhow::{Context, Result};
 use playswarm_tests::netlab::{Link, Net};
@@ -52,7 +53,7 @@ impl Scene {
         let folder = tempfile::tempdir()?;
         let settings = viewer_settings(options, folder.path())?;
         let program = options.program.clone().unwrap_or_else(binary);
-        let torrent = TestTorrent::single("film.mkv", options.film_bytes(), options.piece << 10);
+        let torrent = torrent(options);
         let names = (0..options.viewers).map(host_of).collect::<Vec<_>>();
         let mut hosts: Vec<(&str, Link)> = vec![(HUB, options.hub_link()), (ORIGIN, options.origin_link())];
         hosts.extend(names.iter().map(|name| (name.as_str(), options.viewer_link())));
@@ -143,6 +144,14 @@ fn start_origin(options: &Options, net: &Net, program: &Path, torrent: &TestTorr
             Seed::Playswarm(builder.spawn())
         }
     }
+}
+
+fn torrent(options: &Options) -> TestTorrent {
+    let (length, piece) = (options.film_bytes(), options.piece << 10);
+    if options.unknown_rate {
+        return TestTorrent::single("film.bin", length, piece);
+    }
+    TestTorrent::headed("film.mp4", film::head(options.rate, length), length, piece)
 }
 
 /// The file of the viewers' settings: what was given, and the slot index switched.

@@ -9,6 +9,7 @@ const TICKS_PER_S: f64 = 100.0;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticks {
     idle: u64,
+    niced: u64,
     all: u64,
 }
 
@@ -19,7 +20,12 @@ impl Ticks {
         let fields: Vec<u64> = line.split_whitespace().skip(1).take(8).filter_map(|f| f.parse().ok()).collect();
         // Waiting for a disk is idle too: a process that could run would.
         let idle = fields.get(3).copied().unwrap_or(0) + fields.get(4).copied().unwrap_or(0);
-        Ticks { idle, all: fields.iter().sum() }
+        Ticks { idle, niced: fields.get(1).copied().unwrap_or(0), all: fields.iter().sum() }
+    }
+
+    /// The share in which they were at work that gives way to others (`nice`).
+    pub(crate) fn niced_since(&self, before: Ticks) -> f64 {
+        (self.niced - before.niced) as f64 / (self.all - before.all).max(1) as f64
     }
 
     /// The share of the processors' time in which they had nothing to do since `before`.

@@ -146,6 +146,7 @@ fn run(options: &Options) -> Result<Report> {
         origin_seconds: watch.seconds,
         failed: failed.into_inner().unwrap(),
         idle: Ticks::now().idle_since(before),
+        niced: Ticks::now().niced_since(before),
         least_idle: watch.least_idle,
         cpu_s: viewers.iter().map(|v| v.cpu_s).sum::<f64>() + origin_cpu_s,
         harness_cpu_s: (machine::cpu_of(std::process::id()).unwrap_or_default() - own_before).as_secs_f64(),

@@ -117,6 +117,9 @@ pub(crate) struct Report {
     pub(crate) failed: Vec<String>,
     /// Share of the processors' time in which they had nothing to do.
     pub(crate) idle: f64,
+    /// Share of their time that went to others' work that gives way (`nice`).
+    #[serde(default)]
+    pub(crate) niced: f64,
     /// The same, the worst of all periods of ten seconds.
     pub(crate) least_idle: f64,
     /// Processor time of the viewers and the origin.

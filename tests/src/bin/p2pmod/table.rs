@@ -115,7 +115,15 @@ fn sums(r: &Report) -> Vec<(&'static str, String)> {
                 r.harness_cpu_s
             ),
         ),
-        ("the processors were idle", format!("{}; {} in the busiest 10 s", per_cent(r.idle), per_cent(r.least_idle))),
+        (
+            "the processors were idle",
+            format!(
+                "{}; {} in the busiest 10 s; at work that gives way to others: {}",
+                per_cent(r.idle),
+                per_cent(r.least_idle),
+                per_cent(r.niced)
+            ),
+        ),
         ("memory of a viewer at most", format!("{:.0} MB", memory.max().unwrap_or(0) as f64 / 1e6)),
     ]
 }

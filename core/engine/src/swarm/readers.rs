@@ -241,7 +241,7 @@ impl Swarm {
                 continue;
             }
             self.waits(key, position);
-            given_up.get_or_insert(Waiting { swarm: self, key });
+            given_up.get_or_insert_with(|| Waiting { swarm: self, key });
             tokio::select! {
                 () = &mut news => {}
                 () = self.cancel.cancelled() => return Err(Error::Closed),

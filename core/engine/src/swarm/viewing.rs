@@ -113,10 +113,8 @@ impl Swarm {
             self.slots_with(st, Input::Stopped);
             return;
         }
-        if run.start != v.run.start {
-            if run.start.abs_diff(v.run.end) > NEAR_BYTES {
-                v.follower = Follower::new(now, begins_s);
-            }
+        if run.start != v.run.start && run.start.abs_diff(v.run.end) > NEAR_BYTES {
+            v.follower = Follower::new(now, begins_s);
         }
         v.run = run;
         v.follower.read(now, read_s, waiting);

@@ -112,7 +112,7 @@ fn run(options: &Options) -> Result<Report> {
             .collect();
         while lives.iter().any(|life| !life.is_finished()) {
             watch.second(&scene, begun);
-            if watch.seconds.len() % 60 == 0 {
+            if watch.seconds.len().is_multiple_of(60) {
                 let gone = viewers.lock().unwrap().len();
                 let come = arrivals.iter().filter(|arrival| **arrival < begun.elapsed()).count();
                 eprintln!("{:>4} s: {come} have come, {gone} have gone", begun.elapsed().as_secs());

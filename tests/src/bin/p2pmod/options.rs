@@ -120,7 +120,7 @@ impl Options {
         if self.viewers == 0 || self.viewers > 200 {
             bail!("--viewers takes 1 to 200: the network has so many hosts.");
         }
-        if !(self.minutes > 0.0 && self.minutes <= 600.0) || !(self.spread >= 0.0 && self.spread.is_finite()) {
+        if !(self.minutes > 0.0 && self.minutes <= 600.0 && self.spread >= 0.0 && self.spread.is_finite()) {
             bail!("--minutes takes up to 600, and --spread seconds from 0 on.");
         }
         if self.rate == 0 || !self.piece.is_power_of_two() || !(16..=16_384).contains(&self.piece) {

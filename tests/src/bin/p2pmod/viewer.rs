@@ -147,19 +147,19 @@ impl Heard {
             verified_bytes: status.verified_bytes,
             downloaded_bytes: status.downloaded_bytes,
             uploaded_bytes: status.uploaded_bytes,
-            origin_bytes: self.from_origin(stage),
+            origin_bytes: self.of_origin(stage),
             ahead_bytes: status.readers.iter().map(|r| r.ahead_bytes).max().unwrap_or(0),
         });
         self.last = Some(status);
     }
 
-    fn from_origin(&self, stage: &Stage<'_>) -> u64 {
+    fn of_origin(&self, stage: &Stage<'_>) -> u64 {
         let origin = stage.scene.origin_ip();
         self.gave.iter().filter(|(addr, _)| addr.ip() == origin).map(|(_, given)| given.before + given.now).sum()
     }
 
     fn tell(self, stage: &Stage<'_>, report: &mut ViewerReport) {
-        report.origin_bytes = self.from_origin(stage);
+        report.origin_bytes = self.of_origin(stage);
         for given in self.gave.into_values() {
             *report.bytes_by_finding.entry(given.origin).or_default() += given.before + given.now;
         }

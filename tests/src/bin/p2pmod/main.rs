@@ -178,7 +178,7 @@ impl Watch {
         let sent = scene.net.traffic(ORIGIN).sent_bytes;
         self.seconds.push(sent - self.sent);
         self.sent = sent;
-        if self.seconds.len() % IDLE_STEP == 0 {
+        if self.seconds.len().is_multiple_of(IDLE_STEP) {
             let now = Ticks::now();
             self.least_idle = self.least_idle.min(now.idle_since(self.ticks));
             self.ticks = now;

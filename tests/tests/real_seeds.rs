@@ -147,7 +147,7 @@ fn a_reader_waits_on_while_other_pieces_come() {
     let seed = libtorrent::seed_with(&torrent, &torrent.file(), &libtorrent::Options::default(), &keep);
     let playswarm = Builder::stream(torrent.file()).peers([seed.addr]).start();
     let reader = CheckedReader::new(&playswarm, torrent.content(0));
-    std::thread::spawn(move || drop(reader.try_read(0, 1)));
+    std::thread::spawn(move || drop(reader.try_read(0, LENGTH)));
     let rest = torrent.total() - PIECE;
     let status =
         playswarm.wait_status("all but the first piece", Duration::from_secs(30), |s| s.verified_bytes == rest);

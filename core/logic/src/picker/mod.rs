@@ -147,7 +147,12 @@ impl Picker {
                     && !p.allowed.contains(&piece.0)
                 {
                     p.allowed.push(piece.0);
-                    self.fill(peer);
+                    // As a rule UNCHOKE is right behind. What is allowed is some piece: asked for at once, it would stand
+                    // before the one that the reader waits for. Where no UNCHOKE comes, the next event fills the queue.
+                    self.refresh_plan();
+                    if self.plan.first().is_some_and(|w| w.piece == piece.0) {
+                        self.fill(peer);
+                    }
                 }
             }
             Input::Rejected(peer, block) => self.rejected(peer, block),

@@ -182,6 +182,32 @@ fn peers_that_choke_us_but_allow_one_piece_are_not_waited_for_with_the_others() 
 }
 
 #[test]
+fn what_a_new_peer_allows_before_it_unchokes_us_does_not_stand_before_the_first_piece() {
+    let mut t = Table::new(64);
+    t.read_from(0);
+    let peer = PeerKey(1);
+    t.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 250, fast: true });
+    t.tell(Input::PeerHasBits(peer, Bits::full(64)));
+    t.tell(Input::AllowedFast(peer, PieceIndex(40)));
+    t.tell(Input::AllowedFast(peer, PieceIndex(0)));
+    assert!(t.requests().iter().all(|r| r.1 == 0), "of what it allows only what the reader waits for is asked at once");
+    t.tell(Input::Unchoked(peer));
+    assert!(t.requests().iter().all(|r| r.1 == 0));
+}
+
+#[test]
+fn a_peer_that_does_not_unchoke_us_is_asked_for_what_it_allows_a_little_later() {
+    let mut t = Table::new(64);
+    t.read_from(0);
+    let peer = PeerKey(1);
+    t.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 250, fast: true });
+    t.tell(Input::PeerHasBits(peer, Bits::full(64)));
+    t.tell(Input::AllowedFast(peer, PieceIndex(40)));
+    t.wait(1000);
+    assert!(t.requests().iter().any(|r| r.1 == 40));
+}
+
+#[test]
 fn a_silent_peer_holds_nothing_up() {
     let mut t = Table::new(64);
     let all = "#".repeat(64);

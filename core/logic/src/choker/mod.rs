@@ -237,6 +237,13 @@ impl Choker {
         !self.complete && quiet_since.is_some_and(|at| now >= at.plus_secs(self.config.snub_s))
     }
 
+    /// Whether it has had its slot for a while and taken nothing in this round and the one before: it wants what we have, and
+    /// gets it from others.
+    fn idles(&self, now: Time, peer: &Peer) -> bool {
+        let settled = peer.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.round_s));
+        settled && peer.took == [0; 2]
+    }
+
     fn unchoked(&self) -> usize {
         self.peers.values().filter(|p| p.unchoked_since.is_some()).count()
     }
@@ -269,8 +276,13 @@ impl Choker {
                 (Some(_), None) => return,
             };
             if self.unchoked() >= self.config.slots {
-                let idle = self.peers.iter().find(|(_, p)| p.unchoked_since.is_some() && !p.interested);
-                let Some((&idle, _)) = idle else { return };
+                // Whoever has never had a slot need not wait for the round where somebody holds one and takes nothing.
+                let newcomer = self.peers.get(&key).is_some_and(|p| p.last_slot.is_none());
+                let holders = || self.peers.iter().filter(|(_, p)| p.unchoked_since.is_some());
+                let uninterested = holders().find(|(_, p)| !p.interested);
+                let idle =
+                    || holders().filter(|(_, p)| newcomer && self.idles(now, p)).min_by_key(|(_, p)| p.unchoked_since);
+                let Some((&idle, _)) = uninterested.or_else(idle) else { return };
                 self.set_unchoked(now, idle, false);
             }
             if self.unchoked() >= self.config.slots {

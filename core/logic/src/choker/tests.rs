@@ -294,3 +294,18 @@ fn a_seed_gives_the_next_slot_to_a_viewer_that_runs_dry() {
     let others = (0..9).filter(|i| key(*i) != dry && c.peers[&key(*i)].last_slot.is_some()).count();
     assert_eq!(others, 8, "everybody has had a turn");
 }
+
+#[test]
+fn a_newcomer_gets_the_slot_of_one_who_takes_nothing_at_once() {
+    let mut c = choker(4);
+    crowd(&mut c, 4);
+    drain(&mut c);
+    rounds(&mut c, 10.0, 40.0, |c, t| (0..3).for_each(|i| c.handle(t, Input::Took(key(i), 50_000))));
+    c.handle(at(42.0), Input::Joined(key(9)));
+    c.handle(at(42.0), Input::Interested(key(9), true));
+    assert_eq!(drain(&mut c), [Output::Choke(key(3)), Output::Unchoke(key(9))]);
+    // Where all take, the next one waits for its turn.
+    c.handle(at(43.0), Input::Joined(key(10)));
+    c.handle(at(43.0), Input::Interested(key(10), true));
+    assert_eq!(drain(&mut c), []);
+}

@@ -1,18 +1,19 @@
 //! A DHT of real nodes, libtorrent's, by its Python module: the script `peers/dht_net.py`.
 
 use super::libtorrent::python;
+use crate::place::Place;
 use crate::process::Process;
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 /// A network of nodes that know each other, until it is dropped.
 pub struct DhtNet {
     /// Each node's address and id.
     pub nodes: Vec<(SocketAddr, [u8; 20])>,
-    _process: Process,
+    /// All of them.
+    pub process: Process,
 }
 
 impl DhtNet {
@@ -20,7 +21,13 @@ impl DhtNet {
     /// where it is an IPv4 network (`127.x.y.0`).
     #[track_caller]
     pub fn start(ip: IpAddr, count: usize) -> DhtNet {
-        let mut command = Command::new(python());
+        DhtNet::start_at(&Place::Here, ip, count)
+    }
+
+    /// The same on that host.
+    #[track_caller]
+    pub fn start_at(place: &Place, ip: IpAddr, count: usize) -> DhtNet {
+        let mut command = place.command(python());
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/dht_net.py"));
         command.args([ip.to_string(), count.to_string()]);
         let mut process = Process::start("DHT nodes", command);
@@ -28,7 +35,7 @@ impl DhtNet {
             let said: Value = serde_json::from_str(line).ok()?;
             said["nodes"].as_array()?.iter().map(node).collect()
         });
-        DhtNet { nodes, _process: process }
+        DhtNet { nodes, process }
     }
 
     /// Some nodes for others to ask first.

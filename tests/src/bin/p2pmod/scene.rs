@@ -4,7 +4,7 @@ use crate::film;
 use crate::options::{Options, Origin, Switch};
 use anyhow::{Context, Result};
 use playswarm_tests::netlab::{Link, Net};
-use playswarm_tests::peers::libtorrent;
+use playswarm_tests::peers::{dht_net::DhtNet, libtorrent};
 use playswarm_tests::playswarm::{Builder, Playswarm, binary};
 use playswarm_tests::process::Process;
 use playswarm_tests::torrent::TestTorrent;
@@ -12,13 +12,9 @@ use playswarm_tests::tracker::{Mode, Tracker};
 use serde_json::{Map, Value, json};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 const PEER_PORT: u16 = 6881;
 const TRACKER_PORT: u16 = 6969;
-const DHT_PORT: u16 = 7000;
-/// The viewers are told of so many DHT nodes.
-const BOOTSTRAP: u16 = 3;
 pub(crate) const ORIGIN: &str = "origin";
 const HUB: &str = "hub";
 
@@ -33,7 +29,7 @@ pub(crate) struct Scene {
     pub(crate) torrent: TestTorrent,
     file: PathBuf,
     origin: Seed,
-    dht: Option<Process>,
+    dht: Option<DhtNet>,
     _tracker: Tracker,
     pub(crate) net: Net,
     program: PathBuf,
@@ -61,8 +57,8 @@ impl Scene {
         let tracker = Tracker::http_at(&net.place(HUB), net.addr(HUB, TRACKER_PORT), Mode::Frugal(options.named));
         let file = torrent.file_with(std::slice::from_ref(&tracker.url));
         let nodes = if options.no_dht { 0 } else { options.dht };
-        let dht = (nodes > 0).then(|| dht_nodes(&net, nodes));
-        let bootstrap = (0..nodes.min(BOOTSTRAP)).map(|i| net.addr(HUB, DHT_PORT + i).to_string()).collect();
+        let dht = (nodes > 0).then(|| DhtNet::start_at(&net.place(HUB), net.ip(HUB).into(), nodes.into()));
+        let bootstrap = dht.as_ref().map(DhtNet::bootstrap).unwrap_or_default();
         let origin = start_origin(options, &net, &program, &torrent, &file);
         Ok(Scene {
             torrent,
@@ -92,7 +88,7 @@ impl Scene {
 
     /// The process of the DHT's nodes.
     pub(crate) fn dht(&self) -> Option<&Process> {
-        self.dht.as_ref()
+        self.dht.as_ref().map(|net| &net.process)
     }
 
     /// The program on a viewer's host.
@@ -113,15 +109,6 @@ impl Scene {
         }
         builder
     }
-}
-
-fn dht_nodes(net: &Net, nodes: u16) -> Process {
-    let mut command = net.place(HUB).command(libtorrent::python());
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/dht_nodes.py"));
-    command.args([net.ip(HUB).to_string(), DHT_PORT.to_string(), nodes.to_string()]);
-    let mut process = Process::start("dht_nodes", command);
-    process.expect_line(0, Duration::from_secs(40), |line| line.contains("\"ready\"").then_some(()));
-    process
 }
 
 fn start_origin(options: &Options, net: &Net, program: &Path, torrent: &TestTorrent, file: &Path) -> Seed {

@@ -57,7 +57,8 @@ pub struct Track {
     pub language: Option<String>,
     /// Its title, where it has one.
     pub title: Option<String>,
-    /// Width and height in pixels.
+    /// Width and height in pixels. Of MPEG-TS, which has them in the pictures alone: of H.264, HEVC, MPEG-1 and MPEG-2, where
+    /// the beginning or the end has a keyframe.
     pub resolution: Option<(u32, u32)>,
     /// Channels and samples a second.
     pub audio: Option<(u32, u32)>,

@@ -14,6 +14,12 @@ films! {
     a_film_with_packets_of_192_bytes: mpeg_ts::blu_ray();
     a_film_with_hevc_and_ac3: mpeg_ts::hevc();
     a_film_with_mpeg2: mpeg_ts::mpeg2();
+    a_film_of_pictures_that_are_cropped: mpeg_ts::cropped();
+    a_film_of_fields: mpeg_ts::interlaced();
+    a_film_with_a_colour_for_each_pixel: mpeg_ts::full_colour();
+    a_film_of_hevc_that_is_cropped: mpeg_ts::hevc_cropped();
+    a_film_of_hevc_in_layers: mpeg_ts::hevc_with_temporal_layers();
+    a_film_of_mpeg2_in_fields: mpeg_ts::mpeg2_interlaced();
     a_film_whose_timestamps_wrap: mpeg_ts::wrapping();
     a_film_that_begins_shortly_before_the_wrap: mpeg_ts::starting_at_the_wrap();
     a_film_whose_sound_begins_late: mpeg_ts::sparse_sound();
@@ -30,11 +36,24 @@ fn tracks_say_what_ffprobe_says() {
     for film in mpeg_ts::all() {
         let truth = Truth::of(&film.path());
         let timeline = read(&film, Cut::Exact).timeline;
-        let of = |(kind, codec, language): (String, &String, &Option<String>)| (kind, codec.clone(), language.clone());
-        let ours =
-            timeline.tracks().iter().map(|t| of((format!("{:?}", t.kind).to_lowercase(), &t.codec, &t.language)));
-        let theirs = truth.tracks.iter().map(|t| of((t.kind.clone(), &t.codec, &t.language)));
+        let ours = timeline.tracks().iter().map(|t| {
+            let kind = format!("{:?}", t.kind).to_lowercase();
+            (kind, t.codec.clone(), t.language.clone(), t.resolution)
+        });
+        let theirs = truth.tracks.iter().map(|t| (t.kind.clone(), t.codec.clone(), t.language.clone(), t.resolution));
         assert_eq!(ours.collect::<Vec<_>>(), theirs.collect::<Vec<_>>(), "{}", film.name);
+    }
+}
+
+#[test]
+fn a_size_that_only_the_end_tells_is_known_and_one_that_nothing_tells_is_not() {
+    if !common::ffmpeg() {
+        return;
+    }
+    for (film, expected) in [(mpeg_ts::sized_at_its_end(), Some((426, 238))), (mpeg_ts::sized_nowhere(), None)] {
+        let timeline = read(&film, Cut::Exact).timeline;
+        assert_eq!(timeline.tracks()[0].resolution, expected, "{}", film.name);
+        assert!(!timeline.is_estimate() && !timeline.keyframes().is_empty());
     }
 }
 

@@ -4,17 +4,19 @@
 //! One program of one stretch of time is what a film is. Timestamps wrap each 26.5 hours; of a longer recording the times are
 //! known only up to that. Where they jump, a search that notices falls back to the line from the first byte to the last.
 
+mod bits;
 mod keys;
 mod packet;
 mod program;
 mod reading;
+mod resolution;
 mod sound;
 
 use crate::bisect::{Bisect, Bounds, Point, Reading, Stream};
 use crate::container::Container;
 use crate::held::{Held, Step, Walk};
 use crate::locate::Landing;
-use crate::timeline::{Keyframe, Search, Timeline, TrackKind};
+use crate::timeline::{Keyframe, Search, Timeline, Track, TrackKind};
 use packet::{Layout, Packets};
 use program::Tables;
 use reading::{Event, TICKS, Transport, WRAP, ticks_since, us};
@@ -55,6 +57,7 @@ pub(crate) struct Ends {
 #[derive(Debug)]
 struct Head {
     transport: Transport,
+    tracks: Vec<Track>,
     events: Vec<Event>,
 }
 
@@ -114,8 +117,12 @@ fn head(held: &Held, bytes: &[u8], enough: bool) -> Result<Head, &'static str> {
     // The earliest of all streams' first, which may lie on the other side of a wrap.
     transport.origin = firsts.iter().map(|first| first.pts).min_by_key(|pts| ticks_since(*pts, main)).unwrap_or(main);
     let origin = transport.origin;
-    let events = events.into_iter().map(|event| Event { time: us(ticks_since(event.pts, origin)), ..event }).collect();
-    Ok(Head { transport, events })
+    let events: Vec<Event> =
+        events.into_iter().map(|event| Event { time: us(ticks_since(event.pts, origin)), ..event }).collect();
+    let mut tracks =
+        transport.program.streams.iter().map(|stream| sound::with_layer(stream, &events)).collect::<Vec<_>>();
+    resolution::complete(&mut tracks, &transport, held, &events, end);
+    Ok(Head { transport, tracks, events })
 }
 
 /// The starts of PES packets in a range that is here.
@@ -174,7 +181,9 @@ impl Walk for Ends {
         if held.get(range.clone()).is_none() {
             return Step::Need(vec![range]);
         }
-        let Some(Head { transport, events: head }) = &self.head else { return Step::Failed("has no beginning".into()) };
+        let Some(Head { transport, tracks, events: head }) = &self.head else {
+            return Step::Failed("has no beginning".into());
+        };
         let tail = events(transport, held, range);
         let count = |events: &[Event], pid: u16| events.iter().filter(|event| event.pid == pid).count();
         let enough = transport.program.streams.iter().all(|stream| {
@@ -187,13 +196,22 @@ impl Walk for Ends {
             return Step::Need(vec![self.tail(size)]);
         }
         let end = end(transport, held, head, &tail);
-        Step::Done(timeline(transport, head, &tail, end, size))
+        // A recording that begins amid pictures may have its first keyframe behind what was read of its beginning.
+        let mut tracks = tracks.clone();
+        resolution::complete(&mut tracks, transport, held, &tail, size);
+        Step::Done(timeline(transport, tracks, head, &tail, end, size))
     }
 }
 
-fn timeline(transport: &Transport, head: &[Event], tail: &[Event], end: Option<i64>, size: u64) -> Timeline {
+fn timeline(
+    transport: &Transport,
+    tracks: Vec<Track>,
+    head: &[Event],
+    tail: &[Event],
+    end: Option<i64>,
+    size: u64,
+) -> Timeline {
     let program = &transport.program;
-    let tracks = program.streams.iter().map(|stream| sound::with_layer(stream, head)).collect();
     let mains = |events: &[Event]| -> Vec<(i64, u64)> {
         events.iter().filter(|event| event.main).map(|event| (event.time, event.at)).collect()
     };

@@ -2,6 +2,7 @@
 
 use crate::bisect::{Look, Short};
 use crate::held::Held;
+use std::ops::Range;
 
 /// How packets lie in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +153,26 @@ impl<'a> Pes<'a> {
         let pts = rest.first_chunk::<5>().filter(|_| flags & 0x80 != 0).map(stamp);
         Some(Pes { pts, body: rest.get(usize::from(*length)..).unwrap_or_default() })
     }
+}
+
+/// What the PES packet of a stream that begins a range carries, as far as that is here: at most so many bytes of it.
+pub(crate) fn content(layout: Layout, held: &Held, pid: u16, range: Range<u64>, most: usize) -> Vec<u8> {
+    let mut packets = Packets::new(layout, range.start);
+    let (mut content, mut begun) = (Vec::new(), false);
+    while let Ok(at) = packets.next(held)
+        && at < range.end
+        && content.len() < most
+    {
+        let Some(packet) = packets.packet(held, at).filter(|packet| packet.pid == pid) else { continue };
+        match (packet.start, begun) {
+            (true, true) => break,
+            (true, false) => content.extend_from_slice(Pes::parse(packet.payload).map_or(&[][..], |pes| pes.body)),
+            (false, _) => content.extend_from_slice(packet.payload),
+        }
+        begun |= packet.start;
+    }
+    content.truncate(most);
+    content
 }
 
 #[cfg(test)]

@@ -1,11 +1,10 @@
 //! How long the last PES packet of sound lasts: it carries several frames, and seldom as many as the others.
 
-use super::packet::{Packets, Pes};
+use super::packet;
 use super::program::Elementary;
 use super::reading::{Event, Transport};
 use crate::held::Held;
 use crate::timeline::Track;
-use std::ops::Range;
 
 /// Bytes of a PES packet of sound that are looked at; uncompressed sound's are the largest.
 const MAX_BYTES: usize = 128 << 10;
@@ -31,29 +30,11 @@ pub(crate) fn last_us(transport: &Transport, held: &Held, events: &[&Event], end
     let gap = last.time - before.time;
     let codec = transport.program.streams.iter().find(|s| s.pid == last.pid).map(|s| s.track.codec.as_str())?;
     let units = |event: &Event, end: u64| {
-        let body = body(transport, held, event.pid, event.at..end);
+        let body = packet::content(transport.layout, held, event.pid, event.at..end, MAX_BYTES);
         if codec == "aac" { adts_frames(&body) } else { body.len() }
     };
     let (before, last) = (units(before, last.at), units(last, end));
     (before > 0 && gap > 0).then(|| gap.saturating_mul(last as i64) / before as i64)
-}
-
-/// The content of the PES packet that begins a range.
-fn body(transport: &Transport, held: &Held, pid: u16, range: Range<u64>) -> Vec<u8> {
-    let mut packets = Packets::new(transport.layout, range.start);
-    let mut body = Vec::new();
-    while let Ok(at) = packets.next(held)
-        && at < range.end
-        && body.len() < MAX_BYTES
-    {
-        let Some(packet) = packets.packet(held, at).filter(|packet| packet.pid == pid) else { continue };
-        match (packet.start, body.is_empty()) {
-            (true, true) => body.extend_from_slice(Pes::parse(packet.payload).map_or(&[][..], |pes| pes.body)),
-            (true, false) => break,
-            (false, _) => body.extend_from_slice(packet.payload),
-        }
-    }
-    body
 }
 
 /// Frames of AAC in ADTS (ISO/IEC 14496-3, 1.A.2.2), each of the same time.

@@ -9,6 +9,12 @@ pub fn all() -> Vec<Film> {
         blu_ray(),
         hevc(),
         mpeg2(),
+        cropped(),
+        interlaced(),
+        full_colour(),
+        hevc_cropped(),
+        hevc_with_temporal_layers(),
+        mpeg2_interlaced(),
         without_indicators(),
         with_a_jumping_clock(),
         wrapping(),
@@ -37,6 +43,63 @@ pub fn hevc() -> Film {
 
 pub fn mpeg2() -> Film {
     Film::new("mpeg2.ts", &format!("{PICTURE} {SOUND} -c:v mpeg2video -b:v 400k -g 25 -bf 2 -c:a mp2"))
+}
+
+/// Four seconds of pictures whose size is no multiple of a block's.
+fn sized(name: &str, size: &str, coding: &str) -> Film {
+    Film::new(name, &format!("-f lavfi -i testsrc2=size={size}:rate=25:duration=4 -g 25 {coding}"))
+}
+
+pub fn cropped() -> Film {
+    sized("cropped.ts", "426x238", "-c:v libx264 -preset veryfast -bf 2")
+}
+
+/// Without parameter sets in its first half, as a recording that begins amid pictures.
+pub fn sized_at_its_end() -> Film {
+    Film::altered(&cropped(), "sized-at-its-end.ts", |mut bytes| {
+        let half = bytes.len() / 2;
+        hide_sets(&mut bytes[..half]);
+        bytes
+    })
+}
+
+pub fn sized_nowhere() -> Film {
+    Film::altered(&cropped(), "sized-nowhere.ts", |mut bytes| {
+        hide_sets(&mut bytes);
+        bytes
+    })
+}
+
+/// Makes parameter sets of H.264 units of a kind that nobody knows.
+fn hide_sets(bytes: &mut [u8]) {
+    while let Some(at) = bytes.windows(4).position(|w| w == [0, 0, 1, 0x67]) {
+        bytes[at + 3] = 0x78;
+    }
+}
+
+/// Its height counts in fields.
+pub fn interlaced() -> Film {
+    sized("interlaced.ts", "320x180", "-c:v libx264 -preset veryfast -flags +ilme+ildct -x264opts tff=1")
+}
+
+/// A colour for each pixel.
+pub fn full_colour() -> Film {
+    sized("full-colour.ts", "322x182", "-pix_fmt yuv444p -c:v libx264 -preset veryfast -x264opts cqm=jvt")
+}
+
+pub fn hevc_cropped() -> Film {
+    let coding = "-pix_fmt yuv422p -c:v libx265 -preset ultrafast -x265-params log-level=error:keyint=25";
+    sized("hevc-cropped.ts", "426x238", coding)
+}
+
+/// What is said of each layer stands before the size.
+pub fn hevc_with_temporal_layers() -> Film {
+    let coding = "-c:v libx265 -preset ultrafast -x265-params log-level=error:keyint=25:bframes=3:temporal-layers=1";
+    sized("hevc-layers.ts", "320x180", coding)
+}
+
+pub fn mpeg2_interlaced() -> Film {
+    sized("mpeg2-interlaced.ts", "426x238", "-c:v mpeg2video -b:v 800k -bf 2 -flags +ilme+ildct")
 }
 
 /// Without random access indicators, as many broadcasters send.

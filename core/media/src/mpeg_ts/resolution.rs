@@ -1,0 +1,291 @@
+//! Width and height of pictures, from what precedes a keyframe: the tables of a transport stream do not tell them. The sequence
+//! header of MPEG-1 and MPEG-2 (ISO/IEC 13818-2, 6.2.2), the sequence parameter sets of H.264 (ITU-T H.264, 7.3.2.1) and HEVC
+//! (ITU-T H.265, 7.3.2.2), read no further than that; of other codecs they stay unknown.
+
+use super::bits::Bits;
+use super::packet::content;
+use super::reading::{Event, Transport};
+use crate::held::Held;
+use crate::timeline::{Track, TrackKind};
+
+/// Of a picture's PES packet so many bytes are looked at: delimiter and parameter sets come first.
+const MAX_BYTES: usize = 1024;
+/// And they lie so near together in the file, among packets of other streams.
+const MAX_SPAN: u64 = 64 << 10;
+/// Of a parameter set: lists of scaling are the most that can come before the size.
+const MAX_SET_BYTES: usize = 512;
+/// Pictures of a stream that are looked at, for one that tells it.
+const MAX_PICTURES: usize = 8;
+/// More pixels either way are a lie: the highest levels of H.264 and HEVC end at half of it.
+const MAX_PIXELS: u32 = 1 << 16;
+
+/// Gives the tracks of a transport stream's pictures their size, where it is not known yet and these events tell it. What lies
+/// from `end` on is not looked at.
+pub(crate) fn complete(tracks: &mut [Track], transport: &Transport, held: &Held, events: &[Event], end: u64) {
+    for (track, stream) in tracks.iter_mut().zip(&transport.program.streams) {
+        if track.kind == TrackKind::Video && track.resolution.is_none() {
+            // Of which pictures are keyframes is known of the main stream only.
+            let pictures = events.iter().filter(|event| event.pid == stream.pid && (event.key || !event.main));
+            track.resolution = pictures.take(MAX_PICTURES).find_map(|event| {
+                let range = event.at..end.min(event.at + MAX_SPAN);
+                of(&track.codec, &content(transport.layout, held, stream.pid, range, MAX_BYTES))
+            });
+        }
+    }
+}
+
+/// The size of a picture, by its first bytes.
+fn of(codec: &str, body: &[u8]) -> Option<(u32, u32)> {
+    let size = match codec {
+        "h264" => units(body).find_map(h264),
+        "hevc" => units(body).find_map(hevc),
+        "mpeg1video" | "mpeg2video" => mpeg2(body),
+        _ => None,
+    };
+    size.filter(|(width, height)| (1..MAX_PIXELS).contains(width) && (1..MAX_PIXELS).contains(height))
+}
+
+/// What follows each start code, up to the next.
+fn units(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let start = |bytes: &[u8]| bytes.windows(3).position(|w| w == [0, 0, 1]);
+    let mut rest = start(body).map(|at| &body[at + 3..]);
+    std::iter::from_fn(move || {
+        let unit = rest?;
+        let next = start(unit);
+        rest = next.map(|at| &unit[at + 3..]);
+        Some(&unit[..next.unwrap_or(unit.len())])
+    })
+}
+
+/// By the sequence header, and the extension that MPEG-2 has behind it with the highest bits.
+fn mpeg2(body: &[u8]) -> Option<(u32, u32)> {
+    let mut units = units(body).skip_while(|unit| unit.first() != Some(&0xb3));
+    let &[_, first, second, third, ..] = units.next()? else { return None };
+    let (first, second, third) = (u32::from(first), u32::from(second), u32::from(third));
+    let (mut width, mut height) = (first << 4 | second >> 4, (second & 0xf) << 8 | third);
+    if let Some(&[0xb5, first, second, third, ..]) = units.next()
+        && first >> 4 == 1
+    {
+        width |= u32::from(second & 1) << 13 | u32::from(third >> 7) << 12;
+        height |= u32::from(third >> 5 & 3) << 12;
+    }
+    Some((width, height))
+}
+
+/// By a sequence parameter set of H.264.
+fn h264(unit: &[u8]) -> Option<(u32, u32)> {
+    let (header, set) = unit.split_first()?;
+    if header & 0x1f != 7 {
+        return None;
+    }
+    let mut bits = Bits::of_unit(set, MAX_SET_BYTES);
+    let profile = bits.number(8)?;
+    bits.skip(16);
+    let _id = bits.golomb()?;
+    let (mut chroma, mut planes) = (1, false);
+    if matches!(profile, 44 | 83 | 86 | 100 | 110 | 118 | 122 | 128 | 134 | 135 | 138 | 139 | 244) {
+        chroma = bits.golomb()?;
+        planes = chroma == 3 && bits.bit()?;
+        let _depths = (bits.golomb()?, bits.golomb()?);
+        let _transform_bypass = bits.bit()?;
+        if bits.bit()? {
+            for list in 0..if chroma == 3 { 12 } else { 8 } {
+                if bits.bit()? {
+                    skip_scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
+                }
+            }
+        }
+    }
+    let _frame_number = bits.golomb()?;
+    match bits.golomb()? {
+        0 => {
+            bits.golomb()?;
+        }
+        1 => {
+            bits.skip(1);
+            let _offsets = (bits.golomb()?, bits.golomb()?);
+            // The standard has at most 255 of them; a lie ends with the bits.
+            for _ in 0..bits.golomb()? {
+                bits.golomb()?;
+            }
+        }
+        2 => {}
+        _ => return None,
+    }
+    let _references = bits.golomb()?;
+    bits.skip(1);
+    let (across, down) = (bits.golomb()?, bits.golomb()?);
+    // Where pictures may be of fields, the height counts one field.
+    let fields = if bits.bit()? { 1 } else { 2 };
+    bits.skip(if fields == 2 { 2 } else { 1 });
+    let units = if planes { (1, 1) } else { chroma_units(chroma)? };
+    let pixels = |blocks: u32, size: u32| blocks.checked_add(1)?.checked_mul(size);
+    cropped(&mut bits, (pixels(across, 16)?, pixels(down, 16 * fields)?), (units.0, units.1 * fields))
+}
+
+/// Leaves out a list of scaling, whose length depends on what is in it (ITU-T H.264, 7.3.2.1.1.1).
+fn skip_scaling_list(bits: &mut Bits, size: u32) -> Option<()> {
+    let mut last = 8;
+    for _ in 0..size {
+        match (last + bits.signed_golomb()?).rem_euclid(256) {
+            // All others are as the last.
+            0 => break,
+            next => last = next,
+        }
+    }
+    Some(())
+}
+
+/// By a sequence parameter set of HEVC.
+fn hevc(unit: &[u8]) -> Option<(u32, u32)> {
+    let (&[first, second], set) = unit.split_first_chunk()?;
+    let (kind, layer) = (first >> 1 & 0x3f, (first & 1) << 5 | second >> 3);
+    // Of other layers they are written in another way.
+    if (kind, layer) != (33, 0) {
+        return None;
+    }
+    const PROFILE_BITS: usize = 88;
+    const LEVEL_BITS: usize = 8;
+    let mut bits = Bits::of_unit(set, MAX_SET_BYTES);
+    bits.skip(4);
+    let layers = bits.number(3)?;
+    bits.skip(1 + PROFILE_BITS + LEVEL_BITS);
+    // Two flags for each lower temporal layer, filled up to eight pairs if there is any.
+    let mut skipped = 0;
+    for _ in 0..layers {
+        let (profile, level) = (bits.bit()?, bits.bit()?);
+        skipped += if profile { PROFILE_BITS } else { 0 } + if level { LEVEL_BITS } else { 0 };
+    }
+    bits.skip(if layers > 0 { 2 * (8 - layers as usize) + skipped } else { 0 });
+    let _id = bits.golomb()?;
+    let chroma = bits.golomb()?;
+    bits.skip(usize::from(chroma == 3));
+    let size = (bits.golomb()?, bits.golomb()?);
+    cropped(&mut bits, size, chroma_units(chroma)?)
+}
+
+/// How many pixels share one of colour, across and down, by the number of the chroma format.
+fn chroma_units(chroma: u32) -> Option<(u32, u32)> {
+    match chroma {
+        0 | 3 => Some((1, 1)),
+        1 => Some((2, 2)),
+        2 => Some((2, 1)),
+        _ => None,
+    }
+}
+
+/// What is shown of a picture: a flag says whether left, right, top and bottom follow that are cut away, in such units.
+fn cropped(bits: &mut Bits, (width, height): (u32, u32), unit: (u32, u32)) -> Option<(u32, u32)> {
+    if !bits.bit()? {
+        return Some((width, height));
+    }
+    let (across, down) = (bits.golomb()?.checked_add(bits.golomb()?)?, bits.golomb()?.checked_add(bits.golomb()?)?);
+    let width = width.checked_sub(across.checked_mul(unit.0)?)?;
+    Some((width, height.checked_sub(down.checked_mul(unit.1)?)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Exp-Golomb codes.
+    fn golomb(numbers: &[u32]) -> String {
+        let code = |number: &u32| {
+            let code = format!("{:b}", number + 1);
+            "0".repeat(code.len() - 1) + &code
+        };
+        numbers.iter().map(code).collect()
+    }
+
+    /// A NAL unit of a header and bits, behind its start code.
+    fn unit(header: &[u8], bits: &str) -> Vec<u8> {
+        let mut unit = [&[0, 0, 1], header].concat();
+        for eight in bits.as_bytes().chunks(8) {
+            let byte = (0..8).fold(0, |byte, i| byte << 1 | u8::from(eight.get(i) == Some(&b'1')));
+            // What keeps start codes away.
+            if byte <= 3 && unit.ends_with(&[0, 0]) {
+                unit.push(3);
+            }
+            unit.push(byte);
+        }
+        unit
+    }
+
+    /// A parameter set of H.264: what a high profile adds, what belongs to the type of the pictures' order, and the size.
+    fn h264_set(profile: u8, high: &str, order: &str, size: &str) -> Vec<u8> {
+        let start = format!("{profile:08b}0000000000011110{}", golomb(&[0]));
+        unit(&[0x67], &[&start, high, &golomb(&[0]), order, &golomb(&[4]), "0", size].concat())
+    }
+
+    #[test]
+    fn the_size_is_found_behind_lists_of_scaling() {
+        let flat = "1".repeat(1 + 16);
+        // Ends after two of its numbers: 4 more than 8 is 12, and 12 less than that nothing.
+        let short = "1".to_owned() + "0001000" + "000011001";
+        let large = "1".repeat(1 + 64);
+        let high = [&golomb(&[1, 0, 0]), "01", &flat, &short, "0000", &large, "0"].concat();
+        let size = golomb(&[119, 67]) + "111" + &golomb(&[0, 0, 0, 4]);
+        assert_eq!(of("h264", &h264_set(100, &high, &golomb(&[0, 0]), &size)), Some((1920, 1080)));
+    }
+
+    #[test]
+    fn the_size_is_found_behind_a_cycle_of_picture_orders() {
+        let order = golomb(&[1]) + "0" + &golomb(&[5, 6, 3, 700, 8, 1]);
+        let size = golomb(&[44, 17]) + "0010";
+        assert_eq!(of("h264", &h264_set(77, "", &order, &size)), Some((720, 576)));
+    }
+
+    #[test]
+    fn the_size_is_found_behind_profiles_of_temporal_layers() {
+        let set = |layers: &str, about: &str| {
+            let size = golomb(&[0, 1, 1920, 1088]) + "1" + &golomb(&[0, 0, 0, 4]);
+            unit(&[0x42, 1], &["0000", layers, "1", &"01".repeat(48), about, &size].concat())
+        };
+        let single = set("000", "");
+        assert_eq!(of("hevc", &single), Some((1920, 1080)));
+        // One layer with profile and level, one with its level alone; six pairs of bits fill up.
+        let about = ["1101", &"00".repeat(6), &"10".repeat((88 + 8 + 8) / 2)].concat();
+        assert_eq!(of("hevc", &set("010", &about)), Some((1920, 1080)));
+        let other = [&single[..4], &[1 << 3 | 1], &single[5..]].concat();
+        assert_eq!(of("hevc", &other), None, "that of another layer");
+    }
+
+    #[test]
+    fn an_extension_has_the_highest_bits_of_a_sequence_headers_size() {
+        let header = [0, 0, 1, 0xb3, 0xe0, 0x08, 0x70, 0x33, 0xff, 0xff, 0xe0, 0x18];
+        assert_eq!(of("mpeg1video", &header), Some((0xe00, 0x870)));
+        let extended = [&header[..], &[0, 0, 1, 0xb5, 0x14, 0x83, 0xa0, 1, 0, 0]].concat();
+        assert_eq!(of("mpeg2video", &extended), Some((0xe00 | 3 << 12, 0x870 | 1 << 12)));
+        let other = [&header[..], &[0, 0, 1, 0xb5, 0x24, 0x83, 0xa0, 1, 0, 0]].concat();
+        assert_eq!(of("mpeg2video", &other), Some((0xe00, 0x870)), "an extension for display has none");
+    }
+
+    #[test]
+    fn sizes_that_cannot_be_are_none() {
+        let set = |size: String| of("h264", &h264_set(77, "", &golomb(&[0, 0]), &size));
+        assert_eq!(set(golomb(&[9, 9]) + "110"), Some((160, 160)));
+        assert_eq!(set(golomb(&[9, 9]) + "111" + &golomb(&[40, 40, 0, 0])), None, "nothing is left");
+        assert_eq!(set(golomb(&[9, 9]) + "111" + &golomb(&[0, 0, u32::MAX - 1, u32::MAX - 1])), None);
+        assert_eq!(set(golomb(&[u32::MAX - 1, 9]) + "110"), None);
+        assert_eq!(set(golomb(&[4095, 9]) + "110"), None);
+        assert_eq!(set(golomb(&[9])), None, "it ends before");
+        assert_eq!(of("mpeg2video", &[0, 0, 1, 0xb3, 0, 0, 0x20]), None);
+        assert_eq!(of("vvc", &h264_set(77, "", &golomb(&[0, 0]), &(golomb(&[9, 9]) + "110"))), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_have_a_size_or_none(
+            head in 0_usize..5,
+            rest in prop::collection::vec(prop_oneof![Just(0), Just(0xff), any::<u8>()], 0..700),
+        ) {
+            let heads: [&[u8]; 5] = [&[], &[0x67, 100, 0, 30], &[0x67, 77, 0, 30], &[0x42, 1], &[0xb3]];
+            let body = [&[0, 0, 1], heads[head], &rest].concat();
+            for codec in ["h264", "hevc", "mpeg2video"] {
+                let size = of(codec, &body);
+                prop_assert!(size.is_none_or(|(width, height)| width.max(height) < MAX_PIXELS && width.min(height) > 0));
+            }
+        }
+    }
+}

@@ -4,13 +4,16 @@
 #[macro_use]
 mod common;
 
-use common::catalogue::mp4 as films;
-use common::{Cut, Truth, check, check_landings, compare, read};
-use playswarm_media::{Accuracy, Container, TrackKind};
+use common::catalogue::{mp4 as films, mp4_boxes};
+use common::{Cut, Read, Truth, check, check_landings, compare, read};
+use playswarm_media::{Accuracy, Container, Indexer, TrackKind};
+use std::sync::Arc;
+use std::time::Duration;
 
 films! {
     a_film_with_its_moov_in_front_is_exact: films::moov_in_front();
     a_film_with_its_moov_at_the_end_is_exact: films::moov_at_the_end();
+    offsets_of_64_bits_are_exact: mp4_boxes::co64();
     a_film_without_b_frames_or_sound_is_exact: films::no_b_frames_no_sound();
     hevc_is_exact: films::hevc();
     av1_is_exact: films::av1();
@@ -113,6 +116,39 @@ fn without_an_index_of_fragments_a_search_touches_little() {
     assert_eq!(*read.timeline.accuracy(), Accuracy::Sparse);
     let touched = check_landings(&film, &truth, &read.timeline);
     assert!(touched < 1 << 20, "a search touched {touched} bytes");
+}
+
+#[test]
+fn offsets_past_four_gigabytes_are_exact() {
+    if !common::ffmpeg() {
+        return;
+    }
+    let film = films::moov_at_the_end();
+    let (before, after) = mp4_boxes::past_four_gigabytes();
+    let (moved, end) = (mp4_boxes::HOLE, film.bytes().len() as u64);
+    let mut truth = Truth::of(&film.path());
+    for packet in &mut truth.packets {
+        packet.pos = packet.pos.map(|pos| pos + moved);
+    }
+    let size = before.len() as u64 - 16 + moved + after.len() as u64;
+    let mut indexer = Indexer::new("film.mp4", size);
+    let (mut touched, mut rounds) = (0, 0);
+    while indexer.timeline().is_none() {
+        rounds += 1;
+        for range in indexer.needed() {
+            let byte = |at: u64| match at.checked_sub(size - after.len() as u64) {
+                Some(into) => after[into as usize],
+                None => before.get(at as usize).copied().unwrap_or_default(),
+            };
+            touched += range.end - range.start;
+            indexer.feed(range.start, &range.map(byte).collect::<Vec<_>>());
+        }
+    }
+    let timeline = Arc::clone(indexer.timeline().unwrap());
+    assert!(timeline.keyframes().iter().all(|keyframe| keyframe.from > moved) && size > end + moved);
+    let row = compare(&film, &truth, &Read { timeline, touched, rounds, held: 0, parse: Duration::ZERO });
+    row.assert_right();
+    assert!(row.accuracy == Accuracy::Exact && row.rounds <= 3, "{row:#?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ pub mod audio;
 pub mod avi;
 pub mod matroska;
 pub mod mp4;
+pub mod mp4_boxes;
 pub mod mpeg_ts;
 
 use super::Film;

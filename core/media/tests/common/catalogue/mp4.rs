@@ -1,12 +1,13 @@
 //! MP4 and MOV.
 
-use super::{PICTURE, SOUND, h264};
+use super::{PICTURE, SOUND, h264, mp4_boxes};
 use crate::common::Film;
 
 pub fn all() -> Vec<Film> {
     vec![
         moov_in_front(),
         moov_at_the_end(),
+        mp4_boxes::co64(),
         no_b_frames_no_sound(),
         hevc(),
         av1(),

@@ -5,7 +5,7 @@
 mod common;
 
 use common::catalogue::{mp4 as films, mp4_boxes};
-use common::{Cut, Read, Truth, check, check_landings, compare, read};
+use common::{Cut, Film, Read, Truth, check, check_landings, compare, read};
 use playswarm_media::{Accuracy, Container, Indexer, TrackKind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,6 +149,37 @@ fn offsets_past_four_gigabytes_are_exact() {
     let row = compare(&film, &truth, &Read { timeline, touched, rounds, held: 0, parse: Duration::ZERO });
     row.assert_right();
     assert!(row.accuracy == Accuracy::Exact && row.rounds <= 3, "{row:#?}");
+}
+
+/// That its indexes are read, and are right; ffprobe reads no such film, but the same without them.
+fn check_indexes([film, without]: [Film; 2], most_touched: u64) {
+    let truth = Truth::of(&without.path());
+    for cut in [Cut::Exact, Cut::Blocks] {
+        let read = read(&film, cut);
+        let row = compare(&film, &truth, &read);
+        row.assert_right();
+        // Without an index it would know all fragments of few, or hardly any of many.
+        assert_eq!((&row.accuracy, row.keyframes), (&Accuracy::Sparse, row.keyframes_true), "{row:#?}");
+        assert!(row.rounds <= 5 && row.touched <= most_touched, "{row:#?}");
+        println!("{row}");
+        check_landings(&film, &truth, &read.timeline);
+    }
+}
+
+#[test]
+fn indexes_of_indexes_among_the_fragments_are_found() {
+    if common::ffmpeg() {
+        // Of 8.9 MB: the blocks of twelve indexes, and the beginning.
+        check_indexes(mp4_boxes::indexes_among_fragments(), 16 * 2 * (16 << 10));
+    }
+}
+
+#[test]
+fn indexes_of_indexes_in_front_are_found() {
+    if common::ffmpeg() {
+        // What is asked for at once, before it is known what the film has.
+        check_indexes(mp4_boxes::indexes_in_front(), 6 * (16 << 10));
+    }
 }
 
 #[test]

@@ -212,19 +212,49 @@ fn empty_boxes_without_end_are_given_up() {
     assert!(why(&read(&bytes)).contains("has no moov"));
 }
 
-#[test]
-fn a_moov_of_nothing_but_fragments_to_come_makes_an_estimate() {
+/// A film whose samples are all in fragments that are still to be added.
+fn without_its_fragments() -> Vec<u8> {
     let mut film = Film { stsz: vec![0, 0], stts: vec![0], stsc: vec![0], stco: vec![0], ..Film::new() }.bytes();
     let moov = film.windows(4).position(|w| w == b"moov").unwrap() - 4;
     let mvex = b("mvex", b("trex", n(&[0, 1, 1, 0, 0, 0])));
     let size = (film.len() - moov + mvex.len()) as u32;
     film[moov..moov + 4].copy_from_slice(&size.to_be_bytes());
     film.extend_from_slice(&mvex);
+    film
+}
+
+/// A fragment of the run of samples of a `trun`.
+fn fragment(trun: &[u32]) -> Vec<u8> {
+    let traf = [b("tfhd", n(&[0x2_0000, 1])), b("tfdt", n(&[0, 0])), b("trun", n(trun))].concat();
+    b("moof", [b("mfhd", n(&[0, 1])), b("traf", traf)].concat())
+}
+
+#[test]
+fn indexes_of_indexes_are_bounded_whatever_they_refer_to() {
+    // A second, of a keyframe of 100 bytes.
+    let media = [fragment(&[0x300, 1, 1000, 100]), b("mdat", [0; 100])].concat();
+    let index = |gap: usize, references: usize, size: u32| {
+        let header = n(&[0, 1, 1000, 0, gap as u32, references as u32]);
+        b("sidx", [header, n(&[1 << 31 | size, 1000, 0x9000_0000]).repeat(references)].concat())
+    };
+    let one = index(0, 1, 0).len() as u32;
+    for (references, size) in [(60_000, 0), (60_000, one), (60_000, one - 1), (2, 0x7fff_ffff), (60_000, 9000)] {
+        for other in [index(0, 1, one), index(0, 1, 0), index(0, 60_000, 0), index(0, 1, 0x7fff_ffff)] {
+            // In a box of their own, of which they know nothing.
+            let first = index(media.len() + 8, references, size);
+            let others = b("free", other.repeat(2_000_000 / other.len()));
+            let timeline = read(&[without_its_fragments(), first, media.clone(), others].concat());
+            assert_eq!(timeline.keyframes().len(), 1, "{:?}", timeline.accuracy());
+        }
+    }
+}
+
+#[test]
+fn a_moov_of_nothing_but_fragments_to_come_makes_an_estimate() {
+    let film = without_its_fragments();
     assert!(why(&read(&film)).contains("fragments to come, but none"));
     // A run of samples that take no bytes is bounded, as is a header that claims a gigabyte.
-    let trun = b("trun", n(&[0, u32::MAX]));
-    let traf = [b("tfhd", n(&[0x2_0000, 1])), b("tfdt", n(&[0, 0])), trun].concat();
-    let moof = b("moof", [b("mfhd", n(&[0, 1])), b("traf", traf)].concat());
+    let moof = fragment(&[0, u32::MAX]);
     let timeline = read(&[film.clone(), moof.clone()].concat());
     assert!(timeline.keyframes().len() <= 1, "{:?}", timeline.keyframes());
     let mut large = moof;

@@ -1,13 +1,14 @@
 //! Reads what there is of an index of fragments: a `sidx` in front (of other `sidx` boxes, too), else an `mfra` at the end, else
 //! the fragments' own headers, of few of them all, of many the first and the last.
 
-use super::boxes::{Wants, body, header};
+use super::boxes::{Place, Wants, body, header};
 use super::fragments::{Fragment, Hop, Moof, Segments, Tracks, find_moof, hop, random_access};
 use super::movie::Movie;
 use super::seek::Fragments;
 use super::tables::MAX_KEYFRAMES;
 use crate::held::Held;
 use crate::timeline::Keyframe;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +19,11 @@ const MAX_BOXES: u32 = 64;
 /// An index of fragments: 65,535 entries of 12 bytes are the most that a `sidx` has.
 const MAX_INDEX_BYTES: u64 = 1 << 20;
 
-/// A `sidx` may refer to others: so many in all, so deep.
+/// A `sidx` may refer to others: so many in all, so deep. How long they are is not known before, as a reference spans what they
+/// index, too; most are no longer than what is asked for of each.
 const MAX_INDEXES: usize = 256;
 const MAX_DEPTH: u32 = 4;
+const USUAL_INDEX_BYTES: u64 = 4 << 10;
 
 /// Of films with at most so many fragments all headers are read when there is no index.
 const FEW: u64 = 64;
@@ -48,9 +51,10 @@ pub(super) struct Pieces {
     ends: Option<i64>,
     /// Of indexes: time, offset of the fragment.
     index: Vec<Fragment>,
-    /// `sidx` boxes still to be read, with their depth.
+    /// `sidx` boxes still to be read, each with what it may index, and their depth.
     indexes: Vec<(Range<u64>, u32)>,
-    indexes_read: usize,
+    /// Where those begin that were read.
+    indexes_read: BTreeSet<u64>,
     index_ends: (i64, u64),
     /// Read from fragments' headers.
     keyframes: Vec<(i64, Keyframe)>,
@@ -120,7 +124,7 @@ impl Pieces {
             }
             if &place.kind == b"sidx" && place.body.end - place.body.start <= MAX_INDEX_BYTES {
                 let Some(bytes) = body(held, &place, MAX_INDEX_BYTES, wants) else { return Ok(None) };
-                self.take_index(Segments::read(bytes.0, place.body.end), 0, tracks);
+                self.take_index(place.start, Segments::read(bytes.0, place.body.end), 0, tracks);
                 held.forget(place.body.clone());
             }
             self.boxes += 1;
@@ -129,43 +133,39 @@ impl Pieces {
         Ok(Some(Stage::Indexes))
     }
 
-    fn take_index(&mut self, segments: Option<Segments>, depth: u32, tracks: &Tracks) {
+    fn take_index(&mut self, start: u64, segments: Option<Segments>, depth: u32, tracks: &Tracks) {
+        if !self.indexes_read.insert(start) {
+            return;
+        }
         let Some(segments) = segments.filter(|segments| segments.track == tracks.main()) else { return };
-        self.indexes_read += 1;
         self.index_ends = self.index_ends.max(segments.ends);
         self.index.extend(segments.fragments);
         self.index.truncate(2 * MAX_KEYFRAMES);
-        // All together take no more than one alone may.
-        let mut left = MAX_INDEX_BYTES;
-        self.indexes.extend(segments.indexes.into_iter().map(|range| (range, depth + 1)));
-        self.indexes.truncate(MAX_INDEXES.saturating_sub(self.indexes_read));
-        self.indexes.retain(|(range, _)| {
-            let fits = range.end - range.start <= left;
-            left -= if fits { range.end - range.start } else { 0 };
-            fits
-        });
+        if depth < MAX_DEPTH {
+            self.indexes.extend(segments.indexes.into_iter().map(|range| (range, depth + 1)));
+            self.indexes.truncate(MAX_INDEXES.saturating_sub(self.indexes_read.len()));
+        }
     }
 
     /// The indexes that the first one refers to.
     fn indexes(&mut self, held: &mut Held, wants: &mut Wants, tracks: &Tracks) -> Option<Stage> {
+        // Those met on the way to the first fragment need not be read again.
+        self.indexes.retain(|(range, _)| !self.indexes_read.contains(&range.start));
         while !self.indexes.is_empty() {
-            let here = |(range, _): &(Range<u64>, u32)| held.get(range.clone()).is_some();
-            if !self.indexes.iter().all(here) {
-                wants.extend(self.indexes.iter().map(|(range, _)| range.start..range.end.min(held.size())));
+            let found = self.referred(held, wants);
+            if !wants.is_empty() {
                 return None;
             }
-            for (range, depth) in std::mem::take(&mut self.indexes) {
-                let place = header(held, range.start, held.size(), wants).ok().flatten();
-                let bytes = place.as_ref().and_then(|place| body(held, place, MAX_INDEX_BYTES, wants));
-                if let (Some(place), Some(bytes)) = (&place, bytes)
-                    && &place.kind == b"sidx"
-                    && depth <= MAX_DEPTH
-                {
-                    self.take_index(Segments::read(bytes.0, place.body.end), depth, tracks);
-                }
-                held.forget(range);
+            self.indexes.clear();
+            for (place, depth) in &found {
+                let bytes = held.get(place.body.clone());
+                let segments = bytes.and_then(|bytes| Segments::read(bytes, place.body.end));
+                self.take_index(place.start, segments, *depth, tracks);
             }
-            wants.clear();
+            for (place, _) in &found {
+                held.forget(place.start..place.body.end.max(place.start + USUAL_INDEX_BYTES));
+            }
+            self.indexes.retain(|(range, _)| !self.indexes_read.contains(&range.start));
         }
         // Some writers put an index before each fragment, of that alone.
         let covers = self.index_ends.1 >= held.size() / 10 * 9 && !self.index.is_empty();
@@ -179,6 +179,29 @@ impl Pieces {
         }
         self.index.clear();
         Some(Stage::Tail)
+    }
+
+    /// The boxes of those that are to be read, which are here if nothing is wanted.
+    fn referred(&self, held: &Held, wants: &mut Wants) -> Vec<(Place, u32)> {
+        // All together take no more than one alone may.
+        let mut left = MAX_INDEX_BYTES;
+        let mut found = Vec::new();
+        for (range, depth) in &self.indexes {
+            let end = range.end.min(held.size());
+            let usual = range.start..end.min(range.start.saturating_add(USUAL_INDEX_BYTES));
+            if held.get(usual.clone()).is_none() {
+                wants.push(usual);
+                continue;
+            }
+            let place = header(held, range.start, end, wants).ok().flatten();
+            let Some(place) = place.filter(|place| &place.kind == b"sidx" && place.body.end <= end) else { continue };
+            if let Some(rest) = left.checked_sub(place.body.end - place.body.start) {
+                left = rest;
+                body(held, &place, MAX_INDEX_BYTES, wants);
+                found.push((place, *depth));
+            }
+        }
+        found
     }
 
     /// An index was found. Its entries are checked no further: a search looks at the fragments themselves.

@@ -1,7 +1,7 @@
 //! MP4 films that FFmpeg does not write, put together from the boxes of those that it does.
 
 use super::mp4;
-use crate::common::Film;
+use crate::common::{Film, Truth};
 
 /// What is put in front of the media of a film whose offsets are past 4 GiB.
 pub const HOLE: u64 = 5 << 30;
@@ -49,4 +49,85 @@ pub fn past_four_gigabytes() -> (Vec<u8>, Vec<u8>) {
     let free = [&1_u32.to_be_bytes()[..], b"free", &HOLE.to_be_bytes()].concat();
     let (before, after) = bytes.split_at(media);
     ([before, &free].concat(), with_co64(after, HOLE))
+}
+
+/// A stretch of fragments: its bytes, which begin with an index of it or not, and when it plays, in microseconds.
+#[derive(Clone)]
+struct Part {
+    bytes: Vec<u8>,
+    indexed: bool,
+    begins: u32,
+    lasts: u32,
+}
+
+/// A `sidx` of these parts, or a box of another kind that looks like one; so much lies between it and the first of them.
+fn sidx(kind: &[u8; 4], parts: &[Part], gap: usize) -> Vec<u8> {
+    let mut words = vec![0, 1, 1_000_000, parts[0].begins, gap as u32, parts.len() as u32];
+    for part in parts {
+        let size = part.bytes.len() as u32;
+        // An index begins with a keyframe where the first that it refers to does.
+        words.extend([if part.indexed { 1 << 31 | size } else { size }, part.lasts, 0x9000_0000]);
+    }
+    boxed(kind, &words.into_iter().flat_map(u32::to_be_bytes).collect::<Vec<u8>>())
+}
+
+/// Parts with an index of them in front.
+fn indexed(kind: &[u8; 4], parts: &[Part]) -> Part {
+    let bytes = parts.iter().map(|part| part.bytes.as_slice()).collect::<Vec<_>>().concat();
+    let lasts = parts.iter().map(|part| part.lasts).sum();
+    Part { bytes: [sidx(kind, parts, 0), bytes].concat(), indexed: true, begins: parts[0].begins, lasts }
+}
+
+/// What comes before the fragments of a film without an index, and the fragments.
+fn fragments(film: &Film) -> (Vec<u8>, Vec<Part>) {
+    let (bytes, truth) = (film.bytes(), Truth::of(&film.path()));
+    let (mut before, mut parts, mut at) = (Vec::new(), Vec::<Part>::new(), 0);
+    let keyframes = truth.keyframes();
+    for (kind, bytes) in boxes(&bytes) {
+        if &kind == b"moof" {
+            let keyframe = keyframes.iter().find(|keyframe| keyframe.1 > at).unwrap();
+            let begins = (keyframe.0 * 1e6).round() as u32;
+            parts.push(Part { bytes: Vec::new(), indexed: false, begins, lasts: 0 });
+        }
+        parts.last_mut().map_or(&mut before, |part| &mut part.bytes).extend_from_slice(bytes);
+        at += bytes.len() as u64;
+    }
+    let mut end = ((truth.start + truth.duration) * 1e6).round() as u32;
+    for part in parts.iter_mut().rev() {
+        part.lasts = end - part.begins;
+        end = part.begins;
+    }
+    (before, parts)
+}
+
+/// A film whose index refers to others, each in front of what it indexes, which refer to others again; and the same without them.
+pub fn indexes_among_fragments() -> [Film; 2] {
+    let (before, fragments) = fragments(&mp4::many_fragments_bare());
+    [b"sidx", b"free"].map(|kind| {
+        let of = |parts: &[Part], each: usize| parts.chunks(each).map(|parts| indexed(kind, parts)).collect::<Vec<_>>();
+        let all = indexed(kind, &of(&of(&fragments, 50), 4));
+        Film::built(
+            &format!("{}-among-fragments.mp4", String::from_utf8_lossy(kind)),
+            [&before[..], &all.bytes].concat(),
+        )
+    })
+}
+
+/// A film whose index refers to others that follow at once, all before the first fragment; and the same without them.
+pub fn indexes_in_front() -> [Film; 2] {
+    let (before, fragments) = fragments(&mp4::fragments_bare());
+    [b"sidx", b"free"].map(|kind| {
+        let (mut indexes, mut media): (Vec<Part>, Vec<u8>) = (Vec::new(), Vec::new());
+        let groups: Vec<&[Part]> = fragments.chunks(3).collect();
+        for (n, parts) in groups.iter().enumerate() {
+            let others: usize = groups[n + 1..].iter().map(|parts| sidx(kind, parts, 0).len()).sum();
+            indexes.push(Part { bytes: sidx(kind, parts, others + media.len()), ..indexed(kind, parts) });
+            media.extend(parts.iter().flat_map(|part| &part.bytes));
+        }
+        let all = indexed(kind, &indexes);
+        Film::built(
+            &format!("{}-in-front.mp4", String::from_utf8_lossy(kind)),
+            [&before[..], &all.bytes, &media].concat(),
+        )
+    })
 }

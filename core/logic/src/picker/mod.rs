@@ -332,13 +332,14 @@ impl Picker {
             self.plan_stale = true;
         }
         self.fill_all();
-        if self.outstanding == 0 {
+        // What is asked of peers that went quiet is no more than a question whether they are back.
+        if self.peers.values().all(|p| p.snubbed || p.queue.is_empty()) {
             self.ask_anybody();
         }
     }
 
     /// Nothing is under way though something is wanted: every rule of who should be asked for what has ruled everybody
-    /// out. Then whoever has it is asked, for an unlikely source is better than none.
+    /// out. Then whoever has it is asked, for an unlikely source is better than none; the likely ones first.
     pub(super) fn ask_anybody(&mut self) {
         if self.paused {
             return;
@@ -347,7 +348,10 @@ impl Picker {
             if self.open_blocks(piece) == 0 {
                 continue;
             }
-            let Some(peer) = self.peers.iter().find(|(_, p)| p.can_ask(piece)).map(|(key, _)| *key) else { continue };
+            let able = self.peers.iter().filter(|(_, p)| p.can_ask(piece) && p.queue.is_empty());
+            let Some(peer) = able.min_by_key(|(_, p)| (p.snubbed, !p.serves(self.now))).map(|(key, _)| *key) else {
+                continue;
+            };
             if let Some(block) = self.next_open(piece) {
                 self.ask(peer, block);
             }

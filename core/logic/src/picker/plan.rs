@@ -115,15 +115,16 @@ impl Picker {
         if self.config.policy != Policy::EarliestArrival || self.plan.is_empty() {
             return;
         }
-        // For each peer that serves: when it could begin on a further block, and its blocks per second.
+        // For each peer that serves: when it could begin on a further block, how much later it may well be, and its blocks
+        // per second.
         let (now, prior) = (self.now, self.prior);
-        let serving: Vec<(&Peer, f64, f64)> = self
+        let serving: Vec<(&Peer, f64, f64, f64)> = self
             .peers
             .values()
             .filter(|p| p.serves(now) && !p.snubbed)
             .map(|p| {
                 let s = p.service_s(prior);
-                (p, p.arrival(now, prior).since(now).as_secs_f64() - s, 1.0 / s)
+                (p, p.arrival(now, prior).since(now).as_secs_f64() - s, p.risk_s(prior), 1.0 / s)
             })
             .collect();
         let mut open_so_far = 0.0;
@@ -143,7 +144,11 @@ impl Picker {
                 computed += 1;
                 holders.clear();
                 // Not whoever only has it: a peer that chokes us gives what it allows, and nothing else.
-                holders.extend(serving.iter().filter(|(p, ..)| p.can_ask(w.piece)).map(|(_, at, rate)| (*at, *rate)));
+                let able = serving.iter().filter(|(p, ..)| p.can_ask(w.piece));
+                // Counted as it will be when blocks are picked: else nobody at all may be in time for the rest of a piece
+                // that one unsteady peer alone has.
+                let risky = w.due_s < RISKY_S;
+                holders.extend(able.map(|(_, at, risk, rate)| (at + if risky { *risk } else { 0.0 }, *rate)));
                 last_cutoff = finish(&holders, open_so_far);
                 last_open = open_so_far;
                 last_rate = holders.iter().map(|h| h.1).sum::<f64>().max(1e-3);

@@ -132,7 +132,8 @@ impl Swarm {
             self.tell_stretches(st, duration_s);
         }
         self.slots_with(st, Input::Play { position_s, playing });
-        self.favour_the_dry(st, now);
+        let length = self.content.get().and_then(|c| c.torrent.files.get(file)).map_or(0, |f| f.length);
+        self.favour_the_dry(st, now, length as f64 / duration_s);
     }
 
     fn begin_viewing(&self, st: &mut State, now: Time, file: usize, duration_s: f64) {
@@ -207,10 +208,9 @@ impl Swarm {
 
     /// Useful bytes came from a peer.
     pub(super) fn took_gift(&self, st: &mut State, key: PeerKey, bytes: u64) {
-        let seed = st.peers.get(&key).is_some_and(|p| p.share() >= 1.0);
-        let Some(v) = &mut st.viewing else { return };
+        let State { viewing: Some(v), peers, .. } = st else { return };
         *v.gave.entry(key).or_default() += bytes;
-        if seed {
+        if peers.get(&key).is_some_and(|p| p.share() >= 1.0) {
             v.seeds.add(bytes);
         }
     }
@@ -252,15 +252,11 @@ impl Swarm {
     }
 
     /// Viewers that are about to run dry are fed first, whatever they have to trade: they have nothing yet.
-    fn favour_the_dry(&self, st: &mut State, now: Time) {
-        let rate = match self.supply(st) {
-            Input::Supply { film_bytes_per_s, .. } => film_bytes_per_s,
-            _ => 0.0,
-        };
+    fn favour_the_dry(&self, st: &mut State, now: Time, film_bytes_per_s: f64) {
         let dry: Vec<(PeerKey, bool)> = st
             .peers
             .iter()
-            .filter_map(|(key, p)| Some((*key, p.said?.ahead_s(now, p.uploaded, rate) < DRY_S)))
+            .filter_map(|(key, p)| Some((*key, p.said?.ahead_s(now, p.uploaded, film_bytes_per_s) < DRY_S)))
             .collect();
         dry.into_iter().for_each(|(key, dry)| self.choke_with(st, choker::Input::Dry(key, dry)));
     }

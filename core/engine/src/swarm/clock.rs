@@ -110,6 +110,7 @@ impl Swarm {
             }
             self.fit_windows(&mut st);
             self.tell_choker_who_owes(&mut st);
+            self.tell_choker_who_is_served(&mut st);
             self.ask_for_more_peers(&mut st);
             self.exchange_peers(&mut st, now);
             self.keep_viewing(&mut st);
@@ -128,6 +129,12 @@ impl Swarm {
             .filter_map(|key| picker.peer(*key).map(|figures| (*key, figures.outstanding > 0 && !figures.choked)))
             .collect();
         owing.into_iter().for_each(|(key, owes)| self.choke_with(st, choker::Input::Asked(key, owes)));
+    }
+
+    /// Whoever gets what it asks for as it asks takes nothing from others, and holds no slot.
+    fn tell_choker_who_is_served(&self, st: &mut State) {
+        let served: Vec<(PeerKey, bool)> = st.peers.iter_mut().map(|(key, p)| (*key, p.is_served())).collect();
+        served.into_iter().for_each(|(key, served)| self.choke_with(st, choker::Input::Served(key, served)));
     }
 
     /// A reader waits and hardly anybody serves it: everybody who may know of peers is asked again.

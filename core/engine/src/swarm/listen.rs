@@ -5,7 +5,7 @@
 
 use crate::swarm::handshake::{FirstWords, HandshakeError};
 use crate::swarm::link::{Link, Raw};
-use crate::swarm::transport::{Limits, Transport, canonical, raw_tcp, raw_utp};
+use crate::swarm::transport::{Limits, Transport, canonical, for_peers, raw_tcp, raw_utp};
 use crate::torrent::InfoHash;
 use librqbit_utp::UtpSocketUdp;
 use parking_lot::{Mutex, RwLock};
@@ -93,7 +93,7 @@ impl Listener {
                     Ok((stream, remote)) => {
                         let remote = canonical(remote);
                         let Some(place) = shared.half_open.enter(remote.ip()) else { continue };
-                        if stream.set_nodelay(true).is_ok() {
+                        if for_peers(&stream).is_ok() {
                             shared.clone().welcome(raw_tcp(stream, remote, None), place, Arc::clone(&registry));
                         }
                     }

@@ -18,6 +18,7 @@ use crate::swarm::wire::{Message, Span};
 use playswarm_logic::{Bits, PeerKey, Time};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -31,6 +32,8 @@ const MAX_UNSENT_BYTES: usize = 4 << 20;
 const STUCK: Duration = Duration::from_secs(120);
 /// Bytes of blocks put into one write: what a CANCEL can no longer reach.
 const UPLOAD_BATCH_BYTES: usize = 64 << 10;
+/// Whoever had to wait for our line so lately may well wait still.
+const WAITED_LATELY: Duration = Duration::from_secs(2);
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -78,9 +81,12 @@ pub(super) struct Peer {
     pub(super) giver: MetadataGiver,
     pub(super) conduct: Conduct,
     pub(super) orders: mpsc::UnboundedSender<Message>,
-    pub(super) queued: Arc<std::sync::atomic::AtomicUsize>,
+    pub(super) queued: Arc<AtomicUsize>,
     /// There may be blocks to send.
     pub(super) to_send: Arc<Notify>,
+    /// Blocks are being written: longer than a moment, and the line is what they wait for.
+    sending: Arc<AtomicBool>,
+    waited_at: Option<Instant>,
 }
 
 /// The tasks of a new peer, to be spawned outside of the lock.
@@ -88,8 +94,9 @@ pub(super) struct Tasks {
     reader: LinkReader,
     writer: LinkWriter,
     orders: mpsc::UnboundedReceiver<Message>,
-    queued: Arc<std::sync::atomic::AtomicUsize>,
+    queued: Arc<AtomicUsize>,
     to_send: Arc<Notify>,
+    sending: Arc<AtomicBool>,
     cancel: CancellationToken,
 }
 
@@ -102,8 +109,9 @@ impl Peer {
         swarm: &CancellationToken,
     ) -> (Peer, Tasks) {
         let (orders, given) = mpsc::unbounded_channel();
-        let queued = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let queued = Arc::new(AtomicUsize::new(0));
         let to_send = Arc::new(Notify::new());
+        let sending = Arc::new(AtomicBool::new(false));
         let cancel = swarm.child_token();
         let tasks = Tasks {
             reader: link.reader,
@@ -111,6 +119,7 @@ impl Peer {
             orders: given,
             queued: queued.clone(),
             to_send: to_send.clone(),
+            sending: sending.clone(),
             cancel: cancel.clone(),
         };
         let peer = Peer {
@@ -142,12 +151,14 @@ impl Peer {
             orders,
             queued,
             to_send,
+            sending,
+            waited_at: None,
         };
         (peer, tasks)
     }
 
     pub(super) fn say(&self, message: Message) {
-        let waiting = self.queued.fetch_add(weight(&message), std::sync::atomic::Ordering::Relaxed);
+        let waiting = self.queued.fetch_add(weight(&message), Ordering::Relaxed);
         if waiting > MAX_UNSENT_BYTES {
             // It takes nothing off the line: its tasks end, and reading's end takes it out of the swarm.
             self.cancel.cancel();
@@ -158,6 +169,14 @@ impl Peer {
 
     pub(super) fn wake_writer(&self) {
         self.to_send.notify_one();
+    }
+
+    /// Whether what it asks for goes out as it asks. To be looked at now and then.
+    pub(super) fn is_served(&mut self) -> bool {
+        if self.sending.load(Ordering::Relaxed) || !self.uploads.is_empty() {
+            self.waited_at = Some(Instant::now());
+        }
+        self.waited_at.is_none_or(|at| at.elapsed() > WAITED_LATELY)
     }
 
     pub(super) fn has(&self, piece: u32) -> bool {
@@ -205,8 +224,8 @@ fn weight(message: &Message) -> usize {
 
 impl Tasks {
     pub(super) fn spawn(self, swarm: Arc<Swarm>, key: PeerKey) {
-        let Tasks { reader, writer, orders, queued, to_send, cancel } = self;
-        let writing = Writing { writer, orders, queued, to_send, key };
+        let Tasks { reader, writer, orders, queued, to_send, sending, cancel } = self;
+        let writing = Writing { writer, orders, queued, to_send, sending, key };
         let (writer_swarm, writer_cancel) = (swarm.clone(), cancel.clone());
         tokio::spawn(async move {
             let end = tokio::select! {
@@ -261,8 +280,9 @@ async fn read(swarm: &Arc<Swarm>, key: PeerKey, mut reader: LinkReader) -> Verdi
 struct Writing {
     writer: LinkWriter,
     orders: mpsc::UnboundedReceiver<Message>,
-    queued: Arc<std::sync::atomic::AtomicUsize>,
+    queued: Arc<AtomicUsize>,
     to_send: Arc<Notify>,
+    sending: Arc<AtomicBool>,
     key: PeerKey,
 }
 
@@ -282,6 +302,7 @@ impl Writing {
             }
             self.queue_orders();
             self.flush().await?;
+            self.sending.store(false, Ordering::Relaxed);
         }
     }
 
@@ -293,7 +314,7 @@ impl Writing {
     }
 
     fn queue(&mut self, message: &Message) {
-        self.queued.fetch_sub(weight(message), std::sync::atomic::Ordering::Relaxed);
+        self.queued.fetch_sub(weight(message), Ordering::Relaxed);
         self.writer.queue(message);
     }
 
@@ -311,6 +332,7 @@ impl Writing {
             let Some(span) = swarm.next_upload(self.key) else { return Ok(()) };
             match swarm.upload_data(span).await {
                 Some(data) => {
+                    self.sending.store(true, Ordering::Relaxed);
                     self.writer.queue_piece(span.piece, span.begin, &data);
                     swarm.uploaded(self.key, u64::from(span.length));
                 }

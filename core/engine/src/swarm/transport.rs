@@ -26,6 +26,9 @@ const USUAL_PORTS: std::ops::RangeInclusive<u16> = 6881..=6889;
 const PORT_DRAWS: usize = 16;
 /// Connections that may wait for accept; storms beyond it are the kernel's to turn away.
 const BACKLOG: i32 = 256;
+/// Bytes that a socket takes beyond what is on its way. Two blocks: the one being sent, and the next one.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES: u32 = 32 << 10;
 /// Live uTP connections at most, of all torrents.
 const MAX_UTP: NonZeroUsize = NonZeroUsize::new(512).expect("it is not zero");
 /// Receive window of a uTP connection, bytes: 5 MB/s at 100 ms.
@@ -244,7 +247,6 @@ impl Transport {
 
     async fn dial_tcp(&self, addr: SocketAddr) -> io::Result<Raw> {
         let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        socket.set_nodelay(true)?;
         let ip = self.listen.ip();
         // Who listens on one interface only wants to be seen from there only.
         if !ip.is_unspecified() && ip.is_ipv4() == addr.is_ipv4() {
@@ -252,6 +254,7 @@ impl Transport {
         }
         let start = Instant::now();
         let stream = socket.connect(addr).await?;
+        for_peers(&stream)?;
         Ok(raw_tcp(stream, addr, Some(start.elapsed())))
     }
 }
@@ -265,6 +268,16 @@ async fn dial_utp(socket: &Arc<UtpSocketUdp>, addr: SocketAddr) -> io::Result<Ra
             Err(_) => {}
         }
     }
+}
+
+/// What a connection to a peer is set to: small messages go at once, and what is not sent yet waits with us and not in the
+/// socket, where no CANCEL would find it and nobody would see that the line is full.
+pub(crate) fn for_peers(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    // Not everywhere to be had, and nothing breaks without.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES);
+    Ok(())
 }
 
 pub(crate) fn raw_tcp(stream: TcpStream, remote: SocketAddr, rtt: Option<Duration>) -> Raw {

@@ -139,7 +139,6 @@ impl UploadQueue {
     }
 
     /// Whether none waits.
-    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

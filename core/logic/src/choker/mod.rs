@@ -17,8 +17,13 @@ use std::collections::{BTreeMap, VecDeque};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Peers unchoked at once, the optimistic one included. 8.
+    /// Peers unchoked at once, the optimistic one included, of those that want more than the line gives. 8.
     pub slots: usize,
+    /// So many times as many peers are unchoked at most, those included that are served as they ask. 6: all that a client is
+    /// connected to as a rule.
+    pub crowd: usize,
+    /// Whoever was unchoked less long ago holds a slot however little it asks for: its requests are under way. 2 s.
+    pub settle_s: f64,
     /// Between two rankings. 10 s (BEP 3): shorter, and TCP never gets up to speed before a choke.
     pub round_s: f64,
     /// How long the optimistic slot stays with a peer. 30 s (BEP 3).
@@ -39,6 +44,8 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             slots: 8,
+            crowd: 6,
+            settle_s: 2.0,
             round_s: 10.0,
             optimistic_s: 30.0,
             new_s: 60.0,
@@ -69,6 +76,9 @@ pub enum Input {
     /// It is a viewer that is about to run dry (true), as far as that is believed, or it is not, or not any more: it comes
     /// before others where slots are given and not earned.
     Dry(PeerKey, bool),
+    /// Whatever it asks for goes out at once (true), so it holds no slot; or it waits for the line (false), as is assumed of
+    /// everybody.
+    Served(PeerKey, bool),
     /// We have all that we want (true): nobody can give us anything.
     Complete(bool),
     /// So many slots from now on.
@@ -101,6 +111,8 @@ struct Peer {
     asked_since: Option<Time>,
     /// A viewer that is about to run dry.
     dry: bool,
+    /// Served as it asks.
+    served: bool,
 }
 
 /// The state machine; see the [module](self).
@@ -145,6 +157,7 @@ impl Choker {
                     took: [0; 2],
                     asked_since: None,
                     dry: false,
+                    served: false,
                 });
             }
             Input::Left(key) => {
@@ -167,7 +180,7 @@ impl Choker {
                     peer.gave[0] = peer.gave[0].saturating_add(bytes);
                     peer.gave_at = now;
                     // One that snubbed us and gives again need not wait for the round where a slot is free.
-                    if peer.interested && peer.unchoked_since.is_none() && self.unchoked() < self.config.slots {
+                    if peer.interested && peer.unchoked_since.is_none() && self.has_free_slot(now) {
                         self.fill(now);
                     }
                 }
@@ -188,6 +201,15 @@ impl Choker {
             Input::Dry(key, dry) => {
                 if let Some(peer) = self.peers.get_mut(&key) {
                     peer.dry = dry;
+                }
+            }
+            Input::Served(key, served) => {
+                if let Some(peer) = self.peers.get_mut(&key) {
+                    peer.served = served;
+                }
+                // Time alone frees slots, too: a peer settles.
+                if served && self.has_free_slot(now) {
+                    self.fill(now);
                 }
             }
             Input::Complete(complete) => {
@@ -244,8 +266,23 @@ impl Choker {
         settled && peer.took == [0; 2]
     }
 
+    /// Whether it is unchoked and takes nothing from others by it.
+    fn holds_no_slot(&self, now: Time, peer: &Peer) -> bool {
+        peer.served && peer.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.settle_s))
+    }
+
+    fn has_free_slot(&self, now: Time) -> bool {
+        let held = |p: &&Peer| p.unchoked_since.is_some() && !self.holds_no_slot(now, p);
+        self.peers.values().filter(held).count() < self.config.slots && self.unchoked() < self.most()
+    }
+
     fn unchoked(&self) -> usize {
         self.peers.values().filter(|p| p.unchoked_since.is_some()).count()
+    }
+
+    /// The most peers that are ever unchoked at once.
+    fn most(&self) -> usize {
+        self.config.slots * self.config.crowd.max(1)
     }
 
     fn set_unchoked(&mut self, now: Time, key: PeerKey, unchoked: bool) {
@@ -275,22 +312,24 @@ impl Choker {
                 },
                 (Some(_), None) => return,
             };
-            if self.unchoked() >= self.config.slots {
+            if !self.has_free_slot(now) {
                 // Whoever has never had a slot need not wait for the round where somebody holds one and takes nothing.
                 let newcomer = self.peers.get(&key).is_some_and(|p| p.last_slot.is_none());
-                let holders = || self.peers.iter().filter(|(_, p)| p.unchoked_since.is_some());
+                let full = self.unchoked() >= self.most();
+                let holds = |p: &Peer| p.unchoked_since.is_some() && (full || !self.holds_no_slot(now, p));
+                let holders = || self.peers.iter().filter(|(_, p)| holds(p));
                 let uninterested = holders().find(|(_, p)| !p.interested);
                 let idle =
                     || holders().filter(|(_, p)| newcomer && self.idles(now, p)).min_by_key(|(_, p)| p.unchoked_since);
                 let Some((&idle, _)) = uninterested.or_else(idle) else { return };
                 self.set_unchoked(now, idle, false);
             }
-            if self.unchoked() >= self.config.slots {
+            if !self.has_free_slot(now) {
                 return;
             }
             self.set_unchoked(now, key, true);
             // The last slot to be filled is the optimistic one: who is there first gets a start.
-            if self.optimistic.is_none() && (regular.is_none() || self.unchoked() == self.config.slots) {
+            if self.optimistic.is_none() && (regular.is_none() || !self.has_free_slot(now)) {
                 self.optimistic = Some(key);
                 self.next_optimistic = now.plus_secs(self.config.optimistic_s);
             }
@@ -300,12 +339,21 @@ impl Choker {
     /// Chokes the lowest ranked until no more than the slots are unchoked.
     fn shed(&mut self, now: Time) {
         let ranked = self.ranked(now);
-        let mut unchoked: Vec<PeerKey> =
-            self.peers.iter().filter(|(_, p)| p.unchoked_since.is_some()).map(|(key, _)| *key).collect();
-        unchoked.sort_by_key(|key| ranked.iter().position(|k| k == key).unwrap_or(usize::MAX));
-        for key in unchoked.into_iter().skip(self.config.slots) {
-            self.set_unchoked(now, key, false);
-        }
+        let (served, holding): (Vec<_>, Vec<_>) = self
+            .peers
+            .iter()
+            .filter(|(_, p)| p.unchoked_since.is_some())
+            .partition(|(_, p)| self.holds_no_slot(now, p));
+        let keys = |some: Vec<(&PeerKey, &Peer)>| {
+            let mut keys: Vec<PeerKey> = some.into_iter().map(|(key, _)| *key).collect();
+            keys.sort_by_key(|key| ranked.iter().position(|k| k == key).unwrap_or(usize::MAX));
+            keys
+        };
+        let (served, holding) = (keys(served), keys(holding));
+        let kept = holding.len().min(self.config.slots);
+        let beyond = served.into_iter().skip(self.most() - kept);
+        let choked: Vec<PeerKey> = holding.into_iter().skip(kept).chain(beyond).collect();
+        choked.into_iter().for_each(|key| self.set_unchoked(now, key, false));
     }
 
     fn waiting(&self) -> Vec<PeerKey> {
@@ -314,8 +362,12 @@ impl Choker {
 
     fn round(&mut self, now: Time) {
         self.next_round = now.plus_secs(self.config.round_s);
-        let mut keep: Vec<PeerKey> = self.ranked(now);
-        let interested = self.peers.values().filter(|p| p.interested).count();
+        // Whoever is served as it asks stays, and is not counted.
+        let (served, mut keep): (Vec<PeerKey>, Vec<PeerKey>) = self
+            .ranked(now)
+            .into_iter()
+            .partition(|key| self.peers.get(key).is_some_and(|p| self.holds_no_slot(now, p)));
+        let interested = self.peers.values().filter(|p| p.interested && !self.holds_no_slot(now, p)).count();
         // With a single slot there is no room for both kinds; then every third round is optimistic.
         let rotate = now >= self.next_optimistic;
         let (regular, optimistic) = match self.config.slots {
@@ -325,18 +377,21 @@ impl Choker {
             n => (n - 1, 1),
         };
         keep.truncate(if interested <= self.config.slots { self.config.slots } else { regular });
-        self.optimistic = self.optimistic.filter(|key| !keep.contains(key) && self.is_interested(*key));
+        self.optimistic =
+            self.optimistic.filter(|key| !keep.contains(key) && !served.contains(key) && self.is_interested(*key));
         if rotate {
             self.next_optimistic = now.plus_secs(self.config.optimistic_s);
         }
         if optimistic > 0 && keep.len() < self.config.slots {
             if rotate || self.optimistic.is_none() {
-                self.optimistic = self.draw(now, &keep).or(self.optimistic);
+                let out: Vec<PeerKey> = keep.iter().chain(&served).copied().collect();
+                self.optimistic = self.draw(now, &out).or(self.optimistic);
             }
             keep.extend(self.optimistic);
         } else {
             self.optimistic = None;
         }
+        keep.extend(served.into_iter().take(self.most().saturating_sub(keep.len())));
         let (choke, unchoke): (Vec<PeerKey>, Vec<PeerKey>) = (
             self.peers
                 .iter()
@@ -358,9 +413,9 @@ impl Choker {
         self.peers.get(&key).is_some_and(|p| p.interested)
     }
 
-    /// Nothing is unchoked beyond the slots, and the optimistic peer is one of the unchoked. For tests.
+    /// Nobody is unchoked beyond the bound, and the optimistic peer is one of the unchoked. For tests.
     pub fn check_invariants(&self) {
-        assert!(self.unchoked() <= self.config.slots, "{} unchoked, {} slots", self.unchoked(), self.config.slots);
+        assert!(self.unchoked() <= self.most(), "{} unchoked, {} slots", self.unchoked(), self.config.slots);
         if let Some(key) = self.optimistic {
             assert!(self.is_unchoked(key), "the optimistic peer is choked");
         }

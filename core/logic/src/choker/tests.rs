@@ -22,9 +22,13 @@ fn drain(choker: &mut Choker) -> Vec<Output> {
 
 /// Lets `n` interested peers in at once.
 fn crowd(choker: &mut Choker, n: u32) {
+    crowd_at(choker, 0.0, n);
+}
+
+fn crowd_at(choker: &mut Choker, s: f64, n: u32) {
     for i in 0..n {
-        choker.handle(Time::ZERO, Input::Joined(key(i)));
-        choker.handle(Time::ZERO, Input::Interested(key(i), true));
+        choker.handle(at(s), Input::Joined(key(i)));
+        choker.handle(at(s), Input::Interested(key(i), true));
     }
 }
 
@@ -232,7 +236,8 @@ fn input() -> impl Strategy<Value = Input> {
         4 => (peer.clone(), any::<bool>()).prop_map(|(p, b)| Input::Interested(p, b)),
         4 => (peer.clone(), 0u64..100_000).prop_map(|(p, n)| Input::Gave(p, n)),
         2 => (peer.clone(), 0u64..100_000).prop_map(|(p, n)| Input::Took(p, n)),
-        2 => (peer, any::<bool>()).prop_map(|(p, b)| Input::Asked(p, b)),
+        2 => (peer.clone(), any::<bool>()).prop_map(|(p, b)| Input::Asked(p, b)),
+        4 => (peer, any::<bool>()).prop_map(|(p, b)| Input::Served(p, b)),
         1 => any::<bool>().prop_map(Input::Complete),
         1 => (0usize..6).prop_map(Input::Slots),
         6 => Just(Input::Timeout),
@@ -262,7 +267,10 @@ proptest! {
                     Output::Choke(peer) => prop_assert!(told.remove(&peer)),
                 }
             }
-            prop_assert!(told.len() <= slots);
+            let holding = c.peers.values().filter(|p| p.unchoked_since.is_some() && !c.holds_no_slot(now, p)).count();
+            // Between rounds a peer that was served as it asked may want more.
+            prop_assert!(holding <= slots || !(round || matches!(input, Input::Slots(_))));
+            prop_assert!(told.len() <= slots * c.config.crowd);
             for (peer, state) in &c.peers {
                 prop_assert_eq!(state.unchoked_since.is_some(), told.contains(peer));
                 if round {
@@ -271,8 +279,15 @@ proptest! {
             }
             let someone_waits = c.peers.values()
                 .any(|p| p.interested && p.unchoked_since.is_none() && !c.snubs(now, p));
-            let changed = matches!(input, Input::Interested(..) | Input::Left(_) | Input::Slots(_)) || round;
-            prop_assert!(!changed || !someone_waits || told.len() == slots, "a slot is free though someone waits");
+            let changed = match input {
+                Input::Interested(peer, _) => c.peers.contains_key(&peer),
+                Input::Left(_) | Input::Slots(_) => true,
+                _ => round,
+            };
+            prop_assert!(
+                !changed || !someone_waits || holding >= slots || told.len() == slots * c.config.crowd,
+                "a slot is free though someone waits"
+            );
         }
     }
 }
@@ -308,4 +323,42 @@ fn a_newcomer_gets_the_slot_of_one_who_takes_nothing_at_once() {
     c.handle(at(43.0), Input::Joined(key(10)));
     c.handle(at(43.0), Input::Interested(key(10), true));
     assert_eq!(drain(&mut c), []);
+}
+
+#[test]
+fn a_line_that_is_not_full_keeps_nobody_waiting() {
+    let mut c = choker(4);
+    crowd(&mut c, 20);
+    drain(&mut c);
+    assert_eq!(unchoked(&c, 20).len(), 4);
+    // All that are let in get what they ask for as they ask: the next four are let in, and so on.
+    for n in 1..=10 {
+        (0..20).for_each(|i| c.handle(at(f64::from(n) * 2.0), Input::Served(key(i), true)));
+        drain(&mut c);
+    }
+    assert_eq!(unchoked(&c, 20).len(), 20);
+    // One that comes now is let in at once.
+    c.handle(at(25.0), Input::Joined(key(30)));
+    c.handle(at(25.0), Input::Interested(key(30), true));
+    assert_eq!(drain(&mut c), [Output::Unchoke(key(30))]);
+    // Twelve begin to wait for the line: all but four of these are choked, those that give most kept.
+    c.handle(at(28.0), Input::Served(key(30), true));
+    for i in 0..12 {
+        c.handle(at(29.0), Input::Gave(key(i), u64::from(i) * 1000));
+        c.handle(at(29.0), Input::Served(key(i), false));
+    }
+    c.handle(at(30.0), Input::Timeout);
+    let held: Vec<u32> = unchoked(&c, 12);
+    assert_eq!(held.len(), 4, "{held:?}");
+    assert!([9, 10, 11].iter().all(|i| held.contains(i)), "{held:?}");
+    assert_eq!(unchoked(&c, 20).len(), 12, "whoever asks for little is left alone");
+    // The bound on all.
+    crowd_at(&mut c, 40.0, 40);
+    for n in 0..20 {
+        let t = 41.0 + f64::from(n) * 2.5;
+        (0..40).for_each(|i| c.handle(at(t), Input::Served(key(i), true)));
+        c.handle(at(t), Input::Timeout);
+        drain(&mut c);
+    }
+    assert_eq!(c.unchoked(), 24);
 }

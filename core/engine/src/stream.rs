@@ -163,6 +163,16 @@ impl Stream {
         self.cursor.readable_at(position)
     }
 
+    /// How many bytes lie ready at the position, as far as `most`, and how many the media takes a second there; `None`
+    /// where its time is not known.
+    pub(crate) fn held(&self, most: u64) -> Option<(u64, f64)> {
+        let c = &self.cursor;
+        let timeline = c.media.swarm.timeline(c.file)?;
+        let rate = timeline.bytes_per_s(timeline.time_at(self.position))?;
+        let left = self.left.len() as u64;
+        Some((left + c.media.swarm.readable_within(c.start + self.position + left, most), rate))
+    }
+
     /// What tells when [`Stream::readable_at`] changes. It keeps the torrent open like the stream itself.
     pub fn readable(&self) -> Readable {
         Readable { cursor: self.cursor.clone() }

@@ -12,6 +12,7 @@ pub mod layout;
 pub mod limiter;
 pub mod metadata;
 pub mod picker;
+pub mod reserve;
 pub mod retain;
 pub mod rng;
 pub mod slots;

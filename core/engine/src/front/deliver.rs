@@ -17,13 +17,18 @@ use http::header::{
     IF_NONE_MATCH, IF_RANGE, RANGE,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use playswarm_logic::Time;
+use playswarm_logic::reserve::{Reserve, Turn};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// Bytes asked of the reader at once. Large enough that a chunk's fixed costs vanish, small enough that the position
 /// stays near what the client has: the connection holds at most one chunk that is not in the socket yet.
 const CHUNK_BYTES: usize = 256 * 1024;
+/// Where so much lies ready, nobody waits for anything soon.
+const LOOK_BYTES: u64 = 64 << 20;
 
 /// `GET` and `HEAD` of `/stream/N/any-name`.
 pub(crate) async fn named<L: Library>(
@@ -200,6 +205,7 @@ fn body<R: Reader>(
     parts: Parts,
     sent: Arc<AtomicU64>,
 ) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
+    let begun = Instant::now();
     try_stream! {
         for (head, span) in parts.spans {
             if !head.is_empty() {
@@ -208,10 +214,23 @@ fn body<R: Reader>(
             reader.seek_to(span.start);
             reader.set_end(span.end);
             let mut left = span.bytes();
+            let mut reserve = Reserve::new(Time::ZERO);
             while left > 0 {
-                let max = CHUNK_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX));
+                let mut max = CHUNK_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX));
+                while let Some((ready, rate)) = reader.held(left.min(LOOK_BYTES)) {
+                    // What is looked at no further counts as all there is.
+                    let left = if ready == LOOK_BYTES { ready } else { left };
+                    match reserve.next(Time::ZERO + begun.elapsed(), max, ready, left, rate) {
+                        Turn::Give(most) => {
+                            max = most;
+                            break;
+                        }
+                        Turn::Wait(wait) => tokio::time::sleep(wait).await,
+                    }
+                }
                 let chunk = read(&mut reader, max).await?;
                 left -= chunk.len() as u64;
+                reserve.gave(chunk.len());
                 sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
                 yield chunk;
             }

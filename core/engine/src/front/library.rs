@@ -37,6 +37,9 @@ pub(crate) trait Reader: Send + 'static {
     fn seek_to(&mut self, position: u64);
     /// Nothing from there on will be read.
     fn set_end(&mut self, end: u64);
+    /// How many bytes lie ready at the position, as far as `most`, and how many the film takes a second there; `None` where
+    /// that is not known.
+    fn held(&self, most: u64) -> Option<(u64, f64)>;
     /// Up to `max` bytes, as soon as there are any; empty at the end.
     fn read_chunk(&mut self, max: usize) -> impl Future<Output = Result<Bytes>> + Send;
 }
@@ -79,6 +82,9 @@ impl Reader for Stream {
     }
     fn set_end(&mut self, end: u64) {
         Stream::set_end(self, end);
+    }
+    fn held(&self, most: u64) -> Option<(u64, f64)> {
+        Stream::held(self, most)
     }
     fn read_chunk(&mut self, max: usize) -> impl Future<Output = Result<Bytes>> + Send {
         Stream::read_chunk(self, max)

@@ -26,6 +26,8 @@ struct Shelf {
     events: broadcast::Sender<Event>,
     /// Reads at or past this byte wait forever.
     dry_from: u64,
+    /// What the film takes a second, where that is known.
+    rate: Option<f64>,
     /// Reads at or past this byte fail.
     broken_from: u64,
     open_readers: Arc<AtomicUsize>,
@@ -138,6 +140,10 @@ impl Reader for ShelfReader {
     fn set_end(&mut self, end: u64) {
         self.end = end;
     }
+    fn held(&self, most: u64) -> Option<(u64, f64)> {
+        let ready = self.shelf.dry_from.min(self.data.len() as u64).saturating_sub(self.at);
+        self.shelf.rate.map(|rate| (ready.min(most), rate))
+    }
     async fn read_chunk(&mut self, max: usize) -> Result<Bytes> {
         if self.at >= self.shelf.dry_from {
             std::future::pending::<()>().await;
@@ -190,6 +196,7 @@ fn shelf(files: &[(&str, usize)]) -> Shelf {
         data: Arc::new(files.iter().enumerate().map(|(i, (_, n))| pattern(i, *n)).collect()),
         events: broadcast::channel(16).0,
         dry_from: u64::MAX,
+        rate: None,
         broken_from: u64::MAX,
         open_readers: Arc::default(),
         position: Arc::default(),
@@ -414,6 +421,22 @@ async fn a_client_that_leaves_while_no_data_comes_frees_its_reader() {
         assert!(left.elapsed() < Duration::from_secs(2), "the reader is still open");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
+}
+
+#[tokio::test]
+async fn the_last_of_what_is_ready_comes_little_by_little() {
+    let mut shelf = shelf(&[("film.mp4", 8 << 20)]);
+    // Four MiB are here, of ten seconds; the rest will never come.
+    shelf.dry_from = 4 << 20;
+    shelf.rate = Some(400_000.0);
+    let server = start(&shelf).await;
+    let mut client = Client::to(&server).await;
+    client.send("GET", "/stream/0", &[]).await;
+    let begun = Instant::now();
+    while client.1.len() < 4 << 20 {
+        client.more().await;
+    }
+    assert!(begun.elapsed() > Duration::from_secs(1), "600 kB are held, and given at 440 kB/s");
 }
 
 #[tokio::test]

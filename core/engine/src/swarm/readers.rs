@@ -330,6 +330,18 @@ impl Swarm {
         ready_bytes(picker.have(), content.torrent.layout, position)
     }
 
+    /// The same, looking no further than `most` bytes.
+    pub(crate) fn readable_within(&self, position: u64, most: u64) -> u64 {
+        let Some(content) = self.content.get() else { return 0 };
+        let layout = content.torrent.layout;
+        let end = position.saturating_add(most).min(layout.total_bytes());
+        let st = self.state.lock();
+        let Some(picker) = &st.picker else { return 0 };
+        let first = (position < end).then(|| layout.piece_at(position).0..=layout.piece_at(end - 1).0);
+        let missing = first.into_iter().flatten().find(|piece| !picker.have().get(*piece));
+        missing.map_or(end, |piece| layout.start_of(PieceIndex(piece)).min(end)).saturating_sub(position)
+    }
+
     /// Looks through files that somebody else may have written.
     pub(crate) async fn check_files(self: &Arc<Self>, mut progress: impl FnMut(u64, u64) + Send) -> Result<u64> {
         let content = self.content.get().ok_or(Error::Closed)?;

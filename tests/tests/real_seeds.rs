@@ -135,3 +135,21 @@ fn finds_its_seed_by_an_http_tracker_and_by_a_udp_tracker() {
         assert!(announces.iter().any(|a| a.info_hash == torrent.info_hash && a.peer.port() == playswarm.listen.port()));
     }
 }
+
+#[test]
+fn a_reader_waits_on_while_other_pieces_come() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = TestTorrent::single("film.mkv", LENGTH, PIECE);
+    // Nobody has the first piece; of the others each comes with news for whoever waits.
+    let keep = [(1, torrent.pieces() - 1)];
+    let seed = libtorrent::seed_with(&torrent, &torrent.file(), &libtorrent::Options::default(), &keep);
+    let playswarm = Builder::stream(torrent.file()).peers([seed.addr]).start();
+    let reader = CheckedReader::new(&playswarm, torrent.content(0));
+    std::thread::spawn(move || drop(reader.try_read(0, LENGTH)));
+    let rest = torrent.total() - PIECE;
+    let status =
+        playswarm.wait_status("all but the first piece", Duration::from_secs(30), |s| s.verified_bytes == rest);
+    assert!(status.readers.iter().any(|reader| reader.position == 0 && reader.waiting), "{:?}", status.readers);
+}

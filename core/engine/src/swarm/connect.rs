@@ -54,12 +54,21 @@ impl Swarm {
             return;
         }
         let words = Arc::new(self.first_words());
+        self.count_dials(&mut self.state.lock(), due.len() as isize);
         for dial in due {
             let (swarm, words) = (self.clone(), words.clone());
             self.runtime.spawn(async move {
                 swarm.connect(dial, &words).await;
+                swarm.count_dials(&mut swarm.state.lock(), -1);
             });
         }
+    }
+
+    /// So many more are being dialled, or fewer.
+    fn count_dials(&self, st: &mut State, more: isize) {
+        st.dialled = st.dialled.saturating_add_signed(more);
+        let dialled = st.dialled;
+        self.pick_with(st, Input::Dialled(dialled));
     }
 
     /// Carries out a dial of the book's, and says how it ended.
@@ -154,7 +163,7 @@ impl Swarm {
         let Some(p) = st.peers.get_mut(&key) else { return };
         let (rtt, fast, max_requests) = (p.rtt, p.reserved.fast(), p.extended.reqq.unwrap_or(250));
         let has = p.take_early(pieces);
-        let unchoked = !p.chokes_us;
+        let (unchoked, views) = (!p.chokes_us, p.said.is_some());
         if let Some(picker) = &mut st.picker {
             picker.handle(now, Input::PeerJoined { peer: key, rtt, max_requests, fast });
             match has {
@@ -164,6 +173,9 @@ impl Swarm {
                     self.part(st, key, Conduct::Ban("sent a bitfield of the wrong size"));
                     return;
                 }
+            }
+            if views {
+                picker.handle(now, Input::PeerViews(key));
             }
             if unchoked {
                 picker.handle(now, Input::Unchoked(key));

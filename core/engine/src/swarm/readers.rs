@@ -241,10 +241,8 @@ impl Swarm {
                 continue;
             }
             self.waits(key, position);
-            // The guard that is made anew for nothing tells the picker with each piece that nobody waits, so it learns of a wait
-            // only now and then. That is as well for the moment: while a reader waits, the picker keeps everything else off the
-            // line until its piece is here, which with small pieces would be one a round trip.
-            given_up.get_or_insert(Waiting { swarm: self, key });
+            // Made once: one that is made anew with each piece would say each time that nobody waits any more.
+            given_up.get_or_insert_with(|| Waiting { swarm: self, key });
             tokio::select! {
                 () = &mut news => {}
                 () = self.cancel.cancelled() => return Err(Error::Closed),

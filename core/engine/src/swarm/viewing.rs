@@ -13,7 +13,7 @@ use crate::swarm::readers::{Purpose, ready_bytes};
 use crate::swarm::wire::Message as Wire;
 use bytes::Bytes;
 use playswarm_logic::slots::{self, Dialled, Film, Follower, Input, Kind, Operation, Output, Slots};
-use playswarm_logic::{PeerKey, Time, choker};
+use playswarm_logic::{PeerKey, ReaderKey, Time, choker, picker};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -118,6 +118,15 @@ impl Swarm {
         }
         v.run = run;
         v.follower.read(now, read_s, waiting);
+        let lead_s = v.follower.buffered_s();
+        let readers: Vec<ReaderKey> = st
+            .readers
+            .iter()
+            .filter(|(_, r)| r.purpose == Purpose::Play && r.file == file)
+            .map(|(key, _)| *key)
+            .collect();
+        readers.into_iter().for_each(|key| self.pick_with(st, picker::Input::ReaderLead(key, lead_s)));
+        let Some(v) = &mut st.viewing else { return };
         if v.wall_at.is_none_or(|at| at.elapsed() > WALL_EVERY) {
             v.wall_at = Some(Instant::now());
             self.slots_with(st, Input::Wall(unix_s()));
@@ -237,6 +246,7 @@ impl Swarm {
         let Some(p) = st.peers.get_mut(&key) else { return Ok(()) };
         let (given, elapsed_from) = p.said.map_or((p.uploaded, now), |said| (said.given, said.elapsed_from));
         p.said = Some(Said { at: now, message, given, elapsed_from });
+        self.pick_with(st, picker::Input::PeerViews(key));
         self.slots_with(st, Input::Said(key, message));
         Ok(())
     }

@@ -76,7 +76,7 @@ impl Config {
     /// The bytes that a reader of that rate, bytes per second, must have ahead of it to be comfortable.
     pub fn comfort_bytes_at(&self, rate: Option<f64>) -> u64 {
         match rate {
-            Some(rate) => ((rate * self.comfort_s) as u64).clamp(self.comfort_bytes / 4, self.comfort_bytes * 4),
+            Some(rate) => ((rate * self.comfort_s) as u64).clamp(self.comfort_bytes / 16, self.comfort_bytes * 4),
             None => self.comfort_bytes,
         }
     }
@@ -116,6 +116,8 @@ pub enum Input {
         /// Whether it speaks BEP 6: a choke then keeps requests alive until they are rejected.
         fast: bool,
     },
+    /// So many peers are being dialled now.
+    Dialled(usize),
     /// It is gone; what was asked of it will not come.
     PeerLeft(PeerKey),
     /// What it has, all at once (bitfield, HAVE ALL, HAVE NONE).
@@ -136,6 +138,8 @@ pub enum Input {
     Unkept(PeerKey, BlockRef),
     /// It takes so many requests at once (BEP 10 `reqq`, which comes after it joined).
     PeerTakes(PeerKey, u32),
+    /// It watches the film, as it says: it is asked for what is shown soon, and spares whoever has all and watches nothing.
+    PeerViews(PeerKey),
     /// Some bytes of a block came from this peer, the block is not complete yet.
     Progress(PeerKey),
     /// The whole piece was hashed and is right: it may be read.
@@ -177,6 +181,8 @@ pub enum Input {
     ReaderSought(ReaderKey, u64),
     /// The reader wants its next byte now, or does not any more.
     ReaderWaits(ReaderKey, bool),
+    /// The player shows what this reader reads so many seconds after it was read.
+    ReaderLead(ReaderKey, f64),
     /// The media's rate in bytes per second, as now known.
     ReaderRate(ReaderKey, f64),
     /// Nobody reads there any more.

@@ -6,6 +6,17 @@ use super::plan::Wanted;
 use super::{NEAR_COMFORTS, Picker};
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
+/// A reader waits for so many blocks in a row, or for a whole piece where that has more: 1 MiB, with which a player has
+/// something to begin with.
+const WAITED_BLOCKS: u32 = 64;
+/// The same in seconds, where the media's rate is known: what most players want before they begin.
+pub(super) const WAITED_S: f64 = 3.0;
+/// While a reader waits, peers of which nothing is known are asked for so many blocks in all, or for the piece that it waits for:
+/// more would share the viewer's line with those. 256 KiB: a quarter of a second at 8 Mbit/s.
+const FIRST_BLOCKS: usize = 16;
+/// Whoever is dialled, and whoever has come, serves us within so many seconds, or not for long.
+pub(super) const COMING_S: f64 = 0.3;
+
 impl Picker {
     pub(super) fn slack_s(&self) -> f64 {
         let ms = if self.comfortable { self.config.comfort_slack_ms } else { self.config.slack_ms };
@@ -50,6 +61,15 @@ impl Picker {
             if self.would_be_in_the_way(peer) {
                 return;
             }
+            if self.waits_for_soon() {
+                // More than the player needs to go on would only fill the line before that.
+                if self.may_leave_to_others(peer) {
+                    return;
+                }
+                let Some(block) = self.pick(peer, WAITED_S) else { return };
+                self.ask(peer, block);
+                continue;
+            }
             // Once everybody is comfortable, what players jump to comes before what is due in half a minute.
             let near_s = if self.comfortable { NEAR_COMFORTS * self.config.comfort_s } else { f64::INFINITY };
             let picked = self
@@ -62,9 +82,37 @@ impl Picker {
         }
     }
 
+    /// Whether a reader waits for what will soon be here: a small piece from the moment on in which somebody can bring it.
+    fn waits_for_soon(&self) -> bool {
+        let small = |w: &Wanted| {
+            self.layout.blocks_of(PieceIndex(w.piece)) as usize <= FIRST_BLOCKS
+                && self.peers.values().any(|p| p.can_ask(w.piece))
+        };
+        self.plan.first().is_some_and(|w| w.due_s < 0.0 && (w.is_soon(self.now) || small(w)))
+    }
+
+    /// While a reader waits, whether a peer of which nothing is known had better not be asked for more: where more than is
+    /// waited for is on its way already, or where as many others as it has open blocks are about to come or have come
+    /// with it, each of which will bring one sooner than this one a second.
+    fn may_leave_to_others(&self, peer: PeerKey) -> bool {
+        let Some(first) = self.plan.first() else { return false };
+        let Some(p) = self.peers.get(&peer).filter(|p| !p.measured()) else { return false };
+        if self.outstanding >= FIRST_BLOCKS.max(self.layout.blocks_of(PieceIndex(first.piece)) as usize) {
+            return true;
+        }
+        let coming = |o: &Peer| {
+            let new = self.now.since(o.joined).as_secs_f64() < COMING_S;
+            o.bits.get(first.piece) && !o.measured() && o.queue.is_empty() && (new || o.can_ask(first.piece))
+        };
+        let dialled = if self.now < self.dialled_until { self.dialled } else { 0 };
+        let others = || dialled + self.peers.values().filter(|o| coming(o)).count();
+        !p.queue.is_empty() && others() > self.open_blocks(first.piece) as usize
+    }
+
     /// While a reader waits for a piece that will soon be here, nothing else may take up the viewer's line: neither
-    /// from peers that lack that piece, nor, where much of it is on its way already, from anybody. What another reader waits
-    /// for (a film's index at its end) is no such thing.
+    /// from peers that lack that piece, nor, where much of it is on its way already, from anybody. Pieces right behind it count as
+    /// one with it as long as they are small together, or a reader would get one small piece a round trip. What another reader
+    /// waits for (a film's index at its end) is in nobody's way.
     pub(super) fn would_be_in_the_way(&self, peer: PeerKey) -> bool {
         let Some(first) = self.plan.first().filter(|w| w.due_s < 0.0 && w.is_soon(self.now)) else { return false };
         let waited_for = |w: &&Wanted| w.due_s < 0.0;
@@ -73,9 +121,23 @@ impl Picker {
         if others.any(|w| self.open_blocks(w.piece) > 0 && peer_can(w.piece)) {
             return false;
         }
-        let lacks = !peer_can(first.piece);
-        let much = self.outstanding as u64 * 2 > u64::from(self.layout.blocks_of(PieceIndex(first.piece)));
-        lacks || (much && self.open_blocks(first.piece) == 0)
+        let (mut blocks, mut open, mut lacks) = (0, 0, true);
+        let mut next = first.piece;
+        for w in self.plan.iter().take_while(|w| w.due_s < WAITED_S) {
+            let more = self.layout.blocks_of(PieceIndex(w.piece));
+            if w.piece != next {
+                continue;
+            }
+            if blocks > 0 && blocks + more > WAITED_BLOCKS {
+                break;
+            }
+            next += 1;
+            blocks += more;
+            open += self.open_blocks(w.piece);
+            lacks &= !peer_can(w.piece);
+        }
+        let much = self.outstanding as u64 * 2 > u64::from(blocks);
+        lacks || (much && open == 0)
     }
 
     pub(super) fn ask(&mut self, peer: PeerKey, block: BlockRef) {

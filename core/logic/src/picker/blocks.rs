@@ -127,7 +127,7 @@ impl Picker {
     /// Takes one request back; false where there was none.
     fn cancel(&mut self, peer: PeerKey, block: BlockRef) -> bool {
         let Some(p) = self.peers.get_mut(&peer) else { return false };
-        let Some(ask) = p.take(block) else { return false };
+        let Some(ask) = p.take_back(block, self.now, self.prior) else { return false };
         self.outstanding -= 1;
         p.haunt(ask, self.now, false);
         self.counters.cancels += 1;

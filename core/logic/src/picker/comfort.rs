@@ -14,7 +14,7 @@ impl Picker {
     /// A block from beyond the plan, if this peer has nothing better to do and nobody is the worse for it.
     pub(super) fn pick_comfort(&mut self, peer: PeerKey) -> Option<BlockRef> {
         let p = self.peers.get(&peer)?;
-        if p.snubbed {
+        if p.snubbed || self.is_spared(p) {
             return None;
         }
         let by_rarity = self.config.policy == Policy::DeadlineRarest;

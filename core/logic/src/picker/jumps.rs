@@ -27,7 +27,7 @@ impl Picker {
         let mut most: Option<(f64, u32)> = None;
         for piece in self.jump_pieces() {
             let open = self.open_blocks(piece);
-            if open == 0 || !self.may_take(peer, p, piece) {
+            if open == 0 || !self.may_take(peer, p, piece) || self.holds_back_jump(p, piece) {
                 continue;
             }
             let part = self.partial.get(&piece);

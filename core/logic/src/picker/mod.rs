@@ -16,6 +16,7 @@ mod piece;
 mod plan;
 mod reader;
 mod room;
+mod sparing;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +38,8 @@ const URGENT_TICK_S: f64 = 0.025;
 const TICK_S: f64 = 0.25;
 /// A peer that is silent for so long while it owes a block is given up for the time being.
 const PATIENCE_S: f64 = 1.0;
+/// Where nobody is fit to be asked, anybody is asked for one of the first so many pieces.
+const ANYBODY_PIECES: usize = 256;
 /// A comfortable reader has so many times [`Config::comfort_s`] picked for it in order before anything else.
 const NEAR_COMFORTS: f64 = 1.5;
 
@@ -58,11 +61,18 @@ pub struct Picker {
     /// No entry of the plan before this one has an open block.
     plan_from: usize,
     plan_stale: bool,
-    planned_at: Time,
+    plan_made_at: Time,
+    cutoffs_at: Time,
     /// Whether every reader has enough ahead.
     comfortable: bool,
     fetch_all: bool,
     paused: bool,
+    /// Whether peers that have all and watch nothing are spared, and whether a viewer has all.
+    spares_origins: bool,
+    full_viewers: bool,
+    /// How many peers are being dialled, and until when they are worth waiting for.
+    dialled: usize,
+    dialled_until: Time,
     /// Rate of an unmeasured peer: the median of the measured ones, as last seen.
     prior: f64,
     rng: Rng,
@@ -95,10 +105,15 @@ impl Picker {
             plan: Vec::new(),
             plan_from: 0,
             plan_stale: true,
-            planned_at: Time::ZERO,
+            plan_made_at: Time::ZERO,
+            cutoffs_at: Time::ZERO,
             comfortable: false,
             fetch_all: false,
             paused: false,
+            spares_origins: false,
+            full_viewers: false,
+            dialled: 0,
+            dialled_until: Time::ZERO,
             prior: PRIOR_RATE,
             comfort_cursor: 0,
             out: VecDeque::new(),
@@ -118,6 +133,12 @@ impl Picker {
                 debug_assert!(!self.peers.contains_key(&peer), "a peer's key is never reused");
                 self.peers.insert(peer, new);
             }
+            Input::Dialled(peers) => {
+                if peers > self.dialled {
+                    self.dialled_until = self.now.plus_secs(asking::COMING_S);
+                }
+                self.dialled = peers;
+            }
             Input::PeerLeft(peer) => self.peer_left(peer),
             Input::PeerHasBits(peer, bits) => self.peer_has_bits(peer, &bits),
             Input::PeerHas(peer, piece) => self.peer_has(peer, piece),
@@ -135,7 +156,8 @@ impl Picker {
             Input::Unchoked(peer) => {
                 if let Some(p) = self.peers.get_mut(&peer) {
                     p.choked = false;
-                    p.last_heard = self.now;
+                    p.is_heard(self.now);
+                    self.count_viewers();
                     self.fill(peer);
                 }
             }
@@ -158,6 +180,12 @@ impl Picker {
             Input::Rejected(peer, block) => self.rejected(peer, block),
             Input::Block(peer, block) => self.block(peer, block),
             Input::Unkept(peer, block) => self.unkept(peer, block),
+            Input::PeerViews(peer) => {
+                if let Some(p) = self.peers.get_mut(&peer) {
+                    p.views = true;
+                    self.count_viewers();
+                }
+            }
             Input::PeerTakes(peer, requests) => {
                 if let Some(p) = self.peers.get_mut(&peer) {
                     p.max_requests = requests.max(1);
@@ -165,7 +193,7 @@ impl Picker {
             }
             Input::Progress(peer) => {
                 if let Some(p) = self.peers.get_mut(&peer) {
-                    p.last_heard = self.now;
+                    p.progresses(self.now, self.prior);
                 }
             }
             Input::PieceVerified(piece) => self.verified(piece),
@@ -213,11 +241,16 @@ impl Picker {
                 if let Some(r) = self.readers.get_mut(&reader)
                     && r.waiting != waits
                 {
-                    r.waiting = waits;
+                    r.waits(self.now, waits);
                     self.plan_stale = true;
                     if waits {
                         self.next_tick = self.next_tick.min(self.now.plus_secs(URGENT_TICK_S));
                     }
+                }
+            }
+            Input::ReaderLead(reader, seconds) => {
+                if let Some(r) = self.readers.get_mut(&reader) {
+                    r.lead_s = if seconds.is_finite() { seconds.max(0.0) } else { 0.0 };
                 }
             }
             Input::ReaderRate(reader, rate) => {
@@ -328,7 +361,7 @@ impl Picker {
                 self.release(key, |_| true);
             }
         }
-        if self.now.since(self.planned_at).as_secs_f64() >= TICK_S {
+        if self.now.since(self.plan_made_at).as_secs_f64() >= TICK_S {
             self.plan_stale = true;
         }
         self.fill_all();
@@ -344,15 +377,16 @@ impl Picker {
         if self.paused {
             return;
         }
-        for piece in self.plan.iter().map(|w| w.piece).collect::<Vec<_>>() {
-            if self.open_blocks(piece) == 0 {
+        for w in self.plan.iter().take(ANYBODY_PIECES).copied().collect::<Vec<_>>() {
+            if self.open_blocks(w.piece) == 0 {
                 continue;
             }
-            let able = self.peers.iter().filter(|(_, p)| p.can_ask(piece) && p.queue.is_empty());
+            let able = |p: &Peer| p.can_ask(w.piece) && p.queue.is_empty() && !self.holds_back(p, &w);
+            let able = self.peers.iter().filter(|(_, p)| able(p));
             let Some(peer) = able.min_by_key(|(_, p)| (p.snubbed, !p.serves(self.now))).map(|(key, _)| *key) else {
                 continue;
             };
-            if let Some(block) = self.next_open(piece) {
+            if let Some(block) = self.next_open(w.piece) {
                 self.ask(peer, block);
             }
             return;

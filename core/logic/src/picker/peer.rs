@@ -39,6 +39,10 @@ const RTT_S: f64 = 0.08;
 const STEADY_S: f64 = 0.1;
 /// Whoever rejects so many requests in a row, and gives nothing in between, is left alone for a while.
 const REJECTS_IN_A_ROW: u32 = 8;
+/// Bytes of a block are a sign of life for so many seconds, or for so many times what a block takes. Whoever dribbles on
+/// after that counts as silent, so that what it holds is asked of others.
+const DRIBBLE_S: f64 = 10.0;
+const DRIBBLE_BLOCKS: f64 = 3.0;
 /// Answers to requests that were taken back are expected for so many blocks.
 const GHOSTS: usize = 1024;
 
@@ -55,8 +59,11 @@ pub(super) struct Ghost {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) bits: Bits,
+    pub(super) joined: Time,
     pub(super) choked: bool,
     pub(super) fast: bool,
+    /// It watches the film.
+    pub(super) views: bool,
     pub(super) allowed: Vec<u32>,
     /// Pieces of which it rejected a request, and until when it is not asked for them again.
     refused: Vec<(u32, Time)>,
@@ -91,7 +98,10 @@ pub(super) struct Peer {
     pub(super) samples: u32,
     last_sample: Time,
     last_block: Time,
-    pub(super) last_heard: Time,
+    last_heard: Time,
+    /// How long it has owed answers to requests that were taken back since, without a word. Else a peer that never answers would
+    /// never be known for it where others are always sooner.
+    quiet_before_s: f64,
     /// What the connection took to open, where known.
     rtt_hint: Option<f64>,
     /// Shortest time from a request to the first byte of its answer, in this and the last span of [`BASE_MEMORY_S`].
@@ -112,8 +122,10 @@ impl Peer {
     ) -> Peer {
         Peer {
             bits: Bits::new(pieces),
+            joined: now,
             choked: true,
             fast,
+            views: false,
             allowed: Vec::new(),
             refused: Vec::new(),
             refusal_s: REFUSAL_S,
@@ -140,6 +152,7 @@ impl Peer {
             last_sample: now,
             last_block: Time::ZERO,
             last_heard: now,
+            quiet_before_s: 0.0,
             rtt_hint: rtt.map(|d| d.as_secs_f64()),
             base: [f64::INFINITY; 2],
             base_since: now,
@@ -239,8 +252,10 @@ impl Peer {
         let head_at = if due >= now {
             due
         } else {
-            let late = now.since(due.max(self.last_heard)).as_secs_f64();
-            now.plus_secs(late.max(s * 0.5))
+            // Of a peer whose rate is not known, that it is late says that the rate was guessed too high: then all the time since
+            // it was asked is what to go by.
+            let since = if self.measured() { due.max(self.last_heard) } else { head.asked.max(self.last_block) };
+            now.plus_secs(now.since(since).as_secs_f64().max(s * 0.5))
         };
         head_at.plus_secs(n as f64 * s).max(ask.asked.plus_secs(rtt + s))
     }
@@ -251,11 +266,26 @@ impl Peer {
         2.0 * (self.deviation - self.service_s(prior).max(STEADY_S)).max(0.0)
     }
 
+    /// It said something to the point.
+    pub(super) fn is_heard(&mut self, now: Time) {
+        self.last_heard = self.last_heard.max(now);
+        self.quiet_before_s = 0.0;
+    }
+
+    /// Some bytes of a block came.
+    pub(super) fn progresses(&mut self, now: Time, prior: f64) {
+        let Some(head) = self.queue.front() else { return };
+        let for_s = now.since(self.last_block.max(head.asked)).as_secs_f64();
+        if for_s < DRIBBLE_S.max(DRIBBLE_BLOCKS * self.service_s(prior)) {
+            self.is_heard(now);
+        }
+    }
+
     /// How long it has said nothing though an answer was due, in seconds.
     pub(super) fn quiet_s(&self, now: Time, prior: f64) -> f64 {
         let Some(head) = self.queue.front() else { return 0.0 };
         let due = head.asked.plus_secs(self.rtt_s() + self.service_s(prior)).max(self.last_block).max(self.last_heard);
-        now.since(due).as_secs_f64()
+        self.quiet_before_s + now.since(due).as_secs_f64()
     }
 
     /// How long a silence is too long for this peer, in seconds: never below `least`.
@@ -283,6 +313,16 @@ impl Peer {
             self.last_heard = self.last_heard.max(now);
         }
         self.queue.push_back(Ask { block, asked: now, filled });
+    }
+
+    /// Takes back a request of which another peer was sooner. Its silence until then is remembered.
+    pub(super) fn take_back(&mut self, block: BlockRef, now: Time, prior: f64) -> Option<Ask> {
+        let quiet_s = self.quiet_s(now, prior);
+        let ask = self.take(block)?;
+        if self.queue.is_empty() {
+            self.quiet_before_s = quiet_s;
+        }
+        Some(ask)
     }
 
     /// Takes a request out of the queue, answered or not.
@@ -340,7 +380,7 @@ impl Peer {
         self.samples = self.samples.saturating_add(1);
         self.last_sample = now;
         self.last_block = now;
-        self.last_heard = now;
+        self.is_heard(now);
         self.received_bytes += u64::from(bytes);
         self.snubbed = false;
         self.retry_after_s = 5.0;

@@ -47,6 +47,7 @@ impl Picker {
         let old = std::mem::replace(&mut p.bits, bits.clone());
         self.count_bits(&old, false);
         self.count_bits(bits, true);
+        self.count_viewers();
         self.say_interest(peer);
         self.fill(peer);
     }
@@ -82,7 +83,7 @@ impl Picker {
 
     pub(super) fn rejected(&mut self, peer: PeerKey, block: BlockRef) {
         let Some(p) = self.peers.get_mut(&peer) else { return };
-        p.last_heard = self.now;
+        p.is_heard(self.now);
         if p.answers_cancel(block) {
             return;
         }

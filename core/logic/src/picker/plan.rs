@@ -17,6 +17,8 @@ pub(super) struct Wanted {
     pub(super) piece: u32,
     /// Seconds until its first reader runs dry without it; below zero where one waits for it.
     pub(super) due_s: f64,
+    /// Seconds until it is shown, which is later where the player reads ahead; zero where that is not known.
+    pub(super) shown_s: f64,
     /// When all that is open of it could be here.
     cutoff: Time,
 }
@@ -51,7 +53,7 @@ impl Picker {
             return;
         }
         // The more peers, the dearer the cutoffs, and the less one block changes them.
-        let age = self.now.since(self.planned_at).as_secs_f64();
+        let age = self.now.since(self.cutoffs_at).as_secs_f64();
         if age > (0.0002 * self.peers.len() as f64).max(0.01) {
             self.set_cutoffs();
         }
@@ -59,10 +61,11 @@ impl Picker {
 
     pub(super) fn make_plan(&mut self) {
         self.plan_stale = false;
+        self.plan_made_at = self.now;
         self.plan_from = 0;
         self.plan.clear();
         self.comfortable = true;
-        let layout = self.layout;
+        let (layout, now) = (self.layout, self.now);
         for r in self.readers.values_mut() {
             if r.position >= r.end {
                 continue;
@@ -78,6 +81,8 @@ impl Picker {
             if ready < comfort.min(fetch_end.saturating_sub(r.position)) {
                 self.comfortable = false;
             }
+            let lead_s = r.lead_s(now);
+            let known = r.rate().is_some();
             let rate = r.rate().unwrap_or(DEFAULT_READ_RATE).max(1.0);
             let horizon = self.config.horizon_bytes.max(2 * comfort);
             let stop = (r.position + ready).saturating_add(horizon).min(fetch_end);
@@ -86,7 +91,8 @@ impl Picker {
                 if !self.have.get(piece) {
                     let ahead = layout.start_of(PieceIndex(piece)).saturating_sub(r.position);
                     let due_s = if r.waiting && ahead == 0 { -1.0 } else { ahead as f64 / rate };
-                    self.plan.push(Wanted { piece, due_s, cutoff: Time::NEVER });
+                    let shown_s = if known { due_s.max(0.0) + lead_s } else { 0.0 };
+                    self.plan.push(Wanted { piece, due_s, shown_s, cutoff: Time::NEVER });
                 }
                 piece += 1;
             }
@@ -97,6 +103,7 @@ impl Picker {
             self.plan.retain(|w| seen.insert(w.piece));
         }
         self.set_prior();
+        self.count_viewers();
         self.set_cutoffs();
     }
 
@@ -111,7 +118,7 @@ impl Picker {
     }
 
     fn set_cutoffs(&mut self) {
-        self.planned_at = self.now;
+        self.cutoffs_at = self.now;
         if self.config.policy != Policy::EarliestArrival || self.plan.is_empty() {
             return;
         }
@@ -144,7 +151,7 @@ impl Picker {
                 computed += 1;
                 holders.clear();
                 // Not whoever only has it: a peer that chokes us gives what it allows, and nothing else.
-                let able = serving.iter().filter(|(p, ..)| p.can_ask(w.piece));
+                let able = serving.iter().filter(|(p, ..)| p.can_ask(w.piece) && !self.holds_back(p, w));
                 // Counted as it will be when blocks are picked: else nobody at all may be in time for the rest of a piece
                 // that one unsteady peer alone has.
                 let risky = w.due_s < RISKY_S;
@@ -189,7 +196,7 @@ impl Picker {
                 break;
             }
             let p = self.peers.get(&peer)?;
-            let fits = !(proving && w.is_urgent())
+            let fits = !(self.holds_back(p, &w) || (proving && w.is_urgent()))
                 && self.may_take(peer, p, w.piece)
                 && match policy {
                     Policy::EarliestArrival => {

@@ -7,6 +7,10 @@ const RATE_MEMORY_S: f64 = 10.0;
 /// A reader that has not been watched for so long says nothing about its rate yet.
 const RATE_AFTER_S: f64 = 3.0;
 
+/// A reader that waits for longer than this gets what it waits for from whoever has it, for so long.
+const WAITS_S: f64 = 2.0;
+const HURRIED_S: f64 = 10.0;
+
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) position: u64,
@@ -15,6 +19,11 @@ pub(super) struct Reader {
     /// Where its player may jump.
     pub(super) jumps: Vec<u64>,
     pub(super) waiting: bool,
+    waiting_since: Time,
+    /// Until then nothing is left for later that it waits for.
+    hurried_until: Time,
+    /// Seconds from a byte's reading to its showing, as far as known.
+    pub(super) lead_s: f64,
     known_rate: Option<f64>,
     /// Decayed bytes and seconds of reading.
     bytes: f64,
@@ -33,6 +42,9 @@ impl Reader {
             window,
             jumps: Vec::new(),
             waiting: false,
+            waiting_since: now,
+            hurried_until: Time::ZERO,
+            lead_s: 0.0,
             known_rate: rate.filter(|r| r.is_finite() && *r > 0.0),
             bytes: 0.0,
             seconds: 0.0,
@@ -51,9 +63,24 @@ impl Reader {
         self.position = position;
     }
 
+    pub(super) fn waits(&mut self, now: Time, waits: bool) {
+        self.waiting = waits;
+        self.waiting_since = now;
+    }
+
+    /// How long after its reading a byte is shown, in seconds; zero where that is not known. A reader that waits for long
+    /// is believed to need it now, whatever its player was thought to have: it may play faster than we know.
+    pub(super) fn lead_s(&mut self, now: Time) -> f64 {
+        if self.waiting && now.since(self.waiting_since).as_secs_f64() > WAITS_S {
+            self.hurried_until = now.plus_secs(HURRIED_S);
+        }
+        if now < self.hurried_until { 0.0 } else { self.lead_s }
+    }
+
     pub(super) fn jump_to(&mut self, now: Time, position: u64) {
         self.since = now;
         self.position = position;
+        self.lead_s = 0.0;
     }
 
     pub(super) fn set_rate(&mut self, rate: f64) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::layout::BLOCK_BYTES;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const KIB: u64 = 1024;
@@ -163,7 +164,7 @@ fn peers_that_choke_us_but_allow_one_piece_are_not_waited_for_with_the_others() 
     }
     t.peer(99, &"#".repeat(64));
     // The one that does not choke us needs 300 ms for a block; the others give what they allow at once.
-    let mut of_piece_0 = std::collections::BTreeSet::new();
+    let mut of_piece_0 = BTreeSet::new();
     let mut owed = Vec::new();
     for _ in 0..20 {
         for r in t.requests() {
@@ -209,14 +210,14 @@ fn a_peer_that_does_not_unchoke_us_is_asked_for_what_it_allows_a_little_later() 
 
 #[test]
 fn a_silent_peer_holds_nothing_up() {
-    let mut t = Table::new(64);
-    let all = "#".repeat(64);
+    let mut t = Table::new(512);
+    let all = "#".repeat(512);
     t.peer(1, &all);
     t.peer(2, &all);
     t.read_from(0);
     // Peer 2 answers each request after 30 ms, peer 1 never does.
-    let mut of_piece_0 = std::collections::BTreeSet::new();
-    for _ in 0..100 {
+    let mut of_piece_0 = BTreeSet::new();
+    for _ in 0..200 {
         let asked = t.requests();
         t.wait(30);
         for r in asked.into_iter().filter(|r| r.0 == 2) {
@@ -455,4 +456,139 @@ fn a_peer_that_answers_in_pulses_is_asked_for_more_with_each() {
         asked = t.requests();
     }
     assert!(asked.len() >= 24, "{} blocks for the next half second", asked.len());
+}
+
+/// Runs for so long; whatever is asked of these peers comes after 30 ms. Gives the pieces that each was asked for.
+fn served(t: &mut Table, ms: u64, peers: &[u32]) -> BTreeMap<u32, BTreeSet<u32>> {
+    let mut asked_of: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
+    for _ in 0..ms / 30 {
+        let asked = t.requests();
+        t.wait(30);
+        for r in asked {
+            asked_of.entry(r.0).or_default().insert(r.1);
+            if peers.contains(&r.0) {
+                t.give(r);
+                let part = t.picker.partial.get(&r.1);
+                if part.is_some_and(|part| part.missing == 0) {
+                    t.tell(Input::PieceVerified(PieceIndex(r.1)));
+                }
+            }
+        }
+    }
+    asked_of
+}
+
+#[test]
+fn among_viewers_an_origin_gives_what_is_shown_soon_and_what_nobody_else_has() {
+    let mut t = Table::new(512);
+    t.peer(1, &"#".repeat(512));
+    // The viewer has all but what would be shown at 20 to 26 seconds.
+    t.peer(2, &("#".repeat(153) + &".".repeat(46) + &"#".repeat(313)));
+    t.tell(Input::PeerViews(PeerKey(2)));
+    t.read_from(0);
+    let asked = served(&mut t, 6000, &[1, 2]);
+    let seconds = |piece: &u32| f64::from(*piece * PIECE) / 500e3;
+    assert!(asked[&1].iter().any(|piece| seconds(piece) < 10.0), "the film begins with whoever has it");
+    assert!(asked[&1].iter().all(|piece| seconds(piece) < 10.2 || (153..199).contains(piece)), "{:?}", asked[&1]);
+    assert!((153..199).all(|piece| asked[&1].contains(&piece)), "nobody else has these: {:?}", asked[&1]);
+    let jumps: Vec<u32> = (1..10).map(|n| n * 512 / 10).collect();
+    let last = asked[&2].iter().filter(|piece| !jumps.contains(piece)).map(seconds).fold(0.0, f64::max);
+    assert!((50.0..60.1).contains(&last), "a viewer gives what is shown within the minute, not {last}");
+}
+
+#[test]
+fn an_origin_is_not_spared_where_the_viewers_are_few_or_the_reader_waits_on() {
+    // Two that have all and watch nothing, one viewer: there is enough for everybody.
+    let mut t = Table::new(512);
+    let all = "#".repeat(512);
+    (1..=3).for_each(|key| t.peer(key, &all));
+    t.tell(Input::PeerViews(PeerKey(3)));
+    t.read_from(0);
+    let asked = served(&mut t, 6000, &[1, 2, 3]);
+    assert!([1, 2].iter().all(|key| asked[key].iter().any(|piece| *piece > 200)), "{asked:?}");
+    // The only viewer refuses the piece that is waited for: the origin is asked at last, though the player has half a minute in hand.
+    let mut t = plenty_in_hand();
+    let mut first_asked = None;
+    for n in 0..100 {
+        t.wait(30);
+        for r in t.requests() {
+            match r {
+                (1, 0, _) => first_asked = first_asked.or(Some(n * 30)),
+                (2, 0, n) => {
+                    t.tell(Input::Rejected(PeerKey(2), BlockRef { piece: PieceIndex(0), block: n }));
+                }
+                r => t.give(r),
+            }
+        }
+    }
+    assert!(first_asked.is_some_and(|ms| (1500..2700).contains(&ms)), "{first_asked:?}");
+}
+
+/// Peer 1 has all and watches nothing, peer 2 has all and watches; the player, which waits, shows in half a minute what it reads.
+fn plenty_in_hand() -> Table {
+    let mut t = Table::new(512);
+    t.read_from(0);
+    t.tell(Input::ReaderLead(ReaderKey(1), 30.0));
+    let peer = PeerKey(2);
+    t.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 250, fast: true });
+    t.tell(Input::PeerViews(peer));
+    t.tell(Input::PeerHasBits(peer, Bits::full(512)));
+    t.tell(Input::Unchoked(peer));
+    t.peer(1, &"#".repeat(512));
+    t
+}
+
+#[test]
+fn a_player_that_has_plenty_waits_for_its_viewers_first() {
+    let mut t = plenty_in_hand();
+    let asked = served(&mut t, 1500, &[2]);
+    assert!(!asked.contains_key(&1) && asked[&2].contains(&0), "{asked:?}");
+}
+
+#[test]
+fn small_pieces_are_not_fetched_one_a_round_trip() {
+    // Pieces of one block. A reader waits for the first of them; the peer answers after 80 ms.
+    let layout = Layout::new(64 << 20, BLOCK_BYTES).unwrap();
+    let picker = Picker::new(layout, &Bits::new(layout.pieces()), Config::default());
+    let mut t = Table { picker, now: Time(1_000_000), out: vec![] };
+    t.peer(1, &"#".repeat(4096));
+    t.read_from(0);
+    let mut position = 0;
+    for _ in 0..10 {
+        let asked = t.requests();
+        t.wait(80);
+        for r in asked {
+            t.give(r);
+            t.tell(Input::PieceVerified(PieceIndex(r.1)));
+        }
+        // The reader takes what is here and waits again.
+        let ready = (0..).take_while(|piece| t.picker.have().get(*piece)).count() as u64 * u64::from(BLOCK_BYTES);
+        if ready > position {
+            position = ready;
+            t.tell(Input::ReaderWaits(ReaderKey(1), false));
+            t.tell(Input::ReaderRead(ReaderKey(1), position));
+            t.tell(Input::ReaderWaits(ReaderKey(1), true));
+        }
+    }
+    // Three at first, and more as the peer turns out to be fast.
+    assert!(position >= 60 * u64::from(BLOCK_BYTES), "{} blocks in ten round trips", position / u64::from(BLOCK_BYTES));
+}
+
+#[test]
+fn a_peer_that_dribbles_is_silent_after_a_while() {
+    let mut t = Table::new(64);
+    t.peer(1, &"#".repeat(64));
+    t.read_from(0);
+    let held: Vec<(u32, u32, u32)> = t.requests();
+    let mut seconds = 0;
+    while !t.picker.peer(PeerKey(1)).unwrap().snubbed {
+        t.wait(1000);
+        t.tell(Input::Progress(PeerKey(1)));
+        seconds += 1;
+        assert!(seconds < 20, "ten bytes a second are no answer");
+    }
+    assert!(seconds > 10, "a slow line has its time: {seconds} s");
+    t.peer(2, &"#".repeat(64));
+    let asked = t.requests();
+    assert!(held.iter().any(|h| asked.contains(&(2, h.1, h.2))), "{asked:?}");
 }

@@ -327,6 +327,10 @@ typedef struct playswarm_media_status {
      */
     uint64_t disk_bytes;
     /*
+     Useful payload that came from parents, the viewers just ahead that the slot index found; 0 where it is not used.
+     */
+    uint64_t parent_bytes;
+    /*
      Bytes per piece.
      */
     uint32_t piece_bytes;
@@ -338,6 +342,10 @@ typedef struct playswarm_media_status {
      Connected peers.
      */
     uint32_t peers;
+    /*
+     How many of them have a place kept as parents.
+     */
+    uint32_t parents;
     /*
      Peers known but not connected.
      */
@@ -358,6 +366,10 @@ typedef struct playswarm_media_status {
      1 if nothing can be fetched at the moment (playswarm_media_trouble says why), else 0.
      */
     uint32_t is_in_trouble;
+    /*
+     Always 0: it fills the struct.
+     */
+    uint32_t reserved;
 } playswarm_media_status;
 
 /*

@@ -63,12 +63,16 @@ pub struct playswarm_media_status {
     pub memory_bytes: u64,
     /// Bytes of verified pieces on disk.
     pub disk_bytes: u64,
+    /// Useful payload that came from parents, the viewers just ahead that the slot index found; 0 where it is not used.
+    pub parent_bytes: u64,
     /// Bytes per piece.
     pub piece_bytes: u32,
     /// Number of pieces.
     pub pieces: u32,
     /// Connected peers.
     pub peers: u32,
+    /// How many of them have a place kept as parents.
+    pub parents: u32,
     /// Peers known but not connected.
     pub known_peers: u32,
     /// Peers turned away for good.
@@ -79,6 +83,8 @@ pub struct playswarm_media_status {
     pub waiting_readers: u32,
     /// 1 if nothing can be fetched at the moment (playswarm_media_trouble says why), else 0.
     pub is_in_trouble: u32,
+    /// Always 0: it fills the struct.
+    pub reserved: u32,
 }
 
 impl playswarm_media_status {
@@ -101,14 +107,17 @@ impl playswarm_media_status {
             waste_forgotten_bytes: s.waste.forgotten_bytes,
             memory_bytes: s.memory_bytes,
             disk_bytes: s.disk_bytes,
+            parent_bytes: s.slots.as_ref().map_or(0, |slots| slots.parent_bytes),
             piece_bytes: s.piece_bytes,
             pieces: s.pieces,
             peers: count(s.peers.len()),
+            parents: count(s.peers.iter().filter(|p| p.parent).count()),
             known_peers: count(s.known_peers),
             banned_peers: count(s.banned_peers),
             readers: count(s.readers.len()),
             waiting_readers: count(s.readers.iter().filter(|r| r.waiting).count()),
             is_in_trouble: u32::from(s.trouble.is_some()),
+            reserved: 0,
         }
     }
 }

@@ -55,7 +55,7 @@ int main(int argc, char **argv) {
     playswarm_media_status status = {.struct_size = sizeof status};
     OK(playswarm_media_get_status(media, &status, NULL));
     CHECK(status.struct_size == sizeof status && status.total_bytes == g.size && status.verified_bytes == g.size);
-    CHECK(status.peers == 1 && status.readers == 1 && status.waiting_readers == 0 && status.is_in_trouble == 0);
+    CHECK(status.peers == 1 && status.readers == 1 && status.waiting_readers == 0 && status.is_in_trouble == 0 && status.parents == 0);
     CHECK(status.downloaded_bytes >= g.size && status.waste_failed_bytes == 0);
     char *text = (char *)"";
     OK(playswarm_media_trouble(media, &text));

@@ -3,6 +3,7 @@
 use crate::discovery::Origin;
 use playswarm_logic::Time;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 /// More addresses than this are not kept: a swarm that large has better ones soon.
@@ -54,9 +55,23 @@ pub(crate) struct Book {
     /// Ways that lead to ourselves: trackers and peers tell us of those too.
     ourselves: BTreeSet<SocketAddr>,
     dialing: usize,
+    /// Which of equals are dialled first: who all went by the address would all meet at the same few.
+    salt: u64,
+}
+
+/// A number that says nothing but which of two comes first.
+fn lot(salt: u64, addr: SocketAddr) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (salt, addr).hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Book {
+    /// An empty book. Those with different salts dial equals in different orders.
+    pub(crate) fn new(salt: u64) -> Book {
+        Book { salt, ..Book::default() }
+    }
+
     /// Notes an address; false where it was known or is not wanted.
     pub(crate) fn add(&mut self, addr: SocketAddr, origin: Origin) -> bool {
         if self.is_banned(addr) || self.ourselves.contains(&addr) || self.known.contains_key(&addr) {
@@ -91,7 +106,8 @@ impl Book {
         let mut due: Vec<_> =
             self.known.iter_mut().filter(|(_, e)| e.state == State::Idle && e.next_try <= now).collect();
         // Those that once answered first, then those that failed least.
-        due.sort_by_key(|(addr, e)| (!e.answered, e.failures, **addr));
+        let salt = self.salt;
+        due.sort_by_cached_key(|(addr, e)| (!e.answered, e.failures, lot(salt, **addr)));
         let mut dialed = Vec::new();
         for (addr, entry) in due.into_iter().take(n) {
             entry.state = State::Dialing;
@@ -265,5 +281,17 @@ mod tests {
             book.add(SocketAddr::new(std::net::Ipv4Addr::from(0x0b00_0000 + n).into(), 6881), Origin::Pex);
         }
         assert_eq!(book.idle(), MAX_KNOWN);
+    }
+
+    #[test]
+    fn equals_are_dialled_in_another_order_by_everybody() {
+        let order = |salt| {
+            let mut book = Book::new(salt);
+            (1..=50).for_each(|n| drop(book.add(SocketAddr::from(([10, 0, 0, n], 1)), Origin::Tracker)));
+            book.dial(Time::ZERO, 50).into_iter().map(|dial| dial.addr).collect::<Vec<_>>()
+        };
+        assert_eq!(order(1), order(1));
+        assert_ne!(order(1), order(2));
+        assert_eq!(order(1).len(), 50);
     }
 }

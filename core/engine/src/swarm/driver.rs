@@ -135,7 +135,7 @@ impl Swarm {
             ),
             metadata: None,
             peers: BTreeMap::new(),
-            book: Book::default(),
+            book: Book::new(seed),
             readers: BTreeMap::new(),
             times: Times::default(),
             next_peer: 0,

@@ -20,6 +20,8 @@ use tokio::sync::OnceCell;
 
 /// Ranges that are read at the same time: the head, the index, and what a search looks at next.
 const AT_ONCE: usize = 4;
+/// Smaller pieces than this hold little of an index at a file's end, and the file's beginning tells soon where it is.
+const GUESS_BYTES: u32 = 128 << 10;
 /// Bytes read at once.
 const CHUNK_BYTES: u64 = 256 << 10;
 
@@ -145,6 +147,7 @@ impl Drop for Place<'_> {
 async fn answer(swarm: &Arc<Swarm>, file: usize, start: u64, asks: &mut impl Asks) -> Result<Vec<Range<u64>>> {
     let mut read = Vec::new();
     let mut open: Vec<Fetch<'_>> = Vec::new();
+    let small = swarm.piece_bytes().is_some_and(|bytes| bytes < GUESS_BYTES);
     loop {
         let needed = asks.needed();
         if needed.is_empty() {
@@ -162,7 +165,8 @@ async fn answer(swarm: &Arc<Swarm>, file: usize, start: u64, asks: &mut impl Ask
         }
         let mut still: Vec<Fetch<'_>> = Vec::new();
         for range in needed {
-            if still.len() == AT_ONCE {
+            // Before anything is known, what lies at the end is a guess.
+            if still.len() == if small && read.is_empty() { 1 } else { AT_ONCE } {
                 break;
             }
             match open.iter().position(|fetch| range.contains(&fetch.at)) {

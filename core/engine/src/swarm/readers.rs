@@ -320,6 +320,11 @@ impl Swarm {
         self.arm();
     }
 
+    /// Bytes per piece, once the torrent is known.
+    pub(crate) fn piece_bytes(&self) -> Option<u32> {
+        self.content.get().map(|content| content.torrent.layout.piece_bytes())
+    }
+
     /// Verified bytes from `position` on, without a gap.
     pub(crate) fn readable(&self, position: u64) -> u64 {
         let Some(content) = self.content.get() else { return 0 };

@@ -12,8 +12,8 @@ const WAITED_BLOCKS: u32 = 64;
 /// The same in seconds, where the media's rate is known: what most players want before they begin.
 pub(super) const WAITED_S: f64 = 3.0;
 /// While a reader waits, peers of which nothing is known are asked for so many blocks in all, or for the piece that it waits for:
-/// more would share the viewer's line with those. 256 KiB: a quarter of a second at 8 Mbit/s.
-const FIRST_BLOCKS: usize = 16;
+/// more would share the viewer's line with those, and all come in one burst. 128 KiB: an eighth of a second at 8 Mbit/s.
+const FIRST_BLOCKS: usize = 8;
 /// Whoever is dialled, and whoever has come, serves us within so many seconds, or not for long.
 pub(super) const COMING_S: f64 = 0.3;
 
@@ -66,7 +66,7 @@ impl Picker {
                 if self.may_leave_to_others(peer) {
                     return;
                 }
-                let Some(block) = self.pick(peer, WAITED_S) else { return };
+                let Some(block) = self.pick(peer, self.waited_s(peer)) else { return };
                 self.ask(peer, block);
                 continue;
             }
@@ -91,13 +91,29 @@ impl Picker {
         self.plan.first().is_some_and(|w| w.due_s < 0.0 && (w.is_soon(self.now) || small(w)))
     }
 
+    /// While a reader waits, how far ahead this peer is asked, in seconds: one of which nothing is known only for the first few
+    /// small pieces.
+    fn waited_s(&self, peer: PeerKey) -> f64 {
+        let known = self.peers.get(&peer).is_none_or(|p| p.samples > 0);
+        let Some(first) = self.plan.first().filter(|_| !known) else { return WAITED_S };
+        let near = FIRST_BLOCKS / self.layout.blocks_of(PieceIndex(first.piece)).max(1) as usize;
+        if near < 2 {
+            return WAITED_S;
+        }
+        let last = first.piece + near as u32 - 1;
+        self.plan.iter().find(|w| w.piece == last).map_or(WAITED_S, |w| w.due_s)
+    }
+
     /// While a reader waits, whether a peer of which nothing is known had better not be asked for more: where more than is
     /// waited for is on its way already, or where as many others as it has open blocks are about to come or have come
     /// with it, each of which will bring one sooner than this one a second.
     fn may_leave_to_others(&self, peer: PeerKey) -> bool {
         let Some(first) = self.plan.first() else { return false };
         let Some(p) = self.peers.get(&peer).filter(|p| !p.measured()) else { return false };
-        if self.outstanding >= FIRST_BLOCKS.max(self.layout.blocks_of(PieceIndex(first.piece)) as usize) {
+        let open = |w: &Wanted| p.can_ask(w.piece) && self.open_blocks(w.piece) > 0;
+        if self.outstanding >= FIRST_BLOCKS.max(self.layout.blocks_of(PieceIndex(first.piece)) as usize)
+            && !self.plan.iter().take_while(|w| w.due_s < 0.0).any(open)
+        {
             return true;
         }
         let coming = |o: &Peer| {

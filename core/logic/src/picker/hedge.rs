@@ -14,6 +14,8 @@ const GAIN_SHARE: f64 = 0.3;
 const GAIN_S: f64 = 0.03;
 /// So many times the budget may be spent where the picture would stop otherwise.
 const OVERDRAFT: f64 = 2.0;
+/// A piece of no more blocks is asked of two peers from the beginning while nothing is known of either.
+const TWICE_BLOCKS: usize = 4;
 /// Only the first urgent pieces are looked at.
 const PIECES: usize = 2;
 
@@ -53,6 +55,13 @@ impl Picker {
             if !p.can_ask(w.piece) {
                 continue;
             }
+            // The first small piece of all, of peers of which nothing is known, is asked of two each: one in some has a full line.
+            let twice = looked == 1
+                && w.due_s < 0.0
+                && part.blocks.len() <= TWICE_BLOCKS
+                && !p.measured()
+                && p.queue.is_empty()
+                && in_budget;
             let mut worst: Option<(Time, BlockRef)> = None;
             for (n, b) in part.blocks.iter().enumerate() {
                 if b.got || b.asked() == 0 || b.asked() == MAX_ASKERS || b.is_asked_of(peer) {
@@ -61,6 +70,10 @@ impl Picker {
                 let block = BlockRef { piece: PieceIndex(w.piece), block: n as u32 };
                 let Some(holder) = b.askers.iter().flatten().next().and_then(|k| self.peers.get(k)) else { continue };
                 let Some(at) = holder.queue.iter().position(|a| a.block == block) else { continue };
+                if twice && !holder.measured() && b.asked() == 1 {
+                    self.counters.hedges += 1;
+                    return Some(block);
+                }
                 let expected = holder.expected(at, now, prior);
                 if worst.is_none_or(|(t, _)| expected > t) {
                     worst = Some((expected, block));

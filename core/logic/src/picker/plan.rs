@@ -110,7 +110,7 @@ impl Picker {
     /// The median rate of measured peers is the best guess for the others.
     fn set_prior(&mut self) {
         let mut rates: Vec<f64> =
-            self.peers.values().filter(|p| p.measured()).map(|p| p.rate(super::PRIOR_RATE)).collect();
+            self.peers.values().filter(|p| p.samples > 0).map(|p| p.rate(super::PRIOR_RATE)).collect();
         self.prior = match rates.len() {
             0 => super::PRIOR_RATE,
             n => *rates.select_nth_unstable_by(n / 2, f64::total_cmp).1,

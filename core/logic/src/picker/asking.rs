@@ -11,6 +11,8 @@ use crate::{BlockRef, PeerKey, PieceIndex, Time};
 const WAITED_BLOCKS: u32 = 64;
 /// The same in seconds, where the media's rate is known: what most players want before they begin.
 pub(super) const WAITED_S: f64 = 3.0;
+/// A piece that is waited for and of which nothing came for so long is stuck.
+const STUCK_S: f64 = 0.5;
 /// While a reader waits, peers of which nothing is known are asked for so many blocks in all, or for the piece that it waits for:
 /// more would share the viewer's line with those, and all come in one burst. 128 KiB: an eighth of a second at 8 Mbit/s.
 const FIRST_BLOCKS: usize = 8;
@@ -82,8 +84,12 @@ impl Picker {
         }
     }
 
-    /// Whether a reader waits for what will soon be here: a small piece from the moment on in which somebody can bring it.
+    /// Whether a reader waits for what will soon be here: a small piece from the moment on in which somebody can bring it. Where
+    /// nothing of it has come for a while there is no telling when it will, and the others need not wait for that.
     fn waits_for_soon(&self) -> bool {
+        if self.now.since(self.waited_at).as_secs_f64() > STUCK_S {
+            return false;
+        }
         let small = |w: &Wanted| {
             self.layout.blocks_of(PieceIndex(w.piece)) as usize <= FIRST_BLOCKS
                 && self.peers.values().any(|p| p.can_ask(w.piece))
@@ -130,7 +136,8 @@ impl Picker {
     /// one with it as long as they are small together, or a reader would get one small piece a round trip. What another reader
     /// waits for (a film's index at its end) is in nobody's way.
     pub(super) fn would_be_in_the_way(&self, peer: PeerKey) -> bool {
-        let Some(first) = self.plan.first().filter(|w| w.due_s < 0.0 && w.is_soon(self.now)) else { return false };
+        let soon = |w: &&Wanted| w.due_s < 0.0 && w.is_soon(self.now);
+        let Some(first) = self.plan.first().filter(soon) else { return false };
         let waited_for = |w: &&Wanted| w.due_s < 0.0;
         let peer_can = |piece| self.peers.get(&peer).is_some_and(|p| p.can_ask(piece));
         let mut others = self.plan.iter().skip(1).take_while(waited_for);

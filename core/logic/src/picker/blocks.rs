@@ -26,6 +26,9 @@ impl Picker {
         let fresh = !self.have.get(block.piece.0)
             && self.partial.get_mut(&block.piece.0).is_some_and(|part| part.receive(block.block, peer));
         if fresh {
+            if self.plan.first().is_some_and(|w| w.piece == block.piece.0) {
+                self.waited_at = self.now;
+            }
             let askers = self.partial.get(&block.piece.0).map(|part| part.blocks[block.block as usize].askers);
             for other in askers.into_iter().flatten().flatten() {
                 if let Some(part) = self.partial.get_mut(&block.piece.0) {

@@ -16,6 +16,11 @@ const GAIN_S: f64 = 0.03;
 const OVERDRAFT: f64 = 2.0;
 /// A piece of no more blocks is asked of two peers from the beginning while nothing is known of either.
 const TWICE_BLOCKS: usize = 4;
+/// Beyond all budgets, a block for which the player is about to stand still may be asked again so often, and only of a peer that
+/// saves it so much.
+const EMERGENCY_S: f64 = 1.0;
+/// What is shown later than this is no emergency.
+const EMERGENCY_WITHIN_S: f64 = 5.0;
 /// Only the first urgent pieces are looked at.
 const PIECES: usize = 2;
 
@@ -36,7 +41,8 @@ impl Picker {
         let free = self.config.hedge_bytes.min(self.layout.total_bytes() / 256) as f64;
         let budget = free + self.config.hedge_share * self.counters.received_bytes as f64;
         let in_budget = spent + f64::from(BLOCK_BYTES) <= budget;
-        if spent > OVERDRAFT * budget {
+        let overdrawn = spent > OVERDRAFT * budget;
+        if overdrawn && now.since(self.emergency_at).as_secs_f64() < EMERGENCY_S {
             return None;
         }
         let mut looked = 0;
@@ -86,6 +92,12 @@ impl Picker {
             }
             let left = expected.since(now).as_secs_f64();
             let gain = expected.since(arrival).as_secs_f64();
+            if overdrawn {
+                if w.due_s >= 0.0 || w.shown_s > EMERGENCY_WITHIN_S || gain < EMERGENCY_S {
+                    continue;
+                }
+                self.emergency_at = now;
+            }
             if gain > GAIN_S.max(GAIN_SHARE * left) {
                 self.counters.hedges += 1;
                 return Some(block);

@@ -70,6 +70,10 @@ pub struct Picker {
     /// Whether peers that have all and watch nothing are spared, and whether a viewer has all.
     spares_origins: bool,
     full_viewers: bool,
+    /// When a block was last asked again in spite of the budget.
+    emergency_at: Time,
+    /// When the last block came of the piece that is wanted first, or another piece became that.
+    waited_at: Time,
     /// How many peers are being dialled, and until when they are worth waiting for.
     dialled: usize,
     dialled_until: Time,
@@ -112,6 +116,8 @@ impl Picker {
             paused: false,
             spares_origins: false,
             full_viewers: false,
+            emergency_at: Time::ZERO,
+            waited_at: Time::ZERO,
             dialled: 0,
             dialled_until: Time::ZERO,
             prior: PRIOR_RATE,
@@ -244,6 +250,7 @@ impl Picker {
                     r.waits(self.now, waits);
                     self.plan_stale = true;
                     if waits {
+                        self.waited_at = self.now;
                         self.next_tick = self.next_tick.min(self.now.plus_secs(URGENT_TICK_S));
                     }
                 }

@@ -63,6 +63,7 @@ impl Picker {
         self.plan_stale = false;
         self.plan_made_at = self.now;
         self.plan_from = 0;
+        let first = self.plan.first().map(|w| w.piece);
         self.plan.clear();
         self.comfortable = true;
         let (layout, now) = (self.layout, self.now);
@@ -101,6 +102,9 @@ impl Picker {
         if self.readers.len() > 1 {
             let mut seen = std::collections::BTreeSet::new();
             self.plan.retain(|w| seen.insert(w.piece));
+        }
+        if self.plan.first().map(|w| w.piece) != first {
+            self.waited_at = self.now;
         }
         self.set_prior();
         self.count_viewers();

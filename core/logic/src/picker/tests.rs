@@ -592,3 +592,31 @@ fn a_peer_that_dribbles_is_silent_after_a_while() {
     let asked = t.requests();
     assert!(held.iter().any(|h| asked.contains(&(2, h.1, h.2))), "{asked:?}");
 }
+
+#[test]
+fn a_block_that_keeps_the_player_waiting_is_asked_again_whatever_was_wasted_before() {
+    let mut t = Table::new(512);
+    let all = "#".repeat(512);
+    (1..=3).for_each(|peer| t.peer(peer, &all));
+    t.picker.counters.duplicate_bytes = 1 << 30;
+    t.read_from(0);
+    // Peer 1 dribbles, the others answer.
+    let mut farthest = 0;
+    let mut rounds = 0;
+    while !t.picker.have().get(0) {
+        rounds += 1;
+        assert!(rounds < 100, "three seconds, and the first piece is not here");
+        let asked = t.requests();
+        t.wait(30);
+        t.tell(Input::Progress(PeerKey(1)));
+        for r in asked.into_iter().filter(|r| r.0 != 1) {
+            farthest = farthest.max(r.1);
+            t.give(r);
+            if t.picker.partial.get(&r.1).is_some_and(|part| part.missing == 0) {
+                t.tell(Input::PieceVerified(PieceIndex(r.1)));
+            }
+        }
+    }
+    assert!(farthest > 24, "what comes behind does not wait for a piece that is stuck: {farthest}");
+    assert!(t.picker.counters().hedges <= 2, "one a second at most");
+}

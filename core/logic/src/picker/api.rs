@@ -65,7 +65,7 @@ pub struct Config {
     pub max_partial_bytes: u64,
     /// Bytes of hedges that may be wasted, as a share of what was received. 0.02: the bound on all waste is 0.03.
     pub hedge_share: f64,
-    /// The same as a constant (at most a 256th of the torrent), so that the very first piece can be hedged too.
+    /// The same as a constant (at most a 128th of the torrent), so that the very first piece can be hedged too.
     pub hedge_bytes: u64,
     /// Once comfortable, the pieces at this many even steps of each file are fetched early, all of them bit by bit, since
     /// players jump there by keys and by clicks on chapters. 10: the number keys of most players. 0 switches it off.

@@ -38,7 +38,7 @@ impl Picker {
         let arrival = p.arrival(now, prior);
         let spent = self.counters.duplicate_bytes as f64;
         // A short clip may not lose a larger share of itself than a film.
-        let free = self.config.hedge_bytes.min(self.layout.total_bytes() / 256) as f64;
+        let free = self.config.hedge_bytes.min(self.layout.total_bytes() / 128) as f64;
         let budget = free + self.config.hedge_share * self.counters.received_bytes as f64;
         let in_budget = spent + f64::from(BLOCK_BYTES) <= budget;
         let overdrawn = spent > OVERDRAFT * budget;

@@ -90,11 +90,8 @@ impl Picker {
         if self.now.since(self.waited_at).as_secs_f64() > STUCK_S {
             return false;
         }
-        let small = |w: &Wanted| {
-            self.layout.blocks_of(PieceIndex(w.piece)) as usize <= FIRST_BLOCKS
-                && self.peers.values().any(|p| p.can_ask(w.piece))
-        };
-        self.plan.first().is_some_and(|w| w.due_s < 0.0 && (w.is_soon(self.now) || small(w)))
+        let new = |w: &Wanted| w.is_new() && self.peers.values().any(|p| p.can_ask(w.piece));
+        self.plan.first().is_some_and(|w| w.due_s < 0.0 && (w.is_soon(self.now) || new(w)))
     }
 
     /// While a reader waits, how far ahead this peer is asked, in seconds: one of which nothing is known only for the first few

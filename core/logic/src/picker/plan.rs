@@ -40,6 +40,11 @@ impl Wanted {
         self.cutoff <= now.plus_secs(URGENT_S)
     }
 
+    /// Whether nobody could bring it when that was last looked at.
+    pub(super) fn is_new(&self) -> bool {
+        self.cutoff == Time::NEVER
+    }
+
     pub(super) fn is_urgent(&self) -> bool {
         self.due_s < URGENT_S
     }

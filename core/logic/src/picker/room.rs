@@ -7,6 +7,8 @@ use crate::{BlockRef, PieceIndex};
 
 /// The piece needed first may always be begun, and one more while it is hashed.
 const ALWAYS: usize = 2;
+/// This share of the memory is kept for them.
+const SPARE: u64 = 4;
 
 impl Picker {
     /// Whether blocks of this piece may be asked for, which is the `rank`th that is needed. It gets all its memory; where there is
@@ -18,7 +20,9 @@ impl Picker {
             Some(part) => whole - part.reserved,
             None => whole,
         };
-        if self.has_room(more) || self.partial.is_empty() {
+        // What is needed later leaves room for where the player jumps next, or a jump would throw away what has come.
+        let spare = if rank < ALWAYS { 0 } else { self.config.max_partial_bytes / SPARE };
+        if self.has_room(more + spare) || self.partial.is_empty() {
             if let Some(part) = self.partial.get_mut(&piece) {
                 (part.ahead_of_time, part.reserved) = (false, whole);
                 self.partial_bytes += more;

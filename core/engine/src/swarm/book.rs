@@ -287,7 +287,7 @@ mod tests {
     fn equals_are_dialled_in_another_order_by_everybody() {
         let order = |salt| {
             let mut book = Book::new(salt);
-            (1..=50).for_each(|n| drop(book.add(SocketAddr::from(([10, 0, 0, n], 1)), Origin::Tracker)));
+            (1..=50).for_each(|n| assert!(book.add(addr(n), Origin::Tracker)));
             book.dial(Time::ZERO, 50).into_iter().map(|dial| dial.addr).collect::<Vec<_>>()
         };
         assert_eq!(order(1), order(1));

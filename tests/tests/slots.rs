@@ -93,7 +93,7 @@ fn viewers_of_the_same_minute_become_parents_and_may_leave() {
     let Some(scene) = Scene::new() else { return };
     let net = dht(20);
     let bootstrap = net.bootstrap();
-    let limited = libtorrent::Options { upload: 300_000, ..libtorrent::Options::default() };
+    let limited = libtorrent::Options { upload: 200_000, ..libtorrent::Options::default() };
     let seed = libtorrent::seed(&scene.torrent, &limited);
     let film = scene.folder.path().join("film.mkv");
 

@@ -117,6 +117,11 @@ impl Book {
         dialed
     }
 
+    /// How many are being dialled.
+    pub(crate) fn dialling(&self) -> usize {
+        self.dialing
+    }
+
     /// When some address may be dialled next.
     #[cfg(test)]
     pub(crate) fn next_try(&self) -> Option<Time> {

@@ -54,21 +54,21 @@ impl Swarm {
             return;
         }
         let words = Arc::new(self.first_words());
-        self.count_dials(&mut self.state.lock(), due.len() as isize);
+        self.tell_dials();
         for dial in due {
             let (swarm, words) = (self.clone(), words.clone());
             self.runtime.spawn(async move {
                 swarm.connect(dial, &words).await;
-                swarm.count_dials(&mut swarm.state.lock(), -1);
+                swarm.tell_dials();
             });
         }
     }
 
-    /// So many more are being dialled, or fewer.
-    fn count_dials(&self, st: &mut State, more: isize) {
-        st.dialled = st.dialled.saturating_add_signed(more);
-        let dialled = st.dialled;
-        self.pick_with(st, Input::Dialled(dialled));
+    /// The picker hears how many are being dialled.
+    fn tell_dials(&self) {
+        let mut st = self.state.lock();
+        let dialling = st.book.dialling();
+        self.pick_with(&mut st, Input::Dialled(dialling));
     }
 
     /// Carries out a dial of the book's, and says how it ended.

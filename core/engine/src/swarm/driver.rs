@@ -97,8 +97,6 @@ pub(super) struct State {
     pub(super) viewing: Option<Viewing>,
     pub(super) discovery: Option<Discovery>,
     pub(super) hurried_at: Option<Instant>,
-    /// Peers that are being dialled because the book offered them.
-    pub(super) dialled: usize,
     /// The bound on disk use is reached by what is not watched yet: only what comes next is fetched.
     pub(super) narrow: bool,
 }
@@ -152,7 +150,6 @@ impl Swarm {
             viewing: None,
             discovery: None,
             hurried_at: None,
-            dialled: 0,
             narrow: false,
         };
         let swarm = Arc::new_cyclic(|this| Swarm {

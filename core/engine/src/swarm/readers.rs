@@ -327,22 +327,15 @@ impl Swarm {
 
     /// Verified bytes from `position` on, without a gap.
     pub(crate) fn readable(&self, position: u64) -> u64 {
-        let Some(content) = self.content.get() else { return 0 };
-        let st = self.state.lock();
-        let Some(picker) = &st.picker else { return 0 };
-        ready_bytes(picker.have(), content.torrent.layout, position)
+        self.readable_within(position, u64::MAX)
     }
 
     /// The same, looking no further than `most` bytes.
     pub(crate) fn readable_within(&self, position: u64, most: u64) -> u64 {
         let Some(content) = self.content.get() else { return 0 };
-        let layout = content.torrent.layout;
-        let end = position.saturating_add(most).min(layout.total_bytes());
         let st = self.state.lock();
         let Some(picker) = &st.picker else { return 0 };
-        let first = (position < end).then(|| layout.piece_at(position).0..=layout.piece_at(end - 1).0);
-        let missing = first.into_iter().flatten().find(|piece| !picker.have().get(*piece));
-        missing.map_or(end, |piece| layout.start_of(PieceIndex(piece)).min(end)).saturating_sub(position)
+        ready_within(picker.have(), content.torrent.layout, position, most)
     }
 
     /// Looks through files that somebody else may have written.
@@ -393,11 +386,15 @@ impl Drop for Waiting<'_> {
 
 /// Verified bytes from `position` on, without a gap.
 pub(super) fn ready_bytes(have: &playswarm_logic::Bits, layout: playswarm_logic::Layout, position: u64) -> u64 {
-    let mut piece = layout.piece_at(position).0;
-    let from = position.min(layout.total_bytes());
-    while have.get(piece) {
-        piece += 1;
+    ready_within(have, layout, position, u64::MAX)
+}
+
+/// The same, looking no further than `most` bytes.
+fn ready_within(have: &playswarm_logic::Bits, layout: playswarm_logic::Layout, position: u64, most: u64) -> u64 {
+    let end = position.saturating_add(most).min(layout.total_bytes());
+    let mut to = position;
+    while to < end && have.get(layout.piece_at(to).0) {
+        to = layout.start_of(PieceIndex(layout.piece_at(to).0 + 1)).min(end);
     }
-    let to = layout.start_of(PieceIndex(piece)).min(layout.total_bytes());
-    to.saturating_sub(from)
+    to - position
 }

@@ -10,7 +10,7 @@ use crate::{BlockRef, PeerKey, PieceIndex, Time};
 /// something to begin with.
 const WAITED_BLOCKS: u32 = 64;
 /// The same in seconds, where the media's rate is known: what most players want before they begin.
-pub(super) const WAITED_S: f64 = 3.0;
+const WAITED_S: f64 = 3.0;
 /// A piece that is waited for and of which nothing came for so long is stuck.
 const STUCK_S: f64 = 0.5;
 /// While a reader waits, peers of which nothing is known are asked for so many blocks in all, or for the piece that it waits for:
@@ -133,8 +133,7 @@ impl Picker {
     /// one with it as long as they are small together, or a reader would get one small piece a round trip. What another reader
     /// waits for (a film's index at its end) is in nobody's way.
     pub(super) fn would_be_in_the_way(&self, peer: PeerKey) -> bool {
-        let soon = |w: &&Wanted| w.due_s < 0.0 && w.is_soon(self.now);
-        let Some(first) = self.plan.first().filter(soon) else { return false };
+        let Some(first) = self.plan.first().filter(|w| w.due_s < 0.0 && w.is_soon(self.now)) else { return false };
         let waited_for = |w: &&Wanted| w.due_s < 0.0;
         let peer_can = |piece| self.peers.get(&peer).is_some_and(|p| p.can_ask(piece));
         let mut others = self.plan.iter().skip(1).take_while(waited_for);

@@ -11,11 +11,14 @@ use crate::{BlockRef, PeerKey, PieceIndex, Time};
 const WAITED_BLOCKS: u32 = 64;
 /// The same in seconds, where the media's rate is known: what most players want before they begin.
 const WAITED_S: f64 = 3.0;
-/// A piece that is waited for and of which nothing came for so long is stuck.
+/// A piece that is waited for and of which nothing came for so long is stuck. The time that it takes to find and reach somebody
+/// who has it does not count.
 const STUCK_S: f64 = 0.5;
 /// While a reader waits, peers of which nothing is known are asked for so many blocks in all, or for the piece that it waits for:
 /// more would share the viewer's line with those, and all come in one burst. 128 KiB: an eighth of a second at 8 Mbit/s.
 const FIRST_BLOCKS: usize = 8;
+/// So many times as many where it is stuck.
+const STUCK_MORE: usize = 2;
 /// Whoever is dialled, and whoever has come, serves us within so many seconds, or not for long.
 pub(super) const COMING_S: f64 = 0.3;
 
@@ -56,42 +59,75 @@ impl Picker {
                 // One block at a time tells whether it is back.
                 return;
             }
-            if let Some(block) = self.pick_hedge(peer) {
-                self.ask(peer, block);
-                continue;
-            }
-            if self.would_be_in_the_way(peer) {
-                return;
-            }
-            if self.waits_for_soon() {
-                // More than the player needs to go on would only fill the line before that.
-                if self.may_leave_to_others(peer) {
-                    return;
-                }
-                let Some(block) = self.pick(peer, self.waited_s(peer)) else { return };
-                self.ask(peer, block);
-                continue;
-            }
-            // Once everybody is comfortable, what players jump to comes before what is due in half a minute.
-            let near_s = if self.comfortable { NEAR_COMFORTS * self.config.comfort_s } else { f64::INFINITY };
-            let picked = self
-                .pick(peer, near_s)
-                .or_else(|| self.pick_jump(peer))
-                .or_else(|| self.pick(peer, f64::INFINITY))
-                .or_else(|| self.pick_comfort(peer));
-            let Some(block) = picked else { return };
+            let Some(block) = self.next_block(peer) else { return };
             self.ask(peer, block);
         }
     }
 
-    /// Whether a reader waits for what will soon be here: a small piece from the moment on in which somebody can bring it. Where
-    /// nothing of it has come for a while there is no telling when it will, and the others need not wait for that.
-    fn waits_for_soon(&self) -> bool {
-        if self.now.since(self.waited_at).as_secs_f64() > STUCK_S {
+    /// What to ask this peer for next; `None` where it is left alone for now.
+    fn next_block(&mut self, peer: PeerKey) -> Option<BlockRef> {
+        // What is waited for is asked of two each before anything else is at all, and what follows it before what comes after.
+        let first_s = self.plan.first().map_or(0.0, |w| w.due_s);
+        if let Some(block) = self.pick_hedge(peer).or_else(|| self.pick_second(peer, first_s)) {
+            return Some(block);
+        }
+        let in_the_way = self.would_be_in_the_way(peer);
+        if in_the_way || self.waits_for_soon() {
+            // More than the player needs to go on would only fill the line before that.
+            let within_s = self.waited_s(peer);
+            let leaves = in_the_way || self.may_leave_to_others(peer);
+            let picked = if leaves { None } else { self.pick(peer, within_s) };
+            return picked.or_else(|| self.pick_second(peer, within_s));
+        }
+        if self.are_strangers_asked_enough(peer) {
+            return None;
+        }
+        // Once everybody is comfortable, what players jump to comes before what is due in half a minute.
+        let near_s = if self.comfortable { NEAR_COMFORTS * self.config.comfort_s } else { f64::INFINITY };
+        self.pick(peer, near_s)
+            .or_else(|| self.pick_jump(peer))
+            .or_else(|| self.pick(peer, f64::INFINITY))
+            .or_else(|| self.pick_comfort(peer))
+    }
+
+    /// Whether a reader waits for what will soon be here: a small piece from the moment on in which somebody who has it has come.
+    /// Where nothing of it has come for a while there is no telling when it will, and the others need not wait for that.
+    pub(super) fn waits_for_soon(&self) -> bool {
+        let Some(first) = self.plan.first().filter(|w| w.is_waited_for() && !self.is_stuck()) else { return false };
+        let comes = |p: &Peer| p.can_ask(first.piece) || (p.bits.get(first.piece) && self.is_coming(p));
+        first.is_soon(self.now) || (first.is_new() && self.peers.values().any(comes))
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.now.since(self.waited_at).as_secs_f64() > STUCK_S
+    }
+
+    /// Whether it joined moments ago: its UNCHOKE may be on its way.
+    fn is_coming(&self, p: &Peer) -> bool {
+        self.now.since(p.joined).as_secs_f64() < COMING_S
+    }
+
+    /// Whether this piece is waited for before all others, and nothing of it was asked of anybody yet.
+    pub(super) fn is_waited_for_and_new(&self, piece: u32) -> bool {
+        let first = self.plan.first().is_some_and(|w| w.is_waited_for() && w.piece == piece);
+        first && self.partial.get(&piece).is_none_or(|part| part.open == part.missing)
+    }
+
+    /// While a piece is urgent: whether a peer of which nothing is known had better not be asked for more. Dozens of strangers
+    /// with a few blocks each would fill the viewer's line with what nobody waits for.
+    fn are_strangers_asked_enough(&self, peer: PeerKey) -> bool {
+        let Some(first) = self.plan.first().filter(|w| w.is_urgent()) else { return false };
+        let Some(p) = self.peers.get(&peer).filter(|p| !p.measured()) else { return false };
+        if p.can_ask(first.piece) && self.open_blocks(first.piece) > 0 {
             return false;
         }
-        let new = |w: &Wanted| w.is_new() && self.peers.values().any(|p| p.can_ask(w.piece));
-        self.plan.first().is_some_and(|w| w.due_s < 0.0 && (w.is_soon(self.now) || new(w)))
+        let one_each = self.is_small(first.piece) && !p.queue.is_empty();
+        one_each || self.outstanding >= STUCK_MORE * self.first_blocks(first.piece)
+    }
+
+    /// What peers of which nothing is known are asked for in all while a reader waits for this piece.
+    fn first_blocks(&self, piece: u32) -> usize {
+        FIRST_BLOCKS.max(self.layout.blocks_of(PieceIndex(piece)) as usize)
     }
 
     /// While a reader waits, how far ahead this peer is asked, in seconds: one of which nothing is known only for the first few
@@ -114,14 +150,14 @@ impl Picker {
         let Some(first) = self.plan.first() else { return false };
         let Some(p) = self.peers.get(&peer).filter(|p| !p.measured()) else { return false };
         let open = |w: &Wanted| p.can_ask(w.piece) && self.open_blocks(w.piece) > 0;
-        if self.outstanding >= FIRST_BLOCKS.max(self.layout.blocks_of(PieceIndex(first.piece)) as usize)
-            && !self.plan.iter().take_while(|w| w.due_s < 0.0).any(open)
+        if self.outstanding >= self.first_blocks(first.piece)
+            && !self.plan.iter().take_while(|w| w.is_waited_for()).any(open)
         {
             return true;
         }
         let coming = |o: &Peer| {
-            let new = self.now.since(o.joined).as_secs_f64() < COMING_S;
-            o.bits.get(first.piece) && !o.measured() && o.queue.is_empty() && (new || o.can_ask(first.piece))
+            let comes = self.is_coming(o) || o.can_ask(first.piece);
+            o.bits.get(first.piece) && !o.measured() && o.queue.is_empty() && comes
         };
         let dialled = if self.now < self.dialled_until { self.dialled } else { 0 };
         let others = || dialled + self.peers.values().filter(|o| coming(o)).count();
@@ -133,8 +169,8 @@ impl Picker {
     /// one with it as long as they are small together, or a reader would get one small piece a round trip. What another reader
     /// waits for (a film's index at its end) is in nobody's way.
     pub(super) fn would_be_in_the_way(&self, peer: PeerKey) -> bool {
-        let Some(first) = self.plan.first().filter(|w| w.due_s < 0.0 && w.is_soon(self.now)) else { return false };
-        let waited_for = |w: &&Wanted| w.due_s < 0.0;
+        let Some(first) = self.plan.first().filter(|w| w.is_waited_for() && w.is_soon(self.now)) else { return false };
+        let waited_for = |w: &&Wanted| w.is_waited_for();
         let peer_can = |piece| self.peers.get(&peer).is_some_and(|p| p.can_ask(piece));
         let mut others = self.plan.iter().skip(1).take_while(waited_for);
         if others.any(|w| self.open_blocks(w.piece) > 0 && peer_can(w.piece)) {
@@ -161,6 +197,9 @@ impl Picker {
 
     pub(super) fn ask(&mut self, peer: PeerKey, block: BlockRef) {
         let slack = self.slack_s();
+        if self.is_waited_for_and_new(block.piece.0) {
+            self.waited_at = self.now;
+        }
         self.set_aside(block);
         let Some(part) = self.partial.get_mut(&block.piece.0) else { return };
         part.add_asker(block.block, peer);

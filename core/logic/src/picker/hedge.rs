@@ -5,7 +5,7 @@
 
 use super::Picker;
 use super::api::Policy;
-use super::piece::MAX_ASKERS;
+use super::piece::{Block, MAX_ASKERS};
 use crate::layout::BLOCK_BYTES;
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
@@ -14,8 +14,10 @@ const GAIN_SHARE: f64 = 0.3;
 const GAIN_S: f64 = 0.03;
 /// So many times the budget may be spent where the picture would stop otherwise.
 const OVERDRAFT: f64 = 2.0;
-/// A piece of no more blocks is asked of two peers from the beginning while nothing is known of either.
-const TWICE_BLOCKS: usize = 4;
+/// A piece of no more blocks is asked of two peers from the beginning while nothing is known of either,
+const TWICE_BLOCKS: u32 = 4;
+/// and so are no more of those behind it.
+const TWICE_PIECES: u32 = 3;
 /// Beyond all budgets, a block for which the player is about to stand still may be asked again so often, and only of a peer that
 /// saves it so much.
 const EMERGENCY_S: f64 = 1.0;
@@ -25,6 +27,60 @@ const EMERGENCY_WITHIN_S: f64 = 5.0;
 const PIECES: usize = 2;
 
 impl Picker {
+    /// Bytes that hedges may have cost by now.
+    fn hedge_budget(&self) -> f64 {
+        // A short clip may not lose a larger share of itself than a film.
+        let free = self.config.hedge_bytes.min(self.layout.total_bytes() / 128) as f64;
+        free + self.config.hedge_share * self.counters.received_bytes as f64
+    }
+
+    /// Whether its blocks may be asked of two peers from the beginning.
+    pub(super) fn is_small(&self, piece: u32) -> bool {
+        self.layout.blocks_of(PieceIndex(piece)) <= TWICE_BLOCKS
+    }
+
+    /// While a reader waits for small pieces: a block of what it waits for that only one peer was asked for of which nothing is
+    /// known, and this one is as little known. One in some has a full line, and six blocks of as many strangers would make every
+    /// third player wait for such a one.
+    pub(super) fn pick_second(&mut self, peer: PeerKey, within_s: f64) -> Option<BlockRef> {
+        let p = self.peers.get(&peer).filter(|p| !p.measured() && !p.snubbed && p.queue.is_empty())?;
+        let spent = (self.counters.duplicate_bytes + u64::from(BLOCK_BYTES)) as f64;
+        if self.config.policy != Policy::EarliestArrival || spent > self.hedge_budget() {
+            return None;
+        }
+        let first = self.plan.first().filter(|w| w.is_waited_for())?.piece;
+        for w in self.plan.iter().take_while(|w| w.due_s <= within_s) {
+            // Another reader's pieces are in between.
+            if w.piece < first || w.piece - first > TWICE_PIECES {
+                continue;
+            }
+            let Some(part) = self.partial.get(&w.piece) else { break };
+            if part.open > 0 || part.failures > 0 || !self.is_small(w.piece) {
+                break;
+            }
+            if !p.can_ask(w.piece) {
+                continue;
+            }
+            let of_a_stranger = |b: &Block, block: BlockRef| {
+                !b.got
+                    && b.asked() == 1
+                    && !b.is_asked_of(peer)
+                    && b.askers
+                        .iter()
+                        .flatten()
+                        .next()
+                        .and_then(|k| self.peers.get(k))
+                        .is_some_and(|holder| !holder.measured() && holder.queue.iter().any(|a| a.block == block))
+            };
+            let named = |n: usize| BlockRef { piece: PieceIndex(w.piece), block: n as u32 };
+            if let Some(n) = part.blocks.iter().enumerate().position(|(n, b)| of_a_stranger(b, named(n))) {
+                self.counters.hedges += 1;
+                return Some(named(n));
+            }
+        }
+        None
+    }
+
     /// A block worth asking of this peer though another was asked for it.
     pub(super) fn pick_hedge(&mut self, peer: PeerKey) -> Option<BlockRef> {
         if self.config.policy != Policy::EarliestArrival {
@@ -37,9 +93,7 @@ impl Picker {
         let (now, prior) = (self.now, self.prior);
         let arrival = p.arrival(now, prior);
         let spent = self.counters.duplicate_bytes as f64;
-        // A short clip may not lose a larger share of itself than a film.
-        let free = self.config.hedge_bytes.min(self.layout.total_bytes() / 128) as f64;
-        let budget = free + self.config.hedge_share * self.counters.received_bytes as f64;
+        let budget = self.hedge_budget();
         let in_budget = spent + f64::from(BLOCK_BYTES) <= budget;
         let overdrawn = spent > OVERDRAFT * budget;
         if overdrawn && now.since(self.emergency_at).as_secs_f64() < EMERGENCY_S {
@@ -61,13 +115,6 @@ impl Picker {
             if !p.can_ask(w.piece) {
                 continue;
             }
-            // The first small piece of all, of peers of which nothing is known, is asked of two each: one in some has a full line.
-            let twice = looked == 1
-                && w.due_s < 0.0
-                && part.blocks.len() <= TWICE_BLOCKS
-                && !p.measured()
-                && p.queue.is_empty()
-                && in_budget;
             let mut worst: Option<(Time, BlockRef)> = None;
             for (n, b) in part.blocks.iter().enumerate() {
                 if b.got || b.asked() == 0 || b.asked() == MAX_ASKERS || b.is_asked_of(peer) {
@@ -76,10 +123,6 @@ impl Picker {
                 let block = BlockRef { piece: PieceIndex(w.piece), block: n as u32 };
                 let Some(holder) = b.askers.iter().flatten().next().and_then(|k| self.peers.get(k)) else { continue };
                 let Some(at) = holder.queue.iter().position(|a| a.block == block) else { continue };
-                if twice && !holder.measured() && b.asked() == 1 {
-                    self.counters.hedges += 1;
-                    return Some(block);
-                }
                 let expected = holder.expected(at, now, prior);
                 if worst.is_none_or(|(t, _)| expected > t) {
                     worst = Some((expected, block));

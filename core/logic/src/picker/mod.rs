@@ -72,7 +72,8 @@ pub struct Picker {
     full_viewers: bool,
     /// When a block was last asked again in spite of the budget.
     emergency_at: Time,
-    /// When the last block came of the piece that is wanted first, or another piece became that.
+    /// When the last block came of the piece that is wanted first, or it became that; or the first peer came that has it, or
+    /// was asked for it.
     waited_at: Time,
     /// How many peers are being dialled, and until when they are worth waiting for.
     dialled: usize,
@@ -373,7 +374,7 @@ impl Picker {
         }
         self.fill_all();
         // What is asked of peers that went quiet is no more than a question whether they are back.
-        if self.peers.values().all(|p| p.snubbed || p.queue.is_empty()) {
+        if !self.waits_for_soon() && self.peers.values().all(|p| p.snubbed || p.queue.is_empty()) {
             self.ask_anybody();
         }
     }

@@ -49,6 +49,12 @@ impl Picker {
         self.count_bits(bits, true);
         self.count_viewers();
         self.say_interest(peer);
+        self.refresh_plan();
+        let first = self.plan.first().map(|w| w.piece).filter(|w| bits.get(*w));
+        let have_it = |w| self.peers.values().filter(|p| p.bits.get(w)).count();
+        if first.is_some_and(|w| self.is_waited_for_and_new(w) && have_it(w) == 1) {
+            self.waited_at = self.now;
+        }
         self.fill(peer);
     }
 

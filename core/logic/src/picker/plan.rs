@@ -45,6 +45,11 @@ impl Wanted {
         self.cutoff == Time::NEVER
     }
 
+    /// Whether its reader waits for it.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.due_s < 0.0
+    }
+
     pub(super) fn is_urgent(&self) -> bool {
         self.due_s < URGENT_S
     }
@@ -96,7 +101,10 @@ impl Picker {
             while piece <= last && layout.start_of(PieceIndex(piece)) < stop {
                 if !self.have.get(piece) {
                     let ahead = layout.start_of(PieceIndex(piece)).saturating_sub(r.position);
-                    let due_s = if r.waiting && ahead == 0 { -1.0 } else { ahead as f64 / rate };
+                    let mut due_s = ahead as f64 / rate;
+                    if piece == r.ready_to && r.waits_for(now, due_s) {
+                        due_s = -1.0;
+                    }
                     let shown_s = if known { due_s.max(0.0) + lead_s } else { 0.0 };
                     self.plan.push(Wanted { piece, due_s, shown_s, cutoff: Time::NEVER });
                 }
@@ -185,6 +193,9 @@ impl Picker {
         let risk_s = p.risk_s(self.prior);
         // A peer that nobody knows yet is measured on a real block, unless that would be the piece's last.
         let trial = !p.measured() && !p.snubbed;
+        // While a reader waits for small pieces the next stranger has the next block, whoever would be sooner by a guess: there
+        // is a second one for each that would keep it waiting.
+        let first = trial && p.queue.is_empty() && self.plan.first().is_some_and(Wanted::is_waited_for);
         let tolerance = 0.1 * p.service_s(self.prior);
         // A peer that went quiet proves itself on what is not urgent, as long as there are others.
         let proving = p.snubbed && self.peers.values().any(|o| !o.snubbed && o.serves(self.now));
@@ -214,6 +225,7 @@ impl Picker {
                             || arrival.plus_secs(if w.due_s < RISKY_S { risk_s } else { 0.0 })
                                 <= w.cutoff.plus_secs(tolerance)
                             || (trial && open > 2 * self.peers.len() as u32)
+                            || (first && self.is_small(w.piece))
                     }
                     Policy::Even | Policy::Proportional => self.quota(peer, w.piece),
                     Policy::DeadlineRarest | Policy::Sequential => true,

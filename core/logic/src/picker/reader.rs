@@ -7,6 +7,10 @@ const RATE_MEMORY_S: f64 = 10.0;
 /// A reader that has not been watched for so long says nothing about its rate yet.
 const RATE_AFTER_S: f64 = 3.0;
 
+/// Between one piece and the next a reader waits for nothing. It still counts as waiting for so long, where it will have read all
+/// that is here within so much of the media's time.
+const STILL_WAITS_S: f64 = 0.1;
+const STILL_DUE_S: f64 = 1.0;
 /// A reader that waits for longer than this gets what it waits for from whoever has it, for so long.
 const WAITS_S: f64 = 2.0;
 const HURRIED_S: f64 = 10.0;
@@ -20,6 +24,7 @@ pub(super) struct Reader {
     pub(super) jumps: Vec<u64>,
     pub(super) waiting: bool,
     waiting_since: Time,
+    waited_until: Time,
     /// Until then nothing is left for later that it waits for.
     hurried_until: Time,
     /// Seconds from a byte's reading to its showing, as far as known.
@@ -43,6 +48,7 @@ impl Reader {
             jumps: Vec::new(),
             waiting: false,
             waiting_since: now,
+            waited_until: Time::ZERO,
             hurried_until: Time::ZERO,
             lead_s: 0.0,
             known_rate: rate.filter(|r| r.is_finite() && *r > 0.0),
@@ -64,8 +70,18 @@ impl Reader {
     }
 
     pub(super) fn waits(&mut self, now: Time, waits: bool) {
+        if self.waiting && !waits {
+            self.waited_until = now.plus_secs(STILL_WAITS_S);
+        }
         self.waiting = waits;
         self.waiting_since = now;
+    }
+
+    /// Whether it waits for the first piece that is not here and that it would reach in `due_s`, or is about to: between two
+    /// pieces it waits for nothing, for moments, and were others asked for what comes later in each of them, the line would
+    /// be full of that.
+    pub(super) fn waits_for(&self, now: Time, due_s: f64) -> bool {
+        (self.waiting || now < self.waited_until) && due_s < STILL_DUE_S
     }
 
     /// How long after its reading a byte is shown, in seconds; zero where that is not known. A reader that waits for long

@@ -208,6 +208,71 @@ fn a_peer_that_does_not_unchoke_us_is_asked_for_what_it_allows_a_little_later() 
     assert!(t.requests().iter().any(|r| r.1 == 40));
 }
 
+/// A reader that has waited for a while when forty peers come that have all, a few milliseconds apart.
+fn forty_strangers() -> Table {
+    let mut t = Table::new(400);
+    t.read_from(0);
+    // It takes that long to find them, or longer; it is not their fault.
+    t.wait(600);
+    for key in 1..=40 {
+        t.peer(key, &"#".repeat(400));
+        t.wait(4);
+    }
+    t
+}
+
+#[test]
+fn dozens_of_strangers_are_asked_for_what_the_reader_waits_for_and_little_more() {
+    let mut t = forty_strangers();
+    let mut asked = t.requests();
+    assert!(asked.iter().all(|r| r.1 < 2) && asked.len() <= 16, "more would stand before it in the line: {asked:?}");
+    for block in 0..4 {
+        let of: BTreeSet<u32> = asked.iter().filter(|r| (r.1, r.2) == (0, block)).map(|r| r.0).collect();
+        assert_eq!(of.len(), 2, "any one of them may have a full line: {asked:?}");
+    }
+    // Nobody answers: they are tried for what comes later, but not all of them at once.
+    t.wait(600);
+    asked.extend(t.requests());
+    assert!((12..=24).contains(&asked.len()), "{asked:?}");
+}
+
+#[test]
+fn between_two_pieces_nobody_is_asked_for_what_comes_much_later() {
+    let mut t = forty_strangers();
+    let asked = t.requests();
+    let (reader, end) = (ReaderKey(2), u64::from(PIECE));
+    t.tell(Input::ReaderOpened { reader, start: 0, position: 0, end, bytes_per_s: None, window: end });
+    for block in 0..4 {
+        let of = asked.iter().find(|r| (r.1, r.2) == (0, block)).copied().unwrap();
+        t.give(of);
+    }
+    t.tell(Input::PieceVerified(PieceIndex(0)));
+    // Whoever wanted the film's index has it, and is gone; the player's reader takes a moment.
+    t.tell(Input::ReaderClosed(reader));
+    t.tell(Input::ReaderWaits(ReaderKey(1), false));
+    t.wait(3);
+    t.tell(Input::ReaderRead(ReaderKey(1), u64::from(PIECE)));
+    t.tell(Input::ReaderWaits(ReaderKey(1), true));
+    let asked = t.requests();
+    assert!(asked.len() <= 24 && asked.iter().all(|r| r.1 < 24), "three seconds are enough: {asked:?}");
+}
+
+#[test]
+fn a_peer_may_still_unchoke_us_before_it_is_asked_for_the_little_that_it_allows() {
+    let mut t = Table::new(64);
+    t.read_from(0);
+    t.wait(700);
+    let peer = PeerKey(1);
+    t.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 250, fast: true });
+    t.tell(Input::PeerHasBits(peer, Bits::full(64)));
+    t.tell(Input::AllowedFast(peer, PieceIndex(40)));
+    t.wait(250);
+    let asked = t.requests();
+    assert!(asked.is_empty(), "{asked:?}");
+    t.tell(Input::Unchoked(peer));
+    assert!(t.requests().iter().all(|r| r.1 == 0));
+}
+
 #[test]
 fn a_silent_peer_holds_nothing_up() {
     let mut t = Table::new(512);

@@ -32,7 +32,10 @@ const MAX_UNSENT_BYTES: usize = 4 << 20;
 const STUCK: Duration = Duration::from_secs(120);
 /// Bytes of blocks put into one write: what a CANCEL can no longer reach.
 const UPLOAD_BATCH_BYTES: usize = 64 << 10;
-/// Whoever had to wait for our line so lately may well wait still.
+/// Whoever had something waiting each time that we looked, for so long, waits for our line. A block takes a moment on any line, and where
+/// a dozen peers ask for one now and then, many of them would be seen waiting though the line is half empty.
+const WAITS_LONG: Duration = Duration::from_millis(900);
+/// Whoever had to wait so lately may well wait still.
 const WAITED_LATELY: Duration = Duration::from_secs(2);
 
 /// Why a connection ends.
@@ -86,7 +89,7 @@ pub(super) struct Peer {
     pub(super) to_send: Arc<Notify>,
     /// Blocks are being written: longer than a moment, and the line is what they wait for.
     sending: Arc<AtomicBool>,
-    waited_at: Option<Instant>,
+    waits: Waits,
 }
 
 /// The tasks of a new peer, to be spawned outside of the lock.
@@ -152,7 +155,7 @@ impl Peer {
             queued,
             to_send,
             sending,
-            waited_at: None,
+            waits: Waits::default(),
         };
         (peer, tasks)
     }
@@ -173,10 +176,8 @@ impl Peer {
 
     /// Whether what it asks for goes out as it asks. To be looked at now and then.
     pub(super) fn is_served(&mut self) -> bool {
-        if self.sending.load(Ordering::Relaxed) || !self.uploads.is_empty() {
-            self.waited_at = Some(Instant::now());
-        }
-        self.waited_at.is_none_or(|at| at.elapsed() > WAITED_LATELY)
+        let waits = self.sending.load(Ordering::Relaxed) || !self.uploads.is_empty();
+        self.waits.look(Instant::now(), waits)
     }
 
     pub(super) fn has(&self, piece: u32) -> bool {
@@ -209,6 +210,24 @@ impl Peer {
         let some = (bits.count() > 0).then(|| bits.clone());
         self.bits = Some(bits);
         Ok(some)
+    }
+}
+
+/// Whether a peer waits for our line, from looks at it now and then.
+#[derive(Debug, Default)]
+struct Waits {
+    since: Option<Instant>,
+    long_at: Option<Instant>,
+}
+
+impl Waits {
+    /// Something waits for it now, or nothing does. Whether it is served as it asks.
+    fn look(&mut self, now: Instant, something: bool) -> bool {
+        self.since = something.then(|| self.since.unwrap_or(now));
+        if self.since.is_some_and(|since| now - since >= WAITS_LONG) {
+            self.long_at = Some(now);
+        }
+        self.long_at.is_none_or(|at| now - at > WAITED_LATELY)
     }
 }
 
@@ -362,5 +381,23 @@ impl Writing {
             self.queue_orders();
             self.flush().await?;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_waits_for_our_line_that_is_never_seen_without_something_waiting() {
+        let (mut waits, start) = (Waits::default(), Instant::now());
+        let mut look = |ms: u64, something| waits.look(start + Duration::from_millis(ms), something);
+        // Two looks in three by chance, as on a line that is used well.
+        let by_chance: Vec<bool> = (0..=30).map(|n| look(n * 500, n % 3 != 0)).collect();
+        assert!(by_chance.iter().all(|served| *served));
+        let all_the_time: Vec<bool> = (31..35).map(|n| look(n * 500, true)).collect();
+        assert_eq!(all_the_time, [true, true, false, false]);
+        let afterwards: Vec<bool> = (35..41).map(|n| look(n * 500, false)).collect();
+        assert_eq!(afterwards, [false, false, false, false, true, true]);
     }
 }

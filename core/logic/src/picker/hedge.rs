@@ -121,9 +121,16 @@ impl Picker {
                     continue;
                 }
                 let block = BlockRef { piece: PieceIndex(w.piece), block: n as u32 };
-                let Some(holder) = b.askers.iter().flatten().next().and_then(|k| self.peers.get(k)) else { continue };
-                let Some(at) = holder.queue.iter().position(|a| a.block == block) else { continue };
-                let expected = holder.expected(at, now, prior);
+                let holders = || b.askers.iter().flatten().filter_map(|k| self.peers.get(k));
+                // A third only where a peer that is known can help out two that are not.
+                if b.asked() == 2 && !(w.is_waited_for() && p.samples > 0 && holders().all(|h| !h.measured())) {
+                    continue;
+                }
+                let expected = holders().filter_map(|h| {
+                    let at = h.queue.iter().position(|a| a.block == block)?;
+                    Some(h.expected(at, now, prior))
+                });
+                let Some(expected) = expected.min() else { continue };
                 if worst.is_none_or(|(t, _)| expected > t) {
                     worst = Some((expected, block));
                 }

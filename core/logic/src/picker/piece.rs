@@ -2,8 +2,8 @@
 
 use crate::PeerKey;
 
-/// At most so many peers are asked for the same block.
-pub(super) const MAX_ASKERS: usize = 2;
+/// At most so many peers are asked for the same block: two, and a third where both are strangers that keep the reader waiting.
+pub(super) const MAX_ASKERS: usize = 3;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Block {

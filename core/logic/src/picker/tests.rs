@@ -237,6 +237,25 @@ fn dozens_of_strangers_are_asked_for_what_the_reader_waits_for_and_little_more()
 }
 
 #[test]
+fn a_peer_that_proved_quick_helps_out_two_strangers_that_are_not() {
+    let mut t = forty_strangers();
+    let mut asked = t.requests();
+    // Whoever was asked for the second piece answers at once, the others of the first do not.
+    let quick: Vec<_> = asked.iter().filter(|r| r.1 == 1).copied().collect();
+    assert!(!quick.is_empty(), "{asked:?}");
+    for r in &quick {
+        t.give(*r);
+    }
+    t.wait(350);
+    asked.extend(t.requests());
+    let third = asked.iter().find(|r| {
+        let of: Vec<u32> = asked.iter().filter(|o| (o.1, o.2) == (0, r.2)).map(|o| o.0).collect();
+        r.1 == 0 && of.len() == 3 && of.last() == Some(&r.0)
+    });
+    assert!(third.is_some_and(|r| quick.iter().any(|q| q.0 == r.0)), "{asked:?}");
+}
+
+#[test]
 fn between_two_pieces_nobody_is_asked_for_what_comes_much_later() {
     let mut t = forty_strangers();
     let asked = t.requests();

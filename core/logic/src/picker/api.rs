@@ -105,7 +105,9 @@ impl Default for Config {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Input {
-    /// A peer finished its handshake. It chokes us until [`Input::Unchoked`], and has nothing until it says so.
+    /// A peer finished its handshake. It chokes us until [`Input::Unchoked`], and has nothing until it says so. As long as
+    /// anything is missing here it was told with the handshake that we are interested, in the hope of an UNCHOKE a round trip sooner;
+    /// [`Output::Interested`] takes that back where it turns out to have nothing for us.
     PeerJoined {
         /// The new peer.
         peer: PeerKey,

@@ -92,7 +92,7 @@ impl Picker {
 
     /// Whether a reader waits for what will soon be here: a small piece from the moment on in which somebody who has it has come.
     /// Where nothing of it has come for a while there is no telling when it will, and the others need not wait for that.
-    pub(super) fn waits_for_soon(&self) -> bool {
+    fn waits_for_soon(&self) -> bool {
         let Some(first) = self.plan.first().filter(|w| w.is_waited_for() && !self.is_stuck()) else { return false };
         let comes = |p: &Peer| p.can_ask(first.piece) || (p.bits.get(first.piece) && self.is_coming(p));
         first.is_soon(self.now) || (first.is_new() && self.peers.values().any(comes))
@@ -105,6 +105,12 @@ impl Picker {
     /// Whether it joined moments ago: its UNCHOKE may be on its way.
     fn is_coming(&self, p: &Peer) -> bool {
         self.now.since(p.joined).as_secs_f64() < COMING_S
+    }
+
+    /// Whether somebody who has what is waited for joined moments ago.
+    pub(super) fn is_somebody_coming(&self) -> bool {
+        let first = self.plan.first().filter(|w| w.is_waited_for());
+        first.is_some_and(|w| self.peers.values().any(|p| p.bits.get(w.piece) && self.is_coming(p)))
     }
 
     /// Whether this piece is waited for before all others, and nothing of it was asked of anybody yet.

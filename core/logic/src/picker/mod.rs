@@ -135,8 +135,9 @@ impl Picker {
         self.now = self.now.max(now);
         match input {
             Input::PeerJoined { peer, rtt, max_requests, fast } => {
-                let new =
+                let mut new =
                     Peer::new(self.now, rtt, max_requests, fast, self.layout.pieces(), self.config.first_requests);
+                new.interested = !self.have.is_full();
                 debug_assert!(!self.peers.contains_key(&peer), "a peer's key is never reused");
                 self.peers.insert(peer, new);
             }
@@ -374,7 +375,7 @@ impl Picker {
         }
         self.fill_all();
         // What is asked of peers that went quiet is no more than a question whether they are back.
-        if !self.waits_for_soon() && self.peers.values().all(|p| p.snubbed || p.queue.is_empty()) {
+        if !self.is_somebody_coming() && self.peers.values().all(|p| p.snubbed || p.queue.is_empty()) {
             self.ask_anybody();
         }
     }

@@ -277,6 +277,18 @@ fn between_two_pieces_nobody_is_asked_for_what_comes_much_later() {
 }
 
 #[test]
+fn who_turns_out_to_have_nothing_for_us_hears_that_we_are_not_interested_after_all() {
+    let mut t = Table::new(4);
+    t.read_from(0);
+    t.peer(1, "#...");
+    assert!(!t.out.iter().any(|o| matches!(o, Output::Interested(..))), "the handshake said so: {:?}", t.out);
+    t.peer(2, "....");
+    assert!(t.out.contains(&Output::Interested(PeerKey(2), false)), "{:?}", t.out);
+    t.tell(Input::PeerHas(PeerKey(2), PieceIndex(1)));
+    assert!(t.out.contains(&Output::Interested(PeerKey(2), true)), "{:?}", t.out);
+}
+
+#[test]
 fn a_peer_may_still_unchoke_us_before_it_is_asked_for_the_little_that_it_allows() {
     let mut t = Table::new(64);
     t.read_from(0);

@@ -5,6 +5,7 @@
 
 use super::Picker;
 use super::api::Policy;
+use super::peer::Peer;
 use super::piece::{Block, MAX_ASKERS};
 use crate::layout::BLOCK_BYTES;
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
@@ -39,6 +40,11 @@ impl Picker {
         self.layout.blocks_of(PieceIndex(piece)) <= TWICE_BLOCKS
     }
 
+    /// The peers that were asked for this block.
+    fn holders<'a>(&'a self, block: &'a Block) -> impl Iterator<Item = &'a Peer> {
+        block.askers.iter().flatten().filter_map(|key| self.peers.get(key))
+    }
+
     /// While a reader waits for small pieces: a block of what it waits for that only one peer was asked for of which nothing is
     /// known, and this one is as little known. One in some has a full line, and six blocks of as many strangers would make every
     /// third player wait for such a one.
@@ -62,15 +68,8 @@ impl Picker {
                 continue;
             }
             let of_a_stranger = |b: &Block, block: BlockRef| {
-                !b.got
-                    && b.asked() == 1
-                    && !b.is_asked_of(peer)
-                    && b.askers
-                        .iter()
-                        .flatten()
-                        .next()
-                        .and_then(|k| self.peers.get(k))
-                        .is_some_and(|holder| !holder.measured() && holder.queue.iter().any(|a| a.block == block))
+                let unknown = |h: &Peer| !h.measured() && h.queue.iter().any(|a| a.block == block);
+                !b.got && b.asked() == 1 && !b.is_asked_of(peer) && self.holders(b).any(unknown)
             };
             let named = |n: usize| BlockRef { piece: PieceIndex(w.piece), block: n as u32 };
             if let Some(n) = part.blocks.iter().enumerate().position(|(n, b)| of_a_stranger(b, named(n))) {
@@ -121,12 +120,11 @@ impl Picker {
                     continue;
                 }
                 let block = BlockRef { piece: PieceIndex(w.piece), block: n as u32 };
-                let holders = || b.askers.iter().flatten().filter_map(|k| self.peers.get(k));
                 // A third only where a peer that is known can help out two that are not.
-                if b.asked() == 2 && !(w.is_waited_for() && p.samples > 0 && holders().all(|h| !h.measured())) {
+                if b.asked() == 2 && !(w.is_waited_for() && p.samples > 0 && self.holders(b).all(|h| !h.measured())) {
                     continue;
                 }
-                let expected = holders().filter_map(|h| {
+                let expected = self.holders(b).filter_map(|h| {
                     let at = h.queue.iter().position(|a| a.block == block)?;
                     Some(h.expected(at, now, prior))
                 });
@@ -143,7 +141,7 @@ impl Picker {
             let left = expected.since(now).as_secs_f64();
             let gain = expected.since(arrival).as_secs_f64();
             if overdrawn {
-                if w.due_s >= 0.0 || w.shown_s > EMERGENCY_WITHIN_S || gain < EMERGENCY_S {
+                if !w.is_waited_for() || w.shown_s > EMERGENCY_WITHIN_S || gain < EMERGENCY_S {
                     continue;
                 }
                 self.emergency_at = now;

@@ -195,7 +195,7 @@ impl Picker {
         let trial = !p.measured() && !p.snubbed;
         // While a reader waits for small pieces the next stranger has the next block, whoever would be sooner by a guess: there
         // is a second one for each that would keep it waiting.
-        let first = trial && p.queue.is_empty() && self.plan.first().is_some_and(Wanted::is_waited_for);
+        let next_stranger = trial && p.queue.is_empty() && self.plan.first().is_some_and(Wanted::is_waited_for);
         let tolerance = 0.1 * p.service_s(self.prior);
         // A peer that went quiet proves itself on what is not urgent, as long as there are others.
         let proving = p.snubbed && self.peers.values().any(|o| !o.snubbed && o.serves(self.now));
@@ -225,7 +225,7 @@ impl Picker {
                             || arrival.plus_secs(if w.due_s < RISKY_S { risk_s } else { 0.0 })
                                 <= w.cutoff.plus_secs(tolerance)
                             || (trial && open > 2 * self.peers.len() as u32)
-                            || (first && self.is_small(w.piece))
+                            || (next_stranger && self.is_small(w.piece))
                     }
                     Policy::Even | Policy::Proportional => self.quota(peer, w.piece),
                     Policy::DeadlineRarest | Policy::Sequential => true,

@@ -36,8 +36,8 @@ impl Table {
         self.now = until;
     }
 
-    /// A peer that is ready to serve the pieces of a picture: `#` it has, `.` it has not.
-    fn peer(&mut self, key: u32, has: &str) {
+    /// A peer that has the pieces of a picture, `#` it has, `.` it has not, and chokes us still.
+    fn joins(&mut self, key: u32, has: &str) {
         let mut bits = Bits::new(has.len() as u32);
         has.chars().enumerate().for_each(|(i, c)| {
             bits.set(i as u32, c == '#');
@@ -45,7 +45,12 @@ impl Table {
         let peer = PeerKey(key);
         self.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 250, fast: true });
         self.tell(Input::PeerHasBits(peer, bits));
-        self.tell(Input::Unchoked(peer));
+    }
+
+    /// The same, and ready to serve them.
+    fn peer(&mut self, key: u32, has: &str) {
+        self.joins(key, has);
+        self.tell(Input::Unchoked(PeerKey(key)));
     }
 
     fn read_from(&mut self, piece: u32) {
@@ -187,8 +192,7 @@ fn what_a_new_peer_allows_before_it_unchokes_us_does_not_stand_before_the_first_
     let mut t = Table::new(64);
     t.read_from(0);
     let peer = PeerKey(1);
-    t.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 250, fast: true });
-    t.tell(Input::PeerHasBits(peer, Bits::full(64)));
+    t.joins(1, &"#".repeat(64));
     t.tell(Input::AllowedFast(peer, PieceIndex(40)));
     t.tell(Input::AllowedFast(peer, PieceIndex(0)));
     assert!(t.requests().iter().all(|r| r.1 == 0), "of what it allows only what the reader waits for is asked at once");
@@ -201,8 +205,7 @@ fn a_peer_that_does_not_unchoke_us_is_asked_for_what_it_allows_a_little_later() 
     let mut t = Table::new(64);
     t.read_from(0);
     let peer = PeerKey(1);
-    t.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 250, fast: true });
-    t.tell(Input::PeerHasBits(peer, Bits::full(64)));
+    t.joins(1, &"#".repeat(64));
     t.tell(Input::AllowedFast(peer, PieceIndex(40)));
     t.wait(1000);
     assert!(t.requests().iter().any(|r| r.1 == 40));
@@ -294,8 +297,7 @@ fn a_peer_may_still_unchoke_us_before_it_is_asked_for_the_little_that_it_allows(
     t.read_from(0);
     t.wait(700);
     let peer = PeerKey(1);
-    t.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 250, fast: true });
-    t.tell(Input::PeerHasBits(peer, Bits::full(64)));
+    t.joins(1, &"#".repeat(64));
     t.tell(Input::AllowedFast(peer, PieceIndex(40)));
     t.wait(250);
     let asked = t.requests();

@@ -6,18 +6,22 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod address_class;
 pub mod bits;
 pub mod choker;
 pub mod layout;
 pub mod limiter;
 pub mod metadata;
+pub mod named_peers;
 pub mod picker;
 pub mod reserve;
 pub mod retain;
 pub mod rng;
 pub mod slots;
 pub mod time;
+pub mod trackers;
 
+pub use address_class::AddressClass;
 pub use bits::Bits;
 pub use layout::{BLOCK_BYTES, BlockRef, Layout, PieceIndex};
 pub use time::Time;

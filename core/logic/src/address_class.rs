@@ -1,0 +1,169 @@
+//! Where an IP address leads, and who may name it to us.
+//!
+//! Trackers, torrents, redirects, DNS answers and other peers all name addresses. A stranger on the Internet that names an
+//! address of the user's own network would make us connect to a router or a service there. So a source may name only
+//! addresses that are no more local than its own: see [`AddressClass::may_name`].
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Where an address leads. Ordered from everywhere to nearest: each class is more local than the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AddressClass {
+    /// Nowhere that a connection can go: unspecified, "this network", multicast, broadcast, discard, reserved.
+    Nowhere,
+    /// The Internet. Documentation and benchmark networks count here too: no user's machine is there, while proxies map
+    /// the names of public hosts to the benchmark network.
+    Global,
+    /// The network between a provider and its customers (RFC 6598). Some virtual private networks use it too.
+    Shared,
+    /// A private network (RFC 1918, RFC 4193, and the site-local addresses of RFC 3513).
+    Private,
+    /// One link (RFC 3927, RFC 4291). Cloud providers keep their metadata service here.
+    LinkLocal,
+    /// This machine.
+    Loopback,
+}
+
+impl AddressClass {
+    /// The class of an address. An IPv6 address that a translator or tunnel turns into an IPv4 address has the class of
+    /// the latter.
+    pub fn of(ip: IpAddr) -> AddressClass {
+        match plain(ip) {
+            IpAddr::V4(ip) => of_v4(ip),
+            IpAddr::V6(ip) => of_v6(ip),
+        }
+    }
+
+    /// Whether it belongs to this machine or a network around it, not to the Internet.
+    pub fn is_local(self) -> bool {
+        self >= AddressClass::Shared
+    }
+
+    /// Whether a source at an address of this class may name an address of class `named` to us. What is on this machine
+    /// may name all; a host of a private network may name others there but nothing of this machine; and so on.
+    pub fn may_name(self, named: AddressClass) -> bool {
+        named != AddressClass::Nowhere && named <= self.max(AddressClass::Global)
+    }
+}
+
+/// The address that a packet to `ip` ends up at: the IPv4 address within mapped (`::ffff:0:0/96`), compatible (`::/96`),
+/// translated (`64:ff9b::/96`, RFC 6052; `::ffff:0:0:0/96`, RFC 2765), 6to4 (`2002::/16`, RFC 3056) and Teredo
+/// (`2001::/32`, RFC 4380) addresses; any other one as it is.
+pub fn plain(ip: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = ip else { return ip };
+    let s = v6.segments();
+    let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
+    match s {
+        // `::` and `::1` are no IPv4 addresses.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => ip,
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => v4(high, low),
+        // The client's address, each bit inverted.
+        [0x2001, 0, _, _, _, _, high, low] => v4(!high, !low),
+        _ => ip,
+    }
+}
+
+fn of_v4(ip: Ipv4Addr) -> AddressClass {
+    match ip.octets() {
+        [0 | 224..=255, ..] => AddressClass::Nowhere,
+        [127, ..] => AddressClass::Loopback,
+        [169, 254, ..] => AddressClass::LinkLocal,
+        // 192.0.0.0/24 holds protocol assignments, such as the inner addresses of DS-Lite (RFC 7335).
+        [10, ..] | [172, 16..=31, ..] | [192, 168, ..] | [192, 0, 0, _] => AddressClass::Private,
+        [100, 64..=127, ..] => AddressClass::Shared,
+        _ => AddressClass::Global,
+    }
+}
+
+fn of_v6(ip: Ipv6Addr) -> AddressClass {
+    match ip.segments() {
+        [0, 0, 0, 0, 0, 0, 0, 1] => AddressClass::Loopback,
+        // `::` and discard (RFC 6666).
+        [0, 0, 0, 0, 0, 0, 0, 0] | [0x100, 0, 0, 0, ..] => AddressClass::Nowhere,
+        // Multicast.
+        [0xff00..=0xffff, ..] => AddressClass::Nowhere,
+        [0xfe80..=0xfebf, ..] => AddressClass::LinkLocal,
+        // Unique local, and site-local, which is deprecated and used still.
+        [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] => AddressClass::Private,
+        // A translator's prefix within a private network (RFC 8215).
+        [0x64, 0xff9b, 1, ..] => AddressClass::Private,
+        _ => AddressClass::Global,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use AddressClass::{Global, LinkLocal, Loopback, Nowhere, Private, Shared};
+
+    fn class(text: &str) -> AddressClass {
+        AddressClass::of(text.parse().unwrap())
+    }
+
+    #[test]
+    fn each_network_has_its_class_to_its_last_address() {
+        for (class_of_all, addresses) in [
+            (
+                Nowhere,
+                "0.0.0.0 0.255.255.255 224.0.0.1 239.255.255.255 240.0.0.1 255.255.255.255 :: ff02::1 ffff::1 100::1",
+            ),
+            (Loopback, "127.0.0.1 127.255.255.255 ::1"),
+            (LinkLocal, "169.254.0.0 169.254.169.254 169.254.255.255 fe80::1 febf:ffff::1"),
+            (Private, "10.0.0.0 10.255.255.255 172.16.0.0 172.31.255.255 192.168.0.0 192.168.255.255 192.0.0.1"),
+            (Private, "fc00::1 fdff:ffff::1 fec0::1 feff::1 64:ff9b:1::1"),
+            (Shared, "100.64.0.0 100.127.255.255"),
+            (
+                Global,
+                "1.1.1.1 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 169.253.255.255",
+            ),
+            (Global, "169.255.0.0 172.15.255.255 172.32.0.0 192.167.255.255 192.169.0.0 223.255.255.255 198.18.0.1"),
+            (Global, "2606:4700::1 2001:db8::1 203.0.113.9 2001:1::1 fbff::1 200::1 64:ff9b:2::1"),
+        ] {
+            for address in addresses.split(' ') {
+                assert_eq!(class(address), class_of_all, "{address}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_in_ipv6_clothes_keeps_its_class() {
+        for (v4, hex, inverted) in [
+            ("127.0.0.1", "7f00:1", "80ff:fffe"),
+            ("10.1.2.3", "a01:203", "f5fe:fdfc"),
+            ("169.254.169.254", "a9fe:a9fe", "5601:5601"),
+            ("192.168.1.1", "c0a8:101", "3f57:fefe"),
+            ("100.64.0.1", "6440:1", "9bbf:fffe"),
+            ("8.8.8.8", "808:808", "f7f7:f7f7"),
+            ("255.255.255.255", "ffff:ffff", "0:0"),
+        ] {
+            for dressed in [
+                format!("::ffff:{hex}"),
+                format!("::{hex}"),
+                format!("::ffff:0:{hex}"),
+                format!("64:ff9b::{hex}"),
+                format!("2002:{hex}::9"),
+                format!("2001:0:1234:5678:0:0:{inverted}"),
+            ] {
+                assert_eq!(class(&dressed), class(v4), "{dressed}");
+                assert_eq!(plain(dressed.parse().unwrap()), v4.parse::<IpAddr>().unwrap(), "{dressed}");
+            }
+        }
+        assert_eq!(plain("2606:4700::1".parse().unwrap()), "2606:4700::1".parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn a_source_names_what_is_no_more_local_than_itself() {
+        let all = [Nowhere, Global, Shared, Private, LinkLocal, Loopback];
+        let named = |source: AddressClass| all.into_iter().filter(|c| source.may_name(*c)).collect::<Vec<_>>();
+        assert_eq!(named(Nowhere), [Global]);
+        assert_eq!(named(Global), [Global]);
+        assert_eq!(named(Shared), [Global, Shared]);
+        assert_eq!(named(Private), [Global, Shared, Private]);
+        assert_eq!(named(LinkLocal), [Global, Shared, Private, LinkLocal]);
+        assert_eq!(named(Loopback), all[1..]);
+        assert_eq!(all.map(AddressClass::is_local), [false, false, true, true, true, true]);
+    }
+}

@@ -1,0 +1,340 @@
+//! Which tracker to announce to, and when (BEP 3, 12, 27, 31).
+//!
+//! The tiers of BEP 12 are backups of each other, but a viewer must not wait for a dead one. So all tiers are asked at once.
+//! Within a tier one tracker is asked after the other, in an order of our own: the next as soon as one fails, answers without a
+//! peer, or is silent for [`PATIENCE`]. The one that answers moves to the front and is the one that is asked again. When
+//! peers run short, the next ones of the tier are asked too.
+//!
+//! A private torrent announces to one tracker at a time (BEP 27): all tiers are one list then, and the next is asked only
+//! when one fails.
+
+use crate::Time;
+use crate::rng::Rng;
+use std::time::Duration;
+
+/// Silence of a tracker after which the next of its tier is asked too.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+/// Shortest pause between two announces to a tracker, whatever it asks for: 0 would be a busy loop.
+pub const MIN_INTERVAL: Duration = Duration::from_secs(30);
+/// Longest pause, whatever it asks for.
+pub const MAX_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// Pause where a tracker names no interval.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(30 * 60);
+/// Pause after which a tracker may be asked again when peers run short, unless it forbids it.
+const HURRY_INTERVAL: Duration = Duration::from_secs(60);
+/// Pause after a failure, doubled with each further one.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+const MAX_RETRY: Duration = Duration::from_secs(10 * 60);
+/// Longest pause that a tracker may ask for when it fails (BEP 31).
+const MAX_RETRY_IN: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// What an announcement is about (BEP 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Still here.
+    None,
+    /// The first one.
+    Started,
+    /// All pieces are here now.
+    Completed,
+    /// We leave.
+    Stopped,
+}
+
+/// When a tracker that failed wants to be asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// It did not say.
+    Usual,
+    /// After this pause (BEP 31).
+    In(Duration),
+    /// Never (BEP 31).
+    Never,
+}
+
+/// What happened. Trackers are named by their place in the list given to [`Trackers::new`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// A tracker answered an announcement.
+    Answered {
+        /// Which.
+        tracker: usize,
+        /// Pause until the next announcement, as it asks for.
+        interval: Option<Duration>,
+        /// Shortest pause, as it asks for.
+        min_interval: Option<Duration>,
+        /// Peers that it named.
+        peers: usize,
+    },
+    /// A tracker failed, or refused.
+    Failed {
+        /// Which.
+        tracker: usize,
+        /// When it wants to be asked again.
+        retry: Retry,
+    },
+    /// Peers run short.
+    Hurry,
+    /// The torrent is complete now.
+    Completed,
+    /// The torrent turned out to be private.
+    Private,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Announce, and tell the machine how it ended (not for [`Event::Stopped`]).
+    Announce {
+        /// To which tracker.
+        tracker: usize,
+        /// What to say.
+        event: Event,
+    },
+}
+
+/// What a tracker does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It was not asked: another of its tier answers.
+    Idle,
+    /// It is being asked.
+    Asking,
+    /// Its last answer was a good one.
+    Working,
+    /// It failed or refused the last time.
+    Failed,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    /// Since when, and with which event, it is being asked.
+    asking: Option<(Time, Event)>,
+    /// Not to be asked before; [`Time::NEVER`] where it does not want to be asked again.
+    due: Time,
+    /// Not to be asked before, also when peers run short.
+    soonest: Time,
+    failures: u32,
+    /// It has answered, so it gives our address to others until it hears `stopped`.
+    welcome: bool,
+    completed: bool,
+}
+
+impl Entry {
+    /// When it is to hear that the torrent is complete.
+    fn completion_due(&self) -> Time {
+        match (self.completed && self.asking.is_none(), self.failures) {
+            (true, 0) => Time::ZERO,
+            (true, _) => self.due,
+            (false, _) => Time::NEVER,
+        }
+    }
+}
+
+/// A tier, or all of them for a private torrent.
+#[derive(Clone, Debug)]
+struct Group {
+    /// Its trackers, in the order in which they are asked.
+    order: Vec<usize>,
+    /// It has what it needs until then.
+    content_until: Time,
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug)]
+pub struct Trackers {
+    entries: Vec<Entry>,
+    groups: Vec<Group>,
+    private: bool,
+    /// Trackers that are to hear that we leave.
+    leaving: Vec<usize>,
+    /// Spreads retries, so that a tracker that comes back is not met by all at once.
+    spread: f64,
+}
+
+impl Trackers {
+    /// Trackers with the tier of each, ascending. The same seed gives the same order within tiers.
+    pub fn new(tiers: &[u32], private: bool, seed: u64) -> Trackers {
+        let mut rng = Rng::new(seed);
+        let entry =
+            Entry { asking: None, due: Time::ZERO, soonest: Time::ZERO, failures: 0, welcome: false, completed: false };
+        let mut groups: Vec<Group> = Vec::new();
+        for tier in tiers.chunk_by(|a, b| a == b) {
+            let first = groups.iter().map(|g| g.order.len()).sum::<usize>();
+            let mut order: Vec<usize> = (first..first + tier.len()).collect();
+            for i in (1..order.len()).rev() {
+                order.swap(i, rng.below(i as u32 + 1) as usize);
+            }
+            groups.push(Group { order, content_until: Time::ZERO });
+        }
+        let mut trackers = Trackers {
+            entries: vec![entry; tiers.len()],
+            groups,
+            private: false,
+            leaving: Vec::new(),
+            spread: rng.unit(),
+        };
+        if private {
+            trackers.make_private();
+        }
+        trackers
+    }
+
+    /// Tells the machine what happened; [`Trackers::poll`] then says what to do.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        match input {
+            Input::Answered { tracker, interval, min_interval, peers } => {
+                self.answered(now, tracker, interval, min_interval, peers);
+            }
+            Input::Failed { tracker, retry } => self.failed(now, tracker, retry),
+            Input::Hurry => {
+                for entry in &mut self.entries {
+                    entry.due = entry.due.min(entry.soonest.max(now));
+                }
+                self.groups.iter_mut().for_each(|group| group.content_until = now);
+            }
+            Input::Completed => self.entries.iter_mut().for_each(|entry| entry.completed = entry.welcome),
+            Input::Private => self.make_private(),
+        }
+    }
+
+    /// What to do next, until it says `None`.
+    pub fn poll(&mut self, now: Time) -> Option<Output> {
+        if let Some(tracker) = self.leaving.pop() {
+            if !std::mem::take(&mut self.entries[tracker].welcome) {
+                return self.poll(now);
+            }
+            return Some(Output::Announce { tracker, event: Event::Stopped });
+        }
+        if let Some(tracker) = self.entries.iter().position(|e| e.completion_due() <= now) {
+            self.entries[tracker].completed = false;
+            return Some(self.ask(now, tracker, Event::Completed));
+        }
+        let due = |group: &Group| self.wakes(group).filter(|(at, _)| *at <= now).map(|(_, tracker)| tracker);
+        let tracker = self.groups.iter().find_map(due)?;
+        let event = if self.entries[tracker].welcome { Event::None } else { Event::Started };
+        Some(self.ask(now, tracker, event))
+    }
+
+    /// When there may be something to do next.
+    pub fn next_timeout(&self) -> Time {
+        let announces = self.groups.iter().filter_map(|group| self.wakes(group)).map(|(at, _)| at);
+        announces.chain(self.entries.iter().map(Entry::completion_due)).min().unwrap_or(Time::NEVER)
+    }
+
+    /// What a tracker does.
+    pub fn state(&self, tracker: usize) -> State {
+        match self.entries.get(tracker) {
+            Some(Entry { asking: Some(_), .. }) => State::Asking,
+            Some(Entry { failures: 1.., .. }) => State::Failed,
+            Some(Entry { welcome: true, .. }) => State::Working,
+            _ => State::Idle,
+        }
+    }
+
+    /// When a tracker is asked next, where that is known.
+    pub fn next_announce(&self, tracker: usize) -> Option<Time> {
+        self.entries
+            .get(tracker)
+            .filter(|e| e.asking.is_none() && (e.welcome || e.failures > 0) && e.due != Time::NEVER)
+            .map(|e| e.due)
+    }
+
+    /// The trackers that are to hear that the torrent is dropped.
+    pub fn welcome(&self) -> impl Iterator<Item = usize> + '_ {
+        self.entries.iter().enumerate().filter(|(_, e)| e.welcome).map(|(tracker, _)| tracker)
+    }
+
+    /// When this group asks which tracker next, if nothing happens before.
+    fn wakes(&self, group: &Group) -> Option<(Time, usize)> {
+        let asked = group.order.iter().filter_map(|t| self.entries[*t].asking).map(|(since, _)| since).max();
+        let patience = match asked {
+            Some(_) if self.private => return None,
+            Some(since) => since + PATIENCE,
+            None => Time::ZERO,
+        };
+        let from = group.content_until.max(patience);
+        let idle = group.order.iter().filter(|t| self.entries[**t].asking.is_none());
+        // The first in order among those that may be asked when the group wants it; else the one that may be asked first.
+        idle.map(|t| (self.entries[*t].due.max(from), *t))
+            .filter(|(at, _)| *at != Time::NEVER)
+            .min_by_key(|(at, _)| *at)
+    }
+
+    fn ask(&mut self, now: Time, tracker: usize, event: Event) -> Output {
+        self.entries[tracker].asking = Some((now, event));
+        Output::Announce { tracker, event }
+    }
+
+    fn answered(
+        &mut self,
+        now: Time,
+        tracker: usize,
+        interval: Option<Duration>,
+        least: Option<Duration>,
+        peers: usize,
+    ) {
+        let least = least.unwrap_or_default().min(MAX_INTERVAL);
+        let pause = interval.unwrap_or(DEFAULT_INTERVAL).max(least).clamp(MIN_INTERVAL, MAX_INTERVAL);
+        let Some(entry) = self.entries.get_mut(tracker) else { return };
+        entry.asking = None;
+        entry.failures = 0;
+        entry.welcome = true;
+        entry.due = now + pause;
+        entry.soonest = now + least.max(HURRY_INTERVAL);
+        let due = entry.due;
+        let private = self.private;
+        let Some(group) = self.group_of(tracker) else { return };
+        if private || peers > 0 {
+            if let Some(at) = group.order.iter().position(|t| *t == tracker) {
+                group.order[..=at].rotate_right(1);
+            }
+            group.content_until = group.content_until.max(due);
+        }
+        if private {
+            let others = self.entries.iter().enumerate().filter(|(t, e)| e.welcome && *t != tracker);
+            self.leaving.extend(others.map(|(t, _)| t));
+        }
+    }
+
+    fn failed(&mut self, now: Time, tracker: usize, retry: Retry) {
+        let spread = self.spread;
+        let Some(entry) = self.entries.get_mut(tracker) else { return };
+        let usual = FIRST_RETRY.saturating_mul(1 << entry.failures.min(10)).min(MAX_RETRY).mul_f64(1.0 + spread / 4.0);
+        // A completion that could not be told is told with the next attempt.
+        entry.completed |= matches!(entry.asking.take(), Some((_, Event::Completed)));
+        entry.failures += 1;
+        (entry.due, entry.soonest) = match retry {
+            Retry::Usual => (now + usual, now + usual.min(HURRY_INTERVAL)),
+            Retry::In(pause) => {
+                let due = now + pause.clamp(MIN_INTERVAL, MAX_RETRY_IN);
+                (due, due)
+            }
+            Retry::Never => (Time::NEVER, Time::NEVER),
+        };
+    }
+
+    fn group_of(&mut self, tracker: usize) -> Option<&mut Group> {
+        self.groups.iter_mut().find(|group| group.order.contains(&tracker))
+    }
+
+    /// One list, and one tracker at a time: the first that answered goes on, the others hear that we leave.
+    fn make_private(&mut self) {
+        if std::mem::replace(&mut self.private, true) {
+            return;
+        }
+        let mut order: Vec<usize> = self.groups.drain(..).flat_map(|group| group.order).collect();
+        let welcome: Vec<usize> = order.iter().copied().filter(|t| self.entries[*t].welcome).collect();
+        let mut content_until = Time::ZERO;
+        if let Some((first, others)) = welcome.split_first() {
+            self.leaving.extend(others);
+            order.retain(|t| t != first);
+            order.insert(0, *first);
+            content_until = self.entries[*first].due;
+        }
+        self.groups.push(Group { order, content_until });
+    }
+}
+
+#[cfg(test)]
+mod tests;

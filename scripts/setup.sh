@@ -32,10 +32,13 @@ packages() {
     say "installing ${missing[*]}"
     as_root apt-get update -qq
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
-    # Debian starts the daemon of this package as a service; only the program is wanted here.
-    if [[ " ${missing[*]} " == *" transmission-daemon "* ]] && [ -d /run/systemd/system ]; then
-        as_root systemctl disable --now transmission-daemon >/dev/null 2>&1 || true
-    fi
+    # Debian starts the daemons of these packages as services; only the programs are wanted here.
+    local service
+    for service in transmission-daemon nginx; do
+        if [[ " ${missing[*]} " == *" $service"* ]] && [ -d /run/systemd/system ]; then
+            as_root systemctl disable --now "$service" >/dev/null 2>&1 || true
+        fi
+    done
 }
 
 # Installs a cargo tool that is missing, built for a quick build and not for speed: on two cores that is minutes less.
@@ -57,6 +60,8 @@ case $mode in
     --run) ;;
     --test)
         packages iproute2 util-linux mount procps python3 python3-venv transmission-daemon aria2 ffmpeg flac mpv
+        # A reverse proxy with TLS in front of the HTTP server; only the programs are used, no service.
+        packages nginx-light openssl curl
         # The C interface: its tests are built with CMake, checked with Valgrind and the sanitizers.
         packages cmake pkg-config valgrind binutils
         # The players on it, and what their plug-ins are built with (bindings/).

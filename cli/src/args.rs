@@ -4,7 +4,7 @@ use crate::units::{parse_at, parse_rate, parse_size, parse_wait};
 use anyhow::{Result, anyhow};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use playswarm::Config;
-use playswarm::front::HttpConfig;
+use playswarm::front::{HttpConfig, Remedies, parse_host, parse_origin};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -245,10 +245,10 @@ pub(crate) struct HttpArgs {
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
     /// Another name under which this server is known; may be repeated
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_host)]
     pub(crate) allow_host: Vec<String>,
     /// A web site whose pages may read everything here, e.g. https://app.example; may be repeated
-    #[arg(long, value_name = "ORIGIN")]
+    #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
     pub(crate) allow_origin: Vec<String>,
 }
 
@@ -353,6 +353,10 @@ impl HttpArgs {
             token,
             allow_hosts: self.allow_host.clone(),
             allow_origins: self.allow_origin.clone(),
+            remedies: Remedies {
+                host: "start playswarm with --allow-host {}".into(),
+                origin: "start playswarm with --allow-origin {}".into(),
+            },
             ..HttpConfig::default()
         };
         config.check()?;

@@ -14,6 +14,7 @@ pub mod film;
 pub mod hostile;
 pub mod http;
 pub mod netlab;
+pub mod nginx;
 pub mod peers;
 pub mod place;
 pub mod playswarm;

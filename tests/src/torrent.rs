@@ -79,6 +79,33 @@ impl TestTorrent {
         TestTorrent { name, files, piece_length, info, info_hash, folder }
     }
 
+    /// The files of a folder, which exist already, in the order of their names.
+    pub fn of_folder(path: &Path, piece_length: u64) -> TestTorrent {
+        let folder = tempfile::tempdir().unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let data = folder.path().join("data").join(&name);
+        std::fs::create_dir_all(&data).unwrap();
+        let mut names: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        let (mut all, mut list, mut files) = (Vec::new(), Vec::<Ben>::new(), Vec::new());
+        for file in names {
+            let bytes = std::fs::read(path.join(&file)).unwrap();
+            std::fs::write(data.join(&file), &bytes).unwrap();
+            let parts = vec![Ben::from(file.to_str().unwrap())];
+            list.push(dict([("length", Ben::Int(bytes.len() as i64)), ("path", parts.into())]));
+            files.push((Path::new(&name).join(&file), Content::new(0, bytes.len() as u64)));
+            all.extend(bytes);
+        }
+        let info = dict([
+            ("files", list.into()),
+            ("name", name.as_str().into()),
+            ("piece length", Ben::Int(piece_length as i64)),
+            ("pieces", all.chunks(piece_length as usize).flat_map(sha1).collect::<Vec<u8>>().into()),
+        ]);
+        let info_hash = sha1(&info.encode());
+        TestTorrent { name, files, piece_length, info, info_hash, folder }
+    }
+
     /// The same torrent, marked as private (BEP 27).
     pub fn made_private(mut self) -> TestTorrent {
         self.info = self.info.with("private", 1);

@@ -1,15 +1,18 @@
 //! The HTTP server as players, browsers and scripts use it: ranges, many readers, readers that go away, strangers.
 #![allow(clippy::unwrap_used)]
 
-use playswarm_tests::http::{get_range, request};
+use playswarm_tests::film::film;
+use playswarm_tests::http::{Url, get_range, request};
 use playswarm_tests::peers::{RealPeer, libtorrent};
 use playswarm_tests::place::Place;
 use playswarm_tests::playswarm::{Builder, Playswarm};
 use playswarm_tests::reader::CheckedReader;
 use playswarm_tests::requirement;
 use playswarm_tests::torrent::TestTorrent;
-use std::io::Read;
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::{Duration, Instant};
 
 struct Scene {
     torrent: TestTorrent,
@@ -109,13 +112,118 @@ fn strangers_in_a_browser_are_turned_away() {
     // DNS rebinding: the connection is to loopback, the name is the attacker's.
     let rebound = request(&Place::Here, "GET", &url, &[("Origin", "http://evil.example")]).unwrap();
     assert!(rebound.status == 403 || rebound.header("access-control-allow-origin").is_none());
-    let stream = std::net::TcpStream::connect(url.addr).unwrap();
-    std::io::Write::write_all(&mut &stream, b"GET /status HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n")
-        .unwrap();
-    let mut text = String::new();
-    (&stream).read_to_string(&mut text).unwrap();
-    let status = text.split(' ').nth(1).and_then(|code| code.parse::<u16>().ok()).unwrap();
-    assert!((400..500).contains(&status), "a foreign Host is refused: {text}");
+    let text = raw(&url, b"GET /status HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    assert!(text.starts_with("HTTP/1.1 403"), "a foreign Host is refused: {text}");
+    assert!(text.contains("--allow-host evil.example"), "and the way to allow it is named: {text}");
+    for origin in ["*", "app.example", "https://app.example/player", "null"] {
+        let output = Builder::stream(scene.torrent.file())
+            .argument("--allow-origin")
+            .argument(origin)
+            .run(Duration::from_secs(20));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("--allow-origin"), "{origin}: {said}");
+        assert!(said.contains("https://app.example"), "it says how to write one: {said}");
+    }
+}
+
+/// Sends these bytes and takes all that comes.
+fn raw(url: &Url, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(url.addr).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.write_all(bytes).unwrap();
+    let mut text = Vec::new();
+    let _ = stream.read_to_end(&mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn the_machine_is_served_by_its_own_names() {
+    let Some(scene) = scene(0) else { return };
+    let url = scene.playswarm.url();
+    let name = rustix::system::uname().nodename().to_str().unwrap().to_owned();
+    let label = name.split('.').next().unwrap();
+    for host in [label, &format!("{label}.local"), "films.localhost", "LOCALHOST.", "192.168.77.5", "[fe80::1]"] {
+        let text =
+            raw(&url, format!("HEAD /status HTTP/1.1\r\nHost: {host}:8080\r\nConnection: close\r\n\r\n").as_bytes());
+        assert!(text.starts_with("HTTP/1.1 200"), "{host}: {text}");
+    }
+    for host in ["other.local", "localhost.example", &format!("{label}.example"), &format!("{label}.local.example")] {
+        let text =
+            raw(&url, format!("HEAD /status HTTP/1.1\r\nHost: {host}:8080\r\nConnection: close\r\n\r\n").as_bytes());
+        assert!(text.starts_with("HTTP/1.1 403"), "{host}: {text}");
+    }
+}
+
+#[test]
+fn idle_connections_do_not_keep_the_player_out() {
+    let Some(scene) = scene(0) else { return };
+    let url = scene.playswarm.url();
+    let silent: Vec<TcpStream> = (0..300)
+        .map(|n| {
+            let mut stream = TcpStream::connect(url.addr).unwrap();
+            if n % 2 == 0 {
+                stream.write_all(b"GET / HTTP/1.1\r\nHost: local").unwrap();
+            }
+            stream
+        })
+        .collect();
+    let begun = Instant::now();
+    for _ in 0..20 {
+        assert_eq!(request(&Place::Here, "GET", &url, &[("Range", "bytes=0-9")]).unwrap().status, 206);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(8), "it took {:?}", begun.elapsed());
+    // And what sends nothing is closed soon.
+    for mut stream in silent.into_iter().rev().take(5) {
+        stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        assert!(!matches!(stream.read(&mut [0; 1024]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(30), "it took {:?}", begun.elapsed());
+}
+
+#[test]
+fn what_a_television_is_given_by_time_decodes_and_the_rest_is_announced_by_byte() {
+    if !requirement::libtorrent() || !requirement::program("ffmpeg") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let shelf = folder.path().join("shelf");
+    std::fs::create_dir(&shelf).unwrap();
+    for name in ["a.mkv", "a.mp4", "a.ts"] {
+        film(&shelf, name, 12, 300_000);
+    }
+    let sound = ["-v", "error", "-f", "lavfi", "-i", "sine=frequency=440:duration=12", "-b:a", "96k"];
+    assert!(Command::new("ffmpeg").args(sound).arg(shelf.join("b.mp3")).status().unwrap().success());
+    let torrent = TestTorrent::of_folder(&shelf, 64 << 10);
+    let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    let playswarm = Builder::stream(torrent.file()).peers([seed.addr]).start();
+    let ask = |method: &str, file: usize, headers: &[(&str, &str)]| {
+        request(&Place::Here, method, &playswarm.url().at(&format!("/stream/{file}")), headers).unwrap()
+    };
+    for (file, operations) in [(0, "01"), (1, "01"), (2, "11"), (3, "11")] {
+        let features = ask("HEAD", file, &[("getcontentFeatures.dlna.org", "1")]);
+        let features = features.header("contentfeatures.dlna.org").unwrap().to_owned();
+        assert!(features.contains(&format!("DLNA.ORG_OP={operations};")), "{file}: {features}");
+        let start = ask("GET", file, &[("TimeSeekRange.dlna.org", "npt=0.000-")]);
+        assert!(matches!(start.status, 200 | 206), "{file}: the start is where every film begins");
+        let answer = ask("GET", file, &[("TimeSeekRange.dlna.org", "npt=6.5-")]);
+        if operations == "01" {
+            assert_eq!(answer.status, 406, "{file}");
+            continue;
+        }
+        assert_eq!(answer.status, 206, "{file}");
+        let told = answer.header("timeseekrange.dlna.org").unwrap().to_owned();
+        assert!(told.starts_with("npt=6.") && told.contains(" bytes="), "{told}");
+        let cut = folder.path().join("cut");
+        let mut bytes = Vec::new();
+        { answer }.read_to_end(&mut bytes).unwrap();
+        std::fs::write(&cut, bytes).unwrap();
+        let decoded = Command::new("ffmpeg")
+            .args(["-v", "error", "-xerror", "-i", cut.to_str().unwrap(), "-f", "framecrc", "-"])
+            .output()
+            .unwrap();
+        let frames = String::from_utf8_lossy(&decoded.stdout).lines().filter(|line| line.starts_with("0,")).count();
+        assert!(decoded.status.success() && frames >= 140, "{file}: {frames}: {decoded:?}");
+    }
 }
 
 #[test]
@@ -128,6 +236,6 @@ fn metrics_and_the_playlist_are_there() {
     let playlist = get("/playlist.m3u8");
     assert_eq!(playlist.status, 200);
     let text = playlist.text().unwrap();
-    assert!(text.starts_with("#EXTM3U") && text.contains("http://"), "{text}");
+    assert!(text.starts_with("#EXTM3U") && text.contains("\nstream/0/film.mp4"), "{text}");
     assert_eq!(get("/no/such/page").status, 404);
 }

@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod address_class;
+pub mod admission;
 pub mod bits;
 pub mod choker;
 pub mod layout;

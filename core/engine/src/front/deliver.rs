@@ -1,13 +1,16 @@
 //! One file over HTTP: preconditions, ranges and the body (RFC 9110, sections 13 to 15).
 //! Who may ask was decided before ([`super::access`]); the bytes come from a [`Reader`].
 
+use super::access::Granted;
 use super::library::{Library, Reader};
+use super::links::Links;
 use super::names::{base_name, disposition};
 use super::range::{Ranges, Span, parse};
-use super::seek::{Landed, Moment, tell_features};
-use super::{App, answer, content_type, is_playable, no_such_file};
+use super::seek::{Landed, Moment};
+use super::{App, answer, content_type, no_such_file};
 use crate::{Error, ErrorKind};
 use async_stream::try_stream;
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use bytes::Bytes;
@@ -16,7 +19,7 @@ use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_MATCH,
     IF_NONE_MATCH, IF_RANGE, RANGE,
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use playswarm_logic::Time;
 use playswarm_logic::reserve::{Reserve, Turn};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -27,47 +30,49 @@ use std::time::Instant;
 /// Bytes asked of the reader at once. Large enough that a chunk's fixed costs vanish, small enough that the position
 /// stays near what the client has: the connection holds at most one chunk that is not in the socket yet.
 const CHUNK_BYTES: usize = 256 * 1024;
+/// nginx's word for not reading ahead.
+pub(crate) const NO_BUFFER: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// Where so much lies ready, nobody waits for anything soon.
 const LOOK_BYTES: u64 = 64 << 20;
 
-/// `GET` and `HEAD` of `/stream/N/any-name`.
-pub(crate) async fn named<L: Library>(
+/// `GET` and `HEAD` of `/stream/N`, and so of `/stream/N/any-name` ([`super::paths`]).
+pub(crate) async fn file<L: Library>(
     state: State<Arc<App<L>>>,
-    Path((file, _name)): Path<(String, String)>,
-    RawQuery(query): RawQuery,
-    method: Method,
-    headers: HeaderMap,
-) -> Response<Body> {
-    deliver(&state, &file, query.as_deref(), &method, &headers).await
-}
-
-/// `GET` and `HEAD` of `/stream/N`.
-pub(crate) async fn plain<L: Library>(
-    state: State<Arc<App<L>>>,
+    Extension(granted): Extension<Granted>,
     Path(file): Path<String>,
     RawQuery(query): RawQuery,
     method: Method,
     headers: HeaderMap,
 ) -> Response<Body> {
-    deliver(&state, &file, query.as_deref(), &method, &headers).await
+    let asked = Asked { query: query.as_deref(), method: &method, headers: &headers, links: &granted.links };
+    deliver(&state, &file, &asked).await
 }
 
 /// `GET` and `HEAD` of `/`: the page; but who asks for a range is a player, and gets the default file.
-pub(crate) async fn root<L: Library>(state: State<Arc<App<L>>>, method: Method, headers: HeaderMap) -> Response<Body> {
+pub(crate) async fn root<L: Library>(
+    state: State<Arc<App<L>>>,
+    granted: Extension<Granted>,
+    method: Method,
+    headers: HeaderMap,
+) -> Response<Body> {
     if headers.contains_key(RANGE) {
         let file = state.file.to_string();
-        return deliver(&state, &file, None, &method, &headers).await;
+        let asked = Asked { query: None, method: &method, headers: &headers, links: &granted.links };
+        return deliver(&state, &file, &asked).await;
     }
-    super::listing::page(state).await
+    super::listing::page(state, granted).await
 }
 
-async fn deliver<L: Library>(
-    app: &App<L>,
-    file: &str,
-    query: Option<&str>,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Response<Body> {
+/// What a request for a file says beside which one.
+struct Asked<'a> {
+    query: Option<&'a str>,
+    method: &'a Method,
+    headers: &'a HeaderMap,
+    links: &'a Links,
+}
+
+async fn deliver<L: Library>(app: &App<L>, file: &str, asked: &Asked<'_>) -> Response<Body> {
+    let Asked { query, method, headers, links } = *asked;
     let torrent = app.library.torrent();
     let Some(index) = app.file_of(file) else { return no_such_file() };
     let entry = &torrent.files[index];
@@ -92,25 +97,24 @@ async fn deliver<L: Library>(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
+    // A proxy that reads ahead of its client would have us fetch a film that nobody watches.
+    out.insert(NO_BUFFER, HeaderValue::from_static("no"));
     put(out, CONTENT_DISPOSITION, &disposition(base_name(entry)));
-    tell_features(headers, is_playable(&entry.name), out);
-    // DLNA renderers ask for it and want it back.
-    if let Some(mode) = headers.get("transfermode.dlna.org").filter(|v| v.as_bytes().eq_ignore_ascii_case(b"streaming"))
-    {
-        out.insert("transferMode.dlna.org", mode.clone());
-    }
+    super::dlna::tell(app, index, headers, links, out);
 
     // A Range counts for GET only (§14.2), and not if it continues another file (§13.1.5; we give no dates to compare).
     let continues = headers.get(IF_RANGE).is_none_or(|v| v.as_bytes() == etag.as_bytes());
-    let ranges = match headers.get(RANGE) {
-        Some(value) if method == Method::GET && continues => parse(value.as_bytes(), size),
+    let mut given = headers.get_all(RANGE).iter();
+    let ranges = match (given.next(), given.next()) {
+        (Some(value), None) if method == Method::GET && continues => parse(value.as_bytes(), size),
         _ => Ranges::Whole,
     };
     // A time is part of what is asked for, by HEAD too.
     let ranges = match moment {
         None => ranges,
         Some(moment) => match Landed::find(app, index, moment).await {
-            Ok(landed) => {
+            Ok(None) => ranges,
+            Ok(Some(landed)) => {
                 landed.tell(response.headers_mut());
                 if method == Method::HEAD {
                     // Who asks where it is will ask for it.
@@ -122,31 +126,7 @@ async fn deliver<L: Library>(
         },
     };
     let kind = safe_content_type(base_name(entry));
-    let parts = match ranges {
-        Ranges::Unsatisfiable => {
-            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
-            put(response.headers_mut(), CONTENT_RANGE, &format!("bytes */{size}"));
-            put(response.headers_mut(), CONTENT_LENGTH, "0");
-            return response;
-        }
-        Ranges::Whole => {
-            put(response.headers_mut(), CONTENT_TYPE, kind);
-            Parts::one(Span { start: 0, end: size })
-        }
-        Ranges::Spans(spans) if spans.len() == 1 => {
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            put(response.headers_mut(), CONTENT_TYPE, kind);
-            let span = spans[0];
-            put(response.headers_mut(), CONTENT_RANGE, &content_range(span, size));
-            Parts::one(span)
-        }
-        Ranges::Spans(spans) => {
-            let boundary = boundary();
-            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-            put(response.headers_mut(), CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"));
-            Parts::several(&spans, size, kind, &boundary)
-        }
-    };
+    let Some(parts) = framed(ranges, size, kind, &mut response) else { return response };
     let length = parts.bytes();
     put(response.headers_mut(), CONTENT_LENGTH, &length.to_string());
     if method == Method::HEAD || length == 0 {
@@ -159,6 +139,34 @@ async fn deliver<L: Library>(
         }
         Err(e) => refuse(&e),
     }
+}
+
+/// Status and headers for these ranges, and what the body is made of; `None` for no body at all.
+fn framed(ranges: Ranges, size: u64, kind: &'static str, response: &mut Response<Body>) -> Option<Parts> {
+    let (status, content_type, content_range, parts) = match ranges {
+        Ranges::Unsatisfiable => {
+            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            put(response.headers_mut(), CONTENT_RANGE, &format!("bytes */{size}"));
+            put(response.headers_mut(), CONTENT_LENGTH, "0");
+            return None;
+        }
+        Ranges::Whole => (StatusCode::OK, kind.to_owned(), None, Parts::one(Span { start: 0, end: size })),
+        Ranges::Spans(spans) if spans.len() == 1 => {
+            let span = spans[0];
+            (StatusCode::PARTIAL_CONTENT, kind.to_owned(), Some(content_range(span, size)), Parts::one(span))
+        }
+        Ranges::Spans(spans) => {
+            let boundary = boundary();
+            let parts = Parts::several(&spans, size, kind, &boundary);
+            (StatusCode::PARTIAL_CONTENT, format!("multipart/byteranges; boundary={boundary}"), None, parts)
+        }
+    };
+    *response.status_mut() = status;
+    put(response.headers_mut(), CONTENT_TYPE, &content_type);
+    if let Some(range) = content_range {
+        put(response.headers_mut(), CONTENT_RANGE, &range);
+    }
+    Some(parts)
 }
 
 pub(crate) fn refuse(e: &Error) -> Response<Body> {
@@ -277,14 +285,14 @@ fn boundary() -> String {
     format!("playswarm-{:016x}{:016x}", random(), random())
 }
 
-fn matches_etag(headers: &HeaderMap, name: http::HeaderName, etag: &str, weak: bool) -> bool {
+fn matches_etag(headers: &HeaderMap, name: HeaderName, etag: &str, weak: bool) -> bool {
     headers.get_all(name).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).any(|tag| {
         let tag = tag.trim();
         tag == "*" || tag == etag || (weak && tag.strip_prefix("W/") == Some(etag))
     })
 }
 
-fn put(headers: &mut HeaderMap, name: http::HeaderName, value: &str) {
+fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         headers.insert(name, value);
     }

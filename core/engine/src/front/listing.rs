@@ -1,13 +1,15 @@
 //! What is in the torrent, for people (a page), for players (a playlist) and for other clients (the torrent file).
 
+use super::access::Granted;
 use super::library::Library;
 use super::names::{base_name, html, natural_order, one_line, percent};
 use super::{App, is_playable};
+use axum::Extension;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::IntoResponse;
-use http::Response;
-use http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::{HeaderMap, Response};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,22 +18,27 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;mar
 video{width:100%;background:#000}li{margin:.2rem 0}small{color:#666}";
 
 /// `/`: the default file in a `<video>` and a list of all. No script at all.
-pub(crate) async fn page<L: Library>(State(app): State<Arc<App<L>>>) -> Response<Body> {
+pub(crate) async fn page<L: Library>(
+    State(app): State<Arc<App<L>>>,
+    Extension(Granted { links, .. }): Extension<Granted>,
+) -> Response<Body> {
     let torrent = app.library.torrent();
     let mut page = String::with_capacity(4096);
     let title = html(&torrent.name);
-    let query = app.query();
+    let stream = |file: usize| html(&links.to(&app.path_of(file)));
+    let other = |path: &str| html(&links.to(&format!("{path}{}", app.query())));
     let _ = write!(
         page,
         "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{title}</title><link rel=\"stylesheet\" href=\"/page.css{query}\"><h1>{title}</h1>"
+         <title>{title}</title><link rel=\"stylesheet\" href=\"{}\"><h1>{title}</h1>",
+        other("/page.css")
     );
     if let Some(file) = torrent.files.get(app.file).filter(|f| is_playable(&f.name)) {
-        let poster = app.beside.artwork(app.file).map(|i| format!(" poster=\"{}\"", html(&app.path_of(i))));
+        let poster = app.beside.artwork(app.file).map(|i| format!(" poster=\"{}\"", stream(i)));
         let _ = write!(
             page,
             "<video controls preload=\"metadata\" src=\"{}\"{}>",
-            html(&app.path_of(app.file)),
+            stream(app.file),
             poster.unwrap_or_default()
         );
         for subtitle in app.beside.subtitles(app.file) {
@@ -40,7 +47,7 @@ pub(crate) async fn page<L: Library>(State(app): State<Arc<App<L>>>) -> Response
                 let _ = write!(
                     page,
                     "<track kind=\"subtitles\" src=\"{}\" label=\"{}\"{}>",
-                    html(&path),
+                    html(&links.to(&path)),
                     html(&subtitle.title),
                     language.unwrap_or_default()
                 );
@@ -54,16 +61,18 @@ pub(crate) async fn page<L: Library>(State(app): State<Arc<App<L>>>) -> Response
         let _ = write!(
             page,
             "<li value=\"{i}\"><a href=\"{}\">{}</a> <small>{} bytes</small>",
-            html(&app.path_of(i)),
+            stream(i),
             html(&file.name),
             file.length
         );
     }
-    let _ = write!(
-        page,
-        "</ol><p><a href=\"/playlist.m3u8{query}\">playlist</a> · <a href=\"/status{query}\">status</a> · \
-         <a href=\"/metrics{query}\">metrics</a> · <a href=\"/torrent{query}\">torrent</a></p></html>"
-    );
+    page.push_str("</ol><p>");
+    for (name, path) in
+        [("playlist", "/playlist.m3u8"), ("status", "/status"), ("metrics", "/metrics"), ("torrent", "/torrent")]
+    {
+        let _ = write!(page, "<a href=\"{}\">{name}</a> ", other(path));
+    }
+    page.push_str("</p></html>");
     let policy = "default-src 'none'; style-src 'self'; media-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
     ([(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, policy)], page).into_response()
 }
@@ -73,15 +82,23 @@ pub(crate) async fn style() -> Response<Body> {
     ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
 }
 
-/// `/playlist.m3u8`: every file that can be played, in natural order, with absolute URLs as the client knows us, its duration
-/// where that is known, its picture and its subtitles. What is not known yet is learnt behind it, for the next who asks.
+/// `/playlist.m3u8`: every file that can be played, in natural order, its duration where that is known, its picture and its
+/// subtitles. What is not known yet is learnt behind it, for the next who asks.
+///
+/// Links are relative, which is right behind any proxy; but a browser saves the list, and what is saved has lost its
+/// place, so there they are absolute. So are pictures and subtitles: players take those as they stand.
 ///
 /// Called `audio/x-mpegurl`: what is called by HLS's type (`application/vnd.apple.mpegurl`) VLC 3 takes for HLS alone.
 pub(crate) async fn playlist<L: Library>(
     State(app): State<Arc<App<L>>>,
-    granted: axum::Extension<super::access::Granted>,
+    Extension(Granted { links, .. }): Extension<Granted>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
 ) -> Response<Body> {
     let torrent = app.library.torrent();
+    let accepts = headers.get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let mut asked = url::form_urlencoded::parse(query.as_deref().unwrap_or("").as_bytes());
+    let absolute = asked.any(|(name, value)| name == "links" && value == "absolute") || accepts.contains("text/html");
     let mut list = String::from("#EXTM3U\n");
     for i in natural_order(torrent) {
         let file = &torrent.files[i];
@@ -91,14 +108,15 @@ pub(crate) async fn playlist<L: Library>(
         let duration = app.library.known_timeline(i).filter(|t| t.knows_duration()).map(|t| t.duration().as_secs_f64());
         let _ = writeln!(list, "#EXTINF:{:.0},{}", duration.unwrap_or(-1.0), one_line(&file.name));
         if let Some(picture) = app.beside.artwork(i) {
-            let _ = writeln!(list, "#EXTALBUMARTURL:{}", app.absolute(&granted, &app.path_of(picture)));
+            let _ = writeln!(list, "#EXTALBUMARTURL:{}", links.absolute(&app.path_of(picture)));
         }
-        let subtitles = app.beside.subtitles(i).iter().map(|s| app.absolute(&granted, &app.path_of(s.file)));
+        let subtitles = app.beside.subtitles(i).iter().map(|s| links.absolute(&app.path_of(s.file)));
         let subtitles: Vec<String> = subtitles.collect();
         if !subtitles.is_empty() {
             let _ = writeln!(list, "#EXTVLCOPT:input-slave={}", subtitles.join("#"));
         }
-        let _ = writeln!(list, "{}", app.absolute(&granted, &app.path_of(i)));
+        let path = app.path_of(i);
+        let _ = writeln!(list, "{}", if absolute { links.absolute(&path) } else { links.to(&path) });
     }
     app.learn_durations();
     ([(CONTENT_TYPE, "audio/x-mpegurl; charset=utf-8")], list).into_response()
@@ -117,12 +135,6 @@ impl<L: Library> App<L> {
     /// `?token=…` where one is needed: links are only shown to those who have it.
     pub(crate) fn query(&self) -> String {
         self.token.as_deref().map(|t| format!("?token={}", percent(t))).unwrap_or_default()
-    }
-
-    /// A path as the URL under which the client knows us.
-    pub(crate) fn absolute(&self, granted: &super::access::Granted, path: &str) -> String {
-        let authority = granted.authority.clone().unwrap_or_else(|| self.addr.to_string());
-        format!("http://{authority}{path}")
     }
 
     /// Begins to learn the durations of all files, if nobody does.

@@ -2,10 +2,14 @@
 //!
 //! | file | is about |
 //! |---|---|
-//! | `server` | the listener, its connections and their bounds |
-//! | `access` | who may ask: Host, Origin, token |
+//! | `config` | the settings |
+//! | `server`, `connection` | the listener, its connections and their bounds |
+//! | `access`, `hosts` | who may ask: Host, Origin, token; the machine's own names |
+//! | `request_line` | request targets of old players |
+//! | `paths`, `links` | paths as clients write them; links to our own, behind proxies too |
 //! | `deliver`, `range` | one file: preconditions, ranges, the body |
 //! | `when`, `seek` | times as they are written; a file from a time on |
+//! | `dlna` | what televisions ask for |
 //! | `timeline` | what is known of a file's time |
 //! | `subtitles`, `vtt` | what lies beside a film, and for browsers as WebVTT |
 //! | `listing` | page, playlist, torrent file |
@@ -13,11 +17,18 @@
 //! | `library` | what is served, as the front sees it |
 
 mod access;
+mod config;
+mod connection;
 mod deliver;
+mod dlna;
+mod hosts;
 mod library;
+mod links;
 mod listing;
 mod names;
+mod paths;
 pub(crate) mod range;
+mod request_line;
 mod seek;
 mod server;
 mod subtitles;
@@ -28,83 +39,31 @@ mod vtt;
 mod watch;
 mod when;
 
+pub use config::{HttpConfig, Remedies, parse_host, parse_origin};
 pub use names::natural_order;
 pub use timeline::timeline_json;
 pub use when::{clock_time, parse_time};
 
 use crate::torrent::{Beside, content_type, is_playable, natural_cmp};
 use crate::{Error, Media, Result};
-use access::{Access, Granted, Refusal};
+use access::{Access, Granted, Refusal, is_trusted_proxy};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use connection::{Ends, Patience};
 use http::header::{self, HeaderName};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use library::Library;
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use links::{Forwarded, Links};
+use paths::Depth;
+use playswarm_logic::admission::Limits;
+use server::Places;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use tokio::sync::Semaphore;
-
-/// Settings of the HTTP front.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HttpConfig {
-    /// Where to listen. Loopback, any free port: nobody else's business until the user says so.
-    pub listen: SocketAddr,
-    /// A secret that every request must bring, as `Authorization: Bearer …` or `?token=…`; visible ASCII. None by default.
-    pub token: Option<String>,
-    /// Names (without port) under which this server is known beside its address and `localhost`.
-    pub allow_hosts: Vec<String>,
-    /// Origins (`https://app.example`) whose pages may read everything here (CORS). None by default.
-    pub allow_origins: Vec<String>,
-    /// Connections at once; more are answered 503. 256: players open a handful each.
-    pub max_connections: usize,
-}
-
-impl Default for HttpConfig {
-    fn default() -> Self {
-        HttpConfig {
-            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
-            token: None,
-            allow_hosts: Vec::new(),
-            allow_origins: Vec::new(),
-            max_connections: 256,
-        }
-    }
-}
-
-/// The token is a secret, so it does not show.
-impl fmt::Debug for HttpConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpConfig")
-            .field("listen", &self.listen)
-            .field("token", &self.token.as_ref().map(|_| "…"))
-            .field("allow_hosts", &self.allow_hosts)
-            .field("allow_origins", &self.allow_origins)
-            .field("max_connections", &self.max_connections)
-            .finish()
-    }
-}
-
-impl HttpConfig {
-    /// Refuses what could not work, with a sentence.
-    pub fn check(&self) -> Result<()> {
-        let bad = |name: &str, why: &str| Err(Error::BadConfig { name: name.into(), why: why.into() });
-        if self.token.as_ref().is_some_and(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_graphic())) {
-            return bad("token", "a token is one or more visible ASCII characters without spaces");
-        }
-        if self.max_connections == 0 || self.max_connections > Semaphore::MAX_PERMITS {
-            return bad("max_connections", "at least one connection is needed");
-        }
-        Ok(())
-    }
-}
 
 /// A running HTTP front; stopped by [`Server::stop`] or when it is dropped.
 pub struct Server {
@@ -165,32 +124,42 @@ pub(crate) struct App<L> {
     access: Access,
     /// Bytes of files handed to connections.
     sent_bytes: Arc<AtomicU64>,
-    slots: Arc<Semaphore>,
-    max_connections: usize,
+    places: Arc<Places>,
 }
 
 impl<L> App<L> {
     fn connections(&self) -> usize {
-        self.max_connections.saturating_sub(self.slots.available_permits())
+        self.places.len()
     }
 }
 
 impl<L: Library> App<L> {
     /// The file of that number, as it stands in a path.
     fn file_of(&self, number: &str) -> Option<usize> {
-        let file = number.parse::<usize>().ok()?;
+        // A sign is none of a number's digits.
+        let digits = number.bytes().all(|b| b.is_ascii_digit());
+        let file = number.parse::<usize>().ok().filter(|_| digits)?;
         self.library.torrent().files.get(file).filter(|f| !f.padding).map(|_| file)
     }
 }
 
-pub(crate) async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig) -> Result<Server> {
+async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig) -> Result<Server> {
+    serve_patiently(library, file, config, Patience::default()).await
+}
+
+async fn serve_patiently<L: Library>(
+    library: L,
+    file: usize,
+    config: HttpConfig,
+    patience: Patience,
+) -> Result<Server> {
     config.check()?;
     let files = library.torrent().files.len();
     if file >= files {
         return Err(Error::NoSuchFile { wanted: file.to_string(), files });
     }
     let (listener, addr) = server::bind(config.listen).await?;
-    let slots = Arc::new(Semaphore::new(config.max_connections));
+    let places = Places::new(Limits { places: config.max_connections, per_host: config.max_connections_per_host });
     let app = Arc::new(App {
         beside: Beside::new(library.torrent()),
         learning: Arc::default(),
@@ -198,13 +167,12 @@ pub(crate) async fn serve_library<L: Library>(library: L, file: usize, config: H
         file,
         addr,
         token: config.token.clone(),
-        access: Access::new(&config, addr),
+        access: Access::new(&config, hosts::own_names()),
         sent_bytes: Arc::new(AtomicU64::new(0)),
-        slots: slots.clone(),
-        max_connections: config.max_connections,
+        places: places.clone(),
     });
     let paths = app.clone();
-    let running = server::run(listener, addr, router(app), slots);
+    let running = server::run(listener, addr, router(app), places, patience);
     Ok(Server { running, path_of: Box::new(move |i| paths.path_of(i)), file })
 }
 
@@ -212,8 +180,7 @@ fn router<L: Library>(app: Arc<App<L>>) -> Router {
     Router::new()
         .route("/", get(deliver::root::<L>))
         .route("/page.css", get(listing::style))
-        .route("/stream/{file}", get(deliver::plain::<L>))
-        .route("/stream/{file}/{*name}", get(deliver::named::<L>))
+        .route("/stream/{file}", get(deliver::file::<L>))
         .route("/timeline/{file}", get(timeline::timeline::<L>))
         .route("/subtitles", get(subtitles::all::<L>))
         .route("/subtitles/{file}", get(subtitles::one::<L>))
@@ -232,54 +199,86 @@ const EXPOSED: &str = "Accept-Ranges, Content-Length, Content-Range, ETag, Retry
                        Playswarm-Estimated, Playswarm-Duration, TimeSeekRange.dlna.org";
 
 /// Checks every request before its handler, and puts on every answer what belongs on all of them.
-async fn guard<L: Library>(State(app): State<Arc<App<L>>>, mut request: Request, next: Next) -> Response<Body> {
+async fn guard<L: Library>(State(app): State<Arc<App<L>>>, request: Request, next: Next) -> Response<Body> {
     // The path only: the query may hold the token.
     tracing::debug!(method = %request.method(), path = request.uri().path(), range = ?request.headers().get(header::RANGE), "http request");
-    let mut response = match app.access.check(request.method(), request.uri(), request.headers()) {
-        Err(Refusal(status, why)) => {
-            tracing::debug!(%status, why, "http request refused");
-            let mut response = answer(status, why);
-            if status == StatusCode::UNAUTHORIZED {
-                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            response
-        }
-        Ok(Granted { cors: Some(origin), .. }) if request.method() == Method::OPTIONS => {
-            let mut response = StatusCode::NO_CONTENT.into_response();
-            let headers = response.headers_mut();
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
-            headers.insert(
-                header::ACCESS_CONTROL_ALLOW_HEADERS,
-                HeaderValue::from_static(
-                    "Authorization, Range, If-Range, If-Match, If-None-Match, TimeSeekRange.dlna.org",
-                ),
-            );
-            headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-            response
-        }
+    let ends = request.extensions().get::<Ends>().copied();
+    let trusted = ends.is_some_and(|ends| is_trusted_proxy(ends.peer.ip()));
+    let forwarded = if trusted { Forwarded::of(request.headers()) } else { Forwarded::default() };
+    let checked = app.access.check(request.method(), request.uri(), request.headers(), &forwarded);
+    let mut response = match checked {
+        Err(refusal) => refused(refusal),
         Ok(granted) => {
-            let cors = granted.cors.clone();
-            request.extensions_mut().insert(granted);
-            let mut response = next.run(request).await;
-            if let Some(origin) = cors {
-                let headers = response.headers_mut();
-                headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-                headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
-            }
-            response
+            let depth = request.extensions().get::<Depth>().copied().unwrap_or_default();
+            // A client that knows no Host found us by the address at its connection's end.
+            let found = || ends.map_or(app.addr, |ends| ends.local).to_string();
+            let authority = granted.authority.clone().unwrap_or_else(found);
+            let links = Links::new(depth, &authority, &forwarded);
+            granted_answer(Granted { links, ..granted }, request, next).await
         }
     };
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(header::VARY, HeaderValue::from_static("Origin"));
+    headers.insert(header::VARY, HeaderValue::from_static("Origin, Accept"));
     if !headers.contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
         headers
             .insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin"));
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    response
+}
+
+/// Refuses, and ends the connection: its place is for those that are served.
+fn refused(Refusal(status, why): Refusal) -> Response<Body> {
+    tracing::debug!(%status, %why, "http request refused");
+    let mut response = answer(status, &why);
+    let headers = response.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    response
+}
+
+async fn granted_answer(granted: Granted, mut request: Request, next: Next) -> Response<Body> {
+    if request.method() == Method::OPTIONS {
+        return options(granted.cors, request.headers());
+    }
+    let cors = granted.cors.clone();
+    request.extensions_mut().insert(granted);
+    let mut response = next.run(request).await;
+    if let Some(origin) = cors {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
+    }
+    response
+}
+
+/// What may be asked; to a page of an allowed site in the words of CORS, and for a page from the public network that wants
+/// to reach a private one in those of Private Network Access, by its first name and its present one (Local Network Access).
+fn options(cors: Option<HeaderValue>, asked: &HeaderMap) -> Response<Body> {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, OPTIONS"));
+    let Some(origin) = cors else { return response };
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, HEAD"));
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        HeaderValue::from_static("Authorization, Range, If-Range, If-Match, If-None-Match, TimeSeekRange.dlna.org"),
+    );
+    headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    for (wanted, allowed) in [
+        ("access-control-request-private-network", "access-control-allow-private-network"),
+        ("access-control-request-local-network", "access-control-allow-local-network"),
+    ] {
+        if asked.get(wanted).is_some_and(|v| v.as_bytes() == b"true") {
+            headers.insert(HeaderName::from_static(allowed), HeaderValue::from_static("true"));
+        }
     }
     response
 }

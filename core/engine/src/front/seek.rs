@@ -1,9 +1,10 @@
 //! A file from a time on: `?t=83.5`, and DLNA's `TimeSeekRange.dlna.org`. Where that lies among the bytes the media index says; here
 //! is what a request asks for, how long it waits, and what the answer's headers say. The bytes are [`super::deliver`]'s.
 
+use super::dlna::decodes_from_any_keyframe;
 use super::library::Library;
 use super::range::{Ranges, Span};
-use super::when::{parse_npt, parse_time, seconds};
+use super::when::{is_number, parse_npt, parse_time, seconds};
 use super::{App, answer};
 use crate::{Error, Landing, Timeline};
 use axum::body::Body;
@@ -17,12 +18,6 @@ use std::time::Duration;
 pub(crate) const INDEX_WAIT: Duration = Duration::from_secs(10);
 
 const TIME_SEEK: HeaderName = HeaderName::from_static("timeseekrange.dlna.org");
-const WANTS_FEATURES: HeaderName = HeaderName::from_static("getcontentfeatures.dlna.org");
-const FEATURES: HeaderName = HeaderName::from_static("contentfeatures.dlna.org");
-/// Both kinds of seek (OP=11), nothing converted; flags: streaming and interactive transfer, version 1.5.
-const SEEKS_BY_TIME: &str = "DLNA.ORG_OP=11;DLNA.ORG_CI=0;DLNA.ORG_FLAGS=01700000000000000000000000000000";
-const SEEKS_BY_BYTE: &str = "DLNA.ORG_OP=01;DLNA.ORG_CI=0;DLNA.ORG_FLAGS=01700000000000000000000000000000";
-
 /// The time, or stretch of time, that a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
@@ -46,10 +41,12 @@ impl Moment {
         let mut given = url::form_urlencoded::parse(query.unwrap_or("").as_bytes()).filter(|(name, _)| name == "t");
         match (given.next(), given.next()) {
             (None, _) => Ok(None),
-            (Some((_, time)), None) => {
-                let start = parse_time(&time).ok_or("this t is no time; write ?t=83.5, ?t=1:23:45 or ?t=1h23m45s")?;
-                Ok(Some(Moment { start, end: None, dlna: false }))
-            }
+            (Some((_, time)), None) => match parse_time(&time) {
+                Some(start) => Ok(Some(Moment { start, end: None, dlna: false })),
+                // Programs add such a number to a URL so that no cache answers: the time of the day, or a random one.
+                None if is_number(&time) => Ok(None),
+                None => Err("this t is no time; write ?t=83.5, ?t=1:23:45 or ?t=1h23m45s"),
+            },
             _ => Err("t is given twice; write one time"),
         }
     }
@@ -64,29 +61,35 @@ pub(crate) struct Landed {
 }
 
 impl Landed {
-    /// Looks the moment up in the file's index, waiting for it within bounds.
+    /// Looks the moment up in the file's index, waiting for it within bounds. `None` where the request means the file from
+    /// its start: there is no such time in it.
     ///
     /// # Errors
     /// The answer to give instead.
-    pub(crate) async fn find<L: Library>(app: &App<L>, file: usize, moment: Moment) -> Result<Landed, Response<Body>> {
-        let found = async {
-            let timeline = app.library.timeline(file).await?;
-            let landing = app.library.locate(file, moment.start.min(timeline.duration())).await?;
-            Ok::<_, Error>((timeline, landing))
-        };
-        let (timeline, landing) = within_wait(found).await?;
-        let size = timeline.size();
-        // The start of the film is the start of the file: a player needs what comes before the first picture.
-        let from = if moment.start.is_zero() { 0 } else { landing.from };
-        if moment.start > timeline.duration() || from >= size {
-            let sentence = format!("the film ends at {} s", seconds(timeline.duration()));
-            let mut response = answer(StatusCode::RANGE_NOT_SATISFIABLE, &sentence);
-            put(response.headers_mut(), CONTENT_RANGE, &format!("bytes */{size}"));
-            return Err(response);
+    pub(crate) async fn find<L: Library>(
+        app: &App<L>,
+        file: usize,
+        moment: Moment,
+    ) -> Result<Option<Landed>, Response<Body>> {
+        let timeline = within_wait(app.library.timeline(file)).await?;
+        let (size, known) = (timeline.size(), timeline.knows_duration());
+        if moment.dlna && !(known && decodes_from_any_keyframe(timeline.container())) {
+            return if moment.start.is_zero() { Ok(None) } else { Err(only_by_byte()) };
         }
+        if moment.start > timeline.duration() {
+            // Of a URL that is another program's parameter, of a header a mistake. What is a guess refuses nothing.
+            return if moment.dlna { Err(past_the_end(&timeline)) } else { Ok(None) };
+        }
+        let landing = within_wait(app.library.locate(file, moment.start)).await?;
+        if landing.from >= size {
+            return Ok(None);
+        }
+        // The start of the film is the start of the file: a player needs what comes before the first picture.
+        let first = timeline.keyframes().first().is_some_and(|first| landing.from <= first.from);
+        let from = if moment.start.is_zero() || first { 0 } else { landing.from };
         let until = |end: Duration| timeline.byte_range(moment.start..end).end.clamp(from + 1, size);
         let end = moment.end.filter(|end| *end < timeline.duration()).map_or(size, until);
-        Ok(Landed { landing, span: Span { start: from, end }, moment, timeline })
+        Ok(Some(Landed { landing, span: Span { start: from, end }, moment, timeline }))
     }
 
     /// What is left of the ranges that were asked for: those bytes that are played at or after the time.
@@ -126,6 +129,19 @@ impl Landed {
     }
 }
 
+/// Such a file is of use to a player with its head alone, or its times are not known: it was not announced as one that can be
+/// had by time.
+fn only_by_byte() -> Response<Body> {
+    answer(StatusCode::NOT_ACCEPTABLE, "this file can be sought by byte only; send Range: bytes=")
+}
+
+fn past_the_end(timeline: &Timeline) -> Response<Body> {
+    let sentence = format!("the film ends at {} s", seconds(timeline.duration()));
+    let mut response = answer(StatusCode::RANGE_NOT_SATISFIABLE, &sentence);
+    put(response.headers_mut(), CONTENT_RANGE, &format!("bytes */{}", timeline.size()));
+    response
+}
+
 /// What comes of the work, or why there is nothing yet.
 pub(crate) async fn within_wait<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Response<Body>> {
     match tokio::time::timeout(INDEX_WAIT, work).await {
@@ -137,13 +153,6 @@ pub(crate) async fn within_wait<T>(work: impl Future<Output = Result<T, Error>>)
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
             Err(response)
         }
-    }
-}
-
-/// What DLNA players want to know of a file, where they ask for it.
-pub(crate) fn tell_features(asked: &HeaderMap, by_time: bool, headers: &mut HeaderMap) {
-    if asked.get(&WANTS_FEATURES).is_some_and(|v| v.as_bytes() == b"1") {
-        headers.insert(FEATURES, HeaderValue::from_static(if by_time { SEEKS_BY_TIME } else { SEEKS_BY_BYTE }));
     }
 }
 
@@ -178,6 +187,9 @@ mod tests {
         let at = |start| Moment { start: Duration::from_secs(start), end: None, dlna: false };
         assert_eq!(asked("", None), Ok(None));
         assert_eq!(asked("token=x&t=1%3A23", None), Ok(Some(at(83))));
+        assert_eq!(asked("t=1699999999999", None), Ok(None), "somebody's cache buster");
+        assert_eq!(asked("t=1699999999.123", None), Ok(None));
+        assert_eq!(asked("_=5&time=7&T=8", None), Ok(None));
         assert!(asked("t=", None).is_err());
         assert!(asked("t=soon", None).is_err());
         assert!(asked("t=1&t=2", None).is_err());

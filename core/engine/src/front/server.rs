@@ -1,27 +1,21 @@
-//! The listener and its connections: bounds, time-outs, socket options. What is answered is the router's business.
+//! The listener and its places: how many connections, which of them, socket options. One connection's bounds are
+//! [`super::connection`]'s, what is answered is the router's business.
 
+use super::connection::{Activity, Patience, refuse, serve};
 use crate::{Error, Result};
 use axum::Router;
-use axum::body::Body;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use parking_lot::Mutex;
+use playswarm_logic::Time;
+use playswarm_logic::admission::{Admission, Host, Limits, Place, admit};
 use socket2::{SockRef, TcpKeepalive};
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Time for a request's head, which also bounds how long an idle connection is kept.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// Below [`super::deliver`]'s chunk: so the connection takes the next chunk only when this one is in the socket.
-/// It is also the bound on a request's head.
-const BUFFER_BYTES: usize = 64 * 1024;
 /// Connections beyond the limit that are told so at the same time; more are closed without a word.
 const TOLD_SO: usize = 32;
 /// A client that vanished without a FIN is noticed after about this time and a few probes.
@@ -48,9 +42,15 @@ pub(crate) async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr)> 
 }
 
 /// Serves until stopped.
-pub(crate) fn run(listener: TcpListener, addr: SocketAddr, router: Router, slots: Arc<Semaphore>) -> Running {
+pub(crate) fn run(
+    listener: TcpListener,
+    addr: SocketAddr,
+    router: Router,
+    places: Arc<Places>,
+    patience: Patience,
+) -> Running {
     let stop = CancellationToken::new();
-    let task = tokio::spawn(accept(listener, router, slots, stop.clone()));
+    let task = tokio::spawn(accept(listener, router, places, patience, stop.clone()));
     Running { addr, stop, task: Some(task) }
 }
 
@@ -71,7 +71,58 @@ impl Drop for Running {
     }
 }
 
-async fn accept(listener: TcpListener, router: Router, slots: Arc<Semaphore>, stop: CancellationToken) {
+/// The connections that hold a place.
+pub(crate) struct Places {
+    limits: Limits,
+    begun: Instant,
+    held: Mutex<Vec<Arc<Activity>>>,
+}
+
+impl Places {
+    /// None is held.
+    pub(crate) fn new(limits: Limits) -> Arc<Places> {
+        Arc::new(Places { limits, begun: Instant::now(), held: Mutex::default() })
+    }
+
+    /// How many are held.
+    pub(crate) fn len(&self) -> usize {
+        self.held.lock().len()
+    }
+
+    /// A place for a new connection, another's if need be; `None` where it can have none.
+    fn take(self: &Arc<Places>, peer: SocketAddr) -> Option<Held> {
+        let mut held = self.held.lock();
+        let all: Vec<Place> = held.iter().map(|a| a.place()).collect();
+        match admit(&all, Host::of(peer.ip()), self.limits, Time::ZERO + self.begun.elapsed()) {
+            Admission::Free => {}
+            Admission::InsteadOf(i) => held.swap_remove(i).closed.cancel(),
+            Admission::Full => return None,
+        }
+        let activity = Activity::new(peer, self.begun);
+        held.push(activity.clone());
+        Some(Held { places: self.clone(), activity })
+    }
+}
+
+/// A place, given back when it is dropped.
+struct Held {
+    places: Arc<Places>,
+    activity: Arc<Activity>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.places.held.lock().retain(|a| !Arc::ptr_eq(a, &self.activity));
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    places: Arc<Places>,
+    patience: Patience,
+    stop: CancellationToken,
+) {
     let mut connections = JoinSet::new();
     let overflow = Arc::new(Semaphore::new(TOLD_SO));
     loop {
@@ -81,11 +132,12 @@ async fn accept(listener: TcpListener, router: Router, slots: Arc<Semaphore>, st
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     tracing::debug!(%peer, "http connection");
-                    if let Ok(slot) = slots.clone().try_acquire_owned() {
+                    set_options(&stream);
+                    if let Some(held) = places.take(peer) {
                         let router = router.clone();
                         connections.spawn(async move {
-                            serve(stream, router).await;
-                            drop(slot);
+                            serve(stream, peer, router, held.activity.clone(), patience).await;
+                            drop(held);
                         });
                     } else if let Ok(slot) = overflow.clone().try_acquire_owned() {
                         connections.spawn(async move {
@@ -103,41 +155,6 @@ async fn accept(listener: TcpListener, router: Router, slots: Arc<Semaphore>, st
     }
     // Streams have no end that could be waited for.
     connections.shutdown().await;
-}
-
-async fn serve(stream: TcpStream, router: Router) {
-    set_options(&stream);
-    let service = TowerToHyperService::new(router);
-    // hyper watches for the client's end of file while a body waits for data (half_close is off), so a client that goes
-    // away frees its reader at once even if nothing is being sent.
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .half_close(false)
-        .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(e) = served {
-        tracing::debug!(error = %e, "an HTTP connection ended early");
-    }
-}
-
-async fn refuse(stream: TcpStream) {
-    let service = hyper::service::service_fn(|_: http::Request<Incoming>| async {
-        let text = "too many connections are open; close one and try again";
-        let mut response = super::answer(http::StatusCode::SERVICE_UNAVAILABLE, text);
-        response.headers_mut().insert(http::header::RETRY_AFTER, http::HeaderValue::from_static("5"));
-        Ok::<http::Response<Body>, Infallible>(response)
-    });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_secs(5))
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
-    if let Err(e) = served {
-        tracing::debug!(error = %e, "an HTTP connection ended early");
-    }
 }
 
 /// Best effort: a socket without them works too.

@@ -87,7 +87,7 @@ impl<L: Library> App<L> {
     fn subtitles_json<'a>(&'a self, film: usize, granted: &'a Granted) -> Vec<Value> {
         let entry = |s: &Subtitle| {
             let name = base_name(&self.library.torrent().files[s.file]);
-            let vtt = self.vtt_path(s).map(|path| self.absolute(granted, &path));
+            let vtt = self.vtt_path(s).map(|path| granted.links.to(&path));
             json!({
                 "film": film,
                 "file": s.file,
@@ -97,7 +97,7 @@ impl<L: Library> App<L> {
                 "forced": s.forced,
                 "hearing_impaired": s.hearing_impaired,
                 "format": s.format,
-                "url": self.absolute(granted, &self.path_of(s.file)),
+                "url": granted.links.to(&self.path_of(s.file)),
                 "vtt_url": vtt,
             })
         };

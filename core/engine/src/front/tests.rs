@@ -1,6 +1,9 @@
 //! The front over real sockets, with files in memory instead of a swarm.
 #![allow(clippy::unwrap_used)]
 
+mod connections;
+mod televisions;
+
 use super::library::{Library, Reader};
 use super::{HttpConfig, Server, serve_library};
 use crate::status::Waste;
@@ -391,7 +394,20 @@ async fn empty_files_padding_and_files_that_are_not_there() {
     assert_eq!((empty.status, empty.header("content-length")), (200, Some("0")));
     assert_eq!(get(&server, "/stream/0", &[("Range", "bytes=0-")]).await.header("content-range"), Some("bytes */0"));
     assert_eq!(get(&server, "/stream/0", &[("Range", "bytes=-5")]).await.status, 200);
-    for path in ["/stream/1", "/stream/3", "/stream/-1", "/stream/film.mp4", "/stream/99999999999999999999", "/x"] {
+    for path in [
+        "/stream/1",
+        "/stream/3",
+        "/stream/-1",
+        "/stream/+0",
+        "/stream/film.mp4",
+        "/stream/99999999999999999999",
+        "/x",
+        "/stream",
+        "/stream/%E9",
+        "/timeline/%E9",
+        "/subtitles/%E9",
+        "/%E9",
+    ] {
         assert_eq!(get(&server, path, &[]).await.status, 404, "{path}");
     }
     let html = get(&server, "/stream/2", &[]).await;
@@ -506,20 +522,22 @@ async fn dropping_the_server_ends_it_too() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_are_told_to_come_back() {
-    let shelf = shelf(&[("film.mp4", 1000)]);
+    let mut shelf = shelf(&[("film.mp4", 1000), ("other.mp4", 0)]);
+    shelf.dry_from = 0;
     let config = HttpConfig { max_connections: 2, ..HttpConfig::default() };
     let server = serve_library(shelf, 0, config).await.unwrap();
-    let mut held = Vec::new();
+    let mut served = Vec::new();
     for _ in 0..2 {
         let mut client = Client::to(&server).await;
-        assert_eq!(client.ask("GET", "/stream/0", &[]).await.status, 200);
-        held.push(client);
+        client.send("GET", "/stream/0", &[]).await;
+        assert_eq!(client.head().await.status, 200);
+        served.push(client);
     }
-    let refused = get(&server, "/stream/0", &[]).await;
+    let refused = get(&server, "/stream/1", &[]).await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("5")));
-    held.clear();
+    served.clear();
     let freed = Instant::now();
-    while get(&server, "/stream/0", &[]).await.status != 200 {
+    while get(&server, "/stream/1", &[]).await.status != 200 {
         assert!(freed.elapsed() < Duration::from_secs(2));
     }
 }
@@ -538,7 +556,8 @@ async fn a_rebound_name_a_foreign_page_and_a_missing_token_get_nothing() {
     assert_eq!(path, "/stream/0/film.mp4?token=geheim%261");
     let rebound = get(&server, path, &[("Host", "evil.example")]).await;
     assert_eq!(rebound.status, 403);
-    assert!(rebound.body.starts_with(b"this Host is not served here"));
+    assert!(rebound.body.starts_with(b"the name evil.example is not served here"));
+    assert_eq!(rebound.header("connection"), Some("close"));
     assert_eq!(get(&server, path, &[("Origin", "https://evil.example")]).await.status, 403);
     let denied = get(&server, "/stream/0", &[]).await;
     assert_eq!((denied.status, denied.header("www-authenticate")), (401, Some("Bearer")));
@@ -571,13 +590,12 @@ async fn page_playlist_and_torrent_list_what_there_is_in_order() {
     let list = get(&server, "/playlist.m3u8", &[host]).await;
     assert_eq!(
         std::str::from_utf8(&list.body).unwrap(),
-        "#EXTM3U\n#EXTINF:-1,s/e2.mkv\nhttp://127.0.0.1:7/stream/1/e2.mkv\n\
-         #EXTINF:-1,s/e10 é.mp4\nhttp://127.0.0.1:7/stream/0/e10%20%C3%A9.mp4\n"
+        "#EXTM3U\n#EXTINF:-1,s/e2.mkv\nstream/1/e2.mkv\n#EXTINF:-1,s/e10 é.mp4\nstream/0/e10%20%C3%A9.mp4\n"
     );
     let page = get(&server, "/", &[host]).await;
     let html = std::str::from_utf8(&page.body).unwrap();
     assert!(html.contains("a &quot;show&quot; &lt;b&gt;") && !html.contains("<b>"), "{html}");
-    assert!(html.contains("src=\"/stream/0/e10%20%C3%A9.mp4\"") && html.contains("note.txt") && !html.contains(".pad"));
+    assert!(html.contains("src=\"stream/0/e10%20%C3%A9.mp4\"") && html.contains("note.txt") && !html.contains(".pad"));
     assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
     let torrent = get(&server, "/torrent", &[]).await;
     assert_eq!(torrent.header("content-type"), Some("application/x-bittorrent"));
@@ -723,7 +741,7 @@ async fn the_start_of_the_film_is_the_start_of_the_file() {
 }
 
 #[tokio::test]
-async fn times_that_are_none_or_past_the_end_are_refused_with_a_sentence() {
+async fn times_that_are_none_are_refused_with_a_sentence() {
     let shelf = timed();
     let server = start(&shelf).await;
     for (query, status, says) in [
@@ -731,8 +749,6 @@ async fn times_that_are_none_or_past_the_end_are_refused_with_a_sentence() {
         ("t=-5", 400, "this t is no time"),
         ("t=", 400, "this t is no time"),
         ("t=1&t=2", 400, "t is given twice"),
-        ("t=11", 416, "the film ends at 10.000 s"),
-        ("t=999:59:59", 416, "the film ends at 10.000 s"),
     ] {
         let answer = get(&server, &format!("/stream/0?{query}"), &[]).await;
         assert_eq!(answer.status, status, "{query}");
@@ -741,23 +757,6 @@ async fn times_that_are_none_or_past_the_end_are_refused_with_a_sentence() {
     assert_eq!(get(&server, "/stream/0", &[("TimeSeekRange.dlna.org", "npt=x-")]).await.status, 400);
     shelf.closed.store(true, Ordering::SeqCst);
     assert_eq!(get(&server, "/stream/0?t=5", &[]).await.status, 503);
-}
-
-#[tokio::test]
-async fn dlna_players_seek_by_time_in_their_own_words() {
-    let shelf = timed();
-    let server = start(&shelf).await;
-    let asked = [("TimeSeekRange.dlna.org", "npt=8.5-"), ("getcontentFeatures.dlna.org", "1")];
-    let mut client = Client::to(&server).await;
-    let answer = client.ask("HEAD", "/stream/0", &asked).await;
-    assert_eq!(answer.status, 206);
-    assert_eq!(answer.header("timeseekrange.dlna.org"), Some("npt=8.000-10.000/10.000 bytes=4000-10485759/10485760"));
-    assert!(answer.header("contentfeatures.dlna.org").unwrap().starts_with("DLNA.ORG_OP=11;"));
-    // Along the line through an estimate, 9 s are 9 MiB.
-    let part = client.ask("HEAD", "/stream/0", &[("TimeSeekRange.dlna.org", "npt=8.5-00:00:09")]).await;
-    assert_eq!(part.header("timeseekrange.dlna.org"), Some("npt=8.000-9.000/10.000 bytes=4000-9437183/10485760"));
-    assert_eq!(part.header("content-range"), Some("bytes 4000-9437183/10485760"));
-    assert_eq!(client.ask("HEAD", "/stream/0", &[]).await.header("contentfeatures.dlna.org"), None);
 }
 
 /// An MP3 of a constant 128 kbit/s at 44.1 kHz: silence, 417 bytes a frame, 1152 samples each.
@@ -786,8 +785,8 @@ async fn an_album_has_its_durations_from_the_second_request_on_and_its_cover() {
     assert_eq!(
         std::str::from_utf8(&second.body).unwrap(),
         "#EXTM3U\n#EXTINF:52,a/2 a.mp3\n#EXTALBUMARTURL:http://127.0.0.1:7/stream/2/cover.jpg\n\
-         http://127.0.0.1:7/stream/1/2%20a.mp3\n#EXTINF:26,a/10 b.mp3\n\
-         #EXTALBUMARTURL:http://127.0.0.1:7/stream/2/cover.jpg\nhttp://127.0.0.1:7/stream/0/10%20b.mp3\n"
+         stream/1/2%20a.mp3\n#EXTINF:26,a/10 b.mp3\n\
+         #EXTALBUMARTURL:http://127.0.0.1:7/stream/2/cover.jpg\nstream/0/10%20b.mp3\n"
     );
 }
 
@@ -836,22 +835,23 @@ async fn subtitles_beside_the_films_are_listed_and_offered() {
         all[0],
         serde_json::json!({
             "film": 0, "file": 1, "name": "2_English.srt", "title": "English", "language": "en", "forced": false,
-            "hearing_impaired": false, "format": "srt", "url": "http://127.0.0.1:7/stream/1/2_English.srt",
-            "vtt_url": "http://127.0.0.1:7/subtitles/1.vtt",
+            "hearing_impaired": false, "format": "srt", "url": "stream/1/2_English.srt",
+            "vtt_url": "subtitles/1.vtt",
         })
     );
     let one: serde_json::Value = serde_json::from_slice(&get(&server, "/subtitles/2", &host).await.body).unwrap();
     assert_eq!((one[0]["file"].as_u64(), one[0]["vtt_url"].is_null()), (Some(3), true));
+    assert_eq!(one[0]["url"], "../stream/3/e2.de.ass");
     let list = get(&server, "/playlist.m3u8", &host).await;
     let text = std::str::from_utf8(&list.body).unwrap();
     assert!(text.contains("#EXTVLCOPT:input-slave=http://127.0.0.1:7/stream/1/2_English.srt\n"), "{text}");
     let page = get(&server, "/", &host).await;
     let html = std::str::from_utf8(&page.body).unwrap();
     assert!(
-        html.contains("<track kind=\"subtitles\" src=\"/subtitles/1.vtt\" label=\"English\" srclang=\"en\">"),
+        html.contains("<track kind=\"subtitles\" src=\"subtitles/1.vtt\" label=\"English\" srclang=\"en\">"),
         "{html}"
     );
-    assert!(html.contains(" poster=\"/stream/4/poster.jpg\""), "{html}");
+    assert!(html.contains(" poster=\"stream/4/poster.jpg\""), "{html}");
 }
 
 #[tokio::test]

@@ -46,7 +46,7 @@ pub(crate) async fn events<L: Library>(State(app): State<Arc<App<L>>>) -> impl I
             yield Ok::<_, Infallible>(message);
         }
     };
-    Sse::new(stream).keep_alive(KeepAlive::default())
+    ([(super::deliver::NO_BUFFER, "no")], Sse::new(stream).keep_alive(KeepAlive::default()))
 }
 
 fn json<T: serde::Serialize>(name: &str, value: &T) -> sse::Event {

@@ -47,6 +47,11 @@ fn units(text: &str) -> Option<f64> {
     }
 }
 
+/// Whether it is a plain number, of whatever size.
+pub(crate) fn is_number(text: &str) -> bool {
+    text.bytes().any(|b| b.is_ascii_digit()) && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+}
+
 /// Digits and at most one point: no sign, no exponent, no infinity.
 fn number(text: &str) -> Option<f64> {
     let plain = text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');

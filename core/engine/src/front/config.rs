@@ -1,0 +1,237 @@
+//! The settings of the HTTP front, and what is wrong with those that cannot be used.
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use url::{Host, Url};
+
+/// More than a process has descriptors for.
+const MOST_CONNECTIONS: usize = 1_000_000;
+
+/// Settings of the HTTP front.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpConfig {
+    /// Where to listen. Loopback, any free port: nobody else's business until the user says so.
+    pub listen: SocketAddr,
+    /// A secret that every request must bring, as `Authorization: Bearer …` or `?token=…`; visible ASCII. None by default.
+    pub token: Option<String>,
+    /// Names under which this server is known beside its addresses, `localhost` and the machine's own name; see
+    /// [`parse_host`]. None by default.
+    pub allow_hosts: Vec<String>,
+    /// Origins (`https://app.example`) whose pages may read everything here (CORS); see [`parse_origin`]. None by default.
+    pub allow_origins: Vec<String>,
+    /// Connections at once; more are answered 503 where none is idle. 256: players open a handful each.
+    pub max_connections: usize,
+    /// Connections at once of one other machine. Programs on this machine have no bound of their own: a reverse proxy
+    /// among them brings many clients. 64: a quarter.
+    pub max_connections_per_host: usize,
+    /// How refusals name the way to allow what they refuse.
+    #[serde(skip)]
+    pub remedies: Remedies,
+}
+
+/// What a refusal tells its reader to do; `{}` stands for the name or origin that was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remedies {
+    /// Where a `Host` is refused.
+    pub host: String,
+    /// Where an `Origin` is refused.
+    pub origin: String,
+}
+
+/// Names the settings of this library; a program names its options.
+impl Default for Remedies {
+    fn default() -> Self {
+        Remedies {
+            host: "add {} to the setting allow_hosts".into(),
+            origin: "add {} to the setting allow_origins".into(),
+        }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        HttpConfig {
+            listen: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0),
+            token: None,
+            allow_hosts: Vec::new(),
+            allow_origins: Vec::new(),
+            max_connections: 256,
+            max_connections_per_host: 64,
+            remedies: Remedies::default(),
+        }
+    }
+}
+
+/// The token is a secret, so it does not show.
+impl fmt::Debug for HttpConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpConfig")
+            .field("listen", &self.listen)
+            .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("allow_hosts", &self.allow_hosts)
+            .field("allow_origins", &self.allow_origins)
+            .field("max_connections", &self.max_connections)
+            .field("max_connections_per_host", &self.max_connections_per_host)
+            .field("remedies", &self.remedies)
+            .finish()
+    }
+}
+
+impl HttpConfig {
+    /// Refuses what could not work, with a sentence.
+    pub fn check(&self) -> Result<()> {
+        let bad = |name: &str, why: &str| Err(Error::BadConfig { name: name.into(), why: why.into() });
+        if self.token.as_ref().is_some_and(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_graphic())) {
+            return bad("token", "a token is one or more visible ASCII characters without spaces");
+        }
+        if self.max_connections == 0 || self.max_connections > MOST_CONNECTIONS {
+            return bad("max_connections", "1 to 1,000,000 connections are possible");
+        }
+        if self.max_connections_per_host == 0 {
+            return bad("max_connections_per_host", "at least one connection is needed");
+        }
+        for host in &self.allow_hosts {
+            parse_host(host).or_else(|why| bad("allow_hosts", &why).map(|()| String::new()))?;
+        }
+        for origin in &self.allow_origins {
+            parse_origin(origin).or_else(|why| bad("allow_origins", &why).map(|()| String::new()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a name for [`HttpConfig::allow_hosts`]: as browsers send it, in lower case and without the port.
+///
+/// # Errors
+/// A sentence that says how to write one.
+pub fn parse_host(text: &str) -> Result<String, String> {
+    let refused = |why: &str| Err(format!("'{}' is no host name: {why}", shortened(text)));
+    if text.contains('*') {
+        return refused("every name must be given by itself, since a web site can make any name point here");
+    }
+    if text.contains(['/', '@', '?', '#']) {
+        return refused("write the name alone, as in films.example");
+    }
+    match super::access::host_of(text) {
+        Some(Host::Domain(name)) => Ok(name),
+        Some(Host::Ipv4(ip)) => Ok(ip.to_string()),
+        Some(Host::Ipv6(ip)) => Ok(ip.to_string()),
+        None => refused("write it as in films.example"),
+    }
+}
+
+/// Reads an origin for [`HttpConfig::allow_origins`]: as browsers send it, `scheme://host[:port]` in lower case.
+///
+/// # Errors
+/// A sentence that says how to write one.
+pub fn parse_origin(text: &str) -> Result<String, String> {
+    let refused = |why: &str| Err(format!("'{}' is no origin: {why}", shortened(text)));
+    if text.contains('*') {
+        return refused(
+            "'*' would let every web site read what is played here; name each site, as in https://app.example",
+        );
+    }
+    if text.eq_ignore_ascii_case("null") {
+        return refused(
+            "every local file and sandboxed frame has the origin null; serve the page from a site of its own",
+        );
+    }
+    let Some((scheme, _)) = text.split_once("://") else {
+        return refused("write the scheme as well, as in https://app.example");
+    };
+    let Ok(url) = Url::parse(text) else {
+        return refused("write it as in https://app.example or http://192.168.1.5:3000");
+    };
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        return refused("write the scheme, the host and the port alone, as in https://app.example");
+    }
+    if !matches!(url.path(), "" | "/") {
+        return refused("an origin has no path; write it as in https://app.example");
+    }
+    if url.scheme() == "file" || url.host_str().is_none_or(str::is_empty) {
+        return refused("it names no host; write it as in https://app.example");
+    }
+    let origin = url.origin().ascii_serialization();
+    if origin != "null" {
+        return Ok(origin);
+    }
+    // Programs with pages of their own have schemes of their own, as `app://films` or `chrome-extension://…`.
+    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    Ok(format!("{}://{}{port}", scheme.to_ascii_lowercase(), url.host_str().unwrap_or_default().to_ascii_lowercase()))
+}
+
+/// Enough of a mistake to know it by.
+fn shortened(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn origins_are_taken_as_browsers_send_them() {
+        for (text, expected) in [
+            ("https://app.example", "https://app.example"),
+            ("https://App.Example/", "https://app.example"),
+            ("https://app.example:443", "https://app.example"),
+            ("http://app.example:80/", "http://app.example"),
+            ("http://192.168.1.5:3000", "http://192.168.1.5:3000"),
+            ("http://[::1]:3000", "http://[::1]:3000"),
+            ("https://b\u{fc}cher.example", "https://xn--bcher-kva.example"),
+            ("chrome-extension://ABCdef", "chrome-extension://abcdef"),
+            ("app://films", "app://films"),
+        ] {
+            assert_eq!(parse_origin(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused_with_a_sentence() {
+        for (text, why) in [
+            ("*", "every web site"),
+            ("https://*.example", "name each site"),
+            ("null", "sandboxed"),
+            ("", "scheme"),
+            ("app.example", "scheme"),
+            ("app.example:8080", "scheme"),
+            ("https://", "write it as in"),
+            ("https://app.example/player", "no path"),
+            ("https://me@app.example", "alone"),
+            ("https://app.example?x", "alone"),
+            ("https://a.example, https://b.example", "write it as in"),
+            ("https://a.example https://b.example", "write it as in"),
+            ("http://a b", "write it as in"),
+            ("file:///home/me/player.html", "no path"),
+            ("https://app.example:99999", "write it as in"),
+        ] {
+            let sentence = parse_origin(text).unwrap_err();
+            assert!(sentence.contains(why) && sentence.contains("is no origin"), "{text}: {sentence}");
+            let config = HttpConfig { allow_origins: vec![text.into()], ..HttpConfig::default() };
+            assert!(config.check().unwrap_err().to_string().contains("allow_origins"), "{text}");
+        }
+    }
+
+    #[test]
+    fn host_names_are_taken_as_browsers_send_them() {
+        for (text, expected) in [
+            ("TV.lan.", "tv.lan"),
+            ("films.example:8443", "films.example"),
+            ("b\u{fc}cher.example", "xn--bcher-kva.example"),
+            ("192.168.1.5", "192.168.1.5"),
+            ("[2001:db8::1]", "2001:db8::1"),
+        ] {
+            assert_eq!(parse_host(text).as_deref(), Ok(expected), "{text}");
+        }
+        for text in ["*", "*.example", "", "https://films.example", "films.example/x", "a b", "me@films.example", ":80"]
+        {
+            assert!(parse_host(text).unwrap_err().contains("is no host name"), "{text}");
+            let config = HttpConfig { allow_hosts: vec![text.into()], ..HttpConfig::default() };
+            assert!(config.check().unwrap_err().to_string().contains("allow_hosts"), "{text}");
+        }
+    }
+}

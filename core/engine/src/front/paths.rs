@@ -1,0 +1,131 @@
+//! Paths as clients write them, made the ones that the router knows. Pure.
+//!
+//! In `/stream/N/name` the number decides. The name is decoration, which players, proxies and people cut, change or encode in
+//! other ways than UTF-8; so it goes, and so do slashes too many.
+
+use super::names::percent;
+use http::Request;
+use http::uri::{PathAndQuery, Uri};
+
+/// How deep the path was that the client asked for: where its relative links begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Depth(pub(crate) usize);
+
+/// Makes a request's path the one that the router knows, and keeps its [`Depth`].
+pub(crate) fn straighten<B>(request: &mut Request<B>) {
+    let path = request.uri().path();
+    let depth = Depth(path.matches('/').count().saturating_sub(1));
+    let straight = straight(path);
+    if straight != path {
+        let query = request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
+        // What cannot be written as a URI is no path of ours either.
+        if let Ok(path) = format!("{straight}{query}").parse::<PathAndQuery>() {
+            let mut parts = request.uri().clone().into_parts();
+            parts.path_and_query = Some(path);
+            if let Ok(uri) = Uri::from_parts(parts) {
+                *request.uri_mut() = uri;
+            }
+        }
+    }
+    request.extensions_mut().insert(depth);
+}
+
+/// One slash between segments, none at the end; segments percent-encoded in one way; of a stream's path its number alone.
+fn straight(path: &str) -> String {
+    if !path.starts_with('/') {
+        return path.to_owned();
+    }
+    let mut segments: Vec<String> = path.split('/').filter(|s| !s.is_empty()).map(decode).collect();
+    if segments.first().is_some_and(|s| s == "stream") {
+        segments.truncate(2);
+        // `0.mkv` for `0/film.mkv`: by such a name players tell what they are given.
+        if let Some((number, _)) = segments.get(1).and_then(|s| s.split_once('.')).filter(|(n, _)| !n.is_empty()) {
+            segments[1] = number.to_owned();
+        }
+    }
+    let mut straight = String::with_capacity(path.len());
+    for segment in &segments {
+        straight.push('/');
+        straight.push_str(&percent(segment));
+    }
+    if straight.is_empty() { "/".to_owned() } else { straight }
+}
+
+/// Percent-decoded. Bytes that are no UTF-8 become U+FFFD, which no path of ours has.
+fn decode(segment: &str) -> String {
+    let bytes = segment.as_bytes();
+    let hex = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        match (bytes[i], bytes.get(i + 1).copied().and_then(hex), bytes.get(i + 2).copied().and_then(hex)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(high << 4 | low);
+                i += 3;
+            }
+            (b, ..) => {
+                out.push(b);
+                i += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_streams_number_decides_and_slashes_do_not_count() {
+        for (path, expected) in [
+            ("/stream/0/film.mkv", "/stream/0"),
+            ("/stream/0/Am%E9lie.mkv", "/stream/0"),
+            ("/stream/0/", "/stream/0"),
+            ("/stream/0", "/stream/0"),
+            ("//stream///0//AC/DC%2FLive.mkv", "/stream/0"),
+            ("/stream/0/..%2f..%2fetc", "/stream/0"),
+            ("/stream/12.mkv", "/stream/12"),
+            ("/stream/12.", "/stream/12"),
+            ("/stream/.5", "/stream/.5"),
+            ("/stream/%30/100%", "/stream/0"),
+            ("/stream/%E9/x", "/stream/%EF%BF%BD"),
+            ("/str%65am/7/x", "/stream/7"),
+            ("/stream", "/stream"),
+            ("/status/", "/status"),
+            ("//status//events", "/status/events"),
+            ("/subtitles/1.vtt", "/subtitles/1.vtt"),
+            ("/playlist.m3u8/", "/playlist.m3u8"),
+            ("//", "/"),
+            ("/", "/"),
+            ("*", "*"),
+            ("", ""),
+        ] {
+            assert_eq!(straight(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_query_and_the_depth_stay() {
+        let ask = |uri: &str| {
+            let mut request = Request::builder().uri(uri).body(()).unwrap();
+            straighten(&mut request);
+            (request.uri().to_string(), request.extensions().get::<Depth>().unwrap().0)
+        };
+        assert_eq!(ask("/stream/0/a/b?t=1&token=x%2F"), ("/stream/0?t=1&token=x%2F".into(), 3));
+        assert_eq!(ask("http://localhost:1//status/"), ("http://localhost:1/status".into(), 2));
+        assert_eq!(ask("/"), ("/".into(), 0));
+    }
+
+    proptest! {
+        #[test]
+        fn any_path_becomes_one_that_stays_as_it_is(path in "/[ -~]{0,40}") {
+            let once = straight(&path);
+            prop_assert!(once.starts_with('/') && !once.contains("//"));
+            // What is decoded may hold a percent sign of its own; it is encoded again, and so stays.
+            prop_assert_eq!(straight(&once), once.clone());
+        }
+    }
+}

@@ -29,6 +29,7 @@ impl Store {
                 let mut state = store.state.lock();
                 state.have.set(piece.0, true);
                 state.set_on_disk(piece.0, true);
+                state.trust(piece.0);
             }
             Ok(right)
         };

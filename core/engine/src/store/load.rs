@@ -142,6 +142,7 @@ impl Store {
                 state.touch(piece);
                 // Given back meanwhile: who waited may have it, nobody else.
                 if state.on_disk.get(piece) {
+                    state.trust(piece);
                     state.hot.insert(piece, bytes.clone(), false);
                 }
                 self.keep_within_memory(&mut state)

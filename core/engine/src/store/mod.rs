@@ -13,6 +13,7 @@ mod assembly;
 mod check;
 mod files;
 mod folder;
+mod give;
 mod hot;
 mod limit;
 mod load;
@@ -129,6 +130,7 @@ pub(crate) struct Store {
     disk: RwLock<()>,
     /// Bounds the pieces being read from disk at once.
     load_permits: Semaphore,
+    giving: give::Giving,
     /// Changes with each write that ended, for those who wait for all of them.
     progress: watch::Sender<u64>,
 }
@@ -180,6 +182,7 @@ impl Store {
             blame: Mutex::new(Blame::default()),
             disk: RwLock::new(()),
             load_permits: Semaphore::new(loads),
+            giving: give::Giving::default(),
             progress: watch::Sender::new(0),
             torrent,
             options,

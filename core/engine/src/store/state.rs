@@ -8,6 +8,7 @@ use playswarm_logic::retain::{Held, Reader};
 use playswarm_logic::{Bits, Layout, PieceIndex};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::oneshot;
 
 pub(super) struct State {
@@ -16,6 +17,9 @@ pub(super) struct State {
     pub(super) have: Bits,
     /// Recorded as on disk.
     pub(super) on_disk: Bits,
+    /// Hashed on disk, or written by us, since `trusted_since`.
+    pub(super) trusted: Bits,
+    pub(super) trusted_since: Instant,
     /// Bytes of `on_disk`.
     pub(super) disk_bytes: u64,
     /// Bytes of pieces being written now.
@@ -43,6 +47,8 @@ impl State {
         State {
             layout,
             have: claims.clone(),
+            trusted: Bits::new(pieces),
+            trusted_since: Instant::now(),
             on_disk: claims,
             disk_bytes,
             writing_bytes: 0,
@@ -71,6 +77,9 @@ impl State {
     }
 
     pub(super) fn set_on_disk(&mut self, piece: u32, on: bool) {
+        if !on {
+            self.trusted.set(piece, false);
+        }
         if self.on_disk.set(piece, on) {
             let bytes = self.bytes_of(piece);
             self.disk_bytes = if on { self.disk_bytes + bytes } else { self.disk_bytes - bytes };

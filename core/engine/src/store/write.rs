@@ -123,6 +123,7 @@ impl Store {
         state.writing_bytes -= bytes.len() as u64;
         if recorded.is_ok() {
             state.set_on_disk(piece, true);
+            state.trust(piece);
             state.hot.unpin(piece);
         }
         recorded

@@ -3,6 +3,7 @@
 
 mod bounds;
 mod disk;
+mod give;
 mod kill;
 mod round_trip;
 mod speed;

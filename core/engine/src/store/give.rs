@@ -1,0 +1,161 @@
+//! Blocks for peers. What they are read from is neither kept in memory nor in a queue with what readers wait for: a reader
+//! never waits behind an upload, and uploads push nothing of a reader's out of memory.
+//!
+//! A piece is hashed before the first of its blocks is given, a part at a time, and once in [`TRUSTED_FOR`] from then on.
+//! Else each block of a piece that is not in memory would cost as much as the whole piece.
+
+use super::Store;
+use super::state::State;
+use crate::error::{Error, Result};
+use bytes::{Bytes, BytesMut};
+use librqbit_sha1_wrapper::{ISha1, Sha1};
+use playswarm_logic::PieceIndex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// How long a piece on disk counts as unchanged for peers. It bounds for how long they would be given blocks of a file that
+/// another program has changed.
+const TRUSTED_FOR: Duration = Duration::from_secs(600);
+/// Bytes that are read and hashed at once.
+const PART_BYTES: usize = 256 << 10;
+/// Pieces hashed for peers at once.
+const CHECKS: usize = 1;
+/// Blocks read for peers at once.
+const READS: usize = 4;
+
+/// The turns of those who read for peers.
+pub(super) struct Giving {
+    checks: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
+}
+
+impl Default for Giving {
+    fn default() -> Giving {
+        Giving { checks: Arc::new(Semaphore::new(CHECKS)), reads: Arc::new(Semaphore::new(READS)) }
+    }
+}
+
+#[cfg(test)]
+impl Giving {
+    /// Keeps everyone waiting who reads for peers.
+    #[allow(clippy::unwrap_used)]
+    pub(super) fn take_all_turns(&self) -> Vec<tokio::sync::OwnedSemaphorePermit> {
+        let all = |turns: &Arc<Semaphore>, n| turns.clone().try_acquire_many_owned(n).unwrap();
+        vec![all(&self.checks, CHECKS as u32), all(&self.reads, READS as u32)]
+    }
+}
+
+/// Where a piece is.
+enum Whereabouts {
+    Hot(Bytes),
+    /// On disk, and hashed lately or not.
+    Disk(bool),
+    Gone,
+}
+
+impl State {
+    /// The piece on disk was hashed, or written by us.
+    pub(super) fn trust(&mut self, piece: u32) {
+        self.forget_trust();
+        let on_disk = self.on_disk.get(piece);
+        self.trusted.set(piece, on_disk);
+    }
+
+    fn forget_trust(&mut self) {
+        if self.trusted_since.elapsed() > TRUSTED_FOR {
+            self.trusted = playswarm_logic::Bits::new(self.trusted.len());
+            self.trusted_since = Instant::now();
+        }
+    }
+}
+
+impl Store {
+    /// A part of a verified piece, as peers ask for it. `None` where it is not here, or not any more.
+    ///
+    /// # Errors
+    /// As [`Store::piece`].
+    pub(crate) async fn block(self: &Arc<Self>, piece: PieceIndex, begin: u32, length: u32) -> Result<Option<Bytes>> {
+        let end = begin.checked_add(length).filter(|end| length > 0 && *end <= self.torrent.layout.bytes_of(piece));
+        let Some(end) = end else { return Ok(None) };
+        let part = |whole: Bytes| whole.slice(begin as usize..end as usize);
+        match self.whereabouts(piece) {
+            Whereabouts::Hot(whole) => return Ok(Some(part(whole))),
+            Whereabouts::Gone => return Ok(None),
+            Whereabouts::Disk(true) => {}
+            Whereabouts::Disk(false) => {
+                if !self.check_for_peers(piece).await? {
+                    // It is looked into as for a reader, and the driver is told.
+                    return Ok(self.piece(piece).await?.map(part));
+                }
+            }
+        }
+        let store = self.clone();
+        let turn = self.giving.reads.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
+        let read = move || {
+            let _turn = turn;
+            // Against giving back.
+            let _disk = store.disk.read();
+            store.state.lock().on_disk.get(piece.0).then(|| {
+                let mut block = BytesMut::zeroed(length as usize);
+                let start = store.torrent.layout.start_of(piece) + u64::from(begin);
+                store.files.read(start, &mut block).map(|()| block.freeze())
+            })
+        };
+        match self.runtime.spawn_blocking(read).await {
+            Ok(Some(Ok(block))) => Ok(Some(block)),
+            Ok(Some(Err(_))) => Ok(self.piece(piece).await?.map(part)),
+            Ok(None) => Ok(None),
+            Err(_) => Err(Error::Closed),
+        }
+    }
+
+    fn whereabouts(&self, piece: PieceIndex) -> Whereabouts {
+        if let Some(whole) = self.try_piece(piece) {
+            return Whereabouts::Hot(whole);
+        }
+        let mut state = self.state.lock();
+        if !state.on_disk.get(piece.0) || state.closed {
+            return Whereabouts::Gone;
+        }
+        state.forget_trust();
+        state.touch(piece.0);
+        Whereabouts::Disk(state.trusted.get(piece.0))
+    }
+
+    /// Hashes a piece on disk in its turn, unless another has done so meanwhile. Returns whether it is right.
+    async fn check_for_peers(self: &Arc<Self>, piece: PieceIndex) -> Result<bool> {
+        let turn = self.giving.checks.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
+        match self.whereabouts(piece) {
+            Whereabouts::Hot(_) | Whereabouts::Disk(true) => return Ok(true),
+            Whereabouts::Gone => return Ok(false),
+            Whereabouts::Disk(false) => {}
+        }
+        let store = self.clone();
+        let check = move || {
+            let _turn = turn;
+            let _disk = store.disk.read();
+            let right = store.is_right_on_disk(piece);
+            if right {
+                store.state.lock().trust(piece.0);
+            }
+            right
+        };
+        self.runtime.spawn_blocking(check).await.map_err(|_| Error::Closed)
+    }
+
+    fn is_right_on_disk(&self, piece: PieceIndex) -> bool {
+        let layout = self.torrent.layout;
+        let (start, length) = (layout.start_of(piece), layout.bytes_of(piece) as usize);
+        let mut part = BytesMut::zeroed(length.min(PART_BYTES));
+        let mut hash = Sha1::new();
+        for at in (0..length).step_by(PART_BYTES) {
+            let part = &mut part[..PART_BYTES.min(length - at)];
+            if self.files.read(start + at as u64, part).is_err() {
+                return false;
+            }
+            hash.update(part);
+        }
+        self.torrent.hash_of(piece.0) == Some(&hash.finish()[..])
+    }
+}

@@ -3,51 +3,12 @@
 
 mod common;
 
+use common::raw::Raw;
 use common::{Film, PIECE, pattern, soon, until, viewer};
 use playswarm::{Config, CreateOptions, ErrorKind, Event, Session};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-
-/// What a peer written by hand says and hears: one connection of plain BEP 3 with FAST.
-struct Raw(TcpStream);
-
-impl Raw {
-    fn hello(info_hash: [u8; 20], id: u8) -> Vec<u8> {
-        let mut out = b"\x13BitTorrent protocol\0\0\0\0\0\0\0\x04".to_vec();
-        out.extend_from_slice(&info_hash);
-        out.extend_from_slice(&[id; 20]);
-        out
-    }
-
-    async fn shake(mut socket: TcpStream, info_hash: [u8; 20], id: u8) -> Raw {
-        socket.write_all(&Raw::hello(info_hash, id)).await.unwrap();
-        let mut theirs = [0; 68];
-        socket.read_exact(&mut theirs).await.unwrap();
-        assert_eq!(theirs[28..48], info_hash);
-        Raw(socket)
-    }
-
-    async fn say(&mut self, id: u8, body: &[u8]) {
-        let mut out = (body.len() as u32 + 1).to_be_bytes().to_vec();
-        out.push(id);
-        out.extend_from_slice(body);
-        // That the other side has hung up is for `hear` to find out.
-        let _ = self.0.write_all(&out).await;
-    }
-
-    /// The next message, without keep-alives; `None` at the end.
-    async fn hear(&mut self) -> Option<(u8, Vec<u8>)> {
-        loop {
-            let length = self.0.read_u32().await.ok()?;
-            if length > 0 {
-                let mut body = vec![0; length as usize];
-                self.0.read_exact(&mut body).await.ok()?;
-                return Some((body[0], body[1..].to_vec()));
-            }
-        }
-    }
-}
 
 /// Has everything, unchokes everybody, and gives wrong bytes for each block.
 async fn liar(info_hash: [u8; 20]) -> SocketAddr {

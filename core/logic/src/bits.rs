@@ -88,14 +88,37 @@ impl Bits {
         &self.bytes
     }
 
+    /// The numbers of the bits in which these differ from `other`, ascending; up to the shorter length.
+    pub fn differences<'a>(&'a self, other: &'a Bits) -> impl Iterator<Item = u32> + 'a {
+        numbers(self.bytes.iter().zip(&other.bytes).map(|(a, b)| a ^ b))
+    }
+
+    /// The numbers of the bits that are set here and not in `other`, ascending; up to the shorter length.
+    pub fn beyond<'a>(&'a self, other: &'a Bits) -> impl Iterator<Item = u32> + 'a {
+        numbers(self.bytes.iter().zip(&other.bytes).map(|(a, b)| a & !b))
+    }
+
+    /// How many bits are set here and not in `other`.
+    pub fn count_beyond(&self, other: &Bits) -> u32 {
+        let common: u32 = self.bytes.iter().zip(&other.bytes).map(|(a, b)| (a & b).count_ones()).sum();
+        self.ones - common
+    }
+
+    /// The numbers of the bits that are clear, ascending.
+    pub fn iter_zeros(&self) -> impl Iterator<Item = u32> + '_ {
+        numbers(self.bytes.iter().map(|b| !b)).filter(|i| *i < self.len)
+    }
+
     /// The numbers of the bits that are set, ascending.
     pub fn iter_ones(&self) -> impl Iterator<Item = u32> + '_ {
-        self.bytes
-            .iter()
-            .enumerate()
-            .filter(|(_, b)| **b != 0)
-            .flat_map(|(n, &b)| (0..8u32).filter(move |k| b & (0x80 >> k) != 0).map(move |k| n as u32 * 8 + k))
+        numbers(self.bytes.iter().copied())
     }
+}
+
+/// The numbers of the bits that are set in these bytes.
+fn numbers(bytes: impl Iterator<Item = u8>) -> impl Iterator<Item = u32> {
+    let some = bytes.enumerate().filter(|(_, b)| *b != 0);
+    some.flat_map(|(n, b)| (0..8u32).filter(move |k| b & (0x80 >> k) != 0).map(move |k| n as u32 * 8 + k))
 }
 
 #[cfg(test)]
@@ -120,5 +143,18 @@ mod tests {
         assert_eq!(bits.count(), 4);
         assert!(bits.set(7, false) && !bits.get(7) && !bits.set(20, true));
         assert_eq!(Bits::full(20).iter_ones().count(), 20);
+        assert_eq!(bits.iter_zeros().count(), 17);
+        assert_eq!(Bits::full(20).iter_zeros().count(), 0);
+    }
+
+    #[test]
+    fn two_sets_are_compared_bit_by_bit() {
+        let (mut a, mut b) = (Bits::new(20), Bits::new(20));
+        [1, 9, 19].iter().for_each(|i| assert!(a.set(*i, true)));
+        [1, 8].iter().for_each(|i| assert!(b.set(*i, true)));
+        assert_eq!(a.differences(&b).collect::<Vec<_>>(), [8, 9, 19]);
+        assert_eq!(a.beyond(&b).collect::<Vec<_>>(), [9, 19]);
+        assert_eq!((a.count_beyond(&b), b.count_beyond(&a)), (2, 1));
+        assert_eq!(Bits::full(20).count_beyond(&a), 17);
     }
 }

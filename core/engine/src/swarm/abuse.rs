@@ -13,7 +13,7 @@ const LIMIT: f64 = 100.0;
 const FORGOTTEN_PER_S: f64 = 0.5;
 /// The stretch over which messages are counted.
 const STRETCH: Duration = Duration::from_secs(1);
-/// HAVEs a second that no honest peer sends: it would have to complete ten thousand pieces in it.
+/// HAVEs a second beyond one for each piece. A client may name all its pieces anew, as it does after a recheck.
 const MAX_HAVES: u32 = 10_000;
 /// Changes of CHOKE and INTERESTED a second. A client may flip with every piece; this is flooding.
 const MAX_FLIPS: u32 = 50;
@@ -21,6 +21,14 @@ const MAX_FLIPS: u32 = 50;
 const MAX_REQUESTS: u32 = 160_000;
 /// Extended, unknown and other messages a second.
 const MAX_OTHERS: u32 = 1_000;
+/// Times that a peer may say at once which pieces it has. Once is usual; a client that learns the metadata late says it again.
+const MAX_AT_ONCE: u32 = 4;
+/// Share of the time for which what a peer says may keep the swarm busy.
+const TOLL_SHARE: f64 = 0.02;
+/// Seconds that it may keep the swarm busy at once, as its first words do.
+const TOLL_CREDIT_S: f64 = 0.05;
+/// Longest rest of a peer that kept the swarm busy for too long, seconds. Keep-alives and cancels still come through.
+const MAX_REST_S: f64 = 2.0;
 
 /// Something that a peer should not have done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,10 +39,6 @@ pub(crate) enum Offence {
     TooLong,
     /// Far more messages of a kind in a second than make sense.
     Flood,
-    /// More requests outstanding than we said we take, from a peer that cannot be told (no FAST).
-    TooManyRequests,
-    /// The same from a peer that is told with a REJECT.
-    BeyondQueue,
     /// A request outside the torrent, or longer than a block may be.
     BadRequest,
     /// A request for a piece that we have not got.
@@ -52,13 +56,13 @@ pub(crate) enum Offence {
 impl Offence {
     fn points(self) -> f64 {
         match self {
-            Offence::Malformed | Offence::TooLong | Offence::Flood | Offence::TooManyRequests => LIMIT,
+            Offence::Malformed | Offence::TooLong | Offence::Flood => LIMIT,
             Offence::BadRequest | Offence::OutOfPlace => 10.0,
             Offence::Extension => 5.0,
             // Honest clients may answer what was cancelled long ago, a few at a time.
             Offence::UnaskedBlock => 1.0,
             Offence::RequestForMissing => 2.0,
-            Offence::RequestWhileChoked | Offence::BeyondQueue => 0.5,
+            Offence::RequestWhileChoked => 0.5,
         }
     }
 
@@ -68,7 +72,6 @@ impl Offence {
             Offence::Malformed => "sent a malformed message",
             Offence::TooLong => "sent a message that is too long",
             Offence::Flood => "flooded us with messages",
-            Offence::TooManyRequests | Offence::BeyondQueue => "asked for too much at once",
             Offence::BadRequest => "asked for blocks that do not exist",
             Offence::RequestForMissing => "asked for pieces that we do not have",
             Offence::RequestWhileChoked => "kept asking while choked",
@@ -100,6 +103,7 @@ pub(crate) struct Conduct {
     flips: u32,
     requests: u32,
     others: u32,
+    at_once: u32,
 }
 
 impl Conduct {
@@ -116,15 +120,15 @@ impl Conduct {
         }
     }
 
-    /// The peer sent this message; floods are noticed here. Cheap: a few additions.
-    pub(crate) fn message(&mut self, now: Time, message: &Message) -> Verdict {
+    /// The peer sent this message, of a torrent with so many pieces; floods are noticed here. Cheap: a few additions.
+    pub(crate) fn message(&mut self, now: Time, message: &Message, pieces: u32) -> Verdict {
         if now.since(self.stretch_from) >= STRETCH {
-            *self = Conduct { points: self.points, judged_at: self.judged_at, stretch_from: now, ..Conduct::default() };
+            (self.stretch_from, self.haves, self.flips, self.requests, self.others) = (now, 0, 0, 0, 0);
         }
         let (count, most) = match message {
             // As fast as the line is; the picker counts blocks that nobody asked for.
             Message::Piece { .. } => return Verdict::Fine,
-            Message::Have(_) => (&mut self.haves, MAX_HAVES),
+            Message::Have(_) => (&mut self.haves, MAX_HAVES.saturating_add(pieces)),
             Message::Choke | Message::Unchoke | Message::Interested | Message::NotInterested => {
                 (&mut self.flips, MAX_FLIPS)
             }
@@ -133,6 +137,33 @@ impl Conduct {
         };
         *count += 1;
         if *count > most { self.note(now, Offence::Flood) } else { Verdict::Fine }
+    }
+}
+
+impl Conduct {
+    /// The peer says at once which pieces it has (bitfield, HAVE ALL, HAVE NONE). Whether that is to be heeded: it costs as much as
+    /// there are pieces, and belongs right behind the handshake.
+    pub(crate) fn says_all(&mut self) -> bool {
+        self.at_once = self.at_once.saturating_add(1);
+        self.at_once <= MAX_AT_ONCE
+    }
+}
+
+/// How long a peer has kept the swarm busy with anything but blocks and requests: a bound on the harm of whatever is cheap to say and dear
+/// to hear.
+#[derive(Debug, Default)]
+pub(crate) struct Toll {
+    spent_s: f64,
+    at: Time,
+}
+
+impl Toll {
+    /// What the peer said took so long to hear. How long to rest before more is heard of it.
+    pub(crate) fn pay(&mut self, now: Time, took: Duration) -> Duration {
+        let paid = now.since(self.at).as_secs_f64() * TOLL_SHARE;
+        self.spent_s = (self.spent_s - paid).max(0.0) + took.as_secs_f64();
+        self.at = now;
+        Duration::from_secs_f64(((self.spent_s - TOLL_CREDIT_S) / TOLL_SHARE).clamp(0.0, MAX_REST_S))
     }
 }
 
@@ -174,17 +205,45 @@ mod tests {
     fn ten_thousand_haves_a_second_are_a_flood_and_five_thousand_are_not() {
         let mut conduct = Conduct::default();
         for i in 0..50_000 {
-            assert_eq!(conduct.message(at(f64::from(i) / 5000.0), &Message::Have(i)), Verdict::Fine);
+            assert_eq!(conduct.message(at(f64::from(i) / 5000.0), &Message::Have(i), 0), Verdict::Fine);
         }
-        let verdict = (0..10_001).map(|i| conduct.message(at(20.0), &Message::Have(i))).last();
+        let verdict = (0..10_001).map(|i| conduct.message(at(20.0), &Message::Have(i), 0)).last();
         assert_eq!(verdict, Some(Verdict::Ban(Offence::Flood)));
+    }
+
+    #[test]
+    fn naming_each_piece_anew_is_no_flood_however_many_there_are() {
+        let mut conduct = Conduct::default();
+        let mut say = |i| conduct.message(at(1.5), &Message::Have(i), 30_000);
+        assert!((0..40_000).all(|i| say(i) == Verdict::Fine));
+        assert_eq!(say(0), Verdict::Ban(Offence::Flood));
+    }
+
+    #[test]
+    fn all_pieces_at_once_are_heeded_a_few_times() {
+        let mut conduct = Conduct::default();
+        let heeded: Vec<bool> = (0..6).map(|_| conduct.says_all()).collect();
+        assert_eq!(heeded, [true, true, true, true, false, false]);
+    }
+
+    #[test]
+    fn a_peer_that_keeps_us_busy_is_heard_for_a_small_share_of_the_time() {
+        let (mut toll, mut now, mut busy) = (Toll::default(), 0.0, 0.0);
+        assert_eq!(toll.pay(at(0.0), Duration::from_millis(40)), Duration::ZERO);
+        while now < 60.0 {
+            now += 0.001 + toll.pay(at(now), Duration::from_millis(1)).as_secs_f64();
+            busy += 0.001;
+        }
+        assert!(busy < 0.03 * now, "{busy}");
+        // Forgotten after a while.
+        assert_eq!(toll.pay(at(now + 60.0), Duration::from_millis(40)), Duration::ZERO);
     }
 
     #[test]
     fn endless_choking_and_unchoking_is_a_flood() {
         let mut conduct = Conduct::default();
         let flips = (0..60).map(|i| if i % 2 == 0 { Message::Choke } else { Message::Unchoke });
-        assert_eq!(flips.map(|m| conduct.message(at(0.5), &m)).last(), Some(Verdict::Ban(Offence::Flood)));
+        assert_eq!(flips.map(|m| conduct.message(at(0.5), &m, 9)).last(), Some(Verdict::Ban(Offence::Flood)));
     }
 
     #[test]

@@ -97,7 +97,8 @@ impl Swarm {
                 .iter()
                 .filter(|(key, p)| {
                     let figures = st.picker.as_ref().and_then(|picker| picker.peer(**key));
-                    let silent = p.heard.elapsed();
+                    // What is not read from it cannot be heard.
+                    let silent = if p.paused { Duration::ZERO } else { p.heard.elapsed() };
                     silent > SILENCE || (silent > OWING_SILENCE && figures.is_some_and(|f| f.snubbed))
                 })
                 .map(|(key, _)| *key)
@@ -113,6 +114,7 @@ impl Swarm {
             self.tell_choker_who_is_served(&mut st);
             self.ask_for_more_peers(&mut st);
             self.exchange_peers(&mut st, now);
+            self.say_owed_rejects(&mut st);
             self.keep_viewing(&mut st);
             self.place_readers(&st);
         }

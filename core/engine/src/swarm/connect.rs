@@ -6,17 +6,16 @@ use crate::swarm::book::Dial;
 use crate::swarm::driver::{Content, State, Swarm};
 use crate::swarm::extended::ExtendedHandshake;
 use crate::swarm::fast;
-use crate::swarm::handshake::{FirstWords, HandshakeError, HaveWords, Reserved};
+use crate::swarm::handshake::{FirstWords, HandshakeError, Reserved};
 use crate::swarm::link::Link;
 use crate::swarm::peer::{Peer, Verdict as Conduct};
-use crate::swarm::pieces::RECENT;
 use crate::swarm::transport::{ConnectError, Manner};
 use crate::swarm::wire::Message;
 use playswarm_logic::choker;
 use playswarm_logic::metadata as logic_metadata;
 use playswarm_logic::picker::Input;
 use playswarm_logic::slots::Dialled;
-use playswarm_logic::{PeerKey, Time};
+use playswarm_logic::{PeerKey, PieceIndex, Time};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,7 +34,7 @@ impl Swarm {
         FirstWords {
             reserved: Reserved::ours(self.config.dht),
             extended: ExtendedHandshake::ours(metadata, port, pex, self.has_slots(), !incomplete),
-            have: have.as_ref().map(HaveWords::from),
+            have,
             interested: incomplete,
         }
     }
@@ -53,12 +52,11 @@ impl Swarm {
         if due.is_empty() {
             return;
         }
-        let words = Arc::new(self.first_words());
         self.tell_dials();
         for dial in due {
-            let (swarm, words) = (self.clone(), words.clone());
+            let swarm = self.clone();
             self.runtime.spawn(async move {
-                swarm.connect(dial, &words).await;
+                swarm.connect(dial).await;
                 swarm.tell_dials();
             });
         }
@@ -72,12 +70,13 @@ impl Swarm {
     }
 
     /// Carries out a dial of the book's, and says how it ended.
-    pub(super) async fn connect(self: &Arc<Self>, dial: Dial, words: &FirstWords) -> Dialled {
+    pub(super) async fn connect(self: &Arc<Self>, dial: Dial) -> Dialled {
         let Dial { addr, origin, patient } = dial;
         let manner = Manner { patient, ..Manner::default() };
+        let words = || self.first_words();
         let dialled = tokio::select! {
             () = self.cancel.cancelled() => return Dialled::NotTried,
-            r = self.transport.connect(addr, self.info_hash, words, manner) => r,
+            r = self.transport.connect(addr, self.info_hash, &words, manner) => r,
         };
         match dialled {
             Ok(link) => self.adopt(link, addr, origin).map_or(Dialled::NotTried, Dialled::Connected),
@@ -128,15 +127,15 @@ impl Swarm {
         if !link.incoming {
             st.book.connected(addr, origin);
         }
+        let mut link = link;
+        let told = link.told.take();
         let (peer, tasks) = Peer::new(link, addr, origin, now, &self.cancel);
         st.peers.insert(key, peer);
         st.lonely_since = None;
         self.choke_with(&mut st, choker::Input::Joined(key));
         if st.picker.is_some() {
             self.join(&mut st, key, now);
-            // Pieces that came while hands were shaken are in no bitfield.
-            let recent: Vec<u32> = st.recent.iter().filter(|(at, _)| at.elapsed() < RECENT).map(|(_, p)| *p).collect();
-            recent.into_iter().for_each(|p| self.say(&mut st, key, Message::Have(p)));
+            self.tell_changes(&mut st, key, told.as_ref());
         }
         drop(st);
         let _ = self.events.send(Event::PeerConnected { addr });
@@ -162,17 +161,23 @@ impl Swarm {
         let pieces = content.torrent.layout.pieces();
         let Some(p) = st.peers.get_mut(&key) else { return };
         let (rtt, fast, max_requests) = (p.rtt, p.reserved.fast(), p.extended.reqq.unwrap_or(250));
+        let forgotten = p.early.is_forgotten();
         let has = p.take_early(pieces);
         let (unchoked, views) = (!p.chokes_us, p.said.is_some());
         if let Some(picker) = &mut st.picker {
             picker.handle(now, Input::PeerJoined { peer: key, rtt, max_requests, fast });
             match has {
-                Ok(Some(bits)) => picker.handle(now, Input::PeerHasBits(key, bits)),
-                Ok(None) => {}
-                Err(()) => {
+                Some(bits) if bits.count() == 0 => {}
+                Some(bits) => picker.handle(now, Input::PeerHasBits(key, bits)),
+                None => {
                     self.part(st, key, Conduct::Ban("sent a bitfield of the wrong size"));
                     return;
                 }
+            }
+            if forgotten {
+                // A new connection begins with its pieces.
+                self.part(st, key, Conduct::Gone("what it said of its pieces was forgotten".to_owned()));
+                return;
             }
             if views {
                 picker.handle(now, Input::PeerViews(key));
@@ -182,22 +187,25 @@ impl Swarm {
             }
         }
         self.drain_picker(st);
-        self.allow_fast(st, key, content);
+        self.allow_fast(st, key, now, content);
     }
 
     /// Tells a newcomer which pieces it may ask for while it is choked (BEP 6).
-    pub(super) fn allow_fast(&self, st: &mut State, key: PeerKey, content: &Content) {
+    fn allow_fast(&self, st: &mut State, key: PeerKey, now: Time, content: &Content) {
         let pieces = content.torrent.layout.pieces();
         let have = content.store.have();
-        let Some(p) = st.peers.get_mut(&key).filter(|p| p.reserved.fast()) else { return };
+        let State { peers, fast_grants, .. } = st;
+        let Some(p) = peers.get_mut(&key).filter(|p| p.reserved.fast()) else { return };
         if p.share() >= 1.0 {
             return;
         }
         let allowed: Vec<u32> = fast::allowed_fast(p.addr.ip(), &self.info_hash, pieces, fast::ALLOWED_FAST);
-        // Whoever asks for what is missing would only be refused.
-        let allowed: Vec<u32> = allowed.into_iter().filter(|piece| have.get(*piece)).collect();
-        p.uploads.allow_fast(allowed.iter().copied());
-        allowed.into_iter().for_each(|piece| p.say(Message::AllowedFast(piece)));
+        // A request for a missing piece would only be refused.
+        let here = allowed.into_iter().filter(|piece| have.get(*piece));
+        let sized = here.map(|piece| (piece, content.torrent.layout.bytes_of(PieceIndex(piece))));
+        let granted = fast_grants.grant(now, p.addr.ip(), sized);
+        p.uploads.allow_fast(granted.iter().copied());
+        granted.into_iter().for_each(|(piece, _)| p.say(Message::AllowedFast(piece)));
     }
 
     /// Ends a connection.
@@ -215,11 +223,12 @@ impl Swarm {
         }
         match why {
             Conduct::Ban(why) => {
-                tracing::debug!(addr = %peer.addr, why, "banned");
+                tracing::debug!(addr = %peer.addr, client = peer.client, why, "banned");
                 st.book.ban(peer.addr);
                 let _ = self.events.send(Event::PeerBanned { addr: peer.addr, why: why.to_owned() });
             }
             Conduct::Drop(why) => {
+                tracing::debug!(addr = %peer.addr, client = peer.client, why, "dropped");
                 let _ = self.events.send(Event::PeerDisconnected { addr: peer.addr, why: why.to_owned() });
             }
             Conduct::Gone(why) => {

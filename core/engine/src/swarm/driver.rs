@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::status::Event;
 use crate::store::{Store, StoreOptions};
 use crate::swarm::book::Book;
+use crate::swarm::fast::FastGrants;
 use crate::swarm::handshake::FirstWords;
 use crate::swarm::link::Link;
 use crate::swarm::listen::Host;
@@ -20,14 +21,13 @@ use crate::swarm::readers::Reader;
 use crate::swarm::times::Times;
 use crate::swarm::transport::Transport;
 use crate::swarm::viewing::Viewing;
-use crate::swarm::wire::Message;
 use crate::torrent::{InfoHash, Torrent, sha1};
 use parking_lot::Mutex;
 use playswarm_logic::choker::{self, Choker};
 use playswarm_logic::metadata as logic_metadata;
 use playswarm_logic::picker::{Input, Picker};
 use playswarm_logic::{Bits, PeerKey, PieceIndex, ReaderKey, Time};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
@@ -82,8 +82,10 @@ pub(super) struct State {
     pub(super) next_reader: u32,
     pub(super) down: Meter,
     pub(super) up: Meter,
-    /// Pieces verified over the last moments, for peers whose handshake was under way.
-    pub(super) recent: VecDeque<(Instant, u32)>,
+    /// Pieces that were announced and are not here any more. Peers that ask for them do so in good faith.
+    pub(super) withdrawn: Bits,
+    /// What was promised by ALLOWED FAST lately.
+    pub(super) fast_grants: FastGrants,
     /// Times that blocks which were here were dropped again, for peers whose blocks were stored at that moment.
     pub(super) resets: u64,
     /// The timer is set for then.
@@ -140,7 +142,8 @@ impl Swarm {
             next_reader: 0,
             down: Meter::default(),
             up: Meter::default(),
-            recent: VecDeque::new(),
+            withdrawn: Bits::default(),
+            fast_grants: FastGrants::default(),
             resets: 0,
             armed: Time::NEVER,
             disk_trouble: None,
@@ -263,15 +266,12 @@ impl Swarm {
             st.metadata = None;
             let all = have.is_full();
             let now = self.now();
-            let told: Vec<u32> = have.iter_ones().collect();
+            st.withdrawn = Bits::new(have.len());
             self.choke_with(&mut st, choker::Input::Complete(all));
-            // Those who shake hands right now are told of no pieces yet.
-            let at = Instant::now();
-            st.recent.extend(told.iter().map(|p| (at, *p)));
             let keys: Vec<PeerKey> = st.peers.keys().copied().collect();
             for key in keys {
                 self.join(&mut st, key, now);
-                told.iter().for_each(|p| self.say(&mut st, key, Message::Have(*p)));
+                self.tell_changes(&mut st, key, None);
             }
         }
         self.arm();

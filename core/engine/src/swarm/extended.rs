@@ -49,8 +49,8 @@ pub(crate) struct ExtendedHandshake {
     pub(crate) port: Option<u16>,
     /// How the sender sees the receiver.
     pub(crate) yourip: Option<IpAddr>,
-    /// The sender will not ask for anything (BEP 21).
-    pub(crate) upload_only: bool,
+    /// Whether the sender will not ask for anything (BEP 21).
+    pub(crate) upload_only: Option<bool>,
 }
 
 impl ExtendedHandshake {
@@ -72,7 +72,7 @@ impl ExtendedHandshake {
             metadata_size,
             port,
             yourip: None,
-            upload_only,
+            upload_only: upload_only.then_some(true),
         }
     }
 
@@ -102,7 +102,7 @@ impl ExtendedHandshake {
         if let Some(reqq) = self.reqq {
             put_integer_at(&mut out, "reqq", u64::from(reqq));
         }
-        if self.upload_only {
+        if self.upload_only == Some(true) {
             put_integer_at(&mut out, "upload_only", 1);
         }
         if let Some(client) = &self.client {
@@ -143,7 +143,7 @@ impl ExtendedHandshake {
                     read.metadata_size =
                         within(r.integer_if_any()?, 1, i64::from(MAX_METADATA_BYTES)).map(|n| n as u32);
                 }
-                b"upload_only" => read.upload_only = r.integer_if_any()?.is_some_and(|n| n != 0),
+                b"upload_only" => read.upload_only = r.integer_if_any()?.map(|n| n != 0),
                 b"yourip" => {
                     read.yourip = r.string_if_any()?.and_then(|b| {
                         <[u8; 4]>::try_from(b)
@@ -175,7 +175,7 @@ impl ExtendedHandshake {
         take(&mut self.metadata_size, later.metadata_size);
         take(&mut self.port, later.port);
         take(&mut self.yourip, later.yourip);
-        self.upload_only |= later.upload_only;
+        take(&mut self.upload_only, later.upload_only);
     }
 
     /// Under which number the peer takes metadata messages, if it does.
@@ -261,6 +261,11 @@ mod tests {
         theirs.update(ExtendedHandshake::decode(b"d1:md6:ut_pexi0ee13:metadata_sizei5ee").unwrap());
         assert_eq!((theirs.metadata_id(), theirs.pex_id()), (Some(2), None));
         assert_eq!((theirs.reqq, theirs.metadata_size), (Some(250), Some(5)));
+        theirs.update(ExtendedHandshake::decode(b"d11:upload_onlyi1ee").unwrap());
+        theirs.update(ExtendedHandshake::decode(b"de").unwrap());
+        assert_eq!(theirs.upload_only, Some(true));
+        theirs.update(ExtendedHandshake::decode(b"d11:upload_onlyi0ee").unwrap());
+        assert_eq!(theirs.upload_only, Some(false));
     }
 
     #[test]

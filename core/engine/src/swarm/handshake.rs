@@ -9,6 +9,7 @@ use crate::torrent::InfoHash;
 use bytes::{Bytes, BytesMut};
 use librqbit_core::hash_id::Id20;
 use librqbit_peer_protocol::Handshake as Frame;
+use playswarm_logic::Bits;
 use std::hash::{BuildHasher, Hasher};
 
 /// Bytes of a handshake.
@@ -154,32 +155,14 @@ pub(crate) struct FirstWords {
     pub(crate) reserved: Reserved,
     /// The handshake of BEP 10; `yourip` is filled in for each peer.
     pub(crate) extended: ExtendedHandshake,
-    /// Which pieces we have, as a bitfield; `None` while the torrent's info is not known.
-    pub(crate) have: Option<HaveWords>,
+    /// Which pieces we have; `None` while the torrent's info is not known.
+    pub(crate) have: Option<Bits>,
     /// Whether to say INTERESTED at once, in the hope that the peer unchokes us a round trip sooner.
     pub(crate) interested: bool,
 }
 
-/// The pieces that we have, in the forms in which that can be said.
-#[derive(Clone, Debug)]
-pub(crate) struct HaveWords {
-    /// As BEP 3's bitfield.
-    pub(crate) bitfield: Bytes,
-    /// There is no bit unset.
-    pub(crate) all: bool,
-    /// There is no bit set.
-    pub(crate) none: bool,
-}
-
-impl From<&playswarm_logic::Bits> for HaveWords {
-    fn from(bits: &playswarm_logic::Bits) -> HaveWords {
-        HaveWords {
-            bitfield: Bytes::copy_from_slice(bits.as_bytes()),
-            all: bits.is_full() && !bits.is_empty(),
-            none: bits.count() == 0,
-        }
-    }
-}
+/// Makes the first words. Called at the moment at which they are sent, so that they are true then.
+pub(crate) type Words<'a> = &'a (dyn Fn() -> FirstWords + Send + Sync);
 
 impl FirstWords {
     /// Appends the messages that follow our handshake.
@@ -193,12 +176,12 @@ impl FirstWords {
             wire::encode(&Message::Extended { id: 0, payload: extended.encode() }, out);
         }
         match (&self.have, theirs.is_some_and(Reserved::fast)) {
-            (Some(have), true) if have.all => wire::encode(&Message::HaveAll, out),
-            (Some(have), true) if have.none => wire::encode(&Message::HaveNone, out),
+            (Some(have), true) if have.is_full() && !have.is_empty() => wire::encode(&Message::HaveAll, out),
+            (Some(have), true) if have.count() == 0 => wire::encode(&Message::HaveNone, out),
             (None, true) => wire::encode(&Message::HaveNone, out),
             // BEP 3: one who has nothing may leave the bitfield out; but then a FAST peer would miss it.
-            (Some(have), false) if have.none && theirs.is_some() => {}
-            (Some(have), _) => wire::encode(&Message::Bitfield(have.bitfield.clone()), out),
+            (Some(have), false) if have.count() == 0 && theirs.is_some() => {}
+            (Some(have), _) => wire::encode(&Message::Bitfield(Bytes::copy_from_slice(have.as_bytes())), out),
             (None, false) => {}
         }
         if self.interested {
@@ -220,7 +203,6 @@ impl FirstWords {
 mod tests {
     use super::*;
     use crate::swarm::wire::{Limits, decode};
-    use playswarm_logic::Bits;
     use std::net::{IpAddr, Ipv4Addr};
 
     const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -229,7 +211,7 @@ mod tests {
         FirstWords {
             reserved: Reserved::ours(true),
             extended: ExtendedHandshake::default(),
-            have: bits.map(HaveWords::from),
+            have: bits.cloned(),
             interested: true,
         }
     }

@@ -9,24 +9,31 @@ use crate::swarm::metadata::MetadataMessage;
 use crate::swarm::peer::Verdict;
 use crate::swarm::pex::PexMessage;
 use crate::swarm::upload::Asked;
-use crate::swarm::wire::{Message, Span};
+use crate::swarm::wire::{MAX_PIECES, Message, Span};
 use bytes::Bytes;
 use playswarm_logic::picker::Input;
-use playswarm_logic::{Bits, BlockRef, PeerKey, PieceIndex, Time, choker, metadata as logic_metadata};
+use playswarm_logic::{BlockRef, PeerKey, PieceIndex, Time, choker, metadata as logic_metadata};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-/// HAVEs and such that came before the number of pieces was known are kept up to this many.
-const MAX_EARLY: usize = 100_000;
+/// What became of a batch of messages.
+pub(super) struct Heard {
+    /// Bytes of blocks.
+    pub(super) bytes: u64,
+    /// How long messages other than blocks and requests kept the swarm busy.
+    pub(super) took: Duration,
+    /// Nothing more is to be read for now: much that the peer asked for is not answered yet.
+    pub(super) deep: bool,
+}
 
 impl Swarm {
-    /// Handles what a peer said. Returns the bytes of blocks that came.
+    /// Handles what a peer said.
     pub(super) fn heard(
         self: &Arc<Self>,
         key: PeerKey,
         batch: &mut Vec<Message>,
         progress: bool,
-    ) -> Result<u64, Verdict> {
+    ) -> Result<Heard, Verdict> {
         let now = self.now();
         let mut blocks: Vec<(BlockRef, Bytes, bool)> = Vec::new();
         let mut others = 0;
@@ -68,6 +75,7 @@ impl Swarm {
         }
         let bytes = kept.iter().map(|(_, data, _)| data.len() as u64).sum();
         let mut conduct = Ok(());
+        let (mut took, mut deep) = (Duration::ZERO, false);
         {
             let mut st = self.state.lock();
             if bytes > 0 {
@@ -111,20 +119,27 @@ impl Swarm {
             self.drain_picker(&mut st);
             if others > 0 && conduct.is_ok() {
                 for message in batch.drain(..) {
+                    // Requests are as many as the line takes, and bounded by themselves.
+                    let taxed = !matches!(message, Message::Request(_) | Message::Cancel(_));
+                    let began = Instant::now();
                     if !matches!(message, Message::Piece { .. }) {
                         conduct = self.message(&mut st, key, now, message);
+                    }
+                    if taxed {
+                        took += began.elapsed();
                     }
                     if conduct.is_err() {
                         break;
                     }
                 }
+                deep = st.peers.get(&key).is_some_and(|p| p.uploads.is_deep());
             }
         }
         batch.clear();
         // Also if it is sent away for what it said after them: nobody else would have these hashed.
         whole.into_iter().for_each(|piece| self.verify(piece));
         self.arm();
-        conduct.map(|()| bytes)
+        conduct.map(|()| Heard { bytes, took, deep })
     }
 
     pub(super) fn offend(&self, st: &mut State, key: PeerKey, now: Time, offence: Offence) -> Result<(), Verdict> {
@@ -140,9 +155,9 @@ impl Swarm {
         message: Message,
     ) -> Result<(), Verdict> {
         let Some(p) = st.peers.get_mut(&key) else { return Ok(()) };
-        judge(p.conduct.message(now, &message))?;
-        let fast = p.reserved.fast();
         let content = self.content.get();
+        judge(p.conduct.message(now, &message, content.map_or(MAX_PIECES, |c| c.torrent.layout.pieces())))?;
+        let fast = p.reserved.fast();
         match message {
             Message::KeepAlive | Message::Unknown(_) | Message::Suggest(_) | Message::Port(_) => {}
             Message::Piece { .. } => {}
@@ -162,36 +177,8 @@ impl Swarm {
             Message::HaveAll | Message::HaveNone | Message::AllowedFast(_) | Message::Reject(_) if !fast => {
                 self.offend(st, key, now, Offence::OutOfPlace)?;
             }
-            Message::Have(_) | Message::Bitfield(_) | Message::HaveAll | Message::HaveNone if content.is_none() => {
-                if !matches!(message, Message::Have(_)) {
-                    // It says all: at most one of these large ones is kept.
-                    p.early.clear();
-                }
-                if p.early.len() < MAX_EARLY {
-                    p.early.push(message);
-                }
-            }
-            Message::Have(piece) => {
-                let Some(bits) = &mut p.bits else { return Ok(()) };
-                if piece >= bits.len() {
-                    return self.offend(st, key, now, Offence::OutOfPlace);
-                }
-                bits.set(piece, true);
-                self.pick_with(st, Input::PeerHas(key, PieceIndex(piece)));
-            }
-            Message::Bitfield(bytes) => {
-                let pieces = content.map_or(0, |c| c.torrent.layout.pieces());
-                let Some(bits) = Bits::from_bitfield(&bytes, pieces) else {
-                    return self.offend(st, key, now, Offence::Malformed);
-                };
-                p.bits = Some(bits.clone());
-                self.pick_with(st, Input::PeerHasBits(key, bits));
-            }
-            Message::HaveAll | Message::HaveNone => {
-                let pieces = content.map_or(0, |c| c.torrent.layout.pieces());
-                let bits = if message == Message::HaveAll { Bits::full(pieces) } else { Bits::new(pieces) };
-                p.bits = Some(bits.clone());
-                self.pick_with(st, Input::PeerHasBits(key, bits));
+            Message::Have(_) | Message::Bitfield(_) | Message::HaveAll | Message::HaveNone => {
+                self.peer_has(st, key, now, &message)?;
             }
             Message::AllowedFast(piece) => self.pick_with(st, Input::AllowedFast(key, PieceIndex(piece))),
             Message::Reject(span) => {
@@ -212,11 +199,13 @@ impl Swarm {
     }
 
     pub(super) fn requested(&self, st: &mut State, key: PeerKey, now: Time, span: Span) -> Result<(), Verdict> {
-        let (Some(content), State { picker: Some(picker), peers, .. }) = (self.content.get(), &mut *st) else {
+        let (Some(content), State { picker: Some(picker), peers, withdrawn, .. }) = (self.content.get(), &mut *st)
+        else {
             return Ok(());
         };
         let Some(p) = peers.get_mut(&key) else { return Ok(()) };
-        let (asked, offence) = p.uploads.push(now, span, &content.torrent.layout, picker.have());
+        let told = p.extended.dont_have_id().is_some();
+        let (asked, offence) = p.uploads.push(now, span, &content.torrent.layout, (picker.have(), withdrawn), told);
         match asked {
             Asked::Queued => p.wake_writer(),
             Asked::Ignored => {}
@@ -241,6 +230,7 @@ impl Swarm {
             0 => match ExtendedHandshake::decode(payload) {
                 Ok(said) => {
                     p.extended.update(said);
+                    p.withdraw_late();
                     if let Some(client) = &p.extended.client {
                         p.client.clone_from(client);
                     }
@@ -287,11 +277,8 @@ impl Swarm {
             }
             ours::PS_SLOT => self.viewer_said(st, key, now, payload)?,
             ours::LT_DONTHAVE => {
-                if let Some(piece) = decode_dont_have(payload)
-                    && p.bits.as_mut().is_some_and(|b| b.set(piece, false))
-                {
-                    let bits = p.bits.clone().unwrap_or_default();
-                    self.pick_with(st, Input::PeerHasBits(key, bits));
+                if let Some(piece) = decode_dont_have(payload) {
+                    self.peer_lacks(st, key, piece);
                 }
             }
             _ => {}
@@ -335,25 +322,49 @@ impl Swarm {
         };
         p.say(message);
         rejects.into_iter().for_each(|span| p.say(Message::Reject(span)));
+        p.look_for_room();
     }
 
     pub(super) fn waiting_upload(&self, key: PeerKey) -> Option<Span> {
-        self.state.lock().peers.get(&key)?.uploads.peek()
+        self.state.lock().peers.get_mut(&key)?.uploads.peek()
     }
 
     pub(super) fn next_upload(&self, key: PeerKey) -> Option<Span> {
-        self.state.lock().peers.get_mut(&key)?.uploads.pop()
+        let mut st = self.state.lock();
+        let p = st.peers.get_mut(&key)?;
+        let span = p.uploads.pop();
+        p.look_for_room();
+        span
+    }
+
+    /// Waits until so little that the peer asked for is unanswered that more may be read from it.
+    pub(super) async fn until_shallow(&self, key: PeerKey) {
+        loop {
+            let room = {
+                let mut st = self.state.lock();
+                let Some(p) = st.peers.get_mut(&key) else { return };
+                p.paused = !p.uploads.is_shallow();
+                p.heard = Instant::now();
+                if !p.paused {
+                    return;
+                }
+                p.room.clone()
+            };
+            room.notified().await;
+        }
+    }
+
+    /// Says the rejects that were put off.
+    pub(super) fn say_owed_rejects(&self, st: &mut State) {
+        for p in st.peers.values_mut() {
+            let owed = p.uploads.take_owed();
+            owed.into_iter().for_each(|span| p.say(Message::Reject(span)));
+        }
     }
 
     pub(super) async fn upload_data(&self, span: Span) -> Option<Bytes> {
         let store = &self.content.get()?.store;
-        let piece = match store.try_piece(PieceIndex(span.piece)) {
-            Some(piece) => piece,
-            None => store.piece(PieceIndex(span.piece)).await.ok().flatten()?,
-        };
-        let begin = span.begin as usize;
-        piece.len().checked_sub(begin + span.length as usize)?;
-        Some(piece.slice(begin..begin + span.length as usize))
+        store.block(PieceIndex(span.piece), span.begin, span.length).await.ok().flatten()
     }
 
     pub(super) fn uploaded(&self, key: PeerKey, bytes: u64) {

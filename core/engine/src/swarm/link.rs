@@ -2,10 +2,11 @@
 //!
 //! How it came to be is `transport` (we dialled) and `listen` (they did). What is said is for the driver.
 
-use crate::swarm::handshake::{FirstWords, HANDSHAKE_BYTES, Handshake, HandshakeError, PeerId, Reserved};
+use crate::swarm::handshake::{FirstWords, HANDSHAKE_BYTES, Handshake, HandshakeError, PeerId, Reserved, Words};
 use crate::swarm::wire::{self, Limits, Message, Partial, WireError};
 use crate::torrent::InfoHash;
 use bytes::{Buf, BytesMut};
+use playswarm_logic::Bits;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -65,6 +66,8 @@ pub(crate) struct Link {
     pub(crate) via: Via,
     /// The time the connection took to open: one round trip, two if a packet was lost. Only where we opened it.
     pub(crate) rtt: Option<Duration>,
+    /// Pieces that our first words named. What changed since is for the driver to say.
+    pub(crate) told: Option<Bits>,
     /// Messages from it.
     pub(crate) reader: LinkReader,
     /// Messages to it.
@@ -84,30 +87,33 @@ impl Link {
     /// Bounded in time by the caller.
     pub(crate) async fn dialled(
         raw: Raw,
-        ours: Handshake,
-        words: &FirstWords,
+        info_hash: InfoHash,
+        our_id: PeerId,
+        words: Words<'_>,
         patient: bool,
     ) -> Result<Link, HandshakeError> {
         let mut writer = LinkWriter::new(raw.writer);
-        ours.encode(&mut writer.buf);
+        let mut said = words();
+        Handshake { reserved: said.reserved, info_hash, peer_id: our_id }.encode(&mut writer.buf);
         if !patient {
-            words.encode(None, raw.remote.ip(), &mut writer.buf);
+            said.encode(None, raw.remote.ip(), &mut writer.buf);
         }
         writer.flush().await?;
         let mut reader = LinkReader::new(raw.reader);
         let theirs = reader.handshake().await?;
-        if theirs.info_hash != ours.info_hash {
+        if theirs.info_hash != info_hash {
             return Err(HandshakeError::WrongTorrent);
         }
-        if theirs.peer_id == ours.peer_id {
+        if theirs.peer_id == our_id {
             return Err(HandshakeError::Ourselves);
         }
         if patient {
-            words.encode(Some(theirs.reserved), raw.remote.ip(), &mut writer.buf);
+            said = words();
+            said.encode(Some(theirs.reserved), raw.remote.ip(), &mut writer.buf);
             writer.flush().await?;
         } else {
             // Goes out with the driver's first flush.
-            words.encode_rest(theirs.reserved, &mut writer.buf);
+            said.encode_rest(theirs.reserved, &mut writer.buf);
         }
         Ok(Link {
             remote: raw.remote,
@@ -116,6 +122,7 @@ impl Link {
             incoming: false,
             via: raw.via,
             rtt: raw.rtt,
+            told: said.have,
             reader,
             writer,
         })
@@ -153,6 +160,7 @@ impl Link {
             incoming: true,
             via: raw.via,
             rtt: raw.rtt,
+            told: words.have,
             reader,
             writer,
         };

@@ -13,6 +13,7 @@ pub(crate) mod driver;
 pub(crate) mod extended;
 pub(crate) mod fast;
 pub(crate) mod handshake;
+mod having;
 mod heard;
 pub(crate) mod link;
 pub(crate) mod listen;

@@ -4,11 +4,12 @@
 //! before blocks, and blocks only as the rate limit and the line allow, so that a CANCEL still finds them.
 
 use crate::discovery::Origin;
-use crate::swarm::abuse::{self, Conduct, Offence};
+use crate::swarm::abuse::{self, Conduct, Offence, Toll};
 use crate::swarm::clients::client_name;
 use crate::swarm::driver::Swarm;
-use crate::swarm::extended::ExtendedHandshake;
+use crate::swarm::extended::{ExtendedHandshake, encode_dont_have};
 use crate::swarm::handshake::{PeerId, Reserved};
+use crate::swarm::having::Early;
 use crate::swarm::link::{Link, LinkReader, LinkWriter};
 use crate::swarm::metadata::MetadataGiver;
 use crate::swarm::pex::{PexState, flags};
@@ -17,8 +18,8 @@ use crate::swarm::viewing::Said;
 use crate::swarm::wire::{Message, Span};
 use playswarm_logic::{Bits, PeerKey, Time};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(90);
 const MAX_UNSENT_BYTES: usize = 4 << 20;
 /// A peer that takes nothing for so long is dead, whatever it says itself.
 const STUCK: Duration = Duration::from_secs(120);
+/// Pieces that are withdrawn before its extended handshake came, at most.
+const MAX_WITHDRAWN: usize = 4096;
 /// Bytes of blocks put into one write: what a CANCEL can no longer reach.
 const UPLOAD_BATCH_BYTES: usize = 64 << 10;
 /// Whoever had something waiting each time that we looked, for so long, waits for our line. A block takes a moment on any line, and where
@@ -76,7 +79,9 @@ pub(super) struct Peer {
     /// What it has, once the number of pieces is known.
     pub(super) bits: Option<Bits>,
     /// What it said of its pieces before that.
-    pub(super) early: Vec<Message>,
+    pub(super) early: Early,
+    /// Pieces to withdraw once it says whether and how it takes DONT HAVE.
+    withdrawn: Vec<u32>,
     /// Where it is in the film, if it said so.
     pub(super) said: Option<Said>,
     /// It was told where we are.
@@ -90,6 +95,12 @@ pub(super) struct Peer {
     /// Blocks are being written: longer than a moment, and the line is what they wait for.
     sending: Arc<AtomicBool>,
     waits: Waits,
+    /// Nothing is read from it until less of what it asked for is unanswered.
+    pub(super) paused: bool,
+    /// Less is unanswered now.
+    pub(super) room: Arc<Notify>,
+    /// Why its tasks end, where that is our doing.
+    ending: Arc<OnceLock<String>>,
 }
 
 /// The tasks of a new peer, to be spawned outside of the lock.
@@ -101,6 +112,7 @@ pub(super) struct Tasks {
     to_send: Arc<Notify>,
     sending: Arc<AtomicBool>,
     cancel: CancellationToken,
+    ending: Arc<OnceLock<String>>,
 }
 
 impl Peer {
@@ -115,6 +127,7 @@ impl Peer {
         let queued = Arc::new(AtomicUsize::new(0));
         let to_send = Arc::new(Notify::new());
         let sending = Arc::new(AtomicBool::new(false));
+        let ending = Arc::new(OnceLock::new());
         let cancel = swarm.child_token();
         let tasks = Tasks {
             reader: link.reader,
@@ -124,6 +137,7 @@ impl Peer {
             to_send: to_send.clone(),
             sending: sending.clone(),
             cancel: cancel.clone(),
+            ending: ending.clone(),
         };
         let peer = Peer {
             addr,
@@ -146,7 +160,8 @@ impl Peer {
             pex: PexState::default(),
             cancel,
             bits: None,
-            early: Vec::new(),
+            early: Early::default(),
+            withdrawn: Vec::new(),
             said: None,
             greeted: false,
             giver: MetadataGiver::default(),
@@ -156,6 +171,9 @@ impl Peer {
             to_send,
             sending,
             waits: Waits::default(),
+            paused: false,
+            room: Arc::new(Notify::new()),
+            ending,
         };
         (peer, tasks)
     }
@@ -164,6 +182,7 @@ impl Peer {
         let waiting = self.queued.fetch_add(weight(&message), Ordering::Relaxed);
         if waiting > MAX_UNSENT_BYTES {
             // It takes nothing off the line: its tasks end, and reading's end takes it out of the swarm.
+            let _ = self.ending.set("it reads too little of what is said to it".to_owned());
             self.cancel.cancel();
             return;
         }
@@ -174,19 +193,40 @@ impl Peer {
         self.to_send.notify_one();
     }
 
+    /// Reads on, if reading pauses and little is unanswered by now.
+    pub(super) fn look_for_room(&self) {
+        if self.paused && self.uploads.is_shallow() {
+            self.room.notify_one();
+        }
+    }
+
+    /// Says that a piece is not here any more, if it takes that (BEP 54).
+    pub(super) fn withdraw(&mut self, piece: u32) {
+        self.withdrawn.push(piece);
+        self.withdraw_late();
+    }
+
+    /// Says what could not be said before its extended handshake.
+    pub(super) fn withdraw_late(&mut self) {
+        if let Some(id) = self.extended.dont_have_id() {
+            for piece in std::mem::take(&mut self.withdrawn) {
+                self.say(Message::Extended { id, payload: encode_dont_have(piece) });
+            }
+        } else if self.withdrawn.len() > MAX_WITHDRAWN || self.extended != ExtendedHandshake::default() {
+            self.withdrawn.clear();
+        }
+    }
+
     /// Whether what it asks for goes out as it asks. To be looked at now and then.
     pub(super) fn is_served(&mut self) -> bool {
         let waits = self.sending.load(Ordering::Relaxed) || !self.uploads.is_empty();
         self.waits.look(Instant::now(), waits)
     }
 
-    pub(super) fn has(&self, piece: u32) -> bool {
-        self.bits.as_ref().is_some_and(|b| b.get(piece))
-    }
-
     /// What BEP 11 lets us tell others of it.
     pub(super) fn pex_flags(&self) -> u8 {
-        let seed = self.extended.upload_only || self.bits.as_ref().is_some_and(|b| !b.is_empty() && b.is_full());
+        let seed =
+            self.extended.upload_only == Some(true) || self.bits.as_ref().is_some_and(|b| !b.is_empty() && b.is_full());
         let flag = |holds: bool, flag: u8| if holds { flag } else { 0 };
         flag(seed, flags::SEED) | flag(self.via == "utp", flags::UTP) | flag(!self.incoming, flags::REACHABLE)
     }
@@ -194,22 +234,6 @@ impl Peer {
     /// Share of the pieces that it has, 0 to 1.
     pub(super) fn share(&self) -> f64 {
         self.bits.as_ref().filter(|b| !b.is_empty()).map_or(0.0, |b| f64::from(b.count()) / f64::from(b.len()))
-    }
-
-    /// What it said of its pieces before their number was known; `Err` where that makes no sense.
-    pub(super) fn take_early(&mut self, pieces: u32) -> Result<Option<Bits>, ()> {
-        let mut bits = Bits::new(pieces);
-        for message in std::mem::take(&mut self.early) {
-            match message {
-                Message::Bitfield(bytes) => bits = Bits::from_bitfield(&bytes, pieces).ok_or(())?,
-                Message::HaveAll => bits = Bits::full(pieces),
-                Message::Have(piece) => drop(bits.set(piece, true)),
-                _ => {}
-            }
-        }
-        let some = (bits.count() > 0).then(|| bits.clone());
-        self.bits = Some(bits);
-        Ok(some)
     }
 }
 
@@ -243,22 +267,24 @@ fn weight(message: &Message) -> usize {
 
 impl Tasks {
     pub(super) fn spawn(self, swarm: Arc<Swarm>, key: PeerKey) {
-        let Tasks { reader, writer, orders, queued, to_send, sending, cancel } = self;
+        let Tasks { reader, writer, orders, queued, to_send, sending, cancel, ending } = self;
         let writing = Writing { writer, orders, queued, to_send, sending, key };
-        let (writer_swarm, writer_cancel) = (swarm.clone(), cancel.clone());
+        let (writer_swarm, writer_cancel, writer_ending) = (swarm.clone(), cancel.clone(), ending.clone());
         tokio::spawn(async move {
             let end = tokio::select! {
                 () = writer_cancel.cancelled() => return,
                 end = writing.run(&writer_swarm) => end,
             };
             if let Err(e) = end {
-                tracing::trace!("writing ended: {e}");
+                let _ = writer_ending.set(format!("writing to it failed: {e}"));
             }
             writer_cancel.cancel();
         });
         tokio::spawn(async move {
             let why = tokio::select! {
-                () = cancel.cancelled() => Verdict::Gone("the connection broke".to_owned()),
+                () = cancel.cancelled() => {
+                    Verdict::Gone(ending.get().map_or("the connection broke", String::as_str).to_owned())
+                }
                 why = read(&swarm, key, reader) => why,
             };
             let mut st = swarm.state.lock();
@@ -273,6 +299,7 @@ impl Tasks {
 async fn read(swarm: &Arc<Swarm>, key: PeerKey, mut reader: LinkReader) -> Verdict {
     let mut batch = Vec::new();
     let mut pieces_known = false;
+    let mut toll = Toll::default();
     loop {
         if !pieces_known && let Some(content) = swarm.content.get() {
             reader.set_pieces(content.torrent.layout.pieces());
@@ -290,7 +317,16 @@ async fn read(swarm: &Arc<Swarm>, key: PeerKey, mut reader: LinkReader) -> Verdi
             }
         };
         match swarm.heard(key, &mut batch, partial.is_some()) {
-            Ok(bytes) => swarm.rates.downloaded(bytes).await,
+            Ok(heard) => {
+                swarm.rates.downloaded(heard.bytes).await;
+                if heard.deep {
+                    swarm.until_shallow(key).await;
+                }
+                let rest = toll.pay(swarm.now(), heard.took);
+                if rest > Duration::ZERO {
+                    tokio::time::sleep(rest).await;
+                }
+            }
             Err(why) => return why,
         }
     }

@@ -8,13 +8,9 @@ use crate::swarm::peer::Verdict as Conduct;
 use crate::swarm::wire::Message;
 use playswarm_logic::choker;
 use playswarm_logic::picker::Input;
-use playswarm_logic::{PeerKey, PieceIndex};
+use playswarm_logic::{Bits, PeerKey, PieceIndex};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-
-/// A handshake may take so long; pieces that came meanwhile are announced once more.
-pub(super) const RECENT: Duration = Duration::from_secs(20);
 
 impl Swarm {
     /// All blocks of a piece are here: hashes it, and tells everybody.
@@ -47,11 +43,6 @@ impl Swarm {
             for liar in liars {
                 self.part(&mut st, PeerKey(*liar), Conduct::Ban("sent wrong data"));
             }
-            let now = Instant::now();
-            while st.recent.front().is_some_and(|(at, _)| now - *at > RECENT) {
-                st.recent.pop_front();
-            }
-            st.recent.push_back((now, piece.0));
             self.announce(&mut st, piece.0);
             let complete = st.picker.as_ref().is_some_and(|p| p.have().is_full());
             if complete {
@@ -72,25 +63,36 @@ impl Swarm {
         self.arm();
     }
 
-    /// HAVE to those who lack the piece.
+    /// Sends HAVE to all peers, also to those that have the piece: a super-seeding seed shows its next piece only after the
+    /// HAVE of the last one, and a seed learns by them that it may leave us.
     pub(super) fn announce(&self, st: &mut State, piece: u32) {
-        let lacking: Vec<PeerKey> = st.peers.iter().filter(|(_, p)| !p.has(piece)).map(|(k, _)| *k).collect();
-        lacking.into_iter().for_each(|key| self.say(st, key, Message::Have(piece)));
+        st.withdrawn.set(piece, false);
+        st.peers.values().for_each(|p| p.say(Message::Have(piece)));
+    }
+
+    /// Tells a peer how the pieces that are here differ from `told`, the pieces that its first words named. `None` stands for
+    /// none at all.
+    pub(super) fn tell_changes(&self, st: &mut State, key: PeerKey, told: Option<&Bits>) {
+        let (Some(content), Some(p)) = (self.content.get(), st.peers.get_mut(&key)) else { return };
+        let have = content.store.have();
+        let none = Bits::new(have.len());
+        for piece in have.differences(told.unwrap_or(&none)) {
+            if have.get(piece) { p.say(Message::Have(piece)) } else { p.withdraw(piece) }
+        }
     }
 
     pub(super) fn lost(&self, piece: u32) {
         let mut st = self.state.lock();
         self.pick_with(&mut st, Input::PieceLost(PieceIndex(piece)));
         self.choke_with(&mut st, choker::Input::Complete(false));
-        st.recent.retain(|(_, p)| *p != piece);
-        let mut rejects = Vec::new();
-        for (key, p) in &mut st.peers {
-            rejects.extend(p.uploads.forget_piece(piece).into_iter().map(|span| (*key, Message::Reject(span))));
-            if let Some(id) = p.extended.dont_have_id() {
-                rejects.push((*key, Message::Extended { id, payload: super::extended::encode_dont_have(piece) }));
-            }
+        st.withdrawn.set(piece, true);
+        for p in st.peers.values_mut() {
+            // In this order: a peer that hears of the rejects first asks again.
+            p.withdraw(piece);
+            let rejects = p.uploads.forget_piece(piece);
+            rejects.into_iter().for_each(|span| p.say(Message::Reject(span)));
+            p.look_for_room();
         }
-        rejects.into_iter().for_each(|(key, message)| self.say(&mut st, key, message));
         drop(st);
         let _ = self.events.send(Event::PieceLost { piece });
         self.arm();

@@ -356,7 +356,6 @@ impl Swarm {
                 if !known {
                     let mut st = self.state.lock();
                     self.pick_with(&mut st, Input::PieceVerified(index));
-                    st.recent.push_back((Instant::now(), piece));
                     self.announce(&mut st, piece);
                 }
             }

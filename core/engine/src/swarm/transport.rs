@@ -4,7 +4,7 @@
 //! `listen`. Whom to dial, and how often, is for the driver.
 
 use crate::error::{Error, Result};
-use crate::swarm::handshake::{FirstWords, Handshake, HandshakeError, PeerId};
+use crate::swarm::handshake::{HandshakeError, PeerId, Words};
 use crate::swarm::link::{Link, Raw, Via};
 use crate::swarm::listen::Listener;
 use crate::torrent::InfoHash;
@@ -180,7 +180,7 @@ impl Transport {
         &self,
         addr: SocketAddr,
         info_hash: InfoHash,
-        words: &FirstWords,
+        words: Words<'_>,
         manner: Manner,
     ) -> Result<Link, ConnectError> {
         let addr = canonical(addr);
@@ -198,12 +198,12 @@ impl Transport {
         &self,
         addr: SocketAddr,
         info_hash: InfoHash,
-        words: &FirstWords,
+        words: Words<'_>,
         manner: Manner,
     ) -> Result<Link, ConnectError> {
         let raw = self.dial(addr, manner.prefer).await?;
-        let ours = Handshake { reserved: words.reserved, info_hash, peer_id: self.peer_id };
-        match tokio::time::timeout(self.limits.handshake, Link::dialled(raw, ours, words, manner.patient)).await {
+        let shaking = Link::dialled(raw, info_hash, self.peer_id, words, manner.patient);
+        match tokio::time::timeout(self.limits.handshake, shaking).await {
             Ok(link) => Ok(link?),
             Err(_) => Err(HandshakeError::TimedOut.into()),
         }

@@ -1,19 +1,29 @@
-//! What one peer has asked of us and not yet got: bounded, in order, with CANCEL and CHOKE honoured.
+//! What one peer has asked of us and not yet got: in order, with CANCEL and CHOKE honoured.
 //!
 //! Pure. The driver takes requests off with [`UploadQueue::pop`] when the rate limit and the writer allow, reads the
-//! block from the store and sends it. So what was not written yet can still be taken back.
+//! block from the store and sends it. So what was not written yet can still be taken back. The queue is bounded by
+//! back-pressure: while it is deep, nothing more is read from the peer. Some clients (rTorrent) ask for as much as their
+//! line takes in seconds, and those without BEP 6 could not be told of a refusal.
 
 use crate::swarm::abuse::Offence;
 use crate::swarm::extended::OUR_REQQ;
 use crate::swarm::wire::Span;
 use playswarm_logic::{Bits, Layout, PieceIndex, Time};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Longest block that is served, bytes. Everybody asks for 16 KiB; some old clients for more, up to this (BEP 3).
 const MAX_SERVED_BYTES: u32 = 128 * 1024;
 /// Requests may still be on their way this long after a CHOKE, without blame.
 const CHOKE_GRACE: Duration = Duration::from_secs(15);
+/// Requests that wait at which reading from the peer pauses: twice the number that we say we take.
+const DEEP: usize = 2 * OUR_REQQ as usize;
+/// Requests that wait at which reading goes on.
+const SHALLOW: usize = OUR_REQQ as usize;
+/// Rejects that may wait to be said. Beyond it they are said at once.
+const MAX_OWED: usize = 1024;
+/// Factor by which the bytes served of an allowed-fast piece may exceed the piece, for blocks that got lost.
+const FAST_SHARES: u64 = 2;
 
 /// What to do about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,11 +40,15 @@ pub(crate) enum Asked {
 #[derive(Debug)]
 pub(crate) struct UploadQueue {
     fast: bool,
+    /// In the order in which they came. Those that are not in `known` were cancelled.
     waiting: VecDeque<Span>,
     known: BTreeSet<Span>,
     choked: bool,
     choked_at: Time,
-    allowed_fast: BTreeSet<u32>,
+    /// Bytes of each allowed-fast piece that may still be served while the peer is choked.
+    allowed_fast: BTreeMap<u32, u64>,
+    /// Rejects to be said later.
+    owed: Vec<Span>,
 }
 
 impl UploadQueue {
@@ -46,17 +60,26 @@ impl UploadQueue {
             known: BTreeSet::new(),
             choked: true,
             choked_at: now,
-            allowed_fast: BTreeSet::new(),
+            allowed_fast: BTreeMap::new(),
+            owed: Vec::new(),
         }
     }
 
-    /// These pieces were sent to it as ALLOWED FAST.
-    pub(crate) fn allow_fast(&mut self, pieces: impl IntoIterator<Item = u32>) {
-        self.allowed_fast.extend(pieces);
+    /// These pieces, of so many bytes, were sent to it as ALLOWED FAST.
+    pub(crate) fn allow_fast(&mut self, pieces: impl IntoIterator<Item = (u32, u32)>) {
+        self.allowed_fast.extend(pieces.into_iter().map(|(piece, bytes)| (piece, FAST_SHARES * u64::from(bytes))));
     }
 
-    /// A REQUEST came. `have`: the pieces that are verified and here.
-    pub(crate) fn push(&mut self, now: Time, span: Span, layout: &Layout, have: &Bits) -> (Asked, Option<Offence>) {
+    /// A REQUEST came. `have`: the pieces that are verified and here. `withdrawn`: those that were announced and are gone.
+    /// `told`: whether the peer learns which pieces are gone (BEP 54).
+    pub(crate) fn push(
+        &mut self,
+        now: Time,
+        span: Span,
+        layout: &Layout,
+        (have, withdrawn): (&Bits, &Bits),
+        told: bool,
+    ) -> (Asked, Option<Offence>) {
         let refused = if self.fast { Asked::Reject } else { Asked::Ignored };
         let end = u64::from(span.begin) + u64::from(span.length);
         if span.length == 0
@@ -65,31 +88,46 @@ impl UploadQueue {
         {
             return (refused, Some(Offence::BadRequest));
         }
-        if self.choked && !self.allowed_fast.contains(&span.piece) {
+        if self.choked && !self.allowed_fast.contains_key(&span.piece) {
             let late = now.since(self.choked_at) > CHOKE_GRACE;
             return (refused, late.then_some(Offence::RequestWhileChoked));
         }
         if !have.get(span.piece) {
-            return (refused, Some(Offence::RequestForMissing));
+            if !withdrawn.get(span.piece) {
+                return (refused, Some(Offence::RequestForMissing));
+            }
+            if self.fast && !told && self.owed.len() < MAX_OWED {
+                // It believes that we have it, and asks again as soon as it hears of a reject.
+                self.owed.push(span);
+                return (Asked::Ignored, None);
+            }
+            return (refused, None);
         }
         if self.known.contains(&span) {
             return (Asked::Ignored, None);
         }
-        if self.waiting.len() >= OUR_REQQ as usize {
-            let offence = if self.fast { Offence::BeyondQueue } else { Offence::TooManyRequests };
-            return (refused, Some(offence));
+        if self.choked && !self.spend(span) {
+            return (refused, None);
         }
         self.waiting.push_back(span);
         self.known.insert(span);
         (Asked::Queued, None)
     }
 
+    /// Counts a block against its allowed-fast piece. Whether the piece allowed for it.
+    fn spend(&mut self, span: Span) -> bool {
+        let Some(left) = self.allowed_fast.get_mut(&span.piece) else { return false };
+        let rest = left.checked_sub(u64::from(span.length));
+        *left = rest.unwrap_or(*left);
+        rest.is_some()
+    }
+
     /// A CANCEL came: true if the request was waiting still; a peer with FAST is then owed a REJECT (BEP 6: a block or a
     /// REJECT for each request). False means that the block is on its way, or never was asked for.
     pub(crate) fn cancel(&mut self, span: Span) -> bool {
         let was_waiting = self.known.remove(&span);
-        if was_waiting {
-            self.waiting.retain(|s| *s != span);
+        if self.waiting.len() > 2 * self.known.len() + 64 {
+            self.waiting.retain(|s| self.known.contains(s));
         }
         was_waiting
     }
@@ -100,11 +138,7 @@ impl UploadQueue {
             self.choked = true;
             self.choked_at = now;
         }
-        let (kept, dropped) =
-            self.waiting.drain(..).partition::<Vec<_>, _>(|span| self.allowed_fast.contains(&span.piece));
-        self.waiting = kept.into();
-        self.known = self.waiting.iter().copied().collect();
-        if self.fast { dropped } else { Vec::new() }
+        self.keep(UploadQueue::spend)
     }
 
     /// It is unchoked now.
@@ -114,33 +148,73 @@ impl UploadQueue {
 
     /// A piece is not here any more: gives the requests for it that are owed a REJECT.
     pub(crate) fn forget_piece(&mut self, piece: u32) -> Vec<Span> {
-        let (dropped, kept) = self.waiting.drain(..).partition::<Vec<_>, _>(|span| span.piece == piece);
-        self.waiting = kept.into();
-        self.known.retain(|span| span.piece != piece);
+        self.keep(|_, span| span.piece != piece)
+    }
+
+    /// Keeps the requests that `keep` names, and gives the others if they are owed a REJECT.
+    fn keep(&mut self, keep: impl Fn(&mut UploadQueue, Span) -> bool) -> Vec<Span> {
+        let mut dropped = Vec::new();
+        while let Some(span) = self.waiting.pop_front() {
+            if self.known.remove(&span) {
+                dropped.push(span);
+            }
+        }
+        dropped.retain(|span| {
+            let kept = keep(self, *span);
+            if kept {
+                self.waiting.push_back(*span);
+                self.known.insert(*span);
+            }
+            !kept
+        });
         if self.fast { dropped } else { Vec::new() }
     }
 
     /// The next request to be answered; it cannot be cancelled any more.
     pub(crate) fn pop(&mut self) -> Option<Span> {
-        let span = self.waiting.pop_front()?;
-        self.known.remove(&span);
-        Some(span)
+        while let Some(span) = self.waiting.pop_front() {
+            if self.known.remove(&span) {
+                return Some(span);
+            }
+        }
+        None
     }
 
     /// The next request, which stays.
-    pub(crate) fn peek(&self) -> Option<Span> {
-        self.waiting.front().copied()
+    pub(crate) fn peek(&mut self) -> Option<Span> {
+        while let Some(span) = self.waiting.front() {
+            if self.known.contains(span) {
+                return Some(*span);
+            }
+            self.waiting.pop_front();
+        }
+        None
+    }
+
+    /// Takes the rejects that were put off.
+    pub(crate) fn take_owed(&mut self) -> Vec<Span> {
+        std::mem::take(&mut self.owed)
+    }
+
+    /// Whether so much waits that nothing more is to be read from the peer.
+    pub(crate) fn is_deep(&self) -> bool {
+        self.waiting.len() >= DEEP
+    }
+
+    /// Whether so little waits that reading goes on.
+    pub(crate) fn is_shallow(&self) -> bool {
+        self.waiting.len() <= SHALLOW
     }
 
     /// How many requests wait.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.waiting.len()
+        self.known.len()
     }
 
     /// Whether none waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.known.is_empty()
     }
 
     /// Whether the peer is choked.
@@ -174,7 +248,10 @@ mod tests {
         let mut have = Bits::full(10);
         have.set(9, true);
         have.set(5, false);
-        queue.push(T0, span, &layout(), &have)
+        let mut withdrawn = Bits::new(10);
+        withdrawn.set(4, true);
+        have.set(4, false);
+        queue.push(T0, span, &layout(), (&have, &withdrawn), false)
     }
 
     #[test]
@@ -219,26 +296,67 @@ mod tests {
     }
 
     #[test]
-    fn the_queue_is_bounded() {
+    fn a_deep_queue_is_no_offence_and_is_read_on_once_it_is_shallow() {
         let layout = Layout::new(1 << 30, 16384).unwrap();
-        let have = Bits::full(layout.pieces());
-        for (fast, expected) in [
-            (true, (Asked::Reject, Some(Offence::BeyondQueue))),
-            (false, (Asked::Ignored, Some(Offence::TooManyRequests))),
-        ] {
+        let (have, none) = (Bits::full(layout.pieces()), Bits::new(layout.pieces()));
+        for fast in [true, false] {
             let mut queue = unchoked(fast);
-            for i in 0..500 {
-                assert_eq!(queue.push(T0, block(i, 0), &layout, &have), (Asked::Queued, None));
+            for i in 0..3000 {
+                let asked = queue.push(T0, block(i, 0), &layout, (&have, &none), false);
+                assert_eq!(asked, (Asked::Queued, None));
+                assert_eq!(queue.is_deep(), i + 1 >= 1000);
             }
-            assert_eq!(queue.push(T0, block(500, 0), &layout, &have), expected);
+            while !queue.is_shallow() {
+                assert!(queue.pop().is_some());
+            }
             assert_eq!(queue.len(), 500);
         }
     }
 
     #[test]
+    fn asking_and_cancelling_over_and_over_takes_no_memory() {
+        let mut queue = unchoked(true);
+        for i in 0..10_000 {
+            push(&mut queue, block(i % 4, 0));
+            assert!(queue.cancel(block(i % 4, 0)));
+        }
+        assert!(queue.is_empty() && queue.waiting.len() <= 65 && queue.peek().is_none() && queue.pop().is_none());
+    }
+
+    #[test]
+    fn an_allowed_fast_piece_is_served_twice_over_and_no_more() {
+        let mut queue = UploadQueue::new(T0, true);
+        queue.allow_fast([(3, 65536)]);
+        let mut served = 0;
+        for i in 0..100 {
+            match push(&mut queue, block(3, i % 4)) {
+                (Asked::Queued, None) => served += 1,
+                refused => assert_eq!(refused, (Asked::Reject, None)),
+            }
+            queue.pop();
+        }
+        assert_eq!(served, 8);
+        queue.unchoke();
+        assert_eq!(push(&mut queue, block(3, 0)), (Asked::Queued, None));
+        assert_eq!(queue.choke(T0), [block(3, 0)]);
+    }
+
+    #[test]
+    fn a_piece_that_was_announced_and_given_back_may_be_asked_for() {
+        let mut queue = unchoked(true);
+        for _ in 0..MAX_OWED {
+            // It is answered later, lest the two talk in circles.
+            assert_eq!(push(&mut queue, block(4, 0)), (Asked::Ignored, None));
+        }
+        assert_eq!(push(&mut queue, block(4, 0)), (Asked::Reject, None));
+        assert_eq!((queue.take_owed().len(), queue.take_owed().len()), (MAX_OWED, 0));
+        assert_eq!(push(&mut unchoked(false), block(4, 0)), (Asked::Ignored, None));
+    }
+
+    #[test]
     fn a_choke_empties_the_queue_but_for_what_is_allowed_fast() {
         let mut queue = unchoked(true);
-        queue.allow_fast([3]);
+        queue.allow_fast([(3, 65536)]);
         for span in [block(1, 0), block(3, 0), block(2, 0)] {
             push(&mut queue, span);
         }
@@ -255,7 +373,7 @@ mod tests {
         let (layout, have) = (layout(), Bits::full(10));
         let mut queue = unchoked(true);
         queue.choke(Time::from_secs_f64(100.0));
-        let mut at = |s| queue.push(Time::from_secs_f64(s), block(1, 0), &layout, &have);
+        let mut at = |s| queue.push(Time::from_secs_f64(s), block(1, 0), &layout, (&have, &Bits::new(10)), true);
         assert_eq!(at(105.0), (Asked::Reject, None));
         assert_eq!(at(120.0), (Asked::Reject, Some(Offence::RequestWhileChoked)));
     }

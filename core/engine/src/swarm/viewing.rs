@@ -359,9 +359,8 @@ impl Swarm {
             }
             return;
         };
-        let words = std::sync::Arc::new(self.first_words());
         self.runtime.spawn(async move {
-            let how = swarm.connect(dial, &words).await;
+            let how = swarm.connect(dial).await;
             let mut st = swarm.state.lock();
             swarm.slots_with(&mut st, Input::Dialled(addr, how));
             drop(st);

@@ -4,6 +4,7 @@
 //! `metadata`; who may say what, when, is for the driver. Framed by hand: librqbit-peer-protocol treats an id that it
 //! does not know (FAST's among them) as an error, so it cannot stand first in line.
 
+use crate::swarm::extended::MAX_METADATA_BYTES;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use playswarm_logic::BLOCK_BYTES;
 
@@ -11,8 +12,11 @@ use playswarm_logic::BLOCK_BYTES;
 /// of metadata (16 KiB and its dictionary), or a PEX message of a thousand addresses.
 pub(crate) const MAX_EXTENDED_BYTES: u32 = 64 * 1024;
 
-/// Longest bitfield while the number of pieces is not known (a magnet), bytes: four million pieces.
-const MAX_UNKNOWN_BITFIELD_BYTES: u32 = 512 * 1024;
+/// Most pieces of a torrent: those whose hashes fit into the largest metadata that is taken.
+pub(crate) const MAX_PIECES: u32 = MAX_METADATA_BYTES / 20;
+
+/// Longest bitfield while the number of pieces is not known (a magnet), bytes.
+const MAX_UNKNOWN_BITFIELD_BYTES: u32 = MAX_PIECES.div_ceil(8);
 
 /// Bytes of a PIECE message before its data: length, id, piece, begin.
 pub(crate) const PIECE_HEADER_BYTES: usize = 13;

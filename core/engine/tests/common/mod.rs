@@ -1,6 +1,8 @@
 //! What the tests of whole sessions share: files with a known content, seeds of them, and waiting without sleeping blindly.
 #![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
+pub mod raw;
+
 use playswarm::{Config, CreateOptions, Media, Session, Source, Torrent, create_torrent};
 use std::net::SocketAddr;
 use std::path::Path;

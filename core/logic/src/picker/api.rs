@@ -126,6 +126,8 @@ pub enum Input {
     PeerHasBits(PeerKey, Bits),
     /// HAVE.
     PeerHas(PeerKey, PieceIndex),
+    /// DONT HAVE (BEP 54).
+    PeerLacks(PeerKey, PieceIndex),
     /// CHOKE.
     Choked(PeerKey),
     /// UNCHOKE.

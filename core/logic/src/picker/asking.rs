@@ -7,7 +7,7 @@ use super::{NEAR_COMFORTS, Picker};
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
 /// A reader waits for so many blocks in a row, or for a whole piece where that has more: 1 MiB, with which a player has
-/// something to begin with.
+/// something to begin with. Where more is under way in a round trip, for that much: else the round trip would bound the rate.
 const WAITED_BLOCKS: u32 = 64;
 /// The same in seconds, where the media's rate is known: what most players want before they begin.
 const WAITED_S: f64 = 3.0;
@@ -183,19 +183,21 @@ impl Picker {
             return false;
         }
         let (mut blocks, mut open, mut lacks) = (0, 0, true);
+        let measured = self.peers.values().filter(|p| p.measured() && p.serves(self.now) && !p.snubbed);
+        let most = WAITED_BLOCKS.max(measured.map(|p| p.in_flight(self.prior)).sum::<f64>() as u32);
         let mut next = first.piece;
         for w in self.plan.iter().take_while(|w| w.due_s < WAITED_S) {
             let more = self.layout.blocks_of(PieceIndex(w.piece));
             if w.piece != next {
                 continue;
             }
-            if blocks > 0 && blocks + more > WAITED_BLOCKS {
+            if blocks > 0 && blocks + more > most {
                 break;
             }
+            lacks &= !peer_can(w.piece) || (blocks > 0 && blocks + more > WAITED_BLOCKS);
             next += 1;
             blocks += more;
             open += self.open_blocks(w.piece);
-            lacks &= !peer_can(w.piece);
         }
         let much = self.outstanding as u64 * 2 > u64::from(blocks);
         lacks || (much && open == 0)

@@ -63,6 +63,6 @@ impl Picker {
                 return Err(format!("{key:?} has {useful} useful pieces, {} counted", p.useful));
             }
         }
-        Ok(())
+        self.availability.check(&self.peers.values().map(|p| &p.bits))
     }
 }

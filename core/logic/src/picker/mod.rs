@@ -5,6 +5,7 @@
 
 mod api;
 mod asking;
+mod availability;
 mod blocks;
 mod comfort;
 mod hedge;
@@ -24,6 +25,7 @@ pub use api::{Config, Counters, Input, Output, PeerFigures, Policy};
 
 use crate::rng::Rng;
 use crate::{Bits, BlockRef, Layout, PeerKey, PieceIndex, ReaderKey, Time};
+use availability::Availability;
 use peer::Peer;
 use piece::Partial;
 use plan::Wanted;
@@ -40,6 +42,8 @@ const TICK_S: f64 = 0.25;
 const PATIENCE_S: f64 = 1.0;
 /// Where nobody is fit to be asked, anybody is asked for one of the first so many pieces.
 const ANYBODY_PIECES: usize = 256;
+/// Requests that are out at a peer at most, whatever it says that it takes: 64 MiB.
+const MAX_REQUESTS: u32 = 4096;
 /// A comfortable reader has so many times [`Config::comfort_s`] picked for it in order before anything else.
 const NEAR_COMFORTS: f64 = 1.5;
 
@@ -55,8 +59,7 @@ pub struct Picker {
     partial_bytes: u64,
     /// Requests that are out, at all peers.
     outstanding: usize,
-    /// How many peers have each piece, seeds left out.
-    availability: Vec<u16>,
+    availability: Availability,
     plan: Vec<Wanted>,
     /// No entry of the plan before this one has an open block.
     plan_from: usize,
@@ -106,7 +109,7 @@ impl Picker {
             partial: BTreeMap::new(),
             partial_bytes: 0,
             outstanding: 0,
-            availability: vec![0; pieces as usize],
+            availability: Availability::new(pieces),
             plan: Vec::new(),
             plan_from: 0,
             plan_stale: true,
@@ -150,6 +153,7 @@ impl Picker {
             Input::PeerLeft(peer) => self.peer_left(peer),
             Input::PeerHasBits(peer, bits) => self.peer_has_bits(peer, &bits),
             Input::PeerHas(peer, piece) => self.peer_has(peer, piece),
+            Input::PeerLacks(peer, piece) => self.peer_lacks(peer, piece),
             Input::Choked(peer) => {
                 if let Some(p) = self.peers.get_mut(&peer) {
                     p.choked = true;
@@ -196,7 +200,7 @@ impl Picker {
             }
             Input::PeerTakes(peer, requests) => {
                 if let Some(p) = self.peers.get_mut(&peer) {
-                    p.max_requests = requests.max(1);
+                    p.max_requests = requests.clamp(1, MAX_REQUESTS);
                 }
             }
             Input::Progress(peer) => {

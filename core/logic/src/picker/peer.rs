@@ -43,7 +43,7 @@ const REJECTS_IN_A_ROW: u32 = 8;
 /// after that counts as silent, so that what it holds is asked of others.
 const DRIBBLE_S: f64 = 10.0;
 const DRIBBLE_BLOCKS: f64 = 3.0;
-/// Answers to requests that were taken back are expected for so many blocks.
+/// Answers to requests that were taken back are expected for so many blocks, and for twice as many as ever were out at once.
 const GHOSTS: usize = 1024;
 
 /// A block that may still come though it is not waited for any more.
@@ -59,6 +59,10 @@ pub(super) struct Ghost {
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) bits: Bits,
+    /// It said at once that it has all, and is counted among the seeds.
+    pub(super) counts_as_seed: bool,
+    /// When it was last looked for what it may be asked because of a HAVE.
+    pub(super) had_at: Time,
     pub(super) joined: Time,
     pub(super) choked: bool,
     pub(super) fast: bool,
@@ -77,6 +81,8 @@ pub(super) struct Peer {
     /// Blocks that may still come though the request was taken back or given up.
     pub(super) ghosts: VecDeque<Ghost>,
     live_ghosts: usize,
+    /// Requests that were out at once at most.
+    most_asked: usize,
     pub(super) received_bytes: u64,
     /// Gone quiet: nothing more is asked until it answers or `retry_at` has come.
     pub(super) snubbed: bool,
@@ -122,6 +128,8 @@ impl Peer {
     ) -> Peer {
         Peer {
             bits: Bits::new(pieces),
+            counts_as_seed: false,
+            had_at: Time::ZERO,
             joined: now,
             choked: true,
             fast,
@@ -132,10 +140,11 @@ impl Peer {
             rejects: 0,
             interested: false,
             useful: 0,
-            max_requests: max_requests.max(1),
+            max_requests: max_requests.clamp(1, super::MAX_REQUESTS),
             queue: VecDeque::new(),
             ghosts: VecDeque::new(),
             live_ghosts: 0,
+            most_asked: 0,
             received_bytes: 0,
             snubbed: false,
             retry_at: Time::NEVER,
@@ -206,6 +215,11 @@ impl Peer {
         ((self.bytes + weight * block) / (self.seconds + weight * block / prior)).clamp(64.0, MAX_RATE)
     }
 
+    /// Blocks that are under way in a round trip at its rate.
+    pub(super) fn in_flight(&self, prior: f64) -> f64 {
+        self.rtt_s() / self.service_s(prior)
+    }
+
     /// Seconds that one block takes at its rate.
     pub(super) fn service_s(&self, prior: f64) -> f64 {
         f64::from(BLOCK_BYTES) / self.rate(prior)
@@ -235,11 +249,14 @@ impl Peer {
             return 0;
         }
         let (s, rtt) = (self.service_s(prior), self.rtt_s());
-        self.ghosts
-            .iter()
-            .enumerate()
-            .filter(|(n, g)| now.since(g.since).as_secs_f64() < rtt + 1.5 * s * (*n + 1) as f64)
-            .count()
+        let comes = |n: usize| now.since(self.ghosts[n].since).as_secs_f64() < rtt + 1.5 * s * (n + 1) as f64;
+        // They are in the order of time: from one on all of them come.
+        let (mut from, mut to) = (0, self.ghosts.len());
+        while from < to {
+            let middle = usize::midpoint(from, to);
+            if comes(middle) { to = middle } else { from = middle + 1 }
+        }
+        self.ghosts.len() - from
     }
 
     /// When the `n`th of its queue is expected: blocks come one after another at its rate, none sooner than a round
@@ -313,6 +330,7 @@ impl Peer {
             self.last_heard = self.last_heard.max(now);
         }
         self.queue.push_back(Ask { block, asked: now, filled });
+        self.most_asked = self.most_asked.max(self.queue.len());
     }
 
     /// Takes back a request of which another peer was sooner. Its silence until then is remembered.
@@ -333,7 +351,7 @@ impl Peer {
 
     /// A request was taken back, or (`live`) given up without a word.
     pub(super) fn haunt(&mut self, ask: Ask, since: Time, live: bool) {
-        if self.ghosts.len() == GHOSTS
+        if self.ghosts.len() >= GHOSTS + 2 * self.most_asked
             && let Some(old) = self.ghosts.pop_front()
         {
             self.live_ghosts -= usize::from(old.live);

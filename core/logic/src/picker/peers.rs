@@ -1,9 +1,12 @@
 //! What peers say of themselves: coming, going, having, choking, refusing.
 
-use super::Picker;
 use super::api::Output;
+use super::{Picker, URGENT_TICK_S};
 use crate::{Bits, BlockRef, PeerKey, PieceIndex};
 use std::collections::VecDeque;
+
+/// Shortest time between two HAVEs of a peer after each of which it is looked for what it may be asked, in seconds.
+const HAVE_S: f64 = 0.01;
 
 impl Picker {
     pub(super) fn peer_left(&mut self, peer: PeerKey) {
@@ -15,7 +18,7 @@ impl Picker {
                 part.release(ask.block.block, peer);
             }
         }
-        self.count_bits(&p.bits, false);
+        self.availability.remove(&p.bits, p.counts_as_seed);
         for part in self.partial.values_mut().filter(|part| part.solo == Some(peer)) {
             part.solo = None;
         }
@@ -23,30 +26,15 @@ impl Picker {
         self.fill_all();
     }
 
-    pub(super) fn count_bits(&mut self, bits: &Bits, add: bool) {
-        // Seeds have everything: they make no piece rarer than another.
-        if bits.is_full() {
-            return;
-        }
-        for i in bits.iter_ones() {
-            let n = &mut self.availability[i as usize];
-            *n = if add { n.saturating_add(1) } else { n.saturating_sub(1) };
-        }
-    }
-
     pub(super) fn peer_has_bits(&mut self, peer: PeerKey, bits: &Bits) {
         if bits.len() != self.layout.pieces() {
             return;
         }
         let Some(p) = self.peers.get_mut(&peer) else { return };
-        p.useful = if bits.is_full() {
-            bits.len() - self.have.count()
-        } else {
-            bits.iter_ones().filter(|i| !self.have.get(*i)).count() as u32
-        };
-        let old = std::mem::replace(&mut p.bits, bits.clone());
-        self.count_bits(&old, false);
-        self.count_bits(bits, true);
+        p.useful = bits.count_beyond(&self.have);
+        self.availability.remove(&p.bits, p.counts_as_seed);
+        p.counts_as_seed = self.availability.add(bits);
+        p.bits.clone_from(bits);
         self.count_viewers();
         self.say_interest(peer);
         self.refresh_plan();
@@ -63,18 +51,33 @@ impl Picker {
         if !p.bits.set(piece.0, true) {
             return;
         }
-        if p.bits.is_full() {
-            // From here on it is counted as a seed.
-            for n in &mut self.availability {
-                *n = n.saturating_sub(1);
-            }
+        self.availability.gain(piece.0, &p.bits);
+        if self.have.get(piece.0) {
+            return;
         }
-        let n = &mut self.availability[piece.0 as usize];
-        *n = n.saturating_add(1);
-        if !self.have.get(piece.0) {
-            p.useful += 1;
-            self.say_interest(peer);
+        p.useful += 1;
+        // One HAVE of many is acted upon at once, the others with the next tick.
+        let at_once = self.now.since(p.had_at).as_secs_f64() >= HAVE_S;
+        if at_once {
+            p.had_at = self.now;
+        }
+        self.say_interest(peer);
+        if at_once {
             self.fill(peer);
+        } else {
+            self.next_tick = self.next_tick.min(self.now.plus_secs(URGENT_TICK_S));
+        }
+    }
+
+    pub(super) fn peer_lacks(&mut self, peer: PeerKey, piece: PieceIndex) {
+        let Some(p) = self.peers.get_mut(&peer) else { return };
+        if !p.bits.set(piece.0, false) {
+            return;
+        }
+        self.availability.lose(piece.0, &p.bits);
+        if !self.have.get(piece.0) {
+            p.useful -= 1;
+            self.say_interest(peer);
         }
     }
 

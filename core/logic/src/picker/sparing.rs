@@ -49,6 +49,6 @@ impl Picker {
 
     /// Whether a peer has it that is no origin.
     fn others_have(&self, piece: u32) -> bool {
-        self.full_viewers || self.availability[piece as usize] > 0
+        self.full_viewers || self.availability.is_at_partial(piece)
     }
 }

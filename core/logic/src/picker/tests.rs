@@ -1,5 +1,7 @@
 //! Situations, each told from outside: what is handed in, what comes out.
 
+mod having;
+
 use super::*;
 use crate::layout::BLOCK_BYTES;
 use std::collections::BTreeSet;

@@ -4,9 +4,9 @@
 use super::*;
 use crate::error::{Error, ErrorKind};
 use crate::swarm::extended::ExtendedHandshake;
-use crate::swarm::handshake::{HaveWords, Reserved};
+use crate::swarm::handshake::Reserved;
 use crate::swarm::link::Via;
-use crate::swarm::transport::{ConnectError, Prefer};
+use crate::swarm::transport::{ConnectError, Manner, Prefer};
 use crate::swarm::wire::{Message, Span};
 use bytes::Bytes;
 use playswarm_logic::Bits;
@@ -40,7 +40,7 @@ fn words(bits: &Bits) -> FirstWords {
     FirstWords {
         reserved: Reserved::ours(false),
         extended: ExtendedHandshake::ours(None, Some(1234), true, true, false),
-        have: Some(HaveWords::from(bits)),
+        have: Some(bits.clone()),
         interested: true,
     }
 }
@@ -86,7 +86,7 @@ async fn next(link: &mut Link, count: usize) -> Vec<Message> {
 async fn talk(at: &str, prefer: Prefer) -> (Link, Link) {
     let mut server = server(at, true).await;
     let client = client(at, true).await;
-    let ours = words(&Bits::new(20));
+    let ours = || words(&Bits::new(20));
     let mut a = client.connect(server.transport.listen_addr(), HASH, &ours, prefer.into()).await.unwrap();
     let mut b = server.links.recv().await.unwrap();
     assert_eq!((a.peer_id, b.peer_id), (server.transport.peer_id(), client.peer_id()));
@@ -149,7 +149,7 @@ async fn a_port_on_all_interfaces_takes_both_families_and_shows_ipv4_as_itself()
     for (ip, prefer) in [("127.0.0.1", Prefer::Tcp), ("127.0.0.1", Prefer::Utp), ("::1", Prefer::Tcp)] {
         let ip: IpAddr = ip.parse().unwrap();
         let addr = SocketAddr::new(ip, port);
-        let _a = client.connect(addr, HASH, &words(&Bits::new(20)), prefer.into()).await.unwrap();
+        let _a = client.connect(addr, HASH, &|| words(&Bits::new(20)), prefer.into()).await.unwrap();
         assert_eq!(server.links.recv().await.unwrap().remote.ip(), ip);
     }
 }
@@ -168,7 +168,7 @@ async fn where_tcp_is_refused_utp_is_tried_at_once() {
         drop(link);
     });
     let start = Instant::now();
-    let link = server.transport.connect(addr, HASH, &words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
+    let link = server.transport.connect(addr, HASH, &|| words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
     assert_eq!(link.via, Via::Utp);
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 }
@@ -196,7 +196,7 @@ async fn a_client_that_takes_only_a_bare_handshake_is_dialled_again_and_hears_al
         }
         unreachable!("the loop has no end")
     });
-    let link = server.transport.connect(addr, HASH, &words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
+    let link = server.transport.connect(addr, HASH, &|| words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
     let (dials, mut heard) = peer.await.unwrap();
     assert_eq!((dials, link.via), (2, Via::Tcp));
     let heard: Vec<_> =
@@ -208,7 +208,8 @@ async fn a_client_that_takes_only_a_bare_handshake_is_dialled_again_and_hears_al
 async fn nobody_there_is_an_error_in_time() {
     let client = client("127.0.0.1:0", true).await;
     let start = Instant::now();
-    let error = client.connect("127.0.0.1:1".parse().unwrap(), HASH, &words(&Bits::new(20)), Prefer::Tcp.into()).await;
+    let error =
+        client.connect("127.0.0.1:1".parse().unwrap(), HASH, &|| words(&Bits::new(20)), Prefer::Tcp.into()).await;
     assert!(matches!(error, Err(ConnectError::Unreachable(_))), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(4));
 }
@@ -237,12 +238,12 @@ async fn other_torrents_unwanted_peers_and_ourselves_are_turned_away() {
     let mut server = server("127.0.0.1:0", false).await;
     let client = client("127.0.0.1:0", false).await;
     let (addr, ours) = (server.transport.listen_addr(), words(&Bits::new(20)));
-    let other = client.connect(addr, InfoHash([1; 20]), &ours, Prefer::Tcp.into()).await;
+    let other = client.connect(addr, InfoHash([1; 20]), &|| ours.clone(), Prefer::Tcp.into()).await;
     assert!(matches!(other, Err(ConnectError::Handshake(HandshakeError::Io(_)))), "{other:?}");
-    let ourselves = server.transport.connect(addr, HASH, &ours, Prefer::Tcp.into()).await;
+    let ourselves = server.transport.connect(addr, HASH, &|| ours.clone(), Prefer::Tcp.into()).await;
     assert!(matches!(ourselves, Err(ConnectError::Handshake(HandshakeError::Ourselves))), "{ourselves:?}");
     server.host.admits.store(false, Ordering::Relaxed);
-    assert!(client.connect(addr, HASH, &ours, Prefer::Tcp.into()).await.is_err());
+    assert!(client.connect(addr, HASH, &|| ours.clone(), Prefer::Tcp.into()).await.is_err());
     assert!(server.links.try_recv().is_err());
 }
 
@@ -269,7 +270,8 @@ async fn one_byte_at_a_time_does_not_hold_a_place_for_long() {
 async fn a_peer_that_accepts_and_says_nothing_is_given_up() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = client("127.0.0.1:0", false).await;
-    let result = client.connect(silent.local_addr().unwrap(), HASH, &words(&Bits::new(20)), Prefer::Tcp.into()).await;
+    let result =
+        client.connect(silent.local_addr().unwrap(), HASH, &|| words(&Bits::new(20)), Prefer::Tcp.into()).await;
     assert!(matches!(result, Err(ConnectError::Handshake(HandshakeError::TimedOut))), "{result:?}");
 }
 
@@ -288,12 +290,12 @@ async fn a_storm_from_one_address_gets_four_places_and_others_still_come_in() {
     assert_eq!(open, 4);
     // From another address, during the storm.
     let other = client("127.0.0.2:0", false).await;
-    other.connect(addr, HASH, &words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
+    other.connect(addr, HASH, &|| words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
     assert_eq!(server.links.recv().await.unwrap().remote.ip(), other.listen_addr().ip());
     // And from the same one, once the storm's handshakes have timed out.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let same = client("127.0.0.1:0", false).await;
-    same.connect(addr, HASH, &words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
+    same.connect(addr, HASH, &|| words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
 }
 
 #[test]
@@ -330,4 +332,28 @@ async fn a_closed_transport_frees_its_port() {
         }
     }
     panic!("the port is still taken");
+}
+
+#[tokio::test]
+async fn first_words_are_true_at_the_moment_at_which_they_are_sent() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (transport, _listener) = Transport::bind(Some("127.0.0.1:0".parse().unwrap()), false, short()).await.unwrap();
+    let addr = silent.local_addr().unwrap();
+    let bits = Arc::new(Mutex::new(Bits::new(20)));
+    let now = bits.clone();
+    let dialling = tokio::spawn(async move {
+        let manner = Manner { patient: true, ..Manner::default() };
+        transport.connect(addr, HASH, &move || words(&now.lock()), manner).await
+    });
+    let (mut peer, _) = silent.accept().await.unwrap();
+    let mut theirs = [0; 68];
+    peer.read_exact(&mut theirs).await.unwrap();
+    bits.lock().set(7, true);
+    theirs[48] ^= 1;
+    peer.write_all(&theirs).await.unwrap();
+    let link = dialling.await.unwrap().unwrap();
+    assert_eq!(link.told.unwrap().iter_ones().collect::<Vec<_>>(), [7]);
+    let mut said = [0; 512];
+    let n = peer.read(&mut said).await.unwrap();
+    assert!(said[..n].windows(8).any(|w| w == [0, 0, 0, 4, 5, 1, 0, 0]), "a bitfield with the eighth piece");
 }

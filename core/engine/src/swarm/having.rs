@@ -1,0 +1,211 @@
+//! What peers say that they have: all at once after the handshake, then piece by piece; and before the metadata is here.
+
+use crate::swarm::abuse::Offence;
+use crate::swarm::driver::{State, Swarm};
+use crate::swarm::peer::{Peer, Verdict};
+use crate::swarm::wire::{MAX_PIECES, Message};
+use playswarm_logic::picker::Input;
+use playswarm_logic::{Bits, PeerKey, PieceIndex, Time};
+use std::sync::Arc;
+
+/// Share of the memory that goes to what peers say of their pieces before the metadata is here.
+const EARLY_SHARE: u64 = 16;
+/// The same in bytes at least.
+const MIN_EARLY_BYTES: u64 = 1 << 20;
+
+/// The pieces that a peer named before their number was known.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Early {
+    /// Bytes of its bitfield, if it sent one.
+    length: Option<usize>,
+    /// Every piece, but for those that the last byte of the bitfield leaves out.
+    all: Option<u8>,
+    /// A bitfield as far as pieces were named.
+    bits: Vec<u8>,
+    /// There was no memory for it.
+    forgotten: bool,
+}
+
+impl Early {
+    /// Takes in HAVE, a bitfield, HAVE ALL or HAVE NONE. Returns whether it makes sense.
+    fn hear(&mut self, message: &Message) -> bool {
+        match message {
+            Message::Have(piece) if *piece >= MAX_PIECES => return false,
+            Message::Have(_) if self.forgotten => {}
+            Message::Have(piece) => {
+                let at = (*piece / 8) as usize;
+                if at >= self.bits.len() {
+                    self.bits.resize(at + 1, 0);
+                }
+                self.bits[at] |= 0x80 >> (piece % 8);
+            }
+            Message::HaveAll => *self = Early { all: Some(0xff), ..Early::default() },
+            Message::Bitfield(bytes) => {
+                let (last, rest) = bytes.split_last().map_or((0, &[][..]), |(last, rest)| (*last, rest));
+                let all = last != 0 && rest.iter().all(|b| *b == 0xff);
+                let bits = if all { Vec::new() } else { bytes.to_vec() };
+                *self = Early { length: Some(bytes.len()), all: all.then_some(last), bits, forgotten: false };
+            }
+            _ => *self = Early::default(),
+        }
+        true
+    }
+
+    /// Memory that it takes.
+    fn bytes(&self) -> u64 {
+        self.bits.capacity() as u64
+    }
+
+    fn forget(&mut self) {
+        *self = Early { forgotten: true, ..Early::default() };
+    }
+
+    /// Whether pieces were named that are not known any more.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.forgotten
+    }
+
+    /// What was said, now that the number of pieces is known. `None` where that makes no sense.
+    pub(super) fn take(self, pieces: u32) -> Option<Bits> {
+        let bytes = pieces.div_ceil(8) as usize;
+        if self.length.is_some_and(|length| length != bytes) {
+            return None;
+        }
+        let mut bits = match (self.all, self.length) {
+            (Some(_), None) => Bits::full(pieces),
+            (Some(last), Some(_)) => {
+                let mut said = vec![0xff; bytes];
+                said[bytes - 1] = last;
+                Bits::from_bitfield(&said, pieces)?
+            }
+            (None, Some(length)) => Bits::from_bitfield(self.bits.get(..length)?, pieces)?,
+            (None, None) => Bits::new(pieces),
+        };
+        for (at, byte) in self.bits.iter().enumerate().filter(|(_, b)| **b != 0) {
+            for k in (0..8).filter(|k| byte & (0x80 >> k) != 0) {
+                bits.set(at as u32 * 8 + k, true);
+            }
+        }
+        Some(bits)
+    }
+}
+
+impl Swarm {
+    /// HAVE, a bitfield, HAVE ALL or HAVE NONE.
+    pub(super) fn peer_has(
+        self: &Arc<Self>,
+        st: &mut State,
+        key: PeerKey,
+        now: Time,
+        message: &Message,
+    ) -> Result<(), Verdict> {
+        let Some(p) = st.peers.get_mut(&key) else { return Ok(()) };
+        if !matches!(message, Message::Have(_)) && !p.conduct.says_all() {
+            return self.offend(st, key, now, Offence::OutOfPlace);
+        }
+        let Some(content) = self.content.get() else {
+            let before = p.early.bytes();
+            if !p.early.hear(message) {
+                return self.offend(st, key, now, Offence::OutOfPlace);
+            }
+            if p.early.bytes() > before {
+                self.bound_early(st);
+            }
+            return Ok(());
+        };
+        let pieces = content.torrent.layout.pieces();
+        let bits = match message {
+            Message::Have(piece) => {
+                let Some(bits) = &mut p.bits else { return Ok(()) };
+                if *piece >= pieces {
+                    return self.offend(st, key, now, Offence::OutOfPlace);
+                }
+                if bits.set(*piece, true) {
+                    self.pick_with(st, Input::PeerHas(key, PieceIndex(*piece)));
+                }
+                return Ok(());
+            }
+            Message::Bitfield(bytes) => match Bits::from_bitfield(bytes, pieces) {
+                Some(bits) => bits,
+                None => return self.offend(st, key, now, Offence::Malformed),
+            },
+            Message::HaveAll => Bits::full(pieces),
+            _ => Bits::new(pieces),
+        };
+        p.bits = Some(bits.clone());
+        self.pick_with(st, Input::PeerHasBits(key, bits));
+        Ok(())
+    }
+
+    /// DONT HAVE (BEP 54).
+    pub(super) fn peer_lacks(&self, st: &mut State, key: PeerKey, piece: u32) {
+        let Some(p) = st.peers.get_mut(&key) else { return };
+        if p.bits.as_mut().is_some_and(|b| b.set(piece, false)) {
+            self.pick_with(st, Input::PeerLacks(key, PieceIndex(piece)));
+        }
+    }
+
+    /// Forgets what takes most memory of what peers said before the metadata was here.
+    fn bound_early(&self, st: &mut State) {
+        let most = (self.config.memory_limit_bytes / EARLY_SHARE).max(MIN_EARLY_BYTES);
+        while st.peers.values().map(|p| p.early.bytes()).sum::<u64>() > most {
+            let Some(largest) = st.peers.values_mut().max_by_key(|p| p.early.bytes()) else { return };
+            tracing::debug!(addr = %largest.addr, "there is no memory for its pieces before the metadata is here");
+            largest.early.forget();
+        }
+    }
+}
+
+impl Peer {
+    /// What it said of its pieces before their number was known; `None` where that makes no sense.
+    pub(super) fn take_early(&mut self, pieces: u32) -> Option<Bits> {
+        let bits = std::mem::take(&mut self.early).take(pieces)?;
+        self.bits = Some(bits.clone());
+        Some(bits)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn said(messages: &[Message], pieces: u32) -> Option<Vec<u32>> {
+        let mut early = Early::default();
+        messages.iter().for_each(|m| assert!(early.hear(m)));
+        early.take(pieces).map(|bits| bits.iter_ones().collect())
+    }
+
+    #[test]
+    fn what_was_said_early_comes_out_as_it_was_said() {
+        let bitfield = |bytes: &'static [u8]| Message::Bitfield(Bytes::from_static(bytes));
+        assert_eq!(said(&[Message::Have(9), Message::Have(2)], 10), Some(vec![2, 9]));
+        assert_eq!(said(&[bitfield(&[0x80, 0x40]), Message::Have(3)], 10), Some(vec![0, 3, 9]));
+        assert_eq!(said(&[bitfield(&[0xff, 0xc0])], 10), Some((0..10).collect()));
+        assert_eq!(said(&[bitfield(&[0xff, 0x80]), Message::Have(9)], 10), Some((0..10).collect()));
+        assert_eq!(said(&[Message::HaveAll], 10), Some((0..10).collect()));
+        assert_eq!(said(&[Message::Have(1), Message::HaveNone], 10), Some(vec![]));
+        assert_eq!(said(&[], 10), Some(vec![]));
+        // Of another length, or with a spare bit set.
+        assert_eq!(said(&[bitfield(&[0xff, 0xc0])], 17), None);
+        assert_eq!(said(&[bitfield(&[0xff, 0xe0])], 10), None);
+        assert_eq!(said(&[bitfield(&[])], 10), None);
+        // A piece beyond the last is passed over.
+        assert_eq!(said(&[Message::Have(11)], 10), Some(vec![]));
+    }
+
+    #[test]
+    fn what_is_said_early_takes_no_more_memory_than_a_bitfield() {
+        let mut early = Early::default();
+        for piece in 0..MAX_PIECES {
+            assert!(early.hear(&Message::Have(piece)));
+        }
+        assert!(!early.hear(&Message::Have(MAX_PIECES)));
+        assert!(early.bytes() <= 2 * u64::from(MAX_PIECES / 8), "{}", early.bytes());
+        early.forget();
+        assert!(early.hear(&Message::Have(5)) && early.bytes() == 0 && early.is_forgotten());
+        early.hear(&Message::Bitfield(vec![0xff; 100_000].into()));
+        assert_eq!(early.bytes(), 0);
+    }
+}

@@ -1,0 +1,79 @@
+//! A peer written by hand: what it says and hears on one connection.
+
+use std::net::SocketAddr;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// The reserved bytes of a peer that speaks BEP 3 alone.
+pub const PLAIN: [u8; 8] = [0; 8];
+/// BEP 6 beside it.
+pub const FAST: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 4];
+/// BEP 6 and BEP 10.
+pub const EXTENDED: [u8; 8] = [0, 0, 0, 0, 0, 0x10, 0, 4];
+
+/// One connection of such a peer.
+pub struct Raw(pub TcpStream);
+
+impl Raw {
+    /// Shakes hands, speaking BEP 3 and BEP 6.
+    pub async fn shake(socket: TcpStream, info_hash: [u8; 20], id: u8) -> Raw {
+        Raw::shake_as(socket, info_hash, id, FAST).await
+    }
+
+    /// Shakes hands with these reserved bytes.
+    pub async fn shake_as(mut socket: TcpStream, info_hash: [u8; 20], id: u8, reserved: [u8; 8]) -> Raw {
+        let hello = [&b"\x13BitTorrent protocol"[..], &reserved, &info_hash, &[id; 20]].concat();
+        socket.write_all(&hello).await.unwrap();
+        let mut theirs = [0; 68];
+        socket.read_exact(&mut theirs).await.unwrap();
+        assert_eq!(theirs[28..48], info_hash);
+        Raw(socket)
+    }
+
+    /// Dials and shakes hands.
+    pub async fn dial(addr: SocketAddr, info_hash: [u8; 20], id: u8, reserved: [u8; 8]) -> Raw {
+        Raw::shake_as(TcpStream::connect(addr).await.unwrap(), info_hash, id, reserved).await
+    }
+
+    /// Says a message. That the other side has hung up is for `hear` to find out.
+    pub async fn say(&mut self, id: u8, body: &[u8]) {
+        let _ = self.0.write_all(&message(id, body)).await;
+    }
+
+    /// The next message, without keep-alives; `None` at the end.
+    pub async fn hear(&mut self) -> Option<(u8, Vec<u8>)> {
+        loop {
+            let length = self.0.read_u32().await.ok()?;
+            if length > 0 {
+                let mut body = vec![0; length as usize];
+                self.0.read_exact(&mut body).await.ok()?;
+                return Some((body[0], body[1..].to_vec()));
+            }
+        }
+    }
+
+    /// Hears messages until one of this kind comes; gives its body.
+    pub async fn hear_of(&mut self, id: u8) -> Vec<u8> {
+        loop {
+            let (heard, body) = self.hear().await.expect("the connection goes on");
+            if heard == id {
+                return body;
+            }
+        }
+    }
+}
+
+/// A message as bytes.
+pub fn message(id: u8, body: &[u8]) -> Vec<u8> {
+    [&(body.len() as u32 + 1).to_be_bytes()[..], &[id], body].concat()
+}
+
+/// The body of a REQUEST for a block of 16 KiB.
+pub fn block(piece: u32, n: u32) -> Vec<u8> {
+    [piece.to_be_bytes(), (n * 16384).to_be_bytes(), 16384u32.to_be_bytes()].concat()
+}
+
+/// The number with which a message's body begins.
+pub fn number(body: &[u8]) -> u32 {
+    u32::from_be_bytes(*body.first_chunk().expect("four bytes"))
+}

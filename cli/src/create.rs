@@ -6,10 +6,13 @@ use crate::stop::Stop;
 use crate::{log, view};
 use anyhow::{Result, anyhow, bail};
 use indicatif::{ProgressBar, ProgressStyle};
-use playswarm::{CreateOptions, Magnet, create_torrent};
+use playswarm::{CreateOptions, Created, create_torrent};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+
+/// Files and folders that are named as left out; more are counted.
+const LISTED: usize = 20;
 
 pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<ExitCode> {
     let mut stop = Stop::new()?;
@@ -38,16 +41,30 @@ pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<Exi
     let made = stop.unless(create_torrent(&args.path, options, advance(&bar))).await;
     bar.finish_and_clear();
     let Some(made) = made else { bail!("stopped; nothing was written") };
-    let (torrent, bytes) = made?;
-    write(&output, &bytes, args.force)?;
-    let magnet = Magnet {
-        info_hash: torrent.info_hash,
-        name: Some(torrent.name.clone()),
-        trackers: torrent.trackers.clone(),
-        peers: Vec::new(),
-    };
-    log::out(&format!("torrent: {}\nmagnet: {magnet}", output.display()));
+    let made = made?;
+    if !view.quiet {
+        say_what_is_left_out(&made, &args.path);
+    }
+    write(&output, &made.bytes, args.force)?;
+    log::out(&format!("torrent: {}\nmagnet: {}", output.display(), made.torrent.magnet()));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Names what lies in the folder and is not in the torrent, with the reasons.
+fn say_what_is_left_out(made: &Created, folder: &Path) {
+    let all = made.left_out.len() + made.left_out_more;
+    if all == 0 {
+        return;
+    }
+    let root = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    log::line(&format!("not in the torrent ({all}):"));
+    for left_out in made.left_out.iter().take(LISTED) {
+        let path = left_out.path.strip_prefix(&root).unwrap_or(&left_out.path);
+        log::line(&format!("  {}: {}", path.display().to_string().replace(char::is_control, "\u{fffd}"), left_out.why));
+    }
+    if all > LISTED {
+        log::line(&format!("  and {} more", all - LISTED));
+    }
 }
 
 /// Moves a bar as work goes on: bytes done, and all.
@@ -72,7 +89,9 @@ pub(crate) fn progress_bar(doing: &'static str, quiet: bool) -> ProgressBar {
 fn default_output(path: &Path) -> Result<PathBuf> {
     // `.` and `..` have a name only once they are resolved.
     let whole = path.canonicalize().map_err(|e| anyhow!("cannot read {}: {e}", path.display()))?;
-    let Some(name) = whole.file_name() else { bail!("{} has no name; choose one with --output", path.display()) };
+    let Some(name) = path.file_name().or(whole.file_name()) else {
+        bail!("{} has no name; choose one with --output", path.display())
+    };
     let mut name = name.to_owned();
     name.push(".torrent");
     Ok(name.into())

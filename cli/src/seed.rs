@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCode> {
     let mut stop = Stop::new()?;
     let mut config = args.network.config()?;
-    let source = Source::parse(&args.torrent)?;
+    let Some(source) = info::resolved(Source::parse(&args.torrent)?, &mut stop).await? else {
+        return Ok(ExitCode::SUCCESS);
+    };
     // The folder is known only once the torrent is, and a session has one folder: so one is opened for asking alone.
     let asking = Session::new(info::asking(&source, &args.network)?).await?;
     let described = stop.unless(asking.describe(source)).await;
@@ -60,12 +62,14 @@ async fn check(session: &Session, torrent: &Torrent, view: view::Options) -> Res
 
 /// The folder below which the torrent's files are: the path's own, or the path itself.
 fn folder_of(path: &Path, torrent: &Torrent) -> Result<PathBuf> {
+    // A torrent has the name that the user's link has, or that of what it leads to.
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let path = path.canonicalize().map_err(|e| anyhow!("cannot read {}: {e}", path.display()))?;
     let Some(file) = torrent.files.iter().find(|f| !f.padding && f.length > 0) else {
         bail!("this torrent has no file with anything in it");
     };
-    let beside = path.parent().map(Path::to_owned);
-    let found = beside.into_iter().chain([path.clone()]).find(|dir| dir.join(&file.path).is_file());
+    let around = |path: &Path| path.parent().map(Path::to_owned).into_iter().chain([path.to_owned()]);
+    let found = around(&path).chain(around(&absolute)).find(|dir| dir.join(&file.path).is_file());
     found.ok_or_else(|| {
         anyhow!("{} does not hold the files of this torrent: {} was not found", path.display(), file.path.display())
     })

@@ -2,8 +2,8 @@
 
 use crate::errors;
 use crate::job::{Job, Progress};
+use playswarm::CreateOptions;
 use playswarm::torrent::{content_type, is_playable};
-use playswarm::{CreateOptions, Magnet};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::path::PathBuf;
@@ -82,14 +82,7 @@ impl Torrent {
     }
 
     fn magnet(&self) -> String {
-        let t = &self.torrent;
-        let magnet = Magnet {
-            info_hash: t.info_hash,
-            name: Some(t.name.clone()),
-            trackers: t.trackers.clone(),
-            peers: Vec::new(),
-        };
-        magnet.to_string()
+        self.torrent.magnet().to_string()
     }
 
     fn to_bytes<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
@@ -97,7 +90,7 @@ impl Torrent {
     }
 }
 
-/// Hashes a file or folder; gives the torrent and the bytes of its `.torrent` file.
+/// Hashes a file or folder; gives the torrent, the bytes of its `.torrent` file, and what is left out of it.
 #[pyfunction]
 #[pyo3(signature = (path, *, piece_bytes=None, trackers=Vec::new(), private=false, comment=None, name=None))]
 pub(crate) fn create_torrent(
@@ -112,8 +105,9 @@ pub(crate) fn create_torrent(
     let told = progress.clone();
     let options = CreateOptions { piece_bytes, trackers, private, comment, name };
     let work = async move { playswarm::create_torrent(path, options, move |done, total| told.tell(done, total)).await };
-    Job::with_progress("hashing", progress, work, |py, (torrent, bytes)| {
-        let torrent = Bound::new(py, Torrent { torrent: Arc::new(torrent) })?;
-        Ok((torrent, PyBytes::new(py, &bytes)).into_pyobject(py)?.into_any().unbind())
+    Job::with_progress("hashing", progress, work, |py, made| {
+        let torrent = Bound::new(py, Torrent { torrent: Arc::new(made.torrent) })?;
+        let left_out: Vec<(PathBuf, String)> = made.left_out.into_iter().map(|l| (l.path, l.why)).collect();
+        Ok((torrent, PyBytes::new(py, &made.bytes), left_out).into_pyobject(py)?.into_any().unbind())
     })
 }

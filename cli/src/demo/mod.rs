@@ -56,14 +56,14 @@ impl Demo {
         let original = folder.path().join("original");
         put_clip(&original)?;
         let options = CreateOptions { piece_bytes: Some(PIECE_BYTES), ..CreateOptions::default() };
-        let (torrent, _) = create_torrent(original.join(NAME), options, |_, _| {}).await?;
+        let torrent = create_torrent(original.join(NAME), options, |_, _| {}).await?.torrent;
         let mut seeds = Vec::new();
         for (i, &rate) in PEER_RATES.iter().enumerate() {
             seeds.push(seed(&folder.path().join(format!("peer{i}")), &torrent, rate).await?);
         }
         let viewer_dir = folder.path().join("viewer");
         std::fs::create_dir(&viewer_dir).map_err(|e| anyhow!("cannot make {}: {e}", viewer_dir.display()))?;
-        let peers = seeds.iter().filter_map(|(session, _)| session.listen_addr()).collect();
+        let peers = seeds.iter().filter_map(|(session, _)| session.listen_addr()).map(Into::into).collect();
         let viewer = Session::new(Config { peers, ..Config::offline(viewer_dir) }).await?;
         let media = viewer.open(Source::from(&torrent)).await?;
         let file = media.default_file()?;

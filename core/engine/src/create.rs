@@ -1,20 +1,23 @@
 //! Makes a torrent of a file or folder, with pieces of a size that suits streaming.
 //!
 //! Deterministic: the same files give the same info-hash, on any machine and on any day. Own code instead of librqbit's
-//! `create_torrent`, which hashes on one thread, lists files in the disk's order and follows symbolic links.
+//! `create_torrent`, which hashes on one thread, lists files in the disk's order and follows links to any file.
+
+mod gather;
+mod hash;
+
+pub use gather::LeftOut;
 
 use crate::bencode::{put_integer, put_string};
 use crate::error::{Error, Result};
-use crate::torrent::{
-    MAX_FILES, MAX_NAME_BYTES, MAX_PATH_DEPTH, MAX_PIECE_BYTES, MIN_PIECE_BYTES, Torrent, natural_cmp, sha1,
-    write_torrent,
-};
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::num::NonZeroUsize;
+use crate::torrent::{MAX_PIECE_BYTES, MIN_PIECE_BYTES, Torrent, write_torrent};
+use gather::{Gathered, Input};
+use hash::hash;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a torrent is made.
 #[derive(Clone, Debug, Default)]
@@ -51,19 +54,35 @@ pub fn streaming_piece_bytes(total_bytes: u64) -> u32 {
     piece
 }
 
-/// Makes a torrent of a file or a folder; gives it, and the bytes of its `.torrent` file.
+/// A torrent that was made.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Created {
+    /// The torrent.
+    pub torrent: Torrent,
+    /// The bytes of its `.torrent` file.
+    pub bytes: Vec<u8>,
+    /// What lies in the folder and is not in the torrent; the first 1,000.
+    pub left_out: Vec<LeftOut>,
+    /// What was left out beyond those that are listed.
+    pub left_out_more: usize,
+}
+
+/// Makes a torrent of a file or a folder.
 ///
-/// `progress` is called from several threads with the bytes hashed so far and all bytes. In a folder, hidden files and folders and
-/// symbolic links are left out, and files stand in natural order. Dropping the future stops the hashing.
+/// `progress` is called from several threads with the bytes hashed so far and all bytes. The files of a folder stand in natural
+/// order. Links are followed where the user owns both the link and its target. Left out are hidden, special and unreadable files and
+/// folders, those whose names a torrent cannot carry, and links that lead nowhere, back, or to another user's files. Dropping
+/// the future stops the hashing.
 ///
 /// # Errors
-/// [`Error::Storage`] for what cannot be read, has a name that a torrent cannot carry to every disk, or changes meanwhile;
-/// [`Error::BadConfig`] for a piece length out of range; [`Error::BadTorrent`] where there is nothing to share.
+/// [`Error::Storage`] where the file or folder cannot be read or shared, or changes meanwhile; [`Error::BadConfig`] for a piece
+/// length out of range; [`Error::BadTorrent`] where there is nothing to share.
 pub async fn create_torrent(
     path: impl AsRef<Path>,
     options: CreateOptions,
     progress: impl Fn(u64, u64) + Send + Sync + 'static,
-) -> Result<(Torrent, Vec<u8>)> {
+) -> Result<Created> {
     let path = path.as_ref().to_owned();
     let cancel = Arc::new(AtomicBool::new(false));
     let guard = CancelOnDrop(cancel.clone());
@@ -79,35 +98,32 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// A file that goes into the torrent.
-struct Input {
-    /// Where it is.
-    path: PathBuf,
-    /// Its components below the torrent's name; none for a torrent of one file.
-    parts: Vec<String>,
-    length: u64,
-    offset: u64,
-}
-
 fn create(
     path: &Path,
     options: &CreateOptions,
     progress: &(dyn Fn(u64, u64) + Sync),
     cancel: &AtomicBool,
-) -> Result<(Torrent, Vec<u8>)> {
-    // What the user names is followed, also through a link; what lies within is not.
+) -> Result<Created> {
+    // What the user names is followed, whoever owns it.
     let root = fs::canonicalize(path).map_err(|e| storage("read", path, e))?;
     let name = match &options.name {
         Some(name) => name.clone(),
-        None => root.file_name().map(|n| text_of(&root, n)).transpose()?.unwrap_or_default(),
+        // A link has a name of its own; only `.` and `..` have that of what they lead to.
+        None => path
+            .file_name()
+            .or(root.file_name())
+            .map(gather::fit)
+            .transpose()
+            .map_err(|why| unfit(&root, why))?
+            .unwrap_or_default(),
     };
-    let mut inputs = Vec::new();
-    let is_file = fs::metadata(&root).map_err(|e| storage("read", &root, e))?.is_file();
-    if is_file {
-        inputs.push(Input { path: root.clone(), parts: Vec::new(), length: 0, offset: 0 });
-    } else {
-        walk(&root, &mut Vec::new(), &mut inputs)?;
-    }
+    let meta = fs::metadata(&root).map_err(|e| storage("read", &root, e))?;
+    let is_file = meta.is_file();
+    let Gathered { mut inputs, left_out, not_listed, .. } = match is_file {
+        true => Gathered::of_file(&root),
+        false if meta.is_dir() => Gathered::of_folder(&root)?,
+        false => return Err(unfit(&root, "it is neither a file nor a folder")),
+    };
     let mut total = 0;
     for input in &mut inputs {
         input.length = fs::metadata(&input.path).map_err(|e| storage("read", &input.path, e))?.len();
@@ -138,161 +154,19 @@ fn create(
     for (input, entry) in inputs.iter().zip(&torrent.files) {
         let wanted: PathBuf = std::iter::once(&name).chain(&input.parts).collect();
         if entry.path != wanted {
-            return Err(unfit(&input.path));
+            return Err(unfit(&input.path, "its name cannot be kept in a torrent; rename it"));
         }
     }
-    let bytes = write_torrent(&torrent.info, &torrent.trackers, options.comment.as_deref());
-    Ok((torrent, bytes))
+    let bytes = write_torrent(&torrent.info, &torrent.trackers, options.comment.as_deref(), None);
+    Ok(Created { torrent, bytes, left_out, left_out_more: not_listed })
 }
 
 fn storage(doing: &'static str, path: &Path, source: io::Error) -> Error {
     Error::Storage { doing, path: path.to_owned(), source }
 }
 
-fn unfit(path: &Path) -> Error {
-    let why = "not every disk takes this name, or two names differ by case alone; rename it";
-    storage("share", path, io::Error::new(io::ErrorKind::InvalidInput, why))
-}
-
-fn text_of(path: &Path, name: &std::ffi::OsStr) -> Result<String> {
-    match name.to_str() {
-        Some(name) if name.len() <= MAX_NAME_BYTES => Ok(name.to_owned()),
-        _ => Err(unfit(path)),
-    }
-}
-
-fn walk(folder: &Path, parts: &mut Vec<String>, inputs: &mut Vec<Input>) -> Result<()> {
-    if parts.len() + 2 > MAX_PATH_DEPTH {
-        return Err(storage(
-            "share",
-            folder,
-            io::Error::other(format!("its folders are more than {MAX_PATH_DEPTH} deep")),
-        ));
-    }
-    let mut entries = Vec::new();
-    for entry in fs::read_dir(folder).map_err(|e| storage("read", folder, e))? {
-        let entry = entry.map_err(|e| storage("read", folder, e))?;
-        if entry.file_name().as_encoded_bytes().first() == Some(&b'.') {
-            continue;
-        }
-        // Not that of a link's target.
-        let kind = entry.file_type().map_err(|e| storage("read", &entry.path(), e))?;
-        if kind.is_dir() || kind.is_file() {
-            entries.push((text_of(&entry.path(), &entry.file_name())?, kind.is_dir()));
-        }
-    }
-    entries.sort_by(|a, b| natural_cmp(&a.0, &b.0));
-    for (name, is_folder) in entries {
-        let path = folder.join(&name);
-        parts.push(name);
-        if is_folder {
-            walk(&path, parts, inputs)?;
-        } else {
-            if inputs.len() >= MAX_FILES {
-                return Err(storage(
-                    "share",
-                    folder,
-                    io::Error::other(format!("it holds more than {MAX_FILES} files")),
-                ));
-            }
-            inputs.push(Input { path, parts: parts.clone(), length: 0, offset: 0 });
-        }
-        parts.pop();
-    }
-    Ok(())
-}
-
-/// The SHA-1 of every piece, by as many threads as there are processors; each holds one piece in memory.
-fn hash(
-    inputs: &[Input],
-    total: u64,
-    piece_bytes: u32,
-    progress: &(dyn Fn(u64, u64) + Sync),
-    cancel: &AtomicBool,
-) -> Result<Vec<u8>> {
-    let pieces = total.div_ceil(u64::from(piece_bytes));
-    let hashes = Mutex::new(vec![0; pieces as usize * 20]);
-    let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
-    let failed = Mutex::new(None);
-    let stop = AtomicBool::new(false);
-    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(pieces as usize);
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                let mut reader = PieceReader { inputs, open: None };
-                let mut buffer = vec![0; piece_bytes.min(u32::try_from(total).unwrap_or(u32::MAX)) as usize];
-                while !stop.load(Ordering::Relaxed) && !cancel.load(Ordering::Relaxed) {
-                    let piece = next.fetch_add(1, Ordering::Relaxed);
-                    if piece >= pieces {
-                        break;
-                    }
-                    let start = piece * u64::from(piece_bytes);
-                    let length = u64::from(piece_bytes).min(total - start) as usize;
-                    if let Err(e) = reader.read(start, &mut buffer[..length]) {
-                        stop.store(true, Ordering::Relaxed);
-                        lock(&failed).get_or_insert(e);
-                        break;
-                    }
-                    let at = piece as usize * 20;
-                    let digest = sha1(&buffer[..length]);
-                    lock(&hashes)[at..at + 20].copy_from_slice(&digest);
-                    progress(done.fetch_add(length as u64, Ordering::Relaxed) + length as u64, total);
-                }
-            });
-        }
-    });
-    if let Some(e) = lock(&failed).take() {
-        return Err(e);
-    }
-    if cancel.load(Ordering::Relaxed) {
-        return Err(Error::Cancelled);
-    }
-    Ok(std::mem::take(&mut *lock(&hashes)))
-}
-
-/// A worker that panicked took its piece with it; what is locked is whole all the same.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// Reads across the ends of files, keeping the last one open.
-struct PieceReader<'a> {
-    inputs: &'a [Input],
-    open: Option<(usize, File)>,
-}
-
-impl PieceReader<'_> {
-    fn read(&mut self, mut at: u64, mut buffer: &mut [u8]) -> Result<()> {
-        // The first file that ends behind the position; empty files end before it.
-        let mut n = self.inputs.partition_point(|input| input.offset + input.length <= at);
-        while !buffer.is_empty() {
-            let input = &self.inputs[n];
-            let within = at - input.offset;
-            let length = (input.length - within).min(buffer.len() as u64) as usize;
-            let (part, rest) = buffer.split_at_mut(length);
-            self.read_part(n, within, part).map_err(|e| {
-                let changed = e.kind() == io::ErrorKind::UnexpectedEof;
-                storage(
-                    "read",
-                    &input.path,
-                    if changed { io::Error::other("it became shorter meanwhile; try again") } else { e },
-                )
-            })?;
-            buffer = rest;
-            at += length as u64;
-            n += 1;
-        }
-        Ok(())
-    }
-
-    fn read_part(&mut self, n: usize, within: u64, part: &mut [u8]) -> io::Result<()> {
-        if self.open.as_ref().is_none_or(|(open, _)| *open != n) {
-            self.open = Some((n, File::open(&self.inputs[n].path)?));
-        }
-        let Some((_, file)) = &mut self.open else { return Ok(()) };
-        file.seek(SeekFrom::Start(within))?;
-        file.read_exact(part)
-    }
+fn unfit(path: &Path, why: impl Into<String>) -> Error {
+    storage("share", path, io::Error::new(io::ErrorKind::InvalidInput, why.into()))
 }
 
 /// BEP 3's info dictionary, keys in order. `inputs` is `None` for a torrent of one file.
@@ -341,6 +215,9 @@ fn info_dictionary(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::torrent::sha1;
+    use std::collections::BTreeSet;
+    use std::sync::atomic::AtomicU64;
 
     fn pattern(length: usize, seed: u8) -> Vec<u8> {
         (0..length).map(|n| (n as u8).wrapping_mul(31).wrapping_add(seed) ^ (n >> 8) as u8).collect()
@@ -356,8 +233,104 @@ mod tests {
         }
     }
 
+    /// What was left out, each as a line.
+    fn reasons(root: &Path, left_out: &[LeftOut]) -> BTreeSet<String> {
+        let root = root.canonicalize().unwrap();
+        left_out.iter().map(|l| format!("{}: {}", l.path.strip_prefix(&root).unwrap().display(), l.why)).collect()
+    }
+
+    fn names(torrent: &Torrent) -> Vec<&str> {
+        torrent.files.iter().map(|f| f.name.as_str()).collect()
+    }
+
+    #[cfg(unix)]
     #[tokio::test]
-    async fn a_folder_becomes_a_torrent_in_natural_order_without_what_is_hidden_or_linked() {
+    async fn links_within_a_folder_are_followed_and_loops_end() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let (root, elsewhere) = (dir.path().join("Show"), dir.path().join("elsewhere"));
+        fs::create_dir_all(root.join("a")).unwrap();
+        fs::create_dir_all(elsewhere.join("deep")).unwrap();
+        fs::write(root.join("own.mkv"), pattern(10, 1)).unwrap();
+        fs::write(elsewhere.join("film.mkv"), pattern(20_000, 2)).unwrap();
+        fs::write(elsewhere.join("deep/extra.mkv"), pattern(30, 3)).unwrap();
+        symlink(elsewhere.join("film.mkv"), root.join("linked.mkv")).unwrap();
+        symlink(&elsewhere, root.join("folder")).unwrap();
+        symlink("..", root.join("a/back")).unwrap();
+        symlink(".", elsewhere.join("self")).unwrap();
+        symlink("nowhere", root.join("broken.mkv")).unwrap();
+        symlink("circle", root.join("circle")).unwrap();
+        let made = create_torrent(&root, CreateOptions::default(), |_, _| {}).await.unwrap();
+        assert_eq!(names(&made.torrent), ["folder/deep/extra.mkv", "folder/film.mkv", "linked.mkv", "own.mkv"]);
+        let told = reasons(&root, &made.left_out);
+        let back = "it is a link to a folder in which it lies itself";
+        let nowhere = "it is a link that leads nowhere";
+        for (path, why) in [("a/back", back), ("folder/self", back), ("broken.mkv", nowhere), ("circle", nowhere)] {
+            assert!(told.contains(&format!("{path}: {why}")), "{path}: {told:?}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn everything_that_is_left_out_of_a_folder_is_listed_with_the_reason() {
+        use std::os::unix::ffi::OsStrExt;
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("Show");
+        fs::create_dir_all(root.join("empty")).unwrap();
+        fs::create_dir_all(root.join("locked")).unwrap();
+        fs::write(root.join("film.mkv"), pattern(10, 1)).unwrap();
+        fs::write(root.join("tab\there.mkv"), b"x").unwrap();
+        fs::write(root.join(std::ffi::OsStr::from_bytes(b"Am\xe9lie.mkv")), b"x").unwrap();
+        fs::write(root.join("secret.mkv"), b"x").unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
+        for closed in ["secret.mkv", "locked"] {
+            fs::set_permissions(root.join(closed), fs::Permissions::from_mode(0)).unwrap();
+        }
+        let made = create_torrent(&root, CreateOptions::default(), |_, _| {}).await.unwrap();
+        let told = reasons(&root, &made.left_out).into_iter().collect::<Vec<_>>().join("\n");
+        for part in [
+            "Am\u{fffd}lie.mkv: its name is not UTF-8",
+            "empty: it is empty",
+            "socket: it is no file but a device, a pipe or a socket",
+            "here.mkv: its name holds characters",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        // Root reads everything.
+        if !rustix::process::geteuid().is_root() {
+            assert_eq!(names(&made.torrent), ["film.mkv"]);
+            assert!(
+                told.contains("secret.mkv: it cannot be read") && told.contains("locked: it cannot be read"),
+                "{told}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn names_that_another_system_would_not_take_are_shared() {
+        if cfg!(windows) {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("Con.Air.1997");
+        fs::create_dir(&root).unwrap();
+        let given = ["AUX", "Con.Air.1997.mkv", "E.T. ", "E.T.", "What? 10:30.mkv", r"a\b.mkv", "film.MKV", "film.mkv"];
+        for (n, name) in given.iter().enumerate() {
+            fs::write(root.join(name), pattern(10, n as u8)).unwrap();
+        }
+        let made = create_torrent(&root, CreateOptions::default(), |_, _| {}).await.unwrap();
+        assert!(made.left_out.is_empty(), "{:?}", made.left_out);
+        let (shared, wanted): (BTreeSet<&str>, BTreeSet<&str>) =
+            (names(&made.torrent).into_iter().collect(), given.into());
+        assert_eq!(shared, wanted);
+        for file in &made.torrent.files {
+            assert!(dir.path().join(&file.path).is_file(), "{:?}", file.path);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_folder_becomes_a_torrent_in_natural_order_without_what_is_hidden() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("Show");
         fs::create_dir_all(root.join("Extras/.playswarm")).unwrap();
@@ -367,9 +340,6 @@ mod tests {
         }
         fs::write(root.join(".hidden"), b"no").unwrap();
         fs::write(root.join("Extras/.playswarm/state"), b"no").unwrap();
-        #[cfg(unix)]
-        std::os::unix::fs::symlink("/etc", root.join("link")).unwrap();
-
         let seen = Arc::new(AtomicU64::new(0));
         let options = CreateOptions {
             piece_bytes: Some(16 << 10),
@@ -378,13 +348,17 @@ mod tests {
             ..Default::default()
         };
         let counted = seen.clone();
-        let (torrent, bytes) = create_torrent(&root, options.clone(), move |done, total| {
+        let Created { torrent, bytes, left_out, .. } = create_torrent(&root, options.clone(), move |done, total| {
             assert!(done <= total);
             counted.fetch_max(done, Ordering::Relaxed);
         })
         .await
         .unwrap();
         assert_eq!(seen.load(Ordering::Relaxed), 170_006);
+        assert_eq!(
+            reasons(&root, &left_out),
+            ["Extras/.playswarm: it is hidden", ".hidden: it is hidden"].map(String::from).into()
+        );
         let names: Vec<_> = torrent.files.iter().map(|f| f.name.as_str()).collect();
         assert_eq!(names, ["E2.mkv", "E10.mkv", "empty.txt", "Extras/x.srt"]);
 
@@ -395,8 +369,8 @@ mod tests {
         }
         let read = Torrent::from_bytes(&bytes).unwrap();
         assert_eq!((read.info_hash, read.trackers), (torrent.info_hash, torrent.trackers.clone()));
-        let (again, same) = create_torrent(&root, options, |_, _| {}).await.unwrap();
-        assert_eq!((again.info_hash, same), (torrent.info_hash, bytes));
+        let again = create_torrent(&root, options, |_, _| {}).await.unwrap();
+        assert_eq!((again.torrent.info_hash, again.bytes), (torrent.info_hash, bytes));
     }
 
     #[tokio::test]
@@ -404,8 +378,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("film.mp4");
         fs::write(&path, pattern(300_000, 3)).unwrap();
-        let (torrent, _) =
-            create_torrent(&path, CreateOptions { private: true, ..Default::default() }, |_, _| {}).await.unwrap();
+        let options = CreateOptions { private: true, ..Default::default() };
+        let torrent = create_torrent(&path, options, |_, _| {}).await.unwrap().torrent;
+        #[cfg(unix)]
+        {
+            let link = dir.path().join("My film.mp4");
+            std::os::unix::fs::symlink(&path, &link).unwrap();
+            let linked = create_torrent(&link, CreateOptions::default(), |_, _| {}).await.unwrap().torrent;
+            assert_eq!(linked.name, "My film.mp4");
+        }
         assert_eq!((torrent.name.as_str(), torrent.files.len(), torrent.private), ("film.mp4", 1, true));
         assert_eq!(torrent.layout.piece_bytes(), 256 << 10);
     }
@@ -417,12 +398,10 @@ mod tests {
             async |path: &Path, options| create_torrent(path, options, |_, _| {}).await.unwrap_err().to_string();
         assert!(refused(&dir.path().join("nothing"), CreateOptions::default()).await.contains("cannot read"));
         assert!(refused(dir.path(), CreateOptions::default()).await.contains("nothing that could be shared"));
+        let odd = dir.path().join("line\nbreak.mkv");
+        fs::write(&odd, b"x").unwrap();
+        assert!(refused(&odd, CreateOptions::default()).await.contains("rename it"));
         fs::write(dir.path().join("CON"), b"x").unwrap();
-        assert!(
-            refused(dir.path(), CreateOptions { name: Some("t".into()), ..Default::default() })
-                .await
-                .contains("rename it")
-        );
         for piece in [0, 1000, 8 << 10, 128 << 20] {
             assert!(
                 refused(&dir.path().join("CON"), CreateOptions { piece_bytes: Some(piece), ..Default::default() })

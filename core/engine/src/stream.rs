@@ -323,7 +323,7 @@ impl AsyncSeek for Stream {
 /// let runtime = tokio::runtime::Runtime::new()?;
 /// std::fs::write(dir.join("clip.mp4"), b"only a few bytes")?;
 /// let (session, stream) = runtime.block_on(async {
-///     let (torrent, _) = create_torrent(dir.join("clip.mp4"), CreateOptions::default(), |_, _| {}).await?;
+///     let torrent = create_torrent(dir.join("clip.mp4"), CreateOptions::default(), |_, _| {}).await?.torrent;
 ///     let session = Session::new(Config::offline(dir)).await?;
 ///     let media = session.open(Source::from(&torrent)).await?;
 ///     // They are here already; without this, they would be awaited from peers.

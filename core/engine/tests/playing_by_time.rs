@@ -95,7 +95,7 @@ async fn album(seconds: &[usize], up: u64) -> (tempfile::TempDir, playswarm::Tor
         std::fs::write(folder.join(format!("{n}.mp3")), bytes).unwrap();
     }
     let options = CreateOptions { piece_bytes: Some(PIECE), ..CreateOptions::default() };
-    let (torrent, _) = create_torrent(&folder, options, |_, _| {}).await.unwrap();
+    let torrent = create_torrent(&folder, options, |_, _| {}).await.unwrap().torrent;
     let config = Config { upload_bytes_per_s: up, ..Config::offline(dir.path()) };
     let session = Session::new(config).await.unwrap();
     let media = session.open(Source::from(&torrent)).await.unwrap();

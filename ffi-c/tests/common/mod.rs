@@ -107,7 +107,8 @@ impl World {
         let runtime = Runtime::new().unwrap();
         let (peer, torrent, open) = runtime.block_on(async {
             let options = CreateOptions { piece_bytes: Some(64 << 10), ..CreateOptions::default() };
-            let (torrent, bytes) = create_torrent(&film, options, |_, _| {}).await.unwrap();
+            let made = create_torrent(&film, options, |_, _| {}).await.unwrap();
+            let (torrent, bytes) = (made.torrent, made.bytes);
             let file = folder.path().join("film.torrent");
             fs::write(&file, bytes).unwrap();
             let session = Session::new(Config::offline(&seed)).await.unwrap();

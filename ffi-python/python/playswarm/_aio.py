@@ -361,5 +361,5 @@ async def create_torrent_async(
     """`create_torrent` for asyncio. Cancelled, it stops hashing."""
     job = creating(path, piece_bytes, trackers, private, comment, name)
     with report(progress, "hashing") as tell:
-        raw, data = await _wait(job, tell=tell)
-    return Torrent(raw, data)
+        raw, data, left_out = await _wait(job, tell=tell)
+    return Torrent(raw, data, left_out)

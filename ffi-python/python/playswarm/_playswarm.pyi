@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Generic, TypeVar, final
 
 from typing_extensions import Buffer
@@ -150,7 +151,7 @@ def create_torrent(
     private: bool = False,
     comment: str | None = None,
     name: str | None = None,
-) -> Job[tuple[Torrent, bytes]]: ...
+) -> Job[tuple[Torrent, bytes, list[tuple[Path, str]]]]: ...
 def log_level(level: int) -> bool: ...
 def next_log() -> tuple[list[_LogRecord], int] | None: ...
 def run_program(args: Sequence[str]) -> int: ...

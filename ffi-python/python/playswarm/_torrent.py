@@ -41,10 +41,14 @@ class FileEntry:
 class Torrent:
     """A checked torrent: what it is called, what files are in it."""
 
-    __slots__ = ("_bytes", "_raw", "files")
+    __slots__ = ("_bytes", "_raw", "files", "left_out")
 
-    def __init__(self, raw: _playswarm.Torrent, data: bytes | None = None) -> None:
+    def __init__(
+        self, raw: _playswarm.Torrent, data: bytes | None = None, left_out: Iterable[tuple[Path, str]] = ()
+    ) -> None:
         self._raw, self._bytes = raw, data
+        self.left_out: tuple[tuple[Path, str], ...] = tuple((Path(path), why) for path, why in left_out)
+        """What `create_torrent` left out of it, each with the reason; empty for other torrents."""
         self.files: tuple[FileEntry, ...] = tuple(
             FileEntry(n, name, Path(path), size, offset, padding, content_type, playable)
             for n, (path, name, size, offset, padding, content_type, playable) in enumerate(raw.files())
@@ -142,7 +146,7 @@ def creating(
     private: bool,
     comment: str | None,
     name: str | None,
-) -> _playswarm.Job[tuple[_playswarm.Torrent, bytes]]:
+) -> _playswarm.Job[tuple[_playswarm.Torrent, bytes, list[tuple[Path, str]]]]:
     return _playswarm.create_torrent(
         path, piece_bytes=piece_bytes, trackers=list(trackers), private=private, comment=comment, name=name
     )
@@ -160,12 +164,13 @@ def create_torrent(
 ) -> Torrent:
     """Makes a torrent of a file or folder, with pieces of a size that suits streaming unless ``piece_bytes`` names another.
 
-    ``progress`` is True for a bar, or a function of the bytes hashed and the bytes in all.
+    What lies in the folder and cannot be part of it (hidden, special and unreadable files, links to other users' files) is in the
+    torrent's ``left_out``. ``progress`` is True for a bar, or a function of the bytes hashed and the bytes in all.
     """
     job = creating(path, piece_bytes, trackers, private, comment, name)
     with report(progress, "hashing") as tell:
-        raw, data = job.wait(progress=tell)
-    return Torrent(raw, data)
+        raw, data, left_out = job.wait(progress=tell)
+    return Torrent(raw, data, left_out)
 
 
 Source = str | os.PathLike[str] | bytes | Torrent

@@ -25,7 +25,7 @@ async fn seeded() -> (TempDir, Torrent) {
     fs::write(dir.path().join("Show/a.mkv"), pattern(900_000, 1)).unwrap();
     fs::write(dir.path().join("Show/sub/b.mkv"), pattern(700_001, 2)).unwrap();
     let options = CreateOptions { piece_bytes: Some(64 << 10), ..CreateOptions::default() };
-    let (torrent, _) = create_torrent(dir.path().join("Show"), options, |_, _| {}).await.unwrap();
+    let torrent = create_torrent(dir.path().join("Show"), options, |_, _| {}).await.unwrap().torrent;
     (dir, torrent)
 }
 fn background(dir: &Path) -> Background {

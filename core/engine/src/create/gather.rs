@@ -1,0 +1,207 @@
+//! The files that go into a torrent: what lies in a folder, linked files and folders too, and a reason for each that is left out.
+
+use super::storage;
+use crate::error::Result;
+use crate::torrent::{MAX_FILES, MAX_NAME_BYTES, MAX_PATH_DEPTH, natural_cmp, sanitize};
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Entries that are listed as left out; more are only counted.
+const MAX_LISTED: usize = 1000;
+
+/// A file that goes into the torrent.
+pub(super) struct Input {
+    /// Where it is.
+    pub(super) path: PathBuf,
+    /// Its components below the torrent's name; none for a torrent of one file.
+    pub(super) parts: Vec<String>,
+    pub(super) length: u64,
+    pub(super) offset: u64,
+}
+
+/// Something in a folder that is not part of the torrent that was made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Why it is left out, as the end of a sentence.
+    pub why: String,
+}
+
+/// What a folder holds.
+#[derive(Default)]
+pub(super) struct Gathered {
+    pub(super) inputs: Vec<Input>,
+    pub(super) left_out: Vec<LeftOut>,
+    /// What was left out beyond [`MAX_LISTED`].
+    pub(super) not_listed: usize,
+    /// Folders that were entered; the same one counts each time that a link leads to it.
+    folders: usize,
+    /// The folders in which the walk stands, to notice links that lead back to one of them.
+    within: Vec<FolderId>,
+}
+
+impl Gathered {
+    /// A file by itself.
+    pub(super) fn of_file(path: &Path) -> Gathered {
+        let input = Input { path: path.to_owned(), parts: Vec::new(), length: 0, offset: 0 };
+        Gathered { inputs: vec![input], ..Gathered::default() }
+    }
+
+    /// The files below a folder in natural order.
+    ///
+    /// # Errors
+    /// Where the folder cannot be read, or there are more files than a torrent may have.
+    pub(super) fn of_folder(root: &Path) -> Result<Gathered> {
+        let mut gathered = Gathered::default();
+        let entries = fs::read_dir(root).map_err(|e| storage("read", root, e))?;
+        let meta = fs::metadata(root).map_err(|e| storage("read", root, e))?;
+        gathered.within.push(FolderId::of(root, &meta));
+        gathered.walk(root, entries, &mut Vec::new())?;
+        Ok(gathered)
+    }
+
+    fn leave_out(&mut self, path: PathBuf, why: impl Into<String>) {
+        if self.left_out.len() < MAX_LISTED {
+            self.left_out.push(LeftOut { path, why: why.into() });
+        } else {
+            self.not_listed += 1;
+        }
+    }
+
+    fn walk(&mut self, folder: &Path, read: fs::ReadDir, parts: &mut Vec<String>) -> Result<()> {
+        let mut entries = Vec::new();
+        let mut any = false;
+        for entry in read {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(e) => {
+                    self.leave_out(folder.to_owned(), format!("it cannot be read to its end: {e}"));
+                    break;
+                }
+            };
+            any = true;
+            match usable(&entry) {
+                Ok((name, meta)) => entries.push((name, meta)),
+                Err(why) => self.leave_out(entry.path(), why),
+            }
+        }
+        if !any && !parts.is_empty() {
+            self.leave_out(folder.to_owned(), "it is empty");
+        }
+        entries.sort_by(|a, b| natural_cmp(&a.0, &b.0));
+        for (name, meta) in entries {
+            let path = folder.join(&name);
+            parts.push(name);
+            if meta.is_dir() {
+                self.enter(path, &meta, parts)?;
+            } else {
+                self.add(path, parts)?;
+            }
+            parts.pop();
+        }
+        Ok(())
+    }
+
+    fn enter(&mut self, path: PathBuf, meta: &Metadata, parts: &mut Vec<String>) -> Result<()> {
+        let id = FolderId::of(&path, meta);
+        if self.within.contains(&id) {
+            self.leave_out(path, "it is a link to a folder in which it lies itself");
+            return Ok(());
+        }
+        if parts.len() + 2 > MAX_PATH_DEPTH {
+            self.leave_out(path, format!("it lies more than {MAX_PATH_DEPTH} folders deep"));
+            return Ok(());
+        }
+        // Links that lead to each other's folders can make any number of paths.
+        self.folders += 1;
+        if self.folders > MAX_FILES {
+            return Err(storage("share", &path, io::Error::other(format!("there are more than {MAX_FILES} folders"))));
+        }
+        match fs::read_dir(&path) {
+            Err(e) => self.leave_out(path, format!("it cannot be read: {e}")),
+            Ok(entries) => {
+                self.within.push(id);
+                let walked = self.walk(&path, entries, parts);
+                self.within.pop();
+                walked?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, path: PathBuf, parts: &[String]) -> Result<()> {
+        // Found here and not after minutes of hashing.
+        if let Err(e) = File::open(&path) {
+            self.leave_out(path, format!("it cannot be read: {e}"));
+            return Ok(());
+        }
+        if self.inputs.len() >= MAX_FILES {
+            let folder = path.parent().unwrap_or(&path);
+            return Err(storage("share", folder, io::Error::other(format!("it holds more than {MAX_FILES} files"))));
+        }
+        self.inputs.push(Input { path, parts: parts.to_vec(), length: 0, offset: 0 });
+        Ok(())
+    }
+}
+
+/// The name of an entry and what it is, or leads to; else why it cannot be part of a torrent.
+fn usable(entry: &fs::DirEntry) -> std::result::Result<(String, Metadata), String> {
+    if entry.file_name().as_encoded_bytes().first() == Some(&b'.') {
+        return Err("it is hidden".into());
+    }
+    let name = fit(&entry.file_name())?;
+    let meta = entry.metadata().map_err(|e| format!("it cannot be read: {e}"))?;
+    let meta = if meta.is_symlink() { linked(&entry.path(), &meta)? } else { meta };
+    if !meta.is_dir() && !meta.is_file() {
+        return Err("it is no file but a device, a pipe or a socket".into());
+    }
+    Ok((name, meta))
+}
+
+/// The name as a torrent can carry it.
+pub(super) fn fit(name: &OsStr) -> std::result::Result<String, String> {
+    let name = name.to_str().ok_or("its name is not UTF-8; rename it")?;
+    // Where a name is changed to be safe, the files of those who have them would not be found.
+    if sanitize(name, MAX_NAME_BYTES) != name {
+        return Err("its name holds characters that are not safe to share; rename it".into());
+    }
+    Ok(name.to_owned())
+}
+
+/// What a link leads to, if it and its target are the user's own: others could make us share what they may not read themselves.
+#[cfg(unix)]
+fn linked(path: &Path, link: &Metadata) -> std::result::Result<Metadata, String> {
+    use std::os::unix::fs::MetadataExt;
+    let target = fs::metadata(path).map_err(|_| "it is a link that leads nowhere".to_owned())?;
+    let user = rustix::process::geteuid().as_raw();
+    if link.uid() != user || target.uid() != user {
+        return Err("it is a link, and it or what it leads to belongs to another user".into());
+    }
+    Ok(target)
+}
+
+#[cfg(not(unix))]
+fn linked(_: &Path, _: &Metadata) -> std::result::Result<Metadata, String> {
+    Err("it is a link".into())
+}
+
+/// Which folder it is, whatever the path that led there.
+#[derive(PartialEq, Eq)]
+struct FolderId(#[cfg(unix)] (u64, u64), #[cfg(not(unix))] PathBuf);
+
+impl FolderId {
+    #[cfg(unix)]
+    fn of(_: &Path, meta: &Metadata) -> FolderId {
+        use std::os::unix::fs::MetadataExt;
+        FolderId((meta.dev(), meta.ino()))
+    }
+
+    #[cfg(not(unix))]
+    fn of(path: &Path, _: &Metadata) -> FolderId {
+        FolderId(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
+    }
+}

@@ -1,0 +1,104 @@
+//! The SHA-1 of each piece of some files, read one after the other.
+
+use super::gather::Input;
+use super::storage;
+use crate::error::{Error, Result};
+use crate::torrent::sha1;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// The SHA-1 of every piece, by as many threads as there are processors; each holds one piece in memory.
+pub(super) fn hash(
+    inputs: &[Input],
+    total: u64,
+    piece_bytes: u32,
+    progress: &(dyn Fn(u64, u64) + Sync),
+    cancel: &AtomicBool,
+) -> Result<Vec<u8>> {
+    let pieces = total.div_ceil(u64::from(piece_bytes));
+    let hashes = Mutex::new(vec![0; pieces as usize * 20]);
+    let (next, done) = (AtomicU64::new(0), AtomicU64::new(0));
+    let failed = Mutex::new(None);
+    let stop = AtomicBool::new(false);
+    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(pieces as usize);
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                let mut reader = PieceReader { inputs, open: None };
+                let mut buffer = vec![0; piece_bytes.min(u32::try_from(total).unwrap_or(u32::MAX)) as usize];
+                while !stop.load(Ordering::Relaxed) && !cancel.load(Ordering::Relaxed) {
+                    let piece = next.fetch_add(1, Ordering::Relaxed);
+                    if piece >= pieces {
+                        break;
+                    }
+                    let start = piece * u64::from(piece_bytes);
+                    let length = u64::from(piece_bytes).min(total - start) as usize;
+                    if let Err(e) = reader.read(start, &mut buffer[..length]) {
+                        stop.store(true, Ordering::Relaxed);
+                        lock(&failed).get_or_insert(e);
+                        break;
+                    }
+                    let at = piece as usize * 20;
+                    let digest = sha1(&buffer[..length]);
+                    lock(&hashes)[at..at + 20].copy_from_slice(&digest);
+                    progress(done.fetch_add(length as u64, Ordering::Relaxed) + length as u64, total);
+                }
+            });
+        }
+    });
+    if let Some(e) = lock(&failed).take() {
+        return Err(e);
+    }
+    if cancel.load(Ordering::Relaxed) {
+        return Err(Error::Cancelled);
+    }
+    Ok(std::mem::take(&mut *lock(&hashes)))
+}
+
+/// A worker that panicked took its piece with it; what is locked is whole all the same.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Reads across the ends of files, keeping the last one open.
+struct PieceReader<'a> {
+    inputs: &'a [Input],
+    open: Option<(usize, File)>,
+}
+
+impl PieceReader<'_> {
+    fn read(&mut self, mut at: u64, mut buffer: &mut [u8]) -> Result<()> {
+        // The first file that ends behind the position; empty files end before it.
+        let mut n = self.inputs.partition_point(|input| input.offset + input.length <= at);
+        while !buffer.is_empty() {
+            let input = &self.inputs[n];
+            let within = at - input.offset;
+            let length = (input.length - within).min(buffer.len() as u64) as usize;
+            let (part, rest) = buffer.split_at_mut(length);
+            self.read_part(n, within, part).map_err(|e| {
+                let changed = e.kind() == io::ErrorKind::UnexpectedEof;
+                storage(
+                    "read",
+                    &input.path,
+                    if changed { io::Error::other("it became shorter meanwhile; try again") } else { e },
+                )
+            })?;
+            buffer = rest;
+            at += length as u64;
+            n += 1;
+        }
+        Ok(())
+    }
+
+    fn read_part(&mut self, n: usize, within: u64, part: &mut [u8]) -> io::Result<()> {
+        if self.open.as_ref().is_none_or(|(open, _)| *open != n) {
+            self.open = Some((n, File::open(&self.inputs[n].path)?));
+        }
+        let Some((_, file)) = &mut self.open else { return Ok(()) };
+        file.seek(SeekFrom::Start(within))?;
+        file.read_exact(part)
+    }
+}

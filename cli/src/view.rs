@@ -276,6 +276,8 @@ pub(crate) mod tests {
             files: vec![FileEntry { path: "x".into(), name: "x".into(), length: total, offset: 0, padding: false }],
             private: false,
             trackers: Vec::new(),
+            encoding: None,
+            selected: Vec::new(),
             info: bytes::Bytes::new(),
         }
     }

@@ -80,6 +80,8 @@ mod tests {
             files: files.collect(),
             private: false,
             trackers: Vec::new(),
+            encoding: None,
+            selected: Vec::new(),
             info: Bytes::new(),
         };
         let found: Vec<usize> = candidates(&torrent).collect();

@@ -17,10 +17,12 @@ pub use parse::{
 pub(crate) use parse::{clean_trackers, sha1, write_torrent};
 pub use paths::{MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, sanitize};
 
+use crate::discovery::source::Magnet;
 use bytes::Bytes;
 use playswarm_logic::Layout;
 use serde::Serialize;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// The SHA-1 of a torrent's info dictionary (BEP 3).
@@ -75,6 +77,10 @@ pub struct Torrent {
     pub private: bool,
     /// Announce URLs (http, https, udp), without duplicates.
     pub trackers: Vec<String>,
+    /// The encoding of names that are not UTF-8, where the torrent file states one (`encoding`, `codepage`).
+    pub encoding: Option<&'static str>,
+    /// The files that the link means (`so`, BEP 53), by number; none stands for all of them.
+    pub selected: Vec<RangeInclusive<usize>>,
     /// The info dictionary as it was hashed (BEP 9 hands it on).
     pub info: Bytes,
 }
@@ -88,7 +94,23 @@ impl Torrent {
 
     /// A `.torrent` file (BEP 3) with this torrent's info dictionary, byte for byte, and its trackers.
     pub fn to_torrent_bytes(&self) -> Vec<u8> {
-        write_torrent(&self.info, &self.trackers, None)
+        write_torrent(&self.info, &self.trackers, None, self.encoding)
+    }
+
+    /// A magnet link (BEP 9) to this torrent, with its name and trackers.
+    pub fn magnet(&self) -> Magnet {
+        let mut magnet = Magnet::new(self.info_hash);
+        magnet.name = Some(self.name.clone());
+        magnet.trackers.clone_from(&self.trackers);
+        magnet
+    }
+
+    /// Tells which files may be the default one: those that the link selects, or all where it selects none with data.
+    pub(crate) fn selection(&self) -> impl Fn(usize) -> bool + '_ {
+        let selects = |n: usize| self.selected.iter().any(|range| range.contains(&n));
+        let has_data = |n: &usize| !self.files[*n].padding && self.files[*n].length > 0;
+        let any = !self.selected.is_empty() && (0..self.files.len()).filter(has_data).any(selects);
+        move |n| !any || selects(n)
     }
 
     /// The files that a player would open by themselves, in the order in which people list them.

@@ -192,6 +192,8 @@ fn shelf(files: &[(&str, usize)]) -> Shelf {
         files: entries,
         private: false,
         trackers: vec!["http://t.example/a".into(), "udp://u.example:1".into()],
+        encoding: None,
+        selected: Vec::new(),
         info: Bytes::from_static(b"d4:name1:xe"),
     };
     Shelf {

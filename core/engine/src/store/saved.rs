@@ -28,7 +28,7 @@ pub(crate) fn load_saved_torrent_bytes(dir: &Path, info_hash: &InfoHash) -> Opti
 pub(super) fn save_torrent(notes: &Folder, torrent: &Torrent) -> Result<()> {
     let name = format!("{}.torrent", torrent.info_hash);
     let path = notes.full(Path::new(&name));
-    let bytes = torrent_file(torrent);
+    let bytes = torrent.to_torrent_bytes();
     if let Ok(there) = notes.file(Path::new(&name), Access::Read) {
         let length = there.metadata().map_or(0, |m| m.len());
         let mut same = vec![0; bytes.len()];
@@ -50,31 +50,4 @@ pub(super) fn save_torrent(notes: &Folder, torrent: &Torrent) -> Result<()> {
         Error::DiskFull { .. } => Ok(()),
         e => Err(e),
     })
-}
-
-/// A torrent file (BEP 3, BEP 12) around the info dictionary as it was hashed.
-fn torrent_file(torrent: &Torrent) -> Vec<u8> {
-    let text = |out: &mut Vec<u8>, s: &str| {
-        out.extend_from_slice(s.len().to_string().as_bytes());
-        out.push(b':');
-        out.extend_from_slice(s.as_bytes());
-    };
-    let mut out = Vec::with_capacity(torrent.info.len() + 256);
-    out.push(b'd');
-    if let Some(first) = torrent.trackers.first() {
-        text(&mut out, "announce");
-        text(&mut out, first);
-        text(&mut out, "announce-list");
-        out.push(b'l');
-        for tracker in &torrent.trackers {
-            out.push(b'l');
-            text(&mut out, tracker);
-            out.push(b'e');
-        }
-        out.push(b'e');
-    }
-    text(&mut out, "info");
-    out.extend_from_slice(&torrent.info);
-    out.push(b'e');
-    out
 }

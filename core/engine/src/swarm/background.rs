@@ -38,6 +38,8 @@ use tokio::sync::Mutex;
 const MIB: f64 = 1024.0 * 1024.0;
 /// Peers handed over with a torrent; librqbit dials them all.
 const MAX_PEERS: usize = 500;
+/// The private flag (BEP 27) as it is written in an info dictionary.
+const PRIVATE: &[u8] = b"7:privatei1e";
 /// librqbit's limiter refuses a block that is larger than a second's worth, so a limit cannot be below one block a second.
 const MIN_RATE: u32 = 16 * 1024;
 
@@ -143,6 +145,10 @@ impl Background {
     /// [`Error::Io`] where librqbit does not take it (it refuses some names that ours makes safe, and a torrent that it has
     /// already): then the caller still has it and may go on seeding it.
     pub(crate) async fn hand_over(&self, torrent: &Torrent, dir: &Path, mut peers: Vec<SocketAddr>) -> Result<Kept> {
+        // librqbit overflows where the flag is a larger number, and would take the torrent for a public one.
+        if torrent.private && !torrent.info.windows(PRIVATE.len()).any(|bytes| bytes == PRIVATE) {
+            return Err(failed("its private flag is written in an unusual way"));
+        }
         let session = self.session().await?;
         peers.truncate(MAX_PEERS);
         let files = Files::new(dir, &torrent.files);
@@ -156,7 +162,7 @@ impl Background {
             storage_factory: Some(files.clone().boxed()),
             ..AddTorrentOptions::default()
         };
-        let bytes = AddTorrent::from_bytes(write_torrent(&torrent.info, &trackers, None));
+        let bytes = AddTorrent::from_bytes(write_torrent(&torrent.info, &trackers, None, None));
         let handle = match session.add_torrent(bytes, Some(options)).await.map_err(|e| failed(format!("{e:#}")))? {
             AddTorrentResponse::Added(_, handle) => handle,
             AddTorrentResponse::AlreadyManaged(..) => return Err(failed("it is there already")),

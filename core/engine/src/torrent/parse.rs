@@ -1,20 +1,23 @@
 //! From the bytes of a `.torrent` file, or of an info dictionary that peers sent, to a checked [`Torrent`]; and back.
 //!
 //! Understood: BEP 3, the v1 half of BEP 52's hybrids, BEP 12 (tracker lists), BEP 27 (private), BEP 47 (pad files), and the
-//! `.utf-8` names of old clients. Decisions: a path that leaves the folder refuses the torrent, names that are merely awkward
-//! are made safe; a symbolic link (BEP 47's attribute `l`) has no bytes and is passed over as an empty pad file is, never
+//! `.utf-8` names and stated encodings of old clients. Decisions: what other clients read is read; every name is made safe, also one
+//! that tries to leave the folder; a symbolic link (BEP 47's attribute `l`) has no bytes and is passed over as an empty pad file is, never
 //! created; optional fields of odd shape are ignored; info dictionaries are hashed exactly as they came.
 
-use super::paths::{self, MAX_PATH_DEPTH, PathMaker};
-use super::{FileEntry, InfoHash, Torrent};
+mod info;
+mod text;
+
+use super::{InfoHash, Torrent};
 use crate::bencode::{Malformed, Reader, put_string};
+use crate::discovery::source::is_web_page;
 use crate::error::{Error, Result};
 use bytes::Bytes;
+use encoding_rs::Encoding;
+use info::{Content, RawInfo};
 use librqbit_sha1_wrapper::{ISha1, Sha1};
 use playswarm_logic::Layout;
-use std::borrow::Cow;
 use std::collections::HashSet;
-use std::path::PathBuf;
 
 /// Bytes of a `.torrent` file or info dictionary: three million pieces, or all files that are allowed.
 pub const MAX_TORRENT_BYTES: usize = 64 << 20;
@@ -28,11 +31,12 @@ pub const MAX_PIECE_BYTES: u32 = 64 << 20;
 pub const MAX_TOTAL_BYTES: u64 = 1 << 50;
 /// Trackers that are kept; the rest is ignored.
 pub const MAX_TRACKERS: usize = 200;
+/// Bytes that may stand in front of a torrent file: the head of an HTTP answer.
+const MAX_FRONT_BYTES: usize = 4096;
+/// Places in front that are tried as its beginning.
+const MAX_BEGINNINGS: usize = 16;
 /// Bytes of a tracker's URL; longer ones are ignored.
 pub const MAX_URL_BYTES: usize = 2048;
-
-/// BitComet's pad files, older than BEP 47, are known by their name alone.
-const BITCOMET_PADDING: &str = "_____padding_file";
 
 impl From<Malformed> for Error {
     fn from(why: Malformed) -> Error {
@@ -58,45 +62,23 @@ impl Torrent {
     /// [`Error::BadTorrent`] with a sentence that says what is wrong with it.
     pub fn from_bytes(bytes: &[u8]) -> Result<Torrent> {
         check_size(bytes)?;
-        if bytes.first() != Some(&b'd') {
-            return Err(bad("it does not begin like a torrent file"));
+        if bytes.is_empty() {
+            return Err(bad("it is empty"));
         }
-        let mut reader = Reader::new(bytes);
-        let (mut info, mut single, mut tiers) = (None, None, Vec::new());
-        reader.dictionary(|key, value| -> Result<()> {
-            match key {
-                b"info" => {
-                    let before = info.replace(value.skip()?);
-                    if before.is_some() {
-                        return Err(bad("it has two info dictionaries"));
-                    }
+        if is_web_page(bytes) {
+            return Err(bad("it is a web page and not a torrent file"));
+        }
+        let mut failure = None;
+        for start in beginnings(bytes) {
+            match Outer::read(&bytes[start..]) {
+                Ok(outer) => {
+                    return Torrent::from_parts(Bytes::copy_from_slice(outer.info), outer.trackers, outer.encoding);
                 }
-                b"announce" if value.peek()?.is_ascii_digit() => single = Some(value.string()?),
-                b"announce-list" if value.peek()? == b'l' => value.list(|tier| -> Result<()> {
-                    // Some tools write a plain list instead of a list of lists.
-                    match tier.peek()? {
-                        b'l' => tier.list(|url| -> Result<()> {
-                            if url.peek()?.is_ascii_digit() {
-                                push_url(&mut tiers, url.string()?);
-                            }
-                            Ok(())
-                        })?,
-                        b'0'..=b'9' => push_url(&mut tiers, tier.string()?),
-                        _ => {}
-                    }
-                    Ok(())
-                })?,
-                _ => {}
+                // The first one tells what is wrong.
+                Err(e) => failure = failure.or(Some(e)),
             }
-            Ok(())
-        })?;
-        if !reader.at_end() {
-            return Err(bad("there is something behind its end"));
         }
-        // BEP 12: the list counts where there is one; many torrents' `announce` is in it anyway.
-        tiers.extend(single.and_then(|url| std::str::from_utf8(url).ok()).map(str::to_owned));
-        let info = info.ok_or_else(|| bad("it has no info dictionary"))?;
-        Torrent::from_info(Bytes::copy_from_slice(info), tiers)
+        Err(failure.unwrap_or_else(|| bad("it does not begin like a torrent file")))
     }
 
     /// Reads an info dictionary, as peers send it (BEP 9). The info-hash is the SHA-1 of these bytes; whether it is the one
@@ -105,6 +87,11 @@ impl Torrent {
     /// # Errors
     /// [`Error::BadTorrent`] with a sentence that says what is wrong with it.
     pub fn from_info(info: Bytes, trackers: Vec<String>) -> Result<Torrent> {
+        Torrent::from_parts(info, trackers, None)
+    }
+
+    /// `encoding` is that of the names that are not UTF-8, where the torrent file states it.
+    fn from_parts(info: Bytes, trackers: Vec<String>, encoding: Option<&'static Encoding>) -> Result<Torrent> {
         check_size(&info)?;
         let raw = RawInfo::read(&info)?;
         let info_hash = InfoHash(sha1(&info));
@@ -122,14 +109,8 @@ impl Torrent {
             .ok_or_else(|| {
                 bad(format!("its piece length is not between {MIN_PIECE_BYTES} and {MAX_PIECE_BYTES} bytes"))
             })?;
-        let name = match raw.name_utf8.or(raw.name).map(String::from_utf8_lossy) {
-            Some(name) if !name.is_empty() => name,
-            _ => Cow::Owned(info_hash.to_string()),
-        };
-        if paths::is_hostile(&name) {
-            return Err(bad("its name tries to leave the download folder"));
-        }
-        let (files, total) = raw.files(&name)?;
+        let nameless = info_hash.to_string();
+        let Content { name, files, total } = raw.content(encoding, &nameless)?;
         let layout = Layout::new(total, piece_bytes).ok_or_else(|| bad("it holds no data at all"))?;
         if pieces.len() as u64 != u64::from(layout.pieces()) * 20 {
             return Err(bad(format!(
@@ -138,8 +119,47 @@ impl Torrent {
                 pieces.len() as f64 / 20.0
             )));
         }
-        let (name, private, hashes) = (paths::printable(&name), raw.private, info.slice_ref(pieces));
-        Ok(Torrent { info_hash, name, layout, hashes, files, private, trackers: clean_trackers(trackers), info })
+        let (name, private, hashes) = (name.unwrap_or(nameless), raw.private, info.slice_ref(pieces));
+        let (trackers, encoding) = (clean_trackers(trackers), encoding.map(Encoding::name));
+        Ok(Torrent { info_hash, name, layout, hashes, files, private, trackers, encoding, selected: Vec::new(), info })
+    }
+}
+
+/// Where a torrent file may begin: some come with a byte order mark, blank lines or the head of an HTTP answer in front.
+fn beginnings(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
+    let front = &bytes[..bytes.len().min(MAX_FRONT_BYTES + 2)];
+    let begins = |pair: &[u8]| pair[0] == b'd' && pair[1].is_ascii_digit();
+    front.windows(2).enumerate().filter(move |(_, pair)| begins(pair)).map(|(at, _)| at).take(MAX_BEGINNINGS)
+}
+
+/// What matters of the dictionary around the info dictionary.
+struct Outer<'a> {
+    info: &'a [u8],
+    trackers: Vec<String>,
+    encoding: Option<&'static Encoding>,
+}
+
+impl<'a> Outer<'a> {
+    /// What stands behind the dictionary is passed over.
+    fn read(bytes: &'a [u8]) -> Result<Outer<'a>> {
+        let (mut info, mut encoding, mut page) = (None, None, None);
+        let (mut single, mut tiers) = (Vec::new(), Vec::new());
+        Reader::new(bytes).dictionary(|key, value| -> Result<()> {
+            match key {
+                // Of two the first counts, as in libtorrent.
+                b"info" if info.is_none() && value.peek()? == b'd' => info = Some(value.skip()?),
+                b"announce" => push_urls(&mut single, value)?,
+                b"announce-list" => push_urls(&mut tiers, value)?,
+                b"encoding" => encoding = encoding.or(info::label(value)?),
+                b"codepage" => page = page.or(info::code_page(value)?),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        // BEP 12: the list counts where there is one; many torrents' `announce` is in it anyway.
+        tiers.append(&mut single);
+        let info = info.ok_or_else(|| bad("it has no info dictionary"))?;
+        Ok(Outer { info, trackers: tiers, encoding: encoding.or(page) })
     }
 }
 
@@ -150,13 +170,32 @@ fn check_size(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn push_url(urls: &mut Vec<String>, url: &[u8]) {
-    // Ten times what is kept: unusable ones and duplicates are sorted out later.
-    if urls.len() < MAX_TRACKERS * 10
-        && url.len() <= MAX_URL_BYTES
-        && let Ok(url) = std::str::from_utf8(url)
-    {
-        urls.push(url.to_owned());
+/// Takes the URLs of `announce` or `announce-list`. Tools write a string, a list, or a list of lists in either, and several URLs in
+/// one string.
+fn push_urls(urls: &mut Vec<String>, value: &mut Reader<'_>) -> Result<()> {
+    if value.peek()? != b'l' {
+        value.string_if_any()?.into_iter().for_each(|text| push_url(urls, text));
+        return Ok(());
+    }
+    value.list(|tier| -> Result<()> {
+        if tier.peek()? != b'l' {
+            tier.string_if_any()?.into_iter().for_each(|text| push_url(urls, text));
+            return Ok(());
+        }
+        tier.list(|url| -> Result<()> {
+            url.string_if_any()?.into_iter().for_each(|text| push_url(urls, text));
+            Ok(())
+        })
+    })
+}
+
+fn push_url(urls: &mut Vec<String>, text: &[u8]) {
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    for url in text.split_whitespace().filter(|url| url.len() <= MAX_URL_BYTES) {
+        // Ten times what is kept: unusable ones and duplicates are sorted out later.
+        if urls.len() < MAX_TRACKERS * 10 {
+            urls.push(url.to_owned());
+        }
     }
 }
 
@@ -175,165 +214,13 @@ pub(crate) fn clean_trackers(urls: Vec<String>) -> Vec<String> {
         .collect()
 }
 
-/// The fields of an info dictionary as they stand there.
-#[derive(Default)]
-struct RawInfo<'a> {
-    name: Option<&'a [u8]>,
-    name_utf8: Option<&'a [u8]>,
-    pieces: Option<&'a [u8]>,
-    piece_length: Option<i64>,
-    length: Option<i64>,
-    files: Option<Reader<'a>>,
-    private: bool,
-    v2: bool,
-}
-
-impl<'a> RawInfo<'a> {
-    fn read(info: &'a [u8]) -> Result<RawInfo<'a>> {
-        let mut reader = Reader::new(info);
-        let mut raw = RawInfo::default();
-        let mut seen = HashSet::new();
-        reader.dictionary(|key, value| -> Result<()> {
-            let known: &[&[u8]] =
-                &[b"name", b"name.utf-8", b"pieces", b"piece length", b"length", b"files", b"private", b"meta version"];
-            if known.contains(&key) && !seen.insert(key) {
-                return Err(bad(format!("it has two fields named '{}'", String::from_utf8_lossy(key))));
-            }
-            match key {
-                b"name" => raw.name = Some(value.string()?),
-                b"name.utf-8" if value.peek()?.is_ascii_digit() => raw.name_utf8 = Some(value.string()?),
-                b"pieces" => raw.pieces = Some(value.string()?),
-                b"piece length" => raw.piece_length = Some(value.integer()?),
-                b"length" => raw.length = Some(value.integer()?),
-                // Checked as a whole here (by passing over it), read later.
-                b"files" => raw.files = Some(value.clone()),
-                // One bit by BEP 27. Any byte is taken; beyond that librqbit's parser, which gets these bytes too, overflows.
-                b"private" if value.peek()? == b'i' => {
-                    let flag = u8::try_from(value.integer()?).map_err(|_| bad("its private flag is no flag"))?;
-                    raw.private = flag != 0;
-                }
-                b"meta version" if value.peek()? == b'i' => raw.v2 = value.integer()? == 2,
-                _ => {}
-            }
-            Ok(())
-        })?;
-        if !reader.at_end() {
-            return Err(bad("there is something behind the end of its info dictionary"));
-        }
-        Ok(raw)
-    }
-
-    /// The files with their safe paths, and the bytes of all of them.
-    fn files(&self, name: &str) -> Result<(Vec<FileEntry>, u64)> {
-        let mut files = Files { list: Vec::new(), paths: PathMaker::new(), total: 0 };
-        match (self.length, self.files.clone()) {
-            (Some(length), None) => files.push(&[name], &[name], length, false)?,
-            (None, Some(mut reader)) => reader.list(|item| -> Result<()> {
-                let raw = RawFile::read(item)?;
-                let parts: Vec<Cow<'_, str>> = raw.path.iter().map(|part| String::from_utf8_lossy(part)).collect();
-                if parts.is_empty() || parts.iter().all(|part| part.is_empty()) {
-                    return Err(bad("it has a file without a name"));
-                }
-                if parts.len() >= MAX_PATH_DEPTH {
-                    return Err(bad(format!("it has a file within more than {MAX_PATH_DEPTH} folders")));
-                }
-                if parts.iter().any(|part| paths::is_hostile(part)) {
-                    return Err(bad("it has a file whose path tries to leave the download folder"));
-                }
-                let all: Vec<&str> = std::iter::once(name).chain(parts.iter().map(AsRef::as_ref)).collect();
-                let padding = raw.padding
-                    || (raw.symlink && raw.length == 0)
-                    || all.last().is_some_and(|last| last.starts_with(BITCOMET_PADDING));
-                files.push(&all, &all[1..], raw.length, padding)
-            })?,
-            (None, None) => return Err(bad("it has no files")),
-            (Some(_), Some(_)) => return Err(bad("it claims to be one file and several files at once")),
-        }
-        if files.list.is_empty() {
-            return Err(bad("it has no files"));
-        }
-        Ok((files.list, files.total))
-    }
-}
-
-/// One entry of the list of files.
-struct RawFile<'a> {
-    path: Vec<&'a [u8]>,
-    length: i64,
-    padding: bool,
-    symlink: bool,
-}
-
-impl<'a> RawFile<'a> {
-    fn read(item: &mut Reader<'a>) -> Result<RawFile<'a>> {
-        let (mut path, mut path_utf8, mut length, mut attr) = (None, None, None, &b""[..]);
-        item.dictionary(|key, value| -> Result<()> {
-            match key {
-                b"path" => path = Some(strings(value)?),
-                b"path.utf-8" if value.peek()? == b'l' => path_utf8 = Some(strings(value)?),
-                b"length" => {
-                    let before = length.replace(value.integer()?);
-                    if before.is_some() {
-                        return Err(bad("it has a file with two lengths"));
-                    }
-                }
-                b"attr" if value.peek()?.is_ascii_digit() => attr = value.string()?,
-                _ => {}
-            }
-            Ok(())
-        })?;
-        Ok(RawFile {
-            path: path_utf8.or(path).ok_or_else(|| bad("it has a file without a name"))?,
-            length: length.ok_or_else(|| bad("it has a file without a length"))?,
-            padding: attr.contains(&b'p'),
-            symlink: attr.contains(&b'l'),
-        })
-    }
-}
-
-/// A list of strings, no longer than a path may be.
-fn strings<'a>(value: &mut Reader<'a>) -> Result<Vec<&'a [u8]>> {
-    let mut strings = Vec::new();
-    value.list(|item| -> Result<()> {
-        if strings.len() >= MAX_PATH_DEPTH {
-            return Err(bad(format!("it has a file within more than {MAX_PATH_DEPTH} folders")));
-        }
-        strings.push(item.string()?);
-        Ok(())
-    })?;
-    Ok(strings)
-}
-
-struct Files {
-    list: Vec<FileEntry>,
-    paths: PathMaker,
-    total: u64,
-}
-
-impl Files {
-    fn push(&mut self, path: &[&str], shown: &[&str], length: i64, padding: bool) -> Result<()> {
-        if self.list.len() >= MAX_FILES {
-            return Err(bad(format!("it has more than {MAX_FILES} files")));
-        }
-        let length = u64::try_from(length).map_err(|_| bad("it has a file of negative length"))?;
-        let offset = self.total;
-        self.total = offset
-            .checked_add(length)
-            .filter(|total| *total <= MAX_TOTAL_BYTES)
-            .ok_or_else(|| bad(format!("it claims to hold more than {} TiB", MAX_TOTAL_BYTES >> 40)))?;
-        // Equal names among pad files are common (BEP 47) and meet on no disk; this path is one that no real file can have.
-        let path = if padding {
-            PathBuf::from(format!("{}/pad/{}", paths::OURS, self.list.len()))
-        } else {
-            self.paths.path(path)
-        };
-        self.list.push(FileEntry { path, name: paths::printable(&shown.join("/")), length, offset, padding });
-        Ok(())
-    }
-}
-
 /// A `.torrent` file around an info dictionary.
-pub(crate) fn write_torrent(info: &[u8], trackers: &[String], comment: Option<&str>) -> Vec<u8> {
+pub(crate) fn write_torrent(
+    info: &[u8],
+    trackers: &[String],
+    comment: Option<&str>,
+    encoding: Option<&str>,
+) -> Vec<u8> {
     // BEP 3: keys in the order of their bytes.
     let mut out = Vec::with_capacity(info.len() + 256);
     out.push(b'd');
@@ -355,6 +242,10 @@ pub(crate) fn write_torrent(info: &[u8], trackers: &[String], comment: Option<&s
     }
     put_string(&mut out, b"created by");
     put_string(&mut out, concat!("playswarm ", env!("CARGO_PKG_VERSION")).as_bytes());
+    if let Some(encoding) = encoding {
+        put_string(&mut out, b"encoding");
+        put_string(&mut out, encoding.as_bytes());
+    }
     put_string(&mut out, b"info");
     out.extend_from_slice(info);
     out.push(b'e');

@@ -19,22 +19,56 @@ const MAX_SHOWN_BYTES: usize = 4096;
 /// The folder in which playswarm keeps what it knows about torrents; no torrent may write there.
 pub(super) const OURS: &str = ".playswarm";
 
-/// Whether a component tries to leave the folder: `..`, an absolute path, or either of them within separators.
-/// Such a torrent is refused, since nobody makes it by accident.
-pub(crate) fn is_hostile(component: &str) -> bool {
-    let is_separator = |c| c == '/' || c == '\\';
-    let drive = component.len() > 2
-        && component.as_bytes()[0].is_ascii_alphabetic()
-        && component.as_bytes()[1] == b':'
-        && is_separator(component.as_bytes()[2] as char);
-    drive || component.starts_with(is_separator) || component.split(is_separator).any(|part| part == "..")
+/// What stands in names for a `/` within a component, where a `/` separates components: it looks alike.
+const SLASH_WITHIN: char = '\u{2215}';
+
+/// Which rules a system has for names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rules {
+    /// Device names, dots and spaces at the end, and some characters are not allowed.
+    windows: bool,
+    /// Names that differ by case alone are one name.
+    ignores_case: bool,
 }
 
-/// Characters that no name needs and that play tricks on disks, terminals or eyes.
-fn is_awkward(c: char) -> bool {
-    let on_windows = cfg!(windows) && matches!(c, '<' | '>' | ':' | '"' | '|' | '?' | '*');
-    // The second group turns the direction of text around: "gnp.exe" shown as "exe.png".
-    c.is_control() || on_windows || matches!(c, '/' | '\\' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+impl Rules {
+    const HERE: Rules = Rules { windows: cfg!(windows), ignores_case: cfg!(any(windows, target_os = "macos")) };
+
+    fn key(self, name: &str) -> String {
+        if self.ignores_case { name.to_lowercase() } else { name.to_owned() }
+    }
+}
+
+/// A component without the slashes around it, which some tools write.
+pub(super) fn cleaned(component: &str) -> &str {
+    component.trim_matches('/')
+}
+
+/// The name of a file for people: its components joined by `/`. A slash within a component becomes [`SLASH_WITHIN`].
+pub(super) fn shown(components: &[&str]) -> String {
+    let last = components.len().saturating_sub(1);
+    let parts: Vec<Cow<'_, str>> = components
+        .iter()
+        .enumerate()
+        .filter(|(n, part)| *n == last || !part.is_empty())
+        .map(|(_, part)| match *part {
+            "" => Cow::Borrowed("_"),
+            part if part.contains('/') => Cow::Owned(part.replace('/', &String::from(SLASH_WITHIN))),
+            part => Cow::Borrowed(part),
+        })
+        .collect();
+    printable(&parts.join("/"))
+}
+
+/// Characters that no name needs and that play tricks on terminals or eyes. The second group turns the direction of text
+/// around: "gnp.exe" shown as "exe.png".
+fn is_trick(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Characters that no file has on this system, or none should have.
+fn is_awkward(c: char, rules: Rules) -> bool {
+    is_trick(c) || c == '/' || (rules.windows && matches!(c, '\\' | '<' | '>' | ':' | '"' | '|' | '?' | '*'))
 }
 
 /// A name or path for people: what a terminal would obey is replaced, and what is too long is cut to its beginning, `…`
@@ -61,7 +95,7 @@ pub(crate) fn printable(name: &str) -> String {
     if shown.bytes().all(|b| (b' '..0x7f).contains(&b)) {
         return shown;
     }
-    shown.chars().map(|c| if is_awkward(c) && !matches!(c, '/' | '\\') { '\u{fffd}' } else { c }).collect()
+    shown.chars().map(|c| if is_trick(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// A component of at most [`MAX_NAME_CHARS`].
@@ -118,35 +152,37 @@ fn fit_parts((stem, extension): (&str, &str), suffix: &str, max_bytes: usize) ->
     if fitted.ends_with(['.', ' ']) { format!("{}_", &fitted[..fitted.len() - 1]) } else { fitted }
 }
 
-/// One component made safe: a plain, visible name of at most `max_bytes` that every common file system takes.
-/// Never empty, `.` or `..`; applying it again changes nothing.
+/// One component made safe: a plain, visible name of at most `max_bytes` that this system takes. Never empty, `.` or `..`;
+/// applying it again changes nothing.
 pub fn sanitize(component: &str, max_bytes: usize) -> String {
+    sanitize_for(Rules::HERE, component, max_bytes)
+}
+
+fn sanitize_for(rules: Rules, component: &str, max_bytes: usize) -> String {
     // Nearly all names need nothing.
     let is_plain =
         |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b' ' | b'(' | b')' | b'[' | b']');
     if component.len() <= max_bytes
         && component.bytes().all(is_plain)
         && component.bytes().last().is_some_and(|b| b != b'.' && b != b' ')
-        && !is_reserved(component)
+        && !(rules.windows && is_reserved(component))
     {
         return component.to_owned();
     }
-    let mut name: String = component.chars().map(|c| if is_awkward(c) { '_' } else { c }).collect();
-    // A drive letter ("C:") would name another disk.
-    if name.len() >= 2 && name.as_bytes()[0].is_ascii_alphabetic() && name.as_bytes()[1] == b':' {
-        name.replace_range(1..2, "_");
+    let mut name: String = component.chars().map(|c| if is_awkward(c, rules) { '_' } else { c }).collect();
+    if matches!(name.as_str(), "" | "." | "..") {
+        return "_".to_owned();
     }
-    if name.is_empty() {
-        name.push('_');
-    }
-    // Windows drops dots and spaces at the end, so two names would be one. This covers `.` and `..` too.
-    let kept = name.trim_end_matches(['.', ' ']).len();
-    if kept < name.len() {
-        let tail = "_".repeat(name.len() - kept);
-        name.replace_range(kept.., &tail);
-    }
-    if is_reserved(&name) {
-        name.insert(0, '_');
+    if rules.windows {
+        // Windows drops dots and spaces at the end, so two names would be one.
+        let kept = name.trim_end_matches(['.', ' ']).len();
+        if kept < name.len() {
+            let tail = "_".repeat(name.len() - kept);
+            name.replace_range(kept.., &tail);
+        }
+        if is_reserved(&name) {
+            name.insert(0, '_');
+        }
     }
     if name.len() > max_bytes { fit(&name, "", max_bytes) } else { name }
 }
@@ -156,9 +192,11 @@ enum Entry {
     File,
 }
 
-/// Gives each file of one torrent a path of its own, also where case does not count or a file has a folder's name.
+/// Gives each file of one torrent a path of its own, also where case does not count or a file has a folder's name. Whether the
+/// disk below is one that ignores case although the system does not is seen by the store.
 pub(crate) struct PathMaker {
-    /// What each folder (by number; 0 is the top) holds, by name in lower case.
+    rules: Rules,
+    /// What each folder (by number; 0 is the top) holds, by name, in lower case where case does not count.
     entries: HashMap<(u32, String), Entry>,
     /// The next number to try for a name that is taken; kept so that many equal names cost no more than as many others.
     next_suffix: HashMap<(u32, String), u32>,
@@ -167,10 +205,14 @@ pub(crate) struct PathMaker {
 
 impl PathMaker {
     pub(crate) fn new() -> PathMaker {
-        PathMaker { entries: HashMap::new(), next_suffix: HashMap::new(), folders: 0 }
+        PathMaker::with(Rules::HERE)
     }
 
-    /// The path for a file whose components (torrent's name first) are not hostile. Pad files need none: they are not passed here.
+    fn with(rules: Rules) -> PathMaker {
+        PathMaker { rules, entries: HashMap::new(), next_suffix: HashMap::new(), folders: 0 }
+    }
+
+    /// The path for a file of these components, the torrent's name first. Pad files need none: they are not passed here.
     pub(crate) fn path(&mut self, components: &[&str]) -> PathBuf {
         let last = components.len().saturating_sub(1);
         let kept: Vec<&str> = components
@@ -189,7 +231,7 @@ impl PathMaker {
         let mut path = PathBuf::new();
         let mut folder = 0;
         for (n, component) in kept.iter().enumerate() {
-            let mut name = sanitize(component, room);
+            let mut name = sanitize_for(self.rules, component, room);
             if n == 0 && name.eq_ignore_ascii_case(OURS) {
                 name.insert(0, '_');
             }
@@ -205,14 +247,14 @@ impl PathMaker {
     }
 
     fn folder(&mut self, parent: u32, name: String, room: usize) -> (u32, String) {
-        let key = (parent, name.to_lowercase());
+        let key = (parent, self.rules.key(&name));
         match self.entries.get(&key) {
             // Another spelling of a folder that exists: the first one counts.
             Some(Entry::Folder { id, name }) => (*id, name.clone()),
             Some(Entry::File) => {
                 // Later files of the same folder must find the same substitute, so it is looked up by its suffix.
                 let name = fit_parts((&name, ""), " (folder)", room);
-                let key = (parent, name.to_lowercase());
+                let key = (parent, self.rules.key(&name));
                 match self.entries.get(&key) {
                     Some(Entry::Folder { id, name }) => (*id, name.clone()),
                     Some(Entry::File) => {
@@ -229,27 +271,27 @@ impl PathMaker {
     fn new_folder(&mut self, parent: u32, name: String) -> (u32, String) {
         self.folders += 1;
         let id = self.folders;
-        self.entries.insert((parent, name.to_lowercase()), Entry::Folder { id, name: name.clone() });
+        self.entries.insert((parent, self.rules.key(&name)), Entry::Folder { id, name: name.clone() });
         (id, name)
     }
 
     fn file(&mut self, parent: u32, name: String, room: usize) -> String {
-        let name = if self.entries.contains_key(&(parent, name.to_lowercase())) {
+        let name = if self.entries.contains_key(&(parent, self.rules.key(&name))) {
             self.unused(parent, &name, room)
         } else {
             name
         };
-        self.entries.insert((parent, name.to_lowercase()), Entry::File);
+        self.entries.insert((parent, self.rules.key(&name)), Entry::File);
         name
     }
 
     /// `name` with the first number that makes it unused.
     fn unused(&mut self, parent: u32, name: &str, room: usize) -> String {
-        let next = self.next_suffix.entry((parent, name.to_lowercase())).or_insert(2);
+        let next = self.next_suffix.entry((parent, self.rules.key(name))).or_insert(2);
         loop {
             let tried = fit(name, &format!(" ({next})"), room);
             *next += 1;
-            if !self.entries.contains_key(&(parent, tried.to_lowercase())) {
+            if !self.entries.contains_key(&(parent, self.rules.key(&tried))) {
                 return tried;
             }
         }
@@ -276,38 +318,42 @@ mod tests {
         assert!(printable(&"/".repeat(20 << 20)).len() <= MAX_SHOWN_BYTES);
     }
 
+    const LINUX: Rules = Rules { windows: false, ignores_case: false };
+    const WINDOWS: Rules = Rules { windows: true, ignores_case: true };
+
     #[test]
-    fn components_that_leave_the_folder_are_hostile() {
-        for bad in ["..", "../x", "a/../b", r"..\x", r"a\..", "/etc/passwd", r"\\server\share", r"C:\x", "c:/x"] {
-            assert!(is_hostile(bad), "{bad}");
-        }
-        for fine in ["...", "..a", "a..", "a..b", "C:", "AC/DC", "a", ""] {
-            assert!(!is_hostile(fine), "{fine}");
+    fn names_become_such_as_the_system_takes_and_keep_what_it_allows() {
+        for (given, linux, windows) in [
+            ("", "_", "_"),
+            (".", "_", "_"),
+            ("..", "_", "_"),
+            ("...", "...", "___"),
+            ("AC/DC", "AC_DC", "AC_DC"),
+            (r"a\b", r"a\b", "a_b"),
+            ("a\0b\nc\u{7f}", "a_b_c_", "a_b_c_"),
+            ("C:", "C:", "C_"),
+            ("Who? \"Me\" *1*", "Who? \"Me\" *1*", "Who_ _Me_ _1_"),
+            ("con", "con", "_con"),
+            ("Con.Air.1997.mkv", "Con.Air.1997.mkv", "_Con.Air.1997.mkv"),
+            ("NUL.txt", "NUL.txt", "_NUL.txt"),
+            ("com1.tar.gz", "com1.tar.gz", "_com1.tar.gz"),
+            ("COM\u{b9}", "COM\u{b9}", "_COM\u{b9}"),
+            ("console.mp4", "console.mp4", "console.mp4"),
+            ("end. . ", "end. . ", "end____"),
+            ("gnp\u{202e}exe.png", "gnp_exe.png", "gnp_exe.png"),
+            (".hidden", ".hidden", ".hidden"),
+            ("film.mkv", "film.mkv", "film.mkv"),
+        ] {
+            assert_eq!(sanitize_for(LINUX, given, MAX_NAME_BYTES), linux, "{given:?}");
+            assert_eq!(sanitize_for(WINDOWS, given, MAX_NAME_BYTES), windows, "{given:?}");
         }
     }
 
     #[test]
-    fn awkward_names_become_plain_ones() {
-        for (given, wanted) in [
-            ("", "_"),
-            (".", "_"),
-            ("..", "__"),
-            ("AC/DC", "AC_DC"),
-            (r"a\b", "a_b"),
-            ("a\0b\nc\u{7f}", "a_b_c_"),
-            ("C:", "C_"),
-            ("con", "_con"),
-            ("NUL.txt", "_NUL.txt"),
-            ("com1.tar.gz", "_com1.tar.gz"),
-            ("COM\u{b9}", "_COM\u{b9}"),
-            ("console.mp4", "console.mp4"),
-            ("end. . ", "end____"),
-            ("gnp\u{202e}exe.png", "gnp_exe.png"),
-            (".hidden", ".hidden"),
-            ("film.mkv", "film.mkv"),
-        ] {
-            assert_eq!(sanitize(given, MAX_NAME_BYTES), wanted, "{given:?}");
-        }
+    fn a_slash_within_a_name_is_shown_and_separates_nothing() {
+        assert_eq!(shown(&["AC/DC", "AC/DC Live.mkv"]), "AC\u{2215}DC/AC\u{2215}DC Live.mkv");
+        assert_eq!((shown(&["a", ""]), shown(&["", "a"])), ("a/_".into(), "a".into()));
+        assert_eq!((cleaned("/film.mkv"), cleaned("dir/"), cleaned("//")), ("film.mkv", "dir", ""));
     }
 
     #[test]
@@ -317,7 +363,11 @@ mod tests {
     }
 
     fn paths(files: &[&[&str]]) -> Vec<String> {
-        let mut maker = PathMaker::new();
+        paths_for(WINDOWS, files)
+    }
+
+    fn paths_for(rules: Rules, files: &[&[&str]]) -> Vec<String> {
+        let mut maker = PathMaker::with(rules);
         files.iter().map(|f| maker.path(f).to_str().unwrap().to_owned()).collect()
     }
 
@@ -326,6 +376,22 @@ mod tests {
         assert_eq!(
             paths(&[&["t", "a.mkv"], &["t", "A.MKV"], &["t", "a (2).mkv"], &["t", "a.mkv"]]),
             ["t/a.mkv", "t/A (2).MKV", "t/a (2) (2).mkv", "t/a (3).mkv"]
+        );
+    }
+
+    #[test]
+    fn names_that_differ_by_case_are_different_where_case_counts() {
+        assert_eq!(
+            paths_for(LINUX, &[&["t", "a.mkv"], &["t", "A.MKV"], &["T", "b"], &["t", "a.mkv"]]),
+            ["t/a.mkv", "t/A.MKV", "T/b", "t/a (2).mkv"]
+        );
+    }
+
+    #[test]
+    fn a_path_that_tries_to_leave_the_folder_stays_inside() {
+        assert_eq!(
+            paths_for(LINUX, &[&["..", "x"], &["t", "..", "..", "x"], &["t", "a/../../b"], &["t", ".."]]),
+            ["_/x", "t/_/_/x", "t/a_.._.._b", "t/_ (2)"]
         );
     }
 
@@ -388,7 +454,8 @@ mod tests {
         fn a_sanitized_name_is_one_plain_component_and_stays_as_it_is(name in nasty(), max in 16usize..=255) {
             let safe = sanitize(&name, max);
             prop_assert!(!safe.is_empty() && safe.len() <= max.max(17));
-            prop_assert!(!safe.ends_with(['.', ' ']) && !safe.chars().any(is_awkward));
+            prop_assert!(!safe.chars().any(|c| is_awkward(c, Rules::HERE)));
+            prop_assert!(!sanitize_for(WINDOWS, &name, max).ends_with(['.', ' ']));
             let path = PathBuf::from(&safe);
             let components: Vec<_> = path.components().collect();
             prop_assert!(matches!(components[..], [Component::Normal(_)]));
@@ -397,7 +464,7 @@ mod tests {
 
         #[test]
         fn paths_stay_inside_and_are_unique_whatever_the_case(files in proptest::collection::vec(proptest::collection::vec(nasty(), 1..5), 1..40)) {
-            let mut maker = PathMaker::new();
+            let mut maker = PathMaker::with(WINDOWS);
             let made: Vec<PathBuf> = files.iter().map(|f| maker.path(&f.iter().map(String::as_str).collect::<Vec<_>>())).collect();
             let lower: Vec<String> = made.iter().map(|p| p.to_str().unwrap().to_lowercase()).collect();
             prop_assert_eq!(lower.iter().collect::<HashSet<_>>().len(), lower.len());

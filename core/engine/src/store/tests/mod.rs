@@ -51,6 +51,8 @@ fn made(files: &[Spec<'_>], piece_bytes: u32) -> Made {
         files: entries,
         private: false,
         trackers: vec!["http://one/announce".into(), "udp://two:1".into()],
+        encoding: None,
+        selected: Vec::new(),
         info: info.into(),
     };
     Made { torrent: Arc::new(torrent), data }

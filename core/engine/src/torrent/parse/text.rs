@@ -1,0 +1,128 @@
+//! Names as text: UTF-8, or the encoding that the torrent file names (`encoding`, `codepage`), or the most likely one.
+
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{Encoding, UTF_8};
+use std::borrow::Cow;
+
+/// Bytes of names that are looked at to find their encoding; more than that does not change it.
+const MAX_LOOKED_AT: usize = 64 << 10;
+
+/// Returns the encoding of that name, as tools write it: `GBK`, `windows-1251`, `cp1251`, `SJIS`. Those that no file name is
+/// written in are passed over.
+pub(super) fn by_label(label: &str) -> Option<&'static Encoding> {
+    let label = label.trim().to_ascii_lowercase();
+    let known = Encoding::for_label_no_replacement(label.as_bytes());
+    known.filter(|known| known.is_ascii_compatible()).or_else(|| {
+        let digits = label.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let prefix = label[..label.len() - digits.len()].trim_end_matches(['-', '_', ' ']);
+        let is_page = matches!(prefix, "cp" | "ms" | "windows" | "win" | "ibm" | "codepage" | "");
+        is_page.then(|| digits.parse().ok().and_then(by_code_page)).flatten()
+    })
+}
+
+/// Returns the encoding of a code page of Windows.
+pub(super) fn by_code_page(page: i64) -> Option<&'static Encoding> {
+    let label = match page {
+        866 => "ibm866",
+        874 => "windows-874",
+        932 => "shift_jis",
+        936 => "gbk",
+        949 => "euc-kr",
+        950 => "big5",
+        1250..=1258 => return Encoding::for_label(format!("windows-{page}").as_bytes()),
+        10000 => "macintosh",
+        10007 => "x-mac-cyrillic",
+        20866 => "koi8-r",
+        21866 => "koi8-u",
+        28591..=28606 => return Encoding::for_label(format!("iso-8859-{}", page - 28590).as_bytes()),
+        20932 | 51932 => "euc-jp",
+        51949 => "euc-kr",
+        20936 | 51936 => "gbk",
+        54936 => "gb18030",
+        65001 => "utf-8",
+        _ => return None,
+    };
+    Encoding::for_label(label.as_bytes())
+}
+
+/// How the names of one torrent are decoded.
+pub(super) struct Decoder {
+    /// For all names, where it is stated and they are not all UTF-8.
+    stated: Option<&'static Encoding>,
+    /// For names that are not UTF-8.
+    likely: &'static Encoding,
+}
+
+impl Decoder {
+    /// `names` are all names that have no twin in UTF-8.
+    pub(super) fn new<'a>(stated: Option<&'static Encoding>, names: impl Iterator<Item = &'a [u8]>) -> Decoder {
+        let mut detector = None;
+        let mut looked_at = 0;
+        // Those in UTF-8 say nothing: of the rest, as many as make a guess sure.
+        for name in names.filter(|name| std::str::from_utf8(name).is_err()) {
+            let detector = detector.get_or_insert_with(|| EncodingDetector::new(Iso2022JpDetection::Deny));
+            let part = &name[..name.len().min(MAX_LOOKED_AT)];
+            detector.feed(part, false);
+            detector.feed(b" ", false);
+            looked_at += part.len();
+            if looked_at >= MAX_LOOKED_AT {
+                break;
+            }
+        }
+        let Some(mut detector) = detector else { return Decoder { stated: None, likely: UTF_8 } };
+        detector.feed(b"", true);
+        let likely = detector.guess(None, Utf8Detection::Deny);
+        Decoder { stated: stated.filter(|stated| *stated != UTF_8), likely }
+    }
+
+    /// Returns a name as text; what makes no sense in it is replaced.
+    pub(super) fn text<'a>(&self, name: &'a [u8]) -> Cow<'a, str> {
+        if let Some(stated) = self.stated {
+            let (text, failed) = stated.decode_without_bom_handling(name);
+            if !failed {
+                return text;
+            }
+        }
+        match std::str::from_utf8(name) {
+            Ok(text) => Cow::Borrowed(text.trim_start_matches('\u{feff}')),
+            Err(_) => self.stated.unwrap_or(self.likely).decode_without_bom_handling(name).0,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings_are_known_by_the_names_that_tools_write() {
+        for (label, name) in [
+            ("UTF8", "UTF-8"),
+            ("utf-8", "UTF-8"),
+            ("GBK", "GBK"),
+            ("gb2312", "GBK"),
+            ("GB18030", "gb18030"),
+            ("cp936", "GBK"),
+            ("CP1251", "windows-1251"),
+            (" windows-1251 ", "windows-1251"),
+            ("win1250", "windows-1250"),
+            ("SJIS", "Shift_JIS"),
+            ("Shift-JIS", "Shift_JIS"),
+            ("cp932", "Shift_JIS"),
+            ("MS932", "Shift_JIS"),
+            ("Big5", "Big5"),
+            ("cp950", "Big5"),
+            ("EUC-KR", "EUC-KR"),
+            ("cp949", "EUC-KR"),
+            ("koi8-r", "KOI8-R"),
+            ("1253", "windows-1253"),
+            ("ISO-8859-1", "windows-1252"),
+        ] {
+            assert_eq!(by_label(label).map(Encoding::name), Some(name), "{label}");
+        }
+        for unknown in ["", "UTF-16", "utf-16le", "klingon", "cp99999", "replacement", "iso-2022-kr", "cp"] {
+            assert_eq!(by_label(unknown), None, "{unknown}");
+        }
+    }
+}

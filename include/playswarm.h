@@ -800,7 +800,8 @@ playswarm_code playswarm_media_warm_up(struct playswarm_media *media,
 playswarm_code playswarm_media_fetch_all(struct playswarm_media *media, int32_t on);
 
 /*
- Dials a peer, such as "192.0.2.7:6881" or "[2001:db8::7]:6881". From any thread; it does not wait.
+ Dials a peer, such as "192.0.2.7:6881", "[2001:db8::7]:6881" or "peer.example:6881", whose name is looked up in the
+ background. From any thread; it does not wait.
 
  PLAYSWARM_BAD_ARGUMENT for what is no address.
 

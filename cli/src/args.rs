@@ -3,8 +3,8 @@
 use crate::units::{parse_at, parse_rate, parse_size, parse_wait};
 use anyhow::{Result, anyhow};
 use clap::{ArgAction, Args, Parser, Subcommand};
-use playswarm::Config;
 use playswarm::front::{HttpConfig, Remedies, parse_host, parse_origin};
+use playswarm::{Config, PeerAddress};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -259,8 +259,8 @@ pub(crate) struct NetworkArgs {
     #[arg(long, value_name = "IP:PORT")]
     pub(crate) listen: Option<SocketAddr>,
     /// A peer to connect to; may be repeated
-    #[arg(long, value_name = "IP:PORT")]
-    pub(crate) peer: Vec<SocketAddr>,
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) peer: Vec<PeerAddress>,
     /// Do not use the DHT
     #[arg(long)]
     pub(crate) no_dht: bool,
@@ -310,7 +310,7 @@ impl NetworkArgs {
             }
         };
         config.listen = self.listen.or(config.listen);
-        config.peers.extend(&self.peer);
+        config.peers.extend(self.peer.iter().cloned());
         config.dht &= !self.no_dht;
         config.slot_index &= !self.no_slots;
         config.lsd &= !self.no_lsd;

@@ -38,19 +38,25 @@ fn needs_peers(source: &Source) -> bool {
 
 /// `None` where it was asked to end before it was known what is in the torrent.
 async fn describe(args: &InfoArgs, source: Source, view: view::Options, stop: &mut Stop) -> Result<Option<Described>> {
-    if !needs_peers(&source) {
-        let session = Session::new(asking(&source, &args.network)?).await?;
-        let torrent = stop.unless(session.describe(source)).await;
-        stop::close(&session).await;
-        let Some(torrent) = torrent else { return Ok(None) };
-        let torrent = torrent?;
-        let file = chosen(&torrent, args.file.as_deref())?;
-        if !worth_a_look(&torrent, file, args) {
-            return Ok(Some(Described::without_time(torrent, file)));
+    let Some(source) = resolved(source, stop).await? else { return Ok(None) };
+    if let Source::Torrent(torrent) = &source {
+        let file = chosen(torrent, args.file.as_deref())?;
+        if !worth_a_look(torrent, file, args) {
+            return Ok(Some(Described::without_time(torrent.clone(), file)));
         }
-        return in_swarm(args, Source::from(&*torrent), view, stop).await;
     }
     in_swarm(args, source, view, stop).await
+}
+
+/// What the source leads to: the torrent, or a magnet link. `None` where it was asked to end before that was known.
+pub(crate) async fn resolved(source: Source, stop: &mut Stop) -> Result<Option<Source>> {
+    if needs_peers(&source) {
+        return Ok(Some(source));
+    }
+    let session = Session::new(Config::offline(".")).await?;
+    let resolved = stop.unless(session.resolve(source)).await;
+    stop::close(&session).await;
+    Ok(resolved.transpose()?)
 }
 
 /// Asks peers: for what is in the torrent, and for the index of its file.

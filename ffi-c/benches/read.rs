@@ -29,7 +29,7 @@ fn setting(name: &str, default: u64) -> u64 {
 
 fn config(dir: &Path, peer: SocketAddr) -> Config {
     // As little of the rest as can be: nothing is found, all is one seed.
-    Config { peers: vec![peer], ..Config::offline(dir) }
+    Config { peers: vec![peer.into()], ..Config::offline(dir) }
 }
 
 /// Reads all that there is; how long it took.
@@ -111,7 +111,8 @@ fn main() {
     to.flush().unwrap();
     let runtime = Runtime::new().unwrap();
     let (torrent, file, session, _media) = runtime.block_on(async {
-        let (torrent, text) = create_torrent(&film, CreateOptions::default(), |_, _| {}).await.unwrap();
+        let made = create_torrent(&film, CreateOptions::default(), |_, _| {}).await.unwrap();
+        let (torrent, text) = (made.torrent, made.bytes);
         let file = folder.path().join("film.torrent");
         std::fs::write(&file, text).unwrap();
         let session = Session::new(Config::offline(&seed)).await.unwrap();

@@ -217,7 +217,8 @@ pub extern "C" fn playswarm_media_fetch_all(media: *mut playswarm_media, on: i32
     })
 }
 
-/// Dials a peer, such as "192.0.2.7:6881" or "[2001:db8::7]:6881". From any thread; it does not wait.
+/// Dials a peer, such as "192.0.2.7:6881", "[2001:db8::7]:6881" or "peer.example:6881", whose name is looked up in the
+/// background. From any thread; it does not wait.
 ///
 /// PLAYSWARM_BAD_ARGUMENT for what is no address.
 ///
@@ -233,7 +234,7 @@ pub unsafe extern "C" fn playswarm_media_add_peer(
     unsafe {
         call("playswarm_media_add_peer", error, || {
             let address = text(address, "address")?;
-            let address = address.parse().map_err(|_| bad(format!("'{address}' is no address with a port")))?;
+            let address: engine::PeerAddress = address.parse().map_err(bad)?;
             handles::get(media)?.media.add_peer(address);
             Ok(())
         })

@@ -8,11 +8,10 @@ use crate::runtime::{self, is_forked};
 use crate::timeline::Timeline;
 use crate::torrent::Torrent;
 use parking_lot::Mutex;
-use playswarm::{Error, Result};
+use playswarm::{Error, PeerAddress, Result};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -103,9 +102,7 @@ impl Media {
     }
 
     fn add_peer(&self, py: Python<'_>, addr: &str) -> PyResult<()> {
-        let addr: SocketAddr = addr.parse().map_err(|_| {
-            PyValueError::new_err(format!("'{addr}' is no address; give HOST:PORT with a numeric host"))
-        })?;
+        let addr: PeerAddress = addr.parse().map_err(PyValueError::new_err)?;
         let media = self.get(py)?;
         runtime::within(|| media.add_peer(addr))
     }

@@ -1,6 +1,7 @@
 //! Every setting of a session, its unit in its name, its default and the reason beside it.
 
 use crate::error::{Error, Result};
+use crate::peer_address::PeerAddress;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -28,8 +29,8 @@ pub struct Config {
     pub port_map: bool,
     /// Speak uTP (BEP 29) with peers that cannot be reached over TCP.
     pub utp: bool,
-    /// Peers to be dialled for every torrent, beside those that are found.
-    pub peers: Vec<SocketAddr>,
+    /// Peers to be dialled for every torrent, beside those that are found. Host names are looked up.
+    pub peers: Vec<PeerAddress>,
     /// Connections per torrent. 80: enough for any film, few enough for home routers.
     pub max_peers: usize,
     /// Bound on bytes downloaded per second; 0 for none.
@@ -187,7 +188,7 @@ mod tests {
             ("dir", "/tmp/true"),
             ("listen", "127.0.0.1:0"),
             ("dht", "false"),
-            ("peers", "127.0.0.1:1, 127.0.0.1:2"),
+            ("peers", "127.0.0.1:1, peer.example:2"),
             ("dht_bootstrap", r#"["router:6881"]"#),
             ("max_peers", "7"),
             ("picker.hedge_share", "0.01"),

@@ -23,7 +23,7 @@
 //! // Somebody makes a torrent of a file and seeds it. `offline` keeps it all on this machine.
 //! let film: Vec<u8> = (0..1_000_000u32).map(|i| (i / 251 * 7 + i) as u8).collect();
 //! std::fs::write(here.join("film.mkv"), &film)?;
-//! let (torrent, _bytes) = create_torrent(here.join("film.mkv"), CreateOptions::default(), |_, _| {}).await?;
+//! let torrent = create_torrent(here.join("film.mkv"), CreateOptions::default(), |_, _| {}).await?.torrent;
 //! let seed = Session::new(Config::offline(here)).await?;
 //! let seeded = seed.open(Source::from(&torrent)).await?;
 //! seeded.check_files(|_looked_at, _of| {}).await?;
@@ -61,6 +61,7 @@ pub mod front;
 pub mod fuzzing;
 mod keep;
 mod media;
+mod peer_address;
 mod season;
 mod session;
 pub mod status;
@@ -71,10 +72,11 @@ mod timeline;
 pub mod torrent;
 
 pub use config::Config;
-pub use create::{CreateOptions, create_torrent, streaming_piece_bytes};
+pub use create::{CreateOptions, Created, LeftOut, create_torrent, streaming_piece_bytes};
 pub use discovery::source::{Magnet, Source};
 pub use error::{Error, ErrorKind, Result};
 pub use media::Media;
+pub use peer_address::PeerAddress;
 pub use playswarm_media::{Accuracy, Container, Keyframe, Landing, Timeline, Track, TrackKind};
 pub use session::Session;
 pub use status::{

@@ -1,6 +1,7 @@
 //! One opened torrent.
 
 use crate::error::{Error, Result};
+use crate::peer_address::PeerAddress;
 use crate::season;
 use crate::session::Shared;
 use crate::status::{Event, MediaStatus};
@@ -11,7 +12,7 @@ use crate::swarm::survey::SlotCount;
 use crate::timeline::{self, Timelines};
 use crate::torrent::{InfoHash, Torrent};
 use playswarm_media::{Container, Landing, Timeline};
-use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -22,6 +23,8 @@ use tokio::runtime::Handle;
 #[derive(Clone)]
 pub struct Media {
     pub(crate) inner: Arc<Inner>,
+    /// That of `inner`, with the files that this handle's link means.
+    torrent: Arc<Torrent>,
 }
 
 /// What clones and streams share. Dropping it ends the swarm, or hands it over.
@@ -84,9 +87,19 @@ impl Inner {
 }
 
 impl Media {
+    /// `selected` are the files that the link means.
+    pub(crate) fn new(inner: Arc<Inner>, selected: Vec<RangeInclusive<usize>>) -> Media {
+        let torrent = if selected == inner.torrent.selected {
+            inner.torrent.clone()
+        } else {
+            Arc::new(Torrent { selected, ..Torrent::clone(&inner.torrent) })
+        };
+        Media { inner, torrent }
+    }
+
     /// What is in it.
     pub fn torrent(&self) -> &Arc<Torrent> {
-        &self.inner.torrent
+        &self.torrent
     }
 
     /// Its info-hash.
@@ -99,7 +112,7 @@ impl Media {
     /// # Errors
     /// [`Error::NothingPlayable`].
     pub fn default_file(&self) -> Result<usize> {
-        self.inner.torrent.default_file()
+        self.torrent.default_file()
     }
 
     /// The file that a user means by a number, by its name, or by a part of its name that no other file has.
@@ -243,9 +256,9 @@ impl Media {
         self.inner.swarm.cancelled()
     }
 
-    /// A peer to be dialled.
-    pub fn add_peer(&self, addr: SocketAddr) {
-        self.inner.swarm.add_peer(addr);
+    /// Dials a peer. A host name is looked up in the background.
+    pub fn add_peer(&self, peer: impl Into<PeerAddress>) {
+        self.inner.swarm.add_peer(&peer.into());
     }
 
     /// Waits until everything verified is on disk.

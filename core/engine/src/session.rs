@@ -151,11 +151,23 @@ impl Session {
         self.open_resolved(resolved).await
     }
 
+    /// Fetches and reads what a source leads to, without asking peers: it becomes a [`Source::Torrent`], or a [`Source::Magnet`]
+    /// where only peers know what is in the torrent.
+    ///
+    /// # Errors
+    /// [`Error::BadSource`], [`Error::BadTorrent`], [`Error::Fetch`] or [`Error::Storage`].
+    pub async fn resolve(&self, source: Source) -> Result<Source> {
+        Ok(match source::resolve(source, self.shared.discovery.http()).await? {
+            Resolved::Torrent(torrent) => Source::Torrent(torrent),
+            Resolved::Magnet(magnet) => Source::Magnet(magnet),
+        })
+    }
+
     async fn open_resolved(&self, resolved: Resolved) -> Result<Media> {
         let s = &self.shared;
-        let info_hash = match &resolved {
-            Resolved::Torrent(torrent) => torrent.info_hash,
-            Resolved::Magnet(magnet) => magnet.info_hash,
+        let (info_hash, selected) = match &resolved {
+            Resolved::Torrent(torrent) => (torrent.info_hash, torrent.selected.clone()),
+            Resolved::Magnet(magnet) => (magnet.info_hash, magnet.files.clone()),
         };
         // Held until it is open or has failed: two who open the same torrent at once share it.
         let turn = s.turn(info_hash);
@@ -164,7 +176,7 @@ impl Session {
             return Err(Error::Closed);
         }
         if let Some(inner) = s.opened(&info_hash) {
-            return Ok(Media { inner });
+            return Ok(Media::new(inner, selected));
         }
         // Whoever had it open last may still be writing.
         let last = s.swarms.lock().get(&info_hash).and_then(Weak::upgrade);
@@ -214,7 +226,7 @@ impl Session {
             inner.swarm.close();
             return Err(Error::Closed);
         }
-        Ok(Media { inner })
+        Ok(Media::new(inner, selected))
     }
 
     /// What a swarm begins with; a magnet whose torrent was seen here before needs no peer to describe it.
@@ -224,7 +236,7 @@ impl Session {
                 info_hash: torrent.info_hash,
                 trackers: torrent.trackers.clone(),
                 peers: Vec::new(),
-                torrent: Some(Arc::new(torrent)),
+                torrent: Some(torrent),
                 claims: None,
             },
             Resolved::Magnet(magnet) => {
@@ -251,7 +263,7 @@ impl Session {
     /// Those of [`Session::open`].
     pub async fn describe(&self, source: Source) -> Result<Arc<Torrent>> {
         match source::resolve(source, self.shared.discovery.http()).await? {
-            Resolved::Torrent(torrent) => Ok(Arc::new(torrent)),
+            Resolved::Torrent(torrent) => Ok(torrent),
             magnet => {
                 let media = self.open_resolved(magnet).await?;
                 Ok(media.torrent().clone())

@@ -12,7 +12,7 @@ async fn a_film_that_was_watched_in_part_is_completed_in_the_background_and_noth
     let film = Film::new(3_000_000, 1).await;
     let seed = film.seed_with(|c| c.upload_bytes_per_s = 2_000_000).await;
     let dir = tempfile::tempdir().unwrap();
-    let config = Config { keep: true, peers: vec![seed.addr()], ..Config::offline(dir.path()) };
+    let config = Config { keep: true, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
     let session = Session::new(config.clone()).await.unwrap();
 
     let media = session.open(film.source()).await.unwrap();
@@ -56,7 +56,7 @@ async fn what_the_background_fetched_is_known_to_the_next_session() {
     let film = Film::new(1_000_000, 2).await;
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
-    let config = Config { keep: true, peers: vec![seed.addr()], ..Config::offline(dir.path()) };
+    let config = Config { keep: true, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
     let session = Session::new(config).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     let mut stream = media.stream(0).unwrap();

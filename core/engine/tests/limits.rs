@@ -208,7 +208,7 @@ async fn peers_are_exchanged_but_not_of_a_private_torrent() {
         let mut viewers = Vec::new();
         for _ in 0..2 {
             let dir = tempfile::tempdir().unwrap();
-            let config = Config { pex: true, peers: vec![hub.addr()], ..Config::offline(dir.path()) };
+            let config = Config { pex: true, peers: vec![hub.addr().into()], ..Config::offline(dir.path()) };
             let session = Session::new(config).await.unwrap();
             let media = session.open(film.source()).await.unwrap();
             viewers.push((session, media, dir));
@@ -233,7 +233,7 @@ async fn a_limit_on_disk_use_gives_back_what_was_watched_and_plays_on() {
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
     let limit = 32 << 20;
-    let config = Config { disk_limit_bytes: limit, peers: vec![seed.addr()], ..Config::offline(dir.path()) };
+    let config = Config { disk_limit_bytes: limit, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
     let session = Session::new(config).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     let mut events = media.events();

@@ -12,7 +12,7 @@ from . import _playswarm
 __all__ = ["Config", "Settings"]
 
 Address = str | tuple[str, int]
-"""``"host:port"`` with a numeric host, or the two by themselves."""
+"""``"host:port"``, or the two by themselves. Only peers may be given by a host name."""
 
 
 class Settings(TypedDict, total=False):

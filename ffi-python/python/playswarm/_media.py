@@ -61,7 +61,7 @@ class MediaBase:
         return None if raw is None else Timeline(raw)
 
     def add_peer(self, address: str | tuple[str, int]) -> None:
-        """A peer to be dialled: ``"192.0.2.7:6881"`` or the two by themselves."""
+        """A peer to be dialled: ``"192.0.2.7:6881"``, ``"peer.example:6881"`` or the two by themselves."""
         if not isinstance(address, str):
             host, port = address
             address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

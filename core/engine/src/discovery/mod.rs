@@ -6,8 +6,10 @@
 
 mod dht;
 mod dht6;
+pub(crate) mod inflate;
 mod keyed;
 mod local;
+pub(crate) mod resolver;
 mod sieve;
 pub(crate) mod source;
 mod tracker;
@@ -73,6 +75,7 @@ struct Context {
 /// What a session has once for all its torrents.
 pub(crate) struct Shared {
     http: reqwest::Client,
+    resolver: resolver::Resolver,
     listen: SocketAddr,
     trackers: bool,
     dht: Option<Arc<dht::Dht>>,
@@ -96,6 +99,7 @@ impl Shared {
         }
         Ok(Arc::new(Shared {
             http: source::http_client()?,
+            resolver: resolver::Resolver::new(),
             listen,
             trackers: config.trackers,
             dht: config.dht.then(|| {
@@ -116,6 +120,11 @@ impl Shared {
     /// The session's HTTP client, for [`source::resolve`] too.
     pub(crate) fn http(&self) -> &reqwest::Client {
         &self.http
+    }
+
+    /// The session's lookups of peers' host names.
+    pub(crate) fn resolver(&self) -> &resolver::Resolver {
+        &self.resolver
     }
 
     /// Stops all; waits for the trackers to be told, but not long.

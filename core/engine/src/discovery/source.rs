@@ -5,16 +5,19 @@
 //! many numbers in memory, and refuses a link for one odd field.
 
 mod magnet;
+mod spelling;
 
 pub use magnet::Magnet;
 
+use super::inflate::unpacked;
 use crate::error::{Error, Result};
 use crate::torrent::{InfoHash, MAX_TORRENT_BYTES, Torrent};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use std::net::SocketAddr;
+use http::header::{CONTENT_ENCODING, LOCATION};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
@@ -31,7 +34,9 @@ pub enum Source {
     TorrentFile(PathBuf),
     /// The bytes of a `.torrent` file.
     TorrentBytes(Bytes),
-    /// An `http:` or `https:` URL of a `.torrent` file.
+    /// A torrent that was read already.
+    Torrent(Arc<Torrent>),
+    /// An `http:` or `https:` URL of a `.torrent` file, or one that redirects to a magnet link.
     Url(String),
     /// A magnet link (BEP 9).
     Magnet(Magnet),
@@ -40,25 +45,33 @@ pub enum Source {
 }
 
 impl Source {
-    /// What a user typed: `magnet:?…`, 40 hexadecimal digits, `http(s)://…`, `file://…`, or a path.
+    /// Reads what a user typed or pasted: `magnet:?…`, an info-hash of 40 hexadecimal or 32 base32 characters, `http(s)://…`,
+    /// `file://…`, or a path. Links may be quoted, wrapped in several lines, or escaped as a whole, as desktops and web pages do.
     ///
     /// # Errors
     /// [`Error::BadSource`] for an empty text, a magnet link that cannot be used, or a scheme that is not known.
     pub fn parse(text: &str) -> Result<Source> {
-        let text = text.trim();
+        let text = &*spelling::bare(text);
         if text.is_empty() {
             return Err(bad_source(
                 text,
                 "nothing was given; give a torrent file, a URL, a magnet link or an info-hash",
             ));
         }
-        if text.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("magnet:")) {
-            return Ok(Source::Magnet(magnet::parse(text)?));
-        }
-        if let Some(hash) = magnet::hash_from_hex(text) {
+        if let Some(hash) = magnet::hash_from_text(text) {
             return Ok(Source::InfoHash(hash));
         }
-        let Some((scheme, rest)) = text.split_once("://") else {
+        if matches!(text.len(), 64 | 68) && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            let why =
+                "it is the info-hash of a BitTorrent v2 torrent, which is not supported; find a v1 or hybrid link";
+            return Err(bad_source(text, why));
+        }
+        if let Some(magnet) = magnet::parse(text) {
+            return magnet.map(Source::Magnet);
+        }
+        let is_file_url = text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("file:/"));
+        let Some((scheme, rest)) = text.split_once("://").or_else(|| text.split_once(':').filter(|_| is_file_url))
+        else {
             return Ok(Source::TorrentFile(PathBuf::from(text)));
         };
         match scheme.to_ascii_lowercase().as_str() {
@@ -85,7 +98,7 @@ impl FromStr for Source {
 }
 impl From<&Torrent> for Source {
     fn from(torrent: &Torrent) -> Source {
-        Source::TorrentBytes(torrent.to_torrent_bytes().into())
+        Source::Torrent(Arc::new(torrent.clone()))
     }
 }
 impl From<Magnet> for Source {
@@ -117,7 +130,7 @@ pub(super) fn bad_source(given: &str, why: impl Into<String>) -> Error {
 #[derive(Debug)]
 pub(crate) enum Resolved {
     /// Everything is known.
-    Torrent(Torrent),
+    Torrent(Arc<Torrent>),
     /// The info dictionary must be asked of peers.
     Magnet(Magnet),
 }
@@ -126,11 +139,19 @@ pub(crate) enum Resolved {
 pub(crate) fn http_client() -> Result<reqwest::Client> {
     reqwest::Client::builder()
         .user_agent(concat!("playswarm/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::limited(MAX_REDIRECTS))
+        .redirect(reqwest::redirect::Policy::custom(follow))
         .connect_timeout(Duration::from_secs(10))
         .timeout(FETCH_TIMEOUT)
         .build()
         .map_err(|e| Error::Io { doing: "cannot set up the HTTP client", source: std::io::Error::other(e) })
+}
+
+/// Follows redirects between web servers. One to another scheme ends there: the answer says where it leads.
+fn follow(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
+    if !matches!(attempt.url().scheme(), "http" | "https") {
+        return attempt.stop();
+    }
+    if attempt.previous().len() > MAX_REDIRECTS { attempt.error("too many redirects") } else { attempt.follow() }
 }
 
 /// Reads or fetches the torrent, unless peers must be asked for it.
@@ -139,25 +160,36 @@ pub(crate) fn http_client() -> Result<reqwest::Client> {
 /// [`Error::Storage`], [`Error::Fetch`] or [`Error::BadTorrent`].
 pub(crate) async fn resolve(source: Source, client: &reqwest::Client) -> Result<Resolved> {
     match source {
-        Source::TorrentBytes(bytes) => parse_off_thread(bytes).await,
-        Source::TorrentFile(path) => parse_off_thread(read_limited(&path).await?).await,
-        Source::Url(url) => parse_off_thread(fetch(&url, client).await?).await.map_err(|e| match e {
-            Error::BadTorrent(why) => Error::BadTorrent(format!("{why} (fetched from {})", without_secrets(&url))),
-            e => e,
-        }),
+        Source::TorrentBytes(bytes) => read_off_thread(bytes).await,
+        Source::TorrentFile(path) => read_off_thread(read_limited(&path).await?).await,
+        Source::Torrent(torrent) => Ok(Resolved::Torrent(torrent)),
+        Source::Url(url) => match fetch(&url, client).await? {
+            Fetched::Magnet(magnet) => Ok(Resolved::Magnet(magnet)),
+            Fetched::Body(body) => read_off_thread(body).await.map_err(|e| match e {
+                Error::BadTorrent(why) => Error::BadTorrent(format!("{why} (fetched from {})", without_secrets(&url))),
+                e => e,
+            }),
+        },
         Source::Magnet(magnet) => Ok(Resolved::Magnet(magnet)),
-        Source::InfoHash(info_hash) => {
-            Ok(Resolved::Magnet(Magnet { info_hash, name: None, trackers: Vec::new(), peers: Vec::new() }))
-        }
+        Source::InfoHash(info_hash) => Ok(Resolved::Magnet(Magnet::new(info_hash))),
     }
 }
 
 /// Parsing a torrent of 100,000 files takes a while, so not on a thread that moves packets.
-async fn parse_off_thread(bytes: Bytes) -> Result<Resolved> {
-    tokio::task::spawn_blocking(move || Torrent::from_bytes(&bytes))
-        .await
-        .map_err(|_| Error::Closed)?
-        .map(Resolved::Torrent)
+async fn read_off_thread(bytes: Bytes) -> Result<Resolved> {
+    tokio::task::spawn_blocking(move || read(bytes)).await.map_err(|_| Error::Closed)?
+}
+
+/// Reads the content of a torrent file, which may be packed, or a magnet link in place of one (`.magnet` files).
+fn read(bytes: Bytes) -> Result<Resolved> {
+    let bytes = unpacked(bytes, None, MAX_TORRENT_BYTES).map_err(Error::BadTorrent)?;
+    if bytes.first() != Some(&b'd')
+        && let Ok(text) = std::str::from_utf8(&bytes)
+        && let Ok(Source::Magnet(magnet)) = Source::parse(text)
+    {
+        return Ok(Resolved::Magnet(magnet));
+    }
+    Torrent::from_bytes(&bytes).map(|torrent| Resolved::Torrent(Arc::new(torrent)))
 }
 
 async fn read_limited(path: &Path) -> Result<Bytes> {
@@ -174,17 +206,46 @@ async fn read_limited(path: &Path) -> Result<Bytes> {
     Ok(bytes.into())
 }
 
-async fn fetch(url: &str, client: &reqwest::Client) -> Result<Bytes> {
+/// What a URL came to.
+enum Fetched {
+    Body(Bytes),
+    Magnet(Magnet),
+}
+
+async fn fetch(url: &str, client: &reqwest::Client) -> Result<Fetched> {
     let fail = |why: String| Error::Fetch { url: without_secrets(url), why };
     let response = client.get(url).send().await.map_err(|e| fail(why(&e)))?;
-    if !response.status().is_success() {
-        return Err(fail(format!("the server answered {}", response.status())));
+    let status = response.status();
+    let header = |name| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+    if let Some(location) = header(LOCATION).filter(|_| status.is_redirection()) {
+        // Indexers (Jackett, Prowlarr) answer with a redirect to a magnet link. No other scheme is followed: `file:` least of all.
+        return match Source::parse(&location) {
+            Ok(Source::Magnet(magnet)) => Ok(Fetched::Magnet(magnet)),
+            Err(e) if magnet::parse(&location).is_some() => Err(fail(e.to_string())),
+            _ => Err(fail(format!("the server answered {status} and led to a place that cannot be opened"))),
+        };
     }
+    if !status.is_success() {
+        return Err(fail(format!("the server answered {status}")));
+    }
+    let encoding = header(CONTENT_ENCODING);
     let body = read_body(response, MAX_TORRENT_BYTES).await.map_err(fail)?;
-    if body.first() == Some(&b'<') {
-        return Err(fail("the server gave a web page instead of a torrent file".into()));
+    let body = unpacked(body, encoding.as_deref(), MAX_TORRENT_BYTES).map_err(fail)?;
+    // Servers call torrents by any type (text/html too), so the content decides.
+    if is_web_page(&body) {
+        return Err(fail(
+            "the server gave a web page instead of a torrent file; give the link of the torrent file or the magnet link on \
+             that page, and log in first where the site asks for it"
+                .into(),
+        ));
     }
-    Ok(body)
+    Ok(Fetched::Body(body))
+}
+
+/// Whether it is HTML or XML, whatever stands in front of the first tag.
+pub(crate) fn is_web_page(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    body.first() == Some(&b'<')
 }
 
 /// A response's body, no longer than `max_bytes`; else why not.
@@ -234,11 +295,6 @@ pub(crate) fn without_secrets(url: &str) -> String {
         }
         Err(_) => "the URL".into(),
     }
-}
-
-/// An address as `x.pe` and trackers write it, when it is one that can be dialled.
-pub(super) fn literal_addr(text: &str) -> Option<SocketAddr> {
-    text.parse::<SocketAddr>().ok().filter(|addr| addr.port() != 0 && !addr.ip().is_unspecified())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 use crate::config::Config;
 use crate::discovery::{self, Discovery, Origin};
 use crate::error::{Error, Result};
+use crate::peer_address::PeerAddress;
 use crate::status::Event;
 use crate::store::{Store, StoreOptions};
 use crate::swarm::book::Book;
@@ -15,6 +16,7 @@ use crate::swarm::fast::FastGrants;
 use crate::swarm::handshake::FirstWords;
 use crate::swarm::link::Link;
 use crate::swarm::listen::Host;
+use crate::swarm::named;
 use crate::swarm::peer::Peer;
 use crate::swarm::rates::{Meter, RateLimits};
 use crate::swarm::readers::Reader;
@@ -107,7 +109,7 @@ pub(super) struct State {
 pub(crate) struct Start {
     pub(crate) info_hash: InfoHash,
     pub(crate) trackers: Vec<String>,
-    pub(crate) peers: Vec<SocketAddr>,
+    pub(crate) peers: Vec<PeerAddress>,
     /// Everything, where it is known; peers are asked for it otherwise.
     pub(crate) torrent: Option<Arc<Torrent>>,
     /// Pieces that somebody else who wrote the same files found to be right.
@@ -181,12 +183,7 @@ impl Swarm {
             Some(torrent) => swarm.begin(torrent, start.claims).await?,
             None => swarm.state.lock().metadata = Some(logic_metadata::Fetch::new(logic_metadata::Config::default())),
         }
-        {
-            let mut st = swarm.state.lock();
-            for addr in start.peers.iter().chain(&swarm.config.peers) {
-                st.book.add(*addr, Origin::Given);
-            }
-        }
+        swarm.add_peers(start.peers.iter().chain(&swarm.config.peers));
         swarm.discover(start.trackers, private);
         swarm.dial();
         tokio::spawn(swarm.clone().keep_time());
@@ -333,9 +330,22 @@ impl Swarm {
         });
     }
 
-    pub(crate) fn add_peer(self: &Arc<Self>, addr: SocketAddr) {
-        self.state.lock().book.add(addr, Origin::Given);
+    pub(crate) fn add_peer(self: &Arc<Self>, peer: &PeerAddress) {
+        self.add_peers([peer]);
         self.dial();
+    }
+
+    /// Notes peers that the user or the link named; those with a host name follow once it is looked up.
+    fn add_peers<'a>(self: &Arc<Self>, peers: impl IntoIterator<Item = &'a PeerAddress>) {
+        let mut st = self.state.lock();
+        for peer in peers {
+            if let PeerAddress::Ip(addr) = peer {
+                st.book.add(*addr, Origin::Given);
+                continue;
+            }
+            let (this, shared, cancel) = (self.this.clone(), self.shared.clone(), self.cancel.clone());
+            self.runtime.spawn(named::keep_looking_up(this, shared, cancel, peer.clone()));
+        }
     }
 
     pub(crate) fn events(&self) -> broadcast::Receiver<Event> {

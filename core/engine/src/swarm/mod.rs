@@ -19,6 +19,7 @@ pub(crate) mod link;
 pub(crate) mod listen;
 mod machines;
 pub(crate) mod metadata;
+mod named;
 mod peer;
 pub(crate) mod pex;
 mod pieces;

@@ -48,7 +48,7 @@ impl Film {
     pub async fn of(name: &str, data: Vec<u8>, options: CreateOptions) -> Film {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(name), &data).unwrap();
-        let (torrent, _) = create_torrent(dir.path().join(name), options, |_, _| {}).await.unwrap();
+        let torrent = create_torrent(dir.path().join(name), options, |_, _| {}).await.unwrap().torrent;
         Film { dir, torrent, data }
     }
 
@@ -84,7 +84,7 @@ impl Seed {
 
 /// A session with nothing in it yet that knows these peers.
 pub async fn viewer(dir: &Path, peers: Vec<SocketAddr>) -> Session {
-    Session::new(Config { peers, ..Config::offline(dir) }).await.unwrap()
+    Session::new(Config { peers: peers.into_iter().map(Into::into).collect(), ..Config::offline(dir) }).await.unwrap()
 }
 
 /// Waits until it holds, looking often.

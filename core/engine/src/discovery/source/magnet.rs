@@ -1,20 +1,24 @@
-//! Magnet links (BEP 9): parsed and written.
+//! Magnet links (BEP 9, BEP 53): what they say, and how they are written.
 
-use super::{bad_source, literal_addr};
+use super::{bad_source, spelling};
 use crate::error::Result;
+use crate::peer_address::PeerAddress;
 use crate::torrent::{InfoHash, MAX_URL_BYTES};
 use std::collections::HashSet;
 use std::fmt;
-use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use url::form_urlencoded;
 
 /// Bytes of a link; the trackers and peers that fit are more than enough.
 const MAX_MAGNET_BYTES: usize = 64 << 10;
 /// Peers (`x.pe`) that are kept.
 const MAX_PEERS: usize = 200;
+/// Ranges of files (`so`) that are kept.
+const MAX_RANGES: usize = 1000;
 
 /// A magnet link: what peers and trackers to ask for which torrent.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Magnet {
     /// Which torrent (`xt=urn:btih:`).
     pub info_hash: InfoHash,
@@ -22,8 +26,17 @@ pub struct Magnet {
     pub name: Option<String>,
     /// Announce URLs (`tr`).
     pub trackers: Vec<String>,
-    /// Addresses of peers (`x.pe`); host names are not looked up and left out.
-    pub peers: Vec<SocketAddr>,
+    /// Peers (`x.pe`).
+    pub peers: Vec<PeerAddress>,
+    /// The numbers of the files that are meant (`so`, BEP 53); none stands for all of them.
+    pub files: Vec<RangeInclusive<usize>>,
+}
+
+impl Magnet {
+    /// A link to that torrent and nothing else.
+    pub fn new(info_hash: InfoHash) -> Magnet {
+        Magnet { info_hash, name: None, trackers: Vec::new(), peers: Vec::new(), files: Vec::new() }
+    }
 }
 
 impl fmt::Display for Magnet {
@@ -34,49 +47,62 @@ impl fmt::Display for Magnet {
             write!(f, "&dn={}", encode(name))?;
         }
         self.trackers.iter().try_for_each(|url| write!(f, "&tr={}", encode(url)))?;
-        self.peers.iter().try_for_each(|peer| write!(f, "&x.pe={}", encode(&peer.to_string())))
+        self.peers.iter().try_for_each(|peer| write!(f, "&x.pe={}", encode(&peer.to_string())))?;
+        for (n, range) in self.files.iter().enumerate() {
+            f.write_str(if n == 0 { "&so=" } else { "," })?;
+            match range.start() == range.end() {
+                true => write!(f, "{}", range.start())?,
+                false => write!(f, "{}-{}", range.start(), range.end())?,
+            }
+        }
+        Ok(())
     }
 }
 
-pub(super) fn parse(text: &str) -> Result<Magnet> {
+/// Reads a magnet link, however it is spelled; `None` where the text is none.
+pub(super) fn parse(text: &str) -> Option<Result<Magnet>> {
     if text.len() > MAX_MAGNET_BYTES {
-        return Err(bad_source(text, format!("a magnet link has at most {MAX_MAGNET_BYTES} bytes")));
+        let is_one = spelling::magnet_query(text).is_some();
+        return is_one.then(|| Err(bad_source(text, format!("a magnet link has at most {MAX_MAGNET_BYTES} bytes"))));
     }
-    let query = text.split_once('?').map_or("", |(_, query)| query);
-    let (mut hash, mut v2, mut name) = (None, false, None);
-    let (mut trackers, mut peers) = (Vec::new(), Vec::new());
+    spelling::magnet_query(text).map(|query| parse_query(text, &query))
+}
+
+fn parse_query(text: &str, query: &str) -> Result<Magnet> {
+    let (mut hash, mut odd, mut v2, mut name) = (None, false, false, None);
+    let (mut trackers, mut peers, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
+        let (key, value) = (key.trim().to_ascii_lowercase(), value.trim());
         // Several of one kind may be numbered: `tr.1`, `xt.1`.
-        let kind = match key.split_once('.') {
+        let kind = match key.rsplit_once('.') {
             Some((kind, number)) if number.bytes().all(|b| b.is_ascii_digit()) => kind,
-            _ => &*key,
+            _ => &key,
         };
         match kind {
             "xt" => {
                 let lower = value.to_ascii_lowercase();
                 if lower.starts_with("urn:btih:") {
-                    let given = &value["urn:btih:".len()..];
-                    let parsed = hash_from_hex(given).or_else(|| hash_from_base32(given)).ok_or_else(|| {
-                        bad_source(text, "its info-hash is neither 40 hexadecimal nor 32 base32 characters")
-                    })?;
-                    if *hash.get_or_insert(parsed) != parsed {
-                        return Err(bad_source(text, "it names two different torrents"));
-                    }
+                    let given = hash_at_start(&value["urn:btih:".len()..]);
+                    odd |= given.is_none();
+                    // A link may name several; other clients take one of them, and so do we.
+                    hash = hash.or(given);
                 }
                 v2 |= lower.starts_with("urn:btmh:");
             }
-            "dn" if !value.is_empty() => name = Some(value.into_owned()),
-            "tr" if value.len() <= MAX_URL_BYTES => trackers.push(value.into_owned()),
-            "x.pe" if peers.len() < MAX_PEERS => peers.extend(literal_addr(&value)),
+            "dn" if !value.is_empty() => name = Some(value.to_owned()),
+            "tr" if value.len() <= MAX_URL_BYTES => trackers.push(tracker(value)),
+            "x.pe" if peers.len() < MAX_PEERS => peers.extend(value.parse::<PeerAddress>().ok()),
+            "so" => files.extend(ranges(value).take(MAX_RANGES - files.len().min(MAX_RANGES))),
             _ => {}
         }
     }
     match hash {
         Some(info_hash) => {
             let mut seen = HashSet::new();
-            peers.retain(|peer| seen.insert(*peer));
-            Ok(Magnet { info_hash, name, trackers: crate::torrent::clean_trackers(trackers), peers })
+            peers.retain(|peer| seen.insert(peer.clone()));
+            Ok(Magnet { info_hash, name, trackers: crate::torrent::clean_trackers(trackers), peers, files })
         }
+        None if odd => Err(bad_source(text, "its info-hash is neither 40 hexadecimal nor 32 base32 characters")),
         None if v2 => Err(bad_source(
             text,
             "it names a BitTorrent v2 torrent (btmh) alone, which is not supported; find a v1 or hybrid link",
@@ -85,8 +111,35 @@ pub(super) fn parse(text: &str) -> Result<Magnet> {
     }
 }
 
+/// A tracker's URL, also where it was encoded twice.
+fn tracker(value: &str) -> String {
+    let twice = !value.contains("://") && value.to_ascii_lowercase().contains("%3a%2f%2f");
+    if twice { spelling::decoded(value) } else { value.to_owned() }
+}
+
+/// The ranges of BEP 53, `0,2,4-6`; what is no such range is passed over.
+fn ranges(value: &str) -> impl Iterator<Item = RangeInclusive<usize>> + '_ {
+    value.split(',').filter_map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        (first <= last).then_some(first..=last)
+    })
+}
+
+/// An info-hash by itself.
+pub(super) fn hash_from_text(text: &str) -> Option<InfoHash> {
+    hash_from_hex(text).or_else(|| hash_from_base32(text))
+}
+
+/// An info-hash with something behind it that belongs to no hash, such as a slash.
+fn hash_at_start(text: &str) -> Option<InfoHash> {
+    let text = text.trim_start();
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
+    hash_from_text(&text[..end])
+}
+
 /// 40 hexadecimal digits.
-pub(super) fn hash_from_hex(text: &str) -> Option<InfoHash> {
+fn hash_from_hex(text: &str) -> Option<InfoHash> {
     let digits = text.as_bytes();
     if digits.len() != 40 {
         return None;

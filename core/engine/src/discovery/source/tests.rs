@@ -3,8 +3,10 @@
 
 use super::*;
 use proptest::prelude::*;
+use std::io::Read as _;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use url::form_urlencoded;
 
 const HEX: &str = "a621779b5e3d486e127c3efbca9b6f8d135f52e5";
 
@@ -21,12 +23,13 @@ fn refusal(text: &str) -> String {
 #[test]
 fn a_magnet_link_is_read_whole() {
     let m = magnet(&format!(
-        "magnet:?xt=urn:btih:{HEX}&dn=A+film%20%28x%29&tr=udp%3A%2F%2Ft.example%3A80&tr=http://u.example/a&tr=udp://t.example:80&so=0-99999999999&x.pe=1.2.3.4:5&x.pe=[::1]:6&x.pe=host.example:7&x.pe=1.2.3.4:0&x.pe=1.2.3.4:5&unknown=1"
+        "magnet:?xt=urn:btih:{HEX}&dn=A+film%20%28x%29&tr=udp%3A%2F%2Ft.example%3A80&tr=http://u.example/a&tr=udp://t.example:80&so=0-99999999999,7,x,9-8&x.pe=1.2.3.4:5&x.pe=[::1]:6&x.pe=host.example:7&x.pe=1.2.3.4:0&x.pe=1.2.3.4:5&unknown=1"
     ));
     assert_eq!(m.info_hash.to_string(), HEX);
     assert_eq!(m.name.as_deref(), Some("A film (x)"));
     assert_eq!(m.trackers, ["udp://t.example:80", "http://u.example/a"]);
-    assert_eq!(m.peers, ["1.2.3.4:5".parse().unwrap(), "[::1]:6".parse().unwrap()]);
+    assert_eq!(m.peers, ["1.2.3.4:5", "[::1]:6", "host.example:7"].map(|peer| peer.parse().unwrap()));
+    assert_eq!(m.files, [0..=99_999_999_999, 7..=7]);
     assert_eq!(magnet(&m.to_string()), m);
 }
 
@@ -44,12 +47,88 @@ fn magnet_links_that_name_no_v1_torrent_are_refused() {
         refusal("magnet:?xt=urn:btmh:1220caf1e1c30e81cb361b9ee167c4aa64228a7fa4fa9f6105232b28ad099f3a302e")
             .contains("v2")
     );
+    assert!(refusal(&"ab".repeat(32)).contains("v2"));
     assert!(refusal("magnet:").contains("no torrent"));
     assert!(refusal("magnet:?dn=x").contains("no torrent"));
     assert!(refusal("magnet:?xt=urn:btih:123").contains("hexadecimal"));
     assert!(refusal(&format!("magnet:?xt=urn:btih:{}", "ü".repeat(20))).contains("hexadecimal"));
-    assert!(refusal(&format!("magnet:?xt=urn:btih:{HEX}&xt=urn:btih:{}", "0".repeat(40))).contains("two"));
     assert!(refusal(&format!("magnet:?xt=urn:btih:{HEX}&dn={}", "x".repeat(100_000))).contains("at most"));
+}
+
+#[test]
+fn a_link_is_read_however_desktops_pages_shells_and_people_spell_it() {
+    let wanted = magnet(&format!("magnet:?xt=urn:btih:{HEX}&dn=A%20film%20%26%20more&tr=udp%3A%2F%2Ft.example%3A80"));
+    assert_eq!(wanted.name.as_deref(), Some("A film & more"));
+    let whole = wanted.to_string();
+    let query = &whole["magnet:?".len()..];
+    let encoded: String = form_urlencoded::byte_serialize(query.as_bytes()).collect();
+    let encoded = encoded.replace('+', "%20");
+    let twice: String = form_urlencoded::byte_serialize(encoded.as_bytes()).collect();
+    let upper = query.replace("dn=", "DN=").replace("tr=", "Tr=").replace("xt=urn:btih:", "XT=URN:BTIH:");
+    for spelled in [
+        format!("magnet:%3F{query}"),
+        format!("magnet:%3f{encoded}"),
+        format!("magnet%3A%3F{encoded}"),
+        format!("magnet:?{twice}"),
+        whole.replace('&', "&amp;"),
+        whole.replace('&', "&amp;amp;"),
+        whole.replace('&', "&#38;"),
+        whole.replace('&', "\\u0026"),
+        whole.replace('&', "\\&").replace('=', "\\=").replace('?', "\\?"),
+        format!("MAGNET:?{upper}"),
+        format!("magnet://?{query}"),
+        format!("magnet:/?{query}"),
+        format!("stream-magnet:?{query}"),
+        format!("stream:?{query}"),
+        format!("web+magnet:?{query}"),
+        format!("\"{whole}\""),
+        format!("'{whole}'\r\n"),
+        format!("<{whole}>"),
+        format!("\u{feff} “{whole}”\u{200b}\n"),
+        whole.replace("&tr", "\n    &tr"),
+        format!("{whole}\nmagnet:?xt=urn:btih:{}\n", "0".repeat(40)),
+        whole.replace("&dn", "&xt=urn:btmh:1220caf1e1c30e81cb361b9ee167c4aa64228a7fa4fa9f6105232b28ad099f3a302e&dn"),
+        whole.replace("xt=", "xt=urn:btih:none&xt.1="),
+        whole.replace("tr=", "tr.1="),
+        whole.replace("tr=udp%3A%2F%2F", "tr=udp%253A%252F%252F"),
+        whole.replace(HEX, &HEX.to_uppercase()),
+        whole.replace(HEX, &format!("{HEX}/")),
+        format!("{whole}&xt.2=urn:btih:{}", "0".repeat(40)),
+    ] {
+        assert_eq!(magnet(&spelled), wanted, "{spelled}");
+    }
+}
+
+#[test]
+fn an_info_hash_by_itself_may_be_base32_or_a_urn() {
+    for text in [
+        HEX,
+        "UYQXPG26HVEG4ET4H354VG3PRUJV6UXF",
+        "uyqxpg26hveg4et4h354vg3prujv6uxf",
+        "\"A621779B5E3D486E127C3EFBCA9B6F8D135F52E5\"",
+        "urn:btih:UYQXPG26HVEG4ET4H354VG3PRUJV6UXF",
+        "URN:BTIH:A621779B5E3D486E127C3EFBCA9B6F8D135F52E5",
+        "bittorrent:A621779B5E3D486E127C3EFBCA9B6F8D135F52E5",
+        "bittorrent://a621779b5e3d486e127c3efbca9b6f8d135f52e5",
+        "magnet:a621779b5e3d486e127c3efbca9b6f8d135f52e5",
+        "xt=urn:btih:a621779b5e3d486e127c3efbca9b6f8d135f52e5",
+    ] {
+        let hash = match Source::parse(text) {
+            Ok(Source::InfoHash(hash)) => hash,
+            Ok(Source::Magnet(magnet)) => magnet.info_hash,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(hash.to_string(), HEX, "{text}");
+    }
+}
+
+#[test]
+fn paths_that_resemble_links_stay_paths() {
+    for path in
+        ["stream:2.torrent", "magnetic.torrent", "'quoted'.torrent", "bittorrent", "a b&amp;c.torrent", "urn.torrent"]
+    {
+        assert!(matches!(Source::parse(path), Ok(Source::TorrentFile(p)) if p == Path::new(path)), "{path}");
+    }
 }
 
 #[test]
@@ -62,7 +141,13 @@ fn each_kind_of_source_is_told_by_its_shape() {
     assert!(
         matches!(Source::parse("file:///a%20b.torrent"), Ok(Source::TorrentFile(p)) if p == Path::new("/a b.torrent"))
     );
+    for url in
+        ["file:///a%20b.torrent", "FILE://localhost/a%20b.torrent", "file:/a%20b.torrent", "'file:///a%20b.torrent'"]
+    {
+        assert!(matches!(Source::parse(url), Ok(Source::TorrentFile(p)) if p == Path::new("/a b.torrent")), "{url}");
+    }
     assert!(refusal("").contains("nothing"));
+    assert!(refusal("\u{feff}\u{200b} \n").contains("nothing"));
     assert!(refusal("ftp://x/y").contains("only"));
     assert!(refusal("http://").contains("none"));
 }
@@ -71,6 +156,7 @@ proptest! {
     #[test]
     fn no_text_makes_it_panic(text in any::<String>(), query in "[a-z.=&%:0-9ü]{0,60}") {
         let _ = Source::parse(&text);
+        let _ = Source::parse(&format!("magnet{text}"));
         let _ = Source::parse(&format!("magnet:?{query}"));
         let _ = Source::parse(&format!("magnet:?xt=urn:btih:{HEX}&{query}"));
     }
@@ -115,6 +201,93 @@ async fn a_torrent_is_fetched_over_http_through_a_redirect() {
     assert!(matches!(get(&base).await, Ok(Resolved::Torrent(t)) if t.layout.total_bytes() == 5));
 }
 
+/// An answer with that status and location.
+fn leads_to(status: &str, location: &[u8]) -> Vec<u8> {
+    [
+        format!("HTTP/1.1 {status}\r\nLocation: ").as_bytes(),
+        location,
+        b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+    ]
+    .concat()
+}
+
+#[tokio::test]
+async fn a_url_that_redirects_to_a_magnet_link_is_that_link() {
+    let link = format!("magnet:?xt=urn:btih:{HEX}&dn=A+film&so=2&x.pe=peer.example:7");
+    let wanted = magnet(&link);
+    for status in
+        ["301 Moved Permanently", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"]
+    {
+        for location in [
+            link.clone(),
+            link.replace("magnet:?", "MAGNET:%3F"),
+            link.replace('&', "&amp;"),
+            link.replace("A+film", "A film"),
+            link.replace("magnet:?", "magnet://?"),
+        ] {
+            let base =
+                server(
+                    move |n| {
+                        if n == 0 { leads_to("302 Found", b"/next") } else { leads_to(status, location.as_bytes()) }
+                    },
+                )
+                .await;
+            match get(&base).await {
+                Ok(Resolved::Magnet(found)) => assert_eq!(found, wanted),
+                other => panic!("{status}: {other:?}"),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_to_another_scheme_or_to_no_torrent_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x.torrent");
+    std::fs::write(&path, torrent()).unwrap();
+    for (location, said) in [
+        (format!("file://{}", path.display()), "cannot be opened"),
+        (HEX.to_owned(), "answered"),
+        ("ftp://host.example/x.torrent".to_owned(), "cannot be opened"),
+        ("magnet:?dn=x".to_owned(), "names no torrent"),
+    ] {
+        let base =
+            server(
+                move |n| {
+                    if n == 0 { leads_to("302 Found", location.as_bytes()) } else { leads_to("404 Not Found", b"/") }
+                },
+            )
+            .await;
+        let message = get(&base).await.unwrap_err().to_string();
+        assert!(message.contains(said) && !message.contains("hidden"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_torrent_is_known_by_its_content_whatever_the_server_calls_it() {
+    let packed = |bytes: &[u8]| {
+        let mut out = Vec::new();
+        flate2::read::GzEncoder::new(bytes, flate2::Compression::fast()).read_to_end(&mut out).unwrap();
+        out
+    };
+    for (header, body) in [
+        ("Content-Type: text/html", torrent()),
+        ("Content-Type: image/png", torrent()),
+        ("Content-Encoding: gzip", packed(&torrent())),
+        ("Content-Type: application/gzip", packed(&torrent())),
+        ("Content-Encoding: gzip", torrent()),
+        ("Content-Encoding: br", torrent()),
+        ("Content-Type: text/plain", [b"\xef\xbb\xbf", &torrent()[..]].concat()),
+    ] {
+        let head = format!("HTTP/1.1 200 OK\r\n{header}\r\nConnection: close\r\n\r\n");
+        let base = server(move |_| [head.as_bytes(), &body].concat()).await;
+        assert!(matches!(get(&base).await, Ok(Resolved::Torrent(t)) if t.layout.total_bytes() == 5), "{header}");
+    }
+    let link = format!("\u{feff}magnet:?xt=urn:btih:{HEX}\r\n");
+    let base = server(move |_| ok(link.as_bytes())).await;
+    assert!(matches!(get(&base).await, Ok(Resolved::Magnet(m)) if m.info_hash.to_string() == HEX));
+}
+
 #[tokio::test]
 async fn every_failure_of_a_server_is_a_sentence_without_secrets() {
     let endless = b"HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".to_vec();
@@ -122,6 +295,9 @@ async fn every_failure_of_a_server_is_a_sentence_without_secrets() {
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".to_vec(), "404"),
         (endless, "redirected"),
         (ok(b"<html>log in</html>"), "web page"),
+        (ok(b"\xef\xbb\xbf\r\n <!DOCTYPE html>"), "web page"),
+        (ok(b""), "empty"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n\x1f\x8bxx".to_vec(), "unpacked"),
         (ok(b"rubbish"), "cannot be used"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_vec(), "larger"),
         (ok(&vec![b'd'; MAX_TORRENT_BYTES + 10]), "larger"),
@@ -143,6 +319,10 @@ async fn files_are_read_within_the_limit_and_failures_name_them() {
     let path = dir.path().join("x.torrent");
     std::fs::write(&path, torrent()).unwrap();
     assert!(matches!(resolve(Source::from(path.as_path()), &client).await, Ok(Resolved::Torrent(_))));
+    std::fs::write(&path, format!("magnet:?xt=urn:btih:{HEX}\n")).unwrap();
+    assert!(matches!(resolve(Source::from(path.as_path()), &client).await, Ok(Resolved::Magnet(_))));
+    std::fs::write(&path, "\n<html>saved by mistake</html>").unwrap();
+    assert!(resolve(Source::from(path.as_path()), &client).await.unwrap_err().to_string().contains("web page"));
     std::fs::File::create(&path).unwrap().set_len(MAX_TORRENT_BYTES as u64 * 20).unwrap();
     assert!(resolve(Source::from(path.as_path()), &client).await.unwrap_err().to_string().contains("larger"));
     let missing = resolve(Source::from(dir.path().join("nothing").as_path()), &client).await.unwrap_err();

@@ -1,0 +1,145 @@
+//! Looks up the host names of peers: few at a time, not for long, and not the same name again and again.
+//!
+//! Which of the addresses may be dialled is decided by the caller, who knows where the name came from.
+
+use crate::peer_address::PeerAddress;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// Lookups at once for each kind of name; the system's resolver holds a thread for each.
+const MAX_LOOKUPS: usize = 8;
+/// Longest wait for one lookup, the wait for a free place not counted.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Addresses of one name that are used: both families of a host with several lines.
+const MAX_ADDRESSES: usize = 8;
+/// Names whose addresses are remembered; 100 bytes each.
+const MAX_REMEMBERED: usize = 1024;
+/// Time for which a lookup's result, also an empty one, is used again.
+const REMEMBERED_FOR: Duration = Duration::from_secs(5 * 60);
+/// The same for an empty result of a name that the user gave: the network may have been down.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Where a host name came from. Names of strangers never delay those of the user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NamedBy {
+    /// The user or the link that the user opened.
+    User,
+    /// A torrent, a tracker or a peer.
+    #[cfg_attr(not(test), expect(dead_code))]
+    Stranger,
+}
+
+/// One session's lookups.
+pub(crate) struct Resolver {
+    user: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+    remembered: Mutex<HashMap<String, (Instant, Vec<IpAddr>)>>,
+}
+
+impl Resolver {
+    pub(crate) fn new() -> Resolver {
+        Resolver {
+            user: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+            strangers: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+            remembered: Mutex::default(),
+        }
+    }
+
+    /// Returns where a peer can be dialled: its address, or those of its name; none where the lookup fails. May wait for
+    /// other lookups; dropping the future gives up.
+    pub(crate) async fn addresses(&self, peer: &PeerAddress, by: NamedBy) -> Vec<SocketAddr> {
+        match peer {
+            PeerAddress::Ip(addr) => vec![*addr],
+            PeerAddress::Name { host, port } => {
+                self.lookup(host, by).await.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect()
+            }
+        }
+    }
+
+    async fn lookup(&self, name: &str, by: NamedBy) -> Vec<IpAddr> {
+        if let Some(known) = self.recall(name, by) {
+            return known;
+        }
+        let places = if by == NamedBy::User { &self.user } else { &self.strangers };
+        // Never closed, so it can only be had.
+        let Ok(permit) = places.clone().acquire_owned().await else { return Vec::new() };
+        // Another peer of the same name may have been looked up meanwhile.
+        if let Some(known) = self.recall(name, by) {
+            return known;
+        }
+        let asked = (name.to_owned(), 0);
+        // A task of its own: the system's resolver cannot be interrupted, and its place is free only when it has ended.
+        let lookup = tokio::spawn(async move {
+            let found = tokio::net::lookup_host(asked).await;
+            drop(permit);
+            found.map(|found| found.map(|addr| addr.ip()).collect::<Vec<_>>())
+        });
+        let found = match tokio::time::timeout(TIMEOUT, lookup).await {
+            Ok(Ok(Ok(found))) => found,
+            Ok(Ok(Err(e))) => {
+                tracing::debug!(name, error = %e, "a peer's host name was not found");
+                Vec::new()
+            }
+            Ok(Err(_)) => Vec::new(),
+            Err(_) => {
+                tracing::debug!(name, "the lookup of a peer's host name took too long");
+                Vec::new()
+            }
+        };
+        self.remember(name, found)
+    }
+
+    fn recall(&self, name: &str, by: NamedBy) -> Option<Vec<IpAddr>> {
+        let remembered = self.remembered.lock();
+        let (when, addresses) = remembered.get(name)?;
+        let kept = if addresses.is_empty() && by == NamedBy::User { RETRY_AFTER } else { REMEMBERED_FOR };
+        (when.elapsed() < kept).then(|| addresses.clone())
+    }
+
+    fn remember(&self, name: &str, mut found: Vec<IpAddr>) -> Vec<IpAddr> {
+        let mut seen = std::collections::HashSet::new();
+        found.retain(|ip| seen.insert(*ip));
+        found.truncate(MAX_ADDRESSES);
+        let mut remembered = self.remembered.lock();
+        if remembered.len() >= MAX_REMEMBERED {
+            remembered.retain(|_, (when, _)| when.elapsed() < REMEMBERED_FOR);
+            if remembered.len() >= MAX_REMEMBERED {
+                remembered.clear();
+            }
+        }
+        remembered.insert(name.to_owned(), (Instant::now(), found.clone()));
+        found
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_host_name_becomes_addresses_with_its_port_and_is_remembered() {
+        let resolver = Resolver::new();
+        let peer: PeerAddress = "localhost:7".parse().unwrap();
+        let found = resolver.addresses(&peer, NamedBy::User).await;
+        assert!(found.iter().any(|addr| addr.ip().is_loopback() && addr.port() == 7), "{found:?}");
+        assert_eq!(resolver.addresses(&peer, NamedBy::Stranger).await, found);
+        assert_eq!(resolver.remembered.lock().len(), 1);
+        let literal: PeerAddress = "192.0.2.7:6881".parse().unwrap();
+        assert_eq!(resolver.addresses(&literal, NamedBy::User).await, ["192.0.2.7:6881".parse().unwrap()]);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let resolver = Resolver::new();
+        for n in 0..3 * MAX_REMEMBERED {
+            resolver.remember(&format!("host{n}.example"), vec![IpAddr::from([192, 0, 2, 1]); 100]);
+        }
+        assert!(resolver.remembered.lock().len() <= MAX_REMEMBERED);
+        assert_eq!(resolver.recall("host3000.example", NamedBy::Stranger).unwrap().len(), 1);
+    }
+}

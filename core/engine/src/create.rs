@@ -285,7 +285,7 @@ mod tests {
         fs::write(root.join("secret.mkv"), b"x").unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(root.join("socket")).unwrap();
         for closed in ["secret.mkv", "locked"] {
-            fs::set_permissions(root.join(closed), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(root.join(closed), fs::Permissions::from_mode(0o000)).unwrap();
         }
         let made = create_torrent(&root, CreateOptions::default(), |_, _| {}).await.unwrap();
         let told = reasons(&root, &made.left_out).into_iter().collect::<Vec<_>>().join("\n");

@@ -67,7 +67,7 @@ async fn who_asks_for_what_we_announced_and_gave_back_stays_and_hears_of_it_in_o
     let hash = film.torrent.info_hash.0;
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
-    let config = Config { disk_limit_bytes: 32 << 20, peers: vec![seed.addr()], ..Config::offline(dir.path()) };
+    let config = Config { disk_limit_bytes: 32 << 20, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
     let session = Session::new(config).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     let ours = session.listen_addr().unwrap();

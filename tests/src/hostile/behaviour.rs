@@ -36,7 +36,7 @@ pub(super) fn run(shared: &Shared, stream: TcpStream, number: u64) -> io::Result
         Malice::AbsurdRequests => absurd_requests(shared, &wire),
         Malice::Flood => flood(shared, &wire),
         Malice::NeverReads => never_reads(shared, &wire),
-        Malice::PexFlood => pex_flood(shared, &wire),
+        Malice::PexFlood | Malice::PexPorts => pex_flood(shared, &wire),
         _ => answer(shared, &wire),
     }
 }
@@ -224,8 +224,12 @@ fn pex_flood(shared: &Shared, wire: &Wire) -> io::Result<()> {
             theirs = header.get("m").and_then(|names| names.get("ut_pex")).and_then(Ben::int);
         }
         let Some(number) = theirs else { continue };
-        // 240.0.0.0/4 belongs to nobody.
         let added = (0..100u64).flat_map(|i| {
+            if shared.malice == Malice::PexPorts {
+                let [high, low] = if i < 50 { i as u16 + 10 } else { i as u16 + 6881 }.to_be_bytes();
+                return [127, 77, 0, 1, high, low];
+            }
+            // 240.0.0.0/4 belongs to nobody.
             let host = mix(round * 100 + i).to_be_bytes();
             [240 | host[0] & 7, host[1], host[2], host[3], 0x1a, 0xe1]
         });

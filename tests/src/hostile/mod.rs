@@ -45,6 +45,8 @@ pub enum Malice {
     AbsurdMetadata,
     /// Tells of a hundred peers a second that do not exist (BEP 11).
     PexFlood,
+    /// Tells of a hundred ports of one address, services' among them.
+    PexPorts,
 }
 
 /// Connections to all hostile peers of this process: tells them apart.

@@ -6,6 +6,7 @@ use super::dht6::Dht6;
 use super::sieve::Origin;
 use futures_util::StreamExt;
 use mainline::async_dht::AsyncDht;
+use playswarm_logic::AddressClass;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +56,8 @@ impl Node {
 /// The session's node, made when it is first wanted.
 pub(super) struct Dht {
     bootstrap: Vec<String>,
+    /// What its nodes may name: peers of the Internet, unless the user asks the nodes of a local network first.
+    pub(super) class: AddressClass,
     /// The same over IPv6.
     pub(super) six: Dht6,
     node: tokio::sync::Mutex<Option<Node>>,
@@ -62,7 +65,7 @@ pub(super) struct Dht {
 
 impl Dht {
     pub(super) fn new(bootstrap: Vec<String>) -> Dht {
-        Dht { six: Dht6::new(&bootstrap), bootstrap, node: tokio::sync::Mutex::new(None) }
+        Dht { six: Dht6::new(&bootstrap), class: class_of(&bootstrap), bootstrap, node: tokio::sync::Mutex::new(None) }
     }
 
     /// The node; `None` where none can be made at the moment.
@@ -114,6 +117,16 @@ impl Dht {
     pub(super) async fn abandon(&self, node: &Node) {
         self.node.lock().await.take_if(|now| now.is(node));
     }
+}
+
+/// The least local class of the nodes that are asked first.
+fn class_of(bootstrap: &[String]) -> AddressClass {
+    let class = |node: &String| match node.parse::<SocketAddr>() {
+        Ok(addr) => AddressClass::of(addr.ip()),
+        Err(_) if node.starts_with("localhost:") => AddressClass::Loopback,
+        Err(_) => AddressClass::Global,
+    };
+    bootstrap.iter().map(class).min().unwrap_or(AddressClass::Global)
 }
 
 /// Searches and announces until the torrent is dropped or turns out to be private.
@@ -169,7 +182,7 @@ async fn search(dht: Arc<Dht>, node: Node, context: Arc<Context>, announce: bool
     let port = announce.then_some(context.listen_port);
     let six = dht.six.search(context.info_hash.0, port, |peers| {
         found_by_six += peers.len();
-        peers.into_iter().for_each(|peer| _ = context.sieve.offer(peer, Origin::Dht));
+        peers.into_iter().for_each(|peer| _ = context.sieve.offer(peer, Origin::Dht, dht.class));
     });
     let ((found, stored), six) = tokio::join!(search_four(&dht, &node, &context, announce), six);
     (found + found_by_six, stored || six.stored > 0)
@@ -183,7 +196,7 @@ async fn search_four(dht: &Dht, node: &Node, context: &Context, announce: bool) 
         while let Some(peers) = answers.next().await {
             found += peers.len();
             for peer in peers {
-                context.sieve.offer(SocketAddr::V4(peer), Origin::Dht);
+                context.sieve.offer(SocketAddr::V4(peer), Origin::Dht, dht.class);
             }
         }
     })

@@ -4,9 +4,11 @@
 
 use super::Shared;
 use super::dht::{Dht, Node};
-use super::sieve::{can_be_dialled, is_ours};
+use super::sieve::is_ours;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
+use playswarm_logic::AddressClass;
+use playswarm_logic::named_peers::is_acceptable;
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -52,7 +54,7 @@ impl Shared {
         let (tx, rx) = mpsc::channel(MAX_NEWS);
         // A place kept: an end that found none would leave the reader waiting.
         let end = tx.clone().try_reserve_owned().ok()?;
-        let passing = Arc::new(Passing::new(tx, self.listen));
+        let passing = Arc::new(Passing::new(tx, self.listen, dht.class));
         let cancel = self.cancel.clone();
         self.tasks.spawn(async move {
             let done = tokio::select! {
@@ -125,13 +127,15 @@ async fn ask(node: Node, key: [u8; 20], announce: Option<u16>, passing: Arc<Pass
 struct Passing {
     tx: mpsc::Sender<KeyNews>,
     listen: SocketAddr,
+    /// What the DHT's nodes may name.
+    class: AddressClass,
     passed: Mutex<HashSet<SocketAddr>>,
     answered: AtomicBool,
 }
 
 impl Passing {
-    fn new(tx: mpsc::Sender<KeyNews>, listen: SocketAddr) -> Passing {
-        Passing { tx, listen, passed: Mutex::new(HashSet::new()), answered: AtomicBool::new(false) }
+    fn new(tx: mpsc::Sender<KeyNews>, listen: SocketAddr, class: AddressClass) -> Passing {
+        Passing { tx, listen, class, passed: Mutex::new(HashSet::new()), answered: AtomicBool::new(false) }
     }
 
     /// Passes on what one answer brought.
@@ -141,7 +145,7 @@ impl Passing {
             let mut passed = self.passed.lock();
             answer
                 .map(|addr| SocketAddr::new(addr.ip().to_canonical(), addr.port()))
-                .filter(|addr| can_be_dialled(*addr) && !is_ours(*addr, self.listen))
+                .filter(|addr| is_acceptable(*addr, self.class) && !is_ours(*addr, self.listen))
                 .take(MAX_OF_ANSWER)
                 .filter(|addr| passed.len() < MAX_ADDRESSES && passed.insert(*addr))
                 .collect()

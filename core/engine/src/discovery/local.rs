@@ -6,6 +6,7 @@ use futures_util::StreamExt;
 use librqbit_core::Id20;
 use librqbit_lsd::{LocalServiceDiscovery, LocalServiceDiscoveryOptions};
 use librqbit_upnp::UpnpPortForwarder;
+use playswarm_logic::AddressClass;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,7 +62,8 @@ pub(super) async fn run(lsd: Lsd, context: Arc<Context>) {
             };
             tokio::select! {
                 addr = found.next() => match addr {
-                    Some(addr) => { context.sieve.offer(addr, Origin::Lsd); }
+                    // A neighbour that names itself.
+                    Some(addr) => { context.sieve.offer(addr, Origin::Lsd, AddressClass::of(addr.ip())); }
                     None => return,
                 },
                 changed = hurry.changed() => match changed {

@@ -199,7 +199,7 @@ impl Discovery {
     /// An address from elsewhere (a peer, the user): it takes the same way as those found here. Says whether it did.
     #[cfg(test)]
     pub(crate) fn offer(&self, addr: SocketAddr, origin: Origin) -> bool {
-        self.context.sieve.offer(addr, origin)
+        self.context.sieve.offer(addr, origin, playswarm_logic::AddressClass::Loopback)
     }
 
     /// All addresses that were found and not forgotten, for the hand-over.

@@ -1,6 +1,8 @@
 //! Decides which of the addresses that others name are passed on to the driver: usable ones, once in a while, within bounds.
 
 use parking_lot::Mutex;
+use playswarm_logic::AddressClass;
+use playswarm_logic::named_peers::is_acceptable;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -68,6 +70,8 @@ struct Known {
 pub(crate) struct Sieve {
     tx: mpsc::Sender<Found>,
     listen: SocketAddr,
+    /// Our own addresses as trackers see them, one of each family.
+    outer: Mutex<[Option<IpAddr>; 2]>,
     known: Mutex<(HashMap<SocketAddr, Known>, Instant)>,
 }
 
@@ -76,17 +80,25 @@ impl Sieve {
     pub(crate) fn new(listen: SocketAddr) -> (Sieve, mpsc::Receiver<Found>) {
         // Room for all of them: passing on never waits, and a driver that is slow loses nothing.
         let (tx, rx) = mpsc::channel(MAX_KNOWN);
-        (Sieve { tx, listen, known: Mutex::new((HashMap::new(), Instant::now())) }, rx)
+        let known = Mutex::new((HashMap::new(), Instant::now()));
+        (Sieve { tx, listen, outer: Mutex::default(), known }, rx)
     }
 
-    /// Somebody named this address. Says whether it was passed on.
-    pub(crate) fn offer(&self, addr: SocketAddr, origin: Origin) -> bool {
-        self.offer_at(Instant::now(), addr, origin)
+    /// A tracker sees us at this address. Nothing depends on its truth but that we do not dial our own port there.
+    pub(crate) fn seen_as(&self, ip: IpAddr) {
+        let ip = ip.to_canonical();
+        self.outer.lock()[usize::from(ip.is_ipv6())] = Some(ip);
     }
 
-    fn offer_at(&self, now: Instant, addr: SocketAddr, origin: Origin) -> bool {
+    /// A source at an address of class `by` named this address. Returns whether it was passed on.
+    pub(crate) fn offer(&self, addr: SocketAddr, origin: Origin, by: AddressClass) -> bool {
+        self.offer_at(Instant::now(), addr, origin, by)
+    }
+
+    fn offer_at(&self, now: Instant, addr: SocketAddr, origin: Origin, by: AddressClass) -> bool {
         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
-        if !can_be_dialled(addr) || is_ours(addr, self.listen) {
+        let at_home = |outer: &Option<IpAddr>| *outer == Some(addr.ip()) && addr.port() == self.listen.port();
+        if !is_acceptable(addr, by) || is_ours(addr, self.listen) || self.outer.lock().iter().any(at_home) {
             return false;
         }
         let mut known = self.known.lock();
@@ -126,26 +138,18 @@ impl Sieve {
     }
 }
 
-/// Trackers and DHT nodes name us too. Our outer address is not known here: the handshake notices our own peer id.
+/// Trackers and DHT nodes name us too. Where our outer address is not known, the handshake notices our own peer id.
 pub(super) fn is_ours(addr: SocketAddr, listen: SocketAddr) -> bool {
     addr.port() == listen.port()
         && (addr.ip() == listen.ip().to_canonical() || (listen.ip().is_unspecified() && addr.ip().is_loopback()))
-}
-
-/// Whether a TCP connection there can make sense at all.
-pub(super) fn can_be_dialled(addr: SocketAddr) -> bool {
-    addr.port() != 0
-        && match addr.ip() {
-            // 0.0.0.0/8 is "this network", 224/4 multicast, 240/4 reserved with the broadcast address at its end.
-            IpAddr::V4(ip) => ip.octets()[0] != 0 && ip.octets()[0] < 224,
-            IpAddr::V6(ip) => !ip.is_unspecified() && !ip.is_multicast(),
-        }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    const HERE: AddressClass = AddressClass::Loopback;
 
     fn sieve() -> (Sieve, mpsc::Receiver<Found>) {
         Sieve::new("0.0.0.0:6881".parse().unwrap())
@@ -157,9 +161,9 @@ mod tests {
     #[test]
     fn a_peer_is_passed_on_once_however_often_it_is_named() {
         let (sieve, mut rx) = sieve();
-        assert!(sieve.offer(addr(1), Origin::Tracker));
-        assert!(!sieve.offer(addr(1), Origin::Dht));
-        assert!(!sieve.offer("[::ffff:10.0.0.1]:7000".parse().unwrap(), Origin::Lsd));
+        assert!(sieve.offer(addr(1), Origin::Tracker, HERE));
+        assert!(!sieve.offer(addr(1), Origin::Dht, HERE));
+        assert!(!sieve.offer("[::ffff:10.0.0.1]:7000".parse().unwrap(), Origin::Lsd, HERE));
         assert_eq!(rx.try_recv().unwrap(), Found { addr: addr(1), origin: Origin::Tracker });
         assert!(rx.try_recv().is_err());
     }
@@ -168,14 +172,15 @@ mod tests {
     fn a_peer_that_is_named_again_much_later_is_passed_on_again() {
         let (sieve, _rx) = sieve();
         let now = Instant::now();
-        assert!(sieve.offer_at(now, addr(1), Origin::Tracker));
-        assert!(!sieve.offer_at(now + AGAIN_AFTER / 2, addr(1), Origin::Tracker));
-        assert!(sieve.offer_at(now + AGAIN_AFTER, addr(1), Origin::Dht));
+        assert!(sieve.offer_at(now, addr(1), Origin::Tracker, HERE));
+        assert!(!sieve.offer_at(now + AGAIN_AFTER / 2, addr(1), Origin::Tracker, HERE));
+        assert!(sieve.offer_at(now + AGAIN_AFTER, addr(1), Origin::Dht, HERE));
     }
 
     #[test]
     fn addresses_that_lead_nowhere_or_to_ourselves_are_dropped() {
         let (sieve, _rx) = sieve();
+        sieve.seen_as("::ffff:5.6.7.8".parse().unwrap());
         for nowhere in [
             "1.2.3.4:0",
             "0.0.0.0:1",
@@ -187,11 +192,22 @@ mod tests {
             "127.0.0.1:6881",
             "[::1]:6881",
             "[::ffff:0.0.0.0]:5",
+            "192.168.1.1:22",
+            "5.6.7.8:6881",
         ] {
-            assert!(!sieve.offer(nowhere.parse().unwrap(), Origin::Tracker), "{nowhere}");
+            assert!(!sieve.offer(nowhere.parse().unwrap(), Origin::Tracker, HERE), "{nowhere}");
         }
-        for fine in ["127.0.0.1:6882", "192.168.1.2:6881", "[2001:db8::1]:1"] {
-            assert!(sieve.offer(fine.parse().unwrap(), Origin::Tracker), "{fine}");
+        for fine in ["127.0.0.1:6882", "192.168.1.2:6881", "[2001:db8::1]:1024", "5.6.7.8:6882"] {
+            assert!(sieve.offer(fine.parse().unwrap(), Origin::Tracker, HERE), "{fine}");
+        }
+    }
+
+    #[test]
+    fn what_a_stranger_names_in_our_own_networks_is_dropped() {
+        let (sieve, _rx) = sieve();
+        for local in ["127.0.0.1:6882", "192.168.1.2:6881", "[::ffff:10.0.0.1]:6881", "[fd00::1]:6881"] {
+            assert!(!sieve.offer(local.parse().unwrap(), Origin::Tracker, AddressClass::Global), "{local}");
+            assert!(sieve.offer(local.parse().unwrap(), Origin::Tracker, HERE), "{local}");
         }
     }
 
@@ -199,7 +215,8 @@ mod tests {
     fn one_origin_cannot_crowd_out_the_others_and_all_together_are_bounded() {
         let (sieve, _rx) = sieve();
         let now = Instant::now();
-        let pass = |from: usize, origin| (from..from + 3000).filter(|n| sieve.offer_at(now, addr(*n), origin)).count();
+        let pass =
+            |from: usize, origin| (from..from + 3000).filter(|n| sieve.offer_at(now, addr(*n), origin, HERE)).count();
         assert_eq!(pass(0, Origin::Tracker), MAX_OF_ORIGIN);
         assert_eq!(pass(10_000, Origin::Dht), MAX_KNOWN - MAX_OF_ORIGIN);
         assert_eq!(pass(20_000, Origin::Pex), 0);
@@ -210,9 +227,9 @@ mod tests {
     fn stale_addresses_make_room() {
         let (sieve, mut rx) = sieve();
         let now = Instant::now();
-        (0..MAX_OF_ORIGIN).for_each(|n| assert!(sieve.offer_at(now, addr(n), Origin::Tracker)));
+        (0..MAX_OF_ORIGIN).for_each(|n| assert!(sieve.offer_at(now, addr(n), Origin::Tracker, HERE)));
         while rx.try_recv().is_ok() {}
-        assert!(!sieve.offer_at(now + STALE_AFTER / 2, addr(5000), Origin::Tracker));
-        assert!(sieve.offer_at(now + STALE_AFTER + Duration::from_secs(61), addr(5000), Origin::Tracker));
+        assert!(!sieve.offer_at(now + STALE_AFTER / 2, addr(5000), Origin::Tracker, HERE));
+        assert!(sieve.offer_at(now + STALE_AFTER + Duration::from_secs(61), addr(5000), Origin::Tracker, HERE));
     }
 }

@@ -68,9 +68,9 @@ async fn a_session_without_any_network_starts_at_once_and_ends_at_once() {
     let shared = Shared::start(&config, "127.0.0.1:5005".parse().unwrap()).unwrap();
     let (discovery, mut found) = Discovery::start(&shared, params(6, 5005, false));
     assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
-    assert!(discovery.offer("10.0.0.1:1".parse().unwrap(), Origin::Given));
+    assert!(discovery.offer("10.0.0.1:7000".parse().unwrap(), Origin::Given));
     assert_eq!(found.recv().await.unwrap().origin.as_str(), "given");
-    assert_eq!(discovery.known(), ["10.0.0.1:1".parse().unwrap()]);
+    assert_eq!(discovery.known(), ["10.0.0.1:7000".parse().unwrap()]);
     drop(discovery);
     timeout(Duration::from_secs(5), shared.close()).await.unwrap();
     // The tasks are gone, and with them the sender.

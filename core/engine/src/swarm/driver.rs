@@ -27,8 +27,9 @@ use crate::torrent::{InfoHash, Torrent, sha1};
 use parking_lot::Mutex;
 use playswarm_logic::choker::{self, Choker};
 use playswarm_logic::metadata as logic_metadata;
+use playswarm_logic::named_peers::PortCount;
 use playswarm_logic::picker::{Input, Picker};
-use playswarm_logic::{Bits, PeerKey, PieceIndex, ReaderKey, Time};
+use playswarm_logic::{BLOCK_BYTES, Bits, PeerKey, PieceIndex, ReaderKey, Time};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
@@ -78,6 +79,8 @@ pub(super) struct State {
     pub(super) metadata: Option<logic_metadata::Fetch>,
     pub(super) peers: BTreeMap<PeerKey, Peer>,
     pub(super) book: Book,
+    /// Ports of peers that strangers named.
+    pub(super) named_ports: PortCount,
     pub(super) readers: BTreeMap<ReaderKey, Reader>,
     pub(super) times: Times,
     pub(super) next_peer: u32,
@@ -103,6 +106,13 @@ pub(super) struct State {
     pub(super) hurried_at: Option<Instant>,
     /// The bound on disk use is reached by what is not watched yet: only what comes next is fetched.
     pub(super) narrow: bool,
+}
+
+impl State {
+    /// Notes an address that a stranger named and that passed its source's filter; false where it was known or is not wanted.
+    pub(super) fn named(&mut self, now: Time, addr: SocketAddr, origin: Origin) -> bool {
+        self.named_ports.admit(now, addr) && self.book.add(addr, origin)
+    }
 }
 
 /// What a swarm begins with.
@@ -138,6 +148,7 @@ impl Swarm {
             metadata: None,
             peers: BTreeMap::new(),
             book: Book::new(seed),
+            named_ports: PortCount::default(),
             readers: BTreeMap::new(),
             times: Times::default(),
             next_peer: 0,
@@ -214,18 +225,18 @@ impl Swarm {
                 let (Some(swarm), true) = (this.upgrade(), n > 0) else { return };
                 {
                     let mut st = swarm.state.lock();
-                    batch.drain(..).for_each(|f: discovery::Found| {
-                        st.book.add(f.addr, f.origin);
-                    });
+                    let now = swarm.now();
+                    batch.drain(..).for_each(|f: discovery::Found| _ = st.named(now, f.addr, f.origin));
                 }
                 swarm.dial();
             }
         });
     }
 
-    /// What trackers are told.
+    /// What trackers are told. Before the size of a magnet is known something is missing, at any rate: as other clients do,
+    /// a block.
     pub(super) fn progress(&self) -> discovery::Progress {
-        let total = self.content.get().map_or(u64::MAX, |c| c.torrent.layout.total_bytes());
+        let total = self.content.get().map_or(BLOCK_BYTES.into(), |c| c.torrent.layout.total_bytes());
         let st = self.state.lock();
         let here = st.picker.as_ref().map_or(0, |p| self.verified_bytes(p.have()));
         discovery::Progress { downloaded: st.down.total(), uploaded: st.up.total(), left: total.saturating_sub(here) }

@@ -11,8 +11,10 @@ use crate::swarm::pex::PexMessage;
 use crate::swarm::upload::Asked;
 use crate::swarm::wire::{MAX_PIECES, Message, Span};
 use bytes::Bytes;
+use playswarm_logic::named_peers::is_acceptable;
 use playswarm_logic::picker::Input;
-use playswarm_logic::{BlockRef, PeerKey, PieceIndex, Time, choker, metadata as logic_metadata};
+use playswarm_logic::{AddressClass, BlockRef, PeerKey, PieceIndex, Time, choker, metadata as logic_metadata};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -239,10 +241,11 @@ impl Swarm {
                         && !p.booked
                         && let Some(port) = p.extended.port
                     {
-                        p.addr.set_port(port);
-                        p.booked = true;
-                        let addr = p.addr;
-                        st.book.connected(addr, Origin::Incoming);
+                        let addr = SocketAddr::new(p.addr.ip(), port);
+                        if is_acceptable(addr, AddressClass::of(addr.ip())) && st.named_ports.admit(now, addr) {
+                            (p.addr, p.booked) = (addr, true);
+                            st.book.connected(addr, Origin::Incoming);
+                        }
                     }
                     let Some(p) = st.peers.get(&key) else { return Ok(()) };
                     let (reqq, metadata) = (p.extended.reqq, p.extended.metadata_id().zip(p.extended.metadata_size));
@@ -267,9 +270,7 @@ impl Swarm {
                 }
                 match PexMessage::decode(payload, p.addr.ip()) {
                     Ok(message) if p.pex.received(now) => {
-                        for (addr, _) in message.added {
-                            st.book.add(addr, Origin::Pex);
-                        }
+                        message.added.into_iter().for_each(|(addr, _)| _ = st.named(now, addr, Origin::Pex));
                     }
                     Ok(_) => {}
                     Err(_) => self.offend(st, key, now, Offence::Extension)?,
@@ -288,13 +289,7 @@ impl Swarm {
 
     pub(super) fn metadata_message(self: &Arc<Self>, st: &mut State, key: PeerKey, message: MetadataMessage) {
         match message {
-            MetadataMessage::Request(part) => {
-                let info = self.content.get().map(|c| c.torrent.info.clone()).unwrap_or_default();
-                let Some(p) = st.peers.get_mut(&key) else { return };
-                let Some(id) = p.extended.metadata_id() else { return };
-                let payload = p.giver.answer(&info, part).encode();
-                p.say(Message::Extended { id, payload });
-            }
+            MetadataMessage::Request(part) => self.metadata_requested(st, key, part),
             MetadataMessage::Data { part, total, data } => {
                 let data = data.to_vec();
                 self.metadata_with(st, logic_metadata::Input::Part { peer: key, part, total, data });

@@ -1,12 +1,12 @@
-//! Metadata messages (BEP 9), and giving a torrent's info to those who came by a magnet.
+//! Metadata messages (BEP 9).
 //!
-//! Which part to ask of whom is decided by `playswarm_logic::metadata`. Own bencode (see `bencode`).
+//! Which part to ask of whom is decided by `playswarm_logic::metadata`; giving it is in `giver`. Own bencode (see `bencode`).
 
 use crate::bencode::{Malformed, Reader, put_integer_at};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// The unit of metadata: 16 KiB (BEP 9).
-const PART_BYTES: usize = playswarm_logic::BLOCK_BYTES as usize;
+pub(super) const PART_BYTES: usize = playswarm_logic::BLOCK_BYTES as usize;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,31 +78,6 @@ impl MetadataMessage {
     }
 }
 
-/// Gives the info dictionary to one peer, not more often than makes sense.
-#[derive(Debug, Default)]
-pub(crate) struct MetadataGiver {
-    given: u64,
-}
-
-impl MetadataGiver {
-    /// How often one connection may have the whole of it.
-    const TIMES: u64 = 3;
-
-    /// The answer to a request: the part, or a reject where it does not exist, has been given too often, or we have no
-    /// info ourselves yet (`info` empty).
-    pub(crate) fn answer(&mut self, info: &Bytes, part: u32) -> MetadataMessage {
-        let parts = info.len().div_ceil(PART_BYTES) as u64;
-        let start = part as usize * PART_BYTES;
-        if start >= info.len() || self.given >= Self::TIMES * parts {
-            return MetadataMessage::Reject(part);
-        }
-        self.given += 1;
-        let data = info.slice(start..info.len().min(start + PART_BYTES));
-        // The info is far below 4 GiB: torrents are refused long before.
-        MetadataMessage::Data { part, total: info.len() as u32, data }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -131,21 +106,5 @@ mod tests {
         let mut long = b"d8:msg_typei1e5:piecei0e10:total_sizei99999ee".to_vec();
         long.extend_from_slice(&[0; PART_BYTES + 1]);
         assert!(MetadataMessage::decode(&long.into()).is_err());
-    }
-
-    #[test]
-    fn a_giver_gives_every_part_and_not_more_than_three_times() {
-        let info = Bytes::from(vec![9; 2 * PART_BYTES + 5]);
-        let mut giver = MetadataGiver::default();
-        let lengths: Vec<_> = (0..4)
-            .map(|part| match giver.answer(&info, part) {
-                MetadataMessage::Data { data, total, .. } => (data.len(), total),
-                _ => (0, 0),
-            })
-            .collect();
-        assert_eq!(lengths, [(PART_BYTES, 32773), (PART_BYTES, 32773), (5, 32773), (0, 0)]);
-        let given = (0..20).filter(|_| matches!(giver.answer(&info, 0), MetadataMessage::Data { .. })).count();
-        assert_eq!(given, 6);
-        assert_eq!(MetadataGiver::default().answer(&Bytes::new(), 0), MetadataMessage::Reject(0));
     }
 }

@@ -12,6 +12,7 @@ mod connect;
 pub(crate) mod driver;
 pub(crate) mod extended;
 pub(crate) mod fast;
+mod giver;
 pub(crate) mod handshake;
 mod having;
 mod heard;

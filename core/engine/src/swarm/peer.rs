@@ -8,10 +8,10 @@ use crate::swarm::abuse::{self, Conduct, Offence, Toll};
 use crate::swarm::clients::client_name;
 use crate::swarm::driver::Swarm;
 use crate::swarm::extended::{ExtendedHandshake, encode_dont_have};
+use crate::swarm::giver::MetadataGiver;
 use crate::swarm::handshake::{PeerId, Reserved};
 use crate::swarm::having::Early;
 use crate::swarm::link::{Link, LinkReader, LinkWriter};
-use crate::swarm::metadata::MetadataGiver;
 use crate::swarm::pex::{PexState, flags};
 use crate::swarm::upload::UploadQueue;
 use crate::swarm::viewing::Said;
@@ -187,6 +187,11 @@ impl Peer {
             return;
         }
         let _ = self.orders.send(message);
+    }
+
+    /// Bytes of messages that wait to be written.
+    pub(super) fn unsent_bytes(&self) -> usize {
+        self.queued.load(Ordering::Relaxed)
     }
 
     pub(super) fn wake_writer(&self) {

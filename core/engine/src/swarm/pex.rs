@@ -5,7 +5,8 @@
 
 use crate::bencode::{Malformed, Reader, put_string_at};
 use bytes::{BufMut, Bytes, BytesMut};
-use playswarm_logic::Time;
+use playswarm_logic::named_peers::is_acceptable;
+use playswarm_logic::{AddressClass, Time};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -62,8 +63,7 @@ impl PexMessage {
     }
 
     /// Reads a payload that came from `from`. Beyond 100 addresses of a kind the rest is left out, and so are addresses
-    /// that cannot be peers. Loopback addresses count only from a peer on loopback: nobody else may point us at
-    /// services of our own machine.
+    /// that this peer may not name ([`is_acceptable`]).
     pub(crate) fn decode(payload: &[u8], from: IpAddr) -> Result<PexMessage, Malformed> {
         let mut lists: [&[u8]; 6] = [&[]; 6];
         Reader::of_peer(payload).dict(|key, r| {
@@ -84,7 +84,8 @@ impl PexMessage {
             let flags = flags.to_vec();
             addrs.into_iter().enumerate().map(move |(i, a)| (a, flags.get(i).copied().unwrap_or(0)))
         };
-        let plausible = |addr: &SocketAddr| is_plausible(addr, from);
+        let source = AddressClass::of(from);
+        let plausible = |addr: &SocketAddr| is_acceptable(*addr, source);
         let added = with_flags(addrs4(v4), v4_flags).chain(with_flags(addrs6(v6), v6_flags));
         Ok(PexMessage {
             added: added.filter(|(addr, _)| plausible(addr)).take(MAX_TAKEN).collect(),
@@ -117,17 +118,6 @@ fn addrs6(bytes: &[u8]) -> Vec<SocketAddr> {
         SocketAddr::new(Ipv6Addr::from(ip).to_canonical(), u16::from_be_bytes([entry[16], entry[17]]))
     };
     entries.iter().take(MAX_TAKEN).map(addr).collect()
-}
-
-/// Whether a peer could be there at all.
-fn is_plausible(addr: &SocketAddr, from: IpAddr) -> bool {
-    let ip = addr.ip();
-    let broadcast = matches!(ip, IpAddr::V4(v4) if v4.is_broadcast() || v4.octets()[0] == 0);
-    addr.port() != 0
-        && !ip.is_unspecified()
-        && !ip.is_multicast()
-        && !broadcast
-        && (!ip.is_loopback() || from.is_loopback())
 }
 
 /// What one peer has been told, and when it last told us something.
@@ -200,8 +190,11 @@ mod tests {
     #[test]
     fn both_families_and_their_flags_survive_the_bytes() {
         let message = PexMessage {
-            added: vec![(addr("1.2.3.4:5"), flags::SEED), (addr("[2001:db8::1]:6881"), flags::UTP | flags::REACHABLE)],
-            dropped: vec![addr("4.3.2.1:9"), addr("[2001:db8::2]:1")],
+            added: vec![
+                (addr("1.2.3.4:5000"), flags::SEED),
+                (addr("[2001:db8::1]:6881"), flags::UTP | flags::REACHABLE),
+            ],
+            dropped: vec![addr("4.3.2.1:9000"), addr("[2001:db8::2]:1024")],
         };
         assert_eq!(PexMessage::decode(&message.encode(), SOMEONE).unwrap(), message);
     }
@@ -216,16 +209,29 @@ mod tests {
     }
 
     #[test]
-    fn addresses_where_no_peer_can_be_are_left_out() {
+    fn addresses_that_a_peer_may_not_name_are_left_out() {
         let message = PexMessage {
-            added: ["0.0.0.0:1", "1.2.3.4:0", "127.0.0.1:80", "224.0.0.1:5", "255.255.255.255:5", "[::1]:80", "[::]:5"]
-                .map(|a| (addr(a), 0))
-                .to_vec(),
+            added: [
+                "0.0.0.0:6881",
+                "1.2.3.4:0",
+                "1.2.3.4:25",
+                "127.0.0.1:6881",
+                "192.168.1.1:6881",
+                "224.0.0.1:6881",
+                "255.255.255.255:6881",
+                "[::1]:6881",
+                "[::]:6881",
+                "[fe80::1]:6881",
+            ]
+            .map(|a| (addr(a), 0))
+            .to_vec(),
             dropped: vec![],
         };
-        assert_eq!(PexMessage::decode(&message.encode(), SOMEONE).unwrap().added, []);
-        let local = PexMessage::decode(&message.encode(), "127.0.0.9".parse().unwrap()).unwrap();
-        assert_eq!(local.added, [(addr("127.0.0.1:80"), 0), (addr("[::1]:80"), 0)]);
+        let from = |ip: &str| PexMessage::decode(&message.encode(), ip.parse().unwrap()).unwrap().added;
+        let all = |addrs: &[&str]| addrs.iter().map(|a| (addr(a), 0)).collect::<Vec<_>>();
+        assert_eq!(from("9.9.9.9"), []);
+        assert_eq!(from("192.168.1.9"), all(&["192.168.1.1:6881"]));
+        assert_eq!(from("127.0.0.9"), all(&["127.0.0.1:6881", "192.168.1.1:6881", "[::1]:6881", "[fe80::1]:6881"]));
     }
 
     #[test]

@@ -351,7 +351,10 @@ impl Swarm {
             None if st.book.is_ourselves(addr) => Some(Dialled::Ourselves),
             None => None,
         };
-        let dial = if at_once.is_none() { st.book.dial_one(addr, Origin::Slots, now) } else { None };
+        let dial = match at_once {
+            None if st.named_ports.admit(now, addr) => st.book.dial_one(addr, Origin::Slots, now),
+            _ => None,
+        };
         let (Some(dial), Some(swarm)) = (dial, self.this.upgrade()) else {
             let how = at_once.unwrap_or(Dialled::NotTried);
             if let Some(v) = &mut st.viewing {

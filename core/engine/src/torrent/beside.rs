@@ -19,6 +19,9 @@ const COVERS: &[&str] = &["poster", "cover", "folder", "front", "albumart", "alb
 /// What stands after a film's name in the name of its picture.
 const PICTURE_LABELS: &[&str] = &["-poster", "-thumb", "-cover", ".poster", ".thumb", ".cover"];
 
+/// Labels behind a film's name in that of its subtitle. A crafted name of dots alone would cost a lookup for each.
+const MAX_LABELS: usize = 24;
+
 /// A subtitle file beside a film.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subtitle {
@@ -225,13 +228,14 @@ impl<'a> Shelves<'a> {
     /// The film whose name begins this one: the longest.
     fn by_prefix(&self, folder: &str, stem: &str) -> Option<(usize, String)> {
         let mut end = stem.len();
-        loop {
+        for _ in 0..=MAX_LABELS {
             if let Some(film) = self.by_stem.get(&(folder, &stem[..end])) {
                 return Some((*film, stem[end..].to_owned()));
             }
             // Names are split where people put labels.
             end = stem[..end].rfind(['.', '_', '-', ' ', '(', '['])?;
         }
+        None
     }
 
     fn picture_of(&self, film: &Name) -> Option<usize> {

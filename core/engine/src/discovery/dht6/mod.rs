@@ -5,11 +5,11 @@ mod krpc;
 
 use super::dht::PATIENCE;
 use super::random_u32;
-use super::sieve::can_be_dialled;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use krpc::{Answer, Id};
 use parking_lot::Mutex;
+use playswarm_logic::AddressClass;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -134,10 +134,13 @@ impl Client {
                 continue;
             };
             self.remember(answer.id, addr);
-            answer.nodes.iter().for_each(|(id, addr)| search.hear_of(id, *addr));
+            let source = AddressClass::of(addr.ip());
+            let may_be_named = |named: &SocketAddr| source.may_name(AddressClass::of(named.ip()));
+            answer.nodes.iter().filter(|(_, a)| may_be_named(a)).for_each(|(id, a)| search.hear_of(id, *a));
             search.answered(&place, answer.token);
-            if !answer.peers.is_empty() {
-                found(answer.peers);
+            let peers: Vec<SocketAddr> = answer.peers.into_iter().filter(may_be_named).collect();
+            if !peers.is_empty() {
+                found(peers);
             }
         }
         let stored = match announce.filter(|port| *port != 0) {
@@ -252,7 +255,8 @@ impl Search {
 
     /// Somebody named this node. Each address is asked once, under the first id that it is given.
     fn hear_of(&mut self, id: &Id, addr: SocketAddr) {
-        if can_be_dialled(addr) && addr.ip().to_canonical().is_ipv6() && self.addrs.insert(addr) {
+        let somewhere = addr.port() != 0 && AddressClass::of(addr.ip()) != AddressClass::Nowhere;
+        if somewhere && addr.ip().to_canonical().is_ipv6() && self.addrs.insert(addr) {
             self.nodes.entry(distance(id, &self.key)).or_insert((addr, State::Fresh));
         }
     }

@@ -3,6 +3,7 @@
 use super::{Announce, Answer, Event, words};
 use crate::bencode::{Malformed, Reader};
 use crate::discovery::source;
+use playswarm_logic::AddressClass;
 use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -17,15 +18,16 @@ pub(super) async fn announce(
     url: &Url,
     client: &reqwest::Client,
     announce: &Announce,
-    found: &(dyn Fn(&[SocketAddr]) + Sync),
+    found: &(dyn Fn(&[SocketAddr], AddressClass) + Sync),
 ) -> Result<Answer, String> {
     let response = client.get(with_query(url, announce)).timeout(TIMEOUT).send().await.map_err(|e| source::why(&e))?;
     let status = response.status();
+    let from = response.remote_addr().map_or(AddressClass::Global, |addr| AddressClass::of(addr.ip()));
     let body = source::read_body(response, MAX_ANSWER_BYTES).await?;
     // Some trackers explain themselves in the body of a 400.
     match parse(&body) {
         Ok((answer, peers)) if status.is_success() => {
-            found(&peers);
+            found(&peers, from);
             Ok(answer)
         }
         Err(why) if status.is_success() || why.starts_with("it says") => Err(why),
@@ -89,6 +91,11 @@ fn parse(body: &[u8]) -> Result<(Answer, Vec<SocketAddr>), String> {
                 }
                 Ok(())
             })?,
+            b"external ip" if is_string => {
+                let bytes = value.string()?;
+                let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+                answer.external_ip = v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok();
+            }
             b"peers6" if is_string => peers.extend(compact_v6(value.string()?)),
             _ => return Ok(()),
         }
@@ -146,12 +153,17 @@ mod tests {
     #[test]
     fn peers_come_compact_or_as_dictionaries_and_odd_ones_are_left_out() {
         let (answer, peers) = parse(
-            b"d8:intervali1800e12:min intervali60e5:peers7:\x01\x02\x03\x04\x1a\xe1!6:peers618:iiiiiiiiiiiiiiiippe",
+            b"d11:external ip4:\x05\x06\x07\x088:intervali1800e12:min intervali60e5:peers7:\x01\x02\x03\x04\x1a\xe1!6:peers618:iiiiiiiiiiiiiiiippe",
         )
         .unwrap();
         assert_eq!(
             answer,
-            Answer { interval: Some(Duration::from_secs(1800)), min_interval: Some(Duration::from_secs(60)), peers: 2 }
+            Answer {
+                interval: Some(Duration::from_secs(1800)),
+                min_interval: Some(Duration::from_secs(60)),
+                peers: 2,
+                external_ip: Some("5.6.7.8".parse().unwrap())
+            }
         );
         assert_eq!(
             peers,

@@ -12,7 +12,8 @@ mod udp;
 use super::Context;
 use super::sieve::Origin;
 use super::source::without_secrets;
-use std::net::SocketAddr;
+use playswarm_logic::AddressClass;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -67,6 +68,8 @@ struct Answer {
     interval: Option<Duration>,
     min_interval: Option<Duration>,
     peers: usize,
+    /// Our own address as the tracker sees it (BEP 24).
+    external_ip: Option<IpAddr>,
 }
 
 /// Announces to one tracker until the torrent is dropped.
@@ -86,6 +89,9 @@ pub(super) async fn run(url: Url, context: Arc<Context>) {
         let (pause, hurried) = match answer {
             Ok(answer) => {
                 tracing::debug!(tracker = %shown, peers = answer.peers, interval = ?answer.interval, "tracker answered");
+                if let Some(ip) = answer.external_ip {
+                    context.sieve.seen_as(ip);
+                }
                 welcome = true;
                 failures = 0;
                 event = Event::None;
@@ -151,10 +157,10 @@ async fn announce(url: &Url, context: &Context, event: Event) -> Result<Answer, 
         key: context.key,
         wanted: if event == Event::Stopped { 0 } else { PEERS_WANTED },
     };
-    let found = |peers: &[SocketAddr]| {
+    let found = |peers: &[SocketAddr], by: AddressClass| {
         if event != Event::Stopped {
             peers.iter().take(MAX_PEERS_OF_ANSWER).for_each(|peer| {
-                context.sieve.offer(*peer, Origin::Tracker);
+                context.sieve.offer(*peer, Origin::Tracker, by);
             });
         }
     };

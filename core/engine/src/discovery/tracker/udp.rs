@@ -2,6 +2,7 @@
 
 use super::http::{compact_v4, compact_v6};
 use super::{Announce, Answer, Event, words};
+use playswarm_logic::AddressClass;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::{UdpSocket, lookup_host};
@@ -25,7 +26,7 @@ const PROTOCOL: u64 = 0x0417_2710_1980;
 pub(super) async fn announce(
     url: &Url,
     announce: &Announce,
-    found: &(dyn Fn(&[SocketAddr]) + Sync),
+    found: &(dyn Fn(&[SocketAddr], AddressClass) + Sync),
 ) -> Result<Answer, String> {
     let port = url.port().ok_or("its URL names no port")?;
     let (v4, v6) = addresses(url, port).await?;
@@ -67,7 +68,7 @@ async fn exchange(
     addr: SocketAddr,
     url: &Url,
     announce: &Announce,
-    found: &(dyn Fn(&[SocketAddr]) + Sync),
+    found: &(dyn Fn(&[SocketAddr], AddressClass) + Sync),
 ) -> Result<Answer, String> {
     let any: IpAddr = if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).await.map_err(|e| e.to_string())?;
@@ -85,8 +86,9 @@ async fn exchange(
     let interval = u32::from_be_bytes([answer[0], answer[1], answer[2], answer[3]]);
     let peers: Vec<SocketAddr> =
         if addr.is_ipv4() { compact_v4(&answer[12..]).collect() } else { compact_v6(&answer[12..]).collect() };
-    found(&peers);
-    Ok(Answer { interval: Some(Duration::from_secs(u64::from(interval))), min_interval: None, peers: peers.len() })
+    found(&peers, AddressClass::of(addr.ip()));
+    let interval = Some(Duration::from_secs(u64::from(interval)));
+    Ok(Answer { interval, peers: peers.len(), ..Answer::default() })
 }
 
 /// Sends until there is an answer to just this; gives what follows its header, at least `least` bytes.

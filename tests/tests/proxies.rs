@@ -57,9 +57,9 @@ fn get(url: &str, headers: &[&str]) -> (String, String) {
     command.args(["-sk", "--max-time", "60", "-w", "%{http_code}", url]);
     headers.iter().for_each(|header| _ = command.args(["-H", header]));
     let output = command.output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let (body, status) = text.split_at(text.len() - 3);
-    (status.to_owned(), body.to_owned())
+    let (body, status) = output.stdout.split_at(output.stdout.len() - 3);
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    (text(status), text(body))
 }
 
 fn links(base: &str, text: &str, before: &str, after: char) -> BTreeSet<String> {
@@ -109,7 +109,7 @@ fn mpv_plays_the_playlist_and_ffprobe_reads_the_film_behind_tls_and_a_prefix() {
         let list = format!("{}{prefix}playlist.m3u8", scene.nginx.origin);
         let mut command = Command::new("mpv");
         command.args(["--no-config", "--vo=null", "--ao=null", "--untimed", "--frames=20", "--tls-verify=no"]);
-        command.args(["--msg-level=all=warn", "--term-playing-msg=PLAYING ${filename}"]).arg(&list);
+        command.args(["--msg-level=all=warn,cplayer=info", "--term-playing-msg=PLAYING ${filename}"]).arg(&list);
         let mut mpv = Process::start("mpv", command);
         let status = mpv.wait(Duration::from_secs(60));
         let log = [mpv.stdout(), mpv.stderr()].concat();

@@ -39,6 +39,11 @@ pub fn http_range(data: &[u8]) {
     }
 }
 
+/// The parts of a request's head that are read by our own parsers: target, path, Host, Origin, a proxy's words.
+pub fn http_head(data: &[u8]) {
+    crate::front::check_head(data);
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -50,7 +55,13 @@ mod tests {
     proptest! {
         #[test]
         fn the_fuzz_targets_hold_for_samples_with_changes(changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..4)) {
-            for (sample, target) in [(TORRENT, super::torrent as fn(&[u8])), (MAGNET.as_bytes(), super::magnet)] {
+            for (sample, target) in [
+                (TORRENT, super::torrent as fn(&[u8])),
+                (MAGNET.as_bytes(), super::magnet),
+                (b"/stream//0.mkv/Am%E9lie.mkv", super::http_head),
+                (b"for=1.2.3.4;proto=https;host=\"films.example:8443\"", super::http_head),
+                (b"GET /stream/0/My Film.mkv HTTP/1.1\r\nHost: a\r\n\r\n", super::http_head),
+            ] {
                 let mut bytes = sample.to_vec();
                 for (at, byte) in &changes {
                     let at = at.index(bytes.len());

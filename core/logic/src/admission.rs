@@ -12,8 +12,9 @@ use std::time::Duration;
 /// Age from which a connection without a request is given up first: a client sends one within a round trip or two.
 const YOUNG: Duration = Duration::from_secs(1);
 /// Time without progress after which a body gives up its place to a new connection: a player that reads takes bytes each
-/// second, and one that is paused can ask again.
-const STALLED: Duration = Duration::from_secs(10);
+/// second, and one that is paused can ask again. Longer, and a program that opens streams and reads none of them keeps
+/// players out for that long.
+const STALLED: Duration = Duration::from_secs(2);
 
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,14 @@ pub fn admit(places: &[Place], host: Host, limits: Limits, now: Time) -> Admissi
     Admission::Free
 }
 
+/// The connection to be closed where there are no descriptors for a new one: one that is not served, if there is any.
+pub fn give_up(places: &[Place], now: Time) -> Option<usize> {
+    match instead(places, now, |place| !matches!(place.state, State::Served(_))) {
+        Admission::InsteadOf(i) => Some(i),
+        Admission::Free | Admission::Full => None,
+    }
+}
+
 /// The place that is given up most readily: the oldest, of the host that holds most.
 fn instead(places: &[Place], now: Time, among: impl Fn(&Place) -> bool) -> Admission {
     let mut held: HashMap<Host, usize> = HashMap::new();
@@ -157,9 +166,12 @@ mod tests {
         let local = host("::1");
         let mut full = places(local, State::Served(None), 16);
         assert_eq!(admit(&full, local, LIMITS, at(100.0)), Admission::Full);
-        full[7].state = State::Served(Some(at(95.0)));
+        full[7].state = State::Served(Some(at(99.0)));
         assert_eq!(admit(&full, local, LIMITS, at(100.0)), Admission::Full);
-        assert_eq!(admit(&full, local, LIMITS, at(105.0)), Admission::InsteadOf(7));
+        assert_eq!(admit(&full, local, LIMITS, at(101.0)), Admission::InsteadOf(7));
+        assert_eq!(give_up(&full, at(101.0)), None);
+        full[8].state = State::Idle(at(100.5));
+        assert_eq!(give_up(&full, at(101.0)), Some(8));
     }
 
     #[test]

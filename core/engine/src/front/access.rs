@@ -192,7 +192,7 @@ pub(crate) fn host_of(authority: &str) -> Option<Host<String>> {
         }
         None => authority.split_once(':').unwrap_or((authority, "")),
     };
-    if port.len() > 5 || !port.bytes().all(|b| b.is_ascii_digit()) {
+    if !port.bytes().all(|b| b.is_ascii_digit()) || (!port.is_empty() && port.parse::<u16>().is_err()) {
         return None;
     }
     if authority.starts_with('[') {
@@ -267,6 +267,8 @@ mod tests {
             ("localhost@evil.example", 403),
             ("evil.example@localhost", 403),
             ("localhost:evil", 403),
+            ("localhost:65536", 403),
+            ("localhost:", 200),
             ("localhost:80:80", 403),
             ("localhost..", 403),
             ("[::1", 403),

@@ -136,7 +136,7 @@ pub fn parse_origin(text: &str) -> Result<String, String> {
     }
     if text.eq_ignore_ascii_case("null") {
         return refused(
-            "every local file and sandboxed frame has the origin null; serve the page from a site of its own",
+            "every local file and sandboxed frame has the origin null; serve the page from a site, as in https://app.example",
         );
     }
     let Some((scheme, _)) = text.split_once("://") else {

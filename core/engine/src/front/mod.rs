@@ -125,6 +125,7 @@ pub(crate) struct App<L> {
     /// Bytes of files handed to connections.
     sent_bytes: Arc<AtomicU64>,
     places: Arc<Places>,
+    snapshots: watch::Snapshots,
 }
 
 impl<L> App<L> {
@@ -170,6 +171,7 @@ async fn serve_patiently<L: Library>(
         access: Access::new(&config, hosts::own_names()),
         sent_bytes: Arc::new(AtomicU64::new(0)),
         places: places.clone(),
+        snapshots: watch::Snapshots::default(),
     });
     let paths = app.clone();
     let running = server::run(listener, addr, router(app), places, patience);
@@ -281,6 +283,27 @@ fn options(cors: Option<HeaderValue>, asked: &HeaderMap) -> Response<Body> {
         }
     }
     response
+}
+
+/// What must hold for any bytes of a request's head. For the fuzz target and its test.
+pub(crate) fn check_head(data: &[u8]) {
+    let mut repaired = data.to_vec();
+    request_line::Repair::default().bytes(&mut repaired);
+    assert_eq!(repaired.len(), data.len());
+    let text = String::from_utf8_lossy(&repaired);
+    let straight = paths::straight(&text);
+    assert_eq!(paths::straight(&straight), straight);
+    for read in [parse_host(&text), parse_origin(&text)].into_iter().flatten() {
+        assert!(!read.is_empty() && !read.contains(char::is_whitespace), "{read:?}");
+    }
+    let Ok(value) = HeaderValue::from_bytes(data) else { return };
+    for name in ["forwarded", "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-proto", "x-forwarded-port"] {
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(name), value.clone())]);
+        let links = Links::new(Depth(1), "localhost", &Forwarded::of(&headers));
+        let (relative, absolute) = (links.to("/status"), links.absolute("/status"));
+        assert!(!relative.starts_with("//") && !relative.contains(['"', '<', '\\', ' ']), "{relative}");
+        assert!(url::Url::parse(&absolute).is_ok_and(|url| url.path().ends_with("/status")), "{absolute}");
+    }
 }
 
 fn no_such_file() -> Response<Body> {

@@ -31,7 +31,7 @@ pub(crate) fn straighten<B>(request: &mut Request<B>) {
 }
 
 /// One slash between segments, none at the end; segments percent-encoded in one way; of a stream's path its number alone.
-fn straight(path: &str) -> String {
+pub(crate) fn straight(path: &str) -> String {
     if !path.starts_with('/') {
         return path.to_owned();
     }

@@ -6,7 +6,7 @@ use crate::{Error, Result};
 use axum::Router;
 use parking_lot::Mutex;
 use playswarm_logic::Time;
-use playswarm_logic::admission::{Admission, Host, Limits, Place, admit};
+use playswarm_logic::admission::{Admission, Host, Limits, Place, admit, give_up};
 use socket2::{SockRef, TcpKeepalive};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -92,8 +92,7 @@ impl Places {
     /// A place for a new connection, another's if need be; `None` where it can have none.
     fn take(self: &Arc<Places>, peer: SocketAddr) -> Option<Held> {
         let mut held = self.held.lock();
-        let all: Vec<Place> = held.iter().map(|a| a.place()).collect();
-        match admit(&all, Host::of(peer.ip()), self.limits, Time::ZERO + self.begun.elapsed()) {
+        match admit(&all(&held), Host::of(peer.ip()), self.limits, Time::ZERO + self.begun.elapsed()) {
             Admission::Free => {}
             Admission::InsteadOf(i) => held.swap_remove(i).closed.cancel(),
             Admission::Full => return None,
@@ -102,6 +101,18 @@ impl Places {
         held.push(activity.clone());
         Some(Held { places: self.clone(), activity })
     }
+
+    /// Closes the connection that is missed least, if there is one.
+    fn give_one_up(&self) {
+        let mut held = self.held.lock();
+        if let Some(i) = give_up(&all(&held), Time::ZERO + self.begun.elapsed()) {
+            held.swap_remove(i).closed.cancel();
+        }
+    }
+}
+
+fn all(held: &[Arc<Activity>]) -> Vec<Place> {
+    held.iter().map(|activity| activity.place()).collect()
 }
 
 /// A place, given back when it is dropped.
@@ -147,6 +158,8 @@ async fn accept(
                     }
                 }
                 Err(e) => {
+                    // Mostly for want of a descriptor: one that nobody uses is worth less than a new connection.
+                    places.give_one_up();
                     tracing::warn!(error = %e, "cannot accept an HTTP connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }

@@ -11,16 +11,20 @@ use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, sse};
 use http::Response;
 use http::header::CONTENT_TYPE;
+use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::MissedTickBehavior;
 
 /// How often `/status/events` sends a snapshot: often enough for a bar that moves, seldom enough to cost nothing.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
+
+/// Age up to which a snapshot serves another watcher too.
+const SNAPSHOT_AGE: Duration = Duration::from_millis(200);
 
 /// `/status`
 pub(crate) async fn status<L: Library>(State(app): State<Arc<App<L>>>) -> Json<MediaStatus> {
@@ -36,7 +40,7 @@ pub(crate) async fn events<L: Library>(State(app): State<Arc<App<L>>>) -> impl I
     let stream = stream! {
         loop {
             let message = tokio::select! {
-                _ = tick.tick() => json("status", &app.library.status()),
+                _ = tick.tick() => sse::Event::default().event("status").data(app.snapshots.get(&app.library)),
                 event = happened.recv() => match event {
                     Ok(event) => json("event", &event),
                     Err(RecvError::Lagged(missed)) => sse::Event::default().event("lagged").data(missed.to_string()),
@@ -50,9 +54,30 @@ pub(crate) async fn events<L: Library>(State(app): State<Arc<App<L>>>) -> impl I
 }
 
 fn json<T: serde::Serialize>(name: &str, value: &T) -> sse::Event {
-    // serde_json writes no line breaks, so the data is one line; a value that cannot be written is left out.
-    let text = serde_json::to_string(value).unwrap_or_else(|_| "null".into());
-    sse::Event::default().event(name).data(text)
+    sse::Event::default().event(name).data(line(value))
+}
+
+/// serde_json writes no line breaks, so it is one line; a value that cannot be written is left out.
+fn line<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| "null".into())
+}
+
+/// The last snapshot of the state as JSON, shared by all who watch: it costs as much as the torrent has pieces.
+#[derive(Default)]
+pub(crate) struct Snapshots(Mutex<Option<(Instant, Arc<str>)>>);
+
+impl Snapshots {
+    fn get<L: Library>(&self, library: &L) -> Arc<str> {
+        let mut last = self.0.lock();
+        match &*last {
+            Some((taken, text)) if taken.elapsed() < SNAPSHOT_AGE => text.clone(),
+            _ => {
+                let text: Arc<str> = line(&library.status()).into();
+                *last = Some((Instant::now(), text.clone()));
+                text
+            }
+        }
+    }
 }
 
 /// `/metrics`: Prometheus' text format, version 0.0.4.

@@ -182,6 +182,10 @@ enum playswarm_event_kind
      The torrent was closed; this is the last event.
      */
     PLAYSWARM_EVENT_CLOSED = 12,
+    /*
+     Something about the torrent's files that the user should know, such as a name that is taken: `message`.
+     */
+    PLAYSWARM_EVENT_NOTICE = 13,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L

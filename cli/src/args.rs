@@ -144,7 +144,7 @@ pub(crate) struct InfoArgs {
     /// How long peers may take to give the file's index. 0: do not ask for it
     #[arg(long, value_name = "SECONDS", value_parser = parse_wait, default_value = "20")]
     pub(crate) wait: f64,
-    /// A folder with files of the torrent that an earlier run fetched; what is fetched now stays there. Without: a temporary one
+    /// A folder with files of the torrent, which are read; nothing is written. Without: the folder of `stream`
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
     #[command(flatten)]
@@ -218,7 +218,7 @@ pub(crate) struct DemoArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Storage")]
 pub(crate) struct StorageArgs {
-    /// Where files are written. Without: the current folder
+    /// The folder that files are written in. Without: playswarm in the user's cache folder, mostly ~/.cache
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
     /// Bound on the torrent's bytes on disk (500M, 2GiB, 10GB); what was watched is given back first. 0: none

@@ -9,7 +9,7 @@ use crate::log;
 use crate::stop::{self, Stop};
 use crate::units::bytes;
 use crate::view::{self, View};
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use describe::Described;
 use playswarm::{Config, Container, Media, Session, Source, Torrent};
 use std::sync::Arc;
@@ -29,7 +29,8 @@ pub(crate) async fn info(args: &InfoArgs, view: view::Options) -> Result<ExitCod
 
 /// Settings to learn what is in a torrent: peers are needed only for what a magnet does not say.
 pub(crate) fn asking(source: &Source, network: &NetworkArgs) -> Result<Config> {
-    if needs_peers(source) { network.config() } else { Ok(Config::offline(".")) }
+    let config = if needs_peers(source) { network.config()? } else { Config::offline("") };
+    Ok(Config { read_only: true, keep: false, ..config })
 }
 
 fn needs_peers(source: &Source) -> bool {
@@ -62,13 +63,12 @@ pub(crate) async fn resolved(source: Source, stop: &mut Stop) -> Result<Option<S
 /// Asks peers: for what is in the torrent, and for the index of its file.
 async fn in_swarm(args: &InfoArgs, source: Source, view: view::Options, stop: &mut Stop) -> Result<Option<Described>> {
     let mut config = args.network.config()?;
-    // A look at a torrent leaves nothing behind, unless the user says where.
-    let scratch = tempfile::Builder::new()
-        .prefix("playswarm-info-")
-        .tempdir()
-        .map_err(|e| anyhow!("cannot make a temporary folder: {e}"))?;
-    config.dir = args.dir.clone().unwrap_or_else(|| scratch.path().to_owned());
+    // A look at a torrent leaves nothing behind.
+    config.read_only = true;
     config.keep = false;
+    if let Some(dir) = &args.dir {
+        config.dir.clone_from(dir);
+    }
     let session = Session::new(config).await?;
     let done = look(args, &session, source, view, stop).await;
     stop::close(&session).await;

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCode> {
     let mut stop = Stop::new()?;
     let mut config = args.network.config()?;
+    // These are the user's own files.
+    (config.read_only, config.keep) = (true, false);
     let Some(source) = info::resolved(Source::parse(&args.torrent)?, &mut stop).await? else {
         return Ok(ExitCode::SUCCESS);
     };

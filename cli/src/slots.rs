@@ -5,7 +5,7 @@ use crate::args::SlotsArgs;
 use crate::log;
 use crate::stop::{self, Stop};
 use crate::view::{self, View};
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 use playswarm::front::clock_time;
 use playswarm::{Media, PeerStatus, Session, SlotCount, Source};
 use serde_json::json;
@@ -23,11 +23,7 @@ const MOST_SHOWN: usize = 40;
 pub(crate) async fn slots(args: &SlotsArgs, view: view::Options) -> Result<ExitCode> {
     let mut stop = Stop::new()?;
     let mut config = args.network.config()?;
-    let scratch = tempfile::Builder::new()
-        .prefix("playswarm-slots-")
-        .tempdir()
-        .map_err(|e| anyhow!("cannot make a temporary folder: {e}"))?;
-    config.dir = scratch.path().to_owned();
+    config.read_only = true;
     config.keep = false;
     let session = Session::new(config).await?;
     let done = stop.unless(look(args, &session, view)).await;

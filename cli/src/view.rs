@@ -304,6 +304,7 @@ pub(crate) mod tests {
             known_peers: 3,
             banned_peers: 0,
             trouble: None,
+            notices: Vec::new(),
             memory_bytes: 0,
             disk_bytes: 0,
             background: false,

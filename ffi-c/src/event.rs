@@ -40,6 +40,8 @@ pub enum playswarm_event_kind {
     PLAYSWARM_EVENT_MISSED = 11,
     /// The torrent was closed; this is the last event.
     PLAYSWARM_EVENT_CLOSED = 12,
+    /// Something about the torrent's files that the user should know, such as a name that is taken: `message`.
+    PLAYSWARM_EVENT_NOTICE = 13,
 }
 
 /// An event. It and what it points to live until the callback returns.
@@ -96,6 +98,7 @@ impl Told {
             Event::PieceFailed { piece: n } => piece(PLAYSWARM_EVENT_PIECE_FAILED, *n),
             Event::PieceLost { piece: n } => piece(PLAYSWARM_EVENT_PIECE_LOST, *n),
             Event::Trouble { message } => Told { message: Some(c_text(message)), ..Told::new(PLAYSWARM_EVENT_TROUBLE) },
+            Event::Notice { message } => Told { message: Some(c_text(message)), ..Told::new(PLAYSWARM_EVENT_NOTICE) },
             Event::TroubleOver => Told::new(PLAYSWARM_EVENT_TROUBLE_OVER),
             Event::Completed => Told::new(PLAYSWARM_EVENT_COMPLETED),
             // One that the engine has and this header has not yet.
@@ -200,7 +203,7 @@ pub unsafe extern "C" fn playswarm_media_set_event_callback(
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_event_kind_name(kind: i32) -> *const c_char {
     guard("playswarm_event_kind_name", std::ptr::null(), || {
-        const NAMES: [&std::ffi::CStr; 12] = [
+        const NAMES: [&std::ffi::CStr; 13] = [
             c"status",
             c"peer_connected",
             c"peer_disconnected",
@@ -213,6 +216,7 @@ pub extern "C" fn playswarm_event_kind_name(kind: i32) -> *const c_char {
             c"completed",
             c"missed",
             c"closed",
+            c"notice",
         ];
         let name = usize::try_from(kind).ok().and_then(|kind| NAMES.get(kind.checked_sub(1)?));
         name.map_or(std::ptr::null(), |name| name.as_ptr())

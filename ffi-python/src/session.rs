@@ -36,7 +36,7 @@ fn written(py: Python<'_>, config: &Config) -> PyResult<String> {
 /// Every setting with its default, as JSON; with `offline`, those that keep to this machine.
 #[pyfunction]
 pub(crate) fn default_config(py: Python<'_>, offline: bool) -> PyResult<String> {
-    written(py, &if offline { Config::offline(".") } else { Config::default() })
+    written(py, &if offline { Config::offline("") } else { Config::default() })
 }
 
 /// Settings (JSON, not necessarily all) with the defaults filled in.

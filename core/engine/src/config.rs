@@ -11,8 +11,13 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where files are written. The current folder by default.
+    /// The folder that files are written in. Empty, the default: `playswarm` in the user's cache folder, which is
+    /// `$XDG_CACHE_HOME`, or `~/.cache` where that is not set. Files that are there already are used if they match the
+    /// torrent and are never changed; see docs/adr/0011-files-and-places.md.
     pub dir: PathBuf,
+    /// Whether nothing is written: files in `dir` are read and seeded, and what is fetched stays in memory, within
+    /// `memory_limit_bytes`. For seeding the user's own files, and for a look at a torrent.
+    pub read_only: bool,
     /// Where peers may connect to us, TCP and uTP. `None`: any free port of 6881 to 6889, on all interfaces.
     pub listen: Option<SocketAddr>,
     /// Find peers on the mainline DHT (BEP 5).
@@ -60,7 +65,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            dir: PathBuf::from("."),
+            dir: PathBuf::new(),
+            read_only: false,
             listen: None,
             dht: true,
             dht_bootstrap: Vec::new(),
@@ -151,6 +157,32 @@ impl Config {
         Ok(())
     }
 
+    /// Bound on the bytes of verified pieces that are kept: on disk, or in memory where nothing is written; 0 for none.
+    pub(crate) fn storage_limit_bytes(&self) -> u64 {
+        if self.read_only { crate::store::memory_for_pieces(self.memory_limit_bytes) } else { self.disk_limit_bytes }
+    }
+
+    /// The folder that files are written in, the default included; `None` where nothing is written and none is named or
+    /// known.
+    ///
+    /// # Errors
+    /// [`Error::BadConfig`] where files are to be written and neither the setting nor the environment names a folder.
+    pub fn folder(&self) -> Result<Option<PathBuf>> {
+        if !self.dir.as_os_str().is_empty() {
+            return Ok(Some(self.dir.clone()));
+        }
+        let variable = |name| std::env::var_os(name).map(PathBuf::from);
+        let default = default_folder(variable("XDG_CACHE_HOME"), variable("HOME"));
+        if default.is_none() && !self.read_only {
+            return Err(bad(
+                "dir",
+                "it is empty, and the environment does not tell where the user's cache folder is: XDG_CACHE_HOME and \
+                 HOME are not set; name a folder",
+            ));
+        }
+        Ok(default)
+    }
+
     /// Refuses what could not work, with a sentence.
     pub fn check(&self) -> Result<()> {
         let bad = |name, why| Err(bad(name, why));
@@ -170,6 +202,16 @@ impl Config {
     }
 }
 
+/// The default folder (XDG Base Directory Specification: relative paths do not count).
+fn default_folder(cache: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
+    let absolute = |path: &PathBuf| path.is_absolute();
+    let cache = cache.filter(absolute).or_else(|| {
+        let home = home.filter(absolute)?;
+        Some(home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }))
+    });
+    Some(cache?.join("playswarm"))
+}
+
 fn bad(name: &str, why: impl Into<String>) -> Error {
     Error::BadConfig { name: name.into(), why: why.into() }
 }
@@ -177,9 +219,23 @@ fn bad(name: &str, why: impl Into<String>) -> Error {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use super::Config;
+    use super::{Config, default_folder};
     use crate::error::ErrorKind;
     use std::path::PathBuf;
+
+    #[test]
+    fn the_default_folder_is_in_the_users_cache() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        assert_eq!(default_folder(path("/c"), path("/home/u")), path("/c/playswarm"));
+        for relative in [None, path(""), path("c")] {
+            let found = default_folder(relative, path("/home/u"));
+            assert!(found.is_some_and(|f| f.starts_with("/home/u") && f.ends_with("playswarm")));
+        }
+        assert_eq!(default_folder(None, None), None);
+        assert_eq!(default_folder(None, path("home")), None);
+        let named = Config { dir: "here".into(), ..Config::default() };
+        assert_eq!(named.folder().unwrap(), path("here"));
+    }
 
     #[test]
     fn settings_are_changed_by_name_and_text() {

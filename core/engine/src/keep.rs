@@ -13,7 +13,6 @@ use parking_lot::Mutex;
 use playswarm_logic::Bits;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 /// What is kept, and by whom.
@@ -24,19 +23,18 @@ pub(crate) struct Keeper {
 
 struct Entry {
     torrent: Arc<Torrent>,
+    /// Open for as long as the background uses its files.
+    store: Arc<Store>,
     kept: Kept,
-}
-
-/// A torrent that was taken back.
-pub(crate) struct TakenBack {
-    pub(crate) torrent: Arc<Torrent>,
-    /// The pieces that are right; `None` where all is as it was handed over.
-    pub(crate) claims: Option<Bits>,
 }
 
 impl Keeper {
     /// Keeps torrents where the settings ask for it. With a bound on disk use, nothing is: all of a torrent may not fit.
     pub(crate) fn new(config: &Config, shared: &Arc<discovery::Shared>) -> Option<Keeper> {
+        if config.keep && config.read_only {
+            tracing::warn!("nothing is kept in the background: nothing is to be written");
+            return None;
+        }
         if config.keep && config.disk_limit_bytes != 0 {
             tracing::warn!("nothing is kept in the background: there is a limit on disk use");
             return None;
@@ -49,21 +47,35 @@ impl Keeper {
     /// Gives a torrent to the background: its store is closed, its discovery gone.
     ///
     /// # Errors
-    /// Those of [`Background::hand_over`].
-    pub(crate) async fn hand_over(&self, torrent: Arc<Torrent>, dir: &Path, peers: Vec<SocketAddr>) -> Result<()> {
-        let kept = self.background.hand_over(&torrent, dir, peers).await?;
-        self.kept.lock().insert(torrent.info_hash, Entry { torrent, kept });
-        Ok(())
+    /// Those of [`Store::open`] and [`Background::hand_over`].
+    pub(crate) async fn hand_over(&self, torrent: Arc<Torrent>, config: &Config, peers: Vec<SocketAddr>) -> Result<()> {
+        // Nobody listens: what happens to its files is told when it is opened again.
+        let (store, _) = Store::open(torrent.clone(), StoreOptions::of(config)).await?;
+        match self.background.hand_over(&store, peers).await {
+            Ok(kept) => {
+                self.kept.lock().insert(torrent.info_hash, Entry { torrent, store, kept });
+                Ok(())
+            }
+            Err(e) => {
+                let _ = store.close().await;
+                Err(e)
+            }
+        }
     }
 
-    /// Takes a torrent back, if it is here: from then on nobody else writes its files.
-    pub(crate) async fn take_back(&self, info_hash: &InfoHash) -> Option<TakenBack> {
-        let Entry { torrent, kept } = self.kept.lock().remove(info_hash)?;
-        let claims = self.background.take_back(kept).await.unwrap_or_else(|e| {
-            tracing::warn!("{e}");
-            None
-        });
-        Some(TakenBack { torrent, claims })
+    /// Takes a torrent back, if it is here, and notes which of its pieces are right: from then on nobody else writes its files.
+    pub(crate) async fn take_back(&self, info_hash: &InfoHash) -> Option<Arc<Torrent>> {
+        let Entry { torrent, store, kept } = self.kept.lock().remove(info_hash)?;
+        let noted = match self.background.take_back(kept).await {
+            Ok(Some(right)) => store.claim(&right).await,
+            // All is as it was handed over.
+            Ok(None) => Ok(()),
+            Err(e) => Err(e),
+        };
+        if let Err(e) = noted.and(store.close().await) {
+            tracing::warn!("what was fetched in the background could not be noted: {e}");
+        }
+        Some(torrent)
     }
 
     /// What the background has made of each of them.
@@ -72,22 +84,13 @@ impl Keeper {
     }
 
     /// Stops all, and notes which pieces are right, for the next session.
-    pub(crate) async fn close(&self, config: &Config) {
+    pub(crate) async fn close(&self) {
         let all: Vec<InfoHash> = self.kept.lock().keys().copied().collect();
         for info_hash in all {
-            let Some(TakenBack { torrent, claims: Some(claims) }) = self.take_back(&info_hash).await else { continue };
-            if let Err(e) = note(torrent, config, &claims).await {
-                tracing::warn!("what was fetched in the background could not be noted: {e}");
-            }
+            self.take_back(&info_hash).await;
         }
         self.background.close().await;
     }
-}
-
-async fn note(torrent: Arc<Torrent>, config: &Config, claims: &Bits) -> Result<()> {
-    let (store, _events) = Store::open(torrent, StoreOptions::of(config)).await?;
-    store.claim(claims).await?;
-    store.close().await
 }
 
 impl Entry {
@@ -116,6 +119,7 @@ impl Entry {
             known_peers: status.peers,
             banned_peers: 0,
             trouble: status.trouble,
+            notices: Vec::new(),
             memory_bytes: 0,
             disk_bytes: status.have_bytes,
             background: true,

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::discovery::{self, source, source::Resolved, source::Source};
 use crate::error::{Error, Result};
-use crate::keep::{Keeper, TakenBack};
+use crate::keep::Keeper;
 use crate::media::{Inner, Media};
 use crate::status::MediaStatus;
 use crate::store::load_saved_torrent_bytes;
@@ -84,7 +84,7 @@ impl Shared {
             if self.is_closed() || self.opened(&torrent.info_hash).is_some() {
                 return;
             }
-            if let Err(e) = keeper.hand_over(torrent, &self.config.dir, swarm.worthy_peers()).await {
+            if let Err(e) = keeper.hand_over(torrent, &self.config, swarm.worthy_peers()).await {
                 tracing::warn!("{e}");
             }
         });
@@ -111,13 +111,16 @@ impl Session {
     ///
     /// # Errors
     /// [`Error::BadConfig`], [`Error::Listen`], or [`Error::Storage`] where the folder cannot be used.
-    pub async fn new(config: Config) -> Result<Session> {
+    pub async fn new(mut config: Config) -> Result<Session> {
         config.check()?;
-        std::fs::create_dir_all(&config.dir).map_err(|source| Error::Storage {
-            doing: "create",
-            path: config.dir.clone(),
-            source,
-        })?;
+        config.dir = config.folder()?.unwrap_or_default();
+        if !config.read_only {
+            std::fs::create_dir_all(&config.dir).map_err(|source| Error::Storage {
+                doing: "create",
+                path: config.dir.clone(),
+                source,
+            })?;
+        }
         let (transport, listener) = Transport::bind(config.listen, config.utp, Limits::default()).await?;
         let registry = Arc::new(Registry::default());
         tokio::spawn(listener.run(registry.clone()));
@@ -186,10 +189,9 @@ impl Session {
         let mut start = self.start_from(resolved).await;
         let mut wanted = false;
         if let Some(keeper) = &s.keeper
-            && let Some(TakenBack { torrent, claims }) = keeper.take_back(&info_hash).await
+            && let Some(torrent) = keeper.take_back(&info_hash).await
         {
             start.torrent.get_or_insert(torrent);
-            start.claims = claims;
             wanted = true;
         }
         let swarm = Swarm::start(start, s.config.clone(), s.transport.clone(), s.rates.clone(), &s.discovery).await?;
@@ -237,7 +239,6 @@ impl Session {
                 trackers: torrent.trackers.clone(),
                 peers: Vec::new(),
                 torrent: Some(torrent),
-                claims: None,
             },
             Resolved::Magnet(magnet) => {
                 let (dir, info_hash) = (self.shared.config.dir.clone(), magnet.info_hash);
@@ -252,7 +253,7 @@ impl Session {
                     torrent.trackers.clone_from(&trackers);
                     Arc::new(torrent)
                 });
-                Start { info_hash, trackers, peers: magnet.peers, torrent, claims: None }
+                Start { info_hash, trackers, peers: magnet.peers, torrent }
             }
         }
     }
@@ -302,7 +303,7 @@ impl Session {
             drop(turn.lock().await);
         }
         if let Some(keeper) = &self.shared.keeper {
-            keeper.close(&self.shared.config).await;
+            keeper.close().await;
         }
         self.shared.discovery.close().await;
         self.shared.transport.close();

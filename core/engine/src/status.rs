@@ -48,6 +48,9 @@ pub struct MediaStatus {
     pub banned_peers: usize,
     /// Why nothing is fetched at the moment, as a sentence (full disk, no peers), if so.
     pub trouble: Option<String>,
+    /// Sentences about the torrent's files that the user should know: names that are taken, files that other programs changed.
+    /// The latest is the last; at most 16.
+    pub notices: Vec<String>,
     /// Bytes held in memory for this torrent.
     pub memory_bytes: u64,
     /// Bytes of verified pieces on disk.
@@ -332,6 +335,12 @@ pub enum Event {
     },
     /// The trouble is over.
     TroubleOver,
+    /// Something about the torrent's files that the user should know: a name that is taken, a file that another program
+    /// changed. Nothing has to be done about it.
+    Notice {
+        /// What it is.
+        message: String,
+    },
     /// Every piece is here.
     Completed,
 }

@@ -6,6 +6,7 @@ mod beside;
 mod choose;
 mod language;
 mod media_type;
+mod pads;
 mod parse;
 mod paths;
 
@@ -15,6 +16,7 @@ pub use parse::{
     MAX_FILES, MAX_PIECE_BYTES, MAX_TORRENT_BYTES, MAX_TOTAL_BYTES, MAX_TRACKERS, MAX_URL_BYTES, MIN_PIECE_BYTES,
 };
 pub(crate) use parse::{clean_trackers, sha1, write_torrent};
+pub(crate) use paths::with_suffix;
 pub use paths::{MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, sanitize};
 
 use crate::discovery::source::Magnet;
@@ -48,7 +50,8 @@ impl Serialize for InfoHash {
 /// One file of a torrent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FileEntry {
-    /// The path below the session's folder: relative, of plain components only, unique within the torrent.
+    /// The path of other clients' files below a folder: relative, of plain components only, unique within the torrent. Our
+    /// own file gets another name where this one is taken, or begins with a dot.
     pub path: PathBuf,
     /// The path as the torrent has it, for people; components joined by `/`.
     pub name: String,
@@ -56,7 +59,7 @@ pub struct FileEntry {
     pub length: u64,
     /// Where its first byte stands in the torrent.
     pub offset: u64,
-    /// A pad file (BEP 47): zeros that are never written nor shown.
+    /// A pad file (BEP 47): never shown, and written only where its bytes are not zeros.
     pub padding: bool,
 }
 

@@ -19,6 +19,7 @@ class Settings(TypedDict, total=False):
     """What :class:`Config` and :class:`Session` take as keyword arguments."""
 
     dir: str | os.PathLike[str]
+    read_only: bool
     listen: Address | None
     dht: bool
     dht_bootstrap: Sequence[str]
@@ -76,6 +77,7 @@ class Config(Mapping[str, Any]):
     __slots__ = ("_values",)
 
     dir: str
+    read_only: bool
     listen: str | None
     dht: bool
     dht_bootstrap: list[str]

@@ -124,7 +124,7 @@ _default: Session | None = None
 
 
 def default_session() -> Session:
-    """The session that `open` uses where none is given: all defaults, in the current folder; closed when Python ends."""
+    """The session that `open` uses where none is given: all defaults, in the user's cache folder; closed when Python ends."""
     global _default
     with _lock:
         if _default is None or _default.closed:
@@ -143,7 +143,7 @@ def open(
 
     ``source`` is a path, a URL, a magnet link, an info-hash, bytes of a ``.torrent`` file, or a `Torrent`; ``file`` a number, a name or a part of
     it (without: the largest that can be played); ``timeout`` the seconds that opening, and later each read, may wait. Without a
-    session, one is started in the current folder and closed when Python ends.
+    session, one is started with all defaults, and closed when Python ends.
     """
     media = (session or default_session()).open(source, timeout=timeout)
     try:

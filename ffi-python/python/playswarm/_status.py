@@ -242,6 +242,8 @@ class MediaStatus:
     banned_peers: int
     trouble: str | None
     """Why nothing is fetched at the moment, as a sentence, if so."""
+    notices: tuple[str, ...]
+    """Sentences about the torrent's files that the user should know; the latest is the last."""
     memory_bytes: int
     disk_bytes: int
     background: bool
@@ -253,6 +255,7 @@ class MediaStatus:
             cls,
             {
                 **values,
+                "notices": tuple(values["notices"]),
                 "waste": _known(Waste, values["waste"]),
                 "readers": tuple(_known(ReaderStatus, r) for r in values["readers"]),
                 "playhead": _known(Playhead, values["playhead"]) if values["playhead"] else None,
@@ -269,7 +272,7 @@ class MediaStatus:
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain dicts, lists, numbers and strings."""
         values = dataclasses.asdict(self)
-        for name in ("readers", "peers", "timelines"):
+        for name in ("readers", "peers", "timelines", "notices"):
             values[name] = list(values[name])
         for timeline in values["timelines"]:
             timeline["tracks"] = list(timeline["tracks"])
@@ -307,7 +310,7 @@ class Event:
 
     event: str
     """The kind: ``peer_connected``, ``peer_disconnected``, ``peer_banned``, ``piece_verified``, ``piece_failed``, ``piece_lost``,
-    ``trouble``, ``trouble_over`` or ``completed``."""
+    ``trouble``, ``trouble_over``, ``notice`` or ``completed``."""
     addr: str | None = None
     why: str | None = None
     piece: int | None = None

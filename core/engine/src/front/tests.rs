@@ -126,6 +126,7 @@ impl Library for Shelf {
             known_peers: 0,
             banned_peers: 0,
             trouble: None,
+            notices: Vec::new(),
             memory_bytes: 0,
             disk_bytes: 0,
             background: false,

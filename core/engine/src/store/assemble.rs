@@ -2,7 +2,7 @@
 
 use super::assembly::{Assembly, Filled, Whole, block_digests, distinct, sha1};
 use super::state::State;
-use super::{NEW_SIXTEENTHS, Put, Store, Verdict};
+use super::{NEW_SIXTEENTHS, Put, Store, StoreEvent, Verdict};
 #[cfg(test)]
 use playswarm_logic::Bits;
 use playswarm_logic::{BlockRef, PieceIndex};
@@ -31,7 +31,7 @@ impl Store {
                     if self.room(&state) == 0 {
                         return Put::NoRoom;
                     }
-                    let assembly = Arc::new(Assembly::new(layout, block.piece));
+                    let assembly = Arc::new(Assembly::new(layout, block.piece, state.tails.get(&block.piece).copied()));
                     state.assemblies.insert(piece, assembly.clone());
                     let dropped = self.keep_within_memory(&mut state);
                     drop(state);
@@ -115,7 +115,7 @@ impl Store {
     }
 
     fn judge(&self, piece: u32, whole: Whole) -> Verdict {
-        let Whole { buffer, givers } = whole;
+        let Whole { buffer, givers, known } = whole;
         if self.torrent.hash_of(piece) != Some(&sha1(&buffer)[..]) {
             let distinct = distinct(givers.clone());
             // One alone is found out already.
@@ -123,10 +123,20 @@ impl Store {
                 let blocks = givers.into_iter().zip(block_digests(&buffer)).collect();
                 self.blame.lock().remember(piece, blocks);
             }
-            self.state.lock().remove_assembly(piece);
+            {
+                let mut state = self.state.lock();
+                state.remove_assembly(piece);
+                if known {
+                    // Next time all of it comes from peers.
+                    state.tails.remove(&PieceIndex(piece));
+                    state.doubted.insert(piece);
+                }
+            }
             self.recycle(buffer);
-            return Verdict::Corrupt { givers: distinct };
+            // A single giver may have told the truth, if the pad file did not.
+            return Verdict::Corrupt { givers: if known { Vec::new() } else { distinct } };
         }
+        self.judge_padding(piece, &buffer);
         let suspects = self.blame.lock().knows(piece);
         let liars = if suspects {
             let right: Vec<_> = block_digests(&buffer).collect();
@@ -139,8 +149,9 @@ impl Store {
             let mut state = self.state.lock();
             state.remove_assembly(piece);
             // Somebody may have claimed it meanwhile; then it is on disk.
-            let unwritten = !state.on_disk.get(piece);
+            let unwritten = !self.options.read_only && state.source_of(piece).is_none();
             state.have.set(piece, true);
+            state.unproven.set(piece, false);
             state.touch(piece);
             state.hot.insert(piece, bytes, unwritten);
             if unwritten {
@@ -150,5 +161,25 @@ impl Store {
         };
         self.recycle_all(dropped);
         Verdict::Verified { liars }
+    }
+
+    /// The piece is right. Where it was wrong with zeros in place of its pad file, and that holds something else, the
+    /// other pad files are fetched from now on, too.
+    fn judge_padding(&self, piece: u32, bytes: &[u8]) {
+        let mut state = self.state.lock();
+        if !state.doubted.remove(&piece) {
+            return;
+        }
+        let start = self.torrent.layout.start_of(PieceIndex(piece));
+        let mut pads = self.files.spans(start, bytes.len() as u64).filter(|s| self.torrent.files[s.index].padding);
+        if pads.any(|span| bytes[span.range].iter().any(|byte| *byte != 0)) {
+            state.tails.clear();
+            self.tell(StoreEvent::PaddingFilled);
+        }
+    }
+
+    /// The last blocks of these pieces are not to be fetched: zeros of pad files.
+    pub(crate) fn known_tails(&self) -> Vec<(PieceIndex, u32)> {
+        self.state.lock().tails.iter().map(|(piece, from)| (*piece, *from)).collect()
     }
 }

@@ -24,6 +24,8 @@ pub(super) fn sha1(data: &[u8]) -> Digest {
 pub(super) struct Assembly {
     layout: Layout,
     piece: PieceIndex,
+    /// The blocks from this one on are zeros that nobody gave.
+    known_from: u32,
     /// Bytes of memory that it takes.
     held: AtomicU32,
     inner: Mutex<Inner>,
@@ -40,7 +42,10 @@ struct Inner {
 /// All blocks of a piece, and who gave each.
 pub(super) struct Whole {
     pub(super) buffer: BytesMut,
+    /// Who gave each block; those that nobody gave are the last and left out.
     pub(super) givers: Vec<u32>,
+    /// Whether the last blocks are zeros that nobody gave.
+    pub(super) known: bool,
 }
 
 /// What became of a block.
@@ -52,11 +57,17 @@ pub(super) enum Filled {
 }
 
 impl Assembly {
-    pub(super) fn new(layout: Layout, piece: PieceIndex) -> Assembly {
+    /// With `known_from`, the blocks from that one on are zeros.
+    pub(super) fn new(layout: Layout, piece: PieceIndex, known_from: Option<u32>) -> Assembly {
         let blocks = layout.blocks_of(piece);
         let givers = vec![0; blocks as usize];
-        let inner = Inner { buffer: BytesMut::new(), got: Bits::new(blocks), givers, closed: false };
-        Assembly { layout, piece, held: layout.assembly_bytes(piece, 1).into(), inner: Mutex::new(inner) }
+        let known_from = known_from.unwrap_or(blocks);
+        let mut got = Bits::new(blocks);
+        (known_from..blocks).for_each(|block| {
+            got.set(block, true);
+        });
+        let inner = Inner { buffer: BytesMut::new(), got, givers, closed: false };
+        Assembly { layout, piece, known_from, held: layout.assembly_bytes(piece, 1).into(), inner: Mutex::new(inner) }
     }
 
     /// Bytes of memory that it takes.
@@ -94,7 +105,15 @@ impl Assembly {
             return None;
         }
         inner.closed = true;
-        Some(Whole { buffer: std::mem::take(&mut inner.buffer), givers: std::mem::take(&mut inner.givers) })
+        let (mut buffer, mut givers) = (std::mem::take(&mut inner.buffer), std::mem::take(&mut inner.givers));
+        let known = self.known_from < inner.got.len();
+        if known {
+            let at = self.known_from as usize * BLOCK_BYTES as usize;
+            buffer.truncate(at);
+            buffer.resize(self.layout.bytes_of(self.piece) as usize, 0);
+            givers.truncate(self.known_from as usize);
+        }
+        Some(Whole { buffer, givers, known })
     }
 
     /// Gives up the piece, with its buffer to be used again if it was whole; `None` where it was taken before.

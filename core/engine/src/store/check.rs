@@ -1,38 +1,61 @@
 //! Taking over pieces that somebody else wrote: files to be seeded, or kept by another engine meanwhile.
 
 use super::Store;
-use super::assembly::sha1;
+use super::files::Source;
 use crate::error::{Error, Result};
+use bytes::BytesMut;
+use librqbit_sha1_wrapper::{ISha1, Sha1};
 use playswarm_logic::PieceIndex;
 use std::sync::Arc;
 
+/// Bytes that are read and hashed at once.
+const PART_BYTES: usize = 256 << 10;
+
 impl Store {
-    /// Whether the piece is in the files as it should be. It is recorded if so, whoever wrote it.
+    /// Whether the piece is in the files as it should be. In files of ours it is recorded if so.
     ///
     /// # Errors
     /// [`Error::Storage`] where the record cannot be written; [`Error::Closed`] after [`Store::close`].
     pub(crate) async fn check_piece(self: &Arc<Self>, piece: PieceIndex) -> Result<bool> {
-        if self.has(piece) {
-            // Recorded: reading it hashes it, and tells the driver where it is not what it was.
-            return Ok(self.piece(piece).await?.is_some());
+        if self.has(piece) && self.piece(piece).await?.is_some() {
+            // Reading it hashed it.
+            return Ok(true);
         }
         let store = self.clone();
         let work = move || {
-            let length = store.torrent.layout.bytes_of(piece);
             let _disk = store.disk.read();
-            let mut buffer = store.buffer(length as usize);
-            let read = store.files.read(store.torrent.layout.start_of(piece), &mut buffer);
-            let right = read.is_ok() && store.torrent.hash_of(piece.0) == Some(&sha1(&buffer)[..]);
-            store.recycle(buffer);
-            if right {
-                store.record.set(piece.0, true)?;
-                let mut state = store.state.lock();
-                state.have.set(piece.0, true);
-                state.set_on_disk(piece.0, true);
-                state.trust(piece.0);
+            let found = [Source::Ours, Source::Theirs].into_iter().find(|source| store.is_right(piece.0, *source));
+            match found {
+                None => return Ok(false),
+                Some(Source::Ours) => {
+                    store.record.set(piece.0, true)?;
+                    store.state.lock().set_on_disk(piece.0, true);
+                }
+                Some(Source::Theirs) => {
+                    store.state.lock().theirs.set(piece.0, true);
+                }
             }
-            Ok(right)
+            let mut state = store.state.lock();
+            state.have.set(piece.0, true);
+            state.trust(piece.0);
+            Ok(true)
         };
         self.runtime.spawn_blocking(work).await.unwrap_or(Err(Error::Closed))
+    }
+
+    /// Whether the piece is in these files as it should be. Blocks; it does not pass through the hot window.
+    pub(super) fn is_right(&self, piece: u32, source: Source) -> bool {
+        let layout = self.torrent.layout;
+        let (start, length) = (layout.start_of(PieceIndex(piece)), layout.bytes_of(PieceIndex(piece)) as usize);
+        let mut part = BytesMut::zeroed(length.min(PART_BYTES));
+        let mut hash = Sha1::new();
+        for at in (0..length).step_by(PART_BYTES) {
+            let part = &mut part[..PART_BYTES.min(length - at)];
+            if self.files.read(start + at as u64, part, source).is_err() {
+                return false;
+            }
+            hash.update(part);
+        }
+        self.torrent.hash_of(piece) == Some(&hash.finish()[..])
     }
 }

@@ -1,15 +1,23 @@
-//! Pieces in the torrent's files: reads, writes and punches ranges of the torrent, whichever files they lie in. Pad
-//! files (BEP 47) are zeros that are never on disk. Few files are held open, however many the torrent has.
+//! Pieces in the torrent's files: reads, writes and punches ranges of the torrent, whichever files they lie in.
+//!
+//! Each file may be there twice: one that we made ([`super::ours`]), and one of another program by the torrent's own
+//! names, which is only ever read. Pad files (BEP 47) are made only where their bytes are not zero. Few files are held
+//! open, however many the torrent has.
 
 use super::folder::{Access, Folder, Walk, storage_error};
+use super::names::begins_harmless;
+use super::ours::{News, Ours, Standing};
+use super::record::{Contents, Record};
 use crate::error::Result;
 use crate::torrent::{FileEntry, Torrent};
 use parking_lot::Mutex;
 use playswarm_logic::{Bits, PieceIndex};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Files held open at once. A piece seldom touches more than a few, and 64 leave a process's 1024 descriptors to peers.
@@ -20,13 +28,38 @@ pub(super) const OPEN_FILES: usize = 64;
 const WRITE_BYTES: usize = 64 << 10;
 /// A hole's edges are widened to this, as file systems only free whole blocks; 4 KiB is what nearly all use.
 const HOLE_ALIGN: u64 = 4096;
+/// Files that are synced one by one; beyond it the whole file system is, which costs no more.
+const SYNCED_SINGLY: usize = 64;
+
+/// Whose files a piece is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Source {
+    /// Those that we made.
+    Ours,
+    /// Those that other programs made by the torrent's own names.
+    Theirs,
+}
 
 /// The torrent's files below the chosen folder.
 pub(super) struct Files {
-    folder: Arc<Folder>,
+    folder: Option<Arc<Folder>>,
     torrent: Arc<Torrent>,
+    ours: Ours,
+    /// Names by which other programs' files are looked for, where they are not the torrent's own: files that were ours alone
+    /// once.
+    theirs: Mutex<HashMap<usize, PathBuf>>,
+    /// Whether nothing is ever written.
+    read_only: bool,
     /// The most recently used first.
-    open: Mutex<Vec<(usize, Arc<Handle>)>>,
+    open: Mutex<Vec<(usize, Source, Arc<Handle>)>>,
+    /// Files written to since the last sync, and folders in which names were made.
+    unsynced: Mutex<Unsynced>,
+}
+
+#[derive(Default)]
+struct Unsynced {
+    files: BTreeSet<usize>,
+    folders: BTreeSet<PathBuf>,
 }
 
 struct Handle {
@@ -35,22 +68,37 @@ struct Handle {
 }
 
 /// The part of a range that lies in one file.
-struct Span<'a> {
-    index: usize,
+pub(super) struct Span<'a> {
+    pub(super) index: usize,
     file: &'a FileEntry,
     /// Its first byte within the file.
     at: u64,
     /// Where it stands within the range.
-    range: Range<usize>,
+    pub(super) range: Range<usize>,
 }
 
 impl Files {
-    pub(super) fn new(folder: Arc<Folder>, torrent: Arc<Torrent>) -> Files {
-        Files { folder, torrent, open: Mutex::new(Vec::with_capacity(OPEN_FILES)) }
+    pub(super) fn new(
+        folder: Option<Arc<Folder>>,
+        torrent: Arc<Torrent>,
+        record: Arc<Record>,
+        contents: Contents,
+        read_only: bool,
+    ) -> Files {
+        let ours = Ours::new(folder.clone(), torrent.clone(), record, contents.owned);
+        Files {
+            folder,
+            torrent,
+            ours,
+            theirs: Mutex::default(),
+            read_only,
+            open: Mutex::new(Vec::with_capacity(OPEN_FILES)),
+            unsynced: Mutex::default(),
+        }
     }
 
     /// The parts of `length` bytes from `start`; files without a byte are with the bytes that they stand before, or with the last.
-    fn spans(&self, start: u64, length: u64) -> impl Iterator<Item = Span<'_>> {
+    pub(super) fn spans(&self, start: u64, length: u64) -> impl Iterator<Item = Span<'_>> {
         let files = &self.torrent.files;
         let end = start + length;
         let last = end >= self.torrent.layout.total_bytes();
@@ -69,44 +117,123 @@ impl Files {
             })
     }
 
-    /// Writes `data` at `start` of the torrent, making files as needed: sparse, with their full length, folders and all.
-    pub(super) fn write(&self, start: u64, data: &[u8]) -> Result<()> {
-        for span in self.spans(start, data.len() as u64).filter(|s| !s.file.padding) {
-            self.write_span(&span, &data[span.range.clone()])
-                .map_err(|e| storage_error("write", &self.folder.full(&span.file.path), e))?;
+    /// Writes `data` at `start` of the torrent into files of ours, making them as needed: sparse, with their full length,
+    /// folders and all. What became known of our files on the way is added to `news`.
+    pub(super) fn write(&self, start: u64, data: &[u8], news: &mut Vec<News>) -> Result<()> {
+        for span in self.spans(start, data.len() as u64) {
+            let data = &data[span.range.clone()];
+            // Zeros are what is read where there is no pad file.
+            if span.file.padding && (data.iter().all(|byte| *byte == 0) && !self.ours.has(span.index)) {
+                continue;
+            }
+            let handle = self.writable(span.index, news)?;
+            for (n, part) in data.chunks(WRITE_BYTES).enumerate() {
+                handle
+                    .file
+                    .write_all_at(part, span.at + (n * WRITE_BYTES) as u64)
+                    .map_err(|e| storage_error("write", &self.ours.path(span.index), e))?;
+            }
+            self.unsynced.lock().files.insert(span.index);
         }
         Ok(())
     }
 
-    fn write_span(&self, span: &Span<'_>, data: &[u8]) -> io::Result<()> {
-        let mut handle = self.handle(span.index, Access::Write)?;
-        // Somebody removed or replaced the file: what is written to the old one would be lost.
-        if handle.file.metadata()?.nlink() == 0 {
-            self.open.lock().retain(|(index, _)| *index != span.index);
-            handle = self.handle(span.index, Access::Write)?;
+    /// A file of ours to be written to: the one that we made, if it is there still, or a new one.
+    fn writable(&self, index: usize, news: &mut Vec<News>) -> Result<Arc<Handle>> {
+        let failed = |e| storage_error("write", &self.ours.path(index), e);
+        let length = self.torrent.files[index].length;
+        match self.ours.standing(index).map_err(failed)? {
+            Standing::Here(facts) => {
+                let handle = match self.cached(index, Source::Ours, Access::Write) {
+                    Some(handle) => handle,
+                    None => self.keep(index, Source::Ours, self.ours.open(index, Access::Write).map_err(failed)?, true),
+                };
+                if facts.length < length {
+                    handle.file.set_len(length).map_err(failed)?;
+                }
+                return Ok(handle);
+            }
+            Standing::Changed(changed) => {
+                if let News::Shared(_) = &changed {
+                    self.theirs.lock().insert(index, self.ours.relative(index));
+                }
+                self.ours.give_up(&changed)?;
+                let folder = matches!(changed, News::FolderGone(_));
+                self.forget(|i| folder || i == index);
+                news.push(changed);
+            }
+            Standing::None => {}
         }
-        for (n, part) in data.chunks(WRITE_BYTES).enumerate() {
-            handle.file.write_all_at(part, span.at + (n * WRITE_BYTES) as u64)?;
-        }
-        Ok(())
+        let file = self.ours.create(index, news)?;
+        self.unsynced.lock().folders.extend(self.ours.folders_above(index));
+        file.set_len(length).map_err(failed)?;
+        Ok(self.keep(index, Source::Ours, file, true))
     }
 
     /// Fills `into` from `start` of the torrent.
-    pub(super) fn read(&self, start: u64, into: &mut [u8]) -> Result<()> {
+    ///
+    /// # Errors
+    /// The file that could not be read, and why.
+    pub(super) fn read(&self, start: u64, into: &mut [u8], source: Source) -> Result<(), (usize, crate::error::Error)> {
         for span in self.spans(start, into.len() as u64).filter(|s| s.file.length > 0) {
             let into = &mut into[span.range.clone()];
-            if span.file.padding {
+            if span.file.padding && !(source == Source::Ours && self.ours.has(span.index)) {
                 into.fill(0);
                 continue;
             }
-            self.handle(span.index, Access::Read)
-                .and_then(|h| h.file.read_exact_at(into, span.at))
-                .map_err(|e| storage_error("read", &self.folder.full(&span.file.path), e))?;
+            self.read_span(&span, into, source).map_err(|e| {
+                let path = self.path(span.index, source);
+                (span.index, storage_error("read", &path, e))
+            })?;
         }
         Ok(())
     }
 
-    /// Gives back the disk space of these pieces, which follow each other; `free` says whether a neighbour's bytes may go too.
+    fn read_span(&self, span: &Span<'_>, into: &mut [u8], source: Source) -> io::Result<()> {
+        let handle = match self.cached(span.index, source, Access::Read) {
+            Some(handle) => handle,
+            None => self.open_to_read(span.index, source)?,
+        };
+        handle.file.read_exact_at(into, span.at)?;
+        // What was read of a removed file is right, and the file's room is free only once we let go of it.
+        if handle.file.metadata()?.nlink() == 0 {
+            self.forget(|index| index == span.index);
+        }
+        Ok(())
+    }
+
+    fn open_to_read(&self, index: usize, source: Source) -> io::Result<Arc<Handle>> {
+        let file = match (source, &self.folder) {
+            (Source::Ours, _) => self.ours.open(index, Access::Read)?,
+            (Source::Theirs, Some(folder)) => {
+                let path = self.their_path(index).ok_or(io::ErrorKind::NotFound)?;
+                folder.file(&path, Access::Read)?
+            }
+            (Source::Theirs, None) => return Err(io::ErrorKind::NotFound.into()),
+        };
+        Ok(self.keep(index, source, file, false))
+    }
+
+    /// Where another program's file is looked for, below the chosen folder. Not by names such as `.ssh`: whether they hold
+    /// what the torrent says is nothing for peers to know. In a folder that is only read, the user chose the files.
+    fn their_path(&self, index: usize) -> Option<PathBuf> {
+        if let Some(path) = self.theirs.lock().get(&index) {
+            return Some(path.clone());
+        }
+        let path = &self.torrent.files[index].path;
+        (self.read_only || begins_harmless(path)).then(|| path.clone())
+    }
+
+    /// The full path of a file, for messages.
+    pub(super) fn path(&self, index: usize, source: Source) -> PathBuf {
+        match (source, &self.folder, self.their_path(index)) {
+            (Source::Theirs, Some(folder), Some(path)) => folder.full(&path),
+            _ => self.ours.path(index),
+        }
+    }
+
+    /// Gives back the disk space of these pieces, which follow each other, in files of ours; `free` says whether a
+    /// neighbour's bytes may go too.
     pub(super) fn punch(&self, pieces: Range<u32>, free: impl Fn(u32) -> bool) -> Result<()> {
         let layout = &self.torrent.layout;
         let start = layout.start_of(PieceIndex(pieces.start));
@@ -117,19 +244,20 @@ impl Files {
         let widen_back = wide && pieces.end < layout.pieces() && free(pieces.end);
         for (file, Range { start: mut from, end: mut to }) in self.file_ranges(start, end) {
             let file_entry = &self.torrent.files[file];
+            let failed = |e| storage_error("give back room in", &self.ours.path(file), e);
+            // In a file that is not ours alone the bytes stay.
+            let Standing::Here(_) = self.ours.standing(file).map_err(failed)? else { continue };
             if widen_front && file_entry.offset + from == start {
                 from = from / HOLE_ALIGN * HOLE_ALIGN;
             }
             if (widen_back && file_entry.offset + to == end) || to == file_entry.length {
                 to = to.next_multiple_of(HOLE_ALIGN);
             }
-            match self.handle(file, Access::Read).and_then(|h| punch_hole(&h.file, from, to - from)) {
-                // Whoever removed the file freed its room.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                punched => {
-                    punched.map_err(|e| storage_error("give back room in", &self.folder.full(&file_entry.path), e))?;
-                }
-            }
+            let handle = match self.cached(file, Source::Ours, Access::Write) {
+                Some(handle) => handle,
+                None => self.keep(file, Source::Ours, self.ours.open(file, Access::Write).map_err(failed)?, true),
+            };
+            punch_hole(&handle.file, from, to - from).map_err(failed)?;
         }
         Ok(())
     }
@@ -144,24 +272,136 @@ impl Files {
             .map(move |(n, f)| (n, f.offset.max(start) - f.offset..(f.offset + f.length).min(end) - f.offset))
     }
 
-    /// Takes out of `claims` each piece that cannot be here, as its files are missing or too short.
+    /// The pieces that touch this file.
+    pub(super) fn pieces_of(&self, index: usize) -> Range<u32> {
+        let (layout, file) = (self.torrent.layout, &self.torrent.files[index]);
+        if file.length == 0 {
+            return 0..0;
+        }
+        layout.piece_at(file.offset).0..layout.piece_at(file.offset + file.length - 1).0 + 1
+    }
+
+    /// Calls `missing` with each piece of this file that reaches beyond its first `length` bytes.
+    fn beyond(&self, index: usize, length: u64, missing: impl FnMut(u32)) {
+        let (layout, file) = (self.torrent.layout, &self.torrent.files[index]);
+        let pieces = self.pieces_of(index);
+        let first = if length >= file.length { pieces.end } else { layout.piece_at(file.offset + length).0 };
+        (first.max(pieces.start)..pieces.end).for_each(missing);
+    }
+
+    /// Takes out of `claims` each piece that cannot be in our files, as they are missing or too short.
     pub(super) fn drop_impossible(&self, claims: &mut Bits) {
-        let layout = self.torrent.layout;
-        let piece_bytes = u64::from(layout.piece_bytes());
+        let files = &self.torrent.files;
+        let claimed = |index: &usize| self.pieces_of(*index).any(|piece| claims.get(piece));
+        let needed = |index: &usize| files[*index].length > 0 && !files[*index].padding;
+        let wanted: Vec<usize> = (0..files.len()).filter(needed).filter(claimed).collect();
+        for (index, length) in self.ours.lengths(wanted.into_iter()) {
+            self.beyond(index, length, |piece| {
+                claims.set(piece, false);
+            });
+        }
+    }
+
+    /// The pieces that files of other programs may hold, by their lengths alone.
+    pub(super) fn their_claims(&self) -> Bits {
+        let (files, pieces) = (&self.torrent.files, self.torrent.layout.pieces());
+        let Some(folder) = &self.folder else { return Bits::new(pieces) };
         let mut walk = Walk::default();
-        for file in self.torrent.files.iter().filter(|f| f.length > 0 && !f.padding) {
-            let pieces = layout.piece_at(file.offset).0..=layout.piece_at(file.offset + file.length - 1).0;
-            if !pieces.clone().any(|p| claims.get(p)) {
-                continue;
+        let mut claims = None::<Bits>;
+        let mut missing: Vec<(usize, u64)> = Vec::new();
+        for index in (0..files.len()).filter(|index| files[*index].length > 0 && !files[*index].padding) {
+            let length = self.their_path(index).and_then(|path| folder.walk(&path, &mut walk)).map_or(0, |facts| {
+                let ours = self.ours.identity(index).is_some_and(|identity| identity.is(facts.identity));
+                if ours { 0 } else { facts.length }
+            });
+            if length > 0 {
+                claims.get_or_insert_with(|| Bits::full(pieces));
             }
-            let here = self.folder.length_of(&file.path, &mut walk).unwrap_or(0);
-            for piece in pieces {
-                let end = (u64::from(piece) * piece_bytes + piece_bytes).min(file.offset + file.length);
-                if end - file.offset > here {
-                    claims.set(piece, false);
-                }
+            if length < files[index].length {
+                missing.push((index, length));
             }
         }
+        let Some(mut claims) = claims else { return Bits::new(pieces) };
+        for (index, length) in missing {
+            self.beyond(index, length, |piece| {
+                claims.set(piece, false);
+            });
+        }
+        claims
+    }
+
+    /// The pieces that this file cannot hold at the moment.
+    pub(super) fn lacks(&self, index: usize, source: Source) -> Vec<u32> {
+        let length = match (source, &self.folder) {
+            (Source::Ours, _) => self.ours.lengths([index].into_iter()).next().map_or(0, |(_, length)| length),
+            (Source::Theirs, Some(folder)) => self
+                .their_path(index)
+                .and_then(|path| folder.facts(&path).ok())
+                .filter(|facts| facts.regular)
+                .map_or(0, |facts| facts.length),
+            (Source::Theirs, None) => 0,
+        };
+        // What was opened before may be another file by now.
+        self.forget(|i| i == index);
+        let mut lacking = Vec::new();
+        self.beyond(index, length, |piece| lacking.push(piece));
+        lacking
+    }
+
+    /// These bytes of our files may not be on the disk yet, whoever wrote them.
+    pub(super) fn needs_sync(&self, start: u64, length: u64) {
+        let touched: Vec<usize> = self.spans(start, length).map(|s| s.index).filter(|i| self.ours.has(*i)).collect();
+        self.unsynced.lock().files.extend(touched);
+    }
+
+    /// Waits until all that was written is on the disk, names of files included.
+    pub(super) fn sync(&self) -> Result<()> {
+        let Unsynced { files, folders } = std::mem::take(&mut *self.unsynced.lock());
+        let result = self.sync_these(&files, &folders);
+        if result.is_err() {
+            let mut unsynced = self.unsynced.lock();
+            unsynced.files.extend(files);
+            unsynced.folders.extend(folders);
+        }
+        result
+    }
+
+    fn sync_these(&self, files: &BTreeSet<usize>, folders: &BTreeSet<PathBuf>) -> Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        if files.len() + folders.len() > SYNCED_SINGLY {
+            return folder.sync_all().map_err(|e| storage_error("write", folder.path(), e));
+        }
+        for &index in files {
+            let handle = match self.cached(index, Source::Ours, Access::Read) {
+                Some(handle) => Ok(handle),
+                None => self.open_to_read(index, Source::Ours),
+            };
+            match handle.and_then(|handle| handle.file.sync_data()) {
+                Ok(()) => {}
+                // Removed or replaced meanwhile: what was in it is lost anyway, and noticed when it is read.
+                Err(e) if super::ours::is_gone(&e) => {}
+                Err(e) => return Err(storage_error("write", &self.ours.path(index), e)),
+            }
+        }
+        for path in folders {
+            match folder.sync_names(path) {
+                Err(e) if !super::ours::is_gone(&e) => return Err(storage_error("write", &folder.full(path), e)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether anything of ours is there.
+    pub(super) fn has_ours(&self) -> bool {
+        self.ours.has_any()
+    }
+
+    /// Whether files may be made in the chosen folder.
+    pub(super) fn check_writable(&self) -> Result<()> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        folder.is_writable().map_err(|e| storage_error("write in the folder", folder.path(), e))
     }
 
     /// How many files are held open.
@@ -176,36 +416,33 @@ impl Files {
         drop(open);
     }
 
-    fn handle(&self, index: usize, access: Access) -> io::Result<Arc<Handle>> {
-        let known = {
-            let mut open = self.open.lock();
-            let found = open.iter().position(|(i, h)| *i == index && (h.writable || access == Access::Read));
-            found.map(|at| {
-                open[..=at].rotate_right(1);
-                open[0].1.clone()
-            })
-        };
-        if let Some(handle) = known {
-            return Ok(handle);
-        }
-        let entry = &self.torrent.files[index];
-        let file = self.folder.file(&entry.path, access)?;
-        if access == Access::Write && file.metadata()?.len() != entry.length {
-            file.set_len(entry.length)?;
-        }
-        let handle = Arc::new(Handle { file, writable: access == Access::Write });
+    fn forget(&self, which: impl Fn(usize) -> bool) {
+        let dropped: Vec<_> = self.open.lock().extract_if(.., |(index, ..)| which(*index)).collect();
+        drop(dropped);
+    }
+
+    fn cached(&self, index: usize, source: Source, access: Access) -> Option<Arc<Handle>> {
+        let mut open = self.open.lock();
+        let fits = |h: &Handle| h.writable || access == Access::Read;
+        let at = open.iter().position(|(i, s, h)| *i == index && *s == source && fits(h))?;
+        open[..=at].rotate_right(1);
+        Some(open[0].2.clone())
+    }
+
+    fn keep(&self, index: usize, source: Source, file: File, writable: bool) -> Arc<Handle> {
+        let handle = Arc::new(Handle { file, writable });
         let mut dropped = Vec::new();
         {
             let mut open = self.open.lock();
             // Also takes out a handle that could only be read.
-            dropped.extend(open.extract_if(.., |(i, _)| *i == index));
+            dropped.extend(open.extract_if(.., |(i, s, _)| *i == index && *s == source));
             while open.len() >= OPEN_FILES {
                 dropped.extend(open.pop());
             }
-            open.insert(0, (index, handle.clone()));
+            open.insert(0, (index, source, handle.clone()));
         }
         drop(dropped);
-        Ok(handle)
+        handle
     }
 }
 

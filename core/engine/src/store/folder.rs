@@ -1,12 +1,13 @@
 //! Opens what lies below the chosen folder, one path component at a time and never through a symbolic link, so that
-//! nothing outside of it is ever read or written. What is in the files is left to [`super::files`].
+//! nothing outside of it is ever read or written. Tells files apart by their identity, so that a file that another program
+//! put in the place of ours is noticed. What is in the files is left to [`super::files`].
 
 use crate::error::{Error, Result};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 /// What an opened file is for.
@@ -14,29 +15,63 @@ use std::path::{Component, Path, PathBuf};
 pub(super) enum Access {
     /// To be read; it must be there.
     Read,
-    /// To be read and written; made with its folders where it is missing.
+    /// To be read and written; it must be there.
     Write,
+    /// To be read and written; made where it is missing. For our notes alone.
+    Notes,
 }
 
 /// A folder that is held open, so that renaming it changes nothing.
 pub(super) struct Folder {
     fd: OwnedFd,
     path: PathBuf,
+    /// Whether a file keeps its inode number after the file system was mounted anew. FAT and exFAT make the numbers up.
+    stable_inodes: bool,
 }
 
 /// The folder that was entered last, as files of one folder follow each other.
 #[derive(Default)]
 pub(super) struct Walk(Option<(PathBuf, Option<OwnedFd>)>);
 
+/// What tells a file or folder from another that takes its name later: its inode and its time of birth, since inode
+/// numbers are used again. Either is 0 where the file system does not have it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) inode: u64,
+    pub(super) born_ns: u64,
+}
+
+impl Identity {
+    /// Whether two identities are those of the same file. Where nothing is known, it counts as another's.
+    pub(super) fn is(self, other: Identity) -> bool {
+        self == other && self != Identity::default()
+    }
+}
+
+/// What the file system says of a file or folder.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts {
+    pub(super) identity: Identity,
+    pub(super) length: u64,
+    /// Names that lead to it.
+    pub(super) links: u64,
+    pub(super) regular: bool,
+}
+
 const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 impl Folder {
-    /// Makes the folder where it is missing and opens it. The folder itself may be a link: the user chose it.
-    pub(super) fn open(path: &Path) -> Result<Folder> {
+    /// Opens the folder. The folder itself may be a link: the user chose it.
+    pub(super) fn open(path: &Path) -> io::Result<Folder> {
+        let fd = rustix::fs::openat(CWD, path, FOLDER, Mode::empty())?;
+        let stable_inodes = has_stable_inodes(&fd);
+        Ok(Folder { fd, path: path.to_owned(), stable_inodes })
+    }
+
+    /// Makes the folder where it is missing and opens it.
+    pub(super) fn make(path: &Path) -> Result<Folder> {
         std::fs::create_dir_all(path).map_err(|e| storage_error("create the folder", path, e))?;
-        let fd = rustix::fs::openat(CWD, path, FOLDER, Mode::empty())
-            .map_err(|e| storage_error("open the folder", path, e.into()))?;
-        Ok(Folder { fd, path: path.to_owned() })
+        Folder::open(path).map_err(|e| storage_error("open the folder", path, e))
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -50,7 +85,14 @@ impl Folder {
 
     /// A folder below this one.
     pub(super) fn below(&self, path: &Path, create: bool) -> io::Result<Folder> {
-        Ok(Folder { fd: self.enter(path, create)?, path: self.full(path) })
+        let fd = self.enter(path, create)?;
+        Ok(Folder { fd, path: self.full(path), stable_inodes: self.stable_inodes })
+    }
+
+    /// Whether this user may make files here.
+    pub(super) fn is_writable(&self) -> io::Result<()> {
+        use rustix::fs::Access;
+        Ok(rustix::fs::accessat(&self.fd, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
     }
 
     fn enter(&self, path: &Path, create: bool) -> io::Result<OwnedFd> {
@@ -76,20 +118,18 @@ impl Folder {
         }
     }
 
-    /// Opens a regular file below this folder. For reading, a file that may not be written will do.
+    /// Opens a regular file below this folder.
     pub(super) fn file(&self, path: &Path, access: Access) -> io::Result<File> {
         let (parent, name) = split(path)?;
-        let parent = self.enter(parent, access == Access::Write)?;
+        let parent = self.enter(parent, false)?;
         // Without NONBLOCK a named pipe in the place of a file would hold us up for ever.
         let plain = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let open = |flags| rustix::fs::openat(&parent, name, plain | flags, Mode::from_raw_mode(0o666));
-        let fd = match access {
-            Access::Write => open(OFlags::RDWR | OFlags::CREATE),
-            Access::Read => match open(OFlags::RDWR) {
-                Err(Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::TXTBSY) => open(OFlags::RDONLY),
-                other => other,
-            },
+        let flags = match access {
+            Access::Read => OFlags::RDONLY,
+            Access::Write => OFlags::RDWR,
+            Access::Notes => OFlags::RDWR | OFlags::CREATE,
         };
+        let fd = rustix::fs::openat(&parent, name, plain | flags, Mode::from_raw_mode(0o666));
         let file = File::from(fd.map_err(|e| if matches!(e, Errno::LOOP) { in_the_way() } else { e.into() })?);
         if !file.metadata()?.is_file() {
             return Err(in_the_way());
@@ -97,21 +137,124 @@ impl Folder {
         Ok(file)
     }
 
-    /// The length of a regular file, if there is one; links are not followed.
-    pub(super) fn length_of(&self, path: &Path, walk: &mut Walk) -> Option<u64> {
+    /// Makes a file that was not there before, for reading and writing, and the folders above it. Where anything has that
+    /// name, as the file system compares names, this fails with `AlreadyExists`.
+    pub(super) fn create_file(&self, path: &Path) -> io::Result<File> {
+        let (parent, name) = split(path)?;
+        let parent = self.enter(parent, true)?;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o666))?.into())
+    }
+
+    /// Makes a folder that was not there before.
+    pub(super) fn create_folder(&self, name: &Path) -> io::Result<Facts> {
+        rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o777))?;
+        self.facts(name)
+    }
+
+    /// What is known of what has this path. Links are not followed.
+    pub(super) fn facts(&self, path: &Path) -> io::Result<Facts> {
+        let (parent, name) = split(path)?;
+        if parent.as_os_str().is_empty() {
+            return self.facts_at(&self.fd, name);
+        }
+        self.facts_at(self.enter(parent, false)?, name)
+    }
+
+    /// The same of an open file.
+    pub(super) fn facts_of(&self, file: impl AsFd) -> io::Result<Facts> {
+        facts(file.as_fd(), None, self.stable_inodes)
+    }
+
+    /// The same of this folder.
+    pub(super) fn own_facts(&self) -> io::Result<Facts> {
+        self.facts_of(&self.fd)
+    }
+
+    fn facts_at(&self, parent: impl AsFd, name: &std::ffi::OsStr) -> io::Result<Facts> {
+        facts(parent.as_fd(), Some(name), self.stable_inodes)
+    }
+
+    /// The facts of a regular file, if there is one; links are not followed.
+    pub(super) fn walk(&self, path: &Path, walk: &mut Walk) -> Option<Facts> {
         let (parent, name) = split(path).ok()?;
         if walk.0.as_ref().is_none_or(|(last, _)| last != parent) {
             walk.0 = Some((parent.to_owned(), self.enter(parent, false).ok()));
         }
         let fd = walk.0.as_ref()?.1.as_ref()?;
-        let stat = rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
-        (FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile).then(|| u64::try_from(stat.st_size).ok())?
+        self.facts_at(fd, name).ok().filter(|f| f.regular)
     }
 
     /// Puts `from` in the place of `to`, both plain names in this folder.
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
     }
+
+    /// Waits until the names in a folder below this one are on the disk.
+    pub(super) fn sync_names(&self, path: &Path) -> io::Result<()> {
+        match rustix::fs::fsync(self.enter(path, false)?) {
+            // Some file systems have no such call for folders.
+            Ok(()) | Err(Errno::INVAL | Errno::BADF) => Ok(()),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Waits until everything that was written to the whole file system is on the disk.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(super) fn sync_all(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.fd)?)
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn facts(at: impl AsFd, name: Option<&std::ffi::OsStr>, stable_inodes: bool) -> io::Result<Facts> {
+    use rustix::fs::StatxFlags;
+    let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
+    let (name, flags) = match name {
+        Some(name) => (name, AtFlags::SYMLINK_NOFOLLOW),
+        None => (std::ffi::OsStr::new(""), AtFlags::EMPTY_PATH),
+    };
+    let stat = rustix::fs::statx(at, name, flags, wanted)?;
+    let known = StatxFlags::from_bits_retain(stat.stx_mask).contains(StatxFlags::BTIME);
+    let born = &stat.stx_btime;
+    let born_ns = u64::try_from(born.tv_sec).unwrap_or(0).wrapping_mul(1_000_000_000) + u64::from(born.tv_nsec);
+    Ok(Facts {
+        identity: Identity {
+            inode: if stable_inodes { stat.stx_ino } else { 0 },
+            born_ns: if known { born_ns } else { 0 },
+        },
+        length: stat.stx_size,
+        links: u64::from(stat.stx_nlink),
+        regular: FileType::from_raw_mode(u32::from(stat.stx_mode)) == FileType::RegularFile,
+    })
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn facts(at: impl AsFd, name: Option<&std::ffi::OsStr>, stable_inodes: bool) -> io::Result<Facts> {
+    let stat = match name {
+        Some(name) => rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)?,
+        None => rustix::fs::fstat(at)?,
+    };
+    #[allow(clippy::unnecessary_cast)] // the fields' types differ from system to system
+    Ok(Facts {
+        identity: Identity { inode: if stable_inodes { stat.st_ino as u64 } else { 0 }, born_ns: 0 },
+        length: u64::try_from(stat.st_size).unwrap_or(0),
+        links: stat.st_nlink as u64,
+        regular: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
+    })
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn has_stable_inodes(fd: &OwnedFd) -> bool {
+    /// The numbers by which FAT and exFAT are known (statfs(2)).
+    const MADE_UP: [u64; 2] = [0x4d44, 0x2011_bab0];
+    #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast)] // its type differs from machine to machine
+    rustix::fs::fstatfs(fd).map_or(true, |fs| !MADE_UP.contains(&(fs.f_type as u64 & 0xffff_ffff)))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn has_stable_inodes(_: &OwnedFd) -> bool {
+    true
 }
 
 fn split(path: &Path) -> io::Result<(&Path, &std::ffi::OsStr)> {
@@ -123,7 +266,7 @@ fn not_plain() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "the path leaves the folder")
 }
 
-fn in_the_way() -> io::Error {
+pub(super) fn in_the_way() -> io::Error {
     io::Error::new(
         io::ErrorKind::NotADirectory,
         "a symbolic link or something else that is not a plain file or folder is in the way; remove it",

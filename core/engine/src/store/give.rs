@@ -8,7 +8,6 @@ use super::Store;
 use super::state::State;
 use crate::error::{Error, Result};
 use bytes::{Bytes, BytesMut};
-use librqbit_sha1_wrapper::{ISha1, Sha1};
 use playswarm_logic::PieceIndex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,8 +16,6 @@ use tokio::sync::Semaphore;
 /// How long a piece on disk counts as unchanged for peers. It bounds for how long they would be given blocks of a file that
 /// another program has changed.
 const TRUSTED_FOR: Duration = Duration::from_secs(600);
-/// Bytes that are read and hashed at once.
-const PART_BYTES: usize = 256 << 10;
 /// Pieces hashed for peers at once.
 const CHECKS: usize = 1;
 /// Blocks read for peers at once.
@@ -58,8 +55,8 @@ impl State {
     /// The piece on disk was hashed, or written by us.
     pub(super) fn trust(&mut self, piece: u32) {
         self.forget_trust();
-        let on_disk = self.on_disk.get(piece);
-        self.trusted.set(piece, on_disk);
+        let in_files = self.source_of(piece).is_some();
+        self.trusted.set(piece, in_files);
     }
 
     fn forget_trust(&mut self) {
@@ -96,10 +93,11 @@ impl Store {
             let _turn = turn;
             // Against giving back.
             let _disk = store.disk.read();
-            store.state.lock().on_disk.get(piece.0).then(|| {
+            let source = store.state.lock().source_of(piece.0);
+            source.map(|source| {
                 let mut block = BytesMut::zeroed(length as usize);
                 let start = store.torrent.layout.start_of(piece) + u64::from(begin);
-                store.files.read(start, &mut block).map(|()| block.freeze())
+                store.files.read(start, &mut block, source).map(|()| block.freeze())
             })
         };
         match self.runtime.spawn_blocking(read).await {
@@ -115,7 +113,7 @@ impl Store {
             return Whereabouts::Hot(whole);
         }
         let mut state = self.state.lock();
-        if !state.on_disk.get(piece.0) || state.closed {
+        if state.source_of(piece.0).is_none() || state.closed {
             return Whereabouts::Gone;
         }
         state.forget_trust();
@@ -135,27 +133,14 @@ impl Store {
         let check = move || {
             let _turn = turn;
             let _disk = store.disk.read();
-            let right = store.is_right_on_disk(piece);
+            let Some(source) = store.state.lock().source_of(piece.0) else { return false };
+            let right = store.is_right(piece.0, source);
             if right {
                 store.state.lock().trust(piece.0);
+                store.proven(piece.0);
             }
             right
         };
         self.runtime.spawn_blocking(check).await.map_err(|_| Error::Closed)
-    }
-
-    fn is_right_on_disk(&self, piece: PieceIndex) -> bool {
-        let layout = self.torrent.layout;
-        let (start, length) = (layout.start_of(piece), layout.bytes_of(piece) as usize);
-        let mut part = BytesMut::zeroed(length.min(PART_BYTES));
-        let mut hash = Sha1::new();
-        for at in (0..length).step_by(PART_BYTES) {
-            let part = &mut part[..PART_BYTES.min(length - at)];
-            if self.files.read(start + at as u64, part).is_err() {
-                return false;
-            }
-            hash.update(part);
-        }
-        self.torrent.hash_of(piece.0) == Some(&hash.finish()[..])
     }
 }

@@ -68,6 +68,11 @@ impl Hot {
         self.pieces.contains_key(&piece)
     }
 
+    /// Whether the piece is here and may not go yet.
+    pub(super) fn is_pinned(&self, piece: u32) -> bool {
+        self.pieces.get(&piece).is_some_and(|e| e.pinned)
+    }
+
     /// The piece without counting as used.
     pub(super) fn peek(&self, piece: u32) -> Option<Bytes> {
         self.pieces.get(&piece).map(|e| e.bytes.clone())
@@ -93,22 +98,25 @@ impl Hot {
 
     /// Drops pieces until `limit` bytes are kept, and some more where there are many, so that this is not done for each
     /// piece. What was dropped is handed out, to be freed or used again outside of any lock.
-    pub(super) fn shrink(&mut self, limit: u64, readers: &[Reader]) -> Vec<Bytes> {
+    pub(super) fn shrink(&mut self, limit: u64, readers: &[Reader]) -> Vec<(u32, Bytes)> {
         if self.bytes <= limit {
             return Vec::new();
         }
         // With few pieces looking at all of them costs nothing, and one too many would be missed.
         let more = if self.pieces.len() >= 64 { limit / 16 } else { 0 };
         let target = self.bytes - limit + more;
-        let held: Vec<Held> = self
-            .pieces
+        let dropped = retain::drop_from_memory(&self.held(), readers, target);
+        dropped.into_iter().filter_map(|p| Some((p.0, self.remove(p.0)?))).collect()
+    }
+
+    /// The pieces that may go.
+    pub(super) fn held(&self) -> Vec<Held> {
+        self.pieces
             .iter()
             .filter(|(_, e)| !e.pinned)
             // A piece is at most `u32::MAX` bytes long.
             .map(|(p, e)| Held { piece: PieceIndex(*p), bytes: e.bytes.len() as u32, last_use: e.last_use })
-            .collect();
-        let dropped = retain::drop_from_memory(&held, readers, target);
-        dropped.into_iter().filter_map(|p| self.remove(p.0)).collect()
+            .collect()
     }
 }
 

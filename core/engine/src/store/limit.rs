@@ -13,6 +13,9 @@ impl Store {
     /// At 0 only what readers need next should be fetched: more would push out what was fetched before. Its cost
     /// grows with the number of pieces on disk, so ask a few times a second at most.
     pub(crate) fn disk_room_bytes(&self) -> u64 {
+        if self.options.read_only {
+            return self.memory_room_bytes();
+        }
         let limit = self.options.disk_limit_bytes;
         let (held, readers, used) = {
             let state = self.state.lock();
@@ -24,6 +27,19 @@ impl Store {
             (state.held(), state.readers.clone(), used)
         };
         (limit + retain::watched_bytes(&held, &readers)).saturating_sub(used)
+    }
+
+    /// The same where nothing is written: pieces that are in no file are in memory alone.
+    fn memory_room_bytes(&self) -> u64 {
+        let limit = memory_for_pieces(self.options.memory_limit_bytes);
+        let (held, readers, assembled) = {
+            let state = self.state.lock();
+            let mut held = state.hot.held();
+            held.retain(|held| state.source_of(held.piece.0).is_none());
+            (held, state.readers.clone(), state.assembly_bytes())
+        };
+        let used: u64 = held.iter().map(|held| u64::from(held.bytes)).sum();
+        (limit + retain::watched_bytes(&held, &readers)).saturating_sub(used + assembled)
     }
 
     /// Reserves room for a piece that is about to be written, and gives others back where the bound asks for it.
@@ -107,6 +123,11 @@ impl Store {
         }
         self.tell(StoreEvent::DiskLimitUnsupported);
     }
+}
+
+/// Memory for pieces that are in no file, where nothing is written: the rest is for those on their way and being read.
+pub(crate) fn memory_for_pieces(memory_limit_bytes: u64) -> u64 {
+    memory_limit_bytes / 2
 }
 
 fn is_unsupported(e: &Error) -> bool {

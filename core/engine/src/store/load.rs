@@ -1,7 +1,7 @@
 //! Verified pieces for readers and peers: from memory at once, or from disk, where each is hashed again.
 
+use super::Store;
 use super::assembly::sha1;
-use super::{Store, StoreEvent};
 use crate::error::{Error, Result};
 use bytes::Bytes;
 use playswarm_logic::PieceIndex;
@@ -133,7 +133,7 @@ impl Store {
         Begun::Waiting(told)
     }
 
-    fn load(&self, piece: u32) {
+    pub(super) fn load(self: &Arc<Self>, piece: u32) -> Loaded {
         let loaded = self.read_and_check(piece);
         let (waiters, dropped) = {
             let mut state = self.state.lock();
@@ -141,7 +141,7 @@ impl Store {
             let dropped = if let Loaded::Here(bytes) = &loaded {
                 state.touch(piece);
                 // Given back meanwhile: who waited may have it, nobody else.
-                if state.on_disk.get(piece) {
+                if state.source_of(piece).is_some() {
                     state.trust(piece);
                     state.hot.insert(piece, bytes.clone(), false);
                 }
@@ -155,58 +155,43 @@ impl Store {
         for waiter in waiters {
             let _ = waiter.send(loaded.clone());
         }
+        loaded
     }
 
-    fn read_and_check(&self, piece: u32) -> Loaded {
+    fn read_and_check(self: &Arc<Self>, piece: u32) -> Loaded {
         let length = self.torrent.layout.bytes_of(PieceIndex(piece));
         // Against giving back: what is recorded now stays on disk until this is done.
         let _disk = self.disk.read();
-        let dropped = {
+        let (source, dropped) = {
             let mut state = self.state.lock();
             if let Some(bytes) = state.hot.peek(piece) {
                 return Loaded::Here(bytes);
             }
-            if !state.on_disk.get(piece) || state.closed {
-                return Loaded::Gone;
-            }
+            let Some(source) = state.source_of(piece).filter(|_| !state.closed) else { return Loaded::Gone };
             state.loading_bytes += u64::from(length);
-            self.keep_within_memory(&mut state)
+            (source, self.keep_within_memory(&mut state))
         };
         self.recycle_all(dropped);
         let mut buffer = self.buffer(length as usize);
-        let read = self.files.read(self.torrent.layout.start_of(PieceIndex(piece)), &mut buffer);
+        let read = self.files.read(self.torrent.layout.start_of(PieceIndex(piece)), &mut buffer, source);
         let right = read.is_ok() && self.torrent.hash_of(piece) == Some(&sha1(&buffer)[..]);
         self.state.lock().loading_bytes -= u64::from(length);
         if right {
+            self.proven(piece);
             return Loaded::Here(buffer.freeze());
         }
         self.recycle(buffer);
         match read {
-            Err(e) if !means_gone(&e) => {
+            Err((_, e)) if !means_gone(&e) => {
                 tracing::warn!(piece, error = %e, "a piece cannot be read");
                 Loaded::Failed(Failure::of(&e))
             }
             read => {
-                let why = read.err().map_or("its file was changed".to_owned(), |e| e.to_string());
-                tracing::warn!(piece, why, "a piece that was recorded is not here any more");
-                self.lose(piece);
+                let why = read.err().map_or("it is not what the torrent says".to_owned(), |(_, e)| e.to_string());
+                tracing::debug!(piece, ?source, why, "a piece is not in its file");
+                self.suspect(piece, source);
                 Loaded::Gone
             }
-        }
-    }
-
-    /// Forgets a piece that is not on disk as it was recorded. The record comes first: once the state says so, the
-    /// piece may be fetched and recorded anew.
-    fn lose(&self, piece: u32) {
-        if let Err(e) = self.record.set(piece, false) {
-            // It stays a claim, which fails its hash again the next time.
-            tracing::warn!(piece, error = %e, "the record cannot be written");
-        }
-        let mut state = self.state.lock();
-        state.set_on_disk(piece, false);
-        if state.have.set(piece, false) {
-            drop(state);
-            self.tell(StoreEvent::Lost(PieceIndex(piece)));
         }
     }
 }

@@ -15,21 +15,27 @@ mod files;
 mod folder;
 mod give;
 mod hot;
+mod lend;
 mod limit;
 mod load;
+mod names;
+mod ours;
 mod record;
 mod saved;
 mod state;
+mod suspect;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod write;
 
+pub(crate) use limit::memory_for_pieces;
 pub(crate) use saved::load_saved_torrent_bytes;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::torrent::Torrent;
-use assembly::Blame;
+use assembly::{Blame, sha1};
 use bytes::{Bytes, BytesMut};
 use files::Files;
 use folder::Folder;
@@ -37,11 +43,10 @@ use hot::Spare;
 use parking_lot::{Mutex, RwLock};
 use playswarm_logic::retain::Reader;
 use playswarm_logic::{Bits, PieceIndex};
-use record::{NOTES, Record, Refused};
-use state::State;
-use std::path::{Path, PathBuf};
+use record::Record;
+use state::{Claims, State};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 
@@ -54,6 +59,8 @@ pub(crate) struct StoreOptions {
     pub(crate) memory_limit_bytes: u64,
     /// Bound on the bytes of verified pieces on disk; 0 for none.
     pub(crate) disk_limit_bytes: u64,
+    /// Whether nothing is written: files that are there are read, and what is fetched stays in memory.
+    pub(crate) read_only: bool,
 }
 
 impl StoreOptions {
@@ -63,6 +70,7 @@ impl StoreOptions {
             dir: config.dir.clone(),
             memory_limit_bytes: config.memory_limit_bytes,
             disk_limit_bytes: config.disk_limit_bytes,
+            read_only: config.read_only,
         }
     }
 }
@@ -70,10 +78,25 @@ impl StoreOptions {
 /// What happens in the store by itself.
 #[derive(Debug)]
 pub(crate) enum StoreEvent {
-    /// The piece is not here any more: its file was changed, cut or removed by somebody else. Fetch it again.
+    /// The piece is not here any more: its file was changed, cut or removed by another program. Fetch it again.
     Lost(PieceIndex),
-    /// The piece was given back as the bound on disk use was reached.
+    /// The piece was never here, although a file seemed to hold it; peers were not told of it. Fetch it.
+    Unfounded(PieceIndex),
+    /// A piece that a file seemed to hold is right: peers may be told of it.
+    Proven(PieceIndex),
+    /// Pad files of this torrent hold more than zeros: [`Store::known_tails`] has changed.
+    PaddingFilled,
+    /// The piece was given back as the bound on disk use was reached, or that on memory where nothing is written.
     GivenBack(PieceIndex),
+    /// This file of ours was changed, cut, removed or replaced by another program.
+    FileChanged(PathBuf),
+    /// The first path is taken by a file or folder that is not ours: it stays as it is, and ours has the second.
+    Elsewhere {
+        /// What is there already.
+        taken: PathBuf,
+        /// What is written instead.
+        ours: PathBuf,
+    },
     /// There is no room on the disk. Pieces stay in memory, and writing is tried again each second.
     DiskFull,
     /// A piece cannot be written, for the reason given. It stays in memory and is tried again.
@@ -120,7 +143,7 @@ pub(crate) struct Store {
     torrent: Arc<Torrent>,
     options: StoreOptions,
     files: Files,
-    record: Record,
+    record: Arc<Record>,
     runtime: Handle,
     events: mpsc::UnboundedSender<StoreEvent>,
     state: Mutex<State>,
@@ -133,6 +156,8 @@ pub(crate) struct Store {
     giving: give::Giving,
     /// Changes with each write that ended, for those who wait for all of them.
     progress: watch::Sender<u64>,
+    /// One sync at a time.
+    syncing: Mutex<()>,
 }
 
 /// How the bound on memory is shared out, in sixteenths: pieces being put together or waiting to be written may have
@@ -145,45 +170,38 @@ const SPARE_SIXTEENTHS: u64 = 1;
 /// and pieces that readers are at have this much for sure, besides whatever the others leave.
 const READ_SIXTEENTHS: u64 = 3;
 
-/// How long a torrent that is in use is waited for: a store that was just dropped may be writing its last pieces.
-const IN_USE_TRIES: u32 = 20;
-const IN_USE_WAIT: Duration = Duration::from_millis(50);
-
 impl Store {
-    /// Opens the torrent's store in the folder. What the record claims is believed as far as the files are long enough;
-    /// nothing is read until it is wanted.
+    /// Opens the torrent's store in the folder. What the record claims is believed as far as the files are long enough, and
+    /// so are files of other programs by the torrent's own names; nothing is read until it is wanted. Nothing is written
+    /// until there is a piece to be written.
     ///
     /// # Errors
-    /// [`Error::Storage`] where the folder cannot be used or another playswarm keeps this torrent there,
-    /// [`Error::DiskFull`] where not even the record has room, [`Error::BadTorrent`] for files in our own notes' place.
+    /// [`Error::Storage`] where the folder cannot be used.
     pub(crate) async fn open(
         torrent: Arc<Torrent>,
         options: StoreOptions,
     ) -> Result<(Arc<Store>, mpsc::UnboundedReceiver<StoreEvent>)> {
         let runtime = Handle::current();
-        let mut tries = 0;
-        let (files, record, claims) = loop {
-            let (torrent, dir) = (torrent.clone(), options.dir.clone());
-            match runtime.spawn_blocking(move || open_on_disk(&torrent, &dir)).await {
-                Ok(Ok(opened)) => break opened,
-                Ok(Err(Refused::InUse(_))) if tries < IN_USE_TRIES => tokio::time::sleep(IN_USE_WAIT).await,
-                Ok(Err(Refused::InUse(e) | Refused::Failed(e))) => return Err(e),
-                Err(_) => return Err(Error::Closed),
-            }
-            tries += 1;
+        let work = {
+            let (torrent, options) = (torrent.clone(), options.clone());
+            move || open_on_disk(&torrent, &options)
         };
+        let (files, record, claims) = runtime.spawn_blocking(work).await.unwrap_or(Err(Error::Closed))?;
         let layout = torrent.layout;
         let for_loads = options.memory_limit_bytes * LOAD_SIXTEENTHS / 16;
         let loads = (for_loads / u64::from(layout.piece_bytes())).clamp(1, 4) as usize;
         let (events, heard) = mpsc::unbounded_channel();
+        let mut state = State::new(layout, claims, options.disk_limit_bytes != 0);
+        state.tails = torrent.padded_tails();
         let store = Store {
-            state: Mutex::new(State::new(layout, claims, options.disk_limit_bytes != 0)),
+            state: Mutex::new(state),
             spare: Mutex::new(Spare::new(layout.piece_bytes(), options.memory_limit_bytes * SPARE_SIXTEENTHS / 16)),
             blame: Mutex::new(Blame::default()),
             disk: RwLock::new(()),
             load_permits: Semaphore::new(loads),
             giving: give::Giving::default(),
             progress: watch::Sender::new(0),
+            syncing: Mutex::new(()),
             torrent,
             options,
             files,
@@ -194,12 +212,22 @@ impl Store {
         Ok((Arc::new(store), heard))
     }
 
-    /// The pieces that are verified or recorded: what may be told to peers.
+    /// The pieces that are verified, or said to be in files: what need not be fetched.
     pub(crate) fn have(&self) -> Bits {
         self.state.lock().have.clone()
     }
 
-    /// Whether this piece is verified or recorded.
+    /// Those of [`Store::have`] that peers may be told of.
+    pub(crate) fn told(&self) -> Bits {
+        let state = self.state.lock();
+        let mut told = state.have.clone();
+        state.unproven.iter_ones().for_each(|piece| {
+            told.set(piece, false);
+        });
+        told
+    }
+
+    /// Whether this piece is verified, or said to be in files.
     pub(crate) fn has(&self, piece: PieceIndex) -> bool {
         self.state.lock().have.get(piece.0)
     }
@@ -210,7 +238,7 @@ impl Store {
         self.state.lock().memory_bytes() + spare
     }
 
-    /// Bytes of the pieces that are on disk.
+    /// Bytes of the pieces that are in files of ours.
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.state.lock().disk_bytes
     }
@@ -222,38 +250,7 @@ impl Store {
         state.readers.extend(readers);
     }
 
-    /// Believes that these pieces are in the files, as somebody else who writes the same files says so; each is hashed
-    /// when it is read, as always. Pieces that lie beyond a file's end are left out.
-    pub(crate) async fn claim(self: &Arc<Self>, pieces: &Bits) -> Result<()> {
-        if pieces.len() != self.torrent.layout.pieces() {
-            return Ok(());
-        }
-        let (store, mut claims) = (self.clone(), pieces.clone());
-        let work = move || {
-            store.files.drop_impossible(&mut claims);
-            let _disk = store.disk.read();
-            let mut dropped = Vec::new();
-            let recorded: Vec<u32> = {
-                let mut state = store.state.lock();
-                let new: Vec<u32> = claims.iter_ones().filter(|p| !state.have.get(*p)).collect();
-                for &piece in &new {
-                    state.have.set(piece, true);
-                    state.set_on_disk(piece, true);
-                    // Its blocks are not needed any more, unless it is being hashed now.
-                    if let Some(buffer) = state.assemblies.get(&piece).and_then(|a| a.abandon()) {
-                        state.remove_assembly(piece);
-                        dropped.push(buffer);
-                    }
-                }
-                new
-            };
-            dropped.into_iter().for_each(|buffer| store.recycle(buffer));
-            store.record.set_all(&recorded, true)
-        };
-        self.runtime.spawn_blocking(work).await.unwrap_or(Err(Error::Closed))
-    }
-
-    /// Waits until every verified piece is written.
+    /// Waits until every verified piece is on the disk, as far as the operating system says so.
     ///
     /// # Errors
     /// [`Error::DiskFull`] or the reason why the rest cannot be written at the moment; [`Error::Closed`] where the store
@@ -264,7 +261,7 @@ impl Store {
             {
                 let state = self.state.lock();
                 if state.hot.pinned() == 0 {
-                    return Ok(());
+                    break;
                 }
                 if let Some(why) = state.queue.stuck(&self.options.dir) {
                     return Err(why);
@@ -276,6 +273,8 @@ impl Store {
             // The sender lives as long as `self`.
             let _ = progress.changed().await;
         }
+        let store = self.clone();
+        self.runtime.spawn_blocking(move || store.sync_now()).await.unwrap_or(Err(Error::Closed))
     }
 
     /// Tries once more to write what could not be written, waits for the rest, and lets go of the files and the record.
@@ -291,6 +290,10 @@ impl Store {
         let let_go = move || {
             // Waits for whoever still reads or writes.
             let _disk = store.disk.write();
+            // Also where other pieces could not be written.
+            if let Err(e) = store.sync_now() {
+                tracing::warn!(error = %e, "what was written may not be on the disk yet");
+            }
             store.files.close();
             store.record.close();
         };
@@ -330,7 +333,17 @@ impl Store {
         // However large pieces are, the one that is being read stays, or each read would fetch it from disk again.
         let least = (limit * READ_SIXTEENTHS / 16).max(u64::from(state.layout.piece_bytes()));
         let State { hot, readers, .. } = state;
-        hot.shrink(limit.saturating_sub(others).max(hot.pinned_bytes() + least), readers)
+        let dropped = hot.shrink(limit.saturating_sub(others).max(hot.pinned_bytes() + least), readers);
+        dropped
+            .into_iter()
+            .map(|(piece, bytes)| {
+                // In no file: memory was all that held it.
+                if state.source_of(piece).is_none() && state.have.set(piece, false) {
+                    self.tell(StoreEvent::GivenBack(PieceIndex(piece)));
+                }
+                bytes
+            })
+            .collect()
     }
 }
 
@@ -340,26 +353,42 @@ impl Drop for Store {
     }
 }
 
-fn open_on_disk(torrent: &Arc<Torrent>, dir: &Path) -> Result<(Files, Record, Bits), Refused> {
-    let ours = |path: &Path| path.iter().next().is_some_and(|first| first.eq_ignore_ascii_case(NOTES));
-    // Pad files have a path there, and are never written.
-    if torrent.files.iter().any(|f| !f.padding && ours(&f.path)) {
-        return Err(Refused::Failed(Error::BadTorrent(format!(
-            "it has a file in the place of our own notes, {NOTES}"
-        ))));
+fn open_on_disk(torrent: &Arc<Torrent>, options: &StoreOptions) -> Result<(Files, Arc<Record>, Claims)> {
+    let StoreOptions { dir, read_only, .. } = options;
+    let folder = if *read_only { Folder::open(dir).ok() } else { Some(Folder::make(dir)?) }.map(Arc::new);
+    let (record, mut contents) = Record::open(folder.clone(), torrent, *read_only)?;
+    record.save_torrent()?;
+    let record = Arc::new(record);
+    let (mut ours, synced) = (std::mem::take(&mut contents.written), std::mem::take(&mut contents.synced));
+    let files = Files::new(folder, torrent.clone(), record.clone(), contents, *read_only);
+    let recorded = ours.clone();
+    files.drop_impossible(&mut ours);
+    let mut needless = Vec::new();
+    let lost: Vec<u32> = recorded.iter_ones().filter(|piece| !ours.get(*piece)).collect();
+    if !lost.is_empty() {
+        tracing::info!(lost = lost.len(), "files are missing or shorter than they were");
+        record.set_all(&lost, false)?;
     }
-    let folder = Arc::new(Folder::open(dir).map_err(Refused::Failed)?);
-    let notes = folder
-        .below(Path::new(NOTES), true)
-        .map_err(|e| Refused::Failed(folder::storage_error("create", &folder.full(Path::new(NOTES)), e)))?;
-    let (record, mut claims) = Record::open(&notes, torrent)?;
-    saved::save_torrent(&notes, torrent).map_err(Refused::Failed)?;
-    let files = Files::new(folder, torrent.clone());
-    let recorded = claims.count();
-    files.drop_impossible(&mut claims);
-    if claims.count() != recorded {
-        tracing::info!(lost = recorded - claims.count(), "files are missing or shorter than they were");
-        record.replace(&claims).map_err(Refused::Failed)?;
+    for piece in torrent.pad_pieces() {
+        let length = torrent.layout.bytes_of(piece) as usize;
+        if !ours.get(piece.0) && torrent.hash_of(piece.0) == Some(&sha1(&vec![0; length])[..]) {
+            // It needs no file.
+            ours.set(piece.0, true);
+            needless.push(piece.0);
+        }
     }
-    Ok((files, record, claims))
+    let mut theirs = files.their_claims();
+    let mut unproven = theirs.clone();
+    for piece in ours.iter_ones() {
+        theirs.set(piece, false);
+        unproven.set(piece, *read_only || !synced.get(piece));
+    }
+    for piece in needless {
+        unproven.set(piece, false);
+    }
+    let missing = ours.count() + theirs.count() < torrent.layout.pieces();
+    if missing && !read_only && !files.has_ours() {
+        files.check_writable()?;
+    }
+    Ok((files, record, Claims { ours, theirs, unproven }))
 }

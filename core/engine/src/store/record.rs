@@ -1,123 +1,300 @@
-//! The record of which pieces are on disk: one small file beside the torrent's, a bit a piece, changed by one write of
-//! one byte after a piece was written or before it is given back. A `kill` at any moment so leaves no bit without its
-//! piece; what a power cut may leave is caught by the hash, as every piece that is read is hashed again.
+//! The record of what is ours: which pieces we wrote, and which files we made. One small file beside the torrent's, in the
+//! folder of our notes; it is made with the first file that is written, so a torrent of which nothing is written leaves
+//! nothing behind.
+//!
+//! A piece has two bits. `written` is set by one write of a byte once the piece is in its files, so that a `kill` at any
+//! moment leaves no bit without its piece. `synced` is set once the operating system has said that the piece is on the disk:
+//! a power cut may leave a `written` piece without its bytes, and such a piece is checked before it is believed.
 //!
 //! Layout, integers little-endian: 0 magic, 8 version (u32), 12 info-hash, 32 total bytes (u64), 40 piece bytes (u32),
-//! 44 zeros, 64 the bitfield as BEP 3 has it.
+//! 44 number of files (u32), 48 zeros, 64 the bits of `written` as BEP 3 has them, then those of `synced`, then 24 bytes for
+//! the torrent's own folder and for each of its files: 0 which of its possible names it has, from 1, or 0 where we did not
+//! make it (u32), 4 zeros, 8 inode (u64), 16 time of birth in nanoseconds (u64).
 
-use super::folder::{Access, Folder, storage_error};
+use super::folder::{Access, Folder, Identity, storage_error};
+use super::saved;
 use crate::error::{Error, Result};
 use crate::torrent::Torrent;
 use parking_lot::Mutex;
 use playswarm_logic::Bits;
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The folder below the chosen one that holds what playswarm notes for itself.
 pub(super) const NOTES: &str = ".playswarm";
 
 const MAGIC: &[u8; 8] = b"PLAYSWRM";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 64;
+const OWNED_BYTES: usize = 24;
 
-/// The record, locked against a second playswarm for as long as it is open.
+/// Processes that may have the same torrent open in the same folder, each with a record and files of its own.
+const MAX_RECORDS: u32 = 16;
+
+/// How long a record that is in use is waited for: a store that was just dropped may be writing its last pieces.
+const IN_USE_TRIES: u32 = 20;
+const IN_USE_WAIT: Duration = Duration::from_millis(50);
+
+/// A file or folder that we made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owned {
+    /// Which of the possible names it has: 0 is the torrent's own.
+    pub(super) name: u32,
+    pub(super) identity: Identity,
+}
+
+/// What a record says.
+#[derive(Default)]
+pub(super) struct Contents {
+    pub(super) written: Bits,
+    pub(super) synced: Bits,
+    /// By the number of the entry, see [`Record::own`].
+    pub(super) owned: HashMap<u32, Owned>,
+}
+
+/// The record, locked against other processes for as long as it is open.
 pub(super) struct Record {
-    path: PathBuf,
+    folder: Option<Arc<Folder>>,
+    torrent: Arc<Torrent>,
     /// Held across the write of a byte, or two writers of neighbouring pieces could undo each other. Taken on the
-    /// blocking pool only. `None` once closed.
-    open: Mutex<Option<Open>>,
+    /// blocking pool only.
+    state: Mutex<State>,
+}
+
+enum State {
+    /// There is none yet, of those with lower numbers that other processes have in use apart.
+    Missing,
+    Open(Open),
+    /// Nothing is to be written, ever.
+    ReadOnly,
+    Closed,
 }
 
 struct Open {
     file: File,
-    bits: Bits,
-}
-
-/// Why a record could not be opened.
-pub(super) enum Refused {
-    /// Somebody else has it open; that may pass.
-    InUse(Error),
-    /// It will not do.
-    Failed(Error),
+    path: PathBuf,
+    /// Its name is not known to be on the disk.
+    fresh: bool,
+    written: Bits,
+    synced: Bits,
 }
 
 impl Record {
-    /// Opens or makes the record and gives what it claims. One of another torrent, or damaged, counts as empty.
-    pub(super) fn open(notes: &Folder, torrent: &Torrent) -> Result<(Record, Bits), Refused> {
-        let name = format!("{}.have", torrent.info_hash);
-        let path = notes.full(Path::new(&name));
-        let failed = |doing, e| Refused::Failed(storage_error(doing, &path, e));
-        let file = notes.file(Path::new(&name), Access::Write).map_err(|e| failed("open", e))?;
-        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                return Err(Refused::InUse(Error::Storage {
-                    doing: "keep this torrent in",
-                    path: notes.path().parent().unwrap_or(notes.path()).to_owned(),
-                    source: io::Error::new(
-                        io::ErrorKind::ResourceBusy,
-                        "it is in use by another playswarm; close that one or choose another folder",
-                    ),
-                }));
-            }
-            // Some network file systems have no locks; one process alone is then the user's care.
-            Err(e) => tracing::debug!(error = %e, "the record cannot be locked here"),
-        }
+    /// Opens the torrent's record below `folder`, if there is one that no other process has in use, and gives what it says.
+    /// With `read_only` it is read and not kept open, whether it is in use or not. One of another torrent, of another
+    /// version or damaged counts as empty.
+    pub(super) fn open(
+        folder: Option<Arc<Folder>>,
+        torrent: &Arc<Torrent>,
+        read_only: bool,
+    ) -> Result<(Record, Contents)> {
         let pieces = torrent.layout.pieces();
-        let bits = match read_bits(&file, torrent) {
-            Ok(Some(bits)) => bits,
-            Ok(None) => {
-                let mut fresh = header(torrent).to_vec();
-                fresh.resize(HEADER_BYTES + pieces.div_ceil(8) as usize, 0);
-                file.set_len(0).and_then(|()| file.write_all_at(&fresh, 0)).map_err(|e| failed("write", e))?;
-                Bits::new(pieces)
-            }
-            Err(e) => return Err(failed("read", e)),
+        let mut contents =
+            Contents { written: Bits::new(pieces), synced: Bits::new(pieces), owned: HashMap::default() };
+        let mut state = if read_only { State::ReadOnly } else { State::Missing };
+        let notes = match &folder {
+            Some(folder) => match folder.below(Path::new(NOTES), false) {
+                Ok(notes) => Some(notes),
+                Err(e) if e.kind() == io::ErrorKind::NotFound || read_only => None,
+                Err(e) => return Err(storage_error("use", &folder.full(Path::new(NOTES)), e)),
+            },
+            None => None,
         };
-        Ok((Record { path, open: Mutex::new(Some(Open { file, bits: bits.clone() })) }, bits))
+        if let Some(notes) = notes {
+            let found = if read_only { read_first(&notes, torrent) } else { lock_first(&notes, torrent, false)? };
+            if let Some((file, path)) = found {
+                if let Some(said) = read_contents(&file, torrent).map_err(|e| storage_error("read", &path, e))? {
+                    contents = said;
+                } else if !read_only {
+                    write_empty(&file, torrent).map_err(|e| storage_error("write", &path, e))?;
+                }
+                if !read_only {
+                    let (written, synced) = (contents.written.clone(), contents.synced.clone());
+                    state = State::Open(Open { file, path, fresh: false, written, synced });
+                }
+            }
+        }
+        Ok((Record { folder, torrent: torrent.clone(), state: Mutex::new(state) }, contents))
     }
 
-    /// Notes whether a piece is on disk. Nothing happens once closed.
+    /// Makes the record where there is none, with the folder of our notes, and saves the torrent there.
+    pub(super) fn begin(&self) -> Result<()> {
+        let mut state = self.state.lock();
+        let State::Missing = *state else {
+            return match *state {
+                State::Open(_) => Ok(()),
+                _ => Err(Error::Closed),
+            };
+        };
+        let folder = self.folder.as_ref().ok_or(Error::Closed)?;
+        let in_notes = |e| storage_error("create", &folder.full(Path::new(NOTES)), e);
+        let notes = folder.below(Path::new(NOTES), true).map_err(in_notes)?;
+        let Some((file, path)) = lock_first(&notes, &self.torrent, true)? else {
+            return Err(in_notes(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "this torrent is open in this folder in too many processes; end one of them, or choose another folder",
+            )));
+        };
+        write_empty(&file, &self.torrent).map_err(|e| storage_error("write", &path, e))?;
+        saved::save_torrent(&notes, &self.torrent)?;
+        let bits = Bits::new(self.torrent.layout.pieces());
+        *state = State::Open(Open { file, path, fresh: true, written: bits.clone(), synced: bits });
+        Ok(())
+    }
+
+    /// Saves the torrent beside the record, if there is one.
+    pub(super) fn save_torrent(&self) -> Result<()> {
+        match (&*self.state.lock(), &self.folder) {
+            (State::Open(_), Some(folder)) => match folder.below(Path::new(NOTES), false) {
+                Ok(notes) => saved::save_torrent(&notes, &self.torrent),
+                Err(e) => Err(storage_error("use", &folder.full(Path::new(NOTES)), e)),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that a file or folder is ours, or that it is not any more. Entry 0 is the torrent's own folder, entry `n + 1`
+    /// its file `n`. Nothing happens once closed.
+    pub(super) fn own(&self, entry: u32, owned: Option<Owned>) -> Result<()> {
+        let mut bytes = [0; OWNED_BYTES];
+        if let Some(Owned { name, identity }) = owned {
+            bytes[..4].copy_from_slice(&(name + 1).to_le_bytes());
+            bytes[8..16].copy_from_slice(&identity.inode.to_le_bytes());
+            bytes[16..].copy_from_slice(&identity.born_ns.to_le_bytes());
+        }
+        let at = bits_end(&self.torrent, 2) + entry as usize * OWNED_BYTES;
+        self.while_open(|open| open.file.write_all_at(&bytes, at as u64))
+    }
+
+    /// Notes whether a piece is in our files. Nothing happens once closed, or where there is no record.
     pub(super) fn set(&self, piece: u32, on: bool) -> Result<()> {
         self.set_all(&[piece], on)
     }
 
-    /// Notes whether these pieces are on disk, in one write from the first byte concerned to the last.
+    /// The same of several, in one write from the first byte concerned to the last.
     pub(super) fn set_all(&self, pieces: &[u32], on: bool) -> Result<()> {
-        let mut open = self.open.lock();
-        let Some(Open { file, bits }) = open.as_mut() else { return Ok(()) };
-        let changed: Vec<u32> = pieces.iter().copied().filter(|p| bits.set(*p, on)).collect();
-        let (Some(first), Some(last)) = (changed.iter().min(), changed.iter().max()) else { return Ok(()) };
-        let bytes = (first / 8) as usize..=(last / 8) as usize;
-        let at = (HEADER_BYTES + bytes.start()) as u64;
-        file.write_all_at(&bits.as_bytes()[bytes], at).map_err(|e| {
-            for piece in changed {
-                bits.set(piece, !on);
+        let torrent = &self.torrent;
+        self.while_open(|open| {
+            if !on {
+                set_bits(&open.file, &mut open.synced, bits_end(torrent, 1), pieces, false)?;
             }
-            storage_error("write", &self.path, e)
+            set_bits(&open.file, &mut open.written, HEADER_BYTES, pieces, on)
         })
     }
 
-    /// Notes all of these in one write and forgets the others.
-    pub(super) fn replace(&self, bits: &Bits) -> Result<()> {
-        let mut open = self.open.lock();
-        let Some(open) = open.as_mut() else { return Ok(()) };
-        open.bits = bits.clone();
-        open.file.write_all_at(bits.as_bytes(), HEADER_BYTES as u64).map_err(|e| storage_error("write", &self.path, e))
+    /// Notes that these pieces are on the disk for good, those that were lost meanwhile apart, and waits until the record
+    /// is, too.
+    pub(super) fn set_synced(&self, pieces: &[u32]) -> Result<()> {
+        let torrent = &self.torrent;
+        self.while_open(|open| {
+            let still: Vec<u32> = pieces.iter().copied().filter(|p| open.written.get(*p)).collect();
+            set_bits(&open.file, &mut open.synced, bits_end(torrent, 1), &still, true)?;
+            open.file.sync_data()?;
+            if let Some(folder) = self.folder.as_ref().filter(|_| open.fresh) {
+                folder.sync_names(Path::new(NOTES))?;
+                folder.sync_names(Path::new(""))?;
+                open.fresh = false;
+            }
+            Ok(())
+        })
+    }
+
+    fn while_open(&self, work: impl FnOnce(&mut Open) -> io::Result<()>) -> Result<()> {
+        match &mut *self.state.lock() {
+            State::Open(open) => work(open).map_err(|e| storage_error("write", &open.path, e)),
+            _ => Ok(()),
+        }
     }
 
     /// Lets go of the record and of its lock.
     pub(super) fn close(&self) {
-        let open = self.open.lock().take();
-        if let Some(open) = open {
+        let state = std::mem::replace(&mut *self.state.lock(), State::Closed);
+        if let State::Open(open) = state {
             // A child process may have inherited the description for a moment: closing alone might not unlock.
             let _ = rustix::fs::flock(&open.file, FlockOperation::Unlock);
         }
     }
+}
+
+/// Sets bits and writes the bytes concerned; after an error they are as before.
+fn set_bits(file: &File, bits: &mut Bits, start: usize, pieces: &[u32], on: bool) -> io::Result<()> {
+    let changed: Vec<u32> = pieces.iter().copied().filter(|p| bits.set(*p, on)).collect();
+    let (Some(first), Some(last)) = (changed.iter().min(), changed.iter().max()) else { return Ok(()) };
+    let bytes = (first / 8) as usize..=(last / 8) as usize;
+    let at = (start + bytes.start()) as u64;
+    file.write_all_at(&bits.as_bytes()[bytes], at).inspect_err(|_| {
+        for piece in changed {
+            bits.set(piece, !on);
+        }
+    })
+}
+
+fn name_of(torrent: &Torrent, number: u32) -> String {
+    match number {
+        1 => format!("{}.have", torrent.info_hash),
+        n => format!("{}-{n}.have", torrent.info_hash),
+    }
+}
+
+/// The first record, whether it is in use or not.
+fn read_first(notes: &Folder, torrent: &Torrent) -> Option<(File, PathBuf)> {
+    let name = name_of(torrent, 1);
+    let name = Path::new(&name);
+    Some((notes.file(name, Access::Read).ok()?, notes.full(name)))
+}
+
+/// The first record that no other process has in use, locked. With `create` it is made where it is missing.
+fn lock_first(notes: &Folder, torrent: &Torrent, create: bool) -> Result<Option<(File, PathBuf)>> {
+    for number in 1..=MAX_RECORDS {
+        let name = name_of(torrent, number);
+        let (name, access) = (Path::new(&name), if create { Access::Notes } else { Access::Write });
+        let path = notes.full(name);
+        let file = match notes.file(name, access) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(storage_error("open", &path, e)),
+        };
+        // Only the first may be that of a store of ours that is about to close.
+        if lock(&file, if number == 1 { IN_USE_TRIES } else { 1 }) {
+            return Ok(Some((file, path)));
+        }
+        if number == 1 {
+            tracing::info!("this torrent is in use in this folder by another process; ours are files of their own");
+        }
+    }
+    Ok(None)
+}
+
+fn lock(file: &File, tries: u32) -> bool {
+    for attempt in 0..tries {
+        match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return true,
+            Err(Errno::WOULDBLOCK) if attempt + 1 < tries => std::thread::sleep(IN_USE_WAIT),
+            Err(Errno::WOULDBLOCK) => return false,
+            Err(e) => {
+                // Some network file systems have no locks. Files are made exclusively, so none is written by two processes.
+                tracing::debug!(error = %e, "the record cannot be locked here");
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// The end of the header and of so many bit fields.
+fn bits_end(torrent: &Torrent, fields: usize) -> usize {
+    HEADER_BYTES + fields * torrent.layout.pieces().div_ceil(8) as usize
+}
+
+fn total_bytes(torrent: &Torrent) -> usize {
+    bits_end(torrent, 2) + (torrent.files.len() + 1) * OWNED_BYTES
 }
 
 fn header(torrent: &Torrent) -> [u8; HEADER_BYTES] {
@@ -127,13 +304,20 @@ fn header(torrent: &Torrent) -> [u8; HEADER_BYTES] {
     header[12..32].copy_from_slice(&torrent.info_hash.0);
     header[32..40].copy_from_slice(&torrent.layout.total_bytes().to_le_bytes());
     header[40..44].copy_from_slice(&torrent.layout.piece_bytes().to_le_bytes());
+    // A torrent has far fewer files than that.
+    header[44..48].copy_from_slice(&u32::try_from(torrent.files.len()).unwrap_or(u32::MAX).to_le_bytes());
     header
 }
 
-/// What the record claims, or `None` where it is not this torrent's, of another version, or damaged.
-fn read_bits(mut file: &File, torrent: &Torrent) -> io::Result<Option<Bits>> {
-    let pieces = torrent.layout.pieces();
-    let length = HEADER_BYTES + pieces.div_ceil(8) as usize;
+fn write_empty(file: &File, torrent: &Torrent) -> io::Result<()> {
+    file.set_len(0)?;
+    file.set_len(total_bytes(torrent) as u64)?;
+    file.write_all_at(&header(torrent), 0)
+}
+
+/// What the record says, or `None` where it is not this torrent's, of another version, or damaged.
+fn read_contents(mut file: &File, torrent: &Torrent) -> io::Result<Option<Contents>> {
+    let (pieces, length) = (torrent.layout.pieces(), total_bytes(torrent));
     if file.metadata()?.len() != length as u64 {
         return Ok(None);
     }
@@ -142,5 +326,16 @@ fn read_bits(mut file: &File, torrent: &Torrent) -> io::Result<Option<Bits>> {
     if all.len() != length || all[..HEADER_BYTES] != header(torrent) {
         return Ok(None);
     }
-    Ok(Bits::from_bitfield(&all[HEADER_BYTES..], pieces))
+    let field = |n| Bits::from_bitfield(&all[bits_end(torrent, n)..bits_end(torrent, n + 1)], pieces);
+    let (Some(written), Some(synced)) = (field(0), field(1)) else { return Ok(None) };
+    let owned = all[bits_end(torrent, 2)..].chunks_exact(OWNED_BYTES).zip(0u32..);
+    let owned = owned.filter_map(|(entry, n)| Some((n, read_owned(entry)?))).collect();
+    Ok(Some(Contents { written, synced, owned }))
+}
+
+fn read_owned(entry: &[u8]) -> Option<Owned> {
+    let name = u32::from_le_bytes(*entry.first_chunk()?).checked_sub(1)?;
+    let inode = u64::from_le_bytes(*entry.get(8..)?.first_chunk()?);
+    let born_ns = u64::from_le_bytes(*entry.get(16..)?.first_chunk()?);
+    Some(Owned { name, identity: Identity { inode, born_ns } })
 }

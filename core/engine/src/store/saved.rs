@@ -13,7 +13,7 @@ const SAVED_LIMIT_BYTES: u64 = 64 << 20;
 
 /// The torrent file that was saved for this info-hash when it was last open in `dir`; the caller checks it as any other.
 pub(crate) fn load_saved_torrent_bytes(dir: &Path, info_hash: &InfoHash) -> Option<Vec<u8>> {
-    if !dir.join(NOTES).is_dir() {
+    if dir.as_os_str().is_empty() || !dir.join(NOTES).is_dir() {
         return None;
     }
     let notes = Folder::open(dir).ok()?.below(Path::new(NOTES), false).ok()?;
@@ -40,7 +40,7 @@ pub(super) fn save_torrent(notes: &Folder, torrent: &Torrent) -> Result<()> {
     // Beside it first: a kill in between must not leave half a torrent under its name.
     let beside = format!("{name}.new");
     let write = || {
-        let file = notes.file(Path::new(&beside), Access::Write)?;
+        let file = notes.file(Path::new(&beside), Access::Notes)?;
         file.set_len(0)?;
         file.write_all_at(&bytes, 0)?;
         notes.rename(&beside, &name)

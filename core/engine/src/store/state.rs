@@ -1,23 +1,28 @@
 //! What the store knows, behind one short lock that is never held across an await or a disk operation.
 
 use super::assembly::Assembly;
+use super::files::Source;
 use super::hot::Hot;
 use super::load::Loaded;
 use super::write::Queue;
 use playswarm_logic::retain::{Held, Reader};
 use playswarm_logic::{Bits, Layout, PieceIndex};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::oneshot;
 
 pub(super) struct State {
     pub(super) layout: Layout,
-    /// Verified and in memory, or recorded as on disk.
+    /// Verified and in memory, or said to be in files.
     pub(super) have: Bits,
-    /// Recorded as on disk.
+    /// Recorded as in files of ours.
     pub(super) on_disk: Bits,
-    /// Hashed on disk, or written by us, since `trusted_since`.
+    /// In files of other programs, or so it seems.
+    pub(super) theirs: Bits,
+    /// Those of `have` that nothing vouches for until they are hashed: peers are not told of them.
+    pub(super) unproven: Bits,
+    /// Hashed in files, or written by us, since `trusted_since`.
     pub(super) trusted: Bits,
     pub(super) trusted_since: Instant,
     /// Bytes of `on_disk`.
@@ -37,19 +42,46 @@ pub(super) struct State {
     last_use: Vec<u64>,
     /// Giving back does not work on this file system.
     pub(super) cannot_punch: bool,
+    /// Pieces that were written since the last sync.
+    pub(super) unsynced: Vec<u32>,
+    /// The next sync has its time.
+    pub(super) sync_due: bool,
+    /// Files that are being looked through, as a piece of theirs was not what it was said to be.
+    pub(super) suspects: HashSet<(usize, Source)>,
+    /// Pieces whose last blocks are zeros of pad files, and the first of these.
+    pub(super) tails: BTreeMap<PieceIndex, u32>,
+    /// Pieces that were wrong with such zeros.
+    pub(super) doubted: HashSet<u32>,
     pub(super) closed: bool,
 }
 
+/// What is said to be in the files when a store is opened.
+pub(super) struct Claims {
+    /// In ours.
+    pub(super) ours: Bits,
+    /// In those of other programs, the former apart.
+    pub(super) theirs: Bits,
+    /// Of both, those that nothing vouches for.
+    pub(super) unproven: Bits,
+}
+
 impl State {
-    pub(super) fn new(layout: Layout, claims: Bits, bounded: bool) -> State {
+    pub(super) fn new(layout: Layout, claims: Claims, bounded: bool) -> State {
         let pieces = layout.pieces();
-        let disk_bytes = claims.iter_ones().map(|p| u64::from(layout.bytes_of(PieceIndex(p)))).sum();
+        let Claims { ours, theirs, unproven } = claims;
+        let disk_bytes = ours.iter_ones().map(|p| u64::from(layout.bytes_of(PieceIndex(p)))).sum();
+        let mut have = ours.clone();
+        theirs.iter_ones().for_each(|piece| {
+            have.set(piece, true);
+        });
         State {
             layout,
-            have: claims.clone(),
+            have,
             trusted: Bits::new(pieces),
             trusted_since: Instant::now(),
-            on_disk: claims,
+            on_disk: ours,
+            theirs,
+            unproven,
             disk_bytes,
             writing_bytes: 0,
             assemblies: HashMap::new(),
@@ -60,7 +92,26 @@ impl State {
             readers: Vec::new(),
             last_use: if bounded { vec![0; pieces as usize] } else { Vec::new() },
             cannot_punch: false,
+            unsynced: Vec::new(),
+            sync_due: false,
+            suspects: HashSet::new(),
+            tails: BTreeMap::new(),
+            doubted: HashSet::new(),
             closed: false,
+        }
+    }
+
+    /// In whose files the piece is.
+    pub(super) fn source_of(&self, piece: u32) -> Option<Source> {
+        let (ours, theirs) = (self.on_disk.get(piece), self.theirs.get(piece));
+        if ours { Some(Source::Ours) } else { theirs.then_some(Source::Theirs) }
+    }
+
+    /// The pieces that are said to be in files of that kind.
+    pub(super) fn claims_of(&self, source: Source) -> &Bits {
+        match source {
+            Source::Ours => &self.on_disk,
+            Source::Theirs => &self.theirs,
         }
     }
 

@@ -113,10 +113,12 @@ impl Store {
         None
     }
 
-    fn write_piece(&self, piece: u32, bytes: &[u8]) -> Result<()> {
+    fn write_piece(self: &Arc<Self>, piece: u32, bytes: &[u8]) -> Result<()> {
         self.make_room_on_disk(bytes.len() as u64);
         let _disk = self.disk.read();
-        let written = self.files.write(self.torrent.layout.start_of(PieceIndex(piece)), bytes);
+        let mut news = Vec::new();
+        let written = self.files.write(self.torrent.layout.start_of(PieceIndex(piece)), bytes, &mut news);
+        self.heed(news);
         // Data first, then the bit: a kill in between costs a piece; the other way round it would leave a bit without one.
         let recorded = written.and_then(|()| self.record.set(piece, true));
         let mut state = self.state.lock();
@@ -125,6 +127,7 @@ impl Store {
             state.set_on_disk(piece, true);
             state.trust(piece);
             state.hot.unpin(piece);
+            state.unsynced.push(piece);
         }
         recorded
     }
@@ -137,6 +140,7 @@ impl Store {
                     (state.queue.succeeded(piece), self.keep_within_memory(&mut state))
                 };
                 self.recycle_all(dropped);
+                self.sync_later();
                 event
             }
             Err(Error::DiskFull { .. }) => {
@@ -198,7 +202,7 @@ impl Store {
         self.start_writers();
     }
 
-    fn start_writers(self: &Arc<Self>) {
+    pub(super) fn start_writers(self: &Arc<Self>) {
         for _ in 0..WRITERS {
             let store = self.clone();
             self.runtime.spawn_blocking(move || store.write_some());

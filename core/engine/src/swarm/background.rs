@@ -4,8 +4,8 @@
 //! since one of each a process is ours: our discovery announces its port and feeds it with peers (see `feed`). It asks the
 //! trackers itself (for a private torrent the first one only) and speaks PEX.
 //!
-//! It writes through [`Files`], so it finds and leaves everything under just the paths of our store, pad files included, and
-//! cannot touch a file any more once the torrent was taken back.
+//! It reads and writes through [`Files`], that is through our store: it finds and leaves everything where the store has it, cannot
+//! write to files that are not ours, and cannot touch a file any more once the torrent was taken back.
 
 mod feed;
 mod files;
@@ -13,6 +13,7 @@ mod files;
 use crate::config::Config;
 use crate::discovery::{Discovery, Params, Progress, Shared, random_token};
 use crate::error::{Error, Result};
+use crate::store::Store;
 #[cfg(test)]
 use crate::torrent::InfoHash;
 use crate::torrent::{Torrent, write_torrent};
@@ -30,7 +31,6 @@ use librqbit_core::Id20;
 use playswarm_logic::Bits;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::Mutex;
 
@@ -137,27 +137,28 @@ impl Background {
         self.session.lock().await.as_ref().and_then(|session| session.listen_addr())
     }
 
-    /// Gives a torrent away: whoever calls this has stopped writing its files, which lie below `dir` under their
-    /// [`FileEntry::path`](crate::FileEntry)s, and has dropped its `Discovery`, or trackers would count it twice. Returns as
-    /// soon as the background has begun to check what is there.
+    /// Gives a torrent away, whose files are used through `store` from now on. The caller has dropped its `Discovery`, or
+    /// trackers would count it twice. Returns as soon as the background has begun to check what is there.
     ///
     /// # Errors
     /// [`Error::Io`] where librqbit does not take it (it refuses some names that ours makes safe, and a torrent that it has
     /// already): then the caller still has it and may go on seeding it.
-    pub(crate) async fn hand_over(&self, torrent: &Torrent, dir: &Path, mut peers: Vec<SocketAddr>) -> Result<Kept> {
+    pub(crate) async fn hand_over(&self, store: &Arc<Store>, mut peers: Vec<SocketAddr>) -> Result<Kept> {
+        let torrent = store.torrent();
         // librqbit overflows where the flag is a larger number, and would take the torrent for a public one.
         if torrent.private && !torrent.info.windows(PRIVATE.len()).any(|bytes| bytes == PRIVATE) {
             return Err(failed("its private flag is written in an unusual way"));
         }
         let session = self.session().await?;
         peers.truncate(MAX_PEERS);
-        let files = Files::new(dir, &torrent.files);
+        let files = Files::new(store.clone());
         let mut trackers = if self.config.trackers { torrent.trackers.clone() } else { Vec::new() };
         let feed = self.feed(torrent, &session).await;
         trackers.extend(feed.as_ref().map(|feed| feed.url().to_owned()));
         let options = AddTorrentOptions {
             overwrite: true,
-            output_folder: Some(dir.to_string_lossy().into_owned()),
+            // Its own storage is not used.
+            output_folder: Some(self.config.dir.to_string_lossy().into_owned()),
             initial_peers: Some(peers),
             storage_factory: Some(files.clone().boxed()),
             ..AddTorrentOptions::default()

@@ -26,7 +26,7 @@ const CROSSING: Duration = Duration::from_secs(5);
 impl Swarm {
     pub(super) fn first_words(&self) -> FirstWords {
         let content = self.content.get();
-        let have = content.map(|c| c.store.have());
+        let have = content.map(|c| c.store.told());
         let pex = self.config.pex && !content.is_some_and(|c| c.torrent.private);
         let incomplete = have.as_ref().is_none_or(|h| !h.is_full());
         let metadata = content.map(|c| c.torrent.info.len() as u32);
@@ -193,7 +193,7 @@ impl Swarm {
     /// Tells a newcomer which pieces it may ask for while it is choked (BEP 6).
     fn allow_fast(&self, st: &mut State, key: PeerKey, now: Time, content: &Content) {
         let pieces = content.torrent.layout.pieces();
-        let have = content.store.have();
+        let have = content.store.told();
         let State { peers, fast_grants, .. } = st;
         let Some(p) = peers.get_mut(&key).filter(|p| p.reserved.fast()) else { return };
         if p.share() >= 1.0 {

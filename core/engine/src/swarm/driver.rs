@@ -96,6 +96,8 @@ pub(super) struct State {
     /// The timer is set for then.
     pub(super) armed: Time,
     pub(super) disk_trouble: Option<String>,
+    /// What the user was told of files, the latest last.
+    pub(super) notices: Vec<String>,
     /// Why nothing is fetched: memory is full of what is not written yet, or the disk is full.
     pub(super) paused: bool,
     pub(super) lonely_since: Option<Instant>,
@@ -122,8 +124,6 @@ pub(crate) struct Start {
     pub(crate) peers: Vec<PeerAddress>,
     /// Everything, where it is known; peers are asked for it otherwise.
     pub(crate) torrent: Option<Arc<Torrent>>,
-    /// Pieces that somebody else who wrote the same files found to be right.
-    pub(crate) claims: Option<Bits>,
 }
 
 impl Swarm {
@@ -160,6 +160,7 @@ impl Swarm {
             resets: 0,
             armed: Time::NEVER,
             disk_trouble: None,
+            notices: Vec::new(),
             paused: false,
             lonely_since: Some(Instant::now()),
             warm: None,
@@ -191,7 +192,7 @@ impl Swarm {
         });
         let private = start.torrent.as_ref().is_some_and(|t| t.private);
         match start.torrent {
-            Some(torrent) => swarm.begin(torrent, start.claims).await?,
+            Some(torrent) => swarm.begin(torrent).await?,
             None => swarm.state.lock().metadata = Some(logic_metadata::Fetch::new(logic_metadata::Config::default())),
         }
         swarm.add_peers(start.peers.iter().chain(&swarm.config.peers));
@@ -238,7 +239,7 @@ impl Swarm {
     pub(super) fn progress(&self) -> discovery::Progress {
         let total = self.content.get().map_or(BLOCK_BYTES.into(), |c| c.torrent.layout.total_bytes());
         let st = self.state.lock();
-        let here = st.picker.as_ref().map_or(0, |p| self.verified_bytes(p.have()));
+        let here = self.content.get().map_or(0, |c| self.verified_bytes(&c.store.told()));
         discovery::Progress { downloaded: st.down.total(), uploaded: st.up.total(), left: total.saturating_sub(here) }
     }
 
@@ -251,19 +252,17 @@ impl Swarm {
     }
 
     /// Now the pieces are known: the store is opened, the picker made, and the peers that are here already join it.
-    pub(super) async fn begin(self: &Arc<Self>, torrent: Arc<Torrent>, claims: Option<Bits>) -> Result<()> {
+    pub(super) async fn begin(self: &Arc<Self>, torrent: Arc<Torrent>) -> Result<()> {
         let (store, heard) = Store::open(torrent.clone(), StoreOptions::of(&self.config)).await?;
-        if let Some(claims) = claims {
-            store.claim(&claims).await?;
-        }
         let have = store.have();
         let mut config = self.config.picker.clone();
-        if self.config.disk_limit_bytes != 0 {
+        if self.config.storage_limit_bytes() != 0 {
             // Far ahead of the readers there is nothing to be kept.
             config.jump_points = 0;
         }
         config.max_partial_bytes = config.max_partial_bytes.min(self.config.memory_limit_bytes / 2);
-        let picker = Picker::new(torrent.layout, &have, config);
+        let mut picker = Picker::new(torrent.layout, &have, config);
+        picker.handle(self.now(), Input::KnownTails(store.known_tails()));
         {
             let mut st = self.state.lock();
             // Under the lock, as peers' messages are: none may find the one without the other.
@@ -328,7 +327,7 @@ impl Swarm {
                 swarm.metadata_with(&mut st, logic_metadata::Input::Verdict { attempt, right });
             }
             let begun = match parsed {
-                Some(Ok(torrent)) => swarm.begin(Arc::new(torrent), None).await,
+                Some(Ok(torrent)) => swarm.begin(Arc::new(torrent)).await,
                 // What has the right hash and cannot be used will not get better.
                 Some(Err(e)) => Err(e),
                 None => Ok(()),
@@ -365,9 +364,13 @@ impl Swarm {
 
     pub(crate) fn fetch_all(&self, on: bool) {
         let total = self.content.get().map_or(0, |c| c.torrent.layout.total_bytes());
-        if on && self.config.disk_limit_bytes != 0 && self.config.disk_limit_bytes < total {
-            tracing::warn!("not all of it is fetched: that is more than the limit on disk use");
+        let limit = self.config.storage_limit_bytes();
+        if on && limit != 0 && limit < total {
+            tracing::warn!("not all of it is fetched: that is more than may be kept");
             return;
+        }
+        if on && let Some(content) = self.content.get() {
+            content.store.look_through_all();
         }
         let mut st = self.state.lock();
         self.pick_with(&mut st, Input::FetchAll(on));

@@ -12,6 +12,9 @@ use playswarm_logic::{Bits, PeerKey, PieceIndex};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
+/// Notices that the status keeps; the oldest go.
+const MAX_NOTICES: usize = 16;
+
 impl Swarm {
     /// All blocks of a piece are here: hashes it, and tells everybody.
     pub(super) fn verify(self: &Arc<Self>, piece: PieceIndex) {
@@ -74,17 +77,36 @@ impl Swarm {
     /// none at all.
     pub(super) fn tell_changes(&self, st: &mut State, key: PeerKey, told: Option<&Bits>) {
         let (Some(content), Some(p)) = (self.content.get(), st.peers.get_mut(&key)) else { return };
-        let have = content.store.have();
+        let have = content.store.told();
         let none = Bits::new(have.len());
         for piece in have.differences(told.unwrap_or(&none)) {
             if have.get(piece) { p.say(Message::Have(piece)) } else { p.withdraw(piece) }
         }
     }
 
-    pub(super) fn lost(&self, piece: u32) {
+    /// Pieces that are not here any more. `told`: whether peers may have heard that they were.
+    fn lost(&self, pieces: &[(PieceIndex, bool)]) {
+        if pieces.is_empty() {
+            return;
+        }
         let mut st = self.state.lock();
-        self.pick_with(&mut st, Input::PieceLost(PieceIndex(piece)));
+        for (piece, told) in pieces {
+            self.pick_with(&mut st, Input::PieceLost(*piece));
+            if *told {
+                self.unsay(&mut st, piece.0);
+            }
+        }
         self.choke_with(&mut st, choker::Input::Complete(false));
+        drop(st);
+        for (piece, _) in pieces {
+            let _ = self.events.send(Event::PieceLost { piece: piece.0 });
+        }
+        self.news.notify_waiters();
+        self.arm();
+    }
+
+    /// Peers hear that a piece is not here any more.
+    fn unsay(&self, st: &mut State, piece: u32) {
         st.withdrawn.set(piece, true);
         for p in st.peers.values_mut() {
             // In this order: a peer that hears of the rejects first asks again.
@@ -93,40 +115,85 @@ impl Swarm {
             rejects.into_iter().for_each(|span| p.say(Message::Reject(span)));
             p.look_for_room();
         }
+    }
+
+    /// Pieces that files only seemed to hold are right.
+    fn proven(&self, pieces: &[u32]) {
+        if pieces.is_empty() {
+            return;
+        }
+        let mut st = self.state.lock();
+        pieces.iter().for_each(|piece| self.announce(&mut st, *piece));
         drop(st);
-        let _ = self.events.send(Event::PieceLost { piece });
         self.arm();
     }
 
     pub(super) async fn hear_store(self: Arc<Self>, mut heard: mpsc::UnboundedReceiver<StoreEvent>) {
+        let mut events = Vec::new();
         loop {
-            let event = tokio::select! {
+            let some = tokio::select! {
                 () = self.cancel.cancelled() => return,
-                event = heard.recv() => event,
+                some = heard.recv_many(&mut events, 256) => some,
             };
-            let Some(event) = event else { return };
-            match event {
-                StoreEvent::Lost(piece) => {
-                    tracing::warn!(
-                        piece = piece.0,
-                        "a piece on disk was changed by somebody else; it is fetched again"
-                    );
-                    self.lost(piece.0);
-                    self.news.notify_waiters();
-                }
-                StoreEvent::GivenBack(piece) => self.lost(piece.0),
-                StoreEvent::DiskFull => {
-                    self.disk_trouble(Some(Error::DiskFull { path: self.config.dir.clone() }.to_string()));
-                }
-                StoreEvent::WriteFailed(e) => self.disk_trouble(Some(e.to_string())),
-                StoreEvent::DiskOk => self.disk_trouble(None),
-                StoreEvent::DiskLimitUnsupported => {
-                    let message = "the file system cannot give room back, so the disk limit is not kept".to_owned();
-                    tracing::warn!("{message}");
-                    let _ = self.events.send(Event::Trouble { message });
+            if some == 0 {
+                return;
+            }
+            let (mut lost, mut proven) = (Vec::new(), Vec::new());
+            for event in events.drain(..) {
+                match event {
+                    StoreEvent::Lost(piece) | StoreEvent::GivenBack(piece) => lost.push((piece, true)),
+                    StoreEvent::Unfounded(piece) => lost.push((piece, false)),
+                    StoreEvent::Proven(piece) => proven.push(piece.0),
+                    other => self.hear_disk(other),
                 }
             }
+            self.proven(&proven);
+            self.lost(&lost);
         }
+    }
+
+    /// What the user is told of the disk.
+    fn hear_disk(&self, event: StoreEvent) {
+        match event {
+            StoreEvent::DiskFull => {
+                self.disk_trouble(Some(Error::DiskFull { path: self.config.dir.clone() }.to_string()));
+            }
+            StoreEvent::WriteFailed(e) => self.disk_trouble(Some(e.to_string())),
+            StoreEvent::DiskOk => self.disk_trouble(None),
+            StoreEvent::DiskLimitUnsupported => {
+                let message = "the file system cannot give room back, so the disk limit is not kept".to_owned();
+                tracing::warn!("{message}");
+                let _ = self.events.send(Event::Trouble { message });
+            }
+            StoreEvent::PaddingFilled => {
+                let Some(content) = self.content.get() else { return };
+                let mut st = self.state.lock();
+                self.pick_with(&mut st, Input::KnownTails(content.store.known_tails()));
+            }
+            StoreEvent::FileChanged(path) => self.notice(format!(
+                "another program changed, moved or removed {}; what is missing is fetched again",
+                path.display()
+            )),
+            StoreEvent::Elsewhere { taken, ours } => self.notice(format!(
+                "{} is not a file that playswarm made, so it stays as it is; this torrent is written to {}",
+                taken.display(),
+                ours.display()
+            )),
+            StoreEvent::Lost(_) | StoreEvent::Unfounded(_) | StoreEvent::Proven(_) | StoreEvent::GivenBack(_) => {}
+        }
+    }
+
+    /// Something that the user should know and need not mend.
+    fn notice(&self, message: String) {
+        tracing::warn!("{message}");
+        {
+            let mut st = self.state.lock();
+            if st.notices.len() >= MAX_NOTICES {
+                st.notices.remove(0);
+            }
+            st.notices.push(message.clone());
+        }
+        let _ = self.events.send(Event::Notice { message });
     }
 
     pub(super) fn disk_trouble(&self, trouble: Option<String>) {

@@ -74,7 +74,7 @@ impl Swarm {
 
     /// How far ahead of a reader may be fetched: no more than can be kept.
     fn window(&self, st: &State) -> u64 {
-        match self.config.disk_limit_bytes {
+        match self.config.storage_limit_bytes() {
             0 => u64::MAX,
             limit if st.narrow => NEAR_BYTES.min(limit / 4),
             limit => limit / 2,
@@ -83,7 +83,7 @@ impl Swarm {
 
     /// With a bound on disk use: fetches only what comes next while more would push out what was fetched before.
     pub(super) fn fit_windows(&self, st: &mut State) {
-        let limit = self.config.disk_limit_bytes;
+        let limit = self.config.storage_limit_bytes();
         let Some(content) = self.content.get().filter(|_| limit != 0) else { return };
         let room = content.store.disk_room_bytes();
         // Not to and fro with each piece.

@@ -95,6 +95,7 @@ impl Swarm {
             known_peers: st.book.idle(),
             banned_peers: st.book.banned(),
             trouble: self.trouble(st),
+            notices: st.notices.clone(),
             memory_bytes,
             disk_bytes,
             background: false,

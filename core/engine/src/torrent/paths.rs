@@ -18,8 +18,6 @@ const MAX_SUFFIX_BYTES: usize = 9;
 const MAX_NAME_CHARS: usize = 255;
 /// Bytes of a whole name or path that is shown.
 const MAX_SHOWN_BYTES: usize = 4096;
-/// The folder in which playswarm keeps what it knows about torrents; no torrent may write there.
-pub(super) const OURS: &str = ".playswarm";
 
 /// What stands in names for a `/` within a component, where a `/` separates components: it looks alike.
 const SLASH_WITHIN: char = '\u{2215}';
@@ -146,6 +144,12 @@ fn fit(name: &str, suffix: &str, max_bytes: usize) -> String {
     fit_parts(name.split_at(extension_at(name)), suffix, max_bytes)
 }
 
+/// `name` with `suffix` at its end, before a file's extension, as long as common file systems allow.
+pub(crate) fn with_suffix(name: &str, suffix: &str, is_file: bool) -> String {
+    let extension = if is_file { extension_at(name) } else { name.len() };
+    fit_parts(name.split_at(extension), suffix, MAX_NAME_BYTES)
+}
+
 fn fit_parts((stem, extension): (&str, &str), suffix: &str, max_bytes: usize) -> String {
     let extension = cut(extension, max_bytes.saturating_sub(suffix.len() + 1));
     let room = max_bytes.saturating_sub(suffix.len() + extension.len());
@@ -233,10 +237,7 @@ impl PathMaker {
         let mut path = PathBuf::new();
         let mut folder = 0;
         for (n, component) in kept.iter().enumerate() {
-            let mut name = sanitize_for(self.rules, component, room);
-            if n == 0 && name.eq_ignore_ascii_case(OURS) {
-                name.insert(0, '_');
-            }
+            let name = sanitize_for(self.rules, component, room);
             if n + 1 == kept.len() {
                 path.push(self.file(folder, name, room));
             } else {
@@ -424,14 +425,6 @@ mod tests {
             paths(&[&["t", "x"], &["t", "x", "1"], &["t", "X", "2"], &["t", "y", "1"], &["t", "Y"], &["T", "Y", "3"]]),
             ["t/x", "t/x (folder)/1", "t/X (folder)/2", "t/y/1", "t/Y (2)", "t/y/3"]
                 .map(|p| p.replace("X (folder)", "x (folder)"))
-        );
-    }
-
-    #[test]
-    fn the_folder_of_playswarm_itself_cannot_be_named() {
-        assert_eq!(
-            paths(&[&[".playswarm"], &[".PlaySwarm", "x"], &["t", ".playswarm"]]),
-            ["_.playswarm", "_.PlaySwarm (folder)/x", "t/.playswarm"]
         );
     }
 

@@ -191,6 +191,9 @@ pub enum Input {
     ReaderRate(ReaderKey, f64),
     /// Nobody reads there any more.
     ReaderClosed(ReaderKey),
+    /// The blocks of these pieces from the given one on are known without any peer (zeros of pad files, BEP 47): they are not
+    /// asked for, unless their piece turns out wrong. What was said before is forgotten.
+    KnownTails(Vec<(PieceIndex, u32)>),
     /// Fetch every piece, whether anybody reads or not.
     FetchAll(bool),
     /// Nothing can be stored now (full disk): true stops requests, false resumes them.

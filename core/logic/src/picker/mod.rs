@@ -56,6 +56,8 @@ pub struct Picker {
     peers: BTreeMap<PeerKey, Peer>,
     readers: BTreeMap<ReaderKey, Reader>,
     partial: BTreeMap<u32, Partial>,
+    /// Pieces whose last blocks are known, and the first of these.
+    known_tails: BTreeMap<u32, u32>,
     partial_bytes: u64,
     /// Requests that are out, at all peers.
     outstanding: usize,
@@ -107,6 +109,7 @@ impl Picker {
             peers: BTreeMap::new(),
             readers: BTreeMap::new(),
             partial: BTreeMap::new(),
+            known_tails: BTreeMap::new(),
             partial_bytes: 0,
             outstanding: 0,
             availability: Availability::new(pieces),
@@ -151,6 +154,9 @@ impl Picker {
                 self.dialled = peers;
             }
             Input::PeerLeft(peer) => self.peer_left(peer),
+            Input::KnownTails(tails) => {
+                self.known_tails = tails.into_iter().map(|(piece, from)| (piece.0, from)).collect()
+            }
             Input::PeerHasBits(peer, bits) => self.peer_has_bits(peer, &bits),
             Input::PeerHas(peer, piece) => self.peer_has(peer, piece),
             Input::PeerLacks(peer, piece) => self.peer_lacks(peer, piece),

@@ -32,6 +32,8 @@ pub(super) struct Partial {
     pub(super) open: u32,
     /// Blocks that are not here.
     pub(super) missing: u32,
+    /// The blocks from this one on are known without any peer.
+    pub(super) known_from: u32,
     /// No open block lies before this one.
     first_open: u32,
     /// How often its hash was wrong.
@@ -54,6 +56,7 @@ impl Partial {
             ahead_of_time: false,
             open: blocks,
             missing: blocks,
+            known_from: blocks,
             first_open: 0,
             failures: 0,
             suspects: Vec::new(),
@@ -64,7 +67,16 @@ impl Partial {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.missing as usize == self.blocks.len() && self.open == self.missing
+        self.missing == self.known_from && self.open == self.missing
+    }
+
+    /// The blocks of a piece that was just begun are known from this one on, which is not its first.
+    pub(super) fn know_tail(&mut self, from: u32) {
+        if from == 0 || from >= self.missing {
+            return;
+        }
+        self.blocks[from as usize..].iter_mut().for_each(|block| block.got = true);
+        (self.open, self.missing, self.known_from) = (from, from, from);
     }
 
     /// The first block that is neither here nor asked for.
@@ -83,7 +95,8 @@ impl Partial {
 
     /// Its blocks from the first up to the last that is here or asked for.
     pub(super) fn reach(&self) -> u32 {
-        self.blocks.iter().rposition(|b| b.got || b.asked() > 0).map_or(0, |last| last as u32 + 1)
+        let fetched = &self.blocks[..self.known_from as usize];
+        fetched.iter().rposition(|b| b.got || b.asked() > 0).map_or(0, |last| last as u32 + 1)
     }
 
     /// The share of its blocks that is neither here nor asked for.
@@ -155,7 +168,7 @@ impl Partial {
         }
         let n = self.blocks.len() as u32;
         self.blocks.iter_mut().for_each(|b| b.got = false);
-        (self.missing, self.first_open, self.solo) = (n, 0, None);
+        (self.missing, self.known_from, self.first_open, self.solo) = (n, n, 0, None);
         self.open = self.blocks.iter().filter(|b| b.asked() == 0).count() as u32;
         self.taken.clear();
     }

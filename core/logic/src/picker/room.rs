@@ -64,7 +64,7 @@ impl Picker {
                 .map(|(n, _)| *n);
             let Some(least) = least else { return true };
             if let Some(part) = self.partial.get(&least) {
-                let got = part.blocks.iter().enumerate().filter(|(_, b)| b.got);
+                let got = part.blocks.iter().enumerate().take(part.known_from as usize).filter(|(_, b)| b.got);
                 let bytes = |n| self.layout.block_bytes(BlockRef { piece: PieceIndex(least), block: n as u32 });
                 self.counters.forgotten_bytes += got.map(|(n, _)| u64::from(bytes(n))).sum::<u64>();
             }
@@ -105,6 +105,9 @@ impl Picker {
         let reserved = u64::from(if ahead_of_time { self.layout.assembly_bytes(piece, 1) } else { whole });
         let mut part = Partial::new(self.layout.blocks_of(piece), reserved);
         part.ahead_of_time = ahead_of_time;
+        if let Some(from) = self.known_tails.get(&piece.0) {
+            part.know_tail(*from);
+        }
         self.partial_bytes += reserved;
         self.partial.insert(piece.0, part);
     }

@@ -55,6 +55,10 @@ impl Table {
         self.tell(Input::Unchoked(PeerKey(key)));
     }
 
+    fn piece_is_whole(&self, piece: u32) -> bool {
+        self.picker.partial.get(&piece).is_some_and(|part| part.missing == 0)
+    }
+
     fn read_from(&mut self, piece: u32) {
         let end = self.picker.layout.total_bytes();
         let position = u64::from(piece) * u64::from(PIECE);
@@ -719,4 +723,26 @@ fn a_block_that_keeps_the_player_waiting_is_asked_again_whatever_was_wasted_befo
     }
     assert!(farthest > 24, "what comes behind does not wait for a piece that is stuck: {farthest}");
     assert!(t.picker.counters().hedges <= 2, "one a second at most");
+}
+
+#[test]
+fn zeros_of_pad_files_are_not_asked_for_until_their_piece_is_wrong() {
+    let mut t = Table::new(2);
+    t.tell(Input::KnownTails(vec![(PieceIndex(0), 1), (PieceIndex(1), 3)]));
+    t.peer(1, "##");
+    t.read_from(0);
+    let mut asked = BTreeSet::new();
+    while !(t.piece_is_whole(0) && t.piece_is_whole(1)) {
+        let requests = t.requests();
+        assert!(!requests.is_empty());
+        for (peer, piece, block) in requests {
+            asked.insert((piece, block));
+            t.tell(Input::Block(PeerKey(peer), BlockRef { piece: PieceIndex(piece), block }));
+        }
+    }
+    assert_eq!(asked.into_iter().collect::<Vec<_>>(), [(0, 0), (1, 0), (1, 1), (1, 2)]);
+    t.tell(Input::PieceFailed(PieceIndex(0)));
+    t.wait(100);
+    assert!(t.requests().contains(&(1, 0, 0)));
+    assert!(!t.piece_is_whole(0));
 }

@@ -23,8 +23,8 @@ async fn memory_stays_within_its_bound_however_much_is_fetched_and_read() {
 #[tokio::test]
 async fn when_nothing_can_be_written_no_more_is_taken_than_fits() {
     let dir = tempfile::tempdir().unwrap();
-    let made = made(&[("f", 32 * MIB)], 256 * KIB as u32);
-    std::fs::create_dir(dir.path().join("f")).unwrap();
+    let made = made(&[("sub/f", 32 * MIB), ("g", 1)], 256 * KIB as u32);
+    std::fs::write(dir.path().join("sub"), b"mine").unwrap();
     let limit = 8 << 20;
     let (store, _events) = made.open_with(StoreOptions { memory_limit_bytes: limit, ..options(dir.path()) }).await;
     let mut taken = 0;
@@ -38,7 +38,7 @@ async fn when_nothing_can_be_written_no_more_is_taken_than_fits() {
     }
     assert_eq!(taken, 20, "ten sixteenths of the bound");
     assert_eq!(store.room_for_assembly(), 0);
-    std::fs::remove_dir(dir.path().join("f")).unwrap();
+    std::fs::remove_file(dir.path().join("sub")).unwrap();
     store.close().await.unwrap();
     assert_eq!(store.memory_bytes() - store.spare.lock().bytes(), 20 * 256 * KIB as u64, "kept while there is room");
 }

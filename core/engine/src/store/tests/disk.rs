@@ -19,16 +19,29 @@ async fn a_folder_that_cannot_be_used_is_named_when_opening() {
 }
 
 #[tokio::test]
-async fn a_second_playswarm_on_the_same_torrent_and_folder_is_turned_away() {
+async fn a_second_playswarm_on_the_same_torrent_and_folder_has_files_of_its_own_and_uses_those_of_the_first() {
     let dir = tempfile::tempdir().unwrap();
-    let one = made(&[("f", 32 * KIB)], 32 * KIB as u32);
-    let (store, _events) = one.open(dir.path()).await;
-    let e = Store::open(one.torrent.clone(), options(dir.path())).await.err().unwrap();
-    assert!(e.to_string().contains("in use by another playswarm"), "{e}");
-    // Another torrent may share the folder.
-    made(&[("g", 48 * KIB)], 32 * KIB as u32).open(dir.path()).await;
-    store.close().await.unwrap();
-    one.open(dir.path()).await;
+    let one = made(&[("f.mkv", 96 * KIB)], 32 * KIB as u32);
+    let (first, _events) = one.open(dir.path()).await;
+    one.fetch(&first, 0).await;
+    first.sync_all().await.unwrap();
+    let (second, mut events) = one.open(dir.path()).await;
+    assert_eq!(second.piece(PieceIndex(0)).await.unwrap().as_deref(), Some(one.piece(0)), "read where it is");
+    for piece in 1..3 {
+        assert_eq!(second.piece(PieceIndex(piece)).await.unwrap(), None, "a hole");
+        one.fetch(&second, piece).await;
+        second.sync_all().await.unwrap();
+    }
+    assert!(matches!(next(&mut events).await, StoreEvent::Proven(PieceIndex(0))));
+    let other = format!("f [{}].mkv", &one.torrent.info_hash.to_string()[..8]);
+    assert_eq!(std::fs::read(dir.path().join(&other)).unwrap()[32 * KIB..], one.data[32 * KIB..]);
+    one.fetch(&first, 1).await;
+    first.close().await.unwrap();
+    second.close().await.unwrap();
+    drop((first, second));
+    // Each record is found again, and the first that is free is taken.
+    let (again, _events) = one.open(dir.path()).await;
+    assert_eq!(again.told().iter_ones().collect::<Vec<_>>(), [0, 1]);
 }
 
 #[tokio::test]
@@ -78,19 +91,20 @@ async fn closing_on_a_full_disk_says_so_and_keeps_what_was_written() {
 #[tokio::test]
 async fn a_file_that_cannot_be_written_does_not_hold_up_the_others_and_is_tried_again() {
     let dir = tempfile::tempdir().unwrap();
-    let made = made(&[("f", 32 * KIB), ("g", 64 * KIB)], 32 * KIB as u32);
-    std::fs::create_dir(dir.path().join("f")).unwrap();
+    let made = made(&[("sub/f", 32 * KIB), ("g", 64 * KIB)], 32 * KIB as u32);
+    // Something that is no folder has the name of its folder.
+    std::fs::write(dir.path().join("sub"), "mine").unwrap();
     let (store, mut events) = made.open(dir.path()).await;
     for piece in 0..3 {
         made.fetch(&store, piece).await;
     }
     let StoreEvent::WriteFailed(e) = next(&mut events).await else { panic!("no failure") };
-    assert!(matches!(&e, Error::Storage { path, .. } if path.ends_with("f")), "{e}");
+    assert!(matches!(&e, Error::Storage { path, .. } if path.ends_with("sub/f")), "{e}");
     assert!(store.sync_all().await.is_err());
     assert_eq!(std::fs::read(dir.path().join("g")).unwrap(), made.data[32 * KIB..]);
-    std::fs::remove_dir(dir.path().join("f")).unwrap();
+    std::fs::remove_file(dir.path().join("sub")).unwrap();
     assert!(matches!(next(&mut events).await, StoreEvent::DiskOk));
-    assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), made.data[..32 * KIB]);
+    assert_eq!(std::fs::read(dir.path().join("sub/f")).unwrap(), made.data[..32 * KIB]);
 }
 
 /// Bytes that the file takes on disk.

@@ -3,16 +3,21 @@
 
 mod bounds;
 mod disk;
+mod files;
 mod give;
 mod kill;
 mod round_trip;
 mod speed;
+mod syncing;
 mod trust;
 
 use super::assembly::sha1;
+use super::record::NOTES;
 use super::*;
 use crate::torrent::{FileEntry, InfoHash};
 use playswarm_logic::{BLOCK_BYTES, BlockRef, Layout};
+use std::path::Path;
+use std::time::Duration;
 
 /// A torrent and its bytes.
 struct Made {
@@ -62,7 +67,7 @@ const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
 fn options(dir: &Path) -> StoreOptions {
-    StoreOptions { dir: dir.to_owned(), memory_limit_bytes: 64 << 20, disk_limit_bytes: 0 }
+    StoreOptions { dir: dir.to_owned(), memory_limit_bytes: 64 << 20, disk_limit_bytes: 0, read_only: false }
 }
 
 type Opened = (Arc<Store>, mpsc::UnboundedReceiver<StoreEvent>);
@@ -116,6 +121,18 @@ impl Made {
         store.sync_all().await.unwrap();
     }
 
+    /// Has each piece written once more.
+    async fn fetch_all_again(&self, store: &Arc<Store>) {
+        store.lose(&(0..self.pieces()).collect::<Vec<_>>(), crate::store::files::Source::Ours);
+        store.sync_all().await.unwrap();
+        for piece in 0..self.pieces() {
+            if !store.has(PieceIndex(piece)) {
+                self.fetch(store, piece).await;
+            }
+        }
+        store.sync_all().await.unwrap();
+    }
+
     /// Has each piece read and compared.
     async fn check_all(&self, store: &Arc<Store>) {
         for piece in 0..self.pieces() {
@@ -135,16 +152,48 @@ async fn next(events: &mut mpsc::UnboundedReceiver<StoreEvent>) -> StoreEvent {
 }
 
 /// A file system of its own on a temporary folder, taken away again when dropped.
-struct Mounted(tempfile::TempDir);
+struct Mounted(tempfile::TempDir, Option<PathBuf>);
 
 impl Mounted {
+    /// A file system in a file of 16 MiB, made by the program `maker`. `None` where this user or machine cannot.
+    fn image(kind: &str, maker: &str) -> Option<Mounted> {
+        let dir = tempfile::tempdir().unwrap();
+        let image = dir.path().with_extension("img");
+        std::fs::write(&image, vec![0; 16 * MIB]).unwrap();
+        let made = std::process::Command::new(maker).arg(&image).output();
+        if !made.is_ok_and(|made| made.status.success()) {
+            println!("skipped: cannot run {maker}");
+            let _ = std::fs::remove_file(image);
+            return None;
+        }
+        let mounted = Mounted(dir, Some(image));
+        mounted.mount(&["-t", kind, "-o", "loop"]).then_some(mounted)
+    }
+
+    /// Unmounts and mounts the image once more.
+    fn again(&self) {
+        let done = std::process::Command::new("umount").arg(self.path()).status();
+        assert!(done.unwrap().success() && self.mount(&["-o", "loop"]));
+    }
+
+    fn mount(&self, options: &[&str]) -> bool {
+        let mut mount = std::process::Command::new("mount");
+        let done = mount.args(options).args(&self.1).arg(self.path()).output();
+        let text = done.as_ref().map(|done| String::from_utf8_lossy(&done.stderr).into_owned());
+        let good = done.as_ref().is_ok_and(|done| done.status.success());
+        if !good {
+            println!("skipped: cannot mount {options:?}: {text:?}");
+        }
+        good
+    }
+
     /// `None`, with the reason printed, where this user or machine cannot mount.
     fn new(kind: &str, options: &str) -> Option<Mounted> {
         let dir = tempfile::tempdir().unwrap();
         let mut mount = std::process::Command::new("mount");
         let done = mount.args(["-t", kind, "-o", options, "none"]).arg(dir.path()).output();
         match done {
-            Ok(done) if done.status.success() => Some(Mounted(dir)),
+            Ok(done) if done.status.success() => Some(Mounted(dir, None)),
             Ok(done) => {
                 println!("skipped: cannot mount {kind}: {}", String::from_utf8_lossy(&done.stderr).trim());
                 None
@@ -164,5 +213,8 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
+        if let Some(image) = &self.1 {
+            let _ = std::fs::remove_file(image);
+        }
     }
 }

@@ -99,7 +99,11 @@ async fn the_torrent_is_saved_for_the_next_time_its_magnet_is_opened() {
     let mut made = made(&[("f", 40 * KIB)], 32 * KIB as u32);
     let info_hash = made.torrent.info_hash;
     assert_eq!(load_saved_torrent_bytes(dir.path(), &info_hash), None);
-    drop(made.open(dir.path()).await);
+    let (store, _events) = made.open(dir.path()).await;
+    assert_eq!(load_saved_torrent_bytes(dir.path(), &info_hash), None, "nothing is written before there is a piece");
+    made.fetch(&store, 0).await;
+    store.close().await.unwrap();
+    drop(store);
     let saved = String::from_utf8(load_saved_torrent_bytes(dir.path(), &info_hash).unwrap()).unwrap();
     let info = std::str::from_utf8(&made.torrent.info).unwrap();
     let trackers = "d8:announce19:http://one/announce13:announce-listll19:http://one/announceel11:udp://two:1ee4:info";
@@ -118,12 +122,12 @@ async fn ten_thousand_files_are_written_and_read_with_few_of_them_open() {
     let made = made(&files, 64 * KIB as u32);
     let (store, _events) = made.open(dir.path()).await;
     made.fetch_all(&store).await;
-    assert!(store.files.open_count() <= files::OPEN_FILES);
+    assert!(store.files.open_count() <= crate::store::files::OPEN_FILES);
     drop(store);
     let (store, _events) = made.open(dir.path()).await;
     assert!(store.have().is_full());
     made.check_all(&store).await;
-    assert!(store.files.open_count() <= files::OPEN_FILES);
+    assert!(store.files.open_count() <= crate::store::files::OPEN_FILES);
     let last = &made.torrent.files[9_999];
     assert_eq!(std::fs::read(dir.path().join(&last.path)).unwrap(), made.data[last.offset as usize..]);
 }

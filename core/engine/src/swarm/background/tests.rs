@@ -3,7 +3,9 @@
 
 use super::*;
 use crate::create::{CreateOptions, create_torrent};
+use crate::store::StoreOptions;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
@@ -28,6 +30,12 @@ async fn seeded() -> (TempDir, Torrent) {
     let torrent = create_torrent(dir.path().join("Show"), options, |_, _| {}).await.unwrap().torrent;
     (dir, torrent)
 }
+/// The torrent's store in a folder.
+async fn store(dir: &Path, torrent: &Torrent) -> Arc<Store> {
+    let options = StoreOptions::of(&Config::offline(dir));
+    Store::open(Arc::new(torrent.clone()), options).await.unwrap().0
+}
+
 fn background(dir: &Path) -> Background {
     Background::new(&Config::offline(dir), None)
 }
@@ -50,20 +58,20 @@ async fn what_is_there_is_known_after_the_hand_over_and_comes_back_as_it_was() {
     fs::OpenOptions::new().write(true).open(dir.path().join("Show/sub/b.mkv")).unwrap().set_len(400_000).unwrap();
 
     let background = background(dir.path());
-    let kept = background.hand_over(&torrent, dir.path(), Vec::new()).await.unwrap();
+    let kept = background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.unwrap();
     kept.checked().await.unwrap();
     let expected: Vec<u32> = (0..torrent.layout.pieces()).filter(|p| *p != 3 && (p + 1) * 65536 <= 1_300_000).collect();
     assert_eq!(kept.bits().unwrap().iter_ones().collect::<Vec<_>>(), expected);
     assert!(!kept.status().complete && !kept.status().checking);
     assert!(background.has(torrent.info_hash).await);
-    assert!(background.hand_over(&torrent, dir.path(), Vec::new()).await.is_err(), "it is there already");
+    assert!(background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.is_err(), "it is there already");
 
     let bits = background.take_back(kept).await.unwrap().unwrap();
     assert_eq!(bits.iter_ones().collect::<Vec<_>>(), expected);
     assert!(!background.has(torrent.info_hash).await);
     assert!(path.exists(), "the files stay");
     // And over again.
-    let kept = background.hand_over(&torrent, dir.path(), Vec::new()).await.unwrap();
+    let kept = background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.unwrap();
     kept.checked().await.unwrap();
     assert_eq!(kept.bits().unwrap().count(), expected.len() as u32);
     background.close().await;
@@ -73,7 +81,7 @@ async fn what_is_there_is_known_after_the_hand_over_and_comes_back_as_it_was() {
 async fn a_torrent_is_completed_from_a_peer_and_taken_back_whole() {
     let (full, torrent) = seeded().await;
     let seeder = background(full.path());
-    let seeding = seeder.hand_over(&torrent, full.path(), Vec::new()).await.unwrap();
+    let seeding = seeder.hand_over(&store(full.path(), &torrent).await, Vec::new()).await.unwrap();
     seeding.checked().await.unwrap();
     assert!(seeding.status().complete);
     let port = seeder.listen_addr().await.unwrap().port();
@@ -83,19 +91,21 @@ async fn a_torrent_is_completed_from_a_peer_and_taken_back_whole() {
     fs::create_dir_all(empty.path().join("Show")).unwrap();
     fs::write(empty.path().join("Show/a.mkv"), &pattern(900_000, 1)[..65536]).unwrap();
     let leecher = background(empty.path());
-    let kept = leecher.hand_over(&torrent, empty.path(), vec![SocketAddr::from(([127, 0, 0, 1], port))]).await.unwrap();
+    let kept = leecher
+        .hand_over(&store(empty.path(), &torrent).await, vec![SocketAddr::from(([127, 0, 0, 1], port))])
+        .await
+        .unwrap();
     until("the torrent is complete", || kept.status().complete).await;
     assert_eq!(kept.status().downloaded_bytes, 1_600_001 - 65536);
     assert_eq!(kept.status().have_bytes, 1_600_001);
     let bits = leecher.take_back(kept).await.unwrap().unwrap();
     assert!(bits.is_full());
-    for file in &torrent.files {
-        assert!(
-            fs::read(full.path().join(&file.path)).unwrap() == fs::read(empty.path().join(&file.path)).unwrap(),
-            "{}",
-            file.name
-        );
-    }
+    // Beside the file that was there, which stays as it is.
+    assert_eq!(fs::metadata(empty.path().join("Show/a.mkv")).unwrap().len(), 65536);
+    let ours = empty.path().join(format!("Show [{}]", &torrent.info_hash.to_string()[..8]));
+    let (theirs, ours) = (full.path().join("Show"), ours);
+    assert!(fs::read(theirs.join("a.mkv")).unwrap()[65536..] == fs::read(ours.join("a.mkv")).unwrap()[65536..]);
+    assert!(fs::read(theirs.join("sub/b.mkv")).unwrap() == fs::read(ours.join("sub/b.mkv")).unwrap());
     leecher.close().await;
     seeder.close().await;
 }
@@ -119,7 +129,7 @@ async fn names_that_ours_made_safe_are_found_under_our_paths_and_pad_files_stay_
         fs::write(dir.path().join(&file.path), &data).unwrap();
     }
     let background = background(dir.path());
-    let kept = background.hand_over(&torrent, dir.path(), Vec::new()).await.unwrap();
+    let kept = background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.unwrap();
     kept.checked().await.unwrap();
     assert!(kept.bits().unwrap().is_full());
     assert!(!dir.path().join(&torrent.files[1].path).exists());
@@ -133,7 +143,7 @@ async fn a_torrent_that_is_taken_back_at_once_is_as_it_was() {
     let (dir, torrent) = seeded().await;
     let background = background(dir.path());
     for _ in 0..5 {
-        let kept = background.hand_over(&torrent, dir.path(), Vec::new()).await.unwrap();
+        let kept = background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.unwrap();
         // Nothing is known yet, or all of it; never a part.
         if let Some(bits) = background.take_back(kept).await.unwrap() {
             assert!(bits.is_full(), "{} of {}", bits.count(), bits.len());
@@ -152,7 +162,7 @@ async fn a_symbolic_link_in_the_way_is_not_followed() {
     std::os::unix::fs::symlink(elsewhere.path().join("sub"), dir.path().join("Show/sub")).unwrap();
     let before = fs::read(elsewhere.path().join("sub/b.mkv")).unwrap();
     let background = background(dir.path());
-    let kept = background.hand_over(&torrent, dir.path(), Vec::new()).await.unwrap();
+    let kept = background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.unwrap();
     let _ = timeout(Duration::from_secs(10), kept.checked()).await.unwrap();
     assert!(!kept.status().complete);
     assert_eq!(fs::read(elsewhere.path().join("sub/b.mkv")).unwrap(), before);
@@ -163,12 +173,13 @@ async fn a_symbolic_link_in_the_way_is_not_followed() {
 async fn nothing_is_read_or_written_once_the_files_are_closed() {
     use librqbit::storage::TorrentStorage;
     let (dir, torrent) = seeded().await;
-    let files = Files::new(dir.path(), &torrent.files);
+    let files = Files::new(store(dir.path(), &torrent).await);
     let theirs = files.take().unwrap();
     let mut buffer = [0; 4];
     theirs.pread_exact(0, 0, &mut buffer).unwrap();
     assert_eq!(buffer, pattern(4, 1)[..]);
     theirs.pwrite_all(1, 0, b"new").unwrap();
+    assert_ne!(fs::read(dir.path().join("Show/sub/b.mkv")).unwrap()[..3], b"new"[..], "not ours");
     assert!(theirs.pwrite_all(1, 700_000, b"ab").is_err(), "beyond the end");
     files.close();
     assert!(theirs.pread_exact(0, 0, &mut buffer).is_err());
@@ -189,8 +200,8 @@ async fn peers_that_our_discovery_finds_later_reach_the_background() {
     let empty = tempfile::tempdir().unwrap();
     // Neither is told of the other: the one announces itself on the DHT, the other finds it there.
     let (seeder, leecher) = (start(full.path()), start(empty.path()));
-    let _seeding = seeder.hand_over(&torrent, full.path(), Vec::new()).await.unwrap();
-    let kept = leecher.hand_over(&torrent, empty.path(), Vec::new()).await.unwrap();
+    let _seeding = seeder.hand_over(&store(full.path(), &torrent).await, Vec::new()).await.unwrap();
+    let kept = leecher.hand_over(&store(empty.path(), &torrent).await, Vec::new()).await.unwrap();
     let end = Instant::now() + Duration::from_secs(90);
     while !kept.status().complete {
         assert!(Instant::now() < end, "{:?}", kept.status());

@@ -232,11 +232,8 @@ impl Files {
         let shown = if path.len() > 1 { &path[1..] } else { path };
         let name = paths::shown(shown);
         // Equal names among pad files are common (BEP 47) and meet on no disk; this path is one that no real file can have.
-        let path = if padding {
-            PathBuf::from(format!("{}/pad/{}", paths::OURS, self.list.len()))
-        } else {
-            self.paths.path(path)
-        };
+        let path =
+            if padding { PathBuf::from(format!(".playswarm/pad/{}", self.list.len())) } else { self.paths.path(path) };
         self.list.push(FileEntry { path, name, length, offset, padding });
         Ok(())
     }

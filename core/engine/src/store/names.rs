@@ -1,0 +1,116 @@
+//! The names that a torrent's files may have in the chosen folder. Pure: nothing here looks at a disk.
+//!
+//! A name that is taken is never used: the next possible one is tried. At the top of the chosen folder that is the
+//! torrent's name, then the name with the beginning of the info-hash, then numbers. Within the torrent's own folder it is
+//! the name and numbers.
+
+use crate::torrent::{Torrent, with_suffix};
+use std::ffi::{OsStr, OsString};
+use std::path::{Component, Path, PathBuf};
+
+/// Possible names of one file that are tried.
+pub(super) const MAX_NAMES: u32 = 100;
+
+/// From this number on a name is that of a file at the top of the torrent's folder, for a file whose own folder cannot be
+/// made as something else has its name.
+pub(super) const FLAT: u32 = 1 << 16;
+
+/// Where a torrent's files belong.
+pub(super) struct Names {
+    /// The name of the folder that all of its files are in; `None` for a torrent of one file.
+    folder: Option<OsString>,
+    /// The beginning of the info-hash.
+    short_hash: String,
+}
+
+impl Names {
+    pub(super) fn of(torrent: &Torrent) -> Names {
+        let mut folder: Option<&OsStr> = None;
+        let mut common = true;
+        for file in torrent.files.iter().filter(|f| !f.padding) {
+            let mut parts = file.path.components();
+            match (parts.next(), parts.next()) {
+                (Some(Component::Normal(top)), Some(_)) if folder.is_none_or(|f| f == top) => folder = Some(top),
+                _ => common = false,
+            }
+        }
+        let hash = torrent.info_hash.to_string();
+        Names {
+            folder: folder.filter(|_| common).map(OsStr::to_owned),
+            short_hash: hash.get(..8).unwrap_or(&hash).to_owned(),
+        }
+    }
+
+    /// Whether the torrent has a folder of its own.
+    pub(super) fn has_folder(&self) -> bool {
+        self.folder.is_some()
+    }
+
+    /// The torrent's folder by the `n`-th of its possible names.
+    pub(super) fn folder(&self, n: u32) -> Option<PathBuf> {
+        self.folder.as_ref().map(|name| self.at_top(name, n, false))
+    }
+
+    /// The path of a file below its torrent's folder, or below the chosen one where the torrent has none, by the `n`-th of
+    /// its possible names.
+    pub(super) fn file(&self, torrent: &Torrent, index: usize, n: u32) -> PathBuf {
+        let file = &torrent.files[index];
+        if file.padding {
+            // Names of pad files are often equal.
+            return PathBuf::from(if n == 0 { format!(".pad/{index}") } else { format!(".pad/{index} ({n})") });
+        }
+        if self.folder.is_none() {
+            return match (file.path.parent(), file.path.file_name()) {
+                (Some(parent), Some(name)) if parent.as_os_str().is_empty() => self.at_top(name, n, true),
+                _ => file.path.with_file_name(numbered(file.path.file_name(), n, true)),
+            };
+        }
+        let mut below = file.path.components();
+        below.next();
+        let path = below.as_path();
+        match n.checked_sub(FLAT) {
+            None => path.with_file_name(numbered(path.file_name(), n, true)),
+            Some(n) => {
+                let name = path.file_name().map(OsStr::to_string_lossy).unwrap_or_default();
+                PathBuf::from(numbered(Some(OsStr::new(&format!("{index} {name}"))), n, true))
+            }
+        }
+    }
+
+    fn at_top(&self, name: &OsStr, n: u32, is_file: bool) -> PathBuf {
+        let name = harmless(&name.to_string_lossy());
+        PathBuf::from(match n {
+            0 => name,
+            1 => with_suffix(&name, &format!(" [{}]", self.short_hash), is_file),
+            n => with_suffix(&name, &format!(" [{}] ({n})", self.short_hash), is_file),
+        })
+    }
+}
+
+fn numbered(name: Option<&OsStr>, n: u32, is_file: bool) -> OsString {
+    let name = name.unwrap_or_default();
+    if n == 0 {
+        name.to_owned()
+    } else {
+        with_suffix(&name.to_string_lossy(), &format!(" ({})", n + 1), is_file).into()
+    }
+}
+
+/// A name that means nothing to other programs at the top of a folder such as the user's home: names with a leading dot are
+/// those of settings, keys and our own notes.
+fn harmless(name: &str) -> String {
+    if is_harmless(name) { name.to_owned() } else { with_suffix(&format!("_{name}"), "", true) }
+}
+
+/// Whether a name at the top of the chosen folder is that of ordinary files.
+pub(super) fn is_harmless(name: &str) -> bool {
+    // Some file systems pass over characters that have no width.
+    let unseen =
+        |c: char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    !name.trim_start_matches(unseen).starts_with('.')
+}
+
+/// Whether a torrent's own path begins with a harmless name.
+pub(super) fn begins_harmless(path: &Path) -> bool {
+    path.components().next().is_some_and(|first| is_harmless(&first.as_os_str().to_string_lossy()))
+}

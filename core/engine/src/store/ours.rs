@@ -1,0 +1,270 @@
+//! The files that we made, and no others. A file is opened for writing only if the record says that we made it and its
+//! identity is that of the file that we made; anything else that has its name is left as it is, and ours gets another name.
+
+use super::folder::{Access, Facts, Folder, Walk, in_the_way};
+use super::names::{FLAT, MAX_NAMES, Names};
+use super::record::{Owned, Record};
+use crate::error::{Error, Result};
+use crate::torrent::Torrent;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What became known of our files while one of them was to be used.
+#[derive(Debug)]
+pub(super) enum News {
+    /// This file, at this path, was removed, or another took its place.
+    Gone(usize, PathBuf),
+    /// The torrent's folder was removed, or another took its place, and all its files with it.
+    FolderGone(PathBuf),
+    /// This file has another name as well, so that it is not ours alone any more: it is only read from now on.
+    Shared(usize),
+    /// The first path is taken, so ours got the second.
+    Named { taken: PathBuf, ours: PathBuf },
+}
+
+/// How one of our files stands.
+pub(super) enum Standing {
+    /// We never made it.
+    None,
+    /// It is where we made it.
+    Here(Facts),
+    /// It is not, or it is not ours alone.
+    Changed(News),
+}
+
+/// See the [module](self).
+pub(super) struct Ours {
+    folder: Option<Arc<Folder>>,
+    torrent: Arc<Torrent>,
+    names: Names,
+    record: Arc<Record>,
+    /// As in the record: 0 is the torrent's folder, `n + 1` its file `n`.
+    owned: Mutex<HashMap<u32, Owned>>,
+}
+
+/// The number of a file's entry in the record.
+fn entry(index: usize) -> u32 {
+    // A torrent has far fewer files than that.
+    u32::try_from(index + 1).unwrap_or(u32::MAX)
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "another program removed or replaced it")
+}
+
+impl Ours {
+    pub(super) fn new(
+        folder: Option<Arc<Folder>>,
+        torrent: Arc<Torrent>,
+        record: Arc<Record>,
+        owned: HashMap<u32, Owned>,
+    ) -> Ours {
+        let names = Names::of(&torrent);
+        Ours { folder, torrent, names, record, owned: Mutex::new(owned) }
+    }
+
+    /// Whether we made this file.
+    pub(super) fn has(&self, index: usize) -> bool {
+        self.get(entry(index)).is_some()
+    }
+
+    /// Whether we made anything.
+    pub(super) fn has_any(&self) -> bool {
+        !self.owned.lock().is_empty()
+    }
+
+    fn get(&self, entry: u32) -> Option<Owned> {
+        self.owned.lock().get(&entry).copied()
+    }
+
+    fn disown(&self, entry: u32) -> Result<()> {
+        self.owned.lock().remove(&entry);
+        self.record.own(entry, None)
+    }
+
+    fn chosen(&self) -> io::Result<&Arc<Folder>> {
+        self.folder.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// The folder that our files are in, if it is there and ours. A torrent of one file has none of its own.
+    pub(super) fn base(&self) -> io::Result<Arc<Folder>> {
+        let chosen = self.chosen()?;
+        if !self.names.has_folder() {
+            return Ok(chosen.clone());
+        }
+        let Owned { name, identity } = self.get(0).ok_or_else(gone)?;
+        let below = chosen.below(&self.names.folder(name).unwrap_or_default(), false)?;
+        if below.own_facts()?.identity.is(identity) { Ok(Arc::new(below)) } else { Err(gone()) }
+    }
+
+    fn folder_path(&self) -> PathBuf {
+        let name = self.get(0).map_or(0, |owned| owned.name);
+        self.full(&self.names.folder(name).unwrap_or_default())
+    }
+
+    fn full(&self, path: &std::path::Path) -> PathBuf {
+        self.folder.as_ref().map_or_else(|| path.to_owned(), |folder| folder.full(path))
+    }
+
+    /// The path of one of our files below the chosen folder; where it would be, if it was not made yet.
+    pub(super) fn relative(&self, index: usize) -> PathBuf {
+        let name = self.get(entry(index)).map_or(0, |owned| owned.name);
+        let top = self.get(0).map_or(0, |owned| owned.name);
+        self.names.folder(top).unwrap_or_default().join(self.names.file(&self.torrent, index, name))
+    }
+
+    /// The same in full, for messages.
+    pub(super) fn path(&self, index: usize) -> PathBuf {
+        self.full(&self.relative(index))
+    }
+
+    /// Looks at a file by its path.
+    pub(super) fn standing(&self, index: usize) -> io::Result<Standing> {
+        let Some(Owned { name, identity }) = self.get(entry(index)) else { return Ok(Standing::None) };
+        let base = match self.base() {
+            Ok(base) => base,
+            Err(e) if is_gone(&e) && self.names.has_folder() => {
+                return Ok(Standing::Changed(News::FolderGone(self.folder_path())));
+            }
+            Err(e) => return Err(e),
+        };
+        match base.facts(&self.names.file(&self.torrent, index, name)) {
+            Ok(facts) if !facts.regular || !facts.identity.is(identity) => {
+                Ok(Standing::Changed(News::Gone(index, self.path(index))))
+            }
+            Ok(facts) if facts.links > 1 => Ok(Standing::Changed(News::Shared(index))),
+            Ok(facts) => Ok(Standing::Here(facts)),
+            Err(e) if is_gone(&e) => Ok(Standing::Changed(News::Gone(index, self.path(index)))),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Forgets what is not ours any more.
+    pub(super) fn give_up(&self, news: &News) -> Result<()> {
+        match news {
+            News::Gone(index, _) | News::Shared(index) => self.disown(entry(*index)),
+            News::FolderGone(_) => {
+                let all: Vec<u32> = self.owned.lock().keys().copied().collect();
+                all.into_iter().try_for_each(|entry| self.disown(entry))
+            }
+            News::Named { .. } => Ok(()),
+        }
+    }
+
+    /// Opens a file of ours. It may have been replaced after it was looked at, so what was opened is looked at again.
+    pub(super) fn open(&self, index: usize, access: Access) -> io::Result<File> {
+        let Owned { name, identity } = self.get(entry(index)).ok_or_else(gone)?;
+        let base = self.base()?;
+        let file = base.file(&self.names.file(&self.torrent, index, name), access)?;
+        let facts = base.facts_of(&file)?;
+        // What has another name as well may be read.
+        let ours = facts.identity.is(identity) && (facts.links <= 1 || access == Access::Read);
+        if ours { Ok(file) } else { Err(gone()) }
+    }
+
+    /// Makes a file by the first of its possible names that is free, with the folders above it.
+    pub(super) fn create(&self, index: usize, news: &mut Vec<News>) -> Result<File> {
+        self.record.begin()?;
+        let failed = |e| super::folder::storage_error("create", &self.path(index), e);
+        let base = match self.base() {
+            Ok(base) => base,
+            Err(e) if is_gone(&e) && self.names.has_folder() => {
+                if self.get(0).is_some() {
+                    let gone = News::FolderGone(self.folder_path());
+                    self.give_up(&gone)?;
+                    news.push(gone);
+                }
+                self.create_base(news)?
+            }
+            Err(e) => return Err(failed(e)),
+        };
+        let mut first = 0;
+        loop {
+            let taken = self.path(index);
+            for name in first..first + MAX_NAMES {
+                let path = self.names.file(&self.torrent, index, name);
+                match base.create_file(&path) {
+                    Ok(file) => {
+                        let identity = base.facts_of(&file).map_err(failed)?.identity;
+                        // From here on it is known to be ours: a kill before leaves an empty file that nobody writes.
+                        let owned = Owned { name, identity };
+                        self.record.own(entry(index), Some(owned))?;
+                        self.owned.lock().insert(entry(index), owned);
+                        if name > 0 {
+                            news.push(News::Named { taken, ours: self.path(index) });
+                        }
+                        return Ok(file);
+                    }
+                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                    // Something that is no folder has the name of its folder.
+                    Err(e) if e.kind() == io::ErrorKind::NotADirectory && first < FLAT && self.names.has_folder() => {
+                        break;
+                    }
+                    Err(e) => return Err(failed(e)),
+                }
+            }
+            if first >= FLAT || !self.names.has_folder() {
+                return Err(failed(in_the_way()));
+            }
+            first = FLAT;
+        }
+    }
+
+    fn create_base(&self, news: &mut Vec<News>) -> Result<Arc<Folder>> {
+        let chosen = self.folder.as_ref().ok_or(Error::Closed)?;
+        let natural = self.folder_path();
+        for name in 0..MAX_NAMES {
+            let path = self.names.folder(name).unwrap_or_default();
+            let failed = |e| super::folder::storage_error("create the folder", &chosen.full(&path), e);
+            match chosen.create_folder(&path) {
+                Ok(facts) => {
+                    let owned = Owned { name, identity: facts.identity };
+                    self.record.own(0, Some(owned))?;
+                    self.owned.lock().insert(0, owned);
+                    if name > 0 {
+                        news.push(News::Named { taken: natural, ours: chosen.full(&path) });
+                    }
+                    return self.base().map_err(failed);
+                }
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(failed(e)),
+            }
+        }
+        Err(super::folder::storage_error("create the folder", &natural, in_the_way()))
+    }
+
+    /// The lengths of our files that are where we made them, for those that `wanted` names; 0 for the others.
+    pub(super) fn lengths<'a>(
+        &'a self,
+        wanted: impl Iterator<Item = usize> + 'a,
+    ) -> impl Iterator<Item = (usize, u64)> + 'a {
+        let base = self.base().ok();
+        let mut walk = Walk::default();
+        wanted.map(move |index| {
+            let length = self.get(entry(index)).zip(base.as_ref()).and_then(|(owned, base)| {
+                let facts = base.walk(&self.names.file(&self.torrent, index, owned.name), &mut walk)?;
+                facts.identity.is(owned.identity).then_some(facts.length)
+            });
+            (index, length.unwrap_or(0))
+        })
+    }
+
+    /// The identity of a file of ours.
+    pub(super) fn identity(&self, index: usize) -> Option<super::folder::Identity> {
+        self.get(entry(index)).map(|owned| owned.identity)
+    }
+
+    /// The folders, below the chosen one, whose names changed when this file was made.
+    pub(super) fn folders_above(&self, index: usize) -> Vec<PathBuf> {
+        self.relative(index).ancestors().skip(1).map(PathBuf::from).collect()
+    }
+}
+
+/// Whether nothing, or something else, has that path.
+pub(super) fn is_gone(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
+}

@@ -1,0 +1,230 @@
+//! Files that are not what they were said to be: other programs change, cut, remove and replace files, and a file that has
+//! the right name may be quite another. The first piece that is found wrong has all of its file looked through, ahead of
+//! the readers, so that what else is wrong is fetched in time.
+
+use super::files::Source;
+use super::ours::News;
+use super::{Store, StoreEvent};
+use playswarm_logic::PieceIndex;
+use std::sync::Arc;
+
+/// Pieces, evenly over a file, of which one at least must be right for the others to be looked at.
+const SAMPLES: usize = 8;
+
+impl Store {
+    /// The piece was read and is right.
+    pub(super) fn proven(self: &Arc<Self>, piece: u32) {
+        let ours = {
+            let mut state = self.state.lock();
+            if !state.unproven.set(piece, false) {
+                return;
+            }
+            state.on_disk.get(piece)
+        };
+        self.tell(StoreEvent::Proven(PieceIndex(piece)));
+        if ours && !self.options.read_only {
+            // Written by a process that was killed before it could sync.
+            let layout = self.torrent.layout;
+            self.files.needs_sync(layout.start_of(PieceIndex(piece)), layout.bytes_of(PieceIndex(piece)).into());
+            self.state.lock().unsynced.push(piece);
+            self.sync_later();
+        }
+    }
+
+    /// The piece was read and is wrong, or could not be read: so may others of its files be.
+    pub(super) fn suspect(self: &Arc<Self>, piece: u32, source: Source) {
+        self.lose(&[piece], source);
+        let layout = self.torrent.layout;
+        let touched = self.files.spans(layout.start_of(PieceIndex(piece)), layout.bytes_of(PieceIndex(piece)).into());
+        for index in touched.filter(|span| !span.range.is_empty()).map(|span| span.index) {
+            if self.torrent.files[index].padding || !self.state.lock().suspects.insert((index, source)) {
+                continue;
+            }
+            if source == Source::Ours {
+                self.tell(StoreEvent::FileChanged(self.files.path(index, source)));
+            }
+            let store = self.clone();
+            self.runtime.spawn(async move { store.look_through(index, source, piece).await });
+        }
+    }
+
+    /// Has every piece checked that nothing vouches for, so that those that are wrong are fetched.
+    pub(crate) fn look_through_all(self: &Arc<Self>) {
+        let store = self.clone();
+        self.runtime.spawn(async move {
+            let unproven: Vec<u32> = store.state.lock().unproven.iter_ones().collect();
+            for piece in unproven {
+                let source = store.state.lock().source_of(piece);
+                if let Some(source) = source {
+                    store.look_at(piece, source).await;
+                }
+            }
+            store.gather().await;
+        });
+    }
+
+    /// Where files of other programs hold a part of the torrent only: copies that into ours, so that ours are whole.
+    async fn gather(self: &Arc<Self>) {
+        let theirs = self.state.lock().theirs.clone();
+        if theirs.is_full() || self.options.read_only {
+            return;
+        }
+        for piece in theirs.iter_ones() {
+            let mut progress = self.progress.subscribe();
+            while !self.state.lock().closed && self.room_for_assembly() == 0 {
+                // The sender lives as long as `self`.
+                let _ = progress.changed().await;
+            }
+            // It fails where it was lost meanwhile, and is fetched then.
+            let Ok(Some(bytes)) = self.piece(PieceIndex(piece)).await else { continue };
+            {
+                let mut state = self.state.lock();
+                if state.closed {
+                    return;
+                }
+                if state.on_disk.get(piece) || state.hot.is_pinned(piece) {
+                    continue;
+                }
+                state.hot.insert(piece, bytes, true);
+                state.queue.push(piece);
+            }
+            self.start_writers();
+        }
+    }
+
+    async fn look_through(self: Arc<Self>, index: usize, source: Source, from: u32) {
+        let store = self.clone();
+        let cut = move || {
+            let lacking = store.files.lacks(index, source);
+            store.lose(&lacking, source);
+        };
+        let _ = self.runtime.spawn_blocking(cut).await;
+        let pieces: Vec<u32> = {
+            let state = self.state.lock();
+            let claims = state.claims_of(source);
+            let (before, after): (Vec<u32>, Vec<u32>) =
+                self.files.pieces_of(index).filter(|piece| claims.get(*piece)).partition(|piece| *piece < from);
+            after.into_iter().chain(before).collect()
+        };
+        let step = (pieces.len() / SAMPLES).max(1);
+        let mut any = false;
+        for piece in pieces.iter().step_by(step) {
+            any |= self.look_at(*piece, source).await;
+        }
+        if any {
+            for piece in &pieces {
+                self.look_at(*piece, source).await;
+            }
+        } else {
+            let store = self.clone();
+            let _ = self.runtime.spawn_blocking(move || store.lose(&pieces, source)).await;
+        }
+        self.state.lock().suspects.remove(&(index, source));
+    }
+
+    /// Checks a piece, and forgets it where it is not right.
+    async fn look_at(self: &Arc<Self>, piece: u32, source: Source) -> bool {
+        // Readers take turns with this.
+        let _permit = self.load_permits.acquire().await;
+        let store = self.clone();
+        let work = move || {
+            let _disk = store.disk.read();
+            {
+                let state = store.state.lock();
+                if state.closed || !state.claims_of(source).get(piece) {
+                    return false;
+                }
+            }
+            let right = store.is_right(piece, source);
+            if right {
+                store.proven(piece);
+            } else {
+                store.lose(&[piece], source);
+            }
+            right
+        };
+        self.runtime.spawn_blocking(work).await.unwrap_or(false)
+    }
+
+    /// Forgets pieces that are not in these files. What is in memory still is written anew. The record comes first: once the
+    /// state says so, a piece may be fetched and recorded anew.
+    pub(super) fn lose(self: &Arc<Self>, pieces: &[u32], source: Source) {
+        let pieces: Vec<u32> = {
+            let state = self.state.lock();
+            pieces.iter().copied().filter(|piece| state.claims_of(source).get(*piece)).collect()
+        };
+        if pieces.is_empty() {
+            return;
+        }
+        if source == Source::Ours
+            && let Err(e) = self.record.set_all(&pieces, false)
+        {
+            // They stay claims, which fail their hash again the next time.
+            tracing::warn!(error = %e, "the record cannot be written");
+        }
+        let mut again = false;
+        {
+            let mut state = self.state.lock();
+            for piece in pieces {
+                match source {
+                    Source::Ours => state.set_on_disk(piece, false),
+                    Source::Theirs => {
+                        state.theirs.set(piece, false);
+                        state.trusted.set(piece, false);
+                    }
+                }
+                let told = !state.unproven.set(piece, false);
+                if state.source_of(piece).is_some() {
+                    continue;
+                }
+                if let Some(bytes) = state.hot.peek(piece) {
+                    if !self.options.read_only && !state.hot.is_pinned(piece) {
+                        state.hot.insert(piece, bytes, true);
+                        state.queue.push(piece);
+                        again = true;
+                    }
+                } else if state.have.set(piece, false) {
+                    let piece = PieceIndex(piece);
+                    self.tell(if told { StoreEvent::Lost(piece) } else { StoreEvent::Unfounded(piece) });
+                }
+            }
+        }
+        if again {
+            self.start_writers();
+        }
+    }
+
+    /// Draws the conclusions from what was found while writing.
+    pub(super) fn heed(self: &Arc<Self>, news: Vec<News>) {
+        for item in news {
+            match item {
+                News::Gone(index, path) => {
+                    self.tell(StoreEvent::FileChanged(path));
+                    self.lose(&self.files.pieces_of(index).collect::<Vec<_>>(), Source::Ours);
+                }
+                News::FolderGone(path) => {
+                    self.tell(StoreEvent::FileChanged(path));
+                    self.lose(&(0..self.torrent.layout.pieces()).collect::<Vec<_>>(), Source::Ours);
+                }
+                News::Shared(index) => self.share(index),
+                News::Named { taken, ours } => self.tell(StoreEvent::Elsewhere { taken, ours }),
+            }
+        }
+    }
+
+    /// A file of ours has become another program's as well: what is in it is read there, and no more written.
+    fn share(&self, index: usize) {
+        let pieces: Vec<u32> = {
+            let state = self.state.lock();
+            self.files.pieces_of(index).filter(|piece| state.on_disk.get(*piece)).collect()
+        };
+        if let Err(e) = self.record.set_all(&pieces, false) {
+            tracing::warn!(error = %e, "the record cannot be written");
+        }
+        let mut state = self.state.lock();
+        for piece in pieces {
+            state.set_on_disk(piece, false);
+            state.theirs.set(piece, true);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! From the operating system's memory to the disk. Pieces are written as they come and synced in batches, by a thread of its
+//! own: a sync takes as long as the disk needs, and neither readers nor writers wait for it.
+
+use super::Store;
+use crate::error::Result;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longest time between a write and the sync that follows it. It bounds what a power cut takes; shorter ones would keep
+/// the operating system from writing large runs.
+const SYNC_AFTER: Duration = Duration::from_secs(5);
+
+impl Store {
+    /// Something was written: it is synced in a while.
+    pub(super) fn sync_later(self: &Arc<Self>) {
+        if std::mem::replace(&mut self.state.lock().sync_due, true) {
+            return;
+        }
+        let store = Arc::downgrade(self);
+        self.runtime.spawn(async move {
+            tokio::time::sleep(SYNC_AFTER).await;
+            let Some(store) = store.upgrade() else { return };
+            let on_pool = store.clone();
+            let synced = store.runtime.spawn_blocking(move || on_pool.sync_now()).await;
+            if let Ok(Err(e)) = synced {
+                tracing::warn!(error = %e, "what was written may not be on the disk yet; it is tried again");
+                store.sync_later();
+            }
+        });
+    }
+
+    /// Has all that was written put on the disk, and notes the pieces: first their bytes, then the record. Blocks.
+    pub(super) fn sync_now(&self) -> Result<()> {
+        let _alone = self.syncing.lock();
+        let pieces = {
+            let mut state = self.state.lock();
+            state.sync_due = false;
+            std::mem::take(&mut state.unsynced)
+        };
+        if pieces.is_empty() {
+            return Ok(());
+        }
+        let synced = self.files.sync().and_then(|()| self.record.set_synced(&pieces));
+        if synced.is_err() {
+            self.state.lock().unsynced.extend(pieces);
+        }
+        synced
+    }
+}

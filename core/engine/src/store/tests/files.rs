@@ -1,0 +1,352 @@
+//! The user's files and ours: what is there already is used or left alone, and what is ours is where nothing was before.
+
+use super::*;
+use std::collections::BTreeMap;
+use std::os::unix::fs::{MetadataExt, symlink};
+
+/// Every file below a folder, our notes apart: its path, its bytes, its inode and when it was changed.
+fn everything(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u64, i64, i64)> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            let (path, meta) = (entry.path(), entry.metadata().unwrap());
+            if meta.is_dir() && !path.ends_with(NOTES) {
+                folders.push(path);
+            } else if meta.is_file() {
+                let bytes = std::fs::read(&path).unwrap();
+                found.insert(path, (bytes, meta.ino(), meta.mtime_nsec(), meta.ctime_nsec()));
+            }
+        }
+    }
+    found
+}
+
+fn write(path: &Path, bytes: &[u8]) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+impl Made {
+    fn short_hash(&self) -> String {
+        self.torrent.info_hash.to_string()[..8].to_owned()
+    }
+
+    /// Reads every piece as a reader would: what is not here is fetched.
+    async fn read_all(&self, store: &Arc<Store>) -> u32 {
+        let mut fetched = 0;
+        for piece in 0..self.pieces() {
+            loop {
+                if let Some(bytes) = store.piece(PieceIndex(piece)).await.unwrap() {
+                    assert!(bytes == self.piece(piece), "piece {piece}");
+                    break;
+                }
+                if !store.has(PieceIndex(piece)) {
+                    self.fetch(store, piece).await;
+                    fetched += 1;
+                }
+            }
+        }
+        fetched
+    }
+}
+
+#[tokio::test]
+async fn whole_files_of_another_client_play_with_nothing_fetched_and_nothing_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = made(&[("s/a.mkv", 100 * KIB), ("s/sub/b.srt", 30 * KIB), ("s/empty", 0)], 32 * KIB as u32);
+    write(&dir.path().join("s/a.mkv"), &made.data[..100 * KIB]);
+    write(&dir.path().join("s/sub/b.srt"), &made.data[100 * KIB..]);
+    let before = everything(dir.path());
+    let (store, mut events) = made.open(dir.path()).await;
+    assert!(store.have().is_full());
+    assert_eq!(store.told().count(), 0, "peers hear of nothing that was not hashed");
+    made.check_all(&store).await;
+    assert_eq!(store.told().count(), made.pieces());
+    assert!(matches!(next(&mut events).await, StoreEvent::Proven(_)));
+    assert_eq!(store.disk_bytes(), 0, "none of it is ours");
+    store.close().await.unwrap();
+    assert_eq!(everything(dir.path()), before);
+    assert!(!dir.path().join(NOTES).exists());
+}
+
+#[tokio::test]
+async fn another_file_of_that_name_stays_as_it_is_and_ours_is_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = made(&[("film.mkv", 300 * KIB)], 32 * KIB as u32);
+    let film = dir.path().join("film.mkv");
+    for length in [10, 300 * KIB, 900 * KIB] {
+        write(&film, &vec![7; length]);
+        let before = everything(dir.path())[&film].clone();
+        let (store, mut events) = made.open(dir.path()).await;
+        assert!(made.read_all(&store).await > 0);
+        store.close().await.unwrap();
+        assert_eq!(everything(dir.path())[&film], before);
+        let ours = dir.path().join(format!("film [{}].mkv", made.short_hash()));
+        assert_eq!(std::fs::read(&ours).unwrap(), made.data);
+        let mut told = 0;
+        while let Ok(event) = events.try_recv() {
+            if let StoreEvent::Elsewhere { taken, ours: named } = event {
+                assert_eq!((&taken, &named), (&film, &ours));
+                told += 1;
+            }
+        }
+        assert_eq!(told, 1, "the user is told once");
+        drop(store);
+        // It is found again, whatever the other file is by then.
+        std::fs::remove_file(&film).unwrap();
+        let (store, _events) = made.open(dir.path()).await;
+        assert_eq!(store.told().count(), made.pieces());
+        made.check_all(&store).await;
+        store.close().await.unwrap();
+        std::fs::remove_file(&ours).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_is_right_of_another_clients_files_is_used_and_the_rest_goes_into_ours() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = made(&[("s/a", 320 * KIB), ("s/b", 320 * KIB)], 32 * KIB as u32);
+    // Half of it there, as a client leaves it that makes files in full at once; the other file is not there.
+    let mut half = made.data[..320 * KIB].to_vec();
+    half[160 * KIB..].fill(0);
+    write(&dir.path().join("s/a"), &half);
+    let before = everything(dir.path());
+    let (store, _events) = made.open(dir.path()).await;
+    assert_eq!(made.read_all(&store).await, 15);
+    store.close().await.unwrap();
+    drop(store);
+    let after = everything(dir.path());
+    assert!(before.iter().all(|(path, file)| after[path] == *file));
+    let ours = format!("s [{}]", made.short_hash());
+    assert_eq!(std::fs::read(dir.path().join(&ours).join("b")).unwrap(), made.data[320 * KIB..]);
+    // The next session knows of both.
+    let (store, _events) = made.open(dir.path()).await;
+    assert_eq!(store.told().count(), 15);
+    assert_eq!(made.read_all(&store).await, 0);
+}
+
+#[tokio::test]
+async fn who_wants_all_of_it_gets_whole_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = made(&[("f", 320 * KIB)], 32 * KIB as u32);
+    let mut half = made.data.clone();
+    half[160 * KIB..].fill(0);
+    write(&dir.path().join("f"), &half);
+    let (store, _events) = made.open(dir.path()).await;
+    store.look_through_all();
+    made.read_all(&store).await;
+    let ours = dir.path().join(format!("f [{}]", made.short_hash()));
+    let whole = async {
+        while std::fs::read(&ours).unwrap_or_default() != made.data {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), whole).await.unwrap();
+    store.close().await.unwrap();
+    assert!(std::fs::read(dir.path().join("f")).unwrap() == half);
+}
+
+#[tokio::test]
+async fn two_torrents_of_one_name_share_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = made(&[("Film/film.mkv", 200 * KIB), ("Film/a", 5)], 32 * KIB as u32);
+    let two = made(&[("Film/film.mkv", 230 * KIB), ("Film/b", 6)], 32 * KIB as u32);
+    for _ in 0..2 {
+        let (first, _events) = one.open(dir.path()).await;
+        let (second, _events) = two.open(dir.path()).await;
+        one.read_all(&first).await;
+        two.read_all(&second).await;
+        first.close().await.unwrap();
+        second.close().await.unwrap();
+    }
+    let (first, _events) = one.open(dir.path()).await;
+    let (second, _events) = two.open(dir.path()).await;
+    assert_eq!((one.read_all(&first).await, two.read_all(&second).await), (0, 0));
+    assert_eq!(std::fs::read(dir.path().join("Film/film.mkv")).unwrap(), one.data[..200 * KIB]);
+    let other = dir.path().join(format!("Film [{}]/film.mkv", two.short_hash()));
+    assert_eq!(std::fs::read(other).unwrap(), two.data[..230 * KIB]);
+}
+
+#[tokio::test]
+async fn a_file_where_the_torrents_folder_belongs_and_a_folder_where_its_file_does_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = made(&[("name/a", 40 * KIB), ("name/b", 1)], 32 * KIB as u32);
+    let file = made(&[("other", 40 * KIB)], 32 * KIB as u32);
+    write(&dir.path().join("name"), b"mine");
+    write(&dir.path().join("other/mine"), b"mine");
+    symlink(dir.path().join("nowhere"), dir.path().join("link")).unwrap();
+    let linked = made(&[("link", 50 * KIB)], 32 * KIB as u32);
+    for made in [&folder, &file, &linked] {
+        let (store, _events) = made.open(dir.path()).await;
+        made.fetch_all(&store).await;
+        store.close().await.unwrap();
+    }
+    assert_eq!(std::fs::read(dir.path().join("name")).unwrap(), b"mine");
+    assert_eq!(std::fs::read_dir(dir.path().join("other")).unwrap().count(), 1);
+    assert!(!dir.path().join("nowhere").exists());
+    let ours = |name: &str, made: &Made| dir.path().join(format!("{name} [{}]", made.short_hash()));
+    assert_eq!(std::fs::read(ours("name", &folder).join("a")).unwrap(), folder.data[..40 * KIB]);
+    assert_eq!(std::fs::read(ours("other", &file)).unwrap(), file.data);
+    assert_eq!(std::fs::read(ours("link", &linked)).unwrap(), linked.data);
+}
+
+#[tokio::test]
+async fn names_that_the_file_system_takes_for_equal_do_not_meet() {
+    let Some(disk) = Mounted::image("vfat", "mkfs.vfat") else { return };
+    let dir = disk.path();
+    let made = made(&[("S/Film.mkv", 70 * KIB), ("S/film.MKV", 70 * KIB), ("S/\u{e9}", 10)], 32 * KIB as u32);
+    write(&dir.join("s/film.mkv"), b"mine");
+    let (store, _events) = made.open(dir).await;
+    made.fetch_all(&store).await;
+    store.close().await.unwrap();
+    drop(store);
+    assert_eq!(std::fs::read(dir.join("s/film.mkv")).unwrap(), b"mine");
+    // Inode numbers are made up there: ours are known again after the next mount all the same.
+    disk.again();
+    let (store, _events) = made.open(dir).await;
+    assert_eq!(store.told().count(), made.pieces());
+    made.check_all(&store).await;
+    made.fetch_all_again(&store).await;
+    store.close().await.unwrap();
+    assert_eq!(std::fs::read(dir.join("s/film.mkv")).unwrap(), b"mine");
+}
+
+#[tokio::test]
+async fn a_file_that_was_replaced_while_we_had_it_open_is_not_written_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = made(&[("s/f", 160 * KIB), ("s/g", 64 * KIB)], 32 * KIB as u32);
+    let (store, mut events) = made.open(dir.path()).await;
+    made.fetch(&store, 0).await;
+    store.sync_all().await.unwrap();
+    let file = dir.path().join("s/f");
+    std::fs::remove_file(&file).unwrap();
+    write(&file, b"a note of the user");
+    made.fetch(&store, 1).await;
+    store.sync_all().await.unwrap();
+    assert_eq!(std::fs::read(&file).unwrap(), b"a note of the user");
+    assert!(matches!(next(&mut events).await, StoreEvent::FileChanged(path) if path == file));
+    assert!(matches!(next(&mut events).await, StoreEvent::Elsewhere { taken, .. } if taken == file));
+
+    // The whole folder moved to another place, and another one, or a link, has its name.
+    let kept = tempfile::tempdir().unwrap();
+    std::fs::rename(dir.path().join("s"), dir.path().join("library")).unwrap();
+    let library = everything(&dir.path().join("library"));
+    symlink(kept.path(), dir.path().join("s")).unwrap();
+    made.fetch(&store, 2).await;
+    made.fetch(&store, 5).await;
+    store.sync_all().await.unwrap();
+    assert_eq!(everything(&dir.path().join("library")), library, "what the user moved is the user's");
+    assert_eq!(std::fs::read_dir(kept.path()).unwrap().count(), 0);
+    made.read_all(&store).await;
+    store.close().await.unwrap();
+    drop(store);
+    let (store, _events) = made.open(dir.path()).await;
+    assert_eq!(made.read_all(&store).await, 0);
+}
+
+#[tokio::test]
+async fn a_file_that_the_user_linked_elsewhere_is_neither_written_to_nor_given_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = made(&[("f", 4 * MIB)], 128 * KIB as u32);
+    let bounded = StoreOptions { disk_limit_bytes: 1 << 20, ..options(dir.path()) };
+    let (store, _events) = made.open_with(bounded).await;
+    for piece in 0..6 {
+        made.fetch(&store, piece).await;
+    }
+    store.sync_all().await.unwrap();
+    let library = dir.path().join("library.mkv");
+    std::fs::hard_link(dir.path().join("f"), &library).unwrap();
+    let before = std::fs::read(&library).unwrap();
+    for piece in 6..32 {
+        store.set_readers([reader(piece, 1, 32)]);
+        made.fetch(&store, piece).await;
+        store.sync_all().await.unwrap();
+    }
+    assert!(std::fs::read(&library).unwrap() == before);
+    assert_eq!(store.piece(PieceIndex(0)).await.unwrap().as_deref(), Some(made.piece(0)), "it is read there");
+}
+
+#[tokio::test]
+async fn an_overwritten_file_is_told_once_and_what_is_wrong_is_known_ahead_of_the_reader() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = made(&[("f", 2 * MIB)], 32 * KIB as u32);
+    for (wrong, least) in [(0..64, 64), (10..40, 30)] {
+        let small = StoreOptions { memory_limit_bytes: 8 * 32 * KIB as u64, ..options(dir.path()) };
+        let (store, mut events) = made.open_with(small).await;
+        made.read_all(&store).await;
+        store.sync_all().await.unwrap();
+        let mut bytes = made.data.clone();
+        bytes[wrong.start * 32 * KIB..wrong.end * 32 * KIB].fill(0);
+        std::fs::write(dir.path().join("f"), bytes).unwrap();
+        // One read finds it; the others are known soon after, without being read.
+        assert_eq!(store.piece(PieceIndex(wrong.start as u32)).await.unwrap(), None);
+        let (mut changed, mut lost) = (0, 0);
+        while lost + 8 < least {
+            match next(&mut events).await {
+                StoreEvent::FileChanged(_) => changed += 1,
+                StoreEvent::Lost(_) => lost += 1,
+                _ => {}
+            }
+        }
+        assert_eq!(changed, 1);
+        made.read_all(&store).await;
+        store.close().await.unwrap();
+        assert!(std::fs::read(dir.path().join("f")).unwrap() == made.data, "mended");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_only_reads_writes_nothing_and_keeps_what_is_fetched_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = made(&[("f", 4 * MIB)], 32 * KIB as u32);
+    write(&dir.path().join("f"), &made.data[..MIB]);
+    let before = everything(dir.path());
+    let reading = StoreOptions { read_only: true, memory_limit_bytes: MIB as u64, ..options(dir.path()) };
+    let (store, mut events) = made.open_with(reading.clone()).await;
+    assert_eq!(store.have().count(), 32);
+    for piece in 0..made.pieces() {
+        store.set_readers([reader(piece, 4, made.pieces())]);
+        if !store.has(PieceIndex(piece)) {
+            made.fetch(&store, piece).await;
+        }
+        assert_eq!(store.piece(PieceIndex(piece)).await.unwrap().as_deref(), Some(made.piece(piece)));
+        assert!(store.memory_bytes() <= MIB as u64 + 64 * KIB as u64, "{}", store.memory_bytes());
+    }
+    assert!(store.has(PieceIndex(0)) && !store.has(PieceIndex(40)), "what was watched goes");
+    assert!(store.disk_room_bytes() > 0);
+    let mut given_back = 0;
+    while let Ok(event) = events.try_recv() {
+        given_back += u32::from(matches!(event, StoreEvent::GivenBack(_)));
+    }
+    assert!(given_back > 60, "{given_back}");
+    store.close().await.unwrap();
+    assert_eq!(everything(dir.path()), before);
+    assert!(!dir.path().join(NOTES).exists());
+    // A folder that is not there is not made.
+    let nowhere = StoreOptions { dir: dir.path().join("nowhere"), ..reading };
+    let (store, _events) = made.open_with(nowhere).await;
+    made.fetch(&store, 0).await;
+    assert!(!dir.path().join("nowhere").exists());
+}
+
+#[tokio::test]
+async fn pad_bytes_that_are_not_zero_are_kept_as_a_file_and_zeros_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut made = made(&[("s/a", 20 * KIB), (".pad/1", 44 * KIB), ("s/b", 64 * KIB), (".pad/2", 10)], 32 * KIB as u32);
+    made.data[40 * KIB..50 * KIB].fill(5);
+    let hashes: Vec<u8> = made.data.chunks(32 * KIB).flat_map(sha1).collect();
+    let torrent = Torrent { hashes: hashes.into(), ..(*made.torrent).clone() };
+    let made = Made { torrent: Arc::new(torrent), data: made.data };
+    let (store, mut events) = made.open(dir.path()).await;
+    assert_eq!(made.read_all(&store).await, 4, "the last piece is all zeros");
+    store.sync_all().await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let (store, _events) = made.open(dir.path()).await;
+    made.check_all(&store).await;
+    assert_eq!(store.told().count(), made.pieces(), "nothing is fetched again");
+    assert!(events.try_recv().is_err());
+    assert!(dir.path().join("s/.pad/1").exists() && !dir.path().join("s/.pad/3").exists());
+}

@@ -2,7 +2,8 @@
 
     python examples/python/reseed.py ~/Videos one.torrent two.torrent
 
-Nothing is fetched: what is missing or damaged is told, not mended. With --mend it is fetched from others. Ends with Ctrl-C, or with
+Nothing is fetched: what is missing or damaged is told, not mended. With --mend it is fetched from
+others: whole files are made beside yours, which stay as they are. Ends with Ctrl-C, or with
 --check once everything was looked at.
 """
 
@@ -19,7 +20,7 @@ def main() -> int:
     parser = options.parser(__doc__)
     parser.add_argument("folder", help="where the files are")
     parser.add_argument("torrents", nargs="+", help="torrent files")
-    parser.add_argument("--mend", action="store_true", help="fetch what is missing or damaged")
+    parser.add_argument("--mend", action="store_true", help="fetch what is missing or damaged into files beside yours")
     parser.add_argument(
         "--check", action="store_true", help="do not seed; the exit code is 1 where something is missing"
     )

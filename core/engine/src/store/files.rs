@@ -393,6 +393,18 @@ impl Files {
         Ok(())
     }
 
+    /// What there is to tell, once, if the torrent's folder is not where we made it any more.
+    pub(super) fn folder_gone(&self) -> Option<News> {
+        let gone = self.ours.folder_gone()?;
+        if !self.read_only
+            && let Err(e) = self.ours.give_up(&gone)
+        {
+            tracing::warn!(error = %e, "the record cannot be written");
+        }
+        self.forget(|_| true);
+        Some(gone)
+    }
+
     /// Whether anything of ours is there.
     pub(super) fn has_ours(&self) -> bool {
         self.ours.has_any()

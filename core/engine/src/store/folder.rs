@@ -27,6 +27,8 @@ pub(super) struct Folder {
     path: PathBuf,
     /// Whether a file keeps its inode number after the file system was mounted anew. FAT and exFAT make the numbers up.
     stable_inodes: bool,
+    /// Whether links below it are followed: only where nothing is written, and the user chose the files.
+    follow: bool,
 }
 
 /// The folder that was entered last, as files of one folder follow each other.
@@ -65,7 +67,20 @@ impl Folder {
     pub(super) fn open(path: &Path) -> io::Result<Folder> {
         let fd = rustix::fs::openat(CWD, path, FOLDER, Mode::empty())?;
         let stable_inodes = has_stable_inodes(&fd);
-        Ok(Folder { fd, path: path.to_owned(), stable_inodes })
+        Ok(Folder { fd, path: path.to_owned(), stable_inodes, follow: false })
+    }
+
+    /// The same for reading alone: links below it are followed.
+    pub(super) fn open_read_only(path: &Path) -> io::Result<Folder> {
+        Ok(Folder { follow: true, ..Folder::open(path)? })
+    }
+
+    fn link_flags(&self) -> AtFlags {
+        if self.follow { AtFlags::empty() } else { AtFlags::SYMLINK_NOFOLLOW }
+    }
+
+    fn no_follow(&self) -> OFlags {
+        if self.follow { OFlags::empty() } else { OFlags::NOFOLLOW }
     }
 
     /// Makes the folder where it is missing and opens it.
@@ -86,7 +101,7 @@ impl Folder {
     /// A folder below this one.
     pub(super) fn below(&self, path: &Path, create: bool) -> io::Result<Folder> {
         let fd = self.enter(path, create)?;
-        Ok(Folder { fd, path: self.full(path), stable_inodes: self.stable_inodes })
+        Ok(Folder { fd, path: self.full(path), stable_inodes: self.stable_inodes, follow: self.follow })
     }
 
     /// Whether this user may make files here.
@@ -100,7 +115,7 @@ impl Folder {
         for part in path.components() {
             let Component::Normal(name) = part else { return Err(not_plain()) };
             let here = at.as_ref().unwrap_or(&self.fd);
-            let mut next = rustix::fs::openat(here, name, FOLDER | OFlags::NOFOLLOW, Mode::empty());
+            let mut next = rustix::fs::openat(here, name, FOLDER | self.no_follow(), Mode::empty());
             if create && matches!(next, Err(Errno::NOENT)) {
                 match rustix::fs::mkdirat(here, name, Mode::from_raw_mode(0o777)) {
                     // Another writer may have made it in between.
@@ -123,7 +138,7 @@ impl Folder {
         let (parent, name) = split(path)?;
         let parent = self.enter(parent, false)?;
         // Without NONBLOCK a named pipe in the place of a file would hold us up for ever.
-        let plain = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let plain = self.no_follow() | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let flags = match access {
             Access::Read => OFlags::RDONLY,
             Access::Write => OFlags::RDWR,
@@ -152,6 +167,19 @@ impl Folder {
         self.facts(name)
     }
 
+    /// Removes what was just made, if it is still that: a file or an empty folder of this identity.
+    pub(super) fn unmake(&self, path: &Path, identity: Identity) {
+        let Ok(facts) = self.facts(path) else { return };
+        if !facts.identity.is(identity) || facts.links > 2 {
+            return;
+        }
+        let Ok((parent, name)) = split(path) else { return };
+        let Ok(parent) = self.enter(parent, false) else { return };
+        let flags = if facts.regular { AtFlags::empty() } else { AtFlags::REMOVEDIR };
+        // What cannot be removed stays: it is empty, and nobody takes it for ours.
+        let _ = rustix::fs::unlinkat(&parent, name, flags);
+    }
+
     /// What is known of what has this path. Links are not followed.
     pub(super) fn facts(&self, path: &Path) -> io::Result<Facts> {
         let (parent, name) = split(path)?;
@@ -163,7 +191,7 @@ impl Folder {
 
     /// The same of an open file.
     pub(super) fn facts_of(&self, file: impl AsFd) -> io::Result<Facts> {
-        facts(file.as_fd(), None, self.stable_inodes)
+        facts(file.as_fd(), None, self)
     }
 
     /// The same of this folder.
@@ -172,7 +200,7 @@ impl Folder {
     }
 
     fn facts_at(&self, parent: impl AsFd, name: &std::ffi::OsStr) -> io::Result<Facts> {
-        facts(parent.as_fd(), Some(name), self.stable_inodes)
+        facts(parent.as_fd(), Some(name), self)
     }
 
     /// The facts of a regular file, if there is one; links are not followed.
@@ -207,11 +235,11 @@ impl Folder {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn facts(at: impl AsFd, name: Option<&std::ffi::OsStr>, stable_inodes: bool) -> io::Result<Facts> {
+fn facts(at: impl AsFd, name: Option<&std::ffi::OsStr>, of: &Folder) -> io::Result<Facts> {
     use rustix::fs::StatxFlags;
     let wanted = StatxFlags::BASIC_STATS | StatxFlags::BTIME;
     let (name, flags) = match name {
-        Some(name) => (name, AtFlags::SYMLINK_NOFOLLOW),
+        Some(name) => (name, of.link_flags()),
         None => (std::ffi::OsStr::new(""), AtFlags::EMPTY_PATH),
     };
     let stat = rustix::fs::statx(at, name, flags, wanted)?;
@@ -220,7 +248,7 @@ fn facts(at: impl AsFd, name: Option<&std::ffi::OsStr>, stable_inodes: bool) -> 
     let born_ns = u64::try_from(born.tv_sec).unwrap_or(0).wrapping_mul(1_000_000_000) + u64::from(born.tv_nsec);
     Ok(Facts {
         identity: Identity {
-            inode: if stable_inodes { stat.stx_ino } else { 0 },
+            inode: if of.stable_inodes { stat.stx_ino } else { 0 },
             born_ns: if known { born_ns } else { 0 },
         },
         length: stat.stx_size,
@@ -230,14 +258,14 @@ fn facts(at: impl AsFd, name: Option<&std::ffi::OsStr>, stable_inodes: bool) -> 
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn facts(at: impl AsFd, name: Option<&std::ffi::OsStr>, stable_inodes: bool) -> io::Result<Facts> {
+fn facts(at: impl AsFd, name: Option<&std::ffi::OsStr>, of: &Folder) -> io::Result<Facts> {
     let stat = match name {
-        Some(name) => rustix::fs::statat(at, name, AtFlags::SYMLINK_NOFOLLOW)?,
+        Some(name) => rustix::fs::statat(at, name, of.link_flags())?,
         None => rustix::fs::fstat(at)?,
     };
     #[allow(clippy::unnecessary_cast)] // the fields' types differ from system to system
     Ok(Facts {
-        identity: Identity { inode: if stable_inodes { stat.st_ino as u64 } else { 0 }, born_ns: 0 },
+        identity: Identity { inode: if of.stable_inodes { stat.st_ino as u64 } else { 0 }, born_ns: 0 },
         length: u64::try_from(stat.st_size).unwrap_or(0),
         links: stat.st_nlink as u64,
         regular: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,

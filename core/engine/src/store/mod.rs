@@ -260,7 +260,7 @@ impl Store {
         loop {
             {
                 let state = self.state.lock();
-                if state.hot.pinned() == 0 {
+                if state.hot.pinned() == 0 && !state.gathering {
                     break;
                 }
                 if let Some(why) = state.queue.stuck(&self.options.dir) {
@@ -283,6 +283,7 @@ impl Store {
     /// # Errors
     /// As [`Store::sync_all`]; the pieces concerned are then lost, the others safe.
     pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
+        self.stop_looking();
         self.retry_writes_now();
         let written = self.sync_all().await;
         self.state.lock().closed = true;
@@ -355,7 +356,7 @@ impl Drop for Store {
 
 fn open_on_disk(torrent: &Arc<Torrent>, options: &StoreOptions) -> Result<(Files, Arc<Record>, Claims)> {
     let StoreOptions { dir, read_only, .. } = options;
-    let folder = if *read_only { Folder::open(dir).ok() } else { Some(Folder::make(dir)?) }.map(Arc::new);
+    let folder = if *read_only { Folder::open_read_only(dir).ok() } else { Some(Folder::make(dir)?) }.map(Arc::new);
     let (record, mut contents) = Record::open(folder.clone(), torrent, *read_only)?;
     record.save_torrent()?;
     let record = Arc::new(record);

@@ -143,6 +143,13 @@ impl Ours {
         }
     }
 
+    /// What there is to tell if the torrent's folder is not where we made it any more.
+    pub(super) fn folder_gone(&self) -> Option<News> {
+        let made = self.names.has_folder() && self.get(0).is_some();
+        let gone = made && self.base().is_err_and(|e| is_gone(&e));
+        gone.then(|| News::FolderGone(self.folder_path()))
+    }
+
     /// Forgets what is not ours any more.
     pub(super) fn give_up(&self, news: &News) -> Result<()> {
         match news {
@@ -192,7 +199,7 @@ impl Ours {
                         let identity = base.facts_of(&file).map_err(failed)?.identity;
                         // From here on it is known to be ours: a kill before leaves an empty file that nobody writes.
                         let owned = Owned { name, identity };
-                        self.record.own(entry(index), Some(owned))?;
+                        self.record.own(entry(index), Some(owned)).inspect_err(|_| base.unmake(&path, identity))?;
                         self.owned.lock().insert(entry(index), owned);
                         if name > 0 {
                             news.push(News::Named { taken, ours: self.path(index) });
@@ -223,7 +230,7 @@ impl Ours {
             match chosen.create_folder(&path) {
                 Ok(facts) => {
                     let owned = Owned { name, identity: facts.identity };
-                    self.record.own(0, Some(owned))?;
+                    self.record.own(0, Some(owned)).inspect_err(|_| chosen.unmake(&path, facts.identity))?;
                     self.owned.lock().insert(0, owned);
                     if name > 0 {
                         news.push(News::Named { taken: natural, ours: chosen.full(&path) });

@@ -52,6 +52,8 @@ pub(super) struct State {
     pub(super) tails: BTreeMap<PieceIndex, u32>,
     /// Pieces that were wrong with such zeros.
     pub(super) doubted: HashSet<u32>,
+    /// Everything is wanted: what other programs' files hold is being looked at, and copied where ours would not be whole.
+    pub(super) gathering: bool,
     pub(super) closed: bool,
 }
 
@@ -97,6 +99,7 @@ impl State {
             suspects: HashSet::new(),
             tails: BTreeMap::new(),
             doubted: HashSet::new(),
+            gathering: false,
             closed: false,
         }
     }

@@ -34,6 +34,12 @@ impl Store {
     /// The piece was read and is wrong, or could not be read: so may others of its files be.
     pub(super) fn suspect(self: &Arc<Self>, piece: u32, source: Source) {
         self.lose(&[piece], source);
+        if source == Source::Ours
+            && let Some(gone) = self.files.folder_gone()
+        {
+            self.heed(vec![gone]);
+            return;
+        }
         let layout = self.torrent.layout;
         let touched = self.files.spans(layout.start_of(PieceIndex(piece)), layout.bytes_of(PieceIndex(piece)).into());
         for index in touched.filter(|span| !span.range.is_empty()).map(|span| span.index) {
@@ -50,17 +56,31 @@ impl Store {
 
     /// Has every piece checked that nothing vouches for, so that those that are wrong are fetched.
     pub(crate) fn look_through_all(self: &Arc<Self>) {
+        if std::mem::replace(&mut self.state.lock().gathering, true) {
+            return;
+        }
         let store = self.clone();
         self.runtime.spawn(async move {
             let unproven: Vec<u32> = store.state.lock().unproven.iter_ones().collect();
             for piece in unproven {
+                if !store.state.lock().gathering {
+                    break;
+                }
                 let source = store.state.lock().source_of(piece);
                 if let Some(source) = source {
                     store.look_at(piece, source).await;
                 }
             }
             store.gather().await;
+            store.state.lock().gathering = false;
+            store.progress.send_modify(|n| *n += 1);
         });
+    }
+
+    /// Ends what [`Store::look_through_all`] began.
+    pub(crate) fn stop_looking(&self) {
+        self.state.lock().gathering = false;
+        self.progress.send_modify(|n| *n += 1);
     }
 
     /// Where files of other programs hold a part of the torrent only: copies that into ours, so that ours are whole.
@@ -71,7 +91,7 @@ impl Store {
         }
         for piece in theirs.iter_ones() {
             let mut progress = self.progress.subscribe();
-            while !self.state.lock().closed && self.room_for_assembly() == 0 {
+            while self.state.lock().gathering && self.room_for_assembly() == 0 {
                 // The sender lives as long as `self`.
                 let _ = progress.changed().await;
             }
@@ -79,7 +99,7 @@ impl Store {
             let Ok(Some(bytes)) = self.piece(PieceIndex(piece)).await else { continue };
             {
                 let mut state = self.state.lock();
-                if state.closed {
+                if state.closed || !state.gathering {
                     return;
                 }
                 if state.on_disk.get(piece) || state.hot.is_pinned(piece) {
@@ -107,7 +127,11 @@ impl Store {
             after.into_iter().chain(before).collect()
         };
         let step = (pieces.len() / SAMPLES).max(1);
-        let mut any = false;
+        // Of another program's file what was read before was right.
+        let mut any = source == Source::Theirs && {
+            let state = self.state.lock();
+            pieces.iter().any(|piece| !state.unproven.get(*piece))
+        };
         for piece in pieces.iter().step_by(step) {
             any |= self.look_at(*piece, source).await;
         }

@@ -369,8 +369,8 @@ impl Swarm {
             tracing::warn!("not all of it is fetched: that is more than may be kept");
             return;
         }
-        if on && let Some(content) = self.content.get() {
-            content.store.look_through_all();
+        if let Some(content) = self.content.get() {
+            if on { content.store.look_through_all() } else { content.store.stop_looking() }
         }
         let mut st = self.state.lock();
         self.pick_with(&mut st, Input::FetchAll(on));

@@ -88,6 +88,8 @@ mod tests {
             files,
             private: false,
             trackers: Vec::new(),
+            encoding: None,
+            selected: Vec::new(),
             info: Vec::new().into(),
         }
     }

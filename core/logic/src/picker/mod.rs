@@ -155,7 +155,7 @@ impl Picker {
             }
             Input::PeerLeft(peer) => self.peer_left(peer),
             Input::KnownTails(tails) => {
-                self.known_tails = tails.into_iter().map(|(piece, from)| (piece.0, from)).collect()
+                self.known_tails = tails.into_iter().map(|(piece, from)| (piece.0, from)).collect();
             }
             Input::PeerHasBits(peer, bits) => self.peer_has_bits(peer, &bits),
             Input::PeerHas(peer, piece) => self.peer_has(peer, piece),

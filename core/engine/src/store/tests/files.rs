@@ -138,12 +138,8 @@ async fn who_wants_all_of_it_gets_whole_files() {
     store.look_through_all();
     made.read_all(&store).await;
     let ours = dir.path().join(format!("f [{}]", made.short_hash()));
-    let whole = async {
-        while std::fs::read(&ours).unwrap_or_default() != made.data {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), whole).await.unwrap();
+    store.sync_all().await.unwrap();
+    assert!(std::fs::read(&ours).unwrap() == made.data);
     store.close().await.unwrap();
     assert!(std::fs::read(dir.path().join("f")).unwrap() == half);
 }
@@ -298,6 +294,26 @@ async fn an_overwritten_file_is_told_once_and_what_is_wrong_is_known_ahead_of_th
 }
 
 #[tokio::test]
+async fn a_folder_of_many_files_that_is_removed_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = made(&[("s/a", 96 * KIB), ("s/b", 96 * KIB), ("s/c", 96 * KIB)], 32 * KIB as u32);
+    let (store, _events) = made.open(dir.path()).await;
+    made.fetch_all(&store).await;
+    store.close().await.unwrap();
+    drop(store);
+    let (store, mut events) = made.open(dir.path()).await;
+    std::fs::remove_dir_all(dir.path().join("s")).unwrap();
+    assert_eq!(made.read_all(&store).await, made.pieces());
+    store.close().await.unwrap();
+    let mut changed = 0;
+    while let Ok(event) = events.try_recv() {
+        changed += u32::from(matches!(event, StoreEvent::FileChanged(_)));
+    }
+    assert_eq!(changed, 1);
+    assert_eq!(std::fs::read(dir.path().join("s/b")).unwrap(), made.data[96 * KIB..192 * KIB]);
+}
+
+#[tokio::test]
 async fn a_store_that_only_reads_writes_nothing_and_keeps_what_is_fetched_in_memory() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("f", 4 * MIB)], 32 * KIB as u32);
@@ -324,6 +340,11 @@ async fn a_store_that_only_reads_writes_nothing_and_keeps_what_is_fetched_in_mem
     store.close().await.unwrap();
     assert_eq!(everything(dir.path()), before);
     assert!(!dir.path().join(NOTES).exists());
+    // Links are followed there, as the user chose the files.
+    let linked = tempfile::tempdir().unwrap();
+    symlink(dir.path().join("f"), linked.path().join("f")).unwrap();
+    let (store, _events) = made.open_with(StoreOptions { dir: linked.path().to_owned(), ..reading.clone() }).await;
+    assert_eq!(store.piece(PieceIndex(5)).await.unwrap().as_deref(), Some(made.piece(5)));
     // A folder that is not there is not made.
     let nowhere = StoreOptions { dir: dir.path().join("nowhere"), ..reading };
     let (store, _events) = made.open_with(nowhere).await;

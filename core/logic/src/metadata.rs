@@ -1,9 +1,9 @@
 //! Fetching a torrent's info dictionary from many peers at once (BEP 9), liars among them.
 //!
-//! Peers that claim the same size fill one assembly together; the two or three sizes with most supporters are worked on
-//! side by side. Only the hash of the whole tells whether it is right, so the driver hashes what is assembled and says so.
-//! A wrong whole from one giver convicts it; from several, each must then give all of it alone. The messages are the
-//! engine's.
+//! Peers that claim the same size fill one assembly together. Each size is asked for at least a part at a time, so peers of other
+//! sizes that are silent or slow cannot keep it from coming, however many they are; the few sizes whose peers answer are asked
+//! for more. Only the hash of the whole tells whether it is right, so the driver hashes what is assembled and says
+//! so. A wrong whole from one giver convicts it; from several, each must then give all of it alone. The messages are the engine's.
 
 #[cfg(test)]
 mod tests;
@@ -12,9 +12,9 @@ use crate::{BLOCK_BYTES, PeerKey, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Sizes that are worked on at once.
+/// Sizes that are asked for with more than one request a peer.
 const MAX_GROUPS: usize = 3;
-/// With so many bytes gathered, only the size with most supporters is worked on.
+/// With this many bytes gathered, only the size that lacks the fewest parts is worked on.
 const MANY_BYTES: usize = 16 << 20;
 /// Peers that give all of it alone at once, after a wrong whole.
 const MAX_SOLO: usize = 2;
@@ -35,11 +35,13 @@ pub struct Config {
     pub per_peer: usize,
     /// Peers asked for the same part at once. 3: it is small, and a viewer waits.
     pub duplicates: usize,
+    /// A request older than this does not keep another peer from being asked for the same part. 0.5 s.
+    pub slow_s: f64,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { max_bytes: 16 << 20, timeout_s: 2.0, rest_s: 3.0, per_peer: 2, duplicates: 3 }
+        Config { max_bytes: 16 << 20, timeout_s: 2.0, rest_s: 3.0, per_peer: 2, duplicates: 3, slow_s: 0.5 }
     }
 }
 
@@ -51,19 +53,21 @@ pub enum Input {
     Offered(PeerKey, u32),
     /// It is gone.
     Left(PeerKey),
-    /// A part came.
+    /// A part came, or several in one message.
     Part {
         /// From this peer.
         peer: PeerKey,
-        /// The part's number.
+        /// The first part's number.
         part: u32,
-        /// The size of the whole, as the message says.
-        total: u32,
-        /// The part.
+        /// The size of the whole, as the message says; `None` where it does not.
+        total: Option<u32>,
+        /// The part. Longer than a part: the parts from this one on, as some clients send all at once.
         data: Vec<u8>,
     },
     /// A reject came.
     Rejected(PeerKey, u32),
+    /// An answer came that makes no sense.
+    Odd(PeerKey),
     /// The whole of this attempt was hashed: it is right, or it is not.
     Verdict {
         /// As [`Output::Assembled`] had it.
@@ -101,6 +105,8 @@ struct Peer {
     rest_until: Time,
     /// Rejects and time-outs since it last gave something.
     failures: u32,
+    /// Whether it has ever given a part.
+    gave: bool,
     strikes: u32,
 }
 
@@ -129,6 +135,8 @@ pub struct Fetch {
     checking: BTreeMap<u32, (u32, BTreeSet<PeerKey>)>,
     next_attempt: u32,
     groups_made: u64,
+    /// When it was last looked at whom to ask.
+    asked_at: Time,
     done: bool,
     outputs: VecDeque<Output>,
 }
@@ -174,6 +182,7 @@ impl Fetch {
             checking: BTreeMap::new(),
             next_attempt: 0,
             groups_made: 0,
+            asked_at: Time::ZERO,
             done: false,
             outputs: VecDeque::new(),
         }
@@ -192,10 +201,16 @@ impl Fetch {
         match input {
             Input::Offered(peer, size) => self.offered(peer, size),
             Input::Left(peer) => self.remove(peer),
-            Input::Part { peer, part, total, data } => self.part(now, peer, part, total, data),
+            Input::Part { peer, part, total, data } => self.part(now, peer, part, total, &data),
             Input::Rejected(key, part) => {
                 if self.peers.get_mut(&key).is_some_and(|peer| peer.asked.remove(&part).is_some()) {
                     self.failed(now, key);
+                }
+            }
+            Input::Odd(key) => {
+                if let Some(peer) = self.peers.get_mut(&key).filter(|peer| !peer.asked.is_empty()) {
+                    peer.asked.clear();
+                    self.strike(now, key);
                 }
             }
             Input::Verdict { attempt, right } => self.verdict(attempt, right),
@@ -214,7 +229,12 @@ impl Fetch {
         if self.done {
             return Time::NEVER;
         }
-        let asked = self.peers.values().flat_map(|p| p.asked.values()).map(|at| at.plus_secs(self.config.timeout_s));
+        // A request that has just become slow lets others be asked; after that only its end counts.
+        let due = |at: &Time| {
+            let slow = at.plus_secs(self.config.slow_s);
+            if self.asked_at < slow { slow } else { at.plus_secs(self.config.timeout_s) }
+        };
+        let asked = self.peers.values().flat_map(|p| p.asked.values()).map(due);
         let rests = self.peers.values().filter(|p| p.rest_until > Time::ZERO).map(|p| p.rest_until);
         asked.chain(rests).min().unwrap_or(Time::NEVER)
     }
@@ -233,6 +253,7 @@ impl Fetch {
             late: BTreeSet::new(),
             rest_until: Time::ZERO,
             failures: 0,
+            gave: false,
             strikes: 0,
         };
         self.peers.insert(key, peer);
@@ -263,30 +284,29 @@ impl Fetch {
         }
     }
 
-    fn part(&mut self, now: Time, key: PeerKey, part: u32, total: u32, data: Vec<u8>) {
+    fn part(&mut self, now: Time, key: PeerKey, part: u32, total: Option<u32>, data: &[u8]) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         if peer.asked.remove(&part).is_none() && !peer.late.remove(&part) {
             return;
         }
         let size = peer.size;
-        if total != size || data.len() != part_bytes(size, part) {
-            peer.strikes += 1;
-            if peer.strikes >= MAX_STRIKES {
-                self.banned.insert(key);
-                self.remove(key);
-            } else {
-                self.failed(now, key);
-            }
+        // All parts that the message holds must be whole.
+        let chunks = data.chunks(BLOCK_BYTES as usize);
+        let mut wanted = (part..parts_of(size)).map(|part| part_bytes(size, part));
+        let fits = !data.is_empty() && chunks.clone().all(|chunk| wanted.next() == Some(chunk.len()));
+        if total.is_some_and(|total| total != size) || !fits {
+            self.strike(now, key);
             return;
         }
-        (peer.failures, peer.rest_until) = (0, Time::ZERO);
+        (peer.failures, peer.rest_until, peer.gave) = (0, Time::ZERO, true);
         let Some(group) = self.groups.get_mut(&size) else { return };
         let Some(assembly) = group.shared.as_mut().or_else(|| group.solo.get_mut(&key)) else { return };
-        if !assembly.lacks(part) {
-            return;
+        let lacked = assembly.missing;
+        for (part, chunk) in (part..).zip(chunks) {
+            peer.asked.remove(&part);
+            assembly.put(key, part, chunk.to_vec());
         }
-        assembly.put(key, part, data);
-        if assembly.missing == 0 {
+        if lacked > 0 && assembly.missing == 0 {
             let (mut info, mut givers) = (Vec::with_capacity(size as usize), BTreeSet::new());
             for (giver, data) in assembly.parts.iter().flatten() {
                 info.extend_from_slice(data);
@@ -296,6 +316,18 @@ impl Fetch {
             self.next_attempt += 1;
             self.checking.insert(attempt, (size, givers));
             self.outputs.push_back(Output::Assembled { attempt, info });
+        }
+    }
+
+    /// Its answer makes no sense: it rests, and after a few of those it is not asked any more.
+    fn strike(&mut self, now: Time, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        peer.strikes += 1;
+        if peer.strikes >= MAX_STRIKES {
+            self.banned.insert(key);
+            self.remove(key);
+        } else {
+            self.failed(now, key);
         }
     }
 
@@ -364,27 +396,45 @@ impl Fetch {
 
     /// Asks as much as makes sense, of all.
     fn ask(&mut self, now: Time) {
+        self.asked_at = now;
         if self.done {
             return;
         }
-        let mut supporters: BTreeMap<u32, usize> = BTreeMap::new();
-        self.peers.values().for_each(|p| *supporters.entry(p.size).or_default() += 1);
-        let mut sizes: Vec<u32> = supporters.keys().copied().collect();
-        sizes.sort_by_key(|size| {
-            (std::cmp::Reverse(supporters[size]), self.groups.get(size).map_or(u64::MAX, |g| g.since))
+        let mut gathered = 0;
+        // For each size: peers that answer, peers that may be asked, and parts that are missing.
+        let mut sizes: BTreeMap<u32, (usize, usize, usize)> = BTreeMap::new();
+        for (size, group) in &self.groups {
+            let assemblies = || group.shared.iter().chain(group.solo.values());
+            gathered += assemblies().map(Assembly::bytes).sum::<usize>();
+            let missing = assemblies().map(|a| a.missing).min().unwrap_or(parts_of(*size) as usize);
+            sizes.insert(*size, (0, 0, missing));
+        }
+        for peer in self.peers.values().filter(|p| p.rest_until <= now) {
+            let Some((answering, able, _)) = sizes.get_mut(&peer.size) else { continue };
+            *answering += usize::from(peer.gave && peer.failures == 0);
+            *able += 1;
+        }
+        let since = |size: &u32| self.groups.get(size).map_or(u64::MAX, |g| g.since);
+        let mut order: Vec<u32> = sizes.iter().filter(|(_, (_, able, _))| *able > 0).map(|(size, _)| *size).collect();
+        let many = gathered >= MANY_BYTES;
+        order.sort_by_key(|size| {
+            let (answering, able, missing) = sizes[size];
+            let first = if many { missing } else { 0 };
+            (first, std::cmp::Reverse((answering, able)), since(size))
         });
-        let gathered: usize =
-            self.groups.values().flat_map(|g| g.shared.iter().chain(g.solo.values())).map(Assembly::bytes).sum();
-        sizes.truncate(if gathered >= MANY_BYTES { 1 } else { MAX_GROUPS });
-        for size in sizes {
-            self.ask_group(now, size);
+        order.truncate(if many { 1 } else { usize::MAX });
+        for (place, size) in order.into_iter().enumerate() {
+            self.ask_group(now, size, place < MAX_GROUPS);
         }
     }
 
-    fn ask_group(&mut self, now: Time, size: u32) {
+    /// Asks the peers that claim this size. One that is not `favoured` is asked for a part at a time.
+    fn ask_group(&mut self, now: Time, size: u32, favoured: bool) {
         let Some(group) = self.groups.get_mut(&size) else { return };
-        let keys: Vec<PeerKey> =
-            self.peers.iter().filter(|(_, p)| p.size == size && p.rest_until <= now).map(|(key, _)| *key).collect();
+        let able = self.peers.iter().filter(|(_, p)| p.size == size && p.rest_until <= now);
+        let mut keys: Vec<PeerKey> = able.map(|(key, _)| *key).collect();
+        // Those that answer first, then those that have failed least.
+        keys.sort_by_key(|key| self.peers.get(key).map(|p| (!p.gave, p.failures)));
         let solo = group.shared.is_none();
         if solo {
             for key in &keys {
@@ -393,24 +443,28 @@ impl Fetch {
                 }
             }
         }
+        let (per_peer, duplicates) = if favoured { (self.config.per_peer, self.config.duplicates) } else { (1, 1) };
+        // Requests to peers that failed before, and those that are slow, are not counted on.
         let mut askers: Vec<usize> = vec![0; parts_of(size) as usize];
-        for part in self.peers.values().filter(|p| p.size == size).flat_map(|p| p.asked.keys()) {
-            askers[*part as usize] += 1;
+        for peer in self.peers.values().filter(|p| p.size == size && p.failures == 0) {
+            for (part, _) in peer.asked.iter().filter(|(_, at)| now < at.plus_secs(self.config.slow_s)) {
+                askers[*part as usize] += 1;
+            }
         }
         // Round by round, so that the parts are spread over the peers before anyone gets a second.
-        for _ in 0..self.config.per_peer {
+        for _ in 0..per_peer {
             for key in &keys {
                 let Some(peer) = self.peers.get_mut(key) else { continue };
                 let Some(assembly) = group.shared.as_ref().or_else(|| group.solo.get(key)) else { continue };
-                if peer.asked.len() >= self.config.per_peer {
+                if peer.asked.len() >= per_peer {
                     continue;
                 }
                 let part = (0..parts_of(size))
                     .filter(|part| assembly.lacks(*part) && !peer.asked.contains_key(part))
-                    .filter(|part| solo || askers[*part as usize] < self.config.duplicates)
+                    .filter(|part| solo || askers[*part as usize] < duplicates)
                     .min_by_key(|part| if solo { 0 } else { askers[*part as usize] });
                 if let Some(part) = part {
-                    askers[part as usize] += 1;
+                    askers[part as usize] += usize::from(peer.failures == 0);
                     peer.late.remove(&part);
                     peer.asked.insert(part, now);
                     self.outputs.push_back(Output::Request(*key, part));

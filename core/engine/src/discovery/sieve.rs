@@ -105,6 +105,11 @@ impl Sieve {
         let (known, purged) = &mut *known;
         if let Some(old) = known.get_mut(&addr) {
             old.named = now;
+            // Should the torrent turn out to be private, it counts that a tracker named it.
+            if origin == Origin::Tracker && old.origin != Origin::Tracker {
+                (old.origin, old.passed_on) = (origin, now);
+                return self.tx.try_send(Found { addr, origin }).is_ok();
+            }
             if now.duration_since(old.passed_on) < AGAIN_AFTER {
                 return false;
             }
@@ -166,6 +171,14 @@ mod tests {
         assert!(!sieve.offer("[::ffff:10.0.0.1]:7000".parse().unwrap(), Origin::Lsd, HERE));
         assert_eq!(rx.try_recv().unwrap(), Found { addr: addr(1), origin: Origin::Tracker });
         assert!(rx.try_recv().is_err());
+    }
+
+    #[test]
+    fn a_tracker_is_heard_of_whoever_named_the_peer_before() {
+        let (sieve, mut rx) = sieve();
+        assert!(sieve.offer(addr(1), Origin::Dht) && sieve.offer(addr(1), Origin::Tracker));
+        assert!(!sieve.offer(addr(1), Origin::Tracker));
+        assert_eq!([rx.try_recv().unwrap().origin, rx.try_recv().unwrap().origin], [Origin::Dht, Origin::Tracker]);
     }
 
     #[test]

@@ -1,10 +1,14 @@
-//! The address book of one torrent: which peers are known, which to dial next, which never again. Pure.
+//! The address book of one torrent: which peers are known, and which to dial next. Pure.
+//!
+//! How soon an address is tried again depends on the need: with few peers that help, those that gave us something before are tried
+//! every few seconds, so that the only seed of a film is used as soon as it is back.
 
 use crate::discovery::Origin;
+use crate::swarm::bans::Bans;
 use playswarm_logic::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// More addresses than this are not kept: a swarm that large has better ones soon.
 const MAX_KNOWN: usize = 2_000;
@@ -15,8 +19,16 @@ const MAX_OWN: usize = 64;
 /// The first retry comes after so long, each further one after twice that.
 const RETRY_S: f64 = 4.0;
 const RETRY_MAX_S: f64 = 600.0;
-/// An address that never answered is dropped after so many tries.
+/// An address that never answered is dropped after so many tries, unless the user named it.
 const MAX_FAILURES: u32 = 8;
+/// Shortest time between two tries of an address that helped before, while few help, seconds.
+const SOON_S: f64 = 3.0;
+/// Longest, seconds.
+const SOON_MAX_S: f64 = 60.0;
+/// In between it is this part of the time since the address last helped: its return is noticed after so small a part of its absence.
+const SOON_PART: f64 = 1.0 / 30.0;
+/// Addresses that are tried so often at once: those that helped last.
+const MAX_SOON: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -34,6 +46,11 @@ struct Entry {
     /// It shook hands and left at once: it may not like what else we say first.
     curt: bool,
     next_try: Time,
+    ended: Time,
+    /// When it last helped; the user says of an address that it will.
+    helped: Option<Time>,
+    /// It lacked nothing when neither did we.
+    seed: bool,
 }
 
 /// A dial to be made.
@@ -45,16 +62,42 @@ pub(crate) struct Dial {
     pub(crate) patient: bool,
 }
 
+/// How badly peers are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// We have all: peers that have all too are not wanted.
+    Nothing,
+    /// As ever.
+    #[default]
+    Some,
+    /// Something is missing and few peers help.
+    Much,
+}
+
+/// How a dial or a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// There was no connection, or nothing came of it.
+    Failed,
+    /// It gave us something before it went.
+    Helped,
+    /// Trying soon again makes no sense.
+    Fault,
+    /// Both of us have all.
+    BothComplete,
+}
+
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(crate) struct Book {
+    pub(crate) bans: Bans,
     known: BTreeMap<SocketAddr, Entry>,
-    banned: BTreeSet<IpAddr>,
-    /// Loopback peers share an address, so there the port is part of the name.
-    banned_local: BTreeSet<SocketAddr>,
     /// Ways that lead to ourselves: trackers and peers tell us of those too.
     ourselves: BTreeSet<SocketAddr>,
     dialing: usize,
+    need: Need,
+    /// Only trackers and the user name peers (BEP 27).
+    private: bool,
     /// Which of equals are dialled first: who all went by the address would all meet at the same few.
     salt: u64,
 }
@@ -66,6 +109,35 @@ fn lot(salt: u64, addr: SocketAddr) -> u64 {
     hasher.finish()
 }
 
+/// Whether a private torrent's peer may have come to be known so.
+fn is_fit_for_private(origin: Origin) -> bool {
+    matches!(origin, Origin::Tracker | Origin::Given)
+}
+
+impl Entry {
+    fn new(origin: Origin) -> Entry {
+        Entry {
+            origin,
+            state: State::Idle,
+            failures: 0,
+            answered: false,
+            curt: false,
+            next_try: Time::ZERO,
+            ended: Time::ZERO,
+            helped: (origin == Origin::Given).then_some(Time::ZERO),
+            seed: false,
+        }
+    }
+
+    /// Whether it may be tried before its turn: it helped before.
+    fn is_due_soon(&self, now: Time) -> bool {
+        self.helped.is_some_and(|helped| {
+            let gap_s = (now.since(helped).as_secs_f64() * SOON_PART).clamp(SOON_S, SOON_MAX_S);
+            now >= self.ended.plus_secs(gap_s)
+        })
+    }
+}
+
 impl Book {
     /// An empty book. Those with different salts dial equals in different orders.
     pub(crate) fn new(salt: u64) -> Book {
@@ -74,15 +146,20 @@ impl Book {
 
     /// Notes an address; false where it was known or is not wanted.
     pub(crate) fn add(&mut self, addr: SocketAddr, origin: Origin) -> bool {
-        if self.is_banned(addr) || self.ourselves.contains(&addr) || self.known.contains_key(&addr) {
+        if self.ourselves.contains(&addr) || (self.private && !is_fit_for_private(origin)) {
+            return false;
+        }
+        if let Some(known) = self.known.get_mut(&addr) {
+            // What a tracker or the user named stays if the torrent turns out to be private, whoever named it before.
+            if is_fit_for_private(origin) && !is_fit_for_private(known.origin) {
+                known.origin = origin;
+            }
             return false;
         }
         if self.known.len() >= MAX_KNOWN && !self.make_room() {
             return false;
         }
-        let entry =
-            Entry { origin, state: State::Idle, failures: 0, answered: false, curt: false, next_try: Time::ZERO };
-        self.known.insert(addr, entry);
+        self.known.insert(addr, Entry::new(origin));
         true
     }
 
@@ -92,9 +169,29 @@ impl Book {
             .known
             .iter()
             .filter(|(_, e)| e.state == State::Idle && e.failures > 0)
-            .max_by_key(|(_, e)| e.failures)
+            .max_by_key(|(_, e)| (e.helped.is_none(), e.failures))
             .map(|(addr, _)| *addr);
         worst.is_some_and(|addr| self.known.remove(&addr).is_some())
+    }
+
+    /// How badly peers are wanted from now on.
+    pub(crate) fn set_need(&mut self, need: Need) {
+        self.need = need;
+    }
+
+    /// The torrent turned out to be private (BEP 27): what others than trackers and the user named is forgotten.
+    pub(crate) fn make_private(&mut self) {
+        self.private = true;
+        self.known.retain(|_, e| e.state != State::Idle || is_fit_for_private(e.origin));
+    }
+
+    /// Whether a peer may stay in a private torrent: a tracker or the user named its address. `any_port`: for a peer that came to
+    /// us, from some port of its own.
+    pub(crate) fn is_named_for_private(&self, addr: SocketAddr, any_port: bool) -> bool {
+        let named = |(known, e): (&SocketAddr, &Entry)| {
+            is_fit_for_private(e.origin) && (*known == addr || (any_port && known.ip() == addr.ip()))
+        };
+        self.known.iter().any(named)
     }
 
     /// The addresses to dial now, so that at most `room` more connections come of it.
@@ -103,10 +200,20 @@ impl Book {
         if n == 0 {
             return Vec::new();
         }
-        let mut due: Vec<_> =
-            self.known.iter_mut().filter(|(_, e)| e.state == State::Idle && e.next_try <= now).collect();
+        let (need, salt, bans, private) = (self.need, self.salt, &self.bans, self.private);
+        let candidates = self.known.iter_mut().filter(|(addr, e)| {
+            e.state == State::Idle
+                && !(e.seed && need == Need::Nothing)
+                && !(private && !is_fit_for_private(e.origin) && e.origin != Origin::Incoming)
+                && !bans.is_banned(**addr, now)
+        });
+        let (mut due, mut others): (Vec<_>, Vec<_>) = candidates.partition(|(_, e)| e.next_try <= now);
+        if need == Need::Much {
+            others.retain(|(_, e)| e.is_due_soon(now));
+            others.sort_by_key(|(_, e)| std::cmp::Reverse(e.helped));
+            due.extend(others.into_iter().take(MAX_SOON));
+        }
         // Those that once answered first, then those that failed least.
-        let salt = self.salt;
         due.sort_by_cached_key(|(addr, e)| (!e.answered, e.failures, lot(salt, **addr)));
         let mut dialed = Vec::new();
         for (addr, entry) in due.into_iter().take(n) {
@@ -122,6 +229,12 @@ impl Book {
         self.dialing
     }
 
+    /// Whether an address waits for nothing but a place.
+    pub(crate) fn is_any_due(&self, now: Time) -> bool {
+        let due = |e: &Entry| e.state == State::Idle && e.next_try <= now && !(e.seed && self.need == Need::Nothing);
+        self.known.iter().any(|(addr, e)| due(e) && !self.bans.is_banned(*addr, now))
+    }
+
     /// When some address may be dialled next.
     #[cfg(test)]
     pub(crate) fn next_try(&self) -> Option<Time> {
@@ -132,6 +245,9 @@ impl Book {
     /// it failed and its next turn has not come.
     pub(crate) fn dial_one(&mut self, addr: SocketAddr, origin: Origin, now: Time) -> Option<Dial> {
         self.add(addr, origin);
+        if self.bans.is_banned(addr, now) {
+            return None;
+        }
         let entry = self.known.get_mut(&addr).filter(|e| e.state == State::Idle && e.next_try <= now)?;
         entry.state = State::Dialing;
         self.dialing += 1;
@@ -143,7 +259,8 @@ impl Book {
         self.ourselves.contains(&addr)
     }
 
-    /// The connection is there. For one that came in, `addr` is where that peer listens, if it said so.
+    /// The connection is there. For one that came in, `addr` is where that peer listens, if it said so. Also for a further way to
+    /// a peer that is connected: it is not dialled until that connection has ended.
     pub(crate) fn connected(&mut self, addr: SocketAddr, origin: Origin) {
         self.add(addr, origin);
         if let Some(e) = self.known.get_mut(&addr) {
@@ -161,47 +278,44 @@ impl Book {
         }
     }
 
-    /// The dial failed, or the connection ended. `fault` where trying soon again makes no sense.
-    pub(crate) fn ended(&mut self, addr: SocketAddr, now: Time, fault: bool) {
+    /// The dial failed, or the connection ended.
+    pub(crate) fn ended(&mut self, addr: SocketAddr, now: Time, end: End) {
         let Some(e) = self.known.get_mut(&addr) else { return };
         if e.state == State::Dialing {
             self.dialing -= 1;
         }
+        let was_connected = e.state == State::Connected;
         e.state = State::Idle;
+        e.ended = now;
         e.failures += 1;
-        let steps = f64::from(e.failures.min(10) - 1) + if fault { 3.0 } else { 0.0 };
+        match end {
+            End::Helped => e.helped = Some(now),
+            End::Fault => e.helped = None,
+            End::BothComplete => e.seed = true,
+            End::Failed => {}
+        }
+        // Whoever left without having given anything has no more to give for now.
+        let late = end == End::Fault || (was_connected && end == End::Failed);
+        let steps = f64::from(e.failures.min(10) - 1) + if late { 3.0 } else { 0.0 };
         e.next_try = now.plus_secs((RETRY_S * 2f64.powf(steps)).min(RETRY_MAX_S));
-        if e.failures > MAX_FAILURES && !e.answered {
+        if e.failures > MAX_FAILURES && !e.answered && e.origin != Origin::Given {
             self.known.remove(&addr);
         }
     }
 
     /// The dial reached ourselves: that address is not dialled again.
     pub(crate) fn is_us(&mut self, addr: SocketAddr) {
-        if self.known.remove(&addr).is_some_and(|e| e.state == State::Dialing) {
-            self.dialing -= 1;
-        }
+        self.forget(addr);
         if self.ourselves.len() < MAX_OWN {
             self.ourselves.insert(addr);
         }
     }
 
-    /// Nothing is said to this peer any more. True if it was not banned before.
-    pub(crate) fn ban(&mut self, addr: SocketAddr) -> bool {
-        if let Some(e) = self.known.remove(&addr)
-            && e.state == State::Dialing
-        {
+    /// Forgets an address until somebody names it again.
+    pub(crate) fn forget(&mut self, addr: SocketAddr) {
+        if self.known.remove(&addr).is_some_and(|e| e.state == State::Dialing) {
             self.dialing -= 1;
         }
-        if addr.ip().is_loopback() { self.banned_local.insert(addr) } else { self.banned.insert(addr.ip()) }
-    }
-
-    pub(crate) fn is_banned(&self, addr: SocketAddr) -> bool {
-        self.banned.contains(&addr.ip()) || self.banned_local.contains(&addr)
-    }
-
-    pub(crate) fn banned(&self) -> usize {
-        self.banned.len() + self.banned_local.len()
     }
 
     /// Known and not connected.
@@ -223,80 +337,4 @@ impl Book {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    fn addr(n: u8) -> SocketAddr {
-        SocketAddr::new([10, 0, 0, n].into(), 6881)
-    }
-
-    #[test]
-    fn all_candidates_are_dialled_at_once_as_far_as_there_is_room() {
-        let mut book = Book::default();
-        (1..=20).for_each(|n| assert!(book.add(addr(n), Origin::Tracker)));
-        assert_eq!(book.dial(Time::ZERO, 15).len(), 15);
-        assert_eq!(book.dial(Time::ZERO, 15).len(), 0);
-        assert_eq!(book.dial(Time::ZERO, 80).len(), 5);
-    }
-
-    #[test]
-    fn a_failed_dial_is_retried_later_and_later() {
-        let mut book = Book::default();
-        book.add(addr(1), Origin::Dht);
-        let mut now = Time::ZERO;
-        let mut gaps = Vec::new();
-        for _ in 0..4 {
-            assert_eq!(book.dial(now, 10).len(), 1);
-            book.ended(addr(1), now, false);
-            let next = book.next_try().unwrap();
-            gaps.push((next - now).as_secs());
-            assert!(book.dial(now, 10).is_empty());
-            now = next;
-        }
-        assert_eq!(gaps, [4, 8, 16, 32]);
-    }
-
-    #[test]
-    fn a_banned_peer_is_never_dialled_again() {
-        let mut book = Book::default();
-        book.add(addr(1), Origin::Pex);
-        book.dial(Time::ZERO, 10);
-        assert!(book.ban(addr(1)));
-        assert!(!book.add(addr(1), Origin::Tracker));
-        assert!(!book.add(SocketAddr::new(addr(1).ip(), 1), Origin::Tracker), "another port of the same host");
-        assert_eq!((book.banned(), book.idle()), (1, 0));
-    }
-
-    #[test]
-    fn our_own_address_is_dialled_once_whoever_names_it() {
-        let mut book = Book::default();
-        book.add(addr(1), Origin::Pex);
-        assert_eq!(book.dial(Time::ZERO, 1).len(), 1);
-        book.is_us(addr(1));
-        assert!(!book.add(addr(1), Origin::Tracker));
-        assert!(book.add(SocketAddr::new(addr(1).ip(), 1), Origin::Tracker), "another peer behind the same router");
-        assert_eq!(book.dial(Time::ZERO, 1).len(), 1, "its place is free again");
-    }
-
-    #[test]
-    fn the_book_is_bounded() {
-        let mut book = Book::default();
-        for n in 0..5000u32 {
-            book.add(SocketAddr::new(std::net::Ipv4Addr::from(0x0b00_0000 + n).into(), 6881), Origin::Pex);
-        }
-        assert_eq!(book.idle(), MAX_KNOWN);
-    }
-
-    #[test]
-    fn equals_are_dialled_in_another_order_by_everybody() {
-        let order = |salt| {
-            let mut book = Book::new(salt);
-            (1..=50).for_each(|n| assert!(book.add(addr(n), Origin::Tracker)));
-            book.dial(Time::ZERO, 50).into_iter().map(|dial| dial.addr).collect::<Vec<_>>()
-        };
-        assert_eq!(order(1), order(1));
-        assert_ne!(order(1), order(2));
-        assert_eq!(order(1).len(), 50);
-    }
-}
+mod tests;

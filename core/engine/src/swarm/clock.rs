@@ -1,5 +1,6 @@
 //! The swarm's timer, and what is looked at now and then.
 
+use crate::swarm::book::Need;
 use crate::swarm::driver::{State, Swarm};
 use crate::swarm::peer::Verdict as Conduct;
 use playswarm_logic::choker;
@@ -109,6 +110,9 @@ impl Swarm {
             if st.warm.is_some_and(|(_, since)| since.elapsed() > super::readers::WARM) {
                 self.cool_down(&mut st);
             }
+            self.end_useless(&mut st);
+            self.settle_twins(&mut st);
+            self.turn_over(&mut st, now);
             self.fit_windows(&mut st);
             self.tell_choker_who_owes(&mut st);
             self.tell_choker_who_is_served(&mut st);
@@ -141,7 +145,22 @@ impl Swarm {
 
     /// A reader waits and hardly anybody serves it: everybody who may know of peers is asked again.
     pub(super) fn ask_for_more_peers(&self, st: &mut State) {
-        let few = st.peers.values().filter(|p| !p.chokes_us && p.share() > 0.0).count() < FEW_PEERS;
+        let few = st
+            .peers
+            .iter()
+            .filter(|(key, p)| {
+                let snubbed = st.picker.as_ref().and_then(|picker| picker.peer(**key)).is_some_and(|f| f.snubbed);
+                !p.chokes_us && !snubbed && p.share() > 0.0
+            })
+            .count()
+            < FEW_PEERS;
+        let need = match &st.picker {
+            Some(picker) if picker.have().is_full() => Need::Nothing,
+            Some(picker) if few && picker.is_wanted_at_all() => Need::Much,
+            None if st.peers.len() < FEW_PEERS => Need::Much,
+            _ => Need::Some,
+        };
+        st.book.set_need(need);
         let waiting = st.readers.values().any(|r| r.waiting);
         let long_ago = st.hurried_at.is_none_or(|at| at.elapsed() > HURRY_EVERY);
         if few && waiting && long_ago && self.epoch.elapsed() > HURRY_EVERY {

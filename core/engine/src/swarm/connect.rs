@@ -2,14 +2,17 @@
 
 use crate::discovery::Origin;
 use crate::status::Event;
-use crate::swarm::book::Dial;
+use crate::swarm::bans::Cause;
+use crate::swarm::book::{Dial, End};
 use crate::swarm::driver::{Content, State, Swarm};
 use crate::swarm::extended::ExtendedHandshake;
 use crate::swarm::fast;
 use crate::swarm::handshake::{FirstWords, HandshakeError, Reserved};
 use crate::swarm::link::Link;
 use crate::swarm::peer::{Peer, Verdict as Conduct};
+use crate::swarm::places::Room;
 use crate::swarm::transport::{ConnectError, Manner};
+use crate::swarm::turnover::Twin;
 use crate::swarm::wire::Message;
 use playswarm_logic::choker;
 use playswarm_logic::metadata as logic_metadata;
@@ -18,10 +21,7 @@ use playswarm_logic::slots::Dialled;
 use playswarm_logic::{PeerKey, PieceIndex, Time};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// Two that dial each other at once notice it within so long.
-const CROSSING: Duration = Duration::from_secs(5);
+use std::time::Instant;
 
 impl Swarm {
     pub(super) fn first_words(&self) -> FirstWords {
@@ -46,7 +46,7 @@ impl Swarm {
         }
         let due = {
             let mut st = self.state.lock();
-            let room = self.config.max_peers.saturating_sub(st.peers.len());
+            let room = self.room_for_dials(&st);
             st.book.dial(self.now(), room)
         };
         if due.is_empty() {
@@ -86,7 +86,7 @@ impl Swarm {
             }
             Err(e) => {
                 tracing::debug!(%addr, "cannot connect: {e}");
-                self.state.lock().book.ended(addr, self.now(), false);
+                self.state.lock().book.ended(addr, self.now(), End::Failed);
                 Dialled::Failed
             }
         }
@@ -100,27 +100,23 @@ impl Swarm {
         }
         let now = self.now();
         let mut st = self.state.lock();
-        let mut twin = st.peers.iter().find(|(_, p)| p.id == link.peer_id).map(|(key, _)| *key);
-        if let Some(key) = twin
-            && st.peers.get(&key).is_some_and(|p| self.crossed(p, &link))
-        {
-            self.part(&mut st, key, Conduct::Gone("it dialled us while we dialled it".to_owned()));
-            twin = None;
-        }
-        // Who comes to us, and viewers that hold what we need next, find a place beyond those that we fill ourselves.
-        let beyond = match origin {
-            Origin::Slots => self.config.slots.max_parents,
-            _ if link.incoming => self.config.max_peers / 4,
-            _ => 0,
-        };
-        let full = st.peers.len() >= self.config.max_peers + beyond;
-        if twin.is_some() || full || st.book.is_banned(addr) {
-            tracing::debug!(%addr, twin = twin.is_some(), full, "not taken in");
-            if !link.incoming {
-                // A twin is here already by another way: later attempts would end like this one.
-                st.book.ended(addr, now, true);
+        let twin = match self.twin(&mut st, &link) {
+            Twin::None => None,
+            Twin::Beside(key) => Some(key),
+            Twin::Refused(key) => {
+                tracing::debug!(%addr, "it is connected already");
+                if !link.incoming && !self.answers_at(&mut st, key, addr, origin) {
+                    st.book.ended(addr, now, End::Fault);
+                }
+                return Some(key);
             }
-            return twin;
+        };
+        if st.book.bans.is_banned(addr, now) || !self.make_room(&mut st, &link, origin) {
+            tracing::debug!(%addr, "not taken in");
+            if !link.incoming {
+                st.book.ended(addr, now, End::Failed);
+            }
+            return None;
         }
         let key = PeerKey(st.next_peer);
         st.next_peer += 1;
@@ -129,7 +125,8 @@ impl Swarm {
         }
         let mut link = link;
         let told = link.told.take();
-        let (peer, tasks) = Peer::new(link, addr, origin, now, &self.cancel);
+        let (mut peer, tasks) = Peer::new(link, addr, origin, now, &self.cancel);
+        peer.twin = twin;
         st.peers.insert(key, peer);
         st.lonely_since = None;
         self.choke_with(&mut st, choker::Input::Joined(key));
@@ -144,15 +141,21 @@ impl Swarm {
         Some(key)
     }
 
-    /// Whether two of ours dialled each other at once and this new link is the one that both keep: that of the one with
-    /// the smaller id. Other clients' rules are not known, so there the first link stays.
-    pub(super) fn crossed(&self, old: &Peer, new: &Link) -> bool {
-        let ours = self.transport.peer_id().0;
-        old.incoming != new.incoming
-            && old.heard.elapsed() < CROSSING
-            && old.downloaded == 0
-            && new.peer_id.0.starts_with(&ours[..4])
-            && new.incoming == (new.peer_id.0 < ours)
+    /// Finds a place for a new connection, if need be that of a less useful one.
+    fn make_room(&self, st: &mut State, link: &Link, origin: Origin) -> bool {
+        match origin {
+            // Viewers that hold what we need next find a place beyond those that we fill ourselves.
+            Origin::Slots => st.peers.len() < self.config.max_peers + self.config.slots.max_parents,
+            _ if link.incoming => match self.room_for(st, link.remote.ip()) {
+                Room::Free => true,
+                Room::Instead(key) => {
+                    self.part(st, key, Conduct::Gone("its place is for another".to_owned()));
+                    true
+                }
+                Room::None => false,
+            },
+            _ => self.room_for_dials(st) > 0,
+        }
     }
 
     /// A peer and the picker get to know each other.
@@ -164,6 +167,7 @@ impl Swarm {
         let forgotten = p.early.is_forgotten();
         let has = p.take_early(pieces);
         let (unchoked, views) = (!p.chokes_us, p.said.is_some());
+        let suspected = st.book.bans.is_suspect(p.addr, now);
         if let Some(picker) = &mut st.picker {
             picker.handle(now, Input::PeerJoined { peer: key, rtt, max_requests, fast });
             match has {
@@ -178,6 +182,9 @@ impl Swarm {
                 // A new connection begins with its pieces.
                 self.part(st, key, Conduct::Gone("what it said of its pieces was forgotten".to_owned()));
                 return;
+            }
+            if suspected {
+                picker.handle(now, Input::PeerSuspected(key));
             }
             if views {
                 picker.handle(now, Input::PeerViews(key));
@@ -213,28 +220,34 @@ impl Swarm {
         let Some(peer) = st.peers.remove(&key) else { return };
         peer.cancel.cancel();
         let now = self.now();
-        let banned = matches!(why, Conduct::Ban(_));
-        let fault = !matches!(why, Conduct::Gone(_)) || peer.downloaded == 0;
+        let banned = matches!(why, Conduct::Ban(_) | Conduct::Lied(_));
+        let cause = if matches!(why, Conduct::Lied(_)) { Cause::Lie } else { Cause::Protocol };
+        let end = match &why {
+            Conduct::Gone(_) if peer.redundant_since.is_some() => End::BothComplete,
+            Conduct::Gone(_) if peer.downloaded > 0 => End::Helped,
+            Conduct::Gone(_) => End::Failed,
+            Conduct::Redundant => End::BothComplete,
+            Conduct::Drop(_) | Conduct::Ban(_) | Conduct::Lied(_) => End::Fault,
+        };
+        if peer.downloaded > 0 {
+            st.book.bans.left(key, peer.addr);
+        }
         if peer.booked {
             if !peer.incoming && peer.silent_so_far && matches!(why, Conduct::Gone(_)) {
                 st.book.was_curt(peer.addr);
             }
-            st.book.ended(peer.addr, now, fault);
+            st.book.ended(peer.addr, now, end);
         }
-        match why {
-            Conduct::Ban(why) => {
-                tracing::debug!(addr = %peer.addr, client = peer.client, why, "banned");
-                st.book.ban(peer.addr);
-                let _ = self.events.send(Event::PeerBanned { addr: peer.addr, why: why.to_owned() });
-            }
-            Conduct::Drop(why) => {
-                tracing::debug!(addr = %peer.addr, client = peer.client, why, "dropped");
-                let _ = self.events.send(Event::PeerDisconnected { addr: peer.addr, why: why.to_owned() });
-            }
-            Conduct::Gone(why) => {
-                tracing::debug!(addr = %peer.addr, why, "gone");
-                let _ = self.events.send(Event::PeerDisconnected { addr: peer.addr, why });
-            }
+        peer.other_addrs.iter().for_each(|addr| st.book.ended(*addr, now, end));
+        let addr = peer.addr;
+        let why = match why {
+            Conduct::Ban(why) | Conduct::Lied(why) | Conduct::Drop(why) => why.to_owned(),
+            Conduct::Redundant => "both have all".to_owned(),
+            Conduct::Gone(why) => why,
+        };
+        if !banned {
+            tracing::debug!(%addr, client = peer.client, why, "gone");
+            let _ = self.events.send(Event::PeerDisconnected { addr, why: why.clone() });
         }
         if st.peers.is_empty() {
             st.lonely_since = Some(Instant::now());
@@ -243,5 +256,8 @@ impl Swarm {
         self.choke_with(st, choker::Input::Left(key));
         self.metadata_with(st, logic_metadata::Input::Left(key));
         self.viewer_left(st, key, banned);
+        if banned {
+            self.turn_away(st, addr, cause, &why);
+        }
     }
 }

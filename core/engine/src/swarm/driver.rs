@@ -12,12 +12,14 @@ use crate::peer_address::PeerAddress;
 use crate::status::Event;
 use crate::store::{Store, StoreOptions};
 use crate::swarm::book::Book;
+use crate::swarm::extended::ExtendedHandshake;
 use crate::swarm::fast::FastGrants;
 use crate::swarm::handshake::FirstWords;
 use crate::swarm::link::Link;
 use crate::swarm::listen::Host;
 use crate::swarm::named;
-use crate::swarm::peer::Peer;
+use crate::swarm::peer::{Peer, Verdict as Conduct};
+use crate::swarm::places::Room;
 use crate::swarm::rates::{Meter, RateLimits};
 use crate::swarm::readers::Reader;
 use crate::swarm::times::Times;
@@ -106,6 +108,8 @@ pub(super) struct State {
     pub(super) viewing: Option<Viewing>,
     pub(super) discovery: Option<Discovery>,
     pub(super) hurried_at: Option<Instant>,
+    /// When a connection last gave way to one that was to be dialled.
+    pub(super) turned_at: Option<Instant>,
     /// The bound on disk use is reached by what is not watched yet: only what comes next is fetched.
     pub(super) narrow: bool,
 }
@@ -167,6 +171,7 @@ impl Swarm {
             viewing: None,
             discovery: None,
             hurried_at: None,
+            turned_at: None,
             narrow: false,
         };
         let swarm = Arc::new_cyclic(|this| Swarm {
@@ -282,14 +287,36 @@ impl Swarm {
             }
         }
         self.arm();
-        if torrent.private
-            && let Some(discovery) = &self.state.lock().discovery
-        {
-            discovery.make_private();
+        if torrent.private {
+            self.make_private();
         }
         tokio::spawn(self.clone().hear_store(heard));
         self.known.send_replace(true);
         Ok(())
+    }
+
+    /// A private torrent's peers come from its trackers (BEP 27). One that came by a magnet may have met others before that was
+    /// known: they go, and the other ways to find peers are given up.
+    fn make_private(&self) {
+        let mut st = self.state.lock();
+        if let Some(discovery) = &st.discovery {
+            discovery.make_private();
+        }
+        st.book.make_private();
+        let others: Vec<PeerKey> = st
+            .peers
+            .iter()
+            .filter(|(_, p)| !st.book.is_named_for_private(p.addr, p.incoming))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in others {
+            self.part(&mut st, key, Conduct::Gone("the torrent is private, and no tracker named it".to_owned()));
+        }
+        // PEX was offered with the handshake.
+        let taken_back = ExtendedHandshake { ut_pex: Some(0), ps_slot: Some(0), ..ExtendedHandshake::default() };
+        for p in st.peers.values().filter(|p| p.reserved.extended()) {
+            p.say(Message::Extended { id: 0, payload: taken_back.encode() });
+        }
     }
 
     /// The torrent, once it is known.
@@ -428,8 +455,8 @@ impl Host for Swarm {
     fn admits(&self, remote: SocketAddr) -> bool {
         let st = self.state.lock();
         !self.cancel.is_cancelled()
-            && !st.book.is_banned(remote)
-            && st.peers.len() < self.config.max_peers + self.config.max_peers / 4
+            && !st.book.bans.is_banned(remote, self.now())
+            && self.room_for(&st, remote.ip()) != Room::None
     }
 
     fn first_words(&self) -> FirstWords {

@@ -49,7 +49,7 @@ pub(crate) struct ExtendedHandshake {
     pub(crate) port: Option<u16>,
     /// How the sender sees the receiver.
     pub(crate) yourip: Option<IpAddr>,
-    /// Whether the sender will not ask for anything (BEP 21).
+    /// Whether the sender will ask for nothing (BEP 21); a later handshake may take that back.
     pub(crate) upload_only: Option<bool>,
 }
 
@@ -102,8 +102,8 @@ impl ExtendedHandshake {
         if let Some(reqq) = self.reqq {
             put_integer_at(&mut out, "reqq", u64::from(reqq));
         }
-        if self.upload_only == Some(true) {
-            put_integer_at(&mut out, "upload_only", 1);
+        if let Some(upload_only) = self.upload_only {
+            put_integer_at(&mut out, "upload_only", u64::from(upload_only));
         }
         if let Some(client) = &self.client {
             put_string_at(&mut out, "v", client.as_bytes());
@@ -266,6 +266,17 @@ mod tests {
         assert_eq!(theirs.upload_only, Some(true));
         theirs.update(ExtendedHandshake::decode(b"d11:upload_onlyi0ee").unwrap());
         assert_eq!(theirs.upload_only, Some(false));
+    }
+
+    #[test]
+    fn a_peer_may_take_back_that_it_only_uploads() {
+        let mut theirs = ExtendedHandshake::decode(b"d11:upload_onlyi1ee").unwrap();
+        theirs.update(ExtendedHandshake::decode(b"d4:reqqi250ee").unwrap());
+        assert_eq!(theirs.upload_only, Some(true));
+        theirs.update(ExtendedHandshake::decode(b"d11:upload_onlyi0ee").unwrap());
+        assert_eq!(theirs.upload_only, Some(false));
+        let taken_back = ExtendedHandshake { upload_only: Some(false), ..ExtendedHandshake::default() };
+        assert_eq!(taken_back.encode(), &b"d1:mde11:upload_onlyi0ee"[..]);
     }
 
     #[test]

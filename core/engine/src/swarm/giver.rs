@@ -55,7 +55,7 @@ impl MetadataGiver {
         let start = part as usize * PART_BYTES;
         let data = info.slice(start.min(info.len())..info.len().min(start + PART_BYTES));
         // The info is far below 4 GiB: torrents are refused long before.
-        let message = MetadataMessage::Data { part, total: info.len() as u32, data };
+        let message = MetadataMessage::Data { part, total: Some(info.len() as u32), data };
         Some((message, if first { Duration::ZERO } else { Self::PAUSE }))
     }
 }
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(asked, [Promise::Given(true), Promise::Given(false), Promise::Given(false), Promise::Refused]);
         let given: Vec<_> = std::iter::from_fn(|| giver.next(&info))
             .map(|(message, pause)| match message {
-                MetadataMessage::Data { data, total, .. } => (data.len(), total, pause),
+                MetadataMessage::Data { data, total, .. } => (data.len(), total.unwrap_or(0), pause),
                 other => panic!("{other:?}"),
             })
             .collect();

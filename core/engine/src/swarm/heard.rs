@@ -84,6 +84,7 @@ impl Swarm {
                 st.down.add(bytes);
                 if let Some(p) = st.peers.get_mut(&key) {
                     p.downloaded += bytes;
+                    p.traded = Instant::now();
                 }
                 self.choke_with(&mut st, choker::Input::Gave(key, bytes));
             }
@@ -243,6 +244,9 @@ impl Swarm {
                     {
                         let addr = SocketAddr::new(p.addr.ip(), port);
                         if is_acceptable(addr, AddressClass::of(addr.ip())) && st.named_ports.admit(now, addr) {
+                            if st.book.bans.is_banned(addr, now) {
+                                return Err(Verdict::Gone("its address is turned away".to_owned()));
+                            }
                             (p.addr, p.booked) = (addr, true);
                             st.book.connected(addr, Origin::Incoming);
                         }
@@ -261,7 +265,10 @@ impl Swarm {
             },
             ours::UT_METADATA => match MetadataMessage::decode(payload) {
                 Ok(message) => self.metadata_message(st, key, message),
-                Err(_) => self.offend(st, key, now, Offence::Extension)?,
+                Err(_) => {
+                    self.metadata_with(st, logic_metadata::Input::Odd(key));
+                    self.offend(st, key, now, Offence::Extension)?;
+                }
             },
             ours::UT_PEX => {
                 let private = self.content.get().is_some_and(|c| c.torrent.private);
@@ -368,6 +375,7 @@ impl Swarm {
         st.up.add(bytes);
         if let Some(p) = st.peers.get_mut(&key) {
             p.uploaded += bytes;
+            p.traded = Instant::now();
         }
         st.choker.handle(now, choker::Input::Took(key, bytes));
     }

@@ -190,9 +190,10 @@ impl LinkReader {
         }
     }
 
-    /// How many pieces the torrent has: bounds a bitfield. Until this is called it is taken as unknown.
-    pub(crate) fn set_pieces(&mut self, pieces: u32) {
-        self.limits.pieces = Some(pieces);
+    /// How many pieces the torrent has: bounds a bitfield. Until this is called it is taken as unknown. `late`: the connection
+    /// was there before that was known.
+    pub(crate) fn set_pieces(&mut self, pieces: u32, late: bool) {
+        self.limits = Limits { pieces: Some(pieces), metadata: late };
     }
 
     /// All bytes that came, protocol included.

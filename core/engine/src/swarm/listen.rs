@@ -204,7 +204,7 @@ impl Drop for Place {
 }
 
 /// What one subscriber holds: an IPv4 address, or the /64 of an IPv6 address.
-fn subscriber(ip: IpAddr) -> IpAddr {
+pub(crate) fn subscriber(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
         IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),

@@ -44,8 +44,12 @@ impl Swarm {
             match output {
                 Output::Request(peer, block) => self.say(st, peer, Message::Request(span(block))),
                 Output::Cancel(peer, block) => self.say(st, peer, Message::Cancel(span(block))),
-                Output::Interested(peer, true) => self.say(st, peer, Message::Interested),
-                Output::Interested(peer, false) => self.say(st, peer, Message::NotInterested),
+                Output::Interested(peer, wanted) => {
+                    if let Some(p) = st.peers.get_mut(&peer) {
+                        p.wanted = wanted;
+                        p.say(if wanted { Message::Interested } else { Message::NotInterested });
+                    }
+                }
                 Output::Forget(piece) => {
                     st.resets += 1;
                     content.store.drop_assembly(piece);
@@ -74,7 +78,7 @@ impl Swarm {
                     self.say(st, key, Message::Extended { id, payload });
                 }
                 logic_metadata::Output::Assembled { attempt, info } => self.try_info(attempt, info),
-                logic_metadata::Output::Ban(key) => self.part(st, key, Conduct::Ban("gave wrong metadata")),
+                logic_metadata::Output::Ban(key) => self.part(st, key, Conduct::Lied("gave wrong metadata")),
                 _ => {}
             }
         }

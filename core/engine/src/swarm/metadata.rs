@@ -13,12 +13,12 @@ pub(super) const PART_BYTES: usize = playswarm_logic::BLOCK_BYTES as usize;
 pub(crate) enum MetadataMessage {
     /// Asks for a part.
     Request(u32),
-    /// A part.
+    /// A part, or several: some clients answer with all of it at once.
     Data {
         /// Its number.
         part: u32,
-        /// Bytes of the whole info dictionary, as the sender says.
-        total: u32,
+        /// Bytes of the whole info dictionary, if the sender says.
+        total: Option<u32>,
         /// The part's bytes.
         data: Bytes,
     },
@@ -36,7 +36,7 @@ impl MetadataMessage {
     pub(crate) fn encode(&self) -> Bytes {
         let (kind, part, total, data): (_, _, _, &[u8]) = match self {
             MetadataMessage::Request(part) => (0, *part, None, &[]),
-            MetadataMessage::Data { part, total, data } => (1, *part, Some(*total), data),
+            MetadataMessage::Data { part, total, data } => (1, *part, *total, data),
             MetadataMessage::Reject(part) => (2, *part, None, &[]),
             // Never said by us; the number is one that nobody knows.
             MetadataMessage::Unknown => (255, 0, None, &[]),
@@ -70,8 +70,9 @@ impl MetadataMessage {
         let number = |n: Option<i64>| n.and_then(|n| u32::try_from(n).ok()).ok_or(ODD);
         Ok(match kind.ok_or(ODD)? {
             0 => MetadataMessage::Request(number(part)?),
-            1 if data.len() > PART_BYTES => return Err(ODD),
-            1 => MetadataMessage::Data { part: number(part)?, total: number(total)?, data },
+            1 => {
+                MetadataMessage::Data { part: number(part)?, total: total.map(|n| number(Some(n))).transpose()?, data }
+            }
             2 => MetadataMessage::Reject(number(part)?),
             _ => MetadataMessage::Unknown,
         })
@@ -85,7 +86,7 @@ mod tests {
 
     #[test]
     fn messages_look_as_in_bep_9_and_survive_their_bytes() {
-        let data = MetadataMessage::Data { part: 1, total: 16389, data: Bytes::from_static(b"xxxxx") };
+        let data = MetadataMessage::Data { part: 1, total: Some(16389), data: Bytes::from_static(b"xxxxx") };
         for (message, bytes) in [
             (MetadataMessage::Request(3), &b"d8:msg_typei0e5:piecei3ee"[..]),
             (MetadataMessage::Reject(7), b"d8:msg_typei2e5:piecei7ee"),
@@ -100,11 +101,10 @@ mod tests {
     fn what_makes_no_sense_is_refused_and_what_is_new_is_ignored() {
         let decode = |bytes: &'static [u8]| MetadataMessage::decode(&Bytes::from_static(bytes));
         assert_eq!(decode(b"d8:msg_typei9e5:piecei0ee"), Ok(MetadataMessage::Unknown));
-        for bad in [&b"d5:piecei0ee"[..], b"d8:msg_typei0e5:piecei-1ee", b"d8:msg_typei1e5:piecei0ee", b"i1e", b""] {
+        for bad in [&b"d5:piecei0ee"[..], b"d8:msg_typei0e5:piecei-1ee", b"d8:msg_typei1ee", b"i1e", b""] {
             assert!(decode(bad).is_err());
         }
-        let mut long = b"d8:msg_typei1e5:piecei0e10:total_sizei99999ee".to_vec();
-        long.extend_from_slice(&[0; PART_BYTES + 1]);
-        assert!(MetadataMessage::decode(&long.into()).is_err());
+        let all = decode(b"d8:msg_typei1e5:piecei0eexx");
+        assert_eq!(all, Ok(MetadataMessage::Data { part: 0, total: None, data: Bytes::from_static(b"xx") }));
     }
 }

@@ -5,6 +5,8 @@
 
 pub(crate) mod abuse;
 pub(crate) mod background;
+mod bans;
+mod blame;
 pub(crate) mod book;
 pub(crate) mod clients;
 mod clock;
@@ -24,12 +26,14 @@ mod named;
 mod peer;
 pub(crate) mod pex;
 mod pieces;
+mod places;
 pub(crate) mod rates;
 pub(crate) mod readers;
 mod report;
 pub(crate) mod survey;
 mod times;
 pub(crate) mod transport;
+mod turnover;
 mod upload;
 mod viewing;
 pub(crate) mod wire;
@@ -43,10 +47,10 @@ pub(crate) fn fuzz(data: &[u8]) {
     let pieces = data.first().filter(|n| **n != 0).map(|n| u32::from(*n) * 3);
     let mut stream = BytesMut::from(data.get(1..).unwrap_or_default());
     let _ = wire::partial_piece(&stream);
-    while let Ok(Some(message)) = wire::decode(&mut stream, wire::Limits { pieces }) {
+    while let Ok(Some(message)) = wire::decode(&mut stream, wire::Limits { pieces, metadata: false }) {
         let mut bytes = BytesMut::new();
         wire::encode(&message, &mut bytes);
-        let again = wire::decode(&mut bytes, wire::Limits { pieces });
+        let again = wire::decode(&mut bytes, wire::Limits { pieces, metadata: false });
         assert!(matches!(again, Ok(Some(m)) if m == message), "a message must survive its bytes: {message:?}");
         if let wire::Message::Extended { payload, .. } = &message {
             fuzz_payload(payload, from);

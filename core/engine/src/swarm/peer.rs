@@ -48,8 +48,12 @@ pub(super) enum Verdict {
     Gone(String),
     /// It did something that it should not have; it may come back.
     Drop(&'static str),
-    /// Nothing is said to it any more.
+    /// It broke the protocol: its address is turned away for a while.
     Ban(&'static str),
+    /// It gave wrong data: the same, for longer.
+    Lied(&'static str),
+    /// It lacks nothing, and neither do we.
+    Redundant,
 }
 
 /// A connected peer.
@@ -70,6 +74,19 @@ pub(super) struct Peer {
     pub(super) downloaded: u64,
     pub(super) uploaded: u64,
     pub(super) heard: Instant,
+    pub(super) joined: Instant,
+    /// When a block last went either way.
+    pub(super) traded: Instant,
+    /// Since when it lacked nothing and neither did we.
+    pub(super) redundant_since: Option<Instant>,
+    /// Whether it has what we lack.
+    pub(super) wanted: bool,
+    /// Pieces that turned out right to which it gave blocks.
+    pub(super) right: u32,
+    /// An older connection to a peer of the same id.
+    pub(super) twin: Option<PeerKey>,
+    /// Further addresses at which it answered.
+    pub(super) other_addrs: Vec<SocketAddr>,
     /// Nothing but a handshake came yet.
     pub(super) silent_so_far: bool,
     /// The book has it as connected, so it must hear of its end.
@@ -155,6 +172,13 @@ impl Peer {
             downloaded: 0,
             uploaded: 0,
             heard: Instant::now(),
+            joined: Instant::now(),
+            traded: Instant::now(),
+            redundant_since: None,
+            wanted: true,
+            right: 0,
+            twin: None,
+            other_addrs: Vec::new(),
             silent_so_far: true,
             booked: !link.incoming,
             pex: PexState::default(),
@@ -228,10 +252,14 @@ impl Peer {
         self.waits.look(Instant::now(), waits)
     }
 
+    /// Whether it will ask for nothing: it has all, or all that it wants (BEP 21).
+    pub(super) fn is_complete(&self) -> bool {
+        self.extended.upload_only == Some(true) || self.bits.as_ref().is_some_and(|b| !b.is_empty() && b.is_full())
+    }
+
     /// What BEP 11 lets us tell others of it.
     pub(super) fn pex_flags(&self) -> u8 {
-        let seed =
-            self.extended.upload_only == Some(true) || self.bits.as_ref().is_some_and(|b| !b.is_empty() && b.is_full());
+        let seed = self.is_complete();
         let flag = |holds: bool, flag: u8| if holds { flag } else { 0 };
         flag(seed, flags::SEED) | flag(self.via == "utp", flags::UTP) | flag(!self.incoming, flags::REACHABLE)
     }
@@ -305,9 +333,10 @@ async fn read(swarm: &Arc<Swarm>, key: PeerKey, mut reader: LinkReader) -> Verdi
     let mut batch = Vec::new();
     let mut pieces_known = false;
     let mut toll = Toll::default();
+    let late = swarm.content.get().is_none();
     loop {
         if !pieces_known && let Some(content) = swarm.content.get() {
-            reader.set_pieces(content.torrent.layout.pieces());
+            reader.set_pieces(content.torrent.layout.pieces(), late);
             pieces_known = true;
         }
         batch.clear();

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::status::Event;
 use crate::store::{StoreEvent, Verdict};
 use crate::swarm::driver::{State, Swarm};
-use crate::swarm::peer::Verdict as Conduct;
+use crate::swarm::extended::ExtendedHandshake;
 use crate::swarm::wire::Message;
 use playswarm_logic::choker;
 use playswarm_logic::picker::Input;
@@ -27,8 +27,9 @@ impl Swarm {
                     let mut st = swarm.state.lock();
                     st.resets += 1;
                     swarm.pick_with(&mut st, Input::PieceFailed(piece));
-                    if let [liar] = givers[..] {
-                        swarm.part(&mut st, PeerKey(liar), Conduct::Ban("sent wrong data"));
+                    match givers[..] {
+                        [liar] => swarm.convict(&mut st, PeerKey(liar)),
+                        _ => givers.iter().for_each(|giver| swarm.suspect(&mut st, PeerKey(*giver))),
                     }
                     drop(st);
                     let _ = swarm.events.send(Event::PieceFailed { piece: piece.0 });
@@ -42,14 +43,14 @@ impl Swarm {
     pub(super) fn verified(self: &Arc<Self>, piece: PieceIndex, liars: &[u32]) {
         let complete = {
             let mut st = self.state.lock();
+            self.credit(&mut st, piece);
             self.pick_with(&mut st, Input::PieceVerified(piece));
-            for liar in liars {
-                self.part(&mut st, PeerKey(*liar), Conduct::Ban("sent wrong data"));
-            }
+            liars.iter().for_each(|liar| self.convict(&mut st, PeerKey(*liar)));
             self.announce(&mut st, piece.0);
             let complete = st.picker.as_ref().is_some_and(|p| p.have().is_full());
             if complete {
                 self.choke_with(&mut st, choker::Input::Complete(true));
+                self.tell_upload_only(&mut st, true);
                 // Trackers want to know at once.
                 if let Some(discovery) = &st.discovery {
                     discovery.hurry();
@@ -66,8 +67,15 @@ impl Swarm {
         self.arm();
     }
 
-    /// Sends HAVE to all peers, also to those that have the piece: a super-seeding seed shows its next piece only after the
-    /// HAVE of the last one, and a seed learns by them that it may leave us.
+    /// Tells everybody whether we ask for anything still (BEP 21).
+    fn tell_upload_only(&self, st: &mut State, upload_only: bool) {
+        let said = ExtendedHandshake { upload_only: Some(upload_only), ..ExtendedHandshake::default() };
+        for p in st.peers.values().filter(|p| p.reserved.extended()) {
+            p.say(Message::Extended { id: 0, payload: said.encode() });
+        }
+    }
+
+    /// HAVE to those who lack the piece.
     pub(super) fn announce(&self, st: &mut State, piece: u32) {
         st.withdrawn.set(piece, false);
         st.peers.values().for_each(|p| p.say(Message::Have(piece)));
@@ -90,6 +98,9 @@ impl Swarm {
             return;
         }
         let mut st = self.state.lock();
+        if st.picker.as_ref().is_some_and(|p| p.have().is_full()) {
+            self.tell_upload_only(&mut st, false);
+        }
         for (piece, told) in pieces {
             self.pick_with(&mut st, Input::PieceLost(*piece));
             if *told {

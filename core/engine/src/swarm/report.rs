@@ -93,7 +93,7 @@ impl Swarm {
             timelines: st.times.statuses(),
             peers,
             known_peers: st.book.idle(),
-            banned_peers: st.book.banned(),
+            banned_peers: st.book.bans.banned(now),
             trouble: self.trouble(st),
             notices: st.notices.clone(),
             memory_bytes,

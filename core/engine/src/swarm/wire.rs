@@ -12,6 +12,9 @@ use playswarm_logic::BLOCK_BYTES;
 /// of metadata (16 KiB and its dictionary), or a PEX message of a thousand addresses.
 pub(crate) const MAX_EXTENDED_BYTES: u32 = 64 * 1024;
 
+/// The same while the metadata is not known: some clients send all of it in one message. That of 50,000 pieces.
+const MAX_UNKNOWN_EXTENDED_BYTES: u32 = 1024 * 1024;
+
 /// Most pieces of a torrent: those whose hashes fit into the largest metadata that is taken.
 pub(crate) const MAX_PIECES: u32 = MAX_METADATA_BYTES / 20;
 
@@ -136,16 +139,22 @@ pub(crate) enum WireError {
 pub(crate) struct Limits {
     /// How many pieces the torrent has, once that is known.
     pub(crate) pieces: Option<u32>,
+    /// Whether the connection began before that: metadata that was asked for then may still come.
+    pub(crate) metadata: bool,
 }
 
 impl Limits {
+    fn extended_bytes(self) -> u32 {
+        if self.metadata || self.pieces.is_none() { MAX_UNKNOWN_EXTENDED_BYTES } else { MAX_EXTENDED_BYTES }
+    }
+
     fn bitfield_bytes(self) -> u32 {
         self.pieces.map_or(MAX_UNKNOWN_BITFIELD_BYTES, |n| n.div_ceil(8))
     }
 
     /// The longest message of all, id included.
     fn longest(self) -> u32 {
-        (1 + self.bitfield_bytes()).max(1 + MAX_EXTENDED_BYTES).max(9 + BLOCK_BYTES)
+        (1 + self.bitfield_bytes()).max(1 + self.extended_bytes()).max(9 + BLOCK_BYTES)
     }
 
     /// Whether a message of this kind can have this length (id included).
@@ -164,6 +173,7 @@ impl Limits {
             }
             id::PIECE => length >= 9,
             id::EXTENDED if length < 2 => false,
+            id::EXTENDED if length <= 1 + self.extended_bytes() => true,
             _ if length > 1 + MAX_EXTENDED_BYTES => {
                 return Err(WireError::TooLong { length, limit: 1 + MAX_EXTENDED_BYTES });
             }
@@ -320,7 +330,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LIMITS: Limits = Limits { pieces: Some(20) };
+    const LIMITS: Limits = Limits { pieces: Some(20), metadata: false };
 
     fn decode_all(bytes: &[u8], limits: Limits) -> (Vec<Message>, Option<String>) {
         decode_cut(bytes, &[], limits)
@@ -402,7 +412,7 @@ mod tests {
                 bytes.extend_from_slice(body);
             }
             cuts.sort_unstable();
-            let limits = Limits { pieces };
+            let limits = Limits { pieces, metadata: false };
             prop_assert_eq!(decode_cut(&bytes, &cuts, limits), decode_all(&bytes, limits));
             let _ = (partial_piece(&bytes), missing_bytes(&bytes));
         }

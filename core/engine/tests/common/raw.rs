@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// The reserved bytes of a peer that speaks BEP 3 alone.
 pub const PLAIN: [u8; 8] = [0; 8];
@@ -60,6 +60,36 @@ impl Raw {
                 return body;
             }
         }
+    }
+
+    /// Dials from this address of the machine and shakes hands. `None` where the other side hangs up.
+    pub async fn dial_from(from: &str, to: SocketAddr, info_hash: [u8; 20], id: u8) -> Option<Raw> {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
+        let mut socket = socket.connect(to).await.ok()?;
+        let hello = [&b"\x13BitTorrent protocol"[..], &FAST, &info_hash, &[id; 20]].concat();
+        socket.write_all(&hello).await.ok()?;
+        let mut theirs = [0; 68];
+        socket.read_exact(&mut theirs).await.ok()?;
+        Some(Raw(socket))
+    }
+
+    /// Serves what is asked of it: `change` makes the bytes of a block what they should not be. Ends after so many blocks.
+    pub async fn serve(&mut self, data: &[u8], piece_bytes: u32, blocks: usize, change: impl Fn(&mut [u8])) -> usize {
+        let mut given = 0;
+        while given < blocks {
+            let Some((id, body)) = self.hear().await else { break };
+            if id != 6 {
+                continue;
+            }
+            let number = |at: usize| u32::from_be_bytes(*body[at..].first_chunk().unwrap()) as usize;
+            let start = number(0) * piece_bytes as usize + number(4);
+            let mut block = data[start..start + number(8)].to_vec();
+            change(&mut block);
+            self.say(7, &[&body[..8], &block].concat()).await;
+            given += 1;
+        }
+        given
     }
 }
 

@@ -20,7 +20,7 @@ fn info(size: u32) -> Vec<u8> {
 fn part(peer: PeerKey, part: u32, byte_off: u8) -> Input {
     let start = (part * BLOCK_BYTES) as usize;
     let data = info(SIZE)[start..start + part_bytes(SIZE, part)].iter().map(|b| b.wrapping_add(byte_off)).collect();
-    Input::Part { peer, part, total: SIZE, data }
+    Input::Part { peer, part, total: Some(SIZE), data }
 }
 
 fn drain(f: &mut Fetch) -> Vec<Output> {
@@ -28,7 +28,7 @@ fn drain(f: &mut Fetch) -> Vec<Output> {
 }
 
 fn fetch(peers: &[PeerKey]) -> (Fetch, Vec<Output>) {
-    let mut f = Fetch::new(Config { duplicates: 1, ..Config::default() });
+    let mut f = Fetch::new(Config { duplicates: 1, slow_s: 2.0, ..Config::default() });
     peers.iter().for_each(|p| f.handle(Time::ZERO, Input::Offered(*p, SIZE)));
     let out = drain(&mut f);
     (f, out)
@@ -141,7 +141,7 @@ fn absurd_sizes_and_parts_that_nobody_asked_for_are_ignored() {
     assert_eq!((drain(&mut f), f.next_timeout()), (vec![], Time::NEVER));
     let (mut f, _) = fetch(&[A]);
     f.handle(Time::ZERO, part(A, 2, 0));
-    f.handle(Time::ZERO, Input::Part { peer: A, part: u32::MAX, total: SIZE, data: vec![] });
+    f.handle(Time::ZERO, Input::Part { peer: A, part: u32::MAX, total: Some(SIZE), data: vec![] });
     f.handle(Time::ZERO, Input::Rejected(A, u32::MAX));
     // Part 2 was not asked for yet: it does not count.
     f.handle(Time::ZERO, part(A, 0, 0));
@@ -153,7 +153,7 @@ fn parts_of_the_wrong_length_end_in_silence_towards_that_peer() {
     let (mut f, _) = fetch(&[A]);
     let mut now = 0.0;
     for _ in 0..MAX_STRIKES {
-        f.handle(at(now), Input::Part { peer: A, part: 0, total: SIZE, data: vec![0; 3] });
+        f.handle(at(now), Input::Part { peer: A, part: 0, total: Some(SIZE), data: vec![0; 3] });
         now += 100.0;
         f.handle(at(now), Input::Timeout);
         f.handle(at(now), Input::Timeout);
@@ -165,6 +165,103 @@ fn parts_of_the_wrong_length_end_in_silence_towards_that_peer() {
     assert_eq!((drain(&mut f), f.next_timeout()), (vec![], Time::NEVER));
 }
 
+/// Lets honest peers answer at once until nothing is left to do; gives when the metadata was right.
+fn run(f: &mut Fetch, honest: &[PeerKey], size: u32, until: f64) -> Option<f64> {
+    let mut now = Time::ZERO;
+    while now <= at(until) {
+        while let Some(output) = f.poll() {
+            match output {
+                Output::Request(peer, n) if honest.contains(&peer) => {
+                    let start = (n * BLOCK_BYTES) as usize;
+                    let data = info(size)[start..start + part_bytes(size, n)].to_vec();
+                    f.handle(now, Input::Part { peer, part: n, total: Some(size), data });
+                }
+                Output::Assembled { attempt, info: got } => {
+                    f.handle(now, Input::Verdict { attempt, right: got == info(size) });
+                }
+                _ => {}
+            }
+        }
+        if f.is_done() {
+            return Some(now.as_secs_f64());
+        }
+        now = f.next_timeout();
+        f.handle(now, Input::Timeout);
+    }
+    None
+}
+
+#[test]
+fn silent_peers_with_other_sizes_do_not_starve_the_honest_one() {
+    for silent in [6, 60] {
+        let mut f = Fetch::new(Config::default());
+        (0..silent).for_each(|n| f.handle(Time::ZERO, Input::Offered(PeerKey(10 + n), SIZE + n / 2 + 1)));
+        f.handle(Time::ZERO, Input::Offered(A, SIZE));
+        let done = run(&mut f, &[A], SIZE, 10.0);
+        assert!(done.is_some_and(|s| s < 1.0), "{silent} silent peers: {done:?}");
+    }
+}
+
+#[test]
+fn silent_peers_that_claim_the_right_size_cost_a_moment() {
+    for size in [100, SIZE, 40 * BLOCK_BYTES] {
+        let mut f = Fetch::new(Config::default());
+        (0..6).for_each(|n| f.handle(Time::ZERO, Input::Offered(PeerKey(10 + n), size)));
+        f.handle(Time::ZERO, Input::Offered(PeerKey(100), size));
+        let done = run(&mut f, &[PeerKey(100)], size, 60.0);
+        assert!(done.is_some_and(|s| s <= 2.0), "{size} bytes: {done:?}");
+    }
+}
+
+#[test]
+fn peers_that_dribble_another_size_do_not_hold_up_the_honest_one() {
+    let mut f = Fetch::new(Config::default());
+    let liars: Vec<PeerKey> = (10..40).map(PeerKey).collect();
+    let lie = |liar: PeerKey| (600 + liar.0) * BLOCK_BYTES;
+    liars.iter().for_each(|liar| f.handle(Time::ZERO, Input::Offered(*liar, lie(*liar))));
+    f.handle(Time::ZERO, Input::Offered(A, 20 * BLOCK_BYTES));
+    // Each of them gives a part each second; the honest one answers within a tenth.
+    let mut asked: Vec<(PeerKey, u32)> = Vec::new();
+    for tenth in 1..=40 {
+        let now = at(f64::from(tenth) / 10.0);
+        asked.extend(drain(&mut f).into_iter().filter_map(|o| match o {
+            Output::Request(peer, part) => Some((peer, part)),
+            Output::Assembled { .. } => Some((A, u32::MAX)),
+            Output::Ban(_) => None,
+        }));
+        if asked.contains(&(A, u32::MAX)) {
+            return;
+        }
+        let due = |peer: PeerKey| peer == A || tenth % 10 == 0;
+        for (peer, part) in asked.extract_if(.., |(peer, _)| due(*peer)).collect::<Vec<_>>() {
+            let size = if peer == A { 20 * BLOCK_BYTES } else { lie(peer) };
+            let data = vec![7; part_bytes(size, part)];
+            f.handle(now, Input::Part { peer, part, total: Some(size), data });
+        }
+        f.handle(now, Input::Timeout);
+    }
+    panic!("the honest peer's metadata did not come");
+}
+
+#[test]
+fn all_parts_in_one_message_are_taken_and_so_is_a_part_that_names_no_total() {
+    let (mut f, _) = fetch(&[A]);
+    f.handle(at(0.1), Input::Part { peer: A, part: 0, total: None, data: info(SIZE) });
+    assert_eq!(drain(&mut f), [Output::Assembled { attempt: 0, info: info(SIZE) }]);
+    let (mut f, _) = fetch(&[A]);
+    f.handle(at(0.1), Input::Part { peer: A, part: 0, total: None, data: [info(SIZE), vec![0; 9]].concat() });
+    assert_eq!(drain(&mut f), [], "more than all is no answer: it rests");
+}
+
+#[test]
+fn after_an_answer_that_makes_no_sense_another_is_asked_at_once() {
+    let (mut f, _) = fetch(&[A]);
+    f.handle(at(0.1), Input::Offered(B, SIZE));
+    assert_eq!(drain(&mut f), [Output::Request(B, 2)]);
+    f.handle(at(0.2), Input::Odd(A));
+    assert_eq!(drain(&mut f), [Output::Request(B, 0)]);
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     Honest,
@@ -172,7 +269,9 @@ enum Kind {
     Rejects,
     Lies,
     LiesOfSize,
+    SilentOfSize,
     Leaves,
+    AllAtOnce,
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
@@ -182,7 +281,9 @@ fn kind() -> impl Strategy<Value = Kind> {
         Just(Kind::Rejects),
         Just(Kind::Lies),
         Just(Kind::LiesOfSize),
-        Just(Kind::Leaves)
+        Just(Kind::SilentOfSize),
+        Just(Kind::Leaves),
+        Just(Kind::AllAtOnce)
     ]
 }
 
@@ -197,7 +298,11 @@ proptest! {
         let mut f = Fetch::new(Config::default());
         let mut now = Time::ZERO;
         for (i, kind) in kinds.iter().enumerate() {
-            let size = if *kind == Kind::LiesOfSize { size + BLOCK_BYTES } else { size };
+            let size = match *kind {
+                Kind::LiesOfSize => size + BLOCK_BYTES,
+                Kind::SilentOfSize => size + i as u32 + 1,
+                _ => size,
+            };
             f.handle(now, Input::Offered(PeerKey(i as u32), size));
         }
         let mut events: BTreeMap<(Time, u32), Input> = BTreeMap::new();
@@ -208,12 +313,17 @@ proptest! {
                 let seq = events.len() as u32 + n * 100;
                 match output {
                     Output::Request(peer, part) => {
+                        if kinds[peer.0 as usize] == Kind::SilentOfSize {
+                            continue;
+                        }
                         let of = if kinds[peer.0 as usize] == Kind::LiesOfSize { size + BLOCK_BYTES } else { size };
                         let mut data = info(of)[(part * BLOCK_BYTES) as usize..][..part_bytes(of, part)].to_vec();
-                        let answer = |data| Input::Part { peer, part, total: of, data };
+                        let answer = |data| Input::Part { peer, part, total: Some(of), data };
                         let event = match kinds[peer.0 as usize] {
                             Kind::Honest => answer(data),
-                            Kind::Silent => continue,
+                            Kind::Silent | Kind::SilentOfSize => continue,
+                            Kind::AllAtOnce if part == 0 => answer(right.clone()),
+                            Kind::AllAtOnce => continue,
                             Kind::Rejects => Input::Rejected(peer, part),
                             Kind::Lies | Kind::LiesOfSize => { data[0] ^= 1; answer(data) }
                             Kind::Leaves => Input::Left(peer),

@@ -144,6 +144,8 @@ pub enum Input {
     PeerTakes(PeerKey, u32),
     /// It watches the film, as it says: it is asked for what is shown soon, and spares whoever has all and watches nothing.
     PeerViews(PeerKey),
+    /// Others from this peer's address gave blocks of pieces that failed: those are asked of others where there are any.
+    PeerSuspected(PeerKey),
     /// Some bytes of a block came from this peer, the block is not complete yet.
     Progress(PeerKey),
     /// The whole piece was hashed and is right: it may be read.

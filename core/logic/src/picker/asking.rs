@@ -28,8 +28,8 @@ impl Picker {
         ms / 1000.0
     }
 
-    /// Whether anybody wants anything.
-    pub(super) fn is_wanted_at_all(&self) -> bool {
+    /// Whether anything is wanted: by a reader, or because all is to be fetched.
+    pub fn is_wanted_at_all(&self) -> bool {
         !self.readers.is_empty() || self.fetch_all
     }
 
@@ -242,8 +242,11 @@ impl Picker {
         {
             return solo == key;
         }
-        let Some(at) = part.suspects.iter().position(|k| *k == key) else { return true };
         let able = |k: &PeerKey, o: &Peer| *k != key && o.can_ask(piece) && o.serves(self.now) && !o.snubbed;
+        let Some(at) = part.suspects.iter().position(|k| *k == key) else {
+            let better = |k: &PeerKey, o: &Peer| able(k, o) && !o.suspected && !part.suspects.contains(k);
+            return !p.suspected || !self.peers.iter().any(|(k, o)| better(k, o));
+        };
         let others = self.peers.iter().filter(|(k, o)| able(k, o) && !part.suspects.contains(k)).count();
         if others * 2 >= part.suspects.len() {
             return false;

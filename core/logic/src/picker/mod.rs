@@ -204,6 +204,11 @@ impl Picker {
                     self.count_viewers();
                 }
             }
+            Input::PeerSuspected(peer) => {
+                if let Some(p) = self.peers.get_mut(&peer) {
+                    p.suspected = true;
+                }
+            }
             Input::PeerTakes(peer, requests) => {
                 if let Some(p) = self.peers.get_mut(&peer) {
                     p.max_requests = requests.clamp(1, MAX_REQUESTS);
@@ -328,6 +333,11 @@ impl Picker {
     /// Pieces that are begun and not complete.
     pub fn partial_pieces(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         self.partial.keys().map(|p| PieceIndex(*p))
+    }
+
+    /// The peers that gave the blocks of this piece, which is not verified yet.
+    pub fn givers(&self, piece: PieceIndex) -> &[PeerKey] {
+        self.partial.get(&piece.0).map_or(&[], |part| &part.givers)
     }
 
     /// A reader's rate in bytes per second, as given or measured.

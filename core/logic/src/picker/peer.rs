@@ -68,6 +68,8 @@ pub(super) struct Peer {
     pub(super) fast: bool,
     /// It watches the film.
     pub(super) views: bool,
+    /// Others from its address gave blocks of pieces that failed.
+    pub(super) suspected: bool,
     pub(super) allowed: Vec<u32>,
     /// Pieces of which it rejected a request, and until when it is not asked for them again.
     refused: Vec<(u32, Time)>,
@@ -134,6 +136,7 @@ impl Peer {
             choked: true,
             fast,
             views: false,
+            suspected: false,
             allowed: Vec::new(),
             refused: Vec::new(),
             refusal_s: REFUSAL_S,

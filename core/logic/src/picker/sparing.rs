@@ -14,15 +14,39 @@ use super::plan::Wanted;
 const OF_VIEWERS_S: f64 = 60.0;
 /// An origin is asked for what is shown within so many seconds, whoever else may have it.
 const OF_ORIGINS_S: f64 = 10.0;
+/// Time since its coming for which a viewer is believed to deliver though nothing was measured yet, seconds.
+const BELIEVED_S: f64 = 10.0;
 
 impl Picker {
-    /// Counts who may be spared. An origin is, as long as there are as many viewers to ask in its place.
+    /// Counts who may be spared. An origin is, as long as there are as many viewers to ask in its place and what they deliver is
+    /// enough for the film: what they say of themselves proves nothing.
     pub(super) fn count_viewers(&mut self) {
-        let serving = || self.peers.values().filter(|p| p.serves(self.now) && !p.snubbed);
-        let viewers = serving().filter(|p| p.views).count();
-        let origins = serving().filter(|p| !p.views && p.bits.is_full()).count();
-        self.spares_origins = origins > 0 && viewers >= origins;
-        self.full_viewers = serving().any(|p| p.views && p.bits.is_full());
+        let (mut viewers, mut origins, mut supply, mut full_supply) = (0, 0, 0.0, 0.0);
+        for p in self.peers.values().filter(|p| p.serves(self.now) && !p.snubbed) {
+            if p.views {
+                let rate = self.believed_rate(p);
+                viewers += 1;
+                supply += rate;
+                full_supply += if p.bits.is_full() { rate } else { 0.0 };
+            } else if p.bits.is_full() {
+                origins += 1;
+            }
+        }
+        let readers = self.readers.values().filter(|r| r.position < r.end);
+        let wanted: f64 = readers.filter_map(super::reader::Reader::rate).sum();
+        self.spares_origins = origins > 0 && viewers >= origins && supply >= wanted;
+        self.full_viewers = full_supply > 0.0 && full_supply >= wanted;
+    }
+
+    /// What a viewer delivers, bytes per second, as far as that was measured.
+    fn believed_rate(&self, p: &Peer) -> f64 {
+        if p.measured() {
+            p.rate(self.prior)
+        } else if self.now.since(p.joined).as_secs_f64() < BELIEVED_S {
+            f64::INFINITY
+        } else {
+            0.0
+        }
     }
 
     fn is_origin(&self, p: &Peer) -> bool {

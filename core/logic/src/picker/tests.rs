@@ -628,6 +628,68 @@ fn an_origin_is_not_spared_where_the_viewers_are_few_or_the_reader_waits_on() {
     assert!(first_asked.is_some_and(|ms| (1500..2700).contains(&ms)), "{first_asked:?}");
 }
 
+#[test]
+fn an_origin_is_not_spared_for_a_viewer_that_does_not_deliver() {
+    // Peer 2 says that it watches and has all, and gives a block each third of a second: a tenth of the film's rate.
+    let mut t = Table::new(512);
+    (1..=2).for_each(|key| t.peer(key, &"#".repeat(512)));
+    t.tell(Input::PeerViews(PeerKey(2)));
+    t.read_from(0);
+    let mut slow = VecDeque::new();
+    let mut of_origin = BTreeSet::new();
+    for n in 0..200 {
+        t.wait(30);
+        for r in t.requests() {
+            if r.0 == 2 {
+                slow.push_back(r);
+                continue;
+            }
+            of_origin.insert(r.1);
+            t.give(r);
+            if t.picker.partial.get(&r.1).is_some_and(|part| part.missing == 0) {
+                t.tell(Input::PieceVerified(PieceIndex(r.1)));
+            }
+        }
+        if n % 11 == 10
+            && let Some(r) = slow.pop_front()
+        {
+            t.give(r);
+        }
+    }
+    let seconds = |piece: &u32| f64::from(*piece * PIECE) / 500e3;
+    let beyond = of_origin.iter().filter(|piece| (20.0..60.0).contains(&seconds(piece))).count();
+    assert!(beyond > 200, "{beyond} of 305 pieces that are shown in 20 to 60 s came from the origin");
+}
+
+#[test]
+fn a_newcomer_from_a_suspected_address_is_not_asked_for_a_piece_that_failed() {
+    let mut t = Table::new(8);
+    (1..=2).for_each(|key| t.peer(key, "########"));
+    t.read_from(0);
+    while t.picker.partial.get(&0).is_none_or(|part| part.missing > 0) {
+        t.wait(30);
+        t.requests().into_iter().for_each(|r| t.give(r));
+    }
+    t.tell(Input::PieceFailed(PieceIndex(0)));
+    t.tell(Input::PeerLeft(PeerKey(1)));
+    t.requests();
+    // It comes back under another key; somebody else comes too.
+    t.joins(3, "########");
+    t.tell(Input::PeerSuspected(PeerKey(3)));
+    t.joins(4, "########");
+    t.tell(Input::Unchoked(PeerKey(4)));
+    t.tell(Input::Unchoked(PeerKey(3)));
+    for _ in 0..20 {
+        t.wait(30);
+        for r in t.requests() {
+            assert!(r.0 != 3 || r.1 != 0, "{r:?}");
+            if r.0 == 4 && r.1 != 0 {
+                t.give(r);
+            }
+        }
+    }
+}
+
 /// Peer 1 has all and watches nothing, peer 2 has all and watches; the player, which waits, shows in half a minute what it reads.
 fn plenty_in_hand() -> Table {
     let mut t = Table::new(512);

@@ -1,0 +1,287 @@
+//! Where wrong data came from, and which addresses are turned away for how long. Pure.
+//!
+//! The unit is what one subscriber holds: an IPv4 address, or the /64 of an IPv6 address. Who gave a wrong block is found out
+//! by the store, which compares blocks; here is what follows from it, also for peers that have left meanwhile.
+
+use crate::swarm::listen::subscriber;
+use playswarm_logic::{PeerKey, Time};
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Subscribers that are remembered; beyond it the ones that were quiet for longest are forgotten.
+const MAX_PLACES: usize = 4_096;
+/// Peers remembered after they left, as their pieces may fail later.
+const MAX_LEFT: usize = 4_096;
+/// First ban for wrong data, seconds. Each further one lasts [`LONGER`] times as long.
+const LIE_S: f64 = 600.0;
+/// First ban for breaking the protocol, seconds. Shorter: a faulty client harms nobody but itself.
+const PROTOCOL_S: f64 = 120.0;
+/// Factor by which each further ban of the same subscriber is longer.
+const LONGER: f64 = 4.0;
+/// Longest ban, seconds: a day. Addresses are given to other people after that.
+const LONGEST_S: f64 = 86_400.0;
+/// Right pieces from a subscriber that make up for a wrong one: it may have faulty memory, or many people share its address.
+const GOOD_FOR_ONE_BAD: u32 = 200;
+/// How long peers of a subscriber are suspected after a piece failed to which it and others gave blocks, seconds.
+const SUSPECT_S: f64 = 600.0;
+/// Banned parts of a larger network at once that make all of it banned: whoever moves around in a /56 or /48 holds it.
+const PARTS: usize = 4;
+
+/// Why an address is turned away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It gave wrong data.
+    Lie,
+    /// It broke the protocol.
+    Protocol,
+}
+
+/// A network, or on the address that all programs of a machine share by default a port of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    ip: IpAddr,
+    bits: u8,
+    port: u16,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Record {
+    /// Pieces to which it gave blocks: right ones, and those that its blocks spoiled.
+    good: u32,
+    bad: u32,
+    /// Bans so far.
+    bans: u32,
+    banned_until: Time,
+    suspect_until: Time,
+    seen: Time,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Bans {
+    places: BTreeMap<Place, Record>,
+    left: BTreeMap<PeerKey, SocketAddr>,
+}
+
+/// Whether programs of one machine share this address by default, so that it does not tell peers apart.
+pub(crate) fn is_shared_locally(ip: IpAddr) -> bool {
+    ip == IpAddr::V4(Ipv4Addr::LOCALHOST) || ip == IpAddr::V6(Ipv6Addr::LOCALHOST)
+}
+
+impl Place {
+    fn of(addr: SocketAddr) -> Place {
+        let ip = addr.ip().to_canonical();
+        match ip {
+            _ if is_shared_locally(ip) => Place { ip, bits: 128, port: addr.port() },
+            IpAddr::V4(_) => Place { ip, bits: 32, port: 0 },
+            IpAddr::V6(_) => Place { ip: subscriber(ip), bits: 64, port: 0 },
+        }
+    }
+
+    /// The next larger network that may belong to the same person.
+    fn wider(self) -> Option<Place> {
+        match (self.ip, self.bits) {
+            (ip, _) if self.port != 0 => Some(Place { ip, bits: 128, port: 0 }),
+            (IpAddr::V6(ip), 64 | 56) => {
+                let bits = self.bits - 8;
+                let ip = Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << (128 - u32::from(bits))));
+                Some(Place { ip: ip.into(), bits, port: 0 })
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Bans {
+    fn record(&mut self, place: Place, now: Time) -> &mut Record {
+        if self.places.len() >= MAX_PLACES && !self.places.contains_key(&place) {
+            let quietest = self.places.iter().min_by_key(|(_, r)| (r.banned_until > now, r.banned_until, r.seen));
+            if let Some(place) = quietest.map(|(place, _)| *place) {
+                self.places.remove(&place);
+            }
+        }
+        let record = self.places.entry(place).or_default();
+        record.seen = now;
+        record
+    }
+
+    /// A peer that gave something is gone. What it gave may yet turn out to be wrong.
+    pub(crate) fn left(&mut self, key: PeerKey, addr: SocketAddr) {
+        self.left.insert(key, addr);
+        if self.left.len() > MAX_LEFT {
+            self.left.pop_first();
+        }
+    }
+
+    /// Where a peer that has left was.
+    pub(crate) fn where_was(&self, key: PeerKey) -> Option<SocketAddr> {
+        self.left.get(&key).copied()
+    }
+
+    /// A peer there gave blocks of a piece that is right.
+    pub(crate) fn was_right(&mut self, addr: SocketAddr, now: Time) {
+        let record = self.record(Place::of(addr), now);
+        record.good = record.good.saturating_add(1);
+        record.suspect_until = Time::ZERO;
+    }
+
+    /// A peer there gave a wrong block. Whether it is to be banned for that.
+    pub(crate) fn was_wrong(&mut self, addr: SocketAddr, now: Time) -> bool {
+        let record = self.record(Place::of(addr), now);
+        record.bad = record.bad.saturating_add(1);
+        u64::from(record.bad) * u64::from(GOOD_FOR_ONE_BAD) > u64::from(record.good)
+    }
+
+    /// A piece failed to which a peer there gave blocks, and so did others.
+    pub(crate) fn suspect(&mut self, addr: SocketAddr, now: Time) {
+        self.record(Place::of(addr), now).suspect_until = now.plus_secs(SUSPECT_S);
+    }
+
+    /// Whether pieces that failed had better not be asked of a newcomer from there.
+    pub(crate) fn is_suspect(&self, addr: SocketAddr, now: Time) -> bool {
+        self.places.get(&Place::of(addr)).is_some_and(|r| r.suspect_until > now || (r.bans > 0 && r.good == 0))
+    }
+
+    /// Turns this subscriber away for a while. True if it was not banned before.
+    pub(crate) fn ban(&mut self, addr: SocketAddr, cause: Cause, now: Time) -> bool {
+        let new = !self.is_banned(addr, now);
+        let mut place = Place::of(addr);
+        self.ban_place(place, cause, now);
+        while let Some(wider) = place.wider() {
+            let parts = self.places.iter().filter(|(p, r)| p.wider() == Some(wider) && r.banned_until > now).count();
+            if parts < PARTS {
+                break;
+            }
+            self.ban_place(wider, cause, now);
+            place = wider;
+        }
+        new
+    }
+
+    fn ban_place(&mut self, place: Place, cause: Cause, now: Time) {
+        let record = self.record(place, now);
+        if record.banned_until > now {
+            return;
+        }
+        let first = if cause == Cause::Lie { LIE_S } else { PROTOCOL_S };
+        let ban_s = (first * LONGER.powf(f64::from(record.bans.min(16)))).min(LONGEST_S);
+        record.banned_until = now.plus_secs(ban_s);
+        record.bans += 1;
+    }
+
+    /// Whether this address is turned away now.
+    pub(crate) fn is_banned(&self, addr: SocketAddr, now: Time) -> bool {
+        if self.places.is_empty() {
+            return false;
+        }
+        let mut place = Some(Place::of(addr));
+        while let Some(at) = place {
+            if self.places.get(&at).is_some_and(|r| r.banned_until > now) {
+                return true;
+            }
+            place = at.wider();
+        }
+        false
+    }
+
+    /// How many subscribers are turned away now.
+    pub(crate) fn banned(&self, now: Time) -> usize {
+        self.places.values().filter(|r| r.banned_until > now).count()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn at(s: f64) -> Time {
+        Time::from_secs_f64(s)
+    }
+
+    #[test]
+    fn all_addresses_of_one_subscriber_are_banned_together() {
+        let mut bans = Bans::default();
+        assert!(bans.ban(addr("[2001:db8:1:2::7]:6881"), Cause::Lie, at(1.0)));
+        assert!(!bans.ban(addr("[2001:db8:1:2::8]:6881"), Cause::Lie, at(2.0)), "it is banned already");
+        assert!(bans.is_banned(addr("[2001:db8:1:2:ffff::1]:9"), at(3.0)));
+        assert!(!bans.is_banned(addr("[2001:db8:1:3::7]:6881"), at(3.0)), "the neighbour is not");
+        bans.ban(addr("10.0.0.1:1"), Cause::Lie, at(3.0));
+        assert!(bans.is_banned(addr("[::ffff:10.0.0.1]:2"), at(4.0)) && !bans.is_banned(addr("10.0.0.2:1"), at(4.0)));
+        assert_eq!(bans.banned(at(4.0)), 2);
+    }
+
+    #[test]
+    fn who_lies_from_one_network_after_the_other_has_the_larger_one_banned() {
+        let mut bans = Bans::default();
+        let liar = |n: u32| addr(&format!("[2001:db8:1:{n:x}::1]:6881"));
+        for n in 0..PARTS as u32 {
+            bans.ban(liar(n), Cause::Lie, at(1.0));
+        }
+        assert!(bans.is_banned(liar(0xff), at(2.0)), "the rest of its /56");
+        assert!(!bans.is_banned(liar(0x100), at(2.0)), "another /56");
+        assert!(!bans.is_banned(addr("[2001:db8:2::1]:6881"), at(2.0)), "another customer");
+        // The address that all programs of a machine share goes by port, up to a point.
+        assert!(bans.ban(addr("127.0.0.1:1"), Cause::Lie, at(3.0)));
+        assert!(!bans.is_banned(addr("127.0.0.1:2"), at(3.0)));
+        for port in 2..=PARTS {
+            bans.ban(addr(&format!("127.0.0.1:{port}")), Cause::Lie, at(3.0));
+        }
+        assert!(bans.is_banned(addr("127.0.0.1:9"), at(3.0)));
+    }
+
+    #[test]
+    fn bans_expire_and_last_longer_each_time() {
+        let mut bans = Bans::default();
+        let liar = addr("10.0.0.1:1");
+        bans.ban(liar, Cause::Lie, at(0.0));
+        assert!(bans.is_banned(liar, at(599.0)) && !bans.is_banned(liar, at(601.0)));
+        bans.ban(liar, Cause::Lie, at(1000.0));
+        assert!(bans.is_banned(liar, at(3000.0)) && !bans.is_banned(liar, at(3500.0)));
+        for n in 0..100 {
+            bans.ban(liar, Cause::Lie, at(1e5 + 1e5 * f64::from(n)));
+        }
+        assert!(!bans.is_banned(liar, at(1e5 + 1e5 * 99.0 + LONGEST_S + 1.0)), "a day at most");
+    }
+
+    #[test]
+    fn one_wrong_piece_in_many_bans_nobody() {
+        let mut bans = Bans::default();
+        let shared = addr("10.0.0.1:1");
+        (0..1000).for_each(|_| bans.was_right(shared, at(1.0)));
+        assert!(!bans.was_wrong(shared, at(2.0)));
+        assert!((0..10).any(|_| bans.was_wrong(shared, at(3.0))), "but not for ever");
+        assert!(bans.was_wrong(addr("10.0.0.2:1"), at(3.0)), "with nothing to its credit");
+    }
+
+    #[test]
+    fn suspicion_outlives_the_connection_and_ends_with_right_data_or_time() {
+        let mut bans = Bans::default();
+        let (one, other) = (addr("[2001:db8::1]:5"), addr("[2001:db8::2]:6"));
+        bans.left(PeerKey(7), one);
+        let was = bans.where_was(PeerKey(7)).unwrap();
+        bans.suspect(was, at(1.0));
+        assert!(bans.is_suspect(other, at(2.0)) && !bans.is_suspect(other, at(1000.0)));
+        bans.was_right(other, at(3.0));
+        assert!(!bans.is_suspect(one, at(4.0)));
+        assert_eq!(bans.where_was(PeerKey(8)), None);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_the_banned_are_forgotten_last() {
+        let mut bans = Bans::default();
+        let liar = addr("10.9.9.9:1");
+        bans.ban(liar, Cause::Lie, at(0.0));
+        for n in 0..3 * MAX_PLACES as u32 {
+            let from = SocketAddr::new(Ipv4Addr::from(0x0b00_0000 + n).into(), 1);
+            bans.was_right(from, at(1.0));
+            bans.left(PeerKey(n), from);
+        }
+        assert_eq!((bans.places.len(), bans.left.len()), (MAX_PLACES, MAX_LEFT));
+        assert!(bans.is_banned(liar, at(2.0)));
+    }
+}

@@ -1,0 +1,172 @@
+//! Situations of the address book.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use crate::swarm::bans::Cause;
+
+fn at(s: f64) -> Time {
+    Time::from_secs_f64(s)
+}
+
+fn addr(n: u8) -> SocketAddr {
+    SocketAddr::new([10, 0, 0, n].into(), 6881)
+}
+
+#[test]
+fn all_candidates_are_dialled_at_once_as_far_as_there_is_room() {
+    let mut book = Book::default();
+    (1..=20).for_each(|n| assert!(book.add(addr(n), Origin::Tracker)));
+    assert_eq!(book.dial(Time::ZERO, 15).len(), 15);
+    assert_eq!(book.dial(Time::ZERO, 15).len(), 0);
+    assert_eq!(book.dial(Time::ZERO, 80).len(), 5);
+}
+
+#[test]
+fn a_failed_dial_is_retried_later_and_later() {
+    let mut book = Book::default();
+    book.add(addr(1), Origin::Dht);
+    let mut now = Time::ZERO;
+    let mut gaps = Vec::new();
+    for _ in 0..4 {
+        assert_eq!(book.dial(now, 10).len(), 1);
+        book.ended(addr(1), now, End::Failed);
+        let next = book.next_try().unwrap();
+        gaps.push((next - now).as_secs());
+        assert!(book.dial(now, 10).is_empty());
+        now = next;
+    }
+    assert_eq!(gaps, [4, 8, 16, 32]);
+}
+
+#[test]
+fn a_banned_peer_is_not_dialled_until_its_ban_has_ended() {
+    let mut book = Book::default();
+    book.add(addr(1), Origin::Pex);
+    book.dial(Time::ZERO, 10);
+    assert!(book.bans.ban(addr(1), Cause::Lie, Time::ZERO));
+    book.ended(addr(1), Time::ZERO, End::Fault);
+    book.add(SocketAddr::new(addr(1).ip(), 1), Origin::Tracker);
+    assert_eq!(book.dial(at(500.0), 10), [], "nor another port of the same host");
+    assert_eq!(book.dial_one(addr(1), Origin::Slots, at(500.0)), None);
+    assert_eq!(book.dial(at(700.0), 10).len(), 2);
+}
+
+/// When an address that helped until `now` and cannot be reached since is tried within the next 600 s.
+fn tries(book: &mut Book, who: SocketAddr) -> Vec<f64> {
+    let mut tried = Vec::new();
+    for tenth in 1..6000 {
+        let now = at(f64::from(tenth) / 10.0);
+        if book.dial(now, 80).iter().any(|dial| dial.addr == who) {
+            tried.push(now.as_secs_f64());
+            book.ended(who, now, End::Failed);
+        }
+    }
+    tried
+}
+
+#[test]
+fn the_only_seed_is_used_within_seconds_of_its_return() {
+    let mut book = Book::default();
+    book.connected(addr(1), Origin::Tracker);
+    book.ended(addr(1), Time::ZERO, End::Helped);
+    book.set_need(Need::Much);
+    let tried = tries(&mut book, addr(1));
+    let longest = |until: f64| {
+        let times: Vec<f64> = tried.iter().copied().take_while(|t| *t <= until).collect();
+        times.windows(2).map(|w| w[1] - w[0]).fold(times[0], f64::max)
+    };
+    assert!(longest(180.0) < 6.5 && longest(600.0) < 21.0, "{tried:?}");
+    assert!(tried.len() < 120, "it is not hammered: {} times in ten minutes", tried.len());
+}
+
+#[test]
+fn few_are_tried_so_often_and_none_where_enough_help() {
+    let mut book = Book::default();
+    for n in 1..=40 {
+        book.connected(addr(n), Origin::Tracker);
+        book.ended(addr(n), at(f64::from(n) / 100.0), End::Helped);
+        book.ended(addr(n), at(f64::from(n) / 100.0), End::Helped);
+    }
+    assert_eq!(book.dial(at(3.9), 80), []);
+    book.set_need(Need::Much);
+    let tried: Vec<SocketAddr> = book.dial(at(3.9), 80).into_iter().map(|dial| dial.addr).collect();
+    assert_eq!(tried.len(), MAX_SOON);
+    assert!(tried.contains(&addr(40)), "those that helped last");
+}
+
+#[test]
+fn who_misbehaved_or_never_gave_anything_is_not_tried_so_often() {
+    for end in [End::Fault, End::Failed] {
+        let mut book = Book::default();
+        book.set_need(Need::Much);
+        book.connected(addr(1), Origin::Tracker);
+        book.ended(addr(1), Time::ZERO, end);
+        assert!(tries(&mut book, addr(1)).len() < 8);
+    }
+    // An address that the user named counts as one that helps, and is never dropped.
+    let mut book = Book::default();
+    book.set_need(Need::Much);
+    book.add(addr(1), Origin::Given);
+    assert!(tries(&mut book, addr(1)).len() > 50);
+}
+
+#[test]
+fn a_seed_is_left_alone_while_we_lack_nothing() {
+    let mut book = Book::default();
+    book.connected(addr(1), Origin::Tracker);
+    book.ended(addr(1), Time::ZERO, End::BothComplete);
+    book.set_need(Need::Nothing);
+    assert_eq!(book.dial(at(1000.0), 10), []);
+    book.set_need(Need::Some);
+    assert_eq!(book.dial(at(1000.0), 10).len(), 1);
+}
+
+#[test]
+fn a_private_torrent_keeps_what_trackers_and_the_user_named() {
+    let mut book = Book::default();
+    let origins = [Origin::Dht, Origin::Pex, Origin::Lsd, Origin::Slots, Origin::Tracker, Origin::Given, Origin::Pex];
+    for (origin, n) in origins.iter().zip(1..) {
+        assert!(book.add(addr(n), *origin));
+    }
+    book.add(addr(7), Origin::Tracker);
+    book.make_private();
+    assert!(!book.add(addr(9), Origin::Dht));
+    let mut dialled: Vec<SocketAddr> = book.dial(Time::ZERO, 80).into_iter().map(|dial| dial.addr).collect();
+    dialled.sort_unstable();
+    assert_eq!(dialled, [addr(5), addr(6), addr(7)]);
+    let elsewhere = SocketAddr::new(addr(5).ip(), 50_000);
+    assert!(book.is_named_for_private(elsewhere, true) && !book.is_named_for_private(elsewhere, false));
+    assert!(!book.is_named_for_private(addr(1), true));
+}
+
+#[test]
+fn our_own_address_is_dialled_once_whoever_names_it() {
+    let mut book = Book::default();
+    book.add(addr(1), Origin::Pex);
+    assert_eq!(book.dial(Time::ZERO, 1).len(), 1);
+    book.is_us(addr(1));
+    assert!(!book.add(addr(1), Origin::Tracker));
+    assert!(book.add(SocketAddr::new(addr(1).ip(), 1), Origin::Tracker), "another peer behind the same router");
+    assert_eq!(book.dial(Time::ZERO, 1).len(), 1, "its place is free again");
+}
+
+#[test]
+fn the_book_is_bounded() {
+    let mut book = Book::default();
+    for n in 0..5000u32 {
+        book.add(SocketAddr::new(std::net::Ipv4Addr::from(0x0b00_0000 + n).into(), 6881), Origin::Pex);
+    }
+    assert_eq!(book.idle(), MAX_KNOWN);
+}
+
+#[test]
+fn equals_are_dialled_in_another_order_by_everybody() {
+    let order = |salt| {
+        let mut book = Book::new(salt);
+        (1..=50).for_each(|n| assert!(book.add(addr(n), Origin::Tracker)));
+        book.dial(Time::ZERO, 50).into_iter().map(|dial| dial.addr).collect::<Vec<_>>()
+    };
+    assert_eq!(order(1), order(1));
+    assert_ne!(order(1), order(2));
+    assert_eq!(order(1).len(), 50);
+}

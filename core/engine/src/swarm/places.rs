@@ -1,0 +1,163 @@
+//! Places for connections: how many there are for whom, and whose is given to another. Pure.
+//!
+//! A quarter of the places beyond the usual number is kept apart: connections that come in cannot take what dialling out needs,
+//! and the other way round. One subscriber holds a few places, and where all are taken the least useful gives way.
+
+use crate::swarm::bans::is_shared_locally;
+use crate::swarm::listen::subscriber;
+use playswarm_logic::PeerKey;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// One part of this many of the places may be held by one subscriber.
+const SUBSCRIBER_SHARE: usize = 10;
+/// The same where the programs of one machine share the address.
+const LOCAL_SHARE: usize = 2;
+/// Places that a subscriber may hold however few there are.
+const SUBSCRIBER_LEAST: usize = 2;
+/// A connection is not given up within this time, seconds: it takes a while to get to know each other.
+const SETTLED_S: f64 = 20.0;
+/// A connection over which nothing goes may be given up after this time, seconds, whatever its ends want of each other: each
+/// waits for its turn, and turns come every 30 s.
+const IDLE_S: f64 = 300.0;
+
+/// A connection as it counts when places run short.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tenant {
+    pub(crate) key: PeerKey,
+    pub(crate) ip: IpAddr,
+    pub(crate) incoming: bool,
+    /// Since it began, seconds.
+    pub(crate) age_s: f64,
+    /// Since a block went either way, or since it began, seconds.
+    pub(crate) idle_s: f64,
+    /// Whether the peer has what we lack, or wants what we have.
+    pub(crate) useful: bool,
+    /// Whether it is never given up: the user named it, or it is a parent among viewers.
+    pub(crate) kept: bool,
+}
+
+/// Whether there is a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// There is.
+    Free,
+    /// There is if this connection is given up.
+    Instead(PeerKey),
+    /// There is none.
+    None,
+}
+
+/// Places kept apart for each direction.
+fn reserve(max_peers: usize) -> usize {
+    max_peers / 4
+}
+
+/// How many connections one subscriber may hold.
+pub(crate) fn per_subscriber(max_peers: usize, ip: IpAddr) -> usize {
+    let share = if is_shared_locally(ip) { LOCAL_SHARE } else { SUBSCRIBER_SHARE };
+    (max_peers / share).max(SUBSCRIBER_LEAST)
+}
+
+/// How many more connections may be dialled.
+pub(crate) fn for_dials(max_peers: usize, incoming: usize, outgoing: usize) -> usize {
+    max_peers.saturating_sub(incoming + outgoing).max(reserve(max_peers).saturating_sub(outgoing))
+}
+
+/// Whether a connection that comes in from there finds a place.
+pub(crate) fn for_incoming(max_peers: usize, tenants: &[Tenant], ip: IpAddr) -> Room {
+    let from = subscriber(ip);
+    let same: Vec<Tenant> = tenants.iter().filter(|t| subscriber(t.ip) == from).copied().collect();
+    let instead = |of: &[Tenant]| least_useful(of).map_or(Room::None, Room::Instead);
+    if same.len() >= per_subscriber(max_peers, ip) {
+        return instead(&same);
+    }
+    let incoming = tenants.iter().filter(|t| t.incoming).count();
+    if incoming < max_peers.max(1) && tenants.len() < max_peers + reserve(max_peers) {
+        return Room::Free;
+    }
+    instead(tenants)
+}
+
+/// The connection that is missed least, if any is of so little use that it may be given up: those that are of no use to either
+/// side first, then of subscribers that hold many, then those that have been idle for longest.
+pub(crate) fn least_useful(tenants: &[Tenant]) -> Option<PeerKey> {
+    let mut held: BTreeMap<IpAddr, usize> = BTreeMap::new();
+    tenants.iter().for_each(|t| *held.entry(subscriber(t.ip)).or_default() += 1);
+    let may_go = |t: &&Tenant| !t.kept && t.age_s >= SETTLED_S && t.idle_s >= if t.useful { IDLE_S } else { SETTLED_S };
+    let rank = |t: &Tenant| (!t.useful, held.get(&subscriber(t.ip)).copied().unwrap_or(0));
+    tenants
+        .iter()
+        .filter(may_go)
+        .max_by(|a, b| rank(a).cmp(&rank(b)).then(a.idle_s.total_cmp(&b.idle_s)))
+        .map(|t| t.key)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn tenant(n: u32, ip: IpAddr) -> Tenant {
+        Tenant { key: PeerKey(n), ip, incoming: true, age_s: 100.0, idle_s: 1.0, useful: true, kept: false }
+    }
+
+    fn host(n: u32) -> IpAddr {
+        std::net::Ipv4Addr::from(0x0a00_0000 + n).into()
+    }
+
+    #[test]
+    fn one_host_cannot_take_every_place() {
+        let mut tenants = Vec::new();
+        for n in 0..100 {
+            let from = ip(&format!("2001:db8::{n:x}"));
+            if for_incoming(80, &tenants, from) == Room::Free {
+                tenants.push(tenant(n, from));
+            }
+        }
+        assert_eq!(tenants.len(), 8);
+        assert_eq!(for_incoming(80, &tenants, ip("2001:db8:0:1::1")), Room::Free);
+        assert_eq!(per_subscriber(80, ip("127.0.0.1")), 40, "programs of this machine share it");
+        assert_eq!(per_subscriber(80, ip("127.0.0.2")), 8);
+    }
+
+    #[test]
+    fn those_that_come_in_leave_places_for_dialling_and_the_other_way_round() {
+        let tenants: Vec<Tenant> = (0..80).map(|n| tenant(n, host(n))).collect();
+        assert_eq!(for_incoming(80, &tenants, host(200)), Room::None);
+        assert_eq!(for_dials(80, 80, 0), 20);
+        assert_eq!(for_dials(80, 80, 20), 0);
+        assert_eq!((for_dials(80, 0, 0), for_dials(80, 10, 60), for_dials(80, 0, 80)), (80, 10, 0));
+        let dialled: Vec<Tenant> = tenants.iter().map(|t| Tenant { incoming: false, ..*t }).collect();
+        assert_eq!(for_incoming(80, &dialled, host(200)), Room::Free);
+        assert_eq!(for_incoming(1, &[], host(1)), Room::Free);
+    }
+
+    #[test]
+    fn the_least_useful_gives_way() {
+        let mut tenants: Vec<Tenant> = (0..80).map(|n| tenant(n, host(n))).collect();
+        tenants[5].idle_s = 400.0;
+        assert_eq!(for_incoming(80, &tenants, host(200)), Room::Instead(PeerKey(5)));
+        (tenants[7].useful, tenants[7].idle_s) = (false, 30.0);
+        assert_eq!(for_incoming(80, &tenants, host(200)), Room::Instead(PeerKey(7)), "no use goes before long idle");
+        tenants[7].kept = true;
+        tenants[5].age_s = 5.0;
+        assert_eq!(for_incoming(80, &tenants, host(200)), Room::None);
+        tenants[20..23].iter_mut().for_each(|t| (t.useful, t.idle_s) = (false, 30.0));
+        (tenants[21].ip, tenants[22].ip) = (host(300), host(300));
+        assert!(matches!(for_incoming(80, &tenants, host(200)), Room::Instead(PeerKey(21 | 22))));
+    }
+
+    #[test]
+    fn a_subscriber_with_all_its_places_gives_up_one_of_its_own() {
+        let mut tenants: Vec<Tenant> = (0..8).map(|n| tenant(n, host(1))).collect();
+        tenants.push(Tenant { useful: false, idle_s: 99.0, ..tenant(9, host(2)) });
+        assert_eq!(for_incoming(80, &tenants, host(1)), Room::None);
+        (tenants[3].useful, tenants[3].idle_s) = (false, 30.0);
+        assert_eq!(for_incoming(80, &tenants, host(1)), Room::Instead(PeerKey(3)));
+    }
+}

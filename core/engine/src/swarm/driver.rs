@@ -25,6 +25,7 @@ use crate::swarm::readers::Reader;
 use crate::swarm::times::Times;
 use crate::swarm::transport::Transport;
 use crate::swarm::viewing::Viewing;
+use crate::swarm::wire::Message;
 use crate::torrent::{InfoHash, Torrent, sha1};
 use parking_lot::Mutex;
 use playswarm_logic::choker::{self, Choker};

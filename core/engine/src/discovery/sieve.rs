@@ -176,8 +176,8 @@ mod tests {
     #[test]
     fn a_tracker_is_heard_of_whoever_named_the_peer_before() {
         let (sieve, mut rx) = sieve();
-        assert!(sieve.offer(addr(1), Origin::Dht) && sieve.offer(addr(1), Origin::Tracker));
-        assert!(!sieve.offer(addr(1), Origin::Tracker));
+        assert!(sieve.offer(addr(1), Origin::Dht, HERE) && sieve.offer(addr(1), Origin::Tracker, HERE));
+        assert!(!sieve.offer(addr(1), Origin::Tracker, HERE));
         assert_eq!([rx.try_recv().unwrap().origin, rx.try_recv().unwrap().origin], [Origin::Dht, Origin::Tracker]);
     }
 

@@ -1,6 +1,10 @@
 //! Standard error: the log and remarks, without tearing the live view that is drawn there too.
+//!
+//! Nothing that a terminal obeys gets through from texts of others, wherever they come from: what is written here is made
+//! printable. Texts that must stay on one line are made so where they are put together.
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
+use playswarm::printable;
 use std::io::{self, Write};
 use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
@@ -18,7 +22,7 @@ pub(crate) fn screen() -> &'static MultiProgress {
 pub(crate) fn line(text: &str) {
     screen().suspend(|| {
         // Nobody is left to be told if standard error is gone.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", printable::lines(text));
     });
 }
 
@@ -27,16 +31,16 @@ pub(crate) fn out(text: &str) {
     screen().suspend(|| {
         let mut out = io::stdout().lock();
         // A closed pipe is the reader's choice; serving goes on.
-        let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+        let _ = writeln!(out, "{}", printable::lines(text)).and_then(|()| out.flush());
     });
 }
 
 /// `PLAYSWARM_LOG`, else `RUST_LOG`, else what -v asks for.
 pub(crate) fn start(verbose: u8) {
     let by_flag = match verbose {
-        // The uTP crate warns of a small socket buffer at each start, and the DHT crate of a network that is not there, again and
-        // again: nothing that a user needs to act on.
-        0 => "warn,librqbit_utp=error,mainline=off",
+        // Dependencies warn of a small socket buffer at each start, and of a network that is not there again and again:
+        // nothing that a user can act on. What matters of it is in our own words.
+        0 => "off,playswarm=warn",
         1 => "warn,librqbit_utp=error,mainline=off,playswarm=info",
         _ => "info,playswarm=debug",
     };
@@ -66,12 +70,32 @@ impl Write for Stderr {
     }
 }
 
+/// An event as one line. Its escape sequences are the formatter's colours, as it escapes those of others.
+fn one_event(text: &str) -> String {
+    let keep = |c: char| if c == '\u{1b}' || printable::is_printable(c) { c } else { ' ' };
+    text.trim_end_matches('\n').chars().map(keep).chain(['\n']).collect()
+}
+
 impl Drop for Stderr {
     fn drop(&mut self) {
         if !self.0.is_empty() {
+            let text = one_event(&String::from_utf8_lossy(&self.0));
             screen().suspend(|| {
-                let _ = io::stderr().lock().write_all(&self.0);
+                let _ = io::stderr().lock().write_all(text.as_bytes());
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_stays_on_its_line_and_turns_no_text_around() {
+        assert_eq!(
+            one_event("\u{1b}[33mWARN\u{1b}[0m a\nERROR forged \u{202e}b\u{9b}2J\n"),
+            "\u{1b}[33mWARN\u{1b}[0m a ERROR forged  b 2J\n"
+        );
     }
 }

@@ -3,6 +3,7 @@
 use super::sparkline::sparkline;
 use crate::units::{bit_rate, bytes};
 use playswarm::front::{clock_time, natural_order, timeline_json};
+use playswarm::printable::{self, line};
 use playswarm::torrent::{Beside, content_type, is_playable};
 use playswarm::{Accuracy, Timeline, Torrent, Track};
 use serde_json::json;
@@ -20,11 +21,13 @@ pub(super) struct Described {
     torrent: Arc<Torrent>,
     file: Option<usize>,
     timelines: BTreeMap<usize, Arc<Timeline>>,
+    /// Why the shown file's time is not known although it was asked for.
+    lacks: Option<String>,
 }
 
 impl Described {
     pub(super) fn without_time(torrent: Arc<Torrent>, file: Option<usize>) -> Described {
-        Described { torrent, file, timelines: BTreeMap::new() }
+        Described { torrent, file, timelines: BTreeMap::new(), lacks: None }
     }
 
     pub(super) fn new(
@@ -33,7 +36,15 @@ impl Described {
         known: impl Fn(usize) -> Option<Arc<Timeline>>,
     ) -> Described {
         let timelines = (0..torrent.files.len()).filter_map(|file| Some((file, known(file)?))).collect();
-        Described { torrent, file, timelines }
+        Described { torrent, file, timelines, lacks: None }
+    }
+
+    pub(super) fn lacking(self, lacks: Option<String>) -> Described {
+        Described { lacks, ..self }
+    }
+
+    pub(super) fn lacks(&self) -> Option<&str> {
+        self.lacks.as_deref()
     }
 
     /// The shown file and what is known of its time.
@@ -50,16 +61,16 @@ impl Described {
         let mut out = String::new();
         let layout = &torrent.layout;
         let files = natural_order(torrent);
-        let _ = writeln!(out, "name       {}", torrent.name);
+        let _ = writeln!(out, "name       {}", line(&torrent.name));
         let _ = writeln!(out, "info-hash  {}", torrent.info_hash);
         let _ = writeln!(out, "size       {} ({} bytes)", bytes(layout.total_bytes()), layout.total_bytes());
         let _ = writeln!(out, "pieces     {} of {}", layout.pieces(), bytes(layout.piece_bytes().into()));
         let _ = writeln!(out, "private    {}", if torrent.private { "yes" } else { "no" });
         for (i, tracker) in torrent.trackers.iter().enumerate() {
-            let _ = writeln!(out, "{:<10} {tracker}", if i == 0 { "trackers" } else { "" });
+            let _ = writeln!(out, "{:<10} {}", if i == 0 { "trackers" } else { "" }, line(tracker));
         }
         if let Some((file, timeline)) = self.shown() {
-            let _ = writeln!(out, "file       {file}: {}", torrent.files[file].name);
+            let _ = writeln!(out, "file       {file}: {}", line(&torrent.files[file].name));
             push_time(&mut out, timeline);
         }
         let _ = writeln!(out, "files      {} (* can be played)", files.len());
@@ -70,7 +81,12 @@ impl Described {
             let mark = if is_playable(&file.name) { '*' } else { ' ' };
             let duration = self.duration_s(i).map(clock_time).unwrap_or_default();
             let duration = if timed { format!("{duration:>8}  ") } else { String::new() };
-            let _ = writeln!(out, "{i:>width$} {mark} {:>11}  {duration}{}", bytes(file.length).to_string(), file.name);
+            let _ = writeln!(
+                out,
+                "{i:>width$} {mark} {:>11}  {duration}{}",
+                bytes(file.length).to_string(),
+                line(&file.name)
+            );
         }
         out
     }
@@ -105,9 +121,10 @@ impl Described {
             "trackers": torrent.trackers,
             "files": files,
             "file": self.file,
+            "lacks": self.lacks,
             "timeline": self.shown().map(|(file, timeline)| timeline_json(file, timeline, CURVE_BUCKETS)),
         });
-        format!("{all:#}")
+        printable::json(&format!("{all:#}")).into_owned()
     }
 }
 
@@ -116,7 +133,7 @@ fn push_time(out: &mut String, timeline: &Timeline) {
     let how = match timeline.accuracy() {
         Accuracy::Exact => "every keyframe is known".to_owned(),
         Accuracy::Sparse => "a seek looks for its keyframe".to_owned(),
-        Accuracy::Estimate { why } => format!("seeks are estimates: {why}"),
+        Accuracy::Estimate { why } => format!("seeks are estimates: {}", line(why)),
     };
     let duration =
         if timeline.knows_duration() { clock_time(timeline.duration().as_secs_f64()) } else { "not known".into() };
@@ -145,15 +162,48 @@ fn track_line(track: &Track) -> String {
     words.extend(track.language.clone());
     words.extend(track.resolution.map(|(width, height)| format!("{width}x{height}")));
     words.extend(track.audio.map(|(channels, rate)| format!("{channels} channels {rate} Hz")));
-    words.extend(track.title.as_ref().map(|title| format!("\"{}\"", title.replace(char::is_control, " "))));
+    words.extend(track.title.as_ref().map(|title| format!("\"{title}\"")));
     words.retain(|word| !word.is_empty());
-    words.join(" ")
+    line(&words.join(" ")).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use playswarm::TrackKind;
+
+    #[test]
+    fn what_others_wrote_moves_no_cursor_and_forges_no_line() {
+        let evil = "\u{1b}[2Jx\u{202e}\r\ninfo-hash  0\u{9b}1m";
+        let torrent = Torrent {
+            info_hash: playswarm::InfoHash([1; 20]),
+            name: evil.into(),
+            layout: playswarm_logic::Layout::new(1, 16384).unwrap(),
+            hashes: bytes::Bytes::new(),
+            files: vec![playswarm::FileEntry {
+                path: evil.into(),
+                name: evil.into(),
+                length: 1,
+                offset: 0,
+                padding: false,
+            }],
+            private: false,
+            trackers: vec![format!("http://x/{evil}")],
+            info: bytes::Bytes::new(),
+        };
+        let described = Described::without_time(Arc::new(torrent), Some(0));
+        let text = described.text();
+        assert!(text.chars().all(|c| c == '\n' || printable::is_printable(c)), "{text:?}");
+        assert_eq!(text.matches("\ninfo-hash").count(), 1, "{text}");
+        let shown = described.json();
+        assert!(shown.chars().all(|c| c == '\n' || printable::is_printable(c)), "{shown:?}");
+        let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!(read["name"], evil, "a program reads what stands there");
+        let track =
+            Track { codec: evil.into(), language: Some(evil.into()), title: Some(evil.into()), ..Track::default() };
+        assert!(track_line(&track).chars().all(printable::is_printable));
+    }
 
     #[test]
     fn a_track_is_told_in_a_line() {

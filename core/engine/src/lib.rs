@@ -62,6 +62,7 @@ pub mod fuzzing;
 mod keep;
 mod media;
 mod peer_address;
+pub mod printable;
 mod season;
 mod session;
 pub mod status;
@@ -80,7 +81,8 @@ pub use peer_address::PeerAddress;
 pub use playswarm_media::{Accuracy, Container, Keyframe, Landing, Timeline, Track, TrackKind};
 pub use session::Session;
 pub use status::{
-    Event, MediaStatus, PeerStatus, Playhead, ReaderStatus, SlotStatus, TimelineStatus, TrackStatus, ViewerStatus,
+    Event, MediaStatus, PeerStatus, Playhead, ReaderStatus, SlotStatus, TimelineStatus, TrackStatus,
+    ViewerStatus,
 };
 pub use stream::{BlockingStream, Canceller, Readable, Stream};
 pub use swarm::survey::SlotCount;

@@ -40,7 +40,7 @@ pub(crate) fn disposition(name: &str) -> String {
 
 /// Text on one line: control characters become spaces, so that a name cannot add lines to a playlist.
 pub(crate) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    crate::printable::line_within(text, usize::MAX).into_owned()
 }
 
 /// Text within HTML, in an attribute too.

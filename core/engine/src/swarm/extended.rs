@@ -201,8 +201,7 @@ impl ExtendedHandshake {
 
 /// A foreign text made fit for terminals and JSON: no control characters, not long.
 fn printable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_CLIENT_CHARS)]);
-    text.chars().filter(|c| !c.is_control()).take(MAX_CLIENT_CHARS).collect::<String>().trim().to_owned()
+    crate::printable::line_of_bytes(bytes, MAX_CLIENT_CHARS)
 }
 
 /// The payload of DONT HAVE (BEP 54): a piece that was here is given back.
@@ -252,7 +251,7 @@ mod tests {
     #[test]
     fn a_clients_name_cannot_play_with_the_terminal() {
         let read = ExtendedHandshake::decode(b"d1:v12:\x1b[31mevil\n\xff!e").unwrap();
-        assert_eq!(read.client.as_deref(), Some("[31mevil\u{fffd}!"));
+        assert_eq!(read.client.as_deref(), Some("\u{fffd}[31mevil \u{fffd}!"));
     }
 
     #[test]

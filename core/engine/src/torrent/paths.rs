@@ -2,6 +2,7 @@
 //!
 //! Pure functions: nothing here looks at a disk. That no symbolic link lies on the way is the store's part.
 
+use crate::printable::is_printable;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -60,10 +61,9 @@ pub(super) fn shown(components: &[&str]) -> String {
     printable(&parts.join("/"))
 }
 
-/// Characters that no name needs and that play tricks on terminals or eyes. The second group turns the direction of text
-/// around: "gnp.exe" shown as "exe.png".
+/// Characters that no name needs and that play tricks on terminals or eyes.
 fn is_trick(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    !is_printable(c)
 }
 
 /// Characters that no file has on this system, or none should have.

@@ -172,7 +172,7 @@ async fn announce(url: &Url, context: &Context, event: Event) -> Result<Answer, 
 
 /// A tracker's own words, made fit for a log.
 fn words(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(200).collect()
+    crate::printable::line_of_bytes(text, 200)
 }
 
 #[cfg(test)]

@@ -1,0 +1,136 @@
+//! Text from torrents, trackers, peers and servers, made safe for terminals and logs.
+//!
+//! Such text may hold escape sequences that a terminal obeys, line breaks that forge a line of a log, and characters that
+//! turn the direction of text around ("gnp.exe" shown as "exe.png"). Every place that prints foreign text uses one of
+//! these functions. What is not printable is replaced, never interpreted: the result shows that something was there.
+
+use std::borrow::Cow;
+
+/// Stands for a character that was replaced.
+pub const REPLACEMENT: char = '\u{fffd}';
+/// Most characters of a line made by [`line`]: more than any name or sentence needs, less than floods a screen.
+pub const LINE_CHARS: usize = 512;
+
+/// Whether a character changes nothing but its own place on a screen.
+///
+/// Control characters (C0, DEL, C1), line and paragraph separators, and the controls that embed, override or isolate a
+/// direction of text are not. The marks that only hint at a direction (U+200E, U+200F) are: names in Hebrew and Arabic
+/// have them.
+pub fn is_printable(c: char) -> bool {
+    !(c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+}
+
+/// The text as one line of at most [`LINE_CHARS`] characters.
+pub fn line(text: &str) -> Cow<'_, str> {
+    line_within(text, LINE_CHARS)
+}
+
+/// The text as one line of at most `most` characters; a longer one ends with `…`.
+///
+/// White space that is no blank becomes one; everything else that is not printable becomes [`REPLACEMENT`].
+pub fn line_within(text: &str, most: usize) -> Cow<'_, str> {
+    let end = text.char_indices().nth(most).map(|(at, _)| at);
+    if end.is_none() && text.chars().all(is_printable) {
+        return Cow::Borrowed(text);
+    }
+    let kept = if end.is_some() { most.saturating_sub(1) } else { most };
+    let mut shown: String = text.chars().take(kept).map(|c| replaced(c, false)).collect();
+    if end.is_some() {
+        shown.push('…');
+    }
+    Cow::Owned(shown)
+}
+
+/// Foreign bytes as one line of at most `most` characters. What is not UTF-8 becomes [`REPLACEMENT`].
+pub fn line_of_bytes(bytes: &[u8], most: usize) -> String {
+    // A character has at most four bytes: the rest cannot be shown anyway.
+    let some = &bytes[..bytes.len().min(most.saturating_mul(4).saturating_add(4))];
+    line_within(String::from_utf8_lossy(some).trim(), most).into_owned()
+}
+
+/// A text of several lines, each of which is made printable. It is not shortened.
+pub fn lines(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|c| c == '\n' || is_printable(c)) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().map(|c| replaced(c, true)).collect())
+}
+
+/// JSON whose strings hold nothing that a terminal obeys: what is not printable is escaped, so that a program reads the same.
+///
+/// The text must be JSON as `serde_json` writes it: outside of strings it has no such character but line breaks.
+pub fn json(text: &str) -> Cow<'_, str> {
+    if text.chars().all(|c| c == '\n' || is_printable(c)) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if c == '\n' || is_printable(c) {
+            shown.push(c);
+        } else {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| shown.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    Cow::Owned(shown)
+}
+
+fn replaced(c: char, many_lines: bool) -> char {
+    match c {
+        '\n' if many_lines => c,
+        '\t' | '\n' | '\u{b}' | '\u{c}' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}' => ' ',
+        c if is_printable(c) => c,
+        _ => REPLACEMENT,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_a_terminal_obeys_is_replaced_and_the_rest_stays() {
+        for (text, shown) in [
+            ("Amélie (2001) 映画.mkv", "Amélie (2001) 映画.mkv"),
+            ("می‌خواهم 👩‍🚀", "می‌خواهم 👩‍🚀"),
+            ("\u{1b}[2J\u{1b}]0;owned\u{7}x", "\u{fffd}[2J\u{fffd}]0;owned\u{fffd}x"),
+            ("a\u{9b}31mb\u{7f}", "a\u{fffd}31mb\u{fffd}"),
+            ("one\r\nurl: http://evil/", "one  url: http://evil/"),
+            ("\u{202e}gnp.exe\u{2066}", "\u{fffd}gnp.exe\u{fffd}"),
+            ("a\u{2028}b\u{85}c\td", "a b c d"),
+        ] {
+            assert_eq!(line(text), shown);
+        }
+        assert_eq!(lines("one\ntwo\r\u{1b}"), "one\ntwo \u{fffd}");
+        assert_eq!(line_of_bytes(b"  closed\xff\x1b[31m ", 200), "closed\u{fffd}\u{fffd}[31m");
+    }
+
+    #[test]
+    fn a_line_is_bounded() {
+        assert_eq!(line_within("12345", 5), "12345");
+        assert_eq!(line_within("123456", 5), "1234…");
+        assert_eq!(line_within("", 0), "");
+        assert_eq!(line(&"ü".repeat(10_000)).chars().count(), LINE_CHARS);
+        assert_eq!(line_of_bytes(&[b'x'; 100_000], 200).chars().count(), 200);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_is_one_printable_line(text in any::<String>(), most in 1usize..100) {
+            let shown = line_within(&text, most);
+            prop_assert!(shown.chars().all(is_printable));
+            prop_assert!(shown.chars().count() <= most);
+            prop_assert_eq!(line_within(&shown, most), shown.clone());
+        }
+
+        #[test]
+        fn json_says_the_same_and_is_printable(text in any::<String>()) {
+            let written = serde_json::to_string_pretty(&serde_json::json!({ "x": text })).unwrap();
+            let shown = json(&written);
+            prop_assert!(shown.chars().all(|c| c == '\n' || is_printable(c)));
+            let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
+            prop_assert_eq!(read["x"].as_str().unwrap(), text);
+        }
+    }
+}

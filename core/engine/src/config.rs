@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::peer_address::PeerAddress;
+use playswarm_logic::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -48,7 +49,7 @@ pub struct Config {
     pub disk_limit_bytes: u64,
     /// Bound on the verified and half-assembled bytes kept in memory for each torrent. 64 MiB.
     pub memory_limit_bytes: u64,
-    /// How long a magnet may wait for its metadata, in milliseconds. 60 s.
+    /// How long a magnet waits for its metadata while nothing new comes, neither peers nor parts of it, in milliseconds. 60 s.
     pub metadata_timeout_ms: u64,
     /// Once nobody has a torrent open any more that was read: complete it and seed it on in the background, until it is
     /// opened again or the session ends (see [`Session::kept`](crate::Session::kept)). Not together with `disk_limit_bytes`.
@@ -183,23 +184,97 @@ impl Config {
         Ok(default)
     }
 
-    /// Refuses what could not work, with a sentence.
+    /// Refuses what could not work, with a sentence. Every number is checked, those of the nested groups too.
+    ///
+    /// # Errors
+    /// [`Error::BadConfig`] with the setting's name and the values that it may have.
     pub fn check(&self) -> Result<()> {
-        let bad = |name, why| Err(bad(name, why));
-        if self.memory_limit_bytes < 8 << 20 {
-            return bad("memory_limit_bytes", "at least 8 MiB are needed to hold a few pieces");
-        }
-        if self.disk_limit_bytes != 0 && self.disk_limit_bytes < 32 << 20 {
-            return bad("disk_limit_bytes", "at least 32 MiB are needed; 0 stands for no limit");
-        }
-        if self.max_peers == 0 {
-            return bad("max_peers", "at least one peer is needed");
-        }
-        if self.upload_slots == 0 {
-            return bad("upload_slots", "at least one slot is needed: peers that get nothing give nothing");
+        self.ranges().iter().try_for_each(SettingRange::check)?;
+        if self.disk_limit_bytes != 0 && self.disk_limit_bytes < LEAST_DISK_LIMIT_BYTES {
+            return Err(bad("disk_limit_bytes", "at least 32 MiB are needed; 0 stands for no limit"));
         }
         Ok(())
     }
+
+    /// Every numeric setting but the seeds, which may be any number, with the values that it may have. The names are those of
+    /// [`Config::set`].
+    pub fn ranges(&self) -> Vec<SettingRange> {
+        let groups = [("", self.own_ranges()), ("picker.", self.picker.ranges()), ("slots.", self.slots.ranges())];
+        let named = |(group, ranges): (&str, Vec<Range>)| {
+            let one = |Range { name, value, least, most }| SettingRange {
+                name: format!("{group}{name}"),
+                value,
+                least,
+                most,
+            };
+            ranges.into_iter().map(one).collect::<Vec<_>>()
+        };
+        groups.into_iter().flat_map(named).collect()
+    }
+
+    fn own_ranges(&self) -> Vec<Range> {
+        /// An exbibyte: more than there is, and far from where sums overflow.
+        const BYTES: f64 = (1u64 << 60) as f64;
+        /// A month.
+        const MONTH_MS: f64 = 31.0 * 86_400_000.0;
+        vec![
+            // More connections than ports help nobody.
+            Range::new("max_peers", self.max_peers as f64, 1.0, 65_535.0),
+            Range::new("download_bytes_per_s", self.download_bytes_per_s as f64, 0.0, BYTES),
+            Range::new("upload_bytes_per_s", self.upload_bytes_per_s as f64, 0.0, BYTES),
+            // Peers that get nothing give nothing.
+            Range::new("upload_slots", self.upload_slots as f64, 1.0, 65_535.0),
+            Range::new("disk_limit_bytes", self.disk_limit_bytes as f64, 0.0, BYTES),
+            Range::new("memory_limit_bytes", self.memory_limit_bytes as f64, LEAST_MEMORY_LIMIT_BYTES as f64, BYTES),
+            Range::new("metadata_timeout_ms", self.metadata_timeout_ms as f64, 1.0, MONTH_MS),
+        ]
+    }
+}
+
+/// The least bound on memory, which a few pieces need.
+pub const LEAST_MEMORY_LIMIT_BYTES: u64 = 8 << 20;
+/// The least bound on disk use other than none: what a player has around it.
+pub const LEAST_DISK_LIMIT_BYTES: u64 = 32 << 20;
+
+/// A numeric setting and the values that it may have.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct SettingRange {
+    /// Its name, that of its group and a dot before it: `picker.comfort_s`.
+    pub name: String,
+    /// What it is set to.
+    pub value: f64,
+    /// The least value.
+    pub least: f64,
+    /// The largest value.
+    pub most: f64,
+}
+
+impl SettingRange {
+    fn check(&self) -> Result<()> {
+        let SettingRange { name, value, least, most } = self;
+        // A value that is no number is in no range.
+        if (*least..=*most).contains(value) {
+            return Ok(());
+        }
+        let limit = match (name.ends_with("_bytes") || name.ends_with("_bytes_per_s"), value < least) {
+            (true, true) => format!("at least {} are needed", bytes(*least)),
+            (true, false) => format!("at most {} are taken", bytes(*most)),
+            (false, _) => format!("it must be a number from {least} to {most}"),
+        };
+        Err(bad(name, format!("{value} is out of range; {limit}")))
+    }
+}
+
+/// Bytes in the largest unit that divides them.
+fn bytes(n: f64) -> String {
+    let n = n as u64;
+    for (shift, unit) in [(60, "EiB"), (50, "PiB"), (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
+        if n != 0 && n.trailing_zeros() >= shift {
+            return format!("{} {unit}", n >> shift);
+        }
+    }
+    format!("{n} bytes")
 }
 
 /// The default folder (XDG Base Directory Specification: relative paths do not count).
@@ -221,7 +296,63 @@ fn bad(name: &str, why: impl Into<String>) -> Error {
 mod tests {
     use super::{Config, default_folder};
     use crate::error::ErrorKind;
+    use serde_json::Value;
     use std::path::PathBuf;
+
+    /// The numbers among the settings, by their names joined with dots.
+    fn numbers(all: &Value, before: &str, into: &mut Vec<String>) {
+        let Value::Object(all) = all else { return };
+        for (name, value) in all {
+            let name = format!("{before}{name}");
+            match value {
+                Value::Number(_) => into.push(name),
+                value => numbers(value, &format!("{name}."), into),
+            }
+        }
+    }
+
+    #[test]
+    fn every_number_has_a_range_and_values_beyond_it_are_refused_by_name() {
+        let default = Config::default();
+        let all = serde_json::to_value(&default).unwrap();
+        let mut names = Vec::new();
+        numbers(&all, "", &mut names);
+        names.retain(|name| !name.ends_with("seed"));
+        let ranges = default.ranges();
+        let mut known: Vec<_> = ranges.iter().map(|range| range.name.clone()).collect();
+        names.sort();
+        known.sort();
+        assert_eq!(names, known, "a number that nothing checks, or a check of what is no setting");
+        assert!(default.check().is_ok());
+        for range in ranges {
+            let name = &range.name;
+            let pointer = format!("/{}", name.replace('.', "/"));
+            let whole = all.pointer(&pointer).unwrap().is_u64();
+            for value in [range.most * 2.0 + 1.0, range.most + 1.0, range.least - 1.0, f64::from(u32::MAX), 1e19, 1e308]
+            {
+                if range.least <= value && value <= range.most {
+                    continue;
+                }
+                let text = if whole { format!("{value:.0}") } else { format!("{value:e}") };
+                let mut config = Config::default();
+                // What does not even fit the setting's type is refused at once.
+                let error = config.set(name, &text).and_then(|()| config.check()).expect_err(&format!("{name}={text}"));
+                assert_eq!(error.kind(), ErrorKind::BadConfig);
+                assert!(error.to_string().contains(name), "{error}");
+            }
+            for value in [range.least, range.most] {
+                let text = if whole { format!("{value:.0}") } else { format!("{value:e}") };
+                let mut config = Config::default();
+                config.set(name, &text).unwrap();
+                assert!(config.check().is_ok(), "{name}={text}");
+            }
+        }
+        let mut config = Config::default();
+        for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            config.picker.slack_ms = value;
+            assert!(config.check().unwrap_err().to_string().contains("picker.slack_ms"));
+        }
+    }
 
     #[test]
     fn the_default_folder_is_in_the_users_cache() {

@@ -72,7 +72,7 @@ mod swarm;
 mod timeline;
 pub mod torrent;
 
-pub use config::Config;
+pub use config::{Config, SettingRange};
 pub use create::{CreateOptions, Created, LeftOut, create_torrent, streaming_piece_bytes};
 pub use discovery::source::{Magnet, Source};
 pub use error::{Error, ErrorKind, Result};
@@ -81,7 +81,7 @@ pub use peer_address::PeerAddress;
 pub use playswarm_media::{Accuracy, Container, Keyframe, Landing, Timeline, Track, TrackKind};
 pub use session::Session;
 pub use status::{
-    Event, MediaStatus, PeerStatus, Playhead, ReaderStatus, SlotStatus, TimelineStatus, TrackStatus,
+    Event, MediaStatus, OpeningStatus, PeerStatus, Playhead, ReaderStatus, SlotStatus, TimelineStatus, TrackStatus,
     ViewerStatus,
 };
 pub use stream::{BlockingStream, Canceller, Readable, Stream};

@@ -15,6 +15,7 @@ pub mod limiter;
 pub mod metadata;
 pub mod named_peers;
 pub mod picker;
+pub mod range;
 pub mod reserve;
 pub mod retain;
 pub mod rng;
@@ -25,6 +26,7 @@ pub mod trackers;
 pub use address_class::AddressClass;
 pub use bits::Bits;
 pub use layout::{BLOCK_BYTES, BlockRef, Layout, PieceIndex};
+pub use range::Range;
 pub use time::Time;
 
 /// A connected peer, named by whoever drives the machine; never reused within one machine's life.

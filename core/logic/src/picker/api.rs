@@ -1,6 +1,6 @@
 //! The picker's words: what it is told, what it says, what it counts.
 
-use crate::{Bits, BlockRef, PeerKey, PieceIndex, ReaderKey};
+use crate::{Bits, BlockRef, PeerKey, PieceIndex, Range, ReaderKey};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -79,6 +79,25 @@ impl Config {
             Some(rate) => ((rate * self.comfort_s) as u64).clamp(self.comfort_bytes / 16, self.comfort_bytes * 4),
             None => self.comfort_bytes,
         }
+    }
+
+    /// Every number but the seed, of which all are good, and what it may be.
+    pub fn ranges(&self) -> Vec<Range> {
+        /// A tebibyte: more than anybody has ahead of a player.
+        const BYTES: f64 = (1u64 << 40) as f64;
+        const MINUTE_MS: f64 = 60_000.0;
+        vec![
+            Range::new("first_requests", f64::from(self.first_requests), 1.0, 1000.0),
+            Range::new("slack_ms", self.slack_ms, 0.0, MINUTE_MS),
+            Range::new("comfort_slack_ms", self.comfort_slack_ms, 0.0, MINUTE_MS),
+            Range::new("comfort_s", self.comfort_s, 0.0, 86_400.0),
+            Range::new("comfort_bytes", self.comfort_bytes as f64, 0.0, BYTES),
+            Range::new("horizon_bytes", self.horizon_bytes as f64, 0.0, BYTES),
+            Range::new("max_partial_bytes", self.max_partial_bytes as f64, f64::from(1 << 20), BYTES),
+            Range::new("hedge_share", self.hedge_share, 0.0, 1.0),
+            Range::new("hedge_bytes", self.hedge_bytes as f64, 0.0, BYTES),
+            Range::new("jump_points", f64::from(self.jump_points), 0.0, 1000.0),
+        ]
     }
 }
 

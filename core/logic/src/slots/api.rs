@@ -1,7 +1,7 @@
 //! The slot index's words: its settings, what it is told, what it says, what it counts.
 
 use super::{Key, Kind, Message};
-use crate::PeerKey;
+use crate::{PeerKey, Range};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -131,6 +131,47 @@ impl Config {
             Kind::Virtual => self.virtual_width_s.max(1),
             Kind::Data => self.data_width_s.max(1),
         }
+    }
+
+    /// Every number but the seed, of which all are good, and what it may be.
+    pub fn ranges(&self) -> Vec<Range> {
+        const DAY_S: f64 = 86_400.0;
+        /// An hour, for what ends or is done again: nothing useful takes longer.
+        const HOUR_S: f64 = 3600.0;
+        let count = |name, value: usize, least, most| Range::new(name, value as f64, least, most);
+        vec![
+            Range::new("virtual_width_s", self.virtual_width_s.into(), 1.0, u16::MAX.into()),
+            Range::new("data_width_s", self.data_width_s.into(), 1.0, u16::MAX.into()),
+            Range::new("reach", self.reach.into(), 1.0, 1000.0),
+            count("max_stretches", self.max_stretches, 0.0, 1000.0),
+            count("least_parents", self.least_parents, 0.0, 1000.0),
+            count("max_parents", self.max_parents, 0.0, 1000.0),
+            Range::new("enough_share", self.enough_share, 0.0, 100.0),
+            Range::new("seeds_share", self.seeds_share, 0.0, 100.0),
+            Range::new("least_share", self.least_share, 0.0, 1.0),
+            Range::new("low_s", self.low_s, 0.0, DAY_S),
+            Range::new("operations_burst", self.operations_burst.into(), 0.0, 10_000.0),
+            Range::new("operations_per_hour", self.operations_per_hour, 0.0, 100_000.0),
+            Range::new("dials_burst", self.dials_burst.into(), 0.0, 10_000.0),
+            Range::new("dials_per_hour", self.dials_per_hour, 0.0, 100_000.0),
+            count("lookups_at_once", self.lookups_at_once, 0.0, 100.0),
+            count("answer_peers", self.answer_peers, 0.0, 10_000.0),
+            count("max_candidates", self.max_candidates, 0.0, 100_000.0),
+            count("full_peers", self.full_peers, 1.0, 10_000.0),
+            Range::new("refresh_s", self.refresh_s, 10.0, DAY_S),
+            Range::new("announce_after_s", self.announce_after_s, 0.0, DAY_S),
+            Range::new("search_after_s", self.search_after_s, 0.0, HOUR_S),
+            Range::new("again_s", self.again_s, 1.0, DAY_S),
+            Range::new("operation_timeout_s", self.operation_timeout_s, 1.0, HOUR_S),
+            Range::new("dial_timeout_s", self.dial_timeout_s, 1.0, HOUR_S),
+            Range::new("trial_s", self.trial_s, 1.0, HOUR_S),
+            Range::new("forgive_s", self.forgive_s, 1.0, DAY_S),
+            Range::new("stale_s", self.stale_s, 1.0, DAY_S),
+            count("per_network", self.per_network, 1.0, 1000.0),
+            Range::new("network_failures", self.network_failures.into(), 1.0, 1_000_000.0),
+            count("clock_witnesses", self.clock_witnesses, 1.0, 1000.0),
+            Range::new("tell_s", self.tell_s, 1.0, HOUR_S),
+        ]
     }
 }
 

@@ -1,0 +1,73 @@
+//! Settings at the edges of what they may be: a session with them starts, plays and ends, or is refused with a sentence.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use common::{Film, soon};
+use playswarm::{Config, ErrorKind, Session, SettingRange};
+use std::net::SocketAddr;
+use tokio::io::AsyncReadExt;
+
+fn text(range: &SettingRange, value: f64) -> String {
+    // Whole numbers are written without a point, or their setting would not take them.
+    if value.fract() == 0.0 && value < 1.8e19 {
+        let default = Config::default().to_json().unwrap();
+        let all: serde_json::Value = serde_json::from_str(&default).unwrap();
+        if all.pointer(&format!("/{}", range.name.replace('.', "/"))).unwrap().is_u64() {
+            return format!("{value:.0}");
+        }
+    }
+    format!("{value:e}")
+}
+
+/// Opens the film, reads its first bytes, asks for the status, closes.
+async fn play(config: Config, film: &Film) {
+    let session = Session::new(config).await.unwrap();
+    let media = session.open(film.source()).await.unwrap();
+    media.fetch_all(true);
+    let mut stream = media.stream(0).unwrap();
+    let mut first = vec![0; 100_000];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(first, film.data[..100_000]);
+    let _ = media.status();
+    drop(stream);
+    session.close().await;
+}
+
+fn base(dir: &std::path::Path, seed: SocketAddr) -> Config {
+    Config { peers: vec![seed], ..Config::offline(dir) }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_film_plays_with_each_number_at_either_edge_of_its_range() {
+    let film = Film::new(400_000, 1).await;
+    let seed = film.seed().await;
+    for range in Config::default().ranges() {
+        for value in [range.least, range.most] {
+            let dir = tempfile::tempdir().unwrap();
+            let mut config = base(dir.path(), seed.addr());
+            config.set(&range.name, &text(&range, value)).unwrap();
+            soon(&format!("{}={value}", range.name), play(config, &film)).await;
+        }
+    }
+    // All of them together.
+    for edge in [|r: &SettingRange| r.least, |r: &SettingRange| r.most] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut config = base(dir.path(), seed.addr());
+        for range in Config::default().ranges() {
+            config.set(&range.name, &text(&range, edge(&range))).unwrap();
+        }
+        soon("all at one edge", play(config, &film)).await;
+    }
+    seed.session.close().await;
+}
+
+#[tokio::test]
+async fn a_number_beyond_its_range_is_refused_before_anything_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = base(dir.path(), "127.0.0.1:1".parse().unwrap());
+    config.picker.jump_points = 4_000_000_000;
+    let error = Session::new(config).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::BadConfig);
+    assert!(error.to_string().contains("picker.jump_points") && error.to_string().contains("1000"), "{error}");
+}

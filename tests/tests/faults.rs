@@ -134,22 +134,25 @@ fn mount(arguments: &[&str]) {
 }
 
 #[test]
-fn a_full_disk_pauses_with_a_sentence_and_goes_on_when_there_is_room() {
+fn on_a_full_disk_the_film_plays_from_memory_with_a_sentence_and_is_written_when_there_is_room() {
     if !requirement::root() || !requirement::libtorrent() {
         return;
     }
     let torrent = TestTorrent::single("film.mkv", 24 << 20, PIECE);
     let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
     let disk = Tmpfs::new(8);
-    let mut playswarm = Builder::stream(torrent.file()).dir(disk.0.path()).peers([seed.addr]).start();
+    let builder = Builder::stream(torrent.file()).dir(disk.0.path()).argument("--memory-limit").argument("8MiB");
+    let mut playswarm = builder.peers([seed.addr]).start();
     let reader = CheckedReader::new(&playswarm, torrent.content(0));
     let reading = std::thread::spawn(move || reader.read_all());
     let status = playswarm.wait_status("the full disk to be told", Duration::from_secs(30), |s| s.trouble.is_some());
     let trouble = status.trouble.unwrap();
     assert!(trouble.contains("full") && trouble.contains("room"), "{trouble}");
-    assert!(playswarm.process.ended().is_none(), "it waits");
-    disk.resize(64);
+    assert!(playswarm.process.ended().is_none(), "it goes on");
+    // 24 MiB through a disk of 8 MiB and a memory of 8 MiB.
     reading.join().unwrap();
+    assert!(playswarm.status().trouble.is_some(), "the disk is full still");
+    disk.resize(64);
     playswarm.wait_status("the trouble to be over", Duration::from_secs(10), |status| status.trouble.is_none());
     drop(playswarm);
 }

@@ -103,6 +103,25 @@ pub fn drop_from_memory(held: &[Held], readers: &[Reader], target_bytes: u64) ->
     take(order.into_iter().map(|((.., piece), bytes)| (piece, bytes)), target_bytes)
 }
 
+/// The pieces to give up for good where neither disk nor memory has room, in this order, so that at least `target_bytes`
+/// come free: as [`give_back`] has them, then the near ones, the farthest first.
+pub fn give_up(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
+    let mut order: Vec<_> = held
+        .iter()
+        .map(|h| {
+            let (class, key) = match place(h.piece, readers) {
+                Place::Elsewhere => (0u8, 0),
+                Place::Behind(distance) => (1, distance),
+                Place::Ahead(distance) => (2, distance),
+                Place::Near(distance) => (3, distance),
+            };
+            ((class, Reverse(key), h.last_use, h.piece), h.bytes)
+        })
+        .collect();
+    order.sort_unstable();
+    take(order.into_iter().map(|((.., piece), bytes)| (piece, bytes)), target_bytes)
+}
+
 fn take(order: impl Iterator<Item = (PieceIndex, u32)>, target_bytes: u64) -> Vec<PieceIndex> {
     let mut freed = 0u64;
     order

@@ -55,9 +55,9 @@ impl Store {
 
     fn room(&self, state: &State) -> u32 {
         let limit = self.options.memory_limit_bytes * NEW_SIXTEENTHS / 16;
-        let used = state.hot.pinned_bytes() + state.assembly_bytes();
+        let used = state.unwritten_bytes() + state.assembly_bytes();
         let room = limit.saturating_sub(used) / u64::from(state.layout.piece_bytes());
-        let at_least = if state.hot.pinned() as usize <= PIECES_AT_LEAST {
+        let at_least = if state.queue.is_in_trouble() || state.hot.pinned() as usize <= PIECES_AT_LEAST {
             PIECES_AT_LEAST.saturating_sub(state.assemblies.len())
         } else {
             0

@@ -98,26 +98,35 @@ impl Hot {
 
     /// Drops pieces until `limit` bytes are kept, and some more where there are many, so that this is not done for each
     /// piece. What was dropped is handed out, to be freed or used again outside of any lock.
-    pub(super) fn shrink(&mut self, limit: u64, readers: &[Reader]) -> Vec<(u32, Bytes)> {
+    ///
+    /// Pinned pieces go only where `unpin` says so, after the others, and never the one that it names.
+    pub(super) fn shrink(&mut self, limit: u64, readers: &[Reader], unpin: (bool, Option<u32>)) -> Vec<(u32, Bytes)> {
         if self.bytes <= limit {
             return Vec::new();
         }
         // With few pieces looking at all of them costs nothing, and one too many would be missed.
         let more = if self.pieces.len() >= 64 { limit / 16 } else { 0 };
         let target = self.bytes - limit + more;
-        let dropped = retain::drop_from_memory(&self.held(), readers, target);
+        let mut dropped = retain::drop_from_memory(&self.held(), readers, target);
+        let (may_unpin, writing) = unpin;
+        if may_unpin {
+            let freed: u64 = dropped.iter().filter_map(|p| self.pieces.get(&p.0)).map(|e| e.bytes.len() as u64).sum();
+            let pinned = self.pieces.iter().filter(|(p, e)| e.pinned && Some(**p) != writing);
+            let pinned: Vec<Held> = pinned.map(held).collect();
+            dropped.extend(retain::give_up(&pinned, readers, target.saturating_sub(freed)));
+        }
         dropped.into_iter().filter_map(|p| Some((p.0, self.remove(p.0)?))).collect()
     }
 
     /// The pieces that may go.
     pub(super) fn held(&self) -> Vec<Held> {
-        self.pieces
-            .iter()
-            .filter(|(_, e)| !e.pinned)
-            // A piece is at most `u32::MAX` bytes long.
-            .map(|(p, e)| Held { piece: PieceIndex(*p), bytes: e.bytes.len() as u32, last_use: e.last_use })
-            .collect()
+        self.pieces.iter().filter(|(_, e)| !e.pinned).map(held).collect()
     }
+}
+
+fn held((piece, entry): (&u32, &Entry)) -> Held {
+    // A piece is at most `u32::MAX` bytes long.
+    Held { piece: PieceIndex(*piece), bytes: entry.bytes.len() as u32, last_use: entry.last_use }
 }
 
 /// Buffers that were used and may be used again: a fresh one costs page faults for each of its pages.

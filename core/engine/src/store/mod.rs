@@ -86,7 +86,7 @@ pub(crate) enum StoreEvent {
     Proven(PieceIndex),
     /// Pad files of this torrent hold more than zeros: [`Store::known_tails`] has changed.
     PaddingFilled,
-    /// The piece was given back as the bound on disk use was reached, or that on memory where nothing is written.
+    /// The piece was given back as the bound on disk use was reached, or neither disk nor memory had room for it.
     GivenBack(PieceIndex),
     /// This file of ours was changed, cut, removed or replaced by another program.
     FileChanged(PathBuf),
@@ -97,11 +97,13 @@ pub(crate) enum StoreEvent {
         /// What is written instead.
         ours: PathBuf,
     },
-    /// There is no room on the disk. Pieces stay in memory, and writing is tried again each second.
+    /// There is no room on the disk. Pieces stay in memory as far as that goes, and writing is tried again each second.
     DiskFull,
-    /// A piece cannot be written, for the reason given. It stays in memory and is tried again.
+    /// Pieces cannot be written, for the reason given. They stay in memory as far as that goes, and are tried again.
     WriteFailed(Error),
-    /// Everything that could not be written has been.
+    /// A write takes so long that no film could wait for it. Pieces stay in memory as far as that goes.
+    DiskSlow,
+    /// The disk takes pieces again.
     DiskOk,
     /// The file system cannot give room back: the bound on disk use is not kept, and nothing is given up for it.
     DiskLimitUnsupported,
@@ -327,19 +329,22 @@ impl Store {
         }
     }
 
-    /// Drops from the hot window what the bound on memory leaves no room for.
+    /// Drops from the hot window what the bound on memory leaves no room for: pieces that are on disk, and others too while
+    /// the disk takes none.
     fn keep_within_memory(&self, state: &mut State) -> Vec<Bytes> {
         let limit = self.options.memory_limit_bytes;
         let others = state.assembly_bytes() + state.loading_bytes + limit * SPARE_SIXTEENTHS / 16;
         // However large pieces are, the one that is being read stays, or each read would fetch it from disk again.
         let least = (limit * READ_SIXTEENTHS / 16).max(u64::from(state.layout.piece_bytes()));
-        let State { hot, readers, .. } = state;
-        let dropped = hot.shrink(limit.saturating_sub(others).max(hot.pinned_bytes() + least), readers);
+        let bound = limit.saturating_sub(others).max(state.unwritten_bytes() + least);
+        let State { hot, readers, queue, .. } = state;
+        let dropped = hot.shrink(bound, readers, (queue.is_in_trouble(), queue.writing()));
         dropped
             .into_iter()
             .map(|(piece, bytes)| {
                 // In no file: memory was all that held it.
                 if state.source_of(piece).is_none() && state.have.set(piece, false) {
+                    state.queue.forget(piece);
                     self.tell(StoreEvent::GivenBack(PieceIndex(piece)));
                 }
                 bytes

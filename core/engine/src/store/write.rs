@@ -1,93 +1,188 @@
-//! Verified pieces to disk, in the background: a few writers on the blocking pool, a pause while the disk is full, and
-//! patience with files that cannot be written.
+//! Verified pieces to disk, in the background.
+//!
+//! One writer runs on the blocking pool. Pieces wait for it in memory, and while they do, the swarm is held back. Where the
+//! disk takes nothing (full, broken, without permission, or not within [`SLOW`]), it is in *trouble*: the swarm goes on, and
+//! the pieces that wait are kept as far as the bound on memory allows. Those farthest from the readers are given up first.
+//! What is still here when the disk takes pieces again is written then.
 
 use super::load::Failure;
+use super::state::State;
 use super::{Store, StoreEvent};
 use crate::error::{Error, Result};
 use bytes::Bytes;
 use playswarm_logic::PieceIndex;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Writers at once. A second one on the same file only waits for the first inside of the kernel.
-const WRITERS: u32 = 1;
-
-/// How often a full disk is tried again.
-const FULL_RETRY: Duration = Duration::from_secs(1);
-
-/// The longest pause between tries of a piece that cannot be written for another reason; the first is a second.
+/// Pause before a full disk is tried again, and the first one after another failure.
+const RETRY: Duration = Duration::from_secs(1);
+/// Longest pause between tries of pieces that cannot be written for another reason than a full disk.
 const RETRY_AT_MOST: Duration = Duration::from_secs(30);
+/// A write that takes longer, and a second for each [`SLOW_BYTES_PER_S`] of its piece, does not keep up with any film.
+const SLOW: Duration = Duration::from_secs(3);
+const SLOW_BYTES_PER_S: u64 = 1 << 20;
+/// Time without a failure after which the trouble counts as over although pieces that failed were given up meanwhile.
+const CALM: Duration = Duration::from_secs(10);
 
 /// Pieces that wait to be written.
 #[derive(Default)]
 pub(super) struct Queue {
     ready: VecDeque<u32>,
-    /// Writers at work.
-    active: u32,
-    /// The disk is full: nothing is written until the next try.
-    full: bool,
-    /// Pieces that failed for another reason.
-    failing: BTreeMap<u32, Failing>,
-    last_failure: Option<Failure>,
-    /// The driver was told that the disk is full, or that a write failed, and not yet that it is over.
-    told_full: bool,
-    told_failed: bool,
+    /// Whether there is a writer.
+    active: bool,
+    /// The piece that is being written, and since when.
+    writing: Option<(u32, Instant)>,
+    /// Pieces in memory whose last write failed: they wait for the next try.
+    failed: BTreeSet<u32>,
+    /// Whether a piece that failed was given up since the trouble began.
+    gave_up: bool,
+    trouble: Option<Trouble>,
+    failed_at: Option<Instant>,
+    /// Tries of `failed` without success.
+    tries: u32,
+    /// Whether the next try is arranged.
+    timer: bool,
 }
 
-#[derive(Default)]
-struct Failing {
-    tries: u32,
-    /// Waits for its next try, so it is not in `ready`.
-    asleep: bool,
+/// Why the disk takes nothing, or not in time.
+#[derive(Clone)]
+enum Trouble {
+    Full,
+    Failing(Failure),
+    Slow,
+}
+
+impl Trouble {
+    fn of(e: &Error) -> Trouble {
+        match e {
+            Error::DiskFull { .. } => Trouble::Full,
+            other => Trouble::Failing(Failure::of(other)),
+        }
+    }
+
+    fn is_as(&self, other: &Trouble) -> bool {
+        std::mem::discriminant(self) == std::mem::discriminant(other)
+    }
 }
 
 impl Queue {
     pub(super) fn push(&mut self, piece: u32) {
-        self.ready.push_back(piece);
-    }
-
-    /// Why nothing is written although something waits, if so.
-    pub(super) fn stuck(&self, dir: &Path) -> Option<Error> {
-        if self.active > 0 {
-            return None;
-        }
-        if self.full {
-            return Some(Error::DiskFull { path: dir.to_owned() });
-        }
-        let asleep = self.ready.is_empty() && self.failing.values().any(|f| f.asleep);
-        self.last_failure.clone().filter(|_| asleep).map(Error::from)
-    }
-
-    fn wake(&mut self, piece: u32) {
-        if let Some(failing) = self.failing.get_mut(&piece)
-            && std::mem::take(&mut failing.asleep)
-        {
+        if self.is_full() {
+            // Each try would fail: the next one shows whether there is room.
+            self.failed.insert(piece);
+        } else {
             self.ready.push_back(piece);
         }
     }
 
-    fn succeeded(&mut self, piece: u32) -> Option<StoreEvent> {
-        self.failing.remove(&piece);
-        let over = (self.told_full || self.told_failed) && !self.full && self.failing.is_empty();
-        if !over {
+    /// Whether pieces that wait to be written may be given up.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.trouble.is_some()
+    }
+
+    /// The piece that must stay where it is.
+    pub(super) fn writing(&self) -> Option<u32> {
+        self.writing.map(|(piece, _)| piece)
+    }
+
+    /// The piece was given up.
+    pub(super) fn forget(&mut self, piece: u32) {
+        self.gave_up |= self.failed.remove(&piece);
+    }
+
+    /// Why nothing is written although something waits, if so.
+    pub(super) fn stuck(&self, dir: &Path) -> Option<Error> {
+        if self.active || !self.ready.is_empty() || self.failed.is_empty() {
             return None;
         }
-        (self.told_full, self.told_failed, self.last_failure) = (false, false, None);
-        Some(StoreEvent::DiskOk)
+        Some(match self.trouble.clone()? {
+            Trouble::Full => Error::DiskFull { path: dir.to_owned() },
+            Trouble::Failing(failure) => failure.into(),
+            Trouble::Slow => return None,
+        })
+    }
+
+    fn is_full(&self) -> bool {
+        matches!(self.trouble, Some(Trouble::Full)) && self.timer
+    }
+
+    /// A piece was written. Whether that ends the trouble.
+    fn succeeded(&mut self, piece: u32) -> bool {
+        self.failed.remove(&piece);
+        self.tries = 0;
+        if matches!(self.trouble, Some(Trouble::Full)) {
+            // There is room again.
+            self.ready.extend(std::mem::take(&mut self.failed));
+        }
+        let calm = !self.gave_up || self.failed_at.is_none_or(|at| at.elapsed() > CALM);
+        let over = self.failed.is_empty() && (calm || !matches!(self.trouble, Some(Trouble::Failing(_))));
+        over && self.end_trouble()
+    }
+
+    fn end_trouble(&mut self) -> bool {
+        self.gave_up = false;
+        self.trouble.take().is_some()
+    }
+
+    /// A piece could not be written. Whether that is news, and when the next try is due if none is arranged.
+    fn failed(&mut self, piece: u32, e: &Error) -> (bool, Option<Duration>) {
+        self.failed.insert(piece);
+        self.failed_at = Some(Instant::now());
+        let trouble = Trouble::of(e);
+        if matches!(trouble, Trouble::Full) {
+            self.failed.extend(self.ready.drain(..));
+        }
+        let news = !self.trouble.as_ref().is_some_and(|known| known.is_as(&trouble));
+        let pause = match trouble {
+            Trouble::Full => RETRY,
+            _ => (RETRY * (1 << self.tries.min(10))).min(RETRY_AT_MOST),
+        };
+        self.trouble = Some(trouble);
+        (news, (!std::mem::replace(&mut self.timer, true)).then_some(pause))
+    }
+
+    /// The pause is over. Whether that ends the trouble, as nothing is left that failed.
+    fn try_again(&mut self) -> bool {
+        self.timer = false;
+        self.tries += 1;
+        self.ready.extend(std::mem::take(&mut self.failed));
+        let calm = self.failed_at.is_none_or(|at| at.elapsed() > CALM);
+        self.ready.is_empty() && !self.active && calm && self.end_trouble()
+    }
+
+    /// Whether a write takes too long, which is news.
+    fn is_slow(&mut self, piece_bytes: u32) -> bool {
+        let bound = SLOW + Duration::from_secs(u64::from(piece_bytes) / SLOW_BYTES_PER_S);
+        let slow = self.trouble.is_none() && self.writing.is_some_and(|(_, since)| since.elapsed() > bound);
+        if slow {
+            self.trouble = Some(Trouble::Slow);
+        }
+        slow
+    }
+}
+
+impl State {
+    /// Bytes in memory that may not be given up yet, because they are on no disk.
+    pub(super) fn unwritten_bytes(&self) -> u64 {
+        if self.queue.is_in_trouble() {
+            self.queue.writing().map_or(0, |piece| self.bytes_of(piece))
+        } else {
+            self.hot.pinned_bytes()
+        }
     }
 }
 
 impl Store {
-    /// Writes what is ready on this thread, which is one of the blocking pool, unless enough others do.
+    /// Writes what is ready on this thread, which is one of the blocking pool, unless another does.
     pub(super) fn write_some(self: &Arc<Self>) {
         {
             let queue = &mut self.state.lock().queue;
-            if queue.full || queue.ready.is_empty() || queue.active >= WRITERS {
+            if queue.active || queue.ready.is_empty() {
                 return;
             }
-            queue.active += 1;
+            queue.active = true;
         }
         while let Some((piece, bytes)) = self.next_to_write() {
             let result = self.write_piece(piece, &bytes);
@@ -101,15 +196,16 @@ impl Store {
     /// The next piece to write; with `None` this writer counts as gone.
     fn next_to_write(&self) -> Option<(u32, Bytes)> {
         let mut state = self.state.lock();
-        while !state.queue.full
-            && !state.closed
+        while !state.closed
             && let Some(piece) = state.queue.ready.pop_front()
         {
+            // What was given up meanwhile is not here any more.
             if let Some(bytes) = state.hot.peek(piece) {
+                state.queue.writing = Some((piece, Instant::now()));
                 return Some((piece, bytes));
             }
         }
-        state.queue.active -= 1;
+        state.queue.active = false;
         None
     }
 
@@ -123,6 +219,7 @@ impl Store {
         let recorded = written.and_then(|()| self.record.set(piece, true));
         let mut state = self.state.lock();
         state.writing_bytes -= bytes.len() as u64;
+        state.queue.writing = None;
         if recorded.is_ok() {
             state.set_on_disk(piece, true);
             state.trust(piece);
@@ -135,38 +232,33 @@ impl Store {
     fn wrote(self: &Arc<Self>, piece: u32, result: Result<()>) {
         let event = match result {
             Ok(()) => {
-                let (event, dropped) = {
+                let (over, dropped) = {
                     let mut state = self.state.lock();
                     (state.queue.succeeded(piece), self.keep_within_memory(&mut state))
                 };
                 self.recycle_all(dropped);
                 self.sync_later();
-                event
-            }
-            Err(Error::DiskFull { .. }) => {
-                let (first, news) = {
-                    let queue = &mut self.state.lock().queue;
-                    queue.ready.push_front(piece);
-                    (!std::mem::replace(&mut queue.full, true), !std::mem::replace(&mut queue.told_full, true))
-                };
-                if first {
-                    self.retry_after(FULL_RETRY, None);
-                }
-                news.then_some(StoreEvent::DiskFull)
+                over.then_some(StoreEvent::DiskOk)
             }
             Err(e) => {
-                tracing::warn!(piece, error = %e, "a piece cannot be written; it is tried again");
-                let (pause, news) = {
-                    let queue = &mut self.state.lock().queue;
-                    let failing = queue.failing.entry(piece).or_default();
-                    failing.tries += 1;
-                    failing.asleep = true;
-                    let pause = Duration::from_secs(1 << (failing.tries - 1).min(10)).min(RETRY_AT_MOST);
-                    queue.last_failure = Some(Failure::of(&e));
-                    (pause, !std::mem::replace(&mut queue.told_failed, true))
+                let (news, due, dropped) = {
+                    let mut state = self.state.lock();
+                    let (news, due) = state.queue.failed(piece, &e);
+                    (news, due, self.keep_within_memory(&mut state))
                 };
-                self.retry_after(pause, Some(piece));
-                news.then_some(StoreEvent::WriteFailed(e))
+                self.recycle_all(dropped);
+                if let Some(pause) = due {
+                    self.retry_after(pause);
+                }
+                if news {
+                    tracing::warn!(error = %e, "pieces cannot be written and are kept in memory; this is tried again");
+                } else {
+                    tracing::debug!(piece, error = %e, "a piece cannot be written");
+                }
+                news.then_some(match e {
+                    Error::DiskFull { .. } => StoreEvent::DiskFull,
+                    e => StoreEvent::WriteFailed(e),
+                })
             }
         };
         if let Some(event) = event {
@@ -174,38 +266,39 @@ impl Store {
         }
     }
 
-    /// Tries a failed piece again after a while, or with `None` the full disk. A store that is dropped meanwhile is let go.
-    fn retry_after(self: &Arc<Self>, pause: Duration, piece: Option<u32>) {
+    /// Tries what could not be written again after a while. A store that is dropped meanwhile is let go.
+    fn retry_after(self: &Arc<Self>, pause: Duration) {
         let store = Arc::downgrade(self);
         self.runtime.spawn(async move {
             tokio::time::sleep(pause).await;
-            let Some(store) = store.upgrade() else { return };
-            {
-                let queue = &mut store.state.lock().queue;
-                match piece {
-                    Some(piece) => queue.wake(piece),
-                    None => queue.full = false,
-                }
+            if let Some(store) = store.upgrade() {
+                store.retry_writes_now();
             }
-            store.start_writers();
         });
     }
 
     /// Tries everything that could not be written, without waiting for its time.
     pub(super) fn retry_writes_now(self: &Arc<Self>) {
-        {
-            let queue = &mut self.state.lock().queue;
-            queue.full = false;
-            let failing: Vec<u32> = queue.failing.keys().copied().collect();
-            failing.into_iter().for_each(|piece| queue.wake(piece));
+        if self.state.lock().queue.try_again() {
+            self.tell(StoreEvent::DiskOk);
         }
         self.start_writers();
     }
 
     pub(super) fn start_writers(self: &Arc<Self>) {
-        for _ in 0..WRITERS {
-            let store = self.clone();
-            self.runtime.spawn_blocking(move || store.write_some());
+        let store = self.clone();
+        self.runtime.spawn_blocking(move || store.write_some());
+    }
+
+    /// Looks whether the disk keeps up. To be called now and then.
+    pub(crate) fn watch_disk(&self) {
+        let slow = {
+            let mut state = self.state.lock();
+            let piece_bytes = state.layout.piece_bytes();
+            state.queue.is_slow(piece_bytes)
+        };
+        if slow {
+            self.tell(StoreEvent::DiskSlow);
         }
     }
 }

@@ -90,6 +90,9 @@ impl Swarm {
 
     pub(super) fn keep_house(self: &Arc<Self>) {
         let now = self.now();
+        if let Some(content) = self.content.get() {
+            content.store.watch_disk();
+        }
         {
             let mut st = self.state.lock();
             self.check_room(&mut st);
@@ -120,6 +123,7 @@ impl Swarm {
             self.exchange_peers(&mut st, now);
             self.say_owed_rejects(&mut st);
             self.keep_viewing(&mut st);
+            self.watch_starving(&mut st);
             self.place_readers(&st);
         }
         self.dial();

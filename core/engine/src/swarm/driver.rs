@@ -104,6 +104,8 @@ pub(super) struct State {
     /// Why nothing is fetched: memory is full of what is not written yet, or the disk is full.
     pub(super) paused: bool,
     pub(super) lonely_since: Option<Instant>,
+    /// Since when a reader waits for what no connected peer gives.
+    pub(super) starved_since: Option<Instant>,
     pub(super) warm: Option<(ReaderKey, Instant)>,
     /// The viewer's place in the slot index, once something is watched whose time is known.
     pub(super) viewing: Option<Viewing>,
@@ -113,6 +115,8 @@ pub(super) struct State {
     pub(super) turned_at: Option<Instant>,
     /// The bound on disk use is reached by what is not watched yet: only what comes next is fetched.
     pub(super) narrow: bool,
+    /// Every piece is wanted, whether anybody reads or not.
+    pub(super) fetch_all: bool,
 }
 
 impl State {
@@ -168,12 +172,14 @@ impl Swarm {
             notices: Vec::new(),
             paused: false,
             lonely_since: Some(Instant::now()),
+            starved_since: None,
             warm: None,
             viewing: None,
             discovery: None,
             hurried_at: None,
             turned_at: None,
             narrow: false,
+            fetch_all: false,
         };
         let swarm = Arc::new_cyclic(|this| Swarm {
             info_hash: start.info_hash,
@@ -401,7 +407,9 @@ impl Swarm {
             if on { content.store.look_through_all() } else { content.store.stop_looking() }
         }
         let mut st = self.state.lock();
-        self.pick_with(&mut st, Input::FetchAll(on));
+        st.fetch_all = on;
+        let now = on && st.disk_trouble.is_none();
+        self.pick_with(&mut st, Input::FetchAll(now));
         drop(st);
         self.arm();
     }

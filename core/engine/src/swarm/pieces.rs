@@ -167,9 +167,10 @@ impl Swarm {
     fn hear_disk(&self, event: StoreEvent) {
         match event {
             StoreEvent::DiskFull => {
-                self.disk_trouble(Some(Error::DiskFull { path: self.config.dir.clone() }.to_string()));
+                self.disk_trouble(Some(&Error::DiskFull { path: self.config.dir.clone() }.to_string()));
             }
-            StoreEvent::WriteFailed(e) => self.disk_trouble(Some(e.to_string())),
+            StoreEvent::WriteFailed(e) => self.disk_trouble(Some(&e.to_string())),
+            StoreEvent::DiskSlow => self.disk_trouble(Some("the disk takes too long to write")),
             StoreEvent::DiskOk => self.disk_trouble(None),
             StoreEvent::DiskLimitUnsupported => {
                 let message = "the file system cannot give room back, so the disk limit is not kept".to_owned();
@@ -207,13 +208,19 @@ impl Swarm {
         let _ = self.events.send(Event::Notice { message });
     }
 
-    pub(super) fn disk_trouble(&self, trouble: Option<String>) {
+    /// While the disk takes nothing, only what is read next is fetched: as much as memory can hold.
+    pub(super) fn disk_trouble(&self, trouble: Option<&str>) {
+        let trouble = trouble
+            .map(|why| format!("{why}; what is played next is kept in memory meanwhile, and nothing else is fetched"));
         let mut st = self.state.lock();
         let event = match &trouble {
             Some(message) => Event::Trouble { message: message.clone() },
             None => Event::TroubleOver,
         };
         st.disk_trouble = trouble;
+        let all = st.fetch_all && st.disk_trouble.is_none();
+        self.pick_with(&mut st, Input::FetchAll(all));
+        self.set_all_limits(&mut st);
         self.check_room(&mut st);
         drop(st);
         let _ = self.events.send(event);
@@ -223,7 +230,7 @@ impl Swarm {
     /// Stops asking while nothing more can be kept.
     pub(super) fn check_room(&self, st: &mut State) {
         let Some(content) = self.content.get() else { return };
-        let paused = st.disk_trouble.is_some() || content.store.room_for_assembly() == 0;
+        let paused = content.store.room_for_assembly() == 0;
         if paused != st.paused {
             st.paused = paused;
             self.pick_with(st, Input::Paused(paused));

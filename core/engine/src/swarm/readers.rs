@@ -65,6 +65,10 @@ impl Swarm {
         st.readers.insert(key, reader);
         self.place_readers(st);
         self.pick_with(st, Input::ReaderOpened { reader: key, start, position, end, bytes_per_s: None, window });
+        if st.disk_trouble.is_some() {
+            // The others' windows shrink.
+            self.set_all_limits(st);
+        }
         if reader.purpose == Purpose::Index {
             self.pick_with(st, Input::ReaderJumps(key, Vec::new()));
         }
@@ -74,6 +78,10 @@ impl Swarm {
 
     /// How far ahead of a reader may be fetched: no more than can be kept.
     fn window(&self, st: &State) -> u64 {
+        if st.disk_trouble.is_some() {
+            // Half of the memory, as the other half holds what was just read and what is on its way.
+            return self.config.memory_limit_bytes / 2 / st.readers.len().max(1) as u64;
+        }
         match self.config.storage_limit_bytes() {
             0 => u64::MAX,
             limit if st.narrow => NEAR_BYTES.min(limit / 4),
@@ -90,15 +98,19 @@ impl Swarm {
         let narrow = room == 0 || (st.narrow && room < limit / 8);
         if narrow != st.narrow {
             st.narrow = narrow;
-            let keys: Vec<ReaderKey> = st.readers.keys().copied().collect();
-            keys.into_iter().for_each(|key| self.set_limits(st, key));
+            self.set_all_limits(st);
         }
+    }
+
+    pub(super) fn set_all_limits(&self, st: &mut State) {
+        let keys: Vec<ReaderKey> = st.readers.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.set_limits(st, key));
     }
 
     /// Tells the picker of a reader whose end or window is another now.
     fn set_limits(&self, st: &mut State, key: ReaderKey) {
         let warm = st.warm.is_some_and(|(warm, _)| warm == key);
-        let window = if warm { WARM_BYTES } else { self.window(st) };
+        let window = if warm { self.window(st).min(WARM_BYTES) } else { self.window(st) };
         let Some(Reader { end, .. }) = st.readers.get(&key).copied() else { return };
         self.pick_with(st, Input::ReaderLimits { reader: key, end, window });
     }
@@ -122,6 +134,9 @@ impl Swarm {
         if st.readers.remove(&key).is_some() {
             self.place_readers(&st);
             self.pick_with(&mut st, Input::ReaderClosed(key));
+            if st.disk_trouble.is_some() {
+                self.set_all_limits(&mut st);
+            }
         }
         drop(st);
         self.arm();

@@ -4,10 +4,12 @@ use crate::status::{MediaStatus, PeerStatus, ReaderStatus, Waste};
 use crate::swarm::driver::Swarm;
 use crate::swarm::readers::{Purpose, ready_bytes};
 use playswarm_logic::picker::Picker;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// With no peer at all for so long, the user is told.
 const LONELY: Duration = Duration::from_secs(8);
+/// A reader that waits for longer for what no connected peer gives is told of. Peers say what they have within moments.
+const STARVED: Duration = Duration::from_secs(2);
 
 impl Swarm {
     /// A snapshot.
@@ -102,15 +104,56 @@ impl Swarm {
         }
     }
 
+    /// Where a reader waits for what no connected peer gives: how many peers are connected, how many of them have it, and
+    /// how many of these serve us. A player's reader counts before our own.
+    fn starved(&self, st: &super::driver::State) -> Option<(usize, usize, usize)> {
+        let layout = self.content.get()?.torrent.layout;
+        let waiting = st.readers.values().filter(|r| r.waiting);
+        let reader = waiting.min_by_key(|r| r.purpose == Purpose::Index)?;
+        let piece = layout.piece_at(reader.position);
+        let picker = st.picker.as_ref().filter(|picker| !picker.have().get(piece.0))?;
+        let (with, serving) = picker.piece_holders(piece);
+        (serving == 0).then_some((st.peers.len(), with, serving))
+    }
+
+    /// Notes since when a reader is starved.
+    pub(super) fn watch_starving(&self, st: &mut super::driver::State) {
+        let starved = self.starved(st).is_some();
+        st.starved_since = starved.then(|| st.starved_since.unwrap_or_else(Instant::now));
+    }
+
     fn trouble(&self, st: &super::driver::State) -> Option<String> {
         if let Some(trouble) = &st.disk_trouble {
             return Some(trouble.clone());
         }
+        if st.starved_since.is_some_and(|since| since.elapsed() > STARVED)
+            && let Some((all, with, serving)) = self.starved(st)
+            && all > 0
+        {
+            let peers =
+                if all == 1 { "the only connected peer".to_owned() } else { format!("the {all} connected peers") };
+            return Some(match (with, serving) {
+                (0, _) => {
+                    format!("{peers} {} what is waited for; it goes on when a peer with it comes", lacks(all))
+                }
+                (with, _) => {
+                    format!("{with} of {peers} {} what is waited for, and none of them serves us yet", has(with))
+                }
+            });
+        }
         let complete = st.picker.as_ref().is_some_and(|p| p.have().is_full());
         let lonely = st.lonely_since.is_some_and(|since| since.elapsed() > LONELY);
         (lonely && !complete)
-            .then(|| "no peer is connected; check the network and the tracker, or name a peer with --peer".to_owned())
+            .then(|| "no peer is connected; check the network and the tracker, or add a peer that has it".to_owned())
     }
+}
+
+fn lacks(n: usize) -> &'static str {
+    if n == 1 { "lacks" } else { "lack" }
+}
+
+fn has(n: usize) -> &'static str {
+    if n == 1 { "has" } else { "have" }
 }
 
 fn piece_map(picker: &Picker) -> String {

@@ -330,6 +330,12 @@ impl Picker {
         self.peers.get(&peer).map(|p| p.figures(self.prior))
     }
 
+    /// How many peers have this piece, and how many of these let us ask for it.
+    pub fn piece_holders(&self, piece: PieceIndex) -> (usize, usize) {
+        let with = self.peers.values().filter(|p| p.bits.get(piece.0));
+        with.fold((0, 0), |(n, serving), p| (n + 1, serving + usize::from(!p.choked)))
+    }
+
     /// Pieces that are begun and not complete.
     pub fn partial_pieces(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         self.partial.keys().map(|p| PieceIndex(*p))

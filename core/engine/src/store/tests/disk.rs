@@ -71,6 +71,38 @@ async fn a_full_disk_keeps_pieces_in_memory_until_there_is_room() {
 }
 
 #[tokio::test]
+async fn on_a_full_disk_a_film_is_read_from_memory_to_its_end_within_the_bound() {
+    let Some(small) = Mounted::new("tmpfs", "size=1m") else { return };
+    let (memory, piece_bytes) = (8 << 20, 256 * KIB);
+    let made = made(&[("f", 24 * MIB)], piece_bytes as u32);
+    let bounded = StoreOptions { memory_limit_bytes: memory, ..options(small.path()) };
+    let (store, mut events) = made.open_with(bounded).await;
+    for piece in 0..made.pieces() {
+        store.set_readers([reader(piece, 8, made.pieces())]);
+        let fetched = tokio::time::timeout(Duration::from_secs(10), made.fetch(&store, piece)).await;
+        assert!(fetched.is_ok(), "the swarm is held back for ever at piece {piece}");
+        assert_eq!(store.try_piece(PieceIndex(piece)).unwrap(), made.piece(piece), "it is served");
+        assert!(store.memory_bytes() <= memory + 2 * piece_bytes as u64, "{}", store.memory_bytes());
+    }
+    let (mut full, mut given_back) = (0, 0);
+    while let Ok(event) = events.try_recv() {
+        match event {
+            StoreEvent::DiskFull => full += 1,
+            StoreEvent::GivenBack(piece) => {
+                assert!(piece.0 + 8 < made.pieces() && !store.has(piece), "what is read next stays");
+                given_back += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(full == 1 && given_back > 60, "told {full} times, {given_back} pieces given up");
+    // What is left in memory is written once there is room.
+    small.resize("64m");
+    assert!(matches!(next(&mut events).await, StoreEvent::DiskOk));
+    store.sync_all().await.unwrap();
+}
+
+#[tokio::test]
 async fn closing_on_a_full_disk_says_so_and_keeps_what_was_written() {
     let Some(small) = Mounted::new("tmpfs", "size=1m") else { return };
     let made = made(&[("f", 2 * MIB)], 256 * KIB as u32);

@@ -208,6 +208,13 @@ impl Mounted {
     fn path(&self) -> &Path {
         self.0.path()
     }
+
+    /// Gives a tmpfs another size.
+    fn resize(&self, size: &str) {
+        let options = format!("remount,size={size}");
+        let done = std::process::Command::new("mount").args(["-o", &options]).arg(self.0.path()).status();
+        assert!(done.unwrap().success());
+    }
 }
 
 impl Drop for Mounted {

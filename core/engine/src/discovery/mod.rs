@@ -94,11 +94,17 @@ impl Shared {
         let tasks = TaskTracker::new();
         // Nobody beyond this machine reaches a listener on loopback.
         let reachable = !listen.ip().is_loopback() && listen.port() != 0;
+        let (http, has_certificates) = source::http_client()?;
         if config.port_map && reachable {
-            local::map_port(&tasks, cancel.clone(), listen.port());
+            if has_certificates {
+                local::map_port(&tasks, cancel.clone(), listen.port());
+            } else {
+                // The crate that asks the router makes an HTTP client with certificates and panics where there are none.
+                tracing::info!("no port mapping, as this machine has no CA certificates");
+            }
         }
         Ok(Arc::new(Shared {
-            http: source::http_client()?,
+            http,
             resolver: resolver::Resolver::new(),
             listen,
             trackers: config.trackers,

@@ -11,6 +11,7 @@ pub use magnet::Magnet;
 
 use super::inflate::unpacked;
 use crate::error::{Error, Result};
+use crate::printable;
 use crate::torrent::{InfoHash, MAX_TORRENT_BYTES, Torrent};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -18,6 +19,7 @@ use http::header::{CONTENT_ENCODING, LOCATION};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
@@ -119,11 +121,7 @@ impl From<&Path> for Source {
 
 pub(super) fn bad_source(given: &str, why: impl Into<String>) -> Error {
     const SHOWN: usize = 80;
-    let mut shown: String = given.chars().filter(|c| !c.is_control()).take(SHOWN).collect();
-    if shown.len() < given.len() {
-        shown.push('…');
-    }
-    Error::BadSource { given: shown, why: why.into() }
+    Error::BadSource { given: printable::line_within(given, SHOWN).into_owned(), why: why.into() }
 }
 
 /// What a source came to.
@@ -135,15 +133,32 @@ pub(crate) enum Resolved {
     Magnet(Magnet),
 }
 
+/// Whether this machine was found to have no CA certificates.
+static NO_CERTIFICATES: AtomicBool = AtomicBool::new(false);
+
 /// A client for torrent files and trackers: few redirects, a time limit, no cookies.
-pub(crate) fn http_client() -> Result<reqwest::Client> {
-    reqwest::Client::builder()
-        .user_agent(concat!("playswarm/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::custom(follow))
-        .connect_timeout(Duration::from_secs(10))
-        .timeout(FETCH_TIMEOUT)
-        .build()
-        .map_err(|e| Error::Io { doing: "cannot set up the HTTP client", source: std::io::Error::other(e) })
+///
+/// On a machine without CA certificates it trusts no https server, and everything else works; whether there are any is said
+/// beside it.
+pub(crate) fn http_client() -> Result<(reqwest::Client, bool)> {
+    let builder = || {
+        reqwest::Client::builder()
+            .user_agent(concat!("playswarm/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::custom(follow))
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(FETCH_TIMEOUT)
+    };
+    match builder().build() {
+        Ok(client) => Ok((client, true)),
+        Err(e) => {
+            tracing::info!("no CA certificates, so no https: {e:?}");
+            NO_CERTIFICATES.store(true, Ordering::Relaxed);
+            let client = builder().tls_certs_only([]).build();
+            client
+                .map(|client| (client, false))
+                .map_err(|e| Error::Io { doing: "cannot set up the HTTP client", source: std::io::Error::other(e) })
+        }
+    }
 }
 
 /// Follows redirects between web servers. One to another scheme ends there: the answer says where it leads.
@@ -177,6 +192,9 @@ pub(crate) async fn resolve(source: Source, client: &reqwest::Client) -> Result<
 
 /// Parsing a torrent of 100,000 files takes a while, so not on a thread that moves packets.
 async fn read_off_thread(bytes: Bytes) -> Result<Resolved> {
+    if bytes.is_empty() {
+        return Err(Error::BadTorrent("it is empty".to_owned()));
+    }
     tokio::task::spawn_blocking(move || read(bytes)).await.map_err(|_| Error::Closed)?
 }
 
@@ -194,16 +212,34 @@ fn read(bytes: Bytes) -> Result<Resolved> {
 
 async fn read_limited(path: &Path) -> Result<Bytes> {
     let storage = |source| Error::Storage { doing: "read", path: path.to_owned(), source };
-    // Looked at before it is opened: opening a named pipe would wait for ever.
     let meta = tokio::fs::metadata(path).await.map_err(storage)?;
-    if !meta.is_file() {
+    let mut bytes = Vec::new();
+    let most = MAX_TORRENT_BYTES as u64 + 1;
+    if meta.is_file() {
+        let file = tokio::fs::File::open(path).await.map_err(storage)?;
+        file.take(most).read_to_end(&mut bytes).await.map_err(storage)?;
+    } else if is_pipe(&meta) {
+        // What a shell gives for `<(…)`. Opened so that neither this nor a read holds up a thread.
+        #[cfg(unix)]
+        {
+            let pipe = tokio::net::unix::pipe::OpenOptions::new().open_receiver(path).map_err(storage)?;
+            pipe.take(most).read_to_end(&mut bytes).await.map_err(storage)?;
+        }
+    } else {
         let what = if meta.is_dir() { "it is a folder, not a torrent file" } else { "it is not a plain file" };
         return Err(bad_source(&path.to_string_lossy(), what));
     }
-    let file = tokio::fs::File::open(path).await.map_err(storage)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_TORRENT_BYTES as u64 + 1).read_to_end(&mut bytes).await.map_err(storage)?;
+    if bytes.is_empty() {
+        return Err(bad_source(&path.to_string_lossy(), "it is empty; fetch it again"));
+    }
     Ok(bytes.into())
+}
+
+fn is_pipe(meta: &std::fs::Metadata) -> bool {
+    #[cfg(unix)]
+    return std::os::unix::fs::FileTypeExt::is_fifo(&meta.file_type());
+    #[cfg(not(unix))]
+    return false;
 }
 
 /// What a URL came to.
@@ -230,6 +266,9 @@ async fn fetch(url: &str, client: &reqwest::Client) -> Result<Fetched> {
     }
     let encoding = header(CONTENT_ENCODING);
     let body = read_body(response, MAX_TORRENT_BYTES).await.map_err(fail)?;
+    if body.is_empty() {
+        return Err(fail("the server's answer is empty".into()));
+    }
     let body = unpacked(body, encoding.as_deref(), MAX_TORRENT_BYTES).map_err(fail)?;
     // Servers call torrents by any type (text/html too), so the content decides.
     if is_web_page(&body) {
@@ -279,7 +318,19 @@ pub(crate) fn why(e: &reqwest::Error) -> String {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    if std::ptr::addr_eq(cause, e) { "the request failed".into() } else { cause.to_string() }
+    if std::ptr::addr_eq(cause, e) {
+        return "the request failed".into();
+    }
+    let cause = cause.to_string();
+    // By its text, as the TLS crate's error type is not in reach of ours.
+    let what = cause.split_once("invalid peer certificate: ").map(|(_, what)| what);
+    match what.map(|what| (what, NO_CERTIFICATES.load(Ordering::Relaxed))) {
+        Some(("UnknownIssuer", _) | (_, true)) => "no authority known to this machine vouches for the server's certificate; install CA \
+            certificates (the package ca-certificates), or name a file that holds them by the environment's SSL_CERT_FILE"
+            .into(),
+        Some((what, false)) => format!("the server's certificate cannot be trusted ({what}); check its name and this machine's clock"),
+        None => printable::line(&cause).into_owned(),
+    }
 }
 
 /// A URL for messages: without credentials, query and fragment, where passkeys live.

@@ -25,6 +25,8 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 const UNSENT_BYTES: u32 = 256 * 1024;
 /// Wait after a failed accept (out of descriptors): each attempt would fail at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Least time between two warnings of failed accepts.
+const WARN_AGAIN: Duration = Duration::from_secs(60);
 
 /// A listener that runs until it is stopped or dropped.
 pub(crate) struct Running {
@@ -35,7 +37,7 @@ pub(crate) struct Running {
 
 /// Binds the address.
 pub(crate) async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
-    let failed = |source| Error::Listen { addr, option: "--http", source };
+    let failed = |source| Error::Listen { addr, setting: "http.listen", source };
     let listener = TcpListener::bind(addr).await.map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;
     Ok((listener, addr))
@@ -136,6 +138,7 @@ async fn accept(
 ) {
     let mut connections = JoinSet::new();
     let overflow = Arc::new(Semaphore::new(TOLD_SO));
+    let mut warned = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => break,
@@ -160,7 +163,10 @@ async fn accept(
                 Err(e) => {
                     // Mostly for want of a descriptor: one that nobody uses is worth less than a new connection.
                     places.give_one_up();
-                    tracing::warn!(error = %e, "cannot accept an HTTP connection");
+                    if warned.is_none_or(|at: tokio::time::Instant| at.elapsed() > WARN_AGAIN) {
+                        warned = Some(tokio::time::Instant::now());
+                        tracing::warn!(error = %e, "cannot accept an HTTP connection; this is tried again");
+                    }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },

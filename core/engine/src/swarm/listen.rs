@@ -5,6 +5,7 @@
 
 use crate::swarm::handshake::{FirstWords, HandshakeError};
 use crate::swarm::link::{Link, Raw};
+use crate::swarm::sockets::Sockets;
 use crate::swarm::transport::{Limits, Transport, canonical, for_peers, raw_tcp, raw_utp};
 use crate::torrent::InfoHash;
 use librqbit_utp::UtpSocketUdp;
@@ -67,6 +68,7 @@ struct Shared {
     our_id: crate::swarm::handshake::PeerId,
     handshake: Duration,
     half_open: Arc<HalfOpen>,
+    sockets: Sockets,
     cancel: CancellationToken,
 }
 
@@ -79,6 +81,7 @@ impl Listener {
                 our_id: transport.peer_id,
                 handshake: transport.limits.handshake,
                 half_open: Arc::new(HalfOpen::new(&transport.limits)),
+                sockets: transport.sockets.clone(),
                 cancel: transport.cancel.clone(),
             },
         }
@@ -93,8 +96,9 @@ impl Listener {
                     Ok((stream, remote)) => {
                         let remote = canonical(remote);
                         let Some(place) = shared.half_open.enter(remote.ip()) else { continue };
+                        let Some(socket) = shared.sockets.take() else { continue };
                         if for_peers(&stream).is_ok() {
-                            shared.clone().welcome(raw_tcp(stream, remote, None), place, Arc::clone(&registry));
+                            shared.clone().welcome(raw_tcp(stream, remote, None, socket), place, Arc::clone(&registry));
                         }
                     }
                     Err(e) => {

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::swarm::handshake::{HandshakeError, PeerId, Words};
 use crate::swarm::link::{Link, Raw, Via};
 use crate::swarm::listen::Listener;
+use crate::swarm::sockets::{Half, Place, Sockets};
 use crate::torrent::InfoHash;
 use librqbit_utp::{SocketOpts, UtpSocketUdp, UtpStream};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -113,6 +114,8 @@ pub(crate) struct Transport {
     pub(crate) utp: Option<Arc<UtpSocketUdp>>,
     pub(crate) peer_id: PeerId,
     pub(crate) limits: Limits,
+    /// Places for connections over TCP.
+    pub(crate) sockets: Sockets,
     /// Ends the accept loop and uTP's own tasks.
     pub(crate) cancel: CancellationToken,
     _cancel_on_drop: DropGuard,
@@ -150,6 +153,7 @@ impl Transport {
             utp,
             peer_id: PeerId::random(),
             limits,
+            sockets: Sockets::new(),
             _cancel_on_drop: cancel.clone().drop_guard(),
             cancel,
         });
@@ -246,6 +250,8 @@ impl Transport {
     }
 
     async fn dial_tcp(&self, addr: SocketAddr) -> io::Result<Raw> {
+        let none = || io::Error::other("this process may not open more files and connections");
+        let place = self.sockets.take().ok_or_else(none)?;
         let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         let ip = self.listen.ip();
         // Who listens on one interface only wants to be seen from there only.
@@ -255,7 +261,7 @@ impl Transport {
         let start = Instant::now();
         let stream = socket.connect(addr).await?;
         for_peers(&stream)?;
-        Ok(raw_tcp(stream, addr, Some(start.elapsed())))
+        Ok(raw_tcp(stream, addr, Some(start.elapsed()), place))
     }
 }
 
@@ -280,9 +286,10 @@ pub(crate) fn for_peers(stream: &TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-pub(crate) fn raw_tcp(stream: TcpStream, remote: SocketAddr, rtt: Option<Duration>) -> Raw {
+pub(crate) fn raw_tcp(stream: TcpStream, remote: SocketAddr, rtt: Option<Duration>, place: Place) -> Raw {
     let (reader, writer) = stream.into_split();
-    Raw { reader: Box::new(reader), writer: Box::new(writer), remote, via: Via::Tcp, rtt }
+    let (reader, writer) = (Box::new(Half::new(reader, place.clone())), Box::new(Half::new(writer, place)));
+    Raw { reader, writer, remote, via: Via::Tcp, rtt }
 }
 
 pub(crate) fn raw_utp(stream: UtpStream, remote: SocketAddr, rtt: Option<Duration>) -> Raw {
@@ -301,7 +308,7 @@ pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
 }
 
 fn listen_error(addr: SocketAddr, source: io::Error) -> Error {
-    Error::Listen { addr, option: "--listen", source }
+    Error::Listen { addr, setting: "listen", source }
 }
 
 fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {

@@ -215,14 +215,14 @@ async fn nobody_there_is_an_error_in_time() {
 }
 
 #[tokio::test]
-async fn a_port_in_use_is_a_sentence_that_names_the_option() {
+async fn a_port_in_use_is_a_sentence_that_names_the_setting() {
     let first = server("127.0.0.1:0", false).await;
     let error: Error = match Transport::bind(Some(first.transport.listen_addr()), false, short()).await {
         Err(e) => e,
         Ok(_) => panic!("the port was free"),
     };
     assert_eq!(error.kind(), ErrorKind::Listen);
-    assert!(error.to_string().contains("--listen"), "{error}");
+    assert!(error.to_string().contains("the setting listen"), "{error}");
 }
 
 #[tokio::test]

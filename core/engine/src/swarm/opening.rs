@@ -1,0 +1,69 @@
+//! A magnet on its way to a torrent: what has been found by now, and how long it is waited for.
+
+use crate::error::{Error, Result};
+use crate::status::OpeningStatus;
+use crate::swarm::driver::Swarm;
+use crate::torrent::Torrent;
+use playswarm_logic::metadata as logic_metadata;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
+
+/// Between two looks at what has been found.
+const LOOK: Duration = Duration::from_millis(250);
+/// New peers count as progress for so many times the longest silence, as peers that give nothing may come for ever.
+const PEERS_COUNT_FOR: u32 = 5;
+
+impl Swarm {
+    /// What has been found by now; `None` once the torrent is known, or this is closed.
+    pub(crate) fn opening(&self) -> Option<OpeningStatus> {
+        if self.content.get().is_some() || self.is_closed() {
+            return None;
+        }
+        let st = self.state.lock();
+        let info = st.metadata.as_ref().map(logic_metadata::Fetch::progress).unwrap_or_default();
+        Some(OpeningStatus {
+            info_hash: self.info_hash,
+            waited_s: self.epoch.elapsed().as_secs_f64(),
+            found_peers: st.book.idle() + st.peers.len(),
+            dialled_peers: st.book.dialling(),
+            connected_peers: st.peers.len(),
+            met_peers: st.next_peer as usize,
+            offering_peers: info.peers,
+            received_bytes: info.bytes,
+            total_bytes: info.total,
+        })
+    }
+
+    /// The torrent, waited for as long as there is progress: new peers, and parts of its info. `silence` is the longest time
+    /// without.
+    ///
+    /// # Errors
+    /// [`Error::NoMetadata`], and those of [`Swarm::torrent`].
+    pub(crate) async fn torrent_unless_silent(&self, silence: Duration) -> Result<Arc<Torrent>> {
+        let begun = Instant::now();
+        let (mut last, mut best) = (begun, (0, 0));
+        let torrent = self.torrent();
+        tokio::pin!(torrent);
+        loop {
+            let now = Instant::now();
+            if let Ok(torrent) = timeout_at(now + LOOK.min(silence), &mut torrent).await {
+                return torrent;
+            }
+            let Some(found) = self.opening() else { continue };
+            let peers_count = begun.elapsed() < silence * PEERS_COUNT_FOR;
+            if found.received_bytes > best.0 || (found.met_peers > best.1 && peers_count) {
+                best = (best.0.max(found.received_bytes), best.1.max(found.met_peers));
+                last = Instant::now();
+            }
+            if last.elapsed() >= silence {
+                return Err(Error::NoMetadata {
+                    waited: begun.elapsed(),
+                    found: found.found_peers,
+                    met: found.met_peers,
+                    received_bytes: found.received_bytes,
+                });
+            }
+        }
+    }
+}

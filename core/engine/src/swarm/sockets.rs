@@ -1,0 +1,137 @@
+//! How many peers may be connected at once, by the descriptors that this process may have.
+//!
+//! Each TCP connection takes a descriptor, and so do players, files, trackers and the host's own work. A process without
+//! one left can neither take its player's connection nor open the film. So peers get a share that leaves enough for the
+//! others; connections over uTP share one descriptor and are not counted.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Descriptors kept for players, files, trackers, name lookups and the DHT.
+const KEPT: usize = 40;
+/// One in so many descriptors is kept for the host's own work and what is above [`KEPT`].
+const KEPT_SHARE: usize = 4;
+/// Peers that are let in even where there is hardly any descriptor.
+const LEAST: usize = 4;
+/// Connections at most, however many descriptors there are.
+const MOST: usize = 16_384;
+/// Open descriptors where the system does not tell: what a session needs at its start.
+const USED: usize = 32;
+
+/// The places for TCP connections to peers of one session.
+#[derive(Clone)]
+pub(crate) struct Sockets {
+    places: Arc<Semaphore>,
+    all: usize,
+}
+
+/// A place among them, given back when dropped.
+pub(crate) type Place = Arc<OwnedSemaphorePermit>;
+
+impl Sockets {
+    /// As many as the process's limit leaves at this moment.
+    pub(crate) fn new() -> Sockets {
+        let all = places(limit(), used());
+        Sockets { places: Arc::new(Semaphore::new(all)), all }
+    }
+
+    /// How many there are in all.
+    pub(crate) fn count(&self) -> usize {
+        self.all
+    }
+
+    /// A place for one more connection, if there is one.
+    pub(crate) fn take(&self) -> Option<Place> {
+        self.places.clone().try_acquire_owned().ok().map(Arc::new)
+    }
+}
+
+/// One half of a connection with its place.
+pub(crate) struct Half<T> {
+    inner: T,
+    _place: Place,
+}
+
+impl<T> Half<T> {
+    pub(crate) fn new(inner: T, place: Place) -> Half<T> {
+        Half { inner, _place: place }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Half<T> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Half<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+}
+
+fn places(limit: usize, used: usize) -> usize {
+    limit.saturating_sub(used).saturating_sub(KEPT.max(limit / KEPT_SHARE)).clamp(LEAST, MOST)
+}
+
+/// The descriptors that this process may have open.
+pub(crate) fn limit() -> usize {
+    #[cfg(unix)]
+    return rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    #[cfg(not(unix))]
+    return usize::MAX;
+}
+
+/// The descriptors that are open now.
+fn used() -> usize {
+    // One of them reads the folder.
+    std::fs::read_dir("/dev/fd").map_or(USED, |all| all.count().saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_leave_descriptors_for_players_and_files() {
+        assert_eq!(places(128, 30), 58);
+        assert_eq!(places(1024, 30), 738);
+        assert_eq!(places(64, 60), LEAST);
+        assert_eq!(places(usize::MAX, 30), MOST);
+    }
+
+    #[test]
+    fn a_place_is_given_back_when_its_connection_is_gone() {
+        let sockets = Sockets { places: Arc::new(Semaphore::new(1)), all: 1 };
+        let place = sockets.take();
+        assert!(place.is_some() && sockets.take().is_none());
+        drop(place);
+        assert!(sockets.take().is_some());
+    }
+}

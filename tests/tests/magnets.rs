@@ -115,7 +115,7 @@ fn a_link_that_nobody_answers_ends_with_a_sentence() {
     let output = impatient.run(STARTUP);
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("no peer gave the torrent's info") && said.contains("--peer"), "{said}");
+    assert!(said.contains("no peer was found within 2 s") && said.contains("--peer"), "{said}");
     assert!(output.stdout.is_empty(), "no URL is printed that nobody could play");
 }
 

@@ -131,7 +131,8 @@ fn create(
         total += input.length;
     }
     if total == 0 {
-        return Err(Error::BadTorrent(format!("{} holds nothing that could be shared", root.display())));
+        let what = if root.is_file() { "is empty (0 bytes), so nothing of it can" } else { "holds nothing that could" };
+        return Err(Error::BadTorrent(format!("{} {what} be shared", crate::error::shown(&root))));
     }
     let piece_bytes = options.piece_bytes.unwrap_or_else(|| streaming_piece_bytes(total));
     if !piece_bytes.is_power_of_two() || !(MIN_PIECE_BYTES.max(16 << 10)..=MAX_PIECE_BYTES).contains(&piece_bytes) {

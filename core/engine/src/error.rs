@@ -1,7 +1,8 @@
 //! What can go wrong, as one enum, and the table of kinds that every face of the library shares.
 
+use crate::printable;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The library's result.
@@ -30,14 +31,20 @@ pub enum Error {
         /// What went wrong.
         why: String,
     },
-    /// A magnet link named no peer that would give the torrent's info in time.
-    #[error("no peer gave the torrent's info within {} s; check the link and the network, or name a peer with --peer", waited.as_secs())]
+    /// No peer gave the torrent's info, and nothing new came for as long as the settings allow.
+    #[error("{}", no_metadata(*waited, *found, *met, *received_bytes))]
     NoMetadata {
         /// How long it was waited for.
         waited: Duration,
+        /// Addresses of peers that were known.
+        found: usize,
+        /// Peers that were connected.
+        met: usize,
+        /// Bytes of the info that came.
+        received_bytes: u64,
     },
     /// There is no such file in the torrent.
-    #[error("there is no file {wanted} in this torrent; it has {files} files, listed by `playswarm info`")]
+    #[error("there is no file {wanted} in this torrent, which has {files} files")]
     NoSuchFile {
         /// What was asked for.
         wanted: String,
@@ -45,10 +52,10 @@ pub enum Error {
         files: usize,
     },
     /// Nothing in the torrent can be played.
-    #[error("this torrent holds no file that can be played; choose one with --file")]
+    #[error("this torrent holds no file that can be played; choose one by its number or name")]
     NothingPlayable,
     /// A file or folder could not be used.
-    #[error("cannot {doing} {}: {source}", path.display())]
+    #[error("cannot {doing} {}: {source}", shown(path))]
     Storage {
         /// The verb: "create", "write", …
         doing: &'static str,
@@ -58,18 +65,21 @@ pub enum Error {
         source: std::io::Error,
     },
     /// There is no room on the disk. Reading goes on by itself once there is.
-    #[error("the disk that holds {} is full; free some room and it goes on by itself, or set a disk limit", path.display())]
+    #[error(
+        "the disk that holds {} is full; free some room and it goes on by itself, or set a disk limit",
+        shown(path)
+    )]
     DiskFull {
         /// The folder.
         path: PathBuf,
     },
     /// An address could not be listened on.
-    #[error("cannot listen on {addr}: {source}; choose another with {option}")]
+    #[error("cannot listen on {addr}: {source}; choose another with the setting {setting}")]
     Listen {
         /// The address.
         addr: SocketAddr,
-        /// The option that names another.
-        option: &'static str,
+        /// The setting that names another: `listen` for peers, `http.listen` for players.
+        setting: &'static str,
         /// What the operating system said.
         source: std::io::Error,
     },
@@ -221,6 +231,29 @@ impl ErrorKind {
         }
     }
 }
+
+fn no_metadata(waited: Duration, found: usize, met: usize, received_bytes: u64) -> String {
+    let seconds = waited.as_secs();
+    let what = match (found, met, received_bytes) {
+        (0, 0, _) => "no peer was found".to_owned(),
+        (_, 0, _) => format!("none of {} could be connected", peers(found)),
+        (_, _, 0) => format!("none of {} that were connected gave the torrent's info", peers(met)),
+        _ => format!("{} gave only {received_bytes} bytes of the torrent's info", peers(met)),
+    };
+    format!("{what} within {seconds} s; check the link and the network, or add a peer that has it")
+}
+
+fn peers(n: usize) -> String {
+    if n == 1 { "1 peer".to_owned() } else { format!("{n} peers") }
+}
+
+/// A path for messages: parts of it may come from a torrent.
+pub(crate) fn shown(path: &Path) -> String {
+    printable::line_within(&path.to_string_lossy(), SHOWN_PATH_CHARS).into_owned()
+}
+
+/// Most characters of a path in a message: the longest that Linux takes.
+const SHOWN_PATH_CHARS: usize = 4096;
 
 impl Error {
     /// The kind, for those who act on it.

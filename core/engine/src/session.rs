@@ -5,7 +5,7 @@ use crate::discovery::{self, source, source::Resolved, source::Source};
 use crate::error::{Error, Result};
 use crate::keep::Keeper;
 use crate::media::{Inner, Media};
-use crate::status::MediaStatus;
+use crate::status::{MediaStatus, OpeningStatus};
 use crate::store::load_saved_torrent_bytes;
 use crate::swarm::driver::{Start, Swarm};
 use crate::swarm::listen::Registry;
@@ -122,6 +122,12 @@ impl Session {
             })?;
         }
         let (transport, listener) = Transport::bind(config.listen, config.utp, Limits::default()).await?;
+        // The others are for peers that come to us and for those being dialled.
+        let most = (transport.sockets.count() / 4 * 3).max(1);
+        if config.max_peers > most {
+            tracing::info!(most, "fewer peers at once, as this process may have few descriptors");
+            config.max_peers = most;
+        }
         let registry = Arc::new(Registry::default());
         tokio::spawn(listener.run(registry.clone()));
         let discovery = discovery::Shared::start(&config, transport.listen_addr())?;
@@ -203,11 +209,7 @@ impl Session {
         }
         s.registry.insert(info_hash, swarm.clone());
         let wait = Duration::from_millis(s.config.metadata_timeout_ms);
-        let torrent = match tokio::time::timeout(wait, swarm.torrent()).await {
-            Ok(torrent) => torrent,
-            Err(_) => Err(Error::NoMetadata { waited: wait }),
-        };
-        let torrent = torrent?;
+        let torrent = swarm.torrent_unless_silent(wait).await?;
         opening.swarm = None;
         let inner = Arc::new(Inner {
             swarm,
@@ -256,6 +258,12 @@ impl Session {
                 Start { info_hash, trackers, peers: magnet.peers, torrent }
             }
         }
+    }
+
+    /// How far those are that are being opened by [`Session::open`] and whose torrent is not known yet.
+    pub fn opening(&self) -> Vec<OpeningStatus> {
+        let swarms: Vec<Arc<Swarm>> = self.shared.swarms.lock().values().filter_map(Weak::upgrade).collect();
+        swarms.iter().filter_map(|swarm| swarm.opening()).collect()
     }
 
     /// What is in a torrent, without fetching any of its files.

@@ -59,6 +59,30 @@ pub struct MediaStatus {
     pub background: bool,
 }
 
+/// How far the search for a magnet's torrent is.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct OpeningStatus {
+    /// The torrent's info-hash.
+    pub info_hash: InfoHash,
+    /// Seconds since it began.
+    pub waited_s: f64,
+    /// Addresses of peers that are known, connected or not.
+    pub found_peers: usize,
+    /// Peers that are being dialled.
+    pub dialled_peers: usize,
+    /// Connected peers.
+    pub connected_peers: usize,
+    /// Peers that were connected since it began.
+    pub met_peers: usize,
+    /// Connected peers that offer the torrent's info.
+    pub offering_peers: usize,
+    /// Bytes of the info that came.
+    pub received_bytes: u64,
+    /// Bytes of the whole info, as the peers say.
+    pub total_bytes: Option<u64>,
+}
+
 /// Bytes received for nothing, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Waste {

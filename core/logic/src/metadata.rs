@@ -79,6 +79,17 @@ pub enum Input {
     Timeout,
 }
 
+/// How far it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Peers that offer metadata.
+    pub peers: usize,
+    /// Bytes received of the metadata of which most is here.
+    pub bytes: u64,
+    /// Its size in bytes, as its peers say.
+    pub total: Option<u64>,
+}
+
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -191,6 +202,16 @@ impl Fetch {
     /// Whether the right metadata was found. Nothing more is asked for then.
     pub fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// What has come by now.
+    pub fn progress(&self) -> Progress {
+        let most = self.groups.iter().map(|(size, group)| {
+            let bytes = group.shared.iter().chain(group.solo.values()).map(Assembly::bytes).max().unwrap_or(0);
+            (bytes as u64, Some(u64::from(*size)))
+        });
+        let (bytes, total) = most.max().unwrap_or_default();
+        Progress { peers: self.peers.len(), bytes, total }
     }
 
     /// Tells what happened. What to do about it comes from [`Fetch::poll`].

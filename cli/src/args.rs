@@ -1,7 +1,7 @@
 //! The command line: what there is, its help, and how it becomes settings. What is done with it is in each command's file.
 
 use crate::units::{parse_at, parse_rate, parse_size, parse_wait};
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use playswarm::front::{HttpConfig, Remedies, parse_host, parse_origin};
 use playswarm::{Config, PeerAddress};
@@ -68,7 +68,10 @@ Examples:
   playswarm info film.torrent                     asks peers for the film's index, a few hundred kilobytes
   playswarm info season.torrent --file S01E02     of that file
   playswarm info film.torrent --wait 0            what the torrent alone tells; asks nobody
-  playswarm info 'magnet:?xt=urn:btih:…' --json   asks peers for what is in it")]
+  playswarm info 'magnet:?xt=urn:btih:…' --json   asks peers for what is in it
+  curl -s https://example.org/a.torrent | playswarm info -
+
+Exit code 3: what is in the torrent is shown, but not how long its film plays, since no peer gave its index.")]
     Info(InfoArgs),
     /// Show who is where in a film: the viewers that the slot index knows, and those that say so themselves
     #[command(after_help = "\
@@ -106,7 +109,7 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct StreamArgs {
-    /// A .torrent file, its URL, a magnet link or an info-hash (40 hexadecimal digits)
+    /// A .torrent file, its URL, a magnet link, an info-hash (40 hexadecimal digits), or - for standard input
     pub(crate) source: String,
     /// The file to stream: its number in `playswarm info`, or (a part of) its name. Without: the largest that can be played
     #[arg(long, value_name = "N|NAME")]
@@ -133,7 +136,7 @@ pub(crate) struct PlayArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct InfoArgs {
-    /// A .torrent file, its URL, a magnet link or an info-hash
+    /// A .torrent file, its URL, a magnet link, an info-hash, or - for standard input
     pub(crate) source: String,
     /// As JSON
     #[arg(long)]
@@ -141,9 +144,10 @@ pub(crate) struct InfoArgs {
     /// The file to tell of: its number, or (a part of) its name. Without: the largest that can be played, and how long the others play
     #[arg(long, value_name = "N|NAME")]
     pub(crate) file: Option<String>,
-    /// How long peers may take to give the file's index. 0: do not ask for it
-    #[arg(long, value_name = "SECONDS", value_parser = parse_wait, default_value = "20")]
-    pub(crate) wait: f64,
+    /// How long peers may take in all, for a magnet's contents and the file's index. 0: ask no peer. Without: 20 for the index,
+    /// and for a magnet's contents as long as there is progress
+    #[arg(long, value_name = "SECONDS", value_parser = parse_wait)]
+    pub(crate) wait: Option<f64>,
     /// A folder with files of the torrent, which are read; nothing is written. Without: the folder of `stream`
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
@@ -153,7 +157,7 @@ pub(crate) struct InfoArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct SlotsArgs {
-    /// A .torrent file, its URL, a magnet link or an info-hash
+    /// A .torrent file, its URL, a magnet link, an info-hash, or - for standard input
     pub(crate) source: String,
     /// As JSON
     #[arg(long)]
@@ -193,7 +197,7 @@ pub(crate) struct CreateArgs {
 pub(crate) struct SeedArgs {
     /// The file or folder that the torrent was made of, or the folder that it is in
     pub(crate) path: PathBuf,
-    /// A .torrent file, its URL or a magnet link
+    /// A .torrent file, its URL, a magnet link, or - for standard input
     pub(crate) torrent: String,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
@@ -221,13 +225,13 @@ pub(crate) struct StorageArgs {
     /// The folder that files are written in. Without: playswarm in the user's cache folder, mostly ~/.cache
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
-    /// Bound on the torrent's bytes on disk (500M, 2GiB, 10GB); what was watched is given back first. 0: none
+    /// Bound on the torrent's bytes on disk (500M, 2GiB, 10GB); what was watched is given back first. At least 32MiB; 0: none
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) disk_limit: Option<u64>,
-    /// Bound on verified and half-assembled bytes in memory. Without: 64MiB
+    /// Bound on verified and half-assembled bytes in memory, at least 8MiB. Without: 64MiB
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) memory_limit: Option<u64>,
-    /// Once nobody reads it any more: complete it and seed it on, until Ctrl-C
+    /// Once it was read and nobody reads it any more: complete it and seed it on, until Ctrl-C. Not with --disk-limit
     #[arg(long)]
     pub(crate) keep: bool,
 }
@@ -285,7 +289,7 @@ pub(crate) struct NetworkArgs {
     /// A DHT node to begin with instead of the well-known ones; may be repeated
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) dht_bootstrap: Vec<String>,
-    /// Connections for each torrent. Without: 80
+    /// Connections for each torrent, at least 1. Without: 80
     #[arg(long, value_name = "N")]
     pub(crate) max_peers: Option<usize>,
     /// Bound on downloading, bytes per second (2M is 2,000,000, 2MiB is 2,097,152). 0: none
@@ -306,6 +310,9 @@ impl NetworkArgs {
             None => Config::default(),
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|e| anyhow!("cannot read {}: {e}", path.display()))?;
+                if text.trim().is_empty() {
+                    bail!("{} is empty; settings are a JSON object, at least {{}}", path.display());
+                }
                 serde_json::from_str(&text).map_err(|e| anyhow!("{} holds no settings: {e}", path.display()))?
             }
         };

@@ -6,25 +6,36 @@ mod sparkline;
 use crate::ExitCode;
 use crate::args::{InfoArgs, NetworkArgs};
 use crate::log;
+use crate::source;
 use crate::stop::{self, Stop};
 use crate::units::bytes;
 use crate::view::{self, View};
-use anyhow::Result;
+use anyhow::{Result, anyhow, bail};
 use describe::Described;
 use playswarm::{Config, Container, Media, Session, Source, Torrent};
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
+/// How long the file's index is waited for where the user does not say.
+const INDEX_WAIT: Duration = Duration::from_secs(20);
+/// A tracker answers and a peer shakes hands in less. Where the swarm is empty, nobody wants to wait for longer.
+const LONELY: Duration = Duration::from_secs(6);
+
 pub(crate) async fn info(args: &InfoArgs, view: view::Options) -> Result<ExitCode> {
     let mut stop = Stop::new()?;
-    let source = Source::parse(&args.source)?;
+    let Some(source) = source::given(&args.source, &mut stop).await? else { return Ok(ExitCode::FAILURE) };
     let Some(described) = describe(args, source, view, &mut stop).await? else {
         // Asked to end before there was an answer.
         return Ok(ExitCode::FAILURE);
     };
     log::out(if args.json { described.json() } else { described.text() }.trim_end());
-    Ok(ExitCode::SUCCESS)
+    let Some(why) = described.lacks() else { return Ok(ExitCode::SUCCESS) };
+    if !view.quiet {
+        log::line(&format!("not all could be learned: {why}"));
+    }
+    Ok(ExitCode::INCOMPLETE)
 }
 
 /// Settings to learn what is in a torrent: peers are needed only for what a magnet does not say.
@@ -45,6 +56,9 @@ async fn describe(args: &InfoArgs, source: Source, view: view::Options, stop: &m
         if !worth_a_look(torrent, file, args) {
             return Ok(Some(Described::without_time(torrent.clone(), file)));
         }
+    }
+    if args.wait == Some(0.0) {
+        bail!("only peers know what is in this torrent, and --wait 0 asks none of them");
     }
     in_swarm(args, source, view, stop).await
 }
@@ -75,6 +89,33 @@ async fn in_swarm(args: &InfoArgs, source: Source, view: view::Options, stop: &m
     done
 }
 
+/// Opens a torrent, and shows how far that is. With a time to wait, no longer than that; else as long as there is progress.
+/// `None` where the program was asked to end.
+pub(crate) async fn opened(
+    session: &Session,
+    source: Source,
+    wait: Option<Duration>,
+    view: view::Options,
+    stop: &mut Stop,
+) -> Result<Option<Media>> {
+    let shown = View::opening(session.clone(), view);
+    let open = async {
+        let mut open = Box::pin(session.open(source));
+        let Some(wait) = wait else { return Ok(open.await?) };
+        match tokio::time::timeout(wait, &mut open).await {
+            Ok(media) => Ok(media?),
+            Err(_) => {
+                // Before it is given up.
+                let found = session.opening().first().map(view::opening).unwrap_or_default();
+                Err(anyhow!("not within {} s: {found}; --wait SECONDS gives it longer", wait.as_secs_f64()))
+            }
+        }
+    };
+    let media = stop.unless(open).await;
+    shown.stop().await;
+    media.transpose()
+}
+
 async fn look(
     args: &InfoArgs,
     session: &Session,
@@ -82,24 +123,30 @@ async fn look(
     view: view::Options,
     stop: &mut Stop,
 ) -> Result<Option<Described>> {
-    let Some(media) = stop.unless(session.open(source)).await else { return Ok(None) };
-    let media = media?;
+    let begun = Instant::now();
+    let wait = args.wait.map(Duration::from_secs_f64).filter(|_| needs_peers(&source));
+    let Some(media) = opened(session, source, wait, view, stop).await? else { return Ok(None) };
     let torrent = media.torrent().clone();
     let file = chosen(&torrent, args.file.as_deref())?;
     if !worth_a_look(&torrent, file, args) {
         return Ok(Some(Described::without_time(torrent, file)));
     }
     let shown = View::lines(progress(media.clone(), file), view);
-    // What is asked to end now has enough, and where there is nobody to ask, nobody is waited for: what is known is printed.
-    tokio::select! {
-        _ = stop.unless(learn(&media, file, args)) => {}
-        () = nobody(&media) => {}
-    }
+    let end = match args.wait {
+        Some(wait) => begun + Duration::from_secs_f64(wait),
+        None => Instant::now() + INDEX_WAIT,
+    };
+    // What is asked to end now has enough: what is known is printed.
+    let trouble = RefCell::new(None);
+    let lacks = tokio::select! {
+        lacks = stop.unless(learn(&media, file, args, end)) => lacks.unwrap_or(Some("the program was asked to end".into())),
+        // Where there is nobody to ask, nobody is waited for, unless the user says how long.
+        () = nobody(&media, args.wait.is_none(), &trouble) => None,
+    };
     shown.stop().await;
-    if file.is_some_and(|file| media.known_timeline(file).is_none()) && !view.quiet {
-        log::line("the file's index did not come in time; --wait SECONDS gives it longer, --wait 0 asks nobody");
-    }
-    Ok(Some(Described::new(torrent, file, |file| media.known_timeline(file))))
+    let unknown = file.filter(|file| media.known_timeline(*file).is_none());
+    let lacks = unknown.map(|file| lacks.unwrap_or_else(|| why_not(&media, file, begun.elapsed(), trouble.take())));
+    Ok(Some(Described::new(torrent, file, |file| media.known_timeline(file)).lacking(lacks)))
 }
 
 /// The file that is meant; `None` in a torrent in which nothing can be played.
@@ -111,37 +158,59 @@ fn chosen(torrent: &Arc<Torrent>, wanted: Option<&str>) -> Result<Option<usize>>
 }
 
 fn worth_a_look(torrent: &Torrent, file: Option<usize>, args: &InfoArgs) -> bool {
-    let named = |n: usize| Container::by_name(&torrent.files[n].name) != Container::Other;
-    args.wait > 0.0 && file.is_some_and(named)
+    let named =
+        |n: usize| Container::by_name(&torrent.files[n].name) != Container::Other && torrent.files[n].length > 0;
+    args.wait != Some(0.0) && file.is_some_and(named)
 }
 
-/// The index of the file that is shown; then, where none was named, how long the others play.
-async fn learn(media: &Media, file: Option<usize>, args: &InfoArgs) {
-    let end = Instant::now() + Duration::from_secs_f64(args.wait);
-    if let Some(file) = file
-        && !matches!(timeout_at(end, media.timeline(file)).await, Ok(Ok(_)))
-    {
-        return;
+/// The index of the file that is shown; then, where none was named, how long the others play. Why the index could not be
+/// read, if that is known.
+async fn learn(media: &Media, file: Option<usize>, args: &InfoArgs, end: Instant) -> Option<String> {
+    if let Some(file) = file {
+        match timeout_at(end, media.timeline(file)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(e)) => {
+                return Some(format!("the index of {} cannot be read: {e}", media.torrent().files[file].name));
+            }
+            Err(_) => return None,
+        }
     }
     if args.file.is_none() {
         // The others are not waited for beyond the end; what came is shown.
         let _ = timeout_at(end, media.learn_durations()).await;
     }
+    None
 }
 
-/// Ends when no peer has been there for [`LONELY`].
-async fn nobody(media: &Media) {
+/// Why the index of a file did not come.
+fn why_not(media: &Media, file: usize, waited: Duration, trouble: Option<String>) -> String {
+    let (status, name) = (media.status(), &media.torrent().files[file].name);
+    let seconds = waited.as_secs_f64().ceil();
+    let what = match (status.peers.len(), status.known_peers) {
+        (0, 0) => "no peer was found".to_owned(),
+        (0, known) => format!("none of {} could be connected", view::peers(known)),
+        (n, _) => match trouble {
+            Some(trouble) => format!("{trouble}; nothing came"),
+            None => format!("{} did not give the index of {name}", view::peers(n)),
+        },
+    };
+    format!(
+        "{what} within {seconds} s, so it is not known how long {name} plays; --wait SECONDS gives it longer, --wait 0 asks no peer"
+    )
+}
+
+/// Ends when no peer has been there for [`LONELY`], if it may; notes the last trouble, which is gone with its reader.
+async fn nobody(media: &Media, may_end: bool, trouble: &RefCell<Option<String>>) {
     let mut last = Instant::now();
-    while last.elapsed() < LONELY {
+    while last.elapsed() < LONELY || !may_end {
         sleep(Duration::from_millis(200)).await;
-        if !media.status().peers.is_empty() {
+        let status = media.status();
+        if !status.peers.is_empty() {
             last = Instant::now();
         }
+        trouble.replace(status.trouble);
     }
 }
-
-/// A tracker answers and a peer shakes hands in less; where the swarm is empty, nobody wants to wait for longer.
-const LONELY: Duration = Duration::from_secs(6);
 
 /// What is shown on a terminal while it waits.
 fn progress(media: Media, file: Option<usize>) -> impl Fn() -> Vec<String> + Send + 'static {

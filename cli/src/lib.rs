@@ -9,8 +9,12 @@ mod demo;
 mod info;
 mod log;
 mod player;
+#[cfg(unix)]
+mod process;
 mod seed;
+mod sentence;
 mod slots;
+mod source;
 mod stop;
 mod stream;
 mod units;
@@ -31,6 +35,8 @@ struct ExitCode(u8);
 impl ExitCode {
     const SUCCESS: ExitCode = ExitCode(0);
     const FAILURE: ExitCode = ExitCode(1);
+    /// What was asked for was printed in part.
+    const INCOMPLETE: ExitCode = ExitCode(3);
 }
 
 impl From<u8> for ExitCode {
@@ -58,12 +64,16 @@ pub fn main_from(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) ->
 
 fn run(cli: &Cli) -> ExitCode {
     log::start(cli.verbose);
+    #[cfg(unix)]
+    process::raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => return failed(&anyhow::anyhow!("cannot start threads: {e}")),
     };
     let view = view::Options { quiet: cli.quiet, peers: false };
     let done = runtime.block_on(async {
+        #[cfg(unix)]
+        process::survive_file_size_limit();
         match &cli.command {
             Command::Stream(args) => stream::stream(args, view).await,
             Command::Play(args) => stream::play(args, view).await,
@@ -80,6 +90,6 @@ fn run(cli: &Cli) -> ExitCode {
 
 /// One sentence; exit code 1 (2 is for a command line that cannot be read).
 fn failed(e: &anyhow::Error) -> ExitCode {
-    log::line(&format!("error: {e}"));
+    log::line(&format!("error: {}", sentence::of(e)));
     ExitCode::FAILURE
 }

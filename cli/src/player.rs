@@ -38,14 +38,20 @@ const KNOWN: &[(&str, &[&str], bool)] = &[
 
 /// The first player that is installed.
 pub(crate) fn find() -> Option<Player> {
-    let path = std::env::var_os("PATH")?;
-    KNOWN.iter().find_map(|&(program, args, ends_with_player)| {
-        std::env::split_paths(&path).any(|dir| is_program(&dir.join(program))).then(|| Player {
-            program: program.into(),
-            args: args.iter().map(|a| (*a).into()).collect(),
-            ends_with_player,
-        })
+    KNOWN.iter().find(|(program, ..)| is_installed(program)).map(|&(program, args, ends_with_player)| Player {
+        program: program.into(),
+        args: args.iter().map(|a| (*a).into()).collect(),
+        ends_with_player,
     })
+}
+
+/// Whether a command can be started: by its path, or as the shell finds it.
+fn is_installed(program: &str) -> bool {
+    let path = Path::new(program);
+    if path.components().count() > 1 {
+        return is_program(path);
+    }
+    std::env::var_os("PATH").is_some_and(|dirs| std::env::split_paths(&dirs).any(|dir| is_program(&dir.join(path))))
 }
 
 fn is_program(path: &Path) -> bool {
@@ -61,6 +67,14 @@ fn is_program(path: &Path) -> bool {
 impl Player {
     /// `mpv --fs`, `myplayer --open {url} --loud`: words separated by spaces; quotes keep words together.
     pub(crate) fn from_command(command: &str) -> Result<Player> {
+        let player = Player::parse(command)?;
+        if !is_installed(&player.program) {
+            bail!("the player {} was not found; install it, or name another with --player", player.program);
+        }
+        Ok(player)
+    }
+
+    fn parse(command: &str) -> Result<Player> {
         let mut words = split(command)?.into_iter();
         let Some(program) = words.next() else { bail!("--player names no command") };
         Ok(Player { program, args: words.collect(), ends_with_player: true })
@@ -196,7 +210,7 @@ mod tests {
     fn players_are_told_the_time_and_the_subtitles_in_their_own_words() {
         let subtitles = vec!["http://x/1.srt".to_owned(), "http://x/2.srt".to_owned()];
         let show = Show { url: "http://x/f".into(), at: Some(Duration::from_millis(83_500)), subtitles };
-        let arguments = |command: &str| Player::from_command(command).unwrap().arguments(&show);
+        let arguments = |command: &str| Player::parse(command).unwrap().arguments(&show);
         assert_eq!(
             arguments("/usr/bin/mpv --fs"),
             ["--start=83.500", "--sub-file=http://x/1.srt", "--sub-file=http://x/2.srt", "--fs", "http://x/f"]
@@ -207,11 +221,11 @@ mod tests {
         );
         assert_eq!(arguments("ffplay -ss {time} {url} -an"), ["-ss", "83.500", "http://x/f", "-an"]);
         assert_eq!(arguments("mpv --start={time}")[2..], ["--start=83.500", "http://x/f"]);
-        assert!(!Player::from_command("ffplay").unwrap().takes_time());
-        assert!(Player::from_command("ffplay -ss {time}").unwrap().takes_time());
+        assert!(!Player::parse("ffplay").unwrap().takes_time());
+        assert!(Player::parse("ffplay -ss {time}").unwrap().takes_time());
         let plain = Show { at: None, subtitles: Vec::new(), ..show.clone() };
-        assert_eq!(Player::from_command("mpv").unwrap().arguments(&plain), ["http://x/f"]);
-        assert_eq!(Player::from_command("x {time}").unwrap().arguments(&plain), ["0.000", "http://x/f"]);
+        assert_eq!(Player::parse("mpv").unwrap().arguments(&plain), ["http://x/f"]);
+        assert_eq!(Player::parse("x {time}").unwrap().arguments(&plain), ["0.000", "http://x/f"]);
     }
 
     #[test]
@@ -219,23 +233,26 @@ mod tests {
         assert_eq!(split("mpv --fs").unwrap(), ["mpv", "--fs"]);
         assert_eq!(split("  '/my player/x'  --title=\"a b\" '' ").unwrap(), ["/my player/x", "--title=a b", ""]);
         assert!(split("mpv 'x").is_err());
-        assert!(Player::from_command(" ").is_err());
+        assert!(Player::parse(" ").is_err());
     }
 
     #[cfg(unix)]
     #[tokio::test]
     async fn the_players_exit_code_is_handed_on_and_the_url_put_in_its_place() {
-        let player = Player::from_command("sh -c 'test \"$0\" = \"--at=http://x/\" && exit 7' --at={url}").unwrap();
+        let player = Player::parse("sh -c 'test \"$0\" = \"--at=http://x/\" && exit 7' --at={url}").unwrap();
         let code = player.open(&show("http://x/")).unwrap().ended().await.unwrap();
         assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(7)));
-        let player = Player::from_command("sh -c 'test \"$0\" = http://x/ && kill -9 $$'").unwrap();
+        let player = Player::parse("sh -c 'test \"$0\" = http://x/ && kill -9 $$'").unwrap();
         let code = player.open(&show("http://x/")).unwrap().ended().await.unwrap();
         assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(137)));
     }
 
-    #[tokio::test]
-    async fn a_player_that_is_not_there_is_a_sentence() {
-        let error = Player::from_command("/no/such/player").unwrap().open(&show("http://x/")).err().unwrap();
-        assert!(error.to_string().starts_with("cannot start the player /no/such/player"), "{error}");
+    #[test]
+    fn a_player_that_is_not_there_is_a_sentence_before_anything_is_opened() {
+        for command in ["/no/such/player", "no-such-player --fs {url}", "/etc", "/etc/passwd", "."] {
+            let error = Player::from_command(command).err().unwrap();
+            assert!(error.to_string().contains("was not found"), "{error}");
+        }
+        assert!(Player::from_command("sh").is_ok() && Player::from_command("/bin/sh -c true").is_ok());
     }
 }

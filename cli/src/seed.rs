@@ -5,6 +5,7 @@ use crate::args::SeedArgs;
 use crate::create::{advance, progress_bar};
 use crate::info;
 use crate::log;
+use crate::source;
 use crate::stop::{self, Stop};
 use crate::view::{self, View};
 use anyhow::{Result, anyhow, bail};
@@ -16,12 +17,13 @@ pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCod
     let mut config = args.network.config()?;
     // These are the user's own files.
     (config.read_only, config.keep) = (true, false);
-    let Some(source) = info::resolved(Source::parse(&args.torrent)?, &mut stop).await? else {
-        return Ok(ExitCode::SUCCESS);
-    };
+    let Some(source) = source::given(&args.torrent, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
+    let Some(source) = info::resolved(source, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
     // The folder is known only once the torrent is, and a session has one folder: so one is opened for asking alone.
     let asking = Session::new(info::asking(&source, &args.network)?).await?;
+    let finding = View::opening(asking.clone(), view);
     let described = stop.unless(asking.describe(source)).await;
+    finding.stop().await;
     stop::close(&asking).await;
     let Some(torrent) = described else { return Ok(ExitCode::SUCCESS) };
     let torrent = torrent?;

@@ -2,18 +2,21 @@
 
 use crate::ExitCode;
 use crate::args::SlotsArgs;
+use crate::info;
 use crate::log;
+use crate::source;
 use crate::stop::{self, Stop};
 use crate::view::{self, View};
 use anyhow::{Result, bail};
 use playswarm::front::clock_time;
-use playswarm::{Media, PeerStatus, Session, SlotCount, Source};
+use playswarm::printable;
+use playswarm::{Media, PeerStatus, Session, SlotCount};
 use serde_json::json;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// Characters of the film's line.
 const CELLS: usize = 60;
@@ -22,11 +25,18 @@ const MOST_SHOWN: usize = 40;
 
 pub(crate) async fn slots(args: &SlotsArgs, view: view::Options) -> Result<ExitCode> {
     let mut stop = Stop::new()?;
+    let Some(source) = source::given(&args.source, &mut stop).await? else { return Ok(ExitCode::FAILURE) };
     let mut config = args.network.config()?;
     config.read_only = true;
     config.keep = false;
     let session = Session::new(config).await?;
-    let done = stop.unless(look(args, &session, view)).await;
+    let begun = Instant::now();
+    // Of the time to wait, only what is left is for the index.
+    let done = match info::opened(&session, source, Some(Duration::from_secs_f64(args.wait)), view, &mut stop).await {
+        Ok(Some(media)) => stop.unless(look(args, media, begun, view)).await,
+        Ok(None) => None,
+        Err(e) => Some(Err(e)),
+    };
     stop::close(&session).await;
     match done {
         Some(text) => {
@@ -37,10 +47,8 @@ pub(crate) async fn slots(args: &SlotsArgs, view: view::Options) -> Result<ExitC
     }
 }
 
-async fn look(args: &SlotsArgs, session: &Session, view: view::Options) -> Result<String> {
-    let begun = Instant::now();
+async fn look(args: &SlotsArgs, media: Media, begun: Instant, view: view::Options) -> Result<String> {
     let wait = Duration::from_secs_f64(args.wait);
-    let media = session.open(Source::parse(&args.source)?).await?;
     let file = match &args.file {
         Some(wanted) => media.find_file(wanted)?,
         None => media.default_file()?,
@@ -48,7 +56,7 @@ async fn look(args: &SlotsArgs, session: &Session, view: view::Options) -> Resul
     let name = media.torrent().files[file].name.clone();
     let progress = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
     let shown = View::lines(shows(media.clone(), progress.clone(), name.clone()), view);
-    let Ok(timeline) = timeout(wait, media.timeline(file)).await else {
+    let Ok(timeline) = timeout_at(begun + wait, media.timeline(file)).await else {
         shown.stop().await;
         bail!("no peer gave the index of {name} within {} s, so it is not known how long it plays", args.wait);
     };
@@ -92,7 +100,8 @@ fn shows(
 fn as_json(name: &str, duration_s: f64, counts: &[SlotCount], viewers: &[PeerStatus]) -> String {
     let viewers: Vec<_> =
         viewers.iter().map(|p| json!({ "addr": p.addr, "client": p.client, "viewer": p.viewer })).collect();
-    json!({ "file": name, "duration_s": duration_s, "slots": counts, "viewers": viewers }).to_string()
+    let all = json!({ "file": name, "duration_s": duration_s, "slots": counts, "viewers": viewers });
+    printable::json(&all.to_string()).into_owned()
 }
 
 fn text(name: &str, duration_s: f64, counts: &[SlotCount], viewers: &[PeerStatus]) -> String {

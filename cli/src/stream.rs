@@ -6,13 +6,18 @@ use crate::player::{self, Player, Show};
 use crate::stop::{self, Stop};
 use crate::units::bytes;
 use crate::view::{self, View};
-use crate::{log, units};
+use crate::{log, source, units};
 use anyhow::{Result, bail};
 use playswarm::front::{HttpConfig, Server, clock_time, natural_order, serve};
 use playswarm::torrent::{Beside, is_playable};
-use playswarm::{Media, Session, Source};
-use std::time::Duration;
+use playswarm::{Media, Session, printable};
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
+
+/// Between two looks whether anybody reads.
+const IDLE_LOOK: Duration = Duration::from_secs(1);
+/// Players close one connection and open another, and pause: without a reader for so long, nobody reads any more.
+const IDLE: Duration = Duration::from_secs(10);
 
 /// So many other files are listed; a season fits, a collection of 10,000 does not.
 const LISTED: usize = 30;
@@ -38,7 +43,7 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
     let http = args.http.config()?;
     let mut config = args.network.config()?;
     args.storage.apply(&mut config);
-    let source = Source::parse(&args.source)?;
+    let Some(source) = source::given(&args.source, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
     let keeps = config.keep && config.disk_limit_bytes == 0;
     let session = Session::new(config).await?;
     if let Some(player) = &player
@@ -50,7 +55,14 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
             "this player cannot be told where to begin: jump there, it is being fetched; or put {time} into --player",
         );
     }
-    let opened = stop.unless(open(&session, source, args, http, view)).await;
+    let finding = View::opening(session.clone(), view);
+    let media = stop.unless(session.open(source)).await;
+    finding.stop().await;
+    let opened = match media {
+        None => None,
+        Some(Err(e)) => Some(Err(e.into())),
+        Some(Ok(media)) => stop.unless(serve_file(media, args, http, view)).await,
+    };
     let done = match opened {
         None => Ok(ExitCode::SUCCESS),
         Some(Err(e)) => Err(e),
@@ -60,14 +72,18 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
             let subtitles =
                 Beside::new(media.torrent()).subtitles(index).iter().map(|s| server.url_of(s.file)).collect();
             let show = Show { url: server.url(), at: args.at, subtitles };
-            let shown = View::start(media, view);
+            let keeping = (keeps && player.is_none()).then(|| Idle::watch(media.clone(), view));
+            let shown = View::start(media.clone(), view);
             let done = until_the_end(&mut stop, player, &show).await;
-            drop(place);
+            drop((place, keeping));
             shown.stop().await;
             server.stop().await;
+            let was_read = media.status().playhead.is_some();
+            // The last one: now the background takes over.
+            drop(media);
             match done {
                 Ok(code) if keeps && !stop.was_asked() => {
-                    keep_on(&mut stop, &session, view).await;
+                    keep_on(&mut stop, &session, was_read, view).await;
                     Ok(code)
                 }
                 done => done,
@@ -79,7 +95,13 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
 }
 
 /// The player has ended: what it played is completed and seeded on until the program is told to stop.
-async fn keep_on(stop: &mut Stop, session: &Session, view: view::Options) {
+async fn keep_on(stop: &mut Stop, session: &Session, was_read: bool, view: view::Options) {
+    if !was_read {
+        if !view.quiet {
+            log::line("the player has ended without reading the film, so there is nothing to keep");
+        }
+        return;
+    }
     if !view.quiet {
         log::line("the player has ended; completing and seeding in the background until Ctrl-C");
     }
@@ -88,18 +110,23 @@ async fn keep_on(stop: &mut Stop, session: &Session, view: view::Options) {
     shown.stop().await;
 }
 
-async fn open(
-    session: &Session,
-    source: Source,
+async fn serve_file(
+    media: Media,
     args: &StreamArgs,
     http: HttpConfig,
     view: view::Options,
 ) -> Result<(Media, Server, usize)> {
-    let media = session.open(source).await?;
     let index = match &args.file {
         Some(wanted) => media.find_file(wanted)?,
         None => media.default_file()?,
     };
+    let file = &media.torrent().files[index];
+    if file.length == 0 {
+        bail!(
+            "{} is empty (0 bytes), so there is nothing to play; choose another file with --file",
+            printable::line(&file.name)
+        );
+    }
     if args.at.is_none() {
         // The beginning is on its way before the player asks.
         media.warm_up(index);
@@ -109,6 +136,38 @@ async fn open(
     }
     let server = serve(media.clone(), index, http).await?;
     Ok((media, server, index))
+}
+
+/// Completes a film whenever nobody reads it, once somebody has; ends when it is dropped.
+struct Idle(JoinHandle<()>);
+
+impl Idle {
+    fn watch(media: Media, view: view::Options) -> Idle {
+        Idle(tokio::spawn(async move {
+            let mut looks = tokio::time::interval(IDLE_LOOK);
+            let (mut last_read, mut completing) = (None::<Instant>, false);
+            loop {
+                looks.tick().await;
+                if media.status().readers.iter().any(|reader| !reader.index) {
+                    last_read = Some(Instant::now());
+                }
+                let idle = last_read.is_some_and(|at| at.elapsed() > IDLE);
+                if idle != completing {
+                    completing = idle;
+                    media.fetch_all(idle);
+                    if idle && !view.quiet {
+                        log::line("nobody reads the film any more; completing and seeding it until Ctrl-C");
+                    }
+                }
+            }
+        }))
+    }
+}
+
+impl Drop for Idle {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// A time of the film that is fetched before a player asks for it; given up when it is dropped.

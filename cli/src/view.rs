@@ -5,8 +5,9 @@ use crate::units::{Bytes, bytes};
 use crate::{log, stream::rate};
 use indicatif::{ProgressBar, ProgressStyle};
 use playswarm::front::clock_time;
+use playswarm::printable;
 use playswarm::status::Waste;
-use playswarm::{Media, MediaStatus, Playhead, Session, Torrent};
+use playswarm::{Media, MediaStatus, OpeningStatus, Playhead, Session, Torrent};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
@@ -14,10 +15,15 @@ use tokio::task::JoinHandle;
 const REDRAW: Duration = Duration::from_millis(250);
 /// Between plain lines: a log file should stay readable.
 const PLAIN: Duration = Duration::from_secs(5);
+/// Before the first of them, where something is expected to end soon.
+const FIRST_PLAIN: Duration = Duration::from_secs(1);
 /// Cells of the piece map.
 const MAP_CELLS: usize = 72;
 /// Peers shown, those that gave most first.
 const SHOWN_PEERS: usize = 12;
+
+/// Characters of a line at most; wider terminals are rare.
+const LINE_CHARS: usize = 1024;
 
 /// What to show.
 #[derive(Clone, Copy, Debug)]
@@ -52,23 +58,29 @@ impl View {
         View { task: shown.then(|| tokio::spawn(live(render))) }
     }
 
+    /// What has been found of the torrents that are being opened. On a terminal at all times, else a line now and then.
+    pub(crate) fn opening(session: Session, options: Options) -> View {
+        if options.quiet {
+            return View { task: None };
+        }
+        let lines = move || session.opening().iter().map(opening).collect::<Vec<_>>();
+        View {
+            task: Some(if log::screen().is_hidden() {
+                tokio::spawn(now_and_then(lines))
+            } else {
+                tokio::spawn(live(lines))
+            }),
+        }
+    }
+
     /// What the background does for the torrents that nobody plays any more.
     pub(crate) fn start_kept(session: Session, options: Options) -> View {
         if options.quiet {
             return View { task: None };
         }
         let lines = move || session.kept().iter().map(kept).collect::<Vec<_>>();
-        let task = if log::screen().is_hidden() {
-            tokio::spawn(async move {
-                let mut tick = tokio::time::interval(PLAIN);
-                loop {
-                    tick.tick().await;
-                    lines().iter().for_each(|line| log::line(line));
-                }
-            })
-        } else {
-            tokio::spawn(live(lines))
-        };
+        let task =
+            if log::screen().is_hidden() { tokio::spawn(now_and_then(lines)) } else { tokio::spawn(live(lines)) };
         View { task: Some(task) }
     }
 
@@ -92,6 +104,15 @@ async fn plain(media: Media) {
     }
 }
 
+async fn now_and_then(lines: impl Fn() -> Vec<String> + Send) {
+    // What takes no time needs no line.
+    let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + FIRST_PLAIN, PLAIN);
+    loop {
+        tick.tick().await;
+        lines().iter().for_each(|line| log::line(line));
+    }
+}
+
 /// Redraws the lines; there may be more or fewer of them each time.
 async fn live(render: impl Fn() -> Vec<String> + Send) {
     let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
@@ -108,7 +129,7 @@ async fn live(render: impl Fn() -> Vec<String> + Send) {
             log::screen().remove(&bar);
         }
         for (bar, line) in bars.iter().zip(lines) {
-            bar.set_message(line);
+            bar.set_message(printable::line_within(&line, LINE_CHARS).into_owned());
             bar.tick();
         }
     }
@@ -121,6 +142,27 @@ fn render(status: &MediaStatus, torrent: &Torrent, options: Options) -> Vec<Stri
         lines.extend(shares(status));
     }
     lines
+}
+
+/// How far a magnet's search for its torrent is.
+pub(crate) fn opening(status: &OpeningStatus) -> String {
+    let OpeningStatus { found_peers, dialled_peers, connected_peers, offering_peers, .. } = *status;
+    let info = match status.total_bytes {
+        Some(total) => {
+            format!("{} of {} received from {offering_peers} of them", bytes(status.received_bytes), bytes(total))
+        }
+        None => "none of them offers it".to_owned(),
+    };
+    let who = match (found_peers, connected_peers) {
+        (0, _) => "no peer found".to_owned(),
+        (found, 0) => format!("{} found, {dialled_peers} being dialled", peers(found)),
+        (found, connected) => format!("{} found, {connected} connected, {info}", peers(found)),
+    };
+    format!("looking for the torrent's contents: {who} ({:.0} s)", status.waited_s)
+}
+
+pub(crate) fn peers(n: usize) -> String {
+    if n == 1 { "1 peer".to_owned() } else { format!("{n} peers") }
 }
 
 /// What flows, and from how many.

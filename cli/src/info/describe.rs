@@ -190,6 +190,8 @@ mod tests {
             }],
             private: false,
             trackers: vec![format!("http://x/{evil}")],
+            encoding: None,
+            selected: Vec::new(),
             info: bytes::Bytes::new(),
         };
         let described = Described::without_time(Arc::new(torrent), Some(0));

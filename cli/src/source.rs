@@ -1,0 +1,61 @@
+//! The torrent that a command is given: a path, a link, or `-` for standard input.
+
+use crate::stop::Stop;
+use anyhow::{Result, anyhow, bail};
+use playswarm::Source;
+use playswarm::torrent::MAX_TORRENT_BYTES;
+use std::io::{IsTerminal, Read};
+
+/// Longest text that is looked at for a link; magnet links with a hundred trackers are shorter.
+const MAX_LINK_BYTES: usize = 64 << 10;
+
+/// Reads what the user named; `None` where the program was asked to end meanwhile.
+pub(crate) async fn given(text: &str, stop: &mut Stop) -> Result<Option<Source>> {
+    if text != "-" {
+        return Ok(Some(Source::parse(text)?));
+    }
+    if std::io::stdin().is_terminal() {
+        bail!("standard input is a terminal; pipe a torrent or a link into it, or name one instead of -");
+    }
+    // A thread of its own, since nothing ends a read of standard input: the program would wait for it.
+    let (tell, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let read = std::io::stdin().lock().take(MAX_TORRENT_BYTES as u64 + 1).read_to_end(&mut bytes);
+        let _ = tell.send(read.map(|_| bytes));
+    });
+    let Some(read) = stop.unless(told).await else { return Ok(None) };
+    let bytes = read.map_err(|_| anyhow!("standard input could not be read"))?;
+    let bytes = bytes.map_err(|e| anyhow!("cannot read standard input: {e}"))?;
+    piped(bytes).map(Some)
+}
+
+/// A torrent's bytes, or a text that names one.
+fn piped(bytes: Vec<u8>) -> Result<Source> {
+    if bytes.is_empty() {
+        bail!("standard input is empty; pipe a torrent or a link into it");
+    }
+    let text = std::str::from_utf8(&bytes).ok().filter(|text| text.len() <= MAX_LINK_BYTES);
+    match text.map(Source::parse) {
+        // A path is what is left when a text is nothing else, such as a small torrent.
+        Some(Ok(source @ (Source::Magnet(_) | Source::InfoHash(_) | Source::Url(_)))) => Ok(source),
+        _ => Ok(Source::TorrentBytes(bytes.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn links_and_torrents_are_told_apart() {
+        let hash = "0123456789abcdef0123456789abcdef01234567";
+        assert!(matches!(piped(format!("magnet:?xt=urn:btih:{hash}\n").into()), Ok(Source::Magnet(_))));
+        assert!(matches!(piped(format!("{hash}\r\n").into()), Ok(Source::InfoHash(_))));
+        assert!(matches!(piped(b"https://example.org/x.torrent\n".to_vec()), Ok(Source::Url(_))));
+        assert!(matches!(piped(b"d4:infod6:lengthi1eee".to_vec()), Ok(Source::TorrentBytes(_))));
+        assert!(matches!(piped(b"film.torrent\n".to_vec()), Ok(Source::TorrentBytes(_))));
+        assert!(piped(Vec::new()).unwrap_err().to_string().contains("empty"));
+    }
+}

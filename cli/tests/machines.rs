@@ -1,0 +1,286 @@
+//! Odd machines and odd use: no certificates, small limits, no network, no peer; what a user is told of them.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod common;
+
+use common::{OFFLINE, Serving, film, playswarm, run, season};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// What a program that is to end says: exit code, standard output, standard error.
+fn outcome(command: &mut Command) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap_or(-1), text(stdout), text(stderr))
+}
+
+/// The body of what is at this URL, or of a range of it.
+fn get(url: &str, range: Option<&str>) -> Vec<u8> {
+    let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
+    let mut socket = TcpStream::connect(host).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let range = range.map(|range| format!("Range: bytes={range}\r\n")).unwrap_or_default();
+    write!(socket, "GET /{path} HTTP/1.1\r\nHost: {host}\r\n{range}Connection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    let body = answer.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+    assert!(answer.starts_with(b"HTTP/1.1 20"), "{}", String::from_utf8_lossy(&answer[..body]));
+    answer.split_off(body)
+}
+
+fn url(serving: &Serving) -> &str {
+    serving.line.strip_prefix("url: ").unwrap()
+}
+
+#[test]
+fn without_certificates_everything_works_but_https_whose_sentence_names_them() {
+    let (dir, _) = film();
+    let bare = |args: &[&str]| {
+        let mut command = playswarm(dir.path(), args);
+        command.env("SSL_CERT_FILE", "/nonexistent").env("SSL_CERT_DIR", "/nonexistent");
+        command
+    };
+    let (code, _, err) = outcome(&mut bare(&["info", "film.mkv.torrent", "--wait", "0"]));
+    assert_eq!((code, err.as_str()), (0, ""));
+    // A server with a certificate of its own.
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"])
+        .args([
+            "-addext",
+            "subjectAltName=DNS:localhost",
+            "-addext",
+            "basicConstraints=critical,CA:FALSE",
+            "-keyout",
+            "key.pem",
+            "-out",
+            "cert.pem",
+        ])
+        .current_dir(dir.path())
+        .stderr(Stdio::null())
+        .status();
+    if !made.is_ok_and(|status| status.success()) {
+        println!("skipped: openssl is not installed");
+        return;
+    }
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let mut server = Command::new("openssl")
+        .args(["s_server", "-quiet", "-www", "-key", "key.pem", "-cert", "cert.pem", "-accept", &port])
+        .current_dir(dir.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while TcpStream::connect(format!("127.0.0.1:{port}")).is_err() && begun.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (code, _, err) = outcome(&mut bare(&["info", &format!("https://localhost:{port}/film.torrent")]));
+    let _ = server.kill();
+    let _ = server.wait();
+    assert_eq!(code, 1);
+    assert!(err.contains("ca-certificates") && err.contains("SSL_CERT_FILE") && err.lines().count() == 1, "{err}");
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_does_not_end_the_program_and_the_film_plays_from_memory() {
+    let (dir, bytes) = film();
+    let seed = Serving::start(dir.path(), &[&["seed", "film.mkv", "film.mkv.torrent"][..], &OFFLINE].concat());
+    let at = seed.line.rsplit(' ').next().unwrap().to_owned();
+    let viewer = tempfile::tempdir().unwrap();
+    let torrent = dir.path().join("film.mkv.torrent");
+    let stream = [&["stream", torrent.to_str().unwrap(), "--peer", &at, "--dir", "."][..], &OFFLINE].concat();
+    // In units of 512 or 1024 bytes, by the shell: less than the film in any case, and more than a note about it.
+    let limited = ["-c", "ulimit -f 128; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_playswarm")];
+    let mut child = Command::new("sh");
+    child.args(limited).args(&stream).current_dir(viewer.path()).env("HOME", viewer.path()).env_remove("PLAYSWARM_LOG");
+    let mut child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let serving = Serving { child, line: line.trim_end().to_owned() };
+    assert!(get(url(&serving), None) == bytes, "the film's bytes");
+    assert!(get(url(&serving), Some("0-9999")) == bytes[..10_000], "once more, from its beginning");
+    assert_eq!(serving.end().0, 0, "it was not killed by SIGXFSZ");
+    let mut said = String::new();
+    stderr.read_to_string(&mut said).unwrap();
+    assert!(said.contains("cannot") && said.contains("memory"), "the user is told: {said}");
+    assert!(said.matches("WARN").count() <= 2, "and told once: {said}");
+}
+
+#[test]
+fn a_torrent_or_a_link_is_read_from_standard_input_and_from_a_pipe() {
+    let (dir, _) = film();
+    let piped = |args: &[&str], input: &[u8]| {
+        let mut command = playswarm(dir.path(), args);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        // Whoever reads no input ends before it is written.
+        let _ = child.stdin.take().unwrap().write_all(input);
+        let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    };
+    let torrent = std::fs::read(dir.path().join("film.mkv.torrent")).unwrap();
+    let (code, out, err) = piped(&["info", "-", "--wait", "0"], &torrent);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("name       film.mkv\n"), "{out}");
+    let (code, _, err) = piped(&["info", "-", "--wait", "0"], b"");
+    assert!(code == 1 && err.contains("standard input is empty"), "{err}");
+    let link = b"magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567\n";
+    let (code, _, err) = piped(&[&["info", "-", "--wait", "0.2"][..], &OFFLINE].concat(), link);
+    assert!(code == 1 && err.contains("no peer found"), "{err}");
+    let shell = format!("{} info <(cat film.mkv.torrent) --wait 0", env!("CARGO_BIN_EXE_playswarm"));
+    let (code, out, err) = outcome(Command::new("bash").args(["-c", &shell]).current_dir(dir.path()));
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("name       film.mkv\n"), "{out}");
+}
+
+#[test]
+fn empty_files_are_named_as_such() {
+    let (dir, _) = film();
+    std::fs::write(dir.path().join("empty"), b"").unwrap();
+    for args in [&["info", "empty"][..], &["stream", "empty"], &["seed", "film.mkv", "empty"], &["create", "empty"]] {
+        let (code, _, err) = run(dir.path(), args);
+        assert!(code == 1 && err.contains("empty"), "{args:?}: {err}");
+    }
+    let (code, _, err) = run(dir.path(), &["stream", "film.mkv.torrent", "--config", "empty"]);
+    assert!(code == 1 && err.contains("is empty"), "{err}");
+    std::fs::create_dir(dir.path().join("two")).unwrap();
+    std::fs::write(dir.path().join("two/a.mkv"), b"").unwrap();
+    std::fs::write(dir.path().join("two/b.mkv"), b"something").unwrap();
+    assert_eq!(run(dir.path(), &["create", "two", "-q"]).0, 0);
+    let (code, _, err) = run(dir.path(), &[&["stream", "two.torrent", "--file", "a.mkv"][..], &OFFLINE].concat());
+    assert!(code == 1 && err.contains("a.mkv is empty (0 bytes)"), "{err}");
+}
+
+#[test]
+fn a_player_that_is_not_there_is_noticed_before_anything_is_opened() {
+    let (dir, _) = film();
+    let args = ["play", "magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567", "--dir", "made"];
+    let (code, _, err) = run(dir.path(), &[&args[..], &["--player", "no-such-player --fs"], &OFFLINE].concat());
+    assert_eq!(code, 1);
+    assert!(err.contains("no-such-player was not found") && err.lines().count() == 1, "{err}");
+    assert!(!dir.path().join("made").exists(), "nothing was opened");
+}
+
+#[test]
+fn settings_out_of_range_name_the_option_and_what_it_takes() {
+    let (dir, _) = film();
+    for (args, said) in [
+        (&["--memory-limit", "1M"][..], "--memory-limit"),
+        (&["--disk-limit", "1M"], "at least 32 MiB"),
+        (&["--max-peers", "0"], "--max-peers"),
+    ] {
+        let (code, _, err) = run(dir.path(), &[&["stream", "film.mkv.torrent"][..], args, &OFFLINE].concat());
+        assert!(code == 1 && err.contains(said), "{args:?}: {err}");
+    }
+    std::fs::write(dir.path().join("c"), r#"{"picker": {"jump_points": 4000000000}}"#).unwrap();
+    let (code, _, err) = run(dir.path(), &[&["stream", "film.mkv.torrent", "--config", "c"][..], &OFFLINE].concat());
+    assert!(code == 1 && err.contains("picker.jump_points") && err.contains("1000"), "{err}");
+    let (_, help, _) = run(dir.path(), &["stream", "--help"]);
+    for least in ["at least 8MiB", "At least 32MiB", "at least 1."] {
+        assert!(help.contains(least), "{least}: {help}");
+    }
+}
+
+#[test]
+fn a_magnets_search_is_shown_and_ends_when_the_user_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let link = "magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567";
+    let begun = Instant::now();
+    let (code, out, err) = run(dir.path(), &[&["info", link, "--wait", "2"][..], &OFFLINE].concat());
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.starts_with("looking for the torrent's contents: no peer found (1 s)"), "{err}");
+    assert!(err.contains("not within 2 s") && err.contains("--wait"), "{err}");
+    // A peer that accepts and says nothing is found and connected to, no more.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let peer = silent.local_addr().unwrap().to_string();
+    let (_, _, err) = run(dir.path(), &[&["info", link, "--wait", "1", "--peer", &peer][..], &OFFLINE].concat());
+    assert!(err.contains("1 peer found"), "{err}");
+}
+
+#[test]
+fn info_says_why_the_films_time_is_not_known_and_ends_with_3() {
+    let (dir, _seed, at) = season();
+    let viewer = tempfile::tempdir().unwrap();
+    let torrent = dir.path().join("season.torrent");
+    let ask = |more: &[&str]| run(viewer.path(), &[&["info", torrent.to_str().unwrap()][..], more, &OFFLINE].concat());
+    let (code, out, err) = ask(&["--wait", "1"]);
+    assert_eq!(code, 3, "{err}");
+    assert!(out.contains("files      ") && err.contains("no peer was found"), "{out}{err}");
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let (code, _, err) = ask(&["--wait", "1", "--peer", &nobody]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("could be connected"), "{err}");
+    // A peer that has nothing.
+    let empty = tempfile::tempdir().unwrap();
+    let other = Serving::start(empty.path(), &[&["stream", torrent.to_str().unwrap()][..], &OFFLINE_BUT_HERE].concat());
+    let (code, _, err) = ask(&["--wait", "6", "--peer", "127.0.0.47:6881"]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("the only connected peer lacks what is waited for"), "{err}");
+    drop(other);
+    let (code, out, err) = ask(&["--peer", &at]);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.contains("duration "), "{out}");
+}
+
+const OFFLINE_BUT_HERE: [&str; 6] =
+    ["--no-dht", "--no-lsd", "--no-port-map", "--no-trackers", "--listen", "127.0.0.47:6881"];
+
+#[test]
+fn stream_keep_completes_what_was_read_once_nobody_reads_it() {
+    let (dir, _seed, at) = season();
+    let viewer = tempfile::tempdir().unwrap();
+    let torrent = dir.path().join("season.torrent");
+    let args = ["stream", torrent.to_str().unwrap(), "--file", "E2.mp4", "--keep", "--peer", &at];
+    let stream = Serving::start(viewer.path(), &[&args[..], &OFFLINE].concat());
+    let (film, begun) = (url(&stream).to_owned(), Instant::now());
+    let status = format!("http://{}/status", film.strip_prefix("http://").unwrap().split('/').next().unwrap());
+    let here = || {
+        let status: serde_json::Value = serde_json::from_slice(&get(&status, None)).unwrap();
+        (status["verified_bytes"].as_u64().unwrap(), status["total_bytes"].as_u64().unwrap())
+    };
+    assert!(!get(&film, None).is_empty());
+    let (verified, total) = here();
+    assert!(verified < total, "the other episode is not fetched while this one is read");
+    while here().0 < total {
+        assert!(begun.elapsed() < Duration::from_secs(60), "not completed: {:?}", here());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn play_keep_says_when_there_is_nothing_to_keep() {
+    let (dir, _seed, at) = season();
+    let viewer = tempfile::tempdir().unwrap();
+    let torrent = dir.path().join("season.torrent");
+    let args = ["play", torrent.to_str().unwrap(), "--keep", "--player", "true", "--peer", &at];
+    let (code, _, err) = run(viewer.path(), &[&args[..], &OFFLINE].concat());
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("without reading") && !err.contains("completing"), "{err}");
+}
+
+#[test]
+fn without_a_network_nothing_but_what_matters_is_said() {
+    let (dir, _) = film();
+    let alone = |limit: &str| {
+        let args = ["-n", "timeout", "-s", "INT", limit, env!("CARGO_BIN_EXE_playswarm"), "stream", "film.mkv.torrent"];
+        outcome(
+            Command::new("unshare")
+                .args(args)
+                .current_dir(dir.path())
+                .env("HOME", dir.path())
+                .env_remove("PLAYSWARM_LOG"),
+        )
+    };
+    let (code, out, err) = alone("4");
+    if code != 0 && out.is_empty() && err.contains("unshare") {
+        println!("skipped: no network namespaces: {err}");
+        return;
+    }
+    assert!(out.starts_with("url: "), "{out}{err}");
+    assert!(!err.contains("WARN") && !err.contains("ERROR"), "{err}");
+}

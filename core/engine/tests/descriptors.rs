@@ -52,7 +52,11 @@ async fn a_crowd_of_peers_and_128_descriptors_leave_room_for_the_players_connect
     BufReader::new(crowd.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     let peers = line.split_whitespace().map(|port| SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap())));
     let dir = tempfile::tempdir().unwrap();
-    let config = Config { peers: peers.chain([seed.addr()]).collect(), max_peers: 200, ..Config::offline(dir.path()) };
+    let config = Config {
+        peers: peers.chain([seed.addr()]).map(Into::into).collect(),
+        max_peers: 200,
+        ..Config::offline(dir.path())
+    };
     let session = Session::new(config).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     until("a good part of the crowd is connected", || media.status().peers.len() > 30).await;

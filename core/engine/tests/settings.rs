@@ -35,7 +35,7 @@ async fn play(config: Config, film: &Film) {
 }
 
 fn base(dir: &std::path::Path, seed: SocketAddr) -> Config {
-    Config { peers: vec![seed], ..Config::offline(dir) }
+    Config { peers: vec![seed.into()], ..Config::offline(dir) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

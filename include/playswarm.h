@@ -371,9 +371,9 @@ typedef struct playswarm_media_status {
      */
     uint32_t is_in_trouble;
     /*
-     Always 0: it fills the struct.
+     Trackers that failed or refused the last time; playswarm_media_trouble has the words of one where no peer is connected.
      */
-    uint32_t reserved;
+    uint32_t failed_trackers;
 } playswarm_media_status;
 
 /*

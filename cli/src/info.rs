@@ -129,7 +129,7 @@ async fn look(
     let torrent = media.torrent().clone();
     let file = chosen(&torrent, args.file.as_deref())?;
     if !worth_a_look(&torrent, file, args) {
-        return Ok(Some(Described::without_time(torrent, file)));
+        return Ok(Some(Described::without_time(torrent, file).with_trackers(media.status().trackers)));
     }
     let shown = View::lines(progress(media.clone(), file), view);
     let end = match args.wait {
@@ -146,7 +146,8 @@ async fn look(
     shown.stop().await;
     let unknown = file.filter(|file| media.known_timeline(*file).is_none());
     let lacks = unknown.map(|file| lacks.unwrap_or_else(|| why_not(&media, file, begun.elapsed(), trouble.take())));
-    Ok(Some(Described::new(torrent, file, |file| media.known_timeline(file)).lacking(lacks)))
+    let described = Described::new(torrent, file, |file| media.known_timeline(file)).lacking(lacks);
+    Ok(Some(described.with_trackers(media.status().trackers)))
 }
 
 /// The file that is meant; `None` in a torrent in which nothing can be played.

@@ -83,8 +83,8 @@ pub struct playswarm_media_status {
     pub waiting_readers: u32,
     /// 1 if nothing can be fetched at the moment (playswarm_media_trouble says why), else 0.
     pub is_in_trouble: u32,
-    /// Always 0: it fills the struct.
-    pub reserved: u32,
+    /// Trackers that failed or refused the last time; playswarm_media_trouble has the words of one where no peer is connected.
+    pub failed_trackers: u32,
 }
 
 impl playswarm_media_status {
@@ -117,7 +117,7 @@ impl playswarm_media_status {
             readers: count(s.readers.len()),
             waiting_readers: count(s.readers.iter().filter(|r| r.waiting).count()),
             is_in_trouble: u32::from(s.trouble.is_some()),
-            reserved: 0,
+            failed_trackers: count(s.trackers.iter().filter(|t| t.state == "failed").count()),
         }
     }
 }

@@ -59,7 +59,7 @@ impl Torrent {
 
     #[getter]
     fn trackers(&self) -> Vec<String> {
-        self.torrent.trackers.clone()
+        self.torrent.trackers.urls().map(str::to_owned).collect()
     }
 
     /// The files: path, name, length, offset, padding, content type, playable.

@@ -47,6 +47,8 @@ pub struct Status {
     pub waste: Waste,
     pub readers: Vec<Reader>,
     pub peers: Vec<Peer>,
+    #[serde(default)]
+    pub trackers: Vec<Tracker>,
     pub known_peers: usize,
     pub banned_peers: usize,
     pub trouble: Option<String>,
@@ -95,6 +97,17 @@ pub struct Peer {
     pub snubbed: bool,
     #[serde(default)]
     pub parent: bool,
+}
+
+/// A tracker.
+#[derive(Clone, Debug, Deserialize)]
+#[allow(missing_docs)]
+pub struct Tracker {
+    pub url: String,
+    pub tier: u32,
+    pub state: String,
+    pub message: Option<String>,
+    pub peers: usize,
 }
 
 /// How to start the program.

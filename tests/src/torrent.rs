@@ -195,12 +195,19 @@ impl TestTorrent {
 
     /// Writes the torrent file with these trackers.
     pub fn file_with(&self, trackers: &[String]) -> PathBuf {
+        self.file_with_tiers(&trackers.iter().map(|url| vec![url.clone()]).collect::<Vec<_>>())
+    }
+
+    /// Writes the torrent file with trackers in these tiers (BEP 12).
+    pub fn file_with_tiers(&self, tiers: &[Vec<String>]) -> PathBuf {
         let mut metainfo = dict([("info", self.info.clone())]);
-        if let Some(first) = trackers.first() {
-            let tiers = trackers.iter().map(|url| vec![Ben::from(url.as_str())].into()).collect::<Vec<Ben>>();
-            metainfo = metainfo.with("announce", first.as_str()).with("announce-list", tiers);
+        if let Some(first) = tiers.iter().flatten().next() {
+            let tier = |urls: &Vec<String>| urls.iter().map(|url| url.as_str().into()).collect::<Vec<Ben>>().into();
+            let list = tiers.iter().map(tier).collect::<Vec<Ben>>();
+            metainfo = metainfo.with("announce", first.as_str()).with("announce-list", list);
         }
-        let tag = mix(trackers.iter().flat_map(|t| t.bytes()).fold(0, |sum, b| mix(sum ^ u64::from(b))));
+        let written = tiers.iter().flat_map(|tier| tier.iter().flat_map(|url| url.bytes()).chain([0]));
+        let tag = mix(written.fold(0, |sum, b| mix(sum ^ u64::from(b))));
         let path = self.folder.path().join(format!("{tag:x}.torrent"));
         std::fs::write(&path, metainfo.encode()).unwrap();
         path

@@ -1,11 +1,15 @@
 //! Trackers for tests, over HTTP (BEP 3, 23) and UDP (BEP 15): honest, or broken in one of the ways that trackers are.
 
+mod form;
+
+pub use form::Form;
+
 use crate::bencode::{Ben, dict};
 use crate::content::mix;
 use crate::peers::fresh_ip;
 use crate::place::Place;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -24,7 +28,16 @@ pub enum Mode {
     Hang,
     /// It refuses, with a sentence.
     Refuse,
+    /// It answers honestly, in an odd form (HTTP only).
+    Odd(Form),
+    /// It answers with this HTTP status and a plain text.
+    Status(u16),
+    /// It answers with a redirect to `http://IP:PORT/announce` (HTTP only).
+    Redirect(SocketAddr),
 }
+
+/// The warning of [`Form::Warned`].
+pub const WARNING: &str = "your client is \x1b[31mtoo old";
 
 /// The sentence of [`Mode::Refuse`].
 pub const REFUSAL: &str = "this torrent is not registered here";
@@ -44,6 +57,7 @@ pub struct Announce {
 struct State {
     peers: Mutex<Vec<SocketAddr>>,
     announces: Mutex<Vec<Announce>>,
+    requests: Mutex<Vec<String>>,
     stop: AtomicBool,
 }
 
@@ -71,10 +85,31 @@ impl Tracker {
         Tracker { url: format!("http://{on}/announce"), addr: on, state }
     }
 
+    /// A web server that gives these bytes, whatever is asked for.
+    pub fn serving_at(place: &Place, on: SocketAddr, bytes: Vec<u8>) -> Tracker {
+        let listener = place.listen(on);
+        let state = Arc::<State>::default();
+        let shared = state.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                if shared.stop.load(Ordering::Relaxed) {
+                    return;
+                }
+                let _ = read_head(&stream);
+                let _ = (&stream).write_all(&form::respond(Form::Plain, "200 OK", &bytes));
+            }
+        });
+        Tracker { url: format!("http://{on}/film.torrent"), addr: on, state }
+    }
+
     /// A UDP tracker on a loopback address of its own.
     pub fn udp(mode: Mode) -> Tracker {
-        let addr = SocketAddr::new(fresh_ip().into(), 6969);
-        let socket = Place::Here.udp(addr);
+        Self::udp_at(&Place::Here, SocketAddr::new(fresh_ip().into(), 6969), mode)
+    }
+
+    /// A UDP tracker at some place.
+    pub fn udp_at(place: &Place, addr: SocketAddr, mode: Mode) -> Tracker {
+        let socket = place.udp(addr);
         let state = Arc::<State>::default();
         let shared = state.clone();
         std::thread::spawn(move || serve_udp(&socket, mode, &shared));
@@ -86,6 +121,11 @@ impl Tracker {
         self.state.add(peer);
     }
 
+    /// The paths of all HTTP requests so far, with what was asked there.
+    pub fn requests(&self) -> Vec<String> {
+        self.state.requests.lock().unwrap().clone()
+    }
+
     /// All announces so far.
     pub fn announces(&self) -> Vec<Announce> {
         self.state.announces.lock().unwrap().clone()
@@ -95,7 +135,7 @@ impl Tracker {
 impl Drop for Tracker {
     fn drop(&mut self) {
         self.state.stop.store(true, Ordering::Relaxed);
-        let _ = std::net::TcpStream::connect_timeout(&self.addr, Duration::from_millis(200)); // wakes accept()
+        let _ = TcpStream::connect_timeout(&self.addr, Duration::from_millis(200)); // wakes accept()
     }
 }
 
@@ -148,37 +188,50 @@ fn serve_http(listener: &TcpListener, mode: Mode, state: &Arc<State>) {
         if state.stop.load(Ordering::Relaxed) {
             return;
         }
-        let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-        let mut reader = BufReader::new(&stream);
-        let mut request = String::new();
-        if reader.read_line(&mut request).is_err() {
-            continue;
-        }
-        let mut header = String::new();
-        while reader.read_line(&mut header).is_ok_and(|n| n > 2) {
-            header.clear();
-        }
+        let Ok(request) = read_head(&stream) else { continue };
         let from = stream.peer_addr().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |addr| addr.ip());
-        let body = match (mode, parse_announce(&request, from)) {
+        let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+        state.requests.lock().unwrap().push(path);
+        let plain = |status: &str, body: &[u8]| form::respond(Form::Plain, status, body);
+        let answer = match (mode, parse_announce(&request, from)) {
             (Mode::Hang, _) => {
                 hanging.push(stream); // open, and silent
                 continue;
             }
-            (Mode::Rubbish, _) => b"<html>\xff\x00 d8:intervali-1e5:peers999999999:".to_vec(),
-            (_, None) => dict([("failure reason", "this is no announce".into())]).encode(),
+            (Mode::Rubbish, _) => plain("200 OK", b"<html>\xff\x00 d8:intervali-1e5:peers999999999:"),
+            (Mode::Status(status), _) => plain(&format!("{status} No"), b"go \x1b[31maway"),
+            (Mode::Redirect(to), _) => format!(
+                "HTTP/1.1 302 Found\r\nLocation: http://{to}/announce\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            )
+            .into_bytes(),
+            (_, None) => plain("200 OK", &dict([("failure reason", "this is no announce".into())]).encode()),
             (Mode::Refuse, Some(announce)) => {
                 state.announced(announce);
-                dict([("failure reason", REFUSAL.into())]).encode()
+                plain("200 OK", &dict([("failure reason", REFUSAL.into())]).encode())
             }
-            (Mode::Honest, Some(announce)) => answer_http(5, 2, state.announced(announce)),
-            (Mode::Frugal(most), Some(announce)) => answer_http(1800, 60, state.drawn(announce, most)),
+            (Mode::Odd(form), Some(announce)) => {
+                form::respond(form, "200 OK", &form::body(form, state.announced(announce)))
+            }
+            (Mode::Honest, Some(announce)) => plain("200 OK", &answer_http(5, 2, state.announced(announce))),
+            (Mode::Frugal(most), Some(announce)) => {
+                plain("200 OK", &answer_http(1800, 60, state.drawn(announce, most)))
+            }
         };
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-            body.len()
-        );
-        let _ = (&stream).write_all(&[head.as_bytes(), &body].concat());
+        let _ = (&stream).write_all(&answer);
     }
+}
+
+/// Reads a request's head; gives its first line.
+fn read_head(stream: &TcpStream) -> std::io::Result<String> {
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    let mut reader = BufReader::new(stream);
+    let mut request = String::new();
+    reader.read_line(&mut request)?;
+    let mut header = String::new();
+    while reader.read_line(&mut header)? > 2 {
+        header.clear();
+    }
+    Ok(request)
 }
 
 /// The answer to an announce: seconds until the next, and peers in compact form.

@@ -4,7 +4,8 @@ use super::sparkline::sparkline;
 use crate::units::{bit_rate, bytes};
 use playswarm::front::{clock_time, natural_order, timeline_json};
 use playswarm::printable::{self, line};
-use playswarm::torrent::{Beside, content_type, is_playable};
+use playswarm::status::TrackerStatus;
+use playswarm::torrent::{Beside, Tracker, content_type, is_playable};
 use playswarm::{Accuracy, Timeline, Torrent, Track};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -23,11 +24,13 @@ pub(super) struct Described {
     timelines: BTreeMap<usize, Arc<Timeline>>,
     /// Why the shown file's time is not known although it was asked for.
     lacks: Option<String>,
+    /// What the trackers said, if they were asked.
+    asked: Vec<TrackerStatus>,
 }
 
 impl Described {
     pub(super) fn without_time(torrent: Arc<Torrent>, file: Option<usize>) -> Described {
-        Described { torrent, file, timelines: BTreeMap::new(), lacks: None }
+        Described { torrent, file, timelines: BTreeMap::new(), lacks: None, asked: Vec::new() }
     }
 
     pub(super) fn new(
@@ -36,7 +39,7 @@ impl Described {
         known: impl Fn(usize) -> Option<Arc<Timeline>>,
     ) -> Described {
         let timelines = (0..torrent.files.len()).filter_map(|file| Some((file, known(file)?))).collect();
-        Described { torrent, file, timelines, lacks: None }
+        Described { torrent, file, timelines, lacks: None, asked: Vec::new() }
     }
 
     pub(super) fn lacking(self, lacks: Option<String>) -> Described {
@@ -45,6 +48,10 @@ impl Described {
 
     pub(super) fn lacks(&self) -> Option<&str> {
         self.lacks.as_deref()
+    }
+
+    pub(super) fn with_trackers(self, asked: Vec<TrackerStatus>) -> Described {
+        Described { asked, ..self }
     }
 
     /// The shown file and what is known of its time.
@@ -66,8 +73,10 @@ impl Described {
         let _ = writeln!(out, "size       {} ({} bytes)", bytes(layout.total_bytes()), layout.total_bytes());
         let _ = writeln!(out, "pieces     {} of {}", layout.pieces(), bytes(layout.piece_bytes().into()));
         let _ = writeln!(out, "private    {}", if torrent.private { "yes" } else { "no" });
-        for (i, tracker) in torrent.trackers.iter().enumerate() {
-            let _ = writeln!(out, "{:<10} {}", if i == 0 { "trackers" } else { "" }, line(tracker));
+        let asked = self.asked.iter().map(|tracker| format!("{} ({tracker})", tracker.url));
+        let named = torrent.trackers.iter().filter(|_| self.asked.is_empty()).map(Tracker::shown);
+        for (i, tracker) in asked.chain(named).enumerate() {
+            let _ = writeln!(out, "{:<10} {tracker}", if i == 0 { "trackers" } else { "" });
         }
         if let Some((file, timeline)) = self.shown() {
             let _ = writeln!(out, "file       {file}: {}", line(&torrent.files[file].name));
@@ -118,7 +127,8 @@ impl Described {
             "piece_bytes": torrent.layout.piece_bytes(),
             "pieces": torrent.layout.pieces(),
             "private": torrent.private,
-            "trackers": torrent.trackers,
+            "trackers": torrent.trackers.urls().collect::<Vec<_>>(),
+            "tracker_states": self.asked,
             "files": files,
             "file": self.file,
             "lacks": self.lacks,
@@ -189,7 +199,7 @@ mod tests {
                 padding: false,
             }],
             private: false,
-            trackers: vec![format!("http://x/{evil}")],
+            trackers: vec![format!("http://x/{evil}")].into(),
             encoding: None,
             selected: Vec::new(),
             info: bytes::Bytes::new(),

@@ -27,7 +27,7 @@ pub fn wire(data: &[u8]) {
     crate::swarm::fuzz(data);
 }
 
-/// An answer of a DHT node.
+/// An answer of a DHT node, or of a tracker.
 pub fn dht(data: &[u8]) {
     crate::discovery::fuzz(data);
 }

@@ -116,6 +116,7 @@ impl Entry {
             slots: None,
             timelines: Vec::new(),
             peers: Vec::new(),
+            trackers: self.kept.trackers(),
             known_peers: status.peers,
             banned_peers: 0,
             trouble: status.trouble,

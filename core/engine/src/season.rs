@@ -79,7 +79,7 @@ mod tests {
             hashes: Bytes::new(),
             files: files.collect(),
             private: false,
-            trackers: Vec::new(),
+            trackers: Default::default(),
             encoding: None,
             selected: Vec::new(),
             info: Bytes::new(),

@@ -11,8 +11,9 @@ use crate::swarm::driver::{Start, Swarm};
 use crate::swarm::listen::Registry;
 use crate::swarm::rates::RateLimits;
 use crate::swarm::transport::{Limits, Transport};
-use crate::torrent::{InfoHash, Torrent};
+use crate::torrent::{InfoHash, Torrent, Trackers};
 use parking_lot::Mutex;
+use playswarm_logic::AddressClass;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -156,7 +157,7 @@ impl Session {
     /// [`Error::BadSource`], [`Error::BadTorrent`], [`Error::Fetch`], [`Error::NoMetadata`], [`Error::Storage`],
     /// [`Error::Closed`].
     pub async fn open(&self, source: Source) -> Result<Media> {
-        let resolved = source::resolve(source, self.shared.discovery.http()).await?;
+        let resolved = source::resolve(source, self.shared.discovery.web()).await?;
         self.open_resolved(resolved).await
     }
 
@@ -166,7 +167,7 @@ impl Session {
     /// # Errors
     /// [`Error::BadSource`], [`Error::BadTorrent`], [`Error::Fetch`] or [`Error::Storage`].
     pub async fn resolve(&self, source: Source) -> Result<Source> {
-        Ok(match source::resolve(source, self.shared.discovery.http()).await? {
+        Ok(match source::resolve(source, self.shared.discovery.web()).await? {
             Resolved::Torrent(torrent) => Source::Torrent(torrent),
             Resolved::Magnet(magnet) => Source::Magnet(magnet),
         })
@@ -248,11 +249,11 @@ impl Session {
                     let bytes = load_saved_torrent_bytes(&dir, &info_hash)?;
                     Torrent::from_bytes(&bytes).ok().filter(|t| t.info_hash == info_hash)
                 });
-                let mut trackers = magnet.trackers;
+                let mut trackers = Trackers::from(magnet.trackers).named_by(magnet.named_by);
                 let torrent = saved.await.ok().flatten().map(|mut torrent| {
-                    trackers
-                        .extend(torrent.trackers.iter().filter(|t| !trackers.contains(t)).cloned().collect::<Vec<_>>());
-                    torrent.trackers.clone_from(&trackers);
+                    // Where the saved one came from is not known any more.
+                    trackers.extend(&torrent.trackers.named_by(AddressClass::Global));
+                    torrent.trackers = trackers.clone();
                     Arc::new(torrent)
                 });
                 Start { info_hash, trackers, peers: magnet.peers, torrent }
@@ -271,7 +272,7 @@ impl Session {
     /// # Errors
     /// Those of [`Session::open`].
     pub async fn describe(&self, source: Source) -> Result<Arc<Torrent>> {
-        match source::resolve(source, self.shared.discovery.http()).await? {
+        match source::resolve(source, self.shared.discovery.web()).await? {
             Resolved::Torrent(torrent) => Ok(torrent),
             magnet => {
                 let media = self.open_resolved(magnet).await?;

@@ -3,6 +3,7 @@
 use crate::torrent::InfoHash;
 use playswarm_media::{Accuracy, Timeline, Track, TrackKind};
 use serde::Serialize;
+use std::fmt;
 use std::net::SocketAddr;
 
 /// A snapshot of one torrent.
@@ -42,6 +43,8 @@ pub struct MediaStatus {
     pub timelines: Vec<TimelineStatus>,
     /// Connected peers.
     pub peers: Vec<PeerStatus>,
+    /// The trackers that are asked for peers, in the order of their tiers.
+    pub trackers: Vec<TrackerStatus>,
     /// Peers known but not connected.
     pub known_peers: usize,
     /// Peers turned away for good because they lied or broke the protocol.
@@ -250,6 +253,39 @@ pub struct PeerStatus {
     pub parent: bool,
     /// Where it is in the film, if it is a viewer that says so.
     pub viewer: Option<ViewerStatus>,
+}
+
+/// A tracker, and what came of asking it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct TrackerStatus {
+    /// Its announce URL, without what may be a passkey.
+    pub url: String,
+    /// Its tier (BEP 12).
+    pub tier: u32,
+    /// `idle` while another of its tier answers, `asking`, `working`, or `failed`.
+    pub state: &'static str,
+    /// Why it failed, or a warning that came with its answer; its own words where it gave some.
+    pub message: Option<String>,
+    /// Peers in its last answer.
+    pub peers: usize,
+    /// Seeds of the torrent that it knows of.
+    pub seeds: Option<u64>,
+    /// Other peers that it knows of.
+    pub leeches: Option<u64>,
+    /// Seconds until it is asked next.
+    pub next_announce_s: Option<f64>,
+}
+
+/// What it is doing, in a line without its URL.
+impl fmt::Display for TrackerStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.state)?;
+        if self.state == "working" {
+            write!(f, ", {} peers", self.peers)?;
+        }
+        self.message.iter().try_for_each(|said| write!(f, ": {said}"))
+    }
 }
 
 /// What another viewer said of itself, moved on by the clock. Not checked.

@@ -9,15 +9,18 @@ mod media_type;
 mod pads;
 mod parse;
 mod paths;
+mod trackers;
 
 pub use beside::{Beside, Subtitle};
 pub use media_type::{content_type, is_playable, natural_cmp};
 pub use parse::{
     MAX_FILES, MAX_PIECE_BYTES, MAX_TORRENT_BYTES, MAX_TOTAL_BYTES, MAX_TRACKERS, MAX_URL_BYTES, MIN_PIECE_BYTES,
 };
-pub(crate) use parse::{clean_trackers, sha1, write_torrent};
+pub(crate) use parse::{sha1, write_torrent};
 pub(crate) use paths::with_suffix;
 pub use paths::{MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, sanitize};
+pub(crate) use trackers::parse as parse_tracker;
+pub use trackers::{Tracker, Trackers};
 
 use crate::discovery::source::Magnet;
 use bytes::Bytes;
@@ -78,8 +81,8 @@ pub struct Torrent {
     pub files: Vec<FileEntry>,
     /// BEP 27: peers from its trackers only.
     pub private: bool,
-    /// Announce URLs (http, https, udp), without duplicates.
-    pub trackers: Vec<String>,
+    /// Its trackers.
+    pub trackers: Trackers,
     /// The encoding of names that are not UTF-8, where the torrent file states one (`encoding`, `codepage`).
     pub encoding: Option<&'static str>,
     /// The files that the link means (`so`, BEP 53), by number; none stands for all of them.
@@ -104,7 +107,7 @@ impl Torrent {
     pub fn magnet(&self) -> Magnet {
         let mut magnet = Magnet::new(self.info_hash);
         magnet.name = Some(self.name.clone());
-        magnet.trackers.clone_from(&self.trackers);
+        magnet.trackers = self.trackers.urls().map(str::to_owned).collect();
         magnet
     }
 

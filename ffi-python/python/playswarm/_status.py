@@ -210,6 +210,26 @@ class PeerStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class TrackerStatus:
+    """A tracker, and what came of asking it."""
+
+    url: str
+    """Its announce URL, without what may be a passkey."""
+    tier: int
+    state: str
+    """``idle`` while another of its tier answers, ``asking``, ``working`` or ``failed``."""
+    message: str | None
+    """Why it failed, or a warning that came with its answer; its own words where it gave some."""
+    peers: int
+    """Peers in its last answer."""
+    seeds: int | None
+    """Seeds of the torrent that it knows of."""
+    leeches: int | None
+    next_announce_s: float | None
+    """Seconds until it is asked next."""
+
+
+@dataclass(frozen=True, slots=True)
 class MediaStatus:
     """A snapshot of one torrent."""
 
@@ -237,6 +257,8 @@ class MediaStatus:
     timelines: tuple[TimelineStatus, ...] = field(repr=False)
     """What is known of the files' time, of those whose index was read."""
     peers: tuple[PeerStatus, ...] = field(repr=False)
+    trackers: tuple[TrackerStatus, ...] = field(repr=False)
+    """The trackers that are asked for peers, in the order of their tiers."""
     known_peers: int
     """Peers known but not connected."""
     banned_peers: int
@@ -262,6 +284,7 @@ class MediaStatus:
                 "slots": _known(SlotStatus, values["slots"]) if values["slots"] else None,
                 "timelines": tuple(TimelineStatus.from_dict(t) for t in values["timelines"]),
                 "peers": tuple(PeerStatus.from_dict(p) for p in values["peers"]),
+                "trackers": tuple(_known(TrackerStatus, t) for t in values["trackers"]),
             },
         )
 
@@ -272,7 +295,7 @@ class MediaStatus:
     def to_dict(self) -> dict[str, Any]:
         """All of it as plain dicts, lists, numbers and strings."""
         values = dataclasses.asdict(self)
-        for name in ("readers", "peers", "timelines", "notices"):
+        for name in ("readers", "peers", "trackers", "timelines", "notices"):
             values[name] = list(values[name])
         for timeline in values["timelines"]:
             timeline["tracks"] = list(timeline["tracks"])

@@ -14,6 +14,11 @@ pub(crate) fn unpacked(body: Bytes, encoding: Option<&str>, max_bytes: usize) ->
     if body.starts_with(&[0x1f, 0x8b]) {
         return read(MultiGzDecoder::new(&body[..]), max_bytes);
     }
+    // zlib's format is known by its first two bytes, as far as no text begins so.
+    let is_zlib = body.len() > 2 && body[0] == 0x78 && u16::from_be_bytes([body[0], body[1]]).is_multiple_of(31);
+    if is_zlib && let Ok(plain) = read(ZlibDecoder::new(&body[..]), max_bytes) {
+        return Ok(plain);
+    }
     match encoding.as_str() {
         // RFC 9110 means zlib's format; some servers send the bare stream.
         "deflate" => read(ZlibDecoder::new(&body[..]), max_bytes)
@@ -66,6 +71,7 @@ mod tests {
             (packed(GzEncoder::new(PLAIN, fast)), Some("gzip")),
             (packed(GzEncoder::new(PLAIN, fast)), None),
             (packed(ZlibEncoder::new(PLAIN, fast)), Some("deflate")),
+            (packed(ZlibEncoder::new(PLAIN, fast)), None),
             (packed(DeflateEncoder::new(PLAIN, fast)), Some("Deflate ")),
         ] {
             assert_eq!(unpacked(body, encoding, 100).unwrap(), PLAIN, "{encoding:?}");

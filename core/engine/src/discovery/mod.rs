@@ -13,17 +13,24 @@ pub(crate) mod resolver;
 mod sieve;
 pub(crate) mod source;
 mod tracker;
+pub(crate) mod web;
 
 pub(crate) use keyed::KeyNews;
 pub(crate) use sieve::{Found, Origin};
 
 use crate::config::Config;
 use crate::error::Result;
-use crate::torrent::{InfoHash, clean_trackers};
+use crate::status::TrackerStatus;
+use crate::torrent::{InfoHash, Trackers};
+use parking_lot::Mutex;
+#[cfg(test)]
+use playswarm_logic::AddressClass;
+use resolver::Resolver;
 use sieve::Sieve;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
@@ -47,8 +54,8 @@ pub(crate) struct Params {
     pub(crate) peer_id: [u8; 20],
     /// Where peers reach us; 0 where they can't.
     pub(crate) listen_port: u16,
-    /// Announce URLs. What cannot be asked is left out.
-    pub(crate) trackers: Vec<String>,
+    /// Whom to announce to.
+    pub(crate) trackers: Trackers,
     /// BEP 27: trackers only.
     pub(crate) private: bool,
     /// Asked at each announcement.
@@ -62,7 +69,10 @@ struct Context {
     listen_port: u16,
     progress: Arc<dyn Fn() -> Progress + Send + Sync>,
     sieve: Sieve,
-    http: reqwest::Client,
+    web: Arc<web::Web>,
+    resolver: Arc<Resolver>,
+    /// What the trackers said, and since when that stands here.
+    board: Mutex<(Instant, Vec<TrackerStatus>)>,
     hurry: watch::Sender<u64>,
     /// The torrent was dropped: trackers say goodbye.
     cancel: CancellationToken,
@@ -74,8 +84,8 @@ struct Context {
 
 /// What a session has once for all its torrents.
 pub(crate) struct Shared {
-    http: reqwest::Client,
-    resolver: resolver::Resolver,
+    web: Arc<web::Web>,
+    resolver: Arc<Resolver>,
     listen: SocketAddr,
     trackers: bool,
     dht: Option<Arc<dht::Dht>>,
@@ -94,9 +104,9 @@ impl Shared {
         let tasks = TaskTracker::new();
         // Nobody beyond this machine reaches a listener on loopback.
         let reachable = !listen.ip().is_loopback() && listen.port() != 0;
-        let (http, has_certificates) = source::http_client()?;
+        let web = Arc::new(web::Web::new());
         if config.port_map && reachable {
-            if has_certificates {
+            if web.has_certificates() {
                 local::map_port(&tasks, cancel.clone(), listen.port());
             } else {
                 // The crate that asks the router makes an HTTP client with certificates and panics where there are none.
@@ -104,8 +114,8 @@ impl Shared {
             }
         }
         Ok(Arc::new(Shared {
-            http,
-            resolver: resolver::Resolver::new(),
+            web,
+            resolver: Arc::new(Resolver::new()),
             listen,
             trackers: config.trackers,
             dht: config.dht.then(|| {
@@ -123,13 +133,13 @@ impl Shared {
         }))
     }
 
-    /// The session's HTTP client, for [`source::resolve`] too.
-    pub(crate) fn http(&self) -> &reqwest::Client {
-        &self.http
+    /// The session's HTTP requests, for [`source::resolve`] too.
+    pub(crate) fn web(&self) -> &web::Web {
+        &self.web
     }
 
     /// The session's lookups of peers' host names.
-    pub(crate) fn resolver(&self) -> &resolver::Resolver {
+    pub(crate) fn resolver(&self) -> &Resolver {
         &self.resolver
     }
 
@@ -165,18 +175,16 @@ impl Discovery {
             listen_port: params.listen_port,
             progress: params.progress,
             sieve,
-            http: shared.http.clone(),
+            web: shared.web.clone(),
+            resolver: shared.resolver.clone(),
+            board: Mutex::new((Instant::now(), Vec::new())),
             hurry: watch::Sender::new(0),
             cancel: cancel.clone(),
             private: private.clone(),
             key: random_u32(),
         });
-        if shared.trackers {
-            for url in clean_trackers(params.trackers) {
-                if let Ok(url) = url::Url::parse(&url) {
-                    shared.tasks.spawn(tracker::run(url, context.clone()));
-                }
-            }
+        if shared.trackers && !params.trackers.is_empty() {
+            shared.tasks.spawn(tracker::run(params.trackers, params.private, context.clone()));
         }
         if params.private {
             private.cancel();
@@ -197,6 +205,14 @@ impl Discovery {
         self.context.hurry.send_modify(|n| *n = n.wrapping_add(1));
     }
 
+    /// The trackers, and what each of them said.
+    pub(crate) fn trackers(&self) -> Vec<TrackerStatus> {
+        let (since, mut trackers) = self.context.board.lock().clone();
+        let passed = since.elapsed().as_secs_f64();
+        trackers.iter_mut().filter_map(|t| t.next_announce_s.as_mut()).for_each(|s| *s = (*s - passed).max(0.0));
+        trackers
+    }
+
     /// A magnet turned out to be private (BEP 27): from now on trackers only.
     pub(crate) fn make_private(&self) {
         self.context.private.cancel();
@@ -205,7 +221,7 @@ impl Discovery {
     /// An address from elsewhere (a peer, the user): it takes the same way as those found here. Says whether it did.
     #[cfg(test)]
     pub(crate) fn offer(&self, addr: SocketAddr, origin: Origin) -> bool {
-        self.context.sieve.offer(addr, origin, playswarm_logic::AddressClass::Loopback)
+        self.context.sieve.offer(addr, origin, AddressClass::Loopback)
     }
 
     /// All addresses that were found and not forgotten, for the hand-over.
@@ -214,9 +230,10 @@ impl Discovery {
     }
 }
 
-/// What a DHT node may answer, on these bytes. See [`crate::fuzzing`].
+/// What a DHT node or a tracker may answer, on these bytes. See [`crate::fuzzing`].
 pub(crate) fn fuzz(data: &[u8]) {
     dht6::fuzz(data);
+    tracker::fuzz(data);
 }
 
 /// Random enough for keys and transaction numbers: the standard library seeds its hashers from the system.

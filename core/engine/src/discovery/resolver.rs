@@ -29,7 +29,6 @@ pub(crate) enum NamedBy {
     /// The user or the link that the user opened.
     User,
     /// A torrent, a tracker or a peer.
-    #[cfg_attr(not(test), expect(dead_code))]
     Stranger,
 }
 

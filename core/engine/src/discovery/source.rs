@@ -10,23 +10,20 @@ mod spelling;
 pub use magnet::Magnet;
 
 use super::inflate::unpacked;
+use super::web::{Got, NotGot, Terms, Web};
 use crate::error::{Error, Result};
 use crate::printable;
 use crate::torrent::{InfoHash, MAX_TORRENT_BYTES, Torrent};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
-use http::header::{CONTENT_ENCODING, LOCATION};
+use bytes::Bytes;
+use playswarm_logic::AddressClass;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
 /// How long fetching a torrent file may take.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
-/// How many redirects are followed on the way.
-pub(crate) const MAX_REDIRECTS: usize = 5;
 
 /// A source of a torrent.
 #[derive(Clone, Debug)]
@@ -133,57 +130,29 @@ pub(crate) enum Resolved {
     Magnet(Magnet),
 }
 
-/// Whether this machine was found to have no CA certificates.
-static NO_CERTIFICATES: AtomicBool = AtomicBool::new(false);
-
-/// A client for torrent files and trackers: few redirects, a time limit, no cookies.
-///
-/// On a machine without CA certificates it trusts no https server, and everything else works; whether there are any is said
-/// beside it.
-pub(crate) fn http_client() -> Result<(reqwest::Client, bool)> {
-    let builder = || {
-        reqwest::Client::builder()
-            .user_agent(concat!("playswarm/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::custom(follow))
-            .connect_timeout(Duration::from_secs(10))
-            .timeout(FETCH_TIMEOUT)
-    };
-    match builder().build() {
-        Ok(client) => Ok((client, true)),
-        Err(e) => {
-            tracing::info!("no CA certificates, so no https: {e:?}");
-            NO_CERTIFICATES.store(true, Ordering::Relaxed);
-            let client = builder().tls_certs_only([]).build();
-            client
-                .map(|client| (client, false))
-                .map_err(|e| Error::Io { doing: "cannot set up the HTTP client", source: std::io::Error::other(e) })
-        }
-    }
-}
-
-/// Follows redirects between web servers. One to another scheme ends there: the answer says where it leads.
-fn follow(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
-    if !matches!(attempt.url().scheme(), "http" | "https") {
-        return attempt.stop();
-    }
-    if attempt.previous().len() > MAX_REDIRECTS { attempt.error("too many redirects") } else { attempt.follow() }
-}
-
 /// Reads or fetches the torrent, unless peers must be asked for it.
 ///
 /// # Errors
 /// [`Error::Storage`], [`Error::Fetch`] or [`Error::BadTorrent`].
-pub(crate) async fn resolve(source: Source, client: &reqwest::Client) -> Result<Resolved> {
+pub(crate) async fn resolve(source: Source, web: &Web) -> Result<Resolved> {
     match source {
         Source::TorrentBytes(bytes) => read_off_thread(bytes).await,
         Source::TorrentFile(path) => read_off_thread(read_limited(&path).await?).await,
         Source::Torrent(torrent) => Ok(Resolved::Torrent(torrent)),
-        Source::Url(url) => match fetch(&url, client).await? {
-            Fetched::Magnet(magnet) => Ok(Resolved::Magnet(magnet)),
-            Fetched::Body(body) => read_off_thread(body).await.map_err(|e| match e {
-                Error::BadTorrent(why) => Error::BadTorrent(format!("{why} (fetched from {})", without_secrets(&url))),
-                e => e,
-            }),
+        Source::Url(url) => match fetch(&url, web).await? {
+            (Fetched::Magnet(magnet), from) => Ok(Resolved::Magnet(magnet.named_by(from))),
+            (Fetched::Body(body), from) => match read_off_thread(body).await {
+                Ok(Resolved::Magnet(magnet)) => Ok(Resolved::Magnet(magnet.named_by(from))),
+                Ok(Resolved::Torrent(torrent)) => {
+                    let mut torrent = Arc::unwrap_or_clone(torrent);
+                    torrent.trackers = torrent.trackers.named_by(from);
+                    Ok(Resolved::Torrent(Arc::new(torrent)))
+                }
+                Err(Error::BadTorrent(why)) => {
+                    Err(Error::BadTorrent(format!("{why} (fetched from {})", without_secrets(&url))))
+                }
+                Err(e) => Err(e),
+            },
         },
         Source::Magnet(magnet) => Ok(Resolved::Magnet(magnet)),
         Source::InfoHash(info_hash) => Ok(Resolved::Magnet(Magnet::new(info_hash))),
@@ -248,28 +217,36 @@ enum Fetched {
     Magnet(Magnet),
 }
 
-async fn fetch(url: &str, client: &reqwest::Client) -> Result<Fetched> {
+async fn fetch(url: &str, web: &Web) -> Result<(Fetched, AddressClass)> {
     let fail = |why: String| Error::Fetch { url: without_secrets(url), why };
-    let response = client.get(url).send().await.map_err(|e| fail(why(&e)))?;
-    let status = response.status();
-    let header = |name| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-    if let Some(location) = header(LOCATION).filter(|_| status.is_redirection()) {
+    let parsed = url::Url::parse(url).map_err(|e| fail(e.to_string()))?;
+    // The user's own URL may lead anywhere; what it redirects to may not.
+    let terms = Terms {
+        named_by: AddressClass::Loopback,
+        announce_only: false,
+        family: None,
+        timeout: FETCH_TIMEOUT,
+        max_bytes: MAX_TORRENT_BYTES,
+    };
+    let (status, body, from) = match web.get(parsed, terms).await {
+        Ok(Got::Body { status, body, from, .. }) => (status, body, from),
         // Indexers (Jackett, Prowlarr) answer with a redirect to a magnet link. No other scheme is followed: `file:` least of all.
-        return match Source::parse(&location) {
-            Ok(Source::Magnet(magnet)) => Ok(Fetched::Magnet(magnet)),
-            Err(e) if magnet::parse(&location).is_some() => Err(fail(e.to_string())),
-            _ => Err(fail(format!("the server answered {status} and led to a place that cannot be opened"))),
-        };
-    }
+        Ok(Got::Elsewhere { url: location, from }) => {
+            return match Source::parse(&location) {
+                Ok(Source::Magnet(magnet)) => Ok((Fetched::Magnet(magnet), from)),
+                Err(e) if magnet::parse(&location).is_some() => Err(fail(e.to_string())),
+                _ => Err(fail("the server redirected to a place that cannot be opened".into())),
+            };
+        }
+        Err(NotGot::Failed(why)) => return Err(fail(why)),
+        Err(NotGot::NoSuchFamily) => return Err(fail("its name has no address".into())),
+    };
     if !status.is_success() {
         return Err(fail(format!("the server answered {status}")));
     }
-    let encoding = header(CONTENT_ENCODING);
-    let body = read_body(response, MAX_TORRENT_BYTES).await.map_err(fail)?;
     if body.is_empty() {
         return Err(fail("the server's answer is empty".into()));
     }
-    let body = unpacked(body, encoding.as_deref(), MAX_TORRENT_BYTES).map_err(fail)?;
     // Servers call torrents by any type (text/html too), so the content decides.
     if is_web_page(&body) {
         return Err(fail(
@@ -278,7 +255,7 @@ async fn fetch(url: &str, client: &reqwest::Client) -> Result<Fetched> {
                 .into(),
         ));
     }
-    Ok(Fetched::Body(body))
+    Ok((Fetched::Body(body), from))
 }
 
 /// Whether it is HTML or XML, whatever stands in front of the first tag.
@@ -287,58 +264,25 @@ pub(crate) fn is_web_page(body: &[u8]) -> bool {
     body.first() == Some(&b'<')
 }
 
-/// A response's body, no longer than `max_bytes`; else why not.
-pub(crate) async fn read_body(response: reqwest::Response, max_bytes: usize) -> std::result::Result<Bytes, String> {
-    let too_large = || format!("the answer is larger than {max_bytes} bytes");
-    if response.content_length().is_some_and(|length| length > max_bytes as u64) {
-        return Err(too_large());
-    }
-    let mut stream = response.bytes_stream();
-    let mut body = BytesMut::new();
-    while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|e| why(&e))?;
-        if body.len() + chunk.len() > max_bytes {
-            return Err(too_large());
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body.freeze())
-}
+/// Characters of a part of a path that may be a passkey: digits and letters mixed, as long as no word is.
+const KEY_CHARS: usize = 16;
 
-/// An HTTP error in a few words, without the URL: that may hold a passkey.
-pub(crate) fn why(e: &reqwest::Error) -> String {
-    if e.is_timeout() {
-        return "no answer in time".into();
-    }
-    if e.is_redirect() {
-        return format!("it was redirected more than {MAX_REDIRECTS} times or to somewhere that cannot be followed");
-    }
-    // The innermost cause is the one that says something ("Connection refused").
-    let mut cause: &dyn std::error::Error = e;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    if std::ptr::addr_eq(cause, e) {
-        return "the request failed".into();
-    }
-    let cause = cause.to_string();
-    // By its text, as the TLS crate's error type is not in reach of ours.
-    let what = cause.split_once("invalid peer certificate: ").map(|(_, what)| what);
-    match what.map(|what| (what, NO_CERTIFICATES.load(Ordering::Relaxed))) {
-        Some(("UnknownIssuer", _) | (_, true)) => "no authority known to this machine vouches for the server's certificate; install CA \
-            certificates (the package ca-certificates), or name a file that holds them by the environment's SSL_CERT_FILE"
-            .into(),
-        Some((what, false)) => format!("the server's certificate cannot be trusted ({what}); check its name and this machine's clock"),
-        None => printable::line(&cause).into_owned(),
-    }
-}
-
-/// A URL for messages: without credentials, query and fragment, where passkeys live.
+/// A URL for messages: without credentials, query, fragment and parts of its path that look like a key, where passkeys live.
 pub(crate) fn without_secrets(url: &str) -> String {
     match url::Url::parse(url) {
         Ok(mut url) => {
             url.set_query(None);
             url.set_fragment(None);
+            let is_key = |part: &str| {
+                part.len() >= KEY_CHARS
+                    && part.bytes().all(|b| b.is_ascii_alphanumeric())
+                    && part.bytes().any(|b| b.is_ascii_digit())
+            };
+            if url.path().split('/').any(is_key) {
+                let parts: Vec<&str> = url.path().split('/').map(|p| if is_key(p) { "***" } else { p }).collect();
+                let path = parts.join("/");
+                url.set_path(&path);
+            }
             // These fail only for URLs that cannot have credentials.
             let _ = url.set_username("");
             let _ = url.set_password(None);

@@ -11,7 +11,7 @@ fn params(hash: u8, port: u16, private: bool) -> Params {
         info_hash: InfoHash([hash; 20]),
         peer_id: *b"-PS0100-abcdefghijkl",
         listen_port: port,
-        trackers: Vec::new(),
+        trackers: Default::default(),
         private,
         progress: Arc::new(|| Progress { left: 1, ..Progress::default() }),
     }
@@ -64,7 +64,7 @@ async fn a_session_without_any_network_starts_at_once_and_ends_at_once() {
         trackers: true,
         ..Config::offline(".")
     };
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     let shared = Shared::start(&config, "127.0.0.1:5005".parse().unwrap()).unwrap();
     let (discovery, mut found) = Discovery::start(&shared, params(6, 5005, false));
     assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());

@@ -66,7 +66,16 @@ pub(crate) async fn page<L: Library>(
             file.length
         );
     }
-    page.push_str("</ol><p>");
+    page.push_str("</ol>");
+    let trackers = app.library.status().trackers;
+    if !trackers.is_empty() {
+        page.push_str("<h2>Trackers</h2><ul>");
+        for tracker in trackers {
+            let _ = write!(page, "<li>{} <small>{}</small>", html(&tracker.url), html(&tracker.to_string()));
+        }
+        page.push_str("</ul>");
+    }
+    page.push_str("<p>");
     for (name, path) in
         [("playlist", "/playlist.m3u8"), ("status", "/status"), ("metrics", "/metrics"), ("torrent", "/torrent")]
     {

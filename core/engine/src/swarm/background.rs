@@ -1,8 +1,8 @@
 //! Torrents that nobody is watching: librqbit's session completes and seeds them, and gives them back when somebody watches.
 //!
 //! The session is made with the first torrent that is handed over. It has a listener of its own; DHT and LSD are off there,
-//! since one of each a process is ours: our discovery announces its port and feeds it with peers (see `feed`). It asks the
-//! trackers itself (for a private torrent the first one only) and speaks PEX.
+//! since one of each a process is ours: our discovery announces its port, asks the trackers and feeds it with peers (see `feed`). It
+//! speaks PEX itself.
 //!
 //! It reads and writes through [`Files`], that is through our store: it finds and leaves everything where the store has it, cannot
 //! write to files that are not ours, and cannot touch a file any more once the torrent was taken back.
@@ -13,6 +13,7 @@ mod files;
 use crate::config::Config;
 use crate::discovery::{Discovery, Params, Progress, Shared, random_token};
 use crate::error::{Error, Result};
+use crate::status::TrackerStatus;
 use crate::store::Store;
 #[cfg(test)]
 use crate::torrent::InfoHash;
@@ -26,12 +27,11 @@ use librqbit::{
     AddTorrent, AddTorrentOptions, AddTorrentResponse, ListenerMode, ListenerOptions, ManagedTorrent, Session,
     SessionOptions, TorrentStatsState,
 };
-#[cfg(test)]
 use librqbit_core::Id20;
 use playswarm_logic::Bits;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::Mutex;
 
 /// What librqbit calls a megabyte of its speeds.
@@ -47,6 +47,7 @@ const MIN_RATE: u32 = 16 * 1024;
 pub(crate) struct Background {
     config: Config,
     shared: Option<Arc<Shared>>,
+    peer_id: Id20,
     session: Mutex<Option<Arc<Session>>>,
 }
 
@@ -56,7 +57,7 @@ pub(crate) struct Kept {
     handle: Arc<ManagedTorrent>,
     files: Files,
     pieces: u32,
-    _feed: Option<Feed>,
+    feed: Option<Feed>,
 }
 
 /// What the background has made of a torrent.
@@ -94,9 +95,10 @@ fn limit(bytes_per_s: u64) -> Option<NonZeroU32> {
 }
 
 impl Background {
-    /// Nothing is started yet. Without `shared`, only trackers, PEX and the peers that are handed over are known.
+    /// Nothing is started yet. Without `shared`, only PEX and the peers that are handed over are known.
     pub(crate) fn new(config: &Config, shared: Option<Arc<Shared>>) -> Background {
-        Background { config: config.clone(), shared, session: Mutex::new(None) }
+        let peer_id = librqbit::generate_peer_id(b"-PS0100-");
+        Background { config: config.clone(), shared, peer_id, session: Mutex::new(None) }
     }
 
     async fn session(&self) -> Result<Arc<Session>> {
@@ -110,7 +112,7 @@ impl Background {
             disable_local_service_discovery: true,
             fastresume: false,
             persistence: None,
-            peer_id: Some(librqbit::generate_peer_id(b"-PS0100-")),
+            peer_id: Some(self.peer_id),
             listen: Some(ListenerOptions {
                 mode: ListenerMode::TcpOnly,
                 listen_addr: SocketAddr::new(ip, 0),
@@ -152,9 +154,9 @@ impl Background {
         let session = self.session().await?;
         peers.truncate(MAX_PEERS);
         let files = Files::new(store.clone());
-        let mut trackers = if self.config.trackers { torrent.trackers.clone() } else { Vec::new() };
-        let feed = self.feed(torrent, &session).await;
-        trackers.extend(feed.as_ref().map(|feed| feed.url().to_owned()));
+        let progress = Arc::<OnceLock<Weak<ManagedTorrent>>>::default();
+        let feed = self.feed(torrent, &session, progress.clone()).await;
+        let trackers: Vec<String> = feed.iter().map(|feed| feed.url().to_owned()).collect();
         let options = AddTorrentOptions {
             overwrite: true,
             // Its own storage is not used.
@@ -163,27 +165,45 @@ impl Background {
             storage_factory: Some(files.clone().boxed()),
             ..AddTorrentOptions::default()
         };
-        let bytes = AddTorrent::from_bytes(write_torrent(&torrent.info, &trackers, None, None));
+        let bytes = AddTorrent::from_bytes(write_torrent(&torrent.info, &trackers.into(), None, None));
         let handle = match session.add_torrent(bytes, Some(options)).await.map_err(|e| failed(format!("{e:#}")))? {
             AddTorrentResponse::Added(_, handle) => handle,
             AddTorrentResponse::AlreadyManaged(..) => return Err(failed("it is there already")),
             AddTorrentResponse::ListOnly(_) => return Err(failed("it was only listed")),
         };
-        Ok(Kept { api: Api::new(session, None), handle, files, pieces: torrent.layout.pieces(), _feed: feed })
+        let _ = progress.set(Arc::downgrade(&handle));
+        Ok(Kept { api: Api::new(session, None), handle, files, pieces: torrent.layout.pieces(), feed })
     }
 
-    /// Our own discovery, on behalf of librqbit's listener; `None` for private torrents, which have their trackers alone.
-    async fn feed(&self, torrent: &Torrent, session: &Session) -> Option<Feed> {
-        let shared = self.shared.as_ref().filter(|_| !torrent.private)?;
+    /// Our own discovery, on behalf of librqbit's listener. It asks the trackers too: librqbit's client of them asks whatever
+    /// address and path a torrent names. `progress` is what it asks for; all of the torrent is missing before it is set.
+    async fn feed(
+        &self,
+        torrent: &Torrent,
+        session: &Session,
+        progress: Arc<OnceLock<Weak<ManagedTorrent>>>,
+    ) -> Option<Feed> {
+        let shared = self.shared.as_ref()?;
+        let total = torrent.layout.total_bytes();
+        let progress = move || {
+            let handle = progress.get().and_then(Weak::upgrade);
+            let Some(stats) = handle.map(|handle| handle.stats()) else {
+                return Progress { left: total, ..Progress::default() };
+            };
+            let checking = matches!(stats.state, TorrentStatsState::Initializing { .. });
+            Progress {
+                downloaded: stats.live.as_ref().map_or(0, |live| live.snapshot.downloaded_and_checked_bytes),
+                uploaded: stats.uploaded_bytes,
+                left: if checking { total } else { total.saturating_sub(stats.progress_bytes) },
+            }
+        };
         let params = Params {
             info_hash: torrent.info_hash,
-            // For trackers only, and there are none here.
-            peer_id: [0; 20],
+            peer_id: self.peer_id.0,
             listen_port: session.listen_addr().map_or(0, |addr| addr.port()),
-            // librqbit asks them itself.
-            trackers: Vec::new(),
-            private: false,
-            progress: Arc::new(Progress::default),
+            trackers: torrent.trackers.clone(),
+            private: torrent.private,
+            progress: Arc::new(progress),
         };
         let (discovery, mut found) = Discovery::start(shared, params);
         // They are asked for all at once, by the feed; this only keeps the channel from filling up. It ends with the discovery.
@@ -200,7 +220,7 @@ impl Background {
     /// # Errors
     /// None that leaves the torrent there; they are reported when the session itself is gone.
     pub(crate) async fn take_back(&self, kept: Kept) -> Result<Option<Bits>> {
-        let Kept { api, handle, files, pieces, _feed } = kept;
+        let Kept { api, handle, files, pieces, feed: _feed } = kept;
         let session = api.session();
         // A check that is broken off in the middle would know too little of what is there.
         let checking = matches!(handle.stats().state, TorrentStatsState::Initializing { .. });
@@ -256,6 +276,11 @@ impl Kept {
             complete: stats.finished,
             trouble: stats.error,
         }
+    }
+
+    /// The trackers that are asked for it.
+    pub(crate) fn trackers(&self) -> Vec<TrackerStatus> {
+        self.feed.as_ref().map(Feed::trackers).unwrap_or_default()
     }
 
     /// Which pieces are verified; `None` while that is being found out.

@@ -26,7 +26,7 @@ use crate::swarm::times::Times;
 use crate::swarm::transport::Transport;
 use crate::swarm::viewing::Viewing;
 use crate::swarm::wire::Message;
-use crate::torrent::{InfoHash, Torrent, sha1};
+use crate::torrent::{InfoHash, Torrent, Trackers, sha1};
 use parking_lot::Mutex;
 use playswarm_logic::choker::{self, Choker};
 use playswarm_logic::metadata as logic_metadata;
@@ -67,7 +67,7 @@ pub(crate) struct Swarm {
     /// Changes once the torrent is known, or cannot be.
     pub(super) known: watch::Sender<bool>,
     pub(super) failure: Mutex<Option<Error>>,
-    pub(super) trackers: Vec<String>,
+    pub(super) trackers: Trackers,
     pub(super) closed: watch::Sender<bool>,
     /// Pieces being hashed: their end is awaited before the store is closed, or they would be fetched twice.
     pub(super) verifying: TaskTracker,
@@ -129,7 +129,7 @@ impl State {
 /// What a swarm begins with.
 pub(crate) struct Start {
     pub(crate) info_hash: InfoHash,
-    pub(crate) trackers: Vec<String>,
+    pub(crate) trackers: Trackers,
     pub(crate) peers: Vec<PeerAddress>,
     /// Everything, where it is known; peers are asked for it otherwise.
     pub(crate) torrent: Option<Arc<Torrent>>,
@@ -214,7 +214,7 @@ impl Swarm {
         Ok(swarm)
     }
 
-    pub(super) fn discover(self: &Arc<Self>, trackers: Vec<String>, private: bool) {
+    pub(super) fn discover(self: &Arc<Self>, trackers: Trackers, private: bool) {
         let told = self.this.clone();
         let progress = Arc::new(move || told.upgrade().map(|s| s.progress()).unwrap_or_default());
         let params = discovery::Params {

@@ -1,6 +1,7 @@
 //! What a torrent is doing, for the outside.
 
-use crate::status::{MediaStatus, PeerStatus, ReaderStatus, Waste};
+use crate::discovery::Discovery;
+use crate::status::{MediaStatus, PeerStatus, ReaderStatus, TrackerStatus, Waste};
 use crate::swarm::driver::Swarm;
 use crate::swarm::readers::{Purpose, ready_bytes};
 use playswarm_logic::picker::Picker;
@@ -94,6 +95,7 @@ impl Swarm {
             slots: self.slot_status(st),
             timelines: st.times.statuses(),
             peers,
+            trackers: st.discovery.as_ref().map(Discovery::trackers).unwrap_or_default(),
             known_peers: st.book.idle(),
             banned_peers: st.book.bans.banned(now),
             trouble: self.trouble(st),
@@ -143,8 +145,14 @@ impl Swarm {
         }
         let complete = st.picker.as_ref().is_some_and(|p| p.have().is_full());
         let lonely = st.lonely_since.is_some_and(|since| since.elapsed() > LONELY);
-        (lonely && !complete)
-            .then(|| "no peer is connected; check the network and the tracker, or add a peer that has it".to_owned())
+        let trackers = st.discovery.as_ref().map(Discovery::trackers).unwrap_or_default();
+        let failed = trackers.into_iter().find(|t| t.state == "failed" && t.message.is_some());
+        (lonely && !complete).then(|| match failed {
+            Some(TrackerStatus { url, message: Some(why), .. }) => format!(
+                "no peer is connected, and the tracker {url} failed: {why}; check the network, or add a peer that has it"
+            ),
+            _ => "no peer is connected; check the network and the tracker, or add a peer that has it".to_owned(),
+        })
     }
 }
 

@@ -87,7 +87,7 @@ mod tests {
             hashes: Vec::new().into(),
             files,
             private: false,
-            trackers: Vec::new(),
+            trackers: Default::default(),
             encoding: None,
             selected: Vec::new(),
             info: Vec::new().into(),

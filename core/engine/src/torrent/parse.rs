@@ -8,7 +8,7 @@
 mod info;
 mod text;
 
-use super::{InfoHash, Torrent};
+use super::{InfoHash, Torrent, Trackers};
 use crate::bencode::{Malformed, Reader, put_string};
 use crate::discovery::source::is_web_page;
 use crate::error::{Error, Result};
@@ -17,7 +17,6 @@ use encoding_rs::Encoding;
 use info::{Content, RawInfo};
 use librqbit_sha1_wrapper::{ISha1, Sha1};
 use playswarm_logic::Layout;
-use std::collections::HashSet;
 
 /// Bytes of a `.torrent` file or info dictionary: three million pieces, or all files that are allowed.
 pub const MAX_TORRENT_BYTES: usize = 64 << 20;
@@ -72,7 +71,11 @@ impl Torrent {
         for start in beginnings(bytes) {
             match Outer::read(&bytes[start..]) {
                 Ok(outer) => {
-                    return Torrent::from_parts(Bytes::copy_from_slice(outer.info), outer.trackers, outer.encoding);
+                    return Torrent::from_parts(
+                        Bytes::copy_from_slice(outer.info),
+                        Trackers::of_tiers(outer.tiers),
+                        outer.encoding,
+                    );
                 }
                 // The first one tells what is wrong.
                 Err(e) => failure = failure.or(Some(e)),
@@ -86,12 +89,12 @@ impl Torrent {
     ///
     /// # Errors
     /// [`Error::BadTorrent`] with a sentence that says what is wrong with it.
-    pub fn from_info(info: Bytes, trackers: Vec<String>) -> Result<Torrent> {
-        Torrent::from_parts(info, trackers, None)
+    pub fn from_info(info: Bytes, trackers: impl Into<Trackers>) -> Result<Torrent> {
+        Torrent::from_parts(info, trackers.into(), None)
     }
 
     /// `encoding` is that of the names that are not UTF-8, where the torrent file states it.
-    fn from_parts(info: Bytes, trackers: Vec<String>, encoding: Option<&'static Encoding>) -> Result<Torrent> {
+    fn from_parts(info: Bytes, trackers: Trackers, encoding: Option<&'static Encoding>) -> Result<Torrent> {
         check_size(&info)?;
         let raw = RawInfo::read(&info)?;
         let info_hash = InfoHash(sha1(&info));
@@ -120,7 +123,7 @@ impl Torrent {
             )));
         }
         let (name, private, hashes) = (name.unwrap_or(nameless), raw.private, info.slice_ref(pieces));
-        let (trackers, encoding) = (clean_trackers(trackers), encoding.map(Encoding::name));
+        let encoding = encoding.map(Encoding::name);
         Ok(Torrent { info_hash, name, layout, hashes, files, private, trackers, encoding, selected: Vec::new(), info })
     }
 }
@@ -135,7 +138,8 @@ fn beginnings(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
 /// What matters of the dictionary around the info dictionary.
 struct Outer<'a> {
     info: &'a [u8],
-    trackers: Vec<String>,
+    /// Announce URLs by tiers (BEP 12), as they are written.
+    tiers: Vec<Vec<String>>,
     encoding: Option<&'static Encoding>,
 }
 
@@ -159,7 +163,7 @@ impl<'a> Outer<'a> {
         // BEP 12: the list counts where there is one; many torrents' `announce` is in it anyway.
         tiers.append(&mut single);
         let info = info.ok_or_else(|| bad("it has no info dictionary"))?;
-        Ok(Outer { info, trackers: tiers, encoding: encoding.or(page) })
+        Ok(Outer { info, tiers, encoding: encoding.or(page) })
     }
 }
 
@@ -171,67 +175,58 @@ fn check_size(bytes: &[u8]) -> Result<()> {
 }
 
 /// Takes the URLs of `announce` or `announce-list`. Tools write a string, a list, or a list of lists in either, and several URLs in
-/// one string.
-fn push_urls(urls: &mut Vec<String>, value: &mut Reader<'_>) -> Result<()> {
+/// one string; those that are in no list within a list are tiers of their own.
+fn push_urls(tiers: &mut Vec<Vec<String>>, value: &mut Reader<'_>) -> Result<()> {
     if value.peek()? != b'l' {
-        value.string_if_any()?.into_iter().for_each(|text| push_url(urls, text));
+        value.string_if_any()?.into_iter().for_each(|text| tiers.extend(urls(text).map(|url| vec![url])));
         return Ok(());
     }
     value.list(|tier| -> Result<()> {
-        if tier.peek()? != b'l' {
-            tier.string_if_any()?.into_iter().for_each(|text| push_url(urls, text));
+        // Ten times what is kept: unusable ones and duplicates are sorted out later.
+        if tiers.iter().map(Vec::len).sum::<usize>() >= MAX_TRACKERS * 10 {
             return Ok(());
         }
+        if tier.peek()? != b'l' {
+            tier.string_if_any()?.into_iter().for_each(|text| tiers.extend(urls(text).map(|url| vec![url])));
+            return Ok(());
+        }
+        let mut one = Vec::new();
         tier.list(|url| -> Result<()> {
-            url.string_if_any()?.into_iter().for_each(|text| push_url(urls, text));
+            url.string_if_any()?
+                .filter(|_| one.len() < MAX_TRACKERS)
+                .into_iter()
+                .for_each(|text| one.extend(urls(text)));
             Ok(())
-        })
+        })?;
+        tiers.extend((!one.is_empty()).then_some(one));
+        Ok(())
     })
 }
 
-fn push_url(urls: &mut Vec<String>, text: &[u8]) {
-    let Ok(text) = std::str::from_utf8(text) else { return };
-    for url in text.split_whitespace().filter(|url| url.len() <= MAX_URL_BYTES) {
-        // Ten times what is kept: unusable ones and duplicates are sorted out later.
-        if urls.len() < MAX_TRACKERS * 10 {
-            urls.push(url.to_owned());
-        }
-    }
-}
-
-/// Keeps the announce URLs that can be asked, in order, without duplicates and within the limits.
-pub(crate) fn clean_trackers(urls: Vec<String>) -> Vec<String> {
-    let mut seen = HashSet::new();
-    urls.into_iter()
-        .map(|url| url.trim().to_owned())
-        .filter(|url| url.len() <= MAX_URL_BYTES)
-        .filter(|url| {
-            url::Url::parse(url)
-                .is_ok_and(|url| matches!(url.scheme(), "http" | "https" | "udp") && url.host_str().is_some())
-        })
-        .filter(|url| seen.insert(url.clone()))
-        .take(MAX_TRACKERS)
-        .collect()
+/// The URLs in a text.
+fn urls(text: &[u8]) -> impl Iterator<Item = String> + '_ {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    text.split_whitespace().filter(|url| url.len() <= MAX_URL_BYTES).take(MAX_TRACKERS).map(str::to_owned)
 }
 
 /// A `.torrent` file around an info dictionary.
 pub(crate) fn write_torrent(
     info: &[u8],
-    trackers: &[String],
+    trackers: &Trackers,
     comment: Option<&str>,
     encoding: Option<&str>,
 ) -> Vec<u8> {
     // BEP 3: keys in the order of their bytes.
     let mut out = Vec::with_capacity(info.len() + 256);
     out.push(b'd');
-    if let Some(first) = trackers.first() {
+    if let Some(first) = trackers.urls().next() {
         put_string(&mut out, b"announce");
         put_string(&mut out, first.as_bytes());
         put_string(&mut out, b"announce-list");
         out.push(b'l');
-        for url in trackers {
+        for tier in trackers.tiers() {
             out.push(b'l');
-            put_string(&mut out, url.as_bytes());
+            tier.for_each(|url| put_string(&mut out, url.as_bytes()));
             out.push(b'e');
         }
         out.push(b'e');

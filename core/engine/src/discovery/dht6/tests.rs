@@ -68,7 +68,7 @@ async fn torrents_are_sought_and_announced_over_ipv6_too() {
             info_hash: InfoHash([9; 20]),
             peer_id: *b"-PS0100-abcdefghijkl",
             listen_port: port,
-            trackers: Vec::new(),
+            trackers: Default::default(),
             private: false,
             progress: Arc::new(|| Progress { left: 1, ..Progress::default() }),
         };

@@ -3,7 +3,9 @@
 use super::{bad_source, spelling};
 use crate::error::Result;
 use crate::peer_address::PeerAddress;
-use crate::torrent::{InfoHash, MAX_URL_BYTES};
+use crate::torrent::{InfoHash, MAX_URL_BYTES, Trackers};
+use playswarm_logic::AddressClass;
+use playswarm_logic::named_peers::is_acceptable;
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -30,12 +32,32 @@ pub struct Magnet {
     pub peers: Vec<PeerAddress>,
     /// The numbers of the files that are meant (`so`, BEP 53); none stands for all of them.
     pub files: Vec<RangeInclusive<usize>>,
+    /// The class of the address from which the link came; [`AddressClass::Loopback`] for the user.
+    pub(crate) named_by: AddressClass,
 }
 
 impl Magnet {
+    /// The same, as it came from an address of this class: it names no peers that are not for a source there to name.
+    pub(crate) fn named_by(mut self, class: AddressClass) -> Magnet {
+        self.named_by = class;
+        self.peers.retain(|peer| match peer {
+            PeerAddress::Ip(addr) => is_acceptable(*addr, class),
+            // Looked up like the user's own, so only from those that may name all.
+            PeerAddress::Name { .. } => class == AddressClass::Loopback,
+        });
+        self
+    }
+
     /// A link to that torrent and nothing else.
     pub fn new(info_hash: InfoHash) -> Magnet {
-        Magnet { info_hash, name: None, trackers: Vec::new(), peers: Vec::new(), files: Vec::new() }
+        Magnet {
+            info_hash,
+            name: None,
+            trackers: Vec::new(),
+            peers: Vec::new(),
+            files: Vec::new(),
+            named_by: AddressClass::Loopback,
+        }
     }
 }
 
@@ -100,7 +122,15 @@ fn parse_query(text: &str, query: &str) -> Result<Magnet> {
         Some(info_hash) => {
             let mut seen = HashSet::new();
             peers.retain(|peer| seen.insert(peer.clone()));
-            Ok(Magnet { info_hash, name, trackers: crate::torrent::clean_trackers(trackers), peers, files })
+            let named_by = AddressClass::Loopback;
+            Ok(Magnet {
+                info_hash,
+                name,
+                trackers: Trackers::from(trackers).urls().map(str::to_owned).collect(),
+                peers,
+                files,
+                named_by,
+            })
         }
         None if odd => Err(bad_source(text, "its info-hash is neither 40 hexadecimal nor 32 base32 characters")),
         None if v2 => Err(bad_source(

@@ -185,7 +185,7 @@ fn ok(body: &[u8]) -> Vec<u8> {
     [b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", body].concat()
 }
 async fn get(base: &str) -> Result<Resolved> {
-    resolve(Source::parse(&format!("{base}/a.torrent?passkey=hidden")).unwrap(), &http_client().unwrap().0).await
+    resolve(Source::parse(&format!("{base}/a.torrent?passkey=hidden")).unwrap(), &Web::new()).await
 }
 
 #[tokio::test]
@@ -301,7 +301,7 @@ async fn every_failure_of_a_server_is_a_sentence_without_secrets() {
         (ok(b"rubbish"), "cannot be used"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_vec(), "larger"),
         (ok(&vec![b'd'; MAX_TORRENT_BYTES + 10]), "larger"),
-        (b"no http at all".to_vec(), "could not fetch"),
+        (b"no http at all".to_vec(), "cannot be used"),
     ] {
         let base = server(move |_| answer.clone()).await;
         let message = get(&base).await.unwrap_err().to_string();
@@ -315,7 +315,7 @@ async fn every_failure_of_a_server_is_a_sentence_without_secrets() {
 #[tokio::test]
 async fn files_are_read_within_the_limit_and_failures_name_them() {
     let dir = tempfile::tempdir().unwrap();
-    let (client, _) = http_client().unwrap();
+    let client = Web::new();
     let path = dir.path().join("x.torrent");
     std::fs::write(&path, torrent()).unwrap();
     assert!(matches!(resolve(Source::from(path.as_path()), &client).await, Ok(Resolved::Torrent(_))));

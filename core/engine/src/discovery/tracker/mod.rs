@@ -1,52 +1,47 @@
-//! Asks trackers for peers: when to announce, what to say, and what to do about those that fail.
+//! Asks trackers for peers: carries out what `playswarm_logic::trackers` decides, and notes what each of them says.
 //!
-//! Every tracker is asked at once and apart from the others; the first answer's peers are dialled while the rest still think.
+//! Each tracker is asked apart from the others; the first answer's peers are dialled while the rest still think.
 //!
 //! Why not librqbit-tracker-comms: it reads HTTP answers of any length into memory; an interval of 0 makes it ask without
 //! pause; a lost UDP packet costs it 70 s (no retransmission); it sends no `stopped`, nor `completed` over HTTP, nor
 //! `numwant`; one odd peer spoils an answer; and nobody can ask it to look again.
 
+mod answer;
 mod http;
 mod udp;
 
 use super::Context;
+use super::resolver::NamedBy;
 use super::sieve::Origin;
-use super::source::without_secrets;
-use playswarm_logic::AddressClass;
-use std::net::{IpAddr, SocketAddr};
+use super::web::{Family, Terms};
+use crate::peer_address::PeerAddress;
+use crate::printable;
+use crate::status::TrackerStatus;
+use crate::torrent::{Tracker, Trackers, parse_tracker};
+use answer::{Answer, Failure};
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use playswarm_logic::trackers::{Event, Input, Output, State, Trackers as Machine};
+use playswarm_logic::{AddressClass, Time};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 /// Peers asked for. Trackers cap it themselves, at 50 to 200.
 const PEERS_WANTED: u32 = 100;
 /// Peers taken from one answer.
 const MAX_PEERS_OF_ANSWER: usize = 500;
-/// Never sooner than this, whatever a tracker asks for: 0 would be a busy loop.
-const MIN_INTERVAL: Duration = Duration::from_secs(30);
-/// Never later than this, whatever a tracker asks for.
-const MAX_INTERVAL: Duration = Duration::from_secs(60 * 60);
-/// Where a tracker names no interval.
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(30 * 60);
-/// When peers run short a tracker may be asked again this soon, unless it forbids it.
-const HURRY_INTERVAL: Duration = Duration::from_secs(60);
-/// After a failure, doubled with each further one.
-const FIRST_RETRY: Duration = Duration::from_secs(5);
-const MAX_RETRY: Duration = Duration::from_secs(10 * 60);
 /// How often it is looked whether the torrent is complete meanwhile.
 const COMPLETION_CHECK: Duration = Duration::from_secs(15);
 /// How long saying goodbye may take.
 pub(super) const FAREWELL: Duration = Duration::from_secs(3);
-
-/// What an announcement is about (BEP 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
-    None,
-    Started,
-    Completed,
-    Stopped,
-}
+/// Once a tracker has answered over one address family, the other may take this much longer.
+const OTHER_FAMILY: Duration = Duration::from_secs(3);
+/// Longest words of a tracker that are kept, characters.
+const MAX_WORDS: usize = 200;
 
 /// One announcement.
 struct Announce {
@@ -60,91 +55,161 @@ struct Announce {
     /// Tells the tracker that it is still us when our address changes.
     key: u32,
     wanted: u32,
+    /// What it wants to hear again.
+    tracker_id: Option<Vec<u8>>,
 }
 
-/// A tracker's answer; its peers are passed on as they come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Answer {
-    interval: Option<Duration>,
-    min_interval: Option<Duration>,
-    peers: usize,
-    /// Our own address as the tracker sees it (BEP 24).
-    external_ip: Option<IpAddr>,
+/// A tracker, and what it said last.
+struct Asked {
+    tracker: Tracker,
+    shown: String,
+    url: Option<Url>,
+    id: Option<Vec<u8>>,
+    message: Option<String>,
+    answer: Answer,
 }
 
-/// Announces to one tracker until the torrent is dropped.
-pub(super) async fn run(url: Url, context: Arc<Context>) {
-    let shown = without_secrets(url.as_str());
-    let mut hurry = context.hurry.subscribe();
-    let mut event = Event::Started;
-    let mut failures = 0u32;
-    let mut was_complete = (context.progress)().left == 0;
-    let mut welcome = false;
-    loop {
-        let asked = Instant::now();
-        let answer = tokio::select! {
-            answer = announce(&url, &context, event) => answer,
-            () = context.cancel.cancelled() => break,
-        };
-        let (pause, hurried) = match answer {
-            Ok(answer) => {
-                tracing::debug!(tracker = %shown, peers = answer.peers, interval = ?answer.interval, "tracker answered");
-                if let Some(ip) = answer.external_ip {
-                    context.sieve.seen_as(ip);
-                }
-                welcome = true;
-                failures = 0;
-                event = Event::None;
-                let least = answer.min_interval.unwrap_or_default().min(MAX_INTERVAL);
-                (
-                    answer.interval.unwrap_or(DEFAULT_INTERVAL).max(least).clamp(MIN_INTERVAL, MAX_INTERVAL),
-                    least.max(HURRY_INTERVAL),
-                )
-            }
-            Err(why) => {
-                let pause = retry_after(failures, context.key);
-                failures += 1;
-                tracing::debug!(tracker = %shown, why, retry_in = ?pause, "tracker failed");
-                (pause, pause.min(HURRY_INTERVAL))
-            }
-        };
-        hurry.mark_unchanged();
-        let mut due = asked + pause;
+/// Announces to a torrent's trackers until it is dropped.
+pub(super) async fn run(trackers: Trackers, private: bool, context: Arc<Context>) {
+    let tiers: Vec<u32> = trackers.iter().map(|t| t.tier).collect();
+    let machine = Machine::new(&tiers, private, context.key.into());
+    let asked = trackers.iter().map(|t| Asked::new(t.clone())).collect();
+    let mut task = Task { asked, machine, epoch: Instant::now(), context };
+    task.run(private).await;
+    task.farewell().await;
+}
+
+struct Task {
+    asked: Vec<Asked>,
+    machine: Machine,
+    epoch: Instant,
+    context: Arc<Context>,
+}
+
+type Ended = (usize, Event, Result<Answer, Failure>);
+
+impl Task {
+    fn now(&self) -> Time {
+        Time::ZERO + self.epoch.elapsed()
+    }
+
+    async fn run(&mut self, mut private: bool) {
+        let context = self.context.clone();
+        let mut hurry = context.hurry.subscribe();
+        let mut complete = (context.progress)().left == 0;
+        let mut under_way: FuturesUnordered<BoxFuture<'static, Ended>> = FuturesUnordered::new();
         loop {
-            let wake = due.min(Instant::now() + COMPLETION_CHECK);
-            tokio::select! {
-                () = tokio::time::sleep_until(wake) => {}
-                changed = hurry.changed() => if changed.is_ok() { due = due.min(asked + hurried) },
-                () = context.cancel.cancelled() => break,
+            while let Some(Output::Announce { tracker, event }) = self.machine.poll(self.now()) {
+                under_way.push(self.announce(tracker, event));
             }
-            if !was_complete && (context.progress)().left == 0 {
-                was_complete = true;
-                if welcome {
-                    event = Event::Completed;
-                    due = Instant::now();
+            self.show();
+            let idle = self.machine.next_timeout().since(self.now()).min(COMPLETION_CHECK);
+            let mut hurried = false;
+            tokio::select! {
+                Some((tracker, event, result)) = under_way.next() => self.ended(tracker, event, result),
+                () = tokio::time::sleep(idle) => {}
+                changed = hurry.changed() => hurried = changed.is_ok(),
+                () = context.cancel.cancelled() => return,
+                () = context.private.cancelled(), if !private => {
+                    private = true;
+                    // The end of all is the end of this too.
+                    if !context.cancel.is_cancelled() {
+                        self.machine.handle(self.now(), Input::Private);
+                    }
                 }
             }
-            if context.cancel.is_cancelled() || Instant::now() >= due {
-                break;
+            if !complete && (context.progress)().left == 0 {
+                complete = true;
+                self.machine.handle(self.now(), Input::Completed);
+            } else if hurried && !complete {
+                self.machine.handle(self.now(), Input::Hurry);
             }
         }
-        if context.cancel.is_cancelled() {
-            break;
+    }
+
+    /// BEP 3: trackers would give our address to others for another half hour.
+    async fn farewell(&self) {
+        let all: FuturesUnordered<_> =
+            self.machine.welcome().map(|tracker| self.announce(tracker, Event::Stopped)).collect();
+        let _ = timeout(FAREWELL, all.collect::<Vec<_>>()).await;
+    }
+
+    fn announce(&self, tracker: usize, event: Event) -> BoxFuture<'static, Ended> {
+        let (asked, context) = (&self.asked[tracker], self.context.clone());
+        let (url, named_by, id) = (asked.url.clone(), asked.tracker.named_by, asked.id.clone());
+        Box::pin(async move {
+            let result = match url {
+                Some(url) => announce(&url, named_by, id, &context, event).await,
+                None => Err("it is no URL that can be asked".to_owned().into()),
+            };
+            (tracker, event, result)
+        })
+    }
+
+    fn ended(&mut self, tracker: usize, event: Event, result: Result<Answer, Failure>) {
+        if event == Event::Stopped {
+            return;
         }
+        let asked = &mut self.asked[tracker];
+        let input = match result {
+            Ok(answer) => {
+                tracing::debug!(tracker = %asked.shown, peers = answer.peers, interval = ?answer.interval, "tracker answered");
+                if let Some(ip) = answer.external_ip {
+                    self.context.sieve.seen_as(ip);
+                }
+                asked.message.clone_from(&answer.warning);
+                if answer.tracker_id.is_some() {
+                    asked.id.clone_from(&answer.tracker_id);
+                }
+                let Answer { interval, min_interval, peers, .. } = answer;
+                asked.answer = answer;
+                Input::Answered { tracker, interval, min_interval, peers }
+            }
+            Err(Failure { why, retry }) => {
+                tracing::debug!(tracker = %asked.shown, why, ?retry, "tracker failed");
+                asked.message = Some(why);
+                Input::Failed { tracker, retry }
+            }
+        };
+        self.machine.handle(self.now(), input);
     }
-    // BEP 3: the tracker would give our address to others for another half hour.
-    if welcome {
-        let _ = tokio::time::timeout(FAREWELL, announce(&url, &context, Event::Stopped)).await;
+
+    /// Puts what is known of the trackers where the status finds it.
+    fn show(&self) {
+        let now = self.now();
+        let status = |(n, asked): (usize, &Asked)| TrackerStatus {
+            url: asked.shown.clone(),
+            tier: asked.tracker.tier,
+            state: match self.machine.state(n) {
+                State::Idle => "idle",
+                State::Asking => "asking",
+                State::Working => "working",
+                State::Failed => "failed",
+            },
+            message: asked.message.clone(),
+            peers: asked.answer.peers,
+            seeds: asked.answer.seeds,
+            leeches: asked.answer.leeches,
+            next_announce_s: self.machine.next_announce(n).map(|at| at.since(now).as_secs_f64()),
+        };
+        *self.context.board.lock() = (std::time::Instant::now(), self.asked.iter().enumerate().map(status).collect());
     }
 }
 
-/// 5 s, 10 s, 20 s … 10 min, each up to a quarter longer so that a tracker that comes back is not met by all at once.
-fn retry_after(failures: u32, key: u32) -> Duration {
-    let pause = FIRST_RETRY.saturating_mul(1 << failures.min(10)).min(MAX_RETRY);
-    pause + pause / 4 * (key % 256) / 256
+impl Asked {
+    fn new(tracker: Tracker) -> Asked {
+        let (url, shown) = (parse_tracker(&tracker.url), tracker.shown());
+        Asked { url, tracker, shown, id: None, message: None, answer: Answer::default() }
+    }
 }
 
-async fn announce(url: &Url, context: &Context, event: Event) -> Result<Answer, String> {
+async fn announce(
+    url: &Url,
+    named_by: AddressClass,
+    tracker_id: Option<Vec<u8>>,
+    context: &Arc<Context>,
+    event: Event,
+) -> Result<Answer, Failure> {
     let progress = (context.progress)();
     let announce = Announce {
         info_hash: context.info_hash.0,
@@ -156,23 +221,77 @@ async fn announce(url: &Url, context: &Context, event: Event) -> Result<Answer, 
         event,
         key: context.key,
         wanted: if event == Event::Stopped { 0 } else { PEERS_WANTED },
+        tracker_id,
     };
-    let found = |peers: &[SocketAddr], by: AddressClass| {
+    let found = |peers: &[SocketAddr], names: Vec<PeerAddress>, by: AddressClass| {
         if event != Event::Stopped {
-            peers.iter().take(MAX_PEERS_OF_ANSWER).for_each(|peer| {
-                context.sieve.offer(*peer, Origin::Tracker, by);
-            });
+            peers.iter().for_each(|peer| _ = context.sieve.offer(*peer, Origin::Tracker, by));
+            names.into_iter().for_each(|name| look_up(context, name, by));
         }
     };
-    match url.scheme() {
-        "udp" => udp::announce(url, &announce, &found).await,
-        _ => http::announce(url, &context.http, &announce, &found).await,
+    let terms = |family| Terms {
+        named_by,
+        announce_only: true,
+        family,
+        timeout: http::TIMEOUT,
+        max_bytes: http::MAX_ANSWER_BYTES,
+    };
+    let announce = &announce;
+    if url.scheme() == "udp" {
+        return over_both(|family| udp::announce(url, terms(Some(family)), announce, &found)).await;
+    }
+    let web = &context.web;
+    if web.is_proxied(url) {
+        return http::announce(url, web, terms(None), announce, &found).await?.ok_or_else(no_address);
+    }
+    over_both(|family| http::announce(url, web, terms(Some(family)), announce, &found)).await
+}
+
+fn no_address() -> Failure {
+    "its name has no address".to_owned().into()
+}
+
+/// Announces over IPv4 and IPv6 where the tracker has both, since each knows other peers (BEP 7). `ask` gives `None` where it
+/// has no address of that family.
+async fn over_both<F: Future<Output = Result<Option<Answer>, Failure>>>(
+    ask: impl Fn(Family) -> F,
+) -> Result<Answer, Failure> {
+    let mut asking: FuturesUnordered<_> = [Family::V4, Family::V6].into_iter().map(ask).collect();
+    let first = asking.next().await.unwrap_or(Ok(None));
+    let second = match &first {
+        Ok(Some(_)) => timeout(OTHER_FAMILY, asking.next()).await.ok().flatten(),
+        _ => asking.next().await,
+    };
+    match (first, second.unwrap_or(Ok(None))) {
+        (Ok(Some(a)), Ok(Some(b))) => Ok(a.and(b)),
+        (Ok(Some(answer)), _) | (_, Ok(Some(answer))) => Ok(answer),
+        (Err(why), _) | (_, Err(why)) => Err(why),
+        (Ok(None), Ok(None)) => Err(no_address()),
     }
 }
 
-/// A tracker's own words, made fit for a log.
+/// Looks up a peer's host name, in the background.
+fn look_up(context: &Arc<Context>, name: PeerAddress, by: AddressClass) {
+    let context = context.clone();
+    tokio::spawn(async move {
+        let found = tokio::select! {
+            found = context.resolver.addresses(&name, NamedBy::Stranger) => found,
+            () = context.cancel.cancelled() => return,
+        };
+        found.into_iter().for_each(|addr| _ = context.sieve.offer(addr, Origin::Tracker, by));
+    });
+}
+
+/// What a tracker may answer, on these bytes: bounded, whatever it says.
+pub(super) fn fuzz(data: &[u8]) {
+    if let Ok(parsed) = answer::parse(data) {
+        assert!(parsed.peers.len() <= MAX_PEERS_OF_ANSWER && parsed.answer.peers <= 2 * MAX_PEERS_OF_ANSWER);
+    }
+}
+
+/// A tracker's own words, made fit to be shown.
 fn words(text: &[u8]) -> String {
-    crate::printable::line_of_bytes(text, 200)
+    printable::line_of_bytes(text, MAX_WORDS)
 }
 
 #[cfg(test)]

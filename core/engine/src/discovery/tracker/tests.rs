@@ -22,8 +22,8 @@ fn start(urls: &[String], left: Arc<Mutex<u64>>) -> (Arc<Shared>, Discovery, mps
         info_hash: InfoHash([7; 20]),
         peer_id: *b"-PS0100-abcdefghijkl",
         listen_port: 4242,
-        trackers: urls.to_vec(),
-        private: true,
+        trackers: urls.to_vec().into(),
+        private: false,
         progress: Arc::new(move || Progress { downloaded: 11, uploaded: 22, left: *left.lock() }),
     };
     let (discovery, found) = Discovery::start(&shared, params);

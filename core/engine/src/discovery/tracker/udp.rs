@@ -1,19 +1,19 @@
 //! The UDP tracker protocol (BEP 15), with the URL's path and query as BEP 41 carries them.
 
-use super::http::{compact_v4, compact_v6};
-use super::{Announce, Answer, Event, words};
+use super::answer::{Answer, Failure, compact_v4, compact_v6};
+use super::http::Found;
+use super::{Announce, Event, MAX_PEERS_OF_ANSWER, words};
+use crate::discovery::web::{self, NotGot, Terms};
 use playswarm_logic::AddressClass;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
-use tokio::net::{UdpSocket, lookup_host};
-use tokio::time::{Instant, timeout, timeout_at};
-use url::{Host, Url};
+use tokio::net::UdpSocket;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
 
 /// How long an answer is waited for before the request is sent again. BEP 15's 15 s would keep a viewer waiting for one lost packet.
 const WAITS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
-/// How long a name may take to be looked up.
-const LOOKUP: Duration = Duration::from_secs(10);
 /// Bytes of a datagram: more peers than trackers give.
 const MAX_DATAGRAM: usize = 16 << 10;
 
@@ -22,54 +22,33 @@ const ANNOUNCE: u32 = 1;
 const ERROR: u32 = 3;
 const PROTOCOL: u64 = 0x0417_2710_1980;
 
-/// Announces over IPv4 and IPv6 where the tracker has both, since each knows other peers.
+/// Announces; `None` where the tracker has no address of the family that `terms` ask for. Of several addresses the first
+/// that answers counts.
 pub(super) async fn announce(
     url: &Url,
+    terms: Terms,
     announce: &Announce,
-    found: &(dyn Fn(&[SocketAddr], AddressClass) + Sync),
-) -> Result<Answer, String> {
-    let port = url.port().ok_or("its URL names no port")?;
-    let (v4, v6) = addresses(url, port).await?;
-    let ask = async |addr: Option<SocketAddr>| match addr {
-        Some(addr) => Some(exchange(addr, url, announce, found).await),
-        None => None,
+    found: &Found<'_>,
+) -> Result<Option<Answer>, Failure> {
+    let port = url.port().ok_or("its URL names no port".to_owned())?;
+    // A datagram of this protocol does nothing to other services, so the path decides nothing here.
+    let terms = Terms { announce_only: false, ..terms };
+    let addresses = match web::permitted(&web::addresses(url, port).await?, &terms, "") {
+        Ok(addresses) => addresses,
+        Err(NotGot::NoSuchFamily) => return Ok(None),
+        Err(NotGot::Failed(why)) => return Err(why.into()),
     };
-    let (v4, v6) = tokio::join!(ask(v4), ask(v6));
-    match (v4, v6) {
-        (Some(Ok(a)), Some(Ok(b))) => Ok(Answer { peers: a.peers + b.peers, ..a }),
-        (Some(Ok(answer)), _) | (_, Some(Ok(answer))) => Ok(answer),
-        (Some(Err(why)), _) | (_, Some(Err(why))) => Err(why),
-        (None, None) => Err("its name has no address".into()),
-    }
+    let (answer, peers, from) = web::race(addresses, |addr| exchange(addr, url, announce)).await?;
+    found(&peers, Vec::new(), AddressClass::of(from));
+    Ok(Some(answer))
 }
 
-/// The tracker's first IPv4 and first IPv6 address.
-async fn addresses(url: &Url, port: u16) -> Result<(Option<SocketAddr>, Option<SocketAddr>), String> {
-    match url.host() {
-        // The scheme is not one that the url crate knows, so literal addresses come as names.
-        Some(Host::Domain(name)) => {
-            if let Ok(ip) = name.parse::<Ipv4Addr>() {
-                return Ok((Some((ip, port).into()), None));
-            }
-            let all: Vec<_> = timeout(LOOKUP, lookup_host((name, port)))
-                .await
-                .map_err(|_| "its name could not be looked up in time")?
-                .map_err(|e| format!("its name could not be looked up: {e}"))?
-                .collect();
-            Ok((all.iter().copied().find(SocketAddr::is_ipv4), all.iter().copied().find(SocketAddr::is_ipv6)))
-        }
-        Some(Host::Ipv4(ip)) => Ok((Some((ip, port).into()), None)),
-        Some(Host::Ipv6(ip)) => Ok((None, Some((ip, port).into()))),
-        None => Err("its URL names no host".into()),
-    }
-}
-
+/// Announces to one address; gives its answer, the peers named, and the address itself.
 async fn exchange(
     addr: SocketAddr,
     url: &Url,
     announce: &Announce,
-    found: &(dyn Fn(&[SocketAddr], AddressClass) + Sync),
-) -> Result<Answer, String> {
+) -> Result<(Answer, Vec<SocketAddr>, IpAddr), String> {
     let any: IpAddr = if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).await.map_err(|e| e.to_string())?;
     // So the system drops what others send, and tells us when nobody listens there.
@@ -83,12 +62,18 @@ async fn exchange(
     let transaction = crate::discovery::random_u32();
     let packet = announce_packet(connection, transaction, url, announce);
     let answer = request(&socket, &packet, ANNOUNCE, transaction, 12).await?;
-    let interval = u32::from_be_bytes([answer[0], answer[1], answer[2], answer[3]]);
-    let peers: Vec<SocketAddr> =
+    let number = |at: usize| u32::from_be_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]]);
+    let mut peers: Vec<SocketAddr> =
         if addr.is_ipv4() { compact_v4(&answer[12..]).collect() } else { compact_v6(&answer[12..]).collect() };
-    found(&peers, AddressClass::of(addr.ip()));
-    let interval = Some(Duration::from_secs(u64::from(interval)));
-    Ok(Answer { interval, peers: peers.len(), ..Answer::default() })
+    peers.truncate(MAX_PEERS_OF_ANSWER);
+    let told = Answer {
+        interval: Some(Duration::from_secs(number(0).into())),
+        peers: peers.len(),
+        seeds: Some(number(8).into()),
+        leeches: Some(number(4).into()),
+        ..Answer::default()
+    };
+    Ok((told, peers, addr.ip()))
 }
 
 /// Sends until there is an answer to just this; gives what follows its header, at least `least` bytes.

@@ -55,7 +55,7 @@ fn made(files: &[Spec<'_>], piece_bytes: u32) -> Made {
         hashes: hashes.into(),
         files: entries,
         private: false,
-        trackers: vec!["http://one/announce".into(), "udp://two:1".into()],
+        trackers: vec!["http://one/announce".into(), "udp://two:1".into()].into(),
         encoding: None,
         selected: Vec::new(),
         info: info.into(),

@@ -3,6 +3,7 @@
 
 use crate::bencode::{put_integer, put_string};
 use crate::discovery::Discovery;
+use crate::status::TrackerStatus;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -22,6 +23,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// A discovery whose peers can be asked for over HTTP until it is dropped.
 pub(super) struct Feed {
     url: String,
+    discovery: Arc<Discovery>,
     _server: AbortOnDropHandle<()>,
 }
 
@@ -32,18 +34,24 @@ impl Feed {
         let path = format!("/{secret}/announce");
         let url = format!("http://{}{path}", listener.local_addr()?);
         let discovery = Arc::new(discovery);
+        let known = discovery.clone();
         let server = tokio::spawn(async move {
             loop {
                 match listener.accept().await {
                     // One after the other: there is one client, and it asks every 20 s.
                     Ok((socket, _)) => {
-                        let _ = tokio::time::timeout(TIMEOUT, answer(socket, &path, &discovery)).await;
+                        let _ = tokio::time::timeout(TIMEOUT, answer(socket, &path, &known)).await;
                     }
                     Err(_) => tokio::time::sleep(TIMEOUT).await,
                 }
             }
         });
-        Ok(Feed { url, _server: AbortOnDropHandle::new(server) })
+        Ok(Feed { url, discovery, _server: AbortOnDropHandle::new(server) })
+    }
+
+    /// The trackers that are asked.
+    pub(super) fn trackers(&self) -> Vec<TrackerStatus> {
+        self.discovery.trackers()
     }
 
     /// The announce URL.

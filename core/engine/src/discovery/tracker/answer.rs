@@ -1,0 +1,300 @@
+//! What an HTTP tracker answers (BEP 3, 7, 23, 24, 31), read as generously as other clients do.
+//!
+//! Trackers put blank lines, byte order marks or warnings of their scripts in front, write numbers as strings, and name odd
+//! peers among good ones. None of that spoils what can be read.
+
+use super::{MAX_PEERS_OF_ANSWER, words};
+use crate::bencode::{Malformed, Reader};
+use crate::peer_address::PeerAddress;
+use playswarm_logic::trackers::Retry;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+/// Bytes in front of an answer that are passed over.
+const MAX_IN_FRONT: usize = 4096;
+/// Places at which an answer may begin that are tried.
+const MAX_TRIES: usize = 16;
+/// Peers with host names that are taken from one answer: each costs a lookup.
+const MAX_NAMES: usize = 20;
+
+/// A tracker's answer; its peers are passed on as they come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) interval: Option<Duration>,
+    pub(super) min_interval: Option<Duration>,
+    pub(super) peers: usize,
+    pub(super) seeds: Option<u64>,
+    pub(super) leeches: Option<u64>,
+    /// What it wants the user to know, fit to be shown.
+    pub(super) warning: Option<String>,
+    /// What it wants to hear again with each announcement.
+    pub(super) tracker_id: Option<Vec<u8>>,
+    /// Our address as it sees it (BEP 24).
+    pub(super) external_ip: Option<IpAddr>,
+}
+
+impl Answer {
+    /// This one and that over the other address family.
+    pub(super) fn and(self, other: Answer) -> Answer {
+        Answer {
+            peers: self.peers + other.peers,
+            warning: self.warning.or(other.warning),
+            tracker_id: self.tracker_id.or(other.tracker_id),
+            seeds: self.seeds.max(other.seeds),
+            leeches: self.leeches.max(other.leeches),
+            ..self
+        }
+    }
+}
+
+/// Why there is no answer, and when the tracker may be asked again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failure {
+    pub(super) why: String,
+    pub(super) retry: Retry,
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Failure {
+        Failure { why, retry: Retry::Usual }
+    }
+}
+impl From<Malformed> for Failure {
+    fn from(why: Malformed) -> Failure {
+        format!("its answer makes no sense: {}", why.0).into()
+    }
+}
+
+/// An answer and its peers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Parsed {
+    pub(super) answer: Answer,
+    pub(super) peers: Vec<SocketAddr>,
+    /// Peers whose names must be looked up.
+    pub(super) names: Vec<PeerAddress>,
+    /// The tracker's own words, where it refuses.
+    pub(super) refusal: Option<(String, Retry)>,
+}
+
+/// Reads an answer, whatever stands before or behind it.
+pub(super) fn parse(body: &[u8]) -> Result<Parsed, Failure> {
+    let first = dictionary(body);
+    if first.is_ok() {
+        return first;
+    }
+    let begins = |n: &usize| body[*n] == b'd' && body.get(n + 1).is_some_and(u8::is_ascii_digit);
+    let tries = (1..body.len().min(MAX_IN_FRONT)).filter(begins).take(MAX_TRIES);
+    tries.map(|n| dictionary(&body[n..])).find(Result::is_ok).unwrap_or(first)
+}
+
+fn dictionary(body: &[u8]) -> Result<Parsed, Failure> {
+    let mut parsed = Parsed::default();
+    let mut refused = None;
+    let mut retry = Retry::Usual;
+    let mut sensible = false;
+    let end = Reader::new(body).dictionary(|key, value| -> Result<(), Failure> {
+        let is_string = value.peek()?.is_ascii_digit();
+        let answer = &mut parsed.answer;
+        match key {
+            b"failure reason" if is_string => refused = Some(words(value.string()?)),
+            b"warning message" if is_string => answer.warning = Some(words(value.string()?)).filter(|w| !w.is_empty()),
+            b"interval" => answer.interval = seconds(number(value)?),
+            b"min interval" => answer.min_interval = seconds(number(value)?),
+            b"complete" => answer.seeds = number(value)?.and_then(|n| u64::try_from(n).ok()),
+            b"incomplete" => answer.leeches = number(value)?.and_then(|n| u64::try_from(n).ok()),
+            b"retry in" if is_string && value.clone().string()? == b"never" => retry = Retry::Never,
+            b"retry in" => {
+                let pause = number(value)?.and_then(|minutes| seconds(minutes.checked_mul(60)));
+                retry = pause.map_or(Retry::Usual, Retry::In);
+            }
+            b"tracker id" if is_string => answer.tracker_id = Some(value.string()?.to_vec()),
+            b"external ip" if is_string => answer.external_ip = address(value.string()?),
+            b"peers" if is_string => parsed.peers.extend(compact_v4(value.string()?)),
+            b"peers" if value.peek()? == b'l' => value.list(|peer| peer_of_list(peer, &mut parsed))?,
+            b"peers6" if is_string => parsed.peers.extend(compact_v6(value.string()?)),
+            _ => return Ok(()),
+        }
+        sensible = true;
+        Ok(())
+    });
+    // An answer that is cut off behind its peers has given what was wanted.
+    if parsed.peers.is_empty() {
+        end?;
+    }
+    match refused {
+        // Some trackers always write the field.
+        Some(why) if !why.is_empty() || parsed.peers.is_empty() => parsed.refusal = Some((why, retry)),
+        _ if !sensible => return Err("its answer holds neither peers nor an interval".to_owned().into()),
+        _ => {}
+    }
+    parsed.peers.truncate(MAX_PEERS_OF_ANSWER);
+    parsed.names.truncate(MAX_NAMES);
+    parsed.answer.peers = parsed.peers.len() + parsed.names.len();
+    Ok(parsed)
+}
+
+/// A number, also one that is written as a string; `None` for anything else.
+fn number(value: &mut Reader<'_>) -> Result<Option<i64>, Failure> {
+    if value.peek()?.is_ascii_digit() {
+        let text = value.string()?;
+        return Ok(std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()));
+    }
+    Ok(value.integer_if_any()?)
+}
+
+fn seconds(n: impl Into<Option<i64>>) -> Option<Duration> {
+    n.into().and_then(|n| u64::try_from(n).ok()).map(Duration::from_secs)
+}
+
+/// 4 or 16 bytes; some trackers write it out.
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
+        return Some(v4.into());
+    }
+    if let Some(ip) = std::str::from_utf8(bytes).ok().and_then(|text| text.parse().ok()) {
+        return Some(ip);
+    }
+    <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
+}
+
+/// 4 bytes of address and 2 of port each; what is left over at the end is ignored.
+pub(super) fn compact_v4(bytes: &[u8]) -> impl Iterator<Item = SocketAddr> {
+    bytes
+        .chunks_exact(6)
+        .map(|b| SocketAddr::from((Ipv4Addr::new(b[0], b[1], b[2], b[3]), u16::from_be_bytes([b[4], b[5]]))))
+}
+
+/// 16 bytes of address and 2 of port each.
+pub(super) fn compact_v6(bytes: &[u8]) -> impl Iterator<Item = SocketAddr> {
+    bytes.chunks_exact(18).filter_map(|b| {
+        let ip: [u8; 16] = b[..16].try_into().ok()?;
+        Some(SocketAddr::from((Ipv6Addr::from(ip), u16::from_be_bytes([b[16], b[17]]))))
+    })
+}
+
+/// A peer as a dictionary: an IP address or a host name, and a port.
+fn peer_of_list(peer: &mut Reader<'_>, parsed: &mut Parsed) -> Result<(), Failure> {
+    if peer.peek()? != b'd' {
+        return Ok(());
+    }
+    let (mut host, mut port) = (None, None);
+    peer.dictionary(|key, value| -> Result<(), Failure> {
+        match key {
+            b"ip" if value.peek()?.is_ascii_digit() => host = std::str::from_utf8(value.string()?).ok(),
+            b"port" => port = number(value)?.and_then(|n| u16::try_from(n).ok()),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    match host.zip(port).and_then(|(host, port)| PeerAddress::of_host(host, port)) {
+        Some(PeerAddress::Ip(addr)) if parsed.peers.len() < MAX_PEERS_OF_ANSWER => parsed.peers.push(addr),
+        Some(name @ PeerAddress::Name { .. }) if parsed.names.len() < MAX_NAMES => parsed.names.push(name),
+        _ => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refusal(body: &[u8]) -> (String, Retry) {
+        parse(body).unwrap().refusal.unwrap()
+    }
+    fn addrs<const N: usize>(texts: [&str; N]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    const PLAIN: &[u8] = b"d8:completei3e11:external ip4:\x05\x06\x07\x0810:incompletei4e8:intervali1800e12:min intervali60e5:peers7:\x01\x02\x03\x04\x1a\xe1!6:peers618:iiiiiiiiiiiiiiiipp10:tracker id3:abce";
+
+    #[test]
+    fn peers_come_compact_or_as_dictionaries_and_odd_ones_are_left_out() {
+        let Parsed { answer, peers, .. } = parse(PLAIN).unwrap();
+        let wanted = Answer {
+            interval: Some(Duration::from_secs(1800)),
+            min_interval: Some(Duration::from_secs(60)),
+            peers: 2,
+            seeds: Some(3),
+            leeches: Some(4),
+            warning: None,
+            tracker_id: Some(b"abc".to_vec()),
+            external_ip: Some("5.6.7.8".parse().unwrap()),
+        };
+        assert_eq!(answer, wanted);
+        assert_eq!(peers, addrs(["1.2.3.4:6881", "[6969:6969:6969:6969:6969:6969:6969:6969]:28784"]));
+        let listed = b"d5:peersld2:ip7:1.2.3.44:porti7eed2:ip9:localhost4:porti7eed2:ip3:::14:porti99999ee3:oddd2:ip3:::14:port1:8eeee";
+        let Parsed { peers, names, .. } = parse(listed).unwrap();
+        assert_eq!(peers, addrs(["1.2.3.4:7", "[::1]:8"]));
+        assert_eq!(names, ["localhost:7".parse().unwrap()]);
+    }
+
+    #[test]
+    fn an_answer_is_read_whatever_stands_around_it() {
+        let wanted = parse(PLAIN).unwrap();
+        for front in [
+            &b"\r\n"[..],
+            b"\n\n  ",
+            b"\xef\xbb\xbf",
+            b"\xef\xbb\xbf\r\n",
+            b"<br />\n<b>Warning</b>: fopen() failed in d2.php on line 12<br />\n",
+            b"ICY 200 OK\r\nContent-Length: 9\r\n\r\n",
+        ] {
+            for behind in [&b""[..], b"\n", b"\r\n<!-- 0.1 s -->", b"\0\0"] {
+                assert_eq!(parse(&[front, PLAIN, behind].concat()).unwrap(), wanted, "{front:?} {behind:?}");
+            }
+        }
+        assert_eq!(parse(&PLAIN[..PLAIN.len() - 3]).unwrap().peers, wanted.peers, "it is cut off behind its peers");
+    }
+
+    #[test]
+    fn numbers_may_be_strings() {
+        let answer = parse(b"d8:interval4:180012:min interval3: 60e").unwrap().answer;
+        assert_eq!(answer.interval, Some(Duration::from_secs(1800)));
+        assert_eq!(answer.min_interval, Some(Duration::from_secs(60)));
+        assert_eq!(parse(b"d8:interval4:soon5:peers0:e").unwrap().answer.interval, None);
+        assert_eq!(parse(b"d8:intervali-5ee").unwrap().answer.interval, None);
+    }
+
+    #[test]
+    fn failures_and_rubbish_are_told_apart_from_answers() {
+        assert_eq!(refusal(b"d14:failure reason9:not today5:peers0:e"), ("not today".into(), Retry::Usual));
+        assert_eq!(refusal(b"d14:failure reason2:no8:retry ini5ee").1, Retry::In(Duration::from_secs(300)));
+        assert_eq!(refusal(b"d14:failure reason2:no8:retry in1:5e").1, Retry::In(Duration::from_secs(300)));
+        assert_eq!(refusal(b"d14:failure reason2:no8:retry in5:nevere").1, Retry::Never);
+        assert_eq!(refusal(b"d14:failure reason2:no8:retry ini9223372036854775807ee").1, Retry::Usual);
+        assert_eq!(refusal(b"d14:failure reason6:a\x1b[2Jbe").0, "a\u{fffd}[2Jb");
+        assert_eq!(parse(b"d14:failure reason0:5:peers6:\x01\x02\x03\x04\x1a\xe1e").unwrap().refusal, None);
+        let warned = parse(b"d15:warning message3:old5:peers0:e").unwrap();
+        assert_eq!((warned.answer.warning.as_deref(), warned.refusal), (Some("old"), None));
+        for rubbish in [
+            &b""[..],
+            b"<html>",
+            b"de",
+            b"le",
+            b"d5:peersi5ee",
+            b"d8:intervali99999999999999999999ee",
+            b"d5:peers99:x",
+            b"d5:peersld2:ip",
+        ] {
+            assert!(parse(rubbish).is_err(), "{rubbish:?}");
+        }
+    }
+
+    #[test]
+    fn long_answers_are_cut() {
+        let many = [b"d5:peers60000:".to_vec(), vec![9; 60_000], b"e".to_vec()].concat();
+        assert_eq!(parse(&many).unwrap().peers.len(), MAX_PEERS_OF_ANSWER);
+        let names = [b"d5:peersl".to_vec(), b"d2:ip3:a.b4:porti7ee".repeat(1000), b"ee".to_vec()].concat();
+        assert_eq!(parse(&names).unwrap().names.len(), MAX_NAMES);
+    }
+
+    proptest! {
+        #[test]
+        fn no_answer_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
+            let _ = parse(&bytes);
+            let _ = parse(&[b"d5:peersl", &bytes[..], b"ee"].concat());
+        }
+    }
+}

@@ -31,6 +31,7 @@ def test_paths_and_addresses_come_as_python_has_them(tmp_path: Path) -> None:
     config = playswarm.Config(dir=tmp_path, listen=("127.0.0.1", 0), peers=[("::1", 5), "10.0.0.1:6881"])
     assert (config.dir, config.listen) == (str(tmp_path), "127.0.0.1:0")
     assert config.peers == ["[::1]:5", "10.0.0.1:6881"]
+    assert playswarm.Config(peers=["peer.example:1", ("localhost", 2)]).peers == ["peer.example:1", "localhost:2"]
 
 
 def test_settings_do_not_change_but_can_be_replaced() -> None:

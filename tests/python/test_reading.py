@@ -178,6 +178,16 @@ def test_a_bound_on_what_is_fetched_ahead_is_kept(tmp_path: Path, leech: Leech) 
             assert film.read() == seeded.data
 
 
+def test_what_a_torrent_leaves_out_of_its_folder_is_listed(tmp_path: Path) -> None:
+    folder = tmp_path / "show"
+    folder.mkdir()
+    (folder / "film.mkv").write_bytes(film_bytes(1000, seed=1))
+    (folder / ".hidden").write_bytes(b"x")
+    torrent = playswarm.create_torrent(folder)
+    assert [(path.name, why) for path, why in torrent.left_out] == [(".hidden", "it is hidden")]
+    assert playswarm.Torrent.from_bytes(torrent.to_bytes()).left_out == ()
+
+
 def test_files_of_a_season_are_found_by_number_name_and_part_of_it(tmp_path: Path, leech: Leech) -> None:
     season = tmp_path / "season"
     season.mkdir()

@@ -290,3 +290,27 @@ async fn who_does_not_wait_is_told_when_something_can_be_read() {
     assert_eq!(stream.try_read_chunk(1).unwrap_err().kind(), ErrorKind::Closed);
     assert_eq!(readable.changed(0, 0).await.unwrap_err().kind(), ErrorKind::Closed);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_names_a_peer_by_its_host_name_and_selects_the_file_that_plays() {
+    let (dir, viewing) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = dir.path().join("season");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("E01.mkv"), common::pattern(200_000, 1)).unwrap();
+    std::fs::write(folder.join("E02.mkv"), common::pattern(100_000, 2)).unwrap();
+    let torrent = playswarm::create_torrent(&folder, playswarm::CreateOptions::default(), |_, _| {}).await.unwrap().torrent;
+    let seed = Session::new(Config::offline(dir.path())).await.unwrap();
+    let seeded = seed.open(Source::from(&torrent)).await.unwrap();
+    assert_eq!(seeded.check_files(|_, _| {}).await.unwrap(), 300_000);
+    let port = seed.listen_addr().unwrap().port();
+    let link = |more: &str| {
+        Source::parse(&format!("magnet:?xt=urn:btih:{}&x.pe=localhost:{port}{more}", torrent.info_hash)).unwrap()
+    };
+    let viewer = Session::new(Config::offline(viewing.path())).await.unwrap();
+    let second = soon("the metadata", viewer.open(link("&so=1"))).await.unwrap();
+    assert_eq!(second.default_file().unwrap(), 1);
+    // Shared by both, and still each has the file of its own link.
+    let any = soon("the open torrent", viewer.open(link(""))).await.unwrap();
+    assert_eq!((any.default_file().unwrap(), second.default_file().unwrap()), (0, 1));
+    assert_eq!(viewer.describe(link("&so=1,7")).await.unwrap().default_file().unwrap(), 1);
+}

@@ -68,7 +68,7 @@ pub(crate) async fn resolved(source: Source, stop: &mut Stop) -> Result<Option<S
     if needs_peers(&source) {
         return Ok(Some(source));
     }
-    let session = Session::new(Config::offline(".")).await?;
+    let session = Session::new(Config { read_only: true, ..Config::offline("") }).await?;
     let resolved = stop.unless(session.resolve(source)).await;
     stop::close(&session).await;
     Ok(resolved.transpose()?)

@@ -298,7 +298,8 @@ async fn a_link_names_a_peer_by_its_host_name_and_selects_the_file_that_plays() 
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("E01.mkv"), common::pattern(200_000, 1)).unwrap();
     std::fs::write(folder.join("E02.mkv"), common::pattern(100_000, 2)).unwrap();
-    let torrent = playswarm::create_torrent(&folder, playswarm::CreateOptions::default(), |_, _| {}).await.unwrap().torrent;
+    let torrent =
+        playswarm::create_torrent(&folder, playswarm::CreateOptions::default(), |_, _| {}).await.unwrap().torrent;
     let seed = Session::new(Config::offline(dir.path())).await.unwrap();
     let seeded = seed.open(Source::from(&torrent)).await.unwrap();
     assert_eq!(seeded.check_files(|_, _| {}).await.unwrap(), 300_000);

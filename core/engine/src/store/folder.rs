@@ -27,7 +27,7 @@ pub(super) struct Folder {
     path: PathBuf,
     /// Whether a file keeps its inode number after the file system was mounted anew. FAT and exFAT make the numbers up.
     stable_inodes: bool,
-    /// Whether links below it are followed: only where nothing is written, and the user chose the files.
+    /// Whether the user's own links below it are followed: only where nothing is written, and the user chose the files.
     follow: bool,
 }
 
@@ -70,7 +70,7 @@ impl Folder {
         Ok(Folder { fd, path: path.to_owned(), stable_inodes, follow: false })
     }
 
-    /// The same for reading alone: links below it are followed.
+    /// The same for reading alone: links below it are followed where the user owns both the link and its target.
     pub(super) fn open_read_only(path: &Path) -> io::Result<Folder> {
         Ok(Folder { follow: true, ..Folder::open(path)? })
     }
@@ -124,13 +124,30 @@ impl Folder {
                 }
                 next = rustix::fs::openat(here, name, FOLDER | OFlags::NOFOLLOW, Mode::empty());
             }
-            at =
-                Some(next.map_err(|e| if matches!(e, Errno::NOTDIR | Errno::LOOP) { in_the_way() } else { e.into() })?);
+            let next =
+                next.map_err(|e| if matches!(e, Errno::NOTDIR | Errno::LOOP) { in_the_way() } else { e.into() })?;
+            self.check_link(here, name, &next)?;
+            at = Some(next);
         }
         match at {
             Some(fd) => Ok(fd),
             None => self.fd.try_clone(),
         }
+    }
+
+    /// Refuses what was opened through a link unless the user owns both: others could make us share what they may not read.
+    fn check_link(&self, parent: &OwnedFd, name: &std::ffi::OsStr, opened: &OwnedFd) -> io::Result<()> {
+        if !self.follow {
+            return Ok(());
+        }
+        let named = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let user = rustix::process::geteuid().as_raw();
+        let is_link = FileType::from_raw_mode(named.st_mode) == FileType::Symlink;
+        if is_link && (named.st_uid != user || rustix::fs::fstat(opened)?.st_uid != user) {
+            let why = "it is a link, and it or what it leads to belongs to another user";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
+        Ok(())
     }
 
     /// Opens a regular file below this folder.
@@ -145,7 +162,9 @@ impl Folder {
             Access::Notes => OFlags::RDWR | OFlags::CREATE,
         };
         let fd = rustix::fs::openat(&parent, name, plain | flags, Mode::from_raw_mode(0o666));
-        let file = File::from(fd.map_err(|e| if matches!(e, Errno::LOOP) { in_the_way() } else { e.into() })?);
+        let fd = fd.map_err(|e| if matches!(e, Errno::LOOP) { in_the_way() } else { e.into() })?;
+        self.check_link(&parent, name, &fd)?;
+        let file = File::from(fd);
         if !file.metadata()?.is_file() {
             return Err(in_the_way());
         }

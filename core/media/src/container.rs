@@ -1,6 +1,7 @@
 //! Which container a file is: by its first bytes, and before these are here by its name, for a first guess at where its
 //! index lies.
 
+use crate::endings::Format;
 use crate::mp3::frame::{HEADER_BYTES, Header};
 
 /// A file format that carries an index, or from which one can be had.
@@ -21,6 +22,20 @@ pub enum Container {
     Ogg,
     /// AVI (RIFF).
     Avi,
+    /// ASF: WMV and WMA.
+    Asf,
+    /// Flash video.
+    Flv,
+    /// RealMedia.
+    RealMedia,
+    /// MPEG program stream (ISO/IEC 11172-1, 13818-1): MPG, VOB.
+    MpegPs,
+    /// WAV (RIFF, RF64).
+    Wav,
+    /// AIFF and AIFF-C.
+    Aiff,
+    /// Raw DV (IEC 61834).
+    Dv,
     /// Anything else.
     Other,
 }
@@ -36,23 +51,20 @@ impl Container {
             Container::Flac => "FLAC",
             Container::Ogg => "Ogg",
             Container::Avi => "AVI",
+            Container::Asf => "ASF",
+            Container::Flv => "FLV",
+            Container::RealMedia => "RealMedia",
+            Container::MpegPs => "MPEG-PS",
+            Container::Wav => "WAV",
+            Container::Aiff => "AIFF",
+            Container::Dv => "DV",
             Container::Other => "unknown",
         }
     }
 
     /// The guess by the ending of a file's name.
     pub fn by_name(name: &str) -> Container {
-        let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
-        match ending.as_str() {
-            "mp4" | "m4v" | "m4a" | "m4b" | "mov" | "qt" | "3gp" | "3g2" | "f4v" | "ismv" => Container::Mp4,
-            "mkv" | "mka" | "mk3d" | "webm" => Container::Matroska,
-            "ts" | "m2ts" | "mts" | "m2t" | "tp" | "trp" => Container::MpegTs,
-            "mp3" => Container::Mp3,
-            "flac" => Container::Flac,
-            "ogg" | "oga" | "ogv" | "ogx" | "opus" | "spx" => Container::Ogg,
-            "avi" | "divx" => Container::Avi,
-            _ => Container::Other,
-        }
+        Format::by_name(name).map_or(Container::Other, |format| format.container)
     }
 
     /// What the first bytes say; at least [`Container::SNIFF_BYTES`] of them, or the whole file.
@@ -70,6 +82,20 @@ impl Container {
             Container::Flac
         } else if at(0, b"OggS") {
             Container::Ogg
+        } else if at(0, &[0x30, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11]) {
+            Container::Asf
+        } else if at(0, b"FLV\x01") {
+            Container::Flv
+        } else if at(0, b".RMF") {
+            Container::RealMedia
+        } else if at(0, &[0, 0, 1, 0xba]) || (at(0, b"RIFF") && at(8, b"CDXA")) {
+            Container::MpegPs
+        } else if (at(0, b"RIFF") || at(0, b"RF64")) && at(8, b"WAVE") {
+            Container::Wav
+        } else if at(0, b"FORM") && (at(8, b"AIFF") || at(8, b"AIFC")) {
+            Container::Aiff
+        } else if at(0, &[0x1f, 0x07, 0x00]) && head.get(3).is_some_and(|b| b & 0x7f == 0x3f) {
+            Container::Dv
         } else if sync(0, 188) || sync(4, 192) {
             Container::MpegTs
         } else if at(0, b"ID3") || mpeg_audio(head) {
@@ -108,7 +134,8 @@ mod tests {
         assert_eq!(Container::sniff(&[0xff, 0xfb, 0x90, 0x64]), Container::Mp3);
         assert_eq!(Container::sniff(&[0xff, 0xfd, 0xa0, 0x04]), Container::Mp3);
         assert_eq!(Container::sniff(b"\xff\xfea\0b\0"), Container::Other);
-        assert_eq!(Container::sniff(b"RIFF\0\0\0\0WAVE"), Container::Other);
+        assert_eq!(Container::sniff(b"RIFF\0\0\0\0WAVE"), Container::Wav);
+        assert_eq!(Container::sniff(b"RIFF\0\0\0\0WEBP"), Container::Other);
         assert_eq!(Container::sniff(b""), Container::Other);
     }
 

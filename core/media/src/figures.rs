@@ -4,7 +4,7 @@ use crate::timeline::Timeline;
 use std::time::Duration;
 
 impl Timeline {
-    /// Whether the duration is the file's own, and no guess from its size.
+    /// Whether the duration is the file's own: told by its index, its header, its ends or its frames.
     pub fn knows_duration(&self) -> bool {
         self.bytes_per_s(Duration::ZERO).is_some()
     }

@@ -108,6 +108,13 @@ fn ending(container: Container) -> &'static str {
         Container::Flac => "flac",
         Container::Ogg => "ogg",
         Container::Avi => "avi",
+        Container::Asf => "wmv",
+        Container::Flv => "flv",
+        Container::RealMedia => "rm",
+        Container::MpegPs => "mpg",
+        Container::Wav => "wav",
+        Container::Aiff => "aiff",
+        Container::Dv => "dv",
         Container::Other => "bin",
     }
 }

@@ -3,7 +3,7 @@
 use crate::container::Container;
 use crate::held::{Held, Probe, Step, Walk};
 use crate::timeline::Timeline;
-use crate::{avi, flac, matroska, mp3, mp4, mpeg_ts, ogg};
+use crate::{avi, flac, header, matroska, mp3, mp4, mpeg_ts, ogg};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -127,7 +127,7 @@ fn walk(container: Container) -> Option<Inner> {
         Container::Mp3 => Some(Box::new(mp3::Index::default())),
         Container::Flac => Some(Box::new(flac::Index::new(0))),
         Container::Ogg => Some(Box::new(ogg::Index::default())),
-        _ => None,
+        other => header::Header::of(other).map(|header| Box::new(header) as Inner),
     }
 }
 
@@ -148,6 +148,6 @@ fn tail(guess: Container, size: u64) -> Option<Range<u64>> {
         Container::Ogg => Some(size.saturating_sub((size / SHARE).clamp(LEAST, 16 * LEAST))..size),
         // Only the tags that follow the sound.
         Container::Mp3 => Some(size.saturating_sub(mp3::TAIL)..size),
-        _ => None,
+        other => header::tail(other, size),
     }
 }

@@ -25,10 +25,12 @@ mod avi;
 mod bisect;
 mod comments;
 mod container;
+mod endings;
 mod figures;
 mod flac;
 #[doc(hidden)]
 pub mod fuzzing;
+mod header;
 mod held;
 mod indexer;
 mod keyframes;
@@ -42,6 +44,7 @@ mod riff_codecs;
 mod timeline;
 
 pub use container::Container;
+pub use endings::{Content, Format};
 pub use indexer::Indexer;
 pub use locate::{Landing, Locate};
 pub use timeline::{Accuracy, Keyframe, Timeline, Track, TrackKind};

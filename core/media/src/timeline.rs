@@ -93,9 +93,6 @@ pub enum Accuracy {
     },
 }
 
-/// What is known of a file that tells nothing of itself: 1 MiB/s, a usual film's.
-const UNKNOWN_BYTES_PER_S: f64 = (1 << 20) as f64;
-
 impl Timeline {
     /// A timeline of what a walk found. Keyframes may come in any order; those that contradict the others or the file's
     /// size are dropped.
@@ -123,15 +120,14 @@ impl Timeline {
         }
     }
 
-    /// A straight line. `duration`, where at least that is known.
+    /// A straight line, or where not even the duration is known, nothing but the start of the file.
     pub(crate) fn estimate(
         container: Container,
         size: u64,
         duration: Option<Duration>,
         why: impl Into<String>,
     ) -> Timeline {
-        let duration = duration.unwrap_or_else(|| Duration::from_secs_f64(size as f64 / UNKNOWN_BYTES_PER_S));
-        let mut timeline = Timeline::new(container, size, duration, Vec::new());
+        let mut timeline = Timeline::new(container, size, duration.unwrap_or_default(), Vec::new());
         timeline.accuracy = Accuracy::Estimate { why: why.into() };
         timeline
     }
@@ -179,7 +175,7 @@ impl Timeline {
         self.size
     }
 
-    /// How long it plays. For an [estimate](Accuracy::Estimate) of a file that tells nothing of itself, a guess.
+    /// How long it plays: zero where that is [not known](Timeline::knows_duration).
     pub fn duration(&self) -> Duration {
         self.duration
     }
@@ -257,11 +253,11 @@ impl Timeline {
         before.0 + after.0.saturating_sub(before.0).mul_f64(share)
     }
 
-    /// Bytes a second that a player takes around a time: over the ten seconds from it on. `None` for an estimate of a file
-    /// that tells nothing of itself.
+    /// Bytes a second that a player takes around a time: over the ten seconds from it on. `None` where the duration is not
+    /// known.
     pub fn bytes_per_s(&self, time: Duration) -> Option<f64> {
         const WINDOW: Duration = Duration::from_secs(10);
-        if self.is_estimate() && self.tracks.is_empty() || self.duration.is_zero() {
+        if self.duration.is_zero() {
             return None;
         }
         let end = (time + WINDOW).min(self.duration);

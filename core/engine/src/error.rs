@@ -51,6 +51,28 @@ pub enum Error {
         /// How many files there are.
         files: usize,
     },
+    /// A name fits several files of the torrent, or none but near ones.
+    #[error("{}", unclear(wanted, *several, files, *more))]
+    UnclearFile {
+        /// What was asked for.
+        wanted: String,
+        /// Whether these files fit; otherwise they are only near.
+        several: bool,
+        /// Numbers and names of the files.
+        files: Vec<(usize, String)>,
+        /// How many more fit.
+        more: usize,
+    },
+    /// The film is in an archive or the image of a disc.
+    #[error(
+        "the film is packed in {name} ({format}), and no player opens what is in it; unpack it first, or choose another file by its number or name"
+    )]
+    Packed {
+        /// The archive, or the first of its volumes.
+        name: String,
+        /// What it is.
+        format: &'static str,
+    },
     /// Nothing in the torrent can be played.
     #[error("this torrent holds no file that can be played; choose one by its number or name")]
     NothingPlayable,
@@ -119,6 +141,23 @@ pub enum Error {
         /// What the operating system said.
         source: std::io::Error,
     },
+}
+
+/// The sentence of [`Error::UnclearFile`].
+fn unclear(wanted: &str, several: bool, files: &[(usize, String)], more: usize) -> String {
+    let clean = |name: &str| name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+    let list: Vec<String> = files.iter().map(|(n, name)| format!("{n}: {}", clean(name))).collect();
+    let list = list.join(", ");
+    match (several, more) {
+        (false, _) => format!("there is no file {} in this torrent; near it are {list}", clean(wanted)),
+        (true, 0) => {
+            format!("{} may be any of these files: {list}; write more of the name, or the number", clean(wanted))
+        }
+        (true, more) => format!(
+            "{} may be any of these files: {list} and {more} more; write more of the name, or the number",
+            clean(wanted)
+        ),
+    }
 }
 
 /// The kinds of [`Error`]: the same table gives C's codes and Python's classes.
@@ -263,7 +302,9 @@ impl Error {
             Error::BadTorrent(_) => ErrorKind::BadTorrent,
             Error::Fetch { .. } => ErrorKind::Fetch,
             Error::NoMetadata { .. } => ErrorKind::NoMetadata,
-            Error::NoSuchFile { .. } | Error::NothingPlayable => ErrorKind::NoSuchFile,
+            Error::NoSuchFile { .. } | Error::UnclearFile { .. } | Error::Packed { .. } | Error::NothingPlayable => {
+                ErrorKind::NoSuchFile
+            }
             Error::Storage { .. } => ErrorKind::Storage,
             Error::DiskFull { .. } => ErrorKind::DiskFull,
             Error::Listen { .. } => ErrorKind::Listen,

@@ -1,5 +1,7 @@
 //! The geometry of a torrent: pieces, blocks and bytes.
 
+use std::ops::Range;
+
 /// The unit of request (BEP 3 as everybody does it): 16 KiB.
 pub const BLOCK_BYTES: u32 = 16 * 1024;
 
@@ -85,6 +87,12 @@ impl Layout {
     /// The piece that holds this byte; the last one past the end.
     pub fn piece_at(&self, byte: u64) -> PieceIndex {
         PieceIndex((byte.min(self.total - 1) / u64::from(self.piece)) as u32)
+    }
+
+    /// The pieces that hold these bytes; none for an empty range.
+    pub fn pieces_of(&self, bytes: Range<u64>) -> impl Iterator<Item = PieceIndex> + use<> {
+        let end = if bytes.is_empty() { 0 } else { self.piece_at(bytes.end - 1).0 + 1 };
+        (self.piece_at(bytes.start).0..end).map(PieceIndex)
     }
 
     /// The block that begins at `begin` in `piece` and has `length` bytes, if there is just such a block.

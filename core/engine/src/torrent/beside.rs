@@ -5,13 +5,15 @@
 //! the same episode (`S01E02`) and no other file of the folder does; or where its folder holds no other film.
 //! Linear in the length of all names.
 
+use super::choose::is_extra;
 use super::language::{Label, read_label};
 use super::{FileEntry, Torrent, content_type, is_playable, natural_cmp};
-use std::collections::BTreeMap;
+use playswarm_media::{Content, Format};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The endings of subtitle files, and what FFmpeg calls the format.
-const FORMATS: &[(&str, &str)] =
-    &[("srt", "srt"), ("vtt", "webvtt"), ("ass", "ass"), ("ssa", "ass"), ("sub", "sub"), ("smi", "sami")];
+/// Largest subtitle of which the text is not in doubt: a `.sub` beyond it holds pictures (VobSub), which are of no use
+/// without their `.idx`.
+const LARGEST_TEXT: u64 = 1 << 20;
 /// Folders beside a film that hold its subtitles.
 const SUBTITLE_FOLDERS: &[&str] = &["subs", "sub", "subtitles", "subtitle", "captions"];
 /// Names of pictures that stand for a whole folder, best first.
@@ -57,7 +59,7 @@ impl Beside {
         let shelves = Shelves::new(files, &names);
         let mut beside = Beside::default();
         for (i, name) in names.iter().enumerate().filter(|(i, _)| !files[*i].padding) {
-            if let Some(format) = name.subtitle_format()
+            if let Some(format) = name.subtitle_format().filter(|_| !shelves.is_vob_sub(i, name))
                 && let Some((film, label)) = shelves.film_of(name)
             {
                 let subtitle = Subtitle::new(i, format, &label, base(&files[i].name));
@@ -78,6 +80,11 @@ impl Beside {
     /// The subtitles of that file, in natural order.
     pub fn subtitles(&self, film: usize) -> &[Subtitle] {
         self.subtitles.get(&film).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the name of that subtitle file says of it.
+    pub fn subtitle(&self, file: usize) -> Option<&Subtitle> {
+        self.subtitles.values().flatten().find(|subtitle| subtitle.file == file)
     }
 
     /// The files that have subtitles, ascending.
@@ -132,8 +139,10 @@ impl Name {
         Name { folder: folder.into(), stem: stem.into(), ending: ending.into() }
     }
 
+    /// The format of a subtitle that players take.
     fn subtitle_format(&self) -> Option<&'static str> {
-        FORMATS.iter().find(|(ending, _)| *ending == self.ending).map(|(_, format)| *format)
+        let format = Format::by_name(&format!("x.{}", self.ending))?;
+        (format.content == Content::Subtitle && !format.name.is_empty()).then_some(format.name)
     }
 
     fn is_picture(&self) -> bool {
@@ -149,6 +158,8 @@ struct Shelves<'a> {
     /// `None` where several films are the same episode.
     by_episode: BTreeMap<(&'a str, Episode), Option<usize>>,
     pictures: BTreeMap<(&'a str, &'a str), usize>,
+    /// The indexes of VobSub files.
+    indexes: BTreeSet<(&'a str, &'a str)>,
     /// The picture of folders that hold one alone.
     only_picture: BTreeMap<&'a str, Option<usize>>,
 }
@@ -164,25 +175,41 @@ impl<'a> Shelves<'a> {
             by_stem: BTreeMap::new(),
             by_episode: BTreeMap::new(),
             pictures: BTreeMap::new(),
+            indexes: BTreeSet::new(),
             only_picture: BTreeMap::new(),
         };
         for (i, name) in names.iter().enumerate() {
             let folder = name.folder.as_str();
             if shelves.is_film(i) {
                 shelves.by_stem.entry((folder, &name.stem)).or_insert(i);
-                if let Some(episode) = episode(&name.stem) {
-                    shelves.by_episode.entry((folder, episode)).and_modify(|film| *film = None).or_insert(Some(i));
-                }
-                // A sample beside a film makes it no two films.
-                if !name.stem.split(|c: char| !c.is_alphanumeric()).any(|word| word == "sample" || word == "trailer") {
-                    shelves.films.entry(folder).or_default().push(i);
-                }
+                shelves.films.entry(folder).or_default().push(i);
+            } else if name.ending == "idx" {
+                shelves.indexes.insert((folder, &name.stem));
             } else if name.is_picture() && !files[i].padding {
                 shelves.pictures.entry((folder, &name.stem)).or_insert(i);
                 shelves.only_picture.entry(folder).and_modify(|picture| *picture = None).or_insert(Some(i));
             }
         }
+        let Shelves { films, by_episode, .. } = &mut shelves;
+        for (folder, films) in films {
+            // A sample beside a film makes it no two films, nor an episode two.
+            let is_extra = |film: &usize| is_extra(&files[*film].name, "");
+            if !films.iter().all(is_extra) {
+                films.retain(|film| !is_extra(film));
+            }
+            for film in films {
+                if let Some(episode) = episode(&names[*film].stem) {
+                    by_episode.entry((*folder, episode)).and_modify(|film| *film = None).or_insert(Some(*film));
+                }
+            }
+        }
         shelves
+    }
+
+    /// Whether a `.sub` holds pictures.
+    fn is_vob_sub(&self, file: usize, name: &Name) -> bool {
+        let has_index = self.indexes.contains(&(name.folder.as_str(), name.stem.as_str()));
+        name.ending == "sub" && (has_index || self.files[file].length > LARGEST_TEXT)
     }
 
     fn is_film(&self, file: usize) -> bool {
@@ -253,7 +280,7 @@ impl<'a> Shelves<'a> {
 }
 
 /// `S01E02`, `1x02` in a name in lower case.
-fn episode(name: &str) -> Option<Episode> {
+pub(super) fn episode(name: &str) -> Option<Episode> {
     let number = |digits: &str| digits.parse::<u32>().ok().filter(|_| digits.len() <= 4);
     name.split(|c: char| !c.is_ascii_alphanumeric()).find_map(|word| {
         let word = word.strip_prefix('s').unwrap_or(word);
@@ -287,6 +314,23 @@ mod tests {
 
     fn tag(tag: &str) -> Option<String> {
         Some(tag.to_owned())
+    }
+
+    #[test]
+    fn subtitles_that_are_pictures_are_left_out() {
+        let names = ["f.mkv", "f.sub", "f.idx", "Subs/f.en.sub", "Subs/other.idx", "f.sup"];
+        assert_eq!(subtitles(&names, 0), [("Subs/f.en.sub", tag("en"))]);
+        let mut files = files(&names);
+        files[3].length = 3 << 20;
+        assert!(Beside::of(&files).subtitles(0).is_empty(), "no text is that long");
+    }
+
+    #[test]
+    fn a_sample_takes_no_subtitle_from_its_episode_and_a_title_makes_no_sample() {
+        let names = ["s/Show.S01E02.mkv", "s/Show.S01E02.sample.mkv", "s/Subs/S01E02.srt"];
+        assert_eq!(subtitles(&names, 0), [(names[2], None)]);
+        let names = ["The Interview.mkv", "Subs/2_English.srt"];
+        assert_eq!(subtitles(&names, 0), [(names[1], tag("en"))]);
     }
 
     #[test]
@@ -381,7 +425,7 @@ mod tests {
         ) {
             let files = files(&names);
             let beside = Beside::of(&files);
-            let mut seen = std::collections::BTreeSet::new();
+            let mut seen = BTreeSet::new();
             for film in beside.films() {
                 prop_assert!(is_playable(&files[film].name));
                 for subtitle in beside.subtitles(film) {

@@ -1,71 +1,334 @@
-//! Which file of a torrent is meant.
+//! Which file of a torrent is played where none is named. By names; and where these tell nothing, by first bytes, which
+//! [`crate::Media::choose_file`] reads.
 
-use super::Torrent;
+use super::{FileEntry, Torrent, natural_cmp};
 use crate::error::{Error, Result};
+use playswarm_media::{Content, Format};
+use std::collections::BTreeMap;
+
+/// Factor by which packed files must outweigh all films beside them to be what the torrent is about.
+const MOSTLY_PACKED: u64 = 4;
+/// Factor by which a file whose name tells nothing must be larger than the film to be looked at.
+const WORTH_A_LOOK: u64 = 4;
+/// The same for it to be played without a look: a torrent's film is not a twentieth of it.
+const SURELY_LARGER: u64 = 20;
+/// Factor by which an extra is larger than the film where the word belongs to the film's title.
+const NO_EXTRA: u64 = 8;
+/// Files that are looked at, the largest first.
+const MOST_LOOKS: usize = 4;
+
+/// What the first bytes of files told: `None` for bytes that tell nothing.
+pub(crate) type Seen = BTreeMap<usize, Option<Content>>;
+
+/// The file to play, and the files whose first bytes may change that.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    pub(crate) file: Result<usize>,
+    pub(crate) look_at: Vec<usize>,
+}
 
 impl Torrent {
-    /// The file to play when none is named: the largest that can be played, or the largest of all where no name tells
-    /// of a format that we know. Where the link selects files (BEP 53), one of those.
+    /// The file to play when none is named: the largest that can be played by its name. Samples, trailers and extras give
+    /// way to a film; a file whose name tells nothing is taken where it is far larger than all that can be played. Where
+    /// the link selects files (BEP 53), one of those.
     ///
     /// # Errors
-    /// [`Error::NothingPlayable`].
+    /// [`Error::NothingPlayable`], [`Error::Packed`].
     pub fn default_file(&self) -> Result<usize> {
-        let counts = self.selection();
-        let mut files: Vec<usize> = self.playable().into_iter().filter(|n| counts(*n)).collect();
-        if files.is_empty() {
-            let has_data = |n: &usize| !self.files[*n].padding && self.files[*n].length > 0;
-            files = (0..self.files.len()).filter(has_data).filter(|n| counts(*n)).collect();
-        }
-        // `max_by_key` takes the last of equals; the first is what people expect.
-        files.into_iter().rev().max_by_key(|&n| self.files[n].length).ok_or(Error::NothingPlayable)
+        self.choose(&Seen::new()).file
     }
 
-    /// The file that a user means by its number, its name, or a part of its name that no other file has.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchFile`] where there is none, or more than one.
-    pub fn find_file(&self, wanted: &str) -> Result<usize> {
-        let none = || Error::NoSuchFile { wanted: wanted.to_owned(), files: self.files.len() };
-        let shown = |n: &usize| !self.files[*n].padding;
-        if let Ok(n) = wanted.parse::<usize>()
-            && n < self.files.len()
-            && shown(&n)
+    /// The same with what is known of first bytes.
+    pub(crate) fn choose(&self, seen: &Seen) -> Choice {
+        let sorted = Sorted::new(self, seen);
+        let length = |n: usize| self.files[n].length;
+        let title = words(&self.name);
+        let (extras, mut mains): (Vec<usize>, Vec<usize>) =
+            sorted.playable.iter().partition(|n| is_extra(&self.files[**n].name, &title));
+        if let (Some(extra), main) = (self.largest(&extras), self.largest(&mains))
+            && main.is_some_and(|main| length(extra) / NO_EXTRA > length(main))
         {
-            return Ok(n);
+            mains.push(extra);
         }
-        let lower = wanted.to_lowercase();
-        let all = || (0..self.files.len()).filter(shown);
-        let name = |n: usize| self.files[n].name.to_lowercase();
-        let is_named = |n: &usize| name(*n) == lower || name(*n).ends_with(&format!("/{lower}"));
-        let mut exact = all().filter(is_named);
-        if let (Some(n), None) = (exact.next(), exact.next()) {
-            return Ok(n);
+        let bytes_of = |files: &[usize]| files.iter().map(|n| length(*n)).sum::<u64>();
+        let main = self.largest(&mains);
+        let main_bytes = main.map_or(0, length);
+        let unknown = self.largest(&sorted.unknown).filter(|n| length(*n) / WORTH_A_LOOK > main_bytes);
+        let packed = bytes_of(&sorted.packed);
+        let is_packed = packed / MOSTLY_PACKED > bytes_of(&mains) && packed > bytes_of(&extras);
+        let mut look_at = Vec::new();
+        if let Some(unknown) = unknown.filter(|n| !is_packed || length(*n) > packed) {
+            look_at = sorted.unknown.clone();
+            look_at.retain(|n| length(*n) >= length(unknown) / WORTH_A_LOOK);
+            look_at.sort_by_key(|n| std::cmp::Reverse(length(*n)));
+            look_at.truncate(MOST_LOOKS);
         }
-        let mut partly = all().filter(|n| name(*n).contains(&lower));
-        match (partly.next(), partly.next()) {
-            (Some(n), None) if !lower.is_empty() => Ok(n),
-            _ => Err(none()),
+        let certain = unknown.filter(|n| length(*n) / SURELY_LARGER >= main_bytes && !look_at.is_empty());
+        let extra = self.largest(&extras).filter(|n| certain.is_none_or(|unknown| length(*n) > length(unknown)));
+        let file = match certain.filter(|_| extra.is_none()).or(main) {
+            Some(file) if certain == Some(file) || !is_packed => Ok(file),
+            _ if is_packed => Err(self.packed(&sorted.packed)),
+            _ => extra.or_else(|| self.largest(&sorted.rest)).ok_or(Error::NothingPlayable),
+        };
+        Choice { file, look_at }
+    }
+
+    /// The first of the largest.
+    fn largest(&self, files: &[usize]) -> Option<usize> {
+        // `max_by_key` takes the last of equals; the first is what people expect.
+        files.iter().rev().copied().max_by_key(|n| self.files[*n].length)
+    }
+
+    /// Names what the film is packed in: the first volume of what is largest.
+    fn packed(&self, packed: &[usize]) -> Error {
+        let format = |n: usize| Format::by_name(&self.files[n].name).map_or("archive", |format| format.name);
+        let kind = self.largest(packed).map(format);
+        let is_volume = |n: usize| self.files[n].name.ends_with(|c: char| c.is_ascii_digit());
+        let first = packed.iter().copied().filter(|n| Some(format(*n)) == kind).min_by(|a, b| {
+            let by_name = || natural_cmp(&self.files[*a].name, &self.files[*b].name);
+            is_volume(*a).cmp(&is_volume(*b)).then_with(by_name)
+        });
+        let name = first.map(|n| self.files[n].name.clone()).unwrap_or_default();
+        Error::Packed { name, format: kind.unwrap_or("archive") }
+    }
+}
+
+/// Files by what they are for.
+#[derive(Default)]
+struct Sorted {
+    playable: Vec<usize>,
+    packed: Vec<usize>,
+    /// Of which neither names nor first bytes are known to tell anything.
+    unknown: Vec<usize>,
+    /// Anything else, to be served where there is nothing better.
+    rest: Vec<usize>,
+}
+
+impl Sorted {
+    fn new(torrent: &Torrent, seen: &Seen) -> Sorted {
+        let (mut sorted, counts) = (Sorted::default(), torrent.selection());
+        let has_data = |(n, file): &(usize, &FileEntry)| !file.padding && file.length > 0 && counts(*n);
+        for (n, file) in torrent.files.iter().enumerate().filter(has_data) {
+            let list = match (seen.get(&n), Format::by_name(&file.name)) {
+                (None, None) => &mut sorted.unknown,
+                (Some(content), _) => sorted.list(*content),
+                (None, Some(format)) => sorted.list(Some(format.content)),
+            };
+            list.push(n);
+        }
+        sorted
+    }
+
+    fn list(&mut self, content: Option<Content>) -> &mut Vec<usize> {
+        match content {
+            Some(content) if content.is_playable() => &mut self.playable,
+            Some(Content::Packed) => &mut self.packed,
+            _ => &mut self.rest,
         }
     }
 }
 
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
+/// What people call files that are no film, in the names of files and folders.
+const EXTRAS: &[&str] = &[
+    "sample",
+    "samples",
+    "trailer",
+    "trailers",
+    "teaser",
+    "teasers",
+    "extra",
+    "extras",
+    "featurette",
+    "featurettes",
+    "bonus",
+    "promo",
+    "preview",
+    "previews",
+    "proof",
+    "ncop",
+    "nced",
+    "creditless",
+    "bloopers",
+    "interview",
+    "interviews",
+    "gag reel",
+    "making of",
+    "behind the scenes",
+    "deleted scene",
+    "deleted scenes",
+];
 
-    fn torrent(files: &[(&str, u64)]) -> Torrent {
-        let list: String =
-            files.iter().map(|(name, n)| format!("d6:lengthi{n}e4:pathl{}:{name}ee", name.len())).collect();
-        let total: u64 = files.iter().map(|f| f.1).sum();
-        let hashes = "h".repeat(total.div_ceil(16384) as usize * 20);
-        let info = format!("d5:filesl{list}e4:name1:t12:piece lengthi16384e6:pieces{}:{hashes}e", hashes.len());
-        Torrent::from_info(info.into(), Vec::new()).unwrap()
+/// Whether a file is a sample, a trailer or an extra by its path. `title` is the torrent's name as [`words`]: what stands
+/// there belongs to the title of the film.
+pub(super) fn is_extra(path: &str, title: &str) -> bool {
+    let path = words(path);
+    EXTRAS.iter().any(|label| {
+        let label = format!(" {label} ");
+        path.contains(&label) && !title.contains(&label)
+    })
+}
+
+/// A text in lower case, its words with one blank before, between and after them. Numbers are words of their own.
+pub(super) fn words(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    let mut digit = false;
+    out.push(' ');
+    for c in text.chars().flat_map(char::to_lowercase) {
+        let is_digit = c.is_ascii_digit();
+        if (!c.is_alphanumeric() || is_digit != digit) && !out.ends_with(' ') {
+            out.push(' ');
+        }
+        digit = is_digit;
+        if c.is_alphanumeric() {
+            out.push(c);
+        }
+    }
+    if !out.ends_with(' ') {
+        out.push(' ');
+    }
+    out
+}
+
+/// What a file is for by its name, in the order in which a name that fits several files means one: films, files whose names
+/// tell nothing, extras, anything else.
+pub(super) fn rank(file: &FileEntry, title: &str) -> u32 {
+    match Format::by_name(&file.name).map(|format| format.content) {
+        Some(content) if content.is_playable() => 2 * u32::from(is_extra(&file.name, title)),
+        None => 1,
+        Some(_) => 3,
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::torrent::InfoHash;
+    use bytes::Bytes;
+    use playswarm_logic::Layout;
+    use proptest::prelude::*;
+
+    /// A torrent of these files; lengths in thousands of bytes.
+    pub(in super::super) fn torrent(name: &str, files: &[(&str, u64)]) -> Torrent {
+        let entry = |(name, length): &(&str, u64)| FileEntry {
+            path: name.into(),
+            name: (*name).into(),
+            length: length * 1000,
+            offset: 0,
+            padding: false,
+        };
+        Torrent {
+            info_hash: InfoHash([1; 20]),
+            name: name.into(),
+            layout: Layout::new(1 << 40, 1 << 20).unwrap(),
+            hashes: Bytes::new(),
+            files: files.iter().map(entry).collect(),
+            private: false,
+            trackers: Vec::new().into(),
+            info: Bytes::new(),
+            selected: Vec::new(),
+            encoding: None,
+        }
+    }
+
+    /// The name of the file that is played, or the sentence that says why there is none.
+    fn played(name: &str, files: &[(&str, u64)]) -> String {
+        match torrent(name, files).default_file() {
+            Ok(n) => files[n].0.to_owned(),
+            Err(e) => e.to_string(),
+        }
+    }
+
+    #[test]
+    fn samples_trailers_and_extras_give_way_to_the_film() {
+        for extra in [
+            "Sample/f.mkv",
+            "f-sample.mkv",
+            "Extras/Making of.mkv",
+            "Featurettes/a.mkv",
+            "f.trailer.mp4",
+            "NCOP1.mkv",
+            "Behind.The.Scenes/a.mkv",
+            "bonus/disc2.mkv",
+        ] {
+            assert_eq!(played("Film 2014", &[(extra, 900_000), ("f.mkv", 700_000)]), "f.mkv", "{extra}");
+            assert_eq!(played("Film 2014", &[(extra, 900_000)]), extra, "there is nothing else");
+        }
+    }
+
+    #[test]
+    fn a_title_that_is_such_a_word_is_no_extra() {
+        assert_eq!(
+            played("The.Interview.2014", &[("The.Interview.2014.mkv", 700_000), ("site.mp4", 900)]),
+            "The.Interview.2014.mkv"
+        );
+        assert_eq!(played("x", &[("Trailer Park Boys.mkv", 700_000), ("site.mp4", 900)]), "Trailer Park Boys.mkv");
+    }
+
+    #[test]
+    fn a_film_that_is_packed_is_named_and_its_sample_is_not_played() {
+        let rar: Vec<(String, u64)> = (0..40).map(|n| (format!("rel.r{n:02}"), 15_000)).collect();
+        let mut files: Vec<(&str, u64)> = rar.iter().map(|(name, length)| (name.as_str(), *length)).collect();
+        files.extend([("rel.rar", 15_000), ("rel.sfv", 1), ("rel.nfo", 7)]);
+        for sample in [None, Some(("Sample/rel-sample.mkv", 6)), Some(("rel-s.avi", 20_000))] {
+            let files: Vec<(&str, u64)> = files.iter().copied().chain(sample).collect();
+            let sentence = played("rel", &files);
+            assert!(sentence.contains("packed in rel.rar (RAR archive)"), "{sample:?}: {sentence}");
+        }
+        for name in
+            ["film.iso", "film.img", "film.nrg", "film.zip", "film.7z", "film.7z.001", "film.part1.rar", "film.r00"]
+        {
+            let sentence = played("f", &[(name, 4_000_000), ("trailer.mp4", 30_000), ("readme.txt", 1)]);
+            assert!(sentence.contains(name), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn small_archives_beside_a_film_or_an_album_are_nothing() {
+        assert_eq!(played("f", &[("f.mkv", 700_000), ("Subs.rar", 1000), ("scans.zip", 90_000)]), "f.mkv");
+        assert_eq!(played("a", &[("1.flac", 30_000), ("2.flac", 31_000), ("scans.zip", 100_000)]), "2.flac");
+        assert_eq!(played("f", &[("f.mkv", 700_000), ("f.iso", 1_500_000)]), "f.mkv");
+        assert_eq!(played("f", &[("sample.mkv", 20_000), ("art.zip", 1000)]), "sample.mkv");
+    }
+
+    #[test]
+    fn a_file_without_an_ending_is_played_where_it_is_far_larger_and_is_looked_at() {
+        for name in ["film", "film.xyz", "film.bin", "Film 2014 x264"] {
+            let files = [(name, 700_000), ("sample.mkv", 20_000), ("other.mkv", 20_000), ("a.srt", 90)];
+            assert_eq!(played("f", &files), name);
+            let choice = torrent("f", &files).choose(&Seen::new());
+            assert_eq!(choice.look_at, [0]);
+        }
+        let files = [("film", 700_000), ("film.mkv", 100_000), ("x", 3)];
+        assert_eq!(played("f", &files), "film.mkv", "names decide where nothing else is known");
+        let torrent = torrent("f", &files);
+        assert_eq!(torrent.choose(&Seen::new()).look_at, [0]);
+        let told = |content| torrent.choose(&Seen::from([(0, content)]));
+        assert_eq!(told(Some(Content::Video)).file.unwrap(), 0);
+        assert_eq!(told(Some(Content::Document)).file.unwrap(), 1);
+        assert_eq!(told(None).file.unwrap(), 1);
+        assert!(matches!(told(Some(Content::Packed)).file, Err(Error::Packed { .. })));
+        assert_eq!(torrent.choose(&Seen::new()).look_at, [0]);
+    }
+
+    #[test]
+    fn every_ending_of_a_film_counts() {
+        for name in ["f.m2t", "f.tp", "f.dv", "f.vob", "f.evo", "f.mxf", "f.rmvb", "f.3g2", "f.f4v", "f.mpv", "f.wtv"] {
+            assert_eq!(played("f", &[(name, 700_000), ("sample.mkv", 20_000), ("x.avi", 300_000)]), name);
+        }
+    }
+
+    #[test]
+    fn a_torrent_without_media_gives_its_largest_file_and_an_empty_one_says_so() {
+        assert_eq!(played("f", &[("a.txt", 5), ("b.pdf", 9)]), "b.pdf");
+        assert_eq!(played("f", &[("a", 5), ("b", 9), ("c", 9)]), "b");
+        assert!(matches!(torrent("f", &[("a.mkv", 0)]).default_file(), Err(Error::NothingPlayable)));
     }
 
     #[test]
     fn a_link_that_selects_files_chooses_among_them() {
-        let mut torrent = torrent(&[("big.mkv", 900), ("a.mkv", 300), ("b.mkv", 500), ("notes.txt", 600)]);
+        let files = [("big.mkv", 900), ("a.mkv", 300), ("b.mkv", 500), ("notes.txt", 600)];
+        let mut torrent = torrent("t", &files);
         for (selected, wanted) in [
             (vec![], 0),
             (vec![1..=1], 1),
@@ -76,6 +339,23 @@ mod tests {
         ] {
             torrent.selected.clone_from(&selected);
             assert_eq!(torrent.default_file().unwrap(), wanted, "{selected:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_files_give_one_of_them_or_a_sentence(
+            files in proptest::collection::vec(("(Sample/)?[a-c](\\.mkv|\\.rar|\\.srt|\\.xyz|)", 0u64..100), 0..8),
+            seen in proptest::collection::vec(0usize..8, 0..4),
+        ) {
+            let files: Vec<(&str, u64)> = files.iter().map(|(name, length)| (name.as_str(), *length)).collect();
+            let torrent = torrent("t", &files);
+            let seen: Seen = seen.into_iter().map(|n| (n, Some(Content::Video))).collect();
+            let choice = torrent.choose(&seen);
+            if let Ok(n) = choice.file {
+                prop_assert!(torrent.files[n].length > 0);
+            }
+            prop_assert!(choice.look_at.iter().all(|n| !seen.contains_key(n)));
         }
     }
 }

@@ -1,80 +1,18 @@
 //! What a file holds, judged by its name: for HTTP's Content-Type and for choosing what to play. And the order in which
 //! people expect files to be listed.
 
+use playswarm_media::Format;
 use std::cmp::Ordering;
-
-/// Extensions, their media types, and whether a player opens them by themselves.
-const TYPES: &[(&str, &str, bool)] = &[
-    ("mp4", "video/mp4", true),
-    ("m4v", "video/mp4", true),
-    ("mov", "video/quicktime", true),
-    ("qt", "video/quicktime", true),
-    ("mkv", "video/x-matroska", true),
-    ("mk3d", "video/x-matroska", true),
-    ("webm", "video/webm", true),
-    ("ts", "video/mp2t", true),
-    ("m2ts", "video/mp2t", true),
-    ("mts", "video/mp2t", true),
-    ("avi", "video/x-msvideo", true),
-    ("divx", "video/x-msvideo", true),
-    ("mpg", "video/mpeg", true),
-    ("mpeg", "video/mpeg", true),
-    ("m2v", "video/mpeg", true),
-    ("vob", "video/mpeg", true),
-    ("flv", "video/x-flv", true),
-    ("wmv", "video/x-ms-wmv", true),
-    ("asf", "video/x-ms-asf", true),
-    ("ogv", "video/ogg", true),
-    ("ogm", "video/ogg", true),
-    ("3gp", "video/3gpp", true),
-    ("rm", "application/vnd.rn-realmedia", true),
-    ("rmvb", "application/vnd.rn-realmedia-vbr", true),
-    ("mp3", "audio/mpeg", true),
-    ("m4a", "audio/mp4", true),
-    ("m4b", "audio/mp4", true),
-    ("mka", "audio/x-matroska", true),
-    ("flac", "audio/flac", true),
-    ("ogg", "audio/ogg", true),
-    ("oga", "audio/ogg", true),
-    ("opus", "audio/ogg", true),
-    ("wav", "audio/wav", true),
-    ("aac", "audio/aac", true),
-    ("ac3", "audio/ac3", true),
-    ("wma", "audio/x-ms-wma", true),
-    ("aif", "audio/aiff", true),
-    ("aiff", "audio/aiff", true),
-    ("srt", "application/x-subrip", false),
-    ("vtt", "text/vtt", false),
-    ("ass", "text/x-ssa", false),
-    ("ssa", "text/x-ssa", false),
-    ("sub", "text/x-microdvd", false),
-    ("smi", "application/x-sami", false),
-    ("jpg", "image/jpeg", false),
-    ("jpeg", "image/jpeg", false),
-    ("png", "image/png", false),
-    ("gif", "image/gif", false),
-    ("webp", "image/webp", false),
-    ("pdf", "application/pdf", false),
-    ("txt", "text/plain; charset=utf-8", false),
-    ("nfo", "text/plain", false),
-    ("m3u8", "application/vnd.apple.mpegurl", false),
-    ("zip", "application/zip", false),
-];
-
-fn known(name: &str) -> Option<&'static (&'static str, &'static str, bool)> {
-    let (_, extension) = name.rsplit_once('.')?;
-    TYPES.iter().find(|(e, ..)| extension.eq_ignore_ascii_case(e))
-}
 
 /// The media type (RFC 6838) that a file's name suggests; `application/octet-stream` where it suggests none.
 /// Never `text/html` nor another type in which a stranger's file could run scripts in a browser.
 pub fn content_type(name: &str) -> &'static str {
-    known(name).map_or("application/octet-stream", |(_, media_type, _)| media_type)
+    Format::by_name(name).map_or("application/octet-stream", |format| format.media_type)
 }
 
 /// Whether a player would open this file by itself: video or audio, by its name.
 pub fn is_playable(name: &str) -> bool {
-    known(name).is_some_and(|(.., playable)| *playable)
+    Format::by_name(name).is_some_and(|format| format.content.is_playable())
 }
 
 /// Orders names as people do: case does not count, and `E2` stands before `E10`. A total order: equal only for equal names.

@@ -81,6 +81,11 @@ impl Picker {
         }
     }
 
+    /// Whether a connected peer has this piece.
+    pub fn any_peer_has(&self, piece: PieceIndex) -> bool {
+        self.peers.values().any(|p| p.bits.get(piece.0))
+    }
+
     pub(super) fn say_interest(&mut self, peer: PeerKey) {
         if let Some(p) = self.peers.get_mut(&peer)
             && p.interested != (p.useful > 0)

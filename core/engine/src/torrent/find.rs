@@ -1,0 +1,214 @@
+//! Which file of a torrent a user means by a number or a name.
+
+use super::choose::{rank, words};
+use super::{Torrent, episode};
+use crate::error::{Error, Result};
+use std::collections::BTreeSet;
+
+/// Files that an error lists.
+const LISTED: usize = 8;
+/// Characters of a name that are compared for being near.
+const NEAR_CHARS: usize = 200;
+
+/// Whether a file's name fits what was asked for. Both as they are, in lower case, and as words.
+type Rule = fn(&Wanted, &Name) -> bool;
+
+/// From the strictest to the most lenient: the first that fits any file decides.
+const RULES: &[Rule] = &[
+    |wanted, name| wanted.plain == name.plain,
+    |wanted, name| wanted.lower == name.lower || wanted.below.as_ref() == Some(&name.lower),
+    |wanted, name| name.lower.strip_suffix(&wanted.lower).is_some_and(|folder| folder.ends_with('/')),
+    |wanted, name| name.stem() == wanted.lower,
+    |wanted, name| contains_number(&name.lower, &wanted.lower),
+    |wanted, name| name.lower.contains(&wanted.lower),
+    |wanted, name| name.words.contains(&wanted.words),
+    |wanted, name| wanted.words.split_whitespace().all(|word| name.words.contains(&format!(" {word} "))),
+    |wanted, name| wanted.is_episode_alone() && wanted.episode == episode(&name.lower),
+];
+
+struct Wanted {
+    plain: String,
+    lower: String,
+    /// The same without the torrent's own name in front.
+    below: Option<String>,
+    words: String,
+    episode: Option<(u32, u32)>,
+}
+
+impl Wanted {
+    /// Whether it is `S01E02` or `1x02` and no more.
+    fn is_episode_alone(&self) -> bool {
+        self.episode.is_some() && self.words.split_whitespace().count() <= 4
+    }
+}
+
+struct Name {
+    plain: String,
+    lower: String,
+    words: String,
+}
+
+impl Name {
+    fn new(name: &str) -> Name {
+        Name { plain: name.to_owned(), lower: name.to_lowercase(), words: words(name) }
+    }
+
+    /// The last component without its ending.
+    fn stem(&self) -> &str {
+        let base = self.lower.rsplit('/').next().unwrap_or(&self.lower);
+        base.rsplit_once('.').map_or(base, |(stem, _)| stem)
+    }
+}
+
+impl Torrent {
+    /// The file that a user means: by its number, its path, its name, or a part of its name. Of several that fit, films come
+    /// before subtitles and anything else, and samples and extras last.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFile`] where there is none, [`Error::UnclearFile`] where there is more than one, or none but near it.
+    pub fn find_file(&self, wanted: &str) -> Result<usize> {
+        let number = wanted.parse::<usize>().ok().filter(|n| self.files.get(*n).is_some_and(|f| !f.padding));
+        if let Some(n) = number.filter(|n| n.to_string() == wanted) {
+            return Ok(n);
+        }
+        let shown: Vec<usize> = (0..self.files.len()).filter(|n| !self.files[*n].padding).collect();
+        let names: Vec<Name> = shown.iter().map(|n| Name::new(&self.files[*n].name)).collect();
+        let lower = wanted.to_lowercase();
+        let below = lower.strip_prefix(&self.name.to_lowercase()).and_then(|below| below.strip_prefix('/'));
+        let below = below.map(str::to_owned);
+        let wanted_as =
+            Wanted { plain: wanted.to_owned(), below, words: words(wanted), episode: episode(&lower), lower };
+        if wanted_as.words.trim().is_empty() {
+            return Err(Error::NoSuchFile { wanted: wanted.to_owned(), files: self.files.len() });
+        }
+        for rule in RULES {
+            let fits = shown.iter().zip(&names).filter(|(_, name)| rule(&wanted_as, name)).map(|(n, _)| *n);
+            let fits: Vec<usize> = fits.collect();
+            match self.foremost(&fits)[..] {
+                [] => {}
+                [one] => return Ok(one),
+                ref several => return Err(self.unclear(wanted, true, several)),
+            }
+        }
+        if let Some(n) = number {
+            return Ok(n);
+        }
+        match self.near(&wanted_as, &shown, &names)[..] {
+            [] => Err(Error::NoSuchFile { wanted: wanted.to_owned(), files: self.files.len() }),
+            ref near => Err(self.unclear(wanted, false, near)),
+        }
+    }
+
+    /// Those of the files that come before all others.
+    fn foremost(&self, files: &[usize]) -> Vec<usize> {
+        let title = words(&self.name);
+        let ranks: Vec<u32> = files.iter().map(|n| rank(&self.files[*n], &title)).collect();
+        let first = ranks.iter().min();
+        files.iter().zip(&ranks).filter(|(_, rank)| Some(*rank) == first).map(|(n, _)| *n).collect()
+    }
+
+    /// The files whose names have most in common with what was asked for.
+    fn near(&self, wanted: &Wanted, shown: &[usize], names: &[Name]) -> Vec<usize> {
+        let parts = parts(&wanted.words);
+        let share = |name: &Name| {
+            let base = name.words.as_str();
+            self::parts(base).intersection(&parts).count() * 100 / parts.len().max(1)
+        };
+        let mut near: Vec<(usize, usize)> = shown.iter().zip(names).map(|(n, name)| (share(name), *n)).collect();
+        near.retain(|(share, _)| *share >= 40);
+        near.sort_by_key(|(share, n)| (std::cmp::Reverse(*share), *n));
+        near.truncate(LISTED);
+        near.into_iter().map(|(_, n)| n).collect()
+    }
+
+    fn unclear(&self, wanted: &str, several: bool, files: &[usize]) -> Error {
+        let name = |n: &usize| (*n, self.files[*n].name.clone());
+        let more = files.len().saturating_sub(LISTED);
+        let files = files.iter().take(LISTED).map(name).collect();
+        Error::UnclearFile { wanted: wanted.to_owned(), several, files, more }
+    }
+}
+
+/// Whether a text stands in a name, with no digit going on where it begins or ends with one: `e1` is not in `e10`.
+fn contains_number(name: &str, text: &str) -> bool {
+    let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    name.match_indices(text).any(|(at, _)| {
+        let (before, after) = (name[..at].chars().next_back(), name[at + text.len()..].chars().next());
+        !(digit(before) && digit(text.chars().next()) || digit(after) && digit(text.chars().next_back()))
+    })
+}
+
+/// Every three characters in a row.
+fn parts(text: &str) -> BTreeSet<[char; 3]> {
+    let chars: Vec<char> = text.chars().take(NEAR_CHARS).collect();
+    chars.windows(3).filter_map(|three| three.try_into().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::choose::tests::torrent;
+
+    fn found(files: &[&str], wanted: &str) -> String {
+        let with_length: Vec<(&str, u64)> = files.iter().map(|name| (*name, 100)).collect();
+        match torrent("Show", &with_length).find_file(wanted) {
+            Ok(n) => files[n].to_owned(),
+            Err(e) => e.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_name_means_the_film_and_not_what_lies_beside_it() {
+        let files = [
+            "Show.S01E01.mkv",
+            "Show.S01E02.mkv",
+            "Show.S01E02.srt",
+            "Show.S01E02.nfo",
+            "Sample/Show.S01E02.sample.mkv",
+            "Show.S01E02-thumb.jpg",
+            "Show.S01E20.mkv",
+        ];
+        assert_eq!(found(&files, "S01E02"), files[1]);
+        assert_eq!(found(&files, "s01e02"), files[1]);
+        assert_eq!(found(&files, "1x02"), files[1], "an episode may be written in another way");
+        assert_eq!(found(&files, "S1E2"), files[1]);
+        assert_eq!(found(&files, "show s01e02"), files[1], "words may be divided in another way");
+        assert_eq!(found(&files, "S01E02.srt"), files[2], "what is named is what is meant");
+        assert_eq!(found(&files, "sample"), files[4]);
+        assert_eq!(found(&files, "1"), files[1]);
+        let album = ["E1.mkv", "E10.mkv", "E11.mkv"];
+        assert_eq!(found(&album, "E1"), "E1.mkv");
+        assert_eq!(found(&["01 Pilot.mkv", "02 Next.mkv", "03 Last.mkv"], "02"), "02 Next.mkv");
+    }
+
+    #[test]
+    fn a_path_is_exact_whatever_else_has_its_name() {
+        let files = ["film.mkv", "Sample/film.mkv", "Film.mkv", "Subs/film.srt"];
+        assert_eq!(found(&files, "film.mkv"), "film.mkv");
+        assert_eq!(found(&files, "Film.mkv"), "Film.mkv");
+        assert_eq!(found(&files, "Sample/film.mkv"), "Sample/film.mkv");
+        assert_eq!(found(&files, "sample/FILM.mkv"), "Sample/film.mkv");
+        assert_eq!(found(&files, "Show/Subs/film.srt"), "Subs/film.srt", "with the torrent's name in front");
+        assert_eq!(found(&["a/film.mkv", "Sample/film.mkv"], "film.mkv"), "a/film.mkv");
+        assert_eq!(found(&["film", "film.srt", "Sample/film.mkv"], "film"), "film");
+    }
+
+    #[test]
+    fn several_that_fit_and_near_ones_are_listed() {
+        let files = ["Show.S01E02.720p.mkv", "Show.S01E02.1080p.mkv", "Show.S01E03.mkv", "Show.S01E02.srt"];
+        let sentence = found(&files, "S01E02");
+        assert!(
+            sentence.contains("0: Show.S01E02.720p.mkv") && sentence.contains("1: Show.S01E02.1080p.mkv"),
+            "{sentence}"
+        );
+        assert!(!sentence.contains("srt") && !sentence.contains("E03"), "{sentence}");
+        let sentence = found(&files, "Shaw.S01E03.mkv");
+        assert!(sentence.contains("2: Show.S01E03.mkv"), "{sentence}");
+        let sentence = found(&files, "zzz");
+        assert!(sentence.contains("no file zzz") && !sentence.contains("Show"), "{sentence}");
+        for nothing in ["", " ", "/", "..."] {
+            assert!(found(&files, nothing).starts_with("there is no file"), "{nothing:?}");
+        }
+        assert!(found(&files, "99").starts_with("there is no file 99"));
+    }
+}

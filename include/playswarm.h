@@ -471,7 +471,7 @@ typedef struct playswarm_time_info {
      */
     size_t struct_size;
     /*
-     How long it plays, in microseconds.
+     How long it plays, in microseconds; 0 where that is not known.
      */
     int64_t duration_us;
     /*

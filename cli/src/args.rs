@@ -41,7 +41,7 @@ Examples:
   playswarm stream film.torrent
       prints `url: http://127.0.0.1:PORT/stream/0/film.mkv` as soon as it can be opened, and serves it until Ctrl-C
   playswarm stream 'magnet:?xt=urn:btih:…' --file 'S01E02'
-      the file whose name holds S01E02; without --file the largest that can be played
+      the film whose name holds S01E02; without --file the largest that can be played and is no sample or extra
   playswarm stream https://example.org/film.torrent --dir ~/Videos --disk-limit 20GB
       keeps at most 20 GB on disk: what has been watched is given back first
   playswarm stream film.torrent --at 1:23:45

@@ -12,7 +12,7 @@ use crate::units::bytes;
 use crate::view::{self, View};
 use anyhow::{Result, anyhow, bail};
 use describe::Described;
-use playswarm::{Config, Container, Media, Session, Source, Torrent};
+use playswarm::{Config, Container, Format, Media, Session, Source, Torrent};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,7 +127,10 @@ async fn look(
     let wait = args.wait.map(Duration::from_secs_f64).filter(|_| needs_peers(&source));
     let Some(media) = opened(session, source, wait, view, stop).await? else { return Ok(None) };
     let torrent = media.torrent().clone();
-    let file = chosen(&torrent, args.file.as_deref())?;
+    let file = match &args.file {
+        None if args.wait != Some(0.0) => media.choose_file().await.ok(),
+        wanted => chosen(&torrent, wanted.as_deref())?,
+    };
     if !worth_a_look(&torrent, file, args) {
         return Ok(Some(Described::without_time(torrent, file).with_trackers(media.status().trackers)));
     }
@@ -159,9 +162,12 @@ fn chosen(torrent: &Arc<Torrent>, wanted: Option<&str>) -> Result<Option<usize>>
 }
 
 fn worth_a_look(torrent: &Torrent, file: Option<usize>, args: &InfoArgs) -> bool {
-    let named =
-        |n: usize| Container::by_name(&torrent.files[n].name) != Container::Other && torrent.files[n].length > 0;
-    args.wait != Some(0.0) && file.is_some_and(named)
+    // A name that tells nothing may stand for a film as well.
+    let may_tell = |n: usize| {
+        torrent.files[n].length > 0
+            && Format::by_name(&torrent.files[n].name).is_none_or(|f| f.container != Container::Other)
+    };
+    args.wait != Some(0.0) && file.is_some_and(may_tell)
 }
 
 /// The index of the file that is shown; then, where none was named, how long the others play. Why the index could not be

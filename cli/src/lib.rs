@@ -17,6 +17,7 @@ mod slots;
 mod source;
 mod stop;
 mod stream;
+mod subtitles;
 mod units;
 mod view;
 

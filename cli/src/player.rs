@@ -2,7 +2,7 @@
 
 use crate::ExitCode;
 use anyhow::{Result, anyhow, bail};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
@@ -13,8 +13,10 @@ pub(crate) struct Show {
     pub(crate) url: String,
     /// Where to begin.
     pub(crate) at: Option<Duration>,
-    /// URLs of the subtitles beside it.
+    /// URLs of the subtitles beside it, which are answered at once.
     pub(crate) subtitles: Vec<String>,
+    /// A script for mpv that adds the same subtitles while the film plays.
+    pub(crate) subtitle_script: Option<PathBuf>,
 }
 
 /// A program that opens a URL.
@@ -106,7 +108,7 @@ impl Player {
         match self.kind() {
             Kind::Mpv => {
                 args.extend(at.map(|_| format!("--start={seconds}")));
-                args.extend(show.subtitles.iter().map(|url| format!("--sub-file={url}")));
+                args.extend(show.subtitle_script.iter().map(|script| format!("--script={}", script.display())));
             }
             Kind::Vlc => {
                 args.extend(at.map(|_| format!("--start-time={seconds}")));
@@ -209,21 +211,20 @@ mod tests {
     #[test]
     fn players_are_told_the_time_and_the_subtitles_in_their_own_words() {
         let subtitles = vec!["http://x/1.srt".to_owned(), "http://x/2.srt".to_owned()];
-        let show = Show { url: "http://x/f".into(), at: Some(Duration::from_millis(83_500)), subtitles };
+        let script = Some(PathBuf::from("/t/s.lua"));
+        let at = Some(Duration::from_millis(83_500));
+        let show = Show { url: "http://x/f".into(), at, subtitles, subtitle_script: script };
         let arguments = |command: &str| Player::parse(command).unwrap().arguments(&show);
-        assert_eq!(
-            arguments("/usr/bin/mpv --fs"),
-            ["--start=83.500", "--sub-file=http://x/1.srt", "--sub-file=http://x/2.srt", "--fs", "http://x/f"]
-        );
+        assert_eq!(arguments("/usr/bin/mpv --fs"), ["--start=83.500", "--script=/t/s.lua", "--fs", "http://x/f"]);
         assert_eq!(
             arguments("cvlc"),
             ["--start-time=83.500", "--input-slave=http://x/1.srt#http://x/2.srt", "http://x/f"]
         );
         assert_eq!(arguments("ffplay -ss {time} {url} -an"), ["-ss", "83.500", "http://x/f", "-an"]);
-        assert_eq!(arguments("mpv --start={time}")[2..], ["--start=83.500", "http://x/f"]);
+        assert_eq!(arguments("mpv --start={time}")[1..], ["--start=83.500", "http://x/f"]);
         assert!(!Player::parse("ffplay").unwrap().takes_time());
         assert!(Player::parse("ffplay -ss {time}").unwrap().takes_time());
-        let plain = Show { at: None, subtitles: Vec::new(), ..show.clone() };
+        let plain = Show { at: None, subtitles: Vec::new(), subtitle_script: None, ..show.clone() };
         assert_eq!(Player::parse("mpv").unwrap().arguments(&plain), ["http://x/f"]);
         assert_eq!(Player::parse("x {time}").unwrap().arguments(&plain), ["0.000", "http://x/f"]);
     }

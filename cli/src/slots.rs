@@ -51,7 +51,7 @@ async fn look(args: &SlotsArgs, media: Media, begun: Instant, view: view::Option
     let wait = Duration::from_secs_f64(args.wait);
     let file = match &args.file {
         Some(wanted) => media.find_file(wanted)?,
-        None => media.default_file()?,
+        None => media.choose_file().await?,
     };
     let name = media.torrent().files[file].name.clone();
     let progress = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));

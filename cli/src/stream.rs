@@ -4,12 +4,13 @@ use crate::ExitCode;
 use crate::args::{PlayArgs, StreamArgs};
 use crate::player::{self, Player, Show};
 use crate::stop::{self, Stop};
+use crate::subtitles::Handover;
 use crate::units::bytes;
 use crate::view::{self, View};
 use crate::{log, source, units};
 use anyhow::{Result, bail};
 use playswarm::front::{HttpConfig, Server, clock_time, natural_order, serve};
-use playswarm::torrent::{Beside, is_playable};
+use playswarm::torrent::is_playable;
 use playswarm::{Media, Session, printable};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -69,13 +70,18 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
         Some(Ok((media, server, index))) => {
             log::out(&format!("url: {}", server.url()));
             let place = args.at.map(|at| Place::fetch(media.clone(), index, at, view));
-            let subtitles =
-                Beside::new(media.torrent()).subtitles(index).iter().map(|s| server.url_of(s.file)).collect();
-            let show = Show { url: server.url(), at: args.at, subtitles };
+            let mut show = Show { url: server.url(), at: args.at, ..Show::default() };
+            let handover = match &player {
+                Some(_) => Handover::begin(&media, &server, index, &mut show).unwrap_or_else(|e| {
+                    log::line(&format!("playing without subtitles: {e:#}"));
+                    None
+                }),
+                None => None,
+            };
             let keeping = (keeps && player.is_none()).then(|| Idle::watch(media.clone(), view));
             let shown = View::start(media.clone(), view);
             let done = until_the_end(&mut stop, player, &show).await;
-            drop((place, keeping));
+            drop((place, handover, keeping));
             shown.stop().await;
             server.stop().await;
             let was_read = media.status().playhead.is_some();
@@ -118,7 +124,7 @@ async fn serve_file(
 ) -> Result<(Media, Server, usize)> {
     let index = match &args.file {
         Some(wanted) => media.find_file(wanted)?,
-        None => media.default_file()?,
+        None => media.choose_file().await?,
     };
     let file = &media.torrent().files[index];
     if file.length == 0 {
@@ -179,7 +185,11 @@ impl Place {
             match media.warm_up_at(file, at).await {
                 Ok(landing) if !view.quiet => {
                     let [wanted, found] = [at, landing.time].map(|time| clock_time(time.as_secs_f64()));
+                    let is_known = media.known_timeline(file).is_some_and(|timeline| timeline.knows_duration());
                     log::line(&match landing.estimated {
+                        _ if !is_known => {
+                            "this file does not tell its times: the player has to find the place".to_owned()
+                        }
                         true => format!("{wanted} is about at byte {}, an estimate", landing.from),
                         false => format!("{wanted} is played from the keyframe at {found}, byte {}", landing.from),
                     });

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub struct playswarm_time_info {
     /// sizeof(playswarm_time_info); see playswarm_media_status.
     pub struct_size: usize,
-    /// How long it plays, in microseconds.
+    /// How long it plays, in microseconds; 0 where that is not known.
     pub duration_us: i64,
     /// How many places to jump to are known.
     pub keyframes: usize,

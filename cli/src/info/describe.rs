@@ -82,6 +82,11 @@ impl Described {
             let _ = writeln!(out, "file       {file}: {}", line(&torrent.files[file].name));
             push_time(&mut out, timeline);
         }
+        if self.file.is_none()
+            && let Err(why) = torrent.default_file()
+        {
+            let _ = writeln!(out, "file       none: {why}");
+        }
         let _ = writeln!(out, "files      {} (* can be played)", files.len());
         let width = torrent.files.len().saturating_sub(1).to_string().len().max(3);
         let timed = files.iter().any(|file| self.duration_s(*file).is_some());

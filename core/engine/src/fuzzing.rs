@@ -44,6 +44,13 @@ pub fn http_head(data: &[u8]) {
     crate::front::check_head(data);
 }
 
+/// A subtitle file of any encoding, without and with a language.
+pub fn subtitle(data: &[u8]) {
+    for language in [None, Some("ru"), Some("en")] {
+        let _ = crate::front::vtt::to_webvtt(data, language);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

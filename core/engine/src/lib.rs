@@ -68,6 +68,7 @@ mod session;
 pub mod status;
 mod store;
 mod stream;
+mod subtitles;
 mod swarm;
 mod timeline;
 pub mod torrent;
@@ -78,7 +79,7 @@ pub use discovery::source::{Magnet, Source};
 pub use error::{Error, ErrorKind, Result};
 pub use media::Media;
 pub use peer_address::PeerAddress;
-pub use playswarm_media::{Accuracy, Container, Keyframe, Landing, Timeline, Track, TrackKind};
+pub use playswarm_media::{Accuracy, Container, Content, Format, Keyframe, Landing, Timeline, Track, TrackKind};
 pub use session::Session;
 pub use status::{
     Event, MediaStatus, OpeningStatus, PeerStatus, Playhead, ReaderStatus, SlotStatus, TimelineStatus, TrackStatus,

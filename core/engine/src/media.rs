@@ -6,11 +6,12 @@ use crate::season;
 use crate::session::Shared;
 use crate::status::{Event, MediaStatus};
 use crate::stream::Stream;
+use crate::subtitles;
 use crate::swarm::driver::Swarm;
 use crate::swarm::listen::Registry;
 use crate::swarm::survey::SlotCount;
 use crate::timeline::{self, Timelines};
-use crate::torrent::{InfoHash, Torrent};
+use crate::torrent::{Beside, InfoHash, Torrent};
 use playswarm_media::{Container, Landing, Timeline};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -107,18 +108,29 @@ impl Media {
         self.inner.torrent.info_hash
     }
 
-    /// The file to play when none is named: the largest that can be played.
+    /// The file to play when none is named, by names alone: the largest that can be played, and no sample, trailer or extra
+    /// where there is a film. [`Media::choose_file`] looks into files as well.
     ///
     /// # Errors
-    /// [`Error::NothingPlayable`].
+    /// [`Error::NothingPlayable`], [`Error::Packed`].
     pub fn default_file(&self) -> Result<usize> {
         self.torrent.default_file()
     }
 
-    /// The file that a user means by a number, by its name, or by a part of its name that no other file has.
+    /// The file to play when none is named, by names and, where a file is large and its name tells nothing, by its first
+    /// bytes. These are read from the swarm within ten seconds; of files that nobody gave, names decide.
     ///
     /// # Errors
-    /// [`Error::NoSuchFile`] where there is none or more than one.
+    /// [`Error::NothingPlayable`], [`Error::Packed`].
+    pub async fn choose_file(&self) -> Result<usize> {
+        timeline::choose(&self.inner.swarm, &self.torrent).await
+    }
+
+    /// The file that a user means by a number, a path, a name, or a part of a name. Of several that fit, films come before
+    /// subtitles, and samples and extras last.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFile`] where there is none, [`Error::UnclearFile`] where there is more than one.
     pub fn find_file(&self, wanted: &str) -> Result<usize> {
         self.inner.torrent.find_file(wanted)
     }
@@ -207,6 +219,30 @@ impl Media {
     pub(crate) fn learn_all(&self) -> impl Future<Output = ()> + Send + 'static {
         let inner = &self.inner;
         season::learn(inner.timelines.clone(), inner.swarm.clone(), inner.torrent.clone())
+    }
+
+    /// Fetches the subtitles that lie beside a film, one after the other, when its player has enough ahead of it or after ten
+    /// seconds. `here` is called with the number of each as soon as all of it is on this machine, at once for those that
+    /// are. Subtitles that no connected peer has are waited for, without any effect on the player.
+    ///
+    /// Ends when all are here, and when the torrent is closed. Dropping the future stops it.
+    pub fn fetch_subtitles<F>(&self, film: usize, here: F) -> impl Future<Output = ()> + Send + use<F>
+    where
+        F: FnMut(usize) + Send,
+    {
+        let inner = &self.inner;
+        let files = Beside::new(&inner.torrent).subtitles(film).iter().map(|s| s.file).collect();
+        subtitles::fetch(inner.swarm.clone(), inner.torrent.clone(), files, here)
+    }
+
+    /// Whether all of a file is verified and on this machine.
+    pub fn is_here(&self, file: usize) -> bool {
+        subtitles::bytes_of(&self.inner.torrent, file).is_some_and(|bytes| self.inner.swarm.is_here(bytes))
+    }
+
+    /// Whether each part of a file is on this machine or held by a connected peer.
+    pub(crate) fn is_in_reach(&self, file: usize) -> bool {
+        subtitles::bytes_of(&self.inner.torrent, file).is_some_and(|bytes| self.inner.swarm.is_in_reach(bytes))
     }
 
     /// Who is where in the film, by the slot index (docs/SLOTS.md): looks up every slot that a viewer can be in now, at most

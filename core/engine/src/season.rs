@@ -10,7 +10,7 @@ use std::time::Duration;
 /// Files of one torrent that are looked at: more than any season or album has.
 const MOST_FILES: usize = 200;
 /// How often it is looked whether the players are comfortable.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A file whose index did not come in so long is left alone.
 const PATIENCE: Duration = Duration::from_secs(30);
 

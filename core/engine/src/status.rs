@@ -138,7 +138,7 @@ pub struct TimelineStatus {
     pub file: usize,
     /// The container's name: `MP4`, `Matroska`, …
     pub container: &'static str,
-    /// How long it plays, in seconds.
+    /// How long it plays, in seconds; 0 where that is not known.
     pub duration_s: f64,
     /// `exact` where every keyframe is known, `sparse` where a seek must look for them, `estimate` where there is only a
     /// straight line from the first byte to the last.

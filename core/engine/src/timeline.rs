@@ -6,11 +6,11 @@
 use crate::error::{Error, Result};
 use crate::swarm::driver::Swarm;
 use crate::swarm::readers::Purpose;
-use crate::torrent::Torrent;
-use futures_util::future::select_all;
+use crate::torrent::{Seen, Torrent};
+use futures_util::future::{join_all, select_all};
 use parking_lot::Mutex;
 use playswarm_logic::ReaderKey;
-use playswarm_media::{Indexer, Landing, Locate, Timeline};
+use playswarm_media::{Container, Format, Indexer, Landing, Locate, Timeline};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -94,6 +94,50 @@ async fn read_index(swarm: &Arc<Swarm>, torrent: &Torrent, file: usize) -> Resul
     );
     swarm.set_timeline(file, timeline.clone(), read);
     Ok(timeline)
+}
+
+/// Longest wait for the first bytes of files whose names tell nothing.
+const LOOK_FOR: Duration = Duration::from_secs(10);
+
+/// The file to play: by names, and where these leave it open by first bytes.
+pub(crate) async fn choose(swarm: &Arc<Swarm>, torrent: &Torrent) -> Result<usize> {
+    let mut seen = Seen::new();
+    let looking = async {
+        loop {
+            let choice = torrent.choose(&seen);
+            if choice.look_at.is_empty() {
+                return;
+            }
+            let heads = choice.look_at.iter().map(|file| async move { (*file, head(swarm, torrent, *file).await) });
+            for (file, head) in join_all(heads).await {
+                let found = head.ok().and_then(|head| Format::by_content(&head)).map(|format| format.content);
+                tracing::debug!(file, ?found, "a look at the first bytes");
+                seen.insert(file, found);
+            }
+        }
+    };
+    if tokio::time::timeout(LOOK_FOR, looking).await.is_err() {
+        tracing::warn!(
+            "no peer gave the first bytes of files whose names tell nothing: the file was chosen by its name"
+        );
+    }
+    torrent.choose(&seen).file
+}
+
+/// The first bytes of a file.
+async fn head(swarm: &Swarm, torrent: &Torrent, file: usize) -> Result<Vec<u8>> {
+    let (start, length) = torrent.files.get(file).map_or((0, 0), |f| (f.offset, f.length));
+    let mut fetch = Fetch::new(swarm, file, start, 0..length.min(Container::SNIFF_BYTES as u64));
+    let mut bytes = Vec::new();
+    while fetch.at < fetch.end {
+        let part = swarm.read(fetch.key, start + fetch.at, (fetch.end - fetch.at) as usize).await?;
+        if part.is_empty() {
+            return Err(Error::Closed);
+        }
+        fetch.at += part.len() as u64;
+        bytes.extend_from_slice(&part);
+    }
+    Ok(bytes)
 }
 
 /// Where to read in a file for a time.

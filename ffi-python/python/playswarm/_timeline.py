@@ -47,7 +47,7 @@ class Timeline:
 
     @property
     def duration(self) -> float:
-        """How long it plays."""
+        """How long it plays, in seconds; 0 where that is not known."""
         return self._summary.duration_s
 
     @property

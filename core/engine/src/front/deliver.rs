@@ -113,7 +113,12 @@ async fn deliver<L: Library>(app: &App<L>, file: &str, asked: &Asked<'_>) -> Res
     let ranges = match moment {
         None => ranges,
         Some(moment) => match Landed::find(app, index, moment).await {
-            Ok(None) => ranges,
+            Ok(None) => {
+                if app.library.known_timeline(index).is_some_and(|timeline| !timeline.knows_duration()) {
+                    response.headers_mut().insert("playswarm-duration", HeaderValue::from_static("unknown"));
+                }
+                ranges
+            }
             Ok(Some(landed)) => {
                 landed.tell(response.headers_mut());
                 if method == Method::HEAD {

@@ -15,6 +15,8 @@ pub(crate) trait Library: Clone + Send + Sync + 'static {
     fn torrent(&self) -> &Arc<Torrent>;
     /// A reader of that file, at its start.
     fn open(&self, file: usize) -> Result<Self::Reader>;
+    /// Whether each part of a file is here or held by a connected peer.
+    fn is_in_reach(&self, file: usize) -> bool;
     /// What the file's index says, as soon as it was read. Given up, it is read on.
     fn timeline(&self, file: usize) -> impl Future<Output = Result<Arc<Timeline>>> + Send;
     /// The same, if it is known by now.
@@ -51,6 +53,9 @@ impl Library for Media {
     }
     fn open(&self, file: usize) -> Result<Stream> {
         self.stream(file)
+    }
+    fn is_in_reach(&self, file: usize) -> bool {
+        Media::is_in_reach(self, file)
     }
     fn timeline(&self, file: usize) -> impl Future<Output = Result<Arc<Timeline>>> + Send {
         self.inner.learn_time(file);

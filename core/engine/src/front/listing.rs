@@ -119,7 +119,7 @@ pub(crate) async fn playlist<L: Library>(
         if let Some(picture) = app.beside.artwork(i) {
             let _ = writeln!(list, "#EXTALBUMARTURL:{}", links.absolute(&app.path_of(picture)));
         }
-        let subtitles = app.beside.subtitles(i).iter().map(|s| links.absolute(&app.path_of(s.file)));
+        let subtitles = app.beside.subtitles(i).iter().map(|s| links.absolute(&app.subtitle_path(s.file)));
         let subtitles: Vec<String> = subtitles.collect();
         if !subtitles.is_empty() {
             let _ = writeln!(list, "#EXTVLCOPT:input-slave={}", subtitles.join("#"));

@@ -11,14 +11,17 @@
 //! | `when`, `seek` | times as they are written; a file from a time on |
 //! | `dlna` | what televisions ask for |
 //! | `timeline` | what is known of a file's time |
-//! | `subtitles`, `vtt` | what lies beside a film, and for browsers as WebVTT |
+//! | `subtitles` | what lies beside a film |
+//! | `conversions`, `vtt`, `charset` | the same as WebVTT, for browsers |
 //! | `listing` | page, playlist, torrent file |
 //! | `watch` | status, events, metrics |
 //! | `library` | what is served, as the front sees it |
 
 mod access;
+mod charset;
 mod config;
 mod connection;
+mod conversions;
 mod deliver;
 mod dlna;
 mod hosts;
@@ -35,7 +38,7 @@ mod subtitles;
 #[cfg(test)]
 mod tests;
 mod timeline;
-mod vtt;
+pub(crate) mod vtt;
 mod watch;
 mod when;
 
@@ -69,6 +72,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 pub struct Server {
     running: server::Running,
     path_of: Box<dyn Fn(usize) -> String + Send + Sync>,
+    subtitle_path: Box<dyn Fn(usize) -> String + Send + Sync>,
     file: usize,
 }
 
@@ -81,6 +85,11 @@ impl Server {
     /// The URL of that file's stream. One that the torrent lacks gives a URL that answers 404.
     pub fn url_of(&self, file: usize) -> String {
         format!("http://{}{}", reachable(self.running.addr), (self.path_of)(file))
+    }
+
+    /// The URL of a subtitle file for players: as UTF-8, and refused at once where no peer has it.
+    pub fn subtitle_url(&self, file: usize) -> String {
+        format!("http://{}{}", reachable(self.running.addr), (self.subtitle_path)(file))
     }
 
     /// Where it listens; the port is the real one.
@@ -115,6 +124,8 @@ pub async fn serve(media: Media, file: usize, config: HttpConfig) -> Result<Serv
 pub(crate) struct App<L> {
     library: L,
     beside: Beside,
+    conversions: conversions::Conversions,
+    courtesy: subtitles::Courtesy,
     /// Somebody learns the durations of all files already.
     learning: Arc<AtomicBool>,
     /// The default file.
@@ -163,6 +174,8 @@ async fn serve_patiently<L: Library>(
     let places = Places::new(Limits { places: config.max_connections, per_host: config.max_connections_per_host });
     let app = Arc::new(App {
         beside: Beside::new(library.torrent()),
+        conversions: conversions::Conversions::default(),
+        courtesy: subtitles::Courtesy::default(),
         learning: Arc::default(),
         library,
         file,
@@ -173,9 +186,14 @@ async fn serve_patiently<L: Library>(
         places: places.clone(),
         snapshots: watch::Snapshots::default(),
     });
-    let paths = app.clone();
+    let (paths, subtitles) = (app.clone(), app.clone());
     let running = server::run(listener, addr, router(app), places, patience);
-    Ok(Server { running, path_of: Box::new(move |i| paths.path_of(i)), file })
+    Ok(Server {
+        running,
+        path_of: Box::new(move |i| paths.path_of(i)),
+        subtitle_path: Box::new(move |i| subtitles.subtitle_path(i)),
+        file,
+    })
 }
 
 fn router<L: Library>(app: Arc<App<L>>) -> Router {
@@ -186,6 +204,7 @@ fn router<L: Library>(app: Arc<App<L>>) -> Router {
         .route("/timeline/{file}", get(timeline::timeline::<L>))
         .route("/subtitles", get(subtitles::all::<L>))
         .route("/subtitles/{file}", get(subtitles::one::<L>))
+        .route("/subtitles/{file}/{*name}", get(subtitles::text::<L>))
         .route("/playlist.m3u8", get(listing::playlist::<L>))
         .route("/torrent", get(listing::torrent::<L>))
         .route("/status", get(watch::status::<L>))

@@ -111,7 +111,9 @@ impl Landed {
         put(headers, HeaderName::from_static("playswarm-time"), &seconds(time));
         put(headers, HeaderName::from_static("playswarm-keyframe"), &offset.to_string());
         put(headers, HeaderName::from_static("playswarm-estimated"), if estimated { "yes" } else { "no" });
-        put(headers, HeaderName::from_static("playswarm-duration"), &seconds(self.timeline.duration()));
+        let duration = Some(seconds(self.timeline.duration())).filter(|_| self.timeline.knows_duration());
+        let duration = duration.as_deref().unwrap_or("unknown");
+        put(headers, HeaderName::from_static("playswarm-duration"), duration);
         if self.moment.dlna {
             let duration = self.timeline.duration();
             let end = self.moment.end.unwrap_or(duration).min(duration);

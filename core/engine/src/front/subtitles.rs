@@ -1,28 +1,31 @@
-//! Subtitles beside the films: a list for scripts and players, and as WebVTT for browsers.
+//! Subtitles beside the films: a list for scripts, the files as UTF-8 for players and as WebVTT for browsers.
 
 use super::access::Granted;
-use super::library::{Library, Reader};
-use super::names::base_name;
-use super::vtt::to_webvtt;
-use super::{App, answer, no_such_file};
+use super::conversions::{Form, MOST_BYTES};
+use super::library::Library;
+use super::names::{base_name, percent};
+use super::range::{self, Ranges, Span};
+use super::{App, answer, content_type, no_such_file};
 use crate::torrent::Subtitle;
-use crate::{Error, Result};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderValue, Response, StatusCode};
+use bytes::Bytes;
+use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
-/// A subtitle file is some 100 KB; what is larger is none.
-const MOST_BYTES: u64 = 4 << 20;
-/// For so long a whole subtitle is waited for.
+/// Longest wait of a browser for a subtitle, which it loads beside the film.
 const WAIT: Duration = Duration::from_secs(30);
-/// Read at once.
-const CHUNK_BYTES: usize = 256 << 10;
+/// Longest wait of a player for all subtitles of a film, which it loads before the film.
+const WAIT_FOR_ALL: Duration = Duration::from_secs(1);
+/// Time after which subtitles are opened by another player, or for another film.
+const ANOTHER_PLAYER: Duration = Duration::from_secs(20);
 
 /// `/subtitles`: of all films.
 pub(crate) async fn all<L: Library>(State(app): State<Arc<App<L>>>, granted: Extension<Granted>) -> Json<Vec<Value>> {
@@ -42,40 +45,94 @@ pub(crate) async fn one<L: Library>(
 
 async fn webvtt<L: Library>(app: &App<L>, file: usize) -> Response<Body> {
     let entry = &app.library.torrent().files[file];
-    let not_one = |why: &str| answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, why);
     if !is_convertible(base_name(entry)) {
-        return not_one("only .srt and .vtt files can be had as WebVTT");
+        return no_subtitle("only .srt and .vtt files can be had as WebVTT");
     }
-    if entry.length > MOST_BYTES {
-        return not_one("this file is too large for a subtitle");
-    }
-    match tokio::time::timeout(WAIT, read_all(app, file, entry.length)).await {
-        Ok(Ok(bytes)) => match to_webvtt(&bytes) {
-            Some(text) => ([(CONTENT_TYPE, "text/vtt; charset=utf-8")], text).into_response(),
-            None => not_one("there is no subtitle in this file"),
-        },
-        Ok(Err(e)) => super::deliver::refuse(&e),
-        Err(_) => {
-            let mut response =
-                answer(StatusCode::SERVICE_UNAVAILABLE, "no peer gave this file yet; ask again in a while");
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
-            response
-        }
+    match converted(app, file, Form::WebVtt, Instant::now() + WAIT).await {
+        Ok(text) => ([(CONTENT_TYPE, "text/vtt; charset=utf-8")], text).into_response(),
+        Err(response) => response,
     }
 }
 
-async fn read_all<L: Library>(app: &App<L>, file: usize, length: u64) -> Result<Vec<u8>> {
-    let mut reader = app.library.open(file)?;
-    let mut bytes = Vec::new();
-    while (bytes.len() as u64) < length {
-        let left = usize::try_from(length).unwrap_or(usize::MAX) - bytes.len();
-        let chunk = reader.read_chunk(CHUNK_BYTES.min(left)).await?;
-        if chunk.is_empty() {
-            return Err(Error::Io { doing: "reading the subtitle", source: std::io::ErrorKind::UnexpectedEof.into() });
-        }
-        bytes.extend_from_slice(&chunk);
+/// `/subtitles/N/any-name`: the subtitle file `N` as UTF-8, for players, which open all subtitles before they show a film.
+/// One that no peer has is refused at once.
+pub(crate) async fn text<L: Library>(
+    State(app): State<Arc<App<L>>>,
+    Path((file, _name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let Some(file) = app.file_of(&file) else { return no_such_file() };
+    let name = base_name(&app.library.torrent().files[file]);
+    if !is_text(name) {
+        return no_subtitle("only subtitles that are text can be had here; /stream has every file as it is");
     }
-    Ok(bytes)
+    if !app.library.is_in_reach(file) {
+        return not_yet();
+    }
+    let text = match converted(&app, file, Form::Text, app.courtesy.end()).await {
+        Ok(text) => text,
+        Err(response) => return response,
+    };
+    let size = text.len() as u64;
+    let ranges = headers.get(RANGE).map_or(Ranges::Whole, |value| range::parse(value.as_bytes(), size));
+    let head = [(CONTENT_TYPE, content_type(name)), (ACCEPT_RANGES, "bytes")];
+    match ranges {
+        Ranges::Spans(spans) if spans.len() == 1 => {
+            let Span { start, end } = spans[0];
+            let part = text.slice(start as usize..end as usize);
+            let range = format!("bytes {start}-{}/{size}", end - 1);
+            (StatusCode::PARTIAL_CONTENT, head, [(CONTENT_RANGE, range)], part).into_response()
+        }
+        Ranges::Unsatisfiable => {
+            (StatusCode::RANGE_NOT_SATISFIABLE, [(CONTENT_RANGE, format!("bytes */{size}"))]).into_response()
+        }
+        _ => (head, text).into_response(),
+    }
+}
+
+/// A converted file, or the answer to give instead.
+async fn converted<L: Library>(app: &App<L>, file: usize, form: Form, until: Instant) -> Result<Bytes, Response<Body>> {
+    if app.library.torrent().files[file].length > MOST_BYTES {
+        return Err(no_subtitle("this file is too large for a subtitle"));
+    }
+    let language = app.beside.subtitle(file).and_then(|s| s.language.as_deref());
+    match timeout_at(until, app.conversions.get(&app.library, file, form, language)).await {
+        Ok(Ok(Some(text))) => Ok(text),
+        Ok(Ok(None)) => Err(no_subtitle("there is no subtitle in this file")),
+        Ok(Err(e)) => Err(super::deliver::refuse(&e)),
+        Err(_) => Err(not_yet()),
+    }
+}
+
+fn no_subtitle(why: &str) -> Response<Body> {
+    answer(StatusCode::UNSUPPORTED_MEDIA_TYPE, why)
+}
+
+fn not_yet() -> Response<Body> {
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "no peer gave this file yet; ask again in a while");
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+    response
+}
+
+/// The end of the time in which players are let wait for subtitles. Players open them one after the other and show nothing
+/// before the last, so that the time is one for all.
+#[derive(Default)]
+pub(crate) struct Courtesy(Mutex<Option<Instant>>);
+
+impl Courtesy {
+    fn end(&self) -> Instant {
+        let (now, mut begun) = (Instant::now(), self.0.lock());
+        let begun = match *begun {
+            Some(begun) if now < begun + ANOTHER_PLAYER => begun,
+            _ => *begun.insert(now),
+        };
+        begun + WAIT_FOR_ALL
+    }
+}
+
+/// Whether the file is text, by its name.
+fn is_text(name: &str) -> bool {
+    content_type(name).starts_with("text/") || is_convertible(name) || content_type(name).ends_with("-sami")
 }
 
 fn is_convertible(name: &str) -> bool {
@@ -102,6 +159,16 @@ impl<L: Library> App<L> {
             })
         };
         self.beside.subtitles(film).iter().map(entry).collect()
+    }
+
+    /// The path of a subtitle for players: one that is answered at once where the file allows it.
+    pub(crate) fn subtitle_path(&self, file: usize) -> String {
+        match self.library.torrent().files.get(file) {
+            Some(entry) if is_text(base_name(entry)) && entry.length <= MOST_BYTES => {
+                format!("/subtitles/{file}/{}{}", percent(base_name(entry)), self.query())
+            }
+            _ => self.path_of(file),
+        }
     }
 
     /// Where the subtitle is to be had as WebVTT, if it can be.

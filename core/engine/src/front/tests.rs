@@ -43,11 +43,21 @@ struct Shelf {
     /// From where something was to be fetched.
     fetched: Arc<Mutex<Vec<u64>>>,
     playhead: Option<Playhead>,
+    /// No peer has any of it.
+    out_of_reach: bool,
+    /// Its index says that each second has 1 MiB.
+    timed: bool,
 }
 
 impl Shelf {
     fn read_timeline(&self, file: usize) -> Arc<Timeline> {
-        let data = &self.data[file];
+        let mut data = self.data[file].to_vec();
+        if self.timed {
+            let format = [1 | 2 << 16, 1 << 18, 1 << 20, 4 | 16 << 16].map(u32::to_le_bytes).concat();
+            let size = (data.len() as u32 - 44).to_le_bytes();
+            let head = [b"RIFF\0\0\0\0WAVEfmt \x10\0\0\0", format.as_slice(), b"data", &size].concat();
+            data[..44].copy_from_slice(&head);
+        }
         let mut indexer = Indexer::new(&self.torrent.files[file].name, data.len() as u64);
         while let Some(range) = indexer.needed().into_iter().next() {
             indexer.feed(range.start, &data[range.start as usize..range.end as usize]);
@@ -80,6 +90,9 @@ impl Library for Shelf {
         }
         self.open_readers.fetch_add(1, Ordering::SeqCst);
         Ok(ShelfReader { shelf: self.clone(), data: self.data[file].clone(), at: 0, end: u64::MAX })
+    }
+    fn is_in_reach(&self, _file: usize) -> bool {
+        !self.out_of_reach
     }
     async fn timeline(&self, file: usize) -> Result<Arc<Timeline>> {
         if self.closed.load(Ordering::SeqCst) {
@@ -212,6 +225,8 @@ fn shelf(files: &[(&str, usize)]) -> Shelf {
         known: Arc::default(),
         fetched: Arc::default(),
         playhead: None,
+        timed: false,
+        out_of_reach: false,
     }
 }
 
@@ -679,10 +694,10 @@ async fn many_clients_read_at_once() {
     }
 }
 
-/// A film of 10 MiB of which nothing is known but its size: ten seconds by the usual guess. Every time lands at 8 s, byte 4000,
-/// whose keyframe's packet is at 4100.
+/// A film of 10 MiB and ten seconds. Every time lands at 8 s, byte 4000, whose keyframe's packet is at 4100.
 fn timed() -> Shelf {
     let mut shelf = shelf(&[("film.mp4", 10 << 20)]);
+    shelf.timed = true;
     shelf.landing =
         Some(Landing { time: Duration::from_secs(8), offset: 4100, from: 4000, until: 6000, estimated: false });
     shelf
@@ -761,6 +776,19 @@ async fn times_that_are_none_are_refused_with_a_sentence() {
     assert_eq!(get(&server, "/stream/0", &[("TimeSeekRange.dlna.org", "npt=x-")]).await.status, 400);
     shelf.closed.store(true, Ordering::SeqCst);
     assert_eq!(get(&server, "/stream/0?t=5", &[]).await.status, 503);
+}
+
+#[tokio::test]
+async fn a_time_of_a_file_that_tells_none_is_its_start_and_no_end_is_invented() {
+    let shelf = shelf(&[("film.xyz", 3 << 20)]);
+    let server = start(&shelf).await;
+    for query in ["t=2", "t=1:00:00", "t=0"] {
+        let answer = get(&server, &format!("/stream/0?{query}"), &[]).await;
+        assert!(matches!(answer.status, 200 | 206), "{query}: {}", answer.status);
+        assert_eq!((answer.body.len(), answer.header("playswarm-duration")), (3 << 20, Some("unknown")), "{query}");
+    }
+    let refused = get(&server, "/stream/0", &[("TimeSeekRange.dlna.org", "npt=2-")]).await;
+    assert_eq!(refused.status, 406);
 }
 
 /// An MP3 of a constant 128 kbit/s at 44.1 kHz: silence, 417 bytes a frame, 1152 samples each.
@@ -848,7 +876,7 @@ async fn subtitles_beside_the_films_are_listed_and_offered() {
     assert_eq!(one[0]["url"], "../stream/3/e2.de.ass");
     let list = get(&server, "/playlist.m3u8", &host).await;
     let text = std::str::from_utf8(&list.body).unwrap();
-    assert!(text.contains("#EXTVLCOPT:input-slave=http://127.0.0.1:7/stream/1/2_English.srt\n"), "{text}");
+    assert!(text.contains("#EXTVLCOPT:input-slave=http://127.0.0.1:7/subtitles/1/2_English.srt\n"), "{text}");
     let page = get(&server, "/", &host).await;
     let html = std::str::from_utf8(&page.body).unwrap();
     assert!(
@@ -856,6 +884,71 @@ async fn subtitles_beside_the_films_are_listed_and_offered() {
         "{html}"
     );
     assert!(html.contains(" poster=\"stream/4/poster.jpg\""), "{html}");
+}
+
+/// A film with a subtitle in windows-1251 beside it.
+fn russian() -> Shelf {
+    let mut shelf = shelf(&[("film.mkv", 10), ("film.ru.srt", 0), ("film.de.srt", 1 << 20)]);
+    let text = "1\n00:00:01,000 --> 00:00:02,500\nПривет, мир\n";
+    let cyrillic = encoding_rs::WINDOWS_1251.encode(text).0.into_owned();
+    let evil = format!("1\n00:00:01,000 --> 00:00:02,000\n{}", "<".repeat((1 << 20) - 32));
+    Arc::make_mut(&mut shelf.torrent).files[1].length = cyrillic.len() as u64;
+    shelf.data = Arc::new(vec![pattern(0, 10), cyrillic.into(), evil.into()]);
+    shelf
+}
+
+#[tokio::test]
+async fn players_get_subtitles_as_utf_8_by_the_language_of_their_names() {
+    let shelf = russian();
+    let server = start(&shelf).await;
+    let text = "1\n00:00:01,000 --> 00:00:02,500\nПривет, мир\n".as_bytes();
+    assert!(server.subtitle_url(1).ends_with("/subtitles/1/film.ru.srt"), "{}", server.subtitle_url(1));
+    let whole = get(&server, "/subtitles/1/film.ru.srt", &[]).await;
+    assert_eq!((whole.status, whole.body.as_ref()), (200, text));
+    let part = get(&server, "/subtitles/1/any", &[("Range", "bytes=2-")]).await;
+    assert_eq!((part.status, part.body.as_ref()), (206, &text[2..]));
+    assert_eq!(part.header("content-range"), Some(format!("bytes 2-{}/{}", text.len() - 1, text.len()).as_str()));
+    let vtt = get(&server, "/subtitles/1.vtt", &[]).await;
+    assert!(std::str::from_utf8(&vtt.body).unwrap().contains("Привет, мир"));
+    assert_eq!(get(&server, "/subtitles/0/film.mkv", &[]).await.status, 415);
+    assert_eq!(get(&server, "/subtitles/7/x", &[]).await.status, 404);
+}
+
+#[tokio::test]
+async fn subtitles_that_do_not_come_hold_a_player_up_for_a_second_in_all() {
+    let mut shelf = russian();
+    shelf.dry_from = 0;
+    let server = start(&shelf).await;
+    let begun = Instant::now();
+    for _ in 0..20 {
+        let answer = get(&server, "/subtitles/1/film.ru.srt", &[]).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("10")));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    shelf.out_of_reach = true;
+    let server = start(&shelf).await;
+    let begun = Instant::now();
+    assert_eq!(get(&server, "/subtitles/1/film.ru.srt", &[]).await.status, 503, "no peer has it");
+    assert!(begun.elapsed() < Duration::from_millis(900), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_subtitle_made_to_be_slow_keeps_nobody_else_waiting_and_is_converted_once() {
+    let shelf = russian();
+    let server = Arc::new(start(&shelf).await);
+    let ask = || {
+        let server = server.clone();
+        tokio::spawn(async move { get(&server, "/subtitles/2.vtt", &[]).await.status })
+    };
+    let slow: Vec<_> = (0..8).map(|_| ask()).collect();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let begun = Instant::now();
+    assert_eq!(get(&server, "/page.css", &[]).await.status, 200);
+    // The test has one thread: a conversion on it would be waited for.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    for answer in slow {
+        assert_eq!(answer.await.unwrap(), 200);
+    }
 }
 
 #[tokio::test]

@@ -1,110 +1,213 @@
-//! SubRip (SRT) into WebVTT, which browsers show beside a `<video>`. Pure: bytes of a stranger's file in, text out.
+//! SubRip (SRT) into WebVTT, which browsers show beside a `<video>`. Pure: bytes of a stranger's file in, text out, in time
+//! and memory that grow with the file's length and no faster.
 
-/// Turns a SubRip file into WebVTT; a WebVTT file comes out as it is, as UTF-8. `None` where not one cue is found.
+use super::charset::decode;
+use std::fmt::Write as _;
+
+/// Returns a SubRip file as WebVTT, and a WebVTT file as it is, both as UTF-8. `None` where there is not one cue.
 ///
-/// Text is UTF-8, UTF-16 with its mark, or else taken for Windows-1252. Positions and styles that WebVTT has no words for are left out.
-pub(crate) fn to_webvtt(bytes: &[u8]) -> Option<String> {
-    let text = decode(bytes).replace("\r\n", "\n").replace('\r', "\n");
-    if text.starts_with("WEBVTT") {
-        return Some(text);
+/// `language` is a BCP 47 tag, where the file's name tells it. Positions and styles that WebVTT has no words for are left
+/// out.
+pub(crate) fn to_webvtt(bytes: &[u8], language: Option<&str>) -> Option<String> {
+    let text = decode(bytes, language);
+    let text =
+        if text.contains('\r') { text.replace("\r\r\n", "\n").replace("\r\n", "\n").replace('\r', "\n") } else { text };
+    let text = text.trim_start_matches(is_blank);
+    if text.strip_prefix("WEBVTT").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n'])) {
+        return Some(text.to_owned());
     }
-    let mut out = String::with_capacity(text.len() + 16);
-    out.push_str("WEBVTT\n");
-    let mut lines = text.lines().peekable();
-    let mut cues = 0;
-    while let Some(line) = lines.next() {
-        // Numbers, and whatever else stands between cues, say nothing.
-        let Some(times) = cue_times(line) else { continue };
-        out.push('\n');
-        out.push_str(&times);
-        out.push('\n');
-        while let Some(text) = lines.next_if(|line| !line.trim().is_empty() && cue_times(line).is_none()) {
-            // A cue that begins right after another without an empty line has its number there.
-            let number = text.trim().bytes().all(|b| b.is_ascii_digit());
-            if number && lines.peek().is_some_and(|next| cue_times(next).is_some()) {
-                break;
-            }
-            push_text(&mut out, text);
-            out.push('\n');
+    let mut cues = Cues { out: String::with_capacity(text.len() + text.len() / 8 + 16), held: None, count: 0 };
+    cues.out.push_str("WEBVTT\n");
+    text.split('\n').for_each(|line| cues.take(line));
+    cues.flush();
+    (cues.count > 0).then_some(cues.out)
+}
+
+/// Writes cues line by line.
+struct Cues<'a> {
+    out: String,
+    /// The last line of text, which is the number of the next cue if that begins right after it.
+    held: Option<&'a str>,
+    count: usize,
+}
+
+impl<'a> Cues<'a> {
+    fn take(&mut self, line: &'a str) {
+        if let Some((start, end)) = cue_times(line) {
+            self.held = self.held.filter(|held| !is_number(held));
+            self.flush();
+            self.out.push('\n');
+            push_stamp(&mut self.out, start);
+            self.out.push_str(" --> ");
+            push_stamp(&mut self.out, end);
+            self.out.push('\n');
+            self.count += 1;
+        } else if line.trim_matches(is_blank).is_empty() {
+            // A blank line within a text does not end it, and a number before it belongs to no cue.
+            self.flush();
+        } else if self.count > 0 {
+            self.flush();
+            self.held = Some(line);
         }
-        cues += 1;
     }
-    (cues > 0).then_some(out)
+
+    fn flush(&mut self) {
+        if let Some(line) = self.held.take() {
+            push_text(&mut self.out, line.trim_matches('\u{feff}'));
+            // A tag on a line by itself leaves an empty line, which would end the cue.
+            if !self.out.ends_with('\n') {
+                self.out.push('\n');
+            }
+        }
+    }
 }
 
-/// `00:01:02,500 --> 00:01:04,000 X1:…` as WebVTT writes it.
-fn cue_times(line: &str) -> Option<String> {
-    let (start, rest) = line.split_once("-->")?;
-    let end = rest.split_whitespace().next()?;
-    Some(format!("{} --> {}", stamp(start.trim())?, stamp(end)?))
+/// Blanks as files have them: with marks of Unicode that stand for nothing.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'..='\u{200f}' | '\0')
 }
 
-/// `1:02:03,5` as `01:02:03.500`.
-fn stamp(text: &str) -> Option<String> {
-    let (clock, fraction) = text.split_once([',', '.']).unwrap_or((text, "0"));
-    let number = |digits: &str| digits.parse::<u32>().ok().filter(|_| (1..=4).contains(&digits.len()));
-    let mut parts = clock.split(':').map(number);
-    let (h, m, s) = (parts.next()??, parts.next()??, parts.next()??);
-    let digits = !fraction.is_empty() && fraction.bytes().all(|b| b.is_ascii_digit());
-    (parts.next().is_none() && m < 60 && s < 60 && digits)
-        .then(|| format!("{h:02}:{m:02}:{s:02}.{:0<3}", fraction.get(..3).unwrap_or(fraction)))
+fn is_number(line: &str) -> bool {
+    line.trim_matches(is_blank).bytes().all(|b| b.is_ascii_digit())
 }
 
-/// A line of a cue: tags that WebVTT has stay, others go, and nothing can begin a cue.
+/// Start and end in milliseconds of `00:01:02,500 --> 00:01:04,000 X1:…`.
+fn cue_times(line: &str) -> Option<(u64, u64)> {
+    let (start, rest) = line.split_once(['>', '→'])?;
+    let arrow = &line[start.len()..line.len() - rest.len()];
+    let bare = start.trim_end_matches(|c: char| is_blank(c) || matches!(c, '-' | '–' | '—'));
+    if arrow == ">" && !start[bare.len()..].contains(['-', '–', '—']) {
+        return None;
+    }
+    let (start, after) = stamp(bare)?;
+    let (end, _) = stamp(rest)?;
+    after.trim_matches(is_blank).is_empty().then_some((start, end))
+}
+
+/// Reads the time that a text begins with, in milliseconds: `1:02:03,5`, `02:03.500`, `0:1:2`, `01: 02: 03, 500`,
+/// `01:02:03:500`. Gives what follows it.
+fn stamp(text: &str) -> Option<(u64, &str)> {
+    const SIGNS: [char; 6] = [':', ',', '.', ';', '：', '，'];
+    let mut rest = text.trim_start_matches(is_blank);
+    let before_zero = rest.starts_with('-');
+    rest = rest.strip_prefix('-').unwrap_or(rest);
+    let (mut fields, mut signs) = (Vec::with_capacity(4), Vec::with_capacity(4));
+    while fields.len() < 4 {
+        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        // More digits than any time has; none after a sign that ends nothing.
+        if !(1..=9).contains(&end) {
+            break;
+        }
+        let (digits, after) = rest.split_at(end);
+        fields.push(digits);
+        rest = after;
+        let next = after.trim_start_matches(is_blank);
+        if let Some(sign) = next.chars().next().filter(|c| SIGNS.contains(c)) {
+            signs.push(if sign == '：' { ':' } else { sign });
+            rest = next[sign.len_utf8()..].trim_start_matches(is_blank);
+        } else if next.len() < after.len() && fields.len() > 1 && signs.iter().all(|s| *s == ':') && is_thousandth(next)
+        {
+            signs.push(',');
+            rest = next;
+        } else {
+            break;
+        }
+    }
+    let clock = match (fields.len(), signs.as_slice()) {
+        (4, _) => 3,
+        (3, [a, b, ..]) if a == b || *b == ':' => 3,
+        (3, _) => 2,
+        (2, [':', ..]) => 2,
+        (2, _) => 1,
+        _ => return None,
+    };
+    let number = |digits: &&str| digits.parse::<u64>().ok();
+    let seconds = fields[..clock].iter().try_fold(0u64, |sum, field| Some(sum * 60 + number(field)?))?;
+    let fraction = fields.get(clock).map_or(0, |digits| {
+        let digits = &digits[..digits.len().min(3)];
+        number(&digits).unwrap_or(0) * [100, 10, 1][digits.len() - 1]
+    });
+    Some((if before_zero { 0 } else { seconds * 1000 + fraction }, rest))
+}
+
+/// Whether a text begins with exactly three digits.
+fn is_thousandth(text: &str) -> bool {
+    text.bytes().take_while(u8::is_ascii_digit).count() == 3
+}
+
+fn push_stamp(out: &mut String, ms: u64) {
+    let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
+    let _ = write!(out, "{h:02}:{m:02}:{s:02}.{:03}", ms % 1000);
+}
+
+/// Entities as subtitles have them, and what WebVTT knows for them.
+const ENTITIES: &[(&str, &str)] = &[
+    ("&amp;", "&amp;"),
+    ("&lt;", "&lt;"),
+    ("&gt;", "&gt;"),
+    ("&nbsp;", "&nbsp;"),
+    ("&lrm;", "&lrm;"),
+    ("&rlm;", "&rlm;"),
+    ("&quot;", "\""),
+    ("&apos;", "'"),
+    ("&#39;", "'"),
+];
+
+/// Writes a line of a cue: tags that WebVTT has stay, others go, and nothing can begin a cue.
 fn push_text(out: &mut String, line: &str) {
     let mut rest = line;
-    while let Some(at) = rest.find(['<', '{', '&', '-']) {
+    while let Some(at) = rest.find(['<', '{', '&', '>']) {
         out.push_str(&rest[..at]);
         rest = &rest[at..];
-        let tag = rest.strip_prefix('<').and_then(|r| r.split_once('>')).map(|(tag, _)| tag);
-        let is_tag = |tag: &&str| tag.starts_with(|c: char| c == '/' || c.is_ascii_alphabetic()) && !tag.contains('<');
-        let skipped = if let Some(tag) = tag.filter(is_tag) {
-            if matches!(tag.to_ascii_lowercase().as_str(), "b" | "i" | "u" | "/b" | "/i" | "/u") {
-                out.push_str(&rest[..tag.len() + 2].to_ascii_lowercase());
-            }
-            tag.len() + 2
-        } else if rest.starts_with("{\\") && rest.contains('}') {
-            rest.find('}').map_or(1, |end| end + 1)
-        } else if rest.starts_with("-->") {
-            out.push_str("--&gt;");
-            3
-        } else {
-            // Every one of the four is a byte.
-            out.push_str(match &rest[..1] {
-                "<" => "&lt;",
-                "&" => "&amp;",
-                other => other,
-            });
-            1
+        let skipped = match rest.as_bytes()[0] {
+            b'<' => match tag(rest) {
+                Some(tag) => push_tag(out, tag),
+                None => push(out, "&lt;"),
+            },
+            // To the next brace only, as with tags: a scan to the end for each brace would take for ever.
+            b'{' if rest.starts_with("{\\") => match rest[1..].find(['{', '}']) {
+                Some(end) if rest.as_bytes()[1 + end] == b'}' => end + 2,
+                _ => push(out, "{"),
+            },
+            b'&' => match ENTITIES.iter().find(|(entity, _)| rest.starts_with(entity)) {
+                Some((entity, text)) => {
+                    out.push_str(text);
+                    entity.len()
+                }
+                None => push(out, "&amp;"),
+            },
+            b'>' if out.ends_with("--") => push(out, "&gt;"),
+            other => push(out, char::from(other).encode_utf8(&mut [0; 4])),
         };
         rest = &rest[skipped..];
     }
     out.push_str(rest);
 }
 
-fn decode(bytes: &[u8]) -> String {
-    let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
-        let units: Vec<u16> = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]])).collect();
-        String::from_utf16_lossy(&units)
-    };
-    match bytes {
-        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
-        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        [0xef, 0xbb, 0xbf, rest @ ..] => String::from_utf8_lossy(rest).into_owned(),
-        _ => match std::str::from_utf8(bytes) {
-            Ok(text) => text.to_owned(),
-            Err(_) => bytes.iter().map(|b| windows_1252(*b)).collect(),
-        },
-    }
+/// Writes what stands for one byte of the line.
+fn push(out: &mut String, text: &str) -> usize {
+    out.push_str(text);
+    1
 }
 
-/// The WHATWG's table of windows-1252: Latin-1 but for 0x80 to 0x9f.
-fn windows_1252(byte: u8) -> char {
-    const UPPER: [char; 32] = [
-        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘',
-        '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
-    ];
-    if (0x80..0xa0).contains(&byte) { UPPER[usize::from(byte - 0x80)] } else { char::from(byte) }
+/// The tag that a text begins with, without its brackets. It ends before another begins, so that all tags together are
+/// looked through once.
+fn tag(text: &str) -> Option<&str> {
+    let inner = &text[1..];
+    let end = inner.find(['<', '>'])?;
+    let is_name = inner.starts_with(|c: char| c == '/' || c.is_ascii_alphabetic());
+    (is_name && inner.as_bytes()[end] == b'>').then(|| &inner[..end])
+}
+
+/// Writes a tag, if WebVTT has it. Gives its bytes with its brackets.
+fn push_tag(out: &mut String, tag: &str) -> usize {
+    let name = tag.trim_end_matches(['/', ' ']);
+    if ["b", "i", "u", "/b", "/i", "/u"].iter().any(|kept| name.eq_ignore_ascii_case(kept)) {
+        let _ = write!(out, "<{}>", name.to_ascii_lowercase());
+    } else if name.eq_ignore_ascii_case("br") && !out.ends_with('\n') {
+        out.push('\n');
+    }
+    tag.len() + 2
 }
 
 #[cfg(test)]
@@ -112,6 +215,11 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use proptest::prelude::*;
+    use std::time::Instant;
+
+    fn vtt(srt: &str) -> String {
+        to_webvtt(srt.as_bytes(), None).unwrap()
+    }
 
     #[test]
     fn cues_get_webvtts_times_and_lose_what_it_cannot_say() {
@@ -119,28 +227,107 @@ mod tests {
                    2\r\n1:02:03,5 --> 1:02:04,25\r\n- yes\r\n3\r\n00:00:07,000 --> 00:00:08,000\r\n12\r\n";
         let expected = "WEBVTT\n\n00:00:01.500 --> 00:00:04.000\n<i>Hello</i>, you\na &lt; b &amp; c --&gt; d\n\
                         \n01:02:03.500 --> 01:02:04.250\n- yes\n\n00:00:07.000 --> 00:00:08.000\n12\n";
-        assert_eq!(to_webvtt(srt.as_bytes()).unwrap(), expected);
+        assert_eq!(vtt(srt), expected);
     }
 
     #[test]
-    fn old_encodings_are_read() {
+    fn times_are_read_as_people_and_programs_write_them() {
+        for (line, start, end) in [
+            ("00:00:01,500 --> 00:00:04,000", 1500, 4000),
+            ("00:01,500 --> 00:04,000", 1500, 4000),
+            ("0:0:1,5 --> 0:0:4,0", 1500, 4000),
+            ("1:1.5-->1:4.25", 61_500, 64_250),
+            ("00: 00: 01, 500 --> 00: 00: 04, 000", 1500, 4000),
+            ("00:00:01 ,500 --> 00:00:04 ,000", 1500, 4000),
+            ("00:00:01 500 --> 00:00:04 000", 1500, 4000),
+            ("00:00:01:500 --> 00:00:04:000", 1500, 4000),
+            ("00:00:01.500 -> 00:00:04.000", 1500, 4000),
+            ("00:00:01,500 - -> 00:00:04,000 align:left", 1500, 4000),
+            ("00:00:01,500 → 00:00:04,000", 1500, 4000),
+            ("00：00：01，500 --> 00：00：04，000", 1500, 4000),
+            ("\u{200e}00:00:01,500\u{a0}-->\t00:00:04,000\u{feff}", 1500, 4000),
+            ("00:00:01 --> 00:00:04", 1000, 4000),
+            ("00.00.01,500 --> 00.00.04,000", 1500, 4000),
+            ("12,5 --> 14,25", 12_500, 14_250),
+            ("-0:00:01,500 --> 00:00:04,000", 0, 4000),
+            ("00:75:10,000 --> 00:75:11,0009", 4_510_000, 4_511_000),
+            ("100:00:00,000 --> 100:00:01,000", 360_000_000, 360_001_000),
+        ] {
+            assert_eq!(cue_times(line), Some((start, end)), "{line}");
+        }
+        for line in
+            ["", "-->", "1 --> 2", "a --> b", "12", "00:00:01,500", "<i>1:2</i>", "at 1:00 --> 2:00", "1:00 > 2:00"]
+        {
+            assert_eq!(cue_times(line), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn cues_are_told_apart_however_the_lines_between_them_are() {
+        let expected = "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\na\nb\n\n00:00:03.000 --> 00:00:04.000\nc\n";
+        let times = ["00:00:01,000 --> 00:00:02,000", "00:00:03,000 --> 00:00:04,000"];
+        for (kind, srt) in [
+            ("no empty line", format!("1\n{}\na\nb\n2\n{}\nc", times[0], times[1])),
+            ("an empty line in the text", format!("1\n{}\n\na\n\nb\n\n2\n{}\nc\n\n\n", times[0], times[1])),
+            ("no numbers", format!("{}\na\nb\n\n{}\nc\n", times[0], times[1])),
+            ("carriage returns alone", format!("1\r{}\ra\rb\r\r2\r{}\rc\r", times[0], times[1])),
+            (
+                "doubled line ends",
+                format!("1\r\r\n{}\r\r\na\r\r\nb\r\r\n\r\r\n2\r\r\n{}\r\r\nc\r\r\n", times[0], times[1]),
+            ),
+            ("marks of joined files", format!("1\n{}\na\nb\n\n\u{feff}2\n{}\n\u{feff}c\n", times[0], times[1])),
+        ] {
+            assert_eq!(vtt(&srt), expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn tags_and_entities_become_what_webvtt_has() {
+        let cue = |text: &str| vtt(&format!("1\n00:00:01,000 --> 00:00:02,000\n{text}\n"));
+        let expected = |text: &str| format!("WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n{text}\n");
+        for (text, shown) in [
+            ("<B>a</B><br>b<br/><br />c", "<b>a</b>\nb\nc"),
+            ("<font color=red>\na\n</font>\nb", "a\nb"),
+            ("&lt;3 &amp; &nbsp;&quot;x&quot; &copy;", "&lt;3 &amp; &nbsp;\"x\" &amp;copy;"),
+            ("--<font>> 00:00:01.000", "--&gt; 00:00:01.000"),
+            ("a <<b>b</b> 1<2 >3", "a &lt;<b>b</b> 1&lt;2 >3"),
+            ("{\\an8}{\\i1}a{b} {\\x {\\y}", "a{b} {\\x "),
+        ] {
+            assert_eq!(cue(text), expected(shown), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_made_to_be_slow_is_as_quick_as_another() {
+        let head = "1\n00:00:01,000 --> 00:00:02,000\n";
+        for part in ["<", "<a", "{\\", "&", "<>", "-->", "<b", "\n", "1\n", "1:", "00:00:01,000 --> ", "\r", "\u{e9}<"]
+        {
+            let srt = head.to_owned() + &part.repeat((1 << 20) / part.len());
+            let begun = Instant::now();
+            let _ = to_webvtt(srt.as_bytes(), None);
+            // A quadratic loop takes minutes; a linear one, without any optimisation and on a busy machine, seconds.
+            assert!(begun.elapsed().as_secs() < 20, "{part:?}: {:?}", begun.elapsed());
+        }
+    }
+
+    #[test]
+    fn old_encodings_are_read_by_the_language_of_the_name() {
         let cue = |word: &str| format!("1\n00:00:01,000 --> 00:00:02,000\n{word}\n");
         let expected = |word: &str| format!("WEBVTT\n\n00:00:01.000 --> 00:00:02.000\n{word}\n");
         let utf16: Vec<u8> =
             [0xfeff].into_iter().chain(cue("naïve").encode_utf16()).flat_map(u16::to_le_bytes).collect();
-        assert_eq!(to_webvtt(&utf16).unwrap(), expected("naïve"));
-        let mut old = cue("").into_bytes();
-        old.pop();
-        old.extend_from_slice(b"na\xefve \x80\n");
-        assert_eq!(to_webvtt(&old).unwrap(), expected("naïve €"));
+        assert_eq!(to_webvtt(&utf16, None).unwrap(), expected("naïve"));
+        let cyrillic = encoding_rs::WINDOWS_1251.encode(&cue("Привет, мир")).0.into_owned();
+        assert_eq!(to_webvtt(&cyrillic, Some("ru")).unwrap(), expected("Привет, мир"));
     }
 
     #[test]
     fn what_has_no_cue_is_none_and_webvtt_stays() {
-        assert_eq!(to_webvtt(b"no subtitle at all"), None);
-        assert_eq!(to_webvtt(b""), None);
+        assert_eq!(to_webvtt(b"no subtitle at all", None), None);
+        assert_eq!(to_webvtt(b"", None), None);
+        assert_eq!(to_webvtt(b"WEBVTTX\n\n", None), None);
         assert_eq!(
-            to_webvtt(b"WEBVTT\r\n\r\n00:01.000 --> 00:02.000\r\nx\r\n").unwrap(),
+            to_webvtt(b"\n\nWEBVTT\r\n\r\n00:01.000 --> 00:02.000\r\nx\r\n", None).unwrap(),
             "WEBVTT\n\n00:01.000 --> 00:02.000\nx\n"
         );
     }
@@ -149,11 +336,11 @@ mod tests {
         #[test]
         fn no_text_of_a_cue_begins_another(words in proptest::collection::vec("[-><{}&\\\\a1: ,é]{0,12}", 1..6)) {
             let srt = format!("1\n00:00:01,000 --> 00:00:02,000\n{}\n", words.join("\n"));
-            let vtt = to_webvtt(srt.as_bytes()).unwrap();
+            let vtt = vtt(&srt);
             for line in vtt.lines().filter(|line| line.contains("-->")) {
                 prop_assert!(cue_times(line).is_some(), "{}", line);
             }
-            let _ = to_webvtt(words.join("\n").as_bytes());
+            let _ = to_webvtt(words.join("\n").as_bytes(), None);
         }
     }
 }

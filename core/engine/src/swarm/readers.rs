@@ -6,6 +6,7 @@ use crate::swarm::driver::{State, Swarm};
 use bytes::Bytes;
 use playswarm_logic::picker::Input;
 use playswarm_logic::{PieceIndex, ReaderKey};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -192,6 +193,20 @@ impl Swarm {
             // Whoever warms up counts as waiting all the time.
             ready >= wanted.min(r.end.saturating_sub(r.position)) && (warm || !r.waiting)
         })
+    }
+
+    /// Whether all of these bytes are verified and here.
+    pub(crate) fn is_here(&self, bytes: Range<u64>) -> bool {
+        let Some(content) = self.content.get() else { return bytes.is_empty() };
+        content.torrent.layout.pieces_of(bytes).all(|piece| content.store.has(piece))
+    }
+
+    /// Whether each of these bytes is here or held by a connected peer.
+    pub(crate) fn is_in_reach(&self, bytes: Range<u64>) -> bool {
+        let Some(content) = self.content.get() else { return bytes.is_empty() };
+        let st = self.state.lock();
+        let held = |piece| st.picker.as_ref().is_some_and(|picker| picker.any_peer_has(piece));
+        content.torrent.layout.pieces_of(bytes).all(|piece| content.store.has(piece) || held(piece))
     }
 
     pub(super) fn cool_down(&self, st: &mut State) {

@@ -1,0 +1,236 @@
+//! The character encoding of a text file that does not name it: subtitles are written in every encoding there ever was.
+//! Pure: bytes in, text out.
+
+use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
+use encoding_rs::{
+    BIG5, EUC_JP, EUC_KR, Encoding, GB18030, GBK, IBM866, ISO_2022_JP, ISO_8859_2, ISO_8859_4, ISO_8859_5, ISO_8859_6,
+    ISO_8859_7, ISO_8859_8, ISO_8859_13, ISO_8859_15, ISO_8859_16, KOI8_R, KOI8_U, SHIFT_JIS, UTF_8, UTF_16BE,
+    UTF_16LE, WINDOWS_874, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252, WINDOWS_1253, WINDOWS_1254, WINDOWS_1255,
+    WINDOWS_1256, WINDOWS_1257, WINDOWS_1258,
+};
+
+/// Encodings of a group of languages: those languages as BCP 47 tags with the top-level domain that the detector knows
+/// them by, and the encodings that their texts use, the usual one first.
+type Group = (&'static [(&'static str, &'static str)], &'static [&'static Encoding]);
+
+const GROUPS: &[Group] = &[
+    (&[("ru", "ru")], &[WINDOWS_1251, KOI8_R, IBM866, ISO_8859_5]),
+    (&[("uk", "ua")], &[WINDOWS_1251, KOI8_U, KOI8_R, IBM866, ISO_8859_5]),
+    (&[("bg", "bg"), ("mk", "mk"), ("kk", "kz"), ("be", "by")], &[WINDOWS_1251, IBM866, ISO_8859_5, KOI8_R]),
+    (&[("sr", "rs"), ("bs", "ba")], &[WINDOWS_1250, WINDOWS_1251, ISO_8859_2, ISO_8859_5]),
+    (&[("cs", "cz"), ("sk", "sk"), ("pl", "pl"), ("hu", "hu")], &[WINDOWS_1250, ISO_8859_2]),
+    (&[("sl", "si"), ("hr", "hr"), ("sq", "al")], &[WINDOWS_1250, ISO_8859_2]),
+    (&[("ro", "ro")], &[WINDOWS_1250, ISO_8859_2, ISO_8859_16]),
+    (&[("el", "gr")], &[WINDOWS_1253, ISO_8859_7]),
+    (&[("tr", "tr"), ("az", "az")], &[WINDOWS_1254]),
+    (&[("he", "il")], &[WINDOWS_1255, ISO_8859_8]),
+    (&[("ar", "sa"), ("fa", "ir"), ("ur", "pk")], &[WINDOWS_1256, ISO_8859_6]),
+    (&[("lt", "lt"), ("lv", "lv"), ("et", "ee")], &[WINDOWS_1257, ISO_8859_13, ISO_8859_4]),
+    (&[("vi", "vn")], &[WINDOWS_1258]),
+    (&[("th", "th")], &[WINDOWS_874]),
+    (&[("ja", "jp")], &[SHIFT_JIS, EUC_JP, ISO_2022_JP]),
+    (&[("zh-Hant", "tw"), ("zh-TW", "tw"), ("zh-HK", "hk")], &[BIG5, GBK, GB18030]),
+    (&[("zh", "cn")], &[GBK, GB18030, BIG5]),
+    (&[("ko", "kr")], &[EUC_KR]),
+    (&[("de", "de"), ("fr", "fr"), ("es", "es"), ("it", "it"), ("pt", "pt"), ("nl", "nl"), ("en", "com")], WESTERN),
+    (&[("sv", "se"), ("da", "dk"), ("no", "no"), ("fi", "fi"), ("is", "is"), ("ca", "es"), ("id", "id")], WESTERN),
+    (&[("gl", "es"), ("eu", "es"), ("ms", "my"), ("la", "it")], WESTERN),
+];
+const WESTERN: &[&Encoding] = &[WINDOWS_1252, ISO_8859_15];
+
+/// Largest share of bytes beyond ASCII in a text of a Western language, in percent. French and Swedish have about six;
+/// a text with more is in another language than its name says, as bilingual subtitles are.
+const MOST_WESTERN: usize = 15;
+
+/// Bytes that tell UTF-16 without a mark.
+const LOOK: usize = 4096;
+/// Valid characters beyond ASCII for each damaged one in a text that counts as UTF-8 all the same.
+const DAMAGE: usize = 4;
+
+/// The text of a file. `language` is a BCP 47 tag, where the file's name tells it: several encodings fit a short text, of
+/// which the one of its language is then taken.
+pub(crate) fn decode(bytes: &[u8], language: Option<&str>) -> String {
+    if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
+        return encoding.decode_without_bom_handling(&bytes[mark..]).0.into_owned();
+    }
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        // UTF-16 of ASCII is UTF-8 as well, with a NUL for every other character.
+        if !text.as_bytes()[..text.len().min(LOOK)].contains(&0) {
+            return text.to_owned();
+        }
+    }
+    let encoding = unmarked_utf16(bytes).unwrap_or_else(|| legacy(bytes, language));
+    encoding.decode_without_bom_handling(bytes).0.into_owned()
+}
+
+/// UTF-16 without its mark: every line break, blank and digit has a zero in the same half.
+fn unmarked_utf16(bytes: &[u8]) -> Option<&'static Encoding> {
+    let head = &bytes[..bytes.len().min(LOOK)];
+    let zeros = |half: usize| head.chunks_exact(2).filter(|pair| pair[half] == 0).count();
+    let (first, second, pairs) = (zeros(0), zeros(1), head.len() / 2);
+    match (first > pairs / 10, second > pairs / 10) {
+        (true, false) => Some(UTF_16BE),
+        (false, true) => Some(UTF_16LE),
+        _ => None,
+    }
+}
+
+fn legacy(bytes: &[u8], language: Option<&str>) -> &'static Encoding {
+    let (mut valid, mut damaged) = (0, 0);
+    for chunk in bytes.utf8_chunks() {
+        valid += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
+        damaged += usize::from(!chunk.invalid().is_empty());
+    }
+    if valid > DAMAGE * damaged || damaged == 0 {
+        return UTF_8;
+    }
+    let group = language.and_then(group);
+    let mut detector = EncodingDetector::new(Iso2022JpDetection::Allow);
+    detector.feed(bytes, true);
+    let guess = detector.guess(group.map(|(domain, _)| domain.as_bytes()), Utf8Detection::Deny);
+    let Some((_, encodings)) = group else { return guess };
+    if CYRILLIC.contains(&guess) && encodings[0] == WINDOWS_1251 {
+        // The last of equals is taken, and the guess before others.
+        let candidates = CYRILLIC.iter().copied().filter(|e| encodings.contains(e)).chain([guess]);
+        return candidates.max_by_key(|encoding| cyrillic_score(encoding, bytes)).unwrap_or(guess);
+    }
+    if encodings.contains(&guess) || (encodings == WESTERN && !is_western(bytes)) {
+        return guess;
+    }
+    let fits =
+        |encoding: &&&'static Encoding| encoding.decode_without_bom_handling_and_without_replacement(bytes).is_some();
+    encodings.iter().find(fits).copied().unwrap_or(guess)
+}
+
+/// Encodings of Russian and its neighbours, which differ by the place of the same letters.
+const CYRILLIC: &[&Encoding] = &[ISO_8859_5, IBM866, KOI8_U, KOI8_R, WINDOWS_1251];
+
+/// How much a text looks like words: small letters, none before a capital, and no other signs.
+fn cyrillic_score(encoding: &'static Encoding, bytes: &[u8]) -> i64 {
+    let text = encoding.decode_without_bom_handling(bytes).0;
+    let is_letter = |c: char| ('\u{400}'..='\u{4ff}').contains(&c);
+    let (mut score, mut small) = (0, false);
+    for c in text.chars() {
+        score += match c {
+            c if c.is_ascii() => 0,
+            c if is_letter(c) && c.is_lowercase() => 1,
+            c if is_letter(c) => -4 * i64::from(small),
+            _ => -2,
+        };
+        small = is_letter(c) && c.is_lowercase();
+    }
+    score
+}
+
+fn is_western(bytes: &[u8]) -> bool {
+    bytes.iter().filter(|b| !b.is_ascii()).count() * 100 <= bytes.len() * MOST_WESTERN
+}
+
+/// The detector's hint for a language, and its encodings: of the whole tag, else of the language without its region.
+fn group(language: &str) -> Option<(&'static str, &'static [&'static Encoding])> {
+    let find = |wanted: &str| {
+        GROUPS.iter().find_map(|(languages, encodings)| {
+            let (_, domain) = languages.iter().find(|(tag, _)| tag.eq_ignore_ascii_case(wanted))?;
+            Some((*domain, *encodings))
+        })
+    };
+    find(language).or_else(|| find(language.split('-').next()?))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    /// A subtitle of a few cues, as short as the first minute of a film.
+    fn file(text: &str) -> String {
+        format!("1\r\n00:00:01,000 --> 00:00:02,000\r\n{text}\r\n\r\n")
+    }
+
+    const SAMPLES: &[(&str, &Encoding, &str)] = &[
+        ("cs", WINDOWS_1250, "Příliš žluťoučký kůň úpěl ďábelské ódy."),
+        ("pl", WINDOWS_1250, "Zażółć gęślą jaźń, powiedział."),
+        ("pl", ISO_8859_2, "Zażółć gęślą jaźń, powiedział. Ślązak ścigał źrebię w świąteczną noc."),
+        ("hu", WINDOWS_1250, "Árvíztűrő tükörfúrógép. Jó estét kívánok, hölgyem!"),
+        ("ru", WINDOWS_1251, "Съешь ещё этих мягких французских булок."),
+        ("ru", KOI8_R, "Съешь же этих мягких французских булок, да выпей чаю."),
+        ("ru", IBM866, "Съешь же этих мягких французских булок, да выпей чаю."),
+        ("uk", WINDOWS_1251, "Щебетанням їжак утішає ґави."),
+        ("el", WINDOWS_1253, "Καλημέρα, τι κάνεις; Πού είναι ο αδελφός μου;"),
+        ("tr", WINDOWS_1254, "Günaydın, şoför. Çocuğu gördün mü? İyi."),
+        ("he", WINDOWS_1255, "שלום לך, מה שלומך היום?"),
+        ("ar", WINDOWS_1256, "صباح الخير، كيف حالك اليوم؟"),
+        ("lt", WINDOWS_1257, "Labas rytas, ąžuolas žydi čia."),
+        ("th", WINDOWS_874, "สวัสดีครับ วันนี้เป็นอย่างไรบ้าง"),
+        ("ja", SHIFT_JIS, "おはようございます。元気ですか。"),
+        ("ja", EUC_JP, "おはようございます。元気ですか。"),
+        ("zh", GBK, "你好,今天天气怎么样?"),
+        ("zh-Hant", BIG5, "你好,今天天氣怎麼樣?"),
+        ("ko", EUC_KR, "안녕하세요. 오늘 날씨가 어때요?"),
+        ("fr", WINDOWS_1252, "Où est l’hôtel ? Ça va très bien, merci."),
+        ("de", WINDOWS_1252, "Schöne Grüße aus Köln, mein Fräulein."),
+    ];
+
+    #[test]
+    fn a_text_in_the_encoding_of_its_language_is_read() {
+        for (language, encoding, text) in SAMPLES {
+            let (bytes, _, lossy) = encoding.encode(text);
+            assert!(!lossy, "{text}");
+            let bytes = [file("").as_bytes(), &bytes].concat();
+            assert_eq!(decode(&bytes, Some(language)), file("") + text, "{language} {}", encoding.name());
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_read_without_its_language() {
+        for (language, encoding, text) in SAMPLES {
+            // Polish of one sentence is as likely in another encoding; detection needs a page of it.
+            if matches!((*language, *encoding), ("lt" | "hu", _)) {
+                continue;
+            }
+            let text = file(&text.repeat(30));
+            assert_eq!(decode(&encoding.encode(&text).0, None), text, "{language} {}", encoding.name());
+        }
+    }
+
+    #[test]
+    fn a_wrong_language_does_not_beat_what_the_bytes_say() {
+        let chinese = file(&"你好,今天天气怎么样?\r\nHow are you?\r\n".repeat(20));
+        assert_eq!(
+            decode(&GBK.encode(&chinese).0, Some("en")),
+            chinese,
+            "bilingual subtitles are often called English"
+        );
+        let japanese = file(&"おはようございます。元気ですか。".repeat(20));
+        assert_eq!(decode(&SHIFT_JIS.encode(&japanese).0, Some("xx")), japanese);
+    }
+
+    #[test]
+    fn unicode_is_read_with_and_without_its_mark_and_with_a_damaged_byte() {
+        let text = file("naïve 你好");
+        let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let be: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
+        let marked = |mark: &[u8], bytes: &[u8]| [mark, bytes].concat();
+        for bytes in [
+            le.clone(),
+            be.clone(),
+            marked(&[0xff, 0xfe], &le),
+            marked(&[0xfe, 0xff], &be),
+            marked(&[0xef, 0xbb, 0xbf], text.as_bytes()),
+            text.clone().into_bytes(),
+        ] {
+            assert_eq!(decode(&bytes, Some("ru")), text);
+        }
+        let damaged = [text.repeat(5).as_bytes(), b"\xff"].concat();
+        assert_eq!(decode(&damaged, Some("ru")), text.repeat(5) + "\u{fffd}");
+        assert_eq!(decode(b"", None), "");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_some_text(bytes in proptest::collection::vec(any::<u8>(), 0..200), language in "[a-zA-Z-]{0,7}") {
+            let _ = decode(&bytes, Some(&language));
+        }
+    }
+}

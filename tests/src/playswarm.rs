@@ -127,6 +127,11 @@ impl Builder {
         Self::new(vec!["stream".into(), source.as_ref().to_str().unwrap().into()])
     }
 
+    /// `playswarm play SOURCE` with that player's command.
+    pub fn play(source: impl AsRef<std::ffi::OsStr>, player: &str) -> Builder {
+        Self::new(vec!["play".into(), source.as_ref().to_str().unwrap().into(), "--player".into(), player.into()])
+    }
+
     /// `playswarm slots SOURCE`.
     pub fn slots(source: impl AsRef<std::ffi::OsStr>) -> Builder {
         Self::new(vec!["slots".into(), source.as_ref().to_str().unwrap().into()])
@@ -196,7 +201,7 @@ impl Builder {
     fn command(&self, dir: &Path) -> std::process::Command {
         let mut command = self.place.command(self.binary.clone().unwrap_or_else(binary));
         command.args(&self.arguments);
-        if self.arguments[0] == "stream" {
+        if matches!(self.arguments[0].as_str(), "stream" | "play") {
             command.arg("--dir").arg(dir).args(["--http", "127.0.0.1:0"]);
         }
         command.args(["--listen", &self.listen.to_string()]);

@@ -81,29 +81,36 @@ impl TestTorrent {
 
     /// The files of a folder, which exist already, in the order of their names.
     pub fn of_folder(path: &Path, piece_length: u64) -> TestTorrent {
-        let folder = tempfile::tempdir().unwrap();
-        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let data = folder.path().join("data").join(&name);
-        std::fs::create_dir_all(&data).unwrap();
-        let mut names: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = entries.collect();
         names.sort();
-        let (mut all, mut list, mut files) = (Vec::new(), Vec::<Ben>::new(), Vec::new());
-        for file in names {
-            let bytes = std::fs::read(path.join(&file)).unwrap();
-            std::fs::write(data.join(&file), &bytes).unwrap();
-            let parts = vec![Ben::from(file.to_str().unwrap())];
+        TestTorrent::of_files(path, &names, piece_length)
+    }
+
+    /// Files that exist already, below a folder and in this order.
+    pub fn of_files(folder: &Path, names: &[String], piece_length: u64) -> TestTorrent {
+        let copy = tempfile::tempdir().unwrap();
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let (mut all, mut files, mut list) = (Vec::new(), Vec::new(), Vec::new());
+        for path in names {
+            let bytes = std::fs::read(folder.join(path)).unwrap();
+            let to = copy.path().join("data").join(&name).join(path);
+            std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+            std::fs::write(to, &bytes).unwrap();
+            let parts = path.split('/').map(Ben::from).collect::<Vec<_>>();
             list.push(dict([("length", Ben::Int(bytes.len() as i64)), ("path", parts.into())]));
-            files.push((Path::new(&name).join(&file), Content::new(0, bytes.len() as u64)));
+            files.push((Path::new(&name).join(path), Content::new(0, bytes.len() as u64)));
             all.extend(bytes);
         }
+        let pieces = all.chunks(piece_length as usize).flat_map(sha1).collect::<Vec<u8>>();
         let info = dict([
             ("files", list.into()),
             ("name", name.as_str().into()),
             ("piece length", Ben::Int(piece_length as i64)),
-            ("pieces", all.chunks(piece_length as usize).flat_map(sha1).collect::<Vec<u8>>().into()),
+            ("pieces", pieces.into()),
         ]);
         let info_hash = sha1(&info.encode());
-        TestTorrent { name, files, piece_length, info, info_hash, folder }
+        TestTorrent { name, files, piece_length, info, info_hash, folder: copy }
     }
 
     /// The same torrent, marked as private (BEP 27).

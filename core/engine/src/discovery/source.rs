@@ -258,6 +258,11 @@ async fn fetch(url: &str, web: &Web) -> Result<(Fetched, AddressClass)> {
     Ok((Fetched::Body(body), from))
 }
 
+/// Whether it is a magnet link, in whatever spelling, usable or not.
+pub(crate) fn is_magnet(text: &str) -> bool {
+    magnet::parse(text).is_some()
+}
+
 /// Whether it is HTML or XML, whatever stands in front of the first tag.
 pub(crate) fn is_web_page(body: &[u8]) -> bool {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();

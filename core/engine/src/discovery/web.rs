@@ -8,7 +8,7 @@
 //! Several addresses of a name are tried one beside the other, so that a dead one costs a moment only. A request that goes
 //! through the user's HTTP proxy is the proxy's to resolve.
 
-use super::inflate;
+use super::{inflate, source};
 use crate::printable;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
@@ -159,6 +159,10 @@ impl Web {
             };
             // Not always ASCII, whatever the rules say.
             let location = String::from_utf8_lossy(location.as_bytes()).trim().to_owned();
+            // Before it is taken for a URL: `magnet%3A%3Fxt=` would be a path.
+            if source::is_magnet(&location) {
+                return Ok(Got::Elsewhere { url: location, from });
+            }
             url = url.join(&location).map_err(|_| "it redirects to what is no URL".to_owned())?;
             if !matches!(url.scheme(), "http" | "https") {
                 // As it was written: the link's own rules for escapes are not those of URLs.

@@ -109,7 +109,7 @@ fn mpv_plays_the_playlist_and_ffprobe_reads_the_film_behind_tls_and_a_prefix() {
         let list = format!("{}{prefix}playlist.m3u8", scene.nginx.origin);
         let mut command = Command::new("mpv");
         command.args(["--no-config", "--vo=null", "--ao=null", "--untimed", "--frames=20", "--tls-verify=no"]);
-        command.args(["--msg-level=all=warn,cplayer=info", "--term-playing-msg=PLAYING ${filename}"]).arg(&list);
+        command.args(["--msg-level=all=info", "--term-playing-msg=PLAYING ${filename}"]).arg(&list);
         let mut mpv = Process::start("mpv", command);
         let status = mpv.wait(Duration::from_secs(60));
         let log = [mpv.stdout(), mpv.stderr()].concat();

@@ -93,18 +93,14 @@ pub(crate) struct Links {
 impl Links {
     /// For a request that found us as `authority`.
     pub(crate) fn new(depth: Depth, authority: &str, forwarded: &Forwarded) -> Links {
-        let prefix = forwarded.prefix.as_deref();
-        let up = match prefix {
-            // A known prefix is right even where the proxy serves our root without a slash at its end.
-            Some(prefix) => format!("{prefix}/"),
-            None => "../".repeat(depth.0),
-        };
         let authority = forwarded.authority.as_deref().unwrap_or(authority);
         let scheme = forwarded.scheme.unwrap_or("http");
-        Links { up, origin: format!("{scheme}://{authority}{}", prefix.unwrap_or("")) }
+        let prefix = forwarded.prefix.as_deref().unwrap_or("");
+        Links { up: "../".repeat(depth.0), origin: format!("{scheme}://{authority}{prefix}") }
     }
 
-    /// A link for readers that know where they found it.
+    /// A link for readers that know where they found it. It never begins with a slash: mpv takes such a line of a playlist
+    /// for a local file.
     pub(crate) fn to(&self, path: &str) -> String {
         format!("{}{}", self.up, path.strip_prefix('/').unwrap_or(path))
     }
@@ -139,8 +135,7 @@ mod tests {
         assert_eq!(links(0, &[]).0, "stream/0/a");
         assert_eq!(links(1, &[]).0, "../stream/0/a");
         assert_eq!(links(0, &[]).1, "http://127.0.0.1:80/stream/0/a");
-        assert_eq!(links(1, &[("x-forwarded-prefix", "/films/")]).0, "/films/stream/0/a");
-        assert_eq!(links(1, &[("x-forwarded-prefix", "/")]).0, "/stream/0/a");
+        assert_eq!(links(0, &[("x-forwarded-prefix", "/films/")]).0, "stream/0/a");
     }
 
     #[test]
@@ -193,8 +188,9 @@ mod tests {
         #[test]
         fn no_header_makes_a_link_to_elsewhere(value in "[ -~]{0,40}") {
             for name in ["x-forwarded-prefix", "forwarded", "x-forwarded-proto"] {
-                let (relative, _) = links(1, &[(name, &value)]);
-                prop_assert!(!relative.starts_with("//") && !relative.contains(['"', '<', '\\', ' ']), "{}", relative);
+                let (_, absolute) = links(1, &[(name, &value)]);
+                prop_assert!(absolute.contains("://127.0.0.1:80/") || name == "forwarded", "{}", absolute);
+                prop_assert!(!absolute.contains(['"', '<', '\\', ' ']), "{}", absolute);
             }
         }
     }

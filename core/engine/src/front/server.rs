@@ -25,6 +25,8 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 const UNSENT_BYTES: u32 = 256 * 1024;
 /// Wait after a failed accept (out of descriptors): each attempt would fail at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The same where a connection was closed for it, which is done by its task.
+const GIVEN_PAUSE: Duration = Duration::from_millis(2);
 /// Least time between two warnings of failed accepts.
 const WARN_AGAIN: Duration = Duration::from_secs(60);
 
@@ -104,12 +106,14 @@ impl Places {
         Some(Held { places: self.clone(), activity })
     }
 
-    /// Closes the connection that is missed least, if there is one.
-    fn give_one_up(&self) {
+    /// Closes the connection that is missed least; `false` where all are in use.
+    fn give_one_up(&self) -> bool {
         let mut held = self.held.lock();
-        if let Some(i) = give_up(&all(&held), Time::ZERO + self.begun.elapsed()) {
+        let given = give_up(&all(&held), Time::ZERO + self.begun.elapsed());
+        if let Some(i) = given {
             held.swap_remove(i).closed.cancel();
         }
+        given.is_some()
     }
 }
 
@@ -162,12 +166,12 @@ async fn accept(
                 }
                 Err(e) => {
                     // Mostly for want of a descriptor: one that nobody uses is worth less than a new connection.
-                    places.give_one_up();
+                    let given = places.give_one_up();
                     if warned.is_none_or(|at: tokio::time::Instant| at.elapsed() > WARN_AGAIN) {
                         warned = Some(tokio::time::Instant::now());
                         tracing::warn!(error = %e, "cannot accept an HTTP connection; this is tried again");
                     }
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    tokio::time::sleep(if given { GIVEN_PAUSE } else { ACCEPT_PAUSE }).await;
                 }
             },
         }

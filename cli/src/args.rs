@@ -144,7 +144,7 @@ pub(crate) struct InfoArgs {
     /// The file to tell of: its number, or (a part of) its name. Without: the largest that can be played, and how long the others play
     #[arg(long, value_name = "N|NAME")]
     pub(crate) file: Option<String>,
-    /// How long peers may take in all, for a magnet's contents and the file's index. 0: ask no peer. Without: 20 for the index,
+    /// How long peers may take in all, for a magnet's contents and the file's index. 0: do not ask for the index. Without: 20 for the index,
     /// and for a magnet's contents as long as there is progress
     #[arg(long, value_name = "SECONDS", value_parser = parse_wait)]
     pub(crate) wait: Option<f64>,

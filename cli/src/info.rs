@@ -10,7 +10,7 @@ use crate::source;
 use crate::stop::{self, Stop};
 use crate::units::bytes;
 use crate::view::{self, View};
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use describe::Described;
 use playswarm::{Config, Container, Format, Media, Session, Source, Torrent};
 use std::cell::RefCell;
@@ -56,9 +56,6 @@ async fn describe(args: &InfoArgs, source: Source, view: view::Options, stop: &m
         if !worth_a_look(torrent, file, args) {
             return Ok(Some(Described::without_time(torrent.clone(), file)));
         }
-    }
-    if args.wait == Some(0.0) {
-        bail!("only peers know what is in this torrent, and --wait 0 asks none of them");
     }
     in_swarm(args, source, view, stop).await
 }
@@ -124,7 +121,8 @@ async fn look(
     stop: &mut Stop,
 ) -> Result<Option<Described>> {
     let begun = Instant::now();
-    let wait = args.wait.map(Duration::from_secs_f64).filter(|_| needs_peers(&source));
+    // 0 stands for no look at the film; what is in a magnet is asked for all the same.
+    let wait = args.wait.filter(|s| *s > 0.0 && needs_peers(&source)).map(Duration::from_secs_f64);
     let Some(media) = opened(session, source, wait, view, stop).await? else { return Ok(None) };
     let torrent = media.torrent().clone();
     let file = match &args.file {
@@ -202,7 +200,7 @@ fn why_not(media: &Media, file: usize, waited: Duration, trouble: Option<String>
         },
     };
     format!(
-        "{what} within {seconds} s, so it is not known how long {name} plays; --wait SECONDS gives it longer, --wait 0 asks no peer"
+        "{what} within {seconds} s, so it is not known how long {name} plays; --wait SECONDS gives it longer, --wait 0 does not ask for it"
     )
 }
 

@@ -284,3 +284,48 @@ fn without_a_network_nothing_but_what_matters_is_said() {
     assert!(out.starts_with("url: "), "{out}{err}");
     assert!(!err.contains("WARN") && !err.contains("ERROR"), "{err}");
 }
+
+/// A folder mounted once more, so that nothing can be written by this way; taken away when dropped.
+struct ReadOnly(tempfile::TempDir);
+
+impl ReadOnly {
+    fn of(folder: &std::path::Path) -> Option<ReadOnly> {
+        let place = tempfile::tempdir().unwrap();
+        let mount = |args: &[&str], more: &[&std::path::Path]| {
+            Command::new("mount").args(args).args(more).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+        };
+        let done = mount(&["--bind"], &[folder, place.path()]) && mount(&["-o", "remount,bind,ro"], &[place.path()]);
+        if !done {
+            println!("skipped: this user cannot mount");
+        }
+        done.then_some(ReadOnly(place))
+    }
+}
+
+impl Drop for ReadOnly {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn two_seed_the_files_of_one_read_only_folder_at_once() {
+    let (dir, bytes) = film();
+    let Some(shared) = ReadOnly::of(dir.path()) else { return };
+    let path = |name: &str| shared.0.path().join(name).to_str().unwrap().to_owned();
+    let (film, torrent) = (path("film.mkv"), path("film.mkv.torrent"));
+    let homes = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let seeds = homes
+        .each_ref()
+        .map(|home| Serving::start(home.path(), &[&["seed", film.as_str(), torrent.as_str()][..], &OFFLINE].concat()));
+    for seed in &seeds {
+        let at = seed.line.rsplit(' ').next().unwrap();
+        let viewer = tempfile::tempdir().unwrap();
+        let args = [&["stream", torrent.as_str(), "--peer", at, "--dir", "."][..], &OFFLINE].concat();
+        let stream = Serving::start(viewer.path(), &args);
+        assert!(get(url(&stream), None) == bytes);
+    }
+    for home in &homes {
+        assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "seeding writes nothing");
+    }
+}

@@ -62,6 +62,8 @@ case $mode in
         packages iproute2 util-linux mount procps python3 python3-venv transmission-daemon aria2 ffmpeg flac mpv
         # A reverse proxy with TLS in front of the HTTP server; only the programs are used, no service.
         packages nginx-light openssl curl
+        # A file system that makes no holes, by its driver in user space.
+        packages exfat-fuse exfatprogs
         # The C interface: its tests are built with CMake, checked with Valgrind and the sanitizers.
         packages cmake pkg-config valgrind binutils
         # The players on it, and what their plug-ins are built with (bindings/).

@@ -5,6 +5,7 @@
 //! open, however many the torrent has.
 
 use super::folder::{Access, Folder, Walk, storage_error};
+use super::growth::Growth;
 use super::names::begins_harmless;
 use super::ours::{News, Ours, Standing};
 use super::record::{Contents, Record};
@@ -18,7 +19,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Files held open at once. A piece seldom touches more than a few, and 64 leave a process's 1024 descriptors to peers.
 pub(super) const OPEN_FILES: usize = 64;
@@ -50,6 +51,8 @@ pub(super) struct Files {
     theirs: Mutex<HashMap<usize, PathBuf>>,
     /// Whether nothing is ever written.
     read_only: bool,
+    /// Files held open at once.
+    most_open: usize,
     /// The most recently used first.
     open: Mutex<Vec<(usize, Source, Arc<Handle>)>>,
     /// Files written to since the last sync, and folders in which names were made.
@@ -65,6 +68,24 @@ struct Unsynced {
 struct Handle {
     file: File,
     writable: bool,
+    /// How it grows, once that was looked at.
+    growth: OnceLock<Growth>,
+}
+
+impl Handle {
+    /// Gives the file, which has `here` bytes, its whole length if that costs nothing, or says how it grows.
+    fn grow(&self, here: u64, length: u64) -> io::Result<Growth> {
+        if here >= length {
+            return Ok(Growth::Whole);
+        }
+        // One that was whole and is not any more was cut by another program.
+        if let Some(growth) = self.growth.get().filter(|growth| **growth != Growth::Whole) {
+            return Ok(*growth);
+        }
+        let growth = Growth::prepare(&self.file, length)?;
+        let _ = self.growth.set(growth);
+        Ok(growth)
+    }
 }
 
 /// The part of a range that lies in one file.
@@ -92,7 +113,9 @@ impl Files {
             ours,
             theirs: Mutex::default(),
             read_only,
-            open: Mutex::new(Vec::with_capacity(OPEN_FILES)),
+            open: Mutex::default(),
+            // Fewer where the process may have few descriptors: its players need some.
+            most_open: (crate::swarm::sockets::limit() / 32).clamp(2, OPEN_FILES),
             unsynced: Mutex::default(),
         }
     }
@@ -117,8 +140,8 @@ impl Files {
             })
     }
 
-    /// Writes `data` at `start` of the torrent into files of ours, making them as needed: sparse, with their full length,
-    /// folders and all. What became known of our files on the way is added to `news`.
+    /// Writes `data` at `start` of the torrent into files of ours, making them as needed: sparse and with their full length
+    /// where that costs nothing, folders and all. What became known of our files on the way is added to `news`.
     pub(super) fn write(&self, start: u64, data: &[u8], news: &mut Vec<News>) -> Result<()> {
         for span in self.spans(start, data.len() as u64) {
             let data = &data[span.range.clone()];
@@ -126,12 +149,11 @@ impl Files {
             if span.file.padding && (data.iter().all(|byte| *byte == 0) && !self.ours.has(span.index)) {
                 continue;
             }
-            let handle = self.writable(span.index, news)?;
+            let (handle, growth) = self.writable(span.index, news)?;
+            let failed = |e| storage_error("write", &self.ours.path(span.index), e);
+            growth.check(&handle.file, span.at, data.len() as u64).map_err(failed)?;
             for (n, part) in data.chunks(WRITE_BYTES).enumerate() {
-                handle
-                    .file
-                    .write_all_at(part, span.at + (n * WRITE_BYTES) as u64)
-                    .map_err(|e| storage_error("write", &self.ours.path(span.index), e))?;
+                handle.file.write_all_at(part, span.at + (n * WRITE_BYTES) as u64).map_err(failed)?;
             }
             self.unsynced.lock().files.insert(span.index);
         }
@@ -139,7 +161,7 @@ impl Files {
     }
 
     /// A file of ours to be written to: the one that we made, if it is there still, or a new one.
-    fn writable(&self, index: usize, news: &mut Vec<News>) -> Result<Arc<Handle>> {
+    fn writable(&self, index: usize, news: &mut Vec<News>) -> Result<(Arc<Handle>, Growth)> {
         let failed = |e| storage_error("write", &self.ours.path(index), e);
         let length = self.torrent.files[index].length;
         match self.ours.standing(index).map_err(failed)? {
@@ -148,10 +170,8 @@ impl Files {
                     Some(handle) => handle,
                     None => self.keep(index, Source::Ours, self.ours.open(index, Access::Write).map_err(failed)?, true),
                 };
-                if facts.length < length {
-                    handle.file.set_len(length).map_err(failed)?;
-                }
-                return Ok(handle);
+                let growth = handle.grow(facts.length, length).map_err(failed)?;
+                return Ok((handle, growth));
             }
             Standing::Changed(changed) => {
                 if let News::Shared(_) = &changed {
@@ -166,8 +186,9 @@ impl Files {
         }
         let file = self.ours.create(index, news)?;
         self.unsynced.lock().folders.extend(self.ours.folders_above(index));
-        file.set_len(length).map_err(failed)?;
-        Ok(self.keep(index, Source::Ours, file, true))
+        let handle = self.keep(index, Source::Ours, file, true);
+        let growth = handle.grow(0, length).map_err(failed)?;
+        Ok((handle, growth))
     }
 
     /// Fills `into` from `start` of the torrent.
@@ -442,13 +463,13 @@ impl Files {
     }
 
     fn keep(&self, index: usize, source: Source, file: File, writable: bool) -> Arc<Handle> {
-        let handle = Arc::new(Handle { file, writable });
+        let handle = Arc::new(Handle { file, writable, growth: OnceLock::new() });
         let mut dropped = Vec::new();
         {
             let mut open = self.open.lock();
             // Also takes out a handle that could only be read.
             dropped.extend(open.extract_if(.., |(i, s, _)| *i == index && *s == source));
-            while open.len() >= OPEN_FILES {
+            while open.len() >= self.most_open {
                 dropped.extend(open.pop());
             }
             open.insert(0, (index, source, handle.clone()));

@@ -14,6 +14,7 @@ mod check;
 mod files;
 mod folder;
 mod give;
+mod growth;
 mod hot;
 mod lend;
 mod limit;

@@ -233,3 +233,32 @@ async fn where_holes_cannot_be_punched_nothing_is_given_up_and_it_is_said_once()
     assert!(store.have().is_full());
     made.check_all(&store).await;
 }
+
+#[tokio::test]
+async fn on_a_file_system_without_holes_a_jump_holds_up_no_writes_and_what_is_beyond_it_waits_in_memory() {
+    let Some(stick) = Mounted::image("exfat-fuse", "mkfs.exfat", 80) else { return };
+    let made = made(&[("f", 40 * MIB)], 256 * KIB as u32);
+    let (store, mut events) = made.open(stick.path()).await;
+    let last = made.pieces() - 1;
+    // The film's index at its end, as every player reads it first.
+    made.fetch(&store, last).await;
+    let StoreEvent::WriteFailed(e) = next(&mut events).await else { panic!("no failure") };
+    assert!(e.to_string().contains("makes no holes"), "{e}");
+    assert_eq!(store.try_piece(PieceIndex(last)).unwrap(), made.piece(last), "it is served from memory");
+    for piece in 0..20 {
+        made.fetch(&store, piece).await;
+    }
+    let file = stick.path().join("f");
+    let begun = std::time::Instant::now();
+    while file.metadata().unwrap().len() < 5 * MIB as u64 && begun.elapsed() < Duration::from_secs(10) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let length = file.metadata().unwrap().len();
+    assert_eq!(length, 5 * MIB as u64, "what follows is written, and no zeros before what does not");
+    for piece in 20..last {
+        made.fetch(&store, piece).await;
+    }
+    assert!(matches!(next(&mut events).await, StoreEvent::DiskOk));
+    store.sync_all().await.unwrap();
+    assert_eq!(std::fs::read(file).unwrap(), made.data);
+}

@@ -190,7 +190,7 @@ async fn a_file_where_the_torrents_folder_belongs_and_a_folder_where_its_file_do
 
 #[tokio::test]
 async fn names_that_the_file_system_takes_for_equal_do_not_meet() {
-    let Some(disk) = Mounted::image("vfat", "mkfs.vfat") else { return };
+    let Some(disk) = Mounted::image("vfat", "mkfs.vfat", 16) else { return };
     let dir = disk.path();
     let made = made(&[("S/Film.mkv", 70 * KIB), ("S/film.MKV", 70 * KIB), ("S/\u{e9}", 10)], 32 * KIB as u32);
     write(&dir.join("s/film.mkv"), b"mine");

@@ -155,11 +155,11 @@ async fn next(events: &mut mpsc::UnboundedReceiver<StoreEvent>) -> StoreEvent {
 struct Mounted(tempfile::TempDir, Option<PathBuf>);
 
 impl Mounted {
-    /// A file system in a file of 16 MiB, made by the program `maker`. `None` where this user or machine cannot.
-    fn image(kind: &str, maker: &str) -> Option<Mounted> {
+    /// A file system in a file of so many MiB, made by the program `maker`. `None` where this user or machine cannot.
+    fn image(kind: &str, maker: &str, mib: u64) -> Option<Mounted> {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().with_extension("img");
-        std::fs::write(&image, vec![0; 16 * MIB]).unwrap();
+        std::fs::File::create(&image).unwrap().set_len(mib << 20).unwrap();
         let made = std::process::Command::new(maker).arg(&image).output();
         if !made.is_ok_and(|made| made.status.success()) {
             println!("skipped: cannot run {maker}");

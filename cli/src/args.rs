@@ -109,7 +109,7 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct StreamArgs {
-    /// A .torrent file, its URL, a magnet link, an info-hash (40 hexadecimal digits), or - for standard input
+    /// A .torrent file, its URL, a magnet link, an info-hash (40 hexadecimal or 32 base32 characters), or - for standard input
     pub(crate) source: String,
     /// The file to stream: its number in `playswarm info`, or (a part of) its name. Without: the largest that can be played
     #[arg(long, value_name = "N|NAME")]

@@ -64,7 +64,7 @@ fn a_magnet_as_desktops_hand_it_over_plays_from_a_peer_given_by_its_host_name() 
 }
 
 #[test]
-fn info_and_seed_follow_a_redirect_to_a_magnet_too() {
+fn info_follows_a_redirect_to_a_magnet_too() {
     let torrent = season();
     let (_seed, port) = seed(&torrent);
     let at = indexer(
@@ -72,7 +72,7 @@ fn info_and_seed_follow_a_redirect_to_a_magnet_too() {
         format!("magnet:?xt=urn:btih:{}&x.pe=localhost:{port}", hex(&torrent.info_hash)),
     );
     let mut info = Command::new(playswarm_tests::playswarm::binary());
-    info.args(["info", "--wait", "0", "--no-dht", "--no-lsd", "--no-port-map", "--listen", "127.0.0.1:0"]);
+    info.args(["info", "--wait", "5", "--no-dht", "--no-lsd", "--no-port-map", "--listen", "127.0.0.1:0"]);
     let output = info.arg(format!("http://{at}/dl")).output().unwrap();
     let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && out.contains("E03.mkv"), "{out}{said}");

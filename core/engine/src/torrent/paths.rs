@@ -53,7 +53,8 @@ pub(super) fn shown(components: &[&str]) -> String {
         .enumerate()
         .filter(|(n, part)| *n == last || !part.is_empty())
         .map(|(_, part)| match *part {
-            "" => Cow::Borrowed("_"),
+            // A URL that ends with these would lead elsewhere.
+            "" | "." | ".." => Cow::Borrowed("_"),
             part if part.contains('/') => Cow::Owned(part.replace('/', &String::from(SLASH_WITHIN))),
             part => Cow::Borrowed(part),
         })
@@ -361,7 +362,7 @@ mod tests {
     #[test]
     fn a_slash_within_a_name_is_shown_and_separates_nothing() {
         assert_eq!(shown(&["AC/DC", "AC/DC Live.mkv"]), "AC\u{2215}DC/AC\u{2215}DC Live.mkv");
-        assert_eq!((shown(&["a", ""]), shown(&["", "a"])), ("a/_".into(), "a".into()));
+        assert_eq!((shown(&["a", ""]), shown(&["", "..", "."])), ("a/_".into(), "_/_".into()));
         assert_eq!((cleaned("/film.mkv"), cleaned("dir/"), cleaned("//")), ("film.mkv", "dir", ""));
     }
 

@@ -5,7 +5,8 @@
 Prints one JSON object a line. First {"ready": true, "port": N}; then, as they happen, {"finished": NAME},
 {"metadata": NAME} and {"error": TEXT}; and an answer to each command. Commands are JSON objects, a line each, on stdin:
 
-    {"do": "add", "torrent": PATH, "dir": DIR, "seed": true|false, "keep": [[FIRST, LAST], …]}
+    {"do": "add", "torrent": PATH, "dir": DIR, "seed": true|false, "keep": [[FIRST, LAST], …],
+     "super": true|false}
     {"do": "add", "magnet": URI, "dir": DIR}
     {"do": "connect", "peer": "IP:PORT"}      dial a peer for every torrent
     {"do": "limit", "upload": BYTES_PER_S}    0 for none
@@ -101,6 +102,8 @@ def add(session, options, command):
         parameters.flags |= lt.torrent_flags.upload_mode
     elif command.get("seed"):
         parameters.flags |= lt.torrent_flags.seed_mode
+    if command.get("super"):
+        parameters.flags |= lt.torrent_flags.super_seeding
     return session.add_torrent(parameters)
 
 

@@ -1,7 +1,7 @@
 //! Each real client downloads all of a torrent from us: `playswarm seed`, and while we are watching.
 #![allow(clippy::unwrap_used)]
 
-use playswarm_tests::peers::{RealPeer, aria2, libtorrent, rqbit, transmission};
+use playswarm_tests::peers::{RealPeer, aria2, libtorrent, rqbit, rtorrent, transmission};
 use playswarm_tests::playswarm::{Builder, Playswarm};
 use playswarm_tests::reader::CheckedReader;
 use playswarm_tests::requirement;
@@ -50,6 +50,18 @@ fn transmission_downloads_from_us_when_we_dial_it() {
     }
     let torrent = torrent();
     let leech = transmission::leech(&torrent.file());
+    let _playswarm = seeding(&torrent, &torrent.file(), &[leech.addr]);
+    leech.wait_complete(&torrent, PATIENCE);
+}
+
+#[test]
+fn rtorrent_downloads_from_us_however_much_it_asks_for_at_once() {
+    if !requirement::program("rtorrent") {
+        return;
+    }
+    // Long enough for it to find out how fast the line is, and to ask for more than a thousand blocks at once.
+    let torrent = TestTorrent::single("given.mkv", 224 << 20, 1 << 20);
+    let leech = rtorrent::leech(&torrent.file());
     let _playswarm = seeding(&torrent, &torrent.file(), &[leech.addr]);
     leech.wait_complete(&torrent, PATIENCE);
 }

@@ -1,7 +1,7 @@
 //! Each real client as the only seed: the stream plays through, jumps about, and every byte is right.
 #![allow(clippy::unwrap_used)]
 
-use playswarm_tests::peers::{RealPeer, aria2, libtorrent, rqbit, transmission};
+use playswarm_tests::peers::{RealPeer, aria2, libtorrent, rqbit, rtorrent, transmission};
 use playswarm_tests::playswarm::{Builder, Playswarm};
 use playswarm_tests::reader::CheckedReader;
 use playswarm_tests::requirement;
@@ -62,6 +62,26 @@ fn streams_from_aria2() {
     if requirement::program("aria2c") {
         streams_from(|torrent| aria2::seed(torrent, &torrent.file()));
     }
+}
+
+#[test]
+fn streams_from_rtorrent() {
+    if requirement::program("rtorrent") {
+        streams_from(|torrent| rtorrent::seed(torrent, &torrent.file()));
+    }
+}
+
+#[test]
+fn streams_from_a_super_seeding_libtorrent_from_the_middle_and_from_the_start() {
+    if !requirement::libtorrent() {
+        return;
+    }
+    let torrent = TestTorrent::single("film.mkv", 4 << 20, PIECE);
+    let seed = libtorrent::super_seed(&torrent, &libtorrent::Options::default());
+    let playswarm = Builder::stream(torrent.file()).peers([seed.addr]).start();
+    let reader = CheckedReader::new(&playswarm, torrent.content(0));
+    reader.read(torrent.total() / 2, torrent.total() / 4);
+    reader.read_all();
 }
 
 #[test]

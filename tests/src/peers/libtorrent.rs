@@ -80,6 +80,16 @@ pub fn seed_with(torrent: &TestTorrent, file: &Path, options: &Options, keep: &[
     peer
 }
 
+/// A seed that shows a piece or two to each peer, and others only as these spread (BEP 16).
+#[track_caller]
+pub fn super_seed(torrent: &TestTorrent, options: &Options) -> RealPeer {
+    let mut peer = start(options);
+    peer.dir = torrent.data();
+    let add = json!({ "do": "add", "torrent": torrent.file(), "dir": peer.dir, "seed": true, "super": true });
+    peer.command(&add);
+    peer
+}
+
 /// Downloads from a torrent file.
 #[track_caller]
 pub fn leech(file: &Path, options: &Options) -> RealPeer {

@@ -1,11 +1,12 @@
-//! Real clients as peers: libtorrent (what qBittorrent and Deluge are on the wire), Transmission, aria2 and rqbit's
-//! engine. Each runs as a process of its own with an address of its own, because many clients take one connection an
+//! Real clients as peers: libtorrent (what qBittorrent and Deluge are on the wire), Transmission, rTorrent, aria2 and
+//! rqbit's engine. Each runs as a process of its own with an address of its own, because many clients take one connection an
 //! address; each gives [`RealPeer`], so a test of one is a test of all.
 
 pub mod aria2;
 pub mod dht_net;
 pub mod libtorrent;
 pub mod rqbit;
+pub mod rtorrent;
 pub mod transmission;
 
 use crate::content::mix;

@@ -25,6 +25,9 @@ const SHOWN_PEERS: usize = 12;
 /// Characters of a line at most; wider terminals are rare.
 const LINE_CHARS: usize = 1024;
 
+/// Trackers shown that failed or said something.
+const SHOWN_TRACKERS: usize = 3;
+
 /// What to show.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
@@ -146,7 +149,7 @@ fn render(status: &MediaStatus, torrent: &Torrent, options: Options) -> Vec<Stri
 
 /// How far a magnet's search for its torrent is.
 pub(crate) fn opening(status: &OpeningStatus) -> String {
-    let OpeningStatus { found_peers, dialled_peers, connected_peers, offering_peers, .. } = *status;
+    let &OpeningStatus { found_peers, dialled_peers, connected_peers, offering_peers, .. } = status;
     let info = match status.total_bytes {
         Some(total) => {
             format!("{} of {} received from {offering_peers} of them", bytes(status.received_bytes), bytes(total))
@@ -158,7 +161,9 @@ pub(crate) fn opening(status: &OpeningStatus) -> String {
         (found, 0) => format!("{} found, {dialled_peers} being dialled", peers(found)),
         (found, connected) => format!("{} found, {connected} connected, {info}", peers(found)),
     };
-    format!("looking for the torrent's contents: {who} ({:.0} s)", status.waited_s)
+    let said = status.trackers.iter().filter(|t| t.message.is_some()).take(SHOWN_TRACKERS);
+    let said: String = said.map(|t| format!("; tracker {}: {t}", t.url)).collect();
+    format!("looking for the torrent's contents: {who} ({:.0} s){said}", status.waited_s)
 }
 
 pub(crate) fn peers(n: usize) -> String {

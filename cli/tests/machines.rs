@@ -329,3 +329,22 @@ fn two_seed_the_files_of_one_read_only_folder_at_once() {
         assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 0, "seeding writes nothing");
     }
 }
+
+#[test]
+fn what_a_tracker_says_is_shown_while_a_magnet_is_looked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let tracker = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = tracker.local_addr().unwrap();
+    std::thread::spawn(move || {
+        while let Ok((mut client, _)) = tracker.accept() {
+            let _ = client.read(&mut [0; 4096]);
+            let body = "d14:failure reason22:this torrent is closede";
+            let _ =
+                write!(client, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+        }
+    });
+    let link = format!("magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567&tr=http://{at}/announce");
+    let quiet = ["--no-dht", "--no-lsd", "--no-port-map", "--listen", "127.0.0.1:0"];
+    let (code, _, err) = run(dir.path(), &[&["info", &link, "--wait", "3"][..], &quiet].concat());
+    assert!(code == 1 && err.contains("this torrent is closed"), "{err}");
+}

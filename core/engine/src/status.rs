@@ -63,7 +63,7 @@ pub struct MediaStatus {
 }
 
 /// How far the search for a magnet's torrent is.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct OpeningStatus {
     /// The torrent's info-hash.
@@ -84,6 +84,8 @@ pub struct OpeningStatus {
     pub received_bytes: u64,
     /// Bytes of the whole info, as the peers say.
     pub total_bytes: Option<u64>,
+    /// Its trackers, and what came of asking them.
+    pub trackers: Vec<TrackerStatus>,
 }
 
 /// Bytes received for nothing, by reason.

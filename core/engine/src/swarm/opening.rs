@@ -1,5 +1,6 @@
 //! A magnet on its way to a torrent: what has been found by now, and how long it is waited for.
 
+use crate::discovery::Discovery;
 use crate::error::{Error, Result};
 use crate::status::OpeningStatus;
 use crate::swarm::driver::Swarm;
@@ -32,6 +33,7 @@ impl Swarm {
             offering_peers: info.peers,
             received_bytes: info.bytes,
             total_bytes: info.total,
+            trackers: st.discovery.as_ref().map(Discovery::trackers).unwrap_or_default(),
         })
     }
 

@@ -106,8 +106,8 @@ async fn the_torrent_is_saved_for_the_next_time_its_magnet_is_opened() {
     drop(store);
     let saved = String::from_utf8(load_saved_torrent_bytes(dir.path(), &info_hash).unwrap()).unwrap();
     let info = std::str::from_utf8(&made.torrent.info).unwrap();
-    let trackers = "d8:announce19:http://one/announce13:announce-listll19:http://one/announceel11:udp://two:1ee4:info";
-    assert_eq!(saved, format!("{trackers}{info}e"));
+    let trackers = "d8:announce19:http://one/announce13:announce-listll19:http://one/announceel11:udp://two:1ee";
+    assert!(saved.starts_with(trackers) && saved.ends_with(&format!("4:info{info}e")), "{saved}");
     // The same from a magnet without trackers does not forget them.
     Arc::get_mut(&mut made.torrent).unwrap().trackers.clear();
     drop(made.open(dir.path()).await);

@@ -67,6 +67,38 @@ fn rtorrent_downloads_from_us_however_much_it_asks_for_at_once() {
 }
 
 #[test]
+fn rtorrent_stays_though_we_gave_back_what_it_asks_for() {
+    if !requirement::libtorrent() || !requirement::program("rtorrent") {
+        return;
+    }
+    let torrent = TestTorrent::single("film.mkv", 72 << 20, 1 << 20);
+    let tracker = Tracker::http(Mode::Honest);
+    let file = torrent.file_with(std::slice::from_ref(&tracker.url));
+    let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    // It takes the film more slowly than it is watched, and does not know BEP 54.
+    let playswarm = Builder::stream(torrent.file())
+        .peers([seed.addr])
+        .argument("--disk-limit")
+        .argument("32MiB")
+        .argument("--up-limit")
+        .argument("2MB")
+        .start();
+    tracker.add_peer(playswarm.listen);
+    let leech = rtorrent::leech(&file);
+    let reader = CheckedReader::new(&playswarm, torrent.content(0));
+    reader.read(0, 24 << 20);
+    playswarm.wait_status("the client takes something", PATIENCE, |status| status.uploaded_bytes > 0);
+    reader.read(24 << 20, 48 << 20);
+    // It takes what is left, and asks in vain for what was given back.
+    std::thread::sleep(Duration::from_secs(12));
+    let log = playswarm.process.stderr();
+    let sent_away = log.iter().filter(|line| line.contains("dropped") || line.contains("banned")).collect::<Vec<_>>();
+    assert!(sent_away.is_empty(), "{sent_away:?}");
+    assert_eq!(playswarm.status().peers.len(), 2, "{:?}", playswarm.status().peers);
+    drop(leech);
+}
+
+#[test]
 fn aria2_finds_us_at_the_tracker_and_downloads() {
     if !requirement::program("aria2c") {
         return;

@@ -337,10 +337,12 @@ fn what_a_tracker_says_is_shown_while_a_magnet_is_looked_for() {
     let at = tracker.local_addr().unwrap();
     std::thread::spawn(move || {
         while let Ok((mut client, _)) = tracker.accept() {
-            let _ = client.read(&mut [0; 4096]);
+            if !client.read(&mut [0; 4096]).is_ok_and(|n| n > 0) {
+                continue;
+            }
             let body = "d14:failure reason22:this torrent is closede";
-            let _ =
-                write!(client, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+            let _ = client.write_all(format!("{head}{body}").as_bytes());
         }
     });
     let link = format!("magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567&tr=http://{at}/announce");

@@ -197,14 +197,18 @@ impl Swarm {
 
     /// Something that the user should know and need not mend.
     fn notice(&self, message: String) {
-        tracing::warn!("{message}");
         {
             let mut st = self.state.lock();
+            // A reader and a writer may find the same file changed.
+            if st.notices.last() == Some(&message) {
+                return;
+            }
             if st.notices.len() >= MAX_NOTICES {
                 st.notices.remove(0);
             }
             st.notices.push(message.clone());
         }
+        tracing::warn!("{message}");
         let _ = self.events.send(Event::Notice { message });
     }
 

@@ -2,8 +2,8 @@
 -- this machine: its place in the order, its URL, its language and its title; a line without a URL ends the list.
 
 local list = LIST
-local taken, chosen, places = 0, nil, {}
-local timer
+local taken, chosen, places, queue = 0, nil, {}, {}
+local timer, adding
 
 -- How far in front a track stands: by the user's languages (--slang), then in the order of the list.
 local function rank(track)
@@ -31,6 +31,18 @@ local function choose()
     end
 end
 
+-- Adds one after the other, so that the first in the list is there first. On a thread of mpv's: the film goes on.
+local function add()
+    local command = not adding and table.remove(queue, 1)
+    if not command then return end
+    adding = true
+    mp.command_native_async(command, function()
+        adding = false
+        choose()
+        add()
+    end)
+end
+
 local function look()
     local file = io.open(list, "r")
     if not file then return end
@@ -45,11 +57,11 @@ local function look()
                 break
             end
             places[url] = tonumber(place)
-            -- On a thread of its own: the film goes on.
-            mp.command_native_async({"sub-add", url, "auto", title, language}, choose)
+            queue[#queue + 1] = {"sub-add", url, "auto", title, language}
         end
     end
     file:close()
+    add()
 end
 
 mp.register_event("playback-restart", function()

@@ -139,3 +139,15 @@ fn rqbit_gets_the_metadata_and_the_film_from_us() {
     let leech = rqbit::leech(&torrent.magnet(&[], &[]), &[us.listen]);
     leech.wait_complete(&torrent, Duration::from_secs(90));
 }
+
+#[test]
+fn metadata_is_given_within_the_upload_limit() {
+    // 8,192 pieces of 1 KiB make 160 KiB of metadata.
+    let torrent = TestTorrent::single("film.mkv", 8 << 20, 1 << 10);
+    let file = torrent.data().join("film.mkv");
+    let seed = Builder::seed(&file, &torrent.file()).argument("--up-limit").argument("32768").spawn();
+    let mut viewer = Builder::stream(torrent.magnet(&[], &[])).peers([seed.listen]).spawn();
+    let begun = std::time::Instant::now();
+    viewer.wait_url(Duration::from_secs(90));
+    assert!(begun.elapsed() > Duration::from_secs(3), "{:?} for what takes five seconds", begun.elapsed());
+}

@@ -145,8 +145,8 @@ fn a_name_whose_first_address_is_dead_leads_to_the_next() {
     http.add_peer(peers[0]);
     udp.add_peer(peers[1]);
     let dir = tempfile::tempdir().unwrap();
-    // What is sent to the first address is lost without a sign.
-    let hosts = format!("10.77.0.200 tracker.test\n{} tracker.test\n", net.addr("tracker", 1).ip());
+    // What is sent to the first address is lost without a sign. It is as near as the second, or the system would swap them.
+    let hosts = format!("10.77.0.3 tracker.test\n{} tracker.test\n", net.addr("tracker", 1).ip());
     let urls = ["http://tracker.test:6969/announce".to_owned(), "udp://tracker.test:6970/announce".to_owned()];
     let listen = net.addr("viewer", 6881);
     let playswarm = Builder::stream(torrent().file_with(&urls))
@@ -200,7 +200,7 @@ fn nothing_from_outside_makes_us_ask_services_of_our_own_network() {
     let playswarm = stream(&torrent.file_with(&urls)).start();
     let status = outcome(&playswarm);
     assert_eq!((router.requests(), own.requests()), (vec![], vec![]));
-    assert_eq!((to_router.requests().len(), to_own.requests().len()), (1, 1), "the first step was asked for");
+    assert!(!to_router.requests().is_empty() && !to_own.requests().is_empty(), "the first step was asked for");
     assert_eq!(status.trackers.iter().filter(|t| t.state == "working").count(), 1, "{:?}", status.trackers);
     let refused = status.trackers.iter().filter(|t| t.message.as_deref().is_some_and(|m| m.contains("local network")));
     assert_eq!(refused.count(), 5, "{:?}", status.trackers);

@@ -29,8 +29,8 @@ def serve(listener, ours):
         peer.sendall(ours)
 ports = []
 for n in range(int(sys.argv[2])):
-    listener = socket.create_server(("127.0.0.1", 0))
-    ports.append(listener.getsockname()[1])
+    listener = socket.create_server((f"127.0.1.{n + 1}", 0))
+    ports.append("%s:%d" % listener.getsockname())
     ours = b"\x13BitTorrent protocol" + bytes(8) + bytes.fromhex(sys.argv[1]) + b"-XX0000-" + b"%012d" % n
     threading.Thread(target=serve, args=(listener, ours), daemon=True).start()
 print(*ports, flush=True)
@@ -41,8 +41,6 @@ threading.Event().wait()
 async fn a_crowd_of_peers_and_128_descriptors_leave_room_for_the_players_connection() {
     let film = Film::new(2_000_000, 3).await;
     let seed = film.seed().await;
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), maximum }).unwrap();
     let mut crowd = std::process::Command::new("python3")
         .args(["-c", CROWD, &film.torrent.info_hash.to_string(), &PEERS.to_string()])
         .stdout(std::process::Stdio::piped())
@@ -50,7 +48,10 @@ async fn a_crowd_of_peers_and_128_descriptors_leave_room_for_the_players_connect
         .unwrap();
     let mut line = String::new();
     BufReader::new(crowd.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let peers = line.split_whitespace().map(|port| SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap())));
+    // Only now: the crowd has the descriptors that it needs.
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), maximum }).unwrap();
+    let peers = line.split_whitespace().map(|addr| addr.parse::<SocketAddr>().unwrap());
     let dir = tempfile::tempdir().unwrap();
     let config = Config {
         peers: peers.chain([seed.addr()]).map(Into::into).collect(),

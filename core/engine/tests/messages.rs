@@ -99,7 +99,7 @@ async fn who_asks_for_what_we_announced_and_gave_back_stays_and_hears_of_it_in_o
                 _ => {}
             }
         }
-        (gone, order_is_right)
+        (gone, order_is_right, told)
     });
     let mut stream = media.stream(0).unwrap();
     let mut all = 0;
@@ -114,7 +114,7 @@ async fn who_asks_for_what_we_announced_and_gave_back_stays_and_hears_of_it_in_o
         plain.say(REQUEST, &block(0, n % 64)).await;
     }
     soon("a reject", plain.hear_of(REJECT)).await;
-    let (gone, order_is_right) = asking.await.unwrap();
+    let (gone, order_is_right, _told) = asking.await.unwrap();
     assert!(gone.contains(&0) && order_is_right, "DONT HAVE comes before REJECT: {gone:?}");
     assert_eq!(media.status().peers.len(), 3, "nobody was sent away");
 }
@@ -177,10 +177,9 @@ async fn a_super_seeding_seed_shows_one_piece_after_the_other_and_the_film_plays
 async fn a_newcomer_hears_of_each_piece_once() {
     let film = Film::new(PIECE as usize * 50, 4).await;
     drop(film.seed().await);
-    // Started anew: it knows what it has.
     let session = Session::new(Config::offline(film.dir.path())).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
-    assert_eq!(media.status().verified_bytes, film.data.len() as u64);
+    assert_eq!(media.check_files(|_, _| {}).await.unwrap(), film.data.len() as u64);
     let mut peer = Raw::dial(session.listen_addr().unwrap(), film.torrent.info_hash.0, 70, FAST).await;
     let mut heard = Vec::new();
     while let Ok(Some((id, _))) = tokio::time::timeout(Duration::from_millis(500), peer.hear()).await {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Film, PIECE, soon, until, viewer};
+use common::{Film, PIECE, pattern, soon, until, viewer};
 use playswarm::front::{HttpConfig, Server, serve};
 use playswarm::{Config, CreateOptions, Media, Session, Source, create_torrent};
 use std::time::Duration;
@@ -65,16 +65,33 @@ async fn a_players_look_at_the_end_does_not_move_the_playhead() {
     until("the playhead is at the end", || playhead() == size).await;
 }
 
+/// A WAV file of `length` bytes of noise behind its head, two channels of 16 bits, `rate` bytes a second.
+fn sound(length: u32, rate: u32) -> Vec<u8> {
+    let mut wav = b"RIFF".to_vec();
+    wav.extend((36 + length).to_le_bytes());
+    wav.extend(b"WAVEfmt \x10\0\0\0\x01\0\x02\0");
+    wav.extend((rate / 4).to_le_bytes());
+    wav.extend(rate.to_le_bytes());
+    wav.extend(b"\x04\0\x10\0data");
+    wav.extend(length.to_le_bytes());
+    wav.extend(pattern(length as usize, 41));
+    wav
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_played_at_a_time_is_fetched_before_anybody_reads_it() {
-    let film = Film::new(40 << 20, 41).await;
+    let film = Film::of(
+        "sound.wav",
+        sound(40 << 20, 1 << 20),
+        CreateOptions { piece_bytes: Some(PIECE), ..CreateOptions::default() },
+    )
+    .await;
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![seed.addr()]).await;
     let media = session.open(film.source()).await.unwrap();
-    // 40 MiB of nothing that is known: 40 s by the usual guess.
     let landing = soon("the landing", media.warm_up_at(0, Duration::from_secs(20))).await.unwrap();
-    assert_eq!((landing.from, landing.estimated), (20 << 20, true));
+    assert!(landing.from.abs_diff(20 << 20) < 1 << 20, "{landing:?}");
     let stream = media.stream(0).unwrap();
     until("it is all here", || stream.readable_at(landing.from) >= landing.until - landing.from).await;
     until("and the reader is gone", || media.status().readers.is_empty()).await;

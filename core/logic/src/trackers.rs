@@ -206,7 +206,7 @@ impl Trackers {
             }
             return Some(Output::Announce { tracker, event: Event::Stopped });
         }
-        if let Some(tracker) = self.entries.iter().position(|e| e.completion_due() <= now) {
+        if let Some((_, tracker)) = self.completion().filter(|(at, _)| *at <= now) {
             self.entries[tracker].completed = false;
             return Some(self.ask(now, tracker, Event::Completed));
         }
@@ -219,7 +219,15 @@ impl Trackers {
     /// When there may be something to do next.
     pub fn next_timeout(&self) -> Time {
         let announces = self.groups.iter().filter_map(|group| self.wakes(group)).map(|(at, _)| at);
-        announces.chain(self.entries.iter().map(Entry::completion_due)).min().unwrap_or(Time::NEVER)
+        announces.chain(self.completion().map(|(at, _)| at)).min().unwrap_or(Time::NEVER)
+    }
+
+    /// When which tracker is to hear next that the torrent is complete. A private torrent waits until none is being asked.
+    fn completion(&self) -> Option<(Time, usize)> {
+        if self.private && self.entries.iter().any(|e| e.asking.is_some()) {
+            return None;
+        }
+        self.entries.iter().enumerate().map(|(tracker, e)| (e.completion_due(), tracker)).min()
     }
 
     /// What a tracker does.

@@ -49,14 +49,28 @@ static void nothing_can_be_written(const given *g, const char *folder, playswarm
     OK(playswarm_session_unref(session));
 }
 
-static void the_folder_goes_away(const given *g) {
-    char folder[4096], film[5000], away[5000];
-    /* Something else stands where the file should be. */
-    snprintf(folder, sizeof folder, "%s/removed", g->folder);
+/* Something else has the name of the film: it stays as it is, and the film gets a name of its own. */
+static void the_name_is_taken(const given *g) {
+    char folder[4096], film[5000];
+    struct stat info;
+    snprintf(folder, sizeof folder, "%s/taken", g->folder);
     snprintf(film, sizeof film, "%s/film.mkv", folder);
     CHECK(mkdir(folder, 0700) == 0 && mkdir(film, 0700) == 0);
-    nothing_can_be_written(g, folder, PLAYSWARM_STORAGE, "film.mkv");
-    CHECK(rmdir(film) == 0);
+    playswarm_session *session = new_session_in(folder, g->peer);
+    playswarm_media *media = open_media(g, session);
+    playswarm_stream *stream = open_stream(media);
+    expect(g, stream, 0, g->size);
+    OK(playswarm_media_sync(media, NULL, NULL));
+    OK(playswarm_stream_unref(stream));
+    OK(playswarm_media_unref(media));
+    OK(playswarm_session_unref(session));
+    CHECK(stat(film, &info) == 0 && S_ISDIR(info.st_mode) && rmdir(film) == 0);
+}
+
+static void the_folder_goes_away(const given *g) {
+    char folder[4096], away[5000];
+    snprintf(folder, sizeof folder, "%s/removed", g->folder);
+    CHECK(mkdir(folder, 0700) == 0);
 
     /* The folder is taken away under a session that writes to it: it plays on all the same. */
     playswarm_session *session = new_session_in(folder, g->peer);
@@ -93,6 +107,7 @@ static void the_disk_is_full(const given *g) {
 int main(int argc, char **argv) {
     given g = begin(argc, argv);
     nobody_has_the_magnet(&g);
+    the_name_is_taken(&g);
     the_folder_goes_away(&g);
     the_disk_is_full(&g);
     return end(&g);

@@ -280,6 +280,15 @@ impl Store {
         self.runtime.spawn_blocking(move || store.sync_now()).await.unwrap_or(Err(Error::Closed))
     }
 
+    /// Waits until the writer has tried all that waited.
+    async fn writer_idle(&self) {
+        let mut progress = self.progress.subscribe();
+        while !self.state.lock().queue.is_idle() {
+            // The sender lives as long as `self`.
+            let _ = progress.changed().await;
+        }
+    }
+
     /// Tries once more to write what could not be written, waits for the rest, and lets go of the files and the record.
     /// Then only what is in memory can be read.
     ///
@@ -287,6 +296,8 @@ impl Store {
     /// As [`Store::sync_all`]; the pieces concerned are then lost, the others safe.
     pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
         self.stop_looking();
+        // A write that fails at this moment is tried once more, too.
+        self.writer_idle().await;
         self.retry_writes_now();
         let written = self.sync_all().await;
         self.state.lock().closed = true;

@@ -104,6 +104,11 @@ impl Queue {
         })
     }
 
+    /// Whether nothing waits to be tried.
+    pub(super) fn is_idle(&self) -> bool {
+        !self.active && self.ready.is_empty()
+    }
+
     fn is_full(&self) -> bool {
         matches!(self.trouble, Some(Trouble::Full)) && self.timer
     }

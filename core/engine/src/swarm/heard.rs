@@ -364,6 +364,16 @@ impl Swarm {
         }
     }
 
+    /// The piece of a block that was to be sent is gone. The reject waits, so that a peer hears of the piece first.
+    pub(super) fn put_off_reject(&self, key: PeerKey, span: Span) {
+        if let Some(p) = self.state.lock().peers.get_mut(&key)
+            && !p.uploads.put_off(span)
+            && p.reserved.fast()
+        {
+            p.say(Message::Reject(span));
+        }
+    }
+
     pub(super) async fn upload_data(&self, span: Span) -> Option<Bytes> {
         let store = &self.content.get()?.store;
         store.block(PieceIndex(span.piece), span.begin, span.length).await.ok().flatten()

@@ -425,7 +425,7 @@ impl Writing {
                     self.writer.queue_piece(span.piece, span.begin, &data);
                     swarm.uploaded(self.key, u64::from(span.length));
                 }
-                None => self.writer.queue(&Message::Reject(span)),
+                None => swarm.put_off_reject(self.key, span),
             }
             self.queue_orders();
             if self.writer.queued_bytes() >= UPLOAD_BATCH_BYTES {

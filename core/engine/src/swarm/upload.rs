@@ -96,9 +96,8 @@ impl UploadQueue {
             if !withdrawn.get(span.piece) {
                 return (refused, Some(Offence::RequestForMissing));
             }
-            if self.fast && !told && self.owed.len() < MAX_OWED {
-                // It believes that we have it, and asks again as soon as it hears of a reject.
-                self.owed.push(span);
+            // A peer that is not told believes that we have it, and asks again as soon as it hears of a reject.
+            if !told && self.put_off(span) {
                 return (Asked::Ignored, None);
             }
             return (refused, None);
@@ -112,6 +111,15 @@ impl UploadQueue {
         self.waiting.push_back(span);
         self.known.insert(span);
         (Asked::Queued, None)
+    }
+
+    /// Notes a reject to be said later. Returns false where it is to be said now, or where the peer gets none (no BEP 6).
+    pub(crate) fn put_off(&mut self, span: Span) -> bool {
+        let room = self.fast && self.owed.len() < MAX_OWED;
+        if room {
+            self.owed.push(span);
+        }
+        room
     }
 
     /// Counts a block against its allowed-fast piece. Whether the piece allowed for it.

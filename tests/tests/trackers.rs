@@ -180,7 +180,8 @@ fn nothing_from_outside_makes_us_ask_services_of_our_own_network() {
     // It names the router and a service of this machine as peers.
     honest.add_peer(SocketAddr::new(router.addr.ip(), 6881));
     honest.add_peer("127.0.0.1:8080".parse().unwrap());
-    honest.add_peer(at(6881));
+    // At a port other than ours: this tracker says that its address is ours, too.
+    honest.add_peer(at(7000));
     let dir = tempfile::tempdir().unwrap();
     let hosts = format!("{} router.test\n127.0.0.1 own.test\n", router.addr.ip());
     let program = with_hosts(dir.path(), &hosts);
@@ -204,7 +205,9 @@ fn nothing_from_outside_makes_us_ask_services_of_our_own_network() {
     assert_eq!(status.trackers.iter().filter(|t| t.state == "working").count(), 1, "{:?}", status.trackers);
     let refused = status.trackers.iter().filter(|t| t.message.as_deref().is_some_and(|m| m.contains("local network")));
     assert_eq!(refused.count(), 5, "{:?}", status.trackers);
-    assert_eq!(status.known_peers + status.peers.len(), 1, "only the peer of the Internet is known");
+    let known = |s: &Status| s.known_peers + s.peers.len();
+    let status = playswarm.wait_status("the peer of the Internet", Duration::from_secs(10), |s| known(s) > 0);
+    assert_eq!(known(&status), 1, "only the peer of the Internet is known");
     drop(playswarm);
 
     // A torrent that came from the Internet makes us ask nothing there at all.

@@ -29,7 +29,7 @@
 //! seeded.check_files(|_looked_at, _of| {}).await?;
 //!
 //! // Somebody else watches it.
-//! let peers = seed.listen_addr().into_iter().collect();
+//! let peers = seed.listen_addr().into_iter().map(Into::into).collect();
 //! let session = Session::new(Config { peers, ..Config::offline(there) }).await?;
 //! let media = session.open(Source::from(&torrent)).await?;
 //! let mut stream = media.stream(media.default_file()?)?;

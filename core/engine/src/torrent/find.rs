@@ -22,7 +22,7 @@ const RULES: &[Rule] = &[
     |wanted, name| contains_number(&name.lower, &wanted.lower),
     |wanted, name| name.lower.contains(&wanted.lower),
     |wanted, name| name.words.contains(&wanted.words),
-    |wanted, name| wanted.words.split_whitespace().all(|word| name.words.contains(&format!(" {word} "))),
+    |wanted, name| wanted.tokens().all(|token| name.words.contains(&words(token))),
     |wanted, name| wanted.is_episode_alone() && wanted.episode == episode(&name.lower),
 ];
 
@@ -36,6 +36,11 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// Its parts between blanks and punctuation: `S02` is one, and is not in `S01E02`.
+    fn tokens(&self) -> impl Iterator<Item = &str> {
+        self.lower.split(|c: char| !c.is_alphanumeric()).filter(|token| !token.is_empty())
+    }
+
     /// Whether it is `S01E02` or `1x02` and no more.
     fn is_episode_alone(&self) -> bool {
         self.episode.is_some() && self.words.split_whitespace().count() <= 4
@@ -191,6 +196,13 @@ mod tests {
         assert_eq!(found(&files, "Show/Subs/film.srt"), "Subs/film.srt", "with the torrent's name in front");
         assert_eq!(found(&["a/film.mkv", "Sample/film.mkv"], "film.mkv"), "a/film.mkv");
         assert_eq!(found(&["film", "film.srt", "Sample/film.mkv"], "film"), "film");
+    }
+
+    #[test]
+    fn a_season_is_no_episode_of_another() {
+        let files = ["Show S01E01.mkv", "Show S01E02.mkv", "Show S01E10.mkv"];
+        assert!(!files.contains(&found(&files, "S02").as_str()));
+        assert_eq!(found(&files, "show e02"), "Show S01E02.mkv");
     }
 
     #[test]

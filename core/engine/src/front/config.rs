@@ -139,9 +139,9 @@ pub fn parse_origin(text: &str) -> Result<String, String> {
             "every local file and sandboxed frame has the origin null; serve the page from a site, as in https://app.example",
         );
     }
-    let Some((scheme, _)) = text.split_once("://") else {
+    if !text.contains("://") {
         return refused("write the scheme as well, as in https://app.example");
-    };
+    }
     let Ok(url) = Url::parse(text) else {
         return refused("write it as in https://app.example or http://192.168.1.5:3000");
     };
@@ -160,7 +160,7 @@ pub fn parse_origin(text: &str) -> Result<String, String> {
     }
     // Programs with pages of their own have schemes of their own, as `app://films` or `chrome-extension://…`.
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
-    Ok(format!("{}://{}{port}", scheme.to_ascii_lowercase(), url.host_str().unwrap_or_default().to_ascii_lowercase()))
+    Ok(format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default().to_ascii_lowercase()))
 }
 
 /// Enough of a mistake to know it by.
@@ -185,6 +185,7 @@ mod tests {
             ("https://b\u{fc}cher.example", "https://xn--bcher-kva.example"),
             ("chrome-extension://ABCdef", "chrome-extension://abcdef"),
             ("app://films", "app://films"),
+            (" App://films", "app://films"),
         ] {
             assert_eq!(parse_origin(text).as_deref(), Ok(expected), "{text}");
         }

@@ -53,13 +53,12 @@ async fn a_crowd_of_peers_and_128_descriptors_leave_room_for_the_players_connect
     setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), maximum }).unwrap();
     let peers = line.split_whitespace().map(|addr| addr.parse::<SocketAddr>().unwrap());
     let dir = tempfile::tempdir().unwrap();
-    let config = Config {
-        peers: peers.chain([seed.addr()]).map(Into::into).collect(),
-        max_peers: 200,
-        ..Config::offline(dir.path())
-    };
+    let config = Config { peers: vec![seed.addr().into()], max_peers: 200, ..Config::offline(dir.path()) };
     let session = Session::new(config).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
+    // The seed first: not all of them get a descriptor.
+    until("the seed is connected", || media.status().peers.len() == 1).await;
+    peers.for_each(|peer| media.add_peer(peer));
     until("a good part of the crowd is connected", || media.status().peers.len() > 30).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let server = serve(media.clone(), 0, HttpConfig::default()).await.unwrap();

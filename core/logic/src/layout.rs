@@ -1,5 +1,6 @@
 //! The geometry of a torrent: pieces, blocks and bytes.
 
+use crate::Bits;
 use std::ops::Range;
 
 /// The unit of request (BEP 3 as everybody does it): 16 KiB.
@@ -93,6 +94,16 @@ impl Layout {
     pub fn pieces_of(&self, bytes: Range<u64>) -> impl Iterator<Item = PieceIndex> + use<> {
         let end = if bytes.is_empty() { 0 } else { self.piece_at(bytes.end - 1).0 + 1 };
         (self.piece_at(bytes.start).0..end).map(PieceIndex)
+    }
+
+    /// Bytes from `position` on whose pieces are all in `have`, without a gap and `most` at most.
+    pub fn bytes_here(&self, have: &Bits, position: u64, most: u64) -> u64 {
+        let end = position.saturating_add(most).min(self.total);
+        let mut to = position;
+        while to < end && have.get(self.piece_at(to).0) {
+            to = self.start_of(PieceIndex(self.piece_at(to).0 + 1)).min(end);
+        }
+        to - position
     }
 
     /// The block that begins at `begin` in `piece` and has `length` bytes, if there is just such a block.

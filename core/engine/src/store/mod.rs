@@ -235,6 +235,11 @@ impl Store {
         self.state.lock().have.get(piece.0)
     }
 
+    /// Bytes from `position` on that are here without a gap, looking no further than `most` bytes.
+    pub(crate) fn ready_within(&self, position: u64, most: u64) -> u64 {
+        self.torrent.layout.bytes_here(&self.state.lock().have, position, most)
+    }
+
     /// Bytes in memory: verified, being put together, waiting to be written, and spare buffers.
     pub(crate) fn memory_bytes(&self) -> u64 {
         let spare = self.spare.lock().bytes();

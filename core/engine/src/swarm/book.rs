@@ -229,10 +229,11 @@ impl Book {
         self.dialing
     }
 
-    /// Whether an address waits for nothing but a place.
-    pub(crate) fn is_any_due(&self, now: Time) -> bool {
-        let due = |e: &Entry| e.state == State::Idle && e.next_try <= now && !(e.seed && self.need == Need::Nothing);
-        self.known.iter().any(|(addr, e)| due(e) && !self.bans.is_banned(*addr, now))
+    /// Addresses that wait for nothing but a place.
+    pub(crate) fn due(&self, now: Time) -> impl Iterator<Item = SocketAddr> + '_ {
+        let due =
+            move |e: &Entry| e.state == State::Idle && e.next_try <= now && !(e.seed && self.need == Need::Nothing);
+        self.known.iter().filter(move |(addr, e)| due(e) && !self.bans.is_banned(**addr, now)).map(|(addr, _)| *addr)
     }
 
     /// When some address may be dialled next.

@@ -189,7 +189,7 @@ impl Swarm {
         st.readers.iter().filter(|(_, r)| r.purpose == Purpose::Play).all(|(key, r)| {
             let warm = st.warm.is_some_and(|(warm, _)| warm == *key);
             let wanted = if warm { WARM_BYTES } else { self.config.picker.comfort_bytes_at(picker.reader_rate(*key)) };
-            let ready = ready_bytes(picker.have(), content.torrent.layout, r.position);
+            let ready = content.torrent.layout.bytes_here(picker.have(), r.position, u64::MAX);
             // Whoever warms up counts as waiting all the time.
             ready >= wanted.min(r.end.saturating_sub(r.position)) && (warm || !r.waiting)
         })
@@ -362,10 +362,7 @@ impl Swarm {
 
     /// The same, looking no further than `most` bytes.
     pub(crate) fn readable_within(&self, position: u64, most: u64) -> u64 {
-        let Some(content) = self.content.get() else { return 0 };
-        let st = self.state.lock();
-        let Some(picker) = &st.picker else { return 0 };
-        ready_within(picker.have(), content.torrent.layout, position, most)
+        self.content.get().map_or(0, |content| content.store.ready_within(position, most))
     }
 
     /// Looks through files that somebody else may have written.
@@ -411,19 +408,4 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.swarm.waits_no_more(self.key);
     }
-}
-
-/// Verified bytes from `position` on, without a gap.
-pub(super) fn ready_bytes(have: &playswarm_logic::Bits, layout: playswarm_logic::Layout, position: u64) -> u64 {
-    ready_within(have, layout, position, u64::MAX)
-}
-
-/// The same, looking no further than `most` bytes.
-fn ready_within(have: &playswarm_logic::Bits, layout: playswarm_logic::Layout, position: u64, most: u64) -> u64 {
-    let end = position.saturating_add(most).min(layout.total_bytes());
-    let mut to = position;
-    while to < end && have.get(layout.piece_at(to).0) {
-        to = layout.start_of(PieceIndex(layout.piece_at(to).0 + 1)).min(end);
-    }
-    to - position
 }

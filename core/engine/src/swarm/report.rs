@@ -3,7 +3,8 @@
 use crate::discovery::Discovery;
 use crate::status::{MediaStatus, PeerStatus, ReaderStatus, TrackerStatus, Waste};
 use crate::swarm::driver::Swarm;
-use crate::swarm::readers::{Purpose, ready_bytes};
+use crate::swarm::readers::Purpose;
+use playswarm_logic::Bits;
 use playswarm_logic::picker::Picker;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ impl Swarm {
         let layout = content.map(|c| c.torrent.layout);
         let (memory_bytes, disk_bytes) = content.map_or((0, 0), |c| (c.store.memory_bytes(), c.store.disk_bytes()));
         let mut st = self.state.lock();
+        // What readers can have, which the store knows first.
+        let have = content.map(|c| c.store.have()).unwrap_or_default();
         let (download_bytes_per_s, upload_bytes_per_s) = (st.down.rate(), st.up.rate());
         let (st, now) = (&*st, self.now());
         let picker = st.picker.as_ref();
@@ -28,12 +31,8 @@ impl Swarm {
             .iter()
             .filter(|(key, _)| st.warm.is_none_or(|(warm, _)| warm != **key))
             .map(|(key, r)| {
-                let ahead = match (picker, layout) {
-                    (Some(picker), Some(layout)) => {
-                        ready_bytes(picker.have(), layout, r.position).min(r.end.saturating_sub(r.position))
-                    }
-                    _ => 0,
-                };
+                let ahead =
+                    layout.map_or(0, |layout| layout.bytes_here(&have, r.position, r.end.saturating_sub(r.position)));
                 let rate = picker.and_then(|p| p.reader_rate(*key)).filter(|rate| *rate > 0.0);
                 let by_time = Swarm::ahead_time(st, r, ahead).map(|time| time.as_secs_f64());
                 ReaderStatus {
@@ -76,10 +75,10 @@ impl Swarm {
             info_hash: self.info_hash,
             name: content.map(|c| c.torrent.name.clone()).unwrap_or_default(),
             total_bytes: layout.map_or(0, |l| l.total_bytes()),
-            verified_bytes: picker.map_or(0, |p| self.verified_bytes(p.have())),
+            verified_bytes: self.verified_bytes(&have),
             piece_bytes: layout.map_or(0, |l| l.piece_bytes()),
             pieces: layout.map_or(0, |l| l.pieces()),
-            piece_map: picker.map(piece_map).unwrap_or_default(),
+            piece_map: picker.map(|picker| piece_map(&have, picker)).unwrap_or_default(),
             download_bytes_per_s,
             upload_bytes_per_s,
             downloaded_bytes: st.down.total(),
@@ -164,10 +163,9 @@ fn has(n: usize) -> &'static str {
     if n == 1 { "has" } else { "have" }
 }
 
-fn piece_map(picker: &Picker) -> String {
-    let have = picker.have();
+fn piece_map(have: &Bits, picker: &Picker) -> String {
     let mut map: Vec<u8> = (0..have.len()).map(|i| if have.get(i) { b'#' } else { b'.' }).collect();
-    for piece in picker.partial_pieces() {
+    for piece in picker.partial_pieces().filter(|piece| !have.get(piece.0)) {
         map[piece.0 as usize] = b'+';
     }
     String::from_utf8(map).unwrap_or_default()

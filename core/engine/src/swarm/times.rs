@@ -2,7 +2,7 @@
 
 use crate::status::{Playhead, TimelineStatus};
 use crate::swarm::driver::{State, Swarm};
-use crate::swarm::readers::{Purpose, Reader, ready_bytes};
+use crate::swarm::readers::{Purpose, Reader};
 use playswarm_logic::ReaderKey;
 use playswarm_logic::picker::Input;
 use playswarm_media::Timeline;
@@ -123,7 +123,7 @@ impl Swarm {
         let content = self.content.get()?;
         let entry = content.torrent.files.get(file)?;
         let ahead = st.picker.as_ref().map_or(0, |p| {
-            ready_bytes(p.have(), content.torrent.layout, entry.offset + position).min(entry.length - position)
+            content.torrent.layout.bytes_here(p.have(), entry.offset + position, entry.length - position)
         });
         let seconds = |byte| timeline.map(|t| t.time_at(byte).as_secs_f64());
         Some(Playhead {

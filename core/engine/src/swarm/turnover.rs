@@ -17,6 +17,8 @@ const REDUNDANT: Duration = Duration::from_secs(30);
 const USELESS: Duration = Duration::from_secs(600);
 /// Between two connections that give way to ones that are to be dialled.
 const TURN_EVERY: Duration = Duration::from_secs(5);
+/// Connections that give way at once while a reader waits for what no connected peer has.
+const TURNS_WHILE_STARVED: usize = 8;
 /// Two that dial each other at once notice it within this time.
 const CROSSING: Duration = Duration::from_secs(5);
 /// A connection silent for longer than this may be dead: a peer of the same id may connect beside it.
@@ -52,7 +54,8 @@ impl Swarm {
             age_s: p.joined.elapsed().as_secs_f64(),
             idle_s: p.traded.elapsed().as_secs_f64(),
             useful: (!complete && p.wanted) || (p.interested && !p.is_complete()),
-            kept: p.origin == Origin::Given || Swarm::is_parent(st, *key),
+            // Even those that the user named give way to others while none of them has what is waited for.
+            kept: (p.origin == Origin::Given && st.starved_since.is_none()) || Swarm::is_parent(st, *key),
         };
         st.peers.iter().map(tenant).collect()
     }
@@ -95,10 +98,12 @@ impl Swarm {
     /// Where all places are taken and there is an address to be tried, the least useful connection gives way.
     pub(super) fn turn_over(&self, st: &mut State, now: Time) {
         let rested = st.turned_at.is_none_or(|at| at.elapsed() > TURN_EVERY);
-        if !rested || self.room_for_dials(st) > 0 || !st.book.is_any_due(now) {
+        if !rested || self.room_for_dials(st) > 0 {
             return;
         }
-        if let Some(key) = places::least_useful(&self.tenants(st)) {
+        let turns = st.book.due(now).take(if st.starved_since.is_some() { TURNS_WHILE_STARVED } else { 1 }).count();
+        for _ in 0..turns {
+            let Some(key) = places::least_useful(&self.tenants(st)) else { return };
             st.turned_at = Some(Instant::now());
             self.part(st, key, Conduct::Gone("its place is for another".to_owned()));
         }

@@ -9,7 +9,7 @@ use crate::swarm::abuse::Offence;
 use crate::swarm::driver::{State, Swarm};
 use crate::swarm::peer::Verdict as Conduct;
 use crate::swarm::rates::Meter;
-use crate::swarm::readers::{Purpose, ready_bytes};
+use crate::swarm::readers::Purpose;
 use crate::swarm::wire::Message as Wire;
 use bytes::Bytes;
 use playswarm_logic::slots::{self, Dialled, Film, Follower, Input, Kind, Operation, Output, Slots};
@@ -177,8 +177,9 @@ impl Swarm {
         let State { viewing: Some(v), picker, times, .. } = st else { return nothing };
         let (Some(timeline), Some(content)) = (times.timeline(v.file), self.content.get()) else { return nothing };
         let Some(entry) = content.torrent.files.get(v.file) else { return nothing };
-        let here =
-            picker.as_ref().map_or(0, |p| ready_bytes(p.have(), content.torrent.layout, entry.offset + v.run.end));
+        let here = picker
+            .as_ref()
+            .map_or(0, |p| content.torrent.layout.bytes_here(p.have(), entry.offset + v.run.end, u64::MAX));
         let until = timeline.time_at((v.run.end + here).min(entry.length)).as_secs_f64();
         v.most_up = v.most_up.max(up);
         let line = match self.config.upload_bytes_per_s {

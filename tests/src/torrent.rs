@@ -3,7 +3,7 @@
 
 use crate::bencode::{Ben, dict};
 use crate::content::{Content, mix};
-use librqbit_sha1_wrapper::{ISha1, Sha1};
+pub use playswarm_proto::sha1::sha1;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -21,13 +21,6 @@ pub struct TestTorrent {
     /// The SHA-1 of the info dictionary.
     pub info_hash: [u8; 20],
     folder: TempDir,
-}
-
-/// SHA-1 of some bytes.
-pub fn sha1(bytes: &[u8]) -> [u8; 20] {
-    let mut hash = Sha1::new();
-    hash.update(bytes);
-    hash.finish()
 }
 
 /// Lower-case hexadecimal.

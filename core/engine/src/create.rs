@@ -8,11 +8,11 @@ mod hash;
 
 pub use gather::LeftOut;
 
-use crate::bencode::{put_integer, put_string};
 use crate::error::{Error, Result};
 use crate::torrent::{MAX_PIECE_BYTES, MIN_PIECE_BYTES, Torrent, write_torrent};
 use gather::{Gathered, Input};
 use hash::hash;
+use playswarm_proto::bencode::{put_integer, put_string};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};

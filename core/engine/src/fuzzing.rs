@@ -24,7 +24,7 @@ pub fn magnet(data: &[u8]) {
 
 /// Messages of peers: framing, extended handshakes, PEX, metadata, the handshake itself.
 pub fn wire(data: &[u8]) {
-    crate::swarm::fuzz(data);
+    playswarm_proto::fuzzing::peer_bytes(data);
 }
 
 /// An answer of a DHT node, or of a tracker.

@@ -51,7 +51,6 @@
 //! The session needs a tokio runtime that goes on running; everything else may block. See [`BlockingStream`].
 #![forbid(unsafe_code)]
 
-mod bencode;
 pub mod config;
 mod create;
 mod discovery;
@@ -62,7 +61,8 @@ pub mod fuzzing;
 mod keep;
 mod media;
 mod peer_address;
-pub mod printable;
+pub use playswarm_proto::printable;
+mod random;
 mod season;
 mod session;
 pub mod status;

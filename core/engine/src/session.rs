@@ -13,7 +13,7 @@ use crate::swarm::rates::RateLimits;
 use crate::swarm::transport::{Limits, Transport};
 use crate::torrent::{InfoHash, Torrent, Trackers};
 use parking_lot::Mutex;
-use playswarm_logic::AddressClass;
+use playswarm_proto::AddressClass;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -16,12 +16,14 @@ use beside::episode;
 pub use beside::{Beside, Subtitle};
 pub(crate) use choose::Seen;
 pub use media_type::{content_type, is_playable, natural_cmp};
+pub(crate) use parse::write_torrent;
 pub use parse::{
     MAX_FILES, MAX_PIECE_BYTES, MAX_TORRENT_BYTES, MAX_TOTAL_BYTES, MAX_TRACKERS, MAX_URL_BYTES, MIN_PIECE_BYTES,
 };
-pub(crate) use parse::{sha1, write_torrent};
 pub(crate) use paths::with_suffix;
 pub use paths::{MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, sanitize};
+pub use playswarm_proto::InfoHash;
+pub(crate) use playswarm_proto::sha1::sha1;
 pub(crate) use trackers::parse as parse_tracker;
 pub use trackers::{Tracker, Trackers};
 
@@ -29,29 +31,8 @@ use crate::discovery::source::Magnet;
 use bytes::Bytes;
 use playswarm_logic::Layout;
 use serde::Serialize;
-use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-
-/// The SHA-1 of a torrent's info dictionary (BEP 3).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct InfoHash(pub [u8; 20]);
-
-impl fmt::Display for InfoHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
-    }
-}
-impl fmt::Debug for InfoHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-impl Serialize for InfoHash {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(self)
-    }
-}
 
 /// One file of a torrent.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -1,10 +1,8 @@
 //! The geometry of a torrent: pieces, blocks and bytes.
 
 use crate::Bits;
+pub use playswarm_proto::BLOCK_BYTES;
 use std::ops::Range;
-
-/// The unit of request (BEP 3 as everybody does it): 16 KiB.
-pub const BLOCK_BYTES: u32 = 16 * 1024;
 
 /// A piece's number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

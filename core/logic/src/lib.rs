@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod address_class;
 pub mod admission;
 pub mod bits;
 pub mod choker;
@@ -21,9 +20,9 @@ pub mod retain;
 pub mod rng;
 pub mod slots;
 pub mod time;
+pub mod torrent;
 pub mod trackers;
 
-pub use address_class::AddressClass;
 pub use bits::Bits;
 pub use layout::{BLOCK_BYTES, BlockRef, Layout, PieceIndex};
 pub use range::Range;

@@ -4,8 +4,8 @@
 //!
 //! Peers that the user names are not asked about here.
 
-use crate::address_class::{AddressClass, plain};
 use crate::time::Time;
+use playswarm_proto::address_class::plain;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -17,18 +17,6 @@ pub const MAX_PORTS: usize = 4;
 const COUNTED_FOR: Duration = Duration::from_secs(30 * 60);
 /// Addresses whose ports are counted; more than an address book holds.
 const MAX_ADDRESSES: usize = 4096;
-
-/// Whether a peer may be dialled that a source at an address of class `source` named.
-pub fn is_acceptable(addr: SocketAddr, source: AddressClass) -> bool {
-    let class = AddressClass::of(addr.ip());
-    source.may_name(class) && is_peer_port(addr.port(), class)
-}
-
-/// Whether a peer may listen there: no port of a system service. On the Internet 80 and 443 are used by peers behind strict
-/// firewalls; in a local network they are a router's.
-fn is_peer_port(port: u16, class: AddressClass) -> bool {
-    port >= 1024 || (matches!(port, 80 | 443) && !class.is_local())
-}
 
 /// Counts the ports of each address.
 #[derive(Clone, Debug, Default)]
@@ -62,43 +50,6 @@ impl PortCount {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn addr(text: &str) -> SocketAddr {
-        text.parse().unwrap()
-    }
-
-    #[test]
-    fn a_stranger_names_no_private_peer_and_a_neighbour_does() {
-        for (named, by, acceptable) in [
-            ("192.168.1.1:6881", "8.8.8.8", false),
-            ("127.0.0.1:6881", "8.8.8.8", false),
-            ("[::ffff:127.0.0.1]:6881", "8.8.8.8", false),
-            ("[2002:7f00:1::1]:6881", "8.8.8.8", false),
-            ("[fe80::1]:6881", "2606:4700::1", false),
-            ("127.0.0.1:6881", "192.168.1.5", false),
-            ("192.168.1.7:6881", "192.168.1.5", true),
-            ("127.0.0.1:6881", "127.0.0.2", true),
-            ("9.9.9.9:6881", "8.8.8.8", true),
-            ("9.9.9.9:6881", "127.0.0.1", true),
-            ("0.0.0.0:6881", "127.0.0.1", false),
-            ("[ff02::1]:6881", "127.0.0.1", false),
-        ] {
-            let source = AddressClass::of(by.parse().unwrap());
-            assert_eq!(is_acceptable(addr(named), source), acceptable, "{named} named by {by}");
-        }
-    }
-
-    #[test]
-    fn ports_of_other_services_are_left_alone() {
-        let acceptable = |named: &str| is_acceptable(addr(named), AddressClass::Loopback);
-        for port in [0, 1, 22, 25, 53, 445, 1023] {
-            assert!(!acceptable(&format!("9.9.9.9:{port}")) && !acceptable(&format!("10.0.0.1:{port}")), "{port}");
-        }
-        for port in [80, 443] {
-            assert!(acceptable(&format!("9.9.9.9:{port}")) && !acceptable(&format!("10.0.0.1:{port}")), "{port}");
-        }
-        assert!(acceptable("9.9.9.9:1024") && acceptable("10.0.0.1:65535"));
-    }
 
     #[test]
     fn an_address_has_few_ports_and_new_ones_after_a_while() {

@@ -3,10 +3,10 @@
 
 use super::Context;
 use super::dht6::Dht6;
-use super::sieve::Origin;
 use futures_util::StreamExt;
 use mainline::async_dht::AsyncDht;
-use playswarm_logic::AddressClass;
+use playswarm_logic::torrent::Origin;
+use playswarm_proto::AddressClass;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,12 +1,12 @@
 //! The local network: other clients there (BEP 14, by librqbit-lsd) and the router's port (UPnP, by librqbit-upnp).
 
 use super::Context;
-use super::sieve::Origin;
 use futures_util::StreamExt;
 use librqbit_core::Id20;
 use librqbit_lsd::{LocalServiceDiscovery, LocalServiceDiscoveryOptions};
 use librqbit_upnp::UpnpPortForwarder;
-use playswarm_logic::AddressClass;
+use playswarm_logic::torrent::Origin;
+use playswarm_proto::AddressClass;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;

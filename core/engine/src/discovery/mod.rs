@@ -16,7 +16,7 @@ mod tracker;
 pub(crate) mod web;
 
 pub(crate) use keyed::KeyNews;
-pub(crate) use sieve::{Found, Origin};
+pub(crate) use sieve::Found;
 
 use crate::config::Config;
 use crate::error::Result;
@@ -24,10 +24,9 @@ use crate::status::TrackerStatus;
 use crate::torrent::{InfoHash, Trackers};
 use parking_lot::Mutex;
 #[cfg(test)]
-use playswarm_logic::AddressClass;
+use playswarm_proto::AddressClass;
 use resolver::Resolver;
 use sieve::Sieve;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -220,7 +219,7 @@ impl Discovery {
 
     /// An address from elsewhere (a peer, the user): it takes the same way as those found here. Says whether it did.
     #[cfg(test)]
-    pub(crate) fn offer(&self, addr: SocketAddr, origin: Origin) -> bool {
+    pub(crate) fn offer(&self, addr: SocketAddr, origin: playswarm_logic::torrent::Origin) -> bool {
         self.context.sieve.offer(addr, origin, AddressClass::Loopback)
     }
 
@@ -238,7 +237,7 @@ pub(crate) fn fuzz(data: &[u8]) {
 
 /// Random enough for keys and transaction numbers: the standard library seeds its hashers from the system.
 fn random_u32() -> u32 {
-    RandomState::new().build_hasher().finish() as u32
+    crate::random::number() as u32
 }
 
 /// 128 bits that nobody guesses, as hexadecimal digits.

@@ -1,8 +1,9 @@
 //! Decides which of the addresses that others name are passed on to the driver: usable ones, once in a while, within bounds.
 
 use parking_lot::Mutex;
-use playswarm_logic::AddressClass;
-use playswarm_logic::named_peers::is_acceptable;
+use playswarm_logic::torrent::Origin;
+use playswarm_proto::AddressClass;
+use playswarm_proto::address_class::is_acceptable;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -16,40 +17,6 @@ const MAX_OF_ORIGIN: usize = 1000;
 const AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
 /// An address that nobody named for this long makes room.
 const STALE_AFTER: Duration = Duration::from_secs(30 * 60);
-
-/// How a peer came to be known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Origin {
-    /// A tracker named it.
-    Tracker,
-    /// The mainline DHT named it.
-    Dht,
-    /// It announced itself on the local network.
-    Lsd,
-    /// Another peer named it (BEP 11).
-    Pex,
-    /// The user or the magnet link named it.
-    Given,
-    /// The slot index named it: a viewer near ours in the film.
-    Slots,
-    /// It connected to us.
-    Incoming,
-}
-
-impl Origin {
-    /// As the status shows it.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Origin::Tracker => "tracker",
-            Origin::Dht => "dht",
-            Origin::Lsd => "lsd",
-            Origin::Pex => "pex",
-            Origin::Given => "given",
-            Origin::Slots => "slots",
-            Origin::Incoming => "incoming",
-        }
-    }
-}
 
 /// An address to be dialled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 use crate::printable;
 use crate::torrent::{InfoHash, MAX_TORRENT_BYTES, Torrent};
 use bytes::Bytes;
-use playswarm_logic::AddressClass;
+use playswarm_proto::AddressClass;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 
 use super::*;
 use mainline::Testnet;
+use playswarm_logic::torrent::Origin;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 

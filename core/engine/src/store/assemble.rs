@@ -1,11 +1,12 @@
 //! From blocks to verified pieces.
 
-use super::assembly::{Assembly, Filled, Whole, block_digests, distinct, sha1};
+use super::assembly::{Assembly, Filled, Whole, block_digests, distinct};
 use super::state::State;
 use super::{NEW_SIXTEENTHS, Put, Store, StoreEvent, Verdict};
 #[cfg(test)]
 use playswarm_logic::Bits;
 use playswarm_logic::{BlockRef, PieceIndex};
+use playswarm_proto::sha1::sha1;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 

@@ -2,20 +2,11 @@
 //! that failed, to find out later who lied.
 
 use bytes::BytesMut;
-use librqbit_sha1_wrapper::{ISha1, Sha1};
 use parking_lot::Mutex;
 use playswarm_logic::{BLOCK_BYTES, Bits, Layout, PieceIndex};
+use playswarm_proto::sha1::{Digest, sha1};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
-
-/// A SHA-1.
-pub(super) type Digest = [u8; 20];
-
-pub(super) fn sha1(data: &[u8]) -> Digest {
-    let mut sha1 = Sha1::new();
-    sha1.update(data);
-    sha1.finish()
-}
 
 /// A piece being put together. Each has its own lock: copies of different pieces do not wait for each other.
 ///

@@ -4,8 +4,8 @@ use super::Store;
 use super::files::Source;
 use crate::error::{Error, Result};
 use bytes::BytesMut;
-use librqbit_sha1_wrapper::{ISha1, Sha1};
 use playswarm_logic::PieceIndex;
+use playswarm_proto::sha1::Sha1;
 use std::sync::Arc;
 
 /// Bytes that are read and hashed at once.

@@ -1,12 +1,12 @@
 //! Verified pieces for readers and peers: from memory at once, or from disk, where each is hashed again.
 
 use super::Store;
-use super::assembly::sha1;
 use crate::error::{Error, Result};
 use bytes::Bytes;
 use playswarm_logic::PieceIndex;
 #[cfg(test)]
 use playswarm_logic::{BLOCK_BYTES, BlockRef};
+use playswarm_proto::sha1::sha1;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! What follows for peers from the pieces that they gave blocks of, also after they have left.
 
-use crate::swarm::bans::Cause;
 use crate::swarm::driver::{State, Swarm};
 use crate::swarm::peer::Verdict as Conduct;
+use playswarm_logic::torrent::bans::Cause;
 use playswarm_logic::{PeerKey, PieceIndex};
 use std::net::SocketAddr;
 

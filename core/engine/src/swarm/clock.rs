@@ -1,11 +1,11 @@
 //! The swarm's timer, and what is looked at now and then.
 
-use crate::swarm::book::Need;
 use crate::swarm::driver::{State, Swarm};
 use crate::swarm::peer::Verdict as Conduct;
 use playswarm_logic::choker;
 use playswarm_logic::metadata as logic_metadata;
 use playswarm_logic::picker::{Input, Picker};
+use playswarm_logic::torrent::address_book::Need;
 use playswarm_logic::{PeerKey, PieceIndex, Time, retain, slots};
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,24 +1,26 @@
 //! Peers come and go: dialled, taken in, made known to the machines, sent away.
 
-use crate::discovery::Origin;
 use crate::status::Event;
-use crate::swarm::bans::Cause;
-use crate::swarm::book::{Dial, End};
 use crate::swarm::driver::{Content, State, Swarm};
-use crate::swarm::extended::ExtendedHandshake;
-use crate::swarm::fast;
-use crate::swarm::handshake::{FirstWords, HandshakeError, Reserved};
+use crate::swarm::handshake::HandshakeError;
 use crate::swarm::link::Link;
 use crate::swarm::peer::{Peer, Verdict as Conduct};
-use crate::swarm::places::Room;
 use crate::swarm::transport::{ConnectError, Manner};
 use crate::swarm::turnover::Twin;
-use crate::swarm::wire::Message;
 use playswarm_logic::choker;
 use playswarm_logic::metadata as logic_metadata;
 use playswarm_logic::picker::Input;
 use playswarm_logic::slots::Dialled;
+use playswarm_logic::torrent::Origin;
+use playswarm_logic::torrent::address_book::{Dial, End};
+use playswarm_logic::torrent::bans::Cause;
+use playswarm_logic::torrent::greeting::FirstWords;
+use playswarm_logic::torrent::places::Room;
 use playswarm_logic::{PeerKey, PieceIndex, Time};
+use playswarm_proto::extended::ExtendedHandshake;
+use playswarm_proto::fast;
+use playswarm_proto::handshake::Reserved;
+use playswarm_proto::wire::Message;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;

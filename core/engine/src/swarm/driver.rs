@@ -6,33 +6,34 @@
 //! to the outside in `report`.
 
 use crate::config::Config;
-use crate::discovery::{self, Discovery, Origin};
+use crate::discovery::{self, Discovery};
 use crate::error::{Error, Result};
 use crate::peer_address::PeerAddress;
 use crate::status::Event;
 use crate::store::{Store, StoreOptions};
-use crate::swarm::book::Book;
-use crate::swarm::extended::ExtendedHandshake;
-use crate::swarm::fast::FastGrants;
-use crate::swarm::handshake::FirstWords;
 use crate::swarm::link::Link;
 use crate::swarm::listen::Host;
 use crate::swarm::named;
 use crate::swarm::peer::{Peer, Verdict as Conduct};
-use crate::swarm::places::Room;
 use crate::swarm::rates::{Meter, RateLimits};
 use crate::swarm::readers::Reader;
 use crate::swarm::times::Times;
 use crate::swarm::transport::Transport;
 use crate::swarm::viewing::Viewing;
-use crate::swarm::wire::Message;
 use crate::torrent::{InfoHash, Torrent, Trackers, sha1};
 use parking_lot::Mutex;
 use playswarm_logic::choker::{self, Choker};
 use playswarm_logic::metadata as logic_metadata;
 use playswarm_logic::named_peers::PortCount;
 use playswarm_logic::picker::{Input, Picker};
+use playswarm_logic::torrent::Origin;
+use playswarm_logic::torrent::address_book::AddressBook;
+use playswarm_logic::torrent::fast_grants::FastGrants;
+use playswarm_logic::torrent::greeting::FirstWords;
+use playswarm_logic::torrent::places::Room;
 use playswarm_logic::{BLOCK_BYTES, Bits, PeerKey, PieceIndex, ReaderKey, Time};
+use playswarm_proto::extended::ExtendedHandshake;
+use playswarm_proto::wire::Message;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock, Weak};
@@ -81,7 +82,7 @@ pub(super) struct State {
     pub(super) choker: Choker,
     pub(super) metadata: Option<logic_metadata::Fetch>,
     pub(super) peers: BTreeMap<PeerKey, Peer>,
-    pub(super) book: Book,
+    pub(super) book: AddressBook,
     /// Ports of peers that strangers named.
     pub(super) named_ports: PortCount,
     pub(super) readers: BTreeMap<ReaderKey, Reader>,
@@ -156,7 +157,7 @@ impl Swarm {
             ),
             metadata: None,
             peers: BTreeMap::new(),
-            book: Book::new(seed),
+            book: AddressBook::new(seed),
             named_ports: PortCount::default(),
             readers: BTreeMap::new(),
             times: Times::default(),

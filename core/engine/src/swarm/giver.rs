@@ -1,10 +1,10 @@
 //! Gives a torrent's info dictionary to peers that came by a magnet (BEP 9): within the upload limit, part by part.
 
 use crate::swarm::driver::{State, Swarm};
-use crate::swarm::metadata::{MetadataMessage, PART_BYTES};
-use crate::swarm::wire::Message;
 use bytes::Bytes;
 use playswarm_logic::PeerKey;
+use playswarm_proto::metadata::{MetadataMessage, PART_BYTES};
+use playswarm_proto::wire::Message;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;

@@ -1,11 +1,11 @@
 //! What peers say that they have: all at once after the handshake, then piece by piece; and before the metadata is here.
 
-use crate::swarm::abuse::Offence;
 use crate::swarm::driver::{State, Swarm};
 use crate::swarm::peer::{Peer, Verdict};
-use crate::swarm::wire::{MAX_PIECES, Message};
 use playswarm_logic::picker::Input;
+use playswarm_logic::torrent::conduct::Offence;
 use playswarm_logic::{Bits, PeerKey, PieceIndex, Time};
+use playswarm_proto::wire::{MAX_PIECES, Message};
 use std::sync::Arc;
 
 /// Share of the memory that goes to what peers say of their pieces before the metadata is here.

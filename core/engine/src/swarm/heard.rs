@@ -1,19 +1,20 @@
 //! What peers say, and what is done about it.
 
-use crate::discovery::Origin;
 use crate::store::Put;
-use crate::swarm::abuse::{self, Offence};
 use crate::swarm::driver::{State, Swarm};
-use crate::swarm::extended::{ExtendedHandshake, decode_dont_have, ours};
-use crate::swarm::metadata::MetadataMessage;
 use crate::swarm::peer::Verdict;
-use crate::swarm::pex::PexMessage;
 use crate::swarm::upload::Asked;
-use crate::swarm::wire::{MAX_PIECES, Message, Span};
 use bytes::Bytes;
-use playswarm_logic::named_peers::is_acceptable;
 use playswarm_logic::picker::Input;
-use playswarm_logic::{AddressClass, BlockRef, PeerKey, PieceIndex, Time, choker, metadata as logic_metadata};
+use playswarm_logic::torrent::Origin;
+use playswarm_logic::torrent::conduct::{self, Offence};
+use playswarm_logic::{BlockRef, PeerKey, PieceIndex, Time, choker, metadata as logic_metadata};
+use playswarm_proto::AddressClass;
+use playswarm_proto::address_class::is_acceptable;
+use playswarm_proto::extended::{ExtendedHandshake, decode_dont_have, ours};
+use playswarm_proto::metadata::MetadataMessage;
+use playswarm_proto::pex::PexMessage;
+use playswarm_proto::wire::{MAX_PIECES, Message, Span};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -421,10 +422,10 @@ impl Swarm {
     }
 }
 
-fn judge(verdict: abuse::Verdict) -> Result<(), Verdict> {
+fn judge(verdict: conduct::Verdict) -> Result<(), Verdict> {
     match verdict {
-        abuse::Verdict::Fine => Ok(()),
-        abuse::Verdict::Drop(offence) => Err(Verdict::Drop(offence.why())),
-        abuse::Verdict::Ban(offence) => Err(Verdict::Ban(offence.why())),
+        conduct::Verdict::Fine => Ok(()),
+        conduct::Verdict::Drop(offence) => Err(Verdict::Drop(offence.why())),
+        conduct::Verdict::Ban(offence) => Err(Verdict::Ban(offence.why())),
     }
 }

@@ -2,11 +2,13 @@
 //!
 //! How it came to be is `transport` (we dialled) and `listen` (they did). What is said is for the driver.
 
-use crate::swarm::handshake::{FirstWords, HANDSHAKE_BYTES, Handshake, HandshakeError, PeerId, Reserved, Words};
-use crate::swarm::wire::{self, Limits, Message, Partial, WireError};
+use crate::swarm::handshake::HandshakeError;
 use crate::torrent::InfoHash;
 use bytes::{Buf, BytesMut};
 use playswarm_logic::Bits;
+use playswarm_logic::torrent::greeting::FirstWords;
+use playswarm_proto::handshake::{HANDSHAKE_BYTES, Handshake, PeerId, Reserved};
+use playswarm_proto::wire::{self, Limits, Message, Partial, WireError};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -39,6 +41,23 @@ impl Via {
             Via::Utp => "utp",
         }
     }
+}
+
+/// Makes the first words. Called at the moment at which they are sent, so that they are true then.
+pub(crate) type Words<'a> = &'a (dyn Fn() -> FirstWords + Send + Sync);
+
+/// Why nothing more can be read from a peer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LinkError {
+    /// It closed the connection in an orderly way.
+    #[error("the peer closed the connection")]
+    Closed,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Io(#[from] std::io::Error),
+    /// It sent something that is no message.
+    #[error(transparent)]
+    Wire(#[from] WireError),
 }
 
 /// A connected stream before its handshake.
@@ -222,7 +241,7 @@ impl LinkReader {
     ///
     /// News is a message, or bytes of a block: `out` may stay as it was when the answer is `Some`. Cancel-safe. Blocks in
     /// `out` share the read buffer: clear `out` before the next call, and the buffer is used again without allocating.
-    pub(crate) async fn read_batch(&mut self, out: &mut Vec<Message>) -> Result<Option<Partial>, WireError> {
+    pub(crate) async fn read_batch(&mut self, out: &mut Vec<Message>) -> Result<Option<Partial>, LinkError> {
         let before = out.len();
         let mut filled = false;
         loop {
@@ -237,20 +256,20 @@ impl LinkReader {
     }
 
     /// Decodes what is buffered. An error behind good messages waits for the next call: `decode` leaves it in place.
-    fn drain(&mut self, out: &mut Vec<Message>, before: usize) -> Result<(), WireError> {
+    fn drain(&mut self, out: &mut Vec<Message>, before: usize) -> Result<(), LinkError> {
         let at_start = self.buf.len();
         while at_start - self.buf.len() < MAX_READ_BYTES && out.len() - before < MAX_BATCH_MESSAGES {
             match wire::decode(&mut self.buf, self.limits) {
                 Ok(Some(message)) => out.push(message),
                 Ok(None) => break,
-                Err(e) if out.len() == before => return Err(e),
+                Err(e) if out.len() == before => return Err(e.into()),
                 Err(_) => break,
             }
         }
         Ok(())
     }
 
-    async fn fill(&mut self) -> Result<(), WireError> {
+    async fn fill(&mut self) -> Result<(), LinkError> {
         if self.buf.is_empty() && self.buf.capacity() > 2 * self.room {
             self.buf = BytesMut::new();
         }
@@ -259,7 +278,7 @@ impl LinkReader {
         let n = self.source.read_buf(&mut self.buf).await?;
         self.received += n as u64;
         if n == 0 {
-            return Err(WireError::Closed);
+            return Err(LinkError::Closed);
         }
         // Fast connections get more room for a read, those that went quiet give it back.
         if n >= room / 4 * 3 {
@@ -375,7 +394,7 @@ mod tests {
         let mut out = Vec::new();
         reader.read_batch(&mut out).await.unwrap();
         assert_eq!(out, [Message::Unchoke]);
-        assert!(matches!(reader.read_batch(&mut out).await, Err(WireError::TooLong { .. })));
+        assert!(matches!(reader.read_batch(&mut out).await, Err(LinkError::Wire(WireError::TooLong { .. }))));
     }
 
     #[tokio::test]
@@ -396,7 +415,7 @@ mod tests {
     async fn the_end_of_the_stream_is_an_orderly_close() {
         let (writer, mut reader) = pair();
         drop(writer);
-        assert!(matches!(reader.read_batch(&mut Vec::new()).await, Err(WireError::Closed)));
+        assert!(matches!(reader.read_batch(&mut Vec::new()).await, Err(LinkError::Closed)));
     }
 
     #[tokio::test]

@@ -3,15 +3,17 @@
 //! A storm of connections costs at most a bounded number of small buffers for a few seconds each; what is above the
 //! bound is closed at once, without a word.
 
-use crate::swarm::handshake::{FirstWords, HandshakeError};
+use crate::swarm::handshake::HandshakeError;
 use crate::swarm::link::{Link, Raw};
 use crate::swarm::sockets::Sockets;
 use crate::swarm::transport::{Limits, Transport, canonical, for_peers, raw_tcp, raw_utp};
 use crate::torrent::InfoHash;
 use librqbit_utp::UtpSocketUdp;
 use parking_lot::{Mutex, RwLock};
+use playswarm_logic::torrent::greeting::FirstWords;
+use playswarm_proto::address_class::subscriber;
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -65,7 +67,7 @@ pub(crate) struct Listener {
 /// What every handshake under way needs. Holds no [`Transport`], so that dropping that one ends the listener.
 #[derive(Clone)]
 struct Shared {
-    our_id: crate::swarm::handshake::PeerId,
+    our_id: playswarm_proto::handshake::PeerId,
     handshake: Duration,
     half_open: Arc<HalfOpen>,
     sockets: Sockets,
@@ -204,14 +206,6 @@ impl Drop for Place {
                 counts.per_ip.remove(&self.ip);
             }
         }
-    }
-}
-
-/// What one subscriber holds: an IPv4 address, or the /64 of an IPv6 address.
-pub(crate) fn subscriber(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 

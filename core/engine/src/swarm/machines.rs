@@ -3,11 +3,11 @@
 //! All under the swarm's lock: a machine hears things in the order in which they happened.
 
 use crate::swarm::driver::{State, Swarm};
-use crate::swarm::metadata::MetadataMessage;
 use crate::swarm::peer::Verdict as Conduct;
-use crate::swarm::wire::{Message, Span};
 use playswarm_logic::picker::{Input, Output, Picker};
 use playswarm_logic::{BLOCK_BYTES, BlockRef, PeerKey, Time, choker, metadata as logic_metadata};
+use playswarm_proto::metadata::MetadataMessage;
+use playswarm_proto::wire::{Message, Span};
 use std::time::{Duration, Instant};
 
 impl Swarm {

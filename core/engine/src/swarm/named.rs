@@ -1,10 +1,11 @@
 //! Peers that the user, the settings or the link name by a host name: looked up and noted for dialling, again and again, since a
 //! network comes up and dynamic names move.
 
+use crate::discovery::Shared;
 use crate::discovery::resolver::NamedBy;
-use crate::discovery::{Origin, Shared};
 use crate::peer_address::PeerAddress;
 use crate::swarm::driver::Swarm;
+use playswarm_logic::torrent::Origin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;

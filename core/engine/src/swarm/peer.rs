@@ -3,20 +3,21 @@
 //! The reading task hands batches to the swarm under one lock; the writing task sends what was decided, control messages
 //! before blocks, and blocks only as the rate limit and the line allow, so that a CANCEL still finds them.
 
-use crate::discovery::Origin;
-use crate::swarm::abuse::{self, Conduct, Offence, Toll};
-use crate::swarm::clients::client_name;
 use crate::swarm::driver::Swarm;
-use crate::swarm::extended::{ExtendedHandshake, encode_dont_have};
 use crate::swarm::giver::MetadataGiver;
-use crate::swarm::handshake::{PeerId, Reserved};
 use crate::swarm::having::Early;
-use crate::swarm::link::{Link, LinkReader, LinkWriter};
-use crate::swarm::pex::{PexState, flags};
+use crate::swarm::link::{Link, LinkError, LinkReader, LinkWriter};
 use crate::swarm::upload::UploadQueue;
 use crate::swarm::viewing::Said;
-use crate::swarm::wire::{Message, Span};
+use playswarm_logic::torrent::Origin;
+use playswarm_logic::torrent::conduct::{Conduct, Offence, Toll};
+use playswarm_logic::torrent::pex::PexState;
 use playswarm_logic::{Bits, PeerKey, Time};
+use playswarm_proto::clients::client_name;
+use playswarm_proto::extended::{ExtendedHandshake, encode_dont_have};
+use playswarm_proto::handshake::{PeerId, Reserved};
+use playswarm_proto::pex::flags;
+use playswarm_proto::wire::{Message, Span};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -343,10 +344,12 @@ async fn read(swarm: &Arc<Swarm>, key: PeerKey, mut reader: LinkReader) -> Verdi
         let partial = match reader.read_batch(&mut batch).await {
             Ok(partial) => partial,
             Err(e) => {
-                return match abuse::offence_of(&e) {
-                    Some(Offence::Malformed) => Verdict::Ban(Offence::Malformed.why()),
-                    Some(offence) => Verdict::Drop(offence.why()),
-                    None => Verdict::Gone(e.to_string()),
+                return match &e {
+                    LinkError::Wire(wrong) => match Offence::from(wrong) {
+                        Offence::Malformed => Verdict::Ban(Offence::Malformed.why()),
+                        offence => Verdict::Drop(offence.why()),
+                    },
+                    LinkError::Closed | LinkError::Io(_) => Verdict::Gone(e.to_string()),
                 };
             }
         };

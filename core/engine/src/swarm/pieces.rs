@@ -4,11 +4,11 @@ use crate::error::Error;
 use crate::status::Event;
 use crate::store::{StoreEvent, Verdict};
 use crate::swarm::driver::{State, Swarm};
-use crate::swarm::extended::ExtendedHandshake;
-use crate::swarm::wire::Message;
 use playswarm_logic::choker;
 use playswarm_logic::picker::Input;
 use playswarm_logic::{Bits, PeerKey, PieceIndex};
+use playswarm_proto::extended::ExtendedHandshake;
+use playswarm_proto::wire::Message;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 

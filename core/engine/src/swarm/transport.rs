@@ -4,12 +4,14 @@
 //! `listen`. Whom to dial, and how often, is for the driver.
 
 use crate::error::{Error, Result};
-use crate::swarm::handshake::{HandshakeError, PeerId, Words};
+use crate::swarm::handshake::{HandshakeError, random_peer_id};
+use crate::swarm::link::Words;
 use crate::swarm::link::{Link, Raw, Via};
 use crate::swarm::listen::Listener;
 use crate::swarm::sockets::{Half, Place, Sockets};
 use crate::torrent::InfoHash;
 use librqbit_utp::{SocketOpts, UtpSocketUdp, UtpStream};
+use playswarm_proto::handshake::PeerId;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::future::Future;
 use std::io;
@@ -151,7 +153,7 @@ impl Transport {
         let transport = Arc::new(Transport {
             listen: addr,
             utp,
-            peer_id: PeerId::random(),
+            peer_id: random_peer_id(),
             limits,
             sockets: Sockets::new(),
             _cancel_on_drop: cancel.clone().drop_guard(),

@@ -4,12 +4,12 @@
 use crate::swarm::driver::{State, Swarm};
 use crate::swarm::link::Link;
 use crate::swarm::peer::{Peer, Verdict as Conduct};
-use crate::swarm::places::{self, Room, Tenant};
+use playswarm_logic::torrent::places::{self, Room, Tenant};
 use playswarm_logic::{PeerKey, Time};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use crate::discovery::Origin;
+use playswarm_logic::torrent::Origin;
 
 /// How long two that both have all stay connected: they may have peers to tell each other.
 const REDUNDANT: Duration = Duration::from_secs(30);

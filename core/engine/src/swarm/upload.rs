@@ -5,10 +5,10 @@
 //! back-pressure: while it is deep, nothing more is read from the peer. Some clients (rTorrent) ask for as much as their
 //! line takes in seconds, and those without BEP 6 could not be told of a refusal.
 
-use crate::swarm::abuse::Offence;
-use crate::swarm::extended::OUR_REQQ;
-use crate::swarm::wire::Span;
+use playswarm_logic::torrent::conduct::Offence;
 use playswarm_logic::{Bits, Layout, PieceIndex, Time};
+use playswarm_proto::extended::OUR_REQQ;
+use playswarm_proto::wire::Span;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 

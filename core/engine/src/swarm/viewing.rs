@@ -3,17 +3,18 @@
 //! Which slots are announced and looked up, whom to dial and who stays a parent is decided by [`slots`] in the logic crate;
 //! DHT packets are discovery's. Here are the operations under way, the kept places, and the messages between viewers.
 
-use crate::discovery::{KeyNews, Origin};
+use crate::discovery::KeyNews;
 use crate::status::{SlotStatus, ViewerStatus};
-use crate::swarm::abuse::Offence;
 use crate::swarm::driver::{State, Swarm};
 use crate::swarm::peer::Verdict as Conduct;
 use crate::swarm::rates::Meter;
 use crate::swarm::readers::Purpose;
-use crate::swarm::wire::Message as Wire;
 use bytes::Bytes;
 use playswarm_logic::slots::{self, Dialled, Film, Follower, Input, Kind, Operation, Output, Slots};
+use playswarm_logic::torrent::Origin;
+use playswarm_logic::torrent::conduct::Offence;
 use playswarm_logic::{PeerKey, ReaderKey, Time, choker, picker};
+use playswarm_proto::wire::Message as Wire;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::ops::Range;

@@ -9,14 +9,14 @@ mod info;
 mod text;
 
 use super::{InfoHash, Torrent, Trackers};
-use crate::bencode::{Malformed, Reader, put_string};
 use crate::discovery::source::is_web_page;
 use crate::error::{Error, Result};
 use bytes::Bytes;
 use encoding_rs::Encoding;
 use info::{Content, RawInfo};
-use librqbit_sha1_wrapper::{ISha1, Sha1};
 use playswarm_logic::Layout;
+use playswarm_proto::bencode::{Malformed, Reader, put_string};
+use playswarm_proto::sha1::sha1;
 
 /// Bytes of a `.torrent` file or info dictionary: three million pieces, or all files that are allowed.
 pub const MAX_TORRENT_BYTES: usize = 64 << 20;
@@ -45,13 +45,6 @@ impl From<Malformed> for Error {
 
 fn bad(why: impl Into<String>) -> Error {
     Error::BadTorrent(why.into())
-}
-
-/// The SHA-1 of bytes.
-pub(crate) fn sha1(bytes: &[u8]) -> [u8; 20] {
-    let mut hasher = Sha1::new();
-    hasher.update(bytes);
-    hasher.finish()
 }
 
 impl Torrent {

@@ -3,7 +3,7 @@
 use super::{MAX_TRACKERS, MAX_URL_BYTES};
 use crate::discovery::source::without_secrets;
 use crate::printable;
-use playswarm_logic::AddressClass;
+use playswarm_proto::AddressClass;
 use std::collections::HashSet;
 use url::Url;
 

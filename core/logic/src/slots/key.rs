@@ -2,6 +2,7 @@
 //!
 //! Pure arithmetic: which slot, which bucket, which hash. When a key is announced or looked up is for the machine.
 
+use playswarm_proto::sha1::Sha1;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -63,7 +64,7 @@ impl fmt::Debug for Key {
 /// `info_hash` is the version-1 info-hash, or the first 20 bytes of the version-2 one where there is no other; `file` the
 /// file's number in the torrent from 0; `width_s` the slot's width in seconds.
 pub fn key(info_hash: &[u8; 20], file: u32, kind: Kind, width_s: u16, slot: i64, bucket: u16) -> Key {
-    let mut hash = sha1_smol::Sha1::new();
+    let mut hash = Sha1::new();
     hash.update(TAG);
     hash.update(info_hash);
     hash.update(&file.to_be_bytes());
@@ -71,7 +72,7 @@ pub fn key(info_hash: &[u8; 20], file: u32, kind: Kind, width_s: u16, slot: i64,
     hash.update(&width_s.to_be_bytes());
     hash.update(&slot.to_be_bytes());
     hash.update(&bucket.to_be_bytes());
-    Key(hash.digest().bytes())
+    Key(hash.finish())
 }
 
 /// The virtual slot of a viewer that is `position_s` into the film when the clock says `unix_s`, both in seconds.

@@ -16,7 +16,6 @@ mod clock;
 mod follower;
 mod invariants;
 mod key;
-mod message;
 mod parents;
 mod plan;
 mod search;
@@ -27,7 +26,7 @@ pub mod upload;
 pub use api::{Config, Counters, Dialled, Film, Input, Operation, Output};
 pub use follower::Follower;
 pub use key::{Key, Kind, MAX_LEVEL, buckets_of, data_slot, key, level_of, virtual_slot};
-pub use message::{BadMessage, EXTENSION, MAX_MESSAGE_BYTES, Message, VERSION};
+pub use playswarm_proto::slots::{BadMessage, EXTENSION, MAX_MESSAGE_BYTES, Message, VERSION};
 pub use search::order;
 
 use crate::rng::Rng;

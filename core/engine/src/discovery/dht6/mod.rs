@@ -1,15 +1,13 @@
 //! The DHT over IPv6 (BEP 32): a client of our own, since no crate has one that can be bounded and says when a search is
 //! over (docs/adr/0009). It asks, announces and remembers who answered; it answers nobody and says so (BEP 43).
 
-mod krpc;
-
 use super::dht::PATIENCE;
 use super::random_u32;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt};
-use krpc::{Answer, Id};
 use parking_lot::Mutex;
-use playswarm_logic::AddressClass;
+use playswarm_proto::AddressClass;
+use playswarm_proto::krpc::{self, Answer, Id};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;

@@ -2,11 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::bencode::{put_string, put_string_at};
 use crate::config::Config;
 use crate::discovery::keyed::KeyNews;
 use crate::discovery::{Discovery, Params, Progress, Shared};
 use crate::torrent::InfoHash;
+use playswarm_proto::bencode::{put_string, put_string_at};
 use playswarm_tests::peers::dht_net::DhtNet;
 use playswarm_tests::requirement;
 

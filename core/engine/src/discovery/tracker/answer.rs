@@ -4,10 +4,11 @@
 //! peers among good ones. None of that spoils what can be read.
 
 use super::{MAX_PEERS_OF_ANSWER, words};
-use crate::bencode::{Malformed, Reader};
 use crate::peer_address::PeerAddress;
 use playswarm_logic::trackers::Retry;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use playswarm_proto::bencode::{Malformed, Reader};
+use playswarm_proto::compact;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Bytes in front of an answer that are passed over.
@@ -109,9 +110,9 @@ fn dictionary(body: &[u8]) -> Result<Parsed, Failure> {
             }
             b"tracker id" if is_string => answer.tracker_id = Some(value.string()?.to_vec()),
             b"external ip" if is_string => answer.external_ip = address(value.string()?),
-            b"peers" if is_string => parsed.peers.extend(compact_v4(value.string()?)),
+            b"peers" if is_string => parsed.peers.extend(compact::v4(value.string()?)),
             b"peers" if value.peek()? == b'l' => value.list(|peer| peer_of_list(peer, &mut parsed))?,
-            b"peers6" if is_string => parsed.peers.extend(compact_v6(value.string()?)),
+            b"peers6" if is_string => parsed.peers.extend(compact::v6(value.string()?)),
             _ => return Ok(()),
         }
         sensible = true;
@@ -155,21 +156,6 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
         return Some(ip);
     }
     <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
-}
-
-/// 4 bytes of address and 2 of port each; what is left over at the end is ignored.
-pub(super) fn compact_v4(bytes: &[u8]) -> impl Iterator<Item = SocketAddr> {
-    bytes
-        .chunks_exact(6)
-        .map(|b| SocketAddr::from((Ipv4Addr::new(b[0], b[1], b[2], b[3]), u16::from_be_bytes([b[4], b[5]]))))
-}
-
-/// 16 bytes of address and 2 of port each.
-pub(super) fn compact_v6(bytes: &[u8]) -> impl Iterator<Item = SocketAddr> {
-    bytes.chunks_exact(18).filter_map(|b| {
-        let ip: [u8; 16] = b[..16].try_into().ok()?;
-        Some(SocketAddr::from((Ipv6Addr::from(ip), u16::from_be_bytes([b[16], b[17]]))))
-    })
 }
 
 /// A peer as a dictionary: an IP address or a host name, and a port.

@@ -2,9 +2,10 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::config::Config;
-use crate::discovery::{Discovery, Found, Origin, Params, Progress, Shared};
+use crate::discovery::{Discovery, Found, Params, Progress, Shared};
 use crate::torrent::InfoHash;
 use parking_lot::Mutex;
+use playswarm_logic::torrent::Origin;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! The UDP tracker protocol (BEP 15), with the URL's path and query as BEP 41 carries them.
 
-use super::answer::{Answer, Failure, compact_v4, compact_v6};
+use super::answer::{Answer, Failure};
 use super::http::Found;
 use super::{Announce, Event, MAX_PEERS_OF_ANSWER, words};
 use crate::discovery::web::{self, NotGot, Terms};
-use playswarm_logic::AddressClass;
+use playswarm_proto::{AddressClass, compact};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -64,7 +64,7 @@ async fn exchange(
     let answer = request(&socket, &packet, ANNOUNCE, transaction, 12).await?;
     let number = |at: usize| u32::from_be_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]]);
     let mut peers: Vec<SocketAddr> =
-        if addr.is_ipv4() { compact_v4(&answer[12..]).collect() } else { compact_v6(&answer[12..]).collect() };
+        if addr.is_ipv4() { compact::v4(&answer[12..]).collect() } else { compact::v6(&answer[12..]).collect() };
     peers.truncate(MAX_PEERS_OF_ANSWER);
     let told = Answer {
         interval: Some(Duration::from_secs(number(0).into())),

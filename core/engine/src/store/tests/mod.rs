@@ -11,11 +11,11 @@ mod speed;
 mod syncing;
 mod trust;
 
-use super::assembly::sha1;
 use super::record::NOTES;
 use super::*;
 use crate::torrent::{FileEntry, InfoHash};
 use playswarm_logic::{BLOCK_BYTES, BlockRef, Layout};
+use playswarm_proto::sha1::sha1;
 use std::path::Path;
 use std::time::Duration;
 

@@ -1,9 +1,9 @@
 //! Tells librqbit's session of peers that our own discovery finds while a torrent is kept: it takes new peers from trackers
 //! alone, so this is a tracker, on loopback, for just that one torrent and client.
 
-use crate::bencode::{put_integer, put_string};
 use crate::discovery::Discovery;
 use crate::status::TrackerStatus;
+use playswarm_proto::bencode::{put_integer, put_string};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -3,13 +3,13 @@
 
 use super::*;
 use crate::error::{Error, ErrorKind};
-use crate::swarm::extended::ExtendedHandshake;
-use crate::swarm::handshake::Reserved;
+use playswarm_proto::handshake::Reserved;
 use crate::swarm::link::Via;
 use crate::swarm::transport::{ConnectError, Manner, Prefer};
-use crate::swarm::wire::{Message, Span};
 use bytes::Bytes;
 use playswarm_logic::Bits;
+use playswarm_proto::extended::ExtendedHandshake;
+use playswarm_proto::wire::{Message, Span};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -163,7 +163,7 @@ async fn where_tcp_is_refused_utp_is_tried_at_once() {
     tokio::spawn(async move {
         let raw = raw_utp(utp.accept().await.unwrap(), addr, None);
         let ours = words(&Bits::full(20));
-        let (_, link) = Link::accepted(raw, crate::swarm::handshake::PeerId([1; 20]), |_| Ok(ours)).await.unwrap();
+        let (_, link) = Link::accepted(raw, playswarm_proto::handshake::PeerId([1; 20]), |_| Ok(ours)).await.unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
         drop(link);
     });
@@ -185,8 +185,8 @@ async fn a_client_that_takes_only_a_bare_handshake_is_dialled_again_and_hears_al
             let mut got = [0; 500];
             let n = stream.read(&mut got).await.unwrap();
             let mut reply = bytes::BytesMut::new();
-            let peer_id = crate::swarm::handshake::PeerId(*b"A2-1-36-0-abcdefghij");
-            crate::swarm::handshake::Handshake { reserved: Reserved::ours(false), info_hash: HASH, peer_id }
+            let peer_id = playswarm_proto::handshake::PeerId(*b"A2-1-36-0-abcdefghij");
+            playswarm_proto::handshake::Handshake { reserved: Reserved::ours(false), info_hash: HASH, peer_id }
                 .encode(&mut reply);
             stream.write_all(&reply).await.unwrap();
             if n == 68 {
@@ -200,7 +200,7 @@ async fn a_client_that_takes_only_a_bare_handshake_is_dialled_again_and_hears_al
     let (dials, mut heard) = peer.await.unwrap();
     assert_eq!((dials, link.via), (2, Via::Tcp));
     let heard: Vec<_> =
-        std::iter::from_fn(|| crate::swarm::wire::decode(&mut heard, Default::default()).unwrap()).collect();
+        std::iter::from_fn(|| playswarm_proto::wire::decode(&mut heard, Default::default()).unwrap()).collect();
     assert_eq!(heard[1..], [Message::HaveNone, Message::Interested]);
 }
 

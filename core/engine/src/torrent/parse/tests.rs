@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::bencode::{put_integer, put_string};
 use crate::torrent::MAX_PATH_DEPTH;
+use playswarm_proto::bencode::{put_integer, put_string};
 use proptest::prelude::*;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -1,7 +1,7 @@
 //! Operations where every DHT node means ill. All of them have to end in time, with a bounded number of addresses.
 
 use super::{KeyNews, MAX_ADDRESSES, MAX_OF_ANSWER, OPERATION, Shared, on_dht, to_the_end};
-use crate::bencode::{put_string, put_string_at};
+use playswarm_proto::bencode::{put_string, put_string_at};
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! What viewers tell each other over a connection: slot, playhead, seconds in hand, spare upload. A BEP 10 extension.
 //!
 //! Layout and version are in docs/SLOTS.md. It is a bencoded dictionary of integers; others ignore its name in the
-//! extended handshake and never get one. Sending and when are for the driver ([`super::Output::Tell`]).
+//! extended handshake and never get one. Sending and when are for the driver .
 
 /// The name in the `m` dictionary of the extended handshake (BEP 10).
 pub const EXTENSION: &str = "ps_slot";
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_documents_example_is_what_is_written_and_read() {
-        let page = include_str!("../../../../docs/SLOTS.md");
+        let page = include_str!("../../../docs/SLOTS.md");
         let text = String::from_utf8(SENT.encode()).unwrap();
         assert!(page.contains(&text), "{text}");
         assert_eq!(Message::decode(text.as_bytes()), Ok(SENT));

@@ -1,31 +1,32 @@
 //! The messages of the DHT over IPv6 (BEP 5 with BEP 32), as a client that only asks (BEP 43) writes and reads them.
 
 use crate::bencode::{Malformed, Reader, put_string_at};
-use std::net::{Ipv6Addr, SocketAddr, SocketAddrV6};
+use crate::compact;
+use std::net::SocketAddr;
 
 /// A node's id, a key, or the distance of two.
-pub(super) type Id = [u8; 20];
+pub type Id = [u8; 20];
 
 /// Nodes believed of one answer; BEP 5 has 8.
-pub(super) const MAX_NODES: usize = 16;
+pub const MAX_NODES: usize = 16;
 /// Peers read of one answer.
-pub(super) const MAX_PEERS: usize = 200;
+pub const MAX_PEERS: usize = 200;
 
 /// What an answer says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Answer {
+pub struct Answer {
     /// Who answers.
-    pub(super) id: Id,
+    pub id: Id,
     /// To be given back in an announcement.
-    pub(super) token: Option<Vec<u8>>,
+    pub token: Option<Vec<u8>>,
     /// Nodes that it holds nearer to the key.
-    pub(super) nodes: Vec<(Id, SocketAddr)>,
+    pub nodes: Vec<(Id, SocketAddr)>,
     /// Peers under the key.
-    pub(super) peers: Vec<SocketAddr>,
+    pub peers: Vec<SocketAddr>,
 }
 
 /// A get_peers query for nodes and peers of IPv6.
-pub(super) fn get_peers(transaction: u16, id: &Id, key: &Id) -> Vec<u8> {
+pub fn get_peers(transaction: u16, id: &Id, key: &Id) -> Vec<u8> {
     query(transaction, "get_peers", |out| {
         put_string_at(out, "id", id);
         put_string_at(out, "info_hash", key);
@@ -34,7 +35,7 @@ pub(super) fn get_peers(transaction: u16, id: &Id, key: &Id) -> Vec<u8> {
 }
 
 /// An announce_peer query.
-pub(super) fn announce_peer(transaction: u16, id: &Id, key: &Id, port: u16, token: &[u8]) -> Vec<u8> {
+pub fn announce_peer(transaction: u16, id: &Id, key: &Id, port: u16, token: &[u8]) -> Vec<u8> {
     query(transaction, "announce_peer", |out| {
         put_string_at(out, "id", id);
         put_string_at(out, "info_hash", key);
@@ -56,7 +57,7 @@ fn query(transaction: u16, method: &str, arguments: impl FnOnce(&mut Vec<u8>)) -
 
 /// Reads an answer to one of our queries: its transaction, and what it says; `None` within where it is an error. Whatever
 /// else it is gives nothing.
-pub(super) fn read(bytes: &[u8]) -> Option<(u16, Option<Answer>)> {
+pub fn read(bytes: &[u8]) -> Option<(u16, Option<Answer>)> {
     let (mut transaction, mut kind, mut answer) = (None, None, None);
     let mut reader = Reader::of_peer(bytes);
     reader
@@ -90,7 +91,7 @@ fn read_answer(value: &mut Reader<'_>) -> Result<Option<Answer>, Malformed> {
                 answer.nodes = nodes.iter().take(MAX_NODES).filter_map(node).collect();
             }
             b"values" if value.peek()? == b'l' => value.list(|item| {
-                let peer = item.string_if_any()?.and_then(|peer| Some(compact(peer.try_into().ok()?)));
+                let peer = item.string_if_any()?.and_then(|peer| Some(compact::one_v6(peer.try_into().ok()?)));
                 if answer.peers.len() < MAX_PEERS {
                     answer.peers.extend(peer);
                 }
@@ -105,12 +106,7 @@ fn read_answer(value: &mut Reader<'_>) -> Result<Option<Answer>, Malformed> {
 
 fn node(bytes: &[u8; 38]) -> Option<(Id, SocketAddr)> {
     let (id, addr) = bytes.split_first_chunk::<20>()?;
-    Some((*id, compact(addr.try_into().ok()?)))
-}
-
-fn compact(bytes: &[u8; 18]) -> SocketAddr {
-    let [ip @ .., high, low] = *bytes;
-    SocketAddrV6::new(Ipv6Addr::from(ip), u16::from_be_bytes([high, low]), 0, 0).into()
+    Some((*id, compact::one_v6(addr.try_into().ok()?)))
 }
 
 #[cfg(test)]
@@ -119,9 +115,10 @@ mod tests {
     use super::*;
     use crate::bencode::put_string;
     use proptest::prelude::*;
+    use std::net::Ipv6Addr;
 
     /// An answer with everything.
-    pub(super) fn full() -> Vec<u8> {
+    fn full() -> Vec<u8> {
         let mut out = b"d1:rd2:id20:abcdefghij01234567896:nodes638:".to_vec();
         out.extend([7; 20]);
         out.extend(Ipv6Addr::LOCALHOST.octets());

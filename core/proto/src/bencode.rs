@@ -8,7 +8,7 @@
 use bytes::BufMut;
 
 /// How deep lists and dictionaries may lie within each other. Real torrents need 6; libtorrent stops at 100 too.
-pub(crate) const MAX_NESTING: usize = 100;
+pub const MAX_NESTING: usize = 100;
 /// The same in messages of peers, which have two levels.
 const MAX_PEER_NESTING: usize = 8;
 /// Most values read from one message of a peer.
@@ -16,7 +16,7 @@ const MAX_PEER_VALUES: u32 = 1024;
 
 /// Why bytes are not bencoding, as the end of a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Malformed(pub(crate) &'static str);
+pub struct Malformed(pub &'static str);
 
 type Result<T> = std::result::Result<T, Malformed>;
 
@@ -24,7 +24,7 @@ const CUT_OFF: Malformed = Malformed("its data is cut off");
 
 /// A place within bencoded bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct Reader<'a> {
+pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
     nesting: usize,
@@ -32,17 +32,18 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8]) -> Reader<'a> {
+    /// Reads a torrent, an answer of a tracker or a file of ours.
+    pub fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { bytes, at: 0, nesting: MAX_NESTING, values_left: u32::MAX }
     }
 
     /// Reads what a peer sent: small, and often.
-    pub(crate) fn of_peer(bytes: &'a [u8]) -> Reader<'a> {
+    pub fn of_peer(bytes: &'a [u8]) -> Reader<'a> {
         Reader { bytes, at: 0, nesting: MAX_PEER_NESTING, values_left: MAX_PEER_VALUES }
     }
 
     /// What has not been read yet.
-    pub(crate) fn rest(&self) -> &'a [u8] {
+    pub fn rest(&self) -> &'a [u8] {
         &self.bytes[self.at..]
     }
 
@@ -52,12 +53,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The first byte of the next value, or the `e` that ends a list or dictionary.
-    pub(crate) fn peek(&self) -> Result<u8> {
+    pub fn peek(&self) -> Result<u8> {
         self.bytes.get(self.at).copied().ok_or(CUT_OFF)
     }
 
     /// Whether all bytes are used up.
-    pub(crate) fn at_end(&self) -> bool {
+    pub fn at_end(&self) -> bool {
         self.at == self.bytes.len()
     }
 
@@ -82,7 +83,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An integer that fits 64 bits.
-    pub(crate) fn integer(&mut self) -> Result<i64> {
+    pub fn integer(&mut self) -> Result<i64> {
         self.count()?;
         if self.peek()? != b'i' {
             return Err(Malformed("it holds something else where a number belongs"));
@@ -97,7 +98,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A byte string, in place.
-    pub(crate) fn string(&mut self) -> Result<&'a [u8]> {
+    pub fn string(&mut self) -> Result<&'a [u8]> {
         self.count()?;
         if !self.peek()?.is_ascii_digit() {
             return Err(Malformed("it holds something else where a string belongs"));
@@ -109,7 +110,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Passes over one value of any kind and gives its bytes; checks all that lies within.
-    pub(crate) fn skip(&mut self) -> Result<&'a [u8]> {
+    pub fn skip(&mut self) -> Result<&'a [u8]> {
         let start = self.at;
         // For each open container: whether it is a dictionary and, if so, whether its next string is a key.
         let mut open: Vec<Option<bool>> = Vec::new();
@@ -153,28 +154,28 @@ impl<'a> Reader<'a> {
     }
 
     /// An integer, or `None` for a value of another kind, which is passed over.
-    pub(crate) fn integer_if_any(&mut self) -> Result<Option<i64>> {
+    pub fn integer_if_any(&mut self) -> Result<Option<i64>> {
         if self.peek()? == b'i' { self.integer().map(Some) } else { self.skip().map(|_| None) }
     }
 
     /// A byte string, or `None` for a value of another kind, which is passed over.
-    pub(crate) fn string_if_any(&mut self) -> Result<Option<&'a [u8]>> {
+    pub fn string_if_any(&mut self) -> Result<Option<&'a [u8]>> {
         if self.peek()?.is_ascii_digit() { self.string().map(Some) } else { self.skip().map(|_| None) }
     }
 
     /// Like [`Reader::dictionary`], with errors of this module alone.
-    pub(crate) fn dict(&mut self, field: impl FnMut(&'a [u8], &mut Reader<'a>) -> Result<()>) -> Result<()> {
+    pub fn dict(&mut self, field: impl FnMut(&'a [u8], &mut Reader<'a>) -> Result<()>) -> Result<()> {
         self.dictionary(field)
     }
 
     /// A dictionary, or nothing for a value of another kind, which is passed over.
-    pub(crate) fn dict_if_any(&mut self, field: impl FnMut(&'a [u8], &mut Reader<'a>) -> Result<()>) -> Result<()> {
+    pub fn dict_if_any(&mut self, field: impl FnMut(&'a [u8], &mut Reader<'a>) -> Result<()>) -> Result<()> {
         if self.peek()? == b'd' { self.dict(field) } else { self.skip().map(drop) }
     }
 
     /// Calls `field` with each key of a dictionary. It reads the value from the reader, or leaves it be: then the value is
     /// passed over. The caller's own state sees duplicate keys as they come.
-    pub(crate) fn dictionary<E: From<Malformed>>(
+    pub fn dictionary<E: From<Malformed>>(
         &mut self,
         mut field: impl FnMut(&'a [u8], &mut Reader<'a>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
@@ -195,7 +196,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Calls `item` before each item of a list; as in [`Reader::dictionary`], it reads the item or leaves it be.
-    pub(crate) fn list<E: From<Malformed>>(
+    pub fn list<E: From<Malformed>>(
         &mut self,
         mut item: impl FnMut(&mut Reader<'a>) -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
@@ -216,25 +217,25 @@ impl<'a> Reader<'a> {
 }
 
 /// Appends a byte string.
-pub(crate) fn put_string(out: &mut impl BufMut, string: &[u8]) {
+pub fn put_string(out: &mut impl BufMut, string: &[u8]) {
     out.put_slice(string.len().to_string().as_bytes());
     out.put_u8(b':');
     out.put_slice(string);
 }
 
 /// Appends an integer.
-pub(crate) fn put_integer(out: &mut impl BufMut, value: u64) {
+pub fn put_integer(out: &mut impl BufMut, value: u64) {
     out.put_slice(format!("i{value}e").as_bytes());
 }
 
 /// Appends a key and an integer. Keys must be given in ascending order (BEP 3).
-pub(crate) fn put_integer_at(out: &mut impl BufMut, key: &str, value: u64) {
+pub fn put_integer_at(out: &mut impl BufMut, key: &str, value: u64) {
     put_string(out, key.as_bytes());
     put_integer(out, value);
 }
 
 /// Appends a key and a byte string. Keys must be given in ascending order (BEP 3).
-pub(crate) fn put_string_at(out: &mut impl BufMut, key: &str, value: &[u8]) {
+pub fn put_string_at(out: &mut impl BufMut, key: &str, value: &[u8]) {
     put_string(out, key.as_bytes());
     put_string(out, value);
 }

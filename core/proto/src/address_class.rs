@@ -4,7 +4,7 @@
 //! address of the user's own network would make us connect to a router or a service there. So a source may name only
 //! addresses that are no more local than its own: see [`AddressClass::may_name`].
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Where an address leads. Ordered from everywhere to nearest: each class is more local than the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +94,26 @@ fn of_v6(ip: Ipv6Addr) -> AddressClass {
     }
 }
 
+/// Whether a peer may be dialled that a source at an address of class `source` named.
+pub fn is_acceptable(addr: SocketAddr, source: AddressClass) -> bool {
+    let class = AddressClass::of(addr.ip());
+    source.may_name(class) && is_peer_port(addr.port(), class)
+}
+
+/// Whether a peer may listen there: no port of a system service. On the Internet 80 and 443 are used by peers behind strict
+/// firewalls; in a local network they are a router's.
+fn is_peer_port(port: u16, class: AddressClass) -> bool {
+    port >= 1024 || (matches!(port, 80 | 443) && !class.is_local())
+}
+
+/// What one subscriber holds: an IPv4 address, or the /64 of an IPv6 address.
+pub fn subscriber(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -165,5 +185,42 @@ mod tests {
         assert_eq!(named(LinkLocal), [Global, Shared, Private, LinkLocal]);
         assert_eq!(named(Loopback), all[1..]);
         assert_eq!(all.map(AddressClass::is_local), [false, false, true, true, true, true]);
+    }
+
+    fn addr(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_stranger_names_no_private_peer_and_a_neighbour_does() {
+        for (named, by, acceptable) in [
+            ("192.168.1.1:6881", "8.8.8.8", false),
+            ("127.0.0.1:6881", "8.8.8.8", false),
+            ("[::ffff:127.0.0.1]:6881", "8.8.8.8", false),
+            ("[2002:7f00:1::1]:6881", "8.8.8.8", false),
+            ("[fe80::1]:6881", "2606:4700::1", false),
+            ("127.0.0.1:6881", "192.168.1.5", false),
+            ("192.168.1.7:6881", "192.168.1.5", true),
+            ("127.0.0.1:6881", "127.0.0.2", true),
+            ("9.9.9.9:6881", "8.8.8.8", true),
+            ("9.9.9.9:6881", "127.0.0.1", true),
+            ("0.0.0.0:6881", "127.0.0.1", false),
+            ("[ff02::1]:6881", "127.0.0.1", false),
+        ] {
+            let source = AddressClass::of(by.parse().unwrap());
+            assert_eq!(is_acceptable(addr(named), source), acceptable, "{named} named by {by}");
+        }
+    }
+
+    #[test]
+    fn ports_of_other_services_are_left_alone() {
+        let acceptable = |named: &str| is_acceptable(addr(named), Loopback);
+        for port in [0, 1, 22, 25, 53, 445, 1023] {
+            assert!(!acceptable(&format!("9.9.9.9:{port}")) && !acceptable(&format!("10.0.0.1:{port}")), "{port}");
+        }
+        for port in [80, 443] {
+            assert!(acceptable(&format!("9.9.9.9:{port}")) && !acceptable(&format!("10.0.0.1:{port}")), "{port}");
+        }
+        assert!(acceptable("9.9.9.9:1024") && acceptable("10.0.0.1:65535"));
     }
 }

@@ -1,46 +1,9 @@
-//! The allowed-fast set of BEP 6: pieces that a peer may ask of us while it is choked.
+//! How much of the allowed-fast set (BEP 6) is granted: bounded by connection and by network.
 
-use crate::torrent::InfoHash;
-use librqbit_sha1_wrapper::{ISha1, Sha1};
-use playswarm_logic::Time;
+use crate::Time;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
-
-/// Pieces in the set (BEP 6 suggests 10): enough for a newcomer to have something to trade.
-pub(crate) const ALLOWED_FAST: usize = 10;
-
-/// The first `count` pieces that a peer at `ip` is allowed, as every client computes them. Empty for IPv6, for which
-/// BEP 6 defines none; all pieces where the torrent has no more than `count`.
-pub(crate) fn allowed_fast(ip: IpAddr, info_hash: &InfoHash, pieces: u32, count: usize) -> Vec<u32> {
-    let IpAddr::V4(ip) = ip.to_canonical() else { return Vec::new() };
-    if pieces as usize <= count {
-        return (0..pieces).collect();
-    }
-    let mut allowed = Vec::with_capacity(count);
-    let mut seed = Vec::with_capacity(24);
-    // The network's part of the address only, so that a subscriber gains nothing by changing the rest.
-    seed.extend_from_slice(&[ip.octets()[0], ip.octets()[1], ip.octets()[2], 0]);
-    seed.extend_from_slice(&info_hash.0);
-    // SHA-1's values are as good as random, so this ends soon; the bound is for the mind.
-    for _ in 0..1000 {
-        let mut hash = Sha1::new();
-        hash.update(&seed);
-        let digest = hash.finish();
-        for word in digest.as_chunks::<4>().0 {
-            let piece = u32::from_be_bytes(*word) % pieces;
-            if !allowed.contains(&piece) {
-                allowed.push(piece);
-            }
-            if allowed.len() == count {
-                return allowed;
-            }
-        }
-        seed.clear();
-        seed.extend_from_slice(&digest);
-    }
-    allowed
-}
 
 /// Bytes of the pieces that one connection is allowed at most. Enough to have something to trade, whatever pieces' length.
 const MOST_BYTES: u64 = 16 << 20;
@@ -53,13 +16,13 @@ const MAX_NETWORKS: usize = 1024;
 
 /// The bytes of allowed-fast pieces by network, those for which the pieces are the same.
 #[derive(Debug, Default)]
-pub(crate) struct FastGrants {
+pub struct FastGrants {
     given: BTreeMap<[u8; 3], (Time, u64)>,
 }
 
 impl FastGrants {
     /// Chooses among a peer's allowed pieces and their bytes those that it is promised.
-    pub(crate) fn grant(&mut self, now: Time, ip: IpAddr, pieces: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
+    pub fn grant(&mut self, now: Time, ip: IpAddr, pieces: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
         let IpAddr::V4(ip) = ip.to_canonical() else { return Vec::new() };
         let [a, b, c, _] = ip.octets();
         self.given.retain(|_, (since, _)| now.since(*since) < FORGOTTEN);
@@ -99,20 +62,5 @@ mod tests {
         assert_eq!(grant(9.0, "80.4.6.7", 32 << 20), 0);
         assert_eq!(grant(3700.0, "80.4.4.7", 4 << 20), 4);
         assert_eq!(grant(9.0, "2001:db8::1", 1), 0);
-    }
-
-    #[test]
-    fn the_example_of_bep_6_comes_out() {
-        let set = |k| allowed_fast("80.4.4.200".parse().unwrap(), &InfoHash([0xaa; 20]), 1313, k);
-        assert_eq!(set(7), [1059, 431, 808, 1217, 287, 376, 1188]);
-        assert_eq!(set(9), [1059, 431, 808, 1217, 287, 376, 1188, 353, 508]);
-    }
-
-    #[test]
-    fn small_torrents_and_ipv6_have_plain_answers() {
-        let hash = InfoHash([0xaa; 20]);
-        assert_eq!(allowed_fast("80.4.4.200".parse().unwrap(), &hash, 3, 10), [0, 1, 2]);
-        assert!(allowed_fast("2001:db8::1".parse().unwrap(), &hash, 1313, 10).is_empty());
-        assert!(allowed_fast("80.4.4.200".parse().unwrap(), &hash, 0, 10).is_empty());
     }
 }

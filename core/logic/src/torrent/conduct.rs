@@ -3,8 +3,8 @@
 //! Pure: the driver reports, this judges. Wrong data is not judged here but where pieces are verified: only there is it
 //! known whose blocks a bad piece was made of.
 
-use crate::swarm::wire::{Message, WireError};
-use playswarm_logic::Time;
+use crate::Time;
+use playswarm_proto::wire::{Message, WireError};
 use std::time::Duration;
 
 /// Points at which a peer is dropped.
@@ -32,7 +32,7 @@ const MAX_REST_S: f64 = 2.0;
 
 /// Something that a peer should not have done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Offence {
+pub enum Offence {
     /// Bytes that are no message, a bitfield of the wrong size or at the wrong time, bencode that is none.
     Malformed,
     /// A message longer than any honest one.
@@ -67,7 +67,7 @@ impl Offence {
     }
 
     /// The reason as a status shows it.
-    pub(crate) fn why(self) -> &'static str {
+    pub fn why(self) -> &'static str {
         match self {
             Offence::Malformed => "sent a malformed message",
             Offence::TooLong => "sent a message that is too long",
@@ -84,7 +84,7 @@ impl Offence {
 
 /// What to do with the peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub enum Verdict {
     /// Go on.
     Fine,
     /// Close the connection; it may come back.
@@ -95,7 +95,7 @@ pub(crate) enum Verdict {
 
 /// The record of one connection.
 #[derive(Debug, Default)]
-pub(crate) struct Conduct {
+pub struct Conduct {
     points: f64,
     judged_at: Time,
     stretch_from: Time,
@@ -108,7 +108,7 @@ pub(crate) struct Conduct {
 
 impl Conduct {
     /// The peer did this.
-    pub(crate) fn note(&mut self, now: Time, offence: Offence) -> Verdict {
+    pub fn note(&mut self, now: Time, offence: Offence) -> Verdict {
         let faded = now.since(self.judged_at).as_secs_f64() * FORGOTTEN_PER_S;
         self.points = (self.points - faded).max(0.0) + offence.points();
         self.judged_at = now;
@@ -121,7 +121,7 @@ impl Conduct {
     }
 
     /// The peer sent this message, of a torrent with so many pieces; floods are noticed here. Cheap: a few additions.
-    pub(crate) fn message(&mut self, now: Time, message: &Message, pieces: u32) -> Verdict {
+    pub fn message(&mut self, now: Time, message: &Message, pieces: u32) -> Verdict {
         if now.since(self.stretch_from) >= STRETCH {
             (self.stretch_from, self.haves, self.flips, self.requests, self.others) = (now, 0, 0, 0, 0);
         }
@@ -143,7 +143,7 @@ impl Conduct {
 impl Conduct {
     /// The peer says at once which pieces it has (bitfield, HAVE ALL, HAVE NONE). Whether that is to be heeded: it costs as much as
     /// there are pieces, and belongs right behind the handshake.
-    pub(crate) fn says_all(&mut self) -> bool {
+    pub fn says_all(&mut self) -> bool {
         self.at_once = self.at_once.saturating_add(1);
         self.at_once <= MAX_AT_ONCE
     }
@@ -152,14 +152,14 @@ impl Conduct {
 /// How long a peer has kept the swarm busy with anything but blocks and requests: a bound on the harm of whatever is cheap to say and dear
 /// to hear.
 #[derive(Debug, Default)]
-pub(crate) struct Toll {
+pub struct Toll {
     spent_s: f64,
     at: Time,
 }
 
 impl Toll {
     /// What the peer said took so long to hear. How long to rest before more is heard of it.
-    pub(crate) fn pay(&mut self, now: Time, took: Duration) -> Duration {
+    pub fn pay(&mut self, now: Time, took: Duration) -> Duration {
         let paid = now.since(self.at).as_secs_f64() * TOLL_SHARE;
         self.spent_s = (self.spent_s - paid).max(0.0) + took.as_secs_f64();
         self.at = now;
@@ -167,12 +167,12 @@ impl Toll {
     }
 }
 
-/// What the end of reading says about the peer: an offence, or nothing but that it is gone.
-pub(crate) fn offence_of(error: &WireError) -> Option<Offence> {
-    match error {
-        WireError::Closed | WireError::Io(_) => None,
-        WireError::TooLong { .. } => Some(Offence::TooLong),
-        WireError::Malformed { .. } => Some(Offence::Malformed),
+impl From<&WireError> for Offence {
+    fn from(error: &WireError) -> Offence {
+        match error {
+            WireError::TooLong { .. } => Offence::TooLong,
+            WireError::Malformed { .. } => Offence::Malformed,
+        }
     }
 }
 
@@ -248,7 +248,6 @@ mod tests {
 
     #[test]
     fn a_closed_connection_is_no_offence() {
-        assert_eq!(offence_of(&WireError::Closed), None);
-        assert_eq!(offence_of(&WireError::Malformed { id: 4, length: 9 }), Some(Offence::Malformed));
+        assert_eq!(Offence::from(&WireError::Malformed { id: 4, length: 9 }), Offence::Malformed);
     }
 }

@@ -3,9 +3,9 @@
 //! A quarter of the places beyond the usual number is kept apart: connections that come in cannot take what dialling out needs,
 //! and the other way round. One subscriber holds a few places, and where all are taken the least useful gives way.
 
-use crate::swarm::bans::is_shared_locally;
-use crate::swarm::listen::subscriber;
-use playswarm_logic::PeerKey;
+use super::bans::is_shared_locally;
+use crate::PeerKey;
+use playswarm_proto::address_class::subscriber;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -23,23 +23,26 @@ const IDLE_S: f64 = 300.0;
 
 /// A connection as it counts when places run short.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tenant {
-    pub(crate) key: PeerKey,
-    pub(crate) ip: IpAddr,
-    pub(crate) incoming: bool,
+pub struct Tenant {
+    /// The peer.
+    pub key: PeerKey,
+    /// Its address.
+    pub ip: IpAddr,
+    /// Whether it connected to us.
+    pub incoming: bool,
     /// Since it began, seconds.
-    pub(crate) age_s: f64,
+    pub age_s: f64,
     /// Since a block went either way, or since it began, seconds.
-    pub(crate) idle_s: f64,
+    pub idle_s: f64,
     /// Whether the peer has what we lack, or wants what we have.
-    pub(crate) useful: bool,
+    pub useful: bool,
     /// Whether it is never given up: the user named it, or it is a parent among viewers.
-    pub(crate) kept: bool,
+    pub kept: bool,
 }
 
 /// Whether there is a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Room {
+pub enum Room {
     /// There is.
     Free,
     /// There is if this connection is given up.
@@ -54,18 +57,18 @@ fn reserve(max_peers: usize) -> usize {
 }
 
 /// How many connections one subscriber may hold.
-pub(crate) fn per_subscriber(max_peers: usize, ip: IpAddr) -> usize {
+pub fn per_subscriber(max_peers: usize, ip: IpAddr) -> usize {
     let share = if is_shared_locally(ip) { LOCAL_SHARE } else { SUBSCRIBER_SHARE };
     (max_peers / share).max(SUBSCRIBER_LEAST)
 }
 
 /// How many more connections may be dialled.
-pub(crate) fn for_dials(max_peers: usize, incoming: usize, outgoing: usize) -> usize {
+pub fn for_dials(max_peers: usize, incoming: usize, outgoing: usize) -> usize {
     max_peers.saturating_sub(incoming + outgoing).max(reserve(max_peers).saturating_sub(outgoing))
 }
 
 /// Whether a connection that comes in from there finds a place.
-pub(crate) fn for_incoming(max_peers: usize, tenants: &[Tenant], ip: IpAddr) -> Room {
+pub fn for_incoming(max_peers: usize, tenants: &[Tenant], ip: IpAddr) -> Room {
     let from = subscriber(ip);
     let same: Vec<Tenant> = tenants.iter().filter(|t| subscriber(t.ip) == from).copied().collect();
     let instead = |of: &[Tenant]| least_useful(of).map_or(Room::None, Room::Instead);
@@ -81,7 +84,7 @@ pub(crate) fn for_incoming(max_peers: usize, tenants: &[Tenant], ip: IpAddr) -> 
 
 /// The connection that is missed least, if any is of so little use that it may be given up: those that are of no use to either
 /// side first, then of subscribers that hold many, then those that have been idle for longest.
-pub(crate) fn least_useful(tenants: &[Tenant]) -> Option<PeerKey> {
+pub fn least_useful(tenants: &[Tenant]) -> Option<PeerKey> {
     let mut held: BTreeMap<IpAddr, usize> = BTreeMap::new();
     tenants.iter().for_each(|t| *held.entry(subscriber(t.ip)).or_default() += 1);
     let may_go = |t: &&Tenant| !t.kept && t.age_s >= SETTLED_S && t.idle_s >= if t.useful { IDLE_S } else { SETTLED_S };

@@ -6,11 +6,11 @@ use crate::bencode::{Malformed, Reader, put_integer_at};
 use bytes::{BufMut, Bytes, BytesMut};
 
 /// The unit of metadata: 16 KiB (BEP 9).
-pub(super) const PART_BYTES: usize = playswarm_logic::BLOCK_BYTES as usize;
+pub const PART_BYTES: usize = crate::BLOCK_BYTES as usize;
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum MetadataMessage {
+pub enum MetadataMessage {
     /// Asks for a part.
     Request(u32),
     /// A part, or several: some clients answer with all of it at once.
@@ -33,7 +33,7 @@ const ODD: Malformed = Malformed("it is no metadata message");
 
 impl MetadataMessage {
     /// The payload.
-    pub(crate) fn encode(&self) -> Bytes {
+    pub fn encode(&self) -> Bytes {
         let (kind, part, total, data): (_, _, _, &[u8]) = match self {
             MetadataMessage::Request(part) => (0, *part, None, &[]),
             MetadataMessage::Data { part, total, data } => (1, *part, *total, data),
@@ -54,7 +54,7 @@ impl MetadataMessage {
     }
 
     /// Reads a payload. Whether number, size and length of a part fit is for whoever asked for it.
-    pub(crate) fn decode(payload: &Bytes) -> Result<MetadataMessage, Malformed> {
+    pub fn decode(payload: &Bytes) -> Result<MetadataMessage, Malformed> {
         let (mut kind, mut part, mut total) = (None, None, None);
         let mut reader = Reader::of_peer(payload);
         reader.dict(|key, r| {

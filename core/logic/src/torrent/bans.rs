@@ -3,8 +3,8 @@
 //! The unit is what one subscriber holds: an IPv4 address, or the /64 of an IPv6 address. Who gave a wrong block is found out
 //! by the store, which compares blocks; here is what follows from it, also for peers that have left meanwhile.
 
-use crate::swarm::listen::subscriber;
-use playswarm_logic::{PeerKey, Time};
+use crate::{PeerKey, Time};
+use playswarm_proto::address_class::subscriber;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -29,7 +29,7 @@ const PARTS: usize = 4;
 
 /// Why an address is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub enum Cause {
     /// It gave wrong data.
     Lie,
     /// It broke the protocol.
@@ -58,13 +58,13 @@ struct Record {
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(crate) struct Bans {
+pub struct Bans {
     places: BTreeMap<Place, Record>,
     left: BTreeMap<PeerKey, SocketAddr>,
 }
 
 /// Whether programs of one machine share this address by default, so that it does not tell peers apart.
-pub(crate) fn is_shared_locally(ip: IpAddr) -> bool {
+pub fn is_shared_locally(ip: IpAddr) -> bool {
     ip == IpAddr::V4(Ipv4Addr::LOCALHOST) || ip == IpAddr::V6(Ipv6Addr::LOCALHOST)
 }
 
@@ -106,7 +106,7 @@ impl Bans {
     }
 
     /// A peer that gave something is gone. What it gave may yet turn out to be wrong.
-    pub(crate) fn left(&mut self, key: PeerKey, addr: SocketAddr) {
+    pub fn left(&mut self, key: PeerKey, addr: SocketAddr) {
         self.left.insert(key, addr);
         if self.left.len() > MAX_LEFT {
             self.left.pop_first();
@@ -114,36 +114,36 @@ impl Bans {
     }
 
     /// Where a peer that has left was.
-    pub(crate) fn where_was(&self, key: PeerKey) -> Option<SocketAddr> {
+    pub fn where_was(&self, key: PeerKey) -> Option<SocketAddr> {
         self.left.get(&key).copied()
     }
 
     /// A peer there gave blocks of a piece that is right.
-    pub(crate) fn was_right(&mut self, addr: SocketAddr, now: Time) {
+    pub fn was_right(&mut self, addr: SocketAddr, now: Time) {
         let record = self.record(Place::of(addr), now);
         record.good = record.good.saturating_add(1);
         record.suspect_until = Time::ZERO;
     }
 
     /// A peer there gave a wrong block. Whether it is to be banned for that.
-    pub(crate) fn was_wrong(&mut self, addr: SocketAddr, now: Time) -> bool {
+    pub fn was_wrong(&mut self, addr: SocketAddr, now: Time) -> bool {
         let record = self.record(Place::of(addr), now);
         record.bad = record.bad.saturating_add(1);
         u64::from(record.bad) * u64::from(GOOD_FOR_ONE_BAD) > u64::from(record.good)
     }
 
     /// A piece failed to which a peer there gave blocks, and so did others.
-    pub(crate) fn suspect(&mut self, addr: SocketAddr, now: Time) {
+    pub fn suspect(&mut self, addr: SocketAddr, now: Time) {
         self.record(Place::of(addr), now).suspect_until = now.plus_secs(SUSPECT_S);
     }
 
     /// Whether pieces that failed had better not be asked of a newcomer from there.
-    pub(crate) fn is_suspect(&self, addr: SocketAddr, now: Time) -> bool {
+    pub fn is_suspect(&self, addr: SocketAddr, now: Time) -> bool {
         self.places.get(&Place::of(addr)).is_some_and(|r| r.suspect_until > now || (r.bans > 0 && r.good == 0))
     }
 
     /// Turns this subscriber away for a while. True if it was not banned before.
-    pub(crate) fn ban(&mut self, addr: SocketAddr, cause: Cause, now: Time) -> bool {
+    pub fn ban(&mut self, addr: SocketAddr, cause: Cause, now: Time) -> bool {
         let new = !self.is_banned(addr, now);
         let mut place = Place::of(addr);
         self.ban_place(place, cause, now);
@@ -170,7 +170,7 @@ impl Bans {
     }
 
     /// Whether this address is turned away now.
-    pub(crate) fn is_banned(&self, addr: SocketAddr, now: Time) -> bool {
+    pub fn is_banned(&self, addr: SocketAddr, now: Time) -> bool {
         if self.places.is_empty() {
             return false;
         }
@@ -185,7 +185,7 @@ impl Bans {
     }
 
     /// How many subscribers are turned away now.
-    pub(crate) fn banned(&self, now: Time) -> usize {
+    pub fn banned(&self, now: Time) -> usize {
         self.places.values().filter(|r| r.banned_until > now).count()
     }
 }

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::swarm::bans::Cause;
+use crate::torrent::bans::Cause;
 
 fn at(s: f64) -> Time {
     Time::from_secs_f64(s)
@@ -14,7 +14,7 @@ fn addr(n: u8) -> SocketAddr {
 
 #[test]
 fn all_candidates_are_dialled_at_once_as_far_as_there_is_room() {
-    let mut book = Book::default();
+    let mut book = AddressBook::default();
     (1..=20).for_each(|n| assert!(book.add(addr(n), Origin::Tracker)));
     assert_eq!(book.dial(Time::ZERO, 15).len(), 15);
     assert_eq!(book.dial(Time::ZERO, 15).len(), 0);
@@ -23,7 +23,7 @@ fn all_candidates_are_dialled_at_once_as_far_as_there_is_room() {
 
 #[test]
 fn a_failed_dial_is_retried_later_and_later() {
-    let mut book = Book::default();
+    let mut book = AddressBook::default();
     book.add(addr(1), Origin::Dht);
     let mut now = Time::ZERO;
     let mut gaps = Vec::new();
@@ -40,7 +40,7 @@ fn a_failed_dial_is_retried_later_and_later() {
 
 #[test]
 fn a_banned_peer_is_not_dialled_until_its_ban_has_ended() {
-    let mut book = Book::default();
+    let mut book = AddressBook::default();
     book.add(addr(1), Origin::Pex);
     book.dial(Time::ZERO, 10);
     assert!(book.bans.ban(addr(1), Cause::Lie, Time::ZERO));
@@ -52,7 +52,7 @@ fn a_banned_peer_is_not_dialled_until_its_ban_has_ended() {
 }
 
 /// When an address that helped until `now` and cannot be reached since is tried within the next 600 s.
-fn tries(book: &mut Book, who: SocketAddr) -> Vec<f64> {
+fn tries(book: &mut AddressBook, who: SocketAddr) -> Vec<f64> {
     let mut tried = Vec::new();
     for tenth in 1..6000 {
         let now = at(f64::from(tenth) / 10.0);
@@ -66,7 +66,7 @@ fn tries(book: &mut Book, who: SocketAddr) -> Vec<f64> {
 
 #[test]
 fn the_only_seed_is_used_within_seconds_of_its_return() {
-    let mut book = Book::default();
+    let mut book = AddressBook::default();
     book.connected(addr(1), Origin::Tracker);
     book.ended(addr(1), Time::ZERO, End::Helped);
     book.set_need(Need::Much);
@@ -81,7 +81,7 @@ fn the_only_seed_is_used_within_seconds_of_its_return() {
 
 #[test]
 fn few_are_tried_so_often_and_none_where_enough_help() {
-    let mut book = Book::default();
+    let mut book = AddressBook::default();
     for n in 1..=40 {
         book.connected(addr(n), Origin::Tracker);
         book.ended(addr(n), at(f64::from(n) / 100.0), End::Helped);
@@ -97,14 +97,14 @@ fn few_are_tried_so_often_and_none_where_enough_help() {
 #[test]
 fn who_misbehaved_or_never_gave_anything_is_not_tried_so_often() {
     for end in [End::Fault, End::Failed] {
-        let mut book = Book::default();
+        let mut book = AddressBook::default();
         book.set_need(Need::Much);
         book.connected(addr(1), Origin::Tracker);
         book.ended(addr(1), Time::ZERO, end);
         assert!(tries(&mut book, addr(1)).len() < 8);
     }
     // An address that the user named counts as one that helps, and is never dropped.
-    let mut book = Book::default();
+    let mut book = AddressBook::default();
     book.set_need(Need::Much);
     book.add(addr(1), Origin::Given);
     assert!(tries(&mut book, addr(1)).len() > 50);
@@ -112,7 +112,7 @@ fn who_misbehaved_or_never_gave_anything_is_not_tried_so_often() {
 
 #[test]
 fn a_seed_is_left_alone_while_we_lack_nothing() {
-    let mut book = Book::default();
+    let mut book = AddressBook::default();
     book.connected(addr(1), Origin::Tracker);
     book.ended(addr(1), Time::ZERO, End::BothComplete);
     book.set_need(Need::Nothing);
@@ -123,7 +123,7 @@ fn a_seed_is_left_alone_while_we_lack_nothing() {
 
 #[test]
 fn a_private_torrent_keeps_what_trackers_and_the_user_named() {
-    let mut book = Book::default();
+    let mut book = AddressBook::default();
     let origins = [Origin::Dht, Origin::Pex, Origin::Lsd, Origin::Slots, Origin::Tracker, Origin::Given, Origin::Pex];
     for (origin, n) in origins.iter().zip(1..) {
         assert!(book.add(addr(n), *origin));
@@ -141,7 +141,7 @@ fn a_private_torrent_keeps_what_trackers_and_the_user_named() {
 
 #[test]
 fn our_own_address_is_dialled_once_whoever_names_it() {
-    let mut book = Book::default();
+    let mut book = AddressBook::default();
     book.add(addr(1), Origin::Pex);
     assert_eq!(book.dial(Time::ZERO, 1).len(), 1);
     book.is_us(addr(1));
@@ -152,7 +152,7 @@ fn our_own_address_is_dialled_once_whoever_names_it() {
 
 #[test]
 fn the_book_is_bounded() {
-    let mut book = Book::default();
+    let mut book = AddressBook::default();
     for n in 0..5000u32 {
         book.add(SocketAddr::new(std::net::Ipv4Addr::from(0x0b00_0000 + n).into(), 6881), Origin::Pex);
     }
@@ -162,7 +162,7 @@ fn the_book_is_bounded() {
 #[test]
 fn equals_are_dialled_in_another_order_by_everybody() {
     let order = |salt| {
-        let mut book = Book::new(salt);
+        let mut book = AddressBook::new(salt);
         (1..=50).for_each(|n| assert!(book.add(addr(n), Origin::Tracker)));
         book.dial(Time::ZERO, 50).into_iter().map(|dial| dial.addr).collect::<Vec<_>>()
     };

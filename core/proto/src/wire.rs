@@ -4,25 +4,25 @@
 //! `metadata`; who may say what, when, is for the driver. Framed by hand: librqbit-peer-protocol treats an id that it
 //! does not know (FAST's among them) as an error, so it cannot stand first in line.
 
-use crate::swarm::extended::MAX_METADATA_BYTES;
+use crate::BLOCK_BYTES;
+use crate::extended::MAX_METADATA_BYTES;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use playswarm_logic::BLOCK_BYTES;
 
 /// Longest payload of an extended or unknown message, bytes. The largest that anyone sends of those we know is a piece
 /// of metadata (16 KiB and its dictionary), or a PEX message of a thousand addresses.
-pub(crate) const MAX_EXTENDED_BYTES: u32 = 64 * 1024;
+pub const MAX_EXTENDED_BYTES: u32 = 64 * 1024;
 
 /// The same while the metadata is not known: some clients send all of it in one message. That of 50,000 pieces.
 const MAX_UNKNOWN_EXTENDED_BYTES: u32 = 1024 * 1024;
 
 /// Most pieces of a torrent: those whose hashes fit into the largest metadata that is taken.
-pub(crate) const MAX_PIECES: u32 = MAX_METADATA_BYTES / 20;
+pub const MAX_PIECES: u32 = MAX_METADATA_BYTES / 20;
 
 /// Longest bitfield while the number of pieces is not known (a magnet), bytes.
 const MAX_UNKNOWN_BITFIELD_BYTES: u32 = MAX_PIECES.div_ceil(8);
 
 /// Bytes of a PIECE message before its data: length, id, piece, begin.
-pub(crate) const PIECE_HEADER_BYTES: usize = 13;
+pub const PIECE_HEADER_BYTES: usize = 13;
 
 mod id {
     pub(super) const CHOKE: u8 = 0;
@@ -45,18 +45,18 @@ mod id {
 
 /// A part of a piece as REQUEST, CANCEL and REJECT name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Span {
+pub struct Span {
     /// The piece's number.
-    pub(crate) piece: u32,
+    pub piece: u32,
     /// Where it begins within the piece, bytes.
-    pub(crate) begin: u32,
+    pub begin: u32,
     /// Bytes of it.
-    pub(crate) length: u32,
+    pub length: u32,
 }
 
 /// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Message {
+pub enum Message {
     /// Nothing, said so that the line is not taken for dead.
     KeepAlive,
     /// Requests will not be answered.
@@ -107,15 +107,9 @@ pub(crate) enum Message {
     Unknown(u8),
 }
 
-/// Why nothing more can be read from this peer.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum WireError {
-    /// It closed the connection in an orderly way.
-    #[error("the peer closed the connection")]
-    Closed,
-    /// The connection broke.
-    #[error("the connection broke: {0}")]
-    Io(#[from] std::io::Error),
+/// Why bytes are not a message of this protocol. Nothing after them can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
     /// A message is longer than any honest one.
     #[error("a message of {length} bytes where at most {limit} make sense")]
     TooLong {
@@ -136,11 +130,11 @@ pub(crate) enum WireError {
 
 /// What bounds the length of a message.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// How many pieces the torrent has, once that is known.
-    pub(crate) pieces: Option<u32>,
+    pub pieces: Option<u32>,
     /// Whether the connection began before that: metadata that was asked for then may still come.
-    pub(crate) metadata: bool,
+    pub metadata: bool,
 }
 
 impl Limits {
@@ -185,15 +179,15 @@ impl Limits {
 
 /// A block of which some bytes are here and some are not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Partial {
+pub struct Partial {
     /// The piece's number.
-    pub(crate) piece: u32,
+    pub piece: u32,
     /// Where the block begins within the piece, bytes.
-    pub(crate) begin: u32,
+    pub begin: u32,
     /// Bytes of its data that are here.
-    pub(crate) here: u32,
+    pub here: u32,
     /// Bytes that it will have.
-    pub(crate) of: u32,
+    pub of: u32,
 }
 
 fn be32(bytes: &[u8], at: usize) -> Option<u32> {
@@ -203,7 +197,7 @@ fn be32(bytes: &[u8], at: usize) -> Option<u32> {
 /// Takes the first message off `buf`, or leaves it as it is and returns `None` if it is not all there yet.
 ///
 /// The length is judged as soon as it and the id are there, so that nothing is gathered that would be refused.
-pub(crate) fn decode(buf: &mut BytesMut, limits: Limits) -> Result<Option<Message>, WireError> {
+pub fn decode(buf: &mut BytesMut, limits: Limits) -> Result<Option<Message>, WireError> {
     let Some(length) = be32(buf, 0) else { return Ok(None) };
     if length == 0 {
         buf.advance(4);
@@ -253,7 +247,7 @@ fn span(body: &mut BytesMut) -> Span {
 }
 
 /// The block that `buf` begins with, if its header is there and its data is not all there.
-pub(crate) fn partial_piece(buf: &[u8]) -> Option<Partial> {
+pub fn partial_piece(buf: &[u8]) -> Option<Partial> {
     let length = be32(buf, 0)?;
     if *buf.get(4)? != id::PIECE || length < 9 {
         return None;
@@ -264,12 +258,12 @@ pub(crate) fn partial_piece(buf: &[u8]) -> Option<Partial> {
 }
 
 /// How many more bytes the message that `buf` begins with needs, as far as that can be told; 0 for unknown.
-pub(crate) fn missing_bytes(buf: &[u8]) -> usize {
+pub fn missing_bytes(buf: &[u8]) -> usize {
     be32(buf, 0).map_or(0, |length| (length as usize).saturating_add(4).saturating_sub(buf.len()))
 }
 
 /// Appends a message.
-pub(crate) fn encode(message: &Message, out: &mut BytesMut) {
+pub fn encode(message: &Message, out: &mut BytesMut) {
     match message {
         Message::KeepAlive => out.put_u32(0),
         Message::Choke => put(out, id::CHOKE, &[]),
@@ -299,7 +293,7 @@ pub(crate) fn encode(message: &Message, out: &mut BytesMut) {
 }
 
 /// Appends a PIECE message, its data from any slice.
-pub(crate) fn encode_piece(piece: u32, begin: u32, data: &[u8], out: &mut BytesMut) {
+pub fn encode_piece(piece: u32, begin: u32, data: &[u8], out: &mut BytesMut) {
     out.reserve(PIECE_HEADER_BYTES + data.len());
     out.put_u32(9 + data.len() as u32);
     out.put_u8(id::PIECE);

@@ -3,59 +3,59 @@
 //! Own bencode (see `bencode`): librqbit's type has no place for names beyond ut_metadata and ut_pex.
 
 use crate::bencode::{Malformed, Reader, put_integer_at, put_string, put_string_at};
+use crate::slots;
 use bytes::{BufMut, Bytes, BytesMut};
-use playswarm_logic::slots;
 use std::net::IpAddr;
 
 /// The numbers under which we take extended messages; peers learn them from our handshake.
-pub(crate) mod ours {
+pub mod ours {
     /// BEP 11.
-    pub(crate) const UT_PEX: u8 = 1;
+    pub const UT_PEX: u8 = 1;
     /// BEP 9.
-    pub(crate) const UT_METADATA: u8 = 2;
+    pub const UT_METADATA: u8 = 2;
     /// BEP 54.
-    pub(crate) const LT_DONTHAVE: u8 = 3;
+    pub const LT_DONTHAVE: u8 = 3;
     /// The slot index (docs/SLOTS.md).
-    pub(crate) const PS_SLOT: u8 = 4;
+    pub const PS_SLOT: u8 = 4;
 }
 
 /// Requests that we take at once from a peer; what libtorrent says, so what clients are used to.
-pub(crate) const OUR_REQQ: u32 = 500;
+pub const OUR_REQQ: u32 = 500;
 
 /// Largest info dictionary that is taken or offered, bytes: that of 800,000 pieces.
-pub(crate) const MAX_METADATA_BYTES: u32 = 16 << 20;
+pub const MAX_METADATA_BYTES: u32 = 16 << 20;
 
 /// Longest client name that is kept, characters.
 const MAX_CLIENT_CHARS: usize = 64;
 
 /// What an extended handshake says; every part is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ExtendedHandshake {
+pub struct ExtendedHandshake {
     /// The sender's number for metadata messages (BEP 9); 0 turns them off.
-    pub(crate) ut_metadata: Option<u8>,
+    pub ut_metadata: Option<u8>,
     /// The sender's number for PEX (BEP 11); 0 turns it off.
-    pub(crate) ut_pex: Option<u8>,
+    pub ut_pex: Option<u8>,
     /// The sender's number for DONT HAVE (BEP 54); 0 turns it off.
-    pub(crate) lt_donthave: Option<u8>,
+    pub lt_donthave: Option<u8>,
     /// The sender's number for messages of the slot index (docs/SLOTS.md); 0 turns them off.
-    pub(crate) ps_slot: Option<u8>,
+    pub ps_slot: Option<u8>,
     /// The client's name and version, printable.
-    pub(crate) client: Option<String>,
+    pub client: Option<String>,
     /// Requests that the sender takes at once.
-    pub(crate) reqq: Option<u32>,
+    pub reqq: Option<u32>,
     /// Bytes of the info dictionary, within [`MAX_METADATA_BYTES`].
-    pub(crate) metadata_size: Option<u32>,
+    pub metadata_size: Option<u32>,
     /// The port on which the sender listens.
-    pub(crate) port: Option<u16>,
+    pub port: Option<u16>,
     /// How the sender sees the receiver.
-    pub(crate) yourip: Option<IpAddr>,
+    pub yourip: Option<IpAddr>,
     /// Whether the sender will ask for nothing (BEP 21); a later handshake may take that back.
-    pub(crate) upload_only: Option<bool>,
+    pub upload_only: Option<bool>,
 }
 
 impl ExtendedHandshake {
     /// What we say. PEX and the slot index are left out where they are off or the torrent is private (BEP 27).
-    pub(crate) fn ours(
+    pub fn ours(
         metadata_size: Option<u32>,
         port: Option<u16>,
         pex: bool,
@@ -77,7 +77,7 @@ impl ExtendedHandshake {
     }
 
     /// The payload of the message with id 0.
-    pub(crate) fn encode(&self) -> Bytes {
+    pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(192);
         out.put_u8(b'd');
         put_string(&mut out, b"m");
@@ -119,7 +119,7 @@ impl ExtendedHandshake {
 
     /// Reads a payload. Unknown keys, and known ones with values out of range, are passed over; only bytes that are no
     /// dictionary are an error.
-    pub(crate) fn decode(payload: &[u8]) -> Result<ExtendedHandshake, Malformed> {
+    pub fn decode(payload: &[u8]) -> Result<ExtendedHandshake, Malformed> {
         let mut read = ExtendedHandshake::default();
         let within = |n: Option<i64>, low: i64, high: i64| n.filter(|n| (low..=high).contains(n));
         Reader::of_peer(payload).dict(|key, r| {
@@ -160,7 +160,7 @@ impl ExtendedHandshake {
     }
 
     /// Takes over what a later handshake of the same peer says anew (BEP 10 lets it change its mind).
-    pub(crate) fn update(&mut self, later: ExtendedHandshake) {
+    pub fn update(&mut self, later: ExtendedHandshake) {
         fn take<T>(old: &mut Option<T>, new: Option<T>) {
             if new.is_some() {
                 *old = new;
@@ -179,22 +179,22 @@ impl ExtendedHandshake {
     }
 
     /// Under which number the peer takes metadata messages, if it does.
-    pub(crate) fn metadata_id(&self) -> Option<u8> {
+    pub fn metadata_id(&self) -> Option<u8> {
         self.ut_metadata.filter(|id| *id != 0)
     }
 
     /// Under which number the peer takes PEX, if it does.
-    pub(crate) fn pex_id(&self) -> Option<u8> {
+    pub fn pex_id(&self) -> Option<u8> {
         self.ut_pex.filter(|id| *id != 0)
     }
 
     /// Under which number the peer takes messages of the slot index, if it does.
-    pub(crate) fn slot_id(&self) -> Option<u8> {
+    pub fn slot_id(&self) -> Option<u8> {
         self.ps_slot.filter(|id| *id != 0)
     }
 
     /// Under which number the peer takes DONT HAVE, if it does.
-    pub(crate) fn dont_have_id(&self) -> Option<u8> {
+    pub fn dont_have_id(&self) -> Option<u8> {
         self.lt_donthave.filter(|id| *id != 0)
     }
 }
@@ -205,12 +205,12 @@ fn printable(bytes: &[u8]) -> String {
 }
 
 /// The payload of DONT HAVE (BEP 54): a piece that was here is given back.
-pub(crate) fn encode_dont_have(piece: u32) -> Bytes {
+pub fn encode_dont_have(piece: u32) -> Bytes {
     Bytes::copy_from_slice(&piece.to_be_bytes())
 }
 
 /// The piece that a DONT HAVE names; `None` if it is malformed.
-pub(crate) fn decode_dont_have(payload: &[u8]) -> Option<u32> {
+pub fn decode_dont_have(payload: &[u8]) -> Option<u32> {
     payload.try_into().ok().map(u32::from_be_bytes)
 }
 

@@ -3,9 +3,9 @@
 //! How soon an address is tried again depends on the need: with few peers that help, those that gave us something before are tried
 //! every few seconds, so that the only seed of a film is used as soon as it is back.
 
-use crate::discovery::Origin;
-use crate::swarm::bans::Bans;
-use playswarm_logic::Time;
+use super::Origin;
+use super::bans::Bans;
+use crate::Time;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
@@ -55,16 +55,18 @@ struct Entry {
 
 /// A dial to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Dial {
-    pub(crate) addr: SocketAddr,
-    pub(crate) origin: Origin,
+pub struct Dial {
+    /// The address.
+    pub addr: SocketAddr,
+    /// How it came to be known.
+    pub origin: Origin,
     /// Say nothing but the handshake until the peer has answered.
-    pub(crate) patient: bool,
+    pub patient: bool,
 }
 
 /// How badly peers are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Need {
+pub enum Need {
     /// We have all: peers that have all too are not wanted.
     Nothing,
     /// As ever.
@@ -76,7 +78,7 @@ pub(crate) enum Need {
 
 /// How a dial or a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// There was no connection, or nothing came of it.
     Failed,
     /// It gave us something before it went.
@@ -89,8 +91,9 @@ pub(crate) enum End {
 
 /// See the [module](self).
 #[derive(Debug, Default)]
-pub(crate) struct Book {
-    pub(crate) bans: Bans,
+pub struct AddressBook {
+    /// The addresses that are refused.
+    pub bans: Bans,
     known: BTreeMap<SocketAddr, Entry>,
     /// Ways that lead to ourselves: trackers and peers tell us of those too.
     ourselves: BTreeSet<SocketAddr>,
@@ -138,14 +141,14 @@ impl Entry {
     }
 }
 
-impl Book {
+impl AddressBook {
     /// An empty book. Those with different salts dial equals in different orders.
-    pub(crate) fn new(salt: u64) -> Book {
-        Book { salt, ..Book::default() }
+    pub fn new(salt: u64) -> AddressBook {
+        AddressBook { salt, ..AddressBook::default() }
     }
 
     /// Notes an address; false where it was known or is not wanted.
-    pub(crate) fn add(&mut self, addr: SocketAddr, origin: Origin) -> bool {
+    pub fn add(&mut self, addr: SocketAddr, origin: Origin) -> bool {
         if self.ourselves.contains(&addr) || (self.private && !is_fit_for_private(origin)) {
             return false;
         }
@@ -175,19 +178,19 @@ impl Book {
     }
 
     /// How badly peers are wanted from now on.
-    pub(crate) fn set_need(&mut self, need: Need) {
+    pub fn set_need(&mut self, need: Need) {
         self.need = need;
     }
 
     /// The torrent turned out to be private (BEP 27): what others than trackers and the user named is forgotten.
-    pub(crate) fn make_private(&mut self) {
+    pub fn make_private(&mut self) {
         self.private = true;
         self.known.retain(|_, e| e.state != State::Idle || is_fit_for_private(e.origin));
     }
 
     /// Whether a peer may stay in a private torrent: a tracker or the user named its address. `any_port`: for a peer that came to
     /// us, from some port of its own.
-    pub(crate) fn is_named_for_private(&self, addr: SocketAddr, any_port: bool) -> bool {
+    pub fn is_named_for_private(&self, addr: SocketAddr, any_port: bool) -> bool {
         let named = |(known, e): (&SocketAddr, &Entry)| {
             is_fit_for_private(e.origin) && (*known == addr || (any_port && known.ip() == addr.ip()))
         };
@@ -195,7 +198,7 @@ impl Book {
     }
 
     /// The addresses to dial now, so that at most `room` more connections come of it.
-    pub(crate) fn dial(&mut self, now: Time, room: usize) -> Vec<Dial> {
+    pub fn dial(&mut self, now: Time, room: usize) -> Vec<Dial> {
         let n = room.saturating_sub(self.dialing).min(MAX_DIALS.saturating_sub(self.dialing));
         if n == 0 {
             return Vec::new();
@@ -225,12 +228,12 @@ impl Book {
     }
 
     /// How many are being dialled.
-    pub(crate) fn dialling(&self) -> usize {
+    pub fn dialling(&self) -> usize {
         self.dialing
     }
 
     /// Addresses that wait for nothing but a place.
-    pub(crate) fn due(&self, now: Time) -> impl Iterator<Item = SocketAddr> + '_ {
+    pub fn due(&self, now: Time) -> impl Iterator<Item = SocketAddr> + '_ {
         let due =
             move |e: &Entry| e.state == State::Idle && e.next_try <= now && !(e.seed && self.need == Need::Nothing);
         self.known.iter().filter(move |(addr, e)| due(e) && !self.bans.is_banned(**addr, now)).map(|(addr, _)| *addr)
@@ -238,13 +241,13 @@ impl Book {
 
     /// When some address may be dialled next.
     #[cfg(test)]
-    pub(crate) fn next_try(&self) -> Option<Time> {
+    pub fn next_try(&self) -> Option<Time> {
         self.known.values().filter(|e| e.state == State::Idle).map(|e| e.next_try).min()
     }
 
     /// Dials one address now, whatever room there is; `None` where that makes no sense: it is banned, being dialled or connected, or
     /// it failed and its next turn has not come.
-    pub(crate) fn dial_one(&mut self, addr: SocketAddr, origin: Origin, now: Time) -> Option<Dial> {
+    pub fn dial_one(&mut self, addr: SocketAddr, origin: Origin, now: Time) -> Option<Dial> {
         self.add(addr, origin);
         if self.bans.is_banned(addr, now) {
             return None;
@@ -256,13 +259,13 @@ impl Book {
     }
 
     /// Whether this way leads to ourselves.
-    pub(crate) fn is_ourselves(&self, addr: SocketAddr) -> bool {
+    pub fn is_ourselves(&self, addr: SocketAddr) -> bool {
         self.ourselves.contains(&addr)
     }
 
     /// The connection is there. For one that came in, `addr` is where that peer listens, if it said so. Also for a further way to
     /// a peer that is connected: it is not dialled until that connection has ended.
-    pub(crate) fn connected(&mut self, addr: SocketAddr, origin: Origin) {
+    pub fn connected(&mut self, addr: SocketAddr, origin: Origin) {
         self.add(addr, origin);
         if let Some(e) = self.known.get_mut(&addr) {
             if e.state == State::Dialing {
@@ -273,14 +276,14 @@ impl Book {
     }
 
     /// It left right after the handshake: the next dial says nothing but that first.
-    pub(crate) fn was_curt(&mut self, addr: SocketAddr) {
+    pub fn was_curt(&mut self, addr: SocketAddr) {
         if let Some(e) = self.known.get_mut(&addr) {
             e.curt = !e.curt;
         }
     }
 
     /// The dial failed, or the connection ended.
-    pub(crate) fn ended(&mut self, addr: SocketAddr, now: Time, end: End) {
+    pub fn ended(&mut self, addr: SocketAddr, now: Time, end: End) {
         let Some(e) = self.known.get_mut(&addr) else { return };
         if e.state == State::Dialing {
             self.dialing -= 1;
@@ -305,7 +308,7 @@ impl Book {
     }
 
     /// The dial reached ourselves: that address is not dialled again.
-    pub(crate) fn is_us(&mut self, addr: SocketAddr) {
+    pub fn is_us(&mut self, addr: SocketAddr) {
         self.forget(addr);
         if self.ourselves.len() < MAX_OWN {
             self.ourselves.insert(addr);
@@ -313,24 +316,24 @@ impl Book {
     }
 
     /// Forgets an address until somebody names it again.
-    pub(crate) fn forget(&mut self, addr: SocketAddr) {
+    pub fn forget(&mut self, addr: SocketAddr) {
         if self.known.remove(&addr).is_some_and(|e| e.state == State::Dialing) {
             self.dialing -= 1;
         }
     }
 
     /// Known and not connected.
-    pub(crate) fn idle(&self) -> usize {
+    pub fn idle(&self) -> usize {
         self.known.values().filter(|e| e.state != State::Connected).count()
     }
 
     /// Every address that is or was once connected, or was given by hand: worth handing on.
-    pub(crate) fn worthy(&self) -> Vec<SocketAddr> {
+    pub fn worthy(&self) -> Vec<SocketAddr> {
         self.known.iter().filter(|(_, e)| e.answered || e.origin == Origin::Given).map(|(a, _)| *a).collect()
     }
 
     /// Tries everything that waits for its next turn at once (a seek after a long pause, a network that came back).
-    pub(crate) fn hurry(&mut self, now: Time) {
+    pub fn hurry(&mut self, now: Time) {
         for e in self.known.values_mut().filter(|e| e.state == State::Idle && e.failures < 3) {
             e.next_try = e.next_try.min(now);
         }

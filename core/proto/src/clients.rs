@@ -3,7 +3,7 @@
 //! Only a guess: a peer id can hold anything. The extended handshake's `v` (BEP 10) says it better where there is one.
 
 /// The client's name and version, guessed from a peer id of the Azureus style (`-qB4650-…`) or of a few other habits.
-pub(crate) fn client_name(peer_id: &[u8; 20]) -> String {
+pub fn client_name(peer_id: &[u8; 20]) -> String {
     if peer_id[0] == b'-' && peer_id[7] == b'-' {
         let code = &peer_id[1..3];
         if let Some(name) = azureus(code) {

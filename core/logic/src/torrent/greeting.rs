@@ -1,0 +1,106 @@
+//! What a torrent says first on a new connection, behind the handshake.
+
+use crate::Bits;
+use bytes::{Bytes, BytesMut};
+use playswarm_proto::extended::ExtendedHandshake;
+use playswarm_proto::handshake::Reserved;
+use playswarm_proto::wire::{self, Message};
+
+/// What a torrent says first on a new connection, beside the handshake itself.
+#[derive(Clone, Debug)]
+pub struct FirstWords {
+    /// What we speak.
+    pub reserved: Reserved,
+    /// The handshake of BEP 10; `yourip` is filled in for each peer.
+    pub extended: ExtendedHandshake,
+    /// Which pieces we have; `None` while the torrent's info is not known.
+    pub have: Option<Bits>,
+    /// Whether to say INTERESTED at once, in the hope that the peer unchokes us a round trip sooner.
+    pub interested: bool,
+}
+
+impl FirstWords {
+    /// Appends the messages that follow our handshake.
+    ///
+    /// Incoming connections know what the peer speaks. When we dial, `theirs` is `None`: the words go out in the same
+    /// write as the handshake, in forms that every client takes (a bitfield even if it is empty, BEP 6 wants one of the
+    /// three), and [`FirstWords::encode_rest`] adds what had to wait.
+    pub fn encode(&self, theirs: Option<Reserved>, remote: std::net::IpAddr, out: &mut BytesMut) {
+        if theirs.is_none_or(Reserved::extended) {
+            let extended = ExtendedHandshake { yourip: Some(remote), ..self.extended.clone() };
+            wire::encode(&Message::Extended { id: 0, payload: extended.encode() }, out);
+        }
+        match (&self.have, theirs.is_some_and(Reserved::fast)) {
+            (Some(have), true) if have.is_full() && !have.is_empty() => wire::encode(&Message::HaveAll, out),
+            (Some(have), true) if have.count() == 0 => wire::encode(&Message::HaveNone, out),
+            (None, true) => wire::encode(&Message::HaveNone, out),
+            // BEP 3: one who has nothing may leave the bitfield out; but then a FAST peer would miss it.
+            (Some(have), false) if have.count() == 0 && theirs.is_some() => {}
+            (Some(have), _) => wire::encode(&Message::Bitfield(Bytes::copy_from_slice(have.as_bytes())), out),
+            (None, false) => {}
+        }
+        if self.interested {
+            wire::encode(&Message::Interested, out);
+        }
+    }
+
+    /// Appends what had to wait for the handshake of a peer that we dialled: HAVE NONE, where the number of pieces was
+    /// not known for a bitfield.
+    pub fn encode_rest(&self, theirs: Reserved, out: &mut BytesMut) {
+        if self.have.is_none() && theirs.fast() {
+            wire::encode(&Message::HaveNone, out);
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use playswarm_proto::wire::{Limits, decode};
+    use std::net::{IpAddr, Ipv4Addr};
+
+    const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    fn words(bits: Option<&Bits>) -> FirstWords {
+        FirstWords {
+            reserved: Reserved::ours(true),
+            extended: ExtendedHandshake::default(),
+            have: bits.cloned(),
+            interested: true,
+        }
+    }
+
+    fn said(words: &FirstWords, theirs: Option<Reserved>) -> Vec<Message> {
+        let mut buf = BytesMut::new();
+        words.encode(theirs, HOST, &mut buf);
+        std::iter::from_fn(|| decode(&mut buf, Limits::default()).unwrap()).collect()
+    }
+
+    #[test]
+    fn one_who_dials_uses_words_that_every_client_takes() {
+        let full = Bits::full(9);
+        let said = said(&words(Some(&full)), None);
+        assert!(matches!(said[0], Message::Extended { id: 0, .. }));
+        assert_eq!(said[1..], [Message::Bitfield(Bytes::from_static(&[0xff, 0x80])), Message::Interested]);
+    }
+
+    #[test]
+    fn one_who_is_dialled_uses_what_the_peer_speaks() {
+        let fast = Some(Reserved::ours(false));
+        assert_eq!(said(&words(Some(&Bits::full(9))), fast)[1..], [Message::HaveAll, Message::Interested]);
+        assert_eq!(said(&words(Some(&Bits::new(9))), fast)[1..], [Message::HaveNone, Message::Interested]);
+        assert_eq!(said(&words(Some(&Bits::new(9))), Some(Reserved(0))), [Message::Interested]);
+        assert_eq!(said(&words(None), fast)[1..], [Message::HaveNone, Message::Interested]);
+    }
+
+    #[test]
+    fn have_none_waits_for_the_peers_handshake_where_the_number_of_pieces_is_unknown() {
+        assert_eq!(said(&words(None), None)[1..], [Message::Interested]);
+        let mut rest = BytesMut::new();
+        words(None).encode_rest(Reserved(0), &mut rest);
+        assert!(rest.is_empty());
+        words(None).encode_rest(Reserved::ours(false), &mut rest);
+        assert_eq!(decode(&mut rest, Limits::default()).unwrap(), Some(Message::HaveNone));
+    }
+}

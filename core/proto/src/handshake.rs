@@ -1,0 +1,160 @@
+//! The first 68 bytes of a connection (BEP 3).
+
+use crate::InfoHash;
+use bytes::BytesMut;
+
+/// Bytes of a handshake.
+pub const HANDSHAKE_BYTES: usize = 68;
+
+const PREFIX: &[u8; 20] = b"\x13BitTorrent protocol";
+
+/// First characters of the peer id of this client, in the form of Azureus: `PW`, and its version.
+pub const CLIENT_PREFIX: &[u8; 8] = b"-PW0100-";
+
+/// Twenty bytes that name a client in the swarm.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId(pub [u8; 20]);
+
+impl PeerId {
+    /// Returns [`CLIENT_PREFIX`] and twelve characters made of random bits, six of each byte.
+    pub fn from_random(random: [u8; 12]) -> PeerId {
+        const ALPHABET: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._";
+        let mut id = [0; 20];
+        id[..8].copy_from_slice(CLIENT_PREFIX);
+        for (character, bits) in id[8..].iter_mut().zip(random) {
+            *character = ALPHABET[usize::from(bits & 63)];
+        }
+        PeerId(id)
+    }
+
+    /// Whether this is an id of playswarm.
+    pub fn is_playswarm(&self) -> bool {
+        self.0.starts_with(&CLIENT_PREFIX[..3])
+    }
+
+    /// Whether this client drops a connection on which anything comes together with the handshake. aria2 (1.36) does:
+    /// "More than BtHandshakeMessage::MESSAGE_LENGTH bytes are buffered".
+    pub fn wants_bare_handshake(&self) -> bool {
+        self.0.starts_with(b"A2-")
+    }
+}
+
+impl std::fmt::Debug for PeerId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0.escape_ascii())
+    }
+}
+
+/// The eight reserved bytes, in which a client says which extensions it speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reserved(pub u64);
+
+impl Reserved {
+    const EXTENDED: u64 = 1 << 20;
+    const FAST: u64 = 1 << 2;
+    const DHT: u64 = 1;
+
+    /// Returns what this client speaks: BEP 10, BEP 6, and BEP 5 where there is a DHT node.
+    pub fn ours(dht: bool) -> Reserved {
+        Reserved(Self::EXTENDED | Self::FAST | if dht { Self::DHT } else { 0 })
+    }
+
+    /// Whether extended messages are spoken (BEP 10).
+    pub fn extended(self) -> bool {
+        self.0 & Self::EXTENDED != 0
+    }
+
+    /// Whether HAVE ALL, HAVE NONE, REJECT, ALLOWED FAST and SUGGEST are spoken (BEP 6).
+    pub fn fast(self) -> bool {
+        self.0 & Self::FAST != 0
+    }
+
+    /// Whether PORT is spoken (BEP 5).
+    pub fn dht(self) -> bool {
+        self.0 & Self::DHT != 0
+    }
+}
+
+/// A handshake, sent or received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// The extensions that the sender speaks.
+    pub reserved: Reserved,
+    /// The torrent that the connection is about.
+    pub info_hash: InfoHash,
+    /// The sender.
+    pub peer_id: PeerId,
+}
+
+/// The bytes are not a handshake: the other side speaks something else (encrypted, HTTP, nonsense).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotBitTorrent;
+
+impl Handshake {
+    /// Appends the 68 bytes.
+    pub fn encode(&self, out: &mut BytesMut) {
+        out.extend_from_slice(PREFIX);
+        out.extend_from_slice(&self.reserved.0.to_be_bytes());
+        out.extend_from_slice(&self.info_hash.0);
+        out.extend_from_slice(&self.peer_id.0);
+    }
+
+    /// Takes a handshake off `buf`, or leaves it and returns `None` while it is not all there.
+    ///
+    /// # Errors
+    /// [`NotBitTorrent`] at the first byte that cannot become a handshake.
+    pub fn decode(buf: &mut BytesMut) -> Result<Option<Handshake>, NotBitTorrent> {
+        let known = buf.len().min(PREFIX.len());
+        if buf[..known] != PREFIX[..known] {
+            return Err(NotBitTorrent);
+        }
+        if buf.len() < HANDSHAKE_BYTES {
+            return Ok(None);
+        }
+        let head = buf.split_to(HANDSHAKE_BYTES);
+        let (mut reserved, mut info_hash, mut peer_id) = ([0; 8], [0; 20], [0; 20]);
+        reserved.copy_from_slice(&head[20..28]);
+        info_hash.copy_from_slice(&head[28..48]);
+        peer_id.copy_from_slice(&head[48..]);
+        Ok(Some(Handshake {
+            reserved: Reserved(u64::from_be_bytes(reserved)),
+            info_hash: InfoHash(info_hash),
+            peer_id: PeerId(peer_id),
+        }))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handshake_survives_its_bytes_and_shows_what_is_spoken() {
+        let peer_id = PeerId::from_random([7; 12]);
+        let ours = Handshake { reserved: Reserved::ours(true), info_hash: InfoHash([7; 20]), peer_id };
+        let mut buf = BytesMut::new();
+        ours.encode(&mut buf);
+        buf.extend_from_slice(b"more");
+        assert_eq!((buf[25] & 0x10, buf[27] & 0x05), (0x10, 0x05));
+        let theirs = Handshake::decode(&mut buf).unwrap().unwrap();
+        assert_eq!((theirs, &buf[..]), (ours, &b"more"[..]));
+        assert!(theirs.reserved.fast() && theirs.reserved.extended() && theirs.reserved.dht());
+        assert!(!Reserved::ours(false).dht());
+    }
+
+    #[test]
+    fn what_cannot_become_a_handshake_is_refused_at_once() {
+        let decode = |bytes: &[u8]| Handshake::decode(&mut BytesMut::from(bytes));
+        assert_eq!(decode(b"\x13BitTor"), Ok(None));
+        assert_eq!(decode(b"GET / HTTP"), Err(NotBitTorrent));
+        assert_eq!(decode(b"\x13Bitx"), Err(NotBitTorrent));
+    }
+
+    #[test]
+    fn peer_ids_carry_our_name() {
+        let id = PeerId::from_random([0xff; 12]);
+        assert!(id.0.starts_with(b"-PW0100-") && id.0.is_ascii() && id.is_playswarm());
+        assert_ne!(id, PeerId::from_random([1; 12]));
+    }
+}

@@ -1,0 +1,30 @@
+//! Every protocol of playswarm as bytes and messages, without state and without I/O.
+//!
+//! Each module turns foreign bytes into checked values and back, within limits that it names. What a message means for a
+//! torrent is decided in `playswarm-logic`; sockets are the engine's.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod address_class;
+pub mod bencode;
+pub mod clients;
+pub mod compact;
+pub mod extended;
+pub mod fast;
+#[doc(hidden)]
+pub mod fuzzing;
+pub mod handshake;
+mod info_hash;
+pub mod krpc;
+pub mod metadata;
+pub mod pex;
+pub mod printable;
+pub mod sha1;
+pub mod slots;
+pub mod wire;
+
+pub use address_class::AddressClass;
+pub use info_hash::InfoHash;
+
+/// Bytes of a block, the unit of request: 16 KiB, as all clients use (BEP 3). The last block of a torrent may be shorter.
+pub const BLOCK_BYTES: u32 = 16 * 1024;

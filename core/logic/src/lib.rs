@@ -11,6 +11,7 @@ pub mod bits;
 pub mod choker;
 pub mod layout;
 pub mod limiter;
+pub mod machine;
 pub mod metadata;
 pub mod named_peers;
 pub mod picker;
@@ -25,6 +26,7 @@ pub mod trackers;
 
 pub use bits::Bits;
 pub use layout::{BLOCK_BYTES, BlockRef, Layout, PieceIndex};
+pub use machine::Machine;
 pub use range::Range;
 pub use time::Time;
 

@@ -107,6 +107,17 @@ pub enum Message {
     Unknown(u8),
 }
 
+impl Message {
+    /// Returns the bytes of its payload, where that has no fixed length and is no block.
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Message::Extended { payload, .. } => payload.len(),
+            Message::Bitfield(bytes) => bytes.len(),
+            _ => 0,
+        }
+    }
+}
+
 /// Why bytes are not a message of this protocol. Nothing after them can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {

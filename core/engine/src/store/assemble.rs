@@ -5,7 +5,8 @@ use super::state::State;
 use super::{NEW_SIXTEENTHS, Put, Store, StoreEvent, Verdict};
 #[cfg(test)]
 use playswarm_logic::Bits;
-use playswarm_logic::{BlockRef, PieceIndex};
+use playswarm_logic::PieceIndex;
+use playswarm_logic::torrent::Ticket;
 use playswarm_proto::sha1::sha1;
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -14,8 +15,11 @@ use tokio::sync::oneshot;
 const PIECES_AT_LEAST: usize = 2;
 
 impl Store {
-    /// Copies a block that `giver` sent into its piece. `giver` is any number by which the caller knows who lied later.
-    pub(crate) fn put_block(&self, block: BlockRef, data: &[u8], giver: u32) -> Put {
+    /// Copies a block that `giver` sent into the attempt at its piece that the ticket names. `giver` is any number by which
+    /// the caller knows who lied later. A block of an older attempt is ignored; the first block of a newer one ends the
+    /// older.
+    pub(crate) fn put_block(&self, ticket: Ticket, data: &[u8], giver: u32) -> Put {
+        let Ticket { block, generation } = ticket;
         let layout = self.torrent.layout;
         if data.is_empty() || layout.block_bytes(block) as usize != data.len() {
             return Put::Ignored;
@@ -26,13 +30,21 @@ impl Store {
             if state.closed || state.have.get(piece) {
                 return Put::Ignored;
             }
-            match state.assemblies.get(&piece) {
-                Some(assembly) => assembly.clone(),
+            let present = state.assemblies.get(&piece).cloned();
+            let outdated = present.as_ref().is_some_and(|assembly| assembly.generation < generation);
+            if outdated && !self.abandon(&mut state, block.piece) {
+                // It is whole, and being hashed.
+                return Put::Ignored;
+            }
+            match present.filter(|_| !outdated) {
+                Some(assembly) if assembly.generation > generation => return Put::Ignored,
+                Some(assembly) => assembly,
                 None => {
                     if self.room(&state) == 0 {
                         return Put::NoRoom;
                     }
-                    let assembly = Arc::new(Assembly::new(layout, block.piece, state.tails.get(&block.piece).copied()));
+                    let tail = state.tails.get(&block.piece).copied();
+                    let assembly = Arc::new(Assembly::new(layout, block.piece, generation, tail));
                     state.assemblies.insert(piece, assembly.clone());
                     let dropped = self.keep_within_memory(&mut state);
                     drop(state);
@@ -81,19 +93,20 @@ impl Store {
         Some(assembly.got())
     }
 
-    /// Forgets the blocks of a piece that is not wanted any more. One that is being hashed stays.
-    pub(crate) fn drop_assembly(&self, piece: PieceIndex) {
-        let buffer = {
-            let mut state = self.state.lock();
-            let buffer = state.assemblies.get(&piece.0).and_then(|a| a.abandon());
-            if buffer.is_some() {
-                state.remove_assembly(piece.0);
-            }
-            buffer
-        };
-        if let Some(buffer) = buffer {
-            self.recycle(buffer);
+    /// Forgets the blocks of attempts at a piece that are older than `generation`. One that is being hashed stays.
+    pub(crate) fn drop_blocks(&self, piece: PieceIndex, generation: u32) {
+        let mut state = self.state.lock();
+        if state.assemblies.get(&piece.0).is_some_and(|assembly| assembly.generation < generation) {
+            self.abandon(&mut state, piece);
         }
+    }
+
+    /// Ends the attempt at a piece, unless it is being hashed.
+    fn abandon(&self, state: &mut State, piece: PieceIndex) -> bool {
+        let Some(buffer) = state.assemblies.get(&piece.0).and_then(|assembly| assembly.abandon()) else { return false };
+        state.remove_assembly(piece.0);
+        self.recycle(buffer);
+        true
     }
 
     /// Hashes a whole piece. When this says `Verified` the piece can be read; it is written behind the reader's back.

@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 pub(super) struct Assembly {
     layout: Layout,
     piece: PieceIndex,
+    /// The attempt at the piece to which the blocks belong (see [`playswarm_logic::torrent::Ticket`]).
+    pub(super) generation: u32,
     /// The blocks from this one on are zeros that nobody gave.
     known_from: u32,
     /// Bytes of memory that it takes.
@@ -49,7 +51,7 @@ pub(super) enum Filled {
 
 impl Assembly {
     /// With `known_from`, the blocks from that one on are zeros.
-    pub(super) fn new(layout: Layout, piece: PieceIndex, known_from: Option<u32>) -> Assembly {
+    pub(super) fn new(layout: Layout, piece: PieceIndex, generation: u32, known_from: Option<u32>) -> Assembly {
         let blocks = layout.blocks_of(piece);
         let givers = vec![0; blocks as usize];
         let known_from = known_from.unwrap_or(blocks);
@@ -58,7 +60,8 @@ impl Assembly {
             got.set(block, true);
         });
         let inner = Inner { buffer: BytesMut::new(), got, givers, closed: false };
-        Assembly { layout, piece, known_from, held: layout.assembly_bytes(piece, 1).into(), inner: Mutex::new(inner) }
+        let held = layout.assembly_bytes(piece, 1).into();
+        Assembly { layout, piece, generation, known_from, held, inner: Mutex::new(inner) }
     }
 
     /// Bytes of memory that it takes.

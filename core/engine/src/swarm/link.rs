@@ -6,7 +6,7 @@ use crate::swarm::handshake::HandshakeError;
 use crate::torrent::InfoHash;
 use bytes::{Buf, BytesMut};
 use playswarm_logic::Bits;
-use playswarm_logic::torrent::greeting::FirstWords;
+use playswarm_logic::torrent::greeting::Greeting;
 use playswarm_proto::handshake::{HANDSHAKE_BYTES, Handshake, PeerId, Reserved};
 use playswarm_proto::wire::{self, Limits, Message, Partial, WireError};
 use std::net::SocketAddr;
@@ -33,18 +33,8 @@ pub(crate) enum Via {
     Utp,
 }
 
-impl Via {
-    /// The name in a status.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Via::Tcp => "tcp",
-            Via::Utp => "utp",
-        }
-    }
-}
-
 /// Makes the first words. Called at the moment at which they are sent, so that they are true then.
-pub(crate) type Words<'a> = &'a (dyn Fn() -> FirstWords + Send + Sync);
+pub(crate) type Words<'a> = &'a (dyn Fn() -> Greeting + Send + Sync);
 
 /// Why nothing more can be read from a peer.
 #[derive(Debug, thiserror::Error)]
@@ -154,7 +144,7 @@ impl Link {
     pub(crate) async fn accepted(
         raw: Raw,
         our_id: PeerId,
-        words_for: impl FnOnce(InfoHash) -> Result<FirstWords, HandshakeError>,
+        words_for: impl FnOnce(InfoHash) -> Result<Greeting, HandshakeError>,
     ) -> Result<(InfoHash, Link), HandshakeError> {
         let mut reader = LinkReader::new(raw.reader);
         let theirs = reader.handshake().await?;

@@ -10,7 +10,7 @@ use crate::swarm::transport::{Limits, Transport, canonical, for_peers, raw_tcp, 
 use crate::torrent::InfoHash;
 use librqbit_utp::UtpSocketUdp;
 use parking_lot::{Mutex, RwLock};
-use playswarm_logic::torrent::greeting::FirstWords;
+use playswarm_logic::torrent::greeting::Greeting;
 use playswarm_proto::address_class::subscriber;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -27,7 +27,7 @@ pub(crate) trait Host: Send + Sync {
     /// Whether a connection from there is wanted at all: not banned, not one too many.
     fn admits(&self, remote: SocketAddr) -> bool;
     /// What to say first.
-    fn first_words(&self) -> FirstWords;
+    fn first_words(&self) -> Greeting;
     /// Takes the connection over, or drops it.
     fn take(&self, link: Link);
 }

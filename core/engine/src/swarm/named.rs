@@ -5,7 +5,7 @@ use crate::discovery::Shared;
 use crate::discovery::resolver::NamedBy;
 use crate::peer_address::PeerAddress;
 use crate::swarm::driver::Swarm;
-use playswarm_logic::torrent::Origin;
+use playswarm_logic::torrent::Input;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -36,13 +36,7 @@ pub(super) async fn keep_looking_up(
             }
         } else {
             (wait, warned) = (REFRESH, true);
-            {
-                let mut st = swarm.state.lock();
-                for addr in found {
-                    st.book.add(addr, Origin::Given);
-                }
-            }
-            swarm.dial();
+            swarm.tell(Input::Given(found));
         }
         drop(swarm);
         tokio::select! {

@@ -5,7 +5,6 @@ use crate::error::{Error, Result};
 use crate::status::OpeningStatus;
 use crate::swarm::driver::Swarm;
 use crate::torrent::Torrent;
-use playswarm_logic::metadata as logic_metadata;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -18,22 +17,25 @@ const PEERS_COUNT_FOR: u32 = 5;
 impl Swarm {
     /// What has been found by now; `None` once the torrent is known, or this is closed.
     pub(crate) fn opening(&self) -> Option<OpeningStatus> {
-        if self.content.get().is_some() || self.is_closed() {
+        if self.content().is_some() || self.is_closed() {
             return None;
         }
-        let st = self.state.lock();
-        let info = st.metadata.as_ref().map(logic_metadata::Fetch::progress).unwrap_or_default();
-        Some(OpeningStatus {
-            info_hash: self.info_hash,
-            waited_s: self.epoch.elapsed().as_secs_f64(),
-            found_peers: st.book.idle() + st.peers.len(),
-            dialled_peers: st.book.dialling(),
-            connected_peers: st.peers.len(),
-            met_peers: st.next_peer as usize,
-            offering_peers: info.peers,
-            received_bytes: info.bytes,
-            total_bytes: info.total,
-            trackers: st.discovery.as_ref().map(Discovery::trackers).unwrap_or_default(),
+        let trackers = self.discovery.lock().as_ref().map(Discovery::trackers).unwrap_or_default();
+        self.look(|torrent, _| {
+            let info = torrent.metadata_progress().unwrap_or_default();
+            let connected_peers = torrent.peers().count();
+            Some(OpeningStatus {
+                info_hash: self.info_hash,
+                waited_s: self.door.age().as_secs_f64(),
+                found_peers: torrent.idle_addresses() + connected_peers,
+                dialled_peers: torrent.dialling(),
+                connected_peers,
+                met_peers: torrent.met_peers(),
+                offering_peers: info.peers,
+                received_bytes: info.bytes,
+                total_bytes: info.total,
+                trackers,
+            })
         })
     }
 

@@ -40,7 +40,7 @@ impl Swarm {
         duration: Duration,
         mut each: impl FnMut(usize, usize) + Send,
     ) -> Result<Vec<SlotCount>> {
-        if !self.has_slots() {
+        if !self.look(|torrent, _| torrent.has_slots()) {
             let why = "the slot index is off: the torrent is private, or the setting dht or slot_index is false";
             return Err(Error::BadArgument(why.to_owned()));
         }

@@ -330,6 +330,11 @@ impl Picker {
         self.peers.get(&peer).map(|p| p.figures(self.prior))
     }
 
+    /// Returns the pieces that a peer has; `None` if there is no such peer.
+    pub fn bits(&self, peer: PeerKey) -> Option<&Bits> {
+        self.peers.get(&peer).map(|p| &p.bits)
+    }
+
     /// How many peers have this piece, and how many of these let us ask for it.
     pub fn piece_holders(&self, piece: PieceIndex) -> (usize, usize) {
         let with = self.peers.values().filter(|p| p.bits.get(piece.0));

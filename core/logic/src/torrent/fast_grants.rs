@@ -16,13 +16,13 @@ const MAX_NETWORKS: usize = 1024;
 
 /// The bytes of allowed-fast pieces by network, those for which the pieces are the same.
 #[derive(Debug, Default)]
-pub struct FastGrants {
+pub(super) struct FastGrants {
     given: BTreeMap<[u8; 3], (Time, u64)>,
 }
 
 impl FastGrants {
     /// Chooses among a peer's allowed pieces and their bytes those that it is promised.
-    pub fn grant(&mut self, now: Time, ip: IpAddr, pieces: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
+    pub(super) fn grant(&mut self, now: Time, ip: IpAddr, pieces: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
         let IpAddr::V4(ip) = ip.to_canonical() else { return Vec::new() };
         let [a, b, c, _] = ip.octets();
         self.given.retain(|_, (since, _)| now.since(*since) < FORGOTTEN);

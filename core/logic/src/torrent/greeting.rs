@@ -8,7 +8,7 @@ use playswarm_proto::wire::{self, Message};
 
 /// What a torrent says first on a new connection, beside the handshake itself.
 #[derive(Clone, Debug)]
-pub struct FirstWords {
+pub struct Greeting {
     /// What we speak.
     pub reserved: Reserved,
     /// The handshake of BEP 10; `yourip` is filled in for each peer.
@@ -19,12 +19,12 @@ pub struct FirstWords {
     pub interested: bool,
 }
 
-impl FirstWords {
+impl Greeting {
     /// Appends the messages that follow our handshake.
     ///
     /// Incoming connections know what the peer speaks. When we dial, `theirs` is `None`: the words go out in the same
     /// write as the handshake, in forms that every client takes (a bitfield even if it is empty, BEP 6 wants one of the
-    /// three), and [`FirstWords::encode_rest`] adds what had to wait.
+    /// three), and [`Greeting::encode_rest`] adds what had to wait.
     pub fn encode(&self, theirs: Option<Reserved>, remote: std::net::IpAddr, out: &mut BytesMut) {
         if theirs.is_none_or(Reserved::extended) {
             let extended = ExtendedHandshake { yourip: Some(remote), ..self.extended.clone() };
@@ -62,8 +62,8 @@ mod tests {
 
     const HOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-    fn words(bits: Option<&Bits>) -> FirstWords {
-        FirstWords {
+    fn words(bits: Option<&Bits>) -> Greeting {
+        Greeting {
             reserved: Reserved::ours(true),
             extended: ExtendedHandshake::default(),
             have: bits.cloned(),
@@ -71,7 +71,7 @@ mod tests {
         }
     }
 
-    fn said(words: &FirstWords, theirs: Option<Reserved>) -> Vec<Message> {
+    fn said(words: &Greeting, theirs: Option<Reserved>) -> Vec<Message> {
         let mut buf = BytesMut::new();
         words.encode(theirs, HOST, &mut buf);
         std::iter::from_fn(|| decode(&mut buf, Limits::default()).unwrap()).collect()

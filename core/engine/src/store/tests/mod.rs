@@ -14,10 +14,16 @@ mod trust;
 use super::record::NOTES;
 use super::*;
 use crate::torrent::{FileEntry, InfoHash};
+use playswarm_logic::torrent::Ticket;
 use playswarm_logic::{BLOCK_BYTES, BlockRef, Layout};
 use playswarm_proto::sha1::sha1;
 use std::path::Path;
 use std::time::Duration;
+
+/// Permission to store a block for the first attempt at its piece.
+fn first(block: BlockRef) -> Ticket {
+    Ticket { block, generation: 0 }
+}
 
 /// A torrent and its bytes.
 struct Made {
@@ -99,7 +105,7 @@ impl Made {
             if spoil.contains(&n) {
                 block[0] ^= 1;
             }
-            last = store.put_block(BlockRef { piece: PieceIndex(piece), block: n }, &block, giver(n));
+            last = store.put_block(first(BlockRef { piece: PieceIndex(piece), block: n }), &block, giver(n));
         }
         last
     }

@@ -80,14 +80,14 @@ async fn blocks_that_do_not_fit_or_were_here_before_change_nothing() {
     let block = |piece, block| BlockRef { piece: PieceIndex(piece), block };
     let data = vec![7; 16 * KIB];
     for (wrong, data) in [(block(0, 2), &data[..]), (block(1, 0), &data), (block(2, 0), &data), (block(0, 0), &[])] {
-        assert_eq!(store.put_block(wrong, data, 1), Put::Ignored);
+        assert_eq!(store.put_block(first(wrong), data, 1), Put::Ignored);
     }
     assert!(store.assembling().is_empty());
-    assert_eq!(store.put_block(block(0, 1), &data, 1), Put::More);
-    assert_eq!(store.put_block(block(0, 1), &data, 2), Put::Ignored);
+    assert_eq!(store.put_block(first(block(0, 1)), &data, 1), Put::More);
+    assert_eq!(store.put_block(first(block(0, 1)), &data, 2), Put::Ignored);
     assert!(store.blocks_here(PieceIndex(0)).unwrap().get(1));
     assert_eq!(store.verify(PieceIndex(0)).await, Verdict::NotWhole);
-    store.drop_assembly(PieceIndex(0));
+    store.drop_blocks(PieceIndex(0), 1);
     assert!(store.assembling().is_empty());
     made.fetch(&store, 0).await;
     assert_eq!(made.put(&store, 0, |_| 1, &[]), Put::Ignored);

@@ -19,7 +19,7 @@ async fn a_gibibyte_through_the_store() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             for (n, block) in made.piece(piece).chunks(BLOCK_BYTES as usize).enumerate() {
-                store.put_block(BlockRef { piece: PieceIndex(piece), block: n as u32 }, block, 1);
+                store.put_block(first(BlockRef { piece: PieceIndex(piece), block: n as u32 }), block, 1);
             }
             store.verify(PieceIndex(piece)).await;
             assert!(store.try_piece(PieceIndex(piece)).is_some());

@@ -180,7 +180,7 @@ async fn pieces_that_another_program_wrote_are_claimed_and_checked_when_read() {
     let lent = store.clone();
     tokio::task::spawn_blocking(move || lent.write_lent(0, &file)).await.unwrap().unwrap();
     // One of them is being put together.
-    store.put_block(BlockRef { piece: PieceIndex(1), block: 0 }, &made.data[32 * KIB..48 * KIB], 1);
+    store.put_block(first(BlockRef { piece: PieceIndex(1), block: 0 }), &made.data[32 * KIB..48 * KIB], 1);
     let mut claims = Bits::full(4);
     claims.set(0, false);
     store.claim(&claims).await.unwrap();

@@ -3,12 +3,12 @@
 
 use super::*;
 use crate::error::{Error, ErrorKind};
-use playswarm_proto::handshake::Reserved;
 use crate::swarm::link::Via;
 use crate::swarm::transport::{ConnectError, Manner, Prefer};
 use bytes::Bytes;
 use playswarm_logic::Bits;
 use playswarm_proto::extended::ExtendedHandshake;
+use playswarm_proto::handshake::Reserved;
 use playswarm_proto::wire::{Message, Span};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -21,14 +21,14 @@ const HASH: InfoHash = InfoHash([0x5a; 20]);
 struct TestHost {
     links: mpsc::UnboundedSender<Link>,
     admits: AtomicBool,
-    words: FirstWords,
+    words: Greeting,
 }
 
 impl Host for TestHost {
     fn admits(&self, _: SocketAddr) -> bool {
         self.admits.load(Ordering::Relaxed)
     }
-    fn first_words(&self) -> FirstWords {
+    fn first_words(&self) -> Greeting {
         self.words.clone()
     }
     fn take(&self, link: Link) {
@@ -36,8 +36,8 @@ impl Host for TestHost {
     }
 }
 
-fn words(bits: &Bits) -> FirstWords {
-    FirstWords {
+fn words(bits: &Bits) -> Greeting {
+    Greeting {
         reserved: Reserved::ours(false),
         extended: ExtendedHandshake::ours(None, Some(1234), true, true, false),
         have: Some(bits.clone()),

@@ -5,8 +5,8 @@
 //! back-pressure: while it is deep, nothing more is read from the peer. Some clients (rTorrent) ask for as much as their
 //! line takes in seconds, and those without BEP 6 could not be told of a refusal.
 
-use playswarm_logic::torrent::conduct::Offence;
-use playswarm_logic::{Bits, Layout, PieceIndex, Time};
+use super::conduct::Offence;
+use crate::{Bits, Layout, PieceIndex, Time};
 use playswarm_proto::extended::OUR_REQQ;
 use playswarm_proto::wire::Span;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -27,7 +27,7 @@ const FAST_SHARES: u64 = 2;
 
 /// What to do about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
+pub enum Asked {
     /// It waits its turn.
     Queued,
     /// It was waiting already, or a choked peer without FAST is not owed an answer: say nothing.
@@ -38,7 +38,7 @@ pub(crate) enum Asked {
 
 /// The queue of one peer.
 #[derive(Debug)]
-pub(crate) struct UploadQueue {
+pub struct UploadQueue {
     fast: bool,
     /// In the order in which they came. Those that are not in `known` were cancelled.
     waiting: VecDeque<Span>,
@@ -53,7 +53,7 @@ pub(crate) struct UploadQueue {
 
 impl UploadQueue {
     /// For a peer that has just connected, and is choked. `fast`: whether it speaks BEP 6.
-    pub(crate) fn new(now: Time, fast: bool) -> UploadQueue {
+    pub fn new(now: Time, fast: bool) -> UploadQueue {
         UploadQueue {
             fast,
             waiting: VecDeque::new(),
@@ -66,13 +66,13 @@ impl UploadQueue {
     }
 
     /// These pieces, of so many bytes, were sent to it as ALLOWED FAST.
-    pub(crate) fn allow_fast(&mut self, pieces: impl IntoIterator<Item = (u32, u32)>) {
+    pub fn allow_fast(&mut self, pieces: impl IntoIterator<Item = (u32, u32)>) {
         self.allowed_fast.extend(pieces.into_iter().map(|(piece, bytes)| (piece, FAST_SHARES * u64::from(bytes))));
     }
 
     /// A REQUEST came. `have`: the pieces that are verified and here. `withdrawn`: those that were announced and are gone.
     /// `told`: whether the peer learns which pieces are gone (BEP 54).
-    pub(crate) fn push(
+    pub fn push(
         &mut self,
         now: Time,
         span: Span,
@@ -114,7 +114,7 @@ impl UploadQueue {
     }
 
     /// Notes a reject to be said later. Returns false where it is to be said now, or where the peer gets none (no BEP 6).
-    pub(crate) fn put_off(&mut self, span: Span) -> bool {
+    pub fn put_off(&mut self, span: Span) -> bool {
         let room = self.fast && self.owed.len() < MAX_OWED;
         if room {
             self.owed.push(span);
@@ -132,7 +132,7 @@ impl UploadQueue {
 
     /// A CANCEL came: true if the request was waiting still; a peer with FAST is then owed a REJECT (BEP 6: a block or a
     /// REJECT for each request). False means that the block is on its way, or never was asked for.
-    pub(crate) fn cancel(&mut self, span: Span) -> bool {
+    pub fn cancel(&mut self, span: Span) -> bool {
         let was_waiting = self.known.remove(&span);
         if self.waiting.len() > 2 * self.known.len() + 64 {
             self.waiting.retain(|s| self.known.contains(s));
@@ -141,7 +141,7 @@ impl UploadQueue {
     }
 
     /// It is choked now: forgets what waits, and gives the requests that are owed a REJECT. What is allowed fast stays.
-    pub(crate) fn choke(&mut self, now: Time) -> Vec<Span> {
+    pub fn choke(&mut self, now: Time) -> Vec<Span> {
         if !self.choked {
             self.choked = true;
             self.choked_at = now;
@@ -150,12 +150,12 @@ impl UploadQueue {
     }
 
     /// It is unchoked now.
-    pub(crate) fn unchoke(&mut self) {
+    pub fn unchoke(&mut self) {
         self.choked = false;
     }
 
     /// A piece is not here any more: gives the requests for it that are owed a REJECT.
-    pub(crate) fn forget_piece(&mut self, piece: u32) -> Vec<Span> {
+    pub fn forget_piece(&mut self, piece: u32) -> Vec<Span> {
         self.keep(|_, span| span.piece != piece)
     }
 
@@ -179,7 +179,7 @@ impl UploadQueue {
     }
 
     /// The next request to be answered; it cannot be cancelled any more.
-    pub(crate) fn pop(&mut self) -> Option<Span> {
+    pub fn pop(&mut self) -> Option<Span> {
         while let Some(span) = self.waiting.pop_front() {
             if self.known.remove(&span) {
                 return Some(span);
@@ -189,7 +189,7 @@ impl UploadQueue {
     }
 
     /// The next request, which stays.
-    pub(crate) fn peek(&mut self) -> Option<Span> {
+    pub fn peek(&mut self) -> Option<Span> {
         while let Some(span) = self.waiting.front() {
             if self.known.contains(span) {
                 return Some(*span);
@@ -200,33 +200,33 @@ impl UploadQueue {
     }
 
     /// Takes the rejects that were put off.
-    pub(crate) fn take_owed(&mut self) -> Vec<Span> {
+    pub fn take_owed(&mut self) -> Vec<Span> {
         std::mem::take(&mut self.owed)
     }
 
     /// Whether so much waits that nothing more is to be read from the peer.
-    pub(crate) fn is_deep(&self) -> bool {
+    pub fn is_deep(&self) -> bool {
         self.waiting.len() >= DEEP
     }
 
     /// Whether so little waits that reading goes on.
-    pub(crate) fn is_shallow(&self) -> bool {
+    pub fn is_shallow(&self) -> bool {
         self.waiting.len() <= SHALLOW
     }
 
     /// How many requests wait.
     #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.known.len()
     }
 
     /// Whether none waits.
-    pub(crate) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
 
     /// Whether the peer is choked.
-    pub(crate) fn is_choked(&self) -> bool {
+    pub fn is_choked(&self) -> bool {
         self.choked
     }
 }

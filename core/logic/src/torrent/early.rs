@@ -1,17 +1,7 @@
-//! What peers say that they have: all at once after the handshake, then piece by piece; and before the metadata is here.
+//! What a peer says of its pieces before their number is known (a magnet).
 
-use crate::swarm::driver::{State, Swarm};
-use crate::swarm::peer::{Peer, Verdict};
-use playswarm_logic::picker::Input;
-use playswarm_logic::torrent::conduct::Offence;
-use playswarm_logic::{Bits, PeerKey, PieceIndex, Time};
+use crate::Bits;
 use playswarm_proto::wire::{MAX_PIECES, Message};
-use std::sync::Arc;
-
-/// Share of the memory that goes to what peers say of their pieces before the metadata is here.
-const EARLY_SHARE: u64 = 16;
-/// The same in bytes at least.
-const MIN_EARLY_BYTES: u64 = 1 << 20;
 
 /// The pieces that a peer named before their number was known.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -28,7 +18,7 @@ pub(super) struct Early {
 
 impl Early {
     /// Takes in HAVE, a bitfield, HAVE ALL or HAVE NONE. Returns whether it makes sense.
-    fn hear(&mut self, message: &Message) -> bool {
+    pub(super) fn hear(&mut self, message: &Message) -> bool {
         match message {
             Message::Have(piece) if *piece >= MAX_PIECES => return false,
             Message::Have(_) if self.forgotten => {}
@@ -52,11 +42,11 @@ impl Early {
     }
 
     /// Memory that it takes.
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         self.bits.capacity() as u64
     }
 
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         *self = Early { forgotten: true, ..Early::default() };
     }
 
@@ -86,81 +76,6 @@ impl Early {
                 bits.set(at as u32 * 8 + k, true);
             }
         }
-        Some(bits)
-    }
-}
-
-impl Swarm {
-    /// HAVE, a bitfield, HAVE ALL or HAVE NONE.
-    pub(super) fn peer_has(
-        self: &Arc<Self>,
-        st: &mut State,
-        key: PeerKey,
-        now: Time,
-        message: &Message,
-    ) -> Result<(), Verdict> {
-        let Some(p) = st.peers.get_mut(&key) else { return Ok(()) };
-        if !matches!(message, Message::Have(_)) && !p.conduct.says_all() {
-            return self.offend(st, key, now, Offence::OutOfPlace);
-        }
-        let Some(content) = self.content.get() else {
-            let before = p.early.bytes();
-            if !p.early.hear(message) {
-                return self.offend(st, key, now, Offence::OutOfPlace);
-            }
-            if p.early.bytes() > before {
-                self.bound_early(st);
-            }
-            return Ok(());
-        };
-        let pieces = content.torrent.layout.pieces();
-        let bits = match message {
-            Message::Have(piece) => {
-                let Some(bits) = &mut p.bits else { return Ok(()) };
-                if *piece >= pieces {
-                    return self.offend(st, key, now, Offence::OutOfPlace);
-                }
-                if bits.set(*piece, true) {
-                    self.pick_with(st, Input::PeerHas(key, PieceIndex(*piece)));
-                }
-                return Ok(());
-            }
-            Message::Bitfield(bytes) => match Bits::from_bitfield(bytes, pieces) {
-                Some(bits) => bits,
-                None => return self.offend(st, key, now, Offence::Malformed),
-            },
-            Message::HaveAll => Bits::full(pieces),
-            _ => Bits::new(pieces),
-        };
-        p.bits = Some(bits.clone());
-        self.pick_with(st, Input::PeerHasBits(key, bits));
-        Ok(())
-    }
-
-    /// DONT HAVE (BEP 54).
-    pub(super) fn peer_lacks(&self, st: &mut State, key: PeerKey, piece: u32) {
-        let Some(p) = st.peers.get_mut(&key) else { return };
-        if p.bits.as_mut().is_some_and(|b| b.set(piece, false)) {
-            self.pick_with(st, Input::PeerLacks(key, PieceIndex(piece)));
-        }
-    }
-
-    /// Forgets what takes most memory of what peers said before the metadata was here.
-    fn bound_early(&self, st: &mut State) {
-        let most = (self.config.memory_limit_bytes / EARLY_SHARE).max(MIN_EARLY_BYTES);
-        while st.peers.values().map(|p| p.early.bytes()).sum::<u64>() > most {
-            let Some(largest) = st.peers.values_mut().max_by_key(|p| p.early.bytes()) else { return };
-            tracing::debug!(addr = %largest.addr, "there is no memory for its pieces before the metadata is here");
-            largest.early.forget();
-        }
-    }
-}
-
-impl Peer {
-    /// What it said of its pieces before their number was known; `None` where that makes no sense.
-    pub(super) fn take_early(&mut self, pieces: u32) -> Option<Bits> {
-        let bits = std::mem::take(&mut self.early).take(pieces)?;
-        self.bits = Some(bits.clone());
         Some(bits)
     }
 }

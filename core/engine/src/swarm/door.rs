@@ -1,0 +1,247 @@
+//! The one door to a torrent's state.
+//!
+//! [`Swarm::enter`] is the only place that locks the torrent, drains what it says, and sets its timer. What it says is
+//! carried out after the lock is released and in the order in which it was said: the lock on the links is taken before the
+//! other one is given up. Nothing that is carried out may enter the door itself; it spawns a task for that.
+
+use crate::discovery::Discovery;
+use crate::status;
+use crate::swarm::driver::Swarm;
+use crate::swarm::links::Links;
+use parking_lot::Mutex;
+use playswarm_logic::torrent::{Event, HOUSEKEEPING, Input, Output, Surroundings, Torrent};
+use playswarm_logic::{Machine, PeerKey, Time};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
+
+/// A torrent's state behind its lock.
+pub(super) struct Door {
+    inside: Mutex<Inside>,
+    links: Mutex<Links>,
+    epoch: Instant,
+    /// The timer must look again.
+    rearm: Notify,
+}
+
+struct Inside {
+    torrent: Torrent,
+    /// The timer is set for then.
+    armed: Time,
+}
+
+impl Door {
+    pub(super) fn new(torrent: impl FnOnce(Time) -> Torrent) -> Door {
+        Door {
+            inside: Mutex::new(Inside { torrent: torrent(Time::ZERO), armed: Time::NEVER }),
+            links: Mutex::new(Links::default()),
+            epoch: Instant::now(),
+            rearm: Notify::new(),
+        }
+    }
+
+    /// Time since the torrent was opened.
+    pub(super) fn age(&self) -> Duration {
+        self.epoch.elapsed()
+    }
+
+    /// Ends all connections.
+    pub(super) fn close(&self) {
+        let links = std::mem::take(&mut *self.links.lock());
+        drop(links);
+    }
+}
+
+impl Swarm {
+    /// Time on the clock of the torrent.
+    pub(super) fn now(&self) -> Time {
+        Time::ZERO + self.door.age()
+    }
+
+    /// Tells the torrent what happened.
+    pub(super) fn tell(&self, input: Input) {
+        self.enter(|torrent, now| torrent.handle(now, input));
+    }
+
+    /// Works on the torrent's state, then carries out what the torrent says.
+    pub(super) fn enter<R>(&self, work: impl FnOnce(&mut Torrent, Time) -> R) -> R {
+        self.enter_with(work, |_, _| {})
+    }
+
+    /// The same; `prepare` changes the links before anything is carried out.
+    pub(super) fn enter_with<R>(
+        &self,
+        work: impl FnOnce(&mut Torrent, Time) -> R,
+        prepare: impl FnOnce(&mut Links, &R),
+    ) -> R {
+        let door = &self.door;
+        let mut inside = door.inside.lock();
+        // Read under the lock, so that the torrent's time never goes back.
+        let now = self.now();
+        let result = work(&mut inside.torrent, now);
+        let effects: Vec<Output> = std::iter::from_fn(|| inside.torrent.poll()).collect();
+        let next = inside.torrent.next_timeout();
+        let rearm = next < inside.armed;
+        if rearm {
+            inside.armed = next;
+        }
+        let mut links = door.links.lock();
+        drop(inside);
+        prepare(&mut links, &result);
+        for effect in effects {
+            tracing::trace!(t = now.as_secs_f64(), ?effect, "do");
+            self.carry_out(&mut links, effect);
+        }
+        drop(links);
+        if rearm {
+            door.rearm.notify_one();
+        }
+        result
+    }
+
+    /// Looks at the torrent's state without changing it.
+    pub(super) fn look<R>(&self, work: impl FnOnce(&Torrent, Time) -> R) -> R {
+        let inside = self.door.inside.lock();
+        work(&inside.torrent, self.now())
+    }
+
+    /// Looks at the links.
+    pub(super) fn with_links<R>(&self, work: impl FnOnce(&Links) -> R) -> R {
+        work(&self.door.links.lock())
+    }
+
+    /// Tells the torrent of its timeouts, and now and then what only we can see, until the swarm is closed.
+    pub(super) async fn keep_time(self: Arc<Self>) {
+        let mut house = tokio::time::interval(HOUSEKEEPING);
+        house.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let (weak, cancel) = (Arc::downgrade(&self), self.cancel.clone());
+        drop(self);
+        loop {
+            let Some(swarm) = weak.upgrade() else { return };
+            let at = swarm.set_timer();
+            let timer = async {
+                match at {
+                    Some(at) => tokio::time::sleep_until(at.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = cancel.cancelled() => return,
+                () = timer => swarm.tell(Input::Timeout),
+                () = swarm.door.rearm.notified() => {}
+                _ = house.tick() => swarm.tick(),
+            }
+        }
+    }
+
+    /// Notes that the timer is set for the torrent's next timeout, and returns when that is.
+    fn set_timer(&self) -> Option<Instant> {
+        let mut inside = self.door.inside.lock();
+        let next = inside.torrent.next_timeout();
+        inside.armed = next;
+        (next != Time::NEVER).then(|| self.door.epoch + Duration::from_micros(next.0))
+    }
+
+    fn tick(&self) {
+        let content = self.content();
+        let (mut room, mut disk_room_bytes) = (true, u64::MAX);
+        if let Some(content) = content {
+            content.store.watch_disk();
+            room = content.store.room_for_assembly() > 0;
+            disk_room_bytes = content.store.disk_room_bytes();
+        }
+        let sending = self.with_links(Links::sending);
+        let unix_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+        self.tell(Input::Tick(Surroundings { unix_s, room, disk_room_bytes, sending }));
+    }
+
+    fn carry_out(&self, links: &mut Links, effect: Output) {
+        match effect {
+            Output::Send(peer, message) => links.send(peer, message),
+            Output::Upload(peer) => links.wake_writer(peer),
+            Output::Resume(peer) => links.resume(peer),
+            Output::Disconnect(peer) => links.remove(peer),
+            Output::GiveInfo(peer) => self.spawn_with(peer, Swarm::give_info),
+            Output::Dial(dial) => {
+                if !self.cancel.is_cancelled() {
+                    self.spawn_with(dial, Swarm::connect);
+                }
+            }
+            Output::DropBlocks(piece, generation) => {
+                if let Some(content) = self.content() {
+                    content.store.drop_blocks(piece, generation);
+                }
+            }
+            Output::CheckInfo { attempt, info } => self.spawn_with((attempt, info), Swarm::check_info),
+            Output::Slots(output) => self.operate(links, output),
+            Output::SlotsEnd => links.operations.clear(),
+            Output::AskForPeers => self.with_discovery(Discovery::hurry),
+            Output::MakePrivate => self.with_discovery(Discovery::make_private),
+            Output::Readers(readers) => {
+                if let Some(content) = self.content() {
+                    content.store.set_readers(readers);
+                }
+            }
+            Output::News => self.news.notify_waiters(),
+            Output::Event(event) => self.pass_on(event),
+            _ => {}
+        }
+    }
+
+    /// Runs work that enters the door again.
+    fn spawn_with<T, F>(&self, what: T, work: impl FnOnce(Arc<Swarm>, T) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        if let Some(swarm) = self.this.upgrade() {
+            self.runtime.spawn(work(swarm, what));
+        }
+    }
+
+    pub(super) fn with_discovery(&self, work: impl FnOnce(&Discovery)) {
+        if let Some(discovery) = &*self.discovery.lock() {
+            work(discovery);
+        }
+    }
+
+    fn pass_on(&self, event: Event) {
+        let event = match event {
+            Event::PeerConnected(addr) => status::Event::PeerConnected { addr },
+            Event::PeerDisconnected(addr, why) => {
+                tracing::debug!(%addr, why, "gone");
+                status::Event::PeerDisconnected { addr, why }
+            }
+            Event::PeerBanned(addr, why) => {
+                tracing::debug!(%addr, why, "banned");
+                status::Event::PeerBanned { addr, why }
+            }
+            Event::PieceVerified(piece) => status::Event::PieceVerified { piece: piece.0 },
+            Event::PieceFailed(piece) => status::Event::PieceFailed { piece: piece.0 },
+            Event::PieceLost(piece) => status::Event::PieceLost { piece: piece.0 },
+            Event::Completed => status::Event::Completed,
+            _ => return,
+        };
+        let _ = self.events.send(event);
+    }
+
+    /// Gives a peer the parts of the info dictionary that it requests, until it has what it requested.
+    async fn give_info(self: Arc<Self>, peer: PeerKey) {
+        /// Bytes that may wait to be written to a peer while it gets the info: a large one must not fill its queue.
+        const MAX_WAITING_BYTES: usize = 256 << 10;
+        /// Pause until a peer whose queue is full is looked at again.
+        const FULL_PAUSE: Duration = Duration::from_millis(100);
+        let swarm = Arc::downgrade(&self);
+        drop(self);
+        loop {
+            let Some(swarm) = swarm.upgrade() else { return };
+            if swarm.with_links(|links| links.unsent_bytes(peer)) > MAX_WAITING_BYTES {
+                tokio::time::sleep(FULL_PAUSE).await;
+                continue;
+            }
+            let Some((message, pause)) = swarm.enter(|torrent, _| torrent.next_info_part(peer)) else { return };
+            tokio::time::sleep(pause).await;
+            swarm.rates.upload(message.payload_bytes() as u64).await;
+            swarm.with_links(|links| links.send(peer, message));
+        }
+    }
+}

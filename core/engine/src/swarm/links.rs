@@ -1,0 +1,291 @@
+//! The connections to peers as the driver has them: a handle of each, and the two tasks that read from it and write to it.
+//!
+//! The reading task hands batches of messages to the torrent. The writing task sends what was decided, control messages
+//! before blocks, and blocks only as the rate limit and the line allow, so that a CANCEL still finds them.
+
+use crate::swarm::driver::Swarm;
+use crate::swarm::link::{LinkError, LinkReader, LinkWriter};
+use playswarm_logic::torrent::conduct::{Offence, Toll};
+use playswarm_logic::torrent::{Disconnect, Input};
+use playswarm_logic::{PeerKey, slots::Operation};
+use playswarm_proto::wire::{Message, Span};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+/// Time between two keep-alives when nothing else is said (BEP 3: two minutes are too long).
+const KEEP_ALIVE: Duration = Duration::from_secs(90);
+/// Most bytes that wait to be written to a peer that does not read. A HAVE for each of 100,000 pieces fits, and all parts of
+/// a large info dictionary that it may request at once.
+const MAX_UNSENT_BYTES: usize = 4 << 20;
+/// Time after which a peer that takes nothing is dead, whatever it says itself.
+const STUCK: Duration = Duration::from_secs(120);
+/// Bytes of blocks put into one write: what a CANCEL can no longer reach.
+const UPLOAD_BATCH_BYTES: usize = 64 << 10;
+
+/// All connections of a torrent, and the operations of the slot index that run.
+#[derive(Default)]
+pub(super) struct Links {
+    peers: BTreeMap<PeerKey, Handle>,
+    pub(super) operations: BTreeMap<Operation, AbortOnDropHandle<()>>,
+}
+
+/// A connection, as seen by those who have something for it.
+pub(super) struct Handle {
+    orders: mpsc::UnboundedSender<Message>,
+    shared: Arc<Shared>,
+}
+
+/// What a connection's handle and its tasks share.
+struct Shared {
+    /// Bytes of messages that wait to be written.
+    unsent_bytes: AtomicUsize,
+    /// There may be blocks to send.
+    to_send: Notify,
+    /// Blocks are being written. For longer than a moment, that is because the line is busy.
+    sending: AtomicBool,
+    /// Reading may go on.
+    resume: Notify,
+    cancel: CancellationToken,
+    /// Why the tasks end, if that is our doing.
+    ending: OnceLock<String>,
+}
+
+/// The tasks of a new connection, to be spawned once it was taken in.
+pub(super) struct Tasks {
+    reader: LinkReader,
+    writer: LinkWriter,
+    orders: mpsc::UnboundedReceiver<Message>,
+    shared: Arc<Shared>,
+}
+
+impl Links {
+    pub(super) fn insert(&mut self, peer: PeerKey, handle: Handle) {
+        self.peers.insert(peer, handle);
+    }
+
+    pub(super) fn remove(&mut self, peer: PeerKey) {
+        self.peers.remove(&peer);
+    }
+
+    pub(super) fn send(&self, peer: PeerKey, message: Message) {
+        let Some(handle) = self.peers.get(&peer) else { return };
+        let waiting = handle.shared.unsent_bytes.fetch_add(weight(&message), Ordering::Relaxed);
+        if waiting > MAX_UNSENT_BYTES {
+            // It takes nothing off the line. Its tasks end, and the end of reading takes it out of the torrent.
+            let _ = handle.shared.ending.set("it reads too little of what is said to it".to_owned());
+            handle.shared.cancel.cancel();
+            return;
+        }
+        let _ = handle.orders.send(message);
+    }
+
+    pub(super) fn wake_writer(&self, peer: PeerKey) {
+        if let Some(handle) = self.peers.get(&peer) {
+            handle.shared.to_send.notify_one();
+        }
+    }
+
+    pub(super) fn resume(&self, peer: PeerKey) {
+        if let Some(handle) = self.peers.get(&peer) {
+            handle.shared.resume.notify_one();
+        }
+    }
+
+    /// Bytes of messages that wait to be written to a peer.
+    pub(super) fn unsent_bytes(&self, peer: PeerKey) -> usize {
+        self.peers.get(&peer).map_or(0, |handle| handle.shared.unsent_bytes.load(Ordering::Relaxed))
+    }
+
+    /// The peers to which blocks are being written.
+    pub(super) fn sending(&self) -> Vec<PeerKey> {
+        let sends = |(key, handle): (&PeerKey, &Handle)| handle.shared.sending.load(Ordering::Relaxed).then_some(*key);
+        self.peers.iter().filter_map(sends).collect()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.cancel.cancel();
+    }
+}
+
+/// What a message that waits costs, in bytes.
+fn weight(message: &Message) -> usize {
+    size_of::<Message>() + message.payload_bytes()
+}
+
+impl Tasks {
+    pub(super) fn new(reader: LinkReader, writer: LinkWriter, swarm: &CancellationToken) -> (Handle, Tasks) {
+        let (sender, orders) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            unsent_bytes: AtomicUsize::new(0),
+            to_send: Notify::new(),
+            sending: AtomicBool::new(false),
+            resume: Notify::new(),
+            cancel: swarm.child_token(),
+            ending: OnceLock::new(),
+        });
+        (Handle { orders: sender, shared: shared.clone() }, Tasks { reader, writer, orders, shared })
+    }
+
+    pub(super) fn spawn(self, swarm: Arc<Swarm>, key: PeerKey) {
+        let Tasks { reader, writer, orders, shared } = self;
+        let writing = Writing { writer, orders, shared: shared.clone(), key };
+        let writers_swarm = swarm.clone();
+        tokio::spawn(async move {
+            let shared = writing.shared.clone();
+            let end = tokio::select! {
+                () = shared.cancel.cancelled() => return,
+                end = writing.run(&writers_swarm) => end,
+            };
+            if let Err(e) = end {
+                let _ = shared.ending.set(format!("writing to it failed: {e}"));
+            }
+            shared.cancel.cancel();
+        });
+        tokio::spawn(async move {
+            let why = tokio::select! {
+                () = shared.cancel.cancelled() => {
+                    Disconnect::Closed(shared.ending.get().map_or("the connection broke", String::as_str).to_owned())
+                }
+                why = read(&swarm, key, reader, &shared) => why,
+            };
+            swarm.tell(Input::Disconnected(key, why));
+        });
+    }
+}
+
+/// Why what came over a connection ends it.
+fn disconnect(error: &LinkError) -> Disconnect {
+    match error {
+        LinkError::Wire(wrong) => match Offence::from(wrong) {
+            Offence::Malformed => Disconnect::Banned(Offence::Malformed.why()),
+            offence => Disconnect::Kicked(offence.why()),
+        },
+        LinkError::Closed | LinkError::Io(_) => Disconnect::Closed(error.to_string()),
+    }
+}
+
+async fn read(swarm: &Arc<Swarm>, key: PeerKey, mut reader: LinkReader, shared: &Shared) -> Disconnect {
+    let mut batch = Vec::new();
+    let mut pieces_known = false;
+    let mut toll = Toll::default();
+    let late = swarm.content().is_none();
+    loop {
+        if !pieces_known && let Some(content) = swarm.content() {
+            reader.set_pieces(content.torrent.layout.pieces(), late);
+            pieces_known = true;
+        }
+        batch.clear();
+        let partial = match reader.read_batch(&mut batch).await {
+            Ok(partial) => partial,
+            Err(e) => return disconnect(&e),
+        };
+        let heard = match swarm.receive(key, &mut batch, partial.is_some()) {
+            Ok(heard) => heard,
+            Err(why) => return why,
+        };
+        swarm.rates.downloaded(heard.bytes).await;
+        if heard.pause {
+            while swarm.enter(|torrent, now| torrent.is_paused(now, key)) {
+                shared.resume.notified().await;
+            }
+        }
+        let rest = toll.pay(swarm.now(), heard.took);
+        if rest > Duration::ZERO {
+            tokio::time::sleep(rest).await;
+        }
+    }
+}
+
+struct Writing {
+    writer: LinkWriter,
+    orders: mpsc::UnboundedReceiver<Message>,
+    shared: Arc<Shared>,
+    key: PeerKey,
+}
+
+impl Writing {
+    async fn run(mut self, swarm: &Arc<Swarm>) -> std::io::Result<()> {
+        // What had to wait for the handshake.
+        self.flush().await?;
+        loop {
+            tokio::select! {
+                biased;
+                order = self.orders.recv() => match order {
+                    Some(order) => self.queue(&order),
+                    None => return Ok(()),
+                },
+                () = self.shared.to_send.notified() => self.send_blocks(swarm).await?,
+                () = tokio::time::sleep(KEEP_ALIVE) => self.writer.queue(&Message::KeepAlive),
+            }
+            self.queue_orders();
+            self.flush().await?;
+            self.shared.sending.store(false, Ordering::Relaxed);
+        }
+    }
+
+    async fn flush(&mut self) -> std::io::Result<()> {
+        match tokio::time::timeout(STUCK, self.writer.flush()).await {
+            Ok(done) => done,
+            Err(_) => Err(std::io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    fn queue(&mut self, message: &Message) {
+        self.shared.unsent_bytes.fetch_sub(weight(message), Ordering::Relaxed);
+        self.writer.queue(message);
+    }
+
+    fn queue_orders(&mut self) {
+        while let Ok(order) = self.orders.try_recv() {
+            self.queue(&order);
+        }
+    }
+
+    /// Sends blocks while the peer has requests.
+    async fn send_blocks(&mut self, swarm: &Arc<Swarm>) -> std::io::Result<()> {
+        let key = self.key;
+        while let Some(next) = swarm.enter(|torrent, _| torrent.peek_upload(key)) {
+            self.wait_for_turn(swarm, next).await?;
+            // Taken off only now: until here a CANCEL or a CHOKE still reached it.
+            let Some(span) = swarm.enter(|torrent, _| torrent.next_upload(key)) else { return Ok(()) };
+            match swarm.upload_data(span).await {
+                Some(data) => {
+                    self.shared.sending.store(true, Ordering::Relaxed);
+                    self.writer.queue_piece(span.piece, span.begin, &data);
+                    swarm.enter(|torrent, now| torrent.uploaded(now, key, u64::from(span.length)));
+                }
+                None => swarm.enter(|torrent, _| torrent.upload_failed(key, span)),
+            }
+            self.queue_orders();
+            if self.writer.queued_bytes() >= UPLOAD_BATCH_BYTES {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the rate limit lets a block go. What is to be said meanwhile is said: our own requests must not wait
+    /// behind our uploads.
+    async fn wait_for_turn(&mut self, swarm: &Arc<Swarm>, span: Span) -> std::io::Result<()> {
+        let mut turn = std::pin::pin!(swarm.rates.upload(u64::from(span.length)));
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut turn => return Ok(()),
+                order = self.orders.recv() => match order {
+                    Some(order) => self.queue(&order),
+                    None => return Err(std::io::ErrorKind::NotConnected.into()),
+                },
+            }
+            self.queue_orders();
+            self.flush().await?;
+        }
+    }
+}

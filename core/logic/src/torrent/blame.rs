@@ -1,0 +1,61 @@
+//! What follows for peers from the pieces to which they gave blocks, also after they have left.
+
+use super::bans::Cause;
+use super::{Disconnect, Event, Torrent};
+use crate::{PeerKey, PieceIndex};
+use std::net::SocketAddr;
+
+impl Torrent {
+    fn address_of(&self, key: PeerKey) -> Option<SocketAddr> {
+        self.peers.get(&key).map(|p| p.addr).or_else(|| self.book.bans.where_was(key))
+    }
+
+    /// Credits a right piece to the peers that gave its blocks. To be called before the picker hears of the piece.
+    pub(super) fn credit(&mut self, piece: PieceIndex) {
+        let givers = self.picker().map(|picker| picker.givers(piece).to_vec()).unwrap_or_default();
+        for key in givers {
+            if let Some(p) = self.peers.get_mut(&key) {
+                p.right = p.right.saturating_add(1);
+            }
+            if let Some(addr) = self.address_of(key) {
+                self.book.bans.was_right(addr, self.now);
+            }
+        }
+    }
+
+    /// Suspects a peer that gave some blocks of a wrong piece.
+    pub(super) fn suspect(&mut self, key: PeerKey) {
+        if let Some(addr) = self.address_of(key) {
+            self.book.bans.suspect(addr, self.now);
+        }
+    }
+
+    /// Sends a peer away that gave a wrong block. Its subscriber is banned for a while unless it gave many right ones.
+    pub(super) fn convict(&mut self, key: PeerKey) {
+        let Some(addr) = self.address_of(key) else { return };
+        if !self.book.bans.was_wrong(addr, self.now) {
+            self.disconnect(key, &Disconnect::Kicked("sent a wrong block"));
+            return;
+        }
+        self.disconnect(key, &Disconnect::Lied("sent wrong data"));
+        // A peer that has left already may come back from an address beside.
+        self.turn_away(addr, Cause::Lie, "sent wrong data");
+    }
+
+    /// Bans a subscriber for a while. If it lied, all connections from there that gave nothing right go too.
+    pub(super) fn turn_away(&mut self, addr: SocketAddr, cause: Cause, why: &str) {
+        let now = self.now;
+        if !self.book.bans.ban(addr, cause, now) {
+            return;
+        }
+        self.event(Event::PeerBanned(addr, why.to_owned()));
+        if cause != Cause::Lie {
+            return;
+        }
+        let bans = &self.book.bans;
+        let beside = self.peers.iter().filter(|(_, p)| p.right == 0 && bans.is_banned(p.addr, now));
+        for key in beside.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.disconnect(key, &Disconnect::Closed("its address is turned away".to_owned()));
+        }
+    }
+}

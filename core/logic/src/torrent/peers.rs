@@ -1,0 +1,327 @@
+//! Peers come and go: dialled, taken in, introduced to the picker, sent away.
+
+use super::address_book::{Dial, End};
+use super::bans::Cause;
+use super::greeting::Greeting;
+use super::places::Room;
+use super::turnover::Twin;
+use super::{Admission, Connection, Disconnect, Event, Origin, Output, Peer, Phase, Torrent};
+use crate::slots::Dialled;
+use crate::{Bits, PeerKey, PieceIndex, Time, choker, metadata, picker, slots};
+use playswarm_proto::extended::ExtendedHandshake;
+use playswarm_proto::fast;
+use playswarm_proto::handshake::Reserved;
+use playswarm_proto::wire::Message;
+use std::net::SocketAddr;
+
+/// Requests that a peer is believed to take at once until it says how many (BEP 10 `reqq`).
+const DEFAULT_REQUESTS: u32 = 250;
+
+impl Torrent {
+    /// Returns what to say first on a new connection.
+    pub fn greeting(&self) -> Greeting {
+        let ready = self.ready();
+        let have = ready.map(|ready| ready.told.clone());
+        let incomplete = have.as_ref().is_none_or(|have| !have.is_full());
+        let metadata = ready.map(|ready| ready.content.info.len() as u32);
+        let port = Some(self.config.listen.port()).filter(|port| *port != 0);
+        let pex = self.config.pex && !self.is_private();
+        Greeting {
+            reserved: Reserved::ours(self.config.dht),
+            extended: ExtendedHandshake::ours(metadata, port, pex, self.has_slots(), !incomplete),
+            have,
+            interested: incomplete,
+        }
+    }
+
+    /// Returns whether a connection from `remote` may be accepted.
+    pub fn admits(&self, now: Time, remote: SocketAddr) -> bool {
+        !self.book.bans.is_banned(remote, now) && self.room_for(now, remote.ip()) != Room::None
+    }
+
+    /// Notes addresses that strangers named.
+    pub(super) fn found(&mut self, addrs: Vec<(SocketAddr, Origin)>) {
+        for (addr, origin) in addrs {
+            self.named(addr, origin);
+        }
+        self.dial();
+    }
+
+    /// Notes addresses that the user or the link named.
+    pub(super) fn given(&mut self, addrs: Vec<SocketAddr>) {
+        for addr in addrs {
+            self.book.add(addr, Origin::Given);
+        }
+        self.dial();
+    }
+
+    /// Notes an address that a stranger named, within the bound on ports.
+    pub(super) fn named(&mut self, addr: SocketAddr, origin: Origin) {
+        if self.named_ports.admit(self.now, addr) {
+            self.book.add(addr, origin);
+        }
+    }
+
+    /// Dials what the address book offers.
+    pub(super) fn dial(&mut self) {
+        if matches!(self.phase, Phase::Failed) {
+            return;
+        }
+        let room = self.room_for_dials();
+        let due = self.book.dial(self.now, room);
+        if !due.is_empty() {
+            self.outputs.extend(due.into_iter().map(Output::Dial));
+            self.dials_changed();
+        }
+    }
+
+    /// The picker hears how many peers are being dialled.
+    fn dials_changed(&mut self) {
+        self.pick(picker::Input::Dialled(self.book.dialling()));
+    }
+
+    pub(super) fn dial_failed(&mut self, dial: Dial, ourselves: bool) {
+        if ourselves {
+            self.book.is_us(dial.addr);
+        } else {
+            self.book.ended(dial.addr, self.now, End::Failed);
+        }
+        self.slot_dial_ended(dial.addr, if ourselves { Dialled::Ourselves } else { Dialled::Failed });
+        self.dials_changed();
+        self.dial();
+    }
+
+    /// Tells the slot index what became of a dial that it asked for.
+    pub(super) fn slot_dial_ended(&mut self, addr: SocketAddr, how: Dialled) {
+        if self.slot_dials.remove(&addr) {
+            self.tell_slots(slots::Input::Dialled(addr, how));
+        }
+    }
+
+    /// Takes a new connection, or refuses it.
+    pub fn connect(&mut self, now: Time, connection: &Connection) -> Admission {
+        self.now = now;
+        let admission = self.take_in(connection);
+        if !connection.incoming {
+            let how = match admission {
+                Admission::Joined(key) | Admission::Known(key) => Dialled::Connected(key),
+                Admission::Refused => Dialled::NotTried,
+            };
+            self.slot_dial_ended(connection.addr, how);
+            self.dials_changed();
+        }
+        admission
+    }
+
+    fn take_in(&mut self, connection: &Connection) -> Admission {
+        let Connection { addr, origin, incoming, .. } = *connection;
+        let twin = match self.twin(connection) {
+            Twin::None => None,
+            Twin::Beside(key) => Some(key),
+            Twin::Refused(key) => {
+                if !incoming && !self.answers_at(key, addr, origin) {
+                    self.book.ended(addr, self.now, End::Fault);
+                }
+                return Admission::Known(key);
+            }
+        };
+        if self.book.bans.is_banned(addr, self.now) || !self.make_room(connection) {
+            if !incoming {
+                self.book.ended(addr, self.now, End::Failed);
+            }
+            return Admission::Refused;
+        }
+        let key = PeerKey(self.next_peer);
+        self.next_peer += 1;
+        if !incoming {
+            self.book.connected(addr, origin);
+        }
+        self.peers.insert(key, Peer::new(connection, twin, self.now));
+        self.lonely_since = None;
+        self.choke(choker::Input::Joined(key));
+        self.join(key);
+        self.tell_changes(key, connection.told.as_ref());
+        self.event(Event::PeerConnected(addr));
+        Admission::Joined(key)
+    }
+
+    /// Finds a place for a new connection, if need be that of a less useful one.
+    fn make_room(&mut self, connection: &Connection) -> bool {
+        match connection.origin {
+            // Viewers that hold what is needed next find a place beyond those that are dialled in general.
+            Origin::Slots => self.peers.len() < self.config.max_peers + self.config.slots.max_parents,
+            _ if connection.incoming => match self.room_for(self.now, connection.remote.ip()) {
+                Room::Free => true,
+                Room::Instead(key) => {
+                    self.give_place_of(key);
+                    true
+                }
+                Room::None => false,
+            },
+            _ => self.room_for_dials() > 0,
+        }
+    }
+
+    /// Ends a connection whose place another needs.
+    pub(super) fn give_place_of(&mut self, key: PeerKey) {
+        self.disconnect(key, &Disconnect::Closed("its place is for another".to_owned()));
+    }
+
+    /// Introduces a peer to the picker, once the torrent is known.
+    pub(super) fn join(&mut self, key: PeerKey) {
+        let Some(pieces) = self.ready().map(|ready| ready.content.layout.pieces()) else { return };
+        let now = self.now;
+        let Some(p) = self.peers.get_mut(&key) else { return };
+        let (rtt, fast) = (p.rtt, p.reserved.fast());
+        let max_requests = p.extended.reqq.unwrap_or(DEFAULT_REQUESTS);
+        let forgotten = p.early.is_forgotten();
+        let bits = std::mem::take(&mut p.early).take(pieces);
+        let (unchoked, views) = (!p.chokes_us, p.said.is_some());
+        let suspected = self.book.bans.is_suspect(p.addr, now);
+        let Some(bits) = bits else {
+            self.disconnect(key, &Disconnect::Banned("sent a bitfield of the wrong size"));
+            return;
+        };
+        if forgotten {
+            // A new connection begins with the peer's pieces.
+            self.disconnect(key, &Disconnect::Closed("what it said of its pieces was forgotten".to_owned()));
+            return;
+        }
+        let Phase::Ready(ready) = &mut self.phase else { return };
+        let picker = &mut ready.picker;
+        picker.handle(now, picker::Input::PeerJoined { peer: key, rtt, max_requests, fast });
+        if bits.count() > 0 {
+            picker.handle(now, picker::Input::PeerHasBits(key, bits));
+        }
+        if suspected {
+            picker.handle(now, picker::Input::PeerSuspected(key));
+        }
+        if views {
+            picker.handle(now, picker::Input::PeerViews(key));
+        }
+        if unchoked {
+            picker.handle(now, picker::Input::Unchoked(key));
+        }
+        self.drain_picker();
+        self.allow_fast(key);
+    }
+
+    /// Tells a new peer which pieces it may request while it is choked (BEP 6).
+    fn allow_fast(&mut self, key: PeerKey) {
+        let Phase::Ready(ready) = &self.phase else { return };
+        let Some(p) = self.peers.get_mut(&key).filter(|p| p.reserved.fast()) else { return };
+        if ready.picker.bits(key).is_some_and(Bits::is_full) {
+            return;
+        }
+        let layout = ready.content.layout;
+        let ip = p.addr.ip();
+        let allowed = fast::allowed_fast(ip, &self.config.info_hash, layout.pieces(), fast::ALLOWED_FAST);
+        // A request for a missing piece would only be refused.
+        let here = allowed.into_iter().filter(|piece| ready.told.get(*piece));
+        let sized = here.map(|piece| (piece, layout.bytes_of(PieceIndex(piece))));
+        let granted = self.fast_grants.grant(self.now, ip, sized);
+        p.uploads.allow_fast(granted.iter().copied());
+        for (piece, _) in granted {
+            self.say(key, Message::AllowedFast(piece));
+        }
+    }
+
+    /// Ends a connection, and draws the consequences.
+    pub(super) fn disconnect(&mut self, key: PeerKey, why: &Disconnect) {
+        let Some(peer) = self.peers.remove(&key) else { return };
+        self.do_later(Output::Disconnect(key));
+        let now = self.now;
+        let end = match why {
+            Disconnect::Closed(_) if peer.redundant_since.is_some() => End::BothComplete,
+            Disconnect::Closed(_) if peer.downloaded > 0 => End::Helped,
+            Disconnect::Closed(_) => End::Failed,
+            Disconnect::Redundant => End::BothComplete,
+            Disconnect::Kicked(_) | Disconnect::Banned(_) | Disconnect::Lied(_) => End::Fault,
+        };
+        if peer.downloaded > 0 {
+            self.book.bans.left(key, peer.addr);
+        }
+        if peer.booked {
+            if !peer.incoming && peer.silent_so_far && matches!(why, Disconnect::Closed(_)) {
+                self.book.was_curt(peer.addr);
+            }
+            self.book.ended(peer.addr, now, end);
+        }
+        peer.other_addrs.iter().for_each(|addr| self.book.ended(*addr, now, end));
+        let ban = match why {
+            Disconnect::Banned(_) => Some(Cause::Protocol),
+            Disconnect::Lied(_) => Some(Cause::Lie),
+            Disconnect::Closed(_) | Disconnect::Kicked(_) | Disconnect::Redundant => None,
+        };
+        let why = match why {
+            Disconnect::Banned(why) | Disconnect::Lied(why) | Disconnect::Kicked(why) => (*why).to_owned(),
+            Disconnect::Redundant => "both have all".to_owned(),
+            Disconnect::Closed(why) => why.clone(),
+        };
+        if ban.is_none() {
+            self.event(Event::PeerDisconnected(peer.addr, why.clone()));
+        }
+        if self.peers.is_empty() {
+            self.lonely_since = Some(now);
+        }
+        self.pick(picker::Input::PeerLeft(key));
+        self.choke(choker::Input::Left(key));
+        self.fetch_metadata(metadata::Input::Left(key));
+        self.viewer_left(key, ban.is_some());
+        if let Some(cause) = ban {
+            self.turn_away(peer.addr, cause, &why);
+        }
+    }
+
+    /// Returns peers that were worth a connection, for a program that goes on with this torrent.
+    pub fn worthy_peers(&self) -> Vec<SocketAddr> {
+        self.book.worthy()
+    }
+
+    /// A private torrent's peers come from its trackers (BEP 27). One that came by a magnet may have met others before
+    /// that was known: they go.
+    pub(super) fn make_private(&mut self) {
+        self.do_later(Output::MakePrivate);
+        self.book.make_private();
+        let others: Vec<PeerKey> = self
+            .peers
+            .iter()
+            .filter(|(_, p)| !self.book.is_named_for_private(p.addr, p.incoming))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in others {
+            let why = "the torrent is private, and no tracker named it".to_owned();
+            self.disconnect(key, &Disconnect::Closed(why));
+        }
+        // PEX was offered with the handshake.
+        let taken_back = ExtendedHandshake { ut_pex: Some(0), ps_slot: Some(0), ..ExtendedHandshake::default() };
+        self.say_to_all_extended(&taken_back);
+    }
+
+    /// Sends an extended handshake that changes what an earlier one said.
+    pub(super) fn say_to_all_extended(&mut self, said: &ExtendedHandshake) {
+        let payload = said.encode();
+        let speaks = |(key, p): (&PeerKey, &Peer)| p.reserved.extended().then_some(*key);
+        let outputs = self.peers.iter().filter_map(speaks);
+        let send = |key| Output::Send(key, Message::Extended { id: 0, payload: payload.clone() });
+        self.outputs.extend(outputs.map(send));
+    }
+
+    /// Whether a peer will request nothing: it has everything, or all that it wants (BEP 21).
+    pub(super) fn peer_is_complete(&self, key: PeerKey) -> bool {
+        let says_so = self.peers.get(&key).is_some_and(|p| p.extended.upload_only == Some(true));
+        says_so
+            || self.picker().and_then(|picker| picker.bits(key)).is_some_and(|bits| !bits.is_empty() && bits.is_full())
+    }
+
+    /// Returns the share of the pieces that a peer has, 0 to 1.
+    pub fn share_of(&self, key: PeerKey) -> f64 {
+        let bits = self.picker().and_then(|picker| picker.bits(key)).filter(|bits| !bits.is_empty());
+        bits.map_or(0.0, |bits| f64::from(bits.count()) / f64::from(bits.len()))
+    }
+
+    /// Returns the connected peers.
+    pub fn peers(&self) -> impl Iterator<Item = (PeerKey, &Peer)> {
+        self.peers.iter().map(|(key, p)| (*key, p))
+    }
+}

@@ -1,0 +1,235 @@
+//! Open readers: where they are, what they wait for, how far ahead of them is fetched.
+
+use super::{OpenReader, Output, Purpose, Torrent};
+use crate::{PieceIndex, ReaderKey, Time, picker, retain};
+use std::time::Duration;
+
+/// Time for which the beginning of a file is fetched in case it will be played.
+const PREFETCH: Duration = Duration::from_secs(30);
+/// Bytes of it that are fetched.
+const PREFETCH_BYTES: u64 = 8 << 20;
+/// Bytes ahead of a reader that are never given back.
+const NEAR_BYTES: u64 = 16 << 20;
+
+/// An open reader; bytes from the start of the torrent.
+#[derive(Clone, Copy, Debug)]
+pub struct Reader {
+    /// What the reader is for.
+    pub purpose: Purpose,
+    /// Number of the file in the torrent.
+    pub file: usize,
+    /// First byte of the file.
+    pub start: u64,
+    /// First byte that is not read any more.
+    pub end: u64,
+    /// The next byte to be read.
+    pub position: u64,
+    /// Whether it waits for that byte.
+    pub waiting: bool,
+    /// Where it began, or last jumped to: it has read from there to its position without a jump.
+    pub(super) since: u64,
+    /// Whether its caller gave its rate.
+    pub(super) rate_given: bool,
+    opened: Time,
+}
+
+impl Torrent {
+    /// Returns the open readers.
+    pub fn readers(&self) -> impl Iterator<Item = (ReaderKey, &Reader)> {
+        self.readers.iter().map(|(key, reader)| (*key, reader))
+    }
+
+    pub(super) fn open_reader(&mut self, key: ReaderKey, open: OpenReader) {
+        if open.purpose == Purpose::Prefetch && self.readers.values().any(|r| r.purpose == Purpose::Play) {
+            return;
+        }
+        let OpenReader { purpose, file, start, end, position } = open;
+        let waiting = purpose == Purpose::Prefetch;
+        let opened = self.now;
+        let reader =
+            Reader { purpose, file, start, end, position, waiting, since: position, rate_given: false, opened };
+        let window = self.window(&reader);
+        self.readers.insert(key, reader);
+        self.readers_moved();
+        self.pick(picker::Input::ReaderOpened { reader: key, start, position, end, bytes_per_s: None, window });
+        if self.disk_trouble {
+            // The others' windows shrink.
+            self.set_all_limits();
+        }
+        match purpose {
+            Purpose::Index => self.pick(picker::Input::ReaderJumps(key, Vec::new())),
+            Purpose::Prefetch => self.pick(picker::Input::ReaderWaits(key, true)),
+            Purpose::Play => {}
+        }
+        self.tell_time(key);
+        if purpose != Purpose::Index {
+            // Another guess is not needed any more; what was requested for it is kept if it is what is read now.
+            self.end_prefetch(|other, _| other != key);
+        }
+    }
+
+    /// Ends the prefetching of files that `ends` names.
+    fn end_prefetch(&mut self, ends: impl Fn(ReaderKey, &Reader) -> bool) {
+        let prefetch = |(key, r): &(&ReaderKey, &Reader)| r.purpose == Purpose::Prefetch && ends(**key, r);
+        let ended: Vec<ReaderKey> = self.readers.iter().filter(prefetch).map(|(key, _)| *key).collect();
+        ended.into_iter().for_each(|key| self.close_reader(key));
+    }
+
+    /// Ends prefetching that went on for long enough.
+    pub(super) fn end_old_prefetch(&mut self) {
+        let now = self.now;
+        self.end_prefetch(|_, r| now.since(r.opened) > PREFETCH);
+    }
+
+    /// Returns how far ahead of a reader may be fetched: no more than can be kept.
+    fn window(&self, reader: &Reader) -> u64 {
+        let window = match self.config.storage_limit_bytes {
+            // Half of the memory, as the other half holds what was just read and what is on its way.
+            _ if self.disk_trouble => self.config.memory_limit_bytes / 2 / self.readers.len().max(1) as u64,
+            0 => u64::MAX,
+            limit if self.narrow => NEAR_BYTES.min(limit / 4),
+            limit => limit / 2,
+        };
+        if reader.purpose == Purpose::Prefetch { window.min(PREFETCH_BYTES) } else { window }
+    }
+
+    /// With a limit on storage: fetches only what comes next while more would push out what was fetched before.
+    pub(super) fn fit_windows(&mut self, disk_room_bytes: u64) {
+        let limit = self.config.storage_limit_bytes;
+        if limit == 0 || self.ready().is_none() {
+            return;
+        }
+        // Not to and fro with each piece.
+        let narrow = disk_room_bytes == 0 || (self.narrow && disk_room_bytes < limit / 8);
+        if narrow != self.narrow {
+            self.narrow = narrow;
+            self.set_all_limits();
+        }
+    }
+
+    pub(super) fn set_all_limits(&mut self) {
+        for key in self.readers.keys().copied().collect::<Vec<_>>() {
+            self.set_limits(key);
+        }
+    }
+
+    /// Tells the picker of a reader whose end or window changed.
+    fn set_limits(&mut self, key: ReaderKey) {
+        let Some(reader) = self.readers.get(&key) else { return };
+        let (end, window) = (reader.end, self.window(reader));
+        self.pick(picker::Input::ReaderLimits { reader: key, end, window });
+    }
+
+    pub(super) fn end_reader(&mut self, key: ReaderKey, end: u64) {
+        let Some(reader) = self.readers.get_mut(&key).filter(|reader| reader.end != end) else { return };
+        reader.end = end;
+        self.readers_moved();
+        self.set_limits(key);
+    }
+
+    pub(super) fn close_reader(&mut self, key: ReaderKey) {
+        if self.readers.remove(&key).is_none() {
+            return;
+        }
+        self.readers_moved();
+        self.pick(picker::Input::ReaderClosed(key));
+        if self.disk_trouble {
+            self.set_all_limits();
+        }
+    }
+
+    pub(super) fn seek_reader(&mut self, key: ReaderKey, position: u64) {
+        let Some(reader) = self.readers.get_mut(&key) else { return };
+        (reader.position, reader.since, reader.waiting) = (position, position, false);
+        self.readers_moved();
+        self.pick(picker::Input::ReaderWaits(key, false));
+        self.pick(picker::Input::ReaderSought(key, position));
+        self.tell_rate(key);
+    }
+
+    pub(super) fn set_reader_rate(&mut self, key: ReaderKey, bytes_per_s: f64) {
+        if let Some(reader) = self.readers.get_mut(&key) {
+            reader.rate_given = true;
+        }
+        self.pick(picker::Input::ReaderRate(key, bytes_per_s));
+    }
+
+    pub(super) fn reader_waits(&mut self, key: ReaderKey, position: u64) {
+        let Some(reader) = self.readers.get_mut(&key).filter(|reader| !reader.waiting) else { return };
+        (reader.waiting, reader.position) = (true, position);
+        self.pick(picker::Input::ReaderWaits(key, true));
+    }
+
+    pub(super) fn reader_gave_up(&mut self, key: ReaderKey) {
+        let Some(reader) = self.readers.get_mut(&key).filter(|reader| reader.waiting) else { return };
+        reader.waiting = false;
+        self.pick(picker::Input::ReaderWaits(key, false));
+    }
+
+    pub(super) fn reader_read(&mut self, key: ReaderKey, position: u64) {
+        let Some(reader) = self.readers.get_mut(&key) else { return };
+        let was_waiting = std::mem::replace(&mut reader.waiting, false);
+        let before = std::mem::replace(&mut reader.position, position);
+        let reader = *reader;
+        if was_waiting {
+            self.pick(picker::Input::ReaderWaits(key, false));
+        }
+        self.pick(picker::Input::ReaderRead(key, position));
+        let Some(ready) = self.ready() else { return };
+        let layout = ready.content.layout;
+        if reader.purpose == Purpose::Play {
+            let length = ready.content.files.get(reader.file).map_or(0, |bytes| bytes.end - bytes.start);
+            self.times.was_read(reader.file, reader.since - reader.start..position - reader.start, length);
+        }
+        if layout.piece_at(before) != layout.piece_at(position) {
+            self.readers_moved();
+            self.tell_rate(key);
+        }
+    }
+
+    /// Tells the store where the readers are, for what is given back when disk or memory runs short.
+    pub(super) fn readers_moved(&mut self) {
+        let Some(layout) = self.ready().map(|ready| ready.content.layout) else { return };
+        let near = (NEAR_BYTES / u64::from(layout.piece_bytes())).clamp(2, 1 << 20) as u32;
+        let readers = self.readers.values().map(|r| retain::Reader {
+            first: layout.piece_at(r.start),
+            at: layout.piece_at(r.position),
+            near,
+            end: PieceIndex(layout.piece_at(r.end.saturating_sub(1)).0 + 1),
+        });
+        let readers = readers.collect();
+        self.do_later(Output::Readers(readers));
+    }
+
+    /// Whether every player has enough ahead of it that what no player waits for may be fetched.
+    pub fn players_are_comfortable(&self) -> bool {
+        let Some(ready) = self.ready() else { return false };
+        self.readers.iter().filter(|(_, r)| r.purpose != Purpose::Index).all(|(key, r)| {
+            let prefetch = r.purpose == Purpose::Prefetch;
+            let rate = ready.picker.reader_rate(*key);
+            let wanted = if prefetch { PREFETCH_BYTES } else { self.config.picker.comfort_bytes_at(rate) };
+            let here = ready.content.layout.bytes_here(ready.picker.have(), r.position, wanted);
+            // A prefetching reader counts as waiting all the time.
+            here >= wanted.min(r.end.saturating_sub(r.position)) && (prefetch || !r.waiting)
+        })
+    }
+
+    /// Returns how many peers have the piece that a reader waits for and no connected peer gives, and how many peers are
+    /// connected. A player's reader counts before one that looks for an index.
+    pub(super) fn starved(&self) -> Option<(usize, usize)> {
+        let ready = self.ready()?;
+        let waiting = self.readers.values().filter(|r| r.waiting);
+        let reader = waiting.min_by_key(|r| r.purpose == Purpose::Index)?;
+        let piece = ready.content.layout.piece_at(reader.position);
+        let (with, serving) =
+            if ready.picker.have().get(piece.0) { return None } else { ready.picker.piece_holders(piece) };
+        (serving == 0).then_some((self.peers.len(), with))
+    }
+
+    /// Returns since when a reader waits for what no connected peer gives, how many peers are connected, and how many of
+    /// them have it.
+    pub fn starving(&self) -> Option<(Time, usize, usize)> {
+        let since = self.starved_since?;
+        self.starved().map(|(all, with)| (since, all, with))
+    }
+}

@@ -1,0 +1,45 @@
+//! Figures of a torrent for the outside.
+
+use super::{Meter, Torrent};
+use crate::Time;
+
+impl Torrent {
+    /// Returns the payload bytes that came, and their rate of the last seconds.
+    pub fn download(&self, now: Time) -> (u64, f64) {
+        total_and_rate(&self.down, now)
+    }
+
+    /// Returns the payload bytes that were given, and their rate of the last seconds.
+    pub fn upload(&self, now: Time) -> (u64, f64) {
+        total_and_rate(&self.up, now)
+    }
+
+    /// Returns the number of known addresses that are not connected.
+    pub fn idle_addresses(&self) -> usize {
+        self.book.idle()
+    }
+
+    /// Returns the number of addresses that are being dialled.
+    pub fn dialling(&self) -> usize {
+        self.book.dialling()
+    }
+
+    /// Returns the number of peers that were ever connected.
+    pub fn met_peers(&self) -> usize {
+        self.next_peer as usize
+    }
+
+    /// Returns the number of subscribers whose connections are refused now.
+    pub fn banned(&self, now: Time) -> usize {
+        self.book.bans.banned(now)
+    }
+
+    /// Returns since when no peer is connected; `None` if one is.
+    pub fn lonely_since(&self) -> Option<Time> {
+        self.lonely_since
+    }
+}
+
+fn total_and_rate(meter: &Meter, now: Time) -> (u64, f64) {
+    (meter.total(), meter.rate(now))
+}

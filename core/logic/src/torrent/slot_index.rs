@@ -1,0 +1,390 @@
+//! The viewer's place in the slot index: tells the machine where the film plays and how it is fed, and carries out what it
+//! says.
+//!
+//! Which slots are announced and looked up, whom to dial and who stays a parent is decided by [`slots`]. Here are the
+//! kept places and the messages between viewers; the operations on the DHT are the driver's.
+
+use super::conduct::Offence;
+use super::{Disconnect, FileTime, Meter, Origin, Output, Phase, Purpose, Torrent};
+use crate::slots::{self, Dialled, Film, Follower, Input, Kind, Slots};
+use crate::{PeerKey, ReaderKey, Time, choker, picker};
+use bytes::Bytes;
+use playswarm_proto::wire::Message as Wire;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Duration;
+
+/// Time between two looks at the clock on the wall, which may be set.
+const WALL_EVERY: Duration = Duration::from_secs(60);
+/// Time between two looks at which stretches of the film are here whole (data slots only).
+const STRETCHES_EVERY: Duration = Duration::from_secs(10);
+/// Most stretches that are looked at: eighty hours.
+const MOST_STRETCHES: f64 = 1000.0;
+/// Time without an open reader after which the viewer has closed the film. Players open several connections, one after the
+/// other.
+const CLOSED_AFTER: Duration = Duration::from_secs(30);
+/// Distance from where a player stopped reading within which a new connection goes on with it. Beyond, it jumped.
+const NEAR_BYTES: u64 = 1 << 20;
+/// Film in hand below which a viewer is fed before others, where upload is given and not earned, seconds.
+const LOW_BUFFER_S: f64 = 10.0;
+
+/// See the [module](self).
+pub(super) struct Viewing {
+    machine: Slots,
+    file: usize,
+    follower: Follower,
+    /// What the player has read since it began or last jumped, in bytes of the file.
+    run: Range<u64>,
+    /// Useful bytes of each peer that the machine has not been told of.
+    gave: BTreeMap<PeerKey, u64>,
+    /// What comes from peers that have everything.
+    seeds: Meter,
+    /// Highest upload rate so far, as a measure of what our line can.
+    most_up: f64,
+    wall_at: Option<Time>,
+    stretches_at: Option<Time>,
+    read_at: Time,
+}
+
+/// What a peer said of itself, and what we gave it since, which bounds how much it can lack.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Said {
+    at: Time,
+    message: slots::Message,
+    given: u64,
+    elapsed_from: Time,
+}
+
+impl Said {
+    fn ahead_s(&self, now: Time, uploaded: u64, film_bytes_per_s: f64) -> f64 {
+        let since = |from: Time| now.since(from).as_secs_f64();
+        let played = if self.message.playing { since(self.at) } else { 0.0 };
+        let given = uploaded.saturating_sub(self.given) as f64;
+        let said = (f64::from(self.message.ahead_s) - played).max(0.0);
+        slots::upload::believed_ahead_s(said, given, since(self.elapsed_from), film_bytes_per_s)
+    }
+
+    fn playhead_s(&self, now: Time) -> f64 {
+        let played = if self.message.playing { now.since(self.at).as_secs_f64() } else { 0.0 };
+        self.message.playhead_ms as f64 / 1000.0 + played
+    }
+}
+
+/// What a peer says of its place in the film, as of now.
+#[derive(Clone, Copy, Debug)]
+pub struct ViewerReport {
+    /// What it said.
+    pub message: slots::Message,
+    /// Where it plays, seconds into the film.
+    pub playhead_s: f64,
+    /// Seconds of film in hand beyond that.
+    pub ahead_s: f64,
+}
+
+/// This viewer's place in the slot index.
+#[derive(Clone, Debug)]
+pub struct SlotReport {
+    /// Number of the file.
+    pub file: usize,
+    /// The virtual slot, once the viewer has one.
+    pub slot: Option<i64>,
+    /// Where it plays, seconds into the film.
+    pub playhead_s: f64,
+    /// Whether it plays on.
+    pub playing: bool,
+    /// Number of parents.
+    pub parents: usize,
+    /// What they give, bytes a second.
+    pub parents_bytes_per_s: f64,
+    /// What the machine did.
+    pub counters: slots::Counters,
+    /// Correction of our clock, seconds.
+    pub clock_correction_s: f64,
+}
+
+impl Torrent {
+    /// Whether this torrent uses the slot index: never if it is private (BEP 27).
+    pub fn has_slots(&self) -> bool {
+        self.config.slot_index && !self.is_private()
+    }
+
+    /// Looks at where the player is and what it has in hand.
+    pub(super) fn keep_viewing(&mut self, unix_s: f64) {
+        if !self.has_slots() {
+            return;
+        }
+        let now = self.now;
+        let Some((file, run)) = self.times.player() else { return };
+        let Some(time) = self.times.of(file).cloned() else { return };
+        if time.bytes_per_s(Duration::ZERO).is_none() || time.duration().is_zero() {
+            return;
+        }
+        let plays = |r: &&super::Reader| r.purpose != Purpose::Index && r.file == file;
+        let readers: Vec<ReaderKey> = self.readers.iter().filter(|(_, r)| plays(r)).map(|(key, _)| *key).collect();
+        let waiting = self.readers.values().filter(plays).any(|r| r.waiting);
+        if self.viewing.as_ref().is_none_or(|v| v.file != file) {
+            if readers.is_empty() {
+                return;
+            }
+            self.begin_viewing(file, time.duration().as_secs_f64());
+        }
+        let Some(v) = &mut self.viewing else { return };
+        if !readers.is_empty() {
+            v.read_at = now;
+        } else if now.since(v.read_at) > CLOSED_AFTER {
+            self.tell_slots(Input::Stopped);
+            return;
+        }
+        if run.start != v.run.start && run.start.abs_diff(v.run.end) > NEAR_BYTES {
+            v.follower = Follower::new(now, time.time_at(run.start).as_secs_f64());
+        }
+        v.follower.read(now, time.time_at(run.end).as_secs_f64(), waiting);
+        v.run = run;
+        let lead_s = v.follower.buffered_s();
+        let wall = v.wall_at.is_none_or(|at| now.since(at) > WALL_EVERY);
+        if wall {
+            v.wall_at = Some(now);
+        }
+        readers.into_iter().for_each(|key| self.pick(picker::Input::ReaderLead(key, lead_s)));
+        if wall {
+            self.tell_slots(Input::Wall(unix_s));
+        }
+        self.report_to_slots(file, &*time);
+    }
+
+    fn report_to_slots(&mut self, file: usize, time: &dyn FileTime) {
+        self.tell_deliveries();
+        let Some(v) = &self.viewing else { return };
+        let (position_s, playing) = (v.follower.position_s(), v.follower.playing());
+        // A supply that was never told counts as none, and would be a lie: it comes first.
+        let supply = self.supply(file, time);
+        self.tell_slots(supply);
+        if self.config.slots.kind == Kind::Data {
+            self.tell_stretches(file, time);
+        }
+        self.tell_slots(Input::Play { position_s, playing });
+        self.favour_low_buffers(self.file_bytes(file) as f64 / time.duration().as_secs_f64());
+    }
+
+    fn file_bytes(&self, file: usize) -> u64 {
+        self.ready().and_then(|ready| ready.content.files.get(file)).map_or(0, |bytes| bytes.end - bytes.start)
+    }
+
+    fn begin_viewing(&mut self, file: usize, duration_s: f64) {
+        let film = Film { info_hash: self.config.info_hash.0, file: file as u32, duration_s };
+        let mut config = self.config.slots.clone();
+        // Viewers with one seed would all meet in the same bucket.
+        config.seed ^= self.config.seed;
+        self.viewing = Some(Viewing {
+            machine: Slots::new(self.now, config, film),
+            file,
+            follower: Follower::new(self.now, 0.0),
+            run: u64::MAX..u64::MAX,
+            gave: BTreeMap::new(),
+            seeds: Meter::default(),
+            most_up: 0.0,
+            wall_at: None,
+            stretches_at: None,
+            read_at: self.now,
+        });
+        self.do_later(Output::SlotsEnd);
+        self.tell_slots(Input::Own(self.config.listen));
+        let said = self.peers.iter().filter_map(|(key, p)| Some((*key, p.said?.message)));
+        for (key, message) in said.collect::<Vec<_>>() {
+            self.tell_slots(Input::Said(key, message));
+        }
+    }
+
+    /// Returns how the viewer is fed.
+    fn supply(&mut self, file: usize, time: &dyn FileTime) -> Input {
+        let nothing =
+            Input::Supply { film_bytes_per_s: 0.0, ahead_s: 0.0, seeds_bytes_per_s: 0.0, spare_bytes_per_s: 0 };
+        let (up, length) = (self.up.rate(self.now), self.file_bytes(file));
+        let (Some(v), Phase::Ready(ready)) = (&mut self.viewing, &self.phase) else { return nothing };
+        let Some(bytes) = ready.content.files.get(file) else { return nothing };
+        let here = ready.content.layout.bytes_here(ready.picker.have(), bytes.start + v.run.end, u64::MAX);
+        let until = time.time_at((v.run.end + here).min(length)).as_secs_f64();
+        v.most_up = v.most_up.max(up);
+        let line = match self.config.upload_bytes_per_s {
+            0 => v.most_up,
+            limit => limit as f64,
+        };
+        Input::Supply {
+            film_bytes_per_s: length as f64 / time.duration().as_secs_f64(),
+            ahead_s: (until - v.follower.position_s()).max(0.0),
+            seeds_bytes_per_s: v.seeds.rate(self.now),
+            spare_bytes_per_s: (line - up).max(0.0) as u64,
+        }
+    }
+
+    /// Tells which stretches of the film are here whole.
+    fn tell_stretches(&mut self, file: usize, time: &dyn FileTime) {
+        let now = self.now;
+        let width_s = f64::from(self.config.slots.width_s());
+        let duration_s = time.duration().as_secs_f64();
+        let (Some(v), Phase::Ready(ready)) = (&mut self.viewing, &self.phase) else { return };
+        if v.stretches_at.is_some_and(|at| now.since(at) < STRETCHES_EVERY) {
+            return;
+        }
+        v.stretches_at = Some(now);
+        let Some(start) = ready.content.files.get(file).map(|bytes| bytes.start) else { return };
+        let (layout, have) = (ready.content.layout, ready.picker.have());
+        let holds = |stretch: u32| {
+            let at = |n: u32| Duration::from_secs_f64((f64::from(n) * width_s).min(duration_s));
+            let bytes = time.byte_range(at(stretch)..at(stretch + 1));
+            let pieces = layout.piece_at(start + bytes.start).0..=layout.piece_at(start + bytes.end.max(1) - 1).0;
+            Input::Holds { stretch, held: pieces.into_iter().all(|piece| have.get(piece)) }
+        };
+        let told: Vec<Input> = (0..(duration_s / width_s).ceil().min(MOST_STRETCHES) as u32).map(holds).collect();
+        told.into_iter().for_each(|input| self.tell_slots(input));
+    }
+
+    /// Counts useful bytes of a peer.
+    pub(super) fn count_delivery(&mut self, key: PeerKey, bytes: u64) {
+        if self.viewing.is_none() {
+            return;
+        }
+        let (now, is_seed) = (self.now, self.share_of(key) >= 1.0);
+        let Some(v) = &mut self.viewing else { return };
+        *v.gave.entry(key).or_default() += bytes;
+        if is_seed {
+            v.seeds.add(now, bytes);
+        }
+    }
+
+    fn tell_deliveries(&mut self) {
+        let gave = self.viewing.as_mut().map(|v| std::mem::take(&mut v.gave)).unwrap_or_default();
+        gave.into_iter().for_each(|(key, bytes)| self.tell_slots(Input::Gave(key, bytes)));
+    }
+
+    pub(super) fn viewer_left(&mut self, key: PeerKey, banned: bool) {
+        self.tell_deliveries();
+        self.tell_slots(if banned { Input::Banned(key) } else { Input::Left(key) });
+    }
+
+    /// A message of the slot index came.
+    pub(super) fn viewer_said(&mut self, key: PeerKey, payload: &[u8]) -> Result<(), Disconnect> {
+        if !self.has_slots() {
+            return Ok(());
+        }
+        let Ok(message) = slots::Message::decode(payload) else {
+            return self.offend(key, Offence::Extension);
+        };
+        let now = self.now;
+        let Some(p) = self.peers.get_mut(&key) else { return Ok(()) };
+        let (given, elapsed_from) = p.said.map_or((p.uploaded, now), |said| (said.given, said.elapsed_from));
+        p.said = Some(Said { at: now, message, given, elapsed_from });
+        self.pick(picker::Input::PeerViews(key));
+        self.tell_slots(Input::Said(key, message));
+        Ok(())
+    }
+
+    /// A peer has said that it knows the extension: it hears where we are.
+    pub(super) fn greet_viewer(&mut self, key: PeerKey) {
+        let Some(message) = self.viewing.as_ref().and_then(|v| v.machine.message(self.now)) else { return };
+        let Some(p) = self.peers.get_mut(&key).filter(|p| !p.greeted) else { return };
+        let Some(id) = p.extended.slot_id() else { return };
+        p.greeted = true;
+        self.say(key, Wire::Extended { id, payload: Bytes::from(message.encode()) });
+    }
+
+    fn tell_viewers(&mut self, message: slots::Message) {
+        let payload = Bytes::from(message.encode());
+        for (key, p) in &mut self.peers {
+            if let Some(id) = p.extended.slot_id() {
+                p.greeted = true;
+                let message = Wire::Extended { id, payload: payload.clone() };
+                self.outputs.push_back(Output::Send(*key, message));
+            }
+        }
+    }
+
+    /// Viewers with little in hand are fed first, whatever they have to trade: they have nothing yet.
+    fn favour_low_buffers(&mut self, film_bytes_per_s: f64) {
+        let now = self.now;
+        let low = self
+            .peers
+            .iter()
+            .filter_map(|(key, p)| Some((*key, p.said?.ahead_s(now, p.uploaded, film_bytes_per_s) < LOW_BUFFER_S)));
+        for (key, low) in low.collect::<Vec<_>>() {
+            self.choke(choker::Input::Dry(key, low));
+        }
+    }
+
+    /// Tells the machine and carries out what it says.
+    pub(super) fn tell_slots(&mut self, input: Input) {
+        let now = self.now;
+        let Some(v) = &mut self.viewing else { return };
+        v.machine.handle(now, input);
+        while let Some(output) = self.viewing.as_mut().and_then(|v| v.machine.poll()) {
+            match output {
+                slots::Output::Dial(addr) => self.dial_parent(addr),
+                // Its place was one beyond the usual number.
+                slots::Output::Release(key) if self.peers.len() > self.config.max_peers => self.give_place_of(key),
+                slots::Output::Release(_) => {}
+                slots::Output::Tell(message) => self.tell_viewers(message),
+                operation => self.do_later(Output::Slots(operation)),
+            }
+        }
+    }
+
+    /// Dials a viewer for which a place is kept.
+    fn dial_parent(&mut self, addr: SocketAddr) {
+        let connected = self.peers.iter().find(|(_, p)| p.addr == addr).map(|(key, _)| *key);
+        let at_once = match connected {
+            Some(key) => Some(Dialled::Connected(key)),
+            None if self.book.is_ourselves(addr) => Some(Dialled::Ourselves),
+            None => None,
+        };
+        let dial = match at_once {
+            None if self.named_ports.admit(self.now, addr) => self.book.dial_one(addr, Origin::Slots, self.now),
+            _ => None,
+        };
+        if let Some(dial) = dial {
+            self.slot_dials.insert(addr);
+            self.do_later(Output::Dial(dial));
+        } else if let Some(v) = &mut self.viewing {
+            v.machine.handle(self.now, Input::Dialled(addr, at_once.unwrap_or(Dialled::NotTried)));
+        }
+    }
+
+    /// Whether this peer has a kept place.
+    pub fn is_parent(&self, key: PeerKey) -> bool {
+        self.viewing.as_ref().is_some_and(|v| v.machine.is_parent(key))
+    }
+
+    /// Returns what a peer says of its place in the film.
+    pub fn viewer_report(&self, now: Time, key: PeerKey) -> Option<ViewerReport> {
+        let p = self.peers.get(&key)?;
+        let said = p.said?;
+        let (playhead_s, ahead_s) = (said.playhead_s(now), said.ahead_s(now, p.uploaded, 0.0));
+        Some(ViewerReport { message: said.message, playhead_s, ahead_s })
+    }
+
+    /// Returns this viewer's place in the slot index.
+    pub fn slot_report(&self, now: Time) -> Option<SlotReport> {
+        let v = self.viewing.as_ref()?;
+        let untold = |parent: bool| {
+            v.gave.iter().filter(|(key, _)| v.machine.is_parent(**key) == parent).map(|(_, n)| n).sum::<u64>()
+        };
+        let mut counters = v.machine.counters();
+        counters.parent_bytes += untold(true);
+        counters.other_bytes += untold(false);
+        Some(SlotReport {
+            file: v.file,
+            slot: v.machine.slot(now),
+            playhead_s: v.follower.position_s(),
+            playing: v.follower.playing(),
+            parents: v.machine.parents(now).count(),
+            parents_bytes_per_s: v.machine.parents(now).map(|(_, _, rate)| rate).sum(),
+            counters,
+            clock_correction_s: v.machine.clock_correction_s(),
+        })
+    }
+
+    /// Returns when the slot index wants to be woken.
+    pub(super) fn viewing_timeout(&self) -> Time {
+        self.viewing.as_ref().map_or(Time::NEVER, |v| v.machine.next_timeout())
+    }
+}

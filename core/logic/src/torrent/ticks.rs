@@ -1,0 +1,99 @@
+//! What is looked at now and then.
+
+use super::address_book::Need;
+use super::{Disconnect, Output, Peer, Phase, Surroundings, Torrent};
+use crate::{PeerKey, choker, picker};
+use std::time::Duration;
+
+/// Time between two ticks.
+pub const HOUSEKEEPING: Duration = Duration::from_millis(500);
+/// Longest silence on a connection that is not dead (BEP 3 wants a keep-alive each two minutes).
+const SILENCE: Duration = Duration::from_secs(150);
+/// Longest silence of a peer that owes an answer: a pulled cable sends no RST. Not shorter, since TCP's own retries bring a
+/// line that was mended back to life, while a new connection is refused as long as the other side holds the old one for alive.
+const OWING_SILENCE: Duration = Duration::from_secs(75);
+/// Number of serving peers below which others are asked for more while a reader waits.
+const FEW_PEERS: usize = 3;
+/// Shortest time between two such requests.
+const ASK_EVERY: Duration = Duration::from_secs(15);
+
+impl Torrent {
+    pub(super) fn tick(&mut self, surroundings: &Surroundings) {
+        self.set_paused(!surroundings.room);
+        self.end_silent();
+        self.end_old_prefetch();
+        self.end_useless();
+        self.settle_twins();
+        self.turn_over();
+        self.fit_windows(surroundings.disk_room_bytes);
+        self.tell_choker_who_owes();
+        self.tell_choker_who_is_served(&surroundings.sending);
+        self.ask_for_more_peers();
+        self.exchange_peers();
+        self.say_owed_rejects();
+        self.keep_viewing(surroundings.unix_s);
+        self.starved_since = self.starved().map(|_| self.starved_since.unwrap_or(self.now));
+        self.dial();
+    }
+
+    /// Stops requests while there is no memory for more pieces.
+    fn set_paused(&mut self, paused: bool) {
+        if paused != self.paused && self.ready().is_some() {
+            self.paused = paused;
+            self.pick(picker::Input::Paused(paused));
+        }
+    }
+
+    fn end_silent(&mut self) {
+        let now = self.now;
+        let dead = |(key, p): &(&PeerKey, &Peer)| {
+            // What is not read from a peer cannot be heard.
+            let silent = if p.paused { Duration::ZERO } else { now.since(p.heard) };
+            let owes = || self.picker().and_then(|picker| picker.peer(**key)).is_some_and(|figures| figures.snubbed);
+            silent > SILENCE || (silent > OWING_SILENCE && owes())
+        };
+        let dead: Vec<PeerKey> = self.peers.iter().filter(dead).map(|(key, _)| *key).collect();
+        for key in dead {
+            self.disconnect(key, &Disconnect::Closed("said nothing for too long".to_owned()));
+        }
+    }
+
+    /// A peer that owes us blocks can snub us; one that owes nothing cannot.
+    fn tell_choker_who_owes(&mut self) {
+        let Some(picker) = self.picker() else { return };
+        let owes = |key: &PeerKey| picker.peer(*key).map(|figures| (*key, figures.outstanding > 0 && !figures.choked));
+        let owing: Vec<(PeerKey, bool)> = self.peers.keys().filter_map(owes).collect();
+        owing.into_iter().for_each(|(key, owes)| self.choke(choker::Input::Asked(key, owes)));
+    }
+
+    /// A peer that gets what it requests as it requests takes nothing from others, and holds no slot.
+    fn tell_choker_who_is_served(&mut self, sending: &[PeerKey]) {
+        let now = self.now;
+        let served = |(key, p): (&PeerKey, &mut Peer)| (*key, p.is_served(now, sending.contains(key)));
+        let served: Vec<(PeerKey, bool)> = self.peers.iter_mut().map(served).collect();
+        served.into_iter().for_each(|(key, served)| self.choke(choker::Input::Served(key, served)));
+    }
+
+    /// If a reader waits and few peers serve us, everybody who may know of peers is asked again.
+    fn ask_for_more_peers(&mut self) {
+        let serves = |(key, p): &(&PeerKey, &Peer)| {
+            let snubbed = self.picker().and_then(|picker| picker.peer(**key)).is_some_and(|f| f.snubbed);
+            !p.chokes_us && !snubbed && self.share_of(**key) > 0.0
+        };
+        let few = self.peers.iter().filter(serves).count() < FEW_PEERS;
+        let need = match &self.phase {
+            Phase::Ready(ready) if ready.picker.have().is_full() => Need::Nothing,
+            Phase::Ready(ready) if few && ready.picker.is_wanted_at_all() => Need::Much,
+            Phase::Metadata(_) if self.peers.len() < FEW_PEERS => Need::Much,
+            _ => Need::Some,
+        };
+        self.book.set_need(need);
+        let waiting = self.readers.values().any(|r| r.waiting);
+        let last = self.asked_for_peers_at.unwrap_or(self.began);
+        if few && waiting && self.now.since(last) > ASK_EVERY {
+            self.asked_for_peers_at = Some(self.now);
+            self.book.hurry(self.now);
+            self.do_later(Output::AskForPeers);
+        }
+    }
+}

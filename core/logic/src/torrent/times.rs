@@ -1,0 +1,104 @@
+//! What is known of the files' time: how fast a reader goes where it is, where its player may jump, where the player is.
+
+use super::{FileTime, Purpose, Torrent};
+use crate::{ReaderKey, picker};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Relative difference of two rates from which the picker is told.
+const WORTH_TELLING: f64 = 0.05;
+/// Part of a file at its end where indexes and tags lie.
+const TAIL_SHARE: u64 = 100;
+/// Bytes read in a row there from which a reader counts as playing.
+const LOOK_BYTES: u64 = 2 << 20;
+/// Parts of a file's time at whose borders a player is expected to jump: its number keys.
+const PARTS: u32 = 10;
+
+/// The files' times, and where the player was last.
+#[derive(Default)]
+pub(super) struct Times {
+    files: BTreeMap<usize, Known>,
+    /// The file, and what of it a player read last without a jump, its index apart.
+    playhead: Option<(usize, Range<u64>)>,
+}
+
+struct Known {
+    time: Arc<dyn FileTime>,
+    /// Bytes where the index was read, beyond the head.
+    index: Vec<Range<u64>>,
+}
+
+impl Times {
+    pub(super) fn of(&self, file: usize) -> Option<&Arc<dyn FileTime>> {
+        self.files.get(&file).map(|known| &known.time)
+    }
+
+    /// Whether a player that reads there looks at the index.
+    fn is_index(&self, file: usize, position: u64) -> bool {
+        self.files.get(&file).is_some_and(|known| known.index.iter().any(|range| range.contains(&position)))
+    }
+
+    /// Returns the file that was played last, and what a player read of it without a jump.
+    pub(super) fn player(&self) -> Option<(usize, Range<u64>)> {
+        self.playhead.clone()
+    }
+
+    /// A player has read these bytes of a file of that length, since it began or last jumped.
+    pub(super) fn was_read(&mut self, file: usize, read: Range<u64>, length: u64) {
+        let tail = length.saturating_sub(length / TAIL_SHARE);
+        // A player that jumps to the index or to the very end and reads a little there only looks.
+        let looked_at = |byte| self.is_index(file, byte) || byte >= tail;
+        let probing = looked_at(read.start)
+            && looked_at(read.end.saturating_sub(1))
+            && read.end.saturating_sub(read.start) < LOOK_BYTES;
+        if !probing || self.playhead.is_none() {
+            self.playhead = Some((file, read));
+        }
+    }
+}
+
+impl Torrent {
+    pub(super) fn time_known(&mut self, file: usize, time: Arc<dyn FileTime>, index: Vec<Range<u64>>) {
+        self.times.files.insert(file, Known { time, index });
+        let keys: Vec<ReaderKey> = self.readers.iter().filter(|(_, r)| r.file == file).map(|(key, _)| *key).collect();
+        keys.into_iter().for_each(|key| self.tell_time(key));
+        self.do_later(super::Output::News);
+    }
+
+    /// Tells the picker how fast a reader goes where it is, and where its player may jump.
+    pub(super) fn tell_time(&mut self, key: ReaderKey) {
+        let Some(r) = self.readers.get(&key).copied().filter(|r| r.purpose != Purpose::Index) else { return };
+        let Some(time) = self.times.of(r.file).cloned() else { return };
+        let targets = (1..PARTS).map(|n| time.seek_target(time.duration() * n / PARTS));
+        if let Some(targets) = targets.collect::<Option<Vec<u64>>>() {
+            let targets = targets.into_iter().map(|byte| r.start + byte).collect();
+            self.pick(picker::Input::ReaderJumps(key, targets));
+        }
+        self.tell_rate(key);
+    }
+
+    /// Tells the picker how fast a reader goes where it is, if that changed.
+    pub(super) fn tell_rate(&mut self, key: ReaderKey) {
+        let plays = |r: &super::Reader| r.purpose != Purpose::Index && !r.rate_given;
+        let Some(r) = self.readers.get(&key).copied().filter(plays) else { return };
+        let Some(time) = self.times.of(r.file) else { return };
+        let Some(rate) = time.bytes_per_s(time.time_at(r.position - r.start)) else { return };
+        let told = self.picker().and_then(|picker| picker.reader_rate(key));
+        if told.is_none_or(|told| (told - rate).abs() > WORTH_TELLING * rate) {
+            self.pick(picker::Input::ReaderRate(key, rate));
+        }
+    }
+
+    /// Returns the file that was played last, and the byte of it up to which the player has read.
+    pub fn playhead(&self) -> Option<(usize, u64)> {
+        self.times.player().map(|(file, read)| (file, read.end))
+    }
+
+    /// Returns the length in time of the bytes from `position` of a file on, if the file's time is known.
+    pub fn time_of(&self, file: usize, position: u64, bytes: u64) -> Option<Duration> {
+        let time = self.times.of(file).filter(|time| time.bytes_per_s(Duration::ZERO).is_some())?;
+        Some(time.time_at(position + bytes).saturating_sub(time.time_at(position)))
+    }
+}

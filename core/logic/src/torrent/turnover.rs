@@ -1,0 +1,183 @@
+//! Which connections are given up: those of no use to either side, those whose place another needs, and old connections to
+//! a peer that has come back by another way.
+
+use super::places::{self, Room, Tenant};
+use super::{Connection, Disconnect, Origin, Peer, Torrent};
+use crate::{PeerKey, Time};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// Time for which two peers that both have everything stay connected: they may have peers to tell each other.
+const REDUNDANT: Duration = Duration::from_secs(30);
+/// Time for which two peers stay connected of which neither has what the other lacks. Either may get something new.
+const USELESS: Duration = Duration::from_secs(600);
+/// Time between two connections that give way to ones that are to be dialled.
+const TURN_EVERY: Duration = Duration::from_secs(5);
+/// Connections that give way at once while a reader waits for what no connected peer has.
+const TURNS_WHILE_STARVED: usize = 8;
+/// Time within which two peers that dial each other at once notice it.
+const CROSSING: Duration = Duration::from_secs(5);
+/// Silence from which a connection may be dead: a peer of the same id may connect beside it.
+const DOUBTFUL: Duration = Duration::from_secs(10);
+/// Silence of a peer that owes an answer from which its connection may be dead.
+const DOUBTFUL_OWING: Duration = Duration::from_secs(3);
+/// Most connections to peers of one id.
+const MAX_TWINS: usize = 2;
+/// Most further addresses remembered of a peer.
+const MAX_OTHER_ADDRS: usize = 4;
+
+/// What to do with a connection to a peer whose id is that of another.
+pub(super) enum Twin {
+    /// There is no other.
+    None,
+    /// The other one stays, and this one is not wanted.
+    Refused(PeerKey),
+    /// The other one may be dead: both stay until it is known which is of use.
+    Beside(PeerKey),
+}
+
+impl Torrent {
+    fn tenants(&self, now: Time) -> Vec<Tenant> {
+        let complete = self.is_complete();
+        let tenant = |(key, p): (&PeerKey, &Peer)| Tenant {
+            key: *key,
+            ip: p.addr.ip(),
+            incoming: p.incoming,
+            age_s: now.since(p.joined).as_secs_f64(),
+            idle_s: now.since(p.traded).as_secs_f64(),
+            useful: (!complete && p.wanted) || (p.interested && !self.peer_is_complete(*key)),
+            // Even those that the user named give way to others while none of them has what a reader waits for.
+            kept: (p.origin == Origin::Given && self.starved_since.is_none()) || self.is_parent(*key),
+        };
+        self.peers.iter().map(tenant).collect()
+    }
+
+    /// Returns whether a connection that comes in from there finds a place.
+    pub(super) fn room_for(&self, now: Time, ip: IpAddr) -> Room {
+        places::for_incoming(self.config.max_peers, &self.tenants(now), ip)
+    }
+
+    /// Returns how many more connections may be dialled.
+    pub(super) fn room_for_dials(&self) -> usize {
+        let incoming = self.peers.values().filter(|p| p.incoming).count();
+        places::for_dials(self.config.max_peers, incoming, self.peers.len() - incoming)
+    }
+
+    /// Ends connections over which nothing will go any more.
+    pub(super) fn end_useless(&mut self) {
+        let (complete, now) = (self.is_complete(), self.now);
+        let seeds: Vec<PeerKey> = self.peers.keys().copied().filter(|key| self.peer_is_complete(*key)).collect();
+        let mut redundant = Vec::new();
+        for (key, p) in &mut self.peers {
+            let both = complete && seeds.contains(key);
+            p.redundant_since = both.then(|| p.redundant_since.unwrap_or(now));
+            if p.redundant_since.is_some_and(|since| now.since(since) > REDUNDANT) {
+                redundant.push(*key);
+            }
+        }
+        redundant.into_iter().for_each(|key| self.disconnect(key, &Disconnect::Redundant));
+        if self.ready().is_none() {
+            return;
+        }
+        let useless = |p: &Peer| {
+            let trades = (p.wanted && !complete) || p.interested;
+            !trades && now.since(p.traded) > USELESS && p.origin != Origin::Given
+        };
+        let useless: Vec<PeerKey> = self.peers.iter().filter(|(_, p)| useless(p)).map(|(key, _)| *key).collect();
+        for key in useless {
+            self.disconnect(key, &Disconnect::Closed("neither has what the other lacks".to_owned()));
+        }
+    }
+
+    /// Where all places are taken and there are addresses to be tried, the least useful connections give way.
+    pub(super) fn turn_over(&mut self) {
+        let now = self.now;
+        let rested = self.turned_at.is_none_or(|at| now.since(at) > TURN_EVERY);
+        if !rested || self.room_for_dials() > 0 {
+            return;
+        }
+        let most = if self.starved_since.is_some() { TURNS_WHILE_STARVED } else { 1 };
+        let turns = self.book.due(now).take(most).count();
+        for _ in 0..turns {
+            let Some(key) = places::least_useful(&self.tenants(now)) else { return };
+            self.turned_at = Some(now);
+            self.give_place_of(key);
+        }
+    }
+
+    /// Returns what a new connection is to a peer that is connected already by its id. Ids are no proof of anything: a
+    /// peer that copies one ends no connection but its own.
+    pub(super) fn twin(&mut self, connection: &Connection) -> Twin {
+        let is_same = |p: &Peer| p.id == connection.peer_id;
+        let same: Vec<PeerKey> = self.peers.iter().filter(|(_, p)| is_same(p)).map(|(key, _)| *key).collect();
+        let Some(key) = same.first().copied() else { return Twin::None };
+        let Some(old) = self.peers.get(&key) else { return Twin::None };
+        if self.crossed(old, connection) {
+            self.disconnect(key, &Disconnect::Closed("it dialled us while we dialled it".to_owned()));
+            return Twin::None;
+        }
+        // An id that has given us nothing must not keep out another that may.
+        let elsewhere = old.addr.ip() != connection.remote.ip();
+        let gave_nothing = !self.is_complete() && old.downloaded == 0 && self.now.since(old.joined) > CROSSING;
+        let beside = self.is_doubtful(key, old) || (elsewhere && gave_nothing);
+        if beside && same.len() < MAX_TWINS { Twin::Beside(key) } else { Twin::Refused(key) }
+    }
+
+    /// Whether two clients like ours dialled each other at once and this new connection is the one that both keep: that of
+    /// the client with the smaller id. Other clients' rules are not known, so with them the first connection stays.
+    fn crossed(&self, old: &Peer, new: &Connection) -> bool {
+        let ours = self.config.peer_id;
+        old.incoming != new.incoming
+            && self.now.since(old.heard) < CROSSING
+            && old.downloaded == 0
+            && new.peer_id.is_playswarm()
+            && new.incoming == (new.peer_id < ours)
+    }
+
+    fn is_doubtful(&self, key: PeerKey, p: &Peer) -> bool {
+        let silent = self.now.since(p.heard);
+        let owes = || {
+            let figures = self.picker().and_then(|picker| picker.peer(key));
+            figures.is_some_and(|f| f.snubbed || f.outstanding > 0)
+        };
+        silent > DOUBTFUL || (silent > DOUBTFUL_OWING && owes())
+    }
+
+    /// Notes an address at which a connected peer answered too: it is not dialled while that connection is there. Returns
+    /// whether there was room for it.
+    pub(super) fn answers_at(&mut self, key: PeerKey, addr: SocketAddr, origin: Origin) -> bool {
+        let Some(p) = self.peers.get_mut(&key) else { return false };
+        if !p.other_addrs.contains(&addr) {
+            if p.other_addrs.len() >= MAX_OTHER_ADDRS {
+                return false;
+            }
+            p.other_addrs.push(addr);
+        }
+        self.book.connected(addr, origin);
+        true
+    }
+
+    /// Of two connections to a peer of one id the older one goes if it has been silent while the newer one gave us
+    /// something; the newer one goes if the older one turned out to be alive.
+    pub(super) fn settle_twins(&mut self) {
+        let now = self.now;
+        let twins = self.peers.iter().filter_map(|(key, p)| p.twin.map(|old| (*key, old)));
+        for (new, old) in twins.collect::<Vec<_>>() {
+            let (Some(n), Some(o)) = (self.peers.get(&new), self.peers.get(&old)) else {
+                if let Some(n) = self.peers.get_mut(&new) {
+                    n.twin = None;
+                }
+                continue;
+            };
+            if n.right > 0 && o.heard < n.joined && now.since(o.heard) > DOUBTFUL {
+                self.disconnect(old, &Disconnect::Closed("it came back by another way".to_owned()));
+            } else if o.heard > n.joined && n.downloaded == 0 && now.since(n.joined) > CROSSING {
+                let (addr, origin, dialled) = (n.addr, n.origin, !n.incoming);
+                self.disconnect(new, &Disconnect::Closed("it is connected already".to_owned()));
+                if dialled {
+                    self.answers_at(old, addr, origin);
+                }
+            }
+        }
+    }
+}

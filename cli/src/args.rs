@@ -3,8 +3,8 @@
 use crate::units::{parse_at, parse_rate, parse_size, parse_wait};
 use anyhow::{Result, anyhow, bail};
 use clap::{ArgAction, Args, Parser, Subcommand};
-use playswarm::front::{HttpConfig, Remedies, parse_host, parse_origin};
 use playswarm::{Config, PeerAddress};
+use playswarm_serve::{HttpConfig, Remedies, parse_host, parse_origin};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;

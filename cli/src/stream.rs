@@ -9,9 +9,9 @@ use crate::units::bytes;
 use crate::view::{self, View};
 use crate::{log, source, units};
 use anyhow::{Result, bail};
-use playswarm::front::{HttpConfig, Server, clock_time, natural_order, serve};
 use playswarm::torrent::is_playable;
 use playswarm::{Media, Session, printable};
+use playswarm_serve::{HttpConfig, Server, clock_time, natural_order, serve};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
@@ -135,7 +135,7 @@ async fn serve_file(
     }
     if args.at.is_none() {
         // The beginning is on its way before the player asks.
-        media.warm_up(index);
+        media.prefetch(index);
     }
     if !view.quiet {
         say_what_is_streamed(&media, index, args.file.is_none());
@@ -182,7 +182,7 @@ struct Place(JoinHandle<()>);
 impl Place {
     fn fetch(media: Media, file: usize, at: Duration, view: view::Options) -> Place {
         Place(tokio::spawn(async move {
-            match media.warm_up_at(file, at).await {
+            match media.prefetch_at(file, at).await {
                 Ok(landing) if !view.quiet => {
                     let [wanted, found] = [at, landing.time].map(|time| clock_time(time.as_secs_f64()));
                     let is_known = media.known_timeline(file).is_some_and(|timeline| timeline.knows_duration());

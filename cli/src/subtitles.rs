@@ -7,8 +7,8 @@
 use crate::player::Show;
 use anyhow::{Context, Result};
 use playswarm::Media;
-use playswarm::front::Server;
 use playswarm::torrent::{Beside, Subtitle};
+use playswarm_serve::Server;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;

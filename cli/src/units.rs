@@ -60,7 +60,7 @@ pub(crate) fn bit_rate(bytes_per_s: f64) -> String {
 
 /// A time on the command line: `83.5`, `1:23:45`, `1h23m45s`.
 pub(crate) fn parse_at(text: &str) -> Result<Duration, String> {
-    playswarm::front::parse_time(text).ok_or_else(|| format!("'{text}' is no time; write 83.5, 1:23:45 or 1h23m45s"))
+    playswarm_serve::parse_time(text).ok_or_else(|| format!("'{text}' is no time; write 83.5, 1:23:45 or 1h23m45s"))
 }
 
 /// Seconds to wait: 0 to a day.

@@ -4,10 +4,10 @@
 use crate::units::{Bytes, bytes};
 use crate::{log, stream::rate};
 use indicatif::{ProgressBar, ProgressStyle};
-use playswarm::front::clock_time;
 use playswarm::printable;
 use playswarm::status::Waste;
 use playswarm::{Media, MediaStatus, OpeningStatus, Playhead, Session, Torrent};
+use playswarm_serve::clock_time;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 

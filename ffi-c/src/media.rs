@@ -203,7 +203,7 @@ pub unsafe extern "C" fn playswarm_media_stream(
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_media_warm_up(media: *mut playswarm_media, file: usize) -> playswarm_code {
     call_plain("playswarm_media_warm_up", || {
-        handles::get(media)?.media.warm_up(file);
+        handles::get(media)?.media.prefetch(file);
         Ok(())
     })
 }

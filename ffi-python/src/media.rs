@@ -109,7 +109,7 @@ impl Media {
 
     fn warm_up(&self, py: Python<'_>, file: usize) -> PyResult<()> {
         let media = self.get(py)?;
-        runtime::within(|| media.warm_up(file))
+        runtime::within(|| media.prefetch(file))
     }
 
     fn fetch_all(&self, py: Python<'_>, on: bool) -> PyResult<()> {

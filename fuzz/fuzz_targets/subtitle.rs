@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-    playswarm::fuzzing::subtitle(data);
+    playswarm_serve::fuzzing::subtitle(data);
 });

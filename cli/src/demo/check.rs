@@ -6,7 +6,7 @@ use crate::units::bytes;
 use crate::view::wasted_bytes;
 use anyhow::{Context, Result, bail, ensure};
 use playswarm::Media;
-use playswarm::front::Server;
+use playswarm_serve::Server;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -11,8 +11,8 @@ use crate::stop::{self, Stop};
 use crate::stream::until_the_end;
 use crate::view::{self, View};
 use anyhow::{Result, anyhow};
-use playswarm::front::{HttpConfig, Server, serve};
 use playswarm::{Config, CreateOptions, Media, Session, Source, Torrent, create_torrent};
+use playswarm_serve::{HttpConfig, Server, serve};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -86,7 +86,7 @@ impl Demo {
                 Some(Ok(false)) | None => Ok(ExitCode::FAILURE),
             }
         } else {
-            self.media.warm_up(self.file);
+            self.media.prefetch(self.file);
             if !view.quiet {
                 let all: u64 = PEER_RATES.iter().sum();
                 log::line(&format!(

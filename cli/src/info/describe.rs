@@ -2,11 +2,11 @@
 
 use super::sparkline::sparkline;
 use crate::units::{bit_rate, bytes};
-use playswarm::front::{clock_time, natural_order, timeline_json};
 use playswarm::printable::{self, line};
 use playswarm::status::TrackerStatus;
 use playswarm::torrent::{Beside, Tracker, content_type, is_playable};
 use playswarm::{Accuracy, Timeline, Torrent, Track};
+use playswarm_serve::{clock_time, natural_order, timeline_json};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -32,25 +32,6 @@ pub fn dht(data: &[u8]) {
     crate::discovery::fuzz(data);
 }
 
-/// A `Range` header of any bytes for a file of any size (the first eight bytes).
-pub fn http_range(data: &[u8]) {
-    if let Some((size, header)) = data.split_first_chunk::<8>() {
-        crate::front::range::check_invariants(header, u64::from_le_bytes(*size));
-    }
-}
-
-/// The parts of a request's head that are read by our own parsers: target, path, Host, Origin, a proxy's words.
-pub fn http_head(data: &[u8]) {
-    crate::front::check_head(data);
-}
-
-/// A subtitle file of any encoding, without and with a language.
-pub fn subtitle(data: &[u8]) {
-    for language in [None, Some("ru"), Some("en")] {
-        let _ = crate::front::vtt::to_webvtt(data, language);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -65,9 +46,6 @@ mod tests {
             for (sample, target) in [
                 (TORRENT, super::torrent as fn(&[u8])),
                 (MAGNET.as_bytes(), super::magnet),
-                (b"/stream//0.mkv/Am%E9lie.mkv", super::http_head),
-                (b"for=1.2.3.4;proto=https;host=\"films.example:8443\"", super::http_head),
-                (b"GET /stream/0/My Film.mkv HTTP/1.1\r\nHost: a\r\n\r\n", super::http_head),
             ] {
                 let mut bytes = sample.to_vec();
                 for (at, byte) in &changes {

@@ -5,7 +5,8 @@
 //! - A [`Media`] is an open torrent, made from a [`Source`]: a torrent file, a magnet link, a URL.
 //! - A [`Stream`] reads one of its files: [`AsyncRead`](tokio::io::AsyncRead) and [`AsyncSeek`](tokio::io::AsyncSeek), or,
 //!   after [`Stream::into_blocking`], [`Read`](std::io::Read) and [`Seek`](std::io::Seek).
-//! - [`front::serve`] gives it to players over HTTP.
+//!
+//! The crate `playswarm-serve` serves the files of a [`Media`] to players over HTTP, on this interface alone.
 //!
 //! Every byte that is handed out was verified against the torrent's hashes.
 //!
@@ -55,7 +56,6 @@ pub mod config;
 mod create;
 mod discovery;
 pub mod error;
-pub mod front;
 #[doc(hidden)]
 pub mod fuzzing;
 mod keep;

@@ -149,10 +149,10 @@ impl Media {
         Ok(Stream::new(self.inner.clone(), file, entry.offset, entry.length))
     }
 
-    /// Starts fetching the beginning of a file before anybody reads it, so that a player finds it there.
+    /// Fetches the beginning of a file before a player reads it.
     ///
-    /// It ends by itself once somebody reads or after half a minute.
-    pub fn warm_up(&self, file: usize) {
+    /// Returns at once. The prefetch ends with the first read of the file, and after 30 seconds at the latest.
+    pub fn prefetch(&self, file: usize) {
         if let Some(entry) = self.inner.torrent.files.get(file) {
             self.inner.learn_time(file);
             self.inner.swarm.warm_up(file, entry.offset, entry.length);
@@ -172,6 +172,14 @@ impl Media {
         inner.timelines.get(&inner.swarm, &inner.torrent, file).await
     }
 
+    /// Starts to read a file's index in the background and returns at once; [`Media::known_timeline`] has the result later.
+    ///
+    /// Unlike a dropped [`Media::timeline`], the read continues, until the torrent is closed. It does not keep the
+    /// torrent open. A file whose name belongs to no known container is left alone.
+    pub fn request_timeline(&self, file: usize) {
+        self.inner.learn_time(file);
+    }
+
     /// What is known of the file's time by now.
     pub fn known_timeline(&self, file: usize) -> Option<Arc<Timeline>> {
         self.inner.swarm.timeline(file)
@@ -185,20 +193,23 @@ impl Media {
         self.inner.locate(file, time).await
     }
 
-    /// Like [`Media::locate`], and begins to fetch what is played from there on, through the next keyframe, so that a player
-    /// that jumps there soon finds it. It ends by itself, after half a minute at the latest.
+    /// Like [`Media::locate`], followed by [`Media::prefetch_from`] the landing.
     ///
     /// # Errors
     /// Those of [`Media::timeline`].
-    pub async fn warm_up_at(&self, file: usize, time: Duration) -> Result<Landing> {
+    pub async fn prefetch_at(&self, file: usize, time: Duration) -> Result<Landing> {
         let landing = self.inner.locate(file, time).await?;
-        self.fetch_from(file, landing);
+        self.prefetch_from(file, landing);
         Ok(landing)
     }
 
-    /// Begins to fetch what is played from a landing on, through the next keyframe.
-    pub(crate) fn fetch_from(&self, file: usize, landing: Landing) {
-        let Some(start) = self.inner.torrent.files.get(file).map(|f| f.offset) else { return };
+    /// Fetches what is played from a landing on, through the next keyframe, before a player seeks there.
+    ///
+    /// Returns at once. The prefetch ends by itself, after 30 seconds at the latest, and does not keep the torrent open. A
+    /// number that is no file's does nothing; at most four such prefetches run at the same time, and more do nothing.
+    pub fn prefetch_from(&self, file: usize, landing: Landing) {
+        let Some(entry) = self.inner.torrent.files.get(file).filter(|f| landing.from < f.length) else { return };
+        let (start, landing) = (entry.offset, Landing { until: landing.until.min(entry.length), ..landing });
         // Not this media itself, which is closed when its last user lets go of it.
         let (timelines, swarm) = (self.inner.timelines.clone(), self.inner.swarm.clone());
         self.inner.runtime.spawn(async move {
@@ -210,13 +221,9 @@ impl Media {
     /// season or an album. Only while every player has enough ahead of it; at most 200 files. What is known by then is
     /// to be had from [`Media::known_timeline`] at any time.
     ///
-    /// Ends when each was looked at. Dropping the future stops it; one that is asked for while another runs waits for that.
-    pub async fn learn_durations(&self) {
-        self.learn_all().await;
-    }
-
-    /// The same as a future that does not keep the torrent open.
-    pub(crate) fn learn_all(&self) -> impl Future<Output = ()> + Send + 'static {
+    /// Ends when each was looked at, and when the torrent is closed. Dropping the future stops it; one that is asked for while
+    /// another runs waits for that. The future does not keep the torrent open.
+    pub fn learn_durations(&self) -> impl Future<Output = ()> + Send + use<> {
         let inner = &self.inner;
         season::learn(inner.timelines.clone(), inner.swarm.clone(), inner.torrent.clone())
     }
@@ -240,8 +247,8 @@ impl Media {
         subtitles::bytes_of(&self.inner.torrent, file).is_some_and(|bytes| self.inner.swarm.is_here(bytes))
     }
 
-    /// Whether each part of a file is on this machine or held by a connected peer.
-    pub(crate) fn is_in_reach(&self, file: usize) -> bool {
+    /// Whether every piece of a file is on this machine or held by a connected peer.
+    pub fn is_available(&self, file: usize) -> bool {
         subtitles::bytes_of(&self.inner.torrent, file).is_some_and(|bytes| self.inner.swarm.is_in_reach(bytes))
     }
 

@@ -18,7 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) async fn learn(timelines: Arc<Timelines>, swarm: Arc<Swarm>, torrent: Arc<Torrent>) {
     let _learning = timelines.learning.lock().await;
     let all = async {
-        for file in candidates(&torrent) {
+        // Sorting the names of many files takes long.
+        let listed = tokio::task::spawn_blocking({
+            let torrent = torrent.clone();
+            move || candidates(&torrent).collect::<Vec<usize>>()
+        });
+        for file in listed.await.unwrap_or_default() {
             learn_one(&timelines, &swarm, &torrent, file).await;
         }
     };

@@ -163,14 +163,22 @@ impl Stream {
         self.cursor.readable_at(position)
     }
 
-    /// How many bytes lie ready at the position, as far as `most`, and how many the media takes a second there; `None`
-    /// where its time is not known.
-    pub(crate) fn held(&self, most: u64) -> Option<(u64, f64)> {
+    /// Returns how many bytes from the position on can be read without waiting for the swarm, counted up to `most`.
+    ///
+    /// Its cost grows with `most` alone, where that of [`Stream::readable_at`] grows with all that is buffered.
+    pub fn buffered(&self, most: u64) -> u64 {
         let c = &self.cursor;
-        let timeline = c.media.swarm.timeline(c.file)?;
-        let rate = timeline.bytes_per_s(timeline.time_at(self.position))?;
+        let most = most.min(c.size.saturating_sub(self.position));
         let left = self.left.len() as u64;
-        Some((left + c.media.swarm.readable_within(c.start + self.position + left, most), rate))
+        let stored = c.media.swarm.readable_within(c.start + self.position + left, most.saturating_sub(left));
+        (left + stored).min(most)
+    }
+
+    /// Returns how many bytes a second of playback takes at the position, from the file's index. `None` where the index is
+    /// not known, or tells no time there.
+    pub fn bytes_per_s(&self) -> Option<f64> {
+        let timeline = self.cursor.media.swarm.timeline(self.cursor.file)?;
+        timeline.bytes_per_s(timeline.time_at(self.position))
     }
 
     /// What tells when [`Stream::readable_at`] changes. It keeps the torrent open like the stream itself.

@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod admission;
 pub mod bits;
 pub mod choker;
 pub mod layout;
@@ -16,7 +15,6 @@ pub mod metadata;
 pub mod named_peers;
 pub mod picker;
 pub mod range;
-pub mod reserve;
 pub mod retain;
 pub mod rng;
 pub mod slots;

@@ -1,40 +1,40 @@
-//! Which connection gets one of a server's places when there are not enough for all.
+//! Decides which connections get the server's places when there are not enough for all.
 //!
-//! A connection costs nothing to open and an idle one nothing to keep, so neither may keep a player out. A connection that was
-//! never sent anything on, or that waits for its next request, gives its place to a new one; one that is being served keeps it,
-//! unless its client has taken nothing for a while. One address has a bound, and this machine's own programs have a reserve.
+//! A client pays nothing to open a connection or to keep it idle, so neither may keep a player out. A connection without a
+//! request, or between two requests, gives its place to a new one. A connection that is being served keeps its place, unless its
+//! client has taken nothing for a while. One address has a bound, and this machine's own programs have a reserve.
+//!
+//! Pure: time is an argument.
 
-use crate::Time;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Age from which a connection without a request is given up first: a client sends one within a round trip or two.
+/// Age from which a connection without a request is closed first: clients send one within two round trips.
 const YOUNG: Duration = Duration::from_secs(1);
-/// Time without progress after which a body gives up its place to a new connection: a player that reads takes bytes each
-/// second, and one that is paused can ask again. Longer, and a program that opens streams and reads none of them keeps
-/// players out for that long.
+/// Time without progress after which a body gives its place to a new connection. A player that reads takes bytes each second,
+/// and a paused one can ask again. A program that opens streams and reads none of them keeps players out for this long.
 const STALLED: Duration = Duration::from_secs(2);
 
-/// How many connections there may be.
+/// Bounds on the number of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// In all.
-    pub places: usize,
-    /// Of one remote host. Programs on this machine, reverse proxies among them, are bounded by `places` alone.
-    pub per_host: usize,
+pub(crate) struct Limits {
+    /// Of all hosts together.
+    pub(crate) places: usize,
+    /// Of one remote host. Programs on this machine, such as reverse proxies, are bounded by `places` alone.
+    pub(crate) per_host: usize,
 }
 
 impl Limits {
-    /// Places that only programs on this machine get.
+    /// Returns the number of places that only programs on this machine get.
     fn reserve(self) -> usize {
         self.places / 8
     }
 }
 
-/// The machine at the other end.
+/// The remote end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Host {
+pub(crate) struct Host {
     /// An IPv4 address, or the network (/64) of an IPv6 address: a machine can take any address of it.
     network: u128,
     /// Whether it is this machine.
@@ -42,8 +42,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// The host of an address.
-    pub fn of(address: IpAddr) -> Host {
+    /// Returns the host of an address.
+    pub(crate) fn of(address: IpAddr) -> Host {
         let address = address.to_canonical();
         let network = match address {
             IpAddr::V4(ip) => u128::from(ip.to_ipv6_mapped()),
@@ -54,39 +54,39 @@ impl Host {
     }
 }
 
-/// What a connection does, and since when.
+/// The activity of a connection, and since when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Open, without a whole request until now.
-    New(Time),
+pub(crate) enum State {
+    /// Open, without a complete request so far.
+    New(Instant),
     /// Between two requests.
-    Idle(Time),
-    /// Served. With a time: since then its client has taken no byte of what is ready for it.
-    Served(Option<Time>),
+    Idle(Instant),
+    /// Being served. The time, if any, is when the client last stopped taking bytes that are ready for it.
+    Served(Option<Instant>),
 }
 
 /// A connection that holds a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Its other end.
-    pub host: Host,
-    /// What it does.
-    pub state: State,
+pub(crate) struct Place {
+    /// Its remote end.
+    pub(crate) host: Host,
+    /// Its activity.
+    pub(crate) state: State,
 }
 
-/// What becomes of a new connection.
+/// The decision on a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
-    /// There is a place for it.
+pub(crate) enum Admission {
+    /// A place is free.
     Free,
-    /// It gets the place of the connection with that index, which is to be closed.
+    /// It gets the place of the connection with this index, which must be closed.
     InsteadOf(usize),
-    /// Every place that it could have is in use.
+    /// Every place that it could get is in use.
     Full,
 }
 
-/// Decides over a new connection from `host`.
-pub fn admit(places: &[Place], host: Host, limits: Limits, now: Time) -> Admission {
+/// Decides on a new connection from `host`.
+pub(crate) fn admit(places: &[Place], host: Host, limits: Limits, now: Instant) -> Admission {
     let own = places.iter().filter(|p| p.host == host).count();
     let remote = places.iter().filter(|p| !p.host.local).count();
     if !host.local && own >= limits.per_host {
@@ -101,16 +101,16 @@ pub fn admit(places: &[Place], host: Host, limits: Limits, now: Time) -> Admissi
     Admission::Free
 }
 
-/// The connection to be closed where there are no descriptors for a new one: one that is not served, if there is any.
-pub fn give_up(places: &[Place], now: Time) -> Option<usize> {
+/// Returns the connection to close when the process has no descriptors left: one that is not being served, if any.
+pub(crate) fn give_up(places: &[Place], now: Instant) -> Option<usize> {
     match instead(places, now, |place| !matches!(place.state, State::Served(_))) {
         Admission::InsteadOf(i) => Some(i),
         Admission::Free | Admission::Full => None,
     }
 }
 
-/// The place that is given up most readily: the oldest, of the host that holds most.
-fn instead(places: &[Place], now: Time, among: impl Fn(&Place) -> bool) -> Admission {
+/// Returns the first place to give up: by state, then of the host that holds the most, then the oldest.
+fn instead(places: &[Place], now: Instant, among: impl Fn(&Place) -> bool) -> Admission {
     let mut held: HashMap<Host, usize> = HashMap::new();
     places.iter().for_each(|p| *held.entry(p.host).or_default() += 1);
     let candidates = places.iter().enumerate().filter(|(_, p)| among(p));
@@ -121,8 +121,8 @@ fn instead(places: &[Place], now: Time, among: impl Fn(&Place) -> bool) -> Admis
     readily.min().map_or(Admission::Full, |(_, i)| Admission::InsteadOf(i))
 }
 
-/// How readily a place is given up (0 first), and since when; `None` where it is not.
-fn readiness(state: State, now: Time) -> Option<(u8, Time)> {
+/// Returns the rank of a place (0 is given up first) and its age. `None` where it must be kept.
+fn readiness(state: State, now: Instant) -> Option<(u8, Instant)> {
     match state {
         State::New(since) if now - since >= YOUNG => Some((0, since)),
         State::Idle(since) => Some((1, since)),
@@ -134,13 +134,16 @@ fn readiness(state: State, now: Time) -> Option<(u8, Time)> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use proptest::prelude::*;
+    use std::sync::LazyLock;
 
     const LIMITS: Limits = Limits { places: 16, per_host: 4 };
 
-    fn at(seconds: f64) -> Time {
-        Time::from_secs_f64(seconds)
+    fn at(seconds: f64) -> Instant {
+        static BEGUN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        *BEGUN + Duration::from_secs_f64(seconds)
     }
 
     fn host(text: &str) -> Host {
@@ -194,7 +197,7 @@ mod tests {
         all.extend(places(host("127.0.0.1"), State::Idle(at(1.0)), 12));
         all[2].state = State::New(at(6.0));
         assert_eq!(admit(&all, host("127.0.0.1"), LIMITS, at(10.0)), Admission::InsteadOf(2));
-        // A connection that is a moment old is about to send its request: idle ones go first.
+        // A new connection is about to send its request, so idle ones go first.
         assert_eq!(admit(&all[1..], host("127.0.0.1"), LIMITS, at(7.1)), Admission::Free);
         let young = |p: &mut Place| p.state = State::New(at(9.9));
         all.iter_mut().take(4).for_each(young);

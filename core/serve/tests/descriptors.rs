@@ -5,8 +5,8 @@
 mod common;
 
 use common::{Film, soon, until};
-use playswarm::front::{HttpConfig, serve};
 use playswarm::{Config, Session};
+use playswarm_serve::{HttpConfig, serve};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

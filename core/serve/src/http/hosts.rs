@@ -1,5 +1,5 @@
-//! The names by which this machine knows itself. A page of another site can have any name of the public DNS point here (DNS
-//! rebinding), so a name counts only if the public DNS cannot give it or the machine's own settings fix it.
+//! The names of this machine. A page of another site can make any name of the public DNS point here (DNS rebinding). So a name
+//! counts only if the public DNS cannot have it, or the machine's own settings define it.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, UdpSocket};
@@ -7,25 +7,26 @@ use std::net::{IpAddr, UdpSocket};
 /// Top-level domains that are not in the public DNS: RFC 6761, 6762 (with its appendix G) and 8375, and ICANN's `internal`.
 const PRIVATE: &[&str] =
     &["local", "localhost", "test", "internal", "lan", "home", "localdomain", "intranet", "private", "corp"];
-/// Read of the hosts file at most: lists against advertisements have tens of thousands of lines.
+/// Most bytes read of the hosts file: lists against advertisements have tens of thousands of lines.
 const HOSTS_BYTES: u64 = 4 << 20;
-/// Other addresses than loopback that are tried at most.
+/// Most addresses other than loopback that are tried.
 const MOST_ADDRESSES: usize = 64;
 
-/// The names of this machine, in lower case: its host name, with and without `.local`, and what its hosts file has for it.
+/// Returns the names of this machine in lower case: its host name, with and without `.local`, and those of its hosts file. It
+/// reads that file and binds sockets, so it blocks.
 pub(crate) fn own_names() -> BTreeSet<String> {
     let uname = rustix::system::uname();
     let name = uname.nodename().to_str().unwrap_or_default();
     let mut text = Vec::new();
     let path = if cfg!(windows) { r"C:\Windows\System32\drivers\etc\hosts" } else { "/etc/hosts" };
     if let Ok(file) = std::fs::File::open(path) {
-        // What cannot be read names nothing.
+        // A file that cannot be read adds no names.
         let _ = std::io::Read::read_to_end(&mut std::io::Read::take(file, HOSTS_BYTES), &mut text);
     }
     names_from(name, &String::from_utf8_lossy(&text), is_own_address)
 }
 
-/// Whether packets to that address come to this machine: only its own can be bound.
+/// Whether an address is this machine's: only its own can be bound.
 fn is_own_address(ip: IpAddr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
 }
@@ -44,7 +45,7 @@ fn names_from(node: &str, hosts: &str, is_own: impl Fn(IpAddr) -> bool) -> BTree
     for line in hosts.lines() {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
         let Some(ip) = words.next().and_then(|ip| ip.parse::<IpAddr>().ok()) else { continue };
-        // Lists against advertisements send public names to 0.0.0.0 or 127.0.0.1; such names stay foreign.
+        // Lists against advertisements map public names to 0.0.0.0 or 127.0.0.1. Such names stay foreign.
         let ours: Vec<String> = words.map(|w| w.trim_end_matches('.').to_ascii_lowercase()).collect();
         let ours = ours.into_iter().filter(|name| is_private(name) || *name == node);
         let (mut ours, unspecified) = (ours.peekable(), ip.is_unspecified());
@@ -62,7 +63,7 @@ fn names_from(node: &str, hosts: &str, is_own: impl Fn(IpAddr) -> bool) -> BTree
     names
 }
 
-/// Whether the public DNS has no such name.
+/// Whether the public DNS cannot have a name.
 fn is_private(name: &str) -> bool {
     match name.rsplit_once('.') {
         None => !name.is_empty(),

@@ -1,24 +1,25 @@
-//! A file from a time on: `?t=83.5`, and DLNA's `TimeSeekRange.dlna.org`. Where that lies among the bytes the media index says; here
-//! is what a request asks for, how long it waits, and what the answer's headers say. The bytes are [`super::deliver`]'s.
+//! A file from a time on: `?t=83.5`, and DLNA's `TimeSeekRange.dlna.org`. The media index maps the time to bytes. This file reads
+//! the request, bounds its wait for the index, and writes the headers of the answer. [`super::deliver`] sends the bytes.
 
 use super::dlna::decodes_from_any_keyframe;
 use super::library::Library;
 use super::range::{Ranges, Span};
 use super::when::{is_number, parse_npt, parse_time, seconds};
-use super::{App, answer};
-use crate::{Error, Landing, Timeline};
+use super::{App, answer, put};
 use axum::body::Body;
 use http::header::{CONTENT_RANGE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use playswarm::{Error, Landing, Timeline};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// For so long a request waits for the media index. Players give up after a half or a whole minute; a guess at once would be
-/// a wrong place for good, and whoever asks again soon gets the right one.
+/// Longest wait of a request for the media index. Players give up after 30 or 60 seconds. A guess without the index would be a
+/// wrong place for good, and a second request soon gets the right one.
 pub(crate) const INDEX_WAIT: Duration = Duration::from_secs(10);
 
 const TIME_SEEK: HeaderName = HeaderName::from_static("timeseekrange.dlna.org");
-/// The time, or stretch of time, that a request asks for.
+
+/// The time, or range of time, that a request asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment {
     start: Duration,
@@ -27,10 +28,10 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    /// What the query and the headers name; the header comes before the query, whose URL a player was given.
+    /// Reads the query and the headers. The header wins, because a player is given the URL with its query.
     ///
     /// # Errors
-    /// A sentence for whoever wrote what is no time.
+    /// A sentence where the text is no time.
     pub(crate) fn of(query: Option<&str>, headers: &HeaderMap) -> Result<Option<Moment>, &'static str> {
         if let Some(value) = headers.get(&TIME_SEEK) {
             let range = value.to_str().ok().and_then(parse_npt);
@@ -43,7 +44,7 @@ impl Moment {
             (None, _) => Ok(None),
             (Some((_, time)), None) => match parse_time(&time) {
                 Some(start) => Ok(Some(Moment { start, end: None, dlna: false })),
-                // Programs add such a number to a URL so that no cache answers: the time of the day, or a random one.
+                // Programs add the time of the day or a random number to a URL, so that no cache answers.
                 None if is_number(&time) => Ok(None),
                 None => Err("this t is no time; write ?t=83.5, ?t=1:23:45 or ?t=1h23m45s"),
             },
@@ -52,7 +53,7 @@ impl Moment {
     }
 }
 
-/// Where a request's time came down.
+/// The place in the file of a request's time.
 pub(crate) struct Landed {
     pub(crate) landing: Landing,
     span: Span,
@@ -61,8 +62,8 @@ pub(crate) struct Landed {
 }
 
 impl Landed {
-    /// Looks the moment up in the file's index, waiting for it within bounds. `None` where the request means the file from
-    /// its start: there is no such time in it.
+    /// Finds a moment in the file's index, and waits for the index within bounds. `None` where the file has no such time, so
+    /// that the request is for the file from its start.
     ///
     /// # Errors
     /// The answer to give instead.
@@ -77,14 +78,14 @@ impl Landed {
             return if moment.start.is_zero() { Ok(None) } else { Err(only_by_byte()) };
         }
         if moment.start > timeline.duration() {
-            // Of a URL that is another program's parameter, of a header a mistake. What is a guess refuses nothing.
+            // In a URL it is another program's parameter, in a header a mistake.
             return if moment.dlna { Err(past_the_end(&timeline)) } else { Ok(None) };
         }
         let landing = within_wait(app.library.locate(file, moment.start)).await?;
         if landing.from >= size {
             return Ok(None);
         }
-        // The start of the film is the start of the file: a player needs what comes before the first picture.
+        // The start of the film is the start of the file: a player needs the bytes before the first picture.
         let first = timeline.keyframes().first().is_some_and(|first| landing.from <= first.from);
         let from = if moment.start.is_zero() || first { 0 } else { landing.from };
         let until = |end: Duration| timeline.byte_range(moment.start..end).end.clamp(from + 1, size);
@@ -92,7 +93,7 @@ impl Landed {
         Ok(Some(Landed { landing, span: Span { start: from, end }, moment, timeline }))
     }
 
-    /// What is left of the ranges that were asked for: those bytes that are played at or after the time.
+    /// Returns the part of the ranges that is played at or after the time.
     pub(crate) fn cut(&self, ranges: Ranges) -> Ranges {
         let spans = match ranges {
             Ranges::Whole => vec![self.span],
@@ -105,7 +106,7 @@ impl Landed {
         if spans.is_empty() { Ranges::Unsatisfiable } else { Ranges::Spans(spans) }
     }
 
-    /// Says where it came down.
+    /// Adds the headers that say where the place is.
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
         let Landing { time, offset, estimated, .. } = self.landing;
         put(headers, HeaderName::from_static("playswarm-time"), &seconds(time));
@@ -131,8 +132,8 @@ impl Landed {
     }
 }
 
-/// Such a file is of use to a player with its head alone, or its times are not known: it was not announced as one that can be
-/// had by time.
+/// Refuses a seek by time in a file whose players need its head, or whose times are not known. It was not announced as
+/// seekable by time.
 fn only_by_byte() -> Response<Body> {
     answer(StatusCode::NOT_ACCEPTABLE, "this file can be sought by byte only; send Range: bytes=")
 }
@@ -144,7 +145,7 @@ fn past_the_end(timeline: &Timeline) -> Response<Body> {
     response
 }
 
-/// What comes of the work, or why there is nothing yet.
+/// Returns the result of work on the index, or the answer that there is none yet.
 pub(crate) async fn within_wait<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, Response<Body>> {
     match tokio::time::timeout(INDEX_WAIT, work).await {
         Ok(Ok(done)) => Ok(done),
@@ -155,12 +156,6 @@ pub(crate) async fn within_wait<T>(work: impl Future<Output = Result<T, Error>>)
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
             Err(response)
         }
-    }
-}
-
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
     }
 }
 

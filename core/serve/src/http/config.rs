@@ -1,6 +1,6 @@
 //! The settings of the HTTP front, and what is wrong with those that cannot be used.
 
-use crate::{Error, Result};
+use playswarm::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

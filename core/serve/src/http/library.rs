@@ -1,48 +1,49 @@
-//! What the front serves, as it sees it: an open torrent, or in tests a few bytes in memory.
+//! What is served: an open torrent, or in tests files in memory.
 
-use crate::{Event, Landing, Media, MediaStatus, Result, Stream, Timeline, Torrent};
 use bytes::Bytes;
+use playswarm::{Event, Landing, Media, MediaStatus, Result, Stream, Timeline, Torrent};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast;
 
-/// Something with files that can be read and a state that can be watched.
+/// Files that can be read, and a state that can be watched.
 pub(crate) trait Library: Clone + Send + Sync + 'static {
     /// A reader of one file.
     type Reader: Reader;
-    /// What is in it.
+    /// Returns the description of the files.
     fn torrent(&self) -> &Arc<Torrent>;
-    /// A reader of that file, at its start.
+    /// Opens a reader at the start of a file.
     fn open(&self, file: usize) -> Result<Self::Reader>;
-    /// Whether each part of a file is here or held by a connected peer.
-    fn is_in_reach(&self, file: usize) -> bool;
-    /// What the file's index says, as soon as it was read. Given up, it is read on.
+    /// Whether every piece of a file is here or held by a connected peer.
+    fn is_available(&self, file: usize) -> bool;
+    /// Returns the timeline of a file once its index was read. The read continues when the future is dropped.
     fn timeline(&self, file: usize) -> impl Future<Output = Result<Arc<Timeline>>> + Send;
-    /// The same, if it is known by now.
+    /// Returns the timeline of a file, if it is known by now.
     fn known_timeline(&self, file: usize) -> Option<Arc<Timeline>>;
-    /// Where to read for a time.
+    /// Returns where to read for a time.
     fn locate(&self, file: usize, time: Duration) -> impl Future<Output = Result<Landing>> + Send;
-    /// Begins to fetch from there, for whoever is about to ask for it.
-    fn fetch_from(&self, file: usize, landing: Landing);
-    /// Learns the durations of all files, in nobody's way.
+    /// Starts to fetch what is played from a landing on.
+    fn prefetch_from(&self, file: usize, landing: Landing);
+    /// Learns the durations of all files while no player has to wait.
     fn learn_durations(&self) -> impl Future<Output = ()> + Send + 'static;
-    /// A snapshot.
+    /// Returns a snapshot of the state.
     fn status(&self) -> MediaStatus;
-    /// Events from now on.
+    /// Subscribes to the events from now on.
     fn events(&self) -> broadcast::Receiver<Event>;
 }
 
-/// See [`Stream`], whose face this is.
+/// A reader of one file. See [`Stream`], whose methods these are.
 pub(crate) trait Reader: Send + 'static {
-    /// Moves there at once.
+    /// Moves the position.
     fn seek_to(&mut self, position: u64);
-    /// Nothing from there on will be read.
+    /// Excludes the bytes from `end` on from what is fetched ahead.
     fn set_end(&mut self, end: u64);
-    /// How many bytes lie ready at the position, as far as `most`, and how many the film takes a second there; `None` where
-    /// that is not known.
-    fn held(&self, most: u64) -> Option<(u64, f64)>;
-    /// Up to `max` bytes, as soon as there are any; empty at the end.
+    /// Returns how many bytes can be read at the position without waiting, counted up to `most`.
+    fn buffered(&self, most: u64) -> u64;
+    /// Returns how many bytes a second of playback takes at the position. `None` where that is not known.
+    fn bytes_per_s(&self) -> Option<f64>;
+    /// Returns up to `max` bytes as soon as there are any. Empty at the end of the file.
     fn read_chunk(&mut self, max: usize) -> impl Future<Output = Result<Bytes>> + Send;
 }
 
@@ -54,11 +55,11 @@ impl Library for Media {
     fn open(&self, file: usize) -> Result<Stream> {
         self.stream(file)
     }
-    fn is_in_reach(&self, file: usize) -> bool {
-        Media::is_in_reach(self, file)
+    fn is_available(&self, file: usize) -> bool {
+        Media::is_available(self, file)
     }
     fn timeline(&self, file: usize) -> impl Future<Output = Result<Arc<Timeline>>> + Send {
-        self.inner.learn_time(file);
+        self.request_timeline(file);
         Media::timeline(self, file)
     }
     fn known_timeline(&self, file: usize) -> Option<Arc<Timeline>> {
@@ -67,11 +68,11 @@ impl Library for Media {
     fn locate(&self, file: usize, time: Duration) -> impl Future<Output = Result<Landing>> + Send {
         Media::locate(self, file, time)
     }
-    fn fetch_from(&self, file: usize, landing: Landing) {
-        Media::fetch_from(self, file, landing);
+    fn prefetch_from(&self, file: usize, landing: Landing) {
+        Media::prefetch_from(self, file, landing);
     }
     fn learn_durations(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.learn_all()
+        Media::learn_durations(self)
     }
     fn status(&self) -> MediaStatus {
         Media::status(self)
@@ -88,8 +89,11 @@ impl Reader for Stream {
     fn set_end(&mut self, end: u64) {
         Stream::set_end(self, end);
     }
-    fn held(&self, most: u64) -> Option<(u64, f64)> {
-        Stream::held(self, most)
+    fn buffered(&self, most: u64) -> u64 {
+        Stream::buffered(self, most)
+    }
+    fn bytes_per_s(&self) -> Option<f64> {
+        Stream::bytes_per_s(self)
     }
     fn read_chunk(&mut self, max: usize) -> impl Future<Output = Result<Bytes>> + Send {
         Stream::read_chunk(self, max)

@@ -1,26 +1,27 @@
-//! What is known of a file's time, as JSON: for scripts, for players' bars, and for the program's `info`.
+//! The timeline of a file as JSON, for scripts and for the bars of players.
 
 use super::App;
 use super::library::Library;
 use super::seek::within_wait;
-use crate::{Timeline, TimelineStatus};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, RawQuery, State};
 use axum::response::IntoResponse;
 use http::{Response, StatusCode};
+use playswarm::{Timeline, TimelineStatus};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Stretches of the bit-rate curve where the request names none.
+/// Buckets of the bit-rate curve where the request names no number.
 const BUCKETS: usize = 100;
-/// At most: a screen is no wider.
+/// Most buckets: a screen is no wider.
 const MOST_BUCKETS: usize = 1000;
-/// Keyframes listed: 25 hours with one a second. Of more, so many evenly.
+/// Most keyframes that are listed: 25 hours with one a second. Of more, this many are listed at even distances.
 const MOST_KEYFRAMES: usize = 100_000;
 
-/// A file's timeline as JSON: what [`TimelineStatus`] has, the keyframes, their spacing, and the bytes a second in `buckets`
-/// equal stretches. Times are seconds from the start of the film, offsets bytes of the file; docs/HTTP.md has an example.
+/// Returns a file's timeline as JSON: the fields of [`TimelineStatus`], the keyframes, their spacing, and the bytes a second in
+/// `buckets` parts of equal duration (at most 1000). Times are seconds from the start of the film, offsets bytes of the file.
+/// docs/HTTP.md has an example.
 pub fn timeline_json(file: usize, timeline: &Timeline, buckets: usize) -> Value {
     let buckets = buckets.min(MOST_BUCKETS);
     let mut all = json!(TimelineStatus::new(file, timeline));
@@ -64,7 +65,9 @@ pub(crate) async fn timeline<L: Library>(
         },
     };
     match within_wait(app.library.timeline(file)).await {
-        Ok(timeline) => Json(timeline_json(file, &timeline, buckets)).into_response(),
+        Ok(timeline) => {
+            app.answer_off_thread(move |_| Json(timeline_json(file, &timeline, buckets)).into_response()).await
+        }
         Err(response) => response,
     }
 }

@@ -1,17 +1,16 @@
-//! File names on their way into URLs, headers, playlists and pages, and the order in which people expect them.
+//! File names in URLs, headers, playlists and pages, and their natural order.
 
-use super::natural_cmp;
-use crate::torrent::{FileEntry, Torrent};
+use playswarm::torrent::{FileEntry, Torrent, natural_cmp};
 use std::fmt::Write as _;
 
-/// The files that people care about (all but padding) in natural order: `part 2` before `part 10`, folders together.
+/// Returns all files except padding in natural order: `part 2` before `part 10`, the files of a folder together.
 pub fn natural_order(torrent: &Torrent) -> Vec<usize> {
     let mut order: Vec<usize> = (0..torrent.files.len()).filter(|&i| !torrent.files[i].padding).collect();
     order.sort_by(|&a, &b| natural_cmp(&torrent.files[a].name, &torrent.files[b].name).then(a.cmp(&b)));
     order
 }
 
-/// The last component of a file's name.
+/// Returns the last component of a file's name.
 pub(crate) fn base_name(file: &FileEntry) -> &str {
     file.name.rsplit('/').next().unwrap_or(&file.name)
 }
@@ -29,7 +28,7 @@ pub(crate) fn percent(text: &str) -> String {
     out
 }
 
-/// `Content-Disposition` for that name (RFC 6266): a plain name for old clients, the real one in UTF-8.
+/// Returns the `Content-Disposition` for a name (RFC 6266): a plain name for old clients, the real one in UTF-8.
 pub(crate) fn disposition(name: &str) -> String {
     let plain: String = name
         .chars()
@@ -38,12 +37,12 @@ pub(crate) fn disposition(name: &str) -> String {
     format!("inline; filename=\"{plain}\"; filename*=UTF-8''{}", percent(name))
 }
 
-/// Text on one line: control characters become spaces, so that a name cannot add lines to a playlist.
+/// Returns a text as one line without control characters, so that a name cannot add lines to a playlist.
 pub(crate) fn one_line(text: &str) -> String {
-    crate::printable::line_within(text, usize::MAX).into_owned()
+    playswarm::printable::line_within(text, usize::MAX).into_owned()
 }
 
-/// Text within HTML, in an attribute too.
+/// Escapes a text for HTML, attributes included.
 pub(crate) fn html(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

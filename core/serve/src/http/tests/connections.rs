@@ -1,7 +1,5 @@
 //! Connections that take places and time, and what becomes of them.
 
-use super::super::connection::Patience;
-use super::super::serve_patiently;
 use super::*;
 
 const HURRIED: Patience = Patience {
@@ -48,7 +46,8 @@ async fn a_connection_without_a_token_holds_no_place() {
 
 #[tokio::test]
 async fn a_head_that_comes_too_slowly_ends_its_connection() {
-    let server = serve_patiently(shelf(&[("film.mp4", 1000)]), 0, HttpConfig::default(), HURRIED).await.unwrap();
+    let server =
+        super::super::serve_library(shelf(&[("film.mp4", 1000)]), 0, HttpConfig::default(), HURRIED).await.unwrap();
     let mut silent = Client::to(&server).await;
     let mut slow = Client::to(&server).await;
     let mut quick = Client::to(&server).await;
@@ -72,7 +71,7 @@ async fn a_body_of_which_nothing_is_taken_ends_and_one_that_is_read_slowly_does_
     let mut shelf = shelf(&[("film.mp4", 1000)]);
     shelf.data = Arc::new(vec![Bytes::from(vec![7u8; size])]);
     Arc::make_mut(&mut shelf.torrent).files[0].length = size as u64;
-    let server = serve_patiently(shelf.clone(), 0, HttpConfig::default(), HURRIED).await.unwrap();
+    let server = super::super::serve_library(shelf.clone(), 0, HttpConfig::default(), HURRIED).await.unwrap();
     let mut slow = Client::to(&server).await;
     slow.send("GET", "/stream/0", &[]).await;
     let mut stuck = Client::to(&server).await;
@@ -95,7 +94,7 @@ async fn a_body_that_waits_for_the_swarm_is_not_ended() {
     let mut shelf = shelf(&[("film.mp4", 1 << 20)]);
     shelf.dry_from = 1000;
     shelf.data = Arc::new(vec![pattern(0, 1000)]);
-    let server = serve_patiently(shelf.clone(), 0, HttpConfig::default(), HURRIED).await.unwrap();
+    let server = super::super::serve_library(shelf.clone(), 0, HttpConfig::default(), HURRIED).await.unwrap();
     let mut client = Client::to(&server).await;
     client.send("GET", "/stream/0", &[]).await;
     client.head().await;

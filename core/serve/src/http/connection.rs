@@ -1,6 +1,6 @@
-//! One connection: what it does, the bounds on its time, and who it came from. Which of them get a place,
-//! [`playswarm_logic::admission`] decides.
+//! One connection: its activity and the bounds on its time. [`super::admission`] decides which connections get a place.
 
+use super::admission::{Host, Place, State};
 use super::request_line::Repair;
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
@@ -11,8 +11,6 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use parking_lot::Mutex;
-use playswarm_logic::Time;
-use playswarm_logic::admission::{Host, Place, State};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -24,17 +22,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-/// Time for the first request's head. Every client sends it as soon as it is connected.
+/// Longest time to the end of the first request's head. Clients send it as soon as they are connected.
 const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time for a further request's head, the wait for it included: how long an idle connection is kept.
+/// Longest time to the end of a further request's head, idle time included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest time for which a client may take nothing of what is ready for it: some players pause by not reading, and ask
-/// again after a long pause; DLNA has servers hold such a connection for five minutes.
+/// Longest time for which a client may take nothing of what is ready for it. Some players pause by not reading, and ask again
+/// after a long pause. DLNA has servers hold such a connection for five minutes.
 const STALL_TIMEOUT: Duration = Duration::from_secs(300);
-/// Longest sleep of a connection's watch, which sees a stall that began meanwhile.
+/// Longest interval between two checks of a connection for a stall.
 const LOOK: Duration = Duration::from_secs(30);
-/// Below [`super::deliver`]'s chunk: so the connection takes the next chunk only when this one is in the socket.
-/// It is also the bound on a request's head.
+/// Buffer of a connection, and the bound on a request's head. Below the chunk of [`super::deliver`], so that a connection takes
+/// the next chunk only when the last one is in the socket.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Both ends of a connection, as an extension of its requests.
@@ -44,7 +42,7 @@ pub(crate) struct Ends {
     pub(crate) local: SocketAddr,
 }
 
-/// Bounds on a connection's time; other than the default in tests only.
+/// Bounds on a connection's time. Only tests use others than the default.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Patience {
     pub(crate) first_head: Duration,
@@ -58,10 +56,9 @@ impl Default for Patience {
     }
 }
 
-/// What a connection does, for those who look at it from outside.
+/// The activity of a connection, for the decision on new ones.
 pub(crate) struct Activity {
     host: Host,
-    begun: Instant,
     now: Mutex<Now>,
     /// Closes the connection.
     pub(crate) closed: CancellationToken,
@@ -69,23 +66,23 @@ pub(crate) struct Activity {
 
 struct Now {
     state: State,
-    /// A write waits for the client since then.
-    blocked: Option<Time>,
+    /// Since when a write waits for the client.
+    blocked: Option<Instant>,
 }
 
 impl Activity {
-    /// Of a connection that was accepted just now; `begun` is the server's epoch.
-    pub(crate) fn new(peer: SocketAddr, begun: Instant) -> Arc<Activity> {
-        let now = Now { state: State::New(since(begun)), blocked: None };
+    /// Returns that of a connection that was accepted just now.
+    pub(crate) fn new(peer: SocketAddr) -> Arc<Activity> {
+        let now = Now { state: State::New(Instant::now()), blocked: None };
         let (host, closed) = (Host::of(peer.ip()), CancellationToken::new());
-        Arc::new(Activity { host, begun, now: Mutex::new(now), closed })
+        Arc::new(Activity { host, now: Mutex::new(now), closed })
     }
 
-    /// For the decision over a new connection.
+    /// Returns what the decision on a new connection needs.
     pub(crate) fn place(&self) -> Place {
         let now = self.now.lock();
         let state = match (now.state, now.blocked) {
-            // The end of an answer that is not taken yet is served still.
+            // The answer is complete here, but the client has not taken all of it yet.
             (State::Idle(_) | State::Served(_), Some(blocked)) => State::Served(Some(blocked)),
             (state, _) => state,
         };
@@ -99,16 +96,18 @@ impl Activity {
     fn wrote(&self, pending: bool) {
         let mut now = self.now.lock();
         match (pending, now.blocked) {
-            (true, None) => now.blocked = Some(since(self.begun)),
+            (true, None) => now.blocked = Some(Instant::now()),
             (false, Some(_)) => now.blocked = None,
             _ => {}
         }
     }
 
-    /// The time until the connection has to be looked at again; `None` when its time is up.
+    /// Returns the time until the connection must be checked again. `None` when its time is up.
     fn left(&self, patience: &Patience) -> Option<Duration> {
-        let (now, state) = (since(self.begun), self.now.lock());
-        let left = |since: Time, bound: Duration| bound.checked_sub(now - since).filter(|left| !left.is_zero());
+        let (now, state) = (Instant::now(), self.now.lock());
+        let left = |since: Instant, bound: Duration| {
+            bound.checked_sub(now.saturating_duration_since(since)).filter(|left| !left.is_zero())
+        };
         let head = match state.state {
             State::New(since) => left(since, patience.first_head)?,
             _ => LOOK,
@@ -116,10 +115,6 @@ impl Activity {
         let write = state.blocked.map_or(Some(LOOK), |since| left(since, patience.stall))?;
         Some(head.min(write).min(LOOK).min(patience.stall))
     }
-}
-
-fn since(begun: Instant) -> Time {
-    Time::ZERO + begun.elapsed()
 }
 
 /// Serves a connection until one side or its time ends it.
@@ -145,8 +140,8 @@ pub(crate) async fn serve(
         }
     });
     let io = Watched { stream, activity: activity.clone(), repair: Repair::default() };
-    // hyper watches for the client's end of file while a body waits for data (half_close is off), so a client that goes
-    // away frees its reader at once even if nothing is being sent.
+    // With half_close off, hyper watches for the client's end of file while a body waits for data. A client that
+    // disconnects thus frees its reader at once, even if nothing is being sent.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience.idle)
@@ -167,7 +162,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// Tells a client in one answer that there is no place for it.
+/// Answers one request with 503, because no place is free.
 pub(crate) async fn refuse(stream: TcpStream) {
     let service = service_fn(|_: Request<Incoming>| async {
         let text = "too many connections are open; close one and try again";
@@ -186,16 +181,16 @@ pub(crate) async fn refuse(stream: TcpStream) {
     }
 }
 
-/// Dropped when an answer was sent, or given up.
+/// Dropped when an answer was sent or abandoned.
 struct WhenDone(Arc<Activity>);
 
 impl Drop for WhenDone {
     fn drop(&mut self) {
-        self.0.set(State::Idle(since(self.0.begun)));
+        self.0.set(State::Idle(Instant::now()));
     }
 }
 
-/// A body whose end is noticed.
+/// A body that marks its connection as idle at its end.
 struct Tracked {
     body: Body,
     _idle: WhenDone,
@@ -216,7 +211,7 @@ impl HttpBody for Tracked {
     }
 }
 
-/// A socket of which it is known whether a write waits for the client, and that is given sound request targets.
+/// A socket that records whether a write waits for the client, and that repairs request targets.
 struct Watched {
     stream: TcpStream,
     activity: Arc<Activity>,

@@ -1,12 +1,11 @@
-//! The listener and its places: how many connections, which of them, socket options. One connection's bounds are
-//! [`super::connection`]'s, what is answered is the router's business.
+//! The listener: the number of connections and their socket options. [`super::connection`] bounds the time of each, and the
+//! router answers their requests.
 
+use super::admission::{Admission, Host, Limits, Place, admit, give_up};
 use super::connection::{Activity, Patience, refuse, serve};
-use crate::{Error, Result};
 use axum::Router;
 use parking_lot::Mutex;
-use playswarm_logic::Time;
-use playswarm_logic::admission::{Admission, Host, Limits, Place, admit, give_up};
+use playswarm::{Error, Result};
 use socket2::{SockRef, TcpKeepalive};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,18 +15,18 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Connections beyond the limit that are told so at the same time; more are closed without a word.
-const TOLD_SO: usize = 32;
-/// A client that vanished without a FIN is noticed after about this time and a few probes.
+/// Connections beyond the limit that are answered with 503 at the same time. Further ones are closed without an answer.
+const MAX_REFUSALS: usize = 32;
+/// Idle time before TCP probes whether the client is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-/// The kernel takes no more than this beyond what is on its way: else a slow client's reader would stand megabytes ahead of it.
+/// Unsent bytes that the kernel accepts for a connection. More would put the reader of a slow client megabytes ahead of it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_BYTES: u32 = 256 * 1024;
-/// Wait after a failed accept (out of descriptors): each attempt would fail at once.
+/// Pause after a failed accept (no descriptors left), as the next attempt would fail at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// The same where a connection was closed for it, which is done by its task.
+/// The same where a connection is being closed for it.
 const GIVEN_PAUSE: Duration = Duration::from_millis(2);
-/// Least time between two warnings of failed accepts.
+/// Least time between two warnings about failed accepts.
 const WARN_AGAIN: Duration = Duration::from_secs(60);
 
 /// A listener that runs until it is stopped or dropped.
@@ -78,38 +77,37 @@ impl Drop for Running {
 /// The connections that hold a place.
 pub(crate) struct Places {
     limits: Limits,
-    begun: Instant,
     held: Mutex<Vec<Arc<Activity>>>,
 }
 
 impl Places {
-    /// None is held.
+    /// Returns places of which none is taken.
     pub(crate) fn new(limits: Limits) -> Arc<Places> {
-        Arc::new(Places { limits, begun: Instant::now(), held: Mutex::default() })
+        Arc::new(Places { limits, held: Mutex::default() })
     }
 
-    /// How many are held.
+    /// Returns the number of places that are taken.
     pub(crate) fn len(&self) -> usize {
         self.held.lock().len()
     }
 
-    /// A place for a new connection, another's if need be; `None` where it can have none.
+    /// Takes a place for a new connection, from another one if necessary. `None` where it can get none.
     fn take(self: &Arc<Places>, peer: SocketAddr) -> Option<Held> {
         let mut held = self.held.lock();
-        match admit(&all(&held), Host::of(peer.ip()), self.limits, Time::ZERO + self.begun.elapsed()) {
+        match admit(&all(&held), Host::of(peer.ip()), self.limits, Instant::now()) {
             Admission::Free => {}
             Admission::InsteadOf(i) => held.swap_remove(i).closed.cancel(),
             Admission::Full => return None,
         }
-        let activity = Activity::new(peer, self.begun);
+        let activity = Activity::new(peer);
         held.push(activity.clone());
         Some(Held { places: self.clone(), activity })
     }
 
-    /// Closes the connection that is missed least; `false` where all are in use.
+    /// Closes the connection that is of least use. Returns `false` where all are being served.
     fn give_one_up(&self) -> bool {
         let mut held = self.held.lock();
-        let given = give_up(&all(&held), Time::ZERO + self.begun.elapsed());
+        let given = give_up(&all(&held), Instant::now());
         if let Some(i) = given {
             held.swap_remove(i).closed.cancel();
         }
@@ -121,7 +119,7 @@ fn all(held: &[Arc<Activity>]) -> Vec<Place> {
     held.iter().map(|activity| activity.place()).collect()
 }
 
-/// A place, given back when it is dropped.
+/// A taken place, freed when it is dropped.
 struct Held {
     places: Arc<Places>,
     activity: Arc<Activity>,
@@ -141,7 +139,7 @@ async fn accept(
     stop: CancellationToken,
 ) {
     let mut connections = JoinSet::new();
-    let overflow = Arc::new(Semaphore::new(TOLD_SO));
+    let overflow = Arc::new(Semaphore::new(MAX_REFUSALS));
     let mut warned = None;
     loop {
         tokio::select! {
@@ -165,7 +163,7 @@ async fn accept(
                     }
                 }
                 Err(e) => {
-                    // Mostly for want of a descriptor: one that nobody uses is worth less than a new connection.
+                    // Mostly for want of a descriptor. An idle connection is worth less than a new one.
                     let given = places.give_one_up();
                     if warned.is_none_or(|at: tokio::time::Instant| at.elapsed() > WARN_AGAIN) {
                         warned = Some(tokio::time::Instant::now());
@@ -176,7 +174,7 @@ async fn accept(
             },
         }
     }
-    // Streams have no end that could be waited for.
+    // Bodies may wait for the swarm without an end, so they are cut off.
     connections.shutdown().await;
 }
 

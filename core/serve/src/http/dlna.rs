@@ -1,11 +1,11 @@
-//! What televisions ask for beside the bytes: DLNA's headers (DLNA Guidelines, part 1-1, section 7.5), and Samsung's.
+//! Headers for televisions: DLNA's (DLNA Guidelines, part 1-1, section 7.5) and Samsung's.
 
-use super::App;
 use super::library::Library;
 use super::links::Links;
-use crate::Timeline;
-use crate::torrent::{content_type, is_playable};
+use super::{App, put};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use playswarm::Timeline;
+use playswarm::torrent::{content_type, is_playable};
 use playswarm_media::Container;
 
 const WANTS_FEATURES: HeaderName = HeaderName::from_static("getcontentfeatures.dlna.org");
@@ -14,20 +14,21 @@ const TRANSFER_MODE: HeaderName = HeaderName::from_static("transfermode.dlna.org
 const CAPTION: HeaderName = HeaderName::from_static("captioninfo.sec");
 const WANTS_MEDIA_INFO: HeaderName = HeaderName::from_static("getmediainfo.sec");
 const MEDIA_INFO: HeaderName = HeaderName::from_static("mediainfo.sec");
-/// Seek by time and by byte (OP=11), nothing converted; flags: streaming and background transfer, a connection may be
-/// held without reading, version 1.5.
+/// Features of a file with seeks by time and by byte (OP=11) and no conversion. Flags: streaming and background transfer, a
+/// connection may stall, version 1.5.
 const BY_TIME: &str = "DLNA.ORG_OP=11;DLNA.ORG_CI=0;DLNA.ORG_FLAGS=01700000000000000000000000000000";
+/// The same with seeks by byte only.
 const BY_BYTE: &str = "DLNA.ORG_OP=01;DLNA.ORG_CI=0;DLNA.ORG_FLAGS=01700000000000000000000000000000";
-/// The same of what is not played in time: interactive and background transfer.
+/// The same for files without a duration: interactive and background transfer.
 const STILL: &str = "DLNA.ORG_OP=01;DLNA.ORG_CI=0;DLNA.ORG_FLAGS=00f00000000000000000000000000000";
 
-/// Whether a decoder can begin in the middle of such a file. Where it needs the file's head, the bytes from a time on by
-/// themselves are of no use to a player.
+/// Whether a decoder can begin in the middle of a file of this container. Where it needs the head of the file, the bytes from a
+/// time on are of no use to a player by themselves.
 pub(crate) fn decodes_from_any_keyframe(container: Container) -> bool {
     matches!(container, Container::MpegTs | Container::Mp3)
 }
 
-/// Whether a seek by time is answered, as far as that is known now: by the file's own time, else by its name.
+/// Whether a seek by time is answered, by the file's timeline where that is known, else by its name.
 fn seeks_by_time(name: &str, timeline: Option<&Timeline>) -> bool {
     match timeline {
         Some(timeline) => timeline.knows_duration() && decodes_from_any_keyframe(timeline.container()),
@@ -35,7 +36,7 @@ fn seeks_by_time(name: &str, timeline: Option<&Timeline>) -> bool {
     }
 }
 
-/// Answers what the request asks of the file, and names its subtitle.
+/// Adds the headers that the request asks for, and the file's subtitle.
 pub(crate) fn tell<L: Library>(app: &App<L>, file: usize, asked: &HeaderMap, links: &Links, out: &mut HeaderMap) {
     let Some(entry) = app.library.torrent().files.get(file) else { return };
     let (playable, timeline) = (is_playable(&entry.name), app.library.known_timeline(file));
@@ -47,7 +48,7 @@ pub(crate) fn tell<L: Library>(app: &App<L>, file: usize, asked: &HeaderMap, lin
         };
         out.insert(FEATURES, HeaderValue::from_static(features));
     }
-    // Renderers want the mode back in which they are served.
+    // Renderers expect the mode of the transfer in the answer.
     if let Some(mode) = asked.get(&TRANSFER_MODE) {
         let is = |name: &str| mode.as_bytes().eq_ignore_ascii_case(name.as_bytes());
         let mode = match (is("Background"), playable) {
@@ -60,16 +61,10 @@ pub(crate) fn tell<L: Library>(app: &App<L>, file: usize, asked: &HeaderMap, lin
     if let Some(timeline) = timeline.filter(|t| t.knows_duration() && asked.contains_key(&WANTS_MEDIA_INFO)) {
         put(out, MEDIA_INFO, &format!("SEC_Duration={};", timeline.duration().as_millis()));
     }
-    // The only way by which a television learns of a subtitle of a URL that it was handed.
+    // For a television that was given a URL, this is the only way to learn of a subtitle.
     let subtitles = app.beside.subtitles(file);
     let best = subtitles.iter().min_by_key(|s| (s.format != "srt", s.forced, s.hearing_impaired));
     if let Some(subtitle) = best {
         put(out, CAPTION, &links.absolute(&app.path_of(subtitle.file)));
-    }
-}
-
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
     }
 }

@@ -1,14 +1,13 @@
-//! One file over HTTP: preconditions, ranges and the body (RFC 9110, sections 13 to 15).
-//! Who may ask was decided before ([`super::access`]); the bytes come from a [`Reader`].
+//! One file over HTTP: preconditions, ranges and the body (RFC 9110, sections 13 to 15). The bytes come from a [`Reader`].
 
 use super::access::Granted;
+use super::body_pacer::{BodyPacer, Step};
 use super::library::{Library, Reader};
 use super::links::Links;
 use super::names::{base_name, disposition};
 use super::range::{Ranges, Span, parse};
 use super::seek::{Landed, Moment};
-use super::{App, answer, content_type, no_such_file};
-use crate::{Error, ErrorKind};
+use super::{App, answer, no_such_file, put};
 use async_stream::try_stream;
 use axum::Extension;
 use axum::body::Body;
@@ -20,19 +19,18 @@ use http::header::{
     IF_NONE_MATCH, IF_RANGE, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use playswarm_logic::Time;
-use playswarm_logic::reserve::{Reserve, Turn};
-use std::hash::{BuildHasher, Hasher, RandomState};
+use playswarm::torrent::content_type;
+use playswarm::{Error, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Bytes asked of the reader at once. Large enough that a chunk's fixed costs vanish, small enough that the position
-/// stays near what the client has: the connection holds at most one chunk that is not in the socket yet.
+/// Bytes that one read asks for. Large enough that the fixed costs of a chunk vanish. Small enough that the position stays near
+/// what the client has: the connection holds at most one chunk that is not in the socket yet.
 const CHUNK_BYTES: usize = 256 * 1024;
-/// nginx's word for not reading ahead.
+/// Header that keeps nginx from reading ahead.
 pub(crate) const NO_BUFFER: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// Where so much lies ready, nobody waits for anything soon.
+/// Most buffered bytes that are counted: with so many ahead, no read waits soon.
 const LOOK_BYTES: u64 = 64 << 20;
 
 /// `GET` and `HEAD` of `/stream/N`, and so of `/stream/N/any-name` ([`super::paths`]).
@@ -48,7 +46,7 @@ pub(crate) async fn file<L: Library>(
     deliver(&state, &file, &asked).await
 }
 
-/// `GET` and `HEAD` of `/`: the page; but who asks for a range is a player, and gets the default file.
+/// `GET` and `HEAD` of `/`: the page. A request with a range comes from a player, and gets the default file.
 pub(crate) async fn root<L: Library>(
     state: State<Arc<App<L>>>,
     granted: Extension<Granted>,
@@ -63,7 +61,7 @@ pub(crate) async fn root<L: Library>(
     super::listing::page(state, granted).await
 }
 
-/// What a request for a file says beside which one.
+/// What a request for a file says apart from the file.
 struct Asked<'a> {
     query: Option<&'a str>,
     method: &'a Method,
@@ -72,69 +70,41 @@ struct Asked<'a> {
 }
 
 async fn deliver<L: Library>(app: &App<L>, file: &str, asked: &Asked<'_>) -> Response<Body> {
-    let Asked { query, method, headers, links } = *asked;
     let torrent = app.library.torrent();
     let Some(index) = app.file_of(file) else { return no_such_file() };
     let entry = &torrent.files[index];
-    let moment = match Moment::of(query, headers) {
+    let moment = match Moment::of(asked.query, asked.headers) {
         Ok(moment) => moment,
         Err(sentence) => return answer(StatusCode::BAD_REQUEST, sentence),
     };
-    let size = entry.length;
     // The info-hash covers every byte, so this is a strong validator that no restart changes.
     let etag = format!("\"{}-{index}\"", torrent.info_hash);
-
-    if headers.contains_key(IF_MATCH) && !matches_etag(headers, IF_MATCH, &etag, false) {
-        return answer(StatusCode::PRECONDITION_FAILED, "this is another file than the one in If-Match");
-    }
     let mut response = Response::new(Body::empty());
     let out = response.headers_mut();
     out.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    // The folder of the session is the cache, with the user's bounds; a browser need not keep a second copy of a film.
+    // The session's folder is the cache, within the user's bounds. A browser need not keep a second copy of a film.
     out.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     put(out, ETAG, &etag);
-    if headers.contains_key(IF_NONE_MATCH) && matches_etag(headers, IF_NONE_MATCH, &etag, true) {
+    if asked.headers.contains_key(IF_MATCH) && !matches_etag(asked.headers, IF_MATCH, &etag, false) {
+        return answer(StatusCode::PRECONDITION_FAILED, "this is another file than the one in If-Match");
+    }
+    if asked.headers.contains_key(IF_NONE_MATCH) && matches_etag(asked.headers, IF_NONE_MATCH, &etag, true) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
-    // A proxy that reads ahead of its client would have us fetch a film that nobody watches.
+    // A proxy that reads ahead of its client would make us fetch a film that nobody watches.
     out.insert(NO_BUFFER, HeaderValue::from_static("no"));
     put(out, CONTENT_DISPOSITION, &disposition(base_name(entry)));
-    super::dlna::tell(app, index, headers, links, out);
-
-    // A Range counts for GET only (§14.2), and not if it continues another file (§13.1.5; we give no dates to compare).
-    let continues = headers.get(IF_RANGE).is_none_or(|v| v.as_bytes() == etag.as_bytes());
-    let mut given = headers.get_all(RANGE).iter();
-    let ranges = match (given.next(), given.next()) {
-        (Some(value), None) if method == Method::GET && continues => parse(value.as_bytes(), size),
-        _ => Ranges::Whole,
-    };
-    // A time is part of what is asked for, by HEAD too.
-    let ranges = match moment {
-        None => ranges,
-        Some(moment) => match Landed::find(app, index, moment).await {
-            Ok(None) => {
-                if app.library.known_timeline(index).is_some_and(|timeline| !timeline.knows_duration()) {
-                    response.headers_mut().insert("playswarm-duration", HeaderValue::from_static("unknown"));
-                }
-                ranges
-            }
-            Ok(Some(landed)) => {
-                landed.tell(response.headers_mut());
-                if method == Method::HEAD {
-                    // Who asks where it is will ask for it.
-                    app.library.fetch_from(index, landed.landing);
-                }
-                landed.cut(ranges)
-            }
-            Err(refused) => return refused,
-        },
+    super::dlna::tell(app, index, asked.headers, asked.links, out);
+    let ranges = match at_time(app, index, moment, asked, ranges_of(asked, entry.length, &etag), out).await {
+        Ok(ranges) => ranges,
+        Err(refused) => return refused,
     };
     let kind = safe_content_type(base_name(entry));
-    let Some(parts) = framed(ranges, size, kind, &mut response) else { return response };
+    let Some(parts) = framed(ranges, entry.length, kind, &mut response) else { return response };
     let length = parts.bytes();
     put(response.headers_mut(), CONTENT_LENGTH, &length.to_string());
-    if method == Method::HEAD || length == 0 {
+    if asked.method == Method::HEAD || length == 0 {
         return response;
     }
     match app.library.open(index) {
@@ -146,8 +116,48 @@ async fn deliver<L: Library>(app: &App<L>, file: &str, asked: &Asked<'_>) -> Res
     }
 }
 
-/// Status and headers for these ranges, and what the body is made of; `None` for no body at all.
+/// Returns the ranges that the request asks for. A Range counts for GET only (RFC 9110, section 14.2), and not where it
+/// continues another file (section 13.1.5; we give no dates to compare).
+fn ranges_of(asked: &Asked<'_>, size: u64, etag: &str) -> Ranges {
+    let continues = asked.headers.get(IF_RANGE).is_none_or(|v| v.as_bytes() == etag.as_bytes());
+    let mut given = asked.headers.get_all(RANGE).iter();
+    match (given.next(), given.next()) {
+        (Some(value), None) if asked.method == Method::GET && continues => parse(value.as_bytes(), size),
+        _ => Ranges::Whole,
+    }
+}
+
+/// Returns what is left of the ranges from the time on that the request asks for, by HEAD too, and adds the headers that say
+/// where that is.
+///
+/// # Errors
+/// The answer to give instead.
+async fn at_time<L: Library>(
+    app: &App<L>,
+    file: usize,
+    moment: Option<Moment>,
+    asked: &Asked<'_>,
+    ranges: Ranges,
+    out: &mut HeaderMap,
+) -> Result<Ranges, Response<Body>> {
+    let Some(moment) = moment else { return Ok(ranges) };
+    let Some(landed) = Landed::find(app, file, moment).await? else {
+        if app.library.known_timeline(file).is_some_and(|timeline| !timeline.knows_duration()) {
+            out.insert("playswarm-duration", HeaderValue::from_static("unknown"));
+        }
+        return Ok(ranges);
+    };
+    landed.tell(out);
+    if asked.method == Method::HEAD {
+        // A client that asks for the place of a time is about to read there.
+        app.library.prefetch_from(file, landed.landing);
+    }
+    Ok(landed.cut(ranges))
+}
+
+/// Sets the status and the headers for these ranges and returns the parts of the body. `None` for no body.
 fn framed(ranges: Ranges, size: u64, kind: &'static str, response: &mut Response<Body>) -> Option<Parts> {
+    let whole = |kind: &str| (StatusCode::OK, kind.to_owned(), None, Parts::one(Span { start: 0, end: size }));
     let (status, content_type, content_range, parts) = match ranges {
         Ranges::Unsatisfiable => {
             *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
@@ -155,16 +165,19 @@ fn framed(ranges: Ranges, size: u64, kind: &'static str, response: &mut Response
             put(response.headers_mut(), CONTENT_LENGTH, "0");
             return None;
         }
-        Ranges::Whole => (StatusCode::OK, kind.to_owned(), None, Parts::one(Span { start: 0, end: size })),
+        Ranges::Whole => whole(kind),
         Ranges::Spans(spans) if spans.len() == 1 => {
             let span = spans[0];
             (StatusCode::PARTIAL_CONTENT, kind.to_owned(), Some(content_range(span, size)), Parts::one(span))
         }
-        Ranges::Spans(spans) => {
-            let boundary = boundary();
-            let parts = Parts::several(&spans, size, kind, &boundary);
-            (StatusCode::PARTIAL_CONTENT, format!("multipart/byteranges; boundary={boundary}"), None, parts)
-        }
+        Ranges::Spans(spans) => match boundary() {
+            Some(boundary) => {
+                let parts = Parts::several(&spans, size, kind, &boundary);
+                (StatusCode::PARTIAL_CONTENT, format!("multipart/byteranges; boundary={boundary}"), None, parts)
+            }
+            // A server may ignore ranges (RFC 9110, section 14.2).
+            None => whole(kind),
+        },
     };
     *response.status_mut() = status;
     put(response.headers_mut(), CONTENT_TYPE, &content_type);
@@ -174,17 +187,18 @@ fn framed(ranges: Ranges, size: u64, kind: &'static str, response: &mut Response
     Some(parts)
 }
 
+/// Returns the answer for an error of the library.
 pub(crate) fn refuse(e: &Error) -> Response<Body> {
     let status = match e.kind() {
         ErrorKind::NoSuchFile => StatusCode::NOT_FOUND,
         ErrorKind::Closed | ErrorKind::DiskFull | ErrorKind::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    tracing::debug!(error = %e, "cannot open a reader");
+    tracing::debug!(error = %e, "a request fails");
     answer(status, &e.to_string())
 }
 
-/// Text before each span and after the last: empty but for multipart.
+/// The spans of a body with the text before each and after the last. The text is empty except for multipart.
 struct Parts {
     spans: Vec<(Bytes, Span)>,
     end: Bytes,
@@ -212,13 +226,13 @@ impl Parts {
     }
 }
 
-/// Pulled by the connection only when the socket has taken what came before; dropped, with the reader, when the client goes.
+/// Returns the body. The connection takes the next chunk only when the socket has taken the last one, and drops the body,
+/// with its reader, when the client disconnects.
 fn body<R: Reader>(
     mut reader: R,
     parts: Parts,
     sent: Arc<AtomicU64>,
 ) -> impl Stream<Item = Result<Bytes, Error>> + Send + 'static {
-    let begun = Instant::now();
     try_stream! {
         for (head, span) in parts.spans {
             if !head.is_empty() {
@@ -227,23 +241,12 @@ fn body<R: Reader>(
             reader.seek_to(span.start);
             reader.set_end(span.end);
             let mut left = span.bytes();
-            let mut reserve = Reserve::new(Time::ZERO);
+            let mut pacer = BodyPacer::default();
             while left > 0 {
-                let mut max = CHUNK_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX));
-                while let Some((ready, rate)) = reader.held(left.min(LOOK_BYTES)) {
-                    // What is looked at no further counts as all there is.
-                    let left = if ready == LOOK_BYTES { ready } else { left };
-                    match reserve.next(Time::ZERO + begun.elapsed(), max, ready, left, rate) {
-                        Turn::Give(most) => {
-                            max = most;
-                            break;
-                        }
-                        Turn::Wait(wait) => tokio::time::sleep(wait).await,
-                    }
-                }
+                let max = next_bytes(&mut reader, &mut pacer, left).await;
                 let chunk = read(&mut reader, max).await?;
                 left -= chunk.len() as u64;
-                reserve.gave(chunk.len());
+                pacer.gave(chunk.len());
                 sent.fetch_add(chunk.len() as u64, Ordering::Relaxed);
                 yield chunk;
             }
@@ -254,7 +257,22 @@ fn body<R: Reader>(
     }
 }
 
-/// A failure here can only end the connection: the status went out long ago.
+/// Returns how many bytes the next read asks for, as soon as the pacer lets it go out.
+async fn next_bytes<R: Reader>(reader: &mut R, pacer: &mut BodyPacer, left: u64) -> usize {
+    let max = CHUNK_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX));
+    while let Some(rate) = reader.bytes_per_s() {
+        let ready = reader.buffered(left.min(LOOK_BYTES));
+        // Beyond this bound nothing needs pacing, as if all of it were here.
+        let left = if ready == LOOK_BYTES { ready } else { left };
+        match pacer.next(Instant::now(), max, ready, left, rate) {
+            Step::Give(most) => return most,
+            Step::Wait(wait) => tokio::time::sleep(wait).await,
+        }
+    }
+    max
+}
+
+/// Reads the next chunk. An error ends the connection, because the status has been sent.
 async fn read<R: Reader>(reader: &mut R, max: usize) -> Result<Bytes, Error> {
     match reader.read_chunk(max).await {
         Ok(chunk) if !chunk.is_empty() && chunk.len() <= max => Ok(chunk),
@@ -276,7 +294,7 @@ fn content_range(span: Span, size: u64) -> String {
     format!("bytes {}-{}/{size}", span.start, span.end - 1)
 }
 
-/// A torrent's author chooses the names: nothing that a browser would run as a page of ours is called by its type.
+/// Returns a content type that no browser runs as a page of this server: the torrent's author chooses the names.
 fn safe_content_type(name: &str) -> &'static str {
     let kind = content_type(name);
     let harmless = ["video/", "audio/", "text/vtt", "text/plain", "application/x-subrip"];
@@ -284,10 +302,11 @@ fn safe_content_type(name: &str) -> &'static str {
     if picture || harmless.iter().any(|h| kind.starts_with(h)) { kind } else { "application/octet-stream" }
 }
 
-/// 128 random bits: no file can have been made to hold it.
-fn boundary() -> String {
-    let random = || RandomState::new().build_hasher().finish();
-    format!("playswarm-{:016x}{:016x}", random(), random())
+/// Returns a boundary of 128 random bits, which no file can have been made to hold. `None` where the system has none.
+fn boundary() -> Option<String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).ok()?;
+    Some(format!("playswarm-{:032x}", u128::from_ne_bytes(random)))
 }
 
 fn matches_etag(headers: &HeaderMap, name: HeaderName, etag: &str, weak: bool) -> bool {
@@ -295,10 +314,4 @@ fn matches_etag(headers: &HeaderMap, name: HeaderName, etag: &str, weak: bool) -
         let tag = tag.trim();
         tag == "*" || tag == etag || (weak && tag.strip_prefix("W/") == Some(etag))
     })
-}
-
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
 }

@@ -1,8 +1,7 @@
-//! What is going on, for programs: JSON, server-sent events, and Prometheus' text format.
+//! The state of the torrent, for programs: JSON, server-sent events, and Prometheus' text format.
 
 use super::App;
 use super::library::Library;
-use crate::MediaStatus;
 use async_stream::stream;
 use axum::Json;
 use axum::body::Body;
@@ -11,27 +10,28 @@ use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, sse};
 use http::Response;
 use http::header::CONTENT_TYPE;
-use parking_lot::Mutex;
+use playswarm::MediaStatus;
 use std::convert::Infallible;
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::MissedTickBehavior;
 
-/// How often `/status/events` sends a snapshot: often enough for a bar that moves, seldom enough to cost nothing.
+/// Interval between two snapshots of `/status/events`: short enough for a moving bar, long enough to cost little.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
 
-/// Age up to which a snapshot serves another watcher too.
+/// Age up to which a snapshot is also sent to other watchers.
 const SNAPSHOT_AGE: Duration = Duration::from_millis(200);
 
 /// `/status`
-pub(crate) async fn status<L: Library>(State(app): State<Arc<App<L>>>) -> Json<MediaStatus> {
-    Json(app.library.status())
+pub(crate) async fn status<L: Library>(State(app): State<Arc<App<L>>>) -> Response<Body> {
+    app.answer_off_thread(|app| Json(app.library.status()).into_response()).await
 }
 
-/// `/status/events`: `status` at once and each second, `event` as things happen, `lagged` where some were missed.
+/// `/status/events`: `status` at once and each second, `event` for each event, `lagged` where events were lost.
 pub(crate) async fn events<L: Library>(State(app): State<Arc<App<L>>>) -> impl IntoResponse {
     let mut happened = app.library.events();
     let mut tick = tokio::time::interval(SNAPSHOT_EVERY);
@@ -40,7 +40,7 @@ pub(crate) async fn events<L: Library>(State(app): State<Arc<App<L>>>) -> impl I
     let stream = stream! {
         loop {
             let message = tokio::select! {
-                _ = tick.tick() => sse::Event::default().event("status").data(app.snapshots.get(&app.library)),
+                _ = tick.tick() => sse::Event::default().event("status").data(app.snapshots.get(&app).await),
                 event = happened.recv() => match event {
                     Ok(event) => json("event", &event),
                     Err(RecvError::Lagged(missed)) => sse::Event::default().event("lagged").data(missed.to_string()),
@@ -57,41 +57,47 @@ fn json<T: serde::Serialize>(name: &str, value: &T) -> sse::Event {
     sse::Event::default().event(name).data(line(value))
 }
 
-/// serde_json writes no line breaks, so it is one line; a value that cannot be written is left out.
+/// Returns a value as JSON on one line. A value that has no JSON becomes `null`.
 fn line<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "null".into())
 }
 
-/// The last snapshot of the state as JSON, shared by all who watch: it costs as much as the torrent has pieces.
+/// The last snapshot of the state as JSON, shared by all watchers. Its cost grows with the number of pieces.
 #[derive(Default)]
 pub(crate) struct Snapshots(Mutex<Option<(Instant, Arc<str>)>>);
 
 impl Snapshots {
-    fn get<L: Library>(&self, library: &L) -> Arc<str> {
-        let mut last = self.0.lock();
-        match &*last {
-            Some((taken, text)) if taken.elapsed() < SNAPSHOT_AGE => text.clone(),
-            _ => {
-                let text: Arc<str> = line(&library.status()).into();
-                *last = Some((Instant::now(), text.clone()));
-                text
-            }
+    /// Returns a snapshot that is at most [`SNAPSHOT_AGE`] old. Watchers that come while one is made wait for it.
+    async fn get<L: Library>(&self, app: &App<L>) -> Arc<str> {
+        let mut last = self.0.lock().await;
+        if let Some((taken, text)) = &*last
+            && taken.elapsed() < SNAPSHOT_AGE
+        {
+            return text.clone();
         }
+        let library = app.library.clone();
+        let made = app.workers.run(move || line(&library.status())).await;
+        let text: Arc<str> = made.unwrap_or_else(|_| "null".into()).into();
+        *last = Some((Instant::now(), text.clone()));
+        text
     }
 }
 
 /// `/metrics`: Prometheus' text format, version 0.0.4.
 pub(crate) async fn metrics<L: Library>(State(app): State<Arc<App<L>>>) -> Response<Body> {
-    let text = prometheus(&app.library.status(), app.sent_bytes.load(Ordering::Relaxed), app.connections());
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    app.answer_off_thread(|app| {
+        let text = prometheus(&app.library.status(), app.sent_bytes.load(Ordering::Relaxed), app.connections());
+        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    })
+    .await
 }
 
-/// Label values: backslash, quote and line feed are escaped.
+/// Escapes a label's value: backslash, quote and line feed.
 fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-/// One family at a time, as the format wants: HELP and TYPE once, then every sample.
+/// Writes one family after the other, as the format requires: HELP and TYPE once, then all samples.
 struct Metrics {
     out: String,
     labels: String,

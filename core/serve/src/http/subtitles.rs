@@ -1,12 +1,11 @@
-//! Subtitles beside the films: a list for scripts, the files as UTF-8 for players and as WebVTT for browsers.
+//! Subtitle files of a film: a list for scripts, the files as UTF-8 for players and as WebVTT for browsers.
 
 use super::access::Granted;
 use super::conversions::{Form, MOST_BYTES};
 use super::library::Library;
 use super::names::{base_name, percent};
 use super::range::{self, Ranges, Span};
-use super::{App, answer, content_type, no_such_file};
-use crate::torrent::Subtitle;
+use super::{App, answer, no_such_file};
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::IntoResponse;
@@ -15,21 +14,26 @@ use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use parking_lot::Mutex;
+use playswarm::torrent::{Subtitle, content_type};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// Longest wait of a browser for a subtitle, which it loads beside the film.
+/// Longest wait of a browser for a subtitle. It loads subtitles while it plays.
 const WAIT: Duration = Duration::from_secs(30);
-/// Longest wait of a player for all subtitles of a film, which it loads before the film.
+/// Longest wait of a player for all subtitles of a film together. It loads them before it plays.
 const WAIT_FOR_ALL: Duration = Duration::from_secs(1);
-/// Time after which subtitles are opened by another player, or for another film.
+/// Time after which a subtitle is taken to be opened by another player, or for another film.
 const ANOTHER_PLAYER: Duration = Duration::from_secs(20);
 
 /// `/subtitles`: of all films.
-pub(crate) async fn all<L: Library>(State(app): State<Arc<App<L>>>, granted: Extension<Granted>) -> Json<Vec<Value>> {
-    Json(app.beside.films().flat_map(|film| app.subtitles_json(film, &granted)).collect())
+pub(crate) async fn all<L: Library>(State(app): State<Arc<App<L>>>, granted: Extension<Granted>) -> Response<Body> {
+    app.answer_off_thread(move |app| {
+        let all = app.beside.films().flat_map(|film| app.subtitles_json(film, &granted));
+        Json(all.collect::<Vec<Value>>()).into_response()
+    })
+    .await
 }
 
 /// `/subtitles/N`: of one film; `/subtitles/N.vtt`: the subtitle file `N` as WebVTT.
@@ -40,7 +44,10 @@ pub(crate) async fn one<L: Library>(
 ) -> Response<Body> {
     let (number, as_vtt) = file.strip_suffix(".vtt").map_or((file.as_str(), false), |number| (number, true));
     let Some(file) = app.file_of(number) else { return no_such_file() };
-    if as_vtt { webvtt(&app, file).await } else { Json(app.subtitles_json(file, &granted)).into_response() }
+    if as_vtt {
+        return webvtt(&app, file).await;
+    }
+    app.answer_off_thread(move |app| Json(app.subtitles_json(file, &granted)).into_response()).await
 }
 
 async fn webvtt<L: Library>(app: &App<L>, file: usize) -> Response<Body> {
@@ -55,7 +62,7 @@ async fn webvtt<L: Library>(app: &App<L>, file: usize) -> Response<Body> {
 }
 
 /// `/subtitles/N/any-name`: the subtitle file `N` as UTF-8, for players, which open all subtitles before they show a film.
-/// One that no peer has is refused at once.
+/// A file that no peer has is refused at once.
 pub(crate) async fn text<L: Library>(
     State(app): State<Arc<App<L>>>,
     Path((file, _name)): Path<(String, String)>,
@@ -66,10 +73,10 @@ pub(crate) async fn text<L: Library>(
     if !is_text(name) {
         return no_subtitle("only subtitles that are text can be had here; /stream has every file as it is");
     }
-    if !app.library.is_in_reach(file) {
+    if !app.library.is_available(file) {
         return not_yet();
     }
-    let text = match converted(&app, file, Form::Text, app.courtesy.end()).await {
+    let text = match converted(&app, file, Form::Text, app.subtitle_wait.end()).await {
         Ok(text) => text,
         Err(response) => return response,
     };
@@ -90,7 +97,7 @@ pub(crate) async fn text<L: Library>(
     }
 }
 
-/// A converted file, or the answer to give instead.
+/// Returns a converted file, or the answer to give instead.
 async fn converted<L: Library>(app: &App<L>, file: usize, form: Form, until: Instant) -> Result<Bytes, Response<Body>> {
     if app.library.torrent().files[file].length > MOST_BYTES {
         return Err(no_subtitle("this file is too large for a subtitle"));
@@ -114,12 +121,13 @@ fn not_yet() -> Response<Body> {
     response
 }
 
-/// The end of the time in which players are let wait for subtitles. Players open them one after the other and show nothing
-/// before the last, so that the time is one for all.
+/// The time for which players wait for subtitles. It is one for all subtitles of a film, because players open them one
+/// after the other and show nothing before the last. Holds when the first one was opened.
 #[derive(Default)]
-pub(crate) struct Courtesy(Mutex<Option<Instant>>);
+pub(crate) struct SubtitleWait(Mutex<Option<Instant>>);
 
-impl Courtesy {
+impl SubtitleWait {
+    /// Returns when the wait ends for a subtitle that is opened now.
     fn end(&self) -> Instant {
         let (now, mut begun) = (Instant::now(), self.0.lock());
         let begun = match *begun {
@@ -130,7 +138,7 @@ impl Courtesy {
     }
 }
 
-/// Whether the file is text, by its name.
+/// Whether a file is a text, by its name.
 fn is_text(name: &str) -> bool {
     content_type(name).starts_with("text/") || is_convertible(name) || content_type(name).ends_with("-sami")
 }
@@ -161,7 +169,7 @@ impl<L: Library> App<L> {
         self.beside.subtitles(film).iter().map(entry).collect()
     }
 
-    /// The path of a subtitle for players: one that is answered at once where the file allows it.
+    /// Returns the path of a subtitle for players: as UTF-8 where it is a text, else as it is.
     pub(crate) fn subtitle_path(&self, file: usize) -> String {
         match self.library.torrent().files.get(file) {
             Some(entry) if is_text(base_name(entry)) && entry.length <= MOST_BYTES => {
@@ -171,7 +179,7 @@ impl<L: Library> App<L> {
         }
     }
 
-    /// Where the subtitle is to be had as WebVTT, if it can be.
+    /// Returns the path of a subtitle as WebVTT, where it can be converted.
     pub(crate) fn vtt_path(&self, subtitle: &Subtitle) -> Option<String> {
         let name = base_name(&self.library.torrent().files[subtitle.file]);
         is_convertible(name).then(|| format!("/subtitles/{}.vtt{}", subtitle.file, self.query()))

@@ -1,17 +1,17 @@
-//! The front over real sockets, with files in memory instead of a swarm.
+//! The server over real sockets, with files in memory instead of a swarm.
 #![allow(clippy::unwrap_used)]
 
 mod connections;
 mod televisions;
 
+use super::connection::Patience;
 use super::library::{Library, Reader};
-use super::{HttpConfig, Server, serve_library};
-use crate::status::Waste;
-use crate::torrent::{FileEntry, InfoHash, Torrent};
-use crate::{Error, Event, Landing, MediaStatus, Playhead, Result, Timeline};
+use super::{HttpConfig, Server};
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
-use playswarm_logic::Layout;
+use playswarm::status::Waste;
+use playswarm::torrent::{FileEntry, InfoHash, Torrent};
+use playswarm::{Error, Event, Landing, MediaStatus, Playhead, Result, Timeline};
 use playswarm_media::Indexer;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -91,7 +91,7 @@ impl Library for Shelf {
         self.open_readers.fetch_add(1, Ordering::SeqCst);
         Ok(ShelfReader { shelf: self.clone(), data: self.data[file].clone(), at: 0, end: u64::MAX })
     }
-    fn is_in_reach(&self, _file: usize) -> bool {
+    fn is_available(&self, _file: usize) -> bool {
         !self.out_of_reach
     }
     async fn timeline(&self, file: usize) -> Result<Arc<Timeline>> {
@@ -109,7 +109,7 @@ impl Library for Shelf {
         let from = timeline.byte_at(time);
         Ok(self.landing.unwrap_or(Landing { time, offset: from, from, until: from, estimated: true }))
     }
-    fn fetch_from(&self, _file: usize, landing: Landing) {
+    fn prefetch_from(&self, _file: usize, landing: Landing) {
         self.fetched.lock().push(landing.from);
     }
     fn learn_durations(&self) -> impl Future<Output = ()> + Send + 'static {
@@ -158,9 +158,11 @@ impl Reader for ShelfReader {
     fn set_end(&mut self, end: u64) {
         self.end = end;
     }
-    fn held(&self, most: u64) -> Option<(u64, f64)> {
-        let ready = self.shelf.dry_from.min(self.data.len() as u64).saturating_sub(self.at);
-        self.shelf.rate.map(|rate| (ready.min(most), rate))
+    fn buffered(&self, most: u64) -> u64 {
+        self.shelf.dry_from.min(self.data.len() as u64).saturating_sub(self.at).min(most)
+    }
+    fn bytes_per_s(&self) -> Option<f64> {
+        self.shelf.rate
     }
     async fn read_chunk(&mut self, max: usize) -> Result<Bytes> {
         if self.at >= self.shelf.dry_from {
@@ -199,18 +201,13 @@ fn shelf(files: &[(&str, usize)]) -> Shelf {
             }
         })
         .collect();
-    let torrent = Torrent {
-        info_hash: InfoHash([0xab; 20]),
-        name: "a \"show\"\n<b>".into(),
-        layout: Layout::new(offset.max(1), 16384).unwrap(),
-        hashes: Bytes::new(),
-        files: entries,
-        private: false,
-        trackers: vec!["http://t.example/a".into(), "udp://u.example:1".into()].into(),
-        encoding: None,
-        selected: Vec::new(),
-        info: Bytes::from_static(b"d4:name1:xe"),
-    };
+    // Its name and its files are replaced by others than a torrent file could have.
+    let info = b"d6:lengthi1e4:name1:x12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaae";
+    let trackers = vec!["http://t.example/a".into(), "udp://u.example:1".into()];
+    let mut torrent = Torrent::from_info(Bytes::from_static(info), trackers).unwrap();
+    torrent.info_hash = InfoHash([0xab; 20]);
+    torrent.name = "a \"show\"\n<b>".into();
+    torrent.files = entries;
     Shelf {
         torrent: Arc::new(torrent),
         data: Arc::new(files.iter().enumerate().map(|(i, (_, n))| pattern(i, *n)).collect()),
@@ -232,6 +229,10 @@ fn shelf(files: &[(&str, usize)]) -> Shelf {
 
 async fn start(shelf: &Shelf) -> Server {
     serve_library(shelf.clone(), 0, HttpConfig::default()).await.unwrap()
+}
+
+async fn serve_library(shelf: Shelf, file: usize, config: HttpConfig) -> Result<Server> {
+    super::serve_library(shelf, file, config, Patience::default()).await
 }
 
 struct Answer {
@@ -988,8 +989,8 @@ async fn metrics_tell_the_players_place_where_it_is_known() {
     assert!(text.lines().any(|l| l.starts_with("playswarm_buffered_until_seconds{") && l.ends_with(" 120")), "{text}");
 }
 
-/// The figure behind the front's target (more than 400 MiB/s from memory); by hand, with optimisation:
-/// `cargo nextest run --release -p playswarm --run-ignored only throughput --no-capture`.
+/// The throughput of a body from memory, which is to exceed 400 MiB/s; by hand, with optimisation:
+/// `cargo nextest run --release -p playswarm-serve --run-ignored only throughput --no-capture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a check"]
 async fn throughput_from_memory_over_loopback() {

@@ -1,25 +1,26 @@
-//! Subtitle files as UTF-8 and as WebVTT: each is read and converted once, however many ask, on a thread of its own.
+//! Subtitle files as UTF-8 and as WebVTT. Each is read and converted once for all requests, on a thread of its own.
 
 use super::charset::decode;
 use super::library::{Library, Reader};
 use super::vtt::to_webvtt;
-use crate::{Error, Result};
+use super::workers::Workers;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use playswarm::{Error, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::{OnceCell, Semaphore};
 
-/// Largest file that is converted. A subtitle has some 100 KB.
+/// Largest file that is converted, in bytes. A subtitle has about 100 KB.
 pub(crate) const MOST_BYTES: u64 = 4 << 20;
-/// Bytes of files that are read at the same time.
+/// Most bytes of files that are read at the same time.
 const READ_AT_ONCE: u32 = 8 * MOST_BYTES as u32;
-/// Bytes of converted files that are kept: the subtitles of a film in all languages.
+/// Most bytes of converted files that are kept: the subtitles of a film in all languages.
 const KEPT_BYTES: usize = 8 << 20;
-/// Read at once.
+/// Bytes that one read asks for.
 const CHUNK_BYTES: usize = 256 << 10;
 
-/// What a file is converted to.
+/// The form that a file is converted to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Form {
     /// The same text in UTF-8.
@@ -28,19 +29,19 @@ pub(crate) enum Form {
     WebVtt,
 }
 
-/// A converted file; `None` where there is no cue in it.
+/// A converted file. `None` where it holds no cue.
 type Converted = Option<Bytes>;
 type Key = (usize, Form);
 
 /// The conversions of one server.
 pub(crate) struct Conversions {
     cells: Mutex<BTreeMap<Key, Arc<OnceCell<Converted>>>>,
-    /// Files that are kept, the oldest first, with their bytes.
+    /// The files that are kept and their sizes in bytes, the oldest first.
     kept: Mutex<VecDeque<(Key, usize)>>,
-    /// Bytes that may still be read.
+    /// The bytes that may still be read.
     room: Arc<Semaphore>,
-    /// One conversion at a time: a file of the largest size takes a core for a tenth of a second.
-    turn: Arc<Semaphore>,
+    /// One conversion at a time, because the largest file takes a core for a tenth of a second.
+    workers: Workers,
 }
 
 impl Default for Conversions {
@@ -49,13 +50,13 @@ impl Default for Conversions {
             cells: Mutex::default(),
             kept: Mutex::default(),
             room: Arc::new(Semaphore::new(READ_AT_ONCE as usize)),
-            turn: Arc::new(Semaphore::new(1)),
+            workers: Workers::new(1),
         }
     }
 }
 
 impl Conversions {
-    /// A converted file, read from the swarm if it must be. `language` helps to read old encodings.
+    /// Returns a converted file, and reads it from the swarm first where necessary. `language` (BCP 47) helps to detect its encoding.
     pub(crate) async fn get<L: Library>(
         &self,
         library: &L,
@@ -66,7 +67,7 @@ impl Conversions {
         let cell = self.cells.lock().entry((file, form)).or_default().clone();
         let converted = cell.get_or_try_init(|| self.convert(library, (file, form), language)).await.cloned();
         drop(cell);
-        // What failed is made anew for the next one that asks.
+        // A failed conversion is tried again with the next request.
         self.cells.lock().retain(|_, cell| cell.initialized() || Arc::strong_count(cell) > 1);
         converted
     }
@@ -76,24 +77,18 @@ impl Conversions {
         let length = library.torrent().files.get(file).map_or(0, |f| f.length);
         let room = self.room.acquire_many(u32::try_from(length).unwrap_or(READ_AT_ONCE)).await;
         let bytes = read_all(library, file, length).await?;
-        let turn = self.turn.clone().acquire_owned().await;
         let language = language.map(str::to_owned);
-        let work = tokio::task::spawn_blocking(move || {
-            let text = match form {
-                Form::Text => Some(decode(&bytes, language.as_deref())),
-                Form::WebVtt => to_webvtt(&bytes, language.as_deref()),
-            };
-            // Held to the end of the work, also where the one that asked has left.
-            drop(turn);
-            text.map(Bytes::from)
+        let work = self.workers.run(move || match form {
+            Form::Text => Some(decode(&bytes, language.as_deref())),
+            Form::WebVtt => to_webvtt(&bytes, language.as_deref()),
         });
-        let converted = work.await.map_err(|e| Error::Internal(format!("converting a subtitle failed: {e}")))?;
+        let converted = work.await?.map(Bytes::from);
         drop(room);
         self.keep(key, converted.as_ref().map_or(0, Bytes::len));
         Ok(converted)
     }
 
-    /// Notes a file that is kept, and forgets the oldest that are too many.
+    /// Records a file that is kept, and drops the oldest ones beyond the limit.
     fn keep(&self, file: Key, bytes: usize) {
         let mut kept = self.kept.lock();
         kept.retain(|(other, _)| *other != file);

@@ -1,0 +1,254 @@
+//! HTTP for players, browsers and scripts: files with ranges and times, a page, a playlist, status and metrics.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `config` | the settings |
+//! | `server`, `connection`, `admission` | the listener, its connections and their bounds |
+//! | `guard`, `access`, `hosts` | which requests are answered: Host, Origin, token; this machine's own names |
+//! | `request_line` | request targets of old players |
+//! | `paths`, `links` | paths as clients write them; links to our own paths, also behind proxies |
+//! | `deliver`, `range`, `body_pacer` | one file: preconditions, ranges, the body |
+//! | `when`, `seek` | times as text; a file from a time on |
+//! | `dlna` | headers of televisions |
+//! | `timeline` | what is known of a file's time |
+//! | `subtitles` | subtitle files of a film |
+//! | `conversions`, `vtt`, `charset` | subtitles as UTF-8 and as WebVTT |
+//! | `listing`, `names` | page, playlist, torrent file; file names |
+//! | `watch` | status, events, metrics |
+//! | `library` | what is served: an open torrent, or in tests files in memory |
+//! | `workers` | work that must not hold up the threads of the connections |
+
+mod access;
+mod admission;
+mod body_pacer;
+mod charset;
+mod config;
+mod connection;
+mod conversions;
+mod deliver;
+mod dlna;
+mod guard;
+mod hosts;
+mod library;
+pub(crate) mod links;
+mod listing;
+mod names;
+pub(crate) mod paths;
+pub(crate) mod range;
+pub(crate) mod request_line;
+mod seek;
+mod server;
+mod subtitles;
+#[cfg(test)]
+mod tests;
+mod timeline;
+pub(crate) mod vtt;
+mod watch;
+mod when;
+mod workers;
+
+pub use config::{HttpConfig, Remedies, parse_host, parse_origin};
+pub use names::natural_order;
+pub use timeline::timeline_json;
+pub use when::{clock_time, parse_time};
+
+use access::Access;
+use admission::Limits;
+use axum::Router;
+use axum::body::Body;
+use axum::middleware::from_fn_with_state;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use connection::Patience;
+use http::{Response, StatusCode, header};
+use library::Library;
+use playswarm::torrent::Beside;
+use playswarm::{Error, Media, Result};
+use server::Places;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock};
+use workers::Workers;
+
+/// Answers that are made at the same time on threads of their own. Two, so that a long one does not hold up a short one.
+const ANSWERS_AT_ONCE: usize = 2;
+
+/// A running HTTP server. [`Server::stop`] ends it, and so does dropping it.
+pub struct Server {
+    running: server::Running,
+    path_of: Box<dyn Fn(usize) -> String + Send + Sync>,
+    subtitle_path: Box<dyn Fn(usize) -> String + Send + Sync>,
+    file: usize,
+}
+
+impl Server {
+    /// Returns the URL of the default file's stream, with the token where one is set.
+    pub fn url(&self) -> String {
+        self.url_of(self.file)
+    }
+
+    /// Returns the URL of a file's stream. For a number that is no file's, the URL answers 404.
+    pub fn url_of(&self, file: usize) -> String {
+        format!("http://{}{}", reachable(self.running.addr), (self.path_of)(file))
+    }
+
+    /// Returns the URL of a subtitle file for players: as UTF-8, and refused at once while no peer has it.
+    pub fn subtitle_url(&self, file: usize) -> String {
+        format!("http://{}{}", reachable(self.running.addr), (self.subtitle_path)(file))
+    }
+
+    /// Returns the address that it listens on, with the real port.
+    pub fn addr(&self) -> SocketAddr {
+        self.running.addr
+    }
+
+    /// Stops listening, closes all connections and waits until they are closed.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+/// Returns an address that a player can open: loopback for "all interfaces".
+fn reachable(addr: SocketAddr) -> SocketAddr {
+    match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), addr.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), addr.port()),
+        _ => addr,
+    }
+}
+
+/// Serves the files of an open torrent over HTTP. `file` is the default file, which [`Server::url`] names.
+///
+/// The server keeps the torrent open until it is stopped. It must be started within a tokio runtime.
+///
+/// # Errors
+/// [`Error::Listen`] where the address cannot be listened on, [`Error::BadConfig`], [`Error::NoSuchFile`].
+pub async fn serve(media: Media, file: usize, config: HttpConfig) -> Result<Server> {
+    serve_library(media, file, config, Patience::default()).await
+}
+
+/// The state that all handlers share.
+pub(crate) struct App<L> {
+    library: L,
+    beside: Beside,
+    /// The files in their natural order, once a listing needed it.
+    order: OnceLock<Vec<usize>>,
+    conversions: conversions::Conversions,
+    subtitle_wait: subtitles::SubtitleWait,
+    /// Whether the durations of all files are being learnt.
+    learning: Arc<AtomicBool>,
+    /// The default file.
+    file: usize,
+    addr: SocketAddr,
+    token: Option<String>,
+    access: Access,
+    /// Bytes of files handed to connections.
+    sent_bytes: Arc<AtomicU64>,
+    places: Arc<Places>,
+    snapshots: watch::Snapshots,
+    workers: Workers,
+}
+
+impl<L> App<L> {
+    /// Returns the number of open connections.
+    fn connections(&self) -> usize {
+        self.places.len()
+    }
+}
+
+impl<L: Library> App<L> {
+    /// Returns the file of a number in a path. `None` where it is no number, or no file's.
+    fn file_of(&self, number: &str) -> Option<usize> {
+        // `parse` would take a sign.
+        let digits = number.bytes().all(|b| b.is_ascii_digit());
+        let file = number.parse::<usize>().ok().filter(|_| digits)?;
+        self.library.torrent().files.get(file).filter(|f| !f.padding).map(|_| file)
+    }
+
+    /// Returns the files in their natural order. The first call sorts them, which takes a while for a large torrent.
+    fn natural_order(&self) -> &[usize] {
+        self.order.get_or_init(|| natural_order(self.library.torrent()))
+    }
+
+    /// Makes an answer on a thread of its own, because it may take long for a large torrent.
+    async fn answer_off_thread(
+        self: Arc<Self>,
+        make: impl FnOnce(&Arc<Self>) -> Response<Body> + Send + 'static,
+    ) -> Response<Body> {
+        let app = self.clone();
+        self.workers.run(move || make(&app)).await.unwrap_or_else(|e| deliver::refuse(&e))
+    }
+}
+
+async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, patience: Patience) -> Result<Server> {
+    config.check()?;
+    let files = library.torrent().files.len();
+    if file >= files {
+        return Err(Error::NoSuchFile { wanted: file.to_string(), files });
+    }
+    let (listener, addr) = server::bind(config.listen).await?;
+    let places = Places::new(Limits { places: config.max_connections, per_host: config.max_connections_per_host });
+    let workers = Workers::new(ANSWERS_AT_ONCE);
+    let torrent = library.torrent().clone();
+    // Names of many files, the hosts file, and sockets.
+    let (beside, own_names) = workers.run(move || (Beside::new(&torrent), hosts::own_names())).await?;
+    let app = Arc::new(App {
+        beside,
+        order: OnceLock::new(),
+        conversions: conversions::Conversions::default(),
+        subtitle_wait: subtitles::SubtitleWait::default(),
+        learning: Arc::default(),
+        library,
+        file,
+        addr,
+        token: config.token.clone(),
+        access: Access::new(&config, own_names),
+        sent_bytes: Arc::new(AtomicU64::new(0)),
+        places: places.clone(),
+        snapshots: watch::Snapshots::default(),
+        workers,
+    });
+    let (paths, subtitles) = (app.clone(), app.clone());
+    let running = server::run(listener, addr, router(app), places, patience);
+    Ok(Server {
+        running,
+        path_of: Box::new(move |i| paths.path_of(i)),
+        subtitle_path: Box::new(move |i| subtitles.subtitle_path(i)),
+        file,
+    })
+}
+
+fn router<L: Library>(app: Arc<App<L>>) -> Router {
+    Router::new()
+        .route("/", get(deliver::root::<L>))
+        .route("/page.css", get(listing::style))
+        .route("/stream/{file}", get(deliver::file::<L>))
+        .route("/timeline/{file}", get(timeline::timeline::<L>))
+        .route("/subtitles", get(subtitles::all::<L>))
+        .route("/subtitles/{file}", get(subtitles::one::<L>))
+        .route("/subtitles/{file}/{*name}", get(subtitles::text::<L>))
+        .route("/playlist.m3u8", get(listing::playlist::<L>))
+        .route("/torrent", get(listing::torrent::<L>))
+        .route("/status", get(watch::status::<L>))
+        .route("/status/events", get(watch::events::<L>))
+        .route("/metrics", get(watch::metrics::<L>))
+        .fallback(|| async { answer(StatusCode::NOT_FOUND, "there is nothing here; / lists what there is") })
+        .layer(from_fn_with_state(app.clone(), guard::guard::<L>))
+        .with_state(app)
+}
+
+fn no_such_file() -> Response<Body> {
+    answer(StatusCode::NOT_FOUND, "there is no such file in this torrent; / lists them")
+}
+
+/// Returns an answer with a status and a sentence.
+fn answer(status: StatusCode, sentence: &str) -> Response<Body> {
+    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{sentence}\n")).into_response()
+}
+
+/// Sets a header, if the value can be one.
+fn put(headers: &mut http::HeaderMap, name: http::HeaderName, value: &str) {
+    if let Ok(value) = http::HeaderValue::from_str(value) {
+        headers.insert(name, value);
+    }
+}

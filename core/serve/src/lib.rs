@@ -1,0 +1,32 @@
+//! The HTTP server of playswarm: gives the files of an open torrent to players, browsers and scripts.
+//!
+//! It stands on the public interface of [`playswarm`] and on `playswarm_media` alone. docs/HTTP.md describes
+//! what it answers.
+//!
+//! - [`serve`] starts a [`Server`] for a [`playswarm::Media`]; [`HttpConfig`] has its settings.
+//! - [`parse_host`] and [`parse_origin`] check the settings that name hosts and sites.
+//! - [`natural_order`], [`timeline_json`], [`parse_time`] and [`clock_time`] list files, tell timelines and read times
+//!   as the server does, for programs that do the same elsewhere.
+//!
+//! ```no_run
+//! # async fn example() -> playswarm::Result<()> {
+//! use playswarm::{Config, Session, Source};
+//! use playswarm_serve::{HttpConfig, serve};
+//!
+//! let session = Session::new(Config { dir: "/tmp/films".into(), ..Config::default() }).await?;
+//! let media = session.open(Source::parse("film.torrent")?).await?;
+//! let server = serve(media.clone(), media.default_file()?, HttpConfig::default()).await?;
+//! println!("{}", server.url());
+//! # server.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+#[doc(hidden)]
+pub mod fuzzing;
+mod http;
+
+pub use self::http::{
+    HttpConfig, Remedies, Server, clock_time, natural_order, parse_host, parse_origin, parse_time, serve, timeline_json,
+};

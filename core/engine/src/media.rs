@@ -151,7 +151,8 @@ impl Media {
 
     /// Fetches the beginning of a file before a player reads it.
     ///
-    /// Returns at once. The prefetch ends with the first read of the file, and after 30 seconds at the latest.
+    /// Returns at once. The prefetch ends with the first read of the file, and after 30 seconds at
+    /// the latest.
     pub fn prefetch(&self, file: usize) {
         if let Some(entry) = self.inner.torrent.files.get(file) {
             self.inner.learn_time(file);
@@ -172,10 +173,11 @@ impl Media {
         inner.timelines.get(&inner.swarm, &inner.torrent, file).await
     }
 
-    /// Starts to read a file's index in the background and returns at once; [`Media::known_timeline`] has the result later.
+    /// Starts to read a file's index in the background and returns at once. The result is then
+    /// available from [`Media::known_timeline`].
     ///
-    /// Unlike a dropped [`Media::timeline`], the read continues, until the torrent is closed. It does not keep the
-    /// torrent open. A file whose name belongs to no known container is left alone.
+    /// Unlike a dropped [`Media::timeline`], the read continues until the torrent is closed. It does
+    /// not keep the torrent open. A file whose name belongs to no known container is left alone.
     pub fn request_timeline(&self, file: usize) {
         self.inner.learn_time(file);
     }
@@ -203,10 +205,12 @@ impl Media {
         Ok(landing)
     }
 
-    /// Fetches what is played from a landing on, through the next keyframe, before a player seeks there.
+    /// Fetches what is played from a landing on, through the next keyframe, before a player seeks
+    /// there.
     ///
-    /// Returns at once. The prefetch ends by itself, after 30 seconds at the latest, and does not keep the torrent open. A
-    /// number that is no file's does nothing; at most four such prefetches run at the same time, and more do nothing.
+    /// Returns at once. The prefetch ends by itself, after 30 seconds at the latest, and does not keep
+    /// the torrent open. At most four of them run at the same time, and further ones do nothing. Nor
+    /// does a number that is no file's, or a landing past the end of the file.
     pub fn prefetch_from(&self, file: usize, landing: Landing) {
         let Some(entry) = self.inner.torrent.files.get(file).filter(|f| landing.from < f.length) else { return };
         let (start, landing) = (entry.offset, Landing { until: landing.until.min(entry.length), ..landing });
@@ -221,8 +225,8 @@ impl Media {
     /// season or an album. Only while every player has enough ahead of it; at most 200 files. What is known by then is
     /// to be had from [`Media::known_timeline`] at any time.
     ///
-    /// Ends when each was looked at, and when the torrent is closed. Dropping the future stops it; one that is asked for while
-    /// another runs waits for that. The future does not keep the torrent open.
+    /// Ends when each was looked at, and when the torrent is closed. Dropping the future stops it. A
+    /// second one waits for the first. The future does not keep the torrent open.
     pub fn learn_durations(&self) -> impl Future<Output = ()> + Send + use<> {
         let inner = &self.inner;
         season::learn(inner.timelines.clone(), inner.swarm.clone(), inner.torrent.clone())

@@ -163,9 +163,10 @@ impl Stream {
         self.cursor.readable_at(position)
     }
 
-    /// Returns how many bytes from the position on can be read without waiting for the swarm, counted up to `most`.
+    /// Returns how many bytes from the position on can be read without waiting for the swarm, counted
+    /// up to `most`.
     ///
-    /// Its cost grows with `most` alone, where that of [`Stream::readable_at`] grows with all that is buffered.
+    /// Its cost grows with `most` alone, that of [`Stream::readable_at`] with all buffered bytes.
     pub fn buffered(&self, most: u64) -> u64 {
         let c = &self.cursor;
         let most = most.min(c.size.saturating_sub(self.position));
@@ -174,8 +175,8 @@ impl Stream {
         (left + stored).min(most)
     }
 
-    /// Returns how many bytes a second of playback takes at the position, from the file's index. `None` where the index is
-    /// not known, or tells no time there.
+    /// Returns how many bytes a second of playback takes at the position, from the file's index.
+    /// `None` where the index is not known, or tells no duration.
     pub fn bytes_per_s(&self) -> Option<f64> {
         let timeline = self.cursor.media.swarm.timeline(self.cursor.file)?;
         timeline.bytes_per_s(timeline.time_at(self.position))

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Film, PIECE, pattern, soon, until, viewer};
-use playswarm::{Config, CreateOptions, Media, Session, Source, create_torrent};
+use playswarm::{Config, CreateOptions, Landing, Media, Session, Source, create_torrent};
 use std::time::Duration;
 
 /// A WAV file of `length` bytes of noise behind its head, two channels of 16 bits, `rate` bytes a second.
@@ -34,11 +34,20 @@ async fn what_is_played_at_a_time_is_fetched_before_anybody_reads_it() {
     let media = session.open(film.source()).await.unwrap();
     let landing = soon("the landing", media.prefetch_at(0, Duration::from_secs(20))).await.unwrap();
     assert!(landing.from.abs_diff(20 << 20) < 1 << 20, "{landing:?}");
-    let stream = media.stream(0).unwrap();
+    let mut stream = media.stream(0).unwrap();
     until("it is all here", || stream.readable_at(landing.from) >= landing.until - landing.from).await;
     until("and the reader is gone", || media.status().readers.is_empty()).await;
     assert_eq!(media.status().playhead, None, "nobody plays");
     assert!(media.status().downloaded_bytes < 10 << 20, "and no more than that is fetched");
+    // What a face needs to pace a player that reads there.
+    stream.seek_to(landing.from);
+    let buffered = stream.buffered(u64::MAX);
+    assert_eq!((buffered, stream.buffered(1000)), (stream.readable_at(landing.from), 1000));
+    assert!(stream.bytes_per_s().is_some_and(|rate| (rate / f64::from(1 << 20) - 1.0).abs() < 0.01));
+    assert!(media.is_available(0) && !media.is_available(1));
+    // A place that the file does not have is not fetched.
+    media.prefetch_from(0, Landing { from: u64::MAX, until: u64::MAX, ..landing });
+    media.prefetch_from(1, landing);
 }
 
 /// An album of MP3s of silence, 128 kbit/s at 48 kHz, of so many seconds each; and its seed.

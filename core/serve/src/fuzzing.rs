@@ -1,4 +1,5 @@
-//! Entry points for the fuzz targets: one function for each parser of foreign bytes. No part of the public interface.
+//! Entry points for the fuzz targets: one function for each parser of foreign bytes. No part of the
+//! public interface.
 
 use crate::http::links::{Forwarded, Links};
 use crate::http::paths::{self, Depth};
@@ -13,7 +14,8 @@ pub fn http_range(data: &[u8]) {
     }
 }
 
-/// The parts of a request's head that our own parsers read: target, path, Host, Origin, headers of proxies.
+/// The parts of a request's head that our own parsers read: target, path, Host, Origin, headers of
+/// proxies.
 pub fn http_head(data: &[u8]) {
     let mut repaired = data.to_vec();
     request_line::Repair::default().bytes(&mut repaired);

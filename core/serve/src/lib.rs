@@ -1,12 +1,13 @@
-//! The HTTP server of playswarm: gives the files of an open torrent to players, browsers and scripts.
+//! The HTTP server of playswarm: gives the files of an open torrent to players, browsers and
+//! scripts.
 //!
-//! It stands on the public interface of [`playswarm`] and on `playswarm_media` alone. docs/HTTP.md describes
-//! what it answers.
+//! It stands on the public interface of [`playswarm`] and on `playswarm_media` alone. docs/HTTP.md
+//! describes what it answers.
 //!
 //! - [`serve`] starts a [`Server`] for a [`playswarm::Media`]; [`HttpConfig`] has its settings.
 //! - [`parse_host`] and [`parse_origin`] check the settings that name hosts and sites.
-//! - [`natural_order`], [`timeline_json`], [`parse_time`] and [`clock_time`] list files, tell timelines and read times
-//!   as the server does, for programs that do the same elsewhere.
+//! - [`natural_order`], [`timeline_json`], [`parse_time`] and [`clock_time`] list files, tell
+//!   timelines and read times as the server does, for programs that do the same elsewhere.
 //!
 //! ```no_run
 //! # async fn example() -> playswarm::Result<()> {

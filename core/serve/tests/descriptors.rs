@@ -1,4 +1,5 @@
-//! A process with few descriptors: peers leave some for its player. In a binary of its own, as the limit is the process's.
+//! A process with few descriptors: peers leave some for its player. In a binary of its own, as the
+//! limit is the process's.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used)]
 
@@ -17,7 +18,8 @@ use tokio::net::TcpStream;
 const DESCRIPTORS: u64 = 128;
 const PEERS: usize = 130;
 
-/// Peers that shake hands, have nothing, and stay. Their ends of the connections take another process's descriptors.
+/// Peers that shake hands, have nothing, and stay. Their ends of the connections take another
+/// process's descriptors.
 const CROWD: &str = r#"
 import socket, sys, threading
 def serve(listener, ours):

@@ -47,7 +47,8 @@ async fn a_players_look_at_the_end_does_not_move_the_playhead() {
     take(&mut playing, 1 << 20).await;
     until("the playhead is past what was taken", || playhead() >= 1 << 20).await;
     assert!(playhead() < size / 2);
-    // Before the index is known, and after: a second connection reads the tail, as players do for an index or for tags.
+    // Before the index is known, and after: a second connection reads the tail, as players do for
+    // an index or for tags.
     for tail in [128, 60_000, size / 200] {
         let mut probing = ask(&server, &format!("{}-", size - tail)).await;
         take(&mut probing, tail as usize).await;

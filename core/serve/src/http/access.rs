@@ -1,5 +1,6 @@
-//! Who may ask: the `Host` header against DNS rebinding, `Origin` and fetch metadata against other sites' pages, and the
-//! optional bearer token (RFC 6750). Pure: headers in, a refusal or a grant out.
+//! Which requests are answered: checks of the `Host` header against DNS rebinding, of `Origin` and
+//! fetch metadata against pages of other sites, and of the optional bearer token (RFC 6750). Pure:
+//! headers in, a refusal or a grant out.
 
 use super::HttpConfig;
 use super::config::{Remedies, parse_host, parse_origin};
@@ -16,17 +17,17 @@ const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
-/// The rules of one server.
+/// The access rules of one server.
 pub(crate) struct Access {
     token: Option<String>,
-    /// As [`host_of`] has them.
+    /// The server's names, as [`host_of`] returns them.
     hosts: BTreeSet<String>,
-    /// Lower case: `scheme://host[:port]`.
+    /// The allowed origins in lower case: `scheme://host[:port]`.
     origins: Vec<String>,
     remedies: Remedies,
 }
 
-/// Why a request is not answered: the status and a sentence.
+/// The status and the sentence of a refusal.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Refusal(pub(crate) StatusCode, pub(crate) Cow<'static, str>);
 
@@ -34,19 +35,19 @@ fn refusal(status: StatusCode, sentence: &'static str) -> Refusal {
     Refusal(status, sentence.into())
 }
 
-/// What a granted request brought along.
+/// What a granted request says of itself.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Granted {
-    /// Where the client believes us to be: the checked `Host`, if it sent one.
+    /// The checked `Host`, if the client sent one.
     pub(crate) authority: Option<String>,
-    /// The origin of another site that is allowed to read the answer.
+    /// The origin of another site that may read the answer.
     pub(crate) cors: Option<HeaderValue>,
-    /// How to link to our paths in the answer.
+    /// The links to our paths in the answer.
     pub(crate) links: Links,
 }
 
 impl Access {
-    /// `own_names`: this machine's, in lower case.
+    /// Returns the rules of a configuration. `own_names` are those of this machine, in lower case.
     pub(crate) fn new(config: &HttpConfig, own_names: BTreeSet<String>) -> Access {
         let mut hosts = own_names;
         hosts.extend(config.allow_hosts.iter().filter_map(|host| parse_host(host).ok()));
@@ -58,7 +59,7 @@ impl Access {
         }
     }
 
-    /// Grants or refuses a request by its head; `forwarded` is what a proxy that is trusted says of it.
+    /// Grants or refuses a request by its head. `forwarded` has the headers of a trusted proxy.
     pub(crate) fn check(
         &self,
         method: &Method,
@@ -72,7 +73,7 @@ impl Access {
         if cors.is_none() {
             check_fetch_metadata(headers)?;
         }
-        // A preflight cannot carry a token; it tells nothing but what is allowed.
+        // A preflight cannot carry a token, and its answer tells only what is allowed.
         if !(method == Method::OPTIONS && cors.is_some()) {
             self.check_token(uri, headers)?;
         }
@@ -84,8 +85,8 @@ impl Access {
         Ok(Granted { authority, cors, links: Links::default() })
     }
 
-    /// A page of another site can make its own name point to us (DNS rebinding), but it cannot change the Host that the
-    /// browser then sends: so only names that are ours are served.
+    /// Checks that the request names this server. A page of another site can make its own name
+    /// point here (DNS rebinding), but it cannot change the Host that the browser then sends.
     fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
         let bad = || refusal(StatusCode::BAD_REQUEST, "exactly one Host header is needed");
         let mut hosts = headers.get_all(HOST).iter();
@@ -94,7 +95,8 @@ impl Access {
             (None, _) => None,
             _ => return Err(bad()),
         };
-        // An absolute URI (a client that takes us for a proxy) names a host as well; both are checked.
+        // An absolute URI, of a client that takes us for a proxy, names a host as well. Both are
+        // checked.
         let in_uri = uri.authority().map(|a| a.as_str());
         for authority in [in_uri, header].into_iter().flatten() {
             if !self.is_ours(authority) {
@@ -110,7 +112,8 @@ impl Access {
             Some(Host::Domain(name)) => {
                 name == "localhost" || name.ends_with(".localhost") || self.hosts.contains(&name)
             }
-            // An address cannot be rebound: a page that was loaded from it came from the machine that has it.
+            // An address cannot be rebound: a page that was loaded from it came from the machine
+            // that has it.
             Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
             None => false,
         }
@@ -129,7 +132,8 @@ impl Access {
         Refusal(StatusCode::FORBIDDEN, sentence.into())
     }
 
-    /// Other sites' scripts are refused, `null` (sandboxes, files) too, unless they were allowed by name.
+    /// Refuses scripts of other sites, and of `null` (sandboxes, files), unless they are allowed by
+    /// name. Returns the allowed origin.
     fn check_origin(&self, own: &[Option<&str>], headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
         let Some(value) = headers.get(ORIGIN) else { return Ok(None) };
         let origin = value.to_str().unwrap_or("").to_ascii_lowercase();
@@ -172,8 +176,8 @@ impl Access {
     }
 }
 
-/// What browsers say about where a request comes from: `<video src>` of another site sends no Origin, but this.
-/// Following a link to us is allowed: the site that has the link sees nothing of the answer.
+/// Refuses embedding by pages of other sites: `<video src>` sends no Origin, but fetch metadata.
+/// Following a link is allowed, because the page with the link sees nothing of the answer.
 fn check_fetch_metadata(headers: &HeaderMap) -> Result<(), Refusal> {
     let is = |name, value: &str| headers.get(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(value.as_bytes()));
     let followed_link = is(SEC_FETCH_MODE, "navigate") && is(SEC_FETCH_DEST, "document");
@@ -183,7 +187,8 @@ fn check_fetch_metadata(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// The host of `host[:port]`, with a name in lower case and without the dot at its end; `None` where it is no such thing.
+/// Returns the host of `host[:port]`, a name in lower case and without a trailing dot. `None` where
+/// the text is neither.
 pub(crate) fn host_of(authority: &str) -> Option<Host<String>> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
@@ -196,7 +201,7 @@ pub(crate) fn host_of(authority: &str) -> Option<Host<String>> {
         return None;
     }
     if authority.starts_with('[') {
-        // Which interface an address is reached by is the client's business (RFC 6874).
+        // The zone names an interface of the client (RFC 6874).
         let (host, _zone) = host.split_once('%').unwrap_or((host, ""));
         return host.parse::<Ipv6Addr>().ok().map(Host::Ipv6);
     }
@@ -207,12 +212,13 @@ pub(crate) fn host_of(authority: &str) -> Option<Host<String>> {
     }
 }
 
-/// Whether that can stand in a URL for a host and a port.
+/// Whether a text can be the host and port of a URL.
 pub(crate) fn is_authority(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b)) && host_of(text).is_some()
 }
 
-/// Whether a proxy there is believed: one on this machine was put there by its user.
+/// Whether the headers of a proxy at an address are used: a proxy on this machine was set up by its
+/// user.
 pub(crate) fn is_trusted_proxy(peer: IpAddr) -> bool {
     peer.to_canonical().is_loopback()
 }

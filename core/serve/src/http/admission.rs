@@ -1,8 +1,9 @@
 //! Decides which connections get the server's places when there are not enough for all.
 //!
-//! A client pays nothing to open a connection or to keep it idle, so neither may keep a player out. A connection without a
-//! request, or between two requests, gives its place to a new one. A connection that is being served keeps its place, unless its
-//! client has taken nothing for a while. One address has a bound, and this machine's own programs have a reserve.
+//! A client pays nothing to open a connection or to keep it idle, so neither may keep a player out.
+//! A connection without a request, or between two requests, gives its place to a new one. A
+//! connection that is being served keeps its place, unless its client has taken nothing for a
+//! while. One address has a bound, and this machine's own programs have a reserve.
 //!
 //! Pure: time is an argument.
 
@@ -10,10 +11,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// Age from which a connection without a request is closed first: clients send one within two round trips.
+/// Age from which a connection without a request is closed first: clients send one within two round
+/// trips.
 const YOUNG: Duration = Duration::from_secs(1);
-/// Time without progress after which a body gives its place to a new connection. A player that reads takes bytes each second,
-/// and a paused one can ask again. A program that opens streams and reads none of them keeps players out for this long.
+/// Time without progress after which a body gives its place to a new connection. A player that
+/// reads takes bytes each second, and a paused one can ask again. A program that opens streams and
+/// reads none of them keeps players out for this long.
 const STALLED: Duration = Duration::from_secs(2);
 
 /// Bounds on the number of connections.
@@ -21,7 +24,8 @@ const STALLED: Duration = Duration::from_secs(2);
 pub(crate) struct Limits {
     /// Of all hosts together.
     pub(crate) places: usize,
-    /// Of one remote host. Programs on this machine, such as reverse proxies, are bounded by `places` alone.
+    /// Of one remote host. Programs on this machine, such as reverse proxies, are bounded by
+    /// `places` alone.
     pub(crate) per_host: usize,
 }
 
@@ -35,7 +39,8 @@ impl Limits {
 /// The remote end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Host {
-    /// An IPv4 address, or the network (/64) of an IPv6 address: a machine can take any address of it.
+    /// An IPv4 address, or the network (/64) of an IPv6 address: a machine can take any address of
+    /// it.
     network: u128,
     /// Whether it is this machine.
     local: bool,
@@ -61,7 +66,8 @@ pub(crate) enum State {
     New(Instant),
     /// Between two requests.
     Idle(Instant),
-    /// Being served. The time, if any, is when the client last stopped taking bytes that are ready for it.
+    /// Being served. The time, if any, is when the client last stopped taking bytes that are ready
+    /// for it.
     Served(Option<Instant>),
 }
 
@@ -101,7 +107,8 @@ pub(crate) fn admit(places: &[Place], host: Host, limits: Limits, now: Instant) 
     Admission::Free
 }
 
-/// Returns the connection to close when the process has no descriptors left: one that is not being served, if any.
+/// Returns the connection to close when the process has no descriptors left: one that is not being
+/// served, if any.
 pub(crate) fn give_up(places: &[Place], now: Instant) -> Option<usize> {
     match instead(places, now, |place| !matches!(place.state, State::Served(_))) {
         Admission::InsteadOf(i) => Some(i),
@@ -109,7 +116,8 @@ pub(crate) fn give_up(places: &[Place], now: Instant) -> Option<usize> {
     }
 }
 
-/// Returns the first place to give up: by state, then of the host that holds the most, then the oldest.
+/// Returns the first place to give up: by state, then of the host that holds the most, then the
+/// oldest.
 fn instead(places: &[Place], now: Instant, among: impl Fn(&Place) -> bool) -> Admission {
     let mut held: HashMap<Host, usize> = HashMap::new();
     places.iter().for_each(|p| *held.entry(p.host).or_default() += 1);

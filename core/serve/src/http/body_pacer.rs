@@ -1,17 +1,20 @@
 //! Paces the last bytes that are ready, so that no read of a player takes long.
 //!
-//! Players read one packet after the other and look at keys only between two packets. A player whose read waits for the next
-//! piece therefore answers a seek only when that piece has arrived. As long as not all requested bytes are here, the last
-//! moments of what is ready are handed out in small portions, slightly faster than playback takes them, so that reads keep
-//! returning. At the start, after a seek and after a stall, the player gets at once what it needs for a picture.
+//! Players read one packet after the other and look at keys only between two packets. A player
+//! whose read waits for the next piece therefore answers a seek only when that piece has arrived.
+//! As long as not all requested bytes are here, the last moments of what is ready are handed out in
+//! small portions, slightly faster than playback takes them, so that reads keep returning. At the
+//! start, after a seek and after a stall, the player gets at once what it needs for a picture.
 //!
 //! Pure: time is an argument.
 
 use std::time::{Duration, Instant};
 
-/// Playback time that is handed out in small portions: most pieces take less on a line that can play the file.
+/// Playback time that is handed out in small portions: most pieces take less on a line that can
+/// play the file.
 const PACED_S: f64 = 1.5;
-/// Rate of paced bytes, as a multiple of the rate of playback. Above one, so that pacing never drains the player's buffer.
+/// Rate of paced bytes, as a multiple of the rate of playback. Above one, so that pacing never
+/// drains the player's buffer.
 const PACE: f64 = 1.1;
 /// Playback time that is handed out at once at first: the index and the first pictures.
 const FREE_S: f64 = 3.0;
@@ -47,8 +50,8 @@ pub(crate) struct BodyPacer {
 }
 
 impl BodyPacer {
-    /// Returns the next step, where `ready` bytes can be read without waiting, the player takes `max` at once and wants
-    /// `left` in all, and playback takes `bytes_per_s`.
+    /// Returns the next step, where `ready` bytes can be read without waiting, the player takes
+    /// `max` at once and wants `left` in all, and playback takes `bytes_per_s`.
     pub(crate) fn next(&mut self, now: Instant, max: usize, ready: u64, left: u64, bytes_per_s: f64) -> Step {
         if !bytes_per_s.is_finite() || bytes_per_s < 1.0 || ready >= left {
             return Step::Give(max);
@@ -88,7 +91,8 @@ mod tests {
 
     const RATE: f64 = 1e6;
 
-    /// Plays what arrives at `arrivals` (second, bytes). Returns when each byte count was handed out.
+    /// Plays what arrives at `arrivals` (second, bytes). Returns when each byte count was handed
+    /// out.
     fn given(arrivals: &[(f64, u64)], left: u64) -> Vec<(f64, u64)> {
         let (mut pacer, begun) = (BodyPacer::default(), Instant::now());
         let (mut now, mut out) = (0.0, 0);

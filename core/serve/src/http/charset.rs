@@ -1,5 +1,5 @@
-//! The character encoding of a text file that does not name it: subtitles are written in every encoding there ever was.
-//! Pure: bytes in, text out.
+//! Detects the character encoding of a text file that does not name it: subtitles come in many old
+//! encodings. Pure.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{
@@ -9,8 +9,8 @@ use encoding_rs::{
     WINDOWS_1256, WINDOWS_1257, WINDOWS_1258,
 };
 
-/// Encodings of a group of languages: those languages as BCP 47 tags with the top-level domain that the detector knows
-/// them by, and the encodings that their texts use, the usual one first.
+/// A group of languages: their BCP 47 tags with the top-level domain that the detector knows them
+/// by, and the encodings of their texts, the usual one first.
 type Group = (&'static [(&'static str, &'static str)], &'static [&'static Encoding]);
 
 const GROUPS: &[Group] = &[
@@ -38,17 +38,18 @@ const GROUPS: &[Group] = &[
 ];
 const WESTERN: &[&Encoding] = &[WINDOWS_1252, ISO_8859_15];
 
-/// Largest share of bytes beyond ASCII in a text of a Western language, in percent. French and Swedish have about six;
-/// a text with more is in another language than its name says, as bilingual subtitles are.
+/// Largest share of bytes beyond ASCII in a text of a Western language, in percent. French and
+/// Swedish have about six. A text with more is in another language than its name says, as bilingual
+/// subtitles are.
 const MOST_WESTERN: usize = 15;
 
-/// Bytes that tell UTF-16 without a mark.
+/// Bytes that are checked for UTF-16 without a mark.
 const LOOK: usize = 4096;
-/// Valid characters beyond ASCII for each damaged one in a text that counts as UTF-8 all the same.
+/// Least valid characters beyond ASCII for each damaged one in a text that still counts as UTF-8.
 const DAMAGE: usize = 4;
 
-/// The text of a file. `language` is a BCP 47 tag, where the file's name tells it: several encodings fit a short text, of
-/// which the one of its language is then taken.
+/// Returns the text of a file. `language` is a BCP 47 tag, where the file's name tells it: of
+/// several encodings that fit a short text, that of its language is taken.
 pub(crate) fn decode(bytes: &[u8], language: Option<&str>) -> String {
     if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
         return encoding.decode_without_bom_handling(&bytes[mark..]).0.into_owned();
@@ -63,7 +64,7 @@ pub(crate) fn decode(bytes: &[u8], language: Option<&str>) -> String {
     encoding.decode_without_bom_handling(bytes).0.into_owned()
 }
 
-/// UTF-16 without its mark: every line break, blank and digit has a zero in the same half.
+/// Detects UTF-16 without a mark: each line break, blank and digit has a zero in the same half.
 fn unmarked_utf16(bytes: &[u8]) -> Option<&'static Encoding> {
     let head = &bytes[..bytes.len().min(LOOK)];
     let zeros = |half: usize| head.chunks_exact(2).filter(|pair| pair[half] == 0).count();
@@ -90,7 +91,7 @@ fn legacy(bytes: &[u8], language: Option<&str>) -> &'static Encoding {
     let guess = detector.guess(group.map(|(domain, _)| domain.as_bytes()), Utf8Detection::Deny);
     let Some((_, encodings)) = group else { return guess };
     if CYRILLIC.contains(&guess) && encodings[0] == WINDOWS_1251 {
-        // The last of equals is taken, and the guess before others.
+        // `max_by_key` takes the last of equals, so the guess comes last.
         let candidates = CYRILLIC.iter().copied().filter(|e| encodings.contains(e)).chain([guess]);
         return candidates.max_by_key(|encoding| cyrillic_score(encoding, bytes)).unwrap_or(guess);
     }
@@ -102,10 +103,11 @@ fn legacy(bytes: &[u8], language: Option<&str>) -> &'static Encoding {
     encodings.iter().find(fits).copied().unwrap_or(guess)
 }
 
-/// Encodings of Russian and its neighbours, which differ by the place of the same letters.
+/// Encodings of Cyrillic, which have the same letters at different places.
 const CYRILLIC: &[&Encoding] = &[ISO_8859_5, IBM866, KOI8_U, KOI8_R, WINDOWS_1251];
 
-/// How much a text looks like words: small letters, none before a capital, and no other signs.
+/// Returns how much a text looks like words: small letters, none before a capital, and no other
+/// characters.
 fn cyrillic_score(encoding: &'static Encoding, bytes: &[u8]) -> i64 {
     let text = encoding.decode_without_bom_handling(bytes).0;
     let is_letter = |c: char| ('\u{400}'..='\u{4ff}').contains(&c);
@@ -126,7 +128,8 @@ fn is_western(bytes: &[u8]) -> bool {
     bytes.iter().filter(|b| !b.is_ascii()).count() * 100 <= bytes.len() * MOST_WESTERN
 }
 
-/// The detector's hint for a language, and its encodings: of the whole tag, else of the language without its region.
+/// Returns the detector's hint for a language and its encodings, by the whole tag, else by the
+/// language without its region.
 fn group(language: &str) -> Option<(&'static str, &'static [&'static Encoding])> {
     let find = |wanted: &str| {
         GROUPS.iter().find_map(|(languages, encodings)| {
@@ -185,7 +188,8 @@ mod tests {
     #[test]
     fn a_long_text_is_read_without_its_language() {
         for (language, encoding, text) in SAMPLES {
-            // Polish of one sentence is as likely in another encoding; detection needs a page of it.
+            // Polish of one sentence is as likely in another encoding; detection needs a page of
+            // it.
             if matches!((*language, *encoding), ("lt" | "hu", _)) {
                 continue;
             }

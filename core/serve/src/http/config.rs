@@ -1,4 +1,4 @@
-//! The settings of the HTTP front, and what is wrong with those that cannot be used.
+//! The settings of the HTTP server and their checks.
 
 use playswarm::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -6,42 +6,46 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use url::{Host, Url};
 
-/// More than a process has descriptors for.
+/// Largest number of connections: more than a process has descriptors for.
 const MOST_CONNECTIONS: usize = 1_000_000;
 
-/// Settings of the HTTP front.
+/// Settings of the HTTP server.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpConfig {
-    /// Where to listen. Loopback, any free port: nobody else's business until the user says so.
+    /// The address to listen on. Loopback and any free port by default, so that no other machine
+    /// can connect.
     pub listen: SocketAddr,
-    /// A secret that every request must bring, as `Authorization: Bearer …` or `?token=…`; visible ASCII. None by default.
+    /// A secret that every request must carry, as `Authorization: Bearer …` or `?token=…`, in
+    /// visible ASCII. None by default.
     pub token: Option<String>,
-    /// Names under which this server is known beside its addresses, `localhost` and the machine's own name; see
-    /// [`parse_host`]. None by default.
+    /// Host names of this server, in addition to its addresses, `localhost` and the machine's own
+    /// name; see [`parse_host`]. None by default.
     pub allow_hosts: Vec<String>,
-    /// Origins (`https://app.example`) whose pages may read everything here (CORS); see [`parse_origin`]. None by default.
+    /// Origins (`https://app.example`) whose pages may read all answers (CORS); see
+    /// [`parse_origin`]. None by default.
     pub allow_origins: Vec<String>,
-    /// Connections at once; more are answered 503 where none is idle. 256: players open a handful each.
+    /// Most connections at the same time. Further ones get the place of an idle one, or the answer
+    /// 503. 256 by default, because a player opens a few.
     pub max_connections: usize,
-    /// Connections at once of one other machine. Programs on this machine have no bound of their own: a reverse proxy
-    /// among them brings many clients. 64: a quarter.
+    /// Most connections of one other machine at the same time. Programs on this machine have no
+    /// such bound, because a reverse proxy serves many clients. 64 by default, a quarter of all.
     pub max_connections_per_host: usize,
-    /// How refusals name the way to allow what they refuse.
+    /// How refusals tell the user to allow what they refuse.
     #[serde(skip)]
     pub remedies: Remedies,
 }
 
-/// What a refusal tells its reader to do; `{}` stands for the name or origin that was refused.
+/// What a refusal tells the user to do. `{}` stands for the name or origin that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remedies {
-    /// Where a `Host` is refused.
+    /// The remedy where a `Host` is refused.
     pub host: String,
-    /// Where an `Origin` is refused.
+    /// The remedy where an `Origin` is refused.
     pub origin: String,
 }
 
-/// Names the settings of this library; a program names its options.
+/// Names the settings of [`HttpConfig`]. A program names its own options instead.
 impl Default for Remedies {
     fn default() -> Self {
         Remedies {
@@ -65,7 +69,7 @@ impl Default for HttpConfig {
     }
 }
 
-/// The token is a secret, so it does not show.
+/// Leaves out the token, which is a secret.
 impl fmt::Debug for HttpConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpConfig")
@@ -81,7 +85,10 @@ impl fmt::Debug for HttpConfig {
 }
 
 impl HttpConfig {
-    /// Refuses what could not work, with a sentence.
+    /// Checks that the settings can be used.
+    ///
+    /// # Errors
+    /// [`Error::BadConfig`] with the setting and the reason.
     pub fn check(&self) -> Result<()> {
         let bad = |name: &str, why: &str| Err(Error::BadConfig { name: name.into(), why: why.into() });
         if self.token.as_ref().is_some_and(|t| t.is_empty() || !t.bytes().all(|b| b.is_ascii_graphic())) {
@@ -103,7 +110,8 @@ impl HttpConfig {
     }
 }
 
-/// Reads a name for [`HttpConfig::allow_hosts`]: as browsers send it, in lower case and without the port.
+/// Reads a name for [`HttpConfig::allow_hosts`]. Returns it as browsers send it, in lower case and
+/// without the port.
 ///
 /// # Errors
 /// A sentence that says how to write one.
@@ -123,7 +131,8 @@ pub fn parse_host(text: &str) -> Result<String, String> {
     }
 }
 
-/// Reads an origin for [`HttpConfig::allow_origins`]: as browsers send it, `scheme://host[:port]` in lower case.
+/// Reads an origin for [`HttpConfig::allow_origins`]. Returns it as browsers send it,
+/// `scheme://host[:port]` in lower case.
 ///
 /// # Errors
 /// A sentence that says how to write one.
@@ -158,12 +167,13 @@ pub fn parse_origin(text: &str) -> Result<String, String> {
     if origin != "null" {
         return Ok(origin);
     }
-    // Programs with pages of their own have schemes of their own, as `app://films` or `chrome-extension://…`.
+    // Programs with pages of their own use their own schemes, such as `app://films` or
+    // `chrome-extension://…`.
     let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
     Ok(format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or_default().to_ascii_lowercase()))
 }
 
-/// Enough of a mistake to know it by.
+/// Returns the beginning of a text, to quote it in an error.
 fn shortened(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(80).collect()
 }

@@ -1,4 +1,5 @@
-//! One connection: its activity and the bounds on its time. [`super::admission`] decides which connections get a place.
+//! One connection: its activity and the bounds on its time. [`super::admission`] decides which
+//! connections get a place.
 
 use super::admission::{Host, Place, State};
 use super::request_line::Repair;
@@ -22,17 +23,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 
-/// Longest time to the end of the first request's head. Clients send it as soon as they are connected.
+/// Longest time to the end of the first request's head. Clients send it as soon as they are
+/// connected.
 const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest time to the end of a further request's head, idle time included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest time for which a client may take nothing of what is ready for it. Some players pause by not reading, and ask again
-/// after a long pause. DLNA has servers hold such a connection for five minutes.
+/// Longest time for which a client may take nothing of what is ready for it. Some players pause by
+/// not reading, and ask again after a long pause. DLNA has servers hold such a connection for five
+/// minutes.
 const STALL_TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest interval between two checks of a connection for a stall.
 const LOOK: Duration = Duration::from_secs(30);
-/// Buffer of a connection, and the bound on a request's head. Below the chunk of [`super::deliver`], so that a connection takes
-/// the next chunk only when the last one is in the socket.
+/// Buffer of a connection, and the bound on a request's head. Below the chunk of
+/// [`super::deliver`], so that a connection takes the next chunk only when the last one is in the
+/// socket.
 const BUFFER_BYTES: usize = 64 * 1024;
 
 /// Both ends of a connection, as an extension of its requests.
@@ -140,8 +144,8 @@ pub(crate) async fn serve(
         }
     });
     let io = Watched { stream, activity: activity.clone(), repair: Repair::default() };
-    // With half_close off, hyper watches for the client's end of file while a body waits for data. A client that
-    // disconnects thus frees its reader at once, even if nothing is being sent.
+    // With half_close off, hyper watches for the client's end of file while a body waits for data.
+    // A client that disconnects thus frees its reader at once, even if nothing is being sent.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience.idle)

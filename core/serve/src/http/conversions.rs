@@ -1,4 +1,5 @@
-//! Subtitle files as UTF-8 and as WebVTT. Each is read and converted once for all requests, on a thread of its own.
+//! Subtitle files as UTF-8 and as WebVTT. Each is read and converted once for all requests, on a
+//! thread of its own.
 
 use super::charset::decode;
 use super::library::{Library, Reader};
@@ -56,7 +57,8 @@ impl Default for Conversions {
 }
 
 impl Conversions {
-    /// Returns a converted file, and reads it from the swarm first where necessary. `language` (BCP 47) helps to detect its encoding.
+    /// Returns a converted file, and reads it from the swarm first where necessary. `language` (BCP
+    /// 47) helps to detect its encoding.
     pub(crate) async fn get<L: Library>(
         &self,
         library: &L,

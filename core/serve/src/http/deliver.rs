@@ -1,4 +1,5 @@
-//! One file over HTTP: preconditions, ranges and the body (RFC 9110, sections 13 to 15). The bytes come from a [`Reader`].
+//! One file over HTTP: preconditions, ranges and the body (RFC 9110, sections 13 to 15). The bytes
+//! come from a [`Reader`].
 
 use super::access::Granted;
 use super::body_pacer::{BodyPacer, Step};
@@ -25,8 +26,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-/// Bytes that one read asks for. Large enough that the fixed costs of a chunk vanish. Small enough that the position stays near
-/// what the client has: the connection holds at most one chunk that is not in the socket yet.
+/// Bytes that one read asks for. Large enough that the fixed costs of a chunk vanish. Small enough
+/// that the position stays near what the client has: the connection holds at most one chunk that is
+/// not in the socket yet.
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Header that keeps nginx from reading ahead.
 pub(crate) const NO_BUFFER: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -46,7 +48,8 @@ pub(crate) async fn file<L: Library>(
     deliver(&state, &file, &asked).await
 }
 
-/// `GET` and `HEAD` of `/`: the page. A request with a range comes from a player, and gets the default file.
+/// `GET` and `HEAD` of `/`: the page. A request with a range comes from a player, and gets the
+/// default file.
 pub(crate) async fn root<L: Library>(
     state: State<Arc<App<L>>>,
     granted: Extension<Granted>,
@@ -82,7 +85,8 @@ async fn deliver<L: Library>(app: &App<L>, file: &str, asked: &Asked<'_>) -> Res
     let mut response = Response::new(Body::empty());
     let out = response.headers_mut();
     out.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    // The session's folder is the cache, within the user's bounds. A browser need not keep a second copy of a film.
+    // The session's folder is the cache, within the user's bounds. A browser need not keep a second
+    // copy of a film.
     out.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     put(out, ETAG, &etag);
     if asked.headers.contains_key(IF_MATCH) && !matches_etag(asked.headers, IF_MATCH, &etag, false) {
@@ -116,8 +120,8 @@ async fn deliver<L: Library>(app: &App<L>, file: &str, asked: &Asked<'_>) -> Res
     }
 }
 
-/// Returns the ranges that the request asks for. A Range counts for GET only (RFC 9110, section 14.2), and not where it
-/// continues another file (section 13.1.5; we give no dates to compare).
+/// Returns the ranges that the request asks for. A Range counts for GET only (RFC 9110, section
+/// 14.2), and not where it continues another file (section 13.1.5; we give no dates to compare).
 fn ranges_of(asked: &Asked<'_>, size: u64, etag: &str) -> Ranges {
     let continues = asked.headers.get(IF_RANGE).is_none_or(|v| v.as_bytes() == etag.as_bytes());
     let mut given = asked.headers.get_all(RANGE).iter();
@@ -127,8 +131,8 @@ fn ranges_of(asked: &Asked<'_>, size: u64, etag: &str) -> Ranges {
     }
 }
 
-/// Returns what is left of the ranges from the time on that the request asks for, by HEAD too, and adds the headers that say
-/// where that is.
+/// Returns what is left of the ranges from the time on that the request asks for, by HEAD too, and
+/// adds the headers that say where that is.
 ///
 /// # Errors
 /// The answer to give instead.
@@ -155,7 +159,8 @@ async fn at_time<L: Library>(
     Ok(landed.cut(ranges))
 }
 
-/// Sets the status and the headers for these ranges and returns the parts of the body. `None` for no body.
+/// Sets the status and the headers for these ranges and returns the parts of the body. `None` for
+/// no body.
 fn framed(ranges: Ranges, size: u64, kind: &'static str, response: &mut Response<Body>) -> Option<Parts> {
     let whole = |kind: &str| (StatusCode::OK, kind.to_owned(), None, Parts::one(Span { start: 0, end: size }));
     let (status, content_type, content_range, parts) = match ranges {
@@ -198,7 +203,8 @@ pub(crate) fn refuse(e: &Error) -> Response<Body> {
     answer(status, &e.to_string())
 }
 
-/// The spans of a body with the text before each and after the last. The text is empty except for multipart.
+/// The spans of a body with the text before each and after the last. The text is empty except for
+/// multipart.
 struct Parts {
     spans: Vec<(Bytes, Span)>,
     end: Bytes,
@@ -226,8 +232,8 @@ impl Parts {
     }
 }
 
-/// Returns the body. The connection takes the next chunk only when the socket has taken the last one, and drops the body,
-/// with its reader, when the client disconnects.
+/// Returns the body. The connection takes the next chunk only when the socket has taken the last
+/// one, and drops the body, with its reader, when the client disconnects.
 fn body<R: Reader>(
     mut reader: R,
     parts: Parts,
@@ -294,7 +300,8 @@ fn content_range(span: Span, size: u64) -> String {
     format!("bytes {}-{}/{size}", span.start, span.end - 1)
 }
 
-/// Returns a content type that no browser runs as a page of this server: the torrent's author chooses the names.
+/// Returns a content type that no browser runs as a page of this server: the torrent's author
+/// chooses the names.
 fn safe_content_type(name: &str) -> &'static str {
     let kind = content_type(name);
     let harmless = ["video/", "audio/", "text/vtt", "text/plain", "application/x-subrip"];
@@ -302,7 +309,8 @@ fn safe_content_type(name: &str) -> &'static str {
     if picture || harmless.iter().any(|h| kind.starts_with(h)) { kind } else { "application/octet-stream" }
 }
 
-/// Returns a boundary of 128 random bits, which no file can have been made to hold. `None` where the system has none.
+/// Returns a boundary of 128 random bits, which no file can have been made to hold. `None` where
+/// the system has none.
 fn boundary() -> Option<String> {
     let mut random = [0; 16];
     getrandom::fill(&mut random).ok()?;

@@ -14,21 +14,22 @@ const TRANSFER_MODE: HeaderName = HeaderName::from_static("transfermode.dlna.org
 const CAPTION: HeaderName = HeaderName::from_static("captioninfo.sec");
 const WANTS_MEDIA_INFO: HeaderName = HeaderName::from_static("getmediainfo.sec");
 const MEDIA_INFO: HeaderName = HeaderName::from_static("mediainfo.sec");
-/// Features of a file with seeks by time and by byte (OP=11) and no conversion. Flags: streaming and background transfer, a
-/// connection may stall, version 1.5.
+/// Features of a file with seeks by time and by byte (OP=11) and no conversion. Flags: streaming
+/// and background transfer, a connection may stall, version 1.5.
 const BY_TIME: &str = "DLNA.ORG_OP=11;DLNA.ORG_CI=0;DLNA.ORG_FLAGS=01700000000000000000000000000000";
 /// The same with seeks by byte only.
 const BY_BYTE: &str = "DLNA.ORG_OP=01;DLNA.ORG_CI=0;DLNA.ORG_FLAGS=01700000000000000000000000000000";
 /// The same for files without a duration: interactive and background transfer.
 const STILL: &str = "DLNA.ORG_OP=01;DLNA.ORG_CI=0;DLNA.ORG_FLAGS=00f00000000000000000000000000000";
 
-/// Whether a decoder can begin in the middle of a file of this container. Where it needs the head of the file, the bytes from a
-/// time on are of no use to a player by themselves.
+/// Whether a decoder can begin in the middle of a file of this container. Where it needs the head
+/// of the file, the bytes from a time on are of no use to a player by themselves.
 pub(crate) fn decodes_from_any_keyframe(container: Container) -> bool {
     matches!(container, Container::MpegTs | Container::Mp3)
 }
 
-/// Whether a seek by time is answered, by the file's timeline where that is known, else by its name.
+/// Whether a seek by time is answered, by the file's timeline where that is known, else by its
+/// name.
 fn seeks_by_time(name: &str, timeline: Option<&Timeline>) -> bool {
     match timeline {
         Some(timeline) => timeline.knows_duration() && decodes_from_any_keyframe(timeline.container()),

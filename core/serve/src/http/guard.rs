@@ -1,4 +1,5 @@
-//! What happens to every request before its handler, and to every answer after it. [`super::access`] decides.
+//! What happens to every request before its handler, and to every answer after it.
+//! [`super::access`] decides.
 
 use super::access::{Granted, Refusal, is_trusted_proxy};
 use super::connection::Ends;
@@ -78,8 +79,9 @@ async fn granted_answer(granted: Granted, mut request: Request, next: Next) -> R
     response
 }
 
-/// Answers OPTIONS. A page of an allowed site also gets the headers of CORS, and those of Private Network Access (now called
-/// Local Network Access) where it comes from the public network and asks for a private one.
+/// Answers OPTIONS. A page of an allowed site also gets the headers of CORS, and those of Private
+/// Network Access (now called Local Network Access) where it comes from the public network and asks
+/// for a private one.
 fn options(cors: Option<HeaderValue>, asked: &HeaderMap) -> Response<Body> {
     let mut response = StatusCode::NO_CONTENT.into_response();
     let headers = response.headers_mut();

@@ -1,10 +1,12 @@
-//! The names of this machine. A page of another site can make any name of the public DNS point here (DNS rebinding). So a name
-//! counts only if the public DNS cannot have it, or the machine's own settings define it.
+//! The names of this machine. A page of another site can make any name of the public DNS point here
+//! (DNS rebinding). So a name counts only if the public DNS cannot have it, or the machine's own
+//! settings define it.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, UdpSocket};
 
-/// Top-level domains that are not in the public DNS: RFC 6761, 6762 (with its appendix G) and 8375, and ICANN's `internal`.
+/// Top-level domains that are not in the public DNS: RFC 6761, 6762 (with its appendix G) and 8375,
+/// and ICANN's `internal`.
 const PRIVATE: &[&str] =
     &["local", "localhost", "test", "internal", "lan", "home", "localdomain", "intranet", "private", "corp"];
 /// Most bytes read of the hosts file: lists against advertisements have tens of thousands of lines.
@@ -12,8 +14,8 @@ const HOSTS_BYTES: u64 = 4 << 20;
 /// Most addresses other than loopback that are tried.
 const MOST_ADDRESSES: usize = 64;
 
-/// Returns the names of this machine in lower case: its host name, with and without `.local`, and those of its hosts file. It
-/// reads that file and binds sockets, so it blocks.
+/// Returns the names of this machine in lower case: its host name, with and without `.local`, and
+/// those of its hosts file. It reads that file and binds sockets, so it blocks.
 pub(crate) fn own_names() -> BTreeSet<String> {
     let uname = rustix::system::uname();
     let name = uname.nodename().to_str().unwrap_or_default();
@@ -45,7 +47,8 @@ fn names_from(node: &str, hosts: &str, is_own: impl Fn(IpAddr) -> bool) -> BTree
     for line in hosts.lines() {
         let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
         let Some(ip) = words.next().and_then(|ip| ip.parse::<IpAddr>().ok()) else { continue };
-        // Lists against advertisements map public names to 0.0.0.0 or 127.0.0.1. Such names stay foreign.
+        // Lists against advertisements map public names to 0.0.0.0 or 127.0.0.1. Such names stay
+        // foreign.
         let ours: Vec<String> = words.map(|w| w.trim_end_matches('.').to_ascii_lowercase()).collect();
         let ours = ours.into_iter().filter(|name| is_private(name) || *name == node);
         let (mut ours, unspecified) = (ours.peekable(), ip.is_unspecified());

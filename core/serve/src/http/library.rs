@@ -17,7 +17,8 @@ pub(crate) trait Library: Clone + Send + Sync + 'static {
     fn open(&self, file: usize) -> Result<Self::Reader>;
     /// Whether every piece of a file is here or held by a connected peer.
     fn is_available(&self, file: usize) -> bool;
-    /// Returns the timeline of a file once its index was read. The read continues when the future is dropped.
+    /// Returns the timeline of a file once its index was read. The read continues when the future
+    /// is dropped.
     fn timeline(&self, file: usize) -> impl Future<Output = Result<Arc<Timeline>>> + Send;
     /// Returns the timeline of a file, if it is known by now.
     fn known_timeline(&self, file: usize) -> Option<Arc<Timeline>>;
@@ -41,7 +42,8 @@ pub(crate) trait Reader: Send + 'static {
     fn set_end(&mut self, end: u64);
     /// Returns how many bytes can be read at the position without waiting, counted up to `most`.
     fn buffered(&self, most: u64) -> u64;
-    /// Returns how many bytes a second of playback takes at the position. `None` where that is not known.
+    /// Returns how many bytes a second of playback takes at the position. `None` where that is not
+    /// known.
     fn bytes_per_s(&self) -> Option<f64>;
     /// Returns up to `max` bytes as soon as there are any. Empty at the end of the file.
     fn read_chunk(&mut self, max: usize) -> impl Future<Output = Result<Bytes>> + Send;

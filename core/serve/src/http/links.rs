@@ -1,9 +1,9 @@
-//! Links to our own paths: relative where their reader knows where it found them, else as the client knows us. Pure.
+//! Links to our own paths, relative or absolute. Pure.
 //!
-//! Behind a reverse proxy we have another scheme, name and prefix than in the request that reaches us. Relative links are
-//! right without our knowing; for the others a proxy on this machine may say (`Forwarded` of RFC 7239, or
-//! `X-Forwarded-Proto`, `-Host`, `-Port` and `-Prefix`). It is asked for nothing but links, and what it says is checked: a
-//! client can only mislead itself.
+//! Behind a reverse proxy the server has another scheme, name and prefix than in the request that
+//! arrives. Relative links are right in any case. For absolute ones, a proxy on this machine sends
+//! headers (`Forwarded` of RFC 7239, or `X-Forwarded-Proto`, `-Host`, `-Port` and `-Prefix`). They
+//! are used for links alone, and are checked, so a client can only mislead itself.
 
 use super::access::is_authority;
 use super::paths::Depth;
@@ -15,10 +15,10 @@ const SCHEME: &str = "x-forwarded-scheme";
 const HOST: &str = "x-forwarded-host";
 const PORT: &str = "x-forwarded-port";
 const PREFIX: &str = "x-forwarded-prefix";
-/// Longest prefix that is believed.
+/// Longest prefix that is used, in bytes.
 const LONGEST_PREFIX: usize = 256;
 
-/// What a reverse proxy says of the request that reached it.
+/// The request as a reverse proxy received it, by its headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Forwarded {
     scheme: Option<&'static str>,
@@ -29,7 +29,7 @@ pub(crate) struct Forwarded {
 }
 
 impl Forwarded {
-    /// Reads the headers. Where there were several proxies, the first, which is nearest to the client, counts.
+    /// Reads the headers. Of several proxies the first counts, which is nearest to the client.
     pub(crate) fn of(headers: &HeaderMap) -> Forwarded {
         let first = |name: &str| Some(headers.get(name)?.to_str().ok()?.split(',').next()?.trim());
         let standard = |wanted: &str| {
@@ -64,13 +64,14 @@ fn checked_authority(text: &str) -> Option<String> {
     is_authority(text).then(|| text.to_owned())
 }
 
-/// Each proxy strips its own: those of several are joined, the client's first.
+/// Returns the joined prefixes of all proxies, the client's first: each proxy strips its own.
 fn prefix(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(PREFIX)?.to_str().ok().filter(|text| !text.is_empty())?;
     let mut joined = String::new();
     for part in text.split(',') {
         let part = part.trim().trim_end_matches('/');
-        // Two slashes would make a link to another host, `..` one to elsewhere; the rest are RFC 3986's `pchar`.
+        // Two slashes would make a link to another host, and `..` one to another path. The rest is
+        // `pchar` of RFC 3986.
         let sound = part.is_empty() || part.starts_with('/');
         let plain = part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~!$'()*+;:@%/".contains(&b));
         if !sound || !plain || part.contains("//") || part.split('/').any(|s| s == ".." || s == ".") {
@@ -81,17 +82,17 @@ fn prefix(headers: &HeaderMap) -> Option<String> {
     (joined.len() <= LONGEST_PREFIX).then_some(joined)
 }
 
-/// How one request's answer links to our paths.
+/// The links of one answer to our paths.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Links {
-    /// What stands before a path's first segment.
+    /// The text before the first segment of a relative link.
     up: String,
-    /// `scheme://host:port` and the prefix.
+    /// `scheme://host:port` and the prefix, for absolute links.
     origin: String,
 }
 
 impl Links {
-    /// For a request that found us as `authority`.
+    /// Returns the links for a request to `authority`.
     pub(crate) fn new(depth: Depth, authority: &str, forwarded: &Forwarded) -> Links {
         let authority = forwarded.authority.as_deref().unwrap_or(authority);
         let scheme = forwarded.scheme.unwrap_or("http");
@@ -99,13 +100,13 @@ impl Links {
         Links { up: "../".repeat(depth.0), origin: format!("{scheme}://{authority}{prefix}") }
     }
 
-    /// A link for readers that know where they found it. It never begins with a slash: mpv takes such a line of a playlist
-    /// for a local file.
+    /// Returns a relative link. It never begins with a slash, because mpv takes such a line of a
+    /// playlist for a local file.
     pub(crate) fn to(&self, path: &str) -> String {
         format!("{}{}", self.up, path.strip_prefix('/').unwrap_or(path))
     }
 
-    /// A link by itself, for readers that take it elsewhere.
+    /// Returns an absolute link.
     pub(crate) fn absolute(&self, path: &str) -> String {
         format!("{}{path}", self.origin)
     }

@@ -1,4 +1,5 @@
-//! The contents of the torrent: a page for people, a playlist for players, the torrent file for other clients.
+//! The contents of the torrent: a page for people, a playlist for players, the torrent file for
+//! other clients.
 
 use super::App;
 use super::access::Granted;
@@ -108,13 +109,16 @@ pub(crate) async fn style() -> Response<Body> {
     ([(CONTENT_TYPE, "text/css; charset=utf-8")], STYLE).into_response()
 }
 
-/// `/playlist.m3u8`: every file that can be played, in natural order, with its duration where that is known, its picture and
-/// its subtitles. Unknown durations are learnt in the background, for the next request.
+/// `/playlist.m3u8`: every file that can be played, in natural order, with its duration where that
+/// is known, its picture and its subtitles. Unknown durations are learnt in the background, for the
+/// next request.
 ///
-/// Links are relative, which is right behind any proxy. A browser saves the list, though, and a saved list has lost its
-/// place, so links are absolute there. Pictures and subtitles have absolute links everywhere, because players do not resolve them.
+/// Links are relative, which is right behind any proxy. A browser saves the list, though, and a
+/// saved list has lost its place, so links are absolute there. Pictures and subtitles have absolute
+/// links everywhere, because players do not resolve them.
 ///
-/// The type is `audio/x-mpegurl`: VLC 3 takes a list with HLS's type (`application/vnd.apple.mpegurl`) for HLS only.
+/// The type is `audio/x-mpegurl`: VLC 3 takes a list with HLS's type
+/// (`application/vnd.apple.mpegurl`) for HLS only.
 pub(crate) async fn playlist<L: Library>(
     State(app): State<Arc<App<L>>>,
     Extension(Granted { links, .. }): Extension<Granted>,
@@ -185,7 +189,8 @@ impl<L: Library> App<L> {
         });
     }
 
-    /// Returns the path of a file's stream. The number decides; the name is for players that look at its ending.
+    /// Returns the path of a file's stream. The number decides; the name is for players that look
+    /// at its ending.
     pub(crate) fn path_of(&self, file: usize) -> String {
         let name = self.library.torrent().files.get(file).map(base_name).unwrap_or_default();
         format!("/stream/{file}/{}{}", percent(name), self.query())

@@ -1,4 +1,5 @@
-//! HTTP for players, browsers and scripts: files with ranges and times, a page, a playlist, status and metrics.
+//! HTTP for players, browsers and scripts: files with ranges and times, a page, a playlist, status
+//! and metrics.
 //!
 //! | file | subject |
 //! |---|---|
@@ -70,7 +71,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use workers::Workers;
 
-/// Answers that are made at the same time on threads of their own. Two, so that a long one does not hold up a short one.
+/// Answers that are made at the same time on threads of their own. Two, so that a long one does not
+/// hold up a short one.
 const ANSWERS_AT_ONCE: usize = 2;
 
 /// A running HTTP server. [`Server::stop`] ends it, and so does dropping it.
@@ -92,7 +94,8 @@ impl Server {
         format!("http://{}{}", reachable(self.running.addr), (self.path_of)(file))
     }
 
-    /// Returns the URL of a subtitle file for players: as UTF-8, and refused at once while no peer has it.
+    /// Returns the URL of a subtitle file for players: as UTF-8, and refused at once while no peer
+    /// has it.
     pub fn subtitle_url(&self, file: usize) -> String {
         format!("http://{}{}", reachable(self.running.addr), (self.subtitle_path)(file))
     }
@@ -117,12 +120,15 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Serves the files of an open torrent over HTTP. `file` is the default file, which [`Server::url`] names.
+/// Serves the files of an open torrent over HTTP. `file` is the default file, which [`Server::url`]
+/// names.
 ///
-/// The server keeps the torrent open until it is stopped. It must be started within a tokio runtime.
+/// The server keeps the torrent open until it is stopped. It must be started within a tokio
+/// runtime.
 ///
 /// # Errors
-/// [`Error::Listen`] where the address cannot be listened on, [`Error::BadConfig`], [`Error::NoSuchFile`].
+/// [`Error::Listen`] where the address cannot be listened on, [`Error::BadConfig`],
+/// [`Error::NoSuchFile`].
 pub async fn serve(media: Media, file: usize, config: HttpConfig) -> Result<Server> {
     serve_library(media, file, config, Patience::default()).await
 }
@@ -165,7 +171,8 @@ impl<L: Library> App<L> {
         self.library.torrent().files.get(file).filter(|f| !f.padding).map(|_| file)
     }
 
-    /// Returns the files in their natural order. The first call sorts them, which takes a while for a large torrent.
+    /// Returns the files in their natural order. The first call sorts them, which takes a while for
+    /// a large torrent.
     fn natural_order(&self) -> &[usize] {
         self.order.get_or_init(|| natural_order(self.library.torrent()))
     }

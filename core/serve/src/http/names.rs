@@ -3,7 +3,8 @@
 use playswarm::torrent::{FileEntry, Torrent, natural_cmp};
 use std::fmt::Write as _;
 
-/// Returns all files except padding in natural order: `part 2` before `part 10`, the files of a folder together.
+/// Returns all files except padding in natural order: `part 2` before `part 10`, the files of a
+/// folder together.
 pub fn natural_order(torrent: &Torrent) -> Vec<usize> {
     let mut order: Vec<usize> = (0..torrent.files.len()).filter(|&i| !torrent.files[i].padding).collect();
     order.sort_by(|&a, &b| natural_cmp(&torrent.files[a].name, &torrent.files[b].name).then(a.cmp(&b)));
@@ -15,7 +16,8 @@ pub(crate) fn base_name(file: &FileEntry) -> &str {
     file.name.rsplit('/').next().unwrap_or(&file.name)
 }
 
-/// Percent-encodes all but RFC 3986's unreserved characters: safe in a path, a query and an `ext-value` (RFC 8187).
+/// Percent-encodes all but RFC 3986's unreserved characters: safe in a path, a query and an
+/// `ext-value` (RFC 8187).
 pub(crate) fn percent(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for b in text.bytes() {
@@ -28,7 +30,8 @@ pub(crate) fn percent(text: &str) -> String {
     out
 }
 
-/// Returns the `Content-Disposition` for a name (RFC 6266): a plain name for old clients, the real one in UTF-8.
+/// Returns the `Content-Disposition` for a name (RFC 6266): a plain name for old clients, the real
+/// one in UTF-8.
 pub(crate) fn disposition(name: &str) -> String {
     let plain: String = name
         .chars()
@@ -37,7 +40,8 @@ pub(crate) fn disposition(name: &str) -> String {
     format!("inline; filename=\"{plain}\"; filename*=UTF-8''{}", percent(name))
 }
 
-/// Returns a text as one line without control characters, so that a name cannot add lines to a playlist.
+/// Returns a text as one line without control characters, so that a name cannot add lines to a
+/// playlist.
 pub(crate) fn one_line(text: &str) -> String {
     playswarm::printable::line_within(text, usize::MAX).into_owned()
 }

@@ -1,24 +1,24 @@
-//! Paths as clients write them, made the ones that the router knows. Pure.
+//! Normalizes paths of clients to those that the router knows. Pure.
 //!
-//! In `/stream/N/name` the number decides. The name is decoration, which players, proxies and people cut, change or encode in
-//! other ways than UTF-8; so it goes, and so do slashes too many.
+//! In `/stream/N/name` the number decides. Players, proxies and people cut the name, change it, or
+//! encode it in other ways than UTF-8, so it is removed, and so are surplus slashes.
 
 use super::names::percent;
 use http::Request;
 use http::uri::{PathAndQuery, Uri};
 
-/// How deep the path was that the client asked for: where its relative links begin.
+/// The depth of the path that the client asked for, where its relative links begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Depth(pub(crate) usize);
 
-/// Makes a request's path the one that the router knows, and keeps its [`Depth`].
+/// Normalizes the path of a request, and stores its [`Depth`] as an extension.
 pub(crate) fn straighten<B>(request: &mut Request<B>) {
     let path = request.uri().path();
     let depth = Depth(path.matches('/').count().saturating_sub(1));
     let straight = straight(path);
     if straight != path {
         let query = request.uri().query().map(|q| format!("?{q}")).unwrap_or_default();
-        // What cannot be written as a URI is no path of ours either.
+        // A text that is no URI is no path of ours either.
         if let Ok(path) = format!("{straight}{query}").parse::<PathAndQuery>() {
             let mut parts = request.uri().clone().into_parts();
             parts.path_and_query = Some(path);
@@ -30,7 +30,8 @@ pub(crate) fn straighten<B>(request: &mut Request<B>) {
     request.extensions_mut().insert(depth);
 }
 
-/// One slash between segments, none at the end; segments percent-encoded in one way; of a stream's path its number alone.
+/// Returns a path with one slash between segments, none at the end, and percent-encoded in one way.
+/// Of a stream's path, only the number is left.
 pub(crate) fn straight(path: &str) -> String {
     if !path.starts_with('/') {
         return path.to_owned();
@@ -38,7 +39,7 @@ pub(crate) fn straight(path: &str) -> String {
     let mut segments: Vec<String> = path.split('/').filter(|s| !s.is_empty()).map(decode).collect();
     if segments.first().is_some_and(|s| s == "stream") {
         segments.truncate(2);
-        // `0.mkv` for `0/film.mkv`: by such a name players tell what they are given.
+        // `0.mkv` for `0/film.mkv`, for players that look at the ending.
         if let Some((number, _)) = segments.get(1).and_then(|s| s.split_once('.')).filter(|(n, _)| !n.is_empty()) {
             segments[1] = number.to_owned();
         }
@@ -51,7 +52,7 @@ pub(crate) fn straight(path: &str) -> String {
     if straight.is_empty() { "/".to_owned() } else { straight }
 }
 
-/// Percent-decoded. Bytes that are no UTF-8 become U+FFFD, which no path of ours has.
+/// Percent-decodes a segment. Bytes that are no UTF-8 become U+FFFD, which no path of ours has.
 fn decode(segment: &str) -> String {
     let bytes = segment.as_bytes();
     let hex = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
@@ -124,7 +125,8 @@ mod tests {
         fn any_path_becomes_one_that_stays_as_it_is(path in "/[ -~]{0,40}") {
             let once = straight(&path);
             prop_assert!(once.starts_with('/') && !once.contains("//"));
-            // What is decoded may hold a percent sign of its own; it is encoded again, and so stays.
+            // What is decoded may hold a percent sign of its own; it is encoded again, and so
+            // stays.
             prop_assert_eq!(straight(&once), once.clone());
         }
     }

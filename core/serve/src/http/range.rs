@@ -1,11 +1,11 @@
-//! The `Range` header (RFC 9110, section 14) as a pure function: bytes from outside in, checked spans out.
-//! What is then sent for them is [`super::deliver`]'s business.
+//! The `Range` header (RFC 9110, section 14) as a pure function: foreign bytes in, checked spans
+//! out. [`super::deliver`] sends them.
 
-/// At most this many ranges in one request; beyond it the header is ignored, as RFC 9110 §14.2 allows: no player asks for
-/// so many, and each costs a seek.
+/// Most ranges in one request. A header with more is ignored, as RFC 9110, section 14.2 allows: no
+/// player asks for so many, and each costs a seek.
 pub(crate) const MAX_RANGES: usize = 16;
 
-/// Bytes `[start, end)` of a file, never empty and never past its end.
+/// The bytes `[start, end)` of a file, never empty and never past its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     /// The first byte.
@@ -15,7 +15,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// How many bytes these are: at least one.
+    /// Returns the number of bytes, at least one.
     pub(crate) fn bytes(self) -> u64 {
         self.end - self.start
     }
@@ -25,27 +25,28 @@ impl Span {
     }
 }
 
-/// What a `Range` header asks for.
+/// The request of a `Range` header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ranges {
-    /// All of the file: the header is malformed, in another unit or unreasonable, and so is ignored.
+    /// All of the file, because the header is malformed, in another unit or too long, and so is
+    /// ignored.
     Whole,
-    /// Nothing that the file has: 416.
+    /// Only bytes that the file does not have (416).
     Unsatisfiable,
-    /// These spans, none overlapping another, in the order in which they were asked for; at least one.
+    /// These spans, in the order of the request. At least one, and none overlaps another.
     Spans(Vec<Span>),
 }
 
-/// One `range-spec` as it was written.
+/// One `range-spec` as it is written.
 enum Spec {
     From { first: u64, last: u64 },
     Suffix(u64),
 }
 
-/// Reads the header's value for a file of `size` bytes.
+/// Reads the value of the header for a file of `size` bytes.
 pub(crate) fn parse(header: &[u8], size: u64) -> Ranges {
     let Some(specs) = specs(header) else { return Ranges::Whole };
-    // An empty file has no byte that a Content-Range could name: its end is all of it.
+    // An empty file has no byte that a Content-Range could name. Its last bytes are all of it.
     if size == 0 {
         let suffix = specs.iter().any(|s| matches!(s, Spec::Suffix(n) if *n > 0));
         return if suffix { Ranges::Whole } else { Ranges::Unsatisfiable };
@@ -57,7 +58,8 @@ pub(crate) fn parse(header: &[u8], size: u64) -> Ranges {
             Spec::Suffix(n) if n > 0 => Span { start: size.saturating_sub(n), end: size },
             _ => continue,
         };
-        // Overlapping ranges become one (RFC 9110 §15.3.7.2), in the place of the first of them.
+        // Overlapping ranges become one (RFC 9110, section 15.3.7.2), in the place of the first
+        // one.
         let mut place = spans.len();
         while let Some(i) = spans.iter().position(|s| s.overlaps(span)) {
             let other = spans.remove(i);
@@ -69,7 +71,7 @@ pub(crate) fn parse(header: &[u8], size: u64) -> Ranges {
     if spans.is_empty() { Ranges::Unsatisfiable } else { Ranges::Spans(spans) }
 }
 
-/// `None` where the header is to be ignored.
+/// Returns the parts of the header. `None` where it must be ignored.
 fn specs(header: &[u8]) -> Option<Vec<Spec>> {
     let text = std::str::from_utf8(header).ok()?;
     let (unit, set) = text.split_once('=')?;
@@ -79,7 +81,7 @@ fn specs(header: &[u8]) -> Option<Vec<Spec>> {
     let mut specs = Vec::new();
     for item in set.split(',') {
         let item = item.trim_matches([' ', '\t']);
-        // Empty list elements are to be tolerated (RFC 9110 §5.6.1.2).
+        // Empty list elements must be tolerated (RFC 9110, section 5.6.1.2).
         if item.is_empty() {
             continue;
         }
@@ -102,7 +104,7 @@ fn specs(header: &[u8]) -> Option<Vec<Spec>> {
     (!specs.is_empty()).then_some(specs)
 }
 
-/// Digits only, without a sign; a number beyond 64 bits is past any end, not an error.
+/// Reads digits without a sign. A number beyond 64 bits is past any end, and no error.
 fn digits(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
@@ -110,7 +112,7 @@ fn digits(text: &str) -> Option<u64> {
     Some(text.parse().unwrap_or(u64::MAX))
 }
 
-/// What must hold for any header and size. Shared by the property test and the fuzz target.
+/// Checks what must hold for any header and size. For the property test and the fuzz target.
 pub(crate) fn check_invariants(header: &[u8], size: u64) {
     if let Ranges::Spans(spans) = parse(header, size) {
         assert!(!spans.is_empty() && spans.len() <= MAX_RANGES);

@@ -1,12 +1,14 @@
-//! Request targets as old players send them: with spaces, and with bytes of an old encoding. The HTTP parser refuses such a
-//! request, though the part that is wrong is a name that decides nothing ([`super::paths`]). Pure: bytes are changed in place.
+//! Repairs request targets of old players, which contain spaces and bytes of old encodings. The
+//! HTTP parser refuses such a request, although only the name is wrong, which decides nothing
+//! ([`super::paths`]). Pure: bytes are changed in place.
 
-/// Stands for a byte that cannot be in a target.
+/// Replacement for a byte that cannot be in a target.
 const INSTEAD: u8 = b'_';
-/// What follows the space at a target's end.
+/// The text after the space at the end of a target.
 const VERSION: &[u8] = b"HTTP/";
 
-/// Where in a request's head a connection stands. No request has a body here, so the next line after a head is a request line.
+/// The position of a connection in a request's head. Requests have no body here, so the line after
+/// a head is a request line.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Repair {
     /// In the method, or in empty lines before it.
@@ -20,7 +22,8 @@ pub(crate) enum Repair {
 }
 
 impl Repair {
-    /// Goes through the next bytes of the connection. Their number stays, and all but targets stay as they are.
+    /// Repairs the next bytes of the connection. Their number stays the same, and only targets are
+    /// changed.
     pub(crate) fn bytes(&mut self, bytes: &mut [u8]) {
         for i in 0..bytes.len() {
             let b = bytes[i];
@@ -41,7 +44,8 @@ impl Repair {
     }
 }
 
-/// Whether a space before these bytes is the target's end. Where they end too soon to tell, it is, as in every sound request.
+/// Whether a space before these bytes is the end of the target. Where too few bytes are here to
+/// tell, it is, as in a correct request.
 fn ends_target(rest: &[u8]) -> bool {
     let known = rest.len().min(VERSION.len());
     rest[..known] == VERSION[..known]

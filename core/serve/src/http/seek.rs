@@ -1,5 +1,6 @@
-//! A file from a time on: `?t=83.5`, and DLNA's `TimeSeekRange.dlna.org`. The media index maps the time to bytes. This file reads
-//! the request, bounds its wait for the index, and writes the headers of the answer. [`super::deliver`] sends the bytes.
+//! A file from a time on: `?t=83.5`, and DLNA's `TimeSeekRange.dlna.org`. The media index maps the
+//! time to bytes. This file reads the request, bounds its wait for the index, and writes the
+//! headers of the answer. [`super::deliver`] sends the bytes.
 
 use super::dlna::decodes_from_any_keyframe;
 use super::library::Library;
@@ -13,8 +14,8 @@ use playswarm::{Error, Landing, Timeline};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longest wait of a request for the media index. Players give up after 30 or 60 seconds. A guess without the index would be a
-/// wrong place for good, and a second request soon gets the right one.
+/// Longest wait of a request for the media index. Players give up after 30 or 60 seconds. A guess
+/// without the index would be a wrong place for good, and a second request soon gets the right one.
 pub(crate) const INDEX_WAIT: Duration = Duration::from_secs(10);
 
 const TIME_SEEK: HeaderName = HeaderName::from_static("timeseekrange.dlna.org");
@@ -28,7 +29,8 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    /// Reads the query and the headers. The header wins, because a player is given the URL with its query.
+    /// Reads the query and the headers. The header wins, because a player is given the URL with its
+    /// query.
     ///
     /// # Errors
     /// A sentence where the text is no time.
@@ -44,7 +46,8 @@ impl Moment {
             (None, _) => Ok(None),
             (Some((_, time)), None) => match parse_time(&time) {
                 Some(start) => Ok(Some(Moment { start, end: None, dlna: false })),
-                // Programs add the time of the day or a random number to a URL, so that no cache answers.
+                // Programs add the time of the day or a random number to a URL, so that no cache
+                // answers.
                 None if is_number(&time) => Ok(None),
                 None => Err("this t is no time; write ?t=83.5, ?t=1:23:45 or ?t=1h23m45s"),
             },
@@ -62,8 +65,8 @@ pub(crate) struct Landed {
 }
 
 impl Landed {
-    /// Finds a moment in the file's index, and waits for the index within bounds. `None` where the file has no such time, so
-    /// that the request is for the file from its start.
+    /// Finds a moment in the file's index, and waits for the index within bounds. `None` where the
+    /// file has no such time, so that the request is for the file from its start.
     ///
     /// # Errors
     /// The answer to give instead.
@@ -85,7 +88,8 @@ impl Landed {
         if landing.from >= size {
             return Ok(None);
         }
-        // The start of the film is the start of the file: a player needs the bytes before the first picture.
+        // The start of the film is the start of the file: a player needs the bytes before the first
+        // picture.
         let first = timeline.keyframes().first().is_some_and(|first| landing.from <= first.from);
         let from = if moment.start.is_zero() || first { 0 } else { landing.from };
         let until = |end: Duration| timeline.byte_range(moment.start..end).end.clamp(from + 1, size);
@@ -132,8 +136,8 @@ impl Landed {
     }
 }
 
-/// Refuses a seek by time in a file whose players need its head, or whose times are not known. It was not announced as
-/// seekable by time.
+/// Refuses a seek by time in a file whose players need its head, or whose times are not known. It
+/// was not announced as seekable by time.
 fn only_by_byte() -> Response<Body> {
     answer(StatusCode::NOT_ACCEPTABLE, "this file can be sought by byte only; send Range: bytes=")
 }

@@ -1,5 +1,5 @@
-//! The listener: the number of connections and their socket options. [`super::connection`] bounds the time of each, and the
-//! router answers their requests.
+//! The listener: the number of connections and their socket options. [`super::connection`] bounds
+//! the time of each, and the router answers their requests.
 
 use super::admission::{Admission, Host, Limits, Place, admit, give_up};
 use super::connection::{Activity, Patience, refuse, serve};
@@ -15,11 +15,13 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Connections beyond the limit that are answered with 503 at the same time. Further ones are closed without an answer.
+/// Connections beyond the limit that are answered with 503 at the same time. Further ones are
+/// closed without an answer.
 const MAX_REFUSALS: usize = 32;
 /// Idle time before TCP probes whether the client is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
-/// Unsent bytes that the kernel accepts for a connection. More would put the reader of a slow client megabytes ahead of it.
+/// Unsent bytes that the kernel accepts for a connection. More would put the reader of a slow
+/// client megabytes ahead of it.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_BYTES: u32 = 256 * 1024;
 /// Pause after a failed accept (no descriptors left), as the next attempt would fail at once.
@@ -91,7 +93,8 @@ impl Places {
         self.held.lock().len()
     }
 
-    /// Takes a place for a new connection, from another one if necessary. `None` where it can get none.
+    /// Takes a place for a new connection, from another one if necessary. `None` where it can get
+    /// none.
     fn take(self: &Arc<Places>, peer: SocketAddr) -> Option<Held> {
         let mut held = self.held.lock();
         match admit(&all(&held), Host::of(peer.ip()), self.limits, Instant::now()) {
@@ -163,7 +166,8 @@ async fn accept(
                     }
                 }
                 Err(e) => {
-                    // Mostly for want of a descriptor. An idle connection is worth less than a new one.
+                    // Mostly for want of a descriptor. An idle connection is worth less than a new
+                    // one.
                     let given = places.give_one_up();
                     if warned.is_none_or(|at: tokio::time::Instant| at.elapsed() > WARN_AGAIN) {
                         warned = Some(tokio::time::Instant::now());

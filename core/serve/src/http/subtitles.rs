@@ -1,4 +1,5 @@
-//! Subtitle files of a film: a list for scripts, the files as UTF-8 for players and as WebVTT for browsers.
+//! Subtitle files of a film: a list for scripts, the files as UTF-8 for players and as WebVTT for
+//! browsers.
 
 use super::access::Granted;
 use super::conversions::{Form, MOST_BYTES};
@@ -61,8 +62,8 @@ async fn webvtt<L: Library>(app: &App<L>, file: usize) -> Response<Body> {
     }
 }
 
-/// `/subtitles/N/any-name`: the subtitle file `N` as UTF-8, for players, which open all subtitles before they show a film.
-/// A file that no peer has is refused at once.
+/// `/subtitles/N/any-name`: the subtitle file `N` as UTF-8, for players, which open all subtitles
+/// before they show a film. A file that no peer has is refused at once.
 pub(crate) async fn text<L: Library>(
     State(app): State<Arc<App<L>>>,
     Path((file, _name)): Path<(String, String)>,
@@ -121,8 +122,9 @@ fn not_yet() -> Response<Body> {
     response
 }
 
-/// The time for which players wait for subtitles. It is one for all subtitles of a film, because players open them one
-/// after the other and show nothing before the last. Holds when the first one was opened.
+/// The time for which players wait for subtitles. It is one for all subtitles of a film, because
+/// players open them one after the other and show nothing before the last. Holds when the first one
+/// was opened.
 #[derive(Default)]
 pub(crate) struct SubtitleWait(Mutex<Option<Instant>>);
 

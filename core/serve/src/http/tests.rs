@@ -638,7 +638,8 @@ async fn status_is_json_and_metrics_are_prometheus_text() {
     let labels = format!("info_hash=\"{}\",name=\"a \\\"show\\\"\\n<b>\"", "ab".repeat(20));
     assert!(text.contains(&format!("playswarm_wasted_bytes_total{{{labels},reason=\"failed\"}} 3\n")), "{text}");
     assert!(text.contains(&format!("playswarm_http_sent_bytes_total{{{labels}}} 100\n")), "{text}");
-    // Each sample belongs to the family announced just before it, and each family is announced once.
+    // Each sample belongs to the family announced just before it, and each family is announced
+    // once.
     let (mut family, mut seen) = ("", Vec::new());
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
@@ -695,7 +696,8 @@ async fn many_clients_read_at_once() {
     }
 }
 
-/// A film of 10 MiB and ten seconds. Every time lands at 8 s, byte 4000, whose keyframe's packet is at 4100.
+/// A film of 10 MiB and ten seconds. Every time lands at 8 s, byte 4000, whose keyframe's packet is
+/// at 4100.
 fn timed() -> Shelf {
     let mut shelf = shelf(&[("film.mp4", 10 << 20)]);
     shelf.timed = true;

@@ -16,12 +16,13 @@ use std::sync::Arc;
 const BUCKETS: usize = 100;
 /// Most buckets: a screen is no wider.
 const MOST_BUCKETS: usize = 1000;
-/// Most keyframes that are listed: 25 hours with one a second. Of more, this many are listed at even distances.
+/// Most keyframes that are listed: 25 hours with one a second. Of more, this many are listed at
+/// even distances.
 const MOST_KEYFRAMES: usize = 100_000;
 
-/// Returns a file's timeline as JSON: the fields of [`TimelineStatus`], the keyframes, their spacing, and the bytes a second in
-/// `buckets` parts of equal duration (at most 1000). Times are seconds from the start of the film, offsets bytes of the file.
-/// docs/HTTP.md has an example.
+/// Returns a file's timeline as JSON: the fields of [`TimelineStatus`], the keyframes, their
+/// spacing, and the bytes a second in `buckets` parts of equal duration (at most 1000). Times are
+/// seconds from the start of the film, offsets bytes of the file. docs/HTTP.md has an example.
 pub fn timeline_json(file: usize, timeline: &Timeline, buckets: usize) -> Value {
     let buckets = buckets.min(MOST_BUCKETS);
     let mut all = json!(TimelineStatus::new(file, timeline));

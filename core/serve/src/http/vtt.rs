@@ -1,13 +1,14 @@
-//! SubRip (SRT) into WebVTT, which browsers show beside a `<video>`. Pure: bytes of a stranger's file in, text out, in time
-//! and memory that grow with the file's length and no faster.
+//! Converts SubRip (SRT) to WebVTT, which browsers show with a `<video>`. Pure: foreign bytes in,
+//! text out, in time and memory linear in the file's length.
 
 use super::charset::decode;
 use std::fmt::Write as _;
 
-/// Returns a SubRip file as WebVTT, and a WebVTT file as it is, both as UTF-8. `None` where there is not one cue.
+/// Returns a SubRip file as WebVTT, and a WebVTT file as it is, both as UTF-8. `None` where there
+/// is not one cue.
 ///
-/// `language` is a BCP 47 tag, where the file's name tells it. Positions and styles that WebVTT has no words for are left
-/// out.
+/// `language` is a BCP 47 tag, where the file's name tells it. Positions and styles that WebVTT
+/// does not have are left out.
 pub(crate) fn to_webvtt(bytes: &[u8], language: Option<&str>) -> Option<String> {
     let text = decode(bytes, language);
     let text =
@@ -26,7 +27,7 @@ pub(crate) fn to_webvtt(bytes: &[u8], language: Option<&str>) -> Option<String> 
 /// Writes cues line by line.
 struct Cues<'a> {
     out: String,
-    /// The last line of text, which is the number of the next cue if that begins right after it.
+    /// The last line of text. It is the number of the next cue if that begins right after it.
     held: Option<&'a str>,
     count: usize,
 }
@@ -62,7 +63,7 @@ impl<'a> Cues<'a> {
     }
 }
 
-/// Blanks as files have them: with marks of Unicode that stand for nothing.
+/// Whether a character is white space, or an invisible mark of Unicode.
 fn is_blank(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}'..='\u{200f}' | '\0')
 }
@@ -71,7 +72,7 @@ fn is_number(line: &str) -> bool {
     line.trim_matches(is_blank).bytes().all(|b| b.is_ascii_digit())
 }
 
-/// Start and end in milliseconds of `00:01:02,500 --> 00:01:04,000 X1:…`.
+/// Reads start and end of `00:01:02,500 --> 00:01:04,000 X1:…` in milliseconds.
 fn cue_times(line: &str) -> Option<(u64, u64)> {
     let (start, rest) = line.split_once(['>', '→'])?;
     let arrow = &line[start.len()..line.len() - rest.len()];
@@ -84,8 +85,8 @@ fn cue_times(line: &str) -> Option<(u64, u64)> {
     after.trim_matches(is_blank).is_empty().then_some((start, end))
 }
 
-/// Reads the time that a text begins with, in milliseconds: `1:02:03,5`, `02:03.500`, `0:1:2`, `01: 02: 03, 500`,
-/// `01:02:03:500`. Gives what follows it.
+/// Reads the time at the start of a text, in milliseconds: `1:02:03,5`, `02:03.500`, `0:1:2`, `01:
+/// 02: 03, 500`, `01:02:03:500`. Returns it with the rest of the text.
 fn stamp(text: &str) -> Option<(u64, &str)> {
     const SIGNS: [char; 6] = [':', ',', '.', ';', '：', '，'];
     let mut rest = text.trim_start_matches(is_blank);
@@ -94,7 +95,7 @@ fn stamp(text: &str) -> Option<(u64, &str)> {
     let (mut fields, mut signs) = (Vec::with_capacity(4), Vec::with_capacity(4));
     while fields.len() < 4 {
         let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        // More digits than any time has; none after a sign that ends nothing.
+        // No digits after a sign, or more than any time has.
         if !(1..=9).contains(&end) {
             break;
         }
@@ -140,7 +141,7 @@ fn push_stamp(out: &mut String, ms: u64) {
     let _ = write!(out, "{h:02}:{m:02}:{s:02}.{:03}", ms % 1000);
 }
 
-/// Entities as subtitles have them, and what WebVTT knows for them.
+/// Entities in subtitles, and their WebVTT.
 const ENTITIES: &[(&str, &str)] = &[
     ("&amp;", "&amp;"),
     ("&lt;", "&lt;"),
@@ -153,7 +154,7 @@ const ENTITIES: &[(&str, &str)] = &[
     ("&#39;", "'"),
 ];
 
-/// Writes a line of a cue: tags that WebVTT has stay, others go, and nothing can begin a cue.
+/// Writes a line of a cue. Tags of WebVTT stay, others are removed, and no text can begin a cue.
 fn push_text(out: &mut String, line: &str) {
     let mut rest = line;
     while let Some(at) = rest.find(['<', '{', '&', '>']) {
@@ -164,7 +165,8 @@ fn push_text(out: &mut String, line: &str) {
                 Some(tag) => push_tag(out, tag),
                 None => push(out, "&lt;"),
             },
-            // To the next brace only, as with tags: a scan to the end for each brace would take for ever.
+            // To the next brace only, as with tags: a scan to the end for each brace would be
+            // quadratic.
             b'{' if rest.starts_with("{\\") => match rest[1..].find(['{', '}']) {
                 Some(end) if rest.as_bytes()[1 + end] == b'}' => end + 2,
                 _ => push(out, "{"),
@@ -184,14 +186,14 @@ fn push_text(out: &mut String, line: &str) {
     out.push_str(rest);
 }
 
-/// Writes what stands for one byte of the line.
+/// Writes the text for one byte of the line. Returns the byte's length.
 fn push(out: &mut String, text: &str) -> usize {
     out.push_str(text);
     1
 }
 
-/// The tag that a text begins with, without its brackets. It ends before another begins, so that all tags together are
-/// looked through once.
+/// Returns the tag at the start of a text without its brackets. It ends before another begins, so
+/// that all tags together are scanned once.
 fn tag(text: &str) -> Option<&str> {
     let inner = &text[1..];
     let end = inner.find(['<', '>'])?;
@@ -199,7 +201,7 @@ fn tag(text: &str) -> Option<&str> {
     (is_name && inner.as_bytes()[end] == b'>').then(|| &inner[..end])
 }
 
-/// Writes a tag, if WebVTT has it. Gives its bytes with its brackets.
+/// Writes a tag, if WebVTT has it. Returns its length with its brackets.
 fn push_tag(out: &mut String, tag: &str) -> usize {
     let name = tag.trim_end_matches(['/', ' ']);
     if ["b", "i", "u", "/b", "/i", "/u"].iter().any(|kept| name.eq_ignore_ascii_case(kept)) {
@@ -305,7 +307,8 @@ mod tests {
             let srt = head.to_owned() + &part.repeat((1 << 20) / part.len());
             let begun = Instant::now();
             let _ = to_webvtt(srt.as_bytes(), None);
-            // A quadratic loop takes minutes; a linear one, without any optimisation and on a busy machine, seconds.
+            // A quadratic loop takes minutes; a linear one, without any optimisation and on a busy
+            // machine, seconds.
             assert!(begun.elapsed().as_secs() < 20, "{part:?}: {:?}", begun.elapsed());
         }
     }

@@ -20,7 +20,8 @@ use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::MissedTickBehavior;
 
-/// Interval between two snapshots of `/status/events`: short enough for a moving bar, long enough to cost little.
+/// Interval between two snapshots of `/status/events`: short enough for a moving bar, long enough
+/// to cost little.
 const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
 
 /// Age up to which a snapshot is also sent to other watchers.
@@ -31,7 +32,8 @@ pub(crate) async fn status<L: Library>(State(app): State<Arc<App<L>>>) -> Respon
     app.answer_off_thread(|app| Json(app.library.status()).into_response()).await
 }
 
-/// `/status/events`: `status` at once and each second, `event` for each event, `lagged` where events were lost.
+/// `/status/events`: `status` at once and each second, `event` for each event, `lagged` where
+/// events were lost.
 pub(crate) async fn events<L: Library>(State(app): State<Arc<App<L>>>) -> impl IntoResponse {
     let mut happened = app.library.events();
     let mut tick = tokio::time::interval(SNAPSHOT_EVERY);
@@ -62,12 +64,14 @@ fn line<T: serde::Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "null".into())
 }
 
-/// The last snapshot of the state as JSON, shared by all watchers. Its cost grows with the number of pieces.
+/// The last snapshot of the state as JSON, shared by all watchers. Its cost grows with the number
+/// of pieces.
 #[derive(Default)]
 pub(crate) struct Snapshots(Mutex<Option<(Instant, Arc<str>)>>);
 
 impl Snapshots {
-    /// Returns a snapshot that is at most [`SNAPSHOT_AGE`] old. Watchers that come while one is made wait for it.
+    /// Returns a snapshot that is at most [`SNAPSHOT_AGE`] old. Watchers that come while one is
+    /// made wait for it.
     async fn get<L: Library>(&self, app: &App<L>) -> Arc<str> {
         let mut last = self.0.lock().await;
         if let Some((taken, text)) = &*last
@@ -149,7 +153,8 @@ fn prometheus(s: &MediaStatus, http_sent: u64, http_connections: usize) -> Strin
     // Ours that read an index are no player's.
     let players = || s.readers.iter().filter(|r| !r.index);
     m.family("playswarm_readers", "gauge", "Open readers.").sample("", players().count());
-    // A reader has no lasting name, so the figures are sums and minima over readers, which stay meaningful over time.
+    // A reader has no lasting name, so the figures are sums and minima over readers, which stay
+    // meaningful over time.
     m.family("playswarm_waiting_readers", "gauge", "Open readers that wait for data now.")
         .sample("", players().filter(|r| r.waiting).count());
     if let Some(least) = players().map(|r| r.ahead_bytes).min() {

@@ -1,20 +1,21 @@
-//! Times as people, players and DLNA write them. Pure: text in, a time or nothing out.
+//! Times as text: of people, players and DLNA. Pure.
 
 use std::time::Duration;
 
-/// No film is longer; beyond it a number is a mistake.
+/// Longest time: a larger number is a mistake.
 const LONGEST: Duration = Duration::from_secs(1000 * 3600);
 
-/// Reads a time: seconds (`83.5`, `83.5s`), `MM:SS` or `HH:MM:SS` with or without a fraction (`1:23:45.5`), or `1h23m45s`.
+/// Reads a time: seconds (`83.5`, `83.5s`), `MM:SS` or `HH:MM:SS` with or without a fraction
+/// (`1:23:45.5`), or `1h23m45s`.
 ///
-/// `None` where it is none of these or beyond 1000 hours.
+/// `None` where the text is none of these, or beyond 1000 hours.
 pub fn parse_time(text: &str) -> Option<Duration> {
     let text = text.trim();
     let seconds = if text.contains(':') { clock(text)? } else { units(text)? };
     (seconds <= LONGEST.as_secs_f64()).then(|| Duration::from_secs_f64(seconds))
 }
 
-/// `1:23:45.5`: only the first part may be 60 or more, as in `90:00`.
+/// Reads `1:23:45.5`. Only the first part may be 60 or more, as in `90:00`.
 fn clock(text: &str) -> Option<f64> {
     let parts: Vec<&str> = text.split(':').collect();
     if parts.len() > 3 {
@@ -32,7 +33,7 @@ fn clock(text: &str) -> Option<f64> {
     Some(seconds)
 }
 
-/// `1h23m45.5s`, `90m`, `83.5s`, `83.5`.
+/// Reads `1h23m45.5s`, `90m`, `83.5s` or `83.5`.
 fn units(text: &str) -> Option<f64> {
     let (mut rest, mut seconds) = (text, 0.0);
     for (unit, worth) in [('h', 3600.0), ('m', 60.0)] {
@@ -47,22 +48,23 @@ fn units(text: &str) -> Option<f64> {
     }
 }
 
-/// Whether it is a plain number, of whatever size.
+/// Whether a text is a plain number of any size.
 pub(crate) fn is_number(text: &str) -> bool {
     text.bytes().any(|b| b.is_ascii_digit()) && text.bytes().all(|b| b.is_ascii_digit() || b == b'.')
 }
 
-/// Digits and at most one point: no sign, no exponent, no infinity.
+/// Reads digits with at most one point, without a sign or an exponent.
 fn number(text: &str) -> Option<f64> {
     let plain = text.len() <= 20 && text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let digits = text.bytes().any(|b| b.is_ascii_digit());
     text.parse().ok().filter(|_| plain && digits)
 }
 
-/// A stretch of time that a DLNA player asks for: `npt=83.5-`, `npt=0:01:23.5-0:02:00` (normal play time, RFC 2326 section 3.6).
+/// Reads the range of time that a DLNA player asks for: `npt=83.5-`, `npt=0:01:23.5-0:02:00`
+/// (normal play time, RFC 2326, section 3.6).
 pub(crate) fn parse_npt(header: &str) -> Option<(Duration, Option<Duration>)> {
     let (unit, range) = header.trim().split_once('=')?;
-    // What may follow (bytes, the duration) says nothing that we do not know.
+    // Bytes and the duration may follow, which are known here.
     let range = range.split_ascii_whitespace().next()?;
     let (start, end) = range.split_once('-')?;
     let end = end.split('/').next().unwrap_or(end);
@@ -71,12 +73,12 @@ pub(crate) fn parse_npt(header: &str) -> Option<(Duration, Option<Duration>)> {
     (unit.trim().eq_ignore_ascii_case("npt") && end.is_none_or(|end| end > start)).then_some((start, end))
 }
 
-/// Seconds with three digits after the point: what headers carry.
+/// Returns seconds with three decimals, for headers.
 pub(crate) fn seconds(time: Duration) -> String {
     format!("{:.3}", time.as_secs_f64())
 }
 
-/// A time for people: `1:23:45`, `12:34`; fractions of a second left away.
+/// Returns a time for people: `1:23:45`, `12:34`, without fractions of a second.
 pub fn clock_time(seconds: f64) -> String {
     let all = if seconds.is_finite() { seconds.max(0.0) as u64 } else { 0 };
     let (h, m, s) = (all / 3600, all / 60 % 60, all % 60);

@@ -1,12 +1,14 @@
 //! Work that takes longer than a moment, off the threads that serve the connections.
 //!
-//! Those threads belong to the runtime of the application, and its other tasks wait while one of them computes.
+//! Those threads belong to the runtime of the application, and its other tasks wait while one of
+//! them computes.
 
 use playswarm::{Error, Result};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Runs a bounded number of jobs at the same time on blocking threads. Further jobs wait for their turn.
+/// Runs a bounded number of jobs at the same time on blocking threads. Further jobs wait for their
+/// turn.
 pub(crate) struct Workers {
     turns: Arc<Semaphore>,
 }
@@ -17,7 +19,8 @@ impl Workers {
         Workers { turns: Arc::new(Semaphore::new(at_once)) }
     }
 
-    /// Runs a job and returns its result. A job that has begun keeps its turn to its end, even when the caller is gone.
+    /// Runs a job and returns its result. A job that has begun keeps its turn to its end, even when
+    /// the caller is gone.
     ///
     /// # Errors
     /// [`Error::Internal`] where the job panicked, or the runtime shuts down.

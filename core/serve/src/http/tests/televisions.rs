@@ -52,7 +52,8 @@ async fn a_time_that_the_film_does_not_have_is_another_programs_parameter() {
             assert_eq!(answer.header("playswarm-time"), None, "{query}");
         }
     }
-    // A known duration is no different; nor is a time in the first keyframe's stretch, which begins with the film.
+    // A known duration is no different; nor is a time in the first keyframe's stretch, which begins
+    // with the film.
     let server = start(&album()).await;
     for query in ["t=26", "t=27", "t=0"] {
         let answer = get(&server, &format!("/stream/0?{query}"), &[]).await;
@@ -151,7 +152,8 @@ async fn links_are_relative_and_a_list_that_is_saved_has_absolute_ones() {
     assert!(page.contains("href=\"playlist.m3u8\"") && page.contains("src=\"stream/0/e1.mp4\""), "{page}");
     let deep = text(get(&server, "/subtitles/0", &[]).await);
     assert!(deep.contains("\"../stream/1/2_English.srt\"") && deep.contains("\"../subtitles/1.vtt\""), "{deep}");
-    // A caption is for a television, which takes it as it stands: HTTP/1.0 finds us by the connection.
+    // A caption is for a television, which takes it as it stands: HTTP/1.0 finds us by the
+    // connection.
     let mut client = Client::to(&server).await;
     client.0.write_all(b"HEAD /stream/0 HTTP/1.0\r\n\r\n").await.unwrap();
     let caption = client.head().await.header("captioninfo.sec").unwrap().to_owned();

@@ -955,6 +955,34 @@ async fn a_subtitle_made_to_be_slow_keeps_nobody_else_waiting_and_is_converted_o
 }
 
 #[tokio::test]
+async fn a_list_of_very_many_files_does_not_hold_up_other_work() {
+    let names: Vec<String> = (0..20_000).map(|n| format!("Season {}/episode {n}.mkv", n % 40)).collect();
+    let files: Vec<(&str, usize)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    let server = start(&shelf(&files)).await;
+    // The test has one thread: a list that is made on it stops this task for as long.
+    let longest_stop = Arc::new(Mutex::new(Duration::ZERO));
+    let ticking = tokio::spawn({
+        let longest_stop = longest_stop.clone();
+        async move {
+            loop {
+                let slept = Instant::now();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                let mut longest = longest_stop.lock();
+                *longest = slept.elapsed().max(*longest);
+            }
+        }
+    });
+    for path in ["/playlist.m3u8", "/"] {
+        *longest_stop.lock() = Duration::ZERO;
+        let begun = Instant::now();
+        assert_eq!(get(&server, path, &[]).await.status, 200, "{path}");
+        let (longest, took) = (*longest_stop.lock(), begun.elapsed());
+        assert!(longest < took / 2, "{path}: a stop of {longest:?} in {took:?}");
+    }
+    ticking.abort();
+}
+
+#[tokio::test]
 async fn a_subtitle_is_had_as_webvtt_within_bounds() {
     let mut shelf = season();
     Arc::make_mut(&mut shelf.torrent).files.push(FileEntry {

@@ -8,6 +8,7 @@
 
 mod bench;
 mod catalogue;
+pub mod clients;
 mod events;
 mod limit;
 mod link;

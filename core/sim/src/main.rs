@@ -1,5 +1,6 @@
 //! `playswarm-sim`: swarms of the catalogue on the command line.
 
+mod clients_command;
 mod slots_command;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -65,6 +66,8 @@ enum Command {
     },
     /// Plays thousands of viewers of one film, with and without the slot index.
     Slots(slots_command::SlotsArgs),
+    /// Plays swarms of whole clients, each with everything that the engine decides: docs/CLIENTS-SIM.md.
+    Clients(clients_command::ClientsArgs),
     /// Says of each wait of one run who delivered what meanwhile, and what each peer did in all.
     Explain {
         /// The scenario's name, or random:SEED for a swarm of the random tests.
@@ -104,6 +107,7 @@ fn main() -> Result<()> {
             Ok(())
         }
         Command::Slots(args) => slots_command::run(&args),
+        Command::Clients(args) => clients_command::run(&args),
         Command::Explain { scenario, policy, seed } => {
             let report = run_policy(&named(&scenario)?, policy_named(&policy)?, seed, Options::default());
             let text = explain(&report.map_err(|e| anyhow!(e))?);

@@ -2,6 +2,7 @@
 
 use super::{Meter, Torrent};
 use crate::Time;
+use playswarm_proto::handshake::PeerId;
 
 impl Torrent {
     /// Returns the payload bytes that came, and their rate of the last seconds.
@@ -12,6 +13,11 @@ impl Torrent {
     /// Returns the payload bytes that were given, and their rate of the last seconds.
     pub fn upload(&self, now: Time) -> (u64, f64) {
         total_and_rate(&self.up, now)
+    }
+
+    /// Returns the peer id of this client.
+    pub fn peer_id(&self) -> PeerId {
+        self.config.peer_id
     }
 
     /// Returns the number of known addresses that are not connected.

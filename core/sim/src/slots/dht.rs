@@ -21,12 +21,12 @@ const SPREAD: f64 = 0.6;
 const FAILS: f64 = 0.05;
 
 /// The address of the viewer of that number, each in a network of its own.
-pub(super) fn address(viewer: u32) -> SocketAddr {
+pub(crate) fn address(viewer: u32) -> SocketAddr {
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::from(0x1400_0007 + (viewer << 8)), 6881))
 }
 
 /// The viewer behind an address, if it is one's.
-pub(super) fn viewer(addr: SocketAddr, viewers: usize) -> Option<u32> {
+pub(crate) fn viewer(addr: SocketAddr, viewers: usize) -> Option<u32> {
     let SocketAddr::V4(v4) = addr else { return None };
     let at = u32::from(*v4.ip()).checked_sub(0x1400_0007)?;
     (at & 0xff == 0 && ((at >> 8) as usize) < viewers).then_some(at >> 8)
@@ -42,7 +42,7 @@ pub(super) fn is_sybil(addr: SocketAddr) -> bool {
     matches!(addr, SocketAddr::V4(v4) if u32::from(*v4.ip()) >> 24 == 0x40)
 }
 
-pub(super) struct Dht {
+pub(crate) struct Dht {
     keys: BTreeMap<Key, Vec<(u32, f64)>>,
     rng: Rng,
     sybils: u32,
@@ -50,19 +50,19 @@ pub(super) struct Dht {
 }
 
 impl Dht {
-    pub(super) fn new(rng: Rng, sybil_networks: u32, garbage: f64) -> Dht {
+    pub(crate) fn new(rng: Rng, sybil_networks: u32, garbage: f64) -> Dht {
         Dht { keys: BTreeMap::new(), rng, sybils: sybil_networks * 16, garbage }
     }
 
     /// How long the next operation takes, and whether it succeeds.
-    pub(super) fn fate(&mut self) -> (f64, bool) {
+    pub(crate) fn fate(&mut self) -> (f64, bool) {
         // Box and Muller's normal number.
         let (a, b) = (1.0 - self.rng.unit(), self.rng.unit());
         let normal = (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos();
         ((MEDIAN_S * (SPREAD * normal).exp()).clamp(0.3, 20.0), !self.rng.chance(FAILS))
     }
 
-    pub(super) fn announce(&mut self, now: f64, key: Key, viewer: u32) {
+    pub(crate) fn announce(&mut self, now: f64, key: Key, viewer: u32) {
         let peers = self.keys.entry(key).or_default();
         peers.retain(|(who, at)| *who != viewer && now < at + FORGET_S);
         if peers.len() >= ROOM {
@@ -71,7 +71,7 @@ impl Dht {
         peers.push((viewer, now));
     }
 
-    pub(super) fn look_up(&mut self, now: f64, key: Key) -> Vec<SocketAddr> {
+    pub(crate) fn look_up(&mut self, now: f64, key: Key) -> Vec<SocketAddr> {
         if self.rng.chance(self.garbage) {
             return (0..2000).map(|_| made_up(&mut self.rng)).collect();
         }

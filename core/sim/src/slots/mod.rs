@@ -19,3 +19,5 @@ pub use report::Report;
 pub use scenario::{Arrivals, Crowd, Index, Jumps, Rows, Sharing, crowds};
 pub use table::{markdown, text};
 pub use world::run;
+
+pub(crate) use dht::{Dht, address, viewer};

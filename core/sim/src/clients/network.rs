@@ -1,0 +1,143 @@
+//! Connections between nodes, and what is on its way over them.
+
+use super::node::End;
+use crate::link::Window;
+use playswarm_logic::{BlockRef, PeerKey, Time};
+use playswarm_proto::wire::Message;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+/// A connection between two nodes.
+pub(super) struct Connection {
+    /// The nodes, the one that dialled first.
+    pub(super) nodes: [u32; 2],
+    /// What each end calls the other.
+    pub(super) keys: [Option<PeerKey>; 2],
+    pub(super) open: bool,
+    /// When the last thing that was sent by each end arrives: nothing overtakes within a connection.
+    last: [Time; 2],
+    /// What each end may have under way.
+    pub(super) windows: [Window; 2],
+    pub(super) delay_s: f64,
+}
+
+impl Connection {
+    pub(super) fn new(nodes: [u32; 2], delay_s: f64) -> Connection {
+        let window = || Window::new(2.0 * delay_s, true);
+        Connection { nodes, keys: [None; 2], open: true, last: [Time::ZERO; 2], windows: [window(), window()], delay_s }
+    }
+
+    /// Returns when something that `side` sends now arrives.
+    pub(super) fn arrival(&mut self, now: Time, side: usize) -> Time {
+        let at = now.plus_secs(self.delay_s).max(self.last[side]);
+        self.last[side] = at;
+        at
+    }
+
+    /// The end that is not `side`.
+    pub(super) fn other(&self, connection: usize, side: usize) -> (u32, End) {
+        (self.nodes[1 - side], End { connection, side: 1 - side })
+    }
+}
+
+/// A dial and what is said with it.
+#[derive(Clone, Debug)]
+pub(super) struct Hello {
+    pub(super) dial: playswarm_logic::torrent::Dial,
+    pub(super) from: u32,
+    pub(super) to: u32,
+    /// The dialler's first messages, and the pieces that they named.
+    pub(super) messages: Vec<Message>,
+    pub(super) told: Option<playswarm_logic::Bits>,
+}
+
+/// One thing that happens.
+pub(super) enum Event {
+    /// A node's program starts.
+    Come(u32),
+    /// A node's program ends.
+    Leave(u32),
+    /// A node looks at what it looks at now and then.
+    Tick(u32),
+    /// A node's timeout, unless it has another by now.
+    Wake(u32, Time),
+    /// The tracker answers a node.
+    Tracker(u32),
+    /// TCP is there: the dialler sends its first messages.
+    Dialled(Box<Hello>),
+    /// They arrive.
+    Greeted(Box<Hello>),
+    /// The answer arrives at the dialler: the connection, its other end's key, and the first messages.
+    Answered(Box<Hello>, usize, Vec<Message>, Option<playswarm_logic::Bits>),
+    /// A dial came to nothing.
+    DialFailed(u32, playswarm_logic::torrent::Dial),
+    /// Messages arrive at an end.
+    Messages(End, Vec<Message>),
+    /// The other end has closed the connection.
+    Closed(End),
+    /// A node's uplink has sent a block to the other end of this one.
+    Sent(End, BlockRef, bool),
+    /// A block reaches an end's downlink.
+    Arrive(End, BlockRef, bool),
+    /// It is through it.
+    Deliver(End, BlockRef, bool),
+    /// An end learns that bytes it sent have arrived.
+    Acked(End, u32),
+    /// A piece was hashed.
+    Hashed(u32, u32),
+    /// An operation of the slot index ends: what it found, and whether it went well.
+    Operation(u32, playswarm_logic::slots::Operation, Vec<std::net::SocketAddr>, bool),
+    /// A player looks whether it can go on.
+    Play(u32, u32),
+    /// A player jumps.
+    Jump(u32),
+}
+
+struct Entry {
+    at: Time,
+    number: u64,
+    event: Event,
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> Ordering {
+        // The heap gives its greatest, so the earliest is the greatest; equal times go in the order they were pushed.
+        (other.at, other.number).cmp(&(self.at, self.number))
+    }
+}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Entry {}
+
+/// Events to come.
+#[derive(Default)]
+pub(super) struct Events {
+    heap: BinaryHeap<Entry>,
+    pushed: u64,
+}
+
+impl Events {
+    pub(super) fn push(&mut self, at: Time, event: Event) {
+        self.heap.push(Entry { at, number: self.pushed, event });
+        self.pushed += 1;
+    }
+
+    pub(super) fn pop(&mut self) -> Option<(Time, Event)> {
+        self.heap.pop().map(|entry| (entry.at, entry.event))
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.pushed
+    }
+}

@@ -1,0 +1,80 @@
+//! A node's pieces: what is here, and what is being put together.
+
+use playswarm_logic::torrent::{Stored, Ticket};
+use playswarm_logic::{Bits, Layout, PeerKey, PieceIndex};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A piece being put together.
+struct Partial {
+    generation: u32,
+    got: Bits,
+    /// The peers that gave its blocks.
+    givers: BTreeSet<PeerKey>,
+    /// Whether one of its blocks is wrong.
+    bad: bool,
+    hashing: bool,
+}
+
+/// What a hash said.
+pub(super) enum Hash {
+    Right,
+    /// The peers that gave the blocks.
+    Wrong(Vec<PeerKey>),
+}
+
+pub(super) struct Store {
+    layout: Layout,
+    pub(super) have: Bits,
+    partial: BTreeMap<u32, Partial>,
+}
+
+impl Store {
+    pub(super) fn new(layout: Layout, full: bool) -> Store {
+        let have = if full { Bits::full(layout.pieces()) } else { Bits::new(layout.pieces()) };
+        Store { layout, have, partial: BTreeMap::new() }
+    }
+
+    /// Takes a block. Returns what became of it, and whether its piece is whole now.
+    pub(super) fn put(&mut self, ticket: Ticket, giver: PeerKey, bad: bool) -> (Stored, bool) {
+        let Ticket { block, generation } = ticket;
+        let piece = block.piece.0;
+        if self.have.get(piece) {
+            return (Stored::Ignored, false);
+        }
+        if self.partial.get(&piece).is_some_and(|p| p.generation < generation && !p.hashing) {
+            self.partial.remove(&piece);
+        }
+        let blocks = self.layout.blocks_of(block.piece);
+        let partial = self.partial.entry(piece).or_insert_with(|| Partial {
+            generation,
+            got: Bits::new(blocks),
+            givers: BTreeSet::new(),
+            bad: false,
+            hashing: false,
+        });
+        if partial.generation != generation || partial.hashing || !partial.got.set(block.block, true) {
+            return (Stored::Ignored, false);
+        }
+        partial.givers.insert(giver);
+        partial.bad |= bad;
+        partial.hashing = partial.got.is_full();
+        (Stored::Kept, partial.hashing)
+    }
+
+    /// Forgets the blocks of attempts that are older than `generation`.
+    pub(super) fn drop_blocks(&mut self, piece: PieceIndex, generation: u32) {
+        if self.partial.get(&piece.0).is_some_and(|p| p.generation < generation && !p.hashing) {
+            self.partial.remove(&piece.0);
+        }
+    }
+
+    /// A whole piece was hashed.
+    pub(super) fn hashed(&mut self, piece: u32) -> Option<Hash> {
+        let partial = self.partial.remove(&piece)?;
+        if partial.bad {
+            return Some(Hash::Wrong(partial.givers.into_iter().collect()));
+        }
+        self.have.set(piece, true);
+        Some(Hash::Right)
+    }
+}

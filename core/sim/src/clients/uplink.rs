@@ -1,0 +1,43 @@
+//! A node's uplink: one block at a time, its connections by turns.
+
+use playswarm_logic::PeerKey;
+use std::collections::VecDeque;
+
+/// The uplink of one node.
+pub(super) struct Uplink {
+    pub(super) bytes_per_s: f64,
+    /// The connection whose block is being sent.
+    pub(super) sending: Option<PeerKey>,
+    /// Connections that may have requests, in their turn.
+    turns: VecDeque<PeerKey>,
+    pub(super) sent_bytes: u64,
+}
+
+impl Uplink {
+    pub(super) fn new(bytes_per_s: f64) -> Uplink {
+        Uplink { bytes_per_s, sending: None, turns: VecDeque::new(), sent_bytes: 0 }
+    }
+
+    /// A connection may have requests.
+    pub(super) fn add(&mut self, peer: PeerKey) {
+        if !self.turns.contains(&peer) {
+            self.turns.push_back(peer);
+        }
+    }
+
+    pub(super) fn remove(&mut self, peer: PeerKey) {
+        self.turns.retain(|other| *other != peer);
+    }
+
+    /// Returns how many connections wait for their turn.
+    pub(super) fn waiting(&self) -> usize {
+        self.turns.len()
+    }
+
+    /// Takes the connection whose turn it is to the end of the row.
+    pub(super) fn next_turn(&mut self) -> Option<PeerKey> {
+        let peer = self.turns.pop_front()?;
+        self.turns.push_back(peer);
+        Some(peer)
+    }
+}

@@ -1,0 +1,61 @@
+//! Swarms of whole clients, small enough for each run of the tests. docs/CLIENTS-SIM.md has the large ones.
+#![allow(clippy::unwrap_used)]
+
+use playswarm_sim::clients::{Report, Scenario, run, scenario};
+
+/// A scenario of the catalogue with fewer viewers and a shorter film.
+fn small(name: &str, viewers: u32, film_s: f64, arrivals_s: f64) -> Scenario {
+    Scenario { viewers, film_s, arrivals_s, ..scenario(name).unwrap() }
+}
+
+fn play(scenario: &Scenario) -> Report {
+    let report = run(scenario, 1).unwrap();
+    println!("{}", report.line());
+    report
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    let scenario = small("jumpers", 8, 60.0, 20.0);
+    let (a, b) = (run(&scenario, 3).unwrap(), run(&scenario, 3).unwrap());
+    assert_eq!((a.trace, a.events), (b.trace, b.events));
+    assert_ne!(a.trace, run(&scenario, 4).unwrap().trace);
+}
+
+#[test]
+fn viewers_that_come_one_by_one_start_at_once_never_stall_and_spare_the_origin() {
+    let report = play(&small("p2pmod", 24, 120.0, 120.0));
+    assert_eq!((report.starts().len(), report.stalls().0), (24, 0));
+    assert!(report.starts().last().unwrap() < &1.5, "{:?}", report.starts());
+    assert!(report.efficiency() > 0.97, "{}", report.efficiency());
+    assert!(report.origin_streams() < 3.0 && report.from_viewers() > 0.6, "{}", report.origin_streams());
+}
+
+#[test]
+fn a_crowd_that_comes_at_once_starts_and_plays() {
+    let report = play(&small("flash_crowd", 40, 90.0, 20.0));
+    assert_eq!((report.starts().len(), report.stalls().0), (40, 0));
+    assert!(report.starts().last().unwrap() < &2.0, "{:?}", report.starts());
+}
+
+#[test]
+fn jumps_show_a_picture_soon() {
+    let report = play(&small("jumpers", 12, 120.0, 30.0));
+    let jumps = report.jumps();
+    assert!(jumps.len() > 10 && jumps[jumps.len() * 9 / 10] < 2.0, "{jumps:?}");
+}
+
+#[test]
+fn wrong_blocks_cost_time_and_nothing_else() {
+    let report = play(&small("liars", 15, 90.0, 40.0));
+    assert_eq!(report.starts().len(), 15);
+    let (_, share) = report.stalls();
+    assert!(share < 0.02, "{share}");
+}
+
+#[test]
+fn viewers_of_whom_most_cannot_be_dialled_feed_each_other_nevertheless() {
+    let report = play(&small("behind_nat", 20, 90.0, 60.0));
+    assert_eq!((report.starts().len(), report.stalls().0), (20, 0));
+    assert!(report.from_viewers() > 0.25, "{}", report.from_viewers());
+}

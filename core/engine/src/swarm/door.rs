@@ -162,18 +162,14 @@ impl Swarm {
             Output::Resume(peer) => links.resume(peer),
             Output::Disconnect(peer) => links.remove(peer),
             Output::GiveInfo(peer) => self.spawn_with(peer, Swarm::give_info),
-            Output::Dial(dial) => {
-                if !self.cancel.is_cancelled() {
-                    self.spawn_with(dial, Swarm::connect);
-                }
-            }
+            Output::Dial(dial) if !self.cancel.is_cancelled() => self.spawn_with(dial, Swarm::connect),
             Output::DropBlocks(piece, generation) => {
                 if let Some(content) = self.content() {
                     content.store.drop_blocks(piece, generation);
                 }
             }
             Output::CheckInfo { attempt, info } => self.spawn_with((attempt, info), Swarm::check_info),
-            Output::Slots(output) => self.operate(links, output),
+            Output::Slots(output) => self.operate(links, &output),
             Output::SlotsEnd => links.operations.clear(),
             Output::AskForPeers => self.with_discovery(Discovery::hurry),
             Output::MakePrivate => self.with_discovery(Discovery::make_private),

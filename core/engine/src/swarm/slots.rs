@@ -9,8 +9,8 @@ use tokio_util::task::AbortOnDropHandle;
 
 impl Swarm {
     /// Begins or ends an operation.
-    pub(super) fn operate(&self, links: &mut Links, output: Output) {
-        match output {
+    pub(super) fn operate(&self, links: &mut Links, output: &Output) {
+        match *output {
             Output::Lookup { operation, key } => self.begin_operation(links, operation, key, None),
             Output::Announce { operation, key } => {
                 let port = self.transport.listen_addr().port();

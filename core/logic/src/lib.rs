@@ -19,6 +19,7 @@ pub mod retain;
 pub mod rng;
 pub mod slots;
 pub mod time;
+pub mod token_bucket;
 pub mod torrent;
 pub mod trackers;
 

@@ -1,71 +1,58 @@
-//! A rate limit as a token bucket that may go into debt.
+//! A rate limit that may be exceeded at once and is paid for afterwards.
 //!
-//! The caller sends first and waits afterwards: whatever is taken is taken at once, and the answer says how long the next
-//! one must wait. So a block larger than the bucket still goes through, and the rate holds over time.
+//! The caller sends first and waits then: whatever is taken is taken at once, and the answer says how long the next one must
+//! wait. So a block larger than the bucket still goes through, and the rate holds over time.
 
 use crate::Time;
+use crate::token_bucket::TokenBucket;
 use std::time::Duration;
 
-/// How much unused rate is kept for later: enough to hide a late timer, and so little that who measures the rate over a
-/// few blocks sees the true one. Nothing is kept from before the beginning.
+/// Time for which unused rate is kept: enough to hide a late timer, and so little that a measurement of the rate over a
+/// few blocks is true. Nothing is kept from before the beginning.
 const KEPT: Duration = Duration::from_millis(50);
 
-/// What is owed within the error of the arithmetic is not owed.
-const HAIR_BYTES: f64 = 1e-3;
-
-/// A limit on bytes per second.
+/// A limit on bytes a second.
 #[derive(Clone, Debug)]
 pub struct Limiter {
     bytes_per_s: u64,
-    /// Bytes that may go out now; below zero, what was taken ahead.
-    balance: f64,
-    at: Time,
+    bucket: TokenBucket,
+}
+
+/// Bytes that a limit keeps.
+fn capacity(bytes_per_s: u64) -> f64 {
+    bytes_per_s as f64 * KEPT.as_secs_f64()
 }
 
 impl Limiter {
-    /// A limit of so many bytes per second; 0 for none.
+    /// Creates a limit of so many bytes a second; 0 for none.
     pub fn new(now: Time, bytes_per_s: u64) -> Limiter {
-        Limiter { bytes_per_s, balance: 0.0, at: now }
+        Limiter { bytes_per_s, bucket: TokenBucket::new(now, bytes_per_s as f64, capacity(bytes_per_s), 0.0) }
     }
 
-    /// Another rate from now on; 0 for none. What was taken ahead under the old one is still owed.
+    /// Changes the limit; 0 for none. What was taken ahead under the old one is still owed.
     pub fn set_rate(&mut self, now: Time, bytes_per_s: u64) {
-        self.refill(now);
         self.bytes_per_s = bytes_per_s;
-        self.balance = self.balance.min(bytes_per_s as f64 * KEPT.as_secs_f64());
+        self.bucket.set(now, bytes_per_s as f64, capacity(bytes_per_s));
     }
 
-    /// The limit, bytes per second; 0 for none.
+    /// Returns the limit, bytes a second; 0 for none.
     pub fn rate(&self) -> u64 {
         self.bytes_per_s
     }
 
-    fn refill(&mut self, now: Time) {
-        let rate = self.bytes_per_s as f64;
-        self.balance = (self.balance + now.since(self.at).as_secs_f64() * rate).min(rate * KEPT.as_secs_f64());
-        self.at = self.at.max(now);
-    }
-
-    /// How long to wait before anything may go out; zero: now.
-    pub fn wait(&mut self, now: Time) -> Duration {
+    /// Returns how long to wait before anything may go out; zero for now.
+    pub fn wait(&self, now: Time) -> Duration {
         if self.bytes_per_s == 0 {
             return Duration::ZERO;
         }
-        self.refill(now);
-        if self.balance > -HAIR_BYTES {
-            return Duration::ZERO;
-        }
-        // Rounded up to a whole microsecond, or a caller that waits exactly so long would find a hair missing.
-        Duration::from_micros((-self.balance / self.bytes_per_s as f64 * 1e6).ceil() as u64)
+        self.bucket.until(now, 0.0).unwrap_or(Duration::ZERO)
     }
 
-    /// These bytes go out now: how long to wait before the next may.
+    /// Counts bytes that go out now. Returns how long to wait before the next may.
     pub fn take(&mut self, now: Time, bytes: u64) -> Duration {
-        if self.bytes_per_s == 0 {
-            return Duration::ZERO;
+        if self.bytes_per_s != 0 {
+            self.bucket.take(now, bytes as f64);
         }
-        self.refill(now);
-        self.balance -= bytes as f64;
         self.wait(now)
     }
 }

@@ -3,6 +3,8 @@
 //! Layout and version are in docs/SLOTS.md. It is a bencoded dictionary of integers; others ignore its name in the
 //! extended handshake and never get one. Sending and when are for the driver .
 
+use crate::bencode::{Malformed, Reader};
+
 /// The name in the `m` dictionary of the extended handshake (BEP 10).
 pub const EXTENSION: &str = "ps_slot";
 /// The version that is written; others are read as far as their fields are known.
@@ -78,22 +80,18 @@ impl Message {
         if bytes.len() > MAX_MESSAGE_BYTES {
             return Err(BadMessage::TooLong);
         }
-        let mut reader = Reader { left: bytes };
+        let mut reader = Reader::of_peer(bytes);
         let mut fields: [Option<i64>; 128] = [None; 128];
-        reader.expect(b'd')?;
-        while !reader.at(b'e') {
-            let key = reader.string()?;
-            if reader.at(b'i') {
-                let value = reader.integer()?;
+        reader
+            .dict(|key, value| {
+                let number = value.integer_if_any()?;
                 if let [letter @ 0..128] = key {
-                    fields[usize::from(*letter)] = Some(value);
+                    fields[usize::from(*letter)] = number;
                 }
-            } else {
-                reader.pass(4)?;
-            }
-        }
-        reader.expect(b'e')?;
-        if !reader.left.is_empty() {
+                Ok(())
+            })
+            .map_err(|Malformed(_)| BadMessage::NotBencode)?;
+        if !reader.at_end() {
             return Err(BadMessage::NotBencode);
         }
         let field = |letter: u8| fields[usize::from(letter)].ok_or(BadMessage::BadField);
@@ -116,74 +114,6 @@ impl Message {
             spare_bytes_per_s: u64::try_from(field(b'u')?).map_err(bad)?,
             unix_s: field(b'w')?,
         })
-    }
-}
-
-/// As much of bencode as is needed to find integers and to pass over the rest.
-struct Reader<'a> {
-    left: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn at(&self, byte: u8) -> bool {
-        self.left.first() == Some(&byte)
-    }
-
-    fn expect(&mut self, byte: u8) -> Result<(), BadMessage> {
-        match self.left.split_first() {
-            Some((first, rest)) if *first == byte => {
-                self.left = rest;
-                Ok(())
-            }
-            _ => Err(BadMessage::NotBencode),
-        }
-    }
-
-    fn until(&mut self, byte: u8) -> Result<&'a str, BadMessage> {
-        let end = self.left.iter().position(|b| *b == byte).ok_or(BadMessage::NotBencode)?;
-        let (text, rest) = self.left.split_at(end);
-        self.left = &rest[1..];
-        std::str::from_utf8(text).map_err(|_| BadMessage::NotBencode)
-    }
-
-    fn integer(&mut self) -> Result<i64, BadMessage> {
-        self.expect(b'i')?;
-        let text = self.until(b'e')?;
-        let digits = text.strip_prefix('-').unwrap_or(text);
-        let plain = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
-        let canonical = (digits == "0" && text == "0") || !digits.starts_with('0');
-        if !plain || !canonical {
-            return Err(BadMessage::NotBencode);
-        }
-        text.parse().map_err(|_| BadMessage::BadField)
-    }
-
-    fn string(&mut self) -> Result<&'a [u8], BadMessage> {
-        if !self.left.first().is_some_and(u8::is_ascii_digit) {
-            return Err(BadMessage::NotBencode);
-        }
-        let length: usize = self.until(b':')?.parse().map_err(|_| BadMessage::NotBencode)?;
-        if length > self.left.len() {
-            return Err(BadMessage::NotBencode);
-        }
-        let (string, rest) = self.left.split_at(length);
-        self.left = rest;
-        Ok(string)
-    }
-
-    /// Passes over any value, lists and dictionaries so many deep.
-    fn pass(&mut self, depth: u32) -> Result<(), BadMessage> {
-        match self.left.first() {
-            Some(b'i') => self.integer().map(drop),
-            Some(b'l' | b'd') if depth > 0 => {
-                self.left = &self.left[1..];
-                while !self.at(b'e') {
-                    self.pass(depth - 1)?;
-                }
-                self.expect(b'e')
-            }
-            _ => self.string().map(drop),
-        }
     }
 }
 
@@ -226,7 +156,8 @@ mod tests {
         assert_eq!(refused(&format!("d1:x{}", "l".repeat(200))), BadMessage::NotBencode);
         assert_eq!(refused("d1:ai-1e1:fi0e1:pi5e1:ri0e1:si-3e1:ui0e1:vi1e1:wi7ee"), BadMessage::BadField);
         assert_eq!(refused("d1:ai1e1:fi0e1:pi5e1:ri2e1:si-3e1:ui0e1:vi1e1:wi7ee"), BadMessage::BadField);
-        assert_eq!(refused("d1:ai01ee"), BadMessage::NotBencode);
+        // An integer that begins with a zero is read, as other clients do; the other fields are missing.
+        assert_eq!(refused("d1:ai01ee"), BadMessage::BadField);
         assert_eq!(refused("d1:ai1e1:fi0e1:pi5e1:ri0e1:si-3e1:ui0e1:vi1e1:wi7eex"), BadMessage::NotBencode);
     }
 

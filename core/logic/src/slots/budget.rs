@@ -1,53 +1,34 @@
 //! How much may be done: so much at once, and so much an hour.
 
 use crate::Time;
+use crate::token_bucket::TokenBucket;
 
-/// A bucket of tokens that fills evenly.
+/// A budget of operations.
 #[derive(Clone, Debug)]
-pub(super) struct Budget {
-    burst: f64,
-    per_s: f64,
-    left: f64,
-    at: Time,
-}
+pub(super) struct Budget(TokenBucket);
 
 impl Budget {
     pub(super) fn new(now: Time, burst: u32, per_hour: f64) -> Budget {
-        let per_s = if per_hour.is_finite() { per_hour.max(0.0) / 3600.0 } else { 0.0 };
-        Budget { burst: f64::from(burst), per_s, left: f64::from(burst), at: now }
-    }
-
-    fn refill(&mut self, now: Time) {
-        self.left = (self.left + now.since(self.at).as_secs_f64() * self.per_s).min(self.burst);
-        self.at = self.at.max(now);
+        Budget(TokenBucket::new(now, per_hour / 3600.0, f64::from(burst), f64::from(burst)))
     }
 
     /// Whether one can be taken and so many stay.
-    pub(super) fn allows(&mut self, now: Time, keep: u32) -> bool {
-        self.refill(now);
-        // A hair of tolerance: who waits exactly until the next token must get it.
-        self.left + 1e-6 >= 1.0 + f64::from(keep)
+    pub(super) fn allows(&self, now: Time, keep: u32) -> bool {
+        self.0.has(now, 1.0 + f64::from(keep))
     }
 
     /// Takes one, if there is one.
     pub(super) fn take(&mut self, now: Time) -> bool {
         let allowed = self.allows(now, 0);
         if allowed {
-            self.left -= 1.0;
+            self.0.take(now, 1.0);
         }
         allowed
     }
 
-    /// When one can be taken and so many stay.
+    /// Returns when one can be taken and so many stay.
     pub(super) fn when(&self, now: Time, keep: u32) -> Time {
-        let short = 1.0 + f64::from(keep) - self.left;
-        let from = self.at.max(now);
-        match () {
-            () if short <= 0.0 => from,
-            () if self.per_s <= 0.0 || 1.0 + f64::from(keep) > self.burst => Time::NEVER,
-            // Never a moment that is not later than now, or a driver would spin.
-            () => Time(self.at.plus_secs(short / self.per_s).0.max(now.0 + 1)),
-        }
+        self.0.until(now, 1.0 + f64::from(keep)).map_or(Time::NEVER, |wait| now + wait)
     }
 }
 

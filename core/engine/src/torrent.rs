@@ -4,6 +4,7 @@
 
 mod beside;
 mod choose;
+mod episode;
 mod find;
 mod language;
 mod media_type;
@@ -12,11 +13,10 @@ mod parse;
 mod paths;
 mod trackers;
 
-use beside::episode;
 pub use beside::{Beside, Subtitle};
 pub(crate) use choose::Seen;
 pub use media_type::{content_type, is_playable, natural_cmp};
-pub(crate) use parse::write_torrent;
+pub(crate) use parse::{likely_text, write_torrent};
 pub use parse::{
     MAX_FILES, MAX_PIECE_BYTES, MAX_TORRENT_BYTES, MAX_TOTAL_BYTES, MAX_TRACKERS, MAX_URL_BYTES, MIN_PIECE_BYTES,
 };

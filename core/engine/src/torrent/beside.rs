@@ -6,6 +6,7 @@
 //! Linear in the length of all names.
 
 use super::choose::is_extra;
+use super::episode::episode;
 use super::language::{Label, read_label};
 use super::{FileEntry, Torrent, content_type, is_playable, natural_cmp};
 use playswarm_media::{Content, Format};
@@ -156,7 +157,7 @@ struct Shelves<'a> {
     films: BTreeMap<&'a str, Vec<usize>>,
     by_stem: BTreeMap<(&'a str, &'a str), usize>,
     /// `None` where several films are the same episode.
-    by_episode: BTreeMap<(&'a str, Episode), Option<usize>>,
+    by_episode: BTreeMap<(&'a str, Key), Option<usize>>,
     pictures: BTreeMap<(&'a str, &'a str), usize>,
     /// The indexes of VobSub files.
     indexes: BTreeSet<(&'a str, &'a str)>,
@@ -164,8 +165,13 @@ struct Shelves<'a> {
     only_picture: BTreeMap<&'a str, Option<usize>>,
 }
 
-/// Season and episode.
-type Episode = (u32, u32);
+/// Season and first episode.
+type Key = (Option<u32>, u32);
+
+/// The episode that a name tells, as subtitles are found by it.
+fn key(name: &str) -> Option<Key> {
+    episode(name).map(|episode| (episode.season, episode.first))
+}
 
 impl<'a> Shelves<'a> {
     fn new(files: &'a [FileEntry], names: &'a [Name]) -> Shelves<'a> {
@@ -198,7 +204,7 @@ impl<'a> Shelves<'a> {
                 films.retain(|film| !is_extra(film));
             }
             for film in films {
-                if let Some(episode) = episode(&names[*film].stem) {
+                if let Some(episode) = key(&names[*film].stem) {
                     by_episode.entry((*folder, episode)).and_modify(|film| *film = None).or_insert(Some(*film));
                 }
             }
@@ -239,7 +245,7 @@ impl<'a> Shelves<'a> {
                 return Some(found);
             }
         }
-        let named = episode(&subtitle.stem).or_else(|| episode(own));
+        let named = key(&subtitle.stem).or_else(|| key(own));
         for place in &places {
             if let Some(film) = named.and_then(|e| *self.by_episode.get(&(*place, e))?) {
                 return Some((film, subtitle.stem.clone()));
@@ -248,7 +254,7 @@ impl<'a> Shelves<'a> {
         // What names another episode is for none of these.
         let alone = |place: &&str| self.films.get(*place).filter(|films| films.len() == 1);
         let film = *places.iter().find_map(alone)?.first()?;
-        let other = named.is_some_and(|e| episode(&Name::new(&self.files[film].name).stem).is_some_and(|f| f != e));
+        let other = named.is_some_and(|e| key(&Name::new(&self.files[film].name).stem).is_some_and(|f| f != e));
         (!other).then(|| (film, subtitle.stem.clone()))
     }
 
@@ -277,17 +283,6 @@ impl<'a> Shelves<'a> {
             .or_else(|| (!folder.is_empty()).then(|| of(split(folder).0)).flatten())
             .filter(|picture| content_type(&self.files[*picture].name).starts_with("image/"))
     }
-}
-
-/// `S01E02`, `1x02` in a name in lower case.
-pub(super) fn episode(name: &str) -> Option<Episode> {
-    let number = |digits: &str| digits.parse::<u32>().ok().filter(|_| digits.len() <= 4);
-    name.split(|c: char| !c.is_ascii_alphanumeric()).find_map(|word| {
-        let word = word.strip_prefix('s').unwrap_or(word);
-        let (season, rest) = word.split_once(['e', 'x'])?;
-        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        Some((number(season)?, number(&rest[..end])?))
-    })
 }
 
 #[cfg(test)]
@@ -403,19 +398,6 @@ mod tests {
         assert_eq!(found(5), Some("album/scan.png"));
         assert_eq!(found(7), Some("one/Film.jpg"));
         assert_eq!(found(0), None);
-    }
-
-    #[test]
-    fn episodes_are_told_by_season_and_number() {
-        assert_eq!(episode("show.s01e02.720p"), Some((1, 2)));
-        assert_eq!(episode("show 1x02"), Some((1, 2)));
-        assert_eq!(episode("show.s01e02e03"), Some((1, 2)));
-        assert_eq!(
-            episode("film.1920x1080"),
-            Some((1920, 1080)),
-            "all files of a pack are alike in this, so none is told by it"
-        );
-        assert_eq!(episode("sense and sexy"), None);
     }
 
     proptest! {

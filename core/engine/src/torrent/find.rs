@@ -1,7 +1,8 @@
 //! Which file of a torrent a user means by a number or a name.
 
+use super::Torrent;
 use super::choose::{rank, words};
-use super::{Torrent, episode};
+use super::episode::{Episode, asked_for, episode, has_bare_number};
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
 
@@ -19,11 +20,12 @@ const RULES: &[Rule] = &[
     |wanted, name| wanted.lower == name.lower || wanted.below.as_ref() == Some(&name.lower),
     |wanted, name| name.lower.strip_suffix(&wanted.lower).is_some_and(|folder| folder.ends_with('/')),
     |wanted, name| name.stem() == wanted.lower,
+    |wanted, name| wanted.is_for(name, |episode| name.episode.is_some_and(|named| named.has(episode))),
+    |wanted, name| wanted.is_for(name, |it| name.episode.is_none() && has_bare_number(&name.path, it)),
     |wanted, name| contains_number(&name.lower, &wanted.lower),
-    |wanted, name| name.lower.contains(&wanted.lower),
     |wanted, name| name.words.contains(&wanted.words),
     |wanted, name| wanted.tokens().all(|token| name.words.contains(&words(token))),
-    |wanted, name| wanted.is_episode_alone() && wanted.episode == episode(&name.lower),
+    |wanted, name| unpadded(&name.words).contains(&unpadded(&wanted.words)),
 ];
 
 struct Wanted {
@@ -32,7 +34,8 @@ struct Wanted {
     /// The same without the torrent's own name in front.
     below: Option<String>,
     words: String,
-    episode: Option<(u32, u32)>,
+    /// An episode, and the words beside it.
+    episode: Option<(Episode, Vec<String>)>,
 }
 
 impl Wanted {
@@ -41,21 +44,29 @@ impl Wanted {
         self.lower.split(|c: char| !c.is_alphanumeric()).filter(|token| !token.is_empty())
     }
 
-    /// Whether it is `S01E02` or `1x02` and no more.
-    fn is_episode_alone(&self) -> bool {
-        self.episode.is_some() && self.words.split_whitespace().count() <= 4
+    /// Whether it asks for an episode for which `fits` holds, and the name has the words beside it.
+    fn is_for(&self, name: &Name, fits: impl Fn(&Episode) -> bool) -> bool {
+        self.episode
+            .as_ref()
+            .is_some_and(|(episode, rest)| fits(episode) && rest.iter().all(|word| name.words.contains(&words(word))))
     }
 }
 
 struct Name {
     plain: String,
     lower: String,
+    /// In lower case, with the torrent's name in front, which may tell the season.
+    path: String,
     words: String,
+    episode: Option<Episode>,
 }
 
 impl Name {
-    fn new(name: &str) -> Name {
-        Name { plain: name.to_owned(), lower: name.to_lowercase(), words: words(name) }
+    fn new(name: &str, torrent: &str) -> Name {
+        let lower = name.to_lowercase();
+        let path = format!("{torrent}/{lower}");
+        let episode = episode(&path);
+        Name { plain: name.to_owned(), lower, path, words: words(name), episode }
     }
 
     /// The last component without its ending.
@@ -77,12 +88,12 @@ impl Torrent {
             return Ok(n);
         }
         let shown: Vec<usize> = (0..self.files.len()).filter(|n| !self.files[*n].padding).collect();
-        let names: Vec<Name> = shown.iter().map(|n| Name::new(&self.files[*n].name)).collect();
+        let title = self.name.to_lowercase();
+        let names: Vec<Name> = shown.iter().map(|n| Name::new(&self.files[*n].name, &title)).collect();
         let lower = wanted.to_lowercase();
-        let below = lower.strip_prefix(&self.name.to_lowercase()).and_then(|below| below.strip_prefix('/'));
-        let below = below.map(str::to_owned);
-        let wanted_as =
-            Wanted { plain: wanted.to_owned(), below, words: words(wanted), episode: episode(&lower), lower };
+        let below = lower.strip_prefix(&title).and_then(|below| below.strip_prefix('/')).map(str::to_owned);
+        let episode = asked_for(&lower).map(|(it, rest)| (it, rest.into_iter().map(str::to_owned).collect()));
+        let wanted_as = Wanted { plain: wanted.to_owned(), below, words: words(wanted), episode, lower };
         if wanted_as.words.trim().is_empty() {
             return Err(Error::NoSuchFile { wanted: wanted.to_owned(), files: self.files.len() });
         }
@@ -132,6 +143,16 @@ impl Torrent {
         let files = files.iter().take(LISTED).map(name).collect();
         Error::UnclearFile { wanted: wanted.to_owned(), several, files, more }
     }
+}
+
+/// Words of which the numbers have no zeros in front.
+fn unpadded(words: &str) -> String {
+    let mut out = String::with_capacity(words.len());
+    for word in words.split_whitespace() {
+        out.push(' ');
+        out.push_str(word.trim_start_matches('0'));
+    }
+    out + " "
 }
 
 /// Whether a text stands in a name, with no digit going on where it begins or ends with one: `e1` is not in `e10`.
@@ -203,6 +224,30 @@ mod tests {
         let files = ["Show S01E01.mkv", "Show S01E02.mkv", "Show S01E10.mkv"];
         assert!(!files.contains(&found(&files, "S02").as_str()));
         assert_eq!(found(&files, "show e02"), "Show S01E02.mkv");
+    }
+
+    #[test]
+    fn an_episode_is_found_in_whatever_form_it_is_asked_for() {
+        let season = ["Show.S01E01.mkv", "Show.S01E02E03.mkv", "Show.S01E04-05.mkv", "Show.S01E10.mkv"];
+        assert_eq!(found(&season, "S01E1"), season[0], "not the tenth");
+        assert_eq!(found(&season, "E1"), season[0]);
+        assert_eq!(found(&season, "S01E03"), season[1]);
+        assert_eq!(found(&season, "episode 5"), season[2]);
+        assert_eq!(found(&season, "1x10"), season[3]);
+        assert!(found(&season, "S02E01").starts_with("there is no file"));
+        let seasons = ["S1/Show 1x01.mkv", "S1/Show 1x02.mkv", "S2/Show 2x01.mkv", "S2/Sample/show.2x01.sample.mkv"];
+        assert_eq!(found(&seasons, "season 2 episode 1"), seasons[2]);
+        assert_eq!(found(&seasons, "show s1.e2"), seasons[1]);
+        let folders = ["Season 1/Episode 3.mkv", "Season 2/Episode 3.mkv", "Season 2/Episode 13.mkv"];
+        assert_eq!(found(&folders, "S02E03"), folders[1]);
+        let anime = ["[G] Show - 01 [1080p][ABCD1E02].mkv", "[G] Show - 02 [1080p][ABCD1234].mkv", "NCOP2.mkv"];
+        assert_eq!(found(&anime, "E02"), anime[1]);
+        assert_eq!(found(&anime, "S01E02"), anime[1]);
+        assert_eq!(found(&["Show 012.mkv", "Show 112.mkv", "Show 120.mkv"], "show 12"), "Show 012.mkv");
+        assert_eq!(found(&["S01/02. A.mkv", "S02/02. B.mkv"], "S02E02"), "S02/02. B.mkv");
+        assert_eq!(found(&["Serie Cap.102.avi", "Serie Cap.202.avi"], "S02E02"), "Serie Cap.202.avi");
+        assert_eq!(found(&["Show.103.mkv", "Show.104.mkv"], "1x04"), "Show.104.mkv");
+        assert_eq!(found(&["番組 第1話.mp4", "番組 第2話.mp4"], "E02"), "番組 第2話.mp4");
     }
 
     #[test]

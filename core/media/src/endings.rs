@@ -160,13 +160,14 @@ impl Format {
     }
 }
 
-/// A volume of an archive that was cut in pieces: `r00` to `r99` and on to `z99`, `z01`, `c00`, and the numbers of a file that
+/// A volume of an archive that was cut in pieces: `r00` to `r99` and on to `y99`, `z01`, `c00`, and the numbers of a file that
 /// was cut (`001`).
 fn volume(ending: &str) -> Option<Format> {
     let [letter, tens, ones] = *ending.as_bytes() else { return None };
     let name = match letter {
         _ if !(tens.is_ascii_digit() && ones.is_ascii_digit()) => return None,
-        b'r'..=b'z' | b'R'..=b'Z' => "RAR archive",
+        b'z' | b'Z' => "ZIP archive",
+        b'r'..=b'y' | b'R'..=b'Y' => "RAR archive",
         b'a' | b'c' | b'A' | b'C' => "archive",
         b'0' => "part of a file that was cut",
         _ => return None,

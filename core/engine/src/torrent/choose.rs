@@ -4,7 +4,7 @@
 use super::{FileEntry, Torrent, natural_cmp};
 use crate::error::{Error, Result};
 use playswarm_media::{Content, Format};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Factor by which packed files must outweigh all films beside them to be what the torrent is about.
 const MOSTLY_PACKED: u64 = 4;
@@ -28,8 +28,8 @@ pub(crate) struct Choice {
 }
 
 impl Torrent {
-    /// The file to play when none is named: the largest that can be played by its name. Samples, trailers and extras give
-    /// way to a film; a file whose name tells nothing is taken where it is far larger than all that can be played. Where
+    /// The file to play when none is named: the largest that can be played by its name. Samples, trailers, extras and
+    /// files of sound give way to a film; a file whose name tells nothing is taken where it is far larger than all that can be played. Where
     /// the link selects files (BEP 53), one of those.
     ///
     /// # Errors
@@ -43,8 +43,14 @@ impl Torrent {
         let sorted = Sorted::new(self, seen);
         let length = |n: usize| self.files[n].length;
         let title = words(&self.name);
-        let (extras, mut mains): (Vec<usize>, Vec<usize>) =
+        let (mut extras, mut mains): (Vec<usize>, Vec<usize>) =
             sorted.playable.iter().partition(|n| is_extra(&self.files[**n].name, &title));
+        // The sound of a film, or its music, is no film.
+        if mains.iter().any(|n| !sorted.sound.contains(n)) {
+            let (sound, films): (Vec<usize>, Vec<usize>) = mains.iter().partition(|n| sorted.sound.contains(*n));
+            extras.extend(sound);
+            mains = films;
+        }
         if let (Some(extra), main) = (self.largest(&extras), self.largest(&mains))
             && main.is_some_and(|main| length(extra) / NO_EXTRA > length(main))
         {
@@ -97,6 +103,8 @@ impl Torrent {
 #[derive(Default)]
 struct Sorted {
     playable: Vec<usize>,
+    /// Of these, files without pictures.
+    sound: BTreeSet<usize>,
     packed: Vec<usize>,
     /// Of which neither names nor first bytes are known to tell anything.
     unknown: Vec<usize>,
@@ -109,12 +117,18 @@ impl Sorted {
         let (mut sorted, counts) = (Sorted::default(), torrent.selection());
         let has_data = |(n, file): &(usize, &FileEntry)| !file.padding && file.length > 0 && counts(*n);
         for (n, file) in torrent.files.iter().enumerate().filter(has_data) {
-            let list = match (seen.get(&n), Format::by_name(&file.name)) {
-                (None, None) => &mut sorted.unknown,
-                (Some(content), _) => sorted.list(*content),
-                (None, Some(format)) => sorted.list(Some(format.content)),
+            let content = match (seen.get(&n), Format::by_name(&file.name)) {
+                (None, None) => {
+                    sorted.unknown.push(n);
+                    continue;
+                }
+                (Some(content), _) => *content,
+                (None, Some(format)) => Some(format.content),
             };
-            list.push(n);
+            if content == Some(Content::Audio) {
+                sorted.sound.insert(n);
+            }
+            sorted.list(content).push(n);
         }
         sorted
     }
@@ -134,12 +148,16 @@ const EXTRAS: &[&str] = &[
     "samples",
     "trailer",
     "trailers",
+    "muestra",
+    "bande annonce",
+    "трейлер",
     "teaser",
     "teasers",
     "extra",
     "extras",
     "featurette",
     "featurettes",
+    "special features",
     "bonus",
     "promo",
     "preview",
@@ -154,8 +172,10 @@ const EXTRAS: &[&str] = &[
     "gag reel",
     "making of",
     "behind the scenes",
+    "behindthescenes",
     "deleted scene",
     "deleted scenes",
+    "deletedscenes",
 ];
 
 /// Whether a file is a sample, a trailer or an extra by its path. `title` is the torrent's name as [`words`]: what stands
@@ -250,6 +270,11 @@ pub(super) mod tests {
             "NCOP1.mkv",
             "Behind.The.Scenes/a.mkv",
             "bonus/disc2.mkv",
+            "Special Features/a.mkv",
+            "f-behindthescenes.mkv",
+            "Muestra/f.mkv",
+            "Soundtrack/all.flac",
+            "f.mka",
         ] {
             assert_eq!(played("Film 2014", &[(extra, 900_000), ("f.mkv", 700_000)]), "f.mkv", "{extra}");
             assert_eq!(played("Film 2014", &[(extra, 900_000)]), extra, "there is nothing else");
@@ -281,6 +306,14 @@ pub(super) mod tests {
             let sentence = played("f", &[(name, 4_000_000), ("trailer.mp4", 30_000), ("readme.txt", 1)]);
             assert!(sentence.contains(name), "{sentence}");
         }
+        let sentence = played("f", &[("f.z01", 100_000), ("f.z02", 100_000), ("f.zip", 50_000)]);
+        assert!(sentence.contains("packed in f.zip (ZIP archive)"), "{sentence}");
+    }
+
+    #[test]
+    fn an_album_is_played_where_its_film_is_small() {
+        assert_eq!(played("a", &[("1.flac", 300_000), ("2.flac", 310_000), ("clip.mp4", 20_000)]), "2.flac");
+        assert_eq!(played("a", &[("all.flac", 300_000), ("concert.mkv", 250_000)]), "concert.mkv");
     }
 
     #[test]

@@ -45,20 +45,27 @@ const MOST_WESTERN: usize = 15;
 
 /// Bytes that are checked for UTF-16 without a mark.
 const LOOK: usize = 4096;
+/// Start of a two-byte character set in ISO-2022-JP, whose bytes are all ASCII.
+const JIS: &str = "\x1b$";
 /// Least valid characters beyond ASCII for each damaged one in a text that still counts as UTF-8.
 const DAMAGE: usize = 4;
 
 /// Returns the text of a file. `language` is a BCP 47 tag, where the file's name tells it: of
 /// several encodings that fit a short text, that of its language is taken.
 pub(crate) fn decode(bytes: &[u8], language: Option<&str>) -> String {
-    if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
-        return encoding.decode_without_bom_handling(&bytes[mark..]).0.into_owned();
-    }
+    let (bytes, marked) = match Encoding::for_bom(bytes) {
+        Some((encoding, mark)) => (&bytes[mark..], Some(encoding)),
+        None => (bytes, None),
+    };
     if let Ok(text) = std::str::from_utf8(bytes) {
         // UTF-16 of ASCII is UTF-8 as well, with a NUL for every other character.
-        if !text.as_bytes()[..text.len().min(LOOK)].contains(&0) {
+        if !text.as_bytes()[..text.len().min(LOOK)].contains(&0) && !text.contains(JIS) {
             return text.to_owned();
         }
+    }
+    // Editors and scripts put marks in front of texts in another encoding: a mark counts where the text does not deny it.
+    if let Some(encoding) = marked.filter(|encoding| *encoding != UTF_8) {
+        return encoding.decode_without_bom_handling(bytes).0.into_owned();
     }
     let encoding = unmarked_utf16(bytes).unwrap_or_else(|| legacy(bytes, language));
     encoding.decode_without_bom_handling(bytes).0.into_owned()
@@ -82,7 +89,7 @@ fn legacy(bytes: &[u8], language: Option<&str>) -> &'static Encoding {
         valid += chunk.valid().chars().filter(|c| !c.is_ascii()).count();
         damaged += usize::from(!chunk.invalid().is_empty());
     }
-    if valid > DAMAGE * damaged || damaged == 0 {
+    if valid > DAMAGE * damaged || (damaged == 0 && !bytes.contains(&JIS.as_bytes()[0])) {
         return UTF_8;
     }
     let group = language.and_then(group);
@@ -151,6 +158,9 @@ mod tests {
         format!("1\r\n00:00:01,000 --> 00:00:02,000\r\n{text}\r\n\r\n")
     }
 
+    /// A greeting: encoding_rs does not write this encoding.
+    const ISO_2022_JP_TEXT: &[u8] = b"\x1b$B$3$s$K$A$O\x1b(B";
+
     const SAMPLES: &[(&str, &Encoding, &str)] = &[
         ("cs", WINDOWS_1250, "Příliš žluťoučký kůň úpěl ďábelské ódy."),
         ("pl", WINDOWS_1250, "Zażółć gęślą jaźń, powiedział."),
@@ -206,6 +216,8 @@ mod tests {
             chinese,
             "bilingual subtitles are often called English"
         );
+        let jis = [file("").as_bytes(), ISO_2022_JP_TEXT].concat();
+        assert_eq!(decode(&jis, None), file("") + "こんにちは");
         let japanese = file(&"おはようございます。元気ですか。".repeat(20));
         assert_eq!(decode(&SHIFT_JIS.encode(&japanese).0, Some("xx")), japanese);
     }
@@ -222,10 +234,15 @@ mod tests {
             marked(&[0xff, 0xfe], &le),
             marked(&[0xfe, 0xff], &be),
             marked(&[0xef, 0xbb, 0xbf], text.as_bytes()),
+            marked(&[0xef, 0xbb, 0xbf], &le),
+            marked(&[0xff, 0xfe], text.as_bytes()),
             text.clone().into_bytes(),
         ] {
             assert_eq!(decode(&bytes, Some("ru")), text);
         }
+        let russian = file("Съешь ещё этих мягких французских булок.");
+        let bytes = marked(&[0xef, 0xbb, 0xbf], &WINDOWS_1251.encode(&russian).0);
+        assert_eq!(decode(&bytes, Some("ru")), russian, "a mark in front of another encoding");
         let damaged = [text.repeat(5).as_bytes(), b"\xff"].concat();
         assert_eq!(decode(&damaged, Some("ru")), text.repeat(5) + "\u{fffd}");
         assert_eq!(decode(b"", None), "");

@@ -21,6 +21,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 
 /// Longest time to the end of the first request's head. Clients send it as soon as they are
@@ -32,6 +33,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// not reading, and ask again after a long pause. DLNA has servers hold such a connection for five
 /// minutes.
 const STALL_TIMEOUT: Duration = Duration::from_secs(300);
+/// Longest pause in writing after the end of what a client sends. The client may have closed only its own side, so what is
+/// there is sent on. While an answer waits for data, the same end is all that is seen of a client that went away.
+const HALF_CLOSED_PAUSE: Duration = Duration::from_millis(250);
 /// Longest interval between two checks of a connection for a stall.
 const LOOK: Duration = Duration::from_secs(30);
 /// Buffer of a connection, and the bound on a request's head. Below the chunk of
@@ -72,12 +76,15 @@ struct Now {
     state: State,
     /// Since when a write waits for the client.
     blocked: Option<Instant>,
+    /// When the last write was taken.
+    written: Instant,
 }
 
 impl Activity {
     /// Returns that of a connection that was accepted just now.
     pub(crate) fn new(peer: SocketAddr) -> Arc<Activity> {
-        let now = Now { state: State::New(Instant::now()), blocked: None };
+        let now = Instant::now();
+        let now = Now { state: State::New(now), blocked: None, written: now };
         let (host, closed) = (Host::of(peer.ip()), CancellationToken::new());
         Arc::new(Activity { host, now: Mutex::new(now), closed })
     }
@@ -94,7 +101,10 @@ impl Activity {
     }
 
     fn set(&self, state: State) {
-        self.now.lock().state = state;
+        let mut now = self.now.lock();
+        now.state = state;
+        // An answer begins as if it had been written to.
+        now.written = Instant::now();
     }
 
     fn wrote(&self, pending: bool) {
@@ -103,6 +113,21 @@ impl Activity {
             (true, None) => now.blocked = Some(Instant::now()),
             (false, Some(_)) => now.blocked = None,
             _ => {}
+        }
+        if !pending {
+            now.written = Instant::now();
+        }
+    }
+
+    /// How much longer an answer is sent to a client that sends no more; `None` where there is none, or it waits for data.
+    fn goes_on(&self) -> Option<Duration> {
+        let now = self.now.lock();
+        match (now.state, now.blocked) {
+            (_, Some(_)) => Some(HALF_CLOSED_PAUSE),
+            (State::Served(_), None) => {
+                HALF_CLOSED_PAUSE.checked_sub(now.written.elapsed()).filter(|left| !left.is_zero())
+            }
+            _ => None,
         }
     }
 
@@ -143,9 +168,9 @@ pub(crate) async fn serve(
             Ok::<_, Infallible>(response.map(|body| Tracked { body, _idle: idle }))
         }
     });
-    let io = Watched { stream, activity: activity.clone(), repair: Repair::default() };
+    let io = Watched { stream, activity: activity.clone(), repair: Repair::default(), pause: None };
     // With half_close off, hyper watches for the client's end of file while a body waits for data.
-    // A client that disconnects thus frees its reader at once, even if nothing is being sent.
+    // A client that disconnects thus frees its reader soon, even if nothing is being sent.
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(patience.idle)
@@ -220,6 +245,8 @@ struct Watched {
     stream: TcpStream,
     activity: Arc<Activity>,
     repair: Repair,
+    /// Until the end of what the client sends is looked at again.
+    pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
@@ -232,7 +259,18 @@ impl Watched {
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        loop {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+                self.pause = None;
+            }
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+            let is_end = buf.filled().len() == before && buf.remaining() > 0;
+            match self.activity.goes_on().filter(|_| is_end) {
+                Some(left) => self.pause = Some(Box::pin(tokio::time::sleep(left))),
+                None => break,
+            }
+        }
         self.repair.bytes(&mut buf.filled_mut()[before..]);
         Poll::Ready(Ok(()))
     }

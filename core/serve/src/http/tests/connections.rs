@@ -36,6 +36,24 @@ async fn idle_connections_give_their_places_to_a_player() {
 }
 
 #[tokio::test]
+async fn a_client_that_closes_its_own_side_alone_gets_all_that_is_there() {
+    let server = serve_library(shelf(&[("film.mp4", 8_000_000)]), 0, HttpConfig::default()).await.unwrap();
+    for first in [false, true] {
+        let mut client = Client::to(&server).await;
+        if first {
+            assert_eq!(client.ask("HEAD", "/stream/0", &[]).await.status, 200);
+            tokio::time::sleep(Duration::from_millis(400)).await;
+        }
+        client.send("GET", "/stream/0", &[]).await;
+        client.0.shutdown().await.unwrap();
+        let mut body = Vec::new();
+        client.0.read_to_end(&mut body).await.unwrap();
+        let head = body.windows(4).position(|w| w == b"\r\n\r\n").unwrap() + 4;
+        assert_eq!(body.len() - head, 8_000_000);
+    }
+}
+
+#[tokio::test]
 async fn a_connection_without_a_token_holds_no_place() {
     let config = HttpConfig { token: Some("geheim".into()), ..HttpConfig::default() };
     let server = serve_library(shelf(&[("film.mp4", 1000)]), 0, config).await.unwrap();

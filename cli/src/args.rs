@@ -1,6 +1,6 @@
 //! The command line: what there is, its help, and how it becomes settings. What is done with it is in each command's file.
 
-use crate::units::{parse_at, parse_rate, parse_size, parse_wait};
+use crate::units::{parse_address, parse_at, parse_count, parse_node, parse_rate, parse_size, parse_wait};
 use anyhow::{Result, anyhow, bail};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use playswarm::{Config, PeerAddress};
@@ -215,7 +215,7 @@ pub(crate) struct DemoArgs {
     #[arg(long, conflicts_with_all = ["no_player", "player"])]
     pub(crate) check: bool,
     /// Where to serve it
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = parse_address)]
     pub(crate) http: SocketAddr,
 }
 
@@ -240,7 +240,7 @@ pub(crate) struct StorageArgs {
 #[command(next_help_heading = "HTTP")]
 pub(crate) struct HttpArgs {
     /// Where to serve players. Without: a free port of 127.0.0.1
-    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = parse_address)]
     pub(crate) http: SocketAddr,
     /// A secret that every request must bring; it is part of the printed URL. Others on this machine can see it in the list of processes: prefer --token-file
     #[arg(long, value_name = "SECRET")]
@@ -260,7 +260,7 @@ pub(crate) struct HttpArgs {
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkArgs {
     /// Where peers may connect to us, TCP and uTP. Without: a free port of 6881 to 6889
-    #[arg(long, value_name = "IP:PORT")]
+    #[arg(long, value_name = "IP:PORT", value_parser = parse_address)]
     pub(crate) listen: Option<SocketAddr>,
     /// A peer to connect to; may be repeated
     #[arg(long, value_name = "HOST:PORT")]
@@ -287,10 +287,10 @@ pub(crate) struct NetworkArgs {
     #[arg(long)]
     pub(crate) no_utp: bool,
     /// A DHT node to begin with instead of the well-known ones; may be repeated
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_node)]
     pub(crate) dht_bootstrap: Vec<String>,
     /// Connections for each torrent, at least 1. Without: 80
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
     pub(crate) max_peers: Option<usize>,
     /// Bound on downloading, bytes per second (2M is 2,000,000, 2MiB is 2,097,152). 0: none
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
@@ -310,10 +310,13 @@ impl NetworkArgs {
             None => Config::default(),
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|e| anyhow!("cannot read {}: {e}", path.display()))?;
-                if text.trim().is_empty() {
-                    bail!("{} is empty; settings are a JSON object, at least {{}}", path.display());
+                // Windows' editors put a mark in front.
+                let text = text.trim_start_matches('\u{feff}').trim();
+                if !text.starts_with('{') {
+                    let what = if text.is_empty() { "is empty" } else { "holds no settings" };
+                    bail!("{} {what}; settings are a JSON object, at least {{}}", path.display());
                 }
-                serde_json::from_str(&text).map_err(|e| anyhow!("{} holds no settings: {e}", path.display()))?
+                serde_json::from_str(text).map_err(|e| anyhow!("{} holds no settings: {e}", path.display()))?
             }
         };
         config.listen = self.listen.or(config.listen);

@@ -27,6 +27,9 @@ pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<Exi
             output.display()
         );
     }
+    if is_shared(&output, &args.path) {
+        bail!("{} is part of what is shared; choose another place with --output", output.display());
+    }
     let piece_bytes = match args.piece_size {
         None => None,
         Some(n) => Some(u32::try_from(n).map_err(|_| anyhow!("--piece-size is at most 64MiB"))?),
@@ -46,7 +49,7 @@ pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<Exi
         say_what_is_left_out(&made, &args.path);
     }
     write(&output, &made.bytes, args.force)?;
-    log::out(&format!("torrent: {}\nmagnet: {}", output.display(), made.torrent.magnet()));
+    log::print(&format!("torrent: {}\nmagnet: {}", output.display(), made.torrent.magnet()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -97,17 +100,36 @@ fn default_output(path: &Path) -> Result<PathBuf> {
     Ok(name.into())
 }
 
+/// Whether a file that exists belongs to what a torrent is made of.
+fn is_shared(output: &Path, path: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    whole(output).zip(whole(path)).is_some_and(|(output, path)| output.starts_with(path))
+}
+
 fn write(output: &Path, bytes: &[u8], force: bool) -> Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    if force {
-        options.create(true).truncate(true)
-    } else {
-        options.create_new(true)
+    let new = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
+    let written = match output.metadata() {
+        // A file takes the place of the old one as a whole, which keeps its content under other names that it has.
+        Ok(old) if force && old.is_file() => {
+            let mut beside = output.as_os_str().to_owned();
+            beside.push(".new");
+            let beside = Path::new(&beside);
+            let replaced = new(beside).and_then(|mut file| {
+                let written = file.write_all(bytes).and_then(|()| std::fs::rename(beside, output));
+                // The old one is there still.
+                written.inspect_err(|_| drop(std::fs::remove_file(beside)))
+            });
+            replaced.map_err(|e| match e.kind() {
+                ErrorKind::AlreadyExists => std::io::Error::other(format!("{} is in the way", beside.display())),
+                _ => e,
+            })
+        }
+        // A pipe or a device.
+        Ok(_) if force => OpenOptions::new().write(true).open(output).and_then(|mut file| file.write_all(bytes)),
+        _ => new(output).and_then(|mut file| file.write_all(bytes)),
     };
-    let written = options.open(output).and_then(|mut file| file.write_all(bytes));
     written.map_err(|e| match e.kind() {
         ErrorKind::AlreadyExists => anyhow!("{} is there already; overwrite it with --force", output.display()),
-        _ => anyhow!("cannot write {}: {e}", output.display()),
+        _ => anyhow!("cannot write {}: {e}; choose another place with --output", output.display()),
     })
 }

@@ -24,13 +24,15 @@ const INDEX_WAIT: Duration = Duration::from_secs(20);
 const LONELY: Duration = Duration::from_secs(6);
 
 pub(crate) async fn info(args: &InfoArgs, view: view::Options) -> Result<ExitCode> {
+    // Also where they turn out not to be needed.
+    args.network.config()?.check()?;
     let mut stop = Stop::new()?;
     let Some(source) = source::given(&args.source, &mut stop).await? else { return Ok(ExitCode::FAILURE) };
     let Some(described) = describe(args, source, view, &mut stop).await? else {
         // Asked to end before there was an answer.
         return Ok(ExitCode::FAILURE);
     };
-    log::out(if args.json { described.json() } else { described.text() }.trim_end());
+    log::print(if args.json { described.json() } else { described.text() }.trim_end())?;
     let Some(why) = described.lacks() else { return Ok(ExitCode::SUCCESS) };
     if !view.quiet {
         log::line(&format!("not all could be learned: {why}"));

@@ -3,6 +3,7 @@
 //! Nothing that a terminal obeys gets through from texts of others, wherever they come from: what is written here is made
 //! printable. Texts that must stay on one line are made so where they are put together.
 
+use anyhow::{Result, anyhow};
 use indicatif::{MultiProgress, ProgressDrawTarget};
 use playswarm::printable;
 use std::io::{self, Write};
@@ -26,13 +27,25 @@ pub(crate) fn line(text: &str) {
     });
 }
 
-/// A line on standard output, at once: a script waits for it.
+/// A line on standard output, at once: a script waits for it. What goes on without it says so.
 pub(crate) fn out(text: &str) {
-    screen().suspend(|| {
+    if let Err(e) = print(text) {
+        line(&e.to_string());
+    }
+}
+
+/// The same for what ends with it: an error where standard output takes nothing. A closed pipe is the reader's choice.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let written = screen().suspend(|| {
         let mut out = io::stdout().lock();
-        // A closed pipe is the reader's choice; serving goes on.
-        let _ = writeln!(out, "{}", printable::lines(text)).and_then(|()| out.flush());
+        writeln!(out, "{}", printable::lines(text)).and_then(|()| out.flush())
     });
+    match written {
+        Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow!("cannot write to standard output: {e}; send it elsewhere or free some room"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `PLAYSWARM_LOG`, else `RUST_LOG`, else what -v asks for.

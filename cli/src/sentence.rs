@@ -34,6 +34,7 @@ pub(crate) fn of(e: &anyhow::Error) -> String {
             let option = option(setting).unwrap_or(setting);
             format!("cannot listen on {addr}: {source}; choose another with {option}")
         }
+        Error::Storage { doing, .. } if doing.ends_with("the folder") => format!("{error}; choose another with --dir"),
         Error::NoMetadata { .. } => format!("{error} with --peer"),
         Error::NothingPlayable => format!("{error} with --file"),
         Error::NoSuchFile { .. } => format!("{error}; `playswarm info` lists them"),

@@ -40,7 +40,7 @@ pub(crate) async fn slots(args: &SlotsArgs, view: view::Options) -> Result<ExitC
     stop::close(&session).await;
     match done {
         Some(text) => {
-            log::out(text?.trim_end());
+            log::print(text?.trim_end())?;
             Ok(ExitCode::SUCCESS)
         }
         None => Ok(ExitCode::FAILURE),

@@ -1,6 +1,8 @@
 //! Sizes and rates as people write and read them.
 
+use playswarm::PeerAddress;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// Bytes given as `500M`, `2GiB`, `10GB`, `4096`. `K`, `M`, `G`, `T` and `KB`… are powers of 1000, `KiB`… of 1024.
@@ -32,6 +34,25 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
 pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
     let text = text.trim();
     parse_size(text.strip_suffix("/s").unwrap_or(text))
+}
+
+/// An address of this machine and a port.
+pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.trim().parse().map_err(|_| {
+        "write an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080; 0.0.0.0 stands for all addresses of this \
+         machine, and port 0 for a free one"
+            .to_owned()
+    })
+}
+
+/// The address of a node of the DHT.
+pub(crate) fn parse_node(text: &str) -> Result<String, String> {
+    text.parse::<PeerAddress>().map(|_| text.to_owned()).map_err(|e| e.to_string())
+}
+
+/// A number of things.
+pub(crate) fn parse_count(text: &str) -> Result<usize, String> {
+    text.trim().parse().map_err(|_| format!("'{text}' is no whole number, such as 80"))
 }
 
 /// Bytes for people: `12.3 MiB`.

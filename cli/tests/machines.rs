@@ -156,6 +156,73 @@ fn empty_files_are_named_as_such() {
 }
 
 #[test]
+fn what_cannot_be_printed_is_no_success() {
+    let (dir, _) = film();
+    let full = || Stdio::from(std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap());
+    for args in [&["info", "film.mkv.torrent", "--wait", "0"][..], &["create", "film.mkv", "--output", "again.torrent"]]
+    {
+        let mut command = playswarm(dir.path(), args);
+        let child = command.stdout(full()).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        let (code, err) = (child.status.code(), String::from_utf8(child.stderr).unwrap());
+        assert!(code == Some(1) && err.contains("cannot write to standard output"), "{args:?}: {code:?} {err}");
+    }
+}
+
+#[test]
+fn the_file_that_a_torrent_is_made_of_is_never_overwritten() {
+    let (dir, bytes) = film();
+    std::fs::hard_link(dir.path().join("film.mkv"), dir.path().join("same.mkv")).unwrap();
+    std::os::unix::fs::symlink("film.mkv", dir.path().join("link.mkv")).unwrap();
+    for (output, wanted) in
+        [("film.mkv", 1), ("./film.mkv", 1), ("link.mkv", 1), ("same.mkv", 0), ("film.mkv.torrent", 0)]
+    {
+        let (code, _, err) = run(dir.path(), &["create", "film.mkv", "--output", output, "--force"]);
+        assert!(code == wanted && (code == 0 || err.contains("--output")), "{output}: {code} {err}");
+        assert!(std::fs::read(dir.path().join("film.mkv")).unwrap() == bytes, "{output}");
+    }
+    std::fs::create_dir(dir.path().join("folder")).unwrap();
+    std::fs::rename(dir.path().join("film.mkv"), dir.path().join("folder/film.mkv")).unwrap();
+    let (code, ..) = run(dir.path(), &["create", "folder", "--output", "folder/film.mkv", "--force"]);
+    assert_eq!(code, 1);
+    assert!(std::fs::read(dir.path().join("folder/film.mkv")).unwrap() == bytes);
+}
+
+#[test]
+fn folders_that_cannot_be_used_and_odd_values_come_with_a_remedy() {
+    let (dir, _) = film();
+    for folder in ["film.mkv", "film.mkv/below"] {
+        let args = ["stream", "film.mkv.torrent", "--dir", folder];
+        let (code, _, err) = run(dir.path(), &[&args[..], &OFFLINE].concat());
+        assert!(code == 1 && err.contains("choose another with --dir"), "{folder}: {err}");
+    }
+    for (option, value, remedy) in [
+        ("--http", "8080", "127.0.0.1:8080"),
+        ("--http", "localhost:8080", "127.0.0.1:8080"),
+        ("--listen", "0.0.0.0:99999", "127.0.0.1:8080"),
+        ("--dht-bootstrap", "router.example", "peer.example:6881"),
+        ("--max-peers", "many", "whole number"),
+    ] {
+        let (code, _, err) = run(dir.path(), &["stream", "film.mkv.torrent", option, value]);
+        assert!(code == 2 && err.contains(remedy), "{option} {value}: {err}");
+    }
+}
+
+#[test]
+fn settings_are_read_where_they_are_not_needed_too() {
+    let (dir, _) = film();
+    let with = |text: &str| {
+        std::fs::write(dir.path().join("settings.json"), text).unwrap();
+        run(dir.path(), &["info", "film.mkv.torrent", "--wait", "0", "--config", "settings.json"])
+    };
+    for text in ["[]", "null", "{\"max_peers\": 0}", "{\"no_such\": 1}"] {
+        let (code, _, err) = with(text);
+        assert!(code == 1 && err.contains("sett"), "{text}: {code} {err}");
+    }
+    let (code, _, err) = with("\u{feff}{\"max_peers\": 5}\r\n");
+    assert_eq!(code, 0, "as editors of Windows write it: {err}");
+}
+
+#[test]
 fn a_player_that_is_not_there_is_noticed_before_anything_is_opened() {
     let (dir, _) = film();
     let args = ["play", "magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567", "--dir", "made"];

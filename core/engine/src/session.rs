@@ -117,7 +117,7 @@ impl Session {
         config.dir = config.folder()?.unwrap_or_default();
         if !config.read_only {
             std::fs::create_dir_all(&config.dir).map_err(|source| Error::Storage {
-                doing: "create",
+                doing: "create the folder",
                 path: config.dir.clone(),
                 source,
             })?;

@@ -117,7 +117,9 @@ fn a_tracker_that_is_out_of_order_costs_its_tier_two_seconds() {
     let begun = std::time::Instant::now();
     let playswarm = Builder::stream(file).start();
     playswarm.wait_status("the peer of the second tracker", Duration::from_secs(15), |s| s.known_peers > 0);
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(10), "{waited:?}");
+    assert!(waited >= Duration::from_secs(2), "the second of a tier is for when the first gave nothing: {waited:?}");
     assert_eq!(good.announces().len(), 1);
 }
 
@@ -155,7 +157,7 @@ fn a_name_whose_first_address_is_dead_leads_to_the_next() {
         .start();
     let begun = std::time::Instant::now();
     playswarm.wait_status("an answer of both", Duration::from_secs(20), |status| {
-        status.trackers.iter().all(|t| t.state == "working" && t.peers > 0)
+        !status.trackers.is_empty() && status.trackers.iter().all(|t| t.state == "working" && t.peers > 0)
     });
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }

@@ -8,6 +8,8 @@
 mod info;
 mod text;
 
+pub(crate) use text::likely_text;
+
 use super::{InfoHash, Torrent, Trackers};
 use crate::discovery::source::is_web_page;
 use crate::error::{Error, Result};

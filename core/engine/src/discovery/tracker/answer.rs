@@ -98,6 +98,11 @@ fn dictionary(body: &[u8]) -> Result<Parsed, Failure> {
         let answer = &mut parsed.answer;
         match key {
             b"failure reason" if is_string => refused = Some(words(value.string()?)),
+            // Of another type: it refuses without words.
+            b"failure reason" => {
+                value.skip()?;
+                refused = Some("no reason".to_owned());
+            }
             b"warning message" if is_string => answer.warning = Some(words(value.string()?)).filter(|w| !w.is_empty()),
             b"interval" => answer.interval = seconds(number(value)?),
             b"min interval" => answer.min_interval = seconds(number(value)?),
@@ -251,6 +256,9 @@ mod tests {
         assert_eq!(refusal(b"d14:failure reason2:no8:retry in5:nevere").1, Retry::Never);
         assert_eq!(refusal(b"d14:failure reason2:no8:retry ini9223372036854775807ee").1, Retry::Usual);
         assert_eq!(refusal(b"d14:failure reason6:a\x1b[2Jbe").0, "a\u{fffd}[2Jb");
+        assert_eq!(refusal(b"d14:failure reasoni5ee").0, "no reason");
+        let russian = b"d14:failure reason17:\xd2\xee\xf0\xf0\xe5\xed\xf2 \xed\xe5 \xed\xe0\xe9\xe4\xe5\xede";
+        assert_eq!(refusal(russian).0, "Торрент не найден");
         assert_eq!(parse(b"d14:failure reason0:5:peers6:\x01\x02\x03\x04\x1a\xe1e").unwrap().refusal, None);
         let warned = parse(b"d15:warning message3:old5:peers0:e").unwrap();
         assert_eq!((warned.answer.warning.as_deref(), warned.refusal), (Some("old"), None));

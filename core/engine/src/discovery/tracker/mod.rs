@@ -16,7 +16,7 @@ use super::web::{Family, Terms};
 use crate::peer_address::PeerAddress;
 use crate::printable;
 use crate::status::TrackerStatus;
-use crate::torrent::{Tracker, Trackers, parse_tracker};
+use crate::torrent::{Tracker, Trackers, likely_text, parse_tracker};
 use answer::{Answer, Failure};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -292,7 +292,9 @@ pub(super) fn fuzz(data: &[u8]) {
 
 /// A tracker's own words, made fit to be shown.
 fn words(text: &[u8]) -> String {
-    printable::line_of_bytes(text, MAX_WORDS)
+    // A character has at most four bytes: the rest cannot be shown anyway.
+    let some = &text[..text.len().min(4 * MAX_WORDS)];
+    printable::line_within(likely_text(some).trim(), MAX_WORDS).into_owned()
 }
 
 #[cfg(test)]

@@ -90,6 +90,11 @@ impl Decoder {
     }
 }
 
+/// Returns foreign bytes as text: UTF-8, or the most likely encoding.
+pub(crate) fn likely_text(bytes: &[u8]) -> Cow<'_, str> {
+    Decoder::new(None, std::iter::once(bytes)).text(bytes)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

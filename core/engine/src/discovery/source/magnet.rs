@@ -102,9 +102,12 @@ fn parse_query(text: &str, query: &str) -> Result<Magnet> {
         };
         match kind {
             "xt" => {
+                let value = spelling::decoded_wholly(value);
                 let lower = value.to_ascii_lowercase();
-                if lower.starts_with("urn:btih:") {
-                    let given = hash_at_start(&value["urn:btih:".len()..]);
+                // Some write `btih:HASH`, or the hash alone.
+                let bare = lower.strip_prefix("btih:").unwrap_or(&lower);
+                if lower.starts_with("urn:btih:") || hash_from_text(bare).is_some() {
+                    let given = hash_at_start(lower.strip_prefix("urn:btih:").unwrap_or(bare));
                     odd |= given.is_none();
                     // A link may name several; other clients take one of them, and so do we.
                     hash = hash.or(given);

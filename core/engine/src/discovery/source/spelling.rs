@@ -54,6 +54,14 @@ pub(super) fn magnet_query(text: &str) -> Option<Cow<'_, str>> {
     if starts_with(text, "urn:btih:") || starts_with(text, "urn:btmh:") || starts_with(text, "urn%3abtih") {
         return Some(Cow::Owned(format!("xt={text}")));
     }
+    let after = text.split_once(':').map(|(_, after)| after.split(['&', '?']).next().unwrap_or_default());
+    if starts_with(text, "btih:") && after.is_some_and(|hash| hash_from_text(hash).is_some()) {
+        return Some(Cow::Owned(format!("xt=urn:{}", as_written(text).replacen('?', "&", 1))));
+    }
+    // The end of a link, from its hash on.
+    if let Some((hash, rest)) = text.split_once(['&', '?']).filter(|(hash, _)| hash_from_text(hash).is_some()) {
+        return Some(Cow::Owned(format!("xt=urn:btih:{hash}&{}", as_written(rest))));
+    }
     if starts_with(text, "xt=urn:bt") || starts_with(text, "?xt=urn:bt") {
         return Some(as_written(text.trim_start_matches('?')));
     }
@@ -122,6 +130,18 @@ fn replace(text: &mut Cow<'_, str>, from: &str, to: &str) {
         out.push_str(&text[at..]);
         *text = Cow::Owned(out);
     }
+}
+
+/// Returns a value that was encoded once more than its link, or several times, as what it stands for.
+pub(super) fn decoded_wholly(value: &str) -> Cow<'_, str> {
+    let mut value = Cow::Borrowed(value);
+    for _ in 0..MAX_ROUNDS {
+        if value.contains(':') || !value.contains('%') {
+            break;
+        }
+        value = Cow::Owned(decoded(&value));
+    }
+    value
 }
 
 /// Returns the text with each `%XX` decoded once. Unlike in a form, `+` stays as it is: it belongs to the values.

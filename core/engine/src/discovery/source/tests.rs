@@ -94,6 +94,13 @@ fn a_link_is_read_however_desktops_pages_shells_and_people_spell_it() {
         whole.replace(HEX, &HEX.to_uppercase()),
         whole.replace(HEX, &format!("{HEX}/")),
         format!("{whole}&xt.2=urn:btih:{}", "0".repeat(40)),
+        whole.replace("urn:btih:", "urn%253Abtih%253A"),
+        whole.replace("urn:btih:", "urn%25253Abtih%25253A"),
+        whole.replace("urn:btih:", "btih:"),
+        whole.replace("urn:btih:", ""),
+        whole.replace("magnet:?xt=urn:btih:", ""),
+        whole.replace("magnet:?xt=urn:btih:", "btih:"),
+        whole.replace("magnet:?xt=urn:btih:", "").replacen('&', "?", 1),
     ] {
         assert_eq!(magnet(&spelled), wanted, "{spelled}");
     }
@@ -124,9 +131,16 @@ fn an_info_hash_by_itself_may_be_base32_or_a_urn() {
 
 #[test]
 fn paths_that_resemble_links_stay_paths() {
-    for path in
-        ["stream:2.torrent", "magnetic.torrent", "'quoted'.torrent", "bittorrent", "a b&amp;c.torrent", "urn.torrent"]
-    {
+    for path in [
+        "stream:2.torrent",
+        "magnetic.torrent",
+        "'quoted'.torrent",
+        "bittorrent",
+        "a b&amp;c.torrent",
+        "urn.torrent",
+        "btih:film.torrent",
+        "a&b?c.torrent",
+    ] {
         assert!(matches!(Source::parse(path), Ok(Source::TorrentFile(p)) if p == Path::new(path)), "{path}");
     }
 }

@@ -1,5 +1,6 @@
 //! The command line: what there is, its help, and how it becomes settings. What is done with it is in each command's file.
 
+use crate::source;
 use crate::units::{parse_address, parse_at, parse_count, parse_node, parse_rate, parse_size, parse_wait};
 use anyhow::{Result, anyhow, bail};
 use clap::{ArgAction, Args, Parser, Subcommand};
@@ -304,19 +305,18 @@ pub(crate) struct NetworkArgs {
 }
 
 impl NetworkArgs {
-    /// The settings of the file, if there is one, changed by the options.
+    /// The settings of the file, if there is one, changed by the options. To be called once, as the file may be a pipe, and
+    /// before signals are listened for, as its other end may be silent.
     pub(crate) fn config(&self) -> Result<Config> {
         let mut config = match &self.config {
             None => Config::default(),
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|e| anyhow!("cannot read {}: {e}", path.display()))?;
-                // Windows' editors put a mark in front.
-                let text = text.trim_start_matches('\u{feff}').trim();
+                let text = source::small_file(path)?;
                 if !text.starts_with('{') {
                     let what = if text.is_empty() { "is empty" } else { "holds no settings" };
                     bail!("{} {what}; settings are a JSON object, at least {{}}", path.display());
                 }
-                serde_json::from_str(text).map_err(|e| anyhow!("{} holds no settings: {e}", path.display()))?
+                serde_json::from_str(&text).map_err(|e| anyhow!("{} holds no settings: {e}", path.display()))?
             }
         };
         config.listen = self.listen.or(config.listen);
@@ -354,8 +354,11 @@ impl HttpArgs {
         let token = match &self.token_file {
             None => self.token.clone(),
             Some(path) => {
-                let text = std::fs::read_to_string(path).map_err(|e| anyhow!("cannot read {}: {e}", path.display()))?;
-                Some(text.trim().to_owned())
+                let text = source::small_file(path)?;
+                if text.is_empty() {
+                    bail!("{} is empty; the secret stands in it", path.display());
+                }
+                Some(text)
             }
         };
         let config = HttpConfig {

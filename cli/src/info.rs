@@ -4,7 +4,7 @@ mod describe;
 mod sparkline;
 
 use crate::ExitCode;
-use crate::args::{InfoArgs, NetworkArgs};
+use crate::args::InfoArgs;
 use crate::log;
 use crate::source;
 use crate::stop::{self, Stop};
@@ -25,10 +25,11 @@ const LONELY: Duration = Duration::from_secs(6);
 
 pub(crate) async fn info(args: &InfoArgs, view: view::Options) -> Result<ExitCode> {
     // Also where they turn out not to be needed.
-    args.network.config()?.check()?;
+    let config = args.network.config()?;
+    config.check()?;
     let mut stop = Stop::new()?;
     let Some(source) = source::given(&args.source, &mut stop).await? else { return Ok(ExitCode::FAILURE) };
-    let Some(described) = describe(args, source, view, &mut stop).await? else {
+    let Some(described) = describe(args, config, source, view, &mut stop).await? else {
         // Asked to end before there was an answer.
         return Ok(ExitCode::FAILURE);
     };
@@ -41,9 +42,9 @@ pub(crate) async fn info(args: &InfoArgs, view: view::Options) -> Result<ExitCod
 }
 
 /// Settings to learn what is in a torrent: peers are needed only for what a magnet does not say.
-pub(crate) fn asking(source: &Source, network: &NetworkArgs) -> Result<Config> {
-    let config = if needs_peers(source) { network.config()? } else { Config::offline("") };
-    Ok(Config { read_only: true, keep: false, ..config })
+pub(crate) fn asking(source: &Source, network: &Config) -> Config {
+    let config = if needs_peers(source) { network.clone() } else { Config::offline("") };
+    Config { read_only: true, keep: false, ..config }
 }
 
 fn needs_peers(source: &Source) -> bool {
@@ -51,7 +52,13 @@ fn needs_peers(source: &Source) -> bool {
 }
 
 /// `None` where it was asked to end before it was known what is in the torrent.
-async fn describe(args: &InfoArgs, source: Source, view: view::Options, stop: &mut Stop) -> Result<Option<Described>> {
+async fn describe(
+    args: &InfoArgs,
+    config: Config,
+    source: Source,
+    view: view::Options,
+    stop: &mut Stop,
+) -> Result<Option<Described>> {
     let Some(source) = resolved(source, stop).await? else { return Ok(None) };
     if let Source::Torrent(torrent) = &source {
         let file = chosen(torrent, args.file.as_deref())?;
@@ -59,7 +66,7 @@ async fn describe(args: &InfoArgs, source: Source, view: view::Options, stop: &m
             return Ok(Some(Described::without_time(torrent.clone(), file)));
         }
     }
-    in_swarm(args, source, view, stop).await
+    in_swarm(args, config, source, view, stop).await
 }
 
 /// What the source leads to: the torrent, or a magnet link. `None` where it was asked to end before that was known.
@@ -74,8 +81,13 @@ pub(crate) async fn resolved(source: Source, stop: &mut Stop) -> Result<Option<S
 }
 
 /// Asks peers: for what is in the torrent, and for the index of its file.
-async fn in_swarm(args: &InfoArgs, source: Source, view: view::Options, stop: &mut Stop) -> Result<Option<Described>> {
-    let mut config = args.network.config()?;
+async fn in_swarm(
+    args: &InfoArgs,
+    mut config: Config,
+    source: Source,
+    view: view::Options,
+    stop: &mut Stop,
+) -> Result<Option<Described>> {
     // A look at a torrent leaves nothing behind.
     config.read_only = true;
     config.keep = false;

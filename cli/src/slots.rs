@@ -24,9 +24,9 @@ const CELLS: usize = 60;
 const MOST_SHOWN: usize = 40;
 
 pub(crate) async fn slots(args: &SlotsArgs, view: view::Options) -> Result<ExitCode> {
+    let mut config = args.network.config()?;
     let mut stop = Stop::new()?;
     let Some(source) = source::given(&args.source, &mut stop).await? else { return Ok(ExitCode::FAILURE) };
-    let mut config = args.network.config()?;
     config.read_only = true;
     config.keep = false;
     let session = Session::new(config).await?;

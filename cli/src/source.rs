@@ -5,9 +5,26 @@ use anyhow::{Result, anyhow, bail};
 use playswarm::Source;
 use playswarm::torrent::MAX_TORRENT_BYTES;
 use std::io::{IsTerminal, Read};
+use std::path::Path;
 
 /// Longest text that is looked at for a link; magnet links with a hundred trackers are shorter.
 const MAX_LINK_BYTES: usize = 64 << 10;
+
+/// Most bytes of a file of settings or of one that holds a secret.
+const MAX_SMALL_FILE: u64 = 1 << 20;
+
+/// Reads a file of settings or a secret: text without the blanks and the mark around it.
+pub(crate) fn small_file(path: &Path) -> Result<String> {
+    let failed = |e: std::io::Error| anyhow!("cannot read {}: {e}", path.display());
+    let mut text = String::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(MAX_SMALL_FILE + 1).read_to_string(&mut text).map_err(failed)?;
+    if text.len() as u64 > MAX_SMALL_FILE {
+        bail!("{} has more than {} KiB, which no such file has", path.display(), MAX_SMALL_FILE >> 10);
+    }
+    // Windows' editors put a mark in front.
+    Ok(text.trim_start_matches('\u{feff}').trim().to_owned())
+}
 
 /// Reads what the user named; `None` where the program was asked to end meanwhile.
 pub(crate) async fn given(text: &str, stop: &mut Stop) -> Result<Option<Source>> {

@@ -40,10 +40,10 @@ pub(crate) async fn play(args: &PlayArgs, view: view::Options) -> Result<ExitCod
 }
 
 async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> Result<ExitCode> {
-    let mut stop = Stop::new()?;
     let http = args.http.config()?;
     let mut config = args.network.config()?;
     args.storage.apply(&mut config);
+    let mut stop = Stop::new()?;
     let Some(source) = source::given(&args.source, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
     let keeps = config.keep && config.disk_limit_bytes == 0;
     let session = Session::new(config).await?;

@@ -223,6 +223,38 @@ fn settings_are_read_where_they_are_not_needed_too() {
 }
 
 #[test]
+fn settings_and_secrets_come_from_pipes_and_a_silent_one_can_be_interrupted() {
+    let (dir, _) = film();
+    let silent = dir.path().join("silent");
+    assert!(Command::new("mkfifo").arg(&silent).status().unwrap().success());
+    for option in ["--config", "--token-file"] {
+        let args = ["stream", "film.mkv.torrent", option, "silent"];
+        let mut child = playswarm(dir.path(), &args).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(500));
+        Command::new("kill").arg(child.id().to_string()).status().unwrap();
+        let begun = Instant::now();
+        while child.try_wait().unwrap().is_none() && begun.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let ended = child.try_wait().unwrap().is_some();
+        let _ = child.kill();
+        assert!(ended, "{option}");
+    }
+    let program = env!("CARGO_BIN_EXE_playswarm");
+    let script = format!("echo '{{}}' | {program} info film.mkv.torrent --wait 0 --config /dev/stdin");
+    let (code, _, err) = outcome(Command::new("sh").args(["-c", &script]).current_dir(dir.path()));
+    assert_eq!(code, 0, "{err}");
+    let script = format!(
+        "echo '{{}}' | {program} seed film.mkv magnet:?xt=urn:btih:{} --config /dev/stdin -q & sleep 1; kill $!; wait $!",
+        "0".repeat(40)
+    );
+    let (_, _, err) = outcome(Command::new("sh").args(["-c", &script]).current_dir(dir.path()));
+    assert_eq!(err, "", "settings are read once");
+    let (code, _, err) = run(dir.path(), &["stream", "film.mkv.torrent", "--config", "/dev/zero"]);
+    assert!(code == 1 && err.contains("KiB"), "{err}");
+}
+
+#[test]
 fn a_player_that_is_not_there_is_noticed_before_anything_is_opened() {
     let (dir, _) = film();
     let args = ["play", "magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567", "--dir", "made"];

@@ -59,7 +59,8 @@ async fn describe(
     view: view::Options,
     stop: &mut Stop,
 ) -> Result<Option<Described>> {
-    let Some(source) = resolved(source, stop).await? else { return Ok(None) };
+    let wait = args.wait.filter(|s| *s > 0.0).map(Duration::from_secs_f64);
+    let Some(source) = resolved(source, wait, view, stop).await? else { return Ok(None) };
     if let Source::Torrent(torrent) = &source {
         let file = chosen(torrent, args.file.as_deref())?;
         if !worth_a_look(torrent, file, args) {
@@ -69,15 +70,33 @@ async fn describe(
     in_swarm(args, config, source, view, stop).await
 }
 
-/// What the source leads to: the torrent, or a magnet link. `None` where it was asked to end before that was known.
-pub(crate) async fn resolved(source: Source, stop: &mut Stop) -> Result<Option<Source>> {
+/// What the source leads to: the torrent, or a magnet link. With a time to wait, a server has no longer. `None` where it was
+/// asked to end before that was known.
+pub(crate) async fn resolved(
+    source: Source,
+    wait: Option<Duration>,
+    view: view::Options,
+    stop: &mut Stop,
+) -> Result<Option<Source>> {
     if needs_peers(&source) {
         return Ok(Some(source));
     }
     let session = Session::new(Config { read_only: true, ..Config::offline("") }).await?;
-    let resolved = stop.unless(session.resolve(source)).await;
+    let shown = View::opening(session.clone(), &source, view);
+    let resolve = async {
+        let resolve = session.resolve(source);
+        let Some(wait) = wait else { return Ok(resolve.await?) };
+        match tokio::time::timeout(wait, resolve).await {
+            Ok(source) => Ok(source?),
+            Err(_) => {
+                Err(anyhow!("no torrent was sent within {} s; --wait SECONDS gives it longer", wait.as_secs_f64()))
+            }
+        }
+    };
+    let resolved = stop.unless(resolve).await;
+    shown.stop().await;
     stop::close(&session).await;
-    Ok(resolved.transpose()?)
+    resolved.transpose()
 }
 
 /// Asks peers: for what is in the torrent, and for the index of its file.
@@ -109,7 +128,7 @@ pub(crate) async fn opened(
     view: view::Options,
     stop: &mut Stop,
 ) -> Result<Option<Media>> {
-    let shown = View::opening(session.clone(), view);
+    let shown = View::opening(session.clone(), &source, view);
     let open = async {
         let mut open = Box::pin(session.open(source));
         let Some(wait) = wait else { return Ok(open.await?) };
@@ -204,7 +223,7 @@ async fn learn(media: &Media, file: Option<usize>, args: &InfoArgs, end: Instant
 /// Why the index of a file did not come.
 fn why_not(media: &Media, file: usize, waited: Duration, trouble: Option<String>) -> String {
     let (status, name) = (media.status(), &media.torrent().files[file].name);
-    let seconds = waited.as_secs_f64().ceil();
+    let seconds = waited.as_secs_f64().round().max(1.0);
     let what = match (status.peers.len(), status.known_peers) {
         (0, 0) => "no peer was found".to_owned(),
         (0, known) => format!("none of {} could be connected", view::peers(known)),

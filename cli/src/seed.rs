@@ -18,10 +18,10 @@ pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCod
     // These are the user's own files.
     (config.read_only, config.keep) = (true, false);
     let Some(source) = source::given(&args.torrent, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
-    let Some(source) = info::resolved(source, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
+    let Some(source) = info::resolved(source, None, view, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
     // The folder is known only once the torrent is, and a session has one folder: so one is opened for asking alone.
     let asking = Session::new(info::asking(&source, &config)).await?;
-    let finding = View::opening(asking.clone(), view);
+    let finding = View::opening(asking.clone(), &source, view);
     let described = stop.unless(asking.describe(source)).await;
     finding.stop().await;
     stop::close(&asking).await;

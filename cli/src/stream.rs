@@ -56,7 +56,7 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
             "this player cannot be told where to begin: jump there, it is being fetched; or put {time} into --player",
         );
     }
-    let finding = View::opening(session.clone(), view);
+    let finding = View::opening(session.clone(), &source, view);
     let media = stop.unless(session.open(source)).await;
     finding.stop().await;
     let opened = match media {
@@ -151,11 +151,14 @@ impl Idle {
     fn watch(media: Media, view: view::Options) -> Idle {
         Idle(tokio::spawn(async move {
             let mut looks = tokio::time::interval(IDLE_LOOK);
-            let (mut last_read, mut completing) = (None::<Instant>, false);
+            let (mut last_read, mut completing, mut place) = (None::<Instant>, false, None);
             loop {
                 looks.tick().await;
-                if media.status().readers.iter().any(|reader| !reader.index) {
-                    last_read = Some(Instant::now());
+                let status = media.status();
+                let now_at = status.playhead.map(|playhead| (playhead.file, playhead.position));
+                // A reader may have come and gone between two looks.
+                if now_at != place || status.readers.iter().any(|reader| !reader.index) {
+                    (last_read, place) = (Some(Instant::now()), now_at);
                 }
                 let idle = last_read.is_some_and(|at| at.elapsed() > IDLE);
                 if idle != completing {

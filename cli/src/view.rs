@@ -6,9 +6,9 @@ use crate::{log, stream::rate};
 use indicatif::{ProgressBar, ProgressStyle};
 use playswarm::printable;
 use playswarm::status::Waste;
-use playswarm::{Media, MediaStatus, OpeningStatus, Playhead, Session, Torrent};
+use playswarm::{Media, MediaStatus, OpeningStatus, Playhead, Session, Source, Torrent};
 use playswarm_serve::clock_time;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
 /// Redrawing more often shows nothing more.
@@ -61,12 +61,18 @@ impl View {
         View { task: shown.then(|| tokio::spawn(live(render))) }
     }
 
-    /// What has been found of the torrents that are being opened. On a terminal at all times, else a line now and then.
-    pub(crate) fn opening(session: Session, options: Options) -> View {
+    /// What has been found of the torrents that are being opened, and the server that is waited for. On a terminal at all
+    /// times, else a line now and then.
+    pub(crate) fn opening(session: Session, source: &Source, options: Options) -> View {
         if options.quiet {
             return View { task: None };
         }
-        let lines = move || session.opening().iter().map(opening).collect::<Vec<_>>();
+        let (host, begun) = (host(source), Instant::now());
+        let lines = move || {
+            let found: Vec<String> = session.opening().iter().map(opening).collect();
+            let waiting = || host.iter().map(|host| fetching(host, begun.elapsed())).collect();
+            if found.is_empty() { waiting() } else { found }
+        };
         View {
             task: Some(if log::screen().is_hidden() {
                 tokio::spawn(now_and_then(lines))
@@ -145,6 +151,18 @@ fn render(status: &MediaStatus, torrent: &Torrent, options: Options) -> Vec<Stri
         lines.extend(shares(status));
     }
     lines
+}
+
+/// The server of a torrent's URL.
+fn host(source: &Source) -> Option<String> {
+    let Source::Url(url) = source else { return None };
+    let authority = url.split_once("://")?.1.split(['/', '?', '#']).next()?;
+    // What stands before it is a name and a password.
+    Some(authority.rsplit('@').next()?.to_owned())
+}
+
+fn fetching(host: &str, waited: Duration) -> String {
+    format!("waiting for {host} to send the torrent ({:.0} s)", waited.as_secs_f64())
 }
 
 /// How far a magnet's search for its torrent is.

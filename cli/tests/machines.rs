@@ -255,6 +255,26 @@ fn settings_and_secrets_come_from_pipes_and_a_silent_one_can_be_interrupted() {
 }
 
 #[test]
+fn a_silent_server_is_named_and_has_no_longer_than_the_user_gives() {
+    let (dir, _) = film();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let host = silent.local_addr().unwrap().to_string();
+    let url = format!("http://name:secret@{host}/a.torrent?passkey=secret");
+    let begun = Instant::now();
+    let (code, _, err) = run(dir.path(), &[&["info", &url, "--wait", "3"][..], &OFFLINE].concat());
+    assert!(code == 1 && begun.elapsed() < Duration::from_secs(15), "{err}");
+    assert!(err.contains(&format!("waiting for {host} ")) && err.contains("within 3 s"), "{err}");
+    assert!(!err.contains("secret"), "{err}");
+    let args = [&["stream", &url, "--dir", "made"][..], &OFFLINE].concat();
+    let mut child = playswarm(dir.path(), &args).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stderr.as_mut().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.contains(&format!("waiting for {host} ")), "{line}");
+}
+
+#[test]
 fn a_player_that_is_not_there_is_noticed_before_anything_is_opened() {
     let (dir, _) = film();
     let args = ["play", "magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567", "--dir", "made"];

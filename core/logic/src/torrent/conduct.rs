@@ -4,6 +4,7 @@
 //! known whose blocks a bad piece was made of.
 
 use crate::Time;
+use playswarm_proto::extended::ours;
 use playswarm_proto::wire::{Message, WireError};
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ const LIMIT: f64 = 100.0;
 const FORGOTTEN_PER_S: f64 = 0.5;
 /// The stretch over which messages are counted.
 const STRETCH: Duration = Duration::from_secs(1);
-/// HAVEs a second beyond one for each piece. A client may name all its pieces anew, as it does after a recheck.
+/// HAVEs and DONT HAVEs a second beyond one for each piece. A client may name all its pieces anew, as it does after a
+/// recheck, and gives back a piece for each that it fetches where its room is limited.
 const MAX_HAVES: u32 = 10_000;
 /// Changes of CHOKE and INTERESTED a second. A client may flip with every piece; this is flooding.
 const MAX_FLIPS: u32 = 50;
@@ -128,7 +130,10 @@ impl Conduct {
         let (count, most) = match message {
             // As fast as the line is; the picker counts blocks that nobody asked for.
             Message::Piece { .. } => return Verdict::Fine,
-            Message::Have(_) => (&mut self.haves, MAX_HAVES.saturating_add(pieces)),
+            // A viewer with little room says both for each piece that it plays.
+            Message::Have(_) | Message::Extended { id: ours::LT_DONTHAVE, .. } => {
+                (&mut self.haves, MAX_HAVES.saturating_add(pieces))
+            }
             Message::Choke | Message::Unchoke | Message::Interested | Message::NotInterested => {
                 (&mut self.flips, MAX_FLIPS)
             }
@@ -179,6 +184,7 @@ impl From<&WireError> for Offence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
 
     fn at(s: f64) -> Time {
         Time::from_secs_f64(s)
@@ -217,6 +223,16 @@ mod tests {
         let mut say = |i| conduct.message(at(1.5), &Message::Have(i), 30_000);
         assert!((0..40_000).all(|i| say(i) == Verdict::Fine));
         assert_eq!(say(0), Verdict::Ban(Offence::Flood));
+    }
+
+    #[test]
+    fn giving_back_a_piece_for_each_that_comes_is_no_flood() {
+        let mut conduct = Conduct::default();
+        let gone = Message::Extended { id: ours::LT_DONTHAVE, payload: Bytes::from_static(&[0, 0, 0, 7]) };
+        let mut say = |message: &Message| conduct.message(at(1.5), message, 600);
+        let both = |say: &mut dyn FnMut(&Message) -> Verdict| [say(&Message::Have(8)), say(&gone)];
+        assert!((0..5_000).all(|_| both(&mut say) == [Verdict::Fine; 2]), "80 MB/s in pieces of 16 KiB");
+        assert!((0..5_000).any(|_| say(&gone) == Verdict::Ban(Offence::Flood)), "within bounds");
     }
 
     #[test]

@@ -16,10 +16,10 @@ mod trackers;
 pub use beside::{Beside, Subtitle};
 pub(crate) use choose::Seen;
 pub use media_type::{content_type, is_playable, natural_cmp};
-pub(crate) use parse::{likely_text, write_torrent};
 pub use parse::{
     MAX_FILES, MAX_PIECE_BYTES, MAX_TORRENT_BYTES, MAX_TOTAL_BYTES, MAX_TRACKERS, MAX_URL_BYTES, MIN_PIECE_BYTES,
 };
+pub(crate) use parse::{likely_text, write_torrent};
 pub(crate) use paths::with_suffix;
 pub use paths::{MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, sanitize};
 pub use playswarm_proto::InfoHash;

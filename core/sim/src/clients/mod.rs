@@ -6,6 +6,7 @@
 //! that are a queue, delays, windows of TCP, dials, a tracker, the DHT's answers, hashing, players. Not modelled: loss,
 //! disks, processors, uTP.
 
+mod handshakes;
 mod network;
 mod node;
 mod player;

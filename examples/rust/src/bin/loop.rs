@@ -1,0 +1,46 @@
+//! A player's own loop: `loop SOURCE`. It takes what is there without waiting, waits for more only if there is none, jumps
+//! to the middle by time, and stops in the midst of a wait.
+
+use anyhow::{Context, Result};
+use playswarm::{Source, Stream};
+use std::env::{args, temp_dir};
+use std::time::{Duration, Instant};
+
+/// Most bytes that a demuxer takes at once.
+const CHUNK: usize = 64 << 10;
+
+/// Reads for a while, as a demuxer would. Returns the bytes that came.
+async fn play(stream: &mut Stream, time: Duration) -> Result<u64> {
+    let (began, mut bytes) = (Instant::now(), 0);
+    while began.elapsed() < time && stream.position() < stream.size() {
+        match stream.try_read_chunk(CHUNK)? {
+            Some(chunk) => bytes += chunk.len() as u64,
+            // Nothing is there. A player would draw its next frame here; this one waits, but not for long.
+            None => match tokio::time::timeout(Duration::from_millis(40), stream.ready()).await {
+                Ok(ready) => ready?,
+                Err(_) => continue,
+            },
+        }
+    }
+    Ok(bytes)
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let source = args().nth(1).context("give a source: a torrent file, a magnet link or a URL")?;
+    let session = playswarm_examples::session(&temp_dir().join("playswarm-examples")).await?;
+    let media = session.open(Source::parse(&source)?).await?;
+    let file = media.choose_file().await?;
+    let mut stream = media.stream(file)?;
+
+    println!("{} bytes from the start", play(&mut stream, Duration::from_secs(2)).await?);
+    let duration = media.timeline(file).await?.duration();
+    let place = stream.seek_to_time(duration / 2).await?;
+    println!("jumped to {:.1} s, byte {}", place.time.as_secs_f64(), place.from);
+    println!("{} bytes from there", play(&mut stream, Duration::from_secs(2)).await?);
+
+    // Dropping a stream ends what is fetched for it. Its torrent stays as long as a handle to it does.
+    drop(stream);
+    session.close().await;
+    Ok(())
+}

@@ -795,7 +795,7 @@ playswarm_code playswarm_media_stream(struct playswarm_media *media,
  Starts fetching the beginning of a file before anybody reads it, so that a player finds it there. It ends by itself
  once somebody reads, or after half a minute. From any thread.
  */
-playswarm_code playswarm_media_warm_up(struct playswarm_media *media,
+playswarm_code playswarm_media_prefetch(struct playswarm_media *media,
                                        size_t file);
 
 /*

@@ -348,7 +348,7 @@ public:
         return info;
     }
 
-    void warm_up(std::size_t file) { detail::check(playswarm_media_warm_up(get(), file)); }
+    void prefetch(std::size_t file) { detail::check(playswarm_media_prefetch(get(), file)); }
     void fetch_all(bool on = true) { detail::check(playswarm_media_fetch_all(get(), on)); }
     void add_peer(const std::string &address) {
         detail::check(detail::attempt([&](auto e) { return playswarm_media_add_peer(get(), address.c_str(), e); }));

@@ -201,8 +201,8 @@ pub unsafe extern "C" fn playswarm_media_stream(
 /// Starts fetching the beginning of a file before anybody reads it, so that a player finds it there. It ends by itself
 /// once somebody reads, or after half a minute. From any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn playswarm_media_warm_up(media: *mut playswarm_media, file: usize) -> playswarm_code {
-    call_plain("playswarm_media_warm_up", || {
+pub extern "C" fn playswarm_media_prefetch(media: *mut playswarm_media, file: usize) -> playswarm_code {
+    call_plain("playswarm_media_prefetch", || {
         handles::get(media)?.media.prefetch(file);
         Ok(())
     })

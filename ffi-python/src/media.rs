@@ -107,7 +107,7 @@ impl Media {
         runtime::within(|| media.add_peer(addr))
     }
 
-    fn warm_up(&self, py: Python<'_>, file: usize) -> PyResult<()> {
+    fn prefetch(&self, py: Python<'_>, file: usize) -> PyResult<()> {
         let media = self.get(py)?;
         runtime::within(|| media.prefetch(file))
     }

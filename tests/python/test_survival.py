@@ -71,7 +71,7 @@ def test_a_closed_session_says_so_in_every_way(seeded: Seeded, leech: Leech) -> 
         media.check_files,
         media.sync,
         media.fetch_all,
-        media.warm_up,
+        media.prefetch,
         lambda: media.add_peer("127.0.0.1:1"),
         lambda: film.read(1),
         lambda: film.readinto(bytearray(1)),

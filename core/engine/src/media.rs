@@ -156,7 +156,7 @@ impl Media {
     pub fn prefetch(&self, file: usize) {
         if let Some(entry) = self.inner.torrent.files.get(file) {
             self.inner.learn_time(file);
-            self.inner.swarm.warm_up(file, entry.offset, entry.length);
+            self.inner.swarm.prefetch(file, entry.offset, entry.length);
         }
     }
 

@@ -53,7 +53,7 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
     made_stream = (playswarm_stream *)buffer;
     BAD(playswarm_media_stream(media, 0, &made_stream, NULL));
     CHECK(made_stream == NULL);
-    BAD(playswarm_media_warm_up(media, 0));
+    BAD(playswarm_media_prefetch(media, 0));
     BAD(playswarm_media_fetch_all(media, 1));
     BAD(playswarm_media_add_peer(media, "127.0.0.1:1", NULL));
     BAD(playswarm_media_check_files(media, NULL, &u, NULL));

@@ -27,7 +27,7 @@ int main(int argc, char **argv) {
     CHECK(port != 0);
     playswarm_media *media = open_media(&g, session);
     look_at(&g, media);
-    OK(playswarm_media_warm_up(media, 0));
+    OK(playswarm_media_prefetch(media, 0));
 
     playswarm_stream *stream = open_stream(media);
     uint64_t size = 0, position = 1;

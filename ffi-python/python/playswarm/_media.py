@@ -67,9 +67,9 @@ class MediaBase:
             address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._raw.add_peer(address)
 
-    def warm_up(self, file: int | str | None = None) -> None:
+    def prefetch(self, file: int | str | None = None) -> None:
         """Starts fetching the beginning of a file before anybody reads it. It ends by itself after half a minute."""
-        self._raw.warm_up(self.torrent.find_file(file).index)
+        self._raw.prefetch(self.torrent.find_file(file).index)
 
     def fetch_all(self, on: bool = True) -> None:
         """Fetches every piece, whether anybody reads or not."""

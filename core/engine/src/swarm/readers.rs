@@ -36,7 +36,7 @@ impl Swarm {
     }
 
     /// Fetches the beginning of a file for a while, in case somebody will read it.
-    pub(crate) fn warm_up(&self, file: usize, start: u64, size: u64) {
+    pub(crate) fn prefetch(&self, file: usize, start: u64, size: u64) {
         self.open_reader(Purpose::Prefetch, file, start, start + size, start);
     }
 

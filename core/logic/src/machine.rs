@@ -4,7 +4,7 @@
 //! nothing happens: a machine does no I/O, reads no clock and draws no randomness but from the seed in its settings. The
 //! same inputs at the same times therefore give the same outputs, in the engine, in a test and in the simulator.
 
-use crate::{Time, choker, metadata, picker, slots};
+use crate::{Time, choker, metadata, picker, slots, trackers};
 
 /// A state machine.
 ///
@@ -91,5 +91,22 @@ impl Machine for slots::Slots {
 
     fn next_timeout(&self) -> Time {
         slots::Slots::next_timeout(self)
+    }
+}
+
+impl Machine for trackers::Trackers {
+    type Input = trackers::Input;
+    type Output = trackers::Output;
+
+    fn handle(&mut self, now: Time, input: trackers::Input) {
+        trackers::Trackers::handle(self, now, input);
+    }
+
+    fn poll(&mut self) -> Option<trackers::Output> {
+        trackers::Trackers::poll(self)
+    }
+
+    fn next_timeout(&self) -> Time {
+        trackers::Trackers::next_timeout(self)
     }
 }

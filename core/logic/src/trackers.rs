@@ -79,6 +79,8 @@ pub enum Input {
     Completed,
     /// The torrent turned out to be private.
     Private,
+    /// The time given by [`Trackers::next_timeout`] has come.
+    Timeout,
 }
 
 /// What to do.
@@ -148,6 +150,8 @@ pub struct Trackers {
     private: bool,
     /// Trackers that are to hear that we leave.
     leaving: Vec<usize>,
+    /// The time of the last input.
+    now: Time,
     /// Spreads retries, so that a tracker that comes back is not met by all at once.
     spread: f64,
 }
@@ -172,6 +176,7 @@ impl Trackers {
             groups,
             private: false,
             leaving: Vec::new(),
+            now: Time::ZERO,
             spread: rng.unit(),
         };
         if private {
@@ -182,7 +187,9 @@ impl Trackers {
 
     /// Tells the machine what happened; [`Trackers::poll`] then says what to do.
     pub fn handle(&mut self, now: Time, input: Input) {
+        self.now = now;
         match input {
+            Input::Timeout => {}
             Input::Answered { tracker, interval, min_interval, peers } => {
                 self.answered(now, tracker, interval, min_interval, peers);
             }
@@ -199,10 +206,11 @@ impl Trackers {
     }
 
     /// What to do next, until it says `None`.
-    pub fn poll(&mut self, now: Time) -> Option<Output> {
+    pub fn poll(&mut self) -> Option<Output> {
+        let now = self.now;
         if let Some(tracker) = self.leaving.pop() {
             if !std::mem::take(&mut self.entries[tracker].welcome) {
-                return self.poll(now);
+                return self.poll();
             }
             return Some(Output::Announce { tracker, event: Event::Stopped });
         }

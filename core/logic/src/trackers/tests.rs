@@ -8,9 +8,8 @@ fn at(seconds: f64) -> Time {
     Time::from_secs_f64(seconds)
 }
 fn drain(trackers: &mut Trackers, seconds: f64) -> Vec<(usize, Event)> {
-    std::iter::from_fn(|| trackers.poll(at(seconds)))
-        .map(|Output::Announce { tracker, event }| (tracker, event))
-        .collect()
+    trackers.handle(at(seconds), Input::Timeout);
+    std::iter::from_fn(|| trackers.poll()).map(|Output::Announce { tracker, event }| (tracker, event)).collect()
 }
 fn asked(trackers: &mut Trackers, seconds: f64) -> Vec<usize> {
     drain(trackers, seconds).into_iter().map(|(tracker, _)| tracker).collect()
@@ -186,7 +185,8 @@ proptest! {
         let mut trackers = Trackers::new(&tiers, private, 3);
         let (mut now, mut open, mut last) = (Time::ZERO, BTreeSet::new(), vec![None::<Time>; tiers.len()]);
         for (kind, which, ms) in steps {
-            while let Some(Output::Announce { tracker, event }) = trackers.poll(now) {
+            trackers.handle(now, Input::Timeout);
+            while let Some(Output::Announce { tracker, event }) = trackers.poll() {
                 if event == Event::Stopped {
                     continue;
                 }

@@ -100,7 +100,8 @@ impl Task {
         let mut complete = (context.progress)().left == 0;
         let mut under_way: FuturesUnordered<BoxFuture<'static, Ended>> = FuturesUnordered::new();
         loop {
-            while let Some(Output::Announce { tracker, event }) = self.machine.poll(self.now()) {
+            self.machine.handle(self.now(), Input::Timeout);
+            while let Some(Output::Announce { tracker, event }) = self.machine.poll() {
                 under_way.push(self.announce(tracker, event));
             }
             self.show();

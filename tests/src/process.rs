@@ -177,8 +177,13 @@ impl Drop for Process {
         self.kill9();
         if std::thread::panicking() {
             for (stream, lines) in [("stdout", self.out.all()), ("stderr", self.err.all())] {
-                eprintln!("--- {} ({state}), last lines of {stream}:", self.name);
-                lines.iter().skip(lines.len().saturating_sub(SHOWN)).for_each(|line| eprintln!("    {line}"));
+                eprintln!(
+                    "--- {} ({state}), {} lines of {stream}, the first and the last ones:",
+                    self.name,
+                    lines.len()
+                );
+                let shown = |at: usize| at < SHOWN || at + SHOWN >= lines.len();
+                lines.iter().enumerate().filter(|(at, _)| shown(*at)).for_each(|(_, line)| eprintln!("    {line}"));
             }
         }
     }

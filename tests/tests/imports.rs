@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// For each crate of the workspace, the crates of ours that it may import.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("playswarm-proto", &[]),
     ("playswarm-media", &[]),
     ("playswarm-logic", &["playswarm-proto"]),
@@ -20,6 +20,7 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("playswarm-python", &["playswarm", "playswarm-serve", "playswarm-cli"]),
     ("playswarm-tests", &["playswarm-proto", "playswarm-sim"]),
     ("playswarm-benches", &["playswarm-logic", "playswarm-sim"]),
+    ("playswarm-examples", &["playswarm", "playswarm-serve"]),
 ];
 
 /// Crates that do no I/O, read no clock and draw no randomness.

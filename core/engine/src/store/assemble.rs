@@ -1,4 +1,4 @@
-//! From blocks to verified pieces.
+//! Assembles blocks into verified pieces.
 
 use super::assembly::{Assembly, Filled, Whole, block_digests, distinct};
 use super::state::State;
@@ -11,13 +11,15 @@ use playswarm_proto::sha1::sha1;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// Pieces that may be put together however little memory there is: with large pieces playback must still go on.
+/// Fewest pieces that may be assembled at once, however small the memory limit is. Playback must
+/// continue even with large pieces.
 const PIECES_AT_LEAST: usize = 2;
 
 impl Store {
-    /// Copies a block that `giver` sent into the attempt at its piece that the ticket names. `giver` is any number by which
-    /// the caller knows who lied later. A block of an older attempt is ignored; the first block of a newer one ends the
-    /// older.
+    /// Copies a block into the attempt at its piece that the ticket names.
+    ///
+    /// `giver` identifies the sender, so that the caller can tell later which peer lied. A block of
+    /// an older attempt is ignored. The first block of a newer attempt ends the older one.
     pub(crate) fn put_block(&self, ticket: Ticket, data: &[u8], giver: u32) -> Put {
         let Ticket { block, generation } = ticket;
         let layout = self.torrent.layout;
@@ -33,7 +35,7 @@ impl Store {
             let present = state.assemblies.get(&piece).cloned();
             let outdated = present.as_ref().is_some_and(|assembly| assembly.generation < generation);
             if outdated && !self.abandon(&mut state, block.piece) {
-                // It is whole, and being hashed.
+                // The piece is complete and being hashed.
                 return Put::Ignored;
             }
             match present.filter(|_| !outdated) {
@@ -60,8 +62,8 @@ impl Store {
         }
     }
 
-    /// How many more pieces may be begun now; 0 when the disk is slower than the swarm. Ask for blocks of no more than
-    /// that many pieces beyond those of [`Store::assembling`].
+    /// Returns how many more pieces may be started now; 0 when the disk is slower than the swarm.
+    /// Request blocks of at most that many pieces beyond those of [`Store::assembling`].
     pub(crate) fn room_for_assembly(&self) -> u32 {
         self.room(&self.state.lock())
     }
@@ -78,7 +80,7 @@ impl Store {
         u32::try_from(room).unwrap_or(u32::MAX).max(at_least as u32)
     }
 
-    /// The pieces of which there are blocks in memory, ascending.
+    /// Returns the pieces that have blocks in memory, in ascending order.
     #[cfg(test)]
     pub(crate) fn assembling(&self) -> Vec<PieceIndex> {
         let mut pieces: Vec<_> = self.state.lock().assemblies.keys().map(|p| PieceIndex(*p)).collect();
@@ -86,14 +88,15 @@ impl Store {
         pieces
     }
 
-    /// The blocks of this piece that are in memory, if it is being put together.
+    /// Returns the blocks of this piece that are in memory, if it is being assembled.
     #[cfg(test)]
     pub(crate) fn blocks_here(&self, piece: PieceIndex) -> Option<Bits> {
         let assembly = self.state.lock().assemblies.get(&piece.0)?.clone();
         Some(assembly.got())
     }
 
-    /// Forgets the blocks of attempts at a piece that are older than `generation`. One that is being hashed stays.
+    /// Drops the blocks of attempts at a piece that are older than `generation`. An attempt that is
+    /// being hashed stays.
     pub(crate) fn drop_blocks(&self, piece: PieceIndex, generation: u32) {
         let mut state = self.state.lock();
         if state.assemblies.get(&piece.0).is_some_and(|assembly| assembly.generation < generation) {
@@ -101,7 +104,7 @@ impl Store {
         }
     }
 
-    /// Ends the attempt at a piece, unless it is being hashed.
+    /// Ends the attempt at a piece, unless it is being hashed. Returns whether it ended.
     fn abandon(&self, state: &mut State, piece: PieceIndex) -> bool {
         let Some(buffer) = state.assemblies.get(&piece.0).and_then(|assembly| assembly.abandon()) else { return false };
         state.remove_assembly(piece.0);
@@ -109,8 +112,8 @@ impl Store {
         true
     }
 
-    /// Hashes a whole piece. When this says `Verified` the piece can be read; it is written behind the reader's back.
-    /// Dropping the future changes nothing but that nobody hears the verdict.
+    /// Hashes a complete piece. After `Verified` the piece can be read; it is written in the
+    /// background. Dropping the future only discards the verdict.
     pub(crate) async fn verify(self: &Arc<Self>, piece: PieceIndex) -> Verdict {
         let whole = {
             let assembly = self.state.lock().assemblies.get(&piece.0).cloned();
@@ -121,7 +124,7 @@ impl Store {
         let store = self.clone();
         self.runtime.spawn_blocking(move || {
             let verdict = store.judge(piece.0, whole);
-            // Before the write: the reader is woken now.
+            // The verdict goes out before the write, so that the reader wakes now.
             let _ = tell.send(verdict);
             store.write_some();
         });
@@ -132,7 +135,7 @@ impl Store {
         let Whole { buffer, givers, known } = whole;
         if self.torrent.hash_of(piece) != Some(&sha1(&buffer)[..]) {
             let distinct = distinct(givers.clone());
-            // One alone is found out already.
+            // The caller knows a single giver already.
             if distinct.len() > 1 {
                 let blocks = givers.into_iter().zip(block_digests(&buffer)).collect();
                 self.blame.lock().remember(piece, blocks);
@@ -141,13 +144,13 @@ impl Store {
                 let mut state = self.state.lock();
                 state.remove_assembly(piece);
                 if known {
-                    // Next time all of it comes from peers.
+                    // The next attempt fetches the whole piece from peers.
                     state.tails.remove(&PieceIndex(piece));
                     state.doubted.insert(piece);
                 }
             }
             self.recycle(buffer);
-            // A single giver may have told the truth, if the pad file did not.
+            // A single giver may have been honest, if the pad file contains other bytes than zero.
             return Verdict::Corrupt { givers: if known { Vec::new() } else { distinct } };
         }
         self.judge_padding(piece, &buffer);
@@ -162,7 +165,7 @@ impl Store {
         let dropped = {
             let mut state = self.state.lock();
             state.remove_assembly(piece);
-            // Somebody may have claimed it meanwhile; then it is on disk.
+            // The piece may have been claimed in the meantime; then it is on disk.
             let unwritten = !self.options.read_only && state.source_of(piece).is_none();
             state.have.set(piece, true);
             state.unproven.set(piece, false);
@@ -177,8 +180,8 @@ impl Store {
         Verdict::Verified { liars }
     }
 
-    /// The piece is right. Where it was wrong with zeros in place of its pad file, and that holds something else, the
-    /// other pad files are fetched from now on, too.
+    /// Stops assuming zeros in pad files, where that assumption made this verified piece fail
+    /// before and its pad file contains other bytes. The other pad files are then fetched, too.
     fn judge_padding(&self, piece: u32, bytes: &[u8]) {
         let mut state = self.state.lock();
         if !state.doubted.remove(&piece) {
@@ -192,7 +195,8 @@ impl Store {
         }
     }
 
-    /// The last blocks of these pieces are not to be fetched: zeros of pad files.
+    /// Returns pieces whose last blocks are zeros of pad files, each with the first of these
+    /// blocks. These blocks need not be fetched.
     pub(crate) fn known_tails(&self) -> Vec<(PieceIndex, u32)> {
         self.state.lock().tails.iter().map(|(piece, from)| (*piece, *from)).collect()
     }

@@ -1,4 +1,5 @@
-//! Taking over pieces that somebody else wrote: files to be seeded, or kept by another engine meanwhile.
+//! Rechecks pieces that another program wrote: files to be seeded, or files that another engine
+//! kept.
 
 use super::Store;
 use super::files::Source;
@@ -12,13 +13,14 @@ use std::sync::Arc;
 const PART_BYTES: usize = 256 << 10;
 
 impl Store {
-    /// Whether the piece is in the files as it should be. In files of ours it is recorded if so.
+    /// Returns whether the piece is correct in the files. A correct piece in our files is recorded.
     ///
     /// # Errors
-    /// [`Error::Storage`] where the record cannot be written; [`Error::Closed`] after [`Store::close`].
+    /// [`Error::Storage`] where the record cannot be written; [`Error::Closed`] after
+    /// [`Store::close`].
     pub(crate) async fn check_piece(self: &Arc<Self>, piece: PieceIndex) -> Result<bool> {
         if self.has(piece) && self.piece(piece).await?.is_some() {
-            // Reading it hashed it.
+            // Reading the piece hashed it.
             return Ok(true);
         }
         let store = self.clone();
@@ -43,7 +45,7 @@ impl Store {
         self.runtime.spawn_blocking(work).await.unwrap_or(Err(Error::Closed))
     }
 
-    /// Whether the piece is in these files as it should be. Blocks; it does not pass through the hot window.
+    /// Returns whether the piece is correct in these files. Blocks; does not use the cache.
     pub(super) fn is_right(&self, piece: u32, source: Source) -> bool {
         let layout = self.torrent.layout;
         let (start, length) = (layout.start_of(PieceIndex(piece)), layout.bytes_of(PieceIndex(piece)) as usize);

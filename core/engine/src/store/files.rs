@@ -1,8 +1,10 @@
-//! Pieces in the torrent's files: reads, writes and punches ranges of the torrent, whichever files they lie in.
+//! Stores pieces in the torrent's files: reads, writes and punches ranges of the torrent across
+//! file boundaries.
 //!
-//! Each file may be there twice: one that we made ([`super::ours`]), and one of another program by the torrent's own
-//! names, which is only ever read. Pad files (BEP 47) are made only where their bytes are not zero. Few files are held
-//! open, however many the torrent has.
+//! Each file may exist twice: one that we created ([`super::ours`]), and one that another program
+//! created under the torrent's own names. The latter is only ever read. Pad files (BEP 47) are
+//! created only where their bytes are not zero. The number of open files is limited, however many
+//! files the torrent has.
 
 use super::folder::{Access, Folder, Walk, storage_error};
 use super::growth::Growth;
@@ -21,23 +23,26 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-/// Files held open at once. A piece seldom touches more than a few, and 64 leave a process's 1024 descriptors to peers.
+/// Most files that are open at once. A piece seldom touches more than a few, and 64 leave most of a
+/// process's 1024 descriptors to peers.
 pub(super) const OPEN_FILES: usize = 64;
 
-/// Bytes of one write. The kernel takes page-cache memory in units up to the size of a write, and large units are often
-/// not there: measured at 1 GiB, writes of 1 MiB cost twice the time of writes of this size.
+/// Size of one write in bytes. The kernel allocates page-cache memory in units up to the size of a
+/// write, and large units are often unavailable. Measured at 1 GiB, writes of 1 MiB took twice the
+/// time of writes of this size.
 const WRITE_BYTES: usize = 64 << 10;
-/// A hole's edges are widened to this, as file systems only free whole blocks; 4 KiB is what nearly all use.
+/// Alignment in bytes to which a hole's edges are widened, as file systems free whole blocks only.
+/// Nearly all use 4 KiB.
 const HOLE_ALIGN: u64 = 4096;
-/// Files that are synced one by one; beyond it the whole file system is, which costs no more.
+/// Most files that are synced one by one. Beyond it, syncing the whole file system costs no more.
 const SYNCED_SINGLY: usize = 64;
 
-/// Whose files a piece is in.
+/// The owner of the files that contain a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Source {
-    /// Those that we made.
+    /// Files that we created.
     Ours,
-    /// Those that other programs made by the torrent's own names.
+    /// Files that other programs created under the torrent's own names.
     Theirs,
 }
 
@@ -46,16 +51,16 @@ pub(super) struct Files {
     folder: Option<Arc<Folder>>,
     torrent: Arc<Torrent>,
     ours: Ours,
-    /// Names by which other programs' files are looked for, where they are not the torrent's own: files that were ours alone
-    /// once.
+    /// Paths of other programs' files that differ from the torrent's own: files that were once ours
+    /// alone.
     theirs: Mutex<HashMap<usize, PathBuf>>,
     /// Whether nothing is ever written.
     read_only: bool,
-    /// Files held open at once.
+    /// Most files that are open at once.
     most_open: usize,
-    /// The most recently used first.
+    /// Open files, the most recently used first.
     open: Mutex<Vec<(usize, Source, Arc<Handle>)>>,
-    /// Files written to since the last sync, and folders in which names were made.
+    /// Files written since the last sync, and folders in which names were created.
     unsynced: Mutex<Unsynced>,
 }
 
@@ -68,17 +73,18 @@ struct Unsynced {
 struct Handle {
     file: File,
     writable: bool,
-    /// How it grows, once that was looked at.
+    /// How the file grows, once determined.
     growth: OnceLock<Growth>,
 }
 
 impl Handle {
-    /// Gives the file, which has `here` bytes, its whole length if that costs nothing, or says how it grows.
+    /// Extends the file, which has `here` bytes, to its full length if that is cheap. Returns how
+    /// it grows.
     fn grow(&self, here: u64, length: u64) -> io::Result<Growth> {
         if here >= length {
             return Ok(Growth::Whole);
         }
-        // One that was whole and is not any more was cut by another program.
+        // A file that was whole and no longer is was truncated by another program.
         if let Some(growth) = self.growth.get().filter(|growth| **growth != Growth::Whole) {
             return Ok(*growth);
         }
@@ -92,9 +98,9 @@ impl Handle {
 pub(super) struct Span<'a> {
     pub(super) index: usize,
     file: &'a FileEntry,
-    /// Its first byte within the file.
+    /// Offset of the part within the file.
     at: u64,
-    /// Where it stands within the range.
+    /// Position of the part within the range.
     pub(super) range: Range<usize>,
 }
 
@@ -114,13 +120,15 @@ impl Files {
             theirs: Mutex::default(),
             read_only,
             open: Mutex::default(),
-            // Fewer where the process may have few descriptors: its players need some.
+            // A process with few descriptors holds fewer files open: its players need some
+            // descriptors.
             most_open: (crate::swarm::sockets::limit() / 32).clamp(2, OPEN_FILES),
             unsynced: Mutex::default(),
         }
     }
 
-    /// The parts of `length` bytes from `start`; files without a byte are with the bytes that they stand before, or with the last.
+    /// Returns the parts of `length` bytes from `start` by file. A file without bytes belongs to
+    /// the bytes that follow it, or to the last ones.
     pub(super) fn spans(&self, start: u64, length: u64) -> impl Iterator<Item = Span<'_>> {
         let files = &self.torrent.files;
         let end = start + length;
@@ -140,12 +148,14 @@ impl Files {
             })
     }
 
-    /// Writes `data` at `start` of the torrent into files of ours, making them as needed: sparse and with their full length
-    /// where that costs nothing, folders and all. What became known of our files on the way is added to `news`.
+    /// Writes `data` at `start` of the torrent into our files.
+    ///
+    /// Missing files and folders are created. Files are sparse and have their full length where
+    /// that is cheap. Changes found in our files are added to `news`.
     pub(super) fn write(&self, start: u64, data: &[u8], news: &mut Vec<News>) -> Result<()> {
         for span in self.spans(start, data.len() as u64) {
             let data = &data[span.range.clone()];
-            // Zeros are what is read where there is no pad file.
+            // A missing pad file reads as zeros.
             if span.file.padding && (data.iter().all(|byte| *byte == 0) && !self.ours.has(span.index)) {
                 continue;
             }
@@ -160,7 +170,8 @@ impl Files {
         Ok(())
     }
 
-    /// A file of ours to be written to: the one that we made, if it is there still, or a new one.
+    /// Returns a file of ours for writing: the one that we created if it still exists, or a new
+    /// one.
     fn writable(&self, index: usize, news: &mut Vec<News>) -> Result<(Arc<Handle>, Growth)> {
         let failed = |e| storage_error("write", &self.ours.path(index), e);
         let length = self.torrent.files[index].length;
@@ -194,7 +205,7 @@ impl Files {
     /// Fills `into` from `start` of the torrent.
     ///
     /// # Errors
-    /// The file that could not be read, and why.
+    /// The index of the file that could not be read, and the reason.
     pub(super) fn read(&self, start: u64, into: &mut [u8], source: Source) -> Result<(), (usize, crate::error::Error)> {
         for span in self.spans(start, into.len() as u64).filter(|s| s.file.length > 0) {
             let into = &mut into[span.range.clone()];
@@ -216,7 +227,7 @@ impl Files {
             None => self.open_to_read(span.index, source)?,
         };
         handle.file.read_exact_at(into, span.at)?;
-        // What was read of a removed file is right, and the file's room is free only once we let go of it.
+        // Bytes read from a removed file are correct, but closing it is what frees its disk space.
         if handle.file.metadata()?.nlink() == 0 {
             self.forget(|index| index == span.index);
         }
@@ -235,8 +246,10 @@ impl Files {
         Ok(self.keep(index, source, file, false))
     }
 
-    /// Where another program's file is looked for, below the chosen folder. Not by names such as `.ssh`: whether they hold
-    /// what the torrent says is nothing for peers to know. In a folder that is only read, the user chose the files.
+    /// Returns the path of another program's file, below the chosen folder.
+    ///
+    /// Names such as `.ssh` are excluded: peers must not learn whether these files match the
+    /// torrent. In a read-only folder the user chose the files, so no name is excluded.
     fn their_path(&self, index: usize) -> Option<PathBuf> {
         if let Some(path) = self.theirs.lock().get(&index) {
             return Some(path.clone());
@@ -245,7 +258,7 @@ impl Files {
         (self.read_only || begins_harmless(path)).then(|| path.clone())
     }
 
-    /// The full path of a file, for messages.
+    /// Returns the full path of a file, for messages.
     pub(super) fn path(&self, index: usize, source: Source) -> PathBuf {
         match (source, &self.folder, self.their_path(index)) {
             (Source::Theirs, Some(folder), Some(path)) => folder.full(&path),
@@ -253,13 +266,13 @@ impl Files {
         }
     }
 
-    /// Gives back the disk space of these pieces, which follow each other, in files of ours; `free` says whether a
+    /// Frees the disk space of these consecutive pieces in our files. `free` returns whether a
     /// neighbour's bytes may go too.
     pub(super) fn punch(&self, pieces: Range<u32>, free: impl Fn(u32) -> bool) -> Result<()> {
         let layout = &self.torrent.layout;
         let start = layout.start_of(PieceIndex(pieces.start));
         let end = layout.start_of(PieceIndex(pieces.end)).min(layout.total_bytes());
-        // A block that straddles two pieces is freed with the second of them to go.
+        // A file system block that straddles two pieces is freed with the second of them.
         let wide = u64::from(layout.piece_bytes()) >= HOLE_ALIGN;
         let widen_front = wide && pieces.start > 0 && free(pieces.start - 1);
         let widen_back = wide && pieces.end < layout.pieces() && free(pieces.end);
@@ -283,7 +296,8 @@ impl Files {
         Ok(())
     }
 
-    /// The files' own ranges of the torrent's bytes `start..end`, without pad files and empty ones.
+    /// Returns the ranges within files of the torrent's bytes `start..end`, without pad files and
+    /// empty files.
     fn file_ranges(&self, start: u64, end: u64) -> impl Iterator<Item = (usize, Range<u64>)> {
         let files = &self.torrent.files;
         let first = files.partition_point(|f| f.offset + f.length <= start);
@@ -293,7 +307,7 @@ impl Files {
             .map(move |(n, f)| (n, f.offset.max(start) - f.offset..(f.offset + f.length).min(end) - f.offset))
     }
 
-    /// The pieces that touch this file.
+    /// Returns the pieces that touch this file.
     pub(super) fn pieces_of(&self, index: usize) -> Range<u32> {
         let (layout, file) = (self.torrent.layout, &self.torrent.files[index]);
         if file.length == 0 {
@@ -302,7 +316,7 @@ impl Files {
         layout.piece_at(file.offset).0..layout.piece_at(file.offset + file.length - 1).0 + 1
     }
 
-    /// Calls `missing` with each piece of this file that reaches beyond its first `length` bytes.
+    /// Calls `missing` with each piece of this file that extends beyond its first `length` bytes.
     fn beyond(&self, index: usize, length: u64, missing: impl FnMut(u32)) {
         let (layout, file) = (self.torrent.layout, &self.torrent.files[index]);
         let pieces = self.pieces_of(index);
@@ -310,7 +324,8 @@ impl Files {
         (first.max(pieces.start)..pieces.end).for_each(missing);
     }
 
-    /// Takes out of `claims` each piece that cannot be in our files, as they are missing or too short.
+    /// Removes from `claims` each piece that cannot be in our files, as they are missing or too
+    /// short.
     pub(super) fn drop_impossible(&self, claims: &mut Bits) {
         let files = &self.torrent.files;
         let claimed = |index: &usize| self.pieces_of(*index).any(|piece| claims.get(piece));
@@ -323,7 +338,7 @@ impl Files {
         }
     }
 
-    /// The pieces that files of other programs may hold, by their lengths alone.
+    /// Returns the pieces that other programs' files may contain, judged by file lengths alone.
     pub(super) fn their_claims(&self) -> Bits {
         let (files, pieces) = (&self.torrent.files, self.torrent.layout.pieces());
         let Some(folder) = &self.folder else { return Bits::new(pieces) };
@@ -351,7 +366,7 @@ impl Files {
         claims
     }
 
-    /// The pieces that this file cannot hold at the moment.
+    /// Returns the pieces that this file cannot contain at the moment.
     pub(super) fn lacks(&self, index: usize, source: Source) -> Vec<u32> {
         let length = match (source, &self.folder) {
             (Source::Ours, _) => self.ours.lengths([index].into_iter()).next().map_or(0, |(_, length)| length),
@@ -362,20 +377,20 @@ impl Files {
                 .map_or(0, |facts| facts.length),
             (Source::Theirs, None) => 0,
         };
-        // What was opened before may be another file by now.
+        // The path may lead to another file by now.
         self.forget(|i| i == index);
         let mut lacking = Vec::new();
         self.beyond(index, length, |piece| lacking.push(piece));
         lacking
     }
 
-    /// These bytes of our files may not be on the disk yet, whoever wrote them.
+    /// Marks these bytes of our files as unsynced, whichever process wrote them.
     pub(super) fn needs_sync(&self, start: u64, length: u64) {
         let touched: Vec<usize> = self.spans(start, length).map(|s| s.index).filter(|i| self.ours.has(*i)).collect();
         self.unsynced.lock().files.extend(touched);
     }
 
-    /// Waits until all that was written is on the disk, names of files included.
+    /// Waits until all written bytes and names of files are on the disk.
     pub(super) fn sync(&self) -> Result<()> {
         let Unsynced { files, folders } = std::mem::take(&mut *self.unsynced.lock());
         let result = self.sync_these(&files, &folders);
@@ -400,7 +415,8 @@ impl Files {
             };
             match handle.and_then(|handle| handle.file.sync_data()) {
                 Ok(()) => {}
-                // Removed or replaced meanwhile: what was in it is lost anyway, and noticed when it is read.
+                // Removed or replaced in the meantime: its bytes are lost anyway, and the next read
+                // notices.
                 Err(e) if super::ours::is_gone(&e) => {}
                 Err(e) => return Err(storage_error("write", &self.ours.path(index), e)),
             }
@@ -414,7 +430,7 @@ impl Files {
         Ok(())
     }
 
-    /// What there is to tell, once, if the torrent's folder is not where we made it any more.
+    /// Returns the news, once, that the torrent's folder is no longer where we created it.
     pub(super) fn folder_gone(&self) -> Option<News> {
         let gone = self.ours.folder_gone()?;
         if !self.read_only
@@ -426,24 +442,24 @@ impl Files {
         Some(gone)
     }
 
-    /// Whether anything of ours is there.
+    /// Returns whether any file or folder of ours exists.
     pub(super) fn has_ours(&self) -> bool {
         self.ours.has_any()
     }
 
-    /// Whether files may be made in the chosen folder.
+    /// Checks whether files may be created in the chosen folder.
     pub(super) fn check_writable(&self) -> Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
         folder.is_writable().map_err(|e| storage_error("write in the folder", folder.path(), e))
     }
 
-    /// How many files are held open.
+    /// Returns the number of open files.
     #[cfg(test)]
     pub(super) fn open_count(&self) -> usize {
         self.open.lock().len()
     }
 
-    /// Lets go of every open file.
+    /// Closes every open file.
     pub(super) fn close(&self) {
         let open = std::mem::take(&mut *self.open.lock());
         drop(open);
@@ -467,7 +483,7 @@ impl Files {
         let mut dropped = Vec::new();
         {
             let mut open = self.open.lock();
-            // Also takes out a handle that could only be read.
+            // This also removes a read-only handle.
             dropped.extend(open.extract_if(.., |(i, s, _)| *i == index && *s == source));
             while open.len() >= self.most_open {
                 dropped.extend(open.pop());

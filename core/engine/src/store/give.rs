@@ -1,8 +1,10 @@
-//! Blocks for peers. What they are read from is neither kept in memory nor in a queue with what readers wait for: a reader
-//! never waits behind an upload, and uploads push nothing of a reader's out of memory.
+//! Reads blocks for uploads to peers. These reads use neither the cache nor the queue of the
+//! readers. A reader therefore never waits behind an upload, and uploads evict nothing that a
+//! reader uses.
 //!
-//! A piece is hashed before the first of its blocks is given, a part at a time, and once in [`TRUSTED_FOR`] from then on.
-//! Else each block of a piece that is not in memory would cost as much as the whole piece.
+//! A piece is hashed, one part at a time, before the first of its blocks is uploaded, and then once
+//! per [`TRUSTED_FOR`]. Otherwise each block of a piece that is not in memory would cost as much as
+//! the whole piece.
 
 use super::Store;
 use super::state::State;
@@ -13,15 +15,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
-/// How long a piece on disk counts as unchanged for peers. It bounds for how long they would be given blocks of a file that
-/// another program has changed.
+/// Time for which a piece on disk counts as unchanged for uploads. It limits how long peers may get
+/// blocks of a file that another program has changed.
 const TRUSTED_FOR: Duration = Duration::from_secs(600);
-/// Pieces hashed for peers at once.
+/// Most pieces that are hashed for uploads at once.
 const CHECKS: usize = 1;
-/// Blocks read for peers at once.
+/// Most blocks that are read for uploads at once.
 const READS: usize = 4;
 
-/// The turns of those who read for peers.
+/// Permits for reads on behalf of peers.
 pub(super) struct Giving {
     checks: Arc<Semaphore>,
     reads: Arc<Semaphore>,
@@ -35,7 +37,7 @@ impl Default for Giving {
 
 #[cfg(test)]
 impl Giving {
-    /// Keeps everyone waiting who reads for peers.
+    /// Takes all permits, so that every read for peers waits.
     #[allow(clippy::unwrap_used)]
     pub(super) fn take_all_turns(&self) -> Vec<tokio::sync::OwnedSemaphorePermit> {
         let all = |turns: &Arc<Semaphore>, n| turns.clone().try_acquire_many_owned(n).unwrap();
@@ -43,16 +45,16 @@ impl Giving {
     }
 }
 
-/// Where a piece is.
+/// The location of a piece.
 enum Whereabouts {
     Hot(Bytes),
-    /// On disk, and hashed lately or not.
+    /// On disk; whether it was hashed recently.
     Disk(bool),
     Gone,
 }
 
 impl State {
-    /// The piece on disk was hashed, or written by us.
+    /// Notes that the piece on disk was hashed, or that we wrote it.
     pub(super) fn trust(&mut self, piece: u32) {
         self.forget_trust();
         let in_files = self.source_of(piece).is_some();
@@ -68,7 +70,8 @@ impl State {
 }
 
 impl Store {
-    /// A part of a verified piece, as peers ask for it. `None` where it is not here, or not any more.
+    /// Returns a part of a verified piece, for a peer's request; `None` where the piece is not
+    /// present.
     ///
     /// # Errors
     /// As [`Store::piece`].
@@ -82,7 +85,7 @@ impl Store {
             Whereabouts::Disk(true) => {}
             Whereabouts::Disk(false) => {
                 if !self.check_for_peers(piece).await? {
-                    // It is looked into as for a reader, and the driver is told.
+                    // Reading it as a reader does investigates the fault and informs the driver.
                     return Ok(self.piece(piece).await?.map(part));
                 }
             }
@@ -91,7 +94,7 @@ impl Store {
         let turn = self.giving.reads.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         let read = move || {
             let _turn = turn;
-            // Against giving back.
+            // Prevents eviction in the meantime.
             let _disk = store.disk.read();
             let source = store.state.lock().source_of(piece.0);
             source.map(|source| {
@@ -121,7 +124,8 @@ impl Store {
         Whereabouts::Disk(state.trusted.get(piece.0))
     }
 
-    /// Hashes a piece on disk in its turn, unless another has done so meanwhile. Returns whether it is right.
+    /// Hashes a piece on disk when a permit is free, unless another task has done so in the
+    /// meantime. Returns whether the piece is correct.
     async fn check_for_peers(self: &Arc<Self>, piece: PieceIndex) -> Result<bool> {
         let turn = self.giving.checks.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         match self.whereabouts(piece) {

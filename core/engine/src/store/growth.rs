@@ -1,9 +1,13 @@
-//! How a file grows to its length: at once where the file system makes holes, else in order.
+//! Decides how a file grows to its length: at once where the file system makes holes, otherwise in
+//! order.
 //!
-//! FAT, exFAT and some network disks write zeros into what is skipped: for a jump to the middle of a film, minutes of them,
-//! in which nothing else is written. There, files grow only as pieces follow each other; what lies far beyond the end fails
-//! for now, stays in memory, and is tried again. A length that the file system or a limit of the process refuses fails
-//! likewise, and without SIGXFSZ, which would end a process that has no handler for it.
+//! FAT, exFAT and some network file systems write zeros into skipped ranges. A seek to the middle
+//! of a film would cost minutes of zeros, during which nothing else is written. On these file
+//! systems, files grow only as pieces follow each other. A write far beyond the end fails for now,
+//! and its piece stays in memory until a retry succeeds.
+//!
+//! A length that the file system or a limit of the process refuses fails in the same way. It fails
+//! without SIGXFSZ, which would end a process that has no handler for it.
 
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
@@ -11,26 +15,27 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
-/// Files up to this length are made whole at once: so few zeros cost nothing.
+/// Length in bytes up to which files get their full length at once: zeros of this length are cheap.
 const SMALL_BYTES: u64 = 1 << 20;
-/// By how much a file is made longer to see whether that makes a hole.
+/// Bytes by which a file is extended to test whether that makes a hole.
 const PROBE_BYTES: u64 = 1 << 20;
-/// Bytes that may be skipped in a file that grows in order: a second or so of zeros on a slow disk.
+/// Most bytes that may be skipped in a file that grows in order: about a second of zeros on a slow
+/// disk.
 const SKIP_BYTES: u64 = 16 << 20;
 
-/// How a file of ours grows.
+/// The way in which a file of ours grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Growth {
-    /// It has its whole length.
+    /// It has its full length.
     Whole,
-    /// It can't have its whole length. What lies beyond its end leaves holes.
+    /// It cannot have its full length. Writes beyond its end leave holes.
     Sparse,
-    /// What lies beyond its end is preceded by zeros that must be written.
+    /// A write beyond its end must be preceded by zeros.
     InOrder,
 }
 
 impl Growth {
-    /// Gives a file its whole length, if that costs nothing, or says how it grows.
+    /// Extends a file to its full length if that is cheap. Returns how the file grows.
     pub(super) fn prepare(file: &File, length: u64) -> io::Result<Growth> {
         Growth::prepare_within(file, length, size_limit())
     }
@@ -75,19 +80,19 @@ impl Growth {
     }
 }
 
-/// Whether making a file longer leaves a hole.
+/// Returns whether extending a file leaves a hole.
 fn makes_holes(file: &File, here: u64) -> io::Result<bool> {
     let before = file.metadata()?.blocks();
     file.set_len(here + PROBE_BYTES)?;
     let taken = file.metadata()?.blocks().saturating_sub(before) * 512;
-    // Some file systems do not count blocks, others do not look for holes: either will do.
+    // Some file systems do not count blocks, others do not report holes: either sign is enough.
     let hole = || rustix::fs::seek(file, SeekFrom::Hole(here)).is_ok_and(|at| at < here + PROBE_BYTES);
     let holes = taken < PROBE_BYTES / 2 || hole();
     file.set_len(here)?;
     Ok(holes)
 }
 
-/// The longest file that this process may write (`ulimit -f`).
+/// Returns the length of the longest file that this process may write (`ulimit -f`).
 fn size_limit() -> u64 {
     rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX)
 }

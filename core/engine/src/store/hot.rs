@@ -1,5 +1,5 @@
-//! The hot window: verified pieces in memory, from which readers and peers are served. Pieces that are not written yet
-//! are pinned; the others go by [`retain::drop_from_memory`] when room is needed.
+//! Caches verified pieces in memory, from which readers and peers are served. Unwritten pieces are
+//! pinned. [`retain::drop_from_memory`] chooses which of the others to evict when room is needed.
 
 use bytes::{Bytes, BytesMut};
 use playswarm_logic::PieceIndex;
@@ -22,22 +22,22 @@ struct Entry {
 }
 
 impl Hot {
-    /// Bytes of all pieces.
+    /// Returns the bytes of all pieces.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Bytes of those that may not go yet.
+    /// Returns the bytes of pinned pieces, which may not be evicted yet.
     pub(super) fn pinned_bytes(&self) -> u64 {
         self.pinned_bytes
     }
 
-    /// How many may not go yet.
+    /// Returns the number of pinned pieces.
     pub(super) fn pinned(&self) -> u32 {
         self.pinned
     }
 
-    /// A count that grows with each use.
+    /// Returns a counter that grows with each use.
     pub(super) fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
@@ -55,7 +55,7 @@ impl Hot {
         self.pieces.insert(piece, Entry { bytes, last_use, pinned });
     }
 
-    /// The piece, which counts as used.
+    /// Returns the piece and counts it as used.
     pub(super) fn get(&mut self, piece: u32) -> Option<Bytes> {
         let now = self.tick();
         let entry = self.pieces.get_mut(&piece)?;
@@ -63,22 +63,22 @@ impl Hot {
         Some(entry.bytes.clone())
     }
 
-    /// Whether the piece is here.
+    /// Returns whether the piece is cached.
     pub(super) fn has(&self, piece: u32) -> bool {
         self.pieces.contains_key(&piece)
     }
 
-    /// Whether the piece is here and may not go yet.
+    /// Returns whether the piece is cached and may not be evicted yet.
     pub(super) fn is_pinned(&self, piece: u32) -> bool {
         self.pieces.get(&piece).is_some_and(|e| e.pinned)
     }
 
-    /// The piece without counting as used.
+    /// Returns the piece without counting it as used.
     pub(super) fn peek(&self, piece: u32) -> Option<Bytes> {
         self.pieces.get(&piece).map(|e| e.bytes.clone())
     }
 
-    /// The piece is on disk: it may go.
+    /// Marks the piece as on disk, so that it may be evicted.
     pub(super) fn unpin(&mut self, piece: u32) {
         if let Some(entry) = self.pieces.get_mut(&piece)
             && entry.pinned
@@ -96,15 +96,17 @@ impl Hot {
         Some(entry.bytes)
     }
 
-    /// Drops pieces until `limit` bytes are kept, and some more where there are many, so that this is not done for each
-    /// piece. What was dropped is handed out, to be freed or used again outside of any lock.
+    /// Evicts pieces until at most `limit` bytes remain, and some more where there are many, so
+    /// that this does not run for each piece. Returns the evicted buffers, to be freed or reused
+    /// outside of any lock.
     ///
-    /// Pinned pieces go only where `unpin` says so, after the others, and never the one that it names.
+    /// Pinned pieces are evicted only where `unpin` allows it, after the others. The piece that
+    /// `unpin` names always stays.
     pub(super) fn shrink(&mut self, limit: u64, readers: &[Reader], unpin: (bool, Option<u32>)) -> Vec<(u32, Bytes)> {
         if self.bytes <= limit {
             return Vec::new();
         }
-        // With few pieces looking at all of them costs nothing, and one too many would be missed.
+        // With few pieces a scan is cheap, and evicting one too many would be noticed.
         let more = if self.pieces.len() >= 64 { limit / 16 } else { 0 };
         let target = self.bytes - limit + more;
         let mut dropped = retain::drop_from_memory(&self.held(), readers, target);
@@ -118,7 +120,7 @@ impl Hot {
         dropped.into_iter().filter_map(|p| Some((p.0, self.remove(p.0)?))).collect()
     }
 
-    /// The pieces that may go.
+    /// Returns the pieces that may be evicted.
     pub(super) fn held(&self) -> Vec<Held> {
         self.pieces.iter().filter(|(_, e)| !e.pinned).map(held).collect()
     }
@@ -129,7 +131,7 @@ fn held((piece, entry): (&u32, &Entry)) -> Held {
     Held { piece: PieceIndex(*piece), bytes: entry.bytes.len() as u32, last_use: entry.last_use }
 }
 
-/// Buffers that were used and may be used again: a fresh one costs page faults for each of its pages.
+/// A pool of used buffers. A fresh buffer would cost a page fault for each of its pages.
 pub(super) struct Spare {
     buffers: Vec<BytesMut>,
     length: usize,
@@ -137,7 +139,7 @@ pub(super) struct Spare {
 }
 
 impl Spare {
-    /// For pieces of `length` bytes, at most `limit` bytes of them and eight.
+    /// Creates a pool for pieces of `length` bytes, with at most `limit` bytes and eight buffers.
     pub(super) fn new(length: u32, limit: u64) -> Spare {
         let most = (limit / u64::from(length)).min(8) as usize;
         Spare { buffers: Vec::new(), length: length as usize, most }
@@ -147,12 +149,12 @@ impl Spare {
         (self.buffers.len() * self.length) as u64
     }
 
-    /// A buffer with whatever was in it, if one is spare.
+    /// Takes a buffer with unspecified contents, if one is spare.
     pub(super) fn take(&mut self, length: usize) -> Option<BytesMut> {
         if length == self.length { self.buffers.pop() } else { None }
     }
 
-    /// Keeps the buffer, or hands it back to be freed outside of the lock.
+    /// Keeps the buffer, or returns it to be freed outside of the lock.
     pub(super) fn keep(&mut self, buffer: BytesMut) -> Option<BytesMut> {
         if buffer.len() == self.length && self.buffers.len() < self.most {
             self.buffers.push(buffer);

@@ -1,5 +1,7 @@
-//! The torrent's files for an engine that fetches and checks pieces by itself. Meanwhile the store is open, so the record is
-//! locked and files of other programs are safe; afterwards [`Store::claim`] hears which pieces are right.
+//! Lends the torrent's files to an engine that fetches and checks pieces by itself.
+//!
+//! The store stays open in the meantime, so the record is locked and files of other programs are
+//! safe. Afterwards [`Store::claim`] receives the pieces that are correct.
 
 use super::Store;
 use super::files::Source;
@@ -11,19 +13,21 @@ use std::ops::Range;
 use std::sync::Arc;
 
 impl Store {
-    /// The torrent.
+    /// Returns the torrent.
     pub(crate) fn torrent(&self) -> &Torrent {
         &self.torrent
     }
 
-    /// Fills `into` from `start` of the torrent, unchecked where the files are ours; what is in no file is zeros. Blocks.
+    /// Fills `into` from `start` of the torrent, with zeros for bytes that are in no file. Bytes of
+    /// our files are not checked. Blocks.
     pub(crate) fn read_lent(self: &Arc<Self>, start: u64, into: &mut [u8]) {
         for (piece, range) in self.by_piece(start, into.len()) {
             let at = start + range.start as u64;
             let part = &mut into[range];
             let source = self.state.lock().source_of(piece);
             let read = match source {
-                // Other programs may change them at any time, and the other engine hashes nothing that it serves.
+                // Other programs may change them at any time, and the other engine hashes nothing
+                // that it serves.
                 Some(Source::Theirs) => match self.load(piece) {
                     Loaded::Here(bytes) => {
                         let from = (at - self.torrent.layout.start_of(PieceIndex(piece))) as usize;
@@ -43,7 +47,7 @@ impl Store {
         }
     }
 
-    /// Writes into files of ours, from `start` of the torrent. Blocks.
+    /// Writes into our files, from `start` of the torrent. Blocks.
     ///
     /// # Errors
     /// [`Error::Storage`] and [`Error::DiskFull`].
@@ -55,13 +59,13 @@ impl Store {
         written?;
         let mut state = self.state.lock();
         for (piece, _) in self.by_piece(start, data.len()) {
-            // Fetched since another program's file did not have it right.
+            // The piece was fetched because another program's file had it wrong.
             state.theirs.set(piece, false);
         }
         Ok(())
     }
 
-    /// The parts of a range of the torrent that lie in each piece.
+    /// Returns the parts of a range of the torrent by piece.
     fn by_piece(&self, start: u64, length: usize) -> impl Iterator<Item = (u32, Range<usize>)> + use<> {
         let layout = self.torrent.layout;
         let end = start + length as u64;
@@ -79,8 +83,8 @@ impl Store {
         })
     }
 
-    /// Believes that these pieces are in the files, as another engine that has used them says; each is hashed when it is
-    /// read, as always. Pieces that cannot be there are left out.
+    /// Accepts the claim of another engine that these pieces are in the files. Each is hashed when
+    /// it is read, as always. Pieces that cannot be there are left out.
     pub(crate) async fn claim(self: &Arc<Self>, pieces: &Bits) -> Result<()> {
         if pieces.len() != self.torrent.layout.pieces() {
             return Ok(());
@@ -100,7 +104,7 @@ impl Store {
                     state.have.set(piece, true);
                     state.set_on_disk(piece, true);
                     state.unsynced.push(piece);
-                    // Its blocks are not needed any more, unless it is being hashed now.
+                    // Its blocks are no longer needed, unless it is being hashed now.
                     if let Some(buffer) = state.assemblies.get(&piece).and_then(|a| a.abandon()) {
                         state.remove_assembly(piece);
                         dropped.push(buffer);

@@ -1,12 +1,15 @@
-//! Pieces on disk and in memory: puts them together from blocks, verifies, writes, records, reads and gives back.
+//! Stores pieces on disk and in memory: assembles them from blocks, verifies, writes, records,
+//! reads and evicts them.
 //!
-//! Every byte that is handed out was hashed first, be it fresh from peers or read from disk, so the record of what is
-//! on disk is only a claim. A verified piece is served from memory at once and written behind the reader's back. What
-//! to fetch, whom to ban and what the user is told are left to the driver in [`crate::swarm`], which hears of what
-//! happens here by [`StoreEvent`]s.
+//! The store hashes every byte before it hands the byte out, whether it came from peers or from
+//! disk. The record of pieces on disk is therefore only a claim. A verified piece is served from
+//! memory at once and written in the background. The driver in [`crate::swarm`] decides which
+//! pieces to fetch, which peers to ban and what to report to the user. It learns of changes here
+//! from [`StoreEvent`]s.
 //!
-//! Locks: `state` is short and never held across an await or a disk operation. `disk` and the record's own lock are
-//! held across disk operations, and so are taken on the blocking pool only; then always before `state`.
+//! Locks: `state` is held briefly, and never across an await or a disk operation. `disk` and the
+//! record's own lock are held across disk operations, so they are taken on the blocking pool only.
+//! They are always taken before `state`.
 
 mod assemble;
 mod assembly;
@@ -52,21 +55,22 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc, watch};
 
-/// Where a torrent is kept and within which bounds.
+/// The location and the limits of a torrent's store.
 #[derive(Clone, Debug)]
 pub(crate) struct StoreOptions {
-    /// The folder below which the torrent's files lie.
+    /// Folder that contains the torrent's files.
     pub(crate) dir: PathBuf,
-    /// Bound on verified pieces, pieces being put together and pieces not yet written, all in memory.
+    /// Limit in bytes on verified pieces, pieces being assembled and unwritten pieces in memory.
     pub(crate) memory_limit_bytes: u64,
-    /// Bound on the bytes of verified pieces on disk; 0 for none.
+    /// Limit in bytes on verified pieces on disk; 0 means no limit.
     pub(crate) disk_limit_bytes: u64,
-    /// Whether nothing is written: files that are there are read, and what is fetched stays in memory.
+    /// Whether the store writes nothing: it reads existing files and keeps fetched pieces in
+    /// memory.
     pub(crate) read_only: bool,
 }
 
 impl StoreOptions {
-    /// As the settings want it.
+    /// Returns the options that the configuration asks for.
     pub(crate) fn of(config: &Config) -> StoreOptions {
         StoreOptions {
             dir: config.dir.clone(),
@@ -77,68 +81,74 @@ impl StoreOptions {
     }
 }
 
-/// What happens in the store by itself.
+/// A change in the store that the driver did not cause directly.
 #[derive(Debug)]
 pub(crate) enum StoreEvent {
-    /// The piece is not here any more: its file was changed, cut or removed by another program. Fetch it again.
+    /// The piece is lost: another program changed, truncated or removed its file. Fetch it again.
     Lost(PieceIndex),
-    /// The piece was never here, although a file seemed to hold it; peers were not told of it. Fetch it.
+    /// The piece was never present, although a file seemed to contain it. Peers were not told of
+    /// it. Fetch it.
     Unfounded(PieceIndex),
-    /// A piece that a file seemed to hold is right: peers may be told of it.
+    /// A piece that a file seemed to contain is correct: it may be advertised to peers.
     Proven(PieceIndex),
-    /// Pad files of this torrent hold more than zeros: [`Store::known_tails`] has changed.
+    /// Pad files of this torrent contain bytes other than zero: [`Store::known_tails`] has changed.
     PaddingFilled,
-    /// The piece was given back as the bound on disk use was reached, or neither disk nor memory had room for it.
+    /// The piece was evicted, because of the disk limit or because neither disk nor memory had
+    /// room.
     GivenBack(PieceIndex),
-    /// This file of ours was changed, cut, removed or replaced by another program.
+    /// Another program changed, truncated, removed or replaced this file of ours.
     FileChanged(PathBuf),
-    /// The first path is taken by a file or folder that is not ours: it stays as it is, and ours has the second.
+    /// A file or folder that is not ours has the first path. It stays unchanged, and our file gets
+    /// the second path.
     Elsewhere {
-        /// What is there already.
+        /// The path that is taken.
         taken: PathBuf,
-        /// What is written instead.
+        /// The path that is written instead.
         ours: PathBuf,
     },
-    /// There is no room on the disk. Pieces stay in memory as far as that goes, and writing is tried again each second.
+    /// The disk is full. Pieces stay in memory within its limit, and writing is retried each
+    /// second.
     DiskFull,
-    /// Pieces cannot be written, for the reason given. They stay in memory as far as that goes, and are tried again.
+    /// Pieces cannot be written, for the given reason. They stay in memory within its limit, and
+    /// writing is retried.
     WriteFailed(Error),
-    /// A write takes so long that no film could wait for it. Pieces stay in memory as far as that goes.
+    /// A write is too slow for playback to keep up. Pieces stay in memory within its limit.
     DiskSlow,
-    /// The disk takes pieces again.
+    /// The disk accepts pieces again.
     DiskOk,
-    /// The file system cannot give room back: the bound on disk use is not kept, and nothing is given up for it.
+    /// The file system cannot punch holes: the disk limit is not enforced, and nothing is evicted
+    /// for it.
     DiskLimitUnsupported,
 }
 
-/// What became of a block.
+/// The result of storing a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Put {
-    /// Taken; the piece lacks others.
+    /// Stored; the piece lacks other blocks.
     More,
-    /// Taken, and the piece is whole: [`Store::verify`] is due, once.
+    /// Stored, and the piece is complete: [`Store::verify`] is due, once.
     Complete,
-    /// Here before, or no block of this torrent.
+    /// Already present, or not a block of this torrent.
     Ignored,
-    /// Memory is full of pieces that are not whole or not written: ask for this block again when there is
-    /// [`Store::room_for_assembly`].
+    /// Memory is full of incomplete or unwritten pieces: request this block again when
+    /// [`Store::room_for_assembly`] returns room.
     NoRoom,
 }
 
-/// What the hash said.
+/// The result of verifying a piece's hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The piece is right and can be read.
+    /// The piece is correct and can be read.
     Verified {
-        /// Who gave wrong blocks of it in an earlier, failed try; ascending.
+        /// Peers that sent wrong blocks of it in an earlier, failed attempt, in ascending order.
         liars: Vec<u32>,
     },
     /// The piece is wrong and was dropped.
     Corrupt {
-        /// Who gave its blocks, ascending. Where it is one alone, it lied.
+        /// Peers that sent its blocks, in ascending order. A single peer is the one that lied.
         givers: Vec<u32>,
     },
-    /// There was no whole piece to hash.
+    /// There was no complete piece to hash.
     NotWhole,
 }
 
@@ -153,31 +163,34 @@ pub(crate) struct Store {
     state: Mutex<State>,
     spare: Mutex<Spare>,
     blame: Mutex<Blame>,
-    /// Shared by those who read and write pieces, exclusive for those who give them back.
+    /// Shared by readers and writers of pieces, exclusive for eviction.
     disk: RwLock<()>,
-    /// Bounds the pieces being read from disk at once.
+    /// Limits the number of pieces that are read from disk at once.
     load_permits: Semaphore,
     giving: give::Giving,
-    /// Changes with each write that ended, for those who wait for all of them.
+    /// Changes after each finished write, for tasks that wait for all writes.
     progress: watch::Sender<u64>,
-    /// One sync at a time.
+    /// Serializes syncs.
     syncing: Mutex<()>,
 }
 
-/// How the bound on memory is shared out, in sixteenths: pieces being put together or waiting to be written may have
-/// this much, so that a slow disk holds up the swarm and not the readers,
+/// Share of the memory limit, in sixteenths, for pieces that are being assembled or wait to be
+/// written. It makes a slow disk hold up the swarm and not the readers.
 const NEW_SIXTEENTHS: u64 = 10;
-/// pieces being read from disk this much,
+/// Share of the memory limit, in sixteenths, for pieces that are being read from disk.
 const LOAD_SIXTEENTHS: u64 = 2;
-/// used buffers that wait to be used again this much,
+/// Share of the memory limit, in sixteenths, for spare buffers.
 const SPARE_SIXTEENTHS: u64 = 1;
-/// and pieces that readers are at have this much for sure, besides whatever the others leave.
+/// Guaranteed share of the memory limit, in sixteenths, for the pieces that readers use. They also
+/// get the memory that the other shares leave free.
 const READ_SIXTEENTHS: u64 = 3;
 
 impl Store {
-    /// Opens the torrent's store in the folder. What the record claims is believed as far as the files are long enough, and
-    /// so are files of other programs by the torrent's own names; nothing is read until it is wanted. Nothing is written
-    /// until there is a piece to be written.
+    /// Opens the torrent's store in the folder.
+    ///
+    /// The store believes the record's claims where the files are long enough. It also believes
+    /// files of other programs that have the torrent's own names. It reads nothing until a piece is
+    /// needed, and writes nothing until there is a piece to write.
     ///
     /// # Errors
     /// [`Error::Storage`] where the folder cannot be used.
@@ -216,12 +229,12 @@ impl Store {
         Ok((Arc::new(store), heard))
     }
 
-    /// The pieces that are verified, or said to be in files: what need not be fetched.
+    /// Returns the pieces that are verified or claimed to be in files, and so need not be fetched.
     pub(crate) fn have(&self) -> Bits {
         self.state.lock().have.clone()
     }
 
-    /// Those of [`Store::have`] that peers may be told of.
+    /// Returns the pieces of [`Store::have`] that may be advertised to peers.
     pub(crate) fn told(&self) -> Bits {
         let state = self.state.lock();
         let mut told = state.have.clone();
@@ -231,39 +244,40 @@ impl Store {
         told
     }
 
-    /// Whether this piece is verified, or said to be in files.
+    /// Returns whether this piece is verified or claimed to be in files.
     pub(crate) fn has(&self, piece: PieceIndex) -> bool {
         self.state.lock().have.get(piece.0)
     }
 
-    /// Bytes from `position` on that are here without a gap, looking no further than `most` bytes.
+    /// Returns the number of contiguous bytes from `position` on that are present, at most `most`.
     pub(crate) fn ready_within(&self, position: u64, most: u64) -> u64 {
         self.torrent.layout.bytes_here(&self.state.lock().have, position, most)
     }
 
-    /// Bytes in memory: verified, being put together, waiting to be written, and spare buffers.
+    /// Returns the bytes in memory: verified pieces, pieces being assembled, unwritten pieces and
+    /// spare buffers.
     pub(crate) fn memory_bytes(&self) -> u64 {
         let spare = self.spare.lock().bytes();
         self.state.lock().memory_bytes() + spare
     }
 
-    /// Bytes of the pieces that are in files of ours.
+    /// Returns the bytes of the pieces in our files.
     pub(crate) fn disk_bytes(&self) -> u64 {
         self.state.lock().disk_bytes
     }
 
-    /// Where the readers are, for what is kept in memory and on disk.
+    /// Sets the readers' positions, which decide what stays in memory and on disk.
     pub(crate) fn set_readers(&self, readers: impl IntoIterator<Item = Reader>) {
         let mut state = self.state.lock();
         state.readers.clear();
         state.readers.extend(readers);
     }
 
-    /// Waits until every verified piece is on the disk, as far as the operating system says so.
+    /// Waits until every verified piece is on the disk, according to the operating system.
     ///
     /// # Errors
-    /// [`Error::DiskFull`] or the reason why the rest cannot be written at the moment; [`Error::Closed`] where the store
-    /// was closed with pieces unwritten.
+    /// [`Error::DiskFull`] or the reason why the remaining pieces cannot be written at the moment;
+    /// [`Error::Closed`] where the store was closed with unwritten pieces.
     pub(crate) async fn sync_all(self: &Arc<Self>) -> Result<()> {
         let mut progress = self.progress.subscribe();
         loop {
@@ -286,7 +300,7 @@ impl Store {
         self.runtime.spawn_blocking(move || store.sync_now()).await.unwrap_or(Err(Error::Closed))
     }
 
-    /// Waits until the writer has tried all that waited.
+    /// Waits until the writer has tried every queued piece.
     async fn writer_idle(&self) {
         let mut progress = self.progress.subscribe();
         while !self.state.lock().queue.is_idle() {
@@ -295,23 +309,23 @@ impl Store {
         }
     }
 
-    /// Tries once more to write what could not be written, waits for the rest, and lets go of the files and the record.
-    /// Then only what is in memory can be read.
+    /// Retries failed writes once, waits for the other writes, and closes the files and the record.
+    /// Afterwards only the pieces in memory can be read.
     ///
     /// # Errors
-    /// As [`Store::sync_all`]; the pieces concerned are then lost, the others safe.
+    /// As [`Store::sync_all`]; the unwritten pieces are then lost, the others are safe.
     pub(crate) async fn close(self: &Arc<Self>) -> Result<()> {
         self.stop_looking();
-        // A write that fails at this moment is tried once more, too.
+        // Also retries a write that fails at this moment.
         self.writer_idle().await;
         self.retry_writes_now();
         let written = self.sync_all().await;
         self.state.lock().closed = true;
         let store = self.clone();
         let let_go = move || {
-            // Waits for whoever still reads or writes.
+            // Waits for tasks that still read or write.
             let _disk = store.disk.write();
-            // Also where other pieces could not be written.
+            // Syncs even where other pieces could not be written.
             if let Err(e) = store.sync_now() {
                 tracing::warn!(error = %e, "what was written may not be on the disk yet");
             }
@@ -323,11 +337,11 @@ impl Store {
     }
 
     fn tell(&self, event: StoreEvent) {
-        // Nobody listening is fine: the driver may be gone while the last pieces are written.
+        // The receiver may be gone: the driver can end before the last pieces are written.
         let _ = self.events.send(event);
     }
 
-    /// A buffer of this length with anything in it.
+    /// Returns a buffer of this length with unspecified contents.
     fn buffer(&self, length: usize) -> BytesMut {
         let spare = self.spare.lock().take(length);
         spare.unwrap_or_else(|| BytesMut::zeroed(length))
@@ -340,19 +354,20 @@ impl Store {
 
     fn recycle_all(&self, dropped: Vec<Bytes>) {
         for bytes in dropped {
-            // Where a reader still has it, the reader frees it.
+            // A reader that still holds the buffer frees it.
             if let Ok(buffer) = bytes.try_into_mut() {
                 self.recycle(buffer);
             }
         }
     }
 
-    /// Drops from the hot window what the bound on memory leaves no room for: pieces that are on disk, and others too while
-    /// the disk takes none.
+    /// Evicts pieces from the cache until it fits the memory limit: pieces that are on disk, and
+    /// unwritten pieces while the disk accepts none.
     fn keep_within_memory(&self, state: &mut State) -> Vec<Bytes> {
         let limit = self.options.memory_limit_bytes;
         let others = state.assembly_bytes() + state.loading_bytes + limit * SPARE_SIXTEENTHS / 16;
-        // However large pieces are, the one that is being read stays, or each read would fetch it from disk again.
+        // The piece that is being read always stays, however large it is. Otherwise each read would
+        // fetch it from disk again.
         let least = (limit * READ_SIXTEENTHS / 16).max(u64::from(state.layout.piece_bytes()));
         let bound = limit.saturating_sub(others).max(state.unwritten_bytes() + least);
         let State { hot, readers, queue, .. } = state;
@@ -360,7 +375,7 @@ impl Store {
         dropped
             .into_iter()
             .map(|(piece, bytes)| {
-                // In no file: memory was all that held it.
+                // The piece is in no file: only memory held it.
                 if state.source_of(piece).is_none() && state.have.set(piece, false) {
                     state.queue.forget(piece);
                     self.tell(StoreEvent::GivenBack(PieceIndex(piece)));
@@ -396,7 +411,7 @@ fn open_on_disk(torrent: &Arc<Torrent>, options: &StoreOptions) -> Result<(Files
     for piece in torrent.pad_pieces() {
         let length = torrent.layout.bytes_of(piece) as usize;
         if !ours.get(piece.0) && torrent.hash_of(piece.0) == Some(&sha1(&vec![0; length])[..]) {
-            // It needs no file.
+            // A piece of zeros in pad files needs no file.
             ours.set(piece.0, true);
             needless.push(piece.0);
         }

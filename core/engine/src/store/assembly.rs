@@ -1,5 +1,5 @@
-//! A piece on its way: the buffer that its blocks are copied into, and who gave each. Also what is remembered of pieces
-//! that failed, to find out later who lied.
+//! Assembles one piece: a buffer for its blocks, and the sender of each. Also remembers pieces that
+//! failed, to find out later which peer lied.
 
 use bytes::BytesMut;
 use parking_lot::Mutex;
@@ -8,40 +8,42 @@ use playswarm_proto::sha1::{Digest, sha1};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A piece being put together. Each has its own lock: copies of different pieces do not wait for each other.
+/// A piece that is being assembled. Each has its own lock, so copies into different pieces do not
+/// wait for each other.
 ///
-/// The buffer of a large piece grows with what is here of it (see [`Layout::assembly_bytes`]): of some pieces only the front
-/// is fetched, in case somebody jumps there.
+/// The buffer of a large piece grows with its blocks (see [`Layout::assembly_bytes`]). Of some
+/// pieces only the beginning is fetched, in case of a seek to there.
 pub(super) struct Assembly {
     layout: Layout,
     piece: PieceIndex,
-    /// The attempt at the piece to which the blocks belong (see [`playswarm_logic::torrent::Ticket`]).
+    /// The attempt at the piece to which the blocks belong (see
+    /// [`playswarm_logic::torrent::Ticket`]).
     pub(super) generation: u32,
-    /// The blocks from this one on are zeros that nobody gave.
+    /// First of the last blocks that are known to be zeros; no peer sent these.
     known_from: u32,
-    /// Bytes of memory that it takes.
+    /// Bytes of memory in use.
     held: AtomicU32,
     inner: Mutex<Inner>,
 }
 
 struct Inner {
-    /// Empty until the first block comes, and again once taken.
+    /// Empty before the first block and after the piece was taken.
     buffer: BytesMut,
     got: Bits,
     givers: Vec<u32>,
     closed: bool,
 }
 
-/// All blocks of a piece, and who gave each.
+/// All blocks of a piece, and the sender of each.
 pub(super) struct Whole {
     pub(super) buffer: BytesMut,
-    /// Who gave each block; those that nobody gave are the last and left out.
+    /// The sender of each block, without the last blocks that no peer sent.
     pub(super) givers: Vec<u32>,
-    /// Whether the last blocks are zeros that nobody gave.
+    /// Whether the last blocks are known zeros that no peer sent.
     pub(super) known: bool,
 }
 
-/// What became of a block.
+/// The result of adding a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filled {
     More,
@@ -50,7 +52,7 @@ pub(super) enum Filled {
 }
 
 impl Assembly {
-    /// With `known_from`, the blocks from that one on are zeros.
+    /// Creates an empty assembly. With `known_from`, the blocks from that one on are zeros.
     pub(super) fn new(layout: Layout, piece: PieceIndex, generation: u32, known_from: Option<u32>) -> Assembly {
         let blocks = layout.blocks_of(piece);
         let givers = vec![0; blocks as usize];
@@ -64,13 +66,13 @@ impl Assembly {
         Assembly { layout, piece, generation, known_from, held, inner: Mutex::new(inner) }
     }
 
-    /// Bytes of memory that it takes.
+    /// Returns the bytes of memory in use.
     pub(super) fn held_bytes(&self) -> u64 {
         u64::from(self.held.load(Ordering::Relaxed))
     }
 
-    /// Copies a block in; `allocate` is asked for a buffer of the whole piece once that is needed. A block that is there
-    /// stays.
+    /// Copies a block in. Calls `allocate` for a buffer of the whole piece when one is needed. A
+    /// block that is already present stays.
     pub(super) fn fill(&self, block: u32, data: &[u8], giver: u32, allocate: impl FnOnce() -> BytesMut) -> Filled {
         let mut inner = self.inner.lock();
         if inner.closed || inner.got.get(block) || block >= inner.got.len() {
@@ -92,7 +94,7 @@ impl Assembly {
         if inner.got.is_full() { Filled::Complete } else { Filled::More }
     }
 
-    /// Takes the piece if it is whole; no block gets in any more then.
+    /// Takes the piece if it is complete; it then accepts no further blocks.
     pub(super) fn take_whole(&self) -> Option<Whole> {
         let mut inner = self.inner.lock();
         if inner.closed || !inner.got.is_full() {
@@ -110,7 +112,8 @@ impl Assembly {
         Some(Whole { buffer, givers, known })
     }
 
-    /// Gives up the piece, with its buffer to be used again if it was whole; `None` where it was taken before.
+    /// Abandons the piece and returns its buffer, to be reused if it has the whole length; `None`
+    /// where the piece was taken before.
     pub(super) fn abandon(&self) -> Option<BytesMut> {
         let mut inner = self.inner.lock();
         if inner.closed {
@@ -120,17 +123,18 @@ impl Assembly {
         Some(std::mem::take(&mut inner.buffer))
     }
 
-    /// The blocks that are here.
+    /// Returns the blocks that are present.
     #[cfg(test)]
     pub(super) fn got(&self) -> Bits {
         self.inner.lock().got.clone()
     }
 }
 
-/// Blocks of failed pieces remembered at most; 65,536 are about 2 MiB of digests.
+/// Most blocks of failed pieces that are remembered; 65,536 are about 2 MiB of digests.
 const BLAME_LIMIT_BLOCKS: usize = 65_536;
 
-/// Pieces that failed: a digest of each block and who gave it. When the piece is right at last, who gave other bytes lied.
+/// Pieces that failed: a digest and the sender of each block. When the piece is verified at last,
+/// the senders of other bytes lied.
 #[derive(Default)]
 pub(super) struct Blame {
     failed: VecDeque<Failed>,
@@ -142,12 +146,12 @@ struct Failed {
     blocks: Vec<(u32, Digest)>,
 }
 
-/// The digest of each block.
+/// Returns the digest of each block.
 pub(super) fn block_digests(piece: &[u8]) -> impl Iterator<Item = Digest> + '_ {
     piece.chunks(BLOCK_BYTES as usize).map(sha1)
 }
 
-/// Each giver once, ascending.
+/// Returns each giver once, in ascending order.
 pub(super) fn distinct(mut givers: Vec<u32>) -> Vec<u32> {
     givers.sort_unstable();
     givers.dedup();
@@ -155,7 +159,7 @@ pub(super) fn distinct(mut givers: Vec<u32>) -> Vec<u32> {
 }
 
 impl Blame {
-    /// Remembers a failed piece; the oldest are forgotten beyond the limit.
+    /// Remembers a failed piece; beyond the limit the oldest are forgotten.
     pub(super) fn remember(&mut self, piece: u32, blocks: Vec<(u32, Digest)>) {
         self.blocks += blocks.len();
         self.failed.push_back(Failed { piece, blocks });
@@ -170,7 +174,8 @@ impl Blame {
         self.failed.iter().any(|f| f.piece == piece)
     }
 
-    /// The piece's blocks are right with these digests: who gave others, each once. Forgets the piece.
+    /// Compares the piece's failed attempts with the correct digests. Returns each sender of other
+    /// bytes once, and forgets the piece.
     pub(super) fn resolve(&mut self, piece: u32, right: &[Digest]) -> Vec<u32> {
         let mut liars = Vec::new();
         self.failed.retain(|failed| {

@@ -1,6 +1,8 @@
-//! Opens what lies below the chosen folder, one path component at a time and never through a symbolic link, so that
-//! nothing outside of it is ever read or written. Tells files apart by their identity, so that a file that another program
-//! put in the place of ours is noticed. What is in the files is left to [`super::files`].
+//! Opens files below the chosen folder, one path component at a time and never through a symbolic
+//! link. So nothing outside of the folder is ever read or written.
+//!
+//! Compares files by identity, to notice when another program put a file in the place of ours. The
+//! files' contents are left to [`super::files`].
 
 use crate::error::{Error, Result};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
@@ -10,14 +12,14 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-/// What an opened file is for.
+/// The purpose for which a file is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
-    /// To be read; it must be there.
+    /// For reading; the file must exist.
     Read,
-    /// To be read and written; it must be there.
+    /// For reading and writing; the file must exist.
     Write,
-    /// To be read and written; made where it is missing. For our notes alone.
+    /// For reading and writing; a missing file is created. For our notes only.
     Notes,
 }
 
@@ -25,18 +27,21 @@ pub(super) enum Access {
 pub(super) struct Folder {
     fd: OwnedFd,
     path: PathBuf,
-    /// Whether a file keeps its inode number after the file system was mounted anew. FAT and exFAT make the numbers up.
+    /// Whether a file keeps its inode number when the file system is mounted again. FAT and exFAT
+    /// invent the numbers.
     stable_inodes: bool,
-    /// Whether the user's own links below it are followed: only where nothing is written, and the user chose the files.
+    /// Whether the user's own links below the folder are followed. This is so only where nothing is
+    /// written and the user chose the files.
     follow: bool,
 }
 
-/// The folder that was entered last, as files of one folder follow each other.
+/// The folder that was entered last, as consecutive files often share a folder.
 #[derive(Default)]
 pub(super) struct Walk(Option<(PathBuf, Option<OwnedFd>)>);
 
-/// What tells a file or folder from another that takes its name later: its inode and its time of birth, since inode
-/// numbers are used again. Either is 0 where the file system does not have it.
+/// The identity of a file or folder, to tell it from one that takes its name later. It consists of
+/// the inode and the time of birth, since inode numbers are reused. Either is 0 where the file
+/// system does not provide it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Identity {
     pub(super) inode: u64,
@@ -44,18 +49,18 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    /// Whether two identities are those of the same file. Where nothing is known, it counts as another's.
+    /// Returns whether both are the same file. Without known values they count as different.
     pub(super) fn is(self, other: Identity) -> bool {
         self == other && self != Identity::default()
     }
 }
 
-/// What the file system says of a file or folder.
+/// The file system's data about a file or folder.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Facts {
     pub(super) identity: Identity,
     pub(super) length: u64,
-    /// Names that lead to it.
+    /// Number of hard links to it.
     pub(super) links: u64,
     pub(super) regular: bool,
 }
@@ -70,7 +75,8 @@ impl Folder {
         Ok(Folder { fd, path: path.to_owned(), stable_inodes, follow: false })
     }
 
-    /// The same for reading alone: links below it are followed where the user owns both the link and its target.
+    /// Opens the folder for reading only. Links below it are followed where the user owns both the
+    /// link and its target.
     pub(super) fn open_read_only(path: &Path) -> io::Result<Folder> {
         Ok(Folder { follow: true, ..Folder::open(path)? })
     }
@@ -83,7 +89,7 @@ impl Folder {
         if self.follow { OFlags::empty() } else { OFlags::NOFOLLOW }
     }
 
-    /// Makes the folder where it is missing and opens it.
+    /// Opens the folder, creating it where it is missing.
     pub(super) fn make(path: &Path) -> Result<Folder> {
         std::fs::create_dir_all(path).map_err(|e| storage_error("create the folder", path, e))?;
         Folder::open(path).map_err(|e| storage_error("open the folder", path, e))
@@ -93,18 +99,18 @@ impl Folder {
         &self.path
     }
 
-    /// The full path of a file, for messages.
+    /// Returns the full path of a file, for messages.
     pub(super) fn full(&self, file: &Path) -> PathBuf {
         self.path.join(file)
     }
 
-    /// A folder below this one.
+    /// Opens a folder below this one.
     pub(super) fn below(&self, path: &Path, create: bool) -> io::Result<Folder> {
         let fd = self.enter(path, create)?;
         Ok(Folder { fd, path: self.full(path), stable_inodes: self.stable_inodes, follow: self.follow })
     }
 
-    /// Whether this user may make files here.
+    /// Checks whether this user may create files here.
     pub(super) fn is_writable(&self) -> io::Result<()> {
         use rustix::fs::Access;
         Ok(rustix::fs::accessat(&self.fd, ".", Access::WRITE_OK | Access::EXEC_OK, AtFlags::EACCESS)?)
@@ -118,7 +124,7 @@ impl Folder {
             let mut next = rustix::fs::openat(here, name, FOLDER | self.no_follow(), Mode::empty());
             if create && matches!(next, Err(Errno::NOENT)) {
                 match rustix::fs::mkdirat(here, name, Mode::from_raw_mode(0o777)) {
-                    // Another writer may have made it in between.
+                    // Another writer may have created it in between.
                     Ok(()) | Err(Errno::EXIST) => {}
                     Err(e) => return Err(e.into()),
                 }
@@ -135,7 +141,8 @@ impl Folder {
         }
     }
 
-    /// Refuses what was opened through a link unless the user owns both: others could make us share what they may not read.
+    /// Refuses a file that was opened through a link unless the user owns both. Otherwise others
+    /// could make us share files that they may not read.
     fn check_link(&self, parent: &OwnedFd, name: &std::ffi::OsStr, opened: &OwnedFd) -> io::Result<()> {
         if !self.follow {
             return Ok(());
@@ -154,7 +161,7 @@ impl Folder {
     pub(super) fn file(&self, path: &Path, access: Access) -> io::Result<File> {
         let (parent, name) = split(path)?;
         let parent = self.enter(parent, false)?;
-        // Without NONBLOCK a named pipe in the place of a file would hold us up for ever.
+        // Without NONBLOCK, opening a named pipe in the place of a file would block for ever.
         let plain = self.no_follow() | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
         let flags = match access {
             Access::Read => OFlags::RDONLY,
@@ -171,8 +178,9 @@ impl Folder {
         Ok(file)
     }
 
-    /// Makes a file that was not there before, for reading and writing, and the folders above it. Where anything has that
-    /// name, as the file system compares names, this fails with `AlreadyExists`.
+    /// Creates a new file for reading and writing, with the folders above it.
+    ///
+    /// Fails with `AlreadyExists` where anything has that name, as the file system compares names.
     pub(super) fn create_file(&self, path: &Path) -> io::Result<File> {
         let (parent, name) = split(path)?;
         let parent = self.enter(parent, true)?;
@@ -180,13 +188,13 @@ impl Folder {
         Ok(rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o666))?.into())
     }
 
-    /// Makes a folder that was not there before.
+    /// Creates a new folder.
     pub(super) fn create_folder(&self, name: &Path) -> io::Result<Facts> {
         rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o777))?;
         self.facts(name)
     }
 
-    /// Removes what was just made, if it is still that: a file or an empty folder of this identity.
+    /// Removes a file or empty folder that was just created, if it still has this identity.
     pub(super) fn unmake(&self, path: &Path, identity: Identity) {
         let Ok(facts) = self.facts(path) else { return };
         if !facts.identity.is(identity) || facts.links > 2 {
@@ -195,11 +203,12 @@ impl Folder {
         let Ok((parent, name)) = split(path) else { return };
         let Ok(parent) = self.enter(parent, false) else { return };
         let flags = if facts.regular { AtFlags::empty() } else { AtFlags::REMOVEDIR };
-        // What cannot be removed stays: it is empty, and nobody takes it for ours.
+        // A file that cannot be removed stays: it is empty, and the record does not list it as
+        // ours.
         let _ = rustix::fs::unlinkat(&parent, name, flags);
     }
 
-    /// What is known of what has this path. Links are not followed.
+    /// Returns the file system's data about this path. Links are not followed.
     pub(super) fn facts(&self, path: &Path) -> io::Result<Facts> {
         let (parent, name) = split(path)?;
         if parent.as_os_str().is_empty() {
@@ -208,12 +217,12 @@ impl Folder {
         self.facts_at(self.enter(parent, false)?, name)
     }
 
-    /// The same of an open file.
+    /// Returns the same for an open file.
     pub(super) fn facts_of(&self, file: impl AsFd) -> io::Result<Facts> {
         facts(file.as_fd(), None, self)
     }
 
-    /// The same of this folder.
+    /// Returns the same for this folder.
     pub(super) fn own_facts(&self) -> io::Result<Facts> {
         self.facts_of(&self.fd)
     }
@@ -222,7 +231,7 @@ impl Folder {
         facts(parent.as_fd(), Some(name), self)
     }
 
-    /// The facts of a regular file, if there is one; links are not followed.
+    /// Returns the data about a regular file, if there is one. Links are not followed.
     pub(super) fn walk(&self, path: &Path, walk: &mut Walk) -> Option<Facts> {
         let (parent, name) = split(path).ok()?;
         if walk.0.as_ref().is_none_or(|(last, _)| last != parent) {
@@ -232,7 +241,7 @@ impl Folder {
         self.facts_at(fd, name).ok().filter(|f| f.regular)
     }
 
-    /// Puts `from` in the place of `to`, both plain names in this folder.
+    /// Renames `from` to `to`, replacing it. Both are plain names in this folder.
     pub(super) fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
     }
@@ -240,13 +249,13 @@ impl Folder {
     /// Waits until the names in a folder below this one are on the disk.
     pub(super) fn sync_names(&self, path: &Path) -> io::Result<()> {
         match rustix::fs::fsync(self.enter(path, false)?) {
-            // Some file systems have no such call for folders.
+            // Some file systems do not support this call for folders.
             Ok(()) | Err(Errno::INVAL | Errno::BADF) => Ok(()),
             Err(e) => Err(e.into()),
         }
     }
 
-    /// Waits until everything that was written to the whole file system is on the disk.
+    /// Waits until all writes to the whole file system are on the disk.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn sync_all(&self) -> io::Result<()> {
         Ok(rustix::fs::syncfs(&self.fd)?)
@@ -293,7 +302,7 @@ fn facts(at: impl AsFd, name: Option<&std::ffi::OsStr>, of: &Folder) -> io::Resu
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn has_stable_inodes(fd: &OwnedFd) -> bool {
-    /// The numbers by which FAT and exFAT are known (statfs(2)).
+    /// File system types of FAT and exFAT (statfs(2)).
     const MADE_UP: [u64; 2] = [0x4d44, 0x2011_bab0];
     #[allow(clippy::cast_sign_loss, clippy::unnecessary_cast)] // its type differs from machine to machine
     rustix::fs::fstatfs(fd).map_or(true, |fs| !MADE_UP.contains(&(fs.f_type as u64 & 0xffff_ffff)))
@@ -320,7 +329,7 @@ pub(super) fn in_the_way() -> io::Error {
     )
 }
 
-/// An error of the file system as the user should see it: a full disk is one of its own.
+/// Converts an error of the file system for the user: a full disk has its own error.
 pub(super) fn storage_error(doing: &'static str, path: &Path, source: io::Error) -> Error {
     if is_full(&source) {
         return Error::DiskFull { path: path.to_owned() };
@@ -328,7 +337,7 @@ pub(super) fn storage_error(doing: &'static str, path: &Path, source: io::Error)
     Error::Storage { doing, path: path.to_owned(), source }
 }
 
-/// No room, or none that this user may take.
+/// Returns whether there is no room on the disk, or none within the user's quota.
 pub(super) fn is_full(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -1,5 +1,5 @@
-//! The bound on disk use: gives watched pieces back by punching holes into their files. Which ones is decided by
-//! [`retain`]; this carries it out.
+//! Enforces the disk limit: evicts watched pieces by punching holes into their files. [`retain`]
+//! chooses the pieces.
 
 use super::{Store, StoreEvent};
 use crate::error::Error;
@@ -9,9 +9,11 @@ use std::io;
 use std::ops::Range;
 
 impl Store {
-    /// Bytes that may still be fetched without giving up anything that is not watched yet; `u64::MAX` without a bound.
-    /// At 0 only what readers need next should be fetched: more would push out what was fetched before. Its cost
-    /// grows with the number of pieces on disk, so ask a few times a second at most.
+    /// Returns the bytes that may still be fetched without evicting unwatched pieces; `u64::MAX`
+    /// without a limit.
+    ///
+    /// At 0, fetch only the pieces that readers need next: more would evict pieces fetched before.
+    /// The cost grows with the number of pieces on disk, so call it a few times a second at most.
     pub(crate) fn disk_room_bytes(&self) -> u64 {
         if self.options.read_only {
             return self.memory_room_bytes();
@@ -22,14 +24,14 @@ impl Store {
             if limit == 0 || state.cannot_punch {
                 return u64::MAX;
             }
-            // Pieces that wait to be written will need their room, too.
+            // Pieces that wait to be written will need room, too.
             let used = state.disk_bytes + state.hot.pinned_bytes() + state.assembly_bytes();
             (state.held(), state.readers.clone(), used)
         };
         (limit + retain::watched_bytes(&held, &readers)).saturating_sub(used)
     }
 
-    /// The same where nothing is written: pieces that are in no file are in memory alone.
+    /// Returns the same for a read-only store, where pieces that are in no file are in memory only.
     fn memory_room_bytes(&self) -> u64 {
         let limit = memory_for_pieces(self.options.memory_limit_bytes);
         let (held, readers, assembled) = {
@@ -42,7 +44,8 @@ impl Store {
         (limit + retain::watched_bytes(&held, &readers)).saturating_sub(used + assembled)
     }
 
-    /// Reserves room for a piece that is about to be written, and gives others back where the bound asks for it.
+    /// Reserves room for a piece that is about to be written, and evicts others where the limit
+    /// requires it.
     pub(super) fn make_room_on_disk(&self, bytes: u64) {
         let limit = self.options.disk_limit_bytes;
         {
@@ -52,7 +55,7 @@ impl Store {
                 return;
             }
         }
-        // Nobody reads or writes a piece while some are given back.
+        // No task reads or writes a piece during eviction.
         let _disk = self.disk.write();
         let (held, readers, excess) = {
             let state = self.state.lock();
@@ -63,22 +66,23 @@ impl Store {
             return;
         }
         let readers = self.fitting(&readers);
-        // Some watched ones more, so that this is not done for each piece.
+        // Evicts some more watched pieces, so that this does not run for each piece.
         let target = retain::watched_bytes(&held, &readers).min(excess + limit / 16).max(excess);
         let mut pieces: Vec<u32> = retain::give_back(&held, &readers, target).into_iter().map(|p| p.0).collect();
         pieces.sort_unstable();
         self.give_back(&pieces);
     }
 
-    /// Near windows of three quarters of the bound at most, or there might be nothing to give back.
+    /// Shrinks the readers' near windows to three quarters of the limit at most. Otherwise there
+    /// might be nothing to evict.
     fn fitting(&self, readers: &[Reader]) -> Vec<Reader> {
         let pieces = self.options.disk_limit_bytes / 4 * 3 / u64::from(self.torrent.layout.piece_bytes());
         retain::fit_windows(readers, u32::try_from(pieces).unwrap_or(u32::MAX))
     }
 
-    /// Gives these pieces back, ascending. The caller holds `disk` alone.
+    /// Evicts these pieces, given in ascending order. The caller holds `disk` exclusively.
     fn give_back(&self, pieces: &[u32]) {
-        // The record first: a kill in between leaves holes that nobody claims.
+        // The record first: a kill in between leaves holes that no record claims.
         if let Err(e) = self.record.set_all(pieces, false) {
             tracing::warn!(error = %e, "the record cannot be written; nothing is given back");
             return;
@@ -93,7 +97,8 @@ impl Store {
         };
         self.recycle_all(dropped);
         for run in runs(pieces) {
-            // What is not had is neither on disk nor being written, and cannot be before `disk` is free.
+            // A missing piece is neither on disk nor being written, and cannot be before `disk` is
+            // free.
             let punched = self.files.punch(run.clone(), |neighbour| !self.has(PieceIndex(neighbour)));
             if let Err(e) = punched {
                 if !is_unsupported(&e) {
@@ -107,7 +112,8 @@ impl Store {
         }
     }
 
-    /// Holes cannot be punched here, so these are still on disk: forgetting them would free nothing.
+    /// Restores pieces that are still on disk because holes cannot be punched here. Forgetting them
+    /// would free nothing.
     fn keep_after_all(&self, pieces: &[u32]) {
         tracing::warn!("this file system cannot give room back: the limit on disk use is not kept");
         if let Err(e) = self.record.set_all(pieces, true) {
@@ -125,7 +131,8 @@ impl Store {
     }
 }
 
-/// Memory for pieces that are in no file, where nothing is written: the rest is for those on their way and being read.
+/// Returns the memory for pieces that are in no file, in a read-only store. The rest is for pieces
+/// that are being assembled or read.
 pub(crate) fn memory_for_pieces(memory_limit_bytes: u64) -> u64 {
     memory_limit_bytes / 2
 }
@@ -134,7 +141,7 @@ fn is_unsupported(e: &Error) -> bool {
     matches!(e, Error::Storage { source, .. } if source.kind() == io::ErrorKind::Unsupported)
 }
 
-/// Ascending numbers as ranges without gaps.
+/// Returns ascending numbers as ranges without gaps.
 fn runs(pieces: &[u32]) -> impl Iterator<Item = Range<u32>> + '_ {
     pieces.chunk_by(|a, b| a + 1 == *b).map(|run| run[0]..run[run.len() - 1] + 1)
 }

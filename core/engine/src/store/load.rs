@@ -1,4 +1,5 @@
-//! Verified pieces for readers and peers: from memory at once, or from disk, where each is hashed again.
+//! Loads verified pieces for readers and peers: from memory at once, or from disk, where each is
+//! hashed again.
 
 use super::Store;
 use crate::error::{Error, Result};
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// What came of reading a piece; told to all who waited for it.
+/// The result of reading a piece, sent to all tasks that waited for it.
 #[derive(Clone)]
 pub(super) enum Loaded {
     Here(Bytes),
@@ -20,7 +21,7 @@ pub(super) enum Loaded {
     Failed(Failure),
 }
 
-/// An error of the file system, as often as needed: `io::Error` cannot be cloned.
+/// An error of the file system that can be copied: `io::Error` cannot be cloned.
 #[derive(Clone)]
 pub(super) struct Failure {
     doing: &'static str,
@@ -54,7 +55,7 @@ enum Begun {
 }
 
 impl Store {
-    /// The piece if it is in memory.
+    /// Returns the piece if it is in memory.
     pub(crate) fn try_piece(&self, piece: PieceIndex) -> Option<Bytes> {
         let mut state = self.state.lock();
         let bytes = state.hot.get(piece.0)?;
@@ -62,11 +63,12 @@ impl Store {
         Some(bytes)
     }
 
-    /// The piece, from disk if need be; all who ask for it meanwhile share one read. `None` where it is not here, or
-    /// not any more.
+    /// Returns the piece, from disk if necessary. All concurrent callers share one read. `None`
+    /// where the piece is not present.
     ///
     /// # Errors
-    /// [`Error::Storage`] where it cannot be read at the moment, [`Error::Closed`] after [`Store::close`].
+    /// [`Error::Storage`] where it cannot be read at the moment, [`Error::Closed`] after
+    /// [`Store::close`].
     pub(crate) async fn piece(self: &Arc<Self>, piece: PieceIndex) -> Result<Option<Bytes>> {
         let waiting = match self.begin_load(piece.0) {
             Begun::Hot(bytes) => return Ok(Some(bytes)),
@@ -82,19 +84,20 @@ impl Store {
         }
     }
 
-    /// Whether the piece is in memory; unlike [`Store::try_piece`] this is no use of it.
+    /// Returns whether the piece is in memory. Unlike [`Store::try_piece`], this does not count as
+    /// a use.
     pub(crate) fn is_hot(&self, piece: PieceIndex) -> bool {
         self.state.lock().hot.has(piece.0)
     }
 
-    /// Begins to read a piece that will be wanted soon, if it is on disk and not in memory.
+    /// Starts to read a piece that will be needed soon, if it is on disk and not in memory.
     pub(crate) fn prefetch(self: &Arc<Self>, piece: PieceIndex) {
         if !self.state.lock().loads.contains_key(&piece.0) {
             drop(self.begin_load(piece.0));
         }
     }
 
-    /// One block of a verified piece, as peers ask for it. `None` as for [`Store::piece`].
+    /// Returns one block of a verified piece, for a peer's request. `None` as for [`Store::piece`].
     #[cfg(test)]
     pub(crate) async fn read_block(self: &Arc<Self>, block: BlockRef) -> Result<Option<Bytes>> {
         let length = self.torrent.layout.block_bytes(block) as usize;
@@ -124,7 +127,8 @@ impl Store {
             drop(state);
             let store = self.clone();
             self.runtime.spawn(async move {
-                // The semaphore is never closed; without a permit the bound on memory is all that is missed.
+                // The semaphore is never closed. Without a permit, only the memory limit would be
+                // exceeded.
                 let _permit = store.load_permits.acquire().await;
                 let on_pool = store.clone();
                 let _ = store.runtime.spawn_blocking(move || on_pool.load(piece)).await;
@@ -140,7 +144,7 @@ impl Store {
             let waiters = state.loads.remove(&piece).unwrap_or_default();
             let dropped = if let Loaded::Here(bytes) = &loaded {
                 state.touch(piece);
-                // Given back meanwhile: who waited may have it, nobody else.
+                // Evicted in the meantime: only the tasks that waited get it.
                 if state.source_of(piece).is_some() {
                     state.trust(piece);
                     state.hot.insert(piece, bytes.clone(), false);
@@ -160,7 +164,7 @@ impl Store {
 
     fn read_and_check(self: &Arc<Self>, piece: u32) -> Loaded {
         let length = self.torrent.layout.bytes_of(PieceIndex(piece));
-        // Against giving back: what is recorded now stays on disk until this is done.
+        // Prevents eviction: recorded pieces stay on disk until this is done.
         let _disk = self.disk.read();
         let (source, dropped) = {
             let mut state = self.state.lock();
@@ -196,8 +200,8 @@ impl Store {
     }
 }
 
-/// Whether the bytes are gone for good, so that fetching them again is the remedy: no file, a shorter one, something
-/// else in its place, or a disk that cannot read them.
+/// Returns whether the bytes are lost, so that fetching them again is the remedy. The causes are a
+/// missing or shorter file, something else in its place, or a disk that cannot read them.
 fn means_gone(e: &Error) -> bool {
     let Error::Storage { source, .. } = e else { return false };
     let damaged = source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());

@@ -1,25 +1,26 @@
-//! The names that a torrent's files may have in the chosen folder. Pure: nothing here looks at a disk.
+//! Chooses the names that a torrent's files may have in the chosen folder. Pure: nothing here
+//! accesses a disk.
 //!
-//! A name that is taken is never used: the next possible one is tried. At the top of the chosen folder that is the
-//! torrent's name, then the name with the beginning of the info-hash, then numbers. Within the torrent's own folder it is
-//! the name and numbers.
+//! A taken name is never used: the next candidate is tried. At the top of the chosen folder the
+//! candidates are the torrent's name, the name with the beginning of the info-hash, then numbers.
+//! Within the torrent's own folder they are the name and numbers.
 
 use crate::torrent::{Torrent, with_suffix};
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
-/// Possible names of one file that are tried.
+/// Most candidate names that are tried for one file.
 pub(super) const MAX_NAMES: u32 = 100;
 
-/// From this number on a name is that of a file at the top of the torrent's folder, for a file whose own folder cannot be
-/// made as something else has its name.
+/// First number of the names at the top of the torrent's folder. They serve a file whose own folder
+/// cannot be created, as something else has its name.
 pub(super) const FLAT: u32 = 1 << 16;
 
-/// Where a torrent's files belong.
+/// The naming rules for one torrent.
 pub(super) struct Names {
-    /// The name of the folder that all of its files are in; `None` for a torrent of one file.
+    /// Name of the folder that contains all files; `None` for a torrent of one file.
     folder: Option<OsString>,
-    /// The beginning of the info-hash.
+    /// Beginning of the info-hash.
     short_hash: String,
 }
 
@@ -41,18 +42,18 @@ impl Names {
         }
     }
 
-    /// Whether the torrent has a folder of its own.
+    /// Returns whether the torrent has a folder of its own.
     pub(super) fn has_folder(&self) -> bool {
         self.folder.is_some()
     }
 
-    /// The torrent's folder by the `n`-th of its possible names.
+    /// Returns the torrent's folder under its `n`-th candidate name.
     pub(super) fn folder(&self, n: u32) -> Option<PathBuf> {
         self.folder.as_ref().map(|name| self.at_top(name, n, false))
     }
 
-    /// The path of a file below its torrent's folder, or below the chosen one where the torrent has none, by the `n`-th of
-    /// its possible names.
+    /// Returns the path of a file under its `n`-th candidate name. The path is relative to the
+    /// torrent's folder, or to the chosen folder where the torrent has none.
     pub(super) fn file(&self, torrent: &Torrent, index: usize, n: u32) -> PathBuf {
         let file = &torrent.files[index];
         if file.padding {
@@ -96,21 +97,21 @@ fn numbered(name: Option<&OsStr>, n: u32, is_file: bool) -> OsString {
     }
 }
 
-/// A name that means nothing to other programs at the top of a folder such as the user's home: names with a leading dot are
-/// those of settings, keys and our own notes.
+/// Returns a name without meaning to other programs at the top of a folder such as the user's home.
+/// Names with a leading dot belong to settings, keys and our own notes.
 fn harmless(name: &str) -> String {
     if is_harmless(name) { name.to_owned() } else { with_suffix(&format!("_{name}"), "", true) }
 }
 
-/// Whether a name at the top of the chosen folder is that of ordinary files.
+/// Returns whether a name at the top of the chosen folder is that of ordinary files.
 pub(super) fn is_harmless(name: &str) -> bool {
-    // Some file systems pass over characters that have no width.
+    // Some file systems ignore characters without width.
     let unseen =
         |c: char| c.is_whitespace() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     !name.trim_start_matches(unseen).starts_with('.')
 }
 
-/// Whether a torrent's own path begins with a harmless name.
+/// Returns whether a torrent's own path begins with a harmless name.
 pub(super) fn begins_harmless(path: &Path) -> bool {
     path.components().next().is_some_and(|first| is_harmless(&first.as_os_str().to_string_lossy()))
 }

@@ -1,5 +1,7 @@
-//! The files that we made, and no others. A file is opened for writing only if the record says that we made it and its
-//! identity is that of the file that we made; anything else that has its name is left as it is, and ours gets another name.
+//! Manages the files that we created, and no others.
+//!
+//! A file is opened for writing only if the record says that we created it and its identity
+//! matches. Anything else that has its name stays unchanged, and our file gets another name.
 
 use super::folder::{Access, Facts, Folder, Walk, in_the_way};
 use super::names::{FLAT, MAX_NAMES, Names};
@@ -13,26 +15,26 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What became known of our files while one of them was to be used.
+/// A change of our files that was found while one of them was to be used.
 #[derive(Debug)]
 pub(super) enum News {
-    /// This file, at this path, was removed, or another took its place.
+    /// This file, at this path, was removed or replaced.
     Gone(usize, PathBuf),
-    /// The torrent's folder was removed, or another took its place, and all its files with it.
+    /// The torrent's folder was removed or replaced, with all its files.
     FolderGone(PathBuf),
-    /// This file has another name as well, so that it is not ours alone any more: it is only read from now on.
+    /// This file has another hard link, so it is not ours alone: from now on it is only read.
     Shared(usize),
-    /// The first path is taken, so ours got the second.
+    /// The first path is taken, so our file got the second.
     Named { taken: PathBuf, ours: PathBuf },
 }
 
-/// How one of our files stands.
+/// The state of one of our files.
 pub(super) enum Standing {
-    /// We never made it.
+    /// We never created it.
     None,
-    /// It is where we made it.
+    /// It is where we created it.
     Here(Facts),
-    /// It is not, or it is not ours alone.
+    /// It was removed or replaced, or it is not ours alone.
     Changed(News),
 }
 
@@ -46,7 +48,7 @@ pub(super) struct Ours {
     owned: Mutex<HashMap<u32, Owned>>,
 }
 
-/// The number of a file's entry in the record.
+/// Returns the number of a file's entry in the record.
 fn entry(index: usize) -> u32 {
     // A torrent has far fewer files than that.
     u32::try_from(index + 1).unwrap_or(u32::MAX)
@@ -67,12 +69,12 @@ impl Ours {
         Ours { folder, torrent, names, record, owned: Mutex::new(owned) }
     }
 
-    /// Whether we made this file.
+    /// Returns whether we created this file.
     pub(super) fn has(&self, index: usize) -> bool {
         self.get(entry(index)).is_some()
     }
 
-    /// Whether we made anything.
+    /// Returns whether we created anything.
     pub(super) fn has_any(&self) -> bool {
         !self.owned.lock().is_empty()
     }
@@ -90,7 +92,8 @@ impl Ours {
         self.folder.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// The folder that our files are in, if it is there and ours. A torrent of one file has none of its own.
+    /// Returns the folder that contains our files, if it exists and is ours. A torrent of one file
+    /// has no folder of its own.
     pub(super) fn base(&self) -> io::Result<Arc<Folder>> {
         let chosen = self.chosen()?;
         if !self.names.has_folder() {
@@ -110,19 +113,20 @@ impl Ours {
         self.folder.as_ref().map_or_else(|| path.to_owned(), |folder| folder.full(path))
     }
 
-    /// The path of one of our files below the chosen folder; where it would be, if it was not made yet.
+    /// Returns the path of one of our files below the chosen folder. For a file that was not
+    /// created yet, this is the path that it would have.
     pub(super) fn relative(&self, index: usize) -> PathBuf {
         let name = self.get(entry(index)).map_or(0, |owned| owned.name);
         let top = self.get(0).map_or(0, |owned| owned.name);
         self.names.folder(top).unwrap_or_default().join(self.names.file(&self.torrent, index, name))
     }
 
-    /// The same in full, for messages.
+    /// Returns the same path in full, for messages.
     pub(super) fn path(&self, index: usize) -> PathBuf {
         self.full(&self.relative(index))
     }
 
-    /// Looks at a file by its path.
+    /// Checks a file by its path.
     pub(super) fn standing(&self, index: usize) -> io::Result<Standing> {
         let Some(Owned { name, identity }) = self.get(entry(index)) else { return Ok(Standing::None) };
         let base = match self.base() {
@@ -143,14 +147,14 @@ impl Ours {
         }
     }
 
-    /// What there is to tell if the torrent's folder is not where we made it any more.
+    /// Returns news if the torrent's folder is no longer where we created it.
     pub(super) fn folder_gone(&self) -> Option<News> {
         let made = self.names.has_folder() && self.get(0).is_some();
         let gone = made && self.base().is_err_and(|e| is_gone(&e));
         gone.then(|| News::FolderGone(self.folder_path()))
     }
 
-    /// Forgets what is not ours any more.
+    /// Forgets files and folders that are no longer ours.
     pub(super) fn give_up(&self, news: &News) -> Result<()> {
         match news {
             News::Gone(index, _) | News::Shared(index) => self.disown(entry(*index)),
@@ -162,18 +166,20 @@ impl Ours {
         }
     }
 
-    /// Opens a file of ours. It may have been replaced after it was looked at, so what was opened is looked at again.
+    /// Opens a file of ours. It may have been replaced since it was checked, so the open file is
+    /// checked again.
     pub(super) fn open(&self, index: usize, access: Access) -> io::Result<File> {
         let Owned { name, identity } = self.get(entry(index)).ok_or_else(gone)?;
         let base = self.base()?;
         let file = base.file(&self.names.file(&self.torrent, index, name), access)?;
         let facts = base.facts_of(&file)?;
-        // What has another name as well may be read.
+        // A file with another hard link may be read.
         let ours = facts.identity.is(identity) && (facts.links <= 1 || access == Access::Read);
         if ours { Ok(file) } else { Err(gone()) }
     }
 
-    /// Makes a file by the first of its possible names that is free, with the folders above it.
+    /// Creates a file under the first of its candidate names that is free, with the folders above
+    /// it.
     pub(super) fn create(&self, index: usize, news: &mut Vec<News>) -> Result<File> {
         self.record.begin()?;
         let failed = |e| super::folder::storage_error("create", &self.path(index), e);
@@ -197,7 +203,8 @@ impl Ours {
                 match base.create_file(&path) {
                     Ok(file) => {
                         let identity = base.facts_of(&file).map_err(failed)?.identity;
-                        // From here on it is known to be ours: a kill before leaves an empty file that nobody writes.
+                        // From here on the record lists it as ours. A kill before this leaves an
+                        // empty file that is never written.
                         let owned = Owned { name, identity };
                         self.record.own(entry(index), Some(owned)).inspect_err(|_| base.unmake(&path, identity))?;
                         self.owned.lock().insert(entry(index), owned);
@@ -207,7 +214,7 @@ impl Ours {
                         return Ok(file);
                     }
                     Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                    // Something that is no folder has the name of its folder.
+                    // Something other than a folder has the name of its folder.
                     Err(e) if e.kind() == io::ErrorKind::NotADirectory && first < FLAT && self.names.has_folder() => {
                         break;
                     }
@@ -244,7 +251,7 @@ impl Ours {
         Err(super::folder::storage_error("create the folder", &natural, in_the_way()))
     }
 
-    /// The lengths of our files that are where we made them, for those that `wanted` names; 0 for the others.
+    /// Returns the lengths of the `wanted` files that are where we created them; 0 for the others.
     pub(super) fn lengths<'a>(
         &'a self,
         wanted: impl Iterator<Item = usize> + 'a,
@@ -260,18 +267,18 @@ impl Ours {
         })
     }
 
-    /// The identity of a file of ours.
+    /// Returns the identity of a file of ours.
     pub(super) fn identity(&self, index: usize) -> Option<super::folder::Identity> {
         self.get(entry(index)).map(|owned| owned.identity)
     }
 
-    /// The folders, below the chosen one, whose names changed when this file was made.
+    /// Returns the folders, below the chosen one, whose entries changed when this file was created.
     pub(super) fn folders_above(&self, index: usize) -> Vec<PathBuf> {
         self.relative(index).ancestors().skip(1).map(PathBuf::from).collect()
     }
 }
 
-/// Whether nothing, or something else, has that path.
+/// Returns whether the path has nothing, or something else.
 pub(super) fn is_gone(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
 }

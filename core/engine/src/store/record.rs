@@ -1,15 +1,28 @@
-//! The record of what is ours: which pieces we wrote, and which files we made. One small file beside the torrent's, in the
-//! folder of our notes; it is made with the first file that is written, so a torrent of which nothing is written leaves
-//! nothing behind.
+//! Records what is ours: the pieces that we wrote and the files that we created. The record is one
+//! small file in the folder of our notes, beside the torrent's files. It is created with the first
+//! file that is written, so a torrent without writes leaves nothing behind.
 //!
-//! A piece has two bits. `written` is set by one write of a byte once the piece is in its files, so that a `kill` at any
-//! moment leaves no bit without its piece. `synced` is set once the operating system has said that the piece is on the disk:
-//! a power cut may leave a `written` piece without its bytes, and such a piece is checked before it is believed.
+//! A piece has two bits:
 //!
-//! Layout, integers little-endian: 0 magic, 8 version (u32), 12 info-hash, 32 total bytes (u64), 40 piece bytes (u32),
-//! 44 number of files (u32), 48 zeros, 64 the bits of `written` as BEP 3 has them, then those of `synced`, then 24 bytes for
-//! the torrent's own folder and for each of its files: 0 which of its possible names it has, from 1, or 0 where we did not
-//! make it (u32), 4 zeros, 8 inode (u64), 16 time of birth in nanoseconds (u64).
+//! - `written` is set by a write of one byte once the piece is in its files. A `kill` at any moment
+//!   leaves no bit without its piece.
+//! - `synced` is set once the operating system has confirmed that the piece is on the disk. A power
+//!   cut may leave a `written` piece without its bytes, so such a piece is checked before it is
+//!   trusted.
+//!
+//! Layout, with little-endian integers:
+//!
+//! - 0: magic
+//! - 8: version (u32)
+//! - 12: info-hash
+//! - 32: total bytes (u64)
+//! - 40: piece bytes (u32)
+//! - 44: number of files (u32)
+//! - 48: zeros
+//! - 64: the bits of `written` in the order of BEP 3, then those of `synced`
+//! - then 24 bytes for the torrent's own folder and for each of its files: at 0 the number of its
+//!   candidate name, counted from 1, or 0 where we did not create it (u32); at 4 zeros; at 8 the
+//!   inode (u64); at 16 the time of birth in nanoseconds (u64)
 
 use super::folder::{Access, Folder, Identity, storage_error};
 use super::saved;
@@ -27,7 +40,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The folder below the chosen one that holds what playswarm notes for itself.
+/// Name of the folder, below the chosen one, that contains playswarm's own notes.
 pub(super) const NOTES: &str = ".playswarm";
 
 const MAGIC: &[u8; 8] = b"PLAYSWRM";
@@ -35,44 +48,46 @@ const VERSION: u32 = 2;
 const HEADER_BYTES: usize = 64;
 const OWNED_BYTES: usize = 24;
 
-/// Processes that may have the same torrent open in the same folder, each with a record and files of its own.
+/// Most processes that may have the same torrent open in the same folder, each with its own record
+/// and files.
 const MAX_RECORDS: u32 = 16;
 
-/// How long a record that is in use is waited for: a store that was just dropped may be writing its last pieces.
+/// Most attempts to lock a record that is in use, [`IN_USE_WAIT`] apart: a store that was just
+/// dropped may be writing its last pieces.
 const IN_USE_TRIES: u32 = 20;
 const IN_USE_WAIT: Duration = Duration::from_millis(50);
 
-/// A file or folder that we made.
+/// A file or folder that we created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Owned {
-    /// Which of the possible names it has: 0 is the torrent's own.
+    /// Number of its candidate name: 0 is the torrent's own.
     pub(super) name: u32,
     pub(super) identity: Identity,
 }
 
-/// What a record says.
+/// The contents of a record.
 #[derive(Default)]
 pub(super) struct Contents {
     pub(super) written: Bits,
     pub(super) synced: Bits,
-    /// By the number of the entry, see [`Record::own`].
+    /// Entries by number, see [`Record::own`].
     pub(super) owned: HashMap<u32, Owned>,
 }
 
-/// The record, locked against other processes for as long as it is open.
+/// The record, locked against other processes while it is open.
 pub(super) struct Record {
     folder: Option<Arc<Folder>>,
     torrent: Arc<Torrent>,
-    /// Held across the write of a byte, or two writers of neighbouring pieces could undo each other. Taken on the
-    /// blocking pool only.
+    /// Held across the write of a byte, or two writers of neighbouring pieces could undo each
+    /// other's bits. Taken on the blocking pool only.
     state: Mutex<State>,
 }
 
 enum State {
-    /// There is none yet, of those with lower numbers that other processes have in use apart.
+    /// There is none yet, apart from those with lower numbers that other processes use.
     Missing,
     Open(Open),
-    /// Nothing is to be written, ever.
+    /// Nothing is ever written.
     ReadOnly,
     Closed,
 }
@@ -80,16 +95,18 @@ enum State {
 struct Open {
     file: File,
     path: PathBuf,
-    /// Its name is not known to be on the disk.
+    /// Whether its name may not be on the disk yet.
     fresh: bool,
     written: Bits,
     synced: Bits,
 }
 
 impl Record {
-    /// Opens the torrent's record below `folder`, if there is one that no other process has in use, and gives what it says.
-    /// With `read_only` it is read and not kept open, whether it is in use or not. One of another torrent, of another
-    /// version or damaged counts as empty.
+    /// Opens the torrent's record below `folder`, if there is one that no other process uses, and
+    /// returns its contents.
+    ///
+    /// With `read_only` the record is read even while it is in use, and not kept open. A record
+    /// that is damaged, or of another torrent or version, counts as empty.
     pub(super) fn open(
         folder: Option<Arc<Folder>>,
         torrent: &Arc<Torrent>,
@@ -124,7 +141,8 @@ impl Record {
         Ok((Record { folder, torrent: torrent.clone(), state: Mutex::new(state) }, contents))
     }
 
-    /// Makes the record where there is none, with the folder of our notes, and saves the torrent there.
+    /// Creates the record where there is none, with the folder of our notes, and saves the torrent
+    /// there.
     pub(super) fn begin(&self) -> Result<()> {
         let mut state = self.state.lock();
         let State::Missing = *state else {
@@ -160,8 +178,8 @@ impl Record {
         }
     }
 
-    /// Notes that a file or folder is ours, or that it is not any more. Entry 0 is the torrent's own folder, entry `n + 1`
-    /// its file `n`. Nothing happens once closed.
+    /// Records that a file or folder is ours, or no longer ours. Entry 0 is the torrent's own
+    /// folder, entry `n + 1` its file `n`. Does nothing once closed.
     pub(super) fn own(&self, entry: u32, owned: Option<Owned>) -> Result<()> {
         let mut bytes = [0; OWNED_BYTES];
         if let Some(Owned { name, identity }) = owned {
@@ -173,12 +191,13 @@ impl Record {
         self.while_open(|open| open.file.write_all_at(&bytes, at as u64))
     }
 
-    /// Notes whether a piece is in our files. Nothing happens once closed, or where there is no record.
+    /// Records whether a piece is in our files. Does nothing once closed, or where there is no
+    /// record.
     pub(super) fn set(&self, piece: u32, on: bool) -> Result<()> {
         self.set_all(&[piece], on)
     }
 
-    /// The same of several, in one write from the first byte concerned to the last.
+    /// Records the same for several pieces, in one write from the first changed byte to the last.
     pub(super) fn set_all(&self, pieces: &[u32], on: bool) -> Result<()> {
         let torrent = &self.torrent;
         self.while_open(|open| {
@@ -189,8 +208,8 @@ impl Record {
         })
     }
 
-    /// Notes that these pieces are on the disk for good, those that were lost meanwhile apart, and waits until the record
-    /// is, too.
+    /// Records that these pieces are on the disk, except those that were lost in the meantime.
+    /// Waits until the record is on the disk, too.
     pub(super) fn set_synced(&self, pieces: &[u32]) -> Result<()> {
         let torrent = &self.torrent;
         self.while_open(|open| {
@@ -213,17 +232,18 @@ impl Record {
         }
     }
 
-    /// Lets go of the record and of its lock.
+    /// Closes the record and releases its lock.
     pub(super) fn close(&self) {
         let state = std::mem::replace(&mut *self.state.lock(), State::Closed);
         if let State::Open(open) = state {
-            // A child process may have inherited the description for a moment: closing alone might not unlock.
+            // A child process may have inherited the descriptor for a moment: closing alone might
+            // not unlock.
             let _ = rustix::fs::flock(&open.file, FlockOperation::Unlock);
         }
     }
 }
 
-/// Sets bits and writes the bytes concerned; after an error they are as before.
+/// Sets bits and writes the changed bytes; after an error the bits are as before.
 fn set_bits(file: &File, bits: &mut Bits, start: usize, pieces: &[u32], on: bool) -> io::Result<()> {
     let changed: Vec<u32> = pieces.iter().copied().filter(|p| bits.set(*p, on)).collect();
     let (Some(first), Some(last)) = (changed.iter().min(), changed.iter().max()) else { return Ok(()) };
@@ -243,14 +263,15 @@ fn name_of(torrent: &Torrent, number: u32) -> String {
     }
 }
 
-/// The first record, whether it is in use or not.
+/// Opens the first record, even while it is in use.
 fn read_first(notes: &Folder, torrent: &Torrent) -> Option<(File, PathBuf)> {
     let name = name_of(torrent, 1);
     let name = Path::new(&name);
     Some((notes.file(name, Access::Read).ok()?, notes.full(name)))
 }
 
-/// The first record that no other process has in use, locked. With `create` it is made where it is missing.
+/// Opens and locks the first record that no other process uses. With `create`, a missing one is
+/// created.
 fn lock_first(notes: &Folder, torrent: &Torrent, create: bool) -> Result<Option<(File, PathBuf)>> {
     for number in 1..=MAX_RECORDS {
         let name = name_of(torrent, number);
@@ -261,7 +282,7 @@ fn lock_first(notes: &Folder, torrent: &Torrent, create: bool) -> Result<Option<
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(e) => return Err(storage_error("open", &path, e)),
         };
-        // Only the first may be that of a store of ours that is about to close.
+        // Only the first may belong to a store of ours that is about to close.
         if lock(&file, if number == 1 { IN_USE_TRIES } else { 1 }) {
             return Ok(Some((file, path)));
         }
@@ -279,7 +300,8 @@ fn lock(file: &File, tries: u32) -> bool {
             Err(Errno::WOULDBLOCK) if attempt + 1 < tries => std::thread::sleep(IN_USE_WAIT),
             Err(Errno::WOULDBLOCK) => return false,
             Err(e) => {
-                // Some network file systems have no locks. Files are made exclusively, so none is written by two processes.
+                // Some network file systems have no locks. Files are created exclusively, so no two
+                // processes write the same file.
                 tracing::debug!(error = %e, "the record cannot be locked here");
                 return true;
             }
@@ -288,7 +310,7 @@ fn lock(file: &File, tries: u32) -> bool {
     false
 }
 
-/// The end of the header and of so many bit fields.
+/// Returns the end of the header and the given number of bit fields.
 fn bits_end(torrent: &Torrent, fields: usize) -> usize {
     HEADER_BYTES + fields * torrent.layout.pieces().div_ceil(8) as usize
 }
@@ -315,7 +337,7 @@ fn write_empty(file: &File, torrent: &Torrent) -> io::Result<()> {
     file.write_all_at(&header(torrent), 0)
 }
 
-/// What the record says, or `None` where it is not this torrent's, of another version, or damaged.
+/// Reads the record; `None` where it is damaged, or of another torrent or version.
 fn read_contents(mut file: &File, torrent: &Torrent) -> io::Result<Option<Contents>> {
     let (pieces, length) = (torrent.layout.pieces(), total_bytes(torrent));
     if file.metadata()?.len() != length as u64 {

@@ -1,4 +1,5 @@
-//! The torrent itself, saved beside the record as an ordinary torrent file, so that a magnet opened again needs no peer.
+//! Saves the torrent itself beside the record, as an ordinary torrent file. A magnet link that is
+//! opened again then needs no peer.
 
 use super::folder::{Access, Folder, storage_error};
 use super::record::NOTES;
@@ -8,10 +9,11 @@ use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-/// The most that is read of a saved torrent: beyond what a checked torrent of 100,000 files has.
+/// Most bytes that are read of a saved torrent: more than a checked torrent of 100,000 files has.
 const SAVED_LIMIT_BYTES: u64 = 64 << 20;
 
-/// The torrent file that was saved for this info-hash when it was last open in `dir`; the caller checks it as any other.
+/// Returns the torrent file that was saved for this info-hash when it was last open in `dir`. The
+/// caller checks it like any other.
 pub(crate) fn load_saved_torrent_bytes(dir: &Path, info_hash: &InfoHash) -> Option<Vec<u8>> {
     if dir.as_os_str().is_empty() || !dir.join(NOTES).is_dir() {
         return None;
@@ -23,8 +25,8 @@ pub(crate) fn load_saved_torrent_bytes(dir: &Path, info_hash: &InfoHash) -> Opti
     (!bytes.is_empty() && bytes.len() as u64 <= SAVED_LIMIT_BYTES).then_some(bytes)
 }
 
-/// Saves the torrent, so that its magnet needs no peer the next time. What is there with trackers is not replaced by
-/// one without.
+/// Saves the torrent, so that its magnet link needs no peer the next time. A saved torrent with
+/// trackers is not replaced by one without.
 pub(super) fn save_torrent(notes: &Folder, torrent: &Torrent) -> Result<()> {
     let name = format!("{}.torrent", torrent.info_hash);
     let path = notes.full(Path::new(&name));
@@ -37,7 +39,7 @@ pub(super) fn save_torrent(notes: &Folder, torrent: &Torrent) -> Result<()> {
             return Ok(());
         }
     }
-    // Beside it first: a kill in between must not leave half a torrent under its name.
+    // Written under another name first: a kill must not leave half a torrent under its name.
     let beside = format!("{name}.new");
     let write = || {
         let file = notes.file(Path::new(&beside), Access::Notes)?;
@@ -46,7 +48,7 @@ pub(super) fn save_torrent(notes: &Folder, torrent: &Torrent) -> Result<()> {
         notes.rename(&beside, &name)
     };
     write().map_err(|e| storage_error("write", &path, e)).or_else(|e| match e {
-        // A convenience: no reason not to play from what is on the disk already.
+        // Saving is a convenience, so a full disk does not prevent playback of pieces on the disk.
         Error::DiskFull { .. } => Ok(()),
         e => Err(e),
     })

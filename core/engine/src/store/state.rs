@@ -1,4 +1,5 @@
-//! What the store knows, behind one short lock that is never held across an await or a disk operation.
+//! The store's state, behind one lock that is held briefly, and never across an await or a disk
+//! operation.
 
 use super::assembly::Assembly;
 use super::files::Source;
@@ -14,56 +15,57 @@ use tokio::sync::oneshot;
 
 pub(super) struct State {
     pub(super) layout: Layout,
-    /// Verified and in memory, or said to be in files.
+    /// Pieces that are verified and in memory, or claimed to be in files.
     pub(super) have: Bits,
-    /// Recorded as in files of ours.
+    /// Pieces recorded as in our files.
     pub(super) on_disk: Bits,
-    /// In files of other programs, or so it seems.
+    /// Pieces that seem to be in files of other programs.
     pub(super) theirs: Bits,
-    /// Those of `have` that nothing vouches for until they are hashed: peers are not told of them.
+    /// Pieces of `have` that are unverified until they are hashed: peers are not told of them.
     pub(super) unproven: Bits,
-    /// Hashed in files, or written by us, since `trusted_since`.
+    /// Pieces on disk that were hashed, or written by us, since `trusted_since`.
     pub(super) trusted: Bits,
     pub(super) trusted_since: Instant,
     /// Bytes of `on_disk`.
     pub(super) disk_bytes: u64,
     /// Bytes of pieces being written now.
     pub(super) writing_bytes: u64,
-    /// Pieces that are being put together or hashed.
+    /// Pieces that are being assembled or hashed.
     pub(super) assemblies: HashMap<u32, Arc<Assembly>>,
     pub(super) hot: Hot,
-    /// Who waits for each piece that is being read from disk.
+    /// Tasks that wait for each piece that is being read from disk.
     pub(super) loads: HashMap<u32, Vec<oneshot::Sender<Loaded>>>,
     /// Bytes of pieces being read from disk now.
     pub(super) loading_bytes: u64,
     pub(super) queue: Queue,
     pub(super) readers: Vec<Reader>,
-    /// When each piece was last used; empty without a bound on disk use, as nothing else asks.
+    /// Last use of each piece; empty without a disk limit, as nothing else needs it.
     last_use: Vec<u64>,
-    /// Giving back does not work on this file system.
+    /// Whether this file system cannot punch holes.
     pub(super) cannot_punch: bool,
     /// Pieces that were written since the last sync.
     pub(super) unsynced: Vec<u32>,
-    /// The next sync has its time.
+    /// Whether the next sync is scheduled.
     pub(super) sync_due: bool,
-    /// Files that are being looked through, as a piece of theirs was not what it was said to be.
+    /// Files that are being checked, as one of their pieces was wrong.
     pub(super) suspects: HashSet<(usize, Source)>,
-    /// Pieces whose last blocks are zeros of pad files, and the first of these.
+    /// Pieces whose last blocks are zeros of pad files, and the first of these blocks.
     pub(super) tails: BTreeMap<PieceIndex, u32>,
     /// Pieces that were wrong with such zeros.
     pub(super) doubted: HashSet<u32>,
-    /// Everything is wanted: what other programs' files hold is being looked at, and copied where ours would not be whole.
+    /// Whether the whole torrent is wanted. Other programs' files are then checked, and copied
+    /// where ours would be incomplete.
     pub(super) gathering: bool,
     pub(super) closed: bool,
 }
 
-/// What is said to be in the files when a store is opened.
+/// The claims about files when a store is opened.
 pub(super) struct Claims {
-    /// In ours.
+    /// Pieces in our files.
     pub(super) ours: Bits,
-    /// In those of other programs, the former apart.
+    /// Pieces in files of other programs, without those in `ours`.
     pub(super) theirs: Bits,
-    /// Of both, those that nothing vouches for.
+    /// Pieces of both that are unverified.
     pub(super) unproven: Bits,
 }
 
@@ -104,13 +106,13 @@ impl State {
         }
     }
 
-    /// In whose files the piece is.
+    /// Returns the owner of the files that contain the piece.
     pub(super) fn source_of(&self, piece: u32) -> Option<Source> {
         let (ours, theirs) = (self.on_disk.get(piece), self.theirs.get(piece));
         if ours { Some(Source::Ours) } else { theirs.then_some(Source::Theirs) }
     }
 
-    /// The pieces that are said to be in files of that kind.
+    /// Returns the pieces that are claimed to be in files of that owner.
     pub(super) fn claims_of(&self, source: Source) -> &Bits {
         match source {
             Source::Ours => &self.on_disk,
@@ -122,7 +124,7 @@ impl State {
         u64::from(self.layout.bytes_of(PieceIndex(piece)))
     }
 
-    /// The piece counts as used now.
+    /// Marks the piece as used now.
     pub(super) fn touch(&mut self, piece: u32) {
         let now = self.hot.tick();
         if let Some(last_use) = self.last_use.get_mut(piece as usize) {
@@ -140,12 +142,12 @@ impl State {
         }
     }
 
-    /// All that is in memory.
+    /// Returns the bytes of all pieces in memory.
     pub(super) fn memory_bytes(&self) -> u64 {
         self.hot.bytes() + self.assembly_bytes() + self.loading_bytes
     }
 
-    /// Memory of the pieces that are being put together or hashed.
+    /// Returns the memory of the pieces that are being assembled or hashed, in bytes.
     pub(super) fn assembly_bytes(&self) -> u64 {
         self.assemblies.values().map(|a| a.held_bytes()).sum()
     }
@@ -154,7 +156,7 @@ impl State {
         self.assemblies.remove(&piece)
     }
 
-    /// What is on disk, for those who decide what goes.
+    /// Returns the pieces on disk, for the choice of pieces to evict.
     pub(super) fn held(&self) -> Vec<Held> {
         let last_use = |p: u32| self.last_use.get(p as usize).copied().unwrap_or(0);
         let piece =

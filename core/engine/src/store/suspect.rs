@@ -1,6 +1,6 @@
-//! Files that are not what they were said to be: other programs change, cut, remove and replace files, and a file that has
-//! the right name may be quite another. The first piece that is found wrong has all of its file looked through, ahead of
-//! the readers, so that what else is wrong is fetched in time.
+//! Checks files that are not as claimed. Other programs change, truncate, remove and replace files,
+//! and a file with the right name may have other contents. The first wrong piece has its whole file
+//! checked ahead of the readers, so that other wrong pieces are fetched in time.
 
 use super::files::Source;
 use super::ours::News;
@@ -8,11 +8,12 @@ use super::{Store, StoreEvent};
 use playswarm_logic::PieceIndex;
 use std::sync::Arc;
 
-/// Pieces, evenly over a file, of which one at least must be right for the others to be looked at.
+/// Number of sample pieces, spread evenly over a file. At least one must be correct for the others
+/// to be checked.
 const SAMPLES: usize = 8;
 
 impl Store {
-    /// The piece was read and is right.
+    /// Handles a piece that was read and is correct.
     pub(super) fn proven(self: &Arc<Self>, piece: u32) {
         let ours = {
             let mut state = self.state.lock();
@@ -23,7 +24,7 @@ impl Store {
         };
         self.tell(StoreEvent::Proven(PieceIndex(piece)));
         if ours && !self.options.read_only {
-            // Written by a process that was killed before it could sync.
+            // It was written by a process that was killed before it could sync.
             let layout = self.torrent.layout;
             self.files.needs_sync(layout.start_of(PieceIndex(piece)), layout.bytes_of(PieceIndex(piece)).into());
             self.state.lock().unsynced.push(piece);
@@ -31,7 +32,8 @@ impl Store {
         }
     }
 
-    /// The piece was read and is wrong, or could not be read: so may others of its files be.
+    /// Handles a piece that was read and is wrong, or could not be read. Other pieces of its files
+    /// may be wrong, too.
     pub(super) fn suspect(self: &Arc<Self>, piece: u32, source: Source) {
         self.lose(&[piece], source);
         if source == Source::Ours
@@ -54,7 +56,7 @@ impl Store {
         }
     }
 
-    /// Has every piece checked that nothing vouches for, so that those that are wrong are fetched.
+    /// Has every unverified piece checked, so that wrong ones are fetched.
     pub(crate) fn look_through_all(self: &Arc<Self>) {
         if std::mem::replace(&mut self.state.lock().gathering, true) {
             return;
@@ -77,13 +79,14 @@ impl Store {
         });
     }
 
-    /// Ends what [`Store::look_through_all`] began.
+    /// Ends the work that [`Store::look_through_all`] began.
     pub(crate) fn stop_looking(&self) {
         self.state.lock().gathering = false;
         self.progress.send_modify(|n| *n += 1);
     }
 
-    /// Where files of other programs hold a part of the torrent only: copies that into ours, so that ours are whole.
+    /// Copies pieces from files of other programs into ours where theirs are incomplete, so that
+    /// ours are complete.
     async fn gather(self: &Arc<Self>) {
         let theirs = self.state.lock().theirs.clone();
         if theirs.is_full() || self.options.read_only {
@@ -95,7 +98,7 @@ impl Store {
                 // The sender lives as long as `self`.
                 let _ = progress.changed().await;
             }
-            // It fails where it was lost meanwhile, and is fetched then.
+            // It fails where the piece was lost in the meantime, which is then fetched.
             let Ok(Some(bytes)) = self.piece(PieceIndex(piece)).await else { continue };
             {
                 let mut state = self.state.lock();
@@ -127,7 +130,7 @@ impl Store {
             after.into_iter().chain(before).collect()
         };
         let step = (pieces.len() / SAMPLES).max(1);
-        // Of another program's file what was read before was right.
+        // For another program's file, pieces that were read before count as correct.
         let mut any = source == Source::Theirs && {
             let state = self.state.lock();
             pieces.iter().any(|piece| !state.unproven.get(*piece))
@@ -146,9 +149,9 @@ impl Store {
         self.state.lock().suspects.remove(&(index, source));
     }
 
-    /// Checks a piece, and forgets it where it is not right.
+    /// Checks a piece, and forgets it if it is wrong. Returns whether it is correct.
     async fn look_at(self: &Arc<Self>, piece: u32, source: Source) -> bool {
-        // Readers take turns with this.
+        // Shares the permits with the readers.
         let _permit = self.load_permits.acquire().await;
         let store = self.clone();
         let work = move || {
@@ -170,8 +173,11 @@ impl Store {
         self.runtime.spawn_blocking(work).await.unwrap_or(false)
     }
 
-    /// Forgets pieces that are not in these files. What is in memory still is written anew. The record comes first: once the
-    /// state says so, a piece may be fetched and recorded anew.
+    /// Forgets pieces that are not in these files. Pieces that are still in memory are written
+    /// again.
+    ///
+    /// The record is changed first: once the state says so, a piece may be fetched and recorded
+    /// again.
     pub(super) fn lose(self: &Arc<Self>, pieces: &[u32], source: Source) {
         let pieces: Vec<u32> = {
             let state = self.state.lock();
@@ -218,7 +224,7 @@ impl Store {
         }
     }
 
-    /// Draws the conclusions from what was found while writing.
+    /// Handles changes that were found while writing.
     pub(super) fn heed(self: &Arc<Self>, news: Vec<News>) {
         for item in news {
             match item {
@@ -236,7 +242,8 @@ impl Store {
         }
     }
 
-    /// A file of ours has become another program's as well: what is in it is read there, and no more written.
+    /// Handles a file of ours that another program now shares: its pieces are still read there, but
+    /// it is not written any more.
     fn share(&self, index: usize) {
         let pieces: Vec<u32> = {
             let state = self.state.lock();

@@ -1,17 +1,18 @@
-//! From the operating system's memory to the disk. Pieces are written as they come and synced in batches, by a thread of its
-//! own: a sync takes as long as the disk needs, and neither readers nor writers wait for it.
+//! Syncs written pieces from the operating system's memory to the disk. Pieces are written as they
+//! arrive and synced in batches on a thread of their own. A sync takes as long as the disk needs,
+//! and neither readers nor writers wait for it.
 
 use super::Store;
 use crate::error::Result;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Longest time between a write and the sync that follows it. It bounds what a power cut takes; shorter ones would keep
-/// the operating system from writing large runs.
+/// Longest time between a write and the sync that follows it. It limits the loss in a power cut. A
+/// shorter time would keep the operating system from writing large runs.
 const SYNC_AFTER: Duration = Duration::from_secs(5);
 
 impl Store {
-    /// Something was written: it is synced in a while.
+    /// Schedules a sync after a write.
     pub(super) fn sync_later(self: &Arc<Self>) {
         if std::mem::replace(&mut self.state.lock().sync_due, true) {
             return;
@@ -29,7 +30,8 @@ impl Store {
         });
     }
 
-    /// Has all that was written put on the disk, and notes the pieces: first their bytes, then the record. Blocks.
+    /// Syncs all written bytes to the disk and records the pieces: first their bytes, then the
+    /// record. Blocks.
     pub(super) fn sync_now(&self) -> Result<()> {
         let _alone = self.syncing.lock();
         let pieces = {

@@ -1,9 +1,10 @@
-//! Verified pieces to disk, in the background.
+//! Writes verified pieces to disk, in the background.
 //!
-//! One writer runs on the blocking pool. Pieces wait for it in memory, and while they do, the swarm is held back. Where the
-//! disk takes nothing (full, broken, without permission, or not within [`SLOW`]), it is in *trouble*: the swarm goes on, and
-//! the pieces that wait are kept as far as the bound on memory allows. Those farthest from the readers are given up first.
-//! What is still here when the disk takes pieces again is written then.
+//! One writer runs on the blocking pool. Pieces wait for it in memory, and meanwhile the swarm is
+//! throttled. The disk is in *trouble* where it accepts nothing: full, broken, without permission,
+//! or not within [`SLOW`]. The swarm then continues, and waiting pieces stay in memory within its
+//! limit. Those farthest from the readers are given up first. The remaining ones are written once
+//! the disk accepts pieces again.
 
 use super::load::Failure;
 use super::state::State;
@@ -16,37 +17,39 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Pause before a full disk is tried again, and the first one after another failure.
+/// Pause before a full disk is tried again, and first pause after another failure.
 const RETRY: Duration = Duration::from_secs(1);
-/// Longest pause between tries of pieces that cannot be written for another reason than a full disk.
+/// Longest pause between tries of pieces that cannot be written for another reason than a full
+/// disk.
 const RETRY_AT_MOST: Duration = Duration::from_secs(30);
-/// A write that takes longer, and a second for each [`SLOW_BYTES_PER_S`] of its piece, does not keep up with any film.
+/// Longest time for a write, plus a second per [`SLOW_BYTES_PER_S`] of its piece. A slower write
+/// does not keep up with any film.
 const SLOW: Duration = Duration::from_secs(3);
 const SLOW_BYTES_PER_S: u64 = 1 << 20;
-/// Time without a failure after which the trouble counts as over although pieces that failed were given up meanwhile.
+/// Time without a failure after which the trouble ends, although failed pieces were given up.
 const CALM: Duration = Duration::from_secs(10);
 
-/// Pieces that wait to be written.
+/// The queue of pieces that wait to be written.
 #[derive(Default)]
 pub(super) struct Queue {
     ready: VecDeque<u32>,
-    /// Whether there is a writer.
+    /// Whether a writer is running.
     active: bool,
-    /// The piece that is being written, and since when.
+    /// The piece that is being written, and the start of its write.
     writing: Option<(u32, Instant)>,
     /// Pieces in memory whose last write failed: they wait for the next try.
     failed: BTreeSet<u32>,
-    /// Whether a piece that failed was given up since the trouble began.
+    /// Whether a failed piece was given up since the trouble began.
     gave_up: bool,
     trouble: Option<Trouble>,
     failed_at: Option<Instant>,
-    /// Tries of `failed` without success.
+    /// Consecutive tries of `failed` without success.
     tries: u32,
-    /// Whether the next try is arranged.
+    /// Whether the next try is scheduled.
     timer: bool,
 }
 
-/// Why the disk takes nothing, or not in time.
+/// The reason why the disk accepts nothing, or not in time.
 #[derive(Clone)]
 enum Trouble {
     Full,
@@ -70,29 +73,29 @@ impl Trouble {
 impl Queue {
     pub(super) fn push(&mut self, piece: u32) {
         if self.is_full() {
-            // Each try would fail: the next one shows whether there is room.
+            // Each try would fail: the next scheduled one shows whether there is room.
             self.failed.insert(piece);
         } else {
             self.ready.push_back(piece);
         }
     }
 
-    /// Whether pieces that wait to be written may be given up.
+    /// Returns whether pieces that wait to be written may be given up.
     pub(super) fn is_in_trouble(&self) -> bool {
         self.trouble.is_some()
     }
 
-    /// The piece that must stay where it is.
+    /// Returns the piece that is being written and must stay in memory.
     pub(super) fn writing(&self) -> Option<u32> {
         self.writing.map(|(piece, _)| piece)
     }
 
-    /// The piece was given up.
+    /// Notes that the piece was given up.
     pub(super) fn forget(&mut self, piece: u32) {
         self.gave_up |= self.failed.remove(&piece);
     }
 
-    /// Why nothing is written although something waits, if so.
+    /// Returns the reason why nothing is written although pieces wait, if so.
     pub(super) fn stuck(&self, dir: &Path) -> Option<Error> {
         if self.active || !self.ready.is_empty() || self.failed.is_empty() {
             return None;
@@ -104,7 +107,7 @@ impl Queue {
         })
     }
 
-    /// Whether nothing waits to be tried.
+    /// Returns whether no piece waits to be tried.
     pub(super) fn is_idle(&self) -> bool {
         !self.active && self.ready.is_empty()
     }
@@ -113,7 +116,7 @@ impl Queue {
         matches!(self.trouble, Some(Trouble::Full)) && self.timer
     }
 
-    /// A piece was written. Whether that ends the trouble.
+    /// Notes that a piece was written. Returns whether that ends the trouble.
     fn succeeded(&mut self, piece: u32) -> bool {
         self.failed.remove(&piece);
         self.tries = 0;
@@ -131,7 +134,8 @@ impl Queue {
         self.trouble.take().is_some()
     }
 
-    /// A piece could not be written. Whether that is news, and when the next try is due if none is arranged.
+    /// Notes that a piece could not be written. Returns whether that is news, and the pause before
+    /// the next try if none is scheduled.
     fn failed(&mut self, piece: u32, e: &Error) -> (bool, Option<Duration>) {
         self.failed.insert(piece);
         self.failed_at = Some(Instant::now());
@@ -148,7 +152,7 @@ impl Queue {
         (news, (!std::mem::replace(&mut self.timer, true)).then_some(pause))
     }
 
-    /// The pause is over. Whether that ends the trouble, as nothing is left that failed.
+    /// Ends the pause. Returns whether that ends the trouble, as no failed piece is left.
     fn try_again(&mut self) -> bool {
         self.timer = false;
         self.tries += 1;
@@ -157,7 +161,7 @@ impl Queue {
         self.ready.is_empty() && !self.active && calm && self.end_trouble()
     }
 
-    /// Whether a write takes too long, which is news.
+    /// Returns whether a write has just become too slow.
     fn is_slow(&mut self, piece_bytes: u32) -> bool {
         let bound = SLOW + Duration::from_secs(u64::from(piece_bytes) / SLOW_BYTES_PER_S);
         let slow = self.trouble.is_none() && self.writing.is_some_and(|(_, since)| since.elapsed() > bound);
@@ -169,7 +173,7 @@ impl Queue {
 }
 
 impl State {
-    /// Bytes in memory that may not be given up yet, because they are on no disk.
+    /// Returns the bytes in memory that may not be given up yet, because they are on no disk.
     pub(super) fn unwritten_bytes(&self) -> u64 {
         if self.queue.is_in_trouble() {
             self.queue.writing().map_or(0, |piece| self.bytes_of(piece))
@@ -180,7 +184,7 @@ impl State {
 }
 
 impl Store {
-    /// Writes what is ready on this thread, which is one of the blocking pool, unless another does.
+    /// Writes the ready pieces on this thread of the blocking pool, unless another thread does.
     pub(super) fn write_some(self: &Arc<Self>) {
         {
             let queue = &mut self.state.lock().queue;
@@ -198,13 +202,13 @@ impl Store {
         self.progress.send_modify(|n| *n += 1);
     }
 
-    /// The next piece to write; with `None` this writer counts as gone.
+    /// Returns the next piece to write; with `None` this writer counts as ended.
     fn next_to_write(&self) -> Option<(u32, Bytes)> {
         let mut state = self.state.lock();
         while !state.closed
             && let Some(piece) = state.queue.ready.pop_front()
         {
-            // What was given up meanwhile is not here any more.
+            // A piece that was given up in the meantime is no longer cached.
             if let Some(bytes) = state.hot.peek(piece) {
                 state.queue.writing = Some((piece, Instant::now()));
                 return Some((piece, bytes));
@@ -220,7 +224,8 @@ impl Store {
         let mut news = Vec::new();
         let written = self.files.write(self.torrent.layout.start_of(PieceIndex(piece)), bytes, &mut news);
         self.heed(news);
-        // Data first, then the bit: a kill in between costs a piece; the other way round it would leave a bit without one.
+        // Data first, then the bit: a kill in between costs a piece. The reverse order would leave
+        // a bit without its piece.
         let recorded = written.and_then(|()| self.record.set(piece, true));
         let mut state = self.state.lock();
         state.writing_bytes -= bytes.len() as u64;
@@ -271,7 +276,8 @@ impl Store {
         }
     }
 
-    /// Tries what could not be written again after a while. A store that is dropped meanwhile is let go.
+    /// Retries failed writes after a pause. A store that is dropped in the meantime is not kept
+    /// alive.
     fn retry_after(self: &Arc<Self>, pause: Duration) {
         let store = Arc::downgrade(self);
         self.runtime.spawn(async move {
@@ -282,7 +288,7 @@ impl Store {
         });
     }
 
-    /// Tries everything that could not be written, without waiting for its time.
+    /// Retries all failed writes without waiting for the pause.
     pub(super) fn retry_writes_now(self: &Arc<Self>) {
         if self.state.lock().queue.try_again() {
             self.tell(StoreEvent::DiskOk);
@@ -295,7 +301,7 @@ impl Store {
         self.runtime.spawn_blocking(move || store.write_some());
     }
 
-    /// Looks whether the disk keeps up. To be called now and then.
+    /// Checks whether the disk keeps up. Call it now and then.
     pub(crate) fn watch_disk(&self) {
         let slow = {
             let mut state = self.state.lock();

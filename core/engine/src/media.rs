@@ -1,4 +1,4 @@
-//! One opened torrent.
+//! A handle of one open torrent.
 
 use crate::error::{Error, Result};
 use crate::peer_address::PeerAddress;
@@ -19,22 +19,24 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// An open torrent. Cheap to clone; when the last clone and the last of its streams are gone, it is closed, or goes on in the
-/// background (see [`Config::keep`](crate::Config::keep)).
+/// An open torrent. Cheap to clone.
+///
+/// When the last clone and the last of its streams are dropped, the torrent is closed, or continues
+/// in the background (see [`Config::keep`](crate::Config::keep)).
 #[derive(Clone)]
 pub struct Media {
     pub(crate) inner: Arc<Inner>,
-    /// That of `inner`, with the files that this handle's link means.
+    /// The torrent of `inner`, with the files that this handle's link selects.
     torrent: Arc<Torrent>,
 }
 
-/// What clones and streams share. Dropping it ends the swarm, or hands it over.
+/// The state that clones and streams share. Dropping it closes the swarm, or hands it over.
 pub(crate) struct Inner {
     pub(crate) swarm: Arc<Swarm>,
     pub(crate) torrent: Arc<Torrent>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) session: Weak<Shared>,
-    /// Somebody read it or wanted all of it: only then is it worth keeping.
+    /// Whether the torrent was read or requested as a whole: only then is it kept.
     pub(crate) wanted: AtomicBool,
     pub(crate) runtime: Handle,
     pub(crate) timelines: Arc<Timelines>,
@@ -53,14 +55,14 @@ impl Drop for Inner {
 }
 
 impl Inner {
-    /// Begins to read the file's index, if its name says that it may have one.
+    /// Starts to read the file's index, if its name suggests that it has one.
     pub(crate) fn learn_time(&self, file: usize) {
         if self.torrent.files.get(file).is_some_and(|f| Container::by_name(&f.name) != Container::Other) {
             self.read_index(file);
         }
     }
 
-    /// The same for a file whose name says nothing, by its first bytes, which somebody reads.
+    /// Does the same for a file whose name tells nothing, from the first bytes that a reader got.
     pub(crate) fn learn_time_from(&self, file: usize, head: &[u8]) {
         let unnamed = self.torrent.files.get(file).is_some_and(|f| Container::by_name(&f.name) == Container::Other);
         if unnamed && Container::sniff(head) != Container::Other {
@@ -72,7 +74,7 @@ impl Inner {
         if self.swarm.timeline(file).is_some() {
             return;
         }
-        // Not this media itself, which is closed when its last user lets go of it.
+        // The task does not hold this media itself, which closes when its last user drops it.
         let (timelines, swarm, torrent) = (self.timelines.clone(), self.swarm.clone(), self.torrent.clone());
         self.runtime.spawn(async move {
             if let Err(e) = timelines.get(&swarm, &torrent, file).await {
@@ -88,7 +90,7 @@ impl Inner {
 }
 
 impl Media {
-    /// `selected` are the files that the link means.
+    /// Creates a handle. `selected` are the files that the link selects.
     pub(crate) fn new(inner: Arc<Inner>, selected: Vec<RangeInclusive<usize>>) -> Media {
         let torrent = if selected == inner.torrent.selected {
             inner.torrent.clone()
@@ -98,18 +100,19 @@ impl Media {
         Media { inner, torrent }
     }
 
-    /// What is in it.
+    /// Returns the torrent's contents.
     pub fn torrent(&self) -> &Arc<Torrent> {
         &self.torrent
     }
 
-    /// Its info-hash.
+    /// Returns the torrent's info-hash.
     pub fn info_hash(&self) -> InfoHash {
         self.inner.torrent.info_hash
     }
 
-    /// The file to play when none is named, by names alone: the largest that can be played, and no sample, trailer or extra
-    /// where there is a film. [`Media::choose_file`] looks into files as well.
+    /// Returns the file to play by default, judged by names alone: the largest playable file. Where
+    /// there is a film, this is never a sample, trailer or extra. [`Media::choose_file`] also reads
+    /// from files.
     ///
     /// # Errors
     /// [`Error::NothingPlayable`], [`Error::Packed`].
@@ -117,8 +120,11 @@ impl Media {
         self.torrent.default_file()
     }
 
-    /// The file to play when none is named, by names and, where a file is large and its name tells nothing, by its first
-    /// bytes. These are read from the swarm within ten seconds; of files that nobody gave, names decide.
+    /// Returns the file to play by default, judged by names and by first bytes where a large file's
+    /// name tells nothing.
+    ///
+    /// The bytes are read from the swarm within ten seconds. Where no peer sent them in time, names
+    /// decide.
     ///
     /// # Errors
     /// [`Error::NothingPlayable`], [`Error::Packed`].
@@ -126,19 +132,19 @@ impl Media {
         timeline::choose(&self.inner.swarm, &self.torrent).await
     }
 
-    /// The file that a user means by a number, a path, a name, or a part of a name. Of several that fit, films come before
-    /// subtitles, and samples and extras last.
+    /// Returns the file that matches a number, a path, a name, or a part of a name. Among several
+    /// matches, films come before subtitles, and samples and extras come last.
     ///
     /// # Errors
-    /// [`Error::NoSuchFile`] where there is none, [`Error::UnclearFile`] where there is more than one.
+    /// [`Error::NoSuchFile`] without a match, [`Error::UnclearFile`] with more than one.
     pub fn find_file(&self, wanted: &str) -> Result<usize> {
         self.inner.torrent.find_file(wanted)
     }
 
-    /// A reader of one file, at its start. Any number may be open at once.
+    /// Opens a reader of one file, at its start. Any number of readers may be open at once.
     ///
     /// # Errors
-    /// [`Error::NoSuchFile`] where there is no such file, or it is padding.
+    /// [`Error::NoSuchFile`] where there is no such file, or it is a pad file.
     pub fn stream(&self, file: usize) -> Result<Stream> {
         let files = &self.inner.torrent.files;
         let entry = files
@@ -160,14 +166,17 @@ impl Media {
         }
     }
 
-    /// What the file says of its time: duration, tracks, keyframes. Its index is read from the swarm, ahead of everything that
-    /// can wait; a file that has none, or one that lies, gets an [estimate](crate::Accuracy::Estimate) that says why. It is read
-    /// once, and by itself when a media file is opened.
+    /// Returns the file's timeline: duration, tracks and keyframes.
+    ///
+    /// The index is read from the swarm with priority over requests that can wait. A file without
+    /// an index, or with a wrong one, gets an [estimate](crate::Accuracy::Estimate) that states the
+    /// reason. The index is read once, and automatically when a media file is opened.
     ///
     /// Waits for as long as the swarm needs; dropping the future is harmless.
     ///
     /// # Errors
-    /// [`Error::NoSuchFile`], [`Error::Closed`], [`Error::Storage`] where what is on disk cannot be read.
+    /// [`Error::NoSuchFile`], [`Error::Closed`], [`Error::Storage`] where bytes on disk cannot be
+    /// read.
     pub async fn timeline(&self, file: usize) -> Result<Arc<Timeline>> {
         let inner = &self.inner;
         inner.timelines.get(&inner.swarm, &inner.torrent, file).await
@@ -182,12 +191,13 @@ impl Media {
         self.inner.learn_time(file);
     }
 
-    /// What is known of the file's time by now.
+    /// Returns the file's timeline if it is known by now.
     pub fn known_timeline(&self, file: usize) -> Option<Arc<Timeline>> {
         self.inner.swarm.timeline(file)
     }
 
-    /// Where to read for a time: at the keyframe at or before it. A time past the end is the end's.
+    /// Returns the position to read for a presentation time: the keyframe at or before it. A time
+    /// past the end counts as the end.
     ///
     /// # Errors
     /// Those of [`Media::timeline`].
@@ -214,29 +224,33 @@ impl Media {
     pub fn prefetch_from(&self, file: usize, landing: Landing) {
         let Some(entry) = self.inner.torrent.files.get(file).filter(|f| landing.from < f.length) else { return };
         let (start, landing) = (entry.offset, Landing { until: landing.until.min(entry.length), ..landing });
-        // Not this media itself, which is closed when its last user lets go of it.
+        // The task does not hold this media itself, which closes when its last user drops it.
         let (timelines, swarm) = (self.inner.timelines.clone(), self.inner.swarm.clone());
         self.inner.runtime.spawn(async move {
             timeline::fetch_ahead(&timelines, &swarm, file, start, landing).await;
         });
     }
 
-    /// Learns how long the files play that a player would open, in their natural order, one after the other: for a list of a
-    /// season or an album. Only while every player has enough ahead of it; at most 200 files. What is known by then is
-    /// to be had from [`Media::known_timeline`] at any time.
+    /// Reads the durations of all files that a player would open, one by one in their natural
+    /// order. This serves a list of a season or an album.
     ///
-    /// Ends when each was looked at, and when the torrent is closed. Dropping the future stops it. A
-    /// second one waits for the first. The future does not keep the torrent open.
+    /// It reads only while every player has enough read-ahead, and at most 200 files. The durations
+    /// known so far are available from [`Media::known_timeline`] at any time.
+    ///
+    /// Ends when each file was tried, and when the torrent is closed. Dropping the future stops it.
+    /// A second call waits for the first. The future does not keep the torrent open.
     pub fn learn_durations(&self) -> impl Future<Output = ()> + Send + use<> {
         let inner = &self.inner;
         season::learn(inner.timelines.clone(), inner.swarm.clone(), inner.torrent.clone())
     }
 
-    /// Fetches the subtitles that lie beside a film, one after the other, when its player has enough ahead of it or after ten
-    /// seconds. `here` is called with the number of each as soon as all of it is on this machine, at once for those that
-    /// are. Subtitles that no connected peer has are waited for, without any effect on the player.
+    /// Fetches the subtitle files that accompany a film, one by one.
     ///
-    /// Ends when all are here, and when the torrent is closed. Dropping the future stops it.
+    /// Fetching waits until the film's player has enough read-ahead, for ten seconds at most.
+    /// `here` is called with the number of each file once it is complete, immediately for complete
+    /// ones. Subtitles that no connected peer has are waited for, without any effect on the player.
+    ///
+    /// Ends when all are complete, and when the torrent is closed. Dropping the future stops it.
     pub fn fetch_subtitles<F>(&self, film: usize, here: F) -> impl Future<Output = ()> + Send + use<F>
     where
         F: FnMut(usize) + Send,
@@ -246,22 +260,26 @@ impl Media {
         subtitles::fetch(inner.swarm.clone(), inner.torrent.clone(), files, here)
     }
 
-    /// Whether all of a file is verified and on this machine.
+    /// Returns whether all of a file is verified and on this machine.
     pub fn is_here(&self, file: usize) -> bool {
         subtitles::bytes_of(&self.inner.torrent, file).is_some_and(|bytes| self.inner.swarm.is_here(bytes))
     }
 
-    /// Whether every piece of a file is on this machine or held by a connected peer.
+    /// Returns whether every piece of a file is on this machine or held by a connected peer.
     pub fn is_available(&self, file: usize) -> bool {
         subtitles::bytes_of(&self.inner.torrent, file).is_some_and(|bytes| self.inner.swarm.is_in_reach(bytes))
     }
 
-    /// Who is where in the film, by the slot index (docs/SLOTS.md): looks up every slot that a viewer can be in now, at most
-    /// 120, and gives the latest first. `progress` hears how many were, of how many. Tells nobody anything, but costs a DHT operation
-    /// for each slot. Where viewers that are connected say they are is in their [`crate::PeerStatus::viewer`].
+    /// Counts viewers along the film with the slot index (docs/SLOTS.md). Looks up every slot that
+    /// a viewer can be in now, at most 120, and returns the latest first.
+    ///
+    /// `progress` is called with the number of slots looked up and their total. The survey
+    /// announces nothing, but costs one DHT operation per slot. Connected viewers report their
+    /// position in [`crate::PeerStatus::viewer`].
     ///
     /// # Errors
-    /// Those of [`Media::timeline`]; [`Error::BadArgument`] where the slot index is off, or the file's length in time is not known.
+    /// Those of [`Media::timeline`]; [`Error::BadArgument`] where the slot index is off, or the
+    /// file's duration is not known.
     pub async fn survey_slots(&self, file: usize, progress: impl FnMut(usize, usize) + Send) -> Result<Vec<SlotCount>> {
         let timeline = self.timeline(file).await?;
         if !timeline.knows_duration() {
@@ -270,7 +288,8 @@ impl Media {
         self.inner.swarm.survey(file, timeline.duration(), progress).await
     }
 
-    /// Fetches every piece, whether anybody reads or not; not with a limit on disk use that is too small for that.
+    /// Fetches every piece, with or without readers. Has no effect with a disk limit that is too
+    /// small for the torrent.
     pub fn fetch_all(&self, on: bool) {
         if on {
             self.inner.wanted.store(true, Ordering::Relaxed);
@@ -278,40 +297,42 @@ impl Media {
         self.inner.swarm.fetch_all(on);
     }
 
-    /// Looks through the files that are here and takes over every piece that is right: for files that playswarm did not
-    /// write itself. `progress` hears the bytes looked at and those of the whole torrent. Returns the bytes of the
-    /// pieces that are right.
+    /// Rechecks the existing files and accepts every correct piece: for files that another program
+    /// wrote.
+    ///
+    /// `progress` is called with the checked bytes and the total bytes of the torrent. Returns the
+    /// bytes of the correct pieces.
     ///
     /// # Errors
-    /// [`Error::Storage`] where what was found cannot be recorded.
+    /// [`Error::Storage`] where the result cannot be recorded.
     pub async fn check_files(&self, progress: impl FnMut(u64, u64) + Send) -> Result<u64> {
         self.inner.swarm.check_files(progress).await
     }
 
-    /// A snapshot.
+    /// Returns a snapshot of the torrent's state.
     pub fn status(&self) -> MediaStatus {
         self.inner.swarm.status()
     }
 
-    /// Events from now on. A receiver that lags loses the oldest.
+    /// Returns a receiver of events from now on. A receiver that lags loses the oldest events.
     pub fn events(&self) -> tokio::sync::broadcast::Receiver<Event> {
         self.inner.swarm.events()
     }
 
-    /// Ends when the torrent is closed. It does not keep the torrent open.
+    /// Returns a future that ends when the torrent is closed. It does not keep the torrent open.
     pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
         self.inner.swarm.cancelled()
     }
 
-    /// Dials a peer. A host name is looked up in the background.
+    /// Connects to a peer. A host name is resolved in the background.
     pub fn add_peer(&self, peer: impl Into<PeerAddress>) {
         self.inner.swarm.add_peer(&peer.into());
     }
 
-    /// Waits until everything verified is on disk.
+    /// Waits until all verified pieces are on disk.
     ///
     /// # Errors
-    /// [`Error::DiskFull`] or [`Error::Storage`] where it cannot be written.
+    /// [`Error::DiskFull`] or [`Error::Storage`] where a piece cannot be written.
     pub async fn sync(&self) -> Result<()> {
         self.inner.swarm.sync().await
     }

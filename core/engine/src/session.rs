@@ -1,4 +1,4 @@
-//! The session: settings, the listener, and what all torrents share.
+//! The session: configuration, the listener, and the state that all torrents share.
 
 use crate::config::Config;
 use crate::discovery::{self, source, source::Resolved, source::Source};
@@ -21,7 +21,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// The root of everything: one listener, one DHT node, many torrents. Cheap to clone.
+/// The root object: one listener, one DHT node, many torrents. Cheap to clone.
 ///
 /// ```no_run
 /// # async fn example() -> playswarm::Result<()> {
@@ -48,9 +48,9 @@ pub(crate) struct Shared {
     discovery: Arc<discovery::Shared>,
     rates: Arc<RateLimits>,
     open: Mutex<BTreeMap<InfoHash, Weak<Inner>>>,
-    /// The last swarm of each torrent, which may still be writing what it has.
+    /// The last swarm of each torrent, which may still be writing its pieces.
     swarms: Mutex<BTreeMap<InfoHash, Weak<Swarm>>>,
-    /// Who opens, hands over or takes back a torrent does it alone.
+    /// Locks that serialize opening, handing over and taking back per torrent.
     turns: Mutex<BTreeMap<InfoHash, Arc<tokio::sync::Mutex<()>>>>,
     keeper: Option<Keeper>,
     closed: AtomicBool,
@@ -72,7 +72,7 @@ impl Shared {
         self.open.lock().get(info_hash).and_then(Weak::upgrade)
     }
 
-    /// Nobody has this torrent open any more: hands it over to the background, where the user wants that.
+    /// Hands over a torrent that was closed to the background, if the user wants that.
     pub(crate) fn keep(self: Arc<Self>, runtime: &Handle, swarm: Arc<Swarm>, torrent: Arc<Torrent>) {
         if self.keeper.is_none() || self.is_closed() {
             return;
@@ -92,7 +92,7 @@ impl Shared {
     }
 }
 
-/// A swarm whose torrent is being opened: closed again if that fails or is given up.
+/// A swarm whose torrent is being opened. It is closed if opening fails or is abandoned.
 struct Opening<'a> {
     registry: &'a Registry,
     swarm: Option<Arc<Swarm>>,
@@ -108,10 +108,11 @@ impl Drop for Opening<'_> {
 }
 
 impl Session {
-    /// Starts listening and discovering. To be called within a tokio runtime.
+    /// Starts the listener and peer discovery. Call it within a tokio runtime.
     ///
     /// # Errors
-    /// [`Error::BadConfig`], [`Error::Listen`], or [`Error::Storage`] where the folder cannot be used.
+    /// [`Error::BadConfig`], [`Error::Listen`], or [`Error::Storage`] where the folder cannot be
+    /// used.
     pub async fn new(mut config: Config) -> Result<Session> {
         config.check()?;
         config.dir = config.folder()?.unwrap_or_default();
@@ -123,7 +124,7 @@ impl Session {
             })?;
         }
         let (transport, listener) = Transport::bind(config.listen, config.utp, Limits::default()).await?;
-        // The others are for peers that come to us and for those being dialled.
+        // The other sockets are for incoming connections and outgoing attempts.
         let most = (transport.sockets.count() / 4 * 3).max(1);
         if config.max_peers > most {
             tracing::info!(most, "fewer peers at once, as this process may have few descriptors");
@@ -150,19 +151,21 @@ impl Session {
         Ok(Session { shared: Arc::new(shared) })
     }
 
-    /// Opens a torrent and starts connecting to its peers. A magnet waits here for its metadata; the peers that gave it
-    /// stay connected. A torrent that is open already is shared.
+    /// Opens a torrent and starts to connect to its peers.
+    ///
+    /// A magnet link waits here for its metadata; the peers that sent it stay connected. A torrent
+    /// that is already open is shared.
     ///
     /// # Errors
-    /// [`Error::BadSource`], [`Error::BadTorrent`], [`Error::Fetch`], [`Error::NoMetadata`], [`Error::Storage`],
-    /// [`Error::Closed`].
+    /// [`Error::BadSource`], [`Error::BadTorrent`], [`Error::Fetch`], [`Error::NoMetadata`],
+    /// [`Error::Storage`], [`Error::Closed`].
     pub async fn open(&self, source: Source) -> Result<Media> {
         let resolved = source::resolve(source, self.shared.discovery.web()).await?;
         self.open_resolved(resolved).await
     }
 
-    /// Fetches and reads what a source leads to, without asking peers: it becomes a [`Source::Torrent`], or a [`Source::Magnet`]
-    /// where only peers know what is in the torrent.
+    /// Fetches and parses a source without contacting peers. It becomes a [`Source::Torrent`], or a
+    /// [`Source::Magnet`] where only peers have the torrent's info.
     ///
     /// # Errors
     /// [`Error::BadSource`], [`Error::BadTorrent`], [`Error::Fetch`] or [`Error::Storage`].
@@ -179,7 +182,7 @@ impl Session {
             Resolved::Torrent(torrent) => (torrent.info_hash, torrent.selected.clone()),
             Resolved::Magnet(magnet) => (magnet.info_hash, magnet.files.clone()),
         };
-        // Held until it is open or has failed: two who open the same torrent at once share it.
+        // Held until it is open or has failed: concurrent calls for the same torrent share it.
         let turn = s.turn(info_hash);
         let _turn = turn.lock().await;
         if s.is_closed() {
@@ -188,7 +191,7 @@ impl Session {
         if let Some(inner) = s.opened(&info_hash) {
             return Ok(Media::new(inner, selected));
         }
-        // Whoever had it open last may still be writing.
+        // The last swarm of this torrent may still be writing.
         let last = s.swarms.lock().get(&info_hash).and_then(Weak::upgrade);
         if let Some(last) = last {
             last.closed().await;
@@ -227,14 +230,15 @@ impl Session {
             open.insert(info_hash, Arc::downgrade(&inner));
         }
         if s.is_closed() {
-            // Closed while this was under way: whoever closed it did not see this one.
+            // Closed while this was in progress: `close` did not see this swarm.
             inner.swarm.close();
             return Err(Error::Closed);
         }
         Ok(Media::new(inner, selected))
     }
 
-    /// What a swarm begins with; a magnet whose torrent was seen here before needs no peer to describe it.
+    /// Returns the start state of a swarm. A magnet link whose torrent was saved here needs no peer
+    /// for its metadata.
     async fn start_from(&self, resolved: Resolved) -> Start {
         match resolved {
             Resolved::Torrent(torrent) => Start {
@@ -251,7 +255,7 @@ impl Session {
                 });
                 let mut trackers = Trackers::from(magnet.trackers).named_by(magnet.named_by);
                 let torrent = saved.await.ok().flatten().map(|mut torrent| {
-                    // Where the saved one came from is not known any more.
+                    // The source of the saved torrent is no longer known.
                     trackers.extend(&torrent.trackers.named_by(AddressClass::Global));
                     torrent.trackers = trackers.clone();
                     Arc::new(torrent)
@@ -261,13 +265,14 @@ impl Session {
         }
     }
 
-    /// How far those are that are being opened by [`Session::open`] and whose torrent is not known yet.
+    /// Returns the progress of torrents that [`Session::open`] is opening and whose metadata is not
+    /// known yet.
     pub fn opening(&self) -> Vec<OpeningStatus> {
         let swarms: Vec<Arc<Swarm>> = self.shared.swarms.lock().values().filter_map(Weak::upgrade).collect();
         swarms.iter().filter_map(|swarm| swarm.opening()).collect()
     }
 
-    /// What is in a torrent, without fetching any of its files.
+    /// Returns a torrent's contents, without fetching any of its files.
     ///
     /// # Errors
     /// Those of [`Session::open`].
@@ -281,24 +286,27 @@ impl Session {
         }
     }
 
-    /// Where peers can connect to; the address may be unspecified (all interfaces), the port is real.
+    /// Returns the address for incoming peers. The IP address may be unspecified (all interfaces);
+    /// the port is the actual one.
     pub fn listen_addr(&self) -> Option<SocketAddr> {
         Some(self.shared.transport.listen_addr())
     }
 
-    /// The settings.
+    /// Returns the configuration.
     pub fn config(&self) -> &Config {
         &self.shared.config
     }
 
-    /// The torrents that nobody has open and that are completed and seeded on in the background (see
-    /// [`Config::keep`]), in the order of their info-hashes. Each says `background: true`, and gives the number of its
-    /// peers as `known_peers`; what it counts, it counts since it was handed over.
+    /// Returns the torrents that are completed and seeded in the background after they were closed
+    /// (see [`Config::keep`]), in the order of their info-hashes.
+    ///
+    /// Each has `background: true`, and the number of its peers in `known_peers`. Its counters
+    /// start at the handover.
     pub fn kept(&self) -> Vec<MediaStatus> {
         self.shared.keeper.as_ref().map(Keeper::status).unwrap_or_default()
     }
 
-    /// Stops all: open streams end with [`Error::Closed`], and what is verified is written.
+    /// Stops everything: open streams end with [`Error::Closed`], and verified pieces are written.
     pub async fn close(&self) {
         self.shared.closed.store(true, Ordering::SeqCst);
         let swarms: Vec<Arc<Swarm>> = self.shared.swarms.lock().values().filter_map(Weak::upgrade).collect();
@@ -306,7 +314,7 @@ impl Session {
         for swarm in &swarms {
             swarm.closed().await;
         }
-        // Those that hand over at this moment finish first.
+        // Handovers in progress finish first.
         let turns: Vec<_> = self.shared.turns.lock().values().cloned().collect();
         for turn in turns {
             drop(turn.lock().await);

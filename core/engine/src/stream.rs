@@ -17,30 +17,31 @@ use tokio::io::{AsyncRead, AsyncSeek, ReadBuf};
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-/// What [`AsyncRead`] asks for at once: as much as keeps copying cheap, little enough that a seek drops little.
+/// Bytes that [`AsyncRead`] reads at once: enough for cheap copying, and few enough that a seek
+/// discards little.
 const READ_BYTES: usize = 256 << 10;
 
 /// A seekable reader of one file of a torrent.
 ///
-/// Seeking never waits; reading waits for verified bytes. Dropping it frees its window at once. It keeps its torrent
-/// open, even when the [`Media`](crate::Media) is gone.
+/// Seeking never waits; reading waits for verified bytes. Dropping the reader frees its window at
+/// once. It keeps its torrent open, even after the [`Media`](crate::Media) was dropped.
 pub struct Stream {
     cursor: Arc<Cursor>,
     position: u64,
-    /// What was fetched for [`AsyncRead`] and not yet taken.
+    /// Bytes that were fetched for [`AsyncRead`] and not yet consumed.
     left: Bytes,
     pending: Option<Pin<Box<dyn Future<Output = Result<Bytes>> + Send + Sync>>>,
 }
 
-/// One reader. The swarm knows of it from its first read until this is dropped: a player that opens a file and seeks
-/// before it reads makes nobody fetch the beginning.
+/// A reader's position in the swarm. The swarm knows it from the first read until it is dropped. A
+/// player that opens a file and seeks before it reads therefore causes no fetch of the beginning.
 struct Cursor {
     media: Arc<Inner>,
     key: OnceLock<ReaderKey>,
     file: usize,
     start: u64,
     size: u64,
-    /// The first byte of the file that is not read; see [`Stream::set_end`].
+    /// End of the range that is read, in bytes of the file; see [`Stream::set_end`].
     end: AtomicU64,
 }
 
@@ -58,18 +59,18 @@ impl Stream {
         Stream { cursor: Arc::new(cursor), position: 0, left: Bytes::new(), pending: None }
     }
 
-    /// Bytes of the file.
+    /// Returns the size of the file in bytes.
     pub fn size(&self) -> u64 {
         self.cursor.size
     }
 
-    /// The next byte that will be read.
+    /// Returns the position of the next byte that will be read.
     pub fn position(&self) -> u64 {
         self.position
     }
 
-    /// Moves there at once, past the end too (reads then give nothing). Requests outside of the new window are
-    /// cancelled.
+    /// Moves to a position at once, even past the end, where reads return nothing. Cancels requests
+    /// outside of the new window.
     pub fn seek_to(&mut self, position: u64) {
         if position == self.position && self.pending.is_none() {
             return;
@@ -83,13 +84,15 @@ impl Stream {
         }
     }
 
-    /// Moves to the keyframe at or before a time, and begins to fetch from there at once. A time past the end is the end's.
+    /// Seeks to the keyframe at or before a time, and starts to fetch from there at once. A time
+    /// past the end counts as the end.
     ///
-    /// With a file's whole index at hand this waits for nothing; see [`Media::timeline`](crate::Media::timeline) for when it must.
-    /// The [landing](Landing) says where it came down, and whether that is an estimate.
+    /// With a file's whole index known, this does not wait; see
+    /// [`Media::timeline`](crate::Media::timeline) for when it must. The [landing](Landing) states
+    /// the position reached, and whether it is an estimate.
     ///
     /// # Errors
-    /// Those of [`Media::timeline`](crate::Media::timeline); the position is then what it was.
+    /// Those of [`Media::timeline`](crate::Media::timeline); the position is then unchanged.
     pub async fn seek_to_time(&mut self, time: Duration) -> Result<Landing> {
         let landing = self.cursor.media.locate(self.cursor.file, time).await?;
         self.seek_to(landing.from);
@@ -97,16 +100,17 @@ impl Stream {
         Ok(landing)
     }
 
-    /// The time that is played at the position, where the file's time is known.
+    /// Returns the presentation time at the position, where the file's timeline is known.
     pub fn time(&self) -> Option<Duration> {
         self.cursor.media.swarm.timeline(self.cursor.file).map(|t| t.time_at(self.position))
     }
 
-    /// Up to `max` verified bytes from the position on, without a copy; empty at the end of the file and for a `max` of 0.
-    /// Dropping the future before it is done changes nothing.
+    /// Reads up to `max` verified bytes from the position, without a copy. Returns none at the end
+    /// of the file and for a `max` of 0. Dropping the future before it is done changes nothing.
     ///
     /// # Errors
-    /// [`Error::Closed`] once the session is closed, [`Error::Storage`] where what is on disk cannot be read.
+    /// [`Error::Closed`] once the session is closed, [`Error::Storage`] where bytes on disk cannot
+    /// be read.
     pub async fn read_chunk(&mut self, max: usize) -> Result<Bytes> {
         self.pending = None;
         if !self.left.is_empty() {
@@ -119,8 +123,8 @@ impl Stream {
         Ok(bytes)
     }
 
-    /// Like [`Stream::read_chunk`] with what is in memory now: never waits. `None` where nothing is ([`Stream::ready`]
-    /// ends when something is).
+    /// Reads like [`Stream::read_chunk`], but only from memory: never waits. Returns `None` where
+    /// nothing is in memory ([`Stream::ready`] ends when something is).
     ///
     /// # Errors
     /// [`Error::Closed`] once the session is closed.
@@ -142,8 +146,9 @@ impl Stream {
         Ok(Some(bytes))
     }
 
-    /// Waits until [`Stream::try_read_chunk`] would give something at this position, and makes the swarm hurry for it like a
-    /// read. It does not borrow the stream, so that another thread can seek meanwhile.
+    /// Waits until [`Stream::try_read_chunk`] would return bytes at this position, with the urgency
+    /// of a read. The future does not borrow the stream, so another thread can seek in the
+    /// meantime.
     ///
     /// # Errors
     /// Those of [`Stream::read_chunk`].
@@ -158,13 +163,14 @@ impl Stream {
         }
     }
 
-    /// How many bytes from `position` on can be read without waiting for the swarm.
+    /// Returns the number of bytes from `position` on that can be read without waiting for the
+    /// swarm.
     pub fn readable_at(&self, position: u64) -> u64 {
         self.cursor.readable_at(position)
     }
 
-    /// Returns how many bytes from the position on can be read without waiting for the swarm, counted
-    /// up to `most`.
+    /// Returns the number of bytes from the current position on that can be read without waiting
+    /// for the swarm, counted up to `most`.
     ///
     /// Its cost grows with `most` alone, that of [`Stream::readable_at`] with all buffered bytes.
     pub fn buffered(&self, most: u64) -> u64 {
@@ -175,26 +181,28 @@ impl Stream {
         (left + stored).min(most)
     }
 
-    /// Returns how many bytes a second of playback takes at the position, from the file's index.
-    /// `None` where the index is not known, or tells no duration.
+    /// Returns the bytes per second of playback at the position, from the file's index. `None`
+    /// where the index is not known, or gives no duration.
     pub fn bytes_per_s(&self) -> Option<f64> {
         let timeline = self.cursor.media.swarm.timeline(self.cursor.file)?;
         timeline.bytes_per_s(timeline.time_at(self.position))
     }
 
-    /// What tells when [`Stream::readable_at`] changes. It keeps the torrent open like the stream itself.
+    /// Returns a watcher of changes to [`Stream::readable_at`]. It keeps the torrent open like the
+    /// stream.
     pub fn readable(&self) -> Readable {
         Readable { cursor: self.cursor.clone() }
     }
 
-    /// The media's rate in bytes per second, where the caller knows it: deadlines follow from it. Measured from the
-    /// reads otherwise.
+    /// Sets the media's rate in bytes per second, where the caller knows it. Deadlines are derived
+    /// from it. Without it the rate is measured from the reads.
     pub fn set_rate(&self, bytes_per_s: f64) {
         self.cursor.media.swarm.reader_rate(self.cursor.key(self.position), bytes_per_s);
     }
 
-    /// Nothing from `end` on will be read, so nothing from there on is fetched for this stream: for requests of a part of
-    /// a file. It bounds what is fetched ahead, not what can be read. The file's end by default.
+    /// Sets the end of the range to read, in bytes of the file; by default the end of the file.
+    /// Nothing from `end` on is fetched for this stream, which serves requests of a part of a file.
+    /// It limits the read-ahead, not the reads.
     pub fn set_end(&mut self, end: u64) {
         let c = &self.cursor;
         let end = end.min(c.size);
@@ -204,7 +212,8 @@ impl Stream {
         }
     }
 
-    /// The same reader as a blocking [`io::Read`] and [`io::Seek`], for threads outside of the runtime.
+    /// Converts this reader to a blocking [`io::Read`] and [`io::Seek`], for threads outside of the
+    /// runtime.
     pub fn into_blocking(self) -> BlockingStream {
         BlockingStream {
             runtime: self.cursor.media.runtime.clone(),
@@ -214,18 +223,18 @@ impl Stream {
     }
 }
 
-/// Watches how much of a file can be read, beside its [`Stream`].
+/// Watches how much of a file can be read, independently of its [`Stream`].
 pub struct Readable {
     cursor: Arc<Cursor>,
 }
 
 impl Readable {
-    /// Like [`Stream::readable_at`].
+    /// Returns the same as [`Stream::readable_at`].
     pub fn at(&self, position: u64) -> u64 {
         self.cursor.readable_at(position)
     }
 
-    /// Waits until `at(position)` is another than `known`.
+    /// Waits until `at(position)` differs from `known`.
     ///
     /// # Errors
     /// [`Error::Closed`] once the torrent is closed.
@@ -233,7 +242,7 @@ impl Readable {
         let swarm = &self.cursor.media.swarm;
         loop {
             let mut news = std::pin::pin!(swarm.news());
-            // Before the look, so that nothing falls between.
+            // Registered before the check, so that no change in between is missed.
             news.as_mut().enable();
             if swarm.is_closed() {
                 return Err(Error::Closed);
@@ -318,9 +327,9 @@ impl AsyncSeek for Stream {
     }
 }
 
-/// A [`Stream`] for threads: [`io::Read`] and [`io::Seek`], cancelled from elsewhere by its [`Canceller`].
+/// A [`Stream`] for threads: [`io::Read`] and [`io::Seek`], cancelled by its [`Canceller`].
 ///
-/// Not to be used on a thread that drives the runtime: it blocks.
+/// It blocks, so do not use it on a thread that drives the runtime.
 ///
 /// ```
 /// use playswarm::{Config, CreateOptions, ErrorKind, Session, Source, create_torrent};
@@ -361,26 +370,27 @@ pub struct BlockingStream {
 }
 
 impl BlockingStream {
-    /// Bytes of the file.
+    /// Returns the size of the file in bytes.
     pub fn size(&self) -> u64 {
         self.stream.size()
     }
 
-    /// What cancels the reads of this stream, from any thread.
+    /// Returns a handle that cancels the reads of this stream, from any thread.
     pub fn canceller(&self) -> Canceller {
         self.cancel.clone()
     }
 
-    /// Like [`Stream::read_chunk`].
+    /// Reads like [`Stream::read_chunk`].
     ///
     /// # Errors
-    /// [`Error::Cancelled`] while its canceller is set, [`Error::Closed`] once the session is closed.
+    /// [`Error::Cancelled`] while its canceller is set, [`Error::Closed`] once the session is
+    /// closed.
     pub fn read_chunk(&mut self, max: usize) -> Result<Bytes> {
         let BlockingStream { stream, runtime, cancel } = self;
         cancel.unless_cancelled(runtime, stream.read_chunk(max))
     }
 
-    /// Like [`Stream::seek_to_time`].
+    /// Seeks like [`Stream::seek_to_time`].
     ///
     /// # Errors
     /// [`Error::Cancelled`] while its canceller is set, and those of [`Stream::seek_to_time`].
@@ -389,7 +399,7 @@ impl BlockingStream {
         cancel.unless_cancelled(runtime, stream.seek_to_time(time))
     }
 
-    /// Like [`Stream::time`].
+    /// Returns the same as [`Stream::time`].
     pub fn time(&self) -> Option<Duration> {
         self.stream.time()
     }
@@ -411,8 +421,8 @@ impl io::Seek for BlockingStream {
     }
 }
 
-/// Cancels the reads of a [`BlockingStream`], from any thread: the one that waits now and all later ones, until
-/// [`Canceller::reset`].
+/// Cancels the reads of a [`BlockingStream`], from any thread: the current read and all later ones,
+/// until [`Canceller::reset`].
 #[derive(Clone, Debug)]
 pub struct Canceller {
     token: Arc<parking_lot::Mutex<CancellationToken>>,
@@ -430,12 +440,12 @@ impl Canceller {
         })
     }
 
-    /// Ends the present read and all later ones with [`Error::Cancelled`].
+    /// Ends the current read and all later ones with [`Error::Cancelled`].
     pub fn cancel(&self) {
         self.token.lock().cancel();
     }
 
-    /// Lets reads work again.
+    /// Allows reads again.
     pub fn reset(&self) {
         let mut token = self.token.lock();
         if token.is_cancelled() {
@@ -443,7 +453,7 @@ impl Canceller {
         }
     }
 
-    /// Whether reads end with [`Error::Cancelled`] now.
+    /// Returns whether reads currently end with [`Error::Cancelled`].
     pub fn is_cancelled(&self) -> bool {
         self.token.lock().is_cancelled()
     }

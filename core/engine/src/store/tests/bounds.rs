@@ -1,4 +1,4 @@
-//! Memory stays within its bound, and many at once do not get in each other's way.
+//! Memory stays within its limit, and concurrent tasks do not disturb each other.
 
 use super::*;
 
@@ -51,7 +51,7 @@ async fn pieces_larger_than_the_bound_still_work_and_the_one_being_read_stays() 
     for piece in 0..3 {
         store.set_readers([reader(piece, 2, 3)]);
         assert_eq!(store.piece(PieceIndex(piece)).await.unwrap().as_deref(), Some(made.piece(piece)));
-        // While the next is put together, too.
+        // Also while the next piece is being assembled.
         assert!(store.try_piece(PieceIndex(piece)).is_some());
         assert!(store.memory_bytes() <= 12 << 20);
     }
@@ -104,7 +104,7 @@ async fn many_peers_and_readers_at_once_leave_everything_right() {
     for peer in 0..6u32 {
         let (made, store) = (made.clone(), store.clone());
         tasks.push(tokio::spawn(async move {
-            // Each peer has every block and starts elsewhere; two of them lie now and then.
+            // Each peer has every block and starts at another piece; two of them lie at times.
             for n in 0..made.pieces() {
                 let piece = (n + peer * 41) % made.pieces();
                 let blocks = made.torrent.layout.blocks_of(PieceIndex(piece));
@@ -148,7 +148,7 @@ async fn many_peers_and_readers_at_once_leave_everything_right() {
     for task in tasks {
         task.await.unwrap();
     }
-    // Whatever the liars spoiled last is fetched once more.
+    // The pieces that the liars spoiled last are fetched once more.
     for piece in 0..made.pieces() {
         if !store.has(PieceIndex(piece)) {
             store.drop_blocks(PieceIndex(piece), 1);

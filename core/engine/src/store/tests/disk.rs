@@ -1,4 +1,4 @@
-//! Disks that are full, refuse, or are shared.
+//! Disks that are full, refuse writes, or are shared.
 
 use super::*;
 use std::os::unix::fs::MetadataExt;
@@ -39,7 +39,7 @@ async fn a_second_playswarm_on_the_same_torrent_and_folder_has_files_of_its_own_
     first.close().await.unwrap();
     second.close().await.unwrap();
     drop((first, second));
-    // Each record is found again, and the first that is free is taken.
+    // Each record is found again: the first free one is used.
     let (again, _events) = one.open(dir.path()).await;
     assert_eq!(again.told().iter_ones().collect::<Vec<_>>(), [0, 1]);
 }
@@ -96,7 +96,7 @@ async fn on_a_full_disk_a_film_is_read_from_memory_to_its_end_within_the_bound()
         }
     }
     assert!(full == 1 && given_back > 60, "told {full} times, {given_back} pieces given up");
-    // What is left in memory is written once there is room.
+    // The pieces left in memory are written once there is room.
     small.resize("64m");
     assert!(matches!(next(&mut events).await, StoreEvent::DiskOk));
     store.sync_all().await.unwrap();
@@ -124,7 +124,7 @@ async fn closing_on_a_full_disk_says_so_and_keeps_what_was_written() {
 async fn a_file_that_cannot_be_written_does_not_hold_up_the_others_and_is_tried_again() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("sub/f", 32 * KIB), ("g", 64 * KIB)], 32 * KIB as u32);
-    // Something that is no folder has the name of its folder.
+    // Something other than a folder has the name of the file's folder.
     std::fs::write(dir.path().join("sub"), "mine").unwrap();
     let (store, mut events) = made.open(dir.path()).await;
     for piece in 0..3 {
@@ -139,12 +139,13 @@ async fn a_file_that_cannot_be_written_does_not_hold_up_the_others_and_is_tried_
     assert_eq!(std::fs::read(dir.path().join("sub/f")).unwrap(), made.data[..32 * KIB]);
 }
 
-/// Bytes that the file takes on disk.
+/// Returns the bytes that the file occupies on disk.
 fn allocated(path: &Path) -> u64 {
     std::fs::metadata(path).unwrap().blocks() * 512
 }
 
-/// The oldest kernels and some file systems have no holes: then there is nothing to see.
+/// Returns whether the file system makes holes. The oldest kernels and some file systems do not,
+/// and then there is nothing to test.
 fn has_holes(dir: &Path) -> bool {
     let probe = dir.join("probe");
     std::fs::write(&probe, vec![1; 64 * KIB]).unwrap();
@@ -163,7 +164,7 @@ async fn watched_pieces_are_given_back_when_the_bound_on_disk_use_is_reached() {
     if !has_holes(dir.path()) {
         return;
     }
-    // Pieces straddle the files, and neither begins at a block of the disk.
+    // Pieces straddle the files, and neither file begins at a block of the disk.
     let made = made(&[("a", 3 * MIB + 1000), ("b", 5 * MIB + 77)], 128 * KIB as u32);
     let limit = 2 << 20;
     let (store, mut events) = made.open_with(StoreOptions { disk_limit_bytes: limit, ..options(dir.path()) }).await;
@@ -175,9 +176,10 @@ async fn watched_pieces_are_given_back_when_the_bound_on_disk_use_is_reached() {
         assert!(store.disk_room_bytes() > 0);
     }
     let kept: u64 = ["a", "b"].map(|f| allocated(&dir.path().join(f))).iter().sum();
-    // A few blocks for the edges of what is kept and the file system's own lists; none for each piece given back.
+    // A few blocks for the edges of the kept pieces and the file system's own lists; none per
+    // evicted piece.
     assert!(kept <= store.disk_bytes() + 24 * 1024, "{kept} for {}", store.disk_bytes());
-    // Those that are left are the last, and right; the rest was told of.
+    // The remaining pieces are the last ones, and correct; the evicted ones were reported.
     let here: Vec<u32> = store.have().iter_ones().collect();
     assert!(here.len() >= 12 && here.windows(2).all(|w| w[0] + 1 == w[1]), "{here:?}");
     let mut given_back = Vec::new();
@@ -204,7 +206,7 @@ async fn what_a_reader_reads_next_stays_and_a_piece_given_back_can_be_fetched_ag
     let made = made(&[("f", 8 * MIB)], 128 * KIB as u32);
     let (store, _events) = made.open_with(StoreOptions { disk_limit_bytes: 2 << 20, ..options(dir.path()) }).await;
     store.set_readers([reader(2, 8, 64)]);
-    // Far beyond the bound, the farthest ahead go.
+    // Far beyond the limit, the pieces farthest ahead are evicted.
     for piece in 0..40 {
         made.fetch(&store, piece).await;
         store.sync_all().await.unwrap();
@@ -240,7 +242,7 @@ async fn on_a_file_system_without_holes_a_jump_holds_up_no_writes_and_what_is_be
     let made = made(&[("f", 40 * MIB)], 256 * KIB as u32);
     let (store, mut events) = made.open(stick.path()).await;
     let last = made.pieces() - 1;
-    // The film's index at its end, as every player reads it first.
+    // The film's index at its end, which every player reads first.
     made.fetch(&store, last).await;
     let StoreEvent::WriteFailed(e) = next(&mut events).await else { panic!("no failure") };
     assert!(e.to_string().contains("makes no holes"), "{e}");

@@ -1,10 +1,10 @@
-//! The user's files and ours: what is there already is used or left alone, and what is ours is where nothing was before.
+//! The user's files and ours: existing files are used or left alone, and ours never replace them.
 
 use super::*;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, symlink};
 
-/// Every file below a folder, our notes apart: its path, its bytes, its inode and when it was changed.
+/// Returns every file below a folder except our notes: its path, bytes, inode and time of change.
 fn everything(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u64, i64, i64)> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
@@ -33,7 +33,7 @@ impl Made {
         self.torrent.info_hash.to_string()[..8].to_owned()
     }
 
-    /// Reads every piece as a reader would: what is not here is fetched.
+    /// Reads every piece as a reader would, and fetches missing ones.
     async fn read_all(&self, store: &Arc<Store>) -> u32 {
         let mut fetched = 0;
         for piece in 0..self.pieces() {
@@ -94,7 +94,7 @@ async fn another_file_of_that_name_stays_as_it_is_and_ours_is_beside_it() {
         }
         assert_eq!(told, 1, "the user is told once");
         drop(store);
-        // It is found again, whatever the other file is by then.
+        // It is found again, whatever has become of the other file.
         std::fs::remove_file(&film).unwrap();
         let (store, _events) = made.open(dir.path()).await;
         assert_eq!(store.told().count(), made.pieces());
@@ -108,7 +108,8 @@ async fn another_file_of_that_name_stays_as_it_is_and_ours_is_beside_it() {
 async fn what_is_right_of_another_clients_files_is_used_and_the_rest_goes_into_ours() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("s/a", 320 * KIB), ("s/b", 320 * KIB)], 32 * KIB as u32);
-    // Half of it there, as a client leaves it that makes files in full at once; the other file is not there.
+    // Half of it exists, as a client leaves it that creates files in full at once; the other file
+    // is missing.
     let mut half = made.data[..320 * KIB].to_vec();
     half[160 * KIB..].fill(0);
     write(&dir.path().join("s/a"), &half);
@@ -121,7 +122,7 @@ async fn what_is_right_of_another_clients_files_is_used_and_the_rest_goes_into_o
     assert!(before.iter().all(|(path, file)| after[path] == *file));
     let ours = format!("s [{}]", made.short_hash());
     assert_eq!(std::fs::read(dir.path().join(&ours).join("b")).unwrap(), made.data[320 * KIB..]);
-    // The next session knows of both.
+    // The next session finds both.
     let (store, _events) = made.open(dir.path()).await;
     assert_eq!(store.told().count(), 15);
     assert_eq!(made.read_all(&store).await, 0);
@@ -199,7 +200,7 @@ async fn names_that_the_file_system_takes_for_equal_do_not_meet() {
     store.close().await.unwrap();
     drop(store);
     assert_eq!(std::fs::read(dir.join("s/film.mkv")).unwrap(), b"mine");
-    // Inode numbers are made up there: ours are known again after the next mount all the same.
+    // The file system invents inode numbers, yet our files are recognised after the next mount.
     disk.again();
     let (store, _events) = made.open(dir).await;
     assert_eq!(store.told().count(), made.pieces());
@@ -225,7 +226,7 @@ async fn a_file_that_was_replaced_while_we_had_it_open_is_not_written_to() {
     assert!(matches!(next(&mut events).await, StoreEvent::FileChanged(path) if path == file));
     assert!(matches!(next(&mut events).await, StoreEvent::Elsewhere { taken, .. } if taken == file));
 
-    // The whole folder moved to another place, and another one, or a link, has its name.
+    // The whole folder moved to another place, and another folder, or a link, has its name.
     let kept = tempfile::tempdir().unwrap();
     std::fs::rename(dir.path().join("s"), dir.path().join("library")).unwrap();
     let library = everything(&dir.path().join("library"));
@@ -276,7 +277,7 @@ async fn an_overwritten_file_is_told_once_and_what_is_wrong_is_known_ahead_of_th
         let mut bytes = made.data.clone();
         bytes[wrong.start * 32 * KIB..wrong.end * 32 * KIB].fill(0);
         std::fs::write(dir.path().join("f"), bytes).unwrap();
-        // One read finds it; the others are known soon after, without being read.
+        // One read finds it; the others are found soon after, without being read.
         assert_eq!(store.piece(PieceIndex(wrong.start as u32)).await.unwrap(), None);
         let (mut changed, mut lost) = (0, 0);
         while lost + 8 < least {
@@ -345,12 +346,13 @@ async fn a_store_that_only_reads_writes_nothing_and_keeps_what_is_fetched_in_mem
     symlink(dir.path().join("f"), linked.path().join("f")).unwrap();
     let (store, _events) = made.open_with(StoreOptions { dir: linked.path().to_owned(), ..reading.clone() }).await;
     assert_eq!(store.piece(PieceIndex(5)).await.unwrap().as_deref(), Some(made.piece(5)));
-    // One of another user could make us share what its maker may not read. Only root can make such a link here.
+    // Another user's link could make us share files that this user may not read. Only root can make
+    // such a link here.
     if std::os::unix::fs::lchown(linked.path().join("f"), Some(1), None).is_ok() {
         let (store, _events) = made.open_with(StoreOptions { dir: linked.path().to_owned(), ..reading.clone() }).await;
         assert!(!matches!(store.piece(PieceIndex(5)).await, Ok(Some(_))));
     }
-    // A folder that is not there is not made.
+    // A missing folder is not created.
     let nowhere = StoreOptions { dir: dir.path().join("nowhere"), ..reading };
     let (store, _events) = made.open_with(nowhere).await;
     made.fetch(&store, 0).await;

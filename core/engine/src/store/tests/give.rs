@@ -1,15 +1,15 @@
-//! What peers are given, and what it costs the readers.
+//! Uploads to peers, and their cost for the readers.
 
 use super::*;
 
-/// Bytes that this process has read so far, from whatever.
+/// Returns the bytes that this process has read so far, from any file.
 fn read_bytes() -> u64 {
     let io = std::fs::read_to_string("/proc/self/io").unwrap();
     let line = io.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap();
     line.parse().unwrap()
 }
 
-/// The made torrent on disk, with nothing of it in memory, and room for one piece there.
+/// Opens the test torrent on disk, with none of it in memory, and room for one piece there.
 async fn cold(made: &Made, dir: &Path) -> Opened {
     let (store, events) = made.open(dir).await;
     made.fetch_all(&store).await;

@@ -1,4 +1,4 @@
-//! A process that is killed outright while it fetches: what it had recorded is there, and right.
+//! A process that is killed while it fetches: its recorded pieces are present, and correct.
 
 use super::*;
 use std::io::{BufRead, BufReader};
@@ -10,7 +10,7 @@ fn film() -> Made {
     made(&[("a", 7 * MIB + 5), ("b", 25 * MIB)], 32 * KIB as u32)
 }
 
-/// The process to be killed: says each piece that is on disk.
+/// The process to be killed: it reports each piece that is on disk.
 #[tokio::test]
 #[ignore = "run by the test below"]
 async fn the_process_to_be_killed() {
@@ -19,7 +19,7 @@ async fn the_process_to_be_killed() {
     let (store, _events) = made.open(Path::new(&dir)).await;
     for piece in (0..made.pieces()).rev() {
         made.fetch(&store, piece).await;
-        // Now and then several are under way at once.
+        // At times several pieces are in progress at once.
         if piece % 5 == 0 {
             store.sync_all().await.unwrap();
             println!("piece {piece}");
@@ -42,7 +42,7 @@ async fn a_kill_at_any_moment_loses_no_piece_that_was_on_disk_and_leaves_no_fals
         let said = BufReader::new(child.stdout.take().unwrap()).lines().map_while(|line| line.ok());
         let lowest =
             said.filter_map(|line| line.split_once("piece ")?.1.trim().parse::<u32>().ok()).nth(lines).unwrap();
-        // SIGKILL, wherever it may be.
+        // SIGKILL, at any moment.
         child.kill().unwrap();
         child.wait().unwrap();
 

@@ -1,4 +1,4 @@
-//! Situations that the store must come through, each with a torrent made on the spot in a folder of its own.
+//! Situations that the store must survive, each with a generated torrent in a folder of its own.
 #![allow(clippy::unwrap_used)]
 
 mod bounds;
@@ -20,18 +20,18 @@ use playswarm_proto::sha1::sha1;
 use std::path::Path;
 use std::time::Duration;
 
-/// Permission to store a block for the first attempt at its piece.
+/// Returns the permission to store a block for the first attempt at its piece.
 fn first(block: BlockRef) -> Ticket {
     Ticket { block, generation: 0 }
 }
 
-/// A torrent and its bytes.
+/// A generated torrent and its bytes.
 struct Made {
     torrent: Arc<Torrent>,
     data: Vec<u8>,
 }
 
-/// A file of a made torrent: path and length; a path that begins with `.pad/` is a pad file.
+/// A file of a generated torrent: path and length. A path that begins with `.pad/` is a pad file.
 type Spec<'a> = (&'a str, usize);
 
 fn made(files: &[Spec<'_>], piece_bytes: u32) -> Made {
@@ -96,7 +96,8 @@ impl Made {
         &self.data[start..start + self.torrent.layout.bytes_of(PieceIndex(piece)) as usize]
     }
 
-    /// Puts every block of a piece, as `giver` of its number says; what `spoil` names comes wrong.
+    /// Stores every block of a piece, each from the peer that `giver` returns for it. The blocks in
+    /// `spoil` are wrong.
     fn put(&self, store: &Store, piece: u32, giver: impl Fn(u32) -> u32, spoil: &[u32]) -> Put {
         let mut last = Put::Ignored;
         for (n, block) in self.piece(piece).chunks(BLOCK_BYTES as usize).enumerate() {
@@ -119,7 +120,7 @@ impl Made {
         assert_eq!(store.verify(PieceIndex(piece)).await, Verdict::Verified { liars: vec![] }, "piece {piece}");
     }
 
-    /// Fetches all of it and waits until it is on disk.
+    /// Fetches the whole torrent and waits until it is on disk.
     async fn fetch_all(&self, store: &Arc<Store>) {
         for piece in 0..self.pieces() {
             self.fetch(store, piece).await;
@@ -127,7 +128,7 @@ impl Made {
         store.sync_all().await.unwrap();
     }
 
-    /// Has each piece written once more.
+    /// Writes each piece once more.
     async fn fetch_all_again(&self, store: &Arc<Store>) {
         store.lose(&(0..self.pieces()).collect::<Vec<_>>(), crate::store::files::Source::Ours);
         store.sync_all().await.unwrap();
@@ -139,7 +140,7 @@ impl Made {
         store.sync_all().await.unwrap();
     }
 
-    /// Has each piece read and compared.
+    /// Reads and compares each piece.
     async fn check_all(&self, store: &Arc<Store>) {
         for piece in 0..self.pieces() {
             let read = store.piece(PieceIndex(piece)).await.unwrap();
@@ -152,16 +153,17 @@ fn reader(at: u32, near: u32, pieces: u32) -> Reader {
     Reader { first: PieceIndex(0), at: PieceIndex(at), near, end: PieceIndex(pieces) }
 }
 
-/// The next event, within ten seconds.
+/// Returns the next event, within ten seconds.
 async fn next(events: &mut mpsc::UnboundedReceiver<StoreEvent>) -> StoreEvent {
     tokio::time::timeout(Duration::from_secs(10), events.recv()).await.unwrap().unwrap()
 }
 
-/// A file system of its own on a temporary folder, taken away again when dropped.
+/// A file system mounted on a temporary folder, unmounted when dropped.
 struct Mounted(tempfile::TempDir, Option<PathBuf>);
 
 impl Mounted {
-    /// A file system in a file of so many MiB, made by the program `maker`. `None` where this user or machine cannot.
+    /// Mounts a file system in a file of `mib` MiB, made by the program `maker`. `None` where this
+    /// user or machine cannot do it.
     fn image(kind: &str, maker: &str, mib: u64) -> Option<Mounted> {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().with_extension("img");
@@ -176,7 +178,7 @@ impl Mounted {
         mounted.mount(&["-t", kind, "-o", "loop"]).then_some(mounted)
     }
 
-    /// Unmounts and mounts the image once more.
+    /// Unmounts and mounts the image again.
     fn again(&self) {
         let done = std::process::Command::new("umount").arg(self.path()).status();
         assert!(done.unwrap().success() && self.mount(&["-o", "loop"]));
@@ -193,7 +195,8 @@ impl Mounted {
         good
     }
 
-    /// `None`, with the reason printed, where this user or machine cannot mount.
+    /// Mounts a file system. `None`, with the reason printed, where this user or machine cannot do
+    /// it.
     fn new(kind: &str, options: &str) -> Option<Mounted> {
         let dir = tempfile::tempdir().unwrap();
         let mut mount = std::process::Command::new("mount");
@@ -215,7 +218,7 @@ impl Mounted {
         self.0.path()
     }
 
-    /// Gives a tmpfs another size.
+    /// Changes the size of a tmpfs.
     fn resize(&self, size: &str) {
         let options = format!("remount,size={size}");
         let done = std::process::Command::new("mount").args(["-o", &options]).arg(self.0.path()).status();

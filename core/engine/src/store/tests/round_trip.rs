@@ -1,4 +1,4 @@
-//! What is put in comes out, and is where other programs look for it.
+//! Stored bytes come back, and are where other programs look for them.
 
 use super::*;
 
@@ -14,7 +14,7 @@ async fn a_verified_piece_is_read_from_memory_at_once_and_from_disk_after_openin
         assert_eq!(store.try_piece(PieceIndex(piece)).unwrap(), made.piece(piece));
     }
     store.sync_all().await.unwrap();
-    // No close: as after a kill.
+    // No close, as after a kill.
     drop(store);
     let (store, _events) = made.open(dir.path()).await;
     assert!(store.have().is_full());
@@ -39,7 +39,7 @@ async fn pieces_that_span_files_go_to_the_right_places_and_pad_files_to_none() {
     ];
     let made = made(&files, 32 * KIB as u32);
     let (store, _events) = made.open(dir.path()).await;
-    // Out of order, too.
+    // Also out of order.
     for piece in (0..made.pieces()).rev() {
         made.fetch(&store, piece).await;
     }
@@ -108,7 +108,7 @@ async fn the_torrent_is_saved_for_the_next_time_its_magnet_is_opened() {
     let info = std::str::from_utf8(&made.torrent.info).unwrap();
     let trackers = "d8:announce19:http://one/announce13:announce-listll19:http://one/announceel11:udp://two:1ee";
     assert!(saved.starts_with(trackers) && saved.ends_with(&format!("4:info{info}e")), "{saved}");
-    // The same from a magnet without trackers does not forget them.
+    // The same torrent from a magnet link without trackers keeps the saved trackers.
     Arc::get_mut(&mut made.torrent).unwrap().trackers.clear();
     drop(made.open(dir.path()).await);
     assert_eq!(load_saved_torrent_bytes(dir.path(), &info_hash).unwrap(), saved.as_bytes());

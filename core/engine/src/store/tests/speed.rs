@@ -1,4 +1,5 @@
-//! How fast bytes come through. Run by hand: `cargo test --release -p playswarm store::tests::speed -- --ignored --nocapture`.
+//! Measures throughput. Run by hand:
+//! `cargo test --release -p playswarm store::tests::speed -- --ignored --nocapture`.
 
 use super::*;
 use std::time::Instant;

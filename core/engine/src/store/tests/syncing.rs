@@ -1,8 +1,8 @@
-//! What is on the disk for good, and what a power cut may take.
+//! Pieces that are synced to the disk, and pieces that a power cut may take.
 
 use super::*;
 
-/// The two bits of each piece in the record: written, synced.
+/// Returns the two bits of each piece in the record: written, synced.
 fn record(dir: &Path, made: &Made) -> (Bits, Bits) {
     let bytes = std::fs::read(dir.join(NOTES).join(format!("{}.have", made.torrent.info_hash))).unwrap();
     let length = made.pieces().div_ceil(8) as usize;
@@ -24,7 +24,7 @@ async fn a_piece_is_noted_as_synced_only_after_a_sync() {
     assert_eq!(record(dir.path(), &made).1.count(), 0);
     store.sync_all().await.unwrap();
     assert_eq!(record(dir.path(), &made).1.count(), 8);
-    // By itself after a while, too.
+    // Also by itself after a while.
     made.fetch(&store, 8).await;
     let synced = async {
         while record(dir.path(), &made).1.count() < 9 {
@@ -49,7 +49,8 @@ async fn after_a_power_cut_no_piece_is_told_to_peers_that_was_not_synced() {
     while record(dir.path(), &made).0.count() < 8 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    // Dropped without being closed, as a process that is killed; then the disk has the record, and not all of the data.
+    // Dropped without being closed, like a killed process. The disk then has the record, but not
+    // all data.
     drop(store);
     let mut bytes = std::fs::read(dir.path().join("f")).unwrap();
     bytes[5 * 32 * KIB..].fill(0);

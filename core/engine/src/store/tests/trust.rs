@@ -1,4 +1,5 @@
-//! Nothing wrong is ever handed out, whoever put it there, and nothing outside the folder is touched.
+//! No wrong byte is ever handed out, whatever its origin, and nothing outside the folder is
+//! touched.
 
 use super::*;
 use std::os::unix::fs::symlink;
@@ -12,7 +13,7 @@ async fn who_gave_the_wrong_block_is_known_once_the_piece_is_right() {
     made.put(&store, 0, |block| 10 + block % 3, &[2]);
     assert_eq!(store.verify(piece).await, Verdict::Corrupt { givers: vec![10, 11, 12] });
     assert!(!store.has(piece) && store.try_piece(piece).is_none());
-    // A second try, with another liar among them.
+    // A second try, with another liar among the peers.
     made.put(&store, 0, |block| [10, 20, 10, 30][block as usize], &[3]);
     assert_eq!(store.verify(piece).await, Verdict::Corrupt { givers: vec![10, 20, 30] });
     made.put(&store, 0, |_| 40, &[]);
@@ -47,7 +48,7 @@ async fn a_file_that_was_changed_behind_our_back_is_noticed_and_not_served() {
     assert!(matches!(next(&mut events).await, StoreEvent::Lost(PieceIndex(1))));
     assert!(matches!(next(&mut events).await, StoreEvent::FileChanged(path) if path.ends_with("f")));
     assert!(!store.has(PieceIndex(1)) && store.has(PieceIndex(0)));
-    // It is fetched again and mends the file.
+    // The piece is fetched again, which repairs the file.
     made.fetch(&store, 1).await;
     store.close().await.unwrap();
     assert_eq!(std::fs::read(dir.path().join("f")).unwrap(), made.data);
@@ -87,7 +88,7 @@ async fn a_file_that_is_removed_while_open_is_made_again() {
     drop(store);
     let (store, _events) = made.open(dir.path()).await;
     assert_eq!(store.piece(PieceIndex(1)).await.unwrap().as_deref(), Some(made.piece(1)));
-    // The first was in memory still, so that it was written anew.
+    // The first piece was still in memory, so it was written again.
     assert_eq!(store.piece(PieceIndex(0)).await.unwrap().as_deref(), Some(made.piece(0)));
 }
 
@@ -111,7 +112,7 @@ async fn a_record_that_is_damaged_or_of_another_torrent_counts_as_empty() {
     for bad in [&b""[..], b"x", &good[..good.len() - 1], &spare_bit, &version, &foreign, &[0xff; 1 << 20]] {
         std::fs::write(record(&one), bad).unwrap();
         let (store, _events) = one.open(dir.path()).await;
-        // The file is not known to be ours, so it is read as other programs' are.
+        // The file is not known to be ours, so it is read like other programs' files.
         assert_eq!((store.told().count(), store.have().count()), (0, 3));
         one.check_all(&store).await;
         assert_eq!(store.disk_bytes(), 0);
@@ -141,7 +142,7 @@ async fn nothing_is_written_or_read_through_a_symbolic_link() {
     assert_eq!(std::fs::read_dir(outside.path().join("folder")).unwrap().count(), 0);
     drop(store);
 
-    // Nor is a claim believed whose file is behind a link, however right its bytes are.
+    // Nor is a claim accepted for a file behind a link, even if its bytes are correct.
     std::fs::write(outside.path().join("folder/f"), made.piece(0)).unwrap();
     std::fs::write(outside.path().join("target"), made.piece(1)).unwrap();
     let (store, _events) = made.open(dir.path()).await;
@@ -179,7 +180,7 @@ async fn pieces_that_another_program_wrote_are_claimed_and_checked_when_read() {
     file[100 * KIB] ^= 1;
     let lent = store.clone();
     tokio::task::spawn_blocking(move || lent.write_lent(0, &file)).await.unwrap().unwrap();
-    // One of them is being put together.
+    // One of the pieces is being assembled.
     store.put_block(first(BlockRef { piece: PieceIndex(1), block: 0 }), &made.data[32 * KIB..48 * KIB], 1);
     let mut claims = Bits::full(4);
     claims.set(0, false);
@@ -210,7 +211,8 @@ async fn at_every_moment_what_is_recorded_is_in_the_files() {
     let mut last = false;
     while !last {
         last = fetching.is_finished();
-        // As a kill would leave it: the record first, as what is written later is not in it.
+        // As a kill would leave it: the record is copied first, so later writes are missing from
+        // it.
         let bytes = std::fs::read(&record).unwrap_or_default();
         let field = bytes.get(64..64 + made.pieces().div_ceil(8) as usize);
         let bits = field.map_or(Bits::new(made.pieces()), |f| Bits::from_bitfield(f, made.pieces()).unwrap());
@@ -219,7 +221,8 @@ async fn at_every_moment_what_is_recorded_is_in_the_files() {
         for piece in bits.iter_ones() {
             let start = made.torrent.layout.start_of(PieceIndex(piece)) as usize;
             let right = made.piece(piece);
-            // Until `a` has its length, `b` is not where it belongs in `all`; then nothing of `b` is looked at.
+            // Until `a` has its full length, `b` is not at its place in `all`; nothing of `b` is
+            // then read.
             if files[0].len() == 3 * MIB + 5 {
                 assert!(all.get(start..start + right.len()) == Some(right), "piece {piece}");
             }

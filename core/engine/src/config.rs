@@ -1,4 +1,4 @@
-//! Every setting of a session, its unit in its name, its default and the reason beside it.
+//! All settings of a session: each with its unit in its name, its default and its reason.
 
 use crate::error::{Error, Result};
 use crate::peer_address::PeerAddress;
@@ -8,58 +8,64 @@ use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// Settings of a [`Session`](crate::Session).
+/// The settings of a [`Session`](crate::Session).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// The folder that files are written in. Empty, the default: `playswarm` in the user's cache folder, which is
-    /// `$XDG_CACHE_HOME`, or `~/.cache` where that is not set. Files that are there already are used if they match the
-    /// torrent and are never changed; see docs/adr/0011-files-and-places.md.
+    /// Folder in which files are written. By default empty, which means `playswarm` in the user's
+    /// cache folder: `$XDG_CACHE_HOME`, or `~/.cache` where that is not set. Existing files are
+    /// used if they match the torrent, and are never changed; see
+    /// docs/adr/0011-files-and-places.md.
     pub dir: PathBuf,
-    /// Whether nothing is written: files in `dir` are read and seeded, and what is fetched stays in memory, within
-    /// `memory_limit_bytes`. For seeding the user's own files, and for a look at a torrent.
+    /// Whether nothing is written. Files in `dir` are then read and seeded, and fetched pieces stay
+    /// in memory, within `memory_limit_bytes`. For seeding the user's own files, and for inspecting
+    /// a torrent.
     pub read_only: bool,
-    /// Where peers may connect to us, TCP and uTP. `None`: any free port of 6881 to 6889, on all interfaces.
+    /// Address for incoming peers over TCP and uTP. `None` means any free port of 6881 to 6889, on
+    /// all interfaces.
     pub listen: Option<SocketAddr>,
-    /// Find peers on the mainline DHT (BEP 5).
+    /// Whether to find peers on the mainline DHT (BEP 5).
     pub dht: bool,
-    /// The DHT nodes asked first, `host:port`. Empty: the well-known ones.
+    /// First DHT nodes to contact, as `host:port`. Empty means the well-known ones.
     pub dht_bootstrap: Vec<String>,
-    /// Find peers on the local network (BEP 14).
+    /// Whether to find peers on the local network (BEP 14).
     pub lsd: bool,
-    /// Learn of peers from peers (BEP 11).
+    /// Whether to exchange peers with peers (BEP 11).
     pub pex: bool,
-    /// Ask the trackers that the torrent names.
+    /// Whether to announce to the trackers that the torrent names.
     pub trackers: bool,
-    /// Ask the router for a port (UPnP).
+    /// Whether to map a port on the router (UPnP).
     pub port_map: bool,
-    /// Speak uTP (BEP 29) with peers that cannot be reached over TCP.
+    /// Whether to use uTP (BEP 29) with peers that cannot be reached over TCP.
     pub utp: bool,
-    /// Peers to be dialled for every torrent, beside those that are found. Host names are looked up.
+    /// Peers to dial for every torrent, in addition to discovered peers. Host names are resolved.
     pub peers: Vec<PeerAddress>,
-    /// Connections per torrent. 80: enough for any film, few enough for home routers.
+    /// Most connections per torrent. 80 are enough for any film, and few enough for home routers.
     pub max_peers: usize,
-    /// Bound on bytes downloaded per second; 0 for none.
+    /// Limit on the download in bytes per second; 0 means no limit.
     pub download_bytes_per_s: u64,
-    /// Bound on bytes uploaded per second; 0 for none.
+    /// Limit on the upload in bytes per second; 0 means no limit.
     pub upload_bytes_per_s: u64,
-    /// Peers unchoked at once, one of them optimistic (BEP 3). 8: what clients of today do.
+    /// Number of peers unchoked at once, one of them optimistically (BEP 3). 8 is usual in current
+    /// clients.
     pub upload_slots: usize,
-    /// Bound on the bytes of a torrent kept on disk; 0 for none. What was watched is given back first.
+    /// Limit on the bytes of a torrent on disk; 0 means no limit. Watched pieces are evicted first.
     pub disk_limit_bytes: u64,
-    /// Bound on the verified and half-assembled bytes kept in memory for each torrent. 64 MiB.
+    /// Limit on the bytes of verified and partly assembled pieces in memory, per torrent. 64 MiB.
     pub memory_limit_bytes: u64,
-    /// How long a magnet waits for its metadata while nothing new comes, neither peers nor parts of it, in milliseconds. 60 s.
+    /// Longest wait for the metadata of a magnet link without progress, in milliseconds. Progress
+    /// means new peers or new parts of the metadata. 60 s.
     pub metadata_timeout_ms: u64,
-    /// Once nobody has a torrent open any more that was read: complete it and seed it on in the background, until it is
-    /// opened again or the session ends (see [`Session::kept`](crate::Session::kept)). Not together with `disk_limit_bytes`.
+    /// Whether to complete a torrent that was read, after it was closed, and to seed it in the
+    /// background. This lasts until it is opened again or the session ends (see
+    /// [`Session::kept`](crate::Session::kept)). Not together with `disk_limit_bytes`.
     pub keep: bool,
-    /// Meet viewers of the same minute by the slot index on the DHT (docs/SLOTS.md). Without effect where `dht` is off, and never for
-    /// private torrents.
+    /// Whether to find viewers near the same playhead with the slot index on the DHT
+    /// (docs/SLOTS.md). Has no effect where `dht` is off, and none for private torrents.
     pub slot_index: bool,
-    /// How the slot index is used.
+    /// Settings of the slot index.
     pub slots: playswarm_logic::slots::Config,
-    /// How blocks are picked.
+    /// Settings of the picker.
     pub picker: playswarm_logic::picker::Config,
 }
 
@@ -93,7 +99,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Only peers given by hand or connecting to us, on a free port of loopback: for tests and demonstrations.
+    /// Returns settings for tests and demonstrations: a free port of loopback, and only peers that
+    /// are given or connect to us.
     pub fn offline(dir: impl Into<PathBuf>) -> Config {
         Config {
             dir: dir.into(),
@@ -107,18 +114,19 @@ impl Config {
         }
     }
 
-    /// Settings from a JSON object; what it leaves out has its default.
+    /// Parses settings from a JSON object; missing ones have their default.
     ///
     /// # Errors
-    /// [`Error::BadConfig`] where it is no such object, or for a key or a value that no setting has.
+    /// [`Error::BadConfig`] where the text is not a JSON object, or for an unknown key or an
+    /// invalid value.
     pub fn from_json(text: &str) -> Result<Config> {
-        // By way of a map, since serde would take an array for a struct too.
+        // Parsed as a map first, since serde would also accept an array for a struct.
         serde_json::from_str::<serde_json::Map<String, Value>>(text)
             .and_then(|all| serde_json::from_value(Value::Object(all)))
             .map_err(|e| bad("given as JSON", e.to_string()))
     }
 
-    /// All settings as a JSON object, as [`Config::from_json`] takes it.
+    /// Returns all settings as a JSON object that [`Config::from_json`] accepts.
     ///
     /// # Errors
     /// [`Error::BadConfig`] where `dir` is not UTF-8.
@@ -126,15 +134,16 @@ impl Config {
         serde_json::to_string(self).map_err(|e| bad("dir", e.to_string()))
     }
 
-    /// Changes one setting, for callers that have nothing but text: key and value as in JSON, the parts of the picker's
-    /// keys joined by dots (`picker.seed`). Texts need no quotes, lists may be given as `a,b`. Nothing is changed where it
-    /// fails.
+    /// Changes one setting, for callers that only have text. Key and value are as in JSON, and the
+    /// keys of groups are joined by dots (`picker.seed`).
+    ///
+    /// Texts need no quotes, and lists may be given as `a,b`. Nothing changes on an error.
     ///
     /// # Errors
-    /// [`Error::BadConfig`] for a key that no setting has, or a value that is not of its kind.
+    /// [`Error::BadConfig`] for an unknown key, or a value of the wrong type.
     pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
         let mut all = serde_json::to_value(&*self).map_err(|e| bad("dir", e.to_string()))?;
-        // What kind of value it is shows in the default: a setting that may be absent is absent there.
+        // The default shows the value's type: a setting that may be absent is absent there.
         let kinds = serde_json::to_value(Config::default()).map_err(|e| bad(key, e.to_string()))?;
         let (mut place, mut kind) = (&mut all, &kinds);
         for part in key.split('.') {
@@ -158,16 +167,18 @@ impl Config {
         Ok(())
     }
 
-    /// Bound on the bytes of verified pieces that are kept: on disk, or in memory where nothing is written; 0 for none.
+    /// Returns the limit on the bytes of verified pieces, on disk, or in memory for a read-only
+    /// session; 0 means no limit.
     pub(crate) fn storage_limit_bytes(&self) -> u64 {
         if self.read_only { crate::store::memory_for_pieces(self.memory_limit_bytes) } else { self.disk_limit_bytes }
     }
 
-    /// The folder that files are written in, the default included; `None` where nothing is written and none is named or
-    /// known.
+    /// Returns the folder in which files are written, the default included. `None` for a read-only
+    /// session without a given or known folder.
     ///
     /// # Errors
-    /// [`Error::BadConfig`] where files are to be written and neither the setting nor the environment names a folder.
+    /// [`Error::BadConfig`] where files are to be written and neither the setting nor the
+    /// environment names a folder.
     pub fn folder(&self) -> Result<Option<PathBuf>> {
         if !self.dir.as_os_str().is_empty() {
             return Ok(Some(self.dir.clone()));
@@ -184,10 +195,10 @@ impl Config {
         Ok(default)
     }
 
-    /// Refuses what could not work, with a sentence. Every number is checked, those of the nested groups too.
+    /// Checks every setting, including all numbers of the nested groups.
     ///
     /// # Errors
-    /// [`Error::BadConfig`] with the setting's name and the values that it may have.
+    /// [`Error::BadConfig`] with the setting's name and its valid values.
     pub fn check(&self) -> Result<()> {
         self.ranges().iter().try_for_each(SettingRange::check)?;
         if self.disk_limit_bytes != 0 && self.disk_limit_bytes < LEAST_DISK_LIMIT_BYTES {
@@ -196,8 +207,8 @@ impl Config {
         Ok(())
     }
 
-    /// Every numeric setting but the seeds, which may be any number, with the values that it may have. The names are those of
-    /// [`Config::set`].
+    /// Returns every numeric setting with its valid values, except the seeds, which may be any
+    /// number. The names are those of [`Config::set`].
     pub fn ranges(&self) -> Vec<SettingRange> {
         let groups = [("", self.own_ranges()), ("picker.", self.picker.ranges()), ("slots.", self.slots.ranges())];
         let named = |(group, ranges): (&str, Vec<Range>)| {
@@ -213,16 +224,16 @@ impl Config {
     }
 
     fn own_ranges(&self) -> Vec<Range> {
-        /// An exbibyte: more than there is, and far from where sums overflow.
+        /// An exbibyte: more than any disk has, and far from overflow of sums.
         const BYTES: f64 = (1u64 << 60) as f64;
-        /// A month.
+        /// A month in milliseconds.
         const MONTH_MS: f64 = 31.0 * 86_400_000.0;
         vec![
-            // More connections than ports help nobody.
+            // There are no more ports than this.
             Range::new("max_peers", self.max_peers as f64, 1.0, 65_535.0),
             Range::new("download_bytes_per_s", self.download_bytes_per_s as f64, 0.0, BYTES),
             Range::new("upload_bytes_per_s", self.upload_bytes_per_s as f64, 0.0, BYTES),
-            // Peers that get nothing give nothing.
+            // Peers that get nothing send nothing.
             Range::new("upload_slots", self.upload_slots as f64, 1.0, 65_535.0),
             Range::new("disk_limit_bytes", self.disk_limit_bytes as f64, 0.0, BYTES),
             Range::new("memory_limit_bytes", self.memory_limit_bytes as f64, LEAST_MEMORY_LIMIT_BYTES as f64, BYTES),
@@ -231,29 +242,29 @@ impl Config {
     }
 }
 
-/// The least bound on memory, which a few pieces need.
+/// Smallest limit on memory in bytes: enough for a few pieces.
 pub const LEAST_MEMORY_LIMIT_BYTES: u64 = 8 << 20;
-/// The least bound on disk use other than none: what a player has around it.
+/// Smallest limit on disk use in bytes, other than none: the pieces around a player's position.
 pub const LEAST_DISK_LIMIT_BYTES: u64 = 32 << 20;
 
-/// A numeric setting and the values that it may have.
+/// A numeric setting and its valid values.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SettingRange {
-    /// Its name, that of its group and a dot before it: `picker.comfort_s`.
+    /// Name of the setting, after the name of its group and a dot: `picker.comfort_s`.
     pub name: String,
-    /// What it is set to.
+    /// Current value.
     pub value: f64,
-    /// The least value.
+    /// Smallest valid value.
     pub least: f64,
-    /// The largest value.
+    /// Largest valid value.
     pub most: f64,
 }
 
 impl SettingRange {
     fn check(&self) -> Result<()> {
         let SettingRange { name, value, least, most } = self;
-        // A value that is no number is in no range.
+        // NaN is in no range.
         if (*least..=*most).contains(value) {
             return Ok(());
         }
@@ -266,7 +277,7 @@ impl SettingRange {
     }
 }
 
-/// Bytes in the largest unit that divides them.
+/// Formats bytes in the largest unit that divides them.
 fn bytes(n: f64) -> String {
     let n = n as u64;
     for (shift, unit) in [(60, "EiB"), (50, "PiB"), (40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
@@ -277,7 +288,8 @@ fn bytes(n: f64) -> String {
     format!("{n} bytes")
 }
 
-/// The default folder (XDG Base Directory Specification: relative paths do not count).
+/// Returns the default folder. Relative paths are ignored, as the XDG Base Directory Specification
+/// asks.
 fn default_folder(cache: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
     let absolute = |path: &PathBuf| path.is_absolute();
     let cache = cache.filter(absolute).or_else(|| {
@@ -299,7 +311,7 @@ mod tests {
     use serde_json::Value;
     use std::path::PathBuf;
 
-    /// The numbers among the settings, by their names joined with dots.
+    /// Collects the names of the numeric settings, joined with dots.
     fn numbers(all: &Value, before: &str, into: &mut Vec<String>) {
         let Value::Object(all) = all else { return };
         for (name, value) in all {
@@ -335,7 +347,7 @@ mod tests {
                 }
                 let text = if whole { format!("{value:.0}") } else { format!("{value:e}") };
                 let mut config = Config::default();
-                // What does not even fit the setting's type is refused at once.
+                // A value that does not fit the setting's type is refused at once.
                 let error = config.set(name, &text).and_then(|()| config.check()).expect_err(&format!("{name}={text}"));
                 assert_eq!(error.kind(), ErrorKind::BadConfig);
                 assert!(error.to_string().contains(name), "{error}");

@@ -1,79 +1,79 @@
-//! What can go wrong, as one enum, and the table of kinds that every face of the library shares.
+//! The library's errors as one enum, and the table of kinds that all language bindings share.
 
 use crate::printable;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The library's result.
+/// The library's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong. Each message is a sentence that says what to do where something can be done.
+/// An error of the library. Each message is a sentence that states the remedy where there is one.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The source is neither a torrent file, a URL, a magnet link nor an info-hash.
     #[error("'{given}' is not a torrent: {why}")]
     BadSource {
-        /// What was given, shortened.
+        /// The given source, shortened.
         given: String,
-        /// Why it cannot be used.
+        /// The reason why it cannot be used.
         why: String,
     },
     /// The torrent's own data is damaged, hostile or beyond a limit.
     #[error("this torrent cannot be used: {0}")]
     BadTorrent(String),
-    /// A torrent was to be fetched from a URL and was not.
+    /// A torrent could not be fetched from its URL.
     #[error("could not fetch {url}: {why}")]
     Fetch {
         /// The URL without credentials or query.
         url: String,
-        /// What went wrong.
+        /// The cause.
         why: String,
     },
-    /// No peer gave the torrent's info, and nothing new came for as long as the settings allow.
+    /// No peer sent the torrent's info, and no progress was made within the configured time.
     #[error("{}", no_metadata(*waited, *found, *met, *received_bytes))]
     NoMetadata {
-        /// How long it was waited for.
+        /// Time waited.
         waited: Duration,
-        /// Addresses of peers that were known.
+        /// Number of known peer addresses.
         found: usize,
-        /// Peers that were connected.
+        /// Number of peers that were connected.
         met: usize,
-        /// Bytes of the info that came.
+        /// Received bytes of the info.
         received_bytes: u64,
     },
     /// There is no such file in the torrent.
     #[error("there is no file {wanted} in this torrent, which has {files} files")]
     NoSuchFile {
-        /// What was asked for.
+        /// The requested file.
         wanted: String,
-        /// How many files there are.
+        /// Number of files in the torrent.
         files: usize,
     },
-    /// A name fits several files of the torrent, or none but near ones.
+    /// A name matches several files of the torrent, or is only similar to some.
     #[error("{}", unclear(wanted, *several, files, *more))]
     UnclearFile {
-        /// What was asked for.
+        /// The requested name.
         wanted: String,
-        /// Whether these files fit; otherwise they are only near.
+        /// Whether these files match; otherwise they are only similar.
         several: bool,
         /// Numbers and names of the files.
         files: Vec<(usize, String)>,
-        /// How many more fit.
+        /// Number of further matches.
         more: usize,
     },
-    /// The film is in an archive or the image of a disc.
+    /// The film is in an archive or a disc image.
     #[error(
         "the film is packed in {name} ({format}), and no player opens what is in it; unpack it first, or choose another file by its number or name"
     )]
     Packed {
-        /// The archive, or the first of its volumes.
+        /// Name of the archive, or of its first volume.
         name: String,
-        /// What it is.
+        /// Format of the archive.
         format: &'static str,
     },
-    /// Nothing in the torrent can be played.
+    /// The torrent contains no playable file.
     #[error("this torrent holds no file that can be played; choose one by its number or name")]
     NothingPlayable,
     /// A file or folder could not be used.
@@ -83,10 +83,10 @@ pub enum Error {
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// There is no room on the disk. Reading goes on by itself once there is.
+    /// The disk is full. Reading continues by itself once there is room.
     #[error(
         "the disk that holds {} is full; free some room and it goes on by itself, or set a disk limit",
         shown(path)
@@ -95,55 +95,55 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// An address could not be listened on.
+    /// The session could not listen on an address.
     #[error("cannot listen on {addr}: {source}; choose another with the setting {setting}")]
     Listen {
         /// The address.
         addr: SocketAddr,
-        /// The setting that names another: `listen` for peers, `http.listen` for players.
+        /// The setting to change: `listen` for peers, `http.listen` for players.
         setting: &'static str,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// A setting is out of range or contradicts another.
     #[error("the setting {name} cannot be used: {why}")]
     BadConfig {
-        /// The setting.
+        /// Name of the setting.
         name: String,
-        /// Why.
+        /// The reason.
         why: String,
     },
     /// The stream was cancelled from another thread or task.
     #[error("the read was cancelled")]
     Cancelled,
-    /// The session or media was closed while this was used.
+    /// The session or media was closed during the call.
     #[error("the session is closed")]
     Closed,
-    /// Something did not happen in time.
+    /// An operation exceeded its time limit.
     #[error("{what} took longer than {} s", after.as_secs())]
     TimedOut {
-        /// What was waited for.
+        /// The operation.
         what: &'static str,
-        /// How long.
+        /// The time limit.
         after: Duration,
     },
-    /// A call was made wrongly: nothing was done.
+    /// A call was invalid and had no effect.
     #[error("{0}")]
     BadArgument(String),
-    /// A fault of playswarm itself, which it survived.
+    /// An internal fault of playswarm, which it survived.
     #[error("playswarm has a fault: {0}; please report it, with the log")]
     Internal(String),
-    /// Any other failure of input or output.
+    /// Any other I/O failure.
     #[error("{doing}: {source}")]
     Io {
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
-        /// What the operating system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
 }
 
-/// The sentence of [`Error::UnclearFile`].
+/// Returns the message of [`Error::UnclearFile`].
 fn unclear(wanted: &str, several: bool, files: &[(usize, String)], more: usize) -> String {
     let clean = |name: &str| name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
     let list: Vec<String> = files.iter().map(|(n, name)| format!("{n}: {}", clean(name))).collect();
@@ -160,7 +160,7 @@ fn unclear(wanted: &str, several: bool, files: &[(usize, String)], more: usize) 
     }
 }
 
-/// The kinds of [`Error`]: the same table gives C's codes and Python's classes.
+/// The kind of an [`Error`]. C's codes and Python's classes come from the same table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -170,36 +170,36 @@ pub enum ErrorKind {
     BadSource = 1,
     /// The torrent is damaged, hostile or beyond a limit.
     BadTorrent = 2,
-    /// Something could not be fetched.
+    /// A download failed.
     Fetch = 3,
-    /// Nobody gave the metadata of a magnet.
+    /// No peer sent the metadata of a magnet link.
     NoMetadata = 4,
-    /// No such file, or nothing playable.
+    /// There is no such file, or no playable one.
     NoSuchFile = 5,
     /// A file or folder could not be used.
     Storage = 6,
     /// The disk is full.
     DiskFull = 7,
-    /// An address could not be listened on.
+    /// The session could not listen on an address.
     Listen = 8,
     /// A setting cannot be used.
     BadConfig = 9,
     /// Cancelled by the caller.
     Cancelled = 10,
-    /// Closed.
+    /// The session or media is closed.
     Closed = 11,
-    /// Out of time.
+    /// An operation exceeded its time limit.
     TimedOut = 12,
-    /// Other input or output.
+    /// Another I/O failure.
     Io = 13,
-    /// A call was made wrongly.
+    /// A call was invalid.
     BadArgument = 14,
-    /// A fault of playswarm itself.
+    /// An internal fault of playswarm.
     Internal = 15,
 }
 
 impl ErrorKind {
-    /// Every kind, in the order of the numbers: what the faces of other languages are compared with.
+    /// Every kind in numerical order, for comparison with other language bindings.
     pub const ALL: &'static [ErrorKind] = &[
         ErrorKind::BadSource,
         ErrorKind::BadTorrent,
@@ -218,17 +218,17 @@ impl ErrorKind {
         ErrorKind::Internal,
     ];
 
-    /// Its number, which never changes; 0 stands for success and is no kind.
+    /// Returns the kind's number, which never changes. 0 means success and is not a kind.
     pub const fn number(self) -> i32 {
         self as i32
     }
 
-    /// The kind of a number.
+    /// Returns the kind with a number.
     pub fn from_number(number: i32) -> Option<ErrorKind> {
         Self::ALL.iter().copied().find(|kind| kind.number() == number)
     }
 
-    /// Its name in snake case: `bad_source`.
+    /// Returns the kind's name in snake case: `bad_source`.
     pub const fn name(self) -> &'static str {
         match self {
             ErrorKind::BadSource => "bad_source",
@@ -249,7 +249,7 @@ impl ErrorKind {
         }
     }
 
-    /// What it stands for, in a line.
+    /// Returns a description in one line.
     pub const fn description(self) -> &'static str {
         match self {
             ErrorKind::BadSource => "the source is not a torrent",
@@ -286,16 +286,16 @@ fn peers(n: usize) -> String {
     if n == 1 { "1 peer".to_owned() } else { format!("{n} peers") }
 }
 
-/// A path for messages: parts of it may come from a torrent.
+/// Formats a path for messages. Parts of it may come from a torrent, so it is sanitised.
 pub(crate) fn shown(path: &Path) -> String {
     printable::line_within(&path.to_string_lossy(), SHOWN_PATH_CHARS).into_owned()
 }
 
-/// Most characters of a path in a message: the longest that Linux takes.
+/// Most characters of a path in a message: the longest path that Linux accepts.
 const SHOWN_PATH_CHARS: usize = 4096;
 
 impl Error {
-    /// The kind, for those who act on it.
+    /// Returns the kind, for callers that act on it.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Error::BadSource { .. } => ErrorKind::BadSource,
@@ -318,7 +318,7 @@ impl Error {
         }
     }
 
-    /// Whether trying again later may help.
+    /// Returns whether a later retry may succeed.
     pub fn is_temporary(&self) -> bool {
         matches!(self.kind(), ErrorKind::Fetch | ErrorKind::NoMetadata | ErrorKind::DiskFull | ErrorKind::TimedOut)
     }

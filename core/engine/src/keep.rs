@@ -1,6 +1,7 @@
-//! Torrents that nobody reads any more and the user wants kept: given to the background session, and taken back from it.
+//! Keeps torrents that were closed: hands them to the background session, and takes them back.
 //!
-//! When that happens is decided in `session`; how librqbit is handled is in `swarm::background`. See docs/adr/0004-hand-over.md.
+//! `session` decides when this happens; `swarm::background` controls librqbit. See
+//! docs/adr/0004-hand-over.md.
 
 use crate::config::Config;
 use crate::discovery;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// What is kept, and by whom.
+/// The torrents that the background session keeps.
 pub(crate) struct Keeper {
     background: Background,
     kept: Mutex<BTreeMap<InfoHash, Entry>>,
@@ -23,13 +24,14 @@ pub(crate) struct Keeper {
 
 struct Entry {
     torrent: Arc<Torrent>,
-    /// Open for as long as the background uses its files.
+    /// Open while the background session uses its files.
     store: Arc<Store>,
     kept: Kept,
 }
 
 impl Keeper {
-    /// Keeps torrents where the settings ask for it. With a bound on disk use, nothing is: all of a torrent may not fit.
+    /// Creates the keeper where the settings ask for it. With a disk limit nothing is kept, as a
+    /// whole torrent may not fit.
     pub(crate) fn new(config: &Config, shared: &Arc<discovery::Shared>) -> Option<Keeper> {
         if config.keep && config.read_only {
             tracing::warn!("nothing is kept in the background: nothing is to be written");
@@ -44,12 +46,12 @@ impl Keeper {
             .then(|| Keeper { background: Background::new(config, Some(shared.clone())), kept: Mutex::default() })
     }
 
-    /// Gives a torrent to the background: its store is closed, its discovery gone.
+    /// Hands a torrent to the background session. Its own store and discovery must be closed.
     ///
     /// # Errors
     /// Those of [`Store::open`] and [`Background::hand_over`].
     pub(crate) async fn hand_over(&self, torrent: Arc<Torrent>, config: &Config, peers: Vec<SocketAddr>) -> Result<()> {
-        // Nobody listens: what happens to its files is told when it is opened again.
+        // Events are discarded: changes of its files are reported when it is opened again.
         let (store, _) = Store::open(torrent.clone(), StoreOptions::of(config)).await?;
         match self.background.hand_over(&store, peers).await {
             Ok(kept) => {
@@ -63,12 +65,13 @@ impl Keeper {
         }
     }
 
-    /// Takes a torrent back, if it is here, and notes which of its pieces are right: from then on nobody else writes its files.
+    /// Takes a torrent back, if it is kept, and records its correct pieces. From then on, the
+    /// background session does not write to its files.
     pub(crate) async fn take_back(&self, info_hash: &InfoHash) -> Option<Arc<Torrent>> {
         let Entry { torrent, store, kept } = self.kept.lock().remove(info_hash)?;
         let noted = match self.background.take_back(kept).await {
             Ok(Some(right)) => store.claim(&right).await,
-            // All is as it was handed over.
+            // Nothing has changed since the handover.
             Ok(None) => Ok(()),
             Err(e) => Err(e),
         };
@@ -78,12 +81,12 @@ impl Keeper {
         Some(torrent)
     }
 
-    /// What the background has made of each of them.
+    /// Returns the status of each kept torrent.
     pub(crate) fn status(&self) -> Vec<MediaStatus> {
         self.kept.lock().values().map(Entry::status).collect()
     }
 
-    /// Stops all, and notes which pieces are right, for the next session.
+    /// Stops the background session, and records the correct pieces for the next session.
     pub(crate) async fn close(&self) {
         let all: Vec<InfoHash> = self.kept.lock().keys().copied().collect();
         for info_hash in all {

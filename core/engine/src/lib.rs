@@ -1,12 +1,17 @@
-//! playswarm turns a BitTorrent swarm into a seekable stream: what a player asks for is fetched first, from all peers
-//! that have it, verified, and handed over while the rest is still to come.
+//! playswarm turns a BitTorrent swarm into a seekable stream. The blocks that a player needs are
+//! requested first, from all peers that have them. They are verified and handed over while the
+//! download continues.
 //!
-//! - A [`Session`] is the root: settings ([`Config`]), one listener, what finds peers.
-//! - A [`Media`] is an open torrent, made from a [`Source`]: a torrent file, a magnet link, a URL.
-//! - A [`Stream`] reads one of its files: [`AsyncRead`](tokio::io::AsyncRead) and [`AsyncSeek`](tokio::io::AsyncSeek), or,
-//!   after [`Stream::into_blocking`], [`Read`](std::io::Read) and [`Seek`](std::io::Seek).
+//! - A [`Session`] is the root object: configuration ([`Config`]), one listener, and peer
+//!   discovery.
+//! - A [`Media`] is an open torrent, created from a [`Source`]: a torrent file, a magnet link or a
+//!   URL.
+//! - A [`Stream`] reads one of its files through [`AsyncRead`](tokio::io::AsyncRead) and
+//!   [`AsyncSeek`](tokio::io::AsyncSeek). After [`Stream::into_blocking`], it reads through
+//!   [`Read`](std::io::Read) and [`Seek`](std::io::Seek).
 //!
-//! The crate `playswarm-serve` serves the files of a [`Media`] to players over HTTP, on this interface alone.
+//! The crate `playswarm-serve` serves the files of a [`Media`] to players over HTTP, and uses this
+//! public interface only.
 //!
 //! Every byte that is handed out was verified against the torrent's hashes.
 //!
@@ -21,7 +26,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let (here, there) = (tempfile::tempdir()?, tempfile::tempdir()?);
 //! # let (here, there) = (here.path(), there.path());
-//! // Somebody makes a torrent of a file and seeds it. `offline` keeps it all on this machine.
+//! // One session creates a torrent of a file and seeds it. `offline` uses this machine only.
 //! let film: Vec<u8> = (0..1_000_000u32).map(|i| (i / 251 * 7 + i) as u8).collect();
 //! std::fs::write(here.join("film.mkv"), &film)?;
 //! let torrent = create_torrent(here.join("film.mkv"), CreateOptions::default(), |_, _| {}).await?.torrent;
@@ -29,7 +34,7 @@
 //! let seeded = seed.open(Source::from(&torrent)).await?;
 //! seeded.check_files(|_looked_at, _of| {}).await?;
 //!
-//! // Somebody else watches it.
+//! // Another session plays it.
 //! let peers = seed.listen_addr().into_iter().map(Into::into).collect();
 //! let session = Session::new(Config { peers, ..Config::offline(there) }).await?;
 //! let media = session.open(Source::from(&torrent)).await?;
@@ -47,9 +52,9 @@
 //! # }
 //! ```
 //!
-//! # From a thread that knows nothing of async
+//! # From blocking code
 //!
-//! The session needs a tokio runtime that goes on running; everything else may block. See [`BlockingStream`].
+//! The session needs a running tokio runtime; everything else may block. See [`BlockingStream`].
 #![forbid(unsafe_code)]
 
 pub mod config;

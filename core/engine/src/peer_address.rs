@@ -1,4 +1,5 @@
-//! A peer's address as users, settings and magnet links write it: an IP address or a host name, with a port.
+//! A peer's address as written by users, settings and magnet links: an IP address or a host name,
+//! with a port.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -6,7 +7,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use url::Host;
 
-/// Longest host name, bytes (RFC 1035).
+/// Longest host name in bytes (RFC 1035).
 const MAX_NAME_BYTES: usize = 253;
 
 /// A peer's address: `192.0.2.7:6881`, `[2001:db8::7]:6881` or `peer.example:6881`.
@@ -15,7 +16,7 @@ const MAX_NAME_BYTES: usize = 253;
 pub enum PeerAddress {
     /// An IP address and a port.
     Ip(SocketAddr),
-    /// A host name, which is looked up when the peer is dialled.
+    /// A host name, which is resolved when the peer is dialled.
     Name {
         /// The name in its ASCII form.
         host: String,
@@ -25,8 +26,8 @@ pub enum PeerAddress {
 }
 
 impl PeerAddress {
-    /// The address of a host as a tracker writes it: an IP address or a host name by itself. Returns `None` where no
-    /// connection can lead there.
+    /// Parses a tracker's host, which is an IP address or a host name without a port. Returns
+    /// `None` where no connection is possible.
     pub(crate) fn of_host(host: &str, port: u16) -> Option<PeerAddress> {
         if port == 0 {
             return None;
@@ -70,7 +71,8 @@ impl FromStr for PeerAddress {
             Ok(addr) => Some(PeerAddress::Ip(addr)).filter(PeerAddress::leads_somewhere),
             Err(_) => text
                 .rsplit_once(':')
-                // An IPv6 address belongs in brackets: without them its last group would be taken for the port.
+                // An IPv6 address needs brackets: without them its last group would count as the
+                // port.
                 .filter(|(host, _)| !host.contains(':'))
                 .and_then(|(host, port)| PeerAddress::of_host(host, port.parse().ok()?)),
         };

@@ -1,4 +1,5 @@
-//! Learns how long the files of a season or an album play: one after the other, and never in the way of somebody who plays.
+//! Reads the durations of the files of a season or an album: one by one, and never at a player's
+//! expense.
 
 use crate::swarm::driver::Swarm;
 use crate::timeline::Timelines;
@@ -7,11 +8,11 @@ use playswarm_media::Container;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Files of one torrent that are looked at: more than any season or album has.
+/// Most files of one torrent that are read: more than any season or album has.
 const MOST_FILES: usize = 200;
-/// How often it is looked whether the players are comfortable.
+/// Interval between checks whether the players have enough read-ahead.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// A file whose index did not come in so long is left alone.
+/// Longest time to read a file's index before the file is skipped.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// See [`Media::learn_durations`](crate::Media::learn_durations).
@@ -33,7 +34,7 @@ pub(crate) async fn learn(timelines: Arc<Timelines>, swarm: Arc<Swarm>, torrent:
     }
 }
 
-/// The files that are worth a look.
+/// Returns the playable files that may have an index.
 fn candidates(torrent: &Torrent) -> impl Iterator<Item = usize> + '_ {
     let has_index = |n: &usize| Container::by_name(&torrent.files[*n].name) != Container::Other;
     torrent.playable().into_iter().filter(has_index).take(MOST_FILES)
@@ -46,7 +47,8 @@ async fn learn_one(timelines: &Timelines, swarm: &Arc<Swarm>, torrent: &Torrent,
         }
         tokio::select! {
             _ = timelines.get(swarm, torrent, file) => return,
-            // What came by then is kept; the rest is asked for once nobody has to wait for it.
+            // Blocks received so far are kept; the rest is requested once no player needs to wait
+            // for it.
             () = discomfort(swarm) => {}
             () = tokio::time::sleep(PATIENCE) => return,
         }

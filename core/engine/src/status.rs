@@ -1,4 +1,4 @@
-//! What a torrent is doing: a snapshot, and events as they happen.
+//! The state of a torrent: a snapshot, and events as they happen.
 
 use crate::torrent::InfoHash;
 use playswarm_media::{Accuracy, Timeline, Track, TrackKind};
@@ -9,175 +9,177 @@ use std::net::SocketAddr;
 /// A snapshot of one torrent.
 #[derive(Clone, Debug, Serialize)]
 pub struct MediaStatus {
-    /// Its info-hash.
+    /// Info-hash of the torrent.
     pub info_hash: InfoHash,
-    /// Its name.
+    /// Name of the torrent.
     pub name: String,
-    /// Bytes of all files.
+    /// Total size of all files in bytes.
     pub total_bytes: u64,
-    /// Bytes of the pieces that are verified and here.
+    /// Bytes of the verified pieces on this machine.
     pub verified_bytes: u64,
     /// Bytes per piece.
     pub piece_bytes: u32,
     /// Number of pieces.
     pub pieces: u32,
-    /// One character a piece: `#` here, `+` being fetched, `.` missing.
+    /// One character per piece: `#` present, `+` being fetched, `.` missing.
     pub piece_map: String,
-    /// Payload received over the last seconds, bytes per second.
+    /// Payload received over the last seconds, in bytes per second.
     pub download_bytes_per_s: f64,
-    /// Payload sent over the last seconds, bytes per second.
+    /// Payload sent over the last seconds, in bytes per second.
     pub upload_bytes_per_s: f64,
-    /// Payload received since the torrent was opened.
+    /// Payload received since the torrent was opened, in bytes.
     pub downloaded_bytes: u64,
-    /// Payload sent since the torrent was opened.
+    /// Payload sent since the torrent was opened, in bytes.
     pub uploaded_bytes: u64,
-    /// What was received for nothing.
+    /// Bytes received in vain.
     pub waste: Waste,
     /// Open readers.
     pub readers: Vec<ReaderStatus>,
-    /// Where the player is; `None` until something was read.
+    /// The player's playhead; `None` before the first read.
     pub playhead: Option<Playhead>,
-    /// The viewer's place in the slot index; `None` where it is off, or nothing is watched whose time is known.
+    /// The viewer's place in the slot index; `None` where the index is off, or no file with a known
+    /// timeline is being watched.
     pub slots: Option<SlotStatus>,
-    /// What is known of the files' time, of those whose index was read.
+    /// Timelines of the files whose index was read.
     pub timelines: Vec<TimelineStatus>,
     /// Connected peers.
     pub peers: Vec<PeerStatus>,
-    /// The trackers that are asked for peers, in the order of their tiers.
+    /// Trackers that are used, in the order of their tiers.
     pub trackers: Vec<TrackerStatus>,
-    /// Peers known but not connected.
+    /// Number of known peers that are not connected.
     pub known_peers: usize,
-    /// Peers turned away for good because they lied or broke the protocol.
+    /// Number of peers that are banned because they lied or broke the protocol.
     pub banned_peers: usize,
-    /// Why nothing is fetched at the moment, as a sentence (full disk, no peers), if so.
+    /// The reason why nothing is fetched at the moment, as a sentence (full disk, no peers), if so.
     pub trouble: Option<String>,
-    /// Sentences about the torrent's files that the user should know: names that are taken, files that other programs changed.
-    /// The latest is the last; at most 16.
+    /// Sentences about the torrent's files for the user: taken names, files that other programs
+    /// changed. The latest is the last; at most 16.
     pub notices: Vec<String>,
-    /// Bytes held in memory for this torrent.
+    /// Bytes in memory for this torrent.
     pub memory_bytes: u64,
     /// Bytes of verified pieces on disk.
     pub disk_bytes: u64,
-    /// Whether the torrent is being kept by the background session instead of watched.
+    /// Whether the background session keeps the torrent, and no user has it open.
     pub background: bool,
 }
 
-/// How far the search for a magnet's torrent is.
+/// The progress of the search for the metadata of a magnet link.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct OpeningStatus {
-    /// The torrent's info-hash.
+    /// Info-hash of the torrent.
     pub info_hash: InfoHash,
-    /// Seconds since it began.
+    /// Seconds since the search began.
     pub waited_s: f64,
-    /// Addresses of peers that are known, connected or not.
+    /// Number of known peer addresses, connected or not.
     pub found_peers: usize,
-    /// Peers that are being dialled.
+    /// Number of peers that are being dialled.
     pub dialled_peers: usize,
-    /// Connected peers.
+    /// Number of connected peers.
     pub connected_peers: usize,
-    /// Peers that were connected since it began.
+    /// Number of peers that were connected since the search began.
     pub met_peers: usize,
-    /// Connected peers that offer the torrent's info.
+    /// Number of connected peers that offer the torrent's info.
     pub offering_peers: usize,
-    /// Bytes of the info that came.
+    /// Received bytes of the info.
     pub received_bytes: u64,
-    /// Bytes of the whole info, as the peers say.
+    /// Size of the whole info in bytes, according to the peers.
     pub total_bytes: Option<u64>,
-    /// Its trackers, and what came of asking them.
+    /// The torrent's trackers and the results of their announces.
     pub trackers: Vec<TrackerStatus>,
 }
 
-/// Bytes received for nothing, by reason.
+/// Bytes received in vain, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Waste {
-    /// Blocks that had come from another peer before.
+    /// Bytes of blocks that another peer had sent before.
     pub duplicate_bytes: u64,
-    /// Blocks that nobody asked for (or not any more).
+    /// Bytes of blocks that were not requested, or whose request was cancelled.
     pub unasked_bytes: u64,
-    /// Pieces that failed their hash.
+    /// Bytes of pieces that failed their hash.
     pub failed_bytes: u64,
-    /// Blocks given up to make room in memory.
+    /// Bytes of blocks that were dropped to free memory.
     pub forgotten_bytes: u64,
 }
 
 /// An open reader.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReaderStatus {
-    /// The file that it reads.
+    /// Number of the file that it reads.
     pub file: usize,
-    /// The next byte of the file that it will read.
+    /// Next byte of the file that it will read.
     pub position: u64,
-    /// Verified bytes that lie ahead of it without a gap.
+    /// Contiguous verified bytes ahead of the position.
     pub ahead_bytes: u64,
-    /// The same in seconds of the media, where its rate is known or has been measured.
+    /// The same in seconds of playback, where the media's rate is known or was measured.
     pub ahead_s: Option<f64>,
     /// Whether it is waiting for data now.
     pub waiting: bool,
-    /// Whether it is one of ours that reads the file's index, and no player's.
+    /// Whether it is an internal reader of the file's index, and not a player's.
     pub index: bool,
 }
 
-/// Where the player is: what was read last, by whichever reader, a player's look at the index apart.
+/// The player's playhead: the end of the latest read by any reader, except a player's look at the
+/// index.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Playhead {
-    /// The file.
+    /// Number of the file.
     pub file: usize,
-    /// The next byte of the file that will be read.
+    /// Next byte of the file that will be read.
     pub position: u64,
-    /// The same as a time from the start of the media, in seconds, where the file's time is known.
+    /// The same as a presentation time in seconds, where the file's timeline is known.
     pub time_s: Option<f64>,
-    /// Verified bytes lie from there up to this byte without a gap.
+    /// End of the contiguous verified bytes from the position on, in bytes of the file.
     pub buffered_until: u64,
-    /// The same as a time from the start of the media, in seconds.
+    /// The same as a presentation time in seconds.
     pub buffered_until_s: Option<f64>,
 }
 
-/// What is known of a file's time.
+/// A file's timeline in figures.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TimelineStatus {
-    /// The file.
+    /// Number of the file.
     pub file: usize,
-    /// The container's name: `MP4`, `Matroska`, …
+    /// Name of the container: `MP4`, `Matroska`, …
     pub container: &'static str,
-    /// How long it plays, in seconds; 0 where that is not known.
+    /// Duration in seconds; 0 where it is not known.
     pub duration_s: f64,
-    /// `exact` where every keyframe is known, `sparse` where a seek must look for them, `estimate` where there is only a
-    /// straight line from the first byte to the last.
+    /// Accuracy: `exact` where every keyframe is known, `sparse` where a seek must search for them,
+    /// `estimate` for a straight line from the first byte to the last.
     pub accuracy: &'static str,
-    /// Why it is only an estimate, as a sentence.
+    /// The reason for an estimate, as a sentence.
     pub why: Option<String>,
-    /// How many keyframes of the main track are known.
+    /// Number of known keyframes of the main track.
     pub keyframes: usize,
-    /// Bytes a second on average.
+    /// Average rate in bytes per second.
     pub bytes_per_s: f64,
-    /// The streams in the file.
+    /// Streams in the file.
     pub tracks: Vec<TrackStatus>,
 }
 
 /// A stream of a media file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TrackStatus {
-    /// `video`, `audio`, `subtitle` or `other`.
+    /// Kind: `video`, `audio`, `subtitle` or `other`.
     pub kind: &'static str,
-    /// The codec, by FFmpeg's name.
+    /// Name of the codec in FFmpeg.
     pub codec: String,
-    /// Its language.
+    /// Language of the stream.
     pub language: Option<String>,
-    /// Its title.
+    /// Title of the stream.
     pub title: Option<String>,
-    /// Pixels.
+    /// Width in pixels.
     pub width: Option<u32>,
-    /// Pixels.
+    /// Height in pixels.
     pub height: Option<u32>,
-    /// How many.
+    /// Number of audio channels.
     pub channels: Option<u32>,
-    /// Samples a second.
+    /// Samples per second.
     pub sample_rate: Option<u32>,
 }
 
 impl TimelineStatus {
-    /// The figures of a file's timeline.
+    /// Returns the figures of a file's timeline.
     pub fn new(file: usize, timeline: &Timeline) -> TimelineStatus {
         let duration_s = timeline.duration().as_secs_f64();
         let (accuracy, why) = match timeline.accuracy() {
@@ -221,65 +223,65 @@ impl TrackStatus {
 /// A connected peer.
 #[derive(Clone, Debug, Serialize)]
 pub struct PeerStatus {
-    /// Its address.
+    /// Address of the peer.
     pub addr: SocketAddr,
-    /// Its client's name and version, as it gives them, or guessed from its peer id.
+    /// Name and version of its client, as it states them, or as guessed from its peer id.
     pub client: String,
-    /// `tcp` or `utp`.
+    /// Transport: `tcp` or `utp`.
     pub transport: &'static str,
     /// Whether it connected to us.
     pub incoming: bool,
-    /// How we came to know it: `tracker`, `dht`, `lsd`, `pex`, `slots`, `given` or `incoming`.
+    /// Origin of its address: `tracker`, `dht`, `lsd`, `pex`, `slots`, `given` or `incoming`.
     pub origin: &'static str,
     /// Share of the pieces that it has, 0 to 1.
     pub has: f64,
-    /// Measured rate towards us, bytes per second.
+    /// Measured rate towards us, in bytes per second.
     pub rate_bytes_per_s: Option<f64>,
-    /// Round trip, milliseconds.
+    /// Round-trip time in milliseconds.
     pub rtt_ms: f64,
-    /// Blocks asked of it and not yet here.
+    /// Number of blocks that are requested from it and outstanding.
     pub outstanding: u32,
-    /// Payload received from it.
+    /// Payload received from it, in bytes.
     pub downloaded_bytes: u64,
-    /// Payload sent to it.
+    /// Payload sent to it, in bytes.
     pub uploaded_bytes: u64,
-    /// It chokes us.
+    /// Whether it chokes us.
     pub choked_by: bool,
-    /// We choke it.
+    /// Whether we choke it.
     pub choking: bool,
-    /// It wants something of ours.
+    /// Whether it is interested in our pieces.
     pub interested: bool,
-    /// It has gone quiet while something was asked of it.
+    /// Whether it is snubbed: it stopped sending while requests were outstanding.
     pub snubbed: bool,
-    /// It has a place kept for viewers ahead of ours (docs/SLOTS.md).
+    /// Whether it has a reserved place for viewers ahead of ours (docs/SLOTS.md).
     pub parent: bool,
-    /// Where it is in the film, if it is a viewer that says so.
+    /// Its place in the film, if it is a viewer that reports one.
     pub viewer: Option<ViewerStatus>,
 }
 
-/// A tracker, and what came of asking it.
+/// A tracker and the result of its announces.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct TrackerStatus {
-    /// Its announce URL, without what may be a passkey.
+    /// Announce URL without any passkey.
     pub url: String,
-    /// Its tier (BEP 12).
+    /// Tier of the tracker (BEP 12).
     pub tier: u32,
-    /// `idle` while another of its tier answers, `asking`, `working`, or `failed`.
+    /// State: `idle` while another of its tier answers, `asking`, `working`, or `failed`.
     pub state: &'static str,
-    /// Why it failed, or a warning that came with its answer; its own words where it gave some.
+    /// The reason for a failure, or a warning in its answer; in its own words where it gave some.
     pub message: Option<String>,
-    /// Peers in its last answer.
+    /// Number of peers in its last answer.
     pub peers: usize,
-    /// Seeds of the torrent that it knows of.
+    /// Number of seeds that it knows of.
     pub seeds: Option<u64>,
-    /// Other peers that it knows of.
+    /// Number of other peers that it knows of.
     pub leeches: Option<u64>,
-    /// Seconds until it is asked next.
+    /// Seconds until the next announce.
     pub next_announce_s: Option<f64>,
 }
 
-/// What it is doing, in a line without its URL.
+/// Describes the tracker's state in a line without its URL.
 impl fmt::Display for TrackerStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.state)?;
@@ -290,119 +292,120 @@ impl fmt::Display for TrackerStatus {
     }
 }
 
-/// What another viewer said of itself, moved on by the clock. Not checked.
+/// A viewer's report about itself, advanced to the present. Not verified.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct ViewerStatus {
-    /// The file that it watches.
+    /// Number of the file that it watches.
     pub file: usize,
-    /// Its virtual slot.
+    /// Virtual slot of the viewer.
     pub slot: i64,
-    /// Where it plays, seconds into the film.
+    /// Its playhead, in seconds into the film.
     pub playhead_s: f64,
-    /// Whether it plays on, or is paused.
+    /// Whether it is playing and not paused.
     pub playing: bool,
-    /// Seconds of film that it has in hand.
+    /// Seconds of film that it has buffered.
     pub ahead_s: f64,
-    /// Upload that it has to spare, bytes per second.
+    /// Upload capacity that it can spare, in bytes per second.
     pub spare_bytes_per_s: u64,
 }
 
-/// The viewer's place in the slot index, and what the index has cost and brought.
+/// The viewer's place in the slot index, and the index's costs and benefits.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SlotStatus {
-    /// The file that is watched.
+    /// Number of the file that is watched.
     pub file: usize,
     /// Our slot, once it is known.
     pub slot: Option<i64>,
-    /// Seconds that a slot is wide.
+    /// Width of a slot in seconds.
     pub width_s: u16,
-    /// Where our player is taken to be, seconds into the film: players read ahead of what they show.
+    /// Estimated playhead in seconds into the film. Players read ahead of the displayed frame.
     pub playhead_s: f64,
-    /// Whether it plays on, or is paused.
+    /// Whether playback is running and not paused.
     pub playing: bool,
-    /// Viewers with a kept place.
+    /// Number of parents: viewers with a reserved place.
     pub parents: usize,
-    /// What these give now, bytes per second.
+    /// Current rate from all parents, in bytes per second.
     pub parents_bytes_per_s: f64,
-    /// Useful bytes that came from parents.
+    /// Useful bytes from parents.
     pub parent_bytes: u64,
-    /// Useful bytes that came from all other peers.
+    /// Useful bytes from all other peers.
     pub other_bytes: u64,
-    /// Lookups on the DHT.
+    /// Number of lookups on the DHT.
     pub lookups: u64,
-    /// Announces on the DHT.
+    /// Number of announces on the DHT.
     pub announces: u64,
-    /// Of both, those that failed.
+    /// Number of lookups and announces that failed.
     pub failed_operations: u64,
-    /// The budget of both together, for an hour.
+    /// Budget for lookups and announces together, per hour.
     pub operations_per_hour: f64,
-    /// Addresses that the DHT named.
+    /// Number of addresses that the DHT returned.
     pub found: u64,
-    /// Of these, those that were not looked at: garbage, our own, known, failed before, or too many.
+    /// Number of these that were ignored: invalid, our own, known, failed before, or beyond the
+    /// limit.
     pub ignored: u64,
-    /// Dials for the index.
+    /// Number of dials for the index.
     pub dials: u64,
-    /// Of these, those that brought no parent.
+    /// Number of these that gained no parent.
     pub failed_dials: u64,
-    /// Parents whose place went to another because they did not serve.
+    /// Number of parents that lost their place because they did not serve.
     pub released: u64,
-    /// By how much our clock is put forward to agree with viewers that gave us bytes, seconds.
+    /// Seconds added to our clock to agree with viewers that sent us bytes.
     pub clock_correction_s: f64,
 }
 
-/// Something that happened to a torrent.
+/// An event of a torrent.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Event {
     /// A peer was connected.
     PeerConnected {
-        /// Its address.
+        /// Address of the peer.
         addr: SocketAddr,
     },
-    /// A peer is gone.
+    /// A peer was disconnected.
     PeerDisconnected {
-        /// Its address.
+        /// Address of the peer.
         addr: SocketAddr,
-        /// Why, in a few words.
+        /// The reason, in a few words.
         why: String,
     },
-    /// A peer was turned away for good.
+    /// A peer was banned.
     PeerBanned {
-        /// Its address.
+        /// Address of the peer.
         addr: SocketAddr,
-        /// Why, in a few words.
+        /// The reason, in a few words.
         why: String,
     },
-    /// A piece is here and verified.
+    /// A piece is present and verified.
     PieceVerified {
-        /// Its number.
+        /// Number of the piece.
         piece: u32,
     },
-    /// A piece came but was wrong; it is fetched again.
+    /// A piece failed its hash; it is fetched again.
     PieceFailed {
-        /// Its number.
+        /// Number of the piece.
         piece: u32,
     },
-    /// A piece is not here any more: given back, or its file was changed by somebody else.
+    /// A piece is lost: it was evicted, or another program changed its file.
     PieceLost {
-        /// Its number.
+        /// Number of the piece.
         piece: u32,
     },
-    /// Nothing can be fetched for now; the sentence says why.
+    /// Nothing can be fetched for now.
     Trouble {
-        /// What to do about it.
+        /// The reason and the remedy, as a sentence.
         message: String,
     },
     /// The trouble is over.
     TroubleOver,
-    /// Something about the torrent's files that the user should know: a name that is taken, a file that another program
-    /// changed. Nothing has to be done about it.
+    /// Information about the torrent's files for the user: a name that is taken, a file that
+    /// another program changed. It needs no action.
     Notice {
-        /// What it is.
+        /// The information, as a sentence.
         message: String,
     },
-    /// Every piece is here.
+    /// Every piece is present.
     Completed,
 }

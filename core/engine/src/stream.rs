@@ -344,7 +344,7 @@ impl AsyncSeek for Stream {
 ///     let torrent = create_torrent(dir.join("clip.mp4"), CreateOptions::default(), |_, _| {}).await?.torrent;
 ///     let session = Session::new(Config::offline(dir)).await?;
 ///     let media = session.open(Source::from(&torrent)).await?;
-///     // They are here already; without this, they would be awaited from peers.
+///     // Accepts the existing file; without this, the stream would wait for peers.
 ///     media.check_files(|_, _| {}).await?;
 ///     Ok::<_, playswarm::Error>((session, media.stream(0)?))
 /// })?;

@@ -1,5 +1,5 @@
-//! Fetches the subtitles of a film when its player can spare the line: small files, one after the other. A file that no
-//! connected peer has is left alone, so that nothing waits for it.
+//! Fetches the subtitles of a film when its player can spare the bandwidth: small files, one by
+//! one. A file that no connected peer has is skipped, so that it delays nothing.
 
 use crate::season::LOOK_EVERY;
 use crate::swarm::driver::Swarm;
@@ -11,16 +11,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
-/// Time after which a player that never has enough ahead of it is not waited for any more: subtitles are a thousandth of
-/// the film.
+/// Longest wait for a player to have enough read-ahead. Subtitles are a thousandth of the film, so
+/// they are then fetched anyway.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Pause between files then.
+/// Pause between files after that wait.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Longest time for one file at a stretch.
+/// Longest time for one read of a file.
 const TURN: Duration = Duration::from_secs(10);
-/// Largest file that is fetched.
+/// Size in bytes of the largest file that is fetched.
 const MOST_BYTES: u64 = 16 << 20;
-/// Reads of one file.
+/// Most reads of one file.
 const MOST_TURNS: u32 = 3;
 
 /// See [`Media::fetch_subtitles`](crate::Media::fetch_subtitles).
@@ -36,16 +36,16 @@ pub(crate) async fn fetch(swarm: Arc<Swarm>, torrent: Arc<Torrent>, files: Vec<u
     }
 }
 
-/// The bytes of a file within the torrent.
+/// Returns the bytes of a file within the torrent.
 pub(crate) fn bytes_of(torrent: &Torrent, file: usize) -> Option<Range<u64>> {
     torrent.files.get(file).filter(|f| !f.padding).map(|f| f.offset..f.offset + f.length)
 }
 
-/// A file that is not here.
+/// A file that is not complete on this machine.
 struct Wanted {
     file: usize,
     bytes: Range<u64>,
-    /// How often it was read.
+    /// Number of finished reads.
     turns: u32,
 }
 
@@ -57,7 +57,8 @@ async fn fetch_all(swarm: &Arc<Swarm>, mut wanted: Vec<Wanted>, mut here: impl F
             if is_here {
                 here(w.file);
             }
-            // With a small bound on disk use, a file is given back before all of it is here.
+            // With a small disk limit, the beginning of a file is evicted before the file is
+            // complete.
             !is_here && w.turns < MOST_TURNS
         });
         if wanted.is_empty() {
@@ -67,7 +68,7 @@ async fn fetch_all(swarm: &Arc<Swarm>, mut wanted: Vec<Wanted>, mut here: impl F
         let next = wanted.iter_mut().find(|w| swarm.is_in_reach(w.bytes.clone()));
         match next.filter(|_| comfortable || begun.elapsed() > PATIENCE) {
             Some(next) => {
-                // What came until then is kept.
+                // Blocks received until then are kept.
                 let ended = timeout(TURN, read(swarm, next)).await.is_ok();
                 next.turns += u32::from(ended);
                 if !comfortable || !ended {
@@ -79,7 +80,7 @@ async fn fetch_all(swarm: &Arc<Swarm>, mut wanted: Vec<Wanted>, mut here: impl F
     }
 }
 
-/// Reads a file until all of it is here or out of reach.
+/// Reads a file until it is complete or no connected peer has the rest.
 async fn read(swarm: &Arc<Swarm>, wanted: &Wanted) {
     let Range { start, end } = wanted.bytes;
     let reader = Fetch { swarm, key: swarm.open_reader(Purpose::Index, wanted.file, start, end, start) };

@@ -1,7 +1,8 @@
-//! Reads what media files say of their time, through the swarm: the index when a file is opened, a few bytes more where one
-//! must be searched for a time.
+//! Reads the timelines of media files through the swarm: the index when a file is opened, and a few
+//! more bytes for a search by time.
 //!
-//! What to read, [`playswarm_media`] decides; here it is read, ahead of everything that can wait.
+//! [`playswarm_media`] decides which bytes to read. Here they are read, with priority over requests
+//! that can wait.
 
 use crate::error::{Error, Result};
 use crate::swarm::driver::Swarm;
@@ -18,21 +19,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
-/// Ranges that are read at the same time: the head, the index, and what a search looks at next.
+/// Most ranges that are read at the same time: the head, the index, and the next ranges of a
+/// search.
 const AT_ONCE: usize = 4;
-/// Smaller pieces than this hold little of an index at a file's end, and the file's beginning tells soon where it is.
+/// Smallest piece, in bytes, for which the index is guessed at the file's end. Smaller pieces hold
+/// little of an index, and the file's beginning soon tells where the index is.
 const GUESS_BYTES: u32 = 128 << 10;
 /// Bytes read at once.
 const CHUNK_BYTES: u64 = 256 << 10;
 
-/// Places fetched at once before anybody reads there.
+/// Most seek targets that are prefetched at once.
 const PLACES_AHEAD: usize = 4;
-/// How much of such a place: a keyframe's distance, but not of a file that has one only.
+/// Most bytes prefetched per seek target. This covers the distance between keyframes, but not a
+/// file with a single keyframe.
 const AHEAD_BYTES: u64 = 8 << 20;
-/// For how long.
+/// Longest time for one such prefetch.
 const AHEAD_FOR: Duration = Duration::from_secs(30);
 
-/// What asks for bytes until it knows enough.
+/// A parser that requests bytes until it has a result.
 trait Asks {
     fn needed(&self) -> Vec<Range<u64>>;
     fn feed(&mut self, offset: u64, bytes: &[u8]);
@@ -56,18 +60,19 @@ impl Asks for Locate {
     }
 }
 
-/// The timelines of a torrent's files: each is read once, however many ask.
+/// The timelines of a torrent's files. Each is read once, however many tasks request it.
 #[derive(Default)]
 pub(crate) struct Timelines {
     known: Mutex<BTreeMap<usize, Arc<OnceCell<Arc<Timeline>>>>>,
-    /// Held by whoever learns of all files.
+    /// Held by the task that reads the durations of all files.
     pub(crate) learning: tokio::sync::Mutex<()>,
-    /// How many places are being fetched before anybody reads there.
+    /// Number of seek targets that are being prefetched.
     ahead: AtomicUsize,
 }
 
 impl Timelines {
-    /// The file's timeline, read from the swarm if it is not known. Waits for as long as the swarm needs for it.
+    /// Returns the file's timeline, reading it from the swarm if it is not known. Waits for as long
+    /// as the swarm needs.
     pub(crate) async fn get(&self, swarm: &Arc<Swarm>, torrent: &Torrent, file: usize) -> Result<Arc<Timeline>> {
         let cell = self.known.lock().entry(file).or_default().clone();
         cell.get_or_try_init(|| read_index(swarm, torrent, file)).await.cloned()
@@ -82,7 +87,7 @@ async fn read_index(swarm: &Arc<Swarm>, torrent: &Torrent, file: usize) -> Resul
         .ok_or_else(|| Error::NoSuchFile { wanted: file.to_string(), files: torrent.files.len() })?;
     let mut indexer = Indexer::new(&entry.name, entry.length);
     let read = answer(swarm, file, entry.offset, &mut indexer).await?;
-    // An indexer that needs nothing more has an outcome.
+    // An indexer that needs no more bytes has a result.
     let timeline = indexer.timeline().cloned().ok_or(Error::Closed)?;
     tracing::debug!(
         file,
@@ -99,7 +104,7 @@ async fn read_index(swarm: &Arc<Swarm>, torrent: &Torrent, file: usize) -> Resul
 /// Longest wait for the first bytes of files whose names tell nothing.
 const LOOK_FOR: Duration = Duration::from_secs(10);
 
-/// The file to play: by names, and where these leave it open by first bytes.
+/// Chooses the file to play: by names, and by first bytes where names do not decide.
 pub(crate) async fn choose(swarm: &Arc<Swarm>, torrent: &Torrent) -> Result<usize> {
     let mut seen = Seen::new();
     let looking = async {
@@ -124,7 +129,7 @@ pub(crate) async fn choose(swarm: &Arc<Swarm>, torrent: &Torrent) -> Result<usiz
     torrent.choose(&seen).file
 }
 
-/// The first bytes of a file.
+/// Returns the first bytes of a file.
 async fn head(swarm: &Swarm, torrent: &Torrent, file: usize) -> Result<Vec<u8>> {
     let (start, length) = torrent.files.get(file).map_or((0, 0), |f| (f.offset, f.length));
     let mut fetch = Fetch::new(swarm, file, start, 0..length.min(Container::SNIFF_BYTES as u64));
@@ -140,7 +145,7 @@ async fn head(swarm: &Swarm, torrent: &Torrent, file: usize) -> Result<Vec<u8>> 
     Ok(bytes)
 }
 
-/// Where to read in a file for a time.
+/// Returns the position in a file to read for a presentation time.
 pub(crate) async fn locate(
     swarm: &Arc<Swarm>,
     torrent: &Torrent,
@@ -154,8 +159,8 @@ pub(crate) async fn locate(
     locate.landing().ok_or(Error::Closed)
 }
 
-/// Fetches what is played from a landing on, through the next keyframe, before anybody reads it. Not more than a few such
-/// places at once: whoever asks for many is about to read none of them.
+/// Prefetches from a landing through the next keyframe. At most [`PLACES_AHEAD`] run at once: a
+/// caller that requests many is likely to read none of them.
 pub(crate) async fn fetch_ahead(timelines: &Timelines, swarm: &Swarm, file: usize, start: u64, landing: Landing) {
     let place = Place(&timelines.ahead);
     if timelines.ahead.fetch_add(1, Ordering::Relaxed) >= PLACES_AHEAD {
@@ -178,7 +183,7 @@ pub(crate) async fn fetch_ahead(timelines: &Timelines, swarm: &Swarm, file: usiz
     drop(place);
 }
 
-/// One of the places that are fetched ahead.
+/// One running prefetch of a seek target.
 struct Place<'a>(&'a AtomicUsize);
 
 impl Drop for Place<'_> {
@@ -187,7 +192,8 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Reads what is asked for until nothing more is. Gives back what was read, as ranges of the file.
+/// Reads the requested ranges until no more are requested. Returns the ranges of the file that were
+/// read.
 async fn answer(swarm: &Arc<Swarm>, file: usize, start: u64, asks: &mut impl Asks) -> Result<Vec<Range<u64>>> {
     let mut read = Vec::new();
     let mut open: Vec<Fetch<'_>> = Vec::new();
@@ -197,7 +203,7 @@ async fn answer(swarm: &Arc<Swarm>, file: usize, start: u64, asks: &mut impl Ask
         if needed.is_empty() {
             return Ok(read);
         }
-        // What is here already takes no reader.
+        // Bytes that are already present need no reader.
         let here = needed.iter().find_map(|range| {
             let max = CHUNK_BYTES.min(range.end - range.start) as usize;
             Some((range.start, swarm.peek(start + range.start, max)?))
@@ -209,7 +215,7 @@ async fn answer(swarm: &Arc<Swarm>, file: usize, start: u64, asks: &mut impl Ask
         }
         let mut still: Vec<Fetch<'_>> = Vec::new();
         for range in needed {
-            // Before anything is known, what lies at the end is a guess.
+            // Before the first read, a range at the end is a guess.
             if still.len() == if small && read.is_empty() { 1 } else { AT_ONCE } {
                 break;
             }
@@ -222,7 +228,8 @@ async fn answer(swarm: &Arc<Swarm>, file: usize, start: u64, asks: &mut impl Ask
                 None => still.push(Fetch::new(swarm, file, start, range)),
             }
         }
-        // Those that nobody needs any more go last: where their pieces are still wanted, nothing is cancelled.
+        // Readers that are no longer needed are dropped last: where others still need their pieces,
+        // no request is cancelled.
         open = still;
         let reads = open.iter().map(|fetch| {
             let max = CHUNK_BYTES.min(fetch.end - fetch.at) as usize;
@@ -241,7 +248,7 @@ async fn answer(swarm: &Arc<Swarm>, file: usize, start: u64, asks: &mut impl Ask
     }
 }
 
-/// A range of a file being read, as one more reader of the swarm.
+/// A range of a file that is being read by its own reader of the swarm.
 struct Fetch<'a> {
     swarm: &'a Swarm,
     key: ReaderKey,

@@ -288,8 +288,7 @@ fn bytes(n: f64) -> String {
     format!("{n} bytes")
 }
 
-/// Returns the default folder. Relative paths are ignored, as the XDG Base Directory Specification
-/// asks.
+/// Returns the default folder. Relative paths are ignored (XDG Base Directory Specification).
 fn default_folder(cache: Option<PathBuf>, home: Option<PathBuf>) -> Option<PathBuf> {
     let absolute = |path: &PathBuf| path.is_absolute();
     let cache = cache.filter(absolute).or_else(|| {

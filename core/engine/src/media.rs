@@ -185,8 +185,8 @@ impl Media {
     /// Starts to read a file's index in the background and returns at once. The result is then
     /// available from [`Media::known_timeline`].
     ///
-    /// Unlike a dropped [`Media::timeline`], the read continues until the torrent is closed. It does
-    /// not keep the torrent open. A file whose name belongs to no known container is left alone.
+    /// Unlike a dropped [`Media::timeline`], the read continues until the torrent is closed. It
+    /// does not keep the torrent open. A file whose name belongs to no known container is skipped.
     pub fn request_timeline(&self, file: usize) {
         self.inner.learn_time(file);
     }
@@ -215,12 +215,11 @@ impl Media {
         Ok(landing)
     }
 
-    /// Fetches what is played from a landing on, through the next keyframe, before a player seeks
-    /// there.
+    /// Prefetches from a landing through the next keyframe, before a player seeks there.
     ///
-    /// Returns at once. The prefetch ends by itself, after 30 seconds at the latest, and does not keep
-    /// the torrent open. At most four of them run at the same time, and further ones do nothing. Nor
-    /// does a number that is no file's, or a landing past the end of the file.
+    /// Returns at once. The prefetch ends by itself, after 30 seconds at the latest, and does not
+    /// keep the torrent open. At most four run at the same time, and further calls do nothing. Nor
+    /// does a call with an invalid file number, or a landing past the end of the file.
     pub fn prefetch_from(&self, file: usize, landing: Landing) {
         let Some(entry) = self.inner.torrent.files.get(file).filter(|f| landing.from < f.length) else { return };
         let (start, landing) = (entry.offset, Landing { until: landing.until.min(entry.length), ..landing });

@@ -51,7 +51,7 @@ pub(super) struct State {
     pub(super) suspects: HashSet<(usize, Source)>,
     /// Pieces whose last blocks are zeros of pad files, and the first of these blocks.
     pub(super) tails: BTreeMap<PieceIndex, u32>,
-    /// Pieces that were wrong with such zeros.
+    /// Pieces that were wrong with these zeros.
     pub(super) doubted: HashSet<u32>,
     /// Whether the whole torrent is wanted. Other programs' files are then checked, and copied
     /// where ours would be incomplete.

@@ -3,7 +3,7 @@
 #
 #   bash scripts/test.sh
 #
-# With CI=true nothing may be skipped, and a test of real time may be tried twice. FUZZ_SECONDS (60) is the time for
+# With CI=true nothing may be skipped, and a test of real time may be tried twice. FUZZ_SECONDS (30) is the time for
 # each fuzz target; 0 leaves them out.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -38,7 +38,7 @@ fi
 # One fuzz target, for its time. The parsers are safe Rust: without the address sanitizer they try far more inputs in the
 # same time, and libFuzzer still bounds memory and the time of each. RUSTC_BOOTSTRAP lets the stable compiler instrument them.
 fuzz_one() {
-    local target=$1 seconds=${FUZZ_SECONDS:-60} seeds=()
+    local target=$1 seconds=${FUZZ_SECONDS:-30} seeds=()
     # The containers' readers are small and have 100,000 mutations of real files among their tests beside this.
     [[ $target == media_* ]] && seconds=$((seconds / 3))
     [ -d "fuzz/seeds/$target" ] && seeds=("fuzz/seeds/$target")
@@ -67,7 +67,7 @@ step 'doc tests' cargo test --workspace --doc --locked
 step 'Python types' bash scripts/python.sh lint
 step 'Python tests' bash scripts/python.sh test -q
 step 'licences' cargo deny --locked check licenses bans sources
-[ "${FUZZ_SECONDS:-60}" = 0 ] || step 'fuzzing' fuzz
+[ "${FUZZ_SECONDS:-30}" = 0 ] || step 'fuzzing' fuzz
 
 printf '\n==== totals\n'
 grep -hE '^ *Summary \[' "$logs/tests" | tail -n 1

@@ -384,3 +384,145 @@ fn the_same_inputs_give_the_same_outputs() {
     };
     assert_eq!(run(), run());
 }
+
+mod any_peer {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Something that a peer, a reader or the store may do.
+    #[derive(Clone, Debug)]
+    enum Step {
+        Connect(u8, bool),
+        Say(u8, Vec<Message>),
+        Answer(u8),
+        Close(u8),
+        Piece(u32, u8),
+        Read(u64),
+        Jump(u64),
+        Pass,
+    }
+
+    fn span() -> impl Strategy<Value = Span> {
+        (0..PIECES + 2, 0..BLOCKS + 1, prop_oneof![Just(BLOCK_BYTES), 0..BLOCK_BYTES * 9])
+            .prop_map(|(piece, block, length)| Span { piece, begin: block * BLOCK_BYTES, length })
+    }
+
+    fn message() -> impl Strategy<Value = Message> {
+        let bytes = || proptest::collection::vec(any::<u8>(), 0..20).prop_map(Bytes::from);
+        prop_oneof![
+            Just(Message::Choke),
+            Just(Message::Unchoke),
+            Just(Message::Interested),
+            Just(Message::NotInterested),
+            Just(Message::HaveAll),
+            Just(Message::HaveNone),
+            (0..PIECES + 2).prop_map(Message::Have),
+            (0..PIECES + 2).prop_map(Message::AllowedFast),
+            bytes().prop_map(Message::Bitfield),
+            span().prop_map(Message::Request),
+            span().prop_map(Message::Cancel),
+            span().prop_map(Message::Reject),
+            (0u8..6, bytes()).prop_map(|(id, payload)| Message::Extended { id, payload }),
+        ]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let peer = 0u8..6;
+        prop_oneof![
+            (peer.clone(), any::<bool>()).prop_map(|(n, incoming)| Step::Connect(n, incoming)),
+            (peer.clone(), proptest::collection::vec(message(), 1..6)).prop_map(|(n, said)| Step::Say(n, said)),
+            peer.clone().prop_map(Step::Answer),
+            peer.prop_map(Step::Close),
+            (0..PIECES, 0u8..5).prop_map(|(piece, what)| Step::Piece(piece, what)),
+            (0..layout().total_bytes()).prop_map(Step::Read),
+            (0..layout().total_bytes()).prop_map(Step::Jump),
+            Just(Step::Pass),
+        ]
+    }
+
+    /// Does a step as a driver would. Requests to each peer are kept for its answers.
+    fn take(world: &mut World, asked: &mut BTreeMap<PeerKey, Vec<Span>>, step: Step) {
+        world.said.clear();
+        let now = world.now;
+        let keys: Vec<PeerKey> = world.torrent.peers().map(|(key, _)| key).collect();
+        let key = |n: u8| keys.get(usize::from(n)).copied();
+        match step {
+            Step::Connect(n, incoming) => _ = world.torrent.connect(now, &World::connection(n + 1, incoming)),
+            Step::Say(n, mut said) => {
+                let Some(key) = key(n) else { return };
+                if let Err(why) = world.torrent.receive_messages(now, key, &mut said) {
+                    world.torrent.handle(now, Input::Disconnected(key, why));
+                }
+            }
+            Step::Answer(n) => {
+                let Some(key) = key(n) else { return };
+                let Some(span) = asked.get_mut(&key).and_then(Vec::pop) else { return };
+                let data = Bytes::from(vec![0; span.length as usize]);
+                let block = Message::Piece { piece: span.piece, begin: span.begin, data };
+                let Ok(admitted) = world.torrent.admit_blocks(now, key, &[block]) else { return };
+                let Some((ticket, wanted)) = admitted[0] else { return };
+                let stored = if wanted { Stored::Kept } else { Stored::Unwanted };
+                let _ =
+                    world.torrent.receive_blocks(now, key, &[Received { ticket, bytes: span.length, stored }], true);
+            }
+            Step::Close(n) => {
+                let Some(key) = key(n) else { return };
+                world.torrent.handle(now, Input::Disconnected(key, Disconnect::Closed(String::new())));
+            }
+            Step::Piece(piece, what) => {
+                let piece = PieceIndex(piece);
+                world.torrent.handle(
+                    now,
+                    match what {
+                        0 => Input::Verified(piece, Vec::new()),
+                        1 => Input::Corrupt(piece, keys.first().copied().into_iter().collect()),
+                        2 => Input::Lost(vec![(piece, true)]),
+                        3 => Input::Lost(vec![(piece, false)]),
+                        _ => Input::Proven(vec![piece]),
+                    },
+                );
+            }
+            Step::Read(position) => {
+                world.torrent.handle(now, Input::ReaderRead(ReaderKey(0), position));
+                world.torrent.handle(now, Input::ReaderWaits(ReaderKey(0), position));
+            }
+            Step::Jump(position) => world.torrent.handle(now, Input::ReaderSought(ReaderKey(0), position)),
+            Step::Pass => return world.pass(0.5),
+        }
+        world.drain();
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+
+        /// Whatever peers say, the torrent goes on, requests only blocks that exist of peers that are there, and tells
+        /// each end once.
+        #[test]
+        fn nothing_that_peers_do_brings_a_torrent_down(steps in proptest::collection::vec(step(), 1..120)) {
+            let mut world = World::with(&[1, 5]);
+            let end = layout().total_bytes();
+            let reader = OpenReader { purpose: Purpose::Play, file: 0, start: 0, end, position: 0 };
+            world.tell(Input::ReaderOpened(ReaderKey(0), reader));
+            let mut asked: BTreeMap<PeerKey, Vec<Span>> = BTreeMap::new();
+            let mut gone: BTreeSet<PeerKey> = BTreeSet::new();
+            for step in steps {
+                take(&mut world, &mut asked, step);
+                for output in &world.said {
+                    match output {
+                        Output::Send(key, Message::Request(span)) => {
+                            let layout = layout();
+                            prop_assert!(layout.block_from_wire(span.piece, span.begin, span.length).is_some());
+                            prop_assert!(!gone.contains(key), "a request to a peer that is gone");
+                            asked.entry(*key).or_default().push(*span);
+                        }
+                        Output::Disconnect(key) => prop_assert!(gone.insert(*key), "an end is told once"),
+                        _ => {}
+                    }
+                }
+                let here: Vec<PeerKey> = world.torrent.peers().map(|(key, _)| key).collect();
+                prop_assert!(here.iter().all(|key| !gone.contains(key)));
+                prop_assert!(world.torrent.next_timeout() > Time::ZERO);
+            }
+        }
+    }
+}

@@ -1,21 +1,26 @@
-/* playswarm.h: the video of a swarm, played while it downloads, with instant seek.
+/* playswarm.h: plays videos from BitTorrent swarms while they download, with instant seek.
  *
- * Generated from ffi-c/src; change it there. docs/C.md in the source is the guide, examples/c shows whole programs.
+ * Generated from ffi-c/src: make changes there. docs/C.md in the source is the guide. examples/c
+ * contains whole programs.
  *
- * What holds for every function:
+ * Rules for all functions:
  *
- * - Handles (playswarm_session *, playswarm_media *, …) are opaque and counted. What makes one gives one reference;
- *   ..._ref takes one more, ..._unref gives one back. A handle that is NULL, was released or is of another kind is told:
- *   PLAYSWARM_BAD_ARGUMENT, and nothing is touched. NULL may be released.
- * - Any function may be called from any thread at any time, also from callbacks; none keeps anything for each thread. Where a
- *   function waits, its comment says so, and what ends the wait.
- * - const means that what is behind the handle is not changed. What is given stands before what is got.
- * - What can fail returns a playswarm_code, 0 for success. With an `error` that is not NULL, *error becomes NULL, or an error
- *   that the caller releases with playswarm_error_unref; it has a sentence for people. A call that failed has done nothing and
- *   given nothing; a handle that it was to give is NULL.
- * - Strings are UTF-8 and end with a zero. `const char *` belongs to what it was asked of; `char *` is the caller's and freed
- *   with playswarm_string_free.
- * - No panic and no exception leaves the library; a fault of its own is PLAYSWARM_INTERNAL and a line in the log.
+ * - Handles (playswarm_session *, playswarm_media *, …) are opaque and reference-counted. A
+ *   function that creates a handle returns one reference. ..._ref adds a reference and ..._unref
+ *   releases one. Passing NULL, a released handle or a handle of another type returns
+ *   PLAYSWARM_BAD_ARGUMENT and does nothing. NULL may be released.
+ * - Any function may be called from any thread at any time, including from callbacks. No function
+ *   uses thread-local state. If a function waits, its comment says so and names what ends the wait.
+ * - const means that the object behind the handle does not change. Input parameters precede output
+ *   parameters.
+ * - Functions that can fail return a playswarm_code; 0 means success. If `error` is not NULL,
+ *   *error becomes NULL on success and an error object on failure, with a message for users. The
+ *   caller releases it with playswarm_error_unref. A failed call has no effect and returns no
+ *   results; its output handle is NULL.
+ * - Strings are UTF-8 and end with a zero byte. The queried object owns a `const char *`. The
+ *   caller owns a `char *` and frees it with playswarm_string_free.
+ * - No panic and no exception leaves the library. An internal error returns PLAYSWARM_INTERNAL and
+ *   is logged.
  */
 
 #ifndef PLAYSWARM_H
@@ -25,28 +30,28 @@
 #include <stdint.h>
 
 /*
- The version of this header, for playswarm_session_new: the ABI's number in the upper 16 bits, which is that of the
- library's file too (libplayswarm.so.0), and a count of additions in the lower 16.
+ Version of this header, for playswarm_session_new. The upper 16 bits are the ABI number, which
+ the library's file name also carries (libplayswarm.so.0). The lower 16 bits count additions.
  */
 #define PLAYSWARM_ABI_VERSION 1
 
 /*
- For playswarm_stream_seek: from the start of the file. The numbers are those of <stdio.h>.
+ Origin for playswarm_stream_seek: the start of the file. The values equal those of <stdio.h>.
  */
 #define PLAYSWARM_SEEK_SET 0
 
 /*
- From the present position.
+ Origin for playswarm_stream_seek: the current position.
  */
 #define PLAYSWARM_SEEK_CUR 1
 
 /*
- From the end of the file.
+ Origin for playswarm_stream_seek: the end of the file.
  */
 #define PLAYSWARM_SEEK_END 2
 
 /*
- What became of a call. 0 is success; the others are kinds of errors, whose numbers never change.
+ Result of a call. 0 is success; the others are kinds of errors. Their numbers never change.
  */
 enum playswarm_code
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -54,7 +59,7 @@ enum playswarm_code
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /*
-     It was done.
+     Success.
      */
     PLAYSWARM_OK = 0,
     /*
@@ -66,19 +71,19 @@ enum playswarm_code
      */
     PLAYSWARM_BAD_TORRENT = 2,
     /*
-     Something could not be fetched.
+     The torrent file could not be downloaded from its URL.
      */
     PLAYSWARM_FETCH = 3,
     /*
-     Nobody gave the metadata of a magnet link.
+     No peer sent the metadata of a magnet link.
      */
     PLAYSWARM_NO_METADATA = 4,
     /*
-     There is no such file, or nothing that can be played.
+     The file does not exist, or the torrent has no playable file.
      */
     PLAYSWARM_NO_SUCH_FILE = 5,
     /*
-     A file or folder could not be used.
+     A file or folder cannot be used.
      */
     PLAYSWARM_STORAGE = 6,
     /*
@@ -86,15 +91,15 @@ enum playswarm_code
      */
     PLAYSWARM_DISK_FULL = 7,
     /*
-     An address could not be listened on.
+     The session cannot listen on an address.
      */
     PLAYSWARM_LISTEN = 8,
     /*
-     A setting cannot be used.
+     A setting is invalid.
      */
     PLAYSWARM_BAD_CONFIG = 9,
     /*
-     Cancelled by the caller.
+     The caller cancelled the call.
      */
     PLAYSWARM_CANCELLED = 10,
     /*
@@ -102,19 +107,20 @@ enum playswarm_code
      */
     PLAYSWARM_CLOSED = 11,
     /*
-     Out of time.
+     The time limit of the call expired.
      */
     PLAYSWARM_TIMED_OUT = 12,
     /*
-     Other input or output.
+     Any other input or output error.
      */
     PLAYSWARM_IO = 13,
     /*
-     A call was made wrongly: NULL, a handle that is not alive, a size or position that cannot be. Nothing was done.
+     A call had an invalid argument: NULL, a handle that is not alive, or an impossible size or
+     position. Nothing was done.
      */
     PLAYSWARM_BAD_ARGUMENT = 14,
     /*
-     A fault of playswarm itself.
+     An internal error of playswarm.
      */
     PLAYSWARM_INTERNAL = 15,
 };
@@ -127,7 +133,7 @@ typedef int32_t playswarm_code;
 #endif // __cplusplus
 
 /*
- What an event tells of. There will be more of them: a program leaves out those that it does not know.
+ Kind of an event. Later versions add kinds: programs ignore those that they do not know.
  */
 enum playswarm_event_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -135,55 +141,56 @@ enum playswarm_event_kind
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /*
-     The interval that was asked for is over: `status`.
+     The requested status interval has elapsed: `status`.
      */
     PLAYSWARM_EVENT_STATUS = 1,
     /*
-     A peer was connected: `peer`.
+     A peer connected: `peer`.
      */
     PLAYSWARM_EVENT_PEER_CONNECTED = 2,
     /*
-     A peer is gone: `peer`, `message`.
+     A peer disconnected: `peer`, `message`.
      */
     PLAYSWARM_EVENT_PEER_DISCONNECTED = 3,
     /*
-     A peer was turned away for good: `peer`, `message`.
+     A peer was banned: `peer`, `message`.
      */
     PLAYSWARM_EVENT_PEER_BANNED = 4,
     /*
-     A piece is here and verified: `number`.
+     A piece was received and verified: `number`.
      */
     PLAYSWARM_EVENT_PIECE_VERIFIED = 5,
     /*
-     A piece came but was wrong; it is fetched again: `number`.
+     A piece failed its hash and is requested again: `number`.
      */
     PLAYSWARM_EVENT_PIECE_FAILED = 6,
     /*
-     A piece is not here any more: `number`.
+     A piece is no longer available locally: `number`.
      */
     PLAYSWARM_EVENT_PIECE_LOST = 7,
     /*
-     Nothing can be fetched for now: `message`.
+     Nothing can be downloaded at present: `message`.
      */
     PLAYSWARM_EVENT_TROUBLE = 8,
     /*
-     The trouble is over.
+     The download can continue.
      */
     PLAYSWARM_EVENT_TROUBLE_OVER = 9,
     /*
-     Every piece is here.
+     Every piece is verified and available.
      */
     PLAYSWARM_EVENT_COMPLETED = 10,
     /*
-     The callback was too slow, and events were left out: `number` of them.
+     The callback was too slow and events were dropped: `number` of them.
      */
     PLAYSWARM_EVENT_MISSED = 11,
     /*
-     The torrent was closed; this is the last event.
+     The torrent was closed. This is the last event.
      */
     PLAYSWARM_EVENT_CLOSED = 12,
     /*
-     Something about the torrent's files that the user should know, such as a name that is taken: `message`.
+     A notice for the user about the torrent's files, for example that a name is taken:
+     `message`.
      */
     PLAYSWARM_EVENT_NOTICE = 13,
 };
@@ -196,7 +203,7 @@ typedef int32_t playswarm_event_kind;
 #endif // __cplusplus
 
 /*
- How grave a log line is.
+ Severity of a log line.
  */
 enum playswarm_log_level
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -204,19 +211,19 @@ enum playswarm_log_level
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
  {
     /*
-     Something failed that should not have.
+     An unexpected failure.
      */
     PLAYSWARM_LOG_ERROR = 1,
     /*
-     Something that a user may want to know of.
+     A condition that may interest the user.
      */
     PLAYSWARM_LOG_WARN = 2,
     /*
-     What happens, in few lines.
+     The main steps, in few lines.
      */
     PLAYSWARM_LOG_INFO = 3,
     /*
-     For those who look for a fault; with addresses of peers.
+     Details for diagnosis, including addresses of peers.
      */
     PLAYSWARM_LOG_DEBUG = 4,
     /*
@@ -233,93 +240,98 @@ typedef int32_t playswarm_log_level;
 #endif // __cplusplus
 
 /*
- Ends a call that waits (opening a torrent, looking through files) from another thread.
+ A means to end a waiting call (opening a torrent, checking files) from another thread.
  */
 typedef struct playswarm_canceller playswarm_canceller;
 
 /*
- Settings of a session: the keys of docs/CLI.md and of Rust's `Config`. A session copies them when it is made.
+ Settings of a session. docs/CLI.md and Rust's `Config` list the keys. A session copies them when
+ it is created.
  */
 typedef struct playswarm_config playswarm_config;
 
 /*
- Why a call failed: its code and a sentence for people. Whoever asked for it owns it.
+ The reason why a call failed: its code and a sentence for users. The caller that requested it
+ owns it.
  */
 typedef struct playswarm_error playswarm_error;
 
 /*
- An open torrent. It stays open until its last reference and all its streams are gone.
+ An open torrent. It stays open until its last reference and all its streams are released.
  */
 typedef struct playswarm_media playswarm_media;
 
 /*
- The root of everything: one listener, one DHT node, many torrents, and the threads that they need.
+ The root object: one listener, one DHT node, any number of torrents, and their threads.
  */
 typedef struct playswarm_session playswarm_session;
 
 /*
- A reader of one file. Any thread may use it; each byte goes to one of those who read it at once.
+ A reader of one file. Any thread may use it. With several concurrent readers, each byte goes to
+ exactly one of them.
  */
 typedef struct playswarm_stream playswarm_stream;
 
 /*
- What a torrent is doing.
+ Status of a torrent.
 
- Whoever asks for it sets `struct_size` to sizeof(playswarm_media_status) first. A program that was compiled with an older
- header gets the fields that it knows; one that was compiled with a newer header finds in `struct_size` how many bytes this
- library has filled. Nothing beyond `struct_size` is touched.
+ Set `struct_size` to sizeof(playswarm_media_status) before the call. A program compiled with an
+ older header receives the fields that it knows. A program compiled with a newer header finds in
+ `struct_size` the number of bytes that this library filled. Memory beyond `struct_size` is not
+ touched.
  */
 typedef struct playswarm_media_status {
     /*
-     See above.
+     Size of this struct in bytes; see above.
      */
     size_t struct_size;
     /*
-     Bytes of all files.
+     Total size of all files in bytes.
      */
     uint64_t total_bytes;
     /*
-     Bytes of the pieces that are verified and here.
+     Size of the verified pieces that are available locally, in bytes.
      */
     uint64_t verified_bytes;
     /*
-     Verified bytes without a gap ahead of the reader that has the least; 0 without readers.
+     Contiguous verified bytes ahead of the reader with the smallest read-ahead; 0 without
+     readers.
      */
     uint64_t ahead_bytes;
     /*
-     The same in seconds of the media; negative where its rate is not known yet.
+     The same read-ahead in seconds of media; negative while the data rate is unknown.
      */
     double ahead_s;
     /*
-     Payload received over the last seconds, bytes per second.
+     Payload download rate over the last seconds, in bytes per second.
      */
     double download_bytes_per_s;
     /*
-     Payload sent over the last seconds, bytes per second.
+     Payload upload rate over the last seconds, in bytes per second.
      */
     double upload_bytes_per_s;
     /*
-     Payload received since the torrent was opened.
+     Payload received since the torrent was opened, in bytes.
      */
     uint64_t downloaded_bytes;
     /*
-     Payload sent since the torrent was opened.
+     Payload sent since the torrent was opened, in bytes.
      */
     uint64_t uploaded_bytes;
     /*
-     Blocks received that had come from another peer before, in bytes.
+     Bytes of received blocks that another peer had already sent.
      */
     uint64_t waste_duplicate_bytes;
     /*
-     Blocks received that nobody asked for, in bytes.
+     Bytes of received blocks that were not requested.
      */
     uint64_t waste_unasked_bytes;
     /*
-     Pieces received that failed their hash, in bytes.
+     Bytes of received pieces that failed their hash.
      */
     uint64_t waste_failed_bytes;
     /*
-     Blocks received and given up to make room in memory, in bytes.
+     Bytes of received blocks that were evicted to free memory.
      */
     uint64_t waste_forgotten_bytes;
     /*
@@ -331,11 +343,12 @@ typedef struct playswarm_media_status {
      */
     uint64_t disk_bytes;
     /*
-     Useful payload that came from parents, the viewers just ahead that the slot index found; 0 where it is not used.
+     Useful payload received from parents, in bytes. Parents are viewers slightly ahead, found
+     through the slot index. 0 where the slot index is not used.
      */
     uint64_t parent_bytes;
     /*
-     Bytes per piece.
+     Piece size in bytes.
      */
     uint32_t piece_bytes;
     /*
@@ -343,83 +356,86 @@ typedef struct playswarm_media_status {
      */
     uint32_t pieces;
     /*
-     Connected peers.
+     Number of connected peers.
      */
     uint32_t peers;
     /*
-     How many of them have a place kept as parents.
+     Number of connected peers with a reserved place as parents.
      */
     uint32_t parents;
     /*
-     Peers known but not connected.
+     Number of known peers that are not connected.
      */
     uint32_t known_peers;
     /*
-     Peers turned away for good.
+     Number of banned peers.
      */
     uint32_t banned_peers;
     /*
-     Open streams that were read.
+     Number of open streams that were read.
      */
     uint32_t readers;
     /*
-     How many of them wait for data now.
+     Number of these readers that wait for data now.
      */
     uint32_t waiting_readers;
     /*
-     1 if nothing can be fetched at the moment (playswarm_media_trouble says why), else 0.
+     1 if nothing can be downloaded at present (playswarm_media_trouble gives the reason),
+     otherwise 0.
      */
     uint32_t is_in_trouble;
     /*
-     Trackers that failed or refused the last time; playswarm_media_trouble has the words of one where no peer is connected.
+     Number of trackers whose last announce failed or was refused. While no peer is connected,
+     playswarm_media_trouble includes the message of one of them.
      */
     uint32_t failed_trackers;
 } playswarm_media_status;
 
 /*
- An event. It and what it points to live until the callback returns.
+ An event. It and the memory it points to are valid until the callback returns.
  */
 typedef struct playswarm_event {
     /*
-     How many bytes of this struct the library has filled: fields that lie beyond are not there.
+     Number of bytes of this struct that the library has filled. Fields beyond it are absent.
      */
     size_t struct_size;
     /*
-     What happened.
+     Kind of the event.
      */
     playswarm_event_kind kind;
     /*
-     A piece's number, or how many events were missed; else 0.
+     The index of a piece or the number of dropped events; otherwise 0.
      */
     uint32_t number;
     /*
-     A peer's address, "192.0.2.7:6881"; else NULL.
+     The address of a peer, for example "192.0.2.7:6881"; otherwise NULL.
      */
     const char *peer;
     /*
-     A sentence, or a few words; else NULL.
+     A short message for users; otherwise NULL.
      */
     const char *message;
     /*
-     A snapshot, with PLAYSWARM_EVENT_STATUS; else NULL.
+     A status snapshot with PLAYSWARM_EVENT_STATUS; otherwise NULL.
      */
     const struct playswarm_media_status *status;
 } playswarm_event;
 
 /*
- Hears of events, on the session's own thread, one at a time. It may call any function of this header, also one that ends
- what it is called for, and should return soon. It must not throw.
+ Receives events on the session's callback thread, one at a time. It may call any function of
+ this header, including one that ends this callback. It should return soon and must not throw.
  */
 typedef void (*playswarm_event_callback)(void *user_data, const struct playswarm_event *event);
 
 /*
- Frees what was given along with a callback.
+ Frees the user data that was registered with a callback.
  */
 typedef void (*playswarm_finalizer)(void *user_data);
 
 /*
- Hears log lines on a thread of their own, one at a time: the part of playswarm that speaks, and a line of UTF-8 without its end.
- Both live until it returns. It may call any function of this header and must not throw.
+ Receives log lines on a separate thread, one at a time. `target` is the part of playswarm that
+ wrote the line. `message` is the line in UTF-8, without a line end. Both are valid until the
+ callback returns. It may call any function of this header and must not throw.
  */
 typedef void (*playswarm_log_callback)(void *user_data,
                                        playswarm_log_level level,
@@ -427,93 +443,95 @@ typedef void (*playswarm_log_callback)(void *user_data,
                                        const char *message);
 
 /*
- A file of a torrent.
+ Properties of a file in a torrent.
  */
 typedef struct playswarm_file_info {
     /*
-     sizeof(playswarm_file_info); see playswarm_media_status.
+     Set to sizeof(playswarm_file_info) before the call; see playswarm_media_status.
      */
     size_t struct_size;
     /*
-     Bytes of the file.
+     Length of the file in bytes.
      */
     uint64_t length;
     /*
-     Its name as the torrent has it, folders and all, joined by "/"; UTF-8.
+     Name of the file in the torrent: its path with "/" as the separator, in UTF-8.
      */
     const char *name;
     /*
-     Its media type by its name, such as "video/x-matroska".
+     Media type according to the name, for example "video/x-matroska".
      */
     const char *content_type;
     /*
-     1 if a player would open it, else 0.
+     1 if the file is playable, otherwise 0.
      */
     uint32_t is_playable;
     /*
-     1 if it is padding that nobody sees, else 0.
+     1 if the file is padding, which users do not see, otherwise 0.
      */
     uint32_t is_padding;
 } playswarm_file_info;
 
 /*
- Hears that a stream should be looked at, on the session's own thread, one call at a time. It may call any function of this
- header, should return soon and must not throw.
+ Signals that the readable state of a stream changed. It runs on the session's callback thread,
+ one call at a time. It may call any function of this header, should return soon and must not
+ throw.
  */
 typedef void (*playswarm_readable_callback)(void *user_data);
 
 /*
- What a file says of its time.
+ Timing information of a file.
  */
 typedef struct playswarm_time_info {
     /*
-     sizeof(playswarm_time_info); see playswarm_media_status.
+     Set to sizeof(playswarm_time_info) before the call; see playswarm_media_status.
      */
     size_t struct_size;
     /*
-     How long it plays, in microseconds; 0 where that is not known.
+     Duration in microseconds; 0 if unknown.
      */
     int64_t duration_us;
     /*
-     How many places to jump to are known.
+     Number of known keyframes, which are the seek targets.
      */
     size_t keyframes;
     /*
-     How many tracks (pictures, sound, subtitles) it has.
+     Number of tracks (video, audio, subtitles).
      */
     uint32_t tracks;
     /*
-     1 if the file has no index that can be used and all is reckoned from its size, else 0.
+     1 if the file has no usable index and all values are estimated from its size, otherwise 0.
      */
     uint32_t is_estimate;
 } playswarm_time_info;
 
 /*
- Where playing from a time begins.
+ The position from which playback of a time begins.
  */
 typedef struct playswarm_landing {
     /*
-     sizeof(playswarm_landing); see playswarm_media_status.
+     Set to sizeof(playswarm_landing) before the call; see playswarm_media_status.
      */
     size_t struct_size;
     /*
-     The time of the keyframe, in microseconds from the film's start: at or before the time that was asked for.
+     Time of the keyframe, in microseconds from the start of the film. It is at or before the
+     requested time.
      */
     int64_t time_us;
     /*
-     The first byte to read.
+     Position of the first byte to read.
      */
     uint64_t position;
     /*
-     What should be here before it plays ends before this byte: the next keyframe.
+     End of the data needed before playback starts: the position of the next keyframe.
      */
     uint64_t until;
     /*
-     1 if it is a guess along a straight line, else 0.
+     1 if the position is a linear estimate, otherwise 0.
      */
     uint32_t is_estimate;
     /*
-     0.
+     Always 0.
      */
     uint32_t reserved;
 } playswarm_landing;
@@ -523,90 +541,99 @@ extern "C" {
 #endif // __cplusplus
 
 /*
- The ABI that this library has: PLAYSWARM_ABI_VERSION of the header that it was built with.
+ Returns the ABI version of this library: the PLAYSWARM_ABI_VERSION of the header it was built
+ with.
  */
 uint32_t playswarm_abi_version(void);
 
 /*
- The library's version, such as "0.1.0"; never freed.
+ Returns the version of the library, for example "0.1.0". The string is static; do not free it.
  */
 const char *playswarm_version(void);
 
 /*
- Frees a string that a function of this header handed over as `char *`. NULL is no mistake.
+ Frees a string that a function of this header returned as `char *`. NULL is allowed.
 
- PLAYSWARM_BAD_ARGUMENT if it is none of these or was freed before: nothing happens then.
+ Returns PLAYSWARM_BAD_ARGUMENT if the pointer is not one of these strings or was freed before.
+ Nothing happens in that case.
  */
 playswarm_code playswarm_string_free(char *string);
 
 /*
- How many handles and strings were handed out and not released: 0 at the end of a program that lost none.
+ Returns the number of handles and strings that were given to the caller and not released. At the
+ end of a program without leaks it is 0.
  */
 size_t playswarm_live_handles(void);
 
 /*
- Makes a canceller with one reference, which the caller gives back with playswarm_canceller_unref. From any thread.
+ Creates a canceller with one reference. The caller releases it with playswarm_canceller_unref.
+ Callable from any thread.
 
  # Safety
- `canceller` may be written; `error` is NULL or may be.
+ `canceller` must be valid for writes. `error` must be NULL or valid for writes.
  */
 playswarm_code playswarm_canceller_new(struct playswarm_canceller **canceller,
                                        struct playswarm_error **error);
 
 /*
- Ends the calls that wait with this canceller, and all later ones at once, with PLAYSWARM_CANCELLED. From any thread.
+ Ends all calls that wait with this canceller, with PLAYSWARM_CANCELLED. Later calls with it fail
+ at once. Callable from any thread.
  */
 playswarm_code playswarm_canceller_cancel(struct playswarm_canceller *canceller);
 
 /*
- Makes it as if it had not been cancelled. From any thread.
+ Resets the canceller to its uncancelled state. Callable from any thread.
  */
 playswarm_code playswarm_canceller_reset(struct playswarm_canceller *canceller);
 
 /*
- 1 while it is cancelled, else 0; 0 for NULL and for what is no live canceller. From any thread.
+ Returns 1 while the canceller is cancelled, otherwise 0. Returns 0 for NULL and for handles that
+ are not a live canceller. Callable from any thread.
  */
 int32_t playswarm_canceller_is_cancelled(const struct playswarm_canceller *canceller);
 
 /*
- Takes one more reference. From any thread.
+ Adds a reference. Callable from any thread.
  */
 playswarm_code playswarm_canceller_ref(struct playswarm_canceller *canceller);
 
 /*
- Gives a reference back; calls that wait with it may still do so. NULL is no mistake. From any thread.
+ Releases a reference. Calls that wait with this canceller continue to wait. NULL is allowed.
+ Callable from any thread.
  */
 playswarm_code playswarm_canceller_unref(struct playswarm_canceller *canceller);
 
 /*
- Makes settings that all have their defaults, with one reference. From any thread.
+ Creates settings with one reference; every setting has its default. Callable from any thread.
 
  # Safety
- `config` may be written; `error` is NULL or may be.
+ `config` must be valid for writes. `error` must be NULL or valid for writes.
  */
 playswarm_code playswarm_config_new(struct playswarm_config **config, struct playswarm_error **error);
 
 /*
- Makes settings from a JSON object (UTF-8); what it leaves out has its default. From any thread.
+ Creates settings from a JSON object (UTF-8). Keys that are absent have their defaults. Callable
+ from any thread.
 
- PLAYSWARM_BAD_CONFIG for keys that there are not and values that are not of their kind.
+ Errors: PLAYSWARM_BAD_CONFIG for unknown keys and for values of the wrong type.
 
  # Safety
- `json` ends with a zero byte; `config` may be written; `error` is NULL or may be.
+ `json` must end with a zero byte. `config` must be valid for writes. `error` must be NULL or
+ valid for writes.
  */
 playswarm_code playswarm_config_from_json(const char *json,
                                           struct playswarm_config **config,
                                           struct playswarm_error **error);
 
 /*
- Changes one setting: "dir" to "/var/films", "dht" to "false", "peers" to "10.0.0.1:6881,10.0.0.2:6881",
- "picker.seed" to "7". From any thread.
+ Changes one setting. Examples: "dir" to "/var/films", "dht" to "false", "peers" to
+ "10.0.0.1:6881,10.0.0.2:6881", "picker.seed" to "7". Callable from any thread.
 
- PLAYSWARM_BAD_CONFIG for a key that there is not and a value that is not of its kind; nothing is changed then.
- Whether the settings fit each other is looked at by playswarm_session_new.
+ Errors: PLAYSWARM_BAD_CONFIG for an unknown key and for a value of the wrong type. Nothing
+ changes in that case. playswarm_session_new checks whether the settings are consistent.
 
  # Safety
- `key` and `value` end with a zero byte; `error` is NULL or may be written.
+ `key` and `value` must end with a zero byte. `error` must be NULL or valid for writes.
  */
 playswarm_code playswarm_config_set(struct playswarm_config *config,
                                     const char *key,
@@ -614,73 +641,85 @@ playswarm_code playswarm_config_set(struct playswarm_config *config,
                                     struct playswarm_error **error);
 
 /*
- All settings as a JSON object, to be freed with playswarm_string_free. From any thread.
+ Returns all settings as a JSON object. Free it with playswarm_string_free. Callable from any
+ thread.
 
  # Safety
- `json` may be written; `error` is NULL or may be.
+ `json` must be valid for writes. `error` must be NULL or valid for writes.
  */
 playswarm_code playswarm_config_to_json(const struct playswarm_config *config,
                                         char **json,
                                         struct playswarm_error **error);
 
 /*
- Takes one more reference. From any thread.
+ Adds a reference. Callable from any thread.
  */
 playswarm_code playswarm_config_ref(struct playswarm_config *config);
 
 /*
- Gives a reference back; the last one frees the settings, which no session needs any more. NULL is no mistake. From any
- thread.
+ Releases a reference. The last release frees the settings; sessions keep their own copies. NULL
+ is allowed. Callable from any thread.
  */
 playswarm_code playswarm_config_unref(struct playswarm_config *config);
 
 /*
- The code that the call returned; PLAYSWARM_BAD_ARGUMENT for NULL and for what is no live error. From any thread.
+ Returns the code that the call returned. Returns PLAYSWARM_BAD_ARGUMENT for NULL and for handles
+ that are not a live error. Callable from any thread.
  */
 playswarm_code playswarm_error_code(const struct playswarm_error *error);
 
 /*
- The sentence, UTF-8, without a line's end. It lives as long as the error: do not free it. "" for NULL and for what is
- no live error. From any thread.
+ Returns the message as one UTF-8 sentence without a line end. It lives as long as the error: do
+ not free it. Returns "" for NULL and for handles that are not a live error. Callable from any
+ thread.
  */
 const char *playswarm_error_message(const struct playswarm_error *error);
 
 /*
- Takes one more reference. From any thread.
+ Adds a reference. Callable from any thread.
  */
 playswarm_code playswarm_error_ref(struct playswarm_error *error);
 
 /*
- Gives a reference back; the last one frees the error. NULL is no mistake. From any thread.
+ Releases a reference. The last release frees the error. NULL is allowed. Callable from any
+ thread.
  */
 playswarm_code playswarm_error_unref(struct playswarm_error *error);
 
 /*
- A code's name in snake case, "ok" or such as "bad_source"; NULL for a number that is no code. Never freed.
+ Returns the name of a code in snake case, such as "ok" or "bad_source", or NULL for an unknown
+ number. The string is static; do not free it.
  */
 const char *playswarm_code_name(int32_t code);
 
 /*
- What a code stands for, in a line; NULL for a number that is no code. Never freed.
+ Returns a one-line description of a code, or NULL for an unknown number. The string is static;
+ do not free it.
  */
 const char *playswarm_code_description(int32_t code);
 
 /*
- 1 if trying again later may help (a tracker that does not answer, a full disk), else 0.
+ Returns 1 if a later attempt may succeed (a tracker does not answer, the disk is full),
+ otherwise 0.
  */
 int32_t playswarm_code_is_temporary(int32_t code);
 
 /*
- Tells of what happens to the torrent from now on, and gives its status every `interval_ms` milliseconds unless that is
- 0. There is one callback a media: another one takes its place, and NULL ends it, as does the media's last release. Once this
- returns the old one is not called any more, unless this was called from it. Do not hold a lock here that the old one
- takes: this waits while it runs.
+ Registers a callback for the events of the torrent from now on. It also receives the status
+ every `interval_ms` milliseconds, unless that is 0.
 
- `user_data` is handed to the callback; `finalizer`, which may be NULL, is called once with it when the callback will not be called
- any more, on the thread that ends it. If this function fails the finalizer is not called. From any thread, callbacks too.
+ Each media has one callback. A new callback replaces it, and NULL or the last release of the
+ media ends it. When this function returns, the old callback is not called again, unless this
+ function was called from it. Do not hold a lock here that the old callback takes: this function
+ waits while it runs.
+
+ `user_data` is passed to the callback. `finalizer` may be NULL. It is called once with
+ `user_data` after the last call of the callback, on the thread that ends the callback. If this
+ function fails, the finalizer is not called. Callable from any thread, including callbacks.
 
  # Safety
- `callback` may be called with `user_data` from another thread until it is ended; `error` is NULL or may be written.
+ `callback` must be callable with `user_data` from another thread until it ends. `error` must be
+ NULL or valid for writes.
  */
 playswarm_code playswarm_media_set_event_callback(struct playswarm_media *media,
                                                   uint64_t interval_ms,
@@ -690,20 +729,26 @@ playswarm_code playswarm_media_set_event_callback(struct playswarm_media *media,
                                                   struct playswarm_error **error);
 
 /*
- The name of a kind of event in snake case, such as "peer_connected"; NULL for a number that is none. Never freed.
+ Returns the name of an event kind in snake case, such as "peer_connected", or NULL for an
+ unknown number. The string is static; do not free it.
  */
 const char *playswarm_event_kind_name(int32_t kind);
 
 /*
- Hands log lines up to `level` (1 to 5) to `callback`, for all sessions of the process; NULL ends it. Without a callback
- nothing is logged anywhere. There is one: another takes its place. When this returns the old one is not called any more, unless
- this was called from it; `user_data` and `finalizer` are as with playswarm_media_set_event_callback. A callback that is too slow
- loses lines, and is told how many. From any thread, callbacks too.
+ Sends log lines up to `level` (1 to 5) of all sessions of the process to `callback`. NULL ends
+ logging. Without a callback nothing is logged.
 
- PLAYSWARM_BAD_ARGUMENT for another level; PLAYSWARM_IO in a program (in Rust) that has a log of its own already.
+ The process has one log callback; a new one replaces it. When this function returns, the old
+ callback is not called again, unless this function was called from it. `user_data` and
+ `finalizer` work as in playswarm_media_set_event_callback. If the callback is too slow, lines
+ are dropped and their number is logged. Callable from any thread, including callbacks.
+
+ Errors: PLAYSWARM_BAD_ARGUMENT for any other level; PLAYSWARM_IO in a Rust program that already
+ has its own logger.
 
  # Safety
- `callback` may be called with `user_data` from another thread until it is ended; `error` is NULL or may be written.
+ `callback` must be callable with `user_data` from another thread until it ends. `error` must be
+ NULL or valid for writes.
  */
 playswarm_code playswarm_set_log_callback(int32_t level,
                                           playswarm_log_callback callback,
@@ -712,39 +757,44 @@ playswarm_code playswarm_set_log_callback(int32_t level,
                                           struct playswarm_error **error);
 
 /*
- A level's name, such as "warn"; NULL for a number that is none. Never freed.
+ Returns the name of a level, such as "warn", or NULL for an unknown number. The string is
+ static; do not free it.
  */
 const char *playswarm_log_level_name(int32_t level);
 
 /*
- The torrent's name, UTF-8; it lives as long as the media. "" for NULL and for what is no live media. From any thread.
+ Returns the name of the torrent in UTF-8. The string lives as long as the media. Returns "" for
+ NULL and for handles that are not a live media. Callable from any thread.
  */
 const char *playswarm_media_name(const struct playswarm_media *media);
 
 /*
- The torrent's info-hash: 20 bytes. From any thread.
+ Returns the info-hash of the torrent: 20 bytes. Callable from any thread.
 
  # Safety
- `info_hash` points to 20 bytes that may be written.
+ `info_hash` must point to 20 writable bytes.
  */
 playswarm_code playswarm_media_info_hash(const struct playswarm_media *media, uint8_t *info_hash);
 
 /*
- How many files the torrent has, padding included: their numbers are 0 to one less. From any thread.
+ Returns the number of files in the torrent, including padding files. Valid file indices are 0 to
+ `count` - 1. Callable from any thread.
 
  # Safety
- `count` may be written.
+ `count` must be valid for writes.
  */
 playswarm_code playswarm_media_file_count(const struct playswarm_media *media, size_t *count);
 
 /*
- What a file is. `info->struct_size` is to be sizeof(playswarm_file_info) before the call; see playswarm_media_status. The
- strings in it live as long as the media. From any thread.
+ Returns the properties of a file. Set `info->struct_size` to sizeof(playswarm_file_info) before
+ the call; see playswarm_media_status. The strings in `info` live as long as the media. Callable
+ from any thread.
 
- PLAYSWARM_NO_SUCH_FILE.
+ Errors: PLAYSWARM_NO_SUCH_FILE.
 
  # Safety
- `info` points to `info->struct_size` bytes that may be written; `error` is NULL or may be written.
+ `info` must point to `info->struct_size` writable bytes. `error` must be NULL or valid for
+ writes.
  */
 playswarm_code playswarm_media_file(const struct playswarm_media *media,
                                     size_t file,
@@ -752,24 +802,26 @@ playswarm_code playswarm_media_file(const struct playswarm_media *media,
                                     struct playswarm_error **error);
 
 /*
- The file to play when the user names none: the largest that can be played. From any thread.
+ Returns the file to play by default: the largest playable file. Callable from any thread.
 
- PLAYSWARM_NO_SUCH_FILE where nothing can be played.
+ Errors: PLAYSWARM_NO_SUCH_FILE if the torrent has no playable file.
 
  # Safety
- `file` may be written; `error` is NULL or may be.
+ `file` must be valid for writes. `error` must be NULL or valid for writes.
  */
 playswarm_code playswarm_media_default_file(const struct playswarm_media *media,
                                             size_t *file,
                                             struct playswarm_error **error);
 
 /*
- The file that a user means by a number, by its name, or by a part of its name that no other file has. From any thread.
+ Finds the file that the user specified by an index, a name or a part of a name that only one
+ file has. Callable from any thread.
 
- PLAYSWARM_NO_SUCH_FILE where there is none or more than one.
+ Errors: PLAYSWARM_NO_SUCH_FILE if no file or more than one file matches.
 
  # Safety
- `wanted` ends with a zero byte; `file` may be written; `error` is NULL or may be.
+ `wanted` must end with a zero byte. `file` must be valid for writes. `error` must be NULL or
+ valid for writes.
  */
 playswarm_code playswarm_media_find_file(const struct playswarm_media *media,
                                          const char *wanted,
@@ -777,14 +829,15 @@ playswarm_code playswarm_media_find_file(const struct playswarm_media *media,
                                          struct playswarm_error **error);
 
 /*
- Opens a reader of one file, at its start; any number may be open at once. Nothing is fetched before it is read. It has
- one reference, which the caller gives back with playswarm_stream_unref, and may outlive the media's and the session's
- handles. From any thread.
+ Opens a reader at the start of a file. Any number of readers may be open. Downloading begins
+ with the first read. The stream has one reference, which the caller releases with
+ playswarm_stream_unref. It may outlive the handles of the media and the session. Callable from
+ any thread.
 
- PLAYSWARM_NO_SUCH_FILE.
+ Errors: PLAYSWARM_NO_SUCH_FILE.
 
  # Safety
- `stream` may be written; `error` is NULL or may be.
+ `stream` must be valid for writes. `error` must be NULL or valid for writes.
  */
 playswarm_code playswarm_media_stream(struct playswarm_media *media,
                                       size_t file,
@@ -792,39 +845,41 @@ playswarm_code playswarm_media_stream(struct playswarm_media *media,
                                       struct playswarm_error **error);
 
 /*
- Starts fetching the beginning of a file before anybody reads it, so that a player finds it there. It ends by itself
- once somebody reads, or after half a minute. From any thread.
+ Starts to download the beginning of a file before the first read, so that a player starts
+ sooner. It ends with the first read or after 30 seconds. Callable from any thread.
  */
-playswarm_code playswarm_media_prefetch(struct playswarm_media *media,
-                                       size_t file);
+playswarm_code playswarm_media_prefetch(struct playswarm_media *media, size_t file);
 
 /*
- Fetches all of the torrent (1), read or not, or only what is read (0), as from the start. From any thread.
+ Selects whether the whole torrent is downloaded (1) or only the data that streams need (0, the
+ default). Callable from any thread.
  */
 playswarm_code playswarm_media_fetch_all(struct playswarm_media *media, int32_t on);
 
 /*
- Dials a peer, such as "192.0.2.7:6881", "[2001:db8::7]:6881" or "peer.example:6881", whose name is looked up in the
- background. From any thread; it does not wait.
+ Connects to a peer. Examples of addresses: "192.0.2.7:6881", "[2001:db8::7]:6881",
+ "peer.example:6881". Host names are resolved in the background. The function does not wait.
+ Callable from any thread.
 
- PLAYSWARM_BAD_ARGUMENT for what is no address.
+ Errors: PLAYSWARM_BAD_ARGUMENT if the text is not an address.
 
  # Safety
- `address` ends with a zero byte; `error` is NULL or may be written.
+ `address` must end with a zero byte. `error` must be NULL or valid for writes.
  */
 playswarm_code playswarm_media_add_peer(struct playswarm_media *media,
                                         const char *address,
                                         struct playswarm_error **error);
 
 /*
- Looks through the files that are in the folder and takes over every piece that is right: for files that playswarm did
- not write itself. Waits for that, until `canceller`, which may be NULL, is cancelled. `verified_bytes`, which may be NULL,
- gets the bytes of the pieces that are right. From any thread.
+ Checks the files in the download folder and accepts every piece with a correct hash. Use it for
+ files that another program wrote. Waits until the check ends or `canceller` is cancelled;
+ `canceller` may be NULL. `verified_bytes`, which may be NULL, receives the size of the correct
+ pieces in bytes. Callable from any thread.
 
- PLAYSWARM_STORAGE, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED.
+ Errors: PLAYSWARM_STORAGE, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED.
 
  # Safety
- `verified_bytes` and `error` are NULL or may be written.
+ `verified_bytes` and `error` must be NULL or valid for writes.
  */
 playswarm_code playswarm_media_check_files(struct playswarm_media *media,
                                            const struct playswarm_canceller *canceller,
@@ -832,38 +887,44 @@ playswarm_code playswarm_media_check_files(struct playswarm_media *media,
                                            struct playswarm_error **error);
 
 /*
- Waits until all that is verified is on disk, until `canceller`, which may be NULL, is cancelled. From any thread.
+ Waits until all verified data is on disk or `canceller` is cancelled; `canceller` may be NULL.
+ Callable from any thread.
 
- PLAYSWARM_DISK_FULL or PLAYSWARM_STORAGE where it cannot be written, PLAYSWARM_CANCELLED.
+ Errors: PLAYSWARM_DISK_FULL or PLAYSWARM_STORAGE if the data cannot be written;
+ PLAYSWARM_CANCELLED.
 
  # Safety
- `error` is NULL or may be written.
+ `error` must be NULL or valid for writes.
  */
 playswarm_code playswarm_media_sync(struct playswarm_media *media,
                                     const struct playswarm_canceller *canceller,
                                     struct playswarm_error **error);
 
 /*
- Takes one more reference. From any thread.
+ Adds a reference. Callable from any thread.
  */
 playswarm_code playswarm_media_ref(struct playswarm_media *media);
 
 /*
- Gives a reference back. Its strings and its event callback end with the last one; the torrent stays open while streams
- of it are. NULL is no mistake. From any thread, callbacks too.
+ Releases a reference. The last release ends the strings and the event callback of the media. The
+ torrent stays open while it has streams. NULL is allowed. Callable from any thread, including
+ callbacks.
  */
 playswarm_code playswarm_media_unref(struct playswarm_media *media);
 
 /*
- Starts a session: listens, joins the DHT. `abi_version` is PLAYSWARM_ABI_VERSION of the header that the caller was
- compiled with. `config` may be NULL for the defaults; it is copied. The session has one reference, which the caller
- gives back with playswarm_session_unref. From any thread; it waits for sockets only.
+ Starts a session: opens its listener and joins the DHT. `abi_version` is the
+ PLAYSWARM_ABI_VERSION of the header that the caller was compiled with. `config` may be NULL for
+ the defaults; it is copied. The session has one reference, which the caller releases with
+ playswarm_session_unref. The function waits only until the sockets are open. Callable from any
+ thread.
 
- PLAYSWARM_BAD_ARGUMENT where this library does not have that ABI, PLAYSWARM_BAD_CONFIG for settings that do not fit
- each other, PLAYSWARM_LISTEN, PLAYSWARM_STORAGE where the folder cannot be used.
+ Errors: PLAYSWARM_BAD_ARGUMENT if the library does not provide that ABI, PLAYSWARM_BAD_CONFIG
+ for inconsistent settings, PLAYSWARM_LISTEN, PLAYSWARM_STORAGE if the download folder cannot be
+ used.
 
  # Safety
- `session` may be written; `error` is NULL or may be.
+ `session` must be valid for writes. `error` must be NULL or valid for writes.
  */
 playswarm_code playswarm_session_new(uint32_t abi_version,
                                      const struct playswarm_config *config,
@@ -871,17 +932,21 @@ playswarm_code playswarm_session_new(uint32_t abi_version,
                                      struct playswarm_error **error);
 
 /*
- Opens what a user typed: a magnet link, 40 hexadecimal digits, a path or URL of a torrent file; UTF-8. It waits until
- it is known what is in the torrent (a magnet link must find a peer first), for at most `timeout_ms` milliseconds
- unless that is 0, until `canceller`, which may be NULL, is cancelled, and never for longer than the setting
- "metadata_timeout_ms" for peers. The media has one reference, which the caller gives back with playswarm_media_unref. A
- torrent that is open already is shared. From any thread.
+ Opens a source as a user types it (UTF-8): a magnet link, 40 hexadecimal digits, or the path or
+ URL of a torrent file. Waits until the metainfo is known; for a magnet link a peer must send it
+ first. The wait ends after `timeout_ms` milliseconds (0 means no timeout) or when `canceller`,
+ which may be NULL, is cancelled. The setting "metadata_timeout_ms" always bounds the wait for
+ peers.
 
- PLAYSWARM_BAD_SOURCE, PLAYSWARM_BAD_TORRENT, PLAYSWARM_FETCH, PLAYSWARM_NO_METADATA, PLAYSWARM_STORAGE,
- PLAYSWARM_TIMED_OUT, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED.
+ The media has one reference, which the caller releases with playswarm_media_unref. A torrent
+ that is already open is shared. Callable from any thread.
+
+ Errors: PLAYSWARM_BAD_SOURCE, PLAYSWARM_BAD_TORRENT, PLAYSWARM_FETCH, PLAYSWARM_NO_METADATA,
+ PLAYSWARM_STORAGE, PLAYSWARM_TIMED_OUT, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED.
 
  # Safety
- `source` ends with a zero byte; `media` may be written; `error` is NULL or may be.
+ `source` must end with a zero byte. `media` must be valid for writes. `error` must be NULL or
+ valid for writes.
  */
 playswarm_code playswarm_session_open(struct playswarm_session *session,
                                       const char *source,
@@ -891,10 +956,12 @@ playswarm_code playswarm_session_open(struct playswarm_session *session,
                                       struct playswarm_error **error);
 
 /*
- Like playswarm_session_open for the path of a torrent file, whatever the path looks like (it need not be UTF-8).
+ Like playswarm_session_open, but `path` is always the path of a torrent file and need not be
+ UTF-8.
 
  # Safety
- `path` ends with a zero byte; `media` may be written; `error` is NULL or may be.
+ `path` must end with a zero byte. `media` must be valid for writes. `error` must be NULL or
+ valid for writes.
  */
 playswarm_code playswarm_session_open_file(struct playswarm_session *session,
                                            const char *path,
@@ -904,10 +971,11 @@ playswarm_code playswarm_session_open_file(struct playswarm_session *session,
                                            struct playswarm_error **error);
 
 /*
- Like playswarm_session_open for the bytes of a torrent file, which are copied.
+ Like playswarm_session_open, but takes the content of a torrent file, which is copied.
 
  # Safety
- `torrent` points to `length` bytes; `media` may be written; `error` is NULL or may be.
+ `torrent` must point to `length` bytes. `media` must be valid for writes. `error` must be NULL
+ or valid for writes.
  */
 playswarm_code playswarm_session_open_bytes(struct playswarm_session *session,
                                             const uint8_t *torrent,
@@ -918,11 +986,12 @@ playswarm_code playswarm_session_open_bytes(struct playswarm_session *session,
                                             struct playswarm_error **error);
 
 /*
- Like playswarm_session_open for a bare info-hash: 20 bytes. Its peers must be found by the DHT, on the local network,
- or be given in the setting "peers".
+ Like playswarm_session_open, but takes an info-hash of 20 bytes. Its peers must come from the
+ DHT, the local network or the setting "peers".
 
  # Safety
- `info_hash` points to 20 bytes; `media` may be written; `error` is NULL or may be.
+ `info_hash` must point to 20 bytes. `media` must be valid for writes. `error` must be NULL or
+ valid for writes.
  */
 playswarm_code playswarm_session_open_info_hash(struct playswarm_session *session,
                                                 const uint8_t *info_hash,
@@ -932,75 +1001,81 @@ playswarm_code playswarm_session_open_info_hash(struct playswarm_session *sessio
                                                 struct playswarm_error **error);
 
 /*
- The port on which peers can connect to this session. From any thread.
+ Returns the port on which peers can connect to this session. Callable from any thread.
 
  # Safety
- `port` may be written.
+ `port` must be valid for writes.
  */
 playswarm_code playswarm_session_port(const struct playswarm_session *session, uint16_t *port);
 
 /*
- Stops all: what waits in any thread, and all later reads and opens, end with PLAYSWARM_CLOSED, and what is verified is
- written, which this waits for. Handles stay alive until they are released. A second call does nothing. From any thread,
- callbacks too.
+ Closes the session. All waiting calls in any thread and all later reads and opens fail with
+ PLAYSWARM_CLOSED. Waits until verified data is written. Handles stay alive until they are
+ released. A second call does nothing. Callable from any thread, including callbacks.
 
  # Safety
- `error` is NULL or may be written.
+ `error` must be NULL or valid for writes.
  */
-playswarm_code playswarm_session_close(struct playswarm_session *session,
-                                       struct playswarm_error **error);
+playswarm_code playswarm_session_close(struct playswarm_session *session, struct playswarm_error **error);
 
 /*
- Takes one more reference. From any thread.
+ Adds a reference. Callable from any thread.
  */
 playswarm_code playswarm_session_ref(struct playswarm_session *session);
 
 /*
- Gives a reference back. The session itself ends when its last reference and all its medias and streams are gone; that
- last release waits (up to 10 s) for what is verified to be written. NULL is no mistake. From any thread, callbacks too.
+ Releases a reference. The session ends when its last reference and all its medias and streams
+ are released. That last release waits up to 10 s for verified data to be written. NULL is
+ allowed. Callable from any thread, including callbacks.
  */
 playswarm_code playswarm_session_unref(struct playswarm_session *session);
 
 /*
- A snapshot of what the torrent is doing. `status->struct_size` is to be set before the call. From any thread.
+ Returns a snapshot of the status of the torrent. Set `status->struct_size` before the call.
+ Callable from any thread.
 
- PLAYSWARM_BAD_ARGUMENT where `struct_size` is smaller than it ever was.
+ Errors: PLAYSWARM_BAD_ARGUMENT if `struct_size` is smaller than in the first version of the
+ struct.
 
  # Safety
- `status` points to `status->struct_size` bytes that may be written; `error` is NULL or may be written.
+ `status` must point to `status->struct_size` writable bytes. `error` must be NULL or valid for
+ writes.
  */
 playswarm_code playswarm_media_get_status(const struct playswarm_media *media,
                                           struct playswarm_media_status *status,
                                           struct playswarm_error **error);
 
 /*
- All that is known of the torrent, with its peers and readers, as a JSON object (docs/HTTP.md lists its fields), to be
- freed with playswarm_string_free. From any thread.
+ Returns the full status of the torrent with its peers and readers, as a JSON object.
+ docs/HTTP.md lists the fields. Free the string with playswarm_string_free. Callable from any
+ thread.
 
  # Safety
- `json` may be written; `error` is NULL or may be.
+ `json` must be valid for writes. `error` must be NULL or valid for writes.
  */
 playswarm_code playswarm_media_status_json(const struct playswarm_media *media,
                                            char **json,
                                            struct playswarm_error **error);
 
 /*
- Why nothing can be fetched at the moment (a full disk, no peers), as a sentence to be freed with playswarm_string_free; NULL
- where all is well. From any thread.
+ Returns the reason why nothing can be downloaded at present (for example a full disk or no
+ peers) as a sentence. Free it with playswarm_string_free. Returns NULL if the download can
+ continue. Callable from any thread.
 
  # Safety
- `trouble` may be written.
+ `trouble` must be valid for writes.
  */
-playswarm_code playswarm_media_trouble(const struct playswarm_media *media,
-                                       char **trouble);
+playswarm_code playswarm_media_trouble(const struct playswarm_media *media, char **trouble);
 
 /*
- The state of each piece, one character a piece and no zero at the end: '#' here, '+' being fetched, '.' missing. Up to
- `capacity` of them are put into `map`, which may be NULL if that is 0; `pieces` gets how many pieces there are. From any
+ Writes the state of each piece as one character: '#' available, '+' being downloaded, '.'
+ missing. The map has no terminating zero. Up to `capacity` characters are written to `map`,
+ which may be NULL if `capacity` is 0. `pieces` receives the number of pieces. Callable from any
  thread.
 
  # Safety
- `map` points to `capacity` bytes that may be written; `pieces` may be written; `error` is NULL or may be.
+ `map` must point to `capacity` writable bytes. `pieces` must be valid for writes. `error` must
+ be NULL or valid for writes.
  */
 playswarm_code playswarm_media_piece_map(const struct playswarm_media *media,
                                          char *map,
@@ -1009,15 +1084,19 @@ playswarm_code playswarm_media_piece_map(const struct playswarm_media *media,
                                          struct playswarm_error **error);
 
 /*
- Reads from the position on and moves it. Waits until at least one byte is here and verified, puts up to `capacity` bytes into
- `buffer` and their number into `read`: 0 at the end of the file, and for a capacity of 0. It gives what is there and no more,
- which is often less than `capacity`. From any thread; a seek from another one makes a read that waits go on from there.
+ Reads at the current position and advances it. Waits until at least one byte is available and
+ verified. Copies up to `capacity` bytes to `buffer` and stores their number in `read`. The
+ number is 0 at the end of the file and for a `capacity` of 0. The function returns what is
+ available, which is often less than `capacity`. A seek from another thread makes a waiting read
+ continue at the new position. Callable from any thread.
 
- PLAYSWARM_CANCELLED after playswarm_stream_cancel, PLAYSWARM_CLOSED after playswarm_session_close, PLAYSWARM_STORAGE where what
- is on disk cannot be read. Nothing has moved then.
+ Errors: PLAYSWARM_CANCELLED after playswarm_stream_cancel, PLAYSWARM_CLOSED after
+ playswarm_session_close, PLAYSWARM_STORAGE if data on disk cannot be read. The position does not
+ change in these cases.
 
  # Safety
- `buffer` points to `capacity` bytes that may be written, or is NULL and that is 0; `read` may be written; `error` is NULL or may be.
+ `buffer` must point to `capacity` writable bytes; it may be NULL if `capacity` is 0. `read` must
+ be valid for writes. `error` must be NULL or valid for writes.
  */
 playswarm_code playswarm_stream_read(struct playswarm_stream *stream,
                                      void *buffer,
@@ -1026,14 +1105,16 @@ playswarm_code playswarm_stream_read(struct playswarm_stream *stream,
                                      struct playswarm_error **error);
 
 /*
- Moves to `offset` bytes from the file's start, the position or the file's end (`whence`: PLAYSWARM_SEEK_SET, _CUR, _END). It
- never waits for data. Past the end is no mistake, and reads there give nothing. `position`, which may be NULL, gets where the stream is then.
- From any thread.
+ Moves to `offset` bytes from the start of the file, the current position or the end of the file.
+ `whence` selects the origin: PLAYSWARM_SEEK_SET, _CUR or _END. The function never waits for
+ data. A position past the end is allowed; reads there return 0 bytes. `position`, which may be
+ NULL, receives the new position. Callable from any thread.
 
- PLAYSWARM_BAD_ARGUMENT for a place before the start or beyond INT64_MAX; nothing has moved then.
+ Errors: PLAYSWARM_BAD_ARGUMENT for a position before the start or beyond INT64_MAX. The position
+ does not change in this case.
 
  # Safety
- `position` and `error` are NULL or may be written.
+ `position` and `error` must be NULL or valid for writes.
  */
 playswarm_code playswarm_stream_seek(struct playswarm_stream *stream,
                                      int64_t offset,
@@ -1042,65 +1123,69 @@ playswarm_code playswarm_stream_seek(struct playswarm_stream *stream,
                                      struct playswarm_error **error);
 
 /*
- Bytes of the file. From any thread.
+ Returns the size of the file in bytes. Callable from any thread.
 
  # Safety
- `size` may be written.
+ `size` must be valid for writes.
  */
 playswarm_code playswarm_stream_size(const struct playswarm_stream *stream, uint64_t *size);
 
 /*
- The next byte that will be read. From any thread.
+ Returns the position of the next byte to read. Callable from any thread.
 
  # Safety
- `position` may be written.
+ `position` must be valid for writes.
  */
 playswarm_code playswarm_stream_position(const struct playswarm_stream *stream, uint64_t *position);
 
 /*
- How many bytes from `position` on can be read without waiting for the swarm; 0 past the end. It never waits. From any
- thread.
+ Returns the number of bytes that can be read from `position` without waiting for the swarm; 0
+ past the end. It never waits. Callable from any thread.
 
  # Safety
- `readable` may be written.
+ `readable` must be valid for writes.
  */
 playswarm_code playswarm_stream_readable_at(const struct playswarm_stream *stream,
                                             uint64_t position,
                                             uint64_t *readable);
 
 /*
- Tells the media's rate in bytes per second, where the player knows it: what must come when follows from it. Measured from the
- reads otherwise. From any thread.
+ Sets the media's data rate in bytes per second, if the player knows it. It determines the
+ deadlines of pieces. Otherwise the rate is measured from the reads. Callable from any thread.
 
- PLAYSWARM_BAD_ARGUMENT for what is no positive number.
+ Errors: PLAYSWARM_BAD_ARGUMENT unless the rate is a positive, finite number.
  */
-playswarm_code playswarm_stream_set_rate(struct playswarm_stream *stream,
-                                         double bytes_per_s);
+playswarm_code playswarm_stream_set_rate(struct playswarm_stream *stream, double bytes_per_s);
 
 /*
- Ends the reads and time seeks that wait, and all later ones at once, with PLAYSWARM_CANCELLED, until playswarm_stream_reset.
- From any thread.
+ Ends all waiting reads and time seeks with PLAYSWARM_CANCELLED. Later ones fail at once until
+ playswarm_stream_reset. Callable from any thread.
  */
 playswarm_code playswarm_stream_cancel(struct playswarm_stream *stream);
 
 /*
- Lets a stream that was cancelled be read again. From any thread.
+ Allows reads of a cancelled stream again. Callable from any thread.
  */
 playswarm_code playswarm_stream_reset(struct playswarm_stream *stream);
 
 /*
- 1 while the stream is cancelled, else 0; 0 for NULL and for what is no live stream. From any thread.
+ Returns 1 while the stream is cancelled, otherwise 0. Returns 0 for NULL and for handles that
+ are not a live stream. Callable from any thread.
  */
 int32_t playswarm_stream_is_cancelled(const struct playswarm_stream *stream);
 
 /*
- Calls back at once, whenever more can be read from the position than could, after each seek and cancel, and when the session
- is closed: look with playswarm_stream_readable_at and read what is there. It makes nobody fetch anything; the first read does.
- There is one callback a stream; the rules for replacing it, for NULL, `user_data` and `finalizer` are those of
- playswarm_media_set_event_callback. From any thread, callbacks too.
+ Registers a callback for changes of the readable data. It is called once at registration and
+ whenever more data can be read at the position. It is also called after each seek and
+ cancellation and when the session is closed. Then check playswarm_stream_readable_at and read
+ the available data. The callback does not start a download; the first read does.
+
+ Each stream has one callback. The rules for replacing it, for NULL, `user_data` and `finalizer`
+ are those of playswarm_media_set_event_callback. Callable from any thread, including callbacks.
 
  # Safety
- `callback` may be called with `user_data` from another thread until it is ended; `error` is NULL or may be written.
+ `callback` must be callable with `user_data` from another thread until it ends. `error` must be
+ NULL or valid for writes.
  */
 playswarm_code playswarm_stream_set_readable_callback(struct playswarm_stream *stream,
                                                       playswarm_readable_callback callback,
@@ -1109,36 +1194,41 @@ playswarm_code playswarm_stream_set_readable_callback(struct playswarm_stream *s
                                                       struct playswarm_error **error);
 
 /*
- A descriptor (an eventfd) for poll, select or epoll that becomes readable at the times at which
- playswarm_stream_set_readable_callback would call back. Read 8 bytes from it, then look with playswarm_stream_readable_at. It is the
- same at each call, and is closed with the stream: do not close it. Linux only. From any thread.
+ Returns a file descriptor (an eventfd) for poll, select or epoll. It becomes readable whenever a
+ callback of playswarm_stream_set_readable_callback would be called. Read 8 bytes from it, then
+ check playswarm_stream_readable_at. Every call returns the same descriptor. The stream closes
+ it: do not close it. Linux only. Callable from any thread.
 
  # Safety
- `fd` may be written; `error` is NULL or may be.
+ `fd` must be valid for writes. `error` must be NULL or valid for writes.
  */
 playswarm_code playswarm_stream_eventfd(struct playswarm_stream *stream,
                                         int32_t *fd,
                                         struct playswarm_error **error);
 
 /*
- Takes one more reference. From any thread.
+ Adds a reference. Callable from any thread.
  */
 playswarm_code playswarm_stream_ref(struct playswarm_stream *stream);
 
 /*
- Gives a reference back. What it wanted is not fetched any more once the last one is gone; reads of it in other threads
- still end as they would. NULL is no mistake. From any thread, callbacks too.
+ Releases a reference. After the last release the data that the stream needed is not downloaded
+ any more. Reads in other threads complete normally. NULL is allowed. Callable from any thread,
+ including callbacks.
  */
 playswarm_code playswarm_stream_unref(struct playswarm_stream *stream);
 
 /*
- What a file says of its time. Waits until its index is read from the swarm, which happens once, until `canceller`, which may be
- NULL, is cancelled. `info->struct_size` is to be set before the call. From any thread.
+ Returns the timing information of a file. Waits until its index is read from the swarm, which
+ happens once, or until `canceller` is cancelled. `canceller` may be NULL. Set
+ `info->struct_size` before the call. Callable from any thread.
 
- PLAYSWARM_NO_SUCH_FILE, PLAYSWARM_STORAGE, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED. A file without an index is no mistake: it gets an estimate.
+ Errors: PLAYSWARM_NO_SUCH_FILE, PLAYSWARM_STORAGE, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED. A file
+ without an index is not an error: its information is estimated.
 
  # Safety
- `info` points to `info->struct_size` bytes that may be written; `error` is NULL or may be written.
+ `info` must point to `info->struct_size` writable bytes. `error` must be NULL or valid for
+ writes.
  */
 playswarm_code playswarm_media_get_time(struct playswarm_media *media,
                                         size_t file,
@@ -1147,14 +1237,18 @@ playswarm_code playswarm_media_get_time(struct playswarm_media *media,
                                         struct playswarm_error **error);
 
 /*
- Moves to the keyframe at or before a time, in microseconds from the film's start; one past the end is the end's. With the file's index
- at hand it waits for nothing; else for that, or for the few bytes that tell, until playswarm_stream_cancel. `landing`, which may be
- NULL, gets where it came down; its `struct_size` is to be set before the call. From any thread.
+ Moves to the keyframe at or before a time, in microseconds from the start of the film. A time
+ past the end selects the end. If the index of the file is known, the function does not wait.
+ Otherwise it waits for the index or for the few bytes that locate the time, until
+ playswarm_stream_cancel. `landing`, which may be NULL, receives the result. Set its
+ `struct_size` before the call. Callable from any thread.
 
- PLAYSWARM_BAD_ARGUMENT for a negative time, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED, PLAYSWARM_STORAGE; nothing has moved then.
+ Errors: PLAYSWARM_BAD_ARGUMENT for a negative time, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED,
+ PLAYSWARM_STORAGE. The position does not change in these cases.
 
  # Safety
- `landing` is NULL or points to `landing->struct_size` bytes that may be written; `error` is NULL or may be written.
+ `landing` must be NULL or point to `landing->struct_size` writable bytes. `error` must be NULL
+ or valid for writes.
  */
 playswarm_code playswarm_stream_seek_time(struct playswarm_stream *stream,
                                           int64_t time_us,
@@ -1162,14 +1256,14 @@ playswarm_code playswarm_stream_seek_time(struct playswarm_stream *stream,
                                           struct playswarm_error **error);
 
 /*
- The time that is played at the position, in microseconds from the film's start; -1 while the file's time is not known (playswarm_media_get_time
- and playswarm_stream_seek_time find it out). It never waits. From any thread.
+ Returns the media time at the current position, in microseconds from the start of the film.
+ Returns -1 while the timing of the file is unknown; playswarm_media_get_time and
+ playswarm_stream_seek_time determine it. It never waits. Callable from any thread.
 
  # Safety
- `time_us` may be written.
+ `time_us` must be valid for writes.
  */
-playswarm_code playswarm_stream_time(const struct playswarm_stream *stream,
-                                     int64_t *time_us);
+playswarm_code playswarm_stream_time(const struct playswarm_stream *stream, int64_t *time_us);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,5 +1,5 @@
-//! What stands between C and Rust at every call: no panic gets past it, no null pointer gets in, and results go where the
-//! caller wants them or nowhere.
+//! The boundary between C and Rust, which every call crosses. No panic leaves it and no null
+//! pointer enters it. Results are written to the caller's pointer only on success.
 
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, Handle};
@@ -7,22 +7,23 @@ use engine::{Error, Result};
 use std::ffi::{CStr, c_char};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// A call that was made wrongly.
+/// Returns the error for an invalid argument.
 pub(crate) fn bad(why: String) -> Error {
     Error::BadArgument(why)
 }
 
-/// Runs the body of a fallible function: its error becomes a code and, where the caller asks, an object.
+/// Runs the body of a fallible function. An error becomes a code and, if `error` is not NULL, an
+/// error object.
 ///
 /// # Safety
-/// `error` is NULL or may be written.
+/// `error` must be NULL or valid for writes.
 pub(crate) unsafe fn call(
     name: &'static str,
     error: *mut *mut playswarm_error,
     body: impl FnOnce() -> Result<()>,
 ) -> playswarm_code {
     if !error.is_null() {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract above.
         unsafe { error.write(std::ptr::null_mut()) };
     }
     let e = match catch_unwind(AssertUnwindSafe(body)) {
@@ -31,7 +32,7 @@ pub(crate) unsafe fn call(
         Err(panic) => {
             let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
             let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            // What was thrown could throw again when it is dropped.
+            // Dropping the panic payload could panic again.
             std::mem::forget(panic);
             tracing::error!("{name} panicked: {what}");
             Error::Internal(format!("{name} panicked ({what})"))
@@ -41,19 +42,19 @@ pub(crate) unsafe fn call(
     let code = playswarm_code::of(e.kind());
     if !error.is_null() {
         let object = crate::error::ErrorObject::new(&e);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract above.
         unsafe { error.write(handles::add::<playswarm_error>(object)) };
     }
     code
 }
 
-/// The same for functions that give no reason.
+/// Runs the body of a fallible function that has no `error` parameter.
 pub(crate) fn call_plain(name: &'static str, body: impl FnOnce() -> Result<()>) -> playswarm_code {
-    // SAFETY: NULL.
+    // SAFETY: the error pointer is NULL.
     unsafe { call(name, std::ptr::null_mut(), body) }
 }
 
-/// Runs a body that cannot fail; `otherwise` if it panics.
+/// Runs an infallible body. Returns `otherwise` if the body panics.
 pub(crate) fn guard<T>(name: &'static str, otherwise: T, body: impl FnOnce() -> T) -> T {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(done) => done,
@@ -65,31 +66,33 @@ pub(crate) fn guard<T>(name: &'static str, otherwise: T, body: impl FnOnce() -> 
     }
 }
 
-/// Where a result goes: checked before anything is done, written once all has been.
+/// An output parameter. It is checked before the call does anything and written after everything
+/// succeeded.
 pub(crate) struct Out<T>(*mut T);
 
 impl<T> Out<T> {
     /// # Safety
-    /// `to` is NULL or may be written until the call is over.
+    /// `to` must be NULL or valid for writes until the call returns.
     pub(crate) unsafe fn new(to: *mut T, name: &str) -> Result<Out<T>> {
         if to.is_null() { Err(bad(format!("there is nowhere to put the {name}: it is NULL"))) } else { Ok(Out(to)) }
     }
 
     pub(crate) fn set(self, value: T) {
-        // SAFETY: the promise made to `new`; not NULL by its check.
+        // SAFETY: the contract of `new`, which also checked for NULL.
         unsafe { self.0.write(value) };
     }
 }
 
 impl<H: Handle> Out<*mut H> {
-    /// Like [`Out::new`] for a handle, which is NULL from the start where the call fails.
+    /// Like [`Out::new`], for a handle. Sets the handle to NULL first, so that it is NULL if the
+    /// call fails.
     ///
     /// # Safety
-    /// That of [`Out::new`].
+    /// The contract of [`Out::new`].
     pub(crate) unsafe fn handle(to: *mut *mut H) -> Result<Out<*mut H>> {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract above.
         let out = unsafe { Out::new(to, H::NAME) }?;
-        // SAFETY: likewise; not NULL by the check.
+        // SAFETY: as above; `Out::new` checked for NULL.
         unsafe { to.write(std::ptr::null_mut()) };
         Ok(out)
     }
@@ -99,23 +102,23 @@ impl<H: Handle> Out<*mut H> {
     }
 }
 
-/// A text of the caller.
+/// Returns a string argument as text.
 ///
 /// # Safety
-/// `text` is NULL or ends with a zero byte, and stays as it is for as long as the result is used.
+/// `text` must be NULL or end with a zero byte. It must not change while the result is in use.
 pub(crate) unsafe fn text<'a>(text: *const c_char, name: &str) -> Result<&'a str> {
     if text.is_null() {
         return Err(bad(format!("the {name} is NULL")));
     }
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract above.
     let text = unsafe { CStr::from_ptr(text) };
     text.to_str().map_err(|_| bad(format!("the {name} is not UTF-8")))
 }
 
-/// Bytes of the caller.
+/// Returns a pointer and length as a slice.
 ///
 /// # Safety
-/// `data` is NULL or points to `length` bytes, which stay as they are for as long as the result is used.
+/// `data` must be NULL or point to `length` bytes. They must not change while the result is in use.
 pub(crate) unsafe fn bytes<'a>(data: *const u8, length: usize, name: &str) -> Result<&'a [u8]> {
     if data.is_null() {
         return Err(bad(format!("the {name} is NULL")));
@@ -123,32 +126,35 @@ pub(crate) unsafe fn bytes<'a>(data: *const u8, length: usize, name: &str) -> Re
     if isize::try_from(length).is_err() {
         return Err(bad(format!("the {name} cannot be {length} bytes long")));
     }
-    // SAFETY: the caller's promise; no longer than any object can be.
+    // SAFETY: the caller upholds the contract above; `length` does not exceed `isize::MAX`.
     Ok(unsafe { std::slice::from_raw_parts(data, length) })
 }
 
-/// The ABI that this library has: PLAYSWARM_ABI_VERSION of the header that it was built with.
+/// Returns the ABI version of this library: the PLAYSWARM_ABI_VERSION of the header it was built
+/// with.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_abi_version() -> u32 {
     crate::PLAYSWARM_ABI_VERSION
 }
 
-/// The library's version, such as "0.1.0"; never freed.
+/// Returns the version of the library, for example "0.1.0". The string is static; do not free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_version() -> *const c_char {
     const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "\0");
     VERSION.as_ptr().cast()
 }
 
-/// Frees a string that a function of this header handed over as `char *`. NULL is no mistake.
+/// Frees a string that a function of this header returned as `char *`. NULL is allowed.
 ///
-/// PLAYSWARM_BAD_ARGUMENT if it is none of these or was freed before: nothing happens then.
+/// Returns PLAYSWARM_BAD_ARGUMENT if the pointer is not one of these strings or was freed before.
+/// Nothing happens in that case.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_string_free(string: *mut c_char) -> playswarm_code {
     call_plain("playswarm_string_free", || handles::free_text(string))
 }
 
-/// How many handles and strings were handed out and not released: 0 at the end of a program that lost none.
+/// Returns the number of handles and strings that were given to the caller and not released. At the
+/// end of a program without leaks it is 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_live_handles() -> usize {
     guard("playswarm_live_handles", 0, handles::alive)
@@ -163,10 +169,10 @@ mod tests {
 
     fn failing(body: impl FnOnce() -> Result<()>) -> (playswarm_code, String) {
         let mut error = std::ptr::null_mut();
-        // SAFETY: `error` is ours.
+        // SAFETY: `error` is a local variable.
         let code = unsafe { call("the_test", &raw mut error, body) };
         assert_eq!(playswarm_error_code(error), code);
-        // SAFETY: a live error's message is a string.
+        // SAFETY: the message of a live error is a string.
         let message = unsafe { CStr::from_ptr(playswarm_error_message(error)) }.to_str().unwrap().to_owned();
         assert_eq!(playswarm_error_unref(error), playswarm_code::PLAYSWARM_OK);
         assert_eq!(playswarm_error_unref(error), playswarm_code::PLAYSWARM_BAD_ARGUMENT);
@@ -191,14 +197,14 @@ mod tests {
     fn nobody_has_to_ask_for_the_error() {
         assert_eq!(call_plain("the_test", || Err(Error::Closed)), playswarm_code::PLAYSWARM_CLOSED);
         let mut error = std::ptr::without_provenance_mut(16);
-        // SAFETY: `error` is ours.
+        // SAFETY: `error` is a local variable.
         assert_eq!(unsafe { call("the_test", &raw mut error, || Ok(())) }, playswarm_code::PLAYSWARM_OK);
         assert!(error.is_null(), "it is never left as it was");
     }
 
     #[test]
     fn foreign_texts_and_bytes_are_checked() {
-        // SAFETY: NULL, texts that end with a zero byte, bytes that are there.
+        // SAFETY: the pointers are NULL, strings that end with a zero byte, or bytes that exist.
         unsafe {
             assert!(text(std::ptr::null(), "key").unwrap_err().to_string().contains("the key is NULL"));
             assert!(text(c"\xff".as_ptr(), "key").unwrap_err().to_string().contains("UTF-8"));

@@ -1,4 +1,4 @@
-//! `playswarm_canceller`, and the flag that it shares with streams.
+//! `playswarm_canceller`, and the cancellation flag that it shares with streams.
 
 use crate::border::{Out, call, call_plain, guard};
 use crate::error::{playswarm_code, playswarm_error};
@@ -6,11 +6,11 @@ use crate::handles::{self, Handle};
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::Notify;
 
-/// A flag that ends waiting. It stays set until it is reset.
+/// A flag that ends waiting calls. It stays set until it is reset.
 #[derive(Default)]
 pub(crate) struct Flag {
     set: AtomicBool,
-    /// Wakes those who wait, for whatever reason they should look again.
+    /// Wakes the waiting calls, so that they check their condition again.
     pub(crate) poke: Notify,
 }
 
@@ -28,11 +28,11 @@ impl Flag {
         self.set.load(Ordering::SeqCst)
     }
 
-    /// Ends once it is set.
+    /// Completes once the flag is set.
     pub(crate) async fn wait(&self) {
         loop {
             let mut poked = std::pin::pin!(self.poke.notified());
-            // Before the look, so that no poke falls between.
+            // Registers before the check, so that no notification is lost in between.
             poked.as_mut().enable();
             if self.is_set() {
                 return;
@@ -42,7 +42,7 @@ impl Flag {
     }
 }
 
-/// Ends a call that waits (opening a torrent, looking through files) from another thread.
+/// A means to end a waiting call (opening a torrent, checking files) from another thread.
 pub struct playswarm_canceller {
     _private: (),
 }
@@ -52,16 +52,17 @@ impl Handle for playswarm_canceller {
     const NAME: &'static str = "canceller";
 }
 
-/// Makes a canceller with one reference, which the caller gives back with playswarm_canceller_unref. From any thread.
+/// Creates a canceller with one reference. The caller releases it with playswarm_canceller_unref.
+/// Callable from any thread.
 ///
 /// # Safety
-/// `canceller` may be written; `error` is NULL or may be.
+/// `canceller` must be valid for writes. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_canceller_new(
     canceller: *mut *mut playswarm_canceller,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_canceller_new", error, || {
             Out::handle(canceller)?.give(Flag::default());
@@ -70,31 +71,34 @@ pub unsafe extern "C" fn playswarm_canceller_new(
     }
 }
 
-/// Ends the calls that wait with this canceller, and all later ones at once, with PLAYSWARM_CANCELLED. From any thread.
+/// Ends all calls that wait with this canceller, with PLAYSWARM_CANCELLED. Later calls with it fail
+/// at once. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_canceller_cancel(canceller: *mut playswarm_canceller) -> playswarm_code {
     call_plain("playswarm_canceller_cancel", || handles::get(canceller).map(|flag| flag.set()))
 }
 
-/// Makes it as if it had not been cancelled. From any thread.
+/// Resets the canceller to its uncancelled state. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_canceller_reset(canceller: *mut playswarm_canceller) -> playswarm_code {
     call_plain("playswarm_canceller_reset", || handles::get(canceller).map(|flag| flag.reset()))
 }
 
-/// 1 while it is cancelled, else 0; 0 for NULL and for what is no live canceller. From any thread.
+/// Returns 1 while the canceller is cancelled, otherwise 0. Returns 0 for NULL and for handles that
+/// are not a live canceller. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_canceller_is_cancelled(canceller: *const playswarm_canceller) -> i32 {
     guard("playswarm_canceller_is_cancelled", 0, || i32::from(handles::get(canceller).is_ok_and(|flag| flag.is_set())))
 }
 
-/// Takes one more reference. From any thread.
+/// Adds a reference. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_canceller_ref(canceller: *mut playswarm_canceller) -> playswarm_code {
     call_plain("playswarm_canceller_ref", || handles::retain(canceller))
 }
 
-/// Gives a reference back; calls that wait with it may still do so. NULL is no mistake. From any thread.
+/// Releases a reference. Calls that wait with this canceller continue to wait. NULL is allowed.
+/// Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_canceller_unref(canceller: *mut playswarm_canceller) -> playswarm_code {
     call_plain("playswarm_canceller_unref", || handles::release(canceller))

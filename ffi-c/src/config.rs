@@ -1,4 +1,5 @@
-//! `playswarm_config`: settings by key and value or as JSON, the keys of Rust's.
+//! `playswarm_config`: settings by key and value or as JSON. The keys are those of the Rust
+//! interface.
 
 use crate::border::{Out, call, call_plain, text};
 use crate::error::{playswarm_code, playswarm_error};
@@ -7,7 +8,8 @@ use engine::Config;
 use parking_lot::Mutex;
 use std::ffi::c_char;
 
-/// Settings of a session: the keys of docs/CLI.md and of Rust's `Config`. A session copies them when it is made.
+/// Settings of a session. docs/CLI.md and Rust's `Config` list the keys. A session copies them when
+/// it is created.
 pub struct playswarm_config {
     _private: (),
 }
@@ -17,16 +19,16 @@ impl Handle for playswarm_config {
     const NAME: &'static str = "config";
 }
 
-/// Makes settings that all have their defaults, with one reference. From any thread.
+/// Creates settings with one reference; every setting has its default. Callable from any thread.
 ///
 /// # Safety
-/// `config` may be written; `error` is NULL or may be.
+/// `config` must be valid for writes. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_config_new(
     config: *mut *mut playswarm_config,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_config_new", error, || {
             Out::handle(config)?.give(Mutex::default());
@@ -35,19 +37,21 @@ pub unsafe extern "C" fn playswarm_config_new(
     }
 }
 
-/// Makes settings from a JSON object (UTF-8); what it leaves out has its default. From any thread.
+/// Creates settings from a JSON object (UTF-8). Keys that are absent have their defaults. Callable
+/// from any thread.
 ///
-/// PLAYSWARM_BAD_CONFIG for keys that there are not and values that are not of their kind.
+/// Errors: PLAYSWARM_BAD_CONFIG for unknown keys and for values of the wrong type.
 ///
 /// # Safety
-/// `json` ends with a zero byte; `config` may be written; `error` is NULL or may be.
+/// `json` must end with a zero byte. `config` must be valid for writes. `error` must be NULL or
+/// valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_config_from_json(
     json: *const c_char,
     config: *mut *mut playswarm_config,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_config_from_json", error, || {
             let config = Out::handle(config)?;
@@ -57,14 +61,14 @@ pub unsafe extern "C" fn playswarm_config_from_json(
     }
 }
 
-/// Changes one setting: "dir" to "/var/films", "dht" to "false", "peers" to "10.0.0.1:6881,10.0.0.2:6881",
-/// "picker.seed" to "7". From any thread.
+/// Changes one setting. Examples: "dir" to "/var/films", "dht" to "false", "peers" to
+/// "10.0.0.1:6881,10.0.0.2:6881", "picker.seed" to "7". Callable from any thread.
 ///
-/// PLAYSWARM_BAD_CONFIG for a key that there is not and a value that is not of its kind; nothing is changed then.
-/// Whether the settings fit each other is looked at by playswarm_session_new.
+/// Errors: PLAYSWARM_BAD_CONFIG for an unknown key and for a value of the wrong type. Nothing
+/// changes in that case. playswarm_session_new checks whether the settings are consistent.
 ///
 /// # Safety
-/// `key` and `value` end with a zero byte; `error` is NULL or may be written.
+/// `key` and `value` must end with a zero byte. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_config_set(
     config: *mut playswarm_config,
@@ -72,7 +76,7 @@ pub unsafe extern "C" fn playswarm_config_set(
     value: *const c_char,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_config_set", error, || {
             handles::get(config)?.lock().set(text(key, "key")?, text(value, "value")?)
@@ -80,17 +84,18 @@ pub unsafe extern "C" fn playswarm_config_set(
     }
 }
 
-/// All settings as a JSON object, to be freed with playswarm_string_free. From any thread.
+/// Returns all settings as a JSON object. Free it with playswarm_string_free. Callable from any
+/// thread.
 ///
 /// # Safety
-/// `json` may be written; `error` is NULL or may be.
+/// `json` must be valid for writes. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_config_to_json(
     config: *const playswarm_config,
     json: *mut *mut c_char,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_config_to_json", error, || {
             let json = Out::new(json, "JSON")?;
@@ -101,14 +106,14 @@ pub unsafe extern "C" fn playswarm_config_to_json(
     }
 }
 
-/// Takes one more reference. From any thread.
+/// Adds a reference. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_config_ref(config: *mut playswarm_config) -> playswarm_code {
     call_plain("playswarm_config_ref", || handles::retain(config))
 }
 
-/// Gives a reference back; the last one frees the settings, which no session needs any more. NULL is no mistake. From any
-/// thread.
+/// Releases a reference. The last release frees the settings; sessions keep their own copies. NULL
+/// is allowed. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_config_unref(config: *mut playswarm_config) -> playswarm_code {
     call_plain("playswarm_config_unref", || handles::release(config))

@@ -1,5 +1,6 @@
-//! What a session and all that came of it share: the engine's session, the runtime that it lives on, and the thread that
-//! calls back. It ends with the last handle that needs it, so a stream may outlive its session's handle.
+//! What a session and all objects made from it share: the engine's session, its runtime and the
+//! callback thread. It ends with the last handle that needs it, so a stream may outlive the handle
+//! of its session.
 
 use crate::border::bad;
 use crate::canceller::Flag;
@@ -9,15 +10,16 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Threads that move packets and hash pieces: with one, hashing would hold up packets; more are of no use to one viewer.
+/// Number of worker threads, which move packets and hash pieces. With one, hashing would delay
+/// packets. More do not help a single viewer.
 const WORKERS: usize = 2;
-/// How long the last release of a session that was not closed waits for what is verified to be written.
+/// Longest time that the last release of an unclosed session waits for verified data to be written.
 const LAST_WRITES: Duration = Duration::from_secs(10);
 
 pub(crate) struct Core {
     pub(crate) session: Session,
     pub(crate) dispatcher: Dispatcher,
-    /// Always there until this is dropped.
+    /// The runtime. It is `Some` until this is dropped.
     runtime: Option<Runtime>,
     handle: Handle,
 }
@@ -42,13 +44,14 @@ impl Core {
         &self.handle
     }
 
-    /// Waits for `work` on the caller's thread.
+    /// Runs `work` to completion on the calling thread.
     pub(crate) fn wait<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         outside_of_a_runtime()?;
         self.handle.block_on(work)
     }
 
-    /// The same, until it is cancelled or, unless that is 0, `timeout_ms` are over.
+    /// Like `wait`, but also ends on cancellation or after `timeout_ms` milliseconds. A
+    /// `timeout_ms` of 0 means no timeout.
     pub(crate) fn wait_within<T>(
         &self,
         what: &'static str,
@@ -76,7 +79,8 @@ impl Core {
     }
 }
 
-/// A thread that drives a tokio runtime must not wait: only a program in Rust can have such threads.
+/// Fails on a thread that drives a tokio runtime, because such a thread must not block. Only Rust
+/// programs can have such threads.
 fn outside_of_a_runtime() -> Result<()> {
     match Handle::try_current() {
         Ok(_) => Err(bad("this function waits, and cannot be called from a thread of an async runtime".into())),
@@ -91,7 +95,8 @@ impl Drop for Core {
         if outside_of_a_runtime().is_ok() && runtime.block_on(closed).is_err() {
             tracing::warn!("not everything could be written in {} s", LAST_WRITES.as_secs());
         }
-        // What runs on the blocking pool (a read of a dead network drive) is not waited for any longer than this.
+        // Bounds the wait for the blocking pool, where a read of an unreachable network drive may
+        // hang.
         runtime.shutdown_timeout(Duration::from_secs(1));
     }
 }

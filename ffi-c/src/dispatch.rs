@@ -1,5 +1,5 @@
-//! The thread on which callbacks run, and what a caller registers. A callback never runs under a lock of ours that other
-//! functions of the header need, so it may call any of them.
+//! The thread on which callbacks run, and the registered callbacks. A callback never runs while a
+//! lock is held that other functions of the header take. It may therefore call any of them.
 
 use parking_lot::{Mutex, ReentrantMutex};
 use std::cell::{Cell, RefCell};
@@ -9,12 +9,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 
-/// Calls that wait for the thread. Who sends more waits, and what it hears is dropped at its source.
+/// Number of calls that may wait for the thread. Senders wait when the queue is full, and excess
+/// events are dropped at their source.
 const QUEUE: usize = 256;
 
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
-/// A thread that does one thing after another.
+/// A thread that runs jobs one after another.
 pub(crate) struct Dispatcher {
     jobs: Option<mpsc::Sender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -31,28 +32,29 @@ impl Dispatcher {
         Ok(Dispatcher { jobs: Some(jobs), thread: Some(thread) })
     }
 
-    /// Where jobs are put; `None` once it is ending.
+    /// Returns the sender for jobs, or `None` once the dispatcher is ending.
     pub(crate) fn sender(&self) -> Option<mpsc::Sender<Job>> {
         self.jobs.clone()
     }
 }
 
 impl Drop for Dispatcher {
-    /// Waits for the thread, unless this is it: a callback may release the last handle.
+    /// Waits for the thread to end, unless this is that thread: a callback may release the last
+    /// handle.
     fn drop(&mut self) {
         drop(self.jobs.take());
         if let Some(thread) = self.thread.take().filter(|thread| thread.thread().id() != std::thread::current().id()) {
-            // A job's panic was caught.
+            // The job's panic was already caught.
             let _ = thread.join();
         }
     }
 }
 
-/// Frees what a caller gave along with a callback.
+/// Frees the user data that was registered with a callback.
 pub(crate) type Finalizer = Option<unsafe extern "C" fn(*mut c_void)>;
 
-/// A callback `F` with what the caller gave along. It is called on one thread at a time; once it is retired it is not
-/// called any more, and what was given along is freed, once.
+/// A callback `F` with its user data. It runs on one thread at a time. After it is retired it is
+/// not called again, and its user data is freed exactly once.
 pub(crate) struct Listener<F: Copy> {
     callback: F,
     state: ReentrantMutex<State>,
@@ -66,7 +68,8 @@ struct State {
 }
 
 struct UserData(*mut c_void);
-// SAFETY: playswarm only hands it back to the caller's functions, and the header says on which threads.
+// SAFETY: playswarm only passes the pointer back to the caller's functions. The header documents on
+// which threads.
 unsafe impl Send for UserData {}
 
 impl<F: Copy> Listener<F> {
@@ -80,7 +83,7 @@ impl<F: Copy> Listener<F> {
         Arc::new(Listener { callback, state: ReentrantMutex::new(state) })
     }
 
-    /// Calls the callback by way of `call`, unless it is retired.
+    /// Runs the callback through `call`, unless it is retired.
     pub(crate) fn call(&self, call: impl FnOnce(F, *mut c_void)) {
         let state = self.state.lock();
         if state.retired.get() || state.running.get() {
@@ -94,8 +97,8 @@ impl<F: Copy> Listener<F> {
         }
     }
 
-    /// Waits for the callback that is running, if that is on another thread; none runs afterwards. What was given along
-    /// is freed now, or, called from the callback itself, when that returns.
+    /// Waits for a callback that is running on another thread; none runs afterwards. The user data
+    /// is freed now or, if the callback itself retires the listener, when the callback returns.
     pub(crate) fn retire(&self) {
         let state = self.state.lock();
         state.retired.set(true);
@@ -107,21 +110,22 @@ impl<F: Copy> Listener<F> {
 
 impl State {
     fn finish(&self) {
-        // Taken first: the finalizer may come back here.
+        // Taken first, because the finalizer may call back into this object.
         let finalizer = self.finalizer.borrow_mut().take();
         if let Some(finalizer) = finalizer {
-            // SAFETY: the caller gave both together, for one call after the last callback.
+            // SAFETY: the caller registered both together, for one call after the last callback.
             unsafe { finalizer(self.user_data.0) };
         }
     }
 }
 
-/// A place for one listener: setting another retires the last one, and so does dropping the place.
+/// A slot for one listener. Setting another listener retires the previous one, and so does dropping
+/// the slot.
 pub(crate) struct Slot<F: Copy, R>(Mutex<Option<Registered<F, R>>>);
 
 struct Registered<F: Copy, R> {
     listener: Arc<Listener<F>>,
-    /// What feeds it, ended by being dropped.
+    /// The source of its events, which ends when it is dropped.
     _feed: R,
 }
 
@@ -135,7 +139,7 @@ impl<F: Copy, R> Slot<F, R> {
     pub(crate) fn set(&self, new: Option<(Arc<Listener<F>>, R)>) {
         let new = new.map(|(listener, feed)| Registered { listener, _feed: feed });
         let old = std::mem::replace(&mut *self.0.lock(), new);
-        // Outside of the lock: the finalizer may come back here.
+        // Outside of the lock, because the finalizer may call back into this object.
         if let Some(old) = old {
             old.listener.retire();
         }
@@ -150,7 +154,7 @@ impl<F: Copy, R> Drop for Slot<F, R> {
     }
 }
 
-/// A task that ends when this is dropped.
+/// A task that is aborted when this is dropped.
 pub(crate) struct Task(pub(crate) tokio::task::JoinHandle<()>);
 
 impl Drop for Task {
@@ -168,7 +172,7 @@ mod tests {
     type Callback = fn(usize);
 
     unsafe extern "C" fn count(calls: *mut c_void) {
-        // SAFETY: the tests give an AtomicUsize that outlives the listener.
+        // SAFETY: the tests pass an AtomicUsize that outlives the listener.
         unsafe { (*calls.cast::<AtomicUsize>()).fetch_add(1, Ordering::SeqCst) };
     }
 

@@ -1,50 +1,51 @@
-//! `playswarm_error` and the codes: C's face of the table that [`engine::ErrorKind`] is.
+//! `playswarm_error` and the codes: the C form of the table in [`engine::ErrorKind`].
 
 use crate::border::{call_plain, guard};
 use crate::handles::{self, Handle, c_text};
 use engine::{Error, ErrorKind};
 use std::ffi::{CString, c_char};
 
-/// What became of a call. 0 is success; the others are kinds of errors, whose numbers never change.
+/// Result of a call. 0 is success; the others are kinds of errors. Their numbers never change.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum playswarm_code {
-    /// It was done.
+    /// Success.
     PLAYSWARM_OK = 0,
     /// The source is not a torrent.
     PLAYSWARM_BAD_SOURCE = 1,
     /// The torrent is damaged, hostile or beyond a limit.
     PLAYSWARM_BAD_TORRENT = 2,
-    /// Something could not be fetched.
+    /// The torrent file could not be downloaded from its URL.
     PLAYSWARM_FETCH = 3,
-    /// Nobody gave the metadata of a magnet link.
+    /// No peer sent the metadata of a magnet link.
     PLAYSWARM_NO_METADATA = 4,
-    /// There is no such file, or nothing that can be played.
+    /// The file does not exist, or the torrent has no playable file.
     PLAYSWARM_NO_SUCH_FILE = 5,
-    /// A file or folder could not be used.
+    /// A file or folder cannot be used.
     PLAYSWARM_STORAGE = 6,
     /// The disk is full.
     PLAYSWARM_DISK_FULL = 7,
-    /// An address could not be listened on.
+    /// The session cannot listen on an address.
     PLAYSWARM_LISTEN = 8,
-    /// A setting cannot be used.
+    /// A setting is invalid.
     PLAYSWARM_BAD_CONFIG = 9,
-    /// Cancelled by the caller.
+    /// The caller cancelled the call.
     PLAYSWARM_CANCELLED = 10,
     /// The session or media is closed.
     PLAYSWARM_CLOSED = 11,
-    /// Out of time.
+    /// The time limit of the call expired.
     PLAYSWARM_TIMED_OUT = 12,
-    /// Other input or output.
+    /// Any other input or output error.
     PLAYSWARM_IO = 13,
-    /// A call was made wrongly: NULL, a handle that is not alive, a size or position that cannot be. Nothing was done.
+    /// A call had an invalid argument: NULL, a handle that is not alive, or an impossible size or
+    /// position. Nothing was done.
     PLAYSWARM_BAD_ARGUMENT = 14,
-    /// A fault of playswarm itself.
+    /// An internal error of playswarm.
     PLAYSWARM_INTERNAL = 15,
 }
 
 impl playswarm_code {
-    /// The code of a kind of error. Each kind has one: the tests compare the tables.
+    /// Returns the code of a kind of error. Each kind has one: the tests compare the tables.
     pub(crate) fn of(kind: ErrorKind) -> playswarm_code {
         use playswarm_code::*;
         match kind {
@@ -67,7 +68,8 @@ impl playswarm_code {
     }
 }
 
-/// Why a call failed: its code and a sentence for people. Whoever asked for it owns it.
+/// The reason why a call failed: its code and a sentence for users. The caller that requested it
+/// owns it.
 pub struct playswarm_error {
     _private: (),
 }
@@ -88,46 +90,52 @@ impl ErrorObject {
     }
 }
 
-/// The code that the call returned; PLAYSWARM_BAD_ARGUMENT for NULL and for what is no live error. From any thread.
+/// Returns the code that the call returned. Returns PLAYSWARM_BAD_ARGUMENT for NULL and for handles
+/// that are not a live error. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_error_code(error: *const playswarm_error) -> playswarm_code {
     let otherwise = playswarm_code::PLAYSWARM_BAD_ARGUMENT;
     guard("playswarm_error_code", otherwise, || handles::get(error).map_or(otherwise, |e| e.code))
 }
 
-/// The sentence, UTF-8, without a line's end. It lives as long as the error: do not free it. "" for NULL and for what is
-/// no live error. From any thread.
+/// Returns the message as one UTF-8 sentence without a line end. It lives as long as the error: do
+/// not free it. Returns "" for NULL and for handles that are not a live error. Callable from any
+/// thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_error_message(error: *const playswarm_error) -> *const c_char {
     let otherwise = c"".as_ptr();
     guard("playswarm_error_message", otherwise, || handles::get(error).map_or(otherwise, |e| e.message.as_ptr()))
 }
 
-/// Takes one more reference. From any thread.
+/// Adds a reference. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_error_ref(error: *mut playswarm_error) -> playswarm_code {
     call_plain("playswarm_error_ref", || handles::retain(error))
 }
 
-/// Gives a reference back; the last one frees the error. NULL is no mistake. From any thread.
+/// Releases a reference. The last release frees the error. NULL is allowed. Callable from any
+/// thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_error_unref(error: *mut playswarm_error) -> playswarm_code {
     call_plain("playswarm_error_unref", || handles::release(error))
 }
 
-/// A code's name in snake case, "ok" or such as "bad_source"; NULL for a number that is no code. Never freed.
+/// Returns the name of a code in snake case, such as "ok" or "bad_source", or NULL for an unknown
+/// number. The string is static; do not free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_code_name(code: i32) -> *const c_char {
     described(code, |texts| &texts.0)
 }
 
-/// What a code stands for, in a line; NULL for a number that is no code. Never freed.
+/// Returns a one-line description of a code, or NULL for an unknown number. The string is static;
+/// do not free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_code_description(code: i32) -> *const c_char {
     described(code, |texts| &texts.1)
 }
 
-/// 1 if trying again later may help (a tracker that does not answer, a full disk), else 0.
+/// Returns 1 if a later attempt may succeed (a tracker does not answer, the disk is full),
+/// otherwise 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_code_is_temporary(code: i32) -> i32 {
     use ErrorKind::{DiskFull, Fetch, NoMetadata, TimedOut};

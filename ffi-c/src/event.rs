@@ -1,4 +1,4 @@
-//! What happens to a torrent, told to the caller on the session's own thread.
+//! Events of a torrent, delivered to the caller on the session's callback thread.
 
 use crate::border::{call, guard};
 use crate::dispatch::{Finalizer, Job, Listener, Task};
@@ -12,63 +12,64 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc};
 
-/// What an event tells of. There will be more of them: a program leaves out those that it does not know.
+/// Kind of an event. Later versions add kinds: programs ignore those that they do not know.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum playswarm_event_kind {
-    /// The interval that was asked for is over: `status`.
+    /// The requested status interval has elapsed: `status`.
     PLAYSWARM_EVENT_STATUS = 1,
-    /// A peer was connected: `peer`.
+    /// A peer connected: `peer`.
     PLAYSWARM_EVENT_PEER_CONNECTED = 2,
-    /// A peer is gone: `peer`, `message`.
+    /// A peer disconnected: `peer`, `message`.
     PLAYSWARM_EVENT_PEER_DISCONNECTED = 3,
-    /// A peer was turned away for good: `peer`, `message`.
+    /// A peer was banned: `peer`, `message`.
     PLAYSWARM_EVENT_PEER_BANNED = 4,
-    /// A piece is here and verified: `number`.
+    /// A piece was received and verified: `number`.
     PLAYSWARM_EVENT_PIECE_VERIFIED = 5,
-    /// A piece came but was wrong; it is fetched again: `number`.
+    /// A piece failed its hash and is requested again: `number`.
     PLAYSWARM_EVENT_PIECE_FAILED = 6,
-    /// A piece is not here any more: `number`.
+    /// A piece is no longer available locally: `number`.
     PLAYSWARM_EVENT_PIECE_LOST = 7,
-    /// Nothing can be fetched for now: `message`.
+    /// Nothing can be downloaded at present: `message`.
     PLAYSWARM_EVENT_TROUBLE = 8,
-    /// The trouble is over.
+    /// The download can continue.
     PLAYSWARM_EVENT_TROUBLE_OVER = 9,
-    /// Every piece is here.
+    /// Every piece is verified and available.
     PLAYSWARM_EVENT_COMPLETED = 10,
-    /// The callback was too slow, and events were left out: `number` of them.
+    /// The callback was too slow and events were dropped: `number` of them.
     PLAYSWARM_EVENT_MISSED = 11,
-    /// The torrent was closed; this is the last event.
+    /// The torrent was closed. This is the last event.
     PLAYSWARM_EVENT_CLOSED = 12,
-    /// Something about the torrent's files that the user should know, such as a name that is taken: `message`.
+    /// A notice for the user about the torrent's files, for example that a name is taken:
+    /// `message`.
     PLAYSWARM_EVENT_NOTICE = 13,
 }
 
-/// An event. It and what it points to live until the callback returns.
+/// An event. It and the memory it points to are valid until the callback returns.
 #[repr(C)]
 pub struct playswarm_event {
-    /// How many bytes of this struct the library has filled: fields that lie beyond are not there.
+    /// Number of bytes of this struct that the library has filled. Fields beyond it are absent.
     pub struct_size: usize,
-    /// What happened.
+    /// Kind of the event.
     pub kind: playswarm_event_kind,
-    /// A piece's number, or how many events were missed; else 0.
+    /// The index of a piece or the number of dropped events; otherwise 0.
     pub number: u32,
-    /// A peer's address, "192.0.2.7:6881"; else NULL.
+    /// The address of a peer, for example "192.0.2.7:6881"; otherwise NULL.
     pub peer: *const c_char,
-    /// A sentence, or a few words; else NULL.
+    /// A short message for users; otherwise NULL.
     pub message: *const c_char,
-    /// A snapshot, with PLAYSWARM_EVENT_STATUS; else NULL.
+    /// A status snapshot with PLAYSWARM_EVENT_STATUS; otherwise NULL.
     pub status: *const playswarm_media_status,
 }
 
-/// Hears of events, on the session's own thread, one at a time. It may call any function of this header, also one that ends
-/// what it is called for, and should return soon. It must not throw.
+/// Receives events on the session's callback thread, one at a time. It may call any function of
+/// this header, including one that ends this callback. It should return soon and must not throw.
 pub type playswarm_event_callback = Option<unsafe extern "C" fn(user_data: *mut c_void, event: *const playswarm_event)>;
 
-/// Frees what was given along with a callback.
+/// Frees the user data that was registered with a callback.
 pub type playswarm_finalizer = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-/// An event on its way to the thread that calls back.
+/// An event on its way to the callback thread.
 struct Told {
     kind: playswarm_event_kind,
     number: u32,
@@ -101,7 +102,7 @@ impl Told {
             Event::Notice { message } => Told { message: Some(c_text(message)), ..Told::new(PLAYSWARM_EVENT_NOTICE) },
             Event::TroubleOver => Told::new(PLAYSWARM_EVENT_TROUBLE_OVER),
             Event::Completed => Told::new(PLAYSWARM_EVENT_COMPLETED),
-            // One that the engine has and this header has not yet.
+            // An event kind of the engine that this header does not have yet.
             _ => return None,
         })
     }
@@ -117,14 +118,15 @@ impl Told {
             message: text(&self.message),
             status: self.status.as_deref().map_or(std::ptr::null(), std::ptr::from_ref),
         };
-        // SAFETY: the caller registered it for this; what it is given lives until it returns.
+        // SAFETY: the caller registered it for this; the event and its strings live until it
+        // returns.
         unsafe { callback(user_data, &raw const event) };
     }
 }
 
 type Hearer = Listener<playswarm_event_callback>;
 
-/// Hands events to the thread that calls back until the torrent or the listener is gone.
+/// Sends events to the callback thread until the torrent or the listener is gone.
 async fn feed(media: Media, interval_ms: u64, listener: Weak<Hearer>, jobs: mpsc::Sender<Job>) {
     let mut events = media.events();
     let closed = media.closed();
@@ -161,16 +163,21 @@ async fn feed(media: Media, interval_ms: u64, listener: Weak<Hearer>, jobs: mpsc
     }
 }
 
-/// Tells of what happens to the torrent from now on, and gives its status every `interval_ms` milliseconds unless that is
-/// 0. There is one callback a media: another one takes its place, and NULL ends it, as does the media's last release. Once this
-/// returns the old one is not called any more, unless this was called from it. Do not hold a lock here that the old one
-/// takes: this waits while it runs.
+/// Registers a callback for the events of the torrent from now on. It also receives the status
+/// every `interval_ms` milliseconds, unless that is 0.
 ///
-/// `user_data` is handed to the callback; `finalizer`, which may be NULL, is called once with it when the callback will not be called
-/// any more, on the thread that ends it. If this function fails the finalizer is not called. From any thread, callbacks too.
+/// Each media has one callback. A new callback replaces it, and NULL or the last release of the
+/// media ends it. When this function returns, the old callback is not called again, unless this
+/// function was called from it. Do not hold a lock here that the old callback takes: this function
+/// waits while it runs.
+///
+/// `user_data` is passed to the callback. `finalizer` may be NULL. It is called once with
+/// `user_data` after the last call of the callback, on the thread that ends the callback. If this
+/// function fails, the finalizer is not called. Callable from any thread, including callbacks.
 ///
 /// # Safety
-/// `callback` may be called with `user_data` from another thread until it is ended; `error` is NULL or may be written.
+/// `callback` must be callable with `user_data` from another thread until it ends. `error` must be
+/// NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_set_event_callback(
     media: *mut playswarm_media,
@@ -181,7 +188,7 @@ pub unsafe extern "C" fn playswarm_media_set_event_callback(
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     let finalizer: Finalizer = finalizer;
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract above.
     unsafe {
         call("playswarm_media_set_event_callback", error, || {
             let object = handles::get(media)?;
@@ -199,7 +206,8 @@ pub unsafe extern "C" fn playswarm_media_set_event_callback(
     }
 }
 
-/// The name of a kind of event in snake case, such as "peer_connected"; NULL for a number that is none. Never freed.
+/// Returns the name of an event kind in snake case, such as "peer_connected", or NULL for an
+/// unknown number. The string is static; do not free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_event_kind_name(kind: i32) -> *const c_char {
     guard("playswarm_event_kind_name", std::ptr::null(), || {

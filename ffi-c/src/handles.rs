@@ -1,7 +1,8 @@
-//! Which handles are alive. What C holds is not a pointer to memory but a number that is used once: a handle that was
-//! released already, is of another kind or was never ours is told apart from a live one, always, and never touched.
+//! The table of live handles. A C handle is not a pointer to memory but a number that is used once.
+//! A released handle, a handle of another type and a foreign pointer are therefore always detected
+//! and never dereferenced.
 //!
-//! The numbers are no valid addresses, so a caller that looks inside of a handle faults at once.
+//! The numbers are not valid addresses, so a caller that dereferences a handle faults at once.
 
 use crate::border::bad;
 use engine::Result;
@@ -12,10 +13,10 @@ use std::ffi::{CString, c_char};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 
-/// A type of the header, and what stands behind it.
+/// A handle type of the header, and the object behind it.
 pub(crate) trait Handle: 'static {
     type Object: Any + Send + Sync;
-    /// As in the header, without its prefix.
+    /// Name in the header, without the prefix.
     const NAME: &'static str;
 }
 
@@ -26,14 +27,15 @@ struct Entry {
 }
 
 static TABLE: LazyLock<RwLock<HashMap<usize, Entry>>> = LazyLock::new(RwLock::default);
-/// Beyond what any 64-bit system maps: between the lower half of addresses and the kernel's.
+/// First handle number. On 64-bit systems it lies beyond all mapped memory: between the lower half
+/// of the address space and the kernel's.
 #[cfg(target_pointer_width = "64")]
 const FIRST: usize = 0x7057_0000_0000_0010;
 #[cfg(not(target_pointer_width = "64"))]
 const FIRST: usize = 0x10;
 static NEXT: AtomicUsize = AtomicUsize::new(FIRST);
 
-/// A new handle with one reference.
+/// Creates a handle with one reference.
 pub(crate) fn add<H: Handle>(object: H::Object) -> *mut H {
     let number = NEXT.fetch_add(16, Ordering::Relaxed);
     let entry = Entry { object: Arc::new(object), name: H::NAME, count: 1 };
@@ -48,7 +50,7 @@ fn dead<H: Handle>(found: Option<&Entry>) -> engine::Error {
     }
 }
 
-/// What stands behind a handle.
+/// Returns the object behind a handle.
 pub(crate) fn get<H: Handle>(handle: *const H) -> Result<Arc<H::Object>> {
     if handle.is_null() {
         return Err(bad(format!("the {} is NULL", H::NAME)));
@@ -59,7 +61,7 @@ pub(crate) fn get<H: Handle>(handle: *const H) -> Result<Arc<H::Object>> {
     object.ok_or_else(|| dead::<H>(found))
 }
 
-/// One more reference.
+/// Adds a reference.
 pub(crate) fn retain<H: Handle>(handle: *const H) -> Result<()> {
     if handle.is_null() {
         return Err(bad(format!("the {} is NULL", H::NAME)));
@@ -74,7 +76,7 @@ pub(crate) fn retain<H: Handle>(handle: *const H) -> Result<()> {
     }
 }
 
-/// One reference less; with the last one, the end of the handle. NULL is no mistake here.
+/// Releases a reference; the last release ends the handle. NULL is allowed here.
 pub(crate) fn release<H: Handle>(handle: *const H) -> Result<()> {
     if handle.is_null() {
         return Ok(());
@@ -89,26 +91,26 @@ pub(crate) fn release<H: Handle>(handle: *const H) -> Result<()> {
             found => return Err(dead::<H>(found.as_deref())),
         }
     };
-    // Outside of the lock: what ends here may end others, and waits for the disk.
+    // Outside of the lock: dropping the object may release further objects and waits for the disk.
     drop(last);
     Ok(())
 }
 
-/// How many handles and strings of ours the caller holds.
+/// Returns the number of handles and strings that the caller holds.
 pub(crate) fn alive() -> usize {
     TABLE.read().len() + STRINGS.read().len()
 }
 
 static STRINGS: LazyLock<RwLock<HashMap<usize, CString>>> = LazyLock::new(RwLock::default);
 
-/// Hands a text to the caller, who gives it back to [`free_text`].
+/// Gives a string to the caller, which must pass it to [`free_text`].
 pub(crate) fn add_text(text: CString) -> *mut c_char {
     let at = text.as_ptr().cast_mut();
     STRINGS.write().insert(at.addr(), text);
     at
 }
 
-/// Frees a text. One that was freed before is told apart as long as nothing else lies where it lay.
+/// Frees a string. A second free is detected as long as no later string has the same address.
 pub(crate) fn free_text(text: *mut c_char) -> Result<()> {
     if text.is_null() {
         return Ok(());
@@ -117,7 +119,7 @@ pub(crate) fn free_text(text: *mut c_char) -> Result<()> {
     freed.map(drop).ok_or_else(|| bad("this string is none of playswarm's, or was freed before".into()))
 }
 
-/// A text for C: up to its first zero byte.
+/// Returns a C string with the text up to its first zero byte.
 pub(crate) fn c_text(text: &str) -> CString {
     let end = text.find('\0').unwrap_or(text.len());
     CString::new(&text[..end]).unwrap_or_default()
@@ -193,7 +195,7 @@ mod tests {
     #[test]
     fn a_text_is_freed_once() {
         let text = add_text(c_text("a\0b"));
-        // SAFETY: `add_text` gave it, and it is not freed yet.
+        // SAFETY: `add_text` returned it, and it is not freed yet.
         assert_eq!(unsafe { CStr::from_ptr(text) }.to_bytes(), b"a");
         free_text(text).unwrap();
         assert!(free_text(text).is_err());

@@ -1,13 +1,18 @@
-//! The C interface of playswarm. What a C programmer reads is `include/playswarm.h`, which is generated from the comments
-//! and signatures here and committed; `docs/C.md` is its guide.
+//! The C interface of playswarm. C programmers read `include/playswarm.h`. It is generated from the
+//! comments and signatures here and is committed. `docs/C.md` is its guide.
 //!
-//! One file for each object of the header: [`config`], [`canceller`], [`session`], [`media`], [`stream`], [`error`]; beside
-//! them the structs of [`status`], [`time`], the [`event`]s, the [`log`], and what no caller sees: [`handles`] (which handles are
-//! alive), [`border`] (no panic and no null pointer gets past it), [`core`] (the runtime), [`dispatch`] (the thread that
-//! calls back) and [`watch`] (who waits for data in a loop of its own).
+//! Each object of the header has a file: [`config`], [`canceller`], [`session`], [`media`],
+//! [`stream`] and [`error`]. Further public files hold the structs of [`status`] and [`time`], the
+//! [`event`]s and the [`log`]. Five modules are internal:
 //!
-//! This is the only crate of ours with `unsafe` in it; each use says why it is sound, given that callers keep to the
-//! header's rules.
+//! - [`handles`] records which handles are alive.
+//! - [`border`] stops panics and null pointers at the C boundary.
+//! - [`core`] holds the runtime.
+//! - [`dispatch`] runs the thread that calls callbacks.
+//! - [`watch`] notifies callers that wait for data in their own event loop.
+//!
+//! This is the only crate of the workspace that contains `unsafe` code. Each use states why it is
+//! sound, provided that callers follow the rules of the header.
 #![allow(non_camel_case_types)]
 
 pub mod border;
@@ -38,6 +43,6 @@ pub use status::*;
 pub use stream::*;
 pub use time::*;
 
-/// The version of this header, for playswarm_session_new: the ABI's number in the upper 16 bits, which is that of the
-/// library's file too (libplayswarm.so.0), and a count of additions in the lower 16.
+/// Version of this header, for playswarm_session_new. The upper 16 bits are the ABI number, which
+/// the library's file name also carries (libplayswarm.so.0). The lower 16 bits count additions.
 pub const PLAYSWARM_ABI_VERSION: u32 = 1;

@@ -1,5 +1,5 @@
-//! Log lines of the whole process, handed to one callback on a thread of their own: they are written where locks are held
-//! and packets are moved, where nobody may call back.
+//! Log lines of the whole process, passed to one callback on a separate thread. Lines are written
+//! while locks are held and packets are processed, where a callback must not run.
 
 use crate::border::{bad, call, guard};
 use crate::dispatch::{Dispatcher, Finalizer, Job, Listener};
@@ -19,24 +19,25 @@ use tracing::subscriber::Interest;
 use tracing::{Level, Metadata};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
-/// How grave a log line is.
+/// Severity of a log line.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum playswarm_log_level {
-    /// Something failed that should not have.
+    /// An unexpected failure.
     PLAYSWARM_LOG_ERROR = 1,
-    /// Something that a user may want to know of.
+    /// A condition that may interest the user.
     PLAYSWARM_LOG_WARN = 2,
-    /// What happens, in few lines.
+    /// The main steps, in few lines.
     PLAYSWARM_LOG_INFO = 3,
-    /// For those who look for a fault; with addresses of peers.
+    /// Details for diagnosis, including addresses of peers.
     PLAYSWARM_LOG_DEBUG = 4,
     /// Every decision.
     PLAYSWARM_LOG_TRACE = 5,
 }
 
-/// Hears log lines on a thread of their own, one at a time: the part of playswarm that speaks, and a line of UTF-8 without its end.
-/// Both live until it returns. It may call any function of this header and must not throw.
+/// Receives log lines on a separate thread, one at a time. `target` is the part of playswarm that
+/// wrote the line. `message` is the line in UTF-8, without a line end. Both are valid until the
+/// callback returns. It may call any function of this header and must not throw.
 pub type playswarm_log_callback = Option<
     unsafe extern "C" fn(
         user_data: *mut c_void,
@@ -53,7 +54,7 @@ struct Sink {
     dispatcher: Dispatcher,
 }
 
-/// What is logged at present; 0 for nothing.
+/// Current log level; 0 if logging is off.
 static LEVEL: AtomicI32 = AtomicI32::new(0);
 static LOST: AtomicU64 = AtomicU64::new(0);
 static JOBS: RwLock<Option<(Arc<Hearer>, mpsc::Sender<Job>)>> = RwLock::new(None);
@@ -69,7 +70,8 @@ fn number(level: &Level) -> i32 {
     }
 }
 
-/// Ours at the level that was asked for; of the crates below us only what concerns the user.
+/// Whether a line is logged. Our own lines follow the requested level; lines of dependencies are
+/// limited to those that concern the user.
 fn wanted(meta: &Metadata<'_>) -> bool {
     let level = LEVEL.load(Ordering::Relaxed);
     let ours = meta.target().starts_with("playswarm");
@@ -80,7 +82,7 @@ struct Lines;
 
 impl<S: tracing::Subscriber> Layer<S> for Lines {
     fn register_callsite(&self, meta: &'static Metadata<'static>) -> Interest {
-        // Asked again whenever the level changes.
+        // Evaluated again whenever the level changes.
         if wanted(meta) { Interest::always() } else { Interest::never() }
     }
 
@@ -132,13 +134,13 @@ fn say(listener: &Hearer, level: i32, target: &std::ffi::CStr, line: &std::ffi::
     };
     listener.call(|callback, user_data| {
         if let Some(callback) = callback {
-            // SAFETY: the caller registered it for this; both texts live until it returns.
+            // SAFETY: the caller registered it for this; both strings live until it returns.
             unsafe { callback(user_data, level, target.as_ptr(), line.as_ptr()) };
         }
     });
 }
 
-/// The message first, then the fields.
+/// Formats the message first, then the fields.
 struct Line(String);
 
 impl Visit for Line {
@@ -147,7 +149,7 @@ impl Visit for Line {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = if field.name() == "message" {
             let rest = std::mem::take(&mut self.0);
             write!(self.0, "{value:?}{rest}")
@@ -157,15 +159,20 @@ impl Visit for Line {
     }
 }
 
-/// Hands log lines up to `level` (1 to 5) to `callback`, for all sessions of the process; NULL ends it. Without a callback
-/// nothing is logged anywhere. There is one: another takes its place. When this returns the old one is not called any more, unless
-/// this was called from it; `user_data` and `finalizer` are as with playswarm_media_set_event_callback. A callback that is too slow
-/// loses lines, and is told how many. From any thread, callbacks too.
+/// Sends log lines up to `level` (1 to 5) of all sessions of the process to `callback`. NULL ends
+/// logging. Without a callback nothing is logged.
 ///
-/// PLAYSWARM_BAD_ARGUMENT for another level; PLAYSWARM_IO in a program (in Rust) that has a log of its own already.
+/// The process has one log callback; a new one replaces it. When this function returns, the old
+/// callback is not called again, unless this function was called from it. `user_data` and
+/// `finalizer` work as in playswarm_media_set_event_callback. If the callback is too slow, lines
+/// are dropped and their number is logged. Callable from any thread, including callbacks.
+///
+/// Errors: PLAYSWARM_BAD_ARGUMENT for any other level; PLAYSWARM_IO in a Rust program that already
+/// has its own logger.
 ///
 /// # Safety
-/// `callback` may be called with `user_data` from another thread until it is ended; `error` is NULL or may be written.
+/// `callback` must be callable with `user_data` from another thread until it ends. `error` must be
+/// NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_set_log_callback(
     level: i32,
@@ -175,7 +182,7 @@ pub unsafe extern "C" fn playswarm_set_log_callback(
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     let finalizer: Finalizer = finalizer;
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract above.
     unsafe {
         call("playswarm_set_log_callback", error, || {
             if callback.is_none() {
@@ -210,13 +217,14 @@ fn replace(level: i32, new: Option<Sink>) {
     };
     tracing::callsite::rebuild_interest_cache();
     if let Some(Sink { listener, dispatcher }) = old {
-        // Its last lines are said first, unless this is said by one of them.
+        // Delivers the last lines first, unless this runs inside the old callback.
         drop(dispatcher);
         listener.retire();
     }
 }
 
-/// A level's name, such as "warn"; NULL for a number that is none. Never freed.
+/// Returns the name of a level, such as "warn", or NULL for an unknown number. The string is
+/// static; do not free it.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_log_level_name(level: i32) -> *const c_char {
     guard("playswarm_log_level_name", std::ptr::null(), || match level {

@@ -13,7 +13,7 @@ use engine::{Media, Result, torrent};
 use std::ffi::{CString, c_char};
 use std::sync::{Arc, OnceLock};
 
-/// An open torrent. It stays open until its last reference and all its streams are gone.
+/// An open torrent. It stays open until its last reference and all its streams are released.
 pub struct playswarm_media {
     _private: (),
 }
@@ -23,11 +23,12 @@ impl Handle for playswarm_media {
     const NAME: &'static str = "media";
 }
 
-/// The order of the fields is that in which they end: what calls back first, the runtime last.
+/// The fields are declared in drop order: the callback first, the runtime last.
 pub(crate) struct MediaObject {
     pub(crate) events: Slot<playswarm_event_callback, Task>,
     pub(crate) media: Media,
-    /// Of the torrent and, made when they are asked for, of its files.
+    /// Name of the torrent. `files` holds the names and media types of its files, created on first
+    /// use.
     name: CString,
     files: OnceLock<Vec<[CString; 2]>>,
     pub(crate) core: Arc<Core>,
@@ -59,7 +60,8 @@ impl MediaObject {
     }
 }
 
-/// The torrent's name, UTF-8; it lives as long as the media. "" for NULL and for what is no live media. From any thread.
+/// Returns the name of the torrent in UTF-8. The string lives as long as the media. Returns "" for
+/// NULL and for handles that are not a live media. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_media_name(media: *const playswarm_media) -> *const c_char {
     let otherwise = c"".as_ptr();
@@ -68,47 +70,50 @@ pub extern "C" fn playswarm_media_name(media: *const playswarm_media) -> *const 
     })
 }
 
-/// The torrent's info-hash: 20 bytes. From any thread.
+/// Returns the info-hash of the torrent: 20 bytes. Callable from any thread.
 ///
 /// # Safety
-/// `info_hash` points to 20 bytes that may be written.
+/// `info_hash` must point to 20 writable bytes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_info_hash(
     media: *const playswarm_media,
     info_hash: *mut u8,
 ) -> playswarm_code {
     call_plain("playswarm_media_info_hash", || {
-        // SAFETY: the caller's promise; an array of bytes may lie anywhere.
+        // SAFETY: the caller upholds the contract above; an array of bytes needs no alignment.
         let out = unsafe { Out::new(info_hash.cast::<[u8; 20]>(), "info-hash") }?;
         out.set(handles::get(media)?.media.info_hash().0);
         Ok(())
     })
 }
 
-/// How many files the torrent has, padding included: their numbers are 0 to one less. From any thread.
+/// Returns the number of files in the torrent, including padding files. Valid file indices are 0 to
+/// `count` - 1. Callable from any thread.
 ///
 /// # Safety
-/// `count` may be written.
+/// `count` must be valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_file_count(
     media: *const playswarm_media,
     count: *mut usize,
 ) -> playswarm_code {
     call_plain("playswarm_media_file_count", || {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract above.
         let count = unsafe { Out::new(count, "count") }?;
         count.set(handles::get(media)?.media.torrent().files.len());
         Ok(())
     })
 }
 
-/// What a file is. `info->struct_size` is to be sizeof(playswarm_file_info) before the call; see playswarm_media_status. The
-/// strings in it live as long as the media. From any thread.
+/// Returns the properties of a file. Set `info->struct_size` to sizeof(playswarm_file_info) before
+/// the call; see playswarm_media_status. The strings in `info` live as long as the media. Callable
+/// from any thread.
 ///
-/// PLAYSWARM_NO_SUCH_FILE.
+/// Errors: PLAYSWARM_NO_SUCH_FILE.
 ///
 /// # Safety
-/// `info` points to `info->struct_size` bytes that may be written; `error` is NULL or may be written.
+/// `info` must point to `info->struct_size` writable bytes. `error` must be NULL or valid for
+/// writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_file(
     media: *const playswarm_media,
@@ -116,7 +121,7 @@ pub unsafe extern "C" fn playswarm_media_file(
     info: *mut playswarm_file_info,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_media_file", error, || {
             let out = Versioned::new(info)?;
@@ -126,19 +131,19 @@ pub unsafe extern "C" fn playswarm_media_file(
     }
 }
 
-/// The file to play when the user names none: the largest that can be played. From any thread.
+/// Returns the file to play by default: the largest playable file. Callable from any thread.
 ///
-/// PLAYSWARM_NO_SUCH_FILE where nothing can be played.
+/// Errors: PLAYSWARM_NO_SUCH_FILE if the torrent has no playable file.
 ///
 /// # Safety
-/// `file` may be written; `error` is NULL or may be.
+/// `file` must be valid for writes. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_default_file(
     media: *const playswarm_media,
     file: *mut usize,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_media_default_file", error, || {
             let file = Out::new(file, "file")?;
@@ -148,12 +153,14 @@ pub unsafe extern "C" fn playswarm_media_default_file(
     }
 }
 
-/// The file that a user means by a number, by its name, or by a part of its name that no other file has. From any thread.
+/// Finds the file that the user specified by an index, a name or a part of a name that only one
+/// file has. Callable from any thread.
 ///
-/// PLAYSWARM_NO_SUCH_FILE where there is none or more than one.
+/// Errors: PLAYSWARM_NO_SUCH_FILE if no file or more than one file matches.
 ///
 /// # Safety
-/// `wanted` ends with a zero byte; `file` may be written; `error` is NULL or may be.
+/// `wanted` must end with a zero byte. `file` must be valid for writes. `error` must be NULL or
+/// valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_find_file(
     media: *const playswarm_media,
@@ -161,7 +168,7 @@ pub unsafe extern "C" fn playswarm_media_find_file(
     file: *mut usize,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_media_find_file", error, || {
             let out = Out::new(file, "file")?;
@@ -171,14 +178,15 @@ pub unsafe extern "C" fn playswarm_media_find_file(
     }
 }
 
-/// Opens a reader of one file, at its start; any number may be open at once. Nothing is fetched before it is read. It has
-/// one reference, which the caller gives back with playswarm_stream_unref, and may outlive the media's and the session's
-/// handles. From any thread.
+/// Opens a reader at the start of a file. Any number of readers may be open. Downloading begins
+/// with the first read. The stream has one reference, which the caller releases with
+/// playswarm_stream_unref. It may outlive the handles of the media and the session. Callable from
+/// any thread.
 ///
-/// PLAYSWARM_NO_SUCH_FILE.
+/// Errors: PLAYSWARM_NO_SUCH_FILE.
 ///
 /// # Safety
-/// `stream` may be written; `error` is NULL or may be.
+/// `stream` must be valid for writes. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_stream(
     media: *mut playswarm_media,
@@ -186,7 +194,7 @@ pub unsafe extern "C" fn playswarm_media_stream(
     stream: *mut *mut playswarm_stream,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_media_stream", error, || {
             let out = Out::handle(stream)?;
@@ -198,8 +206,8 @@ pub unsafe extern "C" fn playswarm_media_stream(
     }
 }
 
-/// Starts fetching the beginning of a file before anybody reads it, so that a player finds it there. It ends by itself
-/// once somebody reads, or after half a minute. From any thread.
+/// Starts to download the beginning of a file before the first read, so that a player starts
+/// sooner. It ends with the first read or after 30 seconds. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_media_prefetch(media: *mut playswarm_media, file: usize) -> playswarm_code {
     call_plain("playswarm_media_prefetch", || {
@@ -208,7 +216,8 @@ pub extern "C" fn playswarm_media_prefetch(media: *mut playswarm_media, file: us
     })
 }
 
-/// Fetches all of the torrent (1), read or not, or only what is read (0), as from the start. From any thread.
+/// Selects whether the whole torrent is downloaded (1) or only the data that streams need (0, the
+/// default). Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_media_fetch_all(media: *mut playswarm_media, on: i32) -> playswarm_code {
     call_plain("playswarm_media_fetch_all", || {
@@ -217,20 +226,21 @@ pub extern "C" fn playswarm_media_fetch_all(media: *mut playswarm_media, on: i32
     })
 }
 
-/// Dials a peer, such as "192.0.2.7:6881", "[2001:db8::7]:6881" or "peer.example:6881", whose name is looked up in the
-/// background. From any thread; it does not wait.
+/// Connects to a peer. Examples of addresses: "192.0.2.7:6881", "[2001:db8::7]:6881",
+/// "peer.example:6881". Host names are resolved in the background. The function does not wait.
+/// Callable from any thread.
 ///
-/// PLAYSWARM_BAD_ARGUMENT for what is no address.
+/// Errors: PLAYSWARM_BAD_ARGUMENT if the text is not an address.
 ///
 /// # Safety
-/// `address` ends with a zero byte; `error` is NULL or may be written.
+/// `address` must end with a zero byte. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_add_peer(
     media: *mut playswarm_media,
     address: *const c_char,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_media_add_peer", error, || {
             let address = text(address, "address")?;
@@ -241,14 +251,15 @@ pub unsafe extern "C" fn playswarm_media_add_peer(
     }
 }
 
-/// Looks through the files that are in the folder and takes over every piece that is right: for files that playswarm did
-/// not write itself. Waits for that, until `canceller`, which may be NULL, is cancelled. `verified_bytes`, which may be NULL,
-/// gets the bytes of the pieces that are right. From any thread.
+/// Checks the files in the download folder and accepts every piece with a correct hash. Use it for
+/// files that another program wrote. Waits until the check ends or `canceller` is cancelled;
+/// `canceller` may be NULL. `verified_bytes`, which may be NULL, receives the size of the correct
+/// pieces in bytes. Callable from any thread.
 ///
-/// PLAYSWARM_STORAGE, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED.
+/// Errors: PLAYSWARM_STORAGE, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED.
 ///
 /// # Safety
-/// `verified_bytes` and `error` are NULL or may be written.
+/// `verified_bytes` and `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_check_files(
     media: *mut playswarm_media,
@@ -256,7 +267,7 @@ pub unsafe extern "C" fn playswarm_media_check_files(
     verified_bytes: *mut u64,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_media_check_files", error, || {
             let media = handles::get(media)?;
@@ -271,19 +282,21 @@ pub unsafe extern "C" fn playswarm_media_check_files(
     }
 }
 
-/// Waits until all that is verified is on disk, until `canceller`, which may be NULL, is cancelled. From any thread.
+/// Waits until all verified data is on disk or `canceller` is cancelled; `canceller` may be NULL.
+/// Callable from any thread.
 ///
-/// PLAYSWARM_DISK_FULL or PLAYSWARM_STORAGE where it cannot be written, PLAYSWARM_CANCELLED.
+/// Errors: PLAYSWARM_DISK_FULL or PLAYSWARM_STORAGE if the data cannot be written;
+/// PLAYSWARM_CANCELLED.
 ///
 /// # Safety
-/// `error` is NULL or may be written.
+/// `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_sync(
     media: *mut playswarm_media,
     canceller: *const playswarm_canceller,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_media_sync", error, || {
             let media = handles::get(media)?;
@@ -293,14 +306,15 @@ pub unsafe extern "C" fn playswarm_media_sync(
     }
 }
 
-/// Takes one more reference. From any thread.
+/// Adds a reference. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_media_ref(media: *mut playswarm_media) -> playswarm_code {
     call_plain("playswarm_media_ref", || handles::retain(media))
 }
 
-/// Gives a reference back. Its strings and its event callback end with the last one; the torrent stays open while streams
-/// of it are. NULL is no mistake. From any thread, callbacks too.
+/// Releases a reference. The last release ends the strings and the event callback of the media. The
+/// torrent stays open while it has streams. NULL is allowed. Callable from any thread, including
+/// callbacks.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_media_unref(media: *mut playswarm_media) -> playswarm_code {
     call_plain("playswarm_media_unref", || handles::release(media))

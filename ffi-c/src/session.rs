@@ -1,4 +1,4 @@
-//! `playswarm_session`: the root, and the ways to open a torrent.
+//! `playswarm_session`: the root object, and the functions that open torrents.
 
 use crate::border::{Out, bad, bytes, call, call_plain, text};
 use crate::canceller::playswarm_canceller;
@@ -12,7 +12,7 @@ use std::ffi::c_char;
 use std::path::Path;
 use std::sync::Arc;
 
-/// The root of everything: one listener, one DHT node, many torrents, and the threads that they need.
+/// The root object: one listener, one DHT node, any number of torrents, and their threads.
 pub struct playswarm_session {
     _private: (),
 }
@@ -22,15 +22,18 @@ impl Handle for playswarm_session {
     const NAME: &'static str = "session";
 }
 
-/// Starts a session: listens, joins the DHT. `abi_version` is PLAYSWARM_ABI_VERSION of the header that the caller was
-/// compiled with. `config` may be NULL for the defaults; it is copied. The session has one reference, which the caller
-/// gives back with playswarm_session_unref. From any thread; it waits for sockets only.
+/// Starts a session: opens its listener and joins the DHT. `abi_version` is the
+/// PLAYSWARM_ABI_VERSION of the header that the caller was compiled with. `config` may be NULL for
+/// the defaults; it is copied. The session has one reference, which the caller releases with
+/// playswarm_session_unref. The function waits only until the sockets are open. Callable from any
+/// thread.
 ///
-/// PLAYSWARM_BAD_ARGUMENT where this library does not have that ABI, PLAYSWARM_BAD_CONFIG for settings that do not fit
-/// each other, PLAYSWARM_LISTEN, PLAYSWARM_STORAGE where the folder cannot be used.
+/// Errors: PLAYSWARM_BAD_ARGUMENT if the library does not provide that ABI, PLAYSWARM_BAD_CONFIG
+/// for inconsistent settings, PLAYSWARM_LISTEN, PLAYSWARM_STORAGE if the download folder cannot be
+/// used.
 ///
 /// # Safety
-/// `session` may be written; `error` is NULL or may be.
+/// `session` must be valid for writes. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_new(
     abi_version: u32,
@@ -38,7 +41,7 @@ pub unsafe extern "C" fn playswarm_session_new(
     session: *mut *mut playswarm_session,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_session_new", error, || {
             let session = Out::handle(session)?;
@@ -51,7 +54,7 @@ pub unsafe extern "C" fn playswarm_session_new(
     }
 }
 
-/// The same number, and no additions that this library does not know.
+/// Checks that the ABI number is ours and that the header has no additions unknown to this library.
 fn check_abi(theirs: u32) -> Result<()> {
     let ours = crate::PLAYSWARM_ABI_VERSION;
     if theirs >> 16 == ours >> 16 && theirs & 0xffff <= ours & 0xffff && theirs & 0xffff != 0 {
@@ -65,10 +68,10 @@ fn check_abi(theirs: u32) -> Result<()> {
     )))
 }
 
-/// What all ways to open a torrent have in common.
+/// Opens a torrent. All public variants use this function.
 ///
 /// # Safety
-/// That of [`playswarm_session_open`].
+/// The contract of [`playswarm_session_open`].
 unsafe fn open(
     session: *mut playswarm_session,
     source: Result<Source>,
@@ -76,7 +79,7 @@ unsafe fn open(
     canceller: *const playswarm_canceller,
     media: *mut *mut playswarm_media,
 ) -> Result<()> {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract above.
     let out = unsafe { Out::handle(media) }?;
     let core = handles::get(session)?;
     let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
@@ -86,17 +89,21 @@ unsafe fn open(
     Ok(())
 }
 
-/// Opens what a user typed: a magnet link, 40 hexadecimal digits, a path or URL of a torrent file; UTF-8. It waits until
-/// it is known what is in the torrent (a magnet link must find a peer first), for at most `timeout_ms` milliseconds
-/// unless that is 0, until `canceller`, which may be NULL, is cancelled, and never for longer than the setting
-/// "metadata_timeout_ms" for peers. The media has one reference, which the caller gives back with playswarm_media_unref. A
-/// torrent that is open already is shared. From any thread.
+/// Opens a source as a user types it (UTF-8): a magnet link, 40 hexadecimal digits, or the path or
+/// URL of a torrent file. Waits until the metainfo is known; for a magnet link a peer must send it
+/// first. The wait ends after `timeout_ms` milliseconds (0 means no timeout) or when `canceller`,
+/// which may be NULL, is cancelled. The setting "metadata_timeout_ms" always bounds the wait for
+/// peers.
 ///
-/// PLAYSWARM_BAD_SOURCE, PLAYSWARM_BAD_TORRENT, PLAYSWARM_FETCH, PLAYSWARM_NO_METADATA, PLAYSWARM_STORAGE,
-/// PLAYSWARM_TIMED_OUT, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED.
+/// The media has one reference, which the caller releases with playswarm_media_unref. A torrent
+/// that is already open is shared. Callable from any thread.
+///
+/// Errors: PLAYSWARM_BAD_SOURCE, PLAYSWARM_BAD_TORRENT, PLAYSWARM_FETCH, PLAYSWARM_NO_METADATA,
+/// PLAYSWARM_STORAGE, PLAYSWARM_TIMED_OUT, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED.
 ///
 /// # Safety
-/// `source` ends with a zero byte; `media` may be written; `error` is NULL or may be.
+/// `source` must end with a zero byte. `media` must be valid for writes. `error` must be NULL or
+/// valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_open(
     session: *mut playswarm_session,
@@ -106,7 +113,7 @@ pub unsafe extern "C" fn playswarm_session_open(
     media: *mut *mut playswarm_media,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_session_open", error, || {
             let source = text(source, "source").and_then(Source::parse);
@@ -115,10 +122,12 @@ pub unsafe extern "C" fn playswarm_session_open(
     }
 }
 
-/// Like playswarm_session_open for the path of a torrent file, whatever the path looks like (it need not be UTF-8).
+/// Like playswarm_session_open, but `path` is always the path of a torrent file and need not be
+/// UTF-8.
 ///
 /// # Safety
-/// `path` ends with a zero byte; `media` may be written; `error` is NULL or may be.
+/// `path` must end with a zero byte. `media` must be valid for writes. `error` must be NULL or
+/// valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_open_file(
     session: *mut playswarm_session,
@@ -128,7 +137,7 @@ pub unsafe extern "C" fn playswarm_session_open_file(
     media: *mut *mut playswarm_media,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_session_open_file", error, || {
             let source = path_of(path).map(|path| Source::from(path.as_path()));
@@ -137,8 +146,10 @@ pub unsafe extern "C" fn playswarm_session_open_file(
     }
 }
 
+/// Returns the path in a string argument.
+///
 /// # Safety
-/// That of [`text`].
+/// The contract of [`text`].
 unsafe fn path_of(path: *const c_char) -> Result<std::path::PathBuf> {
     #[cfg(unix)]
     {
@@ -146,21 +157,22 @@ unsafe fn path_of(path: *const c_char) -> Result<std::path::PathBuf> {
         if path.is_null() {
             return Err(bad("the path is NULL".into()));
         }
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract above.
         let bytes = unsafe { std::ffi::CStr::from_ptr(path) }.to_bytes();
         Ok(Path::new(std::ffi::OsStr::from_bytes(bytes)).to_owned())
     }
     #[cfg(not(unix))]
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract above.
     unsafe {
         text(path, "path").map(|path| Path::new(path).to_owned())
     }
 }
 
-/// Like playswarm_session_open for the bytes of a torrent file, which are copied.
+/// Like playswarm_session_open, but takes the content of a torrent file, which is copied.
 ///
 /// # Safety
-/// `torrent` points to `length` bytes; `media` may be written; `error` is NULL or may be.
+/// `torrent` must point to `length` bytes. `media` must be valid for writes. `error` must be NULL
+/// or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_open_bytes(
     session: *mut playswarm_session,
@@ -171,7 +183,7 @@ pub unsafe extern "C" fn playswarm_session_open_bytes(
     media: *mut *mut playswarm_media,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_session_open_bytes", error, || {
             let source = bytes(torrent, length, "torrent").and_then(|bytes| {
@@ -185,11 +197,12 @@ pub unsafe extern "C" fn playswarm_session_open_bytes(
     }
 }
 
-/// Like playswarm_session_open for a bare info-hash: 20 bytes. Its peers must be found by the DHT, on the local network,
-/// or be given in the setting "peers".
+/// Like playswarm_session_open, but takes an info-hash of 20 bytes. Its peers must come from the
+/// DHT, the local network or the setting "peers".
 ///
 /// # Safety
-/// `info_hash` points to 20 bytes; `media` may be written; `error` is NULL or may be.
+/// `info_hash` must point to 20 bytes. `media` must be valid for writes. `error` must be NULL or
+/// valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_open_info_hash(
     session: *mut playswarm_session,
@@ -199,7 +212,7 @@ pub unsafe extern "C" fn playswarm_session_open_info_hash(
     media: *mut *mut playswarm_media,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_session_open_info_hash", error, || {
             let source = bytes(info_hash, 20, "info-hash").map(|bytes| {
@@ -212,32 +225,32 @@ pub unsafe extern "C" fn playswarm_session_open_info_hash(
     }
 }
 
-/// The port on which peers can connect to this session. From any thread.
+/// Returns the port on which peers can connect to this session. Callable from any thread.
 ///
 /// # Safety
-/// `port` may be written.
+/// `port` must be valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_port(session: *const playswarm_session, port: *mut u16) -> playswarm_code {
     call_plain("playswarm_session_port", || {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract above.
         let port = unsafe { Out::new(port, "port") }?;
         port.set(handles::get(session)?.session.listen_addr().map_or(0, |addr| addr.port()));
         Ok(())
     })
 }
 
-/// Stops all: what waits in any thread, and all later reads and opens, end with PLAYSWARM_CLOSED, and what is verified is
-/// written, which this waits for. Handles stay alive until they are released. A second call does nothing. From any thread,
-/// callbacks too.
+/// Closes the session. All waiting calls in any thread and all later reads and opens fail with
+/// PLAYSWARM_CLOSED. Waits until verified data is written. Handles stay alive until they are
+/// released. A second call does nothing. Callable from any thread, including callbacks.
 ///
 /// # Safety
-/// `error` is NULL or may be written.
+/// `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_close(
     session: *mut playswarm_session,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract above.
     unsafe {
         call("playswarm_session_close", error, || {
             let core = handles::get(session)?;
@@ -249,14 +262,15 @@ pub unsafe extern "C" fn playswarm_session_close(
     }
 }
 
-/// Takes one more reference. From any thread.
+/// Adds a reference. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_session_ref(session: *mut playswarm_session) -> playswarm_code {
     call_plain("playswarm_session_ref", || handles::retain(session))
 }
 
-/// Gives a reference back. The session itself ends when its last reference and all its medias and streams are gone; that
-/// last release waits (up to 10 s) for what is verified to be written. NULL is no mistake. From any thread, callbacks too.
+/// Releases a reference. The session ends when its last reference and all its medias and streams
+/// are released. That last release waits up to 10 s for verified data to be written. NULL is
+/// allowed. Callable from any thread, including callbacks.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_session_unref(session: *mut playswarm_session) -> playswarm_code {
     call_plain("playswarm_session_unref", || handles::release(session))

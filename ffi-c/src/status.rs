@@ -1,4 +1,4 @@
-//! The structs of the header: each begins with its size, so that it can grow.
+//! The structs of the header. Each begins with its size, so that later versions can add fields.
 
 use crate::border::{Out, bad, call, call_plain};
 use crate::error::{playswarm_code, playswarm_error};
@@ -7,83 +7,88 @@ use crate::media::playswarm_media;
 use engine::{Error, MediaStatus, Result};
 use std::ffi::c_char;
 
-/// A file of a torrent.
+/// Properties of a file in a torrent.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct playswarm_file_info {
-    /// sizeof(playswarm_file_info); see playswarm_media_status.
+    /// Set to sizeof(playswarm_file_info) before the call; see playswarm_media_status.
     pub struct_size: usize,
-    /// Bytes of the file.
+    /// Length of the file in bytes.
     pub length: u64,
-    /// Its name as the torrent has it, folders and all, joined by "/"; UTF-8.
+    /// Name of the file in the torrent: its path with "/" as the separator, in UTF-8.
     pub name: *const c_char,
-    /// Its media type by its name, such as "video/x-matroska".
+    /// Media type according to the name, for example "video/x-matroska".
     pub content_type: *const c_char,
-    /// 1 if a player would open it, else 0.
+    /// 1 if the file is playable, otherwise 0.
     pub is_playable: u32,
-    /// 1 if it is padding that nobody sees, else 0.
+    /// 1 if the file is padding, which users do not see, otherwise 0.
     pub is_padding: u32,
 }
 
-/// What a torrent is doing.
+/// Status of a torrent.
 ///
-/// Whoever asks for it sets `struct_size` to sizeof(playswarm_media_status) first. A program that was compiled with an older
-/// header gets the fields that it knows; one that was compiled with a newer header finds in `struct_size` how many bytes this
-/// library has filled. Nothing beyond `struct_size` is touched.
+/// Set `struct_size` to sizeof(playswarm_media_status) before the call. A program compiled with an
+/// older header receives the fields that it knows. A program compiled with a newer header finds in
+/// `struct_size` the number of bytes that this library filled. Memory beyond `struct_size` is not
+/// touched.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct playswarm_media_status {
-    /// See above.
+    /// Size of this struct in bytes; see above.
     pub struct_size: usize,
-    /// Bytes of all files.
+    /// Total size of all files in bytes.
     pub total_bytes: u64,
-    /// Bytes of the pieces that are verified and here.
+    /// Size of the verified pieces that are available locally, in bytes.
     pub verified_bytes: u64,
-    /// Verified bytes without a gap ahead of the reader that has the least; 0 without readers.
+    /// Contiguous verified bytes ahead of the reader with the smallest read-ahead; 0 without
+    /// readers.
     pub ahead_bytes: u64,
-    /// The same in seconds of the media; negative where its rate is not known yet.
+    /// The same read-ahead in seconds of media; negative while the data rate is unknown.
     pub ahead_s: f64,
-    /// Payload received over the last seconds, bytes per second.
+    /// Payload download rate over the last seconds, in bytes per second.
     pub download_bytes_per_s: f64,
-    /// Payload sent over the last seconds, bytes per second.
+    /// Payload upload rate over the last seconds, in bytes per second.
     pub upload_bytes_per_s: f64,
-    /// Payload received since the torrent was opened.
+    /// Payload received since the torrent was opened, in bytes.
     pub downloaded_bytes: u64,
-    /// Payload sent since the torrent was opened.
+    /// Payload sent since the torrent was opened, in bytes.
     pub uploaded_bytes: u64,
-    /// Blocks received that had come from another peer before, in bytes.
+    /// Bytes of received blocks that another peer had already sent.
     pub waste_duplicate_bytes: u64,
-    /// Blocks received that nobody asked for, in bytes.
+    /// Bytes of received blocks that were not requested.
     pub waste_unasked_bytes: u64,
-    /// Pieces received that failed their hash, in bytes.
+    /// Bytes of received pieces that failed their hash.
     pub waste_failed_bytes: u64,
-    /// Blocks received and given up to make room in memory, in bytes.
+    /// Bytes of received blocks that were evicted to free memory.
     pub waste_forgotten_bytes: u64,
     /// Bytes held in memory for this torrent.
     pub memory_bytes: u64,
     /// Bytes of verified pieces on disk.
     pub disk_bytes: u64,
-    /// Useful payload that came from parents, the viewers just ahead that the slot index found; 0 where it is not used.
+    /// Useful payload received from parents, in bytes. Parents are viewers slightly ahead, found
+    /// through the slot index. 0 where the slot index is not used.
     pub parent_bytes: u64,
-    /// Bytes per piece.
+    /// Piece size in bytes.
     pub piece_bytes: u32,
     /// Number of pieces.
     pub pieces: u32,
-    /// Connected peers.
+    /// Number of connected peers.
     pub peers: u32,
-    /// How many of them have a place kept as parents.
+    /// Number of connected peers with a reserved place as parents.
     pub parents: u32,
-    /// Peers known but not connected.
+    /// Number of known peers that are not connected.
     pub known_peers: u32,
-    /// Peers turned away for good.
+    /// Number of banned peers.
     pub banned_peers: u32,
-    /// Open streams that were read.
+    /// Number of open streams that were read.
     pub readers: u32,
-    /// How many of them wait for data now.
+    /// Number of these readers that wait for data now.
     pub waiting_readers: u32,
-    /// 1 if nothing can be fetched at the moment (playswarm_media_trouble says why), else 0.
+    /// 1 if nothing can be downloaded at present (playswarm_media_trouble gives the reason),
+    /// otherwise 0.
     pub is_in_trouble: u32,
-    /// Trackers that failed or refused the last time; playswarm_media_trouble has the words of one where no peer is connected.
+    /// Number of trackers whose last announce failed or was refused. While no peer is connected,
+    /// playswarm_media_trouble includes the message of one of them.
     pub failed_trackers: u32,
 }
 
@@ -122,31 +127,35 @@ impl playswarm_media_status {
     }
 }
 
-/// A struct that begins with its size, a `usize`, and was as long as this in the first version of the header.
+/// A struct that begins with its size as a `usize`. `FIRST_SIZE` is its size in the first version
+/// of the header.
 ///
 /// # Safety
-/// It is `repr(C)`, and its first field is that `usize`.
+/// The type must be `repr(C)` and its first field must be that `usize`.
 pub(crate) unsafe trait Sized1: Copy {
     const FIRST_SIZE: usize;
 }
-// SAFETY: as their definitions show.
+// SAFETY: the definition shows it.
 unsafe impl Sized1 for playswarm_file_info {
     const FIRST_SIZE: usize = size_of::<playswarm_file_info>();
 }
-// SAFETY: likewise.
+// SAFETY: the definition shows it.
 unsafe impl Sized1 for playswarm_media_status {
     const FIRST_SIZE: usize = size_of::<playswarm_media_status>();
 }
 
-/// A struct of the caller's, of the caller's size.
+/// A result struct of the caller, with the size that the caller compiled it with.
 pub(crate) struct Versioned<T> {
     to: *mut T,
     size: usize,
 }
 
 impl<T: Sized1> Versioned<T> {
+    /// Checks the struct's pointer, alignment and size.
+    ///
     /// # Safety
-    /// `to` is NULL or points to as many bytes as its first field says, which may be written until the call is over.
+    /// `to` must be NULL or point to as many bytes as its first field states. They must be valid
+    /// for writes until the call returns.
     pub(crate) unsafe fn new(to: *mut T) -> Result<Versioned<T>> {
         if to.is_null() {
             return Err(bad("there is nowhere to put the result: it is NULL".into()));
@@ -154,7 +163,8 @@ impl<T: Sized1> Versioned<T> {
         if !to.is_aligned() {
             return Err(bad("the struct for the result is not aligned".into()));
         }
-        // SAFETY: the caller's promise; the field is there by that of the trait.
+        // SAFETY: the caller upholds the contract above; the contract of the trait guarantees the
+        // field.
         let size = unsafe { to.cast::<usize>().read() };
         if size < T::FIRST_SIZE {
             return Err(bad(format!(
@@ -167,7 +177,8 @@ impl<T: Sized1> Versioned<T> {
 
     pub(crate) fn set(self, value: T) {
         let size = self.size.min(size_of::<T>());
-        // SAFETY: both are at least `size` bytes long, and apart; the first field is a usize.
+        // SAFETY: both are at least `size` bytes long and do not overlap; the first field is a
+        // usize.
         unsafe {
             std::ptr::copy_nonoverlapping((&raw const value).cast::<u8>(), self.to.cast::<u8>(), size);
             self.to.cast::<usize>().write(size);
@@ -175,19 +186,22 @@ impl<T: Sized1> Versioned<T> {
     }
 }
 
-/// A snapshot of what the torrent is doing. `status->struct_size` is to be set before the call. From any thread.
+/// Returns a snapshot of the status of the torrent. Set `status->struct_size` before the call.
+/// Callable from any thread.
 ///
-/// PLAYSWARM_BAD_ARGUMENT where `struct_size` is smaller than it ever was.
+/// Errors: PLAYSWARM_BAD_ARGUMENT if `struct_size` is smaller than in the first version of the
+/// struct.
 ///
 /// # Safety
-/// `status` points to `status->struct_size` bytes that may be written; `error` is NULL or may be written.
+/// `status` must point to `status->struct_size` writable bytes. `error` must be NULL or valid for
+/// writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_get_status(
     media: *const playswarm_media,
     status: *mut playswarm_media_status,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_media_get_status", error, || {
             let out = Versioned::new(status)?;
@@ -197,18 +211,19 @@ pub unsafe extern "C" fn playswarm_media_get_status(
     }
 }
 
-/// All that is known of the torrent, with its peers and readers, as a JSON object (docs/HTTP.md lists its fields), to be
-/// freed with playswarm_string_free. From any thread.
+/// Returns the full status of the torrent with its peers and readers, as a JSON object.
+/// docs/HTTP.md lists the fields. Free the string with playswarm_string_free. Callable from any
+/// thread.
 ///
 /// # Safety
-/// `json` may be written; `error` is NULL or may be.
+/// `json` must be valid for writes. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_status_json(
     media: *const playswarm_media,
     json: *mut *mut c_char,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_media_status_json", error, || {
             let json = Out::new(json, "JSON")?;
@@ -220,18 +235,19 @@ pub unsafe extern "C" fn playswarm_media_status_json(
     }
 }
 
-/// Why nothing can be fetched at the moment (a full disk, no peers), as a sentence to be freed with playswarm_string_free; NULL
-/// where all is well. From any thread.
+/// Returns the reason why nothing can be downloaded at present (for example a full disk or no
+/// peers) as a sentence. Free it with playswarm_string_free. Returns NULL if the download can
+/// continue. Callable from any thread.
 ///
 /// # Safety
-/// `trouble` may be written.
+/// `trouble` must be valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_trouble(
     media: *const playswarm_media,
     trouble: *mut *mut c_char,
 ) -> playswarm_code {
     call_plain("playswarm_media_trouble", || {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract above.
         let out = unsafe { Out::new(trouble, "sentence") }?;
         let trouble = handles::get(media)?.media.status().trouble;
         out.set(trouble.map_or(std::ptr::null_mut(), |why| add_text(c_text(&why))));
@@ -239,12 +255,14 @@ pub unsafe extern "C" fn playswarm_media_trouble(
     })
 }
 
-/// The state of each piece, one character a piece and no zero at the end: '#' here, '+' being fetched, '.' missing. Up to
-/// `capacity` of them are put into `map`, which may be NULL if that is 0; `pieces` gets how many pieces there are. From any
+/// Writes the state of each piece as one character: '#' available, '+' being downloaded, '.'
+/// missing. The map has no terminating zero. Up to `capacity` characters are written to `map`,
+/// which may be NULL if `capacity` is 0. `pieces` receives the number of pieces. Callable from any
 /// thread.
 ///
 /// # Safety
-/// `map` points to `capacity` bytes that may be written; `pieces` may be written; `error` is NULL or may be.
+/// `map` must point to `capacity` writable bytes. `pieces` must be valid for writes. `error` must
+/// be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_piece_map(
     media: *const playswarm_media,
@@ -253,7 +271,7 @@ pub unsafe extern "C" fn playswarm_media_piece_map(
     pieces: *mut usize,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_media_piece_map", error, || {
             let pieces = Out::new(pieces, "number of pieces")?;
@@ -295,7 +313,7 @@ mod tests {
         }
         let known = playswarm_file_info { struct_size: size_of::<Newer>(), ..info() };
         let mut newer = Newer { known, later: 9 };
-        // SAFETY: it is as long as it says.
+        // SAFETY: the struct is as long as its size field states.
         unsafe { Versioned::new((&raw mut newer).cast::<playswarm_file_info>()) }.unwrap().set(info());
         assert_eq!((newer.known.struct_size, newer.known.length), (size_of::<playswarm_file_info>(), 7));
         assert_eq!(newer.later, 9);
@@ -305,14 +323,14 @@ mod tests {
     fn a_struct_without_its_size_is_refused() {
         for struct_size in [0, 1, size_of::<playswarm_file_info>() - 1] {
             let mut given = playswarm_file_info { struct_size, ..info() };
-            // SAFETY: it is longer than it says.
+            // SAFETY: the struct is longer than its size field states.
             assert!(unsafe { Versioned::new(&raw mut given) }.is_err());
         }
-        // SAFETY: NULL.
+        // SAFETY: the pointer is NULL.
         assert!(unsafe { Versioned::<playswarm_file_info>::new(std::ptr::null_mut()) }.is_err());
         let mut bytes = [u64::MAX; 16];
         let odd = (&raw mut bytes).cast::<u8>().wrapping_add(1).cast::<playswarm_file_info>();
-        // SAFETY: it lies within `bytes`.
+        // SAFETY: the pointer lies within `bytes`.
         assert!(unsafe { Versioned::new(odd) }.is_err());
     }
 }

@@ -1,6 +1,7 @@
-//! `playswarm_stream`: a seekable reader of one file, for any number of threads.
+//! `playswarm_stream`: a seekable reader of one file, usable from any number of threads.
 //!
-//! Nothing is locked while a read waits, so a seek never does. Who waits is woken by a seek and goes on from there.
+//! A waiting read holds no lock, so a seek never waits for it. A seek wakes waiting reads, which
+//! continue at the new position.
 
 use crate::border::{Out, bad, call, call_plain, guard};
 use crate::canceller::Flag;
@@ -16,7 +17,8 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A reader of one file. Any thread may use it; each byte goes to one of those who read it at once.
+/// A reader of one file. Any thread may use it. With several concurrent readers, each byte goes to
+/// exactly one of them.
 pub struct playswarm_stream {
     _private: (),
 }
@@ -26,7 +28,7 @@ impl Handle for playswarm_stream {
     const NAME: &'static str = "stream";
 }
 
-/// The order of the fields is that in which they end: what calls back first, the runtime last.
+/// The fields are declared in drop order: the callback first, the runtime last.
 pub(crate) struct StreamObject {
     callback: Slot<watch::Callback, Task>,
     bell: Arc<Bell>,
@@ -56,14 +58,14 @@ impl StreamObject {
         }
     }
 
-    /// Up to `capacity` bytes for `to`; how many there were.
+    /// Reads up to `capacity` bytes into `to`. Returns their number.
     ///
     /// # Safety
-    /// `to` points to `capacity` bytes that may be written.
+    /// `to` must point to `capacity` bytes that are valid for writes.
     unsafe fn read(&self, to: *mut u8, capacity: usize) -> Result<usize> {
         loop {
             let mut poked = std::pin::pin!(self.cancel.poke.notified());
-            // Before the look, so that no seek or cancel falls between.
+            // Registers before the check, so that no seek or cancellation is lost in between.
             poked.as_mut().enable();
             if self.cancel.is_set() {
                 return Err(Error::Cancelled);
@@ -73,7 +75,8 @@ impl StreamObject {
                 if let Some(bytes) = stream.try_read_chunk(capacity)? {
                     self.place.set(stream.position());
                     drop(stream);
-                    // SAFETY: no more than `capacity` bytes, and the caller's promise; ours lie elsewhere.
+                    // SAFETY: at most `capacity` bytes are copied, which the caller guarantees; the
+                    // source does not overlap.
                     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
                     return Ok(bytes.len());
                 }
@@ -107,7 +110,7 @@ impl StreamObject {
         Ok(position)
     }
 
-    /// Moves to a time. What is not known yet is waited for with nothing locked.
+    /// Moves to a time. Waits without a lock for information that is not known yet.
     pub(crate) fn seek_time(&self, time: Duration) -> Result<Landing> {
         let locating = self.media.locate(self.file, time);
         let landing = self.core.wait_within("looking for a time", 0, Some(&self.cancel), locating)?;
@@ -127,22 +130,26 @@ impl StreamObject {
     }
 }
 
-/// For playswarm_stream_seek: from the start of the file. The numbers are those of <stdio.h>.
+/// Origin for playswarm_stream_seek: the start of the file. The values equal those of <stdio.h>.
 pub const PLAYSWARM_SEEK_SET: i32 = 0;
-/// From the present position.
+/// Origin for playswarm_stream_seek: the current position.
 pub const PLAYSWARM_SEEK_CUR: i32 = 1;
-/// From the end of the file.
+/// Origin for playswarm_stream_seek: the end of the file.
 pub const PLAYSWARM_SEEK_END: i32 = 2;
 
-/// Reads from the position on and moves it. Waits until at least one byte is here and verified, puts up to `capacity` bytes into
-/// `buffer` and their number into `read`: 0 at the end of the file, and for a capacity of 0. It gives what is there and no more,
-/// which is often less than `capacity`. From any thread; a seek from another one makes a read that waits go on from there.
+/// Reads at the current position and advances it. Waits until at least one byte is available and
+/// verified. Copies up to `capacity` bytes to `buffer` and stores their number in `read`. The
+/// number is 0 at the end of the file and for a `capacity` of 0. The function returns what is
+/// available, which is often less than `capacity`. A seek from another thread makes a waiting read
+/// continue at the new position. Callable from any thread.
 ///
-/// PLAYSWARM_CANCELLED after playswarm_stream_cancel, PLAYSWARM_CLOSED after playswarm_session_close, PLAYSWARM_STORAGE where what
-/// is on disk cannot be read. Nothing has moved then.
+/// Errors: PLAYSWARM_CANCELLED after playswarm_stream_cancel, PLAYSWARM_CLOSED after
+/// playswarm_session_close, PLAYSWARM_STORAGE if data on disk cannot be read. The position does not
+/// change in these cases.
 ///
 /// # Safety
-/// `buffer` points to `capacity` bytes that may be written, or is NULL and that is 0; `read` may be written; `error` is NULL or may be.
+/// `buffer` must point to `capacity` writable bytes; it may be NULL if `capacity` is 0. `read` must
+/// be valid for writes. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_stream_read(
     stream: *mut playswarm_stream,
@@ -151,7 +158,7 @@ pub unsafe extern "C" fn playswarm_stream_read(
     read: *mut usize,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_stream_read", error, || {
             let out = Out::new(read, "number of bytes")?;
@@ -164,14 +171,16 @@ pub unsafe extern "C" fn playswarm_stream_read(
     }
 }
 
-/// Moves to `offset` bytes from the file's start, the position or the file's end (`whence`: PLAYSWARM_SEEK_SET, _CUR, _END). It
-/// never waits for data. Past the end is no mistake, and reads there give nothing. `position`, which may be NULL, gets where the stream is then.
-/// From any thread.
+/// Moves to `offset` bytes from the start of the file, the current position or the end of the file.
+/// `whence` selects the origin: PLAYSWARM_SEEK_SET, _CUR or _END. The function never waits for
+/// data. A position past the end is allowed; reads there return 0 bytes. `position`, which may be
+/// NULL, receives the new position. Callable from any thread.
 ///
-/// PLAYSWARM_BAD_ARGUMENT for a place before the start or beyond INT64_MAX; nothing has moved then.
+/// Errors: PLAYSWARM_BAD_ARGUMENT for a position before the start or beyond INT64_MAX. The position
+/// does not change in this case.
 ///
 /// # Safety
-/// `position` and `error` are NULL or may be written.
+/// `position` and `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_stream_seek(
     stream: *mut playswarm_stream,
@@ -180,7 +189,7 @@ pub unsafe extern "C" fn playswarm_stream_seek(
     position: *mut u64,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_stream_seek", error, || {
             let now = handles::get(stream)?.seek(offset, whence)?;
@@ -192,42 +201,42 @@ pub unsafe extern "C" fn playswarm_stream_seek(
     }
 }
 
-/// Bytes of the file. From any thread.
+/// Returns the size of the file in bytes. Callable from any thread.
 ///
 /// # Safety
-/// `size` may be written.
+/// `size` must be valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_stream_size(stream: *const playswarm_stream, size: *mut u64) -> playswarm_code {
     call_plain("playswarm_stream_size", || {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract above.
         let size = unsafe { Out::new(size, "size") }?;
         size.set(handles::get(stream)?.size);
         Ok(())
     })
 }
 
-/// The next byte that will be read. From any thread.
+/// Returns the position of the next byte to read. Callable from any thread.
 ///
 /// # Safety
-/// `position` may be written.
+/// `position` must be valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_stream_position(
     stream: *const playswarm_stream,
     position: *mut u64,
 ) -> playswarm_code {
     call_plain("playswarm_stream_position", || {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract above.
         let position = unsafe { Out::new(position, "position") }?;
         position.set(handles::get(stream)?.stream.lock().position());
         Ok(())
     })
 }
 
-/// How many bytes from `position` on can be read without waiting for the swarm; 0 past the end. It never waits. From any
-/// thread.
+/// Returns the number of bytes that can be read from `position` without waiting for the swarm; 0
+/// past the end. It never waits. Callable from any thread.
 ///
 /// # Safety
-/// `readable` may be written.
+/// `readable` must be valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_stream_readable_at(
     stream: *const playswarm_stream,
@@ -235,17 +244,17 @@ pub unsafe extern "C" fn playswarm_stream_readable_at(
     readable: *mut u64,
 ) -> playswarm_code {
     call_plain("playswarm_stream_readable_at", || {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract above.
         let readable = unsafe { Out::new(readable, "number of bytes") }?;
         readable.set(handles::get(stream)?.stream.lock().readable_at(position));
         Ok(())
     })
 }
 
-/// Tells the media's rate in bytes per second, where the player knows it: what must come when follows from it. Measured from the
-/// reads otherwise. From any thread.
+/// Sets the media's data rate in bytes per second, if the player knows it. It determines the
+/// deadlines of pieces. Otherwise the rate is measured from the reads. Callable from any thread.
 ///
-/// PLAYSWARM_BAD_ARGUMENT for what is no positive number.
+/// Errors: PLAYSWARM_BAD_ARGUMENT unless the rate is a positive, finite number.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_stream_set_rate(stream: *mut playswarm_stream, bytes_per_s: f64) -> playswarm_code {
     call_plain("playswarm_stream_set_rate", || {
@@ -257,8 +266,8 @@ pub extern "C" fn playswarm_stream_set_rate(stream: *mut playswarm_stream, bytes
     })
 }
 
-/// Ends the reads and time seeks that wait, and all later ones at once, with PLAYSWARM_CANCELLED, until playswarm_stream_reset.
-/// From any thread.
+/// Ends all waiting reads and time seeks with PLAYSWARM_CANCELLED. Later ones fail at once until
+/// playswarm_stream_reset. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_stream_cancel(stream: *mut playswarm_stream) -> playswarm_code {
     call_plain("playswarm_stream_cancel", || {
@@ -269,29 +278,35 @@ pub extern "C" fn playswarm_stream_cancel(stream: *mut playswarm_stream) -> play
     })
 }
 
-/// Lets a stream that was cancelled be read again. From any thread.
+/// Allows reads of a cancelled stream again. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_stream_reset(stream: *mut playswarm_stream) -> playswarm_code {
     call_plain("playswarm_stream_reset", || handles::get(stream).map(|stream| stream.cancel.reset()))
 }
 
-/// 1 while the stream is cancelled, else 0; 0 for NULL and for what is no live stream. From any thread.
+/// Returns 1 while the stream is cancelled, otherwise 0. Returns 0 for NULL and for handles that
+/// are not a live stream. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_stream_is_cancelled(stream: *const playswarm_stream) -> i32 {
     guard("playswarm_stream_is_cancelled", 0, || i32::from(handles::get(stream).is_ok_and(|s| s.cancel.is_set())))
 }
 
-/// Hears that a stream should be looked at, on the session's own thread, one call at a time. It may call any function of this
-/// header, should return soon and must not throw.
+/// Signals that the readable state of a stream changed. It runs on the session's callback thread,
+/// one call at a time. It may call any function of this header, should return soon and must not
+/// throw.
 pub type playswarm_readable_callback = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-/// Calls back at once, whenever more can be read from the position than could, after each seek and cancel, and when the session
-/// is closed: look with playswarm_stream_readable_at and read what is there. It makes nobody fetch anything; the first read does.
-/// There is one callback a stream; the rules for replacing it, for NULL, `user_data` and `finalizer` are those of
-/// playswarm_media_set_event_callback. From any thread, callbacks too.
+/// Registers a callback for changes of the readable data. It is called once at registration and
+/// whenever more data can be read at the position. It is also called after each seek and
+/// cancellation and when the session is closed. Then check playswarm_stream_readable_at and read
+/// the available data. The callback does not start a download; the first read does.
+///
+/// Each stream has one callback. The rules for replacing it, for NULL, `user_data` and `finalizer`
+/// are those of playswarm_media_set_event_callback. Callable from any thread, including callbacks.
 ///
 /// # Safety
-/// `callback` may be called with `user_data` from another thread until it is ended; `error` is NULL or may be written.
+/// `callback` must be callable with `user_data` from another thread until it ends. `error` must be
+/// NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_stream_set_readable_callback(
     stream: *mut playswarm_stream,
@@ -300,7 +315,7 @@ pub unsafe extern "C" fn playswarm_stream_set_readable_callback(
     finalizer: playswarm_finalizer,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller upholds the contract above.
     unsafe {
         call("playswarm_stream_set_readable_callback", error, || {
             let object = handles::get(stream)?;
@@ -319,19 +334,20 @@ pub unsafe extern "C" fn playswarm_stream_set_readable_callback(
     }
 }
 
-/// A descriptor (an eventfd) for poll, select or epoll that becomes readable at the times at which
-/// playswarm_stream_set_readable_callback would call back. Read 8 bytes from it, then look with playswarm_stream_readable_at. It is the
-/// same at each call, and is closed with the stream: do not close it. Linux only. From any thread.
+/// Returns a file descriptor (an eventfd) for poll, select or epoll. It becomes readable whenever a
+/// callback of playswarm_stream_set_readable_callback would be called. Read 8 bytes from it, then
+/// check playswarm_stream_readable_at. Every call returns the same descriptor. The stream closes
+/// it: do not close it. Linux only. Callable from any thread.
 ///
 /// # Safety
-/// `fd` may be written; `error` is NULL or may be.
+/// `fd` must be valid for writes. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_stream_eventfd(
     stream: *mut playswarm_stream,
     fd: *mut i32,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_stream_eventfd", error, || {
             let out = Out::new(fd, "descriptor")?;
@@ -352,14 +368,15 @@ pub unsafe extern "C" fn playswarm_stream_eventfd(
     }
 }
 
-/// Takes one more reference. From any thread.
+/// Adds a reference. Callable from any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_stream_ref(stream: *mut playswarm_stream) -> playswarm_code {
     call_plain("playswarm_stream_ref", || handles::retain(stream))
 }
 
-/// Gives a reference back. What it wanted is not fetched any more once the last one is gone; reads of it in other threads
-/// still end as they would. NULL is no mistake. From any thread, callbacks too.
+/// Releases a reference. After the last release the data that the stream needed is not downloaded
+/// any more. Reads in other threads complete normally. NULL is allowed. Callable from any thread,
+/// including callbacks.
 #[unsafe(no_mangle)]
 pub extern "C" fn playswarm_stream_unref(stream: *mut playswarm_stream) -> playswarm_code {
     call_plain("playswarm_stream_unref", || handles::release(stream))

@@ -1,4 +1,5 @@
-//! Time instead of bytes: how long a file plays, where a moment of it lies, what is played at a stream's position.
+//! Functions that use time instead of bytes: the duration of a file, the position of a time, the
+//! time of a position.
 
 use crate::border::{Out, bad, call, call_plain};
 use crate::canceller::playswarm_canceller;
@@ -10,45 +11,46 @@ use crate::stream::playswarm_stream;
 use engine::{Landing, Result, Timeline};
 use std::time::Duration;
 
-/// What a file says of its time.
+/// Timing information of a file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct playswarm_time_info {
-    /// sizeof(playswarm_time_info); see playswarm_media_status.
+    /// Set to sizeof(playswarm_time_info) before the call; see playswarm_media_status.
     pub struct_size: usize,
-    /// How long it plays, in microseconds; 0 where that is not known.
+    /// Duration in microseconds; 0 if unknown.
     pub duration_us: i64,
-    /// How many places to jump to are known.
+    /// Number of known keyframes, which are the seek targets.
     pub keyframes: usize,
-    /// How many tracks (pictures, sound, subtitles) it has.
+    /// Number of tracks (video, audio, subtitles).
     pub tracks: u32,
-    /// 1 if the file has no index that can be used and all is reckoned from its size, else 0.
+    /// 1 if the file has no usable index and all values are estimated from its size, otherwise 0.
     pub is_estimate: u32,
 }
 
-/// Where playing from a time begins.
+/// The position from which playback of a time begins.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct playswarm_landing {
-    /// sizeof(playswarm_landing); see playswarm_media_status.
+    /// Set to sizeof(playswarm_landing) before the call; see playswarm_media_status.
     pub struct_size: usize,
-    /// The time of the keyframe, in microseconds from the film's start: at or before the time that was asked for.
+    /// Time of the keyframe, in microseconds from the start of the film. It is at or before the
+    /// requested time.
     pub time_us: i64,
-    /// The first byte to read.
+    /// Position of the first byte to read.
     pub position: u64,
-    /// What should be here before it plays ends before this byte: the next keyframe.
+    /// End of the data needed before playback starts: the position of the next keyframe.
     pub until: u64,
-    /// 1 if it is a guess along a straight line, else 0.
+    /// 1 if the position is a linear estimate, otherwise 0.
     pub is_estimate: u32,
-    /// 0.
+    /// Always 0.
     pub reserved: u32,
 }
 
-// SAFETY: as their definitions show.
+// SAFETY: the definition shows it.
 unsafe impl Sized1 for playswarm_time_info {
     const FIRST_SIZE: usize = size_of::<playswarm_time_info>();
 }
-// SAFETY: likewise.
+// SAFETY: the definition shows it.
 unsafe impl Sized1 for playswarm_landing {
     const FIRST_SIZE: usize = size_of::<playswarm_landing>();
 }
@@ -87,13 +89,16 @@ impl playswarm_landing {
     }
 }
 
-/// What a file says of its time. Waits until its index is read from the swarm, which happens once, until `canceller`, which may be
-/// NULL, is cancelled. `info->struct_size` is to be set before the call. From any thread.
+/// Returns the timing information of a file. Waits until its index is read from the swarm, which
+/// happens once, or until `canceller` is cancelled. `canceller` may be NULL. Set
+/// `info->struct_size` before the call. Callable from any thread.
 ///
-/// PLAYSWARM_NO_SUCH_FILE, PLAYSWARM_STORAGE, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED. A file without an index is no mistake: it gets an estimate.
+/// Errors: PLAYSWARM_NO_SUCH_FILE, PLAYSWARM_STORAGE, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED. A file
+/// without an index is not an error: its information is estimated.
 ///
 /// # Safety
-/// `info` points to `info->struct_size` bytes that may be written; `error` is NULL or may be written.
+/// `info` must point to `info->struct_size` writable bytes. `error` must be NULL or valid for
+/// writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_media_get_time(
     media: *mut playswarm_media,
@@ -102,7 +107,7 @@ pub unsafe extern "C" fn playswarm_media_get_time(
     info: *mut playswarm_time_info,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_media_get_time", error, || {
             let out = Versioned::new(info)?;
@@ -116,14 +121,18 @@ pub unsafe extern "C" fn playswarm_media_get_time(
     }
 }
 
-/// Moves to the keyframe at or before a time, in microseconds from the film's start; one past the end is the end's. With the file's index
-/// at hand it waits for nothing; else for that, or for the few bytes that tell, until playswarm_stream_cancel. `landing`, which may be
-/// NULL, gets where it came down; its `struct_size` is to be set before the call. From any thread.
+/// Moves to the keyframe at or before a time, in microseconds from the start of the film. A time
+/// past the end selects the end. If the index of the file is known, the function does not wait.
+/// Otherwise it waits for the index or for the few bytes that locate the time, until
+/// playswarm_stream_cancel. `landing`, which may be NULL, receives the result. Set its
+/// `struct_size` before the call. Callable from any thread.
 ///
-/// PLAYSWARM_BAD_ARGUMENT for a negative time, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED, PLAYSWARM_STORAGE; nothing has moved then.
+/// Errors: PLAYSWARM_BAD_ARGUMENT for a negative time, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED,
+/// PLAYSWARM_STORAGE. The position does not change in these cases.
 ///
 /// # Safety
-/// `landing` is NULL or points to `landing->struct_size` bytes that may be written; `error` is NULL or may be written.
+/// `landing` must be NULL or point to `landing->struct_size` writable bytes. `error` must be NULL
+/// or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_stream_seek_time(
     stream: *mut playswarm_stream,
@@ -131,7 +140,7 @@ pub unsafe extern "C" fn playswarm_stream_seek_time(
     landing: *mut playswarm_landing,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller's promise, for all of these.
+    // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_stream_seek_time", error, || {
             let out = if landing.is_null() { None } else { Some(Versioned::new(landing)?) };
@@ -144,15 +153,16 @@ pub unsafe extern "C" fn playswarm_stream_seek_time(
     }
 }
 
-/// The time that is played at the position, in microseconds from the film's start; -1 while the file's time is not known (playswarm_media_get_time
-/// and playswarm_stream_seek_time find it out). It never waits. From any thread.
+/// Returns the media time at the current position, in microseconds from the start of the film.
+/// Returns -1 while the timing of the file is unknown; playswarm_media_get_time and
+/// playswarm_stream_seek_time determine it. It never waits. Callable from any thread.
 ///
 /// # Safety
-/// `time_us` may be written.
+/// `time_us` must be valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_stream_time(stream: *const playswarm_stream, time_us: *mut i64) -> playswarm_code {
     call_plain("playswarm_stream_time", || {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller upholds the contract above.
         let out = unsafe { Out::new(time_us, "time") }?;
         out.set(handles::get(stream)?.time().map_or(-1, microseconds));
         Ok(())

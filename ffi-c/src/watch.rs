@@ -1,4 +1,5 @@
-//! Tells those who run a loop of their own when more of a stream can be read: by a callback, or by a file descriptor.
+//! Notifies callers with their own event loop when more of a stream can be read, by a callback or a
+//! file descriptor.
 
 use crate::dispatch::{Job, Listener};
 use engine::Readable;
@@ -8,31 +9,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::{Notify, mpsc};
 
-/// Told to look.
+/// The callback that signals a change.
 pub(crate) type Callback = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
-/// Where a stream is, for who watches it. Shared by the stream and the tasks that watch it.
+/// The position of a stream, shared by the stream and the tasks that watch it.
 #[derive(Default)]
 pub(crate) struct Place {
     position: AtomicU64,
-    /// The stream was sought, or cancelled: who watches should look.
+    /// Signals that the stream moved or was cancelled, so that watchers check it.
     moved: Notify,
 }
 
 impl Place {
-    /// The stream was read.
+    /// Records the position after a read.
     pub(crate) fn set(&self, position: u64) {
         self.position.store(position, Ordering::SeqCst);
     }
 
-    /// The stream is somewhere else now, or what it says is.
+    /// Notifies the watchers after a seek or a cancellation.
     pub(crate) fn poke(&self) {
         self.moved.notify_waiters();
     }
 }
 
-/// Calls `tell` at once, whenever more can be read, after seeks and cancels, and when the torrent is closed, which is the
-/// last time.
+/// Calls `tell` at once, whenever more data can be read, and after seeks and cancellations. The
+/// last call is made when the torrent is closed.
 pub(crate) async fn watch<T>(readable: Readable, place: Arc<Place>, tell: impl Fn() -> T)
 where
     T: Future<Output = ()> + Send,
@@ -54,12 +55,12 @@ where
     }
 }
 
-/// A descriptor that becomes readable when somebody should look.
+/// An eventfd that becomes readable when the stream should be checked.
 #[derive(Default)]
 pub(crate) struct Bell(OnceLock<OwnedFd>);
 
 impl Bell {
-    /// The descriptor; made the first time, and then `true`.
+    /// Returns the descriptor, and whether this call created it.
     pub(crate) fn fd(&self) -> std::io::Result<(RawFd, bool)> {
         if let Some(fd) = self.0.get() {
             return Ok((fd.as_raw_fd(), false));
@@ -76,13 +77,13 @@ impl Bell {
 
     pub(crate) fn ring(&self) {
         if let Some(fd) = self.0.get() {
-            // Full: then it rings already.
+            // A full counter already signals.
             let _ = rustix::io::write(fd, &1u64.to_ne_bytes());
         }
     }
 }
 
-/// Hands what is told to the thread that calls back.
+/// Sends notifications to the callback thread.
 pub(crate) async fn call_back(
     readable: Readable,
     place: Arc<Place>,
@@ -101,7 +102,7 @@ pub(crate) async fn call_back(
             });
         });
         async move {
-            // Where there is no thread to call back on any more there is nobody to tell.
+            // Fails only when the callback thread has ended, and then there is no receiver.
             let _ = jobs.send(job).await;
         }
     })

@@ -1,8 +1,8 @@
 // playswarm for C++17: the C interface (playswarm.h) as move-only handles. Header only.
 //
-// Every function throws playswarm::error where the C function fails. Those that fail in the normal course of things (a
-// torrent that cannot be opened, a read that is cancelled) have a twin that takes a playswarm::error_code & as its last
-// argument and does not throw, as in <filesystem>.
+// Every function throws playswarm::error if the C function fails. Functions with expected failures
+// (a torrent that cannot be opened, a cancelled read) have an overload that does not throw. Its
+// last argument is a playswarm::error_code &, as in <filesystem>.
 //
 //     playswarm::config config;
 //     config.set("dir", "/var/tmp/films");
@@ -13,8 +13,9 @@
 //     std::vector<char> buffer(1 << 16);
 //     std::size_t n = film.read(buffer.data(), buffer.size()); // 0 at the end
 //
-// An object owns one reference; a moved-from or default-made one owns none, and calls on it fail. Objects may be used by
-// several threads at once like the handles of C, but not while they are moved, assigned or destroyed.
+// An object owns one reference. A moved-from or default-constructed object owns none, and calls on
+// it fail. Several threads may use an object at the same time, as with C handles. They must not do
+// so while it is moved, assigned or destroyed.
 #ifndef PLAYSWARM_HPP
 #define PLAYSWARM_HPP
 
@@ -36,7 +37,7 @@
 
 namespace playswarm {
 
-/// What became of a call that does not throw: 0, or a kind of error and a sentence.
+/// Result of a call that does not throw: 0, or a kind of error and a message.
 class error_code {
 public:
     error_code() noexcept = default;
@@ -44,9 +45,9 @@ public:
 
     playswarm_code value() const noexcept { return value_; }
     const std::string &message() const noexcept { return message_; }
-    /// The kind's name, such as "no_metadata".
+    /// Returns the name of the kind, such as "no_metadata".
     const char *name() const noexcept { return playswarm_code_name(value_); }
-    /// Whether trying again later may help.
+    /// Whether a later attempt may succeed.
     bool is_temporary() const noexcept { return playswarm_code_is_temporary(value_) != 0; }
     void clear() noexcept {
         value_ = PLAYSWARM_OK;
@@ -59,7 +60,7 @@ private:
     std::string message_;
 };
 
-/// What the functions throw: what() is the sentence.
+/// The exception that the functions throw. what() returns the message.
 class error : public std::runtime_error {
 public:
     explicit error(const error_code &code) : std::runtime_error(code.message()), code_(code) {}
@@ -71,7 +72,7 @@ private:
 
 namespace detail {
 
-/// Turns a failed call's code and error object into ours; frees the object.
+/// Converts the code and error object of a failed call, and frees the object.
 inline error_code take(playswarm_code code, playswarm_error *raw = nullptr) {
     std::string message;
     if (raw) {
@@ -99,7 +100,7 @@ inline void check(playswarm_code code) {
         throw error(take(code));
 }
 
-/// A string that C gave to us.
+/// Converts a string that C returned, and frees it.
 inline std::string text(char *raw) {
     std::string text = raw ? raw : "";
     playswarm_string_free(raw);
@@ -122,20 +123,20 @@ public:
     handle &operator=(const handle &) = delete;
     ~handle() { reset(); }
 
-    /// The handle for C functions; still owned by this.
+    /// Returns the handle for C functions. This object still owns it.
     Raw *get() const noexcept { return raw_; }
     explicit operator bool() const noexcept { return raw_ != nullptr; }
-    /// Gives the reference away.
+    /// Transfers the reference to the caller.
     [[nodiscard]] Raw *release() noexcept { return std::exchange(raw_, nullptr); }
     void reset(Raw *raw = nullptr) noexcept {
-        // Out of sight first: what ends here may call back.
+        // Replaced first, because the release may call back into this object.
         Raw *old = std::exchange(raw_, raw);
         if (old)
             Unref(old);
     }
 
 protected:
-    /// One more reference to the same.
+    /// Adds a reference to the same handle.
     Raw *share() const {
         check(Ref(raw_));
         return raw_;
@@ -147,7 +148,7 @@ private:
 
 } // namespace detail
 
-/// Settings: the keys of docs/CLI.md.
+/// Settings of a session. docs/CLI.md lists the keys.
 class config : public detail::handle<playswarm_config, playswarm_config_ref, playswarm_config_unref> {
 public:
     config() {
@@ -175,7 +176,7 @@ private:
     explicit config(playswarm_config *raw) noexcept : handle(raw) {}
 };
 
-/// Ends calls that wait, from another thread.
+/// A means to end waiting calls from another thread.
 class canceller : public detail::handle<playswarm_canceller, playswarm_canceller_ref, playswarm_canceller_unref> {
 public:
     canceller() {
@@ -193,10 +194,10 @@ class stream : public detail::handle<playswarm_stream, playswarm_stream_ref, pla
 public:
     using handle::handle;
 
-    /// One more owner of the same stream, for another thread.
+    /// Returns another owner of the same stream, for use in another thread.
     stream share() const { return stream(handle::share()); }
 
-    /// Reads at least one byte, waiting for it; 0 at the end of the file.
+    /// Reads at least one byte and waits for it if necessary. Returns 0 at the end of the file.
     std::size_t read(void *buffer, std::size_t capacity) {
         error_code code;
         std::size_t n = read(buffer, capacity, code);
@@ -209,7 +210,7 @@ public:
         return n;
     }
 
-    /// Moves without waiting; gives the new position.
+    /// Moves without waiting. Returns the new position.
     std::uint64_t seek(std::int64_t offset, int whence = PLAYSWARM_SEEK_SET) {
         error_code code;
         std::uint64_t position = seek(offset, whence, code);
@@ -222,7 +223,8 @@ public:
         return position;
     }
 
-    /// Moves to the keyframe at or before a time. Waits for the file's index where it is not known yet.
+    /// Moves to the keyframe at or before a time. Waits for the file's index if it is not known
+    /// yet.
     playswarm_landing seek_time(std::chrono::microseconds time) {
         error_code code;
         playswarm_landing landing = seek_time(time, code);
@@ -235,7 +237,8 @@ public:
         code = detail::attempt([&](auto e) { return playswarm_stream_seek_time(get(), time.count(), &landing, e); });
         return landing;
     }
-    /// The time that is played at the position; negative while the file's time is not known.
+    /// Returns the media time at the current position; negative while the timing of the file is
+    /// unknown.
     std::chrono::microseconds time() const {
         std::int64_t time = 0;
         detail::check(playswarm_stream_time(get(), &time));
@@ -252,7 +255,7 @@ public:
         detail::check(playswarm_stream_position(get(), &position));
         return position;
     }
-    /// Bytes from `position` on that can be read without waiting for the swarm.
+    /// Returns the number of bytes that can be read from `position` without waiting for the swarm.
     std::uint64_t readable_at(std::uint64_t position) const {
         std::uint64_t readable = 0;
         detail::check(playswarm_stream_readable_at(get(), position, &readable));
@@ -260,23 +263,25 @@ public:
     }
     void set_rate(double bytes_per_s) { detail::check(playswarm_stream_set_rate(get(), bytes_per_s)); }
 
-    /// Ends what waits and all later reads, until clear_cancel().
+    /// Ends waiting reads, and makes later ones fail until clear_cancel().
     void cancel() { detail::check(playswarm_stream_cancel(get())); }
     void clear_cancel() { detail::check(playswarm_stream_reset(get())); }
     bool is_cancelled() const noexcept { return playswarm_stream_is_cancelled(get()) != 0; }
 
-    /// A descriptor for poll() that becomes readable when readable_at() should be looked at; it is not to be closed.
+    /// Returns a descriptor for poll(). It becomes readable when readable_at() should be checked.
+    /// Do not close it.
     int eventfd() {
         int fd = -1;
         detail::check(detail::attempt([&](auto e) { return playswarm_stream_eventfd(get(), &fd, e); }));
         return fd;
     }
 
-    /// Calls back on the session's thread when readable_at() should be looked at; an empty function ends that.
+    /// Registers a callback that runs on the session's callback thread when readable_at() should be
+    /// checked. An empty function removes it.
     void on_readable(std::function<void()> callback);
 };
 
-/// What a file of a torrent is.
+/// Properties of a file in a torrent.
 struct file_info {
     std::string name;
     std::string content_type;
@@ -285,7 +290,7 @@ struct file_info {
     bool is_padding;
 };
 
-/// An event: see playswarm_event. It lives until the callback returns.
+/// An event: see playswarm_event. It is valid until the callback returns.
 using event = playswarm_event;
 
 /// An open torrent.
@@ -293,7 +298,7 @@ class media : public detail::handle<playswarm_media, playswarm_media_ref, playsw
 public:
     using handle::handle;
 
-    /// One more owner of the same media.
+    /// Returns another owner of the same media.
     media share() const { return media(handle::share()); }
 
     std::string name() const { return playswarm_media_name(get()); }
@@ -319,13 +324,13 @@ public:
             files.push_back(file(i));
         return files;
     }
-    /// The file to play when none is named.
+    /// Returns the file to play by default.
     std::size_t default_file() const {
         std::size_t index = 0;
         detail::check(detail::attempt([&](auto e) { return playswarm_media_default_file(get(), &index, e); }));
         return index;
     }
-    /// The file meant by a number, a name or a part of one.
+    /// Finds a file by its index, its name or a part of its name.
     std::size_t find_file(const std::string &wanted) const {
         std::size_t index = 0;
         detail::check(
@@ -339,7 +344,7 @@ public:
     }
     playswarm::stream stream() { return stream(default_file()); }
 
-    /// What a file says of its time: duration, keyframes. Waits for its index.
+    /// Returns the timing information of a file: duration, keyframes. Waits for its index.
     playswarm_time_info time(std::size_t file, const canceller *cancel = nullptr) {
         playswarm_time_info info{};
         info.struct_size = sizeof info;
@@ -353,7 +358,8 @@ public:
     void add_peer(const std::string &address) {
         detail::check(detail::attempt([&](auto e) { return playswarm_media_add_peer(get(), address.c_str(), e); }));
     }
-    /// Takes over what is right in the folder; gives the bytes of it.
+    /// Checks the files in the download folder and accepts correct pieces. Returns their size in
+    /// bytes.
     std::uint64_t check_files(const canceller *cancel = nullptr) {
         std::uint64_t bytes = 0;
         detail::check(detail::attempt([&](auto e) {
@@ -361,7 +367,7 @@ public:
         }));
         return bytes;
     }
-    /// Waits until all that is verified is on disk.
+    /// Waits until all verified data is on disk.
     void sync(const canceller *cancel = nullptr) {
         detail::check(
             detail::attempt([&](auto e) { return playswarm_media_sync(get(), cancel ? cancel->get() : nullptr, e); }));
@@ -378,13 +384,14 @@ public:
         detail::check(detail::attempt([&](auto e) { return playswarm_media_status_json(get(), &raw, e); }));
         return detail::text(raw);
     }
-    /// Why nothing can be fetched, as a sentence; empty where all is well.
+    /// Returns the reason why nothing can be downloaded, as a sentence. It is empty if the download
+    /// can continue.
     std::string trouble() const {
         char *raw = nullptr;
         detail::check(playswarm_media_trouble(get(), &raw));
         return detail::text(raw);
     }
-    /// One character a piece: '#' here, '+' being fetched, '.' missing.
+    /// Returns one character per piece: '#' available, '+' being downloaded, '.' missing.
     std::string piece_map() const {
         std::string map(status().pieces, '.');
         std::size_t pieces = 0;
@@ -393,19 +400,21 @@ public:
         return map;
     }
 
-    /// Calls back on the session's thread with each event, and with the status every `interval_ms` unless that is 0;
-    /// an empty function ends that. What the callback throws is lost: nothing may be thrown through C.
+    /// Registers a callback that runs on the session's callback thread with each event, and with
+    /// the status every `interval_ms` unless that is 0. An empty function removes it. Exceptions of
+    /// the callback are discarded, because none may pass through C.
     void on_event(std::uint64_t interval_ms, std::function<void(const event &)> callback);
 };
 
-/// The root of everything.
+/// The root object: one listener, one DHT node, any number of torrents.
 class session : public detail::handle<playswarm_session, playswarm_session_ref, playswarm_session_unref> {
 public:
-    /// With the defaults for all settings.
+    /// Starts a session with default settings.
     session() { start(nullptr); }
     explicit session(const config &config) { start(config.get()); }
 
-    /// Opens what a user typed: a magnet link, an info-hash, a torrent file's path or URL. `timeout_ms` 0 is no bound of its own.
+    /// Opens a source as a user types it: a magnet link, an info-hash, or the path or URL of a
+    /// torrent file. A `timeout_ms` of 0 means no timeout.
     media open(const std::string &source, std::uint64_t timeout_ms = 0, const canceller *cancel = nullptr) {
         error_code code;
         media opened = open(source, timeout_ms, cancel, code);
@@ -417,7 +426,7 @@ public:
             return playswarm_session_open(get(), source.c_str(), timeout_ms, cancel ? cancel->get() : nullptr, raw, e);
         });
     }
-    /// Opens a torrent file's bytes.
+    /// Opens the content of a torrent file.
     media open_bytes(std::string_view torrent, std::uint64_t timeout_ms = 0, const canceller *cancel = nullptr) {
         error_code code;
         media result = opened(code, [&](auto raw, auto e) {
@@ -427,7 +436,7 @@ public:
         detail::check(code);
         return result;
     }
-    /// Opens a bare info-hash.
+    /// Opens a torrent by its info-hash.
     media open_info_hash(const std::array<std::uint8_t, 20> &hash, std::uint64_t timeout_ms = 0,
                          const canceller *cancel = nullptr) {
         error_code code;
@@ -444,7 +453,7 @@ public:
         detail::check(playswarm_session_port(get(), &port));
         return port;
     }
-    /// Ends everything; what waits in other threads fails with PLAYSWARM_CLOSED.
+    /// Closes the session. Waiting calls in other threads fail with PLAYSWARM_CLOSED.
     void close() {
         detail::check(detail::attempt([&](auto e) { return playswarm_session_close(get(), e); }));
     }
@@ -463,12 +472,13 @@ private:
     }
 };
 
-/// Calls back with each log line up to `level` (PLAYSWARM_LOG_ERROR to _TRACE); an empty function ends that.
+/// A callback for log lines up to `level` (PLAYSWARM_LOG_ERROR to _TRACE). An empty function ends
+/// logging.
 using log_callback = std::function<void(playswarm_log_level level, const char *target, const char *message)>;
 
 namespace detail {
 
-/// Hands a std::function to C: C owns it from a successful `set` on.
+/// Passes a std::function to C, which owns it after a successful `set`.
 template <class Function, class Set> void hand_over(Function &&function, Set &&set) {
     using Owned = std::decay_t<Function>;
     if (!function) {
@@ -521,15 +531,16 @@ inline void set_log(int level, log_callback callback) {
     });
 }
 
-/// A stream as a std::streambuf, read only and seekable: for std::istream and what takes one. An istream catches what is
-/// thrown here and sets badbit, unless its exceptions() say otherwise; error() tells what it was.
+/// A stream as a read-only, seekable std::streambuf, for std::istream and similar users. An istream
+/// catches exceptions thrown here and sets badbit, unless its exceptions() mask says otherwise.
+/// error() returns the cause.
 class streambuf : public std::streambuf {
 public:
     explicit streambuf(stream from, std::size_t buffer_bytes = 256 << 10)
         : stream_(std::move(from)), buffer_(buffer_bytes ? buffer_bytes : 1) {}
 
     stream &source() noexcept { return stream_; }
-    /// The error that ended the last read, if one did.
+    /// Returns the error that ended the last read, if any.
     const error_code &error() const noexcept { return error_; }
 
 protected:
@@ -552,7 +563,7 @@ protected:
                 setg(eback(), gptr() + n, egptr());
                 got += n;
             } else if (static_cast<std::size_t>(wanted - got) >= buffer_.size()) {
-                // As much as our own buffer holds: straight to the caller.
+                // Reads of at least the buffer size go directly to the caller.
                 std::size_t n = stream_.read(to + got, static_cast<std::size_t>(wanted - got), error_);
                 detail::check(error_);
                 if (n == 0)
@@ -577,7 +588,7 @@ protected:
             return pos_type(off_type(-1));
         const off_type here = static_cast<off_type>(stream_.position()) - (egptr() - gptr());
         if (from == std::ios_base::cur && offset == 0)
-            return pos_type(here); // tellg(): what is buffered stays
+            return pos_type(here); // tellg() keeps the buffer
         int whence = PLAYSWARM_SEEK_SET;
         if (from == std::ios_base::end) {
             whence = PLAYSWARM_SEEK_END;

@@ -1,4 +1,4 @@
-/* The first frame of a film after a seek, from a swarm, as a PNG.
+/* Writes the first frame after a seek in a film from a swarm as a PNG.
  *
  *     frame dir=/var/tmp/films film.torrent 1830.5 frame.png
  *
@@ -18,7 +18,7 @@ static void fail(const char *what, const char *why) {
     exit(1);
 }
 
-/* Ends the program, if FFmpeg says that this failed. */
+/* Ends the program if an FFmpeg call failed. */
 static int must(int result, const char *what) {
     if (result < 0)
         fail(what, av_err2str(result));
@@ -58,7 +58,8 @@ static playswarm_stream *open_stream(playswarm_session *session, const char *sou
     return stream;
 }
 
-/* Decodes from the keyframe before `target` (in the stream's time base) to the first frame that is not before it. */
+/* Decodes from the keyframe before `target` (in the time base of the stream) and returns the first
+ * frame at or after `target`. */
 static AVFrame *first_frame(AVFormatContext *format, int index, int64_t target) {
     AVStream *video = format->streams[index];
     const AVCodec *codec = avcodec_find_decoder(video->codecpar->codec_id);
@@ -141,7 +142,7 @@ int main(int argc, char **argv) {
         if (!avio)
             fail("memory", "there is none");
     }
-    /* Without a name: what it is shows in its bytes. */
+    /* Without a name, FFmpeg detects the format from the content. */
     must(avformat_open_input(&format, local ? source + 5 : NULL, NULL, NULL), "this is no film");
     must(avformat_find_stream_info(format, NULL), "its tracks");
     int index = must(av_find_best_stream(format, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0), "no picture in it");

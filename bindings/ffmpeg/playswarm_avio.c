@@ -4,7 +4,8 @@
 #include <libavutil/error.h>
 #include <libavutil/mem.h>
 
-/* What FFmpeg reads at once: enough that a call costs nothing, little enough that a probe reads little. */
+/* Bytes per read of FFmpeg. Large enough that the cost of a call is negligible, small enough that
+ * probing reads little. */
 enum { BUFFER_BYTES = 64 << 10 };
 
 static int error_of(playswarm_code code) {
@@ -21,7 +22,7 @@ static int error_of(playswarm_code code) {
     }
 }
 
-/* Never 0: FFmpeg takes that for "again, at once". */
+/* Never returns 0, which FFmpeg would repeat at once. */
 static int read_packet(void *opaque, uint8_t *buffer, int capacity) {
     size_t n = 0;
     playswarm_error *error = NULL;
@@ -62,7 +63,7 @@ void playswarm_avio_free(AVIOContext **avio) {
     if (!*avio)
         return;
     playswarm_stream_unref((*avio)->opaque);
-    /* FFmpeg may have put another buffer in the place of ours. */
+    /* FFmpeg may have replaced the buffer. */
     av_freep(&(*avio)->buffer);
     avio_context_free(avio);
 }

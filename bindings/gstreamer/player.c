@@ -1,9 +1,9 @@
-/* A player: playbin, which takes playswarm:// and magnet: URIs once the plug-in is there.
+/* A player: playbin, which plays playswarm:// and magnet: URIs once the plug-in is installed.
  *
  *     player [--headless] [SETTINGS] URI [SECONDS]...
  *
- * SETTINGS are playswarm's: KEY=VALUE, separated by semicolons. With SECONDS it jumps to each of these in turn, two seconds after the
- * last, says where it is, and ends. */
+ * SETTINGS are playswarm settings: KEY=VALUE, separated by semicolons. With SECONDS it seeks to
+ * each of them in turn, two seconds after the previous one, prints the position, and ends. */
 #include <gst/gst.h>
 
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 static const char *settings;
 
-/* playbin has made the element that the URI asks for. */
+/* Configures the element that playbin created for the URI. */
 static void on_source(GstElement *playbin, GstElement *source, gpointer data) {
     (void)playbin, (void)data;
     if (settings && g_object_class_find_property(G_OBJECT_GET_CLASS(source), "settings"))
@@ -25,7 +25,8 @@ static double position(GstElement *playbin) {
     return (double)at / GST_SECOND;
 }
 
-/* Waits for `ms` milliseconds, or until all is ready after the start or a jump; 0 when it is over. */
+/* Waits for `wait`, or for a message of the type `until` after the start or a seek. Returns 0 at
+ * the end of the film or on an error. */
 static int go_on(GstElement *playbin, GstClockTime wait, GstMessageType until) {
     GstBus *bus = gst_element_get_bus(playbin);
     GstMessage *message = gst_bus_timed_pop_filtered(bus, wait, GST_MESSAGE_ERROR | GST_MESSAGE_EOS | until);

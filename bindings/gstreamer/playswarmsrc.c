@@ -1,8 +1,9 @@
-/* playswarmsrc: a GStreamer source that gives a file of a torrent while it downloads. Seekable, push or pull.
+/* playswarmsrc: a GStreamer source that provides a file of a torrent while it downloads. Seekable,
+ * push or pull.
  *
  *     gst-launch-1.0 playswarmsrc uri=playswarm:///home/me/film.torrent ! decodebin ! autovideosink
  *
- * It handles playswarm://SOURCE and magnet: URIs, so playbin and uridecodebin take them too. */
+ * It handles playswarm://SOURCE and magnet: URIs, so playbin and uridecodebin play them too. */
 #include <gst/base/gstbasesrc.h>
 #include <gst/gst.h>
 
@@ -13,7 +14,7 @@
 GST_DEBUG_CATEGORY_STATIC(playswarmsrc_debug);
 #define GST_CAT_DEFAULT playswarmsrc_debug
 
-/* What is read at once: as FFmpeg and others do. */
+/* Bytes per read, as in FFmpeg and other programs. */
 enum { BLOCK_BYTES = 64 << 10 };
 
 #define TYPE_PLAYSWARM_SRC (playswarm_src_get_type())
@@ -21,9 +22,9 @@ G_DECLARE_FINAL_TYPE(PlayswarmSrc, playswarm_src, PLAYSWARM, SRC, GstBaseSrc)
 
 struct _PlayswarmSrc {
     GstBaseSrc parent;
-    /* Properties, under the object's lock. */
+    /* Properties, protected by the object's lock. */
     gchar *uri, *settings, *file;
-    /* Ends what waits, under the object's lock; the stream is there between start and stop. */
+    /* Ends waiting calls; protected by the object's lock. The stream exists from start to stop. */
     playswarm_canceller *canceller;
     playswarm_stream *stream;
     gboolean has_session;
@@ -39,7 +40,7 @@ enum { PROP_URI = 1, PROP_SETTINGS, PROP_FILE };
 static GstStaticPadTemplate source_pad =
     GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS_ANY);
 
-/* ---- one session for all elements: two would not share a folder ---- */
+/* ---- one session for all elements, because two sessions cannot share a folder ---- */
 
 static GMutex session_lock;
 static playswarm_session *session;
@@ -85,7 +86,7 @@ static void give_session_back(void) {
 
 /* ---- the source ---- */
 
-/* What playswarm is to open: a magnet link as it is, else what stands behind playswarm://. */
+/* Returns the source for playswarm: a magnet link, or the part of the URI after playswarm://. */
 static gchar *source_of(const gchar *uri) {
     return g_ascii_strncasecmp(uri, "playswarm://", 12) == 0 ? g_uri_unescape_string(uri + 12, NULL) : g_strdup(uri);
 }
@@ -147,7 +148,8 @@ static gboolean stop(GstBaseSrc *base) {
     return TRUE;
 }
 
-/* From another thread, when the pipeline stops or seeks: what waits ends now, until unlock_stop. */
+/* Called from another thread when the pipeline stops or seeks. Ends waiting calls until
+ * unlock_stop. */
 static gboolean unlock(GstBaseSrc *base) {
     PlayswarmSrc *self = PLAYSWARM_SRC(base);
     playswarm_canceller_cancel(self->canceller);
@@ -183,7 +185,8 @@ static gboolean get_size(GstBaseSrc *base, guint64 *size) {
     return known;
 }
 
-/* `length` bytes from `offset` on, fewer at the end only: in pull mode fewer would be the end. */
+/* Reads `length` bytes from `offset`, fewer only at the end: pull mode treats a short read as the
+ * end. */
 static GstFlowReturn fill(GstBaseSrc *base, guint64 offset, guint length, GstBuffer *buffer) {
     PlayswarmSrc *self = PLAYSWARM_SRC(base);
     playswarm_error *error = NULL;

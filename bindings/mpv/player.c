@@ -2,8 +2,9 @@
  *
  *     player [--MPV-OPTION[=VALUE]]... [KEY=VALUE]... URL [SECONDS]...
  *
- * MPV-OPTIONs are mpv's, KEY=VALUE are playswarm's settings, URL is playswarm://SOURCE or anything else that mpv plays. With
- * SECONDS it jumps to each of these in turn, two seconds after the last, says where it is, and ends. */
+ * MPV-OPTIONs are options of mpv. KEY=VALUE are settings of playswarm. URL is playswarm://SOURCE or
+ * any other URL that mpv plays. With SECONDS it seeks to each of them in turn, two seconds after
+ * the previous one, prints the position, and ends. */
 #define _POSIX_C_SOURCE 200809L
 #include "playswarm_mpv.h"
 
@@ -67,7 +68,7 @@ int main(int argc, char **argv) {
     playswarm_mpv *protocol = playswarm_mpv_register(mpv, session);
     if (!protocol)
         fail("mpv", "does not take the protocol");
-    playswarm_session_unref(session); /* the protocol has one of its own */
+    playswarm_session_unref(session); /* the protocol has its own reference */
     const char *load[] = {"loadfile", url, NULL};
     mpv_command(mpv, load);
 

@@ -1,15 +1,17 @@
 -- Lets mpv play magnet links and torrent files: `mpv 'magnet:?xt=…'`, `mpv film.torrent`.
 --
--- It starts the program `playswarm`, which serves the film on this machine, and ends it with the film. Copy it to ~/.config/mpv/scripts.
+-- It starts the program `playswarm`, which serves the film on this machine, and ends the program
+-- with the film. Copy this file to ~/.config/mpv/scripts.
 -- Options, in ~/.config/mpv/script-opts/playswarm.conf or as --script-opts=playswarm-…:
---   binary=playswarm   the program
---   args=              more arguments for `playswarm stream`, separated by spaces: --dir /var/tmp/films --file 3
---   wait_s=90          how long a magnet link may look for peers
+--   binary=playswarm   path of the program
+--   args=              further arguments for `playswarm stream`, separated by spaces:
+--                      --dir /var/tmp/films --file 3
+--   wait_s=90          longest wait for the peers of a magnet link, in seconds
 
 local options = { binary = "playswarm", args = "", wait_s = 90 }
 require("mp.options").read_options(options, "playswarm")
 
--- What is running for the file that is open: its command and the file with what it said.
+-- The program that serves the open file: its command, and the file with its output.
 local running
 
 local function stop()
@@ -42,7 +44,8 @@ mp.add_hook("on_load", 5, function(hook)
     end
     stop()
     local output = os.tmpname()
-    -- A shell only to send what it says to a file: mpv gives the output of a program when it has ended, and this one goes on.
+    -- The shell redirects the output to a file. mpv returns the output of a program only after it
+    -- ends, but this one keeps running.
     local args = { "sh", "-c", 'out=$1; shift; exec "$@" >"$out"', "playswarm", output, options.binary, "stream", "--quiet", source }
     for word in options.args:gmatch("%S+") do
         args[#args + 1] = word

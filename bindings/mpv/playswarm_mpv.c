@@ -1,4 +1,4 @@
-/* The protocol playswarm:// for libmpv: its stream callbacks over a playswarm stream. */
+/* The protocol playswarm:// for libmpv: its stream callbacks on top of a playswarm stream. */
 #include "playswarm_mpv.h"
 
 #include <mpv/stream_cb.h>
@@ -13,7 +13,7 @@
 struct playswarm_mpv {
     playswarm_session *session;
     pthread_mutex_t lock;
-    playswarm_canceller *opening; /* of the open that waits now, if one does */
+    playswarm_canceller *opening; /* of the open in progress, or NULL */
 };
 
 static void complain(const char *what, playswarm_error *error) {
@@ -45,12 +45,13 @@ static int64_t seek(void *cookie, int64_t offset) {
     return code == PLAYSWARM_OK ? (int64_t)at : MPV_ERROR_GENERIC;
 }
 
-/* From another thread than the reads. It stays: mpv wants all that follows to fail until it closes. */
+/* Called from a thread other than the reading one. It is permanent: mpv expects all later calls to
+ * fail until it closes the stream. */
 static void cancel(void *cookie) { playswarm_stream_cancel(cookie); }
 
 static void close_stream(void *cookie) { playswarm_stream_unref(cookie); }
 
-/* Shows which canceller ends the open that is under way. */
+/* Records the canceller of the open in progress. */
 static void set_opening(playswarm_mpv *p, playswarm_canceller *canceller) {
     pthread_mutex_lock(&p->lock);
     p->opening = canceller;

@@ -1,9 +1,10 @@
-/* VLC plays magnet links and torrent files: an access plug-in over playswarm.
+/* An access plug-in with which VLC plays magnet links and torrent files.
  *
  *     vlc 'magnet:?xt=urn:btih:…'      vlc film.torrent      vlc playswarm://SOURCE
  *
- * VLC takes a magnet link on its command line for the name of a file, so the plug-in looks at these too; what is no magnet
- * link and no torrent it leaves to VLC's own. */
+ * VLC interprets a magnet link on its command line as a file name, so the plug-in checks file names
+ * too. Names that are neither a magnet link nor a torrent file are left to VLC's own access
+ * plug-ins. */
 #define _GNU_SOURCE
 #include <vlc_common.h>
 
@@ -30,13 +31,13 @@ vlc_module_begin()
                "Settings of playswarm: KEY=VALUE, separated by semicolons, such as dir=/var/tmp/films;disk_limit_bytes=20000000000",
                false)
     add_string("playswarm-file", NULL, "File", "The file to play: its number or (a part of) its name; else the largest", false)
-    /* Before VLC's own for files, which are asked when this one declines. */
+    /* Above the priority of VLC's file access, which is tried when this plug-in declines. */
     set_capability("access", 60)
     add_shortcut("playswarm", "magnet", "file")
     set_callbacks(Open, Close)
 vlc_module_end()
 
-/* One session for all that is open: two would not share a folder. */
+/* One session for all open films, because two sessions cannot share a folder. */
 static vlc_mutex_t lock = VLC_STATIC_MUTEX;
 static playswarm_session *shared;
 static unsigned users;
@@ -89,14 +90,14 @@ static void give_session_back(void) {
     playswarm_session *last = --users == 0 ? shared : NULL;
     if (last)
         shared = NULL;
-    /* Under the lock: the next one may want the same folder. */
+    /* Under the lock, because the next session may use the same folder. */
     playswarm_session_unref(last);
     vlc_mutex_unlock(&lock);
 }
 
 static bool is_magnet(const char *text) { return strncasecmp(text, "magnet:?", 8) == 0; }
 
-/* What to open; NULL for what is not ours. */
+/* Returns the source to open, or NULL if this plug-in does not handle the URL. */
 static char *source_of(const stream_t *access) {
     const char *location = access->psz_location ? access->psz_location : "";
     if (strcasecmp(access->psz_name, "playswarm") == 0) {
@@ -108,7 +109,7 @@ static char *source_of(const stream_t *access) {
     const char *path = access->psz_filepath;
     if (!path)
         return NULL;
-    /* `vlc magnet:?xt=…` arrives as a file of that name in the present folder. */
+    /* `vlc magnet:?xt=…` arrives as a file with that name in the current folder. */
     const char *magnet = strcasestr(path, "/magnet:?");
     if (magnet && is_magnet(magnet + 1))
         return strdup(magnet + 1);
@@ -120,7 +121,8 @@ static void cancel_open(void *canceller) { playswarm_canceller_cancel(canceller)
 
 static void cancel_read(void *stream) { playswarm_stream_cancel(stream); }
 
-/* VLC says so when it stops or the user jumps; a read that did not end would hold it up for ever. */
+/* VLC interrupts a read when it stops or the user seeks. A read that did not end would block it
+ * forever. */
 static ssize_t Read(stream_t *access, void *buffer, size_t capacity) {
     struct access_sys *sys = access->p_sys;
     playswarm_error *error = NULL;
@@ -201,7 +203,7 @@ static playswarm_stream *open_stream(stream_t *access, playswarm_session *sessio
 
 static int Open(vlc_object_t *obj) {
     stream_t *access = (stream_t *)obj;
-    /* Looking at a list of films is no reason to fetch them. */
+    /* Preparsing a playlist must not start a download. */
     if (access->b_preparsing)
         return VLC_EGENERIC;
     char *source = source_of(access);

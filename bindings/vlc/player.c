@@ -1,8 +1,10 @@
-/* For programs that embed libVLC: its media callbacks over a playswarm stream; no plug-in is needed.
+/* A player for programs that embed libVLC: its media callbacks on top of a playswarm stream. It
+ * needs no plug-in.
  *
  *     player [KEY=VALUE]... SOURCE [SECONDS]...
  *
- * Plays SOURCE; with SECONDS it jumps to each of these in turn, says where it is two seconds later, and ends. */
+ * Plays SOURCE. With SECONDS it seeks to each of them in turn, prints the position two seconds
+ * later, and ends. */
 #define _POSIX_C_SOURCE 200809L
 #include <playswarm.h>
 #include <vlc/vlc.h>
@@ -17,7 +19,7 @@ static void fail(const char *what, playswarm_error *error) {
     exit(1);
 }
 
-/* `opaque` is the stream, of which VLC's reader has a reference of its own from here to close_media. */
+/* `opaque` is the stream. VLC's reader holds its own reference from here to close_media. */
 static int open_media(void *opaque, void **data, uint64_t *size) {
     if (playswarm_stream_ref(opaque) != PLAYSWARM_OK)
         return -1;
@@ -26,7 +28,7 @@ static int open_media(void *opaque, void **data, uint64_t *size) {
     return playswarm_stream_size(opaque, size) == PLAYSWARM_OK ? 0 : -1;
 }
 
-/* A cancelled read is the end for VLC: see stop_playing. */
+/* VLC treats a cancelled read as the end of the film: see stop_playing. */
 static ssize_t read_media(void *data, unsigned char *buffer, size_t capacity) {
     size_t n = 0;
     return playswarm_stream_read(data, buffer, capacity, &n, NULL) == PLAYSWARM_OK ? (ssize_t)n : -1;
@@ -40,7 +42,7 @@ static int seek_media(void *data, uint64_t offset) {
 
 static void close_media(void *data) { playswarm_stream_unref(data); }
 
-/* libVLC has no callback that ends a read, and waits for it when it stops: so cancel first, always. */
+/* libVLC has no callback that ends a read, and stopping waits for the read: always cancel first. */
 static void stop_playing(libvlc_media_player_t *player, playswarm_stream *stream) {
     playswarm_stream_cancel(stream);
     libvlc_media_player_stop(player);
@@ -52,7 +54,8 @@ static void sleep_ms(long ms) {
     nanosleep(&t, NULL);
 }
 
-/* Waits until it plays on from `from_ms`, for half a minute at most; 0 if it ended. */
+/* Waits up to 30 seconds until playback continues from `from_ms`. Returns 0 if it ended or timed
+ * out. */
 static int plays_from(libvlc_media_player_t *player, libvlc_time_t from_ms) {
     for (int i = 0; i < 1500; i++) {
         libvlc_state_t state = libvlc_media_player_get_state(player);
@@ -96,7 +99,7 @@ int main(int argc, char **argv) {
     playswarm_config_unref(config);
     playswarm_media_unref(media);
 
-    const char *options = getenv("PLAYER_VLC_OPTION"); /* such as --vout=dummy */
+    const char *options = getenv("PLAYER_VLC_OPTION"); /* for example --vout=dummy */
     libvlc_instance_t *vlc = libvlc_new(options ? 1 : 0, &options);
     libvlc_media_t *film =
         vlc ? libvlc_media_new_callbacks(vlc, open_media, read_media, seek_media, close_media, stream) : NULL;

@@ -1,5 +1,5 @@
-/* A downloader with a progress bar: all files of a torrent, to the folder `dir`. Ctrl-C ends it, and the next start goes
- * on where it was.
+/* Downloads all files of a torrent to the folder `dir`, with a progress bar. Ctrl-C ends it. The
+ * next start resumes the download.
  *
  *     ./downloader dir=/var/tmp/films film.torrent
  */
@@ -37,7 +37,7 @@ int main(int argc, char **argv) {
     signal(SIGINT, stop);
     playswarm_session *session = start(argc, argv, &source);
     must(playswarm_session_open(session, source, 0, NULL, &media, &error), error);
-    /* What is there already is taken over. */
+    /* Accepts the data that is already there. */
     must(playswarm_media_check_files(media, NULL, NULL, &error), error);
     must(playswarm_media_fetch_all(media, 1), NULL);
 

@@ -1,4 +1,4 @@
-/* The smallest player: the film goes to a player's standard input.
+/* The smallest player: writes the film to the standard input of a player.
  *
  *     ./player dir=/var/tmp/films film.torrent | mpv -
  */
@@ -19,7 +19,7 @@ int main(int argc, char **argv) {
     for (;;) {
         must(playswarm_stream_read(stream, buffer, sizeof buffer, &n, &error), error);
         if (n == 0 || fwrite(buffer, 1, n, stdout) < n || fflush(stdout) != 0)
-            break; /* the end, or the player has closed */
+            break; /* the end of the film, or the player closed its input */
     }
     playswarm_stream_unref(stream);
     playswarm_media_unref(media);

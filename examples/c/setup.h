@@ -1,4 +1,5 @@
-/* What the examples have in common: settings and a source from the command line, and a sentence where something fails. */
+/* Shared code of the examples: settings and a source from the command line, and a message on
+ * failure. */
 #ifndef SETUP_H
 #define SETUP_H
 
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Ends the program with the error's sentence, if the call failed. */
+/* Ends the program with the error's message if the call failed. */
 static inline void must(playswarm_code code, playswarm_error *error) {
     if (code != PLAYSWARM_OK) {
         fprintf(stderr, "%s\n", error ? playswarm_error_message(error) : playswarm_code_description(code));
@@ -17,7 +18,7 @@ static inline void must(playswarm_code code, playswarm_error *error) {
     }
 }
 
-/* Starts a session with the settings among the arguments (KEY=VALUE before SOURCE), and gives the source. */
+/* Starts a session with the settings in the arguments (KEY=VALUE before SOURCE); sets `source`. */
 static inline playswarm_session *start(int argc, char **argv, const char **source) {
     playswarm_config *config = NULL;
     playswarm_session *session = NULL;

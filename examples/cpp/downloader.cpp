@@ -1,4 +1,4 @@
-// A downloader with a progress bar: all files of a torrent, to the folder `dir`.
+// Downloads all files of a torrent to the folder `dir`, with a progress bar.
 //
 //     ./downloader dir=/var/tmp/films film.torrent
 #include "setup.hpp"
@@ -14,7 +14,7 @@ int main(int argc, char **argv) {
         for (const playswarm::file_info &file : media.files())
             if (!file.is_padding)
                 std::cout << file.name << " (" << file.length << " bytes)\n";
-        media.check_files(); // what is there already is taken over
+        media.check_files(); // accepts the data that is already there
         media.fetch_all();
         for (;;) {
             playswarm_media_status now = media.status();

@@ -1,4 +1,4 @@
-// The smallest player: the film goes to a player's standard input.
+// The smallest player: writes the film to the standard input of a player.
 //
 //     ./player dir=/var/tmp/films film.torrent | mpv -
 #include "setup.hpp"

@@ -1,4 +1,5 @@
-// What the examples have in common: a session with the settings of the command line (KEY=VALUE before SOURCE).
+// Shared code of the examples: a session with the settings of the command line (KEY=VALUE before
+// SOURCE).
 #pragma once
 
 #include <playswarm.hpp>
@@ -20,7 +21,7 @@ inline playswarm::session start(int argc, char **argv) {
     return playswarm::session(config);
 }
 
-/// Runs a program, and says in a sentence why it failed.
+/// Runs a program. Prints a message if it fails.
 template <class Run> int run(Run &&program) {
     try {
         program();

@@ -1,4 +1,5 @@
-// A status watcher: plays a film for nobody, and says what happens, once a second and whenever something does.
+// A status monitor: reads a film without playing it, and prints its status once a second and each
+// event.
 //
 //     ./watcher dir=/var/tmp/films film.torrent
 #include "setup.hpp"

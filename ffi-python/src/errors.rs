@@ -1,11 +1,11 @@
-//! The engine's errors as Python's exceptions: the kind by its name in the engine's own table, the class by that name in
-//! `playswarm._errors`.
+//! Converts the engine's errors to Python exceptions. The kind is its name in the engine's table.
+//! `playswarm._errors` maps that name to the class.
 
 use playswarm::Error;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-/// What the engine said, as the exception of its kind.
+/// Returns an error of the engine as the exception of its kind.
 pub(crate) fn to_python(py: Python<'_>, e: &Error) -> PyErr {
     let kind = serde_json::to_value(e.kind()).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
     let (source, path) = match e {
@@ -18,7 +18,7 @@ pub(crate) fn to_python(py: Python<'_>, e: &Error) -> PyErr {
     raise(py, (kind, e.kind() as i32, e.to_string(), errno, path))
 }
 
-/// A setting that cannot be used, where the engine's own check was not reached.
+/// Returns the exception for an invalid setting that was found before the engine's own check.
 pub(crate) fn bad_config(py: Python<'_>, why: &str) -> PyErr {
     let code = playswarm::ErrorKind::BadConfig as i32;
     raise(py, ("bad_config".to_owned(), code, format!("the settings cannot be used: {why}"), None, None))

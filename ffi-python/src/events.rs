@@ -1,4 +1,4 @@
-//! The events of a torrent, one after the other.
+//! The events of a torrent, in order.
 
 use crate::job::Job;
 use playswarm::Event;
@@ -8,7 +8,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Mutex, broadcast};
 use tokio_util::sync::CancellationToken;
 
-/// A place in the stream of events.
+/// A receiver of events.
 #[pyclass(frozen, module = "playswarm._playswarm")]
 pub(crate) struct Events {
     events: Arc<Mutex<broadcast::Receiver<Event>>>,
@@ -23,13 +23,13 @@ impl Events {
 
 #[pymethods]
 impl Events {
-    /// The next one as JSON; `None` when the torrent is closed.
+    /// Returns the next event as JSON, or `None` when the torrent is closed.
     fn next(&self) -> Job {
         let (events, closed) = (self.events.clone(), self.closed.clone());
         let work = async move {
             let mut events = events.lock().await;
             tokio::select! {
-                // Those that are there already come first.
+                // Queued events come first.
                 biased;
                 event = next_event(&mut events) => Ok(event),
                 () = closed.cancelled() => Ok(None),
@@ -46,7 +46,7 @@ async fn next_event(events: &mut broadcast::Receiver<Event>) -> Option<Event> {
     loop {
         match events.recv().await {
             Ok(event) => return Some(event),
-            // The oldest are lost; what follows is not.
+            // The oldest events are lost; later ones are not.
             Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return None,
         }

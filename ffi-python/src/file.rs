@@ -1,7 +1,8 @@
-//! A file of a torrent, for the blocking face and for the asynchronous one.
+//! A file of a torrent, for the blocking and the asynchronous interface.
 //!
-//! Blocking reads have one position, kept here so that threads that share a file never read a byte twice; it moves only
-//! when a read is done. Asynchronous reads name their position: whoever cancels one has lost nothing.
+//! Blocking reads share one position, which is kept here. Threads that share a file therefore never
+//! read a byte twice. The position moves only when a read completes. Asynchronous reads pass their
+//! position, so cancelling one loses no data.
 
 use crate::errors;
 use crate::job::Job;
@@ -20,10 +21,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio_util::sync::CancellationToken;
 
-/// `ahead` where nothing was said.
+/// Value of `ahead` without a limit.
 const NO_BOUND: u64 = u64::MAX;
 
-/// A file that is open until this is closed or dropped.
+/// A file that stays open until it is closed or dropped.
 #[pyclass(frozen, module = "playswarm._playswarm")]
 pub(crate) struct File {
     shared: Mutex<Option<Arc<Shared>>>,
@@ -34,9 +35,9 @@ struct Shared {
     media: Media,
     file: usize,
     stream: tokio::sync::Mutex<Stream>,
-    /// The next byte of a blocking read.
+    /// Position of the next blocking read.
     position: AtomicU64,
-    /// How far beyond what is read may be fetched.
+    /// Limit for downloading beyond the data being read, in bytes.
     ahead: AtomicU64,
     bounded: AtomicBool,
     session_closed: CancellationToken,
@@ -45,7 +46,7 @@ struct Shared {
     size: u64,
 }
 
-/// Somebody's memory, kept where it is while a read fills it.
+/// A caller's buffer, which stays in place while a read fills it.
 struct Target {
     buffer: PyUntypedBuffer,
 }
@@ -71,13 +72,14 @@ impl Target {
         self.buffer.len_bytes()
     }
 
-    /// Copies bytes to `at`, with or without the GIL.
+    /// Copies bytes to offset `at`, with or without the GIL.
     fn put(&self, at: usize, bytes: &[u8]) {
         assert!(at.checked_add(bytes.len()).is_some_and(|end| end <= self.len()), "a read beyond its buffer");
-        // SAFETY: the exporter keeps these `len` bytes in place and writable until the buffer is released, which is when
-        // `self` is dropped; they are C-contiguous, and the range was checked above. `bytes` is memory of the engine's own.
-        // Python code that touches the memory meanwhile sees old bytes or new ones, as with any `readinto` of CPython,
-        // which releases the GIL while the system writes.
+        // SAFETY: the exporter keeps these `len` bytes in place and writable until the buffer is
+        // released, which happens when `self` is dropped. They are C-contiguous, and the range was
+        // checked above. `bytes` is memory of the engine. Python code that accesses the memory at
+        // the same time sees old or new bytes. The same holds for any `readinto` of CPython, which
+        // releases the GIL during the system call.
         #[allow(unsafe_code)]
         unsafe {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.buffer.buf_ptr().cast::<u8>().add(at), bytes.len());
@@ -86,7 +88,7 @@ impl Target {
 }
 
 impl Shared {
-    /// Done when reads are to end, with the reason.
+    /// Completes with the reason when reads must end.
     async fn ended(&self) -> Error {
         let cancelled = self.cancelled.lock().clone();
         tokio::select! {
@@ -104,7 +106,7 @@ impl Shared {
         }
     }
 
-    /// Places the stream, and bounds what is fetched, for a read of `max` bytes.
+    /// Positions the stream and limits downloading, for a read of `max` bytes.
     fn place(&self, stream: &mut Stream, position: u64, max: u64) {
         stream.seek_to(position);
         match self.ahead.load(Ordering::Relaxed) {
@@ -120,7 +122,8 @@ impl Shared {
         }
     }
 
-    /// Fills the memory with what can be had without waiting once there is something. Moves the position.
+    /// Waits for the first data and fills the buffer with the data that is available without
+    /// further waiting. Moves the position.
     async fn read_into(&self, target: &Target) -> Result<usize> {
         let mut stream = self.stream.lock().await;
         let start = self.position.load(Ordering::Relaxed);
@@ -138,13 +141,13 @@ impl Shared {
             target.put(filled, &bytes);
             filled += bytes.len();
         }
-        // Who sought meanwhile, from another thread, has the last word.
+        // A seek from another thread in the meantime takes precedence.
         let end = start + filled as u64;
         let _ = self.position.compare_exchange(start, end, Ordering::Relaxed, Ordering::Relaxed);
         Ok(filled)
     }
 
-    /// `max` bytes from `position` on; fewer at the end of the file only.
+    /// Reads `max` bytes from `position`; fewer only at the end of the file.
     async fn read_at(&self, position: u64, max: u64) -> Result<Vec<Bytes>> {
         let mut stream = self.stream.lock().await;
         self.place(&mut stream, position, max);
@@ -207,13 +210,14 @@ impl File {
         Ok(self.get(py)?.position.load(Ordering::Relaxed))
     }
 
-    /// Where the next blocking read begins; what is fetched changes with that read.
+    /// Sets the position of the next blocking read. Downloading follows with that read.
     fn seek(&self, py: Python<'_>, position: u64) -> PyResult<()> {
         self.get(py)?.position.store(position, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Bytes into the caller's memory: as many as are here, at least one, none at the end of the file.
+    /// Reads into the caller's buffer. Returns as many bytes as are available, at least one, or 0
+    /// at the end of the file.
     #[pyo3(signature = (buffer, timeout=None))]
     fn readinto(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, timeout: Option<f64>) -> PyResult<usize> {
         let shared = self.get(py)?;
@@ -222,7 +226,8 @@ impl File {
         wait(py, "the read", timeout_of(timeout)?, work, |_| Ok(()))
     }
 
-    /// `size` bytes from the position on; fewer at the end of the file only. Nothing is lost if it does not come to an end.
+    /// Reads `size` bytes from the position; fewer only at the end of the file. An interrupted read
+    /// loses no data.
     #[pyo3(signature = (size, timeout=None))]
     fn read<'py>(&self, py: Python<'py>, size: u64, timeout: Option<f64>) -> PyResult<Bound<'py, PyBytes>> {
         let shared = self.get(py)?;
@@ -235,15 +240,16 @@ impl File {
         Ok(bytes)
     }
 
-    /// The same from a position of the caller's.
+    /// Reads `size` bytes from the given position.
     fn read_at(&self, py: Python<'_>, position: u64, size: u64) -> PyResult<Job> {
         let shared = self.get(py)?;
         let work = async move { shared.unless_ended(shared.read_at(position, size)).await };
         Ok(Job::new("the read", work, |py, chunks| Ok(joined(py, &chunks)?.into_any().unbind())))
     }
 
-    /// Goes to the keyframe at or before a time: gives its time in seconds, the byte where reading begins, and whether that is
-    /// an estimate. Reads name the byte, or follow after [`File::seek`].
+    /// Moves to the keyframe at or before a time. Returns its time in seconds, the byte where
+    /// reading begins, and whether this is an estimate. Reads pass that byte, or follow after
+    /// [`File::seek`].
     fn seek_time(&self, py: Python<'_>, seconds: f64) -> PyResult<Job> {
         let (shared, time) = (self.get(py)?, time_of(seconds)?);
         let work = async move {
@@ -256,32 +262,32 @@ impl File {
         }))
     }
 
-    /// The time in seconds that is played at a byte, where the file's time is known.
+    /// Returns the media time in seconds at a byte, if the timing of the file is known.
     fn time_at(&self, py: Python<'_>, position: u64) -> PyResult<Option<f64>> {
         let shared = self.get(py)?;
         Ok(shared.media.known_timeline(shared.file).map(|t| t.time_at(position).as_secs_f64()))
     }
 
-    /// How many bytes from there on can be read without waiting for the swarm.
+    /// Returns the number of bytes that can be read from `position` without waiting for the swarm.
     fn readable_at(&self, py: Python<'_>, position: u64) -> PyResult<u64> {
         let shared = self.get(py)?;
         let work = async { Ok(shared.stream.lock().await.readable_at(position)) };
         wait(py, "the read before", None, shared.unless_ended(work), |_| Ok(()))
     }
 
-    /// How far beyond what is read may be fetched; `None` for no bound.
+    /// Limits downloading beyond the data being read, in bytes; `None` removes the limit.
     fn set_ahead(&self, py: Python<'_>, bytes: Option<u64>) -> PyResult<()> {
         self.get(py)?.ahead.store(bytes.unwrap_or(NO_BOUND), Ordering::Relaxed);
         Ok(())
     }
 
-    /// Ends the present reads and all later ones.
+    /// Ends current reads and makes later ones fail.
     fn cancel(&self, py: Python<'_>) -> PyResult<()> {
         self.get(py)?.cancelled.lock().cancel();
         Ok(())
     }
 
-    /// Lets reads work again.
+    /// Allows reads again after a cancellation.
     fn reset(&self, py: Python<'_>) -> PyResult<()> {
         let shared = self.get(py)?;
         let mut cancelled = shared.cancelled.lock();
@@ -296,8 +302,8 @@ impl File {
         self.shared.lock().is_none()
     }
 
-    /// Ends reads that wait; the window is freed at once. The torrent that it owns goes with it in one step, so that no signal
-    /// of Python's comes in between.
+    /// Ends waiting reads and frees the read-ahead at once. An `owned` torrent is closed in the
+    /// same step, so that no Python signal is handled in between.
     #[pyo3(signature = (owned=None))]
     #[allow(clippy::needless_pass_by_value)] // PyO3 hands it over.
     fn close(&self, py: Python<'_>, owned: Option<Bound<'_, OpenMedia>>) {

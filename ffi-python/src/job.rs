@@ -1,4 +1,5 @@
-//! Work that takes time, before it is known who waits for it: a thread ([`Job::wait`]) or an event loop ([`Job::start`]).
+//! Work that takes time, independent of its caller: a thread ([`Job::wait`]) or an event loop
+//! ([`Job::start`]).
 
 use crate::errors;
 use crate::runtime::{self, Inside};
@@ -12,11 +13,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What came of the work, made into an object where the GIL is held.
+/// The result of the work. It is converted to an object while the GIL is held.
 type Reply = Box<dyn for<'py> FnOnce(Python<'py>) -> PyResult<Py<PyAny>> + Send>;
 type Work = Pin<Box<dyn Future<Output = Result<Reply>> + Send>>;
 
-/// How far long work has come, told from any thread without the GIL.
+/// Progress of long work, updated from any thread without the GIL.
 #[derive(Default)]
 pub(crate) struct Progress {
     done: AtomicU64,
@@ -26,7 +27,7 @@ pub(crate) struct Progress {
 impl Progress {
     pub(crate) fn tell(&self, done: u64, total: u64) {
         self.total.store(total, Ordering::Relaxed);
-        // Several threads tell of it, and not always in order.
+        // Several threads report progress, not always in order.
         self.done.fetch_max(done, Ordering::Relaxed);
     }
 
@@ -35,7 +36,7 @@ impl Progress {
     }
 }
 
-/// Work that begins when somebody waits for it.
+/// Work that begins when a caller waits for it.
 #[pyclass(frozen, module = "playswarm._playswarm")]
 pub(crate) struct Job {
     what: &'static str,
@@ -44,7 +45,7 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// `what` names it where it takes too long.
+    /// Creates a job. `what` names it in a timeout error.
     pub(crate) fn new<T: Send + 'static>(
         what: &'static str,
         work: impl Future<Output = Result<T>> + Send + 'static,
@@ -73,7 +74,8 @@ impl Job {
 
 #[pymethods]
 impl Job {
-    /// Waits for it, `timeout` seconds at most; `progress(done, total)` is called on this thread meanwhile.
+    /// Waits for the job for at most `timeout` seconds. Calls `progress(done, total)` on this
+    /// thread during the wait.
     #[pyo3(signature = (timeout=None, progress=None))]
     #[allow(clippy::needless_pass_by_value)] // PyO3 hands these over.
     fn wait(&self, py: Python<'_>, timeout: Option<f64>, progress: Option<Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
@@ -95,20 +97,21 @@ impl Job {
         reply(py)
     }
 
-    /// Begins it for an event loop: `deliver(future, value, error)` is called there when it is done.
+    /// Starts the job for an event loop. When it is done, `deliver(future, value, error)` is called
+    /// there.
     fn start(&self, event_loop: Py<PyAny>, future: Py<PyAny>, deliver: Py<PyAny>) -> PyResult<Running> {
         let work = self.take()?;
         let task = runtime::handle()?.spawn(async move {
             let done = work.await;
             let Some(_inside) = Inside::enter() else { return };
-            // The GIL may be long in coming: the other tasks of this thread go elsewhere meanwhile.
+            // Waiting for the GIL may take long; other tasks of this thread move to other threads.
             tokio::task::block_in_place(|| {
                 Python::try_attach(|py| {
                     let (value, error) = match done.map_err(|e| errors::to_python(py, &e)).and_then(|reply| reply(py)) {
                         Ok(value) => (value, py.None()),
                         Err(e) => (py.None(), e.into_value(py).into_any()),
                     };
-                    // A loop that is closed by now wants no answer.
+                    // A loop that is already closed needs no result.
                     let _ = event_loop.call_method1(py, "call_soon_threadsafe", (deliver, future, value, error));
                     drop(event_loop);
                 });
@@ -117,13 +120,13 @@ impl Job {
         Ok(Running { task: task.abort_handle() })
     }
 
-    /// Bytes done and bytes in all, as far as it is known.
+    /// Returns the bytes done and the total, as far as known.
     fn progress(&self) -> (u64, u64) {
         self.progress.get()
     }
 }
 
-/// Work that was begun for an event loop.
+/// A job that was started for an event loop.
 #[pyclass(frozen, module = "playswarm._playswarm")]
 pub(crate) struct Running {
     task: tokio::task::AbortHandle,
@@ -131,7 +134,7 @@ pub(crate) struct Running {
 
 #[pymethods]
 impl Running {
-    /// Drops it, if it is not done.
+    /// Drops the job if it is not done.
     fn abort(&self) {
         self.task.abort();
     }

@@ -1,8 +1,9 @@
-//! `playswarm._playswarm`: the engine as Python objects. The package `playswarm` around it (`python/playswarm`) makes of
-//! them what a user sees; nothing here is meant to be called by anybody else.
+//! `playswarm._playswarm`: the engine as Python objects. The package `playswarm` around it
+//! (`python/playswarm`) is the public interface. Only that package calls this module.
 //!
-//! Every operation that may wait is a [`job::Job`], which the blocking face awaits with the GIL released and the asyncio face
-//! as a future; only the reads of a blocking file have a way of their own, straight into the caller's buffer.
+//! Every operation that may wait is a [`job::Job`]. The blocking interface waits for it with the
+//! GIL released, and the asyncio interface awaits it as a future. Only blocking file reads bypass
+//! jobs; they go directly to the caller's buffer.
 
 mod errors;
 mod events;
@@ -19,7 +20,7 @@ mod wait;
 
 use pyo3::prelude::*;
 
-/// The engine of the package `playswarm`; not meant to be used by itself.
+/// The engine of the package `playswarm`; not for direct use.
 #[pymodule]
 mod _playswarm {
     #[pymodule_export]

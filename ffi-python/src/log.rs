@@ -1,5 +1,5 @@
-//! The engine's log on its way to Python's `logging`: a subscriber that puts events into a bounded queue, and the function
-//! with which a thread of Python takes them out. No thread of the runtime ever waits for the GIL to log.
+//! Forwards the engine's log to Python's `logging`. A subscriber puts events into a bounded queue,
+//! and a Python thread takes them out. Threads of the runtime never wait for the GIL to log.
 
 use crate::runtime::{self, Inside, is_forked};
 use parking_lot::{Condvar, Mutex};
@@ -17,19 +17,19 @@ use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry};
 
-/// Records that wait for Python at most; more are counted and dropped.
+/// Largest number of queued records. Further ones are counted and dropped.
 const MAX_WAITING: usize = 4096;
-/// How long a call of [`next_log`] waits.
+/// Longest wait of a call of [`next_log`].
 const TURN: Duration = Duration::from_millis(200);
 
-/// Levels of Python.
+/// Log levels of Python.
 const ERROR: u8 = 40;
 const WARNING: u8 = 30;
 const INFO: u8 = 20;
 const DEBUG: u8 = 10;
 const TRACE: u8 = 5;
 
-/// Level, target, message, fields by name, spans from the outermost on, file, line.
+/// Level, target, message, fields by name, spans from the outermost to the innermost, file, line.
 type Record = (u8, String, String, Vec<(String, String)>, Vec<String>, Option<String>, u32);
 
 static LEVEL: AtomicU8 = AtomicU8::new(WARNING);
@@ -37,7 +37,8 @@ static QUEUE: Mutex<VecDeque<Record>> = Mutex::new(VecDeque::new());
 static NEWS: Condvar = Condvar::new();
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// The least level that is wanted. The subscriber is installed with the first call, unless the process has another by then.
+/// Sets the lowest level to log. The first call installs the subscriber. Returns whether it is
+/// installed, which fails if the process already has another subscriber.
 #[pyfunction]
 pub(crate) fn log_level(level: u8) -> bool {
     static INSTALLED: OnceLock<bool> = OnceLock::new();
@@ -48,8 +49,8 @@ pub(crate) fn log_level(level: u8) -> bool {
     installed
 }
 
-/// Takes what is there, or waits a little; `None` when the interpreter is about to end. The number is that of records that
-/// were dropped since the last call.
+/// Takes the queued records, or waits briefly for some. Returns `None` when the interpreter is
+/// about to end. The number counts the records dropped since the last call.
 #[pyfunction]
 pub(crate) fn next_log(py: Python<'_>) -> Option<(Vec<Record>, u64)> {
     let _inside = Inside::enter().filter(|_| !is_forked())?;
@@ -76,7 +77,7 @@ fn level_of(level: Level) -> u8 {
 
 struct Bridge;
 
-/// The fields of a span, as text.
+/// The name and the fields of a span, as text.
 struct SpanText(String);
 
 #[derive(Default)]
@@ -102,14 +103,14 @@ impl Visit for Fields {
     }
 }
 
-/// What is wanted of others' crates: they speak of their own insides, at length.
+/// Whether an event is logged. Other crates log internal details, so they need a higher level.
 fn is_wanted(metadata: &Metadata<'_>) -> bool {
     let wanted = LEVEL.load(Ordering::Relaxed);
     let target = metadata.target();
     let least = if target.starts_with("playswarm") {
         wanted
     } else if target.starts_with("librqbit_utp") {
-        // It warns of a small socket buffer at each start, which is nothing that a user needs to act on.
+        // It warns of a small socket buffer at each start, which requires no action by the user.
         wanted.max(ERROR)
     } else {
         wanted.max(WARNING)

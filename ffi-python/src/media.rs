@@ -16,10 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// How often a download looks how far it is.
+/// Interval between progress updates of a download.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// A torrent that is open until this is closed or dropped.
+/// A torrent that stays open until it is closed or dropped.
 #[pyclass(frozen, module = "playswarm._playswarm")]
 pub(crate) struct Media {
     media: Mutex<Option<playswarm::Media>>,
@@ -48,21 +48,21 @@ impl Media {
         Torrent { torrent: self.torrent.clone() }
     }
 
-    /// A reader of one file.
+    /// Returns a reader of one file.
     fn stream(&self, py: Python<'_>, file: usize) -> PyResult<File> {
         let media = self.get(py)?;
         let stream = media.stream(file).map_err(|e| errors::to_python(py, &e))?;
         Ok(File::new(media, file, stream, self.session_closed.child_token()))
     }
 
-    /// A snapshot, as JSON.
+    /// Returns a status snapshot as JSON.
     fn status(&self, py: Python<'_>) -> PyResult<String> {
         let media = self.get(py)?;
         let json = py.detach(|| serde_json::to_string(&media.status()));
         json.map_err(|e| PyValueError::new_err(e.to_string()))
     }
 
-    /// A byte for each piece: 0 missing, 1 being fetched, 2 here.
+    /// Returns a byte for each piece: 0 missing, 1 being downloaded, 2 available.
     fn piece_map<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let media = self.get(py)?;
         let map: Vec<u8> = py.detach(|| {
@@ -81,7 +81,8 @@ impl Media {
         Ok(Events::new(self.get(py)?.events(), self.closed.clone()))
     }
 
-    /// What the file says of its time; its index is read from the swarm where it is not known.
+    /// Returns the timing information of a file. Its index is read from the swarm if it is not
+    /// known.
     fn timeline(&self, py: Python<'_>, file: usize) -> PyResult<Job> {
         let media = self.get(py)?;
         let closed = self.closed.clone();
@@ -96,7 +97,7 @@ impl Media {
         }))
     }
 
-    /// What is known of it by now.
+    /// Returns the timing information that is known now.
     fn known_timeline(&self, py: Python<'_>, file: usize) -> PyResult<Option<Timeline>> {
         Ok(self.get(py)?.known_timeline(file).map(|timeline| Timeline { timeline, file }))
     }
@@ -117,7 +118,7 @@ impl Media {
         runtime::within(|| media.fetch_all(on))
     }
 
-    /// Fetches all and waits until it is here; gives the bytes.
+    /// Downloads all files and waits for completion. Returns their size in bytes.
     fn download(&self, py: Python<'_>) -> PyResult<Job> {
         let media = self.get(py)?;
         let progress = Arc::new(Progress::default());
@@ -134,7 +135,7 @@ impl Media {
         }))
     }
 
-    /// Looks through the files that are here; gives the bytes that are right.
+    /// Checks the files on disk. Returns the size of the correct pieces in bytes.
     fn check_files(&self, py: Python<'_>) -> PyResult<Job> {
         let media = self.get(py)?;
         let progress = Arc::new(Progress::default());
@@ -153,7 +154,7 @@ impl Media {
     pub(crate) fn close(&self, py: Python<'_>) {
         self.closed.cancel();
         let media = self.media.lock().take();
-        // What goes with the last handle takes locks that other threads hold while they work.
+        // Dropping the last handle takes locks that other threads hold while they work.
         py.detach(|| drop(media));
     }
 
@@ -163,7 +164,7 @@ impl Media {
     }
 }
 
-/// Wants everything until this is done or dropped.
+/// Downloads all pieces until this completes or is dropped.
 async fn complete(media: &playswarm::Media, progress: &Progress) -> Result<u64> {
     struct Wanted<'a>(&'a playswarm::Media);
     impl Drop for Wanted<'_> {

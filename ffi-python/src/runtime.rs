@@ -1,7 +1,8 @@
-//! The one tokio runtime of the process, and the gate that closes when the interpreter ends.
+//! The tokio runtime of the process, and its shutdown when the interpreter ends.
 //!
-//! Threads of the runtime never wait for the GIL once the gate is closed, and threads of Python that wait in here are
-//! woken by it: after [`shut_down`] the interpreter can go away under nobody's feet.
+//! After shutdown has begun, threads of the runtime do not wait for the GIL, and Python threads
+//! that wait here are woken. After [`shut_down`] no thread uses the interpreter, so it can be
+//! finalized safely.
 
 use crate::errors;
 use pyo3::exceptions::PyRuntimeError;
@@ -12,12 +13,14 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
-/// How long the end of the interpreter waits for those who are still in here. They need no longer than a turn of the GIL.
+/// Longest time that the end of the interpreter waits for threads that are still inside. They need
+/// at most one turn of the GIL.
 const LAST_TURN: Duration = Duration::from_secs(2);
 
 struct Home {
     runtime: Runtime,
-    /// Threads do not survive a fork: a child must not touch the runtime of its parent.
+    /// Process that owns the runtime. Threads do not survive a fork, so a child must not use the
+    /// runtime of its parent.
     pid: u32,
 }
 
@@ -26,12 +29,12 @@ static CLOSING: AtomicBool = AtomicBool::new(false);
 static INSIDE: AtomicUsize = AtomicUsize::new(0);
 static BELL: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
 
-/// Whether this process is a fork of the one that the runtime belongs to.
+/// Whether this process is a fork of the one that owns the runtime.
 pub(crate) fn is_forked() -> bool {
     HOME.get().is_some_and(|home| home.pid != std::process::id())
 }
 
-/// The runtime's handle; started with the first call.
+/// Returns the handle of the runtime. The first call starts it.
 pub(crate) fn handle() -> PyResult<&'static Handle> {
     let home = match HOME.get() {
         Some(home) => home,
@@ -53,24 +56,24 @@ pub(crate) fn handle() -> PyResult<&'static Handle> {
     Ok(home.runtime.handle())
 }
 
-/// Runs something that wants the runtime around it, with no waiting.
+/// Runs a closure that needs the runtime context and does not wait.
 pub(crate) fn within<T>(f: impl FnOnce() -> T) -> PyResult<T> {
     let _around = handle()?.enter();
     Ok(f())
 }
 
-/// A thread that is going to need the GIL. The end of the interpreter waits for it.
+/// A guard for a thread that will need the GIL. The end of the interpreter waits for it.
 pub(crate) struct Inside;
 
 impl Inside {
-    /// `None` once the interpreter is ending.
+    /// Returns the guard, or `None` once the interpreter is ending.
     pub(crate) fn enter() -> Option<Inside> {
         INSIDE.fetch_add(1, Ordering::SeqCst);
         let inside = Inside;
         (!CLOSING.load(Ordering::SeqCst)).then_some(inside)
     }
 
-    /// The same for threads of Python, as the error that they raise.
+    /// The same for Python threads. Returns the error to raise once the interpreter is ending.
     pub(crate) fn of_python(py: Python<'_>) -> PyResult<Inside> {
         Inside::enter().ok_or_else(|| errors::to_python(py, &playswarm::Error::Closed))
     }
@@ -82,7 +85,7 @@ impl Drop for Inside {
     }
 }
 
-/// Done when the interpreter is about to end.
+/// Completes when the interpreter is about to end.
 pub(crate) async fn ending() {
     BELL.cancelled().await;
 }
@@ -92,8 +95,8 @@ pub(crate) fn is_ending() -> bool {
     CLOSING.load(Ordering::SeqCst)
 }
 
-/// Called at the end of the interpreter, after sessions were closed: ends every wait, and returns when nobody here will
-/// need the interpreter any more.
+/// Shuts down at the end of the interpreter, after sessions were closed. It ends every wait and
+/// returns when no thread here needs the interpreter any more.
 #[pyfunction]
 pub(crate) fn shut_down(py: Python<'_>) {
     if is_forked() {

@@ -13,17 +13,17 @@ use pyo3::prelude::*;
 use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 
-/// A session; closed when it is dropped.
+/// A session. It is closed when it is dropped.
 #[pyclass(frozen, module = "playswarm._playswarm")]
 pub(crate) struct Session {
     session: Mutex<Option<playswarm::Session>>,
-    /// Tells what belongs to it (events, files) that it is closed.
+    /// Signals to its events and files that the session is closed.
     closed: CancellationToken,
 }
 
 fn parse(py: Python<'_>, json: &str) -> PyResult<Config> {
     serde_json::from_str(json).map_err(|e| {
-        // "… at line 1 column 7" means nothing to those who gave keywords.
+        // "… at line 1 column 7" has no meaning for callers that passed keywords.
         let text = e.to_string();
         errors::bad_config(py, text.split(" at line ").next().unwrap_or(&text))
     })
@@ -33,13 +33,14 @@ fn written(py: Python<'_>, config: &Config) -> PyResult<String> {
     serde_json::to_string(config).map_err(|e| errors::bad_config(py, &e.to_string()))
 }
 
-/// Every setting with its default, as JSON; with `offline`, those that keep to this machine.
+/// Returns every setting with its default, as JSON. With `offline`, the settings use only this
+/// machine.
 #[pyfunction]
 pub(crate) fn default_config(py: Python<'_>, offline: bool) -> PyResult<String> {
     written(py, &if offline { Config::offline("") } else { Config::default() })
 }
 
-/// Settings (JSON, not necessarily all) with the defaults filled in.
+/// Checks settings (JSON, possibly partial) and returns them with the defaults filled in.
 #[pyfunction]
 pub(crate) fn check_config(py: Python<'_>, json: &str) -> PyResult<String> {
     let config = parse(py, json)?;
@@ -64,7 +65,7 @@ fn source_of(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> {
     if let Ok(text) = source.extract::<String>() {
         return Source::parse(&text).map_err(|e| errors::to_python(py, &e));
     }
-    // Anything like bytes; not a list of numbers, which would be taken for them otherwise.
+    // Accepts any bytes-like object. A list of numbers would also convert, but is rejected.
     if let Ok(bytes) = PyBuffer::<u8>::get(source) {
         return Ok(Source::TorrentBytes(bytes.to_vec(py)?.into()));
     }
@@ -100,7 +101,7 @@ impl Session {
         }))
     }
 
-    /// What is in a torrent.
+    /// Returns the metainfo of a torrent.
     fn describe(&self, py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Job> {
         let source = source_of(py, source)?;
         let session = self.get().map_err(|e| errors::to_python(py, &e))?;
@@ -116,14 +117,14 @@ impl Session {
         }))
     }
 
-    /// Stops all. It goes on in the background where nobody waits for its end.
+    /// Closes the session. It continues in the background even if the job is not awaited.
     fn close(&self) -> PyResult<Job> {
         let session = self.session.lock().take();
         self.closed.cancel();
         let closing = session.map(close_in_background).transpose()?;
         let work = async move {
             if let Some(closing) = closing {
-                // It is not aborted, so it can only be done.
+                // The task is never aborted, so it can only complete.
                 let _ = closing.await;
             }
             Ok(())
@@ -136,20 +137,20 @@ impl Session {
         self.closed.is_cancelled()
     }
 
-    /// Where peers can connect to.
+    /// Returns the address on which peers can connect.
     #[getter]
     fn listen_addr(&self, py: Python<'_>) -> PyResult<Option<(String, u16)>> {
         let session = self.get().map_err(|e| errors::to_python(py, &e))?;
         Ok(session.listen_addr().map(|a| (a.ip().to_string(), a.port())))
     }
 
-    /// The settings, as JSON.
+    /// Returns the settings as JSON.
     #[getter]
     fn config(&self, py: Python<'_>) -> PyResult<String> {
         written(py, self.get().map_err(|e| errors::to_python(py, &e))?.config())
     }
 
-    /// The status of each torrent that is kept in the background, as JSON.
+    /// Returns the status of each torrent that seeds in the background, as JSON.
     fn kept(&self, py: Python<'_>) -> PyResult<String> {
         let session = self.get().map_err(|e| errors::to_python(py, &e))?;
         let kept = py.detach(|| session.kept());
@@ -165,12 +166,12 @@ impl Drop for Session {
     fn drop(&mut self) {
         let Some(session) = self.session.get_mut().take() else { return };
         if is_forked() {
-            // Its locks may be held by threads that are not here.
+            // Threads that do not exist in this process may hold its locks.
             std::mem::forget(session);
             return;
         }
         self.closed.cancel();
-        // Without a runtime there is no session.
+        // A session cannot exist without a runtime.
         let _ = close_in_background(session);
     }
 }

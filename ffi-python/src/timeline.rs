@@ -1,4 +1,4 @@
-//! A file's time: what its index says.
+//! The timing information in the index of a file.
 
 use playswarm::status::TimelineStatus;
 use pyo3::exceptions::PyValueError;
@@ -6,36 +6,37 @@ use pyo3::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is known of a file's time.
+/// The timing information of a file.
 #[pyclass(frozen, module = "playswarm._playswarm")]
 pub(crate) struct Timeline {
     pub(crate) timeline: Arc<playswarm::Timeline>,
     pub(crate) file: usize,
 }
 
-/// Seconds of the media as Python gives them.
+/// Converts a media time in seconds from Python.
 pub(crate) fn time_of(seconds: f64) -> PyResult<Duration> {
     if seconds.is_nan() || seconds < 0.0 {
         return Err(PyValueError::new_err("a time cannot be negative"));
     }
-    // What is past the end is the end's.
+    // A time past the end selects the end.
     Ok(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
 #[pymethods]
 impl Timeline {
-    /// Duration, accuracy, container and tracks, as JSON.
+    /// Returns duration, accuracy, container and tracks as JSON.
     fn summary(&self) -> PyResult<String> {
         serde_json::to_string(&TimelineStatus::new(self.file, &self.timeline))
             .map_err(|e| PyValueError::new_err(e.to_string()))
     }
 
-    /// Time in seconds, offset of the packet, first byte needed, of each known keyframe.
+    /// Returns, for each known keyframe, its time in seconds, the offset of its packet and the
+    /// first byte needed.
     fn keyframes(&self) -> Vec<(f64, u64, u64)> {
         self.timeline.keyframes().iter().map(|k| (k.time.as_secs_f64(), k.offset, k.from)).collect()
     }
 
-    /// The bytes that a player needs for a stretch of time.
+    /// Returns the byte range that a player needs for a time range.
     fn byte_range(&self, start: f64, end: f64) -> PyResult<(u64, u64)> {
         let range = self.timeline.byte_range(time_of(start)?..time_of(end)?);
         Ok((range.start, range.end))

@@ -1,4 +1,4 @@
-//! What is in a torrent, and making one.
+//! The metainfo of a torrent, and its creation.
 
 use crate::errors;
 use crate::job::{Job, Progress};
@@ -9,18 +9,18 @@ use pyo3::types::PyBytes;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A checked torrent.
+/// A validated torrent.
 #[pyclass(frozen, module = "playswarm._playswarm")]
 pub(crate) struct Torrent {
     pub(crate) torrent: Arc<playswarm::Torrent>,
 }
 
-/// Path, name, bytes, offset, padding, media type, playable.
+/// Path, name, length, offset, padding, media type, playable.
 type File = (PathBuf, String, u64, u64, bool, &'static str, bool);
 
 #[pymethods]
 impl Torrent {
-    /// Reads the bytes of a `.torrent` file.
+    /// Parses the content of a `.torrent` file.
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Torrent> {
         let torrent = playswarm::Torrent::from_bytes(data).map_err(|e| errors::to_python(py, &e))?;
@@ -62,7 +62,7 @@ impl Torrent {
         self.torrent.trackers.urls().map(str::to_owned).collect()
     }
 
-    /// The files: path, name, length, offset, padding, content type, playable.
+    /// Returns the files: path, name, length, offset, padding, media type, playable.
     fn files(&self) -> Vec<File> {
         let files = self.torrent.files.iter();
         files
@@ -90,7 +90,8 @@ impl Torrent {
     }
 }
 
-/// Hashes a file or folder; gives the torrent, the bytes of its `.torrent` file, and what is left out of it.
+/// Hashes a file or folder. Returns the torrent, the bytes of its `.torrent` file, and the omitted
+/// files with reasons.
 #[pyfunction]
 #[pyo3(signature = (path, *, piece_bytes=None, trackers=Vec::new(), private=false, comment=None, name=None))]
 pub(crate) fn create_torrent(

@@ -1,4 +1,5 @@
-//! Waiting on a thread of Python: with the GIL released, for a time at most, until a signal, until the interpreter ends.
+//! Waiting on a Python thread with the GIL released. The wait ends after a timeout, on a signal or
+//! when the interpreter ends.
 
 use crate::errors;
 use crate::runtime::{self, Inside};
@@ -9,15 +10,15 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-/// How long a signal (Ctrl-C) can go unnoticed.
+/// Longest delay before a signal (Ctrl-C) is noticed.
 const SLICE: Duration = Duration::from_millis(40);
 
-/// Seconds as Python gives them; `None` for no limit.
+/// Converts a timeout in seconds from Python; `None` means no timeout.
 pub(crate) fn timeout_of(seconds: Option<f64>) -> PyResult<Option<Duration>> {
     match seconds {
         None => Ok(None),
         Some(s) if s.is_nan() || s < 0.0 => Err(PyValueError::new_err("a timeout cannot be negative")),
-        // What is longer than the clock can tell is no limit.
+        // A time beyond the range of the clock means no timeout.
         Some(s) => Ok(Duration::try_from_secs_f64(s).ok().filter(|d| Instant::now().checked_add(*d).is_some())),
     }
 }
@@ -28,8 +29,8 @@ enum Step<T> {
     Slice,
 }
 
-/// Waits for work. `each` is called on this thread, with the GIL, now and then; what it raises ends the wait. Work that is not
-/// done when the wait ends is dropped.
+/// Waits for work. Calls `each` periodically on this thread with the GIL; an exception from it ends
+/// the wait. Work that is not done when the wait ends is dropped.
 pub(crate) fn wait<T: Send>(
     py: Python<'_>,
     what: &'static str,

@@ -4,8 +4,9 @@
     with playswarm.open("magnet:?xt=urn:btih:…") as film:
         print(film.read(1000))
 
-`open` gives a true binary file of Python; `Session`, `Media` and `Config` are there for more than one film; `AsyncSession` and `open_async` for
-asyncio. What goes wrong is a `PlayswarmError` and the built-in exception that fits. docs/PYTHON.md tells the rest.
+`open` returns a binary file object. For more than one film use `Session`, `Media` and `Config`; for
+asyncio use `AsyncSession` and `open_async`. Every error is a `PlayswarmError` and also the matching
+built-in exception. docs/PYTHON.md is the guide.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -106,7 +107,7 @@ _ASYNC = {"AsyncMedia", "AsyncMediaFile", "AsyncSession", "create_torrent_async"
 
 
 def __getattr__(name: str) -> Any:
-    # asyncio takes longer to import than all the rest.
+    # asyncio takes longer to import than the rest of the package.
     if name in _ASYNC:
         from . import _aio
 

@@ -1,4 +1,4 @@
-"""``python -m playswarm``: the program, its very code."""
+"""``python -m playswarm``: runs the program `playswarm` with the same code."""
 
 import signal
 import sys
@@ -7,7 +7,7 @@ from . import _playswarm
 
 
 def main() -> int:
-    # The program has its own way with these; Python's would wait for an interpreter that has nothing to do.
+    # The program handles SIGINT itself. Python's handler would wait for the idle interpreter.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     return _playswarm.run_program(["playswarm", *sys.argv[1:]])
 

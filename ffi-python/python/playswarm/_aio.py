@@ -1,4 +1,4 @@
-"""The same for asyncio. Cancelling loses nothing: a read that was cancelled can be repeated."""
+"""The asyncio interface. A cancelled read loses no data and can be repeated."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ __all__ = ["AsyncMedia", "AsyncMediaFile", "AsyncSession", "create_torrent_async
 T = TypeVar("T")
 
 CHUNK_BYTES = 256 << 10
-"""What ``async for`` gives at once, at most."""
+"""Largest chunk that ``async for`` returns, in bytes."""
 PROGRESS_S = 0.1
-"""How often a function is told of progress."""
+"""Interval between calls of a progress function, in seconds."""
 
 
 def _deliver(future: asyncio.Future[T], value: T | None, error: BaseException | None) -> None:
-    """Called on the loop's thread. Who was cancelled meanwhile wants nothing."""
+    """Delivers a result on the loop's thread. A cancelled future receives nothing."""
     if future.done():
         return
     if error is not None:
@@ -43,7 +43,7 @@ def _deliver(future: asyncio.Future[T], value: T | None, error: BaseException | 
 
 
 async def _wait(job: _playswarm.Job[T], timeout: float | None = None, tell: Report | None = None) -> T:
-    """Waits for work; given up, the work is dropped."""
+    """Waits for a job. If the wait is cancelled, the job is dropped."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
     running = job.start(loop, future, _deliver)
@@ -58,14 +58,16 @@ async def _wait(job: _playswarm.Job[T], timeout: float | None = None, tell: Repo
                     tell(done, total)
             return await future
     finally:
-        # Does nothing to what is done.
+        # Has no effect on a finished job.
         running.abort()
 
 
 class AsyncMediaFile:
-    """A file of a torrent for asyncio: ``async with``, ``await film.read(n)``, ``async for chunk in film``.
+    """A file of a torrent for asyncio: ``async with``, ``await film.read(n)``,
+    ``async for chunk in film``.
 
-    Not an `io` object: those cannot wait for a loop. Tasks may share it; their reads take turns.
+    It is not an `io` object, because those cannot wait for a loop. Tasks may share it; their reads
+    run one after another.
     """
 
     def __init__(
@@ -78,7 +80,7 @@ class AsyncMediaFile:
         self.media = media
         self.entry = entry
         self.timeout = timeout
-        """Seconds that a read may wait; None for no limit."""
+        """Longest wait of a read, in seconds; None for no limit."""
 
     @property
     def name(self) -> str:
@@ -87,7 +89,7 @@ class AsyncMediaFile:
 
     @property
     def size(self) -> int:
-        """Bytes of the file."""
+        """Size of the file in bytes."""
         return self.entry.size
 
     @property
@@ -96,7 +98,7 @@ class AsyncMediaFile:
 
     @property
     def ahead(self) -> int | None:
-        """How many bytes beyond what is read may be fetched; None for no bound."""
+        """Limit for downloading beyond the data being read, in bytes; None for no limit."""
         return self._ahead
 
     @ahead.setter
@@ -109,9 +111,10 @@ class AsyncMediaFile:
             raise ValueError("I/O operation on closed file.")
 
     async def read(self, size: int = -1, /) -> bytes:
-        """``size`` bytes, fewer at the end of the file only; all that is left for a negative number.
+        """Returns ``size`` bytes, fewer only at the end of the file; all remaining bytes for a
+        negative number.
 
-        Where it is cancelled or runs out of time, the position stays and nothing is lost.
+        If it is cancelled or times out, the position does not change and no data is lost.
         """
         async with self._turn:
             self._check_open()
@@ -123,7 +126,9 @@ class AsyncMediaFile:
             return data
 
     async def read_at(self, position: int, size: int, /) -> bytes:
-        """``size`` bytes from a position on, fewer at the end of the file only. The file's own position stays."""
+        """Returns ``size`` bytes from a position; fewer only at the end of the file. The position
+        of the file does not change.
+        """
         self._check_open()
         if position < 0 or size < 0:
             raise ValueError("a position or a size cannot be negative")
@@ -135,13 +140,15 @@ class AsyncMediaFile:
         return await _wait(self._raw.read_at(position, size), self.timeout)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Moves there at once; what is fetched follows with the next read."""
+        """Moves to a position at once. Downloading follows with the next read."""
         self._check_open()
         self._position = target(self.size, self._position, offset, whence)
         return self._position
 
     async def seek_time(self, seconds: float, /) -> Landing:
-        """Goes to the keyframe at or before a time and begins to fetch from there; gives where it came down."""
+        """Moves to the keyframe at or before a time, and starts to download there. Returns the
+        position.
+        """
         async with self._turn:
             self._check_open()
             landing = Landing(*await _wait(self._raw.seek_time(seconds), self.timeout))
@@ -150,7 +157,7 @@ class AsyncMediaFile:
 
     @property
     def time(self) -> float | None:
-        """The time in seconds that is played at the position; None where the file's time is not known yet."""
+        """Media time at the position, in seconds; None while the timing of the file is unknown."""
         self._check_open()
         return self._raw.time_at(self._position)
 
@@ -159,9 +166,10 @@ class AsyncMediaFile:
         return self._position
 
     async def chunks(self, start: int = 0, end: int | None = None, size: int = CHUNK_BYTES) -> AsyncIterator[bytes]:
-        """The bytes from ``start`` to before ``end`` (the file's end), at most ``size`` at a time: the body of a Range request.
+        """Yields the bytes from ``start`` to before ``end`` (default: the end of the file), at most
+        ``size`` per chunk. It suits the body of a Range response.
 
-        The first chunks are small, so that a player has something soon.
+        The first chunks are small, so that a player receives data soon.
         """
         end = self.size if end is None else min(end, self.size)
         step = min(size, 16 << 10)
@@ -176,13 +184,15 @@ class AsyncMediaFile:
         return self
 
     async def __anext__(self) -> bytes:
-        """The next bytes from the position on, at most 256 KiB."""
+        """Returns the next bytes at the position, at most 256 KiB."""
         if chunk := await self.read(CHUNK_BYTES):
             return chunk
         raise StopAsyncIteration
 
     async def close(self) -> None:
-        """Frees its window at once; a read that waits ends with `ClosedError`. Can be called twice."""
+        """Closes the file and frees its read-ahead at once. Waiting reads fail with `ClosedError`.
+        It may be called twice.
+        """
         self._raw.close(self.media._raw if self._owns_media else None)
 
     async def __aenter__(self) -> AsyncMediaFile:
@@ -203,12 +213,14 @@ class AsyncMedia(MediaBase):
     def __init__(self, raw: _playswarm.Media, timeout: float | None = None) -> None:
         super().__init__(raw)
         self.timeout = timeout
-        """Seconds that reads of files opened from now on may wait; None for no limit."""
+        """Longest wait of reads in files opened from now on, in seconds; None for no limit."""
 
     def open(
         self, file: int | str | None = None, *, ahead: int | None = None, _owns_media: bool = False
     ) -> AsyncMediaFile:
-        """Opens a file: its number, its name or a part of it; without, the largest that can be played. Never waits."""
+        """Opens a file by its index, its name or a part of its name. The default is the largest
+        playable file. Never waits.
+        """
         entry = self.torrent.find_file(file)
         made = AsyncMediaFile(self._raw.stream(entry.index), self, entry, self.timeout, _owns_media)
         if ahead is not None:
@@ -216,31 +228,37 @@ class AsyncMedia(MediaBase):
         return made
 
     async def events(self) -> AsyncIterator[Event]:
-        """What happens from now on, one `Event` after the other, until the torrent is closed."""
+        """Yields each `Event` from now on, until the torrent is closed."""
         events = self._raw.events()
         while (text := await _wait(events.next())) is not None:
             yield Event.from_json(text)
 
     async def timeline(self, file: int | str | None = None) -> Timeline:
-        """What a file says of its time: duration, tracks, keyframes. Its index is read from the swarm where it is not known."""
+        """Returns the timing information of a file: duration, tracks, keyframes. Its index is read
+        from the swarm if it is not known.
+        """
         return Timeline(await _wait(self._raw.timeline(self.torrent.find_file(file).index)))
 
     async def download(self, *, progress: Progress = False) -> int:
-        """Fetches everything and waits until it is here; gives the bytes. Cancelled, it stops fetching."""
+        """Downloads all files and waits for completion. Returns their size in bytes. Cancelling it
+        stops the download.
+        """
         with report(progress, self.name) as tell:
             return await _wait(self._raw.download(), tell=tell)
 
     async def check_files(self, *, progress: Progress = False) -> int:
-        """Looks through the files that are here and takes over every piece that is right; gives their bytes."""
+        """Checks the files in the download folder and accepts every correct piece. Returns their
+        size in bytes.
+        """
         with report(progress, "checking") as tell:
             return await _wait(self._raw.check_files(), tell=tell)
 
     async def sync(self) -> None:
-        """Waits until everything verified is on disk."""
+        """Waits until all verified data is on disk."""
         await _wait(self._raw.sync())
 
     async def watch(self, every: float = 0.5, seconds: float | None = None) -> AsyncIterator[MediaStatus]:
-        """A status now and then, until the torrent is closed or the seconds are over."""
+        """Yields a status at each interval until the torrent closes or ``seconds`` have passed."""
         loop = asyncio.get_running_loop()
         began = due = loop.time()
         while not self.closed and (seconds is None or due - began <= seconds):
@@ -249,7 +267,7 @@ class AsyncMedia(MediaBase):
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     async def close(self) -> None:
-        """Lets go of it. Files of it that are open stay open."""
+        """Closes the torrent. Its open files stay open."""
         self._raw.close()
 
     async def __aenter__(self) -> AsyncMedia:
@@ -260,9 +278,10 @@ class AsyncMedia(MediaBase):
 
 
 class AsyncSession(SessionBase):
-    """The root of everything, for asyncio: ``async with playswarm.AsyncSession(dir="films") as session: …``
+    """The root object for asyncio: ``async with playswarm.AsyncSession(dir="films") as session: …``
 
-    Without ``async with``: ``session = await playswarm.AsyncSession(…)``, and ``await session.close()`` at the end.
+    Without ``async with``: ``session = await playswarm.AsyncSession(…)``, and
+    ``await session.close()`` at the end.
     """
 
     def __init__(self, config: Config | Mapping[str, Any] | None = None, /, **settings: Unpack[Settings]) -> None:
@@ -270,7 +289,7 @@ class AsyncSession(SessionBase):
         self._starting = asyncio.Lock()
 
     async def start(self) -> AsyncSession:
-        """Starts it, once."""
+        """Starts the session. Further calls do nothing."""
         async with self._starting:
             if self._raw is None:
                 _logging.refresh()
@@ -281,15 +300,19 @@ class AsyncSession(SessionBase):
         return self.start().__await__()
 
     async def open(self, source: Source, *, timeout: float | None = None) -> AsyncMedia:
-        """Opens a torrent. ``timeout`` is the seconds that this, and later each read of its files, may take."""
+        """Opens a torrent. ``timeout`` limits this call and each later read of its files, in
+        seconds.
+        """
         return AsyncMedia(await _wait(self._get().open(raw_source(source)), timeout), timeout)
 
     async def describe(self, source: Source, *, timeout: float | None = None) -> Torrent:
-        """What is in a torrent, without fetching any of its files."""
+        """Returns the metainfo of a torrent, without downloading any of its files."""
         return Torrent(await _wait(self._get().describe(raw_source(source)), timeout))
 
     async def close(self) -> None:
-        """Stops all: reads that wait end with `ClosedError`, and what is verified is written. Cancelled, it goes on by itself."""
+        """Closes the session. Waiting reads fail with `ClosedError`, and verified data is written.
+        If this is cancelled, closing continues in the background.
+        """
         if self._raw is not None:
             await _wait(self._raw.close())
 
@@ -301,7 +324,7 @@ class AsyncSession(SessionBase):
 
 
 class _Opening:
-    """A file that is about to be opened: ``await`` it, or ``async with`` it."""
+    """A file that is about to be opened, for ``await`` or ``async with``."""
 
     def __init__(
         self, source: Source, file: int | str | None, session: AsyncSession | None, timeout: float | None
@@ -314,7 +337,7 @@ class _Opening:
         if session is None:
             from ._session import default_session
 
-            # A few milliseconds of a listener and a folder; once in a process.
+            # Opening a listener and a folder takes a few milliseconds, once per process.
             raw = (await asyncio.to_thread(default_session))._get()
         else:
             raw = (await session.start())._get()
@@ -344,7 +367,9 @@ def open_async(
     session: AsyncSession | None = None,
     timeout: float | None = None,
 ) -> _Opening:
-    """`playswarm.open` for asyncio: ``async with playswarm.open_async("magnet:?…") as film: await film.read(1000)``."""
+    """`playswarm.open` for asyncio: ``async with playswarm.open_async("magnet:?…") as film: await
+    film.read(1000)``.
+    """
     return _Opening(source, file, session, timeout)
 
 
@@ -358,7 +383,7 @@ async def create_torrent_async(
     name: str | None = None,
     progress: Progress = False,
 ) -> Torrent:
-    """`create_torrent` for asyncio. Cancelled, it stops hashing."""
+    """`create_torrent` for asyncio. Cancelling it stops hashing."""
     job = creating(path, piece_bytes, trackers, private, comment, name)
     with report(progress, "hashing") as tell:
         raw, data, left_out = await _wait(job, tell=tell)

@@ -1,4 +1,4 @@
-"""Settings: the same keys as in Rust and C, checked by the engine, which also knows the defaults."""
+"""Settings with the keys of Rust and C. The engine checks them and supplies the defaults."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from . import _playswarm
 __all__ = ["Config", "Settings"]
 
 Address = str | tuple[str, int]
-"""``"host:port"``, or the two by themselves. Only peers may be given by a host name."""
+"""``"host:port"`` or a pair of host and port. Only peers may have a host name."""
 
 
 class Settings(TypedDict, total=False):
-    """What :class:`Config` and :class:`Session` take as keyword arguments."""
+    """The keyword arguments of :class:`Config` and :class:`Session`."""
 
     dir: str | os.PathLike[str]
     read_only: bool
@@ -50,7 +50,7 @@ def _address(value: Address) -> str:
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What JSON can say: paths and addresses as text."""
+    """Returns the settings as JSON values: paths and addresses become text."""
     plain = dict(settings)
     if "dir" in plain:
         plain["dir"] = os.fsdecode(plain["dir"])
@@ -68,10 +68,12 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Config(Mapping[str, Any]):
-    """The settings of a session: ``Config(dir="films", dht=False)``. What is not given has its default.
+    """The settings of a session: ``Config(dir="films", dht=False)``. Omitted settings have their
+    defaults.
 
-    Read them as attributes or as items; ``dict(config)`` has them all, and ``Config(**a_dict)`` takes them back. docs/CLI.md
-    explains each; the names are those of Rust's ``Config``.
+    Settings can be read as attributes or items. ``dict(config)`` returns all of them, and
+    ``Config(**a_dict)`` restores them. docs/CLI.md describes each setting. The names are those of
+    Rust's ``Config``.
     """
 
     __slots__ = ("_values",)
@@ -111,16 +113,18 @@ class Config(Mapping[str, Any]):
 
     @classmethod
     def offline(cls, dir: str | os.PathLike[str], **more: Any) -> Config:
-        """Only peers given by hand or connecting to us, on a free port of loopback: for tests and demonstrations."""
+        """Returns settings for tests and demonstrations. They use only configured or incoming peers
+        and a free port on loopback.
+        """
         settings = json.loads(_playswarm.default_config(True))
         return cls({**settings, "dir": dir, **more})
 
     def replace(self, **changes: Any) -> Config:
-        """The same with some settings changed."""
+        """Returns a copy with some settings changed."""
         return Config(self._values, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """All settings, as JSON has them."""
+        """Returns all settings as JSON values."""
         copy: dict[str, Any] = json.loads(json.dumps(self._values))
         return copy
 
@@ -161,5 +165,5 @@ class Config(Mapping[str, Any]):
 
 
 def as_json(config: Config | Mapping[str, Any] | None, settings: Mapping[str, Any]) -> str:
-    """One text of settings from what the constructors of sessions take."""
+    """Returns the arguments of a session's constructor as one JSON text."""
     return json.dumps(Config(config, **settings).to_dict())

@@ -1,6 +1,8 @@
-"""What can go wrong: a class for each kind of the engine's error table, deriving from the built-in that fits.
+"""The exceptions: a class for each kind of the engine's error table, derived from the matching
+built-in exception.
 
-Every message is a sentence that says what to do. The kinds and their numbers are those of the Rust enum ``ErrorKind`` and of the C header.
+Every message is a sentence that names the remedy. The kinds and their numbers are those of the Rust
+enum ``ErrorKind`` and of the C header.
 """
 
 from __future__ import annotations
@@ -29,36 +31,37 @@ __all__ = [
 
 
 class PlayswarmError(Exception):
-    """The base of all of them."""
+    """Base class of all exceptions of this package."""
 
     kind: str = "unknown"
-    """The kind's name, as in Rust's and C's tables."""
+    """Name of the kind, as in the tables of Rust and C."""
     code: int = 0
-    """The kind's number, as in Rust's and C's tables."""
+    """Number of the kind, as in the tables of Rust and C."""
     temporary: bool = False
-    """Whether trying again later may help."""
+    """Whether a later attempt may succeed."""
 
     def __str__(self) -> str:
-        # OSError would put its number before the sentence and the path after it; the sentence says both.
+        # OSError would add its number before the message and the path after it; the message has
+        # both.
         return str(self.args[-1]) if self.args else type(self).__name__
 
 
 class BadSourceError(PlayswarmError, ValueError):
-    """The source is neither a torrent file, a URL, a magnet link nor an info-hash."""
+    """The source is not a torrent file, URL, magnet link or info-hash."""
 
     kind = "bad_source"
     code = 1
 
 
 class BadTorrentError(PlayswarmError, ValueError):
-    """The torrent's own data is damaged, hostile or beyond a limit."""
+    """The torrent's data is damaged, hostile or beyond a limit."""
 
     kind = "bad_torrent"
     code = 2
 
 
 class FetchError(PlayswarmError, ConnectionError):
-    """A torrent was to be fetched from a URL and was not."""
+    """The torrent file could not be downloaded from its URL."""
 
     kind = "fetch"
     code = 3
@@ -66,7 +69,7 @@ class FetchError(PlayswarmError, ConnectionError):
 
 
 class NoMetadataError(PlayswarmError, TimeoutError):
-    """No peer gave a magnet link's info in time."""
+    """No peer sent the metadata of a magnet link in time."""
 
     kind = "no_metadata"
     code = 4
@@ -74,21 +77,21 @@ class NoMetadataError(PlayswarmError, TimeoutError):
 
 
 class NoSuchFileError(PlayswarmError, FileNotFoundError):
-    """There is no such file in the torrent, or nothing in it can be played."""
+    """The torrent has no such file, or no playable file."""
 
     kind = "no_such_file"
     code = 5
 
 
 class StorageError(PlayswarmError, OSError):
-    """A file or folder could not be used. ``errno`` and ``filename`` say which and why."""
+    """A file or folder cannot be used. ``filename`` names it and ``errno`` gives the cause."""
 
     kind = "storage"
     code = 6
 
 
 class DiskFullError(PlayswarmError, OSError):
-    """The disk is full. Reading goes on by itself once there is room."""
+    """The disk is full. Reading resumes when space is available."""
 
     kind = "disk_full"
     code = 7
@@ -96,35 +99,37 @@ class DiskFullError(PlayswarmError, OSError):
 
 
 class ListenError(PlayswarmError, OSError):
-    """An address could not be listened on."""
+    """The session cannot listen on an address."""
 
     kind = "listen"
     code = 8
 
 
 class BadConfigError(PlayswarmError, ValueError):
-    """A setting is unknown, out of range or contradicts another."""
+    """A setting is unknown, out of range or contradicts another setting."""
 
     kind = "bad_config"
     code = 9
 
 
 class CancelledError(PlayswarmError, OSError):
-    """The read was cancelled from another thread (``MediaFile.cancel``). Not asyncio's exception of that name."""
+    """Another thread cancelled the read (``MediaFile.cancel``). It is not asyncio's exception of
+    the same name.
+    """
 
     kind = "cancelled"
     code = 10
 
 
 class ClosedError(PlayswarmError, ValueError):
-    """The session, torrent or file was closed; a ``ValueError``, as for any closed file."""
+    """The session, torrent or file is closed. It is a ``ValueError``, as for any closed file."""
 
     kind = "closed"
     code = 11
 
 
 class TimedOutError(PlayswarmError, TimeoutError):
-    """Something did not happen in time."""
+    """An operation exceeded its time limit."""
 
     kind = "timed_out"
     code = 12
@@ -132,32 +137,34 @@ class TimedOutError(PlayswarmError, TimeoutError):
 
 
 class IoError(PlayswarmError, OSError):
-    """Any other failure of input or output."""
+    """Any other input or output error."""
 
     kind = "io"
     code = 13
 
 
 class BadArgumentError(PlayswarmError, ValueError):
-    """A call was made wrongly: nothing was done. As a rule Python's own ``TypeError`` or ``OverflowError`` comes first."""
+    """A call had an invalid argument; nothing was done. Usually Python's ``TypeError`` or
+    ``OverflowError`` is raised first.
+    """
 
     kind = "bad_argument"
     code = 14
 
 
 class InternalError(PlayswarmError, RuntimeError):
-    """A fault of playswarm itself; please report it, with the log."""
+    """An internal error of playswarm. Please report it with the log."""
 
     kind = "internal"
     code = 15
 
 
 class _MissingError(StorageError, FileNotFoundError):
-    """A file that is not there is a ``FileNotFoundError``, too."""
+    """A missing file is also a ``FileNotFoundError``."""
 
 
 class _ForbiddenError(StorageError, PermissionError):
-    """A file that may not be used is a ``PermissionError``, too."""
+    """A file without access permission is also a ``PermissionError``."""
 
 
 CLASSES: dict[str, type[PlayswarmError]] = {
@@ -198,7 +205,7 @@ _REFINED: dict[int, type[StorageError]] = {
 def from_engine(
     kind: str, code: int, message: str, errno: int | None, path: str | os.PathLike[str] | None
 ) -> PlayswarmError:
-    """The exception for an error of the engine."""
+    """Returns the exception for an error of the engine."""
     cls = CLASSES.get(kind, PlayswarmError)
     if cls is StorageError and errno is not None:
         cls = _REFINED.get(errno, cls)

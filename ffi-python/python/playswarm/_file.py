@@ -1,4 +1,4 @@
-"""A file of a torrent as Python knows files."""
+"""A file of a torrent as a Python file object."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from ._media import Media
 
 READALL_BYTES = 4 << 20
-"""What `MediaFile.readall` asks for at once."""
+"""Largest single read of `MediaFile.readall`, in bytes."""
 
 
 def target(size: int, position: int, offset: int, whence: int) -> int:
-    """Where a seek leads."""
+    """Returns the position to which a seek leads."""
     offset = operator.index(offset)
     if whence == os.SEEK_SET:
         if offset < 0:
@@ -37,12 +37,14 @@ def target(size: int, position: int, offset: int, whence: int) -> int:
 class MediaFile(io.RawIOBase):
     """A file of a torrent, opened for reading. Reads wait for verified bytes; seeks never wait.
 
-    A true raw file: `readinto` gives what is there, at least a byte; `read` gives all that was asked for. ``io.BufferedReader``,
-    PyAV, zipfile, numpy and whatever else takes a binary file take it. Threads may share it, and another thread may `close` or `cancel` it
-    while it waits. Ctrl-C ends a read that waits, with nothing lost.
+    It is a raw binary file. `readinto` returns the available data, at least one byte. `read`
+    returns all requested data. ``io.BufferedReader``, PyAV, zipfile, numpy and other users of
+    binary files accept it. Threads may share it. Another thread may `close` or `cancel` it while it
+    waits. Ctrl-C ends a waiting read without loss of data.
 
-    ``timeout`` is the seconds that a read may wait (None: for ever). ``ahead`` bounds the bytes that are fetched beyond what is read
-    (None: as far as the swarm gives): set it for jumping about, so that only what is needed is fetched.
+    ``timeout`` is the longest wait of a read in seconds (None: no limit). ``ahead`` limits the
+    bytes downloaded beyond the data being read (None: no limit). Set it for random access, so that
+    only the needed data is downloaded.
     """
 
     mode = "rb"
@@ -54,11 +56,11 @@ class MediaFile(io.RawIOBase):
         self._owns_media = owns_media
         self._ahead: int | None = None
         self.media = media
-        """The torrent that it belongs to."""
+        """The torrent of this file."""
         self.entry = entry
-        """What the torrent says of it."""
+        """The entry of this file in the torrent."""
         self.timeout = timeout
-        # Last: from here on it is open.
+        # Set last: the file is open from here on.
         self._raw = raw
 
     @property
@@ -68,12 +70,12 @@ class MediaFile(io.RawIOBase):
 
     @property
     def size(self) -> int:
-        """Bytes of the file."""
+        """Size of the file in bytes."""
         return self.entry.size
 
     @property
     def ahead(self) -> int | None:
-        """How many bytes beyond what is read may be fetched; None for no bound."""
+        """Limit for downloading beyond the data being read, in bytes; None for no limit."""
         return self._ahead
 
     @ahead.setter
@@ -94,20 +96,24 @@ class MediaFile(io.RawIOBase):
             raise ValueError("I/O operation on closed file.")
 
     def readinto(self, buffer: Buffer, /) -> int:
-        """Reads into writable memory without another copy; gives the number of bytes, 0 at the end of the file only."""
+        """Reads into writable memory without a further copy. Returns the number of bytes; 0 only at
+        the end of the file.
+        """
         self._check_open()
         return self._raw.readinto(buffer, self.timeout)
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """``size`` bytes, fewer at the end of the file only; all that is left for None or a negative number."""
+        """Returns ``size`` bytes, fewer only at the end of the file; all remaining bytes for None
+        or a negative number.
+        """
         self._check_open()
         if size is None or size < 0:
             return self.readall()
-        # What is beyond the end cannot be asked for.
+        # A request cannot exceed the size of the file.
         return self._raw.read(min(operator.index(size), self.size), self.timeout)
 
     def readall(self) -> bytes:
-        """All that is left."""
+        """Returns all remaining bytes."""
         self._check_open()
         left = max(0, self.size - self.tell())
         if left <= READALL_BYTES:
@@ -117,14 +123,16 @@ class MediaFile(io.RawIOBase):
             while chunk := self._raw.read(READALL_BYTES, self.timeout):
                 whole += chunk
         except BaseException:
-            # As if it had not begun: nothing that was read is lost.
+            # Restores the position, so that no data is lost.
             if not self.closed:
                 self._raw.seek(start)
             raise
         return bytes(whole)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Moves there, past the end too (reads then give nothing); what is fetched follows with the next read."""
+        """Moves to a position, which may be past the end (reads then return nothing). Downloading
+        follows with the next read.
+        """
         self._check_open()
         position = target(self.size, self._raw.position, offset, whence)
         self._raw.seek(position)
@@ -135,9 +143,11 @@ class MediaFile(io.RawIOBase):
         return self._raw.position
 
     def seek_time(self, seconds: float, /) -> Landing:
-        """Goes to the keyframe at or before a time and begins to fetch from there; gives where it came down.
+        """Moves to the keyframe at or before a time, and starts to download there. Returns the
+        position.
 
-        Where the file's index is not known yet it is read from the swarm first, within ``timeout``. A time past the end is the end's.
+        If the index of the file is not known yet, it is first read from the swarm, within
+        ``timeout``. A time past the end selects the end.
         """
         self._check_open()
         landing = Landing(*self._raw.seek_time(seconds).wait(self.timeout))
@@ -146,41 +156,45 @@ class MediaFile(io.RawIOBase):
 
     @property
     def time(self) -> float | None:
-        """The time in seconds that is played at the position; None where the file's time is not known yet."""
+        """Media time at the position, in seconds; None while the timing of the file is unknown."""
         self._check_open()
         return self._raw.time_at(self._raw.position)
 
     def readable_bytes(self) -> int:
-        """How many bytes can be read now without waiting for the swarm."""
+        """Returns the number of bytes that can be read now without waiting for the swarm."""
         self._check_open()
         return self._raw.readable_at(self._raw.position)
 
     def write(self, data: Buffer, /) -> NoReturn:
-        """Torrents are not written."""
+        """Fails: torrents are read-only."""
         raise io.UnsupportedOperation("not writable")
 
     def cancel(self) -> None:
-        """Ends the reads that wait now and all later ones with `CancelledError`, until `reset`. For other threads to call."""
+        """Ends waiting reads with `CancelledError` and makes later ones fail, until `reset`. Other
+        threads call it.
+        """
         self._raw.cancel()
 
     def reset(self) -> None:
-        """Lets reads work again after `cancel`."""
+        """Allows reads again after `cancel`."""
         self._raw.reset()
 
     def buffered(self, buffer_size: int = 256 << 10) -> io.BufferedReader:
-        """The same in a buffer: for many small reads, lines, ``peek``."""
+        """Returns a buffered reader of this file, for many small reads, lines or ``peek``."""
         return io.BufferedReader(self, buffer_size)
 
     def close(self) -> None:
-        """Frees its window at once; a read that waits ends with `ClosedError`. Can be called twice."""
+        """Closes the file and frees its read-ahead at once. Waiting reads fail with `ClosedError`.
+        It may be called twice.
+        """
         if not self.closed:
             self._raw.close(self.media._raw if self._owns_media else None)
         super().close()
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed."""
-        # Not there where the constructor did not come so far.
+        """Whether the file is closed."""
+        # The attribute is missing if the constructor failed.
         raw = getattr(self, "_raw", None)
         return raw is None or raw.is_closed
 

@@ -1,8 +1,10 @@
-"""The engine's log in Python's ``logging``: its events are records of the loggers ``playswarm.…``.
+"""The engine's log in Python's ``logging``. Its events become records of the loggers
+``playswarm.…``.
 
-The engine's threads put records into a queue, and one thread of Python, started with the first session, hands them to
-``logging``. The level is asked of the logger ``playswarm`` whenever something is opened and each time records are handed on, so
-``logging.basicConfig(level=logging.DEBUG)`` is all that it takes. Addresses of peers appear at DEBUG only.
+The engine's threads put records into a queue. One Python thread, started with the first session,
+passes them to ``logging``. The level of the logger ``playswarm`` is read on each open and whenever
+records are passed on. ``logging.basicConfig(level=logging.DEBUG)`` is therefore sufficient.
+Addresses of peers appear only at DEBUG.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from . import _playswarm
 
 TRACE = 5
 Record = tuple[int, str, str, list[tuple[str, str]], list[str], str | None, int]
-"""Level, target, message, fields, spans from the outermost on, file, line."""
+"""Level, target, message, fields, spans from the outermost to the innermost, file, line."""
 logger = logging.getLogger("playswarm")
 logger.addHandler(logging.NullHandler())
 logging.addLevelName(TRACE, "TRACE")
@@ -26,7 +28,7 @@ _thread: threading.Thread | None = None
 
 
 def refresh() -> None:
-    """Tells the engine the level that is wanted now, and starts the thread with the first call."""
+    """Passes the current level to the engine, and starts the thread on the first call."""
     global _thread
     _set_level()
     with _lock:
@@ -55,7 +57,8 @@ def _run() -> None:
             try:
                 _handle(record)
             except Exception:
-                # A filter or handler of the user's is broken; logging goes on, as it does by itself.
+                # A filter or handler of the user failed; logging continues, as in the logging
+                # module.
                 if logging.raiseExceptions:
                     traceback.print_exc()
         if dropped:
@@ -84,7 +87,7 @@ def _handle(record: Record) -> None:
 
 
 def _after_fork() -> None:
-    """The thread is not in the child; its lock may be held there for ever."""
+    """The child process does not have the thread, and its lock may be held there forever."""
     global _lock, _thread
     _lock, _thread = threading.Lock(), None
 

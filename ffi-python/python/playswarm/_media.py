@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["History", "Media"]
 
 SLICE_S = 0.04
-"""How long a sleep may hide a Ctrl-C or a torrent that was closed."""
+"""Longest delay before a sleep notices Ctrl-C or a closed torrent, in seconds."""
 
 
 class MediaBase:
-    """What the blocking and the asynchronous torrent share: everything that never waits."""
+    """Shared base of the blocking and the asynchronous torrent: everything that never waits."""
 
     def __init__(self, raw: _playswarm.Media) -> None:
         self._raw = raw
         self.torrent = Torrent(raw.torrent)
-        """What is in it."""
+        """The metainfo of the torrent."""
 
     @property
     def name(self) -> str:
@@ -36,7 +36,7 @@ class MediaBase:
 
     @property
     def info_hash(self) -> str:
-        """40 hexadecimal digits."""
+        """The info-hash: 40 hexadecimal digits."""
         return self.torrent.info_hash
 
     @property
@@ -48,35 +48,44 @@ class MediaBase:
         return self._raw.is_closed
 
     def status(self) -> MediaStatus:
-        """A snapshot."""
+        """Returns a status snapshot."""
         return MediaStatus.from_json(self._raw.status())
 
     def piece_map(self) -> bytes:
-        """A byte for each piece: 0 missing, 1 being fetched, 2 here. ``numpy.frombuffer(media.piece_map(), numpy.uint8)`` is an array."""
+        """Returns a byte for each piece: 0 missing, 1 being downloaded, 2 available.
+
+        ``numpy.frombuffer(media.piece_map(), numpy.uint8)`` converts it to an array.
+        """
         return self._raw.piece_map()
 
     def known_timeline(self, file: int | str | None = None) -> Timeline | None:
-        """What is known of a file's time by now. It is read by itself once the file is opened."""
+        """Returns the timing information of a file that is known now. Opening the file starts to
+        read it.
+        """
         raw = self._raw.known_timeline(self.torrent.find_file(file).index)
         return None if raw is None else Timeline(raw)
 
     def add_peer(self, address: str | tuple[str, int]) -> None:
-        """A peer to be dialled: ``"192.0.2.7:6881"``, ``"peer.example:6881"`` or the two by themselves."""
+        """Connects to a peer: ``"192.0.2.7:6881"``, ``"peer.example:6881"`` or a pair of host and
+        port.
+        """
         if not isinstance(address, str):
             host, port = address
             address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._raw.add_peer(address)
 
     def prefetch(self, file: int | str | None = None) -> None:
-        """Starts fetching the beginning of a file before anybody reads it. It ends by itself after half a minute."""
+        """Starts to download the beginning of a file before the first read. It ends after 30
+        seconds.
+        """
         self._raw.prefetch(self.torrent.find_file(file).index)
 
     def fetch_all(self, on: bool = True) -> None:
-        """Fetches every piece, whether anybody reads or not."""
+        """Downloads every piece, including data that no reader needs."""
         self._raw.fetch_all(on)
 
     def plot(self, *, figure: Figure | None = None) -> Figure:
-        """Draws what `status` says now with matplotlib; gives the figure."""
+        """Draws the current status with matplotlib. Returns the figure."""
         return self.status().plot(figure=figure)
 
     def _repr_html_(self) -> str | None:
@@ -92,17 +101,18 @@ class MediaBase:
 
 
 class Media(MediaBase):
-    """An open torrent. When it and all of its files are closed, so is the torrent."""
+    """An open torrent. It closes when it and all of its files are closed."""
 
     def __init__(self, raw: _playswarm.Media, timeout: float | None = None) -> None:
         super().__init__(raw)
         self.timeout = timeout
-        """Seconds that reads of files opened from now on may wait; None for no limit."""
+        """Longest wait of reads in files opened from now on, in seconds; None for no limit."""
 
     def open(self, file: int | str | None = None, *, ahead: int | None = None, _owns_media: bool = False) -> MediaFile:
-        """Opens a file: its number, its name or a part of it; without, the largest that can be played.
+        """Opens a file by its index, its name or a part of its name. The default is the largest
+        playable file.
 
-        ``ahead`` bounds the bytes that are fetched beyond what is read.
+        ``ahead`` limits the bytes downloaded beyond the data being read.
         """
         entry = self.torrent.find_file(file)
         made = MediaFile(self._raw.stream(entry.index), self, entry, self.timeout, _owns_media)
@@ -111,9 +121,10 @@ class Media(MediaBase):
         return made
 
     def events(self, timeout: float | None = None) -> Iterator[Event]:
-        """What happens from now on, one `Event` after the other, until the torrent is closed.
+        """Yields each `Event` from now on, until the torrent is closed.
 
-        With a timeout, `TimedOutError` is raised where nothing happens for so many seconds. Who lags behind loses the oldest.
+        With a timeout, `TimedOutError` is raised if no event occurs for that many seconds. A slow
+        consumer loses the oldest events.
         """
         events = self._raw.events()
         return self._events(events, timeout)
@@ -124,34 +135,37 @@ class Media(MediaBase):
             yield Event.from_json(text)
 
     def timeline(self, file: int | str | None = None, *, timeout: float | None = None) -> Timeline:
-        """What a file says of its time: duration, tracks, keyframes. Its index is read from the swarm where it is not known.
+        """Returns the timing information of a file: duration, tracks, keyframes. Its index is read
+        from the swarm if it is not known.
 
-        A file that has none, or one that lies, has an estimate that says why.
+        A file with a missing or wrong index has an estimate, which gives the reason.
         """
         return Timeline(self._raw.timeline(self.torrent.find_file(file).index).wait(timeout))
 
     def download(self, *, timeout: float | None = None, progress: Progress = False) -> int:
-        """Fetches everything and waits until it is here; gives the bytes.
+        """Downloads all files and waits for completion. Returns their size in bytes.
 
-        ``progress`` is True for a bar, or a function of the bytes here and the bytes in all. Given up, it stops fetching.
+        ``progress`` is True for a progress bar, or a function of the available bytes and the total
+        bytes. If the wait ends early, the download stops.
         """
         with report(progress, self.name) as tell:
             return self._raw.download().wait(timeout, tell)
 
     def check_files(self, *, progress: Progress = False) -> int:
-        """Looks through the files that are here and takes over every piece that is right: for files that playswarm did not write.
+        """Checks the files in the download folder and accepts every correct piece. Use it for files
+        that another program wrote.
 
-        Gives the bytes of the pieces that are right.
+        Returns the size of the correct pieces in bytes.
         """
         with report(progress, "checking") as tell:
             return self._raw.check_files().wait(progress=tell)
 
     def sync(self, timeout: float | None = None) -> None:
-        """Waits until everything verified is on disk."""
+        """Waits until all verified data is on disk."""
         self._raw.sync().wait(timeout)
 
     def watch(self, every: float = 0.5, seconds: float | None = None) -> Iterator[MediaStatus]:
-        """A status now and then, until the torrent is closed or the seconds are over."""
+        """Yields a status at each interval until the torrent closes or ``seconds`` have passed."""
         began = time.monotonic()
         due = began
         while not self.closed and (seconds is None or due - began <= seconds):
@@ -161,13 +175,15 @@ class Media(MediaBase):
                 time.sleep(min(left, SLICE_S))
 
     def live(self, every: float = 0.5, seconds: float | None = None) -> None:
-        """Shows the torrent in a notebook and keeps the display up to date, until it is interrupted; elsewhere prints lines."""
+        """Shows the torrent in a notebook and updates the display until it is interrupted. Outside
+        of notebooks it prints lines.
+        """
         display = _show.Display()
         for status in self.watch(every, seconds):
             display.show(status)
 
     def close(self) -> None:
-        """Lets go of it. Files of it that are open stay open."""
+        """Closes the torrent. Its open files stay open."""
         self._raw.close()
 
     def __enter__(self) -> Media:
@@ -178,7 +194,9 @@ class Media(MediaBase):
 
 
 class History:
-    """Statuses over time, for a plot: ``history.add(media.status())`` now and then, then ``history.plot()``."""
+    """A series of statuses for a plot: call ``history.add(media.status())`` periodically, then
+    ``history.plot()``.
+    """
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -190,7 +208,7 @@ class History:
         self.statuses.append(status)
 
     def plot(self, *, figure: Figure | None = None) -> Figure:
-        """Draws rates, buffer and the arrival of pieces over time; gives the figure."""
+        """Draws rates, read-ahead and the arrival of pieces over time. Returns the figure."""
         from . import _plot
 
         return _plot.history(self.seconds, self.statuses, figure)

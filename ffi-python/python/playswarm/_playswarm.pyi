@@ -1,4 +1,4 @@
-"""The engine; the package around it is what is meant to be used."""
+"""The engine. Use the package around it instead."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ _LogRecord = tuple[int, str, str, list[tuple[str, str]], list[str], str | None, 
 
 @final
 class Job(Generic[_T]):
-    """Work that begins when somebody waits for it, once."""
+    """Work that begins when a caller waits for it, once."""
 
     def wait(self, timeout: float | None = None, progress: Callable[[int, int], object] | None = None) -> _T: ...
     def start(

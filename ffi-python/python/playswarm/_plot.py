@@ -1,4 +1,4 @@
-"""Pictures of a torrent, where matplotlib is installed."""
+"""Plots of a torrent. They require matplotlib."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 PEERS = 12
-"""Peers that are drawn: those that gave most."""
+"""Largest number of peers in a plot: those that sent most."""
 
 
 def _figure(figure: Figure | None, height: float) -> Figure:
@@ -29,7 +29,7 @@ def _figure(figure: Figure | None, height: float) -> Figure:
 
 
 def _pieces(axes: Any, s: MediaStatus) -> None:
-    """The piece map as rows of squares, read as a page is, with the readers' places."""
+    """Draws the piece map as rows of squares, left to right, with the readers' positions."""
     from matplotlib.colors import ListedColormap
 
     across = max(1, min(len(s.piece_map), math.ceil(math.sqrt(len(s.piece_map) * 6))))
@@ -47,7 +47,7 @@ def _pieces(axes: Any, s: MediaStatus) -> None:
 
 
 def status(s: MediaStatus, figure: Figure | None = None) -> Figure:
-    """The pieces; what each peer gives; how far each reader is buffered."""
+    """Draws the pieces, the rate of each peer and the read-ahead of each reader."""
     figure = _figure(figure, 5)
     grid = figure.add_gridspec(2, 2, height_ratios=[2, 3])
     _pieces(figure.add_subplot(grid[0, :]), s)
@@ -63,7 +63,7 @@ def status(s: MediaStatus, figure: Figure | None = None) -> Figure:
 
 
 def history(seconds: Sequence[float], statuses: Sequence[MediaStatus], figure: Figure | None = None) -> Figure:
-    """Rates and buffer over time, and when each piece came."""
+    """Draws rates and read-ahead over time, and the arrival of each piece."""
     figure = _figure(figure, 7)
     if not statuses:
         return figure

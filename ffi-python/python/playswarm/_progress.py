@@ -1,4 +1,6 @@
-"""Progress of long work: a bar by tqdm where it is installed, a line on standard error where not, or the caller's own function."""
+"""Progress of long work: a tqdm bar if tqdm is installed, otherwise a line on standard error, or
+the caller's own function.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,11 @@ from typing import Any
 
 Report = Callable[[int, int], object]
 Progress = bool | Report
-"""``True`` for a bar, or a function that is called with the bytes done and the bytes in all."""
+"""``True`` for a progress bar, or a function that receives the bytes done and the total bytes."""
 
 
 def amount(n: float) -> str:
-    """Bytes for people: ``1.5 MiB``."""
+    """Formats a number of bytes for users: ``1.5 MiB``."""
     for unit in ("B", "KiB", "MiB", "GiB"):
         if abs(n) < 1024:
             return f"{n:.0f} {unit}" if unit == "B" else f"{n:.1f} {unit}"
@@ -23,7 +25,9 @@ def amount(n: float) -> str:
 
 
 class _Line:
-    """One line that is written anew, at most ten times a second, on a terminal; elsewhere nothing but the end of it."""
+    """A line that is rewritten at most ten times a second on a terminal. Elsewhere only its final
+    state is printed.
+    """
 
     def __init__(self, doing: str) -> None:
         self.doing, self.last, self.shown = doing, 0.0, ""
@@ -42,7 +46,7 @@ class _Line:
 
 @contextlib.contextmanager
 def report(progress: Progress, doing: str) -> Iterator[Report | None]:
-    """The function to call with bytes done and in all, or none."""
+    """Yields the function to call with the bytes done and the total bytes, or None."""
     if callable(progress):
         yield progress
         return

@@ -1,4 +1,4 @@
-"""The session: settings, one listener, what finds peers; and `open`, which needs none of that."""
+"""The session (settings, listener, peer discovery), and `open`, which needs no session."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ if TYPE_CHECKING:
 __all__ = ["Session", "default_session", "open"]
 
 CLOSING_S = 1.5
-"""Seconds that the end of the interpreter gives to sessions that are open still."""
+"""Longest time that the end of the interpreter waits for open sessions, in seconds."""
 
 sessions: weakref.WeakSet[SessionBase] = weakref.WeakSet()
 
 
 class SessionBase:
-    """What the blocking and the asynchronous session share."""
+    """Shared base of the blocking and the asynchronous session."""
 
     _raw: _playswarm.Session | None = None
 
     def _started(self, raw: _playswarm.Session) -> None:
         self._config = Config(json.loads(raw.config))
         self._pid = os.getpid()
-        # Last: whoever was interrupted before has no session that could be unclosed.
+        # Set last: an interrupted start leaves no unclosed session.
         self._raw = raw
         sessions.add(self)
 
@@ -58,7 +58,9 @@ class SessionBase:
 
     @property
     def listen_addr(self) -> tuple[str, int] | None:
-        """Where peers can connect to; the host may stand for all interfaces, the port is real."""
+        """Address on which peers can connect. The host may be a wildcard address; the port is the
+        actual one.
+        """
         return self._get().listen_addr
 
     @property
@@ -66,7 +68,9 @@ class SessionBase:
         return self._raw is not None and self._raw.is_closed
 
     def kept(self) -> list[MediaStatus]:
-        """The torrents that nobody has open and that are completed and seeded on in the background (the setting ``keep``)."""
+        """Returns the torrents that no caller has open and that download and seed in the background
+        (the setting ``keep``).
+        """
         return [MediaStatus.from_dict(s) for s in json.loads(self._get().kept())]
 
     def __repr__(self) -> str:
@@ -83,7 +87,8 @@ class SessionBase:
 
 
 class Session(SessionBase):
-    """The root of everything: one listener, one DHT node, many torrents. Settings as keywords, a dict or a `Config`.
+    """The root object: one listener, one DHT node, any number of torrents. It takes settings as
+    keywords, a dict or a `Config`.
 
     ``with playswarm.Session(dir="films") as session: …``; threads may share it.
     """
@@ -94,20 +99,23 @@ class Session(SessionBase):
         self._started(_playswarm.open_session(text).wait())
 
     def open(self, source: Source, *, timeout: float | None = None) -> Media:
-        """Opens a torrent: a path, a URL, a magnet link, an info-hash, bytes of a ``.torrent`` file, or a `Torrent`.
+        """Opens a torrent: a path, a URL, a magnet link, an info-hash, the content of a
+        ``.torrent`` file, or a `Torrent`.
 
-        A magnet waits for its metadata. ``timeout`` is the seconds that this, and later each read of its files, may take.
+        A magnet link waits for its metadata. ``timeout`` limits this call and each later read of
+        its files, in seconds.
         """
         return Media(self._get().open(raw_source(source)).wait(timeout), timeout)
 
     def describe(self, source: Source, *, timeout: float | None = None) -> Torrent:
-        """What is in a torrent, without fetching any of its files."""
+        """Returns the metainfo of a torrent, without downloading any of its files."""
         return Torrent(self._get().describe(raw_source(source)).wait(timeout))
 
     def close(self, timeout: float | None = None) -> None:
-        """Stops all: reads that wait end with `ClosedError`, and what is verified is written. Can be called twice.
+        """Closes the session. Waiting reads fail with `ClosedError`, and verified data is written.
+        It may be called twice.
 
-        If the time runs out first, closing goes on in the background.
+        If the timeout expires first, closing continues in the background.
         """
         if self._raw is not None:
             self._raw.close().wait(timeout)
@@ -124,7 +132,9 @@ _default: Session | None = None
 
 
 def default_session() -> Session:
-    """The session that `open` uses where none is given: all defaults, in the user's cache folder; closed when Python ends."""
+    """Returns the session that `open` uses by default. It has default settings and uses the user's
+    cache folder. It is closed when Python ends.
+    """
     global _default
     with _lock:
         if _default is None or _default.closed:
@@ -139,11 +149,13 @@ def open(
     session: Session | None = None,
     timeout: float | None = None,
 ) -> MediaFile:
-    """Opens a file of a torrent for reading: ``with playswarm.open("magnet:?…") as film: film.read(1000)``.
+    """Opens a file of a torrent for reading: ``with playswarm.open("magnet:?…") as film:
+    film.read(1000)``.
 
-    ``source`` is a path, a URL, a magnet link, an info-hash, bytes of a ``.torrent`` file, or a `Torrent`; ``file`` a number, a name or a part of
-    it (without: the largest that can be played); ``timeout`` the seconds that opening, and later each read, may wait. Without a
-    session, one is started with all defaults, and closed when Python ends.
+    ``source`` is a path, a URL, a magnet link, an info-hash, the content of a ``.torrent`` file, or
+    a `Torrent`. ``file`` is an index, a name or a part of a name; the default is the largest
+    playable file. ``timeout`` limits opening and each later read, in seconds. Without ``session``,
+    a session with default settings is started. It is closed when Python ends.
     """
     media = (session or default_session()).open(source, timeout=timeout)
     try:
@@ -154,7 +166,9 @@ def open(
 
 
 def _at_exit() -> None:
-    """Closes what is open, within bounds; then nothing of the engine touches Python any more."""
+    """Closes open sessions within the time limit. Afterwards the engine does not use Python any
+    more.
+    """
     global _default
     try:
         until = time.monotonic() + CLOSING_S
@@ -164,7 +178,8 @@ def _at_exit() -> None:
     except Exception:
         _logging.logger.debug("a session was not closed in time", exc_info=True)
     finally:
-        # The last reference may go when modules are cleared, where nobody can be warned any more.
+        # The last reference may be dropped when modules are cleared, which is too late for a
+        # warning.
         _default = None
         _playswarm.shut_down()
 

@@ -1,4 +1,4 @@
-"""How things look as text and in notebooks."""
+"""Text and notebook output."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from ._status import MediaStatus
 
 CELLS = 60
-"""Characters of a piece map in a line."""
+"""Length of a piece map in a line of text, in characters."""
 SEGMENTS = 240
-"""Coloured segments of a piece map in a notebook, at most."""
+"""Largest number of coloured segments in a notebook's piece map."""
 COLOURS = {"#": "#2a7f3f", "+": "#e0a030", ".": "#d8d8d8"}
 
 
 def cells(piece_map: str, count: int) -> str:
-    """A piece map in that many characters: each shows what is least of its pieces (missing, fetched, here)."""
+    """Scales a piece map to ``count`` characters: ``#`` if all pieces of a part are available,
+    ``.`` if all are missing, else ``+``.
+    """
     if len(piece_map) <= count:
         return piece_map
     shown = []
@@ -39,7 +41,9 @@ def line(s: MediaStatus) -> str:
 
 
 def html(s: MediaStatus) -> str:
-    """A card: a bar of the pieces, figures, readers and peers. Names come from strangers and are escaped."""
+    """Returns an HTML card with a piece bar, figures, readers and peers. Names come from untrusted
+    sources and are escaped.
+    """
     shown = cells(s.piece_map, SEGMENTS)
     width = 100 / max(len(shown), 1)
     bars, at = [], 0
@@ -78,7 +82,9 @@ def html(s: MediaStatus) -> str:
 
 
 class Display:
-    """One place in a notebook whose content changes; without a notebook, a line on standard output."""
+    """A notebook output whose content is updated. Without a notebook, it prints lines to standard
+    output.
+    """
 
     def __init__(self) -> None:
         self._handle: Any = None

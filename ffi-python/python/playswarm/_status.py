@@ -1,4 +1,4 @@
-"""What a torrent is doing, as typed objects: a snapshot and its parts, and events."""
+"""The status of a torrent as typed objects: a snapshot and its parts, and events."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ T = TypeVar("T")
 
 
 def _known(cls: type[T], values: Mapping[str, Any]) -> T:
-    """Makes a dataclass of a mapping. What a newer engine says in addition is left out."""
+    """Creates a dataclass from a mapping. Fields that a newer engine adds are ignored."""
     names = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     return cls(**{name: value for name, value in values.items() if name in names})
 
 
 @dataclass(frozen=True, slots=True)
 class Waste:
-    """Bytes received for nothing, by reason."""
+    """Wasted bytes by reason."""
 
     duplicate_bytes: int = 0
-    """Blocks that had come from another peer before."""
+    """Blocks that another peer had already sent."""
     unasked_bytes: int = 0
-    """Blocks that nobody asked for (or not any more)."""
+    """Blocks that were not requested, or not any more."""
     failed_bytes: int = 0
     """Pieces that failed their hash."""
     forgotten_bytes: int = 0
-    """Blocks given up to make room in memory."""
+    """Blocks that were evicted to free memory."""
 
     @property
     def total_bytes(self) -> int:
@@ -56,40 +56,40 @@ class ReaderStatus:
     """An open reader."""
 
     file: int
-    """The number of the file that it reads."""
+    """Index of the file that it reads."""
     position: int
-    """The next byte that it will read."""
+    """Position of the next byte to read."""
     ahead_bytes: int
-    """Verified bytes that lie ahead of it without a gap."""
+    """Contiguous verified bytes ahead of the reader."""
     ahead_s: float | None
-    """The same in seconds of the media, where its rate is known."""
+    """The same read-ahead in seconds of media; None while the data rate is unknown."""
     waiting: bool
-    """Whether it is waiting for data now."""
+    """Whether the reader waits for data now."""
     index: bool
-    """Whether it is one of the engine's own that reads the file's index, and no player's."""
+    """Whether this is an internal reader of the file's index, not one of a player."""
 
 
 @dataclass(frozen=True, slots=True)
 class Playhead:
-    """Where the player is: what was read last, a player's look at the index apart."""
+    """Position of the player: the last read, except a player's reads of the index."""
 
     file: int
     position: int
     time_s: float | None
-    """The same as a time, where the file's time is known."""
+    """The same position as a time; None while the timing of the file is unknown."""
     buffered_until: int
-    """Verified bytes lie from there up to this byte without a gap."""
+    """End of the contiguous verified bytes after the position."""
     buffered_until_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class TrackStatus:
-    """A stream of a media file."""
+    """A track of a media file."""
 
     kind: str
     """``video``, ``audio``, ``subtitle`` or ``other``."""
     codec: str
-    """By FFmpeg's name."""
+    """Name of the codec in FFmpeg."""
     language: str | None
     title: str | None
     width: int | None
@@ -100,7 +100,7 @@ class TrackStatus:
 
 @dataclass(frozen=True, slots=True)
 class TimelineStatus:
-    """What is known of a file's time."""
+    """Timing information of a file."""
 
     file: int
     container: str
@@ -108,9 +108,9 @@ class TimelineStatus:
     accuracy: str
     """``exact``, ``sparse`` or ``estimate``."""
     why: str | None
-    """Why it is only an estimate, as a sentence."""
+    """Reason for an estimate, as a sentence."""
     keyframes: int
-    """How many of the main track are known."""
+    """Number of known keyframes of the main track."""
     bytes_per_s: float
     tracks: tuple[TrackStatus, ...]
 
@@ -121,44 +121,44 @@ class TimelineStatus:
 
 @dataclass(frozen=True, slots=True)
 class ViewerStatus:
-    """What another viewer said of itself, moved on by the clock. Not checked."""
+    """State that another viewer reported, extrapolated to the present. It is not verified."""
 
     file: int
     slot: int
-    """Its virtual slot."""
+    """Virtual slot of the viewer."""
     playhead_s: float
-    """Where it plays."""
+    """Position of the viewer's playhead, in seconds."""
     playing: bool
     ahead_s: float
-    """Seconds of film that it has in hand."""
+    """Read-ahead of the viewer, in seconds of media."""
     spare_bytes_per_s: int
-    """Upload that it has to spare."""
+    """Spare upload capacity of the viewer, in bytes per second."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlotStatus:
-    """The viewer's place in the slot index, and what the index has cost and brought."""
+    """The viewer's place in the slot index, and the costs and benefits of the index."""
 
     file: int
     slot: int | None
     width_s: int
     playhead_s: float
-    """Where our player is taken to be: players read ahead of what they show."""
+    """Assumed playhead of our player, in seconds. Players read ahead of the picture they show."""
     playing: bool
     parents: int
-    """Viewers ahead of ours with a kept place."""
+    """Number of viewers ahead of ours with a reserved place."""
     parents_bytes_per_s: float
     parent_bytes: int
-    """Useful bytes that came from parents."""
+    """Useful payload received from parents, in bytes."""
     other_bytes: int
-    """Useful bytes that came from all other peers."""
+    """Useful payload received from all other peers, in bytes."""
     lookups: int
     announces: int
     failed_operations: int
     operations_per_hour: float
-    """The budget of lookups and announces together."""
+    """Budget for lookups and announces together."""
     found: int
-    """Addresses that the DHT named."""
+    """Number of addresses that the DHT returned."""
     ignored: int
     dials: int
     failed_dials: int
@@ -172,36 +172,37 @@ class PeerStatus:
 
     addr: str
     client: str
-    """Its client's name and version."""
+    """Name and version of the peer's client."""
     transport: str
     """``tcp`` or ``utp``."""
     incoming: bool
-    """Whether it connected to us."""
+    """Whether the peer opened the connection."""
     origin: str
-    """How we came to know it: ``tracker``, ``dht``, ``lsd``, ``pex``, ``slots``, ``given`` or
-    ``incoming``."""
+    """Source of the peer's address: ``tracker``, ``dht``, ``lsd``, ``pex``, ``slots``, ``given`` or
+    ``incoming``.
+    """
     has: float
-    """Share of the pieces that it has, 0 to 1."""
+    """Share of the pieces that the peer has, 0 to 1."""
     rate_bytes_per_s: float | None
-    """Measured rate towards us."""
+    """Measured download rate from the peer."""
     rtt_ms: float
-    """Round trip."""
+    """Round-trip time."""
     outstanding: int
-    """Blocks asked of it and not yet here."""
+    """Number of outstanding block requests."""
     downloaded_bytes: int
     uploaded_bytes: int
     choked_by: bool
-    """It chokes us."""
+    """Whether the peer chokes us."""
     choking: bool
-    """We choke it."""
+    """Whether we choke the peer."""
     interested: bool
-    """It wants something of ours."""
+    """Whether the peer is interested in our pieces."""
     snubbed: bool
-    """It has gone quiet while something was asked of it."""
+    """Whether the peer is snubbed: it does not answer outstanding requests."""
     parent: bool
-    """It has a place kept for viewers ahead of ours."""
+    """Whether the peer has a place reserved for viewers ahead of ours."""
     viewer: ViewerStatus | None
-    """Where it is in the film, if it is a viewer that says so."""
+    """Reported state of the peer as a viewer; None if it reports none."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> PeerStatus:
@@ -211,38 +212,38 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class TrackerStatus:
-    """A tracker, and what came of asking it."""
+    """A tracker and the result of its announces."""
 
     url: str
-    """Its announce URL, without what may be a passkey."""
+    """Announce URL without a possible passkey."""
     tier: int
     state: str
-    """``idle`` while another of its tier answers, ``asking``, ``working`` or ``failed``."""
+    """``idle`` while another tracker of its tier answers, ``asking``, ``working`` or ``failed``."""
     message: str | None
-    """Why it failed, or a warning that came with its answer; its own words where it gave some."""
+    """Reason of a failure or a warning from the tracker, in its own words where available."""
     peers: int
-    """Peers in its last answer."""
+    """Number of peers in the last response."""
     seeds: int | None
-    """Seeds of the torrent that it knows of."""
+    """Number of seeds that the tracker reports."""
     leeches: int | None
     next_announce_s: float | None
-    """Seconds until it is asked next."""
+    """Seconds until the next announce."""
 
 
 @dataclass(frozen=True, slots=True)
 class MediaStatus:
-    """A snapshot of one torrent."""
+    """Status snapshot of a torrent."""
 
     info_hash: str
     name: str
     total_bytes: int
-    """Bytes of all files."""
+    """Size of all files in bytes."""
     verified_bytes: int
-    """Bytes of the pieces that are verified and here."""
+    """Size of the verified pieces that are available locally, in bytes."""
     piece_bytes: int
     pieces: int
     piece_map: str = field(repr=False)
-    """One character a piece: ``#`` here, ``+`` being fetched, ``.`` missing."""
+    """One character per piece: ``#`` available, ``+`` being downloaded, ``.`` missing."""
     download_bytes_per_s: float
     upload_bytes_per_s: float
     downloaded_bytes: int
@@ -251,25 +252,27 @@ class MediaStatus:
     waste: Waste
     readers: tuple[ReaderStatus, ...]
     playhead: Playhead | None
-    """Where the player is; None until something was read."""
+    """Position of the player; None before the first read."""
     slots: SlotStatus | None = field(repr=False)
-    """The viewer's place in the slot index; None where it is off, or nothing is watched whose time is known."""
+    """The viewer's place in the slot index; None if the index is off or no film with known timing
+    is played.
+    """
     timelines: tuple[TimelineStatus, ...] = field(repr=False)
-    """What is known of the files' time, of those whose index was read."""
+    """Timing information of the files whose index was read."""
     peers: tuple[PeerStatus, ...] = field(repr=False)
     trackers: tuple[TrackerStatus, ...] = field(repr=False)
-    """The trackers that are asked for peers, in the order of their tiers."""
+    """The trackers used, in the order of their tiers."""
     known_peers: int
-    """Peers known but not connected."""
+    """Number of known peers that are not connected."""
     banned_peers: int
     trouble: str | None
-    """Why nothing is fetched at the moment, as a sentence, if so."""
+    """Reason why nothing can be downloaded at present, as a sentence; None if there is none."""
     notices: tuple[str, ...]
-    """Sentences about the torrent's files that the user should know; the latest is the last."""
+    """Notices for the user about the torrent's files, the latest last."""
     memory_bytes: int
     disk_bytes: int
     background: bool
-    """Whether the torrent is kept by the session in the background instead of watched."""
+    """Whether the session keeps the torrent in the background without a viewer."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> MediaStatus:
@@ -293,7 +296,7 @@ class MediaStatus:
         return cls.from_dict(json.loads(text))
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain dicts, lists, numbers and strings."""
+        """Returns the status as plain dicts, lists, numbers and strings."""
         values = dataclasses.asdict(self)
         for name in ("readers", "peers", "trackers", "timelines", "notices"):
             values[name] = list(values[name])
@@ -303,7 +306,7 @@ class MediaStatus:
 
     @property
     def progress(self) -> float:
-        """Share of the bytes that are here, 0 to 1."""
+        """Share of the bytes that are available, 0 to 1."""
         return self.verified_bytes / self.total_bytes if self.total_bytes else 1.0
 
     @property
@@ -321,7 +324,7 @@ class MediaStatus:
         return _show.html(self)
 
     def plot(self, *, figure: Figure | None = None) -> Figure:
-        """Draws the piece map, the peers and the buffers with matplotlib; gives the figure."""
+        """Draws the piece map, the peers and the read-ahead with matplotlib. Returns the figure."""
         from . import _plot
 
         return _plot.status(self, figure)
@@ -329,11 +332,12 @@ class MediaStatus:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to a torrent. What does not belong to its kind is ``None``."""
+    """An event of a torrent. Fields that do not apply to its kind are ``None``."""
 
     event: str
-    """The kind: ``peer_connected``, ``peer_disconnected``, ``peer_banned``, ``piece_verified``, ``piece_failed``, ``piece_lost``,
-    ``trouble``, ``trouble_over``, ``notice`` or ``completed``."""
+    """The kind: ``peer_connected``, ``peer_disconnected``, ``peer_banned``, ``piece_verified``,
+    ``piece_failed``, ``piece_lost``, ``trouble``, ``trouble_over``, ``notice`` or ``completed``.
+    """
     addr: str | None = None
     why: str | None = None
     piece: int | None = None

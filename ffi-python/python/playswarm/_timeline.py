@@ -1,4 +1,4 @@
-"""A file's time: how long it plays, what is in it, where its keyframes are."""
+"""The timing of a file: its duration, tracks and keyframes."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ __all__ = ["Keyframe", "Landing", "Timeline"]
 
 @dataclass(frozen=True, slots=True)
 class Keyframe:
-    """A point where playing can start."""
+    """A point where playback can start."""
 
     time: float
     """Seconds from the start of the film."""
     offset: int
-    """Where its packet begins in the file."""
+    """Offset of its packet in the file."""
     start: int
-    """The first byte that a player needs to play from here."""
+    """First byte that a player needs to start here."""
 
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """Where a seek to a time came down."""
+    """The result of a seek to a time."""
 
     time: float
-    """The keyframe's time in seconds; the time asked for where that is only an estimate."""
+    """Time of the keyframe in seconds. If the position is an estimate, it is the requested time."""
     position: int
-    """The byte where reading begins."""
+    """Position where reading begins."""
     estimated: bool
-    """Whether it is a guess along a straight line."""
+    """Whether the position is a linear estimate."""
 
 
 class Timeline:
-    """What a file's index says. Times are seconds from the start of the film, as players show them."""
+    """The timing information in a file's index. Times are seconds from the start of the film, as
+    players show them.
+    """
 
     __slots__ = ("_keyframes", "_raw", "_summary")
 
@@ -47,7 +49,7 @@ class Timeline:
 
     @property
     def duration(self) -> float:
-        """How long it plays, in seconds; 0 where that is not known."""
+        """Duration in seconds; 0 if unknown."""
         return self._summary.duration_s
 
     @property
@@ -57,36 +59,40 @@ class Timeline:
 
     @property
     def tracks(self) -> tuple[TrackStatus, ...]:
-        """The streams in the file, in its order."""
+        """The tracks of the file, in file order."""
         return self._summary.tracks
 
     @property
     def accuracy(self) -> str:
-        """``exact`` (every keyframe is known), ``sparse`` (a seek looks for them) or ``estimate`` (a straight line)."""
+        """``exact`` (every keyframe is known), ``sparse`` (a seek searches for them) or
+        ``estimate`` (linear).
+        """
         return self._summary.accuracy
 
     @property
     def why(self) -> str | None:
-        """Why it is only an estimate, as a sentence."""
+        """Reason for an estimate, as a sentence."""
         return self._summary.why
 
     @property
     def keyframes(self) -> tuple[Keyframe, ...]:
-        """The known ones of the main track, ascending."""
+        """Known keyframes of the main track in ascending order."""
         if self._keyframes is None:
             self._keyframes = tuple(Keyframe(*k) for k in self._raw.keyframes())
         return self._keyframes
 
     def byte_range(self, start: float, end: float) -> tuple[int, int]:
-        """The bytes that a player needs for a stretch of time: the first, and the one after the last."""
+        """Returns the byte range that a player needs for a time range: the first byte and the one
+        after the last.
+        """
         return self._raw.byte_range(start, end)
 
     def byte_at(self, time: float) -> int:
-        """The byte that is played then, about."""
+        """Returns the approximate byte position of a time."""
         return self._raw.byte_at(time)
 
     def time_at(self, byte: int) -> float:
-        """The time at which a byte is played, about."""
+        """Returns the approximate time of a byte position."""
         return self._raw.time_at(byte)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What is in a torrent, and making one."""
+"""The metainfo of a torrent, and its creation."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ __all__ = ["FileEntry", "Torrent", "create_torrent"]
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """One file of a torrent."""
+    """A file of a torrent."""
 
     index: int
-    """Its number in the torrent, from 0."""
+    """Index in the torrent, from 0."""
     name: str
-    """The path as the torrent has it, for people; joined by ``/``."""
+    """Path in the torrent for display, joined by ``/``."""
     path: Path
-    """Where it lies below the session's folder: relative, and made safe."""
+    """Path below the session's folder: relative and sanitised."""
     size: int
-    """Bytes of the file."""
+    """Size of the file in bytes."""
     offset: int
-    """Where its first byte stands in the torrent."""
+    """Offset of its first byte in the torrent."""
     padding: bool
-    """A pad file (BEP 47), which cannot be opened."""
+    """Whether it is a padding file (BEP 47), which cannot be opened."""
     content_type: str
-    """The media type that its name suggests."""
+    """Media type according to the name."""
     playable: bool
-    """Whether its name says video or audio."""
+    """Whether the name indicates video or audio."""
 
     def __str__(self) -> str:
         return f"{self.index}: {self.name} ({amount(self.size)})"
 
 
 class Torrent:
-    """A checked torrent: what it is called, what files are in it."""
+    """A validated torrent: its name and its files."""
 
     __slots__ = ("_bytes", "_raw", "files", "left_out")
 
@@ -48,7 +48,7 @@ class Torrent:
     ) -> None:
         self._raw, self._bytes = raw, data
         self.left_out: tuple[tuple[Path, str], ...] = tuple((Path(path), why) for path, why in left_out)
-        """What `create_torrent` left out of it, each with the reason; empty for other torrents."""
+        """Files that `create_torrent` omitted, each with the reason; empty for other torrents."""
         self.files: tuple[FileEntry, ...] = tuple(
             FileEntry(n, name, Path(path), size, offset, padding, content_type, playable)
             for n, (path, name, size, offset, padding, content_type, playable) in enumerate(raw.files())
@@ -56,7 +56,7 @@ class Torrent:
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Torrent:
-        """Reads the bytes of a ``.torrent`` file."""
+        """Parses the content of a ``.torrent`` file."""
         return cls(_playswarm.Torrent.from_bytes(data), data)
 
     @classmethod
@@ -66,7 +66,7 @@ class Torrent:
 
     @property
     def info_hash(self) -> str:
-        """40 hexadecimal digits."""
+        """The info-hash: 40 hexadecimal digits."""
         return self._raw.info_hash
 
     @property
@@ -75,7 +75,7 @@ class Torrent:
 
     @property
     def total_bytes(self) -> int:
-        """Bytes of all files."""
+        """Size of all files in bytes."""
         return self._raw.total_bytes
 
     @property
@@ -84,12 +84,12 @@ class Torrent:
 
     @property
     def pieces(self) -> int:
-        """How many there are."""
+        """Number of pieces."""
         return self._raw.pieces
 
     @property
     def private(self) -> bool:
-        """BEP 27: peers come from the trackers alone."""
+        """Whether the torrent is private (BEP 27): peers come only from its trackers."""
         return self._raw.private
 
     @property
@@ -98,13 +98,14 @@ class Torrent:
 
     @property
     def magnet(self) -> str:
-        """A link with the info-hash, the name and the trackers."""
+        """A magnet link with the info-hash, the name and the trackers."""
         return self._raw.magnet()
 
     def find_file(self, file: int | str | None = None) -> FileEntry:
-        """A file by its number, its name, or a part of its name that no other file has; without, the largest that can be played.
+        """Finds a file by its index, its name, or a part of its name that only one file has. The
+        default is the largest playable file.
 
-        Raises `NoSuchFileError` where there is none or more than one.
+        Raises `NoSuchFileError` if no file or more than one file matches.
         """
         if file is None:
             return self.files[self._raw.default_file()]
@@ -112,11 +113,11 @@ class Torrent:
             return self.files[self._raw.find_file(file)]
         if 0 <= file < len(self.files):
             return self.files[file]
-        # The engine's sentence for a number that is none.
+        # Raises the engine's error for an invalid index.
         return self.files[self._raw.find_file(str(file))]
 
     def to_bytes(self) -> bytes:
-        """The bytes of a ``.torrent`` file."""
+        """Returns the content of the ``.torrent`` file."""
         return self._bytes if self._bytes is not None else self._raw.to_bytes()
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -162,10 +163,12 @@ def create_torrent(
     name: str | None = None,
     progress: Progress = False,
 ) -> Torrent:
-    """Makes a torrent of a file or folder, with pieces of a size that suits streaming unless ``piece_bytes`` names another.
+    """Creates a torrent from a file or folder. The default piece size suits streaming;
+    ``piece_bytes`` overrides it.
 
-    What lies in the folder and cannot be part of it (hidden, special and unreadable files, links to other users' files) is in the
-    torrent's ``left_out``. ``progress`` is True for a bar, or a function of the bytes hashed and the bytes in all.
+    The torrent's ``left_out`` lists files in the folder that cannot be part of it: hidden, special
+    and unreadable files, and links to files of other users. ``progress`` is True for a progress
+    bar, or a function of the hashed bytes and the total bytes.
     """
     job = creating(path, piece_bytes, trackers, private, comment, name)
     with report(progress, "hashing") as tell:
@@ -174,7 +177,7 @@ def create_torrent(
 
 
 Source = str | os.PathLike[str] | bytes | Torrent
-"""A path, a URL, a magnet link, an info-hash, the bytes of a ``.torrent`` file, or a Torrent."""
+"""A path, a URL, a magnet link, an info-hash, the content of a ``.torrent`` file, or a Torrent."""
 
 
 def raw_source(source: Source) -> str | os.PathLike[str] | bytes | _playswarm.Torrent:

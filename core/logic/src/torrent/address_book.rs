@@ -1,7 +1,8 @@
-//! The address book of one torrent: which peers are known, and which to dial next. Pure.
+//! The address book of one torrent: the known addresses and the order in which to dial them. Pure.
 //!
-//! How soon an address is tried again depends on the need: with few peers that help, those that gave us something before are tried
-//! every few seconds, so that the only seed of a film is used as soon as it is back.
+//! The delay before a retry depends on the need for peers. While few peers help, addresses that
+//! helped before are retried every few seconds. The only seed of a film is therefore used as soon
+//! as it returns.
 
 use super::Origin;
 use super::bans::Bans;
@@ -10,24 +11,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 
-/// More addresses than this are not kept: a swarm that large has better ones soon.
+/// Most addresses kept. A swarm that large soon offers better ones.
 const MAX_KNOWN: usize = 2_000;
-/// Half-open dials at once. All candidates of a film's start fit; a list of thousands does not flood a home router.
+/// Most dials in progress at once. All candidates at the start of a film fit, and a list of
+/// thousands does not flood a home router.
 const MAX_DIALS: usize = 60;
-/// Addresses of our own that are remembered; who has more of them dials one twice.
+/// Most addresses of our own that are remembered. With more of them, one is dialled a second time.
 const MAX_OWN: usize = 64;
-/// The first retry comes after so long, each further one after twice that.
+/// Delay before the first retry, seconds. Each further delay is twice as long.
 const RETRY_S: f64 = 4.0;
 const RETRY_MAX_S: f64 = 600.0;
-/// An address that never answered is dropped after so many tries, unless the user named it.
+/// Failures in a row after which an address that never answered is dropped, unless the user named
+/// it.
 const MAX_FAILURES: u32 = 8;
-/// Shortest time between two tries of an address that helped before, while few help, seconds.
+/// Shortest time between two dials of an address that helped before, while few peers help, seconds.
 const SOON_S: f64 = 3.0;
-/// Longest, seconds.
+/// Longest time between two dials of an address that helped before, while few peers help, seconds.
 const SOON_MAX_S: f64 = 60.0;
-/// In between it is this part of the time since the address last helped: its return is noticed after so small a part of its absence.
+/// Delay before such a dial, as a fraction of the time since the address last helped. The return of
+/// a peer is thus noticed after a small fraction of its absence.
 const SOON_PART: f64 = 1.0 / 30.0;
-/// Addresses that are tried so often at once: those that helped last.
+/// Most addresses retried at this rate at once: those that helped last.
 const MAX_SOON: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,76 +47,78 @@ struct Entry {
     state: State,
     failures: u32,
     answered: bool,
-    /// It shook hands and left at once: it may not like what else we say first.
+    /// Whether the peer closed the connection right after the handshake. It may reject the messages
+    /// that follow ours.
     curt: bool,
     next_try: Time,
     ended: Time,
-    /// When it last helped; the user says of an address that it will.
+    /// When the peer last helped. An address that the user named counts as having helped.
     helped: Option<Time>,
-    /// It lacked nothing when neither did we.
+    /// Whether the peer lacked nothing when we lacked nothing either.
     seed: bool,
 }
 
-/// A dial to be made.
+/// A dial to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dial {
     /// The address.
     pub addr: SocketAddr,
-    /// How it came to be known.
+    /// The source of the address.
     pub origin: Origin,
-    /// Say nothing but the handshake until the peer has answered.
+    /// Whether to send only the handshake until the peer has answered.
     pub patient: bool,
 }
 
-/// How badly peers are wanted.
+/// The need for peers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Need {
-    /// We have all: peers that have all too are not wanted.
+    /// We have every piece: other seeds are not wanted.
     Nothing,
-    /// As ever.
+    /// The usual need.
     #[default]
     Some,
-    /// Something is missing and few peers help.
+    /// Pieces are missing and few peers help.
     Much,
 }
 
-/// How a dial or a connection ended.
+/// The end of a dial or of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// There was no connection, or nothing came of it.
+    /// The dial failed, or the peer sent nothing useful.
     Failed,
-    /// It gave us something before it went.
+    /// The peer sent useful data before the connection ended.
     Helped,
-    /// Trying soon again makes no sense.
+    /// The peer is at fault: an early retry is useless.
     Fault,
-    /// Both of us have all.
+    /// Both sides have every piece.
     BothComplete,
 }
 
-/// See the [module](self).
+/// An address book; see the [module](self).
 #[derive(Debug, Default)]
 pub struct AddressBook {
-    /// The addresses that are refused.
+    /// The banned addresses.
     pub bans: Bans,
     known: BTreeMap<SocketAddr, Entry>,
-    /// Ways that lead to ourselves: trackers and peers tell us of those too.
+    /// Addresses that lead to ourselves. Trackers and peers name those too.
     ourselves: BTreeSet<SocketAddr>,
     dialing: usize,
     need: Need,
-    /// Only trackers and the user name peers (BEP 27).
+    /// Whether the torrent is private: only trackers and the user may name peers (BEP 27).
     private: bool,
-    /// Which of equals are dialled first: who all went by the address would all meet at the same few.
+    /// Random key that breaks ties between addresses, so that clients do not all dial the same
+    /// peers.
     salt: u64,
 }
 
-/// A number that says nothing but which of two comes first.
+/// Returns a number that orders addresses of equal rank.
 fn lot(salt: u64, addr: SocketAddr) -> u64 {
     let mut hasher = DefaultHasher::new();
     (salt, addr).hash(&mut hasher);
     hasher.finish()
 }
 
-/// Whether a private torrent's peer may have come to be known so.
+/// Returns whether a private torrent accepts peers from this source.
 fn is_fit_for_private(origin: Origin) -> bool {
     matches!(origin, Origin::Tracker | Origin::Given)
 }
@@ -132,7 +138,7 @@ impl Entry {
         }
     }
 
-    /// Whether it may be tried before its turn: it helped before.
+    /// Returns whether the address may be dialled early because it helped before.
     fn is_due_soon(&self, now: Time) -> bool {
         self.helped.is_some_and(|helped| {
             let gap_s = (now.since(helped).as_secs_f64() * SOON_PART).clamp(SOON_S, SOON_MAX_S);
@@ -142,18 +148,19 @@ impl Entry {
 }
 
 impl AddressBook {
-    /// An empty book. Those with different salts dial equals in different orders.
+    /// Creates an empty book. Books with different salts break ties differently.
     pub fn new(salt: u64) -> AddressBook {
         AddressBook { salt, ..AddressBook::default() }
     }
 
-    /// Notes an address; false where it was known or is not wanted.
+    /// Adds an address. Returns false if it was known or is not wanted.
     pub fn add(&mut self, addr: SocketAddr, origin: Origin) -> bool {
         if self.ourselves.contains(&addr) || (self.private && !is_fit_for_private(origin)) {
             return false;
         }
         if let Some(known) = self.known.get_mut(&addr) {
-            // What a tracker or the user named stays if the torrent turns out to be private, whoever named it before.
+            // An address that a tracker or the user named stays if the torrent turns out to be
+            // private, even if another source named it first.
             if is_fit_for_private(origin) && !is_fit_for_private(known.origin) {
                 known.origin = origin;
             }
@@ -166,7 +173,7 @@ impl AddressBook {
         true
     }
 
-    /// Drops the address that failed most often; false where each may still be good.
+    /// Drops the address that failed most often. Returns false if every address may still be good.
     fn make_room(&mut self) -> bool {
         let worst = self
             .known
@@ -177,19 +184,20 @@ impl AddressBook {
         worst.is_some_and(|addr| self.known.remove(&addr).is_some())
     }
 
-    /// How badly peers are wanted from now on.
+    /// Sets the need for peers.
     pub fn set_need(&mut self, need: Need) {
         self.need = need;
     }
 
-    /// The torrent turned out to be private (BEP 27): what others than trackers and the user named is forgotten.
+    /// Marks the torrent as private (BEP 27). Addresses from sources other than trackers and the
+    /// user are forgotten.
     pub fn make_private(&mut self) {
         self.private = true;
         self.known.retain(|_, e| e.state != State::Idle || is_fit_for_private(e.origin));
     }
 
-    /// Whether a peer may stay in a private torrent: a tracker or the user named its address. `any_port`: for a peer that came to
-    /// us, from some port of its own.
+    /// Returns whether a peer may stay in a private torrent: a tracker or the user named its
+    /// address. `any_port` is for incoming connections, which use an arbitrary port.
     pub fn is_named_for_private(&self, addr: SocketAddr, any_port: bool) -> bool {
         let named = |(known, e): (&SocketAddr, &Entry)| {
             is_fit_for_private(e.origin) && (*known == addr || (any_port && known.ip() == addr.ip()))
@@ -197,7 +205,7 @@ impl AddressBook {
         self.known.iter().any(named)
     }
 
-    /// The addresses to dial now, so that at most `room` more connections come of it.
+    /// Returns the addresses to dial now, for at most `room` more connections.
     pub fn dial(&mut self, now: Time, room: usize) -> Vec<Dial> {
         let n = room.saturating_sub(self.dialing).min(MAX_DIALS.saturating_sub(self.dialing));
         if n == 0 {
@@ -216,7 +224,7 @@ impl AddressBook {
             others.sort_by_key(|(_, e)| std::cmp::Reverse(e.helped));
             due.extend(others.into_iter().take(MAX_SOON));
         }
-        // Those that once answered first, then those that failed least.
+        // Addresses that once answered come first, then those with the fewest failures.
         due.sort_by_cached_key(|(addr, e)| (!e.answered, e.failures, lot(salt, **addr)));
         let mut dialed = Vec::new();
         for (addr, entry) in due.into_iter().take(n) {
@@ -227,26 +235,26 @@ impl AddressBook {
         dialed
     }
 
-    /// How many are being dialled.
+    /// Returns the number of dials in progress.
     pub fn dialling(&self) -> usize {
         self.dialing
     }
 
-    /// Addresses that wait for nothing but a place.
+    /// Returns the addresses that are due and only wait for a free connection slot.
     pub fn due(&self, now: Time) -> impl Iterator<Item = SocketAddr> + '_ {
         let due =
             move |e: &Entry| e.state == State::Idle && e.next_try <= now && !(e.seed && self.need == Need::Nothing);
         self.known.iter().filter(move |(addr, e)| due(e) && !self.bans.is_banned(**addr, now)).map(|(addr, _)| *addr)
     }
 
-    /// When some address may be dialled next.
+    /// Returns when the next address may be dialled.
     #[cfg(test)]
     pub fn next_try(&self) -> Option<Time> {
         self.known.values().filter(|e| e.state == State::Idle).map(|e| e.next_try).min()
     }
 
-    /// Dials one address now, whatever room there is; `None` where that makes no sense: it is banned, being dialled or connected, or
-    /// it failed and its next turn has not come.
+    /// Dials one address now, regardless of free connection slots. Returns `None` if the address is
+    /// banned, being dialled or connected, or if it failed and its retry is not due.
     pub fn dial_one(&mut self, addr: SocketAddr, origin: Origin, now: Time) -> Option<Dial> {
         self.add(addr, origin);
         if self.bans.is_banned(addr, now) {
@@ -258,13 +266,14 @@ impl AddressBook {
         Some(Dial { addr, origin, patient: entry.curt })
     }
 
-    /// Whether this way leads to ourselves.
+    /// Returns whether the address leads to ourselves.
     pub fn is_ourselves(&self, addr: SocketAddr) -> bool {
         self.ourselves.contains(&addr)
     }
 
-    /// The connection is there. For one that came in, `addr` is where that peer listens, if it said so. Also for a further way to
-    /// a peer that is connected: it is not dialled until that connection has ended.
+    /// Notes that a connection is open. For an incoming one, `addr` is the listening address that
+    /// the peer named, if any. It also applies to a further address of a connected peer, which is
+    /// not dialled until that connection has ended.
     pub fn connected(&mut self, addr: SocketAddr, origin: Origin) {
         self.add(addr, origin);
         if let Some(e) = self.known.get_mut(&addr) {
@@ -275,14 +284,15 @@ impl AddressBook {
         }
     }
 
-    /// It left right after the handshake: the next dial says nothing but that first.
+    /// Notes that the peer left right after the handshake. The next dial sends only the handshake
+    /// at first.
     pub fn was_curt(&mut self, addr: SocketAddr) {
         if let Some(e) = self.known.get_mut(&addr) {
             e.curt = !e.curt;
         }
     }
 
-    /// The dial failed, or the connection ended.
+    /// Notes that the dial failed or the connection ended.
     pub fn ended(&mut self, addr: SocketAddr, now: Time, end: End) {
         let Some(e) = self.known.get_mut(&addr) else { return };
         if e.state == State::Dialing {
@@ -298,7 +308,7 @@ impl AddressBook {
             End::BothComplete => e.seed = true,
             End::Failed => {}
         }
-        // Whoever left without having given anything has no more to give for now.
+        // A peer that left without sending useful data has none for now.
         let late = end == End::Fault || (was_connected && end == End::Failed);
         let steps = f64::from(e.failures.min(10) - 1) + if late { 3.0 } else { 0.0 };
         e.next_try = now.plus_secs((RETRY_S * 2f64.powf(steps)).min(RETRY_MAX_S));
@@ -307,7 +317,7 @@ impl AddressBook {
         }
     }
 
-    /// The dial reached ourselves: that address is not dialled again.
+    /// Notes that the dial reached ourselves. The address is not dialled again.
     pub fn is_us(&mut self, addr: SocketAddr) {
         self.forget(addr);
         if self.ourselves.len() < MAX_OWN {
@@ -315,24 +325,25 @@ impl AddressBook {
         }
     }
 
-    /// Forgets an address until somebody names it again.
+    /// Forgets an address until a source names it again.
     pub fn forget(&mut self, addr: SocketAddr) {
         if self.known.remove(&addr).is_some_and(|e| e.state == State::Dialing) {
             self.dialing -= 1;
         }
     }
 
-    /// Known and not connected.
+    /// Returns the number of known addresses that are not connected.
     pub fn idle(&self) -> usize {
         self.known.values().filter(|e| e.state != State::Connected).count()
     }
 
-    /// Every address that is or was once connected, or was given by hand: worth handing on.
+    /// Returns the addresses worth sharing: each that was connected once or that the user named.
     pub fn worthy(&self) -> Vec<SocketAddr> {
         self.known.iter().filter(|(_, e)| e.answered || e.origin == Origin::Given).map(|(a, _)| *a).collect()
     }
 
-    /// Tries everything that waits for its next turn at once (a seek after a long pause, a network that came back).
+    /// Makes every waiting address due now, after a seek following a long pause or when the network
+    /// returns.
     pub fn hurry(&mut self, now: Time) {
         for e in self.known.values_mut().filter(|e| e.state == State::Idle && e.failures < 3) {
             e.next_try = e.next_try.min(now);

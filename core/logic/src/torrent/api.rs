@@ -1,4 +1,4 @@
-//! What a torrent is made with, what it is told, and what it says.
+//! The configuration, inputs and outputs of a torrent.
 
 use super::{Dial, Origin};
 use crate::{Bits, BlockRef, Layout, PeerKey, PieceIndex, ReaderKey, choker, metadata, picker, retain, slots};
@@ -24,17 +24,17 @@ pub struct Config {
     pub dht: bool,
     /// Whether peers are exchanged (BEP 11).
     pub pex: bool,
-    /// Whether viewers are found by the slot index.
+    /// Whether the slot index is used to find viewers.
     pub slot_index: bool,
     /// Most connections in each direction; see [`super::places`].
     pub max_peers: usize,
-    /// Limit of the upload rate; 0 for none.
+    /// Limit of the upload rate; 0 for no limit.
     pub upload_bytes_per_s: u64,
-    /// Memory for pieces.
+    /// Most memory for pieces.
     pub memory_limit_bytes: u64,
-    /// Bytes of pieces that may be kept, on disk or without a disk in memory; 0 for no limit.
+    /// Most bytes of stored pieces, on disk or, without a disk, in memory; 0 for no limit.
     pub storage_limit_bytes: u64,
-    /// Seed of every random choice that does not have its own.
+    /// Seed of every random choice that has no seed of its own.
     pub seed: u64,
     /// Settings of the picker.
     pub picker: picker::Config,
@@ -46,79 +46,81 @@ pub struct Config {
     pub slots: slots::Config,
 }
 
-/// What is known of a torrent once its info dictionary is.
+/// The content of a torrent, known from its info dictionary.
 #[derive(Clone, Debug)]
 pub struct Content {
     /// Lengths of the torrent and its pieces.
     pub layout: Layout,
     /// Bytes of each file, from the start of the torrent, in the torrent's order.
     pub files: Vec<Range<u64>>,
-    /// Whether only trackers name peers (BEP 27).
+    /// Whether the torrent is private: only trackers name peers (BEP 27).
     pub private: bool,
-    /// The info dictionary, for peers that ask for it (BEP 9).
+    /// The info dictionary, for peers that request it (BEP 9).
     pub info: Bytes,
 }
 
-/// How the bytes of a media file relate to its time.
+/// The relation between the bytes of a media file and its presentation time.
 pub trait FileTime: Send + Sync {
-    /// Returns how long the file plays; zero if unknown.
+    /// Returns the duration of the file; zero if unknown.
     fn duration(&self) -> Duration;
-    /// Returns the time at which a byte of the file is played.
+    /// Returns the presentation time of a byte of the file.
     fn time_at(&self, byte: u64) -> Duration;
-    /// Returns the bytes a second around a time; `None` if the duration is unknown.
+    /// Returns the bytes per second around a time; `None` if the duration is unknown.
     fn bytes_per_s(&self, time: Duration) -> Option<f64>;
-    /// Returns the bytes that a player needs for a stretch of time.
+    /// Returns the bytes that a player needs for a range of presentation times.
     fn byte_range(&self, times: Range<Duration>) -> Range<u64>;
-    /// Returns the byte from which a player that seeks to `time` reads; `None` if the file has no keyframes.
+    /// Returns the first byte that a player reads after a seek to `time`; `None` if the file has no
+    /// keyframes.
     fn seek_target(&self, time: Duration) -> Option<u64>;
 }
 
 /// A connection after its handshake.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// Address at which the peer can be dialled, as far as known.
+    /// Address at which the peer can be dialled, if known.
     pub addr: SocketAddr,
-    /// How that address came to be known.
+    /// Source of that address.
     pub origin: Origin,
-    /// The other end of the connection.
+    /// Remote address of the connection.
     pub remote: SocketAddr,
     /// Peer id that the peer claims.
     pub peer_id: PeerId,
-    /// Extensions that the peer speaks.
+    /// Extensions that the peer supports.
     pub reserved: Reserved,
-    /// Whether the peer connected to us.
+    /// Whether the peer opened the connection.
     pub incoming: bool,
     /// Whether the connection runs over uTP (BEP 29).
     pub utp: bool,
-    /// Time that the connection took to open, if we opened it: one round trip, two if a packet was lost.
+    /// Time in which a connection that we opened was established: one round trip, or two if a
+    /// packet was lost.
     pub rtt: Option<Duration>,
-    /// Pieces that our greeting named; `None` if it named none.
+    /// Pieces that our greeting announced; `None` if it announced none.
     pub told: Option<Bits>,
 }
 
-/// What became of a new connection.
+/// The decision about a new connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// It is a peer from now on.
+    /// The connection is accepted as a peer.
     Joined(PeerKey),
-    /// It is not wanted: this peer is connected already.
+    /// The connection is refused: the peer is connected already.
     Known(PeerKey),
-    /// It is not wanted.
+    /// The connection is refused.
     Refused,
 }
 
-/// Why a connection ends.
+/// The reason for which a connection ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disconnect {
-    /// It ended by itself, or is of no more use. The peer may come back.
+    /// The connection ended by itself or is no longer useful. The peer may return.
     Closed(String),
-    /// The peer did something that it should not have. It may come back.
+    /// The peer misbehaved. It may return.
     Kicked(&'static str),
-    /// The peer broke the protocol: its address is refused for a while.
+    /// The peer broke the protocol. Its address is banned for a while.
     Banned(&'static str),
-    /// The peer gave wrong data: its address is refused for longer.
+    /// The peer sent wrong data. Its address is banned for longer.
     Lied(&'static str),
-    /// Both sides have everything.
+    /// Both sides have every piece.
     Redundant,
 }
 
@@ -127,181 +129,184 @@ pub enum Disconnect {
 pub struct Ticket {
     /// The block.
     pub block: BlockRef,
-    /// The attempt: it changes each time the blocks of the piece are given up.
+    /// The attempt. The number changes each time the blocks of the piece are dropped.
     pub generation: u32,
 }
 
-/// What the store made of a block.
+/// The result of storing a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stored {
-    /// The block is part of its piece now.
+    /// The block was added to its piece.
     Kept,
-    /// The store has the block already.
+    /// The store had the block already.
     Ignored,
-    /// The block was not given to the store, as it was not wanted when it came.
+    /// The block was not passed to the store, because it was not wanted on arrival.
     Unwanted,
-    /// There was no memory for it.
+    /// The store had no memory for the block.
     NoRoom,
 }
 
-/// A block that came from a peer.
+/// A block received from a peer.
 #[derive(Clone, Copy, Debug)]
 pub struct Received {
-    /// The block, and the attempt for which it was stored.
+    /// The block and the attempt for which it was stored.
     pub ticket: Ticket,
     /// Bytes of the block.
     pub bytes: u32,
-    /// What the store made of it.
+    /// The result of storing it.
     pub stored: Stored,
 }
 
-/// What a reader is for.
+/// The purpose of a reader.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A player, or a program that copies.
+    /// Playback or copying.
     Play,
-    /// A look for the file's index, or for a time in it.
+    /// Reading the file's index, or looking up a time in it.
     Index,
-    /// A guess that the file will be played: its beginning is fetched for a while.
+    /// Prefetch of a file that is likely to be played: its beginning is fetched for a while.
     Prefetch,
 }
 
-/// A new reader; bytes from the start of the torrent.
+/// A new reader. Bytes count from the start of the torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenReader {
-    /// What the reader is for.
+    /// Purpose of the reader.
     pub purpose: Purpose,
     /// Number of the file in the torrent.
     pub file: usize,
     /// First byte of the file.
     pub start: u64,
-    /// First byte that is not read any more.
+    /// End of the range to read, exclusive.
     pub end: u64,
-    /// The next byte to be read.
+    /// Next byte to read.
     pub position: u64,
 }
 
-/// What only the driver can see; to be told every [`super::HOUSEKEEPING`].
+/// Figures that only the driver knows. It reports them every [`super::HOUSEKEEPING`].
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
-    /// Seconds since 1970.
+    /// Time since 1970, seconds.
     pub unix_s: f64,
     /// Whether the store has memory for blocks of further pieces.
     pub room: bool,
-    /// Bytes that may still be kept before pieces must be given back, if there is a limit.
+    /// Bytes that may still be stored before pieces must be evicted, if there is a limit.
     pub disk_room_bytes: u64,
-    /// Peers to which blocks are being written at this moment.
+    /// Peers to which blocks are being written.
     pub sending: Vec<PeerKey>,
 }
 
-/// What happened.
+/// An event that the driver reports.
 #[non_exhaustive]
 pub enum Input {
     /// The info dictionary is known and the store is open.
     Ready {
         /// The torrent.
         content: Content,
-        /// Pieces that are here.
+        /// Pieces in the store.
         have: Bits,
-        /// Those of them that peers may be told of.
+        /// Stored pieces that may be announced to peers.
         told: Bits,
-        /// As in [`Input::KnownTails`].
+        /// See [`Input::KnownTails`].
         known_tails: Vec<(PieceIndex, u32)>,
     },
-    /// The torrent cannot be used: nothing more is fetched.
+    /// The torrent is unusable. Nothing further is fetched.
     Unusable,
-    /// An assembled info dictionary was hashed.
+    /// A complete info dictionary was hashed.
     InfoChecked {
-        /// As [`Output::CheckInfo`] had it.
+        /// Attempt number from [`Output::CheckInfo`].
         attempt: u32,
-        /// Whether it is right.
+        /// Whether the hash matches.
         right: bool,
     },
-    /// Strangers named these addresses, which passed their source's filter.
+    /// Untrusted sources named these addresses, which passed the filter of their source.
     Found(Vec<(SocketAddr, Origin)>),
     /// The user or the link named these addresses.
     Given(Vec<SocketAddr>),
-    /// A dial ended without a connection.
+    /// A dial failed.
     DialFailed {
         /// The dial.
         dial: Dial,
-        /// Whether we reached ourselves.
+        /// Whether the dial reached ourselves.
         ourselves: bool,
     },
-    /// A connection ended, or what came over it cannot be read.
+    /// A connection ended, or its data cannot be parsed.
     Disconnected(PeerKey, Disconnect),
-    /// All blocks of a piece are here, and it is right. With the peers that gave wrong blocks of it in earlier attempts.
+    /// A piece is complete and its hash matches. The peers sent wrong blocks of it in earlier
+    /// attempts.
     Verified(PieceIndex, Vec<PeerKey>),
-    /// A piece was hashed and is wrong. With the peers that gave its blocks: a single one gave wrong data.
+    /// A piece is complete and its hash does not match. The peers sent its blocks; a single peer is
+    /// at fault.
     Corrupt(PieceIndex, Vec<PeerKey>),
-    /// These pieces are not here any more. True: peers may have been told of them.
+    /// These pieces were lost. The flag tells whether they may have been announced to peers.
     Lost(Vec<(PieceIndex, bool)>),
-    /// These pieces, which files only seemed to hold, are right.
+    /// These pieces, which files only appeared to contain, passed verification.
     Proven(Vec<PieceIndex>),
-    /// A piece that was not known to be here was found in a file.
+    /// A recheck found a piece that was not known to be stored.
     Rechecked(PieceIndex),
-    /// Every piece was looked at and is right.
+    /// A recheck verified every piece.
     RecheckedAll,
     /// The blocks of these pieces from the given one on are zeros of pad files (BEP 47).
     KnownTails(Vec<(PieceIndex, u32)>),
-    /// Whether the disk takes nothing, so that memory is all there is.
+    /// Whether the disk accepts no data, so that only memory is available.
     DiskTrouble(bool),
     /// Whether every piece is wanted.
     FetchAll(bool),
-    /// A reader was opened.
+    /// A reader opened.
     ReaderOpened(ReaderKey, OpenReader),
-    /// A reader was closed.
+    /// A reader closed.
     ReaderClosed(ReaderKey),
-    /// A reader will not read from this byte on.
+    /// A reader's range now ends before this byte.
     ReaderEnd(ReaderKey, u64),
-    /// A reader jumped to this byte.
+    /// A reader sought to this byte.
     ReaderSought(ReaderKey, u64),
-    /// A reader's caller says how many bytes a second it reads.
+    /// The caller of a reader gave its rate, bytes per second.
     ReaderRate(ReaderKey, f64),
-    /// A reader waits for this byte.
+    /// A reader is blocked on this byte.
     ReaderWaits(ReaderKey, u64),
     /// A reader gave up waiting.
     ReaderGaveUp(ReaderKey),
     /// A reader has read up to this byte.
     ReaderRead(ReaderKey, u64),
-    /// A file's time is known; its index lies in these bytes of the file.
+    /// The index of a file is known. It lies in these bytes of the file.
     TimeKnown {
         /// Number of the file.
         file: usize,
-        /// Its time.
+        /// Relation between its bytes and its time.
         time: Arc<dyn FileTime>,
-        /// Bytes of the file where its index was read, beyond its head.
+        /// Bytes of the file that contained its index, beyond the head.
         index: Vec<Range<u64>>,
     },
-    /// News of an operation of the slot index.
+    /// The result of an operation of the slot index.
     SlotNews(slots::Input),
-    /// What the driver sees.
+    /// A periodic report of the driver's figures.
     Tick(Surroundings),
     /// The time of the next timeout has come.
     Timeout,
 }
 
-/// What to do.
+/// An action for the driver.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Output {
     /// Send a message.
     Send(PeerKey, Message),
-    /// The peer's request queue is not empty: take requests by [`super::Torrent::next_upload`] and send the blocks.
+    /// Send blocks to the peer, whose request queue is not empty. Take the requests with
+    /// [`super::Torrent::next_upload`].
     Upload(PeerKey),
-    /// Read on from a peer whose reading was paused.
+    /// Resume reading from a peer whose reading was paused.
     Resume(PeerKey),
-    /// Give the peer parts of the info dictionary, from [`super::Torrent::next_info_part`].
+    /// Send the peer parts of the info dictionary, from [`super::Torrent::next_info_part`].
     GiveInfo(PeerKey),
     /// Close the connection.
     Disconnect(PeerKey),
-    /// Dial an address, and tell what became of it.
+    /// Dial an address and report the result.
     Dial(Dial),
-    /// Give up the blocks of the piece that were stored for earlier attempts than this one.
+    /// Drop the blocks of the piece that were stored for attempts before this one.
     DropBlocks(PieceIndex, u32),
-    /// Hash this info dictionary, and answer with [`Input::InfoChecked`].
+    /// Hash this info dictionary and answer with [`Input::InfoChecked`].
     CheckInfo {
-        /// To be given back.
+        /// Attempt number to return.
         attempt: u32,
         /// The bytes.
         info: Vec<u8>,
@@ -310,34 +315,34 @@ pub enum Output {
     Slots(slots::Output),
     /// End all operations of the slot index.
     SlotsEnd,
-    /// Ask trackers, DHT and network for peers now.
+    /// Ask trackers, DHT and local network for peers now.
     AskForPeers,
-    /// Use nothing but trackers from now on (BEP 27).
+    /// Use only trackers from now on (BEP 27).
     MakePrivate,
-    /// Where the readers are, for what is kept.
+    /// Use these reader positions to decide about eviction.
     Readers(Vec<retain::Reader>),
-    /// Readers should look again: a piece came or went.
+    /// Wake the readers: a piece was completed or lost.
     News,
-    /// Something that the outside may want to know.
+    /// Report an event to the program.
     Event(Event),
 }
 
-/// What the outside may want to know.
+/// An event for the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A peer was connected.
+    /// A peer connected.
     PeerConnected(SocketAddr),
-    /// A peer is gone, and why.
+    /// A peer disconnected, with the reason.
     PeerDisconnected(SocketAddr, String),
-    /// An address is refused for a while, and why.
+    /// An address was banned for a while, with the reason.
     PeerBanned(SocketAddr, String),
-    /// A piece is here.
+    /// A piece passed verification.
     PieceVerified(PieceIndex),
-    /// A piece was wrong.
+    /// A piece failed verification.
     PieceFailed(PieceIndex),
-    /// A piece is not here any more.
+    /// A piece was lost.
     PieceLost(PieceIndex),
-    /// Every piece is here.
+    /// Every piece is complete.
     Completed,
 }

@@ -1,42 +1,47 @@
-//! Where wrong data came from, and which addresses are turned away for how long. Pure.
+//! Sources of wrong data, and the bans that follow. Pure.
 //!
-//! The unit is what one subscriber holds: an IPv4 address, or the /64 of an IPv6 address. Who gave a wrong block is found out
-//! by the store, which compares blocks; here is what follows from it, also for peers that have left meanwhile.
+//! The unit of a ban is a subscriber: an IPv4 address, or the /64 of an IPv6 address. The store
+//! compares blocks to find the peer that sent a wrong one. This module decides the consequences,
+//! also for peers that have left.
 
 use crate::{PeerKey, Time};
 use playswarm_proto::address_class::subscriber;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Subscribers that are remembered; beyond it the ones that were quiet for longest are forgotten.
+/// Most subscribers remembered. Beyond it, those that were quiet for longest are forgotten.
 const MAX_PLACES: usize = 4_096;
-/// Peers remembered after they left, as their pieces may fail later.
+/// Most peers remembered after they left, as their pieces may fail later.
 const MAX_LEFT: usize = 4_096;
-/// First ban for wrong data, seconds. Each further one lasts [`LONGER`] times as long.
+/// First ban for wrong data, seconds. Each further ban lasts [`LONGER`] times as long.
 const LIE_S: f64 = 600.0;
-/// First ban for breaking the protocol, seconds. Shorter: a faulty client harms nobody but itself.
+/// First ban for breaking the protocol, seconds. It is shorter because a faulty client harms only
+/// itself.
 const PROTOCOL_S: f64 = 120.0;
 /// Factor by which each further ban of the same subscriber is longer.
 const LONGER: f64 = 4.0;
-/// Longest ban, seconds: a day. Addresses are given to other people after that.
+/// Longest ban, seconds: a day. Providers reassign addresses after that.
 const LONGEST_S: f64 = 86_400.0;
-/// Right pieces from a subscriber that make up for a wrong one: it may have faulty memory, or many people share its address.
+/// Right pieces from a subscriber that make up for a wrong one. It may have faulty memory, or many
+/// users may share its address.
 const GOOD_FOR_ONE_BAD: u32 = 200;
-/// How long peers of a subscriber are suspected after a piece failed to which it and others gave blocks, seconds.
+/// Time for which peers of a subscriber are suspected after a piece failed to which several peers
+/// contributed, seconds.
 const SUSPECT_S: f64 = 600.0;
-/// Banned parts of a larger network at once that make all of it banned: whoever moves around in a /56 or /48 holds it.
+/// Number of banned parts of a larger network at which all of it is banned. A peer that moves
+/// around in a /56 or /48 holds all of it.
 const PARTS: usize = 4;
 
-/// Why an address is turned away.
+/// The reason for a ban.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
-    /// It gave wrong data.
+    /// The peer sent wrong data.
     Lie,
-    /// It broke the protocol.
+    /// The peer broke the protocol.
     Protocol,
 }
 
-/// A network, or on the address that all programs of a machine share by default a port of it.
+/// A network or, on the loopback address that all programs of a machine share, one port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
     ip: IpAddr,
@@ -46,24 +51,25 @@ struct Place {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Record {
-    /// Pieces to which it gave blocks: right ones, and those that its blocks spoiled.
+    /// Right pieces to which the subscriber contributed, and pieces that its blocks spoiled.
     good: u32,
     bad: u32,
-    /// Bans so far.
+    /// Number of bans so far.
     bans: u32,
     banned_until: Time,
     suspect_until: Time,
     seen: Time,
 }
 
-/// See the [module](self).
+/// The bans of one torrent; see the [module](self).
 #[derive(Debug, Default)]
 pub struct Bans {
     places: BTreeMap<Place, Record>,
     left: BTreeMap<PeerKey, SocketAddr>,
 }
 
-/// Whether programs of one machine share this address by default, so that it does not tell peers apart.
+/// Returns whether programs of one machine share this address by default, so that it does not tell
+/// peers apart.
 pub fn is_shared_locally(ip: IpAddr) -> bool {
     ip == IpAddr::V4(Ipv4Addr::LOCALHOST) || ip == IpAddr::V6(Ipv6Addr::LOCALHOST)
 }
@@ -78,7 +84,7 @@ impl Place {
         }
     }
 
-    /// The next larger network that may belong to the same person.
+    /// Returns the next larger network that may have the same holder.
     fn wider(self) -> Option<Place> {
         match (self.ip, self.bits) {
             (ip, _) if self.port != 0 => Some(Place { ip, bits: 128, port: 0 }),
@@ -105,7 +111,7 @@ impl Bans {
         record
     }
 
-    /// A peer that gave something is gone. What it gave may yet turn out to be wrong.
+    /// Notes that a peer that sent blocks has left. Its blocks may yet prove wrong.
     pub fn left(&mut self, key: PeerKey, addr: SocketAddr) {
         self.left.insert(key, addr);
         if self.left.len() > MAX_LEFT {
@@ -113,36 +119,36 @@ impl Bans {
         }
     }
 
-    /// Where a peer that has left was.
+    /// Returns the address of a peer that has left.
     pub fn where_was(&self, key: PeerKey) -> Option<SocketAddr> {
         self.left.get(&key).copied()
     }
 
-    /// A peer there gave blocks of a piece that is right.
+    /// Credits the subscriber for blocks of a right piece.
     pub fn was_right(&mut self, addr: SocketAddr, now: Time) {
         let record = self.record(Place::of(addr), now);
         record.good = record.good.saturating_add(1);
         record.suspect_until = Time::ZERO;
     }
 
-    /// A peer there gave a wrong block. Whether it is to be banned for that.
+    /// Counts a wrong block against the subscriber. Returns whether to ban it.
     pub fn was_wrong(&mut self, addr: SocketAddr, now: Time) -> bool {
         let record = self.record(Place::of(addr), now);
         record.bad = record.bad.saturating_add(1);
         u64::from(record.bad) * u64::from(GOOD_FOR_ONE_BAD) > u64::from(record.good)
     }
 
-    /// A piece failed to which a peer there gave blocks, and so did others.
+    /// Suspects the subscriber after a failed piece to which several peers contributed.
     pub fn suspect(&mut self, addr: SocketAddr, now: Time) {
         self.record(Place::of(addr), now).suspect_until = now.plus_secs(SUSPECT_S);
     }
 
-    /// Whether pieces that failed had better not be asked of a newcomer from there.
+    /// Returns whether pieces that failed should not be requested from a new peer at this address.
     pub fn is_suspect(&self, addr: SocketAddr, now: Time) -> bool {
         self.places.get(&Place::of(addr)).is_some_and(|r| r.suspect_until > now || (r.bans > 0 && r.good == 0))
     }
 
-    /// Turns this subscriber away for a while. True if it was not banned before.
+    /// Bans the subscriber for a while. Returns true if it was not banned before.
     pub fn ban(&mut self, addr: SocketAddr, cause: Cause, now: Time) -> bool {
         let new = !self.is_banned(addr, now);
         let mut place = Place::of(addr);
@@ -169,7 +175,7 @@ impl Bans {
         record.bans += 1;
     }
 
-    /// Whether this address is turned away now.
+    /// Returns whether this address is banned now.
     pub fn is_banned(&self, addr: SocketAddr, now: Time) -> bool {
         if self.places.is_empty() {
             return false;
@@ -184,7 +190,7 @@ impl Bans {
         false
     }
 
-    /// How many subscribers are turned away now.
+    /// Returns the number of subscribers that are banned now.
     pub fn banned(&self, now: Time) -> usize {
         self.places.values().filter(|r| r.banned_until > now).count()
     }
@@ -225,7 +231,7 @@ mod tests {
         assert!(bans.is_banned(liar(0xff), at(2.0)), "the rest of its /56");
         assert!(!bans.is_banned(liar(0x100), at(2.0)), "another /56");
         assert!(!bans.is_banned(addr("[2001:db8:2::1]:6881"), at(2.0)), "another customer");
-        // The address that all programs of a machine share goes by port, up to a point.
+        // Loopback addresses are told apart by port, up to a point.
         assert!(bans.ban(addr("127.0.0.1:1"), Cause::Lie, at(3.0)));
         assert!(!bans.is_banned(addr("127.0.0.1:2"), at(3.0)));
         for port in 2..=PARTS {

@@ -1,4 +1,4 @@
-//! What follows for peers from the pieces to which they gave blocks, also after they have left.
+//! Consequences for peers of the pieces to which they contributed, also after they have left.
 
 use super::bans::Cause;
 use super::{Disconnect, Event, Torrent};
@@ -10,7 +10,8 @@ impl Torrent {
         self.peers.get(&key).map(|p| p.addr).or_else(|| self.book.bans.where_was(key))
     }
 
-    /// Credits a right piece to the peers that gave its blocks. To be called before the picker hears of the piece.
+    /// Credits a right piece to the peers that sent its blocks. Call it before the picker learns of
+    /// the piece.
     pub(super) fn credit(&mut self, piece: PieceIndex) {
         let givers = self.picker().map(|picker| picker.givers(piece).to_vec()).unwrap_or_default();
         for key in givers {
@@ -23,14 +24,15 @@ impl Torrent {
         }
     }
 
-    /// Suspects a peer that gave some blocks of a wrong piece.
+    /// Suspects a peer that sent some blocks of a wrong piece.
     pub(super) fn suspect(&mut self, key: PeerKey) {
         if let Some(addr) = self.address_of(key) {
             self.book.bans.suspect(addr, self.now);
         }
     }
 
-    /// Sends a peer away that gave a wrong block. Its subscriber is banned for a while unless it gave many right ones.
+    /// Disconnects a peer that sent a wrong block. Its subscriber is banned for a while unless it
+    /// sent many right ones.
     pub(super) fn convict(&mut self, key: PeerKey) {
         let Some(addr) = self.address_of(key) else { return };
         if !self.book.bans.was_wrong(addr, self.now) {
@@ -38,11 +40,12 @@ impl Torrent {
             return;
         }
         self.disconnect(key, &Disconnect::Lied("sent wrong data"));
-        // A peer that has left already may come back from an address beside.
+        // A peer that has left may return from a neighbouring address.
         self.turn_away(addr, Cause::Lie, "sent wrong data");
     }
 
-    /// Bans a subscriber for a while. If it lied, all connections from there that gave nothing right go too.
+    /// Bans a subscriber for a while. If it sent wrong data, its other connections that sent
+    /// nothing right close too.
     pub(super) fn turn_away(&mut self, addr: SocketAddr, cause: Cause, why: &str) {
         let now = self.now;
         if !self.book.bans.ban(addr, cause, now) {

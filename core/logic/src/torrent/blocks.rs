@@ -1,9 +1,10 @@
 //! Blocks on their way from a peer to the store.
 //!
-//! A block is copied into the store outside of the torrent's lock. In between, its piece may fail or be given up, so that
-//! the block belongs to an attempt that is over. Each block therefore carries a [`Ticket`] with the attempt for which it
-//! was admitted. The store drops blocks of older attempts, and a block whose ticket is outdated when it is reported is
-//! either not needed or stored again.
+//! A block is copied into the store outside of the torrent's lock. In between, its piece may fail
+//! or be dropped, so that the block belongs to an attempt that is over. Each block therefore
+//! carries a [`Ticket`] with the attempt for which it was admitted. The store drops blocks of older
+//! attempts. A block whose ticket is outdated when it is reported is either not needed or stored
+//! again.
 
 use super::conduct::Offence;
 use super::{Disconnect, Phase, Received, Stored, Ticket, Torrent};
@@ -11,7 +12,7 @@ use crate::{PeerKey, Time, choker, picker};
 use playswarm_proto::wire::Message;
 
 impl Torrent {
-    /// Notes that something came from a peer.
+    /// Notes that a message arrived from a peer.
     pub(super) fn hears(&mut self, key: PeerKey) -> Result<(), Disconnect> {
         let gone = || Disconnect::Closed("it was sent away".to_owned());
         let p = self.peers.get_mut(&key).ok_or_else(gone)?;
@@ -19,11 +20,13 @@ impl Torrent {
         Ok(())
     }
 
-    /// Looks at the blocks among a peer's messages before they are stored. Returns a ticket for each, in their order, and
-    /// whether the block is wanted; `None` for one that is no block of this torrent.
+    /// Examines the blocks among a peer's messages before they are stored. Returns, in their order,
+    /// a ticket for each and whether the block is wanted. The entry is `None` for a block outside
+    /// of this torrent.
     ///
     /// # Errors
-    /// Why the connection is to be closed.
+    ///
+    /// Returns the reason to close the connection.
     pub fn admit_blocks(
         &mut self,
         now: Time,
@@ -57,13 +60,16 @@ impl Torrent {
         Ok(admitted)
     }
 
-    /// Takes note of blocks that the store has dealt with. `progress`: whether part of a further block is here.
+    /// Processes blocks that the store has handled. `progress` tells whether part of a further
+    /// block has arrived.
     ///
-    /// Returns blocks that must be stored (again) with new tickets and reported once more, by their place in `blocks`: they
-    /// were stored for an attempt that is over, or were not wanted when they came, and are wanted now.
+    /// Returns the blocks to store and report again with new tickets, by their index in `blocks`.
+    /// They were stored for an attempt that is over, or were not wanted on arrival and are wanted
+    /// now.
     ///
     /// # Errors
-    /// Why the connection is to be closed. All blocks have been taken note of nevertheless.
+    ///
+    /// Returns the reason to close the connection. All blocks have been processed nevertheless.
     pub fn receive_blocks(
         &mut self,
         now: Time,
@@ -97,7 +103,8 @@ impl Torrent {
         let Phase::Ready(ready) = &mut self.phase else { return Ok(()) };
         let Ticket { block, generation } = received.ticket;
         let present = ready.generation(block.piece);
-        // The picker and the store must agree on which blocks are here, or nobody requests the missing ones.
+        // The picker and the store must agree on the stored blocks. Otherwise the missing ones are
+        // never requested.
         let outdated = generation != present;
         if (outdated || received.stored == Stored::Unwanted) && ready.picker.accepts(key, block) {
             again.push((at, Ticket { block, generation: present }));

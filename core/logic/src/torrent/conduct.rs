@@ -1,57 +1,62 @@
-//! When a peer has done enough harm to be dropped, or never spoken to again.
+//! Judges when a peer has done enough harm to be disconnected or banned.
 //!
-//! Pure: the driver reports, this judges. Wrong data is not judged here but where pieces are verified: only there is it
-//! known whose blocks a bad piece was made of.
+//! Pure: the driver reports, this module judges. Wrong data is judged where pieces are verified,
+//! because only there are the senders of a bad piece's blocks known.
 
 use crate::Time;
 use playswarm_proto::extended::ours;
 use playswarm_proto::wire::{Message, WireError};
 use std::time::Duration;
 
-/// Points at which a peer is dropped.
+/// Score at which a peer is disconnected.
 const LIMIT: f64 = 100.0;
-/// Points forgotten per second: what honest clients do by accident is rare enough to fade.
+/// Points forgotten per second. Accidents of honest clients are rare enough to fade.
 const FORGOTTEN_PER_S: f64 = 0.5;
-/// The stretch over which messages are counted.
+/// Interval over which messages are counted.
 const STRETCH: Duration = Duration::from_secs(1);
-/// HAVEs and DONT HAVEs a second beyond one for each piece. A client may name all its pieces anew, as it does after a
-/// recheck, and gives back a piece for each that it fetches where its room is limited.
+/// Most HAVE and DONT HAVE messages a second, beyond one for each piece. A client may announce all
+/// its pieces again after a recheck. With limited storage it gives up a piece for each one that it
+/// fetches.
 const MAX_HAVES: u32 = 10_000;
-/// Changes of CHOKE and INTERESTED a second. A client may flip with every piece; this is flooding.
+/// Most changes of CHOKE and INTERESTED a second. A client may flip with every piece; more than
+/// this is flooding.
 const MAX_FLIPS: u32 = 50;
-/// Requests, cancels and rejects a second: 2.5 GiB/s of blocks.
+/// Most requests, cancels and rejects a second: 2.5 GiB/s of blocks.
 const MAX_REQUESTS: u32 = 160_000;
-/// Extended, unknown and other messages a second.
+/// Most extended, unknown and other messages a second.
 const MAX_OTHERS: u32 = 1_000;
-/// Times that a peer may say at once which pieces it has. Once is usual; a client that learns the metadata late says it again.
+/// Most messages from a peer that announce all its pieces at once. One is usual. A client that
+/// learns the metadata late sends another.
 const MAX_AT_ONCE: u32 = 4;
-/// Share of the time for which what a peer says may keep the swarm busy.
+/// Share of time for which the messages of one peer may occupy the swarm.
 const TOLL_SHARE: f64 = 0.02;
-/// Seconds that it may keep the swarm busy at once, as its first words do.
+/// Time for which a peer may occupy it at once, seconds, as its first messages do.
 const TOLL_CREDIT_S: f64 = 0.05;
-/// Longest rest of a peer that kept the swarm busy for too long, seconds. Keep-alives and cancels still come through.
+/// Longest pause in reading from a peer that exceeded its share, seconds. Keep-alives and cancels
+/// still arrive in time.
 const MAX_REST_S: f64 = 2.0;
 
-/// Something that a peer should not have done.
+/// An offence of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Offence {
-    /// Bytes that are no message, a bitfield of the wrong size or at the wrong time, bencode that is none.
+    /// Bytes that are no valid message, a bitfield of the wrong size or at the wrong time, or
+    /// invalid bencode.
     Malformed,
-    /// A message longer than any honest one.
+    /// A message longer than any valid one.
     TooLong,
-    /// Far more messages of a kind in a second than make sense.
+    /// Far more messages of one kind in a second than are plausible.
     Flood,
-    /// A request outside the torrent, or longer than a block may be.
+    /// A request outside of the torrent, or longer than a block may be.
     BadRequest,
-    /// A request for a piece that we have not got.
+    /// A request for a piece that we lack.
     RequestForMissing,
-    /// A request long after it was choked, for a piece that is not allowed fast.
+    /// A request long after a choke, for a piece that is not allowed fast.
     RequestWhileChoked,
-    /// A block that nobody asked for.
+    /// A block that was not requested.
     UnaskedBlock,
-    /// Something of an extension came too often, or made no sense.
+    /// An extension message that came too often or was invalid.
     Extension,
-    /// FAST's messages from a peer that did not offer FAST, or an index beyond the last piece.
+    /// A FAST message from a peer that did not offer FAST, or an index beyond the last piece.
     OutOfPlace,
 }
 
@@ -61,14 +66,14 @@ impl Offence {
             Offence::Malformed | Offence::TooLong | Offence::Flood => LIMIT,
             Offence::BadRequest | Offence::OutOfPlace => 10.0,
             Offence::Extension => 5.0,
-            // Honest clients may answer what was cancelled long ago, a few at a time.
+            // Honest clients may answer a few requests long after they were cancelled.
             Offence::UnaskedBlock => 1.0,
             Offence::RequestForMissing => 2.0,
             Offence::RequestWhileChoked => 0.5,
         }
     }
 
-    /// The reason as a status shows it.
+    /// Returns the reason, as a status shows it.
     pub fn why(self) -> &'static str {
         match self {
             Offence::Malformed => "sent a malformed message",
@@ -84,18 +89,18 @@ impl Offence {
     }
 }
 
-/// What to do with the peer.
+/// The decision about a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Go on.
+    /// Keep the connection.
     Fine,
-    /// Close the connection; it may come back.
+    /// Close the connection. The peer may return.
     Drop(Offence),
-    /// Close the connection and turn its address away from now on.
+    /// Close the connection and ban its address.
     Ban(Offence),
 }
 
-/// The record of one connection.
+/// A record of the offences on one connection.
 #[derive(Debug, Default)]
 pub struct Conduct {
     points: f64,
@@ -109,28 +114,29 @@ pub struct Conduct {
 }
 
 impl Conduct {
-    /// The peer did this.
+    /// Records an offence.
     pub fn note(&mut self, now: Time, offence: Offence) -> Verdict {
         let faded = now.since(self.judged_at).as_secs_f64() * FORGOTTEN_PER_S;
         self.points = (self.points - faded).max(0.0) + offence.points();
         self.judged_at = now;
         match offence {
             _ if self.points < LIMIT => Verdict::Fine,
-            // No accident makes these, and trying again would bring them again.
+            // These do not happen by accident, and a new connection would repeat them.
             Offence::Malformed | Offence::Flood | Offence::UnaskedBlock => Verdict::Ban(offence),
             _ => Verdict::Drop(offence),
         }
     }
 
-    /// The peer sent this message, of a torrent with so many pieces; floods are noticed here. Cheap: a few additions.
+    /// Counts a message, of a torrent with `pieces` pieces, to detect floods. The cost is a few
+    /// additions.
     pub fn message(&mut self, now: Time, message: &Message, pieces: u32) -> Verdict {
         if now.since(self.stretch_from) >= STRETCH {
             (self.stretch_from, self.haves, self.flips, self.requests, self.others) = (now, 0, 0, 0, 0);
         }
         let (count, most) = match message {
-            // As fast as the line is; the picker counts blocks that nobody asked for.
+            // Blocks arrive at line rate. The picker counts those that were not requested.
             Message::Piece { .. } => return Verdict::Fine,
-            // A viewer with little room says both for each piece that it plays.
+            // A viewer with limited storage sends both for each piece that it plays.
             Message::Have(_) | Message::Extended { id: ours::LT_DONTHAVE, .. } => {
                 (&mut self.haves, MAX_HAVES.saturating_add(pieces))
             }
@@ -146,16 +152,17 @@ impl Conduct {
 }
 
 impl Conduct {
-    /// The peer says at once which pieces it has (bitfield, HAVE ALL, HAVE NONE). Whether that is to be heeded: it costs as much as
-    /// there are pieces, and belongs right behind the handshake.
+    /// Counts a message that announces all pieces (bitfield, HAVE ALL, HAVE NONE). Returns whether
+    /// to process it. It costs time in proportion to the number of pieces, and belongs right behind
+    /// the handshake.
     pub fn says_all(&mut self) -> bool {
         self.at_once = self.at_once.saturating_add(1);
         self.at_once <= MAX_AT_ONCE
     }
 }
 
-/// How long a peer has kept the swarm busy with anything but blocks and requests: a bound on the harm of whatever is cheap to say and dear
-/// to hear.
+/// Time for which a peer occupied the swarm with messages other than blocks and requests. It
+/// bounds the harm of messages that are cheap to send and costly to process.
 #[derive(Debug, Default)]
 pub struct Toll {
     spent_s: f64,
@@ -163,7 +170,8 @@ pub struct Toll {
 }
 
 impl Toll {
-    /// What the peer said took so long to hear. How long to rest before more is heard of it.
+    /// Charges the processing time of a peer's messages. Returns the pause before reading more from
+    /// it.
     pub fn pay(&mut self, now: Time, took: Duration) -> Duration {
         let paid = now.since(self.at).as_secs_f64() * TOLL_SHARE;
         self.spent_s = (self.spent_s - paid).max(0.0) + took.as_secs_f64();
@@ -251,7 +259,7 @@ mod tests {
             busy += 0.001;
         }
         assert!(busy < 0.03 * now, "{busy}");
-        // Forgotten after a while.
+        // The toll is forgotten after a while.
         assert_eq!(toll.pay(at(now + 60.0), Duration::from_millis(40)), Duration::ZERO);
     }
 

@@ -1,23 +1,24 @@
-//! What a peer says of its pieces before their number is known (a magnet).
+//! Piece announcements of a peer before the number of pieces is known (magnet links).
 
 use crate::Bits;
 use playswarm_proto::wire::{MAX_PIECES, Message};
 
-/// The pieces that a peer named before their number was known.
+/// The pieces that a peer announced before their number was known.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Early {
-    /// Bytes of its bitfield, if it sent one.
+    /// Length of its bitfield in bytes, if it sent one.
     length: Option<usize>,
-    /// Every piece, but for those that the last byte of the bitfield leaves out.
+    /// Last byte of a bitfield that is otherwise full: every piece except those that this byte
+    /// omits.
     all: Option<u8>,
-    /// A bitfield as far as pieces were named.
+    /// A bitfield up to the last announced piece.
     bits: Vec<u8>,
-    /// There was no memory for it.
+    /// Whether announcements were dropped for lack of memory.
     forgotten: bool,
 }
 
 impl Early {
-    /// Takes in HAVE, a bitfield, HAVE ALL or HAVE NONE. Returns whether it makes sense.
+    /// Processes a HAVE, bitfield, HAVE ALL or HAVE NONE. Returns whether it is valid.
     pub(super) fn hear(&mut self, message: &Message) -> bool {
         match message {
             Message::Have(piece) if *piece >= MAX_PIECES => return false,
@@ -41,7 +42,7 @@ impl Early {
         true
     }
 
-    /// Memory that it takes.
+    /// Returns the memory in use, bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.bits.capacity() as u64
     }
@@ -50,12 +51,13 @@ impl Early {
         *self = Early { forgotten: true, ..Early::default() };
     }
 
-    /// Whether pieces were named that are not known any more.
+    /// Returns whether announced pieces were dropped.
     pub(super) fn is_forgotten(&self) -> bool {
         self.forgotten
     }
 
-    /// What was said, now that the number of pieces is known. `None` where that makes no sense.
+    /// Returns the announced pieces, now that the number of pieces is known. Returns `None` if they
+    /// are invalid.
     pub(super) fn take(self, pieces: u32) -> Option<Bits> {
         let bytes = pieces.div_ceil(8) as usize;
         if self.length.is_some_and(|length| length != bytes) {
@@ -102,11 +104,11 @@ mod tests {
         assert_eq!(said(&[Message::HaveAll], 10), Some((0..10).collect()));
         assert_eq!(said(&[Message::Have(1), Message::HaveNone], 10), Some(vec![]));
         assert_eq!(said(&[], 10), Some(vec![]));
-        // Of another length, or with a spare bit set.
+        // A bitfield of another length, or with a spare bit set.
         assert_eq!(said(&[bitfield(&[0xff, 0xc0])], 17), None);
         assert_eq!(said(&[bitfield(&[0xff, 0xe0])], 10), None);
         assert_eq!(said(&[bitfield(&[])], 10), None);
-        // A piece beyond the last is passed over.
+        // A piece beyond the last is ignored.
         assert_eq!(said(&[Message::Have(11)], 10), Some(vec![]));
     }
 

@@ -62,7 +62,8 @@ impl Torrent {
         Ok(())
     }
 
-    /// Notes where a peer that connected to us can be dialled. Once only, or a peer could fill the address book with ports.
+    /// Notes the listening port of a peer that connected to us. Only the first one counts, or a
+    /// peer could fill the address book with ports.
     fn note_listening_port(&mut self, key: PeerKey) -> Result<(), Disconnect> {
         let Some(p) = self.peers.get_mut(&key).filter(|p| p.incoming && !p.booked) else { return Ok(()) };
         let Some(port) = p.extended.port else { return Ok(()) };
@@ -112,7 +113,7 @@ impl Torrent {
         }
     }
 
-    /// Tells peers of one another, those whose turn it is.
+    /// Sends PEX messages to the peers for which one is due.
     pub(super) fn exchange_peers(&mut self) {
         if !self.config.pex || self.ready().is_none_or(|ready| ready.content.private) {
             return;
@@ -123,7 +124,8 @@ impl Torrent {
         if due.is_empty() {
             return;
         }
-        // Only an address where a peer listens is worth telling: one that was dialled, or that the peer named.
+        // Only listening addresses are worth sharing: those that were dialled or that the peer
+        // named.
         let listening = self.peers.iter().filter(|(_, p)| !p.incoming || p.extended.port.is_some());
         let connected: BTreeMap<SocketAddr, u8> =
             listening.map(|(key, p)| (p.addr, p.pex_flags(self.peer_is_complete(*key)))).collect();
@@ -136,7 +138,7 @@ impl Torrent {
         }
     }
 
-    /// Says that a piece is not here any more to a peer that takes that (BEP 54).
+    /// Sends DONT HAVE for a piece to a peer that supports it (BEP 54).
     pub(super) fn withdraw(&mut self, key: PeerKey, piece: u32) {
         if let Some(p) = self.peers.get_mut(&key) {
             p.withdraw(piece);
@@ -144,7 +146,7 @@ impl Torrent {
         }
     }
 
-    /// Says what could not be said before the peer's extended handshake.
+    /// Sends the DONT HAVE messages that had to wait for the peer's extended handshake.
     fn say_withdrawn(&mut self, key: PeerKey) {
         let Some((id, pieces)) = self.peers.get_mut(&key).and_then(Peer::take_withdrawn) else { return };
         let dont_have = |piece| Message::Extended { id, payload: encode_dont_have(piece) };

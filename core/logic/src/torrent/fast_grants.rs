@@ -1,27 +1,30 @@
-//! How much of the allowed-fast set (BEP 6) is granted: bounded by connection and by network.
+//! Bounds on the allowed-fast set (BEP 6), by connection and by network.
 
 use crate::Time;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// Bytes of the pieces that one connection is allowed at most. Enough to have something to trade, whatever pieces' length.
+/// Most bytes of allowed-fast pieces for one connection. Enough to have pieces to trade, whatever
+/// their length.
 const MOST_BYTES: u64 = 16 << 20;
-/// Bytes that all peers of one network are allowed within [`FORGOTTEN`], since connections can be made anew.
+/// Most bytes of allowed-fast pieces for all peers of one network within [`FORGOTTEN`], since a
+/// peer can reconnect.
 const MOST_BYTES_OF_NETWORK: u64 = 64 << 20;
-/// How long that is remembered.
+/// Time for which a grant is remembered.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
-/// Networks that are remembered at most. Beyond it no other is allowed anything.
+/// Most networks remembered. Beyond it, further networks receive no grant.
 const MAX_NETWORKS: usize = 1024;
 
-/// The bytes of allowed-fast pieces by network, those for which the pieces are the same.
+/// Bytes of allowed-fast pieces granted to each network. Peers of one network have the same
+/// allowed-fast set.
 #[derive(Debug, Default)]
 pub(super) struct FastGrants {
     given: BTreeMap<[u8; 3], (Time, u64)>,
 }
 
 impl FastGrants {
-    /// Chooses among a peer's allowed pieces and their bytes those that it is promised.
+    /// Selects the pieces to grant from a peer's allowed-fast set, given with their lengths.
     pub(super) fn grant(&mut self, now: Time, ip: IpAddr, pieces: impl Iterator<Item = (u32, u32)>) -> Vec<(u32, u32)> {
         let IpAddr::V4(ip) = ip.to_canonical() else { return Vec::new() };
         let [a, b, c, _] = ip.octets();

@@ -1,4 +1,4 @@
-//! What a torrent says first on a new connection, behind the handshake.
+//! The first messages of a torrent on a new connection, behind the handshake.
 
 use crate::Bits;
 use bytes::{Bytes, BytesMut};
@@ -6,25 +6,27 @@ use playswarm_proto::extended::ExtendedHandshake;
 use playswarm_proto::handshake::Reserved;
 use playswarm_proto::wire::{self, Message};
 
-/// What a torrent says first on a new connection, beside the handshake itself.
+/// The first messages on a new connection, apart from the handshake itself.
 #[derive(Clone, Debug)]
 pub struct Greeting {
-    /// What we speak.
+    /// Extensions that we support.
     pub reserved: Reserved,
-    /// The handshake of BEP 10; `yourip` is filled in for each peer.
+    /// The extended handshake (BEP 10); `yourip` is filled in for each peer.
     pub extended: ExtendedHandshake,
-    /// Which pieces we have; `None` while the torrent's info is not known.
+    /// Pieces that we have; `None` while the info dictionary is not known.
     pub have: Option<Bits>,
-    /// Whether to say INTERESTED at once, in the hope that the peer unchokes us a round trip sooner.
+    /// Whether to send INTERESTED at once, in the hope that the peer unchokes us a round trip
+    /// sooner.
     pub interested: bool,
 }
 
 impl Greeting {
     /// Appends the messages that follow our handshake.
     ///
-    /// Incoming connections know what the peer speaks. When we dial, `theirs` is `None`: the words go out in the same
-    /// write as the handshake, in forms that every client takes (a bitfield even if it is empty, BEP 6 wants one of the
-    /// three), and [`Greeting::encode_rest`] adds what had to wait.
+    /// For incoming connections, `theirs` holds the peer's extensions. When we dial, `theirs` is
+    /// `None`: the messages go out in the same write as the handshake. They then have forms that
+    /// every client accepts: a bitfield even if it is empty, since BEP 6 demands one of the three
+    /// messages. [`Greeting::encode_rest`] later adds the messages that had to wait.
     pub fn encode(&self, theirs: Option<Reserved>, remote: std::net::IpAddr, out: &mut BytesMut) {
         if theirs.is_none_or(Reserved::extended) {
             let extended = ExtendedHandshake { yourip: Some(remote), ..self.extended.clone() };
@@ -34,7 +36,7 @@ impl Greeting {
             (Some(have), true) if have.is_full() && !have.is_empty() => wire::encode(&Message::HaveAll, out),
             (Some(have), true) if have.count() == 0 => wire::encode(&Message::HaveNone, out),
             (None, true) => wire::encode(&Message::HaveNone, out),
-            // BEP 3: one who has nothing may leave the bitfield out; but then a FAST peer would miss it.
+            // A client without pieces may omit the bitfield (BEP 3). A FAST peer would miss it.
             (Some(have), false) if have.count() == 0 && theirs.is_some() => {}
             (Some(have), _) => wire::encode(&Message::Bitfield(Bytes::copy_from_slice(have.as_bytes())), out),
             (None, false) => {}
@@ -44,8 +46,8 @@ impl Greeting {
         }
     }
 
-    /// Appends what had to wait for the handshake of a peer that we dialled: HAVE NONE, where the number of pieces was
-    /// not known for a bitfield.
+    /// Appends the messages that had to wait for the handshake of a peer that we dialled. That is
+    /// HAVE NONE if the number of pieces was not known for a bitfield.
     pub fn encode_rest(&self, theirs: Reserved, out: &mut BytesMut) {
         if self.have.is_none() && theirs.fast() {
             wire::encode(&Message::HaveNone, out);

@@ -1,35 +1,35 @@
-//! The parts of the info dictionary that one peer has requested (BEP 9).
+//! The parts of the info dictionary that one peer requested (BEP 9).
 
 use bytes::Bytes;
 use playswarm_proto::metadata::{MetadataMessage, PART_BYTES};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// What one peer was promised: not more than makes sense.
+/// The parts accepted for one peer, within bounds.
 #[derive(Debug, Default)]
 pub(super) struct InfoGiver {
-    /// Parts promised so far.
+    /// Number of parts accepted so far.
     promised: u64,
     waiting: VecDeque<u32>,
     at_work: bool,
 }
 
-/// What becomes of a request for a part.
+/// The decision about a request for a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Promise {
-    /// It is given in its turn; true where work on this begins.
+    /// The part is sent in its turn. True if this request starts the sending.
     Given(bool),
-    /// It does not exist or has been given too often, or we have no info ourselves yet.
+    /// The part does not exist or was sent too often, or we lack the info dictionary.
     Refused,
 }
 
 impl InfoGiver {
-    /// How often one connection may have the whole of it.
+    /// Number of times that one connection may receive the whole info dictionary.
     const TIMES: u64 = 3;
-    /// Pause before a part once the whole was given: 64 kB/s are enough for what got lost.
+    /// Pause before a part once the whole was sent. 64 kB/s are enough to replace lost parts.
     const PAUSE: Duration = Duration::from_millis(250);
 
-    /// A part is asked for.
+    /// Handles a request for a part.
     pub(super) fn ask(&mut self, info_bytes: usize, part: u32) -> Promise {
         let parts = info_bytes.div_ceil(PART_BYTES) as u64;
         if u64::from(part) >= parts || self.promised >= Self::TIMES * parts {
@@ -40,7 +40,7 @@ impl InfoGiver {
         Promise::Given(!std::mem::replace(&mut self.at_work, true))
     }
 
-    /// The next part to give, and the pause before it; `None` ends the work.
+    /// Returns the next part to send and the pause before it; `None` ends the sending.
     pub(super) fn next(&mut self, info: &Bytes) -> Option<(MetadataMessage, Duration)> {
         let Some(part) = self.waiting.pop_front() else {
             self.at_work = false;
@@ -50,7 +50,7 @@ impl InfoGiver {
         let first = given <= info.len().div_ceil(PART_BYTES) as u64;
         let start = part as usize * PART_BYTES;
         let data = info.slice(start.min(info.len())..info.len().min(start + PART_BYTES));
-        // The info is far below 4 GiB: torrents are refused long before.
+        // The info dictionary is far below 4 GiB: larger torrents are refused earlier.
         let message = MetadataMessage::Data { part, total: Some(info.len() as u32), data };
         Some((message, if first { Duration::ZERO } else { Self::PAUSE }))
     }

@@ -1,4 +1,4 @@
-//! What peers say, and what follows from it. Extended messages are in `extensions`, blocks in `blocks`.
+//! Handles the messages of peers. Extended messages are in `extensions`, blocks in `blocks`.
 
 use super::conduct::{self, Offence};
 use super::upload_queue::Asked;
@@ -6,19 +6,21 @@ use super::{Disconnect, Output, Phase, Torrent};
 use crate::{Bits, PeerKey, PieceIndex, Time, choker, picker};
 use playswarm_proto::wire::{MAX_PIECES, Message, Span};
 
-/// Part of the memory that what peers say of their pieces may take before the metadata is here.
+/// Fraction of the memory (one in this many) that piece announcements may take before the metadata
+/// is known.
 const EARLY_SHARE: u64 = 16;
-/// Least memory for that, bytes.
+/// Least memory for those announcements, bytes.
 const MIN_EARLY_BYTES: u64 = 1 << 20;
 
 impl Torrent {
-    /// Handles messages of a peer in their order; blocks are left out. Takes them from `messages`.
+    /// Handles messages of a peer in order, except blocks. Takes them from `messages`.
+    ///
+    /// Returns whether to pause reading from the peer, because many of its requests are unanswered.
     ///
     /// # Errors
-    /// Why the connection is to be closed: the driver answers with [`super::Input::Disconnected`]. Later messages of the batch are
-    /// not handled.
     ///
-    /// Returns whether reading from the peer should pause, as it has many unanswered requests.
+    /// Returns the reason to close the connection. The driver answers with
+    /// [`super::Input::Disconnected`]. Later messages of the batch are not handled.
     pub fn receive_messages(
         &mut self,
         now: Time,
@@ -37,10 +39,11 @@ impl Torrent {
         Ok(p.paused)
     }
 
-    /// Whether reading from a peer still pauses. The driver asks again after each [`Output::Resume`].
+    /// Returns whether reading from a peer remains paused. The driver calls this after each
+    /// [`Output::Resume`].
     pub fn is_paused(&mut self, now: Time, key: PeerKey) -> bool {
         let Some(p) = self.peers.get_mut(&key) else { return false };
-        // What is not read from it cannot be heard.
+        // Reading was paused, so the silence was ours.
         p.heard = now;
         p.resumes();
         p.paused
@@ -111,7 +114,7 @@ impl Torrent {
         offence.map_or(Ok(()), |offence| self.offend(key, offence))
     }
 
-    /// HAVE, a bitfield, HAVE ALL or HAVE NONE.
+    /// Handles HAVE, a bitfield, HAVE ALL or HAVE NONE.
     fn peer_has(&mut self, key: PeerKey, message: &Message) -> Result<(), Disconnect> {
         let Some(p) = self.peers.get_mut(&key) else { return Ok(()) };
         if !matches!(message, Message::Have(_)) && !p.conduct.says_all() {
@@ -147,7 +150,7 @@ impl Torrent {
         Ok(())
     }
 
-    /// DONT HAVE (BEP 54).
+    /// Handles DONT HAVE (BEP 54).
     pub(super) fn peer_lacks(&mut self, key: PeerKey, piece: u32) {
         let bits = self.picker().and_then(|picker| picker.bits(key));
         if bits.is_some_and(|bits| piece < bits.len() && bits.get(piece)) {
@@ -155,7 +158,7 @@ impl Torrent {
         }
     }
 
-    /// Forgets what takes most memory of what peers said before the metadata is here.
+    /// Drops the largest piece announcements that arrived before the metadata.
     fn bound_early(&mut self) {
         let most = (self.config.memory_limit_bytes / EARLY_SHARE).max(MIN_EARLY_BYTES);
         while self.peers.values().map(|p| p.early.bytes()).sum::<u64>() > most {

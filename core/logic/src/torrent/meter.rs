@@ -1,18 +1,18 @@
-//! A count of bytes that knows how many came lately.
+//! A byte counter that also measures the recent rate.
 
 use crate::Time;
 
-/// Seconds over which a rate is averaged.
+/// Interval over which a rate is averaged, seconds.
 const SPAN_S: usize = 5;
 
-/// Counts bytes.
+/// A byte counter.
 #[derive(Clone, Debug, Default)]
 pub struct Meter {
     total: u64,
-    /// Bytes of each of the last seconds, the present one included.
+    /// Bytes of each recent second, the present one included.
     seconds: [u64; SPAN_S],
     started: Option<Time>,
-    /// The second since `started` that `seconds[at % SPAN_S]` counts.
+    /// Number of the second since `started` that `seconds[at % SPAN_S]` counts.
     at: u64,
 }
 
@@ -34,12 +34,12 @@ impl Meter {
         self.seconds[(self.at % SPAN_S as u64) as usize] += bytes;
     }
 
-    /// Returns all bytes that were added.
+    /// Returns the total number of bytes.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// Returns the bytes a second of the last few seconds.
+    /// Returns the average of the last few seconds, bytes per second.
     pub fn rate(&self, now: Time) -> f64 {
         let elapsed_s = self.elapsed_s(now);
         let oldest = (elapsed_s as u64).saturating_sub(SPAN_S as u64 - 1);

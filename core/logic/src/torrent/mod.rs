@@ -1,14 +1,17 @@
-//! One torrent as one state machine: peers, what they say and are owed, readers, and the machines that decide for them.
+//! One torrent as one state machine: its peers, their messages, its readers, and the machines that
+//! decide for them.
 //!
-//! The driver ([`Machine`]) has the sockets, the disk and the clock. It tells what happened and carries out what this
-//! says; nothing about a torrent is decided elsewhere. Inputs that have an answer are methods: a new connection
-//! ([`Torrent::connect`]), what came over one ([`Torrent::admit_blocks`], [`Torrent::receive_blocks`],
-//! [`Torrent::receive_messages`]), and what the writer of a connection asks for ([`Torrent::next_upload`]). They too are
-//! followed by [`Machine::poll`].
+//! The driver ([`Machine`]) owns the sockets, the disk and the clock. It reports events and carries
+//! out the outputs. All decisions about a torrent are made here. Inputs that have an answer are
+//! methods. They are a new connection ([`Torrent::connect`]), received data
+//! ([`Torrent::admit_blocks`], [`Torrent::receive_blocks`], [`Torrent::receive_messages`]), and the
+//! requests that the writer of a connection takes ([`Torrent::next_upload`]). Each is followed by
+//! [`Machine::poll`] too.
 //!
-//! Within a torrent, the [picker](crate::picker) decides what to request from whom, the [choker](crate::choker) who is
-//! given, the [metadata fetch](crate::metadata) gets the info dictionary of a magnet, and the [slot index](crate::slots)
-//! finds other viewers. Here is what ties them together.
+//! Within a torrent, the [picker](crate::picker) decides which blocks to request from which peer.
+//! The [choker](crate::choker) decides which peers to serve. The [metadata fetch](crate::metadata)
+//! obtains the info dictionary of a magnet link. The [slot index](crate::slots) finds other
+//! viewers. This module connects them.
 
 pub mod address_book;
 mod api;
@@ -68,13 +71,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use times::Times;
 
-/// How far a torrent is.
+/// The phase of a torrent.
 enum Phase {
-    /// The info dictionary is fetched from peers.
+    /// Fetching the info dictionary from peers.
     Metadata(Box<Fetch>),
-    /// Pieces are fetched and given.
+    /// Fetching and serving pieces.
     Ready(Box<Ready>),
-    /// The torrent cannot be used.
+    /// The torrent is unusable.
     Failed,
 }
 
@@ -82,18 +85,18 @@ enum Phase {
 struct Ready {
     content: Content,
     picker: Picker,
-    /// Pieces that peers may be told of.
+    /// Pieces that may be announced to peers.
     told: Bits,
-    /// Pieces that were announced and are not here any more. Peers that request them do so in good faith.
+    /// Pieces that were announced and then lost. Peers that request them act in good faith.
     withdrawn: Bits,
-    /// How often the blocks of a piece were given up, for pieces where that happened.
+    /// Number of times that the blocks of a piece were dropped, for pieces where that happened.
     generations: BTreeMap<u32, u32>,
 }
 
-/// See the [module](self).
+/// The state machine of one torrent; see the [module](self).
 pub struct Torrent {
     config: Config,
-    /// The time of the input that is being handled.
+    /// Time of the input being handled.
     now: Time,
     began: Time,
     phase: Phase,
@@ -101,35 +104,37 @@ pub struct Torrent {
     peers: BTreeMap<PeerKey, Peer>,
     next_peer: u32,
     book: AddressBook,
-    /// Ports of peers that strangers named.
+    /// Ports named by untrusted sources.
     named_ports: PortCount,
     fast_grants: FastGrants,
     readers: BTreeMap<ReaderKey, Reader>,
     times: Times,
     viewing: Option<Viewing>,
-    /// Addresses that are dialled for the slot index.
+    /// Addresses being dialled for the slot index.
     slot_dials: BTreeSet<SocketAddr>,
     down: Meter,
     up: Meter,
-    /// Whether nothing is requested, as there is no memory for it.
+    /// Whether requests are paused for lack of memory.
     paused: bool,
     disk_trouble: bool,
-    /// Whether every piece is wanted, read or not.
+    /// Whether every piece is wanted, whether read or not.
     fetch_all: bool,
-    /// Whether the limit on storage is reached by what is not watched yet: only what comes next is fetched.
+    /// Whether pieces that were not watched yet fill the storage limit. Only pieces needed next are
+    /// then fetched.
     narrow: bool,
     lonely_since: Option<Time>,
-    /// Since when a reader waits for what no connected peer gives.
+    /// Time since which a reader is blocked on data that no connected peer sends.
     starved_since: Option<Time>,
-    /// When everybody was last asked for more peers.
+    /// Time of the last request for more peers to all sources.
     asked_for_peers_at: Option<Time>,
-    /// When a connection last gave way to another.
+    /// Time at which a connection last gave way to another.
     turned_at: Option<Time>,
     outputs: VecDeque<Output>,
 }
 
 impl Torrent {
-    /// Creates a torrent whose info dictionary is not known. Where it is, [`Input::Ready`] follows at once.
+    /// Creates a torrent whose info dictionary is not known. If it is known, [`Input::Ready`]
+    /// follows at once.
     pub fn new(now: Time, config: Config) -> Torrent {
         let choker = choker::Config { seed: config.seed, ..config.choker.clone() };
         Torrent {
@@ -175,12 +180,12 @@ impl Torrent {
         }
     }
 
-    /// Returns the picker, once the torrent is known.
+    /// Returns the picker, once the info dictionary is known.
     pub fn picker(&self) -> Option<&Picker> {
         self.ready().map(|ready| &ready.picker)
     }
 
-    /// Whether every piece is here.
+    /// Returns whether every piece is complete.
     pub fn is_complete(&self) -> bool {
         self.picker().is_some_and(|picker| picker.have().is_full())
     }
@@ -201,7 +206,7 @@ impl Torrent {
         self.do_later(Output::Event(event));
     }
 
-    /// Tells the picker and carries out what it says.
+    /// Passes an input to the picker and carries out its outputs.
     fn pick(&mut self, input: picker::Input) {
         let now = self.now;
         let Some(ready) = self.ready_mut() else { return };
@@ -233,7 +238,7 @@ impl Torrent {
         }
     }
 
-    /// Tells the choker and carries out what it says.
+    /// Passes an input to the choker and carries out its outputs.
     fn choke(&mut self, input: choker::Input) {
         self.choker.handle(self.now, input);
         while let Some(output) = self.choker.poll() {
@@ -241,7 +246,7 @@ impl Torrent {
         }
     }
 
-    /// Tells the metadata fetch and carries out what it says.
+    /// Passes an input to the metadata fetch and carries out its outputs.
     fn fetch_metadata(&mut self, input: metadata::Input) {
         let now = self.now;
         let Phase::Metadata(fetch) = &mut self.phase else { return };
@@ -273,7 +278,7 @@ impl Torrent {
         }
     }
 
-    /// Returns what was found of a magnet by now.
+    /// Returns the progress of a magnet link's metadata fetch.
     pub fn metadata_progress(&self) -> Option<metadata::Progress> {
         match &self.phase {
             Phase::Metadata(fetch) => Some(fetch.progress()),
@@ -283,7 +288,7 @@ impl Torrent {
 }
 
 impl Ready {
-    /// The blocks of a piece are given up: those that are stored from now on belong to another attempt.
+    /// Drops the blocks of a piece. Blocks stored from now on belong to the next attempt.
     fn begin_anew(&mut self, piece: PieceIndex) -> Output {
         let generation = self.generations.entry(piece.0).or_default();
         *generation = generation.wrapping_add(1);

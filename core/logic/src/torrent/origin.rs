@@ -1,26 +1,26 @@
-//! How a peer came to be known.
+//! The source of a peer's address.
 
-/// How a peer came to be known.
+/// The source of a peer's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
-    /// A tracker named it.
+    /// A tracker.
     Tracker,
-    /// The mainline DHT named it.
+    /// The mainline DHT.
     Dht,
-    /// It announced itself on the local network.
+    /// An announcement on the local network.
     Lsd,
-    /// Another peer named it (BEP 11).
+    /// Another peer, by peer exchange (BEP 11).
     Pex,
-    /// The user or the magnet link named it.
+    /// The user or the magnet link.
     Given,
-    /// The slot index named it: a viewer near ours in the film.
+    /// The slot index: a viewer near ours in the film.
     Slots,
-    /// It connected to us.
+    /// An incoming connection.
     Incoming,
 }
 
 impl Origin {
-    /// As the status shows it.
+    /// Returns the name that the status shows.
     pub fn as_str(self) -> &'static str {
         match self {
             Origin::Tracker => "tracker",

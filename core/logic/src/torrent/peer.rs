@@ -1,4 +1,4 @@
-//! One connected peer: what it is, what it said, what it is owed.
+//! One connected peer: its properties, its messages and its requests.
 
 use super::conduct::Conduct;
 use super::early::Early;
@@ -15,78 +15,79 @@ use playswarm_proto::pex::flags;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Most pieces that wait to be withdrawn until a peer's extended handshake comes.
+/// Most pieces to withdraw that are held until a peer's extended handshake arrives.
 const MAX_WITHDRAWN: usize = 4096;
-/// Time for which something must have waited at each look before a peer counts as waiting for our line. A block takes a
-/// moment on any line: where a dozen peers request one now and then, many are seen waiting though the line is half empty.
+/// Time for which the peer's data must have waited at each look before the peer counts as waiting
+/// for our line. A block takes a moment on any line. If a dozen peers request one now and then,
+/// many appear to wait although the line is half empty.
 const WAITS_LONG: Duration = Duration::from_millis(900);
-/// Time for which a peer that had to wait counts as waiting.
+/// Time for which a peer that had to wait still counts as waiting.
 const WAITED_LATELY: Duration = Duration::from_secs(2);
 
 /// A connected peer.
 #[derive(Debug)]
 pub struct Peer {
-    /// Address at which it can be dialled, as far as known.
+    /// Address at which the peer can be dialled, if known.
     pub addr: SocketAddr,
-    /// How that address came to be known.
+    /// Source of that address.
     pub origin: Origin,
-    /// Peer id that it claims.
+    /// Peer id that the peer claims.
     pub id: PeerId,
-    /// Name of its client.
+    /// Name of the peer's client.
     pub client: String,
     /// Whether the connection runs over uTP.
     pub utp: bool,
-    /// Whether it connected to us.
+    /// Whether the peer opened the connection.
     pub incoming: bool,
-    /// Extensions that it speaks.
+    /// Extensions that the peer supports.
     pub reserved: Reserved,
-    /// Time that the connection took to open.
+    /// Time in which the connection was established.
     pub rtt: Option<Duration>,
-    /// Its extended handshake, as of now.
+    /// Extended handshake of the peer, with later changes.
     pub extended: ExtendedHandshake,
-    /// Its requests.
+    /// Requests of the peer.
     pub uploads: UploadQueue,
-    /// Whether it chokes us.
+    /// Whether the peer chokes us.
     pub chokes_us: bool,
-    /// Whether it is interested in us.
+    /// Whether the peer is interested in us.
     pub interested: bool,
-    /// Bytes of blocks that it gave.
+    /// Bytes of blocks received from the peer.
     pub downloaded: u64,
-    /// Bytes of blocks that it got.
+    /// Bytes of blocks sent to the peer.
     pub uploaded: u64,
-    /// When something last came from it.
+    /// Time of the last message from the peer.
     pub(super) heard: Time,
-    /// When it joined.
+    /// Time at which the peer joined.
     pub(super) joined: Time,
-    /// When a block last went either way.
+    /// Time of the last block in either direction.
     pub(super) traded: Time,
-    /// Since when both sides have everything.
+    /// Time since which both sides have every piece.
     pub(super) redundant_since: Option<Time>,
-    /// Whether it has what we lack.
+    /// Whether the peer has pieces that we lack.
     pub(super) wanted: bool,
-    /// Right pieces to which it gave blocks.
+    /// Number of right pieces to which the peer contributed.
     pub(super) right: u32,
-    /// An older connection to a peer of the same id.
+    /// An older connection to a peer with the same id.
     pub(super) twin: Option<PeerKey>,
-    /// Further addresses at which it answered.
+    /// Further addresses at which the peer answered.
     pub(super) other_addrs: Vec<SocketAddr>,
-    /// Whether nothing but a handshake came yet.
+    /// Whether only the handshake has arrived so far.
     pub(super) silent_so_far: bool,
-    /// Whether the address book has it as connected.
+    /// Whether the address book lists the peer as connected.
     pub(super) booked: bool,
     pub(super) pex: PexState,
-    /// What it said of its pieces before their number was known.
+    /// Piece announcements that arrived before the number of pieces was known.
     pub(super) early: Early,
-    /// Pieces to withdraw once its extended handshake says whether it takes DONT HAVE.
+    /// Pieces to withdraw once the peer's extended handshake shows whether it supports DONT HAVE.
     withdrawn: Vec<u32>,
-    /// What it said of its place in the film.
+    /// The peer's report of its position in the film.
     pub(super) said: Option<Said>,
-    /// Whether it was told our place in the film.
+    /// Whether our position in the film was sent to the peer.
     pub(super) greeted: bool,
     pub(super) giver: InfoGiver,
     pub(super) conduct: Conduct,
     waits: Waits,
-    /// Whether reading from it pauses until fewer of its requests are unanswered.
+    /// Whether reading is paused until fewer of the peer's requests are unanswered.
     pub(super) paused: bool,
 }
 
@@ -129,12 +130,13 @@ impl Peer {
         }
     }
 
-    /// Notes that a piece is not here any more.
+    /// Notes that a piece was lost.
     pub(super) fn withdraw(&mut self, piece: u32) {
         self.withdrawn.push(piece);
     }
 
-    /// Returns the number under which it takes DONT HAVE (BEP 54) and the pieces that can be withdrawn now.
+    /// Returns the peer's message number for DONT HAVE (BEP 54) and the pieces that can be
+    /// withdrawn now.
     pub(super) fn take_withdrawn(&mut self) -> Option<(u8, Vec<u32>)> {
         if let Some(id) = self.extended.dont_have_id() {
             return (!self.withdrawn.is_empty()).then(|| (id, std::mem::take(&mut self.withdrawn)));
@@ -145,28 +147,29 @@ impl Peer {
         None
     }
 
-    /// Returns whether its requests are answered as they come. To be asked now and then. `sending`: whether a block is
-    /// being written to it.
+    /// Returns whether the peer's requests are answered without waiting. Call this periodically.
+    /// `sending` tells whether a block is being written to the peer.
     pub(super) fn is_served(&mut self, now: Time, sending: bool) -> bool {
         let waits = sending || !self.uploads.is_empty();
         self.waits.look(now, waits)
     }
 
-    /// Returns whether reading should go on, and notes that it does.
+    /// Returns whether to resume reading, and notes that it resumes.
     pub(super) fn resumes(&mut self) -> bool {
         let resumes = self.paused && self.uploads.is_shallow();
         self.paused &= !resumes;
         resumes
     }
 
-    /// Returns what peer exchange tells others of it. `complete`: whether it requests nothing.
+    /// Returns the flags of the peer for peer exchange. `complete` tells whether it requests
+    /// nothing.
     pub(super) fn pex_flags(&self, complete: bool) -> u8 {
         let flag = |holds: bool, flag: u8| if holds { flag } else { 0 };
         flag(complete, flags::SEED) | flag(self.utp, flags::UTP) | flag(!self.incoming, flags::REACHABLE)
     }
 }
 
-/// Whether a peer waits for our line, from looks at it now and then.
+/// Whether a peer waits for our line, judged by periodic looks.
 #[derive(Debug, Default)]
 struct Waits {
     since: Option<Time>,
@@ -174,7 +177,8 @@ struct Waits {
 }
 
 impl Waits {
-    /// Notes whether something waits for the peer now. Returns whether the peer is served as it asks.
+    /// Notes whether data waits for the peer now. Returns whether the peer is served without
+    /// waiting.
     fn look(&mut self, now: Time, something: bool) -> bool {
         self.since = something.then(|| self.since.unwrap_or(now));
         if self.since.is_some_and(|since| now.since(since) >= WAITS_LONG) {
@@ -192,7 +196,7 @@ mod tests {
     fn a_peer_waits_for_our_line_if_something_waits_for_it_at_each_look() {
         let mut waits = Waits::default();
         let mut look = |ms: u64, something| waits.look(Time(ms * 1000), something);
-        // Two looks in three by chance, as on a line that is used well.
+        // Data waits by chance at two looks in three, as on a well used line.
         let by_chance: Vec<bool> = (0..=30).map(|n| look(n * 500, n % 3 != 0)).collect();
         assert!(by_chance.iter().all(|served| *served));
         let all_the_time: Vec<bool> = (31..35).map(|n| look(n * 500, true)).collect();

@@ -1,4 +1,4 @@
-//! Peers come and go: dialled, taken in, introduced to the picker, sent away.
+//! The life of a peer: dialling, admission, joining the picker, disconnection.
 
 use super::address_book::{Dial, End};
 use super::bans::Cause;
@@ -14,11 +14,11 @@ use playswarm_proto::handshake::Reserved;
 use playswarm_proto::wire::Message;
 use std::net::SocketAddr;
 
-/// Requests that a peer is believed to take at once until it says how many (BEP 10 `reqq`).
+/// Outstanding requests assumed to be accepted by a peer until it states its limit (BEP 10 `reqq`).
 const DEFAULT_REQUESTS: u32 = 250;
 
 impl Torrent {
-    /// Returns what to say first on a new connection.
+    /// Returns the first messages for a new connection.
     pub fn greeting(&self) -> Greeting {
         let ready = self.ready();
         let have = ready.map(|ready| ready.told.clone());
@@ -39,7 +39,7 @@ impl Torrent {
         !self.book.bans.is_banned(remote, now) && self.room_for(now, remote.ip()) != Room::None
     }
 
-    /// Notes addresses that strangers named.
+    /// Adds addresses that untrusted sources named.
     pub(super) fn found(&mut self, addrs: Vec<(SocketAddr, Origin)>) {
         for (addr, origin) in addrs {
             self.named(addr, origin);
@@ -47,7 +47,7 @@ impl Torrent {
         self.dial();
     }
 
-    /// Notes addresses that the user or the link named.
+    /// Adds addresses that the user or the link named.
     pub(super) fn given(&mut self, addrs: Vec<SocketAddr>) {
         for addr in addrs {
             self.book.add(addr, Origin::Given);
@@ -55,14 +55,14 @@ impl Torrent {
         self.dial();
     }
 
-    /// Notes an address that a stranger named, within the bound on ports.
+    /// Adds an address that an untrusted source named, within the bound on ports.
     pub(super) fn named(&mut self, addr: SocketAddr, origin: Origin) {
         if self.named_ports.admit(self.now, addr) {
             self.book.add(addr, origin);
         }
     }
 
-    /// Dials what the address book offers.
+    /// Dials the addresses that the address book returns.
     pub(super) fn dial(&mut self) {
         if matches!(self.phase, Phase::Failed) {
             return;
@@ -75,7 +75,7 @@ impl Torrent {
         }
     }
 
-    /// The picker hears how many peers are being dialled.
+    /// Reports the number of dials in progress to the picker.
     fn dials_changed(&mut self) {
         self.pick(picker::Input::Dialled(self.book.dialling()));
     }
@@ -91,14 +91,14 @@ impl Torrent {
         self.dial();
     }
 
-    /// Tells the slot index what became of a dial that it asked for.
+    /// Reports the result of a dial that the slot index requested.
     pub(super) fn slot_dial_ended(&mut self, addr: SocketAddr, how: Dialled) {
         if self.slot_dials.remove(&addr) {
             self.tell_slots(slots::Input::Dialled(addr, how));
         }
     }
 
-    /// Takes a new connection, or refuses it.
+    /// Accepts or refuses a new connection.
     pub fn connect(&mut self, now: Time, connection: &Connection) -> Admission {
         self.now = now;
         let admission = self.take_in(connection);
@@ -145,10 +145,10 @@ impl Torrent {
         Admission::Joined(key)
     }
 
-    /// Finds a place for a new connection, if need be that of a less useful one.
+    /// Finds a place for a new connection, if necessary that of a less useful one.
     fn make_room(&mut self, connection: &Connection) -> bool {
         match connection.origin {
-            // Viewers that hold what is needed next find a place beyond those that are dialled in general.
+            // Viewers that hold the next pieces get places beyond the general limit on dials.
             Origin::Slots => self.peers.len() < self.config.max_peers + self.config.slots.max_parents,
             _ if connection.incoming => match self.room_for(self.now, connection.remote.ip()) {
                 Room::Free => true,
@@ -162,12 +162,12 @@ impl Torrent {
         }
     }
 
-    /// Ends a connection whose place another needs.
+    /// Closes a connection to give its place to another.
     pub(super) fn give_place_of(&mut self, key: PeerKey) {
         self.disconnect(key, &Disconnect::Closed("its place is for another".to_owned()));
     }
 
-    /// Introduces a peer to the picker, once the torrent is known.
+    /// Adds a peer to the picker, once the info dictionary is known.
     pub(super) fn join(&mut self, key: PeerKey) {
         let Some(pieces) = self.ready().map(|ready| ready.content.layout.pieces()) else { return };
         let now = self.now;
@@ -206,7 +206,7 @@ impl Torrent {
         self.allow_fast(key);
     }
 
-    /// Tells a new peer which pieces it may request while it is choked (BEP 6).
+    /// Sends a new peer the pieces that it may request while it is choked (BEP 6).
     fn allow_fast(&mut self, key: PeerKey) {
         let Phase::Ready(ready) = &self.phase else { return };
         let Some(p) = self.peers.get_mut(&key).filter(|p| p.reserved.fast()) else { return };
@@ -216,7 +216,7 @@ impl Torrent {
         let layout = ready.content.layout;
         let ip = p.addr.ip();
         let allowed = fast::allowed_fast(ip, &self.config.info_hash, layout.pieces(), fast::ALLOWED_FAST);
-        // A request for a missing piece would only be refused.
+        // A request for a missing piece would only be rejected.
         let here = allowed.into_iter().filter(|piece| ready.told.get(*piece));
         let sized = here.map(|piece| (piece, layout.bytes_of(PieceIndex(piece))));
         let granted = self.fast_grants.grant(self.now, ip, sized);
@@ -226,7 +226,7 @@ impl Torrent {
         }
     }
 
-    /// Ends a connection, and draws the consequences.
+    /// Closes a connection and updates all state that depends on it.
     pub(super) fn disconnect(&mut self, key: PeerKey, why: &Disconnect) {
         let Some(peer) = self.peers.remove(&key) else { return };
         self.do_later(Output::Disconnect(key));
@@ -273,13 +273,13 @@ impl Torrent {
         }
     }
 
-    /// Returns peers that were worth a connection, for a program that goes on with this torrent.
+    /// Returns the addresses of useful peers, for a program that resumes this torrent.
     pub fn worthy_peers(&self) -> Vec<SocketAddr> {
         self.book.worthy()
     }
 
-    /// A private torrent's peers come from its trackers (BEP 27). One that came by a magnet may have met others before
-    /// that was known: they go.
+    /// Restricts the torrent to peers from its trackers (BEP 27). After a magnet link, other peers
+    /// may have connected before that was known: they are disconnected.
     pub(super) fn make_private(&mut self) {
         self.do_later(Output::MakePrivate);
         self.book.make_private();
@@ -293,12 +293,12 @@ impl Torrent {
             let why = "the torrent is private, and no tracker named it".to_owned();
             self.disconnect(key, &Disconnect::Closed(why));
         }
-        // PEX was offered with the handshake.
+        // The handshake had offered PEX.
         let taken_back = ExtendedHandshake { ut_pex: Some(0), ps_slot: Some(0), ..ExtendedHandshake::default() };
         self.say_to_all_extended(&taken_back);
     }
 
-    /// Sends an extended handshake that changes what an earlier one said.
+    /// Sends an extended handshake that changes an earlier one.
     pub(super) fn say_to_all_extended(&mut self, said: &ExtendedHandshake) {
         let payload = said.encode();
         let speaks = |(key, p): (&PeerKey, &Peer)| p.reserved.extended().then_some(*key);
@@ -307,7 +307,8 @@ impl Torrent {
         self.outputs.extend(outputs.map(send));
     }
 
-    /// Whether a peer will request nothing: it has everything, or all that it wants (BEP 21).
+    /// Returns whether a peer requests nothing more: it has every piece, or all that it wants (BEP
+    /// 21).
     pub(super) fn peer_is_complete(&self, key: PeerKey) -> bool {
         let says_so = self.peers.get(&key).is_some_and(|p| p.extended.upload_only == Some(true));
         says_so

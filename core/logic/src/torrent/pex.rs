@@ -1,6 +1,6 @@
-//! What peers are told of one another by peer exchange (BEP 11), and when. The messages are `playswarm_proto::pex`.
+//! The content and timing of peer exchange (BEP 11). The messages are in `playswarm_proto::pex`.
 //!
-//! Private torrents (BEP 27) neither send nor take it.
+//! Private torrents (BEP 27) neither send nor accept it.
 
 use crate::Time;
 use playswarm_proto::pex::PexMessage;
@@ -8,14 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Time between two messages to one peer (BEP 11: at most one a minute).
+/// Time between two messages to one peer. BEP 11 allows at most one a minute.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// Messages of a peer that come faster than this are ignored: BEP 11's minute, less some slack for clocks and queues.
+/// Shortest interval between two messages of a peer; faster ones are ignored. This is BEP 11's
+/// minute, less some slack for clocks and queues.
 const MIN_RECEIVED_INTERVAL: Duration = Duration::from_secs(45);
-/// Most addresses added, and dropped, in one of our messages (BEP 11).
+/// Most added and most dropped addresses in one of our messages (BEP 11).
 const MAX_SENT: usize = 50;
 
-/// What one peer has been told, and when it last told us something.
+/// The peers sent to one peer, and the times of its last messages.
 #[derive(Debug, Default)]
 pub struct PexState {
     told: BTreeSet<SocketAddr>,
@@ -24,13 +25,13 @@ pub struct PexState {
 }
 
 impl PexState {
-    /// When there may be something to say next.
+    /// Returns when the next message may be due.
     pub fn next_timeout(&self) -> Time {
         self.sent_at.map_or(Time::ZERO, |at| at + INTERVAL)
     }
 
-    /// What to send now, if it is time and something has changed. `connected`: the addresses on which the connected
-    /// peers listen, and their flags; `peer` itself is left out.
+    /// Returns the message to send now, if one is due and something has changed. `connected` holds
+    /// the listening addresses of the connected peers and their flags; `peer` itself is left out.
     pub fn poll(&mut self, now: Time, peer: SocketAddr, connected: &BTreeMap<SocketAddr, u8>) -> Option<PexMessage> {
         if now < self.next_timeout() {
             return None;
@@ -52,7 +53,8 @@ impl PexState {
         Some(PexMessage { added, dropped })
     }
 
-    /// A message came; false if that was too soon after the last, in which case it is to be ignored.
+    /// Notes that a message arrived. Returns false if it came too soon after the last and is to be
+    /// ignored.
     pub fn received(&mut self, now: Time) -> bool {
         let soon = self.received_at.is_some_and(|at| now.since(at) < MIN_RECEIVED_INTERVAL);
         if !soon {

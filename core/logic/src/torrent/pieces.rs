@@ -1,4 +1,4 @@
-//! Pieces as a torrent meets them: known to be here, right, wrong, announced, lost.
+//! The events of a piece: known, verified, corrupt, announced, lost.
 
 use super::{Content, Event, Output, Phase, Ready, Torrent};
 use crate::picker::Picker;
@@ -8,14 +8,14 @@ use playswarm_proto::wire::Message;
 use std::collections::BTreeMap;
 
 impl Torrent {
-    /// The pieces are known now: the peers that are here already join the picker.
+    /// Begins with the known content: the connected peers join the picker.
     pub(super) fn begin(&mut self, content: Content, have: &Bits, told: Bits, known_tails: Vec<(PieceIndex, u32)>) {
         if !matches!(self.phase, Phase::Metadata(_)) {
             return;
         }
         let mut config = self.config.picker.clone();
         if self.config.storage_limit_bytes != 0 {
-            // Pieces far ahead of the readers could not be kept.
+            // Pieces far ahead of the readers could not be stored.
             config.jump_points = 0;
         }
         config.max_partial_bytes = config.max_partial_bytes.min(self.config.memory_limit_bytes / 2);
@@ -38,25 +38,25 @@ impl Torrent {
         self.dial();
     }
 
-    /// A piece is right.
+    /// Handles a verified piece.
     pub(super) fn verified(&mut self, piece: PieceIndex, liars: &[PeerKey]) {
         self.credit(piece);
         self.pick(picker::Input::PieceVerified(piece));
         liars.iter().for_each(|liar| self.convict(*liar));
         self.announce(piece);
-        // Readers first: everything else can wait.
+        // Readers come first: everything else can wait.
         self.do_later(Output::News);
         self.event(Event::PieceVerified(piece));
         if self.is_complete() {
             self.choke(choker::Input::Complete(true));
             self.tell_upload_only(true);
-            // Trackers want to know at once.
+            // Trackers expect to learn of this at once.
             self.do_later(Output::AskForPeers);
             self.event(Event::Completed);
         }
     }
 
-    /// A piece is wrong: a single giver lied, several are suspected.
+    /// Handles a corrupt piece. A single contributor sent wrong data; several are suspected.
     pub(super) fn corrupt(&mut self, piece: PieceIndex, givers: &[PeerKey]) {
         if let Some(ready) = self.ready_mut() {
             let drop = ready.begin_anew(piece);
@@ -70,13 +70,14 @@ impl Torrent {
         self.event(Event::PieceFailed(piece));
     }
 
-    /// Tells peers whether we request anything still (BEP 21).
+    /// Tells peers whether we still request anything (BEP 21).
     fn tell_upload_only(&mut self, upload_only: bool) {
         let said = ExtendedHandshake { upload_only: Some(upload_only), ..ExtendedHandshake::default() };
         self.say_to_all_extended(&said);
     }
 
-    /// Sends HAVE to all peers, also to those that have the piece: a super-seeding one waits for it.
+    /// Sends HAVE to all peers, also to those that have the piece. A super-seeding peer waits for
+    /// it.
     fn announce(&mut self, piece: PieceIndex) {
         let Phase::Ready(ready) = &mut self.phase else { return };
         ready.told.set(piece.0, true);
@@ -84,7 +85,8 @@ impl Torrent {
         self.outputs.extend(self.peers.keys().map(|key| Output::Send(*key, Message::Have(piece.0))));
     }
 
-    /// Tells a peer how the pieces that are here differ from those that our greeting named; `None` stands for no piece.
+    /// Tells a peer which stored pieces differ from those that our greeting announced; `None`
+    /// stands for no piece.
     pub(super) fn tell_changes(&mut self, key: PeerKey, greeted: Option<&Bits>) {
         let Some(ready) = self.ready() else { return };
         let none = Bits::new(ready.told.len());
@@ -95,7 +97,7 @@ impl Torrent {
         }
     }
 
-    /// Pieces are not here any more. True: peers may have heard that they were.
+    /// Handles lost pieces. The flag tells whether they may have been announced to peers.
     pub(super) fn lost(&mut self, pieces: &[(PieceIndex, bool)]) {
         if pieces.is_empty() {
             return;
@@ -116,13 +118,13 @@ impl Torrent {
         self.do_later(Output::News);
     }
 
-    /// Peers hear that a piece is not here any more.
+    /// Tells peers that a piece was lost.
     fn unsay(&mut self, piece: u32) {
         let Some(ready) = self.ready_mut() else { return };
         ready.told.set(piece, false);
         ready.withdrawn.set(piece, true);
         for key in self.peers.keys().copied().collect::<Vec<_>>() {
-            // In this order: a peer that hears of the rejects first requests again.
+            // The order matters: a peer that receives the rejects first requests again.
             self.withdraw(key, piece);
             let rejects = self.peers.get_mut(&key).map(|p| p.uploads.forget_piece(piece)).unwrap_or_default();
             rejects.into_iter().for_each(|span| self.say(key, Message::Reject(span)));
@@ -130,25 +132,26 @@ impl Torrent {
         }
     }
 
-    /// Pieces that files only seemed to hold are right.
+    /// Announces pieces that files only appeared to contain and that passed verification.
     pub(super) fn proven(&mut self, pieces: &[PieceIndex]) {
         pieces.iter().for_each(|piece| self.announce(*piece));
     }
 
-    /// A piece was found in a file.
+    /// Handles a piece that a recheck found in a file.
     pub(super) fn rechecked(&mut self, piece: PieceIndex) {
         self.pick(picker::Input::PieceVerified(piece));
         self.announce(piece);
     }
 
-    /// The disk takes nothing, or takes pieces again. Meanwhile only what is read next is fetched: as much as memory holds.
+    /// Notes whether the disk accepts data. While it does not, only the next pieces of readers are
+    /// fetched, as many as memory holds.
     pub(super) fn set_disk_trouble(&mut self, trouble: bool) {
         self.disk_trouble = trouble;
         self.pick(picker::Input::FetchAll(self.fetch_all && !trouble));
         self.set_all_limits();
     }
 
-    /// Wants every piece, or only what is read.
+    /// Sets whether to fetch every piece, or only those that are read.
     pub(super) fn set_fetch_all(&mut self, on: bool) {
         self.fetch_all = on;
         self.pick(picker::Input::FetchAll(on && !self.disk_trouble));

@@ -1,7 +1,8 @@
-//! Places for connections: how many there are for whom, and whose is given to another. Pure.
+//! Places for connections: their number, their division, and which connection gives way. Pure.
 //!
-//! A quarter of the places beyond the usual number is kept apart: connections that come in cannot take what dialling out needs,
-//! and the other way round. One subscriber holds a few places, and where all are taken the least useful gives way.
+//! A quarter of the places beyond the usual number is reserved. Incoming connections cannot take
+//! the places needed for dialling, and the other way round. One subscriber holds few places. If all
+//! are taken, the least useful connection gives way.
 
 use super::bans::is_shared_locally;
 use crate::PeerKey;
@@ -9,65 +10,67 @@ use playswarm_proto::address_class::subscriber;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// One part of this many of the places may be held by one subscriber.
+/// Divisor of all places that gives the number of places for one subscriber.
 const SUBSCRIBER_SHARE: usize = 10;
-/// The same where the programs of one machine share the address.
+/// The same divisor if the programs of one machine share the address.
 const LOCAL_SHARE: usize = 2;
-/// Places that a subscriber may hold however few there are.
+/// Least number of places for one subscriber.
 const SUBSCRIBER_LEAST: usize = 2;
-/// A connection is not given up within this time, seconds: it takes a while to get to know each other.
+/// Time for which a new connection is never closed for another, seconds. Peers need a while to
+/// exchange their first blocks.
 const SETTLED_S: f64 = 20.0;
-/// A connection over which nothing goes may be given up after this time, seconds, whatever its ends want of each other: each
-/// waits for its turn, and turns come every 30 s.
+/// Idle time after which a connection may be closed for another, whatever its ends want, seconds.
+/// Each side may be waiting for its turn, and turns come every 30 s.
 const IDLE_S: f64 = 300.0;
 
-/// A connection as it counts when places run short.
+/// A connection, as it counts when places run short.
 #[derive(Clone, Copy, Debug)]
 pub struct Tenant {
     /// The peer.
     pub key: PeerKey,
-    /// Its address.
+    /// Address of the peer.
     pub ip: IpAddr,
-    /// Whether it connected to us.
+    /// Whether the peer opened the connection.
     pub incoming: bool,
-    /// Since it began, seconds.
+    /// Time since the connection opened, seconds.
     pub age_s: f64,
-    /// Since a block went either way, or since it began, seconds.
+    /// Time since the last block in either direction, or since the connection opened, seconds.
     pub idle_s: f64,
-    /// Whether the peer has what we lack, or wants what we have.
+    /// Whether the peer has pieces that we lack, or wants pieces that we have.
     pub useful: bool,
-    /// Whether it is never given up: the user named it, or it is a parent among viewers.
+    /// Whether the connection never gives way: the user named the peer, or it is a parent among
+    /// viewers.
     pub kept: bool,
 }
 
-/// Whether there is a place.
+/// The availability of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Room {
-    /// There is.
+    /// A place is free.
     Free,
-    /// There is if this connection is given up.
+    /// A place is free once this connection is closed.
     Instead(PeerKey),
-    /// There is none.
+    /// No place is available.
     None,
 }
 
-/// Places kept apart for each direction.
+/// Returns the number of places reserved for each direction.
 fn reserve(max_peers: usize) -> usize {
     max_peers / 4
 }
 
-/// How many connections one subscriber may hold.
+/// Returns the number of connections that one subscriber may hold.
 pub fn per_subscriber(max_peers: usize, ip: IpAddr) -> usize {
     let share = if is_shared_locally(ip) { LOCAL_SHARE } else { SUBSCRIBER_SHARE };
     (max_peers / share).max(SUBSCRIBER_LEAST)
 }
 
-/// How many more connections may be dialled.
+/// Returns the number of further connections that may be dialled.
 pub fn for_dials(max_peers: usize, incoming: usize, outgoing: usize) -> usize {
     max_peers.saturating_sub(incoming + outgoing).max(reserve(max_peers).saturating_sub(outgoing))
 }
 
-/// Whether a connection that comes in from there finds a place.
+/// Returns whether a place is available for an incoming connection from this address.
 pub fn for_incoming(max_peers: usize, tenants: &[Tenant], ip: IpAddr) -> Room {
     let from = subscriber(ip);
     let same: Vec<Tenant> = tenants.iter().filter(|t| subscriber(t.ip) == from).copied().collect();
@@ -82,8 +85,8 @@ pub fn for_incoming(max_peers: usize, tenants: &[Tenant], ip: IpAddr) -> Room {
     instead(tenants)
 }
 
-/// The connection that is missed least, if any is of so little use that it may be given up: those that are of no use to either
-/// side first, then of subscribers that hold many, then those that have been idle for longest.
+/// Returns the least useful connection, if one may be closed. Connections of no use to either side
+/// come first, then those of subscribers that hold many, then those idle for longest.
 pub fn least_useful(tenants: &[Tenant]) -> Option<PeerKey> {
     let mut held: BTreeMap<IpAddr, usize> = BTreeMap::new();
     tenants.iter().for_each(|t| *held.entry(subscriber(t.ip)).or_default() += 1);

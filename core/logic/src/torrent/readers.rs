@@ -1,34 +1,35 @@
-//! Open readers: where they are, what they wait for, how far ahead of them is fetched.
+//! Open readers: their positions, the bytes that block them, and their read-ahead.
 
 use super::{OpenReader, Output, Purpose, Torrent};
 use crate::{PieceIndex, ReaderKey, Time, picker, retain};
 use std::time::Duration;
 
-/// Time for which the beginning of a file is fetched in case it will be played.
+/// Longest duration of a prefetch.
 const PREFETCH: Duration = Duration::from_secs(30);
-/// Bytes of it that are fetched.
+/// Bytes that a prefetch covers.
 const PREFETCH_BYTES: u64 = 8 << 20;
-/// Bytes ahead of a reader that are never given back.
+/// Bytes ahead of a reader that are never evicted.
 const NEAR_BYTES: u64 = 16 << 20;
 
-/// An open reader; bytes from the start of the torrent.
+/// An open reader. Bytes count from the start of the torrent.
 #[derive(Clone, Copy, Debug)]
 pub struct Reader {
-    /// What the reader is for.
+    /// Purpose of the reader.
     pub purpose: Purpose,
     /// Number of the file in the torrent.
     pub file: usize,
     /// First byte of the file.
     pub start: u64,
-    /// First byte that is not read any more.
+    /// End of the range to read, exclusive.
     pub end: u64,
-    /// The next byte to be read.
+    /// Next byte to read.
     pub position: u64,
-    /// Whether it waits for that byte.
+    /// Whether the reader is blocked on that byte.
     pub waiting: bool,
-    /// Where it began, or last jumped to: it has read from there to its position without a jump.
+    /// Byte at which the reader began or last sought. It has read from there to its position
+    /// without a jump.
     pub(super) since: u64,
-    /// Whether its caller gave its rate.
+    /// Whether the caller gave the reader's rate.
     pub(super) rate_given: bool,
     opened: Time,
 }
@@ -53,7 +54,7 @@ impl Torrent {
         self.readers_moved();
         self.pick(picker::Input::ReaderOpened { reader: key, start, position, end, bytes_per_s: None, window });
         if self.disk_trouble {
-            // The others' windows shrink.
+            // The windows of the other readers shrink.
             self.set_all_limits();
         }
         match purpose {
@@ -63,28 +64,29 @@ impl Torrent {
         }
         self.tell_time(key);
         if purpose != Purpose::Index {
-            // Another guess is not needed any more; what was requested for it is kept if it is what is read now.
+            // Other prefetches are no longer needed. Their outstanding requests remain if the new
+            // reader reads the same pieces.
             self.end_prefetch(|other, _| other != key);
         }
     }
 
-    /// Ends the prefetching of files that `ends` names.
+    /// Ends the prefetches for which `ends` returns true.
     fn end_prefetch(&mut self, ends: impl Fn(ReaderKey, &Reader) -> bool) {
         let prefetch = |(key, r): &(&ReaderKey, &Reader)| r.purpose == Purpose::Prefetch && ends(**key, r);
         let ended: Vec<ReaderKey> = self.readers.iter().filter(prefetch).map(|(key, _)| *key).collect();
         ended.into_iter().for_each(|key| self.close_reader(key));
     }
 
-    /// Ends prefetching that went on for long enough.
+    /// Ends prefetches whose time is over.
     pub(super) fn end_old_prefetch(&mut self) {
         let now = self.now;
         self.end_prefetch(|_, r| now.since(r.opened) > PREFETCH);
     }
 
-    /// Returns how far ahead of a reader may be fetched: no more than can be kept.
+    /// Returns the read-ahead of a reader, bytes: no more than can be stored.
     fn window(&self, reader: &Reader) -> u64 {
         let window = match self.config.storage_limit_bytes {
-            // Half of the memory, as the other half holds what was just read and what is on its way.
+            // Half of the memory: the other half holds pieces just read and blocks in flight.
             _ if self.disk_trouble => self.config.memory_limit_bytes / 2 / self.readers.len().max(1) as u64,
             0 => u64::MAX,
             limit if self.narrow => NEAR_BYTES.min(limit / 4),
@@ -93,13 +95,14 @@ impl Torrent {
         if reader.purpose == Purpose::Prefetch { window.min(PREFETCH_BYTES) } else { window }
     }
 
-    /// With a limit on storage: fetches only what comes next while more would push out what was fetched before.
+    /// With a storage limit, fetches only the next pieces while further ones would evict pieces
+    /// fetched before.
     pub(super) fn fit_windows(&mut self, disk_room_bytes: u64) {
         let limit = self.config.storage_limit_bytes;
         if limit == 0 || self.ready().is_none() {
             return;
         }
-        // Not to and fro with each piece.
+        // Hysteresis, so that the state does not change with each piece.
         let narrow = disk_room_bytes == 0 || (self.narrow && disk_room_bytes < limit / 8);
         if narrow != self.narrow {
             self.narrow = narrow;
@@ -113,7 +116,7 @@ impl Torrent {
         }
     }
 
-    /// Tells the picker of a reader whose end or window changed.
+    /// Reports a changed end or window of a reader to the picker.
     fn set_limits(&mut self, key: ReaderKey) {
         let Some(reader) = self.readers.get(&key) else { return };
         let (end, window) = (reader.end, self.window(reader));
@@ -187,7 +190,8 @@ impl Torrent {
         }
     }
 
-    /// Tells the store where the readers are, for what is given back when disk or memory runs short.
+    /// Reports the reader positions to the store, which uses them for eviction when disk or memory
+    /// runs short.
     pub(super) fn readers_moved(&mut self) {
         let Some(layout) = self.ready().map(|ready| ready.content.layout) else { return };
         let near = (NEAR_BYTES / u64::from(layout.piece_bytes())).clamp(2, 1 << 20) as u32;
@@ -201,7 +205,8 @@ impl Torrent {
         self.do_later(Output::Readers(readers));
     }
 
-    /// Whether every player has enough ahead of it that what no player waits for may be fetched.
+    /// Returns whether every player has enough read-ahead, so that data no player waits for may be
+    /// fetched.
     pub fn players_are_comfortable(&self) -> bool {
         let Some(ready) = self.ready() else { return false };
         self.readers.iter().filter(|(_, r)| r.purpose != Purpose::Index).all(|(key, r)| {
@@ -209,13 +214,14 @@ impl Torrent {
             let rate = ready.picker.reader_rate(*key);
             let wanted = if prefetch { PREFETCH_BYTES } else { self.config.picker.comfort_bytes_at(rate) };
             let here = ready.content.layout.bytes_here(ready.picker.have(), r.position, wanted);
-            // A prefetching reader counts as waiting all the time.
+            // A prefetching reader always counts as waiting.
             here >= wanted.min(r.end.saturating_sub(r.position)) && (prefetch || !r.waiting)
         })
     }
 
-    /// Returns how many peers have the piece that a reader waits for and no connected peer gives, and how many peers are
-    /// connected. A player's reader counts before one that looks for an index.
+    /// Returns how many peers have the piece on which a reader is blocked while no connected peer
+    /// sends it, and how many peers are connected. A player's reader counts before one that reads
+    /// an index.
     pub(super) fn starved(&self) -> Option<(usize, usize)> {
         let ready = self.ready()?;
         let waiting = self.readers.values().filter(|r| r.waiting);
@@ -226,8 +232,8 @@ impl Torrent {
         (serving == 0).then_some((self.peers.len(), with))
     }
 
-    /// Returns since when a reader waits for what no connected peer gives, how many peers are connected, and how many of
-    /// them have it.
+    /// Returns since when a reader has been blocked on data that no connected peer sends, how many
+    /// peers are connected, and how many of them have it.
     pub fn starving(&self) -> Option<(Time, usize, usize)> {
         let since = self.starved_since?;
         self.starved().map(|(all, with)| (since, all, with))

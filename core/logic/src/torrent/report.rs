@@ -5,12 +5,12 @@ use crate::Time;
 use playswarm_proto::handshake::PeerId;
 
 impl Torrent {
-    /// Returns the payload bytes that came, and their rate of the last seconds.
+    /// Returns the payload bytes received and their recent rate.
     pub fn download(&self, now: Time) -> (u64, f64) {
         total_and_rate(&self.down, now)
     }
 
-    /// Returns the payload bytes that were given, and their rate of the last seconds.
+    /// Returns the payload bytes sent and their recent rate.
     pub fn upload(&self, now: Time) -> (u64, f64) {
         total_and_rate(&self.up, now)
     }
@@ -30,17 +30,17 @@ impl Torrent {
         self.book.dialling()
     }
 
-    /// Returns the number of peers that were ever connected.
+    /// Returns the number of peers that ever connected.
     pub fn met_peers(&self) -> usize {
         self.next_peer as usize
     }
 
-    /// Returns the number of subscribers whose connections are refused now.
+    /// Returns the number of subscribers that are banned now.
     pub fn banned(&self, now: Time) -> usize {
         self.book.bans.banned(now)
     }
 
-    /// Returns since when no peer is connected; `None` if one is.
+    /// Returns since when no peer has been connected; `None` if one is.
     pub fn lonely_since(&self) -> Option<Time> {
         self.lonely_since
     }

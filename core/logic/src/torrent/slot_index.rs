@@ -1,8 +1,9 @@
-//! The viewer's place in the slot index: tells the machine where the film plays and how it is fed, and carries out what it
-//! says.
+//! The viewer's place in the slot index. Reports the playhead and the supply to the machine, and
+//! carries out its outputs.
 //!
-//! Which slots are announced and looked up, whom to dial and who stays a parent is decided by [`slots`]. Here are the
-//! kept places and the messages between viewers; the operations on the DHT are the driver's.
+//! [`slots`] decides which slots are announced and looked up, which peers are dialled and which
+//! remain parents. This module handles the reserved places and the messages between viewers. The
+//! driver performs the operations on the DHT.
 
 use super::conduct::Offence;
 use super::{Disconnect, FileTime, Meter, Origin, Output, Phase, Purpose, Torrent};
@@ -15,39 +16,40 @@ use std::net::SocketAddr;
 use std::ops::Range;
 use std::time::Duration;
 
-/// Time between two looks at the clock on the wall, which may be set.
+/// Time between two readings of the wall clock, which the user may change.
 const WALL_EVERY: Duration = Duration::from_secs(60);
-/// Time between two looks at which stretches of the film are here whole (data slots only).
+/// Time between two scans for complete stretches of the film (data slots only).
 const STRETCHES_EVERY: Duration = Duration::from_secs(10);
-/// Most stretches that are looked at: eighty hours.
+/// Most stretches scanned: eighty hours.
 const MOST_STRETCHES: f64 = 1000.0;
-/// Time without an open reader after which the viewer has closed the film. Players open several connections, one after the
-/// other.
+/// Time without an open reader after which the viewer counts as having closed the film. Players
+/// open several connections, one after the other.
 const CLOSED_AFTER: Duration = Duration::from_secs(30);
-/// Distance from where a player stopped reading within which a new connection goes on with it. Beyond, it jumped.
+/// Distance from the end of a player's last read within which a new connection continues it. A
+/// larger distance is a seek.
 const NEAR_BYTES: u64 = 1 << 20;
-/// Film in hand below which a viewer is fed before others, where upload is given and not earned, seconds.
+/// Buffer below which a viewer is served before others where upload is not earned, seconds.
 const LOW_BUFFER_S: f64 = 10.0;
 
-/// See the [module](self).
+/// A viewer's place in the slot index; see the [module](self).
 pub(super) struct Viewing {
     machine: Slots,
     file: usize,
     follower: Follower,
-    /// What the player has read since it began or last jumped, in bytes of the file.
+    /// Bytes of the file that the player has read since it began or last sought.
     run: Range<u64>,
-    /// Useful bytes of each peer that the machine has not been told of.
+    /// Useful bytes of each peer that were not reported to the machine yet.
     gave: BTreeMap<PeerKey, u64>,
-    /// What comes from peers that have everything.
+    /// Bytes received from seeds.
     seeds: Meter,
-    /// Highest upload rate so far, as a measure of what our line can.
+    /// Highest upload rate so far, as a measure of our line's capacity.
     most_up: f64,
     wall_at: Option<Time>,
     stretches_at: Option<Time>,
     read_at: Time,
 }
 
-/// What a peer said of itself, and what we gave it since, which bounds how much it can lack.
+/// A peer's report of its position, and the bytes sent to it since, which bound its need.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Said {
     at: Time,
@@ -71,14 +73,14 @@ impl Said {
     }
 }
 
-/// What a peer says of its place in the film, as of now.
+/// A peer's report of its position in the film, as of now.
 #[derive(Clone, Copy, Debug)]
 pub struct ViewerReport {
-    /// What it said.
+    /// The report.
     pub message: slots::Message,
-    /// Where it plays, seconds into the film.
+    /// Playhead of the peer, seconds into the film.
     pub playhead_s: f64,
-    /// Seconds of film in hand beyond that.
+    /// Buffer of the peer beyond its playhead, seconds of film.
     pub ahead_s: f64,
 }
 
@@ -87,29 +89,29 @@ pub struct ViewerReport {
 pub struct SlotReport {
     /// Number of the file.
     pub file: usize,
-    /// The virtual slot, once the viewer has one.
+    /// The virtual slot, once assigned.
     pub slot: Option<i64>,
-    /// Where it plays, seconds into the film.
+    /// Playhead, seconds into the film.
     pub playhead_s: f64,
-    /// Whether it plays on.
+    /// Whether the player plays.
     pub playing: bool,
     /// Number of parents.
     pub parents: usize,
-    /// What they give, bytes a second.
+    /// Bytes per second received from the parents.
     pub parents_bytes_per_s: f64,
-    /// What the machine did.
+    /// Counters of the machine.
     pub counters: slots::Counters,
     /// Correction of our clock, seconds.
     pub clock_correction_s: f64,
 }
 
 impl Torrent {
-    /// Whether this torrent uses the slot index: never if it is private (BEP 27).
+    /// Returns whether this torrent uses the slot index. Private torrents never do (BEP 27).
     pub fn has_slots(&self) -> bool {
         self.config.slot_index && !self.is_private()
     }
 
-    /// Looks at where the player is and what it has in hand.
+    /// Updates the playhead and the buffer.
     pub(super) fn keep_viewing(&mut self, unix_s: f64) {
         if !self.has_slots() {
             return;
@@ -157,7 +159,8 @@ impl Torrent {
         self.tell_deliveries();
         let Some(v) = &self.viewing else { return };
         let (position_s, playing) = (v.follower.position_s(), v.follower.playing());
-        // A supply that was never told counts as none, and would be a lie: it comes first.
+        // A supply that was never reported counts as none, which would be wrong: the supply comes
+        // first.
         let supply = self.supply(file, time);
         self.tell_slots(supply);
         if self.config.slots.kind == Kind::Data {
@@ -174,7 +177,7 @@ impl Torrent {
     fn begin_viewing(&mut self, file: usize, duration_s: f64) {
         let film = Film { info_hash: self.config.info_hash.0, file: file as u32, duration_s };
         let mut config = self.config.slots.clone();
-        // Viewers with one seed would all meet in the same bucket.
+        // Viewers with the same random seed would all meet in the same bucket.
         config.seed ^= self.config.seed;
         self.viewing = Some(Viewing {
             machine: Slots::new(self.now, config, film),
@@ -196,7 +199,7 @@ impl Torrent {
         }
     }
 
-    /// Returns how the viewer is fed.
+    /// Returns the viewer's supply.
     fn supply(&mut self, file: usize, time: &dyn FileTime) -> Input {
         let nothing =
             Input::Supply { film_bytes_per_s: 0.0, ahead_s: 0.0, seeds_bytes_per_s: 0.0, spare_bytes_per_s: 0 };
@@ -218,7 +221,7 @@ impl Torrent {
         }
     }
 
-    /// Tells which stretches of the film are here whole.
+    /// Reports which stretches of the film are complete.
     fn tell_stretches(&mut self, file: usize, time: &dyn FileTime) {
         let now = self.now;
         let width_s = f64::from(self.config.slots.width_s());
@@ -240,7 +243,7 @@ impl Torrent {
         told.into_iter().for_each(|input| self.tell_slots(input));
     }
 
-    /// Counts useful bytes of a peer.
+    /// Counts useful bytes from a peer.
     pub(super) fn count_delivery(&mut self, key: PeerKey, bytes: u64) {
         if self.viewing.is_none() {
             return;
@@ -263,7 +266,7 @@ impl Torrent {
         self.tell_slots(if banned { Input::Banned(key) } else { Input::Left(key) });
     }
 
-    /// A message of the slot index came.
+    /// Handles a message of the slot index.
     pub(super) fn viewer_said(&mut self, key: PeerKey, payload: &[u8]) -> Result<(), Disconnect> {
         if !self.has_slots() {
             return Ok(());
@@ -280,7 +283,7 @@ impl Torrent {
         Ok(())
     }
 
-    /// A peer has said that it knows the extension: it hears where we are.
+    /// Sends our position to a peer that has announced the extension.
     pub(super) fn greet_viewer(&mut self, key: PeerKey) {
         let Some(message) = self.viewing.as_ref().and_then(|v| v.machine.message(self.now)) else { return };
         let Some(p) = self.peers.get_mut(&key).filter(|p| !p.greeted) else { return };
@@ -300,7 +303,8 @@ impl Torrent {
         }
     }
 
-    /// Viewers with little in hand are fed first, whatever they have to trade: they have nothing yet.
+    /// Serves viewers with a small buffer first, regardless of trade: they have no pieces to trade
+    /// yet.
     fn favour_low_buffers(&mut self, film_bytes_per_s: f64) {
         let now = self.now;
         let low = self
@@ -312,7 +316,7 @@ impl Torrent {
         }
     }
 
-    /// Tells the machine and carries out what it says.
+    /// Passes an input to the machine and carries out its outputs.
     pub(super) fn tell_slots(&mut self, input: Input) {
         let now = self.now;
         let Some(v) = &mut self.viewing else { return };
@@ -320,7 +324,7 @@ impl Torrent {
         while let Some(output) = self.viewing.as_mut().and_then(|v| v.machine.poll()) {
             match output {
                 slots::Output::Dial(addr) => self.dial_parent(addr),
-                // Its place was one beyond the usual number.
+                // The peer held a place beyond the usual number.
                 slots::Output::Release(key) if self.peers.len() > self.config.max_peers => self.give_place_of(key),
                 slots::Output::Release(_) => {}
                 slots::Output::Tell(message) => self.tell_viewers(message),
@@ -329,7 +333,7 @@ impl Torrent {
         }
     }
 
-    /// Dials a viewer for which a place is kept.
+    /// Dials a viewer for which a place is reserved.
     fn dial_parent(&mut self, addr: SocketAddr) {
         let connected = self.peers.iter().find(|(_, p)| p.addr == addr).map(|(key, _)| *key);
         let at_once = match connected {
@@ -349,12 +353,12 @@ impl Torrent {
         }
     }
 
-    /// Whether this peer has a kept place.
+    /// Returns whether this peer has a reserved place.
     pub fn is_parent(&self, key: PeerKey) -> bool {
         self.viewing.as_ref().is_some_and(|v| v.machine.is_parent(key))
     }
 
-    /// Returns what a peer says of its place in the film.
+    /// Returns a peer's report of its position in the film.
     pub fn viewer_report(&self, now: Time, key: PeerKey) -> Option<ViewerReport> {
         let p = self.peers.get(&key)?;
         let said = p.said?;
@@ -383,7 +387,7 @@ impl Torrent {
         })
     }
 
-    /// Returns when the slot index wants to be woken.
+    /// Returns the time of the slot index's next timeout.
     pub(super) fn viewing_timeout(&self) -> Time {
         self.viewing.as_ref().map_or(Time::NEVER, |v| v.machine.next_timeout())
     }

@@ -1,4 +1,4 @@
-//! Situations of a whole torrent, with peers that are made up message by message.
+//! Situations of a whole torrent, with peers that are simulated message by message.
 
 use super::*;
 use crate::Layout;
@@ -11,7 +11,7 @@ const PIECES: u32 = 64;
 const BLOCKS: u32 = 4;
 const DONT_HAVE: u8 = 3;
 
-/// A torrent under test, and what it said last.
+/// A torrent under test, and its last outputs.
 struct World {
     torrent: Torrent,
     now: Time,
@@ -48,7 +48,7 @@ fn layout() -> Layout {
 }
 
 impl World {
-    /// A torrent that lacks everything but these pieces.
+    /// Creates a torrent that has only these pieces.
     fn with(have: &[u32]) -> World {
         let mut world = World { torrent: Torrent::new(Time::ZERO, config()), now: Time::ZERO, said: Vec::new() };
         let content = Content {
@@ -103,7 +103,7 @@ impl World {
         }
     }
 
-    /// A peer that has everything and unchokes us.
+    /// Connects a seed that unchokes us.
     fn seed(&mut self, n: u8) -> PeerKey {
         let key = self.connect(n);
         self.hear(key, vec![Message::HaveAll, Message::Unchoke]);
@@ -138,7 +138,7 @@ impl World {
         spans.collect()
     }
 
-    /// A peer's answer to a request, as it is admitted.
+    /// Admits a peer's answer to a request.
     fn admit(&mut self, key: PeerKey, span: Span) -> (Ticket, bool) {
         let data = Bytes::from(vec![0; span.length as usize]);
         let block = Message::Piece { piece: span.piece, begin: span.begin, data };
@@ -172,7 +172,7 @@ fn a_block_that_was_stored_for_a_piece_that_failed_meanwhile_is_stored_again() {
     let span = world.requests_to(seed)[0];
     let (ticket, wanted) = world.admit(seed, span);
     assert!(wanted && ticket.generation == 0);
-    // While the block is copied, the piece fails: its blocks are given up.
+    // The piece fails while the block is copied: its blocks are dropped.
     world.tell(Input::Corrupt(PieceIndex(span.piece), Vec::new()));
     assert!(world.said.iter().any(|o| matches!(o, Output::DropBlocks(piece, 1) if piece.0 == span.piece)));
     let again = world.receive(seed, ticket, Stored::Kept);
@@ -197,7 +197,7 @@ fn a_piece_is_announced_to_all_and_withdrawn_from_those_that_understand() {
     let [Message::Extended { id: DONT_HAVE, payload }] = &world.messages_to(modern)[..] else { panic!() };
     assert_eq!(decode_dont_have(payload), Some(5));
     assert_eq!(world.messages_to(old), []);
-    // A greeting names what is here now.
+    // A greeting announces the pieces stored now.
     assert_eq!(world.torrent.greeting().have, Some(Bits::new(PIECES)));
 }
 
@@ -271,7 +271,7 @@ fn a_private_torrent_keeps_only_peers_of_trackers_and_stops_other_ways_to_find_t
 #[test]
 fn useless_connections_give_way_at_once_while_a_reader_waits_for_what_none_of_them_has() {
     let mut world = World::with(&[]);
-    // All places for incoming connections and those for dialling are taken by peers that have nothing.
+    // Peers without pieces take all places for incoming connections and for dials.
     for n in 1..=8 {
         let key = world.connect(n);
         world.hear(key, vec![Message::HaveNone]);

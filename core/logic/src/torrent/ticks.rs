@@ -1,4 +1,4 @@
-//! What is looked at now and then.
+//! Periodic checks.
 
 use super::address_book::Need;
 use super::{Disconnect, Output, Peer, Phase, Surroundings, Torrent};
@@ -7,12 +7,15 @@ use std::time::Duration;
 
 /// Time between two ticks.
 pub const HOUSEKEEPING: Duration = Duration::from_millis(500);
-/// Longest silence on a connection that is not dead (BEP 3 wants a keep-alive each two minutes).
+/// Longest silence before a connection counts as dead. BEP 3 expects a keep-alive every two
+/// minutes.
 const SILENCE: Duration = Duration::from_secs(150);
-/// Longest silence of a peer that owes an answer: a pulled cable sends no RST. Not shorter, since TCP's own retries bring a
-/// line that was mended back to life, while a new connection is refused as long as the other side holds the old one for alive.
+/// Longest silence of a peer that owes an answer, since a pulled cable sends no RST. It is not
+/// shorter, because TCP's own retries revive a repaired line. The other side refuses a new
+/// connection as long as it considers the old one alive.
 const OWING_SILENCE: Duration = Duration::from_secs(75);
-/// Number of serving peers below which others are asked for more while a reader waits.
+/// Number of serving peers below which more are requested from all sources while a reader is
+/// blocked.
 const FEW_PEERS: usize = 3;
 /// Shortest time between two such requests.
 const ASK_EVERY: Duration = Duration::from_secs(15);
@@ -36,7 +39,7 @@ impl Torrent {
         self.dial();
     }
 
-    /// Stops requests while there is no memory for more pieces.
+    /// Pauses requests while there is no memory for more pieces.
     fn set_paused(&mut self, paused: bool) {
         if paused != self.paused && self.ready().is_some() {
             self.paused = paused;
@@ -47,7 +50,7 @@ impl Torrent {
     fn end_silent(&mut self) {
         let now = self.now;
         let dead = |(key, p): &(&PeerKey, &Peer)| {
-            // What is not read from a peer cannot be heard.
+            // Messages cannot arrive while reading is paused.
             let silent = if p.paused { Duration::ZERO } else { now.since(p.heard) };
             let owes = || self.picker().and_then(|picker| picker.peer(**key)).is_some_and(|figures| figures.snubbed);
             silent > SILENCE || (silent > OWING_SILENCE && owes())
@@ -58,7 +61,7 @@ impl Torrent {
         }
     }
 
-    /// A peer that owes us blocks can snub us; one that owes nothing cannot.
+    /// Reports which peers owe us blocks. Only they can snub us.
     fn tell_choker_who_owes(&mut self) {
         let Some(picker) = self.picker() else { return };
         let owes = |key: &PeerKey| picker.peer(*key).map(|figures| (*key, figures.outstanding > 0 && !figures.choked));
@@ -66,7 +69,8 @@ impl Torrent {
         owing.into_iter().for_each(|(key, owes)| self.choke(choker::Input::Asked(key, owes)));
     }
 
-    /// A peer that gets what it requests as it requests takes nothing from others, and holds no slot.
+    /// Reports which peers are served. A peer whose requests are answered as they arrive takes
+    /// nothing from others, and holds no slot.
     fn tell_choker_who_is_served(&mut self, sending: &[PeerKey]) {
         let now = self.now;
         let served = |(key, p): (&PeerKey, &mut Peer)| (*key, p.is_served(now, sending.contains(key)));
@@ -74,7 +78,7 @@ impl Torrent {
         served.into_iter().for_each(|(key, served)| self.choke(choker::Input::Served(key, served)));
     }
 
-    /// If a reader waits and few peers serve us, everybody who may know of peers is asked again.
+    /// Requests more peers from all sources if a reader is blocked and few peers serve us.
     fn ask_for_more_peers(&mut self) {
         let serves = |(key, p): &(&PeerKey, &Peer)| {
             let snubbed = self.picker().and_then(|picker| picker.peer(**key)).is_some_and(|f| f.snubbed);

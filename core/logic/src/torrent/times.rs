@@ -1,4 +1,5 @@
-//! What is known of the files' time: how fast a reader goes where it is, where its player may jump, where the player is.
+//! The presentation time of files: the rate of a reader at its position, the likely seek targets,
+//! and the playhead.
 
 use super::{FileTime, Purpose, Torrent};
 use crate::{ReaderKey, picker};
@@ -7,26 +8,27 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Relative difference of two rates from which the picker is told.
+/// Least relative change of a rate that is reported to the picker.
 const WORTH_TELLING: f64 = 0.05;
-/// Part of a file at its end where indexes and tags lie.
+/// Divisor of a file's length that gives its tail, where indexes and tags lie.
 const TAIL_SHARE: u64 = 100;
 /// Bytes read in a row there from which a reader counts as playing.
 const LOOK_BYTES: u64 = 2 << 20;
-/// Parts of a file's time at whose borders a player is expected to jump: its number keys.
+/// Number of parts of a file's duration at whose boundaries a seek is expected: a player's number
+/// keys.
 const PARTS: u32 = 10;
 
-/// The files' times, and where the player was last.
+/// The presentation times of files, and the last playhead.
 #[derive(Default)]
 pub(super) struct Times {
     files: BTreeMap<usize, Known>,
-    /// The file, and what of it a player read last without a jump, its index apart.
+    /// The file that a player read last, and the range it read without a jump, except the index.
     playhead: Option<(usize, Range<u64>)>,
 }
 
 struct Known {
     time: Arc<dyn FileTime>,
-    /// Bytes where the index was read, beyond the head.
+    /// Bytes that contained the index, beyond the head.
     index: Vec<Range<u64>>,
 }
 
@@ -35,20 +37,21 @@ impl Times {
         self.files.get(&file).map(|known| &known.time)
     }
 
-    /// Whether a player that reads there looks at the index.
+    /// Returns whether a player that reads there reads the index.
     fn is_index(&self, file: usize, position: u64) -> bool {
         self.files.get(&file).is_some_and(|known| known.index.iter().any(|range| range.contains(&position)))
     }
 
-    /// Returns the file that was played last, and what a player read of it without a jump.
+    /// Returns the file played last, and the range that a player read of it without a jump.
     pub(super) fn player(&self) -> Option<(usize, Range<u64>)> {
         self.playhead.clone()
     }
 
-    /// A player has read these bytes of a file of that length, since it began or last jumped.
+    /// Notes that a player has read these bytes of a file of this length since it began or last
+    /// sought.
     pub(super) fn was_read(&mut self, file: usize, read: Range<u64>, length: u64) {
         let tail = length.saturating_sub(length / TAIL_SHARE);
-        // A player that jumps to the index or to the very end and reads a little there only looks.
+        // A player that seeks to the index or to the very end and reads a little there only probes.
         let looked_at = |byte| self.is_index(file, byte) || byte >= tail;
         let probing = looked_at(read.start)
             && looked_at(read.end.saturating_sub(1))
@@ -67,7 +70,7 @@ impl Torrent {
         self.do_later(super::Output::News);
     }
 
-    /// Tells the picker how fast a reader goes where it is, and where its player may jump.
+    /// Reports a reader's rate at its position and its likely seek targets to the picker.
     pub(super) fn tell_time(&mut self, key: ReaderKey) {
         let Some(r) = self.readers.get(&key).copied().filter(|r| r.purpose != Purpose::Index) else { return };
         let Some(time) = self.times.of(r.file).cloned() else { return };
@@ -79,7 +82,7 @@ impl Torrent {
         self.tell_rate(key);
     }
 
-    /// Tells the picker how fast a reader goes where it is, if that changed.
+    /// Reports a reader's rate at its position to the picker, if it changed.
     pub(super) fn tell_rate(&mut self, key: ReaderKey) {
         let plays = |r: &super::Reader| r.purpose != Purpose::Index && !r.rate_given;
         let Some(r) = self.readers.get(&key).copied().filter(plays) else { return };
@@ -91,12 +94,13 @@ impl Torrent {
         }
     }
 
-    /// Returns the file that was played last, and the byte of it up to which the player has read.
+    /// Returns the file played last, and the byte up to which the player has read it.
     pub fn playhead(&self) -> Option<(usize, u64)> {
         self.times.player().map(|(file, read)| (file, read.end))
     }
 
-    /// Returns the length in time of the bytes from `position` of a file on, if the file's time is known.
+    /// Returns the duration of the bytes from `position` of a file on, if its presentation time is
+    /// known.
     pub fn time_of(&self, file: usize, position: u64, bytes: u64) -> Option<Duration> {
         let time = self.times.of(file).filter(|time| time.bytes_per_s(Duration::ZERO).is_some())?;
         Some(time.time_at(position + bytes).saturating_sub(time.time_at(position)))

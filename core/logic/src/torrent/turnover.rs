@@ -1,5 +1,5 @@
-//! Which connections are given up: those of no use to either side, those whose place another needs, and old connections to
-//! a peer that has come back by another way.
+//! Which connections are closed: useless ones, those whose place another needs, and old connections
+//! to a peer that returned by another address.
 
 use super::places::{self, Room, Tenant};
 use super::{Connection, Disconnect, Origin, Peer, Torrent};
@@ -7,32 +7,34 @@ use crate::{PeerKey, Time};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// Time for which two peers that both have everything stay connected: they may have peers to tell each other.
+/// Time for which two seeds stay connected. They may have peers to exchange.
 const REDUNDANT: Duration = Duration::from_secs(30);
-/// Time for which two peers stay connected of which neither has what the other lacks. Either may get something new.
+/// Time for which two peers stay connected while neither has pieces that the other lacks. Either
+/// may get new ones.
 const USELESS: Duration = Duration::from_secs(600);
-/// Time between two connections that give way to ones that are to be dialled.
+/// Time between two connections that give way to pending dials.
 const TURN_EVERY: Duration = Duration::from_secs(5);
-/// Connections that give way at once while a reader waits for what no connected peer has.
+/// Number of connections that give way at once while a reader is blocked on a piece that no
+/// connected peer has.
 const TURNS_WHILE_STARVED: usize = 8;
 /// Time within which two peers that dial each other at once notice it.
 const CROSSING: Duration = Duration::from_secs(5);
-/// Silence from which a connection may be dead: a peer of the same id may connect beside it.
+/// Silence from which a connection may be dead. A peer with the same id may then open a second one.
 const DOUBTFUL: Duration = Duration::from_secs(10);
-/// Silence of a peer that owes an answer from which its connection may be dead.
+/// The same silence for a peer that owes an answer.
 const DOUBTFUL_OWING: Duration = Duration::from_secs(3);
-/// Most connections to peers of one id.
+/// Most connections to peers with one id.
 const MAX_TWINS: usize = 2;
-/// Most further addresses remembered of a peer.
+/// Most further addresses remembered for a peer.
 const MAX_OTHER_ADDRS: usize = 4;
 
-/// What to do with a connection to a peer whose id is that of another.
+/// The decision about a connection to a peer whose id is connected already.
 pub(super) enum Twin {
-    /// There is no other.
+    /// The id is not connected yet.
     None,
-    /// The other one stays, and this one is not wanted.
+    /// The old connection stays; the new one is refused.
     Refused(PeerKey),
-    /// The other one may be dead: both stay until it is known which is of use.
+    /// The old connection may be dead: both stay until one proves useful.
     Beside(PeerKey),
 }
 
@@ -46,13 +48,14 @@ impl Torrent {
             age_s: now.since(p.joined).as_secs_f64(),
             idle_s: now.since(p.traded).as_secs_f64(),
             useful: (!complete && p.wanted) || (p.interested && !self.peer_is_complete(*key)),
-            // Even those that the user named give way to others while none of them has what a reader waits for.
+            // Even peers that the user named give way while none of them has the piece on which a
+            // reader is blocked.
             kept: (p.origin == Origin::Given && self.starved_since.is_none()) || self.is_parent(*key),
         };
         self.peers.iter().map(tenant).collect()
     }
 
-    /// Returns whether a connection that comes in from there finds a place.
+    /// Returns whether a place is available for an incoming connection from this address.
     pub(super) fn room_for(&self, now: Time, ip: IpAddr) -> Room {
         places::for_incoming(self.config.max_peers, &self.tenants(now), ip)
     }
@@ -63,7 +66,7 @@ impl Torrent {
         places::for_dials(self.config.max_peers, incoming, self.peers.len() - incoming)
     }
 
-    /// Ends connections over which nothing will go any more.
+    /// Closes connections that are useless from now on.
     pub(super) fn end_useless(&mut self) {
         let (complete, now) = (self.is_complete(), self.now);
         let seeds: Vec<PeerKey> = self.peers.keys().copied().filter(|key| self.peer_is_complete(*key)).collect();
@@ -89,7 +92,8 @@ impl Torrent {
         }
     }
 
-    /// Where all places are taken and there are addresses to be tried, the least useful connections give way.
+    /// Closes the least useful connections if all places are taken and addresses wait to be
+    /// dialled.
     pub(super) fn turn_over(&mut self) {
         let now = self.now;
         let rested = self.turned_at.is_none_or(|at| now.since(at) > TURN_EVERY);
@@ -105,8 +109,8 @@ impl Torrent {
         }
     }
 
-    /// Returns what a new connection is to a peer that is connected already by its id. Ids are no proof of anything: a
-    /// peer that copies one ends no connection but its own.
+    /// Compares a new connection with the connected peer of the same id. Ids prove nothing: a peer
+    /// that copies one closes only its own connection.
     pub(super) fn twin(&mut self, connection: &Connection) -> Twin {
         let is_same = |p: &Peer| p.id == connection.peer_id;
         let same: Vec<PeerKey> = self.peers.iter().filter(|(_, p)| is_same(p)).map(|(key, _)| *key).collect();
@@ -116,15 +120,16 @@ impl Torrent {
             self.disconnect(key, &Disconnect::Closed("it dialled us while we dialled it".to_owned()));
             return Twin::None;
         }
-        // An id that has given us nothing must not keep out another that may.
+        // An id that has sent us nothing must not keep out a peer that may.
         let elsewhere = old.addr.ip() != connection.remote.ip();
         let gave_nothing = !self.is_complete() && old.downloaded == 0 && self.now.since(old.joined) > CROSSING;
         let beside = self.is_doubtful(key, old) || (elsewhere && gave_nothing);
         if beside && same.len() < MAX_TWINS { Twin::Beside(key) } else { Twin::Refused(key) }
     }
 
-    /// Whether two clients like ours dialled each other at once and this new connection is the one that both keep: that of
-    /// the client with the smaller id. Other clients' rules are not known, so with them the first connection stays.
+    /// Returns whether two clients like ours dialled each other at once and both keep this new
+    /// connection: the one of the client with the smaller id. The rules of other clients are not
+    /// known, so with them the first connection stays.
     fn crossed(&self, old: &Peer, new: &Connection) -> bool {
         let ours = self.config.peer_id;
         old.incoming != new.incoming
@@ -143,8 +148,8 @@ impl Torrent {
         silent > DOUBTFUL || (silent > DOUBTFUL_OWING && owes())
     }
 
-    /// Notes an address at which a connected peer answered too: it is not dialled while that connection is there. Returns
-    /// whether there was room for it.
+    /// Notes a further address at which a connected peer answered. It is not dialled during that
+    /// connection. Returns whether there was room for it.
     pub(super) fn answers_at(&mut self, key: PeerKey, addr: SocketAddr, origin: Origin) -> bool {
         let Some(p) = self.peers.get_mut(&key) else { return false };
         if !p.other_addrs.contains(&addr) {
@@ -157,8 +162,8 @@ impl Torrent {
         true
     }
 
-    /// Of two connections to a peer of one id the older one goes if it has been silent while the newer one gave us
-    /// something; the newer one goes if the older one turned out to be alive.
+    /// Closes one of two connections to a peer with one id. The older one closes if it was silent
+    /// while the newer one sent useful data. The newer one closes if the older one proved alive.
     pub(super) fn settle_twins(&mut self) {
         let now = self.now;
         let twins = self.peers.iter().filter_map(|(key, p)| p.twin.map(|old| (*key, old)));

@@ -1,9 +1,10 @@
-//! What one peer has asked of us and not yet got: in order, with CANCEL and CHOKE honoured.
+//! The unanswered requests of one peer, in order; CANCEL and CHOKE are honoured.
 //!
-//! Pure. The driver takes requests off with [`UploadQueue::pop`] when the rate limit and the writer allow, reads the
-//! block from the store and sends it. So what was not written yet can still be taken back. The queue is bounded by
-//! back-pressure: while it is deep, nothing more is read from the peer. Some clients (rTorrent) ask for as much as their
-//! line takes in seconds, and those without BEP 6 could not be told of a refusal.
+//! Pure. The driver takes requests with [`UploadQueue::pop`] when the rate limit and the writer
+//! allow, reads the block from the store and sends it. Requests can therefore be cancelled until
+//! they are written. Back-pressure bounds the queue: while it is deep, reading from the peer is
+//! paused. Some clients (rTorrent) request as much as their line carries in several seconds. Those
+//! without BEP 6 could not be told of a rejection.
 
 use super::conduct::Offence;
 use crate::{Bits, Layout, PieceIndex, Time};
@@ -12,27 +13,31 @@ use playswarm_proto::wire::Span;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-/// Longest block that is served, bytes. Everybody asks for 16 KiB; some old clients for more, up to this (BEP 3).
+/// Longest block that is served, bytes. The usual request is 16 KiB; some old clients request up to
+/// this length (BEP 3).
 const MAX_SERVED_BYTES: u32 = 128 * 1024;
-/// Requests may still be on their way this long after a CHOKE, without blame.
+/// Time after a CHOKE during which late requests are not counted as an offence.
 const CHOKE_GRACE: Duration = Duration::from_secs(15);
-/// Requests that wait at which reading from the peer pauses: twice the number that we say we take.
+/// Number of waiting requests at which reading from the peer pauses: twice the limit that we
+/// announce.
 const DEEP: usize = 2 * OUR_REQQ as usize;
-/// Requests that wait at which reading goes on.
+/// Number of waiting requests at which reading resumes.
 const SHALLOW: usize = OUR_REQQ as usize;
-/// Rejects that may wait to be said. Beyond it they are said at once.
+/// Most deferred rejects. Beyond it, rejects are sent at once.
 const MAX_OWED: usize = 1024;
-/// Factor by which the bytes served of an allowed-fast piece may exceed the piece, for blocks that got lost.
+/// Factor by which the bytes served of an allowed-fast piece may exceed the piece, to replace lost
+/// blocks.
 const FAST_SHARES: u64 = 2;
 
-/// What to do about a request.
+/// The decision about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
-    /// It waits its turn.
+    /// The request was queued.
     Queued,
-    /// It was waiting already, or a choked peer without FAST is not owed an answer: say nothing.
+    /// The request was queued already, or a choked peer without FAST is owed no answer. Send
+    /// nothing.
     Ignored,
-    /// Answer REJECT (only ever said of a peer with FAST).
+    /// Send REJECT. Only returned for a peer with FAST.
     Reject,
 }
 
@@ -40,19 +45,19 @@ pub enum Asked {
 #[derive(Debug)]
 pub struct UploadQueue {
     fast: bool,
-    /// In the order in which they came. Those that are not in `known` were cancelled.
+    /// Requests in order of arrival. Those that are not in `known` were cancelled.
     waiting: VecDeque<Span>,
     known: BTreeSet<Span>,
     choked: bool,
     choked_at: Time,
     /// Bytes of each allowed-fast piece that may still be served while the peer is choked.
     allowed_fast: BTreeMap<u32, u64>,
-    /// Rejects to be said later.
+    /// Deferred rejects.
     owed: Vec<Span>,
 }
 
 impl UploadQueue {
-    /// For a peer that has just connected, and is choked. `fast`: whether it speaks BEP 6.
+    /// Creates the queue of a new peer, which is choked. `fast` tells whether it supports BEP 6.
     pub fn new(now: Time, fast: bool) -> UploadQueue {
         UploadQueue {
             fast,
@@ -65,13 +70,14 @@ impl UploadQueue {
         }
     }
 
-    /// These pieces, of so many bytes, were sent to it as ALLOWED FAST.
+    /// Notes that these pieces, given with their lengths, were sent to the peer as ALLOWED FAST.
     pub fn allow_fast(&mut self, pieces: impl IntoIterator<Item = (u32, u32)>) {
         self.allowed_fast.extend(pieces.into_iter().map(|(piece, bytes)| (piece, FAST_SHARES * u64::from(bytes))));
     }
 
-    /// A REQUEST came. `have`: the pieces that are verified and here. `withdrawn`: those that were announced and are gone.
-    /// `told`: whether the peer learns which pieces are gone (BEP 54).
+    /// Handles a REQUEST. `have` holds the verified pieces in the store, and `withdrawn` the
+    /// announced ones that were lost. `told` tells whether the peer learns which pieces were lost
+    /// (BEP 54).
     pub fn push(
         &mut self,
         now: Time,
@@ -96,7 +102,8 @@ impl UploadQueue {
             if !withdrawn.get(span.piece) {
                 return (refused, Some(Offence::RequestForMissing));
             }
-            // A peer that is not told believes that we have it, and asks again as soon as it hears of a reject.
+            // A peer that is not informed believes that we have the piece. It requests again as
+            // soon as it receives a reject.
             if !told && self.put_off(span) {
                 return (Asked::Ignored, None);
             }
@@ -113,7 +120,7 @@ impl UploadQueue {
         (Asked::Queued, None)
     }
 
-    /// Notes a reject to be said later. Returns false where it is to be said now, or where the peer gets none (no BEP 6).
+    /// Defers a reject. Returns false if it is to be sent now, or if the peer gets none (no BEP 6).
     pub fn put_off(&mut self, span: Span) -> bool {
         let room = self.fast && self.owed.len() < MAX_OWED;
         if room {
@@ -122,7 +129,8 @@ impl UploadQueue {
         room
     }
 
-    /// Counts a block against its allowed-fast piece. Whether the piece allowed for it.
+    /// Counts a block against its allowed-fast piece. Returns whether the piece's allowance covers
+    /// it.
     fn spend(&mut self, span: Span) -> bool {
         let Some(left) = self.allowed_fast.get_mut(&span.piece) else { return false };
         let rest = left.checked_sub(u64::from(span.length));
@@ -130,8 +138,9 @@ impl UploadQueue {
         rest.is_some()
     }
 
-    /// A CANCEL came: true if the request was waiting still; a peer with FAST is then owed a REJECT (BEP 6: a block or a
-    /// REJECT for each request). False means that the block is on its way, or never was asked for.
+    /// Handles a CANCEL. Returns true if the request was still queued; a peer with FAST is then
+    /// owed a REJECT (BEP 6: a block or a REJECT for each request). False means that the block is
+    /// on its way, or was never requested.
     pub fn cancel(&mut self, span: Span) -> bool {
         let was_waiting = self.known.remove(&span);
         if self.waiting.len() > 2 * self.known.len() + 64 {
@@ -140,7 +149,8 @@ impl UploadQueue {
         was_waiting
     }
 
-    /// It is choked now: forgets what waits, and gives the requests that are owed a REJECT. What is allowed fast stays.
+    /// Chokes the peer. Drops the queued requests and returns those that are owed a REJECT.
+    /// Requests for allowed-fast pieces stay.
     pub fn choke(&mut self, now: Time) -> Vec<Span> {
         if !self.choked {
             self.choked = true;
@@ -149,17 +159,18 @@ impl UploadQueue {
         self.keep(UploadQueue::spend)
     }
 
-    /// It is unchoked now.
+    /// Unchokes the peer.
     pub fn unchoke(&mut self) {
         self.choked = false;
     }
 
-    /// A piece is not here any more: gives the requests for it that are owed a REJECT.
+    /// Drops the requests for a lost piece and returns those that are owed a REJECT.
     pub fn forget_piece(&mut self, piece: u32) -> Vec<Span> {
         self.keep(|_, span| span.piece != piece)
     }
 
-    /// Keeps the requests that `keep` names, and gives the others if they are owed a REJECT.
+    /// Keeps the requests for which `keep` returns true, and returns those of the others that are
+    /// owed a REJECT.
     fn keep(&mut self, keep: impl Fn(&mut UploadQueue, Span) -> bool) -> Vec<Span> {
         let mut dropped = Vec::new();
         while let Some(span) = self.waiting.pop_front() {
@@ -178,7 +189,7 @@ impl UploadQueue {
         if self.fast { dropped } else { Vec::new() }
     }
 
-    /// The next request to be answered; it cannot be cancelled any more.
+    /// Takes the next request to answer. It cannot be cancelled any more.
     pub fn pop(&mut self) -> Option<Span> {
         while let Some(span) = self.waiting.pop_front() {
             if self.known.remove(&span) {
@@ -188,7 +199,7 @@ impl UploadQueue {
         None
     }
 
-    /// The next request, which stays.
+    /// Returns the next request without taking it.
     pub fn peek(&mut self) -> Option<Span> {
         while let Some(span) = self.waiting.front() {
             if self.known.contains(span) {
@@ -199,33 +210,33 @@ impl UploadQueue {
         None
     }
 
-    /// Takes the rejects that were put off.
+    /// Takes the deferred rejects.
     pub fn take_owed(&mut self) -> Vec<Span> {
         std::mem::take(&mut self.owed)
     }
 
-    /// Whether so much waits that nothing more is to be read from the peer.
+    /// Returns whether reading from the peer should pause because many requests wait.
     pub fn is_deep(&self) -> bool {
         self.waiting.len() >= DEEP
     }
 
-    /// Whether so little waits that reading goes on.
+    /// Returns whether reading may resume because few requests wait.
     pub fn is_shallow(&self) -> bool {
         self.waiting.len() <= SHALLOW
     }
 
-    /// How many requests wait.
+    /// Returns the number of queued requests.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.known.len()
     }
 
-    /// Whether none waits.
+    /// Returns whether no request is queued.
     pub fn is_empty(&self) -> bool {
         self.known.is_empty()
     }
 
-    /// Whether the peer is choked.
+    /// Returns whether the peer is choked.
     pub fn is_choked(&self) -> bool {
         self.choked
     }
@@ -270,7 +281,7 @@ mod tests {
         }
         assert_eq!(push(&mut queue, block(1, 0)), (Asked::Ignored, None));
         assert_eq!((queue.pop(), queue.pop(), queue.pop()), (Some(block(1, 0)), Some(block(0, 3)), None));
-        // Once it was answered it may be asked for again.
+        // After it was answered, a block may be requested again.
         assert_eq!(push(&mut queue, block(1, 0)), (Asked::Queued, None));
     }
 
@@ -353,7 +364,7 @@ mod tests {
     fn a_piece_that_was_announced_and_given_back_may_be_asked_for() {
         let mut queue = unchoked(true);
         for _ in 0..MAX_OWED {
-            // It is answered later, lest the two talk in circles.
+            // The reject is deferred; otherwise the two sides would loop.
             assert_eq!(push(&mut queue, block(4, 0)), (Asked::Ignored, None));
         }
         assert_eq!(push(&mut queue, block(4, 0)), (Asked::Reject, None));

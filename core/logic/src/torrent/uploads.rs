@@ -1,4 +1,5 @@
-//! What is given to peers: blocks on request, within what the choker allows, and parts of the info dictionary.
+//! Uploads to peers: blocks on request, within the choker's limits, and parts of the info
+//! dictionary.
 
 use super::info_giver::Promise;
 use super::{Output, Torrent};
@@ -9,12 +10,12 @@ use playswarm_proto::wire::{Message, Span};
 use std::time::Duration;
 
 impl Torrent {
-    /// Returns the request of a peer that would be answered next; it can still be cancelled.
+    /// Returns the next request of a peer without taking it. It can still be cancelled.
     pub fn peek_upload(&mut self, key: PeerKey) -> Option<Span> {
         self.peers.get_mut(&key)?.uploads.peek()
     }
 
-    /// Takes the next request of a peer, to be answered now.
+    /// Takes the next request of a peer, which is answered now.
     pub fn next_upload(&mut self, key: PeerKey) -> Option<Span> {
         let span = self.peers.get_mut(&key)?.uploads.pop();
         self.resume_if_shallow(key);
@@ -32,7 +33,8 @@ impl Torrent {
         self.choke(choker::Input::Took(key, bytes));
     }
 
-    /// The piece of a request that was taken is gone. The reject waits, so that the peer hears of the piece first.
+    /// Handles the loss of the piece of a request that was taken. The reject is deferred, so that
+    /// the peer first learns of the loss.
     pub fn upload_failed(&mut self, key: PeerKey, span: Span) {
         let Some(p) = self.peers.get_mut(&key) else { return };
         if !p.uploads.put_off(span) && p.reserved.fast() {
@@ -40,7 +42,7 @@ impl Torrent {
         }
     }
 
-    /// Says the rejects that were put off.
+    /// Sends the deferred rejects.
     pub(super) fn say_owed_rejects(&mut self) {
         for (key, p) in &mut self.peers {
             let rejects = p.uploads.take_owed().into_iter();
@@ -70,7 +72,7 @@ impl Torrent {
         self.resume_if_shallow(key);
     }
 
-    /// A peer requests a part of the info dictionary.
+    /// Handles a request for a part of the info dictionary.
     pub(super) fn metadata_requested(&mut self, key: PeerKey, part: u32) {
         let bytes = self.ready().map_or(0, |ready| ready.content.info.len());
         let Some(p) = self.peers.get_mut(&key) else { return };
@@ -85,8 +87,8 @@ impl Torrent {
         }
     }
 
-    /// Returns the next part of the info dictionary that a peer requested, as a message, and the pause before it. `None`
-    /// ends the work that [`Output::GiveInfo`] began.
+    /// Returns the next requested part of the info dictionary as a message, and the pause before
+    /// it. `None` ends the work that [`Output::GiveInfo`] began.
     pub fn next_info_part(&mut self, key: PeerKey) -> Option<(Message, Duration)> {
         let info: Bytes = self.ready()?.content.info.clone();
         let p = self.peers.get_mut(&key)?;

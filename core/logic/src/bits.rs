@@ -1,6 +1,7 @@
-//! A set of piece numbers, laid out as BEP 3's bitfield is: the high bit of the first byte is piece 0.
+//! A set of piece numbers with the layout of BEP 3's bitfield: the high bit of the first byte is
+//! piece 0.
 
-/// A fixed number of bits.
+/// A bitfield of fixed length.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bits {
     bytes: Vec<u8>,
@@ -9,19 +10,20 @@ pub struct Bits {
 }
 
 impl Bits {
-    /// `len` bits, all clear.
+    /// Returns `len` bits, all clear.
     pub fn new(len: u32) -> Bits {
         Bits { bytes: vec![0; len.div_ceil(8) as usize], len, ones: 0 }
     }
 
-    /// `len` bits, all set.
+    /// Returns `len` bits, all set.
     pub fn full(len: u32) -> Bits {
         let mut bits = Bits { bytes: vec![0xff; len.div_ceil(8) as usize], len, ones: len };
         bits.clear_spare();
         bits
     }
 
-    /// From a bitfield message. `None` where the number of bytes is wrong or a spare bit is set (BEP 3: drop such a peer).
+    /// Parses a bitfield message. Returns `None` if the number of bytes is wrong or a spare bit is
+    /// set (BEP 3: drop such a peer).
     pub fn from_bitfield(bytes: &[u8], len: u32) -> Option<Bits> {
         if bytes.len() != len.div_ceil(8) as usize {
             return None;
@@ -44,32 +46,32 @@ impl Bits {
         }
     }
 
-    /// How many bits there are.
+    /// Returns the number of bits.
     pub fn len(&self) -> u32 {
         self.len
     }
 
-    /// Whether there is no bit at all.
+    /// Returns whether the length is zero.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// How many bits are set.
+    /// Returns the number of set bits.
     pub fn count(&self) -> u32 {
         self.ones
     }
 
-    /// Whether every bit is set.
+    /// Returns whether every bit is set.
     pub fn is_full(&self) -> bool {
         self.ones == self.len
     }
 
-    /// Whether bit `i` is set; false past the end.
+    /// Returns whether bit `i` is set; false past the end.
     pub fn get(&self, i: u32) -> bool {
         i < self.len && self.bytes[(i / 8) as usize] & (0x80 >> (i % 8)) != 0
     }
 
-    /// Sets or clears bit `i` and says whether that changed it. Past the end nothing happens.
+    /// Sets or clears bit `i`. Returns whether that changed it; past the end nothing happens.
     pub fn set(&mut self, i: u32, on: bool) -> bool {
         if i >= self.len || self.get(i) == on {
             return false;
@@ -83,39 +85,41 @@ impl Bits {
         true
     }
 
-    /// The bits as a bitfield message carries them.
+    /// Returns the bits in the form of a bitfield message.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The numbers of the bits in which these differ from `other`, ascending; up to the shorter length.
+    /// Returns the numbers of the bits that differ from `other`, ascending, up to the shorter
+    /// length.
     pub fn differences<'a>(&'a self, other: &'a Bits) -> impl Iterator<Item = u32> + 'a {
         numbers(self.bytes.iter().zip(&other.bytes).map(|(a, b)| a ^ b))
     }
 
-    /// The numbers of the bits that are set here and not in `other`, ascending; up to the shorter length.
+    /// Returns the numbers of the bits that are set here and not in `other`, ascending, up to the
+    /// shorter length.
     pub fn beyond<'a>(&'a self, other: &'a Bits) -> impl Iterator<Item = u32> + 'a {
         numbers(self.bytes.iter().zip(&other.bytes).map(|(a, b)| a & !b))
     }
 
-    /// How many bits are set here and not in `other`.
+    /// Returns the number of bits that are set here and not in `other`.
     pub fn count_beyond(&self, other: &Bits) -> u32 {
         let common: u32 = self.bytes.iter().zip(&other.bytes).map(|(a, b)| (a & b).count_ones()).sum();
         self.ones - common
     }
 
-    /// The numbers of the bits that are clear, ascending.
+    /// Returns the numbers of the clear bits, ascending.
     pub fn iter_zeros(&self) -> impl Iterator<Item = u32> + '_ {
         numbers(self.bytes.iter().map(|b| !b)).filter(|i| *i < self.len)
     }
 
-    /// The numbers of the bits that are set, ascending.
+    /// Returns the numbers of the set bits, ascending.
     pub fn iter_ones(&self) -> impl Iterator<Item = u32> + '_ {
         numbers(self.bytes.iter().copied())
     }
 }
 
-/// The numbers of the bits that are set in these bytes.
+/// Returns the numbers of the bits that are set in these bytes.
 fn numbers(bytes: impl Iterator<Item = u8>) -> impl Iterator<Item = u32> {
     let some = bytes.enumerate().filter(|(_, b)| *b != 0);
     some.flat_map(|(n, b)| (0..8u32).filter(move |k| b & (0x80 >> k) != 0).map(move |k| n as u32 * 8 + k))

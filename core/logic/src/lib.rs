@@ -1,8 +1,9 @@
-//! Every decision of playswarm, as state machines without any I/O.
+//! All decisions of playswarm, as state machines without any I/O.
 //!
-//! A machine takes what happened (`handle(now, Input)`) and says what to do (`poll() -> Option<Output>`, called until
-//! it is drained). Time comes in as [`Time`], randomness from a seed in the machine's config, and nothing here reads a
-//! clock, opens a socket or starts a thread. So the engine and the simulator drive the very same code.
+//! A machine handles an event (`handle(now, Input)`) and returns actions (`poll() ->
+//! Option<Output>`, called until it is drained). Time is passed in as [`Time`], and randomness
+//! comes from a seed in the machine's config. Nothing here reads a clock, opens a socket or starts
+//! a thread. The engine and the simulator therefore run the same code.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -29,10 +30,10 @@ pub use machine::Machine;
 pub use range::Range;
 pub use time::Time;
 
-/// A connected peer, named by whoever drives the machine; never reused within one machine's life.
+/// A connected peer, numbered by the driver. Numbers are never reused within one machine's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerKey(pub u32);
 
-/// An open reader, named by whoever drives the machine; never reused within one machine's life.
+/// An open reader, numbered by the driver. Numbers are never reused within one machine's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReaderKey(pub u32);

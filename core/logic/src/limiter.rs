@@ -1,46 +1,47 @@
-//! A rate limit that may be exceeded at once and is paid for afterwards.
+//! A rate limit that allows a single excess and charges for it afterwards.
 //!
-//! The caller sends first and waits then: whatever is taken is taken at once, and the answer says how long the next one must
-//! wait. So a block larger than the bucket still goes through, and the rate holds over time.
+//! The caller sends first and then waits. Bytes are taken at once, and the result is the pause
+//! before the next ones. A block larger than the bucket therefore passes, and the rate holds over
+//! time.
 
 use crate::Time;
 use crate::token_bucket::TokenBucket;
 use std::time::Duration;
 
-/// Time for which unused rate is kept: enough to hide a late timer, and so little that a measurement of the rate over a
-/// few blocks is true. Nothing is kept from before the beginning.
+/// Time for which unused rate accumulates. It is enough to hide a late timer, and short enough that
+/// the rate measured over a few blocks is accurate. Nothing accumulates before the start.
 const KEPT: Duration = Duration::from_millis(50);
 
-/// A limit on bytes a second.
+/// A rate limit in bytes per second.
 #[derive(Clone, Debug)]
 pub struct Limiter {
     bytes_per_s: u64,
     bucket: TokenBucket,
 }
 
-/// Bytes that a limit keeps.
+/// Returns the bytes that a limit accumulates.
 fn capacity(bytes_per_s: u64) -> f64 {
     bytes_per_s as f64 * KEPT.as_secs_f64()
 }
 
 impl Limiter {
-    /// Creates a limit of so many bytes a second; 0 for none.
+    /// Creates a limit of `bytes_per_s`; 0 for no limit.
     pub fn new(now: Time, bytes_per_s: u64) -> Limiter {
         Limiter { bytes_per_s, bucket: TokenBucket::new(now, bytes_per_s as f64, capacity(bytes_per_s), 0.0) }
     }
 
-    /// Changes the limit; 0 for none. What was taken ahead under the old one is still owed.
+    /// Changes the limit; 0 for no limit. A debt under the old limit remains.
     pub fn set_rate(&mut self, now: Time, bytes_per_s: u64) {
         self.bytes_per_s = bytes_per_s;
         self.bucket.set(now, bytes_per_s as f64, capacity(bytes_per_s));
     }
 
-    /// Returns the limit, bytes a second; 0 for none.
+    /// Returns the limit, bytes per second; 0 for no limit.
     pub fn rate(&self) -> u64 {
         self.bytes_per_s
     }
 
-    /// Returns how long to wait before anything may go out; zero for now.
+    /// Returns the pause before the next bytes may be sent; zero if they may be sent now.
     pub fn wait(&self, now: Time) -> Duration {
         if self.bytes_per_s == 0 {
             return Duration::ZERO;
@@ -48,7 +49,7 @@ impl Limiter {
         self.bucket.until(now, 0.0).unwrap_or(Duration::ZERO)
     }
 
-    /// Counts bytes that go out now. Returns how long to wait before the next may.
+    /// Counts bytes that are sent now. Returns the pause before the next ones may be sent.
     pub fn take(&mut self, now: Time, bytes: u64) -> Duration {
         if self.bytes_per_s != 0 {
             self.bucket.take(now, bytes as f64);
@@ -74,7 +75,7 @@ mod tests {
         let mut limiter = Limiter::new(Time::ZERO, 100_000);
         assert_eq!(limiter.take(Time::ZERO, 10_000), Duration::from_millis(100), "the first goes at once, and is owed");
         assert_eq!(limiter.wait(Time(100_000)), Duration::ZERO);
-        // An hour of silence is not saved up.
+        // An hour of silence does not accumulate.
         assert_eq!(limiter.take(Time::from_secs_f64(3600.0), 105_000), Duration::from_secs(1));
     }
 

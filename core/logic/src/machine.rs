@@ -1,28 +1,30 @@
-//! The contract of every state machine, and how a driver runs one.
+//! The contract of every state machine and its driver.
 //!
-//! A driver hands a machine what happened, at a time that it names, and carries out what the machine says. In between
-//! nothing happens: a machine does no I/O, reads no clock and draws no randomness but from the seed in its settings. The
-//! same inputs at the same times therefore give the same outputs, in the engine, in a test and in the simulator.
+//! A driver passes events to a machine, each with its time, and carries out the machine's outputs.
+//! Nothing happens in between. A machine does no I/O, reads no clock and draws randomness only from
+//! the seed in its settings. The same inputs at the same times therefore give the same outputs in
+//! the engine, in a test and in the simulator.
 
 use crate::{Time, choker, metadata, picker, slots, trackers};
 
 /// A state machine.
 ///
-/// The driver's loop: [`Machine::handle`] an input; take outputs from [`Machine::poll`] until there is none; be back with
-/// a timeout input at [`Machine::next_timeout`], or earlier with any other input.
+/// The driver's loop: pass an input to [`Machine::handle`], then take outputs from
+/// [`Machine::poll`] until there is none. Pass a timeout input at [`Machine::next_timeout`], or any
+/// other input earlier.
 pub trait Machine {
-    /// What happened.
+    /// An event.
     type Input;
-    /// What to do about it.
+    /// An action for the driver.
     type Output;
 
-    /// Takes note of something that happened at `now`, which never goes back.
+    /// Handles an event at time `now`, which never goes back.
     fn handle(&mut self, now: Time, input: Self::Input);
 
-    /// Returns the next thing to do, in the order in which it must be done; `None` once all is said.
+    /// Returns the next action, in the order in which to carry them out; `None` once all are taken.
     fn poll(&mut self) -> Option<Self::Output>;
 
-    /// Returns when the machine wants a timeout input at the latest; [`Time::NEVER`] if it needs none.
+    /// Returns the latest time for a timeout input; [`Time::NEVER`] if none is needed.
     fn next_timeout(&self) -> Time;
 }
 

@@ -1,9 +1,12 @@
-//! Fetching a torrent's info dictionary from many peers at once (BEP 9), liars among them.
+//! Fetches a torrent's info dictionary from many peers at once (BEP 9), although some may send
+//! wrong data.
 //!
-//! Peers that claim the same size fill one assembly together. Each size is asked for at least a part at a time, so peers of other
-//! sizes that are silent or slow cannot keep it from coming, however many they are; the few sizes whose peers answer are asked
-//! for more. Only the hash of the whole tells whether it is right, so the driver hashes what is assembled and says
-//! so. A wrong whole from one giver convicts it; from several, each must then give all of it alone. The messages are the engine's.
+//! Peers that claim the same size fill one shared buffer. Each size has at least one part requested
+//! at a time, so silent or slow peers of other sizes, however many, cannot prevent success. The few
+//! sizes whose peers answer have more parts requested. Only the hash of the whole shows whether it
+//! is right, so the driver hashes it and reports the result. If one peer alone sent a wrong whole,
+//! it is banned. If several contributed, each must then send all of it alone. The messages are the
+//! engine's.
 
 #[cfg(test)]
 mod tests;
@@ -12,30 +15,32 @@ use crate::{BLOCK_BYTES, PeerKey, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Sizes that are asked for with more than one request a peer.
+/// Most sizes for which more than one request per peer is made.
 const MAX_GROUPS: usize = 3;
-/// With this many bytes gathered, only the size that lacks the fewest parts is worked on.
+/// Total of gathered bytes above which only the size that lacks the fewest parts is fetched.
 const MANY_BYTES: usize = 16 << 20;
-/// Peers that give all of it alone at once, after a wrong whole.
+/// Most peers that send the whole alone at once, after a wrong whole.
 const MAX_SOLO: usize = 2;
-/// Bad answers (parts of a wrong length, another total) after which a peer is not asked again.
+/// Number of bad answers (parts of a wrong length, another total) after which nothing is requested
+/// from a peer.
 const MAX_STRIKES: u32 = 3;
 
-/// What the fetch can be told to do otherwise. Units are in the names.
+/// Settings of the metadata fetch. Units are in the names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Largest size that is believed. 16 MiB: 800,000 pieces.
+    /// Largest size accepted. 16 MiB: 800,000 pieces.
     pub max_bytes: u32,
-    /// A part that has not come within this is asked of somebody else. 2 s.
+    /// Time after which a missing part is requested from another peer. 2 s.
     pub timeout_s: f64,
-    /// How long a peer that rejected or let time run out is left alone; doubled each time, to 16 times. 3 s.
+    /// Pause after a reject or a timeout of a peer. It doubles each time, up to 16 times. 3 s.
     pub rest_s: f64,
-    /// Parts asked of one peer at once. 2: libtorrent rejects more than a few.
+    /// Most parts outstanding per peer. 2: libtorrent rejects more than a few.
     pub per_peer: usize,
-    /// Peers asked for the same part at once. 3: it is small, and a viewer waits.
+    /// Most peers from which the same part is requested at once. 3: a part is small, and a viewer
+    /// waits.
     pub duplicates: usize,
-    /// A request older than this does not keep another peer from being asked for the same part. 0.5 s.
+    /// Age at which a request no longer keeps another peer from getting the same one. 0.5 s.
     pub slow_s: f64,
 }
 
@@ -45,65 +50,67 @@ impl Default for Config {
     }
 }
 
-/// What happened.
+/// An event that the driver reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// A peer offers metadata of this size in bytes (its extended handshake). Said again, the later size holds.
+    /// A peer offers metadata of this size in bytes (its extended handshake). A later offer
+    /// replaces an earlier one.
     Offered(PeerKey, u32),
-    /// It is gone.
+    /// A peer left.
     Left(PeerKey),
-    /// A part came, or several in one message.
+    /// A part arrived, or several in one message.
     Part {
-        /// From this peer.
+        /// The sender.
         peer: PeerKey,
-        /// The first part's number.
+        /// Number of the first part.
         part: u32,
-        /// The size of the whole, as the message says; `None` where it does not.
+        /// Size of the whole according to the message; `None` if it names none.
         total: Option<u32>,
-        /// The part. Longer than a part: the parts from this one on, as some clients send all at once.
+        /// Bytes of the part. If longer than a part, they hold the parts from this one on, as some
+        /// clients send all at once.
         data: Vec<u8>,
     },
-    /// A reject came.
+    /// A peer rejected the request for this part.
     Rejected(PeerKey, u32),
-    /// An answer came that makes no sense.
+    /// A peer sent an invalid answer.
     Odd(PeerKey),
-    /// The whole of this attempt was hashed: it is right, or it is not.
+    /// The driver has hashed the result of an attempt.
     Verdict {
-        /// As [`Output::Assembled`] had it.
+        /// Attempt number from [`Output::Assembled`].
         attempt: u32,
-        /// Whether it has the info-hash, and is a torrent that can be used.
+        /// Whether it matches the info-hash and describes a usable torrent.
         right: bool,
     },
-    /// The time given by [`Fetch::next_timeout`] has come.
+    /// The time of [`Fetch::next_timeout`] has come.
     Timeout,
 }
 
-/// How far it is.
+/// The progress of the fetch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// Peers that offer metadata.
+    /// Number of peers that offer metadata.
     pub peers: usize,
-    /// Bytes received of the metadata of which most is here.
+    /// Bytes received of the most complete metadata.
     pub bytes: u64,
-    /// Its size in bytes, as its peers say.
+    /// Size of that metadata in bytes, as its peers claim.
     pub total: Option<u64>,
 }
 
-/// What to do.
+/// An action for the driver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
-    /// Ask this peer for this part.
+    /// Request this part from this peer.
     Request(PeerKey, u32),
-    /// All parts are here: hash them, and answer with [`Input::Verdict`].
+    /// Hash these bytes: all parts have arrived. Answer with [`Input::Verdict`].
     Assembled {
-        /// To name it in the verdict.
+        /// Attempt number for the verdict.
         attempt: u32,
-        /// The bytes.
+        /// Bytes of the info dictionary.
         info: Vec<u8>,
     },
-    /// This peer alone gave wrong metadata: never speak to it again.
+    /// Ban this peer, which alone sent wrong metadata.
     Ban(PeerKey),
 }
 
@@ -111,12 +118,12 @@ pub enum Output {
 struct Peer {
     size: u32,
     asked: BTreeMap<u32, Time>,
-    /// Asked for, given up, but welcome still.
+    /// Parts whose requests timed out. They are still accepted.
     late: BTreeSet<u32>,
     rest_until: Time,
-    /// Rejects and time-outs since it last gave something.
+    /// Rejects and timeouts since the peer last sent a part.
     failures: u32,
-    /// Whether it has ever given a part.
+    /// Whether the peer has ever sent a part.
     gave: bool,
     strikes: u32,
 }
@@ -130,23 +137,23 @@ struct Assembly {
 #[derive(Debug)]
 struct Group {
     since: u64,
-    /// Filled by all; `None` once it came out wrong, from then on each fills its own.
+    /// Buffer filled by all peers; `None` after a wrong whole, when each peer fills its own.
     shared: Option<Assembly>,
     solo: BTreeMap<PeerKey, Assembly>,
 }
 
-/// The state machine; see the [module](self).
+/// The state machine of the metadata fetch; see the [module](self).
 #[derive(Debug)]
 pub struct Fetch {
     config: Config,
     peers: BTreeMap<PeerKey, Peer>,
     groups: BTreeMap<u32, Group>,
     banned: BTreeSet<PeerKey>,
-    /// Attempts being hashed, and who gave them.
+    /// Attempts being hashed, with their size and their contributors.
     checking: BTreeMap<u32, (u32, BTreeSet<PeerKey>)>,
     next_attempt: u32,
     groups_made: u64,
-    /// When it was last looked at whom to ask.
+    /// Time at which requests were last considered.
     asked_at: Time,
     done: bool,
     outputs: VecDeque<Output>,
@@ -183,7 +190,7 @@ impl Assembly {
 }
 
 impl Fetch {
-    /// Nobody has offered anything yet.
+    /// Creates a fetch without offers.
     pub fn new(config: Config) -> Fetch {
         Fetch {
             config,
@@ -199,12 +206,12 @@ impl Fetch {
         }
     }
 
-    /// Whether the right metadata was found. Nothing more is asked for then.
+    /// Returns whether the right metadata was found. No further requests are made then.
     pub fn is_done(&self) -> bool {
         self.done
     }
 
-    /// What has come by now.
+    /// Returns the progress.
     pub fn progress(&self) -> Progress {
         let most = self.groups.iter().map(|(size, group)| {
             let bytes = group.shared.iter().chain(group.solo.values()).map(Assembly::bytes).max().unwrap_or(0);
@@ -214,7 +221,7 @@ impl Fetch {
         Progress { peers: self.peers.len(), bytes, total }
     }
 
-    /// Tells what happened. What to do about it comes from [`Fetch::poll`].
+    /// Handles an input. [`Fetch::poll`] returns the resulting actions.
     pub fn handle(&mut self, now: Time, input: Input) {
         if self.done {
             return;
@@ -240,17 +247,18 @@ impl Fetch {
         self.ask(now);
     }
 
-    /// The next thing to do, until there is none.
+    /// Returns the next action; `None` once all are taken.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When [`Input::Timeout`] is wanted; [`Time::NEVER`] if nothing is under way.
+    /// Returns when [`Input::Timeout`] is due; [`Time::NEVER`] if nothing is outstanding.
     pub fn next_timeout(&self) -> Time {
         if self.done {
             return Time::NEVER;
         }
-        // A request that has just become slow lets others be asked; after that only its end counts.
+        // A request that becomes slow allows requests to other peers. After that, only its timeout
+        // counts.
         let due = |at: &Time| {
             let slow = at.plus_secs(self.config.slow_s);
             if self.asked_at < slow { slow } else { at.plus_secs(self.config.timeout_s) }
@@ -297,7 +305,8 @@ impl Fetch {
         self.prune();
     }
 
-    /// Forgets sizes that nobody claims any more; but the only one there is may be taken up again by the next peer.
+    /// Forgets sizes that no peer claims any more. A single remaining size is kept for the next
+    /// peer.
     fn prune(&mut self) {
         if self.groups.len() > 1 {
             let claimed: BTreeSet<u32> = self.peers.values().map(|p| p.size).collect();
@@ -311,7 +320,7 @@ impl Fetch {
             return;
         }
         let size = peer.size;
-        // All parts that the message holds must be whole.
+        // Each part in the message must be complete.
         let chunks = data.chunks(BLOCK_BYTES as usize);
         let mut wanted = (part..parts_of(size)).map(|part| part_bytes(size, part));
         let fits = !data.is_empty() && chunks.clone().all(|chunk| wanted.next() == Some(chunk.len()));
@@ -340,7 +349,7 @@ impl Fetch {
         }
     }
 
-    /// Its answer makes no sense: it rests, and after a few of those it is not asked any more.
+    /// Notes an invalid answer of a peer. The peer is paused, and excluded after a few of them.
     fn strike(&mut self, now: Time, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.strikes += 1;
@@ -371,7 +380,7 @@ impl Fetch {
             }
             self.remove(*giver);
         } else if let Some(group) = self.groups.get_mut(&size) {
-            // Whoever lied cannot be told from the others, until each stands alone.
+            // The wrong contributor is unknown until each peer sends the whole alone.
             group.shared = None;
             for peer in self.peers.values_mut().filter(|p| p.size == size) {
                 peer.asked.clear();
@@ -380,7 +389,8 @@ impl Fetch {
         }
     }
 
-    /// Lets the peer rest. What it has given alone is forgotten: another may stand in its place.
+    /// Pauses the peer. The parts that it sent alone are dropped, so that another peer can take its
+    /// place.
     fn failed(&mut self, now: Time, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let factor = 1u32 << peer.failures.min(4);
@@ -415,14 +425,14 @@ impl Fetch {
         slow.into_iter().for_each(|key| self.failed(now, key));
     }
 
-    /// Asks as much as makes sense, of all.
+    /// Makes all requests that are useful now.
     fn ask(&mut self, now: Time) {
         self.asked_at = now;
         if self.done {
             return;
         }
         let mut gathered = 0;
-        // For each size: peers that answer, peers that may be asked, and parts that are missing.
+        // For each size: peers that answer, peers available for requests, and missing parts.
         let mut sizes: BTreeMap<u32, (usize, usize, usize)> = BTreeMap::new();
         for (size, group) in &self.groups {
             let assemblies = || group.shared.iter().chain(group.solo.values());
@@ -449,12 +459,13 @@ impl Fetch {
         }
     }
 
-    /// Asks the peers that claim this size. One that is not `favoured` is asked for a part at a time.
+    /// Requests parts from the peers that claim this size. If it is not `favoured`, one part at a
+    /// time.
     fn ask_group(&mut self, now: Time, size: u32, favoured: bool) {
         let Some(group) = self.groups.get_mut(&size) else { return };
         let able = self.peers.iter().filter(|(_, p)| p.size == size && p.rest_until <= now);
         let mut keys: Vec<PeerKey> = able.map(|(key, _)| *key).collect();
-        // Those that answer first, then those that have failed least.
+        // Peers that have answered come first, then those with the fewest failures.
         keys.sort_by_key(|key| self.peers.get(key).map(|p| (!p.gave, p.failures)));
         let solo = group.shared.is_none();
         if solo {
@@ -465,14 +476,14 @@ impl Fetch {
             }
         }
         let (per_peer, duplicates) = if favoured { (self.config.per_peer, self.config.duplicates) } else { (1, 1) };
-        // Requests to peers that failed before, and those that are slow, are not counted on.
+        // Slow requests and those to peers that failed before do not count.
         let mut askers: Vec<usize> = vec![0; parts_of(size) as usize];
         for peer in self.peers.values().filter(|p| p.size == size && p.failures == 0) {
             for (part, _) in peer.asked.iter().filter(|(_, at)| now < at.plus_secs(self.config.slow_s)) {
                 askers[*part as usize] += 1;
             }
         }
-        // Round by round, so that the parts are spread over the peers before anyone gets a second.
+        // One part per peer and round, so that the parts are spread before any peer gets a second.
         for _ in 0..per_peer {
             for key in &keys {
                 let Some(peer) = self.peers.get_mut(key) else { continue };

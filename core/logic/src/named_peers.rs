@@ -1,8 +1,9 @@
-//! Which of the peers that strangers name are dialled: none in networks that the source is not in itself, none at ports of
-//! other services, and a few ports of an address at most. Without this, one PEX message or tracker answer makes
-//! us send greetings to a hundred ports of a router or of a third party.
+//! A filter for peers named by untrusted sources. It admits no address in a network that the source
+//! is not in, no port of other services, and only a few ports per address. Without it, one PEX
+//! message or tracker answer could make us send handshakes to a hundred ports of a router or of a
+//! third party.
 //!
-//! Peers that the user names are not asked about here.
+//! The filter does not apply to peers that the user names.
 
 use crate::time::Time;
 use playswarm_proto::address_class::plain;
@@ -10,22 +11,24 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// Ports of one address that are dialled. A home has few clients; of hundreds behind a provider's shared address some are
-/// left out, which costs less than to let anyone point us at each port of a host.
+/// Most ports dialled per address. A home has few clients. Of hundreds behind a provider's shared
+/// address some are left out. That costs less than letting any source direct us at each port of a
+/// host.
 pub const MAX_PORTS: usize = 4;
-/// Time for which a port counts. A client that starts anew with another port is dialled again after it.
+/// Time for which a port counts. A client that restarts on another port is dialled again after it.
 const COUNTED_FOR: Duration = Duration::from_secs(30 * 60);
-/// Addresses whose ports are counted; more than an address book holds.
+/// Most addresses whose ports are counted; more than an address book holds.
 const MAX_ADDRESSES: usize = 4096;
 
-/// Counts the ports of each address.
+/// A count of the ports of each address.
 #[derive(Clone, Debug, Default)]
 pub struct PortCount {
     seen: BTreeMap<IpAddr, Vec<(u16, Time)>>,
 }
 
 impl PortCount {
-    /// Whether one more port of this address may be dialled; one that was allowed before may.
+    /// Returns whether this port of the address may be dialled. A port that was admitted before
+    /// remains admitted.
     pub fn admit(&mut self, now: Time, addr: SocketAddr) -> bool {
         let ip = plain(addr.ip());
         if self.seen.len() >= MAX_ADDRESSES && !self.seen.contains_key(&ip) {

@@ -1,22 +1,23 @@
-//! The numbers that a setting may have.
+//! The valid range of a numeric setting.
 
-/// A setting, its value, and the least and the largest that it may have.
+/// A setting, its value, and its smallest and largest valid value.
 ///
-/// Whole numbers are compared as floating-point numbers. That is exact up to 2⁵³, above every bound in use.
+/// Whole numbers are compared as floating-point numbers. That is exact up to 2⁵³, above every bound
+/// in use.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range {
-    /// The setting's name.
+    /// Name of the setting.
     pub name: &'static str,
-    /// What it is set to.
+    /// Present value.
     pub value: f64,
-    /// The least value.
+    /// Smallest valid value.
     pub least: f64,
-    /// The largest value.
+    /// Largest valid value.
     pub most: f64,
 }
 
 impl Range {
-    /// A setting that may have the values from `least` to `most`.
+    /// Creates the range of a setting with valid values from `least` to `most`.
     pub fn new(name: &'static str, value: f64, least: f64, most: f64) -> Range {
         Range { name, value, least, most }
     }

@@ -1,61 +1,64 @@
-//! Which pieces to give back when the bound on disk use is reached, and which to drop from memory.
+//! Eviction: which pieces to evict when the bound on disk use is reached, and which to drop from
+//! memory.
 //!
-//! Pure decisions over what is held and where the readers are; the store carries them out. A piece stands to the
-//! readers in one of four ways, and goes in this order:
+//! Pure decisions from the stored pieces and the readers' positions; the store carries them out. A
+//! piece has one of four places relative to the readers, and eviction follows this order:
 //!
-//! 1. **elsewhere**: no reader is in its file, or none will come by it: the least recently used first;
-//! 2. **behind**: every reader concerned has passed it: the farthest behind its nearest reader first;
-//! 3. **ahead**, beyond the near window: not watched yet, so the farthest ahead first;
-//! 4. **near**: what a reader reads now and next: never given back.
+//! 1. **elsewhere**: outside of every reader's file, or no reader will reach it. The least recently
+//!    used goes first.
+//! 2. **behind**: every reader concerned has passed it. The farthest behind its nearest reader goes
+//!    first.
+//! 3. **ahead**, beyond the near window: not watched yet, so the farthest ahead goes first.
+//! 4. **near**: a reader reads it now or next. It is never evicted.
 
 use crate::layout::PieceIndex;
 use std::cmp::Reverse;
 
-/// Where a reader is and how much ahead of it must stay.
+/// A reader's position, and how much ahead of it must stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reader {
-    /// The first piece of the file that it reads.
+    /// First piece of the reader's file.
     pub first: PieceIndex,
-    /// The piece that it reads now.
+    /// Piece that the reader reads now.
     pub at: PieceIndex,
-    /// How many pieces from `at` on, `at` included, are its near window.
+    /// Number of pieces in the near window, from `at` on and including it.
     pub near: u32,
-    /// One past the last piece of the file that it reads.
+    /// End of the reader's pieces, exclusive.
     pub end: PieceIndex,
 }
 
-/// A piece that is held.
+/// A stored piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Held {
     /// The piece.
     pub piece: PieceIndex,
-    /// Its length.
+    /// Length of the piece.
     pub bytes: u32,
-    /// When it was last read, by a count that only grows.
+    /// Time of the last read, by a count that only grows.
     pub last_use: u64,
 }
 
-/// How a piece stands to the readers; distances in pieces.
+/// The place of a piece relative to the readers; distances in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// No reader is concerned with it.
+    /// No reader needs it.
     Elsewhere,
-    /// All readers concerned have passed it; the nearest of them by this much.
+    /// All readers concerned have passed it; the distance to the nearest of them.
     Behind(u32),
-    /// A reader will come to it, the nearest in this many pieces.
+    /// A reader will reach it; the distance of the nearest.
     Ahead(u32),
-    /// In a near window, this far from the reader.
+    /// It is in a near window; the distance from the reader.
     Near(u32),
 }
 
-/// Where `piece` stands: the claim of the reader that needs it most counts.
+/// Returns the place of `piece`, relative to the reader that needs it most.
 pub fn place(piece: PieceIndex, readers: &[Reader]) -> Place {
     let (mut near, mut ahead, mut behind) = (None::<u32>, None::<u32>, None::<u32>);
     let closer = |best: &mut Option<u32>, distance: u32| *best = Some(best.map_or(distance, |b| b.min(distance)));
     for r in readers {
         if piece.0 >= r.at.0 {
             let distance = piece.0 - r.at.0;
-            // A window that was made larger than the file still ends with it.
+            // A window larger than the rest of the file still ends with the file.
             if piece.0 < r.end.0 || distance == 0 {
                 closer(if distance < r.near.max(1) { &mut near } else { &mut ahead }, distance);
             }
@@ -71,7 +74,8 @@ pub fn place(piece: PieceIndex, readers: &[Reader]) -> Place {
     }
 }
 
-/// The pieces to give back, in this order, so that at least `target_bytes` come free; fewer where the rest is near.
+/// Returns the pieces to evict, in this order, so that at least `target_bytes` become free. It
+/// returns fewer if the rest is near.
 pub fn give_back(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
     let mut order: Vec<_> = held
         .iter()
@@ -89,8 +93,9 @@ pub fn give_back(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<Pi
     take(order.into_iter().map(|((.., piece), bytes)| (piece, bytes)), target_bytes)
 }
 
-/// The pieces to drop from memory, in this order, so that at least `target_bytes` come free: those outside the near
-/// windows by their last use, then the near ones, the farthest first. They stay on disk.
+/// Returns the pieces to drop from memory, in this order, so that at least `target_bytes` become
+/// free. Pieces outside the near windows come first by last use, then the near ones, the farthest
+/// first. They stay on disk.
 pub fn drop_from_memory(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
     let mut order: Vec<_> = held
         .iter()
@@ -103,8 +108,9 @@ pub fn drop_from_memory(held: &[Held], readers: &[Reader], target_bytes: u64) ->
     take(order.into_iter().map(|((.., piece), bytes)| (piece, bytes)), target_bytes)
 }
 
-/// The pieces to give up for good where neither disk nor memory has room, in this order, so that at least `target_bytes`
-/// come free: as [`give_back`] has them, then the near ones, the farthest first.
+/// Returns the pieces to discard if neither disk nor memory has room, in this order, so that at
+/// least `target_bytes` become free. The order is that of [`give_back`], then the near pieces, the
+/// farthest first.
 pub fn give_up(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
     let mut order: Vec<_> = held
         .iter()
@@ -134,14 +140,15 @@ fn take(order: impl Iterator<Item = (PieceIndex, u32)>, target_bytes: u64) -> Ve
         .collect()
 }
 
-/// The readers with near windows cut so that all together have at most `pieces` pieces, each at least one. Without it
-/// windows larger than the bound on disk use would leave nothing to give back.
+/// Returns the readers with near windows reduced to at most `pieces` pieces in all, and at least
+/// one each. Otherwise windows larger than the bound on disk use would leave nothing to evict.
 pub fn fit_windows(readers: &[Reader], pieces: u32) -> Vec<Reader> {
     let share = (pieces / (readers.len().max(1).min(u32::MAX as usize) as u32)).max(1);
     readers.iter().map(|r| Reader { near: r.near.min(share), ..*r }).collect()
 }
 
-/// Bytes that are held but that no reader will come to: what room could be made without giving up anything unwatched.
+/// Returns the stored bytes that no reader will reach: the room available without evicting
+/// unwatched pieces.
 pub fn watched_bytes(held: &[Held], readers: &[Reader]) -> u64 {
     held.iter()
         .filter(|h| matches!(place(h.piece, readers), Place::Elsewhere | Place::Behind(_)))
@@ -159,7 +166,7 @@ mod tests {
         Reader { first: PieceIndex(0), at: PieceIndex(at), near, end: PieceIndex(end) }
     }
 
-    /// `#` is a piece held, at its place in the string.
+    /// Returns the pieces marked `#`, at their index in the string.
     fn held(picture: &str) -> Vec<Held> {
         let pieces = picture.bytes().enumerate().filter(|(_, c)| *c == b'#');
         pieces.map(|(i, _)| Held { piece: PieceIndex(i as u32), bytes: 10, last_use: 0 }).collect()
@@ -248,7 +255,7 @@ mod tests {
             let freed: u64 = given.iter().map(bytes).sum();
             let far = held.iter().filter(|h| !matches!(place(h.piece, &readers), Place::Near(_))).count();
             prop_assert!(freed >= target || given.len() == far);
-            // And not one more than needed.
+            // No more pieces than needed.
             if let Some(last) = given.last() {
                 prop_assert!(freed - bytes(last) < target);
             }

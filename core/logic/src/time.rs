@@ -1,35 +1,35 @@
-//! The time that is handed to the machines: microseconds since a moment that only the driver knows.
+//! The time passed to the machines: microseconds since an epoch that only the driver knows.
 
 use std::ops::{Add, AddAssign, Sub};
 use std::time::Duration;
 
-/// A moment, in microseconds since the driver's own epoch.
+/// A point in time, in microseconds since the driver's epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(pub u64);
 
 impl Time {
     /// The driver's epoch.
     pub const ZERO: Time = Time(0);
-    /// A moment that never comes.
+    /// A time that never comes.
     pub const NEVER: Time = Time(u64::MAX);
 
-    /// A moment `seconds` after the epoch; negative and non-finite values become the epoch.
+    /// Returns the time `seconds` after the epoch; negative and non-finite values become the epoch.
     pub fn from_secs_f64(seconds: f64) -> Time {
-        // `as` saturates, and takes NaN to zero.
+        // `as` saturates, and turns NaN into zero.
         Time((seconds * 1e6) as u64)
     }
 
-    /// Seconds since the epoch.
+    /// Returns the seconds since the epoch.
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e6
     }
 
-    /// The time since `earlier`, or zero if that is later.
+    /// Returns the time since `earlier`, or zero if that is later.
     pub fn since(self, earlier: Time) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
-    /// This moment and `seconds` more; never earlier than this moment.
+    /// Returns the time `seconds` later; never before this time.
     pub fn plus_secs(self, seconds: f64) -> Time {
         Time(self.0.saturating_add((seconds * 1e6) as u64))
     }

@@ -3,7 +3,7 @@
 use crate::Time;
 use std::time::Duration;
 
-/// Tokens, within the error of the arithmetic, that count as none.
+/// Number of tokens within the error of the arithmetic, which counts as zero.
 const HAIR: f64 = 1e-6;
 
 /// A bucket of tokens that fills evenly up to its capacity, and may go into debt.
@@ -37,25 +37,26 @@ impl TokenBucket {
         (self.level + now.since(self.at).as_secs_f64() * self.per_s).min(self.capacity)
     }
 
-    /// Returns whether there are as many tokens.
+    /// Returns whether at least `tokens` are available.
     pub fn has(&self, now: Time, tokens: f64) -> bool {
         self.level_at(now) + HAIR >= tokens
     }
 
-    /// Takes tokens, into debt if need be.
+    /// Takes tokens, into debt if necessary.
     pub fn take(&mut self, now: Time, tokens: f64) {
         self.refill(now);
         self.level -= tokens;
     }
 
-    /// Returns how long it takes until there are as many tokens, in whole microseconds rounded up; `None` if there never
-    /// will be.
+    /// Returns the time until `tokens` are available, in whole microseconds rounded up; `None` if
+    /// that never happens.
     pub fn until(&self, now: Time, tokens: f64) -> Option<Duration> {
         let short = tokens - self.level_at(now);
         match () {
             () if short <= HAIR => Some(Duration::ZERO),
             () if self.per_s <= 0.0 || tokens > self.capacity => None,
-            // At least a microsecond, or a driver that waits exactly so long would spin.
+            // At least a microsecond: a driver that waits for exactly this time would otherwise
+            // spin.
             () => Some(Duration::from_micros(((short / self.per_s * 1e6).ceil() as u64).max(1))),
         }
     }

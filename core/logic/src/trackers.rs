@@ -1,129 +1,133 @@
-//! Which tracker to announce to, and when (BEP 3, 12, 27, 31).
+//! Decides which tracker to announce to, and when (BEP 3, 12, 27, 31).
 //!
-//! The tiers of BEP 12 are backups of each other, but a viewer must not wait for a dead one. So all tiers are asked at once.
-//! Within a tier one tracker is asked after the other, in an order of our own: the next as soon as one fails, answers without a
-//! peer, or is silent for [`PATIENCE`]. The one that answers moves to the front and is the one that is asked again. When
-//! peers run short, the next ones of the tier are asked too.
+//! The tiers of BEP 12 are backups of each other, but a viewer must not wait for a dead one. All
+//! tiers are therefore used at once. Within a tier, trackers are used one after the other, in a
+//! random order of our own. The next one follows as soon as one fails, answers without a peer, or
+//! is silent for [`PATIENCE`]. The one that answers moves to the front and gets the later
+//! announces. When peers run short, the next ones of the tier are used too.
 //!
-//! A private torrent announces to one tracker at a time (BEP 27): all tiers are one list then, and the next is asked only
-//! when one fails.
+//! A private torrent announces to one tracker at a time (BEP 27). All tiers form one list then, and
+//! the next tracker is used only when one fails.
 
 use crate::Time;
 use crate::rng::Rng;
 use std::time::Duration;
 
-/// Silence of a tracker after which the next of its tier is asked too.
+/// Silence of a tracker after which the next of its tier is used too.
 pub const PATIENCE: Duration = Duration::from_secs(2);
-/// Shortest pause between two announces to a tracker, whatever it asks for: 0 would be a busy loop.
+/// Shortest time between two announces to a tracker, whatever interval it names: 0 would be a busy
+/// loop.
 pub const MIN_INTERVAL: Duration = Duration::from_secs(30);
-/// Longest pause, whatever it asks for.
+/// Longest time between two announces, whatever interval the tracker names.
 pub const MAX_INTERVAL: Duration = Duration::from_secs(60 * 60);
-/// Pause where a tracker names no interval.
+/// Time between two announces if a tracker names no interval.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(30 * 60);
-/// Pause after which a tracker may be asked again when peers run short, unless it forbids it.
+/// Time after which a tracker may be used again when peers run short, unless it forbids that.
 const HURRY_INTERVAL: Duration = Duration::from_secs(60);
-/// Pause after a failure, doubled with each further one.
+/// Pause after a failure. It doubles with each further one.
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const MAX_RETRY: Duration = Duration::from_secs(10 * 60);
-/// Longest pause that a tracker may ask for when it fails (BEP 31).
+/// Longest pause that a tracker may demand when it fails (BEP 31).
 const MAX_RETRY_IN: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What an announcement is about (BEP 3).
+/// The event of an announce (BEP 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Still here.
+    /// A regular announce.
     None,
-    /// The first one.
+    /// The first announce.
     Started,
-    /// All pieces are here now.
+    /// Every piece is complete now.
     Completed,
-    /// We leave.
+    /// The torrent stops.
     Stopped,
 }
 
-/// When a tracker that failed wants to be asked again.
+/// The retry that a failed tracker demands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// It did not say.
+    /// The tracker named none.
     Usual,
-    /// After this pause (BEP 31).
+    /// Retry after this pause (BEP 31).
     In(Duration),
-    /// Never (BEP 31).
+    /// Never retry (BEP 31).
     Never,
 }
 
-/// What happened. Trackers are named by their place in the list given to [`Trackers::new`].
+/// An event that the driver reports. Trackers are identified by their index in the list given to
+/// [`Trackers::new`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
-    /// A tracker answered an announcement.
+    /// A tracker answered an announce.
     Answered {
-        /// Which.
+        /// Index of the tracker.
         tracker: usize,
-        /// Pause until the next announcement, as it asks for.
+        /// Interval until the next announce, if the tracker names one.
         interval: Option<Duration>,
-        /// Shortest pause, as it asks for.
+        /// Shortest interval, if the tracker names one.
         min_interval: Option<Duration>,
-        /// Peers that it named.
+        /// Number of peers in the answer.
         peers: usize,
     },
-    /// A tracker failed, or refused.
+    /// A tracker failed or refused the announce.
     Failed {
-        /// Which.
+        /// Index of the tracker.
         tracker: usize,
-        /// When it wants to be asked again.
+        /// Retry that it demands.
         retry: Retry,
     },
     /// Peers run short.
     Hurry,
-    /// The torrent is complete now.
+    /// The torrent is complete.
     Completed,
     /// The torrent turned out to be private.
     Private,
-    /// The time given by [`Trackers::next_timeout`] has come.
+    /// The time of [`Trackers::next_timeout`] has come.
     Timeout,
 }
 
-/// What to do.
+/// An action for the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Announce, and tell the machine how it ended (not for [`Event::Stopped`]).
+    /// Announce, and report the result (except for [`Event::Stopped`]).
     Announce {
-        /// To which tracker.
+        /// Index of the tracker.
         tracker: usize,
-        /// What to say.
+        /// Event to announce.
         event: Event,
     },
 }
 
-/// What a tracker does.
+/// The state of a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It was not asked: another of its tier answers.
+    /// Not in use: another of its tier answers.
     Idle,
-    /// It is being asked.
+    /// An announce is outstanding.
     Asking,
-    /// Its last answer was a good one.
+    /// The last announce succeeded.
     Working,
-    /// It failed or refused the last time.
+    /// The last announce failed or was refused.
     Failed,
 }
 
 #[derive(Clone, Debug)]
 struct Entry {
-    /// Since when, and with which event, it is being asked.
+    /// Start and event of the outstanding announce.
     asking: Option<(Time, Event)>,
-    /// Not to be asked before; [`Time::NEVER`] where it does not want to be asked again.
+    /// Earliest time of the next announce; [`Time::NEVER`] if the tracker demands no retry.
     due: Time,
-    /// Not to be asked before, also when peers run short.
+    /// Earliest time of the next announce when peers run short.
     soonest: Time,
     failures: u32,
-    /// It has answered, so it gives our address to others until it hears `stopped`.
+    /// Whether the tracker has answered. It then distributes our address until it receives
+    /// `stopped`.
     welcome: bool,
     completed: bool,
 }
 
 impl Entry {
-    /// When it is to hear that the torrent is complete.
+    /// Returns when the tracker is to be told that the torrent is complete.
     fn completion_due(&self) -> Time {
         match (self.completed && self.asking.is_none(), self.failures) {
             (true, 0) => Time::ZERO,
@@ -133,31 +137,32 @@ impl Entry {
     }
 }
 
-/// A tier, or all of them for a private torrent.
+/// A tier, or all tiers of a private torrent.
 #[derive(Clone, Debug)]
 struct Group {
-    /// Its trackers, in the order in which they are asked.
+    /// Trackers of the group, in the order of use.
     order: Vec<usize>,
-    /// It has what it needs until then.
+    /// Time until which the group's needs are met.
     content_until: Time,
 }
 
-/// See the [module](self).
+/// The state machine of all trackers of a torrent; see the [module](self).
 #[derive(Clone, Debug)]
 pub struct Trackers {
     entries: Vec<Entry>,
     groups: Vec<Group>,
     private: bool,
-    /// Trackers that are to hear that we leave.
+    /// Trackers that are still to receive `stopped`.
     leaving: Vec<usize>,
-    /// The time of the last input.
+    /// Time of the last input.
     now: Time,
-    /// Spreads retries, so that a tracker that comes back is not met by all at once.
+    /// Spread of the retries, so that clients do not all return to a recovered tracker at once.
     spread: f64,
 }
 
 impl Trackers {
-    /// Trackers with the tier of each, ascending. The same seed gives the same order within tiers.
+    /// Creates the machine from each tracker's tier, ascending. The same seed gives the same order
+    /// within tiers.
     pub fn new(tiers: &[u32], private: bool, seed: u64) -> Trackers {
         let mut rng = Rng::new(seed);
         let entry =
@@ -185,7 +190,7 @@ impl Trackers {
         trackers
     }
 
-    /// Tells the machine what happened; [`Trackers::poll`] then says what to do.
+    /// Handles an input. [`Trackers::poll`] returns the resulting actions.
     pub fn handle(&mut self, now: Time, input: Input) {
         self.now = now;
         match input {
@@ -205,7 +210,7 @@ impl Trackers {
         }
     }
 
-    /// What to do next, until it says `None`.
+    /// Returns the next action; `None` once all are taken.
     pub fn poll(&mut self) -> Option<Output> {
         let now = self.now;
         if let Some(tracker) = self.leaving.pop() {
@@ -224,13 +229,14 @@ impl Trackers {
         Some(self.ask(now, tracker, event))
     }
 
-    /// When there may be something to do next.
+    /// Returns when the next action may be due.
     pub fn next_timeout(&self) -> Time {
         let announces = self.groups.iter().filter_map(|group| self.wakes(group)).map(|(at, _)| at);
         announces.chain(self.completion().map(|(at, _)| at)).min().unwrap_or(Time::NEVER)
     }
 
-    /// When which tracker is to hear next that the torrent is complete. A private torrent waits until none is being asked.
+    /// Returns the next tracker to be told of the completion, and when. A private torrent waits
+    /// until no announce is outstanding.
     fn completion(&self) -> Option<(Time, usize)> {
         if self.private && self.entries.iter().any(|e| e.asking.is_some()) {
             return None;
@@ -238,7 +244,7 @@ impl Trackers {
         self.entries.iter().enumerate().map(|(tracker, e)| (e.completion_due(), tracker)).min()
     }
 
-    /// What a tracker does.
+    /// Returns the state of a tracker.
     pub fn state(&self, tracker: usize) -> State {
         match self.entries.get(tracker) {
             Some(Entry { asking: Some(_), .. }) => State::Asking,
@@ -248,7 +254,7 @@ impl Trackers {
         }
     }
 
-    /// When a tracker is asked next, where that is known.
+    /// Returns when the next announce to a tracker is due, if known.
     pub fn next_announce(&self, tracker: usize) -> Option<Time> {
         self.entries
             .get(tracker)
@@ -256,12 +262,12 @@ impl Trackers {
             .map(|e| e.due)
     }
 
-    /// The trackers that are to hear that the torrent is dropped.
+    /// Returns the trackers to be told that the torrent stops.
     pub fn welcome(&self) -> impl Iterator<Item = usize> + '_ {
         self.entries.iter().enumerate().filter(|(_, e)| e.welcome).map(|(tracker, _)| tracker)
     }
 
-    /// When this group asks which tracker next, if nothing happens before.
+    /// Returns the group's next tracker and its announce time, if nothing happens before.
     fn wakes(&self, group: &Group) -> Option<(Time, usize)> {
         let asked = group.order.iter().filter_map(|t| self.entries[*t].asking).map(|(since, _)| since).max();
         let patience = match asked {
@@ -271,7 +277,8 @@ impl Trackers {
         };
         let from = group.content_until.max(patience);
         let idle = group.order.iter().filter(|t| self.entries[**t].asking.is_none());
-        // The first in order among those that may be asked when the group wants it; else the one that may be asked first.
+        // The first in order among the trackers available when the group needs one. Otherwise, the
+        // one that is available first.
         idle.map(|t| (self.entries[*t].due.max(from), *t))
             .filter(|(at, _)| *at != Time::NEVER)
             .min_by_key(|(at, _)| *at)
@@ -317,7 +324,7 @@ impl Trackers {
         let spread = self.spread;
         let Some(entry) = self.entries.get_mut(tracker) else { return };
         let usual = FIRST_RETRY.saturating_mul(1 << entry.failures.min(10)).min(MAX_RETRY).mul_f64(1.0 + spread / 4.0);
-        // A completion that could not be told is told with the next attempt.
+        // A completion that could not be announced goes with the next attempt.
         entry.completed |= matches!(entry.asking.take(), Some((_, Event::Completed)));
         entry.failures += 1;
         (entry.due, entry.soonest) = match retry {
@@ -334,7 +341,8 @@ impl Trackers {
         self.groups.iter_mut().find(|group| group.order.contains(&tracker))
     }
 
-    /// One list, and one tracker at a time: the first that answered goes on, the others hear that we leave.
+    /// Merges all tiers into one list with one tracker at a time. The first that answered
+    /// continues; the others receive `stopped`.
     fn make_private(&mut self) {
         if std::mem::replace(&mut self.private, true) {
             return;

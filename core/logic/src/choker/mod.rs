@@ -1,8 +1,10 @@
-//! Whom we give to: upload slots, tit-for-tat, one optimistic slot (BEP 3).
+//! Upload slots: tit-for-tat and one optimistic slot (BEP 3).
 //!
-//! Every ten seconds the regular slots go to the interested peers that gave us most of late; one more slot goes around
-//! among the others, newcomers first, so that whoever has nothing to trade gets a start and we find better partners. Once
-//! we have all, the slots go around by turns instead, viewers that are about to run dry first. What an unchoked peer is sent, and how fast, is for the driver.
+//! Every ten seconds the regular slots go to the interested peers that sent us most recently. One
+//! more slot rotates among the others, new peers first. A peer with nothing to trade thus gets a
+//! start, and we find better partners. Once we have every piece, the slots rotate instead, and
+//! viewers with a low buffer come first. The driver decides which blocks an unchoked peer is sent,
+//! and at what rate.
 
 mod rank;
 #[cfg(test)]
@@ -13,30 +15,35 @@ use crate::{PeerKey, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
-/// What the choker can be told to do otherwise. Units are in the names.
+/// Settings of the choker. Units are in the names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Peers unchoked at once, the optimistic one included, of those that want more than the line gives. 8.
+    /// Number of peers unchoked at once, including the optimistic one, of those that want more than
+    /// the line gives. 8.
     pub slots: usize,
-    /// So many times as many peers are unchoked at most, those included that are served as they ask. 6: all that a client is
-    /// connected to as a rule.
+    /// Factor of `slots` that bounds all unchoked peers, including those served without waiting. 6:
+    /// usually all peers of a client.
     pub crowd: usize,
-    /// Whoever was unchoked less long ago holds a slot however little it asks for: its requests are under way. 2 s.
+    /// Time after an unchoke for which a peer holds a slot, however little it requests: its
+    /// requests are under way. 2 s.
     pub settle_s: f64,
-    /// Between two rankings. 10 s (BEP 3): shorter, and TCP never gets up to speed before a choke.
+    /// Time between two rankings. 10 s (BEP 3): with a shorter one, TCP never reaches full speed
+    /// before a choke.
     pub round_s: f64,
-    /// How long the optimistic slot stays with a peer. 30 s (BEP 3).
+    /// Time for which the optimistic slot stays with a peer. 30 s (BEP 3).
     pub optimistic_s: f64,
-    /// A peer that has been connected for less counts as new and is three times as likely to be drawn. 60 s.
+    /// Connection time below which a peer counts as new and is three times as likely to be drawn.
+    /// 60 s.
     pub new_s: f64,
-    /// A peer that gave nothing for so long while we asked has snubbed us, and loses its regular slot. 60 s.
+    /// Time without data, while requests are outstanding, after which a peer has snubbed us and
+    /// loses its regular slot. 60 s.
     pub snub_s: f64,
-    /// A peer is not choked within so long of being unchoked, unless it leaves or loses interest. 10 s.
+    /// Shortest time between unchoke and choke of a peer, unless it leaves or loses interest. 10 s.
     pub min_unchoked_s: f64,
-    /// Once we have all: how long a slot stays with a peer while others wait. 60 s.
+    /// Time for which a slot stays with a peer while others wait, once we have every piece. 60 s.
     pub turn_s: f64,
-    /// Seed of the draw for the optimistic slot.
+    /// Seed of the random draw for the optimistic slot.
     pub seed: u64,
 }
 
@@ -57,37 +64,37 @@ impl Default for Config {
     }
 }
 
-/// What happened.
+/// An event that the driver reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Input {
-    /// A peer is connected; it is choked and not interested.
+    /// A peer connected. It is choked and not interested.
     Joined(PeerKey),
-    /// It is gone.
+    /// A peer left.
     Left(PeerKey),
-    /// It said INTERESTED or NOT INTERESTED.
+    /// A peer sent INTERESTED (true) or NOT INTERESTED (false).
     Interested(PeerKey, bool),
-    /// So many bytes of blocks came from it.
+    /// A peer sent this many bytes of blocks.
     Gave(PeerKey, u64),
-    /// So many bytes of blocks went to it.
+    /// This many bytes of blocks were sent to a peer.
     Took(PeerKey, u64),
-    /// Something is outstanding at it (true), or nothing is: without, it cannot snub us.
+    /// Whether requests to the peer are outstanding. Without any, it cannot snub us.
     Asked(PeerKey, bool),
-    /// It is a viewer that is about to run dry (true), as far as that is believed, or it is not, or not any more: it comes
-    /// before others where slots are given and not earned.
+    /// Whether the peer is a viewer with a low buffer, as far as its report is believed. Such
+    /// viewers come first where slots are not earned.
     Dry(PeerKey, bool),
-    /// Whatever it asks for goes out at once (true), so it holds no slot; or it waits for the line (false), as is assumed of
-    /// everybody.
+    /// Whether the peer's requests are answered without waiting, so that it holds no slot. Until
+    /// reported, every peer is assumed to wait for the line.
     Served(PeerKey, bool),
-    /// We have all that we want (true): nobody can give us anything.
+    /// Whether we have every wanted piece: no peer can send us anything useful.
     Complete(bool),
-    /// So many slots from now on.
+    /// The new number of slots.
     Slots(usize),
-    /// The time given by [`Choker::next_timeout`] has come.
+    /// The time of [`Choker::next_timeout`] has come.
     Timeout,
 }
 
-/// What to do.
+/// An action for the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Send UNCHOKE.
@@ -101,21 +108,21 @@ struct Peer {
     joined: Time,
     interested: bool,
     unchoked_since: Option<Time>,
-    /// When it last had a slot; `None`: never.
+    /// Time at which the peer last had a slot; `None` if never.
     last_slot: Option<Time>,
-    /// Bytes it gave us in this round and in the one before.
+    /// Bytes received from the peer in this round and in the one before.
     gave: [u64; 2],
     gave_at: Time,
-    /// Bytes it took in this round and in the one before.
+    /// Bytes sent to the peer in this round and in the one before.
     took: [u64; 2],
     asked_since: Option<Time>,
-    /// A viewer that is about to run dry.
+    /// Whether the peer is a viewer with a low buffer.
     dry: bool,
-    /// Served as it asks.
+    /// Whether the peer's requests are answered without waiting.
     served: bool,
 }
 
-/// The state machine; see the [module](self).
+/// The state machine of the choker; see the [module](self).
 #[derive(Debug)]
 pub struct Choker {
     config: Config,
@@ -129,7 +136,7 @@ pub struct Choker {
 }
 
 impl Choker {
-    /// Nobody is connected yet.
+    /// Creates a choker without peers.
     pub fn new(now: Time, config: Config) -> Choker {
         Choker {
             next_round: now.plus_secs(config.round_s),
@@ -143,7 +150,7 @@ impl Choker {
         }
     }
 
-    /// Tells what happened. What to do about it comes from [`Choker::poll`].
+    /// Handles an input. [`Choker::poll`] returns the resulting actions.
     pub fn handle(&mut self, now: Time, input: Input) {
         match input {
             Input::Joined(key) => {
@@ -170,8 +177,8 @@ impl Choker {
             Input::Interested(key, interested) => {
                 if let Some(peer) = self.peers.get_mut(&key) {
                     peer.interested = interested;
-                    // One that lost interest keeps its slot until somebody needs it or the round ends: many only wait
-                    // for our next HAVE.
+                    // A peer that lost interest keeps its slot until another needs it or the round
+                    // ends: many only wait for our next HAVE.
                     self.fill(now);
                 }
             }
@@ -179,7 +186,8 @@ impl Choker {
                 if let Some(peer) = self.peers.get_mut(&key) {
                     peer.gave[0] = peer.gave[0].saturating_add(bytes);
                     peer.gave_at = now;
-                    // One that snubbed us and gives again need not wait for the round where a slot is free.
+                    // A peer that snubbed us and sends again need not wait for the round if a slot
+                    // is free.
                     if peer.interested && peer.unchoked_since.is_none() && self.has_free_slot(now) {
                         self.fill(now);
                     }
@@ -207,7 +215,7 @@ impl Choker {
                 if let Some(peer) = self.peers.get_mut(&key) {
                     peer.served = served;
                 }
-                // Time alone frees slots, too: a peer settles.
+                // Slots also become free with time: an unchoked peer may stop holding one.
                 if served && self.has_free_slot(now) {
                     self.fill(now);
                 }
@@ -229,27 +237,28 @@ impl Choker {
         }
     }
 
-    /// The next thing to do, until there is none.
+    /// Returns the next action; `None` once all are taken.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When [`Input::Timeout`] is wanted.
+    /// Returns when [`Input::Timeout`] is due.
     pub fn next_timeout(&self) -> Time {
         self.next_round
     }
 
-    /// Whether the peer has a slot.
+    /// Returns whether the peer is unchoked.
     pub fn is_unchoked(&self, key: PeerKey) -> bool {
         self.peers.get(&key).is_some_and(|p| p.unchoked_since.is_some())
     }
 
-    /// The peer in the optimistic slot, if any.
+    /// Returns the peer in the optimistic slot, if any.
     pub fn optimistic(&self) -> Option<PeerKey> {
         self.optimistic
     }
 
-    /// Whether the peer gave nothing for a minute though we asked.
+    /// Returns whether the peer has snubbed us: it sent nothing for a minute while requests were
+    /// outstanding.
     pub fn is_snubbing(&self, now: Time, key: PeerKey) -> bool {
         self.peers.get(&key).is_some_and(|p| self.snubs(now, p))
     }
@@ -259,14 +268,14 @@ impl Choker {
         !self.complete && quiet_since.is_some_and(|at| now >= at.plus_secs(self.config.snub_s))
     }
 
-    /// Whether it has had its slot for a while and taken nothing in this round and the one before: it wants what we have, and
-    /// gets it from others.
+    /// Returns whether the peer has had its slot for a while and took nothing in this round and the
+    /// one before. It wants our pieces and gets them from others.
     fn idles(&self, now: Time, peer: &Peer) -> bool {
         let settled = peer.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.round_s));
         settled && peer.took == [0; 2]
     }
 
-    /// Whether it is unchoked and takes nothing from others by it.
+    /// Returns whether the peer is unchoked without taking upload from others.
     fn holds_no_slot(&self, now: Time, peer: &Peer) -> bool {
         peer.served && peer.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.settle_s))
     }
@@ -280,7 +289,7 @@ impl Choker {
         self.peers.values().filter(|p| p.unchoked_since.is_some()).count()
     }
 
-    /// The most peers that are ever unchoked at once.
+    /// Returns the most peers that are ever unchoked at once.
     fn most(&self) -> usize {
         self.config.slots * self.config.crowd.max(1)
     }
@@ -298,14 +307,14 @@ impl Choker {
         self.outputs.push_back(if unchoked { Output::Unchoke(key) } else { Output::Choke(key) });
     }
 
-    /// Between rounds: gives free slots, and those of peers that lost interest, to whoever waits.
+    /// Fills slots between rounds: free ones, and those of peers that lost interest.
     fn fill(&mut self, now: Time) {
         loop {
             let waiting = self.waiting();
             let regular = self.ranked(now).into_iter().find(|key| waiting.contains(key));
             let key = match (self.optimistic, regular) {
                 (_, Some(key)) => key,
-                // Only peers that snub us wait: for them there is the optimistic slot.
+                // Only peers that snub us wait: the optimistic slot is for them.
                 (None, None) => match waiting.first() {
                     Some(key) => *key,
                     None => return,
@@ -313,7 +322,8 @@ impl Choker {
                 (Some(_), None) => return,
             };
             if !self.has_free_slot(now) {
-                // Whoever has never had a slot need not wait for the round where somebody holds one and takes nothing.
+                // A peer that has never had a slot need not wait for the round while another holds
+                // one and takes nothing.
                 let newcomer = self.peers.get(&key).is_some_and(|p| p.last_slot.is_none());
                 let full = self.unchoked() >= self.most();
                 let holds = |p: &Peer| p.unchoked_since.is_some() && (full || !self.holds_no_slot(now, p));
@@ -328,7 +338,8 @@ impl Choker {
                 return;
             }
             self.set_unchoked(now, key, true);
-            // The last slot to be filled is the optimistic one: who is there first gets a start.
+            // The last slot to be filled is the optimistic one: the first peers to arrive get a
+            // start.
             if self.optimistic.is_none() && (regular.is_none() || !self.has_free_slot(now)) {
                 self.optimistic = Some(key);
                 self.next_optimistic = now.plus_secs(self.config.optimistic_s);
@@ -336,7 +347,7 @@ impl Choker {
         }
     }
 
-    /// Chokes the lowest ranked until no more than the slots are unchoked.
+    /// Chokes the lowest ranked peers until the number of unchoked peers fits the slots.
     fn shed(&mut self, now: Time) {
         let ranked = self.ranked(now);
         let (served, holding): (Vec<_>, Vec<_>) = self
@@ -362,13 +373,13 @@ impl Choker {
 
     fn round(&mut self, now: Time) {
         self.next_round = now.plus_secs(self.config.round_s);
-        // Whoever is served as it asks stays, and is not counted.
+        // Peers served without waiting stay unchoked and are not counted.
         let (served, mut keep): (Vec<PeerKey>, Vec<PeerKey>) = self
             .ranked(now)
             .into_iter()
             .partition(|key| self.peers.get(key).is_some_and(|p| self.holds_no_slot(now, p)));
         let interested = self.peers.values().filter(|p| p.interested && !self.holds_no_slot(now, p)).count();
-        // With a single slot there is no room for both kinds; then every third round is optimistic.
+        // A single slot has no room for both kinds; every third round is then optimistic.
         let rotate = now >= self.next_optimistic;
         let (regular, optimistic) = match self.config.slots {
             0 => (0, 0),
@@ -413,7 +424,8 @@ impl Choker {
         self.peers.get(&key).is_some_and(|p| p.interested)
     }
 
-    /// Nobody is unchoked beyond the bound, and the optimistic peer is one of the unchoked. For tests.
+    /// Asserts that the bound on unchoked peers holds and that the optimistic peer is unchoked. For
+    /// tests.
     pub fn check_invariants(&self) {
         assert!(self.unchoked() <= self.most(), "{} unchoked, {} slots", self.unchoked(), self.config.slots);
         if let Some(key) = self.optimistic {

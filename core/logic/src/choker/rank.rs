@@ -1,24 +1,25 @@
-//! Who deserves a slot: the order of the regular ones, and the draw of the optimistic one.
+//! The ranking for regular slots and the draw for the optimistic slot.
 
 use super::{Choker, Peer};
 use crate::{PeerKey, Time};
 use std::cmp::Reverse;
 
-/// How much likelier a newcomer is to be drawn (as in the original client).
+/// Factor by which a new peer is likelier to be drawn (as in the original client).
 const NEW_WEIGHT: u64 = 3;
-/// How much likelier a viewer is to be drawn that is about to run dry.
+/// Factor by which a viewer with a low buffer is likelier to be drawn.
 const DRY_WEIGHT: u64 = 4;
 
 impl Choker {
-    /// The interested peers that may have a regular slot, best first.
+    /// Returns the interested peers that may have a regular slot, best first.
     pub(super) fn ranked(&self, now: Time) -> Vec<PeerKey> {
         let fresh = |p: &Peer| p.unchoked_since.is_some_and(|at| now < at.plus_secs(self.config.min_unchoked_s));
         let mut peers: Vec<(&PeerKey, &Peer)> =
             self.peers.iter().filter(|(_, p)| p.interested && !self.snubs(now, p)).collect();
         if self.complete {
-            // By turns: who has just got a slot keeps it, and viewers that are about to run dry have theirs or get one; who has
-            // had one for less than a turn keeps it, then come those who waited longest, then those whose turn is over. Among
-            // equals the quick takers: they pass it on soonest.
+            // By turns. A peer that has just got a slot keeps it, and viewers with a low buffer
+            // come next. Then come peers that have had theirs for less than a turn, those that have
+            // waited longest, and those whose turn is over. Among equals, fast downloaders come
+            // first: they pass pieces on soonest.
             peers.sort_by_key(|(key, p)| {
                 let over = self.optimistic == Some(**key)
                     || p.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.turn_s));
@@ -34,8 +35,9 @@ impl Choker {
                 (class, waited_from, Reverse(p.took[0].saturating_add(p.took[1])), p.joined)
             });
         } else {
-            // The rate over this round and the last: one alone would be at the mercy of a hiccup. Among equals those
-            // that have a slot, as every change costs a round trip and a slow start.
+            // The rate over this round and the last: a single round is too sensitive to a short
+            // stall. Among equals, peers that have a slot come first, as every change costs a round
+            // trip and a slow start.
             peers.sort_by_key(|(key, p)| {
                 let optimistic = self.optimistic == Some(**key);
                 (
@@ -49,8 +51,8 @@ impl Choker {
         peers.into_iter().map(|(key, _)| *key).collect()
     }
 
-    /// Draws the optimistic peer among the interested ones that have no regular slot; another than the last if there is
-    /// one.
+    /// Draws the optimistic peer among the interested ones without a regular slot. The last one is
+    /// drawn again only if there is no other.
     pub(super) fn draw(&mut self, now: Time, regular: &[PeerKey]) -> Option<PeerKey> {
         let last = self.optimistic;
         let candidates: Vec<(PeerKey, u64)> = self

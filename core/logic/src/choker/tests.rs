@@ -1,4 +1,4 @@
-//! Situations of a choker, and what holds in all of them.
+//! Situations of a choker, and the invariants that hold in all of them.
 
 use super::*;
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ fn drain(choker: &mut Choker) -> Vec<Output> {
     std::iter::from_fn(|| choker.poll()).collect()
 }
 
-/// Lets `n` interested peers in at once.
+/// Adds `n` interested peers at once.
 fn crowd(choker: &mut Choker, n: u32) {
     crowd_at(choker, 0.0, n);
 }
@@ -36,7 +36,7 @@ fn unchoked(choker: &Choker, n: u32) -> Vec<u32> {
     (0..n).filter(|i| choker.is_unchoked(key(*i))).collect()
 }
 
-/// Runs rounds up to `until` seconds; before each, `each` says what happened.
+/// Runs rounds up to `until` seconds. Before each round, `each` supplies the inputs.
 fn rounds(choker: &mut Choker, from: f64, until: f64, mut each: impl FnMut(&mut Choker, Time)) {
     let mut t = from;
     while t <= until {
@@ -122,7 +122,8 @@ fn newcomers_are_drawn_three_times_as_often() {
         for i in 0..4 {
             c.handle(Time::ZERO, Input::Joined(key(i)));
         }
-        // Two old peers and a new one wait; the other two hold the slots, and one of those is optimistic.
+        // Two old peers and a new one wait. The other two hold the slots, one of them the
+        // optimistic one.
         c.handle(at(80.0), Input::Joined(key(4)));
         for i in [0, 1, 2, 3, 4] {
             c.handle(at(81.0), Input::Interested(key(i), true));
@@ -132,7 +133,7 @@ fn newcomers_are_drawn_three_times_as_often() {
         drain(&mut c);
         newcomers += u32::from(c.optimistic() == Some(key(4)));
     }
-    // Weights 1, 1 and 3 (the last optimistic peer is passed over): three fifths of 2000.
+    // Weights 1, 1 and 3, since the last optimistic peer is passed over: three fifths of 2000.
     assert!((1120..1280).contains(&newcomers), "{newcomers}");
 }
 
@@ -144,7 +145,7 @@ fn one_who_takes_and_never_answers_loses_its_regular_slot() {
     c.handle(at(1.0), Input::Asked(key(0), true));
     rounds(&mut c, 10.0, 60.0, |_, _| {});
     assert!(c.is_unchoked(key(0)) && !c.is_snubbing(at(60.0), key(0)));
-    // Two more wait: the quiet one has no claim to the regular slot any more.
+    // Two more wait: the silent peer has lost its claim to the regular slot.
     for i in [2, 3] {
         c.handle(at(61.0), Input::Joined(key(i)));
         c.handle(at(61.0), Input::Interested(key(i), true));
@@ -153,7 +154,7 @@ fn one_who_takes_and_never_answers_loses_its_regular_slot() {
     c.handle(at(70.0), Input::Timeout);
     drain(&mut c);
     assert!(!c.is_unchoked(key(0)) || c.optimistic() == Some(key(0)));
-    // A block, and it is as good as anybody.
+    // One block restores its rank.
     c.handle(at(71.0), Input::Gave(key(0), 16384));
     assert!(!c.is_snubbing(at(71.0), key(0)));
     c.handle(at(80.0), Input::Timeout);
@@ -165,7 +166,7 @@ fn nobody_is_choked_within_ten_seconds_of_being_unchoked() {
     let mut c = choker(3);
     crowd(&mut c, 2);
     drain(&mut c);
-    // The third slot is taken just before the round, and then three better peers come.
+    // The third slot is taken just before the round, and then three better peers join.
     c.handle(at(9.0), Input::Joined(key(2)));
     c.handle(at(9.0), Input::Interested(key(2), true));
     c.handle(at(9.1), Input::Left(key(0)));
@@ -193,7 +194,7 @@ fn once_we_have_all_everybody_gets_a_turn() {
             c.handle(t, Input::Took(key(i), u64::from(i + 1) * 100_000));
         }
     });
-    // 120 rounds of three slots for nine peers: forty each, had all the same luck.
+    // 120 rounds of three slots for nine peers: forty each on average.
     assert!(turns.iter().all(|n| (25..60).contains(n)), "{turns:?}");
 }
 
@@ -261,14 +262,14 @@ proptest! {
             c.handle(now, input);
             c.check_invariants();
             while let Some(output) = c.poll() {
-                // Each message says something new to a peer that is there.
+                // Each output changes the state of a connected peer.
                 match output {
                     Output::Unchoke(peer) => prop_assert!(told.insert(peer)),
                     Output::Choke(peer) => prop_assert!(told.remove(&peer)),
                 }
             }
             let holding = c.peers.values().filter(|p| p.unchoked_since.is_some() && !c.holds_no_slot(now, p)).count();
-            // Between rounds a peer that was served as it asked may want more.
+            // A peer that was served without waiting may want more between rounds.
             prop_assert!(holding <= slots || !(round || matches!(input, Input::Slots(_))));
             prop_assert!(told.len() <= slots * c.config.crowd);
             for (peer, state) in &c.peers {
@@ -319,7 +320,7 @@ fn a_newcomer_gets_the_slot_of_one_who_takes_nothing_at_once() {
     c.handle(at(42.0), Input::Joined(key(9)));
     c.handle(at(42.0), Input::Interested(key(9), true));
     assert_eq!(drain(&mut c), [Output::Choke(key(3)), Output::Unchoke(key(9))]);
-    // Where all take, the next one waits for its turn.
+    // If all peers take data, the next one waits for its turn.
     c.handle(at(43.0), Input::Joined(key(10)));
     c.handle(at(43.0), Input::Interested(key(10), true));
     assert_eq!(drain(&mut c), []);
@@ -331,17 +332,18 @@ fn a_line_that_is_not_full_keeps_nobody_waiting() {
     crowd(&mut c, 20);
     drain(&mut c);
     assert_eq!(unchoked(&c, 20).len(), 4);
-    // All that are let in get what they ask for as they ask: the next four are let in, and so on.
+    // All unchoked peers are served without waiting: the next four are unchoked, and so on.
     for n in 1..=10 {
         (0..20).for_each(|i| c.handle(at(f64::from(n) * 2.0), Input::Served(key(i), true)));
         drain(&mut c);
     }
     assert_eq!(unchoked(&c, 20).len(), 20);
-    // One that comes now is let in at once.
+    // A new peer is unchoked at once.
     c.handle(at(25.0), Input::Joined(key(30)));
     c.handle(at(25.0), Input::Interested(key(30), true));
     assert_eq!(drain(&mut c), [Output::Unchoke(key(30))]);
-    // Twelve begin to wait for the line: all but four of these are choked, those that give most kept.
+    // Twelve peers begin to wait for the line: all but four of these are choked. Those that send
+    // most stay unchoked.
     c.handle(at(28.0), Input::Served(key(30), true));
     for i in 0..12 {
         c.handle(at(29.0), Input::Gave(key(i), u64::from(i) * 1000));
@@ -352,7 +354,7 @@ fn a_line_that_is_not_full_keeps_nobody_waiting() {
     assert_eq!(held.len(), 4, "{held:?}");
     assert!([9, 10, 11].iter().all(|i| held.contains(i)), "{held:?}");
     assert_eq!(unchoked(&c, 20).len(), 12, "whoever asks for little is left alone");
-    // The bound on all.
+    // The bound on all unchoked peers.
     crowd_at(&mut c, 40.0, 40);
     for n in 0..20 {
         let t = 41.0 + f64::from(n) * 2.5;

@@ -1,83 +1,99 @@
-//! The slot index's words: its settings, what it is told, what it says, what it counts.
+//! The settings, inputs, outputs and counters of the slot index.
 
 use super::{Key, Kind, Message};
 use crate::{PeerKey, Range};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// What the slot index can be told to do otherwise. Units are in the names.
+/// Settings of the slot index. Units are in the names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Under what viewers announce and are looked up. Virtual: one announce a quarter of an hour keeps a viewer findable
-    /// for the whole film (docs/SLOTS-SIM.md has the two beside each other).
+    /// Kind of slot under which viewers announce and are looked up. Virtual: one announce per
+    /// quarter of an hour keeps a viewer findable for the whole film (docs/SLOTS-SIM.md compares
+    /// the two).
     pub kind: Kind,
-    /// Width of a virtual slot. 120 s: clocks and stalls matter little, and a swarm too large for one tracker's answer has
-    /// several viewers in it. Part of the key: viewers with another width do not meet.
+    /// Width of a virtual slot. 120 s: clock errors and stalls matter little. A swarm too large for
+    /// one tracker's answer has several viewers in each slot. Part of the key: viewers with another
+    /// width do not meet.
     pub virtual_width_s: u16,
     /// Width of a data slot. 300 s: a viewer announces twelve an hour. Part of the key.
     pub data_width_s: u16,
-    /// Virtual slots that one search goes back at most, the own one included. 8: a quarter of an hour ahead.
+    /// Most virtual slots that one search covers, the viewer's own included. 8: a quarter of an
+    /// hour ahead.
     pub reach: u32,
-    /// Data slots that are announced at most, newest first. 4: twenty minutes of film.
+    /// Most data slots announced, newest first. 4: twenty minutes of film.
     pub max_stretches: usize,
-    /// Parents without which the search goes on even where nothing is missing. 2: one may leave unnoticed.
+    /// Number of parents below which the search goes on even if nothing is missing. 2: one may
+    /// leave unnoticed.
     pub least_parents: usize,
-    /// Places kept for parents, those being dialled included. 8.
+    /// Places reserved for parents, including those being dialled. 8.
     pub max_parents: usize,
-    /// The search stops too when parents give this share of the film's rate. 0.9.
+    /// Share of the film's rate at which the parents' total rate also ends the search. 0.9.
     pub enough_share: f64,
-    /// Seeds that give more than this share of the film's rate are relieved: the search goes on. 0.05.
+    /// Share of the film's rate received from seeds above which the search goes on, to relieve
+    /// them. 0.05.
     pub seeds_share: f64,
-    /// A parent that gives less than this share of the film's rate does not serve. 0.02: a slow line shared by several.
+    /// Share of the film's rate below which a parent counts as not serving. 0.02: a slow line
+    /// shared by several viewers.
     pub least_share: f64,
-    /// With less in hand the search goes on until the parents' rates are enough, or every place is taken. 15 s: a lookup and a few dials.
+    /// Buffer below which the search goes on until the parents' rates suffice or every place is
+    /// taken. 15 s: a lookup and a few dials.
     pub low_s: f64,
-    /// DHT operations (lookups, announces) at once at most, out of what was not used. 6: a start, or a seek.
+    /// Most DHT operations (lookups, announces) at once, from the unused budget. 6: a start, or a
+    /// seek.
     pub operations_burst: u32,
-    /// The named budget: DHT operations an hour. 60: at some 37 kB each, about 2 MB an hour.
+    /// Budget of DHT operations per hour. 60: at about 37 kB each, about 2 MB an hour.
     pub operations_per_hour: f64,
-    /// Dials at once at most, out of what was not used. 16: every place, twice.
+    /// Most dials at once, from the unused budget. 16: every place, twice.
     pub dials_burst: u32,
-    /// Dials an hour. 600: one in six seconds.
+    /// Budget of dials per hour. 600: one in six seconds.
     pub dials_per_hour: f64,
-    /// Lookups running at the same time. 2.
+    /// Most lookups in progress. 2.
     pub lookups_at_once: usize,
-    /// Addresses of one operation's answer that are looked at; the rest is ignored. 200.
+    /// Most addresses used from the answer to one operation; the rest is ignored. 200.
     pub answer_peers: usize,
-    /// Addresses that wait to be dialled. 96: enough to replace every parent several times without the DHT.
+    /// Most addresses waiting to be dialled. 96: enough to replace every parent several times
+    /// without the DHT.
     pub max_candidates: usize,
-    /// An answer with so many addresses says that its bucket is full, and the slot's next level of buckets is used.
-    /// 50: about what one packet of an answer holds.
+    /// Number of addresses in an answer at which its bucket counts as full, so that the slot's next
+    /// level of buckets is used. 50: about the content of one answer packet.
     pub full_peers: usize,
-    /// Announces are repeated after so long, give or take a tenth. 900 s: DHT nodes forget after 25 to 45 minutes.
+    /// Time between two announces under one key, plus or minus a tenth. 900 s: DHT nodes forget
+    /// after 25 to 45 minutes.
     pub refresh_s: f64,
-    /// A viewer is announced once it has stayed in a slot for so long: who only looks about misleads nobody. 20 s.
+    /// Time in a slot before a viewer announces it: a viewer that is only browsing misleads no
+    /// other. 20 s.
     pub announce_after_s: f64,
-    /// After a seek the search waits so long for the next one. 1 s. The first search does not wait.
+    /// Pause after a seek before the search begins, in case another seek follows. 1 s. The first
+    /// search does not wait.
     pub search_after_s: f64,
-    /// A bucket is not looked up again for so long; doubled each time it brings nothing new, to 16 times. 60 s.
+    /// Shortest time between two lookups of a bucket. It doubles each time the bucket brings
+    /// nothing new, up to 16 times. 60 s.
     pub again_s: f64,
-    /// An operation that has not ended by then has failed. 30 s.
+    /// Time after which an unfinished operation has failed. 30 s.
     pub operation_timeout_s: f64,
-    /// A dial that has not ended by then has failed. 15 s.
+    /// Time after which an unfinished dial has failed. 15 s.
     pub dial_timeout_s: f64,
-    /// A parent that does not serve for so long while we need more is let go. 15 s.
+    /// Time after which a parent that does not serve is released while more are needed. 15 s.
     pub trial_s: f64,
-    /// An address that failed is left alone for so long; doubled each time, to 8 times. 600 s.
+    /// Time for which a failed address is not dialled again. It doubles each time, up to 8 times.
+    /// 600 s.
     pub forgive_s: f64,
-    /// An address that was found and not dialled is forgotten after so long. 600 s: viewers leave.
+    /// Time after which an address that was found and not dialled is forgotten. 600 s: viewers
+    /// leave.
     pub stale_s: f64,
-    /// Parents and dials in one network (IPv4 /24, IPv6 /48) at most, so that one who owns a network owns little of us.
-    /// 2. Networks of the local machine and house do not count.
+    /// Most parents and dials in one network (IPv4 /24, IPv6 /48), so that the owner of a network
+    /// gets few of our places. 2. Networks of the local machine and home do not count.
     pub per_network: usize,
-    /// Failures in one network after which it is left alone while nobody in it served. 4.
+    /// Number of failures after which a network is avoided while no peer in it has served. 4.
     pub network_failures: u32,
-    /// Whether loopback, private and link-local addresses are dialled. Off: on the world's DHT they are garbage, or worse.
+    /// Whether to dial loopback, private and link-local addresses. Off: on the public DHT such
+    /// addresses are garbage, or worse.
     pub local_addresses: bool,
-    /// Peers that gave bytes and whose clocks must agree before ours is corrected. 5.
+    /// Number of peers that sent data and whose clocks must agree before ours is corrected. 5.
     pub clock_witnesses: usize,
-    /// At most so long between two of our messages while we play. 15 s.
+    /// Longest time between two of our messages while playing. 15 s.
     pub tell_s: f64,
     /// Seed of every random choice: buckets, order among equals, spread of the refreshes.
     pub seed: u64,
@@ -125,7 +141,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The width of the slots that are announced and looked up, seconds.
+    /// Returns the width of the slots that are announced and looked up, seconds.
     pub fn width_s(&self) -> u16 {
         match self.kind {
             Kind::Virtual => self.virtual_width_s.max(1),
@@ -133,10 +149,10 @@ impl Config {
         }
     }
 
-    /// Every number but the seed, of which all are good, and what it may be.
+    /// Returns the value and bounds of every number except the seed, which may have any value.
     pub fn ranges(&self) -> Vec<Range> {
         const DAY_S: f64 = 86_400.0;
-        /// An hour, for what ends or is done again: nothing useful takes longer.
+        /// Bound for durations that end or repeat: nothing useful takes longer than an hour.
         const HOUR_S: f64 = 3600.0;
         let count = |name, value: usize, least, most| Range::new(name, value as f64, least, most);
         vec![
@@ -175,140 +191,145 @@ impl Config {
     }
 }
 
-/// What is watched.
+/// The watched film.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Film {
-    /// The version-1 info-hash, or the first 20 bytes of the version-2 one where there is no other.
+    /// The version-1 info-hash, or the first 20 bytes of the version-2 one if there is no other.
     pub info_hash: [u8; 20],
-    /// The file's number in the torrent, from 0.
+    /// Number of the file in the torrent, from 0.
     pub file: u32,
-    /// Its length, seconds.
+    /// Duration of the film, seconds.
     pub duration_s: f64,
 }
 
-/// A lookup or an announce, named by the machine; never reused within its life.
+/// A lookup or an announce, numbered by the machine. Numbers are never reused within its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Operation(pub u32);
 
-/// How a dial ended.
+/// The result of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialled {
-    /// There is a connection, new or from before: this is its peer.
+    /// The peer is connected, newly or from before.
     Connected(PeerKey),
-    /// Nobody answered, or not in our protocol.
+    /// No peer answered, or not in our protocol.
     Failed,
-    /// We answered ourselves.
+    /// The dial reached ourselves.
     Ourselves,
-    /// It was not tried: it is banned, or there is no place for any connection.
+    /// The address was not dialled: it is banned, or no connection has a place.
     NotTried,
 }
 
-/// What happened.
+/// An event that the driver reports.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Input {
-    /// The clock on the wall says so many seconds since 1970. To be told first of all, and again now and then: it may be
-    /// set meanwhile.
+    /// The wall clock, seconds since 1970. Report it first and then periodically, as the user may
+    /// set the clock.
     Wall(f64),
-    /// Where the viewer plays: told at the start, at each seek, pause and resume, and every few seconds.
+    /// The viewer's playhead. Report it at the start, at each seek, pause and resume, and every few
+    /// seconds.
     Play {
-        /// Seconds into the film.
+        /// Playhead, seconds into the film.
         position_s: f64,
-        /// Whether it plays on (true) or is paused.
+        /// Whether the player plays (true) or is paused.
         playing: bool,
     },
-    /// The viewer closed the film: nothing more is announced, looked up or dialled until it plays again.
+    /// The viewer closed the film. Announces, lookups and dials stop until it plays again.
     Stopped,
-    /// How the viewer is supplied: told every few seconds.
+    /// The viewer's supply. Report it every few seconds.
     Supply {
-        /// The film's mean rate; 0 where unknown.
+        /// Mean rate of the film; 0 if unknown.
         film_bytes_per_s: f64,
-        /// Seconds of film in hand beyond the playhead.
+        /// Buffer beyond the playhead, seconds of film.
         ahead_s: f64,
-        /// What came lately from peers that hold the whole file. A film that only its seeds feed wants parents, however much
-        /// is in hand.
+        /// Recent rate received from seeds. A film supplied only by its seeds wants parents,
+        /// however large the buffer.
         seeds_bytes_per_s: f64,
-        /// Upload that nobody uses now.
+        /// Unused upload rate.
         spare_bytes_per_s: u64,
     },
-    /// This stretch of the film (of [`Config::data_width_s`] seconds) is verified and kept whole, or not any more. Only
-    /// data slots use it.
+    /// Whether this stretch of the film (of [`Config::data_width_s`] seconds) is verified and
+    /// stored completely. Only data slots use it.
     Holds {
-        /// Its number from the film's start.
+        /// Number of the stretch from the film's start.
         stretch: u32,
-        /// Whether it is held.
+        /// Whether it is complete.
         held: bool,
     },
-    /// An address under which others reach us: not to be dialled.
+    /// An address at which others reach us. It is not to be dialled.
     Own(SocketAddr),
-    /// An operation brought addresses; it may bring more. An announce brings those that its own lookup saw.
+    /// An operation returned addresses; it may return more. An announce returns those that its own
+    /// lookup found.
     Found(Operation, Vec<SocketAddr>),
-    /// An operation is over: a lookup found nobody else, an announce was stored by at least one node (true); or it failed.
+    /// An operation ended. True: a lookup is complete, or at least one node stored an announce.
+    /// False: it failed.
     Ended(Operation, bool),
     /// A dial ended.
     Dialled(SocketAddr, Dialled),
-    /// A message of a peer, parent or not.
+    /// A peer, parent or not, sent a message.
     Said(PeerKey, Message),
-    /// So many bytes that we could use came from a peer, parent or not.
+    /// A peer, parent or not, sent this many useful bytes.
     Gave(PeerKey, u64),
-    /// A peer is gone.
+    /// A peer left.
     Left(PeerKey),
     /// A peer was banned: its address is never dialled again.
     Banned(PeerKey),
-    /// The time given by [`super::Slots::next_timeout`] has come.
+    /// The time of [`super::Slots::next_timeout`] has come.
     Timeout,
 }
 
-/// What to do.
+/// An action for the driver.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Output {
-    /// Look up this key (BEP 5 get_peers); answer with [`Input::Found`] and [`Input::Ended`].
+    /// Look up this key (BEP 5 get_peers). Answer with [`Input::Found`] and [`Input::Ended`].
     Lookup {
-        /// Its name.
+        /// Number of the operation.
         operation: Operation,
-        /// What to look up.
+        /// Key to look up.
         key: Key,
     },
-    /// Announce our port under this key (BEP 5 announce_peer); answer as for a lookup.
+    /// Announce our port under this key (BEP 5 announce_peer). Answer as for a lookup.
     Announce {
-        /// Its name.
+        /// Number of the operation.
         operation: Operation,
-        /// Under what.
+        /// Key to announce.
         key: Key,
     },
-    /// This operation's answer is not needed any more; no need to answer.
+    /// Cancel this operation, whose answer is no longer needed. No answer is expected.
     Cancel(Operation),
-    /// Dial this address, with a place kept for it; answer with [`Input::Dialled`].
+    /// Dial this address, for which a place is reserved. Answer with [`Input::Dialled`].
     Dial(SocketAddr),
-    /// This peer is no parent any more: its kept place is free. It may stay as any other peer.
+    /// Release this peer, which is no longer a parent: its reserved place is free. It may stay as
+    /// an ordinary peer.
     Release(PeerKey),
-    /// Send this to all peers that know the extension, and what [`super::Slots::message`] gives to each that comes later.
+    /// Send this message to all peers that support the extension. Send [`super::Slots::message`] to
+    /// each that joins later.
     Tell(Message),
 }
 
-/// What was done, for status and for simulations.
+/// Counters for status and simulations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Lookups begun.
+    /// Lookups started.
     pub lookups: u64,
-    /// Announces begun.
+    /// Announces started.
     pub announces: u64,
-    /// Operations that failed or ran out of time.
+    /// Operations that failed or timed out.
     pub failed_operations: u64,
-    /// Addresses that answers brought.
+    /// Addresses returned by operations.
     pub found: u64,
-    /// Of these, those that were ignored: garbage, our own, known, failed before, or too many.
+    /// Of these, addresses that were ignored: garbage, our own, known, failed before, or too many.
     pub ignored: u64,
-    /// Dials begun.
+    /// Dials started.
     pub dials: u64,
-    /// Dials that brought no parent.
+    /// Dials that gained no parent.
     pub failed_dials: u64,
-    /// Parents that were let go because they did not serve.
+    /// Parents released because they did not serve.
     pub released: u64,
-    /// Bytes that parents gave while they were parents.
+    /// Bytes received from parents while they were parents.
     pub parent_bytes: u64,
-    /// Bytes that all other peers gave.
+    /// Bytes received from all other peers.
     pub other_bytes: u64,
 }

@@ -1,4 +1,4 @@
-//! How much may be done: so much at once, and so much an hour.
+//! A budget of operations: a burst, and a number per hour.
 
 use crate::Time;
 use crate::token_bucket::TokenBucket;
@@ -12,12 +12,12 @@ impl Budget {
         Budget(TokenBucket::new(now, per_hour / 3600.0, f64::from(burst), f64::from(burst)))
     }
 
-    /// Whether one can be taken and so many stay.
+    /// Returns whether one operation may be taken with `keep` left over.
     pub(super) fn allows(&self, now: Time, keep: u32) -> bool {
         self.0.has(now, 1.0 + f64::from(keep))
     }
 
-    /// Takes one, if there is one.
+    /// Takes one operation, if available.
     pub(super) fn take(&mut self, now: Time) -> bool {
         let allowed = self.allows(now, 0);
         if allowed {
@@ -26,7 +26,7 @@ impl Budget {
         allowed
     }
 
-    /// Returns when one can be taken and so many stay.
+    /// Returns when one operation may be taken with `keep` left over.
     pub(super) fn when(&self, now: Time, keep: u32) -> Time {
         self.0.until(now, 1.0 + f64::from(keep)).map_or(Time::NEVER, |wait| now + wait)
     }

@@ -1,6 +1,7 @@
-//! Addresses that answers brought: which may be dialled, which next, and which failed us.
+//! Addresses returned by operations: which may be dialled, which comes next, and which have failed.
 //!
-//! Everything here is bounded, whatever the DHT says. Addresses are data to this crate; nothing is dialled here.
+//! All numbers are bounded, whatever the DHT returns. Addresses are only data here; the driver
+//! dials them.
 
 use super::Config;
 use crate::Time;
@@ -8,14 +9,15 @@ use crate::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// Failed addresses that are remembered.
+/// Most failed addresses remembered.
 const MAX_FAILED: usize = 512;
-/// Networks that are remembered.
+/// Most networks remembered.
 const MAX_NETWORKS: usize = 256;
-/// Own addresses that are remembered.
+/// Most addresses of our own remembered.
 const MAX_OWN: usize = 16;
 
-/// The network of an address: IPv4 /24, IPv6 /48; `None` for local ones, where neighbours are no sign of one owner.
+/// The network of an address: IPv4 /24, IPv6 /48. Local addresses have none, because neighbours
+/// there do not imply one owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Network(u64);
 
@@ -42,9 +44,9 @@ fn is_local(ip: IpAddr) -> bool {
     }
 }
 
-/// The address as it is dialled, or `None` where nobody can be reached.
+/// Returns the address in the form in which it is dialled, or `None` if no peer can be there.
 pub(super) fn sane(addr: SocketAddr, local: bool) -> Option<SocketAddr> {
-    // An IPv4 address in IPv6 clothes is the same peer.
+    // An IPv4 address in IPv6 form is the same peer.
     let ip = addr.ip().to_canonical();
     let nowhere = match ip {
         IpAddr::V4(v4) => v4.octets()[0] == 0 || v4.octets()[0] >= 240 || v4.is_multicast() || v4.is_documentation(),
@@ -80,7 +82,7 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
     waiting: BTreeMap<SocketAddr, Waiting>,
-    /// The same in the order in which they are dialled.
+    /// The same addresses in dial order.
     order: BTreeSet<(u32, u64, SocketAddr)>,
     failed: BTreeMap<SocketAddr, Failed>,
     networks: BTreeMap<Network, Record>,
@@ -92,7 +94,7 @@ impl Candidates {
         self.waiting.len()
     }
 
-    /// An address of ours.
+    /// Adds an address of our own.
     pub(super) fn own(&mut self, addr: SocketAddr) {
         let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
         if self.own.len() >= MAX_OWN {
@@ -102,14 +104,14 @@ impl Candidates {
         self.remove(addr);
     }
 
-    /// Takes an address in: true where it is worth a dial and was not known.
+    /// Adds an address. Returns true if it is worth a dial and was not known.
     pub(super) fn add(&mut self, now: Time, config: &Config, rng: &mut Rng, addr: SocketAddr, rank: u32) -> bool {
         let Some(addr) = sane(addr, config.local_addresses) else { return false };
         if self.own.contains(&addr) || self.is_shunned(now, config, addr) {
             return false;
         }
         if let Some(known) = self.waiting.get(&addr).copied() {
-            // Seen again: as fresh as now, and as near as the nearest slot that has it.
+            // Found again: it counts as fresh, and has the rank of the nearest slot that lists it.
             self.order.remove(&(known.rank, known.draw, addr));
             let again = Waiting { rank: known.rank.min(rank), found: now, ..known };
             self.order.insert((again.rank, again.draw, addr));
@@ -120,7 +122,8 @@ impl Candidates {
         self.waiting.insert(addr, entry);
         self.order.insert((entry.rank, entry.draw, addr));
         if self.waiting.len() > config.max_candidates {
-            // The farthest goes; among equals the lot decides, so the order of an answer gives nobody an advantage.
+            // The farthest address goes. Random draws break ties, so that the order within an
+            // answer favours no address.
             if let Some((_, _, last)) = self.order.last().copied() {
                 self.remove(last);
                 return last != addr;
@@ -141,7 +144,8 @@ impl Candidates {
         }
     }
 
-    /// The next to dial; `used` says how many parents and dials its network has.
+    /// Returns the next address to dial. `used` returns the number of parents and dials in a
+    /// network.
     pub(super) fn next(&mut self, now: Time, config: &Config, used: impl Fn(Network) -> usize) -> Option<SocketAddr> {
         let mut gone = Vec::new();
         let mut next = None;
@@ -158,13 +162,14 @@ impl Candidates {
         next
     }
 
-    /// A seek has made distances meaningless: what waits is forgotten, what failed is not.
+    /// Forgets the waiting addresses after a seek, which made their distances meaningless. Failures
+    /// stay.
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.order.clear();
     }
 
-    /// It could not be reached, or did not serve.
+    /// Notes that an address could not be reached, or that its peer did not serve.
     pub(super) fn fail(&mut self, now: Time, config: &Config, addr: SocketAddr) {
         let times = self.failed.get(&addr).map_or(0, |f| f.times);
         let wait = config.forgive_s * f64::from(1u32 << times.min(3));
@@ -178,20 +183,21 @@ impl Candidates {
         }
     }
 
-    /// It left, or is elsewhere in the film: what the DHT still says of it is old, and nobody's fault.
+    /// Notes that a peer left, or is elsewhere in the film. The DHT's entry is outdated, without
+    /// any fault.
     pub(super) fn rest(&mut self, now: Time, config: &Config, addr: SocketAddr) {
         bounded(&mut self.failed, MAX_FAILED, |f| f.until);
         self.failed.insert(addr, Failed { until: now.plus_secs(config.forgive_s), times: 0 });
     }
 
-    /// Never again.
+    /// Bans an address for good.
     pub(super) fn ban(&mut self, addr: SocketAddr) {
         bounded(&mut self.failed, MAX_FAILED, |f| f.until);
         self.failed.insert(addr, Failed { until: Time::NEVER, times: u32::MAX });
         self.remove(addr);
     }
 
-    /// It served: its network is one where viewers are.
+    /// Notes that a peer served: its network contains viewers.
     pub(super) fn served(&mut self, now: Time, config: &Config, addr: SocketAddr) {
         self.failed.remove(&addr);
         if let Some(net) = network(addr.ip()) {
@@ -215,7 +221,7 @@ impl Candidates {
     }
 }
 
-/// Makes room for one more: whatever would be forgotten soonest goes.
+/// Makes room for one more entry by removing the one that expires first.
 fn bounded<K: Ord + Copy, V>(map: &mut BTreeMap<K, V>, most: usize, until: impl Fn(&V) -> Time) {
     if map.len() >= most
         && let Some(first) = map.iter().min_by_key(|(key, value)| (until(value), **key)).map(|(key, _)| *key)

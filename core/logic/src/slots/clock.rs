@@ -1,37 +1,38 @@
-//! What time it is among the viewers of this film.
+//! The common time of the viewers of a film.
 //!
-//! Virtual slots need clocks that agree to about half a slot. Most do, to the second; for one that is wrong by an hour
-//! the clocks of peers that gave it bytes are witnesses: whoever delivers nothing has no say, so a crowd of made-up peers
-//! can't move it. Only differences that matter are corrected, so right clocks stay what they are.
+//! Virtual slots need clocks that agree to about half a slot. Most do, to the second. A clock that
+//! is wrong by an hour is corrected by the clocks of peers that sent useful data. Peers that send
+//! nothing do not count, so a crowd of fabricated peers cannot move the clock. Only significant
+//! differences are corrected, so correct clocks stay unchanged.
 
 use crate::{PeerKey, Time};
 use std::collections::BTreeMap;
 
-/// Witnesses that are remembered.
+/// Most witnesses remembered.
 const MAX_WITNESSES: usize = 64;
-/// Claims further off than this are not clocks: ten years.
+/// Largest plausible clock difference: ten years.
 const MAX_OFFSET_S: f64 = 3.2e8;
 
 #[derive(Clone, Debug)]
 struct Witness {
-    /// Its clock less ours, seconds.
+    /// The peer's clock minus ours, seconds.
     offset_s: f64,
-    /// Whether it has given bytes that we could use.
+    /// Whether the peer has sent useful data.
     gave: bool,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Clock {
-    /// The driver's own clock at a moment, seconds since 1970.
+    /// A reading of the driver's clock: machine time and seconds since 1970.
     wall: Option<(Time, f64)>,
     witnesses: BTreeMap<PeerKey, Witness>,
     correction_s: f64,
-    /// Whether anything was learnt since the last time it settled.
+    /// Whether anything changed since the clock was last settled.
     news: bool,
 }
 
 impl Clock {
-    /// The driver's clock says so. A step of it moves the claims that were measured against it.
+    /// Sets the driver's clock. A step of it shifts the offsets that were measured against it.
     pub(super) fn set(&mut self, now: Time, unix_s: f64) {
         if !unix_s.is_finite() || unix_s.abs() > 1e11 {
             return;
@@ -48,7 +49,7 @@ impl Clock {
         self.wall.map(|(at, unix_s)| unix_s + now.since(at).as_secs_f64())
     }
 
-    /// Seconds since 1970 as most of the others have it.
+    /// Returns the corrected time, seconds since 1970.
     pub(super) fn unix_s(&self, now: Time) -> Option<f64> {
         self.own(now).map(|unix_s| unix_s + self.correction_s)
     }
@@ -57,7 +58,7 @@ impl Clock {
         self.correction_s
     }
 
-    /// A peer's clock says so.
+    /// Notes a peer's clock.
     pub(super) fn said(&mut self, now: Time, peer: PeerKey, unix_s: f64) {
         let Some(own) = self.own(now) else { return };
         let offset_s = unix_s - own;
@@ -69,7 +70,8 @@ impl Clock {
             self.news |= witness.gave;
         } else {
             if self.witnesses.len() >= MAX_WITNESSES {
-                // One that gave nothing goes first, or everybody could be pushed out by talkers.
+                // A peer that sent nothing is removed first. Otherwise peers that only send
+                // messages could displace all others.
                 let silent = self.witnesses.iter().find(|(_, w)| !w.gave).map(|(key, _)| *key);
                 let Some(goes) = silent else { return };
                 self.witnesses.remove(&goes);
@@ -89,8 +91,8 @@ impl Clock {
         self.news |= self.witnesses.remove(&peer).is_some();
     }
 
-    /// Corrects our clock by the median of those that gave, ourselves among them, where that is off by more than
-    /// `tolerance_s` and there are at least so many of them.
+    /// Corrects our clock by the median of the witnesses that sent data, with our own clock
+    /// included. This needs `at_least` such witnesses and a difference above `tolerance_s`.
     pub(super) fn settle(&mut self, at_least: usize, tolerance_s: f64) {
         if !std::mem::take(&mut self.news) {
             return;
@@ -101,7 +103,7 @@ impl Clock {
         }
         offsets.push(0.0);
         offsets.sort_by(f64::total_cmp);
-        // Of an even number the one nearer to our own clock.
+        // Of an even number, the one nearer to our own clock.
         let (low, high) = (offsets[(offsets.len() - 1) / 2], offsets[offsets.len() / 2]);
         let median = if low.abs() <= high.abs() { low } else { high };
         if (median - self.correction_s).abs() > tolerance_s || self.correction_s == 0.0 {

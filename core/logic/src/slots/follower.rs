@@ -1,30 +1,32 @@
-//! Where a viewer is, guessed from what its player reads: players read ahead of what they show, some of them by minutes.
+//! An estimate of the playhead from the bytes that a player reads. Players read ahead of the
+//! picture, some by minutes.
 
 use crate::Time;
 
-/// A player that has read nothing new for so long while it could is paused, once it has shown what it has read.
+/// Time without new reads, while data was available, after which a player that has shown all it
+/// read counts as paused.
 const PAUSED_AFTER_S: f64 = 8.0;
 
-/// Follows one player through one file. Times are seconds into the film.
+/// A follower of one player through one file. Times are seconds into the film.
 ///
-/// It is taken to show the film from where it began to read, or last jumped, as fast as the clock goes, and never what it
-/// has not read yet.
+/// The model: the player shows the film in real time from where it began to read or last sought,
+/// and never beyond the bytes it has read.
 #[derive(Clone, Copy, Debug)]
 pub struct Follower {
     position_s: f64,
     at: Time,
     read_s: f64,
-    /// When it last read something new, or waited for it.
+    /// Time at which the player last read new data or was blocked.
     read_at: Time,
 }
 
 impl Follower {
-    /// A player that begins to read there, or has jumped there.
+    /// Creates a follower for a player that begins to read at this position, or has sought there.
     pub fn new(now: Time, position_s: f64) -> Follower {
         Follower { position_s, at: now, read_s: position_s, read_at: now }
     }
 
-    /// It has read up to there by now; `waiting`: it waits for more.
+    /// Notes that the player has read up to this position. `waiting` tells whether it is blocked.
     pub fn read(&mut self, now: Time, read_s: f64, waiting: bool) {
         if read_s > self.read_s || waiting {
             self.read_at = now;
@@ -35,17 +37,17 @@ impl Follower {
         self.at = now;
     }
 
-    /// What it shows, as of the last [`Follower::read`].
+    /// Returns the playhead, as of the last [`Follower::read`].
     pub fn position_s(&self) -> f64 {
         self.position_s
     }
 
-    /// Whether it plays on, stalls included, or is paused.
+    /// Returns whether it plays, stalls included, or is paused (false).
     pub fn playing(&self) -> bool {
         self.position_s < self.read_s || self.at.since(self.read_at).as_secs_f64() < PAUSED_AFTER_S
     }
 
-    /// Seconds of film that it has read and not shown yet.
+    /// Returns the film that the player has read and not shown yet, seconds.
     pub fn buffered_s(&self) -> f64 {
         (self.read_s - self.position_s).max(0.0)
     }

@@ -1,13 +1,14 @@
-//! What must always hold; tests ask after every step.
+//! The invariants of the slot index; tests check them after every step.
 
 use super::Slots;
 use crate::Time;
 
 impl Slots {
-    /// Everything that must always hold, for tests.
+    /// Checks every invariant, for tests.
     ///
     /// # Errors
-    /// What does not hold, as a sentence.
+    ///
+    /// Returns a sentence that names the violated invariant.
     pub fn check_invariants(&self, now: Time) -> Result<(), String> {
         self.candidates.check(&self.config)?;
         self.search.check()?;

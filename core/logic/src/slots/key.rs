@@ -1,33 +1,34 @@
-//! The 20-byte keys under which viewers of the same minute meet on the DHT, byte by byte as docs/SLOTS.md has them.
+//! The 20-byte DHT keys under which viewers near each other meet, with the layout of docs/SLOTS.md.
 //!
-//! Pure arithmetic: which slot, which bucket, which hash. When a key is announced or looked up is for the machine.
+//! Pure arithmetic: slot, bucket and hash. The machine decides when to announce or look up a key.
 
 use playswarm_proto::sha1::Sha1;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// What every key begins with; the last byte is the version of the layout.
+/// First bytes of every key; the last of them is the version of the layout.
 const TAG: &[u8; 16] = b"playswarm slot 1";
 
-/// The deepest level of buckets: 127 buckets in all, each with room for some fifty viewers.
+/// Deepest level of buckets: 127 buckets in all, each with room for about fifty viewers.
 pub const MAX_LEVEL: u8 = 6;
 
-/// What a slot's number counts.
+/// The meaning of a slot's number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// When a viewer would have begun at the film's start: fixed while it plays on (P2PMoD's virtual time slot).
+    /// The time at which a viewer would have begun at the film's start. It stays constant while the
+    /// viewer plays (P2PMoD's virtual time slot).
     #[default]
     Virtual,
-    /// A stretch of the film that a viewer holds, whatever it plays (P2PMoD's future work).
+    /// A stretch of the film that a viewer holds, wherever it plays (P2PMoD's future work).
     Data,
 }
 
 impl Kind {
-    /// Both, for simulations that compare them.
+    /// Both kinds, for simulations that compare them.
     pub const ALL: [Kind; 2] = [Kind::Virtual, Kind::Data];
 
-    /// The name in configs and tables.
+    /// Returns the name in configs and tables.
     pub fn name(self) -> &'static str {
         match self {
             Kind::Virtual => "virtual",
@@ -43,7 +44,7 @@ impl Kind {
     }
 }
 
-/// A key on the DHT, in the place where BEP 5 has an info-hash.
+/// A DHT key, used in place of BEP 5's info-hash.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(pub [u8; 20]);
 
@@ -59,10 +60,11 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The key of a slot's bucket: SHA-1 of 53 bytes, one block of the hash.
+/// Returns the key of a slot's bucket: SHA-1 of 53 bytes, one block of the hash.
 ///
-/// `info_hash` is the version-1 info-hash, or the first 20 bytes of the version-2 one where there is no other; `file` the
-/// file's number in the torrent from 0; `width_s` the slot's width in seconds.
+/// `info_hash` is the version-1 info-hash, or the first 20 bytes of the version-2 one if there is
+/// no other. `file` is the number of the file in the torrent, from 0, and `width_s` the slot's
+/// width in seconds.
 pub fn key(info_hash: &[u8; 20], file: u32, kind: Kind, width_s: u16, slot: i64, bucket: u16) -> Key {
     let mut hash = Sha1::new();
     hash.update(TAG);
@@ -75,24 +77,25 @@ pub fn key(info_hash: &[u8; 20], file: u32, kind: Kind, width_s: u16, slot: i64,
     Key(hash.finish())
 }
 
-/// The virtual slot of a viewer that is `position_s` into the film when the clock says `unix_s`, both in seconds.
+/// Returns the virtual slot of a viewer that is `position_s` into the film at the time `unix_s`,
+/// both in seconds.
 pub fn virtual_slot(unix_s: f64, position_s: f64, width_s: u16) -> i64 {
-    // `as` saturates and takes NaN to zero, so no clock and no position can make this panic.
+    // `as` saturates and turns NaN into zero, so no clock and no position can cause a panic.
     ((unix_s - position_s) / f64::from(width_s.max(1))).floor() as i64
 }
 
-/// The stretch in which this second of the film lies.
+/// Returns the stretch that contains this second of the film.
 pub fn data_slot(position_s: f64, width_s: u16) -> i64 {
     (position_s.max(0.0) / f64::from(width_s.max(1))).floor() as i64
 }
 
-/// The buckets of a level: 0 has bucket 0, 1 has 1 and 2, 2 has 3 to 6, and so on.
+/// Returns the buckets of a level: 0 has bucket 0, 1 has 1 and 2, 2 has 3 to 6, and so on.
 pub fn buckets_of(level: u8) -> std::ops::Range<u16> {
     let level = level.min(MAX_LEVEL);
     (1 << level) - 1..(1 << (level + 1)) - 1
 }
 
-/// The level of a bucket.
+/// Returns the level of a bucket.
 pub fn level_of(bucket: u16) -> u8 {
     ((u32::from(bucket) + 1).ilog2() as u8).min(MAX_LEVEL)
 }
@@ -101,7 +104,7 @@ pub fn level_of(bucket: u16) -> u8 {
 mod tests {
     use super::*;
 
-    /// The vectors of docs/SLOTS.md, which were made with another SHA-1 (Python's `hashlib`).
+    /// The test vectors of docs/SLOTS.md, computed with another SHA-1 (Python's `hashlib`).
     #[test]
     fn keys_are_those_of_the_document() {
         let page = include_str!("../../../../docs/SLOTS.md");

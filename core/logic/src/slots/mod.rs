@@ -1,13 +1,15 @@
-//! The slot index: whoever watches a film finds the viewers just ahead of it through any DHT.
+//! The slot index: viewers of a film find the viewers just ahead of them through any DHT.
 //!
-//! After P2PMoD: a viewer's *virtual slot* is the minute at which it would have begun at the film's start. It stays while
-//! the viewer plays on, and viewers of the same or an earlier slot hold what it needs next. The machine decides under which
-//! keys to announce ([`key`]), which to look up and when, whom to dial, and which of the dialled stay as *parents*. It
-//! judges them by what they deliver and by nothing else. DHT packets, connections, blocks and messages are the driver's;
-//! which block comes from which peer is the [picker](crate::picker)'s. One machine serves one viewer of one file.
+//! After P2PMoD: a viewer's *virtual slot* is the minute at which it would have begun at the film's
+//! start. The slot stays constant while the viewer plays. Viewers of the same or an earlier slot
+//! hold the pieces that it needs next. The machine decides which keys to announce ([`key`]), which
+//! to look up and when, which addresses to dial, and which of the dialled peers stay as *parents*.
+//! It judges parents only by the data they deliver. The driver handles DHT packets, connections,
+//! blocks and messages. The [picker](crate::picker) assigns blocks to peers. One machine serves one
+//! viewer of one file.
 //!
-//! Everything that comes from outside is bounded: operations and dials by budgets, addresses, failures and witnesses by
-//! number. docs/SLOTS.md has the formats, docs/SLOTS-SIM.md what it is worth.
+//! All outside data is bounded: operations and dials by budgets; addresses, failures and witnesses
+//! by number. docs/SLOTS.md has the formats, docs/SLOTS-SIM.md the measured benefit.
 
 mod api;
 mod budget;
@@ -39,18 +41,19 @@ use search::Search;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
-/// Stretches that are remembered as held; more can't be announced anyway.
+/// Most stretches remembered as held; more cannot be announced.
 const MAX_HELD: usize = 4096;
-/// A report of the playhead may be off by this much before it is a jump: players report by the frame, not by the clock.
+/// Deviation of a reported playhead beyond which it counts as a seek. Players report frames, not
+/// clock times.
 const JUMP_S: f64 = 2.0;
 
-/// Where the viewer plays.
+/// The viewer's playhead.
 #[derive(Clone, Copy, Debug)]
 struct Play {
     position_s: f64,
     at: Time,
     playing: bool,
-    /// Since when it plays on, or is paused.
+    /// Time since which it plays, or is paused.
     since: Time,
 }
 
@@ -60,19 +63,19 @@ impl Play {
     }
 }
 
-/// An operation under way.
+/// An operation in progress.
 #[derive(Clone, Debug)]
 struct Running {
     slot: i64,
     bucket: u16,
     announce: bool,
     deadline: Time,
-    /// Addresses so far, and how many of them are new and worth a dial.
+    /// Addresses returned so far, and how many of them are new and worth a dial.
     found: usize,
     new: usize,
 }
 
-/// An announce that we keep up.
+/// An announce that is kept alive.
 #[derive(Clone, Copy, Debug)]
 struct Announced {
     due: Time,
@@ -88,7 +91,7 @@ struct Supply {
     spare_bytes_per_s: u64,
 }
 
-/// The state machine; see the [module](self).
+/// The state machine of the slot index; see the [module](self).
 #[derive(Debug)]
 pub struct Slots {
     config: Config,
@@ -97,11 +100,11 @@ pub struct Slots {
     clock: Clock,
     play: Option<Play>,
     supply: Supply,
-    /// The virtual slot, kept while the viewer plays on.
+    /// The virtual slot, kept while the viewer plays.
     slot: Option<i64>,
-    /// When it last came to a new slot, or jumped.
+    /// Time of the last new slot or seek.
     moved: Time,
-    /// Whether it has been anywhere before: the first search does not wait.
+    /// Whether the viewer was anywhere before: the first search does not wait.
     jumped: bool,
     held: BTreeSet<u32>,
     announced: BTreeMap<i64, Announced>,
@@ -113,7 +116,7 @@ pub struct Slots {
     parents: Parents,
     operations: Budget,
     dials: Budget,
-    /// What was told last and when.
+    /// The last message sent, and its time.
     told: Option<(Time, Message)>,
     counters: Counters,
     wake: Time,
@@ -121,7 +124,7 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// Nothing is known and nobody plays yet.
+    /// Creates a machine for a film that is not playing yet.
     pub fn new(now: Time, config: Config, film: Film) -> Slots {
         Slots {
             rng: Rng::new(config.seed),
@@ -150,14 +153,14 @@ impl Slots {
         }
     }
 
-    /// Tells what happened. What to do about it comes from [`Slots::poll`].
+    /// Handles an input. [`Slots::poll`] returns the resulting actions.
     pub fn handle(&mut self, now: Time, input: Input) {
         match input {
             Input::Wall(unix_s) => self.clock.set(now, unix_s),
             Input::Play { position_s, playing } => {
                 let news = self.played(now, position_s, playing);
                 if !news && now < self.wake {
-                    return; // It plays on as was foreseen.
+                    return; // Playback continues as expected.
                 }
             }
             Input::Stopped => self.stopped(),
@@ -194,7 +197,7 @@ impl Slots {
                 } else {
                     self.counters.other_bytes = self.counters.other_bytes.saturating_add(bytes);
                 }
-                // Bytes come often, and never ask for anything to be done at once.
+                // Data arrives often, and never requires immediate action.
                 return;
             }
             Input::Left(peer) => {
@@ -218,17 +221,17 @@ impl Slots {
         self.plan(now);
     }
 
-    /// The next thing to do, until there is none.
+    /// Returns the next action; `None` once all are taken.
     pub fn poll(&mut self) -> Option<Output> {
         self.outputs.pop_front()
     }
 
-    /// When [`Input::Timeout`] is wanted; [`Time::NEVER`] where there is nothing to wait for.
+    /// Returns when [`Input::Timeout`] is due; [`Time::NEVER`] if nothing is pending.
     pub fn next_timeout(&self) -> Time {
         self.wake
     }
 
-    /// The slot under which we count ourselves: of virtual slots, ours; of data slots, that of the playhead.
+    /// Returns the viewer's slot: its virtual slot, or the data slot of the playhead.
     pub fn slot(&self, now: Time) -> Option<i64> {
         match self.config.kind {
             Kind::Virtual => self.slot,
@@ -236,17 +239,19 @@ impl Slots {
         }
     }
 
-    /// Whether this peer has a place as a parent.
+    /// Returns whether this peer has a place as a parent.
     pub fn is_parent(&self, peer: PeerKey) -> bool {
         self.parents.all.contains_key(&peer)
     }
 
-    /// The parents, with the bytes that each gave since it became one and its rate now in bytes per second.
+    /// Returns the parents, with the bytes received from each since it became one and its present
+    /// rate in bytes per second.
     pub fn parents(&self, now: Time) -> impl Iterator<Item = (PeerKey, u64, f64)> + '_ {
         self.parents.all.iter().map(move |(key, parent)| (*key, parent.bytes, parent.rate(now)))
     }
 
-    /// What to tell a peer that has just said that it knows the extension; `None` before there is anything to tell.
+    /// Returns the message for a peer that has just announced the extension; `None` if there is
+    /// nothing to report yet.
     pub fn message(&self, now: Time) -> Option<Message> {
         let (play, unix_s) = (self.play?, self.clock.unix_s(now)?);
         Some(Message {
@@ -260,17 +265,17 @@ impl Slots {
         })
     }
 
-    /// How much our clock is put forward (or back, below zero) to agree with those that gave us bytes, seconds.
+    /// Returns the correction of our clock, seconds; negative if it was set back.
     pub fn clock_correction_s(&self) -> f64 {
         self.clock.correction_s()
     }
 
-    /// What was done so far.
+    /// Returns the counters.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// Whether this says anything that was not foreseen.
+    /// Returns whether this report differs from the expected playhead.
     fn played(&mut self, now: Time, position_s: f64, playing: bool) -> bool {
         if !position_s.is_finite() {
             return false;
@@ -283,17 +288,19 @@ impl Slots {
             self.moved = now;
             return true;
         };
-        // A player that stalls is behind what the clock says, and has not jumped; it can't be ahead, nor go back.
+        // A stalled player falls behind the expected playhead without a seek. It cannot be ahead,
+        // nor go back.
         let (low, high) = (was.position_s - JUMP_S, was.position_s(now) + JUMP_S);
         let jumped = !(low..=high).contains(&position_s);
         if jumped {
             self.jump(now);
         }
-        // A stall is no news until it has moved us out of our slot; the next timeout looks.
+        // A stall changes nothing until it has moved us out of our slot; the next timeout checks
+        // that.
         jumped || was.playing != playing
     }
 
-    /// A seek: whoever waits to be dialled was near to where we are no more.
+    /// Handles a seek: addresses that wait to be dialled are no longer near us.
     fn jump(&mut self, now: Time) {
         self.moved = now;
         self.jumped = true;
@@ -366,7 +373,8 @@ impl Slots {
             let wait = self.config.again_s * f64::from(1u32 << announced.failures.min(4));
             announced.due = now.plus_secs(wait.min(self.config.refresh_s));
         } else if deeper {
-            // Its bucket is crowded: nobody would see us there, and the next level is open now.
+            // Its bucket is crowded: viewers would not find us there, and the next level is open
+            // now.
             announced.due = now;
         } else {
             announced.failures = 0;
@@ -377,13 +385,14 @@ impl Slots {
     fn said(&mut self, now: Time, peer: PeerKey, message: Message) {
         self.clock.said(now, peer, message.unix_s as f64);
         let Some(play) = self.play else { return };
-        // A parent that has jumped, or was never ahead of us, has not what we need next: its place is for another, before
-        // the buffer feels it. Nobody gains by lying here.
+        // A parent that sought elsewhere, or was never ahead of us, lacks the pieces that we need
+        // next. Its place goes to another before the buffer shrinks. A false report gains a peer
+        // nothing here.
         let needs_s = play.position_s(now) + self.supply.ahead_s;
         let has_until_s = message.playhead_ms as f64 / 1000.0 + f64::from(message.ahead_s);
         let elsewhere = message.file != self.film.file || has_until_s <= needs_s;
-        // Whether its line is full is not asked: one that is full still feeds who is dry, and to leave it for that cost the
-        // origin a sixth more in simulation.
+        // A full line is no reason to release a parent: it still feeds viewers with a low buffer.
+        // In simulation, releasing such parents cost the origin a sixth more.
         if elsewhere && let Some(parent) = self.parents.all.remove(&peer) {
             self.candidates.rest(now, &self.config, parent.addr);
             self.counters.released += 1;
@@ -393,7 +402,7 @@ impl Slots {
 
     fn dialled(&mut self, now: Time, addr: SocketAddr, how: Dialled) {
         if self.dialling.remove(&addr).is_none() {
-            // It took longer than we wait, or we never asked: there is no place any more.
+            // The dial took longer than our timeout, or was never ours: there is no place any more.
             match how {
                 Dialled::Connected(peer) if !self.is_parent(peer) => self.outputs.push_back(Output::Release(peer)),
                 Dialled::Ourselves => self.candidates.own(addr),

@@ -1,18 +1,19 @@
-//! The viewers ahead of us that have a kept place: what each gives, and who does not serve.
+//! The viewers ahead of us with a reserved place: the rate of each, and whether it serves.
 
 use crate::{PeerKey, Time};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// Time over which a parent's rate is averaged: long enough for a burst of a piece, short enough to see one stop.
+/// Time over which a parent's rate is averaged: long enough for the burst of a piece, short enough
+/// to notice when one stops.
 const AVERAGE_S: f64 = 10.0;
 
 #[derive(Clone, Debug)]
 pub(super) struct Parent {
     pub(super) addr: SocketAddr,
-    /// When it is judged next.
+    /// Time of the next judgement.
     pub(super) judged_at: Time,
-    /// Bytes per second as an exponential average at `at`.
+    /// Exponential average of the rate at time `at`, bytes per second.
     rate: f64,
     at: Time,
     pub(super) bytes: u64,
@@ -35,7 +36,7 @@ impl Parents {
         self.all.entry(peer).or_insert(Parent { addr, judged_at, rate: 0.0, at: now, bytes: 0 });
     }
 
-    /// Whether it is a parent that gave these bytes.
+    /// Counts bytes from a peer. Returns whether it is a parent.
     pub(super) fn gave(&mut self, now: Time, peer: PeerKey, bytes: u64) -> bool {
         let Some(parent) = self.all.get_mut(&peer) else { return false };
         parent.rate = parent.rate(now) + bytes as f64 / AVERAGE_S;
@@ -44,7 +45,8 @@ impl Parents {
         true
     }
 
-    /// How many give at least so much, and what all give together, bytes per second.
+    /// Returns how many parents serve at `least` bytes per second or more, and the total rate of
+    /// all parents.
     pub(super) fn serving(&self, now: Time, least: f64) -> (usize, f64) {
         self.all.values().fold((0, 0.0), |(count, sum), parent| {
             let rate = parent.rate(now);

@@ -1,10 +1,11 @@
-//! What is due: announces, lookups, dials, judgements, words to others; and when the machine wants to be woken.
+//! Due actions (announces, lookups, dials, judgements, messages), and the time of the next timeout.
 
 use super::{Announced, Key, Kind, Operation, Output, Running, Slots, Supply, data_slot, key, network, order};
 use crate::{PeerKey, Time};
 use std::net::SocketAddr;
 
-/// How far outside of its slot, as a share of the width, a viewer may drift by stalls before the slot is left.
+/// Share of the slot's width by which stalls may move a viewer out of its slot before the slot
+/// changes.
 const DRIFT: f64 = 0.25;
 
 impl Slots {
@@ -30,7 +31,7 @@ impl Slots {
         self.wake = self.wake.min(Time(at.0.max(now.0 + 1)));
     }
 
-    /// What has run out of time.
+    /// Ends operations and dials that timed out.
     fn expire(&mut self, now: Time) {
         let late: Vec<Operation> =
             self.running.iter().filter(|(_, r)| now >= r.deadline).map(|(operation, _)| *operation).collect();
@@ -52,16 +53,17 @@ impl Slots {
     }
 
     fn handle_late(&mut self, now: Time, operation: Operation) {
-        // What it brought until now counts.
+        // The addresses returned so far count.
         let well = self.running.get(&operation).is_some_and(|r| !r.announce && r.found > 0);
         self.ended(now, operation, well);
     }
 
-    /// The virtual slot: found anew after a jump or a pause, kept while stalls move us only a little.
+    /// Updates the virtual slot: computed anew after a seek or a pause, kept while stalls move us
+    /// only a little.
     fn find_slot(&mut self, now: Time) {
         let (Some(play), Some(unix_s)) = (self.play, self.clock.unix_s(now)) else { return };
         if !play.playing && self.slot.is_some() {
-            // While paused we fall back steadily; where we are is known once it goes on.
+            // A paused viewer falls back steadily. Its slot is known again once it plays.
             return;
         }
         let width = f64::from(self.config.virtual_width_s.max(1));
@@ -76,23 +78,24 @@ impl Slots {
         }
     }
 
-    /// Where in our slot we are, from 0 to 1.
+    /// Returns the viewer's position within its slot, from 0 to 1.
     fn within(&self, now: Time) -> f64 {
         let (Some(play), Some(unix_s), Some(slot)) = (self.play, self.clock.unix_s(now), self.slot) else { return 1.0 };
         let width = f64::from(self.config.virtual_width_s.max(1));
         ((unix_s - play.position_s(now)) / width - slot as f64).clamp(0.0, 1.0)
     }
 
-    /// Under which slots we should be found.
+    /// Returns the slots under which viewers should find us.
     fn wanted_announces(&self, now: Time) -> Vec<i64> {
         let Some(play) = self.play else { return Vec::new() };
         match self.config.kind {
             Kind::Virtual => {
-                // Who has paused for longer than a slot is not where the slot says any more; the announce may age.
+                // A viewer paused for longer than a slot is no longer where its slot says. The
+                // announce may expire.
                 let rests = !play.playing && now >= play.since.plus_secs(f64::from(self.config.width_s()));
                 self.slot.filter(|_| !rests).into_iter().collect()
             }
-            // Those at and behind the playhead first: viewers close behind us need these.
+            // Stretches at and behind the playhead come first: viewers close behind us need these.
             Kind::Data => {
                 let at = data_slot(play.position_s(now), self.config.width_s());
                 let mut held: Vec<i64> = self.held.iter().map(|stretch| i64::from(*stretch)).collect();
@@ -150,12 +153,12 @@ impl Slots {
         (operation, key)
     }
 
-    /// Whether more parents are wanted.
+    /// Returns whether more parents are wanted.
     pub(super) fn is_hungry(&self, now: Time) -> bool {
         let Some(play) = self.play else { return false };
         let Supply { film_bytes_per_s: film, ahead_s, seeds_bytes_per_s, .. } = self.supply;
         let short = ahead_s < self.config.low_s;
-        // Who is paused and has something in hand needs nobody new.
+        // A paused viewer with a sufficient buffer needs no new parents.
         if !play.playing && !short {
             return false;
         }
@@ -166,7 +169,7 @@ impl Slots {
         !fed && (short || seeds_bytes_per_s > self.config.seeds_share * film)
     }
 
-    /// Lets those parents go that do not serve while more is wanted.
+    /// Releases parents that do not serve while more are wanted.
     fn judge(&mut self, now: Time) {
         let least = self.config.least_share * self.supply.film_bytes_per_s;
         let due: Vec<(PeerKey, SocketAddr, bool, u64)> = self
@@ -182,7 +185,8 @@ impl Slots {
                 self.parents.all.remove(&peer);
                 self.counters.released += 1;
                 self.outputs.push_back(Output::Release(peer));
-                // One that served before is no stranger: its minute is over, or its line is busy.
+                // A parent that served before is not a failed dial: its time is over, or its line
+                // is busy.
                 if bytes == 0 {
                     self.counters.failed_dials += 1;
                 }
@@ -227,7 +231,7 @@ impl Slots {
 
     fn look_up(&mut self, now: Time) {
         let Some(play) = self.play else { return };
-        // Who is known is dialled first: a lookup is for when there are fewer of them than places.
+        // Known addresses are dialled first. A lookup follows when they are fewer than the places.
         let places = self.config.max_parents.saturating_sub(self.parents.all.len() + self.dialling.len());
         if places == 0 || self.candidates.len() >= places {
             return;
@@ -244,7 +248,8 @@ impl Slots {
             Kind::Data => data_slot(position + self.supply.ahead_s, self.config.width_s()),
         };
         let left_s = self.film.duration_s - position;
-        // One is always left for an announce, which must not wait for an hour's worth of lookups.
+        // One operation is reserved for an announce, which must not wait behind an hour's budget of
+        // lookups.
         let keep = 1;
         for slot in order(&self.config, slot, self.within(now), left_s, playing_in) {
             if self.running.values().filter(|r| !r.announce).count() >= self.config.lookups_at_once {
@@ -275,7 +280,8 @@ impl Slots {
         }
     }
 
-    /// Tells the others at once what has changed for them, and what they would not guess now and then.
+    /// Sends a message at once for changes that the other viewers would not expect, and otherwise
+    /// periodically.
     fn tell(&mut self, now: Time) {
         let (Some(play), Some(message)) = (self.play, self.message(now)) else { return };
         let due = match self.told {
@@ -283,7 +289,7 @@ impl Slots {
             Some((at, last)) => {
                 let low = |ahead_s: u32| f64::from(ahead_s) < self.config.low_s;
                 let moved = last.slot != message.slot || last.playing != message.playing;
-                // Not more often than once a second, however the seconds in hand go up and down.
+                // At most once a second, however the buffer changes.
                 let dried = low(last.ahead_s) != low(message.ahead_s);
                 match () {
                     () if moved => Time::ZERO,

@@ -1,4 +1,4 @@
-//! Where to look next: the order of slots, the level of each one's buckets, and what was asked lately.
+//! The search order: slots, the level of each slot's buckets, and recent lookups.
 
 use super::key::{MAX_LEVEL, buckets_of, level_of};
 use super::{Config, Kind};
@@ -6,19 +6,20 @@ use crate::Time;
 use crate::rng::Rng;
 use std::collections::BTreeMap;
 
-/// Buckets and slots that are remembered.
+/// Most buckets and slots remembered.
 const MAX_CELLS: usize = 256;
 
-/// The slots in which parents may be, nearest first.
+/// Returns the slots in which parents may be, nearest first.
 ///
-/// Virtual: our own and earlier ones, as far as somebody can be ahead in the film. `within` says where in our own slot we
-/// are, from 0 to 1: its viewers are ahead of us by that share, so early in it the slot before comes first. Data: the
-/// stretch that is needed next, and the one where we play.
+/// Virtual: our own slot and earlier ones, as far as a viewer can be ahead in the film. `within` is
+/// our position in our own slot, from 0 to 1. Its viewers are ahead of us by that share at most, so
+/// early in the slot the one before comes first. Data: the stretch needed next, and the one being
+/// played.
 pub fn order(config: &Config, slot: i64, within: f64, left_s: f64, playing_in: i64) -> Vec<i64> {
     match config.kind {
         Kind::Virtual => {
             let width = f64::from(config.width_s());
-            // Who is ahead by more than what is left of the film has finished it.
+            // A viewer that is ahead by more than the rest of the film has finished it.
             let back = ((left_s.max(0.0) / width).ceil() as i64).min(i64::from(config.reach.max(1)) - 1);
             let mut slots: Vec<i64> = (0..=back).map(|i| slot.saturating_sub(i)).collect();
             if within < 0.5 && slots.len() > 1 {
@@ -33,34 +34,35 @@ pub fn order(config: &Config, slot: i64, within: f64, left_s: f64, playing_in: i
 
 #[derive(Clone, Copy, Debug)]
 struct Cell {
-    /// When it may be looked up again.
+    /// Time from which the bucket may be looked up again.
     next: Time,
-    /// What to wait after the next time.
+    /// Pause after the next lookup, seconds.
     wait_s: f64,
 }
 
-/// What is known of the buckets.
+/// The known state of the buckets.
 #[derive(Debug, Default)]
 pub(super) struct Search {
     cells: BTreeMap<(i64, u16), Cell>,
-    /// The deepest level of each slot's buckets that is known to be in use, and when that was seen.
+    /// The deepest level in use of each slot's buckets, and when that was seen.
     levels: BTreeMap<i64, (u8, Time)>,
 }
 
 impl Search {
-    /// The level at which to announce in this slot.
+    /// Returns the level at which to announce in this slot.
     pub(super) fn level(&self, slot: i64) -> u8 {
         self.levels.get(&slot).map_or(0, |(level, _)| *level)
     }
 
-    /// A bucket of the slot's deepest level, by lot.
+    /// Returns a random bucket of the slot's deepest level.
     pub(super) fn bucket_to_announce(&self, slot: i64, rng: &mut Rng) -> u16 {
         let buckets = buckets_of(self.level(slot));
         buckets.start + rng.below(buckets.len() as u32) as u16
     }
 
-    /// The bucket of the slot to look up now: any that is in use and was not asked lately, by lot, so that lookups spread
-    /// as announces do. Or when there will be one.
+    /// Returns the bucket of the slot to look up now, or the time at which one becomes available.
+    /// It is drawn from those in use that were not looked up recently, so that lookups spread as
+    /// announces do.
     pub(super) fn bucket_to_look_up(&self, now: Time, slot: i64, rng: &mut Rng) -> Result<u16, Time> {
         let in_use = 0..buckets_of(self.level(slot)).end;
         let (mut free, mut soonest) = (Vec::new(), Time::NEVER);
@@ -76,13 +78,14 @@ impl Search {
         }
     }
 
-    /// Marks a bucket as asked, until its answer says more.
+    /// Notes that a bucket is being looked up.
     pub(super) fn asked(&mut self, now: Time, config: &Config, slot: i64, bucket: u16) {
         let wait_s = self.cells.get(&(slot, bucket)).map_or(config.again_s, |cell| cell.wait_s);
         self.put(slot, bucket, Cell { next: now.plus_secs(wait_s.max(config.operation_timeout_s)), wait_s });
     }
 
-    /// What an answer brought: how many addresses, and how many of them new and worth a dial.
+    /// Notes the answer for a bucket: the number of addresses, and how many of them are new and
+    /// worth a dial.
     pub(super) fn answered(
         &mut self,
         now: Time,
@@ -98,11 +101,11 @@ impl Search {
         self.filled(now, config, slot, bucket, found);
     }
 
-    /// Learns from an answer with so many addresses how deep the slot's buckets go: true where that is deeper than was
-    /// known.
+    /// Updates the depth of the slot's buckets from an answer with `found` addresses. Returns true
+    /// if the depth grew.
     pub(super) fn filled(&mut self, now: Time, config: &Config, slot: i64, bucket: u16, found: usize) -> bool {
         let (known, seen) = self.levels.get(&slot).copied().unwrap_or((0, now));
-        // Viewers leave too: what was seen long ago is seen anew from the top.
+        // Viewers leave too: an old observation is replaced from the top level.
         let known = if now >= seen.plus_secs(config.refresh_s * 2.0) { 0 } else { known };
         let full = found >= config.full_peers.max(1);
         let level = if full { known.max((level_of(bucket) + 1).min(MAX_LEVEL)) } else { known };

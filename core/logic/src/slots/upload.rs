@@ -1,23 +1,23 @@
-//! Whom our upload helps most: viewers that are close to running dry.
+//! Upload where it helps most: to viewers with a low buffer.
 //!
-//! Two pure functions for whoever deals out upload: how much to believe of what a viewer says it has in hand, and how to
-//! share a rate among viewers. Slots earned by giving (tit for tat) are the choker's and come first; this is about what
-//! viewers get of the rest.
+//! Two pure functions for the code that distributes upload. One bounds the belief in a viewer's
+//! reported buffer; the other shares a rate among viewers. Slots earned by tit-for-tat are the
+//! choker's and come first; this module is about the upload that remains.
 
-/// A viewer that wants bytes of us.
+/// A viewer that wants data from us.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wanting {
-    /// Seconds of film in hand, as far as that is believed ([`believed_ahead_s`]).
+    /// Buffer, as far as its report is believed ([`believed_ahead_s`]), seconds of film.
     pub ahead_s: f64,
-    /// The most that it takes, bytes per second.
+    /// Highest rate that it can receive, bytes per second.
     pub most_bytes_per_s: f64,
 }
 
-/// With so many seconds more in hand a viewer's claim is half as strong. 5: one with ten seconds gets a third of the share
-/// of one that waits, and with a minute a thirteenth, so that nobody is shut out.
+/// Buffer that halves a viewer's weight, seconds. 5: a viewer with ten seconds gets a third of the
+/// share of one that waits, and with a minute a thirteenth. No viewer is starved.
 const HALF_S: f64 = 5.0;
 
-/// How strong the claim of a viewer with so many seconds in hand is: 1 for one that waits, falling towards 0.
+/// Returns the weight of a viewer with this buffer: 1 for one that waits, falling towards 0.
 pub fn urgency(ahead_s: f64) -> f64 {
     if ahead_s.is_nan() {
         return 0.0;
@@ -25,30 +25,31 @@ pub fn urgency(ahead_s: f64) -> f64 {
     1.0 / (1.0 + ahead_s.max(0.0) / HALF_S)
 }
 
-/// How many seconds a viewer has in hand: what it says, but not less than what we ourselves gave it in the last
-/// `elapsed_s` seconds beyond what it can have played meanwhile. So crying hunger gets nobody more than a film's rate.
+/// Returns the believed buffer of a viewer, seconds. It is the reported one, but at least the film
+/// that we sent in the last `elapsed_s` seconds, less the film that it can have played. A false
+/// report of a low buffer thus gains at most the film's rate.
 pub fn believed_ahead_s(said_s: f64, given_bytes: f64, elapsed_s: f64, film_bytes_per_s: f64) -> f64 {
     let given_s = if film_bytes_per_s > 0.0 { given_bytes / film_bytes_per_s } else { 0.0 };
     said_s.max(given_s - elapsed_s).max(0.0)
 }
 
-/// Shares `bytes_per_s` among viewers by urgency: nobody gets more than it takes, and nothing is left over while somebody
-/// wants more. The shares are in the order of the viewers.
+/// Shares `bytes_per_s` among viewers by urgency. No viewer gets more than it can receive, and
+/// nothing is left over while one wants more. The shares are in the order of the viewers.
 pub fn share(bytes_per_s: f64, wanting: &[Wanting]) -> Vec<f64> {
     share_weighted(bytes_per_s, &wanting.iter().map(|w| (urgency(w.ahead_s), w.most_bytes_per_s)).collect::<Vec<_>>())
 }
 
-/// Shares evenly instead, for comparison: everybody's claim is the same.
+/// Shares evenly instead, for comparison: every viewer has the same weight.
 pub fn share_evenly(bytes_per_s: f64, wanting: &[Wanting]) -> Vec<f64> {
     share_weighted(bytes_per_s, &wanting.iter().map(|w| (1.0, w.most_bytes_per_s)).collect::<Vec<_>>())
 }
 
-/// Water-filling: (weight, cap) for each.
+/// Distributes a rate by water-filling. Each claim is a weight and a cap.
 fn share_weighted(bytes_per_s: f64, claims: &[(f64, f64)]) -> Vec<f64> {
     let mut shares = vec![0.0; claims.len()];
     let finite = |x: f64| if x.is_finite() { x.max(0.0) } else { 0.0 };
     let mut left = finite(bytes_per_s);
-    // In the order in which they are full, so that one pass is enough.
+    // Sorted by the level at which they are full, so that one pass is enough.
     let level = |(weight, cap): (f64, f64)| if weight > 0.0 { finite(cap) / weight } else { f64::INFINITY };
     let mut order: Vec<usize> = (0..claims.len()).filter(|&i| claims[i].0 > 0.0 && finite(claims[i].1) > 0.0).collect();
     order.sort_unstable_by(|&a, &b| level(claims[a]).total_cmp(&level(claims[b])).then(a.cmp(&b)));

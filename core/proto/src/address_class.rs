@@ -1,18 +1,21 @@
-//! Where an IP address leads, and who may name it to us.
+//! Classes of IP addresses, and which sources may name them to us.
 //!
-//! Trackers, torrents, redirects, DNS answers and other peers all name addresses. A stranger on the Internet that names an
-//! address of the user's own network would make us connect to a router or a service there. So a source may name only
-//! addresses that are no more local than its own: see [`AddressClass::may_name`].
+//! Trackers, torrents, redirects, DNS answers and other peers all name addresses. An Internet
+//! source that names an address of the user's own network would make us connect to a router or a
+//! service there. A source may therefore name only addresses that are no more local than its own:
+//! see [`AddressClass::may_name`].
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Where an address leads. Ordered from everywhere to nearest: each class is more local than the one before it.
+/// A class of addresses. The order is from unreachable to nearest: each class is more local than
+/// the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AddressClass {
-    /// Nowhere that a connection can go: unspecified, "this network", multicast, broadcast, discard, reserved.
+    /// No possible destination of a connection: unspecified, "this network", multicast, broadcast,
+    /// discard, reserved.
     Nowhere,
-    /// The Internet. Documentation and benchmark networks count here too: no user's machine is there, while proxies map
-    /// the names of public hosts to the benchmark network.
+    /// The Internet. Documentation and benchmark networks count here too: no user's machine is
+    /// there, while proxies map the names of public hosts to the benchmark network.
     Global,
     /// The network between a provider and its customers (RFC 6598). Some virtual private networks use it too.
     Shared,
@@ -25,8 +28,8 @@ pub enum AddressClass {
 }
 
 impl AddressClass {
-    /// The class of an address. An IPv6 address that a translator or tunnel turns into an IPv4 address has the class of
-    /// the latter.
+    /// Returns the class of an address. An IPv6 address that a translator or tunnel turns into an
+    /// IPv4 address has the class of the latter.
     pub fn of(ip: IpAddr) -> AddressClass {
         match plain(ip) {
             IpAddr::V4(ip) => of_v4(ip),
@@ -34,33 +37,36 @@ impl AddressClass {
         }
     }
 
-    /// Whether it belongs to this machine or a network around it, not to the Internet.
+    /// Returns whether the class belongs to this machine or a network around it, not to the
+    /// Internet.
     pub fn is_local(self) -> bool {
         self >= AddressClass::Shared
     }
 
-    /// Whether a source at an address of this class may name an address of class `named` to us. What is on this machine
-    /// may name all; a host of a private network may name others there but nothing of this machine; and so on.
+    /// Returns whether a source at an address of this class may name an address of class `named` to
+    /// us. A source on this machine may name all addresses. A host of a private network may name
+    /// others there but none of this machine, and so on.
     pub fn may_name(self, named: AddressClass) -> bool {
         named != AddressClass::Nowhere && named <= self.max(AddressClass::Global)
     }
 }
 
-/// The address that a packet to `ip` ends up at: the IPv4 address within mapped (`::ffff:0:0/96`), compatible (`::/96`),
-/// translated (`64:ff9b::/96`, RFC 6052; `::ffff:0:0:0/96`, RFC 2765), 6to4 (`2002::/16`, RFC 3056) and Teredo
-/// (`2001::/32`, RFC 4380) addresses; any other one as it is.
+/// Returns the address at which a packet to `ip` arrives. It is the IPv4 address within mapped
+/// (`::ffff:0:0/96`), compatible (`::/96`), translated (`64:ff9b::/96`, RFC 6052;
+/// `::ffff:0:0:0/96`, RFC 2765), 6to4 (`2002::/16`, RFC 3056) and Teredo (`2001::/32`, RFC 4380)
+/// addresses. Any other address is returned unchanged.
 pub fn plain(ip: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = ip else { return ip };
     let s = v6.segments();
     let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
     match s {
-        // `::` and `::1` are no IPv4 addresses.
+        // `::` and `::1` contain no IPv4 address.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => ip,
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
         | [0x2002, high, low, ..] => v4(high, low),
-        // The client's address, each bit inverted.
+        // The client's address, with each bit inverted.
         [0x2001, 0, _, _, _, _, high, low] => v4(!high, !low),
         _ => ip,
     }
@@ -86,7 +92,7 @@ fn of_v6(ip: Ipv6Addr) -> AddressClass {
         // Multicast.
         [0xff00..=0xffff, ..] => AddressClass::Nowhere,
         [0xfe80..=0xfebf, ..] => AddressClass::LinkLocal,
-        // Unique local, and site-local, which is deprecated and used still.
+        // Unique local, and site-local, which is deprecated but still used.
         [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] => AddressClass::Private,
         // A translator's prefix within a private network (RFC 8215).
         [0x64, 0xff9b, 1, ..] => AddressClass::Private,
@@ -94,19 +100,19 @@ fn of_v6(ip: Ipv6Addr) -> AddressClass {
     }
 }
 
-/// Whether a peer may be dialled that a source at an address of class `source` named.
+/// Returns whether a peer named by a source at an address of class `source` may be dialled.
 pub fn is_acceptable(addr: SocketAddr, source: AddressClass) -> bool {
     let class = AddressClass::of(addr.ip());
     source.may_name(class) && is_peer_port(addr.port(), class)
 }
 
-/// Whether a peer may listen there: no port of a system service. On the Internet 80 and 443 are used by peers behind strict
-/// firewalls; in a local network they are a router's.
+/// Returns whether a peer may listen on this port: no system service uses it. On the Internet,
+/// peers behind strict firewalls use 80 and 443; in a local network these belong to a router.
 fn is_peer_port(port: u16, class: AddressClass) -> bool {
     port >= 1024 || (matches!(port, 80 | 443) && !class.is_local())
 }
 
-/// What one subscriber holds: an IPv4 address, or the /64 of an IPv6 address.
+/// Returns the unit that one subscriber holds: an IPv4 address, or the /64 of an IPv6 address.
 pub fn subscriber(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,

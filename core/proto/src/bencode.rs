@@ -1,20 +1,20 @@
-//! Reads and writes bencoding (BEP 3) that strangers sent, without recursion, allocation or trust.
+//! Reads and writes untrusted bencoding (BEP 3) without recursion or allocation.
 //!
-//! Why not librqbit-bencode: it parses integers and string lengths without a check for overflow, which panics in
-//! debug builds and wraps in release builds (a piece length of 2^32 + 16384 reads as 16384), and one odd field
-//! that nobody needs refuses the whole torrent. This reader walks the bytes in place and knows its limits; what the
-//! fields mean is up to the caller.
+//! librqbit-bencode is not used, because it parses integers and string lengths without a check for
+//! overflow. That panics in debug builds and wraps in release builds (a piece length of 2^32 +
+//! 16384 reads as 16384). One odd field that is not needed also makes it refuse the whole torrent.
+//! This reader walks the bytes in place within limits; the caller interprets the fields.
 
 use bytes::BufMut;
 
-/// How deep lists and dictionaries may lie within each other. Real torrents need 6; libtorrent stops at 100 too.
+/// Deepest nesting of lists and dictionaries. Real torrents need 6; libtorrent stops at 100 too.
 pub const MAX_NESTING: usize = 100;
-/// The same in messages of peers, which have two levels.
+/// Deepest nesting in messages of peers, which have two levels.
 const MAX_PEER_NESTING: usize = 8;
 /// Most values read from one message of a peer.
 const MAX_PEER_VALUES: u32 = 1024;
 
-/// Why bytes are not bencoding, as the end of a sentence.
+/// The reason why bytes are not bencoding, as the end of a sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed(pub &'static str);
 
@@ -22,7 +22,7 @@ type Result<T> = std::result::Result<T, Malformed>;
 
 const CUT_OFF: Malformed = Malformed("its data is cut off");
 
-/// A place within bencoded bytes.
+/// A position within bencoded bytes.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
@@ -32,17 +32,17 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads a torrent, an answer of a tracker or a file of ours.
+    /// Creates a reader for a torrent, an answer of a tracker or a file of ours.
     pub fn new(bytes: &'a [u8]) -> Reader<'a> {
         Reader { bytes, at: 0, nesting: MAX_NESTING, values_left: u32::MAX }
     }
 
-    /// Reads what a peer sent: small, and often.
+    /// Creates a reader for a peer's message, which is small and frequent.
     pub fn of_peer(bytes: &'a [u8]) -> Reader<'a> {
         Reader { bytes, at: 0, nesting: MAX_PEER_NESTING, values_left: MAX_PEER_VALUES }
     }
 
-    /// What has not been read yet.
+    /// Returns the bytes that were not read yet.
     pub fn rest(&self) -> &'a [u8] {
         &self.bytes[self.at..]
     }
@@ -52,17 +52,18 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// The first byte of the next value, or the `e` that ends a list or dictionary.
+    /// Returns the first byte of the next value, or the `e` that ends a list or dictionary.
     pub fn peek(&self) -> Result<u8> {
         self.bytes.get(self.at).copied().ok_or(CUT_OFF)
     }
 
-    /// Whether all bytes are used up.
+    /// Returns whether all bytes were read.
     pub fn at_end(&self) -> bool {
         self.at == self.bytes.len()
     }
 
-    /// Decimal digits up to `end`, without sign, leading zeros allowed (some old clients wrote them).
+    /// Reads decimal digits up to `end`, without sign. Leading zeros are allowed, as some old
+    /// clients wrote them.
     fn digits(&mut self, end: u8) -> Result<u64> {
         let mut value = 0u64;
         let start = self.at;
@@ -82,7 +83,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An integer that fits 64 bits.
+    /// Reads an integer that fits 64 bits.
     pub fn integer(&mut self) -> Result<i64> {
         self.count()?;
         if self.peek()? != b'i' {
@@ -97,7 +98,7 @@ impl<'a> Reader<'a> {
         Ok(if negative { -value } else { value })
     }
 
-    /// A byte string, in place.
+    /// Reads a byte string, in place.
     pub fn string(&mut self) -> Result<&'a [u8]> {
         self.count()?;
         if !self.peek()?.is_ascii_digit() {
@@ -109,10 +110,11 @@ impl<'a> Reader<'a> {
         Ok(string)
     }
 
-    /// Passes over one value of any kind and gives its bytes; checks all that lies within.
+    /// Skips one value of any kind and returns its bytes. Checks everything within it.
     pub fn skip(&mut self) -> Result<&'a [u8]> {
         let start = self.at;
-        // For each open container: whether it is a dictionary and, if so, whether its next string is a key.
+        // For each open container, whether it is a dictionary and, if so, whether its next string
+        // is a key.
         let mut open: Vec<Option<bool>> = Vec::new();
         loop {
             let byte = self.peek()?;
@@ -153,28 +155,28 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An integer, or `None` for a value of another kind, which is passed over.
+    /// Reads an integer. Skips a value of another kind and returns `None`.
     pub fn integer_if_any(&mut self) -> Result<Option<i64>> {
         if self.peek()? == b'i' { self.integer().map(Some) } else { self.skip().map(|_| None) }
     }
 
-    /// A byte string, or `None` for a value of another kind, which is passed over.
+    /// Reads a byte string. Skips a value of another kind and returns `None`.
     pub fn string_if_any(&mut self) -> Result<Option<&'a [u8]>> {
         if self.peek()?.is_ascii_digit() { self.string().map(Some) } else { self.skip().map(|_| None) }
     }
 
-    /// Like [`Reader::dictionary`], with errors of this module alone.
+    /// Reads a dictionary, like [`Reader::dictionary`], with only the errors of this module.
     pub fn dict(&mut self, field: impl FnMut(&'a [u8], &mut Reader<'a>) -> Result<()>) -> Result<()> {
         self.dictionary(field)
     }
 
-    /// A dictionary, or nothing for a value of another kind, which is passed over.
+    /// Reads a dictionary. Skips a value of another kind.
     pub fn dict_if_any(&mut self, field: impl FnMut(&'a [u8], &mut Reader<'a>) -> Result<()>) -> Result<()> {
         if self.peek()? == b'd' { self.dict(field) } else { self.skip().map(drop) }
     }
 
-    /// Calls `field` with each key of a dictionary. It reads the value from the reader, or leaves it be: then the value is
-    /// passed over. The caller's own state sees duplicate keys as they come.
+    /// Calls `field` with each key of a dictionary. The callback either reads the value from the
+    /// reader, or leaves it to be skipped. The caller sees duplicate keys in their order.
     pub fn dictionary<E: From<Malformed>>(
         &mut self,
         mut field: impl FnMut(&'a [u8], &mut Reader<'a>) -> std::result::Result<(), E>,
@@ -195,7 +197,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Calls `item` before each item of a list; as in [`Reader::dictionary`], it reads the item or leaves it be.
+    /// Calls `item` before each item of a list. As in [`Reader::dictionary`], the callback reads
+    /// the item or leaves it.
     pub fn list<E: From<Malformed>>(
         &mut self,
         mut item: impl FnMut(&mut Reader<'a>) -> std::result::Result<(), E>,
@@ -228,13 +231,13 @@ pub fn put_integer(out: &mut impl BufMut, value: u64) {
     out.put_slice(format!("i{value}e").as_bytes());
 }
 
-/// Appends a key and an integer. Keys must be given in ascending order (BEP 3).
+/// Appends a key and an integer. Write keys in ascending order (BEP 3).
 pub fn put_integer_at(out: &mut impl BufMut, key: &str, value: u64) {
     put_string(out, key.as_bytes());
     put_integer(out, value);
 }
 
-/// Appends a key and a byte string. Keys must be given in ascending order (BEP 3).
+/// Appends a key and a byte string. Write keys in ascending order (BEP 3).
 pub fn put_string_at(out: &mut impl BufMut, key: &str, value: &[u8]) {
     put_string(out, key.as_bytes());
     put_string(out, value);

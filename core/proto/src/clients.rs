@@ -1,8 +1,10 @@
-//! Names of clients as their peer ids give them away, for people to read.
+//! Names of clients according to their peer ids, for display.
 //!
-//! Only a guess: a peer id can hold anything. The extended handshake's `v` (BEP 10) says it better where there is one.
+//! They are guesses, as a peer id can hold anything. The extended handshake's `v` (BEP 10) is more
+//! reliable if present.
 
-/// The client's name and version, guessed from a peer id of the Azureus style (`-qB4650-…`) or of a few other habits.
+/// Returns the client's name and version, guessed from a peer id of the Azureus style (`-qB4650-…`)
+/// or of a few other styles.
 pub fn client_name(peer_id: &[u8; 20]) -> String {
     if peer_id[0] == b'-' && peer_id[7] == b'-' {
         let code = &peer_id[1..3];
@@ -13,12 +15,12 @@ pub fn client_name(peer_id: &[u8; 20]) -> String {
             return format!("unknown ({}{})", char::from(code[0]), char::from(code[1]));
         }
     }
-    // Mainline and its kin: a letter, then numbers with dashes: M7-10-5--.
+    // Mainline and related clients: a letter, then numbers with dashes: M7-10-5--.
     if peer_id[0] == b'M' && peer_id[1].is_ascii_digit() && peer_id[2] == b'-' {
         return "BitTorrent (mainline)".to_owned();
     }
     if let Some(rest) = peer_id.strip_prefix(b"A2-") {
-        // aria2 writes its version out: A2-1-36-0-.
+        // aria2 writes its version in full: A2-1-36-0-.
         let parts: Vec<u8> = rest.iter().copied().take_while(|b| b.is_ascii_digit() || *b == b'-').collect();
         return format!("aria2 {}", String::from_utf8_lossy(&parts).trim_end_matches('-').replace('-', "."));
     }
@@ -66,7 +68,8 @@ fn azureus(code: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Four characters of version. Most write a digit (or a letter above 9) for each part; some write two parts of two digits.
+/// Returns a version of four characters. Most clients write a digit (or a letter above 9) for each
+/// part; some write two parts of two digits.
 fn version(code: &[u8], text: &[u8]) -> String {
     if matches!(code, b"WW" | b"WD" | b"PW") {
         let two = |s: &[u8]| std::str::from_utf8(s).ok().and_then(|s| s.parse::<u8>().ok()).unwrap_or(0);
@@ -74,7 +77,7 @@ fn version(code: &[u8], text: &[u8]) -> String {
     }
     let digit = |b: u8| char::from(b).to_digit(36).unwrap_or(0);
     let parts: Vec<String> = text.iter().map(|b| digit(*b).to_string()).collect();
-    // The last part is a build letter or zero nearly everywhere: shown only where it says something.
+    // The last part is a build letter or zero in nearly all clients: shown only if it is not zero.
     if text[3] == b'0' { parts[..3].join(".") } else { parts.join(".") }
 }
 

@@ -1,21 +1,23 @@
-//! Compact addresses, as trackers (BEP 23, BEP 7), peer exchange (BEP 11) and the DHT (BEP 5, BEP 32) carry them: the
-//! bytes of an IP address and two bytes of port, both in network order. Bytes left over at the end are ignored.
+//! Compact addresses in trackers' answers (BEP 23, BEP 7), peer exchange (BEP 11) and the DHT (BEP
+//! 5, BEP 32). Each is an IP address and a port of two bytes, both in network order. Bytes left
+//! over at the end are ignored.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Bytes of an IPv4 address with its port.
+/// Length of an IPv4 address with its port, bytes.
 pub const V4_BYTES: usize = 6;
-/// Bytes of an IPv6 address with its port.
+/// Length of an IPv6 address with its port, bytes.
 pub const V6_BYTES: usize = 18;
 
-/// Returns the IPv4 addresses that follow one another in `bytes`.
+/// Returns the consecutive IPv4 addresses in `bytes`.
 pub fn v4(bytes: &[u8]) -> impl Iterator<Item = SocketAddr> + '_ {
     bytes.as_chunks::<V4_BYTES>().0.iter().map(|[a, b, c, d, high, low]| {
         SocketAddr::from((Ipv4Addr::new(*a, *b, *c, *d), u16::from_be_bytes([*high, *low])))
     })
 }
 
-/// Returns the IPv6 addresses that follow one another in `bytes`. An IPv4 address in IPv6 form is given as IPv4.
+/// Returns the consecutive IPv6 addresses in `bytes`. An IPv4 address in IPv6 form is returned as
+/// IPv4.
 pub fn v6(bytes: &[u8]) -> impl Iterator<Item = SocketAddr> + '_ {
     bytes.as_chunks::<V6_BYTES>().0.iter().map(one_v6)
 }

@@ -1,34 +1,36 @@
-//! The handshake of BEP 10 and DONT HAVE (BEP 54): bytes to meaning and back.
+//! The extended handshake (BEP 10) and DONT HAVE (BEP 54): encoding and decoding.
 //!
-//! Own bencode (see `bencode`): librqbit's type has no place for names beyond ut_metadata and ut_pex.
+//! It uses our own bencode (see `bencode`), because librqbit's type supports no names beyond
+//! ut_metadata and ut_pex.
 
 use crate::bencode::{Malformed, Reader, put_integer_at, put_string, put_string_at};
 use crate::slots;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::net::IpAddr;
 
-/// The numbers under which we take extended messages; peers learn them from our handshake.
+/// Our numbers for extended messages; peers learn them from our handshake.
 pub mod ours {
-    /// BEP 11.
+    /// Peer exchange (BEP 11).
     pub const UT_PEX: u8 = 1;
-    /// BEP 9.
+    /// Metadata (BEP 9).
     pub const UT_METADATA: u8 = 2;
-    /// BEP 54.
+    /// DONT HAVE (BEP 54).
     pub const LT_DONTHAVE: u8 = 3;
     /// The slot index (docs/SLOTS.md).
     pub const PS_SLOT: u8 = 4;
 }
 
-/// Requests that we take at once from a peer; what libtorrent says, so what clients are used to.
+/// Most outstanding requests that we accept from a peer. libtorrent announces the same, so clients
+/// are used to it.
 pub const OUR_REQQ: u32 = 500;
 
-/// Largest info dictionary that is taken or offered, bytes: that of 800,000 pieces.
+/// Largest info dictionary accepted or offered, bytes: that of 800,000 pieces.
 pub const MAX_METADATA_BYTES: u32 = 16 << 20;
 
-/// Longest client name that is kept, characters.
+/// Longest client name kept, characters.
 const MAX_CLIENT_CHARS: usize = 64;
 
-/// What an extended handshake says; every part is optional.
+/// An extended handshake; every part is optional.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtendedHandshake {
     /// The sender's number for metadata messages (BEP 9); 0 turns them off.
@@ -41,20 +43,21 @@ pub struct ExtendedHandshake {
     pub ps_slot: Option<u8>,
     /// The client's name and version, printable.
     pub client: Option<String>,
-    /// Requests that the sender takes at once.
+    /// Most outstanding requests that the sender accepts.
     pub reqq: Option<u32>,
-    /// Bytes of the info dictionary, within [`MAX_METADATA_BYTES`].
+    /// Length of the info dictionary in bytes, within [`MAX_METADATA_BYTES`].
     pub metadata_size: Option<u32>,
     /// The port on which the sender listens.
     pub port: Option<u16>,
-    /// How the sender sees the receiver.
+    /// Address of the receiver, as the sender sees it.
     pub yourip: Option<IpAddr>,
-    /// Whether the sender will ask for nothing (BEP 21); a later handshake may take that back.
+    /// Whether the sender will request nothing (BEP 21); a later handshake may revoke that.
     pub upload_only: Option<bool>,
 }
 
 impl ExtendedHandshake {
-    /// What we say. PEX and the slot index are left out where they are off or the torrent is private (BEP 27).
+    /// Returns our handshake. PEX and the slot index are left out if they are off or the torrent is
+    /// private (BEP 27).
     pub fn ours(
         metadata_size: Option<u32>,
         port: Option<u16>,
@@ -76,7 +79,7 @@ impl ExtendedHandshake {
         }
     }
 
-    /// The payload of the message with id 0.
+    /// Returns the payload of the message with id 0.
     pub fn encode(&self) -> Bytes {
         let mut out = BytesMut::with_capacity(192);
         out.put_u8(b'd');
@@ -117,8 +120,8 @@ impl ExtendedHandshake {
         out.freeze()
     }
 
-    /// Reads a payload. Unknown keys, and known ones with values out of range, are passed over; only bytes that are no
-    /// dictionary are an error.
+    /// Parses a payload. Unknown keys, and known ones with values out of range, are skipped. Only
+    /// bytes that are no dictionary are an error.
     pub fn decode(payload: &[u8]) -> Result<ExtendedHandshake, Malformed> {
         let mut read = ExtendedHandshake::default();
         let within = |n: Option<i64>, low: i64, high: i64| n.filter(|n| (low..=high).contains(n));
@@ -159,7 +162,7 @@ impl ExtendedHandshake {
         Ok(read)
     }
 
-    /// Takes over what a later handshake of the same peer says anew (BEP 10 lets it change its mind).
+    /// Merges a later handshake of the same peer (BEP 10 allows changes).
     pub fn update(&mut self, later: ExtendedHandshake) {
         fn take<T>(old: &mut Option<T>, new: Option<T>) {
             if new.is_some() {
@@ -178,38 +181,39 @@ impl ExtendedHandshake {
         take(&mut self.upload_only, later.upload_only);
     }
 
-    /// Under which number the peer takes metadata messages, if it does.
+    /// Returns the peer's number for metadata messages, if it supports them.
     pub fn metadata_id(&self) -> Option<u8> {
         self.ut_metadata.filter(|id| *id != 0)
     }
 
-    /// Under which number the peer takes PEX, if it does.
+    /// Returns the peer's number for PEX, if it supports it.
     pub fn pex_id(&self) -> Option<u8> {
         self.ut_pex.filter(|id| *id != 0)
     }
 
-    /// Under which number the peer takes messages of the slot index, if it does.
+    /// Returns the peer's number for messages of the slot index, if it supports them.
     pub fn slot_id(&self) -> Option<u8> {
         self.ps_slot.filter(|id| *id != 0)
     }
 
-    /// Under which number the peer takes DONT HAVE, if it does.
+    /// Returns the peer's number for DONT HAVE, if it supports it.
     pub fn dont_have_id(&self) -> Option<u8> {
         self.lt_donthave.filter(|id| *id != 0)
     }
 }
 
-/// A foreign text made fit for terminals and JSON: no control characters, not long.
+/// Returns a foreign text in a form that is safe for terminals and JSON: short and without control
+/// characters.
 fn printable(bytes: &[u8]) -> String {
     crate::printable::line_of_bytes(bytes, MAX_CLIENT_CHARS)
 }
 
-/// The payload of DONT HAVE (BEP 54): a piece that was here is given back.
+/// Returns the payload of DONT HAVE (BEP 54): a piece that was announced is no longer stored.
 pub fn encode_dont_have(piece: u32) -> Bytes {
     Bytes::copy_from_slice(&piece.to_be_bytes())
 }
 
-/// The piece that a DONT HAVE names; `None` if it is malformed.
+/// Returns the piece that a DONT HAVE names; `None` if it is malformed.
 pub fn decode_dont_have(payload: &[u8]) -> Option<u32> {
     payload.try_into().ok().map(u32::from_be_bytes)
 }

@@ -1,14 +1,15 @@
-//! The allowed-fast set of BEP 6: pieces that a peer may request of us while it is choked.
+//! The allowed-fast set of BEP 6: pieces that a peer may request from us while it is choked.
 
 use crate::InfoHash;
 use crate::sha1::sha1;
 use std::net::IpAddr;
 
-/// Pieces in the set (BEP 6 suggests 10): enough for a newcomer to have something to trade.
+/// Number of pieces in the set (BEP 6 suggests 10): enough for a new peer to have pieces to trade.
 pub const ALLOWED_FAST: usize = 10;
 
-/// The first `count` pieces that a peer at `ip` is allowed, as every client computes them. Empty for IPv6, for which
-/// BEP 6 defines none; all pieces where the torrent has no more than `count`.
+/// Returns the first `count` allowed-fast pieces of a peer at `ip`, as every client computes them.
+/// The set is empty for IPv6, for which BEP 6 defines none. It holds all pieces if the torrent has
+/// no more than `count`.
 pub fn allowed_fast(ip: IpAddr, info_hash: &InfoHash, pieces: u32, count: usize) -> Vec<u32> {
     let IpAddr::V4(ip) = ip.to_canonical() else { return Vec::new() };
     if pieces as usize <= count {
@@ -16,10 +17,11 @@ pub fn allowed_fast(ip: IpAddr, info_hash: &InfoHash, pieces: u32, count: usize)
     }
     let mut allowed = Vec::with_capacity(count);
     let mut seed = Vec::with_capacity(24);
-    // The network's part of the address only, so that a subscriber gains nothing by changing the rest.
+    // Only the network part of the address counts, so that a subscriber gains nothing by changing
+    // the rest.
     seed.extend_from_slice(&[ip.octets()[0], ip.octets()[1], ip.octets()[2], 0]);
     seed.extend_from_slice(&info_hash.0);
-    // SHA-1's values are as good as random, so this ends soon; the bound is for the mind.
+    // SHA-1 values are practically random, so this ends soon; the bound makes that certain.
     for _ in 0..1000 {
         let digest = sha1(&seed);
         for word in digest.as_chunks::<4>().0 {

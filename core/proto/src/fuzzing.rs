@@ -1,4 +1,4 @@
-//! Entry points for the fuzz targets. No part of the public interface.
+//! Entry points for the fuzz targets. Not part of the public interface.
 
 use crate::{extended, handshake, metadata, pex, slots, wire};
 use bytes::{Bytes, BytesMut};
@@ -6,11 +6,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 const SENDER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Messages of peers: framing, handshakes, extended handshakes, PEX, metadata, slots. None may panic or hang, and what
-/// was understood must survive its bytes.
+/// Parses messages of peers: framing, handshakes, extended handshakes, PEX, metadata, slots. No
+/// parser may panic or hang, and an accepted message must be equal after encoding and decoding.
 pub fn peer_bytes(data: &[u8]) {
     let _ = handshake::Handshake::decode(&mut BytesMut::from(data));
-    // The first byte chooses how many pieces there are, since that changes what is let through.
+    // The first byte chooses the number of pieces, which changes the accepted lengths.
     let pieces = data.first().filter(|n| **n != 0).map(|n| u32::from(*n) * 3);
     let mut stream = BytesMut::from(data.get(1..).unwrap_or_default());
     let _ = wire::partial_piece(&stream);
@@ -23,7 +23,7 @@ pub fn peer_bytes(data: &[u8]) {
             extension(payload);
         }
     }
-    // Without a frame in front, so that the fuzzer reaches these parsers at once.
+    // Without framing, so that the fuzzer reaches these parsers at once.
     extension(&Bytes::copy_from_slice(data));
 }
 

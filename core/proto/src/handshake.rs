@@ -3,20 +3,20 @@
 use crate::InfoHash;
 use bytes::BytesMut;
 
-/// Bytes of a handshake.
+/// Length of a handshake, bytes.
 pub const HANDSHAKE_BYTES: usize = 68;
 
 const PREFIX: &[u8; 20] = b"\x13BitTorrent protocol";
 
-/// First characters of the peer id of this client, in the form of Azureus: `PW`, and its version.
+/// First characters of this client's peer id, in the Azureus style: `PW` and the version.
 pub const CLIENT_PREFIX: &[u8; 8] = b"-PW0100-";
 
-/// Twenty bytes that name a client in the swarm.
+/// An id of twenty bytes that identifies a client in the swarm.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PeerId(pub [u8; 20]);
 
 impl PeerId {
-    /// Returns [`CLIENT_PREFIX`] and twelve characters made of random bits, six of each byte.
+    /// Returns [`CLIENT_PREFIX`] and twelve random characters, made of six bits of each byte.
     pub fn from_random(random: [u8; 12]) -> PeerId {
         const ALPHABET: &[u8; 64] = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._";
         let mut id = [0; 20];
@@ -27,13 +27,14 @@ impl PeerId {
         PeerId(id)
     }
 
-    /// Whether this is an id of playswarm.
+    /// Returns whether this is an id of playswarm.
     pub fn is_playswarm(&self) -> bool {
         self.0.starts_with(&CLIENT_PREFIX[..3])
     }
 
-    /// Whether this client drops a connection on which anything comes together with the handshake. aria2 (1.36) does:
-    /// "More than BtHandshakeMessage::MESSAGE_LENGTH bytes are buffered".
+    /// Returns whether this client drops a connection on which data arrives together with the
+    /// handshake. aria2 (1.36) does: "More than BtHandshakeMessage::MESSAGE_LENGTH bytes are
+    /// buffered".
     pub fn wants_bare_handshake(&self) -> bool {
         self.0.starts_with(b"A2-")
     }
@@ -45,7 +46,7 @@ impl std::fmt::Debug for PeerId {
     }
 }
 
-/// The eight reserved bytes, in which a client says which extensions it speaks.
+/// The eight reserved bytes, in which a client announces its extensions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reserved(pub u64);
 
@@ -54,22 +55,22 @@ impl Reserved {
     const FAST: u64 = 1 << 2;
     const DHT: u64 = 1;
 
-    /// Returns what this client speaks: BEP 10, BEP 6, and BEP 5 where there is a DHT node.
+    /// Returns the extensions of this client: BEP 10, BEP 6, and BEP 5 if a DHT node runs.
     pub fn ours(dht: bool) -> Reserved {
         Reserved(Self::EXTENDED | Self::FAST | if dht { Self::DHT } else { 0 })
     }
 
-    /// Whether extended messages are spoken (BEP 10).
+    /// Returns whether extended messages are supported (BEP 10).
     pub fn extended(self) -> bool {
         self.0 & Self::EXTENDED != 0
     }
 
-    /// Whether HAVE ALL, HAVE NONE, REJECT, ALLOWED FAST and SUGGEST are spoken (BEP 6).
+    /// Returns whether HAVE ALL, HAVE NONE, REJECT, ALLOWED FAST and SUGGEST are supported (BEP 6).
     pub fn fast(self) -> bool {
         self.0 & Self::FAST != 0
     }
 
-    /// Whether PORT is spoken (BEP 5).
+    /// Returns whether PORT is supported (BEP 5).
     pub fn dht(self) -> bool {
         self.0 & Self::DHT != 0
     }
@@ -78,20 +79,21 @@ impl Reserved {
 /// A handshake, sent or received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Handshake {
-    /// The extensions that the sender speaks.
+    /// Extensions that the sender supports.
     pub reserved: Reserved,
-    /// The torrent that the connection is about.
+    /// Info-hash of the torrent.
     pub info_hash: InfoHash,
-    /// The sender.
+    /// Peer id of the sender.
     pub peer_id: PeerId,
 }
 
-/// The bytes are not a handshake: the other side speaks something else (encrypted, HTTP, nonsense).
+/// An error: the bytes are not a handshake. The other side uses another protocol (encrypted, HTTP,
+/// garbage).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotBitTorrent;
 
 impl Handshake {
-    /// Appends the 68 bytes.
+    /// Appends the 68 bytes of the handshake.
     pub fn encode(&self, out: &mut BytesMut) {
         out.extend_from_slice(PREFIX);
         out.extend_from_slice(&self.reserved.0.to_be_bytes());
@@ -99,10 +101,11 @@ impl Handshake {
         out.extend_from_slice(&self.peer_id.0);
     }
 
-    /// Takes a handshake off `buf`, or leaves it and returns `None` while it is not all there.
+    /// Takes a handshake from `buf`, or leaves it and returns `None` while it is incomplete.
     ///
     /// # Errors
-    /// [`NotBitTorrent`] at the first byte that cannot become a handshake.
+    ///
+    /// Returns [`NotBitTorrent`] at the first byte that cannot belong to a handshake.
     pub fn decode(buf: &mut BytesMut) -> Result<Option<Handshake>, NotBitTorrent> {
         let known = buf.len().min(PREFIX.len());
         if buf[..known] != PREFIX[..known] {

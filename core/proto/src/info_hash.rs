@@ -1,4 +1,4 @@
-//! The name of a torrent.
+//! The info-hash of a torrent.
 
 use serde::Serialize;
 use std::fmt;

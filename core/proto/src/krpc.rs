@@ -1,31 +1,31 @@
-//! The messages of the DHT over IPv6 (BEP 5 with BEP 32), as a client that only asks (BEP 43) writes and reads them.
+//! The messages of the DHT over IPv6 (BEP 5 with BEP 32), for a read-only client (BEP 43).
 
 use crate::bencode::{Malformed, Reader, put_string_at};
 use crate::compact;
 use std::net::SocketAddr;
 
-/// A node's id, a key, or the distance of two.
+/// A node's id, a key, or the distance between two of them.
 pub type Id = [u8; 20];
 
-/// Nodes believed of one answer; BEP 5 has 8.
+/// Most nodes used from one answer; BEP 5 has 8.
 pub const MAX_NODES: usize = 16;
-/// Peers read of one answer.
+/// Most peers read from one answer.
 pub const MAX_PEERS: usize = 200;
 
-/// What an answer says.
+/// The content of an answer.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Who answers.
+    /// Id of the answering node.
     pub id: Id,
-    /// To be given back in an announcement.
+    /// Token to return in an announce.
     pub token: Option<Vec<u8>>,
-    /// Nodes that it holds nearer to the key.
+    /// Nodes known to it that are nearer to the key.
     pub nodes: Vec<(Id, SocketAddr)>,
-    /// Peers under the key.
+    /// Peers stored under the key.
     pub peers: Vec<SocketAddr>,
 }
 
-/// A get_peers query for nodes and peers of IPv6.
+/// Returns a get_peers query for nodes and peers of IPv6.
 pub fn get_peers(transaction: u16, id: &Id, key: &Id) -> Vec<u8> {
     query(transaction, "get_peers", |out| {
         put_string_at(out, "id", id);
@@ -34,7 +34,7 @@ pub fn get_peers(transaction: u16, id: &Id, key: &Id) -> Vec<u8> {
     })
 }
 
-/// An announce_peer query.
+/// Returns an announce_peer query.
 pub fn announce_peer(transaction: u16, id: &Id, key: &Id, port: u16, token: &[u8]) -> Vec<u8> {
     query(transaction, "announce_peer", |out| {
         put_string_at(out, "id", id);
@@ -55,8 +55,8 @@ fn query(transaction: u16, method: &str, arguments: impl FnOnce(&mut Vec<u8>)) -
     out
 }
 
-/// Reads an answer to one of our queries: its transaction, and what it says; `None` within where it is an error. Whatever
-/// else it is gives nothing.
+/// Parses an answer to one of our queries. Returns its transaction and its content, which is `None`
+/// for an error message. Returns `None` for any other message.
 pub fn read(bytes: &[u8]) -> Option<(u16, Option<Answer>)> {
     let (mut transaction, mut kind, mut answer) = (None, None, None);
     let mut reader = Reader::of_peer(bytes);
@@ -84,7 +84,7 @@ fn read_answer(value: &mut Reader<'_>) -> Result<Option<Answer>, Malformed> {
     value.dict_if_any(|key, value| {
         match key {
             b"id" => id = value.string_if_any()?.and_then(|id| Id::try_from(id).ok()),
-            // Nobody's token is longer than 20 bytes; ours to carry are 64.
+            // No known implementation has tokens longer than 20 bytes; we accept 64.
             b"token" => answer.token = value.string_if_any()?.filter(|token| token.len() <= 64).map(<[u8]>::to_vec),
             b"nodes6" => {
                 let (nodes, _) = value.string_if_any()?.unwrap_or_default().as_chunks::<38>();
@@ -117,7 +117,7 @@ mod tests {
     use proptest::prelude::*;
     use std::net::Ipv6Addr;
 
-    /// An answer with everything.
+    /// Returns an answer with every field.
     fn full() -> Vec<u8> {
         let mut out = b"d1:rd2:id20:abcdefghij01234567896:nodes638:".to_vec();
         out.extend([7; 20]);

@@ -1,7 +1,7 @@
-//! Every protocol of playswarm as bytes and messages, without state and without I/O.
+//! All protocols of playswarm: encoding and decoding of messages, without state and without I/O.
 //!
-//! Each module turns foreign bytes into checked values and back, within limits that it names. What a message means for a
-//! torrent is decided in `playswarm-logic`; sockets are the engine's.
+//! Each module parses foreign bytes into checked values and back, within limits that it names.
+//! `playswarm-logic` decides what a message means for a torrent; the engine owns the sockets.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -26,5 +26,6 @@ pub mod wire;
 pub use address_class::AddressClass;
 pub use info_hash::InfoHash;
 
-/// Bytes of a block, the unit of request: 16 KiB, as all clients use (BEP 3). The last block of a torrent may be shorter.
+/// Length of a block, the unit of request: 16 KiB, as all clients use (BEP 3). The last block of a
+/// torrent may be shorter.
 pub const BLOCK_BYTES: u32 = 16 * 1024;

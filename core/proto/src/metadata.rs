@@ -1,44 +1,45 @@
 //! Metadata messages (BEP 9).
 //!
-//! Which part to ask of whom is decided by `playswarm_logic::metadata`; giving it is in `giver`. Own bencode (see `bencode`).
+//! `playswarm_logic::metadata` decides which part to request from which peer. Uses our own bencode
+//! (see `bencode`).
 
 use crate::bencode::{Malformed, Reader, put_integer_at};
 use bytes::{BufMut, Bytes, BytesMut};
 
-/// The unit of metadata: 16 KiB (BEP 9).
+/// Length of a metadata part: 16 KiB (BEP 9).
 pub const PART_BYTES: usize = crate::BLOCK_BYTES as usize;
 
-/// One message.
+/// A metadata message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MetadataMessage {
-    /// Asks for a part.
+    /// A request for a part.
     Request(u32),
-    /// A part, or several: some clients answer with all of it at once.
+    /// A part, or several: some clients send all parts at once.
     Data {
-        /// Its number.
+        /// Number of the part.
         part: u32,
-        /// Bytes of the whole info dictionary, if the sender says.
+        /// Length of the whole info dictionary, if the sender names it.
         total: Option<u32>,
-        /// The part's bytes.
+        /// Bytes of the part.
         data: Bytes,
     },
-    /// The part will not be given.
+    /// A rejected request for a part.
     Reject(u32),
-    /// Some other type, to be ignored (BEP 9).
+    /// A message of another type, to be ignored (BEP 9).
     Unknown,
 }
 
-/// What makes no sense of a metadata message.
+/// The error for an invalid metadata message.
 const ODD: Malformed = Malformed("it is no metadata message");
 
 impl MetadataMessage {
-    /// The payload.
+    /// Returns the payload.
     pub fn encode(&self) -> Bytes {
         let (kind, part, total, data): (_, _, _, &[u8]) = match self {
             MetadataMessage::Request(part) => (0, *part, None, &[]),
             MetadataMessage::Data { part, total, data } => (1, *part, *total, data),
             MetadataMessage::Reject(part) => (2, *part, None, &[]),
-            // Never said by us; the number is one that nobody knows.
+            // We never send this; the number is one that no client knows.
             MetadataMessage::Unknown => (255, 0, None, &[]),
         };
         let mut out = BytesMut::with_capacity(64 + data.len());
@@ -53,7 +54,7 @@ impl MetadataMessage {
         out.freeze()
     }
 
-    /// Reads a payload. Whether number, size and length of a part fit is for whoever asked for it.
+    /// Parses a payload. The requester checks that number, size and length of a part match.
     pub fn decode(payload: &Bytes) -> Result<MetadataMessage, Malformed> {
         let (mut kind, mut part, mut total) = (None, None, None);
         let mut reader = Reader::of_peer(payload);

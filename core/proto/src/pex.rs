@@ -1,4 +1,4 @@
-//! The messages of peer exchange (BEP 11): bytes to addresses and back.
+//! The messages of peer exchange (BEP 11): encoding and decoding.
 
 use crate::address_class::{AddressClass, is_acceptable};
 use crate::bencode::{Malformed, Reader, put_string_at};
@@ -6,30 +6,30 @@ use crate::compact;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::net::{IpAddr, SocketAddr};
 
-/// Most addresses taken from one message, of each kind.
+/// Most addresses of each kind taken from one message.
 const MAX_TAKEN: usize = 100;
 
-/// What is known of an address (BEP 11).
+/// The flags of an address (BEP 11).
 pub mod flags {
-    /// It has all, or takes nothing more.
+    /// The peer has every piece, or requests nothing more.
     pub const SEED: u8 = 0x02;
-    /// It speaks uTP.
+    /// The peer supports uTP.
     pub const UTP: u8 = 0x04;
-    /// It can be reached: someone has dialled it.
+    /// The peer is reachable: another peer has dialled it.
     pub const REACHABLE: u8 = 0x10;
 }
 
-/// One message: addresses that came and went.
+/// A PEX message: connected and disconnected addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PexMessage {
-    /// Peers that the sender is connected to now, with their flags.
+    /// Peers to which the sender is connected now, with their flags.
     pub added: Vec<(SocketAddr, u8)>,
-    /// Peers that it is not connected to any more.
+    /// Peers to which it is no longer connected.
     pub dropped: Vec<SocketAddr>,
 }
 
 impl PexMessage {
-    /// The payload.
+    /// Returns the payload.
     pub fn encode(&self) -> Bytes {
         let mut lists: [Vec<u8>; 6] = Default::default();
         let [v4, v4_flags, v6, v6_flags, gone4, gone6] = &mut lists;
@@ -51,8 +51,8 @@ impl PexMessage {
         out.freeze()
     }
 
-    /// Reads a payload that came from `from`. Beyond 100 addresses of a kind the rest is left out, and so are addresses
-    /// that this peer may not name ([`is_acceptable`]).
+    /// Parses a payload from the peer at `from`. Addresses beyond 100 of a kind are dropped, and so
+    /// are addresses that this peer may not name ([`is_acceptable`]).
     pub fn decode(payload: &[u8], from: IpAddr) -> Result<PexMessage, Malformed> {
         let mut lists: [&[u8]; 6] = [&[]; 6];
         Reader::of_peer(payload).dict(|key, r| {

@@ -1,33 +1,36 @@
-//! Text from torrents, trackers, peers and servers, made safe for terminals and logs.
+//! Makes text from torrents, trackers, peers and servers safe for terminals and logs.
 //!
-//! Such text may hold escape sequences that a terminal obeys, line breaks that forge a line of a log, and characters that
-//! turn the direction of text around ("gnp.exe" shown as "exe.png"). Every place that prints foreign text uses one of
-//! these functions. What is not printable is replaced, never interpreted: the result shows that something was there.
+//! Foreign text may hold escape sequences that a terminal executes and line breaks that forge a log
+//! line. It may also hold characters that change the direction of text ("gnp.exe" shown as
+//! "exe.png"). All code that prints foreign text uses one of these functions. Characters that are
+//! not printable are replaced, never interpreted: the result shows that a character was there.
 
 use std::borrow::Cow;
 
-/// Stands for a character that was replaced.
+/// Substitute for a character that is not printable.
 pub const REPLACEMENT: char = '\u{fffd}';
-/// Most characters of a line made by [`line`]: more than any name or sentence needs, less than floods a screen.
+/// Longest line returned by [`line`], characters. It is more than any name or sentence needs, and
+/// too little to flood a screen.
 pub const LINE_CHARS: usize = 512;
 
-/// Whether a character changes nothing but its own place on a screen.
+/// Returns whether a character affects only its own position on a screen.
 ///
-/// Control characters (C0, DEL, C1), line and paragraph separators, and the controls that embed, override or isolate a
-/// direction of text are not. The marks that only hint at a direction (U+200E, U+200F) are: names in Hebrew and Arabic
-/// have them.
+/// Control characters (C0, DEL, C1), line and paragraph separators, and the controls that embed,
+/// override or isolate a direction of text do not qualify. The marks that only hint at a direction
+/// (U+200E, U+200F) do: names in Hebrew and Arabic contain them.
 pub fn is_printable(c: char) -> bool {
     !(c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
 }
 
-/// The text as one line of at most [`LINE_CHARS`] characters.
+/// Returns the text as one line of at most [`LINE_CHARS`] characters.
 pub fn line(text: &str) -> Cow<'_, str> {
     line_within(text, LINE_CHARS)
 }
 
-/// The text as one line of at most `most` characters; a longer one ends with `…`.
+/// Returns the text as one line of at most `most` characters; a longer one ends with `…`.
 ///
-/// White space that is no blank becomes one; everything else that is not printable becomes [`REPLACEMENT`].
+/// White space other than a blank becomes a blank. Every other unprintable character becomes
+/// [`REPLACEMENT`].
 pub fn line_within(text: &str, most: usize) -> Cow<'_, str> {
     let end = text.char_indices().nth(most).map(|(at, _)| at);
     if end.is_none() && text.chars().all(is_printable) {
@@ -41,14 +44,15 @@ pub fn line_within(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Foreign bytes as one line of at most `most` characters. What is not UTF-8 becomes [`REPLACEMENT`].
+/// Returns foreign bytes as one line of at most `most` characters. Invalid UTF-8 becomes
+/// [`REPLACEMENT`].
 pub fn line_of_bytes(bytes: &[u8], most: usize) -> String {
-    // A character has at most four bytes: the rest cannot be shown anyway.
+    // A character has at most four bytes: the rest cannot be shown in any case.
     let some = &bytes[..bytes.len().min(most.saturating_mul(4).saturating_add(4))];
     line_within(String::from_utf8_lossy(some).trim(), most).into_owned()
 }
 
-/// A text of several lines, each of which is made printable. It is not shortened.
+/// Returns a text of several lines, each made printable. It is not shortened.
 pub fn lines(text: &str) -> Cow<'_, str> {
     if text.chars().all(|c| c == '\n' || is_printable(c)) {
         return Cow::Borrowed(text);
@@ -56,9 +60,11 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().map(|c| replaced(c, true)).collect())
 }
 
-/// JSON whose strings hold nothing that a terminal obeys: what is not printable is escaped, so that a program reads the same.
+/// Returns JSON whose strings contain nothing that a terminal executes. Unprintable characters are
+/// escaped, so that a program reads the same value.
 ///
-/// The text must be JSON as `serde_json` writes it: outside of strings it has no such character but line breaks.
+/// The text must be JSON as `serde_json` writes it: outside of strings, line breaks are its only
+/// unprintable characters.
 pub fn json(text: &str) -> Cow<'_, str> {
     if text.chars().all(|c| c == '\n' || is_printable(c)) {
         return Cow::Borrowed(text);

@@ -1,5 +1,6 @@
-//! SHA-1 (RFC 3174), which BitTorrent uses for pieces, info dictionaries and DHT keys. One implementation for the
-//! whole project: that of aws-lc-rs, which rustls brings along and which uses the processor's instructions.
+//! SHA-1 (RFC 3174), which BitTorrent uses for pieces, info dictionaries and DHT keys. The whole
+//! project uses one implementation: that of aws-lc-rs, which rustls depends on and which uses the
+//! processor's instructions.
 
 use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
 
@@ -23,7 +24,7 @@ impl Default for Sha1 {
 }
 
 impl Sha1 {
-    /// Begins a digest.
+    /// Creates an empty computation.
     pub fn new() -> Sha1 {
         Sha1(Context::new(&SHA1_FOR_LEGACY_USE_ONLY))
     }
@@ -33,7 +34,7 @@ impl Sha1 {
         self.0.update(bytes);
     }
 
-    /// Returns the digest of all bytes that were added.
+    /// Returns the digest of all added bytes.
     pub fn finish(self) -> Digest {
         let mut digest = [0; 20];
         digest.copy_from_slice(self.0.finish().as_ref());

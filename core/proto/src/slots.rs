@@ -1,45 +1,47 @@
-//! What viewers tell each other over a connection: slot, playhead, seconds in hand, spare upload. A BEP 10 extension.
+//! The message between viewers: slot, playhead, buffer, unused upload. A BEP 10 extension.
 //!
-//! Layout and version are in docs/SLOTS.md. It is a bencoded dictionary of integers; others ignore its name in the
-//! extended handshake and never get one. Sending and when are for the driver .
+//! Layout and version are in docs/SLOTS.md. The message is a bencoded dictionary of integers. Other
+//! clients ignore its name in the extended handshake and never receive one. The driver decides when
+//! to send it.
 
 use crate::bencode::{Malformed, Reader};
 
 /// The name in the `m` dictionary of the extended handshake (BEP 10).
 pub const EXTENSION: &str = "ps_slot";
-/// The version that is written; others are read as far as their fields are known.
+/// Version that is written. Other versions are read as far as their fields are known.
 pub const VERSION: i64 = 1;
-/// A longer message is refused unread.
+/// Longest accepted message. Longer ones are refused unread.
 pub const MAX_MESSAGE_BYTES: usize = 256;
 
-/// One viewer's word about itself. Believed only as far as it is checked: what counts is what a peer delivers.
+/// A viewer's report about itself. It is believed only as far as it is checked; peers are judged by
+/// the data they deliver.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Message {
-    /// The file's number in the torrent, from 0.
+    /// Number of the file in the torrent, from 0.
     pub file: u32,
-    /// The virtual slot under which it announces.
+    /// Virtual slot that the viewer announces.
     pub slot: i64,
-    /// Where it plays, milliseconds into the film, when this was sent.
+    /// Playhead at the time of sending, milliseconds into the film.
     pub playhead_ms: u64,
-    /// Whether it plays on (true) or is paused.
+    /// Whether the player plays (true) or is paused.
     pub playing: bool,
-    /// Seconds of film in hand beyond the playhead.
+    /// Buffer beyond the playhead, seconds of film.
     pub ahead_s: u32,
-    /// Bytes per second of upload that nobody uses now.
+    /// Unused upload rate.
     pub spare_bytes_per_s: u64,
-    /// Its clock, corrected as it corrects it: seconds since 1970.
+    /// Clock of the viewer with its own correction, seconds since 1970.
     pub unix_s: i64,
 }
 
-/// Why a message is no message.
+/// The reason why a message is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BadMessage {
-    /// More than [`MAX_MESSAGE_BYTES`].
+    /// The message is longer than [`MAX_MESSAGE_BYTES`].
     TooLong,
-    /// Not a bencoded dictionary, or with something behind it.
+    /// The message is not a bencoded dictionary, or data follows it.
     NotBencode,
-    /// A field that must be there is missing or out of its range.
+    /// A mandatory field is missing or out of range.
     BadField,
 }
 
@@ -56,9 +58,9 @@ impl std::fmt::Display for BadMessage {
 impl std::error::Error for BadMessage {}
 
 impl Message {
-    /// The payload of the extended message.
+    /// Returns the payload of the extended message.
     pub fn encode(&self) -> Vec<u8> {
-        // Keys in order, as BEP 3 wants it.
+        // Keys in order, as BEP 3 requires.
         format!(
             "d1:ai{}e1:fi{}e1:pi{}e1:ri{}e1:si{}e1:ui{}e1:vi{VERSION}e1:wi{}ee",
             self.ahead_s,
@@ -72,10 +74,11 @@ impl Message {
         .into_bytes()
     }
 
-    /// Reads a payload.
+    /// Parses a payload. Unknown fields are skipped.
     ///
     /// # Errors
-    /// Where it is too long, is not bencode or lacks a field. Fields that are not known are passed over.
+    ///
+    /// Returns an error if the payload is too long, is not bencode or lacks a field.
     pub fn decode(bytes: &[u8]) -> Result<Message, BadMessage> {
         if bytes.len() > MAX_MESSAGE_BYTES {
             return Err(BadMessage::TooLong);
@@ -156,7 +159,8 @@ mod tests {
         assert_eq!(refused(&format!("d1:x{}", "l".repeat(200))), BadMessage::NotBencode);
         assert_eq!(refused("d1:ai-1e1:fi0e1:pi5e1:ri0e1:si-3e1:ui0e1:vi1e1:wi7ee"), BadMessage::BadField);
         assert_eq!(refused("d1:ai1e1:fi0e1:pi5e1:ri2e1:si-3e1:ui0e1:vi1e1:wi7ee"), BadMessage::BadField);
-        // An integer that begins with a zero is read, as other clients do; the other fields are missing.
+        // An integer that begins with a zero is accepted, as in other clients; the other fields are
+        // missing.
         assert_eq!(refused("d1:ai01ee"), BadMessage::BadField);
         assert_eq!(refused("d1:ai1e1:fi0e1:pi5e1:ri0e1:si-3e1:ui0e1:vi1e1:wi7eex"), BadMessage::NotBencode);
     }

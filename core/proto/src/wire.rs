@@ -1,27 +1,29 @@
-//! The peer wire protocol as bytes: messages of BEP 3, 5 (PORT), 6 (FAST) and the envelope of BEP 10.
+//! The peer wire protocol: messages of BEP 3, 5 (PORT), 6 (FAST) and the envelope of BEP 10.
 //!
-//! Pure: a [`BytesMut`] in, messages out, and back. What an extended message holds is for `extended`, `pex` and
-//! `metadata`; who may say what, when, is for the driver. Framed by hand: librqbit-peer-protocol treats an id that it
-//! does not know (FAST's among them) as an error, so it cannot stand first in line.
+//! Pure: decodes messages from a [`BytesMut`] and encodes them. The content of extended messages is
+//! in `extended`, `pex` and `metadata`. The driver decides which messages are valid at what time.
+//! librqbit-peer-protocol is not used for framing, because it treats an unknown id (FAST's among
+//! them) as an error.
 
 use crate::BLOCK_BYTES;
 use crate::extended::MAX_METADATA_BYTES;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-/// Longest payload of an extended or unknown message, bytes. The largest that anyone sends of those we know is a piece
-/// of metadata (16 KiB and its dictionary), or a PEX message of a thousand addresses.
+/// Longest payload of an extended or unknown message, bytes. The largest known ones are a piece of
+/// metadata (16 KiB and its dictionary) and a PEX message of a thousand addresses.
 pub const MAX_EXTENDED_BYTES: u32 = 64 * 1024;
 
-/// The same while the metadata is not known: some clients send all of it in one message. That of 50,000 pieces.
+/// Longest such payload while the metadata is not known: some clients send all of it in one
+/// message. Enough for 50,000 pieces.
 const MAX_UNKNOWN_EXTENDED_BYTES: u32 = 1024 * 1024;
 
-/// Most pieces of a torrent: those whose hashes fit into the largest metadata that is taken.
+/// Most pieces of a torrent: those whose hashes fit into the largest accepted metadata.
 pub const MAX_PIECES: u32 = MAX_METADATA_BYTES / 20;
 
-/// Longest bitfield while the number of pieces is not known (a magnet), bytes.
+/// Longest bitfield while the number of pieces is not known (a magnet link), bytes.
 const MAX_UNKNOWN_BITFIELD_BYTES: u32 = MAX_PIECES.div_ceil(8);
 
-/// Bytes of a PIECE message before its data: length, id, piece, begin.
+/// Length of a PIECE message before its data: length, id, piece, begin.
 pub const PIECE_HEADER_BYTES: usize = 13;
 
 mod id {
@@ -43,72 +45,73 @@ mod id {
     pub(super) const EXTENDED: u8 = 20;
 }
 
-/// A part of a piece as REQUEST, CANCEL and REJECT name it.
+/// A part of a piece, as named by REQUEST, CANCEL and REJECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
-    /// The piece's number.
+    /// Number of the piece.
     pub piece: u32,
-    /// Where it begins within the piece, bytes.
+    /// Offset within the piece, bytes.
     pub begin: u32,
-    /// Bytes of it.
+    /// Length, bytes.
     pub length: u32,
 }
 
-/// One message.
+/// A peer wire message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
-    /// Nothing, said so that the line is not taken for dead.
+    /// An empty message that keeps the connection alive.
     KeepAlive,
-    /// Requests will not be answered.
+    /// The sender will not answer requests.
     Choke,
-    /// Requests will be answered.
+    /// The sender will answer requests.
     Unchoke,
-    /// The sender wants something of the receiver.
+    /// The sender wants pieces of the receiver.
     Interested,
-    /// It does not.
+    /// The sender wants no pieces of the receiver.
     NotInterested,
     /// The sender has this piece now.
     Have(u32),
-    /// Which pieces the sender has; the length is checked, the spare bits are not.
+    /// The sender's pieces. The length is checked, the spare bits are not.
     Bitfield(Bytes),
-    /// Asks for a block.
+    /// A request for a block.
     Request(Span),
     /// A block.
     Piece {
-        /// The piece's number.
+        /// Number of the piece.
         piece: u32,
-        /// Where the block begins within the piece, bytes.
+        /// Offset of the block within the piece, bytes.
         begin: u32,
-        /// At most 16 KiB. It keeps the whole read buffer alive: copy or drop it before the next read.
+        /// Bytes of the block, at most 16 KiB. They keep the whole read buffer alive: copy or drop
+        /// them before the next read.
         data: Bytes,
     },
-    /// Takes a request back.
+    /// A cancelled request.
     Cancel(Span),
     /// The sender's DHT node listens on this UDP port (BEP 5).
     Port(u16),
-    /// The sender would like this piece to be asked for (BEP 6).
+    /// The sender suggests a request for this piece (BEP 6).
     Suggest(u32),
     /// The sender has every piece (BEP 6).
     HaveAll,
     /// The sender has no piece (BEP 6).
     HaveNone,
-    /// This request will not be answered (BEP 6).
+    /// The sender will not answer this request (BEP 6).
     Reject(Span),
-    /// This piece may be asked for while choked (BEP 6).
+    /// The receiver may request this piece while choked (BEP 6).
     AllowedFast(u32),
     /// A message of BEP 10; id 0 is its handshake.
     Extended {
-        /// The number that the receiver gave to this kind of message.
+        /// The receiver's number for this kind of message.
         id: u8,
-        /// What follows the number.
+        /// The bytes that follow the number.
         payload: Bytes,
     },
-    /// An id that we do not know; it was skipped.
+    /// A message with an unknown id, which was skipped.
     Unknown(u8),
 }
 
 impl Message {
-    /// Returns the bytes of its payload, where that has no fixed length and is no block.
+    /// Returns the length of the payload if it varies and is not a block; otherwise 0.
     pub fn payload_bytes(&self) -> usize {
         match self {
             Message::Extended { payload, .. } => payload.len(),
@@ -118,33 +121,34 @@ impl Message {
     }
 }
 
-/// Why bytes are not a message of this protocol. Nothing after them can be read.
+/// The reason why bytes are not a message of this protocol. The bytes after them cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
-    /// A message is longer than any honest one.
+    /// A message is longer than any valid one.
     #[error("a message of {length} bytes where at most {limit} make sense")]
     TooLong {
-        /// As the peer gave it.
+        /// Length that the peer named.
         length: u32,
-        /// What we take.
+        /// Longest accepted length.
         limit: u32,
     },
-    /// A message has a length that its kind cannot have.
+    /// A message has a length that is invalid for its kind.
     #[error("a message of kind {id} with {length} bytes")]
     Malformed {
-        /// The kind.
+        /// Id of the message.
         id: u8,
-        /// Its length with the id, as the peer gave it.
+        /// Length that the peer named, id included.
         length: u32,
     },
 }
 
-/// What bounds the length of a message.
+/// The facts that bound the length of a message.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Limits {
-    /// How many pieces the torrent has, once that is known.
+    /// Number of pieces of the torrent, once known.
     pub pieces: Option<u32>,
-    /// Whether the connection began before that: metadata that was asked for then may still come.
+    /// Whether the connection began before the metadata was known: metadata requested then may
+    /// still arrive.
     pub metadata: bool,
 }
 
@@ -157,12 +161,12 @@ impl Limits {
         self.pieces.map_or(MAX_UNKNOWN_BITFIELD_BYTES, |n| n.div_ceil(8))
     }
 
-    /// The longest message of all, id included.
+    /// Returns the longest valid length of any message, id included.
     fn longest(self) -> u32 {
         (1 + self.bitfield_bytes()).max(1 + self.extended_bytes()).max(9 + BLOCK_BYTES)
     }
 
-    /// Whether a message of this kind can have this length (id included).
+    /// Checks the length of a message of this kind (id included).
     fn check(self, id: u8, length: u32) -> Result<(), WireError> {
         let right = match id {
             id::CHOKE | id::UNCHOKE | id::INTERESTED | id::NOT_INTERESTED | id::HAVE_ALL | id::HAVE_NONE => length == 1,
@@ -188,16 +192,16 @@ impl Limits {
     }
 }
 
-/// A block of which some bytes are here and some are not.
+/// A partly received block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partial {
-    /// The piece's number.
+    /// Number of the piece.
     pub piece: u32,
-    /// Where the block begins within the piece, bytes.
+    /// Offset of the block within the piece, bytes.
     pub begin: u32,
-    /// Bytes of its data that are here.
+    /// Bytes of its data received so far.
     pub here: u32,
-    /// Bytes that it will have.
+    /// Length of its data, bytes.
     pub of: u32,
 }
 
@@ -205,9 +209,11 @@ fn be32(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes)
 }
 
-/// Takes the first message off `buf`, or leaves it as it is and returns `None` if it is not all there yet.
+/// Takes the first message from `buf`, or leaves `buf` unchanged and returns `None` if the message
+/// is incomplete.
 ///
-/// The length is judged as soon as it and the id are there, so that nothing is gathered that would be refused.
+/// The length is checked as soon as it and the id have arrived, so that a message to be refused is
+/// not buffered.
 pub fn decode(buf: &mut BytesMut, limits: Limits) -> Result<Option<Message>, WireError> {
     let Some(length) = be32(buf, 0) else { return Ok(None) };
     if length == 0 {
@@ -238,7 +244,7 @@ pub fn decode(buf: &mut BytesMut, limits: Limits) -> Result<Option<Message>, Wir
         id::CANCEL => Message::Cancel(span(&mut body)),
         id::REJECT => Message::Reject(span(&mut body)),
         id::PORT => Message::Port(body.get_u16()),
-        // These two outlive the batch, and a slice would keep a read buffer of 256 KiB alive with it.
+        // These two outlive the batch, and a slice would keep a read buffer of 256 KiB alive.
         id::BITFIELD => Message::Bitfield(Bytes::copy_from_slice(&body)),
         id::EXTENDED => {
             let id = body.get_u8();
@@ -257,7 +263,7 @@ fn span(body: &mut BytesMut) -> Span {
     Span { piece: body.get_u32(), begin: body.get_u32(), length: body.get_u32() }
 }
 
-/// The block that `buf` begins with, if its header is there and its data is not all there.
+/// Returns the block at the start of `buf`, if its header is complete and its data is not.
 pub fn partial_piece(buf: &[u8]) -> Option<Partial> {
     let length = be32(buf, 0)?;
     if *buf.get(4)? != id::PIECE || length < 9 {
@@ -268,7 +274,7 @@ pub fn partial_piece(buf: &[u8]) -> Option<Partial> {
     (here < of).then_some(Partial { piece, begin, here, of })
 }
 
-/// How many more bytes the message that `buf` begins with needs, as far as that can be told; 0 for unknown.
+/// Returns how many more bytes the first message in `buf` needs, as far as known; 0 for unknown.
 pub fn missing_bytes(buf: &[u8]) -> usize {
     be32(buf, 0).map_or(0, |length| (length as usize).saturating_add(4).saturating_sub(buf.len()))
 }
@@ -303,7 +309,7 @@ pub fn encode(message: &Message, out: &mut BytesMut) {
     }
 }
 
-/// Appends a PIECE message, its data from any slice.
+/// Appends a PIECE message with data from a slice.
 pub fn encode_piece(piece: u32, begin: u32, data: &[u8], out: &mut BytesMut) {
     out.reserve(PIECE_HEADER_BYTES + data.len());
     out.put_u32(9 + data.len() as u32);
@@ -341,7 +347,8 @@ mod tests {
         decode_cut(bytes, &[], limits)
     }
 
-    /// The messages of a stream that arrives in pieces cut at `cuts`, and the error that ended it.
+    /// Returns the messages of a stream that arrives in pieces cut at `cuts`, and the error that
+    /// ended it.
     fn decode_cut(bytes: &[u8], cuts: &[usize], limits: Limits) -> (Vec<Message>, Option<String>) {
         let (mut buf, mut out, mut at) = (BytesMut::new(), Vec::new(), 0);
         for end in cuts.iter().copied().chain([bytes.len()]) {
@@ -405,7 +412,8 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_give_the_same_messages_however_they_are_cut(
-            // Short lengths now and then, or nearly everything would be refused at the first message.
+            // Some lengths are short; otherwise nearly every stream would be refused at the first
+            // message.
             parts in proptest::collection::vec(
                 (prop_oneof![0u32..20, any::<u32>()], proptest::collection::vec(any::<u8>(), 0..24)), 0..20),
             mut cuts in proptest::collection::vec(0usize..600, 0..16),

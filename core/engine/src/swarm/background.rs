@@ -1,11 +1,13 @@
-//! Torrents that nobody is watching: librqbit's session completes and seeds them, and gives them back when somebody watches.
+//! Torrents without a viewer: librqbit's session downloads and seeds them, and returns them when
+//! one is watched again.
 //!
-//! The session is made with the first torrent that is handed over. It has a listener of its own; DHT and LSD are off there,
-//! since one of each a process is ours: our discovery announces its port, asks the trackers and feeds it with peers (see `feed`). It
-//! speaks PEX itself.
+//! The first handed-over torrent creates the session. It has a listener of its own. DHT and LSD are
+//! off there, since each exists once per process and is ours. Our discovery announces the session's
+//! port, contacts the trackers and supplies peers (see `feed`). The session handles PEX itself.
 //!
-//! It reads and writes through [`Files`], that is through our store: it finds and leaves everything where the store has it, cannot
-//! write to files that are not ours, and cannot touch a file any more once the torrent was taken back.
+//! It reads and writes through [`Files`], that is, through our store. It finds and leaves all data
+//! where the store has it, and cannot write to files that are not ours. Once the torrent was taken
+//! back, it cannot access a file.
 
 mod feed;
 mod files;
@@ -34,13 +36,14 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock, Weak};
 use tokio::sync::Mutex;
 
-/// What librqbit calls a megabyte of its speeds.
+/// Unit of librqbit's "megabytes" per second, bytes.
 const MIB: f64 = 1024.0 * 1024.0;
-/// Peers handed over with a torrent; librqbit dials them all.
+/// Most peers handed over with a torrent; librqbit dials them all.
 const MAX_PEERS: usize = 500;
-/// The private flag (BEP 27) as it is written in an info dictionary.
+/// The private flag (BEP 27) in the encoding of an info dictionary.
 const PRIVATE: &[u8] = b"7:privatei1e";
-/// librqbit's limiter refuses a block that is larger than a second's worth, so a limit cannot be below one block a second.
+/// Lowest limit, bytes per second. librqbit's limiter refuses a block larger than the allowance of
+/// one second.
 const MIN_RATE: u32 = 16 * 1024;
 
 /// The background session.
@@ -51,7 +54,7 @@ pub(crate) struct Background {
     session: Mutex<Option<Arc<Session>>>,
 }
 
-/// A torrent in the background's care.
+/// A torrent in the background session.
 pub(crate) struct Kept {
     api: Api,
     handle: Arc<ManagedTorrent>,
@@ -60,26 +63,26 @@ pub(crate) struct Kept {
     feed: Option<Feed>,
 }
 
-/// What the background has made of a torrent.
+/// The status of a torrent in the background session.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct KeptStatus {
-    /// It is still finding out what is there; the other figures are to come.
+    /// Whether the check of the stored data is still running. The other figures are not known yet.
     pub(crate) checking: bool,
     /// Bytes of verified pieces.
     pub(crate) have_bytes: u64,
     /// Verified payload received since the hand-over, bytes.
     pub(crate) downloaded_bytes: u64,
-    /// Payload sent since the hand-over, bytes.
+    /// Recent download rate.
     pub(crate) uploaded_bytes: u64,
-    /// Received lately, bytes per second.
+    /// Recent upload rate.
     pub(crate) download_bytes_per_s: f64,
-    /// Sent lately, bytes per second.
+    /// Number of connected peers.
     pub(crate) upload_bytes_per_s: f64,
     /// Connected peers.
     pub(crate) peers: usize,
-    /// Every piece is here.
+    /// Whether every piece is complete.
     pub(crate) complete: bool,
-    /// Why it stopped, if it did.
+    /// The error that stopped it, if any.
     pub(crate) trouble: Option<String>,
 }
 
@@ -95,7 +98,8 @@ fn limit(bytes_per_s: u64) -> Option<NonZeroU32> {
 }
 
 impl Background {
-    /// Nothing is started yet. Without `shared`, only PEX and the peers that are handed over are known.
+    /// Creates the background without a session. Without `shared`, its only peers are those handed
+    /// over and those from PEX.
     pub(crate) fn new(config: &Config, shared: Option<Arc<Shared>>) -> Background {
         let peer_id = librqbit::generate_peer_id(b"-PS0100-");
         Background { config: config.clone(), shared, peer_id, session: Mutex::new(None) }
@@ -133,21 +137,24 @@ impl Background {
         Ok(session)
     }
 
-    /// Where the background listens; `None` before the first hand-over.
+    /// Returns the session's listening address; `None` before the first hand-over.
     #[cfg(test)]
     pub(crate) async fn listen_addr(&self) -> Option<SocketAddr> {
         self.session.lock().await.as_ref().and_then(|session| session.listen_addr())
     }
 
-    /// Gives a torrent away, whose files are used through `store` from now on. The caller has dropped its `Discovery`, or
-    /// trackers would count it twice. Returns as soon as the background has begun to check what is there.
+    /// Hands over a torrent, whose files are used through `store` from now on. The caller has
+    /// dropped its `Discovery`, or trackers would count the client twice. Returns as soon as the
+    /// session has begun to check the stored data.
     ///
     /// # Errors
-    /// [`Error::Io`] where librqbit does not take it (it refuses some names that ours makes safe, and a torrent that it has
-    /// already): then the caller still has it and may go on seeding it.
+    ///
+    /// Returns [`Error::Io`] if librqbit refuses the torrent. It refuses some names that our code
+    /// makes safe, and a torrent that it has already. The caller then still owns the torrent and
+    /// may go on seeding it.
     pub(crate) async fn hand_over(&self, store: &Arc<Store>, mut peers: Vec<SocketAddr>) -> Result<Kept> {
         let torrent = store.torrent();
-        // librqbit overflows where the flag is a larger number, and would take the torrent for a public one.
+        // librqbit overflows if the flag is a larger number, and would treat the torrent as public.
         if torrent.private && !torrent.info.windows(PRIVATE.len()).any(|bytes| bytes == PRIVATE) {
             return Err(failed("its private flag is written in an unusual way"));
         }
@@ -159,7 +166,7 @@ impl Background {
         let trackers: Vec<String> = feed.iter().map(|feed| feed.url().to_owned()).collect();
         let options = AddTorrentOptions {
             overwrite: true,
-            // Its own storage is not used.
+            // librqbit's own storage is not used.
             output_folder: Some(self.config.dir.to_string_lossy().into_owned()),
             initial_peers: Some(peers),
             storage_factory: Some(files.clone().boxed()),
@@ -175,8 +182,9 @@ impl Background {
         Ok(Kept { api: Api::new(session, None), handle, files, pieces: torrent.layout.pieces(), feed })
     }
 
-    /// Our own discovery, on behalf of librqbit's listener. It asks the trackers too: librqbit's client of them asks whatever
-    /// address and path a torrent names. `progress` is what it asks for; all of the torrent is missing before it is set.
+    /// Starts our own discovery on behalf of librqbit's listener. It also contacts the trackers,
+    /// because librqbit's tracker client connects to any address and path that a torrent names.
+    /// Discovery reads `progress`; before it is set, the whole torrent counts as missing.
     async fn feed(
         &self,
         torrent: &Torrent,
@@ -206,7 +214,8 @@ impl Background {
             progress: Arc::new(progress),
         };
         let (discovery, mut found) = Discovery::start(shared, params);
-        // They are asked for all at once, by the feed; this only keeps the channel from filling up. It ends with the discovery.
+        // The feed requests all addresses at once. This task only keeps the channel from filling
+        // up, and ends with the discovery.
         tokio::spawn(async move { while found.recv().await.is_some() {} });
         Feed::start(discovery, &random_token())
             .await
@@ -214,19 +223,22 @@ impl Background {
             .ok()
     }
 
-    /// Takes a torrent back with what is verified, so that our store can go on with its files: from here on nobody else writes
-    /// them. `None` where the background had not even finished looking: then all is as it was handed over.
+    /// Takes a torrent back with its verified pieces, so that our store can continue with its
+    /// files. No other code writes them from here on. Returns `None` if the session had not
+    /// finished its check: all data is then as it was handed over.
     ///
     /// # Errors
-    /// None that leaves the torrent there; they are reported when the session itself is gone.
+    ///
+    /// Never leaves the torrent in the session; errors are reported when the session itself has
+    /// ended.
     pub(crate) async fn take_back(&self, kept: Kept) -> Result<Option<Bits>> {
         let Kept { api, handle, files, pieces, feed: _feed } = kept;
         let session = api.session();
-        // A check that is broken off in the middle would know too little of what is there.
+        // An aborted check would know too little about the stored data.
         let checking = matches!(handle.stats().state, TorrentStatsState::Initializing { .. });
-        // Fails where it is paused or in error already: both are as good.
+        // This fails if it is paused or in error already, which serves as well.
         let _ = session.pause(&handle).await;
-        // Ends what is being written at this moment; afterwards nothing is.
+        // Waits for the present write; none follows it.
         let closing = files.clone();
         tokio::task::spawn_blocking(move || closing.close()).await.map_err(|_| Error::Closed)?;
         let bits = if checking { None } else { bits(&api, &handle, pieces) };
@@ -234,14 +246,14 @@ impl Background {
         Ok(bits)
     }
 
-    /// Whether a torrent is here.
+    /// Returns whether the session has a torrent.
     #[cfg(test)]
     pub(crate) async fn has(&self, info_hash: InfoHash) -> bool {
         let session = self.session.lock().await;
         session.as_ref().is_some_and(|s| s.get(TorrentIdOrHash::Hash(Id20::new(info_hash.0))).is_some())
     }
 
-    /// Stops all. What is verified stays on disk.
+    /// Stops the session. Verified data stays on disk.
     pub(crate) async fn close(&self) {
         if let Some(session) = self.session.lock().await.take() {
             session.stop().await;
@@ -259,14 +271,14 @@ fn bits(api: &Api, handle: &ManagedTorrent, pieces: u32) -> Option<Bits> {
 }
 
 impl Kept {
-    /// A snapshot.
+    /// Returns a snapshot.
     pub(crate) fn status(&self) -> KeptStatus {
         let stats = self.handle.stats();
         let checking = matches!(stats.state, TorrentStatsState::Initializing { .. });
         let live = stats.live.as_ref().map(|live| &live.snapshot);
         KeptStatus {
             checking,
-            // While checking, librqbit counts what it looked at, not what it found.
+            // During the check, librqbit counts the examined bytes, not the verified ones.
             have_bytes: if checking { 0 } else { stats.progress_bytes },
             downloaded_bytes: live.map_or(0, |live| live.downloaded_and_checked_bytes),
             uploaded_bytes: stats.uploaded_bytes,
@@ -278,20 +290,21 @@ impl Kept {
         }
     }
 
-    /// The trackers that are asked for it.
+    /// Returns the trackers in use for the torrent.
     pub(crate) fn trackers(&self) -> Vec<TrackerStatus> {
         self.feed.as_ref().map(Feed::trackers).unwrap_or_default()
     }
 
-    /// Which pieces are verified; `None` while that is being found out.
+    /// Returns the verified pieces; `None` during the check.
     pub(crate) fn bits(&self) -> Option<Bits> {
         bits(&self.api, &self.handle, self.pieces)
     }
 
-    /// Waits until it is known what is there.
+    /// Waits for the end of the check.
     ///
     /// # Errors
-    /// [`Error::Io`] where the files cannot be used.
+    ///
+    /// Returns [`Error::Io`] if the files cannot be used.
     #[cfg(test)]
     pub(crate) async fn checked(&self) -> Result<()> {
         self.handle.wait_until_initialized().await.map_err(|e| failed(format!("{e:#}")))

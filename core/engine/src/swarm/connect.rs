@@ -1,4 +1,4 @@
-//! Connections come: dialled, or accepted by the listener.
+//! New connections: dialled, or accepted by the listener.
 
 use crate::swarm::driver::Swarm;
 use crate::swarm::handshake::HandshakeError;
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 impl Swarm {
-    /// Dials an address for the torrent, and tells what became of it.
+    /// Dials an address for the torrent and reports the result.
     pub(super) async fn connect(self: Arc<Self>, dial: Dial) {
         let Dial { addr, origin, patient } = dial;
         let manner = Manner { patient, ..Manner::default() };
@@ -29,7 +29,8 @@ impl Swarm {
         }
     }
 
-    /// Hands a connection to the torrent. `addr`: where the peer can be dialled, as far as known.
+    /// Passes a connection to the torrent. `addr` is the address at which the peer can be dialled,
+    /// if known.
     pub(super) fn adopt(&self, link: Link, addr: SocketAddr, origin: Origin) {
         let Some(swarm) = self.this.upgrade().filter(|_| !self.cancel.is_cancelled()) else { return };
         let connection = Connection {

@@ -1,8 +1,9 @@
-//! The one door to a torrent's state.
+//! The only entry to a torrent's state.
 //!
-//! [`Swarm::enter`] is the only place that locks the torrent, drains what it says, and sets its timer. What it says is
-//! carried out after the lock is released and in the order in which it was said: the lock on the links is taken before the
-//! other one is given up. Nothing that is carried out may enter the door itself; it spawns a task for that.
+//! [`Swarm::enter`] is the only place that locks the torrent, drains its outputs and sets its
+//! timer. The outputs are carried out after the lock is released, in their order: the lock on the
+//! links is taken before the torrent's lock is released. Code that carries out an output must not
+//! enter again; it spawns a task instead.
 
 use crate::discovery::Discovery;
 use crate::status;
@@ -20,13 +21,13 @@ pub(super) struct Door {
     inside: Mutex<Inside>,
     links: Mutex<Links>,
     epoch: Instant,
-    /// The timer must look again.
+    /// Wakes the timer task to read the timeout again.
     rearm: Notify,
 }
 
 struct Inside {
     torrent: Torrent,
-    /// The timer is set for then.
+    /// Time for which the timer is set.
     armed: Time,
 }
 
@@ -40,12 +41,12 @@ impl Door {
         }
     }
 
-    /// Time since the torrent was opened.
+    /// Returns the time since the torrent was opened.
     pub(super) fn age(&self) -> Duration {
         self.epoch.elapsed()
     }
 
-    /// Ends all connections.
+    /// Closes all connections.
     pub(super) fn close(&self) {
         let links = std::mem::take(&mut *self.links.lock());
         drop(links);
@@ -53,22 +54,23 @@ impl Door {
 }
 
 impl Swarm {
-    /// Time on the clock of the torrent.
+    /// Returns the time on the torrent's clock.
     pub(super) fn now(&self) -> Time {
         Time::ZERO + self.door.age()
     }
 
-    /// Tells the torrent what happened.
+    /// Passes an input to the torrent.
     pub(super) fn tell(&self, input: Input) {
         self.enter(|torrent, now| torrent.handle(now, input));
     }
 
-    /// Works on the torrent's state, then carries out what the torrent says.
+    /// Runs `work` on the torrent's state, then carries out the outputs.
     pub(super) fn enter<R>(&self, work: impl FnOnce(&mut Torrent, Time) -> R) -> R {
         self.enter_with(work, |_, _| {})
     }
 
-    /// The same; `prepare` changes the links before anything is carried out.
+    /// Runs `work` on the torrent's state. Then `prepare` changes the links before the outputs are
+    /// carried out.
     pub(super) fn enter_with<R>(
         &self,
         work: impl FnOnce(&mut Torrent, Time) -> R,
@@ -99,18 +101,19 @@ impl Swarm {
         result
     }
 
-    /// Looks at the torrent's state without changing it.
+    /// Reads the torrent's state without changing it.
     pub(super) fn look<R>(&self, work: impl FnOnce(&Torrent, Time) -> R) -> R {
         let inside = self.door.inside.lock();
         work(&inside.torrent, self.now())
     }
 
-    /// Looks at the links.
+    /// Reads the links.
     pub(super) fn with_links<R>(&self, work: impl FnOnce(&Links) -> R) -> R {
         work(&self.door.links.lock())
     }
 
-    /// Tells the torrent of its timeouts, and now and then what only we can see, until the swarm is closed.
+    /// Passes timeouts to the torrent, and periodically the figures that only the driver knows,
+    /// until the swarm is closed.
     pub(super) async fn keep_time(self: Arc<Self>) {
         let mut house = tokio::time::interval(HOUSEKEEPING);
         house.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -134,7 +137,7 @@ impl Swarm {
         }
     }
 
-    /// Notes that the timer is set for the torrent's next timeout, and returns when that is.
+    /// Sets the timer to the torrent's next timeout, and returns that time.
     fn set_timer(&self) -> Option<Instant> {
         let mut inside = self.door.inside.lock();
         let next = inside.torrent.next_timeout();
@@ -184,7 +187,7 @@ impl Swarm {
         }
     }
 
-    /// Runs work that enters the door again.
+    /// Spawns work that enters the state again.
     fn spawn_with<T, F>(&self, what: T, work: impl FnOnce(Arc<Swarm>, T) -> F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -220,11 +223,12 @@ impl Swarm {
         let _ = self.events.send(event);
     }
 
-    /// Gives a peer the parts of the info dictionary that it requests, until it has what it requested.
+    /// Sends a peer the parts of the info dictionary that it requested.
     async fn give_info(self: Arc<Self>, peer: PeerKey) {
-        /// Bytes that may wait to be written to a peer while it gets the info: a large one must not fill its queue.
+        /// Most bytes that may wait to be written to a peer while it gets the info dictionary. A
+        /// large one must not fill its queue.
         const MAX_WAITING_BYTES: usize = 256 << 10;
-        /// Pause until a peer whose queue is full is looked at again.
+        /// Pause before a peer with a full queue is checked again.
         const FULL_PAUSE: Duration = Duration::from_millis(100);
         let swarm = Arc::downgrade(&self);
         drop(self);

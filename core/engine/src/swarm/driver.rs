@@ -1,8 +1,10 @@
-//! One torrent's swarm: has the sockets, the disk and the clock, and carries out what the torrent decides.
+//! The driver of one torrent: owns the sockets, the disk and the clock, and carries out the
+//! torrent's decisions.
 //!
-//! All decisions are those of [`Torrent`]. Here is how a swarm begins and ends; its state is behind the `door`,
-//! connections are in `connect` and `links`, what comes over them in `receive`, pieces in `pieces`, readers in `readers`, the
-//! files' time in `times`, DHT operations of the slot index in `slots`, and what is told to the outside in `report`.
+//! [`Torrent`] makes all decisions. This module begins and ends a swarm. Its state is in `door`,
+//! connections are in `connect` and `links`, received messages in `receive`, pieces in `pieces`,
+//! and readers in `readers`. The presentation time of files is in `times`, DHT operations of the
+//! slot index are in `slots`, and the status is in `report`.
 
 use crate::config::Config;
 use crate::discovery::{self, Discovery};
@@ -29,21 +31,21 @@ use tokio::sync::{Notify, SetOnce, broadcast, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// A torrent and where it is kept, once both are known.
+/// A torrent and its store, once both are known.
 pub(crate) struct Content {
     pub(crate) torrent: Arc<Metainfo>,
     pub(crate) store: Arc<Store>,
 }
 
-/// What became of a torrent; nothing yet while its metadata is fetched.
+/// The phase of a torrent; not set while its metadata is being fetched.
 pub(super) enum Phase {
-    /// It is known.
+    /// The content is known.
     Ready(Content),
-    /// It cannot be used. The reason is for whoever asks first.
+    /// The torrent is unusable. The first caller gets the reason.
     Failed(Mutex<Option<Error>>),
 }
 
-/// See the [module](self).
+/// A swarm; see the [module](self).
 pub(crate) struct Swarm {
     pub(crate) info_hash: InfoHash,
     pub(super) config: Arc<Config>,
@@ -54,35 +56,37 @@ pub(crate) struct Swarm {
     pub(super) phase: SetOnce<Phase>,
     pub(super) times: Mutex<BTreeMap<usize, Arc<playswarm_media::Timeline>>>,
     pub(super) discovery: Mutex<Option<Discovery>>,
-    /// What the user is told of files and disk.
+    /// Reports to the user about files and disk.
     pub(super) reports: Mutex<crate::swarm::pieces::Reports>,
     pub(super) next_reader: AtomicU32,
     pub(super) cancel: CancellationToken,
-    /// A piece came, was lost, or all is over: readers look again.
+    /// Wakes readers when a piece was completed or lost, or the swarm is closed.
     pub(super) news: Notify,
     pub(super) events: broadcast::Sender<Event>,
     trackers: Trackers,
     closed: watch::Sender<bool>,
-    /// Pieces being hashed: their end is awaited before the store is closed, or they would be fetched twice.
+    /// Pieces being hashed. The store is closed after they end; otherwise they would be fetched
+    /// twice.
     pub(super) verifying: TaskTracker,
     pub(super) runtime: Handle,
     pub(super) this: Weak<Swarm>,
 }
 
-/// What a swarm begins with.
+/// The parameters of a new swarm.
 pub(crate) struct Start {
     pub(crate) info_hash: InfoHash,
     pub(crate) trackers: Trackers,
     pub(crate) peers: Vec<PeerAddress>,
-    /// Everything, where it is known; peers are asked for it otherwise.
+    /// The metainfo, if known. Otherwise peers are asked for it.
     pub(crate) torrent: Option<Arc<Metainfo>>,
 }
 
 impl Swarm {
-    /// Starts finding and dialling peers.
+    /// Starts a swarm, which finds and dials peers.
     ///
     /// # Errors
-    /// Those of [`Store::open`].
+    ///
+    /// Returns those of [`Store::open`].
     pub(crate) async fn start(
         start: Start,
         config: Arc<Config>,
@@ -122,7 +126,7 @@ impl Swarm {
         Ok(swarm)
     }
 
-    /// The torrent's content, once it is known.
+    /// Returns the torrent's content, once known.
     pub(crate) fn content(&self) -> Option<&Content> {
         match self.phase.get() {
             Some(Phase::Ready(content)) => Some(content),
@@ -158,8 +162,8 @@ impl Swarm {
         });
     }
 
-    /// What trackers are told. Before the size of a magnet is known something is missing, at any rate: as other clients do,
-    /// a block.
+    /// Returns the progress to announce to trackers. Before the size of a magnet's torrent is
+    /// known, one block counts as missing, as in other clients.
     pub(super) fn progress(&self) -> discovery::Progress {
         let total = self.content().map_or(BLOCK_BYTES.into(), |c| c.torrent.layout.total_bytes());
         let here = self.content().map_or(0, |c| self.verified_bytes(&c.store.told()));
@@ -175,7 +179,7 @@ impl Swarm {
         u64::from(have.count()) * u64::from(layout.piece_bytes()) - if have.get(last.0) { short } else { 0 }
     }
 
-    /// Now the pieces are known: the store is opened, and the peers that are here already join.
+    /// Begins with the known pieces: opens the store, and the connected peers join.
     async fn begin(self: &Arc<Self>, torrent: Arc<Metainfo>) -> Result<()> {
         let (store, heard) = Store::open(torrent.clone(), StoreOptions::of(&self.config)).await?;
         let known = Known {
@@ -186,7 +190,7 @@ impl Swarm {
         };
         let (have, told, known_tails) = (store.have(), store.told(), store.known_tails());
         self.enter(|inside, now| {
-            // Under the lock, as peers' messages are: none may find the one without the other.
+            // Under the lock, like peers' messages: none may see one of the two without the other.
             if self.phase.set(Phase::Ready(Content { torrent, store })).is_ok() {
                 inside.handle(now, Input::Ready { content: known, have, told, known_tails });
             }
@@ -195,10 +199,11 @@ impl Swarm {
         Ok(())
     }
 
-    /// The torrent, once it is known.
+    /// Returns the torrent, once known.
     ///
     /// # Errors
-    /// [`Error::Closed`], or what kept its pieces from being stored.
+    ///
+    /// Returns [`Error::Closed`], or the reason why its pieces cannot be stored.
     pub(crate) async fn torrent(&self) -> Result<Arc<Metainfo>> {
         let phase = tokio::select! {
             () = self.cancel.cancelled() => return Err(Error::Closed),
@@ -210,7 +215,8 @@ impl Swarm {
         }
     }
 
-    /// All parts of the info are here, or so peers say: it is hashed, and the swarm begins.
+    /// Hashes the info dictionary, whose parts are complete according to the peers. If it is right,
+    /// the swarm begins.
     pub(super) async fn check_info(self: Arc<Self>, (attempt, info): (u32, Vec<u8>)) {
         let (info_hash, trackers) = (self.info_hash, self.trackers.clone());
         let parsed = tokio::task::spawn_blocking(move || {
@@ -220,7 +226,7 @@ impl Swarm {
         self.tell(Input::InfoChecked { attempt, right: parsed.is_some() });
         let begun = match parsed {
             Some(Ok(torrent)) => self.begin(Arc::new(torrent)).await,
-            // What has the right hash and cannot be used will not get better.
+            // An info dictionary that has the right hash and is unusable remains so.
             Some(Err(e)) => Err(e),
             None => Ok(()),
         };
@@ -234,7 +240,8 @@ impl Swarm {
         self.add_peers([peer]);
     }
 
-    /// Notes peers that the user or the link named; those with a host name follow once it is looked up.
+    /// Adds peers that the user or the link named. Those with a host name follow once it is
+    /// resolved.
     fn add_peers<'a>(self: &Arc<Self>, peers: impl IntoIterator<Item = &'a PeerAddress>) {
         let mut addrs = Vec::new();
         for peer in peers {
@@ -272,7 +279,7 @@ impl Swarm {
         }
     }
 
-    /// Ends everything, at once as far as the outside can tell; what is verified is written behind it.
+    /// Closes the swarm, at once for the caller. Verified data is written in the background.
     pub(crate) fn close(self: &Arc<Self>) {
         if self.cancel.is_cancelled() {
             return;
@@ -283,8 +290,8 @@ impl Swarm {
         drop(discovery);
         self.door.close();
         let swarm = self.clone();
-        // On our own runtime: this may be called from a thread that has none. Where that one has ended, nothing runs any
-        // more, and the record on disk is true at any moment.
+        // This uses our own runtime, as the caller's thread may have none. If that runtime has
+        // ended, no task is left, and the record on disk is valid at any moment.
         self.runtime.spawn(async move {
             swarm.verifying.close();
             swarm.verifying.wait().await;
@@ -297,7 +304,7 @@ impl Swarm {
         });
     }
 
-    /// Peers that were worth connecting to, for whoever goes on with this torrent.
+    /// Returns the addresses of useful peers, for a program that resumes this torrent.
     pub(crate) fn worthy_peers(&self) -> Vec<SocketAddr> {
         self.look(|torrent, _| torrent.worthy_peers())
     }
@@ -309,7 +316,7 @@ impl Swarm {
     }
 }
 
-/// The settings of a torrent, from those of the session.
+/// Returns the settings of a torrent, derived from those of the session.
 fn settings(
     info_hash: InfoHash,
     config: &Config,

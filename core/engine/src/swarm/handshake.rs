@@ -1,26 +1,26 @@
-//! Why a handshake led to nothing, and random peer ids.
+//! Errors of a handshake, and random peer ids.
 
 use playswarm_proto::handshake::{NotBitTorrent, PeerId};
 
-/// Why a handshake led to nothing.
+/// The reason why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandshakeError {
-    /// The other side speaks something else (encrypted, HTTP, nonsense).
+    /// The other side uses another protocol (encrypted, HTTP, garbage).
     #[error("the peer does not speak the BitTorrent protocol")]
     NotBitTorrent,
-    /// It is about another torrent, or one that we do not have.
+    /// The handshake names another torrent, or one that we do not have.
     #[error("the peer asked for another torrent")]
     WrongTorrent,
-    /// We reached ourselves.
+    /// The connection reached ourselves.
     #[error("connected to ourselves")]
     Ourselves,
-    /// The torrent does not want this peer: banned, or there are enough.
+    /// The torrent refuses this peer: it is banned, or there are enough.
     #[error("the peer is not wanted")]
     NotWanted,
-    /// It took too long.
+    /// The handshake timed out.
     #[error("the handshake took too long")]
     TimedOut,
-    /// The connection broke or was closed.
+    /// The connection failed or was closed.
     #[error("the connection broke: {0}")]
     Io(#[from] std::io::Error),
 }
@@ -31,7 +31,7 @@ impl From<NotBitTorrent> for HandshakeError {
     }
 }
 
-/// Returns a new peer id; one is made for each session.
+/// Returns a new random peer id. Each session has one.
 pub(crate) fn random_peer_id() -> PeerId {
     let mut random = [0; 12];
     crate::random::fill(&mut random);

@@ -1,6 +1,8 @@
-//! A connection after its handshake: messages in, in batches; messages out, many to a write.
+//! A connection after its handshake: receives messages in batches, and sends many messages per
+//! write.
 //!
-//! How it came to be is `transport` (we dialled) and `listen` (they did). What is said is for the driver.
+//! Connections are opened in `transport` (dialled) and `listen` (incoming). The driver decides
+//! which messages are sent.
 
 use crate::swarm::handshake::HandshakeError;
 use crate::torrent::InfoHash;
@@ -13,18 +15,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Bytes that a read has room for at first: a block and some small messages.
+/// Initial buffer of a read, bytes: a block and some small messages.
 const MIN_READ_BYTES: usize = 32 * 1024;
-/// The same on a fast connection. Larger reads save no more calls that matter.
+/// Largest buffer of a read on a fast connection, bytes. Larger reads hardly save system calls.
 const MAX_READ_BYTES: usize = 256 * 1024;
-/// Reads that used little of their room before the room is halved.
+/// Number of reads that used little of the buffer before it is halved.
 const SMALL_READS: u32 = 64;
-/// Most messages in one batch, so that a driver is never long with one peer.
+/// Most messages in one batch, so that a driver never spends long on one peer.
 const MAX_BATCH_MESSAGES: usize = 4096;
-/// A write buffer that grew beyond this is given back once it is empty.
+/// Size beyond which an empty write buffer is freed, bytes.
 const KEEP_WRITE_BYTES: usize = 128 * 1024;
 
-/// What carries a connection.
+/// The transport of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Via {
     /// TCP, with TCP_NODELAY.
@@ -33,19 +35,20 @@ pub(crate) enum Via {
     Utp,
 }
 
-/// Makes the first words. Called at the moment at which they are sent, so that they are true then.
+/// A function that creates the first messages. It is called at the time of sending, so that they
+/// are accurate.
 pub(crate) type Words<'a> = &'a (dyn Fn() -> Greeting + Send + Sync);
 
-/// Why nothing more can be read from a peer.
+/// The reason why reading from a peer ended.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LinkError {
-    /// It closed the connection in an orderly way.
+    /// The peer closed the connection in an orderly way.
     #[error("the peer closed the connection")]
     Closed,
-    /// The connection broke.
+    /// The connection failed.
     #[error("the connection broke: {0}")]
     Io(#[from] std::io::Error),
-    /// It sent something that is no message.
+    /// The peer sent an invalid message.
     #[error(transparent)]
     Wire(#[from] WireError),
 }
@@ -54,32 +57,33 @@ pub(crate) enum LinkError {
 pub(crate) struct Raw {
     pub(crate) reader: Box<dyn AsyncRead + Send + Sync + Unpin>,
     pub(crate) writer: Box<dyn AsyncWrite + Send + Sync + Unpin>,
-    /// The other end, IPv4 as IPv4 even on a socket of both families.
+    /// Remote address; IPv4 in IPv4 form even on a dual-stack socket.
     pub(crate) remote: SocketAddr,
     pub(crate) via: Via,
-    /// The time the connection took to open, where we opened it.
+    /// Time in which the connection was established, if we opened it.
     pub(crate) rtt: Option<Duration>,
 }
 
-/// A connection to a peer that has shaken hands.
+/// A connection to a peer after the handshake.
 pub(crate) struct Link {
-    /// Its address. For an incoming connection the port is not the one on which it listens.
+    /// Remote address. For an incoming connection, the port is not the peer's listening port.
     pub(crate) remote: SocketAddr,
-    /// Who it says it is.
+    /// Peer id that the peer claims.
     pub(crate) peer_id: PeerId,
-    /// What it speaks.
+    /// Extensions that the peer supports.
     pub(crate) reserved: Reserved,
-    /// Whether it connected to us.
+    /// Whether the peer opened the connection.
     pub(crate) incoming: bool,
-    /// What carries the connection.
+    /// Transport of the connection.
     pub(crate) via: Via,
-    /// The time the connection took to open: one round trip, two if a packet was lost. Only where we opened it.
+    /// Time in which a connection that we opened was established: one round trip, or two if a
+    /// packet was lost.
     pub(crate) rtt: Option<Duration>,
-    /// Pieces that our first words named. What changed since is for the driver to say.
+    /// Pieces that our first messages announced. The driver announces later changes.
     pub(crate) told: Option<Bits>,
-    /// Messages from it.
+    /// Receiving half.
     pub(crate) reader: LinkReader,
-    /// Messages to it.
+    /// Sending half.
     pub(crate) writer: LinkWriter,
 }
 
@@ -90,10 +94,10 @@ impl std::fmt::Debug for Link {
 }
 
 impl Link {
-    /// Shakes hands on a connection that we opened: ours and the first words go out in one write, or, if we are to be
-    /// `patient`, the first words once the peer has answered.
+    /// Performs the handshake on a connection that we opened. Our handshake and the first messages
+    /// go out in one write. If `patient`, the first messages wait for the peer's answer.
     ///
-    /// Bounded in time by the caller.
+    /// The caller limits the time.
     pub(crate) async fn dialled(
         raw: Raw,
         info_hash: InfoHash,
@@ -121,7 +125,7 @@ impl Link {
             said.encode(Some(theirs.reserved), raw.remote.ip(), &mut writer.buf);
             writer.flush().await?;
         } else {
-            // Goes out with the driver's first flush.
+            // The driver's first flush sends this.
             said.encode_rest(theirs.reserved, &mut writer.buf);
         }
         Ok(Link {
@@ -137,10 +141,10 @@ impl Link {
         })
     }
 
-    /// Shakes hands on a connection that a peer opened. `words_for` says what the torrent that the peer names says first,
-    /// or `None` if there is no such torrent here.
+    /// Performs the handshake on a connection that a peer opened. `words_for` returns the first
+    /// messages of the torrent that the peer names, or `None` if we do not have it.
     ///
-    /// Bounded in time by the caller.
+    /// The caller limits the time.
     pub(crate) async fn accepted(
         raw: Raw,
         our_id: PeerId,
@@ -149,7 +153,8 @@ impl Link {
         let mut reader = LinkReader::new(raw.reader);
         let theirs = reader.handshake().await?;
         if theirs.peer_id == our_id {
-            // Answered all the same, so that the end that dialled learns whom it reached, and dials there no more.
+            // Answered all the same, so that the dialling side learns that it reached itself and
+            // stops dialling there.
             let ours = Handshake { reserved: theirs.reserved, info_hash: theirs.info_hash, peer_id: our_id };
             let mut writer = LinkWriter::new(raw.writer);
             ours.encode(&mut writer.buf);
@@ -177,7 +182,7 @@ impl Link {
     }
 }
 
-/// The receiving half.
+/// The receiving half of a connection.
 pub(crate) struct LinkReader {
     source: Box<dyn AsyncRead + Send + Sync + Unpin>,
     buf: BytesMut,
@@ -199,13 +204,13 @@ impl LinkReader {
         }
     }
 
-    /// How many pieces the torrent has: bounds a bitfield. Until this is called it is taken as unknown. `late`: the connection
-    /// was there before that was known.
+    /// Sets the number of pieces of the torrent, which bounds a bitfield. Until then it counts as
+    /// unknown. `late` tells whether the connection opened before the number was known.
     pub(crate) fn set_pieces(&mut self, pieces: u32, late: bool) {
         self.limits = Limits { pieces: Some(pieces), metadata: late };
     }
 
-    /// All bytes that came, protocol included.
+    /// Returns all received bytes, protocol overhead included.
     #[cfg(test)]
     pub(crate) fn received_bytes(&self) -> u64 {
         self.received
@@ -216,7 +221,7 @@ impl LinkReader {
             if let Some(handshake) = Handshake::decode(&mut self.buf)? {
                 return Ok(handshake);
             }
-            // A stranger gets no large buffer.
+            // Before the handshake, a peer gets only a small buffer.
             self.buf.reserve(HANDSHAKE_BYTES + 512);
             let n = self.source.read_buf(&mut self.buf).await?;
             self.received += n as u64;
@@ -226,11 +231,12 @@ impl LinkReader {
         }
     }
 
-    /// Waits until there is news, then appends every message that is here to `out` (about 256 KiB at most) and says
-    /// which block is under way after them.
+    /// Waits for received data, then appends every complete message to `out` (at most about 256
+    /// KiB). Returns the block that is partly received after them.
     ///
-    /// News is a message, or bytes of a block: `out` may stay as it was when the answer is `Some`. Cancel-safe. Blocks in
-    /// `out` share the read buffer: clear `out` before the next call, and the buffer is used again without allocating.
+    /// The data may be part of a block only: `out` may be unchanged when the result is `Some`.
+    /// Cancel-safe. Blocks in `out` share the read buffer: clear `out` before the next call, so
+    /// that the buffer is reused without allocating.
     pub(crate) async fn read_batch(&mut self, out: &mut Vec<Message>) -> Result<Option<Partial>, LinkError> {
         let before = out.len();
         let mut filled = false;
@@ -245,7 +251,8 @@ impl LinkReader {
         }
     }
 
-    /// Decodes what is buffered. An error behind good messages waits for the next call: `decode` leaves it in place.
+    /// Decodes the buffered messages. An error behind valid messages waits for the next call:
+    /// `decode` leaves it in place.
     fn drain(&mut self, out: &mut Vec<Message>, before: usize) -> Result<(), LinkError> {
         let at_start = self.buf.len();
         while at_start - self.buf.len() < MAX_READ_BYTES && out.len() - before < MAX_BATCH_MESSAGES {
@@ -270,7 +277,7 @@ impl LinkReader {
         if n == 0 {
             return Err(LinkError::Closed);
         }
-        // Fast connections get more room for a read, those that went quiet give it back.
+        // Fast connections get a larger buffer; those that became quiet get a smaller one.
         if n >= room / 4 * 3 {
             self.room = (self.room * 2).min(MAX_READ_BYTES);
             self.small_reads = 0;
@@ -285,7 +292,8 @@ impl LinkReader {
     }
 }
 
-/// The sending half: what is queued goes out in one write where the connection takes it.
+/// The sending half of a connection. Queued messages go out in one write if the connection takes
+/// it.
 pub(crate) struct LinkWriter {
     sink: Box<dyn AsyncWrite + Send + Sync + Unpin>,
     buf: BytesMut,
@@ -297,28 +305,29 @@ impl LinkWriter {
         LinkWriter { sink, buf: BytesMut::new(), sent: 0 }
     }
 
-    /// Appends a message to what the next flush sends.
+    /// Appends a message to the next flush.
     pub(crate) fn queue(&mut self, message: &Message) {
         wire::encode(message, &mut self.buf);
     }
 
-    /// Appends a block.
+    /// Appends a block to the next flush.
     pub(crate) fn queue_piece(&mut self, piece: u32, begin: u32, data: &[u8]) {
         wire::encode_piece(piece, begin, data, &mut self.buf);
     }
 
-    /// Bytes that wait for a flush; whoever queues blocks keeps this low, since nothing queued can be taken back.
+    /// Returns the bytes that wait for a flush. Code that queues blocks keeps this low, since
+    /// queued data cannot be cancelled.
     pub(crate) fn queued_bytes(&self) -> usize {
         self.buf.len()
     }
 
-    /// All bytes that went out, protocol included.
+    /// Returns all sent bytes, protocol overhead included.
     #[cfg(test)]
     pub(crate) fn sent_bytes(&self) -> u64 {
         self.sent
     }
 
-    /// Writes all that is queued. Cancel-safe: what was not written stays queued.
+    /// Writes all queued data. Cancel-safe: unwritten data stays queued.
     pub(crate) async fn flush(&mut self) -> std::io::Result<()> {
         while !self.buf.is_empty() {
             let n = self.sink.write(&self.buf).await?;

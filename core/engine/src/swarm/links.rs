@@ -1,7 +1,9 @@
-//! The connections to peers as the driver has them: a handle of each, and the two tasks that read from it and write to it.
+//! The driver's connections to peers: a handle of each, and the two tasks that read from it and
+//! write to it.
 //!
-//! The reading task hands batches of messages to the torrent. The writing task sends what was decided, control messages
-//! before blocks, and blocks only as the rate limit and the line allow, so that a CANCEL still finds them.
+//! The reading task passes batches of messages to the torrent. The writing task sends control
+//! messages before blocks. It sends blocks only as the rate limit and the line allow, so that a
+//! CANCEL still reaches them.
 
 use crate::swarm::driver::Swarm;
 use crate::swarm::link::{LinkError, LinkReader, LinkWriter};
@@ -17,45 +19,45 @@ use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Time between two keep-alives when nothing else is said (BEP 3: two minutes are too long).
+/// Time between two keep-alives on an idle connection (BEP 3's two minutes are too long).
 const KEEP_ALIVE: Duration = Duration::from_secs(90);
-/// Most bytes that wait to be written to a peer that does not read. A HAVE for each of 100,000 pieces fits, and all parts of
-/// a large info dictionary that it may request at once.
+/// Most bytes waiting to be written to a peer that does not read. They hold a HAVE for each of
+/// 100,000 pieces, and all parts of a large info dictionary that it may request at once.
 const MAX_UNSENT_BYTES: usize = 4 << 20;
-/// Time after which a peer that takes nothing is dead, whatever it says itself.
+/// Time after which a peer that accepts no data counts as dead, whatever it sends itself.
 const STUCK: Duration = Duration::from_secs(120);
-/// Bytes of blocks put into one write: what a CANCEL can no longer reach.
+/// Most bytes of blocks in one write, which a CANCEL can no longer reach.
 const UPLOAD_BATCH_BYTES: usize = 64 << 10;
 
-/// All connections of a torrent, and the operations of the slot index that run.
+/// All connections of a torrent, and the running operations of the slot index.
 #[derive(Default)]
 pub(super) struct Links {
     peers: BTreeMap<PeerKey, Handle>,
     pub(super) operations: BTreeMap<Operation, AbortOnDropHandle<()>>,
 }
 
-/// A connection, as seen by those who have something for it.
+/// A handle for sending to a connection.
 pub(super) struct Handle {
     orders: mpsc::UnboundedSender<Message>,
     shared: Arc<Shared>,
 }
 
-/// What a connection's handle and its tasks share.
+/// State shared by a connection's handle and its tasks.
 struct Shared {
-    /// Bytes of messages that wait to be written.
+    /// Bytes of messages waiting to be written.
     unsent_bytes: AtomicUsize,
-    /// There may be blocks to send.
+    /// Wakes the writer: there may be blocks to send.
     to_send: Notify,
-    /// Blocks are being written. For longer than a moment, that is because the line is busy.
+    /// Whether blocks are being written. If this lasts longer than a moment, the line is busy.
     sending: AtomicBool,
-    /// Reading may go on.
+    /// Wakes the reader: reading may resume.
     resume: Notify,
     cancel: CancellationToken,
-    /// Why the tasks end, if that is our doing.
+    /// Reason why we end the tasks, if we do.
     ending: OnceLock<String>,
 }
 
-/// The tasks of a new connection, to be spawned once it was taken in.
+/// The tasks of a new connection, to be spawned once it was accepted.
 pub(super) struct Tasks {
     reader: LinkReader,
     writer: LinkWriter,
@@ -76,7 +78,8 @@ impl Links {
         let Some(handle) = self.peers.get(&peer) else { return };
         let waiting = handle.shared.unsent_bytes.fetch_add(weight(&message), Ordering::Relaxed);
         if waiting > MAX_UNSENT_BYTES {
-            // It takes nothing off the line. Its tasks end, and the end of reading takes it out of the torrent.
+            // The peer does not read. Its tasks end, and the end of the reader removes it from the
+            // torrent.
             let _ = handle.shared.ending.set("it reads too little of what is said to it".to_owned());
             handle.shared.cancel.cancel();
             return;
@@ -96,12 +99,12 @@ impl Links {
         }
     }
 
-    /// Bytes of messages that wait to be written to a peer.
+    /// Returns the bytes of messages waiting to be written to a peer.
     pub(super) fn unsent_bytes(&self, peer: PeerKey) -> usize {
         self.peers.get(&peer).map_or(0, |handle| handle.shared.unsent_bytes.load(Ordering::Relaxed))
     }
 
-    /// The peers to which blocks are being written.
+    /// Returns the peers to which blocks are being written.
     pub(super) fn sending(&self) -> Vec<PeerKey> {
         let sends = |(key, handle): (&PeerKey, &Handle)| handle.shared.sending.load(Ordering::Relaxed).then_some(*key);
         self.peers.iter().filter_map(sends).collect()
@@ -114,7 +117,7 @@ impl Drop for Handle {
     }
 }
 
-/// What a message that waits costs, in bytes.
+/// Returns the memory of a waiting message, bytes.
 fn weight(message: &Message) -> usize {
     size_of::<Message>() + message.payload_bytes()
 }
@@ -160,7 +163,7 @@ impl Tasks {
     }
 }
 
-/// Why what came over a connection ends it.
+/// Returns the disconnect reason for a read error.
 fn disconnect(error: &LinkError) -> Disconnect {
     match error {
         LinkError::Wire(wrong) => match Offence::from(wrong) {
@@ -212,7 +215,7 @@ struct Writing {
 
 impl Writing {
     async fn run(mut self, swarm: &Arc<Swarm>) -> std::io::Result<()> {
-        // What had to wait for the handshake.
+        // Sends the messages that waited for the handshake.
         self.flush().await?;
         loop {
             tokio::select! {
@@ -253,7 +256,7 @@ impl Writing {
         let key = self.key;
         while let Some(next) = swarm.enter(|torrent, _| torrent.peek_upload(key)) {
             self.wait_for_turn(swarm, next).await?;
-            // Taken off only now: until here a CANCEL or a CHOKE still reached it.
+            // Taken only now: until here, a CANCEL or a CHOKE still applied.
             let Some(span) = swarm.enter(|torrent, _| torrent.next_upload(key)) else { return Ok(()) };
             match swarm.upload_data(span).await {
                 Some(data) => {
@@ -271,8 +274,8 @@ impl Writing {
         Ok(())
     }
 
-    /// Waits until the rate limit lets a block go. What is to be said meanwhile is said: our own requests must not wait
-    /// behind our uploads.
+    /// Waits until the rate limit allows a block. Control messages are sent meanwhile: our own
+    /// requests must not wait behind our uploads.
     async fn wait_for_turn(&mut self, swarm: &Arc<Swarm>, span: Span) -> std::io::Result<()> {
         let mut turn = std::pin::pin!(swarm.rates.upload(u64::from(span.length)));
         loop {

@@ -1,7 +1,7 @@
-//! Those who dial us: accepted within limits, asked for which torrent, and handed to it.
+//! Incoming connections: accepted within limits, matched to a torrent, and passed to it.
 //!
-//! A storm of connections costs at most a bounded number of small buffers for a few seconds each; what is above the
-//! bound is closed at once, without a word.
+//! A flood of connections costs at most a bounded number of small buffers for a few seconds each.
+//! Connections above the bound are closed at once, without a reply.
 
 use crate::swarm::handshake::HandshakeError;
 use crate::swarm::link::{Link, Raw};
@@ -19,32 +19,34 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-/// How long accepting rests after it failed (no more file descriptors, as a rule).
+/// Pause after a failed accept, usually for lack of file descriptors.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
-/// A torrent as incoming connections see it. The methods are called from many tasks and must not block.
+/// A torrent, as incoming connections see it. The methods are called from many tasks and must not
+/// block.
 pub(crate) trait Host: Send + Sync {
-    /// Whether a connection from there is wanted at all: not banned, not one too many.
+    /// Returns whether a connection from this address is accepted: it is not banned, and there are
+    /// not too many.
     fn admits(&self, remote: SocketAddr) -> bool;
-    /// What to say first.
+    /// Returns the first messages.
     fn first_words(&self) -> Greeting;
     /// Takes the connection over, or drops it.
     fn take(&self, link: Link);
 }
 
-/// Which torrents there are. One for a session.
+/// The torrents of a session.
 #[derive(Default)]
 pub(crate) struct Registry {
     hosts: RwLock<HashMap<InfoHash, Arc<dyn Host>>>,
 }
 
 impl Registry {
-    /// Peers may ask for this torrent from now on.
+    /// Accepts peers for this torrent from now on.
     pub(crate) fn insert(&self, info_hash: InfoHash, host: Arc<dyn Host>) {
         self.hosts.write().insert(info_hash, host);
     }
 
-    /// Peers are turned away from now on; unless another host has taken this one's place meanwhile.
+    /// Refuses peers for this torrent from now on, unless another host has replaced this one.
     pub(crate) fn remove(&self, info_hash: &InfoHash, host: *const ()) {
         let mut hosts = self.hosts.write();
         if hosts.get(info_hash).is_some_and(|h| Arc::as_ptr(h).cast::<()>() == host) {
@@ -64,7 +66,8 @@ pub(crate) struct Listener {
     shared: Shared,
 }
 
-/// What every handshake under way needs. Holds no [`Transport`], so that dropping that one ends the listener.
+/// State for every handshake in progress. It holds no [`Transport`], so that dropping the transport
+/// ends the listener.
 #[derive(Clone)]
 struct Shared {
     our_id: playswarm_proto::handshake::PeerId,
@@ -89,7 +92,7 @@ impl Listener {
         }
     }
 
-    /// Accepts until the transport is closed or dropped. To be spawned.
+    /// Accepts connections until the transport is closed or dropped. Spawn it as a task.
     pub(crate) async fn run(self, registry: Arc<Registry>) {
         let Listener { tcp, utp, shared } = self;
         let over_tcp = async {
@@ -160,7 +163,7 @@ impl Shared {
     }
 }
 
-/// Counts the connections that have not shaken hands.
+/// A count of the connections before their handshake.
 struct HalfOpen {
     total: usize,
     per_ip: usize,
@@ -173,7 +176,7 @@ struct Counts {
     per_ip: HashMap<IpAddr, usize>,
 }
 
-/// A connection's place among the half-open ones; given back when dropped.
+/// A connection's place among the half-open ones; freed when dropped.
 struct Place {
     of: Arc<HalfOpen>,
     ip: IpAddr,

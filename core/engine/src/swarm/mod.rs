@@ -1,7 +1,7 @@
-//! Swarms: the sockets, the disk and the clock of each torrent, and the connections that they share.
+//! Swarms: the sockets, disk and clock of each torrent, and their shared connections.
 //!
-//! What a torrent does is decided by `playswarm_logic::torrent`. `transport`, `listen` and `link` are the only files that
-//! touch a socket.
+//! `playswarm_logic::torrent` decides what a torrent does. Only `transport`, `listen` and `link`
+//! access sockets.
 
 pub(crate) mod background;
 mod connect;

@@ -1,5 +1,5 @@
-//! Peers that the user, the settings or the link name by a host name: looked up and noted for dialling, again and again, since a
-//! network comes up and dynamic names move.
+//! Peers that the user, the settings or the link name by a host name. Names are resolved
+//! repeatedly, because a network may come up later and dynamic names change.
 
 use crate::discovery::Shared;
 use crate::discovery::resolver::NamedBy;
@@ -10,12 +10,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// First wait after a failed lookup. It doubles up to [`REFRESH`].
+/// Pause after the first failed lookup. It doubles up to [`REFRESH`].
 const FIRST_RETRY: Duration = Duration::from_secs(5);
-/// Wait after a lookup that found something, by when the name may have moved.
+/// Pause after a successful lookup, by when the address may have changed.
 const REFRESH: Duration = Duration::from_secs(5 * 60);
 
-/// Looks the name up until the swarm is closed, and has its addresses dialled.
+/// Resolves the name until the swarm is closed, and adds its addresses for dialling.
 pub(super) async fn keep_looking_up(
     swarm: Weak<Swarm>,
     shared: Arc<Shared>,

@@ -1,4 +1,4 @@
-//! A magnet on its way to a torrent: what has been found by now, and how long it is waited for.
+//! The opening of a magnet link: its progress, and how long to wait for it.
 
 use crate::discovery::Discovery;
 use crate::error::{Error, Result};
@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
-/// Between two looks at what has been found.
+/// Time between two checks of the progress.
 const LOOK: Duration = Duration::from_millis(250);
-/// New peers count as progress for so many times the longest silence, as peers that give nothing may come for ever.
+/// Factor of the longest silence for which new peers count as progress, since useless peers may
+/// arrive for ever.
 const PEERS_COUNT_FOR: u32 = 5;
 
 impl Swarm {
-    /// What has been found by now; `None` once the torrent is known, or this is closed.
+    /// Returns the progress; `None` once the torrent is known, or if this is closed.
     pub(crate) fn opening(&self) -> Option<OpeningStatus> {
         if self.content().is_some() || self.is_closed() {
             return None;
@@ -39,11 +40,12 @@ impl Swarm {
         })
     }
 
-    /// The torrent, waited for as long as there is progress: new peers, and parts of its info. `silence` is the longest time
-    /// without.
+    /// Waits for the torrent as long as there is progress: new peers, and parts of the info
+    /// dictionary. `silence` is the longest time without progress.
     ///
     /// # Errors
-    /// [`Error::NoMetadata`], and those of [`Swarm::torrent`].
+    ///
+    /// Returns [`Error::NoMetadata`], and those of [`Swarm::torrent`].
     pub(crate) async fn torrent_unless_silent(&self, silence: Duration) -> Result<Arc<Torrent>> {
         let begun = Instant::now();
         let (mut last, mut best) = (begun, (0, 0));

@@ -1,4 +1,4 @@
-//! Pieces between store and torrent, and what the user is told of files and disk.
+//! Pieces between store and torrent, and reports to the user about files and disk.
 
 use crate::error::Error;
 use crate::status::Event;
@@ -11,20 +11,20 @@ use playswarm_proto::wire::Span;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Most notices that the status keeps; the oldest go.
+/// Most notices kept in the status; the oldest are dropped.
 const MAX_NOTICES: usize = 16;
 
-/// What the user is told of files and disk.
+/// Reports to the user about files and disk.
 #[derive(Default)]
 pub(super) struct Reports {
-    /// Why the disk takes nothing.
+    /// Reason why the disk accepts no data.
     pub(super) trouble: Option<String>,
-    /// The latest last.
+    /// Notices, the latest last.
     pub(super) notices: Vec<String>,
 }
 
 impl Swarm {
-    /// All blocks of a piece are here: hashes it.
+    /// Hashes a piece whose blocks are complete.
     pub(super) fn verify(self: &Arc<Self>, piece: PieceIndex) {
         let swarm = self.clone();
         self.verifying.spawn(async move {
@@ -38,13 +38,13 @@ impl Swarm {
         });
     }
 
-    /// The bytes of a request, from the store.
+    /// Returns the requested bytes from the store.
     pub(super) async fn upload_data(&self, span: Span) -> Option<Bytes> {
         let store = &self.content()?.store;
         store.block(PieceIndex(span.piece), span.begin, span.length).await.ok().flatten()
     }
 
-    /// Hands on what the store says by itself, until the swarm is closed.
+    /// Forwards the store's events until the swarm is closed.
     pub(super) async fn hear_store(self: Arc<Self>, mut heard: mpsc::UnboundedReceiver<StoreEvent>) {
         let mut events = Vec::new();
         loop {
@@ -73,7 +73,7 @@ impl Swarm {
         }
     }
 
-    /// What the user is told of the disk.
+    /// Handles an event about the disk.
     fn hear_disk(&self, event: StoreEvent) {
         match event {
             StoreEvent::DiskFull => {
@@ -104,11 +104,11 @@ impl Swarm {
         }
     }
 
-    /// Tells the user something that need not be mended.
+    /// Adds a notice that requires no action.
     fn notice(&self, message: String) {
         {
             let notices = &mut self.reports.lock().notices;
-            // A reader and a writer may find the same file changed.
+            // A reader and a writer may notice the same changed file.
             if notices.last() == Some(&message) {
                 return;
             }
@@ -121,7 +121,7 @@ impl Swarm {
         let _ = self.events.send(Event::Notice { message });
     }
 
-    /// The disk takes nothing, for the reason given, or takes pieces again.
+    /// Notes that the disk accepts no data, with the reason, or that it accepts pieces again.
     fn disk_trouble(&self, why: Option<&str>) {
         let trouble = why
             .map(|why| format!("{why}; what is played next is kept in memory meanwhile, and nothing else is fetched"));

@@ -1,4 +1,4 @@
-//! Open readers: what they wait for, and what they get.
+//! Open readers: their waiting and their data.
 
 use crate::error::{Error, Result};
 use crate::swarm::driver::Swarm;
@@ -18,7 +18,7 @@ impl Swarm {
         key
     }
 
-    /// The reader will not read beyond `end`.
+    /// Ends the reader's range before `end`.
     pub(crate) fn end_reader(&self, key: ReaderKey, end: u64) {
         self.tell(Input::ReaderEnd(key, end));
     }
@@ -35,23 +35,24 @@ impl Swarm {
         self.tell(Input::ReaderRate(key, bytes_per_s));
     }
 
-    /// Fetches the beginning of a file for a while, in case somebody will read it.
+    /// Prefetches the beginning of a file for a while, in case a player opens it.
     pub(crate) fn prefetch(&self, file: usize, start: u64, size: u64) {
         self.open_reader(Purpose::Prefetch, file, start, start + size, start);
     }
 
-    /// Whether every player has enough ahead of it for us to fetch what nobody waits for.
+    /// Returns whether every player has enough read-ahead, so that data no player waits for may be
+    /// fetched.
     pub(crate) fn players_are_comfortable(&self) -> bool {
         self.look(|torrent, _| torrent.players_are_comfortable())
     }
 
-    /// Whether all of these bytes are verified and here.
+    /// Returns whether all of these bytes are verified and stored.
     pub(crate) fn is_here(&self, bytes: Range<u64>) -> bool {
         let Some(content) = self.content() else { return bytes.is_empty() };
         content.torrent.layout.pieces_of(bytes).all(|piece| content.store.has(piece))
     }
 
-    /// Whether each of these bytes is here or held by a connected peer.
+    /// Returns whether each of these bytes is stored or held by a connected peer.
     pub(crate) fn is_in_reach(&self, bytes: Range<u64>) -> bool {
         let Some(content) = self.content() else { return bytes.is_empty() };
         let held = |torrent: &Torrent, piece| torrent.picker().is_some_and(|picker| picker.any_peer_has(piece));
@@ -59,13 +60,13 @@ impl Swarm {
         self.look(|torrent, _| missing.all(|piece| held(torrent, piece)))
     }
 
-    /// Up to `max` bytes from `position` on, verified, within one piece. Waits for them.
+    /// Returns up to `max` verified bytes from `position` on, within one piece. Waits for them.
     pub(crate) async fn read(&self, key: ReaderKey, position: u64, max: usize) -> Result<Bytes> {
         let piece = self.find(key, position).await?;
         Ok(self.hand_out(key, position, &piece, max))
     }
 
-    /// The same if they are in memory; never waits, for the swarm or for the disk.
+    /// Returns the same bytes if they are in memory. Never waits for the swarm or the disk.
     pub(crate) fn try_read(&self, key: ReaderKey, position: u64, max: usize) -> Result<Option<Bytes>> {
         let Some(content) = self.content().filter(|_| !self.cancel.is_cancelled()) else {
             return Err(Error::Closed);
@@ -74,7 +75,7 @@ impl Swarm {
         Ok(piece.map(|piece| self.hand_out(key, position, &piece, max)))
     }
 
-    /// What a reader gets of a piece; the next one is begun to be read from the disk where it must be.
+    /// Returns a reader's bytes of a piece. Starts to read the next piece from disk if necessary.
     fn hand_out(&self, key: ReaderKey, position: u64, piece: &Bytes, max: usize) -> Bytes {
         let Some(content) = self.content() else { return Bytes::new() };
         let layout = content.torrent.layout;
@@ -89,14 +90,14 @@ impl Swarm {
         bytes
     }
 
-    /// Waits until the byte at `position` is verified and in memory; gives its piece.
+    /// Waits until the byte at `position` is verified and in memory, and returns its piece.
     pub(crate) async fn find(&self, key: ReaderKey, position: u64) -> Result<Bytes> {
         let Some(content) = self.content() else { return Err(Error::Closed) };
         let piece = content.torrent.layout.piece_at(position);
-        // Made with the first wait, so that a read that is given up does not leave its reader waiting.
+        // Created with the first wait, so that a cancelled read does not leave its reader waiting.
         let mut given_up: Option<Waiting<'_>> = None;
         loop {
-            // Registered before the look, so that nothing that comes between is missed.
+            // Registered before the check, so that no change in between is missed.
             let mut news = std::pin::pin!(self.news.notified());
             news.as_mut().enable();
             if self.cancel.is_cancelled() {
@@ -114,7 +115,8 @@ impl Swarm {
                 continue;
             }
             self.tell(Input::ReaderWaits(key, position));
-            // Made once: one that is made anew with each piece would say each time that nobody waits any more.
+            // Created once: a guard created anew for each piece would each time report that the
+            // reader no longer waits.
             given_up.get_or_insert_with(|| Waiting { swarm: self, key });
             tokio::select! {
                 () = &mut news => {}
@@ -123,7 +125,8 @@ impl Swarm {
         }
     }
 
-    /// Up to `max` bytes from `position` on, if they are verified and in memory, for ourselves.
+    /// Returns up to `max` bytes from `position` on for internal use, if they are verified and in
+    /// memory.
     pub(crate) fn peek(&self, position: u64, max: usize) -> Option<Bytes> {
         let content = self.content()?;
         let piece = content.torrent.layout.piece_at(position);
@@ -132,37 +135,38 @@ impl Swarm {
         Some(bytes.slice(within..bytes.len().min(within.saturating_add(max)))).filter(|bytes| !bytes.is_empty())
     }
 
-    /// Ends with the next piece that comes or goes, and when the torrent is closed. It counts from when it is enabled.
+    /// Returns a future that ends when the next piece is completed or lost, and when the torrent is
+    /// closed. It counts from when it is enabled.
     pub(crate) fn news(&self) -> tokio::sync::futures::Notified<'_> {
         self.news.notified()
     }
 
-    /// Ends when this is closed, without keeping it.
+    /// Returns a future that ends when this is closed. It keeps no reference to this.
     pub(crate) fn cancelled(&self) -> impl Future<Output = ()> + Send + use<> {
         self.cancel.clone().cancelled_owned()
     }
 
-    /// Whether this is closed.
+    /// Returns whether this is closed.
     pub(crate) fn is_closed(&self) -> bool {
         self.cancel.is_cancelled()
     }
 
-    /// Bytes per piece, once the torrent is known.
+    /// Returns the length of a piece in bytes, once the torrent is known.
     pub(crate) fn piece_bytes(&self) -> Option<u32> {
         self.content().map(|content| content.torrent.layout.piece_bytes())
     }
 
-    /// Verified bytes from `position` on, without a gap.
+    /// Returns the number of contiguous verified bytes from `position` on.
     pub(crate) fn readable(&self, position: u64) -> u64 {
         self.readable_within(position, u64::MAX)
     }
 
-    /// The same, looking no further than `most` bytes.
+    /// Returns the same number, checking no more than `most` bytes.
     pub(crate) fn readable_within(&self, position: u64, most: u64) -> u64 {
         self.content().map_or(0, |content| content.store.ready_within(position, most))
     }
 
-    /// Looks through files that somebody else may have written.
+    /// Rechecks files that another program may have written.
     pub(crate) async fn check_files(self: &Arc<Self>, mut progress: impl FnMut(u64, u64) + Send) -> Result<u64> {
         let content = self.content().ok_or(Error::Closed)?;
         let layout = content.torrent.layout;
@@ -191,7 +195,7 @@ impl Swarm {
     }
 }
 
-/// A read that waits. If it is given up, the reader waits no more.
+/// A waiting read. If it is cancelled, the reader no longer waits.
 struct Waiting<'a> {
     swarm: &'a Swarm,
     key: ReaderKey,

@@ -1,4 +1,4 @@
-//! What comes from a peer, on its way to the store and the torrent.
+//! Messages of a peer on their way to the store and the torrent.
 
 use crate::store::Put;
 use crate::swarm::driver::Swarm;
@@ -9,18 +9,18 @@ use playswarm_proto::wire::Message;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// What became of a batch of messages.
+/// The result of handling a batch of messages.
 pub(super) struct Heard {
     /// Bytes of blocks.
     pub(super) bytes: u64,
-    /// How long messages other than blocks and requests kept the torrent busy.
+    /// Time for which messages other than blocks and requests occupied the torrent.
     pub(super) took: Duration,
-    /// Whether nothing more should be read for now.
+    /// Whether to pause reading.
     pub(super) pause: bool,
 }
 
 impl Swarm {
-    /// Handles a batch of messages, and empties it.
+    /// Handles a batch of messages, and clears it.
     pub(super) fn receive(
         self: &Arc<Self>,
         key: PeerKey,
@@ -30,20 +30,21 @@ impl Swarm {
         let (blocks, others) = count(batch);
         let mut whole = Vec::new();
         let told = self.receive_blocks(key, batch, blocks > 0 || progress, progress, &mut whole);
-        // Also of a peer that is sent away: nobody else would have these hashed.
+        // Also for a peer that is being disconnected: these pieces would otherwise never be hashed.
         whole.into_iter().for_each(|piece| self.verify(piece));
         let mut heard = Heard { bytes: told?, took: Duration::ZERO, pause: false };
         if blocks < batch.len() || !(blocks > 0 || progress) {
             let (began, all) = (Instant::now(), batch.len() - blocks);
             heard.pause = self.enter(|torrent, now| torrent.receive_messages(now, key, batch))?;
-            // Requests are as many as the line takes, and bounded by themselves.
+            // The line and the torrent's own limits bound the number of requests.
             heard.took = began.elapsed() * others as u32 / (all.max(1) as u32);
         }
         batch.clear();
         Ok(heard)
     }
 
-    /// Stores the blocks of a batch, and returns how many bytes they have. Adds the pieces that are whole now to `whole`.
+    /// Stores the blocks of a batch, and returns their number of bytes. Adds the pieces that are
+    /// now complete to `whole`.
     fn receive_blocks(
         &self,
         key: PeerKey,
@@ -66,7 +67,7 @@ impl Swarm {
             .filter_map(|(ticket, data)| ticket.map(|(t, wanted)| (t, wanted, data)))
             .collect();
         let bytes = blocks.iter().map(|(_, _, data)| data.len() as u64).sum();
-        // Copying and storing needs no lock of the torrent.
+        // Copying and storing need no lock on the torrent.
         let mut store = |ticket: Ticket, wanted: bool, data: &Bytes| {
             let stored = if wanted { self.store(ticket, data, key, whole) } else { Stored::Unwanted };
             Received { ticket, bytes: data.len() as u32, stored }

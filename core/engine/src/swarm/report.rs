@@ -1,4 +1,4 @@
-//! What a torrent is doing, for the outside.
+//! The status of a torrent.
 
 use crate::discovery::Discovery;
 use crate::status::{
@@ -11,13 +11,13 @@ use playswarm_logic::torrent::{Peer, Reader, Torrent};
 use playswarm_logic::{Bits, PeerKey, ReaderKey, Time};
 use std::time::Duration;
 
-/// Time without any peer after which the user is told.
+/// Time without any peer after which the status reports it.
 const LONELY: Duration = Duration::from_secs(8);
-/// Time for which a reader waits for what no connected peer gives before the user is told. Peers say what they have within
-/// moments.
+/// Time for which a reader is blocked on data that no connected peer sends before the status
+/// reports it. Peers announce their pieces within moments.
 const STARVED: Duration = Duration::from_secs(2);
 
-/// What stays the same while a status is put together.
+/// The data that stays constant while a status is assembled.
 struct Frame<'a> {
     torrent: &'a Torrent,
     now: Time,
@@ -25,12 +25,12 @@ struct Frame<'a> {
 }
 
 impl Swarm {
-    /// A snapshot.
+    /// Returns a snapshot.
     pub(crate) fn status(&self) -> MediaStatus {
         let content = self.content();
         let layout = content.map(|c| c.torrent.layout);
         let (memory_bytes, disk_bytes) = content.map_or((0, 0), |c| (c.store.memory_bytes(), c.store.disk_bytes()));
-        // What readers can have, which the store knows first.
+        // The pieces available to readers; the store is the first to know them.
         let have = content.map(|c| c.store.have()).unwrap_or_default();
         let trackers = self.discovery.lock().as_ref().map(Discovery::trackers).unwrap_or_default();
         let (disk_trouble, notices) = {
@@ -94,7 +94,7 @@ impl Swarm {
         }
     }
 
-    /// Where the player is, and how far it can play from there.
+    /// Returns the playhead and how far playback can continue from there.
     fn playhead(&self, frame: &Frame<'_>) -> Option<Playhead> {
         let (file, position) = frame.torrent.playhead()?;
         let (timeline, content) = (self.timeline(file), self.content()?);
@@ -173,7 +173,7 @@ fn peer_status(frame: &Frame<'_>, key: PeerKey, p: &Peer) -> PeerStatus {
     }
 }
 
-/// What keeps a reader waiting, as a sentence with a remedy.
+/// Returns the reason why a reader is blocked, as a sentence with a remedy.
 fn trouble(frame: &Frame<'_>, trackers: &[TrackerStatus]) -> Option<String> {
     if let Some((since, all, with)) = frame.torrent.starving()
         && frame.now.since(since) > STARVED

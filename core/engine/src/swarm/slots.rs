@@ -8,7 +8,7 @@ use playswarm_logic::torrent;
 use tokio_util::task::AbortOnDropHandle;
 
 impl Swarm {
-    /// Begins or ends an operation.
+    /// Starts or cancels an operation.
     pub(super) fn operate(&self, links: &mut Links, output: &Output) {
         match *output {
             Output::Lookup { operation, key } => self.begin_operation(links, operation, key, None),

@@ -1,8 +1,9 @@
-//! How many peers may be connected at once, by the descriptors that this process may have.
+//! The number of peer connections, bounded by the file descriptors that this process may have.
 //!
-//! Each TCP connection takes a descriptor, and so do players, files, trackers and the host's own work. A process without
-//! one left can neither take its player's connection nor open the film. So peers get a share that leaves enough for the
-//! others; connections over uTP share one descriptor and are not counted.
+//! Each TCP connection takes a descriptor, and so do players, files, trackers and the host's own
+//! work. Without a free descriptor, a process can neither accept its player's connection nor open
+//! the film. Peers therefore get a share that leaves enough for the rest. Connections over uTP
+//! share one descriptor and are not counted.
 
 use std::io;
 use std::pin::Pin;
@@ -11,40 +12,42 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Descriptors kept for players, files, trackers, name lookups and the DHT.
+/// Descriptors reserved for players, files, trackers, name lookups and the DHT.
 const KEPT: usize = 40;
-/// One in so many descriptors is kept for the host's own work and what is above [`KEPT`].
+/// Divisor of the limit that gives the descriptors reserved for the host's own work and for needs
+/// beyond [`KEPT`].
 const KEPT_SHARE: usize = 4;
-/// Peers that are let in even where there is hardly any descriptor.
+/// Number of peers accepted even if descriptors are scarce.
 const LEAST: usize = 4;
-/// Connections at most, however many descriptors there are.
+/// Most connections, however many descriptors there are.
 const MOST: usize = 16_384;
-/// Open descriptors where the system does not tell: what a session needs at its start.
+/// Assumed number of open descriptors if the system does not report it: the need of a session at
+/// its start.
 const USED: usize = 32;
 
-/// The places for TCP connections to peers of one session.
+/// The places for a session's TCP connections to peers.
 #[derive(Clone)]
 pub(crate) struct Sockets {
     places: Arc<Semaphore>,
     all: usize,
 }
 
-/// A place among them, given back when dropped.
+/// One of these places, freed when dropped.
 pub(crate) type Place = Arc<OwnedSemaphorePermit>;
 
 impl Sockets {
-    /// As many as the process's limit leaves at this moment.
+    /// Creates as many places as the process's limit allows at this moment.
     pub(crate) fn new() -> Sockets {
         let all = places(limit(), used());
         Sockets { places: Arc::new(Semaphore::new(all)), all }
     }
 
-    /// How many there are in all.
+    /// Returns the total number of places.
     pub(crate) fn count(&self) -> usize {
         self.all
     }
 
-    /// A place for one more connection, if there is one.
+    /// Takes a place for one more connection, if one is free.
     pub(crate) fn take(&self) -> Option<Place> {
         self.places.clone().try_acquire_owned().ok().map(Arc::new)
     }
@@ -98,7 +101,7 @@ fn places(limit: usize, used: usize) -> usize {
     limit.saturating_sub(used).saturating_sub(KEPT.max(limit / KEPT_SHARE)).clamp(LEAST, MOST)
 }
 
-/// The descriptors that this process may have open.
+/// Returns the number of descriptors that this process may have open.
 pub(crate) fn limit() -> usize {
     #[cfg(unix)]
     return rustix::process::getrlimit(rustix::process::Resource::Nofile)
@@ -108,9 +111,9 @@ pub(crate) fn limit() -> usize {
     return usize::MAX;
 }
 
-/// The descriptors that are open now.
+/// Returns the number of descriptors that are open now.
 fn used() -> usize {
-    // One of them reads the folder.
+    // One of them is open to read the folder.
     std::fs::read_dir("/dev/fd").map_or(USED, |all| all.count().saturating_sub(1))
 }
 

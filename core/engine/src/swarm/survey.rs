@@ -1,4 +1,4 @@
-//! Who is where in the film: every slot that a viewer can be in now, looked up once, for people who want to see it.
+//! A survey of a film's viewers, for display: looks up once every slot that a viewer can be in now.
 
 use crate::discovery::KeyNews;
 use crate::error::{Error, Result};
@@ -10,30 +10,32 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 
-/// Slots that are looked up: four hours of film; of a longer one the last hours are left out.
+/// Most slots looked up: four hours of film. The last hours of a longer film are left out.
 const MOST_SLOTS: i64 = 120;
-/// Lookups at the same time: a node answers some dozens of packets a second, and so does a home router.
+/// Most lookups in progress. A node answers a few dozen packets a second, and so does a home
+/// router.
 const AT_ONCE: usize = 4;
-/// Addresses of one slot that are counted; beyond, it is "so many and more".
+/// Most addresses counted in one slot. Beyond it, the count is a lower bound.
 const MOST_ADDRESSES: usize = 500;
 
-/// Viewers that have announced one slot.
+/// The viewers that have announced one slot.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SlotCount {
-    /// The slot's number.
+    /// Number of the slot.
     pub slot: i64,
-    /// Its viewers play from here, seconds into the film,
+    /// First position of its viewers, seconds into the film.
     pub from_s: f64,
-    /// to here.
+    /// Last position of its viewers, seconds into the film.
     pub until_s: f64,
-    /// Addresses that are announced in its first bucket. Those who left within half an hour are still among them.
+    /// Addresses announced in its first bucket. Viewers that left within half an hour are still
+    /// among them.
     pub addresses: Vec<SocketAddr>,
     /// Whether a DHT node answered.
     pub answered: bool,
 }
 
 impl Swarm {
-    /// Looks up each slot; `each` hears of every one that was.
+    /// Looks up each slot, and calls `each` with every result.
     pub(crate) async fn survey(
         &self,
         file: usize,

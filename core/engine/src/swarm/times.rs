@@ -1,4 +1,4 @@
-//! What is known of the files' time.
+//! The presentation time of files.
 
 use crate::swarm::driver::Swarm;
 use playswarm_logic::torrent::{FileTime, Input};
@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A timeline as the torrent asks for it.
+/// A timeline, as the torrent uses it.
 struct Known(Arc<Timeline>);
 
 impl FileTime for Known {
@@ -36,12 +36,12 @@ impl FileTime for Known {
 }
 
 impl Swarm {
-    /// What is known of that file's time, if it is.
+    /// Returns the timeline of a file, if known.
     pub(crate) fn timeline(&self, file: usize) -> Option<Arc<Timeline>> {
         self.times.lock().get(&file).cloned()
     }
 
-    /// The file's index has been read, in these ranges of it.
+    /// Sets the timeline of a file, whose index was read in these ranges.
     pub(crate) fn set_timeline(&self, file: usize, timeline: Arc<Timeline>, read: Vec<Range<u64>>) {
         self.times.lock().insert(file, timeline.clone());
         let index = read.into_iter().filter(|range| range.start > 0).collect();

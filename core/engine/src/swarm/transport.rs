@@ -1,7 +1,9 @@
-//! How we reach peers: TCP, and uTP where TCP does not get through; both families; all from one port.
+//! Connections to peers over TCP, and over uTP if TCP does not get through, for IPv4 and IPv6, all
+//! from one port.
 //!
-//! [`Transport::bind`] opens the port; [`Transport::connect`] dials and shakes hands. Those who dial us are taken in by
-//! `listen`. Whom to dial, and how often, is for the driver.
+//! [`Transport::bind`] opens the port; [`Transport::connect`] dials and performs the handshake.
+//! `listen` handles incoming connections. The driver decides which addresses to dial, and how
+//! often.
 
 use crate::error::{Error, Result};
 use crate::swarm::handshake::{HandshakeError, random_peer_id};
@@ -23,36 +25,40 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-/// The ports that are tried when none is named; the customary ones of BitTorrent.
+/// Ports tried if none is configured: the customary ones of BitTorrent.
 const USUAL_PORTS: std::ops::RangeInclusive<u16> = 6881..=6889;
-/// How often a free TCP port is drawn whose UDP port turns out to be taken.
+/// Most attempts to draw a free TCP port whose UDP port is free too.
 const PORT_DRAWS: usize = 16;
-/// Connections that may wait for accept; storms beyond it are the kernel's to turn away.
+/// Most connections waiting for accept; the kernel refuses more.
 const BACKLOG: i32 = 256;
-/// Bytes that a socket takes beyond what is on its way. Two blocks: the one being sent, and the next one.
+/// Most bytes that a socket accepts beyond those in flight. Two blocks: the one being sent and the
+/// next one.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_BYTES: u32 = 32 << 10;
-/// Live uTP connections at most, of all torrents.
+/// Most live uTP connections of all torrents.
 const MAX_UTP: NonZeroUsize = NonZeroUsize::new(512).expect("it is not zero");
 /// Receive window of a uTP connection, bytes: 5 MB/s at 100 ms.
 const UTP_WINDOW: NonZeroUsize = NonZeroUsize::new(512 * 1024).expect("it is not zero");
-/// Most bytes that a uTP connection holds unsent or unacknowledged.
+/// Most unsent or unacknowledged bytes of a uTP connection.
 const UTP_SEND_BUFFER: NonZeroUsize = NonZeroUsize::new(256 * 1024).expect("it is not zero");
-/// librqbit-utp sends a SYN once; after this it is sent anew, as a lost packet is no refusal.
+/// Time after which a uTP SYN is sent again. librqbit-utp sends it once, and a lost packet is no
+/// refusal.
 const UTP_SYN_AGAIN: Duration = Duration::from_millis(1600);
 
-/// Times and bounds of connecting.
+/// The timeouts and bounds of connecting.
 #[derive(Clone, Debug)]
 pub(crate) struct Limits {
-    /// How long one transport may take to connect. 5 s: a third SYN of TCP (1 s, 2 s) still fits.
+    /// Longest time for one transport to connect. 5 s: a third SYN of TCP (after 1 s and 2 s) still
+    /// fits.
     pub(crate) connect: Duration,
-    /// How long the peer may take to shake hands once connected. 5 s.
+    /// Longest time for the peer's handshake once connected. 5 s.
     pub(crate) handshake: Duration,
-    /// How long the first transport is waited for before the other is tried beside it. 1.5 s: just after TCP's second SYN.
+    /// Time after which the second transport is tried in parallel to the first. 1.5 s: just after
+    /// TCP's second SYN.
     pub(crate) second_after: Duration,
-    /// Incoming connections that have not shaken hands yet, at most. 64.
+    /// Most incoming connections before their handshake. 64.
     pub(crate) half_open: usize,
-    /// The same from one address (IPv6: one /64). 4.
+    /// Most such connections from one address (IPv6: one /64). 4.
     pub(crate) half_open_per_ip: usize,
 }
 
@@ -68,23 +74,24 @@ impl Default for Limits {
     }
 }
 
-/// Which way to try first.
+/// The transport to try first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Prefer {
     /// TCP, then uTP.
     #[default]
     Tcp,
-    /// uTP, then TCP: PEX says that the peer would rather, or it worked before.
+    /// uTP, then TCP: PEX says that the peer prefers it, or it worked before.
     Utp,
 }
 
-/// How to go about one peer.
+/// The way to dial one peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manner {
-    /// Which way to try first.
+    /// Transport to try first.
     pub(crate) prefer: Prefer,
-    /// Say nothing but the handshake before the peer has answered. Costs a round trip; for a peer that closed the last
-    /// connection right after the handshake. Clients that are known for it are taken care of without.
+    /// Whether to send only the handshake before the peer has answered. It costs a round trip, and
+    /// is for a peer that closed the last connection right after the handshake. Clients known for
+    /// that are handled without this flag.
     pub(crate) patient: bool,
 }
 
@@ -94,23 +101,24 @@ impl From<Prefer> for Manner {
     }
 }
 
-/// Why there is no connection to a peer.
+/// The reason why a dial failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConnectError {
-    /// Neither way led to it in time.
+    /// No transport connected in time.
     #[error("no answer within {} s", .0.as_secs_f32())]
     TimedOut(Duration),
-    /// It, or the network, said no.
+    /// The peer or the network refused the connection.
     #[error("cannot be reached: {0}")]
     Unreachable(#[from] io::Error),
-    /// There was a connection but no handshake.
+    /// The connection opened, but the handshake failed.
     #[error("{0}")]
     Handshake(#[from] HandshakeError),
 }
 
 type Dialling<'a> = Pin<Box<dyn Future<Output = Result<Raw, ConnectError>> + Send + 'a>>;
 
-/// The port, and all that is needed to dial from it. Dropping it (and the listener's task) closes the port.
+/// The port, and the state needed to dial from it. Dropping it (and the listener's task) closes the
+/// port.
 pub(crate) struct Transport {
     listen: SocketAddr,
     pub(crate) utp: Option<Arc<UtpSocketUdp>>,
@@ -124,10 +132,13 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    /// Opens the port for TCP and (if asked) uTP. `None`: the first free one of 6881 to 6889, else any, on all
-    /// interfaces of both families. The listener must be run, or connections pile up unanswered.
+    /// Opens the port for TCP and, if requested, uTP. `None` means the first free port of 6881 to
+    /// 6889, or else any, on all interfaces for IPv4 and IPv6. The listener must run, or
+    /// connections remain unanswered.
     ///
-    /// Errors: [`Error::Listen`] when a port that was named is in use or not ours to open.
+    /// # Errors
+    ///
+    /// Returns [`Error::Listen`] if a configured port is in use or not permitted.
     pub(crate) async fn bind(
         listen: Option<SocketAddr>,
         utp: bool,
@@ -139,7 +150,7 @@ impl Transport {
             Some(addr) if addr.port() != 0 => {
                 let tcp = bind_tcp(addr).map_err(|source| listen_error(addr, source))?;
                 let utp = match utp {
-                    // Peers can still reach us over TCP: not worth failing for.
+                    // Peers can still reach us over TCP: no reason to fail.
                     Some(cancel) => bind_utp(addr, cancel).await.ok(),
                     None => None,
                 };
@@ -163,25 +174,28 @@ impl Transport {
         Ok((transport, listener))
     }
 
-    /// Where peers can connect to; the address may be unspecified (all interfaces), the port is real.
+    /// Returns the address to which peers can connect. It may be unspecified (all interfaces); the
+    /// port is real.
     pub(crate) fn listen_addr(&self) -> SocketAddr {
         self.listen
     }
 
-    /// Our peer id, one for the session.
+    /// Returns our peer id, one for the session.
     pub(crate) fn peer_id(&self) -> PeerId {
         self.peer_id
     }
 
-    /// Stops listening and ends uTP's connections.
+    /// Stops listening and closes the uTP connections.
     pub(crate) fn close(&self) {
         self.cancel.cancel();
     }
 
-    /// Dials a peer and shakes hands: both ways in turn, the second beside the first once that takes long.
+    /// Dials a peer and performs the handshake. The second transport starts in parallel once the
+    /// first takes long.
     ///
-    /// The first words go with the handshake, unless the peer is one that cannot take them so; such a one is dialled again.
-    /// Takes at most two connect times and a handshake time (twice that if dialled again); cancel-safe.
+    /// The first messages go with the handshake, unless the peer is known not to accept them
+    /// together. Such a peer is dialled again. Takes at most two connect timeouts and a handshake
+    /// timeout (twice that if dialled again); cancel-safe.
     pub(crate) async fn connect(
         &self,
         addr: SocketAddr,
@@ -194,7 +208,7 @@ impl Transport {
         if manner.patient || !link.peer_id.wants_bare_handshake() {
             return Ok(link);
         }
-        // It is about to close this one.
+        // The peer is about to close this connection.
         let prefer = if link.via == Via::Tcp { Prefer::Tcp } else { Prefer::Utp };
         drop(link);
         self.attempt(addr, info_hash, words, Manner { prefer, patient: true }).await
@@ -240,7 +254,7 @@ impl Transport {
                 },
             },
         };
-        // What the first way said is what people know how to read ("connection refused").
+        // The error of the first transport is the familiar one ("connection refused").
         second.await.map_err(|_| why)
     }
 
@@ -256,7 +270,7 @@ impl Transport {
         let place = self.sockets.take().ok_or_else(none)?;
         let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         let ip = self.listen.ip();
-        // Who listens on one interface only wants to be seen from there only.
+        // A client that listens on one interface wants to be seen only from there.
         if !ip.is_unspecified() && ip.is_ipv4() == addr.is_ipv4() {
             socket.bind(SocketAddr::new(ip, 0))?;
         }
@@ -278,11 +292,11 @@ async fn dial_utp(socket: &Arc<UtpSocketUdp>, addr: SocketAddr) -> io::Result<Ra
     }
 }
 
-/// What a connection to a peer is set to: small messages go at once, and what is not sent yet waits with us and not in the
-/// socket, where no CANCEL would find it and nobody would see that the line is full.
+/// Configures a connection to a peer. Small messages go out at once. Unsent data waits in our queue
+/// and not in the socket, where no CANCEL would reach it and a full line would go unnoticed.
 pub(crate) fn for_peers(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    // Not everywhere to be had, and nothing breaks without.
+    // Not available everywhere, and optional.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES);
     Ok(())
@@ -299,7 +313,7 @@ pub(crate) fn raw_utp(stream: UtpStream, remote: SocketAddr, rtt: Option<Duratio
     Raw { reader: Box::new(reader), writer: Box::new(writer), remote, via: Via::Utp, rtt }
 }
 
-/// IPv4 as IPv4, also where a socket of both families shows it mapped into IPv6.
+/// Returns an IPv4 address in IPv4 form, even if a dual-stack socket shows it mapped into IPv6.
 pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     match addr {
         SocketAddr::V6(v6) if v6.ip().to_ipv4_mapped().is_some() => {
@@ -316,10 +330,11 @@ fn listen_error(addr: SocketAddr, source: io::Error) -> Error {
 fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
     if addr.is_ipv6() {
-        // `[::]` takes both families, any other address just its own.
+        // `[::]` accepts IPv4 and IPv6, any other address only its own family.
         socket.set_only_v6(!addr.ip().is_unspecified())?;
     }
-    // A port that was ours a minute ago has connections in TIME_WAIT; on Unix this does not let two listen at once.
+    // A port that was ours a minute ago has connections in TIME_WAIT. On Unix, this does not let
+    // two programs listen at once.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -345,7 +360,7 @@ async fn bind_utp(addr: SocketAddr, cancel: &CancellationToken) -> io::Result<Ar
 
 type Bound = (TcpListener, Option<Arc<UtpSocketUdp>>);
 
-/// Any port that is free for TCP, and for UDP too if uTP is wanted (then `utp` is what will end it).
+/// Binds any port that is free for TCP, and for UDP too if uTP is wanted (`utp` then ends it).
 async fn bind_any(addr: SocketAddr, utp: Option<&CancellationToken>) -> io::Result<Bound> {
     let Some(cancel) = utp else { return Ok((bind_tcp(addr)?, None)) };
     for _ in 0..PORT_DRAWS {

@@ -1,5 +1,5 @@
-//! The mainline DHT (BEP 5), by the `mainline` crate: one node a session, as a client. That crate knows IPv4 alone, so IPv6 is
-//! asked beside it by `dht6`.
+//! The mainline DHT (BEP 5), by the `mainline` crate: one node per session, as a client. That crate
+//! supports only IPv4, so `dht6` queries IPv6 in parallel.
 
 use super::Context;
 use super::dht6::Dht6;
@@ -13,12 +13,13 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How long a node's answer may take. A search that meets dead nodes, and nearly each does, waits so long for the last of them;
-/// and an announcement follows its search's end. `mainline` waits for 2 s where it is not told.
+/// Longest time for a node's answer. Nearly every search meets dead nodes and waits this long for
+/// the last of them; an announce follows the end of its search. The default of `mainline` is 2 s.
 pub(super) const PATIENCE: Duration = Duration::from_millis(1500);
-/// How long one search may take; it ends by itself within a few seconds as a rule.
+/// Longest duration of a search. It usually ends by itself within a few seconds.
 const SEARCH: Duration = Duration::from_secs(60);
-/// Pauses between searches: soon again at first, while the node still gets to know its surroundings, then every five minutes.
+/// Pauses between searches. They are short at first, while the node learns its neighbourhood, and
+/// then five minutes.
 const PAUSES: [Duration; 6] = [
     Duration::from_secs(5),
     Duration::from_secs(10),
@@ -27,14 +28,16 @@ const PAUSES: [Duration; 6] = [
     Duration::from_secs(120),
     Duration::from_secs(300),
 ];
-/// When peers run short, a search may follow the last one this soon.
+/// Shortest pause before a search when peers run short.
 const HURRY_PAUSE: Duration = Duration::from_secs(10);
-/// Nodes forget an announcement after half an hour or so (BEP 5 leaves it open).
+/// Time between two announces. Nodes forget an announce after about half an hour (BEP 5 does not
+/// specify it).
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(10 * 60);
-/// A node that knows nobody (no network at its start, say) is replaced by one that looks up the bootstrap names again.
+/// Time after which a node without neighbours (for example, without network at its start) is
+/// replaced. The new one resolves the bootstrap names again.
 const REBUILD_AFTER: Duration = Duration::from_secs(10);
 
-/// A node of ours, as it was at some time.
+/// A node of ours, identified by its start time.
 #[derive(Clone)]
 pub(super) struct Node {
     client: AsyncDht,
@@ -42,23 +45,24 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// What speaks to the network. It panics where its thread is gone.
+    /// Returns the interface to the network. It panics if its thread has ended.
     pub(super) fn client(&self) -> &AsyncDht {
         &self.client
     }
 
-    /// Whether they are the same one.
+    /// Returns whether both are the same node.
     pub(super) fn is(&self, other: &Node) -> bool {
         self.since == other.since
     }
 }
 
-/// The session's node, made when it is first wanted.
+/// The session's node, created on first use.
 pub(super) struct Dht {
     bootstrap: Vec<String>,
-    /// What its nodes may name: peers of the Internet, unless the user asks the nodes of a local network first.
+    /// Class of addresses that its nodes may name: the Internet, unless the user configured
+    /// bootstrap nodes in a local network.
     pub(super) class: AddressClass,
-    /// The same over IPv6.
+    /// The client over IPv6.
     pub(super) six: Dht6,
     node: tokio::sync::Mutex<Option<Node>>,
 }
@@ -68,17 +72,17 @@ impl Dht {
         Dht { six: Dht6::new(&bootstrap), class: class_of(&bootstrap), bootstrap, node: tokio::sync::Mutex::new(None) }
     }
 
-    /// The node; `None` where none can be made at the moment.
+    /// Returns the node; `None` if none can be created at the moment.
     pub(super) async fn node(&self) -> Option<Node> {
         let mut slot = self.node.lock().await;
         if let Some(node) = &*slot {
             return Some(node.clone());
         }
         let bootstrap = self.bootstrap.clone();
-        // Looks up names and binds a socket: both may block.
+        // This resolves names and binds a socket: both may block.
         let built = tokio::task::spawn_blocking(move || {
             let mut builder = mainline::Dht::builder();
-            // Any port: 6881 over UDP is our own uTP's.
+            // Any port: our own uTP uses 6881 over UDP.
             builder.port(0).request_timeout(PATIENCE);
             if !bootstrap.is_empty() {
                 builder.bootstrap(&bootstrap);
@@ -99,13 +103,14 @@ impl Dht {
         }
     }
 
-    /// Gives up this node, where it is still ours, if it has failed, or is old enough to know somebody and knows nobody.
+    /// Drops this node if it has failed, or if it is old and has no neighbours. Does nothing if it
+    /// was replaced already.
     pub(super) async fn drop_if_blind(&self, node: &Node, failed: bool) {
         if !failed && node.since.elapsed() < REBUILD_AFTER {
             return;
         }
         let client = node.client.clone();
-        // A task of its own: see `Node::client`.
+        // A separate task: see `Node::client`.
         let blind = failed || tokio::spawn(async move { client.to_bootstrap().await.is_empty() }).await.unwrap_or(true);
         if blind {
             tracing::debug!("the DHT node knows nobody; starting another");
@@ -113,13 +118,13 @@ impl Dht {
         }
     }
 
-    /// Gives up this node, where it is still ours. Its thread ends when nobody has it any more.
+    /// Drops this node, if it is still the session's. Its thread ends with the last reference.
     pub(super) async fn abandon(&self, node: &Node) {
         self.node.lock().await.take_if(|now| now.is(node));
     }
 }
 
-/// The least local class of the nodes that are asked first.
+/// Returns the least local class of the bootstrap nodes.
 fn class_of(bootstrap: &[String]) -> AddressClass {
     let class = |node: &String| match node.parse::<SocketAddr>() {
         Ok(addr) => AddressClass::of(addr.ip()),
@@ -145,7 +150,8 @@ pub(super) async fn run(dht: Arc<Dht>, context: Arc<Context>) {
         };
         let begun = Instant::now();
         let announce = context.listen_port != 0 && announced.is_none_or(|at| at.elapsed() >= ANNOUNCE_EVERY);
-        // A task of its own: the crate panics when its thread is gone, and that is to end a search, not all searching.
+        // A separate task: the crate panics when its thread is gone. That is to end one search, not
+        // all.
         let search = AbortOnDropHandle::new(tokio::spawn(search(dht.clone(), node.clone(), context.clone(), announce)));
         let outcome = tokio::select! {
             outcome = search => outcome,
@@ -175,8 +181,8 @@ pub(super) async fn run(dht: Arc<Dht>, context: Arc<Context>) {
     }
 }
 
-/// One search, and an announcement to the nodes that it ended at, over IPv4 and IPv6. Gives the peers named and whether
-/// nodes took the announcement.
+/// Runs one search over IPv4 and IPv6, and announces to the nodes at which it ended. Returns the
+/// number of peers named and whether nodes stored the announce.
 async fn search(dht: Arc<Dht>, node: Node, context: Arc<Context>, announce: bool) -> (usize, bool) {
     let mut found_by_six = 0;
     let port = announce.then_some(context.listen_port);
@@ -202,7 +208,8 @@ async fn search_four(dht: &Dht, node: &Node, context: &Context, announce: bool) 
     })
     .await;
     if ended.is_err() {
-        // The crate cannot stop a search, and somebody feeds this one with ever new nodes: only the node's end ends it.
+        // The crate cannot stop a search, and hostile nodes prolong this one with ever new nodes.
+        // Only the end of our node ends it.
         dht.abandon(node).await;
         return (found, false);
     }

@@ -1,20 +1,22 @@
-//! Unpacks gzip and deflate, which some servers send although nobody asked for it.
+//! Decompresses gzip and deflate, which some servers send without a request for it.
 
 use bytes::Bytes;
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use std::io::Read;
 
-/// Unpacks a body of an HTTP answer, or a file, to at most `max_bytes`; what is not packed comes back as it is. gzip is known
-/// by its first bytes, whatever the header says; deflate by the header `Content-Encoding` alone.
+/// Decompresses the body of an HTTP answer, or a file, to at most `max_bytes`. Uncompressed data is
+/// returned unchanged. gzip is detected by its first bytes, whatever the header says; deflate only
+/// by the header `Content-Encoding`.
 ///
 /// # Errors
-/// The end of a sentence about the body.
+///
+/// Returns the end of a sentence about the body.
 pub(crate) fn unpacked(body: Bytes, encoding: Option<&str>, max_bytes: usize) -> Result<Bytes, String> {
     let encoding = encoding.unwrap_or_default().trim().to_ascii_lowercase();
     if body.starts_with(&[0x1f, 0x8b]) {
         return read(MultiGzDecoder::new(&body[..]), max_bytes);
     }
-    // zlib's format is known by its first two bytes, as far as no text begins so.
+    // zlib's format is detected by its first two bytes, which do not occur at the start of text.
     let is_zlib = body.len() > 2 && body[0] == 0x78 && u16::from_be_bytes([body[0], body[1]]).is_multiple_of(31);
     if is_zlib && let Ok(plain) = read(ZlibDecoder::new(&body[..]), max_bytes) {
         return Ok(plain);
@@ -23,7 +25,7 @@ pub(crate) fn unpacked(body: Bytes, encoding: Option<&str>, max_bytes: usize) ->
         // RFC 9110 means zlib's format; some servers send the bare stream.
         "deflate" => read(ZlibDecoder::new(&body[..]), max_bytes)
             .or_else(|e| read(DeflateDecoder::new(&body[..]), max_bytes).map_err(|_| e))
-            // Some say that it is packed and send it plain.
+            // Some servers declare compression and send plain data.
             .or_else(|e| if is_plain(&body) { Ok(body) } else { Err(e) }),
         "" | "identity" | "gzip" | "x-gzip" => Ok(body),
         _ if is_plain(&body) => Ok(body),
@@ -31,7 +33,7 @@ pub(crate) fn unpacked(body: Bytes, encoding: Option<&str>, max_bytes: usize) ->
     }
 }
 
-/// Whether it looks like bencoding or text.
+/// Returns whether the body looks like bencoding or text.
 fn is_plain(body: &[u8]) -> bool {
     body.first().is_none_or(|b| matches!(b, b'd' | b'<' | b'm' | b'M') || b.is_ascii_whitespace())
 }

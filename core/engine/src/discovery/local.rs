@@ -1,4 +1,5 @@
-//! The local network: other clients there (BEP 14, by librqbit-lsd) and the router's port (UPnP, by librqbit-upnp).
+//! The local network: other clients there (BEP 14, by librqbit-lsd) and the router's port mapping
+//! (UPnP, by librqbit-upnp).
 
 use super::Context;
 use futures_util::StreamExt;
@@ -15,10 +16,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// BEP 14 asks for no more than one announcement a minute.
+/// Shortest time between two announces: BEP 14 allows at most one a minute.
 const HURRY_PAUSE: Duration = Duration::from_secs(60);
 
-/// The session's socket for BEP 14, bound when it is first wanted.
+/// The session's socket for BEP 14, bound on first use.
 #[derive(Clone)]
 pub(super) struct Lsd {
     cancel: CancellationToken,
@@ -48,7 +49,7 @@ pub(super) async fn run(lsd: Lsd, context: Arc<Context>) {
     let port = (context.listen_port != 0).then_some(context.listen_port);
     let mut hurry = context.hurry.subscribe();
     loop {
-        // Announces at once and every five minutes; a new stream is what makes it announce sooner.
+        // Announces at once and every five minutes. A new stream makes it announce earlier.
         let mut found = pin!(socket.announce(Id20::new(context.info_hash.0), port));
         let begun = Instant::now();
         let mut due = None;
@@ -62,7 +63,7 @@ pub(super) async fn run(lsd: Lsd, context: Arc<Context>) {
             };
             tokio::select! {
                 addr = found.next() => match addr {
-                    // A neighbour that names itself.
+                    // A client on the local network that names itself.
                     Some(addr) => { context.sieve.offer(addr, Origin::Lsd, AddressClass::of(addr.ip())); }
                     None => return,
                 },
@@ -77,7 +78,8 @@ pub(super) async fn run(lsd: Lsd, context: Arc<Context>) {
     }
 }
 
-/// Asks the router, again and again, for a TCP port of the same number; the lease ends a minute after we do.
+/// Requests a mapping for a TCP port of the same number from the router, repeatedly. The lease ends
+/// a minute after we do.
 pub(super) fn map_port(tasks: &TaskTracker, cancel: CancellationToken, port: u16) {
     let forwarder = match UpnpPortForwarder::new(vec![port], None, None) {
         Ok(forwarder) => forwarder,

@@ -1,8 +1,9 @@
-//! Where torrents and peers come from: sources, trackers, the DHT, the local network, the router's port.
+//! Sources of torrents and peers: trackers, the DHT, the local network, the router's port mapping.
 //!
-//! One [`Shared`] a session holds what is there once (HTTP client, DHT node, socket of the local network, port mapping); one
-//! [`Discovery`] a torrent finds its peers until it is dropped. Nothing here fails a session or waits at its start: what
-//! does not work is logged, tried again where that helps, and done without. Connecting to what is found is the swarm's part.
+//! One [`Shared`] per session holds the common parts (HTTP client, DHT node, socket of the local
+//! network, port mapping). One [`Discovery`] per torrent finds its peers until it is dropped. No
+//! failure here fails a session or delays its start. Failures are logged, retried where that helps,
+//! and otherwise ignored. The swarm connects to the peers found.
 
 mod dht;
 mod dht6;
@@ -34,34 +35,35 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
-/// How far a torrent is, for trackers.
+/// The progress of a torrent, for trackers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     /// Payload received since it was opened, bytes.
     pub(crate) downloaded: u64,
     /// Payload sent since it was opened, bytes.
     pub(crate) uploaded: u64,
-    /// Bytes still missing. Above 0 while that is not known (a magnet without its info): trackers give seeds no seeds.
+    /// Bytes still missing. Above 0 while the number is not known (a magnet link without its info
+    /// dictionary), because trackers send no seeds to seeds.
     pub(crate) left: u64,
 }
 
-/// What to find peers for.
+/// The parameters of a discovery.
 pub(crate) struct Params {
-    /// The torrent.
+    /// Info-hash of the torrent.
     pub(crate) info_hash: InfoHash,
-    /// Ours, as in the handshake.
+    /// Our peer id, as in the handshake.
     pub(crate) peer_id: [u8; 20],
-    /// Where peers reach us; 0 where they can't.
+    /// Port at which peers reach us; 0 if they cannot.
     pub(crate) listen_port: u16,
-    /// Whom to announce to.
+    /// Trackers to announce to.
     pub(crate) trackers: Trackers,
-    /// BEP 27: trackers only.
+    /// Whether only trackers may be used (BEP 27).
     pub(crate) private: bool,
-    /// Asked at each announcement.
+    /// Returns the progress, for each announce.
     pub(crate) progress: Arc<dyn Fn() -> Progress + Send + Sync>,
 }
 
-/// What all tasks of one torrent use.
+/// State shared by all tasks of one torrent.
 struct Context {
     info_hash: InfoHash,
     peer_id: [u8; 20],
@@ -70,18 +72,18 @@ struct Context {
     sieve: Sieve,
     web: Arc<web::Web>,
     resolver: Arc<Resolver>,
-    /// What the trackers said, and since when that stands here.
+    /// Status of the trackers, and the time since which it is valid.
     board: Mutex<(Instant, Vec<TrackerStatus>)>,
     hurry: watch::Sender<u64>,
-    /// The torrent was dropped: trackers say goodbye.
+    /// Cancelled when the torrent is dropped: trackers receive `stopped`.
     cancel: CancellationToken,
-    /// The torrent was dropped or is private: no DHT, no local network.
+    /// Cancelled when the torrent is dropped or private: no DHT, no local network.
     private: CancellationToken,
-    /// Random, once a torrent.
+    /// Random key, constant for the torrent.
     key: u32,
 }
 
-/// What a session has once for all its torrents.
+/// The parts that all torrents of a session share.
 pub(crate) struct Shared {
     web: Arc<web::Web>,
     resolver: Arc<Resolver>,
@@ -94,21 +96,24 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Starts what the settings allow, in the background. `listen` is where peers reach us, with the real port.
+    /// Starts the configured parts in the background. `listen` is the address at which peers reach
+    /// us, with the real port.
     ///
     /// # Errors
-    /// Only where no HTTP client can be set up at all.
+    ///
+    /// Returns an error only if no HTTP client can be created.
     pub(crate) fn start(config: &Config, listen: SocketAddr) -> Result<Arc<Shared>> {
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
-        // Nobody beyond this machine reaches a listener on loopback.
+        // Only this machine can reach a listener on loopback.
         let reachable = !listen.ip().is_loopback() && listen.port() != 0;
         let web = Arc::new(web::Web::new());
         if config.port_map && reachable {
             if web.has_certificates() {
                 local::map_port(&tasks, cancel.clone(), listen.port());
             } else {
-                // The crate that asks the router makes an HTTP client with certificates and panics where there are none.
+                // The UPnP crate creates an HTTP client with certificates, and panics if there are
+                // none.
                 tracing::info!("no port mapping, as this machine has no CA certificates");
             }
         }
@@ -119,7 +124,7 @@ impl Shared {
             trackers: config.trackers,
             dht: config.dht.then(|| {
                 let dht = Arc::new(dht::Dht::new(config.dht_bootstrap.clone()));
-                // So that it knows its way before the first torrent is opened.
+                // Lets the node learn its neighbourhood before the first torrent opens.
                 let early = dht.clone();
                 tasks.spawn(async move {
                     early.node().await;
@@ -132,17 +137,17 @@ impl Shared {
         }))
     }
 
-    /// The session's HTTP requests, for [`source::resolve`] too.
+    /// Returns the session's HTTP clients, also for [`source::resolve`].
     pub(crate) fn web(&self) -> &web::Web {
         &self.web
     }
 
-    /// The session's lookups of peers' host names.
+    /// Returns the session's resolver for host names of peers.
     pub(crate) fn resolver(&self) -> &Resolver {
         &self.resolver
     }
 
-    /// Stops all; waits for the trackers to be told, but not long.
+    /// Stops all parts. Waits for a short time until the trackers are informed.
     pub(crate) async fn close(&self) {
         self.cancel.cancel();
         self.tasks.close();
@@ -156,14 +161,15 @@ impl Drop for Shared {
     }
 }
 
-/// Finds peers for one torrent until it is dropped.
+/// Peer discovery for one torrent, until it is dropped.
 pub(crate) struct Discovery {
     context: Arc<Context>,
     _stop: DropGuard,
 }
 
 impl Discovery {
-    /// Asks everybody at once. The receiver gives each usable address once, and again when it is named much later.
+    /// Queries all sources at once. The receiver gets each usable address once, and again if it is
+    /// named much later.
     pub(crate) fn start(shared: &Arc<Shared>, params: Params) -> (Discovery, mpsc::Receiver<Found>) {
         let cancel = shared.cancel.child_token();
         let private = cancel.child_token();
@@ -198,13 +204,14 @@ impl Discovery {
         (Discovery { context, _stop: cancel.drop_guard() }, found)
     }
 
-    /// Peers run short: everybody is asked again, as soon as good manners allow (each has its own least interval).
-    /// Called when the torrent has become complete, it tells the trackers at once; else they learn it within 15 s.
+    /// Queries all sources again because peers run short, as soon as the shortest interval of each
+    /// allows. After completion, it informs the trackers at once; otherwise they learn of it within
+    /// 15 s.
     pub(crate) fn hurry(&self) {
         self.context.hurry.send_modify(|n| *n = n.wrapping_add(1));
     }
 
-    /// The trackers, and what each of them said.
+    /// Returns the trackers with their status.
     pub(crate) fn trackers(&self) -> Vec<TrackerStatus> {
         let (since, mut trackers) = self.context.board.lock().clone();
         let passed = since.elapsed().as_secs_f64();
@@ -212,35 +219,38 @@ impl Discovery {
         trackers
     }
 
-    /// A magnet turned out to be private (BEP 27): from now on trackers only.
+    /// Restricts discovery to trackers, because a magnet's torrent turned out to be private (BEP
+    /// 27).
     pub(crate) fn make_private(&self) {
         self.context.private.cancel();
     }
 
-    /// An address from elsewhere (a peer, the user): it takes the same way as those found here. Says whether it did.
+    /// Adds an address from elsewhere (a peer, the user), which passes the same filter as those
+    /// found here. Returns whether it was accepted.
     #[cfg(test)]
     pub(crate) fn offer(&self, addr: SocketAddr, origin: playswarm_logic::torrent::Origin) -> bool {
         self.context.sieve.offer(addr, origin, AddressClass::Loopback)
     }
 
-    /// All addresses that were found and not forgotten, for the hand-over.
+    /// Returns all addresses that were found and not forgotten, for the hand-over.
     pub(crate) fn known(&self) -> Vec<SocketAddr> {
         self.context.sieve.known()
     }
 }
 
-/// What a DHT node or a tracker may answer, on these bytes. See [`crate::fuzzing`].
+/// Parses arbitrary bytes as an answer of a DHT node or a tracker. See [`crate::fuzzing`].
 pub(crate) fn fuzz(data: &[u8]) {
     dht6::fuzz(data);
     tracker::fuzz(data);
 }
 
-/// Random enough for keys and transaction numbers: the standard library seeds its hashers from the system.
+/// Returns a number that is random enough for keys and transaction numbers: the standard library
+/// seeds its hashers from the system.
 fn random_u32() -> u32 {
     crate::random::number() as u32
 }
 
-/// 128 bits that nobody guesses, as hexadecimal digits.
+/// Returns 128 unpredictable bits as hexadecimal digits.
 pub(crate) fn random_token() -> String {
     (0..4).map(|_| format!("{:08x}", random_u32())).collect()
 }

@@ -1,6 +1,7 @@
-//! Looks up the host names of peers: few at a time, not for long, and not the same name again and again.
+//! Resolves the host names of peers: few at a time, with a timeout, and without repeated lookups of
+//! a name.
 //!
-//! Which of the addresses may be dialled is decided by the caller, who knows where the name came from.
+//! The caller decides which of the addresses may be dialled, as it knows the source of the name.
 
 use crate::peer_address::PeerAddress;
 use parking_lot::Mutex;
@@ -10,29 +11,31 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
-/// Lookups at once for each kind of name; the system's resolver holds a thread for each.
+/// Most lookups in progress for each kind of source; the system's resolver occupies a thread for
+/// each.
 const MAX_LOOKUPS: usize = 8;
-/// Longest wait for one lookup, the wait for a free place not counted.
+/// Longest wait for one lookup, not counting the wait for a free place.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Addresses of one name that are used: both families of a host with several lines.
+/// Most addresses used per name: both families of a host with several lines.
 const MAX_ADDRESSES: usize = 8;
-/// Names whose addresses are remembered; 100 bytes each.
+/// Most names whose addresses are remembered, 100 bytes each.
 const MAX_REMEMBERED: usize = 1024;
-/// Time for which a lookup's result, also an empty one, is used again.
+/// Time for which a lookup's result, also an empty one, is reused.
 const REMEMBERED_FOR: Duration = Duration::from_secs(5 * 60);
-/// The same for an empty result of a name that the user gave: the network may have been down.
+/// Time for which an empty result is reused for a name that the user gave: the network may have
+/// been down.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// Where a host name came from. Names of strangers never delay those of the user.
+/// The source of a host name. Names from untrusted sources never delay those of the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NamedBy {
-    /// The user or the link that the user opened.
+    /// The user, or the link that the user opened.
     User,
     /// A torrent, a tracker or a peer.
     Stranger,
 }
 
-/// One session's lookups.
+/// The resolver of a session.
 pub(crate) struct Resolver {
     user: Arc<Semaphore>,
     strangers: Arc<Semaphore>,
@@ -48,8 +51,8 @@ impl Resolver {
         }
     }
 
-    /// Returns where a peer can be dialled: its address, or those of its name; none where the lookup fails. May wait for
-    /// other lookups; dropping the future gives up.
+    /// Returns the addresses of a peer: its own, or those of its name. Returns none if the lookup
+    /// fails. May wait for other lookups; dropping the future cancels it.
     pub(crate) async fn addresses(&self, peer: &PeerAddress, by: NamedBy) -> Vec<SocketAddr> {
         match peer {
             PeerAddress::Ip(addr) => vec![*addr],
@@ -64,14 +67,15 @@ impl Resolver {
             return known;
         }
         let places = if by == NamedBy::User { &self.user } else { &self.strangers };
-        // Never closed, so it can only be had.
+        // The semaphore is never closed, so this always succeeds.
         let Ok(permit) = places.clone().acquire_owned().await else { return Vec::new() };
-        // Another peer of the same name may have been looked up meanwhile.
+        // Another peer with the same name may have been resolved meanwhile.
         if let Some(known) = self.recall(name, by) {
             return known;
         }
         let asked = (name.to_owned(), 0);
-        // A task of its own: the system's resolver cannot be interrupted, and its place is free only when it has ended.
+        // A separate task: the system's resolver cannot be interrupted, and its place is free only
+        // when it has ended.
         let lookup = tokio::spawn(async move {
             let found = tokio::net::lookup_host(asked).await;
             drop(permit);

@@ -1,4 +1,5 @@
-//! Decides which of the addresses that others name are passed on to the driver: usable ones, once in a while, within bounds.
+//! A filter for the addresses that sources name: passes usable ones on to the driver, each once in
+//! a while, within bounds.
 
 use parking_lot::Mutex;
 use playswarm_logic::torrent::Origin;
@@ -9,21 +10,22 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// Addresses remembered for a torrent. A driver connects to less than a tenth of them.
+/// Most addresses remembered for a torrent. A driver connects to less than a tenth of them.
 pub(crate) const MAX_KNOWN: usize = 2000;
-/// Addresses of one origin, so that one liar (a tracker, a DHT node) cannot crowd out the rest.
+/// Most addresses from one source, so that a hostile one (a tracker, a DHT node) cannot displace
+/// the rest.
 const MAX_OF_ORIGIN: usize = 1000;
-/// An address that is named again after this long is passed on again: it may have come back.
+/// Time after which a repeated address is passed on again: its peer may have returned.
 const AGAIN_AFTER: Duration = Duration::from_secs(5 * 60);
-/// An address that nobody named for this long makes room.
+/// Time without a mention after which an address is removed if room is needed.
 const STALE_AFTER: Duration = Duration::from_secs(30 * 60);
 
-/// An address to be dialled.
+/// An address to dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// The peer's address.
+    /// Address of the peer.
     pub(crate) addr: SocketAddr,
-    /// Who named it first.
+    /// Source that named it first.
     pub(crate) origin: Origin,
 }
 
@@ -33,31 +35,33 @@ struct Known {
     passed_on: Instant,
 }
 
-/// One torrent's filter.
+/// The filter of one torrent.
 pub(crate) struct Sieve {
     tx: mpsc::Sender<Found>,
     listen: SocketAddr,
-    /// Our own addresses as trackers see them, one of each family.
+    /// Our external addresses as trackers see them, one of each family.
     outer: Mutex<[Option<IpAddr>; 2]>,
     known: Mutex<(HashMap<SocketAddr, Known>, Instant)>,
 }
 
 impl Sieve {
-    /// `listen` is where we listen ourselves.
+    /// Creates a filter. `listen` is our own listening address.
     pub(crate) fn new(listen: SocketAddr) -> (Sieve, mpsc::Receiver<Found>) {
-        // Room for all of them: passing on never waits, and a driver that is slow loses nothing.
+        // Capacity for all of them: passing on never waits, and a slow driver loses nothing.
         let (tx, rx) = mpsc::channel(MAX_KNOWN);
         let known = Mutex::new((HashMap::new(), Instant::now()));
         (Sieve { tx, listen, outer: Mutex::default(), known }, rx)
     }
 
-    /// A tracker sees us at this address. Nothing depends on its truth but that we do not dial our own port there.
+    /// Notes our external address as a tracker sees it. It is only used to avoid dialling our own
+    /// port there.
     pub(crate) fn seen_as(&self, ip: IpAddr) {
         let ip = ip.to_canonical();
         self.outer.lock()[usize::from(ip.is_ipv6())] = Some(ip);
     }
 
-    /// A source at an address of class `by` named this address. Returns whether it was passed on.
+    /// Handles an address named by a source at an address of class `by`. Returns whether it was
+    /// passed on.
     pub(crate) fn offer(&self, addr: SocketAddr, origin: Origin, by: AddressClass) -> bool {
         self.offer_at(Instant::now(), addr, origin, by)
     }
@@ -72,7 +76,7 @@ impl Sieve {
         let (known, purged) = &mut *known;
         if let Some(old) = known.get_mut(&addr) {
             old.named = now;
-            // Should the torrent turn out to be private, it counts that a tracker named it.
+            // If the torrent turns out to be private, a mention by a tracker matters.
             if origin == Origin::Tracker && old.origin != Origin::Tracker {
                 (old.origin, old.passed_on) = (origin, now);
                 return self.tx.try_send(Found { addr, origin }).is_ok();
@@ -86,7 +90,8 @@ impl Sieve {
         let full = |known: &HashMap<SocketAddr, Known>| {
             known.len() >= MAX_KNOWN || known.values().filter(|k| k.origin == origin).count() >= MAX_OF_ORIGIN
         };
-        // The limits are looked at only when they may be near, and swept at most once a minute.
+        // The limits are checked only when they may be near, and old addresses removed at most once
+        // a minute.
         if known.len() >= MAX_OF_ORIGIN && full(known) {
             if now.duration_since(*purged) < Duration::from_secs(60) {
                 return false;
@@ -104,13 +109,14 @@ impl Sieve {
         true
     }
 
-    /// All addresses that were passed on, for handing the torrent over.
+    /// Returns all addresses that were passed on, for handing the torrent over.
     pub(crate) fn known(&self) -> Vec<SocketAddr> {
         self.known.lock().0.keys().copied().collect()
     }
 }
 
-/// Trackers and DHT nodes name us too. Where our outer address is not known, the handshake notices our own peer id.
+/// Returns whether the address is ours, since trackers and DHT nodes name it too. If our external
+/// address is not known, the handshake detects our own peer id.
 pub(super) fn is_ours(addr: SocketAddr, listen: SocketAddr) -> bool {
     addr.port() == listen.port()
         && (addr.ip() == listen.ip().to_canonical() || (listen.ip().is_unspecified() && addr.ip().is_loopback()))

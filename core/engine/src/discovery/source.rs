@@ -1,8 +1,8 @@
-//! What a user gives us: a torrent file, a URL, a magnet link, an info-hash; and how it becomes a torrent, or what is
-//! needed to ask peers for it.
+//! Sources of torrents: a torrent file, a URL, a magnet link, an info-hash. Each is resolved to a
+//! torrent, or to the data needed to request the torrent from peers.
 //!
-//! Magnet links are parsed here and not by librqbit-core, which knows no peers (`x.pe`), turns `so=0-99999999999` into as
-//! many numbers in memory, and refuses a link for one odd field.
+//! Magnet links are parsed here and not by librqbit-core. That crate ignores peers (`x.pe`), turns
+//! `so=0-99999999999` into as many numbers in memory, and refuses a link for one odd field.
 
 mod magnet;
 mod spelling;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
-/// How long fetching a torrent file may take.
+/// Longest time to fetch a torrent file.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A source of a torrent.
@@ -33,22 +33,25 @@ pub enum Source {
     TorrentFile(PathBuf),
     /// The bytes of a `.torrent` file.
     TorrentBytes(Bytes),
-    /// A torrent that was read already.
+    /// A torrent that was parsed already.
     Torrent(Arc<Torrent>),
     /// An `http:` or `https:` URL of a `.torrent` file, or one that redirects to a magnet link.
     Url(String),
     /// A magnet link (BEP 9).
     Magnet(Magnet),
-    /// A bare info-hash: peers must be found by the DHT, the local network or by hand.
+    /// A bare info-hash. Its peers come from the DHT, the local network or the user.
     InfoHash(InfoHash),
 }
 
 impl Source {
-    /// Reads what a user typed or pasted: `magnet:?…`, an info-hash of 40 hexadecimal or 32 base32 characters, `http(s)://…`,
-    /// `file://…`, or a path. Links may be quoted, wrapped in several lines, or escaped as a whole, as desktops and web pages do.
+    /// Parses text that a user typed or pasted: `magnet:?…`, an info-hash of 40 hexadecimal or 32
+    /// base32 characters, `http(s)://…`, `file://…`, or a path. Links may be quoted, wrapped in
+    /// several lines, or escaped as a whole, as desktops and web pages do.
     ///
     /// # Errors
-    /// [`Error::BadSource`] for an empty text, a magnet link that cannot be used, or a scheme that is not known.
+    ///
+    /// Returns [`Error::BadSource`] for an empty text, an unusable magnet link, or an unknown
+    /// scheme.
     pub fn parse(text: &str) -> Result<Source> {
         let text = &*spelling::bare(text);
         if text.is_empty() {
@@ -121,19 +124,20 @@ pub(super) fn bad_source(given: &str, why: impl Into<String>) -> Error {
     Error::BadSource { given: printable::line_within(given, SHOWN).into_owned(), why: why.into() }
 }
 
-/// What a source came to.
+/// A resolved source.
 #[derive(Debug)]
 pub(crate) enum Resolved {
-    /// Everything is known.
+    /// The metainfo is known.
     Torrent(Arc<Torrent>),
-    /// The info dictionary must be asked of peers.
+    /// The info dictionary must be requested from peers.
     Magnet(Magnet),
 }
 
-/// Reads or fetches the torrent, unless peers must be asked for it.
+/// Reads or fetches the torrent, unless it must be requested from peers.
 ///
 /// # Errors
-/// [`Error::Storage`], [`Error::Fetch`] or [`Error::BadTorrent`].
+///
+/// Returns [`Error::Storage`], [`Error::Fetch`] or [`Error::BadTorrent`].
 pub(crate) async fn resolve(source: Source, web: &Web) -> Result<Resolved> {
     match source {
         Source::TorrentBytes(bytes) => read_off_thread(bytes).await,
@@ -159,7 +163,8 @@ pub(crate) async fn resolve(source: Source, web: &Web) -> Result<Resolved> {
     }
 }
 
-/// Parsing a torrent of 100,000 files takes a while, so not on a thread that moves packets.
+/// Parses a torrent on a thread for blocking work. One of 100,000 files takes a while and must not
+/// delay packets.
 async fn read_off_thread(bytes: Bytes) -> Result<Resolved> {
     if bytes.is_empty() {
         return Err(Error::BadTorrent("it is empty".to_owned()));
@@ -167,7 +172,8 @@ async fn read_off_thread(bytes: Bytes) -> Result<Resolved> {
     tokio::task::spawn_blocking(move || read(bytes)).await.map_err(|_| Error::Closed)?
 }
 
-/// Reads the content of a torrent file, which may be packed, or a magnet link in place of one (`.magnet` files).
+/// Parses the content of a torrent file, which may be compressed, or a magnet link in place of one
+/// (`.magnet` files).
 fn read(bytes: Bytes) -> Result<Resolved> {
     let bytes = unpacked(bytes, None, MAX_TORRENT_BYTES).map_err(Error::BadTorrent)?;
     if bytes.first() != Some(&b'd')
@@ -188,7 +194,8 @@ async fn read_limited(path: &Path) -> Result<Bytes> {
         let file = tokio::fs::File::open(path).await.map_err(storage)?;
         file.take(most).read_to_end(&mut bytes).await.map_err(storage)?;
     } else if is_pipe(&meta) {
-        // What a shell gives for `<(…)`. Opened so that neither this nor a read holds up a thread.
+        // The file that a shell passes for `<(…)`. It is opened in a way that neither this nor a
+        // read blocks a thread.
         #[cfg(unix)]
         {
             let pipe = tokio::net::unix::pipe::OpenOptions::new().open_receiver(path).map_err(storage)?;
@@ -211,7 +218,7 @@ fn is_pipe(meta: &std::fs::Metadata) -> bool {
     return false;
 }
 
-/// What a URL came to.
+/// The result of fetching a URL.
 enum Fetched {
     Body(Bytes),
     Magnet(Magnet),
@@ -220,7 +227,7 @@ enum Fetched {
 async fn fetch(url: &str, web: &Web) -> Result<(Fetched, AddressClass)> {
     let fail = |why: String| Error::Fetch { url: without_secrets(url), why };
     let parsed = url::Url::parse(url).map_err(|e| fail(e.to_string()))?;
-    // The user's own URL may lead anywhere; what it redirects to may not.
+    // The user's own URL may lead to any address; its redirects may not.
     let terms = Terms {
         named_by: AddressClass::Loopback,
         announce_only: false,
@@ -230,7 +237,8 @@ async fn fetch(url: &str, web: &Web) -> Result<(Fetched, AddressClass)> {
     };
     let (status, body, from) = match web.get(parsed, terms).await {
         Ok(Got::Body { status, body, from, .. }) => (status, body, from),
-        // Indexers (Jackett, Prowlarr) answer with a redirect to a magnet link. No other scheme is followed: `file:` least of all.
+        // Indexers (Jackett, Prowlarr) answer with a redirect to a magnet link. No other scheme is
+        // followed, in particular not `file:`.
         Ok(Got::Elsewhere { url: location, from }) => {
             return match Source::parse(&location) {
                 Ok(Source::Magnet(magnet)) => Ok((Fetched::Magnet(magnet), from)),
@@ -247,7 +255,7 @@ async fn fetch(url: &str, web: &Web) -> Result<(Fetched, AddressClass)> {
     if body.is_empty() {
         return Err(fail("the server's answer is empty".into()));
     }
-    // Servers call torrents by any type (text/html too), so the content decides.
+    // Servers send torrents with any type (text/html too), so the content decides.
     if is_web_page(&body) {
         return Err(fail(
             "the server gave a web page instead of a torrent file; give the link of the torrent file or the magnet link on \
@@ -258,21 +266,23 @@ async fn fetch(url: &str, web: &Web) -> Result<(Fetched, AddressClass)> {
     Ok((Fetched::Body(body), from))
 }
 
-/// Whether it is a magnet link, in whatever spelling, usable or not.
+/// Returns whether the text is a magnet link, in any spelling, usable or not.
 pub(crate) fn is_magnet(text: &str) -> bool {
     magnet::parse(text).is_some()
 }
 
-/// Whether it is HTML or XML, whatever stands in front of the first tag.
+/// Returns whether the body is HTML or XML, whatever precedes the first tag.
 pub(crate) fn is_web_page(body: &[u8]) -> bool {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
     body.first() == Some(&b'<')
 }
 
-/// Characters of a part of a path that may be a passkey: digits and letters mixed, as long as no word is.
+/// Least length of a part of a path that may be a passkey, characters. It exceeds the length of
+/// words; a key mixes digits and letters.
 const KEY_CHARS: usize = 16;
 
-/// A URL for messages: without credentials, query, fragment and parts of its path that look like a key, where passkeys live.
+/// Returns a URL for messages. Credentials, query, fragment and parts of the path that look like a
+/// key are removed, as passkeys are found there.
 pub(crate) fn without_secrets(url: &str) -> String {
     match url::Url::parse(url) {
         Ok(mut url) => {

@@ -1,4 +1,4 @@
-//! Finding peers through a small DHT on loopback, and what private torrents do without.
+//! Peer discovery through a small DHT on loopback, and its absence in private torrents.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -32,7 +32,7 @@ async fn two_sessions_find_each_other_through_the_dht() {
     let net = testnet().await;
     let first = on_dht(&net, 5001);
     let (_one, _found) = Discovery::start(&first, params(9, 5001, false));
-    // The announcement follows the first search, which takes the network's time-outs.
+    // The announce follows the first search, which takes the network's timeouts.
     sleep(Duration::from_secs(6)).await;
     let second = on_dht(&net, 5002);
     let (_two, mut found) = Discovery::start(&second, params(9, 5002, false));
@@ -74,7 +74,7 @@ async fn a_session_without_any_network_starts_at_once_and_ends_at_once() {
     assert_eq!(discovery.known(), ["10.0.0.1:7000".parse().unwrap()]);
     drop(discovery);
     timeout(Duration::from_secs(5), shared.close()).await.unwrap();
-    // The tasks are gone, and with them the sender.
+    // The tasks have ended, and with them the sender.
     assert!(timeout(Duration::from_secs(5), found.recv()).await.unwrap().is_none());
 }
 
@@ -83,7 +83,7 @@ async fn two_sessions_on_one_network_find_each_other_by_multicast() {
     let config = Config { lsd: true, ..Config::offline(".") };
     let on = |port: u16| Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
     let (one, two) = (on(5006), on(5007));
-    // Another hash each time: other runs of this test may share the network.
+    // A new hash for each run: other runs of this test may share the network.
     let hash = random_u32().to_be_bytes();
     let of = |port| {
         let mut params = params(5, port, false);

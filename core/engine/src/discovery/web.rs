@@ -1,12 +1,14 @@
-//! HTTP requests to places that strangers name: trackers, torrent files, and where those redirect to.
+//! HTTP requests to hosts that untrusted sources name: trackers, torrent files, and their
+//! redirects.
 //!
-//! Names are looked up here, the addresses are checked ([`AddressClass::may_name`]), and the connection goes to just an address
-//! that passed: no second lookup can lead it elsewhere. Each redirect is checked against the host that sent it. So nothing
-//! from the Internet makes us ask a service of this machine or its networks. The exception are trackers that a torrent of the
-//! user's names there: they are asked at `/announce` alone.
+//! Names are resolved here, the addresses are checked ([`AddressClass::may_name`]), and the
+//! connection goes only to an address that passed: no second lookup can redirect it. Each redirect
+//! is checked against the host that sent it. No source on the Internet can therefore make us
+//! contact a service of this machine or its networks. The exception is a local tracker in a torrent
+//! that the user opened: it is contacted, only at `/announce`.
 //!
-//! Several addresses of a name are tried one beside the other, so that a dead one costs a moment only. A request that goes
-//! through the user's HTTP proxy is the proxy's to resolve.
+//! Several addresses of a name are tried in parallel, so that a dead one costs only a moment. For a
+//! request through the user's HTTP proxy, the proxy resolves the name.
 
 use super::{inflate, source};
 use crate::printable;
@@ -24,26 +26,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use url::{Host, Url};
 
-/// Redirects that are followed.
+/// Most redirects followed.
 pub(crate) const MAX_REDIRECTS: usize = 5;
-/// Longest lookup of a name.
+/// Longest duration of a name lookup.
 const LOOKUP: Duration = Duration::from_secs(10);
 /// Silence of one address after which the next is tried too.
 const STAGGER: Duration = Duration::from_secs(1);
 /// Longest attempt to connect to one address.
 const CONNECT: Duration = Duration::from_secs(10);
-/// Addresses of one name that are tried.
+/// Most addresses tried for one name.
 const MAX_ADDRESSES: usize = 8;
-/// Header fields of an answer. Some trackers behind proxies send more than hyper's 100.
+/// Most header fields of an answer. Some trackers behind proxies send more than hyper's 100.
 const MAX_HEADERS: usize = 1000;
-/// Only a local tracker's path that begins so is asked for.
+/// Required prefix of a local tracker's path.
 const ANNOUNCE: &str = "/announce";
 
 /// Whether this machine was found to have no CA certificates.
 static NO_CERTIFICATES: AtomicBool = AtomicBool::new(false);
 
 tokio::task_local! {
-    /// The one address that this request's connection may go to, and its host.
+    /// The only address to which this request may connect, and its host.
     static PINNED: (String, SocketAddr);
 }
 
@@ -54,47 +56,47 @@ pub(crate) enum Family {
     V6,
 }
 
-/// What a request may do.
+/// The permissions and limits of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
-    /// The class of the address that named the URL; [`AddressClass::Loopback`] for the user.
+    /// Class of the address that named the URL; [`AddressClass::Loopback`] for the user.
     pub(crate) named_by: AddressClass,
-    /// Whether hosts of local networks are asked at [`ANNOUNCE`] only.
+    /// Whether hosts of local networks are contacted only at [`ANNOUNCE`].
     pub(crate) announce_only: bool,
-    /// Only over this family.
+    /// The only address family to use, if set.
     pub(crate) family: Option<Family>,
-    /// Longest time for all of it.
+    /// Longest duration of the whole request.
     pub(crate) timeout: Duration,
     /// Longest body.
     pub(crate) max_bytes: usize,
 }
 
-/// An answer.
+/// An answer to a request.
 #[derive(Debug)]
 pub(crate) enum Got {
-    /// A body, unpacked, whatever its status.
+    /// A decompressed body, with any status.
     Body {
         status: StatusCode,
-        /// Pause that it asks for before the next request (RFC 9110, in seconds alone).
+        /// Requested pause before the next request (RFC 9110; only its form in seconds).
         retry_after: Option<Duration>,
         body: Bytes,
-        /// The class of the address that gave it.
+        /// Class of the address that sent it.
         from: AddressClass,
     },
-    /// A redirect to a URL that is not HTTP's.
+    /// A redirect to a URL of another scheme than HTTP.
     Elsewhere {
         url: String,
-        /// The class of the address that named it.
+        /// Class of the address that named it.
         from: AddressClass,
     },
 }
 
-/// Why there is no answer.
+/// The reason why there is no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NotGot {
-    /// The host has no address of that family.
+    /// The host has no address of the family.
     NoSuchFamily,
-    /// A sentence without secrets.
+    /// An error sentence without secrets.
     Failed(String),
 }
 
@@ -104,14 +106,14 @@ impl From<String> for NotGot {
     }
 }
 
-/// A session's HTTP clients. Each is made when it is first needed.
+/// The HTTP clients of a session. Each is created on first use.
 pub(crate) struct Web {
-    /// By `https`, and by whether a proxy is used.
+    /// Clients, indexed by use of `https` and by use of a proxy.
     clients: [[OnceLock<Client>; 2]; 2],
     proxies: Matcher,
 }
 
-/// Where a request goes.
+/// The route of a request.
 enum Way {
     Direct(Vec<SocketAddr>),
     Proxy,
@@ -126,20 +128,22 @@ impl Web {
         Web { clients: Default::default(), proxies: Matcher::from_system() }
     }
 
-    /// Whether this machine has CA certificates.
+    /// Returns whether this machine has CA certificates.
     pub(crate) fn has_certificates(&self) -> bool {
         !NO_CERTIFICATES.load(Ordering::Relaxed)
     }
 
-    /// Whether requests for this URL go through a proxy: then families and addresses are not ours to choose.
+    /// Returns whether requests for this URL go through a proxy. We then cannot choose families and
+    /// addresses.
     pub(crate) fn is_proxied(&self, url: &Url) -> bool {
         url.as_str().parse().is_ok_and(|uri: http::Uri| self.proxies.intercept(&uri).is_some())
     }
 
-    /// Gets what is at an `http` or `https` URL, also if it is an error page.
+    /// Fetches an `http` or `https` URL. An error page is an answer too.
     ///
     /// # Errors
-    /// Why nothing came, or why it was not asked for.
+    ///
+    /// Returns the reason why no answer came, or why the request was not sent.
     pub(crate) async fn get(&self, url: Url, terms: Terms) -> Result<Got, NotGot> {
         match tokio::time::timeout(terms.timeout, self.follow(url, terms)).await {
             Ok(done) => done,
@@ -157,24 +161,24 @@ impl Web {
                 let retry_after = seconds.map(Duration::from_secs);
                 return Ok(Got::Body { status, retry_after, body: read(response, terms.max_bytes).await?, from });
             };
-            // Not always ASCII, whatever the rules say.
+            // Not always ASCII, against the specification.
             let location = String::from_utf8_lossy(location.as_bytes()).trim().to_owned();
-            // Before it is taken for a URL: `magnet%3A%3Fxt=` would be a path.
+            // Checked before parsing as a URL: `magnet%3A%3Fxt=` would become a path.
             if source::is_magnet(&location) {
                 return Ok(Got::Elsewhere { url: location, from });
             }
             url = url.join(&location).map_err(|_| "it redirects to what is no URL".to_owned())?;
             if !matches!(url.scheme(), "http" | "https") {
-                // As it was written: the link's own rules for escapes are not those of URLs.
+                // Unchanged, as a link's rules for escapes are not those of URLs.
                 return Ok(Got::Elsewhere { url: location, from });
             }
-            // A local host that redirects to itself or a neighbour was reached by right.
+            // A local host that redirects to itself or a neighbour was reached with permission.
             terms = Terms { named_by: from, announce_only: false, ..terms };
         }
         Err(NotGot::Failed(format!("it was redirected more than {MAX_REDIRECTS} times")))
     }
 
-    /// One request, and the class of the address that answered.
+    /// Sends one request. Returns the response and the class of the address that answered.
     async fn one(&self, url: &Url, terms: &Terms) -> Result<(Response, AddressClass), NotGot> {
         let secure = url.scheme() == "https";
         match self.way(url, terms).await? {
@@ -193,12 +197,12 @@ impl Web {
         }
     }
 
-    /// The addresses that may be asked.
+    /// Returns the addresses that may be contacted.
     async fn way(&self, url: &Url, terms: &Terms) -> Result<Way, NotGot> {
         let port = url.port_or_known_default().ok_or("its URL names no port".to_owned())?;
         let proxied = self.is_proxied(url);
         if proxied && matches!(url.host(), Some(Host::Domain(_))) {
-            // The proxy looks it up: it may know names that we don't.
+            // The proxy resolves the name: it may know names that we do not.
             return Ok(Way::Proxy);
         }
         let addresses = permitted(&addresses(url, port).await?, terms, url.path())?;
@@ -217,7 +221,7 @@ impl Web {
             .user_agent(concat!("playswarm/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT)
-            // A connection that is used again would go where another request was allowed to go.
+            // A reused connection would lead to an address that was permitted for another request.
             .pool_max_idle_per_host(0)
             .http1_max_headers(MAX_HEADERS)
             .http1_ignore_invalid_headers_in_responses(true)
@@ -228,7 +232,7 @@ impl Web {
             builder = builder.no_proxy().dns_resolver(Pinned);
         }
         if !secure || NO_CERTIFICATES.load(Ordering::Relaxed) {
-            // Without certificates no https server is trusted, and everything else works.
+            // Without certificates no https server is trusted; everything else works.
             builder = builder.tls_certs_only([]);
         }
         let client = builder.build().map_err(|e| why(&e))?;
@@ -236,7 +240,7 @@ impl Web {
     }
 }
 
-/// Gives the address that was chosen for the request at hand, and no other.
+/// A resolver that returns only the address chosen for the present request.
 struct Pinned;
 
 impl Resolve for Pinned {
@@ -254,7 +258,7 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// All addresses of a URL's host.
+/// Returns all addresses of a URL's host.
 pub(crate) async fn addresses(url: &Url, port: u16) -> Result<Vec<SocketAddr>, String> {
     let name = match url.host() {
         Some(Host::Ipv4(ip)) => return Ok(vec![SocketAddr::new(ip.into(), port)]),
@@ -262,7 +266,7 @@ pub(crate) async fn addresses(url: &Url, port: u16) -> Result<Vec<SocketAddr>, S
         Some(Host::Domain(name)) => name,
         None => return Err("its URL names no host".to_owned()),
     };
-    // In a URL of another scheme a literal address comes as a name.
+    // In a URL of another scheme, a literal address is parsed as a name.
     if let Ok(ip) = name.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
@@ -273,7 +277,8 @@ pub(crate) async fn addresses(url: &Url, port: u16) -> Result<Vec<SocketAddr>, S
     }
 }
 
-/// Asks the addresses one beside the other, the next as soon as one fails or is silent for a while; the first answer counts.
+/// Tries the addresses in parallel, each as soon as the previous one fails or is silent for a
+/// while. The first answer counts.
 pub(crate) async fn race<T, F: Future<Output = Result<T, String>>>(
     addresses: Vec<SocketAddr>,
     ask: impl Fn(SocketAddr) -> F,
@@ -297,7 +302,8 @@ pub(crate) async fn race<T, F: Future<Output = Result<T, String>>>(
     }
 }
 
-/// Those of the addresses that `terms` permit, both families in turn, the system's first choice first.
+/// Returns the addresses that `terms` permit, alternating between families, with the system's first
+/// choice first.
 pub(crate) fn permitted(addresses: &[SocketAddr], terms: &Terms, path: &str) -> Result<Vec<SocketAddr>, NotGot> {
     let of_family = |addr: &&SocketAddr| terms.family.is_none_or(|family| addr.is_ipv6() == (family == Family::V6));
     let fitting: Vec<SocketAddr> = addresses.iter().filter(of_family).copied().collect();
@@ -321,7 +327,7 @@ pub(crate) fn permitted(addresses: &[SocketAddr], terms: &Terms, path: &str) -> 
     Ok(turns)
 }
 
-/// The sentence about an address that the source may not name.
+/// Returns the error sentence for an address that the source may not name.
 pub(crate) fn refusal(ip: IpAddr) -> String {
     match AddressClass::of(ip) {
         AddressClass::Nowhere => format!("its address {ip} leads nowhere"),
@@ -329,12 +335,13 @@ pub(crate) fn refusal(ip: IpAddr) -> String {
     }
 }
 
-/// Whether a path looks like an announce URL's: `/announce`, `/announce.php`, `/announce/passkey`.
+/// Returns whether a path looks like that of an announce URL: `/announce`, `/announce.php`,
+/// `/announce/passkey`.
 fn is_announce(path: &str) -> bool {
     path.strip_prefix(ANNOUNCE).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
 }
 
-/// A response's body, unpacked and no longer than `max_bytes`.
+/// Returns the decompressed body of a response, no longer than `max_bytes`.
 async fn read(response: Response, max_bytes: usize) -> Result<Bytes, String> {
     let too_large = || format!("the answer is larger than {max_bytes} bytes");
     if response.content_length().is_some_and(|length| length > max_bytes as u64) {
@@ -353,12 +360,12 @@ async fn read(response: Response, max_bytes: usize) -> Result<Bytes, String> {
     inflate::unpacked(body.freeze(), encoding.as_deref(), max_bytes)
 }
 
-/// An HTTP error in a few words, without the URL: that may hold a passkey.
+/// Returns a short description of an HTTP error. It omits the URL, which may hold a passkey.
 fn why(e: &reqwest::Error) -> String {
     if e.is_timeout() {
         return "no answer in time".into();
     }
-    // The innermost cause is the one that says something ("Connection refused").
+    // The innermost cause is the informative one ("Connection refused").
     let mut cause: &dyn std::error::Error = e;
     while let Some(inner) = cause.source() {
         cause = inner;
@@ -367,7 +374,7 @@ fn why(e: &reqwest::Error) -> String {
         return "the request failed".into();
     }
     let cause = cause.to_string();
-    // By its text, as the TLS crate's error type is not in reach of ours.
+    // By its text, as the TLS crate's error type is not accessible here.
     let what = cause.split_once("invalid peer certificate: ").map(|(_, what)| what);
     match what.map(|what| (what, NO_CERTIFICATES.load(Ordering::Relaxed))) {
         Some(("UnknownIssuer", _) | (_, true)) => "no authority known to this machine vouches for the server's certificate; install CA \

@@ -1,5 +1,6 @@
-//! The DHT over IPv6 (BEP 32): a client of our own, since no crate has one that can be bounded and says when a search is
-//! over (docs/adr/0009). It asks, announces and remembers who answered; it answers nobody and says so (BEP 43).
+//! The DHT over IPv6 (BEP 32). It is a client of our own, since no crate has one that can be
+//! bounded and reports the end of a search (docs/adr/0009). It sends queries and announces, and
+//! remembers the nodes that answered. It answers no queries and declares that (BEP 43).
 
 use super::dht::PATIENCE;
 use super::random_u32;
@@ -18,36 +19,38 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Nodes nearest to a key that hold what is under it (BEP 5).
+/// Number of nodes nearest to a key that store its peers (BEP 5).
 const NEAREST: usize = 8;
-/// Queries of one search that are under way at the same time.
+/// Most outstanding queries of one search.
 const AT_ONCE: usize = 8;
-/// Queries of one search at most: with [`AT_ONCE`] and [`PATIENCE`] it ends within 12 s, whoever leads it on.
+/// Most queries of one search. With [`AT_ONCE`] and [`PATIENCE`], a search ends within 12 s,
+/// whatever hostile nodes answer.
 const MAX_QUERIES: usize = 64;
-/// Nodes remembered, last heard of last: where searches begin.
+/// Most nodes remembered, those heard from last at the end. Searches begin there.
 const MAX_KNOWN: usize = 500;
-/// Where no bootstrap name has an IPv6 address they are looked up again after so long.
+/// Time after which bootstrap names without an IPv6 address are resolved again.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(60);
-/// How long looking up a name may take.
+/// Longest duration of a name lookup.
 const LOOK_UP: Duration = Duration::from_secs(5);
 
-/// What a search came to, besides the peers.
+/// The outcome of a search, apart from the peers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Outcome {
-    /// Nodes that answered.
+    /// Number of nodes that answered.
     pub(super) answered: usize,
-    /// Nodes that took the announcement.
+    /// Number of nodes that stored the announce.
     pub(super) stored: usize,
 }
 
-/// The session's client, made when it is first wanted.
+/// The session's client, created on first use.
 pub(super) struct Dht6 {
     bootstrap: Vec<String>,
     client: tokio::sync::Mutex<(Option<Arc<Client>>, Option<Instant>)>,
 }
 
 impl Dht6 {
-    /// Asks these nodes first, those of the world where there are none.
+    /// Creates a client that queries these nodes first, or the public bootstrap nodes if there are
+    /// none.
     pub(super) fn new(bootstrap: &[String]) -> Dht6 {
         let bootstrap = match bootstrap {
             [] => mainline::DEFAULT_BOOTSTRAP_NODES.map(String::from).to_vec(),
@@ -56,7 +59,8 @@ impl Dht6 {
         Dht6 { bootstrap, client: Default::default() }
     }
 
-    /// Looks up a key and, where `announce` is a port, announces it to the nearest nodes. `found` gets the peers of each answer.
+    /// Looks up a key. If `announce` is a port, it is announced to the nearest nodes. `found` gets
+    /// the peers of each answer.
     pub(super) async fn search(&self, key: Id, announce: Option<u16>, found: impl FnMut(Vec<SocketAddr>)) -> Outcome {
         match self.client().await {
             Some(client) => client.search(key, announce, found).await,
@@ -64,7 +68,7 @@ impl Dht6 {
         }
     }
 
-    /// The client; `None` where IPv6 leads to no node.
+    /// Returns the client; `None` if no node is reachable over IPv6.
     async fn client(&self) -> Option<Arc<Client>> {
         let (client, tried) = &mut *self.client.lock().await;
         let known = client.as_ref().is_some_and(|client| !client.known.lock().is_empty());
@@ -87,7 +91,7 @@ impl Dht6 {
     }
 }
 
-/// A socket and what is known through it.
+/// A socket and the nodes known through it.
 struct Client {
     link: Arc<Link>,
     bootstrap: Vec<SocketAddr>,
@@ -112,7 +116,8 @@ impl Client {
         known.sort_unstable_by_key(|(id, _)| distance(id, &key));
         known.truncate(2 * NEAREST);
         if known.len() < NEAREST {
-            // Who they are is not known yet: as far away as can be, so anybody whom they name is nearer.
+            // Their ids are not known yet. They count as far away, so that any node they name is
+            // nearer.
             known.extend(self.bootstrap.iter().enumerate().map(|(at, addr)| (farthest(&key, at), *addr)));
         }
         known.iter().for_each(|(id, addr)| search.hear_of(id, *addr));
@@ -168,7 +173,7 @@ impl Client {
     }
 }
 
-/// Sends queries and brings each its answer.
+/// A socket that sends queries and matches the answers.
 struct Link {
     socket: UdpSocket,
     id: Id,
@@ -188,12 +193,12 @@ impl Link {
         Ok(Link { socket: UdpSocket::from_std(socket.into())?, id, next, waiting: Mutex::default() })
     }
 
-    /// The answer to a query; `None` where there is none in time, or an error.
+    /// Sends a query and returns its answer; `None` after a timeout or an error.
     async fn ask(&self, addr: SocketAddr, query: impl FnOnce(u16) -> Vec<u8>) -> Option<Answer> {
         let transaction = self.next.fetch_add(1, Ordering::Relaxed);
         let (tx, rx) = oneshot::channel();
         self.waiting.lock().insert(transaction, (addr, tx));
-        // Whatever ends it, the search's own end too: nothing stays behind.
+        // Removes the entry however the query ends, also if the search is dropped.
         let _waiting = Waiting { link: self, transaction };
         self.socket.send_to(&query(transaction), addr).await.ok()?;
         timeout(PATIENCE, rx).await.ok()?.ok()
@@ -203,7 +208,7 @@ impl Link {
         let mut buffer = [0; 4096];
         loop {
             let Ok((size, from)) = self.socket.recv_from(&mut buffer).await else {
-                // Of one datagram, or the network is gone for now.
+                // An error of one datagram, or the network is down for now.
                 sleep(Duration::from_millis(100)).await;
                 continue;
             };
@@ -230,7 +235,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Whom one search has heard of, nearest first, and what became of them.
+/// The nodes that one search knows, nearest first, and their states.
 struct Search {
     key: Id,
     nodes: BTreeMap<Id, (SocketAddr, State)>,
@@ -251,7 +256,8 @@ impl Search {
         Search { key, nodes: BTreeMap::new(), addrs: HashSet::new(), queries: 0, answers: 0 }
     }
 
-    /// Somebody named this node. Each address is asked once, under the first id that it is given.
+    /// Adds a node that another one named. Each address is queried once, under the first id named
+    /// for it.
     fn hear_of(&mut self, id: &Id, addr: SocketAddr) {
         let somewhere = addr.port() != 0 && AddressClass::of(addr.ip()) != AddressClass::Nowhere;
         if somewhere && addr.ip().to_canonical().is_ipv6() && self.addrs.insert(addr) {
@@ -259,7 +265,8 @@ impl Search {
         }
     }
 
-    /// Whom to ask next: one of the nearest that did not fail, until all of these have answered.
+    /// Returns the next node to query: one of the nearest that did not fail, until all of these
+    /// have answered.
     fn next(&mut self) -> Option<(Id, SocketAddr)> {
         if self.queries >= MAX_QUERIES {
             return None;
@@ -286,7 +293,7 @@ impl Search {
         }
     }
 
-    /// The nearest nodes that answered and take announcements.
+    /// Returns the nearest nodes that answered and accept announces.
     fn nearest(&self) -> impl Iterator<Item = (SocketAddr, &[u8])> {
         self.nodes
             .values()
@@ -302,14 +309,14 @@ fn distance(id: &Id, key: &Id) -> Id {
     std::array::from_fn(|at| id[at] ^ key[at])
 }
 
-/// The ids farthest from a key, each another.
+/// Returns distinct ids that are farthest from a key.
 fn farthest(key: &Id, nth: usize) -> Id {
     let mut id = key.map(|byte| !byte);
     id[19] ^= nth as u8;
     id
 }
 
-/// What a node may answer, on these bytes: bounded, whatever it says.
+/// Parses arbitrary bytes as a node's answer, and checks that the result is bounded.
 pub(super) fn fuzz(data: &[u8]) {
     if let Some((_, Some(answer))) = krpc::read(data) {
         assert!(answer.nodes.len() <= krpc::MAX_NODES && answer.peers.len() <= krpc::MAX_PEERS);

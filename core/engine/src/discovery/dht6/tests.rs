@@ -1,4 +1,4 @@
-//! Searches over IPv6: on real nodes of libtorrent's at ::1, and on nodes that mean ill.
+//! Searches over IPv6: on real libtorrent nodes at ::1, and on hostile nodes.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -78,7 +78,7 @@ async fn torrents_are_sought_and_announced_over_ipv6_too() {
     };
     let (_first, _one, mut found_by_one) = start(5033);
     let (_second, _two, mut found_by_two) = start(5034);
-    // Whoever announced first is found by the other.
+    // The first to announce is found by the other.
     let found = timeout(Duration::from_secs(60), async {
         tokio::select! { found = found_by_one.recv() => found, found = found_by_two.recv() => found }
     });
@@ -86,10 +86,11 @@ async fn torrents_are_sought_and_announced_over_ipv6_too() {
     assert!(["[::1]:5033", "[::1]:5034"].contains(&port.to_string().as_str()), "{port}");
 }
 
-/// What a liar says, given all their addresses, its number and the query's transaction.
+/// A hostile answer, given the addresses of all nodes, the node's number and the query's
+/// transaction.
 type Lie = fn(&[SocketAddr], usize, &[u8]) -> Option<Vec<u8>>;
 
-/// Nodes at ::1 that answer what a [`Lie`] gives; and the numbers of those that were asked.
+/// Nodes at ::1 that answer as a [`Lie`] decides, and the numbers of those that were queried.
 struct Liars {
     addrs: Vec<SocketAddr>,
     asked: Arc<Mutex<Vec<usize>>>,
@@ -120,7 +121,7 @@ impl Liars {
         Liars { _tasks: tasks.collect(), addrs, asked }
     }
 
-    /// A search with an announcement: what it came to, and the addresses that it brought.
+    /// Runs a search with an announce. Returns its outcome and the addresses found.
     async fn search(&self) -> (Outcome, Vec<SocketAddr>) {
         let dht = Dht6::new(&[self.addrs[0].to_string()]);
         let mut found = Vec::new();
@@ -131,7 +132,7 @@ impl Liars {
     }
 }
 
-/// The id of the n-th liar: the nearer to the key the later.
+/// Returns the id of the n-th node. Later nodes are nearer to the key.
 fn nearer(n: usize) -> Id {
     let mut id = KEY;
     id[4] ^= !(n as u8);
@@ -191,7 +192,8 @@ async fn a_node_that_names_one_address_under_many_ids_and_thousands_of_peers_is_
     let (outcome, found) = liars.search().await;
     assert_eq!(outcome, Outcome { answered: 1, stored: 1 });
     assert_eq!(found.len(), 150);
-    // The one for its peers and the announcement, the other once: what it says is longer than what is read.
+    // One is queried for its peers and the announce, the other once: its answer is longer than the
+    // limit.
     assert_eq!(*liars.asked.lock(), [0, 1, 0]);
 }
 

@@ -1,4 +1,4 @@
-//! Operations on keys: on a small DHT, on 200 real nodes of libtorrent's, and on nodes that mean ill.
+//! Operations on keys: on a small DHT, on 200 real libtorrent nodes, and on hostile nodes.
 #![allow(clippy::unwrap_used)]
 
 mod hostile;
@@ -11,7 +11,7 @@ use playswarm_tests::requirement;
 use std::net::{IpAddr, Ipv6Addr};
 use tokio::time::{sleep, timeout};
 
-/// A session on a DHT, with its port at 127.0.0.1.
+/// Creates a session on a DHT, with its port at 127.0.0.1.
 fn on_dht(bootstrap: &[String], port: u16) -> Arc<Shared> {
     let config = Config { dht: true, dht_bootstrap: bootstrap.to_vec(), ..Config::offline(".") };
     Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], port))).unwrap()
@@ -21,7 +21,7 @@ async fn testnet() -> Testnet {
     tokio::task::spawn_blocking(|| Testnet::builder(5).build().unwrap()).await.unwrap()
 }
 
-/// All that an operation brought, and how it ended.
+/// Returns all results of an operation, and how it ended.
 async fn to_the_end(mut news: mpsc::Receiver<KeyNews>) -> (Vec<SocketAddr>, bool) {
     let (mut found, mut ended) = (Vec::new(), None);
     while let Some(news) = timeout(Duration::from_secs(30), news.recv()).await.expect("an end in time") {
@@ -42,7 +42,7 @@ async fn who_looks_up_a_key_finds_who_announced_under_it() {
     assert_eq!(to_the_end(first.key_operation([3; 20], Some(5008)).unwrap()).await, (vec![], true));
     let found = to_the_end(second.key_operation([3; 20], None).unwrap()).await;
     assert_eq!(found, (vec!["127.0.0.1:5008".parse().unwrap()], true));
-    // An announcement brings what its own search saw; our own address is never named.
+    // An announce returns the addresses that its own search found, never our own address.
     let found = to_the_end(second.key_operation([3; 20], Some(5009)).unwrap()).await;
     assert_eq!(found, (vec!["127.0.0.1:5008".parse().unwrap()], true));
     let found = to_the_end(first.key_operation([3; 20], None).unwrap()).await;
@@ -72,7 +72,7 @@ async fn an_operation_ends_with_its_session() {
     timeout(Duration::from_secs(1), ended).await.unwrap().unwrap();
 }
 
-/// Real nodes at addresses of their own.
+/// Starts real nodes, each at an address of its own.
 async fn real_nodes(count: usize) -> DhtNet {
     let [a, b, c, _] = fresh_ip().octets();
     tokio::task::spawn_blocking(move || DhtNet::start(IpAddr::from([a, b, c, 0]), count)).await.unwrap()
@@ -107,7 +107,7 @@ async fn on_200_real_nodes_each_announcement_is_found_by_another_viewer() {
         let key = std::array::from_fn(|at| (151 * usize::from(n) + 29 * at) as u8);
         let begun = Instant::now();
         let announcing = tokio::spawn(to_the_end(first.key_operation(key, Some(5013)).unwrap()));
-        // The other viewer looks all the time, as one that begins meanwhile would.
+        // The other viewer searches all the time, like one that starts meanwhile.
         'looking: loop {
             assert!(begun.elapsed() < OPERATION, "announcement {n} was not found");
             let mut looking = second.key_operation(key, None).unwrap();

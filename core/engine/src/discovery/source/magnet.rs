@@ -1,4 +1,4 @@
-//! Magnet links (BEP 9, BEP 53): what they say, and how they are written.
+//! Magnet links (BEP 9, BEP 53): parsing and writing.
 
 use super::{bad_source, spelling};
 use crate::error::Result;
@@ -11,44 +11,46 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use url::form_urlencoded;
 
-/// Bytes of a link; the trackers and peers that fit are more than enough.
+/// Longest magnet link, bytes. More trackers and peers fit than are needed.
 const MAX_MAGNET_BYTES: usize = 64 << 10;
-/// Peers (`x.pe`) that are kept.
+/// Most peers (`x.pe`) kept.
 const MAX_PEERS: usize = 200;
-/// Ranges of files (`so`) that are kept.
+/// Most ranges of files (`so`) kept.
 const MAX_RANGES: usize = 1000;
 
-/// A magnet link: what peers and trackers to ask for which torrent.
+/// A magnet link: an info-hash, and the peers and trackers to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Magnet {
-    /// Which torrent (`xt=urn:btih:`).
+    /// Info-hash of the torrent (`xt=urn:btih:`).
     pub info_hash: InfoHash,
-    /// Its name, as the link has it (`dn`).
+    /// Name of the torrent according to the link (`dn`).
     pub name: Option<String>,
     /// Announce URLs (`tr`).
     pub trackers: Vec<String>,
     /// Peers (`x.pe`).
     pub peers: Vec<PeerAddress>,
-    /// The numbers of the files that are meant (`so`, BEP 53); none stands for all of them.
+    /// Numbers of the selected files (`so`, BEP 53). An empty list selects all.
     pub files: Vec<RangeInclusive<usize>>,
-    /// The class of the address from which the link came; [`AddressClass::Loopback`] for the user.
+    /// Class of the address from which the link came; [`AddressClass::Loopback`] for the user.
     pub(crate) named_by: AddressClass,
 }
 
 impl Magnet {
-    /// The same, as it came from an address of this class: it names no peers that are not for a source there to name.
+    /// Returns the link as named by an address of this class. Peers that such a source may not name
+    /// are removed.
     pub(crate) fn named_by(mut self, class: AddressClass) -> Magnet {
         self.named_by = class;
         self.peers.retain(|peer| match peer {
             PeerAddress::Ip(addr) => is_acceptable(*addr, class),
-            // Looked up like the user's own, so only from those that may name all.
+            // Resolved like the user's own names, so only accepted from sources that may name all
+            // addresses.
             PeerAddress::Name { .. } => class == AddressClass::Loopback,
         });
         self
     }
 
-    /// A link to that torrent and nothing else.
+    /// Creates a link to this torrent without further fields.
     pub fn new(info_hash: InfoHash) -> Magnet {
         Magnet {
             info_hash,
@@ -81,7 +83,7 @@ impl fmt::Display for Magnet {
     }
 }
 
-/// Reads a magnet link, however it is spelled; `None` where the text is none.
+/// Parses a magnet link in any spelling; `None` if the text is not one.
 pub(super) fn parse(text: &str) -> Option<Result<Magnet>> {
     if text.len() > MAX_MAGNET_BYTES {
         let is_one = spelling::magnet_query(text).is_some();
@@ -95,7 +97,7 @@ fn parse_query(text: &str, query: &str) -> Result<Magnet> {
     let (mut trackers, mut peers, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         let (key, value) = (key.trim().to_ascii_lowercase(), value.trim());
-        // Several of one kind may be numbered: `tr.1`, `xt.1`.
+        // Several fields of one kind may be numbered: `tr.1`, `xt.1`.
         let kind = match key.rsplit_once('.') {
             Some((kind, number)) if number.bytes().all(|b| b.is_ascii_digit()) => kind,
             _ => &key,
@@ -104,12 +106,12 @@ fn parse_query(text: &str, query: &str) -> Result<Magnet> {
             "xt" => {
                 let value = spelling::decoded_wholly(value);
                 let lower = value.to_ascii_lowercase();
-                // Some write `btih:HASH`, or the hash alone.
+                // Some programs write `btih:HASH`, or the hash alone.
                 let bare = lower.strip_prefix("btih:").unwrap_or(&lower);
                 if lower.starts_with("urn:btih:") || hash_from_text(bare).is_some() {
                     let given = hash_at_start(lower.strip_prefix("urn:btih:").unwrap_or(bare));
                     odd |= given.is_none();
-                    // A link may name several; other clients take one of them, and so do we.
+                    // A link may name several hashes. Like other clients, we use one of them.
                     hash = hash.or(given);
                 }
                 v2 |= lower.starts_with("urn:btmh:");
@@ -144,13 +146,13 @@ fn parse_query(text: &str, query: &str) -> Result<Magnet> {
     }
 }
 
-/// A tracker's URL, also where it was encoded twice.
+/// Returns a tracker's URL, also if it was encoded twice.
 fn tracker(value: &str) -> String {
     let twice = !value.contains("://") && value.to_ascii_lowercase().contains("%3a%2f%2f");
     if twice { spelling::decoded(value) } else { value.to_owned() }
 }
 
-/// The ranges of BEP 53, `0,2,4-6`; what is no such range is passed over.
+/// Returns the ranges of BEP 53, `0,2,4-6`. Invalid parts are skipped.
 fn ranges(value: &str) -> impl Iterator<Item = RangeInclusive<usize>> + '_ {
     value.split(',').filter_map(|part| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -159,19 +161,19 @@ fn ranges(value: &str) -> impl Iterator<Item = RangeInclusive<usize>> + '_ {
     })
 }
 
-/// An info-hash by itself.
+/// Parses a bare info-hash.
 pub(super) fn hash_from_text(text: &str) -> Option<InfoHash> {
     hash_from_hex(text).or_else(|| hash_from_base32(text))
 }
 
-/// An info-hash with something behind it that belongs to no hash, such as a slash.
+/// Parses an info-hash with trailing characters that cannot belong to a hash, such as a slash.
 fn hash_at_start(text: &str) -> Option<InfoHash> {
     let text = text.trim_start();
     let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
     hash_from_text(&text[..end])
 }
 
-/// 40 hexadecimal digits.
+/// Parses 40 hexadecimal digits.
 fn hash_from_hex(text: &str) -> Option<InfoHash> {
     let digits = text.as_bytes();
     if digits.len() != 40 {
@@ -185,7 +187,7 @@ fn hash_from_hex(text: &str) -> Option<InfoHash> {
     Some(InfoHash(hash))
 }
 
-/// 32 characters of base32 (RFC 4648), as old links have them.
+/// Parses 32 characters of base32 (RFC 4648), found in old links.
 fn hash_from_base32(text: &str) -> Option<InfoHash> {
     if text.len() != 32 {
         return None;

@@ -1,19 +1,20 @@
-//! The ways in which links reach us: quoted, wrapped, escaped by desktops, web pages, shells and JSON. Here they become the
-//! link that was meant; what it says is read in `magnet`.
+//! Spellings of links: quoted, wrapped, or escaped by desktops, web pages, shells and JSON. This
+//! module restores the intended link; `magnet` parses its fields.
 
 use super::magnet::hash_from_text;
 use std::borrow::Cow;
 
-/// Schemes that stand for a magnet link. WebTorrent, browsers' handlers and players each have their own.
+/// Schemes that stand for a magnet link. WebTorrent, browsers' handlers and players each have their
+/// own.
 const MAGNET_SCHEMES: [&str; 5] = ["magnet", "stream-magnet", "web+magnet", "bittorrent", "stream"];
-/// Pairs of characters that people and programs put around links.
+/// Pairs of characters that users and programs put around links.
 const QUOTES: [(char, char); 8] =
     [('"', '"'), ('\'', '\''), ('`', '`'), ('<', '>'), ('“', '”'), ('„', '“'), ('‘', '’'), ('«', '»')];
-/// Times that a link may be percent-encoded as a whole.
+/// Most times that a link may be percent-encoded as a whole.
 const MAX_ROUNDS: usize = 3;
 
-/// Returns the text without whitespace and invisible characters around it, and a link also without the quotes around it and
-/// the line breaks within it. Paths keep theirs.
+/// Returns the text without surrounding whitespace and invisible characters. For a link,
+/// surrounding quotes and the line breaks within it are removed too; paths keep theirs.
 pub(super) fn bare(text: &str) -> Cow<'_, str> {
     let text = trimmed(text);
     let mut inner = text;
@@ -26,7 +27,7 @@ pub(super) fn bare(text: &str) -> Cow<'_, str> {
     if !inner.contains(['\n', '\r', '\t']) {
         return Cow::Borrowed(inner);
     }
-    // A list of links: the first counts. A link in several lines: mail programs wrap them.
+    // In a list of links, the first counts. Mail programs wrap a link into several lines.
     let mut lines = inner.lines().map(str::trim);
     let mut whole: String = lines.next().unwrap_or_default().to_owned();
     lines.take_while(|line| !is_link(line)).for_each(|line| whole.push_str(line));
@@ -49,7 +50,8 @@ fn starts_with(text: &str, start: &str) -> bool {
     text.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start))
 }
 
-/// Returns the query of a magnet link, `key=value&…`, however it is written; `None` where the text is no such link.
+/// Returns the query of a magnet link, `key=value&…`, in any spelling; `None` if the text is not a
+/// magnet link.
 pub(super) fn magnet_query(text: &str) -> Option<Cow<'_, str>> {
     if starts_with(text, "urn:btih:") || starts_with(text, "urn:btmh:") || starts_with(text, "urn%3abtih") {
         return Some(Cow::Owned(format!("xt={text}")));
@@ -90,7 +92,7 @@ pub(super) fn magnet_query(text: &str) -> Option<Cow<'_, str>> {
     is_magnet.then(|| as_written(query))
 }
 
-/// Takes back what was done to a query as a whole.
+/// Reverts the escaping of a query as a whole.
 fn as_written(query: &str) -> Cow<'_, str> {
     let mut query = Cow::Borrowed(query);
     // Escaped for JSON.
@@ -113,7 +115,7 @@ fn as_written(query: &str) -> Cow<'_, str> {
     query
 }
 
-/// Replaces all of `from`, in any case, also those that replacing brings about (`&amp;amp;`).
+/// Replaces all of `from`, in any case, also those that a replacement produces (`&amp;amp;`).
 fn replace(text: &mut Cow<'_, str>, from: &str, to: &str) {
     for _ in 0..MAX_ROUNDS {
         let lower = text.to_ascii_lowercase();
@@ -132,7 +134,7 @@ fn replace(text: &mut Cow<'_, str>, from: &str, to: &str) {
     }
 }
 
-/// Returns a value that was encoded once more than its link, or several times, as what it stands for.
+/// Returns a value with repeated percent-encoding removed.
 pub(super) fn decoded_wholly(value: &str) -> Cow<'_, str> {
     let mut value = Cow::Borrowed(value);
     for _ in 0..MAX_ROUNDS {
@@ -144,7 +146,8 @@ pub(super) fn decoded_wholly(value: &str) -> Cow<'_, str> {
     value
 }
 
-/// Returns the text with each `%XX` decoded once. Unlike in a form, `+` stays as it is: it belongs to the values.
+/// Returns the text with each `%XX` decoded once. Unlike in a form, `+` is unchanged: it is part of
+/// the values.
 pub(super) fn decoded(text: &str) -> String {
     let digit = |b: Option<&u8>| b.and_then(|b| (*b as char).to_digit(16));
     let bytes = text.as_bytes();

@@ -1,4 +1,4 @@
-//! Sources as users type them, and servers as they answer.
+//! Sources as users type them, and typical answers of servers.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -180,7 +180,8 @@ fn torrent() -> Vec<u8> {
     [&b"d4:infod6:lengthi5e4:name1:x12:piece lengthi16384e6:pieces20:"[..], &[1; 20], b"ee"].concat()
 }
 
-/// Answers every connection with these bytes; gives the URL's beginning.
+/// Starts a server that answers every connection with these bytes. Returns the first part of its
+/// URL.
 async fn server(answer: impl Fn(usize) -> Vec<u8> + Send + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base = format!("http://user:secret@{}", listener.local_addr().unwrap());
@@ -215,7 +216,7 @@ async fn a_torrent_is_fetched_over_http_through_a_redirect() {
     assert!(matches!(get(&base).await, Ok(Resolved::Torrent(t)) if t.layout.total_bytes() == 5));
 }
 
-/// An answer with that status and location.
+/// Returns an answer with this status and location.
 fn leads_to(status: &str, location: &[u8]) -> Vec<u8> {
     [
         format!("HTTP/1.1 {status}\r\nLocation: ").as_bytes(),

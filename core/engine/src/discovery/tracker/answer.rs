@@ -1,7 +1,7 @@
-//! What an HTTP tracker answers (BEP 3, 7, 23, 24, 31), read as generously as other clients do.
+//! Parses the answer of an HTTP tracker (BEP 3, 7, 23, 24, 31), as leniently as other clients.
 //!
-//! Trackers put blank lines, byte order marks or warnings of their scripts in front, write numbers as strings, and name odd
-//! peers among good ones. None of that spoils what can be read.
+//! Trackers put blank lines, byte order marks or script warnings in front, write numbers as
+//! strings, and name odd peers among good ones. None of that prevents reading the rest.
 
 use super::{MAX_PEERS_OF_ANSWER, words};
 use crate::peer_address::PeerAddress;
@@ -11,14 +11,14 @@ use playswarm_proto::compact;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-/// Bytes in front of an answer that are passed over.
+/// Most bytes skipped in front of an answer.
 const MAX_IN_FRONT: usize = 4096;
-/// Places at which an answer may begin that are tried.
+/// Most positions tried as the beginning of an answer.
 const MAX_TRIES: usize = 16;
-/// Peers with host names that are taken from one answer: each costs a lookup.
+/// Most peers with host names taken from one answer: each costs a lookup.
 const MAX_NAMES: usize = 20;
 
-/// A tracker's answer; its peers are passed on as they come.
+/// A tracker's answer. Its peers are passed on as they arrive.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) interval: Option<Duration>,
@@ -26,16 +26,16 @@ pub(super) struct Answer {
     pub(super) peers: usize,
     pub(super) seeds: Option<u64>,
     pub(super) leeches: Option<u64>,
-    /// What it wants the user to know, fit to be shown.
+    /// Warning for the user, safe to display.
     pub(super) warning: Option<String>,
-    /// What it wants to hear again with each announcement.
+    /// Id to return with each announce.
     pub(super) tracker_id: Option<Vec<u8>>,
-    /// Our address as it sees it (BEP 24).
+    /// Our address as the tracker sees it (BEP 24).
     pub(super) external_ip: Option<IpAddr>,
 }
 
 impl Answer {
-    /// This one and that over the other address family.
+    /// Merges this answer with that over the other address family.
     pub(super) fn and(self, other: Answer) -> Answer {
         Answer {
             peers: self.peers + other.peers,
@@ -48,7 +48,7 @@ impl Answer {
     }
 }
 
-/// Why there is no answer, and when the tracker may be asked again.
+/// The reason for a failure, and when to retry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) why: String,
@@ -66,18 +66,18 @@ impl From<Malformed> for Failure {
     }
 }
 
-/// An answer and its peers.
+/// A parsed answer and its peers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Parsed {
     pub(super) answer: Answer,
     pub(super) peers: Vec<SocketAddr>,
-    /// Peers whose names must be looked up.
+    /// Peers whose host names must be resolved.
     pub(super) names: Vec<PeerAddress>,
-    /// The tracker's own words, where it refuses.
+    /// Message of the tracker if it refuses the announce.
     pub(super) refusal: Option<(String, Retry)>,
 }
 
-/// Reads an answer, whatever stands before or behind it.
+/// Parses an answer, whatever precedes or follows it.
 pub(super) fn parse(body: &[u8]) -> Result<Parsed, Failure> {
     let first = dictionary(body);
     if first.is_ok() {
@@ -98,7 +98,7 @@ fn dictionary(body: &[u8]) -> Result<Parsed, Failure> {
         let answer = &mut parsed.answer;
         match key {
             b"failure reason" if is_string => refused = Some(words(value.string()?)),
-            // Of another type: it refuses without words.
+            // Of another type: the tracker refuses without a message.
             b"failure reason" => {
                 value.skip()?;
                 refused = Some("no reason".to_owned());
@@ -123,7 +123,7 @@ fn dictionary(body: &[u8]) -> Result<Parsed, Failure> {
         sensible = true;
         Ok(())
     });
-    // An answer that is cut off behind its peers has given what was wanted.
+    // An answer that is truncated after its peers is sufficient.
     if parsed.peers.is_empty() {
         end?;
     }
@@ -139,7 +139,7 @@ fn dictionary(body: &[u8]) -> Result<Parsed, Failure> {
     Ok(parsed)
 }
 
-/// A number, also one that is written as a string; `None` for anything else.
+/// Reads a number, also if it is written as a string; `None` for any other value.
 fn number(value: &mut Reader<'_>) -> Result<Option<i64>, Failure> {
     if value.peek()?.is_ascii_digit() {
         let text = value.string()?;
@@ -152,7 +152,7 @@ fn seconds(n: impl Into<Option<i64>>) -> Option<Duration> {
     n.into().and_then(|n| u64::try_from(n).ok()).map(Duration::from_secs)
 }
 
-/// 4 or 16 bytes; some trackers write it out.
+/// Parses an address of 4 or 16 bytes; some trackers write it as text.
 fn address(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(v4) = <[u8; 4]>::try_from(bytes) {
         return Some(v4.into());
@@ -163,7 +163,7 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }
 
-/// A peer as a dictionary: an IP address or a host name, and a port.
+/// Reads a peer as a dictionary: an IP address or a host name, and a port.
 fn peer_of_list(peer: &mut Reader<'_>, parsed: &mut Parsed) -> Result<(), Failure> {
     if peer.peek()? != b'd' {
         return Ok(());

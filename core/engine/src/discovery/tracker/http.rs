@@ -1,4 +1,4 @@
-//! The HTTP tracker protocol (BEP 3): what is asked, and over which way. What comes back is read by `answer`.
+//! The HTTP tracker protocol (BEP 3): the request and its route. `answer` parses the response.
 
 use super::answer::{Answer, Failure, Parsed, parse};
 use super::{Announce, Event, words};
@@ -11,15 +11,16 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use url::Url;
 
-/// Bytes of an answer: 500 peers need 3 KB compact and 50 KB as dictionaries.
+/// Longest answer, bytes. 500 peers need 3 KB in compact form and 50 KB as dictionaries.
 pub(super) const MAX_ANSWER_BYTES: usize = 1 << 20;
-/// How long a tracker may take.
+/// Longest time for a tracker's answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Takes the peers that a tracker named: addresses, host names, and the class of the tracker's own address.
+/// A function that takes the peers of a tracker: addresses, host names, and the class of the
+/// tracker's own address.
 pub(super) type Found<'a> = dyn Fn(&[SocketAddr], Vec<PeerAddress>, AddressClass) + Sync + 'a;
 
-/// Announces; `None` where the tracker has no address of the family that `terms` ask for.
+/// Announces. Returns `None` if the tracker has no address of the family that `terms` demand.
 pub(super) async fn announce(
     url: &Url,
     web: &Web,
@@ -34,7 +35,7 @@ pub(super) async fn announce(
         Err(NotGot::Failed(why)) => return Err(why.into()),
     };
     match parse(&body) {
-        // Some trackers explain themselves in the body of a 400.
+        // Some trackers explain the error in the body of a 400.
         Ok(Parsed { refusal: Some((why, retry)), .. }) => Err(Failure { why: format!("it says: {why}"), retry }),
         Ok(Parsed { answer, peers, names, .. }) if status.is_success() => {
             found(&peers, names, from);
@@ -50,7 +51,7 @@ pub(super) async fn announce(
     }
 }
 
-/// The announce URL with what it carries already (a passkey, say) and what we add.
+/// Returns the announce URL with its own query (a passkey, for example) and our fields.
 fn with_query(url: &Url, announce: &Announce) -> Url {
     let mut query = url.query().filter(|own| !own.is_empty()).map(|own| format!("{own}&")).unwrap_or_default();
     let escape = |query: &mut String, bytes: &[u8]| {

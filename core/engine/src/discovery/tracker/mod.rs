@@ -1,10 +1,13 @@
-//! Asks trackers for peers: carries out what `playswarm_logic::trackers` decides, and notes what each of them says.
+//! Announces to trackers: carries out the decisions of `playswarm_logic::trackers`, and records
+//! each tracker's status.
 //!
-//! Each tracker is asked apart from the others; the first answer's peers are dialled while the rest still think.
+//! The trackers are contacted independently. The peers of the first answer are dialled while the
+//! others are still pending.
 //!
-//! Why not librqbit-tracker-comms: it reads HTTP answers of any length into memory; an interval of 0 makes it ask without
-//! pause; a lost UDP packet costs it 70 s (no retransmission); it sends no `stopped`, nor `completed` over HTTP, nor
-//! `numwant`; one odd peer spoils an answer; and nobody can ask it to look again.
+//! librqbit-tracker-comms is not used for several reasons. It reads HTTP answers of any length into
+//! memory. An interval of 0 makes it announce without pause. A lost UDP packet costs it 70 s (no
+//! retransmission). It sends no `stopped`, nor `completed` over HTTP, nor `numwant`. One odd peer
+//! spoils an answer, and it cannot announce early on request.
 
 mod answer;
 mod http;
@@ -31,20 +34,20 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-/// Peers asked for. Trackers cap it themselves, at 50 to 200.
+/// Number of peers requested. Trackers limit it themselves, to 50 to 200.
 const PEERS_WANTED: u32 = 100;
-/// Peers taken from one answer.
+/// Most peers taken from one answer.
 const MAX_PEERS_OF_ANSWER: usize = 500;
-/// How often it is looked whether the torrent is complete meanwhile.
+/// Time between two checks for the torrent's completion.
 const COMPLETION_CHECK: Duration = Duration::from_secs(15);
-/// How long saying goodbye may take.
+/// Longest time to send `stopped`.
 pub(super) const FAREWELL: Duration = Duration::from_secs(3);
-/// Once a tracker has answered over one address family, the other may take this much longer.
+/// Further time for one address family after the other has answered.
 const OTHER_FAMILY: Duration = Duration::from_secs(3);
-/// Longest words of a tracker that are kept, characters.
+/// Longest message of a tracker kept, characters.
 const MAX_WORDS: usize = 200;
 
-/// One announcement.
+/// The fields of one announce.
 struct Announce {
     info_hash: [u8; 20],
     peer_id: [u8; 20],
@@ -53,14 +56,14 @@ struct Announce {
     uploaded: u64,
     left: u64,
     event: Event,
-    /// Tells the tracker that it is still us when our address changes.
+    /// Identifies us to the tracker if our address changes.
     key: u32,
     wanted: u32,
-    /// What it wants to hear again.
+    /// Tracker id to return.
     tracker_id: Option<Vec<u8>>,
 }
 
-/// A tracker, and what it said last.
+/// A tracker and its last status.
 struct Asked {
     tracker: Tracker,
     shown: String,
@@ -114,7 +117,7 @@ impl Task {
                 () = context.cancel.cancelled() => return,
                 () = context.private.cancelled(), if !private => {
                     private = true;
-                    // The end of all is the end of this too.
+                    // The end of the torrent cancels this token too.
                     if !context.cancel.is_cancelled() {
                         self.machine.handle(self.now(), Input::Private);
                     }
@@ -129,7 +132,8 @@ impl Task {
         }
     }
 
-    /// BEP 3: trackers would give our address to others for another half hour.
+    /// Sends `stopped` (BEP 3). Otherwise trackers would distribute our address for another half
+    /// hour.
     async fn farewell(&self) {
         let all: FuturesUnordered<_> =
             self.machine.welcome().map(|tracker| self.announce(tracker, Event::Stopped)).collect();
@@ -176,7 +180,7 @@ impl Task {
         self.machine.handle(self.now(), input);
     }
 
-    /// Puts what is known of the trackers where the status finds it.
+    /// Publishes the state of the trackers for the status.
     fn show(&self) {
         let now = self.now();
         let status = |(n, asked): (usize, &Asked)| TrackerStatus {
@@ -253,8 +257,8 @@ fn no_address() -> Failure {
     "its name has no address".to_owned().into()
 }
 
-/// Announces over IPv4 and IPv6 where the tracker has both, since each knows other peers (BEP 7). `ask` gives `None` where it
-/// has no address of that family.
+/// Announces over IPv4 and IPv6 if the tracker has both, since each knows other peers (BEP 7).
+/// `ask` returns `None` if it has no address of that family.
 async fn over_both<F: Future<Output = Result<Option<Answer>, Failure>>>(
     ask: impl Fn(Family) -> F,
 ) -> Result<Answer, Failure> {
@@ -272,7 +276,7 @@ async fn over_both<F: Future<Output = Result<Option<Answer>, Failure>>>(
     }
 }
 
-/// Looks up a peer's host name, in the background.
+/// Resolves a peer's host name, in the background.
 fn look_up(context: &Arc<Context>, name: PeerAddress, by: AddressClass) {
     let context = context.clone();
     tokio::spawn(async move {
@@ -284,16 +288,16 @@ fn look_up(context: &Arc<Context>, name: PeerAddress, by: AddressClass) {
     });
 }
 
-/// What a tracker may answer, on these bytes: bounded, whatever it says.
+/// Parses arbitrary bytes as a tracker's answer, and checks that the result is bounded.
 pub(super) fn fuzz(data: &[u8]) {
     if let Ok(parsed) = answer::parse(data) {
         assert!(parsed.peers.len() <= MAX_PEERS_OF_ANSWER && parsed.answer.peers <= 2 * MAX_PEERS_OF_ANSWER);
     }
 }
 
-/// A tracker's own words, made fit to be shown.
+/// Returns a tracker's message in a form that is safe to display.
 fn words(text: &[u8]) -> String {
-    // A character has at most four bytes: the rest cannot be shown anyway.
+    // A character has at most four bytes: the rest cannot be shown in any case.
     let some = &text[..text.len().min(4 * MAX_WORDS)];
     printable::line_within(likely_text(some).trim(), MAX_WORDS).into_owned()
 }

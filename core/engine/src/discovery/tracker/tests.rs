@@ -1,4 +1,4 @@
-//! Small trackers on loopback, polite and otherwise.
+//! Small trackers on loopback, well-behaved and otherwise.
 #![allow(clippy::unwrap_used)]
 
 use crate::config::Config;
@@ -44,7 +44,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// An HTTP tracker; gives its URL and the requests' first lines.
+/// Starts an HTTP tracker. Returns its URL and the first lines of the requests.
 async fn http_tracker(answer: Vec<u8>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/announce?passkey=k", listener.local_addr().unwrap());
@@ -68,7 +68,8 @@ fn with_peer() -> Vec<u8> {
     [&b"d8:intervali1800e5:peers6:"[..], PEER, b"e"].concat()
 }
 
-/// A UDP tracker that loses the first `lost` datagrams and sends `rubbish` before each answer; gives its URL and the announcements.
+/// Starts a UDP tracker that loses the first `lost` datagrams and sends `rubbish` before each
+/// answer. Returns its URL and the announces.
 async fn udp_tracker(lost: usize, rubbish: &'static [&'static [u8]]) -> (String, Arc<Mutex<Vec<Vec<u8>>>>) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let url = format!("udp://{}/announce?passkey=k", socket.local_addr().unwrap());

@@ -1,4 +1,4 @@
-//! The UDP tracker protocol (BEP 15), with the URL's path and query as BEP 41 carries them.
+//! The UDP tracker protocol (BEP 15), with the URL's path and query as in BEP 41.
 
 use super::answer::{Answer, Failure};
 use super::http::Found;
@@ -11,10 +11,11 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-/// How long an answer is waited for before the request is sent again. BEP 15's 15 s would keep a viewer waiting for one lost packet.
+/// Times to wait for an answer before the request is sent again. BEP 15's 15 s would keep a viewer
+/// waiting for one lost packet.
 const WAITS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
-/// Bytes of a datagram: more peers than trackers give.
+/// Largest datagram, bytes: more peers than trackers send.
 const MAX_DATAGRAM: usize = 16 << 10;
 
 const CONNECT: u32 = 0;
@@ -22,8 +23,8 @@ const ANNOUNCE: u32 = 1;
 const ERROR: u32 = 3;
 const PROTOCOL: u64 = 0x0417_2710_1980;
 
-/// Announces; `None` where the tracker has no address of the family that `terms` ask for. Of several addresses the first
-/// that answers counts.
+/// Announces. Returns `None` if the tracker has no address of the family that `terms` demand. Of
+/// several addresses, the first that answers counts.
 pub(super) async fn announce(
     url: &Url,
     terms: Terms,
@@ -31,7 +32,7 @@ pub(super) async fn announce(
     found: &Found<'_>,
 ) -> Result<Option<Answer>, Failure> {
     let port = url.port().ok_or("its URL names no port".to_owned())?;
-    // A datagram of this protocol does nothing to other services, so the path decides nothing here.
+    // A datagram of this protocol has no effect on other services, so the path is not checked here.
     let terms = Terms { announce_only: false, ..terms };
     let addresses = match web::permitted(&web::addresses(url, port).await?, &terms, "") {
         Ok(addresses) => addresses,
@@ -43,7 +44,7 @@ pub(super) async fn announce(
     Ok(Some(answer))
 }
 
-/// Announces to one address; gives its answer, the peers named, and the address itself.
+/// Announces to one address. Returns its answer, the peers named, and the address itself.
 async fn exchange(
     addr: SocketAddr,
     url: &Url,
@@ -51,7 +52,7 @@ async fn exchange(
 ) -> Result<(Answer, Vec<SocketAddr>, IpAddr), String> {
     let any: IpAddr = if addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
     let socket = UdpSocket::bind((any, 0)).await.map_err(|e| e.to_string())?;
-    // So the system drops what others send, and tells us when nobody listens there.
+    // The system then drops datagrams from others, and reports a closed port.
     socket.connect(addr).await.map_err(|e| e.to_string())?;
 
     let transaction = crate::discovery::random_u32();
@@ -76,7 +77,8 @@ async fn exchange(
     Ok((told, peers, addr.ip()))
 }
 
-/// Sends until there is an answer to just this; gives what follows its header, at least `least` bytes.
+/// Sends a request until it is answered. Returns the bytes that follow the answer's header, at
+/// least `least`.
 async fn request(
     socket: &UdpSocket,
     packet: &[u8],
@@ -94,7 +96,7 @@ async fn request(
                 Some((_, other, _)) if other != transaction => {}
                 Some((ERROR, _, text)) => return Err(format!("it says: {}", words(text))),
                 Some((given, _, rest)) if given == action && rest.len() >= least => return Ok(rest.to_vec()),
-                // Too short, or of another kind: not worth an end to the waiting.
+                // Too short, or of another kind: keep waiting.
                 _ => {}
             }
         }
@@ -102,7 +104,7 @@ async fn request(
     Err("no answer in time".into())
 }
 
-/// Action, transaction and the rest.
+/// Returns the action, the transaction and the rest.
 fn parse_header(packet: &[u8]) -> Option<(u32, u32, &[u8])> {
     let (action, rest) = packet.split_first_chunk::<4>()?;
     let (transaction, rest) = rest.split_first_chunk::<4>()?;
@@ -126,12 +128,12 @@ fn announce_packet(connection: &[u8], transaction: u32, url: &Url, announce: &An
     packet.extend_from_slice(&announce.left.to_be_bytes());
     packet.extend_from_slice(&announce.uploaded.to_be_bytes());
     packet.extend_from_slice(&event.to_be_bytes());
-    // Our address: 0 for where this comes from.
+    // Our address: 0 for the sender's address.
     packet.extend_from_slice(&0u32.to_be_bytes());
     packet.extend_from_slice(&announce.key.to_be_bytes());
     packet.extend_from_slice(&announce.wanted.to_be_bytes());
     packet.extend_from_slice(&announce.port.to_be_bytes());
-    // BEP 41, only where the URL says more than that it is an announce URL: a passkey, mostly.
+    // BEP 41, only if the URL holds more than the standard announce path: usually a passkey.
     let said = match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),

@@ -1,4 +1,4 @@
-//! Addresses that may be asked and those that may not, and servers as they answer.
+//! Permitted and refused addresses, and typical answers of servers.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -15,7 +15,7 @@ fn terms(named_by: AddressClass, announce_only: bool, family: Option<Family>) ->
 fn addrs(texts: &[&str]) -> Vec<SocketAddr> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
 }
-/// What may be asked, or the reason why nothing may.
+/// Returns the permitted addresses, or the reason why there are none.
 fn may(named_by: AddressClass, path: &str, addresses: &[&str]) -> Result<Vec<SocketAddr>, String> {
     permitted(&addrs(addresses), &terms(named_by, true, None), path).map_err(|why| match why {
         NotGot::Failed(why) => why,
@@ -78,7 +78,7 @@ async fn a_silent_address_costs_a_second_and_a_closed_one_nothing() {
     assert_eq!(race(addrs(&["9.9.9.9:2"]), ask).await, Err("closed".to_owned()));
 }
 
-/// Answers each request with the same bytes; gives the address.
+/// Starts a server that answers each request with the same bytes. Returns its address.
 async fn server(answer: Vec<u8>) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -107,7 +107,7 @@ async fn a_name_is_asked_at_the_address_that_was_checked_and_at_no_other() {
     for url in [format!("http://localhost:{port}/announce"), format!("http://127.1:{port}/announce")] {
         assert!(matches!(get(url, STRANGER).await, Err(NotGot::Failed(why)) if why.contains("local network")));
     }
-    // Not even where the client itself looks the name up.
+    // Not even if the client itself resolves the name.
     assert!(Pinned.resolve("localhost".parse().unwrap()).await.is_err());
 }
 

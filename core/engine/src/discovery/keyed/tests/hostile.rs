@@ -1,4 +1,5 @@
-//! Operations where every DHT node means ill. All of them have to end in time, with a bounded number of addresses.
+//! Operations on a DHT whose nodes are all hostile. Each must end in time, with a bounded number of
+//! addresses.
 
 use super::{KeyNews, MAX_ADDRESSES, MAX_OF_ANSWER, OPERATION, Shared, on_dht, to_the_end};
 use playswarm_proto::bencode::{put_string, put_string_at};
@@ -13,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 const KEY: [u8; 20] = [0xa5; 20];
 
-/// A query of ours as a liar sees it: all that it needs for an answer that is taken.
+/// A query of ours as a hostile node sees it, with all fields needed for an acceptable answer.
 struct Query {
     transaction: Vec<u8>,
     wants_peers: bool,
@@ -27,7 +28,7 @@ impl Query {
         (holds(b"1:y1:q")).then(|| Query { transaction, wants_peers: holds(b"9:get_peers") })
     }
 
-    /// An answer that is well formed: whom it names as nodes nearer to the key, and whom as peers.
+    /// Returns a well-formed answer that names these nodes as nearer to the key, and these peers.
     fn answer(&self, id: [u8; 20], nodes: &[([u8; 20], SocketAddrV4)], peers: &[SocketAddrV4]) -> Vec<u8> {
         let mut out = b"d1:rd".to_vec();
         put_string_at(&mut out, "id", &id);
@@ -57,14 +58,15 @@ fn peer(n: u32) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::from(0x0a00_0000 + n), 7000)
 }
 
-/// The id of the n-th liar: the nearer to the key the later.
+/// Returns the id of the n-th node. Later nodes are nearer to the key.
 fn nearer(n: u32) -> [u8; 20] {
     let mut id = KEY;
     (0..4).for_each(|at| id[4 + at] ^= (u32::MAX - n).to_be_bytes()[at]);
     id
 }
 
-/// Nodes that answer every query by what `lie` gives for it and the node's number; each at an address of its own.
+/// Nodes that answer every query with the result of `lie` for the query and the node's number. Each
+/// has an address of its own.
 struct Liars {
     first: SocketAddr,
     _tasks: JoinSet<()>,
@@ -103,13 +105,13 @@ impl Liars {
     }
 }
 
-/// Where the n-th liar of this process is.
+/// Returns the address of the n-th hostile node of this process.
 fn liar(n: u32) -> SocketAddrV4 {
     let of_process = 0x7f80_0000 + std::process::id() % 100 * 0x1_0000;
     SocketAddrV4::new(Ipv4Addr::from(of_process + n / 250 * 0x100 + 1 + n % 250), 6881)
 }
 
-/// A lookup and an announcement: each ends in time, and what it found is bounded.
+/// Runs a lookup and an announce. Each must end in time, with bounded results.
 async fn survives(liars: &Liars) -> [(Vec<SocketAddr>, bool); 2] {
     let viewer = liars.viewer();
     let mut outcomes = Vec::new();
@@ -168,14 +170,15 @@ async fn addresses_that_lead_nowhere_or_to_ourselves_do_not_cross() {
     })
     .await;
     let only = vec!["10.0.0.1:7000".parse().unwrap()];
-    // It never says that it took the announcement; a pong counts as that, as everywhere.
+    // The node never confirms the announce. A pong counts as a confirmation, as in other clients.
     assert_eq!(survives(&liars).await, [(only.clone(), true), (only, true)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_names_thousands_of_peers_gets_the_share_of_one() {
     let liars = Liars::start(1, |n, query| {
-        // What fits into a message that is read at all; and what UDP carries at most, to every second query.
+        // The most that fits into a message within our limit. For every second query, the most that
+        // UDP carries.
         let count = if query.transaction[3] & 2 == 0 { 230 } else { 8000 };
         Some(query.answer(nearer(n), &[], &(0..count).map(peer).collect::<Vec<_>>()))
     })
@@ -213,7 +216,8 @@ async fn dead_nodes_among_the_nearest_cost_time_and_nothing_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_search_that_is_led_on_without_end_is_ended_and_its_node_replaced() {
-    // Each names the next, a little nearer, and takes its time: four hundred are more than an operation gets to see.
+    // Each node names the next, slightly nearer, and answers slowly. An operation has no time for
+    // four hundred.
     let liars = Liars::taking_time(Duration::from_millis(100), 400, |n, query| {
         Some(query.answer(nearer(n), &[(nearer(n + 1), liar(n + 1))], &[peer(n)]))
     })
@@ -224,14 +228,15 @@ async fn a_search_that_is_led_on_without_end_is_ended_and_its_node_replaced() {
     let begun = Instant::now();
     let (found, ended) = to_the_end(viewer.key_operation(KEY, None).unwrap()).await;
     assert!(begun.elapsed() < OPERATION + Duration::from_secs(2), "{:?}", begun.elapsed());
-    // What it found until then is as good as any.
+    // The results up to then are valid.
     assert!(ended && found.len() > 20, "{}", found.len());
     assert!(!dht.node().await.unwrap().is(&before));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_thread_panics_ends_the_operation_and_is_replaced() {
-    // The crate asserts that it announces to at most 255 nodes, and in one network it takes all that answered.
+    // The crate asserts that it announces to at most 255 nodes. In one network, it announces to all
+    // that answered.
     let liars = Liars::start(300, |n, query| {
         let nodes: Vec<_> = (n + 1..(n + 9).min(300)).map(|n| (nearer(n), liar(n))).collect();
         Some(query.answer(nearer(n), &nodes, &[]))

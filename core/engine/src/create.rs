@@ -1,7 +1,8 @@
-//! Makes a torrent of a file or folder, with pieces of a size that suits streaming.
+//! Creates a torrent from a file or folder, with a piece length that suits streaming.
 //!
-//! Deterministic: the same files give the same info-hash, on any machine and on any day. Own code instead of librqbit's
-//! `create_torrent`, which hashes on one thread, lists files in the disk's order and follows links to any file.
+//! Deterministic: the same files give the same info-hash, on any machine and on any day. librqbit's
+//! `create_torrent` is not used, because it hashes on one thread, lists files in the disk's order
+//! and follows links to any file.
 
 mod gather;
 mod hash;
@@ -19,26 +20,28 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// How a torrent is made.
+/// Options for creating a torrent.
 #[derive(Clone, Debug, Default)]
 pub struct CreateOptions {
-    /// Bytes of a piece: a power of two from 16 KiB to 64 MiB. `None`: [`streaming_piece_bytes`].
+    /// Piece length in bytes: a power of two from 16 KiB to 64 MiB. `None` means
+    /// [`streaming_piece_bytes`].
     pub piece_bytes: Option<u32>,
     /// Announce URLs, best first.
     pub trackers: Vec<String>,
-    /// BEP 27: peers come from the trackers alone.
+    /// Whether peers come only from the trackers (BEP 27).
     pub private: bool,
-    /// A remark, outside of what is hashed.
+    /// Comment, outside of the hashed part.
     pub comment: Option<String>,
-    /// The torrent's name. `None`: that of the file or folder.
+    /// Name of the torrent. `None` means that of the file or folder.
     pub name: Option<String>,
 }
 
-/// The size of a piece that suits streaming `total_bytes` of media.
+/// Returns the piece length that suits streaming `total_bytes` of media.
 ///
-/// A reader sees no byte before its piece is whole and verified, so a piece should play for about half a second to a second:
-/// 256 KiB up to 1 GiB (some 3 Mbit/s for 90 minutes), 512 KiB to 4 GiB, 1 MiB to 16 GiB, 2 MiB beyond. Past a million pieces it
-/// doubles, so that the torrent file itself stays small.
+/// A reader gets no byte before its piece is complete and verified, so a piece should play for
+/// about half a second to a second. That means 256 KiB up to 1 GiB (some 3 Mbit/s for 90 minutes),
+/// 512 KiB to 4 GiB, 1 MiB to 16 GiB, and 2 MiB beyond. Past a million pieces it doubles, so that
+/// the torrent file itself stays small.
 pub fn streaming_piece_bytes(total_bytes: u64) -> u32 {
     const GIB: u64 = 1 << 30;
     const MAX_PIECES: u64 = 1_000_000;
@@ -54,30 +57,33 @@ pub fn streaming_piece_bytes(total_bytes: u64) -> u32 {
     piece
 }
 
-/// A torrent that was made.
+/// A created torrent.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Created {
-    /// The torrent.
+    /// The parsed torrent.
     pub torrent: Torrent,
-    /// The bytes of its `.torrent` file.
+    /// Bytes of its `.torrent` file.
     pub bytes: Vec<u8>,
-    /// What lies in the folder and is not in the torrent; the first 1,000.
+    /// Entries of the folder that are not in the torrent; the first 1,000.
     pub left_out: Vec<LeftOut>,
-    /// What was left out beyond those that are listed.
+    /// Number of such entries beyond those listed.
     pub left_out_more: usize,
 }
 
-/// Makes a torrent of a file or a folder.
+/// Creates a torrent from a file or a folder.
 ///
-/// `progress` is called from several threads with the bytes hashed so far and all bytes. The files of a folder stand in natural
-/// order. Links are followed where the user owns both the link and its target. Left out are hidden, special and unreadable files and
-/// folders, those whose names a torrent cannot carry, and links that lead nowhere, back, or to another user's files. Dropping
-/// the future stops the hashing.
+/// `progress` is called from several threads with the number of bytes hashed so far and of all
+/// bytes. The files of a folder are in natural order. Links are followed if the user owns both the
+/// link and its target. Hidden, special and unreadable files and folders are left out. So are names
+/// that a torrent cannot carry, and links that lead nowhere, back, or to another user's files.
+/// Dropping the future stops the hashing.
 ///
 /// # Errors
-/// [`Error::Storage`] where the file or folder cannot be read or shared, or changes meanwhile; [`Error::BadConfig`] for a piece
-/// length out of range; [`Error::BadTorrent`] where there is nothing to share.
+///
+/// Returns [`Error::Storage`] if the file or folder cannot be read or shared, or changes meanwhile.
+/// Returns [`Error::BadConfig`] for a piece length out of range, and [`Error::BadTorrent`] if there
+/// is nothing to share.
 pub async fn create_torrent(
     path: impl AsRef<Path>,
     options: CreateOptions,
@@ -104,11 +110,11 @@ fn create(
     progress: &(dyn Fn(u64, u64) + Sync),
     cancel: &AtomicBool,
 ) -> Result<Created> {
-    // What the user names is followed, whoever owns it.
+    // A path that the user names is followed, whatever its owner.
     let root = fs::canonicalize(path).map_err(|e| storage("read", path, e))?;
     let name = match &options.name {
         Some(name) => name.clone(),
-        // A link has a name of its own; only `.` and `..` have that of what they lead to.
+        // A link has a name of its own; only `.` and `..` take that of their target.
         None => path
             .file_name()
             .or(root.file_name())
@@ -151,7 +157,8 @@ fn create(
         options.private,
     );
     let torrent = Torrent::from_info(info.into(), options.trackers.clone())?;
-    // Where a name was changed to be safe, nobody who has the files would be found to have them.
+    // If a name was changed to be safe, peers with the files would not be recognised as having
+    // them.
     for (input, entry) in inputs.iter().zip(&torrent.files) {
         let wanted: PathBuf = std::iter::once(&name).chain(&input.parts).collect();
         if entry.path != wanted {
@@ -170,7 +177,7 @@ fn unfit(path: &Path, why: impl Into<String>) -> Error {
     storage("share", path, io::Error::new(io::ErrorKind::InvalidInput, why.into()))
 }
 
-/// BEP 3's info dictionary, keys in order. `inputs` is `None` for a torrent of one file.
+/// Returns BEP 3's info dictionary, keys in order. `inputs` is `None` for a torrent of one file.
 fn info_dictionary(
     name: &str,
     inputs: Option<&[Input]>,
@@ -234,7 +241,7 @@ mod tests {
         }
     }
 
-    /// What was left out, each as a line.
+    /// Returns the entries left out, each as a line.
     fn reasons(root: &Path, left_out: &[LeftOut]) -> BTreeSet<String> {
         let root = root.canonicalize().unwrap();
         left_out.iter().map(|l| format!("{}: {}", l.path.strip_prefix(&root).unwrap().display(), l.why)).collect()
@@ -298,7 +305,7 @@ mod tests {
         ] {
             assert!(told.contains(part), "{part}: {told}");
         }
-        // Root reads everything.
+        // Root can read every file.
         if !rustix::process::geteuid().is_root() {
             assert_eq!(names(&made.torrent), ["film.mkv"]);
             assert!(
@@ -363,7 +370,7 @@ mod tests {
         let names: Vec<_> = torrent.files.iter().map(|f| f.name.as_str()).collect();
         assert_eq!(names, ["E2.mkv", "E10.mkv", "empty.txt", "Extras/x.srt"]);
 
-        // Every hash is that of the bytes one after the other.
+        // Every hash is that of the concatenated bytes.
         let all: Vec<u8> = torrent.files.iter().flat_map(|f| fs::read(dir.path().join(&f.path)).unwrap()).collect();
         for (n, piece) in all.chunks(16 << 10).enumerate() {
             assert_eq!(torrent.hash_of(n as u32).unwrap(), sha1(piece));

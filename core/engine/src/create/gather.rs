@@ -1,4 +1,5 @@
-//! The files that go into a torrent: what lies in a folder, linked files and folders too, and a reason for each that is left out.
+//! The files of a new torrent: the content of a folder, with linked files and folders, and a reason
+//! for each entry that is left out.
 
 use super::storage;
 use crate::error::Result;
@@ -8,53 +9,55 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Entries that are listed as left out; more are only counted.
+/// Most entries listed as left out; more are only counted.
 const MAX_LISTED: usize = 1000;
 
-/// A file that goes into the torrent.
+/// A file of the new torrent.
 pub(super) struct Input {
-    /// Where it is.
+    /// Path of the file.
     pub(super) path: PathBuf,
-    /// Its components below the torrent's name; none for a torrent of one file.
+    /// Components below the torrent's name; none for a torrent of one file.
     pub(super) parts: Vec<String>,
     pub(super) length: u64,
     pub(super) offset: u64,
 }
 
-/// Something in a folder that is not part of the torrent that was made of it.
+/// An entry of a folder that is not part of the torrent created from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LeftOut {
-    /// The file or folder.
+    /// Path of the file or folder.
     pub path: PathBuf,
-    /// Why it is left out, as the end of a sentence.
+    /// Reason why it is left out, as the end of a sentence.
     pub why: String,
 }
 
-/// What a folder holds.
+/// The content of a folder.
 #[derive(Default)]
 pub(super) struct Gathered {
     pub(super) inputs: Vec<Input>,
     pub(super) left_out: Vec<LeftOut>,
-    /// What was left out beyond [`MAX_LISTED`].
+    /// Number of entries left out beyond [`MAX_LISTED`].
     pub(super) not_listed: usize,
-    /// Folders that were entered; the same one counts each time that a link leads to it.
+    /// Number of folders entered; the same one counts each time that a link leads to it.
     folders: usize,
-    /// The folders in which the walk stands, to notice links that lead back to one of them.
+    /// Folders that contain the present position, to detect links that lead back to one of them.
     within: Vec<FolderId>,
 }
 
 impl Gathered {
-    /// A file by itself.
+    /// Returns a single file.
     pub(super) fn of_file(path: &Path) -> Gathered {
         let input = Input { path: path.to_owned(), parts: Vec::new(), length: 0, offset: 0 };
         Gathered { inputs: vec![input], ..Gathered::default() }
     }
 
-    /// The files below a folder in natural order.
+    /// Returns the files below a folder in natural order.
     ///
     /// # Errors
-    /// Where the folder cannot be read, or there are more files than a torrent may have.
+    ///
+    /// Returns an error if the folder cannot be read, or if there are more files than a torrent may
+    /// have.
     pub(super) fn of_folder(root: &Path) -> Result<Gathered> {
         let mut gathered = Gathered::default();
         let entries = fs::read_dir(root).map_err(|e| storage("read", root, e))?;
@@ -116,7 +119,7 @@ impl Gathered {
             self.leave_out(path, format!("it lies more than {MAX_PATH_DEPTH} folders deep"));
             return Ok(());
         }
-        // Links that lead to each other's folders can make any number of paths.
+        // Links that lead to each other's folders can create any number of paths.
         self.folders += 1;
         if self.folders > MAX_FILES {
             return Err(storage("share", &path, io::Error::other(format!("there are more than {MAX_FILES} folders"))));
@@ -134,7 +137,7 @@ impl Gathered {
     }
 
     fn add(&mut self, path: PathBuf, parts: &[String]) -> Result<()> {
-        // Found here and not after minutes of hashing.
+        // Detected here, and not after minutes of hashing.
         if let Err(e) = File::open(&path) {
             self.leave_out(path, format!("it cannot be read: {e}"));
             return Ok(());
@@ -148,7 +151,8 @@ impl Gathered {
     }
 }
 
-/// The name of an entry and what it is, or leads to; else why it cannot be part of a torrent.
+/// Returns the name of an entry and the metadata of it or of its target. If it cannot be part of a
+/// torrent, returns the reason.
 fn usable(entry: &fs::DirEntry) -> std::result::Result<(String, Metadata), String> {
     if entry.file_name().as_encoded_bytes().first() == Some(&b'.') {
         return Err("it is hidden".into());
@@ -162,17 +166,18 @@ fn usable(entry: &fs::DirEntry) -> std::result::Result<(String, Metadata), Strin
     Ok((name, meta))
 }
 
-/// The name as a torrent can carry it.
+/// Returns the name in the form that a torrent can carry.
 pub(super) fn fit(name: &OsStr) -> std::result::Result<String, String> {
     let name = name.to_str().ok_or("its name is not UTF-8; rename it")?;
-    // Where a name is changed to be safe, the files of those who have them would not be found.
+    // If a name is changed to be safe, the files of peers that have them would not be found.
     if sanitize(name, MAX_NAME_BYTES) != name {
         return Err("its name holds characters that are not safe to share; rename it".into());
     }
     Ok(name.to_owned())
 }
 
-/// What a link leads to, if it and its target are the user's own: others could make us share what they may not read themselves.
+/// Returns the metadata of a link's target, if the user owns both. Otherwise other users could make
+/// us share files that they may not read themselves.
 #[cfg(unix)]
 fn linked(path: &Path, link: &Metadata) -> std::result::Result<Metadata, String> {
     use std::os::unix::fs::MetadataExt;
@@ -189,7 +194,7 @@ fn linked(_: &Path, _: &Metadata) -> std::result::Result<Metadata, String> {
     Err("it is a link".into())
 }
 
-/// Which folder it is, whatever the path that led there.
+/// The identity of a folder, whatever path leads to it.
 #[derive(PartialEq, Eq)]
 struct FolderId(#[cfg(unix)] (u64, u64), #[cfg(not(unix))] PathBuf);
 

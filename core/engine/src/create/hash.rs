@@ -1,4 +1,4 @@
-//! The SHA-1 of each piece of some files, read one after the other.
+//! The SHA-1 of each piece of consecutive files.
 
 use super::gather::Input;
 use super::storage;
@@ -10,7 +10,8 @@ use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// The SHA-1 of every piece, by as many threads as there are processors; each holds one piece in memory.
+/// Returns the SHA-1 of every piece. It uses as many threads as there are processors; each holds
+/// one piece in memory.
 pub(super) fn hash(
     inputs: &[Input],
     total: u64,
@@ -58,12 +59,12 @@ pub(super) fn hash(
     Ok(std::mem::take(&mut *lock(&hashes)))
 }
 
-/// A worker that panicked took its piece with it; what is locked is whole all the same.
+/// Locks a mutex. A worker that panicked lost its piece, but the locked data is intact.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Reads across the ends of files, keeping the last one open.
+/// A reader across the ends of files, which keeps the last one open.
 struct PieceReader<'a> {
     inputs: &'a [Input],
     open: Option<(usize, File)>,
@@ -71,7 +72,7 @@ struct PieceReader<'a> {
 
 impl PieceReader<'_> {
     fn read(&mut self, mut at: u64, mut buffer: &mut [u8]) -> Result<()> {
-        // The first file that ends behind the position; empty files end before it.
+        // The first file that ends after the position; empty files end before it.
         let mut n = self.inputs.partition_point(|input| input.offset + input.length <= at);
         while !buffer.is_empty() {
             let input = &self.inputs[n];

@@ -1,9 +1,14 @@
-//! What lies beside a film in its torrent, judged by names alone: subtitles and artwork.
+//! Sidecar files of a film in its torrent, judged by names alone: subtitles and artwork.
 //!
-//! A subtitle belongs to a film where it has the film's name (`film.mkv`: `film.srt`, `film.en.srt`), in the same folder or in one
-//! called `Subs` or `Subtitles` in it; where it lies in a folder of the film's name there (`Subs/film/2_English.srt`); where it names
-//! the same episode (`S01E02`) and no other file of the folder does; or where its folder holds no other film.
-//! Linear in the length of all names.
+//! A subtitle belongs to a film if one of these conditions holds:
+//!
+//! - It has the film's name (`film.mkv`: `film.srt`, `film.en.srt`) and lies in the same folder, or
+//!   in a folder called `Subs` or `Subtitles` there.
+//! - It lies in a folder of the film's name there (`Subs/film/2_English.srt`).
+//! - It names the same episode (`S01E02`), and no other file of the folder does.
+//! - Its folder holds no other film.
+//!
+//! The time is linear in the length of all names.
 
 use super::choose::is_extra;
 use super::episode::episode;
@@ -12,37 +17,38 @@ use super::{FileEntry, Torrent, content_type, is_playable, natural_cmp};
 use playswarm_media::{Content, Format};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Largest subtitle of which the text is not in doubt: a `.sub` beyond it holds pictures (VobSub), which are of no use
-/// without their `.idx`.
+/// Largest subtitle that is certainly text, bytes. A larger `.sub` holds pictures (VobSub), which
+/// are useless without their `.idx`.
 const LARGEST_TEXT: u64 = 1 << 20;
-/// Folders beside a film that hold its subtitles.
+/// Names of folders beside a film that hold its subtitles.
 const SUBTITLE_FOLDERS: &[&str] = &["subs", "sub", "subtitles", "subtitle", "captions"];
-/// Names of pictures that stand for a whole folder, best first.
+/// Names of pictures that represent a whole folder, best first.
 const COVERS: &[&str] = &["poster", "cover", "folder", "front", "albumart", "album", "artwork", "thumb", "default"];
-/// What stands after a film's name in the name of its picture.
+/// Endings that follow a film's name in the name of its picture.
 const PICTURE_LABELS: &[&str] = &["-poster", "-thumb", "-cover", ".poster", ".thumb", ".cover"];
 
-/// Labels behind a film's name in that of its subtitle. A crafted name of dots alone would cost a lookup for each.
+/// Most labels behind a film's name in that of its subtitle. A crafted name of dots alone would
+/// cost a lookup for each.
 const MAX_LABELS: usize = 24;
 
-/// A subtitle file beside a film.
+/// A subtitle file of a film.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subtitle {
-    /// The file.
+    /// Number of the file.
     pub file: usize,
-    /// `srt`, `webvtt`, `ass`, `sub`, `sami`.
+    /// Format: `srt`, `webvtt`, `ass`, `sub` or `sami`.
     pub format: &'static str,
-    /// Its language as a BCP 47 tag, where its name says it.
+    /// Language as a BCP 47 tag, if the name states it.
     pub language: Option<String>,
-    /// What a player may call it: `English (forced)`; its file's name where that says nothing.
+    /// Title for a player's menu, such as `English (forced)`; the file's name if it has no label.
     pub title: String,
-    /// Only what is spoken in a foreign language.
+    /// Whether it contains only the parts spoken in a foreign language.
     pub forced: bool,
-    /// With sounds described.
+    /// Whether it describes sounds.
     pub hearing_impaired: bool,
 }
 
-/// What lies beside the films of a torrent.
+/// The sidecar files of all films of a torrent.
 #[derive(Clone, Debug, Default)]
 pub struct Beside {
     subtitles: BTreeMap<usize, Vec<Subtitle>>,
@@ -50,7 +56,7 @@ pub struct Beside {
 }
 
 impl Beside {
-    /// Looks through a torrent's files.
+    /// Finds the sidecar files of a torrent.
     pub fn new(torrent: &Torrent) -> Beside {
         Beside::of(&torrent.files)
     }
@@ -78,22 +84,22 @@ impl Beside {
         beside
     }
 
-    /// The subtitles of that file, in natural order.
+    /// Returns the subtitles of a file, in natural order.
     pub fn subtitles(&self, film: usize) -> &[Subtitle] {
         self.subtitles.get(&film).map_or(&[], Vec::as_slice)
     }
 
-    /// What the name of that subtitle file says of it.
+    /// Returns the properties of a subtitle file according to its name.
     pub fn subtitle(&self, file: usize) -> Option<&Subtitle> {
         self.subtitles.values().flatten().find(|subtitle| subtitle.file == file)
     }
 
-    /// The files that have subtitles, ascending.
+    /// Returns the files that have subtitles, ascending.
     pub fn films(&self) -> impl Iterator<Item = usize> + '_ {
         self.subtitles.keys().copied()
     }
 
-    /// The picture for that file: its own, else its folder's or the one above's.
+    /// Returns the picture of a file: its own, or else that of its folder or of the parent folder.
     pub fn artwork(&self, film: usize) -> Option<usize> {
         self.artwork.get(&film).copied()
     }
@@ -116,7 +122,7 @@ impl Subtitle {
     }
 }
 
-/// A path in lower case, taken apart.
+/// A path in lower case, split into parts.
 struct Name {
     folder: String,
     stem: String,
@@ -127,7 +133,7 @@ fn base(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// The folder and what is in it.
+/// Returns the folder and the name in it.
 fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))
 }
@@ -140,7 +146,7 @@ impl Name {
         Name { folder: folder.into(), stem: stem.into(), ending: ending.into() }
     }
 
-    /// The format of a subtitle that players take.
+    /// Returns the format of a subtitle that players support.
     fn subtitle_format(&self) -> Option<&'static str> {
         let format = Format::by_name(&format!("x.{}", self.ending))?;
         (format.content == Content::Subtitle && !format.name.is_empty()).then_some(format.name)
@@ -156,19 +162,19 @@ struct Shelves<'a> {
     files: &'a [FileEntry],
     films: BTreeMap<&'a str, Vec<usize>>,
     by_stem: BTreeMap<(&'a str, &'a str), usize>,
-    /// `None` where several films are the same episode.
+    /// Film by folder and episode; `None` if several films are the same episode.
     by_episode: BTreeMap<(&'a str, Key), Option<usize>>,
     pictures: BTreeMap<(&'a str, &'a str), usize>,
-    /// The indexes of VobSub files.
+    /// The `.idx` files of VobSub subtitles.
     indexes: BTreeSet<(&'a str, &'a str)>,
-    /// The picture of folders that hold one alone.
+    /// The picture of each folder; `None` if a folder holds several.
     only_picture: BTreeMap<&'a str, Option<usize>>,
 }
 
-/// Season and first episode.
+/// A season and a first episode.
 type Key = (Option<u32>, u32);
 
-/// The episode that a name tells, as subtitles are found by it.
+/// Returns the key of the episode that a name contains, by which subtitles are found.
 fn key(name: &str) -> Option<Key> {
     episode(name).map(|episode| (episode.season, episode.first))
 }
@@ -198,7 +204,7 @@ impl<'a> Shelves<'a> {
         }
         let Shelves { films, by_episode, .. } = &mut shelves;
         for (folder, films) in films {
-            // A sample beside a film makes it no two films, nor an episode two.
+            // A sample beside a film does not count as a second film, nor as a second episode.
             let is_extra = |film: &usize| is_extra(&files[*film].name, "");
             if !films.iter().all(is_extra) {
                 films.retain(|film| !is_extra(film));
@@ -212,7 +218,7 @@ impl<'a> Shelves<'a> {
         shelves
     }
 
-    /// Whether a `.sub` holds pictures.
+    /// Returns whether a `.sub` holds pictures.
     fn is_vob_sub(&self, file: usize, name: &Name) -> bool {
         let has_index = self.indexes.contains(&(name.folder.as_str(), name.stem.as_str()));
         name.ending == "sub" && (has_index || self.files[file].length > LARGEST_TEXT)
@@ -223,18 +229,19 @@ impl<'a> Shelves<'a> {
         !f.padding && is_playable(&f.name)
     }
 
-    /// The film that a subtitle belongs to, and the part of its name that may say the language.
+    /// Returns the film that a subtitle belongs to, and the part of its name that may state the
+    /// language.
     fn film_of(&self, subtitle: &Name) -> Option<(usize, String)> {
         let folder = subtitle.folder.as_str();
         let (above, own) = split(folder);
         let (above_both, subs) = split(above);
-        // The folders where its film may lie, nearest first.
+        // The folders that may contain its film, nearest first.
         let mut places = vec![folder];
         if SUBTITLE_FOLDERS.contains(&own) {
             places.push(above);
         }
         if SUBTITLE_FOLDERS.contains(&subs) && above != folder {
-            // Subs/film/2_English.srt: the folder has the film's name.
+            // `Subs/film/2_English.srt`: the folder has the film's name.
             if let Some(film) = self.by_stem.get(&(above_both, own)) {
                 return Some((*film, subtitle.stem.clone()));
             }
@@ -251,21 +258,21 @@ impl<'a> Shelves<'a> {
                 return Some((film, subtitle.stem.clone()));
             }
         }
-        // What names another episode is for none of these.
+        // A subtitle that names another episode belongs to none of these.
         let alone = |place: &&str| self.films.get(*place).filter(|films| films.len() == 1);
         let film = *places.iter().find_map(alone)?.first()?;
         let other = named.is_some_and(|e| key(&Name::new(&self.files[film].name).stem).is_some_and(|f| f != e));
         (!other).then(|| (film, subtitle.stem.clone()))
     }
 
-    /// The film whose name begins this one: the longest.
+    /// Returns the film whose name is the longest prefix of this name.
     fn by_prefix(&self, folder: &str, stem: &str) -> Option<(usize, String)> {
         let mut end = stem.len();
         for _ in 0..=MAX_LABELS {
             if let Some(film) = self.by_stem.get(&(folder, &stem[..end])) {
                 return Some((*film, stem[end..].to_owned()));
             }
-            // Names are split where people put labels.
+            // Names are split at characters that precede labels.
             end = stem[..end].rfind(['.', '_', '-', ' ', '(', '['])?;
         }
         None
@@ -301,7 +308,7 @@ mod tests {
         names.iter().map(|name| entry(name.as_ref())).collect()
     }
 
-    /// The names of a film's subtitles, with their languages.
+    /// Returns the names of a film's subtitles, with their languages.
     fn subtitles<'a>(names: &[&'a str], film: usize) -> Vec<(&'a str, Option<String>)> {
         let beside = Beside::of(&files(names));
         beside.subtitles(film).iter().map(|s| (names[s.file], s.language.clone())).collect()

@@ -1,26 +1,27 @@
-//! Which file of a torrent is played where none is named. By names; and where these tell nothing, by first bytes, which
-//! [`crate::Media::choose_file`] reads.
+//! The choice of the file to play if none is named. It uses names; if these are inconclusive, it
+//! uses first bytes, which [`crate::Media::choose_file`] reads.
 
 use super::{FileEntry, Torrent, natural_cmp};
 use crate::error::{Error, Result};
 use playswarm_media::{Content, Format};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Factor by which packed files must outweigh all films beside them to be what the torrent is about.
+/// Factor by which archives must outweigh all films beside them to count as the torrent's content.
 const MOSTLY_PACKED: u64 = 4;
-/// Factor by which a file whose name tells nothing must be larger than the film to be looked at.
+/// Factor by which a file with an inconclusive name must exceed the film to be examined.
 const WORTH_A_LOOK: u64 = 4;
-/// The same for it to be played without a look: a torrent's film is not a twentieth of it.
+/// Factor by which such a file must exceed the film to be played without an examination: a
+/// torrent's film is no mere twentieth of it.
 const SURELY_LARGER: u64 = 20;
-/// Factor by which an extra is larger than the film where the word belongs to the film's title.
+/// Factor by which an apparent extra exceeds the film if the word belongs to the film's title.
 const NO_EXTRA: u64 = 8;
-/// Files that are looked at, the largest first.
+/// Most files examined, the largest first.
 const MOST_LOOKS: usize = 4;
 
-/// What the first bytes of files told: `None` for bytes that tell nothing.
+/// Content of files according to their first bytes; `None` if these are inconclusive.
 pub(crate) type Seen = BTreeMap<usize, Option<Content>>;
 
-/// The file to play, and the files whose first bytes may change that.
+/// The file to play, and the files whose first bytes may change the choice.
 #[derive(Debug)]
 pub(crate) struct Choice {
     pub(crate) file: Result<usize>,
@@ -28,24 +29,26 @@ pub(crate) struct Choice {
 }
 
 impl Torrent {
-    /// The file to play when none is named: the largest that can be played by its name. Samples, trailers, extras and
-    /// files of sound give way to a film; a file whose name tells nothing is taken where it is far larger than all that can be played. Where
-    /// the link selects files (BEP 53), one of those.
+    /// Returns the file to play when none is named: the largest that is playable by its name.
+    /// Samples, trailers, extras and audio files come after a film. A file with an inconclusive
+    /// name is chosen if it is far larger than all playable ones. If the link selects files (BEP
+    /// 53), the choice is one of those.
     ///
     /// # Errors
-    /// [`Error::NothingPlayable`], [`Error::Packed`].
+    ///
+    /// Returns [`Error::NothingPlayable`] or [`Error::Packed`].
     pub fn default_file(&self) -> Result<usize> {
         self.choose(&Seen::new()).file
     }
 
-    /// The same with what is known of first bytes.
+    /// Makes the same choice with the known first bytes.
     pub(crate) fn choose(&self, seen: &Seen) -> Choice {
         let sorted = Sorted::new(self, seen);
         let length = |n: usize| self.files[n].length;
         let title = words(&self.name);
         let (mut extras, mut mains): (Vec<usize>, Vec<usize>) =
             sorted.playable.iter().partition(|n| is_extra(&self.files[**n].name, &title));
-        // The sound of a film, or its music, is no film.
+        // The audio of a film, or its music, is no film.
         if mains.iter().any(|n| !sorted.sound.contains(n)) {
             let (sound, films): (Vec<usize>, Vec<usize>) = mains.iter().partition(|n| sorted.sound.contains(*n));
             extras.extend(sound);
@@ -79,13 +82,13 @@ impl Torrent {
         Choice { file, look_at }
     }
 
-    /// The first of the largest.
+    /// Returns the first of the largest files.
     fn largest(&self, files: &[usize]) -> Option<usize> {
-        // `max_by_key` takes the last of equals; the first is what people expect.
+        // `max_by_key` returns the last of equals; users expect the first.
         files.iter().rev().copied().max_by_key(|n| self.files[*n].length)
     }
 
-    /// Names what the film is packed in: the first volume of what is largest.
+    /// Returns an error that names the archive of the film: the first volume of the largest.
     fn packed(&self, packed: &[usize]) -> Error {
         let format = |n: usize| Format::by_name(&self.files[n].name).map_or("archive", |format| format.name);
         let kind = self.largest(packed).map(format);
@@ -99,16 +102,16 @@ impl Torrent {
     }
 }
 
-/// Files by what they are for.
+/// Files by their purpose.
 #[derive(Default)]
 struct Sorted {
     playable: Vec<usize>,
-    /// Of these, files without pictures.
+    /// Playable files without video.
     sound: BTreeSet<usize>,
     packed: Vec<usize>,
-    /// Of which neither names nor first bytes are known to tell anything.
+    /// Files whose names and first bytes are inconclusive.
     unknown: Vec<usize>,
-    /// Anything else, to be served where there is nothing better.
+    /// Other files, served if there is nothing better.
     rest: Vec<usize>,
 }
 
@@ -142,7 +145,7 @@ impl Sorted {
     }
 }
 
-/// What people call files that are no film, in the names of files and folders.
+/// Common words for files that are not the film, in names of files and folders.
 const EXTRAS: &[&str] = &[
     "sample",
     "samples",
@@ -178,8 +181,8 @@ const EXTRAS: &[&str] = &[
     "deletedscenes",
 ];
 
-/// Whether a file is a sample, a trailer or an extra by its path. `title` is the torrent's name as [`words`]: what stands
-/// there belongs to the title of the film.
+/// Returns whether a file is a sample, a trailer or an extra by its path. `title` is the torrent's
+/// name as [`words`]: words in it belong to the title of the film.
 pub(super) fn is_extra(path: &str, title: &str) -> bool {
     let path = words(path);
     EXTRAS.iter().any(|label| {
@@ -188,7 +191,8 @@ pub(super) fn is_extra(path: &str, title: &str) -> bool {
     })
 }
 
-/// A text in lower case, its words with one blank before, between and after them. Numbers are words of their own.
+/// Returns a text in lower case, with one blank before, between and after its words. Numbers are
+/// words of their own.
 pub(super) fn words(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     let mut digit = false;
@@ -209,8 +213,8 @@ pub(super) fn words(text: &str) -> String {
     out
 }
 
-/// What a file is for by its name, in the order in which a name that fits several files means one: films, files whose names
-/// tell nothing, extras, anything else.
+/// Returns the rank of a file by its name, for names that match several files. Films come first,
+/// then files with inconclusive names, extras, and other files.
 pub(super) fn rank(file: &FileEntry, title: &str) -> u32 {
     match Format::by_name(&file.name).map(|format| format.content) {
         Some(content) if content.is_playable() => 2 * u32::from(is_extra(&file.name, title)),
@@ -228,7 +232,7 @@ pub(super) mod tests {
     use playswarm_logic::Layout;
     use proptest::prelude::*;
 
-    /// A torrent of these files; lengths in thousands of bytes.
+    /// Returns a torrent of these files; lengths in thousands of bytes.
     pub(in super::super) fn torrent(name: &str, files: &[(&str, u64)]) -> Torrent {
         let entry = |(name, length): &(&str, u64)| FileEntry {
             path: name.into(),
@@ -251,7 +255,7 @@ pub(super) mod tests {
         }
     }
 
-    /// The name of the file that is played, or the sentence that says why there is none.
+    /// Returns the name of the file to play, or the sentence that explains why there is none.
     fn played(name: &str, files: &[(&str, u64)]) -> String {
         match torrent(name, files).default_file() {
             Ok(n) => files[n].0.to_owned(),

@@ -1,9 +1,11 @@
-//! Which episode of a series a path names, in the forms that people and release groups write. Pure.
+//! Detects the episode of a series in a path, in the forms that users and release groups write.
+//! Pure.
 //!
-//! Forms: `S01E02`, `S01.E02`, `1x02`, `S2 - 05`, `E02`, `Episode 2` in several languages, `第02話`, ranges such as
-//! `S01E02E03` and `S01E02-04`. The season may stand in a folder: `Season 2/Episode 3`.
+//! Forms: `S01E02`, `S01.E02`, `1x02`, `S2 - 05`, `E02`, `Episode 2` in several languages, `第02話`,
+//! and ranges such as `S01E02E03` and `S01E02-04`. A folder may name the season: `Season 2/Episode
+//! 3`.
 
-/// Words in front of the number of a season.
+/// Words that precede the number of a season.
 const SEASON: &[&str] = &[
     "s",
     "season",
@@ -18,7 +20,7 @@ const SEASON: &[&str] = &[
     "sesong",
     "сезон",
 ];
-/// Words in front of the number of an episode.
+/// Words that precede the number of an episode.
 const EPISODE: &[&str] = &[
     "e",
     "ep",
@@ -43,39 +45,39 @@ const EPISODE: &[&str] = &[
     "серія",
     "эпизод",
 ];
-/// Characters behind the number of an episode that begins with 第.
+/// Characters that follow the number of an episode that begins with 第.
 const COUNTERS: [char; 4] = ['集', '話', '话', '回'];
-/// Folders of episodes that belong to no season, which count as season 0.
+/// Names of folders for episodes without a season, which count as season 0.
 const SPECIALS: &[&str] = &["specials", "special"];
 /// Most digits of an episode's number.
 const MAX_DIGITS: usize = 4;
 
-/// One episode, or several in a row that are in one file.
+/// One episode, or several consecutive ones in one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Episode {
-    /// The season, where the path tells it.
+    /// Season, if the path states it.
     pub(super) season: Option<u32>,
     pub(super) first: u32,
     pub(super) last: u32,
 }
 
 impl Episode {
-    /// Whether this file has what was asked for. A file that tells no season is of the first, or its number holds both:
-    /// `Cap.102`.
+    /// Returns whether this file contains the wanted episode. A file without a season belongs to
+    /// the first, or its number holds both: `Cap.102`.
     pub(super) fn has(&self, wanted: &Episode) -> bool {
         let season = wanted.season.is_none_or(|season| self.season.unwrap_or(1) == season);
         let within = season && (self.first..=self.last).contains(&wanted.first) && wanted.last <= self.last;
         within || (self.season.is_none() && self.first == self.last && wanted.with_season() == Some(self.first))
     }
 
-    /// Season and episode as one number.
+    /// Returns season and episode as one number.
     fn with_season(&self) -> Option<u32> {
         let season = self.season.filter(|season| *season > 0 && self.first < 100 && self.first == self.last)?;
         Some(season * 100 + self.first)
     }
 }
 
-/// The episode that a path in lower case names.
+/// Returns the episode named by a path in lower case.
 pub(super) fn episode(path: &str) -> Option<Episode> {
     let (folder, base) = path.rsplit_once('/').unwrap_or(("", path));
     let (mut episode, _) = in_name(base)?;
@@ -83,7 +85,7 @@ pub(super) fn episode(path: &str) -> Option<Episode> {
     Some(episode)
 }
 
-/// The episode that a text in lower case asks for, and the rest of its words.
+/// Returns the episode requested by a text in lower case, and its remaining words.
 pub(super) fn asked_for(text: &str) -> Option<(Episode, Vec<&str>)> {
     let (episode, used) = in_name(text)?;
     let all = tokens(text);
@@ -91,8 +93,8 @@ pub(super) fn asked_for(text: &str) -> Option<(Episode, Vec<&str>)> {
     Some((episode, rest.collect()))
 }
 
-/// Whether a path that tells no episode has its number by itself: `Show - 02`, `Season 2/03 Title`, or `Show 102` for the
-/// second of season 1. What is in brackets is no number of an episode.
+/// Returns whether a path without an episode contains the wanted number alone: `Show - 02`, `Season
+/// 2/03 Title`, or `Show 102` for the second of season 1. Text in brackets does not count.
 pub(super) fn has_bare_number(path: &str, wanted: &Episode) -> bool {
     let (folder, base) = path.rsplit_once('/').unwrap_or(("", path));
     let stem = base.rsplit_once('.').map_or(base, |(stem, _)| stem);
@@ -112,7 +114,7 @@ pub(super) fn has_bare_number(path: &str, wanted: &Episode) -> bool {
 /// A run of digits or of letters.
 struct Token<'a> {
     text: &'a str,
-    /// What stands between the one before and this.
+    /// The text between the previous token and this one.
     gap: &'a str,
     bracketed: bool,
 }
@@ -148,7 +150,7 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
     out
 }
 
-/// The episode in the last component of a path, and the tokens that say so.
+/// Returns the episode in the last component of a path, and the range of its tokens.
 fn in_name(base: &str) -> Option<(Episode, std::ops::Range<usize>)> {
     let all = tokens(base);
     let (mut season, mut begin) = (None, None);
@@ -179,8 +181,8 @@ fn in_name(base: &str) -> Option<(Episode, std::ops::Range<usize>)> {
     None
 }
 
-/// Where the number stands that follows one of these words. Single letters are joined to it, and to nothing else but the
-/// number of a season.
+/// Returns the position of the number that follows one of these words. Single letters must be
+/// joined to it, and to no other token except the number of a season.
 fn marked(all: &[Token<'_>], i: usize, words: &[&str], after_season: bool) -> Option<usize> {
     let (word, number) = (&all[i], all.get(i + 1)?);
     number.number()?;
@@ -197,7 +199,7 @@ fn counted(all: &[Token<'_>], i: usize) -> Option<usize> {
     (joined && all[i].text.ends_with('第') && counter.text.starts_with(COUNTERS)).then_some(i + 1)
 }
 
-/// `1x02`, but no `1920x1080`.
+/// `1x02`, but not `1920x1080`.
 fn crossed(all: &[Token<'_>], i: usize) -> Option<usize> {
     let (cross, number) = (all.get(i + 1)?, all.get(i + 2)?);
     let joined = cross.text == "x" && cross.gap.is_empty() && number.gap.is_empty();
@@ -205,7 +207,8 @@ fn crossed(all: &[Token<'_>], i: usize) -> Option<usize> {
     (joined && season && number.number().is_some() && number.text.len() <= 3).then_some(i + 2)
 }
 
-/// The last episode of a range that begins with the number at `at`, and the end of its tokens.
+/// Returns the last episode of a range that begins with the number at `at`, and the end of its
+/// tokens.
 fn last_of_range(all: &[Token<'_>], at: usize, first: u32) -> (u32, usize) {
     let (mut last, mut end) = (first, at + 1);
     while let Some(next) = all.get(end) {
@@ -224,12 +227,12 @@ fn last_of_range(all: &[Token<'_>], at: usize, first: u32) -> (u32, usize) {
     (last, end)
 }
 
-/// Whether letters are joined to a number, as in `720p`.
+/// Returns whether letters are joined to a number, as in `720p`.
 fn has_unit(all: &[Token<'_>], number: usize) -> bool {
     all.get(number + 1).is_some_and(|next| next.gap.is_empty() && !matches!(next.text, "e" | "ep" | "x"))
 }
 
-/// The season that a folder's name tells.
+/// Returns the season that a folder's name states.
 fn season(folder: &str) -> Option<u32> {
     let all = tokens(folder);
     let marked = (0..all.len()).find_map(|i| all[marked(&all, i, SEASON, false)?].number());

@@ -1,4 +1,4 @@
-//! Which file of a torrent a user means by a number or a name.
+//! Finds the file of a torrent that a user names by number or name.
 
 use super::Torrent;
 use super::choose::{rank, words};
@@ -6,15 +6,15 @@ use super::episode::{Episode, asked_for, episode, has_bare_number};
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
 
-/// Files that an error lists.
+/// Most files listed in an error.
 const LISTED: usize = 8;
-/// Characters of a name that are compared for being near.
+/// Most characters of a name compared for similarity.
 const NEAR_CHARS: usize = 200;
 
-/// Whether a file's name fits what was asked for. Both as they are, in lower case, and as words.
+/// Whether a file's name matches the request. Both exist unchanged, in lower case, and as words.
 type Rule = fn(&Wanted, &Name) -> bool;
 
-/// From the strictest to the most lenient: the first that fits any file decides.
+/// Rules from the strictest to the most lenient. The first that matches any file decides.
 const RULES: &[Rule] = &[
     |wanted, name| wanted.plain == name.plain,
     |wanted, name| wanted.lower == name.lower || wanted.below.as_ref() == Some(&name.lower),
@@ -39,12 +39,13 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Its parts between blanks and punctuation: `S02` is one, and is not in `S01E02`.
+    /// Returns the parts between blanks and punctuation. `S02` is one, and is not in `S01E02`.
     fn tokens(&self) -> impl Iterator<Item = &str> {
         self.lower.split(|c: char| !c.is_alphanumeric()).filter(|token| !token.is_empty())
     }
 
-    /// Whether it asks for an episode for which `fits` holds, and the name has the words beside it.
+    /// Returns whether an episode is wanted for which `fits` returns true, and the name contains
+    /// the words beside it.
     fn is_for(&self, name: &Name, fits: impl Fn(&Episode) -> bool) -> bool {
         self.episode
             .as_ref()
@@ -55,7 +56,7 @@ impl Wanted {
 struct Name {
     plain: String,
     lower: String,
-    /// In lower case, with the torrent's name in front, which may tell the season.
+    /// In lower case, with the torrent's name in front, which may state the season.
     path: String,
     words: String,
     episode: Option<Episode>,
@@ -69,7 +70,7 @@ impl Name {
         Name { plain: name.to_owned(), lower, path, words: words(name), episode }
     }
 
-    /// The last component without its ending.
+    /// Returns the last component without its extension.
     fn stem(&self) -> &str {
         let base = self.lower.rsplit('/').next().unwrap_or(&self.lower);
         base.rsplit_once('.').map_or(base, |(stem, _)| stem)
@@ -77,11 +78,14 @@ impl Name {
 }
 
 impl Torrent {
-    /// The file that a user means: by its number, its path, its name, or a part of its name. Of several that fit, films come
-    /// before subtitles and anything else, and samples and extras last.
+    /// Finds the file that a user names by its number, its path, its name, or a part of its name.
+    /// Of several matches, films come before subtitles and other files, and samples and extras come
+    /// last.
     ///
     /// # Errors
-    /// [`Error::NoSuchFile`] where there is none, [`Error::UnclearFile`] where there is more than one, or none but near it.
+    ///
+    /// Returns [`Error::NoSuchFile`] if no file matches. Returns [`Error::UnclearFile`] if several
+    /// match, or if some are only similar.
     pub fn find_file(&self, wanted: &str) -> Result<usize> {
         let number = wanted.parse::<usize>().ok().filter(|n| self.files.get(*n).is_some_and(|f| !f.padding));
         if let Some(n) = number.filter(|n| n.to_string() == wanted) {
@@ -115,7 +119,7 @@ impl Torrent {
         }
     }
 
-    /// Those of the files that come before all others.
+    /// Returns those of the files with the best rank.
     fn foremost(&self, files: &[usize]) -> Vec<usize> {
         let title = words(&self.name);
         let ranks: Vec<u32> = files.iter().map(|n| rank(&self.files[*n], &title)).collect();
@@ -123,7 +127,7 @@ impl Torrent {
         files.iter().zip(&ranks).filter(|(_, rank)| Some(*rank) == first).map(|(n, _)| *n).collect()
     }
 
-    /// The files whose names have most in common with what was asked for.
+    /// Returns the files whose names are most similar to the request.
     fn near(&self, wanted: &Wanted, shown: &[usize], names: &[Name]) -> Vec<usize> {
         let parts = parts(&wanted.words);
         let share = |name: &Name| {
@@ -145,7 +149,7 @@ impl Torrent {
     }
 }
 
-/// Words of which the numbers have no zeros in front.
+/// Returns words whose numbers have no leading zeros.
 fn unpadded(words: &str) -> String {
     let mut out = String::with_capacity(words.len());
     for word in words.split_whitespace() {
@@ -155,7 +159,8 @@ fn unpadded(words: &str) -> String {
     out + " "
 }
 
-/// Whether a text stands in a name, with no digit going on where it begins or ends with one: `e1` is not in `e10`.
+/// Returns whether a name contains a text, with no digit adjoining a digit at its beginning or end:
+/// `e1` is not in `e10`.
 fn contains_number(name: &str, text: &str) -> bool {
     let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
     name.match_indices(text).any(|(at, _)| {
@@ -164,7 +169,7 @@ fn contains_number(name: &str, text: &str) -> bool {
     })
 }
 
-/// Every three characters in a row.
+/// Returns every sequence of three characters.
 fn parts(text: &str) -> BTreeSet<[char; 3]> {
     let chars: Vec<char> = text.chars().take(NEAR_CHARS).collect();
     chars.windows(3).filter_map(|three| three.try_into().ok()).collect()

@@ -1,7 +1,7 @@
-//! Languages as people write them into the names of subtitle files: `en`, `eng`, `English`, `pt-BR`.
+//! Languages in the names of subtitle files: `en`, `eng`, `English`, `pt-BR`.
 
-/// BCP 47's tag, the codes of ISO 639-2 (terminological, bibliographic), the English name, the language's own name in Latin
-/// letters where people use it.
+/// BCP 47's tag, the codes of ISO 639-2 (terminological, bibliographic), the English name, and the
+/// language's own name in Latin letters if it is in use.
 const LANGUAGES: &[(&str, &[&str], &str)] = &[
     ("ar", &["ara"], "Arabic"),
     ("bg", &["bul"], "Bulgarian"),
@@ -59,19 +59,19 @@ const LANGUAGES: &[(&str, &[&str], &str)] = &[
     ("zh", &["zho", "chi", "chs", "cht", "mandarin"], "Chinese"),
 ];
 
-/// What a label in a file's name says of the text in it.
+/// The properties of a subtitle according to a label in its file's name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Label {
-    /// BCP 47.
+    /// Language as a BCP 47 tag.
     pub(super) language: Option<String>,
-    /// The language's English name.
+    /// English name of the language.
     pub(super) language_name: Option<&'static str>,
     pub(super) forced: bool,
     pub(super) hearing_impaired: bool,
 }
 
-/// Reads a label such as `en`, `eng.forced`, `2_English`, `pt-BR`, `en.hi`: from its end, where people put it, up to the first
-/// word that is none of this.
+/// Parses a label such as `en`, `eng.forced`, `2_English`, `pt-BR`, `en.hi`. It reads from the end,
+/// where such labels are, up to the first unknown word.
 pub(super) fn read_label(label: &str) -> Label {
     let mut found = Label::default();
     let mut region: Option<String> = None;
@@ -84,7 +84,7 @@ pub(super) fn read_label(label: &str) -> Label {
             // Hearing impaired beside a language, Hindi without one.
             "hi" if words.last().is_some_and(|w| language(w).is_some()) => found.hearing_impaired = true,
             "full" | "sub" | "subs" | "default" | "latin" | "american" | "european" | "simplified" | "traditional" => {}
-            // Names of pictures of text beside their kind: `Brazilian.Portuguese`.
+            // A region by name, as in `Brazilian.Portuguese`.
             "brazilian" => region = Some("BR".into()),
             _ if word.bytes().all(|b| b.is_ascii_digit()) => {}
             _ => match language(word) {
@@ -111,7 +111,7 @@ pub(super) fn read_label(label: &str) -> Label {
     found
 }
 
-/// `BR` of `pt-br`, `Hans` of `zh-hans`.
+/// Reads `BR` of `pt-br`, `Hans` of `zh-hans`.
 fn read_region(lower: &str) -> Option<String> {
     match lower {
         "hans" => Some("Hans".into()),

@@ -1,21 +1,23 @@
-//! What a file holds, judged by its name: for HTTP's Content-Type and for choosing what to play. And the order in which
-//! people expect files to be listed.
+//! The content of a file according to its name, for HTTP's Content-Type and for choosing a file to
+//! play. Also the natural order of file names.
 
 use playswarm_media::Format;
 use std::cmp::Ordering;
 
-/// The media type (RFC 6838) that a file's name suggests; `application/octet-stream` where it suggests none.
-/// Never `text/html` nor another type in which a stranger's file could run scripts in a browser.
+/// Returns the media type (RFC 6838) for a file name; `application/octet-stream` if the name
+/// suggests none. It never returns `text/html` or another type in which a foreign file could run
+/// scripts in a browser.
 pub fn content_type(name: &str) -> &'static str {
     Format::by_name(name).map_or("application/octet-stream", |format| format.media_type)
 }
 
-/// Whether a player would open this file by itself: video or audio, by its name.
+/// Returns whether a player would open this file by itself: video or audio, by its name.
 pub fn is_playable(name: &str) -> bool {
     Format::by_name(name).is_some_and(|format| format.content.is_playable())
 }
 
-/// Orders names as people do: case does not count, and `E2` stands before `E10`. A total order: equal only for equal names.
+/// Compares names in natural order: case does not count, and `E2` comes before `E10`. A total
+/// order: equal only for equal names.
 pub fn natural_cmp(a: &str, b: &str) -> Ordering {
     let (mut x, mut y) = (a.as_bytes(), b.as_bytes());
     loop {
@@ -39,7 +41,7 @@ pub fn natural_cmp(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// The digits at the start, without leading zeros, and what follows.
+/// Returns the digits at the start, without leading zeros, and the rest.
 fn number(text: &[u8]) -> (&[u8], &[u8]) {
     let end = text.iter().position(|c| !c.is_ascii_digit()).unwrap_or(text.len());
     let zeros = text[..end].iter().take_while(|c| **c == b'0').count();

@@ -1,13 +1,14 @@
-//! Pad files (BEP 47), which make the file behind them begin with a piece: what they save.
+//! Pad files (BEP 47), which align the next file with a piece: the blocks that need not be fetched.
 
 use super::Torrent;
 use playswarm_logic::{BLOCK_BYTES, PieceIndex};
 use std::collections::BTreeMap;
 
 impl Torrent {
-    /// The pieces that end with pad files, and the first of their blocks that lie wholly in these; a piece of which nothing
-    /// else is left is not among them. These blocks need not be fetched, as they are zeros; where the piece's hash
-    /// says otherwise, the pad files hold something after all.
+    /// Returns the pieces that end with pad files, with the first of their blocks that lies
+    /// completely in these. Pieces that consist only of pad files are not included. These blocks
+    /// are zeros and need not be fetched. If the piece's hash does not match, the pad files contain
+    /// data after all.
     pub(crate) fn padded_tails(&self) -> BTreeMap<PieceIndex, u32> {
         let mut tails = BTreeMap::new();
         let mut from = None;
@@ -38,7 +39,7 @@ impl Torrent {
         tails
     }
 
-    /// The pieces that lie wholly in pad files.
+    /// Returns the pieces that lie completely in pad files.
     pub(crate) fn pad_pieces(&self) -> Vec<PieceIndex> {
         let mut pieces = Vec::new();
         let mut from = None;
@@ -103,7 +104,7 @@ mod tests {
             (tails, torrent.pad_pieces().into_iter().map(|piece| piece.0).collect::<Vec<_>>())
         };
         assert_eq!(tails(&[(false, 20 * KIB), (true, 44 * KIB), (false, 64 * KIB)]), (vec![(0, 2)], vec![]));
-        // Less than a block, none, and what does not reach the piece's end.
+        // Less than a block, none, and pad files that do not reach the end of the piece.
         assert_eq!(tails(&[(false, 60 * KIB), (true, 4 * KIB), (false, 64 * KIB)]), (vec![], vec![]));
         assert_eq!(tails(&[(false, 20 * KIB), (true, 40 * KIB), (false, 64 * KIB)]), (vec![], vec![]));
         // Two in a row, over several pieces.

@@ -1,9 +1,15 @@
-//! From the bytes of a `.torrent` file, or of an info dictionary that peers sent, to a checked [`Torrent`]; and back.
+//! Parses the bytes of a `.torrent` file, or of an info dictionary from peers, into a checked
+//! [`Torrent`], and writes them.
 //!
-//! Understood: BEP 3, the v1 half of BEP 52's hybrids, BEP 12 (tracker lists), BEP 27 (private), BEP 47 (pad files), and the
-//! `.utf-8` names and stated encodings of old clients. Decisions: what other clients read is read; every name is made safe, also one
-//! that tries to leave the folder; a symbolic link (BEP 47's attribute `l`) has no bytes and is passed over as an empty pad file is, never
-//! created; optional fields of odd shape are ignored; info dictionaries are hashed exactly as they came.
+//! Supported: BEP 3, the v1 half of BEP 52's hybrids, BEP 12 (tracker lists), BEP 27 (private), BEP
+//! 47 (pad files), and the `.utf-8` names and stated encodings of old clients. Decisions:
+//!
+//! - Torrents that other clients accept are accepted.
+//! - Every name is made safe, also one that tries to leave the folder.
+//! - A symbolic link (BEP 47's attribute `l`) has no bytes. It is skipped like an empty pad file,
+//!   and never created.
+//! - Optional fields of odd shape are ignored.
+//! - Info dictionaries are hashed exactly as received.
 
 mod info;
 mod text;
@@ -20,23 +26,25 @@ use playswarm_logic::Layout;
 use playswarm_proto::bencode::{Malformed, Reader, put_string};
 use playswarm_proto::sha1::sha1;
 
-/// Bytes of a `.torrent` file or info dictionary: three million pieces, or all files that are allowed.
+/// Largest `.torrent` file or info dictionary, bytes: three million pieces, or the most files
+/// allowed.
 pub const MAX_TORRENT_BYTES: usize = 64 << 20;
-/// Files in one torrent.
+/// Most files in one torrent.
 pub const MAX_FILES: usize = 200_000;
-/// Bytes of a piece, at least. Real torrents begin at 16 KiB.
+/// Shortest piece, bytes. Real torrents begin at 16 KiB.
 pub const MIN_PIECE_BYTES: u32 = 1 << 10;
-/// Bytes of a piece, at most: a piece must fit in memory to be verified. Real torrents end at 16 or 32 MiB.
+/// Longest piece, bytes: a piece must fit in memory to be verified. Real torrents end at 16 or 32
+/// MiB.
 pub const MAX_PIECE_BYTES: u32 = 64 << 20;
-/// Bytes of all files together.
+/// Largest total of all files, bytes.
 pub const MAX_TOTAL_BYTES: u64 = 1 << 50;
-/// Trackers that are kept; the rest is ignored.
+/// Most trackers kept; the rest is ignored.
 pub const MAX_TRACKERS: usize = 200;
-/// Bytes that may stand in front of a torrent file: the head of an HTTP answer.
+/// Most bytes in front of a torrent file: the head of an HTTP answer.
 const MAX_FRONT_BYTES: usize = 4096;
-/// Places in front that are tried as its beginning.
+/// Most positions in front that are tried as its beginning.
 const MAX_BEGINNINGS: usize = 16;
-/// Bytes of a tracker's URL; longer ones are ignored.
+/// Longest URL of a tracker, bytes; longer ones are ignored.
 pub const MAX_URL_BYTES: usize = 2048;
 
 impl From<Malformed> for Error {
@@ -50,10 +58,11 @@ fn bad(why: impl Into<String>) -> Error {
 }
 
 impl Torrent {
-    /// Reads a `.torrent` file.
+    /// Parses a `.torrent` file.
     ///
     /// # Errors
-    /// [`Error::BadTorrent`] with a sentence that says what is wrong with it.
+    ///
+    /// Returns [`Error::BadTorrent`] with a sentence that names the error.
     pub fn from_bytes(bytes: &[u8]) -> Result<Torrent> {
         check_size(bytes)?;
         if bytes.is_empty() {
@@ -72,23 +81,25 @@ impl Torrent {
                         outer.encoding,
                     );
                 }
-                // The first one tells what is wrong.
+                // The first error is the informative one.
                 Err(e) => failure = failure.or(Some(e)),
             }
         }
         Err(failure.unwrap_or_else(|| bad("it does not begin like a torrent file")))
     }
 
-    /// Reads an info dictionary, as peers send it (BEP 9). The info-hash is the SHA-1 of these bytes; whether it is the one
-    /// that was wanted is for the caller to see.
+    /// Parses an info dictionary, as peers send it (BEP 9). The info-hash is the SHA-1 of these
+    /// bytes. The caller compares it with the wanted one.
     ///
     /// # Errors
-    /// [`Error::BadTorrent`] with a sentence that says what is wrong with it.
+    ///
+    /// Returns [`Error::BadTorrent`] with a sentence that names the error.
     pub fn from_info(info: Bytes, trackers: impl Into<Trackers>) -> Result<Torrent> {
         Torrent::from_parts(info, trackers.into(), None)
     }
 
-    /// `encoding` is that of the names that are not UTF-8, where the torrent file states it.
+    /// Builds a torrent. `encoding` applies to names that are not UTF-8, if the torrent file states
+    /// one.
     fn from_parts(info: Bytes, trackers: Trackers, encoding: Option<&'static Encoding>) -> Result<Torrent> {
         check_size(&info)?;
         let raw = RawInfo::read(&info)?;
@@ -123,29 +134,30 @@ impl Torrent {
     }
 }
 
-/// Where a torrent file may begin: some come with a byte order mark, blank lines or the head of an HTTP answer in front.
+/// Returns the positions at which a torrent file may begin: some have a byte order mark, blank
+/// lines or the head of an HTTP answer in front.
 fn beginnings(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
     let front = &bytes[..bytes.len().min(MAX_FRONT_BYTES + 2)];
     let begins = |pair: &[u8]| pair[0] == b'd' && pair[1].is_ascii_digit();
     front.windows(2).enumerate().filter(move |(_, pair)| begins(pair)).map(|(at, _)| at).take(MAX_BEGINNINGS)
 }
 
-/// What matters of the dictionary around the info dictionary.
+/// The relevant fields of the dictionary around the info dictionary.
 struct Outer<'a> {
     info: &'a [u8],
-    /// Announce URLs by tiers (BEP 12), as they are written.
+    /// Announce URLs by tiers (BEP 12), unchanged.
     tiers: Vec<Vec<String>>,
     encoding: Option<&'static Encoding>,
 }
 
 impl<'a> Outer<'a> {
-    /// What stands behind the dictionary is passed over.
+    /// Parses the dictionary. Data behind it is ignored.
     fn read(bytes: &'a [u8]) -> Result<Outer<'a>> {
         let (mut info, mut encoding, mut page) = (None, None, None);
         let (mut single, mut tiers) = (Vec::new(), Vec::new());
         Reader::new(bytes).dictionary(|key, value| -> Result<()> {
             match key {
-                // Of two the first counts, as in libtorrent.
+                // The first of duplicates counts, as in libtorrent.
                 b"info" if info.is_none() && value.peek()? == b'd' => info = Some(value.skip()?),
                 b"announce" => push_urls(&mut single, value)?,
                 b"announce-list" => push_urls(&mut tiers, value)?,
@@ -155,7 +167,7 @@ impl<'a> Outer<'a> {
             }
             Ok(())
         })?;
-        // BEP 12: the list counts where there is one; many torrents' `announce` is in it anyway.
+        // BEP 12: the list takes precedence if present; many torrents' `announce` is in it too.
         tiers.append(&mut single);
         let info = info.ok_or_else(|| bad("it has no info dictionary"))?;
         Ok(Outer { info, tiers, encoding: encoding.or(page) })
@@ -169,15 +181,16 @@ fn check_size(bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// Takes the URLs of `announce` or `announce-list`. Tools write a string, a list, or a list of lists in either, and several URLs in
-/// one string; those that are in no list within a list are tiers of their own.
+/// Adds the URLs of `announce` or `announce-list`. Tools write a string, a list, or a list of lists
+/// in either, and several URLs in one string. URLs that are not in an inner list become tiers of
+/// their own.
 fn push_urls(tiers: &mut Vec<Vec<String>>, value: &mut Reader<'_>) -> Result<()> {
     if value.peek()? != b'l' {
         value.string_if_any()?.into_iter().for_each(|text| tiers.extend(urls(text).map(|url| vec![url])));
         return Ok(());
     }
     value.list(|tier| -> Result<()> {
-        // Ten times what is kept: unusable ones and duplicates are sorted out later.
+        // Ten times the limit: unusable ones and duplicates are removed later.
         if tiers.iter().map(Vec::len).sum::<usize>() >= MAX_TRACKERS * 10 {
             return Ok(());
         }
@@ -198,13 +211,13 @@ fn push_urls(tiers: &mut Vec<Vec<String>>, value: &mut Reader<'_>) -> Result<()>
     })
 }
 
-/// The URLs in a text.
+/// Returns the URLs in a text.
 fn urls(text: &[u8]) -> impl Iterator<Item = String> + '_ {
     let text = std::str::from_utf8(text).unwrap_or_default();
     text.split_whitespace().filter(|url| url.len() <= MAX_URL_BYTES).take(MAX_TRACKERS).map(str::to_owned)
 }
 
-/// A `.torrent` file around an info dictionary.
+/// Returns a `.torrent` file for an info dictionary.
 pub(crate) fn write_torrent(
     info: &[u8],
     trackers: &Trackers,

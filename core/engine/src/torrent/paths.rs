@@ -1,34 +1,36 @@
-//! Turns the names that a torrent gives its files into paths that are safe to create, unique, and the same every time.
+//! Turns a torrent's file names into paths that are safe to create, unique and reproducible.
 //!
-//! Pure functions: nothing here looks at a disk. That no symbolic link lies on the way is the store's part.
+//! Pure functions: nothing here accesses a disk. The store makes sure that no symbolic link is on
+//! the way.
 
 use crate::printable::is_printable;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-/// Bytes of one component of a path: what common file systems allow.
+/// Longest component of a path, bytes: the limit of common file systems.
 pub const MAX_NAME_BYTES: usize = 255;
-/// Components of a path.
+/// Most components of a path.
 pub const MAX_PATH_DEPTH: usize = 64;
-/// Bytes of a whole path, so that the folder's own path still fits below the usual 4,096.
+/// Longest path, bytes, so that the folder's own path still fits below the usual 4,096.
 pub const MAX_PATH_BYTES: usize = 2048;
-/// Bytes of the longest number that tells equal names apart, ` (200000)`.
+/// Longest number that distinguishes equal names, ` (200000)`, bytes.
 const MAX_SUFFIX_BYTES: usize = 9;
-/// Characters of one component of a name that is shown.
+/// Longest component of a displayed name, characters.
 const MAX_NAME_CHARS: usize = 255;
-/// Bytes of a whole name or path that is shown.
+/// Longest displayed name or path, bytes.
 const MAX_SHOWN_BYTES: usize = 4096;
 
-/// What stands in names for a `/` within a component, where a `/` separates components: it looks alike.
+/// Substitute in displayed names for a `/` within a component, where a `/` separates components. It
+/// looks alike.
 const SLASH_WITHIN: char = '\u{2215}';
 
-/// Which rules a system has for names.
+/// The rules of a system for names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rules {
-    /// Device names, dots and spaces at the end, and some characters are not allowed.
+    /// Whether device names, dots and spaces at the end, and some characters are not allowed.
     windows: bool,
-    /// Names that differ by case alone are one name.
+    /// Whether names that differ only in case are equal.
     ignores_case: bool,
 }
 
@@ -40,12 +42,13 @@ impl Rules {
     }
 }
 
-/// A component without the slashes around it, which some tools write.
+/// Returns a component without the surrounding slashes, which some tools write.
 pub(super) fn cleaned(component: &str) -> &str {
     component.trim_matches('/')
 }
 
-/// The name of a file for people: its components joined by `/`. A slash within a component becomes [`SLASH_WITHIN`].
+/// Returns the displayed name of a file: its components joined by `/`. A slash within a component
+/// becomes [`SLASH_WITHIN`].
 pub(super) fn shown(components: &[&str]) -> String {
     let last = components.len().saturating_sub(1);
     let parts: Vec<Cow<'_, str>> = components
@@ -62,18 +65,18 @@ pub(super) fn shown(components: &[&str]) -> String {
     printable(&parts.join("/"))
 }
 
-/// Characters that no name needs and that play tricks on terminals or eyes.
+/// Returns whether no name needs the character, because it can deceive terminals or users.
 fn is_trick(c: char) -> bool {
     !is_printable(c)
 }
 
-/// Characters that no file has on this system, or none should have.
+/// Returns whether the character is invalid in file names on this system, or unsuitable.
 fn is_awkward(c: char, rules: Rules) -> bool {
     is_trick(c) || c == '/' || (rules.windows && matches!(c, '\\' | '<' | '>' | ':' | '"' | '|' | '?' | '*'))
 }
 
-/// A name or path for people: what a terminal would obey is replaced, and what is too long is cut to its beginning, `…`
-/// and its extension. The rest is left as it is.
+/// Returns a name or path for display. Characters that a terminal executes are replaced. A text
+/// that is too long is cut to its beginning, `…` and its extension. The rest is unchanged.
 pub(crate) fn printable(name: &str) -> String {
     if name.len() <= MAX_NAME_CHARS && name.bytes().all(|b| (b' '..0x7f).contains(&b)) {
         return name.to_owned();
@@ -99,7 +102,7 @@ pub(crate) fn printable(name: &str) -> String {
     shown.chars().map(|c| if is_trick(c) { '\u{fffd}' } else { c }).collect()
 }
 
-/// A component of at most [`MAX_NAME_CHARS`].
+/// Returns a component of at most [`MAX_NAME_CHARS`].
 fn abridged(part: &str) -> Cow<'_, str> {
     if part.chars().nth(MAX_NAME_CHARS).is_none() {
         return Cow::Borrowed(part);
@@ -109,7 +112,8 @@ fn abridged(part: &str) -> Cow<'_, str> {
     Cow::Owned(stem.chars().take(kept).chain(['…']).chain(extension.chars()).collect())
 }
 
-/// Device names that Windows keeps in every folder, with any extension.
+/// Returns whether the name is a device name that Windows reserves in every folder, with any
+/// extension.
 fn is_reserved(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).trim_end_matches(' ');
     // The longest of them has 7 bytes.
@@ -123,7 +127,8 @@ fn is_reserved(name: &str) -> bool {
             && upper.ends_with(|c: char| matches!(c, '0'..='9' | '¹' | '²' | '³')))
 }
 
-/// Where the extension begins: the last dot, when what follows is short and something stands before it.
+/// Returns the position of the extension: the last dot, if the rest is short and the dot is not
+/// first.
 fn extension_at(name: &str) -> usize {
     match name.rfind('.') {
         Some(dot) if dot > 0 && name.len() - dot <= 16 => dot,
@@ -131,7 +136,7 @@ fn extension_at(name: &str) -> usize {
     }
 }
 
-/// The longest beginning of `text` within `bytes` that ends between characters.
+/// Returns the longest prefix of `text` within `bytes` that ends between characters.
 fn cut(text: &str, bytes: usize) -> &str {
     let mut end = bytes.min(text.len());
     while !text.is_char_boundary(end) {
@@ -140,12 +145,14 @@ fn cut(text: &str, bytes: usize) -> &str {
     &text[..end]
 }
 
-/// `name` with `suffix` before its extension, shortened to `max_bytes` without losing either.
+/// Returns `name` with `suffix` before its extension, shortened to `max_bytes` without losing
+/// either.
 fn fit(name: &str, suffix: &str, max_bytes: usize) -> String {
     fit_parts(name.split_at(extension_at(name)), suffix, max_bytes)
 }
 
-/// `name` with `suffix` at its end, before a file's extension, as long as common file systems allow.
+/// Returns `name` with `suffix` at its end, before a file's extension, within the limit of common
+/// file systems.
 pub(crate) fn with_suffix(name: &str, suffix: &str, is_file: bool) -> String {
     let extension = if is_file { extension_at(name) } else { name.len() };
     fit_parts(name.split_at(extension), suffix, MAX_NAME_BYTES)
@@ -155,18 +162,18 @@ fn fit_parts((stem, extension): (&str, &str), suffix: &str, max_bytes: usize) ->
     let extension = cut(extension, max_bytes.saturating_sub(suffix.len() + 1));
     let room = max_bytes.saturating_sub(suffix.len() + extension.len());
     let fitted = format!("{}{suffix}{extension}", cut(stem, room));
-    // Shortening may have bared a dot or space at the end.
+    // Shortening may leave a dot or space at the end.
     if fitted.ends_with(['.', ' ']) { format!("{}_", &fitted[..fitted.len() - 1]) } else { fitted }
 }
 
-/// One component made safe: a plain, visible name of at most `max_bytes` that this system takes. Never empty, `.` or `..`;
-/// applying it again changes nothing.
+/// Returns a component made safe: a plain, visible name of at most `max_bytes` that this system
+/// accepts. It is never empty, `.` or `..`. Applying it again changes nothing.
 pub fn sanitize(component: &str, max_bytes: usize) -> String {
     sanitize_for(Rules::HERE, component, max_bytes)
 }
 
 fn sanitize_for(rules: Rules, component: &str, max_bytes: usize) -> String {
-    // Nearly all names need nothing.
+    // Nearly all names need no change.
     let is_plain =
         |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b' ' | b'(' | b')' | b'[' | b']');
     if component.len() <= max_bytes
@@ -199,13 +206,16 @@ enum Entry {
     File,
 }
 
-/// Gives each file of one torrent a path of its own, also where case does not count or a file has a folder's name. Whether the
-/// disk below is one that ignores case although the system does not is seen by the store.
+/// Assigns a unique path to each file of one torrent. It also handles case-insensitive systems and
+/// files with a folder's name. The store detects a case-insensitive disk on a case-sensitive
+/// system.
 pub(crate) struct PathMaker {
     rules: Rules,
-    /// What each folder (by number; 0 is the top) holds, by name, in lower case where case does not count.
+    /// Content of each folder (by number; 0 is the top), by name. Names are in lower case if case
+    /// does not count.
     entries: HashMap<(u32, String), Entry>,
-    /// The next number to try for a name that is taken; kept so that many equal names cost no more than as many others.
+    /// Next number to try for a name that is taken. It is kept so that many equal names cost no
+    /// more than as many distinct ones.
     next_suffix: HashMap<(u32, String), u32>,
     folders: u32,
 }
@@ -219,7 +229,8 @@ impl PathMaker {
         PathMaker { rules, entries: HashMap::new(), next_suffix: HashMap::new(), folders: 0 }
     }
 
-    /// The path for a file of these components, the torrent's name first. Pad files need none: they are not passed here.
+    /// Returns the path of a file from its components, the torrent's name first. Pad files need no
+    /// path and are not passed here.
     pub(crate) fn path(&mut self, components: &[&str]) -> PathBuf {
         let last = components.len().saturating_sub(1);
         let kept: Vec<&str> = components
@@ -253,10 +264,11 @@ impl PathMaker {
     fn folder(&mut self, parent: u32, name: String, room: usize) -> (u32, String) {
         let key = (parent, self.rules.key(&name));
         match self.entries.get(&key) {
-            // Another spelling of a folder that exists: the first one counts.
+            // Another spelling of an existing folder: the first one counts.
             Some(Entry::Folder { id, name }) => (*id, name.clone()),
             Some(Entry::File) => {
-                // Later files of the same folder must find the same substitute, so it is looked up by its suffix.
+                // Later files of the same folder must find the same substitute, so it is looked up
+                // by its suffix.
                 let name = fit_parts((&name, ""), " (folder)", room);
                 let key = (parent, self.rules.key(&name));
                 match self.entries.get(&key) {
@@ -289,10 +301,10 @@ impl PathMaker {
         name
     }
 
-    /// `name` with the first number that makes it unused.
+    /// Returns `name` with the first number that makes it unused.
     fn unused(&mut self, parent: u32, name: &str, room: usize) -> String {
-        // Cut so that any number fits: names that are alike up to there share one count. Each with a count of its own, all of
-        // many such names would try the numbers that the others have.
+        // Cut so that any number fits. Names with the same prefix share one count. With a count for
+        // each, many such names would all try the numbers that the others have.
         let (stem, extension) = name.split_at(extension_at(name));
         let extension = cut(extension, room.saturating_sub(MAX_SUFFIX_BYTES + 1));
         let stem = cut(stem, room.saturating_sub(MAX_SUFFIX_BYTES + extension.len()));
@@ -416,7 +428,7 @@ mod tests {
                 assert!(seen.insert(maker.path(&["t", &name])));
             }
         }
-        // Fifty million steps where each name tries the numbers of all others.
+        // Fifty million steps if each name tried the numbers of all others.
         assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
     }
 

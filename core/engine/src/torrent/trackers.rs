@@ -1,4 +1,4 @@
-//! The trackers of a torrent: their announce URLs, the tiers of BEP 12, and where they come from.
+//! The trackers of a torrent: their announce URLs, the tiers of BEP 12, and their sources.
 
 use super::{MAX_TRACKERS, MAX_URL_BYTES};
 use crate::discovery::source::without_secrets;
@@ -10,22 +10,23 @@ use url::Url;
 /// A tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tracker {
-    /// Its announce URL (http, https or udp), as it was written.
+    /// Announce URL (http, https or udp), unchanged.
     pub url: String,
-    /// Its tier (BEP 12), ascending from 0: the trackers of one tier stand in for each other.
+    /// Tier (BEP 12), ascending from 0: the trackers of one tier are backups of each other.
     pub tier: u32,
-    /// The class of the address from which this URL came; [`AddressClass::Loopback`] for the user.
+    /// Class of the address from which this URL came; [`AddressClass::Loopback`] for the user.
     pub(crate) named_by: AddressClass,
 }
 
 impl Tracker {
-    /// Its announce URL for people: without what may be a passkey, and with nothing that a terminal obeys.
+    /// Returns the announce URL for display, without possible passkeys and without characters that
+    /// a terminal executes.
     pub fn shown(&self) -> String {
         printable::line(&without_secrets(&self.url)).into_owned()
     }
 }
 
-/// The trackers of a torrent, in the order of their tiers; each only once, however it is spelt.
+/// The trackers of a torrent, in the order of their tiers. Each occurs once, in whatever spelling.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trackers {
     list: Vec<Tracker>,
@@ -33,7 +34,8 @@ pub struct Trackers {
 }
 
 impl Trackers {
-    /// Trackers by tiers. What cannot be asked is left out, and so is what exceeds the limits.
+    /// Creates the list from tiers. Unusable trackers are left out, and so are those beyond the
+    /// limits.
     pub fn of_tiers<T: IntoIterator<Item = String>>(tiers: impl IntoIterator<Item = T>) -> Trackers {
         let mut trackers = Trackers::default();
         for tier in tiers {
@@ -43,43 +45,44 @@ impl Trackers {
         trackers
     }
 
-    /// All trackers.
+    /// Returns all trackers.
     pub fn iter(&self) -> std::slice::Iter<'_, Tracker> {
         self.list.iter()
     }
 
-    /// Their announce URLs.
+    /// Returns their announce URLs.
     pub fn urls(&self) -> impl Iterator<Item = &str> {
         self.list.iter().map(|t| t.url.as_str())
     }
 
-    /// Their announce URLs, tier by tier.
+    /// Returns their announce URLs, tier by tier.
     pub fn tiers(&self) -> impl Iterator<Item = impl Iterator<Item = &str>> {
         self.list.chunk_by(|a, b| a.tier == b.tier).map(|tier| tier.iter().map(|t| t.url.as_str()))
     }
 
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// How many there are.
+    /// Returns the number of trackers.
     pub fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Removes all.
+    /// Removes all trackers.
     pub fn clear(&mut self) {
         *self = Trackers::default();
     }
 
-    /// Adds those of `others` that are not here yet, in tiers of their own behind the present ones.
+    /// Adds those of `others` that are not in the list yet, in further tiers behind the present
+    /// ones.
     pub(crate) fn extend(&mut self, others: &Trackers) {
         let first = self.list.last().map_or(0, |t| t.tier + 1);
         others.list.iter().for_each(|t| self.push(&t.url, first + t.tier, t.named_by));
     }
 
-    /// The same, as they come from a source at an address of this class.
+    /// Returns the trackers as named by a source at an address of this class.
     pub(crate) fn named_by(mut self, class: AddressClass) -> Trackers {
         self.list.iter_mut().for_each(|t| t.named_by = t.named_by.min(class));
         self
@@ -98,14 +101,14 @@ impl Trackers {
     }
 }
 
-/// Trackers in tiers of their own, as magnets have them.
+/// Creates a tier for each tracker, as in magnet links.
 impl From<Vec<String>> for Trackers {
     fn from(urls: Vec<String>) -> Trackers {
         Trackers::of_tiers(urls.into_iter().map(Some))
     }
 }
 
-/// The same announce URLs in the same order.
+/// Compares announce URLs and their order.
 impl<T: AsRef<str>, const N: usize> PartialEq<[T; N]> for Trackers {
     fn eq(&self, urls: &[T; N]) -> bool {
         self.urls().eq(urls.iter().map(AsRef::as_ref))
@@ -125,10 +128,11 @@ impl<'a> IntoIterator for &'a Trackers {
     }
 }
 
-/// What two spellings of one tracker have in common; `None` for what cannot be asked.
+/// Returns the common form of all spellings of a tracker; `None` if it is unusable.
 ///
-/// Scheme and host in any case, with or without a default port, a dot behind the host, an empty query or a fragment. A
-/// UDP tracker is known by host and port alone, unless its path says more than that it is one (BEP 41).
+/// Spellings differ in the case of scheme and host, a default port, a dot behind the host, an empty
+/// query or a fragment. A UDP tracker is identified by host and port alone, unless its path is not
+/// the standard one (BEP 41).
 pub(crate) fn identity(url: &str) -> Option<String> {
     let url = parse(url)?;
     let host = url.host_str()?.trim_end_matches('.').to_owned();
@@ -149,12 +153,12 @@ pub(crate) fn identity(url: &str) -> Option<String> {
     Some(format!("{}://{user}{host}:{}{path}{query}", url.scheme(), port.map(|p| p.to_string()).unwrap_or_default()))
 }
 
-/// A tracker's URL, its host in the form in which it is looked up; `None` for what is none.
+/// Parses a tracker's URL, with its host in the form for lookups; `None` if it is invalid.
 pub(crate) fn parse(url: &str) -> Option<Url> {
     let mut url = Url::parse(url.trim()).ok()?;
     match url.scheme() {
         "http" | "https" => {}
-        // The url crate normalises hosts of schemes that it knows only.
+        // The url crate normalises hosts only of schemes that it knows.
         "udp" => {
             let known: Url = format!("http{}", url.as_str().strip_prefix("udp")?).parse().ok()?;
             url.set_host(Some(known.host_str()?)).ok()?;

@@ -1,7 +1,8 @@
-//! The info dictionary: its fields as they stand there, and the files that they make.
+//! The info dictionary: its raw fields, and the files that they describe.
 //!
-//! What other clients read is read here too: duplicate keys (the first counts), numbers as text, odd optional fields, names of
-//! any shape. Only lengths and hashes that contradict each other refuse a torrent.
+//! Dictionaries that other clients accept are accepted here too: duplicate keys (the first counts),
+//! numbers as text, odd optional fields, names of any shape. Only contradictory lengths and hashes
+//! make a torrent invalid.
 
 use super::text::{self, Decoder};
 use super::{MAX_FILES, MAX_TOTAL_BYTES, bad};
@@ -13,7 +14,7 @@ use playswarm_proto::bencode::Reader;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
-/// BitComet's pad files, older than BEP 47, are known by their name alone.
+/// Name of BitComet's pad files. They are older than BEP 47 and have no other mark.
 const BITCOMET_PADDING: &str = "_____padding_file";
 
 /// The fields of an info dictionary.
@@ -33,7 +34,7 @@ pub(super) struct RawInfo<'a> {
 
 /// A torrent's name and files.
 pub(super) struct Content {
-    /// `None` where it has none.
+    /// Name of the torrent; `None` if it has none.
     pub(super) name: Option<String>,
     pub(super) files: Vec<FileEntry>,
     pub(super) total: u64,
@@ -44,14 +45,14 @@ impl<'a> RawInfo<'a> {
         let mut reader = Reader::new(info);
         let mut raw = RawInfo::default();
         reader.dictionary(|key, value| -> Result<()> {
-            // Of two fields of one name the first counts, as in libtorrent.
+            // The first of two fields with one name counts, as in libtorrent.
             match key {
                 b"name" => first(&mut raw.name, value.string_if_any()?),
                 b"name.utf-8" => first(&mut raw.name_utf8, utf8(value.string_if_any()?)),
                 b"pieces" => first(&mut raw.pieces, value.string_if_any()?),
                 b"piece length" => first(&mut raw.piece_length, number(value)?),
                 b"length" => first(&mut raw.length, number(value)?),
-                // Checked as a whole by passing over it, read later.
+                // Checked as a whole by skipping it, parsed later.
                 b"files" if value.peek()? == b'l' => first(&mut raw.files, Some(value.clone())),
                 b"private" => raw.private |= flag(value)?,
                 b"meta version" => raw.v2 |= number(value)? == Some(2),
@@ -67,7 +68,7 @@ impl<'a> RawInfo<'a> {
         Ok(raw)
     }
 
-    /// The files with their safe paths. `nameless` names a torrent that has no name.
+    /// Returns the files with their safe paths. `nameless` is the name for a torrent without one.
     pub(super) fn content(&self, stated: Option<&'static Encoding>, nameless: &str) -> Result<Content> {
         let files = self.raw_files()?;
         let own = if self.name_utf8.is_some() { None } else { self.name };
@@ -98,7 +99,8 @@ impl<'a> RawInfo<'a> {
         Ok(Content { name, files: all.list, total: all.total })
     }
 
-    /// The list of files; `None` in a torrent of one file. Where both are there, the list counts, as in libtorrent.
+    /// Returns the list of files; `None` for a torrent of one file. If both are present, the list
+    /// counts, as in libtorrent.
     fn raw_files(&self) -> Result<Option<Vec<RawFile<'a>>>> {
         let Some(mut reader) = self.files.clone() else {
             return if self.length.is_some() { Ok(None) } else { Err(bad("it has no files")) };
@@ -118,7 +120,7 @@ impl<'a> RawInfo<'a> {
     }
 }
 
-/// Takes a field unless it was there already.
+/// Sets a field unless it is set already.
 fn first<T>(field: &mut Option<T>, value: Option<T>) {
     if field.is_none() {
         *field = value;
@@ -129,7 +131,7 @@ fn utf8(text: Option<&[u8]>) -> Option<&[u8]> {
     text.filter(|text| !text.is_empty() && std::str::from_utf8(text).is_ok())
 }
 
-/// An integer, also one that was written as text.
+/// Reads an integer, also one that was written as text.
 fn number(value: &mut Reader<'_>) -> Result<Option<i64>> {
     if value.peek()?.is_ascii_digit() {
         return Ok(std::str::from_utf8(value.string()?).ok().and_then(|text| text.trim().parse().ok()));
@@ -137,7 +139,7 @@ fn number(value: &mut Reader<'_>) -> Result<Option<i64>> {
     Ok(value.integer_if_any()?)
 }
 
-/// Whether a flag is set: a number, or text.
+/// Reads a flag: a number, or text.
 fn flag(value: &mut Reader<'_>) -> Result<bool> {
     if value.peek()?.is_ascii_digit() {
         let text = value.string()?.trim_ascii();
@@ -146,13 +148,13 @@ fn flag(value: &mut Reader<'_>) -> Result<bool> {
     Ok(value.integer_if_any()?.is_some_and(|n| n != 0))
 }
 
-/// The value of `encoding`.
+/// Reads the value of `encoding`.
 pub(super) fn label(value: &mut Reader<'_>) -> Result<Option<&'static Encoding>> {
     let label = value.string_if_any()?.and_then(|label| std::str::from_utf8(label).ok());
     Ok(label.and_then(text::by_label))
 }
 
-/// The value of `codepage`.
+/// Reads the value of `codepage`.
 pub(super) fn code_page(value: &mut Reader<'_>) -> Result<Option<&'static Encoding>> {
     Ok(number(value)?.and_then(text::by_code_page))
 }
@@ -160,7 +162,7 @@ pub(super) fn code_page(value: &mut Reader<'_>) -> Result<Option<&'static Encodi
 /// One entry of the list of files.
 struct RawFile<'a> {
     path: Vec<&'a [u8]>,
-    /// Whether the path is that of `path.utf-8`.
+    /// Whether the path comes from `path.utf-8`.
     is_utf8: bool,
     length: i64,
     padding: bool,
@@ -186,7 +188,7 @@ impl<'a> RawFile<'a> {
         let attr = attr.unwrap_or_default();
         Ok(RawFile {
             is_utf8: path_utf8.is_some(),
-            // A file without a name gets one that is made up; its bytes count all the same.
+            // A file without a name gets a generated one; its bytes count all the same.
             path: path_utf8.or(path).filter(|parts| !parts.is_empty()).unwrap_or_else(|| vec![b""]),
             length: length.ok_or_else(|| bad("it has a file without a length"))?,
             padding: attr.contains(&b'p'),
@@ -195,7 +197,7 @@ impl<'a> RawFile<'a> {
     }
 }
 
-/// The components of a path: a list of strings, or one string; `None` for anything else.
+/// Reads the components of a path: a list of strings, or one string; `None` for any other value.
 fn strings<'a>(value: &mut Reader<'a>) -> Result<Option<Vec<&'a [u8]>>> {
     match value.peek()? {
         b'0'..=b'9' => return Ok(Some(vec![value.string()?])),
@@ -204,7 +206,7 @@ fn strings<'a>(value: &mut Reader<'a>) -> Result<Option<Vec<&'a [u8]>>> {
     }
     let mut strings = Vec::new();
     value.list(|item| -> Result<()> {
-        // One less than a path may have: the torrent's name comes first.
+        // One less than the limit of a path: the torrent's name comes first.
         if strings.len() + 1 >= MAX_PATH_DEPTH {
             return Err(bad(format!("it has a file within more than {MAX_PATH_DEPTH} folders")));
         }
@@ -221,7 +223,7 @@ struct Files {
 }
 
 impl Files {
-    /// `path` begins with the torrent's name.
+    /// Adds a file. `path` begins with the torrent's name.
     fn push(&mut self, path: &[&str], length: i64, padding: bool) -> Result<()> {
         let length = u64::try_from(length).map_err(|_| bad("it has a file of negative length"))?;
         let offset = self.total;
@@ -231,7 +233,8 @@ impl Files {
             .ok_or_else(|| bad(format!("it claims to hold more than {} TiB", MAX_TOTAL_BYTES >> 40)))?;
         let shown = if path.len() > 1 { &path[1..] } else { path };
         let name = paths::shown(shown);
-        // Equal names among pad files are common (BEP 47) and meet on no disk; this path is one that no real file can have.
+        // Equal names are common among pad files (BEP 47), which are never written to disk. No real
+        // file can have this path.
         let path =
             if padding { PathBuf::from(format!(".playswarm/pad/{}", self.list.len())) } else { self.paths.path(path) };
         self.list.push(FileEntry { path, name, length, offset, padding });

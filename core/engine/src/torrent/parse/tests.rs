@@ -1,4 +1,4 @@
-//! Torrents as they come: good, odd, broken and hostile.
+//! Valid, odd, broken and hostile torrents.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// A dictionary from keys and values that are bencoded already.
+/// Returns a dictionary of keys and bencoded values.
 fn dict(fields: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let mut out = vec![b'd'];
     for (key, value) in fields {
@@ -37,7 +37,7 @@ fn list(items: impl IntoIterator<Item = Vec<u8>>) -> Vec<u8> {
 fn file(path: &[&str], length: u64) -> Vec<u8> {
     dict(&[("length", i(length)), ("path", list(path.iter().map(s)))])
 }
-/// An info dictionary of several files, with as many hashes as it needs.
+/// Returns an info dictionary of several files, with the required number of hashes.
 fn multi(files: Vec<Vec<u8>>, total: u64) -> Vec<u8> {
     let pieces = total.div_ceil(16384) as usize;
     dict(&[
@@ -152,7 +152,7 @@ fn a_hybrid_is_read_through_its_v1_half_and_a_pure_v2_torrent_is_refused() {
     assert_eq!(parse(dict(&hybrid)).unwrap().layout.total_bytes(), 5);
 }
 
-/// A torrent file around an info dictionary, with more fields.
+/// Returns a torrent file with an info dictionary and further fields.
 fn outer(fields: &[(&str, Vec<u8>)], info: &[u8]) -> Vec<u8> {
     let mut all = fields.to_vec();
     all.push(("info", info.to_vec()));
@@ -216,12 +216,12 @@ fn names_are_read_in_the_encoding_that_the_torrent_states() {
             let torrent = Torrent::from_bytes(&outer(&[stated], &info)).unwrap();
             assert_eq!((torrent.name.as_str(), torrent.info_hash), (text, InfoHash(sha1(&info))), "{label}");
             assert_eq!(torrent.files[0].path, Path::new(text));
-            // What was stated is not lost when the torrent is saved.
+            // The stated encoding is kept when the torrent is saved.
             let again = Torrent::from_bytes(&torrent.to_torrent_bytes()).unwrap();
             assert_eq!((&again.files, again.info_hash), (&torrent.files, torrent.info_hash));
         }
     }
-    // Names in UTF-8 stay so, whatever is stated.
+    // UTF-8 names stay unchanged, whatever encoding is stated.
     let utf8 = Torrent::from_bytes(&outer(&[("encoding", s("windows-1251"))], &name("Ирония.mkv".as_bytes()))).unwrap();
     assert_eq!(utf8.name, "Ирония.mkv");
 }
@@ -264,7 +264,7 @@ fn twins_in_utf8_come_before_what_is_stated() {
     let stated = [("encoding", s("windows-1251"))];
     let torrent = Torrent::from_bytes(&outer(&stated, &info(s("двойник.mkv")))).unwrap();
     assert_eq!((torrent.name.as_str(), torrent.files[0].name.as_str()), ("имя", "двойник.mkv"));
-    // A twin that is no UTF-8, or no list of strings, is none.
+    // A `.utf-8` field that is not UTF-8, or not a list of strings, is ignored.
     for odd in [s(&cyrillic), i(5)] {
         assert_eq!(Torrent::from_bytes(&outer(&stated, &info(odd))).unwrap().files[0].name, "фильм.mkv");
     }
@@ -476,7 +476,8 @@ fn a_hundred_thousand_files_are_read_at_once() {
     let start = Instant::now();
     let torrent = parse(info).unwrap();
     eprintln!("parse took {:?}", start.elapsed());
-    // 0.2 s on two slow cores in the dev profile; the bound leaves room for a busy machine and none for quadratic work.
+    // 0.2 s on two slow cores in the dev profile. The bound allows for a busy machine, but not for
+    // quadratic work.
     assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
     assert_eq!(torrent.files.len(), 100_000);
     assert_eq!(torrent.files[99_999].path, Path::new("show/dir99/file99999.bin"));

@@ -1,14 +1,15 @@
-//! Names as text: UTF-8, or the encoding that the torrent file names (`encoding`, `codepage`), or the most likely one.
+//! Decoding of names: UTF-8, the encoding that the torrent file states (`encoding`, `codepage`), or
+//! the most likely one.
 
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Encoding, UTF_8};
 use std::borrow::Cow;
 
-/// Bytes of names that are looked at to find their encoding; more than that does not change it.
+/// Most bytes of names used to detect their encoding; more do not change the result.
 const MAX_LOOKED_AT: usize = 64 << 10;
 
-/// Returns the encoding of that name, as tools write it: `GBK`, `windows-1251`, `cp1251`, `SJIS`. Those that no file name is
-/// written in are passed over.
+/// Returns the encoding with this label, as tools write it: `GBK`, `windows-1251`, `cp1251`,
+/// `SJIS`. Encodings that are not used for file names are ignored.
 pub(super) fn by_label(label: &str) -> Option<&'static Encoding> {
     let label = label.trim().to_ascii_lowercase();
     let known = Encoding::for_label_no_replacement(label.as_bytes());
@@ -20,7 +21,7 @@ pub(super) fn by_label(label: &str) -> Option<&'static Encoding> {
     })
 }
 
-/// Returns the encoding of a code page of Windows.
+/// Returns the encoding of a Windows code page.
 pub(super) fn by_code_page(page: i64) -> Option<&'static Encoding> {
     let label = match page {
         866 => "ibm866",
@@ -45,20 +46,21 @@ pub(super) fn by_code_page(page: i64) -> Option<&'static Encoding> {
     Encoding::for_label(label.as_bytes())
 }
 
-/// How the names of one torrent are decoded.
+/// The decoder of one torrent's names.
 pub(super) struct Decoder {
-    /// For all names, where it is stated and they are not all UTF-8.
+    /// Encoding of all names, if one is stated and they are not all UTF-8.
     stated: Option<&'static Encoding>,
-    /// For names that are not UTF-8.
+    /// Encoding of names that are not UTF-8.
     likely: &'static Encoding,
 }
 
 impl Decoder {
-    /// `names` are all names that have no twin in UTF-8.
+    /// Creates a decoder. `names` are all names without a UTF-8 counterpart.
     pub(super) fn new<'a>(stated: Option<&'static Encoding>, names: impl Iterator<Item = &'a [u8]>) -> Decoder {
         let mut detector = None;
         let mut looked_at = 0;
-        // Those in UTF-8 say nothing: of the rest, as many as make a guess sure.
+        // UTF-8 names contain no information about the encoding. Of the rest, as many are used as
+        // make the guess certain.
         for name in names.filter(|name| std::str::from_utf8(name).is_err()) {
             let detector = detector.get_or_insert_with(|| EncodingDetector::new(Iso2022JpDetection::Deny));
             let part = &name[..name.len().min(MAX_LOOKED_AT)];
@@ -75,7 +77,7 @@ impl Decoder {
         Decoder { stated: stated.filter(|stated| *stated != UTF_8), likely }
     }
 
-    /// Returns a name as text; what makes no sense in it is replaced.
+    /// Returns a name as text. Invalid parts are replaced.
     pub(super) fn text<'a>(&self, name: &'a [u8]) -> Cow<'a, str> {
         if let Some(stated) = self.stated {
             let (text, failed) = stated.decode_without_bom_handling(name);

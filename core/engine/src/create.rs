@@ -39,9 +39,9 @@ pub struct CreateOptions {
 /// Returns the piece length that suits streaming `total_bytes` of media.
 ///
 /// A reader gets no byte before its piece is complete and verified, so a piece should play for
-/// about half a second to a second. That means 256 KiB up to 1 GiB (some 3 Mbit/s for 90 minutes),
-/// 512 KiB to 4 GiB, 1 MiB to 16 GiB, and 2 MiB beyond. Past a million pieces it doubles, so that
-/// the torrent file itself stays small.
+/// about half a second to a second. The length is 256 KiB up to 1 GiB of media (some 3 Mbit/s for
+/// 90 minutes). It is 512 KiB up to 4 GiB, 1 MiB up to 16 GiB, and 2 MiB beyond. Past a million
+/// pieces it doubles, so that the torrent file itself stays small.
 pub fn streaming_piece_bytes(total_bytes: u64) -> u32 {
     const GIB: u64 = 1 << 30;
     const MAX_PIECES: u64 = 1_000_000;

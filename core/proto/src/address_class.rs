@@ -17,7 +17,8 @@ pub enum AddressClass {
     /// The Internet. Documentation and benchmark networks count here too: no user's machine is
     /// there, while proxies map the names of public hosts to the benchmark network.
     Global,
-    /// The network between a provider and its customers (RFC 6598). Some virtual private networks use it too.
+    /// The network between a provider and its customers (RFC 6598). Some virtual private networks
+    /// use it too.
     Shared,
     /// A private network (RFC 1918, RFC 4193, and the site-local addresses of RFC 3513).
     Private,
@@ -77,7 +78,8 @@ fn of_v4(ip: Ipv4Addr) -> AddressClass {
         [0 | 224..=255, ..] => AddressClass::Nowhere,
         [127, ..] => AddressClass::Loopback,
         [169, 254, ..] => AddressClass::LinkLocal,
-        // 192.0.0.0/24 holds protocol assignments, such as the inner addresses of DS-Lite (RFC 7335).
+        // 192.0.0.0/24 holds protocol assignments, such as the inner addresses of DS-Lite (RFC
+        // 7335).
         [10, ..] | [172, 16..=31, ..] | [192, 168, ..] | [192, 0, 0, _] => AddressClass::Private,
         [100, 64..=127, ..] => AddressClass::Shared,
         _ => AddressClass::Global,

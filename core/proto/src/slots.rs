@@ -27,7 +27,7 @@ pub struct Message {
     pub playing: bool,
     /// Buffer beyond the playhead, seconds of film.
     pub ahead_s: u32,
-    /// Unused upload rate.
+    /// Unused upload rate, bytes per second.
     pub spare_bytes_per_s: u64,
     /// Clock of the viewer with its own correction, seconds since 1970.
     pub unix_s: i64,

@@ -72,9 +72,9 @@ pub(crate) struct KeptStatus {
     pub(crate) have_bytes: u64,
     /// Verified payload received since the hand-over, bytes.
     pub(crate) downloaded_bytes: u64,
-    /// Recent download rate.
+    /// Recent download rate, bytes per second.
     pub(crate) uploaded_bytes: u64,
-    /// Recent upload rate.
+    /// Recent upload rate, bytes per second.
     pub(crate) download_bytes_per_s: f64,
     /// Number of connected peers.
     pub(crate) upload_bytes_per_s: f64,

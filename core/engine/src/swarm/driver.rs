@@ -77,7 +77,7 @@ pub(crate) struct Start {
     pub(crate) info_hash: InfoHash,
     pub(crate) trackers: Trackers,
     pub(crate) peers: Vec<PeerAddress>,
-    /// The metainfo, if known. Otherwise peers are asked for it.
+    /// The metainfo, if known. Otherwise its info dictionary is requested from peers.
     pub(crate) torrent: Option<Arc<Metainfo>>,
 }
 

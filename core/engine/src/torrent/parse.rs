@@ -1,8 +1,9 @@
 //! Parses the bytes of a `.torrent` file, or of an info dictionary from peers, into a checked
 //! [`Torrent`], and writes them.
 //!
-//! Supported: BEP 3, the v1 half of BEP 52's hybrids, BEP 12 (tracker lists), BEP 27 (private), BEP
-//! 47 (pad files), and the `.utf-8` names and stated encodings of old clients. Decisions:
+//! Supported: BEP 3, the v1 half of BEP 52's hybrids, BEP 12 (tracker lists), BEP 27 (private) and
+//! BEP 47 (pad files). The `.utf-8` names and stated encodings of old clients are supported too.
+//! Decisions:
 //!
 //! - Torrents that other clients accept are accepted.
 //! - Every name is made safe, also one that tries to leave the folder.

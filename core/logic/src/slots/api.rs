@@ -238,14 +238,14 @@ pub enum Input {
     Stopped,
     /// The viewer's supply. Report it every few seconds.
     Supply {
-        /// Mean rate of the film; 0 if unknown.
+        /// Mean rate of the film, bytes per second; 0 if unknown.
         film_bytes_per_s: f64,
         /// Buffer beyond the playhead, seconds of film.
         ahead_s: f64,
         /// Recent rate received from seeds. A film supplied only by its seeds wants parents,
         /// however large the buffer.
         seeds_bytes_per_s: f64,
-        /// Unused upload rate.
+        /// Unused upload rate, bytes per second.
         spare_bytes_per_s: u64,
     },
     /// Whether this stretch of the film (of [`Config::data_width_s`] seconds) is verified and

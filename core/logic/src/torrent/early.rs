@@ -9,7 +9,7 @@ pub(super) struct Early {
     /// Length of its bitfield in bytes, if it sent one.
     length: Option<usize>,
     /// Last byte of a bitfield that is otherwise full: every piece except those that this byte
-    /// omits.
+    /// omits. 0xff after HAVE ALL.
     all: Option<u8>,
     /// A bitfield up to the last announced piece.
     bits: Vec<u8>,

@@ -1,5 +1,5 @@
-//! Extended messages (BEP 10): the handshake, metadata (BEP 9), peer exchange (BEP 11), DONT HAVE (BEP 54), and the slot
-//! index (docs/SLOTS.md).
+//! Extended messages (BEP 10): the handshake, metadata (BEP 9), peer exchange (BEP 11), DONT HAVE
+//! (BEP 54), and the slot index (docs/SLOTS.md).
 
 use super::conduct::Offence;
 use super::{Disconnect, Origin, Output, Peer, Torrent};

@@ -169,7 +169,7 @@ impl Peer {
     }
 }
 
-/// Whether a peer waits for our line, judged by periodic looks.
+/// A record of periodic looks, which tells whether a peer waits for our line.
 #[derive(Debug, Default)]
 struct Waits {
     since: Option<Time>,

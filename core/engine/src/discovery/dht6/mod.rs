@@ -26,7 +26,7 @@ const AT_ONCE: usize = 8;
 /// Most queries of one search. With [`AT_ONCE`] and [`PATIENCE`], a search ends within 12 s,
 /// whatever hostile nodes answer.
 const MAX_QUERIES: usize = 64;
-/// Most nodes remembered, those heard from last at the end. Searches begin there.
+/// Most nodes remembered, in the order of their last answers. Searches begin there.
 const MAX_KNOWN: usize = 500;
 /// Time after which bootstrap names without an IPv6 address are resolved again.
 const LOOK_UP_EVERY: Duration = Duration::from_secs(60);

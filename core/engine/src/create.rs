@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Options for creating a torrent.
+/// The options for creating a torrent.
 #[derive(Clone, Debug, Default)]
 pub struct CreateOptions {
     /// Piece length in bytes: a power of two from 16 KiB to 64 MiB. `None` means

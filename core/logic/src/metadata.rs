@@ -25,7 +25,7 @@ const MAX_SOLO: usize = 2;
 /// from a peer.
 const MAX_STRIKES: u32 = 3;
 
-/// Settings of the metadata fetch. Units are in the names.
+/// The settings of the metadata fetch. Units are in the names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {

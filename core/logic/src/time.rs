@@ -8,9 +8,9 @@ use std::time::Duration;
 pub struct Time(pub u64);
 
 impl Time {
-    /// The driver's epoch.
+    /// Epoch of the driver.
     pub const ZERO: Time = Time(0);
-    /// A time that never comes.
+    /// Time that never comes.
     pub const NEVER: Time = Time(u64::MAX);
 
     /// Returns the time `seconds` after the epoch; negative and non-finite values become the epoch.

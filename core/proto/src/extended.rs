@@ -16,7 +16,7 @@ pub mod ours {
     pub const UT_METADATA: u8 = 2;
     /// DONT HAVE (BEP 54).
     pub const LT_DONTHAVE: u8 = 3;
-    /// The slot index (docs/SLOTS.md).
+    /// Messages of the slot index (docs/SLOTS.md).
     pub const PS_SLOT: u8 = 4;
 }
 

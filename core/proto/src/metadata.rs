@@ -29,7 +29,7 @@ pub enum MetadataMessage {
     Unknown,
 }
 
-/// The error for an invalid metadata message.
+/// Error for an invalid metadata message.
 const ODD: Malformed = Malformed("it is no metadata message");
 
 impl MetadataMessage {

@@ -11,11 +11,11 @@ const MAX_TAKEN: usize = 100;
 
 /// The flags of an address (BEP 11).
 pub mod flags {
-    /// The peer has every piece, or requests nothing more.
+    /// Flag of a peer that has every piece, or requests nothing more.
     pub const SEED: u8 = 0x02;
-    /// The peer supports uTP.
+    /// Flag of a peer that supports uTP.
     pub const UTP: u8 = 0x04;
-    /// The peer is reachable: another peer has dialled it.
+    /// Flag of a reachable peer: another peer has dialled it.
     pub const REACHABLE: u8 = 0x10;
 }
 

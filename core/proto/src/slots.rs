@@ -6,7 +6,7 @@
 
 use crate::bencode::{Malformed, Reader};
 
-/// The name in the `m` dictionary of the extended handshake (BEP 10).
+/// Name in the `m` dictionary of the extended handshake (BEP 10).
 pub const EXTENSION: &str = "ps_slot";
 /// Version that is written. Other versions are read as far as their fields are known.
 pub const VERSION: i64 = 1;

@@ -30,7 +30,7 @@ const MAX_OF_ANSWER: usize = 100;
 /// reader.
 const MAX_NEWS: usize = MAX_ADDRESSES + 1;
 
-/// News of an operation of the slot index on a DHT key.
+/// An event of an operation of the slot index on a DHT key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeyNews {
     /// Addresses, each named once per operation. None is unreachable or our own listener.

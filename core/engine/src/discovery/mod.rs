@@ -63,7 +63,7 @@ pub(crate) struct Params {
     pub(crate) progress: Arc<dyn Fn() -> Progress + Send + Sync>,
 }
 
-/// State shared by all tasks of one torrent.
+/// The state shared by all tasks of one torrent.
 struct Context {
     info_hash: InfoHash,
     peer_id: [u8; 20],
@@ -161,7 +161,7 @@ impl Drop for Shared {
     }
 }
 
-/// Peer discovery for one torrent, until it is dropped.
+/// A peer discovery for one torrent, until it is dropped.
 pub(crate) struct Discovery {
     context: Arc<Context>,
     _stop: DropGuard,

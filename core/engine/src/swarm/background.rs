@@ -40,7 +40,7 @@ use tokio::sync::Mutex;
 const MIB: f64 = 1024.0 * 1024.0;
 /// Most peers handed over with a torrent; librqbit dials them all.
 const MAX_PEERS: usize = 500;
-/// The private flag (BEP 27) in the encoding of an info dictionary.
+/// Encoding of the private flag (BEP 27) in an info dictionary.
 const PRIVATE: &[u8] = b"7:privatei1e";
 /// Lowest limit, bytes per second. librqbit's limiter refuses a block larger than the allowance of
 /// one second.

@@ -29,7 +29,7 @@ const STUCK: Duration = Duration::from_secs(120);
 /// Most bytes of blocks in one write, which a CANCEL can no longer reach.
 const UPLOAD_BATCH_BYTES: usize = 64 << 10;
 
-/// All connections of a torrent, and the running operations of the slot index.
+/// The connections of a torrent, and the running operations of the slot index.
 #[derive(Default)]
 pub(super) struct Links {
     peers: BTreeMap<PeerKey, Handle>,
@@ -42,7 +42,7 @@ pub(super) struct Handle {
     shared: Arc<Shared>,
 }
 
-/// State shared by a connection's handle and its tasks.
+/// The state shared by a connection's handle and its tasks.
 struct Shared {
     /// Bytes of messages waiting to be written.
     unsent_bytes: AtomicUsize,

@@ -66,8 +66,8 @@ pub(crate) struct Listener {
     shared: Shared,
 }
 
-/// State for every handshake in progress. It holds no [`Transport`], so that dropping the transport
-/// ends the listener.
+/// The state for every handshake in progress. It holds no [`Transport`], so that dropping the
+/// transport ends the listener.
 #[derive(Clone)]
 struct Shared {
     our_id: playswarm_proto::handshake::PeerId,

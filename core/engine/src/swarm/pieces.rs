@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 /// Most notices kept in the status; the oldest are dropped.
 const MAX_NOTICES: usize = 16;
 
-/// Reports to the user about files and disk.
+/// The reports to the user about files and disk.
 #[derive(Default)]
 pub(super) struct Reports {
     /// Reason why the disk accepts no data.

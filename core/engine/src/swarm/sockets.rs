@@ -32,7 +32,7 @@ pub(crate) struct Sockets {
     all: usize,
 }
 
-/// One of these places, freed when dropped.
+/// A place among these, freed when dropped.
 pub(crate) type Place = Arc<OwnedSemaphorePermit>;
 
 impl Sockets {
@@ -53,7 +53,7 @@ impl Sockets {
     }
 }
 
-/// One half of a connection with its place.
+/// A half of a connection with its place.
 pub(crate) struct Half<T> {
     inner: T,
     _place: Place,

@@ -18,7 +18,7 @@ const NO_EXTRA: u64 = 8;
 /// Most files examined, the largest first.
 const MOST_LOOKS: usize = 4;
 
-/// Content of files according to their first bytes; `None` if these are inconclusive.
+/// The content of files according to their first bytes; `None` if these are inconclusive.
 pub(crate) type Seen = BTreeMap<usize, Option<Content>>;
 
 /// The file to play, and the files whose first bytes may change the choice.
@@ -102,7 +102,7 @@ impl Torrent {
     }
 }
 
-/// Files by their purpose.
+/// The files by their purpose.
 #[derive(Default)]
 struct Sorted {
     playable: Vec<usize>,

@@ -52,7 +52,7 @@ const SPECIALS: &[&str] = &["specials", "special"];
 /// Most digits of an episode's number.
 const MAX_DIGITS: usize = 4;
 
-/// One episode, or several consecutive ones in one file.
+/// An episode, or several consecutive ones in one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Episode {
     /// Season, if the path states it.
@@ -192,14 +192,14 @@ fn marked(all: &[Token<'_>], i: usize, words: &[&str], after_season: bool) -> Op
     (stands && near && words.contains(&word.text)).then_some(i + 1)
 }
 
-/// `第02話`
+/// Returns the position of the number in the form `第02話`.
 fn counted(all: &[Token<'_>], i: usize) -> Option<usize> {
     let (number, counter) = (all.get(i + 1)?, all.get(i + 2)?);
     let joined = number.number().is_some() && number.gap.is_empty() && counter.gap.trim().is_empty();
     (joined && all[i].text.ends_with('第') && counter.text.starts_with(COUNTERS)).then_some(i + 1)
 }
 
-/// `1x02`, but not `1920x1080`.
+/// Returns the position of the number in the form `1x02`, but not `1920x1080`.
 fn crossed(all: &[Token<'_>], i: usize) -> Option<usize> {
     let (cross, number) = (all.get(i + 1)?, all.get(i + 2)?);
     let joined = cross.text == "x" && cross.gap.is_empty() && number.gap.is_empty();

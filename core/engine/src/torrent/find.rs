@@ -11,7 +11,8 @@ const LISTED: usize = 8;
 /// Most characters of a name compared for similarity.
 const NEAR_CHARS: usize = 200;
 
-/// Whether a file's name matches the request. Both exist unchanged, in lower case, and as words.
+/// A rule that decides whether a file's name matches the request. Both exist unchanged, in lower
+/// case, and as words.
 type Rule = fn(&Wanted, &Name) -> bool;
 
 /// Rules from the strictest to the most lenient. The first that matches any file decides.

@@ -206,9 +206,9 @@ enum Entry {
     File,
 }
 
-/// Assigns a unique path to each file of one torrent. It also handles case-insensitive systems and
-/// files with a folder's name. The store detects a case-insensitive disk on a case-sensitive
-/// system.
+/// A generator of unique paths for the files of one torrent. It also handles case-insensitive
+/// systems and files with a folder's name. The store detects a case-insensitive disk on a
+/// case-sensitive system.
 pub(crate) struct PathMaker {
     rules: Rules,
     /// Content of each folder (by number; 0 is the top), by name. Names are in lower case if case

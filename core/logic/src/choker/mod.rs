@@ -15,7 +15,7 @@ use crate::{PeerKey, Time};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Settings of the choker. Units are in the names.
+/// The settings of the choker. Units are in the names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {

@@ -5,7 +5,7 @@ use crate::{PeerKey, Range};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// Settings of the slot index. Units are in the names.
+/// The settings of the slot index. Units are in the names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -308,7 +308,7 @@ pub enum Output {
     Tell(Message),
 }
 
-/// Counters for status and simulations.
+/// The counters for status and simulations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Counters {

@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Settings of a torrent. Units are in the names.
+/// The settings of a torrent. Units are in the names.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The torrent.
@@ -124,7 +124,7 @@ pub enum Disconnect {
     Redundant,
 }
 
-/// Permission to store a block outside of the torrent's lock, for one attempt at its piece.
+/// A permission to store a block outside of the torrent's lock, for one attempt at its piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket {
     /// The block.
@@ -183,7 +183,7 @@ pub struct OpenReader {
     pub position: u64,
 }
 
-/// Figures that only the driver knows. It reports them every [`super::HOUSEKEEPING`].
+/// The figures that only the driver knows. It reports them every [`super::HOUSEKEEPING`].
 #[derive(Clone, Debug, Default)]
 pub struct Surroundings {
     /// Time since 1970, seconds.

@@ -161,8 +161,8 @@ impl Conduct {
     }
 }
 
-/// Time for which a peer occupied the swarm with messages other than blocks and requests. It
-/// bounds the harm of messages that are cheap to send and costly to process.
+/// A measure of the time for which a peer occupied the swarm with messages other than blocks and
+/// requests. It bounds the harm of messages that are cheap to send and costly to process.
 #[derive(Debug, Default)]
 pub struct Toll {
     spent_s: f64,

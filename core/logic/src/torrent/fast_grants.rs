@@ -16,8 +16,8 @@ const FORGOTTEN: Duration = Duration::from_secs(3600);
 /// Most networks remembered. Beyond it, further networks receive no grant.
 const MAX_NETWORKS: usize = 1024;
 
-/// Bytes of allowed-fast pieces granted to each network. Peers of one network have the same
-/// allowed-fast set.
+/// A record of the bytes of allowed-fast pieces granted to each network. Peers of one network have
+/// the same allowed-fast set.
 #[derive(Debug, Default)]
 pub(super) struct FastGrants {
     given: BTreeMap<[u8; 3], (Time, u64)>,

@@ -12,7 +12,7 @@ use std::net::IpAddr;
 
 /// Divisor of all places that gives the number of places for one subscriber.
 const SUBSCRIBER_SHARE: usize = 10;
-/// The same divisor if the programs of one machine share the address.
+/// Divisor for one subscriber if the programs of one machine share the address.
 const LOCAL_SHARE: usize = 2;
 /// Least number of places for one subscriber.
 const SUBSCRIBER_LEAST: usize = 2;

@@ -95,8 +95,8 @@ impl Torrent {
         if reader.purpose == Purpose::Prefetch { window.min(PREFETCH_BYTES) } else { window }
     }
 
-    /// With a storage limit, fetches only the next pieces while further ones would evict pieces
-    /// fetched before.
+    /// Adjusts the windows to the storage limit. Only the next pieces are fetched while further
+    /// ones would evict pieces fetched before.
     pub(super) fn fit_windows(&mut self, disk_room_bytes: u64) {
         let limit = self.config.storage_limit_bytes;
         if limit == 0 || self.ready().is_none() {

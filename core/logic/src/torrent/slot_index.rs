@@ -84,7 +84,7 @@ pub struct ViewerReport {
     pub ahead_s: f64,
 }
 
-/// This viewer's place in the slot index.
+/// A report of this viewer's place in the slot index.
 #[derive(Clone, Debug)]
 pub struct SlotReport {
     /// Number of the file.

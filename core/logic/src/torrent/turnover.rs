@@ -21,7 +21,7 @@ const TURNS_WHILE_STARVED: usize = 8;
 const CROSSING: Duration = Duration::from_secs(5);
 /// Silence from which a connection may be dead. A peer with the same id may then open a second one.
 const DOUBTFUL: Duration = Duration::from_secs(10);
-/// The same silence for a peer that owes an answer.
+/// Silence from which a connection may be dead if the peer owes an answer.
 const DOUBTFUL_OWING: Duration = Duration::from_secs(3);
 /// Most connections to peers with one id.
 const MAX_TWINS: usize = 2;

@@ -159,7 +159,7 @@ pub(super) fn code_page(value: &mut Reader<'_>) -> Result<Option<&'static Encodi
     Ok(number(value)?.and_then(text::by_code_page))
 }
 
-/// One entry of the list of files.
+/// An entry of the list of files.
 struct RawFile<'a> {
     path: Vec<&'a [u8]>,
     /// Whether the path comes from `path.utf-8`.

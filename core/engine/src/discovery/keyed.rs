@@ -18,8 +18,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 
-/// Longest duration of an operation. It usually ends within seconds; the slot index's timeout is 30
-/// s.
+/// Longest duration of an operation. It usually ends within seconds; the slot index waits for 30 s.
 const OPERATION: Duration = Duration::from_secs(25);
 /// Most addresses passed on by one operation, each once. The slot index uses 200.
 const MAX_ADDRESSES: usize = 1000;

@@ -1,4 +1,5 @@
-//! Situations of a fetch, and a swarm of honest, slow, rejecting and lying peers that it must survive.
+//! Situations of a fetch, and a swarm of honest, slow, rejecting and lying peers that it must
+//! survive.
 
 use super::*;
 use proptest::prelude::*;
@@ -143,7 +144,7 @@ fn absurd_sizes_and_parts_that_nobody_asked_for_are_ignored() {
     f.handle(Time::ZERO, part(A, 2, 0));
     f.handle(Time::ZERO, Input::Part { peer: A, part: u32::MAX, total: Some(SIZE), data: vec![] });
     f.handle(Time::ZERO, Input::Rejected(A, u32::MAX));
-    // Part 2 was not asked for yet: it does not count.
+    // Part 2 was not requested yet: it does not count.
     f.handle(Time::ZERO, part(A, 0, 0));
     assert_eq!(drain(&mut f), [Output::Request(A, 2)]);
 }
@@ -165,7 +166,8 @@ fn parts_of_the_wrong_length_end_in_silence_towards_that_peer() {
     assert_eq!((drain(&mut f), f.next_timeout()), (vec![], Time::NEVER));
 }
 
-/// Lets honest peers answer at once until nothing is left to do; gives when the metadata was right.
+/// Lets honest peers answer at once until nothing is outstanding. Returns the time at which the
+/// metadata was right.
 fn run(f: &mut Fetch, honest: &[PeerKey], size: u32, until: f64) -> Option<f64> {
     let mut now = Time::ZERO;
     while now <= at(until) {
@@ -220,7 +222,7 @@ fn peers_that_dribble_another_size_do_not_hold_up_the_honest_one() {
     let lie = |liar: PeerKey| (600 + liar.0) * BLOCK_BYTES;
     liars.iter().for_each(|liar| f.handle(Time::ZERO, Input::Offered(*liar, lie(*liar))));
     f.handle(Time::ZERO, Input::Offered(A, 20 * BLOCK_BYTES));
-    // Each of them gives a part each second; the honest one answers within a tenth.
+    // Each of them sends a part each second; the honest one answers within a tenth.
     let mut asked: Vec<(PeerKey, u32)> = Vec::new();
     for tenth in 1..=40 {
         let now = at(f64::from(tenth) / 10.0);

@@ -1,8 +1,8 @@
 //! Places for connections: their number, their division, and which connection gives way. Pure.
 //!
-//! A quarter of the places beyond the usual number is reserved. Incoming connections cannot take
-//! the places needed for dialling, and the other way round. One subscriber holds few places. If all
-//! are taken, the least useful connection gives way.
+//! Beyond the usual number of places, each direction has a reserve of a quarter of that number.
+//! Incoming connections cannot take the places needed for dialling, and the other way round. One
+//! subscriber holds few places. If all are taken, the least useful connection gives way.
 
 use super::bans::is_shared_locally;
 use crate::PeerKey;

@@ -48,7 +48,7 @@ fn a_dead_tracker_costs_two_seconds_and_a_failing_one_nothing() {
     let second = asked(&mut trackers, 2.0)[0];
     assert_ne!(first, second);
     fails(&mut trackers, 2.1, second);
-    // The first is silent still, but for longer than it may be.
+    // The first is still silent, and has passed the limit.
     let third = asked(&mut trackers, 2.1)[0];
     assert_eq!(BTreeSet::from([first, second, third]).len(), 3);
     answers(&mut trackers, 2.5, third, 10);
@@ -166,7 +166,7 @@ fn a_magnet_that_turns_out_private_leaves_all_trackers_but_one() {
     fails(&mut trackers, 0.0, 0);
     trackers.handle(at(1.0), Input::Private);
     assert_eq!(drain(&mut trackers, 1.0), [(2, Event::Stopped)]);
-    // One was under way still.
+    // One announce was still outstanding.
     answers(&mut trackers, 1.5, 3, 1);
     assert_eq!(drain(&mut trackers, 1.5), [(1, Event::Stopped)]);
     assert_eq!(trackers.welcome().collect::<Vec<_>>(), [3]);

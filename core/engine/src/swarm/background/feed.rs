@@ -1,5 +1,6 @@
-//! Tells librqbit's session of peers that our own discovery finds while a torrent is kept: it takes new peers from trackers
-//! alone, so this is a tracker, on loopback, for just that one torrent and client.
+//! Supplies librqbit's session with the peers that our own discovery finds for a torrent in the
+//! background. The session accepts new peers only from trackers, so this is a tracker on loopback
+//! for one torrent and client.
 
 use crate::discovery::Discovery;
 use crate::status::TrackerStatus;
@@ -12,15 +13,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How often librqbit shall ask, in seconds: often while there is nobody yet.
+/// Announce interval for librqbit, seconds; the first is short, as there are no peers yet.
 const INTERVAL_S: u64 = 20;
 const FIRST_INTERVAL_S: u64 = 3;
-/// Bytes of a request.
+/// Longest request, bytes.
 const MAX_REQUEST: usize = 8 << 10;
-/// How long a client may take over its request and the answer.
+/// Longest time for a client's request and the answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A discovery whose peers can be asked for over HTTP until it is dropped.
+/// A discovery whose peers are available over HTTP until it is dropped.
 pub(super) struct Feed {
     url: String,
     discovery: Arc<Discovery>,
@@ -28,7 +29,8 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    /// Serves what `discovery` knows. `secret` goes into the URL, so that no other user of the machine can ask.
+    /// Serves the peers of `discovery`. `secret` is part of the URL, so that no other user of the
+    /// machine can request them.
     pub(super) async fn start(discovery: Discovery, secret: &str) -> io::Result<Feed> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let path = format!("/{secret}/announce");
@@ -38,7 +40,7 @@ impl Feed {
         let server = tokio::spawn(async move {
             loop {
                 match listener.accept().await {
-                    // One after the other: there is one client, and it asks every 20 s.
+                    // One connection at a time: there is one client, and it announces every 20 s.
                     Ok((socket, _)) => {
                         let _ = tokio::time::timeout(TIMEOUT, answer(socket, &path, &known)).await;
                     }
@@ -49,12 +51,12 @@ impl Feed {
         Ok(Feed { url, discovery, _server: AbortOnDropHandle::new(server) })
     }
 
-    /// The trackers that are asked.
+    /// Returns the trackers in use.
     pub(super) fn trackers(&self) -> Vec<TrackerStatus> {
         self.discovery.trackers()
     }
 
-    /// The announce URL.
+    /// Returns the announce URL.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
@@ -78,7 +80,7 @@ async fn answer(mut socket: TcpStream, path: &str, discovery: &Discovery) -> io:
     socket.shutdown().await
 }
 
-/// A compact answer (BEP 23, BEP 7).
+/// Returns a compact answer (BEP 23, BEP 7).
 fn announce_answer(peers: &[SocketAddr]) -> Vec<u8> {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for peer in peers {

@@ -1,5 +1,5 @@
-//! The files of a handed-over torrent, as librqbit reads and writes them: through our store, so that files that are not ours
-//! are only read, and only until the torrent is taken back.
+//! The files of a handed-over torrent, as librqbit reads and writes them through our store. Files
+//! that are not ours are only read, and only until the torrent is taken back.
 
 use crate::store::Store;
 use crate::torrent::FileEntry;
@@ -12,11 +12,12 @@ use std::sync::Arc;
 
 struct Inner {
     store: Arc<Store>,
-    /// Whether the background may still use the files. Held for reading during each read and write.
+    /// Whether the background may still use the files. Locked for reading during each read and
+    /// write.
     lent: RwLock<bool>,
 }
 
-/// The files, and the factory that librqbit asks for them.
+/// The files, and the factory from which librqbit obtains them.
 #[derive(Clone)]
 pub(super) struct Files(Arc<Inner>);
 
@@ -25,7 +26,7 @@ impl Files {
         Files(Arc::new(Inner { store, lent: RwLock::new(true) }))
     }
 
-    /// Waits for reads and writes under way, and lets no more happen.
+    /// Waits for reads and writes in progress, and prevents further ones.
     pub(super) fn close(&self) {
         *self.0.lent.write() = false;
     }
@@ -46,14 +47,15 @@ impl Inner {
 
 impl TorrentStorage for Files {
     fn init(&mut self, _shared: &ManagedTorrentShared, metadata: &TorrentMetadata) -> anyhow::Result<()> {
-        // Both sides number the files alike, or every byte would land in the wrong place.
+        // Both sides number the files alike. Otherwise every byte would go to the wrong place.
         let theirs = metadata.file_infos.iter().map(|f| (f.offset_in_torrent, f.len));
         let ours = self.0.store.torrent().files.iter().map(|f| (f.offset, f.length));
         ensure!(theirs.eq(ours), "its files are laid out differently there");
         Ok(())
     }
 
-    /// What is in no file is zeros. (librqbit takes an error here for the end of all that is worth looking at in this file.)
+    /// Reads bytes; those that no file contains are zeros. (librqbit treats an error as the end of
+    /// the useful data in this file.)
     fn pread_exact(&self, file: usize, offset: u64, buffer: &mut [u8]) -> anyhow::Result<()> {
         self.while_lent(|inner| {
             inner.store.read_lent(inner.entry(file)?.offset + offset, buffer);
@@ -69,12 +71,12 @@ impl TorrentStorage for Files {
         })
     }
 
-    /// Files get their length when they are first written to.
+    /// Does nothing: files get their length at the first write.
     fn ensure_file_length(&self, _file: usize, _length: u64) -> anyhow::Result<()> {
         self.while_lent(|_| Ok(()))
     }
 
-    /// Nothing is ever removed from here.
+    /// Does nothing: files are never removed.
     fn remove_file(&self, _file: usize, _path: &Path) -> anyhow::Result<()> {
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Two background sessions on loopback hand torrents over, to each other and back.
+//! Two background sessions on loopback that hand torrents over, to each other and back.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -20,7 +20,7 @@ fn pattern(length: usize, seed: u32) -> Vec<u8> {
         .collect()
 }
 
-/// A folder with a torrent of two files in it, whole.
+/// Returns a folder with a complete torrent of two files.
 async fn seeded() -> (TempDir, Torrent) {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("Show/sub")).unwrap();
@@ -30,7 +30,7 @@ async fn seeded() -> (TempDir, Torrent) {
     let torrent = create_torrent(dir.path().join("Show"), options, |_, _| {}).await.unwrap().torrent;
     (dir, torrent)
 }
-/// The torrent's store in a folder.
+/// Opens the torrent's store in a folder.
 async fn store(dir: &Path, torrent: &Torrent) -> Arc<Store> {
     let options = StoreOptions::of(&Config::offline(dir));
     Store::open(Arc::new(torrent.clone()), options).await.unwrap().0
@@ -50,7 +50,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_there_is_known_after_the_hand_over_and_comes_back_as_it_was() {
     let (dir, torrent) = seeded().await;
-    // Piece 3 is wrong, and the second file ends early as a sparse one may.
+    // Piece 3 is wrong, and the second file ends early, as a sparse one may.
     let path = dir.path().join("Show/a.mkv");
     let mut bytes = fs::read(&path).unwrap();
     bytes[3 * 65536 + 5] ^= 1;
@@ -70,7 +70,7 @@ async fn what_is_there_is_known_after_the_hand_over_and_comes_back_as_it_was() {
     assert_eq!(bits.iter_ones().collect::<Vec<_>>(), expected);
     assert!(!background.has(torrent.info_hash).await);
     assert!(path.exists(), "the files stay");
-    // And over again.
+    // The same again.
     let kept = background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.unwrap();
     kept.checked().await.unwrap();
     assert_eq!(kept.bits().unwrap().count(), expected.len() as u32);
@@ -87,7 +87,7 @@ async fn a_torrent_is_completed_from_a_peer_and_taken_back_whole() {
     let port = seeder.listen_addr().await.unwrap().port();
 
     let empty = tempfile::tempdir().unwrap();
-    // The first piece is here already and is not fetched again.
+    // The first piece is stored already and is not fetched again.
     fs::create_dir_all(empty.path().join("Show")).unwrap();
     fs::write(empty.path().join("Show/a.mkv"), &pattern(900_000, 1)[..65536]).unwrap();
     let leecher = background(empty.path());
@@ -100,7 +100,7 @@ async fn a_torrent_is_completed_from_a_peer_and_taken_back_whole() {
     assert_eq!(kept.status().have_bytes, 1_600_001);
     let bits = leecher.take_back(kept).await.unwrap().unwrap();
     assert!(bits.is_full());
-    // Beside the file that was there, which stays as it is.
+    // Beside the file that was there, which is unchanged.
     assert_eq!(fs::metadata(empty.path().join("Show/a.mkv")).unwrap().len(), 65536);
     let ours = empty.path().join(format!("Show [{}]", &torrent.info_hash.to_string()[..8]));
     let (theirs, ours) = (full.path().join("Show"), ours);
@@ -144,7 +144,7 @@ async fn a_torrent_that_is_taken_back_at_once_is_as_it_was() {
     let background = background(dir.path());
     for _ in 0..5 {
         let kept = background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.unwrap();
-        // Nothing is known yet, or all of it; never a part.
+        // No piece is known yet, or all are; never a part.
         if let Some(bits) = background.take_back(kept).await.unwrap() {
             assert!(bits.is_full(), "{} of {}", bits.count(), bits.len());
         }
@@ -198,7 +198,8 @@ async fn peers_that_our_discovery_finds_later_reach_the_background() {
         Background::new(&config, Some(shared))
     };
     let empty = tempfile::tempdir().unwrap();
-    // Neither is told of the other: the one announces itself on the DHT, the other finds it there.
+    // Neither is given the other's address: one announces itself on the DHT, and the other finds it
+    // there.
     let (seeder, leecher) = (start(full.path()), start(empty.path()));
     let _seeding = seeder.hand_over(&store(full.path(), &torrent).await, Vec::new()).await.unwrap();
     let kept = leecher.hand_over(&store(empty.path(), &torrent).await, Vec::new()).await.unwrap();

@@ -1,4 +1,5 @@
-//! Real sockets on loopback: two transports that dial each other, storms, and peers that dawdle.
+//! Real sockets on loopback: two transports that dial each other, floods of connections, and slow
+//! peers.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -82,7 +83,8 @@ async fn next(link: &mut Link, count: usize) -> Vec<Message> {
     out
 }
 
-/// Both sides hear the other's first words, then blocks flow both ways.
+/// Opens a link on which both sides receive the other's first messages, and then blocks in both
+/// directions.
 async fn talk(at: &str, prefer: Prefer) -> (Link, Link) {
     let mut server = server(at, true).await;
     let client = client(at, true).await;
@@ -157,7 +159,8 @@ async fn a_port_on_all_interfaces_takes_both_families_and_shows_ipv4_as_itself()
 #[tokio::test]
 async fn where_tcp_is_refused_utp_is_tried_at_once() {
     let server = server("127.0.0.1:0", true).await;
-    // A peer that can be reached over uTP only: its uTP socket answers on a port where no TCP listens.
+    // A peer that is reachable only over uTP: its uTP socket answers on a port where no TCP
+    // listens.
     let utp = UtpSocketUdp::new_udp("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let addr = utp.bind_addr();
     tokio::spawn(async move {
@@ -176,7 +179,7 @@ async fn where_tcp_is_refused_utp_is_tried_at_once() {
 #[tokio::test]
 async fn a_client_that_takes_only_a_bare_handshake_is_dialled_again_and_hears_all() {
     let server = server("127.0.0.1:0", false).await;
-    // aria2's manner: it answers at once, and drops whoever had sent more than the handshake.
+    // Like aria2, it answers at once, and closes if more than the handshake was sent.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let peer = tokio::spawn(async move {
@@ -247,7 +250,7 @@ async fn other_torrents_unwanted_peers_and_ourselves_are_turned_away() {
     assert!(server.links.try_recv().is_err());
 }
 
-/// Whether the other side closed the connection, within `wait`.
+/// Returns whether the other side closed the connection, within `wait`.
 async fn closed(stream: &mut TcpStream, wait: Duration) -> bool {
     matches!(tokio::time::timeout(wait, stream.read(&mut [0; 8])).await, Ok(Ok(0) | Err(_)))
 }
@@ -288,11 +291,11 @@ async fn a_storm_from_one_address_gets_four_places_and_others_still_come_in() {
         open += usize::from(!closed(stream, Duration::from_millis(5)).await);
     }
     assert_eq!(open, 4);
-    // From another address, during the storm.
+    // From another address, during the flood.
     let other = client("127.0.0.2:0", false).await;
     other.connect(addr, HASH, &|| words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
     assert_eq!(server.links.recv().await.unwrap().remote.ip(), other.listen_addr().ip());
-    // And from the same one, once the storm's handshakes have timed out.
+    // And from the same one, once the flood's handshakes have timed out.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let same = client("127.0.0.1:0", false).await;
     same.connect(addr, HASH, &|| words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();

@@ -1,4 +1,4 @@
-//! Whatever comes, in any order.
+//! Arbitrary inputs in any order.
 
 use super::*;
 use proptest::prelude::*;
@@ -62,7 +62,7 @@ proptest! {
             d.until(now);
             d.tell(input);
             if answer {
-                // What an honest driver would do beside all that noise.
+                // The inputs of an honest driver among the arbitrary ones.
                 d.answer(&(0..30).map(addr).collect::<Vec<_>>());
                 for a in d.dials() {
                     d.next_peer = d.next_peer.max(1000) + 1;

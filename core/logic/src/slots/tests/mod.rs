@@ -1,4 +1,4 @@
-//! Situations of the slot index, and what holds in all of them.
+//! Situations of the slot index, and the invariants that hold in all of them.
 
 mod any;
 mod survival;
@@ -13,12 +13,12 @@ fn at(s: f64) -> Time {
     Time::from_secs_f64(s)
 }
 
-/// Each in a network of its own.
+/// Returns the n-th address; each is in a network of its own.
 fn addr(n: u32) -> SocketAddr {
     SocketAddr::from((std::net::Ipv4Addr::from(0x1400_0007 + (n << 8)), 6881))
 }
 
-/// A machine, the clock, and all that it has said so far.
+/// A machine, the clock, and all outputs so far.
 struct Driver {
     slots: Slots,
     now: f64,
@@ -33,7 +33,7 @@ impl Driver {
         Driver { slots, now: 0.0, said: Vec::new(), next_peer: 0, dialled: Vec::new() }
     }
 
-    /// A viewer that plays from here on with an empty buffer.
+    /// Creates a viewer that plays from now on with an empty buffer.
     fn playing(config: Config, position_s: f64) -> Driver {
         let mut d = Driver::new(config);
         d.tell(Input::Wall(UNIX_S));
@@ -58,7 +58,7 @@ impl Driver {
         self.tell(Input::Supply { film_bytes_per_s, ahead_s, seeds_bytes_per_s, spare_bytes_per_s: 1000 });
     }
 
-    /// Lets time pass; the timeouts are kept.
+    /// Advances the time and passes the timeouts.
     fn until(&mut self, s: f64) {
         let mut turns = 0;
         while self.slots.next_timeout() <= at(s) {
@@ -122,7 +122,7 @@ impl Driver {
         lookups.len()
     }
 
-    /// Lets all dials succeed.
+    /// Reports success for all dials.
     fn connect(&mut self) -> Vec<PeerKey> {
         let mut peers = Vec::new();
         loop {
@@ -238,7 +238,7 @@ fn seeds_that_feed_the_film_alone_are_relieved_by_parents() {
     d.answer(&(0..2).map(addr).collect::<Vec<_>>());
     assert_eq!(d.connect().len(), 2);
     d.supply(40.0, 0.0);
-    d.answer(&[]); // What was under way.
+    d.answer(&[]); // The operations in progress.
     let searches = |d: &mut Driver, seeds| {
         d.now += 100.0;
         let now = d.now;
@@ -261,7 +261,7 @@ fn a_seek_moves_the_slot_forgets_who_was_near_and_searches_there_a_second_later(
     assert_eq!(d.announces()[0].1, key_of(&config, here, 0));
     d.said.clear();
     for step in 0..5 {
-        // Scrubbing: a jump each half second.
+        // Scrubbing: a seek each half second.
         d.now += 0.5;
         d.tell(Input::Play { position_s: 3000.0 + 100.0 * f64::from(step), playing: true });
     }
@@ -269,7 +269,8 @@ fn a_seek_moves_the_slot_forgets_who_was_near_and_searches_there_a_second_later(
     let there = virtual_slot(UNIX_S + d.now, 3400.0, 120);
     let landed = d.now;
     d.until(landed + 1.1);
-    // Parents of before still have their places; the ones that do not serve lose them, and new ones are searched.
+    // Earlier parents still have their places. Those that do not serve lose them, and new ones are
+    // searched for.
     d.until(landed + 35.0);
     let keys: Vec<Key> = d.lookups().into_iter().map(|(_, key)| key).collect();
     assert!(!keys.is_empty() && keys.iter().all(|k| (there - 8..=there).any(|s| *k == key_of(&config, s, 0))));

@@ -1,4 +1,5 @@
-//! What the index must survive: wrong clocks, leavers, garbage, dead peers, a Sybil, no DHT at all.
+//! Conditions that the index must survive: wrong clocks, departing peers, garbage, dead peers, a
+//! Sybil attack, no DHT at all.
 
 use super::*;
 
@@ -11,7 +12,7 @@ fn a_clock_that_is_an_hour_wrong_is_put_right_by_those_who_gave_and_the_slot_mov
         d.tell(Input::Said(PeerKey(peer), said(100.0, UNIX_S + 3600.0)));
         d.tell(Input::Gave(PeerKey(peer), 16_384));
     }
-    // Talkers that claim another day and give nothing.
+    // Peers that claim another day and send no data.
     for peer in 100..400 {
         d.tell(Input::Said(PeerKey(peer), said(100.0, UNIX_S - 86_400.0)));
     }
@@ -124,7 +125,8 @@ fn dead_peers_are_left_alone_for_longer_each_time() {
 
 #[test]
 fn a_sybil_in_every_slot_costs_bounded_dials_and_the_viewers_that_deliver_stay() {
-    // A thousand addresses in four networks, mixed with twenty viewers; the Sybil accepts and gives nothing.
+    // A thousand addresses in four networks, mixed with twenty viewers. The Sybil peers accept
+    // connections and send nothing.
     let sybil = |n: u32| SocketAddr::from((std::net::Ipv4Addr::from(0x4000_0001 + ((n % 4) << 8) + n / 4), 6881));
     let is_sybil = |a: SocketAddr| a.to_string().starts_with("64.");
     let crowd: Vec<SocketAddr> = (0..1000).map(sybil).chain((0..20).map(addr)).collect();
@@ -149,7 +151,7 @@ fn a_sybil_in_every_slot_costs_bounded_dials_and_the_viewers_that_deliver_stay()
     let sybils = d.dialled_to(is_sybil);
     assert!(sybils <= 24, "{sybils} dials: a network that only fails is left alone");
     assert!(givers.iter().filter(|g| d.slots.is_parent(**g)).count() >= 6);
-    // And with a network for each address, the budget of dials is the bound.
+    // With a network for each address, the budget of dials is the bound.
     let mut d = Driver::playing(Config::default(), 0.0);
     for second in 0..3600u32 {
         d.until(f64::from(second));

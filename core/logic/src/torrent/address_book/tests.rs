@@ -51,7 +51,8 @@ fn a_banned_peer_is_not_dialled_until_its_ban_has_ended() {
     assert_eq!(book.dial(at(700.0), 10).len(), 2);
 }
 
-/// When an address that helped until `now` and cannot be reached since is tried within the next 600 s.
+/// Returns the times within the next 600 s of dials to an address that helped until `now` and is
+/// unreachable since.
 fn tries(book: &mut AddressBook, who: SocketAddr) -> Vec<f64> {
     let mut tried = Vec::new();
     for tenth in 1..6000 {

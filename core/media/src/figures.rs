@@ -1,29 +1,31 @@
-//! Figures of a timeline that people look at: how its bytes are spread over its time, and how far apart its keyframes are.
+//! Statistics of a timeline for display: the distribution of bytes over time, and the keyframe
+//! spacing.
 
 use crate::timeline::Timeline;
 use std::time::Duration;
 
 impl Timeline {
-    /// Whether the duration is the file's own: told by its index, its header, its ends or its frames.
+    /// Whether the duration comes from the file itself: from its index, its header, its ends or its
+    /// frames.
     pub fn knows_duration(&self) -> bool {
         self.bytes_per_s(Duration::ZERO).is_some()
     }
 
-    /// Bytes a second in so many equal stretches of the film, one after the other. Empty where the duration is a guess, which
-    /// every rate would then be too.
+    /// Returns the bitrate in bytes per second of consecutive, equal stretches of the film. Empty
+    /// if the duration is a guess, since every rate would then be one too.
     pub fn bitrate_curve(&self, stretches: usize) -> Vec<f64> {
         if stretches == 0 || !self.knows_duration() {
             return Vec::new();
         }
         let seconds = self.duration().as_secs_f64() / stretches as f64;
-        // The bytes before the first picture's, the headers, are played at no time.
+        // The bytes before the first picture are headers, which are not played.
         let bytes: Vec<u64> =
             (0..=stretches).map(|n| self.byte_at(self.duration().mul_f64(n as f64 / stretches as f64))).collect();
         bytes.windows(2).map(|ends| ends[1].saturating_sub(ends[0]) as f64 / seconds).collect()
     }
 
-    /// The median and the longest time from one known keyframe to the next; the last one reaches to the end. `None` where no
-    /// keyframe is known.
+    /// Returns the median and the longest time from one known keyframe to the next; the last one
+    /// reaches to the end. `None` if no keyframe is known.
     pub fn keyframe_spacing(&self) -> Option<(Duration, Duration)> {
         let times = self.keyframes().iter().map(|k| k.time);
         let nexts = times.clone().skip(1).chain(std::iter::once(self.duration()));

@@ -1,5 +1,6 @@
-//! FLAC (RFC 9639): length from the stream information, points from the seek table; what lies between is found by the
-//! numbers in the frames' headers ([`seek`]). Cover art is stepped over without being fetched.
+//! FLAC (RFC 9639). The stream information gives the length, the seek table gives points. Positions
+//! between them are found by the numbers in frame headers ([`seek`]). Cover art is skipped without
+//! being fetched.
 
 mod frame;
 mod seek;
@@ -15,28 +16,30 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Asked for at a metadata block: its header, and most often a few more that follow.
+/// Bytes requested at a metadata block: its header, and usually a few blocks that follow.
 const BLOCK_PEEK: u64 = 4 << 10;
 
-/// Metadata blocks in a file: a dozen is many.
+/// Most metadata blocks in a file. A dozen is already many.
 const MAX_BLOCKS: u32 = 256;
 
-/// Points of a seek table: one every five seconds of a day. A larger one is left out and frames are looked for instead.
+/// Most points of a seek table: one every five seconds for a day. A larger table is ignored and
+/// frames are searched for instead.
 const MAX_POINTS: u64 = 18_000;
 
-/// Bytes of a point in the file: sample, offset, samples in the frame.
+/// Length of a seek point in bytes: sample, offset, samples in the frame.
 const POINT_BYTES: u64 = 18;
 
-/// How far from the end the last frame is looked for where the stream information has no length: twice a long frame.
+/// Longest distance from the end at which the last frame is searched for when the stream
+/// information has no length: twice a long frame.
 const MAX_TAIL: u64 = 512 << 10;
 
-/// What frames are looked for with.
+/// The data that a search for frames needs.
 #[derive(Clone, Debug)]
 struct Layout {
     info: StreamInfo,
-    /// Where the first frame begins and the last one ends.
+    /// From the start of the first frame to the end of the last.
     bytes: Range<u64>,
-    /// Samples in all.
+    /// Total number of samples.
     total: u64,
 }
 
@@ -47,33 +50,33 @@ impl Layout {
     }
 }
 
-/// The walk through the metadata blocks to the first frame.
+/// A walk through the metadata blocks to the first frame.
 #[derive(Debug)]
 pub(crate) struct Index {
-    /// The next block's header, or the first frame.
+    /// Offset of the next block's header, or of the first frame.
     at: u64,
     begun: bool,
     /// Whether the last block was seen.
     ended: bool,
     blocks: u32,
     info: Option<StreamInfo>,
-    /// The seek table in the file.
+    /// Position of the seek table in the file.
     table: Option<Range<u64>>,
-    /// Sample and offset of its points.
+    /// Sample and offset of each seek point.
     points: Option<Vec<(u64, u64)>>,
     tail: u64,
     track: Track,
 }
 
 impl Index {
-    /// For a stream that begins at an offset.
+    /// Creates an index for a stream that begins at an offset.
     pub(crate) fn new(at: u64) -> Index {
         let track = Track { kind: TrackKind::Audio, codec: "flac".into(), ..Track::default() };
         let (info, table, points) = (None, None, None);
         Index { at, begun: false, ended: false, blocks: 0, info, table, points, tail: 32 << 10, track }
     }
 
-    /// Goes over the metadata blocks.
+    /// Steps through the metadata blocks.
     fn blocks(&mut self, held: &Held) -> Result<(), Stop> {
         const STREAM_INFO: u8 = 0;
         const SEEK_TABLE: u8 = 3;
@@ -115,21 +118,21 @@ impl Index {
         Ok(())
     }
 
-    /// The points of the seek table; those that no film has are left out.
+    /// Parses the points of the seek table without its placeholders.
     fn read_points(&self, table: &[u8]) -> Vec<(u64, u64)> {
         let u64_at = |point: &[u8], at: usize| point[at..].first_chunk().map_or(0, |b| u64::from_be_bytes(*b));
         let points = table.chunks_exact(POINT_BYTES as usize).map(|point| (u64_at(point, 0), u64_at(point, 8)));
-        // A placeholder's sample is all ones.
+        // A placeholder's sample number is all ones.
         points.filter(|(sample, _)| *sample < u64::MAX >> 8).collect()
     }
 
-    /// Samples in all, by the last frame's number.
+    /// Returns the total number of samples, from the number of the last frame.
     fn count(&mut self, held: &Held, info: &StreamInfo) -> Result<u64, Stop> {
         loop {
             let from = held.size().saturating_sub(self.tail).max(self.at);
             let Some(bytes) = held.get(from..held.size()) else { return Err(Stop::need(from..held.size())) };
             let found = frames(bytes, from, info);
-            // One that follows another, so that it is no accident.
+            // The frame must follow another one, so that it is not a chance match.
             let last = (1..found.len()).rev().find(|i| found[..*i].iter().rev().any(|f| f.next() == found[*i].sample));
             if let Some(last) = last {
                 return Ok(found[last].next());
@@ -165,7 +168,8 @@ impl Index {
             let why = "the FLAC file's index cannot be used: its metadata does not end where its sound begins";
             return Ok(Timeline::estimate(Container::Flac, held.size(), Some(duration), why));
         };
-        // Files that were cut out of longer ones begin with a later number; their table counts from there as well.
+        // Files cut from longer ones begin with a later number, and their seek table counts from
+        // there as well.
         let start = Frame::new(self.at, &first, &info).sample;
         if start >= total {
             let why = "the FLAC file's index cannot be used: its frames begin behind its end";
@@ -178,7 +182,7 @@ impl Index {
         let points = std::iter::once((start, 0)).chain(self.points.take().unwrap_or_default());
         let mut keyframes: Vec<Keyframe> = points.filter_map(keyframe).collect();
         if keyframes.windows(2).any(|pair| pair[0].time > pair[1].time || pair[0].offset > pair[1].offset) {
-            // A table that runs backwards is no table.
+            // A table with decreasing offsets is invalid.
             keyframes.truncate(1);
         }
         Ok(Timeline::new(Container::Flac, held.size(), duration, keyframes).with_search(Arc::new(layout)))

@@ -1,17 +1,20 @@
-//! The bytes that were fed and are still of use, and the little machine around them that every container's walk is.
+//! Buffer of the fed bytes that are still needed, and the state machine that drives the walk of
+//! each container.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Bytes of a file, some here, some not. Only what was asked for is kept, so its size is what walks ask for at once.
+/// A partial copy of a file. It keeps only requested bytes, so its size is bounded by what walks
+/// request at once.
 #[derive(Debug, Default)]
 pub(crate) struct Held {
     size: u64,
-    /// By offset; ranges do not overlap, and once joined do not touch.
+    /// Byte ranges by offset. They do not overlap; after joining, they do not touch.
     ranges: BTreeMap<u64, Vec<u8>>,
-    /// What the walk would like to have beside what it needs.
+    /// Ranges that the walk would like to have in addition to those it needs.
     wished: Vec<Range<u64>>,
-    /// What it wished for before: not asked for any more, but kept if it comes, as it may be on its way.
+    /// Ranges wished for earlier. They are no longer requested, but are kept if they arrive, as
+    /// they may be in flight.
     welcome: Vec<Range<u64>>,
 }
 
@@ -20,12 +23,13 @@ impl Held {
         Held { size, ranges: BTreeMap::new(), wished: Vec::new(), welcome: Vec::new() }
     }
 
-    /// Bytes of the file.
+    /// Returns the size of the file in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.size
     }
 
-    /// The bytes of a range, if all of them are here. A range past the end of the file is cut there.
+    /// Returns the bytes of a range if all are available. A range past the end of the file is cut
+    /// there.
     pub(crate) fn get(&self, range: Range<u64>) -> Option<&[u8]> {
         let range = range.start..range.end.min(self.size);
         if range.is_empty() {
@@ -35,21 +39,22 @@ impl Held {
         from.get(..usize::try_from(range.end - range.start).ok()?)
     }
 
-    /// All that lies here from an offset on without a gap; `None` if its first byte is not here.
+    /// Returns the contiguous bytes available from an offset on; `None` if the first byte is
+    /// missing.
     pub(crate) fn from(&self, offset: u64) -> Option<&[u8]> {
         let (start, bytes) = self.ranges.range(..=offset).next_back()?;
         bytes.get(usize::try_from(offset - start).ok()?..).filter(|rest| !rest.is_empty())
     }
 
-    /// Whether what lies before an offset is here and nothing but zeros, for longer than any film has them: a hole in a file
-    /// that is not whole.
+    /// Whether the bytes before an offset are available and all zero, for longer than any real file
+    /// has zeros. That indicates a hole in an incomplete file.
     pub(crate) fn hole_before(&self, offset: u64) -> bool {
         const HOLE: u64 = 256 << 10;
         let bytes = offset.checked_sub(HOLE).and_then(|start| self.get(start..offset));
         bytes.is_some_and(|bytes| !bytes.is_empty() && bytes.iter().all(|byte| *byte == 0))
     }
 
-    /// What of a range is not here, in ascending order.
+    /// Returns the missing parts of a range, in ascending order.
     pub(crate) fn missing(&self, range: Range<u64>) -> Vec<Range<u64>> {
         let mut missing = Vec::new();
         let (mut at, end) = (range.start, range.end.min(self.size));
@@ -65,12 +70,14 @@ impl Held {
         missing
     }
 
-    /// Asks for a range beside what the walk needs: it will likely be wanted next, and is not waited for. Until the next step.
+    /// Requests a range that will probably be needed next, without waiting for it. Valid until the
+    /// next step.
     pub(crate) fn wish(&mut self, range: Range<u64>) {
         self.wished.push(range);
     }
 
-    /// Keeps what of these bytes lies in a range. Until they are [joined](Held::join), they lie beside what they touch.
+    /// Stores the part of these bytes that lies in a range. Ranges that touch stay separate until
+    /// they are [joined](Held::join).
     fn keep(&mut self, range: Range<u64>, offset: u64, bytes: &[u8]) {
         let end = offset.saturating_add(bytes.len() as u64);
         for gap in self.missing(range.start.max(offset)..range.end.min(end)) {
@@ -79,7 +86,8 @@ impl Held {
         }
     }
 
-    /// Makes one of ranges that touch: once, when all is here, and not with each piece, for a large range comes in many.
+    /// Merges ranges that touch. Called once when all are available, not for each piece, since a
+    /// large range arrives in many pieces.
     fn join(&mut self) {
         let mut joined = BTreeMap::new();
         let mut ranges = std::mem::take(&mut self.ranges).into_iter().peekable();
@@ -92,7 +100,7 @@ impl Held {
         self.ranges = joined;
     }
 
-    /// Gives back everything before an offset: a walk that has read past it.
+    /// Releases everything before an offset that a walk has read past.
     pub(crate) fn forget_before(&mut self, offset: u64) {
         let mut kept = self.ranges.split_off(&offset);
         if let Some((start, bytes)) = self.ranges.pop_last()
@@ -103,16 +111,17 @@ impl Held {
         self.ranges = kept;
     }
 
-    /// Gives back everything when it has become much, before a walk asks for all that it needs next.
+    /// Releases everything if the buffer has grown large, before a walk requests all that it needs
+    /// next.
     pub(crate) fn make_room(&mut self) {
-        /// Kept for the case that it is needed again.
+        /// Bytes kept in case they are needed again.
         const KEEP: usize = 1 << 20;
         if self.bytes() > KEEP {
             self.ranges.clear();
         }
     }
 
-    /// Gives back a range that was read.
+    /// Releases a range that was read.
     pub(crate) fn forget(&mut self, range: Range<u64>) {
         while let Some((&start, _)) = self.ranges.range(..range.end).next_back() {
             let Some(bytes) = self.ranges.get_mut(&start) else { return };
@@ -133,24 +142,25 @@ impl Held {
         }
     }
 
-    /// Bytes held.
+    /// Returns the number of bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.ranges.values().map(Vec::len).sum()
     }
 }
 
-/// What a walk came to with the bytes that are here.
+/// The result of advancing a walk with the available bytes.
 #[derive(Debug)]
 pub(crate) enum Step<T> {
-    /// These are needed to go on, the most urgent first. Parts of them may be here already.
+    /// Ranges needed to continue, the most urgent first. Parts of them may be available already.
     Need(Vec<Range<u64>>),
-    /// It is through.
+    /// The walk has finished.
     Done(T),
-    /// The file is damaged, lies or is beyond a limit: why, as the end of a sentence ("its index …").
+    /// The file is damaged, false or beyond a limit. The reason is worded as the end of a sentence
+    /// ("its index …").
     Failed(String),
 }
 
-/// What keeps a part of a walk from its end.
+/// The reason why part of a walk stopped early.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// As [`Step::Need`].
@@ -160,7 +170,7 @@ pub(crate) enum Stop {
 }
 
 impl Stop {
-    /// One range is needed.
+    /// Returns a stop that needs one range.
     pub(crate) fn need(range: Range<u64>) -> Stop {
         Stop::Need(vec![range])
     }
@@ -179,9 +189,11 @@ impl<T> From<Stop> for Step<T> {
     }
 }
 
-/// A walk through the structure of a container: called again whenever what it needed is here, it goes on where it was.
+/// A walk through the structure of a container. It is called again whenever the bytes it needed are
+/// available, and continues where it stopped.
 ///
-/// It must ask for something new or end with each step, and bounds how often: [`Probe`] ends one that does neither.
+/// Each step must request something new or finish, and the walk bounds the number of steps.
+/// [`Probe`] ends a walk that does neither.
 pub(crate) trait Walk: std::fmt::Debug + Send + Sync {
     type Found;
     fn step(&mut self, held: &mut Held) -> Step<Self::Found>;
@@ -195,7 +207,7 @@ impl<T> Walk for Box<dyn Walk<Found = T>> {
     }
 }
 
-/// The door of a walk: says what is needed, takes what comes.
+/// The driver of a walk: reports the bytes it needs and passes on the bytes that arrive.
 #[derive(Debug)]
 pub(crate) struct Probe<W: Walk> {
     held: Held,
@@ -205,11 +217,12 @@ pub(crate) struct Probe<W: Walk> {
     steps: u32,
 }
 
-/// Bounds the walk's questions: a film of a day in fragments of two seconds has 43,200.
+/// Most steps of a walk. A film of a day in fragments of two seconds has 43,200.
 const MAX_STEPS: u32 = 100_000;
 
-/// What a walk holds and asks for together: no index needs more at once, however large its file. A walk bounds each thing that it
-/// reads; this bounds what a lie can make of many of them.
+/// Most bytes that a walk holds and requests together. No index needs more at once, however large
+/// its file. A walk bounds each item that it reads; this bounds the total that a false file can
+/// reach.
 const MAX_HELD_BYTES: u64 = 2 << 20;
 
 impl<W: Walk> Probe<W> {
@@ -249,19 +262,21 @@ impl<W: Walk> Probe<W> {
         ranges.iter().flat_map(|range| self.held.missing(range.clone())).collect()
     }
 
-    /// How much is needed beside what is here. What is named twice counts twice.
+    /// Returns the number of needed bytes that are not available. A range listed twice counts
+    /// twice.
     fn missing_bytes(&self) -> u64 {
         self.missing(&self.needed).iter().map(|range| range.end - range.start).fold(0, u64::saturating_add)
     }
 
-    /// What is still to be fed, the most urgent first; nothing once there is an outcome. What is only wished for comes last.
+    /// Returns the bytes still to be fed, the most urgent first, and those only wished for last.
+    /// Empty once there is an outcome.
     pub(crate) fn needed(&self) -> Vec<Range<u64>> {
         let mut needed = self.missing(&self.needed);
         needed.extend(self.missing(&self.held.wished));
         needed
     }
 
-    /// Takes bytes of the file; those that nobody needs are let go.
+    /// Accepts bytes of the file and drops those that are not needed.
     pub(crate) fn feed(&mut self, offset: u64, bytes: &[u8]) {
         for range in self.needed.iter().chain(&self.held.wished).chain(&self.held.welcome).cloned().collect::<Vec<_>>()
         {
@@ -270,7 +285,7 @@ impl<W: Walk> Probe<W> {
         self.advance();
     }
 
-    /// Bytes of the file.
+    /// Returns the size of the file in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.held.size()
     }
@@ -279,7 +294,7 @@ impl<W: Walk> Probe<W> {
         self.outcome.as_ref().map(|o| o.as_ref().map_err(String::as_str))
     }
 
-    /// Bytes held in memory.
+    /// Returns the number of bytes held in memory.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held.bytes()
     }

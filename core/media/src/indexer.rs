@@ -1,4 +1,4 @@
-//! The door: finds out which container a file is, and reads its index.
+//! Entry point: detects the container of a file and reads its index.
 
 use crate::container::Container;
 use crate::held::{Held, Probe, Step, Walk};
@@ -7,8 +7,9 @@ use crate::{avi, flac, header, matroska, mp3, mp4, mpeg_ts, ogg};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Reads the index of one file. Ask what is [needed](Indexer::needed), [feed](Indexer::feed) it in any order, until there is a
-/// [timeline](Indexer::timeline). Bytes that nobody needs are let go, so it may be fed whatever is at hand.
+/// A reader of one file's index. Query the [needed](Indexer::needed) bytes and
+/// [feed](Indexer::feed) them in any order until there is a [timeline](Indexer::timeline). Bytes
+/// that are not needed are dropped, so it may be fed any bytes available.
 #[derive(Debug)]
 pub struct Indexer {
     probe: Probe<Any>,
@@ -16,8 +17,9 @@ pub struct Indexer {
 }
 
 impl Indexer {
-    /// For a file of that name and size in bytes. The name gives the first guess at where the index lies, so that it is
-    /// asked for together with the head; what the file is, its first bytes say.
+    /// Creates an indexer for a file with the given name and size in bytes. The name gives the
+    /// first guess at the position of the index, so that it is requested together with the head.
+    /// The first bytes decide the actual container.
     pub fn new(name: &str, size: u64) -> Indexer {
         let mut indexer = Indexer { probe: Probe::new(size, Any::new(name)), timeline: None };
         indexer.settle(size);
@@ -36,29 +38,30 @@ impl Indexer {
         }
     }
 
-    /// The bytes to feed next, the most urgent first; none once there is a timeline.
+    /// Returns the bytes to feed next, the most urgent first. Empty once there is a timeline.
     pub fn needed(&self) -> Vec<Range<u64>> {
         self.probe.needed()
     }
 
-    /// Takes bytes of the file that begin at an offset.
+    /// Accepts bytes of the file that begin at an offset.
     pub fn feed(&mut self, offset: u64, bytes: &[u8]) {
         self.probe.feed(offset, bytes);
         self.settle(self.probe.size());
     }
 
-    /// The outcome, once nothing more is needed: always one, if only an estimate.
+    /// Returns the outcome once no more bytes are needed. There always is one, if only an estimate.
     pub fn timeline(&self) -> Option<&Arc<Timeline>> {
         self.timeline.as_ref()
     }
 
-    /// Bytes of the file that it holds in memory.
+    /// Returns the number of bytes of the file held in memory.
     pub fn held_bytes(&self) -> usize {
         self.probe.held_bytes()
     }
 }
 
-/// The walk that every file begins with: its first bytes, and with them what its name makes likely.
+/// The walk that every file begins with: its first bytes, together with those that its name makes
+/// likely.
 #[derive(Debug)]
 struct Any {
     guess: Container,
@@ -66,10 +69,10 @@ struct Any {
     asked: bool,
 }
 
-/// The container's own walk.
+/// The walk of the container itself.
 type Inner = Box<dyn Walk<Found = Timeline>>;
 
-/// What is asked for first of every file.
+/// Bytes requested first of every file.
 const HEAD_BYTES: u64 = 16 << 10;
 
 impl Any {
@@ -92,7 +95,7 @@ impl Walk for Any {
         if self.walk.is_none() {
             let head = held.get(0..Container::SNIFF_BYTES as u64).unwrap_or_default();
             let container = match Container::sniff(head) {
-                // Junk in front of the first frame is usual enough; the walk looks behind it.
+                // Junk before the first frame is common; the walk searches past it.
                 Container::Other if self.guess == Container::Mp3 => Container::Mp3,
                 container => container,
             };
@@ -117,7 +120,7 @@ impl Walk for Any {
     }
 }
 
-/// The walk of a container.
+/// Returns the walk for a container.
 fn walk(container: Container) -> Option<Inner> {
     match container {
         Container::Mp4 => Some(Box::new(mp4::Mp4::default())),
@@ -131,22 +134,24 @@ fn walk(container: Container) -> Option<Inner> {
     }
 }
 
-/// The bytes at the end of a file that its name makes worth asking for together with the head.
+/// Returns the bytes at the end of a file that are worth requesting together with the head, judging
+/// by its name.
 fn tail(guess: Container, size: u64) -> Option<Range<u64>> {
-    /// Indexes at the end are about a thousandth of a film.
+    /// Indexes at the end take about a thousandth of a film.
     const SHARE: u64 = 1000;
     const LEAST: u64 = 64 << 10;
     match guess {
-        // The box's own place is known with the head: this much shows whether there is an `mfra`, and often all of a `moov`.
+        // The head gives the position of the box itself. These bytes show whether there is an
+        // `mfra`, and often contain all of a `moov`.
         Container::Mp4 => Some(size.saturating_sub((size / 8192).clamp(LEAST, 16 * LEAST))..size),
-        // Cues take some twenty bytes a keyframe.
+        // Cues take about twenty bytes per keyframe.
         Container::Matroska => Some(size.saturating_sub((size / 8192).clamp(LEAST, 8 * LEAST))..size),
-        // Sixteen bytes for each chunk: about a hundredth of a film of a low rate.
+        // Sixteen bytes per chunk: about a hundredth of a film of low bitrate.
         Container::Avi => Some(size.saturating_sub((size / 256).clamp(LEAST, 16 * LEAST))..size),
         // The last timestamps.
         Container::MpegTs => Some(size.saturating_sub(LEAST)..size),
         Container::Ogg => Some(size.saturating_sub((size / SHARE).clamp(LEAST, 16 * LEAST))..size),
-        // Only the tags that follow the sound.
+        // Only the tags after the audio.
         Container::Mp3 => Some(size.saturating_sub(mp3::TAIL)..size),
         other => header::tail(other, size),
     }

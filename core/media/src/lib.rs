@@ -1,12 +1,13 @@
-//! From time to byte and back: reads the index that a container already carries, and no more of the file than that.
+//! Maps times to bytes and back. Reads only the index that a container already carries.
 //!
-//! Players think in minutes, swarms in bytes. An [`Indexer`] says which bytes of a file it needs, is fed them in any order
-//! and any cut, and ends with a [`Timeline`]: duration, tracks, keyframes with their times and offsets. A [`Locate`] then
-//! finds where to read for a given time; with a whole index at once, with a sparse one (MPEG-TS, Matroska without Cues) after
-//! a look at a few more bytes.
+//! Players address a file by time, swarms by byte. An [`Indexer`] lists the bytes of a file that it
+//! needs and accepts them in any order and in pieces of any size. It produces a [`Timeline`]:
+//! duration, tracks, and keyframes with their times and offsets. A [`Locate`] then finds the read
+//! position for a given time. With a complete index it answers at once. With a sparse index
+//! (MPEG-TS, Matroska without Cues) it first needs a few more bytes.
 //!
-//! Nothing here does I/O, reads a clock or trusts a byte: sizes, counts and depths are bounded, and a file whose index is
-//! missing or lies gets a linear estimate that says why it is one.
+//! This crate does no I/O, reads no clock and trusts no input: sizes, counts and depths are
+//! bounded. A file whose index is missing or wrong gets a linear estimate that states the reason.
 //!
 //! ```
 //! use playswarm_media::{Accuracy, Indexer};

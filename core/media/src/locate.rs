@@ -1,4 +1,4 @@
-//! Where to read for a time.
+//! Finds the read position for a time.
 
 use crate::held::{Probe, Walk};
 use crate::timeline::{Accuracy, Timeline};
@@ -6,51 +6,53 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Where playing from a time begins.
+/// The position at which playback from a time begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Landing {
-    /// The keyframe's time; the time asked for where that is only an estimate.
+    /// The keyframe's time; the requested time if the position is only an estimate.
     pub time: Duration,
-    /// Where the keyframe's packet begins.
+    /// Offset at which the keyframe's packet begins.
     pub offset: u64,
     /// The first byte to read.
     pub from: u64,
-    /// What should be here before it plays: up to the next keyframe.
+    /// End of the bytes to buffer before playback starts: the next keyframe.
     pub until: u64,
-    /// Whether it is a guess along a straight line.
+    /// Whether the position is a linear estimate.
     pub estimated: bool,
 }
 
-/// Looks for the keyframe at or before a time. With a whole index it is found at once; otherwise it says which bytes it
-/// [needs](Locate::needed) until there is a [landing](Locate::landing).
+/// A search for the keyframe at or before a time. With a complete index it finishes at once.
+/// Otherwise it reports the bytes it [needs](Locate::needed) until there is a
+/// [landing](Locate::landing).
 #[derive(Debug)]
 pub struct Locate {
-    /// What is known without a look at the file, and the landing when a search comes to nothing.
+    /// The result without reading the file. It is also the landing if a search fails.
     known: Landing,
     search: Option<Probe<Box<dyn Walk<Found = Landing>>>>,
 }
 
 impl Locate {
-    /// A search for `time`; a time past the end is the end's.
+    /// Starts a search for `time`. A time past the end is treated as the end.
     pub fn new(timeline: &Arc<Timeline>, time: Duration) -> Locate {
         let time = time.min(timeline.duration());
         let search = timeline.search().map(|search| Probe::new(timeline.size(), search.walk(timeline, time)));
         Locate { known: known(timeline, time), search }
     }
 
-    /// The bytes to feed next, the most urgent first; none once there is a landing.
+    /// Returns the bytes to feed next, the most urgent first. Empty once there is a landing.
     pub fn needed(&self) -> Vec<Range<u64>> {
         self.search.as_ref().map(Probe::needed).unwrap_or_default()
     }
 
-    /// Takes bytes of the file; those that nobody needs are let go.
+    /// Accepts bytes of the file and drops those that are not needed.
     pub fn feed(&mut self, offset: u64, bytes: &[u8]) {
         if let Some(search) = &mut self.search {
             search.feed(offset, bytes);
         }
     }
 
-    /// Where to read, once that is known: always, when nothing more is [needed](Locate::needed).
+    /// Returns the read position once it is known, which it is as soon as no more bytes are
+    /// [needed](Locate::needed).
     pub fn landing(&self) -> Option<Landing> {
         match &self.search {
             None => Some(self.known),
@@ -58,15 +60,15 @@ impl Locate {
         }
     }
 
-    /// Bytes of the file that it holds in memory.
+    /// Returns the number of bytes of the file held in memory.
     pub fn held_bytes(&self) -> usize {
         self.search.as_ref().map_or(0, Probe::held_bytes)
     }
 }
 
-/// What the timeline says without a look at the file.
+/// Returns the landing that the timeline gives without reading the file.
 pub(crate) fn known(timeline: &Timeline, time: Duration) -> Landing {
-    // Sound may begin before the first picture, which is then where playing begins.
+    // Audio may begin before the first picture; playback then begins at the first picture.
     let at = timeline.keyframe_at(time).0.or(timeline.keyframes().first().copied());
     match (at, timeline.accuracy()) {
         (Some(at), Accuracy::Exact) => Landing {
@@ -83,13 +85,15 @@ pub(crate) fn known(timeline: &Timeline, time: Duration) -> Landing {
     }
 }
 
-/// What should be here before playing from a time starts, where the next keyframe is not known or always near.
+/// Returns the end of the bytes to buffer before playback from a time starts, if the next keyframe
+/// is unknown or always near.
 pub(crate) fn ahead(timeline: &Timeline, time: Duration, from: u64) -> u64 {
     const STRETCH: Duration = Duration::from_secs(2);
-    /// A block of a swarm, should the line from time to byte be wrong.
+    /// One block of a swarm, in case the mapping from time to byte is wrong.
     const LEAST: u64 = 16 << 10;
     timeline.byte_at(time + STRETCH).max(from.saturating_add(LEAST)).min(timeline.size()).max(from)
 }
 
-/// Half of what players round times to: a keyframe that is no further ahead is the one that is meant.
+/// Half of the unit to which players round times. A keyframe that is at most this far ahead is the
+/// requested one.
 pub(crate) const ROUNDING: Duration = Duration::from_micros(500);

@@ -1,8 +1,9 @@
-//! MPEG audio: where its sound begins and ends, how long it is, and the line from time to byte.
+//! MPEG audio: start and end of the audio data, duration, and the mapping from time to byte.
 //!
-//! With a constant bitrate every frame's place follows from arithmetic; with a variable one the encoder's table of a
-//! hundred points is all there is, so times are approximate by nature. What surrounds the sound is in [`tags`], the
-//! encoder's own frame in [`info`], a frame's header in [`frame`], the way to a time in [`seek`].
+//! With a constant bitrate, the position of each frame follows from arithmetic. With a variable
+//! bitrate, the only source is the encoder's table of a hundred points, so times are approximate.
+//! [`tags`] reads the tags around the audio, [`info`] the encoder's info frame, [`frame`] frame
+//! headers; [`seek`] finds the position for a time.
 
 pub(crate) mod frame;
 mod info;
@@ -20,53 +21,58 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Asked for at a place where frames should be: one block of a swarm, some 30 frames.
+/// Bytes requested where frames are expected: one block of a swarm, about 30 frames.
 const WINDOW: u64 = 16 << 10;
 
-/// Asked for behind the tags: three of the longest usual frames and some junk, in the file's first block where there is no
-/// cover art.
+/// Bytes requested after the tags: three of the longest usual frames and some junk. Without cover
+/// art they are part of the file's first block.
 const FIRST: u64 = 6 << 10;
 
-/// Asked for at the end: tags' footers.
+/// Bytes requested at the end of the file, for the footers of tags.
 pub(crate) const TAIL: u64 = 256;
 
-/// How far behind the tags the first frame is looked for: junk and padding of careless taggers; FFmpeg goes as far.
+/// Longest distance after the tags at which the first frame is searched for. Careless taggers leave
+/// junk and padding there; FFmpeg uses the same limit.
 const MAX_JUNK: u64 = 128 << 10;
 
-/// ID3 tags in a row: one is usual, two are a tagger's mistake.
+/// Most consecutive ID3 tags that are skipped. One is usual; two are a tagger's mistake.
 const MAX_TAGS: u32 = 8;
 
-/// Bits a second that MPEG audio can have, with some room: outside of these an encoder's count of frames is a lie.
+/// Plausible range of MPEG audio bitrates in bits per second, with a margin. A frame count that
+/// implies a bitrate outside it is rejected as false.
 const BITRATES: Range<f64> = 4_000.0..500_000.0;
 
-/// How far an encoder's count of bytes may be from the file's before it is of another file: a sixteenth.
+/// Divisor of the tolerance for the encoder's byte count: it may differ from the file's by a
+/// sixteenth. A larger difference means that the count belongs to another file.
 const BYTES_TOLERANCE: u64 = 16;
 
-/// How far the mean frame may be from the nominal one in a file of constant bitrate: a thousandth, for splices.
+/// Largest relative deviation of the mean frame size from the nominal size in a file of constant
+/// bitrate: a thousandth, to allow for splices.
 const CONSTANT_TOLERANCE: f64 = 0.001;
 
-/// The sound of a file as arithmetic.
+/// The audio data of a file, with frame positions computed by arithmetic.
 #[derive(Clone, Debug)]
 pub(crate) struct Sound {
-    /// The first frame of sound, of which all have version, layer and sample rate.
+    /// The header of the first audio frame. All frames share its version, layer and sample rate.
     header: Header,
-    /// Where the first frame begins and the last one ends.
+    /// From the start of the first frame to the end of the last.
     bytes: Range<u64>,
     frames: u64,
-    /// Samples of silence in front that players leave out.
+    /// Samples of leading silence that players omit.
     skipped: u64,
-    /// Samples that are heard.
+    /// Samples that are played.
     heard: u64,
-    /// Whether all frames have the same bitrate, so that their places follow from arithmetic.
+    /// Whether all frames have the same bitrate, so that arithmetic gives their positions.
     constant: bool,
 }
 
 impl Sound {
-    /// Bytes of a mean frame.
+    /// Returns the mean frame size in bytes.
     fn frame_bytes(&self) -> f64 {
         let nominal = self.header.mean_frame_bytes();
         let size = (self.bytes.end - self.bytes.start) as f64;
-        // Less than two frames off is rubbish at the end; more is what splices do to the padding.
+        // A difference of less than two frames is junk at the end; a larger one comes from padding
+        // at splices.
         if (size - nominal * self.frames as f64).abs() < 2.0 * nominal {
             nominal
         } else {
@@ -74,12 +80,12 @@ impl Sound {
         }
     }
 
-    /// When a frame is heard.
+    /// Returns the time at which a frame is played.
     fn time(&self, frame: u64) -> Duration {
         samples(((frame * self.header.samples()).saturating_sub(self.skipped)).min(self.heard), self.header.rate)
     }
 
-    /// The frame that is heard at a time.
+    /// Returns the frame that is played at a time.
     fn frame_at(&self, time: Duration) -> u64 {
         let nanos = (time + ROUNDING).as_nanos();
         let sample = nanos * u128::from(self.header.rate) / 1_000_000_000 + u128::from(self.skipped);
@@ -87,26 +93,26 @@ impl Sound {
     }
 }
 
-/// A duration of that many samples.
+/// Returns the duration of `count` samples.
 fn samples(count: u64, rate: u32) -> Duration {
     let nanos = u128::from(count) * 1_000_000_000 / u128::from(rate.max(1));
     Duration::from_nanos(nanos.min(u128::from(u64::MAX)) as u64)
 }
 
-/// The walk through head and tail.
+/// A walk through the head and the tail of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    /// The end of the tags so far.
+    /// End of the tags found so far.
     at: u64,
     tags: u32,
     track: Track,
-    /// Bytes of the search for the first frame so far.
+    /// Bytes searched so far for the first frame.
     window: u64,
-    /// Of a FLAC file that a tagger put ID3 in front of.
+    /// The index of a FLAC file that a tagger prefixed with ID3.
     flac: Option<flac::Index>,
 }
 
-/// Where frames are looked at to know whether all are alike, in eighths of the file.
+/// Positions at which frames are sampled to test for a constant bitrate, in eighths of the file.
 const SAMPLES_AT: [u64; 3] = [2, 4, 6];
 
 impl Walk for Index {
@@ -153,7 +159,7 @@ impl Walk for Index {
         let start = window.start + junk as u64;
         let first_bytes = &bytes[junk..(junk + first.frame_bytes() as usize).min(bytes.len())];
         let info = info::parse(first_bytes, &first);
-        // The encoder's frame is silence and may have another bitrate than the sound.
+        // The info frame is silent and may have another bitrate than the audio.
         let after = junk + first.frame_bytes() as usize;
         let (start, header) = match (&info, Header::parse(bytes.get(after..).unwrap_or_default())) {
             (Some(_), Some(header)) if header.fits(&first) => (start + first.frame_bytes(), header),
@@ -173,7 +179,7 @@ impl Walk for Index {
     }
 }
 
-/// What the head of a file told.
+/// The information from the head of a file.
 struct Head {
     header: Header,
     bytes: Range<u64>,
@@ -187,14 +193,16 @@ impl Head {
 
     fn sound(&self, frames: u64, constant: bool) -> Sound {
         let (delay, padding) = self.info.as_ref().and_then(|info| info.silence).unwrap_or((0, 0));
-        // A decoder of layer III is 529 samples behind, which counts only where the encoder's delay is known.
+        // A layer III decoder delays by 529 samples. That matters only where the encoder's delay is
+        // known.
         let skipped = if delay > 0 { delay + 529 } else { 0 };
         let all = frames * self.header.samples();
         let heard = all.checked_sub(delay + padding).filter(|heard| *heard > 0).unwrap_or(all);
         Sound { header: self.header, bytes: self.bytes.clone(), frames, skipped, heard, constant }
     }
 
-    /// The timeline by the encoder's frame; `None` if there is none, or it is of another file, or lies.
+    /// Returns the timeline from the info frame. `None` if there is none, or if it is false or
+    /// belongs to another file.
     fn by_info(&self, file_size: u64) -> Option<Timeline> {
         let info = self.info.as_ref()?;
         let frames = info.frames?;
@@ -220,7 +228,8 @@ impl Head {
         Some(timeline(file_size, sound, points))
     }
 
-    /// The timeline by looking at frames here and there: all of the same bitrate and where arithmetic puts them, or not.
+    /// Builds the timeline by sampling frames. Tests whether all have the same bitrate and the
+    /// position that arithmetic predicts.
     fn by_samples(&self, held: &mut Held) -> Step<Timeline> {
         let (size, mean) = (self.size(), self.header.mean_frame_bytes());
         let places = SAMPLES_AT.map(|eighths| self.bytes.start + size / 8 * eighths);
@@ -237,7 +246,8 @@ impl Head {
                 continue;
             };
             let frame = (window.start + at as u64 - self.bytes.start) as f64 / mean;
-            // The padding makes a frame's place differ from the mean's by less than its slot; splices by a little more.
+            // Padding shifts a frame from its mean position by less than its slot; splices shift it
+            // slightly more.
             constant &= (frame - frame.round()).abs() * mean <= 8.0;
             loop {
                 constant &= header.bitrate == self.header.bitrate;

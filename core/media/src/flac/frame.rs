@@ -1,23 +1,24 @@
-//! FLAC's stream information and the header of its frames (RFC 9639 sections 8.2 and 9.1).
+//! FLAC's stream information and frame header (RFC 9639 sections 8.2 and 9.1).
 
-/// Bytes of the stream information block.
+/// Length of the stream information block in bytes.
 pub(crate) const STREAM_INFO_BYTES: usize = 34;
 
-/// The longest frame header: four bytes, seven of number, two and two of sizes, one of checksum.
+/// Length of the longest frame header in bytes: four, seven of number, two and two of sizes, one of
+/// checksum.
 pub(crate) const MAX_HEADER_BYTES: u64 = 16;
 
-/// What the first metadata block says of the whole.
+/// The stream information from the first metadata block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StreamInfo {
-    /// Samples in a block: all but the last where the size is fixed.
+    /// Largest number of samples in a block. With a fixed size, all blocks but the last have it.
     pub(crate) max_block: u32,
-    /// Bytes of the longest frame; 0 where it is not known.
+    /// Length of the longest frame in bytes; 0 if unknown.
     pub(crate) max_frame: u32,
-    /// Samples a second; never 0.
+    /// Samples per second; never 0.
     pub(crate) rate: u32,
     pub(crate) channels: u32,
     bits: u32,
-    /// Samples in all; 0 where it is not known.
+    /// Total number of samples; 0 if unknown.
     pub(crate) total: u64,
 }
 
@@ -37,19 +38,19 @@ impl StreamInfo {
     }
 }
 
-/// A frame's header.
+/// A parsed frame header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameHeader {
-    /// Whether the number counts samples; else it counts frames.
+    /// Whether the number counts samples; otherwise it counts frames.
     pub(crate) variable: bool,
     pub(crate) number: u64,
-    /// Samples in the frame.
+    /// Number of samples in the frame.
     pub(crate) block: u32,
 }
 
 impl FrameHeader {
-    /// `None` if these bytes are no header of a frame of that stream: sync code, reserved bits, the stream's own properties
-    /// and the checksum have to fit.
+    /// Parses the header of a frame of the given stream. Returns `None` unless sync code, reserved
+    /// bits, stream properties and checksum all match.
     pub(crate) fn parse(bytes: &[u8], info: &StreamInfo) -> Option<FrameHeader> {
         let &[0xff, strategy, sizes, layout] = bytes.first_chunk::<4>()? else { return None };
         if strategy & 0xfe != 0xf8 || layout & 1 != 0 {
@@ -101,7 +102,7 @@ impl FrameHeader {
     }
 }
 
-/// The number in UTF-8's manner, of up to 36 bits, and the bytes that it takes.
+/// Decodes a number of up to 36 bits in the manner of UTF-8. Returns it with its length in bytes.
 fn coded_number(bytes: &[u8]) -> Option<(u64, usize)> {
     let first = *bytes.first()?;
     let length = match first.leading_ones() {
@@ -117,7 +118,7 @@ fn coded_number(bytes: &[u8]) -> Option<(u64, usize)> {
     Some((value, length))
 }
 
-/// The header's checksum: x⁸ + x² + x + 1.
+/// Computes the header's checksum: x⁸ + x² + x + 1.
 fn crc8(bytes: &[u8]) -> u8 {
     bytes
         .iter()
@@ -129,12 +130,12 @@ fn crc8(bytes: &[u8]) -> u8 {
 pub(super) mod tests {
     use super::*;
 
-    /// Mono, 16 bits, 8,000 Hz, blocks of 4096.
+    /// Returns stream information: mono, 16 bits, 8,000 Hz, blocks of 4096.
     pub(crate) fn info() -> StreamInfo {
         StreamInfo { max_block: 4096, max_frame: 0, rate: 8000, channels: 1, bits: 16, total: 0 }
     }
 
-    /// A frame's header for [`info`].
+    /// Returns a frame header for [`info`].
     pub(crate) fn header(number: u32) -> Vec<u8> {
         let mut bytes = vec![0xff, 0xf8, 0xc4, 0x08];
         let number = char::from_u32(number).unwrap();

@@ -1,5 +1,5 @@
-//! From a time to the FLAC frame that holds it: bisection by the numbers in the frames' headers, between points of the seek
-//! table where there is one that tells the truth.
+//! Finds the FLAC frame that contains a time: by bisection over the numbers in frame headers. A
+//! valid seek table, if present, narrows the range.
 
 use super::Layout;
 use super::frame::{FrameHeader, MAX_HEADER_BYTES, StreamInfo};
@@ -11,22 +11,23 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Looked at first at a place: one block of a swarm.
+/// Bytes first requested at a position: one block of a swarm.
 const WINDOW: u64 = 16 << 10;
 
-/// Looked at most at a place: two frames of eight channels at 24 bits. Less where the stream says how long its frames are.
+/// Most bytes requested at a position: two frames of eight channels at 24 bits. Less if the stream
+/// declares its longest frame.
 const MAX_WINDOW: u64 = 256 << 10;
 
-/// Windows looked at for one time. An honest file of any size takes a dozen.
+/// Most windows read for one time. An honest file of any size needs a dozen.
 const MAX_LOOKS: u32 = 40;
 
-/// Bytes in these windows: a bound for files that hold no frames where they should.
+/// Most bytes in these windows. Bounds the search in files without frames where they should be.
 const MAX_BYTES: u64 = 2 << 20;
 
-/// Headers kept of one window: a 16 KiB block of silence has a thousand frames.
+/// Most headers kept from one window. A 16 KiB block of silence has a thousand frames.
 const MAX_FRAMES: usize = 4096;
 
-/// A frame by its header.
+/// The position of a frame, from its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Frame {
     pub(super) offset: u64,
@@ -36,18 +37,18 @@ pub(super) struct Frame {
 
 impl Frame {
     pub(super) fn new(offset: u64, header: &FrameHeader, info: &StreamInfo) -> Frame {
-        // Where sizes are fixed, all blocks but the last have the greatest.
+        // With a fixed size, all blocks but the last have the maximum.
         let unit = if header.variable { 1 } else { u64::from(info.max_block) };
         Frame { offset, sample: header.number * unit, block: u64::from(header.block) }
     }
 
-    /// The sample that follows its last one.
+    /// Returns the sample after the last one of this frame.
     pub(super) fn next(&self) -> u64 {
         self.sample + self.block
     }
 }
 
-/// All that looks like a frame's header in bytes that begin at an offset.
+/// Returns every position that looks like a frame header, in bytes that begin at an offset.
 pub(super) fn frames(bytes: &[u8], offset: u64, info: &StreamInfo) -> Vec<Frame> {
     let headers = bytes.windows(2).enumerate().filter(|(_, pair)| pair[0] == 0xff && pair[1] & 0xfe == 0xf8);
     let frames = headers.filter_map(|(at, _)| {
@@ -63,7 +64,8 @@ impl Search for Layout {
         let target = (target as u64).min(self.total.saturating_sub(1));
         let (at, next) = timeline.keyframe_at(time + ROUNDING);
         let point = |time: Duration, offset| {
-            // A nanosecond more: durations are cut to whole ones, and a sample's own time should find it.
+            // One nanosecond is added: durations are truncated to whole ones, and a sample's own
+            // time should find it.
             let sample = (time.as_nanos() + 1) * u128::from(self.info.rate) / 1_000_000_000;
             Frame { offset, sample: sample as u64, block: 0 }
         };
@@ -109,17 +111,17 @@ struct Find {
     target: u64,
     /// The last frame known to be at or before the target.
     low: Frame,
-    /// The first frame known to be behind it, or the end.
+    /// The first frame known to be after the target, or the end.
     high: Frame,
-    /// The frame looked for begins before this.
+    /// The searched frame begins before this offset.
     ceiling: u64,
-    /// Whether `low` and `high` are points of a table, which may lie.
+    /// Whether `low` and `high` are points of a seek table, which may be false.
     table: bool,
-    /// Whether `low` was seen to be a frame.
+    /// Whether `low` was confirmed to be a frame.
     checked: bool,
     window: Option<Range<u64>>,
     looks: u32,
-    /// Bytes looked at.
+    /// Bytes read so far.
     bytes: u64,
 }
 
@@ -129,7 +131,7 @@ impl Find {
         Landing { time, offset, from: offset, until: ahead(&self.timeline, time, self.low.offset), estimated: false }
     }
 
-    /// Begins again without the table.
+    /// Restarts the search without the seek table.
     fn distrust(&mut self) {
         self.low = self.layout.first(&self.timeline);
         self.target = self.target.max(self.low.sample);
@@ -138,8 +140,8 @@ impl Find {
         (self.table, self.checked, self.window) = (false, false, None);
     }
 
-    /// Where to look next: along the line between what is known, a frame early; every third time in the middle, for files
-    /// whose line is not straight.
+    /// Returns the next position to read. It interpolates between the known frames and aims one
+    /// frame early. Every third time it takes the middle, for files whose rate varies.
     fn guess(&self) -> u64 {
         let (low, high) = (self.low.offset, self.ceiling);
         if high <= low + WINDOW {
@@ -155,7 +157,7 @@ impl Find {
         guess.min(high - WINDOW / 2)
     }
 
-    /// Bytes in which two frames begin, wherever they begin.
+    /// Returns the window size in bytes in which two frames are certain to begin.
     fn most(&self) -> u64 {
         match u64::from(self.layout.info.max_frame) {
             0 => MAX_WINDOW,
@@ -163,7 +165,8 @@ impl Find {
         }
     }
 
-    /// The frames of a window that belong to the stream: each follows another or is followed by one.
+    /// Returns the frames of a window that belong to the stream: each follows another or is
+    /// followed by one.
     fn chained(&self, bytes: &[u8], offset: u64) -> Vec<Frame> {
         let mut found = frames(bytes, offset, &self.layout.info);
         found.retain(|frame| (self.low.sample..=self.high.sample).contains(&frame.sample));
@@ -173,7 +176,7 @@ impl Find {
         found
     }
 
-    /// Learns from a window; whether it told anything.
+    /// Narrows the range by the frames of a window. Returns whether it did.
     fn learn(&mut self, found: &[Frame], start: u64) -> bool {
         let before = (self.low, self.high, self.ceiling);
         let behind = found.iter().position(|f| f.sample > self.target);
@@ -212,7 +215,7 @@ impl Find {
                 guess..guess + WINDOW
             }
         };
-        // The first frame behind the target may be what tells that the one before is one.
+        // The first frame after the target may be the only confirmation of the one before.
         let limit = (self.high.offset + MAX_HEADER_BYTES).min(self.layout.bytes.end);
         let window = window.start..window.end.min(limit);
         let Some(bytes) = held.get(window.clone()) else {
@@ -234,7 +237,7 @@ impl Find {
             } else if self.table {
                 self.distrust();
             } else {
-                // Damage behind the last frame that is whole: it is the best there is.
+                // Damage follows the last whole frame, which is the best result available.
                 self.looks = MAX_LOOKS;
             }
         }

@@ -1,30 +1,32 @@
-//! The four bytes that each frame of MPEG audio begins with (ISO/IEC 11172-3 2.4.1.3, ISO/IEC 13818-3), and the search for
-//! frames in bytes that may hold anything.
+//! The four-byte header of an MPEG audio frame (ISO/IEC 11172-3 2.4.1.3, ISO/IEC 13818-3), and the
+//! search for frames in arbitrary bytes.
 
-/// Bytes of a header.
+/// Length of a header in bytes.
 pub(crate) const HEADER_BYTES: usize = 4;
 
-/// The longest frame: layer II of MPEG-2.5 at 160 kbit/s and 8 kHz, with its padding.
+/// Length of the longest frame in bytes: layer II of MPEG-2.5 at 160 kbit/s and 8 kHz, with
+/// padding.
 pub(crate) const MAX_FRAME_BYTES: u64 = 2881;
 
-/// What a header says.
+/// A parsed frame header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// 1 for MPEG-1, 2 for MPEG-2, 3 for MPEG-2.5 (lower sample rates, no standard's).
+    /// 1 for MPEG-1, 2 for MPEG-2, 3 for MPEG-2.5 (lower sample rates, not standardised).
     pub(crate) version: u8,
-    /// 1 to 3.
+    /// The layer, 1 to 3.
     pub(crate) layer: u8,
-    /// Bits a second.
+    /// Bits per second.
     pub(crate) bitrate: u32,
-    /// Samples a second.
+    /// Samples per second.
     pub(crate) rate: u32,
     pub(crate) channels: u32,
-    /// Whether 16 bits of checksum follow.
+    /// Whether a 16-bit checksum follows.
     pub(crate) checksum: bool,
     padding: bool,
 }
 
-/// kbit/s by index, in the five cases: MPEG-1 layers I, II, III; MPEG-2 layer I; MPEG-2 layers II and III.
+/// Bitrates in kbit/s by index, in five rows: MPEG-1 layers I, II, III; MPEG-2 layer I; MPEG-2
+/// layers II and III.
 const BITRATES: [[u32; 14]; 5] = [
     [32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448],
     [32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384],
@@ -34,7 +36,8 @@ const BITRATES: [[u32; 14]; 5] = [
 ];
 
 impl Header {
-    /// `None` if these bytes are no header, or one of a free format, whose frames do not say their size.
+    /// Parses a header. Returns `None` if the bytes are not a header, or one of the free format,
+    /// whose frames do not carry their size.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Header> {
         let &[sync, a, b, c] = bytes.first_chunk::<HEADER_BYTES>()?;
         if sync != 0xff || a & 0xe0 != 0xe0 || c & 3 == 2 {
@@ -63,7 +66,7 @@ impl Header {
         Some(Header { version, layer, bitrate, rate, channels, checksum: a & 1 == 0, padding: b & 2 != 0 })
     }
 
-    /// Samples that a frame holds.
+    /// Returns the number of samples in a frame.
     pub(crate) fn samples(&self) -> u64 {
         match (self.layer, self.version) {
             (1, _) => 384,
@@ -72,7 +75,7 @@ impl Header {
         }
     }
 
-    /// Bytes from this header to the next.
+    /// Returns the number of bytes from this header to the next.
     pub(crate) fn frame_bytes(&self) -> u64 {
         // Layer I counts in slots of four bytes.
         let slot = if self.layer == 1 { 4 } else { 1 };
@@ -80,17 +83,17 @@ impl Header {
         (slots + u64::from(self.padding)) * slot
     }
 
-    /// Bytes of a frame at this bitrate in the mean, as paddings come and go.
+    /// Returns the mean frame size in bytes at this bitrate, averaged over padding.
     pub(crate) fn mean_frame_bytes(&self) -> f64 {
         self.samples() as f64 * f64::from(self.bitrate) / (8.0 * f64::from(self.rate))
     }
 
-    /// Whether both may be of one stream.
+    /// Whether both headers may belong to one stream.
     pub(crate) fn fits(&self, other: &Header) -> bool {
         (self.version, self.layer, self.rate) == (other.version, other.layer, other.rate)
     }
 
-    /// Side information of layer III, between the header and the rest.
+    /// Returns the length in bytes of layer III's side information, which follows the header.
     pub(crate) fn side_bytes(&self) -> usize {
         match (self.version, self.channels) {
             (1, 1) => 17,
@@ -100,17 +103,18 @@ impl Header {
         }
     }
 
-    /// FFmpeg's name of the codec.
+    /// Returns FFmpeg's name of the codec.
     pub(crate) fn codec(&self) -> &'static str {
         ["mp1", "mp2", "mp3"][usize::from(self.layer) - 1]
     }
 }
 
-/// Frames that must follow one before it is taken for a frame: sync words occur in sound as in any bytes.
+/// Consecutive frames that must follow a candidate to confirm it. Sync words also occur by chance
+/// within audio data.
 const FOLLOWERS: u32 = 2;
 
-/// The header at a place of a window, if as many others follow it as must. At the end of the sound (`ended`: the window
-/// reaches it) the last one has to end there.
+/// Returns the header at a position of a window if [`FOLLOWERS`] matching frames follow it. If the
+/// window reaches the end of the audio (`ended`), the last frame may end there instead.
 pub(crate) fn confirmed(window: &[u8], at: usize, ended: bool) -> Option<Header> {
     let first = Header::parse(window.get(at..)?)?;
     let (mut header, mut place) = (first, at);
@@ -124,7 +128,7 @@ pub(crate) fn confirmed(window: &[u8], at: usize, ended: bool) -> Option<Header>
     Some(first)
 }
 
-/// The first confirmed frame in a window.
+/// Returns the first confirmed frame in a window.
 pub(crate) fn find(window: &[u8], ended: bool, like: Option<&Header>) -> Option<(usize, Header)> {
     (0..window.len())
         .filter(|at| window[*at] == 0xff)

@@ -1,29 +1,30 @@
-//! The frame of silence that encoders put first to say what follows: Xing or Info (with LAME's addition) and VBRI.
+//! The silent first frame in which encoders describe the file: Xing or Info (with LAME's extension)
+//! and VBRI.
 
 use super::frame::{HEADER_BYTES, Header};
 
-/// What such a frame says. Nothing of it is checked against the file yet.
+/// The content of an info frame. It is not yet checked against the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Info {
-    /// Whether the encoder says that every frame has the same bitrate.
+    /// Whether the encoder declares a constant bitrate.
     pub(crate) constant: bool,
-    /// Frames after this one.
+    /// Number of frames after this one.
     pub(crate) frames: Option<u64>,
-    /// Bytes of this frame and all after it.
+    /// Bytes of this frame and all later ones.
     pub(crate) bytes: Option<u64>,
-    /// The share of `bytes`, in 1/65536, that lies before each step of time. May run backwards.
+    /// Share of `bytes`, in 1/65536, that precedes each step of time. May decrease.
     pub(crate) shares: Vec<u32>,
-    /// Frames in such a step; `None` if the steps divide the whole evenly.
+    /// Frames per step; `None` if the steps divide the whole evenly.
     pub(crate) step_frames: Option<u64>,
-    /// Samples of silence that the encoder put in front and behind, where it says so.
+    /// Samples of silence that the encoder added at the start and at the end, if declared.
     pub(crate) silence: Option<(u64, u64)>,
 }
 
-/// Reads the frame whose header is given; `None` if it is a frame of sound like any other.
+/// Parses the frame with the given header. Returns `None` if it is an ordinary audio frame.
 pub(crate) fn parse(frame: &[u8], header: &Header) -> Option<Info> {
     let checksum = if header.checksum { 2 } else { 0 };
     let side = HEADER_BYTES + header.side_bytes();
-    // Some encoders forget that a checksum moves what follows it.
+    // Some encoders forget that a checksum shifts the data after it.
     [side, side + checksum].iter().find_map(|at| xing(frame.get(*at..)?)).or_else(|| vbri(frame.get(36..)?))
 }
 
@@ -38,7 +39,7 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u64> {
 fn xing(tag: &[u8]) -> Option<Info> {
     const TOC_BYTES: usize = 100;
     const QUALITY_BYTES: usize = 4;
-    // In LAME's part: after its name, method, lowpass, gains, flags and bitrate.
+    // Offset within LAME's extension: after its name, method, lowpass, gains, flags and bitrate.
     const SILENCE_AT: usize = 21;
     let constant = match tag.first_chunk()? {
         b"Xing" => false,
@@ -73,7 +74,8 @@ fn xing(tag: &[u8]) -> Option<Info> {
 }
 
 fn vbri(tag: &[u8]) -> Option<Info> {
-    /// Magic, version, delay, quality, bytes, frames, entries, scale, bytes an entry, frames an entry.
+    /// Length of the fields: magic, version, delay, quality, bytes, frames, entries, scale, bytes
+    /// per entry, frames per entry.
     const HEADER: usize = 26;
     if !tag.starts_with(b"VBRI") {
         return None;
@@ -83,7 +85,7 @@ fn vbri(tag: &[u8]) -> Option<Info> {
     let step = u16_at(tag, 24)?;
     let mut shares = Vec::new();
     if (1..=4).contains(&width) && bytes > 0 {
-        // They lie within the frame, so there are never many.
+        // The entries lie within the frame, which bounds their number.
         let table = tag.get(HEADER..HEADER + entries as usize * width).unwrap_or_default();
         let mut sum = 0u64;
         shares.push(0);
@@ -92,7 +94,7 @@ fn vbri(tag: &[u8]) -> Option<Info> {
             sum += size * scale;
             shares.push((u128::from(sum) << 16).div_euclid(u128::from(bytes)).min(1 << 16) as u32);
         }
-        // The last one is the end, which is known.
+        // The last entry is the end, which is already known.
         shares.pop();
     }
     let some = |value: u64| (value > 0).then_some(value);

@@ -1,5 +1,5 @@
-//! From a time to the frame of MPEG audio that begins there: by arithmetic and a look at the place, or by the nearest frame
-//! behind an estimate.
+//! Finds the MPEG audio frame that begins at a time: by arithmetic and a check of the position, or
+//! as the nearest frame after an estimated position.
 
 use super::Sound;
 use super::frame::{self, MAX_FRAME_BYTES};
@@ -10,10 +10,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Asked for at an estimated place: four of the longest usual frames and more.
+/// Bytes requested at an estimated position: more than four of the longest usual frames.
 const WINDOW: u64 = 8 << 10;
 
-/// How far a frame is looked for from there: damage, or a picture among the sound.
+/// Longest distance from there at which a frame is searched for. Damage or a picture may lie within
+/// the audio.
 const MAX_RESYNC: u64 = 64 << 10;
 
 impl Search for Sound {
@@ -27,7 +28,7 @@ struct Find {
     sound: Sound,
     timeline: Arc<Timeline>,
     time: Duration,
-    /// Whether arithmetic is still believed.
+    /// Whether positions from arithmetic are still trusted.
     exact: bool,
     window: u64,
 }
@@ -37,13 +38,14 @@ impl Find {
         Landing { time, offset, from: offset, until: ahead(&self.timeline, self.time, offset), estimated }
     }
 
-    /// The bytes of a range of the sound and whether it reaches the end; the range, if they are not here.
+    /// Returns the bytes of a range of the audio and whether it reaches the end. Returns the range
+    /// as the error if its bytes are not available.
     fn look<'a>(&self, held: &'a Held, range: Range<u64>) -> Result<(&'a [u8], bool), Range<u64>> {
         let range = range.start.max(self.sound.bytes.start)..range.end.min(self.sound.bytes.end);
         held.get(range.clone()).map(|bytes| (bytes, range.end == self.sound.bytes.end)).ok_or(range)
     }
 
-    /// The frame whose place arithmetic knows, to less than half a frame.
+    /// Returns the frame at the position predicted by arithmetic, within half a frame.
     fn by_arithmetic(&self, held: &Held) -> Result<Option<Landing>, Range<u64>> {
         let sound = &self.sound;
         let wanted = sound.frame_at(self.time);
@@ -73,7 +75,7 @@ impl Walk for Find {
             }
         }
         let guess = self.timeline.byte_at(self.time).max(self.sound.bytes.start);
-        // The end of the sound has a frame before it.
+        // The end of the audio is preceded by a frame.
         let guess = guess.min(self.sound.bytes.end.saturating_sub(2 * MAX_FRAME_BYTES).max(self.sound.bytes.start));
         match self.look(held, guess..guess + self.window) {
             Err(range) => Step::Need(vec![range]),

@@ -1,21 +1,22 @@
-//! What stands around the sound of an MP3: ID3v2 before it, ID3v1 and APE after it. Only their sizes are wanted, and of the
-//! text what is at hand.
+//! The tags around the audio of an MP3: ID3v2 before it, ID3v1 and APE after it. Their sizes are
+//! needed; their text is read only as far as it is available.
 
 use crate::comments::tidy;
 use crate::timeline::Track;
 
-/// Bytes of an ID3v2 header, which is all that is read of a tag with megabytes of cover art.
+/// Length of an ID3v2 header in bytes. Only the header is needed of a tag with megabytes of cover
+/// art.
 pub(crate) const ID3_HEADER_BYTES: u64 = 10;
 
-/// Frames of a tag looked at: more are pictures and players' notes.
+/// Most frames of a tag that are read. The later ones are pictures and players' notes.
 const MAX_FRAMES: usize = 64;
 
-/// Four bytes of seven bits each.
+/// Decodes four bytes of seven bits each.
 fn synchsafe(bytes: [u8; 4]) -> u64 {
     bytes.iter().fold(0, |sum, byte| sum << 7 | u64::from(byte & 0x7f))
 }
 
-/// The whole size of the ID3v2 tag that begins with these ten bytes.
+/// Returns the total size of the ID3v2 tag that begins with these ten bytes.
 pub(crate) fn id3_bytes(header: &[u8]) -> Option<u64> {
     let &[b'I', b'D', b'3', version, _, flags, a, b, c, d] = header.first_chunk::<10>()? else { return None };
     if version == 0xff || (a | b | c | d) & 0x80 != 0 {
@@ -25,10 +26,11 @@ pub(crate) fn id3_bytes(header: &[u8]) -> Option<u64> {
     Some(ID3_HEADER_BYTES + synchsafe([a, b, c, d]) + footer)
 }
 
-/// Takes title and language from as much of an ID3v2.3 or 2.4 tag as is here.
+/// Reads title and language from the available bytes of an ID3v2.3 or 2.4 tag.
 pub(crate) fn read_id3(tag: &[u8], track: &mut Track) {
     let (Some(&version), Some(&flags)) = (tag.get(3), tag.get(5)) else { return };
-    // An extended header or unsynchronised bytes are rare and no title is worth undoing them.
+    // Extended headers and unsynchronised bytes are rare; decoding them for a title is not
+    // worthwhile.
     if !matches!(version, 3 | 4) || flags & 0xc0 != 0 {
         return;
     }
@@ -50,7 +52,7 @@ pub(crate) fn read_id3(tag: &[u8], track: &mut Track) {
     }
 }
 
-/// A text frame's first string, in one of ID3's four encodings.
+/// Returns the first string of a text frame, in any of ID3's four encodings.
 fn text(body: &[u8]) -> Option<String> {
     let (encoding, bytes) = body.split_first()?;
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
@@ -69,7 +71,7 @@ fn text(body: &[u8]) -> Option<String> {
     tidy(&string)
 }
 
-/// Where the sound ends, given the bytes that the file ends with.
+/// Returns the offset at which the audio ends, given the last bytes of the file.
 pub(crate) fn sound_end(size: u64, tail: &[u8]) -> u64 {
     const ID3V1_BYTES: usize = 128;
     const APE_FOOTER_BYTES: usize = 32;
@@ -83,11 +85,11 @@ pub(crate) fn sound_end(size: u64, tail: &[u8]) -> u64 {
         && footer.starts_with(b"APETAGEX")
         && let (Some(size), Some(flags)) = (footer[12..].first_chunk::<4>(), footer[20..].first_chunk::<4>())
     {
-        // The size counts the footer and the items; bit 31 of the flags says whether there is a header as well.
+        // The size counts the footer and the items. Bit 31 of the flags indicates a header as well.
         let header = if u32::from_le_bytes(*flags) >> 31 == 1 { APE_FOOTER_BYTES as u64 } else { 0 };
         after += u64::from(u32::from_le_bytes(*size)) + header;
     }
-    // A tag as large as the file is none.
+    // A tag as large as the file is invalid.
     size.checked_sub(after).filter(|end| *end > 0).unwrap_or(size)
 }
 

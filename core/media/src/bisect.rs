@@ -1,35 +1,36 @@
-//! The search that containers without a whole index share: comes near a time by looking at single points of the stream,
-//! then reads on from there to the keyframe at or before it and the one after.
+//! The search shared by containers without a complete index. It approaches a time by reading single
+//! points of the stream. From there it reads on to the keyframe at or before the time and to the
+//! one after.
 //!
-//! What a point is and how the stream is read, the container's own module says.
+//! The container's own module defines points and how the stream is read.
 
 use crate::held::{Held, Step, Walk};
 use crate::locate::Landing;
 use std::ops::Range;
 use std::time::Duration;
 
-/// What a look at the bytes that are here came to.
+/// The result of a look at the available bytes.
 pub(crate) type Look<T> = Result<T, Short>;
 
-/// Why a look found nothing.
+/// The reason why a look found nothing.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Short {
-    /// These are needed first.
+    /// This range is needed first.
     Need(Range<u64>),
-    /// There is none up to the end.
+    /// There is nothing up to the end.
     Nothing,
-    /// For too far there is nothing of the stream at all.
+    /// A long range contains nothing of the stream.
     Lost,
 }
 
-/// A place from which the stream can be read, and its time in microseconds from the film's start.
+/// An offset from which the stream can be read, and its time in microseconds from the film's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Point {
     pub(crate) at: u64,
     pub(crate) time: i64,
 }
 
-/// A keyframe met while reading.
+/// A keyframe found while reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     /// Microseconds from the film's start.
@@ -40,73 +41,80 @@ pub(crate) struct Key {
 
 /// A stream that can be entered anywhere.
 pub(crate) trait Stream: std::fmt::Debug + Send + Sync {
-    /// A reading of it.
+    /// A sequential reader of it.
     type Reading: Reading + std::fmt::Debug + Send + Sync;
 
-    /// The first point at or after `cursor` and before `end`; moves the cursor over what is done with.
+    /// Returns the first point at or after `cursor` and before `end`. Moves the cursor past the
+    /// bytes that are done with.
     fn point(&self, held: &Held, cursor: &mut u64, end: u64) -> Look<Point>;
 
-    /// Begins to read at a point.
+    /// Starts reading at a point.
     fn read(&self, at: u64) -> Self::Reading;
 }
 
-/// A reading of a stream, onwards from a point.
+/// A sequential reader of a stream, starting at a point.
 pub(crate) trait Reading {
-    /// Up to where it has read.
+    /// Returns the offset up to which it has read.
     fn at(&self) -> u64;
 
-    /// The last time that it has read, whatever it belongs to.
+    /// Returns the last time that it has read, of any stream.
     fn time(&self) -> Option<i64>;
 
-    /// The next keyframe; `Need` too where it is time to look at how far the reading has come.
+    /// Returns the next keyframe. Also returns `Need` when it is time to check the progress of the
+    /// reading.
     fn next(&mut self, held: &Held) -> Look<Key>;
 }
 
-/// Bounds the bytes that one search reads: a group of pictures of 10 s at 50 Mbit/s is 63 MB.
+/// Most bytes read in one search. A group of pictures of 10 s at 50 Mbit/s has 63 MB.
 const MAX_READ: u64 = 96 << 20;
-/// How far it reads for the keyframe after the one it lands on; beyond that, what was read is what should be here.
+/// Longest distance in bytes that is read for the keyframe after the landing. Beyond it, the bytes
+/// read so far are those to buffer.
 const MAX_READ_PAST: u64 = 8 << 20;
-/// Bounds the looks at points: thirty halvings find a byte in a gigabyte, and backing off starts anew.
+/// Most looks at points. Thirty halvings find a byte in a gigabyte, and backing off restarts the
+/// search.
 const MAX_POINTS: u32 = 200;
-/// How far one look goes: Matroska's clusters have some megabytes.
+/// Longest distance in bytes of one look. Matroska's clusters have several megabytes.
 const MAX_LOOK: u64 = 8 << 20;
-/// Looks at points for one aim, before what is nearest will do.
+/// Most looks at points for one aim before the nearest is accepted.
 const POINTS_PER_AIM: u32 = 40;
-/// Reading on this far is cheaper than another look.
+/// Distance in bytes over which sequential reading is cheaper than another look.
 const NEAR_BYTES: u64 = 192 << 10;
-/// A time that lies further outside of its neighbours' than this contradicts them.
+/// Largest deviation in microseconds of a time outside the range of its neighbours. A larger one
+/// contradicts them.
 const SLACK_US: i64 = 20_000_000;
-/// Times are said in milliseconds, and mean the keyframe whose time was rounded to them.
+/// Rounding tolerance in microseconds. Times are given in milliseconds and mean the keyframe whose
+/// time was rounded to them.
 const ROUNDING_US: i64 = 500;
-/// An index that leads to a place this far before the time lies, or has holes.
+/// Largest distance in microseconds before the time to which an index may lead. A larger one means
+/// that the index is false or has holes.
 const MAX_LEAD_US: i64 = 60_000_000;
 
-/// What a search starts from.
+/// The known limits that a search starts from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     /// The first point of the stream.
     pub(crate) start: Point,
     /// Its end, and the time there.
     pub(crate) end: Point,
-    /// A keyframe is expected within this many microseconds before any time.
+    /// Microseconds before any time within which a keyframe is expected.
     pub(crate) back: i64,
-    /// The keyframe to read through to is at least this many microseconds after the one landed on: where each frame is
-    /// one, a player needs more of them.
+    /// Least distance in microseconds from the landing to the keyframe up to which it reads. Where
+    /// every frame is a keyframe, a player needs several of them.
     pub(crate) reach: i64,
-    /// What an index says, where there is one.
+    /// The position from an index, if there is one.
     pub(crate) hint: Option<Hint>,
 }
 
-/// Where an index has the keyframe. It is looked at before it is believed.
+/// The position of the keyframe according to an index. It is checked before it is used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Hint {
-    /// Where to read from to come to the keyframe.
+    /// Offset to read from in order to reach the keyframe.
     pub(crate) near: u64,
-    /// The keyframe's time and where the next one's data begins, if the index has every keyframe.
+    /// The keyframe's time and the start of the next one's data, if the index has every keyframe.
     pub(crate) exact: Option<(i64, u64)>,
 }
 
-/// The walk to the keyframe at or before a time.
+/// A walk to the keyframe at or before a time.
 #[derive(Debug)]
 pub(crate) struct Bisect<S: Stream> {
     stream: S,
@@ -116,20 +124,20 @@ pub(crate) struct Bisect<S: Stream> {
     high: Point,
     phase: Phase<S::Reading>,
     back: i64,
-    /// Looks at points, for this aim and in all.
+    /// Looks at points, for this aim and in total.
     looks: (u32, u32),
-    /// Whether the last looks fell on the same side, so that a straight line misleads.
+    /// Consecutive looks on the same side, signed by side. They show that interpolation misleads.
     lean: i32,
     read: u64,
-    /// The last keyframe met at or before the time.
+    /// The last keyframe found at or before the time.
     best: Option<Key>,
     /// The first one after it.
     after: Option<Key>,
-    /// Where the reading met what lies after the time.
+    /// Offset at which the reading passed the time.
     passed: Option<u64>,
-    /// Where it was given up to read for the keyframe after.
+    /// Offset at which the search for the keyframe after was given up.
     ended: Option<u64>,
-    /// Where an earlier reading began, which found nothing before the time.
+    /// Start of an earlier reading, which found nothing before the time.
     stop: u64,
 }
 
@@ -174,7 +182,8 @@ impl<S: Stream> Bisect<S> {
         Step::Need(vec![range])
     }
 
-    /// Where to look next for a point at or before `aim`; `None` if the nearest known will do.
+    /// Returns the next position to look for a point at or before `aim`. `None` if the nearest
+    /// known one is good enough.
     fn aim(&self, aim: i64) -> Option<u64> {
         let (low, high) = (self.low, self.high);
         let gap = high.at.saturating_sub(low.at);
@@ -183,9 +192,9 @@ impl<S: Stream> Bisect<S> {
             return None;
         }
         let line = (aim - low.time) as f64 / (high.time.saturating_sub(low.time)).max(1) as f64;
-        // Two looks in a row on one side: the line misleads, so halve.
+        // Two looks in a row on one side: interpolation misleads, so halve.
         let share = if self.lean.abs() >= 2 { 0.5 } else { line.clamp(0.02, 0.98) };
-        // A little lower, for the point found lies after the place looked at.
+        // Slightly lower, since the point found lies after the position looked at.
         let at = low.at + (gap as f64 * share) as u64;
         Some(at.saturating_sub(NEAR_BYTES / 4).clamp(low.at + 1, high.at.saturating_sub(1).max(low.at + 1)))
     }
@@ -200,7 +209,7 @@ impl<S: Stream> Bisect<S> {
             self.low = point;
             self.lean = self.lean.max(0) + 1;
         } else {
-            // No point begins between the place looked at and this one.
+            // No point begins between the position looked at and this one.
             self.high = Point { at: from, time: point.time };
             self.lean = self.lean.min(0) - 1;
         }
@@ -218,7 +227,7 @@ impl<S: Stream> Bisect<S> {
         }
     }
 
-    /// Looks for a place to read from, without a hint.
+    /// Searches for a position to read from, without a hint.
     fn search(&mut self) {
         self.bounds.hint = None;
         self.low = self.bounds.start;
@@ -227,13 +236,13 @@ impl<S: Stream> Bisect<S> {
         self.phase = Phase::Aim;
     }
 
-    /// What the reading came to when it is at its end; `None` if another one begins.
+    /// Returns the result when the reading is at its end. `None` if another reading begins.
     fn settle(&mut self) -> Option<Step<Landing>> {
         if let Some(best) = self.best {
             return Some(Step::Done(self.landing(best)));
         }
         if self.low.at > self.bounds.start.at {
-            // Further back, up to where this one began.
+            // Further back, up to where this reading began.
             self.stop = self.low.at;
             self.high = self.low;
             self.back = self.back.saturating_mul(3).max(1_000_000);

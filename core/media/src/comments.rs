@@ -1,21 +1,23 @@
-//! Title and language as the tags of audio files write them: Vorbis comments, used by FLAC and Ogg, and the tidying that all
-//! foreign text gets.
+//! Title and language from the tags of audio files: Vorbis comments, used by FLAC and Ogg. Also the
+//! clean-up of all foreign text.
 
 use crate::timeline::Track;
 
-/// Longest title or language kept, in characters: what a list can show.
+/// Longest title or language kept, in characters, for display in a list.
 const MAX_CHARS: usize = 200;
 
-/// Most comments looked at: a well-tagged album has some thirty.
+/// Most comments read. A well-tagged album has about thirty.
 const MAX_COMMENTS: usize = 256;
 
-/// A text as it can be shown: no control characters, no spaces around it, not too long; `None` if nothing is left.
+/// Cleans a text for display: no control characters, no surrounding spaces, limited length. Returns
+/// `None` if nothing is left.
 pub(crate) fn tidy(text: &str) -> Option<String> {
     let text: String = text.trim().chars().filter(|c| !c.is_control()).take(MAX_CHARS).collect();
     (!text.is_empty()).then_some(text)
 }
 
-/// Takes title and language from a Vorbis comment block (without its packet's magic), as far as its bytes are here.
+/// Reads title and language from the available part of a Vorbis comment block (without its packet's
+/// magic).
 pub(crate) fn read(block: &[u8], track: &mut Track) {
     let mut rest = block;
     let mut take = || -> Option<&[u8]> {
@@ -24,7 +26,8 @@ pub(crate) fn read(block: &[u8], track: &mut Track) {
         rest = after;
         Some(bytes)
     };
-    // The encoder's name; after it the number of comments, which the bytes themselves tell as well.
+    // The encoder's name, followed by the number of comments, which the length of the block implies
+    // as well.
     if take().is_none() {
         return;
     }

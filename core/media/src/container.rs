@@ -1,10 +1,10 @@
-//! Which container a file is: by its first bytes, and before these are here by its name, for a first guess at where its
-//! index lies.
+//! Detects the container of a file from its first bytes. Before these are available, the name gives
+//! a first guess at the position of the index.
 
 use crate::endings::Format;
 use crate::mp3::frame::{HEADER_BYTES, Header};
 
-/// A file format that carries an index, or from which one can be had.
+/// A file format that carries an index or allows one to be derived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Container {
@@ -41,7 +41,7 @@ pub enum Container {
 }
 
 impl Container {
-    /// The name that people use.
+    /// Returns the common name.
     pub fn name(self) -> &'static str {
         match self {
             Container::Mp4 => "MP4",
@@ -62,12 +62,13 @@ impl Container {
         }
     }
 
-    /// The guess by the ending of a file's name.
+    /// Guesses the container by the file's extension.
     pub fn by_name(name: &str) -> Container {
         Format::by_name(name).map_or(Container::Other, |format| format.container)
     }
 
-    /// What the first bytes say; at least [`Container::SNIFF_BYTES`] of them, or the whole file.
+    /// Detects the container from the first bytes: at least [`Container::SNIFF_BYTES`] of them, or
+    /// the whole file.
     pub fn sniff(head: &[u8]) -> Container {
         let at = |offset: usize, magic: &[u8]| head.get(offset..offset + magic.len()) == Some(magic);
         let sync = |offset: usize, packet: usize| (0..3).all(|n| head.get(offset + n * packet) == Some(&0x47));
@@ -105,12 +106,12 @@ impl Container {
         }
     }
 
-    /// What [`Container::sniff`] looks at.
+    /// Number of bytes that [`Container::sniff`] reads.
     pub const SNIFF_BYTES: usize = 1024;
 }
 
-/// Whether a frame of MPEG audio begins here, and where one follows in view it is of the same kind. Layer I, whose header
-/// any text in UTF-16 may begin with, needs a second frame.
+/// Whether an MPEG audio frame begins here. A following frame, if in view, must be of the same
+/// kind. Layer I needs a second frame, since any UTF-16 text may begin with its header.
 fn mpeg_audio(head: &[u8]) -> bool {
     let Some(first) = Header::parse(head) else { return false };
     match head.get(first.frame_bytes() as usize..).filter(|rest| rest.len() >= HEADER_BYTES) {

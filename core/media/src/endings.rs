@@ -1,50 +1,51 @@
-//! What a file holds, by the ending of its name and by its first bytes: one table for the whole project.
+//! Detects the content of a file by its extension and by its first bytes: one table for the whole
+//! project.
 
 use crate::container::Container;
 use Container::{Aiff, Asf, Avi, Dv, Flac, Flv, Matroska, Mp3, Mp4, MpegPs, MpegTs, Ogg, Other, RealMedia, Wav};
 use Content::{Audio, Document, Packed, Picture, Subtitle, Video};
 
-/// What a file is for.
+/// The purpose of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Content {
-    /// Pictures that move; a player opens it.
+    /// Moving pictures; a player opens it.
     Video,
-    /// Sound; a player opens it.
+    /// Audio; a player opens it.
     Audio,
-    /// The text of a film.
+    /// Subtitles of a film.
     Subtitle,
     /// A still picture.
     Picture,
-    /// An archive or the image of a disc: no player opens what is in it.
+    /// An archive or a disc image, whose content no player opens.
     Packed,
-    /// Text, checksums, links: anything else that is known to be no media.
+    /// Text, checksums, links: anything else known not to be media.
     Document,
 }
 
 impl Content {
-    /// Whether a player opens such a file by itself.
+    /// Whether a player opens such a file directly.
     pub fn is_playable(self) -> bool {
         matches!(self, Video | Audio)
     }
 }
 
-/// What the ending of a file's name tells.
+/// The format that a file's extension indicates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Format {
-    /// What the file is for.
+    /// The purpose of the file.
     pub content: Content,
     /// Its media type (RFC 6838).
     pub media_type: &'static str,
-    /// The container to expect.
+    /// The expected container.
     pub container: Container,
-    /// What the format is called: of subtitles by FFmpeg, of packed files by people.
+    /// The name of the format: FFmpeg's for subtitles, the common name for archives.
     pub name: &'static str,
 }
 
-/// Endings in lower case with spaces between them, and what they tell. Endings that stand for films as well as for
-/// something else (`bin`, `dat`, `mod`) are left out: there the first bytes tell.
+/// Lower-case extensions, separated by spaces, and the formats they indicate. Extensions that are
+/// also used for other files (`bin`, `dat`, `mod`) are omitted; there the first bytes decide.
 const TABLE: &[(&str, Content, &str, Container, &str)] = &[
     ("mp4 m4v mp4v f4v ismv mpeg4", Video, "video/mp4", Mp4, ""),
     ("mov qt", Video, "video/quicktime", Mp4, ""),
@@ -89,7 +90,7 @@ const TABLE: &[(&str, Content, &str, Container, &str)] = &[
     ("ass ssa", Subtitle, "text/x-ssa", Other, "ass"),
     ("sub", Subtitle, "text/x-microdvd", Other, "sub"),
     ("smi sami", Subtitle, "application/x-sami", Other, "sami"),
-    // Half of a pair (VobSub), or pictures: told apart from films, not handed to players.
+    // Half of a pair (VobSub), or pictures: distinguished from films, but not passed to players.
     ("idx sup mks ttml dfxp usf", Subtitle, "application/octet-stream", Other, ""),
     ("jpg jpeg jpe", Picture, "image/jpeg", Other, ""),
     ("png", Picture, "image/png", Other, ""),
@@ -134,7 +135,7 @@ const TABLE: &[(&str, Content, &str, Container, &str)] = &[
 ];
 
 impl Format {
-    /// What the ending of a file's name tells; `None` where it tells nothing.
+    /// Returns the format that the extension indicates; `None` if it is unknown.
     pub fn by_name(name: &str) -> Option<Format> {
         let base = name.rsplit('/').next().unwrap_or(name);
         let (_, ending) = base.rsplit_once('.')?;
@@ -144,8 +145,8 @@ impl Format {
             .or_else(|| volume(ending))
     }
 
-    /// What the first bytes of a file tell, at least [`Container::SNIFF_BYTES`] of them or the whole file; `None` where they
-    /// tell nothing.
+    /// Returns the format that the first bytes indicate; `None` if they are unknown. Needs at least
+    /// [`Container::SNIFF_BYTES`] of them or the whole file.
     pub fn by_content(head: &[u8]) -> Option<Format> {
         let container = Container::sniff(head);
         let found = |content, name| Format { content, media_type: "application/octet-stream", container, name };
@@ -160,8 +161,8 @@ impl Format {
     }
 }
 
-/// A volume of an archive that was cut in pieces: `r00` to `r99` and on to `y99`, `z01`, `c00`, and the numbers of a file that
-/// was cut (`001`).
+/// Recognises a volume of a split archive: `r00` to `r99` and on to `y99`, `z01`, `c00`, and the
+/// numbers of a split file (`001`).
 fn volume(ending: &str) -> Option<Format> {
     let [letter, tens, ones] = *ending.as_bytes() else { return None };
     let name = match letter {
@@ -176,7 +177,7 @@ fn volume(ending: &str) -> Option<Format> {
     Some(Format { content: Packed, media_type, container: Other, name })
 }
 
-/// First bytes of files that are no container of ours: their place, what they are, and what they are for.
+/// Signatures of files that are not supported containers: offset, bytes, purpose.
 const MAGIC: &[(usize, &[u8], Content, &str)] = &[
     (0, b"Rar!\x1a\x07", Packed, "RAR archive"),
     (0, b"PK\x03\x04", Packed, "ZIP archive"),
@@ -187,7 +188,7 @@ const MAGIC: &[(usize, &[u8], Content, &str)] = &[
     (0, b"\xfd7zXZ\0", Packed, "archive"),
     (0, b"\x28\xb5\x2f\xfd", Packed, "archive"),
     (257, b"ustar", Packed, "archive"),
-    // The sectors of a CD as they are, with their sync pattern.
+    // Raw CD sectors, with their sync pattern.
     (0, b"\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0", Packed, "disc image"),
     (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01", Video, ""),
     (0, b"\xb7\xd8\x00\x20\x37\x49\xda\x11", Video, ""),

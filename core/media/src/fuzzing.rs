@@ -1,28 +1,32 @@
-//! Drives foreign bytes through the index readers as the engine does, for the fuzz targets and the tests with mutated films. No
-//! part of the public interface.
+//! Passes foreign bytes through the index readers as the engine does, for the fuzz targets and the
+//! tests with mutated films. Not part of the public interface.
 
 use crate::{Container, Indexer, Landing, Locate, Timeline};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// As large as the sparse film is: the guess at the index at its end stays small beside [`MAX_HELD`].
+/// Size of the sparse film in bytes. It is large enough that the guess at the index at its end
+/// stays small beside [`MAX_HELD`].
 const SPARSE_BYTES: u64 = 256 << 20;
 
-/// The most that reading an index or a search may hold, beside what it was given in one round.
+/// Most bytes that reading an index or a search may hold, in addition to the bytes fed in one
+/// round.
 const MAX_HELD: usize = 3 << 20;
 
-/// The most that reading an index may ask of the sparse film, which is zeros but for head and tail.
+/// Most bytes of the sparse film that reading an index may request. The film is zeros except for
+/// head and tail.
 const MAX_FED: u64 = 64 << 20;
 
-/// The most often that it may ask.
+/// Most rounds of requests.
 const MAX_ROUNDS: u32 = 20_000;
 
-/// The unit in which the sparse film is fed.
+/// Size in bytes of the pieces in which the sparse film is fed.
 const BLOCK: u64 = 16 << 10;
 
-/// Reads bytes as a film of that container, whole; then as the head and the tail of a large sparse one, cut where the last byte
-/// says. Panics where a bound is broken. Gives the timeline of the whole film, if it is of that container at all.
+/// Reads bytes as a complete film of a container, then as the head and the tail of a large sparse
+/// one, cut at the position given by the last byte. Panics if a bound is broken. Returns the
+/// timeline of the complete film if it is of that container.
 pub fn film(container: Container, data: &[u8]) -> Option<Arc<Timeline>> {
     let head = &data[..data.len().min(Container::SNIFF_BYTES)];
     if Container::sniff(head) != container {
@@ -37,7 +41,7 @@ pub fn film(container: Container, data: &[u8]) -> Option<Arc<Timeline>> {
     Some(timeline)
 }
 
-/// Zeros but for its head and tail.
+/// A film of zeros except for its head and tail.
 struct Film<'a> {
     size: u64,
     head: &'a [u8],
@@ -57,7 +61,7 @@ impl Film<'_> {
         bytes
     }
 
-    /// Reads the index, then looks for three times.
+    /// Reads the index, then searches for three times.
     fn play(&self, container: Container, cut: impl Fn(Range<u64>) -> Range<u64>) -> Arc<Timeline> {
         let mut indexer = Indexer::new(&format!("film.{}", ending(container)), self.size);
         self.feed(&mut indexer, Indexer::needed, Indexer::feed, Indexer::held_bytes, &cut);

@@ -1,5 +1,5 @@
-//! Containers of which only the duration is read, from their header or their ends. A seek is then a straight line, or the line
-//! through the points that the header lists.
+//! Containers of which only the duration is read, from their header or their ends. Seeking uses a
+//! straight line, or a line through the points that the header lists.
 
 mod asf;
 mod flv;
@@ -12,34 +12,35 @@ use crate::timeline::{Timeline, Track};
 use std::ops::Range;
 use std::time::Duration;
 
-/// What is looked at of a header at most.
+/// Most bytes of a header that are read.
 const MAX_HEADER: u64 = 256 << 10;
-/// Longest time that a header is believed, in seconds.
+/// Longest plausible duration in seconds.
 const LONGEST_S: f64 = 1000.0 * 3600.0;
-/// Least and most bytes a second that a header is believed: of speech, and above raw pictures of high definition.
+/// Lowest and highest plausible rate in bytes per second: that of speech, and above raw
+/// high-definition video.
 const LEAST_RATE: f64 = 200.0;
 const MOST_RATE: f64 = 500e6;
 
-/// What a header tells.
+/// The data from a header.
 #[derive(Debug, Default)]
 struct Told {
     duration_s: f64,
     tracks: Vec<Track>,
-    /// Points of the line from time to byte, where there are any.
+    /// Points that map time to byte, if there are any.
     line: Vec<(Duration, u64)>,
 }
 
-/// What keeps a reader of a header from its end.
+/// The reason why a header reader stopped early.
 enum Short {
     Need(Range<u64>),
-    /// Why nothing can be read.
+    /// The reason why nothing can be read.
     Nothing(&'static str),
 }
 
-/// A reader of a header: called again with more bytes until it does not need any.
+/// A reader of a header. It is called again with more bytes until it needs no more.
 type Read = fn(&Held) -> Result<Told, Short>;
 
-/// The walk through a header.
+/// A walk through a header.
 #[derive(Debug)]
 pub(crate) struct Header {
     container: Container,
@@ -47,7 +48,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// `None` where the container is none of these.
+    /// Returns the walk for a container; `None` if it is not one of these.
     pub(crate) fn of(container: Container) -> Option<Header> {
         read_of(container).map(|_| Header { container, steps: 0 })
     }
@@ -66,7 +67,7 @@ fn read_of(container: Container) -> Option<Read> {
     }
 }
 
-/// The end of what is asked for at the end of a file, together with the head.
+/// Returns the bytes at the end of a file that are requested together with the head.
 pub(crate) fn tail(container: Container, size: u64) -> Option<Range<u64>> {
     match container {
         Container::MpegPs => Some(size.saturating_sub(program_stream::WINDOW)..size),
@@ -79,7 +80,7 @@ impl Walk for Header {
     type Found = Timeline;
 
     fn step(&mut self, held: &mut Held) -> Step<Timeline> {
-        /// More than any of the readers takes.
+        /// Most steps; more than any of the readers takes.
         const MAX_STEPS: u32 = 64;
         self.steps += 1;
         let read = read_of(self.container).filter(|_| self.steps <= MAX_STEPS);
@@ -107,7 +108,7 @@ fn is_believable(seconds: f64, size: u64) -> bool {
         && (LEAST_RATE..MOST_RATE).contains(&(size as f64 / seconds))
 }
 
-/// Those points that ascend in both.
+/// Returns the points that ascend in both time and byte.
 fn ascending(mut line: Vec<(Duration, u64)>) -> Vec<(Duration, u64)> {
     line.sort_unstable();
     let mut last = None;
@@ -121,7 +122,8 @@ fn ascending(mut line: Vec<(Duration, u64)>) -> Vec<(Duration, u64)> {
     line
 }
 
-/// The first bytes of a file, at least so many where it has them, and no more than a header may take.
+/// Returns the first bytes of a file: at least `bytes` if the file has them, and no more than a
+/// header may take.
 fn head(held: &Held, bytes: u64) -> Result<&[u8], Short> {
     let range = 0..bytes.min(MAX_HEADER);
     held.get(range.clone()).ok_or(Short::Need(range))

@@ -1,21 +1,22 @@
-//! Gathers the keyframes of an index, whatever number of them it says it has.
+//! Collects the keyframes of an index within bounded memory.
 
 use crate::timeline::Keyframe;
 use std::time::Duration;
 
-/// Keyframes as they are read, in order. A film of 25 hours with one a second has 90,000; of what is beyond the limit, and all-intra
-/// films are, every other one is let go.
+/// Keyframes in reading order. A film of 25 hours with one per second has 90,000. Beyond the limit,
+/// which all-intra films exceed, every other one is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Keyframes {
     list: Vec<Keyframe>,
     spacing: Duration,
-    /// Whether some were let go.
+    /// Whether some were dropped.
     thinned: bool,
 }
 
-/// Bounds the memory to 10 MiB.
+/// Most keyframes kept. Bounds the memory to 10 MiB.
 const MAX_KEYFRAMES: usize = 1 << 18;
-/// The first spacing when there are too many, doubled each time (so that this ends, however the times jump).
+/// First minimum spacing when there are too many. It doubles each time, so that thinning ends for
+/// any sequence of times.
 const LEAST_SPACING: Duration = Duration::from_millis(100);
 
 impl Keyframes {

@@ -1,8 +1,10 @@
-//! Ogg (RFC 3533): length from the granule of the last page, a time by bisection over granules ([`seek`]).
+//! Ogg (RFC 3533): the granule of the last page gives the length; bisection over granules finds a
+//! time ([`seek`]).
 //!
-//! A file may carry several logical streams at once, told apart by serial numbers, and several such bundles one after the
-//! other (a chain: recorded radio); each of these counts its granules for itself. Two links of a chain with the same serial
-//! numbers, which the standard forbids, are taken for one.
+//! A file may carry several logical streams at once, identified by serial numbers. Several groups
+//! of streams may follow one another in a chain, as in recorded radio; each group counts its
+//! granules separately. Two links of a chain with the same serial numbers, which the standard
+//! forbids, are treated as one.
 
 mod codec;
 mod page;
@@ -18,55 +20,60 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Asked for at a page: its header and the start of its packets, and small pages behind it.
+/// Bytes requested at a page: its header, the start of its packets, and small pages after it.
 const PEEK: u64 = 4 << 10;
 
-/// Pages gone over before the first one with sound or pictures: of 64 KiB each where comments hold cover art.
+/// Most pages read before the first one with audio or video. Where comments hold cover art, they
+/// have 64 KiB each.
 const MAX_HEAD_PAGES: u32 = 192;
 
-/// Logical streams at once: a film with a few languages.
+/// Most concurrent logical streams: a film with a few languages.
 const MAX_STREAMS: usize = 16;
 
-/// Links of a chain: an album. Each costs some twenty looks at the file.
+/// Most links of a chain: an album. Each costs about twenty reads of the file.
 const MAX_LINKS: usize = 32;
 
-/// Looked at first at the end of a file or link, and at most: sound's last page may be behind many of pictures.
+/// Least and most bytes read at the end of a file or link. The last audio page may lie before many
+/// video pages.
 const TAIL: Range<u64> = 64 << 10..1 << 20;
 
-/// Bytes looked at for the borders of a chain: those of an album are a tenth of this.
+/// Most bytes read to find the boundaries of a chain. An album needs a tenth of this.
 const MAX_BYTES: u64 = 32 << 20;
 
-/// Where the border between two links is looked for page by page.
+/// Size in bytes of the range in which the boundary between two links is searched for page by page.
 const BORDER: u64 = 192 << 10;
 
-/// The longest that a file may claim to be: 1,000 hours, a thousandth of what a flipped bit makes of a granule.
+/// Longest duration that a file may claim: 1,000 hours. That is a thousandth of the value that a
+/// flipped bit makes of a granule.
 const MAX_NANOS: i128 = 1000 * 3600 * 1_000_000_000;
 
 /// A logical stream.
 #[derive(Clone, Debug)]
 struct Stream {
     serial: u32,
-    /// `None` for a stream that has no time of its own, or none that is known here.
+    /// `None` for a stream that has no timing, or none that is supported.
     codec: Option<Codec>,
-    /// Header packets still to come.
+    /// Header packets still expected.
     headers: u32,
-    /// Packets of sound or pictures so far, while the first granule is looked for, and the units in them.
+    /// Packets of audio or video so far, and the units in them, while the first granule is searched
+    /// for.
     units: u64,
 }
 
-/// Logical streams that run side by side, from their first pages to their last.
+/// Concurrent logical streams, from their first pages to their last.
 #[derive(Clone, Debug)]
 struct Link {
     streams: Vec<Stream>,
-    /// The one whose keyframes count: the first with pictures, else the first with sound.
+    /// Index of the stream whose keyframes are used: the first video stream, else the first audio
+    /// stream.
     main: usize,
-    /// From the first page of sound or pictures to the end.
+    /// From the first page of audio or video to the end.
     bytes: Range<u64>,
     /// The main stream's first such page.
     first: u64,
-    /// What the file's own clock says at the first picture or sound, in nanoseconds.
+    /// The file's own timestamp of the first picture or sound, in nanoseconds.
     origin: i128,
-    /// When that is played.
+    /// The time at which it is played.
     time: Duration,
     duration: Duration,
 }
@@ -84,18 +91,19 @@ impl Link {
         self.streams.iter().find(|s| s.serial == serial)?.codec.as_ref()
     }
 
-    /// When the file's own clock says so.
+    /// Converts the file's own timestamp to a time.
     fn time_at(&self, nanos: i128) -> Duration {
         let into = u64::try_from((nanos - self.origin).max(0)).map_or(self.duration, Duration::from_nanos);
         self.time + into.min(self.duration)
     }
 
-    /// What the file's own clock says at a time of this link.
+    /// Converts a time of this link to the file's own timestamp.
     fn nanos_at(&self, time: Duration) -> i128 {
         time.saturating_sub(self.time).as_nanos() as i128 + self.origin
     }
 
-    /// The length, by the last pages that are known; `None` if there is no page of the main stream among them.
+    /// Computes the length from the last known pages. `None` if none of them belongs to the main
+    /// stream.
     fn measure(&mut self, pages: &[Page]) -> Option<Result<(), String>> {
         let main = self.streams[self.main].serial;
         pages.iter().find(|page| page.serial == main && page.granule.is_some())?;
@@ -112,24 +120,24 @@ impl Link {
     }
 }
 
-/// The walk over the first pages, the last ones, and the borders of a chain's links.
+/// A walk over the first pages, the last ones, and the boundaries of a chain's links.
 #[derive(Debug)]
 pub(crate) struct Index {
     links: Vec<Link>,
     tracks: Vec<Track>,
     phase: Phase,
     doubts: u32,
-    /// Bytes looked at for borders.
+    /// Bytes read to find boundaries.
     bytes: u64,
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// At the first pages of a link; pages of sound or pictures begin at `data`, once that is seen.
+    /// At the first pages of a link. Pages of audio or video begin at `data`, once known.
     Head { at: u64, pages: u32, streams: Vec<Stream>, data: Option<u64> },
-    /// At the end of the file, with so many bytes of it.
+    /// At the end of the file, with this many bytes of it.
     Tail { bytes: u64 },
-    /// Between a page that is of the last known link and one that is not.
+    /// Between a page of the last known link and one of a later link.
     Border { low: u64, high: u64, window: u64 },
     /// At the end of the last known link.
     End { at: u64, bytes: u64 },
@@ -147,11 +155,11 @@ impl Phase {
     }
 }
 
-/// What a part of the walk comes to: go on, or the end.
+/// The result of one part of the walk: continue, or finish.
 type Progress = Result<Option<Timeline>, Stop>;
 
 impl Index {
-    /// Goes over one page of the head.
+    /// Reads one page of the head.
     fn head(&mut self, held: &Held) -> Progress {
         let Phase::Head { at, pages, streams, data } = &mut self.phase else { return Ok(None) };
         let here = *at;
@@ -182,7 +190,7 @@ impl Index {
             return Ok(None);
         }
         let Some(stream) = streams.iter_mut().find(|s| s.serial == page.serial) else {
-            // Of the next link already, or of none: the head is over.
+            // The page belongs to the next link or to none: the head is over.
             return self.close_head(None);
         };
         let Some(codec) = &mut stream.codec else { return Ok(None) };
@@ -205,19 +213,20 @@ impl Index {
         Ok(None)
     }
 
-    /// Makes a link of what the head told; `page` is the main stream's first with a granule.
+    /// Creates a link from the head; `page` is the main stream's first with a granule.
     fn close_head(&mut self, page: Option<Page>) -> Progress {
         let Phase::Head { at, streams, data, .. } = &mut self.phase else { return Ok(None) };
         let Some(main) = main(streams) else {
             return Err(Stop::failed("carries no stream whose time is known (Vorbis, Opus, FLAC, Speex or Theora)"));
         };
         let Some(codec) = &streams[main].codec else { return Ok(None) };
-        // A stream that was cut out of a longer one does not begin with 0; one that ends at once may be shorter than its packets.
+        // A stream cut from a longer one does not begin with 0. One that ends at once may be
+        // shorter than its packets.
         let start = match page.and_then(|page| Some((page, page.granule?))) {
             Some((page, granule)) if !page.last => i128::from(codec.done(granule)) - i128::from(streams[main].units),
             _ => 0,
         };
-        // Only Speex has its silence in front of 0.
+        // Only Speex has its silence before 0.
         let start = if codec.track.codec == "speex" { start } else { start.max(0) };
         let origin = codec.nanos(start + i128::from(codec.skipped));
         let first = page.map_or(*at, |page| page.offset);
@@ -233,7 +242,7 @@ impl Index {
         Ok(None)
     }
 
-    /// Looks at the end of the file: it is the last link's, or there are more links.
+    /// Reads the end of the file. It belongs to the last link, or there are more links.
     fn tail(&mut self, held: &Held) -> Progress {
         let (Phase::Tail { bytes }, Some(link)) = (&mut self.phase, self.links.last_mut()) else { return Ok(None) };
         let window = held.size().saturating_sub(*bytes).max(link.bytes.start)..held.size();
@@ -262,7 +271,7 @@ impl Index {
         }
     }
 
-    /// Halves the stretch in which a link ends.
+    /// Halves the range in which a link ends.
     fn border(&mut self, held: &mut Held) -> Progress {
         let (Phase::Border { low, high, window }, Some(link)) = (&mut self.phase, self.links.last_mut()) else {
             return Ok(None);
@@ -292,7 +301,7 @@ impl Index {
         Ok(None)
     }
 
-    /// Measures a link that others follow, and goes on with the next.
+    /// Measures a link that is followed by others, and continues with the next.
     fn end(&mut self, held: &mut Held) -> Progress {
         let (Phase::End { at, bytes }, Some(link)) = (&mut self.phase, self.links.last_mut()) else { return Ok(None) };
         let window = at.saturating_sub(*bytes).max(link.bytes.start)..*at;
@@ -304,7 +313,7 @@ impl Index {
                 *bytes *= 4;
                 return Ok(None);
             }
-            // A link of headers alone lasts no time.
+            // A link of headers alone has no duration.
             Some(Ok(())) | None => {}
         }
         if self.links.len() == MAX_LINKS || self.bytes > MAX_BYTES {
@@ -326,7 +335,7 @@ impl Index {
             .with_search(Arc::new(seek::Links(Arc::new(std::mem::take(&mut self.links)))))
     }
 
-    /// The timeline of a chain that is too long: as if what follows were like what is known.
+    /// Returns the timeline of a chain that is too long, extrapolated from the known links.
     fn rest(&mut self, size: u64) -> Timeline {
         let known = self.links.last().map_or(0, |link| link.bytes.end);
         let duration = self.links.last().map_or(Duration::ZERO, |link| link.time + link.duration);
@@ -339,7 +348,7 @@ impl Index {
     }
 }
 
-/// The stream whose keyframes count.
+/// Returns the stream whose keyframes are used.
 fn main(streams: &[Stream]) -> Option<usize> {
     let of = |kind| streams.iter().position(|s| s.codec.as_ref().is_some_and(|c| c.track.kind == kind));
     of(TrackKind::Video).or_else(|| of(TrackKind::Audio))

@@ -1,6 +1,7 @@
-//! Codecs by the codes of Windows' headers (BITMAPINFOHEADER, WAVEFORMATEX): AVI has these, and Matroska files made of AVI.
+//! Codecs by the codes in Windows headers (BITMAPINFOHEADER, WAVEFORMATEX), as used by AVI and by
+//! Matroska files converted from AVI.
 
-/// A video codec by FFmpeg's name; the code itself where it is not known.
+/// Returns FFmpeg's name of a video codec, or the code itself if unknown.
 pub(crate) fn video(fourcc: [u8; 4]) -> String {
     let name = match &fourcc.map(|byte| byte.to_ascii_uppercase()) {
         b"H264" | b"X264" | b"AVC1" | b"DAVC" | b"VSSH" => "h264",
@@ -36,7 +37,7 @@ pub(crate) fn video(fourcc: [u8; 4]) -> String {
     name.to_owned()
 }
 
-/// An audio codec by FFmpeg's name; the code itself where it is not known.
+/// Returns FFmpeg's name of an audio codec, or the code itself if unknown.
 pub(crate) fn audio(tag: u16, bits: u32) -> String {
     let name = match tag {
         0x0001 if bits == 8 => "pcm_u8",

@@ -1,23 +1,24 @@
-//! AVI's headers: the chunks of RIFF and what `hdrl` says of each stream.
+//! AVI headers: RIFF chunks and the stream descriptions in `hdrl`.
 
 use crate::riff_codecs;
 use crate::timeline::{Track, TrackKind};
 
-/// A chunk's head: its id and the bytes of its content, which a byte of padding follows if they are odd.
+/// The head of a chunk: its id and the length of its content in bytes. Content of odd length is
+/// followed by a padding byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Chunk {
     pub(crate) id: [u8; 4],
     pub(crate) size: u64,
 }
 
-/// Bytes of a chunk's head.
+/// Length of a chunk's head in bytes.
 pub(crate) const CHUNK_HEAD: u64 = 8;
-/// Streams that are looked at; chunk ids have room for a hundred.
+/// Most streams that are read. Chunk ids have room for a hundred.
 const MAX_STREAMS: usize = 100;
-/// Parts of an index that a stream's super index may name: one for each gigabyte is usual.
+/// Most index parts that a stream's super index may name. One per gigabyte is usual.
 const MAX_PARTS: usize = 1024;
 
-/// The chunk that begins here.
+/// Parses the chunk that begins here.
 pub(crate) fn chunk(bytes: &[u8]) -> Option<Chunk> {
     Some(Chunk { id: *bytes.first_chunk::<4>()?, size: u64::from(u32_at(bytes, 4)?) })
 }
@@ -34,7 +35,8 @@ pub(crate) fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(*bytes.get(at..)?.first_chunk()?))
 }
 
-/// The chunks within a content; of a list the id is its type, and the content what follows that. The last may be cut off.
+/// Iterates over the chunks within a content. For a list, the id is its type, and the content is
+/// what follows the type. The last chunk may be cut off.
 fn chunks(content: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     let mut rest = content;
     std::iter::from_fn(move || {
@@ -50,32 +52,32 @@ fn chunks(content: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
     })
 }
 
-/// What the headers say of a stream.
+/// A stream as described by the headers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stream {
     pub(crate) track: Track,
-    /// Seconds of one unit are `scale / rate`: a frame, or what `sample_size` bytes hold.
+    /// One unit lasts `scale / rate` seconds. It is a frame, or `sample_size` bytes.
     pub(crate) scale: u32,
     pub(crate) rate: u32,
-    /// Units before it begins.
+    /// Number of units before the stream begins.
     pub(crate) start: u32,
-    /// Units.
+    /// Number of units.
     pub(crate) length: u32,
-    /// Bytes of a unit; zero where each chunk is one, or one for each `block_align` bytes.
+    /// Bytes per unit. If zero, each chunk is one unit, or each `block_align` bytes are one.
     pub(crate) sample_size: u32,
     pub(crate) block_align: u32,
-    /// Where the parts of its OpenDML index lie: their chunks' places and bytes.
+    /// Parts of its OpenDML index: offset and length of their chunks.
     pub(crate) parts: Vec<(u64, u32)>,
 }
 
 impl Stream {
-    /// Microseconds at which a unit begins.
+    /// Returns the time in microseconds at which a unit begins.
     pub(crate) fn us(&self, unit: u64) -> i64 {
         let us = u128::from(unit) * u128::from(self.scale) * 1_000_000;
         i64::try_from((us + u128::from(self.rate) / 2) / u128::from(self.rate.max(1))).unwrap_or(i64::MAX / 4)
     }
 
-    /// Units that a chunk of so many bytes holds.
+    /// Returns the number of units in a chunk of the given length.
     pub(crate) fn units(&self, bytes: u32) -> u64 {
         let each = if self.sample_size > 0 { self.sample_size } else { self.block_align };
         match (self.track.kind, each) {
@@ -86,7 +88,8 @@ impl Stream {
     }
 }
 
-/// The streams of a `hdrl` list's content. Those without a usable rate are kept, for chunks name streams by number.
+/// Parses the streams in the content of a `hdrl` list. Streams without a usable rate are kept,
+/// since chunks name streams by number.
 pub(crate) fn streams(hdrl: &[u8]) -> Vec<Stream> {
     let lists = chunks(hdrl).filter(|(id, _)| id == b"strl").take(MAX_STREAMS);
     lists.map(|(_, list)| stream(list).unwrap_or_default()).collect()
@@ -109,7 +112,7 @@ fn stream(list: &[u8]) -> Option<Stream> {
         TrackKind::Video => {
             let fourcc = format.get(16..20).or(header.get(4..8)).and_then(<[u8]>::first_chunk).copied();
             track.codec = riff_codecs::video(fourcc.unwrap_or_default());
-            // A height below zero says that the picture is stored from the top.
+            // A negative height means that the picture is stored from the top.
             let height = u32_at(format, 8).map(|height| height.cast_signed().unsigned_abs());
             track.resolution = u32_at(format, 4).zip(height);
         }
@@ -136,7 +139,8 @@ fn stream(list: &[u8]) -> Option<Stream> {
     })
 }
 
-/// The parts that a super index names (OpenDML AVI 1.02, 3.0): 16 bytes each, after 24 of its own.
+/// Parses the parts that a super index names (OpenDML AVI 1.02, 3.0): 16 bytes each, after its own
+/// 24.
 fn parts(index: &[u8]) -> Vec<(u64, u32)> {
     const INDEX_OF_INDEXES: u8 = 0;
     if index.get(3) != Some(&INDEX_OF_INDEXES) {

@@ -1,7 +1,9 @@
-//! AVI: the headers in front, then `idx1` at the end, or the parts of an OpenDML index that the headers name.
+//! AVI: headers at the front, then either `idx1` at the end or the parts of an OpenDML index that
+//! the headers name.
 //!
-//! An index has an entry for each chunk, so it is as long as the film: 16 bytes a chunk in `idx1`, 8 bytes a frame in
-//! OpenDML's. It is read in pieces, of which only the keyframes are kept.
+//! An index has an entry per chunk, so its length grows with the film: 16 bytes per chunk in
+//! `idx1`, 8 bytes per frame in OpenDML. It is read in pieces, of which only the keyframes are
+//! kept.
 
 mod headers;
 
@@ -14,31 +16,32 @@ use std::collections::VecDeque;
 use std::ops::Range;
 use std::time::Duration;
 
-/// What is asked for where a chunk begins.
+/// Bytes requested where a chunk begins.
 const LOOK: u64 = 4 << 10;
-/// What is read of `hdrl`; a super index takes 4 KiB a stream.
+/// Most bytes read of `hdrl`. A super index takes 4 KiB per stream.
 const MAX_HEADERS: u64 = 1 << 20;
-/// Chunks at the top of the file: half a dozen is usual.
+/// Most chunks at the top level of the file. Half a dozen is usual.
 const MAX_CHUNKS: u32 = 64;
-/// What is read of an index at once.
+/// Bytes of an index read at once.
 const PIECE: u64 = 1 << 20;
-/// Bytes of all of an index: 25 hours of pictures at 25 a second, with two sounds.
+/// Most bytes of an index in total: 25 hours of video at 25 frames per second, with two audio
+/// streams.
 const MAX_INDEX: u64 = 160 << 20;
-/// Chunks of sound that may lie before the pictures that they belong to.
+/// Most audio chunks that may precede the pictures that they belong to.
 const MAX_AHEAD: usize = 256;
-/// An entry of `idx1`: id, flags, offset, size.
+/// Length of an `idx1` entry in bytes: id, flags, offset, size.
 const ENTRY: usize = 16;
-/// The flag of a keyframe in `idx1`.
+/// The keyframe flag in `idx1`.
 const KEYFRAME: u32 = 0x10;
 
-/// The walk to the index.
+/// A walk to the index.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    /// Where the walk from chunk to chunk is.
+    /// Offset that the walk over chunks has reached.
     top: u64,
     chunks: u32,
     streams: Vec<Stream>,
-    /// Where the type of the `movi` list is.
+    /// Offset of the type of the `movi` list.
     movi: Option<u64>,
     stage: Stage,
     frames: Frames,
@@ -52,15 +55,16 @@ enum Stage {
     Old {
         at: u64,
         end: u64,
-        /// Where the type of the `movi` list is: offsets count from there, or from the file's start.
+        /// Offset of the type of the `movi` list. Entries count from there or from the start of the
+        /// file.
         movi: u64,
-        /// What is added to its offsets, once that is known.
+        /// Base that is added to the entries' offsets, once known.
         base: Option<u64>,
     },
     /// Reading an OpenDML index, part by part.
     Parts {
         part: usize,
-        /// Where its entries go on, and the head that they follow.
+        /// Offset of the next entries, and the head that they belong to.
         open: Option<Part>,
     },
     Done,
@@ -72,22 +76,22 @@ struct Part {
     at: u64,
     end: u64,
     base: u64,
-    /// Bytes of an entry.
+    /// Length of an entry in bytes.
     entry: u64,
 }
 
-/// What was read of the index.
+/// The data read from the index so far.
 #[derive(Debug, Default)]
 struct Frames {
     keyframes: Keyframes,
-    /// Units so far, of the main stream and of the sound beside it.
+    /// Units so far, of the main stream and of the audio stream.
     units: u64,
     sound_units: u64,
-    /// Chunks of sound by the time at which each ends, which are not over yet.
+    /// Audio chunks that have not ended yet, by the time at which each ends.
     sound: VecDeque<(i64, u64)>,
-    /// Where the last frame begins.
+    /// Offset of the last frame.
     last: Option<u64>,
-    /// Whether the index says nothing of the sound.
+    /// Whether the index does not cover the audio.
     frames_alone: bool,
 }
 
@@ -96,19 +100,19 @@ impl Index {
         Index { top: 12, ..Index::default() }
     }
 
-    /// The first video stream, else the first audio stream.
+    /// Returns the first video stream, else the first audio stream.
     fn main(&self) -> Option<usize> {
         let first = |kind| self.streams.iter().position(|s| s.track.kind == kind && s.rate > 0 && s.scale > 0);
         first(TrackKind::Video).or_else(|| first(TrackKind::Audio))
     }
 
-    /// The first audio stream beside it.
+    /// Returns the first audio stream that accompanies the video.
     fn sound(&self) -> Option<usize> {
         let sound = |s: &Stream| s.track.kind == TrackKind::Audio && s.rate > 0 && s.scale > 0;
         self.streams.iter().position(sound).filter(|sound| Some(*sound) != self.main())
     }
 
-    /// Goes from chunk to chunk up to the index.
+    /// Steps from chunk to chunk up to the index.
     fn headers(&mut self, held: &Held) -> Result<(), Step<Range<u64>>> {
         loop {
             let at = self.top;
@@ -149,7 +153,7 @@ impl Index {
         }
     }
 
-    /// Reads what is here of `idx1`; what is needed to go on.
+    /// Reads the available part of `idx1`. Returns the range needed to continue.
     fn old(&mut self, held: &mut Held) -> Result<(), Step<Range<u64>>> {
         let Stage::Old { at: start, end, movi, base } = self.stage else { return Ok(()) };
         let piece = start..(start + PIECE).min(end);
@@ -159,7 +163,7 @@ impl Index {
             None => {
                 let Some(first) = bytes.get(..ENTRY) else { return Err(Step::Failed("has an empty index".into())) };
                 let offset = u64::from(u32_at(first, 8).unwrap_or(0));
-                // Writers differ in where offsets count from; the chunk itself tells.
+                // Writers differ in the base of offsets; the chunk itself shows which one is right.
                 let places = [movi, 0].map(|base| base + offset..base + offset + 4);
                 let is_there = |place: &Range<u64>| held.get(place.clone()).map(|id| id == &first[..4]);
                 let there = places.clone().map(|place| is_there(&place));
@@ -176,7 +180,7 @@ impl Index {
         let (main, sound) = (self.main(), self.sound());
         for entry in bytes.chunks_exact(ENTRY) {
             let word = |at| u32_at(entry, at).unwrap_or(0);
-            // The first two characters are the stream's number, `pc` a change of the palette.
+            // The first two characters are the stream's number; `pc` is a palette change.
             let number = match entry {
                 [tens @ b'0'..=b'9', ones @ b'0'..=b'9', kind @ ..] if !kind.starts_with(b"pc") => {
                     Some(usize::from(tens - b'0') * 10 + usize::from(ones - b'0'))
@@ -197,7 +201,7 @@ impl Index {
         Ok(())
     }
 
-    /// Reads what is here of an OpenDML index; what is needed to go on.
+    /// Reads the available part of an OpenDML index. Returns the range needed to continue.
     fn parts(&mut self, held: &mut Held) -> Result<(), Step<Range<u64>>> {
         let main = self.main().map(|main| &self.streams[main]);
         let Stage::Parts { part, open } = &mut self.stage else { return Ok(()) };
@@ -206,7 +210,7 @@ impl Index {
             return Ok(());
         };
         let Some(Part { at, end, base, entry }) = *open else {
-            /// A part's own head: the chunk's, and 24 bytes.
+            /// Length of a part's head: that of the chunk, and 24 bytes.
             const HEAD: u64 = 32;
             let whole = place..place.saturating_add(u64::from(size).clamp(HEAD, PIECE)).min(held.size());
             let Some(head) = held.get(place..place.saturating_add(HEAD)) else { return Err(Step::Need(vec![whole])) };
@@ -214,7 +218,7 @@ impl Index {
             let count = u64::from(u32_at(head, 12).unwrap_or(0));
             let base = u64_at(head, 20).unwrap_or(0);
             let at = place.saturating_add(HEAD);
-            // Two words an entry, or three for pictures of two fields.
+            // Two words per entry, or three for interlaced pictures.
             if head.starts_with(b"ix") && (2..=3).contains(&longs) {
                 let end = at.saturating_add((count * longs * 4).min(MAX_INDEX)).min(held.size());
                 *open = Some(Part { at, end, base, entry: longs * 4 });
@@ -226,10 +230,10 @@ impl Index {
         let piece = at..(at + PIECE / 12 * 12).min(end);
         let Some(bytes) = held.get(piece.clone()) else { return Err(Step::Need(vec![piece])) };
         for words in bytes.chunks_exact(entry as usize) {
-            /// The bit that says that a frame is none to start from.
+            /// The bit that marks a frame as not a keyframe.
             const DELTA: u32 = 1 << 31;
             let (offset, size) = (u32_at(words, 0).unwrap_or(0), u32_at(words, 4).unwrap_or(0));
-            // These point behind the chunk's head.
+            // These offsets point past the chunk's head.
             let offset = base.saturating_add(u64::from(offset)).saturating_sub(CHUNK_HEAD);
             self.frames.frame(main, offset, size & !DELTA, size & DELTA == 0);
         }
@@ -246,7 +250,8 @@ impl Index {
         let main = self.main().map(|main| &self.streams[main]);
         let starts = self.streams.iter().filter(|s| s.rate > 0).map(|s| s.us(s.start.into()));
         let origin = starts.min().unwrap_or(0);
-        // The headers' lengths; of the pictures what the index has, for headers may know the first gigabyte only.
+        // The headers give the lengths. That of the video comes from the index, because headers may
+        // cover the first gigabyte only.
         let ends = self.streams.iter().filter(|s| s.rate > 0 && s.scale > 0).map(|stream| {
             let units = match main {
                 Some(main) if std::ptr::eq(main, stream) && self.frames.units > 0 => self.frames.units,
@@ -275,7 +280,7 @@ impl Index {
 }
 
 impl Frames {
-    /// An entry of the main stream: where its chunk begins, and the bytes of its content.
+    /// Takes an entry of the main stream: the offset of its chunk and the length of its content.
     fn frame(&mut self, stream: &Stream, offset: u64, bytes: u32, key: bool) {
         let time = stream.us(self.units);
         self.units += stream.units(bytes);
@@ -284,7 +289,8 @@ impl Frames {
                 self.sound.pop_front();
             }
             let sound = self.sound.front().map(|(_, sound)| *sound);
-            // Sound lies among the frames: where nothing is known of it, that of a frame's time begins after the frame before.
+            // Audio is interleaved with the frames. Where the index does not cover it, the audio of
+            // a frame's time begins after the frame before.
             let before = sound.or(self.last.filter(|_| self.frames_alone));
             let from = before.map_or(offset, |before| offset.min(before));
             let time = Duration::from_micros(u64::try_from(time).unwrap_or(0));
@@ -293,7 +299,7 @@ impl Frames {
         self.last = Some(offset);
     }
 
-    /// An entry of the sound beside it.
+    /// Takes an entry of the audio stream.
     fn sound(&mut self, stream: &Stream, offset: u64, bytes: u32) {
         self.sound_units += stream.units(bytes);
         if self.sound.len() >= MAX_AHEAD {
@@ -318,7 +324,7 @@ impl Walk for Index {
                 Ok(()) => {}
                 Err(Step::Need(ranges)) => return Step::Need(ranges),
                 Err(Step::Failed(why)) => {
-                    // The headers may still tell how long it is.
+                    // The headers may still give the duration.
                     self.frames = Frames::default();
                     let told = self.finish(held.size());
                     if told.tracks().is_empty() {

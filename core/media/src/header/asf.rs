@@ -1,5 +1,5 @@
-//! ASF (Advanced Systems Format, Microsoft 2004): duration and streams from its header, and the line from its simple index
-//! where that lies in front of what is asked for.
+//! ASF (Advanced Systems Format, Microsoft 2004): duration and streams from its header. Points come
+//! from its simple index, if that lies within the requested bytes.
 
 use super::{Short, Told, head, le16, le32, le64};
 use crate::held::Held;
@@ -13,14 +13,14 @@ const SIMPLE_INDEX: [u8; 8] = [0x90, 0x08, 0x00, 0x33, 0xb1, 0xe5, 0xcf, 0x11];
 const AUDIO: [u8; 8] = [0x40, 0x9e, 0x69, 0xf8, 0x4d, 0x5b, 0xcf, 0x11];
 const VIDEO: [u8; 8] = [0xc0, 0xef, 0x19, 0xbc, 0x4d, 0x5b, 0xcf, 0x11];
 
-/// An object's GUID and size.
+/// Length of an object's GUID and size in bytes.
 const OBJECT: usize = 24;
-/// The data object's head.
+/// Length of the data object's head in bytes.
 const DATA_HEAD: u64 = 50;
-/// The simple index's head, and an entry: a packet's number, and how many there are.
+/// Lengths in bytes of the simple index's head and of an entry: a packet number, a packet count.
 const INDEX_HEAD: u64 = 56;
 const ENTRY: u64 = 6;
-/// Entries that are read: a day with one a second.
+/// Most entries that are read: a day with one per second.
 const MAX_ENTRIES: u64 = 86_400;
 
 pub(super) fn read(held: &Held) -> Result<Told, Short> {
@@ -65,7 +65,7 @@ fn track(object: &[u8]) -> Option<Track> {
     None
 }
 
-/// The points that the simple index has, which follows the data object.
+/// Reads the points of the simple index, which follows the data object.
 fn line(held: &Held, data: u64, packet_bytes: u64, preroll_ms: u64) -> Result<Vec<(Duration, u64)>, Short> {
     let nothing = Short::Nothing("has no index");
     let at = |bytes: std::ops::Range<u64>| held.get(bytes.clone()).ok_or(Short::Need(bytes));

@@ -1,17 +1,19 @@
-//! FLV (Adobe, version 10.1): what its first script tag tells (`onMetaData`, AMF 0), else the time of its last tag.
+//! FLV (Adobe, version 10.1): the content of its first script tag (`onMetaData`, AMF 0), else the
+//! time of its last tag.
 
 use super::{Short, Told, be16, be32, head};
 use crate::held::Held;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What is asked for at the end: the last tag's head is in it, if that tag is no large picture.
+/// Bytes requested at the end. They include the head of the last tag, unless that tag is a large
+/// picture.
 pub(super) const TAIL: u64 = 64 << 10;
-/// A tag's head.
+/// Length of a tag's head in bytes.
 const TAG: u64 = 11;
-/// Values within values.
+/// Deepest nesting of values.
 const MAX_DEPTH: u32 = 6;
-/// Numbers of a list: a keyframe each second for a day.
+/// Most numbers of a list: one keyframe per second for a day.
 const MAX_NUMBERS: usize = 86_400;
 
 pub(super) fn read(held: &Held) -> Result<Told, Short> {
@@ -36,7 +38,7 @@ pub(super) fn read(held: &Held) -> Result<Told, Short> {
     Ok(told)
 }
 
-/// The time of the last tag, by the length of it that follows it.
+/// Returns the time of the last tag, located by its length, which follows it.
 fn last_time(held: &Held) -> Result<f64, Short> {
     let size = held.size();
     let end = size.saturating_sub(4);
@@ -51,7 +53,7 @@ fn last_time(held: &Held) -> Result<f64, Short> {
     }
 }
 
-/// The numbers of a script tag by their names, wherever they stand; lists of numbers too.
+/// Numbers and lists of numbers in a script tag by name, at any depth.
 #[derive(Default)]
 struct MetaData {
     numbers: BTreeMap<String, Vec<f64>>,
@@ -68,7 +70,7 @@ impl MetaData {
         found
     }
 
-    /// Reads a value; gives what follows it.
+    /// Reads a value. Returns the bytes after it.
     fn value<'a>(&mut self, name: &str, bytes: &'a [u8], depth: u32) -> Option<&'a [u8]> {
         let (kind, rest) = bytes.split_first()?;
         match kind {

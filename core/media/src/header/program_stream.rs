@@ -1,17 +1,17 @@
-//! MPEG program streams: the clock of the first pack and of the last, with a look at three between them, since the clock of a
-//! DVD begins anew here and there.
+//! MPEG program streams: the clocks of the first and the last pack, and of three between them,
+//! since the clock of a DVD may restart.
 
 use super::{Short, Told};
 use crate::held::Held;
 use std::ops::Range;
 
-/// What is looked at for a pack.
+/// Bytes read to find a pack.
 pub(super) const WINDOW: u64 = 64 << 10;
-/// Ticks of the clock a second.
+/// Ticks of the clock per second.
 const TICKS: f64 = 90_000.0;
-/// Values of the clock.
+/// Number of values of the clock before it wraps.
 const WRAP: u64 = 1 << 33;
-/// Most that the rate of one quarter of the film differs from another's.
+/// Largest ratio between the rates of two quarters of the film.
 const MAX_RATIO: f64 = 20.0;
 
 pub(super) fn read(held: &Held) -> Result<Told, Short> {
@@ -22,7 +22,7 @@ pub(super) fn read(held: &Held) -> Result<Told, Short> {
     });
     let windows: Vec<Range<u64>> = windows.collect();
     let mut clocks = Vec::with_capacity(5);
-    // The last first: it was asked for with the head.
+    // The last window first: it was requested with the head.
     for (n, window) in windows.iter().enumerate().rev() {
         let bytes = held.get(window.clone()).ok_or(Short::Need(window.clone()))?;
         let mut packs = packs(bytes);
@@ -44,12 +44,12 @@ fn ticks(from: u64, to: u64) -> f64 {
     ((to + WRAP - from) % WRAP) as f64 / TICKS
 }
 
-/// The clocks of the packs in these bytes.
+/// Iterates over the clocks of the packs in these bytes.
 fn packs(bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
     bytes.windows(10).filter_map(|pack| {
         let [0, 0, 1, 0xba, a, b, c, d, e, _] = *pack else { return None };
         let [a, b, c, d, e] = [a, b, c, d, e].map(u64::from);
-        // Marker bits stand between the parts of the clock.
+        // Marker bits separate the parts of the clock.
         if a & 0xc4 == 0x44 && c & 4 == 4 && e & 4 == 4 {
             let high = (a >> 3 & 7) << 30 | (a & 3) << 28;
             return Some(high | b << 20 | (c >> 3) << 15 | (c & 3) << 13 | d << 5 | e >> 3);

@@ -1,4 +1,5 @@
-//! Files whose rate is constant, so that their length tells the time (WAV, AIFF, DV), and RealMedia, whose header tells it.
+//! Files of constant rate, whose length gives the duration (WAV, AIFF, DV), and RealMedia, whose
+//! header gives it.
 
 use super::{Short, Told, be16, be32, head, le16, le32, le64};
 use crate::held::Held;
@@ -6,9 +7,10 @@ use crate::riff_codecs;
 use crate::timeline::{Track, TrackKind};
 use std::time::Duration;
 
-/// Chunks that are looked at before the sound.
+/// Most chunks read before the audio.
 const MAX_CHUNKS: u32 = 32;
-/// A size that is not known while the file is written, and the first that does not fit the field.
+/// Size of a chunk whose length is unknown while the file is written; also the first size that does
+/// not fit the field.
 const UNKNOWN: u32 = u32::MAX;
 
 pub(super) fn wav(held: &Held) -> Result<Told, Short> {
@@ -67,13 +69,13 @@ pub(super) fn aiff(held: &Held) -> Result<Told, Short> {
     Err(Short::Nothing("has no sound"))
 }
 
-/// A number of 80 bits (IEEE 754 extended), as far as sample rates go.
+/// Decodes an 80-bit number (IEEE 754 extended) in the range of sample rates.
 fn extended(bytes: &[u8]) -> f64 {
     let (Some(power), Some(high)) = (be16(bytes, 0), be32(bytes, 2)) else { return 0.0 };
     f64::from(high) * f64::from(i32::from(power & 0x7fff) - 16383 - 31).exp2()
 }
 
-/// The head of a chunk and what of its content is looked at.
+/// Returns the head of a chunk and the first bytes of its content.
 fn chunk(held: &Held, at: u64) -> Result<&[u8], Short> {
     let range = at..at.saturating_add(64);
     held.get(range.clone()).filter(|chunk| !chunk.is_empty()).ok_or(match at < held.size() {
@@ -82,7 +84,7 @@ fn chunk(held: &Held, at: u64) -> Result<&[u8], Short> {
     })
 }
 
-/// Bytes of a constant rate from a place on.
+/// Describes bytes of a constant rate from an offset on.
 fn constant(from: u64, bytes: u64, rate: f64, track: Option<Track>) -> Told {
     let duration_s = bytes as f64 / rate;
     let is_time = duration_s.is_finite() && (0.0..1e9).contains(&duration_s);
@@ -92,7 +94,8 @@ fn constant(from: u64, bytes: u64, rate: f64, track: Option<Track>) -> Told {
 }
 
 pub(super) fn dv(held: &Held) -> Result<Told, Short> {
-    /// Where the video's source pack tells the kind of signal, in the first block of its auxiliary data.
+    /// Offset of the signal type: in the video's source pack, in the first block of its auxiliary
+    /// data.
     const KIND: usize = 80 * 5 + 48 + 3;
     let bytes = head(held, KIND as u64 + 1)?;
     let pal = bytes.get(3).is_some_and(|b| b & 0x80 != 0);

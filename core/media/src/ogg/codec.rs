@@ -1,39 +1,39 @@
-//! What the first packet of a logical stream says: which codec it is and how its granules count (Vorbis I 4.2.2 and A.2,
-//! RFC 7845, Theora 6.2, RFC 9639 section 10.1, the Speex manual).
+//! Parses the first packet of a logical stream: the codec, and how its granules count (Vorbis I
+//! 4.2.2 and A.2, RFC 7845, Theora 6.2, RFC 9639 section 10.1, the Speex manual).
 
 use crate::flac::{STREAM_INFO_BYTES, StreamInfo};
 use crate::timeline::{Track, TrackKind};
 
-/// Bytes of a first packet that are looked at: Speex has the longest, of 80.
+/// Bytes of a first packet that are read. Speex has the longest, of 80.
 pub(crate) const FIRST_PACKET_BYTES: u64 = 128;
 
-/// Header packets that a stream may claim to have: a FLAC stream has one for each metadata block.
+/// Most header packets that a stream may claim. A FLAC stream has one per metadata block.
 const MAX_HEADERS: u32 = 256;
 
-/// A codec, as far as its time is concerned. A unit is a sample or a picture.
+/// The timing of a codec. A unit is a sample or a picture.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Codec {
     pub(crate) track: Track,
-    /// Units in so many seconds.
+    /// Number of units in `seconds` seconds.
     pub(crate) units: u64,
     pub(crate) seconds: u64,
-    /// Units at the start that are decoded and not heard.
+    /// Units at the start that are decoded but not played.
     pub(crate) skipped: u64,
-    /// Packets before the first one of sound or pictures, with the first packet.
+    /// Packets before the first one of audio or video, including the first packet.
     pub(crate) headers: u32,
-    /// Units that a packet holds at most; `None` if each packet tells (Opus).
+    /// Most units in a packet; `None` if each packet states its own (Opus).
     pub(crate) packet: Option<u64>,
-    /// Where granules have two parts.
+    /// Set if granules have two parts.
     keys: Option<Keys>,
-    /// What comes before the comments in the second packet.
+    /// Offset of the comments in the second packet.
     pub(crate) comments_at: usize,
 }
 
-/// Theora's granules: the number of the last keyframe, and pictures since.
+/// Theora's granules: the number of the last keyframe, and the pictures since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Keys {
     shift: u32,
-    /// Whether the first picture has the number 1, as since version 3.2.1.
+    /// Whether the first picture has number 1, as since version 3.2.1.
     from_one: bool,
 }
 
@@ -50,7 +50,7 @@ fn u32_be(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 impl Codec {
-    /// By the first packet; `None` if it is of no codec whose time is known here.
+    /// Parses a first packet. Returns `None` if its codec's timing is not supported.
     pub(crate) fn parse(packet: &[u8]) -> Option<Codec> {
         let codec = if packet.starts_with(b"\x01vorbis") {
             let blocks = *packet.get(28)?;
@@ -69,7 +69,7 @@ impl Codec {
         } else if packet.starts_with(b"\x7fFLAC") {
             let info = StreamInfo::parse(packet.get(17..17 + STREAM_INFO_BYTES)?)?;
             let others = u32::from(u16::from_be_bytes(*packet.get(7..)?.first_chunk()?));
-            // No number means that it is not known; comments there always are.
+            // A zero means that the number is unknown. There is always a comment packet.
             Codec::sound("flac", info.channels, info.rate)
                 .headed(1 + others.max(1), 4)
                 .holding(u64::from(info.max_block))
@@ -111,7 +111,7 @@ impl Codec {
         Some(codec)
     }
 
-    /// Units that end with a packet of that granule.
+    /// Returns the number of units that end with a packet of the given granule.
     pub(crate) fn done(&self, granule: u64) -> u64 {
         match self.keys {
             None => granule,
@@ -121,30 +121,33 @@ impl Codec {
         }
     }
 
-    /// The unit at which decoding of the packet of that granule has to begin; `None` where it can begin anywhere.
+    /// Returns the unit at which decoding must begin for the packet of the given granule. `None` if
+    /// it can begin anywhere.
     pub(crate) fn key(&self, granule: u64) -> Option<u64> {
         self.keys.map(|keys| (granule >> keys.shift).saturating_sub(u64::from(keys.from_one)))
     }
 
-    /// Units in a packet that begins with these bytes.
+    /// Returns the number of units in a packet that begins with these bytes.
     pub(crate) fn packet_units(&self, packet: &[u8]) -> u64 {
         self.packet.unwrap_or_else(|| opus_samples(packet))
     }
 
-    /// When the end of so many units is, in nanoseconds, by the file's own clock.
+    /// Returns the file's own timestamp of the end of this many units, in nanoseconds.
     pub(crate) fn nanos(&self, units: i128) -> i128 {
         (units - i128::from(self.skipped)) * i128::from(self.seconds) * 1_000_000_000 / i128::from(self.units)
     }
 
-    /// The unit that is played at a moment of the file's own clock.
+    /// Returns the unit that is played at the file's own timestamp.
     pub(crate) fn unit_at(&self, nanos: i128) -> u64 {
-        // A nanosecond more: times are cut to whole ones, and a unit's own time should find it.
+        // One nanosecond is added: times are truncated to whole ones, and a unit's own time should
+        // find it.
         let unit = ((nanos + 1) * i128::from(self.units)).div_euclid(i128::from(self.seconds) * 1_000_000_000);
         u64::try_from(unit + i128::from(self.skipped)).unwrap_or(0)
     }
 }
 
-/// Samples at 48 kHz in an Opus packet, by its first two bytes (RFC 6716 section 3.1); 0 if there are none.
+/// Returns the number of samples at 48 kHz in an Opus packet, from its first two bytes (RFC 6716
+/// section 3.1); 0 if there are none.
 fn opus_samples(packet: &[u8]) -> u64 {
     let Some(&toc) = packet.first() else { return 0 };
     let config = usize::from(toc >> 3);

@@ -1,37 +1,39 @@
-//! The page of an Ogg file (RFC 3533 section 6), and the search for pages in bytes that may begin anywhere.
+//! Ogg pages (RFC 3533 section 6), and the search for pages from an arbitrary offset.
 
-/// Bytes before a page's table of segments.
+/// Length in bytes of the fixed part of a page header, before the segment table.
 const FIXED_BYTES: usize = 27;
 
-/// A header with the longest table.
+/// Length in bytes of a header with the longest segment table.
 pub(crate) const MAX_HEADER_BYTES: u64 = FIXED_BYTES as u64 + 255;
 
-/// The longest page: a full table of full segments.
+/// Length in bytes of the longest page: a full table of full segments.
 pub(crate) const MAX_PAGE_BYTES: u64 = MAX_HEADER_BYTES + 255 * 255;
 
-/// A page by its header.
+/// The position of a page, from its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Page {
     pub(crate) offset: u64,
-    /// Where its packets begin.
+    /// Offset at which its packets begin.
     pub(crate) body: u64,
-    /// Where the next page begins.
+    /// Offset at which the next page begins.
     pub(crate) end: u64,
-    /// Of its logical stream.
+    /// Serial number of its logical stream.
     pub(crate) serial: u32,
-    /// The codec's count at the end of the last packet that ends here; `None` where none ends, or the count is no count.
+    /// The codec's count at the end of the last packet that ends in this page. `None` if no packet
+    /// ends here or the count is invalid.
     pub(crate) granule: Option<u64>,
-    /// Packets that end here.
+    /// Number of packets that end in this page.
     pub(crate) packets: u32,
-    /// Whether the last packet goes on in the next page.
+    /// Whether the last packet continues in the next page.
     pub(crate) goes_on: bool,
-    /// Whether a logical stream begins, or ends, with this page.
+    /// Whether a logical stream begins or ends with this page.
     pub(crate) first: bool,
     pub(crate) last: bool,
 }
 
 impl Page {
-    /// The page whose header these bytes begin with, which lie at an offset; `None` if they are no whole header.
+    /// Parses the page header at the start of these bytes, which lie at an offset. Returns `None`
+    /// if they are not a complete header.
     pub(crate) fn parse(bytes: &[u8], offset: u64) -> Option<Page> {
         let fixed: &[u8; FIXED_BYTES] = bytes.first_chunk()?;
         if !fixed.starts_with(b"OggS\0") || fixed[5] > 7 {
@@ -53,7 +55,7 @@ impl Page {
         })
     }
 
-    /// Whether the page is here as a whole and its checksum is right.
+    /// Whether the whole page is available and its checksum is right.
     fn verified(&self, bytes: &[u8]) -> bool {
         const CHECKSUM: std::ops::Range<usize> = 22..26;
         let Some(page) = bytes.get(..(self.end - self.offset) as usize) else { return false };
@@ -62,13 +64,14 @@ impl Page {
     }
 }
 
-/// Pages that may look like pages and turn out to be none, in one walk: each costs a checksum of up to 64 KiB, all of them
-/// together some 10 ms.
+/// Most false pages in one walk. Each costs a checksum of up to 64 KiB; all of them together cost
+/// about 10 ms.
 pub(crate) const MAX_FALSE: u32 = 64;
 
-/// The pages in bytes that lie at an offset, whether or not these begin with one (`known`: they do). The first page after a
-/// gap has to have its whole checksum; those that follow it without a gap are taken by their place. The last one may reach
-/// past the bytes. Each page that turns out to be none takes one from `doubts`.
+/// Returns the pages in bytes that lie at an offset. `known` states whether the bytes begin with a
+/// page. The first page after a gap must have a valid checksum over all its bytes. Pages that
+/// follow it without a gap are accepted by position. The last one may reach past the bytes. Each
+/// false page decrements `doubts`.
 pub(crate) fn scan(bytes: &[u8], offset: u64, known: bool, doubts: &mut u32) -> Vec<Page> {
     let (mut pages, mut at, mut sure) = (Vec::new(), 0, known);
     while at < bytes.len() {
@@ -90,7 +93,7 @@ pub(crate) fn scan(bytes: &[u8], offset: u64, known: bool, doubts: &mut u32) -> 
     pages
 }
 
-/// The checksum of RFC 3533: polynomial 04c11db7, no reflection, no final inversion.
+/// Computes the checksum of RFC 3533: polynomial 04c11db7, no reflection, no final inversion.
 fn crc(start: u32, bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {
         let mut table = [0; 256];
@@ -115,7 +118,7 @@ fn crc(start: u32, bytes: &[u8]) -> u32 {
 pub(crate) mod tests {
     use super::*;
 
-    /// A page with its checksum.
+    /// Returns a page with its checksum.
     pub(crate) fn page(serial: u32, granule: i64, flags: u8, table: &[u8]) -> Vec<u8> {
         let mut page = b"OggS\0".to_vec();
         page.push(flags);
@@ -129,7 +132,7 @@ pub(crate) mod tests {
         page
     }
 
-    /// Puts the right checksum into a page.
+    /// Writes the right checksum into a page.
     pub(crate) fn seal(page: &mut [u8]) {
         page[22..26].fill(0);
         let sum = crc(0, page);

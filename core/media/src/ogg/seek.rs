@@ -1,5 +1,5 @@
-//! From a time to the page that the wanted packet begins on: bisection over the granules of one stream, and for pictures
-//! once more for their keyframe, then for the sound that is played with it.
+//! Finds the page on which the packet for a time begins. It bisects over the granules of one
+//! stream. For video, it bisects again for the keyframe, then for the audio that is played with it.
 
 use super::page::{MAX_FALSE, MAX_HEADER_BYTES, Page, scan};
 use super::{Link, TrackKind};
@@ -10,31 +10,32 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Looked at first at a place: two blocks of a swarm, some pages of sound.
+/// Bytes first requested at a position: two blocks of a swarm, or several audio pages.
 const WINDOW: u64 = 32 << 10;
 
-/// Looked at most at a place: pages of pictures between two of sound.
+/// Most bytes requested at a position: the video pages between two audio pages.
 const MAX_WINDOW: u64 = 512 << 10;
 
-/// Windows looked at for one time. An honest film takes some twenty for pictures, keyframe and sound.
+/// Most windows read for one time. An honest film takes about twenty for picture, keyframe and
+/// audio.
 const MAX_LOOKS: u32 = 96;
 
-/// Bytes in these windows: a bound for files that hold no pages where they should.
+/// Most bytes in these windows. Bounds the search in files without pages where they should be.
 const MAX_BYTES: u64 = 3 << 20;
 
-/// Pages remembered of them.
+/// Most pages remembered from them.
 const MAX_PAGES: usize = 12_000;
 
-/// Streams of sound whose place beside a keyframe is looked for.
+/// Most audio streams whose position beside a keyframe is searched for.
 const MAX_SOUNDS: usize = 4;
 
-/// How an Ogg file is searched.
+/// The search over an Ogg file.
 #[derive(Debug)]
 pub(super) struct Links(pub(super) Arc<Vec<Link>>);
 
 impl Search for Links {
     fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>> {
-        // The last link that has begun and lasts.
+        // The last link that has begun and has a duration.
         let at = |link: &Link| link.time <= time && !link.duration.is_zero();
         let link = self.0.iter().rposition(at).unwrap_or(0);
         Box::new(Find {
@@ -52,12 +53,12 @@ impl Search for Links {
     }
 }
 
-/// Pages that were seen, and where there is none besides them.
+/// Pages that were seen, and the ranges without further pages.
 #[derive(Debug, Default)]
 struct Seen {
     /// Ascending by offset.
     pages: Vec<Page>,
-    /// Ascending, apart from each other.
+    /// Ascending and disjoint.
     covered: Vec<Range<u64>>,
 }
 
@@ -77,13 +78,13 @@ impl Seen {
         });
     }
 
-    /// From an offset on, how far all pages are known.
+    /// Returns the offset up to which all pages from `from` on are known.
     fn front(&self, from: u64) -> u64 {
         self.covered.iter().find(|r| r.contains(&from)).map_or(from, |r| r.end)
     }
 }
 
-/// Pages of one stream around a unit: the last one after which it is still to come, and the first that has it.
+/// Two pages of one stream around a unit: the last one before it, and the first that contains it.
 #[derive(Clone, Copy, Debug)]
 struct Around {
     before: Option<Page>,
@@ -97,17 +98,18 @@ struct Find {
     timeline: Arc<Timeline>,
     time: Duration,
     seen: Seen,
-    /// The window that was asked for, and whether it begins with a page.
+    /// The requested window, and whether it begins with a page.
     window: Option<(Range<u64>, bool)>,
-    /// No page of the stream looked for lies between here and the one that is known to be behind.
+    /// No page of the searched stream lies between this offset and the page known to be after the
+    /// target.
     ceiling: u64,
     looks: u32,
-    /// Bytes looked at.
+    /// Bytes read so far.
     bytes: u64,
     doubts: u32,
 }
 
-/// More bytes are needed.
+/// The range that is needed to continue.
 struct Missing(Range<u64>);
 
 impl Find {
@@ -115,12 +117,12 @@ impl Find {
         &self.links[self.link]
     }
 
-    /// Units of its stream that end with a page.
+    /// Returns the number of units of its stream that end with a page.
     fn done(&self, page: &Page) -> Option<u64> {
         Some(self.link().codec_of(page.serial)?.done(page.granule?))
     }
 
-    /// What is known of the pages around a unit.
+    /// Returns the known pages around a unit.
     fn known(&self, serial: u32, unit: u64) -> Around {
         let of = || self.seen.pages.iter().filter(|p| p.serial == serial);
         let behind = of().find(|page| self.done(page).is_some_and(|done| done > unit)).copied();
@@ -180,8 +182,8 @@ impl Find {
         }
     }
 
-    /// Where to look next in a range: along the line between what is known; every third time in the middle, for files whose
-    /// line is not straight.
+    /// Returns the next position to read in a range. It interpolates between the known pages. Every
+    /// third time it takes the middle, for files whose rate varies.
     fn guess(&self, serial: u32, unit: u64, around: Around, range: Range<u64>) -> u64 {
         let length = range.end - range.start;
         let link = self.link();
@@ -191,18 +193,18 @@ impl Find {
         let end = around.behind.and_then(nanos).unwrap_or(link.origin + link.duration.as_nanos() as i128);
         let share = (codec.nanos(i128::from(unit)) - start) as f64 / (end - start).max(1) as f64;
         let share = if self.looks % 3 == 2 { 0.5 } else { share.clamp(0.0, 1.0) };
-        // A page early, so that the one before is seen as well.
+        // One page early, so that the page before is seen as well.
         let into = (length as f64 * share) as u64;
         range.start + into.saturating_sub(WINDOW / 2).min(length - WINDOW)
     }
 
-    /// The page of a stream that follows another one, or the first.
+    /// Returns the page of a stream that follows another one, or the first.
     fn following(&self, serial: u32, page: Option<Page>) -> Option<Page> {
         let from = page.map_or(self.link().bytes.start, |page| page.end);
         self.seen.pages.iter().find(|p| p.serial == serial && p.offset >= from).copied()
     }
 
-    /// Where the packet begins that follows all that ended before the page behind.
+    /// Returns the offset of the page on which the packet after those of `around.before` begins.
     fn begins(&self, serial: u32, around: Around) -> u64 {
         match around.before {
             Some(page) if page.goes_on => page.offset,
@@ -216,7 +218,7 @@ impl Find {
         let nanos = link.nanos_at((self.time + ROUNDING).min(link.time + link.duration));
         let mut unit = codec.unit_at(nanos);
         let mut around = self.around(held, stream.serial, unit)?;
-        // At the end, or where another stream goes on for longer: the last that there is.
+        // At the end, or where another stream lasts longer: the last page there is.
         if let (Some(last), None) = (around.before.and_then(|page| self.done(&page)), around.behind) {
             unit = last.saturating_sub(1);
             around = self.around(held, stream.serial, unit)?;
@@ -225,7 +227,8 @@ impl Find {
         let start = || codec.unit_at(link.origin);
         if codec.track.kind != TrackKind::Video {
             let offset = self.begins(stream.serial, around);
-            // Sound begins from what comes before it: the page that ends there holds the packets that a decoder warms up with.
+            // An audio decoder needs earlier packets to warm up. They lie in the page that ends
+            // there.
             let from = around.before.map_or(offset, |page| page.offset.min(offset));
             let nanos = before.map_or(link.origin, |granule| codec.nanos(i128::from(codec.done(granule))));
             return Ok(Some(self.landing(&link, nanos, offset, from)));

@@ -1,16 +1,18 @@
-//! The boxes of ISO/IEC 14496-12 and the atoms of QuickTime, which are the same: a size, a kind, a body.
+//! Boxes of ISO/IEC 14496-12 and atoms of QuickTime, which have the same structure: size, kind,
+//! body.
 
 use super::bytes::Bytes;
 use crate::held::Held;
 use std::ops::Range;
 
-/// A box has so many children at most: a moov has one a track, the others fewer than twenty. Fragments are not children.
+/// Most children of a box. A moov has one per track, the others fewer than twenty. Fragments are
+/// not children.
 const MAX_CHILDREN: usize = 256;
 
-/// What is fetched in any case when any byte of it is: asked for to the end, it saves a question.
+/// Unit in which bytes are fetched. Requesting a block to its end saves a round trip.
 const BLOCK_BYTES: u64 = 16 << 10;
 
-/// Where a box lies.
+/// The position of a box.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) kind: [u8; 4],
@@ -18,18 +20,19 @@ pub(super) struct Place {
     pub(super) body: Range<u64>,
 }
 
-/// What is still to be fed before a walk can go on. A part of the structure whose bytes are missing is left out meanwhile, so
-/// that one question asks for all that is known to be needed.
+/// Ranges still to be fed before a walk can continue. Parts of the structure whose bytes are
+/// missing are skipped meanwhile, so that one request covers all that is known to be needed.
 pub(super) type Wants = Vec<Range<u64>>;
 
-/// The bytes of a box's header and what follows it in its block.
+/// Returns the range of a box's header and of the bytes after it in its block.
 fn peek(at: u64, end: u64) -> Range<u64> {
-    /// The longest header, and the first fields of a table.
+    /// Length in bytes of the longest header and the first fields of a table.
     const LEAST: u64 = 32;
     at..(at + LEAST).next_multiple_of(BLOCK_BYTES).min(end)
 }
 
-/// The header of the box at an offset within what ends at `end`. `Ok(None)` if it is wanted first.
+/// Reads the header of the box at an offset, within a range that ends at `end`. Returns `Ok(None)`
+/// if its bytes are needed first.
 pub(super) fn header(held: &Held, at: u64, end: u64, wants: &mut Wants) -> Result<Option<Place>, String> {
     const SHORT: u64 = 8;
     const LONG: u64 = 16;
@@ -53,7 +56,7 @@ pub(super) fn header(held: &Held, at: u64, end: u64, wants: &mut Wants) -> Resul
     Ok(Some(Place { kind, start: at, body: at + head..at.saturating_add(size) }))
 }
 
-/// The boxes within a range, as far as their headers are here.
+/// Returns the boxes within a range, as far as their headers are available.
 pub(super) fn children(held: &Held, range: Range<u64>, wants: &mut Wants) -> Result<Vec<Place>, String> {
     let mut found = Vec::new();
     let mut at = range.start;
@@ -72,12 +75,12 @@ pub(super) fn children(held: &Held, range: Range<u64>, wants: &mut Wants) -> Res
     Ok(found)
 }
 
-/// The first child of a kind.
+/// Returns the first child of a kind.
 pub(super) fn child(places: &[Place], kind: [u8; 4]) -> Option<&Place> {
     places.iter().find(|place| place.kind == kind)
 }
 
-/// A box's body, or the first `most` bytes of it.
+/// Returns a box's body, or the first `most` bytes of it.
 pub(super) fn body<'a>(held: &'a Held, place: &Place, most: u64, wants: &mut Wants) -> Option<Bytes<'a>> {
     let range = place.body.start..place.body.end.min(place.body.start + most);
     let bytes = held.get(range.clone());
@@ -87,7 +90,7 @@ pub(super) fn body<'a>(held: &'a Held, place: &Place, most: u64, wants: &mut Wan
     bytes.map(Bytes)
 }
 
-/// The boxes in bytes that are all here.
+/// Iterates over the boxes in bytes that are all available.
 pub(super) fn inside(mut bytes: Bytes<'_>) -> impl Iterator<Item = ([u8; 4], Bytes<'_>)> {
     std::iter::from_fn(move || {
         let (size, kind) = bytes.u32().zip(bytes.kind())?;
@@ -100,7 +103,7 @@ pub(super) fn inside(mut bytes: Bytes<'_>) -> impl Iterator<Item = ([u8; 4], Byt
     })
 }
 
-/// A kind as it is printed.
+/// Returns a kind in printable form.
 pub(super) fn name(kind: [u8; 4]) -> String {
     kind.escape_ascii().to_string()
 }

@@ -1,6 +1,6 @@
-//! Big-endian numbers from a slice that may end at any place.
+//! Big-endian numbers from a slice that may end anywhere.
 
-/// What is left of a box's body. Each read gives `None` past its end.
+/// The rest of a box's body. Each read returns `None` past its end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
@@ -37,7 +37,7 @@ impl<'a> Bytes<'a> {
         self.array().map(u64::from_be_bytes)
     }
 
-    /// A field that is 32 bits wide in version 0 of a box and 64 from version 1 on.
+    /// Reads a field that is 32 bits wide in version 0 of a box and 64 from version 1 on.
     pub(super) fn wide(&mut self, version: u8) -> Option<u64> {
         if version == 0 { self.u32().map(u64::from) } else { self.u64() }
     }
@@ -46,7 +46,7 @@ impl<'a> Bytes<'a> {
         self.array()
     }
 
-    /// Version and flags of a full box.
+    /// Reads version and flags of a full box.
     pub(super) fn full(&mut self) -> Option<(u8, u32)> {
         let word = self.u32()?;
         Some(((word >> 24) as u8, word & 0x00ff_ffff))

@@ -1,50 +1,53 @@
-//! Edit lists: from a track's own times to those of the presentation, and back.
+//! Edit lists: conversion between a track's media times and presentation times.
 
-/// More segments than this are not edits but a lie; the rest is left out.
+/// Most segments that are read. A longer list is not plausible; the rest is ignored.
 pub(super) const MAX_EDITS: usize = 1024;
 
-/// Times beyond this are nonsense: a hundred years in nanoseconds.
+/// Longest plausible time: a hundred years in nanoseconds.
 pub(super) const MAX_NS: i64 = 100 * 365 * 24 * 3600 * 1_000_000_000;
 
-/// Ticks of a clock in nanoseconds.
+/// Converts ticks of a clock to nanoseconds.
 pub(super) fn nanoseconds(ticks: i64, timescale: u32) -> i64 {
     let ns = i128::from(ticks) * 1_000_000_000 / i128::from(timescale.max(1));
     ns.clamp(-i128::from(MAX_NS), i128::from(MAX_NS)) as i64
 }
 
-/// An entry of an `elst`: how long, in the movie's ticks, and from where in the media; without the latter, nothing is shown.
+/// An entry of an `elst`: its length in the movie's ticks, and its start in the media. Without a
+/// start, nothing is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Edit {
     pub(super) duration: u64,
     pub(super) media_time: Option<i64>,
 }
 
-/// Where a stretch of a track's media is shown. Times in nanoseconds.
+/// A span of a track's media and its presentation time. Times in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Segment {
     media: i64,
     shown: i64,
-    /// `MAX_NS`: to the end.
+    /// `MAX_NS` means up to the end.
     length: i64,
 }
 
-/// How a track is shown. Times in nanoseconds.
+/// The presentation of a track. Times in nanoseconds.
 #[derive(Clone, Debug)]
 pub(super) struct Presentation {
     segments: Vec<Segment>,
-    /// Of all edits, empty ones included, where the list says so.
+    /// Total length of all edits, empty ones included, if the list states it.
     duration: Option<i64>,
 }
 
 impl Presentation {
-    /// Of a track with that edit list, which may be empty; the durations are in ticks of the movie, the times in ones of the media.
+    /// Creates the presentation of a track from its edit list, which may be empty. Durations are in
+    /// ticks of the movie, times in ticks of the media.
     pub(super) fn new(edits: &[Edit], movie_timescale: u32, timescale: u32) -> Presentation {
         let (mut segments, mut shown) = (Vec::new(), 0i64);
         let mut open = edits.is_empty();
         for edit in edits.iter().take(MAX_EDITS) {
             let length = nanoseconds(i64::try_from(edit.duration).unwrap_or(i64::MAX), movie_timescale);
             if let Some(media_time) = edit.media_time {
-                // A segment without a length goes on to the end: that of fragmented films, whose length is not known yet.
+                // A segment without a length extends to the end. Fragmented films have it, because
+                // their length is not known yet.
                 open |= length == 0;
                 let length = if length == 0 { MAX_NS } else { length };
                 segments.push(Segment { media: nanoseconds(media_time, timescale), shown, length });
@@ -58,25 +61,28 @@ impl Presentation {
         Presentation { segments, duration: (!open).then_some(shown) }
     }
 
-    /// When the first of it is shown; `None` without an edit list, for then the first timestamp says so.
+    /// Returns the presentation time of the start. `None` without an edit list; the first timestamp
+    /// then gives it.
     pub(super) fn begins(&self) -> Option<i64> {
         let first = self.segments.first()?;
         (self.duration.is_some() || first.media != 0 || first.shown != 0).then_some(first.shown)
     }
 
-    /// How long it is from the start of the presentation to the end of the track, where the edit list says so.
+    /// Returns the duration from the start of the presentation to the end of the track, if the edit
+    /// list states it.
     pub(super) fn duration(&self) -> Option<i64> {
         self.duration
     }
 
-    /// When media of the end of the list (what fragments carry) is shown.
+    /// Returns the presentation time of media after the end of the list, such as that of fragments.
     pub(super) fn shown_last(&self, media: i64) -> i64 {
         let last = self.segments.last().copied().unwrap_or(Segment { media: 0, shown: 0, length: MAX_NS });
         media.saturating_sub(last.media).saturating_add(last.shown)
     }
 
-    /// When keyframes are shown: `shown` is called with the index of one and its time. `times` are ascending media times. Of
-    /// each segment that begins between keyframes, the one before it is needed first: it counts as at the segment's start.
+    /// Computes the presentation times of keyframes. Calls `shown` with each keyframe's index and
+    /// time. `times` are ascending media times. A segment that begins between keyframes needs the
+    /// one before it, which then counts as at the segment's start.
     pub(super) fn place(&self, times: &[i64], most: usize, mut shown: impl FnMut(usize, i64)) {
         if self.begins().is_none() {
             times.iter().take(most).enumerate().for_each(|(i, time)| shown(i, *time));
@@ -96,8 +102,8 @@ impl Presentation {
         }
     }
 
-    /// The media time that is shown at a time, of which there is one at least: before the first segment its start, between
-    /// segments the end of the one before.
+    /// Returns a media time for a presentation time. Before the first segment it is that segment's
+    /// start, between segments the end of the one before.
     pub(super) fn media_at(&self, shown: i64) -> i64 {
         let next = self.segments.partition_point(|segment| segment.shown <= shown);
         let Some(segment) = self.segments.get(next.saturating_sub(1)) else { return shown };

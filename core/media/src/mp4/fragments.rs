@@ -1,4 +1,4 @@
-//! Fragments (`moof`) and the indexes of them: `sidx` in front, `mfra` at the end.
+//! Fragments (`moof`) and their indexes: `sidx` at the front, `mfra` at the end.
 
 use super::boxes::{inside, name};
 use super::bytes::Bytes;
@@ -7,13 +7,14 @@ use super::movie::{Defaults, Movie};
 use crate::held::Held;
 use std::ops::Range;
 
-/// A fragment of ten seconds has some hundred samples a track; a header larger than this is a lie.
+/// Longest header of a fragment in bytes. A fragment of ten seconds has about a hundred samples per
+/// track; a larger header is not plausible.
 pub(super) const MAX_MOOF_BYTES: u64 = 1 << 20;
 
-/// Samples of one fragment, all its tracks together. Bounds runs whose samples take no bytes.
+/// Most samples of one fragment, over all its tracks. Bounds runs whose samples take no bytes.
 const MAX_SAMPLES: u32 = 100_000;
 
-/// How the tracks that play are shown, for the reading of fragments.
+/// The presentation of the tracks that play, for reading fragments.
 #[derive(Clone, Debug)]
 pub(super) struct Tracks {
     tracks: Vec<FragmentTrack>,
@@ -29,16 +30,16 @@ struct FragmentTrack {
     presentation: Presentation,
 }
 
-/// What a `moof` says. Times in nanoseconds of the presentation.
+/// The content of a `moof`. Times in nanoseconds of the presentation.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Moof {
-    /// Of the main track.
+    /// Keyframes of the main track.
     pub(super) keyframes: Vec<(i64, u64)>,
-    /// When the first sample of the main track is shown, or, without one, of any.
+    /// Presentation time of the first sample of the main track, or, without one, of any track.
     pub(super) begins: Option<i64>,
-    /// When the first sample of all is shown.
+    /// Earliest presentation time of all samples.
     pub(super) earliest: Option<i64>,
-    /// When the last sample of any ends.
+    /// Latest end of all samples.
     pub(super) ends: Option<i64>,
     /// Whether it has samples of the main track.
     pub(super) main: bool,
@@ -60,11 +61,11 @@ impl Tracks {
         self.main
     }
 
-    /// Reads the body of a `moof`.
+    /// Parses the body of a `moof`.
     pub(super) fn moof(&self, start: u64, body: &[u8]) -> Moof {
         let mut moof = Moof::default();
         let mut budget = MAX_SAMPLES;
-        // Where data begins that does not say so: behind that of the track before.
+        // Start of the data of a track that does not state it: after the data of the track before.
         let mut data = start;
         let mut main_begins = None;
         for (kind, traf) in inside(Bytes(body)) {
@@ -136,14 +137,14 @@ impl Tracks {
     }
 }
 
-/// Where the next sample of a track in a fragment is: its decoding time, and its offset in the file.
+/// The next sample of a track in a fragment: its decoding time and its offset in the file.
 struct Run {
     time: i64,
     at: u64,
 }
 
 impl Run {
-    /// Reads a `trun`; `sample` is told time, duration, offset, and whether it is a keyframe.
+    /// Parses a `trun`. Calls `sample` with time, duration, offset, and whether it is a keyframe.
     fn read(
         &mut self,
         mut trun: Bytes<'_>,
@@ -165,7 +166,7 @@ impl Run {
             let duration = if flags & 0x100 != 0 { trun.u32()? } else { defaults.duration };
             let size = if flags & 0x200 != 0 { trun.u32()? } else { defaults.size };
             let own = if flags & 0x400 != 0 { Some(trun.u32()?) } else { None };
-            // Signed in version 1 only, but there are files of version 0 with negative ones.
+            // Signed in version 1 only, but some files of version 0 have negative offsets.
             let offset = if flags & 0x800 != 0 { trun.i32()? } else { 0 };
             let about = first_flags.take().or(own).unwrap_or(defaults.flags);
             let shown = self.time.saturating_add(i64::from(offset));
@@ -177,23 +178,24 @@ impl Run {
     }
 }
 
-/// A point of an index of fragments: time, in nanoseconds as the index counts, and where the fragment begins.
+/// A point of a fragment index: time in nanoseconds by the index's own count, and offset of the
+/// fragment.
 pub(super) type Fragment = (i64, u64);
 
-/// What a `sidx` says.
+/// The content of a `sidx`.
 #[derive(Debug, Default)]
 pub(super) struct Segments {
     pub(super) track: u32,
-    /// Those that begin with a keyframe.
+    /// Fragments that begin with a keyframe.
     pub(super) fragments: Vec<Fragment>,
     /// Other `sidx` boxes that it refers to.
     pub(super) indexes: Vec<Range<u64>>,
-    /// When its last segment ends, and where.
+    /// Time and offset at which its last segment ends.
     pub(super) ends: (i64, u64),
 }
 
 impl Segments {
-    /// Reads the body of a `sidx` that ends at an offset, from which its references count.
+    /// Parses the body of a `sidx` that ends at an offset. Its references count from there.
     pub(super) fn read(body: &[u8], end: u64) -> Option<Segments> {
         let mut fields = Bytes(body);
         let (version, _) = fields.full()?;
@@ -218,7 +220,8 @@ impl Segments {
     }
 }
 
-/// The keyframes that an `mfra` names, of a track. Its times are those of the media; `presentation` makes them the film's.
+/// Returns the keyframes of a track that an `mfra` names. Its times are those of the media;
+/// `presentation` converts them to those of the film.
 pub(super) fn random_access(body: &[u8], track: u32, timescale: u32, presentation: &Presentation) -> Vec<Fragment> {
     let mut found = Vec::new();
     for (kind, fields) in inside(Bytes(body)) {
@@ -245,10 +248,11 @@ fn tfra(mut fields: Bytes<'_>, track: u32, mut point: impl FnMut(i64, u64)) -> O
     Some(())
 }
 
-/// Where in bytes a `moof` begins: its kind, followed by the `mfhd` of fixed size that it begins with.
+/// Finds the start of a `moof` in bytes, by its kind and the `mfhd` of fixed size that it begins
+/// with.
 pub(super) fn find_moof(bytes: &[u8]) -> Option<usize> {
     const MARK: &[u8; 12] = b"moof\0\0\0\x10mfhd";
-    // Most stretches have no such letter, and are left behind quickly.
+    // Most stretches lack this letter and are skipped quickly.
     const STRETCH: usize = 64;
     let mut starts = bytes.chunks(STRETCH).enumerate().filter(|(_, stretch)| stretch.contains(&MARK[0]));
     starts.find_map(|(i, stretch)| {
@@ -257,16 +261,16 @@ pub(super) fn find_moof(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// A fragment's header as far as it is needed to go on: what it says, and where it ends.
+/// A box met while stepping over fragments: what is needed of it, and its end.
 pub(super) enum Hop {
     Moof(Moof, u64),
-    /// Some other box, which ends there.
+    /// Some other box, which ends at this offset.
     Other(u64),
-    /// The end of the file, or nothing that can be a box.
+    /// The end of the file, or bytes that cannot be a box.
     End,
 }
 
-/// Looks at the box at an offset.
+/// Reads the box at an offset.
 pub(super) fn hop(held: &Held, at: u64, tracks: &Tracks, wants: &mut Vec<Range<u64>>) -> Result<Option<Hop>, String> {
     if held.size().saturating_sub(at) < 8 {
         return Ok(Some(Hop::End));

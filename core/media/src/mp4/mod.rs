@@ -1,8 +1,9 @@
-//! MP4, MOV and M4A (ISO/IEC 14496-12, QuickTime): finds the `moov`, reads what matters of its tables, and the indexes of
-//! fragments where there are any. Media data is never read.
+//! MP4, MOV and M4A (ISO/IEC 14496-12, QuickTime): finds the `moov`, reads the relevant part of its
+//! tables, and the indexes of fragments if there are any. Media data is never read.
 //!
-//! `movie` has the structure, `tables` the sample tables, `edits` the edit lists, `stsd` the codecs, `fragments` what comes in
-//! pieces, `seek` the search for a keyframe in films whose fragments are not all known.
+//! `movie` has the structure, `tables` the sample tables, `edits` the edit lists and `stsd` the
+//! codecs. `fragments` has the fragments and `pieces` their index. `seek` searches for a keyframe
+//! in films whose fragments are not all known.
 
 mod boxes;
 mod bytes;
@@ -26,34 +27,36 @@ use std::sync::Arc;
 use std::time::Duration;
 use tables::{Follow, MAX_KEYFRAMES, Tables};
 
-/// Boxes before the `moov`: a few, and a piece of `mdat` for each time that a camera was stopped.
+/// Most boxes before the `moov`. A few are usual; a camera writes an `mdat` each time that it
+/// stops.
 const MAX_TOP_BOXES: u32 = 1000;
 
-/// Of the file, tables of other tracks than the main one are read up to this share of it all together: where they are larger, it
-/// is guessed from where sound plays.
+/// Divisor of the file size: other tracks' tables together are read up to this share of the file.
+/// If they are larger, the position of their audio is guessed.
 const OTHERS_SHARE: u64 = 500;
 
-/// That much they may have in any case.
+/// Bytes that other tracks' tables may have in any case.
 const OTHERS_BYTES: u64 = 512 << 10;
 
-/// The main track's tables may take this share of the file, but at least [`LEAST_TABLE_BYTES`] and at most
-/// [`MOST_TABLE_BYTES`]: a day of film.
+/// Divisor of the file size: the main track's tables may take this share. The limit is at least
+/// [`LEAST_TABLE_BYTES`] and at most [`MOST_TABLE_BYTES`]: a day of film.
 const TABLES_SHARE: u64 = 20;
 const LEAST_TABLE_BYTES: u64 = 4 << 20;
 const MOST_TABLE_BYTES: u64 = 64 << 20;
 
-/// Where other tracks' tables are too large to be read: muxers interleave within a second, and a little more.
+/// Assumed interleaving if other tracks' tables are too large to read. Muxers interleave within
+/// slightly more than a second.
 const INTERLEAVE: Duration = Duration::from_secs(1);
 const INTERLEAVE_BYTES: u64 = 256 << 10;
 
-/// The walk through an MP4 file.
+/// A walk through an MP4 file.
 #[derive(Debug, Default)]
 pub(crate) struct Mp4 {
     at: u64,
     boxes: u32,
     moov: Option<Range<u64>>,
     movie: Option<Movie>,
-    /// Its place among the tracks.
+    /// Index of the main track.
     main: usize,
     keyframes: Option<Keyframes>,
     reading: Option<Tables>,
@@ -61,19 +64,19 @@ pub(crate) struct Mp4 {
     pieces: Pieces,
 }
 
-/// The main track's keyframes, when they are shown, in nanoseconds of the presentation.
+/// The main track's keyframes with their presentation times in nanoseconds.
 #[derive(Debug, Default)]
 struct Keyframes {
     known: Vec<(i64, Keyframe)>,
-    /// Without an edit list, when the first is shown.
+    /// Presentation time of the first sample if there is no edit list.
     begins: Option<i64>,
-    /// How long the media is, by its table of times.
+    /// Duration of the media by its table of times.
     media_ns: i64,
     /// Bytes of tables read so far.
     cost: u64,
 }
 
-/// The other tracks whose tables are to be read, the next last.
+/// The other tracks whose tables are still to be read, the next one last.
 #[derive(Debug)]
 struct Others {
     traks: Vec<usize>,
@@ -138,7 +141,7 @@ impl Mp4 {
                 keyframes.cost += cost;
                 Tables::new(Follow::At(media_ticks(&keyframes.known, &shown, trak.timescale)))
             });
-            // Where the tables of another track cannot be used, those of the main one still can.
+            // If the tables of another track are unusable, those of the main track still serve.
             match tables.step(held, trak, wants) {
                 Ok(false) => return Ok(None),
                 Ok(true) => {
@@ -201,7 +204,7 @@ impl Mp4 {
     }
 }
 
-/// A small `moov` is asked for as a whole: that takes fewer questions, and most of it is needed.
+/// Requests a small `moov` as a whole: that takes fewer round trips, and most of it is needed.
 fn whole_if_small(moov: &Range<u64>, wants: &mut Wants) {
     const SMALL_BYTES: u64 = 256 << 10;
     if moov.end - moov.start <= SMALL_BYTES {
@@ -209,7 +212,7 @@ fn whole_if_small(moov: &Range<u64>, wants: &mut Wants) {
     }
 }
 
-/// Whether the main track's tables are worth a look.
+/// Checks that the main track's tables are worth reading.
 fn check_main(main: &Trak, size: u64, fragmented: bool) -> Result<(), String> {
     if main.timescale == 0 {
         return Err("has a track whose clock stands still".into());
@@ -226,13 +229,14 @@ fn check_main(main: &Trak, size: u64, fragmented: bool) -> Result<(), String> {
     Ok(())
 }
 
-/// What the main track's tables came to.
+/// Returns the result of the main track's tables.
 fn keyframes(tables: &Tables, main: &Trak, presentation: &Presentation, size: u64) -> Result<Keyframes, String> {
     let times: Vec<i64> = tables.points.iter().map(|point| edits::nanoseconds(point.time, main.timescale)).collect();
     if !times.is_sorted() {
         return Err("has keyframes whose times run backwards".into());
     }
-    /// A file that was cut short may lack its last keyframes; one that lacks more lies.
+    /// Divisor of the number of keyframes that may lie past the end. A truncated file may lack its
+    /// last keyframes; one that lacks more is false.
     const PAST_END_SHARE: usize = 10;
     let past = tables.points.iter().filter(|point| point.place >= size).count();
     if past * PAST_END_SHARE > tables.points.len() {
@@ -248,8 +252,8 @@ fn keyframes(tables: &Tables, main: &Trak, presentation: &Presentation, size: u6
     Ok(Keyframes { known, begins, media_ns, cost: tables.read })
 }
 
-/// The keyframes' times as another track counts, ascending: where segments are shown in another order than recorded, the
-/// earlier ones.
+/// Returns the keyframes' times in another track's ticks, ascending. If segments are shown in
+/// another order than recorded, the earlier times count.
 fn media_ticks(keyframes: &[(i64, Keyframe)], shown: &Presentation, timescale: u32) -> Vec<i64> {
     let mut lowest = i64::MAX;
     let mut ticks: Vec<i64> = Vec::with_capacity(keyframes.len());
@@ -262,7 +266,7 @@ fn media_ticks(keyframes: &[(i64, Keyframe)], shown: &Presentation, timescale: u
     ticks
 }
 
-/// When the first picture or sound is shown.
+/// Returns the presentation time of the first picture or sound.
 fn origin(movie: &Movie, main: usize, keyframes: &Keyframes, pieces: &Pieces) -> i64 {
     let begins = |(i, trak): (usize, &Trak)| {
         let edited = movie.presentation(trak).begins();
@@ -274,7 +278,7 @@ fn origin(movie: &Movie, main: usize, keyframes: &Keyframes, pieces: &Pieces) ->
     plays.filter_map(begins).min().unwrap_or_default()
 }
 
-/// When the last picture or sound ends.
+/// Returns the time at which the last picture or sound ends.
 fn end(movie: &Movie, main: usize, keyframes: &Keyframes, pieces: &Pieces) -> i64 {
     let end = |(i, trak): (usize, &Trak)| {
         let shown = movie.presentation(trak);
@@ -288,7 +292,7 @@ fn end(movie: &Movie, main: usize, keyframes: &Keyframes, pieces: &Pieces) -> i6
     fragments.map_or(tracks, |ns| if pieces.ends().is_some() { ns } else { ns.max(tracks) }).clamp(0, MAX_NS)
 }
 
-/// Moves each `from` forward to where sound of that time may begin.
+/// Moves each `from` back to where the audio of that time may begin.
 fn guess_from(keyframes: &mut [Keyframe]) {
     for i in (0..keyframes.len()).rev() {
         let before = keyframes[i.saturating_sub(1)];

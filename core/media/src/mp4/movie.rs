@@ -1,4 +1,5 @@
-//! The `moov` box: what tracks there are, and where their tables lie. The tables themselves are read by `tables`.
+//! The `moov` box: the tracks, and the positions of their tables. `tables` reads the tables
+//! themselves.
 
 use super::boxes::{Place, Wants, body, child, children};
 use super::bytes::Bytes;
@@ -8,34 +9,35 @@ use crate::held::Held;
 use crate::timeline::{Track, TrackKind};
 use std::ops::Range;
 
-/// A film with all its languages has some dozens; the tables of more are not looked at.
+/// Most tracks whose tables are read. A film with all its languages has a few dozen.
 const MAX_TRACKS: usize = 64;
 
-/// Of a sample description, codec and size stand at the start; decoders' tables, which follow, can be large.
+/// Bytes read of a sample description. Codec and size are at the start; the decoders' tables that
+/// follow can be large.
 const STSD_BYTES: u64 = 1024;
 
-/// Of a box with a few fields (headers, names) no more is read.
+/// Bytes read of a box with a few fields, such as headers and names.
 const FIELDS_BYTES: u64 = 256;
 
-/// What a `moov` says.
+/// The content of a `moov`.
 #[derive(Debug, Default)]
 pub(super) struct Movie {
     timescale: u32,
-    /// Of the fragments too, where `mehd` says so, in nanoseconds.
+    /// Duration including fragments in nanoseconds, if `mehd` states it.
     pub(super) extended_ns: Option<i64>,
     pub(super) traks: Vec<Trak>,
-    /// Whether fragments follow (there is an `mvex`).
+    /// Whether fragments follow (an `mvex` is present).
     pub(super) fragmented: bool,
 }
 
-/// A track, and where its tables lie.
+/// A track and the positions of its tables.
 #[derive(Debug, Default)]
 pub(super) struct Trak {
     pub(super) id: u32,
     pub(super) enabled: bool,
     pub(super) about: Track,
     pub(super) timescale: u32,
-    /// Of the media, without edits, in ticks; 0 where it is not said.
+    /// Duration of the media in ticks, without edits; 0 if not stated.
     duration: u64,
     edits: Vec<Edit>,
     pub(super) times: Table,
@@ -44,15 +46,15 @@ pub(super) struct Trak {
     pub(super) chunks: Table,
     pub(super) sizes: Sizes,
     pub(super) places: Table,
-    /// Of its fragments.
+    /// Defaults for its fragments.
     pub(super) defaults: Defaults,
 }
 
-/// The entries of a table in the file.
+/// The position of a table's entries in the file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     pub(super) entries: Range<u64>,
-    /// Bytes of an entry.
+    /// Length of an entry in bytes.
     pub(super) width: u64,
 }
 
@@ -66,7 +68,7 @@ impl Table {
     }
 }
 
-/// The samples' sizes: how many there are, and either one for all or a table.
+/// The samples' sizes: their number, and either one size for all or a table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sizes {
     pub(super) count: u64,
@@ -74,7 +76,7 @@ pub(super) struct Sizes {
     pub(super) table: Table,
 }
 
-/// What samples of fragments have where these do not say otherwise.
+/// Values for samples of fragments that do not state their own.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Defaults {
     pub(super) duration: u32,
@@ -83,7 +85,7 @@ pub(super) struct Defaults {
 }
 
 impl Movie {
-    /// Reads it as far as it is here; complete if nothing was wanted.
+    /// Reads the available part. The result is complete if nothing was wanted.
     pub(super) fn read(held: &Held, range: Range<u64>, wants: &mut Wants) -> Result<Movie, String> {
         let places = children(held, range, wants)?;
         if child(&places, *b"cmov").is_some() {
@@ -129,12 +131,13 @@ impl Movie {
         Some(())
     }
 
-    /// How a track is shown.
+    /// Returns the presentation of a track.
     pub(super) fn presentation(&self, trak: &Trak) -> Presentation {
         Presentation::new(&trak.edits, self.timescale, trak.timescale)
     }
 
-    /// The track whose keyframes matter: the first enabled video track, else the first video track, else the same of audio.
+    /// Returns the track whose keyframes are used: the first enabled video track, else the first
+    /// video track, else the same of audio.
     pub(super) fn main(&self) -> Option<usize> {
         let first = |kind: TrackKind, enabled: bool| {
             let plays = |trak: &Trak| trak.about.kind == kind && (trak.enabled || !enabled);
@@ -146,7 +149,7 @@ impl Movie {
 }
 
 impl Trak {
-    /// `None` where a part of it that all tracks have is not here or not there.
+    /// Reads a track. Returns `None` if a mandatory part of it is missing or not available yet.
     fn read(held: &Held, range: Range<u64>, wants: &mut Wants) -> Result<Option<Trak>, String> {
         let mut trak = Trak::default();
         let places = children(held, range, wants)?;
@@ -205,7 +208,7 @@ impl Trak {
     fn edit(&mut self, mut fields: Bytes<'_>) -> Option<()> {
         let (version, _) = fields.full()?;
         let count = fields.u32()?;
-        // The bytes that are there end the loop, whatever the count says.
+        // The available bytes end the loop, whatever the count is.
         for _ in 0..count.min(MAX_EDITS as u32) {
             let duration = fields.wide(version)?;
             let media_time = if version == 0 { i64::from(fields.i32()?) } else { fields.u64()? as i64 };
@@ -215,7 +218,7 @@ impl Trak {
         Some(())
     }
 
-    /// Takes a box of `stbl`. Of a table only the count is looked at, and that no further than the box goes.
+    /// Takes a box of `stbl`. Only the count of a table is read, limited to the length of the box.
     fn table(&mut self, held: &Held, place: &Place, wants: &mut Wants) -> Result<(), String> {
         const FULL: u64 = 4;
         const COUNT: u64 = 8;
@@ -266,7 +269,7 @@ impl Trak {
         Ok(())
     }
 
-    /// How long its media is, in nanoseconds, as `mdhd` says; `None` where that is unknown.
+    /// Returns the duration of its media in nanoseconds according to `mdhd`; `None` if unknown.
     pub(super) fn media_ns(&self) -> Option<i64> {
         let known = self.duration != 0 && self.duration != u64::from(u32::MAX) && self.duration != u64::MAX;
         known.then(|| nanoseconds(i64::try_from(self.duration).unwrap_or(i64::MAX), self.timescale))
@@ -277,14 +280,15 @@ impl Trak {
     }
 }
 
-/// Timescale and duration of an `mvhd` or `mdhd`.
+/// Reads timescale and duration of an `mvhd` or `mdhd`.
 fn times(fields: &mut Bytes<'_>) -> Option<(u32, u64)> {
     let (version, _) = fields.full()?;
     fields.take(if version == 0 { 8 } else { 16 })?;
     Some((fields.u32()?, fields.wide(version)?))
 }
 
-/// ISO 639-2 in three times five bits, or one of QuickTime's numbers, of which the first ones are known here.
+/// Decodes ISO 639-2 in three times five bits, or one of QuickTime's numbers, of which only the
+/// first are known here.
 fn language(packed: u16) -> Option<String> {
     const QUICKTIME: [&str; 12] = ["eng", "fra", "ger", "ita", "dut", "sve", "spa", "dan", "por", "nor", "heb", "jpn"];
     if packed < 0x400 {

@@ -1,5 +1,6 @@
-//! Reads what there is of an index of fragments: a `sidx` in front (of other `sidx` boxes, too), else an `mfra` at the end, else
-//! the fragments' own headers, of few of them all, of many the first and the last.
+//! Reads the available fragment index: a `sidx` at the front (which may refer to others), else an
+//! `mfra` at the end, else the fragments' own headers. Of few fragments it reads all headers, of
+//! many the first and the last.
 
 use super::boxes::{Place, Wants, body, header};
 use super::fragments::{Fragment, Hop, Moof, Segments, Tracks, find_moof, hop, random_access};
@@ -13,31 +14,32 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Boxes between the `moov` and the first fragment: indexes of some tracks, and media data.
+/// Most boxes between the `moov` and the first fragment: indexes of some tracks, and media data.
 const MAX_BOXES: u32 = 64;
 
-/// An index of fragments: 65,535 entries of 12 bytes are the most that a `sidx` has.
+/// Most bytes of a fragment index. A `sidx` has at most 65,535 entries of 12 bytes.
 const MAX_INDEX_BYTES: u64 = 1 << 20;
 
-/// A `sidx` may refer to others: so many in all, so deep. How long they are is not known before, as a reference spans what they
-/// index, too; most are no longer than what is asked for of each.
+/// Limits of `sidx` boxes that refer to others: their total number and their depth. Their lengths
+/// are not known in advance, since a reference spans the indexed data as well. Most are no longer
+/// than the bytes requested for each.
 const MAX_INDEXES: usize = 256;
 const MAX_DEPTH: u32 = 4;
 const USUAL_INDEX_BYTES: u64 = 4 << 10;
 
-/// Of films with at most so many fragments all headers are read when there is no index.
+/// Most fragments of a film whose headers are all read if there is no index.
 const FEW: u64 = 64;
 
-/// The last fragment's header is looked for in this share of the file, but in so much at least and at most: beyond, the first
-/// fragments' rate must do.
+/// Divisor of the file size: the last fragment's header is searched for in this share of the file,
+/// with a lower and an upper limit in bytes. Beyond it, the rate of the first fragments is used.
 const TAIL_SHARE: u64 = 600;
 const LEAST_TAIL_BYTES: u64 = 256 << 10;
 const MOST_TAIL_BYTES: u64 = 8 << 20;
 
-/// So much of it at a time.
+/// Bytes of it that are read at a time.
 const TAIL_WINDOW_BYTES: u64 = 256 << 10;
 
-/// What was found of the fragments.
+/// The data found about the fragments.
 #[derive(Debug, Default)]
 pub(super) struct Pieces {
     at: u64,
@@ -46,17 +48,17 @@ pub(super) struct Pieces {
     tracks: Option<Tracks>,
     first: Option<u64>,
     earliest: Option<i64>,
-    /// When the first fragment's first sample of the main track is shown.
+    /// Presentation time of the first fragment's first sample of the main track.
     begins: Option<i64>,
     ends: Option<i64>,
-    /// Of indexes: time, offset of the fragment.
+    /// Fragments from indexes: time and offset.
     index: Vec<Fragment>,
-    /// `sidx` boxes still to be read, each with what it may index, and their depth.
+    /// `sidx` boxes still to be read, each with the range that it may index, and their depth.
     indexes: Vec<(Range<u64>, u32)>,
-    /// Where those begin that were read.
+    /// Offsets of those already read.
     indexes_read: BTreeSet<u64>,
     index_ends: (i64, u64),
-    /// Read from fragments' headers.
+    /// Keyframes from fragments' headers.
     keyframes: Vec<(i64, Keyframe)>,
     hops: u64,
     tail: u64,
@@ -75,12 +77,12 @@ enum Stage {
 }
 
 impl Pieces {
-    /// Where to begin: behind the `moov`.
+    /// Starts after the `moov`.
     pub(super) fn begin(&mut self, at: u64) {
         self.at = at;
     }
 
-    /// Goes on with what is here; `true` once it is through.
+    /// Continues with the available bytes. Returns `true` when finished.
     pub(super) fn read(
         &mut self,
         held: &mut Held,
@@ -111,7 +113,7 @@ impl Pieces {
         Ok(true)
     }
 
-    /// Up to the first fragment, noting indexes on the way.
+    /// Reads up to the first fragment and notes indexes on the way.
     fn front(&mut self, held: &mut Held, wants: &mut Wants, tracks: &Tracks) -> Result<Option<Stage>, String> {
         while self.boxes < MAX_BOXES && held.size().saturating_sub(self.at) >= 8 {
             let Some(place) = header(held, self.at, held.size(), wants)? else { return Ok(None) };
@@ -147,9 +149,9 @@ impl Pieces {
         }
     }
 
-    /// The indexes that the first one refers to.
+    /// Reads the indexes that the first one refers to.
     fn indexes(&mut self, held: &mut Held, wants: &mut Wants, tracks: &Tracks) -> Option<Stage> {
-        // Those met on the way to the first fragment need not be read again.
+        // Indexes met on the way to the first fragment need not be read again.
         self.indexes.retain(|(range, _)| !self.indexes_read.contains(&range.start));
         while !self.indexes.is_empty() {
             let found = self.referred(held, wants);
@@ -167,10 +169,11 @@ impl Pieces {
             }
             self.indexes.retain(|(range, _)| !self.indexes_read.contains(&range.start));
         }
-        // Some writers put an index before each fragment, of that alone.
+        // Some writers put an index before each fragment that covers only this one.
         let covers = self.index_ends.1 >= held.size() / 10 * 9 && !self.index.is_empty();
         if covers {
-            // An index may count from 0 where the fragments themselves begin later (FFmpeg's does, with B-frames).
+            // An index may count from 0 where the fragments themselves begin later (FFmpeg's does,
+            // with B-frames).
             let first = self.index.iter().find(|(_, at)| Some(*at) == self.first);
             let shift = first.zip(self.begins).map_or(0, |((time, _), begins)| begins.saturating_sub(*time));
             self.index.iter_mut().for_each(|(time, _)| *time = time.saturating_add(shift));
@@ -181,9 +184,9 @@ impl Pieces {
         Some(Stage::Tail)
     }
 
-    /// The boxes of those that are to be read, which are here if nothing is wanted.
+    /// Returns the boxes of the indexes to be read. They are available if nothing is wanted.
     fn referred(&self, held: &Held, wants: &mut Wants) -> Vec<(Place, u32)> {
-        // All together take no more than one alone may.
+        // All together may take no more than one alone.
         let mut left = MAX_INDEX_BYTES;
         let mut found = Vec::new();
         for (range, depth) in &self.indexes {
@@ -204,7 +207,8 @@ impl Pieces {
         found
     }
 
-    /// An index was found. Its entries are checked no further: a search looks at the fragments themselves.
+    /// Accepts an index. Its entries are not checked further: a search reads the fragments
+    /// themselves.
     fn indexed(&mut self) -> Stage {
         self.index.sort_unstable();
         self.index.dedup_by_key(|fragment| fragment.1);
@@ -216,7 +220,7 @@ impl Pieces {
         if self.ends.is_some() { Stage::Done } else { Stage::Last }
     }
 
-    /// The index at the end.
+    /// Reads the index at the end.
     fn tail(
         &mut self,
         held: &mut Held,
@@ -256,7 +260,7 @@ impl Pieces {
         Ok(Some(Stage::Headers))
     }
 
-    /// From header to header, if these are few.
+    /// Steps from header to header if there are few.
     fn headers(&mut self, held: &mut Held, wants: &mut Wants, tracks: &Tracks) -> Result<Option<Stage>, String> {
         let first = self.first.unwrap_or_default();
         loop {
@@ -273,11 +277,12 @@ impl Pieces {
                         return Err("has boxes without end between its fragments".into());
                     }
                     held.forget_before(next);
-                    // After four fragments it is known how many there are about.
+                    // Four fragments give an estimate of their number.
                     let many =
                         self.hops >= 4 && held.size().saturating_sub(first) / (next - first).max(1) * self.hops > FEW;
                     if many || self.hops > 2 * FEW {
-                        // What was read of the start shows how long fragments are; the rest is found when it is looked for.
+                        // The bytes read at the start show the length of fragments. The rest is
+                        // found on demand.
                         self.tail = TAIL_WINDOW_BYTES;
                         return Ok(Some(Stage::Last));
                     }
@@ -303,7 +308,8 @@ impl Pieces {
         self.keyframes.truncate(MAX_KEYFRAMES);
     }
 
-    /// The last fragment, for the duration: by its place, if an index named it, else looked for from the end.
+    /// Reads the last fragment, which gives the duration. An index gives its position; otherwise it
+    /// is searched for from the end.
     fn last(&mut self, held: &mut Held, wants: &mut Wants, tracks: &Tracks) -> Option<Stage> {
         let size = held.size();
         if self.tail == 0 {
@@ -324,7 +330,8 @@ impl Pieces {
             held.forget_before(next);
             return Some(Stage::Last);
         }
-        // From the end back, a window at a time; they overlap by what a header is found by.
+        // From the end backwards, one window at a time. They overlap by the bytes that identify a
+        // header.
         const OVERLAP: u64 = 24;
         let from = size.saturating_sub(self.tail);
         let window = from..(from + TAIL_WINDOW_BYTES + OVERLAP).min(size);
@@ -355,7 +362,7 @@ impl Pieces {
         Some(Stage::Last)
     }
 
-    /// Without the last fragment: as long as the first ones' rate makes of the whole.
+    /// Estimates the duration without the last fragment, from the rate of the first ones.
     fn extrapolate(&mut self, size: u64) {
         let (Some(first), Some(ends)) = (self.first, self.ends) else { return };
         let rate = ends.saturating_sub(self.earliest.unwrap_or_default()) as f64
@@ -363,27 +370,27 @@ impl Pieces {
         self.ends = Some(ends.max(((size - first) as f64 * rate) as i64));
     }
 
-    /// Whether there are any.
+    /// Whether there are any fragments.
     pub(super) fn any(&self) -> bool {
         self.first.is_some()
     }
 
-    /// When the first sample in fragments is shown.
+    /// Returns the presentation time of the first sample in fragments.
     pub(super) fn earliest(&self) -> Option<i64> {
         self.earliest
     }
 
-    /// When the last one ends.
+    /// Returns the time at which the last one ends.
     pub(super) fn ends(&self) -> Option<i64> {
         self.ends
     }
 
-    /// The known points, with their times in nanoseconds of the presentation.
+    /// Returns the known points with their presentation times in nanoseconds.
     pub(super) fn keyframes(&mut self) -> impl Iterator<Item = (i64, Keyframe)> + use<> {
         std::mem::take(&mut self.keyframes).into_iter()
     }
 
-    /// How the others are found; `None` if all are known.
+    /// Returns the search for the other keyframes; `None` if all are known.
     pub(super) fn search(&self, origin_ns: i64) -> Option<Arc<Fragments>> {
         let (Some(first), Some(tracks), false) = (self.first, &self.tracks, self.whole) else { return None };
         let (dense, spacing) = (self.tail == 0, self.at.saturating_sub(first) / self.hops.max(1));

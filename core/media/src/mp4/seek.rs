@@ -1,5 +1,5 @@
-//! Finds the keyframe at or before a time in a fragmented film: by its index where it has one, else by bisection for fragments'
-//! headers; then from fragment to fragment.
+//! Finds the keyframe at or before a time in a fragmented film. It uses the index if there is one,
+//! else bisection over fragments' headers. From there it steps from fragment to fragment.
 
 use super::boxes::Wants;
 use super::edits::nanoseconds;
@@ -10,38 +10,39 @@ use crate::timeline::{Search, Timeline};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Fragments looked at in a row at most: ten minutes of fragments of two seconds.
+/// Most fragments read in a row: half an hour of fragments of two seconds.
 const MAX_HOPS: u32 = 1000;
 
-/// Places where a bisection looks at most: each halves what is left, and of 2^16 fragments there is one in the end.
+/// Most positions of a bisection. Each halves the range, which reduces 2^16 fragments to one.
 const MAX_PROBES: u32 = 16;
 
-/// A header is looked for so far behind a place: so many times as far as the first ones are from each other, within bounds.
+/// Distance after a position over which a header is searched for, in multiples of the spacing of
+/// the first fragments, within limits.
 const SCAN_SPACINGS: u64 = 4;
 const LEAST_SCAN_BYTES: u64 = 256 << 10;
 const MOST_SCAN_BYTES: u64 = 8 << 20;
 
-/// A search looks at so many times that in all; then the estimate must do.
+/// Most scans of that distance per search. After that the estimate is used.
 const MAX_SCANS: u64 = 4;
 
-/// So much is looked at first, and twice as much each time.
+/// Bytes read first; each further read doubles them.
 const FIRST_SCAN_BYTES: u64 = 64 << 10;
 const MOST_WINDOW_BYTES: u64 = 512 << 10;
 
-/// How long before the time a bisection aims in its first, second and last attempt: what lies between is walked, and a
-/// keyframe may be that far back.
+/// Seconds before the time at which the first, second and last attempt of a bisection aims. The
+/// range between is walked, and a keyframe may be that far back.
 const BACK_S: [i64; 3] = [4, 30, 300];
 
-/// What a search needs to know of a film beside its timeline.
+/// The data about a film that a search needs in addition to its timeline.
 #[derive(Debug)]
 pub(super) struct Fragments {
     pub(super) tracks: Tracks,
     pub(super) origin_ns: i64,
-    /// Where the first fragment begins; what lies before is in the `moov`'s own tables.
+    /// Offset of the first fragment. Earlier media is covered by the `moov`'s own tables.
     pub(super) first: u64,
-    /// Whether the known points are all there are: an index said so.
+    /// Whether an index gave the known points, so that they are complete.
     pub(super) dense: bool,
-    /// How far the first fragments are from each other, in bytes.
+    /// Distance in bytes between the first fragments.
     pub(super) spacing: u64,
 }
 
@@ -76,22 +77,22 @@ struct Seek {
     film: Arc<Fragments>,
     timeline: Arc<Timeline>,
     time: Duration,
-    /// The same as the fragments count.
+    /// The time in the fragments' own count.
     target: i64,
     attempt: usize,
-    /// Bytes that were looked at for headers.
+    /// Bytes searched for headers.
     scanned: u64,
     phase: Phase,
     best: Option<Landing>,
-    /// The first one behind it, for when there is none at or before it.
+    /// The first keyframe after the time, used if there is none at or before it.
     behind: Option<Landing>,
-    /// Fragments of other tracks alone since the last of the main track: when they end, and where they begin.
+    /// Fragments of other tracks alone since the last one of the main track: end time and offset.
     others: Vec<(i64, u64)>,
 }
 
 #[derive(Debug)]
 enum Phase {
-    /// Between two fragments, or one and the end; times and offsets.
+    /// Between two fragments, or one and the end: times and offsets.
     Bisect {
         low: (i64, u64),
         high: (i64, u64),
@@ -104,7 +105,7 @@ enum Phase {
     },
 }
 
-/// Looks for a header from a place on.
+/// A search for a header from an offset on.
 #[derive(Clone, Debug)]
 struct Scan {
     start: u64,
@@ -113,14 +114,14 @@ struct Scan {
 }
 
 impl Seek {
-    /// The start of an attempt, from what the timeline knows.
+    /// Starts an attempt from the timeline's known points.
     fn begin(&mut self) {
         let keyframes = self.timeline.keyframes();
         let after = keyframes.partition_point(|k| k.time <= self.time);
         self.best = None;
         self.others.clear();
         if self.film.dense {
-            // An attempt that finds no keyframe begins anew a fragment earlier.
+            // An attempt that finds no keyframe restarts one fragment earlier.
             let known = after.checked_sub(1 + self.attempt).and_then(|i| keyframes.get(i)).or(keyframes.first());
             let after = after.max(1);
             let next = keyframes.get(after).filter(|_| self.attempt == 0).map(|k| k.from);
@@ -155,7 +156,7 @@ impl Seek {
         }
     }
 
-    /// A keyframe of the `moov`'s own tables is known to the byte.
+    /// Takes a keyframe of the `moov`'s own tables, whose position is exact.
     fn keep_known(&mut self, known: Option<crate::Keyframe>) {
         if let Some(known) = known.filter(|k| k.offset < self.film.first) {
             let (time, until) = (known.time, self.film.first);
@@ -163,11 +164,11 @@ impl Seek {
         }
     }
 
-    /// `Some` once it is known where to begin the walk; sets the phase.
+    /// Bisects until the start of the walk is known, then sets the phase.
     fn bisect(&mut self, held: &mut Held, wants: &mut Wants) -> Result<(), String> {
         let aim = self.target.saturating_sub(BACK_S[self.attempt.min(BACK_S.len() - 1)] * nanoseconds(1, 1));
         while let Phase::Bisect { low, high, probes, scan } = &mut self.phase {
-            // With that little between, a walk is quicker.
+            // Distance in bytes below which a walk is quicker.
             const NEAR_BYTES: u64 = 256 << 10;
             let near = high.1.saturating_sub(low.1) <= NEAR_BYTES || low.0 >= aim && low.0 <= self.target;
             if scan.is_none() {
@@ -177,7 +178,7 @@ impl Seek {
                 }
                 *probes += 1;
                 let share = (aim.saturating_sub(low.0)) as f64 / (high.0.saturating_sub(low.0)).max(1) as f64;
-                // Rates change; a guess that keeps missing on one side is helped by the middle.
+                // Rates vary. If a guess keeps missing on one side, the middle helps.
                 let share = if *probes % 3 == 0 { 0.5 } else { share.clamp(0.02, 0.98) };
                 let start = low.1 + 1 + ((high.1 - low.1) as f64 * share) as u64;
                 *scan = Some(Scan { start, at: start, window: FIRST_SCAN_BYTES });
@@ -185,7 +186,7 @@ impl Seek {
             let Some(now) = scan.as_mut() else { return Ok(()) };
             let end = (now.at + now.window).min(high.1.saturating_add(16)).min(held.size());
             if now.at >= high.1 || now.at - now.start > self.film.scan_bytes() || end <= now.at {
-                // No fragment begins between there and what is known behind it.
+                // No fragment begins between this one and the known one after it.
                 high.1 = now.start.min(high.1);
                 *scan = None;
                 continue;
@@ -224,7 +225,7 @@ impl Seek {
         Ok(())
     }
 
-    /// From fragment to fragment. `Ok(true)` at the end of it.
+    /// Steps from fragment to fragment. Returns `Ok(true)` at the end.
     fn chain(&mut self, held: &mut Held, wants: &mut Wants) -> Result<bool, String> {
         loop {
             let Phase::Chain { at, hops } = &mut self.phase else { return Ok(true) };
@@ -259,7 +260,7 @@ impl Seek {
         }
     }
 
-    /// Takes a fragment. `true` once the next keyframe behind the time is known.
+    /// Takes a fragment. Returns `true` once the next keyframe after the time is known.
     fn take(&mut self, start: u64, moof: &Moof) -> bool {
         let (true, Some(begins)) = (moof.main, moof.begins) else {
             self.others.push((moof.ends.unwrap_or(i64::MIN), start));
@@ -271,7 +272,7 @@ impl Seek {
                 best.until = if best.offset > start && best.from <= start { offset } else { start };
                 return true;
             }
-            // What other tracks need from then on may be in fragments of their own before it.
+            // Data of other tracks from then on may lie in separate fragments before it.
             let others = self.others.iter().filter(|(ends, _)| *ends > time).map(|(_, start)| *start);
             let from = others.min().unwrap_or(start).min(start).min(offset);
             let since = time.saturating_sub(self.film.origin_ns).max(0).unsigned_abs();
@@ -305,7 +306,7 @@ impl Walk for Seek {
                 Ok(true) => {}
             }
             match self.best.filter(|best| best.offset < held.size()) {
-                // The next keyframe may be said to be anywhere.
+                // An index may claim any offset for the next keyframe.
                 Some(best) => {
                     return Step::Done(Landing { until: best.until.min(held.size()).max(best.offset + 1), ..best });
                 }

@@ -1,10 +1,11 @@
-//! Sample descriptions: what a track carries, in FFmpeg's names.
+//! Sample descriptions: the content of a track, with FFmpeg's codec names.
 
 use super::boxes::{inside, name};
 use super::bytes::Bytes;
 use crate::timeline::{Track, TrackKind};
 
-/// Fills a track from the first entry of its `stsd`, which may be cut off: what cannot be read is left out.
+/// Fills a track from the first entry of its `stsd`. The entry may be cut off; unreadable parts are
+/// skipped.
 pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track) -> Option<()> {
     let _size = entry.u32()?;
     let kind = entry.kind()?;
@@ -64,7 +65,7 @@ pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track) -> Option<()> {
     Some(())
 }
 
-/// FFmpeg's name of a sample entry's kind; one that is not known here, as it stands.
+/// Returns FFmpeg's name for the kind of a sample entry. An unknown kind is returned unchanged.
 fn codec(kind: [u8; 4]) -> String {
     let known = match &kind {
         b"avc1" | b"avc2" | b"avc3" | b"avc4" | b"dva1" | b"dvav" => "h264",
@@ -108,7 +109,8 @@ fn codec(kind: [u8; 4]) -> String {
     known.to_owned()
 }
 
-/// FFmpeg's name of an object type of MPEG-4 Systems (ISO/IEC 14496-1, and the registration authority's list).
+/// Returns FFmpeg's name for an object type of MPEG-4 Systems (ISO/IEC 14496-1, and the
+/// registration authority's list).
 fn object_codec(object: u8) -> Option<&'static str> {
     Some(match object {
         0x20 => "mpeg4",
@@ -126,7 +128,7 @@ fn object_codec(object: u8) -> Option<&'static str> {
     })
 }
 
-/// The object type in an `esds` box and the decoder's configuration.
+/// Returns the object type in an `esds` box and the decoder's configuration.
 fn elementary(entry: Bytes<'_>) -> Option<(u8, Option<&[u8]>)> {
     let (_, mut body) = inside(entry).find(|(kind, _)| kind == b"esds")?;
     body.full()?;
@@ -155,7 +157,7 @@ fn elementary(entry: Bytes<'_>) -> Option<(u8, Option<&[u8]>)> {
     Some((object, specific.map(|(_, bytes)| bytes.0)))
 }
 
-/// A descriptor: its tag, a length in groups of seven bits, its body, which may be cut off.
+/// Reads a descriptor: tag, length in groups of seven bits, and body, which may be cut off.
 fn descriptor<'a>(bytes: &mut Bytes<'a>) -> Option<(u8, Bytes<'a>)> {
     let tag = bytes.u8()?;
     let mut length = 0usize;
@@ -170,20 +172,23 @@ fn descriptor<'a>(bytes: &mut Bytes<'a>) -> Option<(u8, Bytes<'a>)> {
     Some((tag, Bytes(bytes.take(length)?)))
 }
 
-/// Channels of AC-3 and E-AC-3 (ETSI TS 102 366, Annex F), whose sample entries always say two.
+/// Returns the channels of AC-3 and E-AC-3 (ETSI TS 102 366, Annex F), whose sample entries always
+/// state two.
 fn dolby(entry: Bytes<'_>) -> Option<u32> {
     const CHANNELS: [u32; 8] = [2, 1, 2, 3, 3, 4, 4, 5];
     let mode = |bits: u32| CHANNELS[(bits >> 1 & 7) as usize] + (bits & 1);
     inside(entry).find_map(|(kind, body)| match (&kind, body.0) {
         // fscod 2, bsid 5, bsmod 3, acmod 3, lfeon 1, and more.
         (b"dac3", [a, b, ..]) => Some(mode(u32::from_be_bytes([0, 0, *a, *b]) >> 2)),
-        // data_rate 13, num_ind_sub 3; fscod 2, bsid 5, reserved 1, asvc 1, bsmod 3, acmod 3, lfeon 1.
+        // data_rate 13, num_ind_sub 3; fscod 2, bsid 5, reserved 1, asvc 1, bsmod 3, acmod 3, lfeon
+        // 1.
         (b"dec3", [_, _, a, b, ..]) => Some(mode(u32::from_be_bytes([0, 0, *a, *b]))),
         _ => None,
     })
 }
 
-/// Channels and samples a second of AAC (ISO/IEC 14496-3, AudioSpecificConfig); 0 channels where it does not say.
+/// Returns channels and samples per second of AAC (ISO/IEC 14496-3, AudioSpecificConfig); 0
+/// channels if not stated.
 fn aac(config: &[u8]) -> Option<(u32, u32)> {
     const RATES: [u32; 13] =
         [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350];
@@ -212,7 +217,8 @@ fn aac(config: &[u8]) -> Option<(u32, u32)> {
         channels @ 0..=6 => channels,
         _ => 0,
     };
-    // Spectral band replication: the core runs at half the rate, and parametric stereo makes two channels of one.
+    // Spectral band replication runs the core at half the rate; parametric stereo makes two
+    // channels of one.
     if kind == 5 || kind == 29 {
         samples = rate(&mut bits)?;
     }

@@ -1,7 +1,8 @@
-//! Sample tables: from sample numbers to times and places, one table after the other.
+//! Sample tables: from sample numbers to times and positions, one table after the other.
 //!
-//! Only the samples that matter are followed (the keyframes; of other tracks those at the keyframes' times), so what is kept does
-//! not grow with the film, and the tables' runs are never expanded. Each table is read once, in pieces, and let go.
+//! Only the relevant samples are followed: the keyframes, and in other tracks the samples at the
+//! keyframes' times. The memory therefore does not grow with the film, and the tables' runs are
+//! never expanded. Each table is read once, in pieces, and released.
 
 use super::boxes::Wants;
 use super::bytes::Bytes;
@@ -9,14 +10,15 @@ use super::movie::{Table, Trak};
 use crate::held::Held;
 use std::ops::Range;
 
-/// A film of 25 hours with a keyframe every 2.75 seconds, one of two hours with one every quarter of a second. Where there are
-/// more (sound, films of keyframes alone) only every so-manyth is followed, so that a timeline stays within 1 MiB.
+/// Most keyframes that are followed: one every 2.75 seconds for 25 hours, or one every quarter of a
+/// second for two hours. If there are more (audio, all-intra films), every n-th one is followed, so
+/// that a timeline stays within 1 MiB.
 pub(super) const MAX_KEYFRAMES: usize = 32_768;
 
-/// Of the tables so much is held at once.
+/// Bytes of the tables held at once.
 const WINDOW_BYTES: u64 = 1 << 20;
 
-/// Entries so near to each other that one question for all is cheaper.
+/// Distance in bytes between entries below which one request for all is cheaper.
 const NEAR_BYTES: u64 = 16 << 10;
 
 /// A sample that is followed. Numbers count from 0.
@@ -26,21 +28,21 @@ pub(super) struct Point {
     chunk: u32,
     /// In ticks of the media.
     pub(super) time: i64,
-    /// While the chunk is not known yet nothing; then the chunk's first sample; then the bytes in the chunk before the sample; at
-    /// last where it is in the file.
+    /// Unused while the chunk is unknown. Then the chunk's first sample, then the bytes in the
+    /// chunk before the sample, finally the offset in the file.
     pub(super) place: u64,
 }
 
-/// What the samples followed are found by.
+/// The selection of samples to follow.
 #[derive(Clone, Debug)]
 pub(super) enum Follow {
     /// The keyframes.
     Keyframes,
-    /// Those that are played at these times of the media, in ticks, ascending.
+    /// The samples that are played at these media times, in ticks, ascending.
     At(Vec<i64>),
 }
 
-/// Reads the tables of a track.
+/// A reader of a track's tables.
 #[derive(Debug)]
 pub(super) struct Tables {
     stage: Stage,
@@ -48,16 +50,17 @@ pub(super) struct Tables {
     pub(super) points: Vec<Point>,
     /// Index of the next point to be resolved by this stage.
     next: usize,
-    /// What this stage still has to read, the next first; widths as the table has them.
+    /// Ranges that this stage still has to read, the next one first. Entry widths are those of the
+    /// table.
     spans: Vec<Range<u64>>,
     begun: bool,
     /// Samples before the entry that is read next, or the entry's own index.
     sample: u64,
-    /// The time of that sample; bytes read of sizes.
+    /// The time of that sample, or the sum of the sizes read.
     sum: i64,
-    /// The run of chunks that an entry began: first chunk, samples a chunk.
+    /// The run of chunks that an entry began: first chunk, samples per chunk.
     run: Option<(u64, u64)>,
-    /// Of the chunk that a sum of sizes is in: its first sample, and the sum there.
+    /// The chunk of a running sum of sizes: its first sample, and the sum at that sample.
     chunk: (u64, u64),
     /// The time after the last sample.
     pub(super) end: i64,
@@ -99,7 +102,8 @@ impl Tables {
         }
     }
 
-    /// Goes on with what is here. `Ok(true)` once the points are placed; else more is wanted.
+    /// Continues with the available bytes. Returns `Ok(true)` once the points are placed; otherwise
+    /// more bytes are wanted.
     pub(super) fn step(&mut self, held: &mut Held, trak: &Trak, wants: &mut Wants) -> Result<bool, String> {
         while self.stage != Stage::Done {
             if !self.begun {
@@ -135,7 +139,7 @@ impl Tables {
         Ok(true)
     }
 
-    /// Asks for the next pieces of this stage's table and of those that surely follow.
+    /// Requests the next pieces of this stage's table and of the tables that will follow.
     fn want(&self, trak: &Trak, wants: &mut Wants) {
         let following: &[&Table] = match self.stage {
             Stage::Syncs => &[&trak.times, &trak.offsets, &trak.chunks],
@@ -166,7 +170,7 @@ impl Tables {
         }
     }
 
-    /// Says what this stage has to read.
+    /// Sets the ranges that this stage has to read.
     fn begin(&mut self, trak: &Trak) {
         self.begun = true;
         (self.next, self.sample, self.sum, self.run) = (0, 0, 0, None);
@@ -182,7 +186,7 @@ impl Tables {
                 }
             },
             Stage::Offsets if !self.at.is_empty() => Vec::new(),
-            // Other tracks are read from their chunks' starts: they cost no table of sizes.
+            // Other tracks are read from the start of a chunk, which needs no table of sizes.
             Stage::Sizes if !self.at.is_empty() || trak.sizes.constant != 0 => Vec::new(),
             Stage::Sizes => {
                 let inner = self.points.iter().filter(|point| u64::from(point.sample) > point.place);
@@ -233,7 +237,7 @@ impl Tables {
                 (self.sample, self.sum) = (self.sample + count, end);
             }
             Stage::Offsets => {
-                // Signed in version 1 only, but there are files of version 0 with negative ones.
+                // Signed in version 1 only, but some files of version 0 have negative offsets.
                 let (count, offset) = entry.u32().zip(entry.i32()).ok_or_else(short)?;
                 let end = self.sample + u64::from(count);
                 while let Some(point) = self.points.get_mut(self.next).filter(|point| u64::from(point.sample) < end) {
@@ -275,7 +279,8 @@ impl Tables {
         Ok(())
     }
 
-    /// So many samples, each so long: points among them get their times, or times their samples.
+    /// Takes `count` samples of duration `delta`. Assigns times to points among them, or samples to
+    /// times.
     fn times(&mut self, count: u64, delta: i64, end: i64) {
         if self.at.is_empty() {
             let before = self.sample + count;
@@ -293,7 +298,7 @@ impl Tables {
         }
     }
 
-    /// The run of chunks that is open ends before a chunk: points in it get theirs.
+    /// Ends the open run of chunks before a chunk, and assigns chunks to the points in it.
     fn chunks(&mut self, before: u64) {
         let Some((first, each)) = self.run else { return };
         let end = self.sample.saturating_add((before - first).saturating_mul(each));
@@ -306,7 +311,8 @@ impl Tables {
         self.sample = end;
     }
 
-    /// The size of the sample whose turn it is: those before a point in its chunk are added up.
+    /// Takes the size of the next sample. Sizes of samples before a point in its chunk are added
+    /// up.
     fn size(&mut self, size: u64) {
         let sum = self.sum as u64;
         while let Some(point) = self.points.get_mut(self.next) {
@@ -328,13 +334,13 @@ impl Tables {
         self.sample += 1;
     }
 
-    /// The table is through: what it left open is settled, and the next stage's turn.
+    /// Resolves what the finished table left open and starts the next stage.
     fn finish(&mut self, trak: &Trak) -> Result<(), String> {
         let following = match self.stage {
             Stage::Syncs => Stage::Times,
             Stage::Times => {
                 self.end = self.sum;
-                // Beyond the end a track asks for no byte; a keyframe there has no time.
+                // A track needs no byte past its end; a keyframe there has no time.
                 self.points.truncate(self.next);
                 Stage::Offsets
             }
@@ -349,7 +355,8 @@ impl Tables {
             Stage::Sizes => {
                 for point in &mut self.points[self.next..] {
                     let before = u64::from(point.sample).saturating_sub(point.place);
-                    // With a table, what is left are the first samples of chunks; other tracks are read from there.
+                    // With a table, the remaining points are the first samples of chunks. Other
+                    // tracks are read from there.
                     point.place = if self.at.is_empty() { before.saturating_mul(trak.sizes.constant) } else { 0 };
                 }
                 Stage::Places
@@ -367,12 +374,13 @@ impl Tables {
     }
 }
 
-/// Every so-manyth of so many keyframes is followed.
+/// Returns the step with which `count` keyframes are thinned.
 fn step(count: u64) -> usize {
     usize::try_from(count.div_ceil(MAX_KEYFRAMES as u64)).unwrap_or(usize::MAX).max(1)
 }
 
-/// The parts of a table with these entries, ascending, those near to each other as one.
+/// Returns the ranges of a table that hold these entries, ascending. Ranges near to each other are
+/// merged.
 fn spans(table: &Table, entries: impl Iterator<Item = Range<u64>>) -> Vec<Range<u64>> {
     let mut spans: Vec<Range<u64>> = Vec::new();
     for entry in entries {

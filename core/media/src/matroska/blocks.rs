@@ -1,5 +1,6 @@
-//! Reads clusters block by block, from header to header: the frames themselves are stepped over. Elements of unknown size
-//! are entered, so that their own structure ends them; where no element is, the next cluster is looked for.
+//! Reads clusters block by block, from header to header, and skips the frames themselves. Elements
+//! of unknown size are entered, so that their own structure ends them. Where no element follows,
+//! the next cluster is searched for.
 
 use super::ebml::{self, Header, children, header, uint, vint};
 use super::ids;
@@ -9,31 +10,31 @@ use crate::held::Held;
 use crate::timeline::TrackKind;
 use std::sync::Arc;
 
-/// A block and what its times and place are.
+/// A block with its times and position.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Block {
     pub(crate) track: u64,
-    /// Microseconds by the file's clock, without the codec's delay.
+    /// Timestamp in microseconds by the file's clock, without the codec's delay.
     pub(crate) us: i64,
-    /// Microseconds that it plays, where it is said.
+    /// Duration in microseconds, if stated.
     pub(crate) duration_us: Option<i64>,
     pub(crate) key: bool,
-    /// Where its content begins.
+    /// Offset of its content.
     pub(crate) offset: u64,
-    /// Where its cluster begins.
+    /// Offset of its cluster.
     pub(crate) cluster: u64,
 }
 
-/// A reading of blocks, onwards from the start of an element.
+/// A sequential reader of blocks, starting at an element.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     film: Arc<Film>,
     at: u64,
     cluster: u64,
-    /// Ticks at which the cluster begins.
+    /// The cluster's timestamp in ticks.
     ticks: i64,
     group: Option<Group>,
-    /// Looking for a cluster since there, for there was no element.
+    /// Offset from which a cluster is searched for, since no element was found there.
     lost: Option<u64>,
 }
 
@@ -46,15 +47,16 @@ struct Group {
     references: bool,
 }
 
-/// What is asked for at each header. Blocks of sound lie close together, those of pictures far apart.
+/// Bytes requested at each header. Audio blocks lie close together, video blocks far apart.
 const CHUNK: u64 = 1 << 10;
-/// What is asked for where a cluster is looked for.
+/// Bytes requested while searching for a cluster.
 const SCAN_CHUNK: u64 = 64 << 10;
-/// Clusters are looked for so far after damage: FFmpeg's have 5 MB at most.
+/// Longest distance in bytes over which a cluster is searched for after damage. FFmpeg's clusters
+/// have 5 MB at most.
 const MAX_LOST: u64 = 8 << 20;
-/// What a cluster must show to be told from chance: its header, a checksum and its timestamp.
+/// Bytes that identify a cluster: its header, a checksum and its timestamp.
 const CLUSTER_HEAD: u64 = 64;
-/// Of a block: its track (8), its time (2), its flags (1).
+/// Length in bytes of a block's head: track (8), time (2), flags (1).
 const BLOCK_HEAD: u64 = 11;
 
 impl Blocks {
@@ -66,7 +68,7 @@ impl Blocks {
         self.at
     }
 
-    /// The next block.
+    /// Returns the next block.
     pub(crate) fn next(&mut self, held: &Held) -> Look<Block> {
         loop {
             if self.group.as_ref().is_some_and(|group| self.at >= group.end)
@@ -99,7 +101,7 @@ impl Blocks {
             let content = &bytes[(header.len as usize).min(bytes.len())..];
             let offset = self.at + header.len;
             if matches!(header.id, ids::SEGMENT | ids::CLUSTER) {
-                // Entered, whatever their size says.
+                // Entered, whatever the stated size.
                 if header.id == ids::CLUSTER {
                     (self.cluster, self.ticks) = (self.at, 0);
                 }
@@ -146,7 +148,7 @@ impl Blocks {
         self.at += 1;
     }
 
-    /// A block by the start of its content, and its flags.
+    /// Parses a block and its flags from the start of its content.
     fn block(&self, content: &[u8], offset: u64) -> Option<(Block, u8)> {
         let (track, len) = vint(content)?;
         let &[high, low, flags] = content.get(len..len + 3)? else { return None };
@@ -165,11 +167,12 @@ impl Group {
     }
 }
 
-/// Looks for a cluster from `cursor` on, which it leaves there, and tells the ticks at its start.
+/// Searches for a cluster from `cursor` on and moves the cursor to it. Returns the cluster's
+/// timestamp in ticks.
 pub(crate) fn cluster(film: &Film, held: &Held, cursor: &mut u64, end: u64) -> Look<u64> {
     let end = end.min(held.size());
     while *cursor < end {
-        // Enough to judge one that begins at the cursor, or all that there is.
+        // Enough bytes to judge a cluster at the cursor, or all that there are.
         if held.get(*cursor..cursor.saturating_add(CLUSTER_HEAD)).is_none() {
             return Err(Short::Need(*cursor..cursor.saturating_add(SCAN_CHUNK)));
         }
@@ -197,27 +200,27 @@ pub(crate) fn cluster(film: &Film, held: &Held, cursor: &mut u64, end: u64) -> L
     Err(Short::Nothing)
 }
 
-/// The ticks of the cluster that begins here, if one does.
+/// Returns the timestamp in ticks of the cluster that begins here, if one does.
 fn cluster_at(film: &Film, bytes: &[u8], rest: u64) -> Option<u64> {
     let header = header(bytes).filter(|header| header.id == ids::CLUSTER)?;
     if header.size.is_some_and(|size| size > rest.saturating_sub(header.len)) {
         return None;
     }
     let bytes = bytes.get(header.len as usize..(CLUSTER_HEAD as usize).min(bytes.len()))?;
-    // The timestamp is the first child but for a checksum and the like, which are small.
+    // The timestamp is the first child, apart from small ones such as a checksum.
     let ticks = children(bytes).take(4).find(|(id, _)| *id == ids::TIMESTAMP).and_then(|(_, content)| uint(content))?;
     let us = film.us(i64::try_from(ticks).ok()?);
     (us < MAX_CLUSTER_US).then_some(ticks)
 }
 
-/// A cluster later than a year is chance.
+/// Latest plausible timestamp of a cluster: a year. A later one is a chance match.
 const MAX_CLUSTER_US: i64 = 366 * 86_400 * 1_000_000;
 
-/// The clusters of a film as a stream that can be searched.
+/// The clusters of a film as a searchable stream.
 #[derive(Clone, Debug)]
 pub(crate) struct Clusters {
     pub(crate) film: Arc<Film>,
-    /// Microseconds that the file calls the film's start.
+    /// The file's own timestamp of the film's start, in microseconds.
     pub(crate) origin: i64,
 }
 

@@ -1,19 +1,20 @@
-//! EBML (RFC 8794) as far as Matroska's index needs it: element headers, and the numbers and text within small elements.
+//! EBML (RFC 8794) as far as Matroska's index needs it: element headers, and the numbers and text
+//! within small elements.
 
 /// The head of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) id: u32,
-    /// Bytes of the content; `None` where it is unknown and the content's own structure ends it.
+    /// Length of the content in bytes. `None` if it is unknown and ends by its own structure.
     pub(crate) size: Option<u64>,
-    /// Bytes of the id and size themselves.
+    /// Length of id and size in bytes.
     pub(crate) len: u64,
 }
 
-/// The most that a header takes: an id of 4 bytes and a size of 8.
+/// Length in bytes of the longest header: an id of 4 bytes and a size of 8.
 pub(crate) const MAX_HEADER: u64 = 12;
 
-/// Reads the header at the start of `bytes`; `None` if there is no valid one in them.
+/// Parses the header at the start of `bytes`; `None` if there is no valid one.
 pub(crate) fn header(bytes: &[u8]) -> Option<Header> {
     let id_len = bytes.first()?.leading_zeros() as usize + 1;
     if id_len > 4 {
@@ -21,12 +22,12 @@ pub(crate) fn header(bytes: &[u8]) -> Option<Header> {
     }
     let id = bytes.get(..id_len)?.iter().fold(0, |id, byte| id << 8 | u32::from(*byte));
     let (size, size_len) = vint(&bytes[id_len..])?;
-    // All bits set says that the size is unknown.
+    // A size with all bits set is unknown.
     let size = (size != (1 << (7 * size_len)) - 1).then_some(size);
     Some(Header { id, size, len: (id_len + size_len) as u64 })
 }
 
-/// A number of variable length, and its bytes.
+/// Decodes a number of variable length. Returns it with its length in bytes.
 pub(crate) fn vint(bytes: &[u8]) -> Option<(u64, usize)> {
     let first = *bytes.first()?;
     let len = first.leading_zeros() as usize + 1;
@@ -38,7 +39,7 @@ pub(crate) fn vint(bytes: &[u8]) -> Option<(u64, usize)> {
     Some((rest.iter().fold(first, |value, byte| value << 8 | u64::from(*byte)), len))
 }
 
-/// The elements within a content, in order, up to the first that does not fit into it.
+/// Iterates over the elements within a content, in order, up to the first that does not fit.
 pub(crate) fn children(content: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     let mut rest = content;
     std::iter::from_fn(move || {
@@ -51,17 +52,17 @@ pub(crate) fn children(content: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     })
 }
 
-/// The content of the first child with an id.
+/// Returns the content of the first child with an id.
 pub(crate) fn child(content: &[u8], id: u32) -> Option<&[u8]> {
     children(content).find(|(found, _)| *found == id).map(|(_, content)| content)
 }
 
-/// An unsigned integer of up to 8 bytes.
+/// Decodes an unsigned integer of up to 8 bytes.
 pub(crate) fn uint(content: &[u8]) -> Option<u64> {
     (content.len() <= 8).then(|| content.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
 }
 
-/// A float of 4 or 8 bytes.
+/// Decodes a float of 4 or 8 bytes.
 pub(crate) fn float(content: &[u8]) -> Option<f64> {
     let value = match content.len() {
         4 => f64::from(f32::from_be_bytes(content.try_into().ok()?)),
@@ -71,13 +72,14 @@ pub(crate) fn float(content: &[u8]) -> Option<f64> {
     value.is_finite().then_some(value)
 }
 
-/// Text, which zeros may follow; what is not UTF-8 in it is replaced. Cut at [`MAX_TEXT`] bytes.
+/// Decodes text, which may be padded with zeros. Invalid UTF-8 is replaced. Longer text is cut at
+/// [`MAX_TEXT`] bytes.
 pub(crate) fn text(content: &[u8]) -> Option<String> {
     let end = content.iter().position(|byte| *byte == 0).unwrap_or(content.len()).min(MAX_TEXT);
     (end > 0).then(|| String::from_utf8_lossy(&content[..end]).into_owned())
 }
 
-/// Titles longer than this are cut.
+/// Longest text in bytes.
 const MAX_TEXT: usize = 512;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The elements that the index needs, by RFC 9559.
+//! Ids of the elements that the index needs, by RFC 9559.
 
 pub(crate) const SEGMENT: u32 = 0x1853_8067;
 

@@ -1,8 +1,8 @@
-//! Matroska and WebM (RFC 9559): SeekHead, Info, Tracks and Cues, wherever they lie; of a file without Cues, its ends, and a
-//! search of its clusters.
+//! Matroska and WebM (RFC 9559): SeekHead, Info, Tracks and Cues, wherever they lie. Of a file
+//! without Cues, its ends are read and its clusters are searched.
 //!
-//! The walk is our own, from header to header: it asks for no more than it needs, and a size is only believed by what was
-//! really fed.
+//! The walk steps from header to header and requests no more than it needs. A stated size is
+//! trusted only as far as bytes were fed.
 
 mod blocks;
 mod ebml;
@@ -22,47 +22,49 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracks::Film;
 
-/// What is asked for where an element begins.
+/// Bytes requested where an element begins.
 const CHUNK: u64 = 4 << 10;
-/// What is read of one SeekHead, Info or Tracks: cover pictures and fonts lie elsewhere, codecs' own headers are of a few KiB.
+/// Most bytes read of one SeekHead, Info or Tracks. Cover pictures and fonts lie elsewhere; the
+/// codecs' own headers have a few KiB.
 const MAX_HEAD: u64 = 1 << 20;
-/// Elements before the first cluster: a dozen is usual.
+/// Most elements before the first cluster. A dozen is usual.
 const MAX_ELEMENTS: u32 = 256;
-/// Entries of all SeekHeads.
+/// Most entries of all SeekHeads.
 const MAX_SEEKS: usize = 64;
-/// What is asked for of the Cues at once.
+/// Bytes of the Cues requested at once.
 const CUES_CHUNK: u64 = 256 << 10;
-/// The Cues of a film of 25 hours with a keyframe a second are 2 MiB.
+/// Most bytes of the Cues. A film of 25 hours with a keyframe per second has 2 MiB.
 const MAX_CUES: u64 = 32 << 20;
-/// A larger cue point is stepped over: it would have a thousand tracks.
+/// Largest cue point in bytes; a larger one is skipped. It would have a thousand tracks.
 const MAX_CUE_POINT: u64 = 32 << 10;
-/// Blocks that are looked at for the film's first time; each track's first is among the first few.
+/// Most blocks read for the film's first time. Each track's first block is among the first few.
 const MAX_FIRST_BLOCKS: u32 = 24;
-/// How far the first and the last blocks are looked for.
+/// Longest distance in bytes over which the first and the last blocks are searched for.
 const MAX_FIRST: u64 = 4 << 20;
 const MAX_LAST: u64 = 8 << 20;
-/// What is looked at of the end first.
+/// Bytes read first at the end.
 const LAST: u64 = 64 << 10;
-/// How far before any time a keyframe is expected, in microseconds: encoders' usual limits are 2 to 10 s, and reading from header
-/// to header costs little.
+/// Microseconds before any time within which a keyframe is expected. Encoders' usual limits are 2
+/// to 10 s, and reading from header to header costs little.
 const BACK_US: i64 = 5_000_000;
-/// A first time later than this is not one of sound that begins before the picture or the like.
+/// Latest first time, in microseconds, that audio beginning before the picture or the like
+/// explains.
 const LATE_US: i64 = 1_000_000;
-/// What should be here of a film without pictures before it plays, in microseconds.
+/// Microseconds of a film without video to buffer before playback starts.
 const AUDIO_REACH_US: i64 = 1_000_000;
 
-/// The walk to the index.
+/// A walk to the index.
 #[derive(Debug)]
 pub(crate) struct Index {
     film: Film,
     have_info: bool,
     have_tracks: bool,
-    /// Where the segment's content begins; positions in the file count from here.
+    /// Start of the segment's content. Positions in the file count from here.
     segment: Option<u64>,
-    /// Where the walk from element to element is; `None` when it is at its end.
+    /// Offset that the walk over elements has reached; `None` at its end.
     top: Option<u64>,
     elements: u32,
-    /// What SeekHeads said that is still to be looked at.
+    /// SeekHead entries still to be read.
     seeks: Vec<(u32, u64)>,
     seeks_seen: usize,
     cues: Option<Cues>,
@@ -71,16 +73,16 @@ pub(crate) struct Index {
     last: Option<Last>,
 }
 
-/// The reading of the Cues.
+/// Reads the Cues.
 #[derive(Debug)]
 struct Cues {
     at: u64,
-    /// Where they end; `None` until their header was read.
+    /// Offset of their end; `None` until their header was read.
     end: Option<u64>,
     list: Keyframes,
 }
 
-/// The reading of the first blocks.
+/// Reads the first blocks.
 #[derive(Debug)]
 struct First {
     blocks: Blocks,
@@ -90,10 +92,11 @@ struct First {
     done: bool,
 }
 
-/// The reading of the last blocks.
+/// Reads the last blocks.
 #[derive(Debug)]
 struct Last {
-    /// Where looking began; further back each time that nothing was found up to where it began before.
+    /// Start of the current search. It moves back each time that nothing was found up to the
+    /// previous start.
     from: u64,
     until: u64,
     cursor: u64,
@@ -120,7 +123,7 @@ impl Index {
         }
     }
 
-    /// Goes on from element to element up to the first cluster; what is needed for that.
+    /// Steps from element to element up to the first cluster. Returns the range needed to continue.
     fn elements(&mut self, held: &Held) -> Option<Range<u64>> {
         while let Some(at) = self.top {
             if at >= held.size() || self.elements >= MAX_ELEMENTS {
@@ -150,7 +153,7 @@ impl Index {
                     }
                     self.top = header.size.and_then(|size| content.checked_add(size));
                 }
-                // One of unknown size that is not known cannot be stepped over.
+                // An unknown element of unknown size cannot be skipped.
                 _ => self.top = header.size.and_then(|size| content.checked_add(size)),
             }
             self.elements += 1;
@@ -158,7 +161,7 @@ impl Index {
         None
     }
 
-    /// Reads an element of level 1 if it is of that id; what is needed for that.
+    /// Reads an element of level 1 if it has this id. Returns the range needed to continue.
     fn take(&mut self, held: &Held, id: u32, at: u64) -> Result<(), Range<u64>> {
         if id == ids::CUES {
             if self.cues.is_none() {
@@ -168,7 +171,7 @@ impl Index {
         }
         let head = held.get(at..at.saturating_add(ebml::MAX_HEADER)).ok_or(at..at.saturating_add(CHUNK))?;
         let Some(header) = header(head).filter(|header| header.id == id) else { return Ok(()) };
-        // An unknown size: what is asked for at once is enough for these.
+        // Of unknown size: the bytes requested at once are enough for these.
         let size = header.size.unwrap_or(CHUNK).min(MAX_HEAD);
         let content = at + header.len;
         let range = content..content.saturating_add(size);
@@ -188,7 +191,8 @@ impl Index {
                     let id = child(seek, ids::SEEK_ID).and_then(uint).and_then(|id| u32::try_from(id).ok());
                     let at = child(seek, ids::SEEK_POSITION).and_then(uint).and_then(|p| p.checked_add(segment));
                     let wanted = [ids::SEEK_HEAD, ids::INFO, ids::TRACKS, ids::CUES];
-                    // Each entry is looked at once, and there is an end to them: one may lead to where it came from.
+                    // Each entry is followed once and their number is bounded, since one may lead
+                    // back to its origin.
                     if let (Some(id), Some(at)) = (id.filter(|id| wanted.contains(id)), at)
                         && at < held.size()
                         && self.seeks_seen < MAX_SEEKS
@@ -207,7 +211,7 @@ impl Index {
         Ok(())
     }
 
-    /// Looks where SeekHeads pointed, as far as it is still of use.
+    /// Reads the elements that SeekHeads point to, as far as they are still useful.
     fn follow(&mut self, held: &Held) -> Option<Range<u64>> {
         while let Some((id, at)) = self.seeks.last().copied() {
             let wanted = match id {
@@ -218,7 +222,7 @@ impl Index {
             if wanted && let Err(range) = self.take(held, id, at) {
                 return Some(range);
             }
-            // It may have added others behind it; those wait their turn.
+            // The element may have added further entries, which are followed later.
             self.seeks.retain(|seek| *seek != (id, at));
         }
         None
@@ -357,7 +361,7 @@ impl Index {
 
     fn finish(&mut self, size: u64) -> Step<Timeline> {
         let origin = self.origin();
-        // Blocks' times are without the codec's delay, those of Cues with it.
+        // Block times exclude the codec's delay, those of Cues include it.
         let delay = self.film.main().map_or(0, |entry| (entry.delay_ns / 1000) as i64);
         let last = self.last.as_ref().and_then(|last| last.end).map(|end| end - origin);
         let us = last.or(self.film.duration_us).filter(|us| *us > 0);
@@ -393,7 +397,7 @@ impl Walk for Index {
     type Found = Timeline;
 
     fn step(&mut self, held: &mut Held) -> Step<Timeline> {
-        // The Cues are asked for together with the elements, as soon as it is known where they are.
+        // The Cues are requested together with the elements once their position is known.
         let cues = self.cues.as_ref().map(|cues| cues.at..cues.at.saturating_add(CHUNK));
         if let Some(range) = self.elements(held) {
             return Step::Need(std::iter::once(range).chain(cues).collect());
@@ -416,7 +420,8 @@ impl Walk for Index {
             // A walk that was cut short: the first keyframe's cluster stands for it.
             self.first_cluster = self.cues.as_ref().and_then(|cues| cues.list.first()).map(|keyframe| keyframe.from);
         }
-        // A clock that begins late: whether the duration is counted from its zero or from the film's start, writers differ.
+        // The clock begins late. Writers differ on whether the duration counts from its zero or
+        // from the film's start.
         let doubtful = self.film.duration_us.is_none() || self.origin() > LATE_US;
         if doubtful && let Some(range) = self.last(held) {
             held.make_room();
@@ -426,11 +431,11 @@ impl Walk for Index {
     }
 }
 
-/// The search among a file's clusters.
+/// A search among a file's clusters.
 #[derive(Debug)]
 struct Cluster {
     clusters: Clusters,
-    /// Where the first one begins.
+    /// Offset of the first cluster.
     start: u64,
     video: bool,
 }
@@ -441,7 +446,7 @@ impl Search for Cluster {
         let at = timeline.keyframe_at(time).0;
         let whole = *timeline.accuracy() == Accuracy::Exact;
         let hint = at.map(|at| {
-            // Several may share a cluster.
+            // Several keyframes may share a cluster.
             let next = timeline.keyframes().partition_point(|k| k.from <= at.from);
             let until = timeline.keyframes().get(next).map_or(timeline.size(), |next| next.from);
             Hint { near: at.from, exact: whole.then_some((us(at.time), until)) }

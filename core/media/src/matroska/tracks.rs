@@ -1,34 +1,34 @@
-//! Info and Tracks: what a Matroska file says of its times and of its streams.
+//! Info and Tracks: the timing and the streams of a Matroska file.
 
 use super::ebml::{child, children, float, text, uint};
 use super::ids;
 use crate::riff_codecs;
 use crate::timeline::{Track, TrackKind};
 
-/// What holds for all blocks of a file.
+/// The properties shared by all blocks of a file.
 #[derive(Clone, Debug)]
 pub(crate) struct Film {
-    /// Nanoseconds in a tick of its timestamps.
+    /// Nanoseconds per tick of its timestamps.
     pub(crate) scale: u64,
-    /// As the file says it.
+    /// Duration stated by the file, in microseconds.
     pub(crate) duration_us: Option<i64>,
     pub(crate) tracks: Vec<Entry>,
 }
 
-/// A track with what its blocks' times need.
+/// A track with the properties that determine its blocks' times.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) number: u64,
-    /// Nanoseconds of one frame.
+    /// Nanoseconds per frame.
     pub(crate) frame_ns: Option<u64>,
-    /// Nanoseconds that the codec's own delay takes off its timestamps.
+    /// Codec delay in nanoseconds, which is subtracted from timestamps.
     pub(crate) delay_ns: u64,
     pub(crate) track: Track,
 }
 
-/// More tracks than this are not looked at.
+/// Most tracks that are read.
 const MAX_TRACKS: usize = 256;
-/// Microseconds; times beyond a thousand years are lies, and their sums would overflow.
+/// Latest plausible time in microseconds: a thousand years. Sums of later times would overflow.
 const MAX_TIME_US: i128 = 1000 * 366 * 86_400 * 1_000_000;
 
 impl Default for Film {
@@ -38,13 +38,13 @@ impl Default for Film {
 }
 
 impl Film {
-    /// Microseconds of a number of ticks, rounded.
+    /// Converts ticks to microseconds, rounded.
     pub(crate) fn us(&self, ticks: i64) -> i64 {
         let us = (i128::from(ticks) * i128::from(self.scale) + 500).div_euclid(1000);
         us.clamp(-MAX_TIME_US, MAX_TIME_US) as i64
     }
 
-    /// The first video track, else the first audio track, else the first.
+    /// Returns the first video track, else the first audio track, else the first.
     pub(crate) fn main(&self) -> Option<&Entry> {
         let first = |kind| self.tracks.iter().find(|entry| entry.track.kind == kind);
         first(TrackKind::Video).or_else(|| first(TrackKind::Audio)).or(self.tracks.first())
@@ -115,7 +115,7 @@ fn entry(content: &[u8]) -> Option<Entry> {
     })
 }
 
-/// A codec by FFmpeg's name, or the file's own name for it.
+/// Returns FFmpeg's name of a codec, or the file's own name for it.
 fn codec(id: &str, private: &[u8], bits: u32) -> String {
     let name = match id {
         "V_MPEG4/ISO/AVC" => "h264",
@@ -140,7 +140,7 @@ fn codec(id: &str, private: &[u8], bits: u32) -> String {
         "S_HDMV/PGS" => "hdmv_pgs_subtitle",
         "S_HDMV/TEXTST" => "hdmv_text_subtitle",
         "S_DVBSUB" => "dvb_subtitle",
-        // These carry a header of Windows' with a code of its own.
+        // These carry a Windows header with its own codec code.
         "V_MS/VFW/FOURCC" => match private.get(16..20) {
             Some(fourcc) => return riff_codecs::video(fourcc.try_into().unwrap_or_default()),
             None => id,
@@ -157,7 +157,7 @@ fn codec(id: &str, private: &[u8], bits: u32) -> String {
             id if id.ends_with("WEBVTT") || id.starts_with("D_WEBVTT") => "webvtt",
             "V_MPEG1" => "mpeg1video",
             "V_MPEG2" => "mpeg2video",
-            // The others are named alike: V_VP9, A_OPUS, A_FLAC, …
+            // The others have matching names: V_VP9, A_OPUS, A_FLAC, …
             id => return id.split_once('_').map_or(id, |(_, name)| name).to_ascii_lowercase(),
         },
     };

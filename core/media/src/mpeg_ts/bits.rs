@@ -1,15 +1,17 @@
-//! Bits of a parameter set, from bytes that may end at any place: numbers of so many bits and Exp-Golomb codes (ITU-T H.264, 9.1).
+//! Bit reader for parameter sets that may end anywhere: numbers of fixed width and Exp-Golomb codes
+//! (ITU-T H.264, 9.1).
 
-/// What is left of it. Each read gives `None` past its end.
+/// The bits of a parameter set. Each read returns `None` past its end.
 #[derive(Clone, Debug)]
 pub(crate) struct Bits {
     bytes: Vec<u8>,
-    /// The next bit.
+    /// Index of the next bit.
     at: usize,
 }
 
 impl Bits {
-    /// Of a NAL unit's first bytes, those left out that are there only so that no start code appears (ITU-T H.264, 7.4.1).
+    /// Returns the bits of a NAL unit's first bytes, without emulation prevention bytes (ITU-T
+    /// H.264, 7.4.1).
     pub(crate) fn of_unit(unit: &[u8], most: usize) -> Bits {
         let mut bytes: Vec<u8> = Vec::new();
         let mut zeros = 0;
@@ -31,17 +33,17 @@ impl Bits {
         Some(bit)
     }
 
-    /// A number of at most 32 bits.
+    /// Reads a number of at most 32 bits.
     pub(crate) fn number(&mut self, bits: u32) -> Option<u32> {
         (0..bits.min(32)).try_fold(0, |number, _| Some(number << 1 | u32::from(self.bit()?)))
     }
 
-    /// Leaves out so many bits; whether there are more is for the next read to say.
+    /// Skips bits. The next read reports whether any are left.
     pub(crate) fn skip(&mut self, bits: usize) {
         self.at = self.at.saturating_add(bits);
     }
 
-    /// An Exp-Golomb code, without sign: `ue(v)`, of at most 31 bits behind its prefix.
+    /// Reads an unsigned Exp-Golomb code: `ue(v)`, of at most 31 bits after its prefix.
     pub(crate) fn golomb(&mut self) -> Option<u32> {
         let mut zeros = 0;
         while !self.bit()? {
@@ -53,7 +55,7 @@ impl Bits {
         Some((1 << zeros) - 1 + self.number(zeros)?)
     }
 
-    /// The same with a sign: `se(v)`.
+    /// Reads a signed Exp-Golomb code: `se(v)`.
     pub(crate) fn signed_golomb(&mut self) -> Option<i64> {
         let code = i64::from(self.golomb()?);
         Some(if code % 2 == 0 { -code / 2 } else { (code + 1) / 2 })

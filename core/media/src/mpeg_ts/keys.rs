@@ -1,14 +1,15 @@
-//! Whether a picture can be started from, by the first bytes of its PES packet: for muxers that do not set the random access
-//! indicator. As much of each codec's syntax as that needs.
+//! Detects keyframes by the first bytes of their PES packet, for muxers that do not set the random
+//! access indicator. Implements only the part of each codec's syntax that this needs.
 
-/// Whether the picture that begins here is a keyframe, as far as its first bytes say.
+/// Whether the picture that begins here is a keyframe according to its first bytes.
 pub(crate) fn starts(codec: &str, body: &[u8]) -> bool {
-    // Start codes, and what follows each.
+    // The byte after each start code.
     let mut units = body.windows(4).filter(|w| w.starts_with(&[0, 0, 1])).map(|w| w[3]);
     match codec {
         // An IDR slice or a sequence parameter set (ITU-T H.264, table 7-1).
         "h264" => units.any(|unit| matches!(unit & 0x1f, 5 | 7)),
-        // A picture with random access, or a parameter set of the video or the sequence (ITU-T H.265, table 7-1).
+        // A picture with random access, or a parameter set of the video or the sequence (ITU-T
+        // H.265, table 7-1).
         "hevc" => units.any(|unit| matches!(unit >> 1 & 0x3f, 16..=21 | 32 | 33)),
         // The same of ITU-T H.266, whose type is in the second byte.
         "vvc" => body.windows(5).any(|w| w.starts_with(&[0, 0, 1]) && matches!(w[4] >> 3, 7..=9 | 14 | 15)),

@@ -1,8 +1,9 @@
-//! MPEG transport streams (ISO/IEC 13818-1): no index, so the ends tell the duration and the streams, and times between are
-//! searched by the timestamps of the pictures.
+//! MPEG transport streams (ISO/IEC 13818-1). They have no index: the ends give the duration and the
+//! streams, and times between are found by the timestamps of the pictures.
 //!
-//! One program of one stretch of time is what a film is. Timestamps wrap each 26.5 hours; of a longer recording the times are
-//! known only up to that. Where they jump, a search that notices falls back to the line from the first byte to the last.
+//! A film is one program with one continuous time base. Timestamps wrap every 26.5 hours; times of
+//! a longer recording are known only up to the wrap. Where timestamps jump, a search that detects
+//! it falls back to the line from the first byte to the last.
 
 mod bits;
 mod keys;
@@ -24,36 +25,37 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is looked at of each end first, and at most: a second of 16 Mbit/s.
+/// Bytes of each end read first, and at most: a second at 16 Mbit/s.
 const WINDOW: u64 = 64 << 10;
 const MAX_WINDOW: u64 = 2 << 20;
-/// Beyond this a stream that the tables name, but that has no packets, is no longer waited for.
+/// Bytes after which a stream that the tables name but that has no packets is no longer waited for.
 const ENOUGH: u64 = 256 << 10;
-/// Starts of PES packets that are remembered of an end.
+/// Most starts of PES packets remembered of an end.
 const MAX_EVENTS: usize = 20_000;
-/// A mean rate that differs more than this from the beginning's says that the times at the ends do not belong together.
+/// Largest ratio of the mean rate to the rate at the beginning. A larger one means that the
+/// timestamps at the ends do not belong together.
 const MAX_RATIO: f64 = 50.0;
-/// One frame, or one PES packet of sound, lasts no longer, in microseconds.
+/// Longest duration in microseconds of one frame or one PES packet of audio.
 const MAX_FRAME_US: i64 = 10_000_000;
-/// Pictures are sent in another order than they are shown, by no more than this many microseconds.
+/// Longest reordering in microseconds between the transmission and the display of pictures.
 const MAX_REORDER_US: i64 = 1_000_000;
-/// The time between keyframes while it is not known, and its bounds, in microseconds.
+/// Keyframe spacing in microseconds while it is unknown, and its bounds.
 const BACK_US: i64 = 2_000_000;
 const LEAST_BACK_US: i64 = 300_000;
 const MOST_BACK_US: i64 = 10_000_000;
-/// What should be here of a stream without pictures before it plays, in microseconds.
+/// Microseconds of a stream without video to buffer before playback starts.
 const AUDIO_REACH_US: i64 = 1_000_000;
 
-/// The walk to what the ends tell.
+/// A walk over both ends of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Ends {
-    /// How much of each end is looked at, doubled until it tells enough.
+    /// Bytes read of each end, doubled until they are sufficient.
     head_window: u64,
     tail_window: u64,
     head: Option<Head>,
 }
 
-/// What the beginning tells.
+/// The information from the beginning.
 #[derive(Debug)]
 struct Head {
     transport: Transport,
@@ -66,7 +68,8 @@ impl Ends {
         Ends { head_window: WINDOW, tail_window: WINDOW, head: None }
     }
 
-    /// What the beginning tells; otherwise what is needed for that, or why it tells nothing.
+    /// Returns the information from the beginning, or the range needed for it, or the reason why
+    /// there is none.
     fn head(&mut self, held: &Held) -> Result<Head, Result<Range<u64>, &'static str>> {
         loop {
             let window = self.head_window.min(held.size());
@@ -85,7 +88,7 @@ impl Ends {
     }
 }
 
-/// What the first bytes tell, all of it if that is to be had.
+/// Parses the first bytes. Unless `enough` is set, every timed stream must have a timestamp.
 fn head(held: &Held, bytes: &[u8], enough: bool) -> Result<Head, &'static str> {
     let layout = Layout::of(bytes).ok_or("has no transport packets in a row")?;
     let end = bytes.len() as u64;
@@ -114,7 +117,7 @@ fn head(held: &Held, bytes: &[u8], enough: bool) -> Result<Head, &'static str> {
     if firsts.len() < timed && !enough {
         return Err("has streams without timestamps");
     }
-    // The earliest of all streams' first, which may lie on the other side of a wrap.
+    // The earliest first timestamp of all streams, which may lie on the other side of a wrap.
     transport.origin = firsts.iter().map(|first| first.pts).min_by_key(|pts| ticks_since(*pts, main)).unwrap_or(main);
     let origin = transport.origin;
     let events: Vec<Event> =
@@ -125,7 +128,7 @@ fn head(held: &Held, bytes: &[u8], enough: bool) -> Result<Head, &'static str> {
     Ok(Head { transport, tracks, events })
 }
 
-/// The starts of PES packets in a range that is here.
+/// Returns the starts of PES packets in an available range.
 fn events(transport: &Transport, held: &Held, range: Range<u64>) -> Vec<Event> {
     let mut pictures = transport.read(range.start);
     let mut events = Vec::new();
@@ -138,7 +141,8 @@ fn events(transport: &Transport, held: &Held, range: Range<u64>) -> Vec<Event> {
     events
 }
 
-/// Where the streams end, in microseconds: the last picture or sound of each, with the time that it lasts.
+/// Returns the end of the streams in microseconds: the end of the last picture or audio packet of
+/// each.
 fn end(transport: &Transport, held: &Held, head: &[Event], tail: &[Event]) -> Option<i64> {
     let of = |events: &'_ [Event], pid: u16| -> Vec<i64> {
         let mut times: Vec<_> = events.iter().filter(|event| event.pid == pid).map(|event| event.time).collect();
@@ -157,7 +161,7 @@ fn end(transport: &Transport, held: &Held, head: &[Event], tail: &[Event]) -> Op
     ends.max()
 }
 
-/// The median of the times between these.
+/// Returns the median gap between these times.
 fn usual_gap(times: &[i64]) -> Option<i64> {
     let mut gaps: Vec<_> = times.windows(2).map(|w| w[1] - w[0]).filter(|gap| *gap > 0).collect();
     gaps.sort_unstable();
@@ -196,7 +200,8 @@ impl Walk for Ends {
             return Step::Need(vec![self.tail(size)]);
         }
         let end = end(transport, held, head, &tail);
-        // A recording that begins amid pictures may have its first keyframe behind what was read of its beginning.
+        // The first keyframe of a recording that begins within a group of pictures may lie after
+        // the bytes read at its beginning.
         let mut tracks = tracks.clone();
         resolution::complete(&mut tracks, transport, held, &tail, size);
         Step::Done(timeline(transport, tracks, head, &tail, end, size))
@@ -215,7 +220,7 @@ fn timeline(
     let mains = |events: &[Event]| -> Vec<(i64, u64)> {
         events.iter().filter(|event| event.main).map(|event| (event.time, event.at)).collect()
     };
-    // The beginning's own rate, to hold the ends against.
+    // The rate at the beginning, to check the ends against.
     let begun = mains(head);
     let rate = begun.first().zip(begun.last()).and_then(|(first, last)| {
         let seconds = (last.0 - first.0) as f64 / 1e6;
@@ -242,7 +247,8 @@ fn timeline(
     let within = gaps.filter(|gap| (LEAST_BACK_US..=MOST_BACK_US).contains(gap)).max();
     let mut keyframes: Vec<Keyframe> = Vec::new();
     for key in keys {
-        // A head and a tail that overlap have the same ones, and what does not ascend is of another stretch.
+        // Overlapping head and tail contain the same keyframes. Times that do not ascend belong to
+        // another time base.
         let time = Duration::from_micros(key.time.unsigned_abs());
         if time <= duration && keyframes.last().is_none_or(|last| last.time < time && last.offset < key.at) {
             keyframes.push(Keyframe { time, offset: key.at, from: key.from });
@@ -250,7 +256,7 @@ fn timeline(
     }
     let video = program.main().is_some_and(|main| main.track.kind == TrackKind::Video);
     let origin = transport.origin as i64;
-    // As FFmpeg has it: a clock that wraps within a minute begins below zero.
+    // As in FFmpeg: a clock that wraps within a minute begins below zero.
     let origin = if origin >= WRAP as i64 - 60 * TICKS { origin - WRAP as i64 } else { origin };
     let first = begun.first().map_or(0, |(_, at)| *at);
     let search = Times { transport: transport.clone(), first, back: within.unwrap_or(BACK_US), video };
@@ -260,13 +266,13 @@ fn timeline(
         .with_search(Arc::new(search))
 }
 
-/// The search by timestamps.
+/// A search by timestamps.
 #[derive(Debug)]
 struct Times {
     transport: Transport,
-    /// Where the first picture begins.
+    /// Offset of the first picture.
     first: u64,
-    /// The usual time between keyframes, in microseconds.
+    /// The usual keyframe spacing in microseconds.
     back: i64,
     video: bool,
 }

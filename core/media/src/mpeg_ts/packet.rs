@@ -1,63 +1,67 @@
-//! Transport packets and the PES headers in them (ISO/IEC 13818-1, 2.4.3): found, kept in step with, taken apart.
+//! Transport packets and the PES headers in them (ISO/IEC 13818-1, 2.4.3): synchronisation and
+//! parsing.
 
 use crate::bisect::{Look, Short};
 use crate::held::Held;
 use std::ops::Range;
 
-/// How packets lie in a file.
+/// The arrangement of packets in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Layout {
-    /// From one packet to the next: 188, or 192 where four bytes of arrival time precede each (Blu-ray, AVCHD).
+    /// Distance between packets: 188, or 192 if four bytes of arrival time precede each (Blu-ray,
+    /// AVCHD).
     pub(crate) stride: u64,
     /// Bytes before the sync byte.
     pub(crate) lead: u64,
 }
 
 const LAYOUTS: [Layout; 2] = [Layout { stride: PACKET as u64, lead: 0 }, Layout { stride: 192, lead: 4 }];
-/// Bytes of a transport packet.
+/// Length of a transport packet in bytes.
 pub(crate) const PACKET: usize = 188;
 const SYNC: u8 = 0x47;
-/// Sync bytes in a row that tell packets from chance.
+/// Consecutive sync bytes that distinguish packets from a chance match.
 const IN_A_ROW: u64 = 4;
-/// What is asked for at once.
+/// Bytes requested at once.
 const CHUNK: u64 = 64 << 10;
-/// Packets are looked for so far; what has none for longer is no stream any more.
+/// Longest distance in bytes over which packets are searched for. After a longer gap the stream is
+/// considered lost.
 const MAX_LOST: u64 = 1 << 20;
 
 impl Layout {
-    /// The layout of a file that begins with these bytes, garbage before the first packet allowed.
+    /// Detects the layout of a file that begins with these bytes. Garbage before the first packet
+    /// is allowed.
     pub(crate) fn of(head: &[u8]) -> Option<Layout> {
         (0..head.len().min(CHUNK as usize)).find_map(|start| {
             LAYOUTS.into_iter().find(|layout| layout.begins(&head[start..], head.len() as u64 - start as u64))
         })
     }
 
-    /// Whether packets begin here; `rest` bytes are left of the file.
+    /// Whether packets begin here; `rest` is the number of bytes left in the file.
     fn begins(&self, bytes: &[u8], rest: u64) -> bool {
         let wanted = IN_A_ROW.min(rest / self.stride).max(1);
         (0..wanted).all(|n| bytes.get((n * self.stride + self.lead) as usize) == Some(&SYNC))
     }
 }
 
-/// Goes from packet to packet.
+/// Steps from packet to packet.
 #[derive(Debug)]
 pub(crate) struct Packets {
     layout: Layout,
-    /// Where the next one is expected.
+    /// Expected offset of the next packet.
     pub(crate) at: u64,
-    /// Whether that is only a guess.
+    /// Whether that offset is only a guess.
     lost: bool,
-    /// How far it has looked in vain.
+    /// Bytes searched without success.
     searched: u64,
 }
 
 impl Packets {
-    /// From a place where a packet need not begin.
+    /// Starts at an offset where no packet needs to begin.
     pub(crate) fn new(layout: Layout, at: u64) -> Packets {
         Packets { layout, at, lost: true, searched: 0 }
     }
 
-    /// Where the next packet begins; its bytes are here then.
+    /// Returns the offset of the next packet, whose bytes are then available.
     pub(crate) fn next(&mut self, held: &Held) -> Look<u64> {
         let Layout { stride, lead } = self.layout;
         loop {
@@ -94,7 +98,7 @@ impl Packets {
         }
     }
 
-    /// The packet that begins at a place which [`Packets::next`] gave.
+    /// Returns the packet at an offset returned by [`Packets::next`].
     pub(crate) fn packet<'a>(&self, held: &'a Held, at: u64) -> Option<Packet<'a>> {
         let start = at + self.layout.lead;
         Packet::parse(held.get(start..start + PACKET as u64)?)
@@ -115,7 +119,7 @@ pub(crate) struct Packet<'a> {
 impl<'a> Packet<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Packet<'a>> {
         let [sync, high, low, control, rest @ ..] = bytes else { return None };
-        // The error indicator says that nothing in it holds.
+        // The error indicator makes the content invalid.
         if *sync != SYNC || high & 0x80 != 0 {
             return None;
         }
@@ -136,7 +140,7 @@ impl<'a> Packet<'a> {
 pub(crate) struct Pes<'a> {
     /// Presentation timestamp, in 1/90000 s modulo 2^33.
     pub(crate) pts: Option<u64>,
-    /// What of the stream itself is in the first transport packet.
+    /// The part of the elementary stream in the first transport packet.
     pub(crate) body: &'a [u8],
 }
 
@@ -155,7 +159,8 @@ impl<'a> Pes<'a> {
     }
 }
 
-/// What the PES packet of a stream that begins a range carries, as far as that is here: at most so many bytes of it.
+/// Returns the available content of a stream's PES packet at the start of a range, up to `most`
+/// bytes.
 pub(crate) fn content(layout: Layout, held: &Held, pid: u16, range: Range<u64>, most: usize) -> Vec<u8> {
     let mut packets = Packets::new(layout, range.start);
     let (mut content, mut begun) = (Vec::new(), false);

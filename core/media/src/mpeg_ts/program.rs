@@ -1,53 +1,53 @@
-//! Which streams a transport stream carries: PAT and PMT (ISO/IEC 13818-1, 2.4.4), with the descriptors that DVB, ATSC and
-//! Blu-ray add.
+//! The streams of a transport stream: PAT and PMT (ISO/IEC 13818-1, 2.4.4), with the descriptors of
+//! DVB, ATSC and Blu-ray.
 
 use super::packet::Packet;
 use crate::timeline::{Track, TrackKind};
 
-/// One elementary stream.
+/// An elementary stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Elementary {
     pub(crate) pid: u16,
     pub(crate) track: Track,
 }
 
-/// The streams of the first program that has pictures or sound.
+/// The streams of the first program that has video or audio.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Program {
     pub(crate) streams: Vec<Elementary>,
 }
 
-/// Sections of these tables are at most this long.
+/// Longest section of these tables in bytes.
 const MAX_SECTION: usize = 1024;
-/// Programs that are followed: a whole satellite transponder has about thirty.
+/// Most programs that are followed. A whole satellite transponder has about thirty.
 const MAX_PROGRAMS: usize = 64;
-/// Streams of a program.
+/// Most streams of a program.
 const MAX_STREAMS: usize = 64;
 
 impl Program {
-    /// The first video stream, else the first audio stream.
+    /// Returns the first video stream, else the first audio stream.
     pub(crate) fn main(&self) -> Option<&Elementary> {
         let first = |kind| self.streams.iter().find(|stream| stream.track.kind == kind);
         first(TrackKind::Video).or_else(|| first(TrackKind::Audio))
     }
 
-    /// Whether a packet's stream is pictures or sound.
+    /// Whether a packet's stream is video or audio.
     pub(crate) fn timed(&self, pid: u16) -> bool {
         let timed = |kind| matches!(kind, TrackKind::Video | TrackKind::Audio);
         self.streams.iter().any(|stream| stream.pid == pid && timed(stream.track.kind))
     }
 }
 
-/// Reads the tables, packet by packet.
+/// A packet-by-packet reader of the tables.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
-    /// Where the PMTs of the programs are, from the PAT, and what came of them.
+    /// PIDs of the programs' PMTs, from the PAT, and the sections received so far.
     maps: Vec<(u16, Section)>,
     pat: Section,
     program: Option<Program>,
 }
 
-/// A section that is put together.
+/// A section that is being assembled.
 #[derive(Debug, Default)]
 struct Section {
     bytes: Vec<u8>,
@@ -55,8 +55,8 @@ struct Section {
 }
 
 impl Section {
-    /// Takes a packet's payload; the section's content when it is whole: what follows its header of 8 bytes, without the
-    /// checksum, if the table is of that id.
+    /// Takes a packet's payload. Returns the section's content once complete, if the table has this
+    /// id: the bytes after its header of 8 bytes, without the checksum.
     fn take(&mut self, packet: &Packet<'_>, id: u8) -> Option<&[u8]> {
         let mut payload = packet.payload;
         if packet.start {
@@ -81,7 +81,7 @@ impl Section {
 }
 
 impl Tables {
-    /// Takes a packet; the program, once it is known.
+    /// Takes a packet. Returns the program once it is known.
     pub(crate) fn take(&mut self, packet: &Packet<'_>) -> Option<&Program> {
         if self.program.is_none() {
             if packet.pid == 0
@@ -109,7 +109,7 @@ impl Tables {
     }
 }
 
-/// The streams of a PMT's content.
+/// Parses the streams of a PMT's content.
 fn streams(content: &[u8]) -> Option<Vec<Elementary>> {
     let length = |high: u8, low: u8| usize::from(high & 0x0f) << 8 | usize::from(low);
     let &[_, _, high, low, ref rest @ ..] = content else { return None };
@@ -130,7 +130,7 @@ fn streams(content: &[u8]) -> Option<Vec<Elementary>> {
 const REGISTRATION: u8 = 0x05;
 const LANGUAGE: u8 = 0x0a;
 
-/// The descriptors in a loop of them: tag and content.
+/// Iterates over the descriptors in a descriptor loop: tag and content.
 fn descriptors(mut bytes: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     std::iter::from_fn(move || {
         let &[tag, length, ref rest @ ..] = bytes else { return None };
@@ -211,7 +211,7 @@ mod tests {
         Packet { pid, start, random: false, payload }
     }
 
-    /// A section of a table with its header and a checksum that nobody looks at.
+    /// Returns a section of a table with its header and a checksum that is not verified.
     fn section(id: u8, content: &[u8]) -> Vec<u8> {
         let length = content.len() + 9;
         [&[0, id, 0xb0 | (length >> 8) as u8, length as u8, 0, 1, 0xc1, 0, 0], content, &[0; 4]].concat()

@@ -1,4 +1,4 @@
-//! Reads a transport stream from any place on: the times of its pictures and its keyframes.
+//! Reads a transport stream from any offset: the times of its pictures and its keyframes.
 
 use super::keys;
 use super::packet::{Layout, Packets, Pes};
@@ -13,30 +13,30 @@ use std::sync::Arc;
 pub(crate) struct Transport {
     pub(crate) layout: Layout,
     pub(crate) program: Arc<Program>,
-    /// The timestamp that is the film's start, of 33 bits.
+    /// Timestamp of the film's start, of 33 bits.
     pub(crate) origin: u64,
 }
 
-/// Timestamps are of 33 bits and wrap each 26.5 hours.
+/// Range of timestamps: they have 33 bits and wrap every 26.5 hours.
 pub(crate) const WRAP: u64 = 1 << 33;
-/// Ticks of a timestamp in a second.
+/// Ticks of a timestamp per second.
 pub(crate) const TICKS: i64 = 90_000;
-/// A timestamp up to this far before the film's start is one before it, not one a day later.
+/// Ticks by which a timestamp may precede the film's start. An earlier one counts as a day later.
 const BEFORE: u64 = 60 * TICKS as u64;
-/// The program's tables are taken along when they are this near before a keyframe, so that a player that begins there knows
-/// the streams at once. FFmpeg repeats them each 0.1 s.
+/// Longest distance in bytes from the program's tables to a keyframe at which they are included. A
+/// player that begins there then knows the streams at once. FFmpeg repeats the tables every 0.1 s.
 const NEAR_TABLES: u64 = 64 << 10;
-/// The same for sound that began before the keyframe and lasts into it.
+/// The same for audio that began before the keyframe and lasts into it.
 const NEAR_SOUND: u64 = 1 << 20;
-/// How long one PES packet of sound lasts at most, in microseconds.
+/// Longest duration in microseconds of a PES packet of audio.
 const SOUND_US: i64 = 1_000_000;
 
-/// Microseconds of so many ticks, rounded.
+/// Converts ticks to microseconds, rounded.
 pub(crate) fn us(ticks: i64) -> i64 {
     ticks.saturating_mul(200).saturating_add(9).div_euclid(18)
 }
 
-/// Ticks from one timestamp to another that is later, or a little earlier.
+/// Returns the ticks from one timestamp to another that is later, or slightly earlier.
 pub(crate) fn ticks_since(pts: u64, origin: u64) -> i64 {
     let ahead = pts.wrapping_sub(origin) % WRAP;
     if ahead >= WRAP - BEFORE { ahead as i64 - WRAP as i64 } else { ahead as i64 }
@@ -66,7 +66,7 @@ impl Stream for Transport {
             packets: Packets::new(self.layout, at),
             main: main.map_or(u16::MAX, |main| main.pid),
             codec: main.map(|main| main.track.codec.clone()).unwrap_or_default(),
-            // Each packet of sound can be started from.
+            // Playback can start at each audio packet.
             any: main.is_none_or(|main| main.track.kind != TrackKind::Video),
             program: Arc::clone(&self.program),
             origin: self.origin,
@@ -77,7 +77,7 @@ impl Stream for Transport {
     }
 }
 
-/// A reading of it.
+/// A sequential reader of a transport stream.
 #[derive(Debug)]
 pub(crate) struct Pictures {
     packets: Packets,
@@ -88,9 +88,9 @@ pub(crate) struct Pictures {
     origin: u64,
     /// The last time of the main stream.
     time: Option<i64>,
-    /// Where the last PAT was.
+    /// Offset of the last PAT.
     tables: Option<u64>,
-    /// The last PES packet of each of the other streams: its PID, place and time.
+    /// The last PES packet of each of the other streams: PID, offset and time.
     sound: Vec<(u16, u64, i64)>,
 }
 
@@ -101,17 +101,17 @@ pub(crate) struct Event {
     pub(crate) at: u64,
     pub(crate) pts: u64,
     pub(crate) time: i64,
-    /// Whether it is the main stream's.
+    /// Whether it belongs to the main stream.
     pub(crate) main: bool,
     pub(crate) key: bool,
     /// The first byte that a player needs to begin here.
     pub(crate) from: u64,
-    /// The first bytes of the stream itself; zeros where there are none.
+    /// The first bytes of the elementary stream; zeros if there are none.
     pub(crate) body: [u8; 2],
 }
 
 impl Pictures {
-    /// The start of the next PES packet of pictures or sound.
+    /// Returns the start of the next PES packet of video or audio.
     pub(crate) fn event(&mut self, held: &Held) -> Look<Event> {
         loop {
             let at = self.packets.next(held)?;

@@ -1,6 +1,9 @@
-//! Width and height of pictures, from what precedes a keyframe: the tables of a transport stream do not tell them. The sequence
-//! header of MPEG-1 and MPEG-2 (ISO/IEC 13818-2, 6.2.2), the sequence parameter sets of H.264 (ITU-T H.264, 7.3.2.1) and HEVC
-//! (ITU-T H.265, 7.3.2.2), read no further than that; of other codecs they stay unknown.
+//! Width and height of pictures, from the data before a keyframe, since the tables of a transport
+//! stream do not contain them.
+//!
+//! Reads the sequence header of MPEG-1 and MPEG-2 (ISO/IEC 13818-2, 6.2.2) and the sequence
+//! parameter sets of H.264 (ITU-T H.264, 7.3.2.1) and HEVC (ITU-T H.265, 7.3.2.2), no further than
+//! needed. For other codecs the resolution stays unknown.
 
 use super::bits::Bits;
 use super::packet::content;
@@ -8,23 +11,23 @@ use super::reading::{Event, Transport};
 use crate::held::Held;
 use crate::timeline::{Track, TrackKind};
 
-/// Of a picture's PES packet so many bytes are looked at: delimiter and parameter sets come first.
+/// Most bytes read of a picture's PES packet. Delimiter and parameter sets come first.
 const MAX_BYTES: usize = 1024;
-/// And they lie so near together in the file, among packets of other streams.
+/// Longest span in bytes of these in the file, between packets of other streams.
 const MAX_SPAN: u64 = 64 << 10;
-/// Of a parameter set: lists of scaling are the most that can come before the size.
+/// Most bytes read of a parameter set. Scaling lists are the longest data before the size.
 const MAX_SET_BYTES: usize = 512;
-/// Pictures of a stream that are looked at, for one that tells it.
+/// Most pictures of a stream that are read to find its resolution.
 const MAX_PICTURES: usize = 8;
-/// More pixels either way are a lie: the highest levels of H.264 and HEVC end at half of it.
+/// Most pixels of either dimension. The highest levels of H.264 and HEVC end at half of it.
 const MAX_PIXELS: u32 = 1 << 16;
 
-/// Gives the tracks of a transport stream's pictures their size, where it is not known yet and these events tell it. What lies
-/// from `end` on is not looked at.
+/// Sets the resolution of a transport stream's video tracks where it is unknown and these events
+/// contain it. Bytes from `end` on are not read.
 pub(crate) fn complete(tracks: &mut [Track], transport: &Transport, held: &Held, events: &[Event], end: u64) {
     for (track, stream) in tracks.iter_mut().zip(&transport.program.streams) {
         if track.kind == TrackKind::Video && track.resolution.is_none() {
-            // Of which pictures are keyframes is known of the main stream only.
+            // Keyframes are known for the main stream only.
             let pictures = events.iter().filter(|event| event.pid == stream.pid && (event.key || !event.main));
             track.resolution = pictures.take(MAX_PICTURES).find_map(|event| {
                 let range = event.at..end.min(event.at + MAX_SPAN);
@@ -34,7 +37,7 @@ pub(crate) fn complete(tracks: &mut [Track], transport: &Transport, held: &Held,
     }
 }
 
-/// The size of a picture, by its first bytes.
+/// Returns the size of a picture from its first bytes.
 fn of(codec: &str, body: &[u8]) -> Option<(u32, u32)> {
     let size = match codec {
         "h264" => units(body).find_map(h264),
@@ -45,7 +48,7 @@ fn of(codec: &str, body: &[u8]) -> Option<(u32, u32)> {
     size.filter(|(width, height)| (1..MAX_PIXELS).contains(width) && (1..MAX_PIXELS).contains(height))
 }
 
-/// What follows each start code, up to the next.
+/// Iterates over the data between start codes.
 fn units(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     let start = |bytes: &[u8]| bytes.windows(3).position(|w| w == [0, 0, 1]);
     let mut rest = start(body).map(|at| &body[at + 3..]);
@@ -57,7 +60,7 @@ fn units(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// By the sequence header, and the extension that MPEG-2 has behind it with the highest bits.
+/// Reads the sequence header, and the extension after it in which MPEG-2 has the highest bits.
 fn mpeg2(body: &[u8]) -> Option<(u32, u32)> {
     let mut units = units(body).skip_while(|unit| unit.first() != Some(&0xb3));
     let &[_, first, second, third, ..] = units.next()? else { return None };
@@ -72,7 +75,7 @@ fn mpeg2(body: &[u8]) -> Option<(u32, u32)> {
     Some((width, height))
 }
 
-/// By a sequence parameter set of H.264.
+/// Reads a sequence parameter set of H.264.
 fn h264(unit: &[u8]) -> Option<(u32, u32)> {
     let (header, set) = unit.split_first()?;
     if header & 0x1f != 7 {
@@ -104,7 +107,7 @@ fn h264(unit: &[u8]) -> Option<(u32, u32)> {
         1 => {
             bits.skip(1);
             let _offsets = (bits.golomb()?, bits.golomb()?);
-            // The standard has at most 255 of them; a lie ends with the bits.
+            // The standard has at most 255 of them; a larger count ends with the bits.
             for _ in 0..bits.golomb()? {
                 bits.golomb()?;
             }
@@ -115,7 +118,7 @@ fn h264(unit: &[u8]) -> Option<(u32, u32)> {
     let _references = bits.golomb()?;
     bits.skip(1);
     let (across, down) = (bits.golomb()?, bits.golomb()?);
-    // Where pictures may be of fields, the height counts one field.
+    // If pictures may be fields, the height counts one field.
     let fields = if bits.bit()? { 1 } else { 2 };
     bits.skip(if fields == 2 { 2 } else { 1 });
     let units = if planes { (1, 1) } else { chroma_units(chroma)? };
@@ -123,12 +126,12 @@ fn h264(unit: &[u8]) -> Option<(u32, u32)> {
     cropped(&mut bits, (pixels(across, 16)?, pixels(down, 16 * fields)?), (units.0, units.1 * fields))
 }
 
-/// Leaves out a list of scaling, whose length depends on what is in it (ITU-T H.264, 7.3.2.1.1.1).
+/// Skips a scaling list, whose length depends on its content (ITU-T H.264, 7.3.2.1.1.1).
 fn skip_scaling_list(bits: &mut Bits, size: u32) -> Option<()> {
     let mut last = 8;
     for _ in 0..size {
         match (last + bits.signed_golomb()?).rem_euclid(256) {
-            // All others are as the last.
+            // All others equal the last.
             0 => break,
             next => last = next,
         }
@@ -136,11 +139,11 @@ fn skip_scaling_list(bits: &mut Bits, size: u32) -> Option<()> {
     Some(())
 }
 
-/// By a sequence parameter set of HEVC.
+/// Reads a sequence parameter set of HEVC.
 fn hevc(unit: &[u8]) -> Option<(u32, u32)> {
     let (&[first, second], set) = unit.split_first_chunk()?;
     let (kind, layer) = (first >> 1 & 0x3f, (first & 1) << 5 | second >> 3);
-    // Of other layers they are written in another way.
+    // Other layers use another syntax.
     if (kind, layer) != (33, 0) {
         return None;
     }
@@ -150,7 +153,7 @@ fn hevc(unit: &[u8]) -> Option<(u32, u32)> {
     bits.skip(4);
     let layers = bits.number(3)?;
     bits.skip(1 + PROFILE_BITS + LEVEL_BITS);
-    // Two flags for each lower temporal layer, filled up to eight pairs if there is any.
+    // Two flags per lower temporal layer, padded to eight pairs if there are any.
     let mut skipped = 0;
     for _ in 0..layers {
         let (profile, level) = (bits.bit()?, bits.bit()?);
@@ -164,7 +167,8 @@ fn hevc(unit: &[u8]) -> Option<(u32, u32)> {
     cropped(&mut bits, size, chroma_units(chroma)?)
 }
 
-/// How many pixels share one of colour, across and down, by the number of the chroma format.
+/// Returns the number of luma pixels per chroma pixel, horizontally and vertically, by chroma
+/// format number.
 fn chroma_units(chroma: u32) -> Option<(u32, u32)> {
     match chroma {
         0 | 3 => Some((1, 1)),
@@ -174,7 +178,8 @@ fn chroma_units(chroma: u32) -> Option<(u32, u32)> {
     }
 }
 
-/// What is shown of a picture: a flag says whether left, right, top and bottom follow that are cut away, in such units.
+/// Returns the visible size of a picture. A flag states whether offsets for left, right, top and
+/// bottom follow that are cropped, in multiples of `unit`.
 fn cropped(bits: &mut Bits, (width, height): (u32, u32), unit: (u32, u32)) -> Option<(u32, u32)> {
     if !bits.bit()? {
         return Some((width, height));
@@ -189,7 +194,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// Exp-Golomb codes.
+    /// Encodes numbers as Exp-Golomb codes.
     fn golomb(numbers: &[u32]) -> String {
         let code = |number: &u32| {
             let code = format!("{:b}", number + 1);
@@ -198,12 +203,12 @@ mod tests {
         numbers.iter().map(code).collect()
     }
 
-    /// A NAL unit of a header and bits, behind its start code.
+    /// Returns a NAL unit of a header and bits, after its start code.
     fn unit(header: &[u8], bits: &str) -> Vec<u8> {
         let mut unit = [&[0, 0, 1], header].concat();
         for eight in bits.as_bytes().chunks(8) {
             let byte = (0..8).fold(0, |byte, i| byte << 1 | u8::from(eight.get(i) == Some(&b'1')));
-            // What keeps start codes away.
+            // The emulation prevention byte.
             if byte <= 3 && unit.ends_with(&[0, 0]) {
                 unit.push(3);
             }
@@ -212,7 +217,8 @@ mod tests {
         unit
     }
 
-    /// A parameter set of H.264: what a high profile adds, what belongs to the type of the pictures' order, and the size.
+    /// Returns an H.264 parameter set from three parts: the fields that a high profile adds, those
+    /// of the picture order type, and the size.
     fn h264_set(profile: u8, high: &str, order: &str, size: &str) -> Vec<u8> {
         let start = format!("{profile:08b}0000000000011110{}", golomb(&[0]));
         unit(&[0x67], &[&start, high, &golomb(&[0]), order, &golomb(&[4]), "0", size].concat())
@@ -244,7 +250,8 @@ mod tests {
         };
         let single = set("000", "");
         assert_eq!(of("hevc", &single), Some((1920, 1080)));
-        // One layer with profile and level, one with its level alone; six pairs of bits fill up.
+        // One layer with profile and level, one with its level alone; six pairs of bits are
+        // padding.
         let about = ["1101", &"00".repeat(6), &"10".repeat((88 + 8 + 8) / 2)].concat();
         assert_eq!(of("hevc", &set("010", &about)), Some((1920, 1080)));
         let other = [&single[..4], &[1 << 3 | 1], &single[5..]].concat();

@@ -1,4 +1,5 @@
-//! How long the last PES packet of sound lasts: it carries several frames, and seldom as many as the others.
+//! Duration of the last PES packet of audio. It carries several frames, but seldom as many as the
+//! others.
 
 use super::packet;
 use super::program::Elementary;
@@ -6,10 +7,11 @@ use super::reading::{Event, Transport};
 use crate::held::Held;
 use crate::timeline::Track;
 
-/// Bytes of a PES packet of sound that are looked at; uncompressed sound's are the largest.
+/// Most bytes read of a PES packet of audio. Those of uncompressed audio are the largest.
 const MAX_BYTES: usize = 128 << 10;
 
-/// The track of a stream. The tables do not tell the layers of MPEG audio apart; its first frame does (ISO/IEC 11172-3, 2.4.1.3).
+/// Returns the track of a stream. The tables do not distinguish the layers of MPEG audio; its first
+/// frame does (ISO/IEC 11172-3, 2.4.1.3).
 pub(crate) fn with_layer(stream: &Elementary, head: &[Event]) -> Track {
     let mut track = stream.track.clone();
     let first = head.iter().find(|event| event.pid == stream.pid).map(|event| event.body);
@@ -24,7 +26,8 @@ pub(crate) fn with_layer(stream: &Elementary, head: &[Event]) -> Track {
     track
 }
 
-/// Microseconds of the last PES packet among these of one stream, by what it carries beside what the one before carries.
+/// Returns the duration in microseconds of the last of one stream's PES packets, by comparing its
+/// content to that of the packet before.
 pub(crate) fn last_us(transport: &Transport, held: &Held, events: &[&Event], end: u64) -> Option<i64> {
     let [.., before, last] = events else { return None };
     let gap = last.time - before.time;
@@ -37,7 +40,7 @@ pub(crate) fn last_us(transport: &Transport, held: &Held, events: &[&Event], end
     (before > 0 && gap > 0).then(|| gap.saturating_mul(last as i64) / before as i64)
 }
 
-/// Frames of AAC in ADTS (ISO/IEC 14496-3, 1.A.2.2), each of the same time.
+/// Counts the AAC frames in ADTS (ISO/IEC 14496-3, 1.A.2.2), which all have the same duration.
 fn adts_frames(mut body: &[u8]) -> usize {
     let mut frames = 0;
     while let [0xff, second, _, third, fourth, fifth, ..] = body

@@ -1,4 +1,5 @@
-//! The command line: what there is, its help, and how it becomes settings. What is done with it is in each command's file.
+//! The command line: commands, options, their help texts, and the conversion to settings. Each
+//! command's own file has its behaviour.
 
 use crate::source;
 use crate::units::{parse_address, parse_at, parse_count, parse_node, parse_rate, parse_size, parse_wait};
@@ -305,8 +306,9 @@ pub(crate) struct NetworkArgs {
 }
 
 impl NetworkArgs {
-    /// The settings of the file, if there is one, changed by the options. To be called once, as the file may be a pipe, and
-    /// before signals are listened for, as its other end may be silent.
+    /// Returns the settings of the file, if there is one, changed by the options. Must be called
+    /// once, as the file may be a pipe. Must be called before signals are handled, as the pipe's
+    /// other end may be silent.
     pub(crate) fn config(&self) -> Result<Config> {
         let mut config = match &self.config {
             None => Config::default(),

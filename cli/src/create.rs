@@ -1,4 +1,4 @@
-//! `playswarm create`: a torrent of a file or folder.
+//! `playswarm create`: makes a torrent from a file or folder.
 
 use crate::ExitCode;
 use crate::args::CreateArgs;
@@ -11,7 +11,7 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// Files and folders that are named as left out; more are counted.
+/// Most omitted files and folders that are named. Further ones are counted.
 const LISTED: usize = 20;
 
 pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<ExitCode> {
@@ -20,7 +20,7 @@ pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<Exi
         Some(path) => path.clone(),
         None => default_output(&args.path)?,
     };
-    // Before the hashing: a large folder takes minutes.
+    // Before the hashing, since a large folder takes minutes.
     if output.exists() && !args.force {
         bail!(
             "{} is there already; choose another place with --output, or overwrite it with --force",
@@ -53,7 +53,7 @@ pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// Names what lies in the folder and is not in the torrent, with the reasons.
+/// Lists the content of the folder that is not in the torrent, with the reasons.
 fn say_what_is_left_out(made: &Created, folder: &Path) {
     let all = made.left_out.len() + made.left_out_more;
     if all == 0 {
@@ -70,7 +70,7 @@ fn say_what_is_left_out(made: &Created, folder: &Path) {
     }
 }
 
-/// Moves a bar as work goes on: bytes done, and all.
+/// Returns a callback that moves a progress bar: bytes done, bytes in total.
 pub(crate) fn advance(bar: &ProgressBar) -> impl Fn(u64, u64) + Send + Sync + 'static {
     let bar = bar.clone();
     move |done, all| {
@@ -79,7 +79,7 @@ pub(crate) fn advance(bar: &ProgressBar) -> impl Fn(u64, u64) + Send + Sync + 's
     }
 }
 
-/// A bar with bytes, rate and the time that is left.
+/// Returns a progress bar with bytes, rate and the remaining time.
 pub(crate) fn progress_bar(doing: &'static str, quiet: bool) -> ProgressBar {
     if quiet {
         return ProgressBar::hidden();
@@ -100,7 +100,7 @@ fn default_output(path: &Path) -> Result<PathBuf> {
     Ok(name.into())
 }
 
-/// Whether a file that exists belongs to what a torrent is made of.
+/// Whether an existing file is part of the torrent's content.
 fn is_shared(output: &Path, path: &Path) -> bool {
     let whole = |path: &Path| path.canonicalize().ok();
     whole(output).zip(whole(path)).is_some_and(|(output, path)| output.starts_with(path))
@@ -109,14 +109,14 @@ fn is_shared(output: &Path, path: &Path) -> bool {
 fn write(output: &Path, bytes: &[u8], force: bool) -> Result<()> {
     let new = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
     let written = match output.metadata() {
-        // A file takes the place of the old one as a whole, which keeps its content under other names that it has.
+        // Replaces the old file as a whole. Its content stays unchanged under its other hard links.
         Ok(old) if force && old.is_file() => {
             let mut beside = output.as_os_str().to_owned();
             beside.push(".new");
             let beside = Path::new(&beside);
             let replaced = new(beside).and_then(|mut file| {
                 let written = file.write_all(bytes).and_then(|()| std::fs::rename(beside, output));
-                // The old one is there still.
+                // The old file is still there.
                 written.inspect_err(|_| drop(std::fs::remove_file(beside)))
             });
             replaced.map_err(|e| match e.kind() {

@@ -1,4 +1,5 @@
-//! `playswarm info`: what is in a torrent, and what its film's index says of its time. What is printed is made by `describe`.
+//! `playswarm info`: the content of a torrent, and the time information from its film's index.
+//! `describe` produces the output.
 
 mod describe;
 mod sparkline;
@@ -18,19 +19,20 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout_at};
 
-/// How long the file's index is waited for where the user does not say.
+/// Longest wait for the file's index if the user sets no limit.
 const INDEX_WAIT: Duration = Duration::from_secs(20);
-/// A tracker answers and a peer shakes hands in less. Where the swarm is empty, nobody wants to wait for longer.
+/// Time without peers after which the wait ends. A tracker responds and a peer completes its
+/// handshake in less. A longer wait for an empty swarm is not useful.
 const LONELY: Duration = Duration::from_secs(6);
 
 pub(crate) async fn info(args: &InfoArgs, view: view::Options) -> Result<ExitCode> {
-    // Also where they turn out not to be needed.
+    // Checked even if the settings turn out to be unused.
     let config = args.network.config()?;
     config.check()?;
     let mut stop = Stop::new()?;
     let Some(source) = source::given(&args.source, &mut stop).await? else { return Ok(ExitCode::FAILURE) };
     let Some(described) = describe(args, config, source, view, &mut stop).await? else {
-        // Asked to end before there was an answer.
+        // The user stopped the program before there was a result.
         return Ok(ExitCode::FAILURE);
     };
     log::print(if args.json { described.json() } else { described.text() }.trim_end())?;
@@ -41,7 +43,8 @@ pub(crate) async fn info(args: &InfoArgs, view: view::Options) -> Result<ExitCod
     Ok(ExitCode::INCOMPLETE)
 }
 
-/// Settings to learn what is in a torrent: peers are needed only for what a magnet does not say.
+/// Returns settings for reading the content of a torrent. Peers are needed only for the metadata
+/// that a magnet link lacks.
 pub(crate) fn asking(source: &Source, network: &Config) -> Config {
     let config = if needs_peers(source) { network.clone() } else { Config::offline("") };
     Config { read_only: true, keep: false, ..config }
@@ -51,7 +54,7 @@ fn needs_peers(source: &Source) -> bool {
     matches!(source, Source::Magnet(_) | Source::InfoHash(_))
 }
 
-/// `None` where it was asked to end before it was known what is in the torrent.
+/// Returns `None` if the user stopped the program before the torrent's content was known.
 async fn describe(
     args: &InfoArgs,
     config: Config,
@@ -70,8 +73,8 @@ async fn describe(
     in_swarm(args, config, source, view, stop).await
 }
 
-/// What the source leads to: the torrent, or a magnet link. With a time to wait, a server has no longer. `None` where it was
-/// asked to end before that was known.
+/// Resolves the source to a torrent or a magnet link. If a waiting time is set, a server has no
+/// longer. Returns `None` if the user stopped the program before.
 pub(crate) async fn resolved(
     source: Source,
     wait: Option<Duration>,
@@ -99,7 +102,7 @@ pub(crate) async fn resolved(
     resolved.transpose()
 }
 
-/// Asks peers: for what is in the torrent, and for the index of its file.
+/// Fetches the torrent's content and the index of its file from peers.
 async fn in_swarm(
     args: &InfoArgs,
     mut config: Config,
@@ -107,7 +110,7 @@ async fn in_swarm(
     view: view::Options,
     stop: &mut Stop,
 ) -> Result<Option<Described>> {
-    // A look at a torrent leaves nothing behind.
+    // Inspecting a torrent leaves nothing behind.
     config.read_only = true;
     config.keep = false;
     if let Some(dir) = &args.dir {
@@ -119,8 +122,8 @@ async fn in_swarm(
     done
 }
 
-/// Opens a torrent, and shows how far that is. With a time to wait, no longer than that; else as long as there is progress.
-/// `None` where the program was asked to end.
+/// Opens a torrent and shows the progress. If a waiting time is set, it is the limit; otherwise it
+/// waits as long as there is progress. Returns `None` if the user stopped the program.
 pub(crate) async fn opened(
     session: &Session,
     source: Source,
@@ -135,7 +138,7 @@ pub(crate) async fn opened(
         match tokio::time::timeout(wait, &mut open).await {
             Ok(media) => Ok(media?),
             Err(_) => {
-                // Before it is given up.
+                // Read before the torrent is given up.
                 let found = session.opening().first().map(view::opening).unwrap_or_default();
                 Err(anyhow!("not within {} s: {found}; --wait SECONDS gives it longer", wait.as_secs_f64()))
             }
@@ -154,7 +157,7 @@ async fn look(
     stop: &mut Stop,
 ) -> Result<Option<Described>> {
     let begun = Instant::now();
-    // 0 stands for no look at the film; what is in a magnet is asked for all the same.
+    // 0 means not to read the index. The content of a magnet link is requested all the same.
     let wait = args.wait.filter(|s| *s > 0.0 && needs_peers(&source)).map(Duration::from_secs_f64);
     let Some(media) = opened(session, source, wait, view, stop).await? else { return Ok(None) };
     let torrent = media.torrent().clone();
@@ -170,11 +173,11 @@ async fn look(
         Some(wait) => begun + Duration::from_secs_f64(wait),
         None => Instant::now() + INDEX_WAIT,
     };
-    // What is asked to end now has enough: what is known is printed.
+    // If the user stops the program now, the known information is printed.
     let trouble = RefCell::new(None);
     let lacks = tokio::select! {
         lacks = stop.unless(learn(&media, file, args, end)) => lacks.unwrap_or(Some("the program was asked to end".into())),
-        // Where there is nobody to ask, nobody is waited for, unless the user says how long.
+        // Without peers there is no point in waiting, unless the user set a time.
         () = nobody(&media, args.wait.is_none(), &trouble) => None,
     };
     shown.stop().await;
@@ -184,7 +187,7 @@ async fn look(
     Ok(Some(described.with_trackers(media.status().trackers)))
 }
 
-/// The file that is meant; `None` in a torrent in which nothing can be played.
+/// Returns the selected file; `None` if the torrent has no playable file.
 fn chosen(torrent: &Arc<Torrent>, wanted: Option<&str>) -> Result<Option<usize>> {
     Ok(match wanted {
         Some(wanted) => Some(torrent.find_file(wanted)?),
@@ -193,7 +196,7 @@ fn chosen(torrent: &Arc<Torrent>, wanted: Option<&str>) -> Result<Option<usize>>
 }
 
 fn worth_a_look(torrent: &Torrent, file: Option<usize>, args: &InfoArgs) -> bool {
-    // A name that tells nothing may stand for a film as well.
+    // An unknown file extension may belong to a film as well.
     let may_tell = |n: usize| {
         torrent.files[n].length > 0
             && Format::by_name(&torrent.files[n].name).is_none_or(|f| f.container != Container::Other)
@@ -201,8 +204,8 @@ fn worth_a_look(torrent: &Torrent, file: Option<usize>, args: &InfoArgs) -> bool
     args.wait != Some(0.0) && file.is_some_and(may_tell)
 }
 
-/// The index of the file that is shown; then, where none was named, how long the others play. Why the index could not be
-/// read, if that is known.
+/// Reads the index of the selected file, then, if none was named, the durations of the others.
+/// Returns the reason why the index could not be read, if known.
 async fn learn(media: &Media, file: Option<usize>, args: &InfoArgs, end: Instant) -> Option<String> {
     if let Some(file) = file {
         match timeout_at(end, media.timeline(file)).await {
@@ -214,13 +217,13 @@ async fn learn(media: &Media, file: Option<usize>, args: &InfoArgs, end: Instant
         }
     }
     if args.file.is_none() {
-        // The others are not waited for beyond the end; what came is shown.
+        // The others are not awaited beyond the end; those that arrived are shown.
         let _ = timeout_at(end, media.learn_durations()).await;
     }
     None
 }
 
-/// Why the index of a file did not come.
+/// Returns the reason why the index of a file did not arrive.
 fn why_not(media: &Media, file: usize, waited: Duration, trouble: Option<String>) -> String {
     let (status, name) = (media.status(), &media.torrent().files[file].name);
     let seconds = waited.as_secs_f64().round().max(1.0);
@@ -237,7 +240,8 @@ fn why_not(media: &Media, file: usize, waited: Duration, trouble: Option<String>
     )
 }
 
-/// Ends when no peer has been there for [`LONELY`], if it may; notes the last trouble, which is gone with its reader.
+/// Returns once there has been no peer for [`LONELY`], if `may_end`. Records the last trouble,
+/// which is lost with its reader.
 async fn nobody(media: &Media, may_end: bool, trouble: &RefCell<Option<String>>) {
     let mut last = Instant::now();
     while last.elapsed() < LONELY || !may_end {
@@ -250,7 +254,7 @@ async fn nobody(media: &Media, may_end: bool, trouble: &RefCell<Option<String>>)
     }
 }
 
-/// What is shown on a terminal while it waits.
+/// Returns the lines shown on a terminal during the wait.
 fn progress(media: Media, file: Option<usize>) -> impl Fn() -> Vec<String> + Send + 'static {
     let begun = Instant::now();
     move || {

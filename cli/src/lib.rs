@@ -1,7 +1,7 @@
-//! The program `playswarm`: its commands, its exit codes, its log. Everything it does is the library's work.
+//! The program `playswarm`: its commands, its exit codes, its log. The library does all other work.
 //!
-//! Standard output carries what a script wants (one `url:` line, a listing, a magnet link); everything for people goes to
-//! standard error.
+//! Standard output carries the data for scripts: one `url:` line, a listing, a magnet link.
+//! Messages for people go to standard error.
 
 mod args;
 mod create;
@@ -26,17 +26,17 @@ use clap::Parser;
 use std::ffi::OsString;
 use std::time::Duration;
 
-/// Time for tasks that block (a write to a slow disk) to end by themselves when the program ends.
+/// Time granted at exit to blocking tasks, such as a write to a slow disk.
 const LAST_WRITES: Duration = Duration::from_millis(500);
 
-/// An exit code as a number; `std::process::ExitCode` cannot be asked for its own.
+/// A numeric exit code. `std::process::ExitCode` does not expose its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ExitCode(u8);
 
 impl ExitCode {
     const SUCCESS: ExitCode = ExitCode(0);
     const FAILURE: ExitCode = ExitCode(1);
-    /// What was asked for was printed in part.
+    /// Exit code if the requested data was printed in part.
     const INCOMPLETE: ExitCode = ExitCode(3);
 }
 
@@ -46,16 +46,16 @@ impl From<u8> for ExitCode {
     }
 }
 
-/// Runs the program with its arguments, its own name first, and gives its exit code.
+/// Runs the program with its arguments, its own name first, and returns its exit code.
 ///
-/// The process belongs to it while it runs: it listens for SIGINT and SIGTERM, writes to standard output and error, and sets
-/// up the log unless somebody else has. `python -m playswarm` is this, too.
+/// It owns the process while it runs. It handles SIGINT and SIGTERM, writes to standard output and
+/// error, and sets up the log unless there is one already. `python -m playswarm` calls it as well.
 pub fn main_from(args: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> u8 {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(e) => {
-            // Help and the version are for standard output, mistakes for standard error; nobody is left to be told if
-            // that is gone.
+            // Help and the version go to standard output, mistakes to standard error. If that is
+            // closed, there is no way to report it.
             let _ = e.print();
             return u8::try_from(e.exit_code()).unwrap_or(2);
         }
@@ -89,7 +89,8 @@ fn run(cli: &Cli) -> ExitCode {
     done.unwrap_or_else(|e| failed(&e))
 }
 
-/// One sentence; exit code 1 (2 is for a command line that cannot be read).
+/// Prints the error as one sentence and returns exit code 1. Code 2 means a command line that
+/// cannot be parsed.
 fn failed(e: &anyhow::Error) -> ExitCode {
     log::line(&format!("error: {}", sentence::of(e)));
     ExitCode::FAILURE

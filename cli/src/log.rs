@@ -1,7 +1,7 @@
-//! Standard error: the log and remarks, without tearing the live view that is drawn there too.
+//! Standard error: log and messages, without disturbing the live view that is drawn there too.
 //!
-//! Nothing that a terminal obeys gets through from texts of others, wherever they come from: what is written here is made
-//! printable. Texts that must stay on one line are made so where they are put together.
+//! Text from any foreign source cannot pass control sequences to the terminal: everything written
+//! here is made printable. Text that must stay on one line is cleaned where it is composed.
 
 use anyhow::{Result, anyhow};
 use indicatif::{MultiProgress, ProgressDrawTarget};
@@ -10,31 +10,34 @@ use std::io::{self, Write};
 use std::sync::OnceLock;
 use tracing_subscriber::EnvFilter;
 
-/// How often the live view is drawn, per second.
+/// Redraws of the live view per second.
 const DRAWS_PER_S: u8 = 4;
 
-/// What is drawn at the bottom of the terminal; hidden where standard error is none.
+/// Returns the drawing area at the bottom of the terminal. It is hidden if standard error is not a
+/// terminal.
 pub(crate) fn screen() -> &'static MultiProgress {
     static SCREEN: OnceLock<MultiProgress> = OnceLock::new();
     SCREEN.get_or_init(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr_with_hz(DRAWS_PER_S)))
 }
 
-/// A line on standard error, above the live view.
+/// Prints a line on standard error, above the live view.
 pub(crate) fn line(text: &str) {
     screen().suspend(|| {
-        // Nobody is left to be told if standard error is gone.
+        // If standard error is closed, there is no way to report it.
         let _ = writeln!(io::stderr().lock(), "{}", printable::lines(text));
     });
 }
 
-/// A line on standard output, at once: a script waits for it. What goes on without it says so.
+/// Prints a line on standard output and flushes it, since a script waits for it. Logs a failure,
+/// because the program continues.
 pub(crate) fn out(text: &str) {
     if let Err(e) = print(text) {
         line(&e.to_string());
     }
 }
 
-/// The same for what ends with it: an error where standard output takes nothing. A closed pipe is the reader's choice.
+/// Prints to standard output, for callers that end with it. Returns an error if the write fails. A
+/// closed pipe is the reader's choice and no error.
 pub(crate) fn print(text: &str) -> Result<()> {
     let written = screen().suspend(|| {
         let mut out = io::stdout().lock();
@@ -48,11 +51,11 @@ pub(crate) fn print(text: &str) -> Result<()> {
     }
 }
 
-/// `PLAYSWARM_LOG`, else `RUST_LOG`, else what -v asks for.
+/// Starts the log by `PLAYSWARM_LOG`, else `RUST_LOG`, else by the number of -v options.
 pub(crate) fn start(verbose: u8) {
     let by_flag = match verbose {
-        // Dependencies warn of a small socket buffer at each start, and of a network that is not there again and again:
-        // nothing that a user can act on. What matters of it is in our own words.
+        // Dependencies warn of a small socket buffer at each start, and repeatedly of a missing
+        // network. A user can act on neither. Our own messages cover the relevant cases.
         0 => "off,playswarm=warn",
         1 => "warn,librqbit_utp=error,mainline=off,playswarm=info",
         _ => "info,playswarm=debug",
@@ -64,12 +67,12 @@ pub(crate) fn start(verbose: u8) {
         .and_then(|text| EnvFilter::try_new(text).ok())
         .unwrap_or_else(|| EnvFilter::new(by_flag));
     let terminal = io::IsTerminal::is_terminal(&io::stderr());
-    // Whoever runs the program inside of a process of their own may have a log already.
+    // A host program that runs this one in its own process may have a log already.
     let _ =
         tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_writer(Stderr::default).try_init();
 }
 
-/// One event of the log: collected, then written in one go above the view.
+/// One event of the log, collected and then written at once above the view.
 #[derive(Default)]
 struct Stderr(Vec<u8>);
 
@@ -83,7 +86,8 @@ impl Write for Stderr {
     }
 }
 
-/// An event as one line. Its escape sequences are the formatter's colours, as it escapes those of others.
+/// Returns an event as one line. Its escape sequences are the formatter's colours, as it escapes
+/// foreign ones.
 fn one_event(text: &str) -> String {
     let keep = |c: char| if c == '\u{1b}' || printable::is_printable(c) { c } else { ' ' };
     text.trim_end_matches('\n').chars().map(keep).chain(['\n']).collect()

@@ -1,4 +1,5 @@
-//! The program `playswarm`. All of it is in the library beside this file, which `python -m playswarm` runs too.
+//! The program `playswarm`. All its code is in the library beside this file, which `python -m
+//! playswarm` runs as well.
 
 use std::process::ExitCode;
 

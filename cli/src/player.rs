@@ -1,4 +1,4 @@
-//! Players: which one there is, how it is told to open a URL, and when it has ended.
+//! Players: detection, command lines for opening a URL, and waiting for their end.
 
 use crate::ExitCode;
 use anyhow::{Result, anyhow, bail};
@@ -7,15 +7,15 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
-/// What a player is to play.
+/// The content that a player should play.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Show {
     pub(crate) url: String,
-    /// Where to begin.
+    /// Start time.
     pub(crate) at: Option<Duration>,
-    /// URLs of the subtitles beside it, which are answered at once.
+    /// URLs of its subtitles, which are answered at once.
     pub(crate) subtitles: Vec<String>,
-    /// A script for mpv that adds the same subtitles while the film plays.
+    /// A script for mpv that adds the same subtitles during playback.
     pub(crate) subtitle_script: Option<PathBuf>,
 }
 
@@ -23,11 +23,12 @@ pub(crate) struct Show {
 pub(crate) struct Player {
     program: String,
     args: Vec<String>,
-    /// A desktop's opener hands the URL on and ends at once, which says nothing about the player.
+    /// Whether the process ends with the player. A desktop's opener passes the URL on and ends at
+    /// once.
     ends_with_player: bool,
 }
 
-/// What is looked for, best first: program, its arguments, whether it ends when the player ends.
+/// Known players, best first: program, its arguments, whether it ends when the player ends.
 const KNOWN: &[(&str, &[&str], bool)] = &[
     ("mpv", &["--msg-level=all=error"], true),
     ("vlc", &["--play-and-exit", "--quiet"], true),
@@ -38,7 +39,7 @@ const KNOWN: &[(&str, &[&str], bool)] = &[
     ("xdg-open", &[], false),
 ];
 
-/// The first player that is installed.
+/// Returns the first installed player.
 pub(crate) fn find() -> Option<Player> {
     KNOWN.iter().find(|(program, ..)| is_installed(program)).map(|&(program, args, ends_with_player)| Player {
         program: program.into(),
@@ -47,7 +48,7 @@ pub(crate) fn find() -> Option<Player> {
     })
 }
 
-/// Whether a command can be started: by its path, or as the shell finds it.
+/// Whether a command can be started, by its path or by the shell's search path.
 fn is_installed(program: &str) -> bool {
     let path = Path::new(program);
     if path.components().count() > 1 {
@@ -67,7 +68,8 @@ fn is_program(path: &Path) -> bool {
 }
 
 impl Player {
-    /// `mpv --fs`, `myplayer --open {url} --loud`: words separated by spaces; quotes keep words together.
+    /// Parses a command such as `mpv --fs` or `myplayer --open {url} --loud`. Spaces separate
+    /// words; quotes keep words together.
     pub(crate) fn from_command(command: &str) -> Result<Player> {
         let player = Player::parse(command)?;
         if !is_installed(&player.program) {
@@ -82,7 +84,7 @@ impl Player {
         Ok(Player { program, args: words.collect(), ends_with_player: true })
     }
 
-    /// Whether it can be told where to begin.
+    /// Whether it accepts a start time.
     pub(crate) fn takes_time(&self) -> bool {
         self.names_time() || !matches!(self.kind(), Kind::Other)
     }
@@ -91,7 +93,7 @@ impl Player {
         self.args.iter().any(|a| a.contains("{time}"))
     }
 
-    /// Whose options it knows, by its name.
+    /// Returns the player whose options it understands, by its name.
     fn kind(&self) -> Kind {
         match Path::new(&self.program).file_stem().and_then(|name| name.to_str()) {
             Some("mpv") => Kind::Mpv,
@@ -100,7 +102,7 @@ impl Player {
         }
     }
 
-    /// Its command line for that show.
+    /// Returns its command line for the given content.
     fn arguments(&self, show: &Show) -> Vec<String> {
         let seconds = format!("{:.3}", show.at.unwrap_or_default().as_secs_f64());
         let mut args = Vec::new();
@@ -112,14 +114,14 @@ impl Player {
             }
             Kind::Vlc => {
                 args.extend(at.map(|_| format!("--start-time={seconds}")));
-                // VLC's --sub-file takes files of this machine only; slaves are URLs with '#' between them.
+                // VLC's --sub-file takes local files only; slaves are URLs with '#' between them.
                 if !show.subtitles.is_empty() {
                     args.push(format!("--input-slave={}", show.subtitles.join("#")));
                 }
             }
             Kind::Other => {}
         }
-        // Before the user's own, which come before ours where they say the same.
+        // Before the user's own arguments, which take precedence.
         args.extend(self.args.iter().map(|a| a.replace("{url}", &show.url).replace("{time}", &seconds)));
         if !self.args.iter().any(|a| a.contains("{url}")) {
             args.push(show.url.clone());
@@ -131,7 +133,7 @@ impl Player {
     pub(crate) fn open(self, show: &Show) -> Result<Running> {
         let child = Command::new(&self.program)
             .args(self.arguments(show))
-            // Our standard output carries one line for scripts; what a player says is for people.
+            // Our standard output carries one line for scripts; a player's output is for people.
             .stdout(Stdio::from(std::io::stderr()))
             .kill_on_drop(true)
             .spawn()
@@ -156,11 +158,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Waits for its end; gives its exit code, 128 and the signal's number if it was killed.
+    /// Waits for its end. Returns its exit code, or 128 and the signal's number if it was killed.
     pub(crate) async fn ended(&mut self) -> Result<ExitCode> {
         let status = self.child.wait().await.map_err(|e| anyhow!("cannot wait for the player {}: {e}", self.name))?;
         if !self.ends_with_player && status.success() {
-            // The player runs somewhere, we cannot know for how long.
+            // The player runs in another process, and its end cannot be detected.
             return std::future::pending().await;
         }
         #[cfg(unix)]
@@ -170,7 +172,7 @@ impl Running {
         Ok(ExitCode::from(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1)))
     }
 
-    /// Ends it.
+    /// Kills it.
     pub(crate) fn kill(&mut self) {
         if let Err(e) = self.child.start_kill() {
             tracing::debug!(error = %e, "the player was gone");

@@ -1,4 +1,4 @@
-//! `playswarm seed`: serves files that are here.
+//! `playswarm seed`: serves local files.
 
 use crate::ExitCode;
 use crate::args::SeedArgs;
@@ -19,7 +19,8 @@ pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCod
     (config.read_only, config.keep) = (true, false);
     let Some(source) = source::given(&args.torrent, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
     let Some(source) = info::resolved(source, None, view, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
-    // The folder is known only once the torrent is, and a session has one folder: so one is opened for asking alone.
+    // The folder is known only once the torrent is, and a session has one folder. A separate
+    // session therefore fetches the metadata.
     let asking = Session::new(info::asking(&source, &config)).await?;
     let finding = View::opening(asking.clone(), &source, view);
     let described = stop.unless(asking.describe(source)).await;
@@ -35,7 +36,7 @@ pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCod
         Some(Ok(media)) => {
             let at = session.listen_addr().map(|a| format!(" at {a}")).unwrap_or_default();
             log::out(&format!("seeding: {} {}{at}", torrent.info_hash, torrent.name));
-            // Held here: without a view, nobody else holds it open.
+            // Held here: without a view, nothing else keeps it open.
             let shown = View::start(media.clone(), view);
             stop.asked().await;
             shown.stop().await;
@@ -49,7 +50,7 @@ pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCod
 
 async fn check(session: &Session, torrent: &Torrent, view: view::Options) -> Result<Media> {
     let media = session.open(Source::from(torrent)).await?;
-    // What is missing is not fetched: these are the user's own files.
+    // Missing data is not fetched: these are the user's own files.
     media.fetch_all(false);
     let bar = progress_bar("checking", view.quiet);
     let verified = media.check_files(advance(&bar)).await;
@@ -64,9 +65,9 @@ async fn check(session: &Session, torrent: &Torrent, view: view::Options) -> Res
     Ok(media)
 }
 
-/// The folder below which the torrent's files are: the path's own, or the path itself.
+/// Returns the folder that contains the torrent's files: the path's parent, or the path itself.
 fn folder_of(path: &Path, torrent: &Torrent) -> Result<PathBuf> {
-    // A torrent has the name that the user's link has, or that of what it leads to.
+    // A torrent is named like the user's link, or like the target of the link.
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let path = path.canonicalize().map_err(|e| anyhow!("cannot read {}: {e}", path.display()))?;
     let Some(file) = torrent.files.iter().find(|f| !f.padding && f.length > 0) else {

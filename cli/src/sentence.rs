@@ -1,8 +1,9 @@
-//! The library's errors as this program says them: the library names settings, the program its options.
+//! Converts the library's errors for the program: the library names settings, the program its
+//! options.
 
 use playswarm::Error;
 
-/// The options by which settings are given.
+/// Options that correspond to settings.
 const OPTIONS: &[(&str, &str)] = &[
     ("dir", "--dir"),
     ("disk_limit_bytes", "--disk-limit"),
@@ -22,7 +23,7 @@ const OPTIONS: &[(&str, &str)] = &[
     ("allow_origins", "--allow-origin"),
 ];
 
-/// An error as one sentence with its remedy.
+/// Returns an error as one sentence with its remedy.
 pub(crate) fn of(e: &anyhow::Error) -> String {
     let Some(error) = e.downcast_ref::<Error>() else { return e.to_string() };
     match error {

@@ -1,4 +1,5 @@
-//! `playswarm slots`: who is where in a film, by the slot index and by the viewers' own word.
+//! `playswarm slots`: the positions of viewers in a film, from the slot index and from the viewers'
+//! own messages.
 
 use crate::ExitCode;
 use crate::args::SlotsArgs;
@@ -18,9 +19,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-/// Characters of the film's line.
+/// Width of the film's line in characters.
 const CELLS: usize = 60;
-/// Addresses shown of viewers that say where they are.
+/// Most addresses shown of viewers that announce their position.
 const MOST_SHOWN: usize = 40;
 
 pub(crate) async fn slots(args: &SlotsArgs, view: view::Options) -> Result<ExitCode> {
@@ -31,7 +32,7 @@ pub(crate) async fn slots(args: &SlotsArgs, view: view::Options) -> Result<ExitC
     config.keep = false;
     let session = Session::new(config).await?;
     let begun = Instant::now();
-    // Of the time to wait, only what is left is for the index.
+    // The index gets the remaining part of the waiting time.
     let done = match info::opened(&session, source, Some(Duration::from_secs_f64(args.wait)), view, &mut stop).await {
         Ok(Some(media)) => stop.unless(look(args, media, begun, view)).await,
         Ok(None) => None,
@@ -68,7 +69,8 @@ async fn look(args: &SlotsArgs, media: Media, begun: Instant, view: view::Option
         })
         .await;
     if counts.is_ok() {
-        // Viewers say where they are as soon as they are connected; the last ones may just have been found.
+        // Viewers announce their position as soon as they are connected. The last ones may have
+        // been found only just now.
         sleep_until(begun + wait).await;
     }
     shown.stop().await;
@@ -81,7 +83,7 @@ async fn look(args: &SlotsArgs, media: Media, begun: Instant, view: view::Option
     })
 }
 
-/// What is shown on a terminal while it looks.
+/// Returns the lines shown on a terminal during the search.
 fn shows(
     media: Media,
     progress: Arc<(AtomicUsize, AtomicUsize)>,
@@ -143,7 +145,8 @@ fn text(name: &str, duration_s: f64, counts: &[SlotCount], viewers: &[PeerStatus
     out
 }
 
-/// The film as a line, each cell as high as its share of the viewers: a slot's are spread over the cells that it covers.
+/// Renders the film as a line. Each cell's height is its share of the viewers; those of a slot are
+/// spread over the cells that it covers.
 fn picture(duration_s: f64, counts: &[SlotCount]) -> String {
     const LEVELS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
     let mut cells = [0.0f64; CELLS];

@@ -1,4 +1,4 @@
-//! The torrent that a command is given: a path, a link, or `-` for standard input.
+//! The torrent argument of a command: a path, a link, or `-` for standard input.
 
 use crate::stop::Stop;
 use anyhow::{Result, anyhow, bail};
@@ -7,13 +7,15 @@ use playswarm::torrent::MAX_TORRENT_BYTES;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
 
-/// Longest text that is looked at for a link; magnet links with a hundred trackers are shorter.
+/// Longest text in bytes that is examined for a link. Magnet links with a hundred trackers are
+/// shorter.
 const MAX_LINK_BYTES: usize = 64 << 10;
 
-/// Most bytes of a file of settings or of one that holds a secret.
+/// Largest settings or secret file in bytes.
 const MAX_SMALL_FILE: u64 = 1 << 20;
 
-/// Reads a file of settings or a secret: text without the blanks and the mark around it.
+/// Reads a settings or secret file: its text without the surrounding blanks and the byte order
+/// mark.
 pub(crate) fn small_file(path: &Path) -> Result<String> {
     let failed = |e: std::io::Error| anyhow!("cannot read {}: {e}", path.display());
     let mut text = String::new();
@@ -22,11 +24,11 @@ pub(crate) fn small_file(path: &Path) -> Result<String> {
     if text.len() as u64 > MAX_SMALL_FILE {
         bail!("{} has more than {} KiB, which no such file has", path.display(), MAX_SMALL_FILE >> 10);
     }
-    // Windows' editors put a mark in front.
+    // Windows editors prepend a byte order mark.
     Ok(text.trim_start_matches('\u{feff}').trim().to_owned())
 }
 
-/// Reads what the user named; `None` where the program was asked to end meanwhile.
+/// Reads the source that the user named. Returns `None` if the user stopped the program meanwhile.
 pub(crate) async fn given(text: &str, stop: &mut Stop) -> Result<Option<Source>> {
     if text != "-" {
         return Ok(Some(Source::parse(text)?));
@@ -34,7 +36,8 @@ pub(crate) async fn given(text: &str, stop: &mut Stop) -> Result<Option<Source>>
     if std::io::stdin().is_terminal() {
         bail!("standard input is a terminal; pipe a torrent or a link into it, or name one instead of -");
     }
-    // A thread of its own, since nothing ends a read of standard input: the program would wait for it.
+    // A thread of its own, since a read of standard input cannot be cancelled and the program would
+    // wait for it.
     let (tell, told) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let mut bytes = Vec::new();
@@ -47,14 +50,14 @@ pub(crate) async fn given(text: &str, stop: &mut Stop) -> Result<Option<Source>>
     piped(bytes).map(Some)
 }
 
-/// A torrent's bytes, or a text that names one.
+/// Interprets a torrent's bytes, or a text that names one.
 fn piped(bytes: Vec<u8>) -> Result<Source> {
     if bytes.is_empty() {
         bail!("standard input is empty; pipe a torrent or a link into it");
     }
     let text = std::str::from_utf8(&bytes).ok().filter(|text| text.len() <= MAX_LINK_BYTES);
     match text.map(Source::parse) {
-        // A path is what is left when a text is nothing else, such as a small torrent.
+        // A text that matches nothing else, such as a small torrent, parses as a path.
         Some(Ok(source @ (Source::Magnet(_) | Source::InfoHash(_) | Source::Url(_)))) => Ok(source),
         _ => Ok(Source::TorrentBytes(bytes.into())),
     }

@@ -1,13 +1,14 @@
-//! How the program is asked to end: Ctrl-C and SIGTERM; and the bound on how long its end may take.
+//! Requests to stop the program (Ctrl-C and SIGTERM), and the bound on the duration of its
+//! shutdown.
 
 use anyhow::{Result, anyhow};
 use playswarm::Session;
 use std::time::Duration;
 
-/// After this the program ends even if a peer or a disk does not let go.
+/// Longest shutdown. After it the program ends even if a peer or a disk does not respond.
 const CLOSING: Duration = Duration::from_millis(1500);
 
-/// Signals from the moment that this was made on, however late they are waited for.
+/// A receiver of stop signals. It also reports those that arrived before the first wait.
 pub(crate) struct Stop {
     #[cfg(unix)]
     signals: [tokio::signal::unix::Signal; 2],
@@ -15,20 +16,20 @@ pub(crate) struct Stop {
 }
 
 impl Stop {
-    /// Must be called before anything that takes time, so that it can be cut short.
+    /// Must be called before anything that takes time, so that it can be interrupted.
     pub(crate) fn new() -> Result<Stop> {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
             let on = |kind| signal(kind).map_err(|e| anyhow!("cannot listen for signals: {e}"));
-            // SIGHUP is left alone, or `nohup` would do nothing.
+            // SIGHUP is not handled; otherwise `nohup` would have no effect.
             Ok(Stop { signals: [on(SignalKind::interrupt())?, on(SignalKind::terminate())?], was_asked: false })
         }
         #[cfg(not(unix))]
         Ok(Stop { was_asked: false })
     }
 
-    /// Returns when the program is asked to end.
+    /// Returns when the program is asked to stop.
     pub(crate) async fn asked(&mut self) {
         #[cfg(unix)]
         {
@@ -42,18 +43,18 @@ impl Stop {
         self.was_asked = true;
     }
 
-    /// Whether it was asked to end before now.
+    /// Whether the program was already asked to stop.
     pub(crate) fn was_asked(&self) -> bool {
         self.was_asked
     }
 
-    /// What the work gives; `None` if the program was asked to end before.
+    /// Returns the result of the work; `None` if the program was asked to stop before.
     pub(crate) async fn unless<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         tokio::select! { done = work => Some(done), () = self.asked() => None }
     }
 }
 
-/// Closes the session, within bounds.
+/// Closes the session within the time limit.
 pub(crate) async fn close(session: &Session) {
     if tokio::time::timeout(CLOSING, session.close()).await.is_err() {
         tracing::warn!("the session took too long to close");

@@ -1,4 +1,4 @@
-//! `playswarm stream` and `playswarm play`: open, serve, and show what is going on until told to stop.
+//! `playswarm stream` and `playswarm play`: open, serve, and show the status until stopped.
 
 use crate::ExitCode;
 use crate::args::{PlayArgs, StreamArgs};
@@ -15,12 +15,13 @@ use playswarm_serve::{HttpConfig, Server, clock_time, natural_order, serve};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// Between two looks whether anybody reads.
+/// Time between two checks for readers.
 const IDLE_LOOK: Duration = Duration::from_secs(1);
-/// Players close one connection and open another, and pause: without a reader for so long, nobody reads any more.
+/// Time without a reader after which a film counts as idle. Players close one connection and open
+/// another, and pause.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// So many other files are listed; a season fits, a collection of 10,000 does not.
+/// Most other files listed. A season fits, a collection of 10,000 does not.
 const LISTED: usize = 30;
 
 pub(crate) async fn stream(args: &StreamArgs, view: view::Options) -> Result<ExitCode> {
@@ -28,7 +29,7 @@ pub(crate) async fn stream(args: &StreamArgs, view: view::Options) -> Result<Exi
 }
 
 pub(crate) async fn play(args: &PlayArgs, view: view::Options) -> Result<ExitCode> {
-    // Looked for first: nobody wants to wait for a magnet to learn that there is no player.
+    // Done first, so that a missing player is reported before the wait for a magnet link.
     let player = match &args.player {
         Some(command) => Player::from_command(command)?,
         None => match player::find() {
@@ -85,7 +86,7 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
             shown.stop().await;
             server.stop().await;
             let was_read = media.status().playhead.is_some();
-            // The last one: now the background takes over.
+            // The last handle: now the background takes over.
             drop(media);
             match done {
                 Ok(code) if keeps && !stop.was_asked() => {
@@ -100,7 +101,8 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
     done
 }
 
-/// The player has ended: what it played is completed and seeded on until the program is told to stop.
+/// Runs after the player has ended: completes and seeds the played film until the program is
+/// stopped.
 async fn keep_on(stop: &mut Stop, session: &Session, was_read: bool, view: view::Options) {
     if !was_read {
         if !view.quiet {
@@ -134,7 +136,7 @@ async fn serve_file(
         );
     }
     if args.at.is_none() {
-        // The beginning is on its way before the player asks.
+        // Fetches the beginning before the player requests it.
         media.prefetch(index);
     }
     if !view.quiet {
@@ -144,7 +146,7 @@ async fn serve_file(
     Ok((media, server, index))
 }
 
-/// Completes a film whenever nobody reads it, once somebody has; ends when it is dropped.
+/// Completes a film while it has no readers, once it has been read. Ends when it is dropped.
 struct Idle(JoinHandle<()>);
 
 impl Idle {
@@ -156,7 +158,7 @@ impl Idle {
                 looks.tick().await;
                 let status = media.status();
                 let now_at = status.playhead.map(|playhead| (playhead.file, playhead.position));
-                // A reader may have come and gone between two looks.
+                // A reader may have come and gone between two checks.
                 if now_at != place || status.readers.iter().any(|reader| !reader.index) {
                     (last_read, place) = (Some(Instant::now()), now_at);
                 }
@@ -179,7 +181,7 @@ impl Drop for Idle {
     }
 }
 
-/// A time of the film that is fetched before a player asks for it; given up when it is dropped.
+/// A time of the film that is fetched before a player requests it. Dropping it cancels the fetch.
 struct Place(JoinHandle<()>);
 
 impl Place {
@@ -225,7 +227,8 @@ fn say_what_is_streamed(media: &Media, index: usize, list_others: bool) {
     }
 }
 
-/// With a player: until it ends, with its exit code. Without, or with one that cannot be waited for: until told to stop.
+/// With a player, waits for its end and returns its exit code. Without one, or with one that cannot
+/// be awaited, runs until stopped.
 pub(crate) async fn until_the_end(stop: &mut Stop, player: Option<Player>, show: &Show) -> Result<ExitCode> {
     let Some(player) = player else {
         stop.asked().await;
@@ -241,7 +244,7 @@ pub(crate) async fn until_the_end(stop: &mut Stop, player: Option<Player>, show:
     }
 }
 
-/// For the demo's lines.
+/// Formats a rate for the demo's lines.
 pub(crate) fn rate(bytes_per_s: f64) -> String {
     format!("{}/s", units::Bytes(bytes_per_s))
 }

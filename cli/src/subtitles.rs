@@ -1,8 +1,9 @@
-//! Hands a film's subtitles to its player without holding up the film.
+//! Passes a film's subtitles to its player without delaying the film.
 //!
-//! Players load all subtitles that they are started with before they show a picture, and wait for those that no peer has.
-//! mpv therefore gets a script that adds each subtitle once it is here. VLC has no way to add one later: it gets URLs that
-//! are refused at once where no peer has the file, and that let it wait for a second in all.
+//! Players load all subtitles from their command line before they show a picture, and wait for
+//! those that no peer has. mpv therefore gets a script that adds each subtitle once it is
+//! available. VLC cannot add one later. It gets URLs that are refused at once if no peer has the
+//! file; in total they delay it by at most a second.
 
 use crate::player::Show;
 use anyhow::{Context, Result};
@@ -17,7 +18,7 @@ use tokio::task::JoinHandle;
 
 const SCRIPT: &str = include_str!("subtitles.lua");
 
-/// The subtitles of a film on their way to a player; given up when it is dropped.
+/// The transfer of a film's subtitles to a player. Dropping it cancels the transfer.
 pub(crate) struct Handover {
     /// Holds the script and the list that it reads.
     _folder: tempfile::TempDir,
@@ -30,14 +31,15 @@ impl Drop for Handover {
     }
 }
 
-/// A subtitle as the script's list has it.
+/// A subtitle in the script's list.
 struct Line {
     file: usize,
     text: String,
 }
 
 impl Handover {
-    /// Begins to fetch the subtitles of a film, and tells `show` of them. `None` where there are none.
+    /// Starts to fetch the subtitles of a film, and adds them to `show`. Returns `None` if there
+    /// are none.
     pub(crate) fn begin(media: &Media, server: &Server, film: usize, show: &mut Show) -> Result<Option<Handover>> {
         let beside = Beside::new(media.torrent());
         let subtitles = beside.subtitles(film);
@@ -61,7 +63,8 @@ impl Handover {
     }
 }
 
-/// Appends each subtitle to the list once it is here, and ends the list. Does not keep the torrent open.
+/// Appends each subtitle to the list once it is available, and ends the list. Does not keep the
+/// torrent open.
 fn fetch(media: &Media, film: usize, lines: Vec<Line>, list: PathBuf) -> impl Future<Output = ()> + Send + use<> {
     let append = move |text: &str| {
         let written = OpenOptions::new().append(true).open(&list).and_then(|mut file| file.write_all(text.as_bytes()));
@@ -86,7 +89,7 @@ fn line(place: usize, url: &str, subtitle: &Subtitle) -> String {
     format!("{place}\t{url}\t{language}\t{title}\n")
 }
 
-/// The script with the path of its list, as a string of Lua in which every byte is a number.
+/// Returns the script with the path of its list, as a Lua string in which every byte is a number.
 fn script_for(list: &std::path::Path) -> String {
     let mut path = String::from("\"");
     for byte in list.as_os_str().as_encoded_bytes() {

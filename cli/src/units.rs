@@ -1,11 +1,12 @@
-//! Sizes and rates as people write and read them.
+//! Parsing and formatting of sizes and rates.
 
 use playswarm::PeerAddress;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// Bytes given as `500M`, `2GiB`, `10GB`, `4096`. `K`, `M`, `G`, `T` and `KB`… are powers of 1000, `KiB`… of 1024.
+/// Parses a size in bytes: `500M`, `2GiB`, `10GB`, `4096`. `K`, `M`, `G`, `T` and `KB`… are powers
+/// of 1000, `KiB`… of 1024.
 pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
@@ -30,13 +31,13 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     if bytes >= 9e15 { Err(format!("'{text}' is too large")) } else { Ok(bytes.round() as u64) }
 }
 
-/// Bytes per second: a size, with or without `/s`.
+/// Parses a rate in bytes per second: a size, with or without `/s`.
 pub(crate) fn parse_rate(text: &str) -> Result<u64, String> {
     let text = text.trim();
     parse_size(text.strip_suffix("/s").unwrap_or(text))
 }
 
-/// An address of this machine and a port.
+/// Parses a local address with a port.
 pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
     text.trim().parse().map_err(|_| {
         "write an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080; 0.0.0.0 stands for all addresses of this \
@@ -45,24 +46,24 @@ pub(crate) fn parse_address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
-/// The address of a node of the DHT.
+/// Parses the address of a DHT node.
 pub(crate) fn parse_node(text: &str) -> Result<String, String> {
     text.parse::<PeerAddress>().map(|_| text.to_owned()).map_err(|e| e.to_string())
 }
 
-/// A number of things.
+/// Parses a count.
 pub(crate) fn parse_count(text: &str) -> Result<usize, String> {
     text.trim().parse().map_err(|_| format!("'{text}' is no whole number, such as 80"))
 }
 
-/// Bytes for people: `12.3 MiB`.
+/// Formats bytes for people: `12.3 MiB`.
 pub(crate) struct Bytes(pub(crate) f64);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut value = if self.0.is_finite() { self.0.max(0.0) } else { 0.0 };
         for unit in ["B", "KiB", "MiB", "GiB"] {
-            // So that no value is shown as 1024.0 of a smaller unit.
+            // Prevents a value from being shown as 1024.0 of a smaller unit.
             if value < 1023.95 {
                 let digits = usize::from(unit != "B");
                 return write!(f, "{value:.digits$} {unit}");
@@ -73,24 +74,24 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// A bit rate for people, by its bytes a second: `3.2 Mbit/s`.
+/// Formats a bit rate for people from bytes per second: `3.2 Mbit/s`.
 pub(crate) fn bit_rate(bytes_per_s: f64) -> String {
     let kilo = bytes_per_s * 8.0 / 1000.0;
     if kilo < 1000.0 { format!("{kilo:.0} kbit/s") } else { format!("{:.1} Mbit/s", kilo / 1000.0) }
 }
 
-/// A time on the command line: `83.5`, `1:23:45`, `1h23m45s`.
+/// Parses a time on the command line: `83.5`, `1:23:45`, `1h23m45s`.
 pub(crate) fn parse_at(text: &str) -> Result<Duration, String> {
     playswarm_serve::parse_time(text).ok_or_else(|| format!("'{text}' is no time; write 83.5, 1:23:45 or 1h23m45s"))
 }
 
-/// Seconds to wait: 0 to a day.
+/// Parses a waiting time in seconds: 0 to a day.
 pub(crate) fn parse_wait(text: &str) -> Result<f64, String> {
     let seconds = text.parse::<f64>().ok().filter(|s| (0.0..=86_400.0).contains(s));
     seconds.ok_or_else(|| format!("'{text}' is no number of seconds from 0 to 86400"))
 }
 
-/// Bytes for people.
+/// Formats bytes for people.
 pub(crate) fn bytes(n: u64) -> Bytes {
     Bytes(n as f64)
 }

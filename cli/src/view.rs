@@ -1,5 +1,5 @@
-//! The live view on standard error: a few lines redrawn four times a second on a terminal, else a line every few seconds.
-//! What is shown is made by pure functions of a status.
+//! The live view on standard error: on a terminal, a few lines redrawn four times a second,
+//! otherwise a line every few seconds. Pure functions of a status produce its text.
 
 use crate::units::{Bytes, bytes};
 use crate::{log, stream::rate};
@@ -11,33 +11,33 @@ use playswarm_serve::clock_time;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-/// Redrawing more often shows nothing more.
+/// Time between redraws. More frequent redrawing shows nothing more.
 const REDRAW: Duration = Duration::from_millis(250);
-/// Between plain lines: a log file should stay readable.
+/// Time between plain lines. It keeps a log file readable.
 const PLAIN: Duration = Duration::from_secs(5);
-/// Before the first of them, where something is expected to end soon.
+/// Time before the first plain line, for work that is expected to end soon.
 const FIRST_PLAIN: Duration = Duration::from_secs(1);
-/// Cells of the piece map.
+/// Width of the piece map in characters.
 const MAP_CELLS: usize = 72;
-/// Peers shown, those that gave most first.
+/// Most peers shown. Those that delivered most come first.
 const SHOWN_PEERS: usize = 12;
 
-/// Characters of a line at most; wider terminals are rare.
+/// Longest line in characters. Wider terminals are rare.
 const LINE_CHARS: usize = 1024;
 
-/// Trackers shown that failed or said something.
+/// Most trackers shown that failed or sent a message.
 const SHOWN_TRACKERS: usize = 3;
 
-/// What to show.
+/// The content of the view.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// Nothing at all.
+    /// Whether to show nothing.
     pub(crate) quiet: bool,
-    /// A line for each peer.
+    /// Whether to show a line per peer.
     pub(crate) peers: bool,
 }
 
-/// A view that is being shown.
+/// A running view.
 pub(crate) struct View {
     task: Option<JoinHandle<()>>,
 }
@@ -55,14 +55,14 @@ impl View {
         View { task: Some(task) }
     }
 
-    /// Lines of the caller's, on a terminal only.
+    /// Shows lines that the caller renders, on a terminal only.
     pub(crate) fn lines(render: impl Fn() -> Vec<String> + Send + 'static, options: Options) -> View {
         let shown = !options.quiet && !log::screen().is_hidden();
         View { task: shown.then(|| tokio::spawn(live(render))) }
     }
 
-    /// What has been found of the torrents that are being opened, and the server that is waited for. On a terminal at all
-    /// times, else a line now and then.
+    /// Shows the progress of the torrents that are being opened, and the server that is waited for.
+    /// On a terminal it is always visible, otherwise a line is printed now and then.
     pub(crate) fn opening(session: Session, source: &Source, options: Options) -> View {
         if options.quiet {
             return View { task: None };
@@ -82,7 +82,7 @@ impl View {
         }
     }
 
-    /// What the background does for the torrents that nobody plays any more.
+    /// Shows the background work on torrents that are no longer played.
     pub(crate) fn start_kept(session: Session, options: Options) -> View {
         if options.quiet {
             return View { task: None };
@@ -93,11 +93,12 @@ impl View {
         View { task: Some(task) }
     }
 
-    /// Takes it off the screen.
+    /// Removes the view from the screen.
     pub(crate) async fn stop(self) {
         if let Some(task) = self.task {
             task.abort();
-            // Only when it has ended does it draw no more. That it was aborted is no news.
+            // It stops drawing only once the task has ended. The error of an aborted task is
+            // expected.
             let _ = task.await;
             let _ = log::screen().clear();
         }
@@ -114,7 +115,7 @@ async fn plain(media: Media) {
 }
 
 async fn now_and_then(lines: impl Fn() -> Vec<String> + Send) {
-    // What takes no time needs no line.
+    // Work that takes no time needs no line.
     let mut tick = tokio::time::interval_at(tokio::time::Instant::now() + FIRST_PLAIN, PLAIN);
     loop {
         tick.tick().await;
@@ -122,7 +123,7 @@ async fn now_and_then(lines: impl Fn() -> Vec<String> + Send) {
     }
 }
 
-/// Redraws the lines; there may be more or fewer of them each time.
+/// Redraws the lines, whose number may change each time.
 async fn live(render: impl Fn() -> Vec<String> + Send) {
     let style = ProgressStyle::with_template("{wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
     let mut bars: Vec<ProgressBar> = Vec::new();
@@ -144,7 +145,7 @@ async fn live(render: impl Fn() -> Vec<String> + Send) {
     }
 }
 
-/// The view's lines.
+/// Returns the view's lines.
 fn render(status: &MediaStatus, torrent: &Torrent, options: Options) -> Vec<String> {
     let mut lines = vec![format!("[{}]", map(status, torrent, MAP_CELLS)), traffic(status), ahead(status)];
     if options.peers {
@@ -153,11 +154,11 @@ fn render(status: &MediaStatus, torrent: &Torrent, options: Options) -> Vec<Stri
     lines
 }
 
-/// The server of a torrent's URL.
+/// Returns the server of a torrent's URL.
 fn host(source: &Source) -> Option<String> {
     let Source::Url(url) = source else { return None };
     let authority = url.split_once("://")?.1.split(['/', '?', '#']).next()?;
-    // What stands before it is a name and a password.
+    // Drops the user name and password before it.
     Some(authority.rsplit('@').next()?.to_owned())
 }
 
@@ -165,7 +166,7 @@ fn fetching(host: &str, waited: Duration) -> String {
     format!("waiting for {host} to send the torrent ({:.0} s)", waited.as_secs_f64())
 }
 
-/// How far a magnet's search for its torrent is.
+/// Returns the progress of a magnet link's search for its metadata.
 pub(crate) fn opening(status: &OpeningStatus) -> String {
     let &OpeningStatus { found_peers, dialled_peers, connected_peers, offering_peers, .. } = status;
     let info = match status.total_bytes {
@@ -188,7 +189,7 @@ pub(crate) fn peers(n: usize) -> String {
     if n == 1 { "1 peer".to_owned() } else { format!("{n} peers") }
 }
 
-/// What flows, and from how many.
+/// Returns the transfer rates and the numbers of peers.
 fn traffic(status: &MediaStatus) -> String {
     let serving = status.peers.iter().filter(|p| !p.choked_by).count();
     format!(
@@ -203,7 +204,8 @@ fn traffic(status: &MediaStatus) -> String {
     )
 }
 
-/// How many of the peers are viewers just ahead of ours, and what they gave, once there are any.
+/// Returns how many of the peers are viewers just ahead of this one, and how much they delivered.
+/// Empty if there are none.
 fn parents(status: &MediaStatus) -> String {
     match &status.slots {
         Some(slots) if slots.parents > 0 || slots.parent_bytes > 0 => {
@@ -215,7 +217,7 @@ fn parents(status: &MediaStatus) -> String {
     }
 }
 
-/// A torrent in the background.
+/// Returns the line of a torrent in the background.
 fn kept(status: &MediaStatus) -> String {
     if let Some(trouble) = &status.trouble {
         return format!("{}: {trouble}", status.name);
@@ -231,12 +233,13 @@ fn kept(status: &MediaStatus) -> String {
     )
 }
 
-/// How far ahead of the player the bytes are.
+/// Returns the amount of data buffered ahead of the player.
 fn ahead(status: &MediaStatus) -> String {
     if let Some(trouble) = &status.trouble {
         return trouble.clone();
     }
-    // A player's probes of the index open readers too; the one that has least is the one that may stall.
+    // A player's probes of the index open readers too. The reader with the smallest buffer is the
+    // one that may stall.
     let players = status.readers.iter().filter(|r| !r.index);
     let Some(reader) = players.min_by_key(|r| (!r.waiting, r.ahead_bytes)) else {
         return "nobody is reading".into();
@@ -252,7 +255,8 @@ fn ahead(status: &MediaStatus) -> String {
     )
 }
 
-/// Where the player is and how far it can play, where the film's time is known: `at 12:34 of 1:30:00, good until 14:05; `.
+/// Returns the playhead and the end of the buffer if the film's time is known: `at 12:34 of
+/// 1:30:00, good until 14:05; `.
 fn at(status: &MediaStatus, playhead: &Playhead) -> String {
     let timeline = status.timelines.iter().find(|t| t.file == playhead.file);
     match (playhead.time_s, playhead.buffered_until_s, timeline) {
@@ -265,7 +269,7 @@ fn at(status: &MediaStatus, playhead: &Playhead) -> String {
     }
 }
 
-/// All that came for nothing, whatever the reason.
+/// Returns all bytes received without use, whatever the reason.
 pub(crate) fn wasted_bytes(waste: Waste) -> u64 {
     let Waste { duplicate_bytes, unasked_bytes, failed_bytes, forgotten_bytes } = waste;
     duplicate_bytes + unasked_bytes + failed_bytes + forgotten_bytes
@@ -275,7 +279,8 @@ fn percent(part: u64, whole: u64) -> String {
     if whole == 0 { "100 %".into() } else { format!("{:.1} %", part as f64 * 100.0 / whole as f64) }
 }
 
-/// The pieces in `cells` characters: `#` all here, `=` some, `+` being fetched, `.` none, `|` where somebody reads.
+/// Renders the pieces in `cells` characters: `#` complete, `=` partly complete, `+` being fetched,
+/// `.` missing, `|` at a reader.
 fn map(status: &MediaStatus, torrent: &Torrent, cells: usize) -> String {
     let pieces = status.piece_map.as_bytes();
     if pieces.is_empty() || cells == 0 {
@@ -284,7 +289,7 @@ fn map(status: &MediaStatus, torrent: &Torrent, cells: usize) -> String {
     let cells = cells.min(pieces.len());
     let mut out: Vec<char> = (0..cells)
         .map(|cell| {
-            // Cells that differ by at most one piece, none of them empty.
+            // Cells differ by at most one piece, and none is empty.
             let part = &pieces[cell * pieces.len() / cells..(cell + 1) * pieces.len() / cells];
             if part.iter().all(|&p| p == b'#') {
                 '#'
@@ -300,7 +305,7 @@ fn map(status: &MediaStatus, torrent: &Torrent, cells: usize) -> String {
     for reader in &status.readers {
         if let Some(file) = torrent.files.get(reader.file) {
             let piece = (file.offset + reader.position) / u64::from(status.piece_bytes.max(1));
-            // Past the last piece at the end of the file.
+            // A playhead at the end of the file is past the last piece.
             let piece = usize::try_from(piece).unwrap_or(usize::MAX).min(pieces.len() - 1);
             out[(((piece + 1) * cells).div_ceil(pieces.len()) - 1).min(cells - 1)] = '|';
         }
@@ -308,7 +313,7 @@ fn map(status: &MediaStatus, torrent: &Torrent, cells: usize) -> String {
     out.into_iter().collect()
 }
 
-/// A line for each of the peers that gave most: who, its rate, its share of all that came.
+/// Returns a line for each of the peers that delivered most: address, rate, share of the total.
 fn shares(status: &MediaStatus) -> Vec<String> {
     let mut peers: Vec<_> = status.peers.iter().collect();
     peers.sort_by(|a, b| b.downloaded_bytes.cmp(&a.downloaded_bytes).then(a.addr.cmp(&b.addr)));

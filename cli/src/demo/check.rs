@@ -1,4 +1,5 @@
-//! `playswarm demo --check`: what a player does, without a player: read the start, jump about, compare every byte.
+//! `playswarm demo --check`: acts as a player does. It reads the start, seeks, and compares every
+//! byte.
 
 use super::CLIP;
 use crate::log;
@@ -12,16 +13,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-/// Places in the clip, in percent, in the order in which they are read.
+/// Positions in the clip, in percent, in reading order.
 const PLACES: [u64; 6] = [0, 70, 35, 90, 10, 99];
-/// Read at each place: more than one piece.
+/// Bytes read at each position: more than one piece.
 const READ_BYTES: u64 = 128 << 10;
-/// Far more than it should take; a swarm that gives nothing must not hang a test.
+/// Longest wait, far more than needed. A swarm that delivers nothing must not hang a test.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// An answer's head is far smaller.
+/// Largest response head in bytes, far more than usual.
 const MAX_HEAD: usize = 16 << 10;
 
-/// Whether all was as it should be; prints a line for each place.
+/// Whether all bytes were right. Prints a line for each position.
 pub(super) async fn check(server: &Server, media: &Media) -> Result<bool> {
     let url = server.url();
     let path = url.splitn(4, '/').nth(3).context("a URL has a path")?;
@@ -62,7 +63,7 @@ pub(super) async fn check(server: &Server, media: &Media) -> Result<bool> {
     Ok(good)
 }
 
-/// Bytes `[start, end)` over HTTP, and how long the first of them took.
+/// Reads bytes `[start, end)` over HTTP. Returns the time to the first byte as well.
 async fn read(server: &Server, path: &str, start: u64, end: u64) -> Result<(Duration, Vec<u8>)> {
     let asked = Instant::now();
     let mut socket = TcpStream::connect(server.addr()).await.context("cannot connect")?;

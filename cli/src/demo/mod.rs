@@ -1,5 +1,5 @@
-//! `playswarm demo`: a swarm of rate-limited peers within this process, on loopback, and a clip that is played from it.
-//! No internet, nothing left behind.
+//! `playswarm demo`: a swarm of rate-limited peers within this process, on loopback, and a clip
+//! that is played from it. It needs no internet and leaves nothing behind.
 
 mod check;
 
@@ -16,12 +16,13 @@ use playswarm_serve::{HttpConfig, Server, serve};
 use std::path::Path;
 use tempfile::TempDir;
 
-/// Made for this project (see cli/demo/README.md), CC0.
+/// The clip, made for this project (see cli/demo/README.md), CC0.
 pub(crate) static CLIP: &[u8] = include_bytes!("../../demo/clip.mp4");
 const NAME: &str = "playswarm-demo.mp4";
-/// What each peer gives at most, bytes per second: uneven, as they are, and together about twice what the clip needs.
+/// Upload limits of the peers in bytes per second. They are uneven, as in real swarms, and add up
+/// to about twice the clip's rate.
 const PEER_RATES: [u64; 6] = [150_000, 100_000, 80_000, 50_000, 40_000, 30_000];
-/// Small, for a small clip: a piece is a third of a second of it.
+/// Piece size in bytes, small for a small clip: a piece is a third of a second of it.
 const PIECE_BYTES: u32 = 64 << 10;
 
 /// Everything that must live as long as the demo.
@@ -117,7 +118,7 @@ impl Demo {
     }
 }
 
-/// A folder with the clip in it.
+/// Creates a folder that contains the clip.
 fn put_clip(dir: &Path) -> Result<()> {
     std::fs::create_dir(dir)
         .and_then(|()| std::fs::write(dir.join(NAME), CLIP))

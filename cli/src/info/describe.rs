@@ -1,4 +1,4 @@
-//! What is known of a torrent, as text for people and as JSON for scripts.
+//! Describes a torrent as text for people and as JSON for scripts.
 
 use super::sparkline::sparkline;
 use crate::units::{bit_rate, bytes};
@@ -12,19 +12,20 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// Characters of the bit-rate curve.
+/// Width of the bit-rate curve in characters.
 const CURVE_CELLS: usize = 60;
-/// Stretches of the same in JSON.
+/// Number of points of the bit-rate curve in JSON.
 const CURVE_BUCKETS: usize = 100;
 
-/// A torrent, the file that is shown, and the timelines that are known.
+/// A torrent, the selected file, and the known timelines.
 pub(super) struct Described {
     torrent: Arc<Torrent>,
     file: Option<usize>,
     timelines: BTreeMap<usize, Arc<Timeline>>,
-    /// Why the shown file's time is not known although it was asked for.
+    /// The reason why the time information of the selected file is unknown although it was
+    /// requested.
     lacks: Option<String>,
-    /// What the trackers said, if they were asked.
+    /// The trackers' responses, if they were contacted.
     asked: Vec<TrackerStatus>,
 }
 
@@ -54,7 +55,7 @@ impl Described {
         Described { asked, ..self }
     }
 
-    /// The shown file and what is known of its time.
+    /// Returns the selected file and its time information.
     fn shown(&self) -> Option<(usize, &Arc<Timeline>)> {
         self.file.and_then(|file| Some((file, self.timelines.get(&file)?)))
     }
@@ -170,7 +171,7 @@ fn push_time(out: &mut String, timeline: &Timeline) {
     }
 }
 
-/// `video h264 1920x1080`, `audio aac eng 2 channels 48000 Hz "Commentary"`.
+/// Formats a track: `video h264 1920x1080`, `audio aac eng 2 channels 48000 Hz "Commentary"`.
 fn track_line(track: &Track) -> String {
     let kind = format!("{:?}", track.kind).to_lowercase();
     let mut words = vec![kind, track.codec.clone()];

@@ -1,8 +1,8 @@
-//! A curve in a line of text.
+//! Renders a curve as a line of text.
 
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The values as bars from zero to the largest of them, a character each.
+/// Renders the values as bars from zero to the largest value, one character each.
 pub(super) fn sparkline(values: &[f64]) -> String {
     let most = values.iter().copied().filter(|v| v.is_finite()).fold(0.0, f64::max);
     let level = |value: &f64| {

@@ -1,5 +1,6 @@
-//! Bencode (BEP 3) for torrents and messages that tests make, well-formed or not: an own encoder, because a library's
-//! would refuse what a hostile peer sends. Reading is limited to what the harness needs.
+//! Bencode (BEP 3) for the torrents and messages of tests, well-formed or not. The encoder is our
+//! own, because a library's would refuse what a hostile peer sends. Decoding is limited to the
+//! needs of the harness.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ pub enum Ben {
     List(Vec<Ben>),
     /// `d…e`, keys sorted
     Dict(BTreeMap<Vec<u8>, Ben>),
-    /// These very bytes, whatever they are
+    /// Arbitrary bytes, written unchanged
     Raw(Vec<u8>),
 }
 
@@ -39,7 +40,7 @@ impl From<Vec<Ben>> for Ben {
     }
 }
 
-/// A dictionary of these entries.
+/// Creates a dictionary of these entries.
 pub fn dict<const N: usize>(entries: [(&str, Ben); N]) -> Ben {
     Ben::Dict(entries.into_iter().map(|(k, v)| (k.as_bytes().to_vec(), v)).collect())
 }
@@ -52,7 +53,7 @@ impl Ben {
         self
     }
 
-    /// An entry of a dictionary.
+    /// Returns an entry of a dictionary.
     pub fn get(&self, key: &str) -> Option<&Ben> {
         match self {
             Ben::Dict(entries) => entries.get(key.as_bytes()),
@@ -60,7 +61,7 @@ impl Ben {
         }
     }
 
-    /// The number, if it is one.
+    /// Returns the number, if the value is one.
     pub fn int(&self) -> Option<i64> {
         match self {
             Ben::Int(n) => Some(*n),
@@ -68,7 +69,7 @@ impl Ben {
         }
     }
 
-    /// As it goes over the wire.
+    /// Encodes the value for the wire.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         self.encode_into(&mut out);
@@ -96,7 +97,7 @@ impl Ben {
         }
     }
 
-    /// Reads one value and says how many bytes it took. `None` if it is not one.
+    /// Decodes one value and returns it with its length in bytes. `None` if it is invalid.
     pub fn decode(from: &[u8]) -> Option<(Ben, usize)> {
         decode_at(from, 0, 0)
     }

@@ -1,5 +1,6 @@
-//! File content that anyone can compute: each byte follows from a seed and its offset. A reader checks what it gets
-//! without holding the original, and no two pieces are alike, so a byte at the wrong place is always noticed.
+//! File content that can be computed: each byte follows from a seed and its offset. A reader can
+//! check data without holding the original. No two pieces are alike, so a byte at the wrong
+//! position is always detected.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
@@ -7,26 +8,28 @@ use std::path::Path;
 /// The content of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content {
-    /// Tells files apart.
+    /// Distinguishes files.
     pub seed: u64,
-    /// Bytes.
+    /// Length in bytes.
     pub length: u64,
-    /// What it begins with, in place of computed bytes: a container's head, so that a player's program takes it for a film.
+    /// Bytes at the start that replace the computed ones. A container's head makes a player's
+    /// program treat the content as a film.
     pub head: &'static [u8],
 }
 
 impl Content {
-    /// A content of `length` bytes.
+    /// Creates a content of `length` bytes.
     pub fn new(seed: u64, length: u64) -> Content {
         Content { seed, length, head: &[] }
     }
 
-    /// The same content behind this head. It is kept until the process ends.
+    /// Returns the same content with this head, which is kept until the process ends.
     pub fn with_head(self, head: Vec<u8>) -> Content {
         Content { head: head.leak(), ..self }
     }
 
-    /// Fills `buffer` with the bytes from `offset` on. Past the end too: callers clamp.
+    /// Fills `buffer` with the bytes from `offset` on. Does not stop at the end of the file;
+    /// callers must clamp.
     pub fn fill(&self, offset: u64, buffer: &mut [u8]) {
         let mut at = offset;
         let mut rest = &mut *buffer;
@@ -45,14 +48,15 @@ impl Content {
         }
     }
 
-    /// The bytes of a range.
+    /// Returns the bytes of a range.
     pub fn bytes(&self, offset: u64, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         self.fill(offset, &mut bytes);
         bytes
     }
 
-    /// The offset of the first byte of `got`, which should stand at `offset`, that is wrong.
+    /// Compares `got`, read at `offset`, with the content. Returns the offset of the first wrong
+    /// byte.
     pub fn first_difference(&self, offset: u64, got: &[u8]) -> Option<u64> {
         if offset + got.len() as u64 > self.length {
             return Some(self.length);
@@ -93,7 +97,8 @@ impl Content {
     }
 }
 
-/// SplitMix64's output function: cheap, and each bit depends on all of the input's.
+/// Computes SplitMix64's output function. It is cheap, and each output bit depends on all input
+/// bits.
 pub fn mix(seed: u64) -> u64 {
     let mut z = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

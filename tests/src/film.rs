@@ -1,9 +1,10 @@
-//! Films made by FFmpeg: real containers with a real index, of a length and rate to choose.
+//! Films made by FFmpeg: real containers with a real index, of chosen length and rate.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A film of moving noise with a keyframe every two seconds, and sound. `name` chooses the container.
+/// Makes a film of moving noise with a keyframe every two seconds, and audio. `name` selects the
+/// container.
 #[track_caller]
 pub fn film(folder: &Path, name: &str, seconds: u32, bits_per_s: u32) -> PathBuf {
     let path = folder.join(name);

@@ -1,38 +1,39 @@
-//! A tiny HTTP/1.1 client: what a player sends and nothing more, and it can be told to be rude (slow, or gone in the
-//! middle). Connections are opened at a [`Place`], so a request can come from a host of the shaped network.
+//! A small HTTP/1.1 client that sends what a player sends and nothing else. It can also misbehave:
+//! read slowly, or disconnect in the middle. Connections are opened at a [`Place`], so a request
+//! can come from a host of the shaped network.
 
 use crate::place::Place;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// How long a connection or one read may take before the test gives up on the server.
+/// Longest connection attempt or single read before the test fails.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A parsed `http://…` URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Url {
-    /// Where to connect.
+    /// Address to connect to.
     pub addr: SocketAddr,
     /// Path and query.
     pub path: String,
 }
 
 impl Url {
-    /// Takes `http://IP:PORT/path`.
+    /// Parses `http://IP:PORT/path`.
     pub fn parse(url: &str) -> Option<Url> {
         let rest = url.strip_prefix("http://")?;
         let (addr, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         Some(Url { addr: addr.parse().ok()?, path: if path.is_empty() { "/".into() } else { path.into() } })
     }
 
-    /// Another path of the same server.
+    /// Returns the URL of another path on the same server.
     pub fn at(&self, path: &str) -> Url {
         Url { addr: self.addr, path: path.into() }
     }
 }
 
-/// An answer: status and headers are here, the body is still to be read.
+/// A response whose status and headers were read, and whose body is still unread.
 pub struct Response {
     /// The status code.
     pub status: u16,
@@ -48,12 +49,12 @@ enum Body {
 }
 
 impl Response {
-    /// A header by its name in lower case.
+    /// Returns a header by its name in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body as text.
+    /// Reads the body as text.
     pub fn text(mut self) -> io::Result<String> {
         let mut text = String::new();
         self.read_to_string(&mut text)?;
@@ -109,7 +110,7 @@ fn line(from: &mut impl BufRead) -> io::Result<String> {
     Ok(line.trim_end().to_owned())
 }
 
-/// Sends a request and reads the answer's head.
+/// Sends a request and reads the response's head.
 pub fn request(place: &Place, method: &str, url: &Url, headers: &[(&str, &str)]) -> io::Result<Response> {
     let stream = place.connect(url.addr, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -144,7 +145,7 @@ pub fn request(place: &Place, method: &str, url: &Url, headers: &[(&str, &str)])
     Ok(Response { status, headers, body })
 }
 
-/// A GET of the bytes from `from` on; to the end of the file without `length`.
+/// Requests the bytes from `from` on with GET; to the end of the file without `length`.
 pub fn get_range(place: &Place, url: &Url, from: u64, length: Option<u64>) -> io::Result<Response> {
     let range = match length {
         Some(length) => format!("bytes={from}-{}", from + length - 1),

@@ -1,10 +1,12 @@
-//! The harness of playswarm's whole-system tests: a shaped network of its own, real clients as peers, hostile peers,
-//! trackers, players' models, and the program under test as a child process.
+//! The harness of playswarm's whole-system tests: a shaped network, real clients as peers, hostile
+//! peers, trackers, player models, and the program under test as a child process.
 //!
-//! It knows the program by what a user knows (its options, its `url:` line, its HTTP server) and nothing of its insides,
-//! so the same tests hold whatever is rebuilt within. The tests themselves are in `tests/`, a file for each subject.
+//! It uses only the interfaces of a user: the program's options, its `url:` line, its HTTP server.
+//! It knows none of the internals, so the tests stay valid when these are rebuilt. The tests
+//! themselves are in `tests/`, one file per subject.
 //!
-//! Everything here is for tests: a harness that cannot do its part panics with a sentence instead of returning errors.
+//! All code here is for tests: a harness that cannot do its work panics with a sentence instead of
+//! returning errors.
 #![allow(clippy::unwrap_used)]
 #![cfg_attr(not(test), deny(unsafe_code))]
 
@@ -27,7 +29,7 @@ pub mod tracker;
 
 use std::time::{Duration, Instant};
 
-/// Asks `ready` every 50 ms until it gives something; panics with `what` when `limit` is over.
+/// Calls `ready` every 50 ms until it returns a value. Panics with `what` after `limit`.
 #[track_caller]
 pub fn wait_for<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + limit;
@@ -40,7 +42,7 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Optio
     }
 }
 
-/// The README's example is compiled with the doc tests, so that it stays true.
+/// Compiles the README's example with the doc tests, so that it stays correct.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;

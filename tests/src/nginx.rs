@@ -1,4 +1,4 @@
-//! nginx as a reverse proxy with TLS in front of the program under test, as users put one there.
+//! nginx as a reverse proxy with TLS in front of the program under test, as users run it.
 
 use crate::process::Process;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -15,7 +15,8 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts it with a certificate of its own and these `location` blocks; `UPSTREAM` in them stands for `upstream`.
+    /// Starts it with its own certificate and these `location` blocks. `UPSTREAM` in them is
+    /// replaced by `upstream`.
     #[track_caller]
     pub fn start(upstream: SocketAddr, locations: &str) -> Nginx {
         let folder = tempfile::tempdir().unwrap();

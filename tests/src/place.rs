@@ -1,4 +1,5 @@
-//! Where a process runs and a socket is opened: here, or in a host of a shaped network (a network namespace).
+//! The place where a process runs and a socket is opened: this machine, or a host of a shaped
+//! network (a network namespace).
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
@@ -9,13 +10,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-/// Where something runs.
+/// A place where processes run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Place {
-    /// In the machine's own network.
+    /// The machine's own network.
     #[default]
     Here,
-    /// In the network namespace of this name, as `ip netns` made it.
+    /// The network namespace of this name, as created by `ip netns`.
     Namespace(String),
 }
 
@@ -24,7 +25,8 @@ impl Place {
         PathBuf::from("/var/run/netns").join(name)
     }
 
-    /// A command that will run there. `nsenter` replaces itself, so the child's id is the program's own.
+    /// Returns a command that will run there. `nsenter` replaces itself, so the child's id is the
+    /// program's own.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         match self {
             Place::Here => Command::new(program),
@@ -36,8 +38,8 @@ impl Place {
         }
     }
 
-    /// Runs a closure there, on a thread of its own: the namespace is a property of the thread, and what it opens
-    /// (sockets, TUN devices) stays there.
+    /// Runs a closure there on a separate thread. The namespace is a property of the thread, and
+    /// the objects that it opens (sockets, TUN devices) stay there.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let Place::Namespace(name) = self else { return work() };
         std::thread::scope(|scope| {
@@ -51,17 +53,17 @@ impl Place {
         })
     }
 
-    /// A TCP connection from there.
+    /// Opens a TCP connection from there.
     pub fn connect(&self, to: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
         self.run(|| TcpStream::connect_timeout(&to, limit))
     }
 
-    /// A TCP listener there.
+    /// Opens a TCP listener there.
     pub fn listen(&self, on: SocketAddr) -> TcpListener {
         self.run(|| TcpListener::bind(on)).unwrap_or_else(|e| panic!("cannot listen on {on}: {e}"))
     }
 
-    /// A UDP socket there.
+    /// Opens a UDP socket there.
     pub fn udp(&self, on: SocketAddr) -> UdpSocket {
         self.run(|| UdpSocket::bind(on)).unwrap_or_else(|e| panic!("cannot bind {on}: {e}"))
     }

@@ -1,5 +1,6 @@
-//! The program under test as a child process: started with options, known by its `url:` line and its `/status`, read
-//! over HTTP, killed at will. Its log is shown when a test fails.
+//! The program under test as a child process. It is started with options, observed through its
+//! `url:` line and `/status`, read over HTTP, and may be killed. Its log is shown when a test
+//! fails.
 
 use crate::http::{self, Url};
 use crate::peers::fresh_ip;
@@ -11,10 +12,10 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Duration;
 
-/// How long the program may take to print its `url:` line when its source is at hand.
+/// Longest time until the `url:` line if the source is available locally.
 pub const STARTUP: Duration = Duration::from_secs(30);
 
-/// The built program: beside the tests' own binaries, or where `PLAYSWARM_BIN` says.
+/// Returns the path of the built program: next to the tests' own binaries, or `PLAYSWARM_BIN`.
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("PLAYSWARM_BIN") {
         return path.into();
@@ -22,7 +23,7 @@ pub fn binary() -> PathBuf {
     built("playswarm")
 }
 
-/// A binary of the workspace, in the target folder from which this test or program runs.
+/// Returns the path of a workspace binary in the target folder of the running test or program.
 pub(crate) fn built(name: &str) -> PathBuf {
     let exe = std::env::current_exe().expect("a process knows its binary");
     let folder = exe.parent().expect("a binary is in a folder");
@@ -33,7 +34,7 @@ pub(crate) fn built(name: &str) -> PathBuf {
     path
 }
 
-/// What `/status` says, as far as tests look at it (`MediaStatus` of the library).
+/// The content of `/status` as far as tests use it (`MediaStatus` of the library).
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs)] // as documented in the library's `status.rs`
 pub struct Status {
@@ -56,7 +57,7 @@ pub struct Status {
     pub disk_bytes: u64,
 }
 
-/// Bytes received for nothing.
+/// Bytes received without use.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[allow(missing_docs)]
 pub struct Waste {
@@ -68,7 +69,7 @@ pub struct Waste {
 }
 
 impl Waste {
-    /// All of it.
+    /// Returns the sum.
     pub fn total(&self) -> u64 {
         self.duplicate_bytes + self.unasked_bytes + self.failed_bytes
     }
@@ -110,7 +111,7 @@ pub struct Tracker {
     pub peers: usize,
 }
 
-/// How to start the program.
+/// The options for starting the program.
 pub struct Builder {
     place: Place,
     arguments: Vec<String>,
@@ -122,22 +123,22 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// `playswarm stream SOURCE`.
+    /// Prepares `playswarm stream SOURCE`.
     pub fn stream(source: impl AsRef<std::ffi::OsStr>) -> Builder {
         Self::new(vec!["stream".into(), source.as_ref().to_str().unwrap().into()])
     }
 
-    /// `playswarm play SOURCE` with that player's command.
+    /// Prepares `playswarm play SOURCE` with this player command.
     pub fn play(source: impl AsRef<std::ffi::OsStr>, player: &str) -> Builder {
         Self::new(vec!["play".into(), source.as_ref().to_str().unwrap().into(), "--player".into(), player.into()])
     }
 
-    /// `playswarm slots SOURCE`.
+    /// Prepares `playswarm slots SOURCE`.
     pub fn slots(source: impl AsRef<std::ffi::OsStr>) -> Builder {
         Self::new(vec!["slots".into(), source.as_ref().to_str().unwrap().into()])
     }
 
-    /// `playswarm seed PATH TORRENT`.
+    /// Prepares `playswarm seed PATH TORRENT`.
     pub fn seed(path: &Path, torrent: &Path) -> Builder {
         Self::new(vec!["seed".into(), path.to_str().unwrap().into(), torrent.to_str().unwrap().into()])
     }
@@ -147,20 +148,20 @@ impl Builder {
         Builder { place: Place::Here, arguments, dir: None, listen, quiet_network: true, binary: None, log: None }
     }
 
-    /// Runs it there. `listen` must then be an address of that host.
+    /// Sets the place where it runs. `listen` must be an address of that host.
     pub fn place(mut self, place: Place, listen: SocketAddr) -> Builder {
         self.place = place;
         self.listen = listen;
         self
     }
 
-    /// Writes below this folder instead of a fresh one.
+    /// Sets the folder in which it writes, instead of a fresh one.
     pub fn dir(mut self, dir: &Path) -> Builder {
         self.dir = Some(dir.into());
         self
     }
 
-    /// Peers to dial.
+    /// Adds peers to dial.
     pub fn peers(mut self, peers: impl IntoIterator<Item = SocketAddr>) -> Builder {
         for peer in peers {
             self = self.argument("--peer").argument(&peer.to_string());
@@ -168,31 +169,31 @@ impl Builder {
         self
     }
 
-    /// Listens for peers here instead of on a fresh loopback address.
+    /// Sets the address for incoming peers, instead of a fresh loopback address.
     pub fn listen(mut self, on: SocketAddr) -> Builder {
         self.listen = on;
         self
     }
 
-    /// One more argument.
+    /// Adds an argument.
     pub fn argument(mut self, argument: &str) -> Builder {
         self.arguments.push(argument.into());
         self
     }
 
-    /// Leaves DHT, LSD and port mapping on, as a user has them.
+    /// Leaves DHT, LSD and port mapping enabled, as for a user.
     pub fn open_network(mut self) -> Builder {
         self.quiet_network = false;
         self
     }
 
-    /// This program instead of the one that was built.
+    /// Runs this program instead of the one that was built.
     pub fn binary(mut self, path: &Path) -> Builder {
         self.binary = Some(path.into());
         self
     }
 
-    /// What it is to log (`PLAYSWARM_LOG`) where `PLAYSWARM_TEST_LOG` does not say.
+    /// Sets the log filter (`PLAYSWARM_LOG`), which `PLAYSWARM_TEST_LOG` overrides.
     pub fn log(mut self, filter: &str) -> Builder {
         self.log = Some(filter.into());
         self
@@ -225,7 +226,7 @@ impl Builder {
         }
     }
 
-    /// Starts it without waiting for anything.
+    /// Starts it without waiting.
     #[track_caller]
     pub fn spawn(self) -> Playswarm {
         let (dir, fresh) = self.folder();
@@ -241,7 +242,7 @@ impl Builder {
         playswarm
     }
 
-    /// Runs it to its end: for what must fail.
+    /// Runs it until it exits, for cases that must fail.
     #[track_caller]
     pub fn run(self, limit: Duration) -> Output {
         let mut playswarm = self.spawn();
@@ -255,11 +256,11 @@ impl Builder {
 pub struct Playswarm {
     /// The process: output, signals, memory.
     pub process: Process,
-    /// Where it runs.
+    /// The place where it runs.
     pub place: Place,
-    /// Where peers connect to it.
+    /// Address for incoming peers.
     pub listen: SocketAddr,
-    /// Where it writes.
+    /// Folder in which it writes.
     pub dir: PathBuf,
     url: Option<Url>,
     _fresh: Option<tempfile::TempDir>,
@@ -275,13 +276,13 @@ impl Playswarm {
         url
     }
 
-    /// Where the film is.
+    /// Returns the URL of the film.
     #[track_caller]
     pub fn url(&self) -> Url {
         self.url.clone().expect("started with start()")
     }
 
-    /// What `/status` says, if it answers.
+    /// Returns `/status`, if it responds.
     pub fn try_status(&self) -> Option<Status> {
         let answer = http::request(&self.place, "GET", &self.url.as_ref()?.at("/status"), &[]).ok()?;
         assert_eq!(answer.status, 200, "/status is always there");
@@ -289,13 +290,13 @@ impl Playswarm {
         Some(serde_json::from_str(&text).unwrap_or_else(|e| panic!("/status is not what it should be ({e}): {text}")))
     }
 
-    /// What `/status` says.
+    /// Returns `/status`.
     #[track_caller]
     pub fn status(&self) -> Status {
         self.try_status().expect("/status answers while the program runs")
     }
 
-    /// Waits until the status is as wanted.
+    /// Waits until the status satisfies `wanted`.
     #[track_caller]
     pub fn wait_status(&self, what: &str, limit: Duration, wanted: impl Fn(&Status) -> bool) -> Status {
         crate::wait_for(what, limit, || self.try_status().filter(|status| wanted(status)))

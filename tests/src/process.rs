@@ -1,11 +1,12 @@
-//! A child process whose output is kept: waited for by line, shown when the test fails, killed when it is dropped.
+//! A child process whose output is recorded. Tests wait for its lines; the output is shown when a
+//! test fails. Dropping it kills the process.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-/// Lines that are shown of each stream when a test fails.
+/// Lines of each stream that are shown when a test fails.
 const SHOWN: usize = 60;
 
 #[derive(Default)]
@@ -36,7 +37,8 @@ impl Lines {
         self.kept.lock().unwrap().0.clone()
     }
 
-    /// The first line from `from` on that `wanted` takes, or `None` when the stream ended or time ran out.
+    /// Returns the first line from `from` on that `wanted` accepts. `None` if the stream ends or
+    /// the time runs out.
     fn wait<T>(&self, from: usize, limit: Duration, wanted: impl Fn(&str) -> Option<T>) -> Option<T> {
         let end = Instant::now() + limit;
         let mut next = from;
@@ -67,7 +69,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts it; `name` is what failures call it.
+    /// Starts it; failures refer to it as `name`.
     #[track_caller]
     pub fn start(name: &str, mut command: Command) -> Process {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -78,17 +80,17 @@ impl Process {
         Process { name: name.into(), child, stdin, out, err }
     }
 
-    /// Its process id.
+    /// Returns its process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// All that it wrote to stdout so far.
+    /// Returns all its standard output so far.
     pub fn stdout(&self) -> Vec<String> {
         self.out.all()
     }
 
-    /// All that it wrote to stderr so far.
+    /// Returns all its standard error so far.
     pub fn stderr(&self) -> Vec<String> {
         self.err.all()
     }
@@ -99,7 +101,8 @@ impl Process {
         writeln!(stdin, "{line}").and_then(|()| stdin.flush()).unwrap_or_else(|e| panic!("{} is gone: {e}", self.name));
     }
 
-    /// The first line on stdout, from the `from`th on, that `wanted` takes. Panics when there is none in time.
+    /// Waits for the first line of stdout, from line `from` on, that `wanted` accepts. Panics if
+    /// there is none in time.
     #[track_caller]
     pub fn expect_line<T>(&mut self, from: usize, limit: Duration, wanted: impl Fn(&str) -> Option<T>) -> T {
         match self.out.wait(from, limit, wanted) {
@@ -111,7 +114,7 @@ impl Process {
         }
     }
 
-    /// Like [`Self::expect_line`], but gives `None` instead of panicking.
+    /// As [`Self::expect_line`], but returns `None` instead of panicking.
     pub fn find_line<T>(&self, limit: Duration, wanted: impl Fn(&str) -> Option<T>) -> Option<T> {
         self.out.wait(0, limit, wanted)
     }
@@ -123,35 +126,35 @@ impl Process {
         }
     }
 
-    /// Waits for its end.
+    /// Waits for its exit.
     #[track_caller]
     pub fn wait(&mut self, limit: Duration) -> ExitStatus {
         let name = self.name.clone();
         let status = crate::wait_for(&format!("the end of {name}"), limit, || self.child.try_wait().unwrap());
-        // What was still in the pipes belongs to the result.
+        // Output still in the pipes belongs to the result.
         for lines in [&self.out, &self.err] {
             lines.wait(usize::MAX, Duration::from_secs(2), |_| None::<()>);
         }
         status
     }
 
-    /// Its end, if it has ended.
+    /// Returns its exit status, if it has exited.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
-    /// SIGKILL, and wait until it is gone.
+    /// Sends SIGKILL and waits for its exit.
     pub fn kill9(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// SIGINT, what Ctrl-C sends.
+    /// Sends SIGINT, as Ctrl-C does.
     pub fn interrupt(&self) {
         self.signal(rustix::process::Signal::INT);
     }
 
-    /// SIGTERM, what a service manager sends.
+    /// Sends SIGTERM, as a service manager does.
     pub fn terminate(&self) {
         self.signal(rustix::process::Signal::TERM);
     }
@@ -162,7 +165,7 @@ impl Process {
         }
     }
 
-    /// The most memory that it ever had resident, bytes (VmHWM of proc(5)).
+    /// Returns its peak resident memory in bytes (VmHWM of proc(5)).
     #[track_caller]
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");

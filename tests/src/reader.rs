@@ -1,4 +1,5 @@
-//! Readers of the stream: one that checks every byte, and one that behaves as a player does and counts its stalls.
+//! Readers of the stream: one that checks every byte, and one that models a player and counts its
+//! stalls.
 
 use crate::content::Content;
 use crate::http::{self, Url};
@@ -15,23 +16,23 @@ pub struct CheckedReader {
     content: Content,
 }
 
-/// How a read went.
+/// The timing of a read.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
-    /// From the request to the first byte of the body.
+    /// Time from the request to the first byte of the body.
     pub first_byte: Duration,
-    /// From the request to the last.
+    /// Time from the request to the last byte.
     pub whole: Duration,
 }
 
 impl CheckedReader {
-    /// A reader of the URL that the program printed.
+    /// Creates a reader of the URL that the program printed.
     #[track_caller]
     pub fn new(playswarm: &Playswarm, content: Content) -> CheckedReader {
         CheckedReader { place: playswarm.place.clone(), url: playswarm.url(), content }
     }
 
-    /// A reader of a file by its number.
+    /// Creates a reader of a file by its number.
     #[track_caller]
     pub fn of_file(playswarm: &Playswarm, file: usize, content: Content) -> CheckedReader {
         let url = playswarm.url().at(&format!("/stream/{file}"));
@@ -44,7 +45,7 @@ impl CheckedReader {
         self.try_read(from, length).unwrap_or_else(|e| panic!("reading {length} bytes from {from} on: {e}"))
     }
 
-    /// Reads a range; an error when the connection fails, a panic when a byte is wrong.
+    /// Reads a range. Returns an error if the connection fails; panics if a byte is wrong.
     #[track_caller]
     pub fn try_read(&self, from: u64, length: u64) -> io::Result<Timing> {
         let length = length.min(self.content.length - from);
@@ -76,33 +77,34 @@ impl CheckedReader {
     }
 }
 
-/// What a viewer saw.
+/// The playback as seen by a viewer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Playback {
-    /// From the request until enough was in hand to begin.
+    /// Time from the request until enough was buffered to begin.
     pub start: Duration,
-    /// Times that the picture stood still.
+    /// Number of stalls.
     pub stalls: u32,
-    /// For how long altogether.
+    /// Total duration of the stalls.
     pub stalled: Duration,
 }
 
-/// A player's model: it begins with `buffer_s` seconds in hand, consumes at the film's rate, stops when it runs dry
-/// until a second is in hand again, and reads at most [`READ_AHEAD_S`] ahead.
+/// A model of a player. It begins with `buffer_s` seconds buffered and consumes at the film's rate.
+/// When the buffer is empty, it stops until a second is buffered again. It reads at most
+/// [`READ_AHEAD_S`] ahead.
 pub struct Player {
-    /// Bytes that one second of the film takes.
+    /// Bytes per second of film.
     pub bytes_per_s: u64,
-    /// Seconds in hand before it begins.
+    /// Seconds buffered before it begins.
     pub buffer_s: f64,
 }
 
-/// How far players fetch ahead before they let the connection rest.
+/// Seconds that players read ahead before they pause the connection.
 const READ_AHEAD_S: f64 = 20.0;
-/// Shorter ones than this a player's own output buffer hides.
+/// Shortest stall that counts. A player's own output buffer hides shorter ones.
 const NOTICED: Duration = Duration::from_millis(40);
 
 impl Player {
-    /// Plays `seconds` of the film from the byte `from` on, checking each byte.
+    /// Plays `seconds` of the film from byte `from` on, checking each byte.
     #[track_caller]
     pub fn play(&self, reader: &CheckedReader, from: u64, seconds: f64) -> Playback {
         let session = self.watch(reader, from, seconds);
@@ -110,7 +112,8 @@ impl Player {
         session.playback
     }
 
-    /// The same for a viewer to whom anything may happen: what was seen until it happened. Panics only for a wrong byte.
+    /// As [`Self::play`], for a viewer whose session may fail: returns the playback until then.
+    /// Panics only for a wrong byte.
     #[track_caller]
     pub fn watch(&self, reader: &CheckedReader, from: u64, seconds: f64) -> Session {
         let rate = self.bytes_per_s as f64;
@@ -152,24 +155,25 @@ impl Player {
     }
 }
 
-/// A viewer's session, to its end or as far as it went.
+/// A viewer's session, complete or cut short.
 #[derive(Debug)]
 pub struct Session {
-    /// When the request was sent.
+    /// Time of the request.
     pub asked: Instant,
-    /// From the request to the first byte of the body.
+    /// Time from the request to the first byte of the body.
     pub first_byte: Option<Duration>,
     /// Whether the picture ever began.
     pub began: bool,
-    /// What was seen. A picture that stands still at the end is a stall until then.
+    /// The playback. A stall that lasts at the end counts until then.
     pub playback: Playback,
-    /// Each stall: when it ended and how long it was, seconds since the request, and the byte with which it ended.
+    /// Each stall: its end and its length in seconds since the request, and the byte with which it
+    /// ended.
     pub stalls: Vec<(f64, f64, u64)>,
     /// Seconds of film that were received.
     pub shown_s: f64,
-    /// Seconds of film in hand when the last byte came.
+    /// Seconds of film buffered when the last byte arrived.
     pub ahead_s: f64,
-    /// How it ended.
+    /// The result of the session.
     pub end: io::Result<()>,
 }
 
@@ -194,14 +198,14 @@ impl Session {
     }
 }
 
-/// The player's clock: all in seconds, and told what time it is.
+/// The player's clock. All times are in seconds and are passed in.
 struct Model {
     buffer_s: f64,
-    /// Seconds of film that are here.
+    /// Seconds of film received.
     received: f64,
-    /// Seconds of film that were shown up to `since`.
+    /// Seconds of film shown up to `since`.
     shown: f64,
-    /// Since when the picture runs, or since when it stands still.
+    /// Time at which the picture last started or stopped.
     since: f64,
     running: bool,
     began: bool,
@@ -214,7 +218,8 @@ impl Model {
         Model { buffer_s, received: 0.0, shown: 0.0, since: 0.0, running: false, began: false, playback }
     }
 
-    /// At `now`, `received` seconds of film are here (`done`: that is all there is). Gives how many are ahead.
+    /// Records that `received` seconds of film have arrived at `now`, and with `done` that this is
+    /// all. Returns the seconds buffered ahead.
     fn received(&mut self, now: f64, received: f64, done: bool) -> f64 {
         self.run_dry(now);
         self.received = received;
@@ -233,7 +238,7 @@ impl Model {
         received - (self.shown + now - self.since)
     }
 
-    /// Nothing more comes: a picture that stands still has done so until `now`.
+    /// Records that nothing more arrives. A stalled picture counts as stalled until `now`.
     fn gave_up(&mut self, now: f64) {
         self.run_dry(now);
         if self.began && !self.running {
@@ -242,7 +247,7 @@ impl Model {
         }
     }
 
-    /// The picture stops where all was shown that is here.
+    /// Stops the picture once all received film was shown.
     fn run_dry(&mut self, now: f64) {
         let dry = self.since + (self.received - self.shown);
         if self.running && now > dry {

@@ -1,12 +1,14 @@
-//! What a test needs of the machine. Where it is missing the test says so and is skipped; under
-//! `PLAYSWARM_TEST_REQUIRE=1`, as in CI, that is a failure: a gate that skips is none. Reasons are also added to the
-//! file that `PLAYSWARM_TEST_SKIPS` names, as test runners hide what a passing test says.
+//! A test's requirements on the machine. If one is missing, the test reports it and is skipped.
+//! With `PLAYSWARM_TEST_REQUIRE=1`, as in CI, that is a failure: a gate that skips is none. Reasons
+//! are also appended to the file that `PLAYSWARM_TEST_SKIPS` names, since test runners hide the
+//! output of a passing test.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Says why a test is skipped, and fails where skipping is not allowed. Gives `false` for the caller to return on.
+/// Reports why a test is skipped, and fails if skipping is not allowed. Returns `false` for the
+/// caller to return on.
 #[track_caller]
 fn missing(why: &str) -> bool {
     assert!(
@@ -23,7 +25,7 @@ fn missing(why: &str) -> bool {
     false
 }
 
-/// Whether namespaces and TUN devices can be made.
+/// Whether namespaces and TUN devices can be created.
 #[track_caller]
 pub fn network() -> bool {
     root()
@@ -32,7 +34,7 @@ pub fn network() -> bool {
         && program("nsenter")
 }
 
-/// Whether we are root: mounts, namespaces.
+/// Whether the process runs as root, as mounts and namespaces require.
 #[track_caller]
 pub fn root() -> bool {
     rustix::process::geteuid().is_root() || missing("it needs root")
@@ -46,7 +48,7 @@ pub fn program(name: &str) -> bool {
     found || missing(&format!("the program {name} is not installed"))
 }
 
-/// Whether Python with libtorrent is there.
+/// Whether Python with libtorrent is available.
 #[track_caller]
 pub fn libtorrent() -> bool {
     let python = crate::peers::libtorrent::python();

@@ -1,4 +1,4 @@
-//! A viewer and its seeds on a shaped network: the stage of the tests of streaming itself.
+//! A viewer and its seeds on a shaped network, for the tests of streaming itself.
 
 use crate::netlab::{Link, Net};
 use crate::peers::{RealPeer, libtorrent};
@@ -12,14 +12,16 @@ use std::time::Duration;
 pub struct Swarm {
     /// The seeds, in order.
     pub seeds: Vec<RealPeer>,
-    /// The network, to pull cables of. After the seeds, so that they go first.
+    /// The network, whose links can be cut. Declared after the seeds, so that they are dropped
+    /// first.
     pub net: Net,
     links: Vec<Link>,
     viewer: Link,
 }
 
 impl Swarm {
-    /// Seeds behind these cables, and a viewer behind its own. Needs [`crate::requirement::network`].
+    /// Creates seeds with these links, and a viewer with its own. Needs
+    /// [`crate::requirement::network`].
     pub fn new(torrent: &TestTorrent, viewer: Link, seeds: &[Link]) -> Swarm {
         let names = (0..seeds.len()).map(|i| format!("seed{i}")).collect::<Vec<_>>();
         let mut hosts = vec![("viewer", viewer)];
@@ -33,12 +35,12 @@ impl Swarm {
         Swarm { seeds: running, net, links: seeds.to_vec(), viewer }
     }
 
-    /// Where the seeds listen.
+    /// Returns the seeds' addresses.
     pub fn addrs(&self) -> Vec<SocketAddr> {
         self.seeds.iter().map(|seed| seed.addr).collect()
     }
 
-    /// The program on the viewer's host, told of all seeds.
+    /// Prepares the program on the viewer's host, with all seeds as peers.
     pub fn watch(&self, torrent: &Path) -> Builder {
         let listen = self.net.addr("viewer", 6881);
         Builder::stream(torrent).place(self.net.place("viewer"), listen).peers(self.addrs())
@@ -50,8 +52,9 @@ impl Swarm {
         self.watch(torrent).start()
     }
 
-    /// How soon the first byte of a piece can be shown, with what is verified shown only: two round trips to the
-    /// nearest seed, and the piece at the whole rate of the seeds or of the viewer's own link.
+    /// Returns the shortest time in which the first byte of a piece can be shown, if only verified
+    /// data is shown: two round trips to the nearest seed, and the transfer of the piece at the
+    /// whole rate of the seeds or of the viewer's own link.
     pub fn limit(&self, piece_length: u64) -> Duration {
         let up: u64 = self.links.iter().map(|link| link.up_kbit).sum();
         let kbit = if self.viewer.down_kbit == 0 { up } else { up.min(self.viewer.down_kbit) };

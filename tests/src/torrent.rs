@@ -1,5 +1,5 @@
-//! Torrents for tests: content on disk, its metainfo (BEP 3), its magnet. Hostile torrents start from [`TestTorrent::info`]
-//! and change what they lie about.
+//! Torrents for tests: content on disk, metainfo (BEP 3), magnet link. Hostile torrents start from
+//! [`TestTorrent::info`] and change single fields.
 
 use crate::bencode::{Ben, dict};
 use crate::content::{Content, mix};
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
-/// A torrent with its content in a folder of its own.
+/// A torrent with its content in its own folder.
 pub struct TestTorrent {
     /// Its name: the file, or the folder of its files.
     pub name: String,
@@ -23,37 +23,37 @@ pub struct TestTorrent {
     folder: TempDir,
 }
 
-/// Lower-case hexadecimal.
+/// Formats bytes as lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 impl TestTorrent {
-    /// One file of `length` bytes.
+    /// Creates a torrent of one file of `length` bytes.
     pub fn single(name: &str, length: u64, piece_length: u64) -> TestTorrent {
         Self::build(name, vec![(PathBuf::from(name), length)], piece_length, true, false)
     }
 
-    /// One file that begins with a head of its own and has computed bytes behind it.
+    /// Creates a torrent of one file that begins with its own head, followed by computed bytes.
     pub fn headed(name: &str, head: Vec<u8>, length: u64, piece_length: u64) -> TestTorrent {
         let mut files = Self::contents(name, vec![(PathBuf::from(name), length)]);
         files[0].1 = files[0].1.with_head(head);
         Self::of_contents(name, files, piece_length, true, false)
     }
 
-    /// One file; peers from its trackers only (BEP 27).
+    /// Creates a torrent of one file whose peers come from its trackers only (BEP 27).
     pub fn private(name: &str, length: u64, piece_length: u64) -> TestTorrent {
         Self::build(name, vec![(PathBuf::from(name), length)], piece_length, true, true)
     }
 
-    /// A folder of files.
+    /// Creates a torrent of a folder of files.
     pub fn multi(name: &str, files: &[(&str, u64)], piece_length: u64) -> TestTorrent {
         let files = files.iter().map(|(path, length)| (Path::new(name).join(path), *length)).collect();
         Self::build(name, files, piece_length, false, false)
     }
 
-    /// A file that exists already, such as a film made by FFmpeg. Its content cannot be computed, so readers of it
-    /// are real players.
+    /// Creates a torrent of an existing file, such as a film made by FFmpeg. Its content cannot be
+    /// computed, so only real players can read it.
     pub fn of_file(path: &Path, piece_length: u64) -> TestTorrent {
         let folder = tempfile::tempdir().unwrap();
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -72,7 +72,7 @@ impl TestTorrent {
         TestTorrent { name, files, piece_length, info, info_hash, folder }
     }
 
-    /// The files of a folder, which exist already, in the order of their names.
+    /// Creates a torrent of the existing files of a folder, ordered by name.
     pub fn of_folder(path: &Path, piece_length: u64) -> TestTorrent {
         let entries = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = entries.collect();
@@ -80,7 +80,7 @@ impl TestTorrent {
         TestTorrent::of_files(path, &names, piece_length)
     }
 
-    /// Files that exist already, below a folder and in this order.
+    /// Creates a torrent of existing files below a folder, in this order.
     pub fn of_files(folder: &Path, names: &[String], piece_length: u64) -> TestTorrent {
         let copy = tempfile::tempdir().unwrap();
         let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
@@ -106,7 +106,7 @@ impl TestTorrent {
         TestTorrent { name, files, piece_length, info, info_hash, folder: copy }
     }
 
-    /// The same torrent, marked as private (BEP 27).
+    /// Returns the same torrent, marked as private (BEP 27).
     pub fn made_private(mut self) -> TestTorrent {
         self.info = self.info.with("private", 1);
         self.info_hash = sha1(&self.info.encode());
@@ -168,22 +168,22 @@ impl TestTorrent {
         TestTorrent { name: name.into(), files, piece_length, info, info_hash, folder }
     }
 
-    /// The folder that holds the content: what a seed's save path must be.
+    /// Returns the folder that contains the content. A seed's save path must be this folder.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    /// The content of a file by its place in the torrent.
+    /// Returns the content of a file by its index in the torrent.
     pub fn content(&self, file: usize) -> Content {
         self.files[file].1
     }
 
-    /// Bytes of all files.
+    /// Returns the total size of all files in bytes.
     pub fn total(&self) -> u64 {
         self.files.iter().map(|(_, content)| content.length).sum()
     }
 
-    /// Number of pieces.
+    /// Returns the number of pieces.
     pub fn pieces(&self) -> u32 {
         self.total().div_ceil(self.piece_length) as u32
     }
@@ -213,7 +213,7 @@ impl TestTorrent {
         path
     }
 
-    /// The magnet link (BEP 9) with these trackers and peers (`x.pe`).
+    /// Returns the magnet link (BEP 9) with these trackers and peers (`x.pe`).
     pub fn magnet(&self, trackers: &[String], peers: &[SocketAddr]) -> String {
         let mut magnet = format!("magnet:?xt=urn:btih:{}&dn={}", hex(&self.info_hash), self.name);
         for tracker in trackers {

@@ -1,4 +1,5 @@
-//! Trackers for tests, over HTTP (BEP 3, 23) and UDP (BEP 15): honest, or broken in one of the ways that trackers are.
+//! Trackers for tests, over HTTP (BEP 3, 23) and UDP (BEP 15): honest, or broken in one of the ways
+//! in which trackers are.
 
 mod form;
 
@@ -14,25 +15,25 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// How a tracker behaves.
+/// The behaviour of a tracker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// It names every peer that it knows.
+    /// Returns every known peer.
     Honest,
-    /// It names so many peers at most, drawn anew for each answer, and asks not to be asked again for half an hour: what
-    /// public trackers do.
+    /// Returns at most this number of peers, drawn anew for each response, with an interval of half
+    /// an hour, as public trackers do.
     Frugal(usize),
-    /// It answers bytes that mean nothing.
+    /// Responds with meaningless bytes.
     Rubbish,
-    /// It takes the request and never answers.
+    /// Accepts the request and never responds.
     Hang,
-    /// It refuses, with a sentence.
+    /// Refuses, with a sentence.
     Refuse,
-    /// It answers honestly, in an odd form (HTTP only).
+    /// Responds honestly, in an odd form (HTTP only).
     Odd(Form),
-    /// It answers with this HTTP status and a plain text.
+    /// Responds with this HTTP status and a plain text.
     Status(u16),
-    /// It answers with a redirect to `http://IP:PORT/announce` (HTTP only).
+    /// Responds with a redirect to `http://IP:PORT/announce` (HTTP only).
     Redirect(SocketAddr),
 }
 
@@ -42,14 +43,14 @@ pub const WARNING: &str = "your client is \x1b[31mtoo old";
 /// The sentence of [`Mode::Refuse`].
 pub const REFUSAL: &str = "this torrent is not registered here";
 
-/// One announce as it came.
+/// One received announce.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announce {
     /// The torrent.
     pub info_hash: [u8; 20],
-    /// Where the peer says it listens.
+    /// The address on which the peer claims to listen.
     pub peer: SocketAddr,
-    /// `started`, `completed`, `stopped` or nothing.
+    /// `started`, `completed`, `stopped` or empty.
     pub event: String,
 }
 
@@ -65,18 +66,18 @@ struct State {
 pub struct Tracker {
     /// The announce URL.
     pub url: String,
-    /// Where it listens.
+    /// Its listening address.
     pub addr: SocketAddr,
     state: Arc<State>,
 }
 
 impl Tracker {
-    /// An HTTP tracker on a loopback address of its own.
+    /// Starts an HTTP tracker on a loopback address of its own.
     pub fn http(mode: Mode) -> Tracker {
         Self::http_at(&Place::Here, SocketAddr::new(fresh_ip().into(), 6969), mode)
     }
 
-    /// An HTTP tracker at some place.
+    /// Starts an HTTP tracker at a place.
     pub fn http_at(place: &Place, on: SocketAddr, mode: Mode) -> Tracker {
         let listener = place.listen(on);
         let state = Arc::<State>::default();
@@ -85,7 +86,7 @@ impl Tracker {
         Tracker { url: format!("http://{on}/announce"), addr: on, state }
     }
 
-    /// A web server that gives these bytes, whatever is asked for.
+    /// Starts a web server that returns these bytes for every request.
     pub fn serving_at(place: &Place, on: SocketAddr, bytes: Vec<u8>) -> Tracker {
         let listener = place.listen(on);
         let state = Arc::<State>::default();
@@ -102,12 +103,12 @@ impl Tracker {
         Tracker { url: format!("http://{on}/film.torrent"), addr: on, state }
     }
 
-    /// A UDP tracker on a loopback address of its own.
+    /// Starts a UDP tracker on a loopback address of its own.
     pub fn udp(mode: Mode) -> Tracker {
         Self::udp_at(&Place::Here, SocketAddr::new(fresh_ip().into(), 6969), mode)
     }
 
-    /// A UDP tracker at some place.
+    /// Starts a UDP tracker at a place.
     pub fn udp_at(place: &Place, addr: SocketAddr, mode: Mode) -> Tracker {
         let socket = place.udp(addr);
         let state = Arc::<State>::default();
@@ -116,17 +117,17 @@ impl Tracker {
         Tracker { url: format!("udp://{addr}/announce"), addr, state }
     }
 
-    /// A peer that it will name from now on, announced or not.
+    /// Adds a peer that it will return from now on, announced or not.
     pub fn add_peer(&self, peer: SocketAddr) {
         self.state.add(peer);
     }
 
-    /// The paths of all HTTP requests so far, with what was asked there.
+    /// Returns the paths and queries of all HTTP requests so far.
     pub fn requests(&self) -> Vec<String> {
         self.state.requests.lock().unwrap().clone()
     }
 
-    /// All announces so far.
+    /// Returns all announces so far.
     pub fn announces(&self) -> Vec<Announce> {
         self.state.announces.lock().unwrap().clone()
     }
@@ -147,7 +148,7 @@ impl State {
         }
     }
 
-    /// Notes an announce and gives the other peers in compact form.
+    /// Records an announce and returns the other peers in compact form.
     fn announced(&self, announce: Announce) -> Vec<u8> {
         let peer = announce.peer;
         let stopped = announce.event == "stopped";
@@ -165,7 +166,8 @@ impl State {
         compact.flatten().collect()
     }
 
-    /// As [`Self::announced`], but so many peers at most, drawn by the number of the announce.
+    /// As [`Self::announced`], but returns at most `most` peers, drawn by the number of the
+    /// announce.
     fn drawn(&self, announce: Announce, most: usize) -> Vec<u8> {
         let all = self.announced(announce);
         let number = self.announces.lock().unwrap().len() as u64;
@@ -179,7 +181,7 @@ impl State {
     }
 }
 
-/// Bytes of a peer in compact form.
+/// Length in bytes of a peer in compact form.
 const COMPACT: usize = 6;
 
 fn serve_http(listener: &TcpListener, mode: Mode, state: &Arc<State>) {
@@ -221,7 +223,7 @@ fn serve_http(listener: &TcpListener, mode: Mode, state: &Arc<State>) {
     }
 }
 
-/// Reads a request's head; gives its first line.
+/// Reads a request's head and returns its first line.
 fn read_head(stream: &TcpStream) -> std::io::Result<String> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut reader = BufReader::new(stream);
@@ -234,12 +236,12 @@ fn read_head(stream: &TcpStream) -> std::io::Result<String> {
     Ok(request)
 }
 
-/// The answer to an announce: seconds until the next, and peers in compact form.
+/// Builds the response to an announce: seconds until the next, and peers in compact form.
 fn answer_http(interval: i64, least: i64, peers: Vec<u8>) -> Vec<u8> {
     dict([("interval", Ben::Int(interval)), ("min interval", Ben::Int(least)), ("peers", peers.into())]).encode()
 }
 
-/// Reads `GET /announce?… HTTP/1.1`.
+/// Parses `GET /announce?… HTTP/1.1`.
 fn parse_announce(request: &str, from: IpAddr) -> Option<Announce> {
     let query = request.split(' ').nth(1)?.split_once('?')?.1;
     let field =
@@ -265,7 +267,7 @@ fn percent_decode(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The constant that opens a connect request (BEP 15).
+/// The constant that begins a connect request (BEP 15).
 const UDP_MAGIC: u64 = 0x0417_2710_1980;
 
 fn serve_udp(socket: &UdpSocket, mode: Mode, state: &Arc<State>) {

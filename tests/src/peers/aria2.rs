@@ -1,4 +1,4 @@
-//! aria2, as Debian has it.
+//! aria2 from Debian.
 
 use super::{RealPeer, copy_of, fresh_ip};
 use crate::place::Place;
@@ -8,13 +8,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-/// A seed of the whole torrent.
+/// Starts a seed of the whole torrent.
 #[track_caller]
 pub fn seed(torrent: &TestTorrent, file: &Path) -> RealPeer {
     run(file.to_str().unwrap(), copy_of(torrent), &["--check-integrity=true"])
 }
 
-/// Downloads from a torrent file or a magnet link; its peers are those that its trackers name or that dial it.
+/// Downloads from a torrent file or a magnet link. Its peers are those that its trackers return or
+/// that dial it.
 #[track_caller]
 pub fn leech(source: &str) -> RealPeer {
     run(source, tempfile::tempdir().unwrap(), &[])

@@ -1,4 +1,4 @@
-//! A DHT of real nodes, libtorrent's, by its Python module: the script `peers/dht_net.py`.
+//! A DHT of real libtorrent nodes, run by the Python script `peers/dht_net.py`.
 
 use super::libtorrent::python;
 use crate::place::Place;
@@ -12,19 +12,19 @@ use std::time::Duration;
 pub struct DhtNet {
     /// Each node's address and id.
     pub nodes: Vec<(SocketAddr, [u8; 20])>,
-    /// All of them.
+    /// The process of all nodes.
     pub process: Process,
 }
 
 impl DhtNet {
-    /// Starts `count` nodes and waits until each knows others. They are at `ip`, or at addresses of their own from there on
-    /// where it is an IPv4 network (`127.x.y.0`).
+    /// Starts `count` nodes and waits until each knows others. All use `ip`, or, if it is an IPv4
+    /// network (`127.x.y.0`), separate addresses from there on.
     #[track_caller]
     pub fn start(ip: IpAddr, count: usize) -> DhtNet {
         DhtNet::start_at(&Place::Here, ip, count)
     }
 
-    /// The same on that host.
+    /// As [`Self::start`], on the given host.
     #[track_caller]
     pub fn start_at(place: &Place, ip: IpAddr, count: usize) -> DhtNet {
         let mut command = place.command(python());
@@ -38,7 +38,7 @@ impl DhtNet {
         DhtNet { nodes, process }
     }
 
-    /// Some nodes for others to ask first.
+    /// Returns some nodes for bootstrapping.
     pub fn bootstrap(&self) -> Vec<String> {
         self.nodes.iter().take(4).map(|(addr, _)| addr.to_string()).collect()
     }

@@ -1,4 +1,4 @@
-//! libtorrent by its Python module: the script `peers/lt_peer.py`, commanded by JSON lines.
+//! libtorrent, run by the Python script `peers/lt_peer.py` and controlled by JSON lines.
 
 use super::{RealPeer, fresh_ip};
 use crate::place::Place;
@@ -9,26 +9,28 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The Python that has libtorrent: `PLAYSWARM_TEST_PYTHON`, else the one of the set-up script's virtual environment.
+/// Returns the Python that has libtorrent: `PLAYSWARM_TEST_PYTHON`, else that of the set-up
+/// script's virtual environment.
 pub fn python() -> PathBuf {
     std::env::var_os("PLAYSWARM_TEST_PYTHON")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python"), PathBuf::from)
 }
 
-/// How a libtorrent peer is to be.
+/// The settings of a libtorrent peer.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where it runs.
+    /// The place where it runs.
     pub place: Place,
-    /// Where it listens.
+    /// Its listening address.
     pub listen: SocketAddr,
-    /// Bytes per second that it uploads altogether; 0 for no limit.
+    /// Upload limit in bytes per second; 0 for no limit.
     pub upload: u64,
-    /// Peers that it unchokes at once.
+    /// Number of peers that it unchokes at once.
     pub slots: u32,
-    /// Whether it speaks PEX.
+    /// Whether it uses PEX.
     pub pex: bool,
-    /// DHT nodes that it asks first; it is a DHT node itself if this is given, and `Some("")` makes the first one.
+    /// DHT node for bootstrapping. If given, the peer is a DHT node itself; `Some("")` creates the
+    /// first one.
     pub dht: Option<String>,
 }
 
@@ -40,13 +42,13 @@ impl Default for Options {
 }
 
 impl Options {
-    /// With an upload limit, bytes per second.
+    /// Returns settings with an upload limit in bytes per second.
     pub fn limited(upload: u64) -> Options {
         Options { upload, ..Options::default() }
     }
 }
 
-/// A session without a torrent.
+/// Starts a session without a torrent.
 #[track_caller]
 pub fn start(options: &Options) -> RealPeer {
     let mut command = options.place.command(python());
@@ -64,13 +66,14 @@ pub fn start(options: &Options) -> RealPeer {
     RealPeer { process, addr: options.listen, dir: folder.path().into(), _folders: vec![folder] }
 }
 
-/// A seed of the whole torrent.
+/// Starts a seed of the whole torrent.
 #[track_caller]
 pub fn seed(torrent: &TestTorrent, options: &Options) -> RealPeer {
     seed_with(torrent, &torrent.file(), options, &[])
 }
 
-/// A seed that uses this torrent file (its trackers), and has only the pieces `keep` (first, last) if any are given.
+/// Starts a seed that uses this torrent file (its trackers). It has only the pieces `keep` (first,
+/// last) if any are given.
 #[track_caller]
 pub fn seed_with(torrent: &TestTorrent, file: &Path, options: &Options, keep: &[(u32, u32)]) -> RealPeer {
     let mut peer = start(options);
@@ -80,7 +83,7 @@ pub fn seed_with(torrent: &TestTorrent, file: &Path, options: &Options, keep: &[
     peer
 }
 
-/// A seed that shows a piece or two to each peer, and others only as these spread (BEP 16).
+/// Starts a seed that offers a piece or two to each peer, and others only as these spread (BEP 16).
 #[track_caller]
 pub fn super_seed(torrent: &TestTorrent, options: &Options) -> RealPeer {
     let mut peer = start(options);
@@ -108,9 +111,9 @@ pub fn leech_magnet(magnet: &str, options: &Options) -> RealPeer {
     peer
 }
 
-/// The commands that only libtorrent peers take.
+/// Commands that only libtorrent peers accept.
 impl RealPeer {
-    /// Sends a command and gives its answer.
+    /// Sends a command and returns its response.
     #[track_caller]
     pub fn command(&mut self, command: &Value) -> Value {
         let from = self.process.stdout().len();
@@ -129,13 +132,13 @@ impl RealPeer {
         self.command(&json!({ "do": "connect", "peer": to.to_string() }));
     }
 
-    /// Limits its upload, bytes per second; 0 for no limit.
+    /// Sets its upload limit in bytes per second; 0 for no limit.
     #[track_caller]
     pub fn limit_upload(&mut self, bytes_per_s: u64) {
         self.command(&json!({ "do": "limit", "upload": bytes_per_s }));
     }
 
-    /// A figure of its first torrent: `uploaded`, `downloaded`, `progress`, `peers`.
+    /// Returns a figure of its first torrent: `uploaded`, `downloaded`, `progress`, `peers`.
     #[track_caller]
     pub fn figure(&mut self, name: &str) -> f64 {
         self.command(&json!({ "do": "status" }))["status"][name].as_f64().expect("a figure of lt_peer.py")

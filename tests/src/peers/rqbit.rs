@@ -1,5 +1,5 @@
-//! rqbit's engine (librqbit) as a peer: the binary `rqbit_peer` of this package, which spares the tests the building of
-//! the whole program rqbit.
+//! rqbit's engine (librqbit) as a peer: the binary `rqbit_peer` of this package. Tests therefore
+//! need not build the whole program rqbit.
 
 use super::{RealPeer, copy_of, fresh_ip};
 use crate::place::Place;
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-/// A seed of the whole torrent.
+/// Starts a seed of the whole torrent.
 #[track_caller]
 pub fn seed(torrent: &TestTorrent, file: &Path) -> RealPeer {
     run(file.to_str().unwrap(), copy_of(torrent), &[])

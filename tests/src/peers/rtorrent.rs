@@ -1,5 +1,5 @@
-//! rTorrent, as Debian has it, without its screen. It speaks BEP 3 with BEP 10 and not BEP 6, and asks for as many blocks at
-//! once as its line takes in seconds.
+//! rTorrent from Debian, without its screen. It implements BEP 3 and BEP 10 but not BEP 6. It
+//! requests as many blocks at once as its link transfers in seconds.
 
 use super::{RealPeer, copy_of, fresh_ip};
 use crate::place::Place;
@@ -9,13 +9,13 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-/// A seed of the whole torrent. It checks the files before it serves them.
+/// Starts a seed of the whole torrent. It checks the files before it serves them.
 #[track_caller]
 pub fn seed(torrent: &TestTorrent, file: &Path) -> RealPeer {
     run(file, copy_of(torrent))
 }
 
-/// Downloads; its peers are those that its trackers name or that dial it.
+/// Starts a download. Its peers are those that its trackers return or that dial it.
 #[track_caller]
 pub fn leech(file: &Path) -> RealPeer {
     run(file, tempfile::tempdir().unwrap())
@@ -33,7 +33,7 @@ fn run(file: &Path, data: tempfile::TempDir) -> RealPeer {
         format!("network.bind_address.set = {ip}"),
         "network.port_range.set = 6881-6881".to_owned(),
         "network.port_random.set = no".to_owned(),
-        // It has one descriptor in a thousand by default where the system allows many.
+        // By default it uses one descriptor in a thousand if the system allows many.
         "network.max_open_files.set = 128".to_owned(),
         "network.max_open_sockets.set = 128".to_owned(),
         format!("session.path.set = {}", session.display()),
@@ -44,7 +44,7 @@ fn run(file: &Path, data: tempfile::TempDir) -> RealPeer {
     ];
     std::fs::write(&settings, lines.join("\n") + "\n").unwrap();
     let mut command = Place::Here.command("rtorrent");
-    // It takes no torrent without a tracker.
+    // It accepts no torrent without a tracker.
     let mut torrent = std::fs::read(file).unwrap();
     if !torrent.starts_with(b"d8:announce") {
         torrent.splice(1..1, *b"8:announce27:http://127.0.0.1:9/announce");

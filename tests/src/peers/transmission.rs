@@ -1,4 +1,4 @@
-//! transmission-daemon, as Debian has it: a torrent file in its watch folder is all that it is told.
+//! transmission-daemon from Debian, controlled only by a torrent file in its watch folder.
 
 use super::{RealPeer, copy_of, fresh_ip};
 use crate::place::Place;
@@ -8,13 +8,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-/// A seed of the whole torrent. It checks the files before it serves them.
+/// Starts a seed of the whole torrent. It checks the files before it serves them.
 #[track_caller]
 pub fn seed(torrent: &TestTorrent, file: &Path) -> RealPeer {
     run(file, copy_of(torrent))
 }
 
-/// Downloads; its peers are those that its trackers name or that dial it (it dials no loopback address by itself).
+/// Starts a download. Its peers are those that its trackers return or that dial it. It dials no
+/// loopback address itself.
 #[track_caller]
 pub fn leech(file: &Path) -> RealPeer {
     run(file, tempfile::tempdir().unwrap())

@@ -1,9 +1,9 @@
-//! Odd forms in which real trackers give a right answer.
+//! Odd forms in which real trackers give a right response.
 
 use super::{COMPACT, WARNING};
 use crate::bencode::{Ben, dict};
 
-/// A form of an answer.
+/// A form of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // as the names say
 pub enum Form {
@@ -31,7 +31,7 @@ pub enum Form {
 }
 
 impl Form {
-    /// All but the plain one.
+    /// All forms except the plain one.
     pub const ODD: [Form; 20] = [
         Form::Gzip,
         Form::GzipWithoutHeader,
@@ -56,7 +56,7 @@ impl Form {
     ];
 }
 
-/// The bencoded answer with these peers (compact).
+/// Returns the bencoded response with these peers (compact).
 pub(super) fn body(form: Form, peers: Vec<u8>) -> Vec<u8> {
     let interval = if form == Form::Numbers { Ben::from("1800") } else { Ben::Int(1800) };
     let listed = peers.chunks_exact(COMPACT).map(|p| {
@@ -71,7 +71,7 @@ pub(super) fn body(form: Form, peers: Vec<u8>) -> Vec<u8> {
     }
 }
 
-/// The HTTP answer around a body.
+/// Returns the HTTP response for a body.
 pub(super) fn respond(form: Form, status: &str, body: &[u8]) -> Vec<u8> {
     let (mut fields, mut body) = (String::new(), body.to_vec());
     match form {
@@ -109,13 +109,13 @@ pub(super) fn respond(form: Form, status: &str, body: &[u8]) -> Vec<u8> {
     [head.into_bytes(), body].concat()
 }
 
-/// A deflate stream that stores (RFC 1951).
+/// Encodes bytes as stored deflate blocks (RFC 1951).
 fn stored(bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).expect("answers of tests are short");
     [&[1][..], &length.to_le_bytes(), &(!length).to_le_bytes(), bytes].concat()
 }
 
-/// The same in zlib's format (RFC 1950).
+/// Encodes bytes in zlib's format (RFC 1950).
 fn zlib(bytes: &[u8]) -> Vec<u8> {
     let (a, b) = bytes.iter().fold((1u32, 0u32), |(a, b), byte| {
         let a = (a + u32::from(*byte)) % 65_521;
@@ -124,7 +124,7 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
     [&[0x78, 0x01][..], &stored(bytes), &(b << 16 | a).to_be_bytes()].concat()
 }
 
-/// The same in gzip's format (RFC 1952).
+/// Encodes bytes in gzip's format (RFC 1952).
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let crc = !bytes.iter().fold(u32::MAX, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0xedb8_8320 } else { 0 })

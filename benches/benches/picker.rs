@@ -1,7 +1,8 @@
-//! What the picker's decisions cost, and that the cost does not grow with the torrent.
+//! Measures the cost of the picker's decisions, and shows that it does not grow with the torrent.
 //!
-//! One decision is a block that came and everything that the picker says to it. The swarm is loaded: every peer has its
-//! queue full, and blocks come from the peers in turn, so each decision refills one queue.
+//! One decision is one received block and all resulting outputs of the picker. The swarm is loaded:
+//! every peer's queue is full, and blocks arrive from the peers in turn, so each decision refills
+//! one queue.
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use playswarm_logic::picker::{Config, Input, Output, Picker};
@@ -13,7 +14,7 @@ use std::time::Duration;
 const GIB: u64 = 1 << 30;
 const PIECE: u32 = 4 << 20;
 
-/// A picker and what is asked of each peer, answered in turn as a network would.
+/// A picker and the outstanding requests of each peer, answered in turn as by a network.
 struct Swarm {
     picker: Picker,
     layout: Layout,
@@ -66,12 +67,12 @@ impl Swarm {
         }
     }
 
-    /// The next peer that owes a block gives it, a moment later.
+    /// Delivers a block from the next peer with an outstanding request, a moment later.
     fn block(&mut self) {
         for _ in 0..self.asked.len() {
             self.turn = (self.turn + 1) % self.asked.len();
             if let Some(block) = self.asked[self.turn].pop_front() {
-                // 500 peers of 1 Mbit/s: a block each 0.26 ms.
+                // 500 peers of 1 Mbit/s: a block every 0.26 ms.
                 self.now = Time(self.now.0 + 260);
                 self.tell(Input::Block(PeerKey(self.turn as u32), block));
                 let blocks = self.layout.blocks_of(block.piece);
@@ -84,7 +85,7 @@ impl Swarm {
                 return;
             }
         }
-        // Nobody owes anything: time passes.
+        // No request is outstanding: time passes.
         self.now = Time(self.now.0 + 25_000);
         self.tell(Input::Timeout);
     }
@@ -97,7 +98,7 @@ fn decisions(c: &mut Criterion) {
             let mut swarm = Swarm::new(gib * GIB, 500);
             b.iter(|| {
                 swarm.block();
-                // A torrent of 1 GiB is finished long before the measure is: it begins anew.
+                // A torrent of 1 GiB is finished long before the measurement, so it starts again.
                 if swarm.picker.have().is_full() {
                     swarm = Swarm::new(gib * GIB, 500);
                 }
@@ -139,7 +140,7 @@ fn turns(c: &mut Criterion) {
                 next += 1;
                 swarm.tell(Input::PeerJoined { peer, rtt: None, max_requests: 250, fast: true });
                 swarm.tell(Input::PeerHasBits(peer, bits));
-                // It goes again, so that the swarm stays as large as it says.
+                // The peer leaves again, so that the swarm keeps its stated size.
                 swarm.tell(Input::PeerLeft(peer));
             },
             BatchSize::SmallInput,

@@ -1,1 +1,1 @@
-//! Nothing lives here: the benchmarks are in `benches/`.
+//! This library is empty; the benchmarks are in `benches/`.

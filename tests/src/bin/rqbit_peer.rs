@@ -1,7 +1,9 @@
-//! A peer made of librqbit's session, the engine of rqbit: `rqbit_peer SOURCE DIR LISTEN_IP:PORT [PEER_IP:PORT…]`.
+//! A peer made of librqbit's session, the engine of rqbit: `rqbit_peer SOURCE DIR LISTEN_IP:PORT
+//! [PEER_IP:PORT…]`.
 //!
-//! Seeds what is in DIR and fetches what is not, from these peers and the torrent's trackers. Prints `ready` when it
-//! listens and `complete` when it has all, and runs until its stdin ends.
+//! Seeds the data in DIR and fetches missing data from these peers and the torrent's trackers.
+//! Prints `ready` when it listens and `complete` when it has all data, and runs until its stdin
+//! ends.
 
 use anyhow::{Context, Result};
 use librqbit::{AddTorrent, AddTorrentOptions, ListenerMode, ListenerOptions, Session, SessionOptions};
@@ -31,7 +33,8 @@ async fn run(source: &str, dir: PathBuf, listen: SocketAddr, peers: Vec<SocketAd
     };
     let session = Session::new_with_opts(dir, options).await?;
     println!("ready");
-    // Without an output folder of its own a torrent of several files gets a sub-folder, as with other clients.
+    // Without its own output folder, a torrent of several files gets a sub-folder, as with other
+    // clients.
     let add = AddTorrentOptions { overwrite: true, initial_peers: Some(peers), ..AddTorrentOptions::default() };
     let added = session.add_torrent(AddTorrent::from_cli_argument(source)?, Some(add)).await?;
     let torrent = added.into_handle().context("it was added to be run")?;

@@ -1,4 +1,4 @@
-//! What a hostile peer does on one connection.
+//! The behaviour of a hostile peer on one connection.
 
 use super::wire::{Wire, block_of, id};
 use super::{Malice, Shared};
@@ -9,12 +9,12 @@ use std::net::TcpStream;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// The number under which we want ut_metadata messages.
+/// The message number under which we receive ut_metadata messages.
 const OUR_METADATA: i64 = 3;
-/// Bytes of a metadata piece (BEP 9).
+/// Length of a metadata piece in bytes (BEP 9).
 const METADATA_PIECE: usize = 16_384;
 
-/// Serves one connection until the other side goes or the peer is stopped.
+/// Serves one connection until the other side closes it or the peer is stopped.
 pub(super) fn run(shared: &Shared, stream: TcpStream, number: u64) -> io::Result<()> {
     let lie = (shared.malice == Malice::WrongInfoHash).then_some([0x5a; 20]);
     let wire = Wire::accept(stream, u64::from(number as u32) ^ mix(shared.malice as u64), lie)?;
@@ -45,7 +45,7 @@ fn stopped(shared: &Shared) -> bool {
     shared.stop.load(Ordering::Relaxed)
 }
 
-/// Every piece, spare bits clear.
+/// Returns the bitfield of all pieces, with cleared spare bits.
 fn bitfield(pieces: u32) -> Vec<u8> {
     let mut bits = vec![0xff; pieces.div_ceil(8) as usize];
     if !pieces.is_multiple_of(8)
@@ -56,7 +56,7 @@ fn bitfield(pieces: u32) -> Vec<u8> {
     bits
 }
 
-/// The behaviours that wait for requests and do something wrong with them.
+/// Runs the behaviours that wait for requests and mishandle them.
 fn answer(shared: &Shared, wire: &Wire) -> io::Result<()> {
     wire.send(id::UNCHOKE, &[])?;
     let mut asked = 0u64;
@@ -109,7 +109,8 @@ fn answer(shared: &Shared, wire: &Wire) -> io::Result<()> {
     }
 }
 
-/// Answers ut_metadata requests (BEP 9): rightly, unless lying about it is the point.
+/// Answers ut_metadata requests (BEP 9): correctly, unless wrong metadata is the behaviour under
+/// test.
 fn extended(shared: &Shared, wire: &Wire, payload: &[u8], theirs: &mut Option<i64>) -> io::Result<()> {
     let Some((&number, rest)) = payload.split_first() else { return Ok(()) };
     let Some((header, _)) = Ben::decode(rest) else { return Ok(()) };
@@ -140,7 +141,7 @@ fn oversized(shared: &Shared, wire: &Wire) -> io::Result<()> {
     Ok(())
 }
 
-/// One broken message a connection, another one each time, whichever peer of the test it is.
+/// Sends one broken message per connection, a different one each time across all peers of the test.
 fn malformed(shared: &Shared, wire: &Wire, number: u64) -> io::Result<()> {
     wire.send(id::UNCHOKE, &[])?;
     match number % 9 {
@@ -229,7 +230,7 @@ fn pex_flood(shared: &Shared, wire: &Wire) -> io::Result<()> {
                 let [high, low] = if i < 50 { i as u16 + 10 } else { i as u16 + 6881 }.to_be_bytes();
                 return [127, 77, 0, 1, high, low];
             }
-            // 240.0.0.0/4 belongs to nobody.
+            // 240.0.0.0/4 is unassigned.
             let host = mix(round * 100 + i).to_be_bytes();
             [240 | host[0] & 7, host[1], host[2], host[3], 0x1a, 0xe1]
         });

@@ -1,4 +1,5 @@
-//! Hostile peers: each does one thing that no honest client does, over and over, on every connection that it gets.
+//! Hostile peers: each repeats one action that no honest client does, on every connection that it
+//! gets.
 
 mod behaviour;
 pub mod storm;
@@ -12,49 +13,51 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What a hostile peer does.
+/// The action of a hostile peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malice {
     /// Serves every request at once, with wrong bytes.
     WrongData,
-    /// Serves right data, but one block in a piece is wrong: the whole piece fails, most of its givers are honest.
+    /// Serves right data except for one wrong block per piece. The whole piece fails, though most
+    /// peers that delivered it are honest.
     OneWrongBlock,
-    /// Claims all, unchokes, and then says nothing ever again.
+    /// Claims all pieces, unchokes, and then never sends anything again.
     Silence,
-    /// Unchokes, waits for requests, chokes; for ever, a block served never.
+    /// Unchokes, waits for requests, chokes, and repeats. Never serves a block.
     ChokeFlapping,
-    /// Claims all and rejects each request (BEP 6).
+    /// Claims all pieces and rejects each request (BEP 6).
     RejectAll,
-    /// Asks for pieces that do not exist, ranges past their ends, and lengths of gigabytes.
+    /// Requests pieces that do not exist, ranges past their ends, and lengths of gigabytes.
     AbsurdRequests,
-    /// Announces a message of 2 GiB and sends on and on.
+    /// Announces a message of 2 GiB and sends it without end.
     Oversized,
-    /// Sends messages that break the rules: short payloads, unknown numbers, bitfields of a wrong length, bad bencode.
+    /// Sends messages that break the rules: short payloads, unknown numbers, bitfields of a wrong
+    /// length, bad bencode.
     Malformed,
-    /// Serves right data, one byte a second.
+    /// Serves right data, one byte per second.
     OneByteASecond,
     /// Answers with another torrent's handshake.
     WrongInfoHash,
-    /// Sends blocks that nobody asked for, as fast as it can.
+    /// Sends blocks that were not requested, as fast as it can.
     Flood,
-    /// Says that it has all, then asks for all, and never reads what it is sent.
+    /// Claims all pieces, then requests all, and never reads what it is sent.
     NeverReads,
-    /// Gives wrong metadata (BEP 9) of the right length.
+    /// Serves wrong metadata (BEP 9) of the right length.
     WrongMetadata,
     /// Claims that the metadata is gigabytes long.
     AbsurdMetadata,
-    /// Tells of a hundred peers a second that do not exist (BEP 11).
+    /// Announces a hundred nonexistent peers per second (BEP 11).
     PexFlood,
-    /// Tells of a hundred ports of one address, services' among them.
+    /// Announces a hundred ports of one address, including those of services.
     PexPorts,
 }
 
-/// Connections to all hostile peers of this process: tells them apart.
+/// Number of connections to all hostile peers of this process, which distinguishes them.
 static CONNECTIONS: AtomicU64 = AtomicU64::new(0);
 
 /// A running hostile peer; it ends when dropped.
 pub struct Hostile {
-    /// Where it listens.
+    /// Its listening address.
     pub addr: SocketAddr,
     shared: Arc<Shared>,
 }
@@ -73,7 +76,7 @@ struct Shared {
 }
 
 impl Hostile {
-    /// A hostile peer for one torrent, on a loopback address of its own.
+    /// Starts a hostile peer for one torrent, on a loopback address of its own.
     pub fn start(malice: Malice, torrent: &TestTorrent) -> Hostile {
         let addr = SocketAddr::new(fresh_ip().into(), 6881);
         let listener = TcpListener::bind(addr).unwrap_or_else(|e| panic!("cannot listen on {addr}: {e}"));
@@ -98,19 +101,19 @@ impl Hostile {
                 serving.connections.fetch_add(1, Ordering::Relaxed);
                 let number = CONNECTIONS.fetch_add(1, Ordering::Relaxed);
                 let shared = serving.clone();
-                // It ends with an error when the other side has had enough, which is what it should do.
+                // It ends with an error when the other side disconnects it, as it should.
                 std::thread::spawn(move || drop(behaviour::run(&shared, stream, number)));
             }
         });
         Hostile { addr, shared }
     }
 
-    /// Connections that it got so far: a test in which nobody came shows nothing.
+    /// Returns the number of connections so far. A test without any shows nothing.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Requests for blocks that it got so far.
+    /// Returns the number of requests for blocks so far.
     pub fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
     }
@@ -128,7 +131,7 @@ impl Shared {
         (self.total - u64::from(piece) * self.piece_length).min(self.piece_length)
     }
 
-    /// The right bytes of a block, or `None` if there is no such block.
+    /// Returns the right bytes of a block, or `None` if there is no such block.
     fn block(&self, piece: u32, begin: u32, length: u32) -> Option<Vec<u8>> {
         if piece >= self.pieces || u64::from(begin) + u64::from(length) > self.piece_size(piece) || length > 1 << 17 {
             return None;

@@ -1,16 +1,16 @@
-//! Attacks on the port at which the program listens: connections by the hundred, with a handshake or without.
+//! Attacks on the program's listening port: hundreds of connections, with or without a handshake.
 
 use super::wire::{Wire, handshake, peer_id};
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// Opens `count` connections that never say a word, and keeps them.
+/// Opens `count` connections that never send anything, and keeps them.
 pub fn silent_connections(to: SocketAddr, count: usize) -> Vec<TcpStream> {
     (0..count).filter_map(|_| TcpStream::connect_timeout(&to, Duration::from_secs(2)).ok()).collect()
 }
 
-/// Opens and closes `count` connections, each with a whole handshake, as fast as it can.
+/// Opens and closes `count` connections, each with a complete handshake, as fast as it can.
 pub fn handshake_storm(to: SocketAddr, info_hash: [u8; 20], count: usize) {
     for i in 0..count {
         if let Ok(stream) = TcpStream::connect_timeout(&to, Duration::from_secs(2)) {
@@ -19,7 +19,7 @@ pub fn handshake_storm(to: SocketAddr, info_hash: [u8; 20], count: usize) {
     }
 }
 
-/// Opens `count` connections for one torrent and keeps them: as many peers as will be let in.
+/// Opens `count` connections for one torrent and keeps them, up to the number that is accepted.
 pub fn crowd(to: SocketAddr, info_hash: [u8; 20], count: usize) -> Vec<Wire> {
     let dial = |i: usize| {
         let stream = TcpStream::connect_timeout(&to, Duration::from_secs(2)).ok()?;
@@ -29,7 +29,7 @@ pub fn crowd(to: SocketAddr, info_hash: [u8; 20], count: usize) -> Vec<Wire> {
     (0..count).filter_map(dial).collect()
 }
 
-/// Sends bytes that are no handshake, on `count` connections.
+/// Sends bytes that are not a handshake, on `count` connections.
 pub fn rubbish(to: SocketAddr, count: usize) {
     for i in 0..count {
         if let Ok(stream) = TcpStream::connect_timeout(&to, Duration::from_secs(2)) {

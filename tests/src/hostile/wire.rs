@@ -1,14 +1,15 @@
-//! The peer protocol (BEP 3, 6, 9, 10) as a hostile peer needs it: any bytes can be sent, and what comes is read with
-//! little care. An own one on purpose: the product's would not let a peer misbehave.
+//! The peer protocol (BEP 3, 6, 9, 10) for hostile peers: it can send any bytes and checks little
+//! of what it receives. The implementation is our own on purpose, since the product's would not let
+//! a peer misbehave.
 
 use crate::bencode::Ben;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-/// `19` and the protocol's name, with which every handshake begins.
+/// The beginning of every handshake: `19` and the protocol's name.
 const PROTOCOL: &[u8; 20] = b"\x13BitTorrent protocol";
-/// More than any honest message.
+/// Longest accepted message in bytes, more than any honest one.
 const LONGEST: usize = 1 << 20;
 
 /// Message numbers.
@@ -27,28 +28,28 @@ pub mod id {
     pub const EXTENDED: u8 = 20;
 }
 
-/// A message: its number and what follows. `None` stands for a keep-alive.
+/// A message: its number and its payload. `None` stands for a keep-alive.
 pub type Message = Option<(u8, Vec<u8>)>;
 
 /// A connection after its handshake.
 pub struct Wire {
-    /// The connection itself, for those who want to send bytes of their own.
+    /// The connection itself, for sending arbitrary bytes.
     pub stream: TcpStream,
-    /// The torrent that the other side named, or that we named.
+    /// The torrent that the other side or we named.
     pub info_hash: [u8; 20],
-    /// Whether both sides speak BEP 6.
+    /// Whether both sides support BEP 6.
     pub fast: bool,
-    /// Whether the other side speaks BEP 10.
+    /// Whether the other side supports BEP 10.
     pub extended: bool,
 }
 
-/// A handshake's 68 bytes, with FAST and the extension protocol.
+/// Returns a handshake's 68 bytes, with FAST and the extension protocol.
 pub fn handshake(info_hash: &[u8; 20], peer_id: &[u8; 20]) -> Vec<u8> {
     let reserved = [0, 0, 0, 0, 0, 0x10, 0, 0x04];
     [&PROTOCOL[..], &reserved, info_hash, peer_id].concat()
 }
 
-/// A peer id that looks like nobody's client.
+/// Returns a peer id that resembles no real client.
 pub fn peer_id(seed: u64) -> [u8; 20] {
     let mut id = *b"-XX0001-000000000000";
     id[8..].copy_from_slice(format!("{:012x}", crate::content::mix(seed) >> 16).as_bytes());
@@ -64,7 +65,7 @@ impl Wire {
         Ok(Self::ready(stream, info_hash, reserved))
     }
 
-    /// Greets a peer that we dialled.
+    /// Sends the handshake to a peer that we dialled.
     pub fn greet(stream: TcpStream, seed: u64, info_hash: [u8; 20]) -> io::Result<Wire> {
         Self::prepare(&stream)?;
         (&stream).write_all(&handshake(&info_hash, &peer_id(seed)))?;
@@ -97,7 +98,7 @@ impl Wire {
         (&self.stream).write_all(&[&length[..], &[number], payload].concat())
     }
 
-    /// Sends three numbers, as REQUEST, CANCEL and REJECT have them.
+    /// Sends three numbers, as in REQUEST, CANCEL and REJECT.
     pub fn send_block(&self, number: u8, piece: u32, begin: u32, length: u32) -> io::Result<()> {
         self.send(number, &[piece, begin, length].map(u32::to_be_bytes).concat())
     }
@@ -125,7 +126,7 @@ impl Wire {
     }
 }
 
-/// Piece, begin and length of a REQUEST or CANCEL.
+/// Parses piece, begin and length of a REQUEST or CANCEL.
 pub fn block_of(payload: &[u8]) -> Option<(u32, u32, u32)> {
     let number = |at: usize| Some(u32::from_be_bytes(payload.get(at..at + 4)?.try_into().ok()?));
     Some((number(0)?, number(4)?, number(8)?))

@@ -1,14 +1,16 @@
-//! A network of our own for tests: hosts with real rates, delays, jitter and loss, and cables that can be pulled, on one
-//! machine and without any kernel queueing discipline.
+//! A private network for tests on one machine: hosts with real rates, delays, jitter and loss, and
+//! links that can be cut. It needs no kernel queueing discipline.
 //!
-//! Each host is a network namespace with one TUN device as its cable. What a host sends is read here by its *sender*
-//! thread, which works out when the host's uplink would have sent it and when it would arrive, and leaves it in the
-//! destination's inbox; the *receiver* thread of each host lets what arrives pass its downlink, one packet after the
-//! other, and writes it to the device. Both links drop what would wait too long (tail drop), so congestion control of
+//! Each host is a network namespace with one TUN device as its link. The host's *sender* thread
+//! reads its packets. It computes when the host's uplink would have sent each packet and when it
+//! would arrive, and puts it into the destination's inbox. The *receiver* thread of each host
+//! passes arriving packets through its downlink, one after the other, and writes them to the
+//! device. Both links drop packets that would wait too long (tail drop), so congestion control of
 //! real TCP stacks finds its rate as it does on the internet.
 //!
-//! Hosts have an IPv4 address 10.77.0.N and an IPv6 address fd77::N. Everything sent elsewhere (multicast, the internet)
-//! is dropped, but seen by [`Net::sightings`]: so a test can tell what a program tried to say to whom.
+//! Hosts have an IPv4 address 10.77.0.N and an IPv6 address fd77::N. Packets to other destinations
+//! (multicast, the internet) are dropped, but recorded by [`Net::sightings`]. A test can therefore
+//! check what a program tried to send, and to which address.
 
 mod namespace;
 mod packet;
@@ -26,34 +28,35 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tun::Tun;
 
-/// A link drops what it would have to hold longer than this. Home routers buffer about so much.
+/// Longest time that a link holds a packet; packets that would wait longer are dropped. Home
+/// routers have similar buffers.
 const QUEUE: Duration = Duration::from_millis(200);
 
-/// A host's cable. The default is perfect: no limit, no delay, no loss.
+/// A host's link. The default is perfect: no limit, no delay, no loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Link {
-    /// From the host, kbit/s; 0 for no limit.
+    /// Uplink rate in kbit/s; 0 for no limit.
     pub up_kbit: u64,
-    /// To the host, kbit/s; 0 for no limit.
+    /// Downlink rate in kbit/s; 0 for no limit.
     pub down_kbit: u64,
-    /// One way, milliseconds. A packet bears its sender's and its receiver's.
+    /// One-way delay in milliseconds. The delays of sender and receiver add up.
     pub delay_ms: f64,
-    /// Up to so much more, milliseconds, evenly spread; packets keep their order.
+    /// Largest additional delay in milliseconds, uniformly distributed. Packets keep their order.
     pub jitter_ms: f64,
-    /// Share of the packets that the host's cable loses, 0 to 1.
+    /// Share of the packets that the host's link loses, 0 to 1.
     pub loss: f64,
-    /// The cable is pulled: everything is lost without a sign.
+    /// Whether the link is cut: everything is lost silently.
     pub cut: bool,
 }
 
 impl Link {
-    /// A home connection: `up` and `down` in kbit/s, `delay` in milliseconds one way.
+    /// Returns a home connection: `up` and `down` in kbit/s, `delay` in milliseconds one way.
     pub fn home(up: u64, down: u64, delay: f64) -> Link {
         Link { up_kbit: up, down_kbit: down, delay_ms: delay, ..Link::default() }
     }
 }
 
-/// What has passed a host's cable.
+/// The traffic on a host's link.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Bytes of the IP packets that the host sent.
@@ -71,9 +74,9 @@ pub struct Sighting {
     pub host: String,
     /// 6 for TCP, 17 for UDP.
     pub protocol: u8,
-    /// Where it was sent, on the network or not.
+    /// Its destination, on the network or not.
     pub to: SocketAddr,
-    /// Which of the watched byte strings it carried.
+    /// Index of the watched byte string that it carried.
     pub watched: usize,
 }
 
@@ -87,14 +90,14 @@ struct Host {
     traffic: Mutex<Traffic>,
 }
 
-/// What is on its way to a host.
+/// Packets in flight to a host.
 #[derive(Default)]
 struct Inbox {
     /// By the time of arrival at the downlink; the number keeps ties in order.
     travelling: BinaryHeap<Reverse<(Instant, u64, Packet)>>,
-    /// In the downlink, with the time at which each has passed it.
+    /// Packets in the downlink, with the time at which each has passed it.
     passing: VecDeque<(Instant, Packet)>,
-    /// When the downlink is free again.
+    /// Time at which the downlink is free again.
     free: Option<Instant>,
     count: u64,
 }
@@ -107,7 +110,7 @@ struct Shared {
     sightings: Mutex<Vec<Sighting>>,
 }
 
-/// A running network. Dropping it takes the hosts away.
+/// A running network. Dropping it removes the hosts.
 pub struct Net {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -115,7 +118,7 @@ pub struct Net {
 }
 
 impl Net {
-    /// Makes the hosts and carries packets from now on. Needs [`crate::requirement::network`].
+    /// Creates the hosts and starts to carry packets. Needs [`crate::requirement::network`].
     pub fn new(hosts: &[(&str, Link)]) -> Net {
         assert!(hosts.len() < 250, "one byte tells hosts apart");
         namespace::remove_stale();
@@ -157,55 +160,55 @@ impl Net {
         self.shared.hosts.iter().find(|host| host.name == name).unwrap_or_else(|| panic!("there is no host {name}"))
     }
 
-    /// Where a host's processes run.
+    /// Returns the place where a host's processes run.
     #[track_caller]
     pub fn place(&self, host: &str) -> Place {
         Place::Namespace(format!("{}{}", self.prefix, self.host(host).name))
     }
 
-    /// A host's IPv4 address.
+    /// Returns a host's IPv4 address.
     #[track_caller]
     pub fn ip(&self, host: &str) -> Ipv4Addr {
         self.host(host).address
     }
 
-    /// A host's IPv4 address with a port.
+    /// Returns a host's IPv4 address with a port.
     #[track_caller]
     pub fn addr(&self, host: &str, port: u16) -> SocketAddr {
         SocketAddr::new(self.ip(host).into(), port)
     }
 
-    /// Changes a host's cable while packets flow.
+    /// Changes a host's link while packets flow.
     #[track_caller]
     pub fn set(&self, host: &str, change: impl FnOnce(&mut Link)) {
         change(&mut self.host(host).link.lock().unwrap());
     }
 
-    /// Pulls a host's cable: no FIN, no RST, nothing.
+    /// Cuts a host's link silently: no FIN, no RST.
     #[track_caller]
     pub fn cut(&self, host: &str) {
         self.set(host, |link| link.cut = true);
     }
 
-    /// Plugs it in again.
+    /// Restores a host's link.
     #[track_caller]
     pub fn mend(&self, host: &str) {
         self.set(host, |link| link.cut = false);
     }
 
-    /// What has passed a host's cable so far.
+    /// Returns the traffic on a host's link so far.
     #[track_caller]
     pub fn traffic(&self, host: &str) -> Traffic {
         *self.host(host).traffic.lock().unwrap()
     }
 
-    /// Looks into every packet for these byte strings from now on.
+    /// Starts to search every packet for these byte strings.
     pub fn watch(&self, strings: Vec<Vec<u8>>) {
         *self.shared.watched.lock().unwrap() = strings;
         self.shared.sightings.lock().unwrap().clear();
     }
 
-    /// Packets with a watched byte string, so far.
+    /// Returns the packets with a watched byte string so far.
     pub fn sightings(&self) -> Vec<Sighting> {
         self.shared.sightings.lock().unwrap().clone()
     }
@@ -222,13 +225,13 @@ impl Drop for Net {
     }
 }
 
-/// Seconds that a link of this rate is busy with so many bytes.
+/// Returns the time for which a link of this rate is busy with the given bytes.
 fn busy(bytes: usize, kbit: u64) -> Duration {
     if kbit == 0 { Duration::ZERO } else { Duration::from_secs_f64(bytes as f64 * 8.0 / (kbit as f64 * 1000.0)) }
 }
 
 impl Shared {
-    /// A host's uplink.
+    /// Runs a host's uplink.
     fn send_loop(&self, i: usize) {
         let host = &self.hosts[i];
         let mut free = Instant::now();
@@ -261,7 +264,8 @@ impl Shared {
             }
             let jitter = chance() * link.jitter_ms + chance() * far.jitter_ms;
             let travel = Duration::from_secs_f64((link.delay_ms + far.delay_ms + jitter) / 1000.0);
-            // Jitter delays a packet but lets none overtake: reordering would be another fault than the one asked for.
+            // Jitter delays packets but does not reorder them, since reordering would be a
+            // different fault.
             let before = last_arrival.get(&to).copied().unwrap_or(free);
             let arrival = (free + travel).max(before);
             last_arrival.insert(to, arrival);
@@ -273,7 +277,7 @@ impl Shared {
         }
     }
 
-    /// A host's downlink.
+    /// Runs a host's downlink.
     fn receive_loop(&self, i: usize) {
         let host = &self.hosts[i];
         let mut inbox = host.inbox.lock().unwrap();

@@ -1,21 +1,22 @@
-//! Making and removing the network namespaces that are the hosts, by iproute2. Their names bear our process id, so that
-//! several test processes never meet, and what a killed one left behind is known and removed.
+//! Creates and removes the network namespaces of the hosts with iproute2. Their names contain our
+//! process id. Several test processes therefore do not collide, and the leftovers of a killed one
+//! are recognised and removed.
 
 use super::tun::Tun;
 use crate::place::Place;
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Every name begins so.
+/// Prefix of every name.
 const OURS: &str = "pswt";
 
-/// A prefix for the hosts of one network: `pswtPID-N-`.
+/// Returns a prefix for the hosts of one network: `pswtPID-N-`.
 pub(super) fn fresh_prefix() -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("{OURS}{}-{}-", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// Removes the hosts of test processes that are no more.
+/// Removes the hosts of test processes that have exited.
 pub(super) fn remove_stale() {
     let Ok(entries) = std::fs::read_dir("/var/run/netns") else { return };
     for entry in entries.flatten() {
@@ -28,7 +29,7 @@ pub(super) fn remove_stale() {
     }
 }
 
-/// Makes a host with its device, addresses and routes.
+/// Creates a host with its device, addresses and routes.
 pub(super) fn create(name: &str, number: u8) -> Tun {
     ip(&["netns", "add", name]);
     let tun =
@@ -42,12 +43,13 @@ pub(super) fn create(name: &str, number: u8) -> Tun {
     inside("link set cable0 up mtu 1500 txqueuelen 1000");
     inside(&format!("addr add 10.77.0.{number}/24 dev cable0"));
     inside(&format!("-6 addr add fd77::{number:x}/64 dev cable0 nodad"));
-    // What goes elsewhere is lost in the network and not refused by the host, as with a real router.
+    // Packets to other destinations are lost in the network, not refused by the host, as with a
+    // real router.
     inside("route add default dev cable0");
     tun
 }
 
-/// Takes a host away, and first whatever still runs in it.
+/// Removes a host, after killing the processes that still run in it.
 pub(super) fn remove(name: &str) {
     if let Ok(pids) = Command::new("ip").args(["netns", "pids", name]).output() {
         for pid in String::from_utf8_lossy(&pids.stdout).split_whitespace() {

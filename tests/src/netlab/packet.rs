@@ -1,8 +1,8 @@
-//! An IP packet as far as a network looks at it: where it goes, which protocol, and (for tests) what is in it.
+//! An IP packet as a network reads it: destination, protocol, and (for tests) content.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// One IP packet, as a TUN device gives it.
+/// An IP packet as read from a TUN device.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Packet(pub(super) Vec<u8>);
 
@@ -15,7 +15,8 @@ impl Packet {
         self.0.first().map_or(0, |byte| byte >> 4)
     }
 
-    /// The protocol number; of IPv6 that of the first header, as nothing here sends extensions.
+    /// Returns the protocol number. For IPv6 it is that of the first header, as nothing here sends
+    /// extensions.
     pub(super) fn protocol(&self) -> u8 {
         let at = if self.version() == 4 { 9 } else { 6 };
         self.0.get(at).copied().unwrap_or(0)
@@ -25,7 +26,7 @@ impl Packet {
         if self.version() == 4 { usize::from(self.0[0] & 15) * 4 } else { 40 }
     }
 
-    /// Where it goes; the port is 0 when it has none.
+    /// Returns the destination; the port is 0 if there is none.
     pub(super) fn destination(&self) -> Option<SocketAddr> {
         let ip: IpAddr = match self.version() {
             4 => <[u8; 4]>::try_from(self.0.get(16..20)?).ok().map(Ipv4Addr::from)?.into(),

@@ -1,11 +1,11 @@
-//! A film that nobody could watch but that every program can find its way in: the head of an MP4 file (ISO/IEC 14496-12)
-//! whose frames are all of one size, for any bytes behind it. So the film's rate is known to the viewers as that of a real
-//! one is, and each byte can still be checked.
+//! A film without pictures that every program can index: the head of an MP4 file (ISO/IEC 14496-12)
+//! whose frames all have one size, followed by any bytes. Viewers can therefore derive the film's
+//! rate as from a real one, and each byte can still be checked.
 
-/// Frames a second; a keyframe every two seconds.
+/// Frames per second. A keyframe comes every two seconds.
 const FRAMES_PER_S: u64 = 25;
 const KEYFRAME_EVERY: u64 = 50;
-/// Units a second of its clocks.
+/// Units per second of its clocks.
 const TIMESCALE: u32 = 25_000;
 
 fn full(name: &[u8; 4], flags: u32, fields: &[u32]) -> Vec<u8> {
@@ -18,10 +18,11 @@ fn boxed(name: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
     [&(content.len() as u32 + 8).to_be_bytes()[..], name, &content].concat()
 }
 
-/// The head of a film of `length` bytes in all, at `rate` bytes a second. What comes behind it is the frames.
+/// Returns the head of a film of `length` bytes in total, at `rate` bytes per second. The frames
+/// follow it.
 pub(crate) fn head(rate: u64, length: u64) -> Vec<u8> {
     let frame = (rate / FRAMES_PER_S).max(1);
-    // The index names as many frames as there is room for beside it; with all of them it is as long.
+    // The index names as many frames as fit beside it. With all of them it has the same length.
     let most = (length / frame) as u32;
     let longest = with_frames(frame as u32, most, 0).len() as u64;
     let frames = (length.saturating_sub(longest) / frame).max(1) as u32;
@@ -32,12 +33,12 @@ pub(crate) fn head(rate: u64, length: u64) -> Vec<u8> {
     head
 }
 
-/// `ftyp` and `moov`, with the first frame at `at`.
+/// Returns `ftyp` and `moov`, with the first frame at `at`.
 fn with_frames(frame: u32, frames: u32, at: u32) -> Vec<u8> {
     let duration = (u64::from(frames) * u64::from(TIMESCALE) / FRAMES_PER_S) as u32;
     let keys: Vec<u32> = (1..=frames).step_by(KEYFRAME_EVERY as usize).collect();
     const UNITY: [u32; 9] = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
-    // 16 pixels square: there is no picture.
+    // 16 pixels square, as there is no picture.
     let mut sample = vec![0u8; 6];
     sample.extend([0, 1]);
     sample.extend([0; 16]);

@@ -1,11 +1,12 @@
-//! What the machine did meanwhile, from proc(5): figures of a starved processor would be none of the swarm.
+//! The machine's load during the run, from proc(5). Figures from a starved processor would say
+//! nothing about the swarm.
 
 use std::time::Duration;
 
-/// Clock ticks of proc(5) a second: 100 to user space on every architecture that Linux has today.
+/// Clock ticks of proc(5) per second: 100 in user space on every current Linux architecture.
 const TICKS_PER_S: f64 = 100.0;
 
-/// What all processors did since the machine started, in ticks.
+/// Times of all processors since the machine started, in ticks.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ticks {
     idle: u64,
@@ -18,31 +19,31 @@ impl Ticks {
         let text = std::fs::read_to_string("/proc/stat").unwrap_or_default();
         let line = text.lines().next().unwrap_or_default();
         let fields: Vec<u64> = line.split_whitespace().skip(1).take(8).filter_map(|f| f.parse().ok()).collect();
-        // Waiting for a disk is idle too: a process that could run would.
+        // Waiting for a disk counts as idle: a runnable process could run.
         let idle = fields.get(3).copied().unwrap_or(0) + fields.get(4).copied().unwrap_or(0);
         Ticks { idle, niced: fields.get(1).copied().unwrap_or(0), all: fields.iter().sum() }
     }
 
-    /// The share in which they were at work that gives way to others (`nice`).
+    /// Returns the share of processor time since `before` spent on low-priority work (`nice`).
     pub(crate) fn niced_since(&self, before: Ticks) -> f64 {
         (self.niced - before.niced) as f64 / (self.all - before.all).max(1) as f64
     }
 
-    /// The share of the processors' time in which they had nothing to do since `before`.
+    /// Returns the idle share of processor time since `before`.
     pub(crate) fn idle_since(&self, before: Ticks) -> f64 {
         (self.idle - before.idle) as f64 / (self.all - before.all).max(1) as f64
     }
 }
 
-/// User and system time of a running process and the children it waited for.
+/// Returns user and system time of a running process and the children that it waited for.
 pub(crate) fn cpu_of(pid: u32) -> Option<Duration> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name may hold anything, but is the last thing in brackets.
+    // The name may contain any characters, but is the last item in brackets.
     let ticks = text.rsplit_once(')')?.1.split_whitespace().skip(11).take(4).filter_map(|f| f.parse::<u64>().ok());
     Some(Duration::from_secs_f64(ticks.sum::<u64>() as f64 / TICKS_PER_S))
 }
 
-/// The most memory that a running process ever had resident, bytes.
+/// Returns the peak resident memory of a running process in bytes.
 pub(crate) fn peak_memory_of(pid: u32) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;

@@ -1,9 +1,10 @@
-//! P2PMoD's own experiment, with real processes on a shaped network: one origin, 70 viewers, a film of ten minutes at
-//! 40 kB/s. How soon does it begin for each of them, does it stall, what is received in vain, what must the origin send?
+//! P2PMoD's own experiment, with real processes on a shaped network: one origin, 70 viewers, a film
+//! of ten minutes at 40 kB/s. It measures start delay, stalls, unused data, and the load on the
+//! origin.
 //!
 //!     cargo run --release -p playswarm-tests --bin p2pmod -- --json run.json
 //!
-//! Here is the sequence of a run; the files beside are its parts.
+//! This file has the sequence of a run; the files beside it have its parts.
 #![allow(clippy::unwrap_used)]
 
 mod film;
@@ -30,12 +31,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use viewer::Stage;
 
-/// The first viewer comes when the origin has announced itself.
+/// Time before the first viewer arrives, for the origin's announce.
 const SETTLE: Duration = Duration::from_secs(3);
-/// The processors are looked at in steps of so many seconds.
+/// Length in seconds of the periods over which processor load is measured.
 const IDLE_STEP: usize = 10;
 
-/// Set by Ctrl-C and SIGTERM: everything ends, and is cleared away.
+/// Set by Ctrl-C and SIGTERM: everything ends and is cleaned up.
 static STOP: AtomicBool = AtomicBool::new(false);
 
 fn main() -> Result<()> {
@@ -157,7 +158,7 @@ fn run(options: &Options) -> Result<Report> {
     })
 }
 
-/// What is looked at every second.
+/// The measurements taken every second.
 struct Watch {
     sent: u64,
     /// Bytes that the origin sent in each second.
@@ -171,7 +172,7 @@ impl Watch {
         Watch { sent, seconds: Vec::new(), ticks: Ticks::now(), least_idle: 1.0 }
     }
 
-    /// Waits for the next whole second, and notes it.
+    /// Waits for the next whole second and records it.
     fn second(&mut self, scene: &Scene, begun: Instant) {
         let next = Duration::from_secs(self.seconds.len() as u64 + 1);
         std::thread::sleep(next.saturating_sub(begun.elapsed()));
@@ -186,8 +187,9 @@ impl Watch {
     }
 }
 
-/// When the viewers come: the first at once, then after exponentially distributed pauses (a Poisson process) whose mean
-/// lets the last come at about `spread`.
+/// Returns the arrival times of the viewers. The first arrives at once, the others after
+/// exponentially distributed pauses (a Poisson process). The mean is set so that the last arrives
+/// at about `spread`.
 fn arrivals(options: &Options) -> Vec<Duration> {
     let mean = options.spread / (options.viewers.max(2) - 1) as f64;
     let mut at = 0.0;

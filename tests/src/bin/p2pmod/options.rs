@@ -1,4 +1,4 @@
-//! What the experiment can be told.
+//! The options of the experiment.
 
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
@@ -115,7 +115,7 @@ pub(crate) enum Switch {
 }
 
 impl Options {
-    /// Refuses what cannot be.
+    /// Rejects impossible options.
     pub(crate) fn check(&self) -> Result<()> {
         if self.viewers == 0 || self.viewers > 200 {
             bail!("--viewers takes 1 to 200: the network has so many hosts.");
@@ -129,7 +129,7 @@ impl Options {
         Ok(())
     }
 
-    /// The film's bytes.
+    /// Returns the size of the film in bytes.
     pub(crate) fn film_bytes(&self) -> u64 {
         (self.minutes * 60.0 * self.rate as f64) as u64
     }
@@ -142,7 +142,8 @@ impl Options {
         Link::home(self.origin_up, 0, self.delay_ms)
     }
 
-    /// Where tracker and DHT are: no bottleneck, but as far away as anybody.
+    /// Returns the link of the hub with tracker and DHT: no bottleneck, but as far away as any
+    /// other host.
     pub(crate) fn hub_link(&self) -> Link {
         Link::home(0, 0, self.delay_ms)
     }

@@ -1,4 +1,5 @@
-//! The picture of docs/P2PMOD.md: four distributions over the viewers, each beside P2PMoD's own figure.
+//! The picture of docs/P2PMOD.md: four distributions over the viewers, each beside P2PMoD's own
+//! figure.
 
 use crate::report::{Report, ViewerReport};
 
@@ -8,16 +9,16 @@ const LEFT: f64 = 55.0;
 const TOP: f64 = 60.0;
 const GAP_X: f64 = 70.0;
 const GAP_Y: f64 = 80.0;
-/// Okabe and Ito's colours, told apart by the colour-blind too.
+/// Okabe and Ito's colours, which are distinguishable with colour blindness too.
 const OURS: &str = "#0072B2";
 const THEIRS: &str = "#D55E00";
 
 struct Panel {
     title: &'static str,
-    /// What P2PMoD's authors say of theirs, as a value of this axis and the share of viewers.
+    /// The figure of P2PMoD's authors, as a value of this axis and the share of viewers.
     theirs: (f64, f64, &'static str),
     unit: &'static str,
-    /// The axis goes from here to there at least.
+    /// Least range of the axis.
     axis: (f64, f64),
     values: Vec<f64>,
 }
@@ -57,7 +58,7 @@ fn panels(r: &Report) -> [Panel; 4] {
     ]
 }
 
-/// Distributions as steps: at a value, the share of viewers with no more than it.
+/// Renders distributions as steps: for each value, the share of viewers with at most that value.
 pub(crate) fn svg(r: &Report) -> String {
     let width = LEFT + 2.0 * PANEL_W + GAP_X + 20.0;
     let height = TOP + 2.0 * PANEL_H + GAP_Y + 40.0;
@@ -138,7 +139,7 @@ impl Panel {
     }
 }
 
-/// A step for the axis: about five of them over `span`.
+/// Returns the tick spacing of the axis: about five ticks over `span`.
 fn step(span: f64) -> f64 {
     let rough = (span / 5.0).max(1e-9);
     let power = 10f64.powf(rough.log10().floor());

@@ -1,62 +1,62 @@
-//! The figures: of each viewer, and of all together.
+//! The figures of each viewer and of the whole run.
 
 use crate::options::Options;
 use playswarm_tests::netlab::Traffic;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// What one viewer saw and what its program counted.
+/// One viewer's playback and the counters of its program.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct ViewerReport {
     pub(crate) number: usize,
-    /// Since the experiment's beginning.
+    /// Seconds since the start of the experiment.
     pub(crate) arrived_s: f64,
     pub(crate) left_s: f64,
-    /// From the program's start to its `url:` line.
+    /// Time from the program's start to its `url:` line.
     pub(crate) url_s: f64,
-    /// From the player's request to the first byte.
+    /// Time from the player's request to the first byte.
     pub(crate) first_byte_s: Option<f64>,
-    /// From the player's request until it began.
+    /// Time from the player's request until playback began.
     pub(crate) start_s: Option<f64>,
-    /// From the program's start until the player began.
+    /// Time from the program's start until playback began.
     pub(crate) start_from_process_s: Option<f64>,
     pub(crate) stalls: Vec<Stall>,
-    /// Seconds of film that it was given.
+    /// Seconds of film received.
     pub(crate) played_s: f64,
-    /// Payload received, of whatever use.
+    /// Payload received, used or not.
     pub(crate) received_bytes: u64,
-    /// Payload of that by the origin.
+    /// The part of it from the origin.
     pub(crate) origin_bytes: u64,
-    /// Payload by how the program came to know the peer.
+    /// Payload by the way in which the program found the peer.
     pub(crate) bytes_by_finding: BTreeMap<String, u64>,
-    /// Payload received for nothing.
+    /// Payload received without use.
     pub(crate) wasted_bytes: u64,
-    /// The part of it that had come from another peer before.
+    /// The part of it that another peer had delivered before.
     pub(crate) duplicate_bytes: u64,
     pub(crate) verified_bytes: u64,
     /// Payload sent.
     pub(crate) sent_bytes: u64,
-    /// What passed its line.
+    /// Traffic on its link.
     pub(crate) traffic: Wire,
     pub(crate) cpu_s: f64,
     pub(crate) memory_bytes: u64,
-    /// Why it ended before its time.
+    /// The reason why it ended early.
     pub(crate) ended_badly: Option<String>,
-    /// What its program said from time to time.
+    /// Periodic samples of its program's status.
     pub(crate) samples: Vec<Sample>,
 }
 
-/// A picture that stood still.
+/// A stall of the picture.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Stall {
-    /// When it went on, since the player's request.
+    /// Time at which playback resumed, since the player's request.
     pub(crate) at_s: f64,
     pub(crate) for_s: f64,
-    /// The byte with which it went on.
+    /// The byte with which it resumed.
     pub(crate) byte: u64,
 }
 
-/// A look at `/status`.
+/// A sample of `/status`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub(crate) struct Sample {
@@ -69,7 +69,7 @@ pub(crate) struct Sample {
     pub(crate) ahead_bytes: u64,
 }
 
-/// Bytes of IP packets on a line.
+/// Bytes of IP packets on a link.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Wire {
     pub(crate) sent_bytes: u64,
@@ -88,12 +88,12 @@ impl ViewerReport {
         self.stalls.iter().fold(0.0, |sum, stall| sum + stall.for_s)
     }
 
-    /// Time that the picture stood still, by time that it ran.
+    /// Returns the stalled time divided by the playing time.
     pub(crate) fn stall_ratio(&self) -> f64 {
         if self.played_s > 0.0 { self.stalled_s() / self.played_s } else { 1.0 }
     }
 
-    /// The share of the payload that was of use.
+    /// Returns the share of the payload that was used.
     pub(crate) fn efficiency(&self) -> f64 {
         1.0 - self.wasted_bytes as f64 / self.received_bytes.max(1) as f64
     }
@@ -104,23 +104,23 @@ impl ViewerReport {
 pub(crate) struct Report {
     /// The options as given.
     pub(crate) options: serde_json::Value,
-    /// The film's bytes a second.
+    /// The film's bytes per second.
     pub(crate) rate: u64,
-    /// From the first arrival to the last departure.
+    /// Time from the first arrival to the last departure.
     pub(crate) seconds: f64,
     pub(crate) viewers: Vec<ViewerReport>,
-    /// What passed the origin's line.
+    /// Traffic on the origin's link.
     pub(crate) origin_traffic: Wire,
     /// Bytes of IP packets that the origin sent in each second.
     pub(crate) origin_seconds: Vec<u64>,
-    /// Viewers whose thread failed: what they said.
+    /// Error messages of the viewers whose thread failed.
     pub(crate) failed: Vec<String>,
-    /// Share of the processors' time in which they had nothing to do.
+    /// Idle share of processor time.
     pub(crate) idle: f64,
-    /// Share of their time that went to others' work that gives way (`nice`).
+    /// Share of processor time spent on low-priority work of others (`nice`).
     #[serde(default)]
     pub(crate) niced: f64,
-    /// The same, the worst of all periods of ten seconds.
+    /// Idle share in the busiest period of ten seconds.
     pub(crate) least_idle: f64,
     /// Processor time of the viewers and the origin.
     pub(crate) cpu_s: f64,
@@ -134,7 +134,8 @@ pub(crate) struct Report {
 /// Shares at which distributions are shown.
 pub(crate) const SHARES: [f64; 4] = [0.5, 0.9, 0.95, 1.0];
 
-/// The least value that this share of the values does not exceed. What never came counts as infinite.
+/// Returns the least value that this share of the values does not exceed. Missing values count as
+/// infinite.
 pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -147,23 +148,25 @@ impl Report {
         self.viewers.iter().map(figure).collect()
     }
 
-    /// Start delays; infinite where it never began.
+    /// Returns the start delays; infinite if playback never began.
     pub(crate) fn starts(&self) -> Vec<f64> {
         self.each(|v| v.start_s.unwrap_or(f64::INFINITY))
     }
 
-    /// Payload that the origin gave, by the viewers' counters.
+    /// Returns the payload from the origin, by the viewers' counters.
     pub(crate) fn origin_payload(&self) -> u64 {
         self.viewers.iter().map(|v| v.origin_bytes).sum()
     }
 
-    /// The origin's mean rate in streams of the film: payload, and all on the wire.
+    /// Returns the origin's mean rate in multiples of the film's rate: payload, and all bytes on
+    /// the wire.
     pub(crate) fn origin_streams(&self) -> (f64, f64) {
         let stream = self.seconds.max(1.0) * self.rate as f64;
         (self.origin_payload() as f64 / stream, self.origin_traffic.sent_bytes as f64 / stream)
     }
 
-    /// The origin's highest mean over a minute, in streams, on the wire.
+    /// Returns the origin's highest mean over a minute, in multiples of the film's rate, on the
+    /// wire.
     pub(crate) fn origin_peak_streams(&self) -> f64 {
         let window = self.origin_seconds.len().min(60);
         let most = self.origin_seconds.windows(window.max(1)).map(|w| w.iter().sum::<u64>()).max().unwrap_or(0);
@@ -176,7 +179,7 @@ impl Report {
         1.0 - wasted as f64 / received.max(1) as f64
     }
 
-    /// The options of the run, for whoever finds its figures later.
+    /// Returns the options of the run, to be stored with its figures.
     pub(crate) fn describe(options: &Options) -> serde_json::Value {
         serde_json::to_value(options).unwrap_or_default()
     }

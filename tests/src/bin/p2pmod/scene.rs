@@ -1,4 +1,4 @@
-//! The stage: the network, the film, the tracker, the DHT and the origin.
+//! The environment: network, film, tracker, DHT and origin.
 
 use crate::film;
 use crate::options::{Options, Origin, Switch};
@@ -24,7 +24,8 @@ enum Seed {
     Libtorrent(playswarm_tests::peers::RealPeer),
 }
 
-/// All that is there before the first viewer comes. What runs in the network goes before the network does.
+/// Everything that exists before the first viewer arrives. Processes in the network are dropped
+/// before the network.
 pub(crate) struct Scene {
     pub(crate) torrent: TestTorrent,
     file: PathBuf,
@@ -35,7 +36,7 @@ pub(crate) struct Scene {
     program: PathBuf,
     log: String,
     bootstrap: Vec<String>,
-    /// The viewers' settings, where there are any.
+    /// The viewers' settings, if any.
     settings: Option<PathBuf>,
     _folder: tempfile::TempDir,
 }
@@ -86,12 +87,12 @@ impl Scene {
         }
     }
 
-    /// The process of the DHT's nodes.
+    /// Returns the process of the DHT nodes.
     pub(crate) fn dht(&self) -> Option<&Process> {
         self.dht.as_ref().map(|net| &net.process)
     }
 
-    /// The program on a viewer's host.
+    /// Prepares the program on a viewer's host.
     pub(crate) fn viewer(&self, viewer: usize) -> Builder {
         let host = host_of(viewer);
         let mut builder = Builder::stream(&self.file)
@@ -141,7 +142,7 @@ fn torrent(options: &Options) -> TestTorrent {
     TestTorrent::headed("film.mp4", film::head(options.rate, length), length, piece)
 }
 
-/// The file of the viewers' settings: what was given, and the slot index switched.
+/// Writes the file of the viewers' settings: the given ones, and the slot index switched on or off.
 fn viewer_settings(options: &Options, folder: &Path) -> Result<Option<PathBuf>> {
     let mut settings = match &options.viewer_config {
         Some(path) => {
@@ -153,7 +154,7 @@ fn viewer_settings(options: &Options, folder: &Path) -> Result<Option<PathBuf>> 
     };
     if let Some(index) = options.index {
         settings.insert("slot_index".into(), json!(index == Switch::On));
-        // The network is 10.77.0.0/24, which the index would not believe in on the internet.
+        // The network is 10.77.0.0/24; the index rejects such addresses on the internet.
         settings.insert("slots".into(), json!({ "local_addresses": true }));
     }
     if settings.is_empty() {

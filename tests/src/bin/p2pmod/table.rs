@@ -1,8 +1,9 @@
-//! The figures in words: for a terminal and for docs/P2PMOD.md, beside what P2PMoD's authors reported of theirs.
+//! Tables of the figures, for a terminal and for docs/P2PMOD.md, beside those that P2PMoD's authors
+//! reported.
 
 use crate::report::{Report, SHARES, quantile};
 
-/// What P2PMoD's authors reported of 70 viewers on PlanetLab, and what we want to reach.
+/// The figures that P2PMoD's authors reported for 70 viewers on PlanetLab, and our goals.
 struct Row {
     name: &'static str,
     theirs: &'static str,
@@ -12,7 +13,7 @@ struct Row {
 
 fn rows(r: &Report) -> Vec<Row> {
     let points = |values: Vec<f64>, show: fn(f64) -> String| SHARES.map(|share| show(quantile(&values, share)));
-    // Of an efficiency the worst viewers are of interest, so its shares are of those who reach it.
+    // For an efficiency the worst viewers matter, so its shares count viewers that reach it.
     let falling = |values: Vec<f64>| {
         let turned: Vec<f64> = values.iter().map(|v| -v).collect();
         SHARES.map(|share| per_cent(-quantile(&turned, share)))
@@ -71,7 +72,7 @@ fn cells(r: &Report) -> Vec<[String; 7]> {
     cells
 }
 
-/// What is no distribution: name and figure.
+/// Returns the figures that are not distributions, with their names.
 fn sums(r: &Report) -> Vec<(&'static str, String)> {
     let kb = |bytes: f64| format!("{:.0} kB/s", bytes / 1000.0);
     let (payload, wire) = r.origin_streams();
@@ -128,7 +129,7 @@ fn sums(r: &Report) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// For a terminal.
+/// Formats the figures for a terminal.
 pub(crate) fn text(r: &Report) -> String {
     let cells = cells(r);
     let widths: Vec<usize> =
@@ -151,7 +152,7 @@ pub(crate) fn text(r: &Report) -> String {
     out
 }
 
-/// Tables of Markdown.
+/// Formats the figures as Markdown tables.
 pub(crate) fn markdown(r: &Report) -> String {
     let cells = cells(r);
     let mut out = String::new();

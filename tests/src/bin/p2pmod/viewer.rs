@@ -1,4 +1,4 @@
-//! One viewer: comes, starts the program, plays the film from its beginning to its end, leaves.
+//! One viewer: it arrives, starts the program, plays the film from beginning to end, and leaves.
 
 use crate::machine;
 use crate::report::{Sample, Stall, ViewerReport};
@@ -12,16 +12,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-/// Between two looks at `/status`. Connections that open and close in between are not seen.
+/// Time between two samples of `/status`. Connections that open and close between them are missed.
 const LOOK: Duration = Duration::from_secs(5);
-/// What the live view of the program at its end may take.
+/// Longest time that the program may take to exit.
 const LEAVE: Duration = Duration::from_secs(10);
 
-/// What all viewers share.
+/// The data shared by all viewers.
 pub(crate) struct Stage<'a> {
     pub(crate) scene: &'a Scene,
     pub(crate) player: Player,
-    /// When the experiment began.
+    /// Start of the experiment.
     pub(crate) begun: Instant,
     pub(crate) stop: &'a AtomicBool,
     pub(crate) log_dir: Option<&'a Path>,
@@ -32,7 +32,7 @@ impl Stage<'_> {
         self.begun.elapsed().as_secs_f64()
     }
 
-    /// Waits, but not when all is to stop. Gives whether to go on.
+    /// Waits, unless everything is being stopped. Returns whether to continue.
     pub(crate) fn wait(&self, until: Duration) -> bool {
         while !self.stop.load(Ordering::Relaxed) {
             let left = until.saturating_sub(self.begun.elapsed());
@@ -44,7 +44,8 @@ impl Stage<'_> {
         false
     }
 
-    /// The whole life of a viewer who comes so long after the beginning. `None`: the experiment was stopped.
+    /// Runs a viewer that arrives at `arrival` after the start. Returns `None` if the experiment
+    /// was stopped.
     pub(crate) fn live(&self, number: usize, arrival: Duration) -> Option<ViewerReport> {
         if !self.wait(arrival) {
             return None;
@@ -69,7 +70,8 @@ impl Stage<'_> {
             });
             let session = self.player.watch(&reader, 0, f64::INFINITY);
             if session.end.is_ok() {
-                // All is here, but not yet seen: the viewer is a peer until then.
+                // All data has arrived but is not yet watched. The viewer remains a peer until
+                // then.
                 self.wait(self.begun.elapsed() + Duration::from_secs_f64(session.ahead_s.max(0.0)));
             }
             done.store(true, Ordering::Relaxed);
@@ -100,7 +102,7 @@ impl Stage<'_> {
         Some(report)
     }
 
-    /// Ctrl-C, so that the tracker hears of it.
+    /// Sends Ctrl-C, so that the tracker receives the stop announce.
     fn leave(&self, number: usize, mut program: Playswarm) {
         program.process.interrupt();
         let end = Instant::now() + LEAVE;
@@ -113,18 +115,18 @@ impl Stage<'_> {
     }
 }
 
-/// What `/status` said from time to time.
+/// The information from `/status` samples.
 #[derive(Default)]
 struct Heard {
     last: Option<Status>,
-    /// Payload by connection: what it gave, and how the program came to know it.
+    /// Payload per connection, and how the program found the peer.
     gave: BTreeMap<SocketAddr, Given>,
     samples: Vec<Sample>,
 }
 
 #[derive(Default)]
 struct Given {
-    /// On connections of this address that are no more.
+    /// Payload from closed connections of this address.
     before: u64,
     now: u64,
     origin: String,

@@ -52,9 +52,9 @@ impl Swarm {
         self.watch(torrent).start()
     }
 
-    /// Returns the shortest time in which the first byte of a piece can be shown, if only verified
-    /// data is shown: two round trips to the nearest seed, and the transfer of the piece at the
-    /// whole rate of the seeds or of the viewer's own link.
+    /// Returns the shortest time to the first byte of a piece, if only verified data is shown: two
+    /// round trips to the nearest seed, plus the transfer of the piece. The transfer runs at the
+    /// total rate of the seeds or at that of the viewer's own link.
     pub fn limit(&self, piece_length: u64) -> Duration {
         let up: u64 = self.links.iter().map(|link| link.up_kbit).sum();
         let kbit = if self.viewer.down_kbit == 0 { up } else { up.min(self.viewer.down_kbit) };

@@ -24,9 +24,9 @@ const MAX_ROUNDS: u32 = 20_000;
 /// Size in bytes of the pieces in which the sparse film is fed.
 const BLOCK: u64 = 16 << 10;
 
-/// Reads bytes as a complete film of a container, then as the head and the tail of a large sparse
-/// one, cut at the position given by the last byte. Panics if a bound is broken. Returns the
-/// timeline of the complete film if it is of that container.
+/// Reads bytes as a complete film of a container. Then reads them as the head and the tail of a
+/// large sparse film, cut at the position given by the last byte. Panics if a bound is broken.
+/// Returns the timeline of the complete film if it is of that container.
 pub fn film(container: Container, data: &[u8]) -> Option<Arc<Timeline>> {
     let head = &data[..data.len().min(Container::SNIFF_BYTES)];
     if Container::sniff(head) != container {

@@ -122,8 +122,8 @@ fn ascending(mut line: Vec<(Duration, u64)>) -> Vec<(Duration, u64)> {
     line
 }
 
-/// Returns the first bytes of a file: at least `bytes` if the file has them, and no more than a
-/// header may take.
+/// Returns the first bytes of a file: at least `bytes` if the file has them, and at most the limit
+/// for a header.
 fn head(held: &Held, bytes: u64) -> Result<&[u8], Short> {
     let range = 0..bytes.min(MAX_HEADER);
     held.get(range.clone()).ok_or(Short::Need(range))

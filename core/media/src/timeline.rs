@@ -220,9 +220,9 @@ impl Timeline {
         (at, self.keyframes.get(after).copied())
     }
 
-    /// Returns the bytes that a player needs for a span of time: from the keyframe at or before its
-    /// start to the first known keyframe at or after its end. Between known keyframes of a sparse
-    /// timeline it interpolates linearly.
+    /// Returns the bytes that a player needs for a span of time. They reach from the keyframe at or
+    /// before its start to the first known keyframe at or after its end. Between known keyframes of
+    /// a sparse timeline it interpolates linearly.
     pub fn byte_range(&self, times: Range<Duration>) -> Range<u64> {
         let start = match (self.keyframe_at(times.start).0, &self.accuracy) {
             (Some(keyframe), Accuracy::Exact) => keyframe.from,

@@ -261,7 +261,7 @@ pub(super) fn find_moof(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// A box met while stepping over fragments: what is needed of it, and its end.
+/// A box met while stepping over fragments, with its end.
 pub(super) enum Hop {
     Moof(Moof, u64),
     /// Some other box, which ends at this offset.

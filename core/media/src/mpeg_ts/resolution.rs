@@ -1,9 +1,13 @@
 //! Width and height of pictures, from the data before a keyframe, since the tables of a transport
 //! stream do not contain them.
 //!
-//! Reads the sequence header of MPEG-1 and MPEG-2 (ISO/IEC 13818-2, 6.2.2) and the sequence
-//! parameter sets of H.264 (ITU-T H.264, 7.3.2.1) and HEVC (ITU-T H.265, 7.3.2.2), no further than
-//! needed. For other codecs the resolution stays unknown.
+//! Reads no further than needed:
+//!
+//! - MPEG-1 and MPEG-2: the sequence header (ISO/IEC 13818-2, 6.2.2).
+//! - H.264: the sequence parameter set (ITU-T H.264, 7.3.2.1).
+//! - HEVC: the sequence parameter set (ITU-T H.265, 7.3.2.2).
+//!
+//! For other codecs the resolution stays unknown.
 
 use super::bits::Bits;
 use super::packet::content;

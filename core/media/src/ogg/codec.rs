@@ -1,5 +1,6 @@
-//! Parses the first packet of a logical stream: the codec, and how its granules count (Vorbis I
-//! 4.2.2 and A.2, RFC 7845, Theora 6.2, RFC 9639 section 10.1, the Speex manual).
+//! The first packet of a logical stream: it gives the codec, and how its granules count.
+//!
+//! Sources: Vorbis I 4.2.2 and A.2, RFC 7845, Theora 6.2, RFC 9639 section 10.1, the Speex manual.
 
 use crate::flac::{STREAM_INFO_BYTES, StreamInfo};
 use crate::timeline::{Track, TrackKind};

@@ -28,8 +28,8 @@ pub(crate) fn line(text: &str) {
     });
 }
 
-/// Prints a line on standard output and flushes it, since a script waits for it. Logs a failure,
-/// because the program continues.
+/// Prints a line on standard output and flushes it, since a script waits for it. Reports a failure
+/// on standard error, because the program continues.
 pub(crate) fn out(text: &str) {
     if let Err(e) = print(text) {
         line(&e.to_string());

@@ -245,8 +245,9 @@ fn settings_and_secrets_come_from_pipes_and_a_silent_one_can_be_interrupted() {
     let (code, _, err) = outcome(Command::new("sh").args(["-c", &script]).current_dir(dir.path()));
     assert_eq!(code, 0, "{err}");
     let script = format!(
-        "echo '{{}}' | {program} seed film.mkv magnet:?xt=urn:btih:{} --config /dev/stdin -q & sleep 1; kill $!; wait $!",
-        "0".repeat(40)
+        "echo '{{}}' | {program} seed film.mkv magnet:?xt=urn:btih:{} --config /dev/stdin -q {} & sleep 1; kill $!; wait $!",
+        "0".repeat(40),
+        OFFLINE.join(" ")
     );
     let (_, _, err) = outcome(Command::new("sh").args(["-c", &script]).current_dir(dir.path()));
     assert_eq!(err, "", "settings are read once");

@@ -189,7 +189,7 @@ impl Config {
             return Err(bad(
                 "dir",
                 "it is empty, and the environment does not tell where the user's cache folder is: XDG_CACHE_HOME and \
-                 HOME are not set; name a folder",
+                 HOME are not set to a full path; name a folder",
             ));
         }
         Ok(default)

@@ -1,10 +1,10 @@
 //! Runs scenarios with policies and seeds, and takes the medians.
 
 use crate::measure::Report;
+use crate::policy::Policy;
 use crate::spec::Scenario;
 use crate::stats::median;
 use crate::world::{Options, run_policy};
-use playswarm_logic::picker::Policy;
 
 /// Medians over the seeds of one scenario under one policy.
 #[derive(Clone, Debug, PartialEq, serde::Serialize)]

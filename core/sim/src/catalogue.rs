@@ -1,4 +1,5 @@
-//! The named swarms by which policies are judged. Each differs from the first in what its line says.
+//! The named swarms by which policies are judged. Each differs from the first in what its line
+//! says.
 
 use crate::spec::Step::{Close, Pause, Resume, Seek};
 use crate::spec::{Change, ChokeCycle, Disturbance, Drift, Holds, PeerGroup, Scenario, Script, Step, kbit};
@@ -16,8 +17,9 @@ fn change(at_s: f64, peer: u32, change: Change) -> Disturbance {
     Disturbance { at_s, peer, change }
 }
 
-/// Opens at the start and jumps three times, far enough apart that each jump meets a swarm in full play. The places are
-/// no round shares of the file: what was fetched there beforehand would make the jump free and say nothing.
+/// Opens at the start and jumps three times, far enough apart that each jump meets a swarm in full
+/// play. The places are no round shares of the file: what was fetched there beforehand would make
+/// the jump free and say nothing.
 fn usual() -> Vec<Script> {
     vec![Script::player(media(), 0.0, &[(6.0, Seek(0.713)), (12.0, Seek(0.347)), (18.0, Seek(0.523))])]
 }
@@ -41,6 +43,7 @@ pub fn catalogue() -> Vec<Scenario> {
     all.extend(coming_and_going());
     all.extend(bad_networks());
     all.extend(odd_viewers());
+    all.extend(small_pieces());
     all
 }
 
@@ -91,8 +94,8 @@ fn equal_and_unequal() -> Vec<Scenario> {
 }
 
 fn coming_and_going() -> Vec<Scenario> {
-    // The jump leads to the beginning of a piece: in the middle of one, what is left of it would play out before the
-    // five peers that remain can have brought the next, whoever picks.
+    // The jump leads to the beginning of a piece: in the middle of one, what is left of it would
+    // play out before the five peers that remain can have brought the next, whoever picks.
     let churn_readers = vec![Script::player(media(), 0.0, &[(45.0, Seek(0.813))])];
     vec![
         Scenario {
@@ -248,5 +251,76 @@ fn odd_viewers() -> Vec<Scenario> {
                 vec![group(1, 6000.0, 0.020), group(4, 1500.0, 0.040), group(3, 333.0, 0.080)],
             )
         },
+    ]
+}
+
+/// Torrents of small pieces, where a single block that comes twice is seen in the share of waste,
+/// and the first picture needs only a few blocks of peers of which nothing is known.
+fn small_pieces() -> Vec<Scenario> {
+    let clip = |name, about, readers, peers| Scenario {
+        total_bytes: 1 << 20,
+        piece_bytes: 64 << 10,
+        down_rate: kbit(1e6),
+        readers,
+        end_s: 10.0,
+        ..base(name, about, peers)
+    };
+    let whole = || vec![Script::player(kbit(1000.0), 0.0, &[])];
+    // As `playswarm demo --check`: the rates of its peers, the places that it reads.
+    let demo_peers = [150e3, 100e3, 80e3, 50e3, 40e3, 30e3];
+    let demo_peers = demo_peers.map(|rate| PeerGroup { rate, ..group(1, 0.0, 0.000_1) });
+    let places = [0.0, 0.7, 0.35, 0.9, 0.1, 0.98];
+    let probes = places.iter().enumerate().map(|(n, at)| Script::probe(n as f64, *at, 128 << 10));
+    // P2PMoD's lines: see docs/P2PMOD.md.
+    let film = |name, about, peers| Scenario {
+        total_bytes: 24 << 20,
+        piece_bytes: 32 << 10,
+        down_rate: kbit(8000.0),
+        down_queue_s: 0.2,
+        readers: vec![Script { rate_known: true, ..Script::player(kbit(320.0), 0.0, &[(15.0, Seek(0.313))]) }],
+        end_s: 30.0,
+        ..base(name, about, peers)
+    };
+    vec![
+        Scenario {
+            total_bytes: 7_616_095,
+            ..clip(
+                "demo",
+                "6 places of a clip in pieces of 64 KiB, 6 uneven peers on the same machine",
+                probes.collect(),
+                demo_peers.to_vec(),
+            )
+        },
+        clip(
+            "clip_near",
+            "1 MiB in pieces of 64 KiB from 3 peers on the same machine",
+            whole(),
+            vec![group(3, 500_000.0, 0.000_1)],
+        ),
+        clip(
+            "clip_uneven",
+            "1 MiB in pieces of 64 KiB from 6 uneven peers on the same machine",
+            whole(),
+            demo_peers.to_vec(),
+        ),
+        clip(
+            "clip",
+            "1 MiB in pieces of 64 KiB from 3 peers of 8 Mbit/s, 20 ms away",
+            whole(),
+            vec![group(3, 8000.0, 0.020)],
+        ),
+        film(
+            "crowd",
+            "40 peers of 1 Mbit/s with all, one in five with a full line; pieces of 32 KiB behind 8 Mbit/s",
+            vec![group(32, 1000.0, 0.040), PeerGroup { buffered_s: 2.0, ..group(8, 30.0, 0.300) }],
+        ),
+        film(
+            "viewers",
+            "an origin of 10 Mbit/s and 30 viewers of 1 Mbit/s, each with half of the film",
+            vec![
+                group(1, 10_000.0, 0.040),
+                PeerGroup { holds: Holds::Share(0.5), views: true, ..group(30, 1000.0, 0.040) },
+            ],
+        ),
     ]
 }

@@ -36,6 +36,8 @@ pub(crate) enum Down {
 /// One thing that happens.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
+    /// This peer is dialled.
+    Dial,
     /// The handshake with this peer is finished.
     Joined(u32),
     /// A message of the viewer reaches the peer.

@@ -6,10 +6,9 @@ mod slots_command;
 use anyhow::{Context, Result, anyhow, bail};
 use clap::{Parser, Subcommand};
 use playswarm_logic::Time;
-use playswarm_logic::picker::Policy;
 use playswarm_sim::{
-    Options, Report, Scenario, bench, catalogue, describe, markdown, random_scenario, run_policy, scenario, splice,
-    svg, text,
+    Options, Policy, Report, Scenario, bench, catalogue, describe, markdown, random_scenario, run_policy, scenario,
+    splice, svg, text,
 };
 use std::io::Write as _;
 use std::path::PathBuf;

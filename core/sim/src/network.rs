@@ -11,6 +11,11 @@ use playswarm_logic::{BlockRef, PieceIndex, Time};
 use std::time::Duration;
 
 impl<M: Machine> World<'_, '_, M> {
+    pub(super) fn set_dialled(&mut self, peers: usize) {
+        self.dialled = peers;
+        self.tell(Input::Dialled(peers));
+    }
+
     pub(super) fn joined(&mut self, i: u32) {
         let now = self.now;
         let peer = &mut self.peers[i as usize];
@@ -23,6 +28,8 @@ impl<M: Machine> World<'_, '_, M> {
             return;
         }
         peer.joined = true;
+        self.set_dialled(self.dialled - 1);
+        let peer = &mut self.peers[i as usize];
         peer.known = peer.have.clone();
         let (fast, reqq) = (peer.group.fast, peer.group.max_requests);
         let jitter = if peer.group.jitter_s > 0.0 { peer.rng.between(0.0, 2.0 * peer.group.jitter_s) } else { 0.0 };
@@ -45,6 +52,9 @@ impl<M: Machine> World<'_, '_, M> {
             max_requests: reqq,
             fast,
         });
+        if self.peers[i as usize].group.views {
+            self.tell(Input::PeerViews(key(i)));
+        }
         self.tell(Input::PeerHasBits(key(i), bits));
         match cycle {
             Some(c) => {

@@ -81,6 +81,7 @@ fn random_group(rng: &mut Rng) -> PeerGroup {
         max_requests: 1 + rng.below(250) as u32,
         drift: rng.chance(0.3).then(|| Drift { every_s: rng.between(0.2, 5.0), spread: rng.between(0.0, 0.95) }),
         slow_start: rng.chance(0.7),
+        views: false,
     }
 }
 

@@ -66,7 +66,8 @@ pub struct PeerGroup {
     pub fast: bool,
     /// Whether CANCEL takes back what it has not begun to send.
     pub honours_cancel: bool,
-    /// What it has handed to its socket and cannot take back, in seconds of its rate (never less than one block).
+    /// What it has handed to its socket and cannot take back, in seconds of its rate (never less
+    /// than one block).
     pub buffered_s: f64,
     /// Probability that a block of it is wrong.
     pub lies: f64,
@@ -78,6 +79,8 @@ pub struct PeerGroup {
     pub drift: Option<Drift>,
     /// Whether its TCP begins small, after idleness too (RFC 5681).
     pub slow_start: bool,
+    /// Whether it tells where it watches (`ps_slot`), which makes it a viewer to the picker.
+    pub views: bool,
 }
 
 impl Default for PeerGroup {
@@ -101,6 +104,7 @@ impl Default for PeerGroup {
             max_requests: 250,
             drift: None,
             slow_start: true,
+            views: false,
         }
     }
 }
@@ -108,7 +112,8 @@ impl Default for PeerGroup {
 /// What befalls a peer, or the viewer, in the middle of a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
-    /// The peer's cable is pulled: nothing comes, and nobody says so until the viewer's own timer does.
+    /// The peer's cable is pulled: nothing comes, and nobody says so until the viewer's own timer
+    /// does.
     Cut,
     /// The cable is back, and what TCP held follows.
     Mend,
@@ -155,7 +160,8 @@ pub struct Script {
     pub at: f64,
     /// Steps by time in seconds from the start of the run, ascending.
     pub steps: Vec<(f64, Step)>,
-    /// The media's rate in bytes per second; 0 for a reader without a clock, which reads as fast as it can.
+    /// The media's rate in bytes per second; 0 for a reader without a clock, which reads as fast as
+    /// it can.
     pub rate: f64,
     /// Whether the picker is told that rate.
     pub rate_known: bool,
@@ -163,7 +169,8 @@ pub struct Script {
     pub bytes: u64,
     /// How far ahead of the reader may be fetched, bytes.
     pub window: u64,
-    /// Whether a seek is a new reader beside the old one, which is then closed (as HTTP players do), or a jump of the same.
+    /// Whether a seek is a new reader beside the old one, which is then closed (as HTTP players
+    /// do), or a jump of the same.
     pub reopens: bool,
 }
 
@@ -213,7 +220,8 @@ pub struct Scenario {
     pub end_s: f64,
     /// Seconds after a pulled cable until the viewer's own timer notices.
     pub expire_s: f64,
-    /// Whether the peers together have so much more than the media's rate that there must be no stall.
+    /// Whether the peers together have so much more than the media's rate that there must be no
+    /// stall.
     pub ample: bool,
 }
 

@@ -1,6 +1,8 @@
-//! The run: takes the earliest event, lets the network or the viewer act, tells the machine and does what it says.
+//! The run: takes the earliest event, lets the network or the viewer act, tells the machine and
+//! does what it says.
 //!
-//! Here are the loop and what connects the parts; what the network does is in `network`, what the readers do in `viewer`.
+//! Here are the loop and what connects the parts; what the network does is in `network`, what the
+//! readers do in `viewer`.
 
 #[path = "network.rs"]
 mod network;
@@ -13,11 +15,12 @@ use crate::link::Link;
 use crate::machine::Machine;
 use crate::measure::{PeerLoad, Report, Wait};
 use crate::peer::Peer;
+use crate::policy::Policy;
 use crate::reader::{Reader, State};
 use crate::rng::Rng;
 use crate::spec::Scenario;
 use crate::store::Store;
-use playswarm_logic::picker::{Config, Input, Output, Picker, Policy};
+use playswarm_logic::picker::{Config, Input, Output, Picker};
 use playswarm_logic::{Layout, PeerKey, ReaderKey, Time};
 use std::collections::BTreeMap;
 
@@ -45,6 +48,7 @@ struct World<'a, 't, M: Machine> {
     link: Link,
     store: Store,
     readers: Vec<Reader>,
+    dialled: usize,
     next_key: u32,
     wake_at: Time,
     timeouts_now: u32,
@@ -73,8 +77,11 @@ use trace;
 pub fn run_policy(scenario: &Scenario, policy: Policy, seed: u64, options: Options<'_>) -> Result<Report, String> {
     let layout = layout_of(scenario)?;
     let have = playswarm_logic::Bits::new(layout.pieces());
-    let config = Config { policy, seed, ..Config::default() };
+    let config = Config { seed, ..Config::default() };
     let mut picker = Picker::new(layout, &have, config);
+    if let Some(rule) = policy.rule() {
+        picker = picker.with_rule(rule);
+    }
     run(scenario, &mut picker, policy.name(), seed, options)
 }
 
@@ -85,7 +92,8 @@ fn layout_of(scenario: &Scenario) -> Result<Layout, String> {
 /// Plays a scenario with any machine, which starts with nothing.
 ///
 /// # Errors
-/// Where the machine contradicts itself (with [`Options::check`]) or asks to be woken again and again at one moment.
+/// Where the machine contradicts itself (with [`Options::check`]) or asks to be woken again and
+/// again at one moment.
 pub fn run<M: Machine>(
     scenario: &Scenario,
     machine: &mut M,
@@ -113,6 +121,7 @@ pub fn run<M: Machine>(
         link: Link::new(scenario.down_rate, scenario.down_queue_s),
         store: Store::new(layout),
         readers,
+        dialled: 0,
         next_key: 1,
         wake_at: Time::NEVER,
         timeouts_now: 0,
@@ -133,8 +142,10 @@ impl<M: Machine> World<'_, '_, M> {
     fn set_up(&mut self) {
         for i in 0..self.peers.len() {
             let peer = &self.peers[i];
-            // One round trip for TCP, one for the handshakes; what may go with the handshake goes with it.
+            // One round trip for TCP, one for the handshakes; what may go with the handshake goes
+            // with it.
             let at = peer.join_at.plus_secs(2.0 * peer.rtt());
+            self.events.push(peer.join_at, Event::Dial);
             self.events.push(at, Event::Joined(i as u32));
         }
         for (i, d) in self.scenario.disturbances.iter().enumerate() {
@@ -148,11 +159,17 @@ impl<M: Machine> World<'_, '_, M> {
         }
     }
 
-    /// Until the players were played out and every reader has what it last asked for, or nothing can help any more.
+    /// Until the players were played out and every reader has what it last asked for, or nothing
+    /// can help any more.
     fn play(&mut self) {
         let end = Time::from_secs_f64(self.scenario.end_s);
-        // What a reader still waits for then gets so long: several times what any honest swarm here needs.
-        let last = end.plus_secs(self.scenario.end_s + 300.0);
+        // Time for what a reader still waits for then: four times what the first peer, which stays
+        // and is honest, needs for the whole torrent, and some more for what happens meanwhile.
+        let alone_s = self.scenario.peers.first().map_or(0.0, |seed| {
+            let open = seed.choke.map_or(1.0, |cycle| cycle.open);
+            self.scenario.total_bytes as f64 / (seed.rate * open)
+        });
+        let last = end.plus_secs(self.scenario.end_s + 300.0 + 4.0 * alone_s);
         while let Some((at, event)) = self.events.pop() {
             if at > last || self.broken.is_some() || (at > end && self.satisfied()) {
                 break;
@@ -174,6 +191,7 @@ impl<M: Machine> World<'_, '_, M> {
 
     fn step(&mut self, event: Event) {
         match event {
+            Event::Dial => self.set_dialled(self.dialled + 1),
             Event::Joined(i) => self.joined(i),
             Event::Up(i, up) => self.up(i, up),
             Event::Sent(i) => self.sent(i),

@@ -26,7 +26,7 @@ fn the_same_seed_gives_the_same_run() {
 fn viewers_that_come_one_by_one_start_at_once_never_stall_and_spare_the_origin() {
     let report = play(&small("p2pmod", 24, 120.0, 120.0));
     assert_eq!((report.starts().len(), report.stalls().0), (24, 0));
-    assert!(report.starts().last().unwrap() < &1.5, "{:?}", report.starts());
+    assert!(report.starts().last().unwrap() < &1.8, "{:?}", report.starts());
     assert!(report.efficiency() > 0.97, "{}", report.efficiency());
     assert!(report.origin_streams() < 3.0 && report.from_viewers() > 0.6, "{}", report.origin_streams());
 }

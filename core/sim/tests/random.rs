@@ -1,7 +1,6 @@
 //! The real picker in swarms drawn by seed: its invariants hold after every event, and what honest peers hold arrives.
 
-use playswarm_logic::picker::Policy;
-use playswarm_sim::{Options, random_scenario, run_policy};
+use playswarm_sim::{Options, Policy, random_scenario, run_policy};
 
 /// 200 by default; `PLAYSWARM_SIM_SWARMS` sets another number for a longer search.
 fn swarms() -> u64 {

@@ -1,84 +1,78 @@
 //! The picker's words: what it is told, what it says, what it counts.
 
+use super::tuning::PRIOR_READ_RATE;
 use crate::{Bits, BlockRef, PeerKey, PieceIndex, Range, ReaderKey};
 use serde::{Deserialize, Serialize};
+use std::fmt::Debug;
 use std::time::Duration;
 
-/// How blocks are dealt out to peers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Policy {
-    /// In deadline order, each block to the peer from which it is expected soonest. The default.
-    #[default]
-    EarliestArrival,
-    /// GnuStream: each piece split among the peers in proportion to their rates.
-    Proportional,
-    /// GnuStream: each piece split evenly among the peers.
-    Even,
-    /// P2PMoD: what is due within a horizon by deadline, the rest rarest first.
-    DeadlineRarest,
-    /// In order of position, to whichever peer asks first.
-    Sequential,
-}
+/// A way of dealing out blocks that replaces gain and price: the comparison policies of the
+/// simulator.
+pub trait Rule: Debug + Send + Sync {
+    /// Whether a peer takes an open block of a piece.
+    fn takes(&self, share: &Share) -> bool;
 
-impl Policy {
-    /// Every policy, for simulations that compare them.
-    pub const ALL: [Policy; 5] =
-        [Policy::EarliestArrival, Policy::Proportional, Policy::Even, Policy::DeadlineRarest, Policy::Sequential];
-
-    /// The name in configs and tables.
-    pub fn name(self) -> &'static str {
-        match self {
-            Policy::EarliestArrival => "earliest_arrival",
-            Policy::Proportional => "proportional",
-            Policy::Even => "even",
-            Policy::DeadlineRarest => "deadline_rarest",
-            Policy::Sequential => "sequential",
-        }
+    /// How far ahead of the readers pieces are taken in order, seconds; those behind are taken
+    /// rarest first.
+    fn in_order_s(&self) -> f64 {
+        f64::INFINITY
     }
 }
 
-/// What the picker can be told to do otherwise. Units are in the names.
+/// What a [`Rule`] is told of a peer and a piece.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// Seconds until a reader runs dry without the piece.
+    pub due_s: f64,
+    /// Blocks of the piece.
+    pub blocks: u32,
+    /// Of these, the ones that the peer gave or is asked for.
+    pub taken: u32,
+    /// Peers that can give blocks of the piece.
+    pub holders: usize,
+    /// The peer's rate, bytes per second.
+    pub rate: f64,
+    /// The rates of all holders.
+    pub total_rate: f64,
+}
+
+/// Settings of the picker. Units are in the names; docs/adr/0016-picker.md has the evidence for
+/// the values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// How blocks are dealt out.
-    pub policy: Policy,
     /// Seed of every random choice (ties between equally rare pieces).
     pub seed: u64,
-    /// Requests to a peer of which nothing is known yet. 3: enough to learn its rate from, little enough to wait for.
+    /// Requests to an unmeasured peer. 4: enough to measure its rate through TCP's start, and little
+    /// enough to wait for.
     pub first_requests: u32,
-    /// What may stand in a peer's queue beyond its round trip while the buffer is short, in milliseconds of that peer's
-    /// rate; never less than a block or a third of the round trip. It is what a seek waits for where CANCEL is ignored,
-    /// and it is in practice, since clients hand blocks to their sockets at once. 25: below what anybody notices.
+    /// Delay that a peer's queue may add to its round trip, milliseconds; at least a block or a third
+    /// of the round trip. A seek waits for it where CANCEL is ignored, as it is in practice, since
+    /// clients hand blocks to their sockets at once. 25: below what a viewer notices.
     pub slack_ms: f64,
-    /// The same once every reader is comfortable. 150: rides out jitter, and a seek still starts at once.
-    pub comfort_slack_ms: f64,
-    /// A reader with so many seconds of media ahead is comfortable. 20: a router's reboot of a peer, a choke cycle.
+    /// Media ahead of a reader with which its read-ahead is full, seconds. 20: rides out a peer's
+    /// reboot of its router, or a choke cycle.
     pub comfort_s: f64,
-    /// The same in bytes where the media's rate is not known.
-    pub comfort_bytes: u64,
-    /// How far ahead of each reader blocks are picked in order at least; beyond it, rarest first.
+    /// How far ahead of each reader pieces are taken in order, at least; those behind are taken rarest
+    /// first.
     pub horizon_bytes: u64,
-    /// Bound on the bytes of pieces that are begun and not complete. 40 MiB: what the store has room for by default.
+    /// Bound on the memory of pieces that are begun and not complete. 40 MiB: the store's own bound.
     pub max_partial_bytes: u64,
-    /// Bytes of hedges that may be wasted, as a share of what was received. 0.02: the bound on all waste is 0.03.
+    /// Share of the received bytes that duplicates may waste before they become dearer. 0.02: the
+    /// bound on all waste is 0.03.
     pub hedge_share: f64,
-    /// The same as a constant (at most a 128th of the torrent), so that the very first piece can be hedged too.
-    pub hedge_bytes: u64,
-    /// Once comfortable, the pieces at this many even steps of each file are fetched early, all of them bit by bit, since
-    /// players jump there by keys and by clicks on chapters. 10: the number keys of most players. 0 switches it off.
+    /// While every read-ahead is full, the pieces at this many even steps of each file are fetched
+    /// early, since players seek there by keys and by clicks on chapters. 10: the number keys of most
+    /// players. 0 switches it off.
     pub jump_points: u32,
 }
 
 impl Config {
-    /// The bytes that a reader of that rate, bytes per second, must have ahead of it to be comfortable.
+    /// The bytes that a reader of that rate, bytes per second, must have ahead of it to be
+    /// comfortable.
     pub fn comfort_bytes_at(&self, rate: Option<f64>) -> u64 {
-        match rate {
-            Some(rate) => ((rate * self.comfort_s) as u64).clamp(self.comfort_bytes / 16, self.comfort_bytes * 4),
-            None => self.comfort_bytes,
-        }
+        let bytes = rate.unwrap_or(PRIOR_READ_RATE) * self.comfort_s;
+        (bytes as u64).clamp(self.horizon_bytes / 32, 2 * self.horizon_bytes)
     }
 
     /// Every number but the seed, of which all are good, and what it may be.
@@ -89,13 +83,10 @@ impl Config {
         vec![
             Range::new("first_requests", f64::from(self.first_requests), 1.0, 1000.0),
             Range::new("slack_ms", self.slack_ms, 0.0, MINUTE_MS),
-            Range::new("comfort_slack_ms", self.comfort_slack_ms, 0.0, MINUTE_MS),
             Range::new("comfort_s", self.comfort_s, 0.0, 86_400.0),
-            Range::new("comfort_bytes", self.comfort_bytes as f64, 0.0, BYTES),
             Range::new("horizon_bytes", self.horizon_bytes as f64, 0.0, BYTES),
             Range::new("max_partial_bytes", self.max_partial_bytes as f64, f64::from(1 << 20), BYTES),
             Range::new("hedge_share", self.hedge_share, 0.0, 1.0),
-            Range::new("hedge_bytes", self.hedge_bytes as f64, 0.0, BYTES),
             Range::new("jump_points", f64::from(self.jump_points), 0.0, 1000.0),
         ]
     }
@@ -104,17 +95,13 @@ impl Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            policy: Policy::default(),
             seed: 1,
-            first_requests: 3,
+            first_requests: 4,
             slack_ms: 25.0,
-            comfort_slack_ms: 150.0,
             comfort_s: 20.0,
-            comfort_bytes: 16 << 20,
             horizon_bytes: 32 << 20,
             max_partial_bytes: 40 << 20,
             hedge_share: 0.02,
-            hedge_bytes: 256 << 10,
             jump_points: 10,
         }
     }
@@ -124,9 +111,10 @@ impl Default for Config {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Input {
-    /// A peer finished its handshake. It chokes us until [`Input::Unchoked`], and has nothing until it says so. As long as
-    /// anything is missing here it was told with the handshake that we are interested, in the hope of an UNCHOKE a round trip sooner;
-    /// [`Output::Interested`] takes that back where it turns out to have nothing for us.
+    /// A peer finished its handshake. It chokes us until [`Input::Unchoked`], and has nothing until
+    /// it says so. As long as anything is missing here it was told with the handshake that we are
+    /// interested, in the hope of an UNCHOKE a round trip sooner; [`Output::Interested`] takes that
+    /// back where it turns out to have nothing for us.
     PeerJoined {
         /// The new peer.
         peer: PeerKey,
@@ -161,9 +149,11 @@ pub enum Input {
     Unkept(PeerKey, BlockRef),
     /// It takes so many requests at once (BEP 10 `reqq`, which comes after it joined).
     PeerTakes(PeerKey, u32),
-    /// It watches the film, as it says: it is asked for what is shown soon, and spares whoever has all and watches nothing.
+    /// It watches the film, as it says: it is asked for what is shown soon, and spares whoever has
+    /// all and watches nothing.
     PeerViews(PeerKey),
-    /// Others from this peer's address gave blocks of pieces that failed: those are asked of others where there are any.
+    /// Others from this peer's address gave blocks of pieces that failed: those are asked of others
+    /// where there are any.
     PeerSuspected(PeerKey),
     /// Some bytes of a block came from this peer, the block is not complete yet.
     Progress(PeerKey),
@@ -173,7 +163,8 @@ pub enum Input {
     PieceFailed(PieceIndex),
     /// A piece that was here is not any more (given back, or changed on disk).
     PieceLost(PieceIndex),
-    /// Someone will read `[position, end)` of the file that begins at `start`; bytes from the start of the torrent.
+    /// Someone will read `[position, end)` of the file that begins at `start`; bytes from the start
+    /// of the torrent.
     ReaderOpened {
         /// The new reader.
         reader: ReaderKey,
@@ -197,8 +188,8 @@ pub enum Input {
         /// How many bytes ahead of the reader may be fetched.
         window: u64,
     },
-    /// Where the reader's player may jump, bytes from the start of the torrent, where more is known than the even steps of
-    /// [`Config::jump_points`].
+    /// Where the reader's player may jump, bytes from the start of the torrent, where more is known
+    /// than the even steps of [`Config::jump_points`].
     ReaderJumps(ReaderKey, Vec<u64>),
     /// The reader has read up to here: ahead of where it was, without a gap.
     ReaderRead(ReaderKey, u64),
@@ -212,8 +203,9 @@ pub enum Input {
     ReaderRate(ReaderKey, f64),
     /// Nobody reads there any more.
     ReaderClosed(ReaderKey),
-    /// The blocks of these pieces from the given one on are known without any peer (zeros of pad files, BEP 47): they are not
-    /// asked for, unless their piece turns out wrong. What was said before is forgotten.
+    /// The blocks of these pieces from the given one on are known without any peer (zeros of pad
+    /// files, BEP 47): they are not asked for, unless their piece turns out wrong. What was said
+    /// before is forgotten.
     KnownTails(Vec<(PieceIndex, u32)>),
     /// Fetch every piece, whether anybody reads or not.
     FetchAll(bool),

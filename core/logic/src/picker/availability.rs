@@ -1,4 +1,5 @@
-//! How many peers have each piece. What a peer says of one piece costs the same however many pieces there are.
+//! How many peers have each piece. What a peer says of one piece costs the same however many pieces
+//! there are.
 
 use crate::Bits;
 

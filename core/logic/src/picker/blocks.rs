@@ -1,4 +1,4 @@
-//! What becomes of blocks and pieces: received, verified, failed, lost, given up.
+//! Blocks and pieces that were received, verified, lost, given up or failed; and cancels.
 
 use super::Picker;
 use super::api::Output;
@@ -8,31 +8,32 @@ impl Picker {
     pub(super) fn block(&mut self, peer: PeerKey, block: BlockRef) {
         let bytes = self.layout.block_bytes(block);
         let slack = self.slack_s();
+        self.measure_line(bytes);
         let Some(p) = self.peers.get_mut(&peer) else { return };
         self.counters.received_bytes += u64::from(bytes);
         let ask = p.take(block);
         self.outstanding -= usize::from(ask.is_some());
-        let asked = ask.map(|a| a.asked).or_else(|| p.lay_ghost(block));
+        let asked = ask.map(|a| a.asked).or_else(|| p.take_stale(block));
         let Some(asked) = asked.filter(|_| bytes > 0) else {
             self.counters.unasked_bytes += u64::from(bytes);
             return;
         };
         let was_snubbed = p.snubbed;
         p.learn(asked, ask, bytes, self.now, slack, self.prior);
-        self.welcome(block);
+        self.begin_late(block);
         if self.partial.contains_key(&block.piece.0) {
-            self.set_aside(block);
+            self.reserve_block(block);
         }
         let fresh = !self.have.get(block.piece.0)
             && self.partial.get_mut(&block.piece.0).is_some_and(|part| part.receive(block.block, peer));
         if fresh {
-            if self.plan.first().is_some_and(|w| w.piece == block.piece.0) {
-                self.waited_at = self.now;
+            if self.demand.first().is_some_and(|w| w.piece == block.piece.0) {
+                self.progress_at = self.now;
             }
             let askers = self.partial.get(&block.piece.0).map(|part| part.blocks[block.block as usize].askers);
             for other in askers.into_iter().flatten().flatten() {
                 if let Some(part) = self.partial.get_mut(&block.piece.0) {
-                    if other == peer { part.answered(block.block, peer) } else { part.release(block.block, other) }
+                    part.release(block.block, other);
                 }
                 if other != peer && self.cancel(other, block) {
                     self.fill(other);
@@ -63,13 +64,14 @@ impl Picker {
             if let Some(part) = self.partial.get_mut(&block.piece.0) {
                 part.release(block.block, peer);
             }
-            self.plan_from = 0;
+            self.open_from = 0;
         } else {
-            p.lay_ghost(block);
+            p.take_stale(block);
         }
     }
 
     pub(super) fn verified(&mut self, piece: PieceIndex) {
+        self.note_givers(piece, true);
         self.drop_partial(piece.0);
         if !self.have.set(piece.0, true) {
             return;
@@ -84,15 +86,16 @@ impl Picker {
             }
         }
         changed.into_iter().for_each(|key| self.say_interest(key));
-        self.plan_stale = true;
+        self.demand_stale = true;
     }
 
     pub(super) fn failed(&mut self, piece: PieceIndex) {
+        self.note_givers(piece, false);
         if let Some(part) = self.partial.get_mut(&piece.0) {
             self.counters.failed_bytes += u64::from(self.layout.bytes_of(piece));
             part.fail();
         }
-        self.plan_stale = true;
+        self.demand_stale = true;
         self.fill_all();
     }
 
@@ -111,11 +114,11 @@ impl Picker {
             r.ready_to = self.layout.piece_at(r.position).0;
         }
         changed.into_iter().for_each(|key| self.say_interest(key));
-        self.plan_stale = true;
+        self.demand_stale = true;
         self.fill_all();
     }
 
-    /// Ends a piece's assembly; whatever is still asked of it is cancelled.
+    /// Ends a piece that was begun, and cancels its requests.
     pub(super) fn drop_partial(&mut self, piece: u32) {
         let Some(part) = self.partial.remove(&piece) else { return };
         self.partial_bytes -= part.reserved;
@@ -127,18 +130,18 @@ impl Picker {
         }
     }
 
-    /// Takes one request back; false where there was none.
+    /// Takes one request back. Returns whether there was one.
     fn cancel(&mut self, peer: PeerKey, block: BlockRef) -> bool {
         let Some(p) = self.peers.get_mut(&peer) else { return false };
         let Some(ask) = p.take_back(block, self.now, self.prior) else { return false };
         self.outstanding -= 1;
-        p.haunt(ask, self.now, false);
+        p.mark_stale(ask, self.now, false);
         self.counters.cancels += 1;
         self.out.push_back(Output::Cancel(peer, block));
         true
     }
 
-    /// Takes back the requests for pieces that `unwanted` names.
+    /// Takes back the requests for unwanted pieces.
     pub(super) fn cancel_where(&mut self, unwanted: impl Fn(u32) -> bool) {
         let mut any = false;
         for (key, p) in &mut self.peers {
@@ -151,7 +154,7 @@ impl Picker {
                 any = true;
                 p.queue.remove(at);
                 self.outstanding -= 1;
-                p.haunt(ask, self.now, false);
+                p.mark_stale(ask, self.now, false);
                 if let Some(part) = self.partial.get_mut(&ask.block.piece.0) {
                     part.release(ask.block.block, *key);
                 }
@@ -160,7 +163,7 @@ impl Picker {
             }
         }
         if any {
-            self.plan_from = 0;
+            self.open_from = 0;
         }
         let empty: Vec<u32> = self
             .partial
@@ -171,15 +174,16 @@ impl Picker {
         empty.into_iter().for_each(|n| self.drop_partial(n));
     }
 
-    /// The readers changed: what none of them wants soon is cancelled, and all peers turn to what they want now.
+    /// The readers changed: requests that none of them needs are cancelled, and all queues are
+    /// filled anew.
     pub(super) fn turn_to_readers(&mut self) {
-        self.make_plan();
-        let mut wanted: Vec<u32> = self.plan.iter().map(|w| w.piece).collect();
+        self.make_demand();
+        let mut wanted: Vec<u32> = self.demand.iter().map(|w| w.piece).collect();
         wanted.sort_unstable();
         let keep_rest = self.fetch_all;
         let unwanted = |piece: u32| !keep_rest && wanted.binary_search(&piece).is_err();
         self.cancel_where(unwanted);
-        self.set_aside_less(unwanted);
+        self.release_reserved(unwanted);
         self.fill_all();
     }
 }

@@ -1,11 +1,11 @@
-//! What must always hold; tests ask after every step.
+//! Invariants, which tests check after every step.
 
 use super::Picker;
 use crate::{BlockRef, PieceIndex};
 
 impl Picker {
-    /// Everything that must always hold, for tests: counts agree with what they count, and requests are noted on
-    /// both sides.
+    /// Everything that must always hold, for tests: counts agree with what they count, and requests
+    /// are noted on both sides.
     pub fn check_invariants(&self) -> Result<(), String> {
         let mut bytes = 0;
         for (n, part) in &self.partial {

@@ -1,9 +1,11 @@
-//! The model of one peer: how fast it delivers, how long a request takes, how much may be asked of it at once.
+//! The model of one peer: its rate, its round trip, and how many requests it may have.
 //!
-//! Rates are learned only while something was asked of the peer, and the bound on its queue follows the queueing delay
-//! that its answers show (as TCP Vegas and LEDBAT do), so it holds whatever the round trip really is.
+//! Rates are measured only while a request is out. The bound on the queue follows the queueing
+//! delay that the answers show (as in TCP Vegas and LEDBAT), so it holds whatever the round trip
+//! really is.
 
 use super::api::PeerFigures;
+use super::tuning::{LONG_S, PATIENCE_S, PRIOR_RTT_S, PROBE_BLOCKS, RATE_MEMORY_S, SOON_S, STEADY_S};
 use crate::layout::BLOCK_BYTES;
 use crate::{Bits, BlockRef, Time};
 use std::collections::VecDeque;
@@ -14,64 +16,56 @@ use std::time::Duration;
 pub(super) struct Ask {
     pub(super) block: BlockRef,
     pub(super) asked: Time,
-    /// The queue was at its bound when this was asked, so its delay says whether the bound is right.
+    /// When the request went to the peer; before `asked` if it was given up and stands again.
+    pub(super) sent: Time,
+    /// The queue was at its bound when this was asked, so its delay says whether the bound is
+    /// right.
     pub(super) filled: bool,
 }
 
-/// Seconds over which rates are remembered; for slow peers, the time of [`MEMORY_BLOCKS`].
-const MEMORY_S: f64 = 0.8;
-const MEMORY_BLOCKS: f64 = 8.0;
-/// The shortest round trip seen is forgotten after so long, for routes change. Long, since a queue that is never empty
-/// shows no round trip, and what it shows instead would make the bound creep up.
-const BASE_MEMORY_S: f64 = 120.0;
-/// Blocks that a peer is asked for beyond its bound at most, however it answers: half a MiB each half second.
-const MOST_HUNGER: f64 = 32.0;
-/// Whoever rejects a request is not asked for that piece for so long; twice as long each time until it gives something.
-const REFUSAL_S: f64 = 1.0;
-const REFUSAL_MAX_S: f64 = 60.0;
-/// So many refused pieces are remembered of a peer.
+/// Least time after which a request without an answer counts as lost and is sent again, seconds. A slow
+/// peer that has it would send the block twice.
+const LOST_S: f64 = 10.0;
+/// Bound on the requests beyond a peer's computed bound, blocks: half a MiB each half second.
+const MAX_BURST: f64 = 32.0;
+/// Bound on the refused pieces that are remembered of a peer.
 const REFUSALS: usize = 64;
-/// A rate above this is a burst out of some buffer, not a rate.
+/// Rejects in a row, with nothing given in between, after which a peer counts as snubbed.
+const MAX_REJECTS: u32 = 8;
+/// Rate above which a measurement is a burst out of some buffer, bytes per second.
 const MAX_RATE: f64 = 4e9;
-/// Where the handshake gave no round trip: a continental one, in seconds.
-const RTT_S: f64 = 0.08;
-/// Answers that vary by less are steady.
-const STEADY_S: f64 = 0.1;
-/// Whoever rejects so many requests in a row, and gives nothing in between, is left alone for a while.
-const REJECTS_IN_A_ROW: u32 = 8;
-/// Bytes of a block are a sign of life for so many seconds, or for so many times what a block takes. Whoever dribbles on
-/// after that counts as silent, so that what it holds is asked of others.
-const DRIBBLE_S: f64 = 10.0;
-const DRIBBLE_BLOCKS: f64 = 3.0;
-/// Answers to requests that were taken back are expected for so many blocks, and for twice as many as ever were out at once.
-const GHOSTS: usize = 1024;
+/// Bound on the requests taken back whose answers are still expected; twice as many as ever were
+/// out at once come on top.
+const STALE_REQUESTS: usize = 1024;
 
-/// A block that may still come though it is not waited for any more.
+/// A request that was taken back or given up, whose block may still come.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ghost {
+pub(super) struct StaleRequest {
     pub(super) block: BlockRef,
     asked: Time,
+    sent: Time,
     since: Time,
-    /// The request still stands at the peer: it was given up without a word.
+    /// The request still stands at the peer: it was given up without a CANCEL.
     live: bool,
 }
 
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) bits: Bits,
-    /// It said at once that it has all, and is counted among the seeds.
+    /// Whether it had all pieces at once, and is counted among the seeds.
     pub(super) counts_as_seed: bool,
-    /// When it was last looked for what it may be asked because of a HAVE.
+    /// When its queue was last filled because of a HAVE.
     pub(super) had_at: Time,
     pub(super) joined: Time,
     pub(super) choked: bool,
     pub(super) fast: bool,
-    /// It watches the film.
+    /// Whether it watches the film.
     pub(super) views: bool,
-    /// Others from its address gave blocks of pieces that failed.
+    /// Whether others from its address gave blocks of pieces that failed.
     pub(super) suspected: bool,
     pub(super) allowed: Vec<u32>,
-    /// Pieces of which it rejected a request, and until when it is not asked for them again.
+    /// Pieces of which it rejected a request, and the end of the time for which it is not asked
+    /// again.
     refused: Vec<(u32, Time)>,
     refusal_s: f64,
     rejects: u32,
@@ -80,39 +74,43 @@ pub(super) struct Peer {
     pub(super) useful: u32,
     pub(super) max_requests: u32,
     pub(super) queue: VecDeque<Ask>,
-    /// Blocks that may still come though the request was taken back or given up.
-    pub(super) ghosts: VecDeque<Ghost>,
-    live_ghosts: usize,
-    /// Requests that were out at once at most.
+    /// Requests taken back or given up, whose blocks may still come, in the order of time.
+    pub(super) stale: VecDeque<StaleRequest>,
+    live_stale: usize,
+    /// Most requests that were out at once.
     most_asked: usize,
     pub(super) received_bytes: u64,
-    /// Gone quiet: nothing more is asked until it answers or `retry_at` has come.
+    /// Blocks that it gave of pieces whose hash was right, and of pieces whose hash was wrong.
+    pub(super) right_blocks: u32,
+    pub(super) wrong_blocks: u32,
+    /// Whether it went silent: nothing more is requested until it answers or `retry_at` has come.
     pub(super) snubbed: bool,
     pub(super) retry_at: Time,
     retry_after_s: f64,
-    /// Bound on the queue while its rate is still being found out, in blocks.
+    /// Bound on the queue until the first queueing delay is seen, blocks.
     window: f64,
     startup: bool,
-    /// Share of the computed bound that may be used: below 1 while answers wait longer than they should.
-    brake: f64,
-    /// Blocks beyond that bound, for a peer that answers in pulses.
-    hunger: f64,
-    pulse_began: Time,
-    /// The present pulse has made the queue longer.
-    pulse_fed: bool,
-    /// Decayed bytes and seconds of delivery, the rate being their ratio.
+    /// Factor of the computed bound: below 1 while answers wait longer than they should.
+    back_off: f64,
+    /// Requests beyond that bound, for a peer that answers in bursts.
+    burst_allowance: f64,
+    burst_began: Time,
+    /// Whether the present burst has made the queue longer.
+    burst_fed: bool,
+    /// Decayed bytes and seconds of delivery. The rate is their ratio.
     bytes: f64,
     seconds: f64,
     pub(super) samples: u32,
     last_sample: Time,
     last_block: Time,
     last_heard: Time,
-    /// How long it has owed answers to requests that were taken back since, without a word. Else a peer that never answers would
-    /// never be known for it where others are always sooner.
+    /// Silence before requests that were taken back since, seconds. Without it, a peer that never
+    /// answers would not become known for that where others are always sooner.
     quiet_before_s: f64,
-    /// What the connection took to open, where known.
+    /// Time that the connection took to open, where known, seconds.
     rtt_hint: Option<f64>,
-    /// Shortest time from a request to the first byte of its answer, in this and the last span of [`BASE_MEMORY_S`].
+    /// Shortest time from a request to the first byte of its answer, in this and the last span of
+    /// twice [`LONG_S`].
     base: [f64; 2],
     base_since: Time,
     /// Mean deviation of the latency around its estimate, seconds.
@@ -139,25 +137,27 @@ impl Peer {
             suspected: false,
             allowed: Vec::new(),
             refused: Vec::new(),
-            refusal_s: REFUSAL_S,
+            refusal_s: PATIENCE_S,
             rejects: 0,
             interested: false,
             useful: 0,
             max_requests: max_requests.clamp(1, super::MAX_REQUESTS),
             queue: VecDeque::new(),
-            ghosts: VecDeque::new(),
-            live_ghosts: 0,
+            stale: VecDeque::new(),
+            live_stale: 0,
             most_asked: 0,
             received_bytes: 0,
+            right_blocks: 0,
+            wrong_blocks: 0,
             snubbed: false,
             retry_at: Time::NEVER,
-            retry_after_s: 5.0,
+            retry_after_s: 0.5 * SOON_S,
             window: f64::from(first.max(1)),
             startup: true,
-            brake: 1.0,
-            hunger: 0.0,
-            pulse_began: Time::ZERO,
-            pulse_fed: false,
+            back_off: 1.0,
+            burst_allowance: 0.0,
+            burst_began: Time::ZERO,
+            burst_fed: false,
             bytes: 0.0,
             seconds: 0.0,
             samples: 0,
@@ -188,17 +188,17 @@ impl Peer {
             None => self.refused.push((piece, until)),
         }
         self.rejects += 1;
-        if self.rejects >= REJECTS_IN_A_ROW {
+        if self.rejects >= MAX_REJECTS {
             self.snub(now);
         }
-        self.refusal_s = (self.refusal_s * 2.0).min(REFUSAL_MAX_S);
+        self.refusal_s = (self.refusal_s * 2.0).min(LONG_S);
     }
 
     pub(super) fn forget_refusals(&mut self, now: Time) {
         self.refused.retain(|(_, until)| *until > now);
     }
 
-    /// Whether something may be asked of it at all.
+    /// Whether anything may be requested of it.
     pub(super) fn serves(&self, now: Time) -> bool {
         (!self.choked || !self.allowed.is_empty()) && (!self.snubbed || now >= self.retry_at)
     }
@@ -207,7 +207,7 @@ impl Peer {
         self.samples >= 2
     }
 
-    /// Bytes per second; what is not measured yet is taken to be `prior`.
+    /// Returns its rate, bytes per second; `prior` while nothing was measured.
     pub(super) fn rate(&self, prior: f64) -> f64 {
         if self.seconds <= 0.0 {
             return prior;
@@ -218,125 +218,143 @@ impl Peer {
         ((self.bytes + weight * block) / (self.seconds + weight * block / prior)).clamp(64.0, MAX_RATE)
     }
 
-    /// Blocks that are under way in a round trip at its rate.
+    /// Returns the blocks that are under way in a round trip at its rate.
     pub(super) fn in_flight(&self, prior: f64) -> f64 {
         self.rtt_s() / self.service_s(prior)
     }
 
-    /// Seconds that one block takes at its rate.
+    /// Returns the time of one block at its rate, seconds.
     pub(super) fn service_s(&self, prior: f64) -> f64 {
         f64::from(BLOCK_BYTES) / self.rate(prior)
     }
 
-    /// Seconds from a request to the first byte of its answer when nothing is queued before it.
+    /// Returns the time from a request to the first byte of its answer with an empty queue,
+    /// seconds.
     pub(super) fn rtt_s(&self) -> f64 {
         let seen = self.base[0].min(self.base[1]);
-        if seen.is_finite() { seen } else { self.rtt_hint.unwrap_or(RTT_S) }
+        if seen.is_finite() { seen } else { self.rtt_hint.unwrap_or(PRIOR_RTT_S) }
     }
 
-    /// When a block asked now would be here.
+    /// Returns when a block requested now would be here.
     pub(super) fn arrival(&self, now: Time, prior: f64) -> Time {
         let s = self.service_s(prior);
         // What was taken back is mostly on its way already, and comes first.
-        let ahead = self.pending_ghosts(now, prior) as f64 * s;
-        let fresh = now.plus_secs(self.rtt_s().max(ahead) + s);
+        let stale = self.pending_stale(now, prior) as f64;
+        let fresh = now.plus_secs(self.rtt_s().max(stale * s) + s);
         match self.queue.len() {
             0 => fresh,
-            n => self.expected(n - 1, now, prior).plus_secs(s).max(fresh),
+            n => self.expected_after(stale, n - 1, now, prior).plus_secs(s).max(fresh),
         }
     }
 
-    /// How many of the blocks that were taken back will probably come all the same.
-    fn pending_ghosts(&self, now: Time, prior: f64) -> usize {
-        if self.ghosts.is_empty() {
+    /// Returns how many of the blocks that were taken back will probably come all the same.
+    fn pending_stale(&self, now: Time, prior: f64) -> usize {
+        if self.stale.is_empty() {
             return 0;
         }
         let (s, rtt) = (self.service_s(prior), self.rtt_s());
-        let comes = |n: usize| now.since(self.ghosts[n].since).as_secs_f64() < rtt + 1.5 * s * (n + 1) as f64;
-        // They are in the order of time: from one on all of them come.
-        let (mut from, mut to) = (0, self.ghosts.len());
+        let comes = |n: usize| now.since(self.stale[n].since).as_secs_f64() < rtt + 1.5 * s * (n + 1) as f64;
+        // They are in the order of time: from one on all of them come. As a rule none does.
+        if !comes(self.stale.len() - 1) {
+            return 0;
+        }
+        let (mut from, mut to) = (0, self.stale.len());
         while from < to {
             let middle = usize::midpoint(from, to);
             if comes(middle) { to = middle } else { from = middle + 1 }
         }
-        self.ghosts.len() - from
+        self.stale.len() - from
     }
 
-    /// When the `n`th of its queue is expected: blocks come one after another at its rate, none sooner than a round
-    /// trip after its request. What is overdue is expected to take as long again as it is late.
+    /// Returns when the `n`th block of its queue is expected: blocks come one after another at its
+    /// rate, none sooner than a round trip after its request. What is overdue is expected to take
+    /// as long again as it is late.
     pub(super) fn expected(&self, n: usize, now: Time, prior: f64) -> Time {
+        self.expected_after(self.pending_stale(now, prior) as f64, n, now, prior)
+    }
+
+    /// As [`Peer::expected`], with the number of stale blocks that come before.
+    fn expected_after(&self, stale: f64, n: usize, now: Time, prior: f64) -> Time {
         let (s, rtt) = (self.service_s(prior), self.rtt_s());
         let (Some(head), Some(ask)) = (self.queue.front(), self.queue.get(n)) else { return now };
-        let ghosts = self.pending_ghosts(now, prior) as f64;
-        let due = self.last_block.plus_secs(ghosts * s).max(head.asked.plus_secs(rtt)).plus_secs(s);
+        let due = self.last_block.plus_secs(stale * s).max(head.asked.plus_secs(rtt)).plus_secs(s);
         let head_at = if due >= now {
             due
         } else {
-            // Of a peer whose rate is not known, that it is late says that the rate was guessed too high: then all the time since
-            // it was asked is what to go by.
+            // Of a peer whose rate is not known, that it is late says that the rate was guessed too
+            // high: then all the time since it was asked is what to go by.
             let since = if self.measured() { due.max(self.last_heard) } else { head.asked.max(self.last_block) };
             now.plus_secs(now.since(since).as_secs_f64().max(s * 0.5))
         };
         head_at.plus_secs(n as f64 * s).max(ask.asked.plus_secs(rtt + s))
     }
 
-    /// How much later than expected its blocks may well be, in seconds: nothing for a steady peer, much for one whose
-    /// line loses packets.
+    /// Returns how much later than expected its blocks may well be, seconds: nothing for a steady
+    /// peer, much for one whose line loses packets.
     pub(super) fn risk_s(&self, prior: f64) -> f64 {
         2.0 * (self.deviation - self.service_s(prior).max(STEADY_S)).max(0.0)
     }
 
-    /// It said something to the point.
+    /// Returns how far the hashes of pieces so far speak for its blocks, from 0 to 1.
+    pub(super) fn credibility(&self) -> f64 {
+        f64::from(self.right_blocks + 1) / (f64::from(self.right_blocks) + f64::from(self.wrong_blocks) + 2.0)
+    }
+
+    /// A message that answers a request came.
     pub(super) fn is_heard(&mut self, now: Time) {
         self.last_heard = self.last_heard.max(now);
         self.quiet_before_s = 0.0;
     }
 
-    /// Some bytes of a block came.
+    /// Some bytes of a block came. A peer that goes on dribbling for long counts as silent, so that
+    /// its blocks are requested elsewhere.
     pub(super) fn progresses(&mut self, now: Time, prior: f64) {
         let Some(head) = self.queue.front() else { return };
         let for_s = now.since(self.last_block.max(head.asked)).as_secs_f64();
-        if for_s < DRIBBLE_S.max(DRIBBLE_BLOCKS * self.service_s(prior)) {
+        if for_s < SOON_S.max(3.0 * self.service_s(prior)) {
             self.is_heard(now);
         }
     }
 
-    /// How long it has said nothing though an answer was due, in seconds.
+    /// Returns its silence since an answer was due, seconds.
     pub(super) fn quiet_s(&self, now: Time, prior: f64) -> f64 {
         let Some(head) = self.queue.front() else { return 0.0 };
         let due = head.asked.plus_secs(self.rtt_s() + self.service_s(prior)).max(self.last_block).max(self.last_heard);
         self.quiet_before_s + now.since(due).as_secs_f64()
     }
 
-    /// How long a silence is too long for this peer, in seconds: never below `least`.
+    /// Returns the silence after which this peer counts as snubbed, seconds: never below `least`.
     pub(super) fn patience_s(&self, least: f64, prior: f64) -> f64 {
         let unsteady = (4.0 * self.deviation).min(2.0 * least);
         least.max(4.0 * self.service_s(prior)).max(3.0 * self.rtt_s()).max(unsteady)
     }
 
-    /// How many requests may be out at once: as many as are under way in a round trip, and `slack_s` of its rate.
+    /// Returns the bound on its queue: what is under way in a round trip, and `slack_s` of its
+    /// rate.
     pub(super) fn limit(&self, now: Time, slack_s: f64, prior: f64) -> usize {
         let (s, rtt) = (self.service_s(prior), self.rtt_s());
         let least = if rtt > 0.3 * s { 2.0 } else { 1.0 };
-        let steady = (1.0 + (rtt + slack_s.max(rtt / 4.0)) / s) * self.brake + self.hunger;
+        let steady = (1.0 + (rtt + slack_s.max(rtt / 4.0)) / s) * self.back_off + self.burst_allowance;
         let window = if self.startup { self.window.max(if self.measured() { steady } else { 0.0 }) } else { steady };
-        // What was taken back and will come all the same takes its place in the queue; but two are always asked for, as
-        // some peers do honour CANCEL.
-        let ghosts = self.pending_ghosts(now, prior);
-        let room = (window.max(least).ceil() as usize).saturating_sub(ghosts).max(2.min(least as usize));
-        room.min((self.max_requests as usize).saturating_sub(self.live_ghosts))
+        // What was taken back and will come all the same takes its place in the queue; but two are
+        // always asked for, as some peers do honour CANCEL.
+        let stale = self.pending_stale(now, prior);
+        let room = (window.max(least).ceil() as usize).saturating_sub(stale).max(2.min(least as usize));
+        room.min((self.max_requests as usize).saturating_sub(self.live_stale))
     }
 
-    pub(super) fn ask(&mut self, block: BlockRef, now: Time, slack_s: f64, prior: f64) {
-        let filled = self.queue.len() + 1 >= self.limit(now, slack_s, prior);
+    /// A block is requested; `sent` is when its request went out, and `filled` whether the queue is at
+    /// its bound with it.
+    pub(super) fn ask(&mut self, block: BlockRef, sent: Time, now: Time, filled: bool) {
         if self.queue.is_empty() {
             self.last_heard = self.last_heard.max(now);
         }
-        self.queue.push_back(Ask { block, asked: now, filled });
+        self.queue.push_back(Ask { block, asked: now, sent, filled });
         self.most_asked = self.most_asked.max(self.queue.len());
     }
 
-    /// Takes back a request of which another peer was sooner. Its silence until then is remembered.
+    /// Takes back a request for which another peer was sooner. The silence until then is
+    /// remembered.
     pub(super) fn take_back(&mut self, block: BlockRef, now: Time, prior: f64) -> Option<Ask> {
         let quiet_s = self.quiet_s(now, prior);
         let ask = self.take(block)?;
@@ -353,48 +371,61 @@ impl Peer {
     }
 
     /// A request was taken back, or (`live`) given up without a word.
-    pub(super) fn haunt(&mut self, ask: Ask, since: Time, live: bool) {
-        if self.ghosts.len() >= GHOSTS + 2 * self.most_asked
-            && let Some(old) = self.ghosts.pop_front()
+    pub(super) fn mark_stale(&mut self, ask: Ask, since: Time, live: bool) {
+        if self.stale.len() >= STALE_REQUESTS + 2 * self.most_asked
+            && let Some(old) = self.stale.pop_front()
         {
-            self.live_ghosts -= usize::from(old.live);
+            self.live_stale -= usize::from(old.live);
         }
-        self.live_ghosts += usize::from(live);
-        self.ghosts.push_back(Ghost { block: ask.block, asked: ask.asked, since, live });
+        self.live_stale += usize::from(live);
+        self.stale.push_back(StaleRequest { block: ask.block, asked: ask.asked, sent: ask.sent, since, live });
     }
 
-    /// If this block was asked and taken back or given up, it is expected no more; says when it was asked.
-    pub(super) fn lay_ghost(&mut self, block: BlockRef) -> Option<Time> {
-        let at = self.ghosts.iter().position(|g| g.block == block)?;
-        let ghost = self.ghosts.remove(at)?;
-        self.live_ghosts -= usize::from(ghost.live);
-        Some(ghost.asked)
+    /// Forgets a stale request for this block, and returns when it was sent.
+    pub(super) fn take_stale(&mut self, block: BlockRef) -> Option<Time> {
+        let at = self.stale.iter().position(|g| g.block == block)?;
+        let old_request = self.stale.remove(at)?;
+        self.live_stale -= usize::from(old_request.live);
+        Some(old_request.asked)
     }
 
-    /// A choke without BEP 6: no request stands any more.
+    /// A choke without BEP 6 drops all requests.
     pub(super) fn drop_requests(&mut self) {
-        self.ghosts.iter_mut().for_each(|g| g.live = false);
-        self.live_ghosts = 0;
+        self.stale.iter_mut().for_each(|g| g.live = false);
+        self.live_stale = 0;
     }
 
-    /// If the request for this block was given up without a word, it stands again. One that was cancelled does not, and
-    /// its REJECT may still come.
-    pub(super) fn revive(&mut self, block: BlockRef) -> bool {
-        self.ghosts.iter().any(|g| g.live && g.block == block) && self.lay_ghost(block).is_some()
+    /// If a request for this block was given up without a CANCEL, it stands again; returns when it
+    /// was sent. One that was cancelled does not, and its REJECT may still come.
+    pub(super) fn revive(&mut self, block: BlockRef) -> Option<Time> {
+        if self.live_stale == 0 {
+            return None;
+        }
+        let sent = self.stale.iter().find(|g| g.live && g.block == block)?.sent;
+        self.take_stale(block)?;
+        Some(sent)
+    }
+
+    /// Whether a request that was sent then and has no answer counts as lost: some peers drop requests
+    /// without a word.
+    pub(super) fn is_lost(&self, sent: Time, now: Time, prior: f64) -> bool {
+        now.since(sent).as_secs_f64() > LOST_S.max(4.0 * self.patience_s(LOST_S / 4.0, prior))
     }
 
     /// Whether this REJECT answers a cancel rather than a request that stands.
     pub(super) fn answers_cancel(&mut self, block: BlockRef) -> bool {
-        self.ghosts.iter().any(|g| !g.live && g.block == block) && self.lay_ghost(block).is_some()
+        self.stale.iter().any(|g| !g.live && g.block == block) && self.take_stale(block).is_some()
     }
 
-    /// Learns from a block that came, asked at `asked`; `ask` is its request, if it was still out.
+    /// Learns from a block that was requested at `asked`; `ask` is its request, if it was still
+    /// out.
     pub(super) fn learn(&mut self, asked: Time, ask: Option<Ask>, bytes: u32, now: Time, slack_s: f64, prior: f64) {
-        self.feel_pulse(now, prior);
-        // What was taken back counts like the rest: blocks behind it came no faster for having been overtaken.
+        self.detect_burst(now, prior);
+        // What was taken back counts like the rest: blocks behind it came no faster for having been
+        // overtaken.
         let begun = self.last_block.max(asked.plus_secs(self.rtt_s()));
         let took = now.since(begun).as_secs_f64();
-        let memory = MEMORY_S.max(MEMORY_BLOCKS * self.service_s(prior));
+        let memory = RATE_MEMORY_S.max(f64::from(PROBE_BLOCKS) * self.service_s(prior));
         let keep = (-(now.since(self.last_sample).as_secs_f64().min(took.max(1e-6) * 4.0)) / memory).exp();
         self.bytes = self.bytes * keep + f64::from(bytes);
         self.seconds = self.seconds * keep + took.max(f64::from(bytes) / MAX_RATE);
@@ -404,41 +435,43 @@ impl Peer {
         self.is_heard(now);
         self.received_bytes += u64::from(bytes);
         self.snubbed = false;
-        self.retry_after_s = 5.0;
-        self.refusal_s = REFUSAL_S;
+        self.retry_after_s = 0.5 * SOON_S;
+        self.refusal_s = PATIENCE_S;
         self.rejects = 0;
         if let Some(ask) = ask {
             self.steer(ask, now, slack_s, prior);
         }
     }
 
-    /// Some clients answer in pulses: all that was asked of them at once, and then they rest (Transmission, twice a second). What
-    /// they are asked for bounds their rate, and so the queue that their rate would allow. It grows with each pulse that
-    /// left nothing of before unanswered, as then nothing waits there that a seek would have to wait for.
-    fn feel_pulse(&mut self, now: Time, prior: f64) {
+    /// Some clients answer all requests at once and then rest (Transmission, twice a second). Their
+    /// rate is bounded by the requests that they have, and so is the queue that this rate allows.
+    /// The queue grows with each burst that left no older request unanswered, as then nothing waits
+    /// there that a seek would have to wait for.
+    fn detect_burst(&mut self, now: Time, prior: f64) {
         let (gap, s) = (now.since(self.last_block).as_secs_f64(), self.service_s(prior));
-        let begins = self.pulse_began == Time::ZERO || gap > s / 4.0;
+        let begins = self.burst_began == Time::ZERO || gap > s / 4.0;
         let answered = |since: Time| self.queue.iter().all(|ask| ask.asked >= since);
         if begins {
             if !answered(now) && gap > s / 2.0 {
-                self.hunger *= 0.95;
+                self.burst_allowance *= 0.95;
             }
-            (self.pulse_began, self.pulse_fed) = (now, false);
-        } else if !self.pulse_fed && answered(self.pulse_began) {
-            self.pulse_fed = true;
-            self.hunger = (self.hunger * 1.25 + 1.0).min(MOST_HUNGER);
+            (self.burst_began, self.burst_fed) = (now, false);
+        } else if !self.burst_fed && answered(self.burst_began) {
+            self.burst_fed = true;
+            self.burst_allowance = (self.burst_allowance * 1.25 + 1.0).min(MAX_BURST);
         }
     }
 
-    /// Moves the bound on the queue so that what waits in it at the peer takes about `slack_s`.
+    /// Moves the bound on the queue so that the queueing delay at the peer is about `slack_s`.
     fn steer(&mut self, ask: Ask, now: Time, slack_s: f64, prior: f64) {
         let latency = now.since(ask.asked).as_secs_f64();
-        if now.since(self.base_since).as_secs_f64() > BASE_MEMORY_S {
+        if now.since(self.base_since).as_secs_f64() > 2.0 * LONG_S {
             self.base = [f64::INFINITY, self.base[0]];
             self.base_since = now;
         }
         let s = self.service_s(prior);
-        // Nothing comes back sooner than the connection's own round trip; a rate guessed too low would say so.
+        // Nothing comes back sooner than the connection's own round trip; a rate guessed too low
+        // would say so.
         let first_byte = (latency - s).max(self.rtt_hint.unwrap_or(0.0) * 0.9);
         self.base[0] = self.base[0].min(first_byte);
         let waited = latency - s - self.rtt_s();
@@ -453,18 +486,18 @@ impl Peer {
             }
         }
         if waited > 2.0 * target + 2.0 * self.deviation {
-            self.brake = (self.brake * 0.95).max(0.5);
+            self.back_off = (self.back_off * 0.95).max(0.5);
         } else {
-            self.brake = (self.brake + 0.02).min(1.0);
+            self.back_off = (self.back_off + 0.02).min(1.0);
         }
     }
 
-    /// It has been quiet for too long.
+    /// It was silent for too long.
     pub(super) fn snub(&mut self, now: Time) {
         self.snubbed = true;
         self.startup = false;
         self.retry_at = now.plus_secs(self.retry_after_s);
-        self.retry_after_s = (self.retry_after_s * 2.0).min(60.0);
+        self.retry_after_s = (self.retry_after_s * 2.0).min(LONG_S);
     }
 
     pub(super) fn figures(&self, prior: f64) -> PeerFigures {

@@ -1,14 +1,75 @@
-//! What peers say of themselves: coming, going, having, choking, refusing.
+//! Inputs from peers: joining, leaving, having, choking, rejecting.
 
 use super::api::Output;
-use super::{Picker, URGENT_TICK_S};
+use super::peer::Peer;
+use super::tuning::STUCK_S;
+use super::{MAX_ALLOWED, Picker, URGENT_TICK_S};
 use crate::{Bits, BlockRef, PeerKey, PieceIndex};
 use std::collections::VecDeque;
+use std::time::Duration;
 
-/// Shortest time between two HAVEs of a peer after each of which it is looked for what it may be asked, in seconds.
+/// Shortest time between two HAVEs of a peer after each of which its queue is filled, seconds. It
+/// bounds the work.
 const HAVE_S: f64 = 0.01;
 
 impl Picker {
+    pub(super) fn peer_joined(&mut self, peer: PeerKey, rtt: Option<Duration>, max_requests: u32, fast: bool) {
+        let mut new = Peer::new(self.now, rtt, max_requests, fast, self.layout.pieces(), self.config.first_requests);
+        new.interested = !self.have.is_full();
+        debug_assert!(!self.peers.contains_key(&peer), "a peer's key is never reused");
+        self.peers.insert(peer, new);
+    }
+
+    pub(super) fn dialled(&mut self, peers: usize) {
+        if peers > self.dialled {
+            self.dialled_until = self.now.plus_secs(STUCK_S);
+        }
+        self.dialled = peers;
+    }
+
+    pub(super) fn choked(&mut self, peer: PeerKey) {
+        let Some(p) = self.peers.get_mut(&peer) else { return };
+        p.choked = true;
+        if !p.fast {
+            p.drop_requests();
+        }
+        // BEP 6: what is allowed fast is answered all the same.
+        let kept = if p.fast { p.allowed.clone() } else { Vec::new() };
+        self.release(peer, |piece| !kept.contains(&piece));
+    }
+
+    pub(super) fn unchoked(&mut self, peer: PeerKey) {
+        if let Some(p) = self.peers.get_mut(&peer) {
+            p.choked = false;
+            p.is_heard(self.now);
+            self.count_viewers();
+            self.fill(peer);
+        }
+    }
+
+    pub(super) fn allowed_fast(&mut self, peer: PeerKey, piece: PieceIndex) {
+        let pieces = self.layout.pieces();
+        let Some(p) = self.peers.get_mut(&peer) else { return };
+        if p.allowed.len() >= MAX_ALLOWED || piece.0 >= pieces || p.allowed.contains(&piece.0) {
+            return;
+        }
+        p.allowed.push(piece.0);
+        // As a rule UNCHOKE is right behind. What is allowed is a random piece: requested at once,
+        // it would stand before the one on which a reader is blocked. Where no UNCHOKE comes, the
+        // next event fills the queue.
+        self.refresh_demand();
+        if self.demand.first().is_some_and(|w| w.piece == piece.0) {
+            self.fill(peer);
+        }
+    }
+
+    pub(super) fn peer_views(&mut self, peer: PeerKey) {
+        if let Some(p) = self.peers.get_mut(&peer) {
+            p.views = true;
+            self.count_viewers();
+        }
+    }
+
     pub(super) fn peer_left(&mut self, peer: PeerKey) {
         // Out of the table first, or what it leaves behind would be asked of it again.
         let Some(p) = self.peers.remove(&peer) else { return };
@@ -22,7 +83,7 @@ impl Picker {
         for part in self.partial.values_mut().filter(|part| part.solo == Some(peer)) {
             part.solo = None;
         }
-        self.plan_from = 0;
+        self.open_from = 0;
         self.fill_all();
     }
 
@@ -37,11 +98,11 @@ impl Picker {
         p.bits.clone_from(bits);
         self.count_viewers();
         self.say_interest(peer);
-        self.refresh_plan();
-        let first = self.plan.first().map(|w| w.piece).filter(|w| bits.get(*w));
+        self.refresh_demand();
+        let first = self.demand.first().map(|w| w.piece).filter(|w| bits.get(*w));
         let have_it = |w| self.peers.values().filter(|p| p.bits.get(w)).count();
-        if first.is_some_and(|w| self.is_waited_for_and_new(w) && have_it(w) == 1) {
-            self.waited_at = self.now;
+        if first.is_some_and(|w| self.is_first_of_blocking(w) && have_it(w) == 1) {
+            self.progress_at = self.now;
         }
         self.fill(peer);
     }
@@ -106,20 +167,21 @@ impl Picker {
             if let Some(part) = self.partial.get_mut(&block.piece.0) {
                 part.release(block.block, peer);
             }
-            // Whoever rejects while it does not choke us does not have what it claimed, or will not give it now: it
-            // is not asked for that piece for a while, lest the two of us talk in circles.
+            // A peer that rejects while it does not choke us lacks the piece, or will not give it
+            // now. It is not asked for that piece for a while, or both would repeat themselves
+            // endlessly.
             if !p.choked {
                 p.refuse(block.piece.0, self.now);
             }
             p.allowed.retain(|a| *a != block.piece.0);
-            self.plan_from = 0;
+            self.open_from = 0;
             self.fill_all();
         } else {
-            p.lay_ghost(block);
+            p.take_stale(block);
         }
     }
 
-    /// Takes back what is asked of a peer for the pieces that `gone` names, without a word to it.
+    /// Gives up the requests to a peer for the pieces that are `gone`, without a CANCEL.
     pub(super) fn release(&mut self, peer: PeerKey, gone: impl Fn(u32) -> bool) {
         let Some(p) = self.peers.get_mut(&peer) else { return };
         let (kept, lost): (VecDeque<_>, VecDeque<_>) =
@@ -132,12 +194,12 @@ impl Picker {
         // BEP 6 keeps requests alive through a choke; BEP 3 drops them.
         let live = !p.choked || p.fast;
         for ask in lost {
-            p.haunt(ask, self.now, live);
+            p.mark_stale(ask, self.now, live);
             if let Some(part) = self.partial.get_mut(&ask.block.piece.0) {
                 part.release(ask.block.block, peer);
             }
         }
-        self.plan_from = 0;
+        self.open_from = 0;
         self.fill_all();
     }
 }

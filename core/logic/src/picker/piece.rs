@@ -1,13 +1,16 @@
-//! A piece that has been begun: which of its blocks are here, and who was asked for the others.
+//! A piece that was begun: which of its blocks are here, and which peers were asked for the others.
 
 use crate::PeerKey;
 
-/// At most so many peers are asked for the same block: two, and a third where both are strangers that keep the reader waiting.
+/// Bound on the peers that are asked for the same block: two, and a third where both are unmeasured
+/// and block a reader.
 pub(super) const MAX_ASKERS: usize = 3;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Block {
     pub(super) got: bool,
+    /// The peer that gave it.
+    pub(super) giver: Option<PeerKey>,
     pub(super) askers: [Option<PeerKey>; MAX_ASKERS],
 }
 
@@ -24,9 +27,9 @@ impl Block {
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) blocks: Vec<Block>,
-    /// The memory that is set aside for it.
+    /// Memory reserved for it, bytes.
     pub(super) reserved: u64,
-    /// It is begun only in case a player jumps there, and memory is set aside as its front grows.
+    /// Whether it is begun ahead of time: memory is reserved only as its front grows.
     pub(super) ahead_of_time: bool,
     /// Blocks neither here nor asked for.
     pub(super) open: u32,
@@ -36,16 +39,14 @@ pub(super) struct Partial {
     pub(super) known_from: u32,
     /// No open block lies before this one.
     first_open: u32,
-    /// How often its hash was wrong.
+    /// Number of times that its hash was wrong.
     pub(super) failures: u32,
-    /// Who gave blocks of it when its hash was wrong.
+    /// Peers that gave blocks of it when its hash was wrong.
     pub(super) suspects: Vec<PeerKey>,
-    /// After repeated failures the piece is taken whole from one peer, so that a liar stands alone.
+    /// The one peer that it is taken from after repeated failures, so that a liar stands alone.
     pub(super) solo: Option<PeerKey>,
-    /// Who gave the blocks that are here, each once.
+    /// Peers that gave the blocks that are here, each once.
     pub(super) givers: Vec<PeerKey>,
-    /// How many of its blocks each peer took on, for policies that split by quota.
-    pub(super) taken: Vec<(PeerKey, u32)>,
 }
 
 impl Partial {
@@ -62,15 +63,20 @@ impl Partial {
             suspects: Vec::new(),
             solo: None,
             givers: Vec::new(),
-            taken: Vec::new(),
         }
+    }
+
+    /// Whether it failed so often that it is taken from one peer alone.
+    pub(super) fn is_for_one(&self) -> bool {
+        self.failures > 2
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.missing == self.known_from && self.open == self.missing
     }
 
-    /// The blocks of a piece that was just begun are known from this one on, which is not its first.
+    /// The blocks of a piece that was just begun are known from this one on, which is not its
+    /// first.
     pub(super) fn know_tail(&mut self, from: u32) {
         if from == 0 || from >= self.missing {
             return;
@@ -112,14 +118,10 @@ impl Partial {
         if let Some(free) = b.askers.iter_mut().find(|a| a.is_none()) {
             *free = Some(peer);
         }
-        match self.taken.iter_mut().find(|(p, _)| *p == peer) {
-            Some((_, n)) => *n += 1,
-            None => self.taken.push((peer, 1)),
-        }
     }
 
-    /// The request is answered: the peer keeps the block in its share.
-    pub(super) fn answered(&mut self, block: u32, peer: PeerKey) {
+    /// The request is answered or taken back.
+    pub(super) fn release(&mut self, block: u32, peer: PeerKey) {
         let b = &mut self.blocks[block as usize];
         let before = b.asked();
         b.askers.iter_mut().filter(|a| **a == Some(peer)).for_each(|a| *a = None);
@@ -129,16 +131,9 @@ impl Partial {
         }
     }
 
-    /// The request is off: the block leaves the peer's share.
-    pub(super) fn release(&mut self, block: u32, peer: PeerKey) {
-        self.answered(block, peer);
-        if let Some((_, n)) = self.taken.iter_mut().find(|(p, _)| *p == peer) {
-            *n = n.saturating_sub(1);
-        }
-    }
-
+    /// Blocks that this peer gave or is asked for.
     pub(super) fn taken_by(&self, peer: PeerKey) -> u32 {
-        self.taken.iter().find(|(p, _)| *p == peer).map_or(0, |(_, n)| *n)
+        self.blocks.iter().filter(|b| b.giver == Some(peer) || b.is_asked_of(peer)).count() as u32
     }
 
     /// The block came from `peer`; false if it was here already.
@@ -150,7 +145,7 @@ impl Partial {
         if b.asked() == 0 {
             self.open -= 1;
         }
-        b.got = true;
+        (b.got, b.giver) = (true, Some(peer));
         self.missing -= 1;
         if !self.givers.contains(&peer) {
             self.givers.push(peer);
@@ -167,9 +162,8 @@ impl Partial {
             }
         }
         let n = self.blocks.len() as u32;
-        self.blocks.iter_mut().for_each(|b| b.got = false);
+        self.blocks.iter_mut().for_each(|b| (b.got, b.giver) = (false, None));
         (self.missing, self.known_from, self.first_open, self.solo) = (n, n, 0, None);
         self.open = self.blocks.iter().filter(|b| b.asked() == 0).count() as u32;
-        self.taken.clear();
     }
 }

@@ -1,34 +1,23 @@
-//! An open reader: where it is, how fast it goes, how much lies ready ahead of it.
+//! An open reader: its position, its rate, and how much lies ready ahead of it.
 
-use crate::Time;
-
-/// The rate of reads is measured over about so many seconds.
-const RATE_MEMORY_S: f64 = 10.0;
-/// A reader that has not been watched for so long says nothing about its rate yet.
-const RATE_AFTER_S: f64 = 3.0;
-
-/// Between one piece and the next a reader waits for nothing. It still counts as waiting for so long, where it will have read all
-/// that is here within so much of the media's time.
-const STILL_WAITS_S: f64 = 0.1;
-const STILL_DUE_S: f64 = 1.0;
-/// A reader that waits for longer than this gets what it waits for from whoever has it, for so long.
-const WAITS_S: f64 = 2.0;
-const HURRIED_S: f64 = 10.0;
+use super::tuning::{PATIENCE_S, SOON_S, STEADY_S, URGENT_S};
+use super::{Picker, URGENT_TICK_S};
+use crate::{ReaderKey, Time};
 
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) position: u64,
     pub(super) end: u64,
     pub(super) window: u64,
-    /// Where its player may jump.
-    pub(super) jumps: Vec<u64>,
-    pub(super) waiting: bool,
-    waiting_since: Time,
-    waited_until: Time,
-    /// Until then nothing is left for later that it waits for.
-    hurried_until: Time,
+    /// Places to which its player may seek.
+    pub(super) targets: Vec<u64>,
+    pub(super) blocked: bool,
+    blocked_since: Time,
+    blocked_until: Time,
+    /// Until then the player's buffer is not believed.
+    distrusted_until: Time,
     /// Seconds from a byte's reading to its showing, as far as known.
-    pub(super) lead_s: f64,
+    buffer_s: f64,
     known_rate: Option<f64>,
     /// Decayed bytes and seconds of reading.
     bytes: f64,
@@ -45,12 +34,12 @@ impl Reader {
             position,
             end,
             window,
-            jumps: Vec::new(),
-            waiting: false,
-            waiting_since: now,
-            waited_until: Time::ZERO,
-            hurried_until: Time::ZERO,
-            lead_s: 0.0,
+            targets: Vec::new(),
+            blocked: false,
+            blocked_since: now,
+            blocked_until: now.plus_secs(STEADY_S),
+            distrusted_until: Time::ZERO,
+            buffer_s: 0.0,
             known_rate: rate.filter(|r| r.is_finite() && *r > 0.0),
             bytes: 0.0,
             seconds: 0.0,
@@ -60,53 +49,56 @@ impl Reader {
         }
     }
 
-    pub(super) fn read_to(&mut self, now: Time, position: u64) {
+    fn read_to(&mut self, now: Time, position: u64) {
         let dt = now.since(self.since).as_secs_f64();
-        let keep = (-dt / RATE_MEMORY_S).exp();
+        let keep = (-dt / SOON_S).exp();
         self.bytes = self.bytes * keep + position.saturating_sub(self.position) as f64;
         self.seconds = self.seconds * keep + dt;
         self.since = now;
         self.position = position;
     }
 
-    pub(super) fn waits(&mut self, now: Time, waits: bool) {
-        if self.waiting && !waits {
-            self.waited_until = now.plus_secs(STILL_WAITS_S);
+    fn set_blocked(&mut self, now: Time, blocked: bool) {
+        if self.blocked && !blocked {
+            self.blocked_until = now.plus_secs(STEADY_S);
         }
-        self.waiting = waits;
-        self.waiting_since = now;
+        self.blocked = blocked;
+        self.blocked_since = now;
     }
 
-    /// Whether it waits for the first piece that is not here and that it would reach in `due_s`, or is about to: between two
-    /// pieces it waits for nothing, for moments, and were others asked for what comes later in each of them, the line would
-    /// be full of that.
-    pub(super) fn waits_for(&self, now: Time, due_s: f64) -> bool {
-        (self.waiting || now < self.waited_until) && due_s < STILL_DUE_S
+    /// Whether it is blocked on the first missing piece, which it would reach in `due_s`, or is
+    /// about to be. Between two pieces it waits for nothing, for moments; were other peers asked
+    /// for what comes later in each of them, the line would be full of that.
+    pub(super) fn is_blocked(&self, now: Time, due_s: f64) -> bool {
+        (self.blocked || now < self.blocked_until) && due_s < PATIENCE_S
     }
 
-    /// How long after its reading a byte is shown, in seconds; zero where that is not known. A reader that waits for long
-    /// is believed to need it now, whatever its player was thought to have: it may play faster than we know.
-    pub(super) fn lead_s(&mut self, now: Time) -> f64 {
-        if self.waiting && now.since(self.waiting_since).as_secs_f64() > WAITS_S {
-            self.hurried_until = now.plus_secs(HURRIED_S);
+    /// Returns the time from a byte's reading to its showing, seconds; zero where that is not
+    /// known. A reader that is blocked for long is believed to need it now: its player may play
+    /// faster than we know.
+    pub(super) fn player_buffer_s(&mut self, now: Time) -> f64 {
+        if self.blocked && now.since(self.blocked_since).as_secs_f64() > 2.0 * PATIENCE_S {
+            self.distrusted_until = now.plus_secs(SOON_S);
         }
-        if now < self.hurried_until { 0.0 } else { self.lead_s }
+        if now < self.distrusted_until { 0.0 } else { self.buffer_s }
     }
 
-    pub(super) fn jump_to(&mut self, now: Time, position: u64) {
+    fn seek_to(&mut self, now: Time, position: u64) {
         self.since = now;
         self.position = position;
-        self.lead_s = 0.0;
+        self.buffer_s = 0.0;
+        // It is about to wait there.
+        self.blocked_until = now.plus_secs(STEADY_S);
     }
 
-    pub(super) fn set_rate(&mut self, rate: f64) {
+    fn set_rate(&mut self, rate: f64) {
         self.known_rate = (rate.is_finite() && rate > 0.0).then_some(rate);
     }
 
-    /// Bytes per second, as given or as measured; `None` where neither is worth anything yet.
+    /// Bytes per second, as given or as measured; `None` where neither is reliable yet.
     pub(super) fn rate(&self) -> Option<f64> {
         self.known_rate.or_else(|| {
-            let long_enough = self.since.since(self.opened).as_secs_f64() > RATE_AFTER_S;
+            let long_enough = self.since.since(self.opened).as_secs_f64() > URGENT_S;
             (long_enough && self.seconds > 0.0 && self.bytes > 0.0).then(|| self.bytes / self.seconds)
         })
     }
@@ -114,5 +106,96 @@ impl Reader {
     /// The first byte past what may be fetched for it.
     pub(super) fn fetch_end(&self) -> u64 {
         self.position.saturating_add(self.window).min(self.end)
+    }
+}
+
+/// What readers tell.
+impl Picker {
+    pub(super) fn reader_opened(&mut self, key: ReaderKey, start: u64, mut new: Reader) {
+        new.end = new.end.min(self.layout.total_bytes());
+        new.ready_to = self.layout.piece_at(new.position).0;
+        let steps = u64::from(self.config.jump_points);
+        new.targets = (1..steps).map(|step| start + new.end.saturating_sub(start) / steps * step).collect();
+        self.readers.insert(key, new);
+        self.turn_to_readers();
+    }
+
+    pub(super) fn reader_limits(&mut self, key: ReaderKey, end: u64, window: u64) {
+        if let Some(r) = self.readers.get_mut(&key) {
+            (r.end, r.window) = (end.min(self.layout.total_bytes()), window);
+            self.turn_to_readers();
+        }
+    }
+
+    pub(super) fn reader_targets(&mut self, key: ReaderKey, places: Vec<u64>) {
+        if let Some(r) = self.readers.get_mut(&key)
+            && self.config.jump_points > 0
+        {
+            r.targets = places;
+        }
+    }
+
+    pub(super) fn reader_read(&mut self, key: ReaderKey, position: u64) {
+        if let Some(r) = self.readers.get_mut(&key) {
+            let before = self.layout.piece_at(r.position);
+            r.read_to(self.now, position);
+            if self.layout.piece_at(position) != before {
+                self.demand_stale = true;
+            }
+        }
+    }
+
+    pub(super) fn reader_sought(&mut self, key: ReaderKey, position: u64) {
+        if let Some(r) = self.readers.get_mut(&key) {
+            r.seek_to(self.now, position);
+            r.ready_to = self.layout.piece_at(position).0;
+            self.turn_to_readers();
+        }
+    }
+
+    pub(super) fn reader_waits(&mut self, key: ReaderKey, waits: bool) {
+        if let Some(r) = self.readers.get_mut(&key)
+            && r.blocked != waits
+        {
+            r.set_blocked(self.now, waits);
+            self.demand_stale = true;
+            if waits {
+                self.progress_at = self.now;
+                self.next_tick = self.next_tick.min(self.now.plus_secs(URGENT_TICK_S));
+            }
+        }
+    }
+
+    pub(super) fn reader_lead(&mut self, key: ReaderKey, seconds: f64) {
+        if let Some(r) = self.readers.get_mut(&key) {
+            r.buffer_s = if seconds.is_finite() { seconds.max(0.0) } else { 0.0 };
+        }
+    }
+
+    pub(super) fn set_reader_rate(&mut self, key: ReaderKey, rate: f64) {
+        if let Some(r) = self.readers.get_mut(&key) {
+            r.set_rate(rate);
+            self.demand_stale = true;
+        }
+    }
+
+    pub(super) fn reader_closed(&mut self, key: ReaderKey) {
+        if self.readers.remove(&key).is_some() {
+            self.turn_to_readers();
+        }
+    }
+
+    pub(super) fn set_fetch_all(&mut self, on: bool) {
+        self.fetch_all = on;
+        self.turn_to_readers();
+    }
+
+    pub(super) fn set_paused(&mut self, on: bool) {
+        self.paused = on;
+        if on {
+            self.cancel_where(|_| true);
+        } else {
+            self.turn_to_readers();
+        }
     }
 }

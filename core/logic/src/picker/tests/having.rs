@@ -76,13 +76,13 @@ fn all_that_was_out_at_a_fast_peer_is_expected_after_a_seek() {
     // Known to be so fast that thousands are asked of it at once.
     let p = t.picker.peers.get_mut(&peer).unwrap();
     for n in 0..4000 {
-        p.ask(BlockRef { piece: PieceIndex(n / 4), block: n % 4 }, t.now, 1.0, 1e9);
+        p.ask(BlockRef { piece: PieceIndex(n / 4), block: n % 4 }, t.now, t.now, true);
     }
     let asks: Vec<_> = p.queue.drain(..).collect();
     for ask in &asks {
-        p.haunt(*ask, t.now, false);
+        p.mark_stale(*ask, t.now, false);
     }
-    let expected = asks.iter().filter(|ask| p.lay_ghost(ask.block).is_some()).count();
+    let expected = asks.iter().filter(|ask| p.take_stale(ask.block).is_some()).count();
     assert_eq!(expected, asks.len());
 }
 

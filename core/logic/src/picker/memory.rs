@@ -1,26 +1,29 @@
-//! The memory for pieces on their way: which may be begun, and which are given up when something more urgent has no room.
+//! The bound on memory for pieces on their way: which may be begun, and which are given up for more
+//! urgent ones.
 
 use super::Picker;
 use super::api::Output;
+use super::demand::Class;
 use super::piece::Partial;
-use crate::{BlockRef, PieceIndex};
+use crate::{BlockRef, PeerKey, PieceIndex};
 
-/// The piece needed first may always be begun, and one more while it is hashed.
+/// First demands that may always be begun: the first, and one more while it is hashed.
 const ALWAYS: usize = 2;
-/// This share of the memory is kept for them.
+/// Divisor of the memory that is kept free for them.
 const SPARE: u64 = 4;
 
 impl Picker {
-    /// Whether blocks of this piece may be asked for, which is the `rank`th that is needed. It gets all its memory; where there is
-    /// not so much, what is needed first gets it as it grows, and room is made for that.
-    pub(super) fn may_take_on(&mut self, piece: u32, rank: usize) -> bool {
+    /// Reserves the memory of a piece, which is the `rank`th demand, and returns whether it may be
+    /// requested. Where there is too little, the first demands get memory as they grow, and room is
+    /// made for that.
+    pub(super) fn reserve(&mut self, piece: u32, rank: usize) -> bool {
         let whole = u64::from(self.layout.bytes_of(PieceIndex(piece)));
         let more = match self.partial.get(&piece) {
             Some(part) if !part.ahead_of_time => return true,
             Some(part) => whole - part.reserved,
             None => whole,
         };
-        // What is needed later leaves room for where the player jumps next, or a jump would throw away what has come.
+        // Later demands leave room for the next seek, or a seek would throw away what has come.
         let spare = if rank < ALWAYS { 0 } else { self.config.max_partial_bytes / SPARE };
         if self.has_room(more + spare) || self.partial.is_empty() {
             if let Some(part) = self.partial.get_mut(&piece) {
@@ -47,15 +50,15 @@ impl Picker {
         true
     }
 
-    /// Whether so many bytes more may be set aside.
+    /// Whether that many bytes more may be reserved.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
         self.partial_bytes + bytes <= self.config.max_partial_bytes
     }
 
-    /// Gives up the pieces of which least is here, until there is room for `more` bytes for this one.
+    /// Gives up the pieces of which least is here, until there is room for this one.
     fn make_room(&mut self, more: u64, for_piece: u32) -> bool {
         while !self.has_room(more) {
-            let near: Vec<u32> = self.plan.iter().take(ALWAYS).map(|w| w.piece).collect();
+            let near: Vec<u32> = self.demand.iter().take(ALWAYS).map(|w| w.piece).collect();
             let least = self
                 .partial
                 .iter()
@@ -74,8 +77,8 @@ impl Picker {
         true
     }
 
-    /// Sets memory aside for a block that is about to be asked for.
-    pub(super) fn set_aside(&mut self, block: BlockRef) {
+    /// Reserves memory for a block that is about to be requested.
+    pub(super) fn reserve_block(&mut self, block: BlockRef) {
         let piece = block.piece;
         match self.partial.get_mut(&piece.0) {
             Some(part) if part.ahead_of_time => {
@@ -89,8 +92,8 @@ impl Picker {
         }
     }
 
-    /// The pieces that `unwanted` names keep what is here of them, and the memory for the rest is given back.
-    pub(super) fn set_aside_less(&mut self, unwanted: impl Fn(u32) -> bool) {
+    /// Unwanted pieces keep what is here of them; the memory for the rest is given back.
+    pub(super) fn release_reserved(&mut self, unwanted: impl Fn(u32) -> bool) {
         for (piece, part) in self.partial.iter_mut().filter(|(piece, part)| part.missing > 0 && unwanted(**piece)) {
             let needed = u64::from(self.layout.assembly_bytes(PieceIndex(*piece), part.reach()));
             self.partial_bytes -= part.reserved.saturating_sub(needed);
@@ -99,7 +102,7 @@ impl Picker {
         }
     }
 
-    /// Begins a piece; ahead of time, memory is set aside only for its front.
+    /// Begins a piece; ahead of time, with memory for its front only.
     pub(super) fn begin(&mut self, piece: PieceIndex, ahead_of_time: bool) {
         let whole = self.layout.bytes_of(piece);
         let reserved = u64::from(if ahead_of_time { self.layout.assembly_bytes(piece, 1) } else { whole });
@@ -112,15 +115,59 @@ impl Picker {
         self.partial.insert(piece.0, part);
     }
 
-    /// A block that comes late, after its piece was given up, is kept all the same if there is room.
-    pub(super) fn welcome(&mut self, block: BlockRef) {
-        if !self.partial.contains_key(&block.piece.0) && self.may_welcome(block) {
+    /// Keeps a block that comes late, after its piece was given up, if there is room.
+    pub(super) fn begin_late(&mut self, block: BlockRef) {
+        if !self.partial.contains_key(&block.piece.0) && self.has_room_for(block) {
             self.begin(block.piece, true);
         }
     }
 
-    pub(super) fn may_welcome(&self, block: BlockRef) -> bool {
+    pub(super) fn has_room_for(&self, block: BlockRef) -> bool {
         let needed = self.layout.assembly_bytes(block.piece, block.block + 1);
         !self.have.get(block.piece.0) && self.has_room(u64::from(needed))
+    }
+
+    /// A block of a place to which players seek. All places grow together, so that wherever the
+    /// seek goes, as much as possible is here: of those whose front may grow, the one of which
+    /// least is here; else the one of which most is, to complete it.
+    pub(super) fn pick_target(&mut self, peer: PeerKey) -> Option<BlockRef> {
+        let limit = self.config.max_partial_bytes;
+        let room_for_others = ALWAYS as u64 * u64::from(self.layout.piece_bytes());
+        let limit = (limit / 2).min(limit.saturating_sub(room_for_others));
+        let used: u64 = self.partial.values().filter(|p| p.ahead_of_time).map(|p| p.reserved).sum();
+        let p = self.peers.get(&peer)?;
+        let mut least: Option<(f64, u32)> = None;
+        let mut most: Option<(f64, u32)> = None;
+        let targets = self.demand.iter().skip_while(|w| w.class < Class::Target);
+        for w in targets.take_while(|w| w.class == Class::Target) {
+            let (piece, open) = (w.piece, self.open_blocks(w.piece));
+            if open == 0 || !self.may_take(peer, p, piece) || !self.is_within_horizon(p, w) {
+                continue;
+            }
+            let part = self.partial.get(&piece);
+            let share = part.map_or(1.0, Partial::open_share);
+            let more = match part {
+                Some(part) if !part.ahead_of_time => 0,
+                part => {
+                    let next = self.layout.blocks_of(PieceIndex(piece)) - open + 1;
+                    let reserved = part.map_or(0, |part| part.reserved);
+                    u64::from(self.layout.assembly_bytes(PieceIndex(piece), next)).saturating_sub(reserved)
+                }
+            };
+            if used + more <= limit && self.has_room(more) && least.is_none_or(|(most_open, _)| share > most_open) {
+                least = Some((share, piece));
+            }
+            if part.is_some() && most.is_none_or(|(least_open, _)| share < least_open) {
+                most = Some((share, piece));
+            }
+        }
+        if let Some((_, piece)) = least {
+            if !self.partial.contains_key(&piece) {
+                self.begin(PieceIndex(piece), true);
+            }
+            return self.next_open(piece);
+        }
+        let (_, piece) = most?;
+        if self.reserve(piece, usize::MAX) { self.next_open(piece) } else { None }
     }
 }

@@ -1,0 +1,347 @@
+//! Price: a request is made where its gain exceeds its price ([`Picker::is_worth`]), both in seconds.
+//!
+//! The *gain* of a first request is how much sooner it brings the piece than the other holders would.
+//! The gain of a duplicate is how much sooner it brings the block than the request that is out.
+//!
+//! The *price* of a first request is the delay of a blocked reader that shares the viewer's line with
+//! it: none for the blocked piece and for what is fetched as one with it, too much for what lies
+//! beyond while enough is under way. The price of a duplicate grows with the share of bytes already
+//! wasted.
+
+use super::Picker;
+use super::demand::{Class, Demand};
+use super::peer::Peer;
+use super::piece::{Block, MAX_ASKERS};
+use super::tuning::{BURST_BLOCKS, DUPLICATE_GAIN, PATIENCE_S, PROBE_BLOCKS, SOON_S, STUCK_S, TICK_S, URGENT_S};
+use crate::layout::BLOCK_BYTES;
+use crate::{BlockRef, PeerKey, PieceIndex, Time};
+
+/// Incomplete pieces that are looked at for duplicates. Those behind are rarely due before the next
+/// look.
+const DUPLICATE_PIECES: usize = 2;
+
+/// What a peer has to offer now, and how far ahead it may be asked.
+#[derive(Clone, Copy, Debug)]
+struct Offer {
+    /// When a block requested now would be here.
+    arrival_s: f64,
+    /// How much later it may well be.
+    risk_s: f64,
+    service_s: f64,
+    measured: bool,
+    /// It gave a block.
+    proved: bool,
+    /// Nothing is requested of it.
+    idle: bool,
+    /// It went quiet and proves itself on what is not urgent, since there are others.
+    proving: bool,
+    /// Demands due within this time are free of charge, those behind are too dear.
+    reach_s: f64,
+}
+
+/// What is asked of a peer: an open block, or one that is expected from others.
+#[derive(Clone, Copy, Debug)]
+enum Request {
+    First {
+        open: u32,
+    },
+    Duplicate {
+        /// When the block is expected from the peers that were asked.
+        expected_s: f64,
+        /// None of these peers was measured.
+        unmeasured: bool,
+    },
+}
+
+impl Picker {
+    /// Returns the block to request next of this peer; `None` where no request is worth its price.
+    pub(super) fn pick(&mut self, peer: PeerKey) -> Option<BlockRef> {
+        self.skip_requested();
+        let offer = self.offer(peer)?;
+        if let Some(block) = self.pick_duplicate(peer, &offer) {
+            return Some(block);
+        }
+        let (mut at, mut targets) = (self.open_from, true);
+        while let Some(w) = self.demand.get(at).copied() {
+            // All that follow are too dear as well.
+            if w.due_s > offer.reach_s {
+                return None;
+            }
+            let block = match w.class {
+                Class::Target if targets => {
+                    targets = false;
+                    self.pick_target(peer)
+                }
+                Class::Target => None,
+                _ => self.pick_open(peer, &offer, &w, at),
+            };
+            if block.is_some() {
+                return block;
+            }
+            at += 1;
+        }
+        if offer.reach_s.is_infinite() { self.pick_rarest(peer) } else { None }
+    }
+
+    fn pick_open(&mut self, key: PeerKey, offer: &Offer, w: &Demand, at: usize) -> Option<BlockRef> {
+        let open = self.open_blocks(w.piece);
+        let p = self.peers.get(&key)?;
+        if open == 0 || !self.is_within_horizon(p, w) || !self.may_take(key, p, w.piece) {
+            return None;
+        }
+        let share = self.rule.is_some().then(|| self.share_of(key, w));
+        let worth = self.is_solo(w.piece, key)
+            || match (&self.rule, share) {
+                (Some(rule), Some(share)) => rule.takes(&share),
+                _ => self.is_worth(offer, w, Request::First { open }),
+            };
+        if worth && self.reserve(w.piece, at) { self.next_open(w.piece) } else { None }
+    }
+
+    /// Whether the gain of a request exceeds its price.
+    fn is_worth(&self, offer: &Offer, w: &Demand, request: Request) -> bool {
+        self.gain_s(offer, w, request) >= self.price_s(offer, w, request)
+    }
+
+    /// Returns how much sooner the piece is expected with this request, in seconds.
+    fn gain_s(&self, offer: &Offer, w: &Demand, request: Request) -> f64 {
+        let now_s = self.now.as_secs_f64();
+        match request {
+            // An unmeasured peer is measured on a real block, unless that would be among the last
+            // of the piece. While a reader is blocked on small pieces, each has one block, although
+            // another may be sooner by a guess: a duplicate makes up for it.
+            Request::First { open }
+                if !offer.measured
+                    && (open > 2 * self.peers.len() as u32
+                        || (offer.idle && self.blocking().is_some() && self.is_small(w.piece))) =>
+            {
+                f64::INFINITY
+            }
+            Request::First { .. } => {
+                let risk_s = if w.due_s < SOON_S { offer.risk_s } else { 0.0 };
+                w.cutoff.as_secs_f64() + 0.1 * offer.service_s - offer.arrival_s - risk_s
+            }
+            Request::Duplicate { expected_s, unmeasured } => {
+                // What comes before its reader reaches it is soon enough.
+                let arrival_s = offer.arrival_s.max(now_s + w.due_s);
+                let (left_s, after_s) = (expected_s - now_s, arrival_s - now_s);
+                if unmeasured && w.is_blocking() && left_s > 0.0 {
+                    left_s * (-after_s / left_s).exp()
+                } else {
+                    left_s - after_s
+                }
+            }
+        }
+    }
+
+    /// Returns what a request costs, in seconds of waiting.
+    fn price_s(&self, offer: &Offer, w: &Demand, request: Request) -> f64 {
+        let Request::Duplicate { expected_s, .. } = request else {
+            let dear = w.due_s > offer.reach_s || (offer.proving && w.is_urgent());
+            return if dear { f64::INFINITY } else { 0.0 };
+        };
+        let left_s = expected_s - self.now.as_secs_f64();
+        let price_s = (DUPLICATE_GAIN * left_s).max(0.1 * TICK_S) * self.waste().powi(3).max(1.0);
+        if w.is_blocking() && w.shown_s <= URGENT_S {
+            // At any share of waste, a picture that stands still is worth a duplicate; the more of
+            // them, the dearer.
+            price_s.min(PATIENCE_S * (1 + self.duplicates.len()) as f64)
+        } else {
+            price_s
+        }
+    }
+
+    /// Returns the bytes of duplicates, with one more block, as a share of what may be wasted.
+    /// Those sent within [`PATIENCE_S`] count in full, since nobody knows yet which of them will
+    /// come twice.
+    fn waste(&self) -> f64 {
+        let sent = (self.duplicates.len() as u64 + 1) * u64::from(BLOCK_BYTES);
+        let spent = (self.counters.duplicate_bytes + sent) as f64;
+        // A player that begins is worth duplicates, too: of what it wants ahead of it half is taken
+        // as received, and a burst. But a clip may not lose a larger share of itself than a film.
+        let wanted: u64 = self.readers.values().map(|r| r.fetch_end().saturating_sub(r.position)).sum();
+        let credit = wanted.min(self.config.horizon_bytes) / 2 + u64::from(BURST_BLOCKS) * u64::from(BLOCK_BYTES);
+        let credit = credit.min(self.layout.total_bytes() / 2);
+        spent / (self.config.hedge_share * (self.counters.received_bytes + credit) as f64).max(1.0)
+    }
+
+    fn offer(&self, key: PeerKey) -> Option<Offer> {
+        let p = self.peers.get(&key)?;
+        Some(Offer {
+            arrival_s: p.arrival(self.now, self.prior).as_secs_f64(),
+            risk_s: p.risk_s(self.prior),
+            service_s: p.service_s(self.prior),
+            measured: p.measured() || p.snubbed,
+            proved: p.samples > 0,
+            idle: p.queue.is_empty(),
+            proving: p.snubbed && self.peers.values().any(|o| !o.snubbed && o.serves(self.now)),
+            reach_s: self.reach_s(p),
+        })
+    }
+
+    /// Returns how far ahead a peer may be asked without harm to a blocked reader, in seconds; zero
+    /// for nothing but what blocks one. Everything else shares the viewer's line with that.
+    fn reach_s(&self, p: &Peer) -> f64 {
+        const BLOCKING: f64 = 0.0;
+        const NOTHING: f64 = -1.0;
+        let Some(first) = self.demand.first().filter(|w| w.is_urgent()) else {
+            return if self.is_line_full() { URGENT_S } else { f64::INFINITY };
+        };
+        let probes = self.probe_blocks(first.piece);
+        let can_help = p.can_ask(first.piece) && self.open_blocks(first.piece) > 0;
+        if !self.is_held(first) {
+            // Dozens of unmeasured peers with a few blocks each would fill the line before what is
+            // urgent.
+            let one_each = self.is_small(first.piece) && !p.queue.is_empty();
+            let enough = !p.measured() && !can_help && (one_each || self.outstanding >= 2 * probes);
+            return if enough { BLOCKING } else { f64::INFINITY };
+        }
+        if first.cutoff <= self.now.plus_secs(URGENT_S) {
+            let run = self.demand.iter().take(self.supply.near);
+            let lacks = !run.clone().any(|w| p.can_ask(w.piece));
+            let full = self.outstanding as u64 * 2 > u64::from(self.supply.run_blocks);
+            if lacks || (full && self.open_from >= self.supply.run) {
+                return BLOCKING;
+            }
+        }
+        if p.measured() {
+            return URGENT_S;
+        }
+        if self.others_will_come(p, first) {
+            return NOTHING;
+        }
+        if self.outstanding >= probes && !can_help {
+            return BLOCKING;
+        }
+        // An unmeasured peer is asked for the first few small pieces only.
+        let near = PROBE_BLOCKS / self.layout.blocks_of(PieceIndex(first.piece)).max(1);
+        match near {
+            _ if p.samples > 0 => URGENT_S,
+            0 | 1 => URGENT_S,
+            near => self.demand.get(near as usize - 1).map_or(URGENT_S, |w| w.due_s),
+        }
+    }
+
+    /// Whether what blocks a reader will soon be here: from the moment on in which a peer that has
+    /// it has come. Where nothing of it came for a while there is no telling when it will, and the
+    /// others need not wait for that.
+    fn is_held(&self, first: &Demand) -> bool {
+        if !first.is_blocking() || self.now.since(self.progress_at).as_secs_f64() > STUCK_S {
+            return false;
+        }
+        let comes = |p: &Peer| p.can_ask(first.piece) || (p.bits.get(first.piece) && self.is_new(p));
+        let unknown = first.cutoff == Time::NEVER && self.peers.values().any(comes);
+        unknown || first.cutoff <= self.now.plus_secs(URGENT_S)
+    }
+
+    /// Whether it joined moments ago: its UNCHOKE may be on its way.
+    pub(super) fn is_new(&self, p: &Peer) -> bool {
+        self.now.since(p.joined).as_secs_f64() < STUCK_S
+    }
+
+    /// Whether the blocks that block a reader will go to other unmeasured peers, each of which
+    /// brings as many as this one has before it brings one more: those that have come with it, or
+    /// are being dialled.
+    fn others_will_come(&self, p: &Peer, first: &Demand) -> bool {
+        if p.queue.is_empty() {
+            return false;
+        }
+        let open = self.open_blocks(first.piece) as usize;
+        let dialled = if self.now < self.dialled_until { self.dialled } else { 0 };
+        let coming = |o: &&Peer| {
+            let comes = self.is_new(o) || o.can_ask(first.piece);
+            o.bits.get(first.piece) && !o.measured() && o.queue.is_empty() && comes
+        };
+        let enough = |others: usize| others > 0 && others * p.queue.len() >= open;
+        enough(dialled) || enough(dialled + self.peers.values().filter(coming).count())
+    }
+
+    /// Whether each block of this piece can go to an unmeasured peer of its own.
+    fn is_small(&self, piece: u32) -> bool {
+        self.layout.blocks_of(PieceIndex(piece)) <= PROBE_BLOCKS
+    }
+
+    /// A block of the first urgent pieces that is worth requesting though another peer was asked
+    /// for it: the one that is expected last. Only where no block is open.
+    fn pick_duplicate(&mut self, key: PeerKey, offer: &Offer) -> Option<BlockRef> {
+        let first = self.demand.first().filter(|w| w.is_urgent())?;
+        let p = self.peers.get(&key).filter(|p| !p.snubbed && self.rule.is_none())?;
+        if !(offer.measured || offer.idle) {
+            return None;
+        }
+        let version = (self.counters.requests, self.counters.received_bytes);
+        if let Some(latest) = self.latest.filter(|latest| latest.at == self.now && latest.version == version)
+            && !self.is_worth(offer, first, latest.request())
+        {
+            return None;
+        }
+        let mut latest = Latest { at: self.now, version, expected_s: 0.0, unmeasured: false };
+        let (mut looked, mut found) = (0, None);
+        for w in self.demand.iter().take_while(|w| w.is_urgent()) {
+            let Some(part) = self.partial.get(&w.piece) else { break };
+            if part.missing == 0 {
+                continue;
+            }
+            if looked == DUPLICATE_PIECES || part.open > 0 || part.failures > 0 {
+                break;
+            }
+            looked += 1;
+            let able = p.can_ask(w.piece) && self.is_within_horizon(p, w);
+            let mut last: Option<(f64, Request, BlockRef)> = None;
+            for (n, b) in part.blocks.iter().enumerate().filter(|(_, b)| !b.got) {
+                let block = BlockRef { piece: PieceIndex(w.piece), block: n as u32 };
+                let Some((expected_s, unmeasured)) = self.expected(b, block) else { continue };
+                latest.expected_s = latest.expected_s.max(expected_s);
+                latest.unmeasured |= unmeasured;
+                // A third only where a peer that gave something can help out two unmeasured ones,
+                // and a reader is blocked.
+                let third = b.asked() == 1 || (unmeasured && offer.proved && w.is_blocking());
+                if third && !b.is_asked_of(key) && last.is_none_or(|(latest_s, ..)| expected_s >= latest_s) {
+                    last = Some((expected_s, Request::Duplicate { expected_s, unmeasured }, block));
+                }
+            }
+            found = last.filter(|(_, request, _)| able && self.is_worth(offer, w, *request));
+            if found.is_some() {
+                break;
+            }
+        }
+        self.latest = found.is_none().then_some(latest);
+        let (_, _, block) = found?;
+        self.counters.hedges += 1;
+        self.duplicates.push_back(self.now);
+        Some(block)
+    }
+
+    /// Returns when a block is expected from the peers that were asked for it, and whether none of
+    /// them was measured; `None` where none or all that may be were asked.
+    fn expected(&self, b: &Block, block: BlockRef) -> Option<(f64, bool)> {
+        if b.asked() == MAX_ASKERS {
+            return None;
+        }
+        let (mut expected, mut unmeasured) = (None, true);
+        for p in b.askers.iter().flatten().filter_map(|key| self.peers.get(key)) {
+            unmeasured &= !p.measured();
+            let at = p.queue.iter().position(|ask| ask.block == block)?;
+            let at = p.expected(at, self.now, self.prior);
+            expected = expected.map_or(Some(at), |other: Time| Some(other.min(at)));
+        }
+        expected.map(|at| (at.as_secs_f64(), unmeasured))
+    }
+}
+
+/// The latest that was found when no duplicate was worth its price. Until something changes, none
+/// is to a peer for which that would not be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Latest {
+    at: Time,
+    /// Requests sent and bytes received by then.
+    version: (u64, u64),
+    expected_s: f64,
+    unmeasured: bool,
+}
+
+impl Latest {
+    fn request(&self) -> Request {
+        Request::Duplicate { expected_s: self.expected_s, unmeasured: self.unmeasured }
+    }
+}

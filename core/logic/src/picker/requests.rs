@@ -1,0 +1,144 @@
+//! Requests: filling the peers' queues, up to the bound on each.
+
+use super::Picker;
+use super::api::{Output, Share};
+use super::demand::Demand;
+use super::peer::Peer;
+use crate::{BlockRef, PeerKey, PieceIndex, Time};
+
+impl Picker {
+    /// Delay that a peer's queue may add to its round trip, seconds.
+    pub(super) fn slack_s(&self) -> f64 {
+        self.config.slack_ms / 1000.0
+    }
+
+    /// Whether anything is wanted: by a reader, or because all is to be fetched.
+    pub fn is_wanted_at_all(&self) -> bool {
+        !self.readers.is_empty() || self.fetch_all
+    }
+
+    pub(super) fn fill_all(&mut self) {
+        if self.paused || !self.is_wanted_at_all() {
+            return;
+        }
+        let keys: Vec<PeerKey> = self.peers.iter().filter(|(_, p)| p.serves(self.now)).map(|(key, _)| *key).collect();
+        for key in keys {
+            self.fill(key);
+        }
+    }
+
+    /// Requests as much of this peer as it should have in its queue now.
+    pub(super) fn fill(&mut self, peer: PeerKey) {
+        if self.paused || !self.is_wanted_at_all() {
+            return;
+        }
+        self.refresh_demand();
+        let slack = self.slack_s();
+        loop {
+            let Some(p) = self.peers.get(&peer) else { return };
+            if !p.serves(self.now) {
+                return;
+            }
+            let limit = p.limit(self.now, slack, self.prior);
+            if p.queue.len() >= limit {
+                return;
+            }
+            let filled = p.queue.len() + 1 >= limit;
+            // One block at a time tells whether a snubbed peer is back.
+            if p.snubbed && !p.queue.is_empty() {
+                return;
+            }
+            let Some(block) = self.pick(peer) else { return };
+            self.request(peer, block, filled);
+        }
+    }
+
+    fn request(&mut self, peer: PeerKey, block: BlockRef, filled: bool) {
+        if self.is_first_of_blocking(block.piece.0) {
+            self.progress_at = self.now;
+        }
+        self.reserve_block(block);
+        let Some(part) = self.partial.get_mut(&block.piece.0) else { return };
+        part.add_asker(block.block, peer);
+        if part.is_for_one() {
+            part.solo = Some(peer);
+        }
+        let Some(p) = self.peers.get_mut(&peer) else { return };
+        // A request that still stands there needs no second one, unless it was lost. Then it is
+        // cancelled as well, so that it is not answered twice.
+        let standing = p.revive(block);
+        let lost = standing.is_some_and(|sent| p.is_lost(sent, self.now, self.prior));
+        let stands = standing.is_some() && !lost;
+        p.ask(block, standing.filter(|_| stands).unwrap_or(self.now), self.now, filled);
+        if lost {
+            self.out.push_back(Output::Cancel(peer, block));
+        }
+        self.outstanding += 1;
+        if p.snubbed {
+            p.retry_at = Time::NEVER;
+        }
+        if !stands {
+            self.counters.requests += 1;
+            self.out.push_back(Output::Request(peer, block));
+        }
+    }
+
+    /// Whether a reader is blocked on this piece before all others, and nothing of it was requested
+    /// yet.
+    pub(super) fn is_first_of_blocking(&self, piece: u32) -> bool {
+        let first = self.blocking().is_some_and(|w| w.piece == piece);
+        first && self.partial.get(&piece).is_none_or(|part| part.open == part.missing)
+    }
+
+    /// Requests one wanted block of an unlikely source, where nothing is under way: every peer is
+    /// ruled out, but an unlikely source is better than none. The likely ones come first.
+    pub(super) fn request_anything(&mut self) {
+        if self.paused || self.is_new_peer_expected() {
+            return;
+        }
+        for at in 0..self.demand.len() {
+            let w = self.demand[at];
+            if self.open_blocks(w.piece) == 0 {
+                continue;
+            }
+            let slack = self.slack_s();
+            let able = |p: &Peer| {
+                let room = p.queue.is_empty() && p.limit(self.now, slack, self.prior) > 0;
+                room && p.can_ask(w.piece) && self.is_within_horizon(p, &w)
+            };
+            let able = self.peers.iter().filter(|(_, p)| able(p));
+            let Some(peer) = able.min_by_key(|(_, p)| (p.snubbed, !p.serves(self.now))).map(|(key, _)| *key) else {
+                continue;
+            };
+            if let Some(block) = self.next_open(w.piece) {
+                self.request(peer, block, false);
+            }
+            return;
+        }
+    }
+
+    /// Whether a peer that has what blocks a reader joined moments ago.
+    fn is_new_peer_expected(&self) -> bool {
+        let first = self.blocking();
+        first.is_some_and(|w| self.peers.values().any(|p| p.bits.get(w.piece) && self.is_new(p)))
+    }
+
+    /// What a comparison rule is told of a peer and a piece.
+    pub(super) fn share_of(&mut self, key: PeerKey, w: &Demand) -> Share {
+        let known = self.supply.holders.get(&w.piece).copied();
+        let (holders, total) = known.unwrap_or_else(|| {
+            let able = |p: &&Peer| p.can_ask(w.piece) && p.serves(self.now) && !p.snubbed;
+            let rates = self.peers.values().filter(able).map(|p| p.rate(self.prior));
+            rates.fold((0, 0.0), |(n, total), rate| (n + 1, total + rate))
+        });
+        self.supply.holders.insert(w.piece, (holders, total));
+        Share {
+            due_s: w.due_s,
+            blocks: self.layout.blocks_of(PieceIndex(w.piece)),
+            taken: self.partial.get(&w.piece).map_or(0, |part| part.taken_by(key)),
+            holders,
+            rate: self.peers.get(&key).map_or(0.0, |p| p.rate(self.prior)),
+            total_rate: total,
+        }
+    }
+}

@@ -108,12 +108,12 @@ impl Picker {
         let now_s = self.now.as_secs_f64();
         match request {
             // An unmeasured peer is measured on a real block, unless that would be among the last
-            // of the piece. While a reader is blocked on small pieces, each has one block, although
-            // another may be sooner by a guess: a duplicate makes up for it.
+            // of the piece. While a reader is blocked on small pieces, each that gave nothing yet has
+            // one block, although another may be sooner by a guess: a duplicate makes up for it.
             Request::First { open }
                 if !offer.measured
                     && (open > 2 * self.peers.len() as u32
-                        || (offer.idle && self.blocking().is_some() && self.is_small(w.piece))) =>
+                        || (offer.idle && !offer.proved && self.blocking().is_some() && self.is_small(w.piece))) =>
             {
                 f64::INFINITY
             }

@@ -81,7 +81,14 @@ impl Swarm {
         // Read under the lock, so that the torrent's time never goes back.
         let now = self.now();
         let result = work(&mut inside.torrent, now);
-        let effects: Vec<Output> = std::iter::from_fn(|| inside.torrent.poll()).collect();
+        let mut effects = Vec::new();
+        while let Some(output) = inside.torrent.poll() {
+            match (output, self.content()) {
+                // Straight to the store, since this comes with each piece of each reader.
+                (Output::ReadersMoved, Some(content)) => content.store.set_readers(inside.torrent.reader_places()),
+                (output, _) => effects.push(output),
+            }
+        }
         let next = inside.torrent.next_timeout();
         let rearm = next < inside.armed;
         if rearm {
@@ -176,11 +183,6 @@ impl Swarm {
             Output::SlotsEnd => links.operations.clear(),
             Output::AskForPeers => self.with_discovery(Discovery::hurry),
             Output::MakePrivate => self.with_discovery(Discovery::make_private),
-            Output::Readers(readers) => {
-                if let Some(content) = self.content() {
-                    content.store.set_readers(readers);
-                }
-            }
             Output::News => self.news.notify_waiters(),
             Output::Event(event) => self.pass_on(event),
             _ => {}

@@ -1,7 +1,7 @@
 //! The configuration, inputs and outputs of a torrent.
 
 use super::{Dial, Origin};
-use crate::{Bits, BlockRef, Layout, PeerKey, PieceIndex, ReaderKey, choker, metadata, picker, retain, slots};
+use crate::{Bits, BlockRef, Layout, PeerKey, PieceIndex, ReaderKey, choker, metadata, picker, slots};
 use bytes::Bytes;
 use playswarm_proto::InfoHash;
 use playswarm_proto::handshake::{PeerId, Reserved};
@@ -319,8 +319,8 @@ pub enum Output {
     AskForPeers,
     /// Use only trackers from now on (BEP 27).
     MakePrivate,
-    /// Use these reader positions to decide about eviction.
-    Readers(Vec<retain::Reader>),
+    /// Tell the store where the readers are, from [`super::Torrent::reader_places`].
+    ReadersMoved,
     /// Wake the readers: a piece was completed or lost.
     News,
     /// Report an event to the program.

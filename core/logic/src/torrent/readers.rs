@@ -190,19 +190,23 @@ impl Torrent {
         }
     }
 
-    /// Reports the reader positions to the store, which uses them for eviction when disk or memory
-    /// runs short.
+    /// Has the store told where the readers are, for what is given back when disk or memory runs short.
     pub(super) fn readers_moved(&mut self) {
-        let Some(layout) = self.ready().map(|ready| ready.content.layout) else { return };
-        let near = (NEAR_BYTES / u64::from(layout.piece_bytes())).clamp(2, 1 << 20) as u32;
-        let readers = self.readers.values().map(|r| retain::Reader {
-            first: layout.piece_at(r.start),
-            at: layout.piece_at(r.position),
-            near,
-            end: PieceIndex(layout.piece_at(r.end.saturating_sub(1)).0 + 1),
-        });
-        let readers = readers.collect();
-        self.do_later(Output::Readers(readers));
+        self.do_later(Output::ReadersMoved);
+    }
+
+    /// Returns where the readers are; none before the torrent is known.
+    pub fn reader_places(&self) -> impl Iterator<Item = retain::Reader> + '_ {
+        let layout = self.ready().map(|ready| ready.content.layout);
+        layout.into_iter().flat_map(|layout| {
+            let near = (NEAR_BYTES / u64::from(layout.piece_bytes())).clamp(2, 1 << 20) as u32;
+            self.readers.values().map(move |r| retain::Reader {
+                first: layout.piece_at(r.start),
+                at: layout.piece_at(r.position),
+                near,
+                end: PieceIndex(layout.piece_at(r.end.saturating_sub(1)).0 + 1),
+            })
+        })
     }
 
     /// Returns whether every player has enough read-ahead, so that data no player waits for may be

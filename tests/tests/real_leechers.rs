@@ -66,16 +66,16 @@ fn rtorrent_downloads_from_us_however_much_it_asks_for_at_once() {
     leech.wait_complete(&torrent, PATIENCE);
 }
 
-#[test]
-fn rtorrent_stays_though_we_gave_back_what_it_asks_for() {
-    if !requirement::libtorrent() || !requirement::program("rtorrent") {
+/// A client that does not know BEP 54 takes a film more slowly than it is watched, so that it requests pieces that were
+/// announced and given back. It must not be sent away for that.
+fn stays_though_we_gave_back_what_it_asks_for(program: &str, leech: impl FnOnce(&Path) -> RealPeer) {
+    if !requirement::libtorrent() || !requirement::program(program) {
         return;
     }
     let torrent = TestTorrent::single("film.mkv", 72 << 20, 1 << 20);
     let tracker = Tracker::http(Mode::Honest);
     let file = torrent.file_with(std::slice::from_ref(&tracker.url));
     let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
-    // It takes the film more slowly than it is watched, and does not know BEP 54.
     let playswarm = Builder::stream(torrent.file())
         .peers([seed.addr])
         .argument("--disk-limit")
@@ -84,7 +84,7 @@ fn rtorrent_stays_though_we_gave_back_what_it_asks_for() {
         .argument("2MB")
         .start();
     tracker.add_peer(playswarm.listen);
-    let leech = rtorrent::leech(&file);
+    let leech = leech(&file);
     let reader = CheckedReader::new(&playswarm, torrent.content(0));
     reader.read(0, 24 << 20);
     playswarm.wait_status("the client takes something", PATIENCE, |status| status.uploaded_bytes > 0);
@@ -96,6 +96,21 @@ fn rtorrent_stays_though_we_gave_back_what_it_asks_for() {
     assert!(sent_away.is_empty(), "{sent_away:?}");
     assert_eq!(playswarm.status().peers.len(), 2, "{:?}", playswarm.status().peers);
     drop(leech);
+}
+
+#[test]
+fn rtorrent_stays_though_we_gave_back_what_it_asks_for() {
+    stays_though_we_gave_back_what_it_asks_for("rtorrent", rtorrent::leech);
+}
+
+#[test]
+fn transmission_stays_though_we_gave_back_what_it_asks_for() {
+    stays_though_we_gave_back_what_it_asks_for("transmission-daemon", transmission::leech);
+}
+
+#[test]
+fn aria2_stays_though_we_gave_back_what_it_asks_for() {
+    stays_though_we_gave_back_what_it_asks_for("aria2c", |file| aria2::leech(file.to_str().unwrap()));
 }
 
 #[test]

@@ -96,20 +96,21 @@ impl Picker {
         if self.paused || self.is_new_peer_expected() {
             return;
         }
+        let slack = self.slack_s();
+        let idle = |p: &Peer| p.queue.is_empty() && p.limit(self.now, slack, self.prior) > 0;
+        let idle: Vec<PeerKey> = self.peers.iter().filter(|(_, p)| idle(p)).map(|(key, _)| *key).collect();
+        if idle.is_empty() {
+            return;
+        }
         for at in 0..self.demand.len() {
             let w = self.demand[at];
             if self.open_blocks(w.piece) == 0 {
                 continue;
             }
-            let slack = self.slack_s();
-            let able = |p: &Peer| {
-                let room = p.queue.is_empty() && p.limit(self.now, slack, self.prior) > 0;
-                room && p.can_ask(w.piece) && self.is_within_horizon(p, &w)
-            };
-            let able = self.peers.iter().filter(|(_, p)| able(p));
-            let Some(peer) = able.min_by_key(|(_, p)| (p.snubbed, !p.serves(self.now))).map(|(key, _)| *key) else {
-                continue;
-            };
+            let able = idle.iter().filter_map(|key| Some((*key, self.peers.get(key)?)));
+            let able = able.filter(|(_, p)| p.can_ask(w.piece) && self.is_within_horizon(p, &w));
+            let likeliest = able.min_by_key(|(_, p)| (p.snubbed, !p.serves(self.now))).map(|(key, _)| key);
+            let Some(peer) = likeliest else { continue };
             if let Some(block) = self.next_open(w.piece) {
                 self.request(peer, block, false);
             }

@@ -68,7 +68,9 @@ fn rtorrent_downloads_from_us_however_much_it_asks_for_at_once() {
 
 /// A client that does not know BEP 54 takes a film more slowly than it is watched, so that it requests pieces that were
 /// announced and given back. It must not be sent away for that.
-fn stays_though_we_gave_back_what_it_asks_for(program: &str, leech: impl FnOnce(&Path) -> RealPeer) {
+///
+/// `dialled`: it is dialled by us, as it dials no address of this machine.
+fn stays_though_we_gave_back_what_it_asks_for(program: &str, dialled: bool, leech: impl Fn(&Path) -> RealPeer) {
     if !requirement::libtorrent() || !requirement::program(program) {
         return;
     }
@@ -76,15 +78,16 @@ fn stays_though_we_gave_back_what_it_asks_for(program: &str, leech: impl FnOnce(
     let tracker = Tracker::http(Mode::Honest);
     let file = torrent.file_with(std::slice::from_ref(&tracker.url));
     let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
+    let early = dialled.then(|| leech(&file));
     let playswarm = Builder::stream(torrent.file())
-        .peers([seed.addr])
+        .peers([seed.addr].into_iter().chain(early.as_ref().map(|leech| leech.addr)))
         .argument("--disk-limit")
         .argument("32MiB")
         .argument("--up-limit")
         .argument("2MB")
         .start();
     tracker.add_peer(playswarm.listen);
-    let leech = leech(&file);
+    let leech = early.unwrap_or_else(|| leech(&file));
     let reader = CheckedReader::new(&playswarm, torrent.content(0));
     reader.read(0, 24 << 20);
     playswarm.wait_status("the client takes something", PATIENCE, |status| status.uploaded_bytes > 0);
@@ -100,17 +103,17 @@ fn stays_though_we_gave_back_what_it_asks_for(program: &str, leech: impl FnOnce(
 
 #[test]
 fn rtorrent_stays_though_we_gave_back_what_it_asks_for() {
-    stays_though_we_gave_back_what_it_asks_for("rtorrent", rtorrent::leech);
+    stays_though_we_gave_back_what_it_asks_for("rtorrent", false, rtorrent::leech);
 }
 
 #[test]
 fn transmission_stays_though_we_gave_back_what_it_asks_for() {
-    stays_though_we_gave_back_what_it_asks_for("transmission-daemon", transmission::leech);
+    stays_though_we_gave_back_what_it_asks_for("transmission-daemon", true, transmission::leech);
 }
 
 #[test]
 fn aria2_stays_though_we_gave_back_what_it_asks_for() {
-    stays_though_we_gave_back_what_it_asks_for("aria2c", |file| aria2::leech(file.to_str().unwrap()));
+    stays_though_we_gave_back_what_it_asks_for("aria2c", false, |file| aria2::leech(file.to_str().unwrap()));
 }
 
 #[test]

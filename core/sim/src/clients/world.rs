@@ -171,7 +171,7 @@ impl World<'_> {
                 Output::DropBlocks(piece, generation) => {
                     self.nodes[n as usize].store.drop_blocks(piece, generation);
                 }
-                Output::Slots(output) => self.operate(n, output),
+                Output::Slots(output) => self.operate(n, &output),
                 Output::AskForPeers => self.ask_tracker(n),
                 Output::News => news = true,
                 _ => {}
@@ -269,8 +269,8 @@ impl World<'_> {
         self.tell(n, Input::Found(others.into_iter().map(|other| (address(other), Origin::Tracker)).collect()));
     }
 
-    fn operate(&mut self, n: u32, output: slots::Output) {
-        let (operation, key, announce) = match output {
+    fn operate(&mut self, n: u32, output: &slots::Output) {
+        let (operation, key, announce) = match *output {
             slots::Output::Lookup { operation, key } => (operation, key, false),
             slots::Output::Announce { operation, key } => (operation, key, true),
             _ => return,

@@ -79,6 +79,10 @@ impl Torrent {
             _ if is_packed => Err(self.packed(&sorted.packed)),
             _ => extra.or_else(|| self.largest(&sorted.rest)).ok_or(Error::NothingPlayable),
         };
+        // A file that is alone is the choice, whatever its first bytes say: the film starts without a look.
+        if self.files.iter().filter(|file| !file.padding && file.length > 0).count() == 1 {
+            look_at.clear();
+        }
         Choice { file, look_at }
     }
 
@@ -346,6 +350,15 @@ pub(super) mod tests {
         assert_eq!(told(None).file.unwrap(), 1);
         assert!(matches!(told(Some(Content::Packed)).file, Err(Error::Packed { .. })));
         assert_eq!(torrent.choose(&Seen::new()).look_at, [0]);
+    }
+
+    #[test]
+    fn a_file_that_is_alone_is_played_without_a_look() {
+        for name in ["film", "content-256", "film.xyz"] {
+            let torrent = torrent(name, &[(name, 700_000)]);
+            let choice = torrent.choose(&Seen::new());
+            assert_eq!((choice.file.unwrap(), choice.look_at), (0, Vec::new()), "{name}");
+        }
     }
 
     #[test]

@@ -45,70 +45,26 @@ impl Machine for picker::Picker {
     }
 }
 
-impl Machine for choker::Choker {
-    type Input = choker::Input;
-    type Output = choker::Output;
+/// Implements the contract by a machine's own functions of the same names.
+macro_rules! machines {
+    ($($module:ident::$machine:ident),*) => { $(
+        impl Machine for $module::$machine {
+            type Input = $module::Input;
+            type Output = $module::Output;
 
-    fn handle(&mut self, now: Time, input: choker::Input) {
-        choker::Choker::handle(self, now, input);
-    }
+            fn handle(&mut self, now: Time, input: $module::Input) {
+                $module::$machine::handle(self, now, input);
+            }
 
-    fn poll(&mut self) -> Option<choker::Output> {
-        choker::Choker::poll(self)
-    }
+            fn poll(&mut self) -> Option<$module::Output> {
+                $module::$machine::poll(self)
+            }
 
-    fn next_timeout(&self) -> Time {
-        choker::Choker::next_timeout(self)
-    }
+            fn next_timeout(&self) -> Time {
+                $module::$machine::next_timeout(self)
+            }
+        }
+    )* };
 }
 
-impl Machine for metadata::Fetch {
-    type Input = metadata::Input;
-    type Output = metadata::Output;
-
-    fn handle(&mut self, now: Time, input: metadata::Input) {
-        metadata::Fetch::handle(self, now, input);
-    }
-
-    fn poll(&mut self) -> Option<metadata::Output> {
-        metadata::Fetch::poll(self)
-    }
-
-    fn next_timeout(&self) -> Time {
-        metadata::Fetch::next_timeout(self)
-    }
-}
-
-impl Machine for slots::Slots {
-    type Input = slots::Input;
-    type Output = slots::Output;
-
-    fn handle(&mut self, now: Time, input: slots::Input) {
-        slots::Slots::handle(self, now, input);
-    }
-
-    fn poll(&mut self) -> Option<slots::Output> {
-        slots::Slots::poll(self)
-    }
-
-    fn next_timeout(&self) -> Time {
-        slots::Slots::next_timeout(self)
-    }
-}
-
-impl Machine for trackers::Trackers {
-    type Input = trackers::Input;
-    type Output = trackers::Output;
-
-    fn handle(&mut self, now: Time, input: trackers::Input) {
-        trackers::Trackers::handle(self, now, input);
-    }
-
-    fn poll(&mut self) -> Option<trackers::Output> {
-        trackers::Trackers::poll(self)
-    }
-
-    fn next_timeout(&self) -> Time {
-        trackers::Trackers::next_timeout(self)
-    }
-}
+machines!(choker::Choker, metadata::Fetch, slots::Slots, trackers::Trackers);

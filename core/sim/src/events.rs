@@ -72,48 +72,63 @@ pub(crate) enum Event {
     Wake,
 }
 
-struct Entry {
+struct Entry<E> {
     at: Time,
     seq: u64,
-    event: Event,
+    event: E,
 }
 
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> Ordering {
+impl<E> Ord for Entry<E> {
+    fn cmp(&self, other: &Entry<E>) -> Ordering {
         // The heap gives its greatest, so the earliest is the greatest; equal times go in the order they were pushed.
         (other.at, other.seq).cmp(&(self.at, self.seq))
     }
 }
 
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<Ordering> {
+impl<E> PartialOrd for Entry<E> {
+    fn partial_cmp(&self, other: &Entry<E>) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
+impl<E> PartialEq for Entry<E> {
+    fn eq(&self, other: &Entry<E>) -> bool {
         self.seq == other.seq
     }
 }
 
-impl Eq for Entry {}
+impl<E> Eq for Entry<E> {}
 
-/// Events to come.
-#[derive(Default)]
-pub(crate) struct Events {
-    heap: BinaryHeap<Entry>,
+/// Events to come, of any kind.
+pub(crate) struct Queue<E> {
+    heap: BinaryHeap<Entry<E>>,
     pushed: u64,
 }
 
-impl Events {
-    pub(crate) fn push(&mut self, at: Time, event: Event) {
+/// The events of a viewer's swarm.
+pub(crate) type Events = Queue<Event>;
+
+impl<E> Default for Queue<E> {
+    fn default() -> Queue<E> {
+        Queue { heap: BinaryHeap::new(), pushed: 0 }
+    }
+}
+
+impl<E> Queue<E> {
+    /// Adds an event.
+    pub(crate) fn push(&mut self, at: Time, event: E) {
         self.heap.push(Entry { at, seq: self.pushed, event });
         self.pushed += 1;
     }
 
-    pub(crate) fn pop(&mut self) -> Option<(Time, Event)> {
-        self.heap.pop().map(|e| (e.at, e.event))
+    /// Takes the earliest event; of equal times the one that was pushed first.
+    pub(crate) fn pop(&mut self) -> Option<(Time, E)> {
+        self.heap.pop().map(|entry| (entry.at, entry.event))
+    }
+
+    /// Returns the number of events that were pushed.
+    pub(crate) fn count(&self) -> u64 {
+        self.pushed
     }
 }
 

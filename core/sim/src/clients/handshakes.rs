@@ -87,7 +87,7 @@ impl World<'_> {
         let mut remote = address(from);
         remote.set_port(40_000 + (self.connections.len() % 20_000) as u16);
         let (messages, told) = self.greeting(to, remote, Some(Reserved::ours(true)));
-        let joining = self.joining(from, remote, Origin::Incoming, true, told.clone());
+        let joining = self.joining(from, remote, Origin::Incoming, true, told);
         let taken = self.enter(to, |torrent, now| {
             if torrent.admits(now, remote) { torrent.connect(now, &joining) } else { Admission::Refused }
         });
@@ -103,17 +103,11 @@ impl World<'_> {
         self.connections.push(connection);
         self.nodes[to as usize].ends.insert(key, End { connection: id, side: 1 });
         let said = hello.messages.clone();
-        self.events.push(at, Event::Answered(hello, id, messages, told));
+        self.events.push(at, Event::Answered(hello, id, messages));
         self.messages(End { connection: id, side: 1 }, said);
     }
 
-    pub(super) fn answered(
-        &mut self,
-        hello: &Hello,
-        id: usize,
-        messages: Vec<Message>,
-        _: Option<playswarm_logic::Bits>,
-    ) {
+    pub(super) fn answered(&mut self, hello: &Hello, id: usize, messages: Vec<Message>) {
         let Hello { dial, from, to, .. } = *hello;
         let acceptor = End { connection: id, side: 1 };
         if self.nodes[from as usize].gone || !self.connections[id].open {

@@ -1,11 +1,10 @@
 //! Connections between nodes, and what is on its way over them.
 
 use super::node::End;
+use crate::events::Queue;
 use crate::link::Window;
 use playswarm_logic::{BlockRef, PeerKey, Time};
 use playswarm_proto::wire::Message;
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 
 /// A connection between two nodes.
 pub(super) struct Connection {
@@ -68,7 +67,7 @@ pub(super) enum Event {
     /// They arrive.
     Greeted(Box<Hello>),
     /// The answer arrives at the dialler: the connection, its other end's key, and the first messages.
-    Answered(Box<Hello>, usize, Vec<Message>, Option<playswarm_logic::Bits>),
+    Answered(Box<Hello>, usize, Vec<Message>),
     /// A dial came to nothing.
     DialFailed(u32, playswarm_logic::torrent::Dial),
     /// Messages arrive at an end.
@@ -93,51 +92,5 @@ pub(super) enum Event {
     Jump(u32),
 }
 
-struct Entry {
-    at: Time,
-    number: u64,
-    event: Event,
-}
-
-impl Ord for Entry {
-    fn cmp(&self, other: &Entry) -> Ordering {
-        // The heap gives its greatest, so the earliest is the greatest; equal times go in the order they were pushed.
-        (other.at, other.number).cmp(&(self.at, self.number))
-    }
-}
-
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Entry) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Entry {
-    fn eq(&self, other: &Entry) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Entry {}
-
 /// Events to come.
-#[derive(Default)]
-pub(super) struct Events {
-    heap: BinaryHeap<Entry>,
-    pushed: u64,
-}
-
-impl Events {
-    pub(super) fn push(&mut self, at: Time, event: Event) {
-        self.heap.push(Entry { at, number: self.pushed, event });
-        self.pushed += 1;
-    }
-
-    pub(super) fn pop(&mut self) -> Option<(Time, Event)> {
-        self.heap.pop().map(|entry| (entry.at, entry.event))
-    }
-
-    pub(super) fn count(&self) -> u64 {
-        self.pushed
-    }
-}
+pub(super) type Events = Queue<Event>;

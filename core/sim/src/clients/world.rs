@@ -100,7 +100,7 @@ impl World<'_> {
             Event::Tracker(n) => self.tracker_answers(n),
             Event::Dialled(hello) => self.dialled(hello),
             Event::Greeted(hello) => self.greeted(hello),
-            Event::Answered(hello, connection, messages, told) => self.answered(&hello, connection, messages, told),
+            Event::Answered(hello, connection, messages) => self.answered(&hello, connection, messages),
             Event::DialFailed(n, dial) => self.tell(n, Input::DialFailed { dial, ourselves: false }),
             Event::Messages(end, messages) => self.messages(end, messages),
             Event::Closed(end) => self.closed(end),

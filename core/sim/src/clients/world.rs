@@ -293,8 +293,7 @@ impl World<'_> {
     /// The node and key of an end that is still there.
     fn at(&self, end: End) -> Option<(u32, PeerKey)> {
         let connection = &self.connections[end.connection];
-        let (n, key) = (connection.nodes[end.side], connection.keys[end.side]?);
-        (!self.nodes[n as usize].gone && self.nodes[n as usize].ends.contains_key(&key)).then_some((n, key))
+        Some((connection.nodes[end.side], connection.keys[end.side]?))
     }
 
     pub(super) fn messages(&mut self, end: End, mut messages: Vec<Message>) {

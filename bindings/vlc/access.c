@@ -175,7 +175,7 @@ static int Control(stream_t *access, int query, va_list args) {
 
 static playswarm_stream *open_stream(stream_t *access, playswarm_session *session, const char *source) {
     playswarm_canceller *canceller = NULL;
-    playswarm_media *media = NULL;
+    playswarm_torrent *media = NULL;
     playswarm_stream *stream = NULL;
     playswarm_error *error = NULL;
     size_t file = 0;
@@ -187,16 +187,16 @@ static playswarm_stream *open_stream(stream_t *access, playswarm_session *sessio
     }
     char *wanted = var_InheritString(access, "playswarm-file");
     if (code == PLAYSWARM_OK)
-        code = wanted ? playswarm_media_find_file(media, wanted, &file, &error)
-                      : playswarm_media_default_file(media, &file, &error);
+        code = wanted ? playswarm_torrent_find_file(media, wanted, &file, &error)
+                      : playswarm_torrent_default_file(media, &file, &error);
     if (code == PLAYSWARM_OK)
-        code = playswarm_media_stream(media, file, &stream, &error);
+        code = playswarm_torrent_stream(media, file, &stream, &error);
     if (code != PLAYSWARM_OK)
         complain(VLC_OBJECT(access), source, error);
     else
-        msg_Dbg(access, "plays file %zu of %s", file, playswarm_media_name(media));
+        msg_Dbg(access, "plays file %zu of %s", file, playswarm_torrent_name(media));
     free(wanted);
-    playswarm_media_unref(media);
+    playswarm_torrent_unref(media);
     playswarm_canceller_unref(canceller);
     return stream;
 }

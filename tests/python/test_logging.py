@@ -33,7 +33,7 @@ class Kept(logging.Handler):
 
 
 @pytest.fixture
-def kept() -> Iterator[Kept]:
+def seeded_in_background() -> Iterator[Kept]:
     handler, logger = Kept(), logging.getLogger("playswarm")
     level = logger.level
     logger.addHandler(handler)

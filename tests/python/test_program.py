@@ -38,7 +38,7 @@ def test_it_makes_the_torrent_that_python_makes(tmp_path: Path) -> None:
     (tmp_path / "a.mkv").write_bytes(film_bytes(1 << 20))
     out = run("create", tmp_path / "a.mkv", "-o", tmp_path / "a.torrent").stdout
     torrent = playswarm.create_torrent(tmp_path / "a.mkv")
-    assert playswarm.Torrent.load(tmp_path / "a.torrent") == torrent
+    assert playswarm.Metainfo.load(tmp_path / "a.torrent") == torrent
     assert torrent.magnet in out
     assert torrent.info_hash in run("info", tmp_path / "a.torrent", "--wait", 0).stdout
 

@@ -59,7 +59,7 @@ def test_it_is_a_raw_file_by_all_that_io_asks(seeded: Seeded, leech: Leech) -> N
 
 def test_readinto_fills_any_writable_memory(seeded: Seeded, leech: Leech) -> None:
     with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
-        film.media.download()
+        film.torrent.download()
         whole = bytearray(100_000)
         assert film.readinto(whole) == 100_000
         assert whole == seeded.data[:100_000]
@@ -74,7 +74,7 @@ def test_readinto_fills_any_writable_memory(seeded: Seeded, leech: Leech) -> Non
 
 def test_readinto_crosses_pieces_that_are_here(seeded: Seeded, leech: Leech) -> None:
     with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
-        film.media.download()
+        film.torrent.download()
         assert film.readable_bytes() == film.size
         into = bytearray(3 * seeded.torrent.piece_bytes + 5)
         assert film.readinto(into) == len(into)
@@ -166,11 +166,11 @@ def test_threads_that_share_a_file_read_each_byte_once(seeded: Seeded, leech: Le
 
 def test_a_bound_on_what_is_fetched_ahead_is_kept(tmp_path: Path, leech: Leech) -> None:
     with Seeded(tmp_path / "big", film_bytes(32 << 20)) as seeded:
-        with leech(seeded.session).open(seeded.torrent) as media, media.open(ahead=0) as film:
+        with leech(seeded.session).open(seeded.torrent) as torrent, torrent.open(ahead=0) as film:
             for part in range(4):
                 film.seek(part * (8 << 20))
                 assert film.read(1000) == seeded.data[film.tell() - 1000 : film.tell()]
-            fetched = media.status().downloaded_bytes
+            fetched = torrent.status().downloaded_bytes
             assert fetched <= 8 * seeded.torrent.piece_bytes
             assert film.ahead == 0
             film.ahead = None
@@ -185,7 +185,7 @@ def test_what_a_torrent_leaves_out_of_its_folder_is_listed(tmp_path: Path) -> No
     (folder / ".hidden").write_bytes(b"x")
     torrent = playswarm.create_torrent(folder)
     assert [(path.name, why) for path, why in torrent.left_out] == [(".hidden", "it is hidden")]
-    assert playswarm.Torrent.from_bytes(torrent.to_bytes()).left_out == ()
+    assert playswarm.Metainfo.from_bytes(torrent.to_bytes()).left_out == ()
 
 
 def test_files_of_a_season_are_found_by_number_name_and_part_of_it(tmp_path: Path, leech: Leech) -> None:
@@ -196,20 +196,20 @@ def test_files_of_a_season_are_found_by_number_name_and_part_of_it(tmp_path: Pat
     torrent = playswarm.create_torrent(season)
     with playswarm.Session(playswarm.Config.offline(tmp_path)) as seed:
         given = seed.open(torrent)
-        assert given.check_files() == torrent.total_bytes
-        with leech(seed).open(torrent) as media:
-            assert [f.name.rsplit("/", 1)[-1] for f in media.files if not f.padding] == [
+        assert given.recheck() == torrent.total_bytes
+        with leech(seed).open(torrent) as torrent:
+            assert [f.name.rsplit("/", 1)[-1] for f in torrent.files if not f.padding] == [
                 "Show S01E01.mkv",
                 "Show S01E02.mkv",
                 "Show S01E10.mkv",
             ]
-            with media.open(0) as one, media.open("S01E02") as two, media.open() as largest:
+            with torrent.open(0) as one, torrent.open("S01E02") as two, torrent.open() as largest:
                 assert one.read() == film_bytes(100_001, seed=1)
                 assert two.read() == film_bytes(100_002, seed=2)
                 assert largest.size == 100_010
             for wrong in (99, -1, "S02", "S01"):
                 with pytest.raises(playswarm.NoSuchFileError) as caught:
-                    media.open(wrong)
+                    torrent.open(wrong)
                 assert isinstance(caught.value, FileNotFoundError)
 
 
@@ -224,7 +224,7 @@ def test_a_file_is_not_pickled_but_settings_are(seeded: Seeded, leech: Leech) ->
 def test_the_source_may_be_bytes_a_path_or_a_link(seeded: Seeded, leech: Leech, tmp_path: Path) -> None:
     session = leech(seeded.session)
     saved = seeded.torrent.save(tmp_path / "film.torrent")
-    assert playswarm.Torrent.load(saved) == seeded.torrent
+    assert playswarm.Metainfo.load(saved) == seeded.torrent
     for source in (saved, str(saved), f"file://{saved}", saved.read_bytes(), seeded.torrent):
         with playswarm.open(source, session=session) as film:
             assert film.read(5) == seeded.data[:5]

@@ -42,9 +42,9 @@ def test_a_closed_file_says_so_in_every_way(seeded: Seeded, leech: Leech) -> Non
         lambda: film.readinto(bytearray(1)),
         lambda: film.read(0),
         lambda: film.__enter__(),
-        lambda: film.media.status(),
-        lambda: film.media.open(),
-        lambda: film.media.download(),
+        lambda: film.torrent.status(),
+        lambda: film.torrent.open(),
+        lambda: film.torrent.download(),
         lambda: film.cancel(),
         lambda: setattr(film, "ahead", 5),
     ]
@@ -55,32 +55,32 @@ def test_a_closed_file_says_so_in_every_way(seeded: Seeded, leech: Leech) -> Non
 
 def test_a_closed_session_says_so_in_every_way(seeded: Seeded, leech: Leech) -> None:
     session = leech(seeded.session)
-    media = session.open(seeded.torrent)
-    film = media.open()
+    torrent = session.open(seeded.torrent)
+    film = torrent.open()
     session.close()
     session.close()
     calls: list[Callable[[], object]] = [
         lambda: session.open(seeded.torrent),
         lambda: session.describe(seeded.torrent),
         lambda: session.listen_addr,
-        session.kept,
-        media.status,
-        media.piece_map,
-        media.open,
-        media.events,
-        media.check_files,
-        media.sync,
-        media.fetch_all,
-        media.prefetch,
-        lambda: media.add_peer("127.0.0.1:1"),
+        session.seeded_in_background,
+        torrent.status,
+        torrent.piece_map,
+        torrent.open,
+        torrent.events,
+        torrent.recheck,
+        torrent.sync,
+        torrent.fetch_all,
+        torrent.prefetch,
+        lambda: torrent.add_peer("127.0.0.1:1"),
         lambda: film.read(1),
         lambda: film.readinto(bytearray(1)),
     ]
     for call in calls:
         with pytest.raises(playswarm.ClosedError):
             call()
-    assert media.closed and session.closed
-    assert list(media.watch()) == []
+    assert torrent.closed and session.closed
+    assert list(torrent.watch()) == []
 
 
 def test_negative_and_huge_numbers_are_what_they_are_for_files(seeded: Seeded, leech: Leech) -> None:
@@ -112,7 +112,7 @@ def test_negative_and_huge_numbers_are_what_they_are_for_files(seeded: Seeded, l
 
 
 def test_closing_from_another_thread_ends_a_read_that_waits(
-    nobody: playswarm.Torrent, session: playswarm.Session
+    nobody: playswarm.Metainfo, session: playswarm.Session
 ) -> None:
     film = playswarm.open(nobody, session=session)
     closing = threading.Timer(0.05, film.close)
@@ -122,7 +122,7 @@ def test_closing_from_another_thread_ends_a_read_that_waits(
     closing.join()
 
 
-def test_cancelling_ends_reads_until_it_is_taken_back(nobody: playswarm.Torrent, session: playswarm.Session) -> None:
+def test_cancelling_ends_reads_until_it_is_taken_back(nobody: playswarm.Metainfo, session: playswarm.Session) -> None:
     with playswarm.open(nobody, session=session, timeout=0.05) as film:
         film.timeout = None
         cancelling = threading.Timer(0.05, film.cancel)
@@ -139,7 +139,7 @@ def test_cancelling_ends_reads_until_it_is_taken_back(nobody: playswarm.Torrent,
 
 
 def test_closing_the_session_ends_reads_that_wait_in_threads(
-    nobody: playswarm.Torrent, session: playswarm.Session
+    nobody: playswarm.Metainfo, session: playswarm.Session
 ) -> None:
     raised: list[BaseException] = []
 
@@ -159,9 +159,9 @@ def test_closing_the_session_ends_reads_that_wait_in_threads(
     assert [type(e) for e in raised] == [playswarm.ClosedError] * 8
 
 
-def test_ctrl_c_ends_a_read_that_waits(nobody: playswarm.Torrent, session: playswarm.Session) -> None:
+def test_ctrl_c_ends_a_read_that_waits(nobody: playswarm.Metainfo, session: playswarm.Session) -> None:
     with playswarm.open(nobody, session=session) as film:
-        for read in (lambda: film.read(1), lambda: film.readinto(bytearray(1)), lambda: list(film.media.events())) * 5:
+        for read in (lambda: film.read(1), lambda: film.readinto(bytearray(1)), lambda: list(film.torrent.events())) * 5:
             timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
             timer.start()
             with pytest.raises(KeyboardInterrupt):
@@ -170,7 +170,7 @@ def test_ctrl_c_ends_a_read_that_waits(nobody: playswarm.Torrent, session: plays
 
 
 def test_other_signals_run_their_handlers_and_the_read_goes_on(
-    nobody: playswarm.Torrent, session: playswarm.Session
+    nobody: playswarm.Metainfo, session: playswarm.Session
 ) -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda number, _: heard.append(number))
@@ -222,9 +222,9 @@ with Seeded(folder / "seed", film_bytes(2 << 20)) as seeded, playswarm.Session(
                     film.close()
                     film = playswarm.open(seeded.torrent, session=session)
                 elif kind == 1:
-                    list(zip(range(3), film.media.events(timeout=0.001)))
+                    list(zip(range(3), film.torrent.events(timeout=0.001)))
                 elif kind == 2:
-                    film.media.status()
+                    film.torrent.status()
                 at = rng.randrange(film.size)
                 film.seek(at)
                 size = rng.randrange(300_000)
@@ -276,7 +276,7 @@ def test_cancellations_of_asyncio_at_random_moments_leave_all_in_order(seeded: S
                     film.seek(at)
                     assert await film.read(size) == seeded.data[at : at + size]
                     assert film.tell() == min(at + size, film.size)
-                async for _ in film.media.events():
+                async for _ in film.torrent.events():
                     if rng.random() < 0.5:
                         break
 
@@ -301,12 +301,12 @@ def test_cancellations_of_asyncio_at_random_moments_leave_all_in_order(seeded: S
 
 def test_many_openings_leave_no_memory_behind(seeded: Seeded, leech: Leech) -> None:
     session = leech(seeded.session)
-    media = session.open(seeded.torrent)
-    media.download()
+    torrent = session.open(seeded.torrent)
+    torrent.download()
 
     def open_and_close(times: int) -> None:
         for n in range(times):
-            with media.open() as film:
+            with torrent.open() as film:
                 film.seek(n % len(seeded.data))
                 assert (
                     film.read(10) == seeded.data[film.tell() - 10 : film.tell()] or film.tell() > len(seeded.data) - 10
@@ -326,7 +326,7 @@ def test_many_openings_leave_no_memory_behind(seeded: Seeded, leech: Leech) -> N
         assert rss_bytes() - rss < 8 << 20
     finally:
         tracemalloc.stop()
-    assert media.status().readers == ()
+    assert torrent.status().readers == ()
 
 
 def test_many_torrents_opened_and_closed_leave_no_memory_behind(tmp_path: Path, session: playswarm.Session) -> None:
@@ -337,7 +337,7 @@ def test_many_torrents_opened_and_closed_leave_no_memory_behind(tmp_path: Path, 
 
     def open_and_close(times: int) -> None:
         for n in range(times):
-            with session.open(torrents[n % 4]) as media, media.open() as film:
+            with session.open(torrents[n % 4]) as torrent, torrent.open() as film:
                 assert film.readable_bytes() == 0
 
     open_and_close(OPENINGS // 50)
@@ -363,7 +363,7 @@ ENDINGS = {
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_python_ends_with_files_open_and_reads_blocked(
-    ending: str, nobody: playswarm.Torrent, seeded: Seeded, tmp_path: Path
+    ending: str, nobody: playswarm.Metainfo, seeded: Seeded, tmp_path: Path
 ) -> None:
     code = f"""
 import asyncio, logging, playswarm, sys, threading, time
@@ -383,7 +383,7 @@ def reading():
         busy.readinto(into)
 
 def listening():
-    for event in film.media.events(): pass
+    for event in film.torrent.events(): pass
 
 async def waiting():
     async with playswarm.AsyncSession(playswarm.Config.offline(sys.argv[1] + "2")) as other:
@@ -405,7 +405,7 @@ print("ending", flush=True)
         assert "Fatal" not in done.stderr and "panicked" not in done.stderr
 
 
-def test_ctrl_c_ends_a_program_that_waits_for_its_own_threads(nobody: playswarm.Torrent, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_program_that_waits_for_its_own_threads(nobody: playswarm.Metainfo, tmp_path: Path) -> None:
     code = """
 import playswarm, signal, sys, threading, time, os
 session = playswarm.Session(playswarm.Config.offline(sys.argv[1]))

@@ -1,7 +1,7 @@
 //! Passes foreign bytes through the index readers as the engine does, for the fuzz targets and the
 //! tests with mutated films. Not part of the public interface.
 
-use crate::{Container, Indexer, Landing, Locate, Timeline};
+use crate::{Container, Indexer, Locate, SeekPoint, Timeline};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,7 +70,7 @@ impl Film<'_> {
         for time in [Duration::ZERO, timeline.duration() / 3, timeline.duration() * 2] {
             let mut locate = Locate::new(&timeline, time);
             self.feed(&mut locate, Locate::needed, Locate::feed, Locate::held_bytes, &cut);
-            check_landing(&timeline, &locate.landing().expect("nothing more is needed"));
+            check_landing(&timeline, &locate.seek_point().expect("nothing more is needed"));
         }
         timeline
     }
@@ -141,8 +141,8 @@ fn check_timeline(timeline: &Timeline) {
     }
 }
 
-fn check_landing(timeline: &Timeline, landing: &Landing) {
+fn check_landing(timeline: &Timeline, seek_point: &SeekPoint) {
     let size = timeline.size();
-    let in_order = landing.from <= landing.offset && landing.from <= landing.until;
-    assert!(in_order && landing.offset <= size && landing.until <= size, "{landing:?} of {size}");
+    let in_order = seek_point.from <= seek_point.offset && seek_point.from <= seek_point.until;
+    assert!(in_order && seek_point.offset <= size && seek_point.until <= size, "{seek_point:?} of {size}");
 }

@@ -4,7 +4,7 @@
     with playswarm.open("magnet:?xt=urn:btih:…") as film:
         print(film.read(1000))
 
-`open` returns a binary file object. For more than one film use `Session`, `Media` and `Config`; for
+`open` returns a binary file object. For more than one film use `Session`, `TorrentHandle` and `Config`; for
 asyncio use `AsyncSession` and `open_async`. Every error is a `PlayswarmError` and also the matching
 built-in exception. docs/PYTHON.md is the guide.
 """
@@ -31,12 +31,12 @@ from ._errors import (
     TimedOutError,
 )
 from ._file import MediaFile
-from ._media import History, Media
+from ._torrent_handle import History, TorrentHandle
 from ._playswarm import __version__
 from ._session import Session, default_session, open
 from ._status import (
     Event,
-    MediaStatus,
+    TorrentStatus,
     PeerStatus,
     Playhead,
     ReaderStatus,
@@ -47,14 +47,14 @@ from ._status import (
     ViewerStatus,
     Waste,
 )
-from ._timeline import Keyframe, Landing, Timeline
-from ._torrent import FileEntry, Torrent, create_torrent
+from ._timeline import Keyframe, SeekPoint, Timeline
+from ._metainfo import FileEntry, Metainfo, create_torrent
 
 if TYPE_CHECKING:
-    from ._aio import AsyncMedia, AsyncMediaFile, AsyncSession, create_torrent_async, open_async
+    from ._aio import AsyncTorrentHandle, AsyncMediaFile, AsyncSession, create_torrent_async, open_async
 
 __all__ = [
-    "AsyncMedia",
+    "AsyncTorrentHandle",
     "AsyncMediaFile",
     "AsyncSession",
     "BadArgumentError",
@@ -72,11 +72,11 @@ __all__ = [
     "InternalError",
     "IoError",
     "Keyframe",
-    "Landing",
+    "SeekPoint",
     "ListenError",
-    "Media",
+    "TorrentHandle",
     "MediaFile",
-    "MediaStatus",
+    "TorrentStatus",
     "NoMetadataError",
     "NoSuchFileError",
     "PeerStatus",
@@ -90,7 +90,7 @@ __all__ = [
     "TimedOutError",
     "Timeline",
     "TimelineStatus",
-    "Torrent",
+    "Metainfo",
     "TrackStatus",
     "TrackerStatus",
     "ViewerStatus",
@@ -103,7 +103,7 @@ __all__ = [
     "open_async",
 ]
 
-_ASYNC = {"AsyncMedia", "AsyncMediaFile", "AsyncSession", "create_torrent_async", "open_async"}
+_ASYNC = {"AsyncTorrentHandle", "AsyncMediaFile", "AsyncSession", "create_torrent_async", "open_async"}
 
 
 def __getattr__(name: str) -> Any:

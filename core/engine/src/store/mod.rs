@@ -23,6 +23,7 @@ mod lend;
 mod limit;
 mod load;
 mod names;
+mod open_files;
 mod ours;
 mod record;
 mod saved;
@@ -327,7 +328,7 @@ impl Store {
             let _disk = store.disk.write();
             // Syncs even where other pieces could not be written.
             if let Err(e) = store.sync_now() {
-                tracing::warn!(error = %e, "what was written may not be on the disk yet");
+                tracing::warn!(error = %e, "written data may not be on the disk yet");
             }
             store.files.close();
             store.record.close();

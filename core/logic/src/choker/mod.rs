@@ -122,6 +122,23 @@ struct Peer {
     served: bool,
 }
 
+impl Peer {
+    fn new(joined: Time) -> Peer {
+        Peer {
+            joined,
+            interested: false,
+            unchoked_since: None,
+            last_slot: None,
+            gave: [0; 2],
+            gave_at: joined,
+            took: [0; 2],
+            asked_since: None,
+            dry: false,
+            served: false,
+        }
+    }
+}
+
 /// The state machine of the choker; see the [module](self).
 #[derive(Debug)]
 pub struct Choker {
@@ -154,18 +171,7 @@ impl Choker {
     pub fn handle(&mut self, now: Time, input: Input) {
         match input {
             Input::Joined(key) => {
-                self.peers.entry(key).or_insert(Peer {
-                    joined: now,
-                    interested: false,
-                    unchoked_since: None,
-                    last_slot: None,
-                    gave: [0; 2],
-                    gave_at: now,
-                    took: [0; 2],
-                    asked_since: None,
-                    dry: false,
-                    served: false,
-                });
+                self.peers.entry(key).or_insert_with(|| Peer::new(now));
             }
             Input::Left(key) => {
                 self.peers.remove(&key);

@@ -8,10 +8,13 @@
 //! it is banned. If several contributed, each must then send all of it alone. The messages are the
 //! engine's.
 
+mod buffer;
+mod requests;
 #[cfg(test)]
 mod tests;
 
 use crate::{BLOCK_BYTES, PeerKey, Time};
+use buffer::{Buffer, part_bytes, parts_of};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -129,17 +132,11 @@ struct Peer {
 }
 
 #[derive(Debug)]
-struct Assembly {
-    parts: Vec<Option<(PeerKey, Vec<u8>)>>,
-    missing: usize,
-}
-
-#[derive(Debug)]
 struct Group {
     since: u64,
     /// Buffer filled by all peers; `None` after a wrong whole, when each peer fills its own.
-    shared: Option<Assembly>,
-    solo: BTreeMap<PeerKey, Assembly>,
+    shared: Option<Buffer>,
+    solo: BTreeMap<PeerKey, Buffer>,
 }
 
 /// The state machine of the metadata fetch; see the [module](self).
@@ -157,36 +154,6 @@ pub struct Fetch {
     asked_at: Time,
     done: bool,
     outputs: VecDeque<Output>,
-}
-
-fn parts_of(size: u32) -> u32 {
-    size.div_ceil(BLOCK_BYTES)
-}
-
-fn part_bytes(size: u32, part: u32) -> usize {
-    u64::from(size).saturating_sub(u64::from(part) * u64::from(BLOCK_BYTES)).min(u64::from(BLOCK_BYTES)) as usize
-}
-
-impl Assembly {
-    fn new(size: u32) -> Assembly {
-        let parts = parts_of(size) as usize;
-        Assembly { parts: vec![None; parts], missing: parts }
-    }
-
-    fn lacks(&self, part: u32) -> bool {
-        self.parts.get(part as usize).is_some_and(Option::is_none)
-    }
-
-    fn put(&mut self, peer: PeerKey, part: u32, data: Vec<u8>) {
-        if let Some(slot @ None) = self.parts.get_mut(part as usize) {
-            *slot = Some((peer, data));
-            self.missing -= 1;
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.parts.iter().flatten().map(|(_, data)| data.len()).sum()
-    }
 }
 
 impl Fetch {
@@ -214,7 +181,7 @@ impl Fetch {
     /// Returns the progress.
     pub fn progress(&self) -> Progress {
         let most = self.groups.iter().map(|(size, group)| {
-            let bytes = group.shared.iter().chain(group.solo.values()).map(Assembly::bytes).max().unwrap_or(0);
+            let bytes = group.shared.iter().chain(group.solo.values()).map(Buffer::bytes).max().unwrap_or(0);
             (bytes as u64, Some(u64::from(*size)))
         });
         let (bytes, total) = most.max().unwrap_or_default();
@@ -290,7 +257,7 @@ impl Fetch {
         self.groups_made += 1;
         self.groups.entry(size).or_insert_with(|| Group {
             since,
-            shared: Some(Assembly::new(size)),
+            shared: Some(Buffer::new(size)),
             solo: BTreeMap::new(),
         });
         self.prune();
@@ -330,15 +297,15 @@ impl Fetch {
         }
         (peer.failures, peer.rest_until, peer.gave) = (0, Time::ZERO, true);
         let Some(group) = self.groups.get_mut(&size) else { return };
-        let Some(assembly) = group.shared.as_mut().or_else(|| group.solo.get_mut(&key)) else { return };
-        let lacked = assembly.missing;
+        let Some(buffer) = group.shared.as_mut().or_else(|| group.solo.get_mut(&key)) else { return };
+        let lacked = buffer.missing;
         for (part, chunk) in (part..).zip(chunks) {
             peer.asked.remove(&part);
-            assembly.put(key, part, chunk.to_vec());
+            buffer.put(key, part, chunk.to_vec());
         }
-        if lacked > 0 && assembly.missing == 0 {
+        if lacked > 0 && buffer.missing == 0 {
             let (mut info, mut givers) = (Vec::with_capacity(size as usize), BTreeSet::new());
-            for (giver, data) in assembly.parts.iter().flatten() {
+            for (giver, data) in buffer.parts.iter().flatten() {
                 info.extend_from_slice(data);
                 givers.insert(*giver);
             }
@@ -376,7 +343,7 @@ impl Fetch {
             if let Some(group) = self.groups.get_mut(&size)
                 && group.shared.is_some()
             {
-                group.shared = Some(Assembly::new(size));
+                group.shared = Some(Buffer::new(size));
             }
             self.remove(*giver);
         } else if let Some(group) = self.groups.get_mut(&size) {
@@ -423,85 +390,5 @@ impl Fetch {
             }
         }
         slow.into_iter().for_each(|key| self.failed(now, key));
-    }
-
-    /// Makes all requests that are useful now.
-    fn ask(&mut self, now: Time) {
-        self.asked_at = now;
-        if self.done {
-            return;
-        }
-        let mut gathered = 0;
-        // For each size: peers that answer, peers available for requests, and missing parts.
-        let mut sizes: BTreeMap<u32, (usize, usize, usize)> = BTreeMap::new();
-        for (size, group) in &self.groups {
-            let assemblies = || group.shared.iter().chain(group.solo.values());
-            gathered += assemblies().map(Assembly::bytes).sum::<usize>();
-            let missing = assemblies().map(|a| a.missing).min().unwrap_or(parts_of(*size) as usize);
-            sizes.insert(*size, (0, 0, missing));
-        }
-        for peer in self.peers.values().filter(|p| p.rest_until <= now) {
-            let Some((answering, able, _)) = sizes.get_mut(&peer.size) else { continue };
-            *answering += usize::from(peer.gave && peer.failures == 0);
-            *able += 1;
-        }
-        let since = |size: &u32| self.groups.get(size).map_or(u64::MAX, |g| g.since);
-        let mut order: Vec<u32> = sizes.iter().filter(|(_, (_, able, _))| *able > 0).map(|(size, _)| *size).collect();
-        let many = gathered >= MANY_BYTES;
-        order.sort_by_key(|size| {
-            let (answering, able, missing) = sizes[size];
-            let first = if many { missing } else { 0 };
-            (first, std::cmp::Reverse((answering, able)), since(size))
-        });
-        order.truncate(if many { 1 } else { usize::MAX });
-        for (place, size) in order.into_iter().enumerate() {
-            self.ask_group(now, size, place < MAX_GROUPS);
-        }
-    }
-
-    /// Requests parts from the peers that claim this size. If it is not `favoured`, one part at a
-    /// time.
-    fn ask_group(&mut self, now: Time, size: u32, favoured: bool) {
-        let Some(group) = self.groups.get_mut(&size) else { return };
-        let able = self.peers.iter().filter(|(_, p)| p.size == size && p.rest_until <= now);
-        let mut keys: Vec<PeerKey> = able.map(|(key, _)| *key).collect();
-        // Peers that have answered come first, then those with the fewest failures.
-        keys.sort_by_key(|key| self.peers.get(key).map(|p| (!p.gave, p.failures)));
-        let solo = group.shared.is_none();
-        if solo {
-            for key in &keys {
-                if group.solo.len() < MAX_SOLO && !group.solo.contains_key(key) {
-                    group.solo.insert(*key, Assembly::new(size));
-                }
-            }
-        }
-        let (per_peer, duplicates) = if favoured { (self.config.per_peer, self.config.duplicates) } else { (1, 1) };
-        // Slow requests and those to peers that failed before do not count.
-        let mut askers: Vec<usize> = vec![0; parts_of(size) as usize];
-        for peer in self.peers.values().filter(|p| p.size == size && p.failures == 0) {
-            for (part, _) in peer.asked.iter().filter(|(_, at)| now < at.plus_secs(self.config.slow_s)) {
-                askers[*part as usize] += 1;
-            }
-        }
-        // One part per peer and round, so that the parts are spread before any peer gets a second.
-        for _ in 0..per_peer {
-            for key in &keys {
-                let Some(peer) = self.peers.get_mut(key) else { continue };
-                let Some(assembly) = group.shared.as_ref().or_else(|| group.solo.get(key)) else { continue };
-                if peer.asked.len() >= per_peer {
-                    continue;
-                }
-                let part = (0..parts_of(size))
-                    .filter(|part| assembly.lacks(*part) && !peer.asked.contains_key(part))
-                    .filter(|part| solo || askers[*part as usize] < duplicates)
-                    .min_by_key(|part| if solo { 0 } else { askers[*part as usize] });
-                if let Some(part) = part {
-                    askers[part as usize] += usize::from(peer.failures == 0);
-                    peer.late.remove(&part);
-                    peer.asked.insert(part, now);
-                    self.outputs.push_back(Output::Request(*key, part));
-                }
-            }
-        }
     }
 }

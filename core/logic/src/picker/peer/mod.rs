@@ -3,11 +3,18 @@
 //! Rates are measured only while a request is out. The bound on the queue follows the queueing
 //! delay that the answers show (as in TCP Vegas and LEDBAT), so it holds whatever the round trip
 //! really is.
+//!
+//! `learn` updates the model from the blocks that come, `stale` has the requests that were
+//! cancelled and may be answered all the same.
+
+mod learn;
+mod stale;
 
 use super::api::PeerFigures;
-use super::tuning::{LONG_S, PATIENCE_S, PRIOR_RTT_S, PROBE_BLOCKS, RATE_MEMORY_S, SOON_S, STEADY_S};
+use super::tuning::{LONG_S, PATIENCE_S, PRIOR_RTT_S, SOON_S, STEADY_S};
 use crate::layout::BLOCK_BYTES;
 use crate::{Bits, BlockRef, Time};
+use stale::StaleRequest;
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -23,32 +30,12 @@ pub(super) struct Ask {
     pub(super) filled: bool,
 }
 
-/// Least time after which a request without an answer counts as lost and is sent again, seconds. A slow
-/// peer that has it would send the block twice.
-const LOST_S: f64 = 10.0;
-/// Bound on the requests beyond a peer's computed bound, blocks: half a MiB each half second.
-const MAX_BURST: f64 = 32.0;
 /// Bound on the refused pieces that are remembered of a peer.
 const REFUSALS: usize = 64;
 /// Rejects in a row, with nothing given in between, after which a peer counts as snubbed.
 const MAX_REJECTS: u32 = 8;
 /// Rate above which a measurement is a burst out of some buffer, bytes per second.
 const MAX_RATE: f64 = 4e9;
-/// Bound on the requests taken back whose answers are still expected; twice as many as ever were
-/// out at once come on top.
-const STALE_REQUESTS: usize = 1024;
-
-/// A request that was taken back or given up, whose block may still come.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct StaleRequest {
-    pub(super) block: BlockRef,
-    asked: Time,
-    sent: Time,
-    since: Time,
-    /// The request still stands at the peer: it was given up without a CANCEL.
-    live: bool,
-}
-
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) bits: Bits,
@@ -247,25 +234,6 @@ impl Peer {
         }
     }
 
-    /// Returns how many of the blocks that were taken back will probably come all the same.
-    fn pending_stale(&self, now: Time, prior: f64) -> usize {
-        if self.stale.is_empty() {
-            return 0;
-        }
-        let (s, rtt) = (self.service_s(prior), self.rtt_s());
-        let comes = |n: usize| now.since(self.stale[n].since).as_secs_f64() < rtt + 1.5 * s * (n + 1) as f64;
-        // They are in the order of time: from one on all of them come. As a rule none does.
-        if !comes(self.stale.len() - 1) {
-            return 0;
-        }
-        let (mut from, mut to) = (0, self.stale.len());
-        while from < to {
-            let middle = usize::midpoint(from, to);
-            if comes(middle) { to = middle } else { from = middle + 1 }
-        }
-        self.stale.len() - from
-    }
-
     /// Returns when the `n`th block of its queue is expected: blocks come one after another at its
     /// rate, none sooner than a round trip after its request. What is overdue is expected to take
     /// as long again as it is late.
@@ -368,128 +336,6 @@ impl Peer {
     pub(super) fn take(&mut self, block: BlockRef) -> Option<Ask> {
         let at = self.queue.iter().position(|a| a.block == block)?;
         self.queue.remove(at)
-    }
-
-    /// A request was taken back, or (`live`) given up without a word.
-    pub(super) fn mark_stale(&mut self, ask: Ask, since: Time, live: bool) {
-        if self.stale.len() >= STALE_REQUESTS + 2 * self.most_asked
-            && let Some(old) = self.stale.pop_front()
-        {
-            self.live_stale -= usize::from(old.live);
-        }
-        self.live_stale += usize::from(live);
-        self.stale.push_back(StaleRequest { block: ask.block, asked: ask.asked, sent: ask.sent, since, live });
-    }
-
-    /// Forgets a stale request for this block, and returns when it was sent.
-    pub(super) fn take_stale(&mut self, block: BlockRef) -> Option<Time> {
-        let at = self.stale.iter().position(|g| g.block == block)?;
-        let old_request = self.stale.remove(at)?;
-        self.live_stale -= usize::from(old_request.live);
-        Some(old_request.asked)
-    }
-
-    /// A choke without BEP 6 drops all requests.
-    pub(super) fn drop_requests(&mut self) {
-        self.stale.iter_mut().for_each(|g| g.live = false);
-        self.live_stale = 0;
-    }
-
-    /// If a request for this block was given up without a CANCEL, it stands again; returns when it
-    /// was sent. One that was cancelled does not, and its REJECT may still come.
-    pub(super) fn revive(&mut self, block: BlockRef) -> Option<Time> {
-        if self.live_stale == 0 {
-            return None;
-        }
-        let sent = self.stale.iter().find(|g| g.live && g.block == block)?.sent;
-        self.take_stale(block)?;
-        Some(sent)
-    }
-
-    /// Whether a request that was sent then and has no answer counts as lost: some peers drop requests
-    /// without a word.
-    pub(super) fn is_lost(&self, sent: Time, now: Time, prior: f64) -> bool {
-        now.since(sent).as_secs_f64() > LOST_S.max(4.0 * self.patience_s(LOST_S / 4.0, prior))
-    }
-
-    /// Whether this REJECT answers a cancel rather than a request that stands.
-    pub(super) fn answers_cancel(&mut self, block: BlockRef) -> bool {
-        self.stale.iter().any(|g| !g.live && g.block == block) && self.take_stale(block).is_some()
-    }
-
-    /// Learns from a block that was requested at `asked`; `ask` is its request, if it was still
-    /// out.
-    pub(super) fn learn(&mut self, asked: Time, ask: Option<Ask>, bytes: u32, now: Time, slack_s: f64, prior: f64) {
-        self.detect_burst(now, prior);
-        // What was taken back counts like the rest: blocks behind it came no faster for having been
-        // overtaken.
-        let begun = self.last_block.max(asked.plus_secs(self.rtt_s()));
-        let took = now.since(begun).as_secs_f64();
-        let memory = RATE_MEMORY_S.max(f64::from(PROBE_BLOCKS) * self.service_s(prior));
-        let keep = (-(now.since(self.last_sample).as_secs_f64().min(took.max(1e-6) * 4.0)) / memory).exp();
-        self.bytes = self.bytes * keep + f64::from(bytes);
-        self.seconds = self.seconds * keep + took.max(f64::from(bytes) / MAX_RATE);
-        self.samples = self.samples.saturating_add(1);
-        self.last_sample = now;
-        self.last_block = now;
-        self.is_heard(now);
-        self.received_bytes += u64::from(bytes);
-        self.snubbed = false;
-        self.retry_after_s = 0.5 * SOON_S;
-        self.refusal_s = PATIENCE_S;
-        self.rejects = 0;
-        if let Some(ask) = ask {
-            self.steer(ask, now, slack_s, prior);
-        }
-    }
-
-    /// Some clients answer all requests at once and then rest (Transmission, twice a second). Their
-    /// rate is bounded by the requests that they have, and so is the queue that this rate allows.
-    /// The queue grows with each burst that left no older request unanswered, as then nothing waits
-    /// there that a seek would have to wait for.
-    fn detect_burst(&mut self, now: Time, prior: f64) {
-        let (gap, s) = (now.since(self.last_block).as_secs_f64(), self.service_s(prior));
-        let begins = self.burst_began == Time::ZERO || gap > s / 4.0;
-        let answered = |since: Time| self.queue.iter().all(|ask| ask.asked >= since);
-        if begins {
-            if !answered(now) && gap > s / 2.0 {
-                self.burst_allowance *= 0.95;
-            }
-            (self.burst_began, self.burst_fed) = (now, false);
-        } else if !self.burst_fed && answered(self.burst_began) {
-            self.burst_fed = true;
-            self.burst_allowance = (self.burst_allowance * 1.25 + 1.0).min(MAX_BURST);
-        }
-    }
-
-    /// Moves the bound on the queue so that the queueing delay at the peer is about `slack_s`.
-    fn steer(&mut self, ask: Ask, now: Time, slack_s: f64, prior: f64) {
-        let latency = now.since(ask.asked).as_secs_f64();
-        if now.since(self.base_since).as_secs_f64() > 2.0 * LONG_S {
-            self.base = [f64::INFINITY, self.base[0]];
-            self.base_since = now;
-        }
-        let s = self.service_s(prior);
-        // Nothing comes back sooner than the connection's own round trip; a rate guessed too low
-        // would say so.
-        let first_byte = (latency - s).max(self.rtt_hint.unwrap_or(0.0) * 0.9);
-        self.base[0] = self.base[0].min(first_byte);
-        let waited = latency - s - self.rtt_s();
-        self.deviation += (waited.abs() - self.deviation) / 8.0;
-        let target = slack_s.max(s).max(self.rtt_s() / 3.0);
-        if self.startup {
-            // TCP's own start looks like queueing; a whole round trip of it is more than that.
-            if waited > 1.25 * target.max(self.rtt_s()) {
-                self.startup = false;
-            } else if ask.filled {
-                self.window = (self.window + 1.0).min(f64::from(self.max_requests));
-            }
-        }
-        if waited > 2.0 * target + 2.0 * self.deviation {
-            self.back_off = (self.back_off * 0.95).max(0.5);
-        } else {
-            self.back_off = (self.back_off + 0.02).min(1.0);
-        }
     }
 
     /// It was silent for too long.

@@ -4,6 +4,7 @@
 //! the way.
 
 use crate::printable::is_printable;
+use icu_normalizer::ComposingNormalizerBorrowed;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -41,6 +42,12 @@ impl Rules {
     fn key(self, name: &str) -> String {
         if self.ignores_case { name.to_lowercase() } else { name.to_owned() }
     }
+}
+
+/// Returns a name with composed letters (NFC), to be compared: macOS writes an accent as a character
+/// of its own, and keyboards do not.
+pub(super) fn composed(name: &str) -> Cow<'_, str> {
+    ComposingNormalizerBorrowed::new_nfc().normalize(name)
 }
 
 /// Returns a component without the surrounding slashes, which some tools write.

@@ -95,7 +95,12 @@ impl Swarm {
                 "another program changed, moved or removed {}; what is missing is fetched again",
                 path.display()
             )),
-            StoreEvent::Elsewhere { taken, ours } => self.notice(format!(
+            StoreEvent::Elsewhere { taken, ours, refused: true } => self.notice(format!(
+                "the disk does not accept the name of {}; this torrent is written to {}",
+                taken.display(),
+                ours.display()
+            )),
+            StoreEvent::Elsewhere { taken, ours, refused: false } => self.notice(format!(
                 "{} is not a file that playswarm made, so it stays as it is; this torrent is written to {}",
                 taken.display(),
                 ours.display()

@@ -193,7 +193,7 @@ fn folders_that_cannot_be_used_and_odd_values_come_with_a_remedy() {
     for folder in ["film.mkv", "film.mkv/below"] {
         let args = ["stream", "film.mkv.torrent", "--dir", folder];
         let (code, _, err) = run(dir.path(), &[&args[..], &OFFLINE].concat());
-        assert!(code == 1 && err.contains("choose another with --dir"), "{folder}: {err}");
+        assert!(code == 1 && err.contains("choose another folder with --dir"), "{folder}: {err}");
     }
     for (option, value, remedy) in [
         ("--http", "8080", "127.0.0.1:8080"),
@@ -313,7 +313,7 @@ fn a_magnets_search_is_shown_and_ends_when_the_user_said() {
     let (code, out, err) = run(dir.path(), &[&["info", link, "--wait", "2"][..], &OFFLINE].concat());
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(err.starts_with("looking for the torrent's contents: no peer found (1 s)"), "{err}");
+    assert!(err.starts_with("fetching the metadata: no peer found (1 s)"), "{err}");
     assert!(err.contains("not within 2 s") && err.contains("--wait"), "{err}");
     // A peer that accepts and says nothing is found and connected to, no more.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -340,7 +340,7 @@ fn info_says_why_the_films_time_is_not_known_and_ends_with_3() {
     let other = Serving::start(empty.path(), &[&["stream", torrent.to_str().unwrap()][..], &OFFLINE_BUT_HERE].concat());
     let (code, _, err) = ask(&["--wait", "6", "--peer", "127.0.0.47:6881"]);
     assert_eq!(code, 3, "{err}");
-    assert!(err.contains("the only connected peer lacks what is waited for"), "{err}");
+    assert!(err.contains("the only connected peer lacks the piece that a reader waits for"), "{err}");
     drop(other);
     let (code, out, err) = ask(&["--peer", &at]);
     assert_eq!(code, 0, "{err}");

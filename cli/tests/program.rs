@@ -22,7 +22,7 @@ fn create_writes_a_torrent_once_and_prints_its_magnet_link() {
     let before = std::fs::read(dir.path().join("film.mkv.torrent")).unwrap();
     let (code, out, err) = run(dir.path(), &["create", "film.mkv"]);
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(err.starts_with("error: film.mkv.torrent is there already") && err.lines().count() == 1, "{err}");
+    assert!(err.starts_with("error: film.mkv.torrent already exists") && err.lines().count() == 1, "{err}");
     assert_eq!(std::fs::read(dir.path().join("film.mkv.torrent")).unwrap(), before);
     assert_eq!(run(dir.path(), &["create", "film.mkv", "--force"]).0, 0);
 }

@@ -127,7 +127,7 @@ impl Session {
         // The other sockets are for incoming connections and outgoing attempts.
         let most = (transport.sockets.count() / 4 * 3).max(1);
         if config.max_peers > most {
-            tracing::info!(most, "fewer peers at once, as this process may have few descriptors");
+            tracing::info!(most, "the number of peers is lowered, as this process may open few descriptors");
             config.max_peers = most;
         }
         let registry = Arc::new(Registry::default());

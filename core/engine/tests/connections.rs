@@ -63,7 +63,7 @@ async fn a_seed_that_fell_silent_is_used_when_it_comes_back_from_another_address
         assert!(read == film.data);
     };
     soon("all is read", async {
-        tokio::select! { () = all => panic!("it was sent away"), () = read => {} }
+        tokio::select! { () = all => panic!("it was disconnected"), () = read => {} }
     })
     .await;
     assert!(silent.elapsed() < LONG);
@@ -240,7 +240,7 @@ async fn the_only_seed_is_used_soon_after_its_return() {
     let serving = seed.serve(&film.data, PIECE, usize::MAX, |_| {});
     let read = async { assert!(reading.await.unwrap() == film.data) };
     soon("all is read", async {
-        tokio::select! { _ = serving => panic!("it was sent away"), () = read => {} }
+        tokio::select! { _ = serving => panic!("it was disconnected"), () = read => {} }
     })
     .await;
 }

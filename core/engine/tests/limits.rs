@@ -253,7 +253,7 @@ async fn a_limit_on_disk_use_gives_back_what_was_watched_and_plays_on() {
     while let Ok(event) = events.try_recv() {
         match event {
             Event::PieceLost { .. } => given_back += 1,
-            Event::Trouble { message } => unsupported |= message.contains("cannot give room back"),
+            Event::Trouble { message } => unsupported |= message.contains("cannot punch holes"),
             _ => {}
         }
     }

@@ -191,7 +191,7 @@ async fn two_that_know_of_each_other_keep_one_connection() {
         }
     });
     if let Ok(why) = gone.await {
-        assert!(why.contains("dialled"), "{why}");
+        assert!(why.contains("at the same time"), "{why}");
     }
     assert!(sessions.iter().all(|(_, m)| m.status().peers.len() == 1));
 }

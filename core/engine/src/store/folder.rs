@@ -151,7 +151,7 @@ impl Folder {
         let user = rustix::process::geteuid().as_raw();
         let is_link = FileType::from_raw_mode(named.st_mode) == FileType::Symlink;
         if is_link && (named.st_uid != user || rustix::fs::fstat(opened)?.st_uid != user) {
-            let why = "it is a link, and it or what it leads to belongs to another user";
+            let why = "it is a link, and the link or its target belongs to another user";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
         Ok(())
@@ -325,7 +325,7 @@ fn not_plain() -> io::Error {
 pub(super) fn in_the_way() -> io::Error {
     io::Error::new(
         io::ErrorKind::NotADirectory,
-        "a symbolic link or something else that is not a plain file or folder is in the way; remove it",
+        "its path has a symbolic link or another entry that is not a plain file or folder; remove it",
     )
 }
 

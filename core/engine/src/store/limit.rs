@@ -84,7 +84,7 @@ impl Store {
     fn give_back(&self, pieces: &[u32]) {
         // The record first: a kill in between leaves holes that no record claims.
         if let Err(e) = self.record.set_all(pieces, false) {
-            tracing::warn!(error = %e, "the record cannot be written; nothing is given back");
+            tracing::warn!(error = %e, "the record cannot be written; nothing is evicted");
             return;
         }
         let dropped = {
@@ -102,7 +102,7 @@ impl Store {
             let punched = self.files.punch(run.clone(), |neighbour| !self.has(PieceIndex(neighbour)));
             if let Err(e) = punched {
                 if !is_unsupported(&e) {
-                    tracing::warn!(error = %e, "room on the disk could not be given back");
+                    tracing::warn!(error = %e, "disk space could not be freed");
                 } else {
                     let left = pieces.iter().copied().filter(|p| *p >= run.start).collect::<Vec<_>>();
                     return self.keep_after_all(&left);
@@ -115,7 +115,7 @@ impl Store {
     /// Restores pieces that are still on disk because holes cannot be punched here. Forgetting them
     /// would free nothing.
     fn keep_after_all(&self, pieces: &[u32]) {
-        tracing::warn!("this file system cannot give room back: the limit on disk use is not kept");
+        tracing::warn!("this file system cannot punch holes: the disk limit is exceeded");
         if let Err(e) = self.record.set_all(pieces, true) {
             tracing::warn!(error = %e, "the record cannot be written");
         }

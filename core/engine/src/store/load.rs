@@ -191,7 +191,7 @@ impl Store {
                 Loaded::Failed(Failure::of(&e))
             }
             read => {
-                let why = read.err().map_or("it is not what the torrent says".to_owned(), |(_, e)| e.to_string());
+                let why = read.err().map_or("its bytes do not match the torrent".to_owned(), |(_, e)| e.to_string());
                 tracing::debug!(piece, ?source, why, "a piece is not in its file");
                 self.suspect(piece, source);
                 Loaded::Gone

@@ -287,7 +287,7 @@ fn lock_first(notes: &Folder, torrent: &Metainfo, create: bool) -> Result<Option
             return Ok(Some((file, path)));
         }
         if number == 1 {
-            tracing::info!("this torrent is in use in this folder by another process; ours are files of their own");
+            tracing::info!("another process uses this torrent in this folder; this one writes separate files");
         }
     }
     Ok(None)

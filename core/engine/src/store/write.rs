@@ -261,7 +261,7 @@ impl Store {
                     self.retry_after(pause);
                 }
                 if news {
-                    tracing::warn!(error = %e, "pieces cannot be written and are kept in memory; this is tried again");
+                    tracing::warn!(error = %e, "pieces cannot be written and are kept in memory; writing is retried");
                 } else {
                     tracing::debug!(piece, error = %e, "a piece cannot be written");
                 }

@@ -79,12 +79,12 @@ impl Offence {
             Offence::Malformed => "sent a malformed message",
             Offence::TooLong => "sent a message that is too long",
             Offence::Flood => "flooded us with messages",
-            Offence::BadRequest => "asked for blocks that do not exist",
-            Offence::RequestForMissing => "asked for pieces that we do not have",
-            Offence::RequestWhileChoked => "kept asking while choked",
-            Offence::UnaskedBlock => "sent blocks that nobody asked for",
+            Offence::BadRequest => "requested blocks that do not exist",
+            Offence::RequestForMissing => "requested pieces that we do not have",
+            Offence::RequestWhileChoked => "kept requesting while choked",
+            Offence::UnaskedBlock => "sent blocks that were not requested",
             Offence::Extension => "misused an extension",
-            Offence::OutOfPlace => "sent messages that are out of place",
+            Offence::OutOfPlace => "sent messages that are not allowed in this state",
         }
     }
 }

@@ -57,7 +57,7 @@ impl Torrent {
         };
         let dead: Vec<PeerKey> = self.peers.iter().filter(dead).map(|(key, _)| *key).collect();
         for key in dead {
-            self.disconnect(key, &Disconnect::Closed("said nothing for too long".to_owned()));
+            self.disconnect(key, &Disconnect::Closed("was silent for too long".to_owned()));
         }
     }
 

@@ -186,8 +186,8 @@ pub(crate) async fn serve(
         served = connection => if let Err(e) = served {
             tracing::debug!(error = %e, "an HTTP connection ended early");
         },
-        () = time_is_up => tracing::debug!(%peer, "an HTTP connection is closed: its client sends or takes nothing"),
-        () = activity.closed.cancelled() => tracing::debug!(%peer, "an idle HTTP connection gives its place to another"),
+        () = time_is_up => tracing::debug!(%peer, "an HTTP connection is closed: its client neither sends nor reads"),
+        () = activity.closed.cancelled() => tracing::debug!(%peer, "an idle HTTP connection is closed to make room for another"),
     }
 }
 

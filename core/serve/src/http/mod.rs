@@ -239,7 +239,7 @@ fn router<L: Library>(app: Arc<App<L>>) -> Router {
         .route("/status", get(watch::status::<L>))
         .route("/status/events", get(watch::events::<L>))
         .route("/metrics", get(watch::metrics::<L>))
-        .fallback(|| async { answer(StatusCode::NOT_FOUND, "there is nothing here; / lists what there is") })
+        .fallback(|| async { answer(StatusCode::NOT_FOUND, "there is no such page; / lists all files") })
         .layer(from_fn_with_state(app.clone(), guard::guard::<L>))
         .with_state(app)
 }

@@ -62,7 +62,7 @@ impl From<String> for Failure {
 }
 impl From<Malformed> for Failure {
     fn from(why: Malformed) -> Failure {
-        format!("its answer makes no sense: {}", why.0).into()
+        format!("its answer is malformed: {}", why.0).into()
     }
 }
 
@@ -130,7 +130,7 @@ fn dictionary(body: &[u8]) -> Result<Parsed, Failure> {
     match refused {
         // Some trackers always write the field.
         Some(why) if !why.is_empty() || parsed.peers.is_empty() => parsed.refusal = Some((why, retry)),
-        _ if !sensible => return Err("its answer holds neither peers nor an interval".to_owned().into()),
+        _ if !sensible => return Err("its answer has neither peers nor an interval".to_owned().into()),
         _ => {}
     }
     parsed.peers.truncate(MAX_PEERS_OF_ANSWER);

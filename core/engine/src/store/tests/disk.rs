@@ -245,7 +245,7 @@ async fn on_a_file_system_without_holes_a_jump_holds_up_no_writes_and_what_is_be
     // The film's index at its end, which every player reads first.
     made.fetch(&store, last).await;
     let StoreEvent::WriteFailed(e) = next(&mut events).await else { panic!("no failure") };
-    assert!(e.to_string().contains("makes no holes"), "{e}");
+    assert!(e.to_string().contains("no sparse files"), "{e}");
     assert_eq!(store.try_piece(PieceIndex(last)).unwrap(), made.piece(last), "it is served from memory");
     for piece in 0..20 {
         made.fetch(&store, piece).await;

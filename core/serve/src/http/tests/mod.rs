@@ -576,7 +576,7 @@ async fn a_rebound_name_a_foreign_page_and_a_missing_token_get_nothing() {
     assert_eq!(path, "/stream/0/film.mp4?token=geheim%261");
     let rebound = get(&server, path, &[("Host", "evil.example")]).await;
     assert_eq!(rebound.status, 403);
-    assert!(rebound.body.starts_with(b"the name evil.example is not served here"));
+    assert!(rebound.body.starts_with(b"the host name evil.example is not accepted"));
     assert_eq!(rebound.header("connection"), Some("close"));
     assert_eq!(get(&server, path, &[("Origin", "https://evil.example")]).await.status, 403);
     let denied = get(&server, "/stream/0", &[]).await;
@@ -767,9 +767,9 @@ async fn times_that_are_none_are_refused_with_a_sentence() {
     let shelf = timed();
     let server = start(&shelf).await;
     for (query, status, says) in [
-        ("t=soon", 400, "this t is no time"),
-        ("t=-5", 400, "this t is no time"),
-        ("t=", 400, "this t is no time"),
+        ("t=soon", 400, "t is not a time"),
+        ("t=-5", 400, "t is not a time"),
+        ("t=", 400, "t is not a time"),
         ("t=1&t=2", 400, "t is given twice"),
     ] {
         let answer = get(&server, &format!("/stream/0?{query}"), &[]).await;

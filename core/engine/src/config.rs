@@ -51,7 +51,7 @@ pub struct Config {
     pub upload_slots: usize,
     /// Limit on the bytes of a torrent on disk; 0 means no limit. Watched pieces are evicted first.
     pub disk_limit_bytes: u64,
-    /// Limit on the bytes of verified and partly assembled pieces in memory, per torrent. 64 MiB.
+    /// Limit on the bytes of verified and incomplete pieces in memory, per torrent. 64 MiB.
     pub memory_limit_bytes: u64,
     /// Longest wait for the metadata of a magnet link without progress, in milliseconds. Progress
     /// means new peers or new parts of the metadata. 60 s.

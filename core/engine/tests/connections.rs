@@ -185,7 +185,7 @@ async fn liars_that_leave_before_their_piece_is_hashed_are_found_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_private_torrent_that_came_by_a_magnet_keeps_no_peers_that_nobody_named() {
+async fn a_private_torrent_from_a_magnet_link_keeps_no_peers_that_no_tracker_named() {
     let options = CreateOptions { piece_bytes: Some(PIECE), private: true, ..CreateOptions::default() };
     let film = Film::with(20 * PIECE as usize, 16, options).await;
     let hash = film.torrent.info_hash.0;

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_becomes_a_torrent_in_natural_order_without_what_is_hidden() {
+    async fn a_folder_becomes_a_torrent_in_natural_order_without_hidden_files() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("Show");
         fs::create_dir_all(root.join("Extras/.playswarm")).unwrap();

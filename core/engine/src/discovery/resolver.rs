@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn its_memory_is_bounded() {
         let resolver = Resolver::new();
         for n in 0..3 * MAX_REMEMBERED {
             resolver.remember(&format!("host{n}.example"), vec![IpAddr::from([192, 0, 2, 1]); 100]);

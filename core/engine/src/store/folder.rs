@@ -19,8 +19,8 @@ pub(super) enum Access {
     Read,
     /// For reading and writing; the file must exist.
     Write,
-    /// For reading and writing; a missing file is created. For our notes only.
-    Notes,
+    /// For reading and writing; a missing file is created. For the state folder only.
+    State,
 }
 
 /// A folder that is held open, so that renaming it changes nothing.
@@ -166,7 +166,7 @@ impl Folder {
         let flags = match access {
             Access::Read => OFlags::RDONLY,
             Access::Write => OFlags::RDWR,
-            Access::Notes => OFlags::RDWR | OFlags::CREATE,
+            Access::State => OFlags::RDWR | OFlags::CREATE,
         };
         let fd = rustix::fs::openat(&parent, name, plain | flags, Mode::from_raw_mode(0o666));
         let fd = fd.map_err(|e| if matches!(e, Errno::LOOP) { in_the_way() } else { e.into() })?;

@@ -29,12 +29,12 @@ impl Torrent {
         self.settle_twins();
         self.turn_over();
         self.fit_windows(surroundings.disk_room_bytes);
-        self.tell_choker_who_owes();
-        self.tell_choker_who_is_served(&surroundings.sending);
+        self.report_outstanding_to_choker();
+        self.report_served_to_choker(&surroundings.sending);
         self.ask_for_more_peers();
         self.exchange_peers();
         self.say_owed_rejects();
-        self.keep_viewing(surroundings.unix_s);
+        self.update_slot_index(surroundings.unix_s);
         self.starved_since = self.starved().map(|_| self.starved_since.unwrap_or(self.now));
         self.dial();
     }
@@ -62,7 +62,7 @@ impl Torrent {
     }
 
     /// Reports which peers owe us blocks. Only they can snub us.
-    fn tell_choker_who_owes(&mut self) {
+    fn report_outstanding_to_choker(&mut self) {
         let Some(picker) = self.picker() else { return };
         let owes = |key: &PeerKey| picker.peer(*key).map(|figures| (*key, figures.outstanding > 0 && !figures.choked));
         let owing: Vec<(PeerKey, bool)> = self.peers.keys().filter_map(owes).collect();
@@ -71,7 +71,7 @@ impl Torrent {
 
     /// Reports which peers are served. A peer whose requests are answered as they arrive takes
     /// nothing from others, and holds no slot.
-    fn tell_choker_who_is_served(&mut self, sending: &[PeerKey]) {
+    fn report_served_to_choker(&mut self, sending: &[PeerKey]) {
         let now = self.now;
         let served = |(key, p): (&PeerKey, &mut Peer)| (*key, p.is_served(now, sending.contains(key)));
         let served: Vec<(PeerKey, bool)> = self.peers.iter_mut().map(served).collect();

@@ -146,7 +146,7 @@ fn paths_that_resemble_links_stay_paths() {
 }
 
 #[test]
-fn each_kind_of_source_is_told_by_its_shape() {
+fn each_kind_of_source_is_recognised_by_its_form() {
     assert!(matches!(Source::parse(&format!(" {HEX}\n")), Ok(Source::InfoHash(_))));
     assert!(matches!(Source::parse("HTTPS://x.example/a.torrent?key=1"), Ok(Source::Url(_))));
     assert!(

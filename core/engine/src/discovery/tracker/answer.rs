@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_and_rubbish_are_told_apart_from_answers() {
+    fn failures_and_garbage_are_distinguished_from_answers() {
         assert_eq!(refusal(b"d14:failure reason9:not today5:peers0:e"), ("not today".into(), Retry::Usual));
         assert_eq!(refusal(b"d14:failure reason2:no8:retry ini5ee").1, Retry::In(Duration::from_secs(300)));
         assert_eq!(refusal(b"d14:failure reason2:no8:retry in1:5e").1, Retry::In(Duration::from_secs(300)));

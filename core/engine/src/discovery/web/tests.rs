@@ -112,7 +112,7 @@ async fn a_name_is_asked_at_the_address_that_was_checked_and_at_no_other() {
 }
 
 #[tokio::test]
-async fn redirects_are_followed_a_few_times_and_one_to_another_scheme_is_told() {
+async fn redirects_are_followed_a_few_times_and_one_to_another_scheme_is_reported() {
     let to = |place: &str| format!("HTTP/1.1 307 X\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n").into_bytes();
     let end = server(ok(b"end")).await;
     let get = async |from: SocketAddr| {

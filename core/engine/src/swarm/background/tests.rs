@@ -48,7 +48,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_there_is_known_after_the_hand_over_and_comes_back_as_it_was() {
+async fn verified_pieces_are_known_after_the_hand_over_and_come_back_unchanged() {
     let (dir, torrent) = seeded().await;
     // Piece 3 is wrong, and the second file ends early, as a sparse one may.
     let path = dir.path().join("Show/a.mkv");

@@ -43,7 +43,7 @@ pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<Exi
     let Some(made) = made else { bail!("stopped; nothing was written") };
     let made = made?;
     if !view.quiet {
-        say_what_is_left_out(&made, &args.path);
+        report_omitted(&made, &args.path);
     }
     write(&output, &made.bytes, args.force)?;
     log::print(&format!("torrent: {}\nmagnet: {}", output.display(), made.torrent.magnet()))?;
@@ -51,7 +51,7 @@ pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<Exi
 }
 
 /// Lists the content of the folder that is not in the torrent, with the reasons.
-fn say_what_is_left_out(made: &Created, folder: &Path) {
+fn report_omitted(made: &Created, folder: &Path) {
     let all = made.left_out.len() + made.left_out_more;
     if all == 0 {
         return;

@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn players_are_told_the_time_and_the_subtitles_in_their_own_words() {
+    fn each_player_gets_the_time_and_the_subtitles_by_its_own_options() {
         let subtitles = vec!["http://x/1.srt".to_owned(), "http://x/2.srt".to_owned()];
         let script = Some(PathBuf::from("/t/s.lua"));
         let at = Some(Duration::from_millis(83_500));

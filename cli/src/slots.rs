@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_and_no_answer_are_said() {
+    fn no_viewer_and_no_answer_are_reported() {
         let counts = [SlotCount { answered: false, ..count(1, 0.0, 120.0, 0) }];
         assert!(text("film.mkv", 0.0, &counts, &[]).contains("answered none of 1 lookups"));
     }

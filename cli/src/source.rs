@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_and_torrents_are_told_apart() {
+    fn links_and_torrents_are_distinguished() {
         let hash = "0123456789abcdef0123456789abcdef01234567";
         assert!(matches!(piped(format!("magnet:?xt=urn:btih:{hash}\n").into()), Ok(Source::Magnet(_))));
         assert!(matches!(piped(format!("{hash}\r\n").into()), Ok(Source::InfoHash(_))));

@@ -142,7 +142,7 @@ async fn serve_file(
         media.prefetch(index);
     }
     if !view.quiet {
-        say_what_is_streamed(&media, index, args.file.is_none());
+        report_streamed(&media, index, args.file.is_none());
     }
     let server = serve(media.clone(), index, http).await?;
     Ok((media, server, index))
@@ -214,7 +214,7 @@ impl Drop for Place {
     }
 }
 
-fn say_what_is_streamed(media: &TorrentHandle, index: usize, list_others: bool) {
+fn report_streamed(media: &TorrentHandle, index: usize, list_others: bool) {
     let torrent = media.metainfo();
     let name = |i: usize| format!("{i}: {} ({})", torrent.files[i].name, bytes(torrent.files[i].length));
     log::line(&format!("streaming {}", name(index)));

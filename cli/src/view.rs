@@ -409,7 +409,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_map_shows_what_is_here_and_where_somebody_reads() {
+    fn the_map_shows_the_pieces_and_the_readers() {
         let mut s = status("####++......");
         assert_eq!(map(&s, &torrent(1200, 100), 12), "####++......");
         assert_eq!(map(&s, &torrent(1200, 100), 100), "####++......");
@@ -437,9 +437,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_lines_say_what_flows_and_what_is_buffered() {
+    fn the_lines_show_the_traffic_and_the_buffer() {
         let mut s = status("##..");
-        assert_eq!(traffic(&s), "50.0 % of 400 B verified, down 2.0 KiB/s, up 0 B/s, 0 peers (0 serving, 3 more known)");
+        assert_eq!(
+            traffic(&s),
+            "50.0 % of 400 B verified, down 2.0 KiB/s, up 0 B/s, 0 peers (0 serving, 3 more known)"
+        );
         assert_eq!(ahead(&s), "no reader");
         s.readers = vec![reader(0, false)];
         assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB; wasted 2.0 %");
@@ -471,7 +474,11 @@ pub(crate) mod tests {
             tracks: Vec::new(),
         };
         s.timelines = vec![timeline.clone()];
-        assert!(ahead(&s).starts_with("at 12:34 of 1:30:00, buffered until 14:05; buffered ahead: 8 s"), "{}", ahead(&s));
+        assert!(
+            ahead(&s).starts_with("at 12:34 of 1:30:00, buffered until 14:05; buffered ahead: 8 s"),
+            "{}",
+            ahead(&s)
+        );
         timeline.accuracy = "estimate";
         s.timelines = vec![timeline];
         assert!(ahead(&s).starts_with("at about 12:34 of"), "{}", ahead(&s));

@@ -1,4 +1,4 @@
-//! Odd machines and odd use: no certificates, small limits, no network, no peer; what a user is told of them.
+//! Odd machines and odd use: no certificates, small limits, no network, no peer; and the messages for the user.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -17,7 +17,7 @@ fn outcome(command: &mut Command) -> (i32, String, String) {
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
 }
 
-/// The body of what is at this URL, or of a range of it.
+/// Returns the body of this URL, or a range of it.
 fn get(url: &str, range: Option<&str>) -> Vec<u8> {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut socket = TcpStream::connect(host).unwrap();
@@ -351,7 +351,7 @@ const OFFLINE_BUT_HERE: [&str; 6] =
     ["--no-dht", "--no-lsd", "--no-port-map", "--no-trackers", "--listen", "127.0.0.47:6881"];
 
 #[test]
-fn stream_keep_completes_what_was_read_once_nobody_reads_it() {
+fn stream_keep_completes_a_file_after_its_last_reader_left() {
     let (dir, _seed, at) = season();
     let viewer = tempfile::tempdir().unwrap();
     let torrent = dir.path().join("season.torrent");

@@ -143,7 +143,7 @@ fn info_reads_the_films_time_from_peers_and_how_long_the_others_play() {
 
 #[cfg(unix)]
 #[test]
-fn a_player_is_told_the_time_and_to_find_the_subtitles_by_itself() {
+fn a_player_gets_the_time_and_looks_for_no_subtitles_itself() {
     let (dir, _seed, at) = season();
     let viewer = tempfile::tempdir().unwrap();
     // Called mpv, it is spoken to as mpv: it writes down how.

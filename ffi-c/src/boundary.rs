@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_to_ask_for_the_error() {
+    fn the_error_output_is_optional() {
         assert_eq!(call_plain("the_test", || Err(Error::Closed)), playswarm_code::PLAYSWARM_CLOSED);
         let mut error = std::ptr::without_provenance_mut(16);
         // SAFETY: `error` is a local variable.

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_reference_ends_a_handle_and_all_after_that_are_told() {
+    fn the_last_reference_ends_a_handle_and_later_uses_are_errors() {
         let gone = Arc::new(AtomicBool::new(false));
         let apple = add::<Apple>(Core(gone.clone()));
         retain(apple).unwrap();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_handle_of_another_kind_is_told() {
+    fn a_handle_of_another_type_is_an_error() {
         let pear = add::<Pear>(1);
         let e = get(pear.cast::<Apple>()).err().unwrap();
         assert!(e.to_string().contains("the handle is a pear, but the function takes a apple"), "{e}");
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_told_and_may_be_released() {
+    fn null_is_an_error_and_may_be_released() {
         assert!(get::<Pear>(std::ptr::null()).is_err() && retain::<Pear>(std::ptr::null()).is_err());
         release::<Pear>(std::ptr::null()).unwrap();
         free_text(std::ptr::null_mut()).unwrap();

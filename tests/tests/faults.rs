@@ -250,7 +250,7 @@ fn broken_trackers_do_not_stop_a_torrent_whose_peers_are_known() {
 }
 
 #[test]
-fn no_peers_at_all_is_told_and_a_peer_that_comes_later_is_used() {
+fn no_peers_at_all_is_reported_and_a_later_peer_is_used() {
     if !requirement::libtorrent() {
         return;
     }

@@ -73,7 +73,7 @@ impl Access {
         if cors.is_none() {
             check_fetch_metadata(headers)?;
         }
-        // A preflight cannot carry a token, and its answer tells only what is allowed.
+        // A preflight cannot carry a token, and its answer states only the permissions.
         if !(method == Method::OPTIONS && cors.is_some()) {
             self.check_token(uri, headers)?;
         }
@@ -374,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_token_only_those_who_have_it_are_served() {
+    fn with_a_token_only_requests_that_have_it_are_served() {
         let a = access(&HttpConfig { token: Some("s3cret+/".into()), ..HttpConfig::default() });
         assert_eq!(ask(&a, "/", &[]), 401);
         assert_eq!(ask(&a, "/?token=s3cret", &[]), 401);

@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_refused_with_a_sentence() {
+    fn a_malformed_origin_is_refused_with_a_sentence() {
         for (text, why) in [
             ("*", "every web site"),
             ("https://*.example", "list each site"),

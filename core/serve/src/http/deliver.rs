@@ -32,7 +32,7 @@ use std::time::Instant;
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Header that keeps nginx from reading ahead.
 pub(crate) const NO_BUFFER: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// Most buffered bytes that are counted: with so many ahead, no read waits soon.
+/// Most buffered bytes that are counted: with this read-ahead, no read waits soon.
 const LOOK_BYTES: u64 = 64 << 20;
 
 /// `GET` and `HEAD` of `/stream/N`, and so of `/stream/N/any-name` ([`super::paths`]).
@@ -96,7 +96,7 @@ async fn deliver<L: Library>(app: &App<L>, file: &str, asked: &Asked<'_>) -> Res
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
-    // A proxy that reads ahead of its client would make us fetch a film that nobody watches.
+    // A proxy that reads ahead of its client would make us fetch film that is not watched.
     out.insert(NO_BUFFER, HeaderValue::from_static("no"));
     put(out, CONTENT_DISPOSITION, &disposition(base_name(entry)));
     super::dlna::tell(app, index, asked.headers, asked.links, out);
@@ -131,8 +131,8 @@ fn ranges_of(asked: &Asked<'_>, size: u64, etag: &str) -> Ranges {
     }
 }
 
-/// Returns what is left of the ranges from the time on that the request asks for, by HEAD too, and
-/// adds the headers that say where that is.
+/// Returns the ranges from the requested time on, also for HEAD, and adds the headers that state
+/// their position.
 ///
 /// # Errors
 /// The answer to give instead.

@@ -460,7 +460,7 @@ async fn a_client_that_leaves_while_no_data_comes_frees_its_reader() {
 }
 
 #[tokio::test]
-async fn the_last_of_what_is_ready_comes_little_by_little() {
+async fn the_last_ready_bytes_are_sent_in_portions() {
     let mut shelf = shelf(&[("film.mp4", 8 << 20)]);
     // Four MiB are here, of ten seconds; the rest will never come.
     shelf.dry_from = 4 << 20;
@@ -541,7 +541,7 @@ async fn dropping_the_server_ends_it_too() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_are_told_to_come_back() {
+async fn connections_beyond_the_limit_get_a_retry_later_answer() {
     let mut shelf = shelf(&[("film.mp4", 1000), ("other.mp4", 0)]);
     shelf.dry_from = 0;
     let config = HttpConfig { max_connections: 2, ..HttpConfig::default() };
@@ -936,7 +936,7 @@ async fn subtitles_that_do_not_come_hold_a_player_up_for_a_second_in_all() {
 }
 
 #[tokio::test]
-async fn a_subtitle_made_to_be_slow_keeps_nobody_else_waiting_and_is_converted_once() {
+async fn a_subtitle_made_to_be_slow_delays_no_other_request_and_is_converted_once() {
     let shelf = russian();
     let server = Arc::new(start(&shelf).await);
     let ask = || {

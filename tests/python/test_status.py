@@ -17,7 +17,7 @@ Leech = Callable[..., playswarm.Session]
 
 
 def test_a_status_has_every_field_of_the_engine_and_no_other(seeded: Seeded, leech: Leech) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         film.read(1)
         said = json.loads(film.torrent._raw.status())
         status = film.torrent.status()
@@ -31,7 +31,7 @@ def test_a_status_has_every_field_of_the_engine_and_no_other(seeded: Seeded, lee
 
 
 def test_a_status_follows_a_download(seeded: Seeded, leech: Leech) -> None:
-    with leech(seeded.session).open(seeded.torrent) as torrent:
+    with leech(seeded.session).open(seeded.metainfo) as torrent:
         before = torrent.status()
         assert (before.verified_bytes, before.progress, before.is_complete) == (0, 0.0, False)
         told: list[tuple[int, int]] = []
@@ -45,16 +45,16 @@ def test_a_status_follows_a_download(seeded: Seeded, leech: Leech) -> None:
 
 
 def test_a_piece_map_is_bytes_and_an_array(seeded: Seeded, leech: Leech) -> None:
-    with leech(seeded.session).open(seeded.torrent) as torrent:
-        assert torrent.piece_map() == bytes(seeded.torrent.pieces)
+    with leech(seeded.session).open(seeded.metainfo) as torrent:
+        assert torrent.piece_map() == bytes(seeded.metainfo.pieces)
         torrent.download()
-        assert torrent.piece_map() == b"\x02" * seeded.torrent.pieces
+        assert torrent.piece_map() == b"\x02" * seeded.metainfo.pieces
         numpy = pytest.importorskip("numpy")
         assert numpy.frombuffer(torrent.piece_map(), numpy.uint8).mean() == 2
 
 
 def test_events_tell_of_pieces_peers_and_the_end(seeded: Seeded, leech: Leech) -> None:
-    with leech(seeded.session).open(seeded.torrent) as torrent:
+    with leech(seeded.session).open(seeded.metainfo) as torrent:
         events = torrent.events()
         torrent.fetch_all()
         seen = []
@@ -63,7 +63,7 @@ def test_events_tell_of_pieces_peers_and_the_end(seeded: Seeded, leech: Leech) -
             if event.event == "completed":
                 break
         pieces = {e.piece for e in seen if e.event == "piece_verified"}
-        assert len(pieces) >= seeded.torrent.pieces - 1
+        assert len(pieces) >= seeded.metainfo.pieces - 1
         assert "Event(event='piece_verified', piece=" in repr(next(e for e in seen if e.event == "piece_verified"))
         assert seen[-1].to_dict() == {"event": "completed"}
 
@@ -88,10 +88,10 @@ def test_events_of_a_closed_session_end(nobody: playswarm.Metainfo, session: pla
 
 def test_reprs_help(seeded: Seeded, leech: Leech) -> None:
     session = leech(seeded.session)
-    with playswarm.open(seeded.torrent, session=session) as film:
+    with playswarm.open(seeded.metainfo, session=session) as film:
         assert repr(film) == "<MediaFile 'film.mkv' at 0 of 4194304>"
         assert repr(film.torrent) == "<TorrentHandle 'film.mkv', 1 file, 0.0 % here>"
-        assert repr(seeded.torrent).startswith("<Metainfo 'film.mkv', 4.0 MiB in 1 file, ")
+        assert repr(seeded.metainfo).startswith("<Metainfo 'film.mkv', 4.0 MiB in 1 file, ")
         assert str(film.entry) == "0: film.mkv (4.0 MiB)"
         assert str(film.torrent).startswith("film.mkv: 0.0 % of 4.0 MiB verified, down ")
         assert f"listening on 127.0.0.1:{(session.listen_addr or ('', 0))[1]}" in repr(session)
@@ -103,7 +103,7 @@ def test_reprs_help(seeded: Seeded, leech: Leech) -> None:
 
 def test_a_notebook_shows_a_card_in_which_a_strangers_name_is_harmless(tmp_path: Path, leech: Leech) -> None:
     with Seeded(tmp_path / "s", film_bytes(300_000), "<script>alert(1)<b>.mkv") as seeded:
-        with leech(seeded.session).open(seeded.torrent) as torrent:
+        with leech(seeded.session).open(seeded.metainfo) as torrent:
             torrent.download()
             card = torrent._repr_html_()
     assert card is not None
@@ -122,14 +122,14 @@ shell.display_pub.publish = lambda data, metadata=None, **k: print("PUB", bool(k
 with playswarm.Session(playswarm.Config.offline(sys.argv[1])) as session:
     session.open(sys.argv[2]).live(every=0.02, seconds=0.1)
 """
-    done = python(code, seeded.folder / "x", seeded.torrent.save(seeded.folder / "t.torrent"), check=False)
+    done = python(code, seeded.folder / "x", seeded.metainfo.save(seeded.folder / "t.torrent"), check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("PUB")]
     assert lines[0] == "PUB False True", done.stderr
     assert len(lines) >= 3 and set(lines[1:]) == {"PUB True True"}
 
 
 def test_a_live_display_elsewhere_is_lines(seeded: Seeded, leech: Leech, capsys: pytest.CaptureFixture[str]) -> None:
-    with leech(seeded.session).open(seeded.torrent) as torrent:
+    with leech(seeded.session).open(seeded.metainfo) as torrent:
         torrent.live(every=0.02, seconds=0.05)
         assert len(list(torrent.watch(every=0.01, seconds=0.05))) >= 2
     assert capsys.readouterr().out.count("film.mkv: ") >= 2
@@ -138,7 +138,7 @@ def test_a_live_display_elsewhere_is_lines(seeded: Seeded, leech: Leech, capsys:
 def test_plots_are_drawn_with_what_matplotlib_has(seeded: Seeded, leech: Leech, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     history = playswarm.History()
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         for _ in range(4):
             film.read(100_000)
             history.add(film.torrent.status())
@@ -180,7 +180,7 @@ def test_an_exception_in_a_progress_function_is_the_callers(tmp_path: Path, seed
 
     with pytest.raises(LookupError, match="mine"):
         playswarm.create_torrent(seeded.folder / "film.mkv", progress=broken)
-    with leech(seeded.session).open(seeded.torrent) as torrent:
+    with leech(seeded.session).open(seeded.metainfo) as torrent:
         with pytest.raises(LookupError, match="mine"):
             torrent.download(progress=broken)
         # Given up, not broken.

@@ -28,7 +28,7 @@ OPENINGS = int(os.environ.get("PLAYSWARM_TEST_OPENINGS", "10000"))
 
 
 def test_a_closed_file_says_so_in_every_way(seeded: Seeded, leech: Leech) -> None:
-    film = playswarm.open(seeded.torrent, session=leech(seeded.session))
+    film = playswarm.open(seeded.metainfo, session=leech(seeded.session))
     film.close()
     film.close()
     calls: list[Callable[[], object]] = [
@@ -55,13 +55,13 @@ def test_a_closed_file_says_so_in_every_way(seeded: Seeded, leech: Leech) -> Non
 
 def test_a_closed_session_says_so_in_every_way(seeded: Seeded, leech: Leech) -> None:
     session = leech(seeded.session)
-    torrent = session.open(seeded.torrent)
+    torrent = session.open(seeded.metainfo)
     film = torrent.open()
     session.close()
     session.close()
     calls: list[Callable[[], object]] = [
-        lambda: session.open(seeded.torrent),
-        lambda: session.describe(seeded.torrent),
+        lambda: session.open(seeded.metainfo),
+        lambda: session.describe(seeded.metainfo),
         lambda: session.listen_addr,
         session.seeded_in_background,
         torrent.status,
@@ -84,7 +84,7 @@ def test_a_closed_session_says_so_in_every_way(seeded: Seeded, leech: Leech) -> 
 
 
 def test_negative_and_huge_numbers_are_what_they_are_for_files(seeded: Seeded, leech: Leech) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         assert film.read(1 << 62) == seeded.data
         assert film.read(1 << 100) == b""
         film.seek(0)
@@ -161,7 +161,11 @@ def test_closing_the_session_ends_reads_that_wait_in_threads(
 
 def test_ctrl_c_ends_a_read_that_waits(nobody: playswarm.Metainfo, session: playswarm.Session) -> None:
     with playswarm.open(nobody, session=session) as film:
-        for read in (lambda: film.read(1), lambda: film.readinto(bytearray(1)), lambda: list(film.torrent.events())) * 5:
+        for read in (
+            lambda: film.read(1),
+            lambda: film.readinto(bytearray(1)),
+            lambda: list(film.torrent.events()),
+        ) * 5:
             timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
             timer.start()
             with pytest.raises(KeyboardInterrupt):
@@ -209,7 +213,7 @@ signal.signal(signal.SIGALRM, interrupted)
 with Seeded(folder / "seed", film_bytes(2 << 20)) as seeded, playswarm.Session(
     playswarm.Config.offline(folder / "leech", peers=[seeded.address])
 ) as session:
-    film = playswarm.open(seeded.torrent, session=session)
+    film = playswarm.open(seeded.metainfo, session=session)
     caught = 0
     for run in range(runs):
         try:
@@ -220,7 +224,7 @@ with Seeded(folder / "seed", film_bytes(2 << 20)) as seeded, playswarm.Session(
                 kind = rng.randrange(6)
                 if kind == 0 or film.closed:
                     film.close()
-                    film = playswarm.open(seeded.torrent, session=session)
+                    film = playswarm.open(seeded.metainfo, session=session)
                 elif kind == 1:
                     list(zip(range(3), film.torrent.events(timeout=0.001)))
                 elif kind == 2:
@@ -242,7 +246,7 @@ with Seeded(folder / "seed", film_bytes(2 << 20)) as seeded, playswarm.Session(
             armed = False
             signal.setitimer(signal.ITIMER_REAL, 0)
     film.close()
-    film = playswarm.open(seeded.torrent, session=session)
+    film = playswarm.open(seeded.metainfo, session=session)
     assert film.read() == seeded.data
     film.close()
     # Sessions, too: their starts and ends are interrupted.
@@ -252,7 +256,7 @@ with Seeded(folder / "seed", film_bytes(2 << 20)) as seeded, playswarm.Session(
             signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.0001, 0.01), 0.02)
             while True:
                 with playswarm.Session(playswarm.Config.offline(folder / "other")) as other:
-                    other.open(seeded.torrent).close()
+                    other.open(seeded.metainfo).close()
         except KeyboardInterrupt:
             armed = False
             caught += 1
@@ -270,7 +274,7 @@ def test_cancellations_of_asyncio_at_random_moments_leave_all_in_order(seeded: S
 
     async def work(session: playswarm.AsyncSession) -> None:
         while True:
-            async with playswarm.open_async(seeded.torrent, session=session) as film:
+            async with playswarm.open_async(seeded.metainfo, session=session) as film:
                 for _ in range(5):
                     at, size = rng.randrange(film.size), rng.randrange(200_000)
                     film.seek(at)
@@ -292,7 +296,7 @@ def test_cancellations_of_asyncio_at_random_moments_leave_all_in_order(seeded: S
                     await task
                 except asyncio.CancelledError:
                     cancelled += 1
-            async with playswarm.open_async(seeded.torrent, session=session) as film:
+            async with playswarm.open_async(seeded.metainfo, session=session) as film:
                 assert await film.read() == seeded.data
         return cancelled
 
@@ -301,7 +305,7 @@ def test_cancellations_of_asyncio_at_random_moments_leave_all_in_order(seeded: S
 
 def test_many_openings_leave_no_memory_behind(seeded: Seeded, leech: Leech) -> None:
     session = leech(seeded.session)
-    torrent = session.open(seeded.torrent)
+    torrent = session.open(seeded.metainfo)
     torrent.download()
 
     def open_and_close(times: int) -> None:
@@ -312,7 +316,7 @@ def test_many_openings_leave_no_memory_behind(seeded: Seeded, leech: Leech) -> N
                     film.read(10) == seeded.data[film.tell() - 10 : film.tell()] or film.tell() > len(seeded.data) - 10
                 )
             if n % 10 == 0:
-                with playswarm.open(seeded.torrent, session=session) as film:
+                with playswarm.open(seeded.metainfo, session=session) as film:
                     film.readinto(bytearray(1000))
 
     open_and_close(OPENINGS // 5)
@@ -398,7 +402,7 @@ time.sleep(0.2)
 print("ending", flush=True)
 {ENDINGS[ending]}
 """
-    files = (nobody.save(tmp_path / "a.torrent"), seeded.torrent.save(tmp_path / "b.torrent"))
+    files = (nobody.save(tmp_path / "a.torrent"), seeded.metainfo.save(tmp_path / "b.torrent"))
     for n in range(3):
         done = python(code, tmp_path / f"d{n}", *files, seeded.address, timeout=30)
         assert done.stdout == "ending\n"
@@ -425,7 +429,7 @@ def test_a_session_that_nobody_closed_says_so_and_closes_itself(tmp_path: Path) 
 
 def test_a_fork_is_told_to_spawn_and_harms_nobody(seeded: Seeded, leech: Leech) -> None:
     session = leech(seeded.session)
-    with playswarm.open(seeded.torrent, session=session) as film:
+    with playswarm.open(seeded.metainfo, session=session) as film:
         film.read(10)
         pid = os.fork()
         if pid == 0:
@@ -455,7 +459,7 @@ def _read_in_a_process(folder: str, torrent: bytes, peer: str, at: int) -> bytes
 def test_processes_that_are_not_forked_have_sessions_of_their_own(method: str, seeded: Seeded, tmp_path: Path) -> None:
     context = multiprocessing.get_context(method)
     with context.Pool(2) as pool:
-        work = [(str(tmp_path / f"p{n}"), seeded.torrent.to_bytes(), seeded.address, n * 1_000_000) for n in range(3)]
+        work = [(str(tmp_path / f"p{n}"), seeded.metainfo.to_bytes(), seeded.address, n * 1_000_000) for n in range(3)]
         assert pool.starmap(_read_in_a_process, work) == [
             seeded.data[n * 1_000_000 : n * 1_000_000 + 1000] for n in range(3)
         ]

@@ -25,7 +25,7 @@ def film(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Seeded]:
 
 
 def test_a_films_time_is_known_before_the_film_is_here(film: Seeded, leech: Leech) -> None:
-    with leech(film.session).open(film.torrent) as torrent:
+    with leech(film.session).open(film.metainfo) as torrent:
         assert torrent.known_timeline() is None
         timeline = torrent.timeline(timeout=60)
         assert 50 < timeline.duration < 90
@@ -43,7 +43,7 @@ def test_a_films_time_is_known_before_the_film_is_here(film: Seeded, leech: Leec
 
 
 def test_a_seek_to_a_time_lands_on_the_keyframe_before_it(film: Seeded, leech: Leech) -> None:
-    with playswarm.open(film.torrent, session=leech(film.session), timeout=60) as opened:
+    with playswarm.open(film.metainfo, session=leech(film.session), timeout=60) as opened:
         seek_point = opened.seek_time(30.7)
         assert not seek_point.estimated and 29.5 < seek_point.time <= 30.7
         assert opened.tell() == seek_point.position
@@ -62,7 +62,7 @@ def test_the_same_for_asyncio(film: Seeded, tmp_path: Path) -> None:
     async def main() -> None:
         config = playswarm.Config.offline(tmp_path / "l", peers=[film.address])
         async with playswarm.AsyncSession(config) as session:
-            async with playswarm.open_async(film.torrent, session=session, timeout=60) as opened:
+            async with playswarm.open_async(film.metainfo, session=session, timeout=60) as opened:
                 seek_point = await opened.seek_time(30.7)
                 assert opened.tell() == seek_point.position and 29.5 < seek_point.time <= 30.7
                 assert await opened.read(10) == film.data[seek_point.position : seek_point.position + 10]
@@ -73,7 +73,7 @@ def test_the_same_for_asyncio(film: Seeded, tmp_path: Path) -> None:
 
 
 def test_a_file_that_tells_no_time_says_why_and_plays_from_its_start(seeded: Seeded, leech: Leech) -> None:
-    with leech(seeded.session).open(seeded.torrent) as torrent:
+    with leech(seeded.session).open(seeded.metainfo) as torrent:
         timeline = torrent.timeline(timeout=60)
         assert timeline.accuracy == "estimate" and timeline.why and timeline.duration == 0
         with torrent.open() as film:

@@ -31,32 +31,32 @@ from ._errors import (
     TimedOutError,
 )
 from ._file import MediaFile
-from ._torrent_handle import History, TorrentHandle
+from ._metainfo import FileEntry, Metainfo, create_torrent
 from ._playswarm import __version__
 from ._session import Session, default_session, open
 from ._status import (
     Event,
-    TorrentStatus,
     PeerStatus,
     Playhead,
     ReaderStatus,
     SlotStatus,
     TimelineStatus,
+    TorrentStatus,
     TrackerStatus,
     TrackStatus,
     ViewerStatus,
     Waste,
 )
 from ._timeline import Keyframe, SeekPoint, Timeline
-from ._metainfo import FileEntry, Metainfo, create_torrent
+from ._torrent_handle import History, TorrentHandle
 
 if TYPE_CHECKING:
-    from ._aio import AsyncTorrentHandle, AsyncMediaFile, AsyncSession, create_torrent_async, open_async
+    from ._aio import AsyncMediaFile, AsyncSession, AsyncTorrentHandle, create_torrent_async, open_async
 
 __all__ = [
-    "AsyncTorrentHandle",
     "AsyncMediaFile",
     "AsyncSession",
+    "AsyncTorrentHandle",
     "BadArgumentError",
     "BadConfigError",
     "BadSourceError",
@@ -72,17 +72,16 @@ __all__ = [
     "InternalError",
     "IoError",
     "Keyframe",
-    "SeekPoint",
     "ListenError",
-    "TorrentHandle",
     "MediaFile",
-    "TorrentStatus",
+    "Metainfo",
     "NoMetadataError",
     "NoSuchFileError",
     "PeerStatus",
     "Playhead",
     "PlayswarmError",
     "ReaderStatus",
+    "SeekPoint",
     "Session",
     "Settings",
     "SlotStatus",
@@ -90,7 +89,8 @@ __all__ = [
     "TimedOutError",
     "Timeline",
     "TimelineStatus",
-    "Metainfo",
+    "TorrentHandle",
+    "TorrentStatus",
     "TrackStatus",
     "TrackerStatus",
     "ViewerStatus",

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import _logging, _playswarm
 from ._config import Config, as_json
 from ._file import target
-from ._torrent_handle import TorrentHandleBase
+from ._metainfo import FileEntry, Metainfo, Source, creating, raw_source
 from ._progress import Progress, Report, report
 from ._session import SessionBase
 from ._status import Event, TorrentStatus
 from ._timeline import SeekPoint, Timeline
-from ._metainfo import FileEntry, Source, Metainfo, creating, raw_source
+from ._torrent_handle import TorrentHandleBase
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from ._config import Settings
 
-__all__ = ["AsyncTorrentHandle", "AsyncMediaFile", "AsyncSession", "create_torrent_async", "open_async"]
+__all__ = ["AsyncMediaFile", "AsyncSession", "AsyncTorrentHandle", "create_torrent_async", "open_async"]
 
 T = TypeVar("T")
 
@@ -71,7 +71,12 @@ class AsyncMediaFile:
     """
 
     def __init__(
-        self, raw: _playswarm.File, torrent: AsyncTorrentHandle, entry: FileEntry, timeout: float | None, owns_torrent: bool
+        self,
+        raw: _playswarm.File,
+        torrent: AsyncTorrentHandle,
+        entry: FileEntry,
+        timeout: float | None,
+        owns_torrent: bool,
     ) -> None:
         self._raw, self._owns_torrent = raw, owns_torrent
         self._position = 0

@@ -8,8 +8,8 @@ import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import _playswarm
-from ._timeline import SeekPoint
 from ._metainfo import FileEntry
+from ._timeline import SeekPoint
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -16,11 +16,11 @@ __all__ = [
     "Events",
     "File",
     "Job",
-    "TorrentHandle",
+    "Metainfo",
     "Running",
     "Session",
     "Timeline",
-    "Metainfo",
+    "TorrentHandle",
     "__version__",
     "check_config",
     "create_torrent",
@@ -91,7 +91,7 @@ class Session:
 @final
 class TorrentHandle:
     @property
-    def torrent(self) -> Metainfo: ...
+    def metainfo(self) -> Metainfo: ...
     def stream(self, file: int) -> File: ...
     def status(self) -> str: ...
     def piece_map(self) -> bytes: ...

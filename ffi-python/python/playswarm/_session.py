@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from . import _logging, _playswarm
 from ._config import Config, as_json
 from ._file import MediaFile
-from ._torrent_handle import TorrentHandle
+from ._metainfo import Metainfo, Source, raw_source
 from ._status import TorrentStatus
-from ._metainfo import Source, Metainfo, raw_source
+from ._torrent_handle import TorrentHandle
 
 if TYPE_CHECKING:
     from typing import Unpack

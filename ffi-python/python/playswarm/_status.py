@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Event",
-    "TorrentStatus",
     "PeerStatus",
     "Playhead",
     "ReaderStatus",
     "SlotStatus",
     "TimelineStatus",
+    "TorrentStatus",
     "TrackStatus",
     "ViewerStatus",
     "Waste",

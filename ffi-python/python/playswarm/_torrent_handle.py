@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from . import _playswarm, _show
 from ._file import MediaFile
+from ._metainfo import FileEntry, Metainfo
 from ._progress import Progress, report
 from ._status import Event, TorrentStatus
 from ._timeline import Timeline
-from ._metainfo import FileEntry, Metainfo
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +27,7 @@ class TorrentHandleBase:
 
     def __init__(self, raw: _playswarm.TorrentHandle) -> None:
         self._raw = raw
-        self.metainfo = Metainfo(raw.torrent)
+        self.metainfo = Metainfo(raw.metainfo)
         """The metainfo of the torrent."""
 
     @property
@@ -108,7 +108,9 @@ class TorrentHandle(TorrentHandleBase):
         self.timeout = timeout
         """Longest wait of reads in files opened from now on, in seconds; None for no limit."""
 
-    def open(self, file: int | str | None = None, *, ahead: int | None = None, _owns_torrent: bool = False) -> MediaFile:
+    def open(
+        self, file: int | str | None = None, *, ahead: int | None = None, _owns_torrent: bool = False
+    ) -> MediaFile:
         """Opens a file by its index, its name or a part of its name. The default is the largest
         playable file.
 

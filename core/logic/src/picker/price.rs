@@ -65,7 +65,7 @@ impl Picker {
         }
         let (mut at, mut targets) = (self.open_from, true);
         while let Some(w) = self.demand.get(at).copied() {
-            // All later ones are too expensive as well.
+            // All that follow are too dear as well.
             if w.due_s > offer.reach_s {
                 return None;
             }

@@ -198,8 +198,8 @@ impl Picker {
         (p.views || self.is_spared_seed(p)) && !self.fetch_all && self.rule.is_none()
     }
 
-    /// Returns whether this piece is shown within the horizon of this peer. Seek targets are
-    /// requested from viewers, and from idle seeds if no other peer has them.
+    /// Whether this piece is shown within the horizon of this peer. Seek targets are asked of
+    /// viewers, and of idle seeds where no other peer has them.
     pub(super) fn is_within_horizon(&self, p: &Peer, w: &Demand) -> bool {
         if !self.has_horizon(p) {
             return true;

@@ -29,8 +29,8 @@ impl Torrent {
         self.settle_twins();
         self.turn_over();
         self.fit_windows(surroundings.disk_room_bytes);
-        self.report_outstanding_to_choker();
-        self.report_served_to_choker(&surroundings.sending);
+        self.tell_choker_who_owes();
+        self.tell_choker_who_is_served(&surroundings.sending);
         self.ask_for_more_peers();
         self.exchange_peers();
         self.say_owed_rejects();
@@ -62,7 +62,7 @@ impl Torrent {
     }
 
     /// Reports which peers owe us blocks. Only they can snub us.
-    fn report_outstanding_to_choker(&mut self) {
+    fn tell_choker_who_owes(&mut self) {
         let Some(picker) = self.picker() else { return };
         let owes = |key: &PeerKey| picker.peer(*key).map(|figures| (*key, figures.outstanding > 0 && !figures.choked));
         let owing: Vec<(PeerKey, bool)> = self.peers.keys().filter_map(owes).collect();
@@ -71,7 +71,7 @@ impl Torrent {
 
     /// Reports which peers are served. A peer whose requests are answered as they arrive takes
     /// nothing from others, and holds no slot.
-    fn report_served_to_choker(&mut self, sending: &[PeerKey]) {
+    fn tell_choker_who_is_served(&mut self, sending: &[PeerKey]) {
         let now = self.now;
         let served = |(key, p): (&PeerKey, &mut Peer)| (*key, p.is_served(now, sending.contains(key)));
         let served: Vec<(PeerKey, bool)> = self.peers.iter_mut().map(served).collect();

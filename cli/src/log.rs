@@ -45,7 +45,7 @@ pub(crate) fn print(text: &str) -> Result<()> {
     });
     match written {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err(anyhow!("cannot write to standard output: {e}; send it elsewhere or free some room"))
+            Err(anyhow!("cannot write to standard output: {e}; redirect it elsewhere or free disk space"))
         }
         _ => Ok(()),
     }

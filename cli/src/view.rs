@@ -182,7 +182,7 @@ pub(crate) fn opening(status: &OpeningStatus) -> String {
     };
     let said = status.trackers.iter().filter(|t| t.message.is_some()).take(SHOWN_TRACKERS);
     let said: String = said.map(|t| format!("; tracker {}: {t}", t.url)).collect();
-    format!("looking for the torrent's contents: {who} ({:.0} s){said}", status.waited_s)
+    format!("fetching the metadata: {who} ({:.0} s){said}", status.waited_s)
 }
 
 pub(crate) fn peers(n: usize) -> String {
@@ -193,7 +193,7 @@ pub(crate) fn peers(n: usize) -> String {
 fn traffic(status: &TorrentStatus) -> String {
     let serving = status.peers.iter().filter(|p| !p.choked_by).count();
     format!(
-        "{} of {} here, down {}, up {}, {} peers ({serving} serving, {}{} more known)",
+        "{} of {} verified, down {}, up {}, {} peers ({serving} serving, {}{} more known)",
         percent(status.verified_bytes, status.total_bytes),
         bytes(status.total_bytes),
         rate(status.download_bytes_per_s),
@@ -211,7 +211,7 @@ fn parents(status: &TorrentStatus) -> String {
         Some(slots) if slots.parents > 0 || slots.parent_bytes > 0 => {
             let all = slots.parent_bytes + slots.other_bytes;
             let count = if slots.parents == 1 { "1 parent".to_owned() } else { format!("{} parents", slots.parents) };
-            format!("{count} gave {}, ", percent(slots.parent_bytes, all))
+            format!("{count} sent {}, ", percent(slots.parent_bytes, all))
         }
         _ => String::new(),
     }
@@ -223,7 +223,7 @@ fn seeded_in_background(status: &TorrentStatus) -> String {
         return format!("{}: {trouble}", status.name);
     }
     format!(
-        "{}: {} of {} here, down {}, up {}, {} peers",
+        "{}: {} of {} verified, down {}, up {}, {} peers",
         status.name,
         percent(status.verified_bytes, status.total_bytes),
         bytes(status.total_bytes),
@@ -242,11 +242,11 @@ fn ahead(status: &TorrentStatus) -> String {
     // one that may stall.
     let players = status.readers.iter().filter(|r| !r.index);
     let Some(reader) = players.min_by_key(|r| (!r.waiting, r.ahead_bytes)) else {
-        return "nobody is reading".into();
+        return "no reader".into();
     };
     let position = status.playhead.as_ref().map(|p| at(status, p)).unwrap_or_default();
     let seconds = reader.ahead_s.map(|s| format!("{s:.0} s, ")).unwrap_or_default();
-    let waiting = if reader.waiting { ", the player is waiting" } else { "" };
+    let waiting = if reader.waiting { ", the player waits for data" } else { "" };
     let waste = wasted_bytes(status.waste);
     format!(
         "{position}buffered ahead: {seconds}{}{waiting}; wasted {}",
@@ -256,14 +256,14 @@ fn ahead(status: &TorrentStatus) -> String {
 }
 
 /// Returns the playhead and the end of the buffer if the film's time is known: `at 12:34 of
-/// 1:30:00, good until 14:05; `.
+/// 1:30:00, buffered until 14:05; `.
 fn at(status: &TorrentStatus, playhead: &Playhead) -> String {
     let timeline = status.timelines.iter().find(|t| t.file == playhead.file);
     match (playhead.time_s, playhead.buffered_until_s, timeline) {
         (Some(time), Some(until), Some(timeline)) => {
             let [time, until, all] = [time, until, timeline.duration_s].map(clock_time);
             let about = if timeline.accuracy == "estimate" { "about " } else { "" };
-            format!("at {about}{time} of {all}, good until {until}; ")
+            format!("at {about}{time} of {all}, buffered until {until}; ")
         }
         _ => String::new(),
     }
@@ -409,7 +409,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_map_shows_what_is_here_and_where_somebody_reads() {
+    fn the_map_shows_the_pieces_and_the_readers() {
         let mut s = status("####++......");
         assert_eq!(map(&s, &torrent(1200, 100), 12), "####++......");
         assert_eq!(map(&s, &torrent(1200, 100), 100), "####++......");
@@ -437,14 +437,17 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_lines_say_what_flows_and_what_is_buffered() {
+    fn the_lines_show_the_traffic_and_the_buffer() {
         let mut s = status("##..");
-        assert_eq!(traffic(&s), "50.0 % of 400 B here, down 2.0 KiB/s, up 0 B/s, 0 peers (0 serving, 3 more known)");
-        assert_eq!(ahead(&s), "nobody is reading");
+        assert_eq!(
+            traffic(&s),
+            "50.0 % of 400 B verified, down 2.0 KiB/s, up 0 B/s, 0 peers (0 serving, 3 more known)"
+        );
+        assert_eq!(ahead(&s), "no reader");
         s.readers = vec![reader(0, false)];
         assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB; wasted 2.0 %");
         s.readers.push(reader(0, true));
-        assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB, the player is waiting; wasted 2.0 %");
+        assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB, the player waits for data; wasted 2.0 %");
         s.readers.push(ReaderStatus { index: true, ahead_bytes: 0, ..reader(0, true) });
         s.readers.remove(1);
         assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB; wasted 2.0 %", "our own look at the index is no player");
@@ -471,7 +474,11 @@ pub(crate) mod tests {
             tracks: Vec::new(),
         };
         s.timelines = vec![timeline.clone()];
-        assert!(ahead(&s).starts_with("at 12:34 of 1:30:00, good until 14:05; buffered ahead: 8 s"), "{}", ahead(&s));
+        assert!(
+            ahead(&s).starts_with("at 12:34 of 1:30:00, buffered until 14:05; buffered ahead: 8 s"),
+            "{}",
+            ahead(&s)
+        );
         timeline.accuracy = "estimate";
         s.timelines = vec![timeline];
         assert!(ahead(&s).starts_with("at about 12:34 of"), "{}", ahead(&s));

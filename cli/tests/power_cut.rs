@@ -173,13 +173,13 @@ impl Disk {
                 }
             }
             (_, Some(before)) if call.path.ends_with("/film.mkv") => {
-                for piece in 0..PIECES {
-                    self.synced[piece] |= before[piece] && self.ended[piece];
+                for (piece, before) in before.iter().enumerate() {
+                    self.synced[piece] |= before && self.ended[piece];
                 }
             }
             (_, Some(before)) => {
-                for piece in 0..PIECES {
-                    if before[piece] && self.retracted[piece] {
+                for (piece, before) in before.iter().enumerate() {
+                    if *before && self.retracted[piece] {
                         self.claimed[piece] = false;
                     }
                 }

@@ -74,7 +74,7 @@ impl<T> Out<T> {
     /// # Safety
     /// `to` must be NULL or valid for writes until the call returns.
     pub(crate) unsafe fn new(to: *mut T, name: &str) -> Result<Out<T>> {
-        if to.is_null() { Err(bad(format!("there is nowhere to put the {name}: it is NULL"))) } else { Ok(Out(to)) }
+        if to.is_null() { Err(bad(format!("the output pointer for the {name} is NULL"))) } else { Ok(Out(to)) }
     }
 
     pub(crate) fn set(self, value: T) {
@@ -124,7 +124,7 @@ pub(crate) unsafe fn bytes<'a>(data: *const u8, length: usize, name: &str) -> Re
         return Err(bad(format!("the {name} is NULL")));
     }
     if isize::try_from(length).is_err() {
-        return Err(bad(format!("the {name} cannot be {length} bytes long")));
+        return Err(bad(format!("the length {length} of the {name} is too large")));
     }
     // SAFETY: the caller upholds the contract above; `length` does not exceed `isize::MAX`.
     Ok(unsafe { std::slice::from_raw_parts(data, length) })
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_to_ask_for_the_error() {
+    fn the_error_output_is_optional() {
         assert_eq!(call_plain("the_test", || Err(Error::Closed)), playswarm_code::PLAYSWARM_CLOSED);
         let mut error = std::ptr::without_provenance_mut(16);
         // SAFETY: `error` is a local variable.

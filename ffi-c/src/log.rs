@@ -190,7 +190,7 @@ pub unsafe extern "C" fn playswarm_set_log_callback(
                 return Ok(());
             }
             if !(1..=5).contains(&level) {
-                return Err(bad(format!("there is no log level {level}; they are 1 to 5")));
+                return Err(bad(format!("there is no log level {level}; use 1 to 5")));
             }
             let io = |doing, source| Error::Io { doing, source };
             static INSTALLED: OnceLock<bool> = OnceLock::new();
@@ -198,7 +198,10 @@ pub unsafe extern "C" fn playswarm_set_log_callback(
                 tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Lines)).is_ok()
             });
             if !ours {
-                return Err(io("cannot log", std::io::Error::other("this program has a log of its own")));
+                return Err(io(
+                    "cannot log",
+                    std::io::Error::other("this program has already installed a log subscriber"),
+                ));
             }
             let dispatcher = Dispatcher::start("playswarm-log").map_err(|e| io("cannot start a thread", e))?;
             replace(level, Some(Sink { listener: Listener::new(callback, user_data, finalizer), dispatcher }));

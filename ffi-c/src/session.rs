@@ -188,7 +188,7 @@ pub unsafe extern "C" fn playswarm_session_open_bytes(
         call("playswarm_session_open_bytes", error, || {
             let source = bytes(metainfo, length, "torrent").and_then(|bytes| {
                 if bytes.len() > engine::metainfo::MAX_TORRENT_BYTES {
-                    return Err(bad(format!("no torrent file is {length} bytes long")));
+                    return Err(bad(format!("the length {length} is too large for a torrent file")));
                 }
                 Ok(Source::TorrentBytes(bytes.to_vec().into()))
             });

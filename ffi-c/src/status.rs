@@ -158,7 +158,7 @@ impl<T: Sized1> Versioned<T> {
     /// for writes until the call returns.
     pub(crate) unsafe fn new(to: *mut T) -> Result<Versioned<T>> {
         if to.is_null() {
-            return Err(bad("there is nowhere to put the result: it is NULL".into()));
+            return Err(bad("the output pointer is NULL".into()));
         }
         if !to.is_aligned() {
             return Err(bad("the struct for the result is not aligned".into()));
@@ -168,7 +168,7 @@ impl<T: Sized1> Versioned<T> {
         let size = unsafe { to.cast::<usize>().read() };
         if size < T::FIRST_SIZE {
             return Err(bad(format!(
-                "struct_size is {size}, and at least {} is needed; set it to the struct's sizeof before the call",
+                "struct_size is {size} and must be at least {}; set it to the struct's sizeof before the call",
                 T::FIRST_SIZE
             )));
         }
@@ -276,7 +276,7 @@ pub unsafe extern "C" fn playswarm_torrent_piece_map(
         call("playswarm_torrent_piece_map", error, || {
             let pieces = Out::new(pieces, "number of pieces")?;
             if map.is_null() && capacity > 0 {
-                return Err(bad("there is nowhere to put the map: it is NULL".into()));
+                return Err(bad("the output pointer for the map is NULL".into()));
             }
             let shown = handles::get(torrent)?.torrent.status().piece_map;
             if capacity > 0 {

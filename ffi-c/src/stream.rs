@@ -99,11 +99,12 @@ impl StreamObject {
                 PLAYSWARM_SEEK_SET => 0,
                 PLAYSWARM_SEEK_CUR => stream.position(),
                 PLAYSWARM_SEEK_END => self.size,
-                _ => return Err(bad(format!("whence cannot be {whence}; use PLAYSWARM_SEEK_SET, _CUR or _END"))),
+                _ => return Err(bad(format!("whence is {whence}; use PLAYSWARM_SEEK_SET, _CUR or _END"))),
             };
             let position = base.checked_add_signed(offset).filter(|p| i64::try_from(*p).is_ok());
-            let position = position
-                .ok_or_else(|| bad("a seek to before the start of the file, or beyond what can be told".into()))?;
+            let position = position.ok_or_else(|| {
+                bad("the seek leads before the start of the file, or beyond the largest offset".into())
+            })?;
             self.seek_to(&mut stream, position);
             position
         };
@@ -163,7 +164,7 @@ pub unsafe extern "C" fn playswarm_stream_read(
         call("playswarm_stream_read", error, || {
             let out = Out::new(read, "number of bytes")?;
             if buffer.is_null() && capacity > 0 {
-                return Err(bad("there is nowhere to read to: the buffer is NULL".into()));
+                return Err(bad("the buffer is NULL".into()));
             }
             out.set(handles::get(stream)?.read(buffer.cast(), capacity)?);
             Ok(())
@@ -259,7 +260,7 @@ pub unsafe extern "C" fn playswarm_stream_readable_at(
 pub extern "C" fn playswarm_stream_set_rate(stream: *mut playswarm_stream, bytes_per_s: f64) -> playswarm_code {
     call_plain("playswarm_stream_set_rate", || {
         if !(bytes_per_s.is_finite() && bytes_per_s > 0.0) {
-            return Err(bad(format!("{bytes_per_s} bytes per second are no rate")));
+            return Err(bad(format!("{bytes_per_s} bytes per second is not a rate; use a positive number")));
         }
         handles::get(stream)?.stream.lock().set_rate(bytes_per_s);
         Ok(())
@@ -353,7 +354,7 @@ pub unsafe extern "C" fn playswarm_stream_eventfd(
             let out = Out::new(fd, "descriptor")?;
             let object = handles::get(stream)?;
             let made = object.wakeup.fd();
-            let (fd, first) = made.map_err(|source| Error::Io { doing: "cannot make an eventfd", source })?;
+            let (fd, first) = made.map_err(|source| Error::Io { doing: "creating an eventfd", source })?;
             if first {
                 let (readable, wakeup) = (object.stream.lock().readable(), object.wakeup.clone());
                 let feed = watch::watch(readable, object.place.clone(), move || {

@@ -61,7 +61,7 @@ fn microseconds(time: Duration) -> i64 {
 
 fn time_of(time_us: i64) -> Result<Duration> {
     let time = u64::try_from(time_us).map(Duration::from_micros);
-    time.map_err(|_| bad(format!("a time cannot be {time_us} µs: it counts from the film's start")))
+    time.map_err(|_| bad(format!("the time {time_us} µs is negative; times count from the film's start")))
 }
 
 impl playswarm_time_info {

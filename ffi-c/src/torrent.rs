@@ -273,7 +273,7 @@ pub unsafe extern "C" fn playswarm_torrent_recheck(
             let torrent = handles::get(torrent)?;
             let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
             let checking = torrent.torrent.recheck(|_, _| {});
-            let right = torrent.core.wait_within("looking through the files", 0, cancel.as_deref(), checking)?;
+            let right = torrent.core.wait_within("searching the files", 0, cancel.as_deref(), checking)?;
             if !verified_bytes.is_null() {
                 verified_bytes.write(right);
             }

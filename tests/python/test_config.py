@@ -60,7 +60,7 @@ def test_a_repr_shows_what_is_not_the_default() -> None:
         ({"max_peers": "many"}, 'invalid type: string "many"'),
         ({"dht": None}, "invalid type: null"),
         ({"listen": "nowhere"}, "invalid socket address"),
-        ({"peers": ["nobody"]}, "'nobody' is no address with a port"),
+        ({"peers": ["nobody"]}, "'nobody' is not an address with a port"),
         ({"memory_limit_bytes": 5}, "at least 8 MiB"),
         ({"picker": {"nonsense": 1}}, "unknown field `nonsense`"),
     ],

@@ -53,7 +53,7 @@ impl Demo {
         let folder = tempfile::Builder::new()
             .prefix("playswarm-demo-")
             .tempdir()
-            .map_err(|e| anyhow!("cannot make a temporary folder: {e}"))?;
+            .map_err(|e| anyhow!("cannot create a temporary folder: {e}; set TMPDIR to a writable folder"))?;
         let original = folder.path().join("original");
         put_clip(&original)?;
         let options = CreateOptions { piece_bytes: Some(PIECE_BYTES), ..CreateOptions::default() };
@@ -63,7 +63,7 @@ impl Demo {
             seeds.push(seed(&folder.path().join(format!("peer{i}")), &torrent, rate).await?);
         }
         let viewer_dir = folder.path().join("viewer");
-        std::fs::create_dir(&viewer_dir).map_err(|e| anyhow!("cannot make {}: {e}", viewer_dir.display()))?;
+        std::fs::create_dir(&viewer_dir).map_err(|e| anyhow!("cannot create {}: {e}", viewer_dir.display()))?;
         let peers = seeds.iter().filter_map(|(session, _)| session.listen_addr()).map(Into::into).collect();
         let viewer = Session::new(Config { peers, ..Config::offline(viewer_dir) }).await?;
         let media = viewer.open(Source::from(&torrent)).await?;
@@ -91,12 +91,12 @@ impl Demo {
             if !view.quiet {
                 let all: u64 = PEER_RATES.iter().sum();
                 log::line(&format!(
-                    "{} peers on this machine give {} kB/s together; jump about in it",
+                    "{} peers on this machine upload {} kB/s together; seek as you like",
                     PEER_RATES.len(),
                     all / 1000
                 ));
                 if player.is_none() && !args.no_player {
-                    log::line("no player was found; open the URL in any (mpv, VLC, a browser). Ctrl-C ends the demo");
+                    log::line("no player was found; open the URL in mpv, VLC or a browser. Ctrl-C ends the demo");
                 }
             }
             log::out(&format!("url: {}", server.url()));
@@ -132,7 +132,7 @@ async fn seed(dir: &Path, torrent: &Metainfo, upload_bytes_per_s: u64) -> Result
     media.fetch_all(false);
     let verified = media.recheck(|_, _| {}).await?;
     if verified != torrent.layout.total_bytes() {
-        return Err(anyhow!("only {verified} bytes of the clip were found to be right"));
+        return Err(anyhow!("only {verified} bytes of the clip were verified"));
     }
     Ok((session, media))
 }

@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_track_is_told_in_a_line() {
+    fn a_track_is_described_in_a_line() {
         let mut track = Track {
             kind: TrackKind::Audio,
             codec: "aac".into(),

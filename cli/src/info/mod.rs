@@ -38,7 +38,7 @@ pub(crate) async fn info(args: &InfoArgs, view: view::Options) -> Result<ExitCod
     log::print(if args.json { described.json() } else { described.text() }.trim_end())?;
     let Some(why) = described.lacks() else { return Ok(ExitCode::SUCCESS) };
     if !view.quiet {
-        log::line(&format!("not all could be learned: {why}"));
+        log::line(&format!("some information is missing: {why}"));
     }
     Ok(ExitCode::INCOMPLETE)
 }
@@ -91,9 +91,10 @@ pub(crate) async fn resolved(
         let Some(wait) = wait else { return Ok(resolve.await?) };
         match tokio::time::timeout(wait, resolve).await {
             Ok(source) => Ok(source?),
-            Err(_) => {
-                Err(anyhow!("no torrent was sent within {} s; --wait SECONDS gives it longer", wait.as_secs_f64()))
-            }
+            Err(_) => Err(anyhow!(
+                "no torrent was received within {} s; extend the time with --wait SECONDS",
+                wait.as_secs_f64()
+            )),
         }
     };
     let resolved = stop.unless(resolve).await;
@@ -140,7 +141,10 @@ pub(crate) async fn opened(
             Err(_) => {
                 // Read before the torrent is given up.
                 let found = session.opening().first().map(view::opening).unwrap_or_default();
-                Err(anyhow!("not within {} s: {found}; --wait SECONDS gives it longer", wait.as_secs_f64()))
+                Err(anyhow!(
+                    "no metadata within {} s: {found}; extend the time with --wait SECONDS",
+                    wait.as_secs_f64()
+                ))
             }
         }
     };
@@ -176,7 +180,7 @@ async fn look(
     // If the user stops the program now, the known information is printed.
     let trouble = RefCell::new(None);
     let lacks = tokio::select! {
-        lacks = stop.unless(learn(&media, file, args, end)) => lacks.unwrap_or(Some("the program was asked to end".into())),
+        lacks = stop.unless(learn(&media, file, args, end)) => lacks.unwrap_or(Some("the program was interrupted".into())),
         // Without peers there is no point in waiting, unless the user set a time.
         () = nobody(&media, args.wait.is_none(), &trouble) => None,
     };
@@ -231,12 +235,12 @@ fn why_not(media: &TorrentHandle, file: usize, waited: Duration, trouble: Option
         (0, 0) => "no peer was found".to_owned(),
         (0, known) => format!("none of {} could be connected", view::peers(known)),
         (n, _) => match trouble {
-            Some(trouble) => format!("{trouble}; nothing came"),
-            None => format!("{} did not give the index of {name}", view::peers(n)),
+            Some(trouble) => format!("{trouble}; nothing was received"),
+            None => format!("{} did not send the index of {name}", view::peers(n)),
         },
     };
     format!(
-        "{what} within {seconds} s, so it is not known how long {name} plays; --wait SECONDS gives it longer, --wait 0 does not ask for it"
+        "{what} within {seconds} s, so the duration of {name} is unknown; extend the time with --wait SECONDS, or skip the index with --wait 0"
     )
 }
 
@@ -261,7 +265,7 @@ fn progress(media: TorrentHandle, file: Option<usize>) -> impl Fn() -> Vec<Strin
         let status = media.status();
         let what = match file.filter(|file| media.known_timeline(*file).is_none()) {
             Some(file) => format!("reading the index of {}", media.metainfo().files[file].name),
-            None => format!("reading the others' lengths, {} known", status.timelines.len()),
+            None => format!("reading the durations of the others, {} known", status.timelines.len()),
         };
         let s = begun.elapsed().as_secs();
         vec![format!("{what}: {} peers, {} ({s} s)", status.peers.len(), bytes(status.downloaded_bytes))]

@@ -51,7 +51,7 @@ pub struct Config {
     pub upload_slots: usize,
     /// Limit on the bytes of a torrent on disk; 0 means no limit. Watched pieces are evicted first.
     pub disk_limit_bytes: u64,
-    /// Limit on the bytes of verified and partly assembled pieces in memory, per torrent. 64 MiB.
+    /// Limit on the bytes of verified and incomplete pieces in memory, per torrent. 64 MiB.
     pub memory_limit_bytes: u64,
     /// Longest wait for the metadata of a magnet link without progress, in milliseconds. Progress
     /// means new peers or new parts of the metadata. 60 s.
@@ -147,7 +147,7 @@ impl Config {
         let kinds = serde_json::to_value(Config::default()).map_err(|e| bad(key, e.to_string()))?;
         let (mut place, mut kind) = (&mut all, &kinds);
         for part in key.split('.') {
-            let none = || bad(key, "there is none of that name");
+            let none = || bad(key, "there is no setting of that name");
             place = place.get_mut(part).ok_or_else(none)?;
             kind = kind.get(part).ok_or_else(none)?;
         }
@@ -157,13 +157,15 @@ impl Config {
             Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
         };
         let given = match kind {
-            Value::Object(_) => return Err(bad(key, "it is a group of settings; name one of them after a dot")),
+            Value::Object(_) => {
+                return Err(bad(key, "it is a group of settings; add a dot and the name of one of them"));
+            }
             Value::String(_) => text(),
             Value::Array(_) => serde_json::from_str(value).ok().filter(Value::is_array).unwrap_or_else(list),
             _ => serde_json::from_str(value).unwrap_or_else(|_| text()),
         };
         *place = given;
-        *self = serde_json::from_value(all).map_err(|e| bad(key, format!("'{value}' is not a value of it: {e}")))?;
+        *self = serde_json::from_value(all).map_err(|e| bad(key, format!("'{value}' is not a valid value: {e}")))?;
         Ok(())
     }
 
@@ -202,7 +204,7 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         self.ranges().iter().try_for_each(SettingRange::check)?;
         if self.disk_limit_bytes != 0 && self.disk_limit_bytes < LEAST_DISK_LIMIT_BYTES {
-            return Err(bad("disk_limit_bytes", "at least 32 MiB are needed; 0 stands for no limit"));
+            return Err(bad("disk_limit_bytes", "it must be at least 32 MiB, or 0 for no limit"));
         }
         Ok(())
     }
@@ -269,8 +271,8 @@ impl SettingRange {
             return Ok(());
         }
         let limit = match (name.ends_with("_bytes") || name.ends_with("_bytes_per_s"), value < least) {
-            (true, true) => format!("at least {} are needed", bytes(*least)),
-            (true, false) => format!("at most {} are taken", bytes(*most)),
+            (true, true) => format!("it must be at least {}", bytes(*least)),
+            (true, false) => format!("it must be at most {}", bytes(*most)),
             (false, _) => format!("it must be a number from {least} to {most}"),
         };
         Err(bad(name, format!("{value} is out of range; {limit}")))

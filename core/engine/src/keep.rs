@@ -34,11 +34,11 @@ impl Keeper {
     /// whole torrent may not fit.
     pub(crate) fn new(config: &Config, shared: &Arc<discovery::Shared>) -> Option<Keeper> {
         if config.seed_in_background && config.read_only {
-            tracing::warn!("nothing is kept in the background: nothing is to be written");
+            tracing::warn!("torrents are not seeded in the background: the folder is read-only");
             return None;
         }
         if config.seed_in_background && config.disk_limit_bytes != 0 {
-            tracing::warn!("nothing is kept in the background: there is a limit on disk use");
+            tracing::warn!("torrents are not seeded in the background: a disk limit is set");
             return None;
         }
         config
@@ -81,7 +81,7 @@ impl Keeper {
             Err(e) => Err(e),
         };
         if let Err(e) = noted.and(store.close().await) {
-            tracing::warn!("what was fetched in the background could not be noted: {e}");
+            tracing::warn!("pieces fetched in the background could not be recorded: {e}");
         }
         Some(torrent)
     }

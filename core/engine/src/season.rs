@@ -49,13 +49,13 @@ async fn learn_one(timelines: &Timelines, swarm: &Arc<Swarm>, torrent: &Metainfo
             _ = timelines.get(swarm, torrent, file) => return,
             // Blocks received so far are kept; the rest is requested once no player needs to wait
             // for it.
-            () = discomfort(swarm) => {}
+            () = read_ahead_runs_low(swarm) => {}
             () = tokio::time::sleep(PATIENCE) => return,
         }
     }
 }
 
-async fn discomfort(swarm: &Swarm) {
+async fn read_ahead_runs_low(swarm: &Swarm) {
     while swarm.read_ahead_is_full() {
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::keep::Keeper;
 use crate::metainfo::{InfoHash, Metainfo, Trackers};
 use crate::status::{OpeningStatus, TorrentStatus};
-use crate::store::load_saved_torrent_bytes;
+use crate::store::load_saved_metainfo;
 use crate::swarm::driver::{Start, Swarm};
 use crate::swarm::listen::Registry;
 use crate::swarm::rates::RateLimits;
@@ -127,7 +127,7 @@ impl Session {
         // The other sockets are for incoming connections and outgoing attempts.
         let most = (transport.sockets.count() / 4 * 3).max(1);
         if config.max_peers > most {
-            tracing::info!(most, "fewer peers at once, as this process may have few descriptors");
+            tracing::info!(most, "the number of peers is lowered, as this process may open few descriptors");
             config.max_peers = most;
         }
         let registry = Arc::new(Registry::default());
@@ -250,7 +250,7 @@ impl Session {
             Resolved::Magnet(magnet) => {
                 let (dir, info_hash) = (self.shared.config.dir.clone(), magnet.info_hash);
                 let saved = tokio::task::spawn_blocking(move || {
-                    let bytes = load_saved_torrent_bytes(&dir, &info_hash)?;
+                    let bytes = load_saved_metainfo(&dir, &info_hash)?;
                     Metainfo::from_bytes(&bytes).ok().filter(|t| t.info_hash == info_hash)
                 });
                 let mut trackers = Trackers::from(magnet.trackers).named_by(magnet.named_by);

@@ -116,15 +116,13 @@ pub(crate) async fn choose(swarm: &Arc<Swarm>, torrent: &Metainfo) -> Result<usi
             let heads = choice.look_at.iter().map(|file| async move { (*file, head(swarm, torrent, *file).await) });
             for (file, head) in join_all(heads).await {
                 let found = head.ok().and_then(|head| Format::by_content(&head)).map(|format| format.content);
-                tracing::debug!(file, ?found, "a look at the first bytes");
+                tracing::debug!(file, ?found, "the first bytes were read");
                 seen.insert(file, found);
             }
         }
     };
     if tokio::time::timeout(LOOK_FOR, looking).await.is_err() {
-        tracing::warn!(
-            "no peer gave the first bytes of files whose names tell nothing: the file was chosen by its name"
-        );
+        tracing::warn!("no peer sent the first bytes of files with unknown endings; the file was chosen by its name");
     }
     torrent.choose(&seen).file
 }
@@ -178,7 +176,7 @@ pub(crate) async fn fetch_ahead(timelines: &Timelines, swarm: &Swarm, file: usiz
         }
     };
     if tokio::time::timeout(AHEAD_FOR, through).await.is_err() {
-        tracing::debug!(file, from = seek_point.from, "nobody gave what a player was to find there");
+        tracing::debug!(file, from = seek_point.from, "no peer sent the bytes at the player's position");
     }
     drop(place);
 }

@@ -282,7 +282,7 @@ impl TorrentHandle {
     pub async fn survey_slots(&self, file: usize, progress: impl FnMut(usize, usize) + Send) -> Result<Vec<SlotCount>> {
         let timeline = self.timeline(file).await?;
         if !timeline.knows_duration() {
-            return Err(Error::BadArgument("how long this file plays is not known".to_owned()));
+            return Err(Error::BadArgument("the duration of this file is unknown; read its index first".to_owned()));
         }
         self.inner.swarm.survey(file, timeline.duration(), progress).await
     }

@@ -63,7 +63,7 @@ async fn a_seed_that_fell_silent_is_used_when_it_comes_back_from_another_address
         assert!(read == film.data);
     };
     soon("all is read", async {
-        tokio::select! { () = all => panic!("it was sent away"), () = read => {} }
+        tokio::select! { () = all => panic!("it was disconnected"), () = read => {} }
     })
     .await;
     assert!(silent.elapsed() < LONG);
@@ -185,7 +185,7 @@ async fn liars_that_leave_before_their_piece_is_hashed_are_found_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_private_torrent_that_came_by_a_magnet_keeps_no_peers_that_nobody_named() {
+async fn a_private_torrent_from_a_magnet_link_keeps_no_peers_that_no_tracker_named() {
     let options = CreateOptions { piece_bytes: Some(PIECE), private: true, ..CreateOptions::default() };
     let film = Film::with(20 * PIECE as usize, 16, options).await;
     let hash = film.torrent.info_hash.0;
@@ -240,7 +240,7 @@ async fn the_only_seed_is_used_soon_after_its_return() {
     let serving = seed.serve(&film.data, PIECE, usize::MAX, |_| {});
     let read = async { assert!(reading.await.unwrap() == film.data) };
     soon("all is read", async {
-        tokio::select! { _ = serving => panic!("it was sent away"), () = read => {} }
+        tokio::select! { _ = serving => panic!("it was disconnected"), () = read => {} }
     })
     .await;
 }

@@ -1,4 +1,4 @@
-//! Torrents that nobody watches any more are completed in the background and taken back when they are watched again.
+//! Torrents without readers are completed in the background, and taken back when they are read again.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -30,7 +30,7 @@ async fn a_film_that_was_watched_in_part_is_completed_in_the_background_and_noth
     assert!(kept.downloaded_bytes <= total - 300_000, "what was here was not fetched again: {}", kept.downloaded_bytes);
     assert!(kept.piece_map.bytes().all(|b| b == b'#'));
 
-    // Nobody can help now: what is read is what is here.
+    // Without a seed only stored bytes can be read.
     seed.session.close().await;
     let media = session.open(film.source()).await.unwrap();
     assert!(session.seeded_in_background().is_empty());
@@ -76,7 +76,7 @@ async fn what_the_background_fetched_is_known_to_the_next_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_read_is_not_kept_and_neither_is_anything_with_a_limit_on_disk_use() {
+async fn unread_torrents_are_not_seeded_in_the_background_and_none_is_with_a_disk_limit() {
     let film = Film::new(200_000, 3).await;
     let dir = tempfile::tempdir().unwrap();
     let session = Session::new(Config { seed_in_background: true, ..Config::offline(dir.path()) }).await.unwrap();

@@ -33,7 +33,7 @@ async fn liar(info_hash: [u8; 20]) -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_liar_is_banned_and_what_is_read_is_right() {
+async fn a_liar_is_banned_and_the_reader_gets_right_bytes() {
     let film = Film::new(1_000_000, 1).await;
     let seed = film.seed().await;
     let liar = liar(film.torrent.info_hash.0).await;
@@ -127,7 +127,7 @@ async fn what_was_whole_before_its_giver_misbehaved_is_verified_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newcomer_is_told_what_it_may_ask_for_while_choked_and_gets_that_only() {
+async fn a_new_peer_gets_allowed_fast_pieces_while_choked_and_no_others() {
     let film = Film::new(40 * PIECE as usize, 4).await;
     // One slot, and it is taken.
     let seed = film.seed_with(|c| c.upload_slots = 1).await;
@@ -253,7 +253,7 @@ async fn a_limit_on_disk_use_gives_back_what_was_watched_and_plays_on() {
     while let Ok(event) = events.try_recv() {
         match event {
             Event::PieceLost { .. } => given_back += 1,
-            Event::Trouble { message } => unsupported |= message.contains("cannot give room back"),
+            Event::Trouble { message } => unsupported |= message.contains("cannot punch holes"),
             _ => {}
         }
     }

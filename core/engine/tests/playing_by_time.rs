@@ -1,4 +1,4 @@
-//! What a session makes of its films' time: what is fetched ahead, how long the others play.
+//! A session's use of the times of films: prefetch, and durations of the other files.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -21,7 +21,7 @@ fn sound(length: u32, rate: u32) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_played_at_a_time_is_fetched_before_anybody_reads_it() {
+async fn the_bytes_of_a_time_are_fetched_before_a_player_reads_them() {
     let film = Film::of(
         "sound.wav",
         sound(40 << 20, 1 << 20),
@@ -50,7 +50,7 @@ async fn what_is_played_at_a_time_is_fetched_before_anybody_reads_it() {
     media.prefetch_from(1, seek_point);
 }
 
-/// An album of MP3s of silence, 128 kbit/s at 48 kHz, of so many seconds each; and its seed.
+/// An album of MP3s of silence, 128 kbit/s at 48 kHz, with these durations in seconds; and its seed.
 async fn album(seconds: &[usize], up: u64) -> (tempfile::TempDir, playswarm::Metainfo, Session, TorrentHandle) {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("album");
@@ -104,7 +104,7 @@ async fn durations_are_not_learnt_while_a_player_waits() {
         assert!(others.is_empty(), "{others:?}");
     }
     assert!(media.known_timeline(1).is_none() && media.known_timeline(2).is_none());
-    // When it has gone, nobody is in the way any more.
+    // When it is dropped, the durations can be read.
     drop(stream);
     soon("the durations", learning).await.unwrap();
     assert!(media.known_timeline(1).is_some() && media.known_timeline(2).is_some());

@@ -322,7 +322,7 @@ mod tests {
     use std::io::Read;
 
     #[test]
-    fn an_announcer_is_told_of_the_others_only() {
+    fn an_announcer_gets_only_the_other_peers() {
         let tracker = Tracker::http(Mode::Honest);
         tracker.add_peer("10.0.0.1:258".parse().unwrap());
         let url =

@@ -84,7 +84,7 @@ impl PieceReader<'_> {
                 storage(
                     "read",
                     &input.path,
-                    if changed { io::Error::other("it became shorter meanwhile; try again") } else { e },
+                    if changed { io::Error::other("it was shortened while it was read; try again") } else { e },
                 )
             })?;
             buffer = rest;

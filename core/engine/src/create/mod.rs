@@ -137,7 +137,7 @@ fn create(
         total += input.length;
     }
     if total == 0 {
-        let what = if root.is_file() { "is empty (0 bytes), so nothing of it can" } else { "holds nothing that could" };
+        let what = if root.is_file() { "is empty (0 bytes), so it cannot" } else { "has no file that can" };
         return Err(Error::BadTorrent(format!("{} {what} be shared", crate::error::shown(&root))));
     }
     let piece_bytes = options.piece_bytes.unwrap_or_else(|| streaming_piece_bytes(total));
@@ -162,7 +162,7 @@ fn create(
     for (input, entry) in inputs.iter().zip(&torrent.files) {
         let wanted: PathBuf = std::iter::once(&name).chain(&input.parts).collect();
         if entry.path != wanted {
-            return Err(unfit(&input.path, "its name cannot be kept in a torrent; rename it"));
+            return Err(unfit(&input.path, "its name cannot be stored in a torrent; rename it"));
         }
     }
     let bytes = write_torrent(&torrent.info, &torrent.trackers, options.comment.as_deref(), None);
@@ -271,8 +271,8 @@ mod tests {
         let made = create_torrent(&root, CreateOptions::default(), |_, _| {}).await.unwrap();
         assert_eq!(names(&made.torrent), ["folder/deep/extra.mkv", "folder/film.mkv", "linked.mkv", "own.mkv"]);
         let told = reasons(&root, &made.left_out);
-        let back = "it is a link to a folder in which it lies itself";
-        let nowhere = "it is a link that leads nowhere";
+        let back = "it is a link to a folder that contains it";
+        let nowhere = "it is a broken link";
         for (path, why) in [("a/back", back), ("folder/self", back), ("broken.mkv", nowhere), ("circle", nowhere)] {
             assert!(told.contains(&format!("{path}: {why}")), "{path}: {told:?}");
         }
@@ -300,8 +300,8 @@ mod tests {
         for part in [
             "Am\u{fffd}lie.mkv: its name is not UTF-8",
             "empty: it is empty",
-            "socket: it is no file but a device, a pipe or a socket",
-            "here.mkv: its name holds characters",
+            "socket: it is a device, a pipe or a socket",
+            "here.mkv: its name has characters",
         ] {
             assert!(told.contains(part), "{part}: {told}");
         }
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_folder_becomes_a_torrent_in_natural_order_without_what_is_hidden() {
+    async fn a_folder_becomes_a_torrent_in_natural_order_without_hidden_files() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("Show");
         fs::create_dir_all(root.join("Extras/.playswarm")).unwrap();
@@ -405,7 +405,7 @@ mod tests {
         let refused =
             async |path: &Path, options| create_torrent(path, options, |_, _| {}).await.unwrap_err().to_string();
         assert!(refused(&dir.path().join("nothing"), CreateOptions::default()).await.contains("cannot read"));
-        assert!(refused(dir.path(), CreateOptions::default()).await.contains("nothing that could be shared"));
+        assert!(refused(dir.path(), CreateOptions::default()).await.contains("no file that can be shared"));
         let odd = dir.path().join("line\nbreak.mkv");
         fs::write(&odd, b"x").unwrap();
         assert!(refused(&odd, CreateOptions::default()).await.contains("rename it"));

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tracker_is_heard_of_whoever_named_the_peer_before() {
+    fn a_tracker_confirms_a_peer_that_another_source_named_before() {
         let (sieve, mut rx) = sieve();
         assert!(sieve.offer(addr(1), Origin::Dht, HERE) && sieve.offer(addr(1), Origin::Tracker, HERE));
         assert!(!sieve.offer(addr(1), Origin::Tracker, HERE));

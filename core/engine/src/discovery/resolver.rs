@@ -84,12 +84,12 @@ impl Resolver {
         let found = match tokio::time::timeout(TIMEOUT, lookup).await {
             Ok(Ok(Ok(found))) => found,
             Ok(Ok(Err(e))) => {
-                tracing::debug!(name, error = %e, "a peer's host name was not found");
+                tracing::debug!(name, error = %e, "a peer's host name could not be resolved");
                 Vec::new()
             }
             Ok(Err(_)) => Vec::new(),
             Err(_) => {
-                tracing::debug!(name, "the lookup of a peer's host name took too long");
+                tracing::debug!(name, "resolving a peer's host name timed out");
                 Vec::new()
             }
         };
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn its_memory_is_bounded() {
         let resolver = Resolver::new();
         for n in 0..3 * MAX_REMEMBERED {
             resolver.remember(&format!("host{n}.example"), vec![IpAddr::from([192, 0, 2, 1]); 100]);

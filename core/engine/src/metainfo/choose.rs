@@ -290,7 +290,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_title_that_is_such_a_word_is_no_extra() {
+    fn a_title_that_equals_a_word_for_extras_is_no_extra() {
         assert_eq!(
             played("The.Interview.2014", &[("The.Interview.2014.mkv", 700_000), ("site.mp4", 200_000)]),
             "The.Interview.2014.mkv"

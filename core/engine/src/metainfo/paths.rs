@@ -343,7 +343,7 @@ mod tests {
     use std::path::Component;
 
     #[test]
-    fn what_is_shown_is_never_long_and_keeps_its_extension() {
+    fn a_displayed_name_is_never_long_and_keeps_its_extension() {
         assert_eq!(printable("season 1/é.mkv"), "season 1/é.mkv");
         assert_eq!(printable("a\u{202e}b\x1b.mkv"), "a\u{fffd}b\u{fffd}.mkv");
         let one = printable(&format!("{}.mkv", "é".repeat(10 << 20)));
@@ -358,7 +358,7 @@ mod tests {
     const WINDOWS: Rules = Rules { windows: true, ignores_case: true };
 
     #[test]
-    fn names_become_such_as_the_system_takes_and_keep_what_it_allows() {
+    fn names_become_acceptable_to_the_system_and_keep_what_it_allows() {
         for (given, linux, windows) in [
             ("", "_", "_"),
             (".", "_", "_"),
@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_names_are_told_apart_in_the_order_of_the_torrent() {
+    fn equal_names_get_numbers_in_the_order_of_the_torrent() {
         assert_eq!(
             paths(&[&["t", "a.mkv"], &["t", "A.MKV"], &["t", "a (2).mkv"], &["t", "a.mkv"]]),
             ["t/a.mkv", "t/A (2).MKV", "t/a (2) (2).mkv", "t/a (3).mkv"]

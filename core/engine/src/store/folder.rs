@@ -19,8 +19,8 @@ pub(super) enum Access {
     Read,
     /// For reading and writing; the file must exist.
     Write,
-    /// For reading and writing; a missing file is created. For our notes only.
-    Notes,
+    /// For reading and writing; a missing file is created. For the state folder only.
+    State,
 }
 
 /// A folder that is held open, so that renaming it changes nothing.
@@ -151,7 +151,7 @@ impl Folder {
         let user = rustix::process::geteuid().as_raw();
         let is_link = FileType::from_raw_mode(named.st_mode) == FileType::Symlink;
         if is_link && (named.st_uid != user || rustix::fs::fstat(opened)?.st_uid != user) {
-            let why = "it is a link, and it or what it leads to belongs to another user";
+            let why = "it is a link, and the link or its target belongs to another user";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
         Ok(())
@@ -166,7 +166,7 @@ impl Folder {
         let flags = match access {
             Access::Read => OFlags::RDONLY,
             Access::Write => OFlags::RDWR,
-            Access::Notes => OFlags::RDWR | OFlags::CREATE,
+            Access::State => OFlags::RDWR | OFlags::CREATE,
         };
         let fd = rustix::fs::openat(&parent, name, plain | flags, Mode::from_raw_mode(0o666));
         let fd = fd.map_err(|e| if matches!(e, Errno::LOOP) { in_the_way() } else { e.into() })?;
@@ -324,7 +324,7 @@ fn not_plain() -> io::Error {
 pub(super) fn in_the_way() -> io::Error {
     io::Error::new(
         io::ErrorKind::NotADirectory,
-        "a symbolic link or something else that is not a plain file or folder is in the way; remove it",
+        "its path has a symbolic link or another entry that is not a plain file or folder; remove it",
     )
 }
 

@@ -1,10 +1,10 @@
-//! Enforces the disk limit: evicts watched pieces by punching holes into their files. [`retain`]
+//! Enforces the disk limit: evicts watched pieces by punching holes into their files. [`evict`]
 //! chooses the pieces.
 
 use super::{Store, StoreEvent};
 use crate::error::Error;
 use playswarm_logic::PieceIndex;
-use playswarm_logic::retain::{self, Reader};
+use playswarm_logic::evict::{self, Reader};
 use std::io;
 use std::ops::Range;
 
@@ -25,23 +25,23 @@ impl Store {
                 return u64::MAX;
             }
             // Pieces that wait to be written will need room, too.
-            let used = state.disk_bytes + state.hot.pinned_bytes() + state.assembly_bytes();
+            let used = state.disk_bytes + state.cache.pinned_bytes() + state.buffered_bytes();
             (state.held(), state.readers.clone(), used)
         };
-        (limit + retain::watched_bytes(&held, &readers)).saturating_sub(used)
+        (limit + evict::watched_bytes(&held, &readers)).saturating_sub(used)
     }
 
     /// Returns the same for a read-only store, where pieces that are in no file are in memory only.
     fn memory_room_bytes(&self) -> u64 {
         let limit = memory_for_pieces(self.options.memory_limit_bytes);
-        let (held, readers, assembled) = {
+        let (held, readers, buffered) = {
             let state = self.state.lock();
-            let mut held = state.hot.held();
+            let mut held = state.cache.held();
             held.retain(|held| state.source_of(held.piece.0).is_none());
-            (held, state.readers.clone(), state.assembly_bytes())
+            (held, state.readers.clone(), state.buffered_bytes())
         };
         let used: u64 = held.iter().map(|held| u64::from(held.bytes)).sum();
-        (limit + retain::watched_bytes(&held, &readers)).saturating_sub(used + assembled)
+        (limit + evict::watched_bytes(&held, &readers)).saturating_sub(used + buffered)
     }
 
     /// Reserves room for a piece that is about to be written, and evicts others where the limit
@@ -84,8 +84,8 @@ impl Store {
         }
         let readers = self.fitting(&readers);
         // Evicts some more watched pieces, so that this does not run for each piece.
-        let target = retain::watched_bytes(&held, &readers).min(excess + limit / 16).max(excess);
-        let mut pieces: Vec<u32> = retain::give_back(&held, &readers, target).into_iter().map(|p| p.0).collect();
+        let target = evict::watched_bytes(&held, &readers).min(excess + limit / 16).max(excess);
+        let mut pieces: Vec<u32> = evict::from_disk(&held, &readers, target).into_iter().map(|p| p.0).collect();
         pieces.sort_unstable();
         // The record first: a kill in between leaves holes that no record claims.
         if let Err(e) = self.record.set_all(&pieces, false) {
@@ -98,7 +98,7 @@ impl Store {
                 state.set_on_disk(piece, false);
                 state.have.set(piece, false);
             }
-            pieces.iter().filter_map(|p| state.hot.remove(*p)).collect()
+            pieces.iter().filter_map(|p| state.cache.remove(*p)).collect()
         };
         self.recycle_all(dropped);
         pieces
@@ -108,7 +108,7 @@ impl Store {
     /// might be nothing to evict.
     fn fitting(&self, readers: &[Reader]) -> Vec<Reader> {
         let pieces = self.options.disk_limit_bytes / 4 * 3 / u64::from(self.torrent.layout.piece_bytes());
-        retain::fit_windows(readers, u32::try_from(pieces).unwrap_or(u32::MAX))
+        evict::fit_windows(readers, u32::try_from(pieces).unwrap_or(u32::MAX))
     }
 
     /// Punches holes at these pieces, which are forgotten and in ascending order. The caller holds
@@ -120,7 +120,7 @@ impl Store {
             let punched = self.files.punch(run.clone(), |neighbour| !self.has(PieceIndex(neighbour)));
             if let Err(e) = punched {
                 if !is_unsupported(&e) {
-                    tracing::warn!(error = %e, "room on the disk could not be given back");
+                    tracing::warn!(error = %e, "disk space could not be freed");
                 } else {
                     let left = pieces.iter().copied().filter(|p| *p >= run.start).collect::<Vec<_>>();
                     return self.keep_after_all(&left);
@@ -133,7 +133,7 @@ impl Store {
     /// Restores pieces that are still on disk because holes cannot be punched here. Forgetting them
     /// would free nothing.
     fn keep_after_all(&self, pieces: &[u32]) {
-        tracing::warn!("this file system cannot give room back: the limit on disk use is not kept");
+        tracing::warn!("this file system cannot punch holes: the disk limit is exceeded");
         if let Err(e) = self.record.set_all(pieces, true) {
             tracing::warn!(error = %e, "the record cannot be written");
         }
@@ -150,7 +150,7 @@ impl Store {
 }
 
 /// Returns the memory for pieces that are in no file, in a read-only store. The rest is for pieces
-/// that are being assembled or read.
+/// that are incomplete or being read.
 pub(crate) fn memory_for_pieces(memory_limit_bytes: u64) -> u64 {
     memory_limit_bytes / 2
 }

@@ -116,7 +116,7 @@ fn numbered(name: Option<&OsStr>, n: u32, is_file: bool) -> OsString {
 }
 
 /// Returns a name without meaning to other programs at the top of a folder such as the user's home.
-/// Names with a leading dot belong to settings, keys and our own notes.
+/// Names with a leading dot belong to settings, keys and our own state.
 fn harmless(name: &str) -> String {
     if is_harmless(name) { name.to_owned() } else { with_suffix(&format!("_{name}"), "", true) }
 }

@@ -263,7 +263,7 @@ impl Swarm {
         let total = self.content().map_or(0, |c| c.torrent.layout.total_bytes());
         let limit = self.config.storage_limit_bytes();
         if on && limit != 0 && limit < total {
-            tracing::warn!("not all of it is fetched: that is more than may be kept");
+            tracing::warn!("not all pieces are fetched: they exceed the disk limit");
             return;
         }
         if let Some(content) = self.content() {
@@ -298,7 +298,7 @@ impl Swarm {
             if let Some(content) = swarm.content()
                 && let Err(e) = content.store.close().await
             {
-                tracing::warn!("not everything could be written: {e}");
+                tracing::warn!("some data could not be written: {e}");
             }
             swarm.closed.send_replace(true);
         });

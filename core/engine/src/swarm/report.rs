@@ -181,8 +181,14 @@ fn trouble(frame: &Frame<'_>, trackers: &[TrackerStatus]) -> Option<String> {
     {
         let peers = if all == 1 { "the only connected peer".to_owned() } else { format!("the {all} connected peers") };
         return Some(match with {
-            0 => format!("{peers} {} what is waited for; it goes on when a peer with it comes", lacks(all)),
-            with => format!("{with} of {peers} {} what is waited for, and none of them serves us yet", has(with)),
+            0 => format!(
+                "{peers} {} the piece that a reader waits for; playback continues when a peer with it connects",
+                lacks(all)
+            ),
+            with => format!(
+                "{with} of {peers} {} the piece that a reader waits for, and none of them has unchoked us yet",
+                has(with)
+            ),
         });
     }
     let lonely = frame.torrent.lonely_since().is_some_and(|since| frame.now.since(since) > LONELY);

@@ -24,7 +24,7 @@ pub struct Config {
     pub slots: usize,
     /// Factor of `slots` that bounds all unchoked peers, including those served without waiting. 6:
     /// usually all peers of a client.
-    pub crowd: usize,
+    pub unchoke_factor: usize,
     /// Time after an unchoke for which a peer holds a slot, however little it requests: its
     /// requests are under way. 2 s.
     pub grace_s: f64,
@@ -51,7 +51,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             slots: 8,
-            crowd: 6,
+            unchoke_factor: 6,
             grace_s: 2.0,
             round_s: 10.0,
             optimistic_s: 30.0,
@@ -82,7 +82,7 @@ pub enum Input {
     Asked(PeerKey, bool),
     /// Whether the peer is a viewer with a low buffer, as far as its report is believed. Such
     /// viewers come first where slots are not earned.
-    Dry(PeerKey, bool),
+    LowBuffer(PeerKey, bool),
     /// Whether the peer's requests are answered without waiting, so that it holds no slot. Until
     /// reported, every peer is assumed to wait for the line.
     Served(PeerKey, bool),
@@ -117,7 +117,7 @@ struct Peer {
     took: [u64; 2],
     asked_since: Option<Time>,
     /// Whether the peer is a viewer with a low buffer.
-    dry: bool,
+    low_buffer: bool,
     /// Whether the peer's requests are answered without waiting.
     served: bool,
 }
@@ -133,7 +133,7 @@ impl Peer {
             gave_at: joined,
             took: [0; 2],
             asked_since: None,
-            dry: false,
+            low_buffer: false,
             served: false,
         }
     }
@@ -212,9 +212,9 @@ impl Choker {
                     }
                 }
             }
-            Input::Dry(key, dry) => {
+            Input::LowBuffer(key, low) => {
                 if let Some(peer) = self.peers.get_mut(&key) {
-                    peer.dry = dry;
+                    peer.low_buffer = low;
                 }
             }
             Input::Served(key, served) => {
@@ -297,7 +297,7 @@ impl Choker {
 
     /// Returns the most peers that are ever unchoked at once.
     fn most(&self) -> usize {
-        self.config.slots * self.config.crowd.max(1)
+        self.config.slots * self.config.unchoke_factor.max(1)
     }
 
     fn set_unchoked(&mut self, now: Time, key: PeerKey, unchoked: bool) {

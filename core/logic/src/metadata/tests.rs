@@ -134,7 +134,7 @@ fn a_size_that_only_liars_claim_does_not_stop_the_honest_one() {
 }
 
 #[test]
-fn absurd_sizes_and_parts_that_nobody_asked_for_are_ignored() {
+fn absurd_sizes_and_unrequested_parts_are_ignored() {
     let mut f = Fetch::new(Config::default());
     f.handle(Time::ZERO, Input::Offered(A, 0));
     f.handle(Time::ZERO, Input::Offered(B, u32::MAX));

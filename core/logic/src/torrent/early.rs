@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_early_takes_no_more_memory_than_a_bitfield() {
+    fn early_announcements_take_no_more_memory_than_a_bitfield() {
         let mut early = Early::default();
         for piece in 0..MAX_PIECES {
             assert!(early.hear(&Message::Have(piece)));

@@ -66,7 +66,7 @@ use address_book::AddressBook;
 use fast_grants::FastGrants;
 use playswarm_proto::BLOCK_BYTES;
 use playswarm_proto::wire::{Message, Span};
-use slot_index::Viewing;
+use slot_index::SlotIndex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use times::Times;
@@ -109,7 +109,7 @@ pub struct Torrent {
     fast_grants: FastGrants,
     readers: BTreeMap<ReaderKey, Reader>,
     times: Times,
-    viewing: Option<Viewing>,
+    slot_index: Option<SlotIndex>,
     /// Addresses being dialled for the slot index.
     slot_dials: BTreeSet<SocketAddr>,
     down: Meter,
@@ -149,7 +149,7 @@ impl Torrent {
             fast_grants: FastGrants::default(),
             readers: BTreeMap::new(),
             times: Times::default(),
-            viewing: None,
+            slot_index: None,
             slot_dials: BTreeSet::new(),
             down: Meter::default(),
             up: Meter::default(),
@@ -273,7 +273,7 @@ impl Torrent {
         if matches!(&self.phase, Phase::Metadata(fetch) if fetch.next_timeout() <= now) {
             self.fetch_metadata(metadata::Input::Timeout);
         }
-        if self.viewing_timeout() <= now {
+        if self.slot_index_timeout() <= now {
             self.tell_slots(slots::Input::Timeout);
         }
     }
@@ -348,6 +348,6 @@ impl Machine for Torrent {
             Phase::Ready(ready) => ready.picker.next_timeout().unwrap_or(Time::NEVER),
             Phase::Failed => Time::NEVER,
         };
-        phase.min(self.choker.next_timeout()).min(self.viewing_timeout())
+        phase.min(self.choker.next_timeout()).min(self.slot_index_timeout())
     }
 }

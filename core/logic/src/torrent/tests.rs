@@ -202,7 +202,7 @@ fn a_piece_is_announced_to_all_and_withdrawn_from_those_that_understand() {
 }
 
 #[test]
-fn a_peer_is_told_of_what_changed_since_its_greeting() {
+fn a_peer_learns_of_changes_since_its_greeting() {
     let mut world = World::with(&[1, 2]);
     let mut told = Bits::new(PIECES);
     told.set(1, true);

@@ -54,7 +54,7 @@ pub(crate) async fn one<L: Library>(
 async fn webvtt<L: Library>(app: &App<L>, file: usize) -> Response<Body> {
     let entry = &app.library.metainfo().files[file];
     if !is_convertible(base_name(entry)) {
-        return no_subtitle("only .srt, .vtt, .ass, .ssa, .smi and .sami files can be had as WebVTT");
+        return no_subtitle("only .srt, .vtt, .ass, .ssa, .smi and .sami files can be converted to WebVTT");
     }
     match converted(app, file, Form::WebVtt, Instant::now() + WAIT).await {
         Ok(text) => ([(CONTENT_TYPE, "text/vtt; charset=utf-8")], text).into_response(),
@@ -72,7 +72,7 @@ pub(crate) async fn text<L: Library>(
     let Some(file) = app.file_of(&file) else { return no_such_file() };
     let name = base_name(&app.library.metainfo().files[file]);
     if !is_text(name) {
-        return no_subtitle("only subtitles that are text can be had here; /stream has every file as it is");
+        return no_subtitle("only text subtitles can be converted; /stream serves every file unchanged");
     }
     if !app.library.is_available(file) {
         return not_yet();
@@ -106,7 +106,7 @@ async fn converted<L: Library>(app: &App<L>, file: usize, form: Form, until: Ins
     let language = app.beside.subtitle(file).and_then(|s| s.language.as_deref());
     match timeout_at(until, app.conversions.get(&app.library, file, form, language)).await {
         Ok(Ok(Some(text))) => Ok(text),
-        Ok(Ok(None)) => Err(no_subtitle("there is no subtitle in this file")),
+        Ok(Ok(None)) => Err(no_subtitle("this file contains no subtitles")),
         Ok(Err(e)) => Err(super::deliver::refuse(&e)),
         Err(_) => Err(not_yet()),
     }
@@ -117,7 +117,7 @@ fn no_subtitle(why: &str) -> Response<Body> {
 }
 
 fn not_yet() -> Response<Body> {
-    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "no peer gave this file yet; ask again in a while");
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "no peer has sent this file yet; try again in a while");
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
     response
 }

@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn cues_are_told_apart_however_the_lines_between_them_are() {
+    fn cues_are_separated_whatever_lines_are_between_them() {
         let expected = "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\na\nb\n\n00:00:03.000 --> 00:00:04.000\nc\n";
         let times = ["00:00:01,000 --> 00:00:02,000", "00:00:03,000 --> 00:00:04,000"];
         for (kind, srt) in [

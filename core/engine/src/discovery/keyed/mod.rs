@@ -100,7 +100,7 @@ async fn operate_four(dht: &Arc<Dht>, key: [u8; 20], announce: Option<u16>, pass
         // The crate cannot stop a search, and hostile nodes prolong this one with ever new nodes.
         // Only the end of our node ends it.
         Err(_) => {
-            tracing::debug!("a DHT search finds no end; starting another node");
+            tracing::debug!("a DHT search does not end; starting a new node");
             dht.abandon(&node).await;
             false
         }

@@ -55,10 +55,7 @@ impl Source {
     pub fn parse(text: &str) -> Result<Source> {
         let text = &*spelling::bare(text);
         if text.is_empty() {
-            return Err(bad_source(
-                text,
-                "nothing was given; give a torrent file, a URL, a magnet link or an info-hash",
-            ));
+            return Err(bad_source(text, "it is empty; give a torrent file, a URL, a magnet link or an info-hash"));
         }
         if let Some(hash) = magnet::hash_from_text(text) {
             return Ok(Source::InfoHash(hash));
@@ -79,15 +76,16 @@ impl Source {
         match scheme.to_ascii_lowercase().as_str() {
             "http" | "https" => match url::Url::parse(text) {
                 Ok(url) if url.host_str().is_some() => Ok(Source::Url(url.into())),
-                _ => Err(bad_source(text, "it looks like a URL but is none")),
+                _ => Err(bad_source(text, "it looks like a URL but is malformed")),
             },
             "file" => {
-                let url = url::Url::parse(text).map_err(|_| bad_source(text, "it looks like a URL but is none"))?;
+                let url =
+                    url::Url::parse(text).map_err(|_| bad_source(text, "it looks like a URL but is malformed"))?;
                 url.to_file_path()
                     .map(Source::TorrentFile)
-                    .map_err(|()| bad_source(rest, "it names no file of this machine"))
+                    .map_err(|()| bad_source(rest, "it is not the URL of a file on this machine"))
             }
-            _ => Err(bad_source(text, "only http, https, file and magnet can be opened")),
+            _ => Err(bad_source(text, "only http, https, file and magnet URLs can be opened")),
         }
     }
 }
@@ -243,11 +241,11 @@ async fn fetch(url: &str, web: &Web) -> Result<(Fetched, AddressClass)> {
             return match Source::parse(&location) {
                 Ok(Source::Magnet(magnet)) => Ok((Fetched::Magnet(magnet), from)),
                 Err(e) if magnet::parse(&location).is_some() => Err(fail(e.to_string())),
-                _ => Err(fail("the server redirected to a place that cannot be opened".into())),
+                _ => Err(fail("the server redirected to a URL that cannot be opened".into())),
             };
         }
         Err(NotGot::Failed(why)) => return Err(fail(why)),
-        Err(NotGot::NoSuchFamily) => return Err(fail("its name has no address".into())),
+        Err(NotGot::NoSuchFamily) => return Err(fail("its host name has no address".into())),
     };
     if !status.is_success() {
         return Err(fail(format!("the server answered {status}")));

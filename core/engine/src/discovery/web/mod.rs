@@ -186,7 +186,7 @@ impl Web {
             if source::is_magnet(&location) {
                 return Ok(Got::Elsewhere { url: location, from });
             }
-            url = url.join(&location).map_err(|_| "it redirects to what is no URL".to_owned())?;
+            url = url.join(&location).map_err(|_| "it redirects to a malformed URL".to_owned())?;
             if !matches!(url.scheme(), "http" | "https") {
                 // Unchanged, as a link's rules for escapes are not those of URLs.
                 return Ok(Got::Elsewhere { url: location, from });
@@ -219,7 +219,7 @@ impl Web {
 
     /// Returns the addresses that may be contacted.
     async fn way(&self, url: &Url, terms: &Terms) -> Result<Way, NotGot> {
-        let port = url.port_or_known_default().ok_or("its URL names no port".to_owned())?;
+        let port = url.port_or_known_default().ok_or("its URL has no port".to_owned())?;
         let proxied = self.is_proxied(url);
         if proxied && matches!(url.host(), Some(Host::Domain(_))) {
             // The proxy resolves the name: it may know names that we do not.
@@ -268,7 +268,7 @@ impl Resolve for Pinned {
         let pinned = PINNED.try_with(|(host, addr)| host.eq_ignore_ascii_case(name.as_str()).then_some(*addr));
         let answer: Result<Addrs, Box<dyn std::error::Error + Send + Sync>> = match pinned.ok().flatten() {
             Some(addr) => Ok(Box::new(std::iter::once(addr))),
-            None => Err("no address was chosen for this host".into()),
+            None => Err("the host has no usable address".into()),
         };
         Box::pin(std::future::ready(answer))
     }
@@ -284,7 +284,7 @@ pub(crate) async fn addresses(url: &Url, port: u16) -> Result<Vec<SocketAddr>, S
         Some(Host::Ipv4(ip)) => return Ok(vec![SocketAddr::new(ip.into(), port)]),
         Some(Host::Ipv6(ip)) => return Ok(vec![SocketAddr::new(ip.into(), port)]),
         Some(Host::Domain(name)) => name,
-        None => return Err("its URL names no host".to_owned()),
+        None => return Err("its URL has no host".to_owned()),
     };
     // In a URL of another scheme, a literal address is parsed as a name.
     if let Ok(ip) = name.parse::<IpAddr>() {
@@ -292,8 +292,8 @@ pub(crate) async fn addresses(url: &Url, port: u16) -> Result<Vec<SocketAddr>, S
     }
     match tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name, port))).await {
         Ok(Ok(found)) => Ok(found.take(64).collect()),
-        Ok(Err(e)) => Err(format!("its name could not be looked up: {e}")),
-        Err(_) => Err("its name could not be looked up in time".into()),
+        Ok(Err(e)) => Err(format!("its host name could not be resolved: {e}")),
+        Err(_) => Err("its host name could not be resolved in time".into()),
     }
 }
 
@@ -305,7 +305,7 @@ pub(crate) async fn race<T, F: Future<Output = Result<T, String>>>(
 ) -> Result<T, String> {
     let mut rest = addresses.into_iter();
     let mut asking: FuturesUnordered<_> = rest.next().map(&ask).into_iter().collect();
-    let mut failure = "its name has no address".to_owned();
+    let mut failure = "its host name has no address".to_owned();
     loop {
         let last = rest.len() == 0;
         tokio::select! {
@@ -342,7 +342,7 @@ pub(crate) fn permitted(addresses: &[SocketAddr], terms: &Terms, path: &str) -> 
     }
     turns.truncate(MAX_ADDRESSES);
     if turns.is_empty() {
-        return Err(format!("a tracker in the local network ({}) is asked at {ANNOUNCE} only", first.ip()).into());
+        return Err(format!("a tracker in the local network ({}) is contacted only at {ANNOUNCE}", first.ip()).into());
     }
     Ok(turns)
 }
@@ -350,8 +350,8 @@ pub(crate) fn permitted(addresses: &[SocketAddr], terms: &Terms, path: &str) -> 
 /// Returns the error sentence for an address that the source may not name.
 pub(crate) fn refusal(ip: IpAddr) -> String {
     match AddressClass::of(ip) {
-        AddressClass::Nowhere => format!("its address {ip} leads nowhere"),
-        _ => format!("its address {ip} is one of the local network, which nothing from outside may name"),
+        AddressClass::Nowhere => format!("its address {ip} is not a unicast address"),
+        _ => format!("its address {ip} is in the local network, which sources from outside must not name"),
     }
 }
 
@@ -400,7 +400,7 @@ fn why(e: &reqwest::Error) -> String {
         Some(("UnknownIssuer", _) | (_, true)) => "no authority known to this machine vouches for the server's certificate; install CA \
             certificates (the package ca-certificates), or name a file that holds them by the environment's SSL_CERT_FILE"
             .into(),
-        Some((what, false)) => format!("the server's certificate cannot be trusted ({what}); check its name and this machine's clock"),
+        Some((what, false)) => format!("the server's certificate is not trusted ({what}); check its name and this machine's clock"),
         None => printable::line(&cause).into_owned(),
     }
 }

@@ -63,7 +63,7 @@ impl<'a> RawInfo<'a> {
             Ok(())
         })?;
         if !reader.at_end() {
-            return Err(bad("there is something behind the end of its info dictionary"));
+            return Err(bad("it has data after the end of its info dictionary"));
         }
         Ok(raw)
     }
@@ -230,7 +230,7 @@ impl Files {
         self.total = offset
             .checked_add(length)
             .filter(|total| *total <= MAX_TOTAL_BYTES)
-            .ok_or_else(|| bad(format!("it claims to hold more than {} TiB", MAX_TOTAL_BYTES >> 40)))?;
+            .ok_or_else(|| bad(format!("it claims more than {} TiB", MAX_TOTAL_BYTES >> 40)))?;
         let shown = if path.len() > 1 { &path[1..] } else { path };
         let name = paths::shown(shown);
         // Equal names are common among pad files (BEP 47), which are never written to disk. No real

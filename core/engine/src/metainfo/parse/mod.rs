@@ -121,10 +121,10 @@ impl Metainfo {
             })?;
         let nameless = info_hash.to_string();
         let Content { name, files, total } = raw.content(encoding, &nameless)?;
-        let layout = Layout::new(total, piece_bytes).ok_or_else(|| bad("it holds no data at all"))?;
+        let layout = Layout::new(total, piece_bytes).ok_or_else(|| bad("it has no data"))?;
         if pieces.len() as u64 != u64::from(layout.pieces()) * 20 {
             return Err(bad(format!(
-                "its files make {} pieces, but it has hashes of {}",
+                "its files have {} pieces, but it has {} hashes",
                 layout.pieces(),
                 pieces.len() as f64 / 20.0
             )));

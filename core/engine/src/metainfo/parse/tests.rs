@@ -86,7 +86,7 @@ fn a_torrent_of_one_file_is_read_whole() {
 }
 
 #[test]
-fn what_is_written_is_read_back_as_the_same_torrent() {
+fn a_written_torrent_is_read_back_unchanged() {
     let torrent = Metainfo::from_info(
         multi(vec![file(&["a.mkv"], 5), file(&["s", "b.mkv"], 9)], 14).into(),
         vec![
@@ -255,7 +255,7 @@ fn names_in_an_encoding_that_nothing_states_are_read_as_well_as_can_be() {
 }
 
 #[test]
-fn twins_in_utf8_come_before_what_is_stated() {
+fn names_in_utf8_take_precedence_over_the_stated_encoding() {
     let cyrillic = encoding_rs::WINDOWS_1251.encode("фильм.mkv").0.into_owned();
     let entry = |twin: Vec<u8>| dict(&[("length", i(5)), ("path", list([s(&cyrillic)])), ("path.utf-8", list([twin]))]);
     let info = |twin: Vec<u8>| {

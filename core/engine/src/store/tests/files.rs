@@ -4,7 +4,7 @@ use super::*;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, symlink};
 
-/// Returns every file below a folder except our notes: its path, bytes, inode and time of change.
+/// Returns every file below a folder except the state folder: its path, bytes, inode and time of change.
 fn everything(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u64, i64, i64)> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
@@ -12,7 +12,7 @@ fn everything(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u64, i64, i64)> {
         for entry in std::fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
             let (path, meta) = (entry.path(), entry.metadata().unwrap());
-            if meta.is_dir() && !path.ends_with(NOTES) {
+            if meta.is_dir() && !path.ends_with(STATE_DIR) {
                 folders.push(path);
             } else if meta.is_file() {
                 let bytes = std::fs::read(&path).unwrap();
@@ -68,7 +68,7 @@ async fn whole_files_of_another_client_play_with_nothing_fetched_and_nothing_wri
     assert_eq!(store.disk_bytes(), 0, "none of it is ours");
     store.close().await.unwrap();
     assert_eq!(everything(dir.path()), before);
-    assert!(!dir.path().join(NOTES).exists());
+    assert!(!dir.path().join(STATE_DIR).exists());
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn another_file_of_that_name_stays_as_it_is_and_ours_is_beside_it() {
 }
 
 #[tokio::test]
-async fn what_is_right_of_another_clients_files_is_used_and_the_rest_goes_into_ours() {
+async fn right_pieces_of_another_clients_files_are_used_and_the_others_go_into_ours() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("s/a", 320 * KIB), ("s/b", 320 * KIB)], 32 * KIB as u32);
     // Half of it exists, as a client leaves it that creates files in full at once; the other file
@@ -129,7 +129,7 @@ async fn what_is_right_of_another_clients_files_is_used_and_the_rest_goes_into_o
 }
 
 #[tokio::test]
-async fn who_wants_all_of_it_gets_whole_files() {
+async fn fetching_everything_gives_complete_files() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("f", 320 * KIB)], 32 * KIB as u32);
     let mut half = made.data.clone();
@@ -266,7 +266,7 @@ async fn a_file_that_the_user_linked_elsewhere_is_neither_written_to_nor_given_b
 }
 
 #[tokio::test]
-async fn an_overwritten_file_is_told_once_and_what_is_wrong_is_known_ahead_of_the_reader() {
+async fn an_overwritten_file_is_reported_once_and_its_wrong_pieces_are_known_ahead_of_the_reader() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("f", 2 * MIB)], 32 * KIB as u32);
     for (wrong, least) in [(0..64, 64), (10..40, 30)] {
@@ -295,7 +295,7 @@ async fn an_overwritten_file_is_told_once_and_what_is_wrong_is_known_ahead_of_th
 }
 
 #[tokio::test]
-async fn a_folder_of_many_files_that_is_removed_is_told_once() {
+async fn a_removed_folder_of_many_files_is_reported_once() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("s/a", 96 * KIB), ("s/b", 96 * KIB), ("s/c", 96 * KIB)], 32 * KIB as u32);
     let (store, _events) = made.open(dir.path()).await;
@@ -315,7 +315,7 @@ async fn a_folder_of_many_files_that_is_removed_is_told_once() {
 }
 
 #[tokio::test]
-async fn a_store_that_only_reads_writes_nothing_and_keeps_what_is_fetched_in_memory() {
+async fn a_read_only_store_writes_nothing_and_keeps_fetched_pieces_in_memory() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("f", 4 * MIB)], 32 * KIB as u32);
     write(&dir.path().join("f"), &made.data[..MIB]);
@@ -340,7 +340,7 @@ async fn a_store_that_only_reads_writes_nothing_and_keeps_what_is_fetched_in_mem
     assert!(given_back > 60, "{given_back}");
     store.close().await.unwrap();
     assert_eq!(everything(dir.path()), before);
-    assert!(!dir.path().join(NOTES).exists());
+    assert!(!dir.path().join(STATE_DIR).exists());
     // Links are followed there, as the user chose the files.
     let linked = tempfile::tempdir().unwrap();
     symlink(dir.path().join("f"), linked.path().join("f")).unwrap();
@@ -399,8 +399,8 @@ async fn with_something_at(name: impl Fn(&Made) -> String) {
         let dir = tempfile::tempdir().unwrap();
         let made = made(&[("film.mkv", 100 * KIB)], 32 * KIB as u32);
         std::fs::write(dir.path().join("precious"), b"mine").unwrap();
-        std::fs::create_dir(dir.path().join(NOTES)).unwrap();
-        let at = dir.path().join(NOTES).join(name(&made));
+        std::fs::create_dir(dir.path().join(STATE_DIR)).unwrap();
+        let at = dir.path().join(STATE_DIR).join(name(&made));
         put(&at);
         let kind = std::fs::symlink_metadata(&at).unwrap().file_type();
         for fetched in [4, 0] {
@@ -446,7 +446,7 @@ async fn a_hundred_and_fifty_taken_names_leave_another_one() {
 /// Changes the record to that of a process that was killed between noting the torrent's folder and
 /// files and learning their identities: no piece, and names alone.
 fn forget_identities(dir: &Path, made: &Made) {
-    let path = dir.join(NOTES).join(format!("{}.have", made.torrent.info_hash));
+    let path = dir.join(STATE_DIR).join(format!("{}.have", made.torrent.info_hash));
     let mut bytes = std::fs::read(&path).unwrap();
     let bits = 2 * made.pieces().div_ceil(8) as usize;
     bytes[64..64 + bits].fill(0);

@@ -11,7 +11,7 @@ mod speed;
 mod syncing;
 mod trust;
 
-use super::record::NOTES;
+use super::record::STATE_DIR;
 use super::*;
 use crate::metainfo::{FileEntry, InfoHash};
 use playswarm_logic::torrent::Ticket;
@@ -113,7 +113,7 @@ impl Made {
 
     async fn fetch(&self, store: &Arc<Store>, piece: u32) {
         // The disk of a busy machine may be behind.
-        while store.room_for_assembly() == 0 {
+        while store.room_for_pieces() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(self.put(store, piece, |_| 1, &[]), Put::Complete, "piece {piece}");

@@ -87,7 +87,10 @@ pub(crate) struct KeptStatus {
 }
 
 fn failed(e: impl std::fmt::Display) -> Error {
-    Error::Io { doing: "the torrent cannot be kept in the background", source: std::io::Error::other(e.to_string()) }
+    Error::Io {
+        doing: "the torrent cannot be handed over to the background session",
+        source: std::io::Error::other(e.to_string()),
+    }
 }
 
 fn limit(bytes_per_s: u64) -> Option<NonZeroU32> {
@@ -175,7 +178,7 @@ impl Background {
         let bytes = AddTorrent::from_bytes(write_torrent(&torrent.info, &trackers.into(), None, None));
         let handle = match session.add_torrent(bytes, Some(options)).await.map_err(|e| failed(format!("{e:#}")))? {
             AddTorrentResponse::Added(_, handle) => handle,
-            AddTorrentResponse::AlreadyManaged(..) => return Err(failed("it is there already")),
+            AddTorrentResponse::AlreadyManaged(..) => return Err(failed("the session has it already")),
             AddTorrentResponse::ListOnly(_) => return Err(failed("it was only listed")),
         };
         let _ = progress.set(Arc::downgrade(&handle));
@@ -219,7 +222,7 @@ impl Background {
         tokio::spawn(async move { while found.recv().await.is_some() {} });
         Feed::start(discovery, &random_token())
             .await
-            .inspect_err(|e| tracing::info!(error = %e, "no feed of peers"))
+            .inspect_err(|e| tracing::info!(error = %e, "the peer feed could not be started"))
             .ok()
     }
 

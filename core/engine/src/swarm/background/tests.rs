@@ -48,7 +48,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_there_is_known_after_the_hand_over_and_comes_back_as_it_was() {
+async fn verified_pieces_are_known_after_the_hand_over_and_come_back_unchanged() {
     let (dir, torrent) = seeded().await;
     // Piece 3 is wrong, and the second file ends early, as a sparse one may.
     let path = dir.path().join("Show/a.mkv");
@@ -64,7 +64,10 @@ async fn what_is_there_is_known_after_the_hand_over_and_comes_back_as_it_was() {
     assert_eq!(kept.bits().unwrap().iter_ones().collect::<Vec<_>>(), expected);
     assert!(!kept.status().complete && !kept.status().checking);
     assert!(background.has(torrent.info_hash).await);
-    assert!(background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.is_err(), "it is there already");
+    assert!(
+        background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.is_err(),
+        "the session has it already"
+    );
 
     let bits = background.take_back(kept).await.unwrap().unwrap();
     assert_eq!(bits.iter_ones().collect::<Vec<_>>(), expected);

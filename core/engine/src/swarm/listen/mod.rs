@@ -156,7 +156,7 @@ impl Shared {
             drop(place);
             match (result, host) {
                 (Ok((_, link)), Some(host)) => host.take(link),
-                (Err(e), _) => tracing::debug!(%remote, "an incoming connection led to nothing: {e}"),
+                (Err(e), _) => tracing::debug!(%remote, "an incoming connection failed: {e}"),
                 (Ok(_), None) => {}
             }
         });

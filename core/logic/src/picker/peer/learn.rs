@@ -8,8 +8,8 @@ use crate::picker::tuning::{LONG_S, PATIENCE_S, PROBE_BLOCKS, RATE_MEMORY_S, SOO
 const MAX_BURST: f64 = 32.0;
 
 impl Peer {
-    /// Updates the model from a block that was requested at `asked`. `ask` is its request, if it was
-    /// still outstanding.
+    /// Updates the model from a block that was requested at `asked`. `ask` is its request, if it
+    /// was still outstanding.
     pub(in crate::picker) fn learn(
         &mut self,
         asked: Time,
@@ -41,10 +41,10 @@ impl Peer {
         }
     }
 
-    /// Lengthens the queue of a peer that answers in bursts. Some clients answer all requests at once
-    /// and then pause, as Transmission does twice a second. The requests that they have then bound
-    /// their rate, and the rate bounds the queue. The queue grows with each burst that left no older
-    /// request unanswered: then no request waits there that would delay a seek.
+    /// Lengthens the queue of a peer that answers in bursts. Some clients answer all requests at
+    /// once and then pause, as Transmission does twice a second. The requests that they have then
+    /// bound their rate, and the rate bounds the queue. The queue grows with each burst that left
+    /// no older request unanswered: then no request waits there that would delay a seek.
     fn detect_burst(&mut self, now: Time, prior: f64) {
         let (gap, s) = (now.since(self.last_block).as_secs_f64(), self.service_s(prior));
         let begins = self.burst_began == Time::ZERO || gap > s / 4.0;

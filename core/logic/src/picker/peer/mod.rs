@@ -1,11 +1,10 @@
-//! The model of one peer: its rate, its round trip, and how many requests it may have.
+//! The model of one peer: its rate, its round trip, and the bound on its outstanding requests.
 //!
-//! Rates are measured only while a request is out. The bound on the queue follows the queueing
-//! delay that the answers show (as in TCP Vegas and LEDBAT), so it holds whatever the round trip
-//! really is.
+//! Rates are measured only while requests are outstanding. The bound on the queue follows the
+//! queueing delay of the answers (as in TCP Vegas and LEDBAT), so it needs no exact round trip.
 //!
-//! `learn` updates the model from the blocks that come, `stale` has the requests that were
-//! cancelled and may be answered all the same.
+//! `learn` updates the model from received blocks. `stale` has the requests that were cancelled and
+//! may be answered nevertheless.
 
 mod learn;
 mod stale;
@@ -18,71 +17,71 @@ use stale::StaleRequest;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A request that is out.
+/// An outstanding request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ask {
     pub(super) block: BlockRef,
     pub(super) asked: Time,
-    /// When the request went to the peer; before `asked` if it was given up and stands again.
+    /// Time at which the request was sent; before `asked` if it was given up and stands again.
     pub(super) sent: Time,
-    /// The queue was at its bound when this was asked, so its delay says whether the bound is
-    /// right.
+    /// Whether the queue was at its bound with this request. Its delay then shows whether the bound
+    /// is right.
     pub(super) filled: bool,
 }
 
-/// Bound on the refused pieces that are remembered of a peer.
+/// Most refused pieces that are remembered of a peer.
 const REFUSALS: usize = 64;
-/// Rejects in a row, with nothing given in between, after which a peer counts as snubbed.
+/// Number of rejects without a block in between after which a peer counts as snubbed.
 const MAX_REJECTS: u32 = 8;
-/// Rate above which a measurement is a burst out of some buffer, bytes per second.
+/// Rate above which a measurement is a burst from a buffer, in bytes per second.
 const MAX_RATE: f64 = 4e9;
 #[derive(Debug)]
 pub(super) struct Peer {
     pub(super) bits: Bits,
-    /// Whether it had all pieces at once, and is counted among the seeds.
+    /// Whether it announced all pieces at once, and is counted among the seeds.
     pub(super) counts_as_seed: bool,
-    /// When its queue was last filled because of a HAVE.
+    /// Time at which its queue was last filled because of a HAVE.
     pub(super) had_at: Time,
     pub(super) joined: Time,
     pub(super) choked: bool,
     pub(super) fast: bool,
     /// Whether it watches the film.
     pub(super) views: bool,
-    /// Whether others from its address gave blocks of pieces that failed.
+    /// Whether other peers from its address sent blocks of pieces that failed.
     pub(super) suspected: bool,
     pub(super) allowed: Vec<u32>,
-    /// Pieces of which it rejected a request, and the end of the time for which it is not asked
-    /// again.
+    /// Pieces of which it rejected a request, with the time until which they are not requested from
+    /// it again.
     refused: Vec<(u32, Time)>,
     refusal_s: f64,
     rejects: u32,
     pub(super) interested: bool,
-    /// How many pieces it has that we lack.
+    /// Number of its pieces that are missing here.
     pub(super) useful: u32,
     pub(super) max_requests: u32,
     pub(super) queue: VecDeque<Ask>,
-    /// Requests taken back or given up, whose blocks may still come, in the order of time.
+    /// Requests that were cancelled or given up and may still be answered, oldest first.
     pub(super) stale: VecDeque<StaleRequest>,
     live_stale: usize,
-    /// Most requests that were out at once.
+    /// Most requests that were outstanding at once.
     most_asked: usize,
     pub(super) received_bytes: u64,
-    /// Blocks that it gave of pieces whose hash was right, and of pieces whose hash was wrong.
+    /// Number of its blocks in pieces whose hash was right, and in pieces whose hash was wrong.
     pub(super) right_blocks: u32,
     pub(super) wrong_blocks: u32,
-    /// Whether it went silent: nothing more is requested until it answers or `retry_at` has come.
+    /// Whether it is silent: nothing is requested until it answers or `retry_at` has come.
     pub(super) snubbed: bool,
     pub(super) retry_at: Time,
     retry_after_s: f64,
-    /// Bound on the queue until the first queueing delay is seen, blocks.
+    /// Bound on the queue until the first queueing delay is measured, in blocks.
     window: f64,
     startup: bool,
-    /// Factor of the computed bound: below 1 while answers wait longer than they should.
+    /// Factor of the computed bound: below 1 while the queueing delay is too long.
     back_off: f64,
-    /// Requests beyond that bound, for a peer that answers in bursts.
+    /// Number of requests beyond that bound, for a peer that answers in bursts.
     burst_allowance: f64,
     burst_began: Time,
-    /// Whether the present burst has made the queue longer.
+    /// Whether the present burst has lengthened the queue.
     burst_fed: bool,
     /// Decayed bytes and seconds of delivery. The rate is their ratio.
     bytes: f64,
@@ -91,16 +90,16 @@ pub(super) struct Peer {
     last_sample: Time,
     last_block: Time,
     last_heard: Time,
-    /// Silence before requests that were taken back since, seconds. Without it, a peer that never
-    /// answers would not become known for that where others are always sooner.
+    /// Silence before requests that were cancelled since, in seconds. Without it, a peer that never
+    /// answers would stay unnoticed if other peers are always sooner.
     quiet_before_s: f64,
-    /// Time that the connection took to open, where known, seconds.
+    /// Time that the connection took to open, in seconds, if known.
     rtt_hint: Option<f64>,
-    /// Shortest time from a request to the first byte of its answer, in this and the last span of
-    /// twice [`LONG_S`].
+    /// Shortest time from a request to the first byte of its answer, in this and the previous
+    /// interval of twice [`LONG_S`].
     base: [f64; 2],
     base_since: Time,
-    /// Mean deviation of the latency around its estimate, seconds.
+    /// Mean deviation of the latency from its estimate, in seconds.
     deviation: f64,
 }
 
@@ -185,7 +184,7 @@ impl Peer {
         self.refused.retain(|(_, until)| *until > now);
     }
 
-    /// Whether anything may be requested of it.
+    /// Returns whether anything may be requested from it.
     pub(super) fn serves(&self, now: Time) -> bool {
         (!self.choked || !self.allowed.is_empty()) && (!self.snubbed || now >= self.retry_at)
     }
@@ -194,23 +193,23 @@ impl Peer {
         self.samples >= 2
     }
 
-    /// Returns its rate, bytes per second; `prior` while nothing was measured.
+    /// Returns its rate in bytes per second; `prior` while nothing was measured.
     pub(super) fn rate(&self, prior: f64) -> f64 {
         if self.seconds <= 0.0 {
             return prior;
         }
-        // A few blocks say little: they are weighed against one block at the prior rate.
+        // A few blocks are weak evidence, so they are averaged with one block at the prior rate.
         let block = f64::from(BLOCK_BYTES);
         let weight = if self.samples < 8 { 1.0 } else { 0.0 };
         ((self.bytes + weight * block) / (self.seconds + weight * block / prior)).clamp(64.0, MAX_RATE)
     }
 
-    /// Returns the blocks that are under way in a round trip at its rate.
+    /// Returns the number of blocks that fit into a round trip at its rate.
     pub(super) fn in_flight(&self, prior: f64) -> f64 {
         self.rtt_s() / self.service_s(prior)
     }
 
-    /// Returns the time of one block at its rate, seconds.
+    /// Returns the time of one block at its rate, in seconds.
     pub(super) fn service_s(&self, prior: f64) -> f64 {
         f64::from(BLOCK_BYTES) / self.rate(prior)
     }
@@ -222,10 +221,10 @@ impl Peer {
         if seen.is_finite() { seen } else { self.rtt_hint.unwrap_or(PRIOR_RTT_S) }
     }
 
-    /// Returns when a block requested now would be here.
+    /// Returns the time at which a block requested now would arrive.
     pub(super) fn arrival(&self, now: Time, prior: f64) -> Time {
         let s = self.service_s(prior);
-        // What was taken back is mostly on its way already, and comes first.
+        // Most cancelled blocks are already under way, and arrive first.
         let stale = self.pending_stale(now, prior) as f64;
         let fresh = now.plus_secs(self.rtt_s().max(stale * s) + s);
         match self.queue.len() {
@@ -234,14 +233,14 @@ impl Peer {
         }
     }
 
-    /// Returns when the `n`th block of its queue is expected: blocks come one after another at its
-    /// rate, none sooner than a round trip after its request. What is overdue is expected to take
-    /// as long again as it is late.
+    /// Returns the expected arrival of the `n`th block of its queue. Blocks arrive one after
+    /// another at its rate, none sooner than a round trip after its request. An overdue block is
+    /// expected to take as long again as it is late.
     pub(super) fn expected(&self, n: usize, now: Time, prior: f64) -> Time {
         self.expected_after(self.pending_stale(now, prior) as f64, n, now, prior)
     }
 
-    /// As [`Peer::expected`], with the number of stale blocks that come before.
+    /// As [`Peer::expected`], with the number of stale blocks that arrive before.
     fn expected_after(&self, stale: f64, n: usize, now: Time, prior: f64) -> Time {
         let (s, rtt) = (self.service_s(prior), self.rtt_s());
         let (Some(head), Some(ask)) = (self.queue.front(), self.queue.get(n)) else { return now };
@@ -249,33 +248,33 @@ impl Peer {
         let head_at = if due >= now {
             due
         } else {
-            // Of a peer whose rate is not known, that it is late says that the rate was guessed too
-            // high: then all the time since it was asked is what to go by.
+            // If an unmeasured peer is late, its rate was guessed too high. Then the whole time
+            // since the request counts.
             let since = if self.measured() { due.max(self.last_heard) } else { head.asked.max(self.last_block) };
             now.plus_secs(now.since(since).as_secs_f64().max(s * 0.5))
         };
         head_at.plus_secs(n as f64 * s).max(ask.asked.plus_secs(rtt + s))
     }
 
-    /// Returns how much later than expected its blocks may well be, seconds: nothing for a steady
-    /// peer, much for one whose line loses packets.
+    /// Returns the likely delay of its blocks beyond their expected arrival, in seconds: zero for a
+    /// steady peer, large if its line loses packets.
     pub(super) fn risk_s(&self, prior: f64) -> f64 {
         2.0 * (self.deviation - self.service_s(prior).max(STEADY_S)).max(0.0)
     }
 
-    /// Returns how far the hashes of pieces so far speak for its blocks, from 0 to 1.
+    /// Returns the trust in its blocks by the hashes of their pieces so far, from 0 to 1.
     pub(super) fn credibility(&self) -> f64 {
         f64::from(self.right_blocks + 1) / (f64::from(self.right_blocks) + f64::from(self.wrong_blocks) + 2.0)
     }
 
-    /// A message that answers a request came.
+    /// Notes that it answered a request.
     pub(super) fn is_heard(&mut self, now: Time) {
         self.last_heard = self.last_heard.max(now);
         self.quiet_before_s = 0.0;
     }
 
-    /// Some bytes of a block came. A peer that goes on dribbling for long counts as silent, so that
-    /// its blocks are requested elsewhere.
+    /// Notes that some bytes of a block arrived. A peer that sends a trickle for long counts as
+    /// silent, so that its blocks are requested from other peers.
     pub(super) fn progresses(&mut self, now: Time, prior: f64) {
         let Some(head) = self.queue.front() else { return };
         let for_s = now.since(self.last_block.max(head.asked)).as_secs_f64();
@@ -284,34 +283,34 @@ impl Peer {
         }
     }
 
-    /// Returns its silence since an answer was due, seconds.
+    /// Returns its silence since an answer was due, in seconds.
     pub(super) fn quiet_s(&self, now: Time, prior: f64) -> f64 {
         let Some(head) = self.queue.front() else { return 0.0 };
         let due = head.asked.plus_secs(self.rtt_s() + self.service_s(prior)).max(self.last_block).max(self.last_heard);
         self.quiet_before_s + now.since(due).as_secs_f64()
     }
 
-    /// Returns the silence after which this peer counts as snubbed, seconds: never below `least`.
+    /// Returns the silence after which this peer counts as snubbed, in seconds, at least `least`.
     pub(super) fn patience_s(&self, least: f64, prior: f64) -> f64 {
         let unsteady = (4.0 * self.deviation).min(2.0 * least);
         least.max(4.0 * self.service_s(prior)).max(3.0 * self.rtt_s()).max(unsteady)
     }
 
-    /// Returns the bound on its queue: what is under way in a round trip, and `slack_s` of its
+    /// Returns the bound on its queue: the blocks of a round trip, plus those of `slack_s` at its
     /// rate.
     pub(super) fn limit(&self, now: Time, slack_s: f64, prior: f64) -> usize {
         let (s, rtt) = (self.service_s(prior), self.rtt_s());
         let least = if rtt > 0.3 * s { 2.0 } else { 1.0 };
         let steady = (1.0 + (rtt + slack_s.max(rtt / 4.0)) / s) * self.back_off + self.burst_allowance;
         let window = if self.startup { self.window.max(if self.measured() { steady } else { 0.0 }) } else { steady };
-        // What was taken back and will come all the same takes its place in the queue; but two are
-        // always asked for, as some peers do honour CANCEL.
+        // Stale blocks that will arrive nevertheless count against the bound. Two requests are
+        // always allowed, as some peers do honour CANCEL.
         let stale = self.pending_stale(now, prior);
         let room = (window.max(least).ceil() as usize).saturating_sub(stale).max(2.min(least as usize));
         room.min((self.max_requests as usize).saturating_sub(self.live_stale))
     }
 
-    /// A block is requested; `sent` is when its request went out, and `filled` whether the queue is at
+    /// Adds a request. `sent` is the time at which it was sent, `filled` whether the queue is at
     /// its bound with it.
     pub(super) fn ask(&mut self, block: BlockRef, sent: Time, now: Time, filled: bool) {
         if self.queue.is_empty() {
@@ -321,8 +320,7 @@ impl Peer {
         self.most_asked = self.most_asked.max(self.queue.len());
     }
 
-    /// Takes back a request for which another peer was sooner. The silence until then is
-    /// remembered.
+    /// Removes a request because another peer was sooner. The silence until then is remembered.
     pub(super) fn take_back(&mut self, block: BlockRef, now: Time, prior: f64) -> Option<Ask> {
         let quiet_s = self.quiet_s(now, prior);
         let ask = self.take(block)?;
@@ -332,13 +330,13 @@ impl Peer {
         Some(ask)
     }
 
-    /// Takes a request out of the queue, answered or not.
+    /// Removes a request from the queue, answered or not.
     pub(super) fn take(&mut self, block: BlockRef) -> Option<Ask> {
         let at = self.queue.iter().position(|a| a.block == block)?;
         self.queue.remove(at)
     }
 
-    /// It was silent for too long.
+    /// Marks it as snubbed after too long a silence.
     pub(super) fn snub(&mut self, now: Time) {
         self.snubbed = true;
         self.startup = false;

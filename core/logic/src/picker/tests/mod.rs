@@ -268,7 +268,7 @@ fn a_peer_that_proved_quick_helps_out_two_strangers_that_are_not() {
 }
 
 #[test]
-fn between_two_pieces_nobody_is_asked_for_what_comes_much_later() {
+fn between_two_pieces_no_peer_is_asked_for_much_later_ones() {
     let mut t = forty_strangers();
     let asked = t.requests();
     let (reader, end) = (ReaderKey(2), u64::from(PIECE));
@@ -289,7 +289,7 @@ fn between_two_pieces_nobody_is_asked_for_what_comes_much_later() {
 }
 
 #[test]
-fn who_turns_out_to_have_nothing_for_us_hears_that_we_are_not_interested_after_all() {
+fn a_peer_without_useful_pieces_gets_not_interested() {
     let mut t = Table::new(4);
     t.read_from(0);
     t.peer(1, "#...");
@@ -513,7 +513,7 @@ fn while_one_reader_waits_for_the_last_blocks_of_its_piece_another_that_waits_is
 
 /// A film of 64 pieces of 4 MiB, read at 500 kB/s, the first `here` of them read already or ready
 /// to be.
-fn comfortable_film(here: u32) -> Table {
+fn film_with_full_read_ahead(here: u32) -> Table {
     let layout = Layout::new(64 * 4 * 1024 * KIB, 4 << 20).unwrap();
     let mut have = Bits::new(64);
     (0..here).for_each(|n| {
@@ -529,7 +529,7 @@ fn comfortable_film(here: u32) -> Table {
 
 #[test]
 fn the_places_to_which_players_jump_grow_together_within_their_share_of_memory() {
-    let mut t = comfortable_film(24);
+    let mut t = film_with_full_read_ahead(24);
     let mut blocks = [0u32; 64];
     // Less than fills their share of memory: then one after another is completed.
     while blocks.iter().sum::<u32>() < 500 {
@@ -551,7 +551,7 @@ fn the_places_to_which_players_jump_grow_together_within_their_share_of_memory()
 
 #[test]
 fn a_piece_begun_ahead_of_time_is_finished_when_the_player_jumps_there() {
-    let mut t = comfortable_film(24);
+    let mut t = film_with_full_read_ahead(24);
     for _ in 0..300 {
         for r in t.requests() {
             t.wait(5);
@@ -612,7 +612,7 @@ fn served(t: &mut Table, ms: u64, peers: &[u32]) -> BTreeMap<u32, BTreeSet<u32>>
 }
 
 #[test]
-fn among_viewers_an_origin_gives_what_is_shown_soon_and_what_nobody_else_has() {
+fn among_viewers_an_origin_sends_pieces_that_are_shown_soon_or_that_no_other_peer_has() {
     let mut t = Table::new(512);
     t.peer(1, &"#".repeat(512));
     // The viewer has all but what would be shown at 20 to 26 seconds.

@@ -464,7 +464,7 @@ async fn a_client_that_leaves_while_no_data_comes_frees_its_reader() {
 }
 
 #[tokio::test]
-async fn the_last_of_what_is_ready_comes_little_by_little() {
+async fn the_last_ready_bytes_are_sent_in_portions() {
     let mut shelf = shelf(&[("film.mp4", 8 << 20)]);
     // Four MiB are here, of ten seconds; the rest will never come.
     shelf.dry_from = 4 << 20;
@@ -545,7 +545,7 @@ async fn dropping_the_server_ends_it_too() {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_are_told_to_come_back() {
+async fn connections_beyond_the_limit_get_a_retry_later_answer() {
     let mut shelf = shelf(&[("film.mp4", 1000), ("other.mp4", 0)]);
     shelf.dry_from = 0;
     let config = HttpConfig { max_connections: 2, ..HttpConfig::default() };
@@ -580,7 +580,7 @@ async fn a_rebound_name_a_foreign_page_and_a_missing_token_get_nothing() {
     assert_eq!(path, "/stream/0/film.mp4?token=geheim%261");
     let rebound = get(&server, path, &[("Host", "evil.example")]).await;
     assert_eq!(rebound.status, 403);
-    assert!(rebound.body.starts_with(b"the name evil.example is not served here"));
+    assert!(rebound.body.starts_with(b"the host name evil.example is not accepted"));
     assert_eq!(rebound.header("connection"), Some("close"));
     assert_eq!(get(&server, path, &[("Origin", "https://evil.example")]).await.status, 403);
     let denied = get(&server, "/stream/0", &[]).await;
@@ -785,9 +785,9 @@ async fn times_that_are_none_are_refused_with_a_sentence() {
     let shelf = timed();
     let server = start(&shelf).await;
     for (query, status, says) in [
-        ("t=soon", 400, "this t is no time"),
-        ("t=-5", 400, "this t is no time"),
-        ("t=", 400, "this t is no time"),
+        ("t=soon", 400, "t is not a time"),
+        ("t=-5", 400, "t is not a time"),
+        ("t=", 400, "t is not a time"),
         ("t=1&t=2", 400, "t is given twice"),
     ] {
         let answer = get(&server, &format!("/stream/0?{query}"), &[]).await;
@@ -954,7 +954,7 @@ async fn subtitles_that_do_not_come_hold_a_player_up_for_a_second_in_all() {
 }
 
 #[tokio::test]
-async fn a_subtitle_made_to_be_slow_keeps_nobody_else_waiting_and_is_converted_once() {
+async fn a_subtitle_made_to_be_slow_delays_no_other_request_and_is_converted_once() {
     let shelf = russian();
     let server = Arc::new(start(&shelf).await);
     let ask = || {

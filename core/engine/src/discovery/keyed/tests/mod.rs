@@ -35,7 +35,7 @@ async fn to_the_end(mut news: mpsc::Receiver<KeyNews>) -> (Vec<SocketAddr>, bool
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_looks_up_a_key_finds_who_announced_under_it() {
+async fn a_lookup_of_a_key_finds_the_announcers() {
     let net = testnet().await;
     let (first, second) = (on_dht(&net.bootstrap, 5008), on_dht(&net.bootstrap, 5009));
     assert!(first.has_dht());

@@ -1,13 +1,13 @@
 //! Caches verified pieces in memory, from which readers and peers are served. Unwritten pieces are
-//! pinned. [`retain::drop_from_memory`] chooses which of the others to evict when room is needed.
+//! pinned. [`evict::from_memory`] chooses which of the others to evict when room is needed.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use playswarm_logic::PieceIndex;
-use playswarm_logic::retain::{self, Held, Reader};
+use playswarm_logic::evict::{self, Held, Reader};
 use std::collections::HashMap;
 
 #[derive(Default)]
-pub(super) struct Hot {
+pub(super) struct Cache {
     pieces: HashMap<u32, Entry>,
     bytes: u64,
     pinned_bytes: u64,
@@ -21,7 +21,7 @@ struct Entry {
     pinned: bool,
 }
 
-impl Hot {
+impl Cache {
     /// Returns the bytes of all pieces.
     pub(super) fn bytes(&self) -> u64 {
         self.bytes
@@ -109,13 +109,13 @@ impl Hot {
         // With few pieces a scan is cheap, and evicting one too many would be noticed.
         let more = if self.pieces.len() >= 64 { limit / 16 } else { 0 };
         let target = self.bytes - limit + more;
-        let mut dropped = retain::drop_from_memory(&self.held(), readers, target);
+        let mut dropped = evict::from_memory(&self.held(), readers, target);
         let (may_unpin, writing) = unpin;
         if may_unpin {
             let freed: u64 = dropped.iter().filter_map(|p| self.pieces.get(&p.0)).map(|e| e.bytes.len() as u64).sum();
             let pinned = self.pieces.iter().filter(|(p, e)| e.pinned && Some(**p) != writing);
             let pinned: Vec<Held> = pinned.map(held).collect();
-            dropped.extend(retain::give_up(&pinned, readers, target.saturating_sub(freed)));
+            dropped.extend(evict::to_discard(&pinned, readers, target.saturating_sub(freed)));
         }
         dropped.into_iter().filter_map(|p| Some((p.0, self.remove(p.0)?))).collect()
     }
@@ -129,37 +129,4 @@ impl Hot {
 fn held((piece, entry): (&u32, &Entry)) -> Held {
     // A piece is at most `u32::MAX` bytes long.
     Held { piece: PieceIndex(*piece), bytes: entry.bytes.len() as u32, last_use: entry.last_use }
-}
-
-/// A pool of used buffers. A fresh buffer would cost a page fault for each of its pages.
-pub(super) struct Spare {
-    buffers: Vec<BytesMut>,
-    length: usize,
-    most: usize,
-}
-
-impl Spare {
-    /// Creates a pool for pieces of `length` bytes, with at most `limit` bytes and eight buffers.
-    pub(super) fn new(length: u32, limit: u64) -> Spare {
-        let most = (limit / u64::from(length)).min(8) as usize;
-        Spare { buffers: Vec::new(), length: length as usize, most }
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        (self.buffers.len() * self.length) as u64
-    }
-
-    /// Takes a buffer with unspecified contents, if one is spare.
-    pub(super) fn take(&mut self, length: usize) -> Option<BytesMut> {
-        if length == self.length { self.buffers.pop() } else { None }
-    }
-
-    /// Keeps the buffer, or returns it to be freed outside of the lock.
-    pub(super) fn keep(&mut self, buffer: BytesMut) -> Option<BytesMut> {
-        if buffer.len() == self.length && self.buffers.len() < self.most {
-            self.buffers.push(buffer);
-            return None;
-        }
-        Some(buffer)
-    }
 }

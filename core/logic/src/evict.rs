@@ -2,7 +2,7 @@
 //! memory.
 //!
 //! Pure decisions from the stored pieces and the readers' positions; the store carries them out. A
-//! piece has one of four places relative to the readers, and eviction follows this order:
+//! piece has one of four relations to the readers, and eviction follows this order:
 //!
 //! 1. **elsewhere**: outside of every reader's file, or no reader will reach it. The least recently
 //!    used goes first.
@@ -38,9 +38,9 @@ pub struct Held {
     pub last_use: u64,
 }
 
-/// The place of a piece relative to the readers; distances in pieces.
+/// The relation of a piece to the readers, with the distance in pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum Distance {
     /// No reader needs it.
     Elsewhere,
     /// All readers concerned have passed it; the distance to the nearest of them.
@@ -51,8 +51,8 @@ pub enum Place {
     Near(u32),
 }
 
-/// Returns the place of `piece`, relative to the reader that needs it most.
-pub fn place(piece: PieceIndex, readers: &[Reader]) -> Place {
+/// Returns the distance of `piece` from the reader that needs it most.
+pub fn distance(piece: PieceIndex, readers: &[Reader]) -> Distance {
     let (mut near, mut ahead, mut behind) = (None::<u32>, None::<u32>, None::<u32>);
     let closer = |best: &mut Option<u32>, distance: u32| *best = Some(best.map_or(distance, |b| b.min(distance)));
     for r in readers {
@@ -67,24 +67,24 @@ pub fn place(piece: PieceIndex, readers: &[Reader]) -> Place {
         }
     }
     match (near, ahead, behind) {
-        (Some(d), _, _) => Place::Near(d),
-        (None, Some(d), _) => Place::Ahead(d),
-        (None, None, Some(d)) => Place::Behind(d),
-        (None, None, None) => Place::Elsewhere,
+        (Some(d), _, _) => Distance::Near(d),
+        (None, Some(d), _) => Distance::Ahead(d),
+        (None, None, Some(d)) => Distance::Behind(d),
+        (None, None, None) => Distance::Elsewhere,
     }
 }
 
 /// Returns the pieces to evict, in this order, so that at least `target_bytes` become free. It
 /// returns fewer if the rest is near.
-pub fn give_back(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
+pub fn from_disk(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
     let mut order: Vec<_> = held
         .iter()
         .filter_map(|h| {
-            let (class, key) = match place(h.piece, readers) {
-                Place::Near(_) => return None,
-                Place::Elsewhere => (0u8, 0),
-                Place::Behind(distance) => (1, distance),
-                Place::Ahead(distance) => (2, distance),
+            let (class, key) = match distance(h.piece, readers) {
+                Distance::Near(_) => return None,
+                Distance::Elsewhere => (0u8, 0),
+                Distance::Behind(distance) => (1, distance),
+                Distance::Ahead(distance) => (2, distance),
             };
             Some(((class, Reverse(key), h.last_use, h.piece), h.bytes))
         })
@@ -96,11 +96,11 @@ pub fn give_back(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<Pi
 /// Returns the pieces to drop from memory, in this order, so that at least `target_bytes` become
 /// free. Pieces outside the near windows come first by last use, then the near ones, the farthest
 /// first. They stay on disk.
-pub fn drop_from_memory(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
+pub fn from_memory(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
     let mut order: Vec<_> = held
         .iter()
-        .map(|h| match place(h.piece, readers) {
-            Place::Near(distance) => ((1u8, Reverse(distance), h.last_use, h.piece), h.bytes),
+        .map(|h| match distance(h.piece, readers) {
+            Distance::Near(distance) => ((1u8, Reverse(distance), h.last_use, h.piece), h.bytes),
             _ => ((0, Reverse(0), h.last_use, h.piece), h.bytes),
         })
         .collect();
@@ -109,17 +109,17 @@ pub fn drop_from_memory(held: &[Held], readers: &[Reader], target_bytes: u64) ->
 }
 
 /// Returns the pieces to discard if neither disk nor memory has room, in this order, so that at
-/// least `target_bytes` become free. The order is that of [`give_back`], then the near pieces, the
+/// least `target_bytes` become free. The order is that of [`from_disk`], then the near pieces, the
 /// farthest first.
-pub fn give_up(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
+pub fn to_discard(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
     let mut order: Vec<_> = held
         .iter()
         .map(|h| {
-            let (class, key) = match place(h.piece, readers) {
-                Place::Elsewhere => (0u8, 0),
-                Place::Behind(distance) => (1, distance),
-                Place::Ahead(distance) => (2, distance),
-                Place::Near(distance) => (3, distance),
+            let (class, key) = match distance(h.piece, readers) {
+                Distance::Elsewhere => (0u8, 0),
+                Distance::Behind(distance) => (1, distance),
+                Distance::Ahead(distance) => (2, distance),
+                Distance::Near(distance) => (3, distance),
             };
             ((class, Reverse(key), h.last_use, h.piece), h.bytes)
         })
@@ -151,7 +151,7 @@ pub fn fit_windows(readers: &[Reader], pieces: u32) -> Vec<Reader> {
 /// unwatched pieces.
 pub fn watched_bytes(held: &[Held], readers: &[Reader]) -> u64 {
     held.iter()
-        .filter(|h| matches!(place(h.piece, readers), Place::Elsewhere | Place::Behind(_)))
+        .filter(|h| matches!(distance(h.piece, readers), Distance::Elsewhere | Distance::Behind(_)))
         .map(|h| u64::from(h.bytes))
         .sum()
 }
@@ -177,22 +177,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_farthest_behind_goes_first_then_what_is_farthest_ahead() {
-        let given = give_back(&held("##.#.##.####"), &[reader(5, 2, 12)], 1000);
+    fn pieces_farthest_behind_go_first_then_those_farthest_ahead() {
+        let given = from_disk(&held("##.#.##.####"), &[reader(5, 2, 12)], 1000);
         assert_eq!(numbers(&given), [0, 1, 3, 11, 10, 9, 8]);
     }
 
     #[test]
     fn no_more_is_given_back_than_was_asked_for() {
-        assert_eq!(numbers(&give_back(&held("##########"), &[reader(5, 2, 10)], 11)), [0, 1]);
-        assert!(give_back(&held("###"), &[], 0).is_empty());
+        assert_eq!(numbers(&from_disk(&held("##########"), &[reader(5, 2, 10)], 11)), [0, 1]);
+        assert!(from_disk(&held("###"), &[], 0).is_empty());
     }
 
     #[test]
     fn a_piece_behind_one_reader_and_ahead_of_another_counts_as_unwatched() {
         let readers = [reader(8, 1, 10), reader(2, 1, 10)];
-        assert_eq!(place(PieceIndex(5), &readers), Place::Ahead(3));
-        assert_eq!(numbers(&give_back(&held("##...#..#."), &readers, 1000)), [0, 1, 5]);
+        assert_eq!(distance(PieceIndex(5), &readers), Distance::Ahead(3));
+        assert_eq!(numbers(&from_disk(&held("##...#..#."), &readers, 1000)), [0, 1, 5]);
     }
 
     #[test]
@@ -202,7 +202,7 @@ mod tests {
         for (h, last_use) in all.iter_mut().zip([7, 3, 0, 0, 0, 0, 5]) {
             h.last_use = last_use;
         }
-        assert_eq!(numbers(&give_back(&all, &[reader], 1000)), [1, 9, 0, 4, 5, 7]);
+        assert_eq!(numbers(&from_disk(&all, &[reader], 1000)), [1, 9, 0, 4, 5, 7]);
     }
 
     #[test]
@@ -211,7 +211,7 @@ mod tests {
         for (h, last_use) in all.iter_mut().zip([5, 4, 1, 1, 1]) {
             h.last_use = last_use;
         }
-        assert_eq!(numbers(&drop_from_memory(&all, &[reader(2, 3, 5)], 1000)), [1, 0, 4, 3, 2]);
+        assert_eq!(numbers(&from_memory(&all, &[reader(2, 3, 5)], 1000)), [1, 0, 4, 3, 2]);
     }
 
     #[test]
@@ -240,7 +240,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_near_window_is_never_touched(held in many_held(), readers in readers(), target in 0..5000u64) {
-            for piece in give_back(&held, &readers, target) {
+            for piece in from_disk(&held, &readers, target) {
                 for r in &readers {
                     prop_assert!(!(r.at..PieceIndex(r.at.0 + r.near).min(r.end)).contains(&piece));
                     prop_assert!(piece != r.at);
@@ -250,10 +250,10 @@ mod tests {
 
         #[test]
         fn enough_is_given_back_or_all_that_is_not_near(held in many_held(), readers in readers(), target in 1..5000u64) {
-            let given = give_back(&held, &readers, target);
+            let given = from_disk(&held, &readers, target);
             let bytes = |p: &PieceIndex| u64::from(held.iter().find(|h| h.piece == *p).unwrap().bytes);
             let freed: u64 = given.iter().map(bytes).sum();
-            let far = held.iter().filter(|h| !matches!(place(h.piece, &readers), Place::Near(_))).count();
+            let far = held.iter().filter(|h| !matches!(distance(h.piece, &readers), Distance::Near(_))).count();
             prop_assert!(freed >= target || given.len() == far);
             // No more pieces than needed.
             if let Some(last) = given.last() {
@@ -263,25 +263,25 @@ mod tests {
 
         #[test]
         fn nothing_unwatched_goes_while_something_watched_stays(held in many_held(), readers in readers(), target in 0..5000u64) {
-            let given = give_back(&held, &readers, target);
-            let ahead = |p: PieceIndex| matches!(place(p, &readers), Place::Ahead(_));
+            let given = from_disk(&held, &readers, target);
+            let ahead = |p: PieceIndex| matches!(distance(p, &readers), Distance::Ahead(_));
             if given.iter().any(|p| ahead(*p)) {
-                let watched = |h: &&Held| matches!(place(h.piece, &readers), Place::Behind(_) | Place::Elsewhere);
+                let watched = |h: &&Held| matches!(distance(h.piece, &readers), Distance::Behind(_) | Distance::Elsewhere);
                 prop_assert!(held.iter().filter(watched).all(|h| given.contains(&h.piece)));
             }
         }
 
         #[test]
-        fn the_order_of_what_is_held_and_of_the_readers_decides_nothing(held in many_held(), readers in readers(), target in 0..5000u64) {
+        fn the_order_of_pieces_and_readers_decides_nothing(held in many_held(), readers in readers(), target in 0..5000u64) {
             let turned = |v: &[Held]| v.iter().rev().copied().collect::<Vec<_>>();
             let readers_turned: Vec<_> = readers.iter().rev().copied().collect();
-            prop_assert_eq!(give_back(&held, &readers, target), give_back(&turned(&held), &readers_turned, target));
-            prop_assert_eq!(drop_from_memory(&held, &readers, target), drop_from_memory(&turned(&held), &readers_turned, target));
+            prop_assert_eq!(from_disk(&held, &readers, target), from_disk(&turned(&held), &readers_turned, target));
+            prop_assert_eq!(from_memory(&held, &readers, target), from_memory(&turned(&held), &readers_turned, target));
         }
 
         #[test]
         fn memory_can_always_be_freed_in_full(held in many_held(), readers in readers(), target in 0..9000u64) {
-            let dropped = drop_from_memory(&held, &readers, target);
+            let dropped = from_memory(&held, &readers, target);
             let bytes = |p: &PieceIndex| u64::from(held.iter().find(|h| h.piece == *p).unwrap().bytes);
             let freed: u64 = dropped.iter().map(bytes).sum();
             prop_assert!(freed >= target || dropped.len() == held.len());

@@ -1,4 +1,4 @@
-//! Assembles one piece: a buffer for its blocks, and the sender of each. Also remembers pieces that
+//! Collects the blocks of one piece in a buffer, with the sender of each. Also remembers pieces that
 //! failed, to find out later which peer lied.
 
 use bytes::BytesMut;
@@ -8,12 +8,12 @@ use playswarm_proto::sha1::{Digest, sha1};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A piece that is being assembled. Each has its own lock, so copies into different pieces do not
+/// A piece that is incomplete. Each has its own lock, so copies into different pieces do not
 /// wait for each other.
 ///
-/// The buffer of a large piece grows with its blocks (see [`Layout::assembly_bytes`]). Of some
+/// The buffer of a large piece grows with its blocks (see [`Layout::buffer_bytes`]). Of some
 /// pieces only the beginning is fetched, in case of a seek to there.
-pub(super) struct Assembly {
+pub(super) struct PieceBuffer {
     layout: Layout,
     piece: PieceIndex,
     /// The attempt at the piece to which the blocks belong (see
@@ -51,9 +51,9 @@ pub(super) enum Filled {
     Ignored,
 }
 
-impl Assembly {
-    /// Creates an empty assembly. With `known_from`, the blocks from that one on are zeros.
-    pub(super) fn new(layout: Layout, piece: PieceIndex, generation: u32, known_from: Option<u32>) -> Assembly {
+impl PieceBuffer {
+    /// Creates an empty piece_buffer. With `known_from`, the blocks from that one on are zeros.
+    pub(super) fn new(layout: Layout, piece: PieceIndex, generation: u32, known_from: Option<u32>) -> PieceBuffer {
         let blocks = layout.blocks_of(piece);
         let givers = vec![0; blocks as usize];
         let known_from = known_from.unwrap_or(blocks);
@@ -62,8 +62,8 @@ impl Assembly {
             got.set(block, true);
         });
         let inner = Inner { buffer: BytesMut::new(), got, givers, closed: false };
-        let held = layout.assembly_bytes(piece, 1).into();
-        Assembly { layout, piece, generation, known_from, held, inner: Mutex::new(inner) }
+        let held = layout.buffer_bytes(piece, 1).into();
+        PieceBuffer { layout, piece, generation, known_from, held, inner: Mutex::new(inner) }
     }
 
     /// Returns the bytes of memory in use.
@@ -78,7 +78,7 @@ impl Assembly {
         if inner.closed || inner.got.get(block) || block >= inner.got.len() {
             return Filled::Ignored;
         }
-        let needed = self.layout.assembly_bytes(self.piece, block + 1);
+        let needed = self.layout.buffer_bytes(self.piece, block + 1);
         if inner.buffer.len() < needed as usize {
             let whole = needed == self.layout.bytes_of(self.piece);
             let mut buffer = if whole { allocate() } else { BytesMut::zeroed(needed as usize) };
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn who_gave_the_right_bytes_of_a_failed_piece_is_no_liar() {
+    fn a_peer_that_sent_right_bytes_of_a_failed_piece_is_no_liar() {
         let mut blame = Blame::default();
         blame.remember(3, vec![(7, [1; 20]), (8, [2; 20])]);
         blame.remember(3, vec![(9, [9; 20]), (7, [2; 20])]);

@@ -2,7 +2,7 @@
 //! opened again then needs no peer.
 
 use super::folder::{Access, Folder};
-use super::record::NOTES;
+use super::record::STATE_DIR;
 use crate::metainfo::{InfoHash, Metainfo};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -13,12 +13,12 @@ const SAVED_LIMIT_BYTES: u64 = 64 << 20;
 
 /// Returns the torrent file that was saved for this info-hash when it was last open in `dir`. The
 /// caller checks it like any other.
-pub(crate) fn load_saved_torrent_bytes(dir: &Path, info_hash: &InfoHash) -> Option<Vec<u8>> {
-    if dir.as_os_str().is_empty() || !dir.join(NOTES).is_dir() {
+pub(crate) fn load_saved_metainfo(dir: &Path, info_hash: &InfoHash) -> Option<Vec<u8>> {
+    if dir.as_os_str().is_empty() || !dir.join(STATE_DIR).is_dir() {
         return None;
     }
-    let notes = Folder::open(dir).ok()?.below(Path::new(NOTES), false).ok()?;
-    let file = notes.file(Path::new(&format!("{info_hash}.torrent")), Access::Read).ok()?;
+    let state_dir = Folder::open(dir).ok()?.below(Path::new(STATE_DIR), false).ok()?;
+    let file = state_dir.file(Path::new(&format!("{info_hash}.torrent")), Access::Read).ok()?;
     let mut bytes = Vec::new();
     file.take(SAVED_LIMIT_BYTES + 1).read_to_end(&mut bytes).ok()?;
     (!bytes.is_empty() && bytes.len() as u64 <= SAVED_LIMIT_BYTES).then_some(bytes)
@@ -26,11 +26,11 @@ pub(crate) fn load_saved_torrent_bytes(dir: &Path, info_hash: &InfoHash) -> Opti
 
 /// Saves the torrent, so that its magnet link needs no peer the next time. A saved torrent with
 /// trackers is not replaced by one without. This is a convenience, so a failure is only logged.
-pub(super) fn save_torrent(notes: &Folder, torrent: &Metainfo) {
+pub(super) fn save_metainfo(state_dir: &Folder, torrent: &Metainfo) {
     let name = format!("{}.torrent", torrent.info_hash);
-    let path = notes.full(Path::new(&name));
+    let path = state_dir.full(Path::new(&name));
     let bytes = torrent.to_torrent_bytes();
-    if let Ok(there) = notes.file(Path::new(&name), Access::Read) {
+    if let Ok(there) = state_dir.file(Path::new(&name), Access::Read) {
         let length = there.metadata().map_or(0, |m| m.len());
         let mut same = vec![0; bytes.len()];
         let unchanged = length == bytes.len() as u64 && there.read_exact_at(&mut same, 0).is_ok() && same == bytes;
@@ -41,10 +41,10 @@ pub(super) fn save_torrent(notes: &Folder, torrent: &Metainfo) {
     // Written under another name first: a kill must not leave half a torrent under its name.
     let beside = format!("{name}.new");
     let write = || {
-        let file = notes.file(Path::new(&beside), Access::Notes)?;
+        let file = state_dir.file(Path::new(&beside), Access::State)?;
         file.set_len(0)?;
         file.write_all_at(&bytes, 0)?;
-        notes.rename(&beside, &name)
+        state_dir.rename(&beside, &name)
     };
     if let Err(e) = write() {
         tracing::warn!(error = %e, "the torrent cannot be saved as {}", path.display());

@@ -1,6 +1,6 @@
-//! Assembles blocks into verified pieces.
+//! Collects received blocks into verified pieces.
 
-use super::assembly::{Assembly, Filled, Whole, block_digests, distinct};
+use super::piece_buffer::{Filled, PieceBuffer, Whole, block_digests, distinct};
 use super::state::State;
 use super::{NEW_SIXTEENTHS, Put, Store, StoreEvent, Verdict};
 #[cfg(test)]
@@ -11,7 +11,7 @@ use playswarm_proto::sha1::sha1;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// Fewest pieces that may be assembled at once, however small the memory limit is. Playback must
+/// Fewest pieces that may be incomplete at once, however small the memory limit is. Playback must
 /// continue even with large pieces.
 const PIECES_AT_LEAST: usize = 2;
 
@@ -27,35 +27,35 @@ impl Store {
             return Put::Ignored;
         }
         let (piece, bytes) = (block.piece.0, layout.bytes_of(block.piece) as usize);
-        let assembly = {
+        let piece_buffer = {
             let mut state = self.state.lock();
             if state.closed || state.have.get(piece) {
                 return Put::Ignored;
             }
-            let present = state.assemblies.get(&piece).cloned();
-            let outdated = present.as_ref().is_some_and(|assembly| assembly.generation < generation);
+            let present = state.piece_buffers.get(&piece).cloned();
+            let outdated = present.as_ref().is_some_and(|piece_buffer| piece_buffer.generation < generation);
             if outdated && !self.abandon(&mut state, block.piece) {
                 // The piece is complete and being hashed.
                 return Put::Ignored;
             }
             match present.filter(|_| !outdated) {
-                Some(assembly) if assembly.generation > generation => return Put::Ignored,
-                Some(assembly) => assembly,
+                Some(piece_buffer) if piece_buffer.generation > generation => return Put::Ignored,
+                Some(piece_buffer) => piece_buffer,
                 None => {
                     if self.room(&state) == 0 {
                         return Put::NoRoom;
                     }
                     let tail = state.tails.get(&block.piece).copied();
-                    let assembly = Arc::new(Assembly::new(layout, block.piece, generation, tail));
-                    state.assemblies.insert(piece, assembly.clone());
+                    let piece_buffer = Arc::new(PieceBuffer::new(layout, block.piece, generation, tail));
+                    state.piece_buffers.insert(piece, piece_buffer.clone());
                     let dropped = self.keep_within_memory(&mut state);
                     drop(state);
                     self.recycle_all(dropped);
-                    assembly
+                    piece_buffer
                 }
             }
         };
-        match assembly.fill(block.block, data, giver, || self.buffer(bytes)) {
+        match piece_buffer.fill(block.block, data, giver, || self.buffer(bytes)) {
             Filled::More => Put::More,
             Filled::Complete => Put::Complete,
             Filled::Ignored => Put::Ignored,
@@ -63,17 +63,17 @@ impl Store {
     }
 
     /// Returns how many more pieces may be started now; 0 when the disk is slower than the swarm.
-    /// Request blocks of at most that many pieces beyond those of [`Store::assembling`].
-    pub(crate) fn room_for_assembly(&self) -> u32 {
+    /// Request blocks of at most that many pieces beyond those of [`Store::incomplete`].
+    pub(crate) fn room_for_pieces(&self) -> u32 {
         self.room(&self.state.lock())
     }
 
     fn room(&self, state: &State) -> u32 {
         let limit = self.options.memory_limit_bytes * NEW_SIXTEENTHS / 16;
-        let used = state.unwritten_bytes() + state.assembly_bytes();
+        let used = state.unwritten_bytes() + state.buffered_bytes();
         let room = limit.saturating_sub(used) / u64::from(state.layout.piece_bytes());
-        let at_least = if state.queue.is_in_trouble() || state.hot.pinned() as usize <= PIECES_AT_LEAST {
-            PIECES_AT_LEAST.saturating_sub(state.assemblies.len())
+        let at_least = if state.queue.is_in_trouble() || state.cache.pinned() as usize <= PIECES_AT_LEAST {
+            PIECES_AT_LEAST.saturating_sub(state.piece_buffers.len())
         } else {
             0
         };
@@ -82,32 +82,34 @@ impl Store {
 
     /// Returns the pieces that have blocks in memory, in ascending order.
     #[cfg(test)]
-    pub(crate) fn assembling(&self) -> Vec<PieceIndex> {
-        let mut pieces: Vec<_> = self.state.lock().assemblies.keys().map(|p| PieceIndex(*p)).collect();
+    pub(crate) fn incomplete(&self) -> Vec<PieceIndex> {
+        let mut pieces: Vec<_> = self.state.lock().piece_buffers.keys().map(|p| PieceIndex(*p)).collect();
         pieces.sort_unstable();
         pieces
     }
 
-    /// Returns the blocks of this piece that are in memory, if it is being assembled.
+    /// Returns the blocks of this piece that are in memory, if it is incomplete.
     #[cfg(test)]
     pub(crate) fn blocks_here(&self, piece: PieceIndex) -> Option<Bits> {
-        let assembly = self.state.lock().assemblies.get(&piece.0)?.clone();
-        Some(assembly.got())
+        let piece_buffer = self.state.lock().piece_buffers.get(&piece.0)?.clone();
+        Some(piece_buffer.got())
     }
 
     /// Drops the blocks of attempts at a piece that are older than `generation`. An attempt that is
     /// being hashed stays.
     pub(crate) fn drop_blocks(&self, piece: PieceIndex, generation: u32) {
         let mut state = self.state.lock();
-        if state.assemblies.get(&piece.0).is_some_and(|assembly| assembly.generation < generation) {
+        if state.piece_buffers.get(&piece.0).is_some_and(|piece_buffer| piece_buffer.generation < generation) {
             self.abandon(&mut state, piece);
         }
     }
 
     /// Ends the attempt at a piece, unless it is being hashed. Returns whether it ended.
     fn abandon(&self, state: &mut State, piece: PieceIndex) -> bool {
-        let Some(buffer) = state.assemblies.get(&piece.0).and_then(|assembly| assembly.abandon()) else { return false };
-        state.remove_assembly(piece.0);
+        let Some(buffer) = state.piece_buffers.get(&piece.0).and_then(|piece_buffer| piece_buffer.abandon()) else {
+            return false;
+        };
+        state.remove_piece_buffer(piece.0);
         self.recycle(buffer);
         true
     }
@@ -116,8 +118,8 @@ impl Store {
     /// background. Dropping the future only discards the verdict.
     pub(crate) async fn verify(self: &Arc<Self>, piece: PieceIndex) -> Verdict {
         let whole = {
-            let assembly = self.state.lock().assemblies.get(&piece.0).cloned();
-            assembly.and_then(|a| a.take_whole())
+            let piece_buffer = self.state.lock().piece_buffers.get(&piece.0).cloned();
+            piece_buffer.and_then(|a| a.take_whole())
         };
         let Some(whole) = whole else { return Verdict::NotWhole };
         let (tell, told) = oneshot::channel();
@@ -142,7 +144,7 @@ impl Store {
             }
             {
                 let mut state = self.state.lock();
-                state.remove_assembly(piece);
+                state.remove_piece_buffer(piece);
                 if known {
                     // The next attempt fetches the whole piece from peers.
                     state.tails.remove(&PieceIndex(piece));
@@ -164,13 +166,13 @@ impl Store {
         let bytes = buffer.freeze();
         let dropped = {
             let mut state = self.state.lock();
-            state.remove_assembly(piece);
+            state.remove_piece_buffer(piece);
             // The piece may have been claimed in the meantime; then it is on disk.
             let unwritten = !self.options.read_only && state.source_of(piece).is_none();
             state.have.set(piece, true);
             state.unproven.set(piece, false);
             state.touch(piece);
-            state.hot.insert(piece, bytes, unwritten);
+            state.cache.insert(piece, bytes, unwritten);
             if unwritten {
                 state.queue.push(piece);
             }

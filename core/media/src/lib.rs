@@ -42,10 +42,12 @@ mod mp4;
 mod mpeg_ts;
 mod ogg;
 mod riff_codecs;
+mod samples;
 mod timeline;
 
 pub use container::Container;
 pub use endings::{Content, Format};
 pub use indexer::Indexer;
 pub use locate::{Landing, Locate};
+pub use samples::{End, ParameterSets, Sample, Samples, TrackSetup};
 pub use timeline::{Accuracy, Keyframe, Timeline, Track, TrackKind};

@@ -4,9 +4,9 @@ use super::boxes::{inside, name};
 use super::bytes::Bytes;
 use crate::timeline::{Track, TrackKind};
 
-/// Fills a track from the first entry of its `stsd`. The entry may be cut off; unreadable parts are
-/// skipped.
-pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track) -> Option<()> {
+/// Fills a track and its codec configuration from the first entry of its `stsd`. The entry may be
+/// cut off; unreadable parts are skipped.
+pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track, configuration: &mut Vec<u8>) -> Option<()> {
     let _size = entry.u32()?;
     let kind = entry.kind()?;
     track.codec = codec(kind);
@@ -17,6 +17,7 @@ pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track) -> Option<()> {
             let resolution = (u32::from(entry.u16()?), u32::from(entry.u16()?));
             track.resolution = Some(resolution).filter(|(width, height)| *width > 0 && *height > 0);
             entry.take(50)?;
+            *configuration = config(entry).unwrap_or_default();
             if &kind == b"mp4v"
                 && let Some((object, _)) = elementary(entry)
             {
@@ -45,6 +46,7 @@ pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track) -> Option<()> {
                 _ => {}
             }
             let described = inside(entry).find(|(kind, _)| kind == b"wave").map_or(entry, |(_, wave)| wave);
+            *configuration = config(described).unwrap_or_default();
             if let Some((channels, audio)) = dolby(entry).zip(track.audio.as_mut()) {
                 audio.0 = channels;
             }
@@ -63,6 +65,28 @@ pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track) -> Option<()> {
         TrackKind::Subtitle | TrackKind::Other => {}
     }
     Some(())
+}
+
+/// Returns the codec configuration among the boxes of a sample entry.
+fn config(entry: Bytes<'_>) -> Option<Vec<u8>> {
+    inside(entry).find_map(|(kind, body)| match &kind {
+        b"avcC" | b"hvcC" | b"vvcC" | b"av1C" => Some(body.0.to_vec()),
+        b"esds" => elementary(entry).and_then(|(_, config)| config).map(<[u8]>::to_vec),
+        b"dOps" => opus(body),
+        // Version and flags, then the header of the metadata block.
+        b"dfLa" => body.0.get(8..8 + 34).map(<[u8]>::to_vec),
+        b"alac" => Some([&(body.0.len() as u32 + 8).to_be_bytes()[..], b"alac", body.0].concat()),
+        _ => None,
+    })
+}
+
+/// Returns the identification header of RFC 7845 for a `dOps` box, which has the same fields as
+/// big-endian numbers.
+fn opus(mut body: Bytes<'_>) -> Option<Vec<u8>> {
+    let (_version, channels) = (body.u8()?, body.u8()?);
+    let (pre_skip, rate, gain) = (body.u16()?, body.u32()?, body.u16()?);
+    let head = [b"OpusHead", &[1, channels][..], &pre_skip.to_le_bytes(), &rate.to_le_bytes(), &gain.to_le_bytes()];
+    Some([&head.concat(), body.0].concat())
 }
 
 /// Returns FFmpeg's name for the kind of a sample entry. An unknown kind is returned unchanged.

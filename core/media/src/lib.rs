@@ -24,6 +24,7 @@
 
 mod avi;
 mod bisect;
+mod codec;
 mod comments;
 mod container;
 mod endings;

@@ -2,6 +2,7 @@
 
 use super::boxes::{inside, name};
 use super::bytes::Bytes;
+use crate::codec::aac::AudioConfig;
 use crate::timeline::{Track, TrackKind};
 
 /// Fills a track and its codec configuration from the first entry of its `stsd`. The entry may be
@@ -55,7 +56,8 @@ pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track, configuration: &
             {
                 track.codec = object_codec(object).unwrap_or("aac").into();
                 if track.codec == "aac"
-                    && let Some((channels, rate)) = config.and_then(aac)
+                    && let Some((channels, rate)) =
+                        config.and_then(AudioConfig::parse).map(|config| (config.channels, config.rate))
                 {
                     let said = track.audio.map_or(0, |audio| audio.0);
                     track.audio = Some((if channels == 0 { said } else { channels }, rate));
@@ -209,42 +211,4 @@ fn dolby(entry: Bytes<'_>) -> Option<u32> {
         (b"dec3", [_, _, a, b, ..]) => Some(mode(u32::from_be_bytes([0, 0, *a, *b]))),
         _ => None,
     })
-}
-
-/// Returns channels and samples per second of AAC (ISO/IEC 14496-3, AudioSpecificConfig); 0
-/// channels if not stated.
-fn aac(config: &[u8]) -> Option<(u32, u32)> {
-    const RATES: [u32; 13] =
-        [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350];
-    let mut at = 0;
-    let mut bits = |count: usize| {
-        let mut value = 0u32;
-        for _ in 0..count {
-            let byte = config.get(at / 8)?;
-            value = value << 1 | u32::from(byte >> (7 - at % 8) & 1);
-            at += 1;
-        }
-        Some(value)
-    };
-    let object = |bits: &mut dyn FnMut(usize) -> Option<u32>| match bits(5)? {
-        31 => Some(32 + bits(6)?),
-        object => Some(object),
-    };
-    let rate = |bits: &mut dyn FnMut(usize) -> Option<u32>| match bits(4)? {
-        15 => bits(24),
-        index => RATES.get(index as usize).copied(),
-    };
-    let kind = object(&mut bits)?;
-    let mut samples = rate(&mut bits)?;
-    let channels = match bits(4)? {
-        7 => 8,
-        channels @ 0..=6 => channels,
-        _ => 0,
-    };
-    // Spectral band replication runs the core at half the rate; parametric stereo makes two
-    // channels of one.
-    if kind == 5 || kind == 29 {
-        samples = rate(&mut bits)?;
-    }
-    Some((if kind == 29 && channels == 1 { 2 } else { channels }, samples))
 }

@@ -6,6 +6,7 @@
 //!
 //! Each container implements [`Source`] and [`Demux`] beside its index and shares its parsers.
 
+pub(crate) mod order;
 mod parameter_sets;
 mod setup;
 

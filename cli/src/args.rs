@@ -347,7 +347,7 @@ impl StorageArgs {
         }
         config.disk_limit_bytes = self.disk_limit.unwrap_or(config.disk_limit_bytes);
         config.memory_limit_bytes = self.memory_limit.unwrap_or(config.memory_limit_bytes);
-        config.keep |= self.keep;
+        config.seed_in_background |= self.keep;
     }
 }
 

@@ -13,7 +13,7 @@ use crate::units::bytes;
 use crate::view::{self, View};
 use anyhow::{Result, anyhow};
 use describe::Described;
-use playswarm::{Config, Container, Format, Media, Session, Source, Torrent};
+use playswarm::{Config, Container, Format, Metainfo, Session, Source, TorrentHandle};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,7 +47,7 @@ pub(crate) async fn info(args: &InfoArgs, view: view::Options) -> Result<ExitCod
 /// that a magnet link lacks.
 pub(crate) fn asking(source: &Source, network: &Config) -> Config {
     let config = if needs_peers(source) { network.clone() } else { Config::offline("") };
-    Config { read_only: true, keep: false, ..config }
+    Config { read_only: true, seed_in_background: false, ..config }
 }
 
 fn needs_peers(source: &Source) -> bool {
@@ -64,7 +64,7 @@ async fn describe(
 ) -> Result<Option<Described>> {
     let wait = args.wait.filter(|s| *s > 0.0).map(Duration::from_secs_f64);
     let Some(source) = resolved(source, wait, view, stop).await? else { return Ok(None) };
-    if let Source::Torrent(torrent) = &source {
+    if let Source::Metainfo(torrent) = &source {
         let file = chosen(torrent, args.file.as_deref())?;
         if !worth_a_look(torrent, file, args) {
             return Ok(Some(Described::without_time(torrent.clone(), file)));
@@ -112,7 +112,7 @@ async fn in_swarm(
 ) -> Result<Option<Described>> {
     // Inspecting a torrent leaves nothing behind.
     config.read_only = true;
-    config.keep = false;
+    config.seed_in_background = false;
     if let Some(dir) = &args.dir {
         config.dir.clone_from(dir);
     }
@@ -130,7 +130,7 @@ pub(crate) async fn opened(
     wait: Option<Duration>,
     view: view::Options,
     stop: &mut Stop,
-) -> Result<Option<Media>> {
+) -> Result<Option<TorrentHandle>> {
     let shown = View::opening(session.clone(), &source, view);
     let open = async {
         let mut open = Box::pin(session.open(source));
@@ -160,7 +160,7 @@ async fn look(
     // 0 means not to read the index. The content of a magnet link is requested all the same.
     let wait = args.wait.filter(|s| *s > 0.0 && needs_peers(&source)).map(Duration::from_secs_f64);
     let Some(media) = opened(session, source, wait, view, stop).await? else { return Ok(None) };
-    let torrent = media.torrent().clone();
+    let torrent = media.metainfo().clone();
     let file = match &args.file {
         None if args.wait != Some(0.0) => media.choose_file().await.ok(),
         wanted => chosen(&torrent, wanted.as_deref())?,
@@ -188,14 +188,14 @@ async fn look(
 }
 
 /// Returns the selected file; `None` if the torrent has no playable file.
-fn chosen(torrent: &Arc<Torrent>, wanted: Option<&str>) -> Result<Option<usize>> {
+fn chosen(torrent: &Arc<Metainfo>, wanted: Option<&str>) -> Result<Option<usize>> {
     Ok(match wanted {
         Some(wanted) => Some(torrent.find_file(wanted)?),
         None => torrent.default_file().ok(),
     })
 }
 
-fn worth_a_look(torrent: &Torrent, file: Option<usize>, args: &InfoArgs) -> bool {
+fn worth_a_look(torrent: &Metainfo, file: Option<usize>, args: &InfoArgs) -> bool {
     // An unknown file extension may belong to a film as well.
     let may_tell = |n: usize| {
         torrent.files[n].length > 0
@@ -206,12 +206,12 @@ fn worth_a_look(torrent: &Torrent, file: Option<usize>, args: &InfoArgs) -> bool
 
 /// Reads the index of the selected file, then, if none was named, the durations of the others.
 /// Returns the reason why the index could not be read, if known.
-async fn learn(media: &Media, file: Option<usize>, args: &InfoArgs, end: Instant) -> Option<String> {
+async fn learn(media: &TorrentHandle, file: Option<usize>, args: &InfoArgs, end: Instant) -> Option<String> {
     if let Some(file) = file {
         match timeout_at(end, media.timeline(file)).await {
             Ok(Ok(_)) => {}
             Ok(Err(e)) => {
-                return Some(format!("the index of {} cannot be read: {e}", media.torrent().files[file].name));
+                return Some(format!("the index of {} cannot be read: {e}", media.metainfo().files[file].name));
             }
             Err(_) => return None,
         }
@@ -224,8 +224,8 @@ async fn learn(media: &Media, file: Option<usize>, args: &InfoArgs, end: Instant
 }
 
 /// Returns the reason why the index of a file did not arrive.
-fn why_not(media: &Media, file: usize, waited: Duration, trouble: Option<String>) -> String {
-    let (status, name) = (media.status(), &media.torrent().files[file].name);
+fn why_not(media: &TorrentHandle, file: usize, waited: Duration, trouble: Option<String>) -> String {
+    let (status, name) = (media.status(), &media.metainfo().files[file].name);
     let seconds = waited.as_secs_f64().round().max(1.0);
     let what = match (status.peers.len(), status.known_peers) {
         (0, 0) => "no peer was found".to_owned(),
@@ -242,7 +242,7 @@ fn why_not(media: &Media, file: usize, waited: Duration, trouble: Option<String>
 
 /// Returns once there has been no peer for [`LONELY`], if `may_end`. Records the last trouble,
 /// which is lost with its reader.
-async fn nobody(media: &Media, may_end: bool, trouble: &RefCell<Option<String>>) {
+async fn nobody(media: &TorrentHandle, may_end: bool, trouble: &RefCell<Option<String>>) {
     let mut last = Instant::now();
     while last.elapsed() < LONELY || !may_end {
         sleep(Duration::from_millis(200)).await;
@@ -255,12 +255,12 @@ async fn nobody(media: &Media, may_end: bool, trouble: &RefCell<Option<String>>)
 }
 
 /// Returns the lines shown on a terminal during the wait.
-fn progress(media: Media, file: Option<usize>) -> impl Fn() -> Vec<String> + Send + 'static {
+fn progress(media: TorrentHandle, file: Option<usize>) -> impl Fn() -> Vec<String> + Send + 'static {
     let begun = Instant::now();
     move || {
         let status = media.status();
         let what = match file.filter(|file| media.known_timeline(*file).is_none()) {
-            Some(file) => format!("reading the index of {}", media.torrent().files[file].name),
+            Some(file) => format!("reading the index of {}", media.metainfo().files[file].name),
             None => format!("reading the others' lengths, {} known", status.timelines.len()),
         };
         let s = begun.elapsed().as_secs();

@@ -8,7 +8,7 @@ const OPTIONS: &[(&str, &str)] = &[
     ("dir", "--dir"),
     ("disk_limit_bytes", "--disk-limit"),
     ("memory_limit_bytes", "--memory-limit"),
-    ("keep", "--keep"),
+    ("seed_in_background", "--keep"),
     ("listen", "--listen"),
     ("peers", "--peer"),
     ("dht", "--no-dht"),

@@ -10,7 +10,7 @@ use crate::stop::{self, Stop};
 use crate::view::{self, View};
 use anyhow::{Result, bail};
 use playswarm::printable;
-use playswarm::{Media, PeerStatus, Session, SlotCount};
+use playswarm::{PeerStatus, Session, SlotCount, TorrentHandle};
 use playswarm_serve::clock_time;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -29,7 +29,7 @@ pub(crate) async fn slots(args: &SlotsArgs, view: view::Options) -> Result<ExitC
     let mut stop = Stop::new()?;
     let Some(source) = source::given(&args.source, &mut stop).await? else { return Ok(ExitCode::FAILURE) };
     config.read_only = true;
-    config.keep = false;
+    config.seed_in_background = false;
     let session = Session::new(config).await?;
     let begun = Instant::now();
     // The index gets the remaining part of the waiting time.
@@ -48,13 +48,13 @@ pub(crate) async fn slots(args: &SlotsArgs, view: view::Options) -> Result<ExitC
     }
 }
 
-async fn look(args: &SlotsArgs, media: Media, begun: Instant, view: view::Options) -> Result<String> {
+async fn look(args: &SlotsArgs, media: TorrentHandle, begun: Instant, view: view::Options) -> Result<String> {
     let wait = Duration::from_secs_f64(args.wait);
     let file = match &args.file {
         Some(wanted) => media.find_file(wanted)?,
         None => media.choose_file().await?,
     };
-    let name = media.torrent().files[file].name.clone();
+    let name = media.metainfo().files[file].name.clone();
     let progress = Arc::new((AtomicUsize::new(0), AtomicUsize::new(0)));
     let shown = View::lines(shows(media.clone(), progress.clone(), name.clone()), view);
     let Ok(timeline) = timeout_at(begun + wait, media.timeline(file)).await else {
@@ -85,7 +85,7 @@ async fn look(args: &SlotsArgs, media: Media, begun: Instant, view: view::Option
 
 /// Returns the lines shown on a terminal during the search.
 fn shows(
-    media: Media,
+    media: TorrentHandle,
     progress: Arc<(AtomicUsize, AtomicUsize)>,
     name: String,
 ) -> impl Fn() -> Vec<String> + Send + 'static {

@@ -3,7 +3,7 @@
 use crate::stop::Stop;
 use anyhow::{Result, anyhow, bail};
 use playswarm::Source;
-use playswarm::torrent::MAX_TORRENT_BYTES;
+use playswarm::metainfo::MAX_TORRENT_BYTES;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
 

@@ -9,8 +9,8 @@ use crate::units::bytes;
 use crate::view::{self, View};
 use crate::{log, source, units};
 use anyhow::{Result, bail};
-use playswarm::torrent::is_playable;
-use playswarm::{Media, Session, printable};
+use playswarm::metainfo::is_playable;
+use playswarm::{Session, TorrentHandle, printable};
 use playswarm_serve::{HttpConfig, Server, clock_time, natural_order, serve};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -46,7 +46,7 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
     args.storage.apply(&mut config);
     let mut stop = Stop::new()?;
     let Some(source) = source::given(&args.source, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
-    let keeps = config.keep && config.disk_limit_bytes == 0;
+    let keeps = config.seed_in_background && config.disk_limit_bytes == 0;
     let session = Session::new(config).await?;
     if let Some(player) = &player
         && args.at.is_some()
@@ -119,16 +119,16 @@ async fn keep_on(stop: &mut Stop, session: &Session, was_read: bool, view: view:
 }
 
 async fn serve_file(
-    media: Media,
+    media: TorrentHandle,
     args: &StreamArgs,
     http: HttpConfig,
     view: view::Options,
-) -> Result<(Media, Server, usize)> {
+) -> Result<(TorrentHandle, Server, usize)> {
     let index = match &args.file {
         Some(wanted) => media.find_file(wanted)?,
         None => media.choose_file().await?,
     };
-    let file = &media.torrent().files[index];
+    let file = &media.metainfo().files[index];
     if file.length == 0 {
         bail!(
             "{} is empty (0 bytes), so there is nothing to play; choose another file with --file",
@@ -150,7 +150,7 @@ async fn serve_file(
 struct Idle(JoinHandle<()>);
 
 impl Idle {
-    fn watch(media: Media, view: view::Options) -> Idle {
+    fn watch(media: TorrentHandle, view: view::Options) -> Idle {
         Idle(tokio::spawn(async move {
             let mut looks = tokio::time::interval(IDLE_LOOK);
             let (mut last_read, mut completing, mut place) = (None::<Instant>, false, None);
@@ -185,18 +185,18 @@ impl Drop for Idle {
 struct Place(JoinHandle<()>);
 
 impl Place {
-    fn fetch(media: Media, file: usize, at: Duration, view: view::Options) -> Place {
+    fn fetch(media: TorrentHandle, file: usize, at: Duration, view: view::Options) -> Place {
         Place(tokio::spawn(async move {
             match media.prefetch_at(file, at).await {
-                Ok(landing) if !view.quiet => {
-                    let [wanted, found] = [at, landing.time].map(|time| clock_time(time.as_secs_f64()));
+                Ok(seek_point) if !view.quiet => {
+                    let [wanted, found] = [at, seek_point.time].map(|time| clock_time(time.as_secs_f64()));
                     let is_known = media.known_timeline(file).is_some_and(|timeline| timeline.knows_duration());
-                    log::line(&match landing.estimated {
+                    log::line(&match seek_point.estimated {
                         _ if !is_known => {
                             "this file does not tell its times: the player has to find the place".to_owned()
                         }
-                        true => format!("{wanted} is about at byte {}, an estimate", landing.from),
-                        false => format!("{wanted} is played from the keyframe at {found}, byte {}", landing.from),
+                        true => format!("{wanted} is about at byte {}, an estimate", seek_point.from),
+                        false => format!("{wanted} is played from the keyframe at {found}, byte {}", seek_point.from),
                     });
                 }
                 Ok(_) => {}
@@ -212,8 +212,8 @@ impl Drop for Place {
     }
 }
 
-fn say_what_is_streamed(media: &Media, index: usize, list_others: bool) {
-    let torrent = media.torrent();
+fn say_what_is_streamed(media: &TorrentHandle, index: usize, list_others: bool) {
+    let torrent = media.metainfo();
     let name = |i: usize| format!("{i}: {} ({})", torrent.files[i].name, bytes(torrent.files[i].length));
     log::line(&format!("streaming {}", name(index)));
     let others: Vec<usize> =

@@ -7,8 +7,8 @@
 
 use crate::player::Show;
 use anyhow::{Context, Result};
-use playswarm::Media;
-use playswarm::torrent::{Beside, Subtitle};
+use playswarm::TorrentHandle;
+use playswarm::metainfo::{Sidecars, Subtitle};
 use playswarm_serve::Server;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -40,8 +40,13 @@ struct Line {
 impl Handover {
     /// Starts to fetch the subtitles of a film, and adds them to `show`. Returns `None` if there
     /// are none.
-    pub(crate) fn begin(media: &Media, server: &Server, film: usize, show: &mut Show) -> Result<Option<Handover>> {
-        let beside = Beside::new(media.torrent());
+    pub(crate) fn begin(
+        media: &TorrentHandle,
+        server: &Server,
+        film: usize,
+        show: &mut Show,
+    ) -> Result<Option<Handover>> {
+        let beside = Sidecars::new(media.metainfo());
         let subtitles = beside.subtitles(film);
         if subtitles.is_empty() {
             return Ok(None);
@@ -65,7 +70,12 @@ impl Handover {
 
 /// Appends each subtitle to the list once it is available, and ends the list. Does not keep the
 /// torrent open.
-fn fetch(media: &Media, film: usize, lines: Vec<Line>, list: PathBuf) -> impl Future<Output = ()> + Send + use<> {
+fn fetch(
+    media: &TorrentHandle,
+    film: usize,
+    lines: Vec<Line>,
+    list: PathBuf,
+) -> impl Future<Output = ()> + Send + use<> {
     let append = move |text: &str| {
         let written = OpenOptions::new().append(true).open(&list).and_then(|mut file| file.write_all(text.as_bytes()));
         if let Err(e) = written {

@@ -6,7 +6,7 @@ use crate::{log, stream::rate};
 use indicatif::{ProgressBar, ProgressStyle};
 use playswarm::printable;
 use playswarm::status::Waste;
-use playswarm::{Media, MediaStatus, OpeningStatus, Playhead, Session, Source, Torrent};
+use playswarm::{Metainfo, OpeningStatus, Playhead, Session, Source, TorrentHandle, TorrentStatus};
 use playswarm_serve::clock_time;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -43,14 +43,14 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn start(media: Media, options: Options) -> View {
+    pub(crate) fn start(media: TorrentHandle, options: Options) -> View {
         if options.quiet {
             return View { task: None };
         }
         let task = if log::screen().is_hidden() {
             tokio::spawn(plain(media))
         } else {
-            tokio::spawn(live(move || render(&media.status(), media.torrent(), options)))
+            tokio::spawn(live(move || render(&media.status(), media.metainfo(), options)))
         };
         View { task: Some(task) }
     }
@@ -87,7 +87,7 @@ impl View {
         if options.quiet {
             return View { task: None };
         }
-        let lines = move || session.kept().iter().map(kept).collect::<Vec<_>>();
+        let lines = move || session.seeded_in_background().iter().map(seeded_in_background).collect::<Vec<_>>();
         let task =
             if log::screen().is_hidden() { tokio::spawn(now_and_then(lines)) } else { tokio::spawn(live(lines)) };
         View { task: Some(task) }
@@ -105,7 +105,7 @@ impl View {
     }
 }
 
-async fn plain(media: Media) {
+async fn plain(media: TorrentHandle) {
     let mut tick = tokio::time::interval(PLAIN);
     loop {
         tick.tick().await;
@@ -146,7 +146,7 @@ async fn live(render: impl Fn() -> Vec<String> + Send) {
 }
 
 /// Returns the view's lines.
-fn render(status: &MediaStatus, torrent: &Torrent, options: Options) -> Vec<String> {
+fn render(status: &TorrentStatus, torrent: &Metainfo, options: Options) -> Vec<String> {
     let mut lines = vec![format!("[{}]", map(status, torrent, MAP_CELLS)), traffic(status), ahead(status)];
     if options.peers {
         lines.extend(shares(status));
@@ -190,7 +190,7 @@ pub(crate) fn peers(n: usize) -> String {
 }
 
 /// Returns the transfer rates and the numbers of peers.
-fn traffic(status: &MediaStatus) -> String {
+fn traffic(status: &TorrentStatus) -> String {
     let serving = status.peers.iter().filter(|p| !p.choked_by).count();
     format!(
         "{} of {} here, down {}, up {}, {} peers ({serving} serving, {}{} more known)",
@@ -206,7 +206,7 @@ fn traffic(status: &MediaStatus) -> String {
 
 /// Returns how many of the peers are viewers just ahead of this one, and how much they delivered.
 /// Empty if there are none.
-fn parents(status: &MediaStatus) -> String {
+fn parents(status: &TorrentStatus) -> String {
     match &status.slots {
         Some(slots) if slots.parents > 0 || slots.parent_bytes > 0 => {
             let all = slots.parent_bytes + slots.other_bytes;
@@ -218,7 +218,7 @@ fn parents(status: &MediaStatus) -> String {
 }
 
 /// Returns the line of a torrent in the background.
-fn kept(status: &MediaStatus) -> String {
+fn seeded_in_background(status: &TorrentStatus) -> String {
     if let Some(trouble) = &status.trouble {
         return format!("{}: {trouble}", status.name);
     }
@@ -234,7 +234,7 @@ fn kept(status: &MediaStatus) -> String {
 }
 
 /// Returns the amount of data buffered ahead of the player.
-fn ahead(status: &MediaStatus) -> String {
+fn ahead(status: &TorrentStatus) -> String {
     if let Some(trouble) = &status.trouble {
         return trouble.clone();
     }
@@ -257,7 +257,7 @@ fn ahead(status: &MediaStatus) -> String {
 
 /// Returns the playhead and the end of the buffer if the film's time is known: `at 12:34 of
 /// 1:30:00, good until 14:05; `.
-fn at(status: &MediaStatus, playhead: &Playhead) -> String {
+fn at(status: &TorrentStatus, playhead: &Playhead) -> String {
     let timeline = status.timelines.iter().find(|t| t.file == playhead.file);
     match (playhead.time_s, playhead.buffered_until_s, timeline) {
         (Some(time), Some(until), Some(timeline)) => {
@@ -281,7 +281,7 @@ fn percent(part: u64, whole: u64) -> String {
 
 /// Renders the pieces in `cells` characters: `#` complete, `=` partly complete, `+` being fetched,
 /// `.` missing, `|` at a reader.
-fn map(status: &MediaStatus, torrent: &Torrent, cells: usize) -> String {
+fn map(status: &TorrentStatus, torrent: &Metainfo, cells: usize) -> String {
     let pieces = status.piece_map.as_bytes();
     if pieces.is_empty() || cells == 0 {
         return String::new();
@@ -314,7 +314,7 @@ fn map(status: &MediaStatus, torrent: &Torrent, cells: usize) -> String {
 }
 
 /// Returns a line for each of the peers that delivered most: address, rate, share of the total.
-fn shares(status: &MediaStatus) -> Vec<String> {
+fn shares(status: &TorrentStatus) -> Vec<String> {
     let mut peers: Vec<_> = status.peers.iter().collect();
     peers.sort_by(|a, b| b.downloaded_bytes.cmp(&a.downloaded_bytes).then(a.addr.cmp(&b.addr)));
     let all: u64 = peers.iter().map(|p| p.downloaded_bytes).sum();
@@ -337,8 +337,8 @@ pub(crate) mod tests {
     use playswarm::status::{PeerStatus, ReaderStatus, TimelineStatus};
     use playswarm::{FileEntry, InfoHash};
 
-    fn torrent(total: u64, piece: u32) -> Torrent {
-        Torrent {
+    fn torrent(total: u64, piece: u32) -> Metainfo {
+        Metainfo {
             info_hash: InfoHash([1; 20]),
             name: "x".into(),
             layout: playswarm_logic::Layout::new(total, piece).unwrap(),
@@ -352,8 +352,8 @@ pub(crate) mod tests {
         }
     }
 
-    fn status(piece_map: &str) -> MediaStatus {
-        MediaStatus {
+    fn status(piece_map: &str) -> TorrentStatus {
+        TorrentStatus {
             info_hash: InfoHash([1; 20]),
             name: "x".into(),
             total_bytes: piece_map.len() as u64 * 100,

@@ -46,13 +46,13 @@ def main() -> None:
         with playswarm.open(args.source, args.file, session=session) as film:
             player = threading.Thread(target=play, args=(film, args.rate, args.seek, args.seconds))
             player.start()
-            for status in film.media.watch(every=0.1, seconds=args.seconds):
+            for status in film.torrent.watch(every=0.1, seconds=args.seconds):
                 history.add(status)
                 print(f"\r{status.progress:6.1%} {status.download_bytes_per_s / 1e6:6.2f} MB/s", end="", flush=True)
             film.cancel()
             player.join()
             picture = args.out.with_name(f"{args.out.stem}-now{args.out.suffix}")
-            film.media.plot().savefig(picture)
+            film.torrent.plot().savefig(picture)
     history.plot().savefig(args.out)
     print(f"\n{len(history)} moments in {args.out}, the last of them in {picture}")
 

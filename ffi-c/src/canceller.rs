@@ -1,6 +1,6 @@
 //! `playswarm_canceller`, and the cancellation flag that it shares with streams.
 
-use crate::border::{Out, call, call_plain, guard};
+use crate::boundary::{Out, call, call_plain, guard};
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, Handle};
 use std::sync::atomic::{AtomicBool, Ordering};

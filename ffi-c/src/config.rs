@@ -1,7 +1,7 @@
 //! `playswarm_config`: settings by key and value or as JSON. The keys are those of the Rust
 //! interface.
 
-use crate::border::{Out, call, call_plain, text};
+use crate::boundary::{Out, call, call_plain, text};
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, Handle, add_text, c_text};
 use engine::Config;

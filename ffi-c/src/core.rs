@@ -2,7 +2,7 @@
 //! callback thread. It ends with the last handle that needs it, so a stream may outlive the handle
 //! of its session.
 
-use crate::border::bad;
+use crate::boundary::bad;
 use crate::canceller::Flag;
 use crate::dispatch::Dispatcher;
 use engine::{Config, Error, Result, Session};

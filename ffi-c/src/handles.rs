@@ -4,7 +4,7 @@
 //!
 //! The numbers are not valid addresses, so a caller that dereferences a handle faults at once.
 
-use crate::border::bad;
+use crate::boundary::bad;
 use engine::Result;
 use parking_lot::RwLock;
 use std::any::Any;

@@ -1,7 +1,7 @@
 //! Log lines of the whole process, passed to one callback on a separate thread. Lines are written
 //! while locks are held and packets are processed, where a callback must not run.
 
-use crate::border::{bad, call, guard};
+use crate::boundary::{bad, call, guard};
 use crate::dispatch::{Dispatcher, Finalizer, Job, Listener};
 use crate::error::{playswarm_code, playswarm_error};
 use crate::event::playswarm_finalizer;
@@ -47,17 +47,17 @@ pub type playswarm_log_callback = Option<
     ),
 >;
 
-type Hearer = Listener<playswarm_log_callback>;
+type LogListener = Listener<playswarm_log_callback>;
 
 struct Sink {
-    listener: Arc<Hearer>,
+    listener: Arc<LogListener>,
     dispatcher: Dispatcher,
 }
 
 /// Current log level; 0 if logging is off.
 static LEVEL: AtomicI32 = AtomicI32::new(0);
 static LOST: AtomicU64 = AtomicU64::new(0);
-static JOBS: RwLock<Option<(Arc<Hearer>, mpsc::Sender<Job>)>> = RwLock::new(None);
+static JOBS: RwLock<Option<(Arc<LogListener>, mpsc::Sender<Job>)>> = RwLock::new(None);
 static SINK: Mutex<Option<Sink>> = Mutex::new(None);
 
 fn number(level: &Level) -> i32 {
@@ -123,7 +123,7 @@ impl<S: tracing::Subscriber> Layer<S> for Lines {
     }
 }
 
-fn say(listener: &Hearer, level: i32, target: &std::ffi::CStr, line: &std::ffi::CStr) {
+fn say(listener: &LogListener, level: i32, target: &std::ffi::CStr, line: &std::ffi::CStr) {
     use playswarm_log_level::*;
     let level = match level {
         1 => PLAYSWARM_LOG_ERROR,
@@ -164,7 +164,7 @@ impl Visit for Line {
 ///
 /// The process has one log callback; a new one replaces it. When this function returns, the old
 /// callback is not called again, unless this function was called from it. `user_data` and
-/// `finalizer` work as in playswarm_media_set_event_callback. If the callback is too slow, lines
+/// `finalizer` work as in playswarm_torrent_set_event_callback. If the callback is too slow, lines
 /// are dropped and their number is logged. Callable from any thread, including callbacks.
 ///
 /// Errors: PLAYSWARM_BAD_ARGUMENT for any other level; PLAYSWARM_IO in a Rust program that already

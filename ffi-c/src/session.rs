@@ -1,12 +1,12 @@
 //! `playswarm_session`: the root object, and the functions that open torrents.
 
-use crate::border::{Out, bad, bytes, call, call_plain, text};
+use crate::boundary::{Out, bad, bytes, call, call_plain, text};
 use crate::canceller::playswarm_canceller;
 use crate::config::playswarm_config;
 use crate::core::Core;
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, Handle};
-use crate::media::{MediaObject, playswarm_media};
+use crate::torrent::{TorrentObject, playswarm_torrent};
 use engine::{InfoHash, Result, Source};
 use std::ffi::c_char;
 use std::path::Path;
@@ -77,15 +77,15 @@ unsafe fn open(
     source: Result<Source>,
     timeout_ms: u64,
     canceller: *const playswarm_canceller,
-    media: *mut *mut playswarm_media,
+    torrent: *mut *mut playswarm_torrent,
 ) -> Result<()> {
     // SAFETY: the caller upholds the contract above.
-    let out = unsafe { Out::handle(media) }?;
+    let out = unsafe { Out::handle(torrent) }?;
     let core = handles::get(session)?;
     let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
     let opening = core.session.open(source?);
-    let media = core.wait_within("opening the torrent", timeout_ms, cancel.as_deref(), opening)?;
-    out.give(MediaObject::new(media, core.as_ref().clone()));
+    let torrent = core.wait_within("opening the torrent", timeout_ms, cancel.as_deref(), opening)?;
+    out.give(TorrentObject::new(torrent, core.as_ref().clone()));
     Ok(())
 }
 
@@ -95,14 +95,14 @@ unsafe fn open(
 /// which may be NULL, is cancelled. The setting "metadata_timeout_ms" always bounds the wait for
 /// peers.
 ///
-/// The media has one reference, which the caller releases with playswarm_media_unref. A torrent
+/// The torrent has one reference, which the caller releases with playswarm_torrent_unref. A torrent
 /// that is already open is shared. Callable from any thread.
 ///
 /// Errors: PLAYSWARM_BAD_SOURCE, PLAYSWARM_BAD_TORRENT, PLAYSWARM_FETCH, PLAYSWARM_NO_METADATA,
 /// PLAYSWARM_STORAGE, PLAYSWARM_TIMED_OUT, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED.
 ///
 /// # Safety
-/// `source` must end with a zero byte. `media` must be valid for writes. `error` must be NULL or
+/// `source` must end with a zero byte. `torrent` must be valid for writes. `error` must be NULL or
 /// valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_open(
@@ -110,14 +110,14 @@ pub unsafe extern "C" fn playswarm_session_open(
     source: *const c_char,
     timeout_ms: u64,
     canceller: *const playswarm_canceller,
-    media: *mut *mut playswarm_media,
+    torrent: *mut *mut playswarm_torrent,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_session_open", error, || {
             let source = text(source, "source").and_then(Source::parse);
-            open(session, source, timeout_ms, canceller, media)
+            open(session, source, timeout_ms, canceller, torrent)
         })
     }
 }
@@ -126,7 +126,7 @@ pub unsafe extern "C" fn playswarm_session_open(
 /// UTF-8.
 ///
 /// # Safety
-/// `path` must end with a zero byte. `media` must be valid for writes. `error` must be NULL or
+/// `path` must end with a zero byte. `torrent` must be valid for writes. `error` must be NULL or
 /// valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_open_file(
@@ -134,14 +134,14 @@ pub unsafe extern "C" fn playswarm_session_open_file(
     path: *const c_char,
     timeout_ms: u64,
     canceller: *const playswarm_canceller,
-    media: *mut *mut playswarm_media,
+    torrent: *mut *mut playswarm_torrent,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_session_open_file", error, || {
             let source = path_of(path).map(|path| Source::from(path.as_path()));
-            open(session, source, timeout_ms, canceller, media)
+            open(session, source, timeout_ms, canceller, torrent)
         })
     }
 }
@@ -171,28 +171,28 @@ unsafe fn path_of(path: *const c_char) -> Result<std::path::PathBuf> {
 /// Like playswarm_session_open, but takes the content of a torrent file, which is copied.
 ///
 /// # Safety
-/// `torrent` must point to `length` bytes. `media` must be valid for writes. `error` must be NULL
+/// `metainfo` must point to `length` bytes. `torrent` must be valid for writes. `error` must be NULL
 /// or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_open_bytes(
     session: *mut playswarm_session,
-    torrent: *const u8,
+    metainfo: *const u8,
     length: usize,
     timeout_ms: u64,
     canceller: *const playswarm_canceller,
-    media: *mut *mut playswarm_media,
+    torrent: *mut *mut playswarm_torrent,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
         call("playswarm_session_open_bytes", error, || {
-            let source = bytes(torrent, length, "torrent").and_then(|bytes| {
-                if bytes.len() > engine::torrent::MAX_TORRENT_BYTES {
+            let source = bytes(metainfo, length, "torrent").and_then(|bytes| {
+                if bytes.len() > engine::metainfo::MAX_TORRENT_BYTES {
                     return Err(bad(format!("no torrent file is {length} bytes long")));
                 }
                 Ok(Source::TorrentBytes(bytes.to_vec().into()))
             });
-            open(session, source, timeout_ms, canceller, media)
+            open(session, source, timeout_ms, canceller, torrent)
         })
     }
 }
@@ -201,7 +201,7 @@ pub unsafe extern "C" fn playswarm_session_open_bytes(
 /// DHT, the local network or the setting "peers".
 ///
 /// # Safety
-/// `info_hash` must point to 20 bytes. `media` must be valid for writes. `error` must be NULL or
+/// `info_hash` must point to 20 bytes. `torrent` must be valid for writes. `error` must be NULL or
 /// valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_open_info_hash(
@@ -209,7 +209,7 @@ pub unsafe extern "C" fn playswarm_session_open_info_hash(
     info_hash: *const u8,
     timeout_ms: u64,
     canceller: *const playswarm_canceller,
-    media: *mut *mut playswarm_media,
+    torrent: *mut *mut playswarm_torrent,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     // SAFETY: the caller upholds the contract above for every pointer.
@@ -220,7 +220,7 @@ pub unsafe extern "C" fn playswarm_session_open_info_hash(
                 hash.copy_from_slice(bytes);
                 Source::InfoHash(InfoHash(hash))
             });
-            open(session, source, timeout_ms, canceller, media)
+            open(session, source, timeout_ms, canceller, torrent)
         })
     }
 }
@@ -268,7 +268,7 @@ pub extern "C" fn playswarm_session_ref(session: *mut playswarm_session) -> play
     call_plain("playswarm_session_ref", || handles::retain(session))
 }
 
-/// Releases a reference. The session ends when its last reference and all its medias and streams
+/// Releases a reference. The session ends when its last reference and all its torrents and streams
 /// are released. That last release waits up to 10 s for verified data to be written. NULL is
 /// allowed. Callable from any thread, including callbacks.
 #[unsafe(no_mangle)]

@@ -3,15 +3,15 @@
 //! A waiting read holds no lock, so a seek never waits for it. A seek wakes waiting reads, which
 //! continue at the new position.
 
-use crate::border::{Out, bad, call, call_plain, guard};
+use crate::boundary::{Out, bad, call, call_plain, guard};
 use crate::canceller::Flag;
 use crate::core::Core;
 use crate::dispatch::{Listener, Slot, Task};
 use crate::error::{playswarm_code, playswarm_error};
 use crate::event::playswarm_finalizer;
 use crate::handles::{self, Handle};
-use crate::watch::{self, Bell, Place};
-use engine::{Error, Landing, Media, Result, Stream};
+use crate::watch::{self, Place, Wakeup};
+use engine::{Error, Result, SeekPoint, Stream, TorrentHandle};
 use parking_lot::Mutex;
 use std::ffi::c_void;
 use std::sync::Arc;
@@ -31,11 +31,11 @@ impl Handle for playswarm_stream {
 /// The fields are declared in drop order: the callback first, the runtime last.
 pub(crate) struct StreamObject {
     callback: Slot<watch::Callback, Task>,
-    bell: Arc<Bell>,
+    wakeup: Arc<Wakeup>,
     ringer: Mutex<Option<Task>>,
     place: Arc<Place>,
     stream: Mutex<Stream>,
-    media: Media,
+    torrent: TorrentHandle,
     file: usize,
     size: u64,
     cancel: Flag,
@@ -43,15 +43,15 @@ pub(crate) struct StreamObject {
 }
 
 impl StreamObject {
-    pub(crate) fn new(stream: Stream, media: Media, file: usize, core: Arc<Core>) -> StreamObject {
+    pub(crate) fn new(stream: Stream, torrent: TorrentHandle, file: usize, core: Arc<Core>) -> StreamObject {
         StreamObject {
             callback: Slot::default(),
-            bell: Arc::default(),
+            wakeup: Arc::default(),
             ringer: Mutex::default(),
             place: Arc::default(),
             size: stream.size(),
             stream: Mutex::new(stream),
-            media,
+            torrent,
             file,
             cancel: Flag::default(),
             core,
@@ -111,11 +111,11 @@ impl StreamObject {
     }
 
     /// Moves to a time. Waits without a lock for information that is not known yet.
-    pub(crate) fn seek_time(&self, time: Duration) -> Result<Landing> {
-        let locating = self.media.locate(self.file, time);
-        let landing = self.core.wait_within("looking for a time", 0, Some(&self.cancel), locating)?;
-        self.seek_to(&mut self.stream.lock(), landing.from);
-        Ok(landing)
+    pub(crate) fn seek_time(&self, time: Duration) -> Result<SeekPoint> {
+        let locating = self.torrent.locate(self.file, time);
+        let seek_point = self.core.wait_within("looking for a time", 0, Some(&self.cancel), locating)?;
+        self.seek_to(&mut self.stream.lock(), seek_point.from);
+        Ok(seek_point)
     }
 
     pub(crate) fn time(&self) -> Option<Duration> {
@@ -251,7 +251,7 @@ pub unsafe extern "C" fn playswarm_stream_readable_at(
     })
 }
 
-/// Sets the media's data rate in bytes per second, if the player knows it. It determines the
+/// Sets the torrent's data rate in bytes per second, if the player knows it. It determines the
 /// deadlines of pieces. Otherwise the rate is measured from the reads. Callable from any thread.
 ///
 /// Errors: PLAYSWARM_BAD_ARGUMENT unless the rate is a positive, finite number.
@@ -302,7 +302,7 @@ pub type playswarm_readable_callback = Option<unsafe extern "C" fn(user_data: *m
 /// the available data. The callback does not start a download; the first read does.
 ///
 /// Each stream has one callback. The rules for replacing it, for NULL, `user_data` and `finalizer`
-/// are those of playswarm_media_set_event_callback. Callable from any thread, including callbacks.
+/// are those of playswarm_torrent_set_event_callback. Callable from any thread, including callbacks.
 ///
 /// # Safety
 /// `callback` must be callable with `user_data` from another thread until it ends. `error` must be
@@ -352,12 +352,12 @@ pub unsafe extern "C" fn playswarm_stream_eventfd(
         call("playswarm_stream_eventfd", error, || {
             let out = Out::new(fd, "descriptor")?;
             let object = handles::get(stream)?;
-            let made = object.bell.fd();
+            let made = object.wakeup.fd();
             let (fd, first) = made.map_err(|source| Error::Io { doing: "cannot make an eventfd", source })?;
             if first {
-                let (readable, bell) = (object.stream.lock().readable(), object.bell.clone());
+                let (readable, wakeup) = (object.stream.lock().readable(), object.wakeup.clone());
                 let feed = watch::watch(readable, object.place.clone(), move || {
-                    bell.ring();
+                    wakeup.ring();
                     std::future::ready(())
                 });
                 *object.ringer.lock() = Some(Task(object.core.handle().spawn(feed)));

@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = Config { peers: vec![peer.parse()?], ..Config::offline(dir) };
     let session = runtime.block_on(Session::new(config))?;
     let media = runtime.block_on(session.open(Source::parse(torrent)?))?;
-    let size = media.torrent().files[0].length;
+    let size = media.metainfo().files[0].length;
     let began = Instant::now();
     std::thread::scope(|scope| {
         for n in 0..threads {

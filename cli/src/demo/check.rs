@@ -6,7 +6,7 @@ use crate::log;
 use crate::units::bytes;
 use crate::view::wasted_bytes;
 use anyhow::{Context, Result, bail, ensure};
-use playswarm::Media;
+use playswarm::TorrentHandle;
 use playswarm_serve::Server;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const MAX_HEAD: usize = 16 << 10;
 
 /// Whether all bytes were right. Prints a line for each position.
-pub(super) async fn check(server: &Server, media: &Media) -> Result<bool> {
+pub(super) async fn check(server: &Server, media: &TorrentHandle) -> Result<bool> {
     let url = server.url();
     let path = url.splitn(4, '/').nth(3).context("a URL has a path")?;
     let size = CLIP.len() as u64;

@@ -11,7 +11,7 @@ use crate::stop::{self, Stop};
 use crate::stream::until_the_end;
 use crate::view::{self, View};
 use anyhow::{Result, anyhow};
-use playswarm::{Config, CreateOptions, Media, Session, Source, Torrent, create_torrent};
+use playswarm::{Config, CreateOptions, Metainfo, Session, Source, TorrentHandle, create_torrent};
 use playswarm_serve::{HttpConfig, Server, serve};
 use std::path::Path;
 use tempfile::TempDir;
@@ -27,9 +27,9 @@ const PIECE_BYTES: u32 = 64 << 10;
 
 /// Everything that must live as long as the demo.
 struct Demo {
-    seeds: Vec<(Session, Media)>,
+    seeds: Vec<(Session, TorrentHandle)>,
     viewer: Session,
-    media: Media,
+    media: TorrentHandle,
     file: usize,
     _folder: TempDir,
 }
@@ -125,12 +125,12 @@ fn put_clip(dir: &Path) -> Result<()> {
         .map_err(|e| anyhow!("cannot write the clip to {}: {e}", dir.display()))
 }
 
-async fn seed(dir: &Path, torrent: &Torrent, upload_bytes_per_s: u64) -> Result<(Session, Media)> {
+async fn seed(dir: &Path, torrent: &Metainfo, upload_bytes_per_s: u64) -> Result<(Session, TorrentHandle)> {
     put_clip(dir)?;
     let session = Session::new(Config { upload_bytes_per_s, ..Config::offline(dir) }).await?;
     let media = session.open(Source::from(torrent)).await?;
     media.fetch_all(false);
-    let verified = media.check_files(|_, _| {}).await?;
+    let verified = media.recheck(|_, _| {}).await?;
     if verified != torrent.layout.total_bytes() {
         return Err(anyhow!("only {verified} bytes of the clip were found to be right"));
     }

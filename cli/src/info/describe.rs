@@ -2,10 +2,10 @@
 
 use super::sparkline::sparkline;
 use crate::units::{bit_rate, bytes};
+use playswarm::metainfo::{Sidecars, Tracker, content_type, is_playable};
 use playswarm::printable::{self, line};
 use playswarm::status::TrackerStatus;
-use playswarm::torrent::{Beside, Tracker, content_type, is_playable};
-use playswarm::{Accuracy, Timeline, Torrent, Track};
+use playswarm::{Accuracy, Metainfo, Timeline, Track};
 use playswarm_serve::{clock_time, natural_order, timeline_json};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ const CURVE_BUCKETS: usize = 100;
 
 /// A torrent, the selected file, and the known timelines.
 pub(super) struct Described {
-    torrent: Arc<Torrent>,
+    torrent: Arc<Metainfo>,
     file: Option<usize>,
     timelines: BTreeMap<usize, Arc<Timeline>>,
     /// The reason why the time information of the selected file is unknown although it was
@@ -30,12 +30,12 @@ pub(super) struct Described {
 }
 
 impl Described {
-    pub(super) fn without_time(torrent: Arc<Torrent>, file: Option<usize>) -> Described {
+    pub(super) fn without_time(torrent: Arc<Metainfo>, file: Option<usize>) -> Described {
         Described { torrent, file, timelines: BTreeMap::new(), lacks: None, asked: Vec::new() }
     }
 
     pub(super) fn new(
-        torrent: Arc<Torrent>,
+        torrent: Arc<Metainfo>,
         file: Option<usize>,
         known: impl Fn(usize) -> Option<Arc<Timeline>>,
     ) -> Described {
@@ -108,7 +108,7 @@ impl Described {
 
     pub(super) fn json(&self) -> String {
         let torrent = &self.torrent;
-        let beside = Beside::new(torrent);
+        let beside = Sidecars::new(torrent);
         let files: Vec<_> = natural_order(torrent)
             .into_iter()
             .map(|i| {
@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn what_others_wrote_moves_no_cursor_and_forges_no_line() {
         let evil = "\u{1b}[2Jx\u{202e}\r\ninfo-hash  0\u{9b}1m";
-        let torrent = Torrent {
+        let torrent = Metainfo {
             info_hash: playswarm::InfoHash([1; 20]),
             name: evil.into(),
             layout: playswarm_logic::Layout::new(1, 16384).unwrap(),

@@ -58,8 +58,8 @@ pub struct Config {
     pub metadata_timeout_ms: u64,
     /// Whether to complete a torrent that was read, after it was closed, and to seed it in the
     /// background. This lasts until it is opened again or the session ends (see
-    /// [`Session::kept`](crate::Session::kept)). Not together with `disk_limit_bytes`.
-    pub keep: bool,
+    /// [`Session::seeded_in_background`](crate::Session::seeded_in_background)). Not together with `disk_limit_bytes`.
+    pub seed_in_background: bool,
     /// Whether to find viewers near the same playhead with the slot index on the DHT
     /// (docs/SLOTS.md). Has no effect where `dht` is off, and none for private torrents.
     pub slot_index: bool,
@@ -90,7 +90,7 @@ impl Default for Config {
             disk_limit_bytes: 0,
             memory_limit_bytes: 64 << 20,
             metadata_timeout_ms: 60_000,
-            keep: false,
+            seed_in_background: false,
             slot_index: true,
             slots: playswarm_logic::slots::Config::default(),
             picker: playswarm_logic::picker::Config::default(),
@@ -251,7 +251,7 @@ pub const LEAST_DISK_LIMIT_BYTES: u64 = 32 << 20;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SettingRange {
-    /// Name of the setting, after the name of its group and a dot: `picker.comfort_s`.
+    /// Name of the setting, after the name of its group and a dot: `picker.read_ahead_s`.
     pub name: String,
     /// Current value.
     pub value: f64,

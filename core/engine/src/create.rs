@@ -10,7 +10,7 @@ mod hash;
 pub use gather::LeftOut;
 
 use crate::error::{Error, Result};
-use crate::torrent::{MAX_PIECE_BYTES, MIN_PIECE_BYTES, Torrent, write_torrent};
+use crate::metainfo::{MAX_PIECE_BYTES, MIN_PIECE_BYTES, Metainfo, write_torrent};
 use gather::{Gathered, Input};
 use hash::hash;
 use playswarm_proto::bencode::{put_integer, put_string};
@@ -62,7 +62,7 @@ pub fn streaming_piece_bytes(total_bytes: u64) -> u32 {
 #[non_exhaustive]
 pub struct Created {
     /// The parsed torrent.
-    pub torrent: Torrent,
+    pub torrent: Metainfo,
     /// Bytes of its `.torrent` file.
     pub bytes: Vec<u8>,
     /// Entries of the folder that are not in the torrent; the first 1,000.
@@ -156,7 +156,7 @@ fn create(
         &hashes,
         options.private,
     );
-    let torrent = Torrent::from_info(info.into(), options.trackers.clone())?;
+    let torrent = Metainfo::from_info(info.into(), options.trackers.clone())?;
     // If a name was changed to be safe, peers with the files would not be recognised as having
     // them.
     for (input, entry) in inputs.iter().zip(&torrent.files) {
@@ -223,7 +223,7 @@ fn info_dictionary(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::torrent::sha1;
+    use crate::metainfo::sha1;
     use std::collections::BTreeSet;
     use std::sync::atomic::AtomicU64;
 
@@ -247,7 +247,7 @@ mod tests {
         left_out.iter().map(|l| format!("{}: {}", l.path.strip_prefix(&root).unwrap().display(), l.why)).collect()
     }
 
-    fn names(torrent: &Torrent) -> Vec<&str> {
+    fn names(torrent: &Metainfo) -> Vec<&str> {
         torrent.files.iter().map(|f| f.name.as_str()).collect()
     }
 
@@ -375,7 +375,7 @@ mod tests {
         for (n, piece) in all.chunks(16 << 10).enumerate() {
             assert_eq!(torrent.hash_of(n as u32).unwrap(), sha1(piece));
         }
-        let read = Torrent::from_bytes(&bytes).unwrap();
+        let read = Metainfo::from_bytes(&bytes).unwrap();
         assert_eq!((read.info_hash, read.trackers), (torrent.info_hash, torrent.trackers.clone()));
         let again = create_torrent(&root, options, |_, _| {}).await.unwrap();
         assert_eq!((again.torrent.info_hash, again.bytes), (torrent.info_hash, bytes));

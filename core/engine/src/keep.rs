@@ -6,10 +6,10 @@
 use crate::config::Config;
 use crate::discovery;
 use crate::error::Result;
-use crate::status::{MediaStatus, Waste};
+use crate::metainfo::{InfoHash, Metainfo};
+use crate::status::{TorrentStatus, Waste};
 use crate::store::{Store, StoreOptions};
 use crate::swarm::background::{Background, Kept};
-use crate::torrent::{InfoHash, Torrent};
 use parking_lot::Mutex;
 use playswarm_logic::Bits;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ pub(crate) struct Keeper {
 }
 
 struct Entry {
-    torrent: Arc<Torrent>,
+    torrent: Arc<Metainfo>,
     /// Open while the background session uses its files.
     store: Arc<Store>,
     kept: Kept,
@@ -33,16 +33,16 @@ impl Keeper {
     /// Creates the keeper where the settings ask for it. With a disk limit nothing is kept, as a
     /// whole torrent may not fit.
     pub(crate) fn new(config: &Config, shared: &Arc<discovery::Shared>) -> Option<Keeper> {
-        if config.keep && config.read_only {
+        if config.seed_in_background && config.read_only {
             tracing::warn!("nothing is kept in the background: nothing is to be written");
             return None;
         }
-        if config.keep && config.disk_limit_bytes != 0 {
+        if config.seed_in_background && config.disk_limit_bytes != 0 {
             tracing::warn!("nothing is kept in the background: there is a limit on disk use");
             return None;
         }
         config
-            .keep
+            .seed_in_background
             .then(|| Keeper { background: Background::new(config, Some(shared.clone())), kept: Mutex::default() })
     }
 
@@ -50,7 +50,12 @@ impl Keeper {
     ///
     /// # Errors
     /// Those of [`Store::open`] and [`Background::hand_over`].
-    pub(crate) async fn hand_over(&self, torrent: Arc<Torrent>, config: &Config, peers: Vec<SocketAddr>) -> Result<()> {
+    pub(crate) async fn hand_over(
+        &self,
+        torrent: Arc<Metainfo>,
+        config: &Config,
+        peers: Vec<SocketAddr>,
+    ) -> Result<()> {
         // Events are discarded: changes of its files are reported when it is opened again.
         let (store, _) = Store::open(torrent.clone(), StoreOptions::of(config)).await?;
         match self.background.hand_over(&store, peers).await {
@@ -67,7 +72,7 @@ impl Keeper {
 
     /// Takes a torrent back, if it is kept, and records its correct pieces. From then on, the
     /// background session does not write to its files.
-    pub(crate) async fn take_back(&self, info_hash: &InfoHash) -> Option<Arc<Torrent>> {
+    pub(crate) async fn take_back(&self, info_hash: &InfoHash) -> Option<Arc<Metainfo>> {
         let Entry { torrent, store, kept } = self.kept.lock().remove(info_hash)?;
         let noted = match self.background.take_back(kept).await {
             Ok(Some(right)) => store.claim(&right).await,
@@ -82,7 +87,7 @@ impl Keeper {
     }
 
     /// Returns the status of each kept torrent.
-    pub(crate) fn status(&self) -> Vec<MediaStatus> {
+    pub(crate) fn status(&self) -> Vec<TorrentStatus> {
         self.kept.lock().values().map(Entry::status).collect()
     }
 
@@ -97,11 +102,11 @@ impl Keeper {
 }
 
 impl Entry {
-    fn status(&self) -> MediaStatus {
+    fn status(&self) -> TorrentStatus {
         let (torrent, status) = (&self.torrent, self.kept.status());
         let layout = torrent.layout;
         let bits = self.kept.bits().unwrap_or_else(|| Bits::new(layout.pieces()));
-        MediaStatus {
+        TorrentStatus {
             info_hash: torrent.info_hash,
             name: torrent.name.clone(),
             total_bytes: layout.total_bytes(),

@@ -4,14 +4,14 @@ use crate::config::Config;
 use crate::discovery::{self, source, source::Resolved, source::Source};
 use crate::error::{Error, Result};
 use crate::keep::Keeper;
-use crate::media::{Inner, Media};
-use crate::status::{MediaStatus, OpeningStatus};
+use crate::metainfo::{InfoHash, Metainfo, Trackers};
+use crate::status::{OpeningStatus, TorrentStatus};
 use crate::store::load_saved_torrent_bytes;
 use crate::swarm::driver::{Start, Swarm};
 use crate::swarm::listen::Registry;
 use crate::swarm::rates::RateLimits;
 use crate::swarm::transport::{Limits, Transport};
-use crate::torrent::{InfoHash, Torrent, Trackers};
+use crate::torrent_handle::{Inner, TorrentHandle};
 use parking_lot::Mutex;
 use playswarm_proto::AddressClass;
 use std::collections::BTreeMap;
@@ -73,7 +73,7 @@ impl Shared {
     }
 
     /// Hands over a torrent that was closed to the background, if the user wants that.
-    pub(crate) fn keep(self: Arc<Self>, runtime: &Handle, swarm: Arc<Swarm>, torrent: Arc<Torrent>) {
+    pub(crate) fn keep(self: Arc<Self>, runtime: &Handle, swarm: Arc<Swarm>, torrent: Arc<Metainfo>) {
         if self.keeper.is_none() || self.is_closed() {
             return;
         }
@@ -159,27 +159,27 @@ impl Session {
     /// # Errors
     /// [`Error::BadSource`], [`Error::BadTorrent`], [`Error::Fetch`], [`Error::NoMetadata`],
     /// [`Error::Storage`], [`Error::Closed`].
-    pub async fn open(&self, source: Source) -> Result<Media> {
+    pub async fn open(&self, source: Source) -> Result<TorrentHandle> {
         let resolved = source::resolve(source, self.shared.discovery.web()).await?;
         self.open_resolved(resolved).await
     }
 
-    /// Fetches and parses a source without contacting peers. It becomes a [`Source::Torrent`], or a
+    /// Fetches and parses a source without contacting peers. It becomes a [`Source::Metainfo`], or a
     /// [`Source::Magnet`] where only peers have the torrent's info.
     ///
     /// # Errors
     /// [`Error::BadSource`], [`Error::BadTorrent`], [`Error::Fetch`] or [`Error::Storage`].
     pub async fn resolve(&self, source: Source) -> Result<Source> {
         Ok(match source::resolve(source, self.shared.discovery.web()).await? {
-            Resolved::Torrent(torrent) => Source::Torrent(torrent),
+            Resolved::Metainfo(torrent) => Source::Metainfo(torrent),
             Resolved::Magnet(magnet) => Source::Magnet(magnet),
         })
     }
 
-    async fn open_resolved(&self, resolved: Resolved) -> Result<Media> {
+    async fn open_resolved(&self, resolved: Resolved) -> Result<TorrentHandle> {
         let s = &self.shared;
         let (info_hash, selected) = match &resolved {
-            Resolved::Torrent(torrent) => (torrent.info_hash, torrent.selected.clone()),
+            Resolved::Metainfo(torrent) => (torrent.info_hash, torrent.selected.clone()),
             Resolved::Magnet(magnet) => (magnet.info_hash, magnet.files.clone()),
         };
         // Held until it is open or has failed: concurrent calls for the same torrent share it.
@@ -189,7 +189,7 @@ impl Session {
             return Err(Error::Closed);
         }
         if let Some(inner) = s.opened(&info_hash) {
-            return Ok(Media::new(inner, selected));
+            return Ok(TorrentHandle::new(inner, selected));
         }
         // The last swarm of this torrent may still be writing.
         let last = s.swarms.lock().get(&info_hash).and_then(Weak::upgrade);
@@ -217,7 +217,7 @@ impl Session {
         opening.swarm = None;
         let inner = Arc::new(Inner {
             swarm,
-            torrent,
+            metainfo: torrent,
             registry: s.registry.clone(),
             session: Arc::downgrade(s),
             wanted: AtomicBool::new(wanted),
@@ -234,14 +234,14 @@ impl Session {
             inner.swarm.close();
             return Err(Error::Closed);
         }
-        Ok(Media::new(inner, selected))
+        Ok(TorrentHandle::new(inner, selected))
     }
 
     /// Returns the start state of a swarm. A magnet link whose torrent was saved here needs no peer
     /// for its metadata.
     async fn start_from(&self, resolved: Resolved) -> Start {
         match resolved {
-            Resolved::Torrent(torrent) => Start {
+            Resolved::Metainfo(torrent) => Start {
                 info_hash: torrent.info_hash,
                 trackers: torrent.trackers.clone(),
                 peers: Vec::new(),
@@ -251,7 +251,7 @@ impl Session {
                 let (dir, info_hash) = (self.shared.config.dir.clone(), magnet.info_hash);
                 let saved = tokio::task::spawn_blocking(move || {
                     let bytes = load_saved_torrent_bytes(&dir, &info_hash)?;
-                    Torrent::from_bytes(&bytes).ok().filter(|t| t.info_hash == info_hash)
+                    Metainfo::from_bytes(&bytes).ok().filter(|t| t.info_hash == info_hash)
                 });
                 let mut trackers = Trackers::from(magnet.trackers).named_by(magnet.named_by);
                 let torrent = saved.await.ok().flatten().map(|mut torrent| {
@@ -276,12 +276,12 @@ impl Session {
     ///
     /// # Errors
     /// Those of [`Session::open`].
-    pub async fn describe(&self, source: Source) -> Result<Arc<Torrent>> {
+    pub async fn describe(&self, source: Source) -> Result<Arc<Metainfo>> {
         match source::resolve(source, self.shared.discovery.web()).await? {
-            Resolved::Torrent(torrent) => Ok(torrent),
+            Resolved::Metainfo(torrent) => Ok(torrent),
             magnet => {
                 let media = self.open_resolved(magnet).await?;
-                Ok(media.torrent().clone())
+                Ok(media.metainfo().clone())
             }
         }
     }
@@ -302,7 +302,7 @@ impl Session {
     ///
     /// Each has `background: true`, and the number of its peers in `known_peers`. Its counters
     /// start at the handover.
-    pub fn kept(&self) -> Vec<MediaStatus> {
+    pub fn seeded_in_background(&self) -> Vec<TorrentStatus> {
         self.shared.keeper.as_ref().map(Keeper::status).unwrap_or_default()
     }
 

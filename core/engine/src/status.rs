@@ -1,6 +1,6 @@
 //! The state of a torrent: a snapshot, and events as they happen.
 
-use crate::torrent::InfoHash;
+use crate::metainfo::InfoHash;
 use playswarm_media::{Accuracy, Timeline, Track, TrackKind};
 use serde::Serialize;
 use std::fmt;
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 
 /// A snapshot of one torrent.
 #[derive(Clone, Debug, Serialize)]
-pub struct MediaStatus {
+pub struct TorrentStatus {
     /// Info-hash of the torrent.
     pub info_hash: InfoHash,
     /// Name of the torrent.

@@ -5,7 +5,7 @@ mod common;
 
 use common::raw::{EXTENDED, Raw};
 use common::{Film, LONG, PIECE, soon, until, viewer};
-use playswarm::{Config, CreateOptions, Event, Media, Session};
+use playswarm::{Config, CreateOptions, Event, Session, TorrentHandle};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
@@ -16,7 +16,7 @@ const UNCHOKE: u8 = 1;
 const INTERESTED: u8 = 2;
 
 /// Reads all of it in the background.
-fn reading(media: &Media) -> tokio::task::JoinHandle<Vec<u8>> {
+fn reading(media: &TorrentHandle) -> tokio::task::JoinHandle<Vec<u8>> {
     let mut stream = media.stream(0).unwrap();
     tokio::spawn(async move {
         let mut all = Vec::new();

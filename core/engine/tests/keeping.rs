@@ -12,7 +12,7 @@ async fn a_film_that_was_watched_in_part_is_completed_in_the_background_and_noth
     let film = Film::new(3_000_000, 1).await;
     let seed = film.seed_with(|c| c.upload_bytes_per_s = 2_000_000).await;
     let dir = tempfile::tempdir().unwrap();
-    let config = Config { keep: true, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
+    let config = Config { seed_in_background: true, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
     let session = Session::new(config.clone()).await.unwrap();
 
     let media = session.open(film.source()).await.unwrap();
@@ -20,20 +20,20 @@ async fn a_film_that_was_watched_in_part_is_completed_in_the_background_and_noth
     let mut start = vec![0; 300_000];
     soon("the start is read", stream.read_exact(&mut start)).await.unwrap();
     assert!(start == film.data[..300_000]);
-    assert!(session.kept().is_empty() && !media.status().background);
+    assert!(session.seeded_in_background().is_empty() && !media.status().background);
     drop((stream, media));
 
-    until("the background has it", || session.kept().first().is_some_and(|s| s.background)).await;
+    until("the background has it", || session.seeded_in_background().first().is_some_and(|s| s.background)).await;
     let total = film.data.len() as u64;
-    until("the background has all of it", || session.kept()[0].verified_bytes == total).await;
-    let kept = session.kept().remove(0);
+    until("the background has all of it", || session.seeded_in_background()[0].verified_bytes == total).await;
+    let kept = session.seeded_in_background().remove(0);
     assert!(kept.downloaded_bytes <= total - 300_000, "what was here was not fetched again: {}", kept.downloaded_bytes);
     assert!(kept.piece_map.bytes().all(|b| b == b'#'));
 
     // Nobody can help now: what is read is what is here.
     seed.session.close().await;
     let media = session.open(film.source()).await.unwrap();
-    assert!(session.kept().is_empty());
+    assert!(session.seeded_in_background().is_empty());
     assert_eq!(media.status().verified_bytes, total);
     let mut all = Vec::new();
     let mut stream = media.stream(0).unwrap();
@@ -43,8 +43,8 @@ async fn a_film_that_was_watched_in_part_is_completed_in_the_background_and_noth
 
     // Handed over once more, and closed there: the next session knows of all.
     drop((stream, media));
-    until("the background has it again", || !session.kept().is_empty()).await;
-    until("it has looked at it", || session.kept()[0].verified_bytes == total).await;
+    until("the background has it again", || !session.seeded_in_background().is_empty()).await;
+    until("it has looked at it", || session.seeded_in_background()[0].verified_bytes == total).await;
     session.close().await;
     let session = Session::new(Config { peers: Vec::new(), ..config }).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
@@ -56,7 +56,7 @@ async fn what_the_background_fetched_is_known_to_the_next_session() {
     let film = Film::new(1_000_000, 2).await;
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
-    let config = Config { keep: true, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
+    let config = Config { seed_in_background: true, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
     let session = Session::new(config).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     let mut stream = media.stream(0).unwrap();
@@ -64,8 +64,10 @@ async fn what_the_background_fetched_is_known_to_the_next_session() {
     let mut some = vec![0; 1000];
     soon("some is read", stream.read_exact(&mut some)).await.unwrap();
     drop((stream, media));
-    until("the background has all of it", || session.kept().first().is_some_and(|s| s.verified_bytes == 1_000_000))
-        .await;
+    until("the background has all of it", || {
+        session.seeded_in_background().first().is_some_and(|s| s.verified_bytes == 1_000_000)
+    })
+    .await;
     session.close().await;
     assert!(matches!(session.open(film.source()).await, Err(e) if e.kind() == ErrorKind::Closed));
 
@@ -77,18 +79,18 @@ async fn what_the_background_fetched_is_known_to_the_next_session() {
 async fn what_nobody_read_is_not_kept_and_neither_is_anything_with_a_limit_on_disk_use() {
     let film = Film::new(200_000, 3).await;
     let dir = tempfile::tempdir().unwrap();
-    let session = Session::new(Config { keep: true, ..Config::offline(dir.path()) }).await.unwrap();
+    let session = Session::new(Config { seed_in_background: true, ..Config::offline(dir.path()) }).await.unwrap();
     drop(session.open(film.source()).await.unwrap());
     // Opening takes its turn after the hand-over that there would have been.
     drop(session.open(film.source()).await.unwrap());
-    assert!(session.kept().is_empty());
+    assert!(session.seeded_in_background().is_empty());
 
     let dir = tempfile::tempdir().unwrap();
-    let bounded = Config { keep: true, disk_limit_bytes: 32 << 20, ..Config::offline(dir.path()) };
+    let bounded = Config { seed_in_background: true, disk_limit_bytes: 32 << 20, ..Config::offline(dir.path()) };
     let session = Session::new(bounded).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     drop(media.stream(0).unwrap());
     drop(media);
     drop(session.open(film.source()).await.unwrap());
-    assert!(session.kept().is_empty());
+    assert!(session.seeded_in_background().is_empty());
 }

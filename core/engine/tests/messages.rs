@@ -179,7 +179,7 @@ async fn a_newcomer_hears_of_each_piece_once() {
     drop(film.seed().await);
     let session = Session::new(Config::offline(film.dir.path())).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
-    assert_eq!(media.check_files(|_, _| {}).await.unwrap(), film.data.len() as u64);
+    assert_eq!(media.recheck(|_, _| {}).await.unwrap(), film.data.len() as u64);
     let mut peer = Raw::dial(session.listen_addr().unwrap(), film.torrent.info_hash.0, 70, FAST).await;
     let mut heard = Vec::new();
     while let Ok(Some((id, _))) = tokio::time::timeout(Duration::from_millis(500), peer.hear()).await {

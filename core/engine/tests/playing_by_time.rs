@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Film, PIECE, pattern, soon, until, viewer};
-use playswarm::{Config, CreateOptions, Landing, Media, Session, Source, create_torrent};
+use playswarm::{Config, CreateOptions, SeekPoint, Session, Source, TorrentHandle, create_torrent};
 use std::time::Duration;
 
 /// A WAV file of `length` bytes of noise behind its head, two channels of 16 bits, `rate` bytes a second.
@@ -32,26 +32,26 @@ async fn what_is_played_at_a_time_is_fetched_before_anybody_reads_it() {
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![seed.addr()]).await;
     let media = session.open(film.source()).await.unwrap();
-    let landing = soon("the landing", media.prefetch_at(0, Duration::from_secs(20))).await.unwrap();
-    assert!(landing.from.abs_diff(20 << 20) < 1 << 20, "{landing:?}");
+    let seek_point = soon("the seek_point", media.prefetch_at(0, Duration::from_secs(20))).await.unwrap();
+    assert!(seek_point.from.abs_diff(20 << 20) < 1 << 20, "{seek_point:?}");
     let mut stream = media.stream(0).unwrap();
-    until("it is all here", || stream.readable_at(landing.from) >= landing.until - landing.from).await;
+    until("it is all here", || stream.readable_at(seek_point.from) >= seek_point.until - seek_point.from).await;
     until("and the reader is gone", || media.status().readers.is_empty()).await;
     assert_eq!(media.status().playhead, None, "nobody plays");
     assert!(media.status().downloaded_bytes < 10 << 20, "and no more than that is fetched");
     // What a face needs to pace a player that reads there.
-    stream.seek_to(landing.from);
+    stream.seek_to(seek_point.from);
     let buffered = stream.buffered(u64::MAX);
-    assert_eq!((buffered, stream.buffered(1000)), (stream.readable_at(landing.from), 1000));
+    assert_eq!((buffered, stream.buffered(1000)), (stream.readable_at(seek_point.from), 1000));
     assert!(stream.bytes_per_s().is_some_and(|rate| (rate / f64::from(1 << 20) - 1.0).abs() < 0.01));
     assert!(media.is_available(0) && !media.is_available(1));
     // A place that the file does not have is not fetched.
-    media.prefetch_from(0, Landing { from: u64::MAX, until: u64::MAX, ..landing });
-    media.prefetch_from(1, landing);
+    media.prefetch_from(0, SeekPoint { from: u64::MAX, until: u64::MAX, ..seek_point });
+    media.prefetch_from(1, seek_point);
 }
 
 /// An album of MP3s of silence, 128 kbit/s at 48 kHz, of so many seconds each; and its seed.
-async fn album(seconds: &[usize], up: u64) -> (tempfile::TempDir, playswarm::Torrent, Session, Media) {
+async fn album(seconds: &[usize], up: u64) -> (tempfile::TempDir, playswarm::Metainfo, Session, TorrentHandle) {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("album");
     std::fs::create_dir(&folder).unwrap();
@@ -67,7 +67,7 @@ async fn album(seconds: &[usize], up: u64) -> (tempfile::TempDir, playswarm::Tor
     let config = Config { upload_bytes_per_s: up, ..Config::offline(dir.path()) };
     let session = Session::new(config).await.unwrap();
     let media = session.open(Source::from(&torrent)).await.unwrap();
-    media.check_files(|_, _| {}).await.unwrap();
+    media.recheck(|_, _| {}).await.unwrap();
     (dir, torrent, session, media)
 }
 

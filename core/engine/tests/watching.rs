@@ -4,12 +4,12 @@
 mod common;
 
 use common::{Film, PIECE, soon, until, viewer};
-use playswarm::{Config, ErrorKind, Event, Media, ReaderStatus, Session, Source};
+use playswarm::{Config, ErrorKind, Event, ReaderStatus, Session, Source, TorrentHandle};
 use std::io::{Read, Seek, SeekFrom};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 /// The readers that are not ours for the index.
-fn players(media: &Media) -> Vec<ReaderStatus> {
+fn players(media: &TorrentHandle) -> Vec<ReaderStatus> {
     media.status().readers.into_iter().filter(|r| !r.index).collect()
 }
 
@@ -137,7 +137,7 @@ async fn a_magnet_gets_its_metadata_from_a_peer_and_is_opened_again_without_any(
     let magnet = || Source::parse(&format!("magnet:?xt=urn:btih:{}", film.torrent.info_hash)).unwrap();
     let session = viewer(dir.path(), vec![seed.addr()]).await;
     let media = soon("the magnet opens", session.open(magnet())).await.unwrap();
-    assert_eq!(media.torrent().files[0].length, 600_000);
+    assert_eq!(media.metainfo().files[0].length, 600_000);
     let mut all = Vec::new();
     soon("all is read", media.stream(0).unwrap().read_to_end(&mut all)).await.unwrap();
     assert!(all == film.data);
@@ -302,7 +302,7 @@ async fn a_link_names_a_peer_by_its_host_name_and_selects_the_file_that_plays() 
         playswarm::create_torrent(&folder, playswarm::CreateOptions::default(), |_, _| {}).await.unwrap().torrent;
     let seed = Session::new(Config::offline(dir.path())).await.unwrap();
     let seeded = seed.open(Source::from(&torrent)).await.unwrap();
-    assert_eq!(seeded.check_files(|_, _| {}).await.unwrap(), 300_000);
+    assert_eq!(seeded.recheck(|_, _| {}).await.unwrap(), 300_000);
     let port = seed.listen_addr().unwrap().port();
     let link = |more: &str| {
         Source::parse(&format!("magnet:?xt=urn:btih:{}&x.pe=localhost:{port}{more}", torrent.info_hash)).unwrap()

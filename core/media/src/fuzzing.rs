@@ -1,7 +1,7 @@
 //! Passes foreign bytes through the index readers as the engine does, for the fuzz targets and the
 //! tests with mutated films. Not part of the public interface.
 
-use crate::{Container, Indexer, Landing, Locate, Samples, Timeline};
+use crate::{Container, Indexer, Locate, Samples, SeekPoint, Timeline};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,15 +78,15 @@ impl Film<'_> {
         for time in [Duration::ZERO, timeline.duration() / 3, timeline.duration() * 2] {
             let mut locate = Locate::new(&timeline, time);
             self.feed(&mut locate, Locate::needed, Locate::feed, Locate::held_bytes, &cut);
-            let landing = locate.landing().expect("nothing more is needed");
-            check_landing(&timeline, &landing);
-            self.samples(&timeline, landing, &cut);
+            let point = locate.seek_point().expect("nothing more is needed");
+            check_landing(&timeline, &point);
+            self.samples(&timeline, point, &cut);
         }
         timeline
     }
 
     /// Reads the first samples of all tracks from a position on.
-    fn samples(&self, timeline: &Arc<Timeline>, from: Landing, cut: &impl Fn(Range<u64>) -> Range<u64>) {
+    fn samples(&self, timeline: &Arc<Timeline>, from: SeekPoint, cut: &impl Fn(Range<u64>) -> Range<u64>) {
         let tracks: Vec<usize> = (0..timeline.tracks().len()).collect();
         let Some(mut samples) = Samples::new(timeline, &tracks, from) else { return };
         let (mut fed, mut read, mut rounds) = (0, 0, 0);
@@ -179,8 +179,8 @@ fn check_timeline(timeline: &Timeline) {
     }
 }
 
-fn check_landing(timeline: &Timeline, landing: &Landing) {
+fn check_landing(timeline: &Timeline, seek_point: &SeekPoint) {
     let size = timeline.size();
-    let in_order = landing.from <= landing.offset && landing.from <= landing.until;
-    assert!(in_order && landing.offset <= size && landing.until <= size, "{landing:?} of {size}");
+    let in_order = seek_point.from <= seek_point.offset && seek_point.from <= seek_point.until;
+    assert!(in_order && seek_point.offset <= size && seek_point.until <= size, "{seek_point:?} of {size}");
 }

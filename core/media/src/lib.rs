@@ -49,6 +49,6 @@ mod timeline;
 pub use container::Container;
 pub use endings::{Content, Format};
 pub use indexer::Indexer;
-pub use locate::{Landing, Locate};
+pub use locate::{Locate, SeekPoint};
 pub use samples::{End, ParameterSets, Sample, Samples, TrackSetup};
 pub use timeline::{Accuracy, Keyframe, Timeline, Track, TrackKind};

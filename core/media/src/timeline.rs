@@ -2,7 +2,7 @@
 
 use crate::container::Container;
 use crate::held::Walk;
-use crate::locate::Landing;
+use crate::locate::SeekPoint;
 use crate::samples::{Source, TrackSetup};
 use std::ops::Range;
 use std::sync::Arc;
@@ -34,8 +34,8 @@ pub struct Timeline {
 
 /// A method to search a container for the keyframe at or before a time.
 pub(crate) trait Search: std::fmt::Debug + Send + Sync {
-    /// Returns a walk that ends with the landing for `time`, which must be within the film.
-    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>>;
+    /// Returns a walk that ends with the seek_point for `time`, which must be within the film.
+    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = SeekPoint>>;
 }
 
 /// A point where playback can start.

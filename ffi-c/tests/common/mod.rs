@@ -82,7 +82,7 @@ pub struct World {
     pub data: Vec<u8>,
     pub peer: SocketAddr,
     runtime: Runtime,
-    _seed: (Session, engine::Media),
+    _seed: (Session, engine::TorrentHandle),
 }
 
 impl World {
@@ -113,7 +113,7 @@ impl World {
             fs::write(&file, bytes).unwrap();
             let session = Session::new(Config::offline(&seed)).await.unwrap();
             let media = session.open(Source::from(&torrent)).await.unwrap();
-            assert_eq!(media.check_files(|_, _| {}).await.unwrap(), data.len() as u64);
+            assert_eq!(media.recheck(|_, _| {}).await.unwrap(), data.len() as u64);
             (session.listen_addr().unwrap(), file, (session, media))
         });
         World { folder, torrent, film, data: data.to_vec(), peer, runtime, _seed: open }

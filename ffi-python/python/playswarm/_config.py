@@ -36,7 +36,7 @@ class Settings(TypedDict, total=False):
     disk_limit_bytes: int
     memory_limit_bytes: int
     metadata_timeout_ms: int
-    keep: bool
+    seed_in_background: bool
     slot_index: bool
     slots: Mapping[str, Any]
     picker: Mapping[str, Any]
@@ -96,7 +96,7 @@ class Config(Mapping[str, Any]):
     disk_limit_bytes: int
     memory_limit_bytes: int
     metadata_timeout_ms: int
-    keep: bool
+    seed_in_background: bool
     slot_index: bool
     slots: dict[str, Any]
     picker: dict[str, Any]

@@ -3,7 +3,7 @@
 
 use super::storage;
 use crate::error::Result;
-use crate::torrent::{MAX_FILES, MAX_NAME_BYTES, MAX_PATH_DEPTH, natural_cmp, sanitize};
+use crate::metainfo::{MAX_FILES, MAX_NAME_BYTES, MAX_PATH_DEPTH, natural_cmp, sanitize};
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io;

@@ -4,7 +4,7 @@
 
 use super::Shared;
 use super::dht::{Dht, Node};
-use super::sieve::is_ours;
+use super::peer_filter::is_ours;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use playswarm_proto::AddressClass;

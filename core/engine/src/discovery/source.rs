@@ -12,8 +12,8 @@ pub use magnet::Magnet;
 use super::inflate::unpacked;
 use super::web::{Got, NotGot, Terms, Web};
 use crate::error::{Error, Result};
+use crate::metainfo::{InfoHash, MAX_TORRENT_BYTES, Metainfo};
 use crate::printable;
-use crate::torrent::{InfoHash, MAX_TORRENT_BYTES, Torrent};
 use bytes::Bytes;
 use playswarm_proto::AddressClass;
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub enum Source {
     /// The bytes of a `.torrent` file.
     TorrentBytes(Bytes),
     /// A torrent that was parsed already.
-    Torrent(Arc<Torrent>),
+    Metainfo(Arc<Metainfo>),
     /// An `http:` or `https:` URL of a `.torrent` file, or one that redirects to a magnet link.
     Url(String),
     /// A magnet link (BEP 9).
@@ -98,9 +98,9 @@ impl FromStr for Source {
         Source::parse(text)
     }
 }
-impl From<&Torrent> for Source {
-    fn from(torrent: &Torrent) -> Source {
-        Source::Torrent(Arc::new(torrent.clone()))
+impl From<&Metainfo> for Source {
+    fn from(torrent: &Metainfo) -> Source {
+        Source::Metainfo(Arc::new(torrent.clone()))
     }
 }
 impl From<Magnet> for Source {
@@ -128,7 +128,7 @@ pub(super) fn bad_source(given: &str, why: impl Into<String>) -> Error {
 #[derive(Debug)]
 pub(crate) enum Resolved {
     /// The metainfo is known.
-    Torrent(Arc<Torrent>),
+    Metainfo(Arc<Metainfo>),
     /// The info dictionary must be requested from peers.
     Magnet(Magnet),
 }
@@ -142,15 +142,15 @@ pub(crate) async fn resolve(source: Source, web: &Web) -> Result<Resolved> {
     match source {
         Source::TorrentBytes(bytes) => read_off_thread(bytes).await,
         Source::TorrentFile(path) => read_off_thread(read_limited(&path).await?).await,
-        Source::Torrent(torrent) => Ok(Resolved::Torrent(torrent)),
+        Source::Metainfo(torrent) => Ok(Resolved::Metainfo(torrent)),
         Source::Url(url) => match fetch(&url, web).await? {
             (Fetched::Magnet(magnet), from) => Ok(Resolved::Magnet(magnet.named_by(from))),
             (Fetched::Body(body), from) => match read_off_thread(body).await {
                 Ok(Resolved::Magnet(magnet)) => Ok(Resolved::Magnet(magnet.named_by(from))),
-                Ok(Resolved::Torrent(torrent)) => {
+                Ok(Resolved::Metainfo(torrent)) => {
                     let mut torrent = Arc::unwrap_or_clone(torrent);
                     torrent.trackers = torrent.trackers.named_by(from);
-                    Ok(Resolved::Torrent(Arc::new(torrent)))
+                    Ok(Resolved::Metainfo(Arc::new(torrent)))
                 }
                 Err(Error::BadTorrent(why)) => {
                     Err(Error::BadTorrent(format!("{why} (fetched from {})", without_secrets(&url))))
@@ -182,7 +182,7 @@ fn read(bytes: Bytes) -> Result<Resolved> {
     {
         return Ok(Resolved::Magnet(magnet));
     }
-    Torrent::from_bytes(&bytes).map(|torrent| Resolved::Torrent(Arc::new(torrent)))
+    Metainfo::from_bytes(&bytes).map(|torrent| Resolved::Metainfo(Arc::new(torrent)))
 }
 
 async fn read_limited(path: &Path) -> Result<Bytes> {

@@ -12,7 +12,7 @@ use super::names::begins_harmless;
 use super::ours::{News, Ours, Standing};
 use super::record::{Contents, Record};
 use crate::error::Result;
-use crate::torrent::{FileEntry, Torrent};
+use crate::metainfo::{FileEntry, Metainfo};
 use parking_lot::Mutex;
 use playswarm_logic::{Bits, PieceIndex};
 use std::collections::{BTreeSet, HashMap};
@@ -49,7 +49,7 @@ pub(super) enum Source {
 /// The torrent's files below the chosen folder.
 pub(super) struct Files {
     folder: Option<Arc<Folder>>,
-    torrent: Arc<Torrent>,
+    torrent: Arc<Metainfo>,
     ours: Ours,
     /// Paths of other programs' files that differ from the torrent's own: files that were once ours
     /// alone.
@@ -107,7 +107,7 @@ pub(super) struct Span<'a> {
 impl Files {
     pub(super) fn new(
         folder: Option<Arc<Folder>>,
-        torrent: Arc<Torrent>,
+        torrent: Arc<Metainfo>,
         record: Arc<Record>,
         contents: Contents,
         read_only: bool,

@@ -7,14 +7,14 @@ use super::Store;
 use super::files::Source;
 use super::load::Loaded;
 use crate::error::{Error, Result};
-use crate::torrent::Torrent;
+use crate::metainfo::Metainfo;
 use playswarm_logic::{Bits, PieceIndex};
 use std::ops::Range;
 use std::sync::Arc;
 
 impl Store {
     /// Returns the torrent.
-    pub(crate) fn torrent(&self) -> &Torrent {
+    pub(crate) fn torrent(&self) -> &Metainfo {
         &self.torrent
     }
 

@@ -38,7 +38,7 @@ pub(crate) use saved::load_saved_torrent_bytes;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::torrent::Torrent;
+use crate::metainfo::Metainfo;
 use assembly::Blame;
 use bytes::{Bytes, BytesMut};
 use files::Files;
@@ -154,7 +154,7 @@ pub(crate) enum Verdict {
 
 /// A torrent's pieces on disk and in memory.
 pub(crate) struct Store {
-    torrent: Arc<Torrent>,
+    torrent: Arc<Metainfo>,
     options: StoreOptions,
     files: Files,
     record: Arc<Record>,
@@ -195,7 +195,7 @@ impl Store {
     /// # Errors
     /// [`Error::Storage`] where the folder cannot be used.
     pub(crate) async fn open(
-        torrent: Arc<Torrent>,
+        torrent: Arc<Metainfo>,
         options: StoreOptions,
     ) -> Result<(Arc<Store>, mpsc::UnboundedReceiver<StoreEvent>)> {
         let runtime = Handle::current();
@@ -392,7 +392,7 @@ impl Drop for Store {
     }
 }
 
-fn open_on_disk(torrent: &Arc<Torrent>, options: &StoreOptions) -> Result<(Files, Arc<Record>, Claims)> {
+fn open_on_disk(torrent: &Arc<Metainfo>, options: &StoreOptions) -> Result<(Files, Arc<Record>, Claims)> {
     let StoreOptions { dir, read_only, .. } = options;
     let folder = if *read_only { Folder::open_read_only(dir).ok() } else { Some(Folder::make(dir)?) }.map(Arc::new);
     let (record, mut contents) = Record::open(folder.clone(), torrent, *read_only)?;

@@ -5,7 +5,7 @@
 //! candidates are the torrent's name, the name with the beginning of the info-hash, then numbers.
 //! Within the torrent's own folder they are the name and numbers.
 
-use crate::torrent::{Torrent, with_suffix};
+use crate::metainfo::{Metainfo, with_suffix};
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
@@ -25,7 +25,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    pub(super) fn of(torrent: &Torrent) -> Names {
+    pub(super) fn of(torrent: &Metainfo) -> Names {
         let mut folder: Option<&OsStr> = None;
         let mut common = true;
         for file in torrent.files.iter().filter(|f| !f.padding) {
@@ -54,7 +54,7 @@ impl Names {
 
     /// Returns the path of a file under its `n`-th candidate name. The path is relative to the
     /// torrent's folder, or to the chosen folder where the torrent has none.
-    pub(super) fn file(&self, torrent: &Torrent, index: usize, n: u32) -> PathBuf {
+    pub(super) fn file(&self, torrent: &Metainfo, index: usize, n: u32) -> PathBuf {
         let file = &torrent.files[index];
         if file.padding {
             // Names of pad files are often equal.

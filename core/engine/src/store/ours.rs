@@ -7,7 +7,7 @@ use super::folder::{Access, Facts, Folder, Walk, in_the_way};
 use super::names::{FLAT, MAX_NAMES, Names};
 use super::record::{Owned, Record};
 use crate::error::{Error, Result};
-use crate::torrent::Torrent;
+use crate::metainfo::Metainfo;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fs::File;
@@ -41,7 +41,7 @@ pub(super) enum Standing {
 /// See the [module](self).
 pub(super) struct Ours {
     folder: Option<Arc<Folder>>,
-    torrent: Arc<Torrent>,
+    torrent: Arc<Metainfo>,
     names: Names,
     record: Arc<Record>,
     /// As in the record: 0 is the torrent's folder, `n + 1` its file `n`.
@@ -61,7 +61,7 @@ fn gone() -> io::Error {
 impl Ours {
     pub(super) fn new(
         folder: Option<Arc<Folder>>,
-        torrent: Arc<Torrent>,
+        torrent: Arc<Metainfo>,
         record: Arc<Record>,
         owned: HashMap<u32, Owned>,
     ) -> Ours {

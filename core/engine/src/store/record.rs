@@ -27,7 +27,7 @@
 use super::folder::{Access, Folder, Identity, storage_error};
 use super::saved;
 use crate::error::{Error, Result};
-use crate::torrent::Torrent;
+use crate::metainfo::Metainfo;
 use parking_lot::Mutex;
 use playswarm_logic::Bits;
 use rustix::fs::FlockOperation;
@@ -77,7 +77,7 @@ pub(super) struct Contents {
 /// The record, locked against other processes while it is open.
 pub(super) struct Record {
     folder: Option<Arc<Folder>>,
-    torrent: Arc<Torrent>,
+    torrent: Arc<Metainfo>,
     /// Held across the write of a byte, or two writers of neighbouring pieces could undo each
     /// other's bits. Taken on the blocking pool only.
     state: Mutex<State>,
@@ -109,7 +109,7 @@ impl Record {
     /// that is damaged, or of another torrent or version, counts as empty.
     pub(super) fn open(
         folder: Option<Arc<Folder>>,
-        torrent: &Arc<Torrent>,
+        torrent: &Arc<Metainfo>,
         read_only: bool,
     ) -> Result<(Record, Contents)> {
         let pieces = torrent.layout.pieces();
@@ -256,7 +256,7 @@ fn set_bits(file: &File, bits: &mut Bits, start: usize, pieces: &[u32], on: bool
     })
 }
 
-fn name_of(torrent: &Torrent, number: u32) -> String {
+fn name_of(torrent: &Metainfo, number: u32) -> String {
     match number {
         1 => format!("{}.have", torrent.info_hash),
         n => format!("{}-{n}.have", torrent.info_hash),
@@ -264,7 +264,7 @@ fn name_of(torrent: &Torrent, number: u32) -> String {
 }
 
 /// Opens the first record, even while it is in use.
-fn read_first(notes: &Folder, torrent: &Torrent) -> Option<(File, PathBuf)> {
+fn read_first(notes: &Folder, torrent: &Metainfo) -> Option<(File, PathBuf)> {
     let name = name_of(torrent, 1);
     let name = Path::new(&name);
     Some((notes.file(name, Access::Read).ok()?, notes.full(name)))
@@ -272,7 +272,7 @@ fn read_first(notes: &Folder, torrent: &Torrent) -> Option<(File, PathBuf)> {
 
 /// Opens and locks the first record that no other process uses. With `create`, a missing one is
 /// created.
-fn lock_first(notes: &Folder, torrent: &Torrent, create: bool) -> Result<Option<(File, PathBuf)>> {
+fn lock_first(notes: &Folder, torrent: &Metainfo, create: bool) -> Result<Option<(File, PathBuf)>> {
     for number in 1..=MAX_RECORDS {
         let name = name_of(torrent, number);
         let (name, access) = (Path::new(&name), if create { Access::Notes } else { Access::Write });
@@ -311,15 +311,15 @@ fn lock(file: &File, tries: u32) -> bool {
 }
 
 /// Returns the end of the header and the given number of bit fields.
-fn bits_end(torrent: &Torrent, fields: usize) -> usize {
+fn bits_end(torrent: &Metainfo, fields: usize) -> usize {
     HEADER_BYTES + fields * torrent.layout.pieces().div_ceil(8) as usize
 }
 
-fn total_bytes(torrent: &Torrent) -> usize {
+fn total_bytes(torrent: &Metainfo) -> usize {
     bits_end(torrent, 2) + (torrent.files.len() + 1) * OWNED_BYTES
 }
 
-fn header(torrent: &Torrent) -> [u8; HEADER_BYTES] {
+fn header(torrent: &Metainfo) -> [u8; HEADER_BYTES] {
     let mut header = [0; HEADER_BYTES];
     header[..8].copy_from_slice(MAGIC);
     header[8..12].copy_from_slice(&VERSION.to_le_bytes());
@@ -331,14 +331,14 @@ fn header(torrent: &Torrent) -> [u8; HEADER_BYTES] {
     header
 }
 
-fn write_empty(file: &File, torrent: &Torrent) -> io::Result<()> {
+fn write_empty(file: &File, torrent: &Metainfo) -> io::Result<()> {
     file.set_len(0)?;
     file.set_len(total_bytes(torrent) as u64)?;
     file.write_all_at(&header(torrent), 0)
 }
 
 /// Reads the record; `None` where it is damaged, or of another torrent or version.
-fn read_contents(mut file: &File, torrent: &Torrent) -> io::Result<Option<Contents>> {
+fn read_contents(mut file: &File, torrent: &Metainfo) -> io::Result<Option<Contents>> {
     let (pieces, length) = (torrent.layout.pieces(), total_bytes(torrent));
     if file.metadata()?.len() != length as u64 {
         return Ok(None);

@@ -4,7 +4,7 @@
 use super::folder::{Access, Folder, storage_error};
 use super::record::NOTES;
 use crate::error::{Error, Result};
-use crate::torrent::{InfoHash, Torrent};
+use crate::metainfo::{InfoHash, Metainfo};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -27,7 +27,7 @@ pub(crate) fn load_saved_torrent_bytes(dir: &Path, info_hash: &InfoHash) -> Opti
 
 /// Saves the torrent, so that its magnet link needs no peer the next time. A saved torrent with
 /// trackers is not replaced by one without.
-pub(super) fn save_torrent(notes: &Folder, torrent: &Torrent) -> Result<()> {
+pub(super) fn save_torrent(notes: &Folder, torrent: &Metainfo) -> Result<()> {
     let name = format!("{}.torrent", torrent.info_hash);
     let path = notes.full(Path::new(&name));
     let bytes = torrent.to_torrent_bytes();

@@ -15,11 +15,11 @@ mod files;
 use crate::config::Config;
 use crate::discovery::{Discovery, Params, Progress, Shared, random_token};
 use crate::error::{Error, Result};
+#[cfg(test)]
+use crate::metainfo::InfoHash;
+use crate::metainfo::{Metainfo, write_torrent};
 use crate::status::TrackerStatus;
 use crate::store::Store;
-#[cfg(test)]
-use crate::torrent::InfoHash;
-use crate::torrent::{Torrent, write_torrent};
 use feed::Feed;
 use files::Files;
 use librqbit::api::{Api, TorrentIdOrHash};
@@ -187,7 +187,7 @@ impl Background {
     /// Discovery reads `progress`; before it is set, the whole torrent counts as missing.
     async fn feed(
         &self,
-        torrent: &Torrent,
+        torrent: &Metainfo,
         session: &Session,
         progress: Arc<OnceLock<Weak<ManagedTorrent>>>,
     ) -> Option<Feed> {

@@ -9,6 +9,7 @@
 use crate::config::Config;
 use crate::discovery::{self, Discovery};
 use crate::error::{Error, Result};
+use crate::metainfo::{InfoHash, Metainfo, Trackers, sha1};
 use crate::peer_address::PeerAddress;
 use crate::status::Event;
 use crate::store::{Store, StoreOptions};
@@ -18,7 +19,6 @@ use crate::swarm::listen::Host;
 use crate::swarm::named;
 use crate::swarm::rates::RateLimits;
 use crate::swarm::transport::Transport;
-use crate::torrent::{InfoHash, Torrent as Metainfo, Trackers, sha1};
 use parking_lot::Mutex;
 use playswarm_logic::torrent::{self, Content as Known, Greeting, Input, Origin, Torrent};
 use playswarm_logic::{BLOCK_BYTES, Bits, Machine, PieceIndex, choker, metadata};

@@ -4,8 +4,8 @@
 //! Connections are opened in `transport` (dialled) and `listen` (incoming). The driver decides
 //! which messages are sent.
 
+use crate::metainfo::InfoHash;
 use crate::swarm::handshake::HandshakeError;
-use crate::torrent::InfoHash;
 use bytes::{Buf, BytesMut};
 use playswarm_logic::Bits;
 use playswarm_logic::torrent::greeting::Greeting;

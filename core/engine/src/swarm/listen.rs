@@ -3,11 +3,11 @@
 //! A flood of connections costs at most a bounded number of small buffers for a few seconds each.
 //! Connections above the bound are closed at once, without a reply.
 
+use crate::metainfo::InfoHash;
 use crate::swarm::handshake::HandshakeError;
 use crate::swarm::link::{Link, Raw};
 use crate::swarm::sockets::Sockets;
 use crate::swarm::transport::{Limits, Transport, canonical, for_peers, raw_tcp, raw_utp};
-use crate::torrent::InfoHash;
 use librqbit_utp::UtpSocketUdp;
 use parking_lot::{Mutex, RwLock};
 use playswarm_logic::torrent::greeting::Greeting;

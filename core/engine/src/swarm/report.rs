@@ -2,7 +2,7 @@
 
 use crate::discovery::Discovery;
 use crate::status::{
-    MediaStatus, PeerStatus, Playhead, ReaderStatus, SlotStatus, TimelineStatus, TrackerStatus, ViewerStatus, Waste,
+    PeerStatus, Playhead, ReaderStatus, SlotStatus, TimelineStatus, TorrentStatus, TrackerStatus, ViewerStatus, Waste,
 };
 use crate::swarm::driver::Swarm;
 use crate::swarm::readers::Purpose;
@@ -26,7 +26,7 @@ struct Frame<'a> {
 
 impl Swarm {
     /// Returns a snapshot.
-    pub(crate) fn status(&self) -> MediaStatus {
+    pub(crate) fn status(&self) -> TorrentStatus {
         let content = self.content();
         let layout = content.map(|c| c.torrent.layout);
         let (memory_bytes, disk_bytes) = content.map_or((0, 0), |c| (c.store.memory_bytes(), c.store.disk_bytes()));
@@ -44,7 +44,7 @@ impl Swarm {
             let ((downloaded_bytes, download_bytes_per_s), (uploaded_bytes, upload_bytes_per_s)) =
                 (torrent.download(now), torrent.upload(now));
             let readers = torrent.readers().filter(|(_, reader)| reader.purpose != Purpose::Prefetch);
-            MediaStatus {
+            TorrentStatus {
                 info_hash: self.info_hash,
                 name: content.map(|c| c.torrent.name.clone()).unwrap_or_default(),
                 total_bytes: layout.map_or(0, |l| l.total_bytes()),

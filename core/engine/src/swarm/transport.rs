@@ -6,12 +6,12 @@
 //! often.
 
 use crate::error::{Error, Result};
+use crate::metainfo::InfoHash;
 use crate::swarm::handshake::{HandshakeError, random_peer_id};
 use crate::swarm::link::Words;
 use crate::swarm::link::{Link, Raw, Via};
 use crate::swarm::listen::Listener;
 use crate::swarm::sockets::{Half, Place, Sockets};
-use crate::torrent::InfoHash;
 use librqbit_utp::{SocketOpts, UtpSocketUdp, UtpStream};
 use playswarm_proto::handshake::PeerId;
 use socket2::{Domain, Protocol, Socket, Type};

@@ -3,7 +3,7 @@
 
 pub mod raw;
 
-use playswarm::{Config, CreateOptions, Media, Session, Source, Torrent, create_torrent};
+use playswarm::{Config, CreateOptions, Metainfo, Session, Source, TorrentHandle, create_torrent};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -31,7 +31,7 @@ pub fn pattern(length: usize, seed: u64) -> Vec<u8> {
 /// A file on disk and its torrent.
 pub struct Film {
     pub dir: TempDir,
-    pub torrent: Torrent,
+    pub torrent: Metainfo,
     pub data: Vec<u8>,
 }
 
@@ -66,14 +66,14 @@ impl Film {
         change(&mut config);
         let session = Session::new(config).await.unwrap();
         let media = session.open(self.source()).await.unwrap();
-        assert_eq!(media.check_files(|_, _| {}).await.unwrap(), self.data.len() as u64);
+        assert_eq!(media.recheck(|_, _| {}).await.unwrap(), self.data.len() as u64);
         Seed { session, media }
     }
 }
 
 pub struct Seed {
     pub session: Session,
-    pub media: Media,
+    pub media: TorrentHandle,
 }
 
 impl Seed {

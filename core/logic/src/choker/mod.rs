@@ -27,7 +27,7 @@ pub struct Config {
     pub crowd: usize,
     /// Time after an unchoke for which a peer holds a slot, however little it requests: its
     /// requests are under way. 2 s.
-    pub settle_s: f64,
+    pub grace_s: f64,
     /// Time between two rankings. 10 s (BEP 3): with a shorter one, TCP never reaches full speed
     /// before a choke.
     pub round_s: f64,
@@ -52,7 +52,7 @@ impl Default for Config {
         Config {
             slots: 8,
             crowd: 6,
-            settle_s: 2.0,
+            grace_s: 2.0,
             round_s: 10.0,
             optimistic_s: 30.0,
             new_s: 60.0,
@@ -277,7 +277,7 @@ impl Choker {
 
     /// Returns whether the peer is unchoked without taking upload from others.
     fn holds_no_slot(&self, now: Time, peer: &Peer) -> bool {
-        peer.served && peer.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.settle_s))
+        peer.served && peer.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.grace_s))
     }
 
     fn has_free_slot(&self, now: Time) -> bool {

@@ -50,9 +50,9 @@ pub struct Config {
     /// of the round trip. A seek waits for it where CANCEL is ignored, as it is in practice, since
     /// clients hand blocks to their sockets at once. 25: below what a viewer notices.
     pub slack_ms: f64,
-    /// Media ahead of a reader with which its read-ahead is full, seconds. 20: rides out a peer's
+    /// TorrentHandle ahead of a reader with which its read-ahead is full, seconds. 20: rides out a peer's
     /// reboot of its router, or a choke cycle.
-    pub comfort_s: f64,
+    pub read_ahead_s: f64,
     /// How far ahead of each reader pieces are taken in order, at least; those behind are taken rarest
     /// first.
     pub horizon_bytes: u64,
@@ -64,14 +64,14 @@ pub struct Config {
     /// While every read-ahead is full, the pieces at this many even steps of each file are fetched
     /// early, since players seek there by keys and by clicks on chapters. 10: the number keys of most
     /// players. 0 switches it off.
-    pub jump_points: u32,
+    pub seek_targets: u32,
 }
 
 impl Config {
     /// The bytes that a reader of that rate, bytes per second, must have ahead of it to be
     /// comfortable.
     pub fn comfort_bytes_at(&self, rate: Option<f64>) -> u64 {
-        let bytes = rate.unwrap_or(PRIOR_READ_RATE) * self.comfort_s;
+        let bytes = rate.unwrap_or(PRIOR_READ_RATE) * self.read_ahead_s;
         (bytes as u64).clamp(self.horizon_bytes / 32, 2 * self.horizon_bytes)
     }
 
@@ -83,11 +83,11 @@ impl Config {
         vec![
             Range::new("first_requests", f64::from(self.first_requests), 1.0, 1000.0),
             Range::new("slack_ms", self.slack_ms, 0.0, MINUTE_MS),
-            Range::new("comfort_s", self.comfort_s, 0.0, 86_400.0),
+            Range::new("read_ahead_s", self.read_ahead_s, 0.0, 86_400.0),
             Range::new("horizon_bytes", self.horizon_bytes as f64, 0.0, BYTES),
             Range::new("max_partial_bytes", self.max_partial_bytes as f64, f64::from(1 << 20), BYTES),
             Range::new("hedge_share", self.hedge_share, 0.0, 1.0),
-            Range::new("jump_points", f64::from(self.jump_points), 0.0, 1000.0),
+            Range::new("seek_targets", f64::from(self.seek_targets), 0.0, 1000.0),
         ]
     }
 }
@@ -98,11 +98,11 @@ impl Default for Config {
             seed: 1,
             first_requests: 4,
             slack_ms: 25.0,
-            comfort_s: 20.0,
+            read_ahead_s: 20.0,
             horizon_bytes: 32 << 20,
             max_partial_bytes: 40 << 20,
             hedge_share: 0.02,
-            jump_points: 10,
+            seek_targets: 10,
         }
     }
 }
@@ -189,16 +189,16 @@ pub enum Input {
         window: u64,
     },
     /// Where the reader's player may jump, bytes from the start of the torrent, where more is known
-    /// than the even steps of [`Config::jump_points`].
-    ReaderJumps(ReaderKey, Vec<u64>),
+    /// than the even steps of [`Config::seek_targets`].
+    ReaderSeekTargets(ReaderKey, Vec<u64>),
     /// The reader has read up to here: ahead of where it was, without a gap.
     ReaderRead(ReaderKey, u64),
     /// The reader jumped here.
     ReaderSought(ReaderKey, u64),
     /// The reader wants its next byte now, or does not any more.
-    ReaderWaits(ReaderKey, bool),
+    ReaderBlocked(ReaderKey, bool),
     /// The player shows what this reader reads so many seconds after it was read.
-    ReaderLead(ReaderKey, f64),
+    ReaderBuffer(ReaderKey, f64),
     /// The media's rate in bytes per second, as now known.
     ReaderRate(ReaderKey, f64),
     /// Nobody reads there any more.

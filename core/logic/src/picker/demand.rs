@@ -135,7 +135,7 @@ impl Picker {
     /// With every read-ahead full, the places to which players seek come before what is due after
     /// [`SOON_S`] more.
     fn add_targets(&mut self) {
-        let near_s = self.config.comfort_s + SOON_S;
+        let near_s = self.config.read_ahead_s + SOON_S;
         for w in self.demand.iter_mut().filter(|w| w.due_s > near_s) {
             w.class = Class::Later;
         }

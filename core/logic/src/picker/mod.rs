@@ -194,11 +194,11 @@ impl Picker {
                 self.reader_opened(reader, start, Reader::new(self.now, position, end, window, bytes_per_s));
             }
             Input::ReaderLimits { reader, end, window } => self.reader_limits(reader, end, window),
-            Input::ReaderJumps(reader, places) => self.reader_targets(reader, places),
+            Input::ReaderSeekTargets(reader, places) => self.reader_targets(reader, places),
             Input::ReaderRead(reader, position) => self.reader_read(reader, position),
             Input::ReaderSought(reader, position) => self.reader_sought(reader, position),
-            Input::ReaderWaits(reader, waits) => self.reader_waits(reader, waits),
-            Input::ReaderLead(reader, seconds) => self.reader_lead(reader, seconds),
+            Input::ReaderBlocked(reader, waits) => self.reader_waits(reader, waits),
+            Input::ReaderBuffer(reader, seconds) => self.reader_buffer(reader, seconds),
             Input::ReaderRate(reader, rate) => self.set_reader_rate(reader, rate),
             Input::ReaderClosed(reader) => self.reader_closed(reader),
             Input::FetchAll(on) => self.set_fetch_all(on),

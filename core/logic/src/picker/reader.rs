@@ -114,7 +114,7 @@ impl Picker {
     pub(super) fn reader_opened(&mut self, key: ReaderKey, start: u64, mut new: Reader) {
         new.end = new.end.min(self.layout.total_bytes());
         new.ready_to = self.layout.piece_at(new.position).0;
-        let steps = u64::from(self.config.jump_points);
+        let steps = u64::from(self.config.seek_targets);
         new.targets = (1..steps).map(|step| start + new.end.saturating_sub(start) / steps * step).collect();
         self.readers.insert(key, new);
         self.turn_to_readers();
@@ -129,7 +129,7 @@ impl Picker {
 
     pub(super) fn reader_targets(&mut self, key: ReaderKey, places: Vec<u64>) {
         if let Some(r) = self.readers.get_mut(&key)
-            && self.config.jump_points > 0
+            && self.config.seek_targets > 0
         {
             r.targets = places;
         }
@@ -166,7 +166,7 @@ impl Picker {
         }
     }
 
-    pub(super) fn reader_lead(&mut self, key: ReaderKey, seconds: f64) {
+    pub(super) fn reader_buffer(&mut self, key: ReaderKey, seconds: f64) {
         if let Some(r) = self.readers.get_mut(&key) {
             r.buffer_s = if seconds.is_finite() { seconds.max(0.0) } else { 0.0 };
         }

@@ -71,7 +71,7 @@ impl Table {
             bytes_per_s: Some(500e3),
             window: u64::MAX,
         });
-        self.tell(Input::ReaderWaits(ReaderKey(1), true));
+        self.tell(Input::ReaderBlocked(ReaderKey(1), true));
     }
 
     /// The requests since the last look, as (peer, piece, block).
@@ -280,10 +280,10 @@ fn between_two_pieces_nobody_is_asked_for_what_comes_much_later() {
     t.tell(Input::PieceVerified(PieceIndex(0)));
     // Whoever wanted the film's index has it, and is gone; the player's reader takes a moment.
     t.tell(Input::ReaderClosed(reader));
-    t.tell(Input::ReaderWaits(ReaderKey(1), false));
+    t.tell(Input::ReaderBlocked(ReaderKey(1), false));
     t.wait(3);
     t.tell(Input::ReaderRead(ReaderKey(1), u64::from(PIECE)));
-    t.tell(Input::ReaderWaits(ReaderKey(1), true));
+    t.tell(Input::ReaderBlocked(ReaderKey(1), true));
     let asked = t.requests();
     assert!(asked.len() <= 24 && asked.iter().all(|r| r.1 < 24), "three seconds are enough: {asked:?}");
 }
@@ -505,7 +505,7 @@ fn while_one_reader_waits_for_the_last_blocks_of_its_piece_another_that_waits_is
     let end = t.picker.layout.total_bytes();
     let position = end - u64::from(PIECE);
     t.tell(Input::ReaderOpened { reader: ReaderKey(2), start: 0, position, end, bytes_per_s: None, window: u64::MAX });
-    t.tell(Input::ReaderWaits(ReaderKey(2), true));
+    t.tell(Input::ReaderBlocked(ReaderKey(2), true));
     t.give((1, 0, 0));
     t.wait(20);
     assert!(t.requests().iter().any(|r| r.1 == 63), "the index at the end is asked for meanwhile");
@@ -523,7 +523,7 @@ fn comfortable_film(here: u32) -> Table {
     let mut t = Table { picker: Picker::new(layout, &have, config), now: Time::ZERO, out: Vec::new() };
     t.peer(1, &"#".repeat(64));
     t.read_from(0);
-    t.tell(Input::ReaderWaits(ReaderKey(1), false));
+    t.tell(Input::ReaderBlocked(ReaderKey(1), false));
     t
 }
 
@@ -561,7 +561,7 @@ fn a_piece_begun_ahead_of_time_is_finished_when_the_player_jumps_there() {
     let here = t.picker.partial[&51].blocks.iter().filter(|b| b.got).count();
     assert!(here > 10, "{here} blocks");
     t.tell(Input::ReaderSought(ReaderKey(1), 51 * 4096 * KIB));
-    t.tell(Input::ReaderWaits(ReaderKey(1), true));
+    t.tell(Input::ReaderBlocked(ReaderKey(1), true));
     t.requests();
     assert!(!t.picker.partial[&51].ahead_of_time);
     assert_eq!(t.picker.partial[&51].reserved, 4096 * KIB);
@@ -726,7 +726,7 @@ fn a_newcomer_from_a_suspected_address_is_not_asked_for_a_piece_that_failed() {
 fn plenty_in_hand() -> Table {
     let mut t = Table::new(512);
     t.read_from(0);
-    t.tell(Input::ReaderLead(ReaderKey(1), 30.0));
+    t.tell(Input::ReaderBuffer(ReaderKey(1), 30.0));
     let peer = PeerKey(2);
     t.tell(Input::PeerJoined { peer, rtt: Some(Duration::from_millis(20)), max_requests: 250, fast: true });
     t.tell(Input::PeerViews(peer));
@@ -763,9 +763,9 @@ fn small_pieces_are_not_fetched_one_a_round_trip() {
         let ready = (0..).take_while(|piece| t.picker.have().get(*piece)).count() as u64 * u64::from(BLOCK_BYTES);
         if ready > position {
             position = ready;
-            t.tell(Input::ReaderWaits(ReaderKey(1), false));
+            t.tell(Input::ReaderBlocked(ReaderKey(1), false));
             t.tell(Input::ReaderRead(ReaderKey(1), position));
-            t.tell(Input::ReaderWaits(ReaderKey(1), true));
+            t.tell(Input::ReaderBlocked(ReaderKey(1), true));
         }
     }
     // Three at first, and more as the peer turns out to be fast.

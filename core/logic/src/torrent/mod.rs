@@ -328,7 +328,7 @@ impl Machine for Torrent {
             Input::ReaderEnd(key, end) => self.end_reader(key, end),
             Input::ReaderSought(key, position) => self.seek_reader(key, position),
             Input::ReaderRate(key, bytes_per_s) => self.set_reader_rate(key, bytes_per_s),
-            Input::ReaderWaits(key, position) => self.reader_waits(key, position),
+            Input::ReaderBlocked(key, position) => self.reader_waits(key, position),
             Input::ReaderGaveUp(key) => self.reader_gave_up(key),
             Input::ReaderRead(key, position) => self.reader_read(key, position),
             Input::TimeKnown { file, time, index } => self.time_known(file, time, index),

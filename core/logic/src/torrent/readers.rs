@@ -58,8 +58,8 @@ impl Torrent {
             self.set_all_limits();
         }
         match purpose {
-            Purpose::Index => self.pick(picker::Input::ReaderJumps(key, Vec::new())),
-            Purpose::Prefetch => self.pick(picker::Input::ReaderWaits(key, true)),
+            Purpose::Index => self.pick(picker::Input::ReaderSeekTargets(key, Vec::new())),
+            Purpose::Prefetch => self.pick(picker::Input::ReaderBlocked(key, true)),
             Purpose::Play => {}
         }
         self.tell_time(key);
@@ -145,7 +145,7 @@ impl Torrent {
         let Some(reader) = self.readers.get_mut(&key) else { return };
         (reader.position, reader.since, reader.waiting) = (position, position, false);
         self.readers_moved();
-        self.pick(picker::Input::ReaderWaits(key, false));
+        self.pick(picker::Input::ReaderBlocked(key, false));
         self.pick(picker::Input::ReaderSought(key, position));
         self.tell_rate(key);
     }
@@ -160,13 +160,13 @@ impl Torrent {
     pub(super) fn reader_waits(&mut self, key: ReaderKey, position: u64) {
         let Some(reader) = self.readers.get_mut(&key).filter(|reader| !reader.waiting) else { return };
         (reader.waiting, reader.position) = (true, position);
-        self.pick(picker::Input::ReaderWaits(key, true));
+        self.pick(picker::Input::ReaderBlocked(key, true));
     }
 
     pub(super) fn reader_gave_up(&mut self, key: ReaderKey) {
         let Some(reader) = self.readers.get_mut(&key).filter(|reader| reader.waiting) else { return };
         reader.waiting = false;
-        self.pick(picker::Input::ReaderWaits(key, false));
+        self.pick(picker::Input::ReaderBlocked(key, false));
     }
 
     pub(super) fn reader_read(&mut self, key: ReaderKey, position: u64) {
@@ -175,7 +175,7 @@ impl Torrent {
         let before = std::mem::replace(&mut reader.position, position);
         let reader = *reader;
         if was_waiting {
-            self.pick(picker::Input::ReaderWaits(key, false));
+            self.pick(picker::Input::ReaderBlocked(key, false));
         }
         self.pick(picker::Input::ReaderRead(key, position));
         let Some(ready) = self.ready() else { return };
@@ -211,7 +211,7 @@ impl Torrent {
 
     /// Returns whether every player has enough read-ahead, so that data no player waits for may be
     /// fetched.
-    pub fn players_are_comfortable(&self) -> bool {
+    pub fn read_ahead_is_full(&self) -> bool {
         let Some(ready) = self.ready() else { return false };
         self.readers.iter().filter(|(_, r)| r.purpose != Purpose::Index).all(|(key, r)| {
             let prefetch = r.purpose == Purpose::Prefetch;

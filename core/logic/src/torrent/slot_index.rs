@@ -148,7 +148,7 @@ impl Torrent {
         if wall {
             v.wall_at = Some(now);
         }
-        readers.into_iter().for_each(|key| self.pick(picker::Input::ReaderLead(key, lead_s)));
+        readers.into_iter().for_each(|key| self.pick(picker::Input::ReaderBuffer(key, lead_s)));
         if wall {
             self.tell_slots(Input::Wall(unix_s));
         }

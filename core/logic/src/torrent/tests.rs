@@ -118,7 +118,7 @@ impl World {
     fn read(&mut self) -> ReaderKey {
         let reader = OpenReader { purpose: Purpose::Play, file: 0, start: 0, end: layout().total_bytes(), position: 0 };
         self.tell(Input::ReaderOpened(ReaderKey(0), reader));
-        self.tell(Input::ReaderWaits(ReaderKey(0), 0));
+        self.tell(Input::ReaderBlocked(ReaderKey(0), 0));
         ReaderKey(0)
     }
 
@@ -484,7 +484,7 @@ mod any_peer {
             }
             Step::Read(position) => {
                 world.torrent.handle(now, Input::ReaderRead(ReaderKey(0), position));
-                world.torrent.handle(now, Input::ReaderWaits(ReaderKey(0), position));
+                world.torrent.handle(now, Input::ReaderBlocked(ReaderKey(0), position));
             }
             Step::Jump(position) => world.torrent.handle(now, Input::ReaderSought(ReaderKey(0), position)),
             Step::Pass => return world.pass(0.5),

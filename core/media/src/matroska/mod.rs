@@ -15,7 +15,7 @@ use crate::bisect::{Bisect, Bounds, Hint, Point, Short};
 use crate::container::Container;
 use crate::held::{Held, Step, Walk};
 use crate::keyframes::Keyframes;
-use crate::locate::Landing;
+use crate::locate::SeekPoint;
 use crate::timeline::{Accuracy, Keyframe, Search, Timeline, TrackKind};
 use blocks::{Blocks, Clusters, cluster};
 use ebml::{child, children, header, uint};
@@ -444,7 +444,7 @@ struct Cluster {
 }
 
 impl Search for Cluster {
-    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>> {
+    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = SeekPoint>> {
         let us = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
         let at = timeline.keyframe_at(time).0;
         let whole = *timeline.accuracy() == Accuracy::Exact;

@@ -1,5 +1,5 @@
 //! MP4, MOV and M4A (ISO/IEC 14496-12, QuickTime): finds the `moov`, reads the relevant part of its
-//! tables, and the indexes of fragments if there are any. Media data is never read.
+//! tables, and the indexes of fragments if there are any. TorrentHandle data is never read.
 //!
 //! `movie` has the structure, `tables` the sample tables, `edits` the edit lists and `stsd` the
 //! codecs. `fragments` has the fragments and `pieces` their index. `seek` searches for a keyframe

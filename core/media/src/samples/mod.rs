@@ -14,7 +14,7 @@ pub use parameter_sets::ParameterSets;
 pub use setup::TrackSetup;
 
 use crate::held::{Held, Stop};
-use crate::locate::{Landing, ROUNDING};
+use crate::locate::{ROUNDING, SeekPoint};
 use crate::timeline::{Timeline, TrackKind};
 use std::ops::Range;
 use std::sync::Arc;
@@ -93,7 +93,7 @@ impl Samples {
     /// Starts to read tracks, given by their indexes in [`Timeline::tracks`], at a read position
     /// that a [`Locate`](crate::Locate) found. Returns `None` if there is no such track, or if
     /// samples of this container cannot be read.
-    pub fn new(timeline: &Arc<Timeline>, tracks: &[usize], from: Landing) -> Option<Samples> {
+    pub fn new(timeline: &Arc<Timeline>, tracks: &[usize], from: SeekPoint) -> Option<Samples> {
         let source = timeline.source()?;
         let starts = Starts::new(timeline, tracks, from)?;
         let held = Held::new(timeline.size());
@@ -178,7 +178,7 @@ impl Samples {
 /// The chosen tracks, and which of their samples belong to the reading.
 #[derive(Clone, Debug)]
 pub(crate) struct Starts {
-    pub(crate) from: Landing,
+    pub(crate) from: SeekPoint,
     /// Whether the reading begins where the film does.
     pub(crate) whole: bool,
     tracks: Vec<Start>,
@@ -195,7 +195,7 @@ struct Start {
 }
 
 impl Starts {
-    fn new(timeline: &Timeline, tracks: &[usize], from: Landing) -> Option<Starts> {
+    fn new(timeline: &Timeline, tracks: &[usize], from: SeekPoint) -> Option<Starts> {
         let start = |track: &usize| {
             let video = timeline.tracks().get(*track)?.kind == TrackKind::Video;
             Some(Start { track: *track, video, first_ns: None })

@@ -3,7 +3,7 @@
 use super::reader::{Cut, Source};
 use super::{Film, read};
 use md5::{Digest as _, Md5};
-use playswarm_media::{Container, End, Landing, Locate, Sample, Samples, Timeline, TrackKind};
+use playswarm_media::{Container, End, Locate, Sample, Samples, SeekPoint, Timeline, TrackKind};
 use std::collections::HashMap;
 use std::process::Command;
 use std::sync::Arc;
@@ -79,15 +79,15 @@ pub fn md5(bytes: &[u8]) -> String {
 }
 
 /// The read position for a time.
-pub fn landing(film: &Film, timeline: &Arc<Timeline>, time: Duration) -> Landing {
-    match Locate::new(timeline, time).landing() {
-        Some(landing) => landing,
+pub fn seek_point(film: &Film, timeline: &Arc<Timeline>, time: Duration) -> SeekPoint {
+    match Locate::new(timeline, time).seek_point() {
+        Some(point) => point,
         None => super::locate(film, timeline, time).0,
     }
 }
 
 /// Reads all samples of some tracks from a position on, each by its track.
-pub fn samples(film: &Film, timeline: &Arc<Timeline>, tracks: &[usize], from: Landing, cut: Cut) -> Vec<Sample> {
+pub fn samples(film: &Film, timeline: &Arc<Timeline>, tracks: &[usize], from: SeekPoint, cut: Cut) -> Vec<Sample> {
     let mut source = Source::open(&film.path(), cut);
     let mut samples = Samples::new(timeline, tracks, from).expect("samples of this container can be read");
     let mut read = Vec::new();
@@ -166,7 +166,7 @@ pub struct Compared {
 pub fn compare_samples(film: &Film, tolerance: f64) -> Vec<Compared> {
     let timeline = read(film, Cut::Exact).timeline;
     let tracks: Vec<usize> = (0..timeline.tracks().len()).collect();
-    let start = landing(film, &timeline, Duration::ZERO);
+    let start = seek_point(film, &timeline, Duration::ZERO);
     let all = samples(film, &timeline, &tracks, start, Cut::Exact);
     assert_eq!(all, samples(film, &timeline, &tracks, start, Cut::Blocks), "{}", film.name);
     for part in [0.3, 0.71, 0.99] {
@@ -186,7 +186,7 @@ pub fn compare_samples(film: &Film, tolerance: f64) -> Vec<Compared> {
 
 /// Reads from a time on, and compares with the samples of the whole film.
 fn check_from(film: &Film, timeline: &Arc<Timeline>, all: &[Sample], time: Duration) {
-    let from = landing(film, timeline, time);
+    let from = seek_point(film, timeline, time);
     let tracks: Vec<usize> = (0..timeline.tracks().len()).collect();
     let read = samples(film, timeline, &tracks, from, Cut::Blocks);
     let from_ns = from.time.as_nanos() as i64;

@@ -20,7 +20,7 @@ use http::header::{
     IF_NONE_MATCH, IF_RANGE, RANGE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
-use playswarm::torrent::content_type;
+use playswarm::metainfo::content_type;
 use playswarm::{Error, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -73,7 +73,7 @@ struct Asked<'a> {
 }
 
 async fn deliver<L: Library>(app: &App<L>, file: &str, asked: &Asked<'_>) -> Response<Body> {
-    let torrent = app.library.torrent();
+    let torrent = app.library.metainfo();
     let Some(index) = app.file_of(file) else { return no_such_file() };
     let entry = &torrent.files[index];
     let moment = match Moment::of(asked.query, asked.headers) {
@@ -154,7 +154,7 @@ async fn at_time<L: Library>(
     landed.tell(out);
     if asked.method == Method::HEAD {
         // A client that asks for the place of a time is about to read there.
-        app.library.prefetch_from(file, landed.landing);
+        app.library.prefetch_from(file, landed.seek_point);
     }
     Ok(landed.cut(ranges))
 }

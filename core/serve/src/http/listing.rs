@@ -12,7 +12,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::IntoResponse;
 use http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderMap, Response};
-use playswarm::torrent::is_playable;
+use playswarm::metainfo::is_playable;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,7 +30,7 @@ pub(crate) async fn page<L: Library>(
 ) -> Response<Body> {
     app.answer_off_thread(move |app| {
         let mut page = String::with_capacity(4096);
-        let title = html(&app.library.torrent().name);
+        let title = html(&app.library.metainfo().name);
         let style = html(&links.to(&format!("/page.css{}", app.query())));
         let _ = write!(
             page,
@@ -50,7 +50,7 @@ pub(crate) async fn page<L: Library>(
 /// Writes the default file with its picture and its subtitles, if it can be played.
 fn push_video<L: Library>(page: &mut String, app: &App<L>, links: &Links) {
     let stream = |file: usize| html(&links.to(&app.path_of(file)));
-    let files = &app.library.torrent().files;
+    let files = &app.library.metainfo().files;
     let Some(file) = files.get(app.file).filter(|f| is_playable(&f.name)) else { return };
     let poster = app.beside.artwork(app.file).map(|i| format!(" poster=\"{}\"", stream(i))).unwrap_or_default();
     let _ = write!(page, "<video controls preload=\"metadata\" src=\"{}\"{poster}>", stream(app.file));
@@ -72,7 +72,7 @@ fn push_video<L: Library>(page: &mut String, app: &App<L>, links: &Links) {
 fn push_files<L: Library>(page: &mut String, app: &App<L>, links: &Links) {
     page.push_str("<ol>");
     for &i in app.natural_order() {
-        let file = &app.library.torrent().files[i];
+        let file = &app.library.metainfo().files[i];
         let (url, name, length) = (html(&links.to(&app.path_of(i))), html(&file.name), file.length);
         let _ = write!(page, "<li value=\"{i}\"><a href=\"{url}\">{name}</a> <small>{length} bytes</small>");
     }
@@ -140,7 +140,7 @@ pub(crate) async fn playlist<L: Library>(
 fn list_of_films<L: Library>(app: &App<L>, links: &Links, absolute: bool) -> String {
     let mut list = String::from("#EXTM3U\n");
     for &i in app.natural_order() {
-        let file = &app.library.torrent().files[i];
+        let file = &app.library.metainfo().files[i];
         if !is_playable(&file.name) {
             continue;
         }
@@ -163,7 +163,7 @@ fn list_of_films<L: Library>(app: &App<L>, links: &Links, absolute: bool) -> Str
 /// `/torrent`: the torrent file, for other clients.
 pub(crate) async fn torrent<L: Library>(State(app): State<Arc<App<L>>>) -> Response<Body> {
     app.answer_off_thread(|app| {
-        let torrent = app.library.torrent();
+        let torrent = app.library.metainfo();
         let name = disposition(&format!("{}.torrent", one_line(&torrent.name))).replacen("inline", "attachment", 1);
         let head = [(CONTENT_TYPE, "application/x-bittorrent".to_owned()), (CONTENT_DISPOSITION, name)];
         (head, torrent.to_torrent_bytes()).into_response()
@@ -192,7 +192,7 @@ impl<L: Library> App<L> {
     /// Returns the path of a file's stream. The number decides; the name is for players that look
     /// at its ending.
     pub(crate) fn path_of(&self, file: usize) -> String {
-        let name = self.library.torrent().files.get(file).map(base_name).unwrap_or_default();
+        let name = self.library.metainfo().files.get(file).map(base_name).unwrap_or_default();
         format!("/stream/{file}/{}{}", percent(name), self.query())
     }
 }

@@ -63,8 +63,8 @@ use axum::routing::get;
 use connection::Patience;
 use http::{Response, StatusCode, header};
 use library::Library;
-use playswarm::torrent::Beside;
-use playswarm::{Error, Media, Result};
+use playswarm::metainfo::Sidecars;
+use playswarm::{Error, Result, TorrentHandle};
 use server::Places;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -129,14 +129,14 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 /// # Errors
 /// [`Error::Listen`] where the address cannot be listened on, [`Error::BadConfig`],
 /// [`Error::NoSuchFile`].
-pub async fn serve(media: Media, file: usize, config: HttpConfig) -> Result<Server> {
+pub async fn serve(media: TorrentHandle, file: usize, config: HttpConfig) -> Result<Server> {
     serve_library(media, file, config, Patience::default()).await
 }
 
 /// The state that all handlers share.
 pub(crate) struct App<L> {
     library: L,
-    beside: Beside,
+    beside: Sidecars,
     /// The files in their natural order, once a listing needed it.
     order: OnceLock<Vec<usize>>,
     conversions: conversions::Conversions,
@@ -168,13 +168,13 @@ impl<L: Library> App<L> {
         // `parse` would take a sign.
         let digits = number.bytes().all(|b| b.is_ascii_digit());
         let file = number.parse::<usize>().ok().filter(|_| digits)?;
-        self.library.torrent().files.get(file).filter(|f| !f.padding).map(|_| file)
+        self.library.metainfo().files.get(file).filter(|f| !f.padding).map(|_| file)
     }
 
     /// Returns the files in their natural order. The first call sorts them, which takes a while for
     /// a large torrent.
     fn natural_order(&self) -> &[usize] {
-        self.order.get_or_init(|| natural_order(self.library.torrent()))
+        self.order.get_or_init(|| natural_order(self.library.metainfo()))
     }
 
     /// Makes an answer on a thread of its own, because it may take long for a large torrent.
@@ -189,16 +189,16 @@ impl<L: Library> App<L> {
 
 async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, patience: Patience) -> Result<Server> {
     config.check()?;
-    let files = library.torrent().files.len();
+    let files = library.metainfo().files.len();
     if file >= files {
         return Err(Error::NoSuchFile { wanted: file.to_string(), files });
     }
     let (listener, addr) = server::bind(config.listen).await?;
     let places = Places::new(Limits { places: config.max_connections, per_host: config.max_connections_per_host });
     let workers = Workers::new(ANSWERS_AT_ONCE);
-    let torrent = library.torrent().clone();
+    let torrent = library.metainfo().clone();
     // Names of many files, the hosts file, and sockets.
-    let (beside, own_names) = workers.run(move || (Beside::new(&torrent), hosts::own_names())).await?;
+    let (beside, own_names) = workers.run(move || (Sidecars::new(&torrent), hosts::own_names())).await?;
     let app = Arc::new(App {
         beside,
         order: OnceLock::new(),

@@ -10,7 +10,7 @@ use super::{App, answer, put};
 use axum::body::Body;
 use http::header::{CONTENT_RANGE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use playswarm::{Error, Landing, Timeline};
+use playswarm::{Error, SeekPoint, Timeline};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ impl Moment {
 
 /// The place in the file of a request's time.
 pub(crate) struct Landed {
-    pub(crate) landing: Landing,
+    pub(crate) seek_point: SeekPoint,
     span: Span,
     moment: Moment,
     timeline: Arc<Timeline>,
@@ -84,17 +84,17 @@ impl Landed {
             // In a URL it is another program's parameter, in a header a mistake.
             return if moment.dlna { Err(past_the_end(&timeline)) } else { Ok(None) };
         }
-        let landing = within_wait(app.library.locate(file, moment.start)).await?;
-        if landing.from >= size {
+        let seek_point = within_wait(app.library.locate(file, moment.start)).await?;
+        if seek_point.from >= size {
             return Ok(None);
         }
         // The start of the film is the start of the file: a player needs the bytes before the first
         // picture.
-        let first = timeline.keyframes().first().is_some_and(|first| landing.from <= first.from);
-        let from = if moment.start.is_zero() || first { 0 } else { landing.from };
+        let first = timeline.keyframes().first().is_some_and(|first| seek_point.from <= first.from);
+        let from = if moment.start.is_zero() || first { 0 } else { seek_point.from };
         let until = |end: Duration| timeline.byte_range(moment.start..end).end.clamp(from + 1, size);
         let end = moment.end.filter(|end| *end < timeline.duration()).map_or(size, until);
-        Ok(Some(Landed { landing, span: Span { start: from, end }, moment, timeline }))
+        Ok(Some(Landed { seek_point, span: Span { start: from, end }, moment, timeline }))
     }
 
     /// Returns the part of the ranges that is played at or after the time.
@@ -112,7 +112,7 @@ impl Landed {
 
     /// Adds the headers that say where the place is.
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
-        let Landing { time, offset, estimated, .. } = self.landing;
+        let SeekPoint { time, offset, estimated, .. } = self.seek_point;
         put(headers, HeaderName::from_static("playswarm-time"), &seconds(time));
         put(headers, HeaderName::from_static("playswarm-keyframe"), &offset.to_string());
         put(headers, HeaderName::from_static("playswarm-estimated"), if estimated { "yes" } else { "no" });

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use parking_lot::Mutex;
-use playswarm::torrent::{Subtitle, content_type};
+use playswarm::metainfo::{Subtitle, content_type};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub(crate) async fn one<L: Library>(
 }
 
 async fn webvtt<L: Library>(app: &App<L>, file: usize) -> Response<Body> {
-    let entry = &app.library.torrent().files[file];
+    let entry = &app.library.metainfo().files[file];
     if !is_convertible(base_name(entry)) {
         return no_subtitle("only .srt and .vtt files can be had as WebVTT");
     }
@@ -70,7 +70,7 @@ pub(crate) async fn text<L: Library>(
     headers: HeaderMap,
 ) -> Response<Body> {
     let Some(file) = app.file_of(&file) else { return no_such_file() };
-    let name = base_name(&app.library.torrent().files[file]);
+    let name = base_name(&app.library.metainfo().files[file]);
     if !is_text(name) {
         return no_subtitle("only subtitles that are text can be had here; /stream has every file as it is");
     }
@@ -100,7 +100,7 @@ pub(crate) async fn text<L: Library>(
 
 /// Returns a converted file, or the answer to give instead.
 async fn converted<L: Library>(app: &App<L>, file: usize, form: Form, until: Instant) -> Result<Bytes, Response<Body>> {
-    if app.library.torrent().files[file].length > MOST_BYTES {
+    if app.library.metainfo().files[file].length > MOST_BYTES {
         return Err(no_subtitle("this file is too large for a subtitle"));
     }
     let language = app.beside.subtitle(file).and_then(|s| s.language.as_deref());
@@ -153,7 +153,7 @@ fn is_convertible(name: &str) -> bool {
 impl<L: Library> App<L> {
     fn subtitles_json<'a>(&'a self, film: usize, granted: &'a Granted) -> Vec<Value> {
         let entry = |s: &Subtitle| {
-            let name = base_name(&self.library.torrent().files[s.file]);
+            let name = base_name(&self.library.metainfo().files[s.file]);
             let vtt = self.vtt_path(s).map(|path| granted.links.to(&path));
             json!({
                 "film": film,
@@ -173,7 +173,7 @@ impl<L: Library> App<L> {
 
     /// Returns the path of a subtitle for players: as UTF-8 where it is a text, else as it is.
     pub(crate) fn subtitle_path(&self, file: usize) -> String {
-        match self.library.torrent().files.get(file) {
+        match self.library.metainfo().files.get(file) {
             Some(entry) if is_text(base_name(entry)) && entry.length <= MOST_BYTES => {
                 format!("/subtitles/{file}/{}{}", percent(base_name(entry)), self.query())
             }
@@ -183,7 +183,7 @@ impl<L: Library> App<L> {
 
     /// Returns the path of a subtitle as WebVTT, where it can be converted.
     pub(crate) fn vtt_path(&self, subtitle: &Subtitle) -> Option<String> {
-        let name = base_name(&self.library.torrent().files[subtitle.file]);
+        let name = base_name(&self.library.metainfo().files[subtitle.file]);
         is_convertible(name).then(|| format!("/subtitles/{}.vtt{}", subtitle.file, self.query()))
     }
 }

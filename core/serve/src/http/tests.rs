@@ -9,9 +9,9 @@ use super::library::{Library, Reader};
 use super::{HttpConfig, Server};
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
+use playswarm::metainfo::{FileEntry, InfoHash, Metainfo};
 use playswarm::status::Waste;
-use playswarm::torrent::{FileEntry, InfoHash, Torrent};
-use playswarm::{Error, Event, Landing, MediaStatus, Playhead, Result, Timeline};
+use playswarm::{Error, Event, Playhead, Result, SeekPoint, Timeline, TorrentStatus};
 use playswarm_media::Indexer;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use tokio::sync::broadcast;
 /// Files in memory; one may be marked as never giving a byte past some place.
 #[derive(Clone)]
 struct Shelf {
-    torrent: Arc<Torrent>,
+    torrent: Arc<Metainfo>,
     data: Arc<Vec<Bytes>>,
     events: broadcast::Sender<Event>,
     /// Reads at or past this byte wait forever.
@@ -37,7 +37,7 @@ struct Shelf {
     position: Arc<AtomicU64>,
     closed: Arc<AtomicBool>,
     /// Where every time lands; without, what the timeline says.
-    landing: Option<Landing>,
+    seek_point: Option<SeekPoint>,
     /// The files whose timeline somebody asked for, and so is known.
     known: Arc<Mutex<BTreeSet<usize>>>,
     /// From where something was to be fetched.
@@ -81,7 +81,7 @@ impl Drop for ShelfReader {
 
 impl Library for Shelf {
     type Reader = ShelfReader;
-    fn torrent(&self) -> &Arc<Torrent> {
+    fn metainfo(&self) -> &Arc<Metainfo> {
         &self.torrent
     }
     fn open(&self, file: usize) -> Result<ShelfReader> {
@@ -104,21 +104,21 @@ impl Library for Shelf {
     fn known_timeline(&self, file: usize) -> Option<Arc<Timeline>> {
         self.known.lock().contains(&file).then(|| self.read_timeline(file))
     }
-    async fn locate(&self, file: usize, time: Duration) -> Result<Landing> {
+    async fn locate(&self, file: usize, time: Duration) -> Result<SeekPoint> {
         let timeline = self.timeline(file).await?;
         let from = timeline.byte_at(time);
-        Ok(self.landing.unwrap_or(Landing { time, offset: from, from, until: from, estimated: true }))
+        Ok(self.seek_point.unwrap_or(SeekPoint { time, offset: from, from, until: from, estimated: true }))
     }
-    fn prefetch_from(&self, _file: usize, landing: Landing) {
-        self.fetched.lock().push(landing.from);
+    fn prefetch_from(&self, _file: usize, seek_point: SeekPoint) {
+        self.fetched.lock().push(seek_point.from);
     }
     fn learn_durations(&self) -> impl Future<Output = ()> + Send + 'static {
         let all = 0..self.torrent.files.len();
         self.known.lock().extend(all);
         std::future::ready(())
     }
-    fn status(&self) -> MediaStatus {
-        MediaStatus {
+    fn status(&self) -> TorrentStatus {
+        TorrentStatus {
             info_hash: self.torrent.info_hash,
             name: self.torrent.name.clone(),
             total_bytes: self.torrent.layout.total_bytes(),
@@ -204,7 +204,7 @@ fn shelf(files: &[(&str, usize)]) -> Shelf {
     // Its name and its files are replaced by others than a torrent file could have.
     let info = b"d6:lengthi1e4:name1:x12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaae";
     let trackers = vec!["http://t.example/a".into(), "udp://u.example:1".into()];
-    let mut torrent = Torrent::from_info(Bytes::from_static(info), trackers).unwrap();
+    let mut torrent = Metainfo::from_info(Bytes::from_static(info), trackers).unwrap();
     torrent.info_hash = InfoHash([0xab; 20]);
     torrent.name = "a \"show\"\n<b>".into();
     torrent.files = entries;
@@ -218,7 +218,7 @@ fn shelf(files: &[(&str, usize)]) -> Shelf {
         open_readers: Arc::default(),
         position: Arc::default(),
         closed: Arc::default(),
-        landing: None,
+        seek_point: None,
         known: Arc::default(),
         fetched: Arc::default(),
         playhead: None,
@@ -701,8 +701,8 @@ async fn many_clients_read_at_once() {
 fn timed() -> Shelf {
     let mut shelf = shelf(&[("film.mp4", 10 << 20)]);
     shelf.timed = true;
-    shelf.landing =
-        Some(Landing { time: Duration::from_secs(8), offset: 4100, from: 4000, until: 6000, estimated: false });
+    shelf.seek_point =
+        Some(SeekPoint { time: Duration::from_secs(8), offset: 4100, from: 4000, until: 6000, estimated: false });
     shelf
 }
 

@@ -10,7 +10,7 @@ use axum::response::sse::{KeepAlive, Sse};
 use axum::response::{IntoResponse, sse};
 use http::Response;
 use http::header::CONTENT_TYPE;
-use playswarm::MediaStatus;
+use playswarm::TorrentStatus;
 use std::convert::Infallible;
 use std::fmt::{Display, Write as _};
 use std::sync::Arc;
@@ -120,7 +120,7 @@ impl Metrics {
     }
 }
 
-fn prometheus(s: &MediaStatus, http_sent: u64, http_connections: usize) -> String {
+fn prometheus(s: &TorrentStatus, http_sent: u64, http_connections: usize) -> String {
     let labels = format!("info_hash=\"{}\",name=\"{}\"", s.info_hash, escape(&s.name));
     let mut m = Metrics { out: String::with_capacity(4096), labels, name: "" };
     m.family("playswarm_size_bytes", "gauge", "Bytes of all files of the torrent.").sample("", s.total_bytes);

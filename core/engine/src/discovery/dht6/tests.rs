@@ -5,7 +5,7 @@ use super::*;
 use crate::config::Config;
 use crate::discovery::keyed::KeyNews;
 use crate::discovery::{Discovery, Params, Progress, Shared};
-use crate::torrent::InfoHash;
+use crate::metainfo::InfoHash;
 use playswarm_proto::bencode::{put_string, put_string_at};
 use playswarm_tests::peers::dht_net::DhtNet;
 use playswarm_tests::requirement;

@@ -2,8 +2,8 @@
 
 use super::{bad_source, spelling};
 use crate::error::Result;
+use crate::metainfo::{InfoHash, MAX_URL_BYTES, Trackers};
 use crate::peer_address::PeerAddress;
-use crate::torrent::{InfoHash, MAX_URL_BYTES, Trackers};
 use playswarm_proto::AddressClass;
 use playswarm_proto::address_class::is_acceptable;
 use std::collections::HashSet;

@@ -213,7 +213,7 @@ async fn a_torrent_is_fetched_over_http_through_a_redirect() {
         }
     })
     .await;
-    assert!(matches!(get(&base).await, Ok(Resolved::Torrent(t)) if t.layout.total_bytes() == 5));
+    assert!(matches!(get(&base).await, Ok(Resolved::Metainfo(t)) if t.layout.total_bytes() == 5));
 }
 
 /// Returns an answer with this status and location.
@@ -297,7 +297,7 @@ async fn a_torrent_is_known_by_its_content_whatever_the_server_calls_it() {
     ] {
         let head = format!("HTTP/1.1 200 OK\r\n{header}\r\nConnection: close\r\n\r\n");
         let base = server(move |_| [head.as_bytes(), &body].concat()).await;
-        assert!(matches!(get(&base).await, Ok(Resolved::Torrent(t)) if t.layout.total_bytes() == 5), "{header}");
+        assert!(matches!(get(&base).await, Ok(Resolved::Metainfo(t)) if t.layout.total_bytes() == 5), "{header}");
     }
     let link = format!("\u{feff}magnet:?xt=urn:btih:{HEX}\r\n");
     let base = server(move |_| ok(link.as_bytes())).await;
@@ -334,7 +334,7 @@ async fn files_are_read_within_the_limit_and_failures_name_them() {
     let client = Web::new();
     let path = dir.path().join("x.torrent");
     std::fs::write(&path, torrent()).unwrap();
-    assert!(matches!(resolve(Source::from(path.as_path()), &client).await, Ok(Resolved::Torrent(_))));
+    assert!(matches!(resolve(Source::from(path.as_path()), &client).await, Ok(Resolved::Metainfo(_))));
     std::fs::write(&path, format!("magnet:?xt=urn:btih:{HEX}\n")).unwrap();
     assert!(matches!(resolve(Source::from(path.as_path()), &client).await, Ok(Resolved::Magnet(_))));
     std::fs::write(&path, "\n<html>saved by mistake</html>").unwrap();

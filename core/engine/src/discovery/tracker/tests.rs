@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::discovery::{Discovery, Found, Params, Progress, Shared};
-use crate::torrent::InfoHash;
+use crate::metainfo::InfoHash;
 use parking_lot::Mutex;
 use playswarm_logic::torrent::Origin;
 use std::net::SocketAddr;

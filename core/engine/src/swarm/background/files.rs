@@ -1,8 +1,8 @@
 //! The files of a handed-over torrent, as librqbit reads and writes them through our store. Files
 //! that are not ours are only read, and only until the torrent is taken back.
 
+use crate::metainfo::FileEntry;
 use crate::store::Store;
-use crate::torrent::FileEntry;
 use anyhow::{Context, ensure};
 use librqbit::storage::{BoxStorageFactory, StorageFactory, StorageFactoryExt, TorrentStorage};
 use librqbit::{ManagedTorrentShared, TorrentMetadata};

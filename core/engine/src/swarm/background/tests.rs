@@ -21,7 +21,7 @@ fn pattern(length: usize, seed: u32) -> Vec<u8> {
 }
 
 /// Returns a folder with a complete torrent of two files.
-async fn seeded() -> (TempDir, Torrent) {
+async fn seeded() -> (TempDir, Metainfo) {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("Show/sub")).unwrap();
     fs::write(dir.path().join("Show/a.mkv"), pattern(900_000, 1)).unwrap();
@@ -31,7 +31,7 @@ async fn seeded() -> (TempDir, Torrent) {
     (dir, torrent)
 }
 /// Opens the torrent's store in a folder.
-async fn store(dir: &Path, torrent: &Torrent) -> Arc<Store> {
+async fn store(dir: &Path, torrent: &Metainfo) -> Arc<Store> {
     let options = StoreOptions::of(&Config::offline(dir));
     Store::open(Arc::new(torrent.clone()), options).await.unwrap().0
 }
@@ -117,12 +117,12 @@ async fn names_that_other_systems_refuse_are_found_and_pad_files_stay_unwritten(
     let mut padded = data.clone();
     padded.resize(32768, 0);
     padded.extend_from_slice(&data);
-    let hashes: Vec<u8> = padded.chunks(16384).flat_map(crate::torrent::sha1).collect();
+    let hashes: Vec<u8> = padded.chunks(16384).flat_map(crate::metainfo::sha1).collect();
     let mut info = b"d5:filesld6:lengthi20000e4:pathl3:CONeed4:attr1:p6:lengthi12768e4:pathl4:.pad5:12768eed6:lengthi20000e4:pathl5:a.txteee4:name2:x 12:piece lengthi16384e6:pieces".to_vec();
     info.extend_from_slice(format!("{}:", hashes.len()).as_bytes());
     info.extend_from_slice(&hashes);
     info.push(b'e');
-    let torrent = Torrent::from_info(info.into(), Vec::new()).unwrap();
+    let torrent = Metainfo::from_info(info.into(), Vec::new()).unwrap();
     assert_eq!(torrent.files[0].path, Path::new("x /CON"));
     for file in torrent.files.iter().filter(|f| !f.padding) {
         fs::create_dir_all(dir.path().join(&file.path).parent().unwrap()).unwrap();

@@ -13,7 +13,7 @@
 use super::choose::is_extra;
 use super::episode::episode;
 use super::language::{Label, read_label};
-use super::{FileEntry, Torrent, content_type, is_playable, natural_cmp};
+use super::{FileEntry, Metainfo, content_type, is_playable, natural_cmp};
 use playswarm_media::{Content, Format};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,21 +50,21 @@ pub struct Subtitle {
 
 /// The sidecar files of all films of a torrent.
 #[derive(Clone, Debug, Default)]
-pub struct Beside {
+pub struct Sidecars {
     subtitles: BTreeMap<usize, Vec<Subtitle>>,
     artwork: BTreeMap<usize, usize>,
 }
 
-impl Beside {
+impl Sidecars {
     /// Finds the sidecar files of a torrent.
-    pub fn new(torrent: &Torrent) -> Beside {
-        Beside::of(&torrent.files)
+    pub fn new(torrent: &Metainfo) -> Sidecars {
+        Sidecars::of(&torrent.files)
     }
 
-    pub(crate) fn of(files: &[FileEntry]) -> Beside {
+    pub(crate) fn of(files: &[FileEntry]) -> Sidecars {
         let names: Vec<Name> = files.iter().map(|f| Name::new(&f.name)).collect();
         let shelves = Shelves::new(files, &names);
-        let mut beside = Beside::default();
+        let mut beside = Sidecars::default();
         for (i, name) in names.iter().enumerate().filter(|(i, _)| !files[*i].padding) {
             if let Some(format) = name.subtitle_format().filter(|_| !shelves.is_vob_sub(i, name))
                 && let Some((film, label)) = shelves.film_of(name)
@@ -310,7 +310,7 @@ mod tests {
 
     /// Returns the names of a film's subtitles, with their languages.
     fn subtitles<'a>(names: &[&'a str], film: usize) -> Vec<(&'a str, Option<String>)> {
-        let beside = Beside::of(&files(names));
+        let beside = Sidecars::of(&files(names));
         beside.subtitles(film).iter().map(|s| (names[s.file], s.language.clone())).collect()
     }
 
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(subtitles(&names, 0), [("Subs/f.en.sub", tag("en"))]);
         let mut files = files(&names);
         files[3].length = 3 << 20;
-        assert!(Beside::of(&files).subtitles(0).is_empty(), "no text is that long");
+        assert!(Sidecars::of(&files).subtitles(0).is_empty(), "no text is that long");
     }
 
     #[test]
@@ -342,7 +342,7 @@ mod tests {
         let expected = [(names[2], tag("en")), (names[3], tag("de")), (names[1], None)];
         assert_eq!(subtitles(&names, 0), expected);
         assert_eq!(subtitles(&names, 4), []);
-        let beside = Beside::of(&files(&names));
+        let beside = Sidecars::of(&files(&names));
         let forced: Vec<_> = beside.subtitles(0).iter().map(|s| (s.title.as_str(), s.forced)).collect();
         assert_eq!(forced, [("English", false), ("German (forced)", true), ("film.srt", false)]);
     }
@@ -398,7 +398,7 @@ mod tests {
             "one/film.mkv",
             "one/Film.jpg",
         ];
-        let beside = Beside::of(&files(&names));
+        let beside = Sidecars::of(&files(&names));
         let found = |film: usize| beside.artwork(film).map(|i| names[i]);
         assert_eq!(found(1), Some("show/poster.jpg"));
         assert_eq!(found(2), Some("show/s1/e2-thumb.jpg"));
@@ -413,7 +413,7 @@ mod tests {
             names in proptest::collection::vec("(([Ss]ubs|é|a)/)?(s1e1|s1e2|é|a|a.b)(\\.en|_é|)(\\.mkv|\\.srt|\\.jpg|\\.pad)", 0..12)
         ) {
             let files = files(&names);
-            let beside = Beside::of(&files);
+            let beside = Sidecars::of(&files);
             let mut seen = BTreeSet::new();
             for film in beside.films() {
                 prop_assert!(is_playable(&files[film].name));

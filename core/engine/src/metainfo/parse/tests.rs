@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::torrent::MAX_PATH_DEPTH;
+use crate::metainfo::MAX_PATH_DEPTH;
 use playswarm_proto::bencode::{put_integer, put_string};
 use proptest::prelude::*;
 use std::path::Path;
@@ -51,8 +51,8 @@ fn single(name: &str, length: u64) -> Vec<u8> {
     let pieces = length.div_ceil(16384) as usize;
     dict(&[("length", i(length)), ("name", s(name)), ("piece length", i(16384)), ("pieces", s(vec![7; pieces * 20]))])
 }
-fn parse(info: Vec<u8>) -> Result<Torrent> {
-    Torrent::from_info(info.into(), Vec::new())
+fn parse(info: Vec<u8>) -> Result<Metainfo> {
+    Metainfo::from_info(info.into(), Vec::new())
 }
 fn refusal(info: Vec<u8>) -> String {
     match parse(info) {
@@ -73,7 +73,7 @@ fn a_torrent_of_one_file_is_read_whole() {
         ("creation date", i(u64::MAX / 2)),
         ("info", info.clone()),
     ]);
-    let torrent = Torrent::from_bytes(&file).unwrap();
+    let torrent = Metainfo::from_bytes(&file).unwrap();
     assert_eq!(torrent.info_hash, InfoHash(sha1(&info)));
     assert_eq!(torrent.name, "film.mp4");
     assert_eq!((torrent.layout.pieces(), torrent.layout.total_bytes()), (3, 40_000));
@@ -87,7 +87,7 @@ fn a_torrent_of_one_file_is_read_whole() {
 
 #[test]
 fn what_is_written_is_read_back_as_the_same_torrent() {
-    let torrent = Torrent::from_info(
+    let torrent = Metainfo::from_info(
         multi(vec![file(&["a.mkv"], 5), file(&["s", "b.mkv"], 9)], 14).into(),
         vec![
             "http://t.example/announce".into(),
@@ -97,7 +97,7 @@ fn what_is_written_is_read_back_as_the_same_torrent() {
         ],
     )
     .unwrap();
-    let again = Torrent::from_bytes(&torrent.to_torrent_bytes()).unwrap();
+    let again = Metainfo::from_bytes(&torrent.to_torrent_bytes()).unwrap();
     assert_eq!((again.info_hash, &again.files, &again.info), (torrent.info_hash, &torrent.files, &torrent.info));
     assert_eq!(again.trackers, ["http://t.example/announce", "udp://u.example:6969/announce"]);
 }
@@ -213,16 +213,17 @@ fn names_are_read_in_the_encoding_that_the_torrent_states() {
         let encoding = Encoding::for_label(label.as_bytes()).unwrap();
         let info = name(&encoding.encode(text).0);
         for stated in [("encoding", s(label)), ("codepage", i(page))] {
-            let torrent = Torrent::from_bytes(&outer(&[stated], &info)).unwrap();
+            let torrent = Metainfo::from_bytes(&outer(&[stated], &info)).unwrap();
             assert_eq!((torrent.name.as_str(), torrent.info_hash), (text, InfoHash(sha1(&info))), "{label}");
             assert_eq!(torrent.files[0].path, Path::new(text));
             // The stated encoding is kept when the torrent is saved.
-            let again = Torrent::from_bytes(&torrent.to_torrent_bytes()).unwrap();
+            let again = Metainfo::from_bytes(&torrent.to_torrent_bytes()).unwrap();
             assert_eq!((&again.files, again.info_hash), (&torrent.files, torrent.info_hash));
         }
     }
     // UTF-8 names stay unchanged, whatever encoding is stated.
-    let utf8 = Torrent::from_bytes(&outer(&[("encoding", s("windows-1251"))], &name("Ирония.mkv".as_bytes()))).unwrap();
+    let utf8 =
+        Metainfo::from_bytes(&outer(&[("encoding", s("windows-1251"))], &name("Ирония.mkv".as_bytes()))).unwrap();
     assert_eq!(utf8.name, "Ирония.mkv");
 }
 
@@ -242,7 +243,7 @@ fn names_in_an_encoding_that_nothing_states_are_read_as_well_as_can_be() {
         ]);
         assert_eq!(parse(info.clone()).unwrap().name, text);
         // Stating UTF-8 wrongly changes nothing.
-        assert_eq!(Torrent::from_bytes(&outer(&[("encoding", s("UTF-8"))], &info)).unwrap().name, text);
+        assert_eq!(Metainfo::from_bytes(&outer(&[("encoding", s("UTF-8"))], &info)).unwrap().name, text);
     }
     // No bytes are lost to an error.
     assert!(parse(single("NAME", 1)).is_ok());
@@ -262,11 +263,11 @@ fn twins_in_utf8_come_before_what_is_stated() {
         ])
     };
     let stated = [("encoding", s("windows-1251"))];
-    let torrent = Torrent::from_bytes(&outer(&stated, &info(s("двойник.mkv")))).unwrap();
+    let torrent = Metainfo::from_bytes(&outer(&stated, &info(s("двойник.mkv")))).unwrap();
     assert_eq!((torrent.name.as_str(), torrent.files[0].name.as_str()), ("имя", "двойник.mkv"));
     // A `.utf-8` field that is not UTF-8, or not a list of strings, is ignored.
     for odd in [s(&cyrillic), i(5)] {
-        assert_eq!(Torrent::from_bytes(&outer(&stated, &info(odd))).unwrap().files[0].name, "фильм.mkv");
+        assert_eq!(Metainfo::from_bytes(&outer(&stated, &info(odd))).unwrap().files[0].name, "фильм.mkv");
     }
 }
 
@@ -284,7 +285,7 @@ fn trackers_are_found_however_they_are_listed() {
         (vec![("announce", list([]))], vec![]),
         (vec![("announce-list", list([list([list([s(a)])]), list([s(b)])]))], vec![b]),
     ] {
-        let torrent = Torrent::from_bytes(&outer(&fields, &single("x", 1))).unwrap();
+        let torrent = Metainfo::from_bytes(&outer(&fields, &single("x", 1))).unwrap();
         assert_eq!(torrent.trackers, wanted, "{fields:?}");
     }
 }
@@ -302,12 +303,12 @@ fn bytes_in_front_of_a_torrent_and_behind_it_do_no_harm() {
         b"d3 ",
     ] {
         for behind in [&b""[..], b"\r\n", b"\0", b"e", b"<!-- ads -->"] {
-            let torrent = Torrent::from_bytes(&[front, &whole, behind].concat()).unwrap();
+            let torrent = Metainfo::from_bytes(&[front, &whole, behind].concat()).unwrap();
             assert_eq!(torrent.info_hash, InfoHash(sha1(&info)), "{front:?} {behind:?}");
         }
     }
     let far = [&vec![b' '; MAX_FRONT_BYTES + 10][..], &whole].concat();
-    assert!(Torrent::from_bytes(&far).unwrap_err().to_string().contains("begin"));
+    assert!(Metainfo::from_bytes(&far).unwrap_err().to_string().contains("begin"));
 }
 
 #[test]
@@ -348,7 +349,7 @@ fn odd_fields_that_other_clients_read_are_read() {
     ]);
     assert_eq!(parse(unsorted).unwrap().name, "first");
     let twice = dict(&[("info", single("a", 1)), ("info", single("b", 1))]);
-    assert_eq!(Torrent::from_bytes(&twice).unwrap().name, "a");
+    assert_eq!(Metainfo::from_bytes(&twice).unwrap().name, "a");
 }
 
 #[test]
@@ -429,7 +430,7 @@ fn garbage_is_refused_with_a_sentence() {
         b"le",
         b"\0\0\0",
     ] {
-        let e = Torrent::from_bytes(bytes).unwrap_err();
+        let e = Metainfo::from_bytes(bytes).unwrap_err();
         assert!(matches!(e, Error::BadTorrent(_)), "{bytes:?}: {e}");
     }
 }
@@ -437,16 +438,16 @@ fn garbage_is_refused_with_a_sentence() {
 #[test]
 fn every_truncation_of_a_good_torrent_is_refused() {
     let whole = dict(&[("announce", s("http://a")), ("info", multi(vec![file(&["a"], 5)], 5))]);
-    assert!(Torrent::from_bytes(&whole).is_ok());
+    assert!(Metainfo::from_bytes(&whole).is_ok());
     for end in 0..whole.len() {
-        assert!(Torrent::from_bytes(&whole[..end]).is_err(), "cut at {end}");
+        assert!(Metainfo::from_bytes(&whole[..end]).is_err(), "cut at {end}");
     }
 }
 
 #[test]
 fn deep_nesting_anywhere_is_refused() {
     let deep = [vec![b'l'; 100_000], vec![b'e'; 100_000]].concat();
-    assert!(Torrent::from_bytes(&dict(&[("a", deep.clone()), ("info", single("x", 1))])).is_err());
+    assert!(Metainfo::from_bytes(&dict(&[("a", deep.clone()), ("info", single("x", 1))])).is_err());
     let mut info = single("x", 1);
     info.pop();
     info.extend(s("z"));
@@ -465,7 +466,7 @@ fn a_file_beyond_the_limits_of_depth_is_refused() {
 fn trackers_beyond_the_limits_are_left_out() {
     let urls: Vec<String> =
         (0..500).map(|n| format!("http://t{n}.example/")).chain(["http://x/".to_owned() + &"y".repeat(3000)]).collect();
-    let torrent = Torrent::from_info(single("x", 1).into(), urls).unwrap();
+    let torrent = Metainfo::from_info(single("x", 1).into(), urls).unwrap();
     assert_eq!(torrent.trackers.len(), MAX_TRACKERS);
 }
 
@@ -508,7 +509,7 @@ fn playable_files_are_listed_in_natural_order() {
 proptest! {
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-        let _ = Torrent::from_bytes(&bytes);
+        let _ = Metainfo::from_bytes(&bytes);
     }
 
     #[test]
@@ -518,7 +519,7 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        if let Ok(torrent) = Torrent::from_bytes(&bytes) {
+        if let Ok(torrent) = Metainfo::from_bytes(&bytes) {
             prop_assert_eq!(torrent.files.iter().map(|f| f.length).sum::<u64>(), torrent.layout.total_bytes());
             prop_assert_eq!(torrent.hashes.len(), torrent.layout.pieces() as usize * 20);
         }

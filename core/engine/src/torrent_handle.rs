@@ -1,18 +1,18 @@
 //! A handle of one open torrent.
 
 use crate::error::{Error, Result};
+use crate::metainfo::{InfoHash, Metainfo, Sidecars};
 use crate::peer_address::PeerAddress;
 use crate::season;
 use crate::session::Shared;
-use crate::status::{Event, MediaStatus};
+use crate::status::{Event, TorrentStatus};
 use crate::stream::Stream;
 use crate::subtitles;
 use crate::swarm::driver::Swarm;
 use crate::swarm::listen::Registry;
 use crate::swarm::survey::SlotCount;
 use crate::timeline::{self, Timelines};
-use crate::torrent::{Beside, InfoHash, Torrent};
-use playswarm_media::{Container, Landing, Timeline};
+use playswarm_media::{Container, SeekPoint, Timeline};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -24,16 +24,16 @@ use tokio::runtime::Handle;
 /// When the last clone and the last of its streams are dropped, the torrent is closed, or continues
 /// in the background (see [`Config::keep`](crate::Config::keep)).
 #[derive(Clone)]
-pub struct Media {
+pub struct TorrentHandle {
     pub(crate) inner: Arc<Inner>,
     /// The torrent of `inner`, with the files that this handle's link selects.
-    torrent: Arc<Torrent>,
+    metainfo: Arc<Metainfo>,
 }
 
 /// The state that clones and streams share. Dropping it closes the swarm, or hands it over.
 pub(crate) struct Inner {
     pub(crate) swarm: Arc<Swarm>,
-    pub(crate) torrent: Arc<Torrent>,
+    pub(crate) metainfo: Arc<Metainfo>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) session: Weak<Shared>,
     /// Whether the torrent was read or requested as a whole: only then is it kept.
@@ -49,7 +49,7 @@ impl Drop for Inner {
         if *self.wanted.get_mut()
             && let Some(session) = self.session.upgrade()
         {
-            session.keep(&self.runtime, self.swarm.clone(), self.torrent.clone());
+            session.keep(&self.runtime, self.swarm.clone(), self.metainfo.clone());
         }
     }
 }
@@ -57,14 +57,14 @@ impl Drop for Inner {
 impl Inner {
     /// Starts to read the file's index, if its name suggests that it has one.
     pub(crate) fn learn_time(&self, file: usize) {
-        if self.torrent.files.get(file).is_some_and(|f| Container::by_name(&f.name) != Container::Other) {
+        if self.metainfo.files.get(file).is_some_and(|f| Container::by_name(&f.name) != Container::Other) {
             self.read_index(file);
         }
     }
 
     /// Does the same for a file whose name tells nothing, from the first bytes that a reader got.
     pub(crate) fn learn_time_from(&self, file: usize, head: &[u8]) {
-        let unnamed = self.torrent.files.get(file).is_some_and(|f| Container::by_name(&f.name) == Container::Other);
+        let unnamed = self.metainfo.files.get(file).is_some_and(|f| Container::by_name(&f.name) == Container::Other);
         if unnamed && Container::sniff(head) != Container::Other {
             self.read_index(file);
         }
@@ -75,7 +75,7 @@ impl Inner {
             return;
         }
         // The task does not hold this media itself, which closes when its last user drops it.
-        let (timelines, swarm, torrent) = (self.timelines.clone(), self.swarm.clone(), self.torrent.clone());
+        let (timelines, swarm, torrent) = (self.timelines.clone(), self.swarm.clone(), self.metainfo.clone());
         self.runtime.spawn(async move {
             if let Err(e) = timelines.get(&swarm, &torrent, file).await {
                 tracing::debug!(file, error = %e, "the index was not read");
@@ -83,41 +83,41 @@ impl Inner {
         });
     }
 
-    pub(crate) async fn locate(&self, file: usize, time: Duration) -> Result<Landing> {
-        let timeline = self.timelines.get(&self.swarm, &self.torrent, file).await?;
-        timeline::locate(&self.swarm, &self.torrent, file, &timeline, time).await
+    pub(crate) async fn locate(&self, file: usize, time: Duration) -> Result<SeekPoint> {
+        let timeline = self.timelines.get(&self.swarm, &self.metainfo, file).await?;
+        timeline::locate(&self.swarm, &self.metainfo, file, &timeline, time).await
     }
 }
 
-impl Media {
+impl TorrentHandle {
     /// Creates a handle. `selected` are the files that the link selects.
-    pub(crate) fn new(inner: Arc<Inner>, selected: Vec<RangeInclusive<usize>>) -> Media {
-        let torrent = if selected == inner.torrent.selected {
-            inner.torrent.clone()
+    pub(crate) fn new(inner: Arc<Inner>, selected: Vec<RangeInclusive<usize>>) -> TorrentHandle {
+        let metainfo = if selected == inner.metainfo.selected {
+            inner.metainfo.clone()
         } else {
-            Arc::new(Torrent { selected, ..Torrent::clone(&inner.torrent) })
+            Arc::new(Metainfo { selected, ..Metainfo::clone(&inner.metainfo) })
         };
-        Media { inner, torrent }
+        TorrentHandle { inner, metainfo }
     }
 
-    /// Returns the torrent's contents.
-    pub fn torrent(&self) -> &Arc<Torrent> {
-        &self.torrent
+    /// Returns the metainfo.
+    pub fn metainfo(&self) -> &Arc<Metainfo> {
+        &self.metainfo
     }
 
     /// Returns the torrent's info-hash.
     pub fn info_hash(&self) -> InfoHash {
-        self.inner.torrent.info_hash
+        self.inner.metainfo.info_hash
     }
 
     /// Returns the file to play by default, judged by names alone: the largest playable file. Where
-    /// there is a film, this is never a sample, trailer or extra. [`Media::choose_file`] also reads
+    /// there is a film, this is never a sample, trailer or extra. [`TorrentHandle::choose_file`] also reads
     /// from files.
     ///
     /// # Errors
     /// [`Error::NothingPlayable`], [`Error::Packed`].
     pub fn default_file(&self) -> Result<usize> {
-        self.torrent.default_file()
+        self.metainfo.default_file()
     }
 
     /// Returns the file to play by default, judged by names and by first bytes where a large file's
@@ -129,7 +129,7 @@ impl Media {
     /// # Errors
     /// [`Error::NothingPlayable`], [`Error::Packed`].
     pub async fn choose_file(&self) -> Result<usize> {
-        timeline::choose(&self.inner.swarm, &self.torrent).await
+        timeline::choose(&self.inner.swarm, &self.metainfo).await
     }
 
     /// Returns the file that matches a number, a path, a name, or a part of a name. Among several
@@ -138,7 +138,7 @@ impl Media {
     /// # Errors
     /// [`Error::NoSuchFile`] without a match, [`Error::UnclearFile`] with more than one.
     pub fn find_file(&self, wanted: &str) -> Result<usize> {
-        self.inner.torrent.find_file(wanted)
+        self.inner.metainfo.find_file(wanted)
     }
 
     /// Opens a reader of one file, at its start. Any number of readers may be open at once.
@@ -146,7 +146,7 @@ impl Media {
     /// # Errors
     /// [`Error::NoSuchFile`] where there is no such file, or it is a pad file.
     pub fn stream(&self, file: usize) -> Result<Stream> {
-        let files = &self.inner.torrent.files;
+        let files = &self.inner.metainfo.files;
         let entry = files
             .get(file)
             .filter(|f| !f.padding)
@@ -160,7 +160,7 @@ impl Media {
     /// Returns at once. The prefetch ends with the first read of the file, and after 30 seconds at
     /// the latest.
     pub fn prefetch(&self, file: usize) {
-        if let Some(entry) = self.inner.torrent.files.get(file) {
+        if let Some(entry) = self.inner.metainfo.files.get(file) {
             self.inner.learn_time(file);
             self.inner.swarm.prefetch(file, entry.offset, entry.length);
         }
@@ -179,13 +179,13 @@ impl Media {
     /// read.
     pub async fn timeline(&self, file: usize) -> Result<Arc<Timeline>> {
         let inner = &self.inner;
-        inner.timelines.get(&inner.swarm, &inner.torrent, file).await
+        inner.timelines.get(&inner.swarm, &inner.metainfo, file).await
     }
 
     /// Starts to read a file's index in the background and returns at once. The result is then
-    /// available from [`Media::known_timeline`].
+    /// available from [`TorrentHandle::known_timeline`].
     ///
-    /// Unlike a dropped [`Media::timeline`], the read continues until the torrent is closed. It
+    /// Unlike a dropped [`TorrentHandle::timeline`], the read continues until the torrent is closed. It
     /// does not keep the torrent open. A file whose name belongs to no known container is skipped.
     pub fn request_timeline(&self, file: usize) {
         self.inner.learn_time(file);
@@ -200,33 +200,33 @@ impl Media {
     /// past the end counts as the end.
     ///
     /// # Errors
-    /// Those of [`Media::timeline`].
-    pub async fn locate(&self, file: usize, time: Duration) -> Result<Landing> {
+    /// Those of [`TorrentHandle::timeline`].
+    pub async fn locate(&self, file: usize, time: Duration) -> Result<SeekPoint> {
         self.inner.locate(file, time).await
     }
 
-    /// Like [`Media::locate`], followed by [`Media::prefetch_from`] the landing.
+    /// Like [`TorrentHandle::locate`], followed by [`TorrentHandle::prefetch_from`] the seek_point.
     ///
     /// # Errors
-    /// Those of [`Media::timeline`].
-    pub async fn prefetch_at(&self, file: usize, time: Duration) -> Result<Landing> {
-        let landing = self.inner.locate(file, time).await?;
-        self.prefetch_from(file, landing);
-        Ok(landing)
+    /// Those of [`TorrentHandle::timeline`].
+    pub async fn prefetch_at(&self, file: usize, time: Duration) -> Result<SeekPoint> {
+        let seek_point = self.inner.locate(file, time).await?;
+        self.prefetch_from(file, seek_point);
+        Ok(seek_point)
     }
 
-    /// Prefetches from a landing through the next keyframe, before a player seeks there.
+    /// Prefetches from a seek_point through the next keyframe, before a player seeks there.
     ///
     /// Returns at once. The prefetch ends by itself, after 30 seconds at the latest, and does not
     /// keep the torrent open. At most four run at the same time, and further calls do nothing. Nor
-    /// does a call with an invalid file number, or a landing past the end of the file.
-    pub fn prefetch_from(&self, file: usize, landing: Landing) {
-        let Some(entry) = self.inner.torrent.files.get(file).filter(|f| landing.from < f.length) else { return };
-        let (start, landing) = (entry.offset, Landing { until: landing.until.min(entry.length), ..landing });
+    /// does a call with an invalid file number, or a seek_point past the end of the file.
+    pub fn prefetch_from(&self, file: usize, seek_point: SeekPoint) {
+        let Some(entry) = self.inner.metainfo.files.get(file).filter(|f| seek_point.from < f.length) else { return };
+        let (start, seek_point) = (entry.offset, SeekPoint { until: seek_point.until.min(entry.length), ..seek_point });
         // The task does not hold this media itself, which closes when its last user drops it.
         let (timelines, swarm) = (self.inner.timelines.clone(), self.inner.swarm.clone());
         self.inner.runtime.spawn(async move {
-            timeline::fetch_ahead(&timelines, &swarm, file, start, landing).await;
+            timeline::fetch_ahead(&timelines, &swarm, file, start, seek_point).await;
         });
     }
 
@@ -234,13 +234,13 @@ impl Media {
     /// order. This serves a list of a season or an album.
     ///
     /// It reads only while every player has enough read-ahead, and at most 200 files. The durations
-    /// known so far are available from [`Media::known_timeline`] at any time.
+    /// known so far are available from [`TorrentHandle::known_timeline`] at any time.
     ///
     /// Ends when each file was tried, and when the torrent is closed. Dropping the future stops it.
     /// A second call waits for the first. The future does not keep the torrent open.
     pub fn learn_durations(&self) -> impl Future<Output = ()> + Send + use<> {
         let inner = &self.inner;
-        season::learn(inner.timelines.clone(), inner.swarm.clone(), inner.torrent.clone())
+        season::learn(inner.timelines.clone(), inner.swarm.clone(), inner.metainfo.clone())
     }
 
     /// Fetches the subtitle files that accompany a film, one by one.
@@ -255,18 +255,18 @@ impl Media {
         F: FnMut(usize) + Send,
     {
         let inner = &self.inner;
-        let files = Beside::new(&inner.torrent).subtitles(film).iter().map(|s| s.file).collect();
-        subtitles::fetch(inner.swarm.clone(), inner.torrent.clone(), files, here)
+        let files = Sidecars::new(&inner.metainfo).subtitles(film).iter().map(|s| s.file).collect();
+        subtitles::fetch(inner.swarm.clone(), inner.metainfo.clone(), files, here)
     }
 
     /// Returns whether all of a file is verified and on this machine.
     pub fn is_here(&self, file: usize) -> bool {
-        subtitles::bytes_of(&self.inner.torrent, file).is_some_and(|bytes| self.inner.swarm.is_here(bytes))
+        subtitles::bytes_of(&self.inner.metainfo, file).is_some_and(|bytes| self.inner.swarm.is_here(bytes))
     }
 
     /// Returns whether every piece of a file is on this machine or held by a connected peer.
     pub fn is_available(&self, file: usize) -> bool {
-        subtitles::bytes_of(&self.inner.torrent, file).is_some_and(|bytes| self.inner.swarm.is_in_reach(bytes))
+        subtitles::bytes_of(&self.inner.metainfo, file).is_some_and(|bytes| self.inner.swarm.is_in_reach(bytes))
     }
 
     /// Counts viewers along the film with the slot index (docs/SLOTS.md). Looks up every slot that
@@ -277,7 +277,7 @@ impl Media {
     /// position in [`crate::PeerStatus::viewer`].
     ///
     /// # Errors
-    /// Those of [`Media::timeline`]; [`Error::BadArgument`] where the slot index is off, or the
+    /// Those of [`TorrentHandle::timeline`]; [`Error::BadArgument`] where the slot index is off, or the
     /// file's duration is not known.
     pub async fn survey_slots(&self, file: usize, progress: impl FnMut(usize, usize) + Send) -> Result<Vec<SlotCount>> {
         let timeline = self.timeline(file).await?;
@@ -304,12 +304,12 @@ impl Media {
     ///
     /// # Errors
     /// [`Error::Storage`] where the result cannot be recorded.
-    pub async fn check_files(&self, progress: impl FnMut(u64, u64) + Send) -> Result<u64> {
-        self.inner.swarm.check_files(progress).await
+    pub async fn recheck(&self, progress: impl FnMut(u64, u64) + Send) -> Result<u64> {
+        self.inner.swarm.recheck(progress).await
     }
 
     /// Returns a snapshot of the torrent's state.
-    pub fn status(&self) -> MediaStatus {
+    pub fn status(&self) -> TorrentStatus {
         self.inner.swarm.status()
     }
 

@@ -1,6 +1,6 @@
 //! Finds the file of a torrent that a user names by number or name.
 
-use super::Torrent;
+use super::Metainfo;
 use super::choose::{rank, words};
 use super::episode::{Episode, asked_for, episode, has_bare_number};
 use crate::error::{Error, Result};
@@ -78,7 +78,7 @@ impl Name {
     }
 }
 
-impl Torrent {
+impl Metainfo {
     /// Finds the file that a user names by its number, its path, its name, or a part of its name.
     /// Of several matches, films come before subtitles and other files, and samples and extras come
     /// last.

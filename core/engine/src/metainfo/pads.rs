@@ -1,10 +1,10 @@
 //! Pad files (BEP 47), which align the next file with a piece: the blocks that need not be fetched.
 
-use super::Torrent;
+use super::Metainfo;
 use playswarm_logic::{BLOCK_BYTES, PieceIndex};
 use std::collections::BTreeMap;
 
-impl Torrent {
+impl Metainfo {
     /// Returns the pieces that end with pad files, with the first of their blocks that lies
     /// completely in these. Pieces that consist only of pad files are not included. These blocks
     /// are zeros and need not be fetched. If the piece's hash does not match, the pad files contain
@@ -65,10 +65,10 @@ impl Torrent {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::torrent::{FileEntry, InfoHash};
+    use crate::metainfo::{FileEntry, InfoHash};
     use playswarm_logic::Layout;
 
-    fn torrent(files: &[(bool, u64)], piece: u32) -> Torrent {
+    fn torrent(files: &[(bool, u64)], piece: u32) -> Metainfo {
         let mut offset = 0;
         let entries = files.iter().map(|(padding, length)| {
             offset += length;
@@ -81,7 +81,7 @@ mod tests {
             }
         });
         let files: Vec<_> = entries.collect();
-        Torrent {
+        Metainfo {
             info_hash: InfoHash([0; 20]),
             name: String::new(),
             layout: Layout::new(offset, piece).unwrap(),

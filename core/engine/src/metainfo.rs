@@ -2,7 +2,6 @@
 //!
 //! The parsing is in `torrent/parse.rs`, the safe paths in `torrent/paths.rs`; where torrents come from is up to `discovery`.
 
-mod beside;
 mod choose;
 mod episode;
 mod find;
@@ -11,9 +10,9 @@ mod media_type;
 mod pads;
 mod parse;
 mod paths;
+mod sidecars;
 mod trackers;
 
-pub use beside::{Beside, Subtitle};
 pub(crate) use choose::Seen;
 pub use media_type::{content_type, is_playable, natural_cmp};
 pub use parse::{
@@ -24,6 +23,7 @@ pub(crate) use paths::with_suffix;
 pub use paths::{MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, sanitize};
 pub use playswarm_proto::InfoHash;
 pub(crate) use playswarm_proto::sha1::sha1;
+pub use sidecars::{Sidecars, Subtitle};
 pub(crate) use trackers::parse as parse_tracker;
 pub use trackers::{Tracker, Trackers};
 
@@ -52,7 +52,7 @@ pub struct FileEntry {
 
 /// A checked torrent (v1, or the v1 half of a hybrid one).
 #[derive(Clone, Debug)]
-pub struct Torrent {
+pub struct Metainfo {
     /// SHA-1 of the info dictionary.
     pub info_hash: InfoHash,
     /// The torrent's name, for people.
@@ -75,7 +75,7 @@ pub struct Torrent {
     pub info: Bytes,
 }
 
-impl Torrent {
+impl Metainfo {
     /// The SHA-1 that this piece must have; `None` past the end.
     pub fn hash_of(&self, piece: u32) -> Option<&[u8]> {
         let at = piece as usize * 20;

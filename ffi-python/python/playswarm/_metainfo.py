@@ -10,7 +10,7 @@ from pathlib import Path
 from . import _playswarm
 from ._progress import Progress, amount, report
 
-__all__ = ["FileEntry", "Torrent", "create_torrent"]
+__all__ = ["FileEntry", "Metainfo", "create_torrent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +38,13 @@ class FileEntry:
         return f"{self.index}: {self.name} ({amount(self.size)})"
 
 
-class Torrent:
+class Metainfo:
     """A validated torrent: its name and its files."""
 
     __slots__ = ("_bytes", "_raw", "files", "left_out")
 
     def __init__(
-        self, raw: _playswarm.Torrent, data: bytes | None = None, left_out: Iterable[tuple[Path, str]] = ()
+        self, raw: _playswarm.Metainfo, data: bytes | None = None, left_out: Iterable[tuple[Path, str]] = ()
     ) -> None:
         self._raw, self._bytes = raw, data
         self.left_out: tuple[tuple[Path, str], ...] = tuple((Path(path), why) for path, why in left_out)
@@ -55,12 +55,12 @@ class Torrent:
         )
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Torrent:
+    def from_bytes(cls, data: bytes) -> Metainfo:
         """Parses the content of a ``.torrent`` file."""
-        return cls(_playswarm.Torrent.from_bytes(data), data)
+        return cls(_playswarm.Metainfo.from_bytes(data), data)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Torrent:
+    def load(cls, path: str | os.PathLike[str]) -> Metainfo:
         """Reads a ``.torrent`` file."""
         return cls.from_bytes(Path(path).read_bytes())
 
@@ -127,7 +127,7 @@ class Torrent:
         return path
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Torrent) and self.info_hash == other.info_hash
+        return isinstance(other, Metainfo) and self.info_hash == other.info_hash
 
     def __hash__(self) -> int:
         return hash(self.info_hash)
@@ -135,7 +135,7 @@ class Torrent:
     def __repr__(self) -> str:
         files = sum(not f.padding for f in self.files)
         return (
-            f"<Torrent {self.name!r}, {amount(self.total_bytes)} in {files} file{'' if files == 1 else 's'}, "
+            f"<Metainfo {self.name!r}, {amount(self.total_bytes)} in {files} file{'' if files == 1 else 's'}, "
             f"{self.info_hash}>"
         )
 
@@ -147,7 +147,7 @@ def creating(
     private: bool,
     comment: str | None,
     name: str | None,
-) -> _playswarm.Job[tuple[_playswarm.Torrent, bytes, list[tuple[Path, str]]]]:
+) -> _playswarm.Job[tuple[_playswarm.Metainfo, bytes, list[tuple[Path, str]]]]:
     return _playswarm.create_torrent(
         path, piece_bytes=piece_bytes, trackers=list(trackers), private=private, comment=comment, name=name
     )
@@ -162,7 +162,7 @@ def create_torrent(
     comment: str | None = None,
     name: str | None = None,
     progress: Progress = False,
-) -> Torrent:
+) -> Metainfo:
     """Creates a torrent from a file or folder. The default piece size suits streaming;
     ``piece_bytes`` overrides it.
 
@@ -173,12 +173,12 @@ def create_torrent(
     job = creating(path, piece_bytes, trackers, private, comment, name)
     with report(progress, "hashing") as tell:
         raw, data, left_out = job.wait(progress=tell)
-    return Torrent(raw, data, left_out)
+    return Metainfo(raw, data, left_out)
 
 
-Source = str | os.PathLike[str] | bytes | Torrent
-"""A path, a URL, a magnet link, an info-hash, the content of a ``.torrent`` file, or a Torrent."""
+Source = str | os.PathLike[str] | bytes | Metainfo
+"""A path, a URL, a magnet link, an info-hash, the content of a ``.torrent`` file, or a Metainfo."""
 
 
-def raw_source(source: Source) -> str | os.PathLike[str] | bytes | _playswarm.Torrent:
-    return source._raw if isinstance(source, Torrent) else source
+def raw_source(source: Source) -> str | os.PathLike[str] | bytes | _playswarm.Metainfo:
+    return source._raw if isinstance(source, Metainfo) else source

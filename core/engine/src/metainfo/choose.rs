@@ -1,7 +1,7 @@
 //! The choice of the file to play if none is named. It uses names; if these are inconclusive, it
-//! uses first bytes, which [`crate::Media::choose_file`] reads.
+//! uses first bytes, which [`crate::TorrentHandle::choose_file`] reads.
 
-use super::{FileEntry, Torrent, natural_cmp};
+use super::{FileEntry, Metainfo, natural_cmp};
 use crate::error::{Error, Result};
 use playswarm_media::{Content, Format};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,7 +28,7 @@ pub(crate) struct Choice {
     pub(crate) look_at: Vec<usize>,
 }
 
-impl Torrent {
+impl Metainfo {
     /// Returns the file to play when none is named: the largest that is playable by its name.
     /// Samples, trailers, extras and audio files come after a film. A file with an inconclusive
     /// name is chosen if it is far larger than all playable ones. If the link selects files (BEP
@@ -120,7 +120,7 @@ struct Sorted {
 }
 
 impl Sorted {
-    fn new(torrent: &Torrent, seen: &Seen) -> Sorted {
+    fn new(torrent: &Metainfo, seen: &Seen) -> Sorted {
         let (mut sorted, counts) = (Sorted::default(), torrent.selection());
         let has_data = |(n, file): &(usize, &FileEntry)| !file.padding && file.length > 0 && counts(*n);
         for (n, file) in torrent.files.iter().enumerate().filter(has_data) {
@@ -231,13 +231,13 @@ pub(super) fn rank(file: &FileEntry, title: &str) -> u32 {
 pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::torrent::InfoHash;
+    use crate::metainfo::InfoHash;
     use bytes::Bytes;
     use playswarm_logic::Layout;
     use proptest::prelude::*;
 
     /// Returns a torrent of these files; lengths in thousands of bytes.
-    pub(in super::super) fn torrent(name: &str, files: &[(&str, u64)]) -> Torrent {
+    pub(in super::super) fn torrent(name: &str, files: &[(&str, u64)]) -> Metainfo {
         let entry = |(name, length): &(&str, u64)| FileEntry {
             path: name.into(),
             name: (*name).into(),
@@ -245,7 +245,7 @@ pub(super) mod tests {
             offset: 0,
             padding: false,
         };
-        Torrent {
+        Metainfo {
             info_hash: InfoHash([1; 20]),
             name: name.into(),
             layout: Layout::new(1 << 40, 1 << 20).unwrap(),

@@ -36,7 +36,7 @@ struct Known {
 }
 
 /// The filter of one torrent.
-pub(crate) struct Sieve {
+pub(crate) struct PeerFilter {
     tx: mpsc::Sender<Found>,
     listen: SocketAddr,
     /// Our external addresses as trackers see them, one of each family.
@@ -44,13 +44,13 @@ pub(crate) struct Sieve {
     known: Mutex<(HashMap<SocketAddr, Known>, Instant)>,
 }
 
-impl Sieve {
+impl PeerFilter {
     /// Creates a filter. `listen` is our own listening address.
-    pub(crate) fn new(listen: SocketAddr) -> (Sieve, mpsc::Receiver<Found>) {
+    pub(crate) fn new(listen: SocketAddr) -> (PeerFilter, mpsc::Receiver<Found>) {
         // Capacity for all of them: passing on never waits, and a slow driver loses nothing.
         let (tx, rx) = mpsc::channel(MAX_KNOWN);
         let known = Mutex::new((HashMap::new(), Instant::now()));
-        (Sieve { tx, listen, outer: Mutex::default(), known }, rx)
+        (PeerFilter { tx, listen, outer: Mutex::default(), known }, rx)
     }
 
     /// Notes our external address as a tracker sees it. It is only used to avoid dialling our own
@@ -129,8 +129,8 @@ mod tests {
 
     const HERE: AddressClass = AddressClass::Loopback;
 
-    fn sieve() -> (Sieve, mpsc::Receiver<Found>) {
-        Sieve::new("0.0.0.0:6881".parse().unwrap())
+    fn sieve() -> (PeerFilter, mpsc::Receiver<Found>) {
+        PeerFilter::new("0.0.0.0:6881".parse().unwrap())
     }
     fn addr(n: usize) -> SocketAddr {
         SocketAddr::from(([10, (n >> 16) as u8, (n >> 8) as u8, n as u8], 7000))

@@ -7,8 +7,8 @@
 use super::text::{self, Decoder};
 use super::{MAX_FILES, MAX_TOTAL_BYTES, bad};
 use crate::error::Result;
-use crate::torrent::FileEntry;
-use crate::torrent::paths::{self, MAX_PATH_DEPTH, PathMaker};
+use crate::metainfo::FileEntry;
+use crate::metainfo::paths::{self, MAX_PATH_DEPTH, PathMaker};
 use encoding_rs::Encoding;
 use playswarm_proto::bencode::Reader;
 use std::borrow::Cow;

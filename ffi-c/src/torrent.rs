@@ -1,6 +1,6 @@
-//! `playswarm_media`: an open torrent and the files in it.
+//! `playswarm_torrent`: an open torrent and the files in it.
 
-use crate::border::{Out, bad, call, call_plain, text};
+use crate::boundary::{Out, bad, call, call_plain, text};
 use crate::canceller::playswarm_canceller;
 use crate::core::Core;
 use crate::dispatch::{Slot, Task};
@@ -9,24 +9,24 @@ use crate::event::playswarm_event_callback;
 use crate::handles::{self, Handle, c_text};
 use crate::status::{Versioned, playswarm_file_info};
 use crate::stream::{StreamObject, playswarm_stream};
-use engine::{Media, Result, torrent};
+use engine::{Result, TorrentHandle, metainfo};
 use std::ffi::{CString, c_char};
 use std::sync::{Arc, OnceLock};
 
 /// An open torrent. It stays open until its last reference and all its streams are released.
-pub struct playswarm_media {
+pub struct playswarm_torrent {
     _private: (),
 }
 
-impl Handle for playswarm_media {
-    type Object = MediaObject;
-    const NAME: &'static str = "media";
+impl Handle for playswarm_torrent {
+    type Object = TorrentObject;
+    const NAME: &'static str = "torrent";
 }
 
 /// The fields are declared in drop order: the callback first, the runtime last.
-pub(crate) struct MediaObject {
+pub(crate) struct TorrentObject {
     pub(crate) events: Slot<playswarm_event_callback, Task>,
-    pub(crate) media: Media,
+    pub(crate) torrent: TorrentHandle,
     /// Name of the torrent. `files` holds the names and media types of its files, created on first
     /// use.
     name: CString,
@@ -34,19 +34,19 @@ pub(crate) struct MediaObject {
     pub(crate) core: Arc<Core>,
 }
 
-impl MediaObject {
-    pub(crate) fn new(media: Media, core: Arc<Core>) -> MediaObject {
-        let name = c_text(&media.torrent().name);
-        MediaObject { events: Slot::default(), media, name, files: OnceLock::new(), core }
+impl TorrentObject {
+    pub(crate) fn new(torrent: TorrentHandle, core: Arc<Core>) -> TorrentObject {
+        let name = c_text(&torrent.metainfo().name);
+        TorrentObject { events: Slot::default(), torrent, name, files: OnceLock::new(), core }
     }
 
     fn file_info(&self, index: usize) -> Result<playswarm_file_info> {
-        let files = &self.media.torrent().files;
+        let files = &self.torrent.metainfo().files;
         let file = files
             .get(index)
             .ok_or_else(|| engine::Error::NoSuchFile { wanted: index.to_string(), files: files.len() })?;
         let texts = self.files.get_or_init(|| {
-            let texts = |f: &torrent::FileEntry| [c_text(&f.name), c_text(torrent::content_type(&f.name))];
+            let texts = |f: &metainfo::FileEntry| [c_text(&f.name), c_text(metainfo::content_type(&f.name))];
             files.iter().map(texts).collect()
         });
         Ok(playswarm_file_info {
@@ -54,19 +54,19 @@ impl MediaObject {
             length: file.length,
             name: texts[index][0].as_ptr(),
             content_type: texts[index][1].as_ptr(),
-            is_playable: u32::from(!file.padding && file.length > 0 && torrent::is_playable(&file.name)),
+            is_playable: u32::from(!file.padding && file.length > 0 && metainfo::is_playable(&file.name)),
             is_padding: u32::from(file.padding),
         })
     }
 }
 
-/// Returns the name of the torrent in UTF-8. The string lives as long as the media. Returns "" for
-/// NULL and for handles that are not a live media. Callable from any thread.
+/// Returns the name of the torrent in UTF-8. The string lives as long as the torrent. Returns "" for
+/// NULL and for handles that are not a live torrent. Callable from any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn playswarm_media_name(media: *const playswarm_media) -> *const c_char {
+pub extern "C" fn playswarm_torrent_name(torrent: *const playswarm_torrent) -> *const c_char {
     let otherwise = c"".as_ptr();
-    crate::border::guard("playswarm_media_name", otherwise, || {
-        handles::get(media).map_or(otherwise, |m| m.name.as_ptr())
+    crate::boundary::guard("playswarm_torrent_name", otherwise, || {
+        handles::get(torrent).map_or(otherwise, |m| m.name.as_ptr())
     })
 }
 
@@ -75,14 +75,14 @@ pub extern "C" fn playswarm_media_name(media: *const playswarm_media) -> *const 
 /// # Safety
 /// `info_hash` must point to 20 writable bytes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_info_hash(
-    media: *const playswarm_media,
+pub unsafe extern "C" fn playswarm_torrent_info_hash(
+    torrent: *const playswarm_torrent,
     info_hash: *mut u8,
 ) -> playswarm_code {
-    call_plain("playswarm_media_info_hash", || {
+    call_plain("playswarm_torrent_info_hash", || {
         // SAFETY: the caller upholds the contract above; an array of bytes needs no alignment.
         let out = unsafe { Out::new(info_hash.cast::<[u8; 20]>(), "info-hash") }?;
-        out.set(handles::get(media)?.media.info_hash().0);
+        out.set(handles::get(torrent)?.torrent.info_hash().0);
         Ok(())
     })
 }
@@ -93,20 +93,20 @@ pub unsafe extern "C" fn playswarm_media_info_hash(
 /// # Safety
 /// `count` must be valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_file_count(
-    media: *const playswarm_media,
+pub unsafe extern "C" fn playswarm_torrent_file_count(
+    torrent: *const playswarm_torrent,
     count: *mut usize,
 ) -> playswarm_code {
-    call_plain("playswarm_media_file_count", || {
+    call_plain("playswarm_torrent_file_count", || {
         // SAFETY: the caller upholds the contract above.
         let count = unsafe { Out::new(count, "count") }?;
-        count.set(handles::get(media)?.media.torrent().files.len());
+        count.set(handles::get(torrent)?.torrent.metainfo().files.len());
         Ok(())
     })
 }
 
 /// Returns the properties of a file. Set `info->struct_size` to sizeof(playswarm_file_info) before
-/// the call; see playswarm_media_status. The strings in `info` live as long as the media. Callable
+/// the call; see playswarm_torrent_status. The strings in `info` live as long as the torrent. Callable
 /// from any thread.
 ///
 /// Errors: PLAYSWARM_NO_SUCH_FILE.
@@ -115,17 +115,17 @@ pub unsafe extern "C" fn playswarm_media_file_count(
 /// `info` must point to `info->struct_size` writable bytes. `error` must be NULL or valid for
 /// writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_file(
-    media: *const playswarm_media,
+pub unsafe extern "C" fn playswarm_torrent_file(
+    torrent: *const playswarm_torrent,
     file: usize,
     info: *mut playswarm_file_info,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
-        call("playswarm_media_file", error, || {
+        call("playswarm_torrent_file", error, || {
             let out = Versioned::new(info)?;
-            out.set(handles::get(media)?.file_info(file)?);
+            out.set(handles::get(torrent)?.file_info(file)?);
             Ok(())
         })
     }
@@ -138,16 +138,16 @@ pub unsafe extern "C" fn playswarm_media_file(
 /// # Safety
 /// `file` must be valid for writes. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_default_file(
-    media: *const playswarm_media,
+pub unsafe extern "C" fn playswarm_torrent_default_file(
+    torrent: *const playswarm_torrent,
     file: *mut usize,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
-        call("playswarm_media_default_file", error, || {
+        call("playswarm_torrent_default_file", error, || {
             let file = Out::new(file, "file")?;
-            file.set(handles::get(media)?.media.default_file()?);
+            file.set(handles::get(torrent)?.torrent.default_file()?);
             Ok(())
         })
     }
@@ -162,17 +162,17 @@ pub unsafe extern "C" fn playswarm_media_default_file(
 /// `wanted` must end with a zero byte. `file` must be valid for writes. `error` must be NULL or
 /// valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_find_file(
-    media: *const playswarm_media,
+pub unsafe extern "C" fn playswarm_torrent_find_file(
+    torrent: *const playswarm_torrent,
     wanted: *const c_char,
     file: *mut usize,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
-        call("playswarm_media_find_file", error, || {
+        call("playswarm_torrent_find_file", error, || {
             let out = Out::new(file, "file")?;
-            out.set(handles::get(media)?.media.find_file(text(wanted, "wanted file")?)?);
+            out.set(handles::get(torrent)?.torrent.find_file(text(wanted, "wanted file")?)?);
             Ok(())
         })
     }
@@ -180,7 +180,7 @@ pub unsafe extern "C" fn playswarm_media_find_file(
 
 /// Opens a reader at the start of a file. Any number of readers may be open. Downloading begins
 /// with the first read. The stream has one reference, which the caller releases with
-/// playswarm_stream_unref. It may outlive the handles of the media and the session. Callable from
+/// playswarm_stream_unref. It may outlive the handles of the torrent and the session. Callable from
 /// any thread.
 ///
 /// Errors: PLAYSWARM_NO_SUCH_FILE.
@@ -188,19 +188,19 @@ pub unsafe extern "C" fn playswarm_media_find_file(
 /// # Safety
 /// `stream` must be valid for writes. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_stream(
-    media: *mut playswarm_media,
+pub unsafe extern "C" fn playswarm_torrent_stream(
+    torrent: *mut playswarm_torrent,
     file: usize,
     stream: *mut *mut playswarm_stream,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
-        call("playswarm_media_stream", error, || {
+        call("playswarm_torrent_stream", error, || {
             let out = Out::handle(stream)?;
-            let media = handles::get(media)?;
-            let stream = media.media.stream(file)?;
-            out.give(StreamObject::new(stream, media.media.clone(), file, media.core.clone()));
+            let torrent = handles::get(torrent)?;
+            let stream = torrent.torrent.stream(file)?;
+            out.give(StreamObject::new(stream, torrent.torrent.clone(), file, torrent.core.clone()));
             Ok(())
         })
     }
@@ -209,9 +209,9 @@ pub unsafe extern "C" fn playswarm_media_stream(
 /// Starts to download the beginning of a file before the first read, so that a player starts
 /// sooner. It ends with the first read or after 30 seconds. Callable from any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn playswarm_media_prefetch(media: *mut playswarm_media, file: usize) -> playswarm_code {
-    call_plain("playswarm_media_prefetch", || {
-        handles::get(media)?.media.prefetch(file);
+pub extern "C" fn playswarm_torrent_prefetch(torrent: *mut playswarm_torrent, file: usize) -> playswarm_code {
+    call_plain("playswarm_torrent_prefetch", || {
+        handles::get(torrent)?.torrent.prefetch(file);
         Ok(())
     })
 }
@@ -219,9 +219,9 @@ pub extern "C" fn playswarm_media_prefetch(media: *mut playswarm_media, file: us
 /// Selects whether the whole torrent is downloaded (1) or only the data that streams need (0, the
 /// default). Callable from any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn playswarm_media_fetch_all(media: *mut playswarm_media, on: i32) -> playswarm_code {
-    call_plain("playswarm_media_fetch_all", || {
-        handles::get(media)?.media.fetch_all(on != 0);
+pub extern "C" fn playswarm_torrent_fetch_all(torrent: *mut playswarm_torrent, on: i32) -> playswarm_code {
+    call_plain("playswarm_torrent_fetch_all", || {
+        handles::get(torrent)?.torrent.fetch_all(on != 0);
         Ok(())
     })
 }
@@ -235,17 +235,17 @@ pub extern "C" fn playswarm_media_fetch_all(media: *mut playswarm_media, on: i32
 /// # Safety
 /// `address` must end with a zero byte. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_add_peer(
-    media: *mut playswarm_media,
+pub unsafe extern "C" fn playswarm_torrent_add_peer(
+    torrent: *mut playswarm_torrent,
     address: *const c_char,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
-        call("playswarm_media_add_peer", error, || {
+        call("playswarm_torrent_add_peer", error, || {
             let address = text(address, "address")?;
             let address: engine::PeerAddress = address.parse().map_err(bad)?;
-            handles::get(media)?.media.add_peer(address);
+            handles::get(torrent)?.torrent.add_peer(address);
             Ok(())
         })
     }
@@ -261,19 +261,19 @@ pub unsafe extern "C" fn playswarm_media_add_peer(
 /// # Safety
 /// `verified_bytes` and `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_check_files(
-    media: *mut playswarm_media,
+pub unsafe extern "C" fn playswarm_torrent_recheck(
+    torrent: *mut playswarm_torrent,
     canceller: *const playswarm_canceller,
     verified_bytes: *mut u64,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
-        call("playswarm_media_check_files", error, || {
-            let media = handles::get(media)?;
+        call("playswarm_torrent_recheck", error, || {
+            let torrent = handles::get(torrent)?;
             let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
-            let checking = media.media.check_files(|_, _| {});
-            let right = media.core.wait_within("looking through the files", 0, cancel.as_deref(), checking)?;
+            let checking = torrent.torrent.recheck(|_, _| {});
+            let right = torrent.core.wait_within("looking through the files", 0, cancel.as_deref(), checking)?;
             if !verified_bytes.is_null() {
                 verified_bytes.write(right);
             }
@@ -291,31 +291,31 @@ pub unsafe extern "C" fn playswarm_media_check_files(
 /// # Safety
 /// `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_sync(
-    media: *mut playswarm_media,
+pub unsafe extern "C" fn playswarm_torrent_sync(
+    torrent: *mut playswarm_torrent,
     canceller: *const playswarm_canceller,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     // SAFETY: the caller upholds the contract above for every pointer.
     unsafe {
-        call("playswarm_media_sync", error, || {
-            let media = handles::get(media)?;
+        call("playswarm_torrent_sync", error, || {
+            let torrent = handles::get(torrent)?;
             let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
-            media.core.wait_within("writing", 0, cancel.as_deref(), media.media.sync())
+            torrent.core.wait_within("writing", 0, cancel.as_deref(), torrent.torrent.sync())
         })
     }
 }
 
 /// Adds a reference. Callable from any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn playswarm_media_ref(media: *mut playswarm_media) -> playswarm_code {
-    call_plain("playswarm_media_ref", || handles::retain(media))
+pub extern "C" fn playswarm_torrent_ref(torrent: *mut playswarm_torrent) -> playswarm_code {
+    call_plain("playswarm_torrent_ref", || handles::retain(torrent))
 }
 
-/// Releases a reference. The last release ends the strings and the event callback of the media. The
+/// Releases a reference. The last release ends the strings and the event callback of the torrent. The
 /// torrent stays open while it has streams. NULL is allowed. Callable from any thread, including
 /// callbacks.
 #[unsafe(no_mangle)]
-pub extern "C" fn playswarm_media_unref(media: *mut playswarm_media) -> playswarm_code {
-    call_plain("playswarm_media_unref", || handles::release(media))
+pub extern "C" fn playswarm_torrent_unref(torrent: *mut playswarm_torrent) -> playswarm_code {
+    call_plain("playswarm_torrent_unref", || handles::release(torrent))
 }

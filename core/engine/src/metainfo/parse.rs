@@ -1,5 +1,5 @@
 //! Parses the bytes of a `.torrent` file, or of an info dictionary from peers, into a checked
-//! [`Torrent`], and writes them.
+//! [`Metainfo`], and writes them.
 //!
 //! Supported: BEP 3, the v1 half of BEP 52's hybrids, BEP 12 (tracker lists), BEP 27 (private) and
 //! BEP 47 (pad files). The `.utf-8` names and stated encodings of old clients are supported too.
@@ -17,7 +17,7 @@ mod text;
 
 pub(crate) use text::likely_text;
 
-use super::{InfoHash, Torrent, Trackers};
+use super::{InfoHash, Metainfo, Trackers};
 use crate::discovery::source::is_web_page;
 use crate::error::{Error, Result};
 use bytes::Bytes;
@@ -58,13 +58,13 @@ fn bad(why: impl Into<String>) -> Error {
     Error::BadTorrent(why.into())
 }
 
-impl Torrent {
+impl Metainfo {
     /// Parses a `.torrent` file.
     ///
     /// # Errors
     ///
     /// Returns [`Error::BadTorrent`] with a sentence that names the error.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Torrent> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Metainfo> {
         check_size(bytes)?;
         if bytes.is_empty() {
             return Err(bad("it is empty"));
@@ -76,7 +76,7 @@ impl Torrent {
         for start in beginnings(bytes) {
             match Outer::read(&bytes[start..]) {
                 Ok(outer) => {
-                    return Torrent::from_parts(
+                    return Metainfo::from_parts(
                         Bytes::copy_from_slice(outer.info),
                         Trackers::of_tiers(outer.tiers),
                         outer.encoding,
@@ -95,13 +95,13 @@ impl Torrent {
     /// # Errors
     ///
     /// Returns [`Error::BadTorrent`] with a sentence that names the error.
-    pub fn from_info(info: Bytes, trackers: impl Into<Trackers>) -> Result<Torrent> {
-        Torrent::from_parts(info, trackers.into(), None)
+    pub fn from_info(info: Bytes, trackers: impl Into<Trackers>) -> Result<Metainfo> {
+        Metainfo::from_parts(info, trackers.into(), None)
     }
 
     /// Builds a torrent. `encoding` applies to names that are not UTF-8, if the torrent file states
     /// one.
-    fn from_parts(info: Bytes, trackers: Trackers, encoding: Option<&'static Encoding>) -> Result<Torrent> {
+    fn from_parts(info: Bytes, trackers: Trackers, encoding: Option<&'static Encoding>) -> Result<Metainfo> {
         check_size(&info)?;
         let raw = RawInfo::read(&info)?;
         let info_hash = InfoHash(sha1(&info));
@@ -131,7 +131,7 @@ impl Torrent {
         }
         let (name, private, hashes) = (name.unwrap_or(nameless), raw.private, info.slice_ref(pieces));
         let encoding = encoding.map(Encoding::name);
-        Ok(Torrent { info_hash, name, layout, hashes, files, private, trackers, encoding, selected: Vec::new(), info })
+        Ok(Metainfo { info_hash, name, layout, hashes, files, private, trackers, encoding, selected: Vec::new(), info })
     }
 }
 

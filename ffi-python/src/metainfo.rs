@@ -3,7 +3,7 @@
 use crate::errors;
 use crate::job::{Job, Progress};
 use playswarm::CreateOptions;
-use playswarm::torrent::{content_type, is_playable};
+use playswarm::metainfo::{content_type, is_playable};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::path::PathBuf;
@@ -11,20 +11,20 @@ use std::sync::Arc;
 
 /// A validated torrent.
 #[pyclass(frozen, module = "playswarm._playswarm")]
-pub(crate) struct Torrent {
-    pub(crate) torrent: Arc<playswarm::Torrent>,
+pub(crate) struct Metainfo {
+    pub(crate) torrent: Arc<playswarm::Metainfo>,
 }
 
 /// Path, name, length, offset, padding, media type, playable.
 type File = (PathBuf, String, u64, u64, bool, &'static str, bool);
 
 #[pymethods]
-impl Torrent {
+impl Metainfo {
     /// Parses the content of a `.torrent` file.
     #[staticmethod]
-    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Torrent> {
-        let torrent = playswarm::Torrent::from_bytes(data).map_err(|e| errors::to_python(py, &e))?;
-        Ok(Torrent { torrent: Arc::new(torrent) })
+    fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Metainfo> {
+        let torrent = playswarm::Metainfo::from_bytes(data).map_err(|e| errors::to_python(py, &e))?;
+        Ok(Metainfo { torrent: Arc::new(torrent) })
     }
 
     #[getter]
@@ -107,7 +107,7 @@ pub(crate) fn create_torrent(
     let options = CreateOptions { piece_bytes, trackers, private, comment, name };
     let work = async move { playswarm::create_torrent(path, options, move |done, total| told.tell(done, total)).await };
     Job::with_progress("hashing", progress, work, |py, made| {
-        let torrent = Bound::new(py, Torrent { torrent: Arc::new(made.torrent) })?;
+        let torrent = Bound::new(py, Metainfo { torrent: Arc::new(made.torrent) })?;
         let left_out: Vec<(PathBuf, String)> = made.left_out.into_iter().map(|l| (l.path, l.why)).collect();
         Ok((torrent, PyBytes::new(py, &made.bytes), left_out).into_pyobject(py)?.into_any().unbind())
     })

@@ -8,53 +8,53 @@ from typing import TYPE_CHECKING
 
 from . import _playswarm, _show
 from ._file import MediaFile
+from ._metainfo import FileEntry, Metainfo
 from ._progress import Progress, report
-from ._status import Event, MediaStatus
+from ._status import Event, TorrentStatus
 from ._timeline import Timeline
-from ._torrent import FileEntry, Torrent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["History", "Media"]
+__all__ = ["History", "TorrentHandle"]
 
 SLICE_S = 0.04
 """Longest delay before a sleep notices Ctrl-C or a closed torrent, in seconds."""
 
 
-class MediaBase:
+class TorrentHandleBase:
     """Shared base of the blocking and the asynchronous torrent: everything that never waits."""
 
-    def __init__(self, raw: _playswarm.Media) -> None:
+    def __init__(self, raw: _playswarm.TorrentHandle) -> None:
         self._raw = raw
-        self.torrent = Torrent(raw.torrent)
+        self.metainfo = Metainfo(raw.torrent)
         """The metainfo of the torrent."""
 
     @property
     def name(self) -> str:
-        return self.torrent.name
+        return self.metainfo.name
 
     @property
     def info_hash(self) -> str:
         """The info-hash: 40 hexadecimal digits."""
-        return self.torrent.info_hash
+        return self.metainfo.info_hash
 
     @property
     def files(self) -> tuple[FileEntry, ...]:
-        return self.torrent.files
+        return self.metainfo.files
 
     @property
     def closed(self) -> bool:
         return self._raw.is_closed
 
-    def status(self) -> MediaStatus:
+    def status(self) -> TorrentStatus:
         """Returns a status snapshot."""
-        return MediaStatus.from_json(self._raw.status())
+        return TorrentStatus.from_json(self._raw.status())
 
     def piece_map(self) -> bytes:
         """Returns a byte for each piece: 0 missing, 1 being downloaded, 2 available.
 
-        ``numpy.frombuffer(media.piece_map(), numpy.uint8)`` converts it to an array.
+        ``numpy.frombuffer(torrent.piece_map(), numpy.uint8)`` converts it to an array.
         """
         return self._raw.piece_map()
 
@@ -62,7 +62,7 @@ class MediaBase:
         """Returns the timing information of a file that is known now. Opening the file starts to
         read it.
         """
-        raw = self._raw.known_timeline(self.torrent.find_file(file).index)
+        raw = self._raw.known_timeline(self.metainfo.find_file(file).index)
         return None if raw is None else Timeline(raw)
 
     def add_peer(self, address: str | tuple[str, int]) -> None:
@@ -78,7 +78,7 @@ class MediaBase:
         """Starts to download the beginning of a file before the first read. It ends after 30
         seconds.
         """
-        self._raw.prefetch(self.torrent.find_file(file).index)
+        self._raw.prefetch(self.metainfo.find_file(file).index)
 
     def fetch_all(self, on: bool = True) -> None:
         """Downloads every piece, including data that no reader needs."""
@@ -100,22 +100,24 @@ class MediaBase:
         return f"<{type(self).__name__} {self.name!r}, {files} file{'' if files == 1 else 's'}, {state}>"
 
 
-class Media(MediaBase):
+class TorrentHandle(TorrentHandleBase):
     """An open torrent. It closes when it and all of its files are closed."""
 
-    def __init__(self, raw: _playswarm.Media, timeout: float | None = None) -> None:
+    def __init__(self, raw: _playswarm.TorrentHandle, timeout: float | None = None) -> None:
         super().__init__(raw)
         self.timeout = timeout
         """Longest wait of reads in files opened from now on, in seconds; None for no limit."""
 
-    def open(self, file: int | str | None = None, *, ahead: int | None = None, _owns_media: bool = False) -> MediaFile:
+    def open(
+        self, file: int | str | None = None, *, ahead: int | None = None, _owns_torrent: bool = False
+    ) -> MediaFile:
         """Opens a file by its index, its name or a part of its name. The default is the largest
         playable file.
 
         ``ahead`` limits the bytes downloaded beyond the data being read.
         """
-        entry = self.torrent.find_file(file)
-        made = MediaFile(self._raw.stream(entry.index), self, entry, self.timeout, _owns_media)
+        entry = self.metainfo.find_file(file)
+        made = MediaFile(self._raw.stream(entry.index), self, entry, self.timeout, _owns_torrent)
         if ahead is not None:
             made.ahead = ahead
         return made
@@ -140,7 +142,7 @@ class Media(MediaBase):
 
         A file with a missing or wrong index has an estimate, which gives the reason.
         """
-        return Timeline(self._raw.timeline(self.torrent.find_file(file).index).wait(timeout))
+        return Timeline(self._raw.timeline(self.metainfo.find_file(file).index).wait(timeout))
 
     def download(self, *, timeout: float | None = None, progress: Progress = False) -> int:
         """Downloads all files and waits for completion. Returns their size in bytes.
@@ -151,20 +153,20 @@ class Media(MediaBase):
         with report(progress, self.name) as tell:
             return self._raw.download().wait(timeout, tell)
 
-    def check_files(self, *, progress: Progress = False) -> int:
+    def recheck(self, *, progress: Progress = False) -> int:
         """Checks the files in the download folder and accepts every correct piece. Use it for files
         that another program wrote.
 
         Returns the size of the correct pieces in bytes.
         """
         with report(progress, "checking") as tell:
-            return self._raw.check_files().wait(progress=tell)
+            return self._raw.recheck().wait(progress=tell)
 
     def sync(self, timeout: float | None = None) -> None:
         """Waits until all verified data is on disk."""
         self._raw.sync().wait(timeout)
 
-    def watch(self, every: float = 0.5, seconds: float | None = None) -> Iterator[MediaStatus]:
+    def watch(self, every: float = 0.5, seconds: float | None = None) -> Iterator[TorrentStatus]:
         """Yields a status at each interval until the torrent closes or ``seconds`` have passed."""
         began = time.monotonic()
         due = began
@@ -186,7 +188,7 @@ class Media(MediaBase):
         """Closes the torrent. Its open files stay open."""
         self._raw.close()
 
-    def __enter__(self) -> Media:
+    def __enter__(self) -> TorrentHandle:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -194,16 +196,16 @@ class Media(MediaBase):
 
 
 class History:
-    """A series of statuses for a plot: call ``history.add(media.status())`` periodically, then
+    """A series of statuses for a plot: call ``history.add(torrent.status())`` periodically, then
     ``history.plot()``.
     """
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
-        self.statuses: list[MediaStatus] = []
+        self.statuses: list[TorrentStatus] = []
         self._began = time.monotonic()
 
-    def add(self, status: MediaStatus) -> None:
+    def add(self, status: TorrentStatus) -> None:
         self.seconds.append(time.monotonic() - self._began)
         self.statuses.append(status)
 

@@ -174,7 +174,7 @@ impl Disk {
             }
             (_, Some(before)) if call.path.ends_with("/film.mkv") => {
                 for (piece, before) in before.iter().enumerate() {
-                    self.synced[piece] |= before && self.ended[piece];
+                    self.synced[piece] |= *before && self.ended[piece];
                 }
             }
             (_, Some(before)) => {

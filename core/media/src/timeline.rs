@@ -3,6 +3,7 @@
 use crate::container::Container;
 use crate::held::Walk;
 use crate::locate::SeekPoint;
+use crate::samples::{Source, TrackSetup};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct Timeline {
     /// How a [`Locate`](crate::Locate) finds positions between the known keyframes; `None` if all
     /// are known.
     search: Option<Arc<dyn Search>>,
+    /// The reader of samples, if this container has one.
+    source: Option<Arc<dyn Source>>,
 }
 
 /// A method to search a container for the keyframe at or before a time.
@@ -123,6 +126,7 @@ impl Timeline {
             line: Vec::new(),
             accuracy: Accuracy::Exact,
             search: None,
+            source: None,
         }
     }
 
@@ -168,6 +172,16 @@ impl Timeline {
         self
     }
 
+    /// Sets the reader of samples.
+    pub(crate) fn with_source(mut self, source: Arc<dyn Source>) -> Timeline {
+        self.source = Some(source);
+        self
+    }
+
+    pub(crate) fn source(&self) -> Option<&Arc<dyn Source>> {
+        self.source.as_ref()
+    }
+
     pub(crate) fn search(&self) -> Option<&Arc<dyn Search>> {
         self.search.as_ref()
     }
@@ -195,6 +209,12 @@ impl Timeline {
     /// Returns the streams of the file, in its order.
     pub fn tracks(&self) -> &[Track] {
         &self.tracks
+    }
+
+    /// Returns the decoders' set-ups of the [tracks](Timeline::tracks), in their order. Empty if
+    /// [`Samples`](crate::Samples) of this file cannot be read.
+    pub fn setups(&self) -> &[TrackSetup] {
+        self.source.as_ref().map_or(&[], |source| source.setups())
     }
 
     /// Returns the known keyframes of the main track (the first video track, else the first audio

@@ -3,14 +3,16 @@
 //!
 //! `movie` has the structure, `tables` the sample tables, `edits` the edit lists and `stsd` the
 //! codecs. `fragments` has the fragments and `pieces` their index. `seek` searches for a keyframe
-//! in films whose fragments are not all known.
+//! in films whose fragments are not all known. `samples` reads samples, by `cursor` or fragments.
 
 mod boxes;
 mod bytes;
+mod cursor;
 mod edits;
 mod fragments;
 mod movie;
 mod pieces;
+mod samples;
 mod seek;
 mod stsd;
 mod tables;
@@ -20,6 +22,7 @@ use crate::held::{Held, Step, Walk};
 use crate::timeline::{Keyframe, Timeline};
 use boxes::{Wants, header, name};
 use edits::{MAX_NS, Presentation};
+use fragments::Tracks as FragmentTracks;
 use movie::{Movie, Table, Trak};
 use pieces::Pieces;
 use std::ops::Range;
@@ -72,6 +75,8 @@ struct Keyframes {
     begins: Option<i64>,
     /// Duration of the media by its table of times.
     media_ns: i64,
+    /// Largest ticks by which a sample is shown before its decoding time.
+    early: i64,
     /// Bytes of tables read so far.
     cost: u64,
 }
@@ -197,6 +202,11 @@ impl Mp4 {
         let timeline = Timeline::new(Container::Mp4, held.size(), duration, known)
             .with_tracks(movie.traks.iter().map(|trak| trak.about.clone()).collect())
             .with_origin_us(origin_ns / 1000);
+        let early = keyframes.early;
+        let fragments = self.pieces.first().map(|first| (first, FragmentTracks::new(movie, self.main)));
+        let Some(mut movie) = self.movie.take() else { return Ok(None) };
+        movie.traks[self.main].early = early;
+        let timeline = timeline.with_source(samples::Film::new(movie, origin_ns, fragments));
         Ok(Some(match self.pieces.search(origin_ns) {
             Some(search) => timeline.with_search(Arc::new(search)),
             None => timeline,
@@ -269,7 +279,7 @@ fn keyframes(tables: &Tables, main: &Trak, presentation: &Presentation, size: u6
     });
     let media_ns = edits::nanoseconds(tables.end, main.timescale);
     let begins = presentation.begins().or(times.first().copied());
-    Ok(Keyframes { known, begins, media_ns, cost: tables.read })
+    Ok(Keyframes { known, begins, media_ns, early: tables.early, cost: tables.read })
 }
 
 /// Returns the keyframes' times in another track's ticks, ascending. If segments are shown in

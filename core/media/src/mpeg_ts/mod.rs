@@ -5,7 +5,6 @@
 //! a longer recording are known only up to the wrap. Where timestamps jump, a search that detects
 //! it falls back to the line from the first byte to the last.
 
-mod bits;
 mod keys;
 mod packet;
 mod program;

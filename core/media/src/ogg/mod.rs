@@ -6,7 +6,7 @@
 //! granules separately. Two links of a chain with the same serial numbers, which the standard
 //! forbids, are treated as one.
 
-mod codec;
+pub(crate) mod codec;
 mod page;
 mod seek;
 

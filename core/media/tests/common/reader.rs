@@ -79,7 +79,7 @@ pub fn locate(film: &Film, timeline: &Arc<Timeline>, time: Duration) -> (SeekPoi
     }
 }
 
-struct Source {
+pub struct Source {
     file: File,
     size: u64,
     cut: Cut,
@@ -87,7 +87,7 @@ struct Source {
 }
 
 impl Source {
-    fn open(path: &Path, cut: Cut) -> Source {
+    pub fn open(path: &Path, cut: Cut) -> Source {
         let file = File::open(path).unwrap();
         let size = file.metadata().unwrap().len();
         Source { file, size, cut, blocks: BTreeSet::new() }
@@ -98,7 +98,7 @@ impl Source {
     }
 
     /// What is asked for, in the cut chosen.
-    fn pieces(&mut self, needed: &[Range<u64>]) -> Vec<(u64, Vec<u8>)> {
+    pub fn pieces(&mut self, needed: &[Range<u64>]) -> Vec<(u64, Vec<u8>)> {
         let mut ranges = Vec::new();
         let mut blocks = BTreeSet::new();
         for range in needed {

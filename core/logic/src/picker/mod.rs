@@ -260,11 +260,6 @@ impl Picker {
         self.readers.get(&reader).and_then(Reader::rate)
     }
 
-    /// Returns whether every reader's read-ahead is full.
-    pub fn read_ahead_is_full(&self) -> bool {
-        self.read_ahead_full
-    }
-
     /// Returns whether the bytes of this block would be useful.
     pub fn wants(&self, block: BlockRef) -> bool {
         self.layout.block_bytes(block) > 0

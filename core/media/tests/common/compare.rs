@@ -66,7 +66,7 @@ impl fmt::Display for Row {
         let accuracy = match &self.accuracy {
             Accuracy::Exact => "exact",
             Accuracy::Sparse => "sparse",
-            Accuracy::Estimate { .. } => "estimate",
+            _ => "estimate",
         };
         write!(
             f,

@@ -64,6 +64,8 @@ pub struct Picker {
     demand: Vec<Demand>,
     /// No entry of the demand before this one has an open block.
     open_from: usize,
+    /// No entry of the demand from this one on is within the horizon of a peer that has one.
+    within_horizon: usize,
     demand_stale: bool,
     demand_made_at: Time,
     supply: Supply,
@@ -118,6 +120,7 @@ impl Picker {
             availability: Availability::new(pieces),
             demand: Vec::new(),
             open_from: 0,
+            within_horizon: 0,
             demand_stale: true,
             demand_made_at: Time::ZERO,
             supply: Supply::default(),

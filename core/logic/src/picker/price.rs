@@ -59,12 +59,15 @@ impl Picker {
     /// Returns the block to request next from this peer; `None` if no request is worth its price.
     pub(super) fn pick(&mut self, peer: PeerKey) -> Option<BlockRef> {
         self.skip_requested();
+        let p = self.peers.get(&peer)?;
+        let end = self.demands_within_horizon(p);
         let offer = self.offer(peer)?;
         if let Some(block) = self.pick_duplicate(peer, &offer) {
             return Some(block);
         }
         let (mut at, mut targets) = (self.open_from, true);
-        while let Some(w) = self.demand.get(at).copied() {
+        while at < end {
+            let w = self.demand[at];
             // All that follow are too dear as well.
             if w.due_s > offer.reach_s {
                 return None;
@@ -86,9 +89,12 @@ impl Picker {
     }
 
     fn pick_open(&mut self, key: PeerKey, offer: &Offer, w: &Demand, at: usize) -> Option<BlockRef> {
-        let open = self.open_blocks(w.piece);
         let p = self.peers.get(&key)?;
-        if open == 0 || !self.is_within_horizon(p, w) || !self.may_take(key, p, w.piece) {
+        if !p.bits.get(w.piece) || !self.is_within_horizon(p, w) {
+            return None;
+        }
+        let open = self.open_blocks(w.piece);
+        if open == 0 || !self.may_take(key, p, w.piece) {
             return None;
         }
         let share = self.rule.is_some().then(|| self.share_of(key, w));

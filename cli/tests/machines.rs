@@ -276,6 +276,28 @@ fn a_silent_server_is_named_and_has_no_longer_than_the_user_gives() {
 }
 
 #[test]
+fn a_proxy_of_the_environment_that_is_dead_or_silent_is_named() {
+    let (dir, _) = film();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    // A port that nothing listens on.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (variable, proxy, url) in [
+        ("http_proxy", closed, "http://films.example/a.torrent"),
+        ("https_proxy", closed, "https://films.example/a.torrent"),
+        ("all_proxy", silent.local_addr().unwrap(), "http://films.example/a.torrent"),
+    ] {
+        let mut command = playswarm(dir.path(), &[&["info", url, "--wait", "30"][..], &OFFLINE].concat());
+        for other in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+            command.env_remove(other).env_remove(other.to_uppercase());
+        }
+        let (code, _, err) = outcome(command.env(variable, format!("http://name:secret@{proxy}")));
+        assert_eq!(code, 1, "{err}");
+        assert!(err.contains("films.example") && err.contains(&format!("proxy {proxy} of the environment")), "{err}");
+        assert!(!err.contains("secret"), "{err}");
+    }
+}
+
+#[test]
 fn a_player_that_is_not_there_is_noticed_before_anything_is_opened() {
     let (dir, _) = film();
     let args = ["play", "magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567", "--dir", "made"];

@@ -132,6 +132,10 @@ mod tests {
         assert!(found.iter().any(|addr| addr.ip().is_loopback() && addr.port() == 7), "{found:?}");
         assert_eq!(resolver.addresses(&peer, NamedBy::Stranger).await, found);
         assert_eq!(resolver.remembered.lock().len(), 1);
+        // What is remembered is the answer, whatever a lookup would give.
+        let known: IpAddr = "192.0.2.9".parse().unwrap();
+        resolver.remember("localhost", vec![known]);
+        assert_eq!(resolver.addresses(&peer, NamedBy::User).await, [SocketAddr::new(known, 7)]);
         let literal: PeerAddress = "192.0.2.7:6881".parse().unwrap();
         assert_eq!(resolver.addresses(&literal, NamedBy::User).await, ["192.0.2.7:6881".parse().unwrap()]);
     }

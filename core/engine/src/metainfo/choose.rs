@@ -292,7 +292,7 @@ pub(super) mod tests {
     #[test]
     fn a_title_that_equals_a_word_for_extras_is_no_extra() {
         assert_eq!(
-            played("The.Interview.2014", &[("The.Interview.2014.mkv", 700_000), ("site.mp4", 900)]),
+            played("The.Interview.2014", &[("The.Interview.2014.mkv", 700_000), ("site.mp4", 200_000)]),
             "The.Interview.2014.mkv"
         );
         assert_eq!(played("x", &[("Trailer Park Boys.mkv", 700_000), ("site.mp4", 900)]), "Trailer Park Boys.mkv");

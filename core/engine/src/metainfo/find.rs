@@ -3,6 +3,7 @@
 use super::Metainfo;
 use super::choose::{rank, words};
 use super::episode::{Episode, asked_for, episode, has_bare_number};
+use super::paths::composed;
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
 
@@ -93,14 +94,16 @@ impl Metainfo {
             return Ok(n);
         }
         let shown: Vec<usize> = (0..self.files.len()).filter(|n| !self.files[*n].padding).collect();
-        let title = self.name.to_lowercase();
-        let names: Vec<Name> = shown.iter().map(|n| Name::new(&self.files[*n].name, &title)).collect();
+        let whole = composed(wanted);
+        let (asked, wanted) = (wanted, &*whole);
+        let title = composed(&self.name).to_lowercase();
+        let names: Vec<Name> = shown.iter().map(|n| Name::new(&composed(&self.files[*n].name), &title)).collect();
         let lower = wanted.to_lowercase();
         let below = lower.strip_prefix(&title).and_then(|below| below.strip_prefix('/')).map(str::to_owned);
         let episode = asked_for(&lower).map(|(it, rest)| (it, rest.into_iter().map(str::to_owned).collect()));
         let wanted_as = Wanted { plain: wanted.to_owned(), below, words: words(wanted), episode, lower };
         if wanted_as.words.trim().is_empty() {
-            return Err(Error::NoSuchFile { wanted: wanted.to_owned(), files: self.files.len() });
+            return Err(Error::NoSuchFile { wanted: asked.to_owned(), files: self.files.len() });
         }
         for rule in RULES {
             let fits = shown.iter().zip(&names).filter(|(_, name)| rule(&wanted_as, name)).map(|(n, _)| *n);
@@ -108,15 +111,15 @@ impl Metainfo {
             match self.foremost(&fits)[..] {
                 [] => {}
                 [one] => return Ok(one),
-                ref several => return Err(self.unclear(wanted, true, several)),
+                ref several => return Err(self.unclear(asked, true, several)),
             }
         }
         if let Some(n) = number {
             return Ok(n);
         }
         match self.near(&wanted_as, &shown, &names)[..] {
-            [] => Err(Error::NoSuchFile { wanted: wanted.to_owned(), files: self.files.len() }),
-            ref near => Err(self.unclear(wanted, false, near)),
+            [] => Err(Error::NoSuchFile { wanted: asked.to_owned(), files: self.files.len() }),
+            ref near => Err(self.unclear(asked, false, near)),
         }
     }
 
@@ -223,6 +226,18 @@ mod tests {
         assert_eq!(found(&files, "Show/Subs/film.srt"), "Subs/film.srt", "with the torrent's name in front");
         assert_eq!(found(&["a/film.mkv", "Sample/film.mkv"], "film.mkv"), "a/film.mkv");
         assert_eq!(found(&["film", "film.srt", "Sample/film.mkv"], "film"), "film");
+    }
+
+    #[test]
+    fn a_composed_letter_and_its_decomposed_twin_are_the_same() {
+        let (composed, decomposed) = ("Amélie.mkv", "Ame\u{301}lie.mkv");
+        assert_eq!(found(&[decomposed, "Other.mkv"], composed), decomposed);
+        assert_eq!(found(&[composed, "Other.mkv"], decomposed), composed);
+        assert_eq!(found(&["x/Ame\u{301}lie/1.mkv", "Other.mkv"], "amélie"), "x/Ame\u{301}lie/1.mkv");
+        assert_eq!(found(&["가.mkv", "Other.mkv"], "\u{1100}\u{1161}"), "가.mkv");
+        // Both are there: the one of that number is had by its number.
+        let both = found(&[composed, decomposed], composed);
+        assert!(both.contains("0: Amélie.mkv") && both.contains("1: "), "{both}");
     }
 
     #[test]

@@ -19,8 +19,8 @@ pub use parse::{
     MAX_FILES, MAX_PIECE_BYTES, MAX_TORRENT_BYTES, MAX_TOTAL_BYTES, MAX_TRACKERS, MAX_URL_BYTES, MIN_PIECE_BYTES,
 };
 pub(crate) use parse::{likely_text, write_torrent};
-pub(crate) use paths::with_suffix;
 pub use paths::{MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, sanitize};
+pub(crate) use paths::{portable, with_suffix};
 pub use playswarm_proto::InfoHash;
 pub(crate) use playswarm_proto::sha1::sha1;
 pub use sidecars::{Sidecars, Subtitle};

@@ -4,6 +4,7 @@
 //! the way.
 
 use crate::printable::is_printable;
+use icu_normalizer::ComposingNormalizerBorrowed;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -36,10 +37,17 @@ struct Rules {
 
 impl Rules {
     const HERE: Rules = Rules { windows: cfg!(windows), ignores_case: cfg!(any(windows, target_os = "macos")) };
+    const WINDOWS: Rules = Rules { windows: true, ignores_case: true };
 
     fn key(self, name: &str) -> String {
         if self.ignores_case { name.to_lowercase() } else { name.to_owned() }
     }
+}
+
+/// Returns a name with composed letters (NFC), to be compared: macOS writes an accent as a character
+/// of its own, and keyboards do not.
+pub(super) fn composed(name: &str) -> Cow<'_, str> {
+    ComposingNormalizerBorrowed::new_nfc().normalize(name)
 }
 
 /// Returns a component without the surrounding slashes, which some tools write.
@@ -170,6 +178,12 @@ fn fit_parts((stem, extension): (&str, &str), suffix: &str, max_bytes: usize) ->
 /// accepts. It is never empty, `.` or `..`. Applying it again changes nothing.
 pub fn sanitize(component: &str, max_bytes: usize) -> String {
     sanitize_for(Rules::HERE, component, max_bytes)
+}
+
+/// Returns a component as FAT, exFAT and NTFS accept it: also disks mounted on this system refuse
+/// names with `:` or `?`.
+pub(crate) fn portable(component: &str) -> String {
+    sanitize_for(Rules::WINDOWS, component, MAX_NAME_BYTES)
 }
 
 fn sanitize_for(rules: Rules, component: &str, max_bytes: usize) -> String {

@@ -13,6 +13,7 @@
 use super::choose::is_extra;
 use super::episode::episode;
 use super::language::{Label, read_label};
+use super::paths::composed;
 use super::{FileEntry, Metainfo, content_type, is_playable, natural_cmp};
 use playswarm_media::{Content, Format};
 use std::collections::{BTreeMap, BTreeSet};
@@ -140,7 +141,7 @@ fn split(path: &str) -> (&str, &str) {
 
 impl Name {
     fn new(path: &str) -> Name {
-        let lower = path.to_lowercase();
+        let lower = composed(path).to_lowercase();
         let (folder, base) = split(&lower);
         let (stem, ending) = base.rsplit_once('.').unwrap_or((base, ""));
         Name { folder: folder.into(), stem: stem.into(), ending: ending.into() }

@@ -194,18 +194,17 @@ impl Folder {
         self.facts(name)
     }
 
-    /// Removes a file or empty folder that was just created, if it still has this identity.
-    pub(super) fn unmake(&self, path: &Path, identity: Identity) {
-        let Ok(facts) = self.facts(path) else { return };
-        if !facts.identity.is(identity) || facts.links > 2 {
-            return;
-        }
-        let Ok((parent, name)) = split(path) else { return };
-        let Ok(parent) = self.enter(parent, false) else { return };
-        let flags = if facts.regular { AtFlags::empty() } else { AtFlags::REMOVEDIR };
-        // A file that cannot be removed stays: it is empty, and the record does not list it as
-        // ours.
-        let _ = rustix::fs::unlinkat(&parent, name, flags);
+    /// Opens a file for reading and writing if it is empty and has no other name.
+    pub(super) fn empty_file(&self, path: &Path) -> io::Result<File> {
+        let file = self.file(path, Access::Write)?;
+        let facts = self.facts_of(&file)?;
+        if facts.length == 0 && facts.links == 1 { Ok(file) } else { Err(in_the_way()) }
+    }
+
+    /// Removes a folder directly below this one if it is empty.
+    pub(super) fn remove_empty(&self, name: &Path) {
+        // Anything else stays, and another name is used.
+        let _ = rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR);
     }
 
     /// Returns the file system's data about this path. Links are not followed.

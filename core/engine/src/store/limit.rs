@@ -55,7 +55,24 @@ impl Store {
                 return;
             }
         }
+        let pieces = self.forget_watched();
+        if pieces.is_empty() {
+            return;
+        }
+        // The disk may keep the holes and lose the note in a power cut, so the note is synced first.
+        // Readers do not wait for this.
+        if let Err(e) = self.record.sync() {
+            tracing::warn!(error = %e, "the record may not be on the disk yet");
+        }
         // No task reads or writes a piece during eviction.
+        let _disk = self.disk.write();
+        self.punch(&pieces);
+    }
+
+    /// Forgets watched pieces where the limit requires it, in the record and here. Returns them in
+    /// ascending order.
+    fn forget_watched(&self) -> Vec<u32> {
+        let limit = self.options.disk_limit_bytes;
         let _disk = self.disk.write();
         let (held, readers, excess) = {
             let state = self.state.lock();
@@ -63,14 +80,28 @@ impl Store {
             (state.held(), state.readers.clone(), excess)
         };
         if excess == 0 {
-            return;
+            return Vec::new();
         }
         let readers = self.fitting(&readers);
         // Evicts some more watched pieces, so that this does not run for each piece.
         let target = evict::watched_bytes(&held, &readers).min(excess + limit / 16).max(excess);
         let mut pieces: Vec<u32> = evict::from_disk(&held, &readers, target).into_iter().map(|p| p.0).collect();
         pieces.sort_unstable();
-        self.give_back(&pieces);
+        // The record first: a kill in between leaves holes that no record claims.
+        if let Err(e) = self.record.set_all(&pieces, false) {
+            tracing::warn!(error = %e, "the record cannot be written; nothing is evicted");
+            return Vec::new();
+        }
+        let dropped = {
+            let mut state = self.state.lock();
+            for &piece in &pieces {
+                state.set_on_disk(piece, false);
+                state.have.set(piece, false);
+            }
+            pieces.iter().filter_map(|p| state.cache.remove(*p)).collect()
+        };
+        self.recycle_all(dropped);
+        pieces
     }
 
     /// Shrinks the readers' near windows to three quarters of the limit at most. Otherwise there
@@ -80,22 +111,9 @@ impl Store {
         evict::fit_windows(readers, u32::try_from(pieces).unwrap_or(u32::MAX))
     }
 
-    /// Evicts these pieces, given in ascending order. The caller holds `disk` exclusively.
-    fn give_back(&self, pieces: &[u32]) {
-        // The record first: a kill in between leaves holes that no record claims.
-        if let Err(e) = self.record.set_all(pieces, false) {
-            tracing::warn!(error = %e, "the record cannot be written; nothing is evicted");
-            return;
-        }
-        let dropped = {
-            let mut state = self.state.lock();
-            for &piece in pieces {
-                state.set_on_disk(piece, false);
-                state.have.set(piece, false);
-            }
-            pieces.iter().filter_map(|p| state.cache.remove(*p)).collect()
-        };
-        self.recycle_all(dropped);
+    /// Punches holes at these pieces, which are forgotten and in ascending order. The caller holds
+    /// `disk` exclusively.
+    fn punch(&self, pieces: &[u32]) {
         for run in runs(pieces) {
             // A missing piece is neither on disk nor being written, and cannot be before `disk` is
             // free.

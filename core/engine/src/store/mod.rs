@@ -107,6 +107,8 @@ pub(crate) enum StoreEvent {
         taken: PathBuf,
         /// The path that is written instead.
         ours: PathBuf,
+        /// Whether the first path is free, but the disk does not accept its name.
+        refused: bool,
     },
     /// The disk is full. Pieces stay in memory within its limit, and writing is retried each
     /// second.

@@ -1,6 +1,6 @@
 //! Records the pieces that we wrote and the files that we created. The record is one small file in
-//! the state folder, beside the torrent's files. It is created with the first file that is written,
-//! so a torrent without writes leaves nothing behind.
+//! the state folder, beside the torrent's files. It is created with the first
+//! file that is written, so a torrent without writes leaves nothing behind.
 //!
 //! A piece has two bits:
 //!
@@ -22,7 +22,7 @@
 //! - 64: the bits of `written` in the order of BEP 3, then those of `synced`
 //! - then 24 bytes for the torrent's own folder and for each of its files: at 0 the number of its
 //!   candidate name, counted from 1, or 0 where we did not create it (u32); at 4 zeros; at 8 the
-//!   inode (u64); at 16 the time of birth in nanoseconds (u64)
+//!   inode (u64); at 16 the time of birth in nanoseconds (u64). Both are 0 while it is being created
 
 use super::folder::{Access, Folder, Identity, storage_error};
 use super::saved_metainfo;
@@ -162,7 +162,7 @@ impl Record {
             )));
         };
         write_empty(&file, &self.torrent).map_err(|e| storage_error("write", &path, e))?;
-        saved_metainfo::save_metainfo(&state_dir, &self.torrent)?;
+        saved_metainfo::save_metainfo(&state_dir, &self.torrent);
         let bits = Bits::new(self.torrent.layout.pieces());
         *state = State::Open(Open { file, path, fresh: true, written: bits.clone(), synced: bits });
         Ok(())
@@ -172,7 +172,10 @@ impl Record {
     pub(super) fn save_metainfo(&self) -> Result<()> {
         match (&*self.state.lock(), &self.folder) {
             (State::Open(_), Some(folder)) => match folder.below(Path::new(STATE_DIR), false) {
-                Ok(state_dir) => saved_metainfo::save_metainfo(&state_dir, &self.torrent),
+                Ok(state_dir) => {
+                    saved_metainfo::save_metainfo(&state_dir, &self.torrent);
+                    Ok(())
+                }
                 Err(e) => Err(storage_error("use", &folder.full(Path::new(STATE_DIR)), e)),
             },
             _ => Ok(()),
@@ -226,6 +229,11 @@ impl Record {
         })
     }
 
+    /// Waits until the record is on the disk.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.while_open(|open| open.file.sync_data())
+    }
+
     fn while_open(&self, work: impl FnOnce(&mut Open) -> io::Result<()>) -> Result<()> {
         match &mut *self.state.lock() {
             State::Open(open) => work(open).map_err(|e| storage_error("write", &open.path, e)),
@@ -266,13 +274,15 @@ fn name_of(torrent: &Metainfo, number: u32) -> String {
 
 /// Opens the first record, even while it is in use.
 fn read_first(state_dir: &Folder, torrent: &Metainfo) -> Option<(File, PathBuf)> {
-    let name = name_of(torrent, 1);
-    let name = Path::new(&name);
-    Some((state_dir.file(name, Access::Read).ok()?, state_dir.full(name)))
+    (1..=MAX_RECORDS).find_map(|number| {
+        let name = name_of(torrent, number);
+        let name = Path::new(&name);
+        Some((state_dir.file(name, Access::Read).ok()?, state_dir.full(name)))
+    })
 }
 
 /// Opens and locks the first record that no other process uses. With `create`, a missing one is
-/// created.
+/// created. What is not a plain file is left alone, and the next number is tried.
 fn lock_first(state_dir: &Folder, torrent: &Metainfo, create: bool) -> Result<Option<(File, PathBuf)>> {
     for number in 1..=MAX_RECORDS {
         let name = name_of(torrent, number);
@@ -281,6 +291,10 @@ fn lock_first(state_dir: &Folder, torrent: &Metainfo, create: bool) -> Result<Op
         let file = match state_dir.file(name, access) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) if is_no_file(&e) => {
+                tracing::warn!("{} is not a file that playswarm made; another record is used", path.display());
+                continue;
+            }
             Err(e) => return Err(storage_error("open", &path, e)),
         };
         // Only the first may belong to a store of ours that is about to close.
@@ -292,6 +306,12 @@ fn lock_first(state_dir: &Folder, torrent: &Metainfo, create: bool) -> Result<Op
         }
     }
     Ok(None)
+}
+
+/// Returns whether a folder, a link, a pipe or a socket has the name.
+fn is_no_file(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
+        || e.raw_os_error() == Some(Errno::NXIO.raw_os_error())
 }
 
 fn lock(file: &File, tries: u32) -> bool {
@@ -349,7 +369,11 @@ fn read_contents(mut file: &File, torrent: &Metainfo) -> io::Result<Option<Conte
     if all.len() != length || all[..HEADER_BYTES] != header(torrent) {
         return Ok(None);
     }
-    let field = |n| Bits::from_bitfield(&all[bits_end(torrent, n)..bits_end(torrent, n + 1)], pieces);
+    let field = |n| {
+        let bytes = &all[bits_end(torrent, n)..bits_end(torrent, n + 1)];
+        // A spare bit that is set is damage.
+        Bits::from_bitfield(bytes, pieces).filter(|bits| bits.as_bytes() == bytes)
+    };
     let (Some(written), Some(synced)) = (field(0), field(1)) else { return Ok(None) };
     let owned = all[bits_end(torrent, 2)..].chunks_exact(OWNED_BYTES).zip(0u32..);
     let owned = owned.filter_map(|(entry, n)| Some((n, read_owned(entry)?))).collect();

@@ -1,9 +1,8 @@
 //! Saves the torrent itself beside the record, as an ordinary torrent file. A magnet link that is
 //! opened again then needs no peer.
 
-use super::folder::{Access, Folder, storage_error};
+use super::folder::{Access, Folder};
 use super::record::STATE_DIR;
-use crate::error::{Error, Result};
 use crate::metainfo::{InfoHash, Metainfo};
 use std::io::Read;
 use std::os::unix::fs::FileExt;
@@ -26,8 +25,8 @@ pub(crate) fn load_saved_metainfo(dir: &Path, info_hash: &InfoHash) -> Option<Ve
 }
 
 /// Saves the torrent, so that its magnet link needs no peer the next time. A saved torrent with
-/// trackers is not replaced by one without.
-pub(super) fn save_metainfo(state_dir: &Folder, torrent: &Metainfo) -> Result<()> {
+/// trackers is not replaced by one without. This is a convenience, so a failure is only logged.
+pub(super) fn save_metainfo(state_dir: &Folder, torrent: &Metainfo) {
     let name = format!("{}.torrent", torrent.info_hash);
     let path = state_dir.full(Path::new(&name));
     let bytes = torrent.to_torrent_bytes();
@@ -36,7 +35,7 @@ pub(super) fn save_metainfo(state_dir: &Folder, torrent: &Metainfo) -> Result<()
         let mut same = vec![0; bytes.len()];
         let unchanged = length == bytes.len() as u64 && there.read_exact_at(&mut same, 0).is_ok() && same == bytes;
         if unchanged || (torrent.trackers.is_empty() && length > bytes.len() as u64) {
-            return Ok(());
+            return;
         }
     }
     // Written under another name first: a kill must not leave half a torrent under its name.
@@ -47,9 +46,7 @@ pub(super) fn save_metainfo(state_dir: &Folder, torrent: &Metainfo) -> Result<()
         file.write_all_at(&bytes, 0)?;
         state_dir.rename(&beside, &name)
     };
-    write().map_err(|e| storage_error("write", &path, e)).or_else(|e| match e {
-        // Saving is a convenience, so a full disk does not prevent playback of pieces on the disk.
-        Error::DiskFull { .. } => Ok(()),
-        e => Err(e),
-    })
+    if let Err(e) = write() {
+        tracing::warn!(error = %e, "the torrent cannot be saved as {}", path.display());
+    }
 }

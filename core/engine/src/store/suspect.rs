@@ -237,7 +237,7 @@ impl Store {
                     self.lose(&(0..self.torrent.layout.pieces()).collect::<Vec<_>>(), Source::Ours);
                 }
                 News::Shared(index) => self.share(index),
-                News::Named { taken, ours } => self.tell(StoreEvent::Elsewhere { taken, ours }),
+                News::Named { taken, ours, refused } => self.tell(StoreEvent::Elsewhere { taken, ours, refused }),
             }
         }
     }

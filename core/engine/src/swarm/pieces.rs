@@ -95,7 +95,12 @@ impl Swarm {
                 "another program changed, moved or removed {}; the missing pieces are fetched again",
                 path.display()
             )),
-            StoreEvent::Elsewhere { taken, ours } => self.notice(format!(
+            StoreEvent::Elsewhere { taken, ours, refused: true } => self.notice(format!(
+                "the disk does not accept the name of {}; this torrent is written to {}",
+                taken.display(),
+                ours.display()
+            )),
+            StoreEvent::Elsewhere { taken, ours, refused: false } => self.notice(format!(
                 "{} was not created by playswarm, so it is left unchanged; this torrent is written to {}",
                 taken.display(),
                 ours.display()

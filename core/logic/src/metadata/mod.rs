@@ -20,8 +20,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most sizes for which more than one request per peer is made.
 const MAX_GROUPS: usize = 3;
-/// Total of gathered bytes above which only the size that lacks the fewest parts is fetched.
-const MANY_BYTES: usize = 16 << 20;
+/// Total of gathered bytes above which only the size that lacks the fewest parts is fetched. More
+/// than the largest size, so that an honest one alone does not reach it.
+const MANY_BYTES: usize = 48 << 20;
 /// Most peers that send the whole alone at once, after a wrong whole.
 const MAX_SOLO: usize = 2;
 /// Number of bad answers (parts of a wrong length, another total) after which nothing is requested
@@ -32,7 +33,8 @@ const MAX_STRIKES: u32 = 3;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Largest size accepted. 16 MiB: 800,000 pieces.
+    /// Largest size accepted. 32 MiB: 1,600,000 pieces. Torrents of many terabytes with small
+    /// pieces have 16 to 32 MiB; larger ones come as files only.
     pub max_bytes: u32,
     /// Time after which a missing part is requested from another peer. 2 s.
     pub timeout_s: f64,
@@ -49,7 +51,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Config { max_bytes: 16 << 20, timeout_s: 2.0, rest_s: 3.0, per_peer: 2, duplicates: 3, slow_s: 0.5 }
+        Config { max_bytes: 32 << 20, timeout_s: 2.0, rest_s: 3.0, per_peer: 2, duplicates: 3, slow_s: 0.5 }
     }
 }
 

@@ -42,6 +42,7 @@ mod server;
 mod subtitles;
 #[cfg(test)]
 mod tests;
+mod timed_text;
 mod timeline;
 pub(crate) mod vtt;
 mod watch;

@@ -54,7 +54,7 @@ pub(crate) async fn one<L: Library>(
 async fn webvtt<L: Library>(app: &App<L>, file: usize) -> Response<Body> {
     let entry = &app.library.metainfo().files[file];
     if !is_convertible(base_name(entry)) {
-        return no_subtitle("only .srt and .vtt files can be converted to WebVTT");
+        return no_subtitle("only .srt, .vtt, .ass, .ssa, .smi and .sami files can be converted to WebVTT");
     }
     match converted(app, file, Form::WebVtt, Instant::now() + WAIT).await {
         Ok(text) => ([(CONTENT_TYPE, "text/vtt; charset=utf-8")], text).into_response(),
@@ -142,12 +142,12 @@ impl SubtitleWait {
 
 /// Whether a file is a text, by its name.
 fn is_text(name: &str) -> bool {
-    content_type(name).starts_with("text/") || is_convertible(name) || content_type(name).ends_with("-sami")
+    content_type(name).starts_with("text/") || is_convertible(name)
 }
 
 fn is_convertible(name: &str) -> bool {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
-    ending == "srt" || ending == "vtt"
+    matches!(ending.as_str(), "srt" | "vtt" | "ass" | "ssa" | "smi" | "sami")
 }
 
 impl<L: Library> App<L> {

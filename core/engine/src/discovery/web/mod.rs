@@ -136,7 +136,25 @@ impl Web {
     /// Returns whether requests for this URL go through a proxy. We then cannot choose families and
     /// addresses.
     pub(crate) fn is_proxied(&self, url: &Url) -> bool {
-        url.as_str().parse().is_ok_and(|uri: http::Uri| self.proxies.intercept(&uri).is_some())
+        self.proxy(url).is_some()
+    }
+
+    /// Returns the host and port of the proxy through which requests for this URL go.
+    fn proxy(&self, url: &Url) -> Option<String> {
+        let proxy = self.proxies.intercept(&url.as_str().parse().ok()?)?;
+        let uri = proxy.uri();
+        // Not the user and password in front.
+        let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{}{port}", uri.host().unwrap_or_default()))
+    }
+
+    /// Returns a reason that names the proxy of the environment if this URL goes through one: the
+    /// server may be well, and the user may have forgotten the proxy.
+    fn via(&self, url: &Url, why: String) -> String {
+        match self.proxy(url) {
+            Some(proxy) => format!("{why} (asked through the proxy {proxy} of the environment)"),
+            None => why,
+        }
     }
 
     /// Fetches an `http` or `https` URL. An error page is an answer too.
@@ -145,9 +163,10 @@ impl Web {
     ///
     /// Returns the reason why no answer came, or why the request was not sent.
     pub(crate) async fn get(&self, url: Url, terms: Terms) -> Result<Got, NotGot> {
+        let late = self.via(&url, "no answer in time".into());
         match tokio::time::timeout(terms.timeout, self.follow(url, terms)).await {
             Ok(done) => done,
-            Err(_) => Err(NotGot::Failed("no answer in time".into())),
+            Err(_) => Err(NotGot::Failed(late)),
         }
     }
 
@@ -183,7 +202,8 @@ impl Web {
         let secure = url.scheme() == "https";
         match self.way(url, terms).await? {
             Way::Proxy => {
-                let response = self.client(secure, true)?.get(url.clone()).send().await.map_err(|e| why(&e))?;
+                let sent = self.client(secure, true)?.get(url.clone()).send().await;
+                let response = sent.map_err(|e| self.via(url, why(&e)))?;
                 Ok((response, AddressClass::Global))
             }
             Way::Direct(addresses) => {

@@ -109,6 +109,13 @@ async fn a_name_is_asked_at_the_address_that_was_checked_and_at_no_other() {
     }
     // Not even if the client itself resolves the name.
     assert!(Pinned.resolve("localhost".parse().unwrap()).await.is_err());
+    let chosen: SocketAddr = "203.0.113.7:9".parse().unwrap();
+    let resolve = async |name: &str| {
+        let name = name.parse().unwrap();
+        PINNED.scope(("localhost".to_owned(), chosen), async { Pinned.resolve(name).await }).await
+    };
+    assert_eq!(resolve("LocalHost").await.unwrap().collect::<Vec<_>>(), [chosen]);
+    assert!(resolve("other.example").await.is_err());
 }
 
 #[tokio::test]

@@ -122,12 +122,12 @@ async fn ten_thousand_files_are_written_and_read_with_few_of_them_open() {
     let made = made(&files, 64 * KIB as u32);
     let (store, _events) = made.open(dir.path()).await;
     made.fetch_all(&store).await;
-    assert!(store.files.open_count() <= crate::store::open_files::OPEN_FILES);
+    assert!(store.files.open_count() <= open_files::OPEN_FILES);
     drop(store);
     let (store, _events) = made.open(dir.path()).await;
     assert!(store.have().is_full());
     made.check_all(&store).await;
-    assert!(store.files.open_count() <= crate::store::open_files::OPEN_FILES);
+    assert!(store.files.open_count() <= open_files::OPEN_FILES);
     let last = &made.torrent.files[9_999];
     assert_eq!(std::fs::read(dir.path().join(&last.path)).unwrap(), made.data[last.offset as usize..]);
 }

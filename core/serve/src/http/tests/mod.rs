@@ -47,6 +47,8 @@ struct Shelf {
     out_of_reach: bool,
     /// Its index says that each second has 1 MiB.
     timed: bool,
+    trouble: Option<String>,
+    notices: Vec<String>,
 }
 
 impl Shelf {
@@ -139,8 +141,8 @@ impl Library for Shelf {
             trackers: Vec::new(),
             known_peers: 0,
             banned_peers: 0,
-            trouble: None,
-            notices: Vec::new(),
+            trouble: self.trouble.clone(),
+            notices: self.notices.clone(),
             memory_bytes: 0,
             disk_bytes: 0,
             background: false,
@@ -223,6 +225,8 @@ fn shelf(files: &[(&str, usize)]) -> Shelf {
         fetched: Arc::default(),
         playhead: None,
         timed: false,
+        trouble: None,
+        notices: Vec::new(),
         out_of_reach: false,
     }
 }
@@ -621,6 +625,20 @@ async fn page_playlist_and_torrent_list_what_there_is_in_order() {
     assert_eq!(torrent.header("content-type"), Some("application/x-bittorrent"));
     assert!(torrent.header("content-disposition").unwrap().starts_with("attachment; filename="));
     assert_eq!(torrent.body, shelf.torrent.to_torrent_bytes());
+}
+
+#[tokio::test]
+async fn the_page_shows_what_is_amiss_and_the_notices_about_files() {
+    let mut shelf = shelf(&[("film.mp4", 10)]);
+    let page = async |shelf: &Shelf| {
+        let page = get(&start(shelf).await, "/", &[("Host", "127.0.0.1:7")]).await;
+        String::from_utf8(page.body.to_vec()).unwrap()
+    };
+    assert!(!page(&shelf).await.contains("Notices"));
+    shelf.trouble = Some("the disk is full".into());
+    shelf.notices = vec!["another program moved <film>".into()];
+    let html = page(&shelf).await;
+    assert!(html.contains("<li>the disk is full<li>another program moved &lt;film&gt;"), "{html}");
 }
 
 #[tokio::test]

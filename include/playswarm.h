@@ -5,7 +5,7 @@
  *
  * Rules for all functions:
  *
- * - Handles (playswarm_session *, playswarm_media *, …) are opaque and reference-counted. A
+ * - Handles (playswarm_session *, playswarm_torrent *, …) are opaque and reference-counted. A
  *   function that creates a handle returns one reference. ..._ref adds a reference and ..._unref
  *   releases one. Passing NULL, a released handle or a handle of another type returns
  *   PLAYSWARM_BAD_ARGUMENT and does nothing. NULL may be released.
@@ -103,7 +103,7 @@ enum playswarm_code
      */
     PLAYSWARM_CANCELLED = 10,
     /*
-     The session or media is closed.
+     The session or torrent is closed.
      */
     PLAYSWARM_CLOSED = 11,
     /*
@@ -257,11 +257,6 @@ typedef struct playswarm_config playswarm_config;
 typedef struct playswarm_error playswarm_error;
 
 /*
- An open torrent. It stays open until its last reference and all its streams are released.
- */
-typedef struct playswarm_media playswarm_media;
-
-/*
  The root object: one listener, one DHT node, any number of torrents, and their threads.
  */
 typedef struct playswarm_session playswarm_session;
@@ -273,14 +268,19 @@ typedef struct playswarm_session playswarm_session;
 typedef struct playswarm_stream playswarm_stream;
 
 /*
+ An open torrent. It stays open until its last reference and all its streams are released.
+ */
+typedef struct playswarm_torrent playswarm_torrent;
+
+/*
  Status of a torrent.
 
- Set `struct_size` to sizeof(playswarm_media_status) before the call. A program compiled with an
+ Set `struct_size` to sizeof(playswarm_torrent_status) before the call. A program compiled with an
  older header receives the fields that it knows. A program compiled with a newer header finds in
  `struct_size` the number of bytes that this library filled. Memory beyond `struct_size` is not
  touched.
  */
-typedef struct playswarm_media_status {
+typedef struct playswarm_torrent_status {
     /*
      Size of this struct in bytes; see above.
      */
@@ -380,16 +380,16 @@ typedef struct playswarm_media_status {
      */
     uint32_t waiting_readers;
     /*
-     1 if nothing can be downloaded at present (playswarm_media_trouble gives the reason),
+     1 if nothing can be downloaded at present (playswarm_torrent_trouble gives the reason),
      otherwise 0.
      */
     uint32_t is_in_trouble;
     /*
      Number of trackers whose last announce failed or was refused. While no peer is connected,
-     playswarm_media_trouble includes the message of one of them.
+     playswarm_torrent_trouble includes the message of one of them.
      */
     uint32_t failed_trackers;
-} playswarm_media_status;
+} playswarm_torrent_status;
 
 /*
  An event. It and the memory it points to are valid until the callback returns.
@@ -418,7 +418,7 @@ typedef struct playswarm_event {
     /*
      A status snapshot with PLAYSWARM_EVENT_STATUS; otherwise NULL.
      */
-    const struct playswarm_media_status *status;
+    const struct playswarm_torrent_status *status;
 } playswarm_event;
 
 /*
@@ -443,36 +443,6 @@ typedef void (*playswarm_log_callback)(void *user_data,
                                        const char *message);
 
 /*
- Properties of a file in a torrent.
- */
-typedef struct playswarm_file_info {
-    /*
-     Set to sizeof(playswarm_file_info) before the call; see playswarm_media_status.
-     */
-    size_t struct_size;
-    /*
-     Length of the file in bytes.
-     */
-    uint64_t length;
-    /*
-     Name of the file in the torrent: its path with "/" as the separator, in UTF-8.
-     */
-    const char *name;
-    /*
-     Media type according to the name, for example "video/x-matroska".
-     */
-    const char *content_type;
-    /*
-     1 if the file is playable, otherwise 0.
-     */
-    uint32_t is_playable;
-    /*
-     1 if the file is padding, which users do not see, otherwise 0.
-     */
-    uint32_t is_padding;
-} playswarm_file_info;
-
-/*
  Signals that the readable state of a stream changed. It runs on the session's callback thread,
  one call at a time. It may call any function of this header, should return soon and must not
  throw.
@@ -484,7 +454,7 @@ typedef void (*playswarm_readable_callback)(void *user_data);
  */
 typedef struct playswarm_time_info {
     /*
-     Set to sizeof(playswarm_time_info) before the call; see playswarm_media_status.
+     Set to sizeof(playswarm_time_info) before the call; see playswarm_torrent_status.
      */
     size_t struct_size;
     /*
@@ -508,9 +478,9 @@ typedef struct playswarm_time_info {
 /*
  The position from which playback of a time begins.
  */
-typedef struct playswarm_landing {
+typedef struct playswarm_seek_point {
     /*
-     Set to sizeof(playswarm_landing) before the call; see playswarm_media_status.
+     Set to sizeof(playswarm_seek_point) before the call; see playswarm_torrent_status.
      */
     size_t struct_size;
     /*
@@ -534,7 +504,37 @@ typedef struct playswarm_landing {
      Always 0.
      */
     uint32_t reserved;
-} playswarm_landing;
+} playswarm_seek_point;
+
+/*
+ Properties of a file in a torrent.
+ */
+typedef struct playswarm_file_info {
+    /*
+     Set to sizeof(playswarm_file_info) before the call; see playswarm_torrent_status.
+     */
+    size_t struct_size;
+    /*
+     Length of the file in bytes.
+     */
+    uint64_t length;
+    /*
+     Name of the file in the torrent: its path with "/" as the separator, in UTF-8.
+     */
+    const char *name;
+    /*
+     Media type according to the name, for example "video/x-matroska".
+     */
+    const char *content_type;
+    /*
+     1 if the file is playable, otherwise 0.
+     */
+    uint32_t is_playable;
+    /*
+     1 if the file is padding, which users do not see, otherwise 0.
+     */
+    uint32_t is_padding;
+} playswarm_file_info;
 
 #ifdef __cplusplus
 extern "C" {
@@ -627,7 +627,7 @@ playswarm_code playswarm_config_from_json(const char *json,
 
 /*
  Changes one setting. Examples: "dir" to "/var/films", "dht" to "false", "peers" to
- "10.0.0.1:6881,10.0.0.2:6881", "picker.seed" to "7". Callable from any thread.
+ "10.0.0.1:6881,10.0.0.2:6881", "advanced.picker.seed" to "7". Callable from any thread.
 
  Errors: PLAYSWARM_BAD_CONFIG for an unknown key and for a value of the wrong type. Nothing
  changes in that case. playswarm_session_new checks whether the settings are consistent.
@@ -708,8 +708,8 @@ int32_t playswarm_code_is_temporary(int32_t code);
  Registers a callback for the events of the torrent from now on. It also receives the status
  every `interval_ms` milliseconds, unless that is 0.
 
- Each media has one callback. A new callback replaces it, and NULL or the last release of the
- media ends it. When this function returns, the old callback is not called again, unless this
+ Each torrent has one callback. A new callback replaces it, and NULL or the last release of the
+ torrent ends it. When this function returns, the old callback is not called again, unless this
  function was called from it. Do not hold a lock here that the old callback takes: this function
  waits while it runs.
 
@@ -721,12 +721,12 @@ int32_t playswarm_code_is_temporary(int32_t code);
  `callback` must be callable with `user_data` from another thread until it ends. `error` must be
  NULL or valid for writes.
  */
-playswarm_code playswarm_media_set_event_callback(struct playswarm_media *media,
-                                                  uint64_t interval_ms,
-                                                  playswarm_event_callback callback,
-                                                  void *user_data,
-                                                  playswarm_finalizer finalizer,
-                                                  struct playswarm_error **error);
+playswarm_code playswarm_torrent_set_event_callback(struct playswarm_torrent *torrent,
+                                                    uint64_t interval_ms,
+                                                    playswarm_event_callback callback,
+                                                    void *user_data,
+                                                    playswarm_finalizer finalizer,
+                                                    struct playswarm_error **error);
 
 /*
  Returns the name of an event kind in snake case, such as "peer_connected", or NULL for an
@@ -740,7 +740,7 @@ const char *playswarm_event_kind_name(int32_t kind);
 
  The process has one log callback; a new one replaces it. When this function returns, the old
  callback is not called again, unless this function was called from it. `user_data` and
- `finalizer` work as in playswarm_media_set_event_callback. If the callback is too slow, lines
+ `finalizer` work as in playswarm_torrent_set_event_callback. If the callback is too slow, lines
  are dropped and their number is logged. Callable from any thread, including callbacks.
 
  Errors: PLAYSWARM_BAD_ARGUMENT for any other level; PLAYSWARM_IO in a Rust program that already
@@ -761,156 +761,6 @@ playswarm_code playswarm_set_log_callback(int32_t level,
  static; do not free it.
  */
 const char *playswarm_log_level_name(int32_t level);
-
-/*
- Returns the name of the torrent in UTF-8. The string lives as long as the media. Returns "" for
- NULL and for handles that are not a live media. Callable from any thread.
- */
-const char *playswarm_media_name(const struct playswarm_media *media);
-
-/*
- Returns the info-hash of the torrent: 20 bytes. Callable from any thread.
-
- # Safety
- `info_hash` must point to 20 writable bytes.
- */
-playswarm_code playswarm_media_info_hash(const struct playswarm_media *media, uint8_t *info_hash);
-
-/*
- Returns the number of files in the torrent, including padding files. Valid file indices are 0 to
- `count` - 1. Callable from any thread.
-
- # Safety
- `count` must be valid for writes.
- */
-playswarm_code playswarm_media_file_count(const struct playswarm_media *media, size_t *count);
-
-/*
- Returns the properties of a file. Set `info->struct_size` to sizeof(playswarm_file_info) before
- the call; see playswarm_media_status. The strings in `info` live as long as the media. Callable
- from any thread.
-
- Errors: PLAYSWARM_NO_SUCH_FILE.
-
- # Safety
- `info` must point to `info->struct_size` writable bytes. `error` must be NULL or valid for
- writes.
- */
-playswarm_code playswarm_media_file(const struct playswarm_media *media,
-                                    size_t file,
-                                    struct playswarm_file_info *info,
-                                    struct playswarm_error **error);
-
-/*
- Returns the file to play by default: the largest playable file. Callable from any thread.
-
- Errors: PLAYSWARM_NO_SUCH_FILE if the torrent has no playable file.
-
- # Safety
- `file` must be valid for writes. `error` must be NULL or valid for writes.
- */
-playswarm_code playswarm_media_default_file(const struct playswarm_media *media,
-                                            size_t *file,
-                                            struct playswarm_error **error);
-
-/*
- Finds the file that the user specified by an index, a name or a part of a name that only one
- file has. Callable from any thread.
-
- Errors: PLAYSWARM_NO_SUCH_FILE if no file or more than one file matches.
-
- # Safety
- `wanted` must end with a zero byte. `file` must be valid for writes. `error` must be NULL or
- valid for writes.
- */
-playswarm_code playswarm_media_find_file(const struct playswarm_media *media,
-                                         const char *wanted,
-                                         size_t *file,
-                                         struct playswarm_error **error);
-
-/*
- Opens a reader at the start of a file. Any number of readers may be open. Downloading begins
- with the first read. The stream has one reference, which the caller releases with
- playswarm_stream_unref. It may outlive the handles of the media and the session. Callable from
- any thread.
-
- Errors: PLAYSWARM_NO_SUCH_FILE.
-
- # Safety
- `stream` must be valid for writes. `error` must be NULL or valid for writes.
- */
-playswarm_code playswarm_media_stream(struct playswarm_media *media,
-                                      size_t file,
-                                      struct playswarm_stream **stream,
-                                      struct playswarm_error **error);
-
-/*
- Starts to download the beginning of a file before the first read, so that a player starts
- sooner. It ends with the first read or after 30 seconds. Callable from any thread.
- */
-playswarm_code playswarm_media_prefetch(struct playswarm_media *media, size_t file);
-
-/*
- Selects whether the whole torrent is downloaded (1) or only the data that streams need (0, the
- default). Callable from any thread.
- */
-playswarm_code playswarm_media_fetch_all(struct playswarm_media *media, int32_t on);
-
-/*
- Connects to a peer. Examples of addresses: "192.0.2.7:6881", "[2001:db8::7]:6881",
- "peer.example:6881". Host names are resolved in the background. The function does not wait.
- Callable from any thread.
-
- Errors: PLAYSWARM_BAD_ARGUMENT if the text is not an address.
-
- # Safety
- `address` must end with a zero byte. `error` must be NULL or valid for writes.
- */
-playswarm_code playswarm_media_add_peer(struct playswarm_media *media,
-                                        const char *address,
-                                        struct playswarm_error **error);
-
-/*
- Checks the files in the download folder and accepts every piece with a correct hash. Use it for
- files that another program wrote. Waits until the check ends or `canceller` is cancelled;
- `canceller` may be NULL. `verified_bytes`, which may be NULL, receives the size of the correct
- pieces in bytes. Callable from any thread.
-
- Errors: PLAYSWARM_STORAGE, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED.
-
- # Safety
- `verified_bytes` and `error` must be NULL or valid for writes.
- */
-playswarm_code playswarm_media_check_files(struct playswarm_media *media,
-                                           const struct playswarm_canceller *canceller,
-                                           uint64_t *verified_bytes,
-                                           struct playswarm_error **error);
-
-/*
- Waits until all verified data is on disk or `canceller` is cancelled; `canceller` may be NULL.
- Callable from any thread.
-
- Errors: PLAYSWARM_DISK_FULL or PLAYSWARM_STORAGE if the data cannot be written;
- PLAYSWARM_CANCELLED.
-
- # Safety
- `error` must be NULL or valid for writes.
- */
-playswarm_code playswarm_media_sync(struct playswarm_media *media,
-                                    const struct playswarm_canceller *canceller,
-                                    struct playswarm_error **error);
-
-/*
- Adds a reference. Callable from any thread.
- */
-playswarm_code playswarm_media_ref(struct playswarm_media *media);
-
-/*
- Releases a reference. The last release ends the strings and the event callback of the media. The
- torrent stays open while it has streams. NULL is allowed. Callable from any thread, including
- callbacks.
- */
-playswarm_code playswarm_media_unref(struct playswarm_media *media);
 
 /*
  Starts a session: opens its listener and joins the DHT. `abi_version` is the
@@ -938,21 +788,21 @@ playswarm_code playswarm_session_new(uint32_t abi_version,
  which may be NULL, is cancelled. The setting "metadata_timeout_ms" always bounds the wait for
  peers.
 
- The media has one reference, which the caller releases with playswarm_media_unref. A torrent
+ The torrent has one reference, which the caller releases with playswarm_torrent_unref. A torrent
  that is already open is shared. Callable from any thread.
 
  Errors: PLAYSWARM_BAD_SOURCE, PLAYSWARM_BAD_TORRENT, PLAYSWARM_FETCH, PLAYSWARM_NO_METADATA,
  PLAYSWARM_STORAGE, PLAYSWARM_TIMED_OUT, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED.
 
  # Safety
- `source` must end with a zero byte. `media` must be valid for writes. `error` must be NULL or
+ `source` must end with a zero byte. `torrent` must be valid for writes. `error` must be NULL or
  valid for writes.
  */
 playswarm_code playswarm_session_open(struct playswarm_session *session,
                                       const char *source,
                                       uint64_t timeout_ms,
                                       const struct playswarm_canceller *canceller,
-                                      struct playswarm_media **media,
+                                      struct playswarm_torrent **torrent,
                                       struct playswarm_error **error);
 
 /*
@@ -960,29 +810,29 @@ playswarm_code playswarm_session_open(struct playswarm_session *session,
  UTF-8.
 
  # Safety
- `path` must end with a zero byte. `media` must be valid for writes. `error` must be NULL or
+ `path` must end with a zero byte. `torrent` must be valid for writes. `error` must be NULL or
  valid for writes.
  */
 playswarm_code playswarm_session_open_file(struct playswarm_session *session,
                                            const char *path,
                                            uint64_t timeout_ms,
                                            const struct playswarm_canceller *canceller,
-                                           struct playswarm_media **media,
+                                           struct playswarm_torrent **torrent,
                                            struct playswarm_error **error);
 
 /*
  Like playswarm_session_open, but takes the content of a torrent file, which is copied.
 
  # Safety
- `torrent` must point to `length` bytes. `media` must be valid for writes. `error` must be NULL
+ `metainfo` must point to `length` bytes. `torrent` must be valid for writes. `error` must be NULL
  or valid for writes.
  */
 playswarm_code playswarm_session_open_bytes(struct playswarm_session *session,
-                                            const uint8_t *torrent,
+                                            const uint8_t *metainfo,
                                             size_t length,
                                             uint64_t timeout_ms,
                                             const struct playswarm_canceller *canceller,
-                                            struct playswarm_media **media,
+                                            struct playswarm_torrent **torrent,
                                             struct playswarm_error **error);
 
 /*
@@ -990,14 +840,14 @@ playswarm_code playswarm_session_open_bytes(struct playswarm_session *session,
  DHT, the local network or the setting "peers".
 
  # Safety
- `info_hash` must point to 20 bytes. `media` must be valid for writes. `error` must be NULL or
+ `info_hash` must point to 20 bytes. `torrent` must be valid for writes. `error` must be NULL or
  valid for writes.
  */
 playswarm_code playswarm_session_open_info_hash(struct playswarm_session *session,
                                                 const uint8_t *info_hash,
                                                 uint64_t timeout_ms,
                                                 const struct playswarm_canceller *canceller,
-                                                struct playswarm_media **media,
+                                                struct playswarm_torrent **torrent,
                                                 struct playswarm_error **error);
 
 /*
@@ -1024,7 +874,7 @@ playswarm_code playswarm_session_close(struct playswarm_session *session, struct
 playswarm_code playswarm_session_ref(struct playswarm_session *session);
 
 /*
- Releases a reference. The session ends when its last reference and all its medias and streams
+ Releases a reference. The session ends when its last reference and all its torrents and streams
  are released. That last release waits up to 10 s for verified data to be written. NULL is
  allowed. Callable from any thread, including callbacks.
  */
@@ -1041,9 +891,9 @@ playswarm_code playswarm_session_unref(struct playswarm_session *session);
  `status` must point to `status->struct_size` writable bytes. `error` must be NULL or valid for
  writes.
  */
-playswarm_code playswarm_media_get_status(const struct playswarm_media *media,
-                                          struct playswarm_media_status *status,
-                                          struct playswarm_error **error);
+playswarm_code playswarm_torrent_get_status(const struct playswarm_torrent *torrent,
+                                            struct playswarm_torrent_status *status,
+                                            struct playswarm_error **error);
 
 /*
  Returns the full status of the torrent with its peers and readers, as a JSON object.
@@ -1053,9 +903,9 @@ playswarm_code playswarm_media_get_status(const struct playswarm_media *media,
  # Safety
  `json` must be valid for writes. `error` must be NULL or valid for writes.
  */
-playswarm_code playswarm_media_status_json(const struct playswarm_media *media,
-                                           char **json,
-                                           struct playswarm_error **error);
+playswarm_code playswarm_torrent_status_json(const struct playswarm_torrent *torrent,
+                                             char **json,
+                                             struct playswarm_error **error);
 
 /*
  Returns the reason why nothing can be downloaded at present (for example a full disk or no
@@ -1065,7 +915,7 @@ playswarm_code playswarm_media_status_json(const struct playswarm_media *media,
  # Safety
  `trouble` must be valid for writes.
  */
-playswarm_code playswarm_media_trouble(const struct playswarm_media *media, char **trouble);
+playswarm_code playswarm_torrent_trouble(const struct playswarm_torrent *torrent, char **trouble);
 
 /*
  Writes the state of each piece as one character: '#' available, '+' being downloaded, '.'
@@ -1077,11 +927,11 @@ playswarm_code playswarm_media_trouble(const struct playswarm_media *media, char
  `map` must point to `capacity` writable bytes. `pieces` must be valid for writes. `error` must
  be NULL or valid for writes.
  */
-playswarm_code playswarm_media_piece_map(const struct playswarm_media *media,
-                                         char *map,
-                                         size_t capacity,
-                                         size_t *pieces,
-                                         struct playswarm_error **error);
+playswarm_code playswarm_torrent_piece_map(const struct playswarm_torrent *torrent,
+                                           char *map,
+                                           size_t capacity,
+                                           size_t *pieces,
+                                           struct playswarm_error **error);
 
 /*
  Reads at the current position and advances it. Waits until at least one byte is available and
@@ -1150,7 +1000,7 @@ playswarm_code playswarm_stream_readable_at(const struct playswarm_stream *strea
                                             uint64_t *readable);
 
 /*
- Sets the media's data rate in bytes per second, if the player knows it. It determines the
+ Sets the torrent's data rate in bytes per second, if the player knows it. It determines the
  deadlines of pieces. Otherwise the rate is measured from the reads. Callable from any thread.
 
  Errors: PLAYSWARM_BAD_ARGUMENT unless the rate is a positive, finite number.
@@ -1181,7 +1031,7 @@ int32_t playswarm_stream_is_cancelled(const struct playswarm_stream *stream);
  the available data. The callback does not start a download; the first read does.
 
  Each stream has one callback. The rules for replacing it, for NULL, `user_data` and `finalizer`
- are those of playswarm_media_set_event_callback. Callable from any thread, including callbacks.
+ are those of playswarm_torrent_set_event_callback. Callable from any thread, including callbacks.
 
  # Safety
  `callback` must be callable with `user_data` from another thread until it ends. `error` must be
@@ -1230,40 +1080,190 @@ playswarm_code playswarm_stream_unref(struct playswarm_stream *stream);
  `info` must point to `info->struct_size` writable bytes. `error` must be NULL or valid for
  writes.
  */
-playswarm_code playswarm_media_get_time(struct playswarm_media *media,
-                                        size_t file,
-                                        const struct playswarm_canceller *canceller,
-                                        struct playswarm_time_info *info,
-                                        struct playswarm_error **error);
+playswarm_code playswarm_torrent_get_time(struct playswarm_torrent *torrent,
+                                          size_t file,
+                                          const struct playswarm_canceller *canceller,
+                                          struct playswarm_time_info *info,
+                                          struct playswarm_error **error);
 
 /*
  Moves to the keyframe at or before a time, in microseconds from the start of the film. A time
  past the end selects the end. If the index of the file is known, the function does not wait.
  Otherwise it waits for the index or for the few bytes that locate the time, until
- playswarm_stream_cancel. `landing`, which may be NULL, receives the result. Set its
+ playswarm_stream_cancel. `seek_point`, which may be NULL, receives the result. Set its
  `struct_size` before the call. Callable from any thread.
 
  Errors: PLAYSWARM_BAD_ARGUMENT for a negative time, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED,
  PLAYSWARM_STORAGE. The position does not change in these cases.
 
  # Safety
- `landing` must be NULL or point to `landing->struct_size` writable bytes. `error` must be NULL
+ `seek_point` must be NULL or point to `seek_point->struct_size` writable bytes. `error` must be NULL
  or valid for writes.
  */
 playswarm_code playswarm_stream_seek_time(struct playswarm_stream *stream,
                                           int64_t time_us,
-                                          struct playswarm_landing *landing,
+                                          struct playswarm_seek_point *seek_point,
                                           struct playswarm_error **error);
 
 /*
  Returns the media time at the current position, in microseconds from the start of the film.
- Returns -1 while the timing of the file is unknown; playswarm_media_get_time and
+ Returns -1 while the timing of the file is unknown; playswarm_torrent_get_time and
  playswarm_stream_seek_time determine it. It never waits. Callable from any thread.
 
  # Safety
  `time_us` must be valid for writes.
  */
 playswarm_code playswarm_stream_time(const struct playswarm_stream *stream, int64_t *time_us);
+
+/*
+ Returns the name of the torrent in UTF-8. The string lives as long as the torrent. Returns "" for
+ NULL and for handles that are not a live torrent. Callable from any thread.
+ */
+const char *playswarm_torrent_name(const struct playswarm_torrent *torrent);
+
+/*
+ Returns the info-hash of the torrent: 20 bytes. Callable from any thread.
+
+ # Safety
+ `info_hash` must point to 20 writable bytes.
+ */
+playswarm_code playswarm_torrent_info_hash(const struct playswarm_torrent *torrent, uint8_t *info_hash);
+
+/*
+ Returns the number of files in the torrent, including padding files. Valid file indices are 0 to
+ `count` - 1. Callable from any thread.
+
+ # Safety
+ `count` must be valid for writes.
+ */
+playswarm_code playswarm_torrent_file_count(const struct playswarm_torrent *torrent, size_t *count);
+
+/*
+ Returns the properties of a file. Set `info->struct_size` to sizeof(playswarm_file_info) before
+ the call; see playswarm_torrent_status. The strings in `info` live as long as the torrent. Callable
+ from any thread.
+
+ Errors: PLAYSWARM_NO_SUCH_FILE.
+
+ # Safety
+ `info` must point to `info->struct_size` writable bytes. `error` must be NULL or valid for
+ writes.
+ */
+playswarm_code playswarm_torrent_file(const struct playswarm_torrent *torrent,
+                                      size_t file,
+                                      struct playswarm_file_info *info,
+                                      struct playswarm_error **error);
+
+/*
+ Returns the file to play by default: the largest playable file. Callable from any thread.
+
+ Errors: PLAYSWARM_NO_SUCH_FILE if the torrent has no playable file.
+
+ # Safety
+ `file` must be valid for writes. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_torrent_default_file(const struct playswarm_torrent *torrent,
+                                              size_t *file,
+                                              struct playswarm_error **error);
+
+/*
+ Finds the file that the user specified by an index, a name or a part of a name that only one
+ file has. Callable from any thread.
+
+ Errors: PLAYSWARM_NO_SUCH_FILE if no file or more than one file matches.
+
+ # Safety
+ `wanted` must end with a zero byte. `file` must be valid for writes. `error` must be NULL or
+ valid for writes.
+ */
+playswarm_code playswarm_torrent_find_file(const struct playswarm_torrent *torrent,
+                                           const char *wanted,
+                                           size_t *file,
+                                           struct playswarm_error **error);
+
+/*
+ Opens a reader at the start of a file. Any number of readers may be open. Downloading begins
+ with the first read. The stream has one reference, which the caller releases with
+ playswarm_stream_unref. It may outlive the handles of the torrent and the session. Callable from
+ any thread.
+
+ Errors: PLAYSWARM_NO_SUCH_FILE.
+
+ # Safety
+ `stream` must be valid for writes. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_torrent_stream(struct playswarm_torrent *torrent,
+                                        size_t file,
+                                        struct playswarm_stream **stream,
+                                        struct playswarm_error **error);
+
+/*
+ Starts to download the beginning of a file before the first read, so that a player starts
+ sooner. It ends with the first read or after 30 seconds. Callable from any thread.
+ */
+playswarm_code playswarm_torrent_prefetch(struct playswarm_torrent *torrent, size_t file);
+
+/*
+ Selects whether the whole torrent is downloaded (1) or only the data that streams need (0, the
+ default). Callable from any thread.
+ */
+playswarm_code playswarm_torrent_fetch_all(struct playswarm_torrent *torrent, int32_t on);
+
+/*
+ Connects to a peer. Examples of addresses: "192.0.2.7:6881", "[2001:db8::7]:6881",
+ "peer.example:6881". Host names are resolved in the background. The function does not wait.
+ Callable from any thread.
+
+ Errors: PLAYSWARM_BAD_ARGUMENT if the text is not an address.
+
+ # Safety
+ `address` must end with a zero byte. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_torrent_add_peer(struct playswarm_torrent *torrent,
+                                          const char *address,
+                                          struct playswarm_error **error);
+
+/*
+ Checks the files in the download folder and accepts every piece with a correct hash. Use it for
+ files that another program wrote. Waits until the check ends or `canceller` is cancelled;
+ `canceller` may be NULL. `verified_bytes`, which may be NULL, receives the size of the correct
+ pieces in bytes. Callable from any thread.
+
+ Errors: PLAYSWARM_STORAGE, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED.
+
+ # Safety
+ `verified_bytes` and `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_torrent_recheck(struct playswarm_torrent *torrent,
+                                         const struct playswarm_canceller *canceller,
+                                         uint64_t *verified_bytes,
+                                         struct playswarm_error **error);
+
+/*
+ Waits until all verified data is on disk or `canceller` is cancelled; `canceller` may be NULL.
+ Callable from any thread.
+
+ Errors: PLAYSWARM_DISK_FULL or PLAYSWARM_STORAGE if the data cannot be written;
+ PLAYSWARM_CANCELLED.
+
+ # Safety
+ `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_torrent_sync(struct playswarm_torrent *torrent,
+                                      const struct playswarm_canceller *canceller,
+                                      struct playswarm_error **error);
+
+/*
+ Adds a reference. Callable from any thread.
+ */
+playswarm_code playswarm_torrent_ref(struct playswarm_torrent *torrent);
+
+/*
+ Releases a reference. The last release ends the strings and the event callback of the torrent. The
+ torrent stays open while it has streams. NULL is allowed. Callable from any thread, including
+ callbacks.
+ */
+playswarm_code playswarm_torrent_unref(struct playswarm_torrent *torrent);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -50,7 +50,7 @@ impl Swarm {
             bytes_per_s: Some(1e6),
             window: u64::MAX,
         });
-        swarm.tell(Input::ReaderWaits(ReaderKey(1), true));
+        swarm.tell(Input::ReaderBlocked(ReaderKey(1), true));
         // Past the first picture: rates are known, queues are full.
         (0..peers * 20).for_each(|_| swarm.block());
         swarm

@@ -7,8 +7,8 @@
 //     playswarm::config config;
 //     config.set("dir", "/var/tmp/films");
 //     playswarm::session session(config);
-//     playswarm::media media = session.open("film.torrent");
-//     playswarm::stream film = media.stream(media.default_file());
+//     playswarm::torrent torrent = session.open("film.torrent");
+//     playswarm::stream film = torrent.stream(torrent.default_file());
 //     film.seek(film.size() / 2);
 //     std::vector<char> buffer(1 << 16);
 //     std::size_t n = film.read(buffer.data(), buffer.size()); // 0 at the end
@@ -225,17 +225,17 @@ public:
 
     /// Moves to the keyframe at or before a time. Waits for the file's index if it is not known
     /// yet.
-    playswarm_landing seek_time(std::chrono::microseconds time) {
+    playswarm_seek_point seek_time(std::chrono::microseconds time) {
         error_code code;
-        playswarm_landing landing = seek_time(time, code);
+        playswarm_seek_point seek_point = seek_time(time, code);
         detail::check(code);
-        return landing;
+        return seek_point;
     }
-    playswarm_landing seek_time(std::chrono::microseconds time, error_code &code) {
-        playswarm_landing landing{};
-        landing.struct_size = sizeof landing;
-        code = detail::attempt([&](auto e) { return playswarm_stream_seek_time(get(), time.count(), &landing, e); });
-        return landing;
+    playswarm_seek_point seek_time(std::chrono::microseconds time, error_code &code) {
+        playswarm_seek_point seek_point{};
+        seek_point.struct_size = sizeof seek_point;
+        code = detail::attempt([&](auto e) { return playswarm_stream_seek_time(get(), time.count(), &seek_point, e); });
+        return seek_point;
     }
     /// Returns the media time at the current position; negative while the timing of the file is
     /// unknown.
@@ -294,28 +294,28 @@ struct file_info {
 using event = playswarm_event;
 
 /// An open torrent.
-class media : public detail::handle<playswarm_media, playswarm_media_ref, playswarm_media_unref> {
+class torrent : public detail::handle<playswarm_torrent, playswarm_torrent_ref, playswarm_torrent_unref> {
 public:
     using handle::handle;
 
-    /// Returns another owner of the same media.
-    media share() const { return media(handle::share()); }
+    /// Returns another owner of the same torrent.
+    torrent share() const { return torrent(handle::share()); }
 
-    std::string name() const { return playswarm_media_name(get()); }
+    std::string name() const { return playswarm_torrent_name(get()); }
     std::array<std::uint8_t, 20> info_hash() const {
         std::array<std::uint8_t, 20> hash{};
-        detail::check(playswarm_media_info_hash(get(), hash.data()));
+        detail::check(playswarm_torrent_info_hash(get(), hash.data()));
         return hash;
     }
     std::size_t file_count() const {
         std::size_t count = 0;
-        detail::check(playswarm_media_file_count(get(), &count));
+        detail::check(playswarm_torrent_file_count(get(), &count));
         return count;
     }
     file_info file(std::size_t index) const {
         playswarm_file_info raw{};
         raw.struct_size = sizeof raw;
-        detail::check(detail::attempt([&](auto e) { return playswarm_media_file(get(), index, &raw, e); }));
+        detail::check(detail::attempt([&](auto e) { return playswarm_torrent_file(get(), index, &raw, e); }));
         return {raw.name, raw.content_type, raw.length, raw.is_playable != 0, raw.is_padding != 0};
     }
     std::vector<file_info> files() const {
@@ -327,19 +327,19 @@ public:
     /// Returns the file to play by default.
     std::size_t default_file() const {
         std::size_t index = 0;
-        detail::check(detail::attempt([&](auto e) { return playswarm_media_default_file(get(), &index, e); }));
+        detail::check(detail::attempt([&](auto e) { return playswarm_torrent_default_file(get(), &index, e); }));
         return index;
     }
     /// Finds a file by its index, its name or a part of its name.
     std::size_t find_file(const std::string &wanted) const {
         std::size_t index = 0;
         detail::check(
-            detail::attempt([&](auto e) { return playswarm_media_find_file(get(), wanted.c_str(), &index, e); }));
+            detail::attempt([&](auto e) { return playswarm_torrent_find_file(get(), wanted.c_str(), &index, e); }));
         return index;
     }
     playswarm::stream stream(std::size_t file) {
         playswarm_stream *raw = nullptr;
-        detail::check(detail::attempt([&](auto e) { return playswarm_media_stream(get(), file, &raw, e); }));
+        detail::check(detail::attempt([&](auto e) { return playswarm_torrent_stream(get(), file, &raw, e); }));
         return playswarm::stream(raw);
     }
     playswarm::stream stream() { return stream(default_file()); }
@@ -349,46 +349,46 @@ public:
         playswarm_time_info info{};
         info.struct_size = sizeof info;
         detail::check(detail::attempt(
-            [&](auto e) { return playswarm_media_get_time(get(), file, cancel ? cancel->get() : nullptr, &info, e); }));
+            [&](auto e) { return playswarm_torrent_get_time(get(), file, cancel ? cancel->get() : nullptr, &info, e); }));
         return info;
     }
 
-    void prefetch(std::size_t file) { detail::check(playswarm_media_prefetch(get(), file)); }
-    void fetch_all(bool on = true) { detail::check(playswarm_media_fetch_all(get(), on)); }
+    void prefetch(std::size_t file) { detail::check(playswarm_torrent_prefetch(get(), file)); }
+    void fetch_all(bool on = true) { detail::check(playswarm_torrent_fetch_all(get(), on)); }
     void add_peer(const std::string &address) {
-        detail::check(detail::attempt([&](auto e) { return playswarm_media_add_peer(get(), address.c_str(), e); }));
+        detail::check(detail::attempt([&](auto e) { return playswarm_torrent_add_peer(get(), address.c_str(), e); }));
     }
     /// Checks the files in the download folder and accepts correct pieces. Returns their size in
     /// bytes.
-    std::uint64_t check_files(const canceller *cancel = nullptr) {
+    std::uint64_t recheck(const canceller *cancel = nullptr) {
         std::uint64_t bytes = 0;
         detail::check(detail::attempt([&](auto e) {
-            return playswarm_media_check_files(get(), cancel ? cancel->get() : nullptr, &bytes, e);
+            return playswarm_torrent_recheck(get(), cancel ? cancel->get() : nullptr, &bytes, e);
         }));
         return bytes;
     }
     /// Waits until all verified data is on disk.
     void sync(const canceller *cancel = nullptr) {
         detail::check(
-            detail::attempt([&](auto e) { return playswarm_media_sync(get(), cancel ? cancel->get() : nullptr, e); }));
+            detail::attempt([&](auto e) { return playswarm_torrent_sync(get(), cancel ? cancel->get() : nullptr, e); }));
     }
 
-    playswarm_media_status status() const {
-        playswarm_media_status status{};
+    playswarm_torrent_status status() const {
+        playswarm_torrent_status status{};
         status.struct_size = sizeof status;
-        detail::check(detail::attempt([&](auto e) { return playswarm_media_get_status(get(), &status, e); }));
+        detail::check(detail::attempt([&](auto e) { return playswarm_torrent_get_status(get(), &status, e); }));
         return status;
     }
     std::string status_json() const {
         char *raw = nullptr;
-        detail::check(detail::attempt([&](auto e) { return playswarm_media_status_json(get(), &raw, e); }));
+        detail::check(detail::attempt([&](auto e) { return playswarm_torrent_status_json(get(), &raw, e); }));
         return detail::text(raw);
     }
     /// Returns the reason why nothing can be downloaded, as a sentence. It is empty if the download
     /// can continue.
     std::string trouble() const {
         char *raw = nullptr;
-        detail::check(playswarm_media_trouble(get(), &raw));
+        detail::check(playswarm_torrent_trouble(get(), &raw));
         return detail::text(raw);
     }
     /// Returns one character per piece: '#' available, '+' being downloaded, '.' missing.
@@ -396,7 +396,7 @@ public:
         std::string map(status().pieces, '.');
         std::size_t pieces = 0;
         detail::check(detail::attempt(
-            [&](auto e) { return playswarm_media_piece_map(get(), map.data(), map.size(), &pieces, e); }));
+            [&](auto e) { return playswarm_torrent_piece_map(get(), map.data(), map.size(), &pieces, e); }));
         return map;
     }
 
@@ -415,32 +415,32 @@ public:
 
     /// Opens a source as a user types it: a magnet link, an info-hash, or the path or URL of a
     /// torrent file. A `timeout_ms` of 0 means no timeout.
-    media open(const std::string &source, std::uint64_t timeout_ms = 0, const canceller *cancel = nullptr) {
+    torrent open(const std::string &source, std::uint64_t timeout_ms = 0, const canceller *cancel = nullptr) {
         error_code code;
-        media opened = open(source, timeout_ms, cancel, code);
+        torrent opened = open(source, timeout_ms, cancel, code);
         detail::check(code);
         return opened;
     }
-    media open(const std::string &source, std::uint64_t timeout_ms, const canceller *cancel, error_code &code) {
+    torrent open(const std::string &source, std::uint64_t timeout_ms, const canceller *cancel, error_code &code) {
         return opened(code, [&](auto raw, auto e) {
             return playswarm_session_open(get(), source.c_str(), timeout_ms, cancel ? cancel->get() : nullptr, raw, e);
         });
     }
     /// Opens the content of a torrent file.
-    media open_bytes(std::string_view torrent, std::uint64_t timeout_ms = 0, const canceller *cancel = nullptr) {
+    torrent open_bytes(std::string_view metainfo, std::uint64_t timeout_ms = 0, const canceller *cancel = nullptr) {
         error_code code;
-        media result = opened(code, [&](auto raw, auto e) {
-            return playswarm_session_open_bytes(get(), reinterpret_cast<const std::uint8_t *>(torrent.data()),
-                                                torrent.size(), timeout_ms, cancel ? cancel->get() : nullptr, raw, e);
+        torrent result = opened(code, [&](auto raw, auto e) {
+            return playswarm_session_open_bytes(get(), reinterpret_cast<const std::uint8_t *>(metainfo.data()),
+                                                metainfo.size(), timeout_ms, cancel ? cancel->get() : nullptr, raw, e);
         });
         detail::check(code);
         return result;
     }
     /// Opens a torrent by its info-hash.
-    media open_info_hash(const std::array<std::uint8_t, 20> &hash, std::uint64_t timeout_ms = 0,
+    torrent open_info_hash(const std::array<std::uint8_t, 20> &hash, std::uint64_t timeout_ms = 0,
                          const canceller *cancel = nullptr) {
         error_code code;
-        media result = opened(code, [&](auto raw, auto e) {
+        torrent result = opened(code, [&](auto raw, auto e) {
             return playswarm_session_open_info_hash(get(), hash.data(), timeout_ms, cancel ? cancel->get() : nullptr,
                                                     raw, e);
         });
@@ -465,10 +465,10 @@ private:
             detail::attempt([&](auto e) { return playswarm_session_new(PLAYSWARM_ABI_VERSION, config, &raw, e); }));
         reset(raw);
     }
-    template <class Open> static media opened(error_code &code, Open &&open) {
-        playswarm_media *raw = nullptr;
+    template <class Open> static torrent opened(error_code &code, Open &&open) {
+        playswarm_torrent *raw = nullptr;
         code = detail::attempt([&](auto e) { return open(&raw, e); });
-        return media(raw);
+        return torrent(raw);
     }
 };
 
@@ -506,7 +506,7 @@ inline void stream::on_readable(std::function<void()> callback) {
     });
 }
 
-inline void media::on_event(std::uint64_t interval_ms, std::function<void(const event &)> callback) {
+inline void torrent::on_event(std::uint64_t interval_ms, std::function<void(const event &)> callback) {
     using Function = decltype(callback);
     playswarm_event_callback call = [](void *data, const playswarm_event *event) {
         try {
@@ -515,7 +515,7 @@ inline void media::on_event(std::uint64_t interval_ms, std::function<void(const 
         }
     };
     detail::hand_over(std::move(callback), [&](void *data, playswarm_finalizer finalizer, playswarm_error **e) {
-        return playswarm_media_set_event_callback(get(), interval_ms, data ? call : nullptr, data, finalizer, e);
+        return playswarm_torrent_set_event_callback(get(), interval_ms, data ? call : nullptr, data, finalizer, e);
     });
 }
 

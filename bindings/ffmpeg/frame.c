@@ -46,15 +46,15 @@ static playswarm_session *start(int settings, char **argv) {
 }
 
 static playswarm_stream *open_stream(playswarm_session *session, const char *source) {
-    playswarm_media *media = NULL;
+    playswarm_torrent *torrent = NULL;
     playswarm_stream *stream = NULL;
     playswarm_error *error = NULL;
     size_t file = 0;
-    if (playswarm_session_open(session, source, 0, NULL, &media, &error) != PLAYSWARM_OK ||
-        playswarm_media_default_file(media, &file, &error) != PLAYSWARM_OK ||
-        playswarm_media_stream(media, file, &stream, &error) != PLAYSWARM_OK)
+    if (playswarm_session_open(session, source, 0, NULL, &torrent, &error) != PLAYSWARM_OK ||
+        playswarm_torrent_default_file(torrent, &file, &error) != PLAYSWARM_OK ||
+        playswarm_torrent_stream(torrent, file, &stream, &error) != PLAYSWARM_OK)
         fail(source, playswarm_error_message(error));
-    playswarm_media_unref(media);
+    playswarm_torrent_unref(torrent);
     return stream;
 }
 

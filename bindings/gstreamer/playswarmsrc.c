@@ -93,7 +93,7 @@ static gchar *source_of(const gchar *uri) {
 
 static gboolean start(GstBaseSrc *base) {
     PlayswarmSrc *self = PLAYSWARM_SRC(base);
-    playswarm_media *media = NULL;
+    playswarm_torrent *torrent = NULL;
     playswarm_stream *stream = NULL;
     playswarm_error *error = NULL;
     size_t file = 0;
@@ -110,12 +110,12 @@ static gboolean start(GstBaseSrc *base) {
     playswarm_code code = take_session(settings, &error);
     self->has_session = code == PLAYSWARM_OK;
     if (code == PLAYSWARM_OK)
-        code = playswarm_session_open(session, source, 0, self->canceller, &media, &error);
+        code = playswarm_session_open(session, source, 0, self->canceller, &torrent, &error);
     if (code == PLAYSWARM_OK)
-        code = wanted ? playswarm_media_find_file(media, wanted, &file, &error)
-                      : playswarm_media_default_file(media, &file, &error);
+        code = wanted ? playswarm_torrent_find_file(torrent, wanted, &file, &error)
+                      : playswarm_torrent_default_file(torrent, &file, &error);
     if (code == PLAYSWARM_OK)
-        code = playswarm_media_stream(media, file, &stream, &error);
+        code = playswarm_torrent_stream(torrent, file, &stream, &error);
     if (code != PLAYSWARM_OK) {
         GST_ELEMENT_ERROR(self, RESOURCE, OPEN_READ, ("%s", playswarm_error_message(error)), ("%s", source));
         playswarm_error_unref(error);
@@ -123,9 +123,9 @@ static gboolean start(GstBaseSrc *base) {
             give_session_back();
         self->has_session = FALSE;
     } else {
-        GST_INFO_OBJECT(self, "plays file %" G_GSIZE_FORMAT " of %s", file, playswarm_media_name(media));
+        GST_INFO_OBJECT(self, "plays file %" G_GSIZE_FORMAT " of %s", file, playswarm_torrent_name(torrent));
     }
-    playswarm_media_unref(media);
+    playswarm_torrent_unref(torrent);
     GST_OBJECT_LOCK(self);
     self->stream = stream;
     GST_OBJECT_UNLOCK(self);

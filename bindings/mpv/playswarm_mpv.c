@@ -60,7 +60,7 @@ static void set_opening(playswarm_mpv *p, playswarm_canceller *canceller) {
 
 static int open_stream(void *data, char *uri, mpv_stream_cb_info *info) {
     playswarm_mpv *p = data;
-    playswarm_media *media = NULL;
+    playswarm_torrent *torrent = NULL;
     playswarm_stream *stream = NULL;
     playswarm_canceller *canceller = NULL;
     playswarm_error *error = NULL;
@@ -74,15 +74,15 @@ static int open_stream(void *data, char *uri, mpv_stream_cb_info *info) {
     if (wanted)
         *wanted++ = '\0';
     set_opening(p, canceller);
-    playswarm_code code = playswarm_session_open(p->session, source, 0, canceller, &media, &error);
+    playswarm_code code = playswarm_session_open(p->session, source, 0, canceller, &torrent, &error);
     set_opening(p, NULL);
     playswarm_canceller_unref(canceller);
     if (code == PLAYSWARM_OK)
-        code = wanted ? playswarm_media_find_file(media, wanted, &file, &error)
-                      : playswarm_media_default_file(media, &file, &error);
+        code = wanted ? playswarm_torrent_find_file(torrent, wanted, &file, &error)
+                      : playswarm_torrent_default_file(torrent, &file, &error);
     if (code == PLAYSWARM_OK)
-        code = playswarm_media_stream(media, file, &stream, &error);
-    playswarm_media_unref(media);
+        code = playswarm_torrent_stream(torrent, file, &stream, &error);
+    playswarm_torrent_unref(torrent);
     if (code != PLAYSWARM_OK)
         complain(source, error);
     free(source);

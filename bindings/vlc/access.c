@@ -175,28 +175,28 @@ static int Control(stream_t *access, int query, va_list args) {
 
 static playswarm_stream *open_stream(stream_t *access, playswarm_session *session, const char *source) {
     playswarm_canceller *canceller = NULL;
-    playswarm_media *media = NULL;
+    playswarm_torrent *torrent = NULL;
     playswarm_stream *stream = NULL;
     playswarm_error *error = NULL;
     size_t file = 0;
     playswarm_code code = playswarm_canceller_new(&canceller, &error);
     if (code == PLAYSWARM_OK) {
         vlc_interrupt_register(cancel_open, canceller);
-        code = playswarm_session_open(session, source, 0, canceller, &media, &error);
+        code = playswarm_session_open(session, source, 0, canceller, &torrent, &error);
         vlc_interrupt_unregister();
     }
     char *wanted = var_InheritString(access, "playswarm-file");
     if (code == PLAYSWARM_OK)
-        code = wanted ? playswarm_media_find_file(media, wanted, &file, &error)
-                      : playswarm_media_default_file(media, &file, &error);
+        code = wanted ? playswarm_torrent_find_file(torrent, wanted, &file, &error)
+                      : playswarm_torrent_default_file(torrent, &file, &error);
     if (code == PLAYSWARM_OK)
-        code = playswarm_media_stream(media, file, &stream, &error);
+        code = playswarm_torrent_stream(torrent, file, &stream, &error);
     if (code != PLAYSWARM_OK)
         complain(VLC_OBJECT(access), source, error);
     else
-        msg_Dbg(access, "plays file %zu of %s", file, playswarm_media_name(media));
+        msg_Dbg(access, "plays file %zu of %s", file, playswarm_torrent_name(torrent));
     free(wanted);
-    playswarm_media_unref(media);
+    playswarm_torrent_unref(torrent);
     playswarm_canceller_unref(canceller);
     return stream;
 }

@@ -72,7 +72,7 @@ static int plays_from(libvlc_media_player_t *player, libvlc_time_t from_ms) {
 int main(int argc, char **argv) {
     playswarm_config *config = NULL;
     playswarm_session *session = NULL;
-    playswarm_media *media = NULL;
+    playswarm_torrent *torrent = NULL;
     playswarm_stream *stream = NULL;
     playswarm_error *error = NULL;
     size_t file = 0;
@@ -92,12 +92,12 @@ int main(int argc, char **argv) {
     }
     const char *source = argv[i++];
     if (playswarm_session_new(PLAYSWARM_ABI_VERSION, config, &session, &error) != PLAYSWARM_OK ||
-        playswarm_session_open(session, source, 0, NULL, &media, &error) != PLAYSWARM_OK ||
-        playswarm_media_default_file(media, &file, &error) != PLAYSWARM_OK ||
-        playswarm_media_stream(media, file, &stream, &error) != PLAYSWARM_OK)
+        playswarm_session_open(session, source, 0, NULL, &torrent, &error) != PLAYSWARM_OK ||
+        playswarm_torrent_default_file(torrent, &file, &error) != PLAYSWARM_OK ||
+        playswarm_torrent_stream(torrent, file, &stream, &error) != PLAYSWARM_OK)
         fail(source, error);
     playswarm_config_unref(config);
-    playswarm_media_unref(media);
+    playswarm_torrent_unref(torrent);
 
     const char *options = getenv("PLAYER_VLC_OPTION"); /* for example --vout=dummy */
     libvlc_instance_t *vlc = libvlc_new(options ? 1 : 0, &options);

@@ -9,14 +9,14 @@ use crate::source;
 use crate::stop::{self, Stop};
 use crate::view::{self, View};
 use anyhow::{Result, anyhow, bail};
-use playswarm::{Media, Session, Source, Torrent};
+use playswarm::{Metainfo, Session, Source, TorrentHandle};
 use std::path::{Path, PathBuf};
 
 pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCode> {
     let mut config = args.network.config()?;
     let mut stop = Stop::new()?;
     // These are the user's own files.
-    (config.read_only, config.keep) = (true, false);
+    (config.read_only, config.seed_in_background) = (true, false);
     let Some(source) = source::given(&args.torrent, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
     let Some(source) = info::resolved(source, None, view, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
     // The folder is known only once the torrent is, and a session has one folder. A separate
@@ -48,34 +48,34 @@ pub(crate) async fn seed(args: &SeedArgs, view: view::Options) -> Result<ExitCod
     done
 }
 
-async fn check(session: &Session, torrent: &Torrent, view: view::Options) -> Result<Media> {
+async fn check(session: &Session, torrent: &Metainfo, view: view::Options) -> Result<TorrentHandle> {
     let media = session.open(Source::from(torrent)).await?;
     // Missing data is not fetched: these are the user's own files.
     media.fetch_all(false);
     let bar = progress_bar("checking", view.quiet);
-    let verified = media.check_files(advance(&bar)).await;
+    let verified = media.recheck(advance(&bar)).await;
     bar.finish_and_clear();
-    let (verified, all) = (verified?, torrent.layout.total_bytes());
+    let (verified, all) = (verified?, torrent.total_bytes());
     if verified == 0 {
-        bail!("none of these files' pieces is right; they are not those of this torrent");
+        bail!("no piece of these files has the right hash; they belong to another torrent");
     }
     if verified < all && !view.quiet {
-        log::line(&format!("{verified} of {all} bytes are right; only those are served"));
+        log::line(&format!("{verified} of {all} bytes are verified; only those are seeded"));
     }
     Ok(media)
 }
 
 /// Returns the folder that contains the torrent's files: the path's parent, or the path itself.
-fn folder_of(path: &Path, torrent: &Torrent) -> Result<PathBuf> {
+fn folder_of(path: &Path, torrent: &Metainfo) -> Result<PathBuf> {
     // A torrent is named like the user's link, or like the target of the link.
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let path = path.canonicalize().map_err(|e| anyhow!("cannot read {}: {e}", path.display()))?;
     let Some(file) = torrent.files.iter().find(|f| !f.padding && f.length > 0) else {
-        bail!("this torrent has no file with anything in it");
+        bail!("this torrent has only empty files");
     };
     let around = |path: &Path| path.parent().map(Path::to_owned).into_iter().chain([path.to_owned()]);
     let found = around(&path).chain(around(&absolute)).find(|dir| dir.join(&file.path).is_file());
     found.ok_or_else(|| {
-        anyhow!("{} does not hold the files of this torrent: {} was not found", path.display(), file.path.display())
+        anyhow!("{} does not contain the files of this torrent: {} was not found", path.display(), file.path.display())
     })
 }

@@ -9,8 +9,8 @@ use crate::units::bytes;
 use crate::view::{self, View};
 use crate::{log, source, units};
 use anyhow::{Result, bail};
-use playswarm::torrent::is_playable;
-use playswarm::{Media, Session, printable};
+use playswarm::metainfo::is_playable;
+use playswarm::{Session, TorrentHandle, printable};
 use playswarm_serve::{HttpConfig, Server, clock_time, natural_order, serve};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
@@ -34,7 +34,9 @@ pub(crate) async fn play(args: &PlayArgs, view: view::Options) -> Result<ExitCod
         Some(command) => Player::from_command(command)?,
         None => match player::find() {
             Some(player) => player,
-            None => bail!("no player was found; install mpv or VLC, name one with --player, or use `playswarm stream`"),
+            None => {
+                bail!("no player was found; install mpv or VLC, choose one with --player, or use `playswarm stream`")
+            }
         },
     };
     run(&args.stream, Some(player), view).await
@@ -46,7 +48,7 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
     args.storage.apply(&mut config);
     let mut stop = Stop::new()?;
     let Some(source) = source::given(&args.source, &mut stop).await? else { return Ok(ExitCode::SUCCESS) };
-    let keeps = config.keep && config.disk_limit_bytes == 0;
+    let keeps = config.seed_in_background && config.disk_limit_bytes == 0;
     let session = Session::new(config).await?;
     if let Some(player) = &player
         && args.at.is_some()
@@ -54,7 +56,7 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
         && !view.quiet
     {
         log::line(
-            "this player cannot be told where to begin: jump there, it is being fetched; or put {time} into --player",
+            "this player has no known option for a start time: seek there in the player, or write {time} into --player",
         );
     }
     let finding = View::opening(session.clone(), &source, view);
@@ -106,12 +108,12 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
 async fn keep_on(stop: &mut Stop, session: &Session, was_read: bool, view: view::Options) {
     if !was_read {
         if !view.quiet {
-            log::line("the player has ended without reading the film, so there is nothing to keep");
+            log::line("the player ended without reading the film, so it is not completed in the background");
         }
         return;
     }
     if !view.quiet {
-        log::line("the player has ended; completing and seeding in the background until Ctrl-C");
+        log::line("the player ended; completing and seeding until Ctrl-C");
     }
     let shown = View::start_kept(session.clone(), view);
     stop.asked().await;
@@ -119,16 +121,16 @@ async fn keep_on(stop: &mut Stop, session: &Session, was_read: bool, view: view:
 }
 
 async fn serve_file(
-    media: Media,
+    media: TorrentHandle,
     args: &StreamArgs,
     http: HttpConfig,
     view: view::Options,
-) -> Result<(Media, Server, usize)> {
+) -> Result<(TorrentHandle, Server, usize)> {
     let index = match &args.file {
         Some(wanted) => media.find_file(wanted)?,
         None => media.choose_file().await?,
     };
-    let file = &media.torrent().files[index];
+    let file = &media.metainfo().files[index];
     if file.length == 0 {
         bail!(
             "{} is empty (0 bytes), so there is nothing to play; choose another file with --file",
@@ -140,7 +142,7 @@ async fn serve_file(
         media.prefetch(index);
     }
     if !view.quiet {
-        say_what_is_streamed(&media, index, args.file.is_none());
+        report_streamed(&media, index, args.file.is_none());
     }
     let server = serve(media.clone(), index, http).await?;
     Ok((media, server, index))
@@ -150,7 +152,7 @@ async fn serve_file(
 struct Idle(JoinHandle<()>);
 
 impl Idle {
-    fn watch(media: Media, view: view::Options) -> Idle {
+    fn watch(media: TorrentHandle, view: view::Options) -> Idle {
         Idle(tokio::spawn(async move {
             let mut looks = tokio::time::interval(IDLE_LOOK);
             let (mut last_read, mut completing, mut place) = (None::<Instant>, false, None);
@@ -167,7 +169,7 @@ impl Idle {
                     completing = idle;
                     media.fetch_all(idle);
                     if idle && !view.quiet {
-                        log::line("nobody reads the film any more; completing and seeding it until Ctrl-C");
+                        log::line("the film has no reader left; completing and seeding it until Ctrl-C");
                     }
                 }
             }
@@ -185,22 +187,22 @@ impl Drop for Idle {
 struct Place(JoinHandle<()>);
 
 impl Place {
-    fn fetch(media: Media, file: usize, at: Duration, view: view::Options) -> Place {
+    fn fetch(media: TorrentHandle, file: usize, at: Duration, view: view::Options) -> Place {
         Place(tokio::spawn(async move {
             match media.prefetch_at(file, at).await {
-                Ok(landing) if !view.quiet => {
-                    let [wanted, found] = [at, landing.time].map(|time| clock_time(time.as_secs_f64()));
+                Ok(seek_point) if !view.quiet => {
+                    let [wanted, found] = [at, seek_point.time].map(|time| clock_time(time.as_secs_f64()));
                     let is_known = media.known_timeline(file).is_some_and(|timeline| timeline.knows_duration());
-                    log::line(&match landing.estimated {
+                    log::line(&match seek_point.estimated {
                         _ if !is_known => {
-                            "this file does not tell its times: the player has to find the place".to_owned()
+                            "this file has no index of times; the player must find the position".to_owned()
                         }
-                        true => format!("{wanted} is about at byte {}, an estimate", landing.from),
-                        false => format!("{wanted} is played from the keyframe at {found}, byte {}", landing.from),
+                        true => format!("{wanted} is at about byte {} (an estimate)", seek_point.from),
+                        false => format!("{wanted} is played from the keyframe at {found}, byte {}", seek_point.from),
                     });
                 }
                 Ok(_) => {}
-                Err(e) => tracing::debug!(error = %e, "the place to begin at was not found"),
+                Err(e) => tracing::debug!(error = %e, "the start position was not found"),
             }
         }))
     }
@@ -212,14 +214,14 @@ impl Drop for Place {
     }
 }
 
-fn say_what_is_streamed(media: &Media, index: usize, list_others: bool) {
-    let torrent = media.torrent();
+fn report_streamed(media: &TorrentHandle, index: usize, list_others: bool) {
+    let torrent = media.metainfo();
     let name = |i: usize| format!("{i}: {} ({})", torrent.files[i].name, bytes(torrent.files[i].length));
     log::line(&format!("streaming {}", name(index)));
     let others: Vec<usize> =
         natural_order(torrent).into_iter().filter(|&i| i != index && is_playable(&torrent.files[i].name)).collect();
     if list_others && !others.is_empty() {
-        log::line("others, to be chosen with --file or opened from /playlist.m3u8:");
+        log::line("other files, for --file or from /playlist.m3u8:");
         others.iter().take(LISTED).for_each(|&i| log::line(&format!("  {}", name(i))));
         if others.len() > LISTED {
             log::line(&format!("  and {} more; `playswarm info` lists them all", others.len() - LISTED));

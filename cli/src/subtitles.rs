@@ -7,8 +7,8 @@
 
 use crate::player::Show;
 use anyhow::{Context, Result};
-use playswarm::Media;
-use playswarm::torrent::{Beside, Subtitle};
+use playswarm::TorrentHandle;
+use playswarm::metainfo::{Sidecars, Subtitle};
 use playswarm_serve::Server;
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
@@ -40,8 +40,13 @@ struct Line {
 impl Handover {
     /// Starts to fetch the subtitles of a film, and adds them to `show`. Returns `None` if there
     /// are none.
-    pub(crate) fn begin(media: &Media, server: &Server, film: usize, show: &mut Show) -> Result<Option<Handover>> {
-        let beside = Beside::new(media.torrent());
+    pub(crate) fn begin(
+        media: &TorrentHandle,
+        server: &Server,
+        film: usize,
+        show: &mut Show,
+    ) -> Result<Option<Handover>> {
+        let beside = Sidecars::new(media.metainfo());
         let subtitles = beside.subtitles(film);
         if subtitles.is_empty() {
             return Ok(None);
@@ -53,10 +58,10 @@ impl Handover {
         });
         let lines: Vec<Line> = lines.collect();
         let folder = tempfile::Builder::new().prefix("playswarm-play-").tempdir();
-        let folder = folder.context("cannot make a temporary folder for the player's subtitles")?;
+        let folder = folder.context("cannot create a temporary folder for subtitles")?;
         let (list, script) = (folder.path().join("subtitles"), folder.path().join("playswarm.lua"));
         let written = File::create(&list).and_then(|_| std::fs::write(&script, script_for(&list)));
-        written.context("cannot write the player's list of subtitles")?;
+        written.context("cannot write the list of subtitles for the player")?;
         show.subtitle_script = Some(script);
         let fetching = tokio::spawn(fetch(media, film, lines, list));
         Ok(Some(Handover { _folder: folder, fetching }))
@@ -65,16 +70,21 @@ impl Handover {
 
 /// Appends each subtitle to the list once it is available, and ends the list. Does not keep the
 /// torrent open.
-fn fetch(media: &Media, film: usize, lines: Vec<Line>, list: PathBuf) -> impl Future<Output = ()> + Send + use<> {
+fn fetch(
+    media: &TorrentHandle,
+    film: usize,
+    lines: Vec<Line>,
+    list: PathBuf,
+) -> impl Future<Output = ()> + Send + use<> {
     let append = move |text: &str| {
         let written = OpenOptions::new().append(true).open(&list).and_then(|mut file| file.write_all(text.as_bytes()));
         if let Err(e) = written {
-            tracing::debug!(error = %e, "a subtitle was not handed to the player");
+            tracing::debug!(error = %e, "a subtitle could not be added to the player");
         }
     };
     let also = append.clone();
     let fetched = media.fetch_subtitles(film, move |file| {
-        tracing::debug!(file, "a subtitle is here");
+        tracing::debug!(file, "a subtitle was added");
         lines.iter().filter(|line| line.file == file).for_each(|line| append(&line.text));
     });
     async move {
@@ -105,14 +115,9 @@ mod tests {
 
     #[test]
     fn a_line_of_the_list_stays_one_line_and_a_path_stays_one_string() {
-        let subtitle = Subtitle {
-            file: 3,
-            format: "srt",
-            language: Some("pt-BR".into()),
-            title: "a\n7\thttp://x".into(),
-            forced: false,
-            hearing_impaired: false,
-        };
+        let mut subtitle = Subtitle::default();
+        subtitle.language = Some("pt-BR".into());
+        subtitle.title = "a\n7\thttp://x".into();
         assert_eq!(line(2, "http://u", &subtitle), "2\thttp://u\tpt-BR\ta 7 http://x\n");
         let script = script_for(std::path::Path::new("/a\"b"));
         assert!(script.contains("local list = \"\\047\\097\\034\\098\"\n"), "{script}");

@@ -16,7 +16,7 @@ static void stop(int signal) {
     stopped = 1;
 }
 
-static void bar(const playswarm_media_status *s) {
+static void bar(const playswarm_torrent_status *s) {
     enum { WIDTH = 40 };
     double done = s->total_bytes ? (double)s->verified_bytes / (double)s->total_bytes : 1;
     char line[WIDTH + 1];
@@ -30,33 +30,33 @@ static void bar(const playswarm_media_status *s) {
 int main(int argc, char **argv) {
     const struct timespec pause = {.tv_nsec = 200 * 1000 * 1000};
     const char *source;
-    playswarm_media *media = NULL;
+    playswarm_torrent *torrent = NULL;
     playswarm_error *error = NULL;
     char *trouble = NULL;
 
     signal(SIGINT, stop);
     playswarm_session *session = start(argc, argv, &source);
-    must(playswarm_session_open(session, source, 0, NULL, &media, &error), error);
+    must(playswarm_session_open(session, source, 0, NULL, &torrent, &error), error);
     /* Accepts the data that is already there. */
-    must(playswarm_media_check_files(media, NULL, NULL, &error), error);
-    must(playswarm_media_fetch_all(media, 1), NULL);
+    must(playswarm_torrent_recheck(torrent, NULL, NULL, &error), error);
+    must(playswarm_torrent_fetch_all(torrent, 1), NULL);
 
-    playswarm_media_status status = {.struct_size = sizeof status};
-    printf("%s\n", playswarm_media_name(media));
+    playswarm_torrent_status status = {.struct_size = sizeof status};
+    printf("%s\n", playswarm_torrent_name(torrent));
     for (;;) {
-        must(playswarm_media_get_status(media, &status, &error), error);
+        must(playswarm_torrent_get_status(torrent, &status, &error), error);
         bar(&status);
         if (stopped || status.verified_bytes == status.total_bytes)
             break;
-        if (playswarm_media_trouble(media, &trouble) == PLAYSWARM_OK && trouble) {
+        if (playswarm_torrent_trouble(torrent, &trouble) == PLAYSWARM_OK && trouble) {
             printf("\n%s\n", trouble);
             playswarm_string_free(trouble);
         }
         nanosleep(&pause, NULL);
     }
     printf("\n");
-    must(playswarm_media_sync(media, NULL, &error), error);
-    playswarm_media_unref(media);
+    must(playswarm_torrent_sync(torrent, NULL, &error), error);
+    playswarm_torrent_unref(torrent);
     playswarm_session_unref(session);
     return stopped ? 130 : 0;
 }

@@ -16,7 +16,7 @@ static void on_event(void *data, const playswarm_event *event) {
         printf("%s%s\n", event->message ? ": " : "", event->message ? event->message : "");
         return;
     }
-    const playswarm_media_status *s = event->status;
+    const playswarm_torrent_status *s = event->status;
     printf("%5.1f %% here, %.1f MB ahead, %.2f MB/s down, %.2f MB/s up, %u of %u known peers, %.1f kB for nothing\n",
            100.0 * (double)s->verified_bytes / (double)s->total_bytes, (double)s->ahead_bytes / 1e6,
            s->download_bytes_per_s / 1e6, s->upload_bytes_per_s / 1e6, s->peers, s->peers + s->known_peers,
@@ -31,22 +31,22 @@ static void on_log(void *data, playswarm_log_level level, const char *target, co
 int main(int argc, char **argv) {
     static char buffer[1 << 16];
     const char *source;
-    playswarm_media *media = NULL;
+    playswarm_torrent *torrent = NULL;
     playswarm_stream *stream = NULL;
     playswarm_error *error = NULL;
     size_t file, n;
 
     must(playswarm_set_log_callback(PLAYSWARM_LOG_INFO, on_log, NULL, NULL, &error), error);
     playswarm_session *session = start(argc, argv, &source);
-    must(playswarm_session_open(session, source, 0, NULL, &media, &error), error);
-    must(playswarm_media_set_event_callback(media, 1000, on_event, NULL, NULL, &error), error);
-    must(playswarm_media_default_file(media, &file, &error), error);
-    must(playswarm_media_stream(media, file, &stream, &error), error);
+    must(playswarm_session_open(session, source, 0, NULL, &torrent, &error), error);
+    must(playswarm_torrent_set_event_callback(torrent, 1000, on_event, NULL, NULL, &error), error);
+    must(playswarm_torrent_default_file(torrent, &file, &error), error);
+    must(playswarm_torrent_stream(torrent, file, &stream, &error), error);
     do
         must(playswarm_stream_read(stream, buffer, sizeof buffer, &n, &error), error);
     while (n > 0);
     playswarm_stream_unref(stream);
-    playswarm_media_unref(media);
+    playswarm_torrent_unref(torrent);
     playswarm_session_unref(session);
     playswarm_set_log_callback(0, NULL, NULL, NULL, NULL);
     return 0;

@@ -10,14 +10,14 @@
 int main(int argc, char **argv) {
     return run([&] {
         playswarm::session session = start(argc, argv);
-        playswarm::media media = session.open(argv[argc - 1]);
-        for (const playswarm::file_info &file : media.files())
+        playswarm::torrent torrent = session.open(argv[argc - 1]);
+        for (const playswarm::file_info &file : torrent.files())
             if (!file.is_padding)
                 std::cout << file.name << " (" << file.length << " bytes)\n";
-        media.check_files(); // accepts the data that is already there
-        media.fetch_all();
+        torrent.recheck(); // accepts the data that is already there
+        torrent.fetch_all();
         for (;;) {
-            playswarm_media_status now = media.status();
+            playswarm_torrent_status now = torrent.status();
             auto done = static_cast<std::size_t>(40.0 * static_cast<double>(now.verified_bytes) /
                                                  static_cast<double>(now.total_bytes));
             std::cout << "\r[" << std::string(done, '#') << std::string(40 - done, '.') << "] " << std::fixed
@@ -28,6 +28,6 @@ int main(int argc, char **argv) {
             std::this_thread::sleep_for(std::chrono::milliseconds(200));
         }
         std::cout << '\n';
-        media.sync();
+        torrent.sync();
     });
 }

@@ -12,8 +12,8 @@ int main(int argc, char **argv) {
             std::cerr << playswarm_log_level_name(level) << ' ' << target << ": " << message << '\n';
         });
         playswarm::session session = start(argc, argv);
-        playswarm::media media = session.open(argv[argc - 1]);
-        media.on_event(1000, [](const playswarm::event &event) {
+        playswarm::torrent torrent = session.open(argv[argc - 1]);
+        torrent.on_event(1000, [](const playswarm::event &event) {
             std::cout << playswarm_event_kind_name(event.kind);
             if (event.kind == PLAYSWARM_EVENT_STATUS)
                 std::cout << ": " << event.status->verified_bytes << " of " << event.status->total_bytes
@@ -27,11 +27,11 @@ int main(int argc, char **argv) {
                 std::cout << ": " << event.message;
             std::cout << std::endl;
         });
-        playswarm::stream film = media.stream();
+        playswarm::stream film = torrent.stream();
         std::vector<char> buffer(1 << 16);
         while (film.read(buffer.data(), buffer.size()) > 0) {
         }
-        media.on_event(0, nullptr);
+        torrent.on_event(0, nullptr);
         playswarm::set_log(0, nullptr);
     });
 }

@@ -40,7 +40,7 @@ def main() -> None:
                 print(f"{n + 1} of {args.columns * args.rows}", end="\r", flush=True)
             if sheet is not None:
                 sheet.save(args.out)
-            fetched = film.media.status().downloaded_bytes
+            fetched = film.torrent.status().downloaded_bytes
             print(f"{args.out}: from {fetched} of {film.size} bytes ({100 * fetched / film.size:.2f} %)")
 
 

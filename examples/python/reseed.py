@@ -1,4 +1,4 @@
-"""Verifies files that are here against their torrents and seeds what is right.
+"""Verifies existing files against their torrents and seeds the verified pieces.
 
     python examples/python/reseed.py ~/Videos one.torrent two.torrent
 
@@ -30,28 +30,28 @@ def main() -> int:
     with playswarm.Session(options.settings(args)) as session:
         seeds = []
         for source in args.torrents:
-            media = session.open(source)
-            right = media.check_files(progress=sys.stderr.isatty())
-            if right < media.torrent.total_bytes and args.mend:
-                right = media.download(progress=sys.stderr.isatty())
-                media.sync()
-            whole = right == media.torrent.total_bytes
+            torrent = session.open(source)
+            right = torrent.recheck(progress=sys.stderr.isatty())
+            if right < torrent.metainfo.total_bytes and args.mend:
+                right = torrent.download(progress=sys.stderr.isatty())
+                torrent.sync()
+            whole = right == torrent.metainfo.total_bytes
             missing = missing or not whole
-            print(f"{media.name}: {right} of {media.torrent.total_bytes} bytes are right", flush=True)
-            for entry in media.files:
-                piece_bytes, pieces = media.torrent.piece_bytes, media.piece_map()
+            print(f"{torrent.name}: {right} of {torrent.metainfo.total_bytes} bytes are right", flush=True)
+            for entry in torrent.files:
+                piece_bytes, pieces = torrent.metainfo.piece_bytes, torrent.piece_map()
                 if not whole and entry.size and not entry.padding:
                     part = pieces[entry.offset // piece_bytes : (entry.offset + entry.size - 1) // piece_bytes + 1]
                     print(f"  {entry.name}: {part.count(2)} of {len(part)} pieces", flush=True)
             if right:
-                # The torrent is open, and so is seeded, for as long as somebody holds it.
-                seeds.append(media)
+                # The torrent is open, and so is seeded, while an object refers to it.
+                seeds.append(torrent)
         if not args.check and seeds:
             host, port = session.listen_addr or ("", 0)
             print(f"seeding {len(seeds)} torrents at {host}:{port}; Ctrl-C ends it", flush=True)
             try:
                 while True:
-                    sent = sum(media.status().uploaded_bytes for media in seeds)
+                    sent = sum(torrent.status().uploaded_bytes for torrent in seeds)
                     if sys.stdout.isatty():
                         print(f"\rsent {sent} bytes", end="", flush=True)
                     time.sleep(1)

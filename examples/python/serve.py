@@ -37,7 +37,7 @@ def wanted(header: str | None, size: int) -> tuple[int, int] | None:
 
 
 def application(sources: list[str], config: playswarm.Config) -> FastAPI:
-    films: list[playswarm.AsyncMedia] = []
+    films: list[playswarm.AsyncTorrentHandle] = []
 
     @contextlib.asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
@@ -47,7 +47,7 @@ def application(sources: list[str], config: playswarm.Config) -> FastAPI:
 
     app = FastAPI(title="Films of a swarm", lifespan=life)
 
-    def film_of(number: int) -> playswarm.AsyncMedia:
+    def film_of(number: int) -> playswarm.AsyncTorrentHandle:
         if not 0 <= number < len(films):
             raise HTTPException(404)
         return films[number]

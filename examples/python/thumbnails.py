@@ -48,7 +48,7 @@ def main() -> None:
                 path = args.out / f"{n:02}.jpg"
                 image.save(path)
                 print(f"{path}: {time:.1f} s")
-            fetched = film.media.status().downloaded_bytes
+            fetched = film.torrent.status().downloaded_bytes
             print(f"fetched {fetched} of {film.size} bytes ({100 * fetched / film.size:.2f} %)")
 
 

@@ -14,7 +14,7 @@ import playswarm
 
 
 def play(film: playswarm.MediaFile, rate: float, seek: float | None, seconds: float) -> int:
-    """Reads as a player does, at so many bytes a second; half-way it jumps to that part of the film. Gives the bytes read."""
+    """Reads as a player does, at this rate, and seeks half-way to that part of the film. Returns the bytes read."""
     into, read, began = bytearray(64 << 10), 0, time.monotonic()
     try:
         while (now := time.monotonic() - began) < seconds:
@@ -46,13 +46,13 @@ def main() -> None:
         with playswarm.open(args.source, args.file, session=session) as film:
             player = threading.Thread(target=play, args=(film, args.rate, args.seek, args.seconds))
             player.start()
-            for status in film.media.watch(every=0.1, seconds=args.seconds):
+            for status in film.torrent.watch(every=0.1, seconds=args.seconds):
                 history.add(status)
                 print(f"\r{status.progress:6.1%} {status.download_bytes_per_s / 1e6:6.2f} MB/s", end="", flush=True)
             film.cancel()
             player.join()
             picture = args.out.with_name(f"{args.out.stem}-now{args.out.suffix}")
-            film.media.plot().savefig(picture)
+            film.torrent.plot().savefig(picture)
     history.plot().savefig(args.out)
     print(f"\n{len(history)} moments in {args.out}, the last of them in {picture}")
 

@@ -3,14 +3,14 @@
 //!
 //!     cargo bench -p playswarm-c --bench read
 //!
-//! `BENCH_BYTES` and `BENCH_ROUNDS` change what is read and how often; medians are compared.
+//! `BENCH_BYTES` and `BENCH_ROUNDS` change the size and the number of reads; medians are compared.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use engine::{Config, CreateOptions, Session, Source, Torrent, create_torrent};
+use engine::{Config, CreateOptions, Metainfo, Session, Source, create_torrent};
 use playswarm_c::{
     PLAYSWARM_ABI_VERSION, PLAYSWARM_SEEK_SET, playswarm_code, playswarm_config_from_json, playswarm_config_unref,
-    playswarm_media_stream, playswarm_media_unref, playswarm_session_new, playswarm_session_open_file,
-    playswarm_session_unref, playswarm_stream_read, playswarm_stream_seek, playswarm_stream_unref,
+    playswarm_session_new, playswarm_session_open_file, playswarm_session_unref, playswarm_stream_read,
+    playswarm_stream_seek, playswarm_stream_unref, playswarm_torrent_stream, playswarm_torrent_unref,
 };
 use std::ffi::CString;
 use std::io::{Read, Write};
@@ -29,7 +29,9 @@ fn setting(name: &str, default: u64) -> u64 {
 
 fn config(dir: &Path, peer: SocketAddr) -> Config {
     // As little of the rest as can be: nothing is found, all is one seed.
-    Config { peers: vec![peer.into()], ..Config::offline(dir) }
+    let mut config = Config::offline(dir);
+    config.peers.push(peer.into());
+    config
 }
 
 /// Reads all that there is; how long it took.
@@ -46,8 +48,8 @@ fn drain(size: u64, mut read: impl FnMut(&mut [u8]) -> usize) -> Duration {
     }
 }
 
-/// From the seed, then again from what is here.
-fn in_rust(torrent: &Torrent, dir: &Path, peer: SocketAddr) -> [Duration; 2] {
+/// From the seed, then again from stored pieces.
+fn in_rust(torrent: &Metainfo, dir: &Path, peer: SocketAddr) -> [Duration; 2] {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (session, stream) = runtime.block_on(async {
         let session = Session::new(config(dir, peer)).await.unwrap();
@@ -74,10 +76,10 @@ fn in_c(file: &Path, size: u64, dir: &Path, peer: SocketAddr) -> [Duration; 2] {
         ok(playswarm_config_from_json(json.as_ptr(), &raw mut config, null_mut()));
         ok(playswarm_session_new(PLAYSWARM_ABI_VERSION, config, &raw mut session, null_mut()));
         ok(playswarm_session_open_file(session, file.as_ptr(), 0, null_mut(), &raw mut media, null_mut()));
-        ok(playswarm_media_stream(media, 0, &raw mut stream, null_mut()));
+        ok(playswarm_torrent_stream(media, 0, &raw mut stream, null_mut()));
     }
     let times = [0, 1].map(|_| {
-        // SAFETY: NULL for what is not asked for.
+        // SAFETY: NULL for outputs that are not needed.
         ok(unsafe { playswarm_stream_seek(stream, 0, PLAYSWARM_SEEK_SET, null_mut(), null_mut()) });
         drain(size, |buffer| {
             let mut n = 0;
@@ -88,7 +90,7 @@ fn in_c(file: &Path, size: u64, dir: &Path, peer: SocketAddr) -> [Duration; 2] {
         })
     });
     ok(playswarm_stream_unref(stream));
-    ok(playswarm_media_unref(media));
+    ok(playswarm_torrent_unref(media));
     ok(playswarm_config_unref(config));
     ok(playswarm_session_unref(session));
     times
@@ -117,7 +119,7 @@ fn main() {
         std::fs::write(&file, text).unwrap();
         let session = Session::new(Config::offline(&seed)).await.unwrap();
         let media = session.open(Source::from(&torrent)).await.unwrap();
-        media.check_files(|_, _| {}).await.unwrap();
+        media.recheck(|_, _| {}).await.unwrap();
         (torrent, file, session, media)
     });
     let peer = session.listen_addr().unwrap();
@@ -137,7 +139,7 @@ fn main() {
         times.sort_by(f64::total_cmp);
         times[times.len() / 2]
     };
-    for (pass, name) in times.iter_mut().zip(["from a seed over loopback", "again, from what is here"]) {
+    for (pass, name) in times.iter_mut().zip(["from a seed over loopback", "again, from stored pieces"]) {
         let [rust, c] = pass;
         let spread = |times: &[f64]| format!("{:.3} to {:.3}", times[0], times[times.len() - 1]);
         let (r, n) = (median(rust), median(c));

@@ -26,7 +26,7 @@ impl Dispatcher {
         let (jobs, mut heard) = mpsc::channel::<Job>(QUEUE);
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
             while let Some(job) = heard.blocking_recv() {
-                crate::border::guard("a callback", (), job);
+                crate::boundary::guard("a callback", (), job);
             }
         })?;
         Ok(Dispatcher { jobs: Some(jobs), thread: Some(thread) })

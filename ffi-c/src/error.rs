@@ -1,6 +1,6 @@
 //! `playswarm_error` and the codes: the C form of the table in [`engine::ErrorKind`].
 
-use crate::border::{call_plain, guard};
+use crate::boundary::{call_plain, guard};
 use crate::handles::{self, Handle, c_text};
 use engine::{Error, ErrorKind};
 use std::ffi::{CString, c_char};
@@ -31,7 +31,7 @@ pub enum playswarm_code {
     PLAYSWARM_BAD_CONFIG = 9,
     /// The caller cancelled the call.
     PLAYSWARM_CANCELLED = 10,
-    /// The session or media is closed.
+    /// The session or torrent is closed.
     PLAYSWARM_CLOSED = 11,
     /// The time limit of the call expired.
     PLAYSWARM_TIMED_OUT = 12,

@@ -1,12 +1,12 @@
 //! Events of a torrent, delivered to the caller on the session's callback thread.
 
-use crate::border::{call, guard};
+use crate::boundary::{ErrorOut, call, guard};
 use crate::dispatch::{Finalizer, Job, Listener, Task};
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, c_text};
-use crate::media::playswarm_media;
-use crate::status::playswarm_media_status;
-use engine::{Error, Event, Media};
+use crate::status::playswarm_torrent_status;
+use crate::torrent::playswarm_torrent;
+use engine::{Error, Event, TorrentHandle};
 use std::ffi::{CString, c_char, c_void};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -59,7 +59,7 @@ pub struct playswarm_event {
     /// A short message for users; otherwise NULL.
     pub message: *const c_char,
     /// A status snapshot with PLAYSWARM_EVENT_STATUS; otherwise NULL.
-    pub status: *const playswarm_media_status,
+    pub status: *const playswarm_torrent_status,
 }
 
 /// Receives events on the session's callback thread, one at a time. It may call any function of
@@ -70,38 +70,42 @@ pub type playswarm_event_callback = Option<unsafe extern "C" fn(user_data: *mut 
 pub type playswarm_finalizer = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// An event on its way to the callback thread.
-struct Told {
+struct EventMessage {
     kind: playswarm_event_kind,
     number: u32,
     peer: Option<CString>,
     message: Option<CString>,
-    status: Option<Box<playswarm_media_status>>,
+    status: Option<Box<playswarm_torrent_status>>,
 }
 
-impl Told {
-    fn new(kind: playswarm_event_kind) -> Told {
-        Told { kind, number: 0, peer: None, message: None, status: None }
+impl EventMessage {
+    fn new(kind: playswarm_event_kind) -> EventMessage {
+        EventMessage { kind, number: 0, peer: None, message: None, status: None }
     }
 
-    fn of(event: &Event) -> Option<Told> {
+    fn of(event: &Event) -> Option<EventMessage> {
         use playswarm_event_kind::*;
-        let peer = |kind, addr: &std::net::SocketAddr, why: Option<&String>| Told {
+        let peer = |kind, addr: &std::net::SocketAddr, why: Option<&String>| EventMessage {
             peer: Some(c_text(&addr.to_string())),
             message: why.map(|why| c_text(why)),
-            ..Told::new(kind)
+            ..EventMessage::new(kind)
         };
-        let piece = |kind, piece: u32| Told { number: piece, ..Told::new(kind) };
+        let piece = |kind, piece: u32| EventMessage { number: piece, ..EventMessage::new(kind) };
         Some(match event {
-            Event::PeerConnected { addr } => peer(PLAYSWARM_EVENT_PEER_CONNECTED, addr, None),
-            Event::PeerDisconnected { addr, why } => peer(PLAYSWARM_EVENT_PEER_DISCONNECTED, addr, Some(why)),
-            Event::PeerBanned { addr, why } => peer(PLAYSWARM_EVENT_PEER_BANNED, addr, Some(why)),
-            Event::PieceVerified { piece: n } => piece(PLAYSWARM_EVENT_PIECE_VERIFIED, *n),
-            Event::PieceFailed { piece: n } => piece(PLAYSWARM_EVENT_PIECE_FAILED, *n),
-            Event::PieceLost { piece: n } => piece(PLAYSWARM_EVENT_PIECE_LOST, *n),
-            Event::Trouble { message } => Told { message: Some(c_text(message)), ..Told::new(PLAYSWARM_EVENT_TROUBLE) },
-            Event::Notice { message } => Told { message: Some(c_text(message)), ..Told::new(PLAYSWARM_EVENT_NOTICE) },
-            Event::TroubleOver => Told::new(PLAYSWARM_EVENT_TROUBLE_OVER),
-            Event::Completed => Told::new(PLAYSWARM_EVENT_COMPLETED),
+            Event::PeerConnected { addr, .. } => peer(PLAYSWARM_EVENT_PEER_CONNECTED, addr, None),
+            Event::PeerDisconnected { addr, why, .. } => peer(PLAYSWARM_EVENT_PEER_DISCONNECTED, addr, Some(why)),
+            Event::PeerBanned { addr, why, .. } => peer(PLAYSWARM_EVENT_PEER_BANNED, addr, Some(why)),
+            Event::PieceVerified { piece: n, .. } => piece(PLAYSWARM_EVENT_PIECE_VERIFIED, *n),
+            Event::PieceFailed { piece: n, .. } => piece(PLAYSWARM_EVENT_PIECE_FAILED, *n),
+            Event::PieceLost { piece: n, .. } => piece(PLAYSWARM_EVENT_PIECE_LOST, *n),
+            Event::Trouble { message, .. } => {
+                EventMessage { message: Some(c_text(message)), ..EventMessage::new(PLAYSWARM_EVENT_TROUBLE) }
+            }
+            Event::Notice { message, .. } => {
+                EventMessage { message: Some(c_text(message)), ..EventMessage::new(PLAYSWARM_EVENT_NOTICE) }
+            }
+            Event::TroubleOver => EventMessage::new(PLAYSWARM_EVENT_TROUBLE_OVER),
+            Event::Completed => EventMessage::new(PLAYSWARM_EVENT_COMPLETED),
             // An event kind of the engine that this header does not have yet.
             _ => return None,
         })
@@ -124,30 +128,30 @@ impl Told {
     }
 }
 
-type Hearer = Listener<playswarm_event_callback>;
+type EventListener = Listener<playswarm_event_callback>;
 
 /// Sends events to the callback thread until the torrent or the listener is gone.
-async fn feed(media: Media, interval_ms: u64, listener: Weak<Hearer>, jobs: mpsc::Sender<Job>) {
-    let mut events = media.events();
-    let closed = media.closed();
+async fn feed(torrent: TorrentHandle, interval_ms: u64, listener: Weak<EventListener>, jobs: mpsc::Sender<Job>) {
+    let mut events = torrent.events();
+    let closed = torrent.closed();
     let mut closed = std::pin::pin!(closed);
     let mut ticks = tokio::time::interval(Duration::from_millis(interval_ms.max(1)));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     loop {
         let told = tokio::select! {
             event = events.recv() => match event {
-                Ok(event) => Told::of(&event),
-                Err(broadcast::error::RecvError::Lagged(n)) => Some(Told {
+                Ok(event) => EventMessage::of(&event),
+                Err(broadcast::error::RecvError::Lagged(n)) => Some(EventMessage {
                     number: u32::try_from(n).unwrap_or(u32::MAX),
-                    ..Told::new(playswarm_event_kind::PLAYSWARM_EVENT_MISSED)
+                    ..EventMessage::new(playswarm_event_kind::PLAYSWARM_EVENT_MISSED)
                 }),
                 Err(broadcast::error::RecvError::Closed) => return,
             },
-            _ = ticks.tick(), if interval_ms > 0 => Some(Told {
-                status: Some(Box::new(playswarm_media_status::of(&media.status()))),
-                ..Told::new(playswarm_event_kind::PLAYSWARM_EVENT_STATUS)
+            _ = ticks.tick(), if interval_ms > 0 => Some(EventMessage {
+                status: Some(Box::new(playswarm_torrent_status::of(&torrent.status()))),
+                ..EventMessage::new(playswarm_event_kind::PLAYSWARM_EVENT_STATUS)
             }),
-            () = &mut closed => Some(Told::new(playswarm_event_kind::PLAYSWARM_EVENT_CLOSED)),
+            () = &mut closed => Some(EventMessage::new(playswarm_event_kind::PLAYSWARM_EVENT_CLOSED)),
         };
         let Some(told) = told else { continue };
         let last = told.kind == playswarm_event_kind::PLAYSWARM_EVENT_CLOSED;
@@ -166,8 +170,8 @@ async fn feed(media: Media, interval_ms: u64, listener: Weak<Hearer>, jobs: mpsc
 /// Registers a callback for the events of the torrent from now on. It also receives the status
 /// every `interval_ms` milliseconds, unless that is 0.
 ///
-/// Each media has one callback. A new callback replaces it, and NULL or the last release of the
-/// media ends it. When this function returns, the old callback is not called again, unless this
+/// Each torrent has one callback. A new callback replaces it, and NULL or the last release of the
+/// torrent ends it. When this function returns, the old callback is not called again, unless this
 /// function was called from it. Do not hold a lock here that the old callback takes: this function
 /// waits while it runs.
 ///
@@ -179,8 +183,8 @@ async fn feed(media: Media, interval_ms: u64, listener: Weak<Hearer>, jobs: mpsc
 /// `callback` must be callable with `user_data` from another thread until it ends. `error` must be
 /// NULL or valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_set_event_callback(
-    media: *mut playswarm_media,
+pub unsafe extern "C" fn playswarm_torrent_set_event_callback(
+    torrent: *mut playswarm_torrent,
     interval_ms: u64,
     callback: playswarm_event_callback,
     user_data: *mut c_void,
@@ -188,22 +192,21 @@ pub unsafe extern "C" fn playswarm_media_set_event_callback(
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     let finalizer: Finalizer = finalizer;
-    // SAFETY: the caller upholds the contract above.
-    unsafe {
-        call("playswarm_media_set_event_callback", error, || {
-            let object = handles::get(media)?;
-            if callback.is_none() {
-                object.events.set(None);
-                return Ok(());
-            }
-            let jobs = object.core.dispatcher.sender().ok_or(Error::Closed)?;
-            let listener: Arc<Hearer> = Listener::new(callback, user_data, finalizer);
-            let feed = feed(object.media.clone(), interval_ms, Arc::downgrade(&listener), jobs);
-            let task = Task(object.core.handle().spawn(feed));
-            object.events.set(Some((listener, task)));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_set_event_callback", error, || {
+        let object = handles::get(torrent)?;
+        if callback.is_none() {
+            object.events.set(None);
+            return Ok(());
+        }
+        let jobs = object.core.dispatcher.sender().ok_or(Error::Closed)?;
+        let listener: Arc<EventListener> = Listener::new(callback, user_data, finalizer);
+        let feed = feed(object.torrent.clone(), interval_ms, Arc::downgrade(&listener), jobs);
+        let task = Task(object.core.handle().spawn(feed));
+        object.events.set(Some((listener, task)));
+        Ok(())
+    })
 }
 
 /// Returns the name of an event kind in snake case, such as "peer_connected", or NULL for an

@@ -1,12 +1,12 @@
 //! The C interface of playswarm. C programmers read `include/playswarm.h`. It is generated from the
 //! comments and signatures here and is committed. `docs/C.md` is its guide.
 //!
-//! Each object of the header has a file: [`config`], [`canceller`], [`session`], [`media`],
+//! Each object of the header has a file: [`config`], [`canceller`], [`session`], [`torrent`],
 //! [`stream`] and [`error`]. Further public files hold the structs of [`status`] and [`time`], the
 //! [`event`]s and the [`log`]. Five modules are internal:
 //!
 //! - [`handles`] records which handles are alive.
-//! - [`border`] stops panics and null pointers at the C boundary.
+//! - [`boundary`] stops panics and null pointers at the C boundary.
 //! - [`core`] holds the runtime.
 //! - [`dispatch`] runs the thread that calls callbacks.
 //! - [`watch`] notifies callers that wait for data in their own event loop.
@@ -15,7 +15,7 @@
 //! sound, provided that callers follow the rules of the header.
 #![allow(non_camel_case_types)]
 
-pub mod border;
+pub mod boundary;
 pub mod canceller;
 pub mod config;
 mod core;
@@ -24,24 +24,24 @@ pub mod error;
 pub mod event;
 mod handles;
 pub mod log;
-pub mod media;
 pub mod session;
 pub mod status;
 pub mod stream;
 pub mod time;
+pub mod torrent;
 mod watch;
 
-pub use border::{playswarm_abi_version, playswarm_live_handles, playswarm_string_free, playswarm_version};
+pub use boundary::{playswarm_abi_version, playswarm_live_handles, playswarm_string_free, playswarm_version};
 pub use canceller::*;
 pub use config::*;
 pub use error::*;
 pub use event::*;
 pub use log::*;
-pub use media::*;
 pub use session::*;
 pub use status::*;
 pub use stream::*;
 pub use time::*;
+pub use torrent::*;
 
 /// Version of this header, for playswarm_session_new. The upper 16 bits are the ABI number, which
 /// the library's file name also carries (libplayswarm.so.0). The lower 16 bits count additions.

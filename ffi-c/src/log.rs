@@ -1,7 +1,7 @@
 //! Log lines of the whole process, passed to one callback on a separate thread. Lines are written
 //! while locks are held and packets are processed, where a callback must not run.
 
-use crate::border::{bad, call, guard};
+use crate::boundary::{ErrorOut, bad, call, guard};
 use crate::dispatch::{Dispatcher, Finalizer, Job, Listener};
 use crate::error::{playswarm_code, playswarm_error};
 use crate::event::playswarm_finalizer;
@@ -47,17 +47,17 @@ pub type playswarm_log_callback = Option<
     ),
 >;
 
-type Hearer = Listener<playswarm_log_callback>;
+type LogListener = Listener<playswarm_log_callback>;
 
 struct Sink {
-    listener: Arc<Hearer>,
+    listener: Arc<LogListener>,
     dispatcher: Dispatcher,
 }
 
 /// Current log level; 0 if logging is off.
 static LEVEL: AtomicI32 = AtomicI32::new(0);
 static LOST: AtomicU64 = AtomicU64::new(0);
-static JOBS: RwLock<Option<(Arc<Hearer>, mpsc::Sender<Job>)>> = RwLock::new(None);
+static JOBS: RwLock<Option<(Arc<LogListener>, mpsc::Sender<Job>)>> = RwLock::new(None);
 static SINK: Mutex<Option<Sink>> = Mutex::new(None);
 
 fn number(level: &Level) -> i32 {
@@ -123,7 +123,7 @@ impl<S: tracing::Subscriber> Layer<S> for Lines {
     }
 }
 
-fn say(listener: &Hearer, level: i32, target: &std::ffi::CStr, line: &std::ffi::CStr) {
+fn say(listener: &LogListener, level: i32, target: &std::ffi::CStr, line: &std::ffi::CStr) {
     use playswarm_log_level::*;
     let level = match level {
         1 => PLAYSWARM_LOG_ERROR,
@@ -164,7 +164,7 @@ impl Visit for Line {
 ///
 /// The process has one log callback; a new one replaces it. When this function returns, the old
 /// callback is not called again, unless this function was called from it. `user_data` and
-/// `finalizer` work as in playswarm_media_set_event_callback. If the callback is too slow, lines
+/// `finalizer` work as in playswarm_torrent_set_event_callback. If the callback is too slow, lines
 /// are dropped and their number is logged. Callable from any thread, including callbacks.
 ///
 /// Errors: PLAYSWARM_BAD_ARGUMENT for any other level; PLAYSWARM_IO in a Rust program that already
@@ -182,29 +182,28 @@ pub unsafe extern "C" fn playswarm_set_log_callback(
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     let finalizer: Finalizer = finalizer;
-    // SAFETY: the caller upholds the contract above.
-    unsafe {
-        call("playswarm_set_log_callback", error, || {
-            if callback.is_none() {
-                replace(0, None);
-                return Ok(());
-            }
-            if !(1..=5).contains(&level) {
-                return Err(bad(format!("there is no log level {level}; they are 1 to 5")));
-            }
-            let io = |doing, source| Error::Io { doing, source };
-            static INSTALLED: OnceLock<bool> = OnceLock::new();
-            let ours = *INSTALLED.get_or_init(|| {
-                tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Lines)).is_ok()
-            });
-            if !ours {
-                return Err(io("cannot log", std::io::Error::other("this program has a log of its own")));
-            }
-            let dispatcher = Dispatcher::start("playswarm-log").map_err(|e| io("cannot start a thread", e))?;
-            replace(level, Some(Sink { listener: Listener::new(callback, user_data, finalizer), dispatcher }));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_set_log_callback", error, || {
+        if callback.is_none() {
+            replace(0, None);
+            return Ok(());
+        }
+        if !(1..=5).contains(&level) {
+            return Err(bad(format!("there is no log level {level}; use 1 to 5")));
+        }
+        let io = |doing, source| Error::Io { doing, source };
+        static INSTALLED: OnceLock<bool> = OnceLock::new();
+        let ours = *INSTALLED.get_or_init(|| {
+            tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Lines)).is_ok()
+        });
+        if !ours {
+            return Err(io("cannot log", std::io::Error::other("this program has already installed a log subscriber")));
+        }
+        let dispatcher = Dispatcher::start("playswarm-log").map_err(|e| io("cannot start a thread", e))?;
+        replace(level, Some(Sink { listener: Listener::new(callback, user_data, finalizer), dispatcher }));
+        Ok(())
+    })
 }
 
 fn replace(level: i32, new: Option<Sink>) {

@@ -1,12 +1,12 @@
 //! `playswarm_session`: the root object, and the functions that open torrents.
 
-use crate::border::{Out, bad, bytes, call, call_plain, text};
+use crate::boundary::{ErrorOut, Out, bad, bytes, call, call_plain, text};
 use crate::canceller::playswarm_canceller;
 use crate::config::playswarm_config;
 use crate::core::Core;
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, Handle};
-use crate::media::{MediaObject, playswarm_media};
+use crate::torrent::{TorrentObject, playswarm_torrent};
 use engine::{InfoHash, Result, Source};
 use std::ffi::c_char;
 use std::path::Path;
@@ -41,17 +41,16 @@ pub unsafe extern "C" fn playswarm_session_new(
     session: *mut *mut playswarm_session,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_session_new", error, || {
-            let session = Out::handle(session)?;
-            check_abi(abi_version)?;
-            let config =
-                if config.is_null() { engine::Config::default() } else { handles::get(config)?.lock().clone() };
-            session.give(Arc::new(Core::start(config)?));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_session_new", error, || {
+        // SAFETY: `session` is NULL or valid for writes.
+        let session = unsafe { Out::handle(session) }?;
+        check_abi(abi_version)?;
+        let config = if config.is_null() { engine::Config::default() } else { handles::get(config)?.lock().clone() };
+        session.give(Arc::new(Core::start(config)?));
+        Ok(())
+    })
 }
 
 /// Checks that the ABI number is ours and that the header has no additions unknown to this library.
@@ -69,23 +68,18 @@ fn check_abi(theirs: u32) -> Result<()> {
 }
 
 /// Opens a torrent. All public variants use this function.
-///
-/// # Safety
-/// The contract of [`playswarm_session_open`].
-unsafe fn open(
+fn open(
     session: *mut playswarm_session,
     source: Result<Source>,
     timeout_ms: u64,
     canceller: *const playswarm_canceller,
-    media: *mut *mut playswarm_media,
+    out: Out<*mut playswarm_torrent>,
 ) -> Result<()> {
-    // SAFETY: the caller upholds the contract above.
-    let out = unsafe { Out::handle(media) }?;
     let core = handles::get(session)?;
     let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
     let opening = core.session.open(source?);
-    let media = core.wait_within("opening the torrent", timeout_ms, cancel.as_deref(), opening)?;
-    out.give(MediaObject::new(media, core.as_ref().clone()));
+    let torrent = core.wait_within("opening the torrent", timeout_ms, cancel.as_deref(), opening)?;
+    out.give(TorrentObject::new(torrent, core.as_ref().clone()));
     Ok(())
 }
 
@@ -95,14 +89,14 @@ unsafe fn open(
 /// which may be NULL, is cancelled. The setting "metadata_timeout_ms" always bounds the wait for
 /// peers.
 ///
-/// The media has one reference, which the caller releases with playswarm_media_unref. A torrent
+/// The torrent has one reference, which the caller releases with playswarm_torrent_unref. A torrent
 /// that is already open is shared. Callable from any thread.
 ///
 /// Errors: PLAYSWARM_BAD_SOURCE, PLAYSWARM_BAD_TORRENT, PLAYSWARM_FETCH, PLAYSWARM_NO_METADATA,
 /// PLAYSWARM_STORAGE, PLAYSWARM_TIMED_OUT, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED.
 ///
 /// # Safety
-/// `source` must end with a zero byte. `media` must be valid for writes. `error` must be NULL or
+/// `source` must end with a zero byte. `torrent` must be valid for writes. `error` must be NULL or
 /// valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_open(
@@ -110,23 +104,25 @@ pub unsafe extern "C" fn playswarm_session_open(
     source: *const c_char,
     timeout_ms: u64,
     canceller: *const playswarm_canceller,
-    media: *mut *mut playswarm_media,
+    torrent: *mut *mut playswarm_torrent,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_session_open", error, || {
-            let source = text(source, "source").and_then(Source::parse);
-            open(session, source, timeout_ms, canceller, media)
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_session_open", error, || {
+        // SAFETY: `torrent` is NULL or valid for writes.
+        let out = unsafe { Out::handle(torrent) }?;
+        // SAFETY: `source` is NULL or ends with a zero byte.
+        let source = unsafe { text(source, "source") }.and_then(Source::parse);
+        open(session, source, timeout_ms, canceller, out)
+    })
 }
 
 /// Like playswarm_session_open, but `path` is always the path of a torrent file and need not be
 /// UTF-8.
 ///
 /// # Safety
-/// `path` must end with a zero byte. `media` must be valid for writes. `error` must be NULL or
+/// `path` must end with a zero byte. `torrent` must be valid for writes. `error` must be NULL or
 /// valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_open_file(
@@ -134,16 +130,18 @@ pub unsafe extern "C" fn playswarm_session_open_file(
     path: *const c_char,
     timeout_ms: u64,
     canceller: *const playswarm_canceller,
-    media: *mut *mut playswarm_media,
+    torrent: *mut *mut playswarm_torrent,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_session_open_file", error, || {
-            let source = path_of(path).map(|path| Source::from(path.as_path()));
-            open(session, source, timeout_ms, canceller, media)
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_session_open_file", error, || {
+        // SAFETY: `torrent` is NULL or valid for writes.
+        let out = unsafe { Out::handle(torrent) }?;
+        // SAFETY: `path` is NULL or ends with a zero byte.
+        let source = unsafe { path_of(path) }.map(|path| Source::from(path.as_path()));
+        open(session, source, timeout_ms, canceller, out)
+    })
 }
 
 /// Returns the path in a string argument.
@@ -162,46 +160,49 @@ unsafe fn path_of(path: *const c_char) -> Result<std::path::PathBuf> {
         Ok(Path::new(std::ffi::OsStr::from_bytes(bytes)).to_owned())
     }
     #[cfg(not(unix))]
-    // SAFETY: the caller upholds the contract above.
-    unsafe {
-        text(path, "path").map(|path| Path::new(path).to_owned())
+    {
+        // SAFETY: the caller upholds the contract above.
+        let path = unsafe { text(path, "path") }?;
+        Ok(Path::new(path).to_owned())
     }
 }
 
 /// Like playswarm_session_open, but takes the content of a torrent file, which is copied.
 ///
 /// # Safety
-/// `torrent` must point to `length` bytes. `media` must be valid for writes. `error` must be NULL
+/// `metainfo` must point to `length` bytes. `torrent` must be valid for writes. `error` must be NULL
 /// or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_open_bytes(
     session: *mut playswarm_session,
-    torrent: *const u8,
+    metainfo: *const u8,
     length: usize,
     timeout_ms: u64,
     canceller: *const playswarm_canceller,
-    media: *mut *mut playswarm_media,
+    torrent: *mut *mut playswarm_torrent,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_session_open_bytes", error, || {
-            let source = bytes(torrent, length, "torrent").and_then(|bytes| {
-                if bytes.len() > engine::torrent::MAX_TORRENT_BYTES {
-                    return Err(bad(format!("no torrent file is {length} bytes long")));
-                }
-                Ok(Source::TorrentBytes(bytes.to_vec().into()))
-            });
-            open(session, source, timeout_ms, canceller, media)
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_session_open_bytes", error, || {
+        // SAFETY: `torrent` is NULL or valid for writes.
+        let out = unsafe { Out::handle(torrent) }?;
+        // SAFETY: `metainfo` is NULL or points to `length` bytes.
+        let source = unsafe { bytes(metainfo, length, "torrent") }.and_then(|bytes| {
+            if bytes.len() > engine::metainfo::MAX_TORRENT_BYTES {
+                return Err(bad(format!("the length {length} is too large for a torrent file")));
+            }
+            Ok(Source::TorrentBytes(bytes.to_vec().into()))
+        });
+        open(session, source, timeout_ms, canceller, out)
+    })
 }
 
 /// Like playswarm_session_open, but takes an info-hash of 20 bytes. Its peers must come from the
 /// DHT, the local network or the setting "peers".
 ///
 /// # Safety
-/// `info_hash` must point to 20 bytes. `media` must be valid for writes. `error` must be NULL or
+/// `info_hash` must point to 20 bytes. `torrent` must be valid for writes. `error` must be NULL or
 /// valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_session_open_info_hash(
@@ -209,20 +210,22 @@ pub unsafe extern "C" fn playswarm_session_open_info_hash(
     info_hash: *const u8,
     timeout_ms: u64,
     canceller: *const playswarm_canceller,
-    media: *mut *mut playswarm_media,
+    torrent: *mut *mut playswarm_torrent,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_session_open_info_hash", error, || {
-            let source = bytes(info_hash, 20, "info-hash").map(|bytes| {
-                let mut hash = [0; 20];
-                hash.copy_from_slice(bytes);
-                Source::InfoHash(InfoHash(hash))
-            });
-            open(session, source, timeout_ms, canceller, media)
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_session_open_info_hash", error, || {
+        // SAFETY: `torrent` is NULL or valid for writes.
+        let out = unsafe { Out::handle(torrent) }?;
+        // SAFETY: `info_hash` is NULL or points to 20 bytes.
+        let source = unsafe { bytes(info_hash, 20, "info-hash") }.map(|bytes| {
+            let mut hash = [0; 20];
+            hash.copy_from_slice(bytes);
+            Source::InfoHash(InfoHash(hash))
+        });
+        open(session, source, timeout_ms, canceller, out)
+    })
 }
 
 /// Returns the port on which peers can connect to this session. Callable from any thread.
@@ -250,16 +253,15 @@ pub unsafe extern "C" fn playswarm_session_close(
     session: *mut playswarm_session,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above.
-    unsafe {
-        call("playswarm_session_close", error, || {
-            let core = handles::get(session)?;
-            core.wait(async {
-                core.session.close().await;
-                Ok(())
-            })
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_session_close", error, || {
+        let core = handles::get(session)?;
+        core.wait(async {
+            core.session.close().await;
+            Ok(())
         })
-    }
+    })
 }
 
 /// Adds a reference. Callable from any thread.
@@ -268,7 +270,7 @@ pub extern "C" fn playswarm_session_ref(session: *mut playswarm_session) -> play
     call_plain("playswarm_session_ref", || handles::retain(session))
 }
 
-/// Releases a reference. The session ends when its last reference and all its medias and streams
+/// Releases a reference. The session ends when its last reference and all its torrents and streams
 /// are released. That last release waits up to 10 s for verified data to be written. NULL is
 /// allowed. Callable from any thread, including callbacks.
 #[unsafe(no_mangle)]

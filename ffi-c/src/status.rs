@@ -1,17 +1,17 @@
 //! The structs of the header. Each begins with its size, so that later versions can add fields.
 
-use crate::border::{Out, bad, call, call_plain};
+use crate::boundary::{ErrorOut, Out, bad, call, call_plain};
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, add_text, c_text};
-use crate::media::playswarm_media;
-use engine::{Error, MediaStatus, Result};
+use crate::torrent::playswarm_torrent;
+use engine::{Error, Result, TorrentStatus};
 use std::ffi::c_char;
 
 /// Properties of a file in a torrent.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct playswarm_file_info {
-    /// Set to sizeof(playswarm_file_info) before the call; see playswarm_media_status.
+    /// Set to sizeof(playswarm_file_info) before the call; see playswarm_torrent_status.
     pub struct_size: usize,
     /// Length of the file in bytes.
     pub length: u64,
@@ -27,13 +27,13 @@ pub struct playswarm_file_info {
 
 /// Status of a torrent.
 ///
-/// Set `struct_size` to sizeof(playswarm_media_status) before the call. A program compiled with an
+/// Set `struct_size` to sizeof(playswarm_torrent_status) before the call. A program compiled with an
 /// older header receives the fields that it knows. A program compiled with a newer header finds in
 /// `struct_size` the number of bytes that this library filled. Memory beyond `struct_size` is not
 /// touched.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct playswarm_media_status {
+pub struct playswarm_torrent_status {
     /// Size of this struct in bytes; see above.
     pub struct_size: usize,
     /// Total size of all files in bytes.
@@ -84,20 +84,20 @@ pub struct playswarm_media_status {
     pub readers: u32,
     /// Number of these readers that wait for data now.
     pub waiting_readers: u32,
-    /// 1 if nothing can be downloaded at present (playswarm_media_trouble gives the reason),
+    /// 1 if nothing can be downloaded at present (playswarm_torrent_trouble gives the reason),
     /// otherwise 0.
     pub is_in_trouble: u32,
     /// Number of trackers whose last announce failed or was refused. While no peer is connected,
-    /// playswarm_media_trouble includes the message of one of them.
+    /// playswarm_torrent_trouble includes the message of one of them.
     pub failed_trackers: u32,
 }
 
-impl playswarm_media_status {
-    pub(crate) fn of(s: &MediaStatus) -> playswarm_media_status {
+impl playswarm_torrent_status {
+    pub(crate) fn of(s: &TorrentStatus) -> playswarm_torrent_status {
         let least = s.readers.iter().min_by_key(|r| r.ahead_bytes);
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        playswarm_media_status {
-            struct_size: size_of::<playswarm_media_status>(),
+        playswarm_torrent_status {
+            struct_size: size_of::<playswarm_torrent_status>(),
             total_bytes: s.total_bytes,
             verified_bytes: s.verified_bytes,
             ahead_bytes: least.map_or(0, |r| r.ahead_bytes),
@@ -140,8 +140,8 @@ unsafe impl Sized1 for playswarm_file_info {
     const FIRST_SIZE: usize = size_of::<playswarm_file_info>();
 }
 // SAFETY: the definition shows it.
-unsafe impl Sized1 for playswarm_media_status {
-    const FIRST_SIZE: usize = size_of::<playswarm_media_status>();
+unsafe impl Sized1 for playswarm_torrent_status {
+    const FIRST_SIZE: usize = size_of::<playswarm_torrent_status>();
 }
 
 /// A result struct of the caller, with the size that the caller compiled it with.
@@ -158,7 +158,7 @@ impl<T: Sized1> Versioned<T> {
     /// for writes until the call returns.
     pub(crate) unsafe fn new(to: *mut T) -> Result<Versioned<T>> {
         if to.is_null() {
-            return Err(bad("there is nowhere to put the result: it is NULL".into()));
+            return Err(bad("the output pointer is NULL".into()));
         }
         if !to.is_aligned() {
             return Err(bad("the struct for the result is not aligned".into()));
@@ -168,7 +168,7 @@ impl<T: Sized1> Versioned<T> {
         let size = unsafe { to.cast::<usize>().read() };
         if size < T::FIRST_SIZE {
             return Err(bad(format!(
-                "struct_size is {size}, and at least {} is needed; set it to the struct's sizeof before the call",
+                "struct_size is {size} and must be at least {}; set it to the struct's sizeof before the call",
                 T::FIRST_SIZE
             )));
         }
@@ -196,19 +196,19 @@ impl<T: Sized1> Versioned<T> {
 /// `status` must point to `status->struct_size` writable bytes. `error` must be NULL or valid for
 /// writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_get_status(
-    media: *const playswarm_media,
-    status: *mut playswarm_media_status,
+pub unsafe extern "C" fn playswarm_torrent_get_status(
+    torrent: *const playswarm_torrent,
+    status: *mut playswarm_torrent_status,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_media_get_status", error, || {
-            let out = Versioned::new(status)?;
-            out.set(playswarm_media_status::of(&handles::get(media)?.media.status()));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_get_status", error, || {
+        // SAFETY: `status` is NULL or points to `struct_size` writable bytes.
+        let out = unsafe { Versioned::new(status) }?;
+        out.set(playswarm_torrent_status::of(&handles::get(torrent)?.torrent.status()));
+        Ok(())
+    })
 }
 
 /// Returns the full status of the torrent with its peers and readers, as a JSON object.
@@ -218,21 +218,21 @@ pub unsafe extern "C" fn playswarm_media_get_status(
 /// # Safety
 /// `json` must be valid for writes. `error` must be NULL or valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_status_json(
-    media: *const playswarm_media,
+pub unsafe extern "C" fn playswarm_torrent_status_json(
+    torrent: *const playswarm_torrent,
     json: *mut *mut c_char,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_media_status_json", error, || {
-            let json = Out::new(json, "JSON")?;
-            let status = handles::get(media)?.media.status();
-            let text = serde_json::to_string(&status).map_err(|e| Error::Internal(e.to_string()))?;
-            json.set(add_text(c_text(&text)));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_status_json", error, || {
+        // SAFETY: `json` is NULL or valid for writes.
+        let json = unsafe { Out::new(json, "JSON") }?;
+        let status = handles::get(torrent)?.torrent.status();
+        let text = serde_json::to_string(&status).map_err(|e| Error::Internal(e.to_string()))?;
+        json.set(add_text(c_text(&text)));
+        Ok(())
+    })
 }
 
 /// Returns the reason why nothing can be downloaded at present (for example a full disk or no
@@ -242,14 +242,14 @@ pub unsafe extern "C" fn playswarm_media_status_json(
 /// # Safety
 /// `trouble` must be valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_trouble(
-    media: *const playswarm_media,
+pub unsafe extern "C" fn playswarm_torrent_trouble(
+    torrent: *const playswarm_torrent,
     trouble: *mut *mut c_char,
 ) -> playswarm_code {
-    call_plain("playswarm_media_trouble", || {
+    call_plain("playswarm_torrent_trouble", || {
         // SAFETY: the caller upholds the contract above.
         let out = unsafe { Out::new(trouble, "sentence") }?;
-        let trouble = handles::get(media)?.media.status().trouble;
+        let trouble = handles::get(torrent)?.torrent.status().trouble;
         out.set(trouble.map_or(std::ptr::null_mut(), |why| add_text(c_text(&why))));
         Ok(())
     })
@@ -264,28 +264,29 @@ pub unsafe extern "C" fn playswarm_media_trouble(
 /// `map` must point to `capacity` writable bytes. `pieces` must be valid for writes. `error` must
 /// be NULL or valid for writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_piece_map(
-    media: *const playswarm_media,
+pub unsafe extern "C" fn playswarm_torrent_piece_map(
+    torrent: *const playswarm_torrent,
     map: *mut c_char,
     capacity: usize,
     pieces: *mut usize,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_media_piece_map", error, || {
-            let pieces = Out::new(pieces, "number of pieces")?;
-            if map.is_null() && capacity > 0 {
-                return Err(bad("there is nowhere to put the map: it is NULL".into()));
-            }
-            let shown = handles::get(media)?.media.status().piece_map;
-            if capacity > 0 {
-                std::ptr::copy_nonoverlapping(shown.as_ptr(), map.cast(), shown.len().min(capacity));
-            }
-            pieces.set(shown.len());
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_piece_map", error, || {
+        // SAFETY: `pieces` is NULL or valid for writes.
+        let pieces = unsafe { Out::new(pieces, "number of pieces") }?;
+        if map.is_null() && capacity > 0 {
+            return Err(bad("the output pointer for the map is NULL".into()));
+        }
+        let shown = handles::get(torrent)?.torrent.status().piece_map;
+        if capacity > 0 {
+            // SAFETY: `map` is not NULL and has room for `capacity` bytes, and `shown` is ours alone.
+            unsafe { std::ptr::copy_nonoverlapping(shown.as_ptr(), map.cast(), shown.len().min(capacity)) };
+        }
+        pieces.set(shown.len());
+        Ok(())
+    })
 }
 
 #[cfg(test)]

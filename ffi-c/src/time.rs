@@ -1,21 +1,21 @@
 //! Functions that use time instead of bytes: the duration of a file, the position of a time, the
 //! time of a position.
 
-use crate::border::{Out, bad, call, call_plain};
+use crate::boundary::{ErrorOut, Out, bad, call, call_plain};
 use crate::canceller::playswarm_canceller;
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles;
-use crate::media::playswarm_media;
 use crate::status::{Sized1, Versioned};
 use crate::stream::playswarm_stream;
-use engine::{Landing, Result, Timeline};
+use crate::torrent::playswarm_torrent;
+use engine::{Result, SeekPoint, Timeline};
 use std::time::Duration;
 
 /// Timing information of a file.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct playswarm_time_info {
-    /// Set to sizeof(playswarm_time_info) before the call; see playswarm_media_status.
+    /// Set to sizeof(playswarm_time_info) before the call; see playswarm_torrent_status.
     pub struct_size: usize,
     /// Duration in microseconds; 0 if unknown.
     pub duration_us: i64,
@@ -30,8 +30,8 @@ pub struct playswarm_time_info {
 /// The position from which playback of a time begins.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
-pub struct playswarm_landing {
-    /// Set to sizeof(playswarm_landing) before the call; see playswarm_media_status.
+pub struct playswarm_seek_point {
+    /// Set to sizeof(playswarm_seek_point) before the call; see playswarm_torrent_status.
     pub struct_size: usize,
     /// Time of the keyframe, in microseconds from the start of the film. It is at or before the
     /// requested time.
@@ -51,8 +51,8 @@ unsafe impl Sized1 for playswarm_time_info {
     const FIRST_SIZE: usize = size_of::<playswarm_time_info>();
 }
 // SAFETY: the definition shows it.
-unsafe impl Sized1 for playswarm_landing {
-    const FIRST_SIZE: usize = size_of::<playswarm_landing>();
+unsafe impl Sized1 for playswarm_seek_point {
+    const FIRST_SIZE: usize = size_of::<playswarm_seek_point>();
 }
 
 fn microseconds(time: Duration) -> i64 {
@@ -61,7 +61,7 @@ fn microseconds(time: Duration) -> i64 {
 
 fn time_of(time_us: i64) -> Result<Duration> {
     let time = u64::try_from(time_us).map(Duration::from_micros);
-    time.map_err(|_| bad(format!("a time cannot be {time_us} µs: it counts from the film's start")))
+    time.map_err(|_| bad(format!("the time {time_us} µs is negative; times count from the film's start")))
 }
 
 impl playswarm_time_info {
@@ -76,14 +76,14 @@ impl playswarm_time_info {
     }
 }
 
-impl playswarm_landing {
-    fn of(landing: &Landing) -> playswarm_landing {
-        playswarm_landing {
-            struct_size: size_of::<playswarm_landing>(),
-            time_us: microseconds(landing.time),
-            position: landing.from,
-            until: landing.until,
-            is_estimate: u32::from(landing.estimated),
+impl playswarm_seek_point {
+    fn of(seek_point: &SeekPoint) -> playswarm_seek_point {
+        playswarm_seek_point {
+            struct_size: size_of::<playswarm_seek_point>(),
+            time_us: microseconds(seek_point.time),
+            position: seek_point.from,
+            until: seek_point.until,
+            is_estimate: u32::from(seek_point.estimated),
             reserved: 0,
         }
     }
@@ -100,61 +100,61 @@ impl playswarm_landing {
 /// `info` must point to `info->struct_size` writable bytes. `error` must be NULL or valid for
 /// writes.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn playswarm_media_get_time(
-    media: *mut playswarm_media,
+pub unsafe extern "C" fn playswarm_torrent_get_time(
+    torrent: *mut playswarm_torrent,
     file: usize,
     canceller: *const playswarm_canceller,
     info: *mut playswarm_time_info,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_media_get_time", error, || {
-            let out = Versioned::new(info)?;
-            let media = handles::get(media)?;
-            let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
-            let reading = media.media.timeline(file);
-            let timeline = media.core.wait_within("reading the file's index", 0, cancel.as_deref(), reading)?;
-            out.set(playswarm_time_info::of(&timeline));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_get_time", error, || {
+        // SAFETY: `info` is NULL or points to `struct_size` writable bytes.
+        let out = unsafe { Versioned::new(info) }?;
+        let torrent = handles::get(torrent)?;
+        let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
+        let reading = torrent.torrent.timeline(file);
+        let timeline = torrent.core.wait_within("reading the file's index", 0, cancel.as_deref(), reading)?;
+        out.set(playswarm_time_info::of(&timeline));
+        Ok(())
+    })
 }
 
 /// Moves to the keyframe at or before a time, in microseconds from the start of the film. A time
 /// past the end selects the end. If the index of the file is known, the function does not wait.
 /// Otherwise it waits for the index or for the few bytes that locate the time, until
-/// playswarm_stream_cancel. `landing`, which may be NULL, receives the result. Set its
+/// playswarm_stream_cancel. `seek_point`, which may be NULL, receives the result. Set its
 /// `struct_size` before the call. Callable from any thread.
 ///
 /// Errors: PLAYSWARM_BAD_ARGUMENT for a negative time, PLAYSWARM_CANCELLED, PLAYSWARM_CLOSED,
 /// PLAYSWARM_STORAGE. The position does not change in these cases.
 ///
 /// # Safety
-/// `landing` must be NULL or point to `landing->struct_size` writable bytes. `error` must be NULL
+/// `seek_point` must be NULL or point to `seek_point->struct_size` writable bytes. `error` must be NULL
 /// or valid for writes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn playswarm_stream_seek_time(
     stream: *mut playswarm_stream,
     time_us: i64,
-    landing: *mut playswarm_landing,
+    seek_point: *mut playswarm_seek_point,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_stream_seek_time", error, || {
-            let out = if landing.is_null() { None } else { Some(Versioned::new(landing)?) };
-            let found = handles::get(stream)?.seek_time(time_of(time_us)?)?;
-            if let Some(out) = out {
-                out.set(playswarm_landing::of(&found));
-            }
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_stream_seek_time", error, || {
+        // SAFETY: `seek_point` is NULL or points to `struct_size` writable bytes.
+        let out = if seek_point.is_null() { None } else { Some(unsafe { Versioned::new(seek_point) }?) };
+        let found = handles::get(stream)?.seek_time(time_of(time_us)?)?;
+        if let Some(out) = out {
+            out.set(playswarm_seek_point::of(&found));
+        }
+        Ok(())
+    })
 }
 
 /// Returns the media time at the current position, in microseconds from the start of the film.
-/// Returns -1 while the timing of the file is unknown; playswarm_media_get_time and
+/// Returns -1 while the timing of the file is unknown; playswarm_torrent_get_time and
 /// playswarm_stream_seek_time determine it. It never waits. Callable from any thread.
 ///
 /// # Safety

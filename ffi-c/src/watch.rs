@@ -57,9 +57,9 @@ where
 
 /// An eventfd that becomes readable when the stream should be checked.
 #[derive(Default)]
-pub(crate) struct Bell(OnceLock<OwnedFd>);
+pub(crate) struct Wakeup(OnceLock<OwnedFd>);
 
-impl Bell {
+impl Wakeup {
     /// Returns the descriptor, and whether this call created it.
     pub(crate) fn fd(&self) -> std::io::Result<(RawFd, bool)> {
         if let Some(fd) = self.0.get() {

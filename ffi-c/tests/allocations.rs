@@ -6,9 +6,9 @@ mod common;
 use common::World;
 use playswarm_c::{
     PLAYSWARM_ABI_VERSION, PLAYSWARM_SEEK_SET, playswarm_code, playswarm_config_from_json, playswarm_config_unref,
-    playswarm_media_check_files, playswarm_media_stream, playswarm_media_unref, playswarm_session_new,
-    playswarm_session_open_file, playswarm_session_unref, playswarm_stream_cancel, playswarm_stream_read,
-    playswarm_stream_reset, playswarm_stream_seek, playswarm_stream_unref,
+    playswarm_session_new, playswarm_session_open_file, playswarm_session_unref, playswarm_stream_cancel,
+    playswarm_stream_read, playswarm_stream_reset, playswarm_stream_seek, playswarm_stream_unref,
+    playswarm_torrent_recheck, playswarm_torrent_stream, playswarm_torrent_unref,
 };
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -57,8 +57,8 @@ fn a_read_allocates_nothing() {
         assert_eq!(playswarm_session_new(PLAYSWARM_ABI_VERSION, config, &raw mut session, none), OK);
         let open = playswarm_session_open_file(session, torrent.as_ptr(), 0, null_mut(), &raw mut media, none);
         assert_eq!(open, OK);
-        assert_eq!(playswarm_media_check_files(media, null_mut(), null_mut(), none), OK);
-        assert_eq!(playswarm_media_stream(media, 0, &raw mut stream, none), OK);
+        assert_eq!(playswarm_torrent_recheck(media, null_mut(), null_mut(), none), OK);
+        assert_eq!(playswarm_torrent_stream(media, 0, &raw mut stream, none), OK);
     }
     let mut buffer = vec![0u8; 4096];
     let mut read = |wanted: playswarm_code| {
@@ -69,10 +69,10 @@ fn a_read_allocates_nothing() {
         n
     };
     let seek = |to: i64| {
-        // SAFETY: NULL for what is not asked for.
+        // SAFETY: NULL for outputs that are not needed.
         assert_eq!(unsafe { playswarm_stream_seek(stream, to, PLAYSWARM_SEEK_SET, null_mut(), none) }, OK);
     };
-    // Once through: pieces come into memory, and what is set up once is set up.
+    // The first pass loads the pieces into memory and initialises everything.
     while read(OK) > 0 {}
     seek(0);
     let (mut reads, before) = (0, COUNT.get());
@@ -91,7 +91,7 @@ fn a_read_allocates_nothing() {
     assert_eq!(playswarm_stream_reset(stream), OK);
 
     playswarm_stream_unref(stream);
-    playswarm_media_unref(media);
+    playswarm_torrent_unref(media);
     playswarm_config_unref(config);
     playswarm_session_unref(session);
 }

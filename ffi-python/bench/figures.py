@@ -28,8 +28,8 @@ import playswarm
 SEED = """
 import sys, playswarm
 with playswarm.Session(playswarm.Config.offline(sys.argv[1])) as session:
-    media = session.open(sys.argv[2])
-    media.check_files()
+    torrent = session.open(sys.argv[2])
+    torrent.recheck()
     print("%s:%d" % session.listen_addr, flush=True)
     sys.stdin.read()
 """
@@ -37,11 +37,11 @@ with playswarm.Session(playswarm.Config.offline(sys.argv[1])) as session:
 
 def read(torrent: Path, peer: str, folder: str, threads: int) -> float:
     """MiB/s of so many threads that read a part each."""
-    with playswarm.Session(playswarm.Config.offline(folder, peers=[peer])) as session, session.open(torrent) as media:
-        size = media.files[0].size
+    with playswarm.Session(playswarm.Config.offline(folder, peers=[peer])) as session, session.open(torrent) as torrent:
+        size = torrent.files[0].size
 
         def part(n: int) -> None:
-            with media.open(0) as film:
+            with torrent.open(0) as film:
                 film.seek(n * size // threads)
                 left, into = (n + 1) * size // threads - film.tell(), memoryview(bytearray(1 << 20))
                 while left:

@@ -6,13 +6,13 @@
 
 use crate::errors;
 use crate::job::Job;
-use crate::media::Media as OpenMedia;
 use crate::runtime::is_forked;
 use crate::timeline::time_of;
+use crate::torrent_handle::TorrentHandle as OpenMedia;
 use crate::wait::{timeout_of, wait};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use playswarm::{Error, Media, Result, Stream};
+use playswarm::{Error, Result, Stream, TorrentHandle};
 use pyo3::buffer::PyUntypedBuffer;
 use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
@@ -32,7 +32,7 @@ pub(crate) struct File {
 }
 
 struct Shared {
-    media: Media,
+    media: TorrentHandle,
     file: usize,
     stream: tokio::sync::Mutex<Stream>,
     /// Position of the next blocking read.
@@ -176,7 +176,7 @@ fn joined<'py>(py: Python<'py>, chunks: &[Bytes]) -> PyResult<Bound<'py, PyBytes
 }
 
 impl File {
-    pub(crate) fn new(media: Media, file: usize, stream: Stream, session_closed: CancellationToken) -> File {
+    pub(crate) fn new(media: TorrentHandle, file: usize, stream: Stream, session_closed: CancellationToken) -> File {
         let size = stream.size();
         let shared = Shared {
             media,
@@ -256,9 +256,9 @@ impl File {
             let seek = async { shared.stream.lock().await.seek_to_time(time).await };
             shared.unless_ended(seek).await
         };
-        Ok(Job::new("looking for that time", work, |py, landing| {
-            let landing = (landing.time.as_secs_f64(), landing.from, landing.estimated);
-            Ok(landing.into_pyobject(py)?.into_any().unbind())
+        Ok(Job::new("looking up the time", work, |py, seek_point| {
+            let seek_point = (seek_point.time.as_secs_f64(), seek_point.from, seek_point.estimated);
+            Ok(seek_point.into_pyobject(py)?.into_any().unbind())
         }))
     }
 

@@ -10,12 +10,12 @@ mod events;
 mod file;
 mod job;
 mod log;
-mod media;
+mod metainfo;
 mod program;
 mod runtime;
 mod session;
 mod timeline;
-mod torrent;
+mod torrent_handle;
 mod wait;
 
 use pyo3::prelude::*;
@@ -32,7 +32,7 @@ mod _playswarm {
     #[pymodule_export]
     use crate::log::{log_level, next_log};
     #[pymodule_export]
-    use crate::media::Media;
+    use crate::metainfo::{Metainfo, create_torrent};
     #[pymodule_export]
     use crate::program::run_program;
     #[pymodule_export]
@@ -42,7 +42,7 @@ mod _playswarm {
     #[pymodule_export]
     use crate::timeline::Timeline;
     #[pymodule_export]
-    use crate::torrent::{Torrent, create_torrent};
+    use crate::torrent_handle::TorrentHandle;
 
     #[pymodule_export]
     #[allow(non_upper_case_globals)]

@@ -2,9 +2,9 @@
 
 use crate::errors;
 use crate::job::Job;
-use crate::media::Media;
+use crate::metainfo::Metainfo;
 use crate::runtime::{self, is_forked};
-use crate::torrent::Torrent;
+use crate::torrent_handle::TorrentHandle;
 use parking_lot::Mutex;
 use playswarm::{Config, Error, Result, Source};
 use pyo3::buffer::PyBuffer;
@@ -59,7 +59,7 @@ pub(crate) fn open_session(py: Python<'_>, json: &str) -> PyResult<Job> {
 }
 
 fn source_of(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> {
-    if let Ok(torrent) = source.cast::<Torrent>() {
+    if let Ok(torrent) = source.cast::<Metainfo>() {
         return Ok(Source::from(&*torrent.get().torrent));
     }
     if let Ok(text) = source.extract::<String>() {
@@ -73,7 +73,7 @@ fn source_of(py: Python<'_>, source: &Bound<'_, PyAny>) -> PyResult<Source> {
         return Ok(Source::TorrentFile(path));
     }
     let given = source.get_type().name()?;
-    Err(PyTypeError::new_err(format!("a torrent's source is a str, a path, bytes or a Torrent, not {given}")))
+    Err(PyTypeError::new_err(format!("a torrent's source is a str, a path, bytes or a Metainfo, not {given}")))
 }
 
 impl Session {
@@ -97,7 +97,7 @@ impl Session {
         };
         let closed = self.closed.clone();
         Ok(Job::new("opening the torrent", work, move |py, media| {
-            Ok(Py::new(py, Media::new(media, closed))?.into_any())
+            Ok(Py::new(py, TorrentHandle::new(media, closed))?.into_any())
         }))
     }
 
@@ -112,8 +112,8 @@ impl Session {
                 () = closed.cancelled_owned() => Err(Error::Closed),
             }
         };
-        Ok(Job::new("learning what is in the torrent", work, |py, torrent| {
-            Ok(Py::new(py, Torrent { torrent })?.into_any())
+        Ok(Job::new("fetching the torrent's metadata", work, |py, torrent| {
+            Ok(Py::new(py, Metainfo { torrent })?.into_any())
         }))
     }
 
@@ -151,9 +151,9 @@ impl Session {
     }
 
     /// Returns the status of each torrent that seeds in the background, as JSON.
-    fn kept(&self, py: Python<'_>) -> PyResult<String> {
+    fn seeded_in_background(&self, py: Python<'_>) -> PyResult<String> {
         let session = self.get().map_err(|e| errors::to_python(py, &e))?;
-        let kept = py.detach(|| session.kept());
+        let kept = py.detach(|| session.seeded_in_background());
         serde_json::to_string(&kept).map_err(|e| errors::bad_config(py, &e.to_string()))
     }
 }

@@ -40,7 +40,7 @@ def seeded(tmp_path: Path) -> Iterator[Seeded]:
 
 
 @pytest.fixture
-def nobody(tmp_path: Path) -> playswarm.Torrent:
+def nobody(tmp_path: Path) -> playswarm.Metainfo:
     """A torrent of 2 MiB that nobody has: every read of it waits."""
     (tmp_path / "gone").mkdir()
     (tmp_path / "gone" / "rare.mkv").write_bytes(film_bytes(2 << 20, seed=9))

@@ -25,10 +25,10 @@ class Seeded:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(data)
         self.data, self.folder = data, folder
-        self.torrent = playswarm.create_torrent(folder / name)
+        self.metainfo = playswarm.create_torrent(folder / name)
         self.session = playswarm.Session(playswarm.Config.offline(folder, **settings))
-        self.media = self.session.open(self.torrent)
-        assert self.media.check_files() == len(data)
+        self.torrent = self.session.open(self.metainfo)
+        assert self.torrent.recheck() == len(data)
 
     @property
     def address(self) -> str:

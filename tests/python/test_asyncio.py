@@ -20,7 +20,7 @@ def offline(folder: Path, *peers: playswarm.Session, **settings: object) -> play
 def test_a_film_is_read_with_async_with_and_async_for(seeded: Seeded, tmp_path: Path) -> None:
     async def main() -> None:
         async with playswarm.AsyncSession(offline(tmp_path / "l", seeded.session)) as session:
-            async with playswarm.open_async(seeded.torrent, session=session) as film:
+            async with playswarm.open_async(seeded.metainfo, session=session) as film:
                 assert await film.read(10) == seeded.data[:10]
                 film.seek(-5, 2)
                 assert await film.read() == seeded.data[-5:]
@@ -38,16 +38,16 @@ def test_a_session_can_be_awaited_and_closed_by_hand(seeded: Seeded, tmp_path: P
     async def main() -> None:
         session = await playswarm.AsyncSession(offline(tmp_path / "l", seeded.session))
         assert await session.start() is session
-        media = await session.open(seeded.torrent, timeout=20)
-        film = await playswarm.open_async(seeded.torrent, "film", session=session)
+        torrent = await session.open(seeded.metainfo, timeout=20)
+        film = await playswarm.open_async(seeded.metainfo, "film", session=session)
         assert await film.read(3) == seeded.data[:3]
-        assert media.piece_map()
-        assert (await session.describe(seeded.torrent.magnet)).name == "film.mkv"
-        assert await media.download(progress=lambda done, total: None) == len(seeded.data)
-        await media.sync()
+        assert torrent.piece_map()
+        assert (await session.describe(seeded.metainfo.magnet)).name == "film.mkv"
+        assert await torrent.download(progress=lambda done, total: None) == len(seeded.data)
+        await torrent.sync()
         await film.close()
         await film.close()
-        await media.close()
+        await torrent.close()
         await session.close()
         await session.close()
         assert session.closed
@@ -55,7 +55,7 @@ def test_a_session_can_be_awaited_and_closed_by_hand(seeded: Seeded, tmp_path: P
     asyncio.run(main())
 
 
-def test_the_loop_goes_on_while_a_read_waits(nobody: playswarm.Torrent, tmp_path: Path) -> None:
+def test_the_loop_goes_on_while_a_read_waits(nobody: playswarm.Metainfo, tmp_path: Path) -> None:
     async def main() -> None:
         async with playswarm.AsyncSession(offline(tmp_path / "l")) as session:
             async with playswarm.open_async(nobody, session=session) as film:
@@ -75,7 +75,7 @@ def test_the_loop_goes_on_while_a_read_waits(nobody: playswarm.Torrent, tmp_path
 def test_a_cancelled_read_can_be_repeated_and_nothing_is_lost(seeded: Seeded, tmp_path: Path) -> None:
     async def main() -> None:
         async with playswarm.AsyncSession(offline(tmp_path / "l", seeded.session)) as session:
-            async with playswarm.open_async(seeded.torrent, session=session) as film:
+            async with playswarm.open_async(seeded.metainfo, session=session) as film:
                 got = bytearray()
                 given_up = 0
                 while len(got) < len(seeded.data):
@@ -94,7 +94,7 @@ def test_a_cancelled_read_can_be_repeated_and_nothing_is_lost(seeded: Seeded, tm
     asyncio.run(main())
 
 
-def test_a_time_out_of_asyncio_ends_a_read(nobody: playswarm.Torrent, tmp_path: Path) -> None:
+def test_a_time_out_of_asyncio_ends_a_read(nobody: playswarm.Metainfo, tmp_path: Path) -> None:
     async def main() -> None:
         async with playswarm.AsyncSession(offline(tmp_path / "l")) as session:
             async with playswarm.open_async(nobody, session=session, timeout=0.05) as film:
@@ -111,7 +111,7 @@ def test_a_time_out_of_asyncio_ends_a_read(nobody: playswarm.Torrent, tmp_path: 
     asyncio.run(main())
 
 
-def test_closing_ends_reads_that_wait(nobody: playswarm.Torrent, tmp_path: Path) -> None:
+def test_closing_ends_reads_that_wait(nobody: playswarm.Metainfo, tmp_path: Path) -> None:
     async def main() -> None:
         async with playswarm.AsyncSession(offline(tmp_path / "l")) as session:
             film = await playswarm.open_async(nobody, session=session)
@@ -134,14 +134,14 @@ def test_closing_ends_reads_that_wait(nobody: playswarm.Torrent, tmp_path: Path)
 def test_events_are_an_asynchronous_iterator(seeded: Seeded, tmp_path: Path) -> None:
     async def main() -> list[str]:
         async with playswarm.AsyncSession(offline(tmp_path / "l", seeded.session)) as session:
-            async with await session.open(seeded.torrent) as media:
-                media.fetch_all()
+            async with await session.open(seeded.metainfo) as torrent:
+                torrent.fetch_all()
                 seen = []
-                async for event in media.events():
+                async for event in torrent.events():
                     seen.append(event.event)
                     if event.event == "completed":
                         break
-                assert [s.is_complete async for s in media.watch(0.01, 0.02)][-1]
+                assert [s.is_complete async for s in torrent.watch(0.01, 0.02)][-1]
                 return seen
 
     assert asyncio.run(main())[-1] == "completed"
@@ -152,7 +152,7 @@ def test_many_files_are_read_at_once(seeded: Seeded, tmp_path: Path) -> None:
         async with playswarm.AsyncSession(offline(tmp_path / "l", seeded.session)) as session:
 
             async def part(n: int) -> None:
-                async with playswarm.open_async(seeded.torrent, session=session) as film:
+                async with playswarm.open_async(seeded.metainfo, session=session) as film:
                     film.seek(n * 100_000)
                     assert await film.read(100_000) == seeded.data[n * 100_000 : (n + 1) * 100_000]
 
@@ -166,7 +166,7 @@ def test_many_files_are_read_at_once(seeded: Seeded, tmp_path: Path) -> None:
 def test_tasks_that_share_a_file_take_turns(seeded: Seeded, tmp_path: Path) -> None:
     async def main() -> None:
         async with playswarm.AsyncSession(offline(tmp_path / "l", seeded.session)) as session:
-            async with playswarm.open_async(seeded.torrent, session=session) as film:
+            async with playswarm.open_async(seeded.metainfo, session=session) as film:
                 parts = await asyncio.gather(*(film.read(50_000) for _ in range(10)))
                 assert b"".join(parts) == seeded.data[:500_000]
 
@@ -189,11 +189,11 @@ def test_a_torrent_is_made_without_blocking_and_can_be_given_up(tmp_path: Path) 
     asyncio.run(main())
 
 
-def test_a_loop_that_ended_under_a_read_harms_nobody(nobody: playswarm.Torrent, tmp_path: Path) -> None:
+def test_a_loop_that_ended_under_a_read_harms_nobody(nobody: playswarm.Metainfo, tmp_path: Path) -> None:
     with playswarm.Session(offline(tmp_path / "l")) as session:
 
         async def main() -> None:
-            film = playswarm._aio.AsyncMedia(session._get().open(nobody._raw).wait()).open()
+            film = playswarm._aio.AsyncTorrentHandle(session._get().open(nobody._raw).wait()).open()
             loop = asyncio.get_running_loop()
             future: asyncio.Future[bytes] = loop.create_future()
             film._raw.read_at(0, 1).start(loop, future, playswarm._aio._deliver)
@@ -209,7 +209,7 @@ def test_each_thread_may_have_a_loop_of_its_own(seeded: Seeded, tmp_path: Path) 
 
     async def main(n: int) -> None:
         async with playswarm.AsyncSession(offline(tmp_path / f"l{n}", seeded.session)) as session:
-            async with playswarm.open_async(seeded.torrent, session=session) as film:
+            async with playswarm.open_async(seeded.metainfo, session=session) as film:
                 got.append(await film.read(100_000))
 
     threads = [threading.Thread(target=lambda n=n: asyncio.run(main(n))) for n in range(4)]
@@ -223,7 +223,7 @@ def test_each_thread_may_have_a_loop_of_its_own(seeded: Seeded, tmp_path: Path) 
 def test_the_blocking_face_works_within_a_running_loop_as_in_a_notebook(seeded: Seeded, tmp_path: Path) -> None:
     async def cell() -> bytes:
         with playswarm.Session(offline(tmp_path / "l", seeded.session)) as session:
-            with playswarm.open(seeded.torrent, session=session) as film:
+            with playswarm.open(seeded.metainfo, session=session) as film:
                 return film.read(1000)
 
     assert asyncio.run(cell()) == seeded.data[:1000]

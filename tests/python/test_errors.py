@@ -89,7 +89,7 @@ def test_a_magnet_that_nobody_knows_times_out(tmp_path: Path) -> None:
     assert isinstance(caught.value, playswarm.NoMetadataError)
 
 
-def test_the_callers_own_time_out_is_kept(session: playswarm.Session, nobody: playswarm.Torrent) -> None:
+def test_the_callers_own_time_out_is_kept(session: playswarm.Session, nobody: playswarm.Metainfo) -> None:
     with pytest.raises(playswarm.TimedOutError) as caught:
         session.open("ab" * 20, timeout=0.1)
     assert isinstance(caught.value, TimeoutError) and caught.value.errno == errno.ETIMEDOUT
@@ -126,7 +126,7 @@ def test_a_folder_that_cannot_be_made_is_a_storage_error(tmp_path: Path) -> None
 
 
 def test_a_file_that_is_not_in_the_torrent_is_a_file_not_found(
-    session: playswarm.Session, nobody: playswarm.Torrent
+    session: playswarm.Session, nobody: playswarm.Metainfo
 ) -> None:
     with pytest.raises(FileNotFoundError, match="there is no file 7 in this torrent"):
         playswarm.open(nobody, 7, session=session)
@@ -135,7 +135,7 @@ def test_a_file_that_is_not_in_the_torrent_is_a_file_not_found(
 def test_creating_a_torrent_of_nothing_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         playswarm.create_torrent(tmp_path / "nothing")
-    with pytest.raises(playswarm.BadTorrentError, match="nothing that could be shared"):
+    with pytest.raises(playswarm.BadTorrentError, match="no file that can be shared"):
         playswarm.create_torrent(tmp_path)
     (tmp_path / "a").write_bytes(b"1")
     with pytest.raises(playswarm.BadConfigError, match="power of two"):

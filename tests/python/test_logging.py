@@ -44,7 +44,7 @@ def kept() -> Iterator[Kept]:
 
 def test_at_debug_the_engine_tells_what_it_does(kept: Kept, seeded: Seeded, leech: Leech) -> None:
     logging.getLogger("playswarm").setLevel(logging.DEBUG)
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         film.read()
     record = kept.wait_for(lambda r: r.name.startswith("playswarm.") and r.levelno == logging.DEBUG)
     assert record is not None
@@ -54,7 +54,7 @@ def test_at_debug_the_engine_tells_what_it_does(kept: Kept, seeded: Seeded, leec
 
 
 def test_at_the_default_level_a_good_day_is_silent(kept: Kept, seeded: Seeded, leech: Leech) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         film.read()
     time.sleep(0.3)
     assert [r for r in kept.records if r.levelno < logging.WARNING] == []
@@ -62,9 +62,9 @@ def test_at_the_default_level_a_good_day_is_silent(kept: Kept, seeded: Seeded, l
 
 def test_the_level_can_change_while_it_runs(kept: Kept, seeded: Seeded, leech: Leech) -> None:
     session = leech(seeded.session)
-    session.open(seeded.torrent).close()
+    session.open(seeded.metainfo).close()
     logging.getLogger("playswarm").setLevel(logging.DEBUG)
-    with playswarm.open(seeded.torrent, session=session) as film:
+    with playswarm.open(seeded.metainfo, session=session) as film:
         film.read()
     assert kept.wait_for(lambda r: r.levelno == logging.DEBUG) is not None
 
@@ -81,7 +81,7 @@ def test_a_broken_handler_stops_nothing(kept: Kept, seeded: Seeded, leech: Leech
     raised, logging.raiseExceptions = logging.raiseExceptions, False
     logger.addHandler(handler)
     try:
-        with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+        with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
             assert film.read() == seeded.data
         assert kept.wait_for(lambda r: r.levelno == logging.DEBUG) is not None
     finally:
@@ -99,7 +99,7 @@ film.read(1 << 20)
 print(len(logging.getLogger("playswarm").manager.loggerDict) > 1)
 session.close()
 """
-    torrent = seeded.torrent.save(seeded.folder / "t.torrent")
+    torrent = seeded.metainfo.save(seeded.folder / "t.torrent")
     for n in range(5):
         done = python(code, seeded.folder / f"x{n}", torrent, seeded.address)
         assert done.stdout == "True\n" and "Error" not in done.stderr

@@ -38,7 +38,7 @@ def test_it_makes_the_torrent_that_python_makes(tmp_path: Path) -> None:
     (tmp_path / "a.mkv").write_bytes(film_bytes(1 << 20))
     out = run("create", tmp_path / "a.mkv", "-o", tmp_path / "a.torrent").stdout
     torrent = playswarm.create_torrent(tmp_path / "a.mkv")
-    assert playswarm.Torrent.load(tmp_path / "a.torrent") == torrent
+    assert playswarm.Metainfo.load(tmp_path / "a.torrent") == torrent
     assert torrent.magnet in out
     assert torrent.info_hash in run("info", tmp_path / "a.torrent", "--wait", 0).stdout
 
@@ -47,7 +47,7 @@ def test_it_makes_the_torrent_that_python_makes(tmp_path: Path) -> None:
 def test_it_streams_what_python_seeds_until_it_is_asked_to_end(
     signal_number: signal.Signals, seeded: Seeded, tmp_path: Path
 ) -> None:
-    torrent = seeded.torrent.save(tmp_path / "t.torrent")
+    torrent = seeded.metainfo.save(tmp_path / "t.torrent")
     command = [*PROGRAM, "--quiet", "stream", str(torrent), "--dir", str(tmp_path / "d"), "--peer", seeded.address]
     with subprocess.Popen([*command, *OFFLINE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as program:
         assert program.stdout is not None
@@ -62,7 +62,7 @@ def test_it_streams_what_python_seeds_until_it_is_asked_to_end(
 
 @pytest.mark.parametrize("words", [[], ["--quiet"]], ids=["with words", "quietly"])
 def test_what_it_seeds_is_read_in_python(words: list[str], seeded: Seeded, tmp_path: Path) -> None:
-    torrent = seeded.torrent.save(tmp_path / "t.torrent")
+    torrent = seeded.metainfo.save(tmp_path / "t.torrent")
     (tmp_path / "copy").mkdir()
     (tmp_path / "copy" / "film.mkv").write_bytes(seeded.data)
     command = [*PROGRAM, *words, "seed", str(tmp_path / "copy" / "film.mkv"), str(torrent), *OFFLINE]

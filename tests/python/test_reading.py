@@ -21,12 +21,12 @@ Leech = Callable[..., playswarm.Session]
 
 
 def test_three_lines_read_a_film_from_a_swarm(seeded: Seeded, leech: Leech) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         assert film.read(1000) == seeded.data[:1000]
 
 
 def test_every_byte_arrives_in_order(seeded: Seeded, leech: Leech) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         assert film.read() == seeded.data
         assert film.read() == b""
         assert film.read(10) == b""
@@ -35,7 +35,7 @@ def test_every_byte_arrives_in_order(seeded: Seeded, leech: Leech) -> None:
 def test_a_seek_leads_where_it_leads_in_a_file_on_disk(seeded: Seeded, leech: Leech) -> None:
     path = seeded.folder / "film.mkv"
     moves = [(0, 0), (100, 1), (-50, 1), (-1000, 2), (0, 2), (300_000, 0), (0, 1), (10, 2), (5_000_000, 0)]
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film, path.open("rb", buffering=0) as disk:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film, path.open("rb", buffering=0) as disk:
         for offset, whence in moves:
             assert film.seek(offset, whence) == disk.seek(offset, whence)
             assert film.tell() == disk.tell()
@@ -44,7 +44,7 @@ def test_a_seek_leads_where_it_leads_in_a_file_on_disk(seeded: Seeded, leech: Le
 
 
 def test_it_is_a_raw_file_by_all_that_io_asks(seeded: Seeded, leech: Leech) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         assert isinstance(film, io.RawIOBase)
         assert film.readable() and film.seekable() and not film.writable() and not film.isatty()
         assert (film.mode, film.name, film.size, film.closed) == ("rb", "film.mkv", len(seeded.data), False)
@@ -58,8 +58,8 @@ def test_it_is_a_raw_file_by_all_that_io_asks(seeded: Seeded, leech: Leech) -> N
 
 
 def test_readinto_fills_any_writable_memory(seeded: Seeded, leech: Leech) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
-        film.media.download()
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
+        film.torrent.download()
         whole = bytearray(100_000)
         assert film.readinto(whole) == 100_000
         assert whole == seeded.data[:100_000]
@@ -73,17 +73,17 @@ def test_readinto_fills_any_writable_memory(seeded: Seeded, leech: Leech) -> Non
 
 
 def test_readinto_crosses_pieces_that_are_here(seeded: Seeded, leech: Leech) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
-        film.media.download()
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
+        film.torrent.download()
         assert film.readable_bytes() == film.size
-        into = bytearray(3 * seeded.torrent.piece_bytes + 5)
+        into = bytearray(3 * seeded.metainfo.piece_bytes + 5)
         assert film.readinto(into) == len(into)
         assert into == seeded.data[: len(into)]
 
 
 def test_readinto_fills_a_numpy_array(seeded: Seeded, leech: Leech) -> None:
     numpy = pytest.importorskip("numpy")
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         into = numpy.zeros((4, 256), dtype=numpy.uint16)
         assert film.readinto(into) == 2048
         assert into.tobytes() == seeded.data[:2048]
@@ -91,7 +91,7 @@ def test_readinto_fills_a_numpy_array(seeded: Seeded, leech: Leech) -> None:
 
 @pytest.mark.parametrize("wrong", [b"read only", "text", 5, None, memoryview(b"123")])
 def test_readinto_refuses_what_cannot_be_written(wrong: object, seeded: Seeded, leech: Leech) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         with pytest.raises(TypeError):
             film.readinto(wrong)  # type: ignore[arg-type]
         with pytest.raises(BufferError):
@@ -100,7 +100,7 @@ def test_readinto_refuses_what_cannot_be_written(wrong: object, seeded: Seeded, 
 
 
 def test_a_buffered_reader_reads_all_of_it(seeded: Seeded, leech: Leech) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         buffered = io.BufferedReader(film, 50_000)
         assert buffered.peek(1)[:1] == seeded.data[:1]
         digest = hashlib.file_digest(buffered, "sha256").digest()
@@ -111,7 +111,7 @@ def test_a_buffered_reader_reads_all_of_it(seeded: Seeded, leech: Leech) -> None
 
 
 def test_shutil_copies_it(seeded: Seeded, leech: Leech, tmp_path: Path) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film, (tmp_path / "copy").open("wb") as copy:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film, (tmp_path / "copy").open("wb") as copy:
         shutil.copyfileobj(film, copy)
     assert (tmp_path / "copy").read_bytes() == seeded.data
 
@@ -122,7 +122,10 @@ def test_zipfile_reads_an_archive_of_a_swarm(tmp_path: Path, leech: Leech) -> No
         archive.writestr("inner.txt", "hello" * 1000)
         archive.writestr("big.bin", film_bytes(2 << 20))
     with Seeded(tmp_path / "zip", made.getvalue(), "a.zip") as seeded:
-        with playswarm.open(seeded.torrent, 0, session=leech(seeded.session)) as film, zipfile.ZipFile(film) as archive:
+        with (
+            playswarm.open(seeded.metainfo, 0, session=leech(seeded.session)) as film,
+            zipfile.ZipFile(film) as archive,
+        ):
             assert archive.read("inner.txt") == b"hello" * 1000
 
 
@@ -131,7 +134,7 @@ def test_eight_threads_read_eight_files_of_their_own(seeded: Seeded, leech: Leec
     wrong: list[int] = []
 
     def read(part: int) -> None:
-        with playswarm.open(seeded.torrent, session=session) as film:
+        with playswarm.open(seeded.metainfo, session=session) as film:
             start = part * len(seeded.data) // 8
             film.seek(start)
             if film.read(500_000) != seeded.data[start : start + 500_000]:
@@ -146,7 +149,7 @@ def test_eight_threads_read_eight_files_of_their_own(seeded: Seeded, leech: Leec
 
 
 def test_threads_that_share_a_file_read_each_byte_once(seeded: Seeded, leech: Leech) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         got: list[bytes] = []
 
         def read() -> None:
@@ -166,12 +169,12 @@ def test_threads_that_share_a_file_read_each_byte_once(seeded: Seeded, leech: Le
 
 def test_a_bound_on_what_is_fetched_ahead_is_kept(tmp_path: Path, leech: Leech) -> None:
     with Seeded(tmp_path / "big", film_bytes(32 << 20)) as seeded:
-        with leech(seeded.session).open(seeded.torrent) as media, media.open(ahead=0) as film:
+        with leech(seeded.session).open(seeded.metainfo) as torrent, torrent.open(ahead=0) as film:
             for part in range(4):
                 film.seek(part * (8 << 20))
                 assert film.read(1000) == seeded.data[film.tell() - 1000 : film.tell()]
-            fetched = media.status().downloaded_bytes
-            assert fetched <= 8 * seeded.torrent.piece_bytes
+            fetched = torrent.status().downloaded_bytes
+            assert fetched <= 8 * seeded.metainfo.piece_bytes
             assert film.ahead == 0
             film.ahead = None
             film.seek(0)
@@ -185,7 +188,7 @@ def test_what_a_torrent_leaves_out_of_its_folder_is_listed(tmp_path: Path) -> No
     (folder / ".hidden").write_bytes(b"x")
     torrent = playswarm.create_torrent(folder)
     assert [(path.name, why) for path, why in torrent.left_out] == [(".hidden", "it is hidden")]
-    assert playswarm.Torrent.from_bytes(torrent.to_bytes()).left_out == ()
+    assert playswarm.Metainfo.from_bytes(torrent.to_bytes()).left_out == ()
 
 
 def test_files_of_a_season_are_found_by_number_name_and_part_of_it(tmp_path: Path, leech: Leech) -> None:
@@ -193,28 +196,28 @@ def test_files_of_a_season_are_found_by_number_name_and_part_of_it(tmp_path: Pat
     season.mkdir()
     for episode in (1, 2, 10):
         (season / f"Show S01E{episode:02}.mkv").write_bytes(film_bytes(100_000 + episode, seed=episode))
-    torrent = playswarm.create_torrent(season)
+    metainfo = playswarm.create_torrent(season)
     with playswarm.Session(playswarm.Config.offline(tmp_path)) as seed:
-        given = seed.open(torrent)
-        assert given.check_files() == torrent.total_bytes
-        with leech(seed).open(torrent) as media:
-            assert [f.name.rsplit("/", 1)[-1] for f in media.files if not f.padding] == [
+        given = seed.open(metainfo)
+        assert given.recheck() == metainfo.total_bytes
+        with leech(seed).open(metainfo) as torrent:
+            assert [f.name.rsplit("/", 1)[-1] for f in torrent.files if not f.padding] == [
                 "Show S01E01.mkv",
                 "Show S01E02.mkv",
                 "Show S01E10.mkv",
             ]
-            with media.open(0) as one, media.open("S01E02") as two, media.open() as largest:
+            with torrent.open(0) as one, torrent.open("S01E02") as two, torrent.open() as largest:
                 assert one.read() == film_bytes(100_001, seed=1)
                 assert two.read() == film_bytes(100_002, seed=2)
                 assert largest.size == 100_010
             for wrong in (99, -1, "S02", "S01"):
                 with pytest.raises(playswarm.NoSuchFileError) as caught:
-                    media.open(wrong)
+                    torrent.open(wrong)
                 assert isinstance(caught.value, FileNotFoundError)
 
 
 def test_a_file_is_not_pickled_but_settings_are(seeded: Seeded, leech: Leech) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         with pytest.raises(TypeError, match="open it again"):
             pickle.dumps(film)
     config = playswarm.Config(dht=False)
@@ -223,11 +226,11 @@ def test_a_file_is_not_pickled_but_settings_are(seeded: Seeded, leech: Leech) ->
 
 def test_the_source_may_be_bytes_a_path_or_a_link(seeded: Seeded, leech: Leech, tmp_path: Path) -> None:
     session = leech(seeded.session)
-    saved = seeded.torrent.save(tmp_path / "film.torrent")
-    assert playswarm.Torrent.load(saved) == seeded.torrent
-    for source in (saved, str(saved), f"file://{saved}", saved.read_bytes(), seeded.torrent):
+    saved = seeded.metainfo.save(tmp_path / "film.torrent")
+    assert playswarm.Metainfo.load(saved) == seeded.metainfo
+    for source in (saved, str(saved), f"file://{saved}", saved.read_bytes(), seeded.metainfo):
         with playswarm.open(source, session=session) as film:
             assert film.read(5) == seeded.data[:5]
-    with playswarm.open(seeded.torrent.magnet, session=session, timeout=30) as film:
+    with playswarm.open(seeded.metainfo.magnet, session=session, timeout=30) as film:
         assert film.read(5) == seeded.data[:5]
-    assert session.describe(seeded.torrent.magnet) == seeded.torrent
+    assert session.describe(seeded.metainfo.magnet) == seeded.metainfo

@@ -17,70 +17,70 @@ Leech = Callable[..., playswarm.Session]
 
 
 def test_a_status_has_every_field_of_the_engine_and_no_other(seeded: Seeded, leech: Leech) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         film.read(1)
-        said = json.loads(film.media._raw.status())
-        status = film.media.status()
-    assert set(said) == {f.name for f in dataclasses.fields(playswarm.MediaStatus)}
+        said = json.loads(film.torrent._raw.status())
+        status = film.torrent.status()
+    assert set(said) == {f.name for f in dataclasses.fields(playswarm.TorrentStatus)}
     assert set(said["waste"]) == {f.name for f in dataclasses.fields(playswarm.Waste)}
     assert set(said["readers"][0]) == {f.name for f in dataclasses.fields(playswarm.ReaderStatus)}
     assert set(said["peers"][0]) == {f.name for f in dataclasses.fields(playswarm.PeerStatus)}
     assert json.loads(json.dumps(status.to_dict())).keys() == said.keys()
-    assert playswarm.MediaStatus.from_dict(status.to_dict()) == status
-    assert playswarm.MediaStatus.from_dict({**status.to_dict(), "of_a_newer_engine": 1}) == status
+    assert playswarm.TorrentStatus.from_dict(status.to_dict()) == status
+    assert playswarm.TorrentStatus.from_dict({**status.to_dict(), "of_a_newer_engine": 1}) == status
 
 
 def test_a_status_follows_a_download(seeded: Seeded, leech: Leech) -> None:
-    with leech(seeded.session).open(seeded.torrent) as media:
-        before = media.status()
+    with leech(seeded.session).open(seeded.metainfo) as torrent:
+        before = torrent.status()
         assert (before.verified_bytes, before.progress, before.is_complete) == (0, 0.0, False)
         told: list[tuple[int, int]] = []
-        assert media.download(progress=lambda done, total: told.append((done, total))) == len(seeded.data)
+        assert torrent.download(progress=lambda done, total: told.append((done, total))) == len(seeded.data)
         assert told[-1] == (len(seeded.data), len(seeded.data))
-        after = media.status()
+        after = torrent.status()
         assert after.is_complete and after.progress == 1.0
         assert after.peers[0].downloaded_bytes == after.downloaded_bytes >= len(seeded.data)
-        assert seeded.media.status().peers[0].addr
-        media.sync()
+        assert seeded.torrent.status().peers[0].addr
+        torrent.sync()
 
 
 def test_a_piece_map_is_bytes_and_an_array(seeded: Seeded, leech: Leech) -> None:
-    with leech(seeded.session).open(seeded.torrent) as media:
-        assert media.piece_map() == bytes(seeded.torrent.pieces)
-        media.download()
-        assert media.piece_map() == b"\x02" * seeded.torrent.pieces
+    with leech(seeded.session).open(seeded.metainfo) as torrent:
+        assert torrent.piece_map() == bytes(seeded.metainfo.pieces)
+        torrent.download()
+        assert torrent.piece_map() == b"\x02" * seeded.metainfo.pieces
         numpy = pytest.importorskip("numpy")
-        assert numpy.frombuffer(media.piece_map(), numpy.uint8).mean() == 2
+        assert numpy.frombuffer(torrent.piece_map(), numpy.uint8).mean() == 2
 
 
 def test_events_tell_of_pieces_peers_and_the_end(seeded: Seeded, leech: Leech) -> None:
-    with leech(seeded.session).open(seeded.torrent) as media:
-        events = media.events()
-        media.fetch_all()
+    with leech(seeded.session).open(seeded.metainfo) as torrent:
+        events = torrent.events()
+        torrent.fetch_all()
         seen = []
         for event in events:
             seen.append(event)
             if event.event == "completed":
                 break
         pieces = {e.piece for e in seen if e.event == "piece_verified"}
-        assert len(pieces) >= seeded.torrent.pieces - 1
+        assert len(pieces) >= seeded.metainfo.pieces - 1
         assert "Event(event='piece_verified', piece=" in repr(next(e for e in seen if e.event == "piece_verified"))
         assert seen[-1].to_dict() == {"event": "completed"}
 
 
-def test_events_end_when_the_torrent_is_closed(nobody: playswarm.Torrent, session: playswarm.Session) -> None:
-    media = session.open(nobody)
-    events = media.events()
-    timed = media.events(timeout=0.05)
+def test_events_end_when_the_torrent_is_closed(nobody: playswarm.Metainfo, session: playswarm.Session) -> None:
+    torrent = session.open(nobody)
+    events = torrent.events()
+    timed = torrent.events(timeout=0.05)
     with pytest.raises(playswarm.TimedOutError):
         next(timed)
-    media.close()
+    torrent.close()
     assert list(events) == []
     with pytest.raises(playswarm.ClosedError):
-        media.events()
+        torrent.events()
 
 
-def test_events_of_a_closed_session_end(nobody: playswarm.Torrent, session: playswarm.Session) -> None:
+def test_events_of_a_closed_session_end(nobody: playswarm.Metainfo, session: playswarm.Session) -> None:
     events = session.open(nobody).events()
     session.close()
     assert list(events) == []
@@ -88,28 +88,28 @@ def test_events_of_a_closed_session_end(nobody: playswarm.Torrent, session: play
 
 def test_reprs_help(seeded: Seeded, leech: Leech) -> None:
     session = leech(seeded.session)
-    with playswarm.open(seeded.torrent, session=session) as film:
+    with playswarm.open(seeded.metainfo, session=session) as film:
         assert repr(film) == "<MediaFile 'film.mkv' at 0 of 4194304>"
-        assert repr(film.media) == "<Media 'film.mkv', 1 file, 0.0 % here>"
-        assert repr(seeded.torrent).startswith("<Torrent 'film.mkv', 4.0 MiB in 1 file, ")
+        assert repr(film.torrent) == "<TorrentHandle 'film.mkv', 1 file, 0.0 % here>"
+        assert repr(seeded.metainfo).startswith("<Metainfo 'film.mkv', 4.0 MiB in 1 file, ")
         assert str(film.entry) == "0: film.mkv (4.0 MiB)"
-        assert str(film.media).startswith("film.mkv: 0.0 % of 4.0 MiB here, down ")
+        assert str(film.torrent).startswith("film.mkv: 0.0 % of 4.0 MiB verified, down ")
         assert f"listening on 127.0.0.1:{(session.listen_addr or ('', 0))[1]}" in repr(session)
     assert repr(film) == "<MediaFile 'film.mkv' closed>"
     session.close()
     assert repr(session) == "<Session closed>"
-    assert repr(film.media) == "<Media 'film.mkv', 1 file, closed>"
+    assert repr(film.torrent) == "<TorrentHandle 'film.mkv', 1 file, closed>"
 
 
 def test_a_notebook_shows_a_card_in_which_a_strangers_name_is_harmless(tmp_path: Path, leech: Leech) -> None:
     with Seeded(tmp_path / "s", film_bytes(300_000), "<script>alert(1)<b>.mkv") as seeded:
-        with leech(seeded.session).open(seeded.torrent) as media:
-            media.download()
-            card = media._repr_html_()
+        with leech(seeded.session).open(seeded.metainfo) as torrent:
+            torrent.download()
+            card = torrent._repr_html_()
     assert card is not None
     assert "<script" not in card and "&lt;script" in card
     assert "<svg" in card and "100.0 %" in card and "127.0.0.1" in card
-    assert media._repr_html_() is None
+    assert torrent._repr_html_() is None
 
 
 def test_a_live_display_in_ipython_is_updated_in_place(seeded: Seeded) -> None:
@@ -122,30 +122,30 @@ shell.display_pub.publish = lambda data, metadata=None, **k: print("PUB", bool(k
 with playswarm.Session(playswarm.Config.offline(sys.argv[1])) as session:
     session.open(sys.argv[2]).live(every=0.02, seconds=0.1)
 """
-    done = python(code, seeded.folder / "x", seeded.torrent.save(seeded.folder / "t.torrent"), check=False)
+    done = python(code, seeded.folder / "x", seeded.metainfo.save(seeded.folder / "t.torrent"), check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("PUB")]
     assert lines[0] == "PUB False True", done.stderr
     assert len(lines) >= 3 and set(lines[1:]) == {"PUB True True"}
 
 
 def test_a_live_display_elsewhere_is_lines(seeded: Seeded, leech: Leech, capsys: pytest.CaptureFixture[str]) -> None:
-    with leech(seeded.session).open(seeded.torrent) as media:
-        media.live(every=0.02, seconds=0.05)
-        assert len(list(media.watch(every=0.01, seconds=0.05))) >= 2
+    with leech(seeded.session).open(seeded.metainfo) as torrent:
+        torrent.live(every=0.02, seconds=0.05)
+        assert len(list(torrent.watch(every=0.01, seconds=0.05))) >= 2
     assert capsys.readouterr().out.count("film.mkv: ") >= 2
 
 
 def test_plots_are_drawn_with_what_matplotlib_has(seeded: Seeded, leech: Leech, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     history = playswarm.History()
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         for _ in range(4):
             film.read(100_000)
-            history.add(film.media.status())
-        figure = film.media.plot()
+            history.add(film.torrent.status())
+        figure = film.torrent.plot()
         assert figure.axes[0].get_title().startswith("film.mkv: ")
         figure.savefig(tmp_path / "status.png")
-        assert len(film.media.status().plot().axes) == 3
+        assert len(film.torrent.status().plot().axes) == 3
     history.plot().savefig(tmp_path / "history.png")
     assert "History of 4 statuses" in repr(history)
     assert (tmp_path / "status.png").stat().st_size > 5000 and (tmp_path / "history.png").stat().st_size > 5000
@@ -155,7 +155,7 @@ def test_without_matplotlib_a_plot_says_what_to_install(seeded: Seeded, monkeypa
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match="pip install matplotlib"):
-        seeded.media.plot()
+        seeded.torrent.plot()
 
 
 @pytest.mark.parametrize("bar", ["tqdm", "a line"])
@@ -180,8 +180,8 @@ def test_an_exception_in_a_progress_function_is_the_callers(tmp_path: Path, seed
 
     with pytest.raises(LookupError, match="mine"):
         playswarm.create_torrent(seeded.folder / "film.mkv", progress=broken)
-    with leech(seeded.session).open(seeded.torrent) as media:
+    with leech(seeded.session).open(seeded.metainfo) as torrent:
         with pytest.raises(LookupError, match="mine"):
-            media.download(progress=broken)
+            torrent.download(progress=broken)
         # Given up, not broken.
-        assert media.download() == len(seeded.data)
+        assert torrent.download() == len(seeded.data)

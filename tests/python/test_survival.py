@@ -28,7 +28,7 @@ OPENINGS = int(os.environ.get("PLAYSWARM_TEST_OPENINGS", "10000"))
 
 
 def test_a_closed_file_says_so_in_every_way(seeded: Seeded, leech: Leech) -> None:
-    film = playswarm.open(seeded.torrent, session=leech(seeded.session))
+    film = playswarm.open(seeded.metainfo, session=leech(seeded.session))
     film.close()
     film.close()
     calls: list[Callable[[], object]] = [
@@ -42,9 +42,9 @@ def test_a_closed_file_says_so_in_every_way(seeded: Seeded, leech: Leech) -> Non
         lambda: film.readinto(bytearray(1)),
         lambda: film.read(0),
         lambda: film.__enter__(),
-        lambda: film.media.status(),
-        lambda: film.media.open(),
-        lambda: film.media.download(),
+        lambda: film.torrent.status(),
+        lambda: film.torrent.open(),
+        lambda: film.torrent.download(),
         lambda: film.cancel(),
         lambda: setattr(film, "ahead", 5),
     ]
@@ -55,36 +55,36 @@ def test_a_closed_file_says_so_in_every_way(seeded: Seeded, leech: Leech) -> Non
 
 def test_a_closed_session_says_so_in_every_way(seeded: Seeded, leech: Leech) -> None:
     session = leech(seeded.session)
-    media = session.open(seeded.torrent)
-    film = media.open()
+    torrent = session.open(seeded.metainfo)
+    film = torrent.open()
     session.close()
     session.close()
     calls: list[Callable[[], object]] = [
-        lambda: session.open(seeded.torrent),
-        lambda: session.describe(seeded.torrent),
+        lambda: session.open(seeded.metainfo),
+        lambda: session.describe(seeded.metainfo),
         lambda: session.listen_addr,
-        session.kept,
-        media.status,
-        media.piece_map,
-        media.open,
-        media.events,
-        media.check_files,
-        media.sync,
-        media.fetch_all,
-        media.prefetch,
-        lambda: media.add_peer("127.0.0.1:1"),
+        session.seeded_in_background,
+        torrent.status,
+        torrent.piece_map,
+        torrent.open,
+        torrent.events,
+        torrent.recheck,
+        torrent.sync,
+        torrent.fetch_all,
+        torrent.prefetch,
+        lambda: torrent.add_peer("127.0.0.1:1"),
         lambda: film.read(1),
         lambda: film.readinto(bytearray(1)),
     ]
     for call in calls:
         with pytest.raises(playswarm.ClosedError):
             call()
-    assert media.closed and session.closed
-    assert list(media.watch()) == []
+    assert torrent.closed and session.closed
+    assert list(torrent.watch()) == []
 
 
 def test_negative_and_huge_numbers_are_what_they_are_for_files(seeded: Seeded, leech: Leech) -> None:
-    with playswarm.open(seeded.torrent, session=leech(seeded.session)) as film:
+    with playswarm.open(seeded.metainfo, session=leech(seeded.session)) as film:
         assert film.read(1 << 62) == seeded.data
         assert film.read(1 << 100) == b""
         film.seek(0)
@@ -112,7 +112,7 @@ def test_negative_and_huge_numbers_are_what_they_are_for_files(seeded: Seeded, l
 
 
 def test_closing_from_another_thread_ends_a_read_that_waits(
-    nobody: playswarm.Torrent, session: playswarm.Session
+    nobody: playswarm.Metainfo, session: playswarm.Session
 ) -> None:
     film = playswarm.open(nobody, session=session)
     closing = threading.Timer(0.05, film.close)
@@ -122,7 +122,7 @@ def test_closing_from_another_thread_ends_a_read_that_waits(
     closing.join()
 
 
-def test_cancelling_ends_reads_until_it_is_taken_back(nobody: playswarm.Torrent, session: playswarm.Session) -> None:
+def test_cancelling_ends_reads_until_it_is_taken_back(nobody: playswarm.Metainfo, session: playswarm.Session) -> None:
     with playswarm.open(nobody, session=session, timeout=0.05) as film:
         film.timeout = None
         cancelling = threading.Timer(0.05, film.cancel)
@@ -139,7 +139,7 @@ def test_cancelling_ends_reads_until_it_is_taken_back(nobody: playswarm.Torrent,
 
 
 def test_closing_the_session_ends_reads_that_wait_in_threads(
-    nobody: playswarm.Torrent, session: playswarm.Session
+    nobody: playswarm.Metainfo, session: playswarm.Session
 ) -> None:
     raised: list[BaseException] = []
 
@@ -159,9 +159,13 @@ def test_closing_the_session_ends_reads_that_wait_in_threads(
     assert [type(e) for e in raised] == [playswarm.ClosedError] * 8
 
 
-def test_ctrl_c_ends_a_read_that_waits(nobody: playswarm.Torrent, session: playswarm.Session) -> None:
+def test_ctrl_c_ends_a_read_that_waits(nobody: playswarm.Metainfo, session: playswarm.Session) -> None:
     with playswarm.open(nobody, session=session) as film:
-        for read in (lambda: film.read(1), lambda: film.readinto(bytearray(1)), lambda: list(film.media.events())) * 5:
+        for read in (
+            lambda: film.read(1),
+            lambda: film.readinto(bytearray(1)),
+            lambda: list(film.torrent.events()),
+        ) * 5:
             timer = threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGINT))
             timer.start()
             with pytest.raises(KeyboardInterrupt):
@@ -170,7 +174,7 @@ def test_ctrl_c_ends_a_read_that_waits(nobody: playswarm.Torrent, session: plays
 
 
 def test_other_signals_run_their_handlers_and_the_read_goes_on(
-    nobody: playswarm.Torrent, session: playswarm.Session
+    nobody: playswarm.Metainfo, session: playswarm.Session
 ) -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda number, _: heard.append(number))
@@ -209,7 +213,7 @@ signal.signal(signal.SIGALRM, interrupted)
 with Seeded(folder / "seed", film_bytes(2 << 20)) as seeded, playswarm.Session(
     playswarm.Config.offline(folder / "leech", peers=[seeded.address])
 ) as session:
-    film = playswarm.open(seeded.torrent, session=session)
+    film = playswarm.open(seeded.metainfo, session=session)
     caught = 0
     for run in range(runs):
         try:
@@ -220,11 +224,11 @@ with Seeded(folder / "seed", film_bytes(2 << 20)) as seeded, playswarm.Session(
                 kind = rng.randrange(6)
                 if kind == 0 or film.closed:
                     film.close()
-                    film = playswarm.open(seeded.torrent, session=session)
+                    film = playswarm.open(seeded.metainfo, session=session)
                 elif kind == 1:
-                    list(zip(range(3), film.media.events(timeout=0.001)))
+                    list(zip(range(3), film.torrent.events(timeout=0.001)))
                 elif kind == 2:
-                    film.media.status()
+                    film.torrent.status()
                 at = rng.randrange(film.size)
                 film.seek(at)
                 size = rng.randrange(300_000)
@@ -242,7 +246,7 @@ with Seeded(folder / "seed", film_bytes(2 << 20)) as seeded, playswarm.Session(
             armed = False
             signal.setitimer(signal.ITIMER_REAL, 0)
     film.close()
-    film = playswarm.open(seeded.torrent, session=session)
+    film = playswarm.open(seeded.metainfo, session=session)
     assert film.read() == seeded.data
     film.close()
     # Sessions, too: their starts and ends are interrupted.
@@ -252,7 +256,7 @@ with Seeded(folder / "seed", film_bytes(2 << 20)) as seeded, playswarm.Session(
             signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.0001, 0.01), 0.02)
             while True:
                 with playswarm.Session(playswarm.Config.offline(folder / "other")) as other:
-                    other.open(seeded.torrent).close()
+                    other.open(seeded.metainfo).close()
         except KeyboardInterrupt:
             armed = False
             caught += 1
@@ -270,13 +274,13 @@ def test_cancellations_of_asyncio_at_random_moments_leave_all_in_order(seeded: S
 
     async def work(session: playswarm.AsyncSession) -> None:
         while True:
-            async with playswarm.open_async(seeded.torrent, session=session) as film:
+            async with playswarm.open_async(seeded.metainfo, session=session) as film:
                 for _ in range(5):
                     at, size = rng.randrange(film.size), rng.randrange(200_000)
                     film.seek(at)
                     assert await film.read(size) == seeded.data[at : at + size]
                     assert film.tell() == min(at + size, film.size)
-                async for _ in film.media.events():
+                async for _ in film.torrent.events():
                     if rng.random() < 0.5:
                         break
 
@@ -292,7 +296,7 @@ def test_cancellations_of_asyncio_at_random_moments_leave_all_in_order(seeded: S
                     await task
                 except asyncio.CancelledError:
                     cancelled += 1
-            async with playswarm.open_async(seeded.torrent, session=session) as film:
+            async with playswarm.open_async(seeded.metainfo, session=session) as film:
                 assert await film.read() == seeded.data
         return cancelled
 
@@ -301,18 +305,18 @@ def test_cancellations_of_asyncio_at_random_moments_leave_all_in_order(seeded: S
 
 def test_many_openings_leave_no_memory_behind(seeded: Seeded, leech: Leech) -> None:
     session = leech(seeded.session)
-    media = session.open(seeded.torrent)
-    media.download()
+    torrent = session.open(seeded.metainfo)
+    torrent.download()
 
     def open_and_close(times: int) -> None:
         for n in range(times):
-            with media.open() as film:
+            with torrent.open() as film:
                 film.seek(n % len(seeded.data))
                 assert (
                     film.read(10) == seeded.data[film.tell() - 10 : film.tell()] or film.tell() > len(seeded.data) - 10
                 )
             if n % 10 == 0:
-                with playswarm.open(seeded.torrent, session=session) as film:
+                with playswarm.open(seeded.metainfo, session=session) as film:
                     film.readinto(bytearray(1000))
 
     open_and_close(OPENINGS // 5)
@@ -326,7 +330,7 @@ def test_many_openings_leave_no_memory_behind(seeded: Seeded, leech: Leech) -> N
         assert rss_bytes() - rss < 8 << 20
     finally:
         tracemalloc.stop()
-    assert media.status().readers == ()
+    assert torrent.status().readers == ()
 
 
 def test_many_torrents_opened_and_closed_leave_no_memory_behind(tmp_path: Path, session: playswarm.Session) -> None:
@@ -337,7 +341,7 @@ def test_many_torrents_opened_and_closed_leave_no_memory_behind(tmp_path: Path, 
 
     def open_and_close(times: int) -> None:
         for n in range(times):
-            with session.open(torrents[n % 4]) as media, media.open() as film:
+            with session.open(torrents[n % 4]) as torrent, torrent.open() as film:
                 assert film.readable_bytes() == 0
 
     open_and_close(OPENINGS // 50)
@@ -363,7 +367,7 @@ ENDINGS = {
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_python_ends_with_files_open_and_reads_blocked(
-    ending: str, nobody: playswarm.Torrent, seeded: Seeded, tmp_path: Path
+    ending: str, nobody: playswarm.Metainfo, seeded: Seeded, tmp_path: Path
 ) -> None:
     code = f"""
 import asyncio, logging, playswarm, sys, threading, time
@@ -383,7 +387,7 @@ def reading():
         busy.readinto(into)
 
 def listening():
-    for event in film.media.events(): pass
+    for event in film.torrent.events(): pass
 
 async def waiting():
     async with playswarm.AsyncSession(playswarm.Config.offline(sys.argv[1] + "2")) as other:
@@ -398,14 +402,14 @@ time.sleep(0.2)
 print("ending", flush=True)
 {ENDINGS[ending]}
 """
-    files = (nobody.save(tmp_path / "a.torrent"), seeded.torrent.save(tmp_path / "b.torrent"))
+    files = (nobody.save(tmp_path / "a.torrent"), seeded.metainfo.save(tmp_path / "b.torrent"))
     for n in range(3):
         done = python(code, tmp_path / f"d{n}", *files, seeded.address, timeout=30)
         assert done.stdout == "ending\n"
         assert "Fatal" not in done.stderr and "panicked" not in done.stderr
 
 
-def test_ctrl_c_ends_a_program_that_waits_for_its_own_threads(nobody: playswarm.Torrent, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_program_that_waits_for_its_own_threads(nobody: playswarm.Metainfo, tmp_path: Path) -> None:
     code = """
 import playswarm, signal, sys, threading, time, os
 session = playswarm.Session(playswarm.Config.offline(sys.argv[1]))
@@ -425,7 +429,7 @@ def test_a_session_that_nobody_closed_says_so_and_closes_itself(tmp_path: Path) 
 
 def test_a_fork_is_told_to_spawn_and_harms_nobody(seeded: Seeded, leech: Leech) -> None:
     session = leech(seeded.session)
-    with playswarm.open(seeded.torrent, session=session) as film:
+    with playswarm.open(seeded.metainfo, session=session) as film:
         film.read(10)
         pid = os.fork()
         if pid == 0:
@@ -455,7 +459,7 @@ def _read_in_a_process(folder: str, torrent: bytes, peer: str, at: int) -> bytes
 def test_processes_that_are_not_forked_have_sessions_of_their_own(method: str, seeded: Seeded, tmp_path: Path) -> None:
     context = multiprocessing.get_context(method)
     with context.Pool(2) as pool:
-        work = [(str(tmp_path / f"p{n}"), seeded.torrent.to_bytes(), seeded.address, n * 1_000_000) for n in range(3)]
+        work = [(str(tmp_path / f"p{n}"), seeded.metainfo.to_bytes(), seeded.address, n * 1_000_000) for n in range(3)]
         assert pool.starmap(_read_in_a_process, work) == [
             seeded.data[n * 1_000_000 : n * 1_000_000 + 1000] for n in range(3)
         ]

@@ -2,15 +2,15 @@
 
 /// A `.torrent` file, and the same bytes as an info dictionary.
 pub fn torrent(data: &[u8]) {
-    if let Ok(torrent) = crate::Torrent::from_bytes(data) {
-        let again = crate::Torrent::from_bytes(&torrent.to_torrent_bytes()).expect("what we write we can read");
+    if let Ok(torrent) = crate::Metainfo::from_bytes(data) {
+        let again = crate::Metainfo::from_bytes(&torrent.to_torrent_bytes()).expect("what we write we can read");
         assert_eq!(again.info_hash, torrent.info_hash);
         assert_eq!(again.files, torrent.files);
         for file in &torrent.files {
             assert!(file.path.components().all(|c| matches!(c, std::path::Component::Normal(_))), "{:?}", file.path);
         }
     }
-    let _ = crate::Torrent::from_info(bytes::Bytes::copy_from_slice(data), Vec::new());
+    let _ = crate::Metainfo::from_info(bytes::Bytes::copy_from_slice(data), Vec::new());
 }
 
 /// A magnet link or whatever else a user may type as a source.

@@ -6,10 +6,10 @@
 use crate::config::Config;
 use crate::discovery;
 use crate::error::Result;
-use crate::status::{MediaStatus, Waste};
+use crate::metainfo::{InfoHash, Metainfo};
+use crate::status::TorrentStatus;
 use crate::store::{Store, StoreOptions};
 use crate::swarm::background::{Background, Kept};
-use crate::torrent::{InfoHash, Torrent};
 use parking_lot::Mutex;
 use playswarm_logic::Bits;
 use std::collections::BTreeMap;
@@ -23,34 +23,44 @@ pub(crate) struct Keeper {
 }
 
 struct Entry {
-    torrent: Arc<Torrent>,
+    torrent: Arc<Metainfo>,
     /// Open while the background session uses its files.
     store: Arc<Store>,
     kept: Kept,
 }
 
 impl Keeper {
-    /// Creates the keeper where the settings ask for it. With a disk limit nothing is kept, as a
-    /// whole torrent may not fit.
-    pub(crate) fn new(config: &Config, shared: &Arc<discovery::Shared>) -> Option<Keeper> {
-        if config.keep && config.read_only {
-            tracing::warn!("nothing is kept in the background: nothing is to be written");
+    /// Creates the keeper where the settings ask for it, with the application's session if it gave
+    /// one. With a disk limit nothing is kept, as a whole torrent may not fit.
+    pub(crate) fn new(
+        config: &Config,
+        shared: &Arc<discovery::Shared>,
+        given: Option<Arc<librqbit::Session>>,
+    ) -> Option<Keeper> {
+        if config.seed_in_background && config.read_only {
+            tracing::warn!("torrents are not seeded in the background: the folder is read-only");
             return None;
         }
-        if config.keep && config.disk_limit_bytes != 0 {
-            tracing::warn!("nothing is kept in the background: there is a limit on disk use");
+        if config.seed_in_background && config.disk_limit_bytes != 0 {
+            tracing::warn!("torrents are not seeded in the background: a disk limit is set");
             return None;
         }
-        config
-            .keep
-            .then(|| Keeper { background: Background::new(config, Some(shared.clone())), kept: Mutex::default() })
+        config.seed_in_background.then(|| Keeper {
+            background: Background::new(config, Some(shared.clone()), given),
+            kept: Mutex::default(),
+        })
     }
 
     /// Hands a torrent to the background session. Its own store and discovery must be closed.
     ///
     /// # Errors
     /// Those of [`Store::open`] and [`Background::hand_over`].
-    pub(crate) async fn hand_over(&self, torrent: Arc<Torrent>, config: &Config, peers: Vec<SocketAddr>) -> Result<()> {
+    pub(crate) async fn hand_over(
+        &self,
+        torrent: Arc<Metainfo>,
+        config: &Config,
+        peers: Vec<SocketAddr>,
+    ) -> Result<()> {
         // Events are discarded: changes of its files are reported when it is opened again.
         let (store, _) = Store::open(torrent.clone(), StoreOptions::of(config)).await?;
         match self.background.hand_over(&store, peers).await {
@@ -67,7 +77,7 @@ impl Keeper {
 
     /// Takes a torrent back, if it is kept, and records its correct pieces. From then on, the
     /// background session does not write to its files.
-    pub(crate) async fn take_back(&self, info_hash: &InfoHash) -> Option<Arc<Torrent>> {
+    pub(crate) async fn take_back(&self, info_hash: &InfoHash) -> Option<Arc<Metainfo>> {
         let Entry { torrent, store, kept } = self.kept.lock().remove(info_hash)?;
         let noted = match self.background.take_back(kept).await {
             Ok(Some(right)) => store.claim(&right).await,
@@ -76,13 +86,13 @@ impl Keeper {
             Err(e) => Err(e),
         };
         if let Err(e) = noted.and(store.close().await) {
-            tracing::warn!("what was fetched in the background could not be noted: {e}");
+            tracing::warn!("pieces fetched in the background could not be recorded: {e}");
         }
         Some(torrent)
     }
 
     /// Returns the status of each kept torrent.
-    pub(crate) fn status(&self) -> Vec<MediaStatus> {
+    pub(crate) fn status(&self) -> Vec<TorrentStatus> {
         self.kept.lock().values().map(Entry::status).collect()
     }
 
@@ -97,11 +107,11 @@ impl Keeper {
 }
 
 impl Entry {
-    fn status(&self) -> MediaStatus {
+    fn status(&self) -> TorrentStatus {
         let (torrent, status) = (&self.torrent, self.kept.status());
         let layout = torrent.layout;
         let bits = self.kept.bits().unwrap_or_else(|| Bits::new(layout.pieces()));
-        MediaStatus {
+        TorrentStatus {
             info_hash: torrent.info_hash,
             name: torrent.name.clone(),
             total_bytes: layout.total_bytes(),
@@ -113,20 +123,12 @@ impl Entry {
             upload_bytes_per_s: status.upload_bytes_per_s,
             downloaded_bytes: status.downloaded_bytes,
             uploaded_bytes: status.uploaded_bytes,
-            waste: Waste::default(),
-            readers: Vec::new(),
-            playhead: None,
-            slots: None,
-            timelines: Vec::new(),
-            peers: Vec::new(),
             trackers: self.kept.trackers(),
             known_peers: status.peers,
-            banned_peers: 0,
             trouble: status.trouble,
-            notices: Vec::new(),
-            memory_bytes: 0,
             disk_bytes: status.have_bytes,
             background: true,
+            ..TorrentStatus::default()
         }
     }
 }

@@ -4,16 +4,20 @@
 //!
 //! - A [`Session`] is the root object: configuration ([`Config`]), one listener, and peer
 //!   discovery.
-//! - A [`Media`] is an open torrent, created from a [`Source`]: a torrent file, a magnet link or a
+//! - A [`TorrentHandle`] is an open torrent, created from a [`Source`]: a torrent file, a magnet link or a
 //!   URL.
 //! - A [`Stream`] reads one of its files through [`AsyncRead`](tokio::io::AsyncRead) and
 //!   [`AsyncSeek`](tokio::io::AsyncSeek). After [`Stream::into_blocking`], it reads through
 //!   [`Read`](std::io::Read) and [`Seek`](std::io::Seek).
 //!
-//! The crate `playswarm-serve` serves the files of a [`Media`] to players over HTTP, and uses this
+//! The crate `playswarm-serve` serves the files of a [`TorrentHandle`] to players over HTTP, and uses this
 //! public interface only.
 //!
 //! Every byte that is handed out was verified against the torrent's hashes.
+//!
+//! Settings and options start from their defaults, and fields are set on them: [`Config`]. Records
+//! and enums may gain fields and variants in any release, so they cannot be written out in full.
+//! Only the module [`advanced`] makes no promise.
 //!
 //! # A film from one session to another
 //!
@@ -32,11 +36,12 @@
 //! let torrent = create_torrent(here.join("film.mkv"), CreateOptions::default(), |_, _| {}).await?.torrent;
 //! let seed = Session::new(Config::offline(here)).await?;
 //! let seeded = seed.open(Source::from(&torrent)).await?;
-//! seeded.check_files(|_looked_at, _of| {}).await?;
+//! seeded.recheck(|_looked_at, _of| {}).await?;
 //!
 //! // Another session plays it.
-//! let peers = seed.listen_addr().into_iter().map(Into::into).collect();
-//! let session = Session::new(Config { peers, ..Config::offline(there) }).await?;
+//! let mut config = Config::offline(there);
+//! config.peers = seed.listen_addr().into_iter().map(Into::into).collect();
+//! let session = Session::new(config).await?;
 //! let media = session.open(Source::from(&torrent)).await?;
 //! let mut stream = media.stream(media.default_file()?)?;
 //! let mut bytes = vec![0; 1000];
@@ -57,6 +62,7 @@
 //! The session needs a running tokio runtime; everything else may block. See [`BlockingStream`].
 #![forbid(unsafe_code)]
 
+pub mod advanced;
 pub mod config;
 mod create;
 mod discovery;
@@ -64,9 +70,10 @@ pub mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod keep;
-mod media;
 mod peer_address;
+mod torrent_handle;
 pub use playswarm_proto::printable;
+pub mod metainfo;
 mod random;
 mod season;
 mod session;
@@ -76,20 +83,19 @@ mod stream;
 mod subtitles;
 mod swarm;
 mod timeline;
-pub mod torrent;
 
 pub use config::{Config, SettingRange};
 pub use create::{CreateOptions, Created, LeftOut, create_torrent, streaming_piece_bytes};
 pub use discovery::source::{Magnet, Source};
 pub use error::{Error, ErrorKind, Result};
-pub use media::Media;
+pub use metainfo::{FileEntry, InfoHash, Metainfo};
 pub use peer_address::PeerAddress;
-pub use playswarm_media::{Accuracy, Container, Content, Format, Keyframe, Landing, Timeline, Track, TrackKind};
+pub use playswarm_media::{Accuracy, Container, Content, Format, Keyframe, SeekPoint, Timeline, Track, TrackKind};
 pub use session::Session;
 pub use status::{
-    Event, MediaStatus, OpeningStatus, PeerStatus, Playhead, ReaderStatus, SlotStatus, TimelineStatus, TrackStatus,
+    Event, OpeningStatus, PeerStatus, Playhead, ReaderStatus, SlotStatus, TimelineStatus, TorrentStatus, TrackStatus,
     ViewerStatus,
 };
 pub use stream::{BlockingStream, Canceller, Readable, Stream};
 pub use swarm::survey::SlotCount;
-pub use torrent::{FileEntry, InfoHash, Torrent};
+pub use torrent_handle::TorrentHandle;

@@ -79,7 +79,7 @@ impl FromStr for PeerAddress {
         parsed.ok_or_else(|| {
             let shown: String = text.chars().filter(|c| !c.is_control()).take(80).collect();
             format!(
-                "'{shown}' is no address with a port, such as 192.0.2.7:6881, [2001:db8::7]:6881 or peer.example:6881"
+                "'{shown}' is not an address with a port, such as 192.0.2.7:6881, [2001:db8::7]:6881 or peer.example:6881"
             )
         })
     }
@@ -150,7 +150,7 @@ mod tests {
             "1.2.3.4:99999",
         ] {
             let why = bad.parse::<PeerAddress>().expect_err(bad);
-            assert!(why.contains("no address with a port"), "{why}");
+            assert!(why.contains("not an address with a port"), "{why}");
         }
         assert!(format!("{}:1", "x".repeat(300)).parse::<PeerAddress>().is_err());
     }

@@ -1,9 +1,9 @@
 //! Reads the durations of the files of a season or an album: one by one, and never at a player's
 //! expense.
 
+use crate::metainfo::Metainfo;
 use crate::swarm::driver::Swarm;
 use crate::timeline::Timelines;
-use crate::torrent::Torrent;
 use playswarm_media::Container;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,8 +15,8 @@ pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Longest time to read a file's index before the file is skipped.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// See [`Media::learn_durations`](crate::Media::learn_durations).
-pub(crate) async fn learn(timelines: Arc<Timelines>, swarm: Arc<Swarm>, torrent: Arc<Torrent>) {
+/// See [`TorrentHandle::learn_durations`](crate::TorrentHandle::learn_durations).
+pub(crate) async fn learn(timelines: Arc<Timelines>, swarm: Arc<Swarm>, torrent: Arc<Metainfo>) {
     let _learning = timelines.learning.lock().await;
     let all = async {
         // Sorting the names of many files takes long.
@@ -35,28 +35,28 @@ pub(crate) async fn learn(timelines: Arc<Timelines>, swarm: Arc<Swarm>, torrent:
 }
 
 /// Returns the playable files that may have an index.
-fn candidates(torrent: &Torrent) -> impl Iterator<Item = usize> + '_ {
+fn candidates(torrent: &Metainfo) -> impl Iterator<Item = usize> + '_ {
     let has_index = |n: &usize| Container::by_name(&torrent.files[*n].name) != Container::Other;
     torrent.playable().into_iter().filter(has_index).take(MOST_FILES)
 }
 
-async fn learn_one(timelines: &Timelines, swarm: &Arc<Swarm>, torrent: &Torrent, file: usize) {
+async fn learn_one(timelines: &Timelines, swarm: &Arc<Swarm>, torrent: &Metainfo, file: usize) {
     while swarm.timeline(file).is_none() {
-        while !swarm.players_are_comfortable() {
+        while !swarm.read_ahead_is_full() {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         tokio::select! {
             _ = timelines.get(swarm, torrent, file) => return,
             // Blocks received so far are kept; the rest is requested once no player needs to wait
             // for it.
-            () = discomfort(swarm) => {}
+            () = read_ahead_runs_low(swarm) => {}
             () = tokio::time::sleep(PATIENCE) => return,
         }
     }
 }
 
-async fn discomfort(swarm: &Swarm) {
-    while swarm.players_are_comfortable() {
+async fn read_ahead_runs_low(swarm: &Swarm) {
+    while swarm.read_ahead_is_full() {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
@@ -65,7 +65,7 @@ async fn discomfort(swarm: &Swarm) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::torrent::{FileEntry, InfoHash};
+    use crate::metainfo::{FileEntry, InfoHash};
     use bytes::Bytes;
     use playswarm_logic::Layout;
 
@@ -79,7 +79,7 @@ mod tests {
             offset: n as u64,
             padding: false,
         });
-        let torrent = Torrent {
+        let torrent = Metainfo {
             info_hash: InfoHash([1; 20]),
             name: "x".into(),
             layout: Layout::new(302, 16384).unwrap(),

@@ -4,14 +4,14 @@ use crate::config::Config;
 use crate::discovery::{self, source, source::Resolved, source::Source};
 use crate::error::{Error, Result};
 use crate::keep::Keeper;
-use crate::media::{Inner, Media};
-use crate::status::{MediaStatus, OpeningStatus};
-use crate::store::load_saved_torrent_bytes;
+use crate::metainfo::{InfoHash, Metainfo, Trackers};
+use crate::status::{OpeningStatus, TorrentStatus};
+use crate::store::load_saved_metainfo;
 use crate::swarm::driver::{Start, Swarm};
 use crate::swarm::listen::Registry;
 use crate::swarm::rates::RateLimits;
 use crate::swarm::transport::{Limits, Transport};
-use crate::torrent::{InfoHash, Torrent, Trackers};
+use crate::torrent_handle::{Inner, TorrentHandle};
 use parking_lot::Mutex;
 use playswarm_proto::AddressClass;
 use std::collections::BTreeMap;
@@ -28,7 +28,7 @@ use tokio::runtime::Handle;
 /// use playswarm::{Config, Session, Source};
 /// use tokio::io::AsyncReadExt;
 ///
-/// let session = Session::new(Config { dir: "/tmp/films".into(), ..Config::default() }).await?;
+/// let session = Session::new(Config::default()).await?;
 /// let media = session.open(Source::parse("film.torrent")?).await?;
 /// let mut stream = media.stream(media.default_file()?)?;
 /// let mut first = vec![0; 1 << 20];
@@ -73,7 +73,7 @@ impl Shared {
     }
 
     /// Hands over a torrent that was closed to the background, if the user wants that.
-    pub(crate) fn keep(self: Arc<Self>, runtime: &Handle, swarm: Arc<Swarm>, torrent: Arc<Torrent>) {
+    pub(crate) fn keep(self: Arc<Self>, runtime: &Handle, swarm: Arc<Swarm>, torrent: Arc<Metainfo>) {
         if self.keeper.is_none() || self.is_closed() {
             return;
         }
@@ -113,7 +113,31 @@ impl Session {
     /// # Errors
     /// [`Error::BadConfig`], [`Error::Listen`], or [`Error::Storage`] where the folder cannot be
     /// used.
-    pub async fn new(mut config: Config) -> Result<Session> {
+    pub async fn new(config: Config) -> Result<Session> {
+        Session::start(config, None).await
+    }
+
+    /// Starts like [`Session::new`], with [`Config::seed_in_background`] set. Torrents that no
+    /// reader has open are then completed and seeded by the application's running librqbit session,
+    /// rather than by a second one.
+    ///
+    /// A torrent is in that session from the close of its last handle until it is opened again, and
+    /// only the session's own limits hold for it there. Files stay where this session has them.
+    /// [`Session::close`] takes the torrents back and leaves the session running. Close this session
+    /// before that one ends.
+    ///
+    /// librqbit persists only torrents with its own storage, so a session with persistence refuses
+    /// these torrents. They then stay unseeded, with a warning in the log. The parameter's type
+    /// follows librqbit's version (see [`advanced::librqbit`](crate::advanced::librqbit)).
+    ///
+    /// # Errors
+    /// Those of [`Session::new`].
+    pub async fn with_background(mut config: Config, background: Arc<librqbit::Session>) -> Result<Session> {
+        config.seed_in_background = true;
+        Session::start(config, Some(background)).await
+    }
+
+    async fn start(mut config: Config, background: Option<Arc<librqbit::Session>>) -> Result<Session> {
         config.check()?;
         config.dir = config.folder()?.unwrap_or_default();
         if !config.read_only {
@@ -127,14 +151,14 @@ impl Session {
         // The other sockets are for incoming connections and outgoing attempts.
         let most = (transport.sockets.count() / 4 * 3).max(1);
         if config.max_peers > most {
-            tracing::info!(most, "fewer peers at once, as this process may have few descriptors");
+            tracing::info!(most, "the number of peers is lowered, as this process may open few descriptors");
             config.max_peers = most;
         }
         let registry = Arc::new(Registry::default());
         tokio::spawn(listener.run(registry.clone()));
         let discovery = discovery::Shared::start(&config, transport.listen_addr())?;
         let rates = Arc::new(RateLimits::new(config.download_bytes_per_s, config.upload_bytes_per_s));
-        let keeper = Keeper::new(&config, &discovery);
+        let keeper = Keeper::new(&config, &discovery, background);
         let shared = Shared {
             config: Arc::new(config),
             transport,
@@ -159,27 +183,27 @@ impl Session {
     /// # Errors
     /// [`Error::BadSource`], [`Error::BadTorrent`], [`Error::Fetch`], [`Error::NoMetadata`],
     /// [`Error::Storage`], [`Error::Closed`].
-    pub async fn open(&self, source: Source) -> Result<Media> {
+    pub async fn open(&self, source: Source) -> Result<TorrentHandle> {
         let resolved = source::resolve(source, self.shared.discovery.web()).await?;
         self.open_resolved(resolved).await
     }
 
-    /// Fetches and parses a source without contacting peers. It becomes a [`Source::Torrent`], or a
+    /// Fetches and parses a source without contacting peers. It becomes a [`Source::Metainfo`], or a
     /// [`Source::Magnet`] where only peers have the torrent's info.
     ///
     /// # Errors
     /// [`Error::BadSource`], [`Error::BadTorrent`], [`Error::Fetch`] or [`Error::Storage`].
     pub async fn resolve(&self, source: Source) -> Result<Source> {
         Ok(match source::resolve(source, self.shared.discovery.web()).await? {
-            Resolved::Torrent(torrent) => Source::Torrent(torrent),
+            Resolved::Metainfo(torrent) => Source::Metainfo(torrent),
             Resolved::Magnet(magnet) => Source::Magnet(magnet),
         })
     }
 
-    async fn open_resolved(&self, resolved: Resolved) -> Result<Media> {
+    async fn open_resolved(&self, resolved: Resolved) -> Result<TorrentHandle> {
         let s = &self.shared;
         let (info_hash, selected) = match &resolved {
-            Resolved::Torrent(torrent) => (torrent.info_hash, torrent.selected.clone()),
+            Resolved::Metainfo(torrent) => (torrent.info_hash, torrent.selected.clone()),
             Resolved::Magnet(magnet) => (magnet.info_hash, magnet.files.clone()),
         };
         // Held until it is open or has failed: concurrent calls for the same torrent share it.
@@ -189,7 +213,7 @@ impl Session {
             return Err(Error::Closed);
         }
         if let Some(inner) = s.opened(&info_hash) {
-            return Ok(Media::new(inner, selected));
+            return Ok(TorrentHandle::new(inner, selected));
         }
         // The last swarm of this torrent may still be writing.
         let last = s.swarms.lock().get(&info_hash).and_then(Weak::upgrade);
@@ -217,7 +241,7 @@ impl Session {
         opening.swarm = None;
         let inner = Arc::new(Inner {
             swarm,
-            torrent,
+            metainfo: torrent,
             registry: s.registry.clone(),
             session: Arc::downgrade(s),
             wanted: AtomicBool::new(wanted),
@@ -234,14 +258,14 @@ impl Session {
             inner.swarm.close();
             return Err(Error::Closed);
         }
-        Ok(Media::new(inner, selected))
+        Ok(TorrentHandle::new(inner, selected))
     }
 
     /// Returns the start state of a swarm. A magnet link whose torrent was saved here needs no peer
     /// for its metadata.
     async fn start_from(&self, resolved: Resolved) -> Start {
         match resolved {
-            Resolved::Torrent(torrent) => Start {
+            Resolved::Metainfo(torrent) => Start {
                 info_hash: torrent.info_hash,
                 trackers: torrent.trackers.clone(),
                 peers: Vec::new(),
@@ -250,8 +274,8 @@ impl Session {
             Resolved::Magnet(magnet) => {
                 let (dir, info_hash) = (self.shared.config.dir.clone(), magnet.info_hash);
                 let saved = tokio::task::spawn_blocking(move || {
-                    let bytes = load_saved_torrent_bytes(&dir, &info_hash)?;
-                    Torrent::from_bytes(&bytes).ok().filter(|t| t.info_hash == info_hash)
+                    let bytes = load_saved_metainfo(&dir, &info_hash)?;
+                    Metainfo::from_bytes(&bytes).ok().filter(|t| t.info_hash == info_hash)
                 });
                 let mut trackers = Trackers::from(magnet.trackers).named_by(magnet.named_by);
                 let torrent = saved.await.ok().flatten().map(|mut torrent| {
@@ -276,12 +300,12 @@ impl Session {
     ///
     /// # Errors
     /// Those of [`Session::open`].
-    pub async fn describe(&self, source: Source) -> Result<Arc<Torrent>> {
+    pub async fn describe(&self, source: Source) -> Result<Arc<Metainfo>> {
         match source::resolve(source, self.shared.discovery.web()).await? {
-            Resolved::Torrent(torrent) => Ok(torrent),
+            Resolved::Metainfo(torrent) => Ok(torrent),
             magnet => {
                 let media = self.open_resolved(magnet).await?;
-                Ok(media.torrent().clone())
+                Ok(media.metainfo().clone())
             }
         }
     }
@@ -298,11 +322,11 @@ impl Session {
     }
 
     /// Returns the torrents that are completed and seeded in the background after they were closed
-    /// (see [`Config::keep`]), in the order of their info-hashes.
+    /// (see [`Config::seed_in_background`]), in the order of their info-hashes.
     ///
     /// Each has `background: true`, and the number of its peers in `known_peers`. Its counters
     /// start at the handover.
-    pub fn kept(&self) -> Vec<MediaStatus> {
+    pub fn seeded_in_background(&self) -> Vec<TorrentStatus> {
         self.shared.keeper.as_ref().map(Keeper::status).unwrap_or_default()
     }
 

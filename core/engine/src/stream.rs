@@ -1,11 +1,11 @@
 //! A reader of one file: asynchronous, or blocking with a canceller.
 
 use crate::error::{Error, Result};
-use crate::media::Inner;
 use crate::swarm::readers::Purpose;
+use crate::torrent_handle::Inner;
 use bytes::Bytes;
 use playswarm_logic::ReaderKey;
-use playswarm_media::Landing;
+use playswarm_media::SeekPoint;
 use std::future::Future;
 use std::io::{self, SeekFrom};
 use std::pin::Pin;
@@ -24,7 +24,7 @@ const READ_BYTES: usize = 256 << 10;
 /// A seekable reader of one file of a torrent.
 ///
 /// Seeking never waits; reading waits for verified bytes. Dropping the reader frees its window at
-/// once. It keeps its torrent open, even after the [`Media`](crate::Media) was dropped.
+/// once. It keeps its torrent open, even after the [`TorrentHandle`](crate::TorrentHandle) was dropped.
 pub struct Stream {
     cursor: Arc<Cursor>,
     position: u64,
@@ -88,16 +88,16 @@ impl Stream {
     /// past the end counts as the end.
     ///
     /// With a file's whole index known, this does not wait; see
-    /// [`Media::timeline`](crate::Media::timeline) for when it must. The [landing](Landing) states
+    /// [`TorrentHandle::timeline`](crate::TorrentHandle::timeline) for when it must. The [seek_point](SeekPoint) states
     /// the position reached, and whether it is an estimate.
     ///
     /// # Errors
-    /// Those of [`Media::timeline`](crate::Media::timeline); the position is then unchanged.
-    pub async fn seek_to_time(&mut self, time: Duration) -> Result<Landing> {
-        let landing = self.cursor.media.locate(self.cursor.file, time).await?;
-        self.seek_to(landing.from);
+    /// Those of [`TorrentHandle::timeline`](crate::TorrentHandle::timeline); the position is then unchanged.
+    pub async fn seek_to_time(&mut self, time: Duration) -> Result<SeekPoint> {
+        let seek_point = self.cursor.media.locate(self.cursor.file, time).await?;
+        self.seek_to(seek_point.from);
         self.cursor.key(self.position);
-        Ok(landing)
+        Ok(seek_point)
     }
 
     /// Returns the presentation time at the position, where the file's timeline is known.
@@ -312,7 +312,7 @@ fn target(size: u64, position: u64, to: SeekFrom) -> io::Result<u64> {
         SeekFrom::Current(by) => (position, by),
     };
     base.checked_add_signed(by)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a seek to before the start of the file"))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the seek leads before the start of the file"))
 }
 
 impl AsyncSeek for Stream {
@@ -345,7 +345,7 @@ impl AsyncSeek for Stream {
 ///     let session = Session::new(Config::offline(dir)).await?;
 ///     let media = session.open(Source::from(&torrent)).await?;
 ///     // Accepts the existing file; without this, the stream would wait for peers.
-///     media.check_files(|_, _| {}).await?;
+///     media.recheck(|_, _| {}).await?;
 ///     Ok::<_, playswarm::Error>((session, media.stream(0)?))
 /// })?;
 ///
@@ -394,7 +394,7 @@ impl BlockingStream {
     ///
     /// # Errors
     /// [`Error::Cancelled`] while its canceller is set, and those of [`Stream::seek_to_time`].
-    pub fn seek_to_time(&mut self, time: Duration) -> Result<Landing> {
+    pub fn seek_to_time(&mut self, time: Duration) -> Result<SeekPoint> {
         let BlockingStream { stream, runtime, cancel } = self;
         cancel.unless_cancelled(runtime, stream.seek_to_time(time))
     }

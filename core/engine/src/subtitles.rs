@@ -1,10 +1,10 @@
 //! Fetches the subtitles of a film when its player can spare the bandwidth: small files, one by
 //! one. A file that no connected peer has is skipped, so that it delays nothing.
 
+use crate::metainfo::Metainfo;
 use crate::season::LOOK_EVERY;
 use crate::swarm::driver::Swarm;
 use crate::swarm::readers::Purpose;
-use crate::torrent::Torrent;
 use playswarm_logic::ReaderKey;
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,8 +23,13 @@ const MOST_BYTES: u64 = 16 << 20;
 /// Most reads of one file.
 const MOST_TURNS: u32 = 3;
 
-/// See [`Media::fetch_subtitles`](crate::Media::fetch_subtitles).
-pub(crate) async fn fetch(swarm: Arc<Swarm>, torrent: Arc<Torrent>, files: Vec<usize>, here: impl FnMut(usize) + Send) {
+/// See [`TorrentHandle::fetch_subtitles`](crate::TorrentHandle::fetch_subtitles).
+pub(crate) async fn fetch(
+    swarm: Arc<Swarm>,
+    torrent: Arc<Metainfo>,
+    files: Vec<usize>,
+    here: impl FnMut(usize) + Send,
+) {
     let small = |file: usize| {
         let bytes = bytes_of(&torrent, file).filter(|bytes| bytes.end - bytes.start <= MOST_BYTES)?;
         Some(Wanted { file, bytes, turns: 0 })
@@ -37,7 +42,7 @@ pub(crate) async fn fetch(swarm: Arc<Swarm>, torrent: Arc<Torrent>, files: Vec<u
 }
 
 /// Returns the bytes of a file within the torrent.
-pub(crate) fn bytes_of(torrent: &Torrent, file: usize) -> Option<Range<u64>> {
+pub(crate) fn bytes_of(torrent: &Metainfo, file: usize) -> Option<Range<u64>> {
     torrent.files.get(file).filter(|f| !f.padding).map(|f| f.offset..f.offset + f.length)
 }
 
@@ -64,14 +69,14 @@ async fn fetch_all(swarm: &Arc<Swarm>, mut wanted: Vec<Wanted>, mut here: impl F
         if wanted.is_empty() {
             return;
         }
-        let comfortable = swarm.players_are_comfortable();
+        let full = swarm.read_ahead_is_full();
         let next = wanted.iter_mut().find(|w| swarm.is_in_reach(w.bytes.clone()));
-        match next.filter(|_| comfortable || begun.elapsed() > PATIENCE) {
+        match next.filter(|_| full || begun.elapsed() > PATIENCE) {
             Some(next) => {
                 // Blocks received until then are kept.
                 let ended = timeout(TURN, read(swarm, next)).await.is_ok();
                 next.turns += u32::from(ended);
-                if !comfortable || !ended {
+                if !full || !ended {
                     sleep(PAUSE).await;
                 }
             }

@@ -5,13 +5,13 @@
 //! that can wait.
 
 use crate::error::{Error, Result};
+use crate::metainfo::{Metainfo, Seen};
 use crate::swarm::driver::Swarm;
 use crate::swarm::readers::Purpose;
-use crate::torrent::{Seen, Torrent};
 use futures_util::future::{join_all, select_all};
 use parking_lot::Mutex;
 use playswarm_logic::ReaderKey;
-use playswarm_media::{Container, Format, Indexer, Landing, Locate, Timeline};
+use playswarm_media::{Container, Format, Indexer, Locate, SeekPoint, Timeline};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -73,13 +73,13 @@ pub(crate) struct Timelines {
 impl Timelines {
     /// Returns the file's timeline, reading it from the swarm if it is not known. Waits for as long
     /// as the swarm needs.
-    pub(crate) async fn get(&self, swarm: &Arc<Swarm>, torrent: &Torrent, file: usize) -> Result<Arc<Timeline>> {
+    pub(crate) async fn get(&self, swarm: &Arc<Swarm>, torrent: &Metainfo, file: usize) -> Result<Arc<Timeline>> {
         let cell = self.known.lock().entry(file).or_default().clone();
         cell.get_or_try_init(|| read_index(swarm, torrent, file)).await.cloned()
     }
 }
 
-async fn read_index(swarm: &Arc<Swarm>, torrent: &Torrent, file: usize) -> Result<Arc<Timeline>> {
+async fn read_index(swarm: &Arc<Swarm>, torrent: &Metainfo, file: usize) -> Result<Arc<Timeline>> {
     let entry = torrent
         .files
         .get(file)
@@ -105,7 +105,7 @@ async fn read_index(swarm: &Arc<Swarm>, torrent: &Torrent, file: usize) -> Resul
 const LOOK_FOR: Duration = Duration::from_secs(10);
 
 /// Chooses the file to play: by names, and by first bytes where names do not decide.
-pub(crate) async fn choose(swarm: &Arc<Swarm>, torrent: &Torrent) -> Result<usize> {
+pub(crate) async fn choose(swarm: &Arc<Swarm>, torrent: &Metainfo) -> Result<usize> {
     let mut seen = Seen::new();
     let looking = async {
         loop {
@@ -116,21 +116,19 @@ pub(crate) async fn choose(swarm: &Arc<Swarm>, torrent: &Torrent) -> Result<usiz
             let heads = choice.look_at.iter().map(|file| async move { (*file, head(swarm, torrent, *file).await) });
             for (file, head) in join_all(heads).await {
                 let found = head.ok().and_then(|head| Format::by_content(&head)).map(|format| format.content);
-                tracing::debug!(file, ?found, "a look at the first bytes");
+                tracing::debug!(file, ?found, "the first bytes were read");
                 seen.insert(file, found);
             }
         }
     };
     if tokio::time::timeout(LOOK_FOR, looking).await.is_err() {
-        tracing::warn!(
-            "no peer gave the first bytes of files whose names tell nothing: the file was chosen by its name"
-        );
+        tracing::warn!("no peer sent the first bytes of files with unknown endings; the file was chosen by its name");
     }
     torrent.choose(&seen).file
 }
 
 /// Returns the first bytes of a file.
-async fn head(swarm: &Swarm, torrent: &Torrent, file: usize) -> Result<Vec<u8>> {
+async fn head(swarm: &Swarm, torrent: &Metainfo, file: usize) -> Result<Vec<u8>> {
     let (start, length) = torrent.files.get(file).map_or((0, 0), |f| (f.offset, f.length));
     let mut fetch = Fetch::new(swarm, file, start, 0..length.min(Container::SNIFF_BYTES as u64));
     let mut bytes = Vec::new();
@@ -148,26 +146,26 @@ async fn head(swarm: &Swarm, torrent: &Torrent, file: usize) -> Result<Vec<u8>> 
 /// Returns the position in a file to read for a presentation time.
 pub(crate) async fn locate(
     swarm: &Arc<Swarm>,
-    torrent: &Torrent,
+    torrent: &Metainfo,
     file: usize,
     timeline: &Arc<Timeline>,
     time: Duration,
-) -> Result<Landing> {
+) -> Result<SeekPoint> {
     let offset = torrent.files.get(file).map_or(0, |f| f.offset);
     let mut locate = Locate::new(timeline, time);
     answer(swarm, file, offset, &mut locate).await?;
-    locate.landing().ok_or(Error::Closed)
+    locate.seek_point().ok_or(Error::Closed)
 }
 
-/// Prefetches from a landing through the next keyframe. At most [`PLACES_AHEAD`] run at once: a
+/// Prefetches from a seek_point through the next keyframe. At most [`PLACES_AHEAD`] run at once: a
 /// caller that requests many is likely to read none of them.
-pub(crate) async fn fetch_ahead(timelines: &Timelines, swarm: &Swarm, file: usize, start: u64, landing: Landing) {
+pub(crate) async fn fetch_ahead(timelines: &Timelines, swarm: &Swarm, file: usize, start: u64, seek_point: SeekPoint) {
     let place = Place(&timelines.ahead);
     if timelines.ahead.fetch_add(1, Ordering::Relaxed) >= PLACES_AHEAD {
         return;
     }
-    let end = landing.until.min(landing.from.saturating_add(AHEAD_BYTES));
-    let mut fetch = Fetch::new(swarm, file, start, landing.from..end);
+    let end = seek_point.until.min(seek_point.from.saturating_add(AHEAD_BYTES));
+    let mut fetch = Fetch::new(swarm, file, start, seek_point.from..end);
     let through = async {
         while fetch.at < fetch.end {
             let max = CHUNK_BYTES.min(fetch.end - fetch.at) as usize;
@@ -178,7 +176,7 @@ pub(crate) async fn fetch_ahead(timelines: &Timelines, swarm: &Swarm, file: usiz
         }
     };
     if tokio::time::timeout(AHEAD_FOR, through).await.is_err() {
-        tracing::debug!(file, from = landing.from, "nobody gave what a player was to find there");
+        tracing::debug!(file, from = seek_point.from, "no peer sent the bytes at the player's position");
     }
     drop(place);
 }

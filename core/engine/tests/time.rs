@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Film, PIECE, pattern, soon, until, viewer};
-use playswarm::{Accuracy, Container, CreateOptions, Media, Session};
+use common::{Film, PIECE, pattern, pieces_of, soon, until, viewer};
+use playswarm::{Accuracy, Container, Session, TorrentHandle};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -15,14 +15,10 @@ const REAL: &[u8] = include_bytes!("../../../fuzz/seeds/media_matroska/cues-at-t
 async fn film() -> Film {
     let mut data = REAL.to_vec();
     data.extend(pattern(3_000_000, 7));
-    Film::of("film.mkv", data, small_pieces()).await
+    Film::of("film.mkv", data, pieces_of(PIECE)).await
 }
 
-fn small_pieces() -> CreateOptions {
-    CreateOptions { piece_bytes: Some(PIECE), ..CreateOptions::default() }
-}
-
-async fn open(film: &Film, seed: &common::Seed) -> (TempDir, Session, Media) {
+async fn open(film: &Film, seed: &common::Seed) -> (TempDir, Session, TorrentHandle) {
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![seed.addr()]).await;
     let media = session.open(film.source()).await.unwrap();
@@ -55,19 +51,19 @@ async fn a_seek_by_time_lands_on_the_keyframe_and_fetches_it_before_it_is_read()
     let (_dir, _session, media) = open(&film, &seed).await;
     let mut stream = media.stream(0).unwrap();
     assert_eq!(stream.time(), None);
-    let landing = soon("the landing", stream.seek_to_time(Duration::from_secs(5))).await.unwrap();
-    assert!(!landing.estimated);
-    assert!((4.0..4.02).contains(&landing.time.as_secs_f64()), "{landing:?}");
+    let seek_point = soon("the seek_point", stream.seek_to_time(Duration::from_secs(5))).await.unwrap();
+    assert!(!seek_point.estimated);
+    assert!((4.0..4.02).contains(&seek_point.time.as_secs_f64()), "{seek_point:?}");
     // Where FFmpeg's own reader finds that keyframe's block.
-    assert_eq!(landing.offset, 2957);
-    assert_eq!(stream.position(), landing.from);
+    assert_eq!(seek_point.offset, 2957);
+    assert_eq!(stream.position(), seek_point.from);
     let time = stream.time().unwrap().as_secs_f64();
     assert!((3.9..4.1).contains(&time), "{time}");
-    until("it is here", || stream.readable_at(landing.from) >= landing.until - landing.from).await;
+    until("it is here", || stream.readable_at(seek_point.from) >= seek_point.until - seek_point.from).await;
     let bytes = soon("a read", stream.read_chunk(100)).await.unwrap();
-    assert!(bytes[..] == film.data[landing.from as usize..landing.from as usize + 100]);
+    assert!(bytes[..] == film.data[seek_point.from as usize..seek_point.from as usize + 100]);
     let playhead = media.status().playhead.unwrap();
-    assert_eq!((playhead.file, playhead.position), (0, landing.from + 100));
+    assert_eq!((playhead.file, playhead.position), (0, seek_point.from + 100));
     assert!(playhead.buffered_until_s.unwrap() >= playhead.time_s.unwrap());
 }
 
@@ -77,8 +73,8 @@ async fn a_file_without_an_index_gets_an_estimate_that_says_why() {
     let seed = film.seed().await;
     let (_dir, _session, media) = open(&film, &seed).await;
     let mut stream = media.stream(0).unwrap();
-    let landing = soon("the landing", stream.seek_to_time(Duration::from_millis(300))).await.unwrap();
-    assert!(landing.estimated && landing.from == 0, "played from its start: {landing:?}");
+    let seek_point = soon("the seek_point", stream.seek_to_time(Duration::from_millis(300))).await.unwrap();
+    assert!(seek_point.estimated && seek_point.from == 0, "played from its start: {seek_point:?}");
     assert!(!soon("a read", stream.read_chunk(100)).await.unwrap().is_empty());
     let status = media.status();
     let known = &status.timelines[0];

@@ -22,17 +22,16 @@ impl Bits {
         bits
     }
 
-    /// Parses a bitfield message. Returns `None` if the number of bytes is wrong or a spare bit is
-    /// set (BEP 3: drop such a peer).
+    /// Parses a bitfield message. Returns `None` if the number of bytes is wrong.
+    ///
+    /// Spare bits are ignored, as libtorrent and Transmission do. BEP 3 asks to drop such a peer,
+    /// but it may be a seed that sends only ones.
     pub fn from_bitfield(bytes: &[u8], len: u32) -> Option<Bits> {
         if bytes.len() != len.div_ceil(8) as usize {
             return None;
         }
         let mut bits = Bits { bytes: bytes.to_vec(), len, ones: 0 };
         bits.clear_spare();
-        if bits.bytes != bytes {
-            return None;
-        }
         bits.ones = bits.bytes.iter().map(|b| b.count_ones()).sum();
         Some(bits)
     }
@@ -130,10 +129,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bitfield_with_a_spare_bit_set_is_refused() {
-        assert!(Bits::from_bitfield(&[0b1010_0000], 3).is_some());
-        assert!(Bits::from_bitfield(&[0b1011_0000], 3).is_none());
+    fn spare_bits_of_a_bitfield_are_ignored_and_another_length_is_refused() {
+        let right = Bits::from_bitfield(&[0b1010_0000], 3).expect("a bitfield of three pieces");
+        let spare = Bits::from_bitfield(&[0b1011_1111], 3).expect("the same with all spare bits");
+        assert_eq!(spare, right);
+        assert_eq!((spare.count(), spare.iter_ones().collect::<Vec<_>>()), (2, vec![0, 2]));
+        assert_eq!(spare.as_bytes(), [0b1010_0000], "nothing of it is sent on");
+        assert_eq!(Bits::from_bitfield(&[0xff], 3), Some(Bits::full(3)), "a seed that sends only ones");
         assert!(Bits::from_bitfield(&[0, 0], 3).is_none());
+        assert!(Bits::from_bitfield(&[], 3).is_none());
     }
 
     #[test]

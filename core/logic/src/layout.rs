@@ -67,10 +67,10 @@ impl Layout {
         self.bytes_of(piece).div_ceil(BLOCK_BYTES)
     }
 
-    /// Returns the memory for a piece while its first `blocks` blocks are assembled from the front.
+    /// Returns the memory for a piece whose first `blocks` blocks arrive from the front.
     /// For large pieces it is an eighth, a quarter, a half or all of the piece.
-    pub fn assembly_bytes(&self, piece: PieceIndex, blocks: u32) -> u32 {
-        /// Length below which a piece is assembled in memory of its full size.
+    pub fn buffer_bytes(&self, piece: PieceIndex, blocks: u32) -> u32 {
+        /// Length below which the buffer of a piece has its full size at once.
         const SMALL: u32 = 1 << 20;
         let whole = self.bytes_of(piece);
         let here = u64::from(blocks) * u64::from(BLOCK_BYTES);

@@ -9,6 +9,7 @@
 
 pub mod bits;
 pub mod choker;
+pub mod evict;
 pub mod layout;
 pub mod limiter;
 pub mod machine;
@@ -16,7 +17,6 @@ pub mod metadata;
 pub mod named_peers;
 pub mod picker;
 pub mod range;
-pub mod retain;
 pub mod rng;
 pub mod slots;
 pub mod time;

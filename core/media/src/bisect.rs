@@ -5,7 +5,7 @@
 //! The container's own module defines points and how the stream is read.
 
 use crate::held::{Held, Step, Walk};
-use crate::locate::Landing;
+use crate::locate::SeekPoint;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -67,7 +67,7 @@ pub(crate) trait Reading {
 
 /// Most bytes read in one search. A group of pictures of 10 s at 50 Mbit/s has 63 MB.
 const MAX_READ: u64 = 96 << 20;
-/// Longest distance in bytes that is read for the keyframe after the landing. Beyond it, the bytes
+/// Longest distance in bytes that is read for the keyframe after the seek_point. Beyond it, the bytes
 /// read so far are those to buffer.
 const MAX_READ_PAST: u64 = 8 << 20;
 /// Most looks at points. Thirty halvings find a byte in a gigabyte, and backing off restarts the
@@ -98,7 +98,7 @@ pub(crate) struct Bounds {
     pub(crate) end: Point,
     /// Microseconds before any time within which a keyframe is expected.
     pub(crate) back: i64,
-    /// Least distance in microseconds from the landing to the keyframe up to which it reads. Where
+    /// Least distance in microseconds from the seek_point to the keyframe up to which it reads. Where
     /// every frame is a keyframe, a player needs several of them.
     pub(crate) reach: i64,
     /// The position from an index, if there is one.
@@ -172,7 +172,7 @@ impl<S: Stream> Bisect<S> {
         }
     }
 
-    fn need(&mut self, held: &mut Held, range: Range<u64>) -> Step<Landing> {
+    fn need(&mut self, held: &mut Held, range: Range<u64>) -> Step<SeekPoint> {
         let missing: u64 = held.missing(range.clone()).iter().map(|r| r.end - r.start).sum();
         self.read += missing;
         if missing == 0 || self.read > MAX_READ {
@@ -216,9 +216,9 @@ impl<S: Stream> Bisect<S> {
         Ok(())
     }
 
-    fn landing(&self, key: Key) -> Landing {
+    fn seek_point(&self, key: Key) -> SeekPoint {
         let until = self.after.map(|after| after.offset).or(self.ended).unwrap_or(self.bounds.end.at);
-        Landing {
+        SeekPoint {
             time: Duration::from_micros(u64::try_from(key.time).unwrap_or(0)),
             offset: key.offset,
             from: key.from,
@@ -237,9 +237,9 @@ impl<S: Stream> Bisect<S> {
     }
 
     /// Returns the result when the reading is at its end. `None` if another reading begins.
-    fn settle(&mut self) -> Option<Step<Landing>> {
+    fn settle(&mut self) -> Option<Step<SeekPoint>> {
         if let Some(best) = self.best {
-            return Some(Step::Done(self.landing(best)));
+            return Some(Step::Done(self.seek_point(best)));
         }
         if self.low.at > self.bounds.start.at {
             // Further back, up to where this reading began.
@@ -265,9 +265,9 @@ impl<S: Stream> Bisect<S> {
 }
 
 impl<S: Stream> Walk for Bisect<S> {
-    type Found = Landing;
+    type Found = SeekPoint;
 
-    fn step(&mut self, held: &mut Held) -> Step<Landing> {
+    fn step(&mut self, held: &mut Held) -> Step<SeekPoint> {
         loop {
             let aim = self.time.saturating_sub(self.back);
             match &mut self.phase {
@@ -321,7 +321,7 @@ impl<S: Stream> Walk for Bisect<S> {
                                 && key.time >= time
                             {
                                 self.ended = Some(until);
-                                return Step::Done(self.landing(key));
+                                return Step::Done(self.seek_point(key));
                             }
                         }
                         Ok(key) => {

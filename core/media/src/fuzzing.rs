@@ -1,7 +1,7 @@
 //! Passes foreign bytes through the index readers as the engine does, for the fuzz targets and the
 //! tests with mutated films. Not part of the public interface.
 
-use crate::{Container, Indexer, Landing, Locate, Timeline};
+use crate::{Container, Indexer, Locate, Samples, SeekPoint, Timeline};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +20,14 @@ const MAX_FED: u64 = 64 << 20;
 
 /// Most rounds of requests.
 const MAX_ROUNDS: u32 = 20_000;
+
+/// Most bytes that a reader of samples may hold: the largest sample, while it is read and once it
+/// is ready, and the read-ahead.
+const MAX_SAMPLES_HELD: usize = 36 << 20;
+
+/// Bytes and samples after which reading samples stops. More would show nothing new.
+const MAX_SAMPLES_FED: u64 = 4 << 20;
+const MAX_SAMPLES: u32 = 2000;
 
 /// Size in bytes of the pieces in which the sparse film is fed.
 const BLOCK: u64 = 16 << 10;
@@ -70,9 +78,39 @@ impl Film<'_> {
         for time in [Duration::ZERO, timeline.duration() / 3, timeline.duration() * 2] {
             let mut locate = Locate::new(&timeline, time);
             self.feed(&mut locate, Locate::needed, Locate::feed, Locate::held_bytes, &cut);
-            check_landing(&timeline, &locate.landing().expect("nothing more is needed"));
+            let point = locate.seek_point().expect("nothing more is needed");
+            check_landing(&timeline, &point);
+            self.samples(&timeline, point, &cut);
         }
         timeline
+    }
+
+    /// Reads the first samples of all tracks from a position on.
+    fn samples(&self, timeline: &Arc<Timeline>, from: SeekPoint, cut: &impl Fn(Range<u64>) -> Range<u64>) {
+        let tracks: Vec<usize> = (0..timeline.tracks().len()).collect();
+        let Some(mut samples) = Samples::new(timeline, &tracks, from) else { return };
+        let (mut fed, mut read, mut rounds) = (0, 0, 0);
+        while samples.end().is_none() && fed < MAX_SAMPLES_FED && read < MAX_SAMPLES {
+            while let Some(sample) = samples.next() {
+                assert!(sample.track < tracks.len());
+                assert!(sample.data.len() as u64 <= self.size && sample.offset <= self.size);
+                read += 1;
+                if read >= MAX_SAMPLES {
+                    return;
+                }
+            }
+            let needed = samples.needed();
+            assert_eq!(needed.is_empty(), samples.end().is_some(), "neither needs nor ends");
+            rounds += 1;
+            assert!(rounds <= MAX_ROUNDS, "it asked {rounds} times");
+            for range in needed {
+                assert!(range.start < range.end && range.end <= self.size, "it asked for {range:?} of {}", self.size);
+                fed += range.end - range.start;
+                let range = cut(range);
+                samples.feed(range.start, &self.bytes(&range));
+                assert!(samples.held_bytes() <= MAX_SAMPLES_HELD, "it holds {} bytes", samples.held_bytes());
+            }
+        }
     }
 
     fn feed<T>(
@@ -141,8 +179,8 @@ fn check_timeline(timeline: &Timeline) {
     }
 }
 
-fn check_landing(timeline: &Timeline, landing: &Landing) {
+fn check_landing(timeline: &Timeline, seek_point: &SeekPoint) {
     let size = timeline.size();
-    let in_order = landing.from <= landing.offset && landing.from <= landing.until;
-    assert!(in_order && landing.offset <= size && landing.until <= size, "{landing:?} of {size}");
+    let in_order = seek_point.from <= seek_point.offset && seek_point.from <= seek_point.until;
+    assert!(in_order && seek_point.offset <= size && seek_point.until <= size, "{seek_point:?} of {size}");
 }

@@ -76,9 +76,19 @@ impl Held {
         self.wished.push(range);
     }
 
+    /// Returns the ranges wished for in the last step.
+    pub(crate) fn wished(&self) -> &[Range<u64>] {
+        &self.wished
+    }
+
+    /// Replaces the ranges wished for and returns the earlier ones.
+    pub(crate) fn replace_wished(&mut self, wished: Vec<Range<u64>>) -> Vec<Range<u64>> {
+        std::mem::replace(&mut self.wished, wished)
+    }
+
     /// Stores the part of these bytes that lies in a range. Ranges that touch stay separate until
     /// they are [joined](Held::join).
-    fn keep(&mut self, range: Range<u64>, offset: u64, bytes: &[u8]) {
+    pub(crate) fn keep(&mut self, range: Range<u64>, offset: u64, bytes: &[u8]) {
         let end = offset.saturating_add(bytes.len() as u64);
         for gap in self.missing(range.start.max(offset)..range.end.min(end)) {
             let part = &bytes[(gap.start - offset) as usize..(gap.end - offset) as usize];
@@ -88,7 +98,7 @@ impl Held {
 
     /// Merges ranges that touch. Called once when all are available, not for each piece, since a
     /// large range arrives in many pieces.
-    fn join(&mut self) {
+    pub(crate) fn join(&mut self) {
         let mut joined = BTreeMap::new();
         let mut ranges = std::mem::take(&mut self.ranges).into_iter().peekable();
         while let Some((start, mut bytes)) = ranges.next() {
@@ -348,7 +358,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_held_is_what_was_fed(feeds in prop::collection::vec((0u64..300, 0usize..80, 0u64..300, 0u64..300), 0..40)) {
+        fn the_held_bytes_are_those_that_were_fed(feeds in prop::collection::vec((0u64..300, 0usize..80, 0u64..300, 0u64..300), 0..40)) {
             let file: Vec<u8> = (0..256u32).map(|i| i as u8).collect();
             let mut held = Held::new(256);
             let mut here = vec![false; 256];

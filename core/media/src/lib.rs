@@ -24,8 +24,10 @@
 
 mod avi;
 mod bisect;
+mod codec;
 mod comments;
 mod container;
+mod crc;
 mod endings;
 mod figures;
 mod flac;
@@ -40,12 +42,15 @@ mod matroska;
 mod mp3;
 mod mp4;
 mod mpeg_ts;
+pub mod mux;
 mod ogg;
 mod riff_codecs;
+mod samples;
 mod timeline;
 
 pub use container::Container;
 pub use endings::{Content, Format};
 pub use indexer::Indexer;
-pub use locate::{Landing, Locate};
+pub use locate::{Locate, SeekPoint};
+pub use samples::{End, ParameterSets, Sample, Samples, TrackSetup};
 pub use timeline::{Accuracy, Keyframe, Timeline, Track, TrackKind};

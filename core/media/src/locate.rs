@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The position at which playback from a time begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Landing {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SeekPoint {
     /// The keyframe's time; the requested time if the position is only an estimate.
     pub time: Duration,
     /// Offset at which the keyframe's packet begins.
@@ -23,12 +24,12 @@ pub struct Landing {
 
 /// A search for the keyframe at or before a time. With a complete index it finishes at once.
 /// Otherwise it reports the bytes it [needs](Locate::needed) until there is a
-/// [landing](Locate::landing).
+/// [seek_point](Locate::seek_point).
 #[derive(Debug)]
 pub struct Locate {
-    /// The result without reading the file. It is also the landing if a search fails.
-    known: Landing,
-    search: Option<Probe<Box<dyn Walk<Found = Landing>>>>,
+    /// The result without reading the file. It is also the seek_point if a search fails.
+    known: SeekPoint,
+    search: Option<Probe<Box<dyn Walk<Found = SeekPoint>>>>,
 }
 
 impl Locate {
@@ -39,7 +40,7 @@ impl Locate {
         Locate { known: known(timeline, time), search }
     }
 
-    /// Returns the bytes to feed next, the most urgent first. Empty once there is a landing.
+    /// Returns the bytes to feed next, the most urgent first. Empty once there is a seek_point.
     pub fn needed(&self) -> Vec<Range<u64>> {
         self.search.as_ref().map(Probe::needed).unwrap_or_default()
     }
@@ -53,7 +54,7 @@ impl Locate {
 
     /// Returns the read position once it is known, which it is as soon as no more bytes are
     /// [needed](Locate::needed).
-    pub fn landing(&self) -> Option<Landing> {
+    pub fn seek_point(&self) -> Option<SeekPoint> {
         match &self.search {
             None => Some(self.known),
             Some(search) => search.outcome().map(|found| found.copied().unwrap_or(self.known)),
@@ -66,12 +67,12 @@ impl Locate {
     }
 }
 
-/// Returns the landing that the timeline gives without reading the file.
-pub(crate) fn known(timeline: &Timeline, time: Duration) -> Landing {
+/// Returns the seek_point that the timeline gives without reading the file.
+pub(crate) fn known(timeline: &Timeline, time: Duration) -> SeekPoint {
     // Audio may begin before the first picture; playback then begins at the first picture.
     let at = timeline.keyframe_at(time).0.or(timeline.keyframes().first().copied());
     match (at, timeline.accuracy()) {
-        (Some(at), Accuracy::Exact) => Landing {
+        (Some(at), Accuracy::Exact) => SeekPoint {
             time: at.time,
             offset: at.offset,
             from: at.from,
@@ -80,7 +81,7 @@ pub(crate) fn known(timeline: &Timeline, time: Duration) -> Landing {
         },
         _ => {
             let from = timeline.byte_at(time);
-            Landing { time, offset: from, from, until: ahead(timeline, time, from), estimated: true }
+            SeekPoint { time, offset: from, from, until: ahead(timeline, time, from), estimated: true }
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::container::Container;
 use crate::held::Walk;
-use crate::locate::Landing;
+use crate::locate::SeekPoint;
+use crate::samples::{Source, TrackSetup};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,16 +28,19 @@ pub struct Timeline {
     /// How a [`Locate`](crate::Locate) finds positions between the known keyframes; `None` if all
     /// are known.
     search: Option<Arc<dyn Search>>,
+    /// The reader of samples, if this container has one.
+    source: Option<Arc<dyn Source>>,
 }
 
 /// A method to search a container for the keyframe at or before a time.
 pub(crate) trait Search: std::fmt::Debug + Send + Sync {
-    /// Returns a walk that ends with the landing for `time`, which must be within the film.
-    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>>;
+    /// Returns a walk that ends with the seek_point for `time`, which must be within the film.
+    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = SeekPoint>>;
 }
 
 /// A point where playback can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Keyframe {
     /// Its presentation timestamp, from the start of the film.
     pub time: Duration,
@@ -52,6 +56,7 @@ pub struct Keyframe {
 
 /// A stream of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Track {
     /// The type of its content.
     pub kind: TrackKind,
@@ -86,6 +91,7 @@ pub enum TrackKind {
 
 /// The degree to which a timeline can be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Accuracy {
     /// Every keyframe of the main track is known. If there are more than 32,768, every n-th one.
     Exact,
@@ -123,6 +129,7 @@ impl Timeline {
             line: Vec::new(),
             accuracy: Accuracy::Exact,
             search: None,
+            source: None,
         }
     }
 
@@ -168,6 +175,16 @@ impl Timeline {
         self
     }
 
+    /// Sets the reader of samples.
+    pub(crate) fn with_source(mut self, source: Arc<dyn Source>) -> Timeline {
+        self.source = Some(source);
+        self
+    }
+
+    pub(crate) fn source(&self) -> Option<&Arc<dyn Source>> {
+        self.source.as_ref()
+    }
+
     pub(crate) fn search(&self) -> Option<&Arc<dyn Search>> {
         self.search.as_ref()
     }
@@ -195,6 +212,12 @@ impl Timeline {
     /// Returns the streams of the file, in its order.
     pub fn tracks(&self) -> &[Track] {
         &self.tracks
+    }
+
+    /// Returns the decoders' set-ups of the [tracks](Timeline::tracks), in their order. Empty if
+    /// [`Samples`](crate::Samples) of this file cannot be read.
+    pub fn setups(&self) -> &[TrackSetup] {
+        self.source.as_ref().map_or(&[], |source| source.setups())
     }
 
     /// Returns the known keyframes of the main track (the first video track, else the first audio

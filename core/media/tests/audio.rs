@@ -42,7 +42,7 @@ fn compared(film: &Film) -> Row {
     row
 }
 
-/// Seeks to forty times and compares with ffprobe's packets by position: each landing is where a packet begins, no later than
+/// Seeks to forty times and compares with ffprobe's packets by position: each seek_point is where a packet begins, no later than
 /// the time, and no more than `most` seconds before it.
 fn land(film: &Film, most: f64) {
     let truth = Truth::of(&film.path());
@@ -50,14 +50,17 @@ fn land(film: &Film, most: f64) {
     let origin = timeline.origin_us() as f64 / 1e6;
     for n in 0..40 {
         let time = timeline.duration().as_secs_f64() * f64::from(n) / 39.0;
-        let (landing, touched) = locate(film, &timeline, Duration::from_secs_f64(time));
-        let what = format!("{}: a seek to {time} gave {landing:?}", film.name);
-        let packets = truth.main_packets().filter(|p| p.pos == Some(landing.offset));
+        let (seek_point, touched) = locate(film, &timeline, Duration::from_secs_f64(time));
+        let what = format!("{}: a seek to {time} gave {seek_point:?}", film.name);
+        let packets = truth.main_packets().filter(|p| p.pos == Some(seek_point.offset));
         let times: Vec<f64> = packets.map(|p| p.time().unwrap() - origin).collect();
-        let ours = landing.time.as_secs_f64();
+        let ours = seek_point.time.as_secs_f64();
         assert!(times.iter().any(|t| (t.max(0.0) - ours).abs() < 0.001), "{what}; there begin packets of {times:?}");
         assert!(ours <= time + 1e-6 && time - ours <= most, "{what}");
-        assert!(landing.from <= landing.offset && landing.offset < landing.until && !landing.estimated, "{what}");
+        assert!(
+            seek_point.from <= seek_point.offset && seek_point.offset < seek_point.until && !seek_point.estimated,
+            "{what}"
+        );
         assert!(touched <= 512 << 10, "{what} after {touched} bytes");
     }
 }
@@ -84,14 +87,14 @@ fn a_seek_in_a_variable_mp3_finds_a_frame_near_the_time_and_says_that_it_is_an_e
         let timeline = read(&film, Cut::Exact).timeline;
         for n in 0..40 {
             let time = timeline.duration() * n / 39;
-            let (landing, _) = locate(&film, &timeline, time);
-            let frame = truth.packets.iter().find(|p| p.pos == Some(landing.offset));
-            let frame = frame.unwrap_or_else(|| panic!("{landing:?} in {} is no frame", film.name));
-            assert!(landing.estimated && landing.time == time);
+            let (seek_point, _) = locate(&film, &timeline, time);
+            let frame = truth.packets.iter().find(|p| p.pos == Some(seek_point.offset));
+            let frame = frame.unwrap_or_else(|| panic!("{seek_point:?} in {} is no frame", film.name));
+            assert!(seek_point.estimated && seek_point.time == time);
             if film.name == "vbr.mp3" {
                 let error = frame.time().unwrap() - time.as_secs_f64();
                 // A point of the table for each hundredth, each to a 256th of the bytes.
-                assert!(error.abs() < 0.03 * truth.duration, "{landing:?} is {error} s off");
+                assert!(error.abs() < 0.03 * truth.duration, "{seek_point:?} is {error} s off");
             }
         }
     }
@@ -290,12 +293,16 @@ fn the_links_of_a_chain_follow_each_other_in_time() {
     assert_eq!(timeline.keyframes()[1].offset, border + b.keyframes()[0].offset);
     for n in 0..30 {
         let time = timeline.duration() * n / 30;
-        let (landing, _) = locate(&chain, &timeline, time);
+        let (seek_point, _) = locate(&chain, &timeline, time);
         let alone = match time.checked_sub(a.duration()) {
             Some(into) => (locate(&second, &b, into).0, a.duration(), border),
             None => (locate(&first, &a, time).0, Duration::ZERO, 0),
         };
-        assert_eq!((landing.time, landing.offset), (alone.0.time + alone.1, alone.0.offset + alone.2), "{time:?}");
+        assert_eq!(
+            (seek_point.time, seek_point.offset),
+            (alone.0.time + alone.1, alone.0.offset + alone.2),
+            "{time:?}"
+        );
     }
 }
 
@@ -329,8 +336,8 @@ fn in_an_mp3_of_25_hours_arithmetic_is_right_to_the_last_frame() {
     assert_eq!(known.timeline.duration(), Duration::from_millis(known.timeline.size()));
     for n in 0..50 {
         let frame = known.timeline.size() / 72 * n / 50;
-        let (landing, _) = locate(&film, &known.timeline, Duration::from_millis(frame * 72 + 71));
-        assert_eq!((landing.time, landing.offset), (Duration::from_millis(frame * 72), frame * 72));
-        assert!(!landing.estimated);
+        let (seek_point, _) = locate(&film, &known.timeline, Duration::from_millis(frame * 72 + 71));
+        assert_eq!((seek_point.time, seek_point.offset), (Duration::from_millis(frame * 72), frame * 72));
+        assert!(!seek_point.estimated);
     }
 }

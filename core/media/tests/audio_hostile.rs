@@ -1,11 +1,11 @@
-//! MP3, FLAC and Ogg files that lie: a landing or an estimate with a sentence, in bounded time and memory.
+//! MP3, FLAC and Ogg files that lie: a seek_point or an estimate with a sentence, in bounded time and memory.
 #![allow(clippy::unwrap_used)]
 
 #[allow(unused_macros)]
 mod common;
 
 use common::mutate;
-use playswarm_media::{Accuracy, Container, Indexer, Landing, Locate, Timeline};
+use playswarm_media::{Accuracy, Container, Indexer, Locate, SeekPoint, Timeline};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -62,26 +62,26 @@ fn index(name: &str, file: &[u8]) -> (Arc<Timeline>, Cost) {
     (indexer.timeline().unwrap().clone(), cost)
 }
 
-fn land(timeline: &Arc<Timeline>, file: &[u8], time: Duration) -> (Landing, Cost) {
+fn land(timeline: &Arc<Timeline>, file: &[u8], time: Duration) -> (SeekPoint, Cost) {
     let mut locate = Locate::new(timeline, time);
     let mut cost = Cost::default();
-    while locate.landing().is_none() {
+    while locate.seek_point().is_none() {
         let needed = locate.needed();
         cost.serve(file, &needed, |offset, bytes| {
             locate.feed(offset, bytes);
             locate.held_bytes()
         });
     }
-    (locate.landing().unwrap(), cost)
+    (locate.seek_point().unwrap(), cost)
 }
 
 /// Lands at ten times within bounds, and gives the offsets.
 fn lands(timeline: &Arc<Timeline>, file: &[u8]) -> Vec<u64> {
     let landed = (0..10).map(|n| {
-        let (landing, cost) = land(timeline, file, timeline.duration() * n / 9);
-        assert!(landing.offset <= file.len() as u64 && landing.from <= landing.offset, "{landing:?}");
+        let (seek_point, cost) = land(timeline, file, timeline.duration() * n / 9);
+        assert!(seek_point.offset <= file.len() as u64 && seek_point.from <= seek_point.offset, "{seek_point:?}");
         assert!(cost.held <= 2 << 20 && cost.fed <= 16 << 20, "{cost:?}");
-        landing.offset
+        seek_point.offset
     });
     landed.collect()
 }
@@ -236,7 +236,7 @@ fn false_pages_between_the_first_and_the_last_cost_a_bounded_search() {
 }
 
 #[test]
-fn a_chain_without_end_is_an_estimate_along_what_is_known() {
+fn an_endless_chain_is_an_estimate_along_its_known_links() {
     let links: Vec<Vec<u8>> = (0..200u32)
         .map(|n| {
             let mut pages = pages(&seed("media_ogg/opus.opus"));

@@ -95,7 +95,7 @@ fn of_a_film_that_tells_nothing_no_time_is_invented() {
         assert!(!timeline.knows_duration(), "{name}: {:?}", timeline.duration());
         assert_eq!(timeline.duration(), Duration::ZERO, "{name}");
         assert_eq!((timeline.byte_at(Duration::from_secs(60)), timeline.bytes_per_s(Duration::ZERO)), (0, None));
-        let landing = common::locate(&film, &timeline, Duration::from_secs(60)).0;
-        assert_eq!((landing.time, landing.from, landing.estimated), (Duration::ZERO, 0, true));
+        let seek_point = common::locate(&film, &timeline, Duration::from_secs(60)).0;
+        assert_eq!((seek_point.time, seek_point.from, seek_point.estimated), (Duration::ZERO, 0, true));
     }
 }

@@ -1,7 +1,7 @@
 //! Matroska files that lie: their index may be lost, but never the film, and never more than a little memory and few questions.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use playswarm_media::{Accuracy, Indexer, Landing, Locate, Timeline};
+use playswarm_media::{Accuracy, Indexer, Locate, SeekPoint, Timeline};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -78,7 +78,7 @@ fn index(file: &[u8]) -> Arc<Timeline> {
     Arc::clone(indexer.timeline().unwrap())
 }
 
-fn seek(file: &[u8], timeline: &Arc<Timeline>, milliseconds: u64) -> Landing {
+fn seek(file: &[u8], timeline: &Arc<Timeline>, milliseconds: u64) -> SeekPoint {
     let mut locate = Locate::new(timeline, Duration::from_millis(milliseconds));
     let mut questions = 0;
     while let Some(range) = locate.needed().into_iter().next() {
@@ -86,7 +86,7 @@ fn seek(file: &[u8], timeline: &Arc<Timeline>, milliseconds: u64) -> Landing {
         questions += 1;
         assert!(questions < 5000 && locate.held_bytes() <= 2 << 20);
     }
-    locate.landing().unwrap()
+    locate.seek_point().unwrap()
 }
 
 /// Seeks all over the film and asserts that each lands on its true keyframe, whatever the index says.
@@ -95,12 +95,12 @@ fn assert_lands_right(file: &[u8]) {
     let timeline = index(file);
     assert_eq!(timeline.duration(), Duration::from_secs(50), "{:?}", timeline.accuracy());
     for milliseconds in (0..50_000).step_by(730) {
-        let landing = seek(file, &timeline, milliseconds);
+        let seek_point = seek(file, &timeline, milliseconds);
         let time = milliseconds / 1000 * 1000;
-        assert_eq!(landing.time, Duration::from_millis(time), "a seek to {milliseconds} ms: {landing:?}");
-        let at = landing.offset as usize;
+        assert_eq!(seek_point.time, Duration::from_millis(time), "a seek to {milliseconds} ms: {seek_point:?}");
+        let at = seek_point.offset as usize;
         assert_eq!(file[at..at + 4], [0x81, 0, 0, 0x80], "a seek to {milliseconds} ms");
-        assert!(landing.from < landing.offset && landing.offset < landing.until && !landing.estimated);
+        assert!(seek_point.from < seek_point.offset && seek_point.offset < seek_point.until && !seek_point.estimated);
     }
 }
 
@@ -167,7 +167,7 @@ fn a_cluster_within_a_cluster_and_a_group_without_an_end_do_not_hide_the_rest() 
 }
 
 #[test]
-fn sizes_beyond_all_bounds_cost_no_more_than_what_is_there() {
+fn absurd_sizes_cost_no_more_than_the_real_bytes() {
     const LARGEST: u64 = (1 << 56) - 2;
     let tracks = tracks();
     for (name, segment) in [
@@ -183,8 +183,11 @@ fn sizes_beyond_all_bounds_cost_no_more_than_what_is_there() {
         file.resize(file.len() + (3 << 20), 0x11);
         let timeline = index(&file);
         for milliseconds in [0, 7_000, 1 << 40] {
-            let landing = seek(&file, &timeline, milliseconds);
-            assert!(landing.from <= landing.until && landing.until <= file.len() as u64, "{name}: {landing:?}");
+            let seek_point = seek(&file, &timeline, milliseconds);
+            assert!(
+                seek_point.from <= seek_point.until && seek_point.until <= file.len() as u64,
+                "{name}: {seek_point:?}"
+            );
         }
     }
 }
@@ -217,7 +220,7 @@ fn a_hole_in_a_film_that_is_not_whole_ends_a_search() {
     file.splice(at..at, vec![0; 4 << 20]);
     let timeline = index(&file);
     for seconds in 0..50 {
-        let landing = seek(&file, &timeline, seconds * 1000);
-        assert!(landing.estimated || landing.time == Duration::from_secs(seconds), "{landing:?}");
+        let seek_point = seek(&file, &timeline, seconds * 1000);
+        assert!(seek_point.estimated || seek_point.time == Duration::from_secs(seconds), "{seek_point:?}");
     }
 }

@@ -66,10 +66,10 @@ fn a_film_whose_times_jump_back_plays_on_from_wherever_a_seek_lands() {
     let truth = Truth::of(&film.path());
     let timeline = read(&film, Cut::Exact).timeline;
     for seconds in 0..=16 {
-        let (landing, _) = locate(&film, &timeline, Duration::from_secs(seconds));
-        let keyframe = truth.packets.iter().find(|p| p.key && p.pos == Some(landing.offset));
-        assert!(landing.estimated || keyframe.is_some(), "{landing:?} is no keyframe");
-        assert!(landing.until <= timeline.size());
+        let (seek_point, _) = locate(&film, &timeline, Duration::from_secs(seconds));
+        let keyframe = truth.packets.iter().find(|p| p.key && p.pos == Some(seek_point.offset));
+        assert!(seek_point.estimated || keyframe.is_some(), "{seek_point:?} is no keyframe");
+        assert!(seek_point.until <= timeline.size());
     }
 }
 

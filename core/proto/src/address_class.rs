@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_names_what_is_no_more_local_than_itself() {
+    fn a_source_names_only_addresses_that_are_no_more_local_than_itself() {
         let all = [Nowhere, Global, Shared, Private, LinkLocal, Loopback];
         let named = |source: AddressClass| all.into_iter().filter(|c| source.may_name(*c)).collect::<Vec<_>>();
         assert_eq!(named(Nowhere), [Global]);

@@ -4,7 +4,7 @@
 //! It stands on the public interface of [`playswarm`] and on `playswarm_media` alone. docs/HTTP.md
 //! describes what it answers.
 //!
-//! - [`serve`] starts a [`Server`] for a [`playswarm::Media`]; [`HttpConfig`] has its settings.
+//! - [`serve`] starts a [`Server`] for a [`playswarm::TorrentHandle`]; [`HttpConfig`] has its settings.
 //! - [`parse_host`] and [`parse_origin`] check the settings that name hosts and sites.
 //! - [`natural_order`], [`timeline_json`], [`parse_time`] and [`clock_time`] list files, tell
 //!   timelines and read times as the server does, for programs that do the same elsewhere.
@@ -14,7 +14,7 @@
 //! use playswarm::{Config, Session, Source};
 //! use playswarm_serve::{HttpConfig, serve};
 //!
-//! let session = Session::new(Config { dir: "/tmp/films".into(), ..Config::default() }).await?;
+//! let session = Session::new(Config::default()).await?;
 //! let media = session.open(Source::parse("film.torrent")?).await?;
 //! let server = serve(media.clone(), media.default_file()?, HttpConfig::default()).await?;
 //! println!("{}", server.url());

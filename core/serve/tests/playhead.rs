@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Film, soon, until, viewer};
-use playswarm::Media;
+use playswarm::TorrentHandle;
 use playswarm_serve::{HttpConfig, Server, serve};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,8 +27,8 @@ async fn take(socket: &mut TcpStream, bytes: usize) {
     soon("bytes over HTTP", socket.read_exact(&mut buffer)).await.unwrap();
 }
 
-async fn served(film: &Film, media: &Media) -> Server {
-    assert_eq!(media.torrent().info_hash, film.torrent.info_hash);
+async fn served(film: &Film, media: &TorrentHandle) -> Server {
+    assert_eq!(media.metainfo().info_hash, film.torrent.info_hash);
     serve(media.clone(), 0, HttpConfig::default()).await.unwrap()
 }
 

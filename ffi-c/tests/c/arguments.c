@@ -20,7 +20,7 @@ static void settings(const given *g) {
     SAYS(PLAYSWARM_BAD_CONFIG, "dht", error, playswarm_config_set(config, "dht", "perhaps", &error));
     SAYS(PLAYSWARM_BAD_CONFIG, "max_peers", error, playswarm_config_set(config, "max_peers", "-1", &error));
     SAYS(PLAYSWARM_BAD_ARGUMENT, "UTF-8", error, playswarm_config_set(config, "dir", "\xff", &error));
-    OK(playswarm_config_set(config, "picker.seed", "7", NULL));
+    OK(playswarm_config_set(config, "advanced.picker.seed", "7", NULL));
     OK(playswarm_config_set(config, "dir", g->folder, NULL));
     char *json = NULL;
     OK(playswarm_config_to_json(config, &json, NULL));
@@ -47,60 +47,60 @@ static void settings(const given *g) {
 }
 
 static void sources(const given *g, playswarm_session *session) {
-    playswarm_media *media = NULL;
+    playswarm_torrent *torrent = NULL;
     playswarm_error *error = NULL;
-    SAYS(PLAYSWARM_BAD_SOURCE, "nothing was given", error, playswarm_session_open(session, " ", 0, NULL, &media, &error));
+    SAYS(PLAYSWARM_BAD_SOURCE, "it is empty", error, playswarm_session_open(session, " ", 0, NULL, &torrent, &error));
     SAYS(PLAYSWARM_BAD_SOURCE, "gopher", error,
-         playswarm_session_open(session, "gopher://example.org/film", 0, NULL, &media, &error));
-    SAYS(PLAYSWARM_BAD_SOURCE, "magnet", error, playswarm_session_open(session, "magnet:?dn=film", 0, NULL, &media, &error));
+         playswarm_session_open(session, "gopher://example.org/film", 0, NULL, &torrent, &error));
+    SAYS(PLAYSWARM_BAD_SOURCE, "magnet", error, playswarm_session_open(session, "magnet:?dn=film", 0, NULL, &torrent, &error));
     SAYS(PLAYSWARM_STORAGE, "nowhere", error,
-         playswarm_session_open_file(session, "/nowhere/film.torrent", 0, NULL, &media, &error));
-    SAYS(PLAYSWARM_BAD_SOURCE, "folder", error, playswarm_session_open_file(session, g->folder, 0, NULL, &media, &error));
+         playswarm_session_open_file(session, "/nowhere/film.torrent", 0, NULL, &torrent, &error));
+    SAYS(PLAYSWARM_BAD_SOURCE, "folder", error, playswarm_session_open_file(session, g->folder, 0, NULL, &torrent, &error));
     SAYS(PLAYSWARM_STORAGE, "cannot read", error,
-         playswarm_session_open_file(session, "\xff\xfe", 0, NULL, &media, &error));
+         playswarm_session_open_file(session, "\xff\xfe", 0, NULL, &torrent, &error));
     SAYS(PLAYSWARM_BAD_TORRENT, "cannot be used", error,
-         playswarm_session_open_bytes(session, g->film, 1000, 0, NULL, &media, &error));
+         playswarm_session_open_bytes(session, g->film, 1000, 0, NULL, &torrent, &error));
     SAYS(PLAYSWARM_BAD_TORRENT, "cannot be used", error,
-         playswarm_session_open_bytes(session, g->film, 0, 0, NULL, &media, &error));
-    SAYS(PLAYSWARM_BAD_ARGUMENT, "bytes long", error,
-         playswarm_session_open_bytes(session, g->film, SIZE_MAX, 0, NULL, &media, &error));
-    SAYS(PLAYSWARM_BAD_ARGUMENT, "bytes long", error,
-         playswarm_session_open_bytes(session, g->film, (size_t)PTRDIFF_MAX, 0, NULL, &media, &error));
-    CHECK(media == NULL);
+         playswarm_session_open_bytes(session, g->film, 0, 0, NULL, &torrent, &error));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "is too large", error,
+         playswarm_session_open_bytes(session, g->film, SIZE_MAX, 0, NULL, &torrent, &error));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "is too large", error,
+         playswarm_session_open_bytes(session, g->film, (size_t)PTRDIFF_MAX, 0, NULL, &torrent, &error));
+    CHECK(torrent == NULL);
 }
 
-static void structs(playswarm_media *media) {
+static void structs(playswarm_torrent *torrent) {
     playswarm_error *error = NULL;
-    playswarm_media_status status;
+    playswarm_torrent_status status;
     memset(&status, 0xab, sizeof status);
     const size_t wrong[] = {0, 1, sizeof(size_t), sizeof status - 1};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         status.struct_size = wrong[i];
-        SAYS(PLAYSWARM_BAD_ARGUMENT, "sizeof", error, playswarm_media_get_status(media, &status, &error));
+        SAYS(PLAYSWARM_BAD_ARGUMENT, "sizeof", error, playswarm_torrent_get_status(torrent, &status, &error));
         playswarm_file_info info = {.struct_size = wrong[i] < sizeof info ? wrong[i] : sizeof info - 1};
-        SAYS(PLAYSWARM_BAD_ARGUMENT, "sizeof", error, playswarm_media_file(media, 0, &info, &error));
+        SAYS(PLAYSWARM_BAD_ARGUMENT, "sizeof", error, playswarm_torrent_file(torrent, 0, &info, &error));
     }
     /* One from the future: what the library knows is filled, and it says how much that is. */
     struct {
-        playswarm_media_status known;
+        playswarm_torrent_status known;
         unsigned char later[64];
     } newer;
     memset(&newer, 0xab, sizeof newer);
     newer.known.struct_size = sizeof newer;
-    OK(playswarm_media_get_status(media, &newer.known, NULL));
+    OK(playswarm_torrent_get_status(torrent, &newer.known, NULL));
     CHECK(newer.known.struct_size == sizeof newer.known && newer.known.pieces > 0);
     for (size_t i = 0; i < sizeof newer.later; i++)
         CHECK(newer.later[i] == 0xab);
 
     playswarm_file_info info = {.struct_size = sizeof info};
-    SAYS(PLAYSWARM_NO_SUCH_FILE, "no file 1", error, playswarm_media_file(media, 1, &info, &error));
-    SAYS(PLAYSWARM_NO_SUCH_FILE, "no file", error, playswarm_media_file(media, SIZE_MAX, &info, &error));
+    SAYS(PLAYSWARM_NO_SUCH_FILE, "no file 1", error, playswarm_torrent_file(torrent, 1, &info, &error));
+    SAYS(PLAYSWARM_NO_SUCH_FILE, "no file", error, playswarm_torrent_file(torrent, SIZE_MAX, &info, &error));
     playswarm_stream *stream = NULL;
-    SAYS(PLAYSWARM_NO_SUCH_FILE, "no file", error, playswarm_media_stream(media, SIZE_MAX, &stream, &error));
+    SAYS(PLAYSWARM_NO_SUCH_FILE, "no file", error, playswarm_torrent_stream(torrent, SIZE_MAX, &stream, &error));
     size_t file = 0;
-    SAYS(PLAYSWARM_NO_SUCH_FILE, "trailer", error, playswarm_media_find_file(media, "trailer", &file, &error));
-    SAYS(PLAYSWARM_BAD_ARGUMENT, "no address", error, playswarm_media_add_peer(media, "localhost", &error));
-    SAYS(PLAYSWARM_BAD_ARGUMENT, "no address", error, playswarm_media_add_peer(media, "1.2.3.4:99999", &error));
+    SAYS(PLAYSWARM_NO_SUCH_FILE, "trailer", error, playswarm_torrent_find_file(torrent, "trailer", &file, &error));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "not an address", error, playswarm_torrent_add_peer(torrent, "localhost", &error));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "not an address", error, playswarm_torrent_add_peer(torrent, "1.2.3.4:99999", &error));
 }
 
 static uint64_t position_of(playswarm_stream *stream) {
@@ -178,15 +178,15 @@ int main(int argc, char **argv) {
     settings(&g);
     playswarm_session *session = new_session(&g, g.peer);
     sources(&g, session);
-    playswarm_media *media = open_media(&g, session);
-    playswarm_stream *stream = open_stream(media);
-    structs(media);
+    playswarm_torrent *torrent = open_media(&g, session);
+    playswarm_stream *stream = open_stream(torrent);
+    structs(torrent);
     seeks(&g, stream);
     lengths(&g, stream);
     FAILS(PLAYSWARM_BAD_ARGUMENT, playswarm_set_log_callback(0, never_called, NULL, NULL, NULL));
     FAILS(PLAYSWARM_BAD_ARGUMENT, playswarm_set_log_callback(6, never_called, NULL, NULL, NULL));
     OK(playswarm_stream_unref(stream));
-    OK(playswarm_media_unref(media));
+    OK(playswarm_torrent_unref(torrent));
     OK(playswarm_session_unref(session));
     return end(&g);
 }

@@ -4,7 +4,7 @@
 typedef struct {
     const given *g;
     playswarm_session *session;
-    playswarm_media *media;
+    playswarm_torrent *torrent;
     playswarm_stream *stream;
     pthread_t thread;
     int calls, kinds[32], finalized, last;
@@ -28,9 +28,9 @@ static void on_event(void *data, const playswarm_event *event) {
     CHECK(pthread_equal(h->thread, pthread_self()));
     CHECK(event->struct_size >= sizeof *event && event->kind > 0 && event->kind < 32);
     CHECK(playswarm_event_kind_name(event->kind) != NULL);
-    playswarm_media_status status = {.struct_size = sizeof status};
-    OK(playswarm_media_get_status(h->media, &status, NULL));
-    playswarm_media *again = NULL;
+    playswarm_torrent_status status = {.struct_size = sizeof status};
+    OK(playswarm_torrent_get_status(h->torrent, &status, NULL));
+    playswarm_torrent *again = NULL;
     playswarm_stream *stream = NULL;
     if (event->kind == PLAYSWARM_EVENT_STATUS) {
         CHECK(event->status != NULL && event->status->struct_size >= sizeof status);
@@ -42,7 +42,7 @@ static void on_event(void *data, const playswarm_event *event) {
             stream = open_stream(again);
             expect(h->g, stream, 0, 1000);
             OK(playswarm_stream_unref(stream));
-            OK(playswarm_media_unref(again));
+            OK(playswarm_torrent_unref(again));
         }
     } else {
         CHECK(event->status == NULL);
@@ -63,7 +63,7 @@ static void replace(void *data, const playswarm_event *event) {
     (void)event;
     CHECK(GET(h->finalized) == 0);
     if (__atomic_add_fetch(&h->calls, 1, __ATOMIC_SEQ_CST) == 2) {
-        OK(playswarm_media_set_event_callback(h->media, 0, NULL, NULL, NULL, NULL));
+        OK(playswarm_torrent_set_event_callback(h->torrent, 0, NULL, NULL, NULL, NULL));
         CHECK(GET(h->finalized) == 0); /* it is still being used */
     }
     CHECK(GET(h->calls) <= 2);
@@ -77,7 +77,7 @@ static void release_all(void *data, const playswarm_event *event) {
         return;
     OK(playswarm_stream_unref(h->stream));
     OK(playswarm_session_unref(h->session));
-    OK(playswarm_media_unref(h->media));
+    OK(playswarm_torrent_unref(h->torrent));
     SET(h->last, 1);
 }
 
@@ -111,12 +111,12 @@ int main(int argc, char **argv) {
 
     heard h = {.g = &g};
     h.session = new_session(&g, NULL);
-    h.media = open_media(&g, h.session);
-    OK(playswarm_media_set_event_callback(h.media, 5, on_event, &h, finalize, NULL));
-    heard r = {.g = &g, .media = h.media, .stream = open_stream(h.media)};
+    h.torrent = open_media(&g, h.session);
+    OK(playswarm_torrent_set_event_callback(h.torrent, 5, on_event, &h, finalize, NULL));
+    heard r = {.g = &g, .torrent = h.torrent, .stream = open_stream(h.torrent)};
     OK(playswarm_stream_set_readable_callback(r.stream, on_readable, &r, finalize, NULL));
-    OK(playswarm_media_add_peer(h.media, g.peer, NULL));
-    OK(playswarm_media_fetch_all(h.media, 1));
+    OK(playswarm_torrent_add_peer(h.torrent, g.peer, NULL));
+    OK(playswarm_torrent_fetch_all(h.torrent, 1));
     UNTIL(GET(h.verified) == (int64_t)g.size && GET(h.kinds[PLAYSWARM_EVENT_COMPLETED]) == 1);
     uint64_t position = 0;
     UNTIL((OK(playswarm_stream_position(r.stream, &position)), position == g.size));
@@ -125,8 +125,8 @@ int main(int argc, char **argv) {
     CHECK(GET(h.finalized) == 0 && GET(r.finalized) == 0);
 
     /* Another takes its place; the old one is done. */
-    heard second = {.g = &g, .media = h.media};
-    OK(playswarm_media_set_event_callback(h.media, 1, replace, &second, finalize, NULL));
+    heard second = {.g = &g, .torrent = h.torrent};
+    OK(playswarm_torrent_set_event_callback(h.torrent, 1, replace, &second, finalize, NULL));
     CHECK(GET(h.finalized) == 1);
     int calls = GET(h.calls);
     UNTIL(GET(second.finalized) == 1);
@@ -134,25 +134,25 @@ int main(int argc, char **argv) {
 
     /* One that fails is not taken. */
     heard third = {.g = &g};
-    FAILS(PLAYSWARM_BAD_ARGUMENT, playswarm_media_set_event_callback(NULL, 1, on_event, &third, finalize, NULL));
+    FAILS(PLAYSWARM_BAD_ARGUMENT, playswarm_torrent_set_event_callback(NULL, 1, on_event, &third, finalize, NULL));
     CHECK(GET(third.finalized) == 0);
 
     /* The end is told, and is the last that is. */
-    heard ends = {.g = &g, .media = h.media, .session = h.session};
-    OK(playswarm_media_set_event_callback(h.media, 0, on_event, &ends, finalize, NULL));
+    heard ends = {.g = &g, .torrent = h.torrent, .session = h.session};
+    OK(playswarm_torrent_set_event_callback(h.torrent, 0, on_event, &ends, finalize, NULL));
     OK(playswarm_session_close(h.session, NULL));
     UNTIL(GET(ends.kinds[PLAYSWARM_EVENT_CLOSED]) == 1);
     OK(playswarm_stream_unref(r.stream));
     CHECK(GET(r.finalized) == 1);
-    OK(playswarm_media_unref(h.media));
+    OK(playswarm_torrent_unref(h.torrent));
     CHECK(GET(ends.finalized) == 1);
     OK(playswarm_session_unref(h.session));
 
     heard last = {.g = &g};
     last.session = new_session(&g, NULL);
-    last.media = open_media(&g, last.session);
-    last.stream = open_stream(last.media);
-    OK(playswarm_media_set_event_callback(last.media, 1, release_all, &last, finalize, NULL));
+    last.torrent = open_media(&g, last.session);
+    last.stream = open_stream(last.torrent);
+    OK(playswarm_torrent_set_event_callback(last.torrent, 1, release_all, &last, finalize, NULL));
     UNTIL(GET(last.last) == 1 && GET(last.finalized) == 1);
     CHECK(GET(last.calls) == 1);
 

@@ -6,7 +6,7 @@
 typedef struct {
     const given *g;
     playswarm_session *session;
-    playswarm_media *media;
+    playswarm_torrent *torrent;
     playswarm_stream *stream;
     playswarm_canceller *canceller;
     long count;
@@ -24,15 +24,15 @@ static playswarm_code wait_in_read(work *w) {
 }
 
 static playswarm_code wait_in_seek_time(work *w) {
-    playswarm_landing landing = {.struct_size = sizeof landing};
-    playswarm_code code = playswarm_stream_seek_time(w->stream, 1000000, &landing, NULL);
-    CHECK(landing.position == 0);
+    playswarm_seek_point seek_point = {.struct_size = sizeof seek_point};
+    playswarm_code code = playswarm_stream_seek_time(w->stream, 1000000, &seek_point, NULL);
+    CHECK(seek_point.position == 0);
     return code;
 }
 
 static playswarm_code wait_in_get_time(work *w) {
     playswarm_time_info info = {.struct_size = sizeof info};
-    playswarm_code code = playswarm_media_get_time(w->media, 0, w->canceller, &info, NULL);
+    playswarm_code code = playswarm_torrent_get_time(w->torrent, 0, w->canceller, &info, NULL);
     CHECK(info.duration_us == 0);
     return code;
 }
@@ -41,20 +41,20 @@ static playswarm_code wait_in_open(work *w) {
     /* Nobody has this one. */
     uint8_t hash[20] = {1, 2, 3};
     hash[19] = (uint8_t)w->at;
-    playswarm_media *media = w->media;
-    playswarm_code code = playswarm_session_open_info_hash(w->session, hash, 0, w->canceller, &media, NULL);
-    CHECK(media == NULL);
+    playswarm_torrent *torrent = w->torrent;
+    playswarm_code code = playswarm_session_open_info_hash(w->session, hash, 0, w->canceller, &torrent, NULL);
+    CHECK(torrent == NULL);
     return code;
 }
 
 static playswarm_code wait_in_check(work *w) {
     uint64_t bytes = 7;
-    playswarm_code code = playswarm_media_check_files(w->media, w->canceller, &bytes, NULL);
+    playswarm_code code = playswarm_torrent_recheck(w->torrent, w->canceller, &bytes, NULL);
     return code == PLAYSWARM_OK ? PLAYSWARM_CANCELLED : code; /* it may have been done before */
 }
 
 static playswarm_code wait_in_sync(work *w) {
-    playswarm_code code = playswarm_media_sync(w->media, w->canceller, NULL);
+    playswarm_code code = playswarm_torrent_sync(w->torrent, w->canceller, NULL);
     return code == PLAYSWARM_OK ? PLAYSWARM_CANCELLED : code;
 }
 
@@ -100,8 +100,8 @@ static void cancel_again_and_again(work *w, playswarm_code (*call)(work *), long
 int main(int argc, char **argv) {
     given g = begin(argc, argv);
     playswarm_session *session = new_session(&g, NULL);
-    work w = {.g = &g, .session = session, .media = open_media(&g, session), .seed = 42};
-    w.stream = open_stream(w.media);
+    work w = {.g = &g, .session = session, .torrent = open_media(&g, session), .seed = 42};
+    w.stream = open_stream(w.torrent);
     OK(playswarm_canceller_new(&w.canceller, NULL));
     cancel_again_and_again(&w, wait_in_read, g.count * 3 / 10);
     cancel_again_and_again(&w, wait_in_seek_time, g.count * 2 / 10);
@@ -114,10 +114,10 @@ int main(int argc, char **argv) {
     OK(playswarm_canceller_unref(w.canceller));
 
     /* After all that the stream plays. */
-    OK(playswarm_media_add_peer(w.media, g.peer, NULL));
+    OK(playswarm_torrent_add_peer(w.torrent, g.peer, NULL));
     expect(&g, w.stream, 0, g.size);
     OK(playswarm_stream_unref(w.stream));
-    OK(playswarm_media_unref(w.media));
+    OK(playswarm_torrent_unref(w.torrent));
     OK(playswarm_session_unref(session));
     return end(&g);
 }

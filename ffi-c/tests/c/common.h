@@ -107,21 +107,21 @@ static inline playswarm_session *new_session(const given *g, const char *peer) {
     return new_session_in(g->folder, peer);
 }
 
-static inline playswarm_media *open_media(const given *g, playswarm_session *session) {
-    playswarm_media *media = NULL;
+static inline playswarm_torrent *open_media(const given *g, playswarm_session *session) {
+    playswarm_torrent *torrent = NULL;
     playswarm_error *error = NULL;
-    playswarm_code code = playswarm_session_open_file(session, g->torrent, 20000, NULL, &media, &error);
+    playswarm_code code = playswarm_session_open_file(session, g->torrent, 20000, NULL, &torrent, &error);
     if (code != PLAYSWARM_OK)
         fprintf(stderr, "open: %s\n", playswarm_error_message(error));
     OK(code);
-    return media;
+    return torrent;
 }
 
-static inline playswarm_stream *open_stream(playswarm_media *media) {
+static inline playswarm_stream *open_stream(playswarm_torrent *torrent) {
     size_t file = 0;
     playswarm_stream *stream = NULL;
-    OK(playswarm_media_default_file(media, &file, NULL));
-    OK(playswarm_media_stream(media, file, &stream, NULL));
+    OK(playswarm_torrent_default_file(torrent, &file, NULL));
+    OK(playswarm_torrent_stream(torrent, file, &stream, NULL));
     return stream;
 }
 

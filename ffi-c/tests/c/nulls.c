@@ -5,7 +5,7 @@
 #define BAD(call) FAILS(PLAYSWARM_BAD_ARGUMENT, call)
 
 static void each(playswarm_config *config, playswarm_canceller *canceller, playswarm_session *session,
-                 playswarm_media *media, playswarm_stream *stream, playswarm_error *dead_error) {
+                 playswarm_torrent *torrent, playswarm_stream *stream, playswarm_error *dead_error) {
     playswarm_error *error = NULL;
     size_t n = 7;
     uint64_t u = 7;
@@ -14,10 +14,10 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
     char *text = NULL;
     char buffer[16];
     uint8_t hash[20] = {0};
-    playswarm_media *made_media = NULL;
+    playswarm_torrent *made_media = NULL;
     playswarm_stream *made_stream = NULL;
     playswarm_file_info info = {.struct_size = sizeof info};
-    playswarm_media_status status = {.struct_size = sizeof status};
+    playswarm_torrent_status status = {.struct_size = sizeof status};
 
     BAD(playswarm_error_code(dead_error));
     CHECK(strcmp(playswarm_error_message(dead_error), "") == 0);
@@ -33,7 +33,7 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
     CHECK(playswarm_canceller_is_cancelled(canceller) == 0);
     BAD(playswarm_canceller_ref(canceller));
 
-    made_media = (playswarm_media *)buffer;
+    made_media = (playswarm_torrent *)buffer;
     BAD(playswarm_session_open(session, "x.torrent", 1, NULL, &made_media, &error));
     CHECK(made_media == NULL && error != NULL);
     OK(playswarm_error_unref(error));
@@ -44,26 +44,26 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_session_close(session, NULL));
     BAD(playswarm_session_ref(session));
 
-    CHECK(strcmp(playswarm_media_name(media), "") == 0);
-    BAD(playswarm_media_info_hash(media, hash));
-    BAD(playswarm_media_file_count(media, &n));
-    BAD(playswarm_media_file(media, 0, &info, NULL));
-    BAD(playswarm_media_default_file(media, &n, NULL));
-    BAD(playswarm_media_find_file(media, "a", &n, NULL));
+    CHECK(strcmp(playswarm_torrent_name(torrent), "") == 0);
+    BAD(playswarm_torrent_info_hash(torrent, hash));
+    BAD(playswarm_torrent_file_count(torrent, &n));
+    BAD(playswarm_torrent_file(torrent, 0, &info, NULL));
+    BAD(playswarm_torrent_default_file(torrent, &n, NULL));
+    BAD(playswarm_torrent_find_file(torrent, "a", &n, NULL));
     made_stream = (playswarm_stream *)buffer;
-    BAD(playswarm_media_stream(media, 0, &made_stream, NULL));
+    BAD(playswarm_torrent_stream(torrent, 0, &made_stream, NULL));
     CHECK(made_stream == NULL);
-    BAD(playswarm_media_prefetch(media, 0));
-    BAD(playswarm_media_fetch_all(media, 1));
-    BAD(playswarm_media_add_peer(media, "127.0.0.1:1", NULL));
-    BAD(playswarm_media_check_files(media, NULL, &u, NULL));
-    BAD(playswarm_media_sync(media, NULL, NULL));
-    BAD(playswarm_media_get_status(media, &status, NULL));
-    BAD(playswarm_media_status_json(media, &text, NULL));
-    BAD(playswarm_media_trouble(media, &text));
-    BAD(playswarm_media_piece_map(media, buffer, sizeof buffer, &n, NULL));
-    BAD(playswarm_media_set_event_callback(media, 0, NULL, NULL, NULL, NULL));
-    BAD(playswarm_media_ref(media));
+    BAD(playswarm_torrent_prefetch(torrent, 0));
+    BAD(playswarm_torrent_fetch_all(torrent, 1));
+    BAD(playswarm_torrent_add_peer(torrent, "127.0.0.1:1", NULL));
+    BAD(playswarm_torrent_recheck(torrent, NULL, &u, NULL));
+    BAD(playswarm_torrent_sync(torrent, NULL, NULL));
+    BAD(playswarm_torrent_get_status(torrent, &status, NULL));
+    BAD(playswarm_torrent_status_json(torrent, &text, NULL));
+    BAD(playswarm_torrent_trouble(torrent, &text));
+    BAD(playswarm_torrent_piece_map(torrent, buffer, sizeof buffer, &n, NULL));
+    BAD(playswarm_torrent_set_event_callback(torrent, 0, NULL, NULL, NULL, NULL));
+    BAD(playswarm_torrent_ref(torrent));
 
     BAD(playswarm_stream_read(stream, buffer, sizeof buffer, &n, NULL));
     BAD(playswarm_stream_seek(stream, 0, PLAYSWARM_SEEK_SET, &u, NULL));
@@ -80,22 +80,22 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
 
     int64_t time = 7;
     playswarm_time_info time_info = {.struct_size = sizeof time_info};
-    playswarm_landing landing = {.struct_size = sizeof landing};
-    BAD(playswarm_media_get_time(media, 0, NULL, &time_info, NULL));
-    BAD(playswarm_stream_seek_time(stream, 0, &landing, NULL));
+    playswarm_seek_point seek_point = {.struct_size = sizeof seek_point};
+    BAD(playswarm_torrent_get_time(torrent, 0, NULL, &time_info, NULL));
+    BAD(playswarm_stream_seek_time(stream, 0, &seek_point, NULL));
     BAD(playswarm_stream_time(stream, &time));
-    CHECK(time == 7 && landing.position == 0);
+    CHECK(time == 7 && seek_point.position == 0);
 
     /* What failed gave nothing. */
     CHECK(n == 7 && u == 7 && port == 7 && fd == 7 && text == NULL && made_media == NULL);
 }
 
 static void live(playswarm_config *config, playswarm_canceller *canceller, playswarm_session *session,
-                 playswarm_media *media, playswarm_stream *stream) {
+                 playswarm_torrent *torrent, playswarm_stream *stream) {
     char buffer[16];
     uint8_t hash[20] = {0};
     size_t n = 0;
-    playswarm_media *made = NULL;
+    playswarm_torrent *made = NULL;
     playswarm_session *made_session = NULL;
     playswarm_config *made_config = NULL;
 
@@ -118,23 +118,23 @@ static void live(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_session_open_info_hash(session, hash, 1, NULL, NULL, NULL));
     BAD(playswarm_session_port(session, NULL));
 
-    BAD(playswarm_media_info_hash(media, NULL));
-    BAD(playswarm_media_file_count(media, NULL));
-    BAD(playswarm_media_file(media, 0, NULL, NULL));
-    BAD(playswarm_media_default_file(media, NULL, NULL));
-    BAD(playswarm_media_find_file(media, NULL, &n, NULL));
-    BAD(playswarm_media_find_file(media, "film", NULL, NULL));
-    BAD(playswarm_media_stream(media, 0, NULL, NULL));
-    BAD(playswarm_media_add_peer(media, NULL, NULL));
-    OK(playswarm_media_check_files(media, NULL, NULL, NULL));
-    BAD(playswarm_media_get_status(media, NULL, NULL));
-    BAD(playswarm_media_status_json(media, NULL, NULL));
-    BAD(playswarm_media_trouble(media, NULL));
-    BAD(playswarm_media_piece_map(media, NULL, 5, &n, NULL));
-    BAD(playswarm_media_piece_map(media, buffer, sizeof buffer, NULL, NULL));
-    OK(playswarm_media_piece_map(media, NULL, 0, &n, NULL));
+    BAD(playswarm_torrent_info_hash(torrent, NULL));
+    BAD(playswarm_torrent_file_count(torrent, NULL));
+    BAD(playswarm_torrent_file(torrent, 0, NULL, NULL));
+    BAD(playswarm_torrent_default_file(torrent, NULL, NULL));
+    BAD(playswarm_torrent_find_file(torrent, NULL, &n, NULL));
+    BAD(playswarm_torrent_find_file(torrent, "film", NULL, NULL));
+    BAD(playswarm_torrent_stream(torrent, 0, NULL, NULL));
+    BAD(playswarm_torrent_add_peer(torrent, NULL, NULL));
+    OK(playswarm_torrent_recheck(torrent, NULL, NULL, NULL));
+    BAD(playswarm_torrent_get_status(torrent, NULL, NULL));
+    BAD(playswarm_torrent_status_json(torrent, NULL, NULL));
+    BAD(playswarm_torrent_trouble(torrent, NULL));
+    BAD(playswarm_torrent_piece_map(torrent, NULL, 5, &n, NULL));
+    BAD(playswarm_torrent_piece_map(torrent, buffer, sizeof buffer, NULL, NULL));
+    OK(playswarm_torrent_piece_map(torrent, NULL, 0, &n, NULL));
     CHECK(n > 0);
-    OK(playswarm_media_set_event_callback(media, 0, NULL, NULL, NULL, NULL));
+    OK(playswarm_torrent_set_event_callback(torrent, 0, NULL, NULL, NULL, NULL));
 
     BAD(playswarm_stream_read(stream, NULL, 1, &n, NULL));
     BAD(playswarm_stream_read(stream, buffer, 1, NULL, NULL));
@@ -145,7 +145,7 @@ static void live(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_stream_position(stream, NULL));
     BAD(playswarm_stream_readable_at(stream, 0, NULL));
     BAD(playswarm_stream_eventfd(stream, NULL, NULL));
-    BAD(playswarm_media_get_time(media, 0, NULL, NULL, NULL));
+    BAD(playswarm_torrent_get_time(torrent, 0, NULL, NULL, NULL));
     BAD(playswarm_stream_time(stream, NULL));
     OK(playswarm_stream_set_readable_callback(stream, NULL, NULL, NULL, NULL));
     OK(playswarm_set_log_callback(0, NULL, NULL, NULL, NULL));
@@ -165,7 +165,7 @@ int main(int argc, char **argv) {
     OK(playswarm_config_unref(NULL));
     OK(playswarm_canceller_unref(NULL));
     OK(playswarm_session_unref(NULL));
-    OK(playswarm_media_unref(NULL));
+    OK(playswarm_torrent_unref(NULL));
     OK(playswarm_stream_unref(NULL));
     OK(playswarm_string_free(NULL));
 
@@ -174,22 +174,22 @@ int main(int argc, char **argv) {
     OK(playswarm_config_new(&config, NULL));
     OK(playswarm_canceller_new(&canceller, NULL));
     playswarm_session *session = new_session(&g, NULL);
-    playswarm_media *media = open_media(&g, session);
-    playswarm_stream *stream = open_stream(media);
+    playswarm_torrent *torrent = open_media(&g, session);
+    playswarm_stream *stream = open_stream(torrent);
     CHECK(playswarm_live_handles() == 5);
-    live(config, canceller, session, media, stream);
+    live(config, canceller, session, torrent, stream);
     CHECK(playswarm_live_handles() == 5);
 
     /* A handle of another kind, and what is none at all. */
-    each((playswarm_config *)media, (playswarm_canceller *)stream, (playswarm_session *)config,
-         (playswarm_media *)session, (playswarm_stream *)canceller, (playswarm_error *)session);
-    BAD(playswarm_stream_unref((playswarm_stream *)media));
-    BAD(playswarm_media_unref((playswarm_media *)&g));
+    each((playswarm_config *)torrent, (playswarm_canceller *)stream, (playswarm_session *)config,
+         (playswarm_torrent *)session, (playswarm_stream *)canceller, (playswarm_error *)session);
+    BAD(playswarm_stream_unref((playswarm_stream *)torrent));
+    BAD(playswarm_torrent_unref((playswarm_torrent *)&g));
     BAD(playswarm_string_free((char *)&g));
-    playswarm_media *made = NULL;
-    BAD(playswarm_session_open(session, g.torrent, 0, (playswarm_canceller *)media, &made, NULL));
+    playswarm_torrent *made = NULL;
+    BAD(playswarm_session_open(session, g.torrent, 0, (playswarm_canceller *)torrent, &made, NULL));
     playswarm_session *none = session;
-    BAD(playswarm_session_new(PLAYSWARM_ABI_VERSION, (playswarm_config *)media, &none, NULL));
+    BAD(playswarm_session_new(PLAYSWARM_ABI_VERSION, (playswarm_config *)torrent, &none, NULL));
     CHECK(none == NULL);
 
     /* References are counted, and one too many given back is told, by every function. */
@@ -206,15 +206,15 @@ int main(int argc, char **argv) {
     OK(playswarm_error_unref(error));
     OK(playswarm_error_unref(error));
     OK(playswarm_stream_unref(stream));
-    OK(playswarm_media_unref(media));
+    OK(playswarm_torrent_unref(torrent));
     OK(playswarm_config_unref(config));
     OK(playswarm_canceller_unref(canceller));
     OK(playswarm_session_ref(session));
     OK(playswarm_session_unref(session));
     OK(playswarm_session_unref(session));
-    each(config, canceller, session, media, stream, error);
+    each(config, canceller, session, torrent, stream, error);
     BAD(playswarm_stream_unref(stream));
-    BAD(playswarm_media_unref(media));
+    BAD(playswarm_torrent_unref(torrent));
     BAD(playswarm_config_unref(config));
     BAD(playswarm_canceller_unref(canceller));
     BAD(playswarm_session_unref(session));

@@ -6,14 +6,14 @@
 int main(int argc, char **argv) {
     given g = begin(argc, argv);
     playswarm_session *session = new_session(&g, NULL);
-    playswarm_media *media = open_media(&g, session);
+    playswarm_torrent *torrent = open_media(&g, session);
     enum { STREAMS = 2 };
     playswarm_stream *streams[STREAMS];
     struct pollfd polled[STREAMS];
     size_t at[STREAMS];
     for (int i = 0; i < STREAMS; i++) {
         int fd = -1, again = -1;
-        streams[i] = open_stream(media);
+        streams[i] = open_stream(torrent);
         at[i] = g.size * (size_t)i / STREAMS;
         OK(playswarm_stream_seek(streams[i], (int64_t)at[i], PLAYSWARM_SEEK_SET, NULL, NULL));
         OK(playswarm_stream_eventfd(streams[i], &fd, NULL));
@@ -21,8 +21,8 @@ int main(int argc, char **argv) {
         CHECK(fd >= 0 && fd == again);
         polled[i] = (struct pollfd){.fd = fd, .events = POLLIN};
     }
-    OK(playswarm_media_add_peer(media, g.peer, NULL));
-    OK(playswarm_media_fetch_all(media, 1));
+    OK(playswarm_torrent_add_peer(torrent, g.peer, NULL));
+    OK(playswarm_torrent_fetch_all(torrent, 1));
     for (int done = 0; done < STREAMS;) {
         CHECK(poll(polled, STREAMS, 60000) > 0);
         for (int i = 0; i < STREAMS; i++) {
@@ -55,7 +55,7 @@ int main(int argc, char **argv) {
     CHECK(poll(first, 1, 60000) == 1);
     for (int i = 0; i < STREAMS; i++)
         OK(playswarm_stream_unref(streams[i]));
-    OK(playswarm_media_unref(media));
+    OK(playswarm_torrent_unref(torrent));
     OK(playswarm_session_unref(session));
     return end(&g);
 }

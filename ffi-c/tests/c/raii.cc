@@ -20,7 +20,7 @@
 
 namespace {
 
-static_assert(!std::is_copy_constructible_v<playswarm::stream> && !std::is_copy_assignable_v<playswarm::media>);
+static_assert(!std::is_copy_constructible_v<playswarm::stream> && !std::is_copy_assignable_v<playswarm::torrent>);
 static_assert(std::is_nothrow_move_constructible_v<playswarm::session> &&
               std::is_nothrow_move_assignable_v<playswarm::config>);
 
@@ -49,8 +49,8 @@ playswarm::config offline(const std::string &folder, const std::string &peer) {
     return config;
 }
 
-void reads_as_an_istream(playswarm::media &media, const std::string &film) {
-    playswarm::istream in(media.stream());
+void reads_as_an_istream(playswarm::torrent &torrent, const std::string &film) {
+    playswarm::istream in(torrent.stream());
     std::string all{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
     CHECK(all == film && !in.bad());
     in.clear();
@@ -85,7 +85,7 @@ void reads_as_an_istream(playswarm::media &media, const std::string &film) {
 } // namespace
 
 int main(int, char **argv) {
-    const std::string torrent = argv[1], peer = argv[3], folder = argv[4];
+    const std::string source = argv[1], peer = argv[3], folder = argv[4];
     std::ifstream file(argv[2], std::ios::binary);
     const std::string film{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 
@@ -103,7 +103,7 @@ int main(int, char **argv) {
         playswarm::session session(offline(folder, peer));
         CHECK(session.port() != 0);
         CHECK(thrown([&] { session.open("magnet:?"); }).value() == PLAYSWARM_BAD_SOURCE);
-        playswarm::media none =
+        playswarm::torrent none =
             session.open("0123456789012345678901234567890123456789", 20, nullptr, code);
         CHECK(!none && code.value() == PLAYSWARM_TIMED_OUT && code.is_temporary());
 
@@ -114,22 +114,22 @@ int main(int, char **argv) {
         canceller.clear();
         CHECK(!canceller.is_cancelled());
 
-        playswarm::media media = session.open(torrent, 20000, &canceller);
-        std::ifstream raw(torrent, std::ios::binary);
+        playswarm::torrent torrent = session.open(source, 20000, &canceller);
+        std::ifstream raw(source, std::ios::binary);
         const std::string bytes{std::istreambuf_iterator<char>(raw), std::istreambuf_iterator<char>()};
-        CHECK(session.open_bytes(bytes).info_hash() == media.info_hash());
-        CHECK(media.name() == "film.mkv" && media.files().size() == 1 && media.file(0).length == film.size());
-        CHECK(media.file(0).is_playable && media.find_file("film") == 0);
+        CHECK(session.open_bytes(bytes).info_hash() == torrent.info_hash());
+        CHECK(torrent.name() == "film.mkv" && torrent.files().size() == 1 && torrent.file(0).length == film.size());
+        CHECK(torrent.file(0).is_playable && torrent.find_file("film") == 0);
 
         std::atomic<int> verified{0};
         std::atomic<bool> said{false};
-        media.on_event(5, [&](const playswarm::event &event) {
+        torrent.on_event(5, [&](const playswarm::event &event) {
             verified += event.kind == PLAYSWARM_EVENT_PIECE_VERIFIED;
             if (event.kind == PLAYSWARM_EVENT_STATUS)
                 said = event.status->total_bytes == film.size();
         });
         std::atomic<int> readable{0};
-        playswarm::stream stream = media.stream();
+        playswarm::stream stream = torrent.stream();
         stream.on_readable([&] { ++readable; });
 
         std::string got;
@@ -141,13 +141,13 @@ int main(int, char **argv) {
         CHECK(thrown([&] { stream.seek(-1); }).value() == PLAYSWARM_BAD_ARGUMENT);
         CHECK(stream.readable_at(0) == film.size() && stream.eventfd() >= 0);
         until([&] { return verified > 0 && said && readable > 0; });
-        reads_as_an_istream(media, film);
-        CHECK(media.status().verified_bytes == film.size() && media.piece_map() == std::string(media.status().pieces, '#'));
-        CHECK(media.status_json().front() == '{' && media.trouble().empty());
-        CHECK(media.check_files() == film.size());
-        media.sync();
+        reads_as_an_istream(torrent, film);
+        CHECK(torrent.status().verified_bytes == film.size() && torrent.piece_map() == std::string(torrent.status().pieces, '#'));
+        CHECK(torrent.status_json().front() == '{' && torrent.trouble().empty());
+        CHECK(torrent.recheck() == film.size());
+        torrent.sync();
 
-        CHECK(media.time(0).duration_us == 0 && media.time(0).is_estimate == 1);
+        CHECK(torrent.time(0).duration_us == 0 && torrent.time(0).is_estimate == 1);
         CHECK(stream.seek_time(std::chrono::seconds(0)).position == 0 && stream.time().count() == 0);
         CHECK(thrown([&] { stream.seek_time(std::chrono::seconds(-1)); }).value() == PLAYSWARM_BAD_ARGUMENT);
 
@@ -161,7 +161,7 @@ int main(int, char **argv) {
 
         // Cancelled by another thread while it waits.
         playswarm::session lonely(offline(folder + "/lonely", ""));
-        playswarm::stream waits = lonely.open(torrent).stream();
+        playswarm::stream waits = lonely.open(source).stream();
         std::thread canceled([&] {
             std::this_thread::sleep_for(std::chrono::milliseconds(20));
             waits.cancel();
@@ -170,7 +170,7 @@ int main(int, char **argv) {
         canceled.join();
         waits.clear_cancel();
         CHECK(!waits.is_cancelled());
-        media.on_event(0, nullptr);
+        torrent.on_event(0, nullptr);
         session.close();
         CHECK(thrown([&] { shared.read(buffer.data(), 1); }).value() == PLAYSWARM_CLOSED);
     }

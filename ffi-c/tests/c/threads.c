@@ -5,7 +5,7 @@
 
 typedef struct {
     const given *g;
-    playswarm_media *media;
+    playswarm_torrent *torrent;
     playswarm_stream *stream;
     playswarm_session *session;
     unsigned long seed;
@@ -17,7 +17,7 @@ typedef struct {
 /* Reads places of a stream of its own. */
 static void *read_places(void *data) {
     work *w = data;
-    playswarm_stream *stream = open_stream(w->media);
+    playswarm_stream *stream = open_stream(w->torrent);
     for (int i = 0; i < 10; i++) {
         size_t at = next_random(&w->seed) % w->g->size;
         size_t length = w->g->size - at < 20000 ? w->g->size - at : 20000;
@@ -70,11 +70,11 @@ static void *read_until_closed(void *data) {
 static void *open_and_drop(void *data) {
     work *w = data;
     for (int i = 0; i < 20; i++) {
-        playswarm_media *media = NULL;
+        playswarm_torrent *torrent = NULL;
         OK(playswarm_session_ref(w->session));
-        OK(playswarm_session_open_file(w->session, w->g->torrent, 20000, NULL, &media, NULL));
-        playswarm_stream *stream = open_stream(media);
-        OK(playswarm_media_unref(media));
+        OK(playswarm_session_open_file(w->session, w->g->torrent, 20000, NULL, &torrent, NULL));
+        playswarm_stream *stream = open_stream(torrent);
+        OK(playswarm_torrent_unref(torrent));
         expect(w->g, stream, 0, 1);
         OK(playswarm_stream_unref(stream));
         OK(playswarm_session_unref(w->session));
@@ -95,12 +95,12 @@ static void all(void *(*run)(void *), work *works) {
 int main(int argc, char **argv) {
     given g = begin(argc, argv);
     playswarm_session *session = new_session(&g, g.peer);
-    playswarm_media *media = open_media(&g, session);
-    playswarm_stream *stream = open_stream(media);
+    playswarm_torrent *torrent = open_media(&g, session);
+    playswarm_stream *stream = open_stream(torrent);
     pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     work works[THREADS];
     for (int i = 0; i < THREADS; i++)
-        works[i] = (work){&g, media, stream, session, (unsigned long)i + 1, calloc(1, g.size), &lock, 0};
+        works[i] = (work){&g, torrent, stream, session, (unsigned long)i + 1, calloc(1, g.size), &lock, 0};
 
     all(read_places, works);
     unsigned char *seen = works[0].seen;
@@ -116,40 +116,40 @@ int main(int argc, char **argv) {
     free(seen);
     all(open_and_drop, works);
     OK(playswarm_stream_unref(stream));
-    OK(playswarm_media_unref(media));
+    OK(playswarm_torrent_unref(torrent));
     OK(playswarm_session_unref(session));
 
     /* Nobody has the film: reads wait. A seek does not wait for them, and they go on from where it went. */
     char folder[4096];
     snprintf(folder, sizeof folder, "%s/lonely", g.folder);
     session = new_session_in(folder, NULL);
-    media = open_media(&g, session);
-    stream = open_stream(media);
+    torrent = open_media(&g, session);
+    stream = open_stream(torrent);
     works[0] = (work){.g = &g, .stream = stream, .seed = g.size - 5000};
     pthread_t reader;
     CHECK(pthread_create(&reader, NULL, read_once, &works[0]) == 0);
-    playswarm_media_status status = {.struct_size = sizeof status};
+    playswarm_torrent_status status = {.struct_size = sizeof status};
     do
-        OK(playswarm_media_get_status(media, &status, NULL));
+        OK(playswarm_torrent_get_status(torrent, &status, NULL));
     while (status.waiting_readers == 0);
     uint64_t position = 0;
     OK(playswarm_stream_seek(stream, -5000, PLAYSWARM_SEEK_END, &position, NULL));
     CHECK(position == g.size - 5000);
-    OK(playswarm_media_add_peer(media, g.peer, NULL));
+    OK(playswarm_torrent_add_peer(torrent, g.peer, NULL));
     CHECK(pthread_join(reader, NULL) == 0);
     OK(works[0].code);
     OK(playswarm_stream_unref(stream));
-    OK(playswarm_media_unref(media));
+    OK(playswarm_torrent_unref(torrent));
     OK(playswarm_session_unref(session));
 
     /* Shut down while they read, with data and without. */
     for (int round = 0; round < 6; round++) {
         snprintf(folder, sizeof folder, "%s/closed%d", g.folder, round);
         session = new_session_in(folder, round % 2 ? g.peer : NULL);
-        media = open_media(&g, session);
+        torrent = open_media(&g, session);
         pthread_t threads[THREADS];
         for (int i = 0; i < THREADS; i++) {
-            works[i] = (work){.g = &g, .stream = open_stream(media)};
+            works[i] = (work){.g = &g, .stream = open_stream(torrent)};
             CHECK(pthread_create(&threads[i], NULL, read_until_closed, &works[i]) == 0);
         }
         pause_us(2000 * round);
@@ -161,23 +161,23 @@ int main(int argc, char **argv) {
             OK(playswarm_stream_seek(works[i].stream, 0, PLAYSWARM_SEEK_SET, NULL, NULL));
             OK(playswarm_stream_unref(works[i].stream));
         }
-        playswarm_media *none = NULL;
+        playswarm_torrent *none = NULL;
         FAILS(PLAYSWARM_CLOSED, playswarm_session_open_file(session, g.torrent, 0, NULL, &none, NULL));
-        OK(playswarm_media_unref(media));
+        OK(playswarm_torrent_unref(torrent));
         OK(playswarm_session_unref(session));
     }
 
     /* The handles are given back while other threads are in calls on them. */
     snprintf(folder, sizeof folder, "%s/gone", g.folder);
     session = new_session_in(folder, NULL);
-    media = open_media(&g, session);
-    stream = open_stream(media);
+    torrent = open_media(&g, session);
+    stream = open_stream(torrent);
     works[0] = (work){.g = &g, .stream = stream};
     CHECK(pthread_create(&reader, NULL, read_once, &works[0]) == 0);
     do
-        OK(playswarm_media_get_status(media, &status, NULL));
+        OK(playswarm_torrent_get_status(torrent, &status, NULL));
     while (status.waiting_readers == 0);
-    OK(playswarm_media_unref(media));
+    OK(playswarm_torrent_unref(torrent));
     OK(playswarm_session_ref(session));
     OK(playswarm_stream_unref(stream));
     OK(playswarm_session_unref(session));

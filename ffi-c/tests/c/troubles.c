@@ -6,12 +6,12 @@
 
 static void nobody_has_the_magnet(const given *g) {
     const char *magnet = "magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567";
-    playswarm_media *media = NULL;
+    playswarm_torrent *torrent = NULL;
     playswarm_error *error = NULL;
     playswarm_session *session = new_session(g, NULL);
     SAYS(PLAYSWARM_TIMED_OUT, "longer than", error,
-         playswarm_session_open(session, magnet, 50, NULL, &media, &error));
-    CHECK(playswarm_code_is_temporary(PLAYSWARM_TIMED_OUT) && media == NULL);
+         playswarm_session_open(session, magnet, 50, NULL, &torrent, &error));
+    CHECK(playswarm_code_is_temporary(PLAYSWARM_TIMED_OUT) && torrent == NULL);
     OK(playswarm_session_unref(session));
 
     playswarm_config *config = NULL;
@@ -25,27 +25,27 @@ static void nobody_has_the_magnet(const given *g) {
     OK(playswarm_session_new(PLAYSWARM_ABI_VERSION, config, &session, NULL));
     OK(playswarm_config_unref(config));
     SAYS(PLAYSWARM_NO_METADATA, "check the link", error,
-         playswarm_session_open(session, magnet, 0, NULL, &media, &error));
+         playswarm_session_open(session, magnet, 0, NULL, &torrent, &error));
     SAYS(PLAYSWARM_FETCH, "could not fetch", error,
-         playswarm_session_open(session, "http://127.0.0.1:1/film.torrent", 0, NULL, &media, &error));
+         playswarm_session_open(session, "http://127.0.0.1:1/film.torrent", 0, NULL, &torrent, &error));
     OK(playswarm_session_unref(session));
 }
 
 /* Fetches until it cannot go on; says why, also to who waits for the writes. */
 static void nothing_can_be_written(const given *g, const char *folder, playswarm_code code, const char *part) {
     playswarm_session *session = new_session_in(folder, g->peer);
-    playswarm_media *media = open_media(g, session);
+    playswarm_torrent *torrent = open_media(g, session);
     playswarm_error *error = NULL;
     char *trouble = NULL;
-    OK(playswarm_media_fetch_all(media, 1));
-    UNTIL((OK(playswarm_media_trouble(media, &trouble)), trouble != NULL));
+    OK(playswarm_torrent_fetch_all(torrent, 1));
+    UNTIL((OK(playswarm_torrent_trouble(torrent, &trouble)), trouble != NULL));
     CHECK(strstr(trouble, part));
     OK(playswarm_string_free(trouble));
-    playswarm_media_status status = {.struct_size = sizeof status};
-    OK(playswarm_media_get_status(media, &status, NULL));
+    playswarm_torrent_status status = {.struct_size = sizeof status};
+    OK(playswarm_torrent_get_status(torrent, &status, NULL));
     CHECK(status.is_in_trouble == 1);
-    SAYS(code, part, error, playswarm_media_sync(media, NULL, &error));
-    OK(playswarm_media_unref(media));
+    SAYS(code, part, error, playswarm_torrent_sync(torrent, NULL, &error));
+    OK(playswarm_torrent_unref(torrent));
     OK(playswarm_session_unref(session));
 }
 
@@ -57,12 +57,12 @@ static void the_name_is_taken(const given *g) {
     snprintf(film, sizeof film, "%s/film.mkv", folder);
     CHECK(mkdir(folder, 0700) == 0 && mkdir(film, 0700) == 0);
     playswarm_session *session = new_session_in(folder, g->peer);
-    playswarm_media *media = open_media(g, session);
-    playswarm_stream *stream = open_stream(media);
+    playswarm_torrent *torrent = open_media(g, session);
+    playswarm_stream *stream = open_stream(torrent);
     expect(g, stream, 0, g->size);
-    OK(playswarm_media_sync(media, NULL, NULL));
+    OK(playswarm_torrent_sync(torrent, NULL, NULL));
     OK(playswarm_stream_unref(stream));
-    OK(playswarm_media_unref(media));
+    OK(playswarm_torrent_unref(torrent));
     OK(playswarm_session_unref(session));
     CHECK(stat(film, &info) == 0 && S_ISDIR(info.st_mode) && rmdir(film) == 0);
 }
@@ -74,15 +74,15 @@ static void the_folder_goes_away(const given *g) {
 
     /* The folder is taken away under a session that writes to it: it plays on all the same. */
     playswarm_session *session = new_session_in(folder, g->peer);
-    playswarm_media *media = open_media(g, session);
-    playswarm_stream *stream = open_stream(media);
+    playswarm_torrent *torrent = open_media(g, session);
+    playswarm_stream *stream = open_stream(torrent);
     expect(g, stream, 0, g->size / 2);
-    OK(playswarm_media_sync(media, NULL, NULL));
+    OK(playswarm_torrent_sync(torrent, NULL, NULL));
     snprintf(away, sizeof away, "%s.away", folder);
     CHECK(rename(folder, away) == 0);
     expect(g, stream, g->size / 2, g->size - g->size / 2);
     OK(playswarm_stream_unref(stream));
-    OK(playswarm_media_unref(media));
+    OK(playswarm_torrent_unref(torrent));
     OK(playswarm_session_unref(session));
 
     /* It is gone when a torrent is opened, and something else stands there. */

@@ -82,7 +82,7 @@ pub struct World {
     pub data: Vec<u8>,
     pub peer: SocketAddr,
     runtime: Runtime,
-    _seed: (Session, engine::Media),
+    _seed: (Session, engine::TorrentHandle),
 }
 
 impl World {
@@ -106,14 +106,15 @@ impl World {
         fs::write(&film, data).unwrap();
         let runtime = Runtime::new().unwrap();
         let (peer, torrent, open) = runtime.block_on(async {
-            let options = CreateOptions { piece_bytes: Some(64 << 10), ..CreateOptions::default() };
+            let mut options = CreateOptions::default();
+            options.piece_bytes = Some(64 << 10);
             let made = create_torrent(&film, options, |_, _| {}).await.unwrap();
             let (torrent, bytes) = (made.torrent, made.bytes);
             let file = folder.path().join("film.torrent");
             fs::write(&file, bytes).unwrap();
             let session = Session::new(Config::offline(&seed)).await.unwrap();
             let media = session.open(Source::from(&torrent)).await.unwrap();
-            assert_eq!(media.check_files(|_, _| {}).await.unwrap(), data.len() as u64);
+            assert_eq!(media.recheck(|_, _| {}).await.unwrap(), data.len() as u64);
             (session.listen_addr().unwrap(), file, (session, media))
         });
         World { folder, torrent, film, data: data.to_vec(), peer, runtime, _seed: open }

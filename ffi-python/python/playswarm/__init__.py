@@ -4,7 +4,7 @@
     with playswarm.open("magnet:?xt=urn:btih:…") as film:
         print(film.read(1000))
 
-`open` returns a binary file object. For more than one film use `Session`, `Media` and `Config`; for
+`open` returns a binary file object. For more than one film use `Session`, `TorrentHandle` and `Config`; for
 asyncio use `AsyncSession` and `open_async`. Every error is a `PlayswarmError` and also the matching
 built-in exception. docs/PYTHON.md is the guide.
 """
@@ -31,32 +31,32 @@ from ._errors import (
     TimedOutError,
 )
 from ._file import MediaFile
-from ._media import History, Media
+from ._metainfo import FileEntry, Metainfo, create_torrent
 from ._playswarm import __version__
 from ._session import Session, default_session, open
 from ._status import (
     Event,
-    MediaStatus,
     PeerStatus,
     Playhead,
     ReaderStatus,
     SlotStatus,
     TimelineStatus,
+    TorrentStatus,
     TrackerStatus,
     TrackStatus,
     ViewerStatus,
     Waste,
 )
-from ._timeline import Keyframe, Landing, Timeline
-from ._torrent import FileEntry, Torrent, create_torrent
+from ._timeline import Keyframe, SeekPoint, Timeline
+from ._torrent_handle import History, TorrentHandle
 
 if TYPE_CHECKING:
-    from ._aio import AsyncMedia, AsyncMediaFile, AsyncSession, create_torrent_async, open_async
+    from ._aio import AsyncMediaFile, AsyncSession, AsyncTorrentHandle, create_torrent_async, open_async
 
 __all__ = [
-    "AsyncMedia",
     "AsyncMediaFile",
     "AsyncSession",
+    "AsyncTorrentHandle",
     "BadArgumentError",
     "BadConfigError",
     "BadSourceError",
@@ -72,17 +72,16 @@ __all__ = [
     "InternalError",
     "IoError",
     "Keyframe",
-    "Landing",
     "ListenError",
-    "Media",
     "MediaFile",
-    "MediaStatus",
+    "Metainfo",
     "NoMetadataError",
     "NoSuchFileError",
     "PeerStatus",
     "Playhead",
     "PlayswarmError",
     "ReaderStatus",
+    "SeekPoint",
     "Session",
     "Settings",
     "SlotStatus",
@@ -90,7 +89,8 @@ __all__ = [
     "TimedOutError",
     "Timeline",
     "TimelineStatus",
-    "Torrent",
+    "TorrentHandle",
+    "TorrentStatus",
     "TrackStatus",
     "TrackerStatus",
     "ViewerStatus",
@@ -103,7 +103,7 @@ __all__ = [
     "open_async",
 ]
 
-_ASYNC = {"AsyncMedia", "AsyncMediaFile", "AsyncSession", "create_torrent_async", "open_async"}
+_ASYNC = {"AsyncTorrentHandle", "AsyncMediaFile", "AsyncSession", "create_torrent_async", "open_async"}
 
 
 def __getattr__(name: str) -> Any:

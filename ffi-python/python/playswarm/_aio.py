@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from . import _logging, _playswarm
 from ._config import Config, as_json
 from ._file import target
-from ._media import MediaBase
+from ._metainfo import FileEntry, Metainfo, Source, creating, raw_source
 from ._progress import Progress, Report, report
 from ._session import SessionBase
-from ._status import Event, MediaStatus
-from ._timeline import Landing, Timeline
-from ._torrent import FileEntry, Source, Torrent, creating, raw_source
+from ._status import Event, TorrentStatus
+from ._timeline import SeekPoint, Timeline
+from ._torrent_handle import TorrentHandleBase
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from ._config import Settings
 
-__all__ = ["AsyncMedia", "AsyncMediaFile", "AsyncSession", "create_torrent_async", "open_async"]
+__all__ = ["AsyncMediaFile", "AsyncSession", "AsyncTorrentHandle", "create_torrent_async", "open_async"]
 
 T = TypeVar("T")
 
@@ -71,13 +71,18 @@ class AsyncMediaFile:
     """
 
     def __init__(
-        self, raw: _playswarm.File, media: AsyncMedia, entry: FileEntry, timeout: float | None, owns_media: bool
+        self,
+        raw: _playswarm.File,
+        torrent: AsyncTorrentHandle,
+        entry: FileEntry,
+        timeout: float | None,
+        owns_torrent: bool,
     ) -> None:
-        self._raw, self._owns_media = raw, owns_media
+        self._raw, self._owns_torrent = raw, owns_torrent
         self._position = 0
         self._ahead: int | None = None
         self._turn = asyncio.Lock()
-        self.media = media
+        self.torrent = torrent
         self.entry = entry
         self.timeout = timeout
         """Longest wait of a read, in seconds; None for no limit."""
@@ -145,15 +150,15 @@ class AsyncMediaFile:
         self._position = target(self.size, self._position, offset, whence)
         return self._position
 
-    async def seek_time(self, seconds: float, /) -> Landing:
+    async def seek_time(self, seconds: float, /) -> SeekPoint:
         """Moves to the keyframe at or before a time, and starts to download there. Returns the
         position.
         """
         async with self._turn:
             self._check_open()
-            landing = Landing(*await _wait(self._raw.seek_time(seconds), self.timeout))
-            self._position = landing.position
-            return landing
+            seek_point = SeekPoint(*await _wait(self._raw.seek_time(seconds), self.timeout))
+            self._position = seek_point.position
+            return seek_point
 
     @property
     def time(self) -> float | None:
@@ -193,7 +198,7 @@ class AsyncMediaFile:
         """Closes the file and frees its read-ahead at once. Waiting reads fail with `ClosedError`.
         It may be called twice.
         """
-        self._raw.close(self.media._raw if self._owns_media else None)
+        self._raw.close(self.torrent._raw if self._owns_torrent else None)
 
     async def __aenter__(self) -> AsyncMediaFile:
         self._check_open()
@@ -207,22 +212,22 @@ class AsyncMediaFile:
         return f"<AsyncMediaFile {self.name!r} {where}>"
 
 
-class AsyncMedia(MediaBase):
+class AsyncTorrentHandle(TorrentHandleBase):
     """An open torrent, for asyncio."""
 
-    def __init__(self, raw: _playswarm.Media, timeout: float | None = None) -> None:
+    def __init__(self, raw: _playswarm.TorrentHandle, timeout: float | None = None) -> None:
         super().__init__(raw)
         self.timeout = timeout
         """Longest wait of reads in files opened from now on, in seconds; None for no limit."""
 
     def open(
-        self, file: int | str | None = None, *, ahead: int | None = None, _owns_media: bool = False
+        self, file: int | str | None = None, *, ahead: int | None = None, _owns_torrent: bool = False
     ) -> AsyncMediaFile:
         """Opens a file by its index, its name or a part of its name. The default is the largest
         playable file. Never waits.
         """
-        entry = self.torrent.find_file(file)
-        made = AsyncMediaFile(self._raw.stream(entry.index), self, entry, self.timeout, _owns_media)
+        entry = self.metainfo.find_file(file)
+        made = AsyncMediaFile(self._raw.stream(entry.index), self, entry, self.timeout, _owns_torrent)
         if ahead is not None:
             made.ahead = ahead
         return made
@@ -237,7 +242,7 @@ class AsyncMedia(MediaBase):
         """Returns the timing information of a file: duration, tracks, keyframes. Its index is read
         from the swarm if it is not known.
         """
-        return Timeline(await _wait(self._raw.timeline(self.torrent.find_file(file).index)))
+        return Timeline(await _wait(self._raw.timeline(self.metainfo.find_file(file).index)))
 
     async def download(self, *, progress: Progress = False) -> int:
         """Downloads all files and waits for completion. Returns their size in bytes. Cancelling it
@@ -246,18 +251,18 @@ class AsyncMedia(MediaBase):
         with report(progress, self.name) as tell:
             return await _wait(self._raw.download(), tell=tell)
 
-    async def check_files(self, *, progress: Progress = False) -> int:
+    async def recheck(self, *, progress: Progress = False) -> int:
         """Checks the files in the download folder and accepts every correct piece. Returns their
         size in bytes.
         """
         with report(progress, "checking") as tell:
-            return await _wait(self._raw.check_files(), tell=tell)
+            return await _wait(self._raw.recheck(), tell=tell)
 
     async def sync(self) -> None:
         """Waits until all verified data is on disk."""
         await _wait(self._raw.sync())
 
-    async def watch(self, every: float = 0.5, seconds: float | None = None) -> AsyncIterator[MediaStatus]:
+    async def watch(self, every: float = 0.5, seconds: float | None = None) -> AsyncIterator[TorrentStatus]:
         """Yields a status at each interval until the torrent closes or ``seconds`` have passed."""
         loop = asyncio.get_running_loop()
         began = due = loop.time()
@@ -270,7 +275,7 @@ class AsyncMedia(MediaBase):
         """Closes the torrent. Its open files stay open."""
         self._raw.close()
 
-    async def __aenter__(self) -> AsyncMedia:
+    async def __aenter__(self) -> AsyncTorrentHandle:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -299,15 +304,15 @@ class AsyncSession(SessionBase):
     def __await__(self) -> Generator[Any, None, AsyncSession]:
         return self.start().__await__()
 
-    async def open(self, source: Source, *, timeout: float | None = None) -> AsyncMedia:
+    async def open(self, source: Source, *, timeout: float | None = None) -> AsyncTorrentHandle:
         """Opens a torrent. ``timeout`` limits this call and each later read of its files, in
         seconds.
         """
-        return AsyncMedia(await _wait(self._get().open(raw_source(source)), timeout), timeout)
+        return AsyncTorrentHandle(await _wait(self._get().open(raw_source(source)), timeout), timeout)
 
-    async def describe(self, source: Source, *, timeout: float | None = None) -> Torrent:
+    async def describe(self, source: Source, *, timeout: float | None = None) -> Metainfo:
         """Returns the metainfo of a torrent, without downloading any of its files."""
-        return Torrent(await _wait(self._get().describe(raw_source(source)), timeout))
+        return Metainfo(await _wait(self._get().describe(raw_source(source)), timeout))
 
     async def close(self) -> None:
         """Closes the session. Waiting reads fail with `ClosedError`, and verified data is written.
@@ -341,11 +346,11 @@ class _Opening:
             raw = (await asyncio.to_thread(default_session))._get()
         else:
             raw = (await session.start())._get()
-        media = AsyncMedia(await _wait(raw.open(raw_source(source)), timeout), timeout)
+        torrent = AsyncTorrentHandle(await _wait(raw.open(raw_source(source)), timeout), timeout)
         try:
-            return media.open(file, _owns_media=True)
+            return torrent.open(file, _owns_torrent=True)
         except BaseException:
-            await media.close()
+            await torrent.close()
             raise
 
     def __await__(self) -> Generator[Any, None, AsyncMediaFile]:
@@ -382,9 +387,9 @@ async def create_torrent_async(
     comment: str | None = None,
     name: str | None = None,
     progress: Progress = False,
-) -> Torrent:
+) -> Metainfo:
     """`create_torrent` for asyncio. Cancelling it stops hashing."""
     job = creating(path, piece_bytes, trackers, private, comment, name)
     with report(progress, "hashing") as tell:
         raw, data, left_out = await _wait(job, tell=tell)
-    return Torrent(raw, data, left_out)
+    return Metainfo(raw, data, left_out)

@@ -8,13 +8,13 @@ import os
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import _playswarm
-from ._timeline import Landing
-from ._torrent import FileEntry
+from ._metainfo import FileEntry
+from ._timeline import SeekPoint
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from ._media import Media
+    from ._torrent_handle import TorrentHandle
 
 READALL_BYTES = 4 << 20
 """Largest single read of `MediaFile.readall`, in bytes."""
@@ -50,12 +50,12 @@ class MediaFile(io.RawIOBase):
     mode = "rb"
 
     def __init__(
-        self, raw: _playswarm.File, media: Media, entry: FileEntry, timeout: float | None, owns_media: bool
+        self, raw: _playswarm.File, torrent: TorrentHandle, entry: FileEntry, timeout: float | None, owns_torrent: bool
     ) -> None:
         super().__init__()
-        self._owns_media = owns_media
+        self._owns_torrent = owns_torrent
         self._ahead: int | None = None
-        self.media = media
+        self.torrent = torrent
         """The torrent of this file."""
         self.entry = entry
         """The entry of this file in the torrent."""
@@ -142,7 +142,7 @@ class MediaFile(io.RawIOBase):
         self._check_open()
         return self._raw.position
 
-    def seek_time(self, seconds: float, /) -> Landing:
+    def seek_time(self, seconds: float, /) -> SeekPoint:
         """Moves to the keyframe at or before a time, and starts to download there. Returns the
         position.
 
@@ -150,9 +150,9 @@ class MediaFile(io.RawIOBase):
         ``timeout``. A time past the end selects the end.
         """
         self._check_open()
-        landing = Landing(*self._raw.seek_time(seconds).wait(self.timeout))
-        self._raw.seek(landing.position)
-        return landing
+        seek_point = SeekPoint(*self._raw.seek_time(seconds).wait(self.timeout))
+        self._raw.seek(seek_point.position)
+        return seek_point
 
     @property
     def time(self) -> float | None:
@@ -188,7 +188,7 @@ class MediaFile(io.RawIOBase):
         It may be called twice.
         """
         if not self.closed:
-            self._raw.close(self.media._raw if self._owns_media else None)
+            self._raw.close(self.torrent._raw if self._owns_torrent else None)
         super().close()
 
     @property

@@ -11,7 +11,7 @@ from ._show import COLOURS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ._status import MediaStatus
+    from ._status import TorrentStatus
 
 MIB = 1 << 20
 PEERS = 12
@@ -28,7 +28,7 @@ def _figure(figure: Figure | None, height: float) -> Figure:
     return Made(figsize=(9, height), layout="constrained")
 
 
-def _pieces(axes: Any, s: MediaStatus) -> None:
+def _pieces(axes: Any, s: TorrentStatus) -> None:
     """Draws the piece map as rows of squares, left to right, with the readers' positions."""
     from matplotlib.colors import ListedColormap
 
@@ -46,7 +46,7 @@ def _pieces(axes: Any, s: MediaStatus) -> None:
     axes.set(title=f"{s.name}: {100 * s.progress:.1f} % of {s.pieces} pieces", xticks=[], yticks=[])
 
 
-def status(s: MediaStatus, figure: Figure | None = None) -> Figure:
+def status(s: TorrentStatus, figure: Figure | None = None) -> Figure:
     """Draws the pieces, the rate of each peer and the read-ahead of each reader."""
     figure = _figure(figure, 5)
     grid = figure.add_gridspec(2, 2, height_ratios=[2, 3])
@@ -62,7 +62,7 @@ def status(s: MediaStatus, figure: Figure | None = None) -> Figure:
     return figure
 
 
-def history(seconds: Sequence[float], statuses: Sequence[MediaStatus], figure: Figure | None = None) -> Figure:
+def history(seconds: Sequence[float], statuses: Sequence[TorrentStatus], figure: Figure | None = None) -> Figure:
     """Draws rates and read-ahead over time, and the arrival of each piece."""
     figure = _figure(figure, 7)
     if not statuses:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from . import _logging, _playswarm
 from ._config import Config, as_json
 from ._file import MediaFile
-from ._media import Media
-from ._status import MediaStatus
-from ._torrent import Source, Torrent, raw_source
+from ._metainfo import Metainfo, Source, raw_source
+from ._status import TorrentStatus
+from ._torrent_handle import TorrentHandle
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -67,11 +67,11 @@ class SessionBase:
     def closed(self) -> bool:
         return self._raw is not None and self._raw.is_closed
 
-    def kept(self) -> list[MediaStatus]:
+    def seeded_in_background(self) -> list[TorrentStatus]:
         """Returns the torrents that no caller has open and that download and seed in the background
         (the setting ``keep``).
         """
-        return [MediaStatus.from_dict(s) for s in json.loads(self._get().kept())]
+        return [TorrentStatus.from_dict(s) for s in json.loads(self._get().seeded_in_background())]
 
     def __repr__(self) -> str:
         if self._raw is None:
@@ -98,18 +98,18 @@ class Session(SessionBase):
         _logging.refresh()
         self._started(_playswarm.open_session(text).wait())
 
-    def open(self, source: Source, *, timeout: float | None = None) -> Media:
+    def open(self, source: Source, *, timeout: float | None = None) -> TorrentHandle:
         """Opens a torrent: a path, a URL, a magnet link, an info-hash, the content of a
-        ``.torrent`` file, or a `Torrent`.
+        ``.torrent`` file, or a `Metainfo`.
 
         A magnet link waits for its metadata. ``timeout`` limits this call and each later read of
         its files, in seconds.
         """
-        return Media(self._get().open(raw_source(source)).wait(timeout), timeout)
+        return TorrentHandle(self._get().open(raw_source(source)).wait(timeout), timeout)
 
-    def describe(self, source: Source, *, timeout: float | None = None) -> Torrent:
+    def describe(self, source: Source, *, timeout: float | None = None) -> Metainfo:
         """Returns the metainfo of a torrent, without downloading any of its files."""
-        return Torrent(self._get().describe(raw_source(source)).wait(timeout))
+        return Metainfo(self._get().describe(raw_source(source)).wait(timeout))
 
     def close(self, timeout: float | None = None) -> None:
         """Closes the session. Waiting reads fail with `ClosedError`, and verified data is written.
@@ -153,15 +153,15 @@ def open(
     film.read(1000)``.
 
     ``source`` is a path, a URL, a magnet link, an info-hash, the content of a ``.torrent`` file, or
-    a `Torrent`. ``file`` is an index, a name or a part of a name; the default is the largest
+    a `Metainfo`. ``file`` is an index, a name or a part of a name; the default is the largest
     playable file. ``timeout`` limits opening and each later read, in seconds. Without ``session``,
     a session with default settings is started. It is closed when Python ends.
     """
-    media = (session or default_session()).open(source, timeout=timeout)
+    torrent = (session or default_session()).open(source, timeout=timeout)
     try:
-        return media.open(file, _owns_media=True)
+        return torrent.open(file, _owns_torrent=True)
     except BaseException:
-        media.close()
+        torrent.close()
         raise
 
 

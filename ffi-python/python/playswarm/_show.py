@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ._progress import amount
 
 if TYPE_CHECKING:
-    from ._status import MediaStatus
+    from ._status import TorrentStatus
 
 CELLS = 60
 """Length of a piece map in a line of text, in characters."""
@@ -31,16 +31,16 @@ def cells(piece_map: str, count: int) -> str:
     return "".join(shown)
 
 
-def line(s: MediaStatus) -> str:
+def line(s: TorrentStatus) -> str:
     peers = f"{len(s.peers)} peer{'' if len(s.peers) == 1 else 's'}"
     text = (
-        f"{s.name}: {100 * s.progress:.1f} % of {amount(s.total_bytes)} here, down {amount(s.download_bytes_per_s)}/s, "
+        f"{s.name}: {100 * s.progress:.1f} % of {amount(s.total_bytes)} verified, down {amount(s.download_bytes_per_s)}/s, "
         f"up {amount(s.upload_bytes_per_s)}/s, {peers} [{cells(s.piece_map, CELLS)}]"
     )
     return f"{text} {s.trouble}" if s.trouble else text
 
 
-def html(s: MediaStatus) -> str:
+def html(s: TorrentStatus) -> str:
     """Returns an HTML card with a piece bar, figures, readers and peers. Names come from untrusted
     sources and are escaped.
     """
@@ -97,7 +97,7 @@ class Display:
         if get_ipython() is not None:
             self._notebook = display
 
-    def show(self, status: MediaStatus) -> None:
+    def show(self, status: TorrentStatus) -> None:
         if self._notebook is None:
             print(status, flush=True)
         elif self._handle is None:

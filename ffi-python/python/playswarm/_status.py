@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Event",
-    "MediaStatus",
     "PeerStatus",
     "Playhead",
     "ReaderStatus",
     "SlotStatus",
     "TimelineStatus",
+    "TorrentStatus",
     "TrackStatus",
     "ViewerStatus",
     "Waste",
@@ -231,7 +231,7 @@ class TrackerStatus:
 
 
 @dataclass(frozen=True, slots=True)
-class MediaStatus:
+class TorrentStatus:
     """Status snapshot of a torrent."""
 
     info_hash: str
@@ -275,7 +275,7 @@ class MediaStatus:
     """Whether the session keeps the torrent in the background without a viewer."""
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> MediaStatus:
+    def from_dict(cls, values: Mapping[str, Any]) -> TorrentStatus:
         return _known(
             cls,
             {
@@ -292,7 +292,7 @@ class MediaStatus:
         )
 
     @classmethod
-    def from_json(cls, text: str) -> MediaStatus:
+    def from_json(cls, text: str) -> TorrentStatus:
         return cls.from_dict(json.loads(text))
 
     def to_dict(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from . import _playswarm
 from ._status import TimelineStatus, TrackStatus
 
-__all__ = ["Keyframe", "Landing", "Timeline"]
+__all__ = ["Keyframe", "SeekPoint", "Timeline"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Keyframe:
 
 
 @dataclass(frozen=True, slots=True)
-class Landing:
+class SeekPoint:
     """The result of a seek to a time."""
 
     time: float

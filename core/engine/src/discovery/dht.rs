@@ -96,7 +96,7 @@ impl Dht {
                 Some(node)
             }
             Ok(Err(e)) => {
-                tracing::info!(error = %e, "no DHT node for now");
+                tracing::info!(error = %e, "the DHT node could not be started");
                 None
             }
             Err(_) => None,
@@ -113,7 +113,7 @@ impl Dht {
         // A separate task: see `Node::client`.
         let blind = failed || tokio::spawn(async move { client.to_bootstrap().await.is_empty() }).await.unwrap_or(true);
         if blind {
-            tracing::debug!("the DHT node knows nobody; starting another");
+            tracing::debug!("the DHT node has no other nodes; starting a new one");
             self.abandon(node).await;
         }
     }

@@ -10,24 +10,24 @@ mod dht6;
 pub(crate) mod inflate;
 mod keyed;
 mod local;
+mod peer_filter;
 pub(crate) mod resolver;
-mod sieve;
 pub(crate) mod source;
 mod tracker;
 pub(crate) mod web;
 
 pub(crate) use keyed::KeyNews;
-pub(crate) use sieve::Found;
+pub(crate) use peer_filter::Found;
 
 use crate::config::Config;
 use crate::error::Result;
+use crate::metainfo::{InfoHash, Trackers};
 use crate::status::TrackerStatus;
-use crate::torrent::{InfoHash, Trackers};
 use parking_lot::Mutex;
+use peer_filter::PeerFilter;
 #[cfg(test)]
 use playswarm_proto::AddressClass;
 use resolver::Resolver;
-use sieve::Sieve;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -69,7 +69,7 @@ struct Context {
     peer_id: [u8; 20],
     listen_port: u16,
     progress: Arc<dyn Fn() -> Progress + Send + Sync>,
-    sieve: Sieve,
+    sieve: PeerFilter,
     web: Arc<web::Web>,
     resolver: Arc<Resolver>,
     /// Status of the trackers, and the time since which it is valid.
@@ -173,7 +173,7 @@ impl Discovery {
     pub(crate) fn start(shared: &Arc<Shared>, params: Params) -> (Discovery, mpsc::Receiver<Found>) {
         let cancel = shared.cancel.child_token();
         let private = cancel.child_token();
-        let (sieve, found) = Sieve::new(SocketAddr::new(shared.listen.ip(), params.listen_port));
+        let (sieve, found) = PeerFilter::new(SocketAddr::new(shared.listen.ip(), params.listen_port));
         let context = Arc::new(Context {
             info_hash: params.info_hash,
             peer_id: params.peer_id,

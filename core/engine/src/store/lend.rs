@@ -7,14 +7,14 @@ use super::Store;
 use super::files::Source;
 use super::load::Loaded;
 use crate::error::{Error, Result};
-use crate::torrent::Torrent;
+use crate::metainfo::Metainfo;
 use playswarm_logic::{Bits, PieceIndex};
 use std::ops::Range;
 use std::sync::Arc;
 
 impl Store {
     /// Returns the torrent.
-    pub(crate) fn torrent(&self) -> &Torrent {
+    pub(crate) fn torrent(&self) -> &Metainfo {
         &self.torrent
     }
 
@@ -105,8 +105,8 @@ impl Store {
                     state.set_on_disk(piece, true);
                     state.unsynced.push(piece);
                     // Its blocks are no longer needed, unless it is being hashed now.
-                    if let Some(buffer) = state.assemblies.get(&piece).and_then(|a| a.abandon()) {
-                        state.remove_assembly(piece);
+                    if let Some(buffer) = state.piece_buffers.get(&piece).and_then(|a| a.abandon()) {
+                        state.remove_piece_buffer(piece);
                         dropped.push(buffer);
                     }
                 }

@@ -4,8 +4,8 @@
 //! Connections are opened in `transport` (dialled) and `listen` (incoming). The driver decides
 //! which messages are sent.
 
+use crate::metainfo::InfoHash;
 use crate::swarm::handshake::HandshakeError;
-use crate::torrent::InfoHash;
 use bytes::{Buf, BytesMut};
 use playswarm_logic::Bits;
 use playswarm_logic::torrent::greeting::Greeting;
@@ -46,7 +46,7 @@ pub(crate) enum LinkError {
     #[error("the peer closed the connection")]
     Closed,
     /// The connection failed.
-    #[error("the connection broke: {0}")]
+    #[error("the connection failed: {0}")]
     Io(#[from] std::io::Error),
     /// The peer sent an invalid message.
     #[error(transparent)]

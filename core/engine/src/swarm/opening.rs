@@ -2,9 +2,9 @@
 
 use crate::discovery::Discovery;
 use crate::error::{Error, Result};
+use crate::metainfo::Metainfo;
 use crate::status::OpeningStatus;
 use crate::swarm::driver::Swarm;
-use crate::torrent::Torrent;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
@@ -46,7 +46,7 @@ impl Swarm {
     /// # Errors
     ///
     /// Returns [`Error::NoMetadata`], and those of [`Swarm::torrent`].
-    pub(crate) async fn torrent_unless_silent(&self, silence: Duration) -> Result<Arc<Torrent>> {
+    pub(crate) async fn torrent_unless_silent(&self, silence: Duration) -> Result<Arc<Metainfo>> {
         let begun = Instant::now();
         let (mut last, mut best) = (begun, (0, 0));
         let torrent = self.torrent();

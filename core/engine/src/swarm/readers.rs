@@ -42,8 +42,8 @@ impl Swarm {
 
     /// Returns whether every player has enough read-ahead, so that data no player waits for may be
     /// fetched.
-    pub(crate) fn players_are_comfortable(&self) -> bool {
-        self.look(|torrent, _| torrent.players_are_comfortable())
+    pub(crate) fn read_ahead_is_full(&self) -> bool {
+        self.look(|torrent, _| torrent.read_ahead_is_full())
     }
 
     /// Returns whether all of these bytes are verified and stored.
@@ -81,7 +81,7 @@ impl Swarm {
         let layout = content.torrent.layout;
         let index = layout.piece_at(position);
         let next = PieceIndex(index.0 + 1);
-        if next.0 < layout.pieces() && !content.store.is_hot(next) {
+        if next.0 < layout.pieces() && !content.store.is_cached(next) {
             content.store.prefetch(next);
         }
         let within = (position - layout.start_of(index)) as usize;
@@ -114,7 +114,7 @@ impl Swarm {
             if content.store.has(piece) {
                 continue;
             }
-            self.tell(Input::ReaderWaits(key, position));
+            self.tell(Input::ReaderBlocked(key, position));
             // Created once: a guard created anew for each piece would each time report that the
             // reader no longer waits.
             given_up.get_or_insert_with(|| Waiting { swarm: self, key });
@@ -167,7 +167,7 @@ impl Swarm {
     }
 
     /// Rechecks files that another program may have written.
-    pub(crate) async fn check_files(self: &Arc<Self>, mut progress: impl FnMut(u64, u64) + Send) -> Result<u64> {
+    pub(crate) async fn recheck(self: &Arc<Self>, mut progress: impl FnMut(u64, u64) + Send) -> Result<u64> {
         let content = self.content().ok_or(Error::Closed)?;
         let layout = content.torrent.layout;
         let (mut right, mut looked) = (0, 0);

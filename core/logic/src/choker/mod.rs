@@ -24,10 +24,10 @@ pub struct Config {
     pub slots: usize,
     /// Factor of `slots` that bounds all unchoked peers, including those served without waiting. 6:
     /// usually all peers of a client.
-    pub crowd: usize,
+    pub unchoke_factor: usize,
     /// Time after an unchoke for which a peer holds a slot, however little it requests: its
     /// requests are under way. 2 s.
-    pub settle_s: f64,
+    pub grace_s: f64,
     /// Time between two rankings. 10 s (BEP 3): with a shorter one, TCP never reaches full speed
     /// before a choke.
     pub round_s: f64,
@@ -51,8 +51,8 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             slots: 8,
-            crowd: 6,
-            settle_s: 2.0,
+            unchoke_factor: 6,
+            grace_s: 2.0,
             round_s: 10.0,
             optimistic_s: 30.0,
             new_s: 60.0,
@@ -83,7 +83,7 @@ pub enum Input {
     Asked(PeerKey, bool),
     /// Whether the peer is a viewer with a low buffer, as far as its report is believed. Such
     /// viewers come first where slots are not earned.
-    Dry(PeerKey, bool),
+    LowBuffer(PeerKey, bool),
     /// Whether the peer's requests are answered without waiting, so that it holds no slot. Until
     /// reported, every peer is assumed to wait for the line. Counts from the next [`Input::Timeout`]
     /// on.
@@ -119,9 +119,26 @@ struct Peer {
     took: [u64; 2],
     asked_since: Option<Time>,
     /// Whether the peer is a viewer with a low buffer.
-    dry: bool,
+    low_buffer: bool,
     /// Whether the peer's requests are answered without waiting.
     served: bool,
+}
+
+impl Peer {
+    fn new(joined: Time) -> Peer {
+        Peer {
+            joined,
+            interested: false,
+            unchoked_since: None,
+            last_slot: None,
+            gave: [0; 2],
+            gave_at: joined,
+            took: [0; 2],
+            asked_since: None,
+            low_buffer: false,
+            served: false,
+        }
+    }
 }
 
 /// The state machine of the choker; see the [module](self).
@@ -156,18 +173,7 @@ impl Choker {
     pub fn handle(&mut self, now: Time, input: Input) {
         match input {
             Input::Joined(key) => {
-                self.peers.entry(key).or_insert(Peer {
-                    joined: now,
-                    interested: false,
-                    unchoked_since: None,
-                    last_slot: None,
-                    gave: [0; 2],
-                    gave_at: now,
-                    took: [0; 2],
-                    asked_since: None,
-                    dry: false,
-                    served: false,
-                });
+                self.peers.entry(key).or_insert_with(|| Peer::new(now));
             }
             Input::Left(key) => {
                 self.peers.remove(&key);
@@ -205,9 +211,9 @@ impl Choker {
                     peer.asked_since = asked.then(|| peer.asked_since.unwrap_or(now));
                 }
             }
-            Input::Dry(key, dry) => {
+            Input::LowBuffer(key, low) => {
                 if let Some(peer) = self.peers.get_mut(&key) {
-                    peer.dry = dry;
+                    peer.low_buffer = low;
                 }
             }
             Input::Served(key, served) => {
@@ -270,7 +276,7 @@ impl Choker {
 
     /// Returns whether the peer is unchoked without taking upload from others.
     fn holds_no_slot(&self, now: Time, peer: &Peer) -> bool {
-        peer.served && peer.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.settle_s))
+        peer.served && peer.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.grace_s))
     }
 
     fn has_free_slot(&self, now: Time) -> bool {
@@ -284,7 +290,7 @@ impl Choker {
 
     /// Returns the most peers that are ever unchoked at once.
     fn most(&self) -> usize {
-        self.config.slots * self.config.crowd.max(1)
+        self.config.slots * self.config.unchoke_factor.max(1)
     }
 
     fn set_unchoked(&mut self, now: Time, key: PeerKey, unchoked: bool) {

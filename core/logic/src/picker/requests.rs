@@ -1,4 +1,4 @@
-//! Requests: filling the peers' queues, up to the bound on each.
+//! Fills the peers' queues with requests, up to the bound on each.
 
 use super::Picker;
 use super::api::{Output, Share};
@@ -7,12 +7,12 @@ use super::peer::Peer;
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
 impl Picker {
-    /// Delay that a peer's queue may add to its round trip, seconds.
+    /// Returns the delay that a peer's queue may add to its round trip, in seconds.
     pub(super) fn slack_s(&self) -> f64 {
         self.config.slack_ms / 1000.0
     }
 
-    /// Whether anything is wanted: by a reader, or because all is to be fetched.
+    /// Returns whether any piece is wanted, by a reader or because everything is to be fetched.
     pub fn is_wanted_at_all(&self) -> bool {
         !self.readers.is_empty() || self.fetch_all
     }
@@ -27,7 +27,7 @@ impl Picker {
         }
     }
 
-    /// Requests as much of this peer as it should have in its queue now.
+    /// Fills the queue of this peer up to its bound.
     pub(super) fn fill(&mut self, peer: PeerKey) {
         if self.paused || !self.is_wanted_at_all() {
             return;
@@ -48,7 +48,7 @@ impl Picker {
                 return;
             }
             let filled = p.queue.len() + 1 >= limit;
-            // One block at a time tells whether a snubbed peer is back.
+            // One block at a time tests whether a snubbed peer answers again.
             if p.snubbed && !p.queue.is_empty() {
                 return;
             }
@@ -77,8 +77,8 @@ impl Picker {
             part.solo = Some(peer);
         }
         let Some(p) = self.peers.get_mut(&peer) else { return };
-        // A request that still stands there needs no second one, unless it was lost. Then it is
-        // cancelled as well, so that it is not answered twice.
+        // A request that still stands at the peer is not sent again unless it was lost. A lost one
+        // is cancelled first, so that it is not answered twice.
         let standing = p.revive(block);
         let lost = standing.is_some_and(|sent| p.is_lost(sent, self.now, self.prior));
         let stands = standing.is_some() && !lost;
@@ -96,15 +96,15 @@ impl Picker {
         }
     }
 
-    /// Whether a reader is blocked on this piece before all others, and nothing of it was requested
-    /// yet.
+    /// Returns whether a reader is blocked on this piece before all others, and no block of it was
+    /// requested yet.
     pub(super) fn is_first_of_blocking(&self, piece: u32) -> bool {
         let first = self.blocking().is_some_and(|w| w.piece == piece);
         first && self.partial.get(&piece).is_none_or(|part| part.open == part.missing)
     }
 
-    /// Requests one wanted block of an unlikely source, where nothing is under way: every peer is
-    /// ruled out, but an unlikely source is better than none. The likely ones come first.
+    /// Requests one wanted block from an unlikely source if nothing is outstanding. Every peer is
+    /// ruled out then, but an unlikely source is better than none. The likeliest comes first.
     pub(super) fn request_anything(&mut self) {
         if self.paused || self.is_new_peer_expected() {
             return;
@@ -129,13 +129,13 @@ impl Picker {
         }
     }
 
-    /// Whether a peer that has what blocks a reader joined moments ago.
+    /// Returns whether a peer that has the piece on which a reader is blocked joined moments ago.
     fn is_new_peer_expected(&self) -> bool {
         let first = self.blocking();
         first.is_some_and(|w| self.peers.values().any(|p| p.bits.get(w.piece) && self.is_new(p)))
     }
 
-    /// What a comparison rule is told of a peer and a piece.
+    /// Returns the facts about a peer and a piece for a comparison rule.
     pub(super) fn share_of(&mut self, key: PeerKey, w: &Demand) -> Share {
         let known = self.supply.holders.get(&w.piece).copied();
         let (holders, total) = known.unwrap_or_else(|| {

@@ -17,34 +17,34 @@ pub(super) const PRIOR_READ_RATE: f64 = 1e6;
 /// Memory of a peer's rate, seconds; at least the time of [`PROBE_BLOCKS`] blocks. `near_and_far`,
 /// `jittery`.
 pub(super) const RATE_MEMORY_S: f64 = 0.8;
-/// Variation of answers below which a peer counts as steady, and time after a seek or between two
-/// pieces through which a reader counts as blocked, seconds. `viewers`, `high_delay`.
+/// Variation of answers below which a peer counts as steady; and time after a seek or between two
+/// pieces for which a reader counts as blocked, seconds. `viewers`, `high_delay`.
 pub(super) const STEADY_S: f64 = 0.1;
-/// Interval between two looks at silent peers, seconds. While a piece is urgent, a tenth of it, which
-/// is also the least gain that pays for a duplicate. `demo`, `high_delay`.
+/// Interval between two checks of silent peers, seconds. While a piece is urgent, it is a tenth,
+/// which is also the least gain that justifies a duplicate. `demo`, `high_delay`.
 pub(super) const TICK_S: f64 = 0.25;
 /// Time without progress after which a blocked reader no longer holds other requests back, time
 /// within which a new peer is expected to unchoke, and bound on the data under way while nothing is
 /// urgent, seconds. `many_slow`, `partial_peers`.
 pub(super) const STUCK_S: f64 = 0.5;
-/// Shortest silence before a peer counts as snubbed; and delay of a blocked reader that pays for a
+/// Shortest silence before a peer counts as snubbed; and delay of a blocked reader that justifies a
 /// duplicate at any share of waste, seconds. `clip_uneven`, `mobile`.
 pub(super) const PATIENCE_S: f64 = 1.0;
-/// Time within which a due piece is urgent: duplicates are weighed, and a blocked reader's peers may
-/// be asked for it, seconds. `partial_peers`, `viewers`.
+/// Time within which a due piece is urgent: duplicates are weighed, and a blocked reader's peers
+/// may be asked for it, seconds. `partial_peers`, `viewers`.
 pub(super) const URGENT_S: f64 = 3.0;
-/// Time within which a due piece is kept from unsteady peers, and a piece that is shown is asked of
-/// idle seeds in any case; memory of a reader's rate, seconds. `mobile`, `crowd`.
+/// Time before its deadline within which a piece is not requested from unsteady peers, and may be
+/// requested from idle seeds in any case; memory of a reader's rate, seconds. `mobile`, `crowd`.
 pub(super) const SOON_S: f64 = 10.0;
 /// Horizon of requests to viewers, and longest time for which a peer that rejects or is silent is
 /// avoided, seconds. `viewers`.
 pub(super) const LONG_S: f64 = 60.0;
 
-/// Requests to all unmeasured peers together while a reader is blocked, blocks (or the blocked piece,
-/// if larger): an eighth of a second at 8 Mbit/s. `crowd`, `viewers`, `demo`.
+/// Requests to all unmeasured peers together while a reader is blocked, blocks (or the blocked
+/// piece, if larger): an eighth of a second at 8 Mbit/s. `crowd`, `viewers`, `demo`.
 pub(super) const PROBE_BLOCKS: u32 = 8;
-/// Data that is fetched as one with the piece on which a reader is blocked, blocks (or a round trip of
-/// all peers, if that is more): 1 MiB, with which a player can begin. `demo`.
+/// Data that is fetched together with the piece on which a reader is blocked, blocks (or a round
+/// trip of all peers, if that is more): 1 MiB, enough for a player to start. `demo`.
 pub(super) const BURST_BLOCKS: u32 = 64;
 /// Share of the remaining wait that a duplicate must save, since estimates err. `uneven`, `demo`.
 pub(super) const DUPLICATE_GAIN: f64 = 0.3;

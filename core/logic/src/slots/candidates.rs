@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn nowhere_and_nobody_is_not_dialled() {
+    fn invalid_addresses_are_not_dialled() {
         for nonsense in [
             "0.0.0.0:6881",
             "8.8.8.8:0",

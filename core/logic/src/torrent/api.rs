@@ -263,7 +263,7 @@ pub enum Input {
     /// The caller of a reader gave its rate, bytes per second.
     ReaderRate(ReaderKey, f64),
     /// A reader is blocked on this byte.
-    ReaderWaits(ReaderKey, u64),
+    ReaderBlocked(ReaderKey, u64),
     /// A reader gave up waiting.
     ReaderGaveUp(ReaderKey),
     /// A reader has read up to this byte.

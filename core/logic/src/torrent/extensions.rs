@@ -70,7 +70,7 @@ impl Torrent {
         let addr = SocketAddr::new(p.addr.ip(), port);
         if is_acceptable(addr, AddressClass::of(addr.ip())) && self.named_ports.admit(self.now, addr) {
             if self.book.bans.is_banned(addr, self.now) {
-                return Err(Disconnect::Closed("its address is turned away".to_owned()));
+                return Err(Disconnect::Closed("its address is banned".to_owned()));
             }
             (p.addr, p.booked) = (addr, true);
             self.book.connected(addr, Origin::Incoming);

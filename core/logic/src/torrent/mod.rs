@@ -66,7 +66,7 @@ use address_book::AddressBook;
 use fast_grants::FastGrants;
 use playswarm_proto::BLOCK_BYTES;
 use playswarm_proto::wire::{Message, Span};
-use slot_index::Viewing;
+use slot_index::SlotIndex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use times::Times;
@@ -109,7 +109,7 @@ pub struct Torrent {
     fast_grants: FastGrants,
     readers: BTreeMap<ReaderKey, Reader>,
     times: Times,
-    viewing: Option<Viewing>,
+    slot_index: Option<SlotIndex>,
     /// Addresses being dialled for the slot index.
     slot_dials: BTreeSet<SocketAddr>,
     down: Meter,
@@ -149,7 +149,7 @@ impl Torrent {
             fast_grants: FastGrants::default(),
             readers: BTreeMap::new(),
             times: Times::default(),
-            viewing: None,
+            slot_index: None,
             slot_dials: BTreeSet::new(),
             down: Meter::default(),
             up: Meter::default(),
@@ -273,7 +273,7 @@ impl Torrent {
         if matches!(&self.phase, Phase::Metadata(fetch) if fetch.next_timeout() <= now) {
             self.fetch_metadata(metadata::Input::Timeout);
         }
-        if self.viewing_timeout() <= now {
+        if self.slot_index_timeout() <= now {
             self.tell_slots(slots::Input::Timeout);
         }
     }
@@ -328,7 +328,7 @@ impl Machine for Torrent {
             Input::ReaderEnd(key, end) => self.end_reader(key, end),
             Input::ReaderSought(key, position) => self.seek_reader(key, position),
             Input::ReaderRate(key, bytes_per_s) => self.set_reader_rate(key, bytes_per_s),
-            Input::ReaderWaits(key, position) => self.reader_waits(key, position),
+            Input::ReaderBlocked(key, position) => self.reader_waits(key, position),
             Input::ReaderGaveUp(key) => self.reader_gave_up(key),
             Input::ReaderRead(key, position) => self.reader_read(key, position),
             Input::TimeKnown { file, time, index } => self.time_known(file, time, index),
@@ -348,6 +348,6 @@ impl Machine for Torrent {
             Phase::Ready(ready) => ready.picker.next_timeout().unwrap_or(Time::NEVER),
             Phase::Failed => Time::NEVER,
         };
-        phase.min(self.choker.next_timeout()).min(self.viewing_timeout())
+        phase.min(self.choker.next_timeout()).min(self.slot_index_timeout())
     }
 }

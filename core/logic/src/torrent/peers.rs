@@ -164,7 +164,7 @@ impl Torrent {
 
     /// Closes a connection to give its place to another.
     pub(super) fn give_place_of(&mut self, key: PeerKey) {
-        self.disconnect(key, &Disconnect::Closed("its place is for another".to_owned()));
+        self.disconnect(key, &Disconnect::Closed("its connection place went to another peer".to_owned()));
     }
 
     /// Adds a peer to the picker, once the info dictionary is known.
@@ -184,7 +184,7 @@ impl Torrent {
         };
         if forgotten {
             // A new connection begins with the peer's pieces.
-            self.disconnect(key, &Disconnect::Closed("what it said of its pieces was forgotten".to_owned()));
+            self.disconnect(key, &Disconnect::Closed("its early messages about pieces were dropped".to_owned()));
             return;
         }
         let Phase::Ready(ready) = &mut self.phase else { return };
@@ -290,7 +290,7 @@ impl Torrent {
             .map(|(key, _)| *key)
             .collect();
         for key in others {
-            let why = "the torrent is private, and no tracker named it".to_owned();
+            let why = "the torrent is private, and no tracker named this peer".to_owned();
             self.disconnect(key, &Disconnect::Closed(why));
         }
         // The handshake had offered PEX.

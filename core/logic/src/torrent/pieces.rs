@@ -16,7 +16,7 @@ impl Torrent {
         let mut config = self.config.picker.clone();
         if self.config.storage_limit_bytes != 0 {
             // Pieces far ahead of the readers could not be stored.
-            config.jump_points = 0;
+            config.seek_targets = 0;
         }
         config.max_partial_bytes = config.max_partial_bytes.min(self.config.memory_limit_bytes / 2);
         let mut picker = Picker::new(content.layout, have, config);

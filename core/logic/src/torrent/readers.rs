@@ -1,7 +1,7 @@
 //! Open readers: their positions, the bytes that block them, and their read-ahead.
 
 use super::{OpenReader, Output, Purpose, Torrent};
-use crate::{PieceIndex, ReaderKey, Time, picker, retain};
+use crate::{PieceIndex, ReaderKey, Time, evict, picker};
 use std::time::Duration;
 
 /// Longest duration of a prefetch.
@@ -58,8 +58,8 @@ impl Torrent {
             self.set_all_limits();
         }
         match purpose {
-            Purpose::Index => self.pick(picker::Input::ReaderJumps(key, Vec::new())),
-            Purpose::Prefetch => self.pick(picker::Input::ReaderWaits(key, true)),
+            Purpose::Index => self.pick(picker::Input::ReaderSeekTargets(key, Vec::new())),
+            Purpose::Prefetch => self.pick(picker::Input::ReaderBlocked(key, true)),
             Purpose::Play => {}
         }
         self.tell_time(key);
@@ -145,7 +145,7 @@ impl Torrent {
         let Some(reader) = self.readers.get_mut(&key) else { return };
         (reader.position, reader.since, reader.waiting) = (position, position, false);
         self.readers_moved();
-        self.pick(picker::Input::ReaderWaits(key, false));
+        self.pick(picker::Input::ReaderBlocked(key, false));
         self.pick(picker::Input::ReaderSought(key, position));
         self.tell_rate(key);
     }
@@ -160,13 +160,13 @@ impl Torrent {
     pub(super) fn reader_waits(&mut self, key: ReaderKey, position: u64) {
         let Some(reader) = self.readers.get_mut(&key).filter(|reader| !reader.waiting) else { return };
         (reader.waiting, reader.position) = (true, position);
-        self.pick(picker::Input::ReaderWaits(key, true));
+        self.pick(picker::Input::ReaderBlocked(key, true));
     }
 
     pub(super) fn reader_gave_up(&mut self, key: ReaderKey) {
         let Some(reader) = self.readers.get_mut(&key).filter(|reader| reader.waiting) else { return };
         reader.waiting = false;
-        self.pick(picker::Input::ReaderWaits(key, false));
+        self.pick(picker::Input::ReaderBlocked(key, false));
     }
 
     pub(super) fn reader_read(&mut self, key: ReaderKey, position: u64) {
@@ -175,7 +175,7 @@ impl Torrent {
         let before = std::mem::replace(&mut reader.position, position);
         let reader = *reader;
         if was_waiting {
-            self.pick(picker::Input::ReaderWaits(key, false));
+            self.pick(picker::Input::ReaderBlocked(key, false));
         }
         self.pick(picker::Input::ReaderRead(key, position));
         let Some(ready) = self.ready() else { return };
@@ -190,17 +190,17 @@ impl Torrent {
         }
     }
 
-    /// Has the store told where the readers are, for what is given back when disk or memory runs short.
+    /// Reports the readers' positions to the store, which evicts by them.
     pub(super) fn readers_moved(&mut self) {
         self.do_later(Output::ReadersMoved);
     }
 
     /// Returns where the readers are; none before the torrent is known.
-    pub fn reader_places(&self) -> impl Iterator<Item = retain::Reader> + '_ {
+    pub fn reader_places(&self) -> impl Iterator<Item = evict::Reader> + '_ {
         let layout = self.ready().map(|ready| ready.content.layout);
         layout.into_iter().flat_map(|layout| {
             let near = (NEAR_BYTES / u64::from(layout.piece_bytes())).clamp(2, 1 << 20) as u32;
-            self.readers.values().map(move |r| retain::Reader {
+            self.readers.values().map(move |r| evict::Reader {
                 first: layout.piece_at(r.start),
                 at: layout.piece_at(r.position),
                 near,
@@ -211,12 +211,12 @@ impl Torrent {
 
     /// Returns whether every player has enough read-ahead, so that data no player waits for may be
     /// fetched.
-    pub fn players_are_comfortable(&self) -> bool {
+    pub fn read_ahead_is_full(&self) -> bool {
         let Some(ready) = self.ready() else { return false };
         self.readers.iter().filter(|(_, r)| r.purpose != Purpose::Index).all(|(key, r)| {
             let prefetch = r.purpose == Purpose::Prefetch;
             let rate = ready.picker.reader_rate(*key);
-            let wanted = if prefetch { PREFETCH_BYTES } else { self.config.picker.comfort_bytes_at(rate) };
+            let wanted = if prefetch { PREFETCH_BYTES } else { self.config.picker.read_ahead_bytes_at(rate) };
             let here = ready.content.layout.bytes_here(ready.picker.have(), r.position, wanted);
             // A prefetching reader always counts as waiting.
             here >= wanted.min(r.end.saturating_sub(r.position)) && (prefetch || !r.waiting)

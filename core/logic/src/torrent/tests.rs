@@ -118,7 +118,7 @@ impl World {
     fn read(&mut self) -> ReaderKey {
         let reader = OpenReader { purpose: Purpose::Play, file: 0, start: 0, end: layout().total_bytes(), position: 0 };
         self.tell(Input::ReaderOpened(ReaderKey(0), reader));
-        self.tell(Input::ReaderWaits(ReaderKey(0), 0));
+        self.tell(Input::ReaderBlocked(ReaderKey(0), 0));
         ReaderKey(0)
     }
 
@@ -202,7 +202,7 @@ fn a_piece_is_announced_to_all_and_withdrawn_from_those_that_understand() {
 }
 
 #[test]
-fn a_peer_is_told_of_what_changed_since_its_greeting() {
+fn a_peer_learns_of_changes_since_its_greeting() {
     let mut world = World::with(&[1, 2]);
     let mut told = Bits::new(PIECES);
     told.set(1, true);
@@ -484,7 +484,7 @@ mod any_peer {
             }
             Step::Read(position) => {
                 world.torrent.handle(now, Input::ReaderRead(ReaderKey(0), position));
-                world.torrent.handle(now, Input::ReaderWaits(ReaderKey(0), position));
+                world.torrent.handle(now, Input::ReaderBlocked(ReaderKey(0), position));
             }
             Step::Jump(position) => world.torrent.handle(now, Input::ReaderSought(ReaderKey(0), position)),
             Step::Pass => return world.pass(0.5),

@@ -33,7 +33,7 @@ impl Torrent {
         self.ask_for_more_peers();
         self.exchange_peers();
         self.say_owed_rejects();
-        self.keep_viewing(surroundings.unix_s);
+        self.update_slot_index(surroundings.unix_s);
         self.starved_since = self.starved().map(|_| self.starved_since.unwrap_or(self.now));
         self.dial();
     }
@@ -56,7 +56,7 @@ impl Torrent {
         };
         let dead: Vec<PeerKey> = self.peers.iter().filter(dead).map(|(key, _)| *key).collect();
         for key in dead {
-            self.disconnect(key, &Disconnect::Closed("said nothing for too long".to_owned()));
+            self.disconnect(key, &Disconnect::Closed("was silent for too long".to_owned()));
         }
     }
 

@@ -77,7 +77,7 @@ impl Torrent {
         let targets = (1..PARTS).map(|n| time.seek_target(time.duration() * n / PARTS));
         if let Some(targets) = targets.collect::<Option<Vec<u64>>>() {
             let targets = targets.into_iter().map(|byte| r.start + byte).collect();
-            self.pick(picker::Input::ReaderJumps(key, targets));
+            self.pick(picker::Input::ReaderSeekTargets(key, targets));
         }
         self.tell_rate(key);
     }

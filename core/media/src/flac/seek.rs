@@ -4,7 +4,7 @@
 use super::Layout;
 use super::frame::{FrameHeader, MAX_HEADER_BYTES, StreamInfo};
 use crate::held::{Held, Step, Walk};
-use crate::locate::{Landing, ROUNDING, ahead};
+use crate::locate::{ROUNDING, SeekPoint, ahead};
 use crate::timeline::{Search, Timeline};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -59,7 +59,7 @@ pub(super) fn frames(bytes: &[u8], offset: u64, info: &StreamInfo) -> Vec<Frame>
 }
 
 impl Search for Layout {
-    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>> {
+    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = SeekPoint>> {
         let target = (time + ROUNDING).as_nanos() * u128::from(self.info.rate) / 1_000_000_000;
         let target = (target as u64).min(self.total.saturating_sub(1));
         let (at, next) = timeline.keyframe_at(time + ROUNDING);
@@ -126,9 +126,9 @@ struct Find {
 }
 
 impl Find {
-    fn landing(&self) -> Landing {
+    fn seek_point(&self) -> SeekPoint {
         let (time, offset) = (self.layout.time(self.low.sample), self.low.offset);
-        Landing { time, offset, from: offset, until: ahead(&self.timeline, time, self.low.offset), estimated: false }
+        SeekPoint { time, offset, from: offset, until: ahead(&self.timeline, time, self.low.offset), estimated: false }
     }
 
     /// Restarts the search without the seek table.
@@ -191,7 +191,7 @@ impl Find {
         before != (self.low, self.high, self.ceiling)
     }
 
-    fn look(&mut self, held: &mut Held) -> Step<Landing> {
+    fn look(&mut self, held: &mut Held) -> Step<SeekPoint> {
         if !self.checked {
             let range = self.low.offset..self.low.offset + MAX_HEADER_BYTES;
             let Some(bytes) = held.get(range.clone()) else { return Step::Need(vec![range]) };
@@ -205,7 +205,7 @@ impl Find {
             return self.look(held);
         }
         if self.low.next() > self.target || self.looks >= MAX_LOOKS || self.bytes >= MAX_BYTES {
-            return Step::Done(self.landing());
+            return Step::Done(self.seek_point());
         }
         let window = match self.window.clone() {
             Some(window) => window,
@@ -247,9 +247,9 @@ impl Find {
 }
 
 impl Walk for Find {
-    type Found = Landing;
+    type Found = SeekPoint;
 
-    fn step(&mut self, held: &mut Held) -> Step<Landing> {
+    fn step(&mut self, held: &mut Held) -> Step<SeekPoint> {
         self.look(held)
     }
 }

@@ -8,6 +8,7 @@ use super::tracks::Film;
 use crate::bisect::{Key, Look, Point, Reading, Short, Stream};
 use crate::held::Held;
 use crate::timeline::TrackKind;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A block with its times and position.
@@ -19,8 +20,9 @@ pub(crate) struct Block {
     /// Duration in microseconds, if stated.
     pub(crate) duration_us: Option<i64>,
     pub(crate) key: bool,
-    /// Offset of its content.
+    /// Offset of its content, and of the end of it.
     pub(crate) offset: u64,
+    pub(crate) end: u64,
     /// Offset of its cluster.
     pub(crate) cluster: u64,
 }
@@ -57,7 +59,7 @@ const MAX_LOST: u64 = 8 << 20;
 /// Bytes that identify a cluster: its header, a checksum and its timestamp.
 const CLUSTER_HEAD: u64 = 64;
 /// Length in bytes of a block's head: track (8), time (2), flags (1).
-const BLOCK_HEAD: u64 = 11;
+pub(crate) const BLOCK_HEAD: u64 = 11;
 
 impl Blocks {
     pub(crate) fn new(film: Arc<Film>, at: u64) -> Blocks {
@@ -66,6 +68,12 @@ impl Blocks {
 
     pub(crate) fn at(&self) -> u64 {
         self.at
+    }
+
+    /// Returns the offset before which everything was read, apart from blocks that were returned.
+    pub(crate) fn read_up_to(&self) -> u64 {
+        let block = self.group.as_ref().and_then(|group| group.block);
+        block.map_or(self.at, |block| block.offset.min(self.at))
     }
 
     /// Returns the next block.
@@ -123,12 +131,12 @@ impl Blocks {
                     self.at = offset;
                 }
                 Header { id: ids::SIMPLE_BLOCK, .. } => {
-                    if let Some((block, flags)) = self.block(content, offset) {
+                    if let Some((block, flags)) = self.block(content, offset..next) {
                         return Ok(Block { key: flags & 0x80 != 0, ..block });
                     }
                 }
                 Header { id, .. } => {
-                    let block = (id == ids::BLOCK).then(|| self.block(content, offset)).flatten();
+                    let block = (id == ids::BLOCK).then(|| self.block(content, offset..next)).flatten();
                     if let Some(group) = &mut self.group {
                         match id {
                             ids::BLOCK => group.block = block.map(|(block, _)| block),
@@ -149,13 +157,13 @@ impl Blocks {
     }
 
     /// Parses a block and its flags from the start of its content.
-    fn block(&self, content: &[u8], offset: u64) -> Option<(Block, u8)> {
+    fn block(&self, content: &[u8], range: Range<u64>) -> Option<(Block, u8)> {
         let (track, len) = vint(content)?;
         let &[high, low, flags] = content.get(len..len + 3)? else { return None };
         let ticks = self.ticks.saturating_add(i64::from(i16::from_be_bytes([high, low])));
-        let delay = self.film.by_number(track).map_or(0, |entry| entry.delay_ns / 1000);
-        let us = self.film.us(ticks) - delay as i64;
-        Some((Block { track, us, duration_us: None, key: false, offset, cluster: self.cluster }, flags))
+        let us = self.film.us(ticks) - self.film.by_number(track).map_or(0, |entry| self.film.delay_us(entry));
+        let (offset, end, cluster) = (range.start, range.end, self.cluster);
+        Some((Block { track, us, duration_us: None, key: false, offset, end, cluster }, flags))
     }
 }
 

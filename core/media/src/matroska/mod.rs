@@ -7,13 +7,15 @@
 mod blocks;
 mod ebml;
 mod ids;
+mod lacing;
+mod samples;
 mod tracks;
 
 use crate::bisect::{Bisect, Bounds, Hint, Point, Short};
 use crate::container::Container;
 use crate::held::{Held, Step, Walk};
 use crate::keyframes::Keyframes;
-use crate::locate::Landing;
+use crate::locate::SeekPoint;
 use crate::timeline::{Accuracy, Keyframe, Search, Timeline, TrackKind};
 use blocks::{Blocks, Clusters, cluster};
 use ebml::{child, children, header, uint};
@@ -362,7 +364,7 @@ impl Index {
     fn finish(&mut self, size: u64) -> Step<Timeline> {
         let origin = self.origin();
         // Block times exclude the codec's delay, those of Cues include it.
-        let delay = self.film.main().map_or(0, |entry| (entry.delay_ns / 1000) as i64);
+        let delay = self.film.main().map_or(0, |entry| self.film.delay_us(entry));
         let last = self.last.as_ref().and_then(|last| last.end).map(|end| end - origin);
         let us = last.or(self.film.duration_us).filter(|us| *us > 0);
         let mut duration = us.map(|us| Duration::from_micros(us as u64));
@@ -385,10 +387,11 @@ impl Index {
         };
         let video = self.film.main().is_some_and(|entry| entry.track.kind == TrackKind::Video);
         let film = Arc::new(std::mem::take(&mut self.film));
+        let source = samples::Film::new(Arc::clone(&film), origin);
         let search = Arc::new(Cluster { clusters: Clusters { film, origin }, start, video });
         let timeline = Timeline::new(Container::Matroska, size, duration, keyframes);
         let whole = video && !thinned && !timeline.keyframes().is_empty();
-        let timeline = timeline.with_tracks(tracks).with_origin_us(origin).with_search(search);
+        let timeline = timeline.with_tracks(tracks).with_origin_us(origin).with_search(search).with_source(source);
         Step::Done(if whole { timeline.with_accuracy(Accuracy::Exact) } else { timeline })
     }
 }
@@ -441,7 +444,7 @@ struct Cluster {
 }
 
 impl Search for Cluster {
-    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>> {
+    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = SeekPoint>> {
         let us = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
         let at = timeline.keyframe_at(time).0;
         let whole = *timeline.accuracy() == Accuracy::Exact;

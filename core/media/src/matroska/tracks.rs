@@ -2,6 +2,7 @@
 
 use super::ebml::{child, children, float, text, uint};
 use super::ids;
+use crate::flac::STREAM_INFO_BYTES;
 use crate::riff_codecs;
 use crate::timeline::{Track, TrackKind};
 
@@ -23,7 +24,20 @@ pub(crate) struct Entry {
     pub(crate) frame_ns: Option<u64>,
     /// Codec delay in nanoseconds, which is subtracted from timestamps.
     pub(crate) delay_ns: u64,
+    /// Codec configuration; see [`TrackSetup`](crate::TrackSetup).
+    pub(crate) config: Vec<u8>,
+    /// How its frames are stored.
+    pub(crate) coding: Coding,
     pub(crate) track: Track,
+}
+
+/// How the frames of a track are stored (RFC 9559, 5.1.4.1.31).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    /// These bytes were removed from the start of each. Empty for plain frames.
+    Stripped(Vec<u8>),
+    /// Compressed or encrypted. They are not read.
+    Opaque,
 }
 
 /// Most tracks that are read.
@@ -42,6 +56,11 @@ impl Film {
     pub(crate) fn us(&self, ticks: i64) -> i64 {
         let us = (i128::from(ticks) * i128::from(self.scale) + 500).div_euclid(1000);
         us.clamp(-MAX_TIME_US, MAX_TIME_US) as i64
+    }
+
+    /// Returns the codec delay of a track in microseconds, rounded to ticks as FFmpeg does.
+    pub(crate) fn delay_us(&self, entry: &Entry) -> i64 {
+        self.us(((entry.delay_ns + self.scale / 2) / self.scale) as i64)
     }
 
     /// Returns the first video track, else the first audio track, else the first.
@@ -100,19 +119,58 @@ fn entry(content: &[u8]) -> Option<Entry> {
         // The standard's default.
         None => Some("eng".into()),
     };
+    let codec = codec(&id, private, bits);
     Some(Entry {
+        config: config(&id, &codec, private),
+        coding: coding(content),
         number,
         frame_ns: child(content, ids::DEFAULT_DURATION).and_then(uint).filter(|ns| (1..60_000_000_000).contains(ns)),
         delay_ns: child(content, ids::CODEC_DELAY).and_then(uint).filter(|ns| *ns < 10_000_000_000).unwrap_or(0),
         track: Track {
             kind,
-            codec: codec(&id, private, bits),
+            codec,
             language: language.filter(|said| said != "und"),
             title: child(content, ids::NAME).and_then(text),
             resolution,
             audio,
         },
     })
+}
+
+/// Returns the codec configuration in a track's private data.
+fn config(id: &str, codec: &str, private: &[u8]) -> Vec<u8> {
+    /// Length of the Windows headers before the codec's own data.
+    const BITMAP_HEADER: usize = 40;
+    const WAVE_HEADER: usize = 18;
+    /// Length of the magic and of the header of a metadata block.
+    const FLAC_HEADER: usize = 8;
+    let from = |start: usize| private.get(start..).unwrap_or_default();
+    let config = match (id, codec) {
+        ("V_MS/VFW/FOURCC", _) => from(BITMAP_HEADER),
+        ("A_MS/ACM", _) => from(WAVE_HEADER),
+        (_, "flac") => from(FLAC_HEADER).get(..STREAM_INFO_BYTES).unwrap_or_default(),
+        _ => private,
+    };
+    config.to_vec()
+}
+
+/// Returns how the frames of a track are stored.
+fn coding(content: &[u8]) -> Coding {
+    const HEADER_STRIPPING: u64 = 3;
+    let Some(encodings) = child(content, ids::CONTENT_ENCODINGS) else { return Coding::Stripped(Vec::new()) };
+    let mut encodings = children(encodings).filter(|(id, _)| *id == ids::CONTENT_ENCODING);
+    let stripped = |encoding: &[u8]| {
+        let scope = child(encoding, ids::CONTENT_ENCODING_SCOPE).and_then(uint).unwrap_or(1);
+        let compression = child(encoding, ids::CONTENT_COMPRESSION)?;
+        let method = child(compression, ids::CONTENT_COMP_ALGO).and_then(uint).unwrap_or(0);
+        (method == HEADER_STRIPPING && scope == 1)
+            .then(|| child(compression, ids::CONTENT_COMP_SETTINGS).unwrap_or_default().to_vec())
+    };
+    let Some((_, first)) = encodings.next() else { return Coding::Stripped(Vec::new()) };
+    match stripped(first).filter(|_| encodings.next().is_none()) {
+        Some(bytes) => Coding::Stripped(bytes),
+        None => Coding::Opaque,
+    }
 }
 
 /// Returns FFmpeg's name of a codec, or the file's own name for it.

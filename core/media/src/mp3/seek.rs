@@ -4,7 +4,7 @@
 use super::Sound;
 use super::frame::{self, MAX_FRAME_BYTES};
 use crate::held::{Held, Step, Walk};
-use crate::locate::{Landing, ahead};
+use crate::locate::{SeekPoint, ahead};
 use crate::timeline::{Search, Timeline};
 use std::ops::Range;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ const WINDOW: u64 = 8 << 10;
 const MAX_RESYNC: u64 = 64 << 10;
 
 impl Search for Sound {
-    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>> {
+    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = SeekPoint>> {
         Box::new(Find { sound: self.clone(), timeline: timeline.clone(), time, exact: self.constant, window: WINDOW })
     }
 }
@@ -34,8 +34,8 @@ struct Find {
 }
 
 impl Find {
-    fn landing(&self, time: Duration, offset: u64, estimated: bool) -> Landing {
-        Landing { time, offset, from: offset, until: ahead(&self.timeline, self.time, offset), estimated }
+    fn seek_point(&self, time: Duration, offset: u64, estimated: bool) -> SeekPoint {
+        SeekPoint { time, offset, from: offset, until: ahead(&self.timeline, self.time, offset), estimated }
     }
 
     /// Returns the bytes of a range of the audio and whether it reaches the end. Returns the range
@@ -46,7 +46,7 @@ impl Find {
     }
 
     /// Returns the frame at the position predicted by arithmetic, within half a frame.
-    fn by_arithmetic(&self, held: &Held) -> Result<Option<Landing>, Range<u64>> {
+    fn by_arithmetic(&self, held: &Held) -> Result<Option<SeekPoint>, Range<u64>> {
         let sound = &self.sound;
         let wanted = sound.frame_at(self.time);
         let guess = sound.bytes.start + (wanted as f64 * sound.frame_bytes()) as u64;
@@ -59,18 +59,18 @@ impl Find {
                 header.is_some_and(|h| h.fits(&sound.header) && h.bitrate == sound.header.bitrate)
             })
             .min_by_key(|at| (from + *at as u64).abs_diff(guess));
-        Ok(nearest.map(|at| self.landing(sound.time(wanted), from + at as u64, false)))
+        Ok(nearest.map(|at| self.seek_point(sound.time(wanted), from + at as u64, false)))
     }
 }
 
 impl Walk for Find {
-    type Found = Landing;
+    type Found = SeekPoint;
 
-    fn step(&mut self, held: &mut Held) -> Step<Landing> {
+    fn step(&mut self, held: &mut Held) -> Step<SeekPoint> {
         if self.exact {
             match self.by_arithmetic(held) {
                 Err(range) => return Step::Need(vec![range]),
-                Ok(Some(landing)) => return Step::Done(landing),
+                Ok(Some(seek_point)) => return Step::Done(seek_point),
                 Ok(None) => self.exact = false,
             }
         }
@@ -80,8 +80,8 @@ impl Walk for Find {
         match self.look(held, guess..guess + self.window) {
             Err(range) => Step::Need(vec![range]),
             Ok((bytes, ended)) => match frame::find(bytes, ended, Some(&self.sound.header)) {
-                Some((at, _)) => Step::Done(self.landing(self.time, guess + at as u64, true)),
-                None if ended || self.window >= MAX_RESYNC => Step::Done(self.landing(self.time, guess, true)),
+                Some((at, _)) => Step::Done(self.seek_point(self.time, guess + at as u64, true)),
+                None if ended || self.window >= MAX_RESYNC => Step::Done(self.seek_point(self.time, guess, true)),
                 None => {
                     self.window *= 2;
                     self.step(held)

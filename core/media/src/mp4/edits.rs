@@ -22,11 +22,23 @@ pub(super) struct Edit {
 
 /// A span of a track's media and its presentation time. Times in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Segment {
-    media: i64,
-    shown: i64,
+pub(super) struct Segment {
+    pub(super) media: i64,
+    pub(super) shown: i64,
     /// `MAX_NS` means up to the end.
-    length: i64,
+    pub(super) length: i64,
+}
+
+impl Segment {
+    /// Returns the presentation time of a media time.
+    pub(super) fn shows(&self, media: i64) -> i64 {
+        media.saturating_sub(self.media).saturating_add(self.shown)
+    }
+
+    /// Returns the end in the media.
+    pub(super) fn media_end(&self) -> i64 {
+        self.media.saturating_add(self.length)
+    }
 }
 
 /// The presentation of a track. Times in nanoseconds.
@@ -50,7 +62,10 @@ impl Presentation {
                 // their length is not known yet.
                 open |= length == 0;
                 let length = if length == 0 { MAX_NS } else { length };
-                segments.push(Segment { media: nanoseconds(media_time, timescale), shown, length });
+                // Players count in the track's ticks, so an empty edit is rounded to them.
+                let ticks = (i128::from(shown) * i128::from(timescale) + 500_000_000) / 1_000_000_000;
+                let begins = nanoseconds(i64::try_from(ticks).unwrap_or(i64::MAX), timescale);
+                segments.push(Segment { media: nanoseconds(media_time, timescale), shown: begins, length });
             }
             shown = shown.saturating_add(length).min(MAX_NS);
         }
@@ -76,8 +91,12 @@ impl Presentation {
 
     /// Returns the presentation time of media after the end of the list, such as that of fragments.
     pub(super) fn shown_last(&self, media: i64) -> i64 {
-        let last = self.segments.last().copied().unwrap_or(Segment { media: 0, shown: 0, length: MAX_NS });
-        media.saturating_sub(last.media).saturating_add(last.shown)
+        self.segments.last().map_or(media, |last| last.shows(media))
+    }
+
+    /// Returns the spans of media, in the order in which they are shown.
+    pub(super) fn segments(&self) -> &[Segment] {
+        &self.segments
     }
 
     /// Computes the presentation times of keyframes. Calls `shown` with each keyframe's index and

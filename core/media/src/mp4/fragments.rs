@@ -2,6 +2,7 @@
 
 use super::boxes::{inside, name};
 use super::bytes::Bytes;
+use super::cursor::Entry;
 use super::edits::{MAX_NS, Presentation, nanoseconds};
 use super::movie::{Defaults, Movie};
 use crate::held::Held;
@@ -14,7 +15,7 @@ pub(super) const MAX_MOOF_BYTES: u64 = 1 << 20;
 /// Most samples of one fragment, over all its tracks. Bounds runs whose samples take no bytes.
 const MAX_SAMPLES: u32 = 100_000;
 
-/// The presentation of the tracks that play, for reading fragments.
+/// The presentation of the tracks, for reading fragments.
 #[derive(Clone, Debug)]
 pub(super) struct Tracks {
     tracks: Vec<FragmentTrack>,
@@ -22,12 +23,16 @@ pub(super) struct Tracks {
     audio_only: bool,
 }
 
+/// A track as its fragments need it.
 #[derive(Clone, Debug)]
-struct FragmentTrack {
+pub(super) struct FragmentTrack {
     id: u32,
-    timescale: u32,
+    /// Its index in the movie.
+    pub(super) index: usize,
+    plays: bool,
+    pub(super) timescale: u32,
     defaults: Defaults,
-    presentation: Presentation,
+    pub(super) presentation: Presentation,
 }
 
 /// The content of a `moof`. Times in nanoseconds of the presentation.
@@ -47,8 +52,10 @@ pub(super) struct Moof {
 
 impl Tracks {
     pub(super) fn new(movie: &Movie, main: usize) -> Tracks {
-        let tracks = movie.traks.iter().filter(|trak| trak.plays()).map(|trak| FragmentTrack {
+        let tracks = movie.traks.iter().enumerate().map(|(index, trak)| FragmentTrack {
             id: trak.id,
+            index,
+            plays: trak.plays(),
             timescale: trak.timescale,
             defaults: trak.defaults,
             presentation: movie.presentation(trak),
@@ -64,15 +71,23 @@ impl Tracks {
     /// Parses the body of a `moof`.
     pub(super) fn moof(&self, start: u64, body: &[u8]) -> Moof {
         let mut moof = Moof::default();
-        let mut budget = MAX_SAMPLES;
-        // Start of the data of a track that does not state it: after the data of the track before.
-        let mut data = start;
-        let mut main_begins = None;
-        for (kind, traf) in inside(Bytes(body)) {
-            if &kind == b"traf" {
-                self.traf(start, traf, &mut data, &mut moof, &mut main_begins, &mut budget);
+        let mut main_begins: Option<i64> = None;
+        self.samples(start, body, |track, sample| {
+            if !track.plays {
+                return;
             }
-        }
+            let shown = |ticks| track.presentation.shown_last(nanoseconds(ticks, track.timescale));
+            let (begins, ends) = (shown(sample.pts), shown(sample.pts.saturating_add(sample.duration)));
+            moof.ends = moof.ends.max(Some(ends));
+            if track.id != self.main {
+                moof.begins = Some(moof.begins.map_or(begins, |first| first.min(begins)));
+                return;
+            }
+            main_begins = Some(main_begins.map_or(begins, |first| first.min(begins)));
+            if sample.key || self.audio_only {
+                moof.keyframes.push((begins, sample.offset));
+            }
+        });
         moof.earliest = [moof.begins, main_begins].into_iter().flatten().min();
         moof.main = main_begins.is_some();
         moof.begins = main_begins.or(moof.begins);
@@ -80,14 +95,25 @@ impl Tracks {
         moof
     }
 
+    /// Calls `sample` with the samples of a `moof` that begins at an offset and has this body.
+    pub(super) fn samples(&self, start: u64, body: &[u8], mut sample: impl FnMut(&FragmentTrack, Entry)) {
+        let mut budget = MAX_SAMPLES;
+        // Start of the data of a track that does not state it: after the data of the track before.
+        let mut data = start;
+        for (kind, traf) in inside(Bytes(body)) {
+            if &kind == b"traf" {
+                self.traf(start, traf, &mut data, &mut budget, &mut sample);
+            }
+        }
+    }
+
     fn traf(
         &self,
         start: u64,
         traf: Bytes<'_>,
         data: &mut u64,
-        moof: &mut Moof,
-        main_begins: &mut Option<i64>,
         budget: &mut u32,
+        sample: &mut impl FnMut(&FragmentTrack, Entry),
     ) -> Option<()> {
         let (_, mut header) = inside(traf).find(|(kind, _)| kind == b"tfhd")?;
         let (_, flags) = header.full()?;
@@ -116,18 +142,9 @@ impl Tracks {
         let mut run = Run { time: i64::try_from(decode?).ok()?, at: base };
         for (kind, trun) in inside(traf) {
             if &kind == b"trun" {
-                run.read(trun, base, &defaults, budget, |time, duration, offset, key| {
-                    let Some(track) = track else { return };
-                    let shown = |ticks| track.presentation.shown_last(nanoseconds(ticks, track.timescale));
-                    let (begins, ends) = (shown(time), shown(time.saturating_add(duration)));
-                    moof.ends = moof.ends.max(Some(ends));
-                    if id != self.main {
-                        moof.begins = Some(moof.begins.map_or(begins, |first| first.min(begins)));
-                        return;
-                    }
-                    *main_begins = Some(main_begins.map_or(begins, |first: i64| first.min(begins)));
-                    if key || self.audio_only {
-                        moof.keyframes.push((begins, offset));
+                run.read(trun, base, &defaults, budget, |entry| {
+                    if let Some(track) = track {
+                        sample(track, entry);
                     }
                 });
             }
@@ -144,14 +161,14 @@ struct Run {
 }
 
 impl Run {
-    /// Parses a `trun`. Calls `sample` with time, duration, offset, and whether it is a keyframe.
+    /// Parses a `trun`. Calls `sample` with each of its samples.
     fn read(
         &mut self,
         mut trun: Bytes<'_>,
         base: u64,
         defaults: &Defaults,
         budget: &mut u32,
-        mut sample: impl FnMut(i64, i64, u64, bool),
+        mut sample: impl FnMut(Entry),
     ) -> Option<()> {
         const NOT_SYNC: u32 = 0x1_0000;
         const DEPENDS: u32 = 0x100_0000;
@@ -169,10 +186,12 @@ impl Run {
             // Signed in version 1 only, but some files of version 0 have negative offsets.
             let offset = if flags & 0x800 != 0 { trun.i32()? } else { 0 };
             let about = first_flags.take().or(own).unwrap_or(defaults.flags);
-            let shown = self.time.saturating_add(i64::from(offset));
-            sample(shown, i64::from(duration), self.at, about & (NOT_SYNC | DEPENDS) == 0);
-            self.time = self.time.saturating_add(i64::from(duration));
-            self.at = self.at.saturating_add(u64::from(size));
+            let (duration, size) = (i64::from(duration), u64::from(size));
+            let pts = self.time.saturating_add(i64::from(offset));
+            let key = about & (NOT_SYNC | DEPENDS) == 0;
+            sample(Entry { dts: self.time, pts, duration, key, offset: self.at, size });
+            self.time = self.time.saturating_add(duration);
+            self.at = self.at.saturating_add(size);
         }
         Some(())
     }
@@ -262,16 +281,29 @@ pub(super) fn find_moof(bytes: &[u8]) -> Option<usize> {
 }
 
 /// A box met while stepping over fragments, with its end.
-pub(super) enum Hop {
-    Moof(Moof, u64),
+pub(super) enum Hop<T = Moof> {
+    Moof(T, u64),
     /// Some other box, which ends at this offset.
     Other(u64),
     /// The end of the file, or bytes that cannot be a box.
     End,
 }
 
-/// Reads the box at an offset.
+/// Reads the box at an offset, and parses a `moof`.
 pub(super) fn hop(held: &Held, at: u64, tracks: &Tracks, wants: &mut Vec<Range<u64>>) -> Result<Option<Hop>, String> {
+    Ok(hop_over(held, at, wants)?.map(|hop| match hop {
+        Hop::Moof(body, end) => Hop::Moof(tracks.moof(at, body), end),
+        Hop::Other(next) => Hop::Other(next),
+        Hop::End => Hop::End,
+    }))
+}
+
+/// Reads the box at an offset, and all of it if it is a `moof`.
+pub(super) fn hop_over<'a>(
+    held: &'a Held,
+    at: u64,
+    wants: &mut Vec<Range<u64>>,
+) -> Result<Option<Hop<&'a [u8]>>, String> {
     if held.size().saturating_sub(at) < 8 {
         return Ok(Some(Hop::End));
     }
@@ -282,13 +314,11 @@ pub(super) fn hop(held: &Held, at: u64, tracks: &Tracks, wants: &mut Vec<Range<u
     if place.body.end - place.start > MAX_MOOF_BYTES || place.body.end > held.size() {
         return Err(format!("has a {} of {} bytes", name(place.kind), place.body.end - place.start));
     }
-    match held.get(place.body.clone()) {
-        Some(body) => Ok(Some(Hop::Moof(tracks.moof(at, body), place.body.end))),
-        None => {
-            wants.push(place.body);
-            Ok(None)
-        }
+    let body = held.get(place.body.clone());
+    if body.is_none() {
+        wants.push(place.body.clone());
     }
+    Ok(body.map(|body| Hop::Moof(body, place.body.end)))
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
 //! MP4, MOV and M4A (ISO/IEC 14496-12, QuickTime): finds the `moov`, reads the relevant part of its
-//! tables, and the indexes of fragments if there are any. Media data is never read.
+//! tables, and the indexes of fragments if there are any. TorrentHandle data is never read.
 //!
 //! `movie` has the structure, `tables` the sample tables, `edits` the edit lists and `stsd` the
 //! codecs. `fragments` has the fragments and `pieces` their index. `seek` searches for a keyframe
-//! in films whose fragments are not all known.
+//! in films whose fragments are not all known. `samples` reads samples, by `cursor` or fragments.
 
 mod boxes;
 mod bytes;
+mod cursor;
 mod edits;
 mod fragments;
 mod movie;
 mod pieces;
+mod samples;
 mod seek;
 mod stsd;
 mod tables;
@@ -20,6 +22,7 @@ use crate::held::{Held, Step, Walk};
 use crate::timeline::{Keyframe, Timeline};
 use boxes::{Wants, header, name};
 use edits::{MAX_NS, Presentation};
+use fragments::Tracks as FragmentTracks;
 use movie::{Movie, Table, Trak};
 use pieces::Pieces;
 use std::ops::Range;
@@ -72,6 +75,8 @@ struct Keyframes {
     begins: Option<i64>,
     /// Duration of the media by its table of times.
     media_ns: i64,
+    /// Largest ticks by which a sample is shown before its decoding time.
+    early: i64,
     /// Bytes of tables read so far.
     cost: u64,
 }
@@ -81,6 +86,53 @@ struct Keyframes {
 struct Others {
     traks: Vec<usize>,
     guess: bool,
+}
+
+impl Others {
+    fn new(movie: &Movie, main: usize) -> Others {
+        let plays = |(i, trak): &(usize, &Trak)| *i != main && trak.plays() && trak.sizes.count > 0;
+        let mut traks: Vec<usize> = movie.traks.iter().enumerate().filter(plays).map(|(i, _)| i).collect();
+        traks.reverse();
+        Others { traks, guess: false }
+    }
+
+    /// Moves each keyframe's start back to the samples of the other tracks that are shown with it.
+    /// Returns whether all tables are read.
+    fn read(
+        &mut self,
+        held: &mut Held,
+        wants: &mut Wants,
+        movie: &Movie,
+        keyframes: &mut Keyframes,
+        reading: &mut Option<Tables>,
+    ) -> bool {
+        while let Some(trak) = self.traks.last().map(|i| &movie.traks[*i]) {
+            let cost = trak.times.bytes() + trak.chunks.bytes() + trak.places.bytes();
+            if reading.is_none() && keyframes.cost + cost > (held.size() / OTHERS_SHARE).max(OTHERS_BYTES) {
+                self.guess = true;
+                self.traks.pop();
+                continue;
+            }
+            let shown = movie.presentation(trak);
+            let tables = reading.get_or_insert_with(|| {
+                keyframes.cost += cost;
+                Tables::new(Follow::At(media_ticks(&keyframes.known, &shown, trak.timescale)))
+            });
+            // If the tables of another track are unusable, those of the main track still serve.
+            match tables.step(held, trak, wants) {
+                Ok(false) => return false,
+                Ok(true) => {
+                    for (point, (_, keyframe)) in tables.points.iter().zip(&mut keyframes.known) {
+                        keyframe.from = keyframe.from.min(point.place);
+                    }
+                }
+                Err(_) => self.guess = true,
+            }
+            *reading = None;
+            self.traks.pop();
+        }
+        true
+    }
 }
 
 impl Walk for Mp4 {
@@ -123,36 +175,9 @@ impl Mp4 {
         }
         let Some(keyframes) = &mut self.keyframes else { return Ok(None) };
 
-        let others = self.others.get_or_insert_with(|| {
-            let plays = |(i, trak): &(usize, &Trak)| *i != self.main && trak.plays() && trak.sizes.count > 0;
-            let mut traks: Vec<usize> = movie.traks.iter().enumerate().filter(plays).map(|(i, _)| i).collect();
-            traks.reverse();
-            Others { traks, guess: false }
-        });
-        while let Some(trak) = others.traks.last().map(|i| &movie.traks[*i]) {
-            let cost = trak.times.bytes() + trak.chunks.bytes() + trak.places.bytes();
-            if self.reading.is_none() && keyframes.cost + cost > (held.size() / OTHERS_SHARE).max(OTHERS_BYTES) {
-                others.guess = true;
-                others.traks.pop();
-                continue;
-            }
-            let shown = movie.presentation(trak);
-            let tables = self.reading.get_or_insert_with(|| {
-                keyframes.cost += cost;
-                Tables::new(Follow::At(media_ticks(&keyframes.known, &shown, trak.timescale)))
-            });
-            // If the tables of another track are unusable, those of the main track still serve.
-            match tables.step(held, trak, wants) {
-                Ok(false) => return Ok(None),
-                Ok(true) => {
-                    for (point, (_, keyframe)) in tables.points.iter().zip(&mut keyframes.known) {
-                        keyframe.from = keyframe.from.min(point.place);
-                    }
-                }
-                Err(_) => others.guess = true,
-            }
-            self.reading = None;
-            others.traks.pop();
+        let others = self.others.get_or_insert_with(|| Others::new(movie, self.main));
+        if !others.read(held, wants, movie, keyframes, &mut self.reading) {
+            return Ok(None);
         }
 
         let fragmented = movie.fragmented;
@@ -177,6 +202,11 @@ impl Mp4 {
         let timeline = Timeline::new(Container::Mp4, held.size(), duration, known)
             .with_tracks(movie.traks.iter().map(|trak| trak.about.clone()).collect())
             .with_origin_us(origin_ns / 1000);
+        let early = keyframes.early;
+        let fragments = self.pieces.first().map(|first| (first, FragmentTracks::new(movie, self.main)));
+        let Some(mut movie) = self.movie.take() else { return Ok(None) };
+        movie.traks[self.main].early = early;
+        let timeline = timeline.with_source(samples::Film::new(movie, origin_ns, fragments));
         Ok(Some(match self.pieces.search(origin_ns) {
             Some(search) => timeline.with_search(Arc::new(search)),
             None => timeline,
@@ -249,7 +279,7 @@ fn keyframes(tables: &Tables, main: &Trak, presentation: &Presentation, size: u6
     });
     let media_ns = edits::nanoseconds(tables.end, main.timescale);
     let begins = presentation.begins().or(times.first().copied());
-    Ok(Keyframes { known, begins, media_ns, cost: tables.read })
+    Ok(Keyframes { known, begins, media_ns, early: tables.early, cost: tables.read })
 }
 
 /// Returns the keyframes' times in another track's ticks, ascending. If segments are shown in

@@ -12,9 +12,9 @@ use std::ops::Range;
 /// Most tracks whose tables are read. A film with all its languages has a few dozen.
 const MAX_TRACKS: usize = 64;
 
-/// Bytes read of a sample description. Codec and size are at the start; the decoders' tables that
-/// follow can be large.
-const STSD_BYTES: u64 = 1024;
+/// Bytes read of a sample description. Parameter sets take a hundred, the headers of Vorbis some
+/// thousand.
+const STSD_BYTES: u64 = 16 << 10;
 
 /// Bytes read of a box with a few fields, such as headers and names.
 const FIELDS_BYTES: u64 = 256;
@@ -36,6 +36,11 @@ pub(super) struct Trak {
     pub(super) id: u32,
     pub(super) enabled: bool,
     pub(super) about: Track,
+    /// Codec configuration; see [`TrackSetup`](crate::TrackSetup).
+    pub(super) config: Vec<u8>,
+    /// Largest ticks by which a sample is shown before its decoding time in the tables, which some
+    /// files have.
+    pub(super) early: i64,
     pub(super) timescale: u32,
     /// Duration of the media in ticks, without edits; 0 if not stated.
     duration: u64,
@@ -236,7 +241,7 @@ impl Trak {
         match &place.kind {
             b"stsd" => {
                 if let Some(mut fields) = read(STSD_BYTES, wants) {
-                    fields.take(COUNT as usize).and_then(|_| describe(fields, &mut self.about));
+                    fields.take(COUNT as usize).and_then(|_| describe(fields, &mut self.about, &mut self.config));
                 }
             }
             b"stts" => self.times = entries(8, wants).unwrap_or_default(),

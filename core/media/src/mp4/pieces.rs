@@ -375,6 +375,11 @@ impl Pieces {
         self.first.is_some()
     }
 
+    /// Returns the offset of the first fragment.
+    pub(super) fn first(&self) -> Option<u64> {
+        self.first
+    }
+
     /// Returns the presentation time of the first sample in fragments.
     pub(super) fn earliest(&self) -> Option<i64> {
         self.earliest

@@ -5,7 +5,7 @@ use super::boxes::Wants;
 use super::edits::nanoseconds;
 use super::fragments::{Hop, Moof, Tracks, find_moof, hop};
 use crate::held::{Held, Step, Walk};
-use crate::locate::Landing;
+use crate::locate::SeekPoint;
 use crate::timeline::{Search, Timeline};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +53,7 @@ impl Fragments {
 }
 
 impl Search for Arc<Fragments> {
-    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>> {
+    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = SeekPoint>> {
         let time_ns = i64::try_from(time.as_nanos()).unwrap_or(i64::MAX);
         let mut seek = Seek {
             film: Arc::clone(self),
@@ -83,9 +83,9 @@ struct Seek {
     /// Bytes searched for headers.
     scanned: u64,
     phase: Phase,
-    best: Option<Landing>,
+    best: Option<SeekPoint>,
     /// The first keyframe after the time, used if there is none at or before it.
-    behind: Option<Landing>,
+    behind: Option<SeekPoint>,
     /// Fragments of other tracks alone since the last one of the main track: end time and offset.
     others: Vec<(i64, u64)>,
 }
@@ -160,7 +160,7 @@ impl Seek {
     fn keep_known(&mut self, known: Option<crate::Keyframe>) {
         if let Some(known) = known.filter(|k| k.offset < self.film.first) {
             let (time, until) = (known.time, self.film.first);
-            self.best = Some(Landing { time, offset: known.offset, from: known.from, until, estimated: false });
+            self.best = Some(SeekPoint { time, offset: known.offset, from: known.from, until, estimated: false });
         }
     }
 
@@ -277,12 +277,12 @@ impl Seek {
             let from = others.min().unwrap_or(start).min(start).min(offset);
             let since = time.saturating_sub(self.film.origin_ns).max(0).unsigned_abs();
             let until = self.timeline.size();
-            let landing = Landing { time: Duration::from_nanos(since), offset, from, until, estimated: false };
+            let seek_point = SeekPoint { time: Duration::from_nanos(since), offset, from, until, estimated: false };
             if time > self.target {
-                self.behind = Some(landing);
+                self.behind = Some(seek_point);
                 return true;
             }
-            self.best = Some(landing);
+            self.best = Some(seek_point);
         }
         self.others.clear();
         begins > self.target && self.best.is_some()
@@ -290,9 +290,9 @@ impl Seek {
 }
 
 impl Walk for Seek {
-    type Found = Landing;
+    type Found = SeekPoint;
 
-    fn step(&mut self, held: &mut Held) -> Step<Landing> {
+    fn step(&mut self, held: &mut Held) -> Step<SeekPoint> {
         loop {
             let mut wants = Wants::new();
             let done = match self.bisect(held, &mut wants) {
@@ -308,7 +308,7 @@ impl Walk for Seek {
             match self.best.filter(|best| best.offset < held.size()) {
                 // An index may claim any offset for the next keyframe.
                 Some(best) => {
-                    return Step::Done(Landing { until: best.until.min(held.size()).max(best.offset + 1), ..best });
+                    return Step::Done(SeekPoint { until: best.until.min(held.size()).max(best.offset + 1), ..best });
                 }
                 None if self.attempt + 1 < BACK_S.len() => {
                     self.attempt += 1;

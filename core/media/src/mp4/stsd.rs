@@ -2,11 +2,12 @@
 
 use super::boxes::{inside, name};
 use super::bytes::Bytes;
+use crate::codec::aac::AudioConfig;
 use crate::timeline::{Track, TrackKind};
 
-/// Fills a track from the first entry of its `stsd`. The entry may be cut off; unreadable parts are
-/// skipped.
-pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track) -> Option<()> {
+/// Fills a track and its codec configuration from the first entry of its `stsd`. The entry may be
+/// cut off; unreadable parts are skipped.
+pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track, configuration: &mut Vec<u8>) -> Option<()> {
     let _size = entry.u32()?;
     let kind = entry.kind()?;
     track.codec = codec(kind);
@@ -17,6 +18,7 @@ pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track) -> Option<()> {
             let resolution = (u32::from(entry.u16()?), u32::from(entry.u16()?));
             track.resolution = Some(resolution).filter(|(width, height)| *width > 0 && *height > 0);
             entry.take(50)?;
+            *configuration = config(entry).unwrap_or_default();
             if &kind == b"mp4v"
                 && let Some((object, _)) = elementary(entry)
             {
@@ -45,6 +47,7 @@ pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track) -> Option<()> {
                 _ => {}
             }
             let described = inside(entry).find(|(kind, _)| kind == b"wave").map_or(entry, |(_, wave)| wave);
+            *configuration = config(described).unwrap_or_default();
             if let Some((channels, audio)) = dolby(entry).zip(track.audio.as_mut()) {
                 audio.0 = channels;
             }
@@ -53,7 +56,8 @@ pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track) -> Option<()> {
             {
                 track.codec = object_codec(object).unwrap_or("aac").into();
                 if track.codec == "aac"
-                    && let Some((channels, rate)) = config.and_then(aac)
+                    && let Some((channels, rate)) =
+                        config.and_then(AudioConfig::parse).map(|config| (config.channels, config.rate))
                 {
                     let said = track.audio.map_or(0, |audio| audio.0);
                     track.audio = Some((if channels == 0 { said } else { channels }, rate));
@@ -63,6 +67,28 @@ pub(super) fn describe(mut entry: Bytes<'_>, track: &mut Track) -> Option<()> {
         TrackKind::Subtitle | TrackKind::Other => {}
     }
     Some(())
+}
+
+/// Returns the codec configuration among the boxes of a sample entry.
+fn config(entry: Bytes<'_>) -> Option<Vec<u8>> {
+    inside(entry).find_map(|(kind, body)| match &kind {
+        b"avcC" | b"hvcC" | b"vvcC" | b"av1C" => Some(body.0.to_vec()),
+        b"esds" => elementary(entry).and_then(|(_, config)| config).map(<[u8]>::to_vec),
+        b"dOps" => opus(body),
+        // Version and flags, then the header of the metadata block.
+        b"dfLa" => body.0.get(8..8 + 34).map(<[u8]>::to_vec),
+        b"alac" => Some([&(body.0.len() as u32 + 8).to_be_bytes()[..], b"alac", body.0].concat()),
+        _ => None,
+    })
+}
+
+/// Returns the identification header of RFC 7845 for a `dOps` box, which has the same fields as
+/// big-endian numbers.
+fn opus(mut body: Bytes<'_>) -> Option<Vec<u8>> {
+    let (_version, channels) = (body.u8()?, body.u8()?);
+    let (pre_skip, rate, gain) = (body.u16()?, body.u32()?, body.u16()?);
+    let head = [b"OpusHead", &[1, channels][..], &pre_skip.to_le_bytes(), &rate.to_le_bytes(), &gain.to_le_bytes()];
+    Some([&head.concat(), body.0].concat())
 }
 
 /// Returns FFmpeg's name for the kind of a sample entry. An unknown kind is returned unchanged.
@@ -185,42 +211,4 @@ fn dolby(entry: Bytes<'_>) -> Option<u32> {
         (b"dec3", [_, _, a, b, ..]) => Some(mode(u32::from_be_bytes([0, 0, *a, *b]))),
         _ => None,
     })
-}
-
-/// Returns channels and samples per second of AAC (ISO/IEC 14496-3, AudioSpecificConfig); 0
-/// channels if not stated.
-fn aac(config: &[u8]) -> Option<(u32, u32)> {
-    const RATES: [u32; 13] =
-        [96_000, 88_200, 64_000, 48_000, 44_100, 32_000, 24_000, 22_050, 16_000, 12_000, 11_025, 8000, 7350];
-    let mut at = 0;
-    let mut bits = |count: usize| {
-        let mut value = 0u32;
-        for _ in 0..count {
-            let byte = config.get(at / 8)?;
-            value = value << 1 | u32::from(byte >> (7 - at % 8) & 1);
-            at += 1;
-        }
-        Some(value)
-    };
-    let object = |bits: &mut dyn FnMut(usize) -> Option<u32>| match bits(5)? {
-        31 => Some(32 + bits(6)?),
-        object => Some(object),
-    };
-    let rate = |bits: &mut dyn FnMut(usize) -> Option<u32>| match bits(4)? {
-        15 => bits(24),
-        index => RATES.get(index as usize).copied(),
-    };
-    let kind = object(&mut bits)?;
-    let mut samples = rate(&mut bits)?;
-    let channels = match bits(4)? {
-        7 => 8,
-        channels @ 0..=6 => channels,
-        _ => 0,
-    };
-    // Spectral band replication runs the core at half the rate; parametric stereo makes two
-    // channels of one.
-    if kind == 5 || kind == 29 {
-        samples = rate(&mut bits)?;
-    }
-    Some((if kind == 29 && channels == 1 { 2 } else { channels }, samples))
 }

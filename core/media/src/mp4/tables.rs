@@ -64,6 +64,8 @@ pub(super) struct Tables {
     chunk: (u64, u64),
     /// The time after the last sample.
     pub(super) end: i64,
+    /// Largest ticks by which a sample is shown before its decoding time.
+    pub(super) early: i64,
     /// Bytes of tables read.
     pub(super) read: u64,
 }
@@ -98,6 +100,7 @@ impl Tables {
             run: None,
             chunk: (u64::MAX, 0),
             end: 0,
+            early: 0,
             read: 0,
         }
     }
@@ -240,6 +243,7 @@ impl Tables {
                 // Signed in version 1 only, but some files of version 0 have negative offsets.
                 let (count, offset) = entry.u32().zip(entry.i32()).ok_or_else(short)?;
                 let end = self.sample + u64::from(count);
+                self.early = self.early.max(-i64::from(offset));
                 while let Some(point) = self.points.get_mut(self.next).filter(|point| u64::from(point.sample) < end) {
                     point.time = point.time.saturating_add(i64::from(offset));
                     self.next += 1;

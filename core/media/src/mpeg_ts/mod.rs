@@ -5,7 +5,6 @@
 //! a longer recording are known only up to the wrap. Where timestamps jump, a search that detects
 //! it falls back to the line from the first byte to the last.
 
-mod bits;
 mod keys;
 mod packet;
 mod program;
@@ -16,7 +15,7 @@ mod sound;
 use crate::bisect::{Bisect, Bounds, Point, Reading, Stream};
 use crate::container::Container;
 use crate::held::{Held, Step, Walk};
-use crate::locate::Landing;
+use crate::locate::SeekPoint;
 use crate::timeline::{Keyframe, Search, Timeline, Track, TrackKind};
 use packet::{Layout, Packets};
 use program::Tables;
@@ -278,7 +277,7 @@ struct Times {
 }
 
 impl Search for Times {
-    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>> {
+    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = SeekPoint>> {
         let bounds = Bounds {
             start: Point { at: self.first.min(timeline.keyframes().first().map_or(0, |first| first.from)), time: 0 },
             end: Point {

@@ -4,14 +4,14 @@
 //! Reads no further than needed:
 //!
 //! - MPEG-1 and MPEG-2: the sequence header (ISO/IEC 13818-2, 6.2.2).
-//! - H.264: the sequence parameter set (ITU-T H.264, 7.3.2.1).
-//! - HEVC: the sequence parameter set (ITU-T H.265, 7.3.2.2).
+//! - H.264 and HEVC: the sequence parameter set.
 //!
 //! For other codecs the resolution stays unknown.
 
-use super::bits::Bits;
 use super::packet::content;
 use super::reading::{Event, Transport};
+use crate::codec::annex_b::units;
+use crate::codec::sps;
 use crate::held::Held;
 use crate::timeline::{Track, TrackKind};
 
@@ -19,8 +19,6 @@ use crate::timeline::{Track, TrackKind};
 const MAX_BYTES: usize = 1024;
 /// Longest span in bytes of these in the file, between packets of other streams.
 const MAX_SPAN: u64 = 64 << 10;
-/// Most bytes read of a parameter set. Scaling lists are the longest data before the size.
-const MAX_SET_BYTES: usize = 512;
 /// Most pictures of a stream that are read to find its resolution.
 const MAX_PICTURES: usize = 8;
 /// Most pixels of either dimension. The highest levels of H.264 and HEVC end at half of it.
@@ -44,24 +42,12 @@ pub(crate) fn complete(tracks: &mut [Track], transport: &Transport, held: &Held,
 /// Returns the size of a picture from its first bytes.
 fn of(codec: &str, body: &[u8]) -> Option<(u32, u32)> {
     let size = match codec {
-        "h264" => units(body).find_map(h264),
-        "hevc" => units(body).find_map(hevc),
+        "h264" => units(body).find_map(sps::h264).map(|set| set.size),
+        "hevc" => units(body).find_map(sps::hevc).map(|set| set.size),
         "mpeg1video" | "mpeg2video" => mpeg2(body),
         _ => None,
     };
     size.filter(|(width, height)| (1..MAX_PIXELS).contains(width) && (1..MAX_PIXELS).contains(height))
-}
-
-/// Iterates over the data between start codes.
-fn units(body: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let start = |bytes: &[u8]| bytes.windows(3).position(|w| w == [0, 0, 1]);
-    let mut rest = start(body).map(|at| &body[at + 3..]);
-    std::iter::from_fn(move || {
-        let unit = rest?;
-        let next = start(unit);
-        rest = next.map(|at| &unit[at + 3..]);
-        Some(&unit[..next.unwrap_or(unit.len())])
-    })
 }
 
 /// Reads the sequence header, and the extension after it in which MPEG-2 has the highest bits.
@@ -77,120 +63,6 @@ fn mpeg2(body: &[u8]) -> Option<(u32, u32)> {
         height |= u32::from(third >> 5 & 3) << 12;
     }
     Some((width, height))
-}
-
-/// Reads a sequence parameter set of H.264.
-fn h264(unit: &[u8]) -> Option<(u32, u32)> {
-    let (header, set) = unit.split_first()?;
-    if header & 0x1f != 7 {
-        return None;
-    }
-    let mut bits = Bits::of_unit(set, MAX_SET_BYTES);
-    let profile = bits.number(8)?;
-    bits.skip(16);
-    let _id = bits.golomb()?;
-    let (mut chroma, mut planes) = (1, false);
-    if matches!(profile, 44 | 83 | 86 | 100 | 110 | 118 | 122 | 128 | 134 | 135 | 138 | 139 | 244) {
-        chroma = bits.golomb()?;
-        planes = chroma == 3 && bits.bit()?;
-        let _depths = (bits.golomb()?, bits.golomb()?);
-        let _transform_bypass = bits.bit()?;
-        if bits.bit()? {
-            for list in 0..if chroma == 3 { 12 } else { 8 } {
-                if bits.bit()? {
-                    skip_scaling_list(&mut bits, if list < 6 { 16 } else { 64 })?;
-                }
-            }
-        }
-    }
-    let _frame_number = bits.golomb()?;
-    match bits.golomb()? {
-        0 => {
-            bits.golomb()?;
-        }
-        1 => {
-            bits.skip(1);
-            let _offsets = (bits.golomb()?, bits.golomb()?);
-            // The standard has at most 255 of them; a larger count ends with the bits.
-            for _ in 0..bits.golomb()? {
-                bits.golomb()?;
-            }
-        }
-        2 => {}
-        _ => return None,
-    }
-    let _references = bits.golomb()?;
-    bits.skip(1);
-    let (across, down) = (bits.golomb()?, bits.golomb()?);
-    // If pictures may be fields, the height counts one field.
-    let fields = if bits.bit()? { 1 } else { 2 };
-    bits.skip(if fields == 2 { 2 } else { 1 });
-    let units = if planes { (1, 1) } else { chroma_units(chroma)? };
-    let pixels = |blocks: u32, size: u32| blocks.checked_add(1)?.checked_mul(size);
-    cropped(&mut bits, (pixels(across, 16)?, pixels(down, 16 * fields)?), (units.0, units.1 * fields))
-}
-
-/// Skips a scaling list, whose length depends on its content (ITU-T H.264, 7.3.2.1.1.1).
-fn skip_scaling_list(bits: &mut Bits, size: u32) -> Option<()> {
-    let mut last = 8;
-    for _ in 0..size {
-        match (last + bits.signed_golomb()?).rem_euclid(256) {
-            // All others equal the last.
-            0 => break,
-            next => last = next,
-        }
-    }
-    Some(())
-}
-
-/// Reads a sequence parameter set of HEVC.
-fn hevc(unit: &[u8]) -> Option<(u32, u32)> {
-    let (&[first, second], set) = unit.split_first_chunk()?;
-    let (kind, layer) = (first >> 1 & 0x3f, (first & 1) << 5 | second >> 3);
-    // Other layers use another syntax.
-    if (kind, layer) != (33, 0) {
-        return None;
-    }
-    const PROFILE_BITS: usize = 88;
-    const LEVEL_BITS: usize = 8;
-    let mut bits = Bits::of_unit(set, MAX_SET_BYTES);
-    bits.skip(4);
-    let layers = bits.number(3)?;
-    bits.skip(1 + PROFILE_BITS + LEVEL_BITS);
-    // Two flags per lower temporal layer, padded to eight pairs if there are any.
-    let mut skipped = 0;
-    for _ in 0..layers {
-        let (profile, level) = (bits.bit()?, bits.bit()?);
-        skipped += if profile { PROFILE_BITS } else { 0 } + if level { LEVEL_BITS } else { 0 };
-    }
-    bits.skip(if layers > 0 { 2 * (8 - layers as usize) + skipped } else { 0 });
-    let _id = bits.golomb()?;
-    let chroma = bits.golomb()?;
-    bits.skip(usize::from(chroma == 3));
-    let size = (bits.golomb()?, bits.golomb()?);
-    cropped(&mut bits, size, chroma_units(chroma)?)
-}
-
-/// Returns the number of luma pixels per chroma pixel, horizontally and vertically, by chroma
-/// format number.
-fn chroma_units(chroma: u32) -> Option<(u32, u32)> {
-    match chroma {
-        0 | 3 => Some((1, 1)),
-        1 => Some((2, 2)),
-        2 => Some((2, 1)),
-        _ => None,
-    }
-}
-
-/// Returns the visible size of a picture. A flag states whether offsets for left, right, top and
-/// bottom follow that are cropped, in multiples of `unit`.
-fn cropped(bits: &mut Bits, (width, height): (u32, u32), unit: (u32, u32)) -> Option<(u32, u32)> {
-    if !bits.bit()? {
-        return Some((width, height));
-    }
-    let (across, down) = (bits.golomb()?.checked_add(bits.golomb()?)?, bits.golomb()?.checked_add(bits.golomb()?)?);
-    let width = width.checked_sub(across.checked_mul(unit.0)?)?;
-    Some((width, height.checked_sub(down.checked_mul(unit.1)?)?))
 }
 
 #[cfg(test)]

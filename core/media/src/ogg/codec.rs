@@ -149,7 +149,7 @@ impl Codec {
 
 /// Returns the number of samples at 48 kHz in an Opus packet, from its first two bytes (RFC 6716
 /// section 3.1); 0 if there are none.
-fn opus_samples(packet: &[u8]) -> u64 {
+pub(crate) fn opus_samples(packet: &[u8]) -> u64 {
     let Some(&toc) = packet.first() else { return 0 };
     let config = usize::from(toc >> 3);
     let frame = match config {

@@ -1,5 +1,7 @@
 //! Ogg pages (RFC 3533 section 6), and the search for pages from an arbitrary offset.
 
+use crate::crc::crc32;
+
 /// Length in bytes of the fixed part of a page header, before the segment table.
 const FIXED_BYTES: usize = 27;
 
@@ -59,7 +61,7 @@ impl Page {
     fn verified(&self, bytes: &[u8]) -> bool {
         const CHECKSUM: std::ops::Range<usize> = 22..26;
         let Some(page) = bytes.get(..(self.end - self.offset) as usize) else { return false };
-        let crc = crc(crc(crc(0, &page[..CHECKSUM.start]), &[0; 4]), &page[CHECKSUM.end..]);
+        let crc = crc32(crc32(crc32(0, &page[..CHECKSUM.start]), &[0; 4]), &page[CHECKSUM.end..]);
         crc.to_le_bytes() == page[CHECKSUM]
     }
 }
@@ -93,26 +95,6 @@ pub(crate) fn scan(bytes: &[u8], offset: u64, known: bool, doubts: &mut u32) -> 
     pages
 }
 
-/// Computes the checksum of RFC 3533: polynomial 04c11db7, no reflection, no final inversion.
-fn crc(start: u32, bytes: &[u8]) -> u32 {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut byte = 0;
-        while byte < 256 {
-            let mut crc = (byte as u32) << 24;
-            let mut bit = 0;
-            while bit < 8 {
-                crc = if crc >> 31 == 1 { crc << 1 ^ 0x04c1_1db7 } else { crc << 1 };
-                bit += 1;
-            }
-            table[byte] = crc;
-            byte += 1;
-        }
-        table
-    };
-    bytes.iter().fold(start, |crc, byte| crc << 8 ^ TABLE[(crc >> 24) as usize ^ usize::from(*byte)])
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 pub(crate) mod tests {
@@ -135,7 +117,7 @@ pub(crate) mod tests {
     /// Writes the right checksum into a page.
     pub(crate) fn seal(page: &mut [u8]) {
         page[22..26].fill(0);
-        let sum = crc(0, page);
+        let sum = crc32(0, page);
         page[22..26].copy_from_slice(&sum.to_le_bytes());
     }
 

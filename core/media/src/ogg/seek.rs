@@ -4,7 +4,7 @@
 use super::page::{MAX_FALSE, MAX_HEADER_BYTES, Page, scan};
 use super::{Link, TrackKind};
 use crate::held::{Held, Step, Walk};
-use crate::locate::{Landing, ROUNDING, ahead};
+use crate::locate::{ROUNDING, SeekPoint, ahead};
 use crate::timeline::{Search, Timeline};
 use std::ops::Range;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ const MAX_SOUNDS: usize = 4;
 pub(super) struct Links(pub(super) Arc<Vec<Link>>);
 
 impl Search for Links {
-    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = Landing>> {
+    fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = SeekPoint>> {
         // The last link that has begun and has a duration.
         let at = |link: &Link| link.time <= time && !link.duration.is_zero();
         let link = self.0.iter().rposition(at).unwrap_or(0);
@@ -212,7 +212,7 @@ impl Find {
         }
     }
 
-    fn find(&mut self, held: &mut Held) -> Result<Option<Landing>, Missing> {
+    fn find(&mut self, held: &mut Held) -> Result<Option<SeekPoint>, Missing> {
         let link = self.link().clone();
         let (Some(codec), Some(stream)) = (link.codec(), link.streams.get(link.main)) else { return Ok(None) };
         let nanos = link.nanos_at((self.time + ROUNDING).min(link.time + link.duration));
@@ -231,7 +231,7 @@ impl Find {
             // there.
             let from = around.before.map_or(offset, |page| page.offset.min(offset));
             let nanos = before.map_or(link.origin, |granule| codec.nanos(i128::from(codec.done(granule))));
-            return Ok(Some(self.landing(&link, nanos, offset, from)));
+            return Ok(Some(self.seek_point(&link, nanos, offset, from)));
         }
         let key_behind = around.behind.and_then(|page| codec.key(page.granule?)).filter(|key| *key <= unit);
         let key = key_behind.or_else(|| codec.key(before?)).unwrap_or_else(start);
@@ -249,22 +249,22 @@ impl Find {
             let around = self.around(held, sound.serial, codec.unit_at(nanos))?;
             from = from.min(self.begins(sound.serial, around));
         }
-        Ok(Some(self.landing(&link, nanos, offset, from)))
+        Ok(Some(self.seek_point(&link, nanos, offset, from)))
     }
 
-    fn landing(&self, link: &Link, nanos: i128, offset: u64, from: u64) -> Landing {
+    fn seek_point(&self, link: &Link, nanos: i128, offset: u64, from: u64) -> SeekPoint {
         let time = link.time_at(nanos);
         let until = ahead(&self.timeline, self.time, offset);
-        Landing { time, offset, from, until, estimated: false }
+        SeekPoint { time, offset, from, until, estimated: false }
     }
 }
 
 impl Walk for Find {
-    type Found = Landing;
+    type Found = SeekPoint;
 
-    fn step(&mut self, held: &mut Held) -> Step<Landing> {
+    fn step(&mut self, held: &mut Held) -> Step<SeekPoint> {
         match self.find(held) {
-            Ok(Some(landing)) => Step::Done(landing),
+            Ok(Some(seek_point)) => Step::Done(seek_point),
             Ok(None) => Step::Failed("has no stream whose time is known".into()),
             Err(Missing(range)) => Step::Need(vec![range]),
         }

@@ -66,7 +66,7 @@ impl fmt::Display for Row {
         let accuracy = match &self.accuracy {
             Accuracy::Exact => "exact",
             Accuracy::Sparse => "sparse",
-            Accuracy::Estimate { .. } => "estimate",
+            _ => "estimate",
         };
         write!(
             f,
@@ -150,7 +150,7 @@ fn nearest(keys: &[(f64, u64)], time: f64) -> (f64, u64) {
     nearest.copied().unwrap_or((f64::NAN, u64::MAX))
 }
 
-/// Seeks to the start, the end, the keyframes and between them, and asserts that each landing is the keyframe at or before
+/// Seeks to the start, the end, the keyframes and between them, and asserts that each seek_point is the keyframe at or before
 /// the time. Gives the most bytes that a seek touched.
 pub fn check_landings(film: &Film, truth: &Truth, timeline: &Arc<Timeline>) -> u64 {
     let origin = timeline.origin_us() as f64 / 1e6;
@@ -160,19 +160,19 @@ pub fn check_landings(film: &Film, truth: &Truth, timeline: &Arc<Timeline>) -> u
     let between = (0..40).map(|n| truth.duration * f64::from(n) / 39.0);
     let mut most = 0;
     for time in on_keys.chain(between).map(|time| time.clamp(0.0, timeline.duration().as_secs_f64())) {
-        let (landing, touched) = locate(film, timeline, Duration::from_secs_f64(time));
+        let (seek_point, touched) = locate(film, timeline, Duration::from_secs_f64(time));
         let before = |time: f64| keys[keys.partition_point(|k| k.0 <= time + origin).saturating_sub(1)];
         // Within the error of a keyframe's time both it and the one before are right.
         let (late, early) = (before(time + TIME_ERROR_S), before(time - TIME_ERROR_S));
-        let (key_time, key_offset) = if landing.offset == early.1 { early } else { late };
-        let error = landing.time.as_secs_f64() - (key_time - origin).max(0.0);
-        let what = format!("{}: a seek to {time} gave {landing:?}, but the keyframe is at {key_time}", film.name);
+        let (key_time, key_offset) = if seek_point.offset == early.1 { early } else { late };
+        let error = seek_point.time.as_secs_f64() - (key_time - origin).max(0.0);
+        let what = format!("{}: a seek to {time} gave {seek_point:?}, but the keyframe is at {key_time}", film.name);
         assert!(
-            error.abs() <= TIME_ERROR_S && landing.offset == key_offset && !landing.estimated,
+            error.abs() <= TIME_ERROR_S && seek_point.offset == key_offset && !seek_point.estimated,
             "{what}, {key_offset}"
         );
-        assert!(landing.from <= landing.offset && landing.offset < landing.until, "{what}");
-        assert!(landing.from <= truth.lowest_from(&[key_time])[0], "{what}, its `from` is too late");
+        assert!(seek_point.from <= seek_point.offset && seek_point.offset < seek_point.until, "{what}");
+        assert!(seek_point.from <= truth.lowest_from(&[key_time])[0], "{what}, its `from` is too late");
         most = most.max(touched);
     }
     most

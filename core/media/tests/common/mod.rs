@@ -7,6 +7,7 @@ mod compare;
 mod film;
 pub mod mutate;
 mod reader;
+pub mod samples;
 mod truth;
 
 pub use compare::{Row, check_landings, compare};
@@ -33,6 +34,19 @@ macro_rules! films {
         fn $test() {
             if common::ffmpeg() {
                 println!("{}", common::check(&$film));
+            }
+        }
+    )*};
+}
+
+/// A test for each film: its samples must be ffprobe's packets.
+#[allow(unused_macros)]
+macro_rules! samples {
+    ($($test:ident: $film:expr;)*) => {$(
+        #[test]
+        fn $test() {
+            if common::ffmpeg() {
+                common::samples::check_samples(&$film);
             }
         }
     )*};

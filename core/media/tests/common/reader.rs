@@ -1,7 +1,7 @@
 //! Feeds a film to an `Indexer` or a `Locate`, only what it asks for, and counts what that costs.
 
 use super::Film;
-use playswarm_media::{Indexer, Landing, Locate, Timeline};
+use playswarm_media::{Indexer, Locate, SeekPoint, Timeline};
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Read as _, Seek, SeekFrom};
@@ -63,23 +63,23 @@ pub fn read_path(path: &Path, cut: Cut) -> Read {
 }
 
 /// Where playing from a time begins, and the bytes of the blocks touched to know it.
-pub fn locate(film: &Film, timeline: &Arc<Timeline>, time: Duration) -> (Landing, u64) {
+pub fn locate(film: &Film, timeline: &Arc<Timeline>, time: Duration) -> (SeekPoint, u64) {
     let mut source = Source::open(&film.path(), Cut::Blocks);
     let mut locate = Locate::new(timeline, time);
     loop {
-        if let Some(landing) = locate.landing() {
-            assert_eq!(locate.needed(), [], "there is a landing, but more is needed");
-            return (landing, source.touched());
+        if let Some(seek_point) = locate.seek_point() {
+            assert_eq!(locate.needed(), [], "there is a seek_point, but more is needed");
+            return (seek_point, source.touched());
         }
         let needed = locate.needed();
-        assert!(!needed.is_empty(), "no landing, but nothing more is needed");
+        assert!(!needed.is_empty(), "no seek_point, but nothing more is needed");
         for (offset, bytes) in source.pieces(&needed) {
             locate.feed(offset, &bytes);
         }
     }
 }
 
-struct Source {
+pub struct Source {
     file: File,
     size: u64,
     cut: Cut,
@@ -87,7 +87,7 @@ struct Source {
 }
 
 impl Source {
-    fn open(path: &Path, cut: Cut) -> Source {
+    pub fn open(path: &Path, cut: Cut) -> Source {
         let file = File::open(path).unwrap();
         let size = file.metadata().unwrap().len();
         Source { file, size, cut, blocks: BTreeSet::new() }
@@ -98,7 +98,7 @@ impl Source {
     }
 
     /// What is asked for, in the cut chosen.
-    fn pieces(&mut self, needed: &[Range<u64>]) -> Vec<(u64, Vec<u8>)> {
+    pub fn pieces(&mut self, needed: &[Range<u64>]) -> Vec<(u64, Vec<u8>)> {
         let mut ranges = Vec::new();
         let mut blocks = BTreeSet::new();
         for range in needed {

@@ -76,7 +76,7 @@ impl Conversions {
 
     async fn convert<L: Library>(&self, library: &L, key: Key, language: Option<&str>) -> Result<Converted> {
         let (file, form) = key;
-        let length = library.torrent().files.get(file).map_or(0, |f| f.length);
+        let length = library.metainfo().files.get(file).map_or(0, |f| f.length);
         let room = self.room.acquire_many(u32::try_from(length).unwrap_or(READ_AT_ONCE)).await;
         let bytes = read_all(library, file, length).await?;
         let language = language.map(str::to_owned);

@@ -5,7 +5,7 @@ use super::links::Links;
 use super::{App, put};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use playswarm::Timeline;
-use playswarm::torrent::{content_type, is_playable};
+use playswarm::metainfo::{content_type, is_playable};
 use playswarm_media::Container;
 
 const WANTS_FEATURES: HeaderName = HeaderName::from_static("getcontentfeatures.dlna.org");
@@ -39,7 +39,7 @@ fn seeks_by_time(name: &str, timeline: Option<&Timeline>) -> bool {
 
 /// Adds the headers that the request asks for, and the file's subtitle.
 pub(crate) fn tell<L: Library>(app: &App<L>, file: usize, asked: &HeaderMap, links: &Links, out: &mut HeaderMap) {
-    let Some(entry) = app.library.torrent().files.get(file) else { return };
+    let Some(entry) = app.library.metainfo().files.get(file) else { return };
     let (playable, timeline) = (is_playable(&entry.name), app.library.known_timeline(file));
     if asked.get(&WANTS_FEATURES).is_some_and(|v| v.as_bytes() == b"1") {
         let features = match playable {

@@ -1,7 +1,7 @@
 //! What is served: an open torrent, or in tests files in memory.
 
 use bytes::Bytes;
-use playswarm::{Event, Landing, Media, MediaStatus, Result, Stream, Timeline, Torrent};
+use playswarm::{Event, Metainfo, Result, SeekPoint, Stream, Timeline, TorrentHandle, TorrentStatus};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub(crate) trait Library: Clone + Send + Sync + 'static {
     /// A reader of one file.
     type Reader: Reader;
     /// Returns the description of the files.
-    fn torrent(&self) -> &Arc<Torrent>;
+    fn metainfo(&self) -> &Arc<Metainfo>;
     /// Opens a reader at the start of a file.
     fn open(&self, file: usize) -> Result<Self::Reader>;
     /// Whether every piece of a file is here or held by a connected peer.
@@ -23,13 +23,13 @@ pub(crate) trait Library: Clone + Send + Sync + 'static {
     /// Returns the timeline of a file, if it is known by now.
     fn known_timeline(&self, file: usize) -> Option<Arc<Timeline>>;
     /// Returns where to read for a time.
-    fn locate(&self, file: usize, time: Duration) -> impl Future<Output = Result<Landing>> + Send;
-    /// Starts to fetch what is played from a landing on.
-    fn prefetch_from(&self, file: usize, landing: Landing);
+    fn locate(&self, file: usize, time: Duration) -> impl Future<Output = Result<SeekPoint>> + Send;
+    /// Starts to fetch the film from a seek point on.
+    fn prefetch_from(&self, file: usize, seek_point: SeekPoint);
     /// Learns the durations of all files while no player has to wait.
     fn learn_durations(&self) -> impl Future<Output = ()> + Send + 'static;
     /// Returns a snapshot of the state.
-    fn status(&self) -> MediaStatus;
+    fn status(&self) -> TorrentStatus;
     /// Subscribes to the events from now on.
     fn events(&self) -> broadcast::Receiver<Event>;
 }
@@ -38,7 +38,7 @@ pub(crate) trait Library: Clone + Send + Sync + 'static {
 pub(crate) trait Reader: Send + 'static {
     /// Moves the position.
     fn seek_to(&mut self, position: u64);
-    /// Excludes the bytes from `end` on from what is fetched ahead.
+    /// Excludes the bytes from `end` on from the read-ahead.
     fn set_end(&mut self, end: u64);
     /// Returns how many bytes can be read at the position without waiting, counted up to `most`.
     fn buffered(&self, most: u64) -> u64;
@@ -49,38 +49,38 @@ pub(crate) trait Reader: Send + 'static {
     fn read_chunk(&mut self, max: usize) -> impl Future<Output = Result<Bytes>> + Send;
 }
 
-impl Library for Media {
+impl Library for TorrentHandle {
     type Reader = Stream;
-    fn torrent(&self) -> &Arc<Torrent> {
-        Media::torrent(self)
+    fn metainfo(&self) -> &Arc<Metainfo> {
+        TorrentHandle::metainfo(self)
     }
     fn open(&self, file: usize) -> Result<Stream> {
         self.stream(file)
     }
     fn is_available(&self, file: usize) -> bool {
-        Media::is_available(self, file)
+        TorrentHandle::is_available(self, file)
     }
     fn timeline(&self, file: usize) -> impl Future<Output = Result<Arc<Timeline>>> + Send {
         self.request_timeline(file);
-        Media::timeline(self, file)
+        TorrentHandle::timeline(self, file)
     }
     fn known_timeline(&self, file: usize) -> Option<Arc<Timeline>> {
-        Media::known_timeline(self, file)
+        TorrentHandle::known_timeline(self, file)
     }
-    fn locate(&self, file: usize, time: Duration) -> impl Future<Output = Result<Landing>> + Send {
-        Media::locate(self, file, time)
+    fn locate(&self, file: usize, time: Duration) -> impl Future<Output = Result<SeekPoint>> + Send {
+        TorrentHandle::locate(self, file, time)
     }
-    fn prefetch_from(&self, file: usize, landing: Landing) {
-        Media::prefetch_from(self, file, landing);
+    fn prefetch_from(&self, file: usize, seek_point: SeekPoint) {
+        TorrentHandle::prefetch_from(self, file, seek_point);
     }
     fn learn_durations(&self) -> impl Future<Output = ()> + Send + 'static {
-        Media::learn_durations(self)
+        TorrentHandle::learn_durations(self)
     }
-    fn status(&self) -> MediaStatus {
-        Media::status(self)
+    fn status(&self) -> TorrentStatus {
+        TorrentHandle::status(self)
     }
     fn events(&self) -> broadcast::Receiver<Event> {
-        Media::events(self)
+        TorrentHandle::events(self)
     }
 }
 

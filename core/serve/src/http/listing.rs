@@ -12,7 +12,8 @@ use axum::extract::{RawQuery, State};
 use axum::response::IntoResponse;
 use http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderMap, Response};
-use playswarm::torrent::is_playable;
+use playswarm::TorrentStatus;
+use playswarm::metainfo::is_playable;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,7 +31,7 @@ pub(crate) async fn page<L: Library>(
 ) -> Response<Body> {
     app.answer_off_thread(move |app| {
         let mut page = String::with_capacity(4096);
-        let title = html(&app.library.torrent().name);
+        let title = html(&app.library.metainfo().name);
         let style = html(&links.to(&format!("/page.css{}", app.query())));
         let _ = write!(
             page,
@@ -39,7 +40,9 @@ pub(crate) async fn page<L: Library>(
         );
         push_video(&mut page, app, &links);
         push_files(&mut page, app, &links);
-        push_trackers(&mut page, app);
+        let status = app.library.status();
+        push_notices(&mut page, &status);
+        push_trackers(&mut page, &status);
         push_other_paths(&mut page, app, &links);
         page.push_str("</html>");
         ([(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, PAGE_POLICY)], page).into_response()
@@ -50,7 +53,7 @@ pub(crate) async fn page<L: Library>(
 /// Writes the default file with its picture and its subtitles, if it can be played.
 fn push_video<L: Library>(page: &mut String, app: &App<L>, links: &Links) {
     let stream = |file: usize| html(&links.to(&app.path_of(file)));
-    let files = &app.library.torrent().files;
+    let files = &app.library.metainfo().files;
     let Some(file) = files.get(app.file).filter(|f| is_playable(&f.name)) else { return };
     let poster = app.beside.artwork(app.file).map(|i| format!(" poster=\"{}\"", stream(i))).unwrap_or_default();
     let _ = write!(page, "<video controls preload=\"metadata\" src=\"{}\"{poster}>", stream(app.file));
@@ -72,21 +75,33 @@ fn push_video<L: Library>(page: &mut String, app: &App<L>, links: &Links) {
 fn push_files<L: Library>(page: &mut String, app: &App<L>, links: &Links) {
     page.push_str("<ol>");
     for &i in app.natural_order() {
-        let file = &app.library.torrent().files[i];
+        let file = &app.library.metainfo().files[i];
         let (url, name, length) = (html(&links.to(&app.path_of(i))), html(&file.name), file.length);
         let _ = write!(page, "<li value=\"{i}\"><a href=\"{url}\">{name}</a> <small>{length} bytes</small>");
     }
     page.push_str("</ol>");
 }
 
+/// Writes why nothing is fetched, and the notices about the user's files.
+fn push_notices(page: &mut String, status: &TorrentStatus) {
+    let mut notices = status.trouble.iter().chain(&status.notices).peekable();
+    if notices.peek().is_none() {
+        return;
+    }
+    page.push_str("<h2>Notices</h2><ul>");
+    for notice in notices {
+        let _ = write!(page, "<li>{}", html(notice));
+    }
+    page.push_str("</ul>");
+}
+
 /// Writes the trackers and what they answered.
-fn push_trackers<L: Library>(page: &mut String, app: &App<L>) {
-    let trackers = app.library.status().trackers;
-    if trackers.is_empty() {
+fn push_trackers(page: &mut String, status: &TorrentStatus) {
+    if status.trackers.is_empty() {
         return;
     }
     page.push_str("<h2>Trackers</h2><ul>");
-    for tracker in trackers {
+    for tracker in &status.trackers {
         let _ = write!(page, "<li>{} <small>{}</small>", html(&tracker.url), html(&tracker.to_string()));
     }
     page.push_str("</ul>");
@@ -140,7 +155,7 @@ pub(crate) async fn playlist<L: Library>(
 fn list_of_films<L: Library>(app: &App<L>, links: &Links, absolute: bool) -> String {
     let mut list = String::from("#EXTM3U\n");
     for &i in app.natural_order() {
-        let file = &app.library.torrent().files[i];
+        let file = &app.library.metainfo().files[i];
         if !is_playable(&file.name) {
             continue;
         }
@@ -163,7 +178,7 @@ fn list_of_films<L: Library>(app: &App<L>, links: &Links, absolute: bool) -> Str
 /// `/torrent`: the torrent file, for other clients.
 pub(crate) async fn torrent<L: Library>(State(app): State<Arc<App<L>>>) -> Response<Body> {
     app.answer_off_thread(|app| {
-        let torrent = app.library.torrent();
+        let torrent = app.library.metainfo();
         let name = disposition(&format!("{}.torrent", one_line(&torrent.name))).replacen("inline", "attachment", 1);
         let head = [(CONTENT_TYPE, "application/x-bittorrent".to_owned()), (CONTENT_DISPOSITION, name)];
         (head, torrent.to_torrent_bytes()).into_response()
@@ -192,7 +207,7 @@ impl<L: Library> App<L> {
     /// Returns the path of a file's stream. The number decides; the name is for players that look
     /// at its ending.
     pub(crate) fn path_of(&self, file: usize) -> String {
-        let name = self.library.torrent().files.get(file).map(base_name).unwrap_or_default();
+        let name = self.library.metainfo().files.get(file).map(base_name).unwrap_or_default();
         format!("/stream/{file}/{}{}", percent(name), self.query())
     }
 }

@@ -11,13 +11,13 @@
 //! | `deliver`, `range`, `body_pacer` | one file: preconditions, ranges, the body |
 //! | `when`, `seek` | times as text; a file from a time on |
 //! | `dlna` | headers of televisions |
-//! | `timeline` | what is known of a file's time |
+//! | `timeline` | the known times of a file |
 //! | `subtitles` | subtitle files of a film |
 //! | `conversions`, `vtt`, `charset` | subtitles as UTF-8 and as WebVTT |
 //! | `listing`, `names` | page, playlist, torrent file; file names |
 //! | `watch` | status, events, metrics |
-//! | `library` | what is served: an open torrent, or in tests files in memory |
-//! | `workers` | work that must not hold up the threads of the connections |
+//! | `library` | the source of the files: an open torrent, or in tests files in memory |
+//! | `workers` | work that must not block the threads of the connections |
 
 mod access;
 mod admission;
@@ -42,6 +42,7 @@ mod server;
 mod subtitles;
 #[cfg(test)]
 mod tests;
+mod timed_text;
 mod timeline;
 pub(crate) mod vtt;
 mod watch;
@@ -63,8 +64,8 @@ use axum::routing::get;
 use connection::Patience;
 use http::{Response, StatusCode, header};
 use library::Library;
-use playswarm::torrent::Beside;
-use playswarm::{Error, Media, Result};
+use playswarm::metainfo::Sidecars;
+use playswarm::{Error, Result, TorrentHandle};
 use server::Places;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -129,14 +130,14 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 /// # Errors
 /// [`Error::Listen`] where the address cannot be listened on, [`Error::BadConfig`],
 /// [`Error::NoSuchFile`].
-pub async fn serve(media: Media, file: usize, config: HttpConfig) -> Result<Server> {
+pub async fn serve(media: TorrentHandle, file: usize, config: HttpConfig) -> Result<Server> {
     serve_library(media, file, config, Patience::default()).await
 }
 
 /// The state that all handlers share.
 pub(crate) struct App<L> {
     library: L,
-    beside: Beside,
+    beside: Sidecars,
     /// The files in their natural order, once a listing needed it.
     order: OnceLock<Vec<usize>>,
     conversions: conversions::Conversions,
@@ -168,13 +169,13 @@ impl<L: Library> App<L> {
         // `parse` would take a sign.
         let digits = number.bytes().all(|b| b.is_ascii_digit());
         let file = number.parse::<usize>().ok().filter(|_| digits)?;
-        self.library.torrent().files.get(file).filter(|f| !f.padding).map(|_| file)
+        self.library.metainfo().files.get(file).filter(|f| !f.padding).map(|_| file)
     }
 
     /// Returns the files in their natural order. The first call sorts them, which takes a while for
     /// a large torrent.
     fn natural_order(&self) -> &[usize] {
-        self.order.get_or_init(|| natural_order(self.library.torrent()))
+        self.order.get_or_init(|| natural_order(self.library.metainfo()))
     }
 
     /// Makes an answer on a thread of its own, because it may take long for a large torrent.
@@ -189,16 +190,16 @@ impl<L: Library> App<L> {
 
 async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, patience: Patience) -> Result<Server> {
     config.check()?;
-    let files = library.torrent().files.len();
+    let files = library.metainfo().files.len();
     if file >= files {
         return Err(Error::NoSuchFile { wanted: file.to_string(), files });
     }
     let (listener, addr) = server::bind(config.listen).await?;
     let places = Places::new(Limits { places: config.max_connections, per_host: config.max_connections_per_host });
     let workers = Workers::new(ANSWERS_AT_ONCE);
-    let torrent = library.torrent().clone();
+    let torrent = library.metainfo().clone();
     // Names of many files, the hosts file, and sockets.
-    let (beside, own_names) = workers.run(move || (Beside::new(&torrent), hosts::own_names())).await?;
+    let (beside, own_names) = workers.run(move || (Sidecars::new(&torrent), hosts::own_names())).await?;
     let app = Arc::new(App {
         beside,
         order: OnceLock::new(),
@@ -239,7 +240,7 @@ fn router<L: Library>(app: Arc<App<L>>) -> Router {
         .route("/status", get(watch::status::<L>))
         .route("/status/events", get(watch::events::<L>))
         .route("/metrics", get(watch::metrics::<L>))
-        .fallback(|| async { answer(StatusCode::NOT_FOUND, "there is nothing here; / lists what there is") })
+        .fallback(|| async { answer(StatusCode::NOT_FOUND, "there is no such page; / lists all files") })
         .layer(from_fn_with_state(app.clone(), guard::guard::<L>))
         .with_state(app)
 }

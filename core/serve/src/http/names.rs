@@ -1,11 +1,11 @@
 //! File names in URLs, headers, playlists and pages, and their natural order.
 
-use playswarm::torrent::{FileEntry, Torrent, natural_cmp};
+use playswarm::metainfo::{FileEntry, Metainfo, natural_cmp};
 use std::fmt::Write as _;
 
 /// Returns all files except padding in natural order: `part 2` before `part 10`, the files of a
 /// folder together.
-pub fn natural_order(torrent: &Torrent) -> Vec<usize> {
+pub fn natural_order(torrent: &Metainfo) -> Vec<usize> {
     let mut order: Vec<usize> = (0..torrent.files.len()).filter(|&i| !torrent.files[i].padding).collect();
     order.sort_by(|&a, &b| natural_cmp(&torrent.files[a].name, &torrent.files[b].name).then(a.cmp(&b)));
     order

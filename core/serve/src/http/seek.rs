@@ -10,7 +10,7 @@ use super::{App, answer, put};
 use axum::body::Body;
 use http::header::{CONTENT_RANGE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
-use playswarm::{Error, Landing, Timeline};
+use playswarm::{Error, SeekPoint, Timeline};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ impl Moment {
         if let Some(value) = headers.get(&TIME_SEEK) {
             let range = value.to_str().ok().and_then(parse_npt);
             let (start, end) = range
-                .ok_or("this TimeSeekRange.dlna.org is no range of time; write npt=83.5- or npt=0:01:23.5-0:02:00")?;
+                .ok_or("TimeSeekRange.dlna.org is not a range of times; write npt=83.5- or npt=0:01:23.5-0:02:00")?;
             return Ok(Some(Moment { start, end, dlna: true }));
         }
         let mut given = url::form_urlencoded::parse(query.unwrap_or("").as_bytes()).filter(|(name, _)| name == "t");
@@ -49,7 +49,7 @@ impl Moment {
                 // Programs add the time of the day or a random number to a URL, so that no cache
                 // answers.
                 None if is_number(&time) => Ok(None),
-                None => Err("this t is no time; write ?t=83.5, ?t=1:23:45 or ?t=1h23m45s"),
+                None => Err("t is not a time; write ?t=83.5, ?t=1:23:45 or ?t=1h23m45s"),
             },
             _ => Err("t is given twice; write one time"),
         }
@@ -58,7 +58,7 @@ impl Moment {
 
 /// The place in the file of a request's time.
 pub(crate) struct Landed {
-    pub(crate) landing: Landing,
+    pub(crate) seek_point: SeekPoint,
     span: Span,
     moment: Moment,
     timeline: Arc<Timeline>,
@@ -84,17 +84,17 @@ impl Landed {
             // In a URL it is another program's parameter, in a header a mistake.
             return if moment.dlna { Err(past_the_end(&timeline)) } else { Ok(None) };
         }
-        let landing = within_wait(app.library.locate(file, moment.start)).await?;
-        if landing.from >= size {
+        let seek_point = within_wait(app.library.locate(file, moment.start)).await?;
+        if seek_point.from >= size {
             return Ok(None);
         }
         // The start of the film is the start of the file: a player needs the bytes before the first
         // picture.
-        let first = timeline.keyframes().first().is_some_and(|first| landing.from <= first.from);
-        let from = if moment.start.is_zero() || first { 0 } else { landing.from };
+        let first = timeline.keyframes().first().is_some_and(|first| seek_point.from <= first.from);
+        let from = if moment.start.is_zero() || first { 0 } else { seek_point.from };
         let until = |end: Duration| timeline.byte_range(moment.start..end).end.clamp(from + 1, size);
         let end = moment.end.filter(|end| *end < timeline.duration()).map_or(size, until);
-        Ok(Some(Landed { landing, span: Span { start: from, end }, moment, timeline }))
+        Ok(Some(Landed { seek_point, span: Span { start: from, end }, moment, timeline }))
     }
 
     /// Returns the part of the ranges that is played at or after the time.
@@ -112,7 +112,7 @@ impl Landed {
 
     /// Adds the headers that say where the place is.
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
-        let Landing { time, offset, estimated, .. } = self.landing;
+        let SeekPoint { time, offset, estimated, .. } = self.seek_point;
         put(headers, HeaderName::from_static("playswarm-time"), &seconds(time));
         put(headers, HeaderName::from_static("playswarm-keyframe"), &offset.to_string());
         put(headers, HeaderName::from_static("playswarm-estimated"), if estimated { "yes" } else { "no" });
@@ -139,7 +139,7 @@ impl Landed {
 /// Refuses a seek by time in a file whose players need its head, or whose times are not known. It
 /// was not announced as seekable by time.
 fn only_by_byte() -> Response<Body> {
-    answer(StatusCode::NOT_ACCEPTABLE, "this file can be sought by byte only; send Range: bytes=")
+    answer(StatusCode::NOT_ACCEPTABLE, "this file has no times to seek by; send Range: bytes=")
 }
 
 fn past_the_end(timeline: &Timeline) -> Response<Body> {
@@ -155,7 +155,7 @@ pub(crate) async fn within_wait<T>(work: impl Future<Output = Result<T, Error>>)
         Ok(Ok(done)) => Ok(done),
         Ok(Err(e)) => Err(super::deliver::refuse(&e)),
         Err(_) => {
-            let sentence = "no peer gave the file's index yet; ask again in a few seconds";
+            let sentence = "no peer has sent the file's index yet; try again in a few seconds";
             let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, sentence);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
             Err(response)

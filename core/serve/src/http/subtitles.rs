@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, RANGE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use parking_lot::Mutex;
-use playswarm::torrent::{Subtitle, content_type};
+use playswarm::metainfo::{Subtitle, content_type};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,9 +52,9 @@ pub(crate) async fn one<L: Library>(
 }
 
 async fn webvtt<L: Library>(app: &App<L>, file: usize) -> Response<Body> {
-    let entry = &app.library.torrent().files[file];
+    let entry = &app.library.metainfo().files[file];
     if !is_convertible(base_name(entry)) {
-        return no_subtitle("only .srt and .vtt files can be had as WebVTT");
+        return no_subtitle("only .srt, .vtt, .ass, .ssa, .smi and .sami files can be converted to WebVTT");
     }
     match converted(app, file, Form::WebVtt, Instant::now() + WAIT).await {
         Ok(text) => ([(CONTENT_TYPE, "text/vtt; charset=utf-8")], text).into_response(),
@@ -70,9 +70,9 @@ pub(crate) async fn text<L: Library>(
     headers: HeaderMap,
 ) -> Response<Body> {
     let Some(file) = app.file_of(&file) else { return no_such_file() };
-    let name = base_name(&app.library.torrent().files[file]);
+    let name = base_name(&app.library.metainfo().files[file]);
     if !is_text(name) {
-        return no_subtitle("only subtitles that are text can be had here; /stream has every file as it is");
+        return no_subtitle("only text subtitles can be converted; /stream serves every file unchanged");
     }
     if !app.library.is_available(file) {
         return not_yet();
@@ -100,13 +100,13 @@ pub(crate) async fn text<L: Library>(
 
 /// Returns a converted file, or the answer to give instead.
 async fn converted<L: Library>(app: &App<L>, file: usize, form: Form, until: Instant) -> Result<Bytes, Response<Body>> {
-    if app.library.torrent().files[file].length > MOST_BYTES {
+    if app.library.metainfo().files[file].length > MOST_BYTES {
         return Err(no_subtitle("this file is too large for a subtitle"));
     }
     let language = app.beside.subtitle(file).and_then(|s| s.language.as_deref());
     match timeout_at(until, app.conversions.get(&app.library, file, form, language)).await {
         Ok(Ok(Some(text))) => Ok(text),
-        Ok(Ok(None)) => Err(no_subtitle("there is no subtitle in this file")),
+        Ok(Ok(None)) => Err(no_subtitle("this file contains no subtitles")),
         Ok(Err(e)) => Err(super::deliver::refuse(&e)),
         Err(_) => Err(not_yet()),
     }
@@ -117,7 +117,7 @@ fn no_subtitle(why: &str) -> Response<Body> {
 }
 
 fn not_yet() -> Response<Body> {
-    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "no peer gave this file yet; ask again in a while");
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "no peer has sent this file yet; try again in a while");
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
     response
 }
@@ -142,18 +142,18 @@ impl SubtitleWait {
 
 /// Whether a file is a text, by its name.
 fn is_text(name: &str) -> bool {
-    content_type(name).starts_with("text/") || is_convertible(name) || content_type(name).ends_with("-sami")
+    content_type(name).starts_with("text/") || is_convertible(name)
 }
 
 fn is_convertible(name: &str) -> bool {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
-    ending == "srt" || ending == "vtt"
+    matches!(ending.as_str(), "srt" | "vtt" | "ass" | "ssa" | "smi" | "sami")
 }
 
 impl<L: Library> App<L> {
     fn subtitles_json<'a>(&'a self, film: usize, granted: &'a Granted) -> Vec<Value> {
         let entry = |s: &Subtitle| {
-            let name = base_name(&self.library.torrent().files[s.file]);
+            let name = base_name(&self.library.metainfo().files[s.file]);
             let vtt = self.vtt_path(s).map(|path| granted.links.to(&path));
             json!({
                 "film": film,
@@ -173,7 +173,7 @@ impl<L: Library> App<L> {
 
     /// Returns the path of a subtitle for players: as UTF-8 where it is a text, else as it is.
     pub(crate) fn subtitle_path(&self, file: usize) -> String {
-        match self.library.torrent().files.get(file) {
+        match self.library.metainfo().files.get(file) {
             Some(entry) if is_text(base_name(entry)) && entry.length <= MOST_BYTES => {
                 format!("/subtitles/{file}/{}{}", percent(base_name(entry)), self.query())
             }
@@ -183,7 +183,7 @@ impl<L: Library> App<L> {
 
     /// Returns the path of a subtitle as WebVTT, where it can be converted.
     pub(crate) fn vtt_path(&self, subtitle: &Subtitle) -> Option<String> {
-        let name = base_name(&self.library.torrent().files[subtitle.file]);
+        let name = base_name(&self.library.metainfo().files[subtitle.file]);
         is_convertible(name).then(|| format!("/subtitles/{}.vtt{}", subtitle.file, self.query()))
     }
 }

@@ -1,7 +1,7 @@
 //! A film, a seed of it, and bounded waits, for tests of the server over whole sessions.
 #![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
-use playswarm::{Config, CreateOptions, Media, Session, Source, Torrent, create_torrent};
+use playswarm::{Config, CreateOptions, Metainfo, Session, Source, TorrentHandle, create_torrent};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -28,7 +28,7 @@ fn pattern(length: usize, seed: u64) -> Vec<u8> {
 /// A file on disk and its torrent.
 pub struct Film {
     dir: TempDir,
-    pub torrent: Torrent,
+    pub torrent: Metainfo,
     pub data: Vec<u8>,
 }
 
@@ -37,7 +37,8 @@ impl Film {
         let (dir, data) = (tempfile::tempdir().unwrap(), pattern(length, seed));
         let path = dir.path().join("film.mkv");
         std::fs::write(&path, &data).unwrap();
-        let options = CreateOptions { piece_bytes: Some(PIECE), ..CreateOptions::default() };
+        let mut options = CreateOptions::default();
+        options.piece_bytes = Some(PIECE);
         let torrent = create_torrent(path, options, |_, _| {}).await.unwrap().torrent;
         Film { dir, torrent, data }
     }
@@ -50,7 +51,7 @@ impl Film {
     pub async fn seed(&self) -> Seed {
         let session = Session::new(Config::offline(self.dir.path())).await.unwrap();
         let media = session.open(self.source()).await.unwrap();
-        assert_eq!(media.check_files(|_, _| {}).await.unwrap(), self.data.len() as u64);
+        assert_eq!(media.recheck(|_, _| {}).await.unwrap(), self.data.len() as u64);
         Seed { session, media }
     }
 }
@@ -58,7 +59,7 @@ impl Film {
 /// A session that seeds a film, and its handle.
 pub struct Seed {
     session: Session,
-    media: Media,
+    media: TorrentHandle,
 }
 
 impl Seed {
@@ -69,7 +70,9 @@ impl Seed {
 
 /// Starts an empty session that knows these peers.
 pub async fn viewer(dir: &Path, peers: Vec<SocketAddr>) -> Session {
-    Session::new(Config { peers: peers.into_iter().map(Into::into).collect(), ..Config::offline(dir) }).await.unwrap()
+    let mut config = Config::offline(dir);
+    config.peers = peers.into_iter().map(Into::into).collect();
+    Session::new(config).await.unwrap()
 }
 
 /// Waits until a condition holds.

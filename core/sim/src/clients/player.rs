@@ -61,7 +61,7 @@ impl World<'_> {
             self.tell(n, Input::ReaderRead(reader, can));
         }
         if short && (here > 0 || !was_waiting) {
-            self.tell(n, Input::ReaderWaits(reader, can));
+            self.tell(n, Input::ReaderBlocked(reader, can));
         }
         self.show(n);
     }

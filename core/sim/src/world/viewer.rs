@@ -160,14 +160,14 @@ impl<M: Machine> World<'_, '_, M> {
             self.first_byte(i);
             self.tell(Input::ReaderRead(key, can));
             if was_waiting && can == wants {
-                self.tell(Input::ReaderWaits(key, false));
+                self.tell(Input::ReaderBlocked(key, false));
             } else if !was_waiting && can < wants {
-                self.tell(Input::ReaderWaits(key, true));
+                self.tell(Input::ReaderBlocked(key, true));
             }
         } else if can < wants && !reader.waiting {
             reader.waiting = true;
             let key = reader.key;
-            self.tell(Input::ReaderWaits(key, true));
+            self.tell(Input::ReaderBlocked(key, true));
         }
         let reader = &mut self.readers[i];
         if !reader.has_clock() && reader.read >= reader.end {

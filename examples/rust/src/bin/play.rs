@@ -17,7 +17,7 @@ async fn main() -> Result<()> {
     media.prefetch(file);
 
     let server = serve(media.clone(), file, HttpConfig::default()).await?;
-    println!("{} is at {}", media.torrent().files[file].name, server.url());
+    println!("{} is at {}", media.metainfo().files[file].name, server.url());
     let status = tokio::process::Command::new(&player).arg(server.url()).status().await;
     status.with_context(|| format!("cannot start {player}"))?;
 

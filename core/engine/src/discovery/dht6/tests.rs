@@ -5,7 +5,7 @@ use super::*;
 use crate::config::Config;
 use crate::discovery::keyed::KeyNews;
 use crate::discovery::{Discovery, Params, Progress, Shared};
-use crate::torrent::InfoHash;
+use crate::metainfo::InfoHash;
 use playswarm_proto::bencode::{put_string, put_string_at};
 use playswarm_tests::peers::dht_net::DhtNet;
 use playswarm_tests::requirement;
@@ -171,7 +171,7 @@ async fn nodes_that_say_nothing_or_garbage_end_a_search_without_an_answer() {
 }
 
 #[tokio::test]
-async fn a_search_that_is_led_on_without_end_asks_so_many_and_no_more() {
+async fn a_search_that_is_misled_without_end_asks_a_limited_number_of_nodes() {
     let liars = Liars::start(200, |addrs, n, transaction| {
         let next: Vec<_> = (n + 1..(n + 9).min(addrs.len())).map(|n| (nearer(n), addrs[n])).collect();
         Some(answer(n, transaction, &next, 0))

@@ -2,8 +2,8 @@
 
 use super::{bad_source, spelling};
 use crate::error::Result;
+use crate::metainfo::{InfoHash, MAX_URL_BYTES, Trackers};
 use crate::peer_address::PeerAddress;
-use crate::torrent::{InfoHash, MAX_URL_BYTES, Trackers};
 use playswarm_proto::AddressClass;
 use playswarm_proto::address_class::is_acceptable;
 use std::collections::HashSet;
@@ -140,9 +140,9 @@ fn parse_query(text: &str, query: &str) -> Result<Magnet> {
         None if odd => Err(bad_source(text, "its info-hash is neither 40 hexadecimal nor 32 base32 characters")),
         None if v2 => Err(bad_source(
             text,
-            "it names a BitTorrent v2 torrent (btmh) alone, which is not supported; find a v1 or hybrid link",
+            "it has only the info-hash of a BitTorrent v2 torrent (btmh), which is not supported; find a v1 or hybrid link",
         )),
-        None => Err(bad_source(text, "the link names no torrent (xt=urn:btih:…)")),
+        None => Err(bad_source(text, "the link has no info-hash (xt=urn:btih:…)")),
     }
 }
 

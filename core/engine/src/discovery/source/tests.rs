@@ -48,8 +48,8 @@ fn magnet_links_that_name_no_v1_torrent_are_refused() {
             .contains("v2")
     );
     assert!(refusal(&"ab".repeat(32)).contains("v2"));
-    assert!(refusal("magnet:").contains("no torrent"));
-    assert!(refusal("magnet:?dn=x").contains("no torrent"));
+    assert!(refusal("magnet:").contains("no info-hash"));
+    assert!(refusal("magnet:?dn=x").contains("no info-hash"));
     assert!(refusal("magnet:?xt=urn:btih:123").contains("hexadecimal"));
     assert!(refusal(&format!("magnet:?xt=urn:btih:{}", "ü".repeat(20))).contains("hexadecimal"));
     assert!(refusal(&format!("magnet:?xt=urn:btih:{HEX}&dn={}", "x".repeat(100_000))).contains("at most"));
@@ -146,7 +146,7 @@ fn paths_that_resemble_links_stay_paths() {
 }
 
 #[test]
-fn each_kind_of_source_is_told_by_its_shape() {
+fn each_kind_of_source_is_recognised_by_its_form() {
     assert!(matches!(Source::parse(&format!(" {HEX}\n")), Ok(Source::InfoHash(_))));
     assert!(matches!(Source::parse("HTTPS://x.example/a.torrent?key=1"), Ok(Source::Url(_))));
     assert!(
@@ -160,10 +160,10 @@ fn each_kind_of_source_is_told_by_its_shape() {
     {
         assert!(matches!(Source::parse(url), Ok(Source::TorrentFile(p)) if p == Path::new("/a b.torrent")), "{url}");
     }
-    assert!(refusal("").contains("nothing"));
-    assert!(refusal("\u{feff}\u{200b} \n").contains("nothing"));
+    assert!(refusal("").contains("it is empty"));
+    assert!(refusal("\u{feff}\u{200b} \n").contains("it is empty"));
     assert!(refusal("ftp://x/y").contains("only"));
-    assert!(refusal("http://").contains("none"));
+    assert!(refusal("http://").contains("malformed"));
 }
 
 proptest! {
@@ -213,7 +213,7 @@ async fn a_torrent_is_fetched_over_http_through_a_redirect() {
         }
     })
     .await;
-    assert!(matches!(get(&base).await, Ok(Resolved::Torrent(t)) if t.layout.total_bytes() == 5));
+    assert!(matches!(get(&base).await, Ok(Resolved::Metainfo(t)) if t.layout.total_bytes() == 5));
 }
 
 /// Returns an answer with this status and location.
@@ -265,7 +265,7 @@ async fn a_redirect_to_another_scheme_or_to_no_torrent_is_refused() {
         (format!("file://{}", path.display()), "cannot be opened"),
         (HEX.to_owned(), "answered"),
         ("ftp://host.example/x.torrent".to_owned(), "cannot be opened"),
-        ("magnet:?dn=x".to_owned(), "names no torrent"),
+        ("magnet:?dn=x".to_owned(), "has no info-hash"),
     ] {
         let base =
             server(
@@ -297,7 +297,7 @@ async fn a_torrent_is_known_by_its_content_whatever_the_server_calls_it() {
     ] {
         let head = format!("HTTP/1.1 200 OK\r\n{header}\r\nConnection: close\r\n\r\n");
         let base = server(move |_| [head.as_bytes(), &body].concat()).await;
-        assert!(matches!(get(&base).await, Ok(Resolved::Torrent(t)) if t.layout.total_bytes() == 5), "{header}");
+        assert!(matches!(get(&base).await, Ok(Resolved::Metainfo(t)) if t.layout.total_bytes() == 5), "{header}");
     }
     let link = format!("\u{feff}magnet:?xt=urn:btih:{HEX}\r\n");
     let base = server(move |_| ok(link.as_bytes())).await;
@@ -334,7 +334,7 @@ async fn files_are_read_within_the_limit_and_failures_name_them() {
     let client = Web::new();
     let path = dir.path().join("x.torrent");
     std::fs::write(&path, torrent()).unwrap();
-    assert!(matches!(resolve(Source::from(path.as_path()), &client).await, Ok(Resolved::Torrent(_))));
+    assert!(matches!(resolve(Source::from(path.as_path()), &client).await, Ok(Resolved::Metainfo(_))));
     std::fs::write(&path, format!("magnet:?xt=urn:btih:{HEX}\n")).unwrap();
     assert!(matches!(resolve(Source::from(path.as_path()), &client).await, Ok(Resolved::Magnet(_))));
     std::fs::write(&path, "\n<html>saved by mistake</html>").unwrap();

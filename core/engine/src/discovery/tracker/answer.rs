@@ -62,7 +62,7 @@ impl From<String> for Failure {
 }
 impl From<Malformed> for Failure {
     fn from(why: Malformed) -> Failure {
-        format!("its answer makes no sense: {}", why.0).into()
+        format!("its answer is malformed: {}", why.0).into()
     }
 }
 
@@ -130,7 +130,7 @@ fn dictionary(body: &[u8]) -> Result<Parsed, Failure> {
     match refused {
         // Some trackers always write the field.
         Some(why) if !why.is_empty() || parsed.peers.is_empty() => parsed.refusal = Some((why, retry)),
-        _ if !sensible => return Err("its answer holds neither peers nor an interval".to_owned().into()),
+        _ if !sensible => return Err("its answer has neither peers nor an interval".to_owned().into()),
         _ => {}
     }
     parsed.peers.truncate(MAX_PEERS_OF_ANSWER);
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_and_rubbish_are_told_apart_from_answers() {
+    fn failures_and_garbage_are_distinguished_from_answers() {
         assert_eq!(refusal(b"d14:failure reason9:not today5:peers0:e"), ("not today".into(), Retry::Usual));
         assert_eq!(refusal(b"d14:failure reason2:no8:retry ini5ee").1, Retry::In(Duration::from_secs(300)));
         assert_eq!(refusal(b"d14:failure reason2:no8:retry in1:5e").1, Retry::In(Duration::from_secs(300)));

@@ -30,7 +30,7 @@ pub(super) async fn announce(
 ) -> Result<Option<Answer>, Failure> {
     let (status, retry_after, body, from) = match web.get(with_query(url, announce), terms).await {
         Ok(Got::Body { status, retry_after, body, from }) => (status, retry_after, body, from),
-        Ok(Got::Elsewhere { .. }) => return Err("it redirects to what is no tracker".to_owned().into()),
+        Ok(Got::Elsewhere { .. }) => return Err("it redirects to a URL that is not a tracker".to_owned().into()),
         Err(NotGot::NoSuchFamily) => return Ok(None),
         Err(NotGot::Failed(why)) => return Err(why.into()),
     };

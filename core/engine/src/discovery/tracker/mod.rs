@@ -16,10 +16,10 @@ mod udp;
 use super::Context;
 use super::resolver::NamedBy;
 use super::web::{Family, Terms};
+use crate::metainfo::{Tracker, Trackers, likely_text, parse_tracker};
 use crate::peer_address::PeerAddress;
 use crate::printable;
 use crate::status::TrackerStatus;
-use crate::torrent::{Tracker, Trackers, likely_text, parse_tracker};
 use answer::{Answer, Failure};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -146,7 +146,7 @@ impl Task {
         Box::pin(async move {
             let result = match url {
                 Some(url) => announce(&url, named_by, id, &context, event).await,
-                None => Err("it is no URL that can be asked".to_owned().into()),
+                None => Err("it is not a URL of a supported kind".to_owned().into()),
             };
             (tracker, event, result)
         })
@@ -254,7 +254,7 @@ async fn announce(
 }
 
 fn no_address() -> Failure {
-    "its name has no address".to_owned().into()
+    "its host name has no address".to_owned().into()
 }
 
 /// Announces over IPv4 and IPv6 if the tracker has both, since each knows other peers (BEP 7).

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::discovery::{Discovery, Found, Params, Progress, Shared};
-use crate::torrent::InfoHash;
+use crate::metainfo::InfoHash;
 use parking_lot::Mutex;
 use playswarm_logic::torrent::Origin;
 use std::net::SocketAddr;
@@ -186,7 +186,7 @@ async fn an_interval_of_nothing_is_no_reason_to_ask_without_pause() {
 }
 
 #[tokio::test]
-async fn trackers_are_told_when_the_torrent_is_dropped() {
+async fn a_dropped_torrent_announces_that_it_stopped() {
     let (http, http_log) = http_tracker(with_peer()).await;
     let (udp, udp_log) = udp_tracker(0, &[]).await;
     let (shared, discovery, mut found) = start(&[http, udp], missing());
@@ -202,7 +202,7 @@ async fn trackers_are_told_when_the_torrent_is_dropped() {
 }
 
 #[tokio::test]
-async fn completion_is_told_at_once_when_hurried_and_only_once() {
+async fn completion_is_announced_at_once_when_hurried_and_only_once() {
     let (url, log) = http_tracker(with_peer()).await;
     let left = missing();
     let (_shared, discovery, mut found) = start(&[url], left.clone());

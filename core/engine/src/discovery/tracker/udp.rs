@@ -31,7 +31,7 @@ pub(super) async fn announce(
     announce: &Announce,
     found: &Found<'_>,
 ) -> Result<Option<Answer>, Failure> {
-    let port = url.port().ok_or("its URL names no port".to_owned())?;
+    let port = url.port().ok_or("its URL has no port".to_owned())?;
     // A datagram of this protocol has no effect on other services, so the path is not checked here.
     let terms = Terms { announce_only: false, ..terms };
     let addresses = match web::permitted(&web::addresses(url, port).await?, &terms, "") {

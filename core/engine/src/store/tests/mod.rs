@@ -11,9 +11,9 @@ mod speed;
 mod syncing;
 mod trust;
 
-use super::record::NOTES;
+use super::record::STATE_DIR;
 use super::*;
-use crate::torrent::{FileEntry, InfoHash};
+use crate::metainfo::{FileEntry, InfoHash};
 use playswarm_logic::torrent::Ticket;
 use playswarm_logic::{BLOCK_BYTES, BlockRef, Layout};
 use playswarm_proto::sha1::sha1;
@@ -27,7 +27,7 @@ fn first(block: BlockRef) -> Ticket {
 
 /// A generated torrent and its bytes.
 struct Made {
-    torrent: Arc<Torrent>,
+    torrent: Arc<Metainfo>,
     data: Vec<u8>,
 }
 
@@ -54,7 +54,7 @@ fn made(files: &[Spec<'_>], piece_bytes: u32) -> Made {
     }
     let hashes: Vec<u8> = data.chunks(piece_bytes as usize).flat_map(sha1).collect();
     let info = format!("d6:lengthi{}e4:name1:x12:piece lengthi{piece_bytes}ee", data.len());
-    let torrent = Torrent {
+    let torrent = Metainfo {
         info_hash: InfoHash(sha1(&[info.as_bytes(), &hashes].concat())),
         name: "x".into(),
         layout: Layout::new(data.len() as u64, piece_bytes).unwrap(),
@@ -113,7 +113,7 @@ impl Made {
 
     async fn fetch(&self, store: &Arc<Store>, piece: u32) {
         // The disk of a busy machine may be behind.
-        while store.room_for_assembly() == 0 {
+        while store.room_for_pieces() == 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(self.put(store, piece, |_| 1, &[]), Put::Complete, "piece {piece}");

@@ -21,7 +21,7 @@ fn pattern(length: usize, seed: u32) -> Vec<u8> {
 }
 
 /// Returns a folder with a complete torrent of two files.
-async fn seeded() -> (TempDir, Torrent) {
+async fn seeded() -> (TempDir, Metainfo) {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir_all(dir.path().join("Show/sub")).unwrap();
     fs::write(dir.path().join("Show/a.mkv"), pattern(900_000, 1)).unwrap();
@@ -31,13 +31,13 @@ async fn seeded() -> (TempDir, Torrent) {
     (dir, torrent)
 }
 /// Opens the torrent's store in a folder.
-async fn store(dir: &Path, torrent: &Torrent) -> Arc<Store> {
+async fn store(dir: &Path, torrent: &Metainfo) -> Arc<Store> {
     let options = StoreOptions::of(&Config::offline(dir));
     Store::open(Arc::new(torrent.clone()), options).await.unwrap().0
 }
 
 fn background(dir: &Path) -> Background {
-    Background::new(&Config::offline(dir), None)
+    Background::new(&Config::offline(dir), None, None)
 }
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
@@ -48,7 +48,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_there_is_known_after_the_hand_over_and_comes_back_as_it_was() {
+async fn verified_pieces_are_known_after_the_hand_over_and_come_back_unchanged() {
     let (dir, torrent) = seeded().await;
     // Piece 3 is wrong, and the second file ends early, as a sparse one may.
     let path = dir.path().join("Show/a.mkv");
@@ -64,7 +64,10 @@ async fn what_is_there_is_known_after_the_hand_over_and_comes_back_as_it_was() {
     assert_eq!(kept.bits().unwrap().iter_ones().collect::<Vec<_>>(), expected);
     assert!(!kept.status().complete && !kept.status().checking);
     assert!(background.has(torrent.info_hash).await);
-    assert!(background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.is_err(), "it is there already");
+    assert!(
+        background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.is_err(),
+        "the session has it already"
+    );
 
     let bits = background.take_back(kept).await.unwrap().unwrap();
     assert_eq!(bits.iter_ones().collect::<Vec<_>>(), expected);
@@ -117,12 +120,12 @@ async fn names_that_other_systems_refuse_are_found_and_pad_files_stay_unwritten(
     let mut padded = data.clone();
     padded.resize(32768, 0);
     padded.extend_from_slice(&data);
-    let hashes: Vec<u8> = padded.chunks(16384).flat_map(crate::torrent::sha1).collect();
+    let hashes: Vec<u8> = padded.chunks(16384).flat_map(crate::metainfo::sha1).collect();
     let mut info = b"d5:filesld6:lengthi20000e4:pathl3:CONeed4:attr1:p6:lengthi12768e4:pathl4:.pad5:12768eed6:lengthi20000e4:pathl5:a.txteee4:name2:x 12:piece lengthi16384e6:pieces".to_vec();
     info.extend_from_slice(format!("{}:", hashes.len()).as_bytes());
     info.extend_from_slice(&hashes);
     info.push(b'e');
-    let torrent = Torrent::from_info(info.into(), Vec::new()).unwrap();
+    let torrent = Metainfo::from_info(info.into(), Vec::new()).unwrap();
     assert_eq!(torrent.files[0].path, Path::new("x /CON"));
     for file in torrent.files.iter().filter(|f| !f.padding) {
         fs::create_dir_all(dir.path().join(&file.path).parent().unwrap()).unwrap();
@@ -195,7 +198,7 @@ async fn peers_that_our_discovery_finds_later_reach_the_background() {
     let start = |dir: &Path| {
         let config = Config { dht: true, dht_bootstrap: net.bootstrap.clone(), ..Config::offline(dir) };
         let shared = Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], 9))).unwrap();
-        Background::new(&config, Some(shared))
+        Background::new(&config, Some(shared), None)
     };
     let empty = tempfile::tempdir().unwrap();
     // Neither is given the other's address: one announces itself on the DHT, and the other finds it

@@ -16,7 +16,7 @@ fn plays_at_distance(seconds: u32) -> f64 {
     t.tell(Input::Unchoked(peer));
     let (reader, rate) = (ReaderKey(1), Some(FILM));
     t.tell(Input::ReaderOpened { reader, start: 0, position: 0, end, bytes_per_s: rate, window: u64::MAX });
-    t.tell(Input::ReaderWaits(reader, true));
+    t.tell(Input::ReaderBlocked(reader, true));
     let mut coming: VecDeque<(Time, BlockRef)> = VecDeque::new();
     let mut line_free = t.now;
     let (mut position, mut owed, mut waiting) = (0u64, 0.0, true);
@@ -49,7 +49,7 @@ fn plays_at_distance(seconds: u32) -> f64 {
         let waits = !t.picker.have.get(layout.piece_at(position).0);
         if waits != waiting {
             waiting = waits;
-            t.picker.handle(t.now, Input::ReaderWaits(reader, waits));
+            t.picker.handle(t.now, Input::ReaderBlocked(reader, waits));
         }
         t.out.extend(std::iter::from_fn(|| t.picker.poll()));
     }
@@ -72,7 +72,7 @@ fn all_that_was_out_at_a_fast_peer_is_expected_after_a_seek() {
     t.tell(Input::PeerHasBits(peer, Bits::full(40_000)));
     t.tell(Input::Unchoked(peer));
     t.read_from(0);
-    t.tell(Input::ReaderWaits(ReaderKey(1), false));
+    t.tell(Input::ReaderBlocked(ReaderKey(1), false));
     // Known to be so fast that thousands are asked of it at once.
     let p = t.picker.peers.get_mut(&peer).unwrap();
     for n in 0..4000 {
@@ -141,7 +141,7 @@ fn news_of_one_piece_costs_about_the_same_however_many_there_are() {
 }
 
 #[test]
-fn what_a_peer_shows_is_taken_where_nobody_has_what_is_wanted() {
+fn any_announced_piece_is_taken_if_no_peer_has_the_wanted_ones() {
     let mut t = Table::new(4000);
     t.read_from(2000);
     t.tell(Input::ReaderRead(ReaderKey(1), 2000 * u64::from(PIECE)));

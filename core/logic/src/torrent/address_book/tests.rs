@@ -96,7 +96,7 @@ fn few_are_tried_so_often_and_none_where_enough_help() {
 }
 
 #[test]
-fn who_misbehaved_or_never_gave_anything_is_not_tried_so_often() {
+fn peers_that_misbehaved_or_never_delivered_are_dialled_less_often() {
     for end in [End::Fault, End::Failed] {
         let mut book = AddressBook::default();
         book.set_need(Need::Much);
@@ -141,7 +141,7 @@ fn a_private_torrent_keeps_what_trackers_and_the_user_named() {
 }
 
 #[test]
-fn our_own_address_is_dialled_once_whoever_names_it() {
+fn our_own_address_is_dialled_once_from_any_source() {
     let mut book = AddressBook::default();
     book.add(addr(1), Origin::Pex);
     assert_eq!(book.dial(Time::ZERO, 1).len(), 1);

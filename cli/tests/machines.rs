@@ -296,9 +296,9 @@ fn settings_out_of_range_name_the_option_and_what_it_takes() {
         let (code, _, err) = run(dir.path(), &[&["stream", "film.mkv.torrent"][..], args, &OFFLINE].concat());
         assert!(code == 1 && err.contains(said), "{args:?}: {err}");
     }
-    std::fs::write(dir.path().join("c"), r#"{"picker": {"seek_targets": 4000000000}}"#).unwrap();
+    std::fs::write(dir.path().join("c"), r#"{"advanced": {"picker": {"seek_targets": 4000000000}}}"#).unwrap();
     let (code, _, err) = run(dir.path(), &[&["stream", "film.mkv.torrent", "--config", "c"][..], &OFFLINE].concat());
-    assert!(code == 1 && err.contains("picker.seek_targets") && err.contains("1000"), "{err}");
+    assert!(code == 1 && err.contains("advanced.picker.seek_targets") && err.contains("1000"), "{err}");
     let (_, help, _) = run(dir.path(), &["stream", "--help"]);
     for least in ["at least 8MiB", "At least 32MiB", "at least 1."] {
         assert!(help.contains(least), "{least}: {help}");

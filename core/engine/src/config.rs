@@ -1,5 +1,6 @@
 //! All settings of a session: each with its unit in its name, its default and its reason.
 
+use crate::advanced::Advanced;
 use crate::error::{Error, Result};
 use crate::peer_address::PeerAddress;
 use playswarm_logic::Range;
@@ -63,10 +64,8 @@ pub struct Config {
     /// Whether to find viewers near the same playhead with the slot index on the DHT
     /// (docs/SLOTS.md). Has no effect where `dht` is off, and none for private torrents.
     pub slot_index: bool,
-    /// Settings of the slot index.
-    pub slots: playswarm_logic::slots::Config,
-    /// Settings of the picker.
-    pub picker: playswarm_logic::picker::Config,
+    /// Tuning of the algorithms. Unstable: these settings change without notice.
+    pub advanced: Advanced,
 }
 
 impl Default for Config {
@@ -92,8 +91,7 @@ impl Default for Config {
             metadata_timeout_ms: 60_000,
             seed_in_background: false,
             slot_index: true,
-            slots: playswarm_logic::slots::Config::default(),
-            picker: playswarm_logic::picker::Config::default(),
+            advanced: Advanced::default(),
         }
     }
 }
@@ -135,7 +133,7 @@ impl Config {
     }
 
     /// Changes one setting, for callers that only have text. Key and value are as in JSON, and the
-    /// keys of groups are joined by dots (`picker.seed`).
+    /// keys of groups are joined by dots (`advanced.picker.seed`).
     ///
     /// Texts need no quotes, and lists may be given as `a,b`. Nothing changes on an error.
     ///
@@ -210,7 +208,11 @@ impl Config {
     /// Returns every numeric setting with its valid values, except the seeds, which may be any
     /// number. The names are those of [`Config::set`].
     pub fn ranges(&self) -> Vec<SettingRange> {
-        let groups = [("", self.own_ranges()), ("picker.", self.picker.ranges()), ("slots.", self.slots.ranges())];
+        let groups = [
+            ("", self.own_ranges()),
+            ("advanced.picker.", self.advanced.picker.ranges()),
+            ("advanced.slots.", self.advanced.slots.ranges()),
+        ];
         let named = |(group, ranges): (&str, Vec<Range>)| {
             let one = |Range { name, value, least, most }| SettingRange {
                 name: format!("{group}{name}"),
@@ -251,7 +253,7 @@ pub const LEAST_DISK_LIMIT_BYTES: u64 = 32 << 20;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SettingRange {
-    /// Name of the setting, after the name of its group and a dot: `picker.read_ahead_s`.
+    /// Name of the setting, after the names of its groups and dots: `advanced.picker.read_ahead_s`.
     pub name: String,
     /// Current value.
     pub value: f64,
@@ -360,8 +362,8 @@ mod tests {
         }
         let mut config = Config::default();
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            config.picker.slack_ms = value;
-            assert!(config.check().unwrap_err().to_string().contains("picker.slack_ms"));
+            config.advanced.picker.slack_ms = value;
+            assert!(config.check().unwrap_err().to_string().contains("advanced.picker.slack_ms"));
         }
     }
 
@@ -389,8 +391,8 @@ mod tests {
             ("peers", "127.0.0.1:1, peer.example:2"),
             ("dht_bootstrap", r#"["router:6881"]"#),
             ("max_peers", "7"),
-            ("picker.hedge_share", "0.01"),
-            ("picker.seed", "9"),
+            ("advanced.picker.hedge_share", "0.01"),
+            ("advanced.picker.seed", "9"),
         ] {
             config.set(key, value).unwrap();
         }
@@ -399,7 +401,7 @@ mod tests {
         assert!(!config.dht);
         assert_eq!(config.peers.len(), 2);
         assert_eq!(config.dht_bootstrap, ["router:6881"]);
-        assert_eq!((config.max_peers, config.picker.seed), (7, 9));
+        assert_eq!((config.max_peers, config.advanced.picker.seed), (7, 9));
         assert_eq!(Config::from_json(&config.to_json().unwrap()).unwrap(), config);
         config.set("listen", "null").unwrap();
         config.set("peers", "").unwrap();
@@ -411,8 +413,9 @@ mod tests {
         for (key, value) in [
             ("", "1"),
             ("no_such", "1"),
-            ("picker", "{}"),
-            ("picker.no_such", "1"),
+            ("advanced.picker", "{}"),
+            ("advanced.picker.no_such", "1"),
+            ("picker.seed", "1"),
             ("dht.", "true"),
             ("dht", "perhaps"),
             ("max_peers", "-1"),

@@ -57,6 +57,7 @@
 //! The session needs a running tokio runtime; everything else may block. See [`BlockingStream`].
 #![forbid(unsafe_code)]
 
+pub mod advanced;
 pub mod config;
 mod create;
 mod discovery;

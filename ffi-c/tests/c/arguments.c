@@ -20,7 +20,7 @@ static void settings(const given *g) {
     SAYS(PLAYSWARM_BAD_CONFIG, "dht", error, playswarm_config_set(config, "dht", "perhaps", &error));
     SAYS(PLAYSWARM_BAD_CONFIG, "max_peers", error, playswarm_config_set(config, "max_peers", "-1", &error));
     SAYS(PLAYSWARM_BAD_ARGUMENT, "UTF-8", error, playswarm_config_set(config, "dir", "\xff", &error));
-    OK(playswarm_config_set(config, "picker.seed", "7", NULL));
+    OK(playswarm_config_set(config, "advanced.picker.seed", "7", NULL));
     OK(playswarm_config_set(config, "dir", g->folder, NULL));
     char *json = NULL;
     OK(playswarm_config_to_json(config, &json, NULL));

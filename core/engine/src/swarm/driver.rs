@@ -336,10 +336,10 @@ fn settings(
         memory_limit_bytes: config.memory_limit_bytes,
         storage_limit_bytes: config.storage_limit_bytes(),
         seed: u64::from_le_bytes(*peer_id.0.last_chunk::<8>().unwrap_or(&[0; 8])),
-        picker: config.picker.clone(),
+        picker: config.advanced.picker.clone(),
         choker: choker::Config { slots: config.upload_slots, ..choker::Config::default() },
         metadata: metadata::Config::default(),
-        slots: config.slots.clone(),
+        slots: config.advanced.slots.clone(),
     }
 }
 

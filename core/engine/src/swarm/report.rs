@@ -120,7 +120,7 @@ impl Swarm {
         Some(SlotStatus {
             file: report.file,
             slot: report.slot,
-            width_s: self.config.slots.width_s(),
+            width_s: self.config.advanced.slots.width_s(),
             playhead_s: report.playhead_s,
             playing: report.playing,
             parents: report.parents,
@@ -130,7 +130,7 @@ impl Swarm {
             lookups: counters.lookups,
             announces: counters.announces,
             failed_operations: counters.failed_operations,
-            operations_per_hour: self.config.slots.operations_per_hour,
+            operations_per_hour: self.config.advanced.slots.operations_per_hour,
             found: counters.found,
             ignored: counters.ignored,
             dials: counters.dials,

@@ -55,7 +55,7 @@ async fn check(session: &Session, torrent: &Metainfo, view: view::Options) -> Re
     let bar = progress_bar("checking", view.quiet);
     let verified = media.recheck(advance(&bar)).await;
     bar.finish_and_clear();
-    let (verified, all) = (verified?, torrent.layout.total_bytes());
+    let (verified, all) = (verified?, torrent.total_bytes());
     if verified == 0 {
         bail!("none of these files' pieces is right; they are not those of this torrent");
     }

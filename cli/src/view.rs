@@ -334,22 +334,15 @@ fn shares(status: &TorrentStatus) -> Vec<String> {
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use playswarm::InfoHash;
     use playswarm::status::{PeerStatus, ReaderStatus, TimelineStatus};
-    use playswarm::{FileEntry, InfoHash};
 
-    fn torrent(total: u64, piece: u32) -> Metainfo {
-        Metainfo {
-            info_hash: InfoHash([1; 20]),
-            name: "x".into(),
-            layout: playswarm_logic::Layout::new(total, piece).unwrap(),
-            hashes: bytes::Bytes::new(),
-            files: vec![FileEntry { path: "x".into(), name: "x".into(), length: total, offset: 0, padding: false }],
-            private: false,
-            trackers: Default::default(),
-            encoding: None,
-            selected: Vec::new(),
-            info: bytes::Bytes::new(),
-        }
+    /// Returns a torrent of one file of that size.
+    fn torrent(total: u64) -> Metainfo {
+        let info = b"d6:lengthi1e4:name1:x12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaae";
+        let mut torrent = Metainfo::from_info(bytes::Bytes::from_static(info), Vec::new()).unwrap();
+        torrent.files[0].length = total;
+        torrent
     }
 
     fn status(piece_map: &str) -> TorrentStatus {
@@ -411,14 +404,14 @@ pub(crate) mod tests {
     #[test]
     fn the_map_shows_what_is_here_and_where_somebody_reads() {
         let mut s = status("####++......");
-        assert_eq!(map(&s, &torrent(1200, 100), 12), "####++......");
-        assert_eq!(map(&s, &torrent(1200, 100), 100), "####++......");
-        assert_eq!(map(&s, &torrent(1200, 100), 4), "#+..");
-        assert_eq!(map(&status("#..#......"), &torrent(1000, 100), 5), "==...");
+        assert_eq!(map(&s, &torrent(1200), 12), "####++......");
+        assert_eq!(map(&s, &torrent(1200), 100), "####++......");
+        assert_eq!(map(&s, &torrent(1200), 4), "#+..");
+        assert_eq!(map(&status("#..#......"), &torrent(1000), 5), "==...");
         s.readers = vec![reader(0, false), reader(250, false), reader(1200, false)];
-        assert_eq!(map(&s, &torrent(1200, 100), 12), "|#|#++.....|");
-        assert_eq!(map(&s, &torrent(1200, 100), 4), "|+.|");
-        assert_eq!(map(&status(""), &torrent(1, 1), 4), "");
+        assert_eq!(map(&s, &torrent(1200), 12), "|#|#++.....|");
+        assert_eq!(map(&s, &torrent(1200), 4), "|+.|");
+        assert_eq!(map(&status(""), &torrent(1), 4), "");
     }
 
     #[test]
@@ -428,7 +421,7 @@ pub(crate) mod tests {
                 for piece in 0..pieces {
                     let mut s = status(&".".repeat(pieces));
                     s.readers = vec![reader(piece as u64 * 100, false)];
-                    let shown = map(&s, &torrent(pieces as u64 * 100, 100), cells).find('|').unwrap();
+                    let shown = map(&s, &torrent(pieces as u64 * 100), cells).find('|').unwrap();
                     let held = shown * pieces / cells..(shown + 1) * pieces / cells;
                     assert!(held.contains(&piece), "piece {piece} of {pieces} in {cells} cells: {shown}");
                 }
@@ -482,7 +475,7 @@ pub(crate) mod tests {
         let mut s = status("##..");
         s.peers = vec![peer("127.0.0.1:1", 100, true), peer("127.0.0.1:2", 300, false)];
         assert!(traffic(&s).contains("2 peers (1 serving"));
-        let lines = render(&s, &torrent(400, 100), Options { quiet: false, peers: true });
+        let lines = render(&s, &torrent(400), Options { quiet: false, peers: true });
         assert_eq!(lines[3].trim_end(), format!("  127.0.0.1:2                 1.0 KiB/s  75.0 % {}", "*".repeat(23)));
         assert_eq!(lines[4].trim_end(), format!("  127.0.0.1:1                 1.0 KiB/s  25.0 % {}", "*".repeat(8)));
     }

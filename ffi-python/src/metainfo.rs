@@ -39,17 +39,17 @@ impl Metainfo {
 
     #[getter]
     fn total_bytes(&self) -> u64 {
-        self.torrent.layout.total_bytes()
+        self.torrent.total_bytes()
     }
 
     #[getter]
     fn piece_bytes(&self) -> u32 {
-        self.torrent.layout.piece_bytes()
+        self.torrent.piece_bytes()
     }
 
     #[getter]
     fn pieces(&self) -> u32 {
-        self.torrent.layout.pieces()
+        self.torrent.pieces()
     }
 
     #[getter]

@@ -131,7 +131,7 @@ async fn seed(dir: &Path, torrent: &Metainfo, upload_bytes_per_s: u64) -> Result
     let media = session.open(Source::from(torrent)).await?;
     media.fetch_all(false);
     let verified = media.recheck(|_, _| {}).await?;
-    if verified != torrent.layout.total_bytes() {
+    if verified != torrent.total_bytes() {
         return Err(anyhow!("only {verified} bytes of the clip were found to be right"));
     }
     Ok((session, media))

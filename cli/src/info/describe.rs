@@ -67,12 +67,11 @@ impl Described {
     pub(super) fn text(&self) -> String {
         let torrent = &self.torrent;
         let mut out = String::new();
-        let layout = &torrent.layout;
         let files = natural_order(torrent);
         let _ = writeln!(out, "name       {}", line(&torrent.name));
         let _ = writeln!(out, "info-hash  {}", torrent.info_hash);
-        let _ = writeln!(out, "size       {} ({} bytes)", bytes(layout.total_bytes()), layout.total_bytes());
-        let _ = writeln!(out, "pieces     {} of {}", layout.pieces(), bytes(layout.piece_bytes().into()));
+        let _ = writeln!(out, "size       {} ({} bytes)", bytes(torrent.total_bytes()), torrent.total_bytes());
+        let _ = writeln!(out, "pieces     {} of {}", torrent.pieces(), bytes(torrent.piece_bytes().into()));
         let _ = writeln!(out, "private    {}", if torrent.private { "yes" } else { "no" });
         let asked = self.asked.iter().map(|tracker| format!("{} ({tracker})", tracker.url));
         let named = torrent.trackers.iter().filter(|_| self.asked.is_empty()).map(Tracker::shown);
@@ -129,9 +128,9 @@ impl Described {
         let all = json!({
             "name": torrent.name,
             "info_hash": torrent.info_hash.to_string(),
-            "total_bytes": torrent.layout.total_bytes(),
-            "piece_bytes": torrent.layout.piece_bytes(),
-            "pieces": torrent.layout.pieces(),
+            "total_bytes": torrent.total_bytes(),
+            "piece_bytes": torrent.piece_bytes(),
+            "pieces": torrent.pieces(),
             "private": torrent.private,
             "trackers": torrent.trackers.urls().collect::<Vec<_>>(),
             "tracker_states": self.asked,
@@ -192,24 +191,12 @@ mod tests {
     #[test]
     fn what_others_wrote_moves_no_cursor_and_forges_no_line() {
         let evil = "\u{1b}[2Jx\u{202e}\r\ninfo-hash  0\u{9b}1m";
-        let torrent = Metainfo {
-            info_hash: playswarm::InfoHash([1; 20]),
-            name: evil.into(),
-            layout: playswarm_logic::Layout::new(1, 16384).unwrap(),
-            hashes: bytes::Bytes::new(),
-            files: vec![playswarm::FileEntry {
-                path: evil.into(),
-                name: evil.into(),
-                length: 1,
-                offset: 0,
-                padding: false,
-            }],
-            private: false,
-            trackers: vec![format!("http://x/{evil}")].into(),
-            encoding: None,
-            selected: Vec::new(),
-            info: bytes::Bytes::new(),
-        };
+        let info = b"d6:lengthi1e4:name1:x12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaae";
+        let trackers = vec![format!("http://x/{evil}")];
+        let mut torrent = Metainfo::from_info(bytes::Bytes::from_static(info), trackers).unwrap();
+        torrent.name = evil.into();
+        torrent.files[0].path = evil.into();
+        torrent.files[0].name = evil.into();
         let described = Described::without_time(Arc::new(torrent), Some(0));
         let text = described.text();
         assert!(text.chars().all(|c| c == '\n' || printable::is_printable(c)), "{text:?}");

@@ -58,7 +58,7 @@ pub struct Metainfo {
     /// The torrent's name, for people.
     pub name: String,
     /// Lengths of the torrent and of its pieces.
-    pub layout: Layout,
+    pub(crate) layout: Layout,
     /// 20 bytes of SHA-1 for each piece.
     pub hashes: Bytes,
     /// The files in the torrent's order; offsets ascend without gaps.
@@ -76,6 +76,21 @@ pub struct Metainfo {
 }
 
 impl Metainfo {
+    /// Returns the total size of all files in bytes, pad files included.
+    pub fn total_bytes(&self) -> u64 {
+        self.layout.total_bytes()
+    }
+
+    /// Returns the bytes per piece. The last piece may be shorter.
+    pub fn piece_bytes(&self) -> u32 {
+        self.layout.piece_bytes()
+    }
+
+    /// Returns the number of pieces.
+    pub fn pieces(&self) -> u32 {
+        self.layout.pieces()
+    }
+
     /// The SHA-1 that this piece must have; `None` past the end.
     pub fn hash_of(&self, piece: u32) -> Option<&[u8]> {
         let at = piece as usize * 20;

@@ -121,7 +121,7 @@ impl Library for Shelf {
         TorrentStatus {
             info_hash: self.torrent.info_hash,
             name: self.torrent.name.clone(),
-            total_bytes: self.torrent.layout.total_bytes(),
+            total_bytes: self.torrent.total_bytes(),
             verified_bytes: 5,
             piece_bytes: 16384,
             pieces: 1,

@@ -6,7 +6,7 @@ use crate::units::{parse_address, parse_at, parse_count, parse_node, parse_rate,
 use anyhow::{Result, anyhow, bail};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use playswarm::{Config, PeerAddress};
-use playswarm_serve::{HttpConfig, Remedies, parse_host, parse_origin};
+use playswarm_serve::{HttpConfig, parse_host, parse_origin};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -363,17 +363,13 @@ impl HttpArgs {
                 Some(text)
             }
         };
-        let config = HttpConfig {
-            listen: self.http,
-            token,
-            allow_hosts: self.allow_host.clone(),
-            allow_origins: self.allow_origin.clone(),
-            remedies: Remedies {
-                host: "start playswarm with --allow-host {}".into(),
-                origin: "start playswarm with --allow-origin {}".into(),
-            },
-            ..HttpConfig::default()
-        };
+        let mut config = HttpConfig::default();
+        config.listen = self.http;
+        config.token = token;
+        config.allow_hosts.clone_from(&self.allow_host);
+        config.allow_origins.clone_from(&self.allow_origin);
+        config.remedies.host = "start playswarm with --allow-host {}".into();
+        config.remedies.origin = "start playswarm with --allow-origin {}".into();
         config.check()?;
         Ok(config)
     }
@@ -405,19 +401,15 @@ mod tests {
         );
         let mut config = args.network.config().unwrap();
         args.storage.apply(&mut config);
-        let expected = Config {
-            dir: "/d".into(),
-            listen: Some("10.0.0.1:6881".parse().unwrap()),
-            dht: false,
-            lsd: false,
-            port_map: false,
-            peers: vec!["10.0.0.2:1".parse().unwrap(), "[::1]:2".parse().unwrap()],
-            disk_limit_bytes: 2 << 30,
-            memory_limit_bytes: 64 << 20,
-            max_peers: 7,
-            upload_bytes_per_s: 2_000_000,
-            ..Config::default()
-        };
+        let mut expected = Config::default();
+        expected.dir = "/d".into();
+        expected.listen = Some("10.0.0.1:6881".parse().unwrap());
+        (expected.dht, expected.lsd, expected.port_map) = (false, false, false);
+        expected.peers = vec!["10.0.0.2:1".parse().unwrap(), "[::1]:2".parse().unwrap()];
+        expected.disk_limit_bytes = 2 << 30;
+        expected.memory_limit_bytes = 64 << 20;
+        expected.max_peers = 7;
+        expected.upload_bytes_per_s = 2_000_000;
         assert_eq!(config, expected);
         assert_eq!(args.http.config().unwrap().listen, "127.0.0.1:8080".parse().unwrap());
     }

@@ -34,12 +34,10 @@ pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<Exi
         None => None,
         Some(n) => Some(u32::try_from(n).map_err(|_| anyhow!("--piece-size is at most 64MiB"))?),
     };
-    let options = CreateOptions {
-        piece_bytes,
-        trackers: args.tracker.clone(),
-        private: args.private,
-        ..CreateOptions::default()
-    };
+    let mut options = CreateOptions::default();
+    options.piece_bytes = piece_bytes;
+    options.trackers.clone_from(&args.tracker);
+    options.private = args.private;
     let bar = progress_bar("checking", view.quiet);
     let made = stop.unless(create_torrent(&args.path, options, advance(&bar))).await;
     bar.finish_and_clear();

@@ -46,8 +46,10 @@ pub(crate) async fn info(args: &InfoArgs, view: view::Options) -> Result<ExitCod
 /// Returns settings for reading the content of a torrent. Peers are needed only for the metadata
 /// that a magnet link lacks.
 pub(crate) fn asking(source: &Source, network: &Config) -> Config {
-    let config = if needs_peers(source) { network.clone() } else { Config::offline("") };
-    Config { read_only: true, seed_in_background: false, ..config }
+    let mut config = if needs_peers(source) { network.clone() } else { Config::offline("") };
+    config.read_only = true;
+    config.seed_in_background = false;
+    config
 }
 
 fn needs_peers(source: &Source) -> bool {
@@ -84,7 +86,9 @@ pub(crate) async fn resolved(
     if needs_peers(&source) {
         return Ok(Some(source));
     }
-    let session = Session::new(Config { read_only: true, ..Config::offline("") }).await?;
+    let mut config = Config::offline("");
+    config.read_only = true;
+    let session = Session::new(config).await?;
     let shown = View::opening(session.clone(), &source, view);
     let resolve = async {
         let resolve = session.resolve(source);

@@ -57,7 +57,8 @@ mod tests {
 
     #[test]
     fn settings_are_named_by_their_options() {
-        let config = Config { memory_limit_bytes: 1, ..Config::default() };
+        let mut config = Config::default();
+        config.memory_limit_bytes = 1;
         let error = config.check().unwrap_err();
         assert!(!error.to_string().contains("--"), "{error}");
         let said = of(&error.into());

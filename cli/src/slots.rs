@@ -168,7 +168,10 @@ mod tests {
 
     fn count(slot: i64, from_s: f64, until_s: f64, viewers: u8) -> SlotCount {
         let addresses = (0..viewers).map(|n| std::net::SocketAddr::new([10, 0, 0, n].into(), 6881)).collect();
-        SlotCount { slot, from_s, until_s, addresses, answered: true }
+        let mut count = SlotCount::default();
+        (count.slot, count.from_s, count.until_s) = (slot, from_s, until_s);
+        (count.addresses, count.answered) = (addresses, true);
+        count
     }
 
     #[test]
@@ -183,7 +186,8 @@ mod tests {
 
     #[test]
     fn nobody_and_no_answer_are_said() {
-        let counts = [SlotCount { answered: false, ..count(1, 0.0, 120.0, 0) }];
-        assert!(text("film.mkv", 0.0, &counts, &[]).contains("answered none of 1 lookups"));
+        let mut unanswered = count(1, 0.0, 120.0, 0);
+        unanswered.answered = false;
+        assert!(text("film.mkv", 0.0, &[unanswered], &[]).contains("answered none of 1 lookups"));
     }
 }

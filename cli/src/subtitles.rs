@@ -115,14 +115,9 @@ mod tests {
 
     #[test]
     fn a_line_of_the_list_stays_one_line_and_a_path_stays_one_string() {
-        let subtitle = Subtitle {
-            file: 3,
-            format: "srt",
-            language: Some("pt-BR".into()),
-            title: "a\n7\thttp://x".into(),
-            forced: false,
-            hearing_impaired: false,
-        };
+        let mut subtitle = Subtitle::default();
+        subtitle.language = Some("pt-BR".into());
+        subtitle.title = "a\n7\thttp://x".into();
         assert_eq!(line(2, "http://u", &subtitle), "2\thttp://u\tpt-BR\ta 7 http://x\n");
         let script = script_for(std::path::Path::new("/a\"b"));
         assert!(script.contains("local list = \"\\047\\097\\034\\098\"\n"), "{script}");

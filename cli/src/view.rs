@@ -5,7 +5,6 @@ use crate::units::{Bytes, bytes};
 use crate::{log, stream::rate};
 use indicatif::{ProgressBar, ProgressStyle};
 use playswarm::printable;
-use playswarm::status::Waste;
 use playswarm::{Metainfo, OpeningStatus, Playhead, Session, Source, TorrentHandle, TorrentStatus};
 use playswarm_serve::clock_time;
 use std::time::{Duration, Instant};
@@ -247,7 +246,7 @@ fn ahead(status: &TorrentStatus) -> String {
     let position = status.playhead.as_ref().map(|p| at(status, p)).unwrap_or_default();
     let seconds = reader.ahead_s.map(|s| format!("{s:.0} s, ")).unwrap_or_default();
     let waiting = if reader.waiting { ", the player is waiting" } else { "" };
-    let waste = wasted_bytes(status.waste);
+    let waste = status.waste.total_bytes();
     format!(
         "{position}buffered ahead: {seconds}{}{waiting}; wasted {}",
         bytes(reader.ahead_bytes),
@@ -267,12 +266,6 @@ fn at(status: &TorrentStatus, playhead: &Playhead) -> String {
         }
         _ => String::new(),
     }
-}
-
-/// Returns all bytes received without use, whatever the reason.
-pub(crate) fn wasted_bytes(waste: Waste) -> u64 {
-    let Waste { duplicate_bytes, unasked_bytes, failed_bytes, forgotten_bytes } = waste;
-    duplicate_bytes + unasked_bytes + failed_bytes + forgotten_bytes
 }
 
 fn percent(part: u64, whole: u64) -> String {
@@ -334,7 +327,6 @@ fn shares(status: &TorrentStatus) -> Vec<String> {
 pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use playswarm::InfoHash;
     use playswarm::status::{PeerStatus, ReaderStatus, TimelineStatus};
 
     /// Returns a torrent of one file of that size.
@@ -346,59 +338,32 @@ pub(crate) mod tests {
     }
 
     fn status(piece_map: &str) -> TorrentStatus {
-        TorrentStatus {
-            info_hash: InfoHash([1; 20]),
-            name: "x".into(),
-            total_bytes: piece_map.len() as u64 * 100,
-            verified_bytes: piece_map.matches('#').count() as u64 * 100,
-            piece_bytes: 100,
-            pieces: piece_map.len() as u32,
-            piece_map: piece_map.into(),
-            download_bytes_per_s: 2048.0,
-            upload_bytes_per_s: 0.0,
-            downloaded_bytes: 1000,
-            uploaded_bytes: 0,
-            waste: Waste { duplicate_bytes: 20, unasked_bytes: 0, failed_bytes: 0, forgotten_bytes: 0 },
-            readers: Vec::new(),
-            playhead: None,
-            slots: None,
-            timelines: Vec::new(),
-            peers: Vec::new(),
-            trackers: Vec::new(),
-            known_peers: 3,
-            banned_peers: 0,
-            trouble: None,
-            notices: Vec::new(),
-            memory_bytes: 0,
-            disk_bytes: 0,
-            background: false,
-        }
+        let mut s = TorrentStatus::default();
+        s.total_bytes = piece_map.len() as u64 * 100;
+        s.verified_bytes = piece_map.matches('#').count() as u64 * 100;
+        s.piece_bytes = 100;
+        s.pieces = piece_map.len() as u32;
+        s.piece_map = piece_map.into();
+        s.download_bytes_per_s = 2048.0;
+        s.downloaded_bytes = 1000;
+        s.waste.duplicate_bytes = 20;
+        s.known_peers = 3;
+        s
     }
 
     fn peer(addr: &str, downloaded_bytes: u64, choked_by: bool) -> PeerStatus {
-        PeerStatus {
-            addr: addr.parse().unwrap(),
-            client: "x".into(),
-            transport: "tcp",
-            incoming: false,
-            origin: "given",
-            has: 1.0,
-            rate_bytes_per_s: Some(1024.0),
-            rtt_ms: 1.0,
-            outstanding: 0,
-            downloaded_bytes,
-            uploaded_bytes: 0,
-            choked_by,
-            choking: true,
-            interested: false,
-            snubbed: false,
-            parent: false,
-            viewer: None,
-        }
+        let mut peer = PeerStatus::default();
+        peer.addr = addr.parse().unwrap();
+        peer.rate_bytes_per_s = Some(1024.0);
+        (peer.downloaded_bytes, peer.choked_by) = (downloaded_bytes, choked_by);
+        peer
     }
 
     fn reader(position: u64, waiting: bool) -> ReaderStatus {
-        ReaderStatus { file: 0, position, ahead_bytes: 2048, ahead_s: Some(8.4), waiting, index: false }
+        let mut reader = ReaderStatus::default();
+        (reader.position, reader.waiting) = (position, waiting);
+        (reader.ahead_bytes, reader.ahead_s) = (2048, Some(8.4));
+        reader
     }
 
     #[test]
@@ -438,7 +403,9 @@ pub(crate) mod tests {
         assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB; wasted 2.0 %");
         s.readers.push(reader(0, true));
         assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB, the player is waiting; wasted 2.0 %");
-        s.readers.push(ReaderStatus { index: true, ahead_bytes: 0, ..reader(0, true) });
+        let mut index = reader(0, true);
+        (index.index, index.ahead_bytes) = (true, 0);
+        s.readers.push(index);
         s.readers.remove(1);
         assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB; wasted 2.0 %", "our own look at the index is no player");
         s.trouble = Some("the disk is full".into());
@@ -449,20 +416,13 @@ pub(crate) mod tests {
     fn the_position_is_a_time_where_the_films_time_is_known() {
         let mut s = status("##..");
         s.readers = vec![reader(0, false)];
-        let playhead = Playhead { file: 0, position: 5, time_s: None, buffered_until: 9, buffered_until_s: None };
+        let mut playhead = Playhead::default();
         s.playhead = Some(playhead);
         assert!(ahead(&s).starts_with("buffered ahead: 8 s"));
-        s.playhead = Some(Playhead { time_s: Some(754.2), buffered_until_s: Some(845.0), ..playhead });
-        let mut timeline = TimelineStatus {
-            file: 0,
-            container: "Matroska",
-            duration_s: 5400.0,
-            accuracy: "exact",
-            why: None,
-            keyframes: 3,
-            bytes_per_s: 1.0,
-            tracks: Vec::new(),
-        };
+        (playhead.time_s, playhead.buffered_until_s) = (Some(754.2), Some(845.0));
+        s.playhead = Some(playhead);
+        let mut timeline = TimelineStatus::default();
+        (timeline.duration_s, timeline.accuracy) = (5400.0, "exact");
         s.timelines = vec![timeline.clone()];
         assert!(ahead(&s).starts_with("at 12:34 of 1:30:00, good until 14:05; buffered ahead: 8 s"), "{}", ahead(&s));
         timeline.accuracy = "estimate";

@@ -29,7 +29,9 @@ fn setting(name: &str, default: u64) -> u64 {
 
 fn config(dir: &Path, peer: SocketAddr) -> Config {
     // As little of the rest as can be: nothing is found, all is one seed.
-    Config { peers: vec![peer.into()], ..Config::offline(dir) }
+    let mut config = Config::offline(dir);
+    config.peers.push(peer.into());
+    config
 }
 
 /// Reads all that there is; how long it took.

@@ -92,16 +92,16 @@ impl EventMessage {
         };
         let piece = |kind, piece: u32| EventMessage { number: piece, ..EventMessage::new(kind) };
         Some(match event {
-            Event::PeerConnected { addr } => peer(PLAYSWARM_EVENT_PEER_CONNECTED, addr, None),
-            Event::PeerDisconnected { addr, why } => peer(PLAYSWARM_EVENT_PEER_DISCONNECTED, addr, Some(why)),
-            Event::PeerBanned { addr, why } => peer(PLAYSWARM_EVENT_PEER_BANNED, addr, Some(why)),
-            Event::PieceVerified { piece: n } => piece(PLAYSWARM_EVENT_PIECE_VERIFIED, *n),
-            Event::PieceFailed { piece: n } => piece(PLAYSWARM_EVENT_PIECE_FAILED, *n),
-            Event::PieceLost { piece: n } => piece(PLAYSWARM_EVENT_PIECE_LOST, *n),
-            Event::Trouble { message } => {
+            Event::PeerConnected { addr, .. } => peer(PLAYSWARM_EVENT_PEER_CONNECTED, addr, None),
+            Event::PeerDisconnected { addr, why, .. } => peer(PLAYSWARM_EVENT_PEER_DISCONNECTED, addr, Some(why)),
+            Event::PeerBanned { addr, why, .. } => peer(PLAYSWARM_EVENT_PEER_BANNED, addr, Some(why)),
+            Event::PieceVerified { piece: n, .. } => piece(PLAYSWARM_EVENT_PIECE_VERIFIED, *n),
+            Event::PieceFailed { piece: n, .. } => piece(PLAYSWARM_EVENT_PIECE_FAILED, *n),
+            Event::PieceLost { piece: n, .. } => piece(PLAYSWARM_EVENT_PIECE_LOST, *n),
+            Event::Trouble { message, .. } => {
                 EventMessage { message: Some(c_text(message)), ..EventMessage::new(PLAYSWARM_EVENT_TROUBLE) }
             }
-            Event::Notice { message } => {
+            Event::Notice { message, .. } => {
                 EventMessage { message: Some(c_text(message)), ..EventMessage::new(PLAYSWARM_EVENT_NOTICE) }
             }
             Event::TroubleOver => EventMessage::new(PLAYSWARM_EVENT_TROUBLE_OVER),

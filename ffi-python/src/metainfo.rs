@@ -104,7 +104,9 @@ pub(crate) fn create_torrent(
 ) -> Job {
     let progress = Arc::new(Progress::default());
     let told = progress.clone();
-    let options = CreateOptions { piece_bytes, trackers, private, comment, name };
+    let mut options = CreateOptions::default();
+    (options.piece_bytes, options.trackers, options.private) = (piece_bytes, trackers, private);
+    (options.comment, options.name) = (comment, name);
     let work = async move { playswarm::create_torrent(path, options, move |done, total| told.tell(done, total)).await };
     Job::with_progress("hashing", progress, work, |py, made| {
         let torrent = Bound::new(py, Metainfo { torrent: Arc::new(made.torrent) })?;

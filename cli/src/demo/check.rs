@@ -4,7 +4,6 @@
 use super::CLIP;
 use crate::log;
 use crate::units::bytes;
-use crate::view::wasted_bytes;
 use anyhow::{Context, Result, bail, ensure};
 use playswarm::TorrentHandle;
 use playswarm_serve::Server;
@@ -53,7 +52,7 @@ pub(super) async fn check(server: &Server, media: &TorrentHandle) -> Result<bool
     }
     let status = media.status();
     let gave = status.peers.iter().filter(|p| p.downloaded_bytes > 0).count();
-    let waste = wasted_bytes(status.waste);
+    let waste = status.waste.total_bytes();
     log::out(&format!("{gave} peers gave {}, {} of it for nothing", bytes(status.downloaded_bytes), bytes(waste)));
     if gave == 0 {
         good = false;

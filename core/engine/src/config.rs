@@ -9,9 +9,16 @@ use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// The settings of a [`Session`](crate::Session).
+/// The settings of a [`Session`](crate::Session). Start from the defaults and set fields:
+///
+/// ```
+/// let mut config = playswarm::Config::default();
+/// config.dir = "/var/tmp/films".into();
+/// config.max_peers = 60;
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Config {
     /// Folder in which files are written. By default empty, which means `playswarm` in the user's
     /// cache folder: `$XDG_CACHE_HOME`, or `~/.cache` where that is not set. Existing files are

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The options for creating a torrent.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct CreateOptions {
     /// Piece length in bytes: a power of two from 16 KiB to 64 MiB. `None` means
     /// [`streaming_piece_bytes`].

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::discovery;
 use crate::error::Result;
 use crate::metainfo::{InfoHash, Metainfo};
-use crate::status::{TorrentStatus, Waste};
+use crate::status::TorrentStatus;
 use crate::store::{Store, StoreOptions};
 use crate::swarm::background::{Background, Kept};
 use parking_lot::Mutex;
@@ -118,20 +118,12 @@ impl Entry {
             upload_bytes_per_s: status.upload_bytes_per_s,
             downloaded_bytes: status.downloaded_bytes,
             uploaded_bytes: status.uploaded_bytes,
-            waste: Waste::default(),
-            readers: Vec::new(),
-            playhead: None,
-            slots: None,
-            timelines: Vec::new(),
-            peers: Vec::new(),
             trackers: self.kept.trackers(),
             known_peers: status.peers,
-            banned_peers: 0,
             trouble: status.trouble,
-            notices: Vec::new(),
-            memory_bytes: 0,
             disk_bytes: status.have_bytes,
             background: true,
+            ..TorrentStatus::default()
         }
     }
 }

@@ -15,6 +15,10 @@
 //!
 //! Every byte that is handed out was verified against the torrent's hashes.
 //!
+//! Settings and options start from their defaults, and fields are set on them: [`Config`]. Records
+//! and enums may gain fields and variants in any release, so they cannot be written out in full.
+//! Only the module [`advanced`] makes no promise.
+//!
 //! # A film from one session to another
 //!
 //! ```
@@ -35,8 +39,9 @@
 //! seeded.recheck(|_looked_at, _of| {}).await?;
 //!
 //! // Another session plays it.
-//! let peers = seed.listen_addr().into_iter().map(Into::into).collect();
-//! let session = Session::new(Config { peers, ..Config::offline(there) }).await?;
+//! let mut config = Config::offline(there);
+//! config.peers = seed.listen_addr().into_iter().map(Into::into).collect();
+//! let session = Session::new(config).await?;
 //! let media = session.open(Source::from(&torrent)).await?;
 //! let mut stream = media.stream(media.default_file()?)?;
 //! let mut bytes = vec![0; 1000];

@@ -35,7 +35,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 /// One file of a torrent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct FileEntry {
     /// The path of other clients' files below a folder: relative, of plain components only, unique within the torrent. Our
     /// own file gets another name where this one is taken, or begins with a dot.
@@ -52,6 +53,7 @@ pub struct FileEntry {
 
 /// A checked torrent (v1, or the v1 half of a hybrid one).
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Metainfo {
     /// SHA-1 of the info dictionary.
     pub info_hash: InfoHash,

@@ -28,7 +28,7 @@ use tokio::runtime::Handle;
 /// use playswarm::{Config, Session, Source};
 /// use tokio::io::AsyncReadExt;
 ///
-/// let session = Session::new(Config { dir: "/tmp/films".into(), ..Config::default() }).await?;
+/// let session = Session::new(Config::default()).await?;
 /// let media = session.open(Source::parse("film.torrent")?).await?;
 /// let mut stream = media.stream(media.default_file()?)?;
 /// let mut first = vec![0; 1 << 20];

@@ -220,9 +220,10 @@ impl TorrentHandle {
     /// Returns at once. The prefetch ends by itself, after 30 seconds at the latest, and does not
     /// keep the torrent open. At most four run at the same time, and further calls do nothing. Nor
     /// does a call with an invalid file number, or a seek_point past the end of the file.
-    pub fn prefetch_from(&self, file: usize, seek_point: SeekPoint) {
+    pub fn prefetch_from(&self, file: usize, mut seek_point: SeekPoint) {
         let Some(entry) = self.inner.metainfo.files.get(file).filter(|f| seek_point.from < f.length) else { return };
-        let (start, seek_point) = (entry.offset, SeekPoint { until: seek_point.until.min(entry.length), ..seek_point });
+        let start = entry.offset;
+        seek_point.until = seek_point.until.min(entry.length);
         // The task does not hold this media itself, which closes when its last user drops it.
         let (timelines, swarm) = (self.inner.timelines.clone(), self.inner.swarm.clone());
         self.inner.runtime.spawn(async move {

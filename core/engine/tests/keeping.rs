@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Film, soon, until};
+use common::{Film, offline_with, soon, until};
 use playswarm::{Config, ErrorKind, Session};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
@@ -12,8 +12,11 @@ async fn a_film_that_was_watched_in_part_is_completed_in_the_background_and_noth
     let film = Film::new(3_000_000, 1).await;
     let seed = film.seed_with(|c| c.upload_bytes_per_s = 2_000_000).await;
     let dir = tempfile::tempdir().unwrap();
-    let config = Config { seed_in_background: true, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
-    let session = Session::new(config.clone()).await.unwrap();
+    let config = offline_with(dir.path(), |c| {
+        c.seed_in_background = true;
+        c.peers = vec![seed.addr().into()];
+    });
+    let session = Session::new(config).await.unwrap();
 
     let media = session.open(film.source()).await.unwrap();
     let mut stream = media.stream(0).unwrap();
@@ -46,7 +49,7 @@ async fn a_film_that_was_watched_in_part_is_completed_in_the_background_and_noth
     until("the background has it again", || !session.seeded_in_background().is_empty()).await;
     until("it has looked at it", || session.seeded_in_background()[0].verified_bytes == total).await;
     session.close().await;
-    let session = Session::new(Config { peers: Vec::new(), ..config }).await.unwrap();
+    let session = Session::new(offline_with(dir.path(), |_| {})).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     assert_eq!(media.status().verified_bytes, total);
 }
@@ -56,7 +59,10 @@ async fn what_the_background_fetched_is_known_to_the_next_session() {
     let film = Film::new(1_000_000, 2).await;
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
-    let config = Config { seed_in_background: true, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
+    let config = offline_with(dir.path(), |c| {
+        c.seed_in_background = true;
+        c.peers = vec![seed.addr().into()];
+    });
     let session = Session::new(config).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     let mut stream = media.stream(0).unwrap();
@@ -79,14 +85,17 @@ async fn what_the_background_fetched_is_known_to_the_next_session() {
 async fn what_nobody_read_is_not_kept_and_neither_is_anything_with_a_limit_on_disk_use() {
     let film = Film::new(200_000, 3).await;
     let dir = tempfile::tempdir().unwrap();
-    let session = Session::new(Config { seed_in_background: true, ..Config::offline(dir.path()) }).await.unwrap();
+    let session = Session::new(offline_with(dir.path(), |c| c.seed_in_background = true)).await.unwrap();
     drop(session.open(film.source()).await.unwrap());
     // Opening takes its turn after the hand-over that there would have been.
     drop(session.open(film.source()).await.unwrap());
     assert!(session.seeded_in_background().is_empty());
 
     let dir = tempfile::tempdir().unwrap();
-    let bounded = Config { seed_in_background: true, disk_limit_bytes: 32 << 20, ..Config::offline(dir.path()) };
+    let bounded = offline_with(dir.path(), |c| {
+        c.seed_in_background = true;
+        c.disk_limit_bytes = 32 << 20;
+    });
     let session = Session::new(bounded).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     drop(media.stream(0).unwrap());

@@ -5,8 +5,8 @@
 mod common;
 
 use common::raw::{EXTENDED, FAST, PLAIN, Raw, block, message, number};
-use common::{Film, PIECE, soon, until, viewer};
-use playswarm::{Config, CreateOptions, Session};
+use common::{Film, PIECE, offline_with, pieces_of, soon, until, viewer};
+use playswarm::{Config, Session};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -62,12 +62,15 @@ async fn hear(socket: &mut (impl tokio::io::AsyncRead + Unpin)) -> (u8, Vec<u8>)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_for_what_we_announced_and_gave_back_stays_and_hears_of_it_in_order() {
-    let options = CreateOptions { piece_bytes: Some(1 << 20), ..CreateOptions::default() };
+    let options = pieces_of(1 << 20);
     let film = Film::with(48 << 20, 2, options).await;
     let hash = film.torrent.info_hash.0;
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
-    let config = Config { disk_limit_bytes: 32 << 20, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
+    let config = offline_with(dir.path(), |c| {
+        c.disk_limit_bytes = 32 << 20;
+        c.peers = vec![seed.addr().into()];
+    });
     let session = Session::new(config).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     let ours = session.listen_addr().unwrap();

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Film, PIECE, pattern, soon, until, viewer};
-use playswarm::{Config, CreateOptions, SeekPoint, Session, Source, TorrentHandle, create_torrent};
+use common::{Film, PIECE, offline_with, pattern, pieces_of, soon, until, viewer};
+use playswarm::{Session, Source, TorrentHandle, create_torrent};
 use std::time::Duration;
 
 /// A WAV file of `length` bytes of noise behind its head, two channels of 16 bits, `rate` bytes a second.
@@ -22,12 +22,7 @@ fn sound(length: u32, rate: u32) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_played_at_a_time_is_fetched_before_anybody_reads_it() {
-    let film = Film::of(
-        "sound.wav",
-        sound(40 << 20, 1 << 20),
-        CreateOptions { piece_bytes: Some(PIECE), ..CreateOptions::default() },
-    )
-    .await;
+    let film = Film::of("sound.wav", sound(40 << 20, 1 << 20), pieces_of(PIECE)).await;
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![seed.addr()]).await;
@@ -46,7 +41,9 @@ async fn what_is_played_at_a_time_is_fetched_before_anybody_reads_it() {
     assert!(stream.bytes_per_s().is_some_and(|rate| (rate / f64::from(1 << 20) - 1.0).abs() < 0.01));
     assert!(media.is_available(0) && !media.is_available(1));
     // A place that the file does not have is not fetched.
-    media.prefetch_from(0, SeekPoint { from: u64::MAX, until: u64::MAX, ..seek_point });
+    let mut beyond = seek_point;
+    (beyond.from, beyond.until) = (u64::MAX, u64::MAX);
+    media.prefetch_from(0, beyond);
     media.prefetch_from(1, seek_point);
 }
 
@@ -62,9 +59,9 @@ async fn album(seconds: &[usize], up: u64) -> (tempfile::TempDir, playswarm::Met
         bytes[200] = n as u8;
         std::fs::write(folder.join(format!("{n}.mp3")), bytes).unwrap();
     }
-    let options = CreateOptions { piece_bytes: Some(PIECE), ..CreateOptions::default() };
+    let options = pieces_of(PIECE);
     let torrent = create_torrent(&folder, options, |_, _| {}).await.unwrap().torrent;
-    let config = Config { upload_bytes_per_s: up, ..Config::offline(dir.path()) };
+    let config = offline_with(dir.path(), |c| c.upload_bytes_per_s = up);
     let session = Session::new(config).await.unwrap();
     let media = session.open(Source::from(&torrent)).await.unwrap();
     media.recheck(|_, _| {}).await.unwrap();

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Film, soon};
+use common::{Film, offline_with, soon};
 use playswarm::{Config, ErrorKind, Session, SettingRange};
 use std::net::SocketAddr;
 use tokio::io::AsyncReadExt;
@@ -35,7 +35,7 @@ async fn play(config: Config, film: &Film) {
 }
 
 fn base(dir: &std::path::Path, seed: SocketAddr) -> Config {
-    Config { peers: vec![seed.into()], ..Config::offline(dir) }
+    offline_with(dir, |c| c.peers = vec![seed.into()])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

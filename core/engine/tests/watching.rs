@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Film, PIECE, soon, until, viewer};
+use common::{Film, PIECE, offline_with, soon, until, viewer};
 use playswarm::{Config, ErrorKind, Event, ReaderStatus, Session, Source, TorrentHandle};
 use std::io::{Read, Seek, SeekFrom};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
@@ -162,7 +162,7 @@ async fn a_magnet_that_nobody_knows_holds_up_no_other_torrent_and_can_be_given_u
     let _ = opening.await;
     soon("nothing is left of it", session.close()).await;
 
-    let config = Config { metadata_timeout_ms: 50, ..Config::offline(dir.path()) };
+    let config = offline_with(dir.path(), |c| c.metadata_timeout_ms = 50);
     let session = Session::new(config).await.unwrap();
     let error = soon("it gives up", session.open(unknown)).await.map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoMetadata);
@@ -247,7 +247,7 @@ async fn a_file_that_somebody_changed_is_noticed_and_mended() {
     assert!(all == film.data, "what was changed is never handed out");
     let mut lost = Vec::new();
     while let Ok(event) = events.try_recv() {
-        if let Event::PieceLost { piece } = event {
+        if let Event::PieceLost { piece, .. } = event {
             lost.push(piece);
         }
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The position at which playback from a time begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SeekPoint {
     /// The keyframe's time; the requested time if the position is only an estimate.
     pub time: Duration,

@@ -37,6 +37,7 @@ pub(crate) trait Search: std::fmt::Debug + Send + Sync {
 
 /// A point where playback can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Keyframe {
     /// Its presentation timestamp, from the start of the film.
     pub time: Duration,
@@ -52,6 +53,7 @@ pub struct Keyframe {
 
 /// A stream of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Track {
     /// The type of its content.
     pub kind: TrackKind,
@@ -86,6 +88,7 @@ pub enum TrackKind {
 
 /// The degree to which a timeline can be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Accuracy {
     /// Every keyframe of the main track is known. If there are more than 32,768, every n-th one.
     Exact,

@@ -4,7 +4,7 @@ use serde::Serialize;
 use std::fmt;
 
 /// The SHA-1 of a torrent's info dictionary (BEP 3).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct InfoHash(pub [u8; 20]);
 
 impl fmt::Display for InfoHash {

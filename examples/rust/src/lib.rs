@@ -9,7 +9,8 @@ use std::path::Path;
 /// # Errors
 /// If `PLAYSWARM_PEER` is not an address, or the session cannot start.
 pub async fn session(folder: &Path) -> Result<Session> {
-    let mut config = Config { dir: folder.to_owned(), ..Config::default() };
+    let mut config = Config::default();
+    config.dir = folder.to_owned();
     if let Ok(peer) = std::env::var("PLAYSWARM_PEER") {
         config.peers.push(peer.parse::<PeerAddress>().map_err(|why| anyhow!("PLAYSWARM_PEER: {why}"))?);
     }

@@ -32,7 +32,8 @@ const PICTURE_LABELS: &[&str] = &["-poster", "-thumb", "-cover", ".poster", ".th
 const MAX_LABELS: usize = 24;
 
 /// A subtitle file of a film.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Subtitle {
     /// Number of the file.
     pub file: usize,

@@ -19,7 +19,8 @@ const AT_ONCE: usize = 4;
 const MOST_ADDRESSES: usize = 500;
 
 /// The viewers that have announced one slot.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct SlotCount {
     /// Number of the slot.
     pub slot: i64,

@@ -12,6 +12,7 @@ const MOST_CONNECTIONS: usize = 1_000_000;
 /// Settings of the HTTP server.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct HttpConfig {
     /// The address to listen on. Loopback and any free port by default, so that no other machine
     /// can connect.
@@ -38,6 +39,7 @@ pub struct HttpConfig {
 
 /// What a refusal tells the user to do. `{}` stands for the name or origin that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Remedies {
     /// The remedy where a `Host` is refused.
     pub host: String,

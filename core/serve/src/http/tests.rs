@@ -10,7 +10,6 @@ use super::{HttpConfig, Server};
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use playswarm::metainfo::{FileEntry, InfoHash, Metainfo};
-use playswarm::status::Waste;
 use playswarm::{Error, Event, Playhead, Result, SeekPoint, Timeline, TorrentStatus};
 use playswarm_media::Indexer;
 use std::collections::BTreeSet;
@@ -107,7 +106,7 @@ impl Library for Shelf {
     async fn locate(&self, file: usize, time: Duration) -> Result<SeekPoint> {
         let timeline = self.timeline(file).await?;
         let from = timeline.byte_at(time);
-        Ok(self.seek_point.unwrap_or(SeekPoint { time, offset: from, from, until: from, estimated: true }))
+        Ok(self.seek_point.unwrap_or_else(|| seek_point(time, from, from, from, true)))
     }
     fn prefetch_from(&self, _file: usize, seek_point: SeekPoint) {
         self.fetched.lock().push(seek_point.from);
@@ -118,33 +117,21 @@ impl Library for Shelf {
         std::future::ready(())
     }
     fn status(&self) -> TorrentStatus {
-        TorrentStatus {
-            info_hash: self.torrent.info_hash,
-            name: self.torrent.name.clone(),
-            total_bytes: self.torrent.total_bytes(),
-            verified_bytes: 5,
-            piece_bytes: 16384,
-            pieces: 1,
-            piece_map: "#".into(),
-            download_bytes_per_s: 1.5,
-            upload_bytes_per_s: 0.0,
-            downloaded_bytes: 7,
-            uploaded_bytes: 0,
-            waste: Waste { duplicate_bytes: 1, unasked_bytes: 2, failed_bytes: 3, forgotten_bytes: 4 },
-            readers: Vec::new(),
-            playhead: self.playhead,
-            slots: None,
-            timelines: Vec::new(),
-            peers: Vec::new(),
-            trackers: Vec::new(),
-            known_peers: 0,
-            banned_peers: 0,
-            trouble: None,
-            notices: Vec::new(),
-            memory_bytes: 0,
-            disk_bytes: 0,
-            background: false,
-        }
+        let mut status = TorrentStatus::default();
+        status.info_hash = self.torrent.info_hash;
+        status.name.clone_from(&self.torrent.name);
+        status.total_bytes = self.torrent.total_bytes();
+        status.verified_bytes = 5;
+        (status.piece_bytes, status.pieces) = (16384, 1);
+        status.piece_map = "#".into();
+        status.download_bytes_per_s = 1.5;
+        status.downloaded_bytes = 7;
+        status.waste.duplicate_bytes = 1;
+        status.waste.unasked_bytes = 2;
+        status.waste.failed_bytes = 3;
+        status.waste.forgotten_bytes = 4;
+        status.playhead = self.playhead;
+        status
     }
     fn events(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
@@ -185,6 +172,21 @@ fn pattern(file: usize, bytes: usize) -> Bytes {
     (0..bytes).map(|i| (i * 31 + i / 251 + file * 7) as u8).collect::<Vec<u8>>().into()
 }
 
+fn file_entry(name: &str, offset: u64, length: u64) -> FileEntry {
+    let mut entry = FileEntry::default();
+    (entry.path, entry.name) = (name.into(), name.into());
+    (entry.offset, entry.length) = (offset, length);
+    entry.padding = name == ".pad";
+    entry
+}
+
+fn seek_point(time: Duration, offset: u64, from: u64, until: u64, estimated: bool) -> SeekPoint {
+    let mut seek_point = SeekPoint::default();
+    (seek_point.time, seek_point.offset, seek_point.from) = (time, offset, from);
+    (seek_point.until, seek_point.estimated) = (until, estimated);
+    seek_point
+}
+
 fn shelf(files: &[(&str, usize)]) -> Shelf {
     let mut offset = 0;
     let entries = files
@@ -192,13 +194,7 @@ fn shelf(files: &[(&str, usize)]) -> Shelf {
         .map(|(name, bytes)| {
             let length = *bytes as u64;
             offset += length;
-            FileEntry {
-                path: name.into(),
-                name: (*name).into(),
-                length,
-                offset: offset - length,
-                padding: *name == ".pad",
-            }
+            file_entry(name, offset - length, length)
         })
         .collect();
     // Its name and its files are replaced by others than a torrent file could have.
@@ -665,8 +661,8 @@ async fn events_bring_a_snapshot_at_once_and_what_happens_as_it_happens() {
     while !text(&client).contains("event: status\ndata: {\"info_hash\"") {
         assert!(client.more().await);
     }
-    shelf.events.send(Event::PieceVerified { piece: 3 }).unwrap();
-    while !text(&client).contains("event: event\ndata: {\"event\":\"piece_verified\",\"piece\":3}\n\n") {
+    shelf.events.send(Event::Completed).unwrap();
+    while !text(&client).contains("event: event\ndata: {\"event\":\"completed\"}\n\n") {
         assert!(client.more().await);
     }
     let snapshots = || text(&client).matches("event: status").count();
@@ -701,8 +697,7 @@ async fn many_clients_read_at_once() {
 fn timed() -> Shelf {
     let mut shelf = shelf(&[("film.mp4", 10 << 20)]);
     shelf.timed = true;
-    shelf.seek_point =
-        Some(SeekPoint { time: Duration::from_secs(8), offset: 4100, from: 4000, until: 6000, estimated: false });
+    shelf.seek_point = Some(seek_point(Duration::from_secs(8), 4100, 4000, 6000, false));
     shelf
 }
 
@@ -985,13 +980,7 @@ async fn a_list_of_very_many_files_does_not_hold_up_other_work() {
 #[tokio::test]
 async fn a_subtitle_is_had_as_webvtt_within_bounds() {
     let mut shelf = season();
-    Arc::make_mut(&mut shelf.torrent).files.push(FileEntry {
-        path: "S/huge.srt".into(),
-        name: "S/huge.srt".into(),
-        length: 5 << 20,
-        offset: 99,
-        padding: false,
-    });
+    Arc::make_mut(&mut shelf.torrent).files.push(file_entry("S/huge.srt", 99, 5 << 20));
     let server = start(&shelf).await;
     let vtt = get(&server, "/subtitles/1.vtt", &[]).await;
     assert_eq!(vtt.header("content-type"), Some("text/vtt; charset=utf-8"));
@@ -1009,8 +998,9 @@ async fn metrics_tell_the_players_place_where_it_is_known() {
     let mut shelf = shelf(&[("film.mp4", 1000)]);
     let server = start(&shelf).await;
     assert!(!String::from_utf8_lossy(&get(&server, "/metrics", &[]).await.body).contains("playhead"));
-    shelf.playhead =
-        Some(Playhead { file: 0, position: 5, time_s: Some(83.5), buffered_until: 9, buffered_until_s: Some(120.0) });
+    let mut playhead = Playhead::default();
+    (playhead.time_s, playhead.buffered_until_s) = (Some(83.5), Some(120.0));
+    shelf.playhead = Some(playhead);
     let server = start(&shelf).await;
     let metrics = get(&server, "/metrics", &[]).await;
     let text = String::from_utf8_lossy(&metrics.body);

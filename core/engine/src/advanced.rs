@@ -5,6 +5,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The client library whose session [`Session::with_background`](crate::Session::with_background)
+/// takes. Use this path to have its exact version, which may change in any release.
+pub use librqbit;
 pub use playswarm_logic::picker::Config as PickerConfig;
 pub use playswarm_logic::slots::{Config as SlotsConfig, Kind as SlotKind};
 

@@ -30,9 +30,13 @@ struct Entry {
 }
 
 impl Keeper {
-    /// Creates the keeper where the settings ask for it. With a disk limit nothing is kept, as a
-    /// whole torrent may not fit.
-    pub(crate) fn new(config: &Config, shared: &Arc<discovery::Shared>) -> Option<Keeper> {
+    /// Creates the keeper where the settings ask for it, with the application's session if it gave
+    /// one. With a disk limit nothing is kept, as a whole torrent may not fit.
+    pub(crate) fn new(
+        config: &Config,
+        shared: &Arc<discovery::Shared>,
+        given: Option<Arc<librqbit::Session>>,
+    ) -> Option<Keeper> {
         if config.seed_in_background && config.read_only {
             tracing::warn!("nothing is kept in the background: nothing is to be written");
             return None;
@@ -41,9 +45,10 @@ impl Keeper {
             tracing::warn!("nothing is kept in the background: there is a limit on disk use");
             return None;
         }
-        config
-            .seed_in_background
-            .then(|| Keeper { background: Background::new(config, Some(shared.clone())), kept: Mutex::default() })
+        config.seed_in_background.then(|| Keeper {
+            background: Background::new(config, Some(shared.clone()), given),
+            kept: Mutex::default(),
+        })
     }
 
     /// Hands a torrent to the background session. Its own store and discovery must be closed.

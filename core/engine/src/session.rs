@@ -113,7 +113,31 @@ impl Session {
     /// # Errors
     /// [`Error::BadConfig`], [`Error::Listen`], or [`Error::Storage`] where the folder cannot be
     /// used.
-    pub async fn new(mut config: Config) -> Result<Session> {
+    pub async fn new(config: Config) -> Result<Session> {
+        Session::start(config, None).await
+    }
+
+    /// Starts like [`Session::new`], with [`Config::seed_in_background`] set. Torrents that no
+    /// reader has open are then completed and seeded by the application's running librqbit session,
+    /// rather than by a second one.
+    ///
+    /// A torrent is in that session from the close of its last handle until it is opened again, and
+    /// only the session's own limits hold for it there. Files stay where this session has them.
+    /// [`Session::close`] takes the torrents back and leaves the session running. Close this session
+    /// before that one ends.
+    ///
+    /// librqbit persists only torrents with its own storage, so a session with persistence refuses
+    /// these torrents. They then stay unseeded, with a warning in the log. The parameter's type
+    /// follows librqbit's version (see [`advanced::librqbit`](crate::advanced::librqbit)).
+    ///
+    /// # Errors
+    /// Those of [`Session::new`].
+    pub async fn with_background(mut config: Config, background: Arc<librqbit::Session>) -> Result<Session> {
+        config.seed_in_background = true;
+        Session::start(config, Some(background)).await
+    }
+
+    async fn start(mut config: Config, background: Option<Arc<librqbit::Session>>) -> Result<Session> {
         config.check()?;
         config.dir = config.folder()?.unwrap_or_default();
         if !config.read_only {
@@ -134,7 +158,7 @@ impl Session {
         tokio::spawn(listener.run(registry.clone()));
         let discovery = discovery::Shared::start(&config, transport.listen_addr())?;
         let rates = Arc::new(RateLimits::new(config.download_bytes_per_s, config.upload_bytes_per_s));
-        let keeper = Keeper::new(&config, &discovery);
+        let keeper = Keeper::new(&config, &discovery, background);
         let shared = Shared {
             config: Arc::new(config),
             transport,
@@ -298,7 +322,7 @@ impl Session {
     }
 
     /// Returns the torrents that are completed and seeded in the background after they were closed
-    /// (see [`Config::keep`]), in the order of their info-hashes.
+    /// (see [`Config::seed_in_background`]), in the order of their info-hashes.
     ///
     /// Each has `background: true`, and the number of its peers in `known_peers`. Its counters
     /// start at the handover.

@@ -1,9 +1,10 @@
 //! Torrents without a viewer: librqbit's session downloads and seeds them, and returns them when
 //! one is watched again.
 //!
-//! The first handed-over torrent creates the session. It has a listener of its own. DHT and LSD are
-//! off there, since each exists once per process and is ours. Our discovery announces the session's
-//! port, contacts the trackers and supplies peers (see `feed`). The session handles PEX itself.
+//! The application may give its own running session. Otherwise the first handed-over torrent creates
+//! one, with a listener of its own. DHT and LSD are off there, since each exists once per process and
+//! is ours. Our discovery announces the session's port, contacts the trackers and supplies peers (see
+//! `feed`). The session handles PEX itself.
 //!
 //! It reads and writes through [`Files`], that is, through our store. It finds and leaves all data
 //! where the store has it, and cannot write to files that are not ours. Once the torrent was taken
@@ -51,7 +52,10 @@ pub(crate) struct Background {
     config: Config,
     shared: Option<Arc<Shared>>,
     peer_id: Id20,
-    session: Mutex<Option<Arc<Session>>>,
+    /// The application's session, which ends when the application ends it.
+    given: Option<Arc<Session>>,
+    /// Our own session, created and ended here.
+    own: Mutex<Option<Arc<Session>>>,
 }
 
 /// A torrent in the background session.
@@ -98,15 +102,18 @@ fn limit(bytes_per_s: u64) -> Option<NonZeroU32> {
 }
 
 impl Background {
-    /// Creates the background without a session. Without `shared`, its only peers are those handed
-    /// over and those from PEX.
-    pub(crate) fn new(config: &Config, shared: Option<Arc<Shared>>) -> Background {
+    /// Creates the background with the application's session, or without a session. Without
+    /// `shared`, its only peers are those handed over and those from PEX.
+    pub(crate) fn new(config: &Config, shared: Option<Arc<Shared>>, given: Option<Arc<Session>>) -> Background {
         let peer_id = librqbit::generate_peer_id(b"-PS0100-");
-        Background { config: config.clone(), shared, peer_id, session: Mutex::new(None) }
+        Background { config: config.clone(), shared, peer_id, given, own: Mutex::new(None) }
     }
 
     async fn session(&self) -> Result<Arc<Session>> {
-        let mut slot = self.session.lock().await;
+        if let Some(session) = &self.given {
+            return Ok(session.clone());
+        }
+        let mut slot = self.own.lock().await;
         if let Some(session) = &*slot {
             return Ok(session.clone());
         }
@@ -140,7 +147,7 @@ impl Background {
     /// Returns the session's listening address; `None` before the first hand-over.
     #[cfg(test)]
     pub(crate) async fn listen_addr(&self) -> Option<SocketAddr> {
-        self.session.lock().await.as_ref().and_then(|session| session.listen_addr())
+        self.own.lock().await.as_ref().and_then(|session| session.listen_addr())
     }
 
     /// Hands over a torrent, whose files are used through `store` from now on. The caller has
@@ -208,7 +215,8 @@ impl Background {
         let params = Params {
             info_hash: torrent.info_hash,
             peer_id: self.peer_id.0,
-            listen_port: session.listen_addr().map_or(0, |addr| addr.port()),
+            // A session announces no port of loopback by itself, but our discovery may.
+            listen_port: session.announce_port().or(session.listen_addr().map(|addr| addr.port())).unwrap_or(0),
             trackers: torrent.trackers.clone(),
             private: torrent.private,
             progress: Arc::new(progress),
@@ -249,13 +257,13 @@ impl Background {
     /// Returns whether the session has a torrent.
     #[cfg(test)]
     pub(crate) async fn has(&self, info_hash: InfoHash) -> bool {
-        let session = self.session.lock().await;
+        let session = self.own.lock().await;
         session.as_ref().is_some_and(|s| s.get(TorrentIdOrHash::Hash(Id20::new(info_hash.0))).is_some())
     }
 
-    /// Stops the session. Verified data stays on disk.
+    /// Stops our own session. Verified data stays on disk.
     pub(crate) async fn close(&self) {
-        if let Some(session) = self.session.lock().await.take() {
+        if let Some(session) = self.own.lock().await.take() {
             session.stop().await;
         }
     }

@@ -37,7 +37,7 @@ async fn store(dir: &Path, torrent: &Metainfo) -> Arc<Store> {
 }
 
 fn background(dir: &Path) -> Background {
-    Background::new(&Config::offline(dir), None)
+    Background::new(&Config::offline(dir), None, None)
 }
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
@@ -195,7 +195,7 @@ async fn peers_that_our_discovery_finds_later_reach_the_background() {
     let start = |dir: &Path| {
         let config = Config { dht: true, dht_bootstrap: net.bootstrap.clone(), ..Config::offline(dir) };
         let shared = Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], 9))).unwrap();
-        Background::new(&config, Some(shared))
+        Background::new(&config, Some(shared), None)
     };
     let empty = tempfile::tempdir().unwrap();
     // Neither is given the other's address: one announces itself on the DHT, and the other finds it

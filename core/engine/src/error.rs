@@ -317,11 +317,6 @@ impl Error {
             Error::Internal(_) => ErrorKind::Internal,
         }
     }
-
-    /// Returns whether a later retry may succeed.
-    pub fn is_temporary(&self) -> bool {
-        matches!(self.kind(), ErrorKind::Fetch | ErrorKind::NoMetadata | ErrorKind::DiskFull | ErrorKind::TimedOut)
-    }
 }
 
 impl From<Error> for std::io::Error {

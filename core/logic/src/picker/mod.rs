@@ -259,11 +259,6 @@ impl Picker {
         self.readers.get(&reader).and_then(Reader::rate)
     }
 
-    /// Whether every reader has enough ahead of it.
-    pub fn is_comfortable(&self) -> bool {
-        self.comfortable
-    }
-
     /// Whether the bytes of this block would be of use.
     pub fn wants(&self, block: BlockRef) -> bool {
         self.layout.block_bytes(block) > 0

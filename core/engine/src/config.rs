@@ -1,8 +1,8 @@
 //! All settings of a session: each with its unit in its name, its default and its reason.
 
 use crate::error::{Error, Result};
-use crate::peer_address::PeerAddress;
 use playswarm_logic::Range;
+use playswarm_proto::PeerAddress;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -1,7 +1,7 @@
 //! Reads the durations of the files of a season or an album: one by one, and never at a player's
 //! expense.
 
-use crate::metainfo::Metainfo;
+use crate::metainfo::{ChooseFile, Metainfo};
 use crate::swarm::driver::Swarm;
 use crate::timeline::Timelines;
 use playswarm_media::Container;

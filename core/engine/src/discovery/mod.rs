@@ -238,12 +238,6 @@ impl Discovery {
     }
 }
 
-/// Parses arbitrary bytes as an answer of a DHT node or a tracker. See [`crate::fuzzing`].
-pub(crate) fn fuzz(data: &[u8]) {
-    dht6::fuzz(data);
-    tracker::fuzz(data);
-}
-
 /// Returns a number that is random enough for keys and transaction numbers: the standard library
 /// seeds its hashers from the system.
 fn random_u32() -> u32 {

@@ -3,8 +3,8 @@
 //!
 //! The caller decides which of the addresses may be dialled, as it knows the source of the name.
 
-use crate::peer_address::PeerAddress;
 use parking_lot::Mutex;
+use playswarm_proto::PeerAddress;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -5,7 +5,8 @@
 //! candidates are the torrent's name, the name with the beginning of the info-hash, then numbers.
 //! Within the torrent's own folder they are the name and numbers.
 
-use crate::metainfo::{Metainfo, with_suffix};
+use crate::metainfo::Metainfo;
+use playswarm_proto::metainfo::with_suffix;
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 

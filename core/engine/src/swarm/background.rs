@@ -17,7 +17,7 @@ use crate::discovery::{Discovery, Params, Progress, Shared, random_token};
 use crate::error::{Error, Result};
 #[cfg(test)]
 use crate::metainfo::InfoHash;
-use crate::metainfo::{Metainfo, write_torrent};
+use crate::metainfo::Metainfo;
 use crate::status::TrackerStatus;
 use crate::store::Store;
 use feed::Feed;
@@ -31,6 +31,7 @@ use librqbit::{
 };
 use librqbit_core::Id20;
 use playswarm_logic::Bits;
+use playswarm_proto::metainfo::write_torrent;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock, Weak};

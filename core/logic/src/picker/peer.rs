@@ -6,7 +6,7 @@
 
 use super::api::PeerFigures;
 use super::tuning::{LONG_S, PATIENCE_S, PRIOR_RTT_S, PROBE_BLOCKS, RATE_MEMORY_S, SOON_S, STEADY_S};
-use crate::layout::BLOCK_BYTES;
+use crate::BLOCK_BYTES;
 use crate::{Bits, BlockRef, Time};
 use std::collections::VecDeque;
 use std::time::Duration;

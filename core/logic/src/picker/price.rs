@@ -13,7 +13,7 @@ use super::demand::{Class, Demand};
 use super::peer::Peer;
 use super::piece::{Block, MAX_ASKERS};
 use super::tuning::{BURST_BLOCKS, DUPLICATE_GAIN, PATIENCE_S, PROBE_BLOCKS, SOON_S, STUCK_S, TICK_S, URGENT_S};
-use crate::layout::BLOCK_BYTES;
+use crate::BLOCK_BYTES;
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
 /// Incomplete pieces that are looked at for duplicates. Those behind are rarely due before the next

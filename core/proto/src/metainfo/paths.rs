@@ -77,7 +77,7 @@ fn is_awkward(c: char, rules: Rules) -> bool {
 
 /// Returns a name or path for display. Characters that a terminal executes are replaced. A text
 /// that is too long is cut to its beginning, `…` and its extension. The rest is unchanged.
-pub(crate) fn printable(name: &str) -> String {
+pub(super) fn printable(name: &str) -> String {
     if name.len() <= MAX_NAME_CHARS && name.bytes().all(|b| (b' '..0x7f).contains(&b)) {
         return name.to_owned();
     }
@@ -153,7 +153,7 @@ fn fit(name: &str, suffix: &str, max_bytes: usize) -> String {
 
 /// Returns `name` with `suffix` at its end, before a file's extension, within the limit of common
 /// file systems.
-pub(crate) fn with_suffix(name: &str, suffix: &str, is_file: bool) -> String {
+pub fn with_suffix(name: &str, suffix: &str, is_file: bool) -> String {
     let extension = if is_file { extension_at(name) } else { name.len() };
     fit_parts(name.split_at(extension), suffix, MAX_NAME_BYTES)
 }
@@ -209,7 +209,7 @@ enum Entry {
 /// A generator of unique paths for the files of one torrent. It also handles case-insensitive
 /// systems and files with a folder's name. The store detects a case-insensitive disk on a
 /// case-sensitive system.
-pub(crate) struct PathMaker {
+pub(super) struct PathMaker {
     rules: Rules,
     /// Content of each folder (by number; 0 is the top), by name. Names are in lower case if case
     /// does not count.
@@ -221,7 +221,7 @@ pub(crate) struct PathMaker {
 }
 
 impl PathMaker {
-    pub(crate) fn new() -> PathMaker {
+    pub(super) fn new() -> PathMaker {
         PathMaker::with(Rules::HERE)
     }
 
@@ -231,7 +231,7 @@ impl PathMaker {
 
     /// Returns the path of a file from its components, the torrent's name first. Pad files need no
     /// path and are not passed here.
-    pub(crate) fn path(&mut self, components: &[&str]) -> PathBuf {
+    pub(super) fn path(&mut self, components: &[&str]) -> PathBuf {
         let last = components.len().saturating_sub(1);
         let kept: Vec<&str> = components
             .iter()
@@ -321,7 +321,6 @@ impl PathMaker {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -12,7 +12,6 @@ const MAX_NAME_BYTES: usize = 253;
 
 /// A peer's address: `192.0.2.7:6881`, `[2001:db8::7]:6881` or `peer.example:6881`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub enum PeerAddress {
     /// An IP address and a port.
     Ip(SocketAddr),
@@ -28,7 +27,7 @@ pub enum PeerAddress {
 impl PeerAddress {
     /// Parses a tracker's host, which is an IP address or a host name without a port. Returns
     /// `None` where no connection is possible.
-    pub(crate) fn of_host(host: &str, port: u16) -> Option<PeerAddress> {
+    pub fn of_host(host: &str, port: u16) -> Option<PeerAddress> {
         if port == 0 {
             return None;
         }
@@ -104,7 +103,6 @@ impl<'de> Deserialize<'de> for PeerAddress {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

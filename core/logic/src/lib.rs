@@ -11,7 +11,6 @@ pub mod choker;
 pub mod limiter;
 pub mod machine;
 pub mod metadata;
-pub mod named_peers;
 pub mod picker;
 pub mod range;
 pub mod retain;

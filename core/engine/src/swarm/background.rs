@@ -31,6 +31,7 @@ use librqbit::{
 };
 use librqbit_core::Id20;
 use playswarm_logic::Bits;
+use playswarm_logic::torrent::AddressBook;
 use playswarm_proto::metainfo::write_torrent;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
@@ -214,11 +215,9 @@ impl Background {
             private: torrent.private,
             progress: Arc::new(progress),
         };
-        let (discovery, mut found) = Discovery::start(shared, params);
-        // The feed requests all addresses at once. This task only keeps the channel from filling
-        // up, and ends with the discovery.
-        tokio::spawn(async move { while found.recv().await.is_some() {} });
-        Feed::start(discovery, &random_token())
+        let book = AddressBook::new(0, shared.listen_at(params.listen_port));
+        let (discovery, found) = Discovery::start(shared, params);
+        Feed::start(discovery, found, book, &random_token())
             .await
             .inspect_err(|e| tracing::info!(error = %e, "no feed of peers"))
             .ok()

@@ -157,8 +157,7 @@ impl Swarm {
                     n = found.recv_many(&mut batch, 256) => n,
                 };
                 let (Some(swarm), true) = (this.upgrade(), n > 0) else { return };
-                let found = batch.drain(..).map(|found: discovery::Found| (found.addr, found.origin));
-                swarm.tell(Input::Found(found.collect()));
+                swarm.tell(Input::Found(std::mem::take(&mut batch)));
             }
         });
     }

@@ -152,7 +152,7 @@ impl Task {
             Ok(answer) => {
                 tracing::debug!(tracker = %asked.shown, peers = answer.peers, interval = ?answer.interval, "tracker answered");
                 if let Some(ip) = answer.external_ip {
-                    self.context.sieve.seen_as(ip);
+                    self.context.seen_as(ip);
                 }
                 asked.message.clone_from(&answer.warning);
                 if answer.tracker_id.is_some() {
@@ -222,7 +222,7 @@ async fn announce(
     };
     let found = |peers: &[SocketAddr], names: Vec<PeerAddress>, by: AddressClass| {
         if event != Event::Stopped {
-            peers.iter().for_each(|peer| _ = context.sieve.offer(*peer, Origin::Tracker, by));
+            peers.iter().for_each(|peer| context.offer(*peer, Origin::Tracker, by));
             names.into_iter().for_each(|name| look_up(context, name, by));
         }
     };
@@ -275,7 +275,7 @@ fn look_up(context: &Arc<Context>, name: PeerAddress, by: AddressClass) {
             found = context.resolver.addresses(&name, NamedBy::Stranger) => found,
             () = context.cancel.cancelled() => return,
         };
-        found.into_iter().for_each(|addr| _ = context.sieve.offer(addr, Origin::Tracker, by));
+        found.into_iter().for_each(|addr| context.offer(addr, Origin::Tracker, by));
     });
 }
 

@@ -1,8 +1,7 @@
 //! A handle of one open torrent.
 
 use crate::error::{Error, Result};
-use crate::metainfo::{InfoHash, Metainfo, Sidecars};
-use crate::peer_address::PeerAddress;
+use crate::metainfo::{ChooseFile, InfoHash, Metainfo, Sidecars};
 use crate::season;
 use crate::session::Shared;
 use crate::status::{Event, TorrentStatus};
@@ -13,6 +12,7 @@ use crate::swarm::listen::Registry;
 use crate::swarm::survey::SlotCount;
 use crate::timeline::{self, Timelines};
 use playswarm_media::{Container, SeekPoint, Timeline};
+use playswarm_proto::PeerAddress;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -95,7 +95,9 @@ impl TorrentHandle {
         let metainfo = if selected == inner.metainfo.selected {
             inner.metainfo.clone()
         } else {
-            Arc::new(Metainfo { selected, ..Metainfo::clone(&inner.metainfo) })
+            let mut metainfo = Metainfo::clone(&inner.metainfo);
+            metainfo.selected = selected;
+            Arc::new(metainfo)
         };
         TorrentHandle { inner, metainfo }
     }

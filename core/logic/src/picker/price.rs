@@ -14,7 +14,7 @@ use super::demand::{Class, Demand};
 use super::peer::Peer;
 use super::piece::{Block, MAX_ASKERS};
 use super::tuning::{BURST_BLOCKS, DUPLICATE_GAIN, PATIENCE_S, PROBE_BLOCKS, SOON_S, STUCK_S, TICK_S, URGENT_S};
-use crate::layout::BLOCK_BYTES;
+use crate::BLOCK_BYTES;
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
 /// Number of incomplete pieces that are checked for duplicates. Later ones are rarely due before

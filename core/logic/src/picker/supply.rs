@@ -14,7 +14,7 @@ use super::demand::{Class, Demand};
 use super::peer::Peer;
 use super::reader::Reader;
 use super::tuning::{BURST_BLOCKS, PATIENCE_S, PRIOR_RATE, PROBE_BLOCKS, SOON_S, STUCK_S, URGENT_S};
-use crate::layout::BLOCK_BYTES;
+use crate::BLOCK_BYTES;
 use crate::{PieceIndex, Time};
 use std::collections::BTreeMap;
 

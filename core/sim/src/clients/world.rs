@@ -7,8 +7,9 @@ use super::scenario::Scenario;
 use super::store::Hash;
 use crate::rng::Rng;
 use crate::slots::{Dht, address};
-use playswarm_logic::torrent::{HOUSEKEEPING, Input, Origin, Output, Received, Stored, Surroundings, Torrent};
+use playswarm_logic::torrent::{Finding, HOUSEKEEPING, Input, Origin, Output, Received, Stored, Surroundings, Torrent};
 use playswarm_logic::{BLOCK_BYTES, BlockRef, Layout, Machine, PeerKey, PieceIndex, Time, slots};
+use playswarm_proto::AddressClass;
 use playswarm_proto::wire::Message;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher};
@@ -270,7 +271,8 @@ impl World<'_> {
         if !self.nodes[n as usize].gone {
             self.announced.insert(n);
         }
-        self.tell(n, Input::Found(others.into_iter().map(|other| (address(other), Origin::Tracker)).collect()));
+        let named = |other| Finding::Peer { addr: address(other), origin: Origin::Tracker, by: AddressClass::Loopback };
+        self.tell(n, Input::Found(others.into_iter().map(named).collect()));
     }
 
     fn operate(&mut self, n: u32, output: &slots::Output) {

@@ -1,5 +1,5 @@
-//! The three causes of late first pictures among viewers that docs/adr/0010-among-viewers.md tells
-//! of. Each test says what it shows without the fix.
+//! The three causes of late first pictures among viewers in docs/adr/0010-among-viewers.md. Each
+//! test names the figures that were measured without the fix.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_logic::torrent::{
@@ -23,9 +23,9 @@ fn starts(scenario: &Scenario) -> (f64, f64) {
 
 /// Downlinks of three times the film's rate, and forty peers that may all be asked.
 ///
-/// Without the bound on requests to unmeasured peers while a reader is blocked (`reach_s` in the
-/// picker's `price.rs`), newcomers fill their lines with what is shown later: the median is 2.75 s
-/// instead of 1.49 s, and the last picture comes after 5.41 s instead of 2.24 s.
+/// `reach_s` in the picker's `price.rs` bounds requests to unmeasured peers while a reader is
+/// blocked. Without it (infinite for them), newcomers fill their lines with pieces that are shown
+/// later. The median is then 2.75 s instead of 1.49 s, the last start 5.41 s instead of 2.24 s.
 #[test]
 fn newcomers_do_not_fill_their_own_lines_before_the_first_picture() {
     let base = scenario("p2pmod").unwrap();
@@ -34,19 +34,19 @@ fn newcomers_do_not_fill_their_own_lines_before_the_first_picture() {
     assert!(median < 2.0 && last < 3.5, "{median} s, {last} s");
 }
 
-/// More viewers than a client unchokes (48), of which only those ahead have something to give.
+/// More viewers than a client unchokes. Only those ahead have useful pieces.
 ///
-/// With INTERESTED said in the handshake and never taken back (`say_interest` in the picker's
-/// `peers.rs`), viewers that want nothing hold those places: the last picture comes after 9.94 s
-/// instead of 2.06 s.
+/// If `say_interest` in the picker's `peers.rs` never revokes INTERESTED, viewers that want nothing
+/// hold upload slots. The median is then 2.66 s instead of 1.24 s, the last start 9.94 s instead of
+/// 2.06 s.
 #[test]
-fn viewers_that_want_nothing_hold_no_places() {
+fn viewers_that_want_nothing_hold_no_slots() {
     let base = scenario("p2pmod").unwrap();
     let (_, last) = starts(&Scenario { viewers: 70, film_s: 90.0, arrivals_s: 30.0, ..base });
     assert!(last < 4.0, "{last} s");
 }
 
-/// A client that has the whole film, and peers that ask it now and then.
+/// A client that has the whole film, and its peers.
 struct Line {
     torrent: Torrent,
     layout: Layout,
@@ -117,8 +117,8 @@ impl Line {
         (key, self.said.iter().any(|said| matches!(said, Output::Send(to, Message::Unchoke) if *to == key)))
     }
 
-    /// Passes half a second at the end of which these peers wait for a block each, the first of them
-    /// for one that is being sent. All are served soon after.
+    /// Advances by half a second. At the check, each of these peers waits for a block, and the
+    /// first one's is being sent. All are served soon after.
     fn look(&mut self, waiting: &[PeerKey], piece: u32) {
         self.now += HOUSEKEEPING;
         if self.torrent.next_timeout() <= self.now {
@@ -144,13 +144,13 @@ impl Line {
     }
 }
 
-/// Twelve peers of which three wait for a block at each look, others each time.
+/// Twelve peers, of which three wait for a block at each check, different ones each time.
 ///
-/// Where a peer counts as waiting for the line that waited at any look of the last two seconds
-/// (`WAITS_LONG` in `torrent/peer.rs` at zero), all twelve hold a slot: four of them are choked, and
-/// the newcomer is not unchoked before the next round.
+/// With `WAITS_LONG` in `torrent/peer.rs` at zero, a peer counts as waiting if it waited at any
+/// check of the last two seconds. The slots are then taken, and the newcomer is not unchoked when it
+/// joins.
 #[test]
-fn a_line_that_a_dozen_use_now_and_then_has_a_place_for_a_newcomer() {
+fn a_line_that_a_dozen_peers_use_at_times_has_a_slot_for_a_newcomer() {
     let mut line = Line::new();
     let peers: Vec<PeerKey> = (1..=12).map(|n| line.joins(n).0).collect();
     for n in 0..90 {
@@ -158,5 +158,5 @@ fn a_line_that_a_dozen_use_now_and_then_has_a_place_for_a_newcomer() {
         line.look(&peers[first..first + 3], n as u32 % 64);
     }
     let (_, at_once) = line.joins(13);
-    assert!(at_once, "the newcomer waits for a place on a line that is half empty");
+    assert!(at_once, "the newcomer waits for a slot although the line has room");
 }

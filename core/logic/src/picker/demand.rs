@@ -90,7 +90,7 @@ impl Picker {
             self.add_targets();
         }
         self.demand.sort_by(Demand::order);
-        if self.readers.len() > 1 || self.read_ahead_full {
+        if self.demand.len() > 1 && (self.readers.len() > 1 || self.read_ahead_full) {
             let mut seen = Bits::new(self.layout.pieces());
             self.demand.retain(|w| seen.set(w.piece, true));
         }

@@ -63,7 +63,8 @@ pub struct Config {
     pub hedge_share: f64,
     /// Number of evenly spaced seek targets in each file. They are fetched early while every
     /// read-ahead is full, since players seek there by keys and chapters. 10: the number keys of
-    /// most players. 0 turns it off.
+    /// most players. 0 turns it off. Once the timeline is known, the torrent names tenths of the
+    /// duration in their place ([`Input::ReaderSeekTargets`]).
     pub seek_targets: u32,
 }
 

@@ -3,7 +3,7 @@
 //! [`Demand::order`] is the one order: pieces on which readers are blocked, pieces due soon, seek
 //! targets, pieces due later. Beyond that list, within the readers' windows, pieces are taken
 //! rarest first. The list reaches [`Config::horizon_bytes`](super::Config::horizon_bytes) ahead of
-//! each reader.
+//! each reader, or twice its full read-ahead where that is more.
 
 use super::Picker;
 use super::reader::Reader;

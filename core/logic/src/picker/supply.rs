@@ -153,8 +153,8 @@ impl Picker {
         self.outstanding as f64 > f64::from(BURST_BLOCKS) + self.supply.in_flight + queued
     }
 
-    /// Returns the number of requests that all unmeasured peers get while a reader is blocked on
-    /// this piece.
+    /// Returns the number of outstanding requests at all peers beyond which an unmeasured peer is
+    /// asked for nothing ahead of this piece, on which a reader is blocked.
     pub(super) fn probe_blocks(&self, piece: u32) -> usize {
         PROBE_BLOCKS.max(self.layout.blocks_of(PieceIndex(piece))) as usize
     }

@@ -627,7 +627,7 @@ playswarm_code playswarm_config_from_json(const char *json,
 
 /*
  Changes one setting. Examples: "dir" to "/var/films", "dht" to "false", "peers" to
- "10.0.0.1:6881,10.0.0.2:6881", "picker.seed" to "7". Callable from any thread.
+ "10.0.0.1:6881,10.0.0.2:6881", "advanced.picker.seed" to "7". Callable from any thread.
 
  Errors: PLAYSWARM_BAD_CONFIG for an unknown key and for a value of the wrong type. Nothing
  changes in that case. playswarm_session_new checks whether the settings are consistent.

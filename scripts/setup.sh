@@ -60,6 +60,8 @@ case $mode in
     --run) ;;
     --test)
         packages iproute2 util-linux mount procps python3 python3-venv transmission-daemon aria2 rtorrent ffmpeg flac mpv
+        # The order of writes and syncs is read from its trace.
+        packages strace
         # A reverse proxy with TLS in front of the HTTP server; only the programs are used, no service.
         packages nginx-light openssl curl
         # A file system that makes no holes, by its driver in user space.

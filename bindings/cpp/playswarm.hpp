@@ -427,11 +427,11 @@ public:
         });
     }
     /// Opens the content of a torrent file.
-    torrent open_bytes(std::string_view torrent, std::uint64_t timeout_ms = 0, const canceller *cancel = nullptr) {
+    torrent open_bytes(std::string_view metainfo, std::uint64_t timeout_ms = 0, const canceller *cancel = nullptr) {
         error_code code;
         torrent result = opened(code, [&](auto raw, auto e) {
-            return playswarm_session_open_bytes(get(), reinterpret_cast<const std::uint8_t *>(torrent.data()),
-                                                torrent.size(), timeout_ms, cancel ? cancel->get() : nullptr, raw, e);
+            return playswarm_session_open_bytes(get(), reinterpret_cast<const std::uint8_t *>(metainfo.data()),
+                                                metainfo.size(), timeout_ms, cancel ? cancel->get() : nullptr, raw, e);
         });
         detail::check(code);
         return result;

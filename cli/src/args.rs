@@ -6,7 +6,7 @@ use crate::units::{parse_address, parse_at, parse_count, parse_node, parse_rate,
 use anyhow::{Result, anyhow, bail};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use playswarm::{Config, PeerAddress};
-use playswarm_serve::{HttpConfig, Remedies, parse_host, parse_origin};
+use playswarm_serve::{HttpConfig, parse_host, parse_origin};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,72 +27,72 @@ Open it in any player:         playswarm stream 'magnet:?xt=urn:btih:…'
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
-    /// Log more to stderr: -v what happens, -vv every detail (addresses of peers too). PLAYSWARM_LOG=playswarm=trace,… chooses finely
+    /// Log more to standard error: -v logs events, -vv every detail with peer addresses. PLAYSWARM_LOG=playswarm=trace,… sets a filter
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
-    /// No live view and no remarks on stderr; errors only
+    /// Print only errors to standard error: no live view, no messages
     #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve a file of a torrent to any player, at a URL that can be opened at once
+    /// Serve a file of a torrent at a URL that any player can open at once
     #[command(after_help = "\
 Examples:
   playswarm stream film.torrent
-      prints `url: http://127.0.0.1:PORT/stream/0/film.mkv` as soon as it can be opened, and serves it until Ctrl-C
+      prints `url: http://127.0.0.1:PORT/stream/0/film.mkv` as soon as it can be opened; serves it until Ctrl-C
   playswarm stream 'magnet:?xt=urn:btih:…' --file 'S01E02'
-      the film whose name holds S01E02; without --file the largest that can be played and is no sample or extra
+      serves the file whose name contains S01E02; the default is the largest playable file, without samples and extras
   playswarm stream https://example.org/film.torrent --dir ~/Videos --disk-limit 20GB
-      keeps at most 20 GB on disk: what has been watched is given back first
+      keeps at most 20 GB on disk; pieces that were watched are evicted first
   playswarm stream film.torrent --at 1:23:45
-      the same URL, and what is played then is fetched at once: for a player that will jump there
+      prints the same URL and fetches that minute at once, for a player that will seek there
   playswarm stream film.torrent --http 0.0.0.0:8080 --token-file secret.txt
-      for a television in the same network; docs/HTTP.md says who may ask
+      serves a television on the same network; docs/HTTP.md describes access control
   playswarm stream film.torrent --no-dht --no-lsd --no-port-map --peer 192.0.2.7:6881
-      from this peer and those of the tracker only")]
+      uses only this peer and those of the tracker")]
     Stream(StreamArgs),
-    /// The same, and open a player on it
+    /// Serve a file of a torrent and open a player on it
     #[command(after_help = "\
 Examples:
-  playswarm play film.torrent                     mpv, VLC or the desktop's player, whichever is there
+  playswarm play film.torrent                     opens mpv, VLC or the desktop's default player
   playswarm play film.torrent --player 'mpv --fs'
-  playswarm play film.torrent --at 1:23:45        begins there
+  playswarm play film.torrent --at 1:23:45        starts at that time
   playswarm play film.torrent --at 90m --player 'ffplay -ss {time} {url}'
-  playswarm play season.torrent --file 3          the third file of `playswarm info season.torrent`, counted from 0
+  playswarm play season.torrent --file 3          plays file 3 of the list that `playswarm info season.torrent` prints
 
 playswarm ends when the player ends, with its exit code.")]
     Play(PlayArgs),
-    /// Show what is in a torrent, and of its film: duration, tracks, keyframes, bit rate
+    /// Show the contents of a torrent, and the duration, tracks, keyframes and bit rate of its film
     #[command(after_help = "\
 Examples:
-  playswarm info film.torrent                     asks peers for the film's index, a few hundred kilobytes
-  playswarm info season.torrent --file S01E02     of that file
-  playswarm info film.torrent --wait 0            what the torrent alone tells; asks nobody
-  playswarm info 'magnet:?xt=urn:btih:…' --json   asks peers for what is in it
+  playswarm info film.torrent                     fetches the film's index from peers, a few hundred kilobytes
+  playswarm info season.torrent --file S01E02     describes that file
+  playswarm info film.torrent --wait 0            prints what the torrent contains, without contacting peers
+  playswarm info 'magnet:?xt=urn:btih:…' --json   fetches the metadata from peers and prints JSON
   curl -s https://example.org/a.torrent | playswarm info -
 
-Exit code 3: what is in the torrent is shown, but not how long its film plays, since no peer gave its index.")]
+Exit code 3: the contents are shown, but not the duration of the film, because no peer sent its index.")]
     Info(InfoArgs),
-    /// Show who is where in a film: the viewers that the slot index knows, and those that say so themselves
+    /// Show the positions of viewers in a film, from the slot index on the DHT and from the viewers themselves
     #[command(after_help = "\
 Examples:
-  playswarm slots film.torrent                    looks up each slot of two minutes on the DHT, and asks peers
+  playswarm slots film.torrent                    looks up each slot of two minutes on the DHT, and asks viewers
   playswarm slots 'magnet:?xt=urn:btih:…' --json
 
-It announces nothing. A slot's viewers may have left within the last half an hour. docs/SLOTS.md says what a slot is.")]
+Nothing is announced. Viewers that left within the last half hour may be counted. docs/SLOTS.md explains slots.")]
     Slots(SlotsArgs),
-    /// Make a torrent of a file or folder, with pieces chosen for streaming
+    /// Create a torrent from a file or folder, with a piece size suited to streaming
     #[command(after_help = "\
 Examples:
   playswarm create film.mkv                       writes film.mkv.torrent and prints its magnet link
   playswarm create season/ -o season.torrent --tracker https://tracker.example/announce
   playswarm create film.mkv --piece-size 1MiB
 
-A player sees no byte before its piece is whole and verified, so pieces are small: half a second to a second of video each.")]
+A player receives no byte before its piece is complete and verified, so pieces are small: 0.5 to 1 second of video each.")]
     Create(CreateArgs),
-    /// Serve files that are here to other peers
+    /// Upload existing files to other peers
     #[command(after_help = "\
 Examples:
   playswarm seed film.mkv film.mkv.torrent
@@ -100,12 +100,12 @@ Examples:
 
 The files are checked against the torrent first.")]
     Seed(SeedArgs),
-    /// Play a built-in clip from a small swarm on this machine: no internet needed
+    /// Play a built-in clip from a small swarm on this machine; needs no internet access
     #[command(after_help = "\
 Examples:
-  playswarm demo                 six rate-limited peers on this machine; opens a player if there is one
+  playswarm demo                 runs six rate-limited peers on this machine and opens a player if one is installed
   playswarm demo --no-player     prints the URL and serves it
-  playswarm demo --check         no player needed: reads, jumps about, compares every byte; exit code 0 if all is well")]
+  playswarm demo --check         needs no player: reads, seeks, compares every byte; exit code 0 if all are right")]
     Demo(DemoArgs),
 }
 
@@ -113,10 +113,10 @@ Examples:
 pub(crate) struct StreamArgs {
     /// A .torrent file, its URL, a magnet link, an info-hash (40 hexadecimal or 32 base32 characters), or - for standard input
     pub(crate) source: String,
-    /// The file to stream: its number in `playswarm info`, or (a part of) its name. Without: the largest that can be played
+    /// File to stream: its number in `playswarm info`, or a part of its name. Default: the largest playable file
     #[arg(long, value_name = "N|NAME")]
     pub(crate) file: Option<String>,
-    /// Begin there: 83.5 (seconds), 1:23:45 or 1h23m45s. What is played then is fetched before anybody asks for it
+    /// Start at this time: 83.5 (seconds), 1:23:45 or 1h23m45s. Its bytes are fetched before a player requests them
     #[arg(long, value_name = "TIME", value_parser = parse_at)]
     pub(crate) at: Option<Duration>,
     #[command(flatten)]
@@ -131,7 +131,7 @@ pub(crate) struct StreamArgs {
 pub(crate) struct PlayArgs {
     #[command(flatten)]
     pub(crate) stream: StreamArgs,
-    /// The player's command; the URL is put in place of {url}, or added at the end, and the seconds of --at in place of {time}
+    /// Command of the player. The URL replaces {url} or is appended; the seconds of --at replace {time}
     #[arg(long, value_name = "CMD")]
     pub(crate) player: Option<String>,
 }
@@ -140,17 +140,17 @@ pub(crate) struct PlayArgs {
 pub(crate) struct InfoArgs {
     /// A .torrent file, its URL, a magnet link, an info-hash, or - for standard input
     pub(crate) source: String,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// The file to tell of: its number, or (a part of) its name. Without: the largest that can be played, and how long the others play
+    /// File to describe: its number, or a part of its name. Default: the largest playable file, and the durations of the others
     #[arg(long, value_name = "N|NAME")]
     pub(crate) file: Option<String>,
-    /// How long peers may take in all, for a magnet's contents and the file's index. 0: do not ask for the index. Without: 20 for the index,
-    /// and for a magnet's contents as long as there is progress
+    /// Longest total wait for peers, for the metadata of a magnet link and the file's index. 0 does not fetch the index. Default: 20 for
+    /// the index; the metadata is awaited while there is progress
     #[arg(long, value_name = "SECONDS", value_parser = parse_wait)]
     pub(crate) wait: Option<f64>,
-    /// A folder with files of the torrent, which are read; nothing is written. Without: the folder of `stream`
+    /// Folder with files of the torrent, which are read; nothing is written. Default: the folder of `stream`
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
     #[command(flatten)]
@@ -161,13 +161,13 @@ pub(crate) struct InfoArgs {
 pub(crate) struct SlotsArgs {
     /// A .torrent file, its URL, a magnet link, an info-hash, or - for standard input
     pub(crate) source: String,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// The file: its number, or (a part of) its name. Without: the largest that can be played
+    /// File: its number, or a part of its name. Default: the largest playable file
     #[arg(long, value_name = "N|NAME")]
     pub(crate) file: Option<String>,
-    /// How long peers may take to give the film's length, and viewers to say where they are
+    /// Longest wait for the film's duration from peers and for the positions of viewers
     #[arg(long, value_name = "SECONDS", value_parser = parse_wait, default_value = "20")]
     pub(crate) wait: f64,
     #[command(flatten)]
@@ -176,28 +176,28 @@ pub(crate) struct SlotsArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct CreateArgs {
-    /// The file or folder
+    /// File or folder
     pub(crate) path: PathBuf,
-    /// Where the torrent is written. Without: the path's name and .torrent, in the current folder
+    /// Torrent file to write. Default: the name of the path with .torrent, in the current folder
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Bytes of a piece, a power of two from 16KiB to 64MiB. Without: chosen for streaming
+    /// Piece size, a power of two from 16KiB to 64MiB. Default: chosen for streaming
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) piece_size: Option<u64>,
-    /// A tracker's announce URL; may be repeated, best first
+    /// Announce URL of a tracker; may be repeated, preferred first
     #[arg(long, value_name = "URL")]
     pub(crate) tracker: Vec<String>,
-    /// Peers are to be had from its trackers only (BEP 27)
+    /// Restrict peers to those from its trackers (BEP 27)
     #[arg(long)]
     pub(crate) private: bool,
-    /// Overwrite the torrent file if it is there
+    /// Overwrite an existing torrent file
     #[arg(short, long)]
     pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct SeedArgs {
-    /// The file or folder that the torrent was made of, or the folder that it is in
+    /// File or folder from which the torrent was created, or the folder that contains it
     pub(crate) path: PathBuf,
     /// A .torrent file, its URL, a magnet link, or - for standard input
     pub(crate) torrent: String,
@@ -210,13 +210,13 @@ pub(crate) struct DemoArgs {
     /// Do not open a player
     #[arg(long)]
     pub(crate) no_player: bool,
-    /// The player's command; the URL is put in place of {url}, or added at the end
+    /// Command of the player. The URL replaces {url} or is appended
     #[arg(long, value_name = "CMD", conflicts_with = "no_player")]
     pub(crate) player: Option<String>,
-    /// Read and jump about without a player, compare every byte with the clip, print the times, exit 0 or 1
+    /// Read and seek without a player, compare every byte with the clip, print the times, exit with 0 or 1
     #[arg(long, conflicts_with_all = ["no_player", "player"])]
     pub(crate) check: bool,
-    /// Where to serve it
+    /// Address of the HTTP server
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = parse_address)]
     pub(crate) http: SocketAddr,
 }
@@ -224,16 +224,16 @@ pub(crate) struct DemoArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Storage")]
 pub(crate) struct StorageArgs {
-    /// The folder that files are written in. Without: playswarm in the user's cache folder, mostly ~/.cache
+    /// Folder for downloaded files. Default: playswarm in the user's cache folder, usually ~/.cache
     #[arg(long)]
     pub(crate) dir: Option<PathBuf>,
-    /// Bound on the torrent's bytes on disk (500M, 2GiB, 10GB); what was watched is given back first. At least 32MiB; 0: none
+    /// Limit of the torrent's bytes on disk (500M, 2GiB, 10GB). Watched pieces are evicted first. At least 32MiB; 0: no limit
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) disk_limit: Option<u64>,
-    /// Bound on verified and half-assembled bytes in memory, at least 8MiB. Without: 64MiB
+    /// Limit of verified and incomplete pieces in memory, at least 8MiB. Default: 64MiB
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) memory_limit: Option<u64>,
-    /// Once it was read and nobody reads it any more: complete it and seed it on, until Ctrl-C. Not with --disk-limit
+    /// When the file was read and has no reader left, complete and seed the torrent until Ctrl-C. Not with --disk-limit
     #[arg(long)]
     pub(crate) keep: bool,
 }
@@ -241,19 +241,19 @@ pub(crate) struct StorageArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "HTTP")]
 pub(crate) struct HttpArgs {
-    /// Where to serve players. Without: a free port of 127.0.0.1
+    /// Address of the HTTP server. Default: 127.0.0.1 and a free port
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = parse_address)]
     pub(crate) http: SocketAddr,
-    /// A secret that every request must bring; it is part of the printed URL. Others on this machine can see it in the list of processes: prefer --token-file
+    /// Secret that every request must contain; the printed URL has it. Other users can see it in the process list: prefer --token-file
     #[arg(long, value_name = "SECRET")]
     pub(crate) token: Option<String>,
-    /// A file that holds the secret
+    /// File that contains the secret
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
-    /// Another name under which this server is known; may be repeated
+    /// Further host name of this server; may be repeated
     #[arg(long, value_name = "NAME", value_parser = parse_host)]
     pub(crate) allow_host: Vec<String>,
-    /// A web site whose pages may read everything here, e.g. https://app.example; may be repeated
+    /// Web site whose pages may read from this server, such as https://app.example; may be repeated
     #[arg(long, value_name = "ORIGIN", value_parser = parse_origin)]
     pub(crate) allow_origin: Vec<String>,
 }
@@ -261,46 +261,46 @@ pub(crate) struct HttpArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Network")]
 pub(crate) struct NetworkArgs {
-    /// Where peers may connect to us, TCP and uTP. Without: a free port of 6881 to 6889
+    /// Address for incoming peer connections (TCP and uTP). Default: a free port from 6881 to 6889
     #[arg(long, value_name = "IP:PORT", value_parser = parse_address)]
     pub(crate) listen: Option<SocketAddr>,
-    /// A peer to connect to; may be repeated
+    /// Peer to connect to; may be repeated
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) peer: Vec<PeerAddress>,
     /// Do not use the DHT
     #[arg(long)]
     pub(crate) no_dht: bool,
-    /// Do not meet viewers of the same minute by the slot index on the DHT (docs/SLOTS.md)
+    /// Do not use the DHT slot index to find other viewers (docs/SLOTS.md)
     #[arg(long)]
     pub(crate) no_slots: bool,
-    /// Do not look for peers on the local network
+    /// Do not search for peers on the local network
     #[arg(long)]
     pub(crate) no_lsd: bool,
-    /// Do not exchange peers with peers
+    /// Do not exchange peer addresses with peers (PEX)
     #[arg(long)]
     pub(crate) no_pex: bool,
-    /// Do not ask trackers
+    /// Do not use trackers
     #[arg(long)]
     pub(crate) no_trackers: bool,
-    /// Do not ask the router for a port
+    /// Do not request a port mapping from the router
     #[arg(long)]
     pub(crate) no_port_map: bool,
-    /// TCP only
+    /// Use TCP only, no uTP
     #[arg(long)]
     pub(crate) no_utp: bool,
-    /// A DHT node to begin with instead of the well-known ones; may be repeated
+    /// DHT node to bootstrap from instead of the well-known ones; may be repeated
     #[arg(long, value_name = "HOST:PORT", value_parser = parse_node)]
     pub(crate) dht_bootstrap: Vec<String>,
-    /// Connections for each torrent, at least 1. Without: 80
+    /// Most connections per torrent, at least 1. Default: 80
     #[arg(long, value_name = "N", value_parser = parse_count)]
     pub(crate) max_peers: Option<usize>,
-    /// Bound on downloading, bytes per second (2M is 2,000,000, 2MiB is 2,097,152). 0: none
+    /// Download limit in bytes per second (2M is 2,000,000, 2MiB is 2,097,152). 0: no limit
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     pub(crate) down_limit: Option<u64>,
-    /// Bound on uploading, bytes per second. 0: none
+    /// Upload limit in bytes per second. 0: no limit
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     pub(crate) up_limit: Option<u64>,
-    /// Settings as JSON, as in docs/CLI.md; options given here come before it
+    /// File with settings as JSON (docs/CLI.md). Command-line options take precedence
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
 }
@@ -315,10 +315,11 @@ impl NetworkArgs {
             Some(path) => {
                 let text = source::small_file(path)?;
                 if !text.starts_with('{') {
-                    let what = if text.is_empty() { "is empty" } else { "holds no settings" };
-                    bail!("{} {what}; settings are a JSON object, at least {{}}", path.display());
+                    let what = if text.is_empty() { "is empty" } else { "contains no settings" };
+                    bail!("{} {what}; it must be a JSON object, at least {{}}", path.display());
                 }
-                serde_json::from_str(&text).map_err(|e| anyhow!("{} holds no settings: {e}", path.display()))?
+                serde_json::from_str(&text)
+                    .map_err(|e| anyhow!("{} contains no valid settings: {e}", path.display()))?
             }
         };
         config.listen = self.listen.or(config.listen);
@@ -358,22 +359,18 @@ impl HttpArgs {
             Some(path) => {
                 let text = source::small_file(path)?;
                 if text.is_empty() {
-                    bail!("{} is empty; the secret stands in it", path.display());
+                    bail!("{} is empty; write the secret into it", path.display());
                 }
                 Some(text)
             }
         };
-        let config = HttpConfig {
-            listen: self.http,
-            token,
-            allow_hosts: self.allow_host.clone(),
-            allow_origins: self.allow_origin.clone(),
-            remedies: Remedies {
-                host: "start playswarm with --allow-host {}".into(),
-                origin: "start playswarm with --allow-origin {}".into(),
-            },
-            ..HttpConfig::default()
-        };
+        let mut config = HttpConfig::default();
+        config.listen = self.http;
+        config.token = token;
+        config.allow_hosts.clone_from(&self.allow_host);
+        config.allow_origins.clone_from(&self.allow_origin);
+        config.remedies.host = "start playswarm with --allow-host {}".into();
+        config.remedies.origin = "start playswarm with --allow-origin {}".into();
         config.check()?;
         Ok(config)
     }
@@ -393,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_is_sound() {
+    fn the_command_line_definition_is_valid() {
         Cli::command().debug_assert();
     }
 
@@ -405,25 +402,21 @@ mod tests {
         );
         let mut config = args.network.config().unwrap();
         args.storage.apply(&mut config);
-        let expected = Config {
-            dir: "/d".into(),
-            listen: Some("10.0.0.1:6881".parse().unwrap()),
-            dht: false,
-            lsd: false,
-            port_map: false,
-            peers: vec!["10.0.0.2:1".parse().unwrap(), "[::1]:2".parse().unwrap()],
-            disk_limit_bytes: 2 << 30,
-            memory_limit_bytes: 64 << 20,
-            max_peers: 7,
-            upload_bytes_per_s: 2_000_000,
-            ..Config::default()
-        };
+        let mut expected = Config::default();
+        expected.dir = "/d".into();
+        expected.listen = Some("10.0.0.1:6881".parse().unwrap());
+        (expected.dht, expected.lsd, expected.port_map) = (false, false, false);
+        expected.peers = vec!["10.0.0.2:1".parse().unwrap(), "[::1]:2".parse().unwrap()];
+        expected.disk_limit_bytes = 2 << 30;
+        expected.memory_limit_bytes = 64 << 20;
+        expected.max_peers = 7;
+        expected.upload_bytes_per_s = 2_000_000;
         assert_eq!(config, expected);
         assert_eq!(args.http.config().unwrap().listen, "127.0.0.1:8080".parse().unwrap());
     }
 
     #[test]
-    fn options_come_before_the_settings_file() {
+    fn options_take_precedence_over_the_settings_file() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("c.json");
         std::fs::write(&file, r#"{"max_peers": 5, "dht": false, "upload_bytes_per_s": 9}"#).unwrap();

@@ -22,31 +22,26 @@ pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<Exi
     };
     // Before the hashing, since a large folder takes minutes.
     if output.exists() && !args.force {
-        bail!(
-            "{} is there already; choose another place with --output, or overwrite it with --force",
-            output.display()
-        );
+        bail!("{} already exists; choose another file with --output, or overwrite it with --force", output.display());
     }
     if is_shared(&output, &args.path) {
-        bail!("{} is part of what is shared; choose another place with --output", output.display());
+        bail!("{} is one of the shared files; choose another file with --output", output.display());
     }
     let piece_bytes = match args.piece_size {
         None => None,
         Some(n) => Some(u32::try_from(n).map_err(|_| anyhow!("--piece-size is at most 64MiB"))?),
     };
-    let options = CreateOptions {
-        piece_bytes,
-        trackers: args.tracker.clone(),
-        private: args.private,
-        ..CreateOptions::default()
-    };
+    let mut options = CreateOptions::default();
+    options.piece_bytes = piece_bytes;
+    options.trackers.clone_from(&args.tracker);
+    options.private = args.private;
     let bar = progress_bar("checking", view.quiet);
     let made = stop.unless(create_torrent(&args.path, options, advance(&bar))).await;
     bar.finish_and_clear();
     let Some(made) = made else { bail!("stopped; nothing was written") };
     let made = made?;
     if !view.quiet {
-        say_what_is_left_out(&made, &args.path);
+        report_omitted(&made, &args.path);
     }
     write(&output, &made.bytes, args.force)?;
     log::print(&format!("torrent: {}\nmagnet: {}", output.display(), made.torrent.magnet()))?;
@@ -54,7 +49,7 @@ pub(crate) async fn create(args: &CreateArgs, view: view::Options) -> Result<Exi
 }
 
 /// Lists the content of the folder that is not in the torrent, with the reasons.
-fn say_what_is_left_out(made: &Created, folder: &Path) {
+fn report_omitted(made: &Created, folder: &Path) {
     let all = made.left_out.len() + made.left_out_more;
     if all == 0 {
         return;
@@ -120,7 +115,7 @@ fn write(output: &Path, bytes: &[u8], force: bool) -> Result<()> {
                 written.inspect_err(|_| drop(std::fs::remove_file(beside)))
             });
             replaced.map_err(|e| match e.kind() {
-                ErrorKind::AlreadyExists => std::io::Error::other(format!("{} is in the way", beside.display())),
+                ErrorKind::AlreadyExists => std::io::Error::other(format!("{} is not a plain file", beside.display())),
                 _ => e,
             })
         }
@@ -129,7 +124,7 @@ fn write(output: &Path, bytes: &[u8], force: bool) -> Result<()> {
         _ => new(output).and_then(|mut file| file.write_all(bytes)),
     };
     written.map_err(|e| match e.kind() {
-        ErrorKind::AlreadyExists => anyhow!("{} is there already; overwrite it with --force", output.display()),
-        _ => anyhow!("cannot write {}: {e}; choose another place with --output", output.display()),
+        ErrorKind::AlreadyExists => anyhow!("{} already exists; overwrite it with --force", output.display()),
+        _ => anyhow!("cannot write {}: {e}; choose another file with --output", output.display()),
     })
 }

@@ -8,7 +8,9 @@ use indicatif::{MultiProgress, ProgressDrawTarget};
 use playswarm::printable;
 use std::io::{self, Write};
 use std::sync::OnceLock;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Redraws of the live view per second.
 const DRAWS_PER_S: u8 = 4;
@@ -45,7 +47,7 @@ pub(crate) fn print(text: &str) -> Result<()> {
     });
     match written {
         Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-            Err(anyhow!("cannot write to standard output: {e}; send it elsewhere or free some room"))
+            Err(anyhow!("cannot write to standard output: {e}; redirect it elsewhere or free disk space"))
         }
         _ => Ok(()),
     }
@@ -64,12 +66,12 @@ pub(crate) fn start(verbose: u8) {
         ["PLAYSWARM_LOG", "RUST_LOG"].into_iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
     let filter = given
         .filter(|_| verbose == 0)
-        .and_then(|text| EnvFilter::try_new(text).ok())
-        .unwrap_or_else(|| EnvFilter::new(by_flag));
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| by_flag.parse::<Targets>().expect("the filters above are valid"));
     let terminal = io::IsTerminal::is_terminal(&io::stderr());
     // A host program that runs this one in its own process may have a log already.
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_ansi(terminal).with_writer(Stderr::default).try_init();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(terminal).with_writer(Stderr::default);
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
 }
 
 /// One event of the log, collected and then written at once above the view.

@@ -73,14 +73,14 @@ impl Player {
     pub(crate) fn from_command(command: &str) -> Result<Player> {
         let player = Player::parse(command)?;
         if !is_installed(&player.program) {
-            bail!("the player {} was not found; install it, or name another with --player", player.program);
+            bail!("the player {} was not found; install it, or choose another with --player", player.program);
         }
         Ok(player)
     }
 
     fn parse(command: &str) -> Result<Player> {
         let mut words = split(command)?.into_iter();
-        let Some(program) = words.next() else { bail!("--player names no command") };
+        let Some(program) = words.next() else { bail!("--player is empty; write the command of a player") };
         Ok(Player { program, args: words.collect(), ends_with_player: true })
     }
 
@@ -137,7 +137,7 @@ impl Player {
             .stdout(Stdio::from(std::io::stderr()))
             .kill_on_drop(true)
             .spawn()
-            .map_err(|e| anyhow!("cannot start the player {}: {e}; name another with --player", self.program))?;
+            .map_err(|e| anyhow!("cannot start the player {}: {e}; choose another with --player", self.program))?;
         Ok(Running { child, name: self.program, ends_with_player: self.ends_with_player })
     }
 }
@@ -175,7 +175,7 @@ impl Running {
     /// Kills it.
     pub(crate) fn kill(&mut self) {
         if let Err(e) = self.child.start_kill() {
-            tracing::debug!(error = %e, "the player was gone");
+            tracing::debug!(error = %e, "the player had already ended");
         }
     }
 }
@@ -195,7 +195,7 @@ fn split(command: &str) -> Result<Vec<String>> {
         }
     }
     if quote.is_some() {
-        bail!("--player has a quote that is not closed");
+        bail!("--player has an unclosed quote");
     }
     words.extend(word);
     Ok(words)
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn players_are_told_the_time_and_the_subtitles_in_their_own_words() {
+    fn each_player_gets_the_time_and_the_subtitles_by_its_own_options() {
         let subtitles = vec!["http://x/1.srt".to_owned(), "http://x/2.srt".to_owned()];
         let script = Some(PathBuf::from("/t/s.lua"));
         let at = Some(Duration::from_millis(83_500));

@@ -24,6 +24,6 @@ pub(crate) fn raise_descriptor_limit() {
 pub(crate) fn survive_file_size_limit() {
     // The handler only wakes a task that is not awaited; the write fails with EFBIG.
     if let Err(e) = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw())) {
-        tracing::debug!(error = %e, "a limit on the size of files would end the program");
+        tracing::debug!(error = %e, "the signal for the file size limit cannot be ignored");
     }
 }

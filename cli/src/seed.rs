@@ -55,12 +55,12 @@ async fn check(session: &Session, torrent: &Metainfo, view: view::Options) -> Re
     let bar = progress_bar("checking", view.quiet);
     let verified = media.recheck(advance(&bar)).await;
     bar.finish_and_clear();
-    let (verified, all) = (verified?, torrent.layout.total_bytes());
+    let (verified, all) = (verified?, torrent.total_bytes());
     if verified == 0 {
-        bail!("none of these files' pieces is right; they are not those of this torrent");
+        bail!("no piece of these files has the right hash; they belong to another torrent");
     }
     if verified < all && !view.quiet {
-        log::line(&format!("{verified} of {all} bytes are right; only those are served"));
+        log::line(&format!("{verified} of {all} bytes are verified; only those are seeded"));
     }
     Ok(media)
 }
@@ -71,11 +71,11 @@ fn folder_of(path: &Path, torrent: &Metainfo) -> Result<PathBuf> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let path = path.canonicalize().map_err(|e| anyhow!("cannot read {}: {e}", path.display()))?;
     let Some(file) = torrent.files.iter().find(|f| !f.padding && f.length > 0) else {
-        bail!("this torrent has no file with anything in it");
+        bail!("this torrent has only empty files");
     };
     let around = |path: &Path| path.parent().map(Path::to_owned).into_iter().chain([path.to_owned()]);
     let found = around(&path).chain(around(&absolute)).find(|dir| dir.join(&file.path).is_file());
     found.ok_or_else(|| {
-        anyhow!("{} does not hold the files of this torrent: {} was not found", path.display(), file.path.display())
+        anyhow!("{} does not contain the files of this torrent: {} was not found", path.display(), file.path.display())
     })
 }

@@ -33,9 +33,11 @@ pub(crate) fn of(e: &anyhow::Error) -> String {
         },
         Error::Listen { addr, setting, source } => {
             let option = option(setting).unwrap_or(setting);
-            format!("cannot listen on {addr}: {source}; choose another with {option}")
+            format!("cannot listen on {addr}: {source}; choose another address with {option}")
         }
-        Error::Storage { doing, .. } if doing.ends_with("the folder") => format!("{error}; choose another with --dir"),
+        Error::Storage { doing, .. } if doing.ends_with("the folder") => {
+            format!("{error}; choose another folder with --dir")
+        }
         Error::NoMetadata { .. } => format!("{error} with --peer"),
         Error::NothingPlayable => format!("{error} with --file"),
         Error::NoSuchFile { .. } => format!("{error}; `playswarm info` lists them"),
@@ -57,14 +59,15 @@ mod tests {
 
     #[test]
     fn settings_are_named_by_their_options() {
-        let config = Config { memory_limit_bytes: 1, ..Config::default() };
+        let mut config = Config::default();
+        config.memory_limit_bytes = 1;
         let error = config.check().unwrap_err();
         assert!(!error.to_string().contains("--"), "{error}");
         let said = of(&error.into());
         assert!(said.starts_with("--memory-limit (setting memory_limit_bytes) cannot be used"), "{said}");
         let busy = std::io::ErrorKind::AddrInUse.into();
         let error = Error::Listen { addr: "127.0.0.1:80".parse().unwrap(), setting: "http.listen", source: busy };
-        assert!(of(&error.into()).ends_with("choose another with --http"));
+        assert!(of(&error.into()).ends_with("choose another address with --http"));
     }
 
     #[test]

@@ -59,7 +59,10 @@ async fn look(args: &SlotsArgs, media: TorrentHandle, begun: Instant, view: view
     let shown = View::lines(shows(media.clone(), progress.clone(), name.clone()), view);
     let Ok(timeline) = timeout_at(begun + wait, media.timeline(file)).await else {
         shown.stop().await;
-        bail!("no peer gave the index of {name} within {} s, so it is not known how long it plays", args.wait);
+        bail!(
+            "no peer sent the index of {name} within {} s, so its duration is unknown; extend the time with --wait SECONDS",
+            args.wait
+        );
     };
     let duration_s = timeline?.duration().as_secs_f64();
     let counts = media
@@ -131,16 +134,16 @@ fn text(name: &str, duration_s: f64, counts: &[SlotCount], viewers: &[PeerStatus
         let _ = writeln!(out, "  {from:>8} to {until:<8} {:>4}", count.addresses.len());
     }
     if viewers.is_empty() {
-        let _ = writeln!(out, "no peer says where it is");
+        let _ = writeln!(out, "no peer reports its position");
     } else {
-        let _ = writeln!(out, "{} say where they are:", viewers.len());
+        let _ = writeln!(out, "{} report their position:", viewers.len());
     }
     let mut said: Vec<_> = viewers.iter().filter_map(|p| Some((p.addr, p.viewer?))).collect();
     said.sort_by(|(_, a), (_, b)| a.playhead_s.total_cmp(&b.playhead_s));
     for (addr, viewer) in said.iter().take(MOST_SHOWN) {
         let how = if viewer.playing { "plays" } else { "paused" };
         let at = clock_time(viewer.playhead_s);
-        let _ = writeln!(out, "  {at:>8} {how:<6} {:>5.0} s in hand  {addr}", viewer.ahead_s);
+        let _ = writeln!(out, "  {at:>8} {how:<6} {:>5.0} s buffered  {addr}", viewer.ahead_s);
     }
     out
 }
@@ -168,7 +171,10 @@ mod tests {
 
     fn count(slot: i64, from_s: f64, until_s: f64, viewers: u8) -> SlotCount {
         let addresses = (0..viewers).map(|n| std::net::SocketAddr::new([10, 0, 0, n].into(), 6881)).collect();
-        SlotCount { slot, from_s, until_s, addresses, answered: true }
+        let mut count = SlotCount::default();
+        (count.slot, count.from_s, count.until_s) = (slot, from_s, until_s);
+        (count.addresses, count.answered) = (addresses, true);
+        count
     }
 
     #[test]
@@ -182,8 +188,9 @@ mod tests {
     }
 
     #[test]
-    fn nobody_and_no_answer_are_said() {
-        let counts = [SlotCount { answered: false, ..count(1, 0.0, 120.0, 0) }];
-        assert!(text("film.mkv", 0.0, &counts, &[]).contains("answered none of 1 lookups"));
+    fn no_viewer_and_no_answer_are_reported() {
+        let mut unanswered = count(1, 0.0, 120.0, 0);
+        unanswered.answered = false;
+        assert!(text("film.mkv", 0.0, &[unanswered], &[]).contains("answered none of 1 lookups"));
     }
 }

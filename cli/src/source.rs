@@ -22,7 +22,7 @@ pub(crate) fn small_file(path: &Path) -> Result<String> {
     let file = std::fs::File::open(path).map_err(failed)?;
     file.take(MAX_SMALL_FILE + 1).read_to_string(&mut text).map_err(failed)?;
     if text.len() as u64 > MAX_SMALL_FILE {
-        bail!("{} has more than {} KiB, which no such file has", path.display(), MAX_SMALL_FILE >> 10);
+        bail!("{} is larger than {} KiB; choose another file", path.display(), MAX_SMALL_FILE >> 10);
     }
     // Windows editors prepend a byte order mark.
     Ok(text.trim_start_matches('\u{feff}').trim().to_owned())
@@ -34,7 +34,7 @@ pub(crate) async fn given(text: &str, stop: &mut Stop) -> Result<Option<Source>>
         return Ok(Some(Source::parse(text)?));
     }
     if std::io::stdin().is_terminal() {
-        bail!("standard input is a terminal; pipe a torrent or a link into it, or name one instead of -");
+        bail!("standard input is a terminal; pipe a torrent or a link into it, or write one instead of -");
     }
     // A thread of its own, since a read of standard input cannot be cancelled and the program would
     // wait for it.
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_and_torrents_are_told_apart() {
+    fn links_and_torrents_are_distinguished() {
         let hash = "0123456789abcdef0123456789abcdef01234567";
         assert!(matches!(piped(format!("magnet:?xt=urn:btih:{hash}\n").into()), Ok(Source::Magnet(_))));
         assert!(matches!(piped(format!("{hash}\r\n").into()), Ok(Source::InfoHash(_))));

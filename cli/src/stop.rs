@@ -21,7 +21,7 @@ impl Stop {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            let on = |kind| signal(kind).map_err(|e| anyhow!("cannot listen for signals: {e}"));
+            let on = |kind| signal(kind).map_err(|e| anyhow!("cannot handle signals: {e}"));
             // SIGHUP is not handled; otherwise `nohup` would have no effect.
             Ok(Stop { signals: [on(SignalKind::interrupt())?, on(SignalKind::terminate())?], was_asked: false })
         }

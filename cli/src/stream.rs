@@ -34,7 +34,9 @@ pub(crate) async fn play(args: &PlayArgs, view: view::Options) -> Result<ExitCod
         Some(command) => Player::from_command(command)?,
         None => match player::find() {
             Some(player) => player,
-            None => bail!("no player was found; install mpv or VLC, name one with --player, or use `playswarm stream`"),
+            None => {
+                bail!("no player was found; install mpv or VLC, choose one with --player, or use `playswarm stream`")
+            }
         },
     };
     run(&args.stream, Some(player), view).await
@@ -54,7 +56,7 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
         && !view.quiet
     {
         log::line(
-            "this player cannot be told where to begin: jump there, it is being fetched; or put {time} into --player",
+            "this player has no known option for a start time: seek there in the player, or write {time} into --player",
         );
     }
     let finding = View::opening(session.clone(), &source, view);
@@ -106,12 +108,12 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
 async fn keep_on(stop: &mut Stop, session: &Session, was_read: bool, view: view::Options) {
     if !was_read {
         if !view.quiet {
-            log::line("the player has ended without reading the film, so there is nothing to keep");
+            log::line("the player ended without reading the film, so it is not completed in the background");
         }
         return;
     }
     if !view.quiet {
-        log::line("the player has ended; completing and seeding in the background until Ctrl-C");
+        log::line("the player ended; completing and seeding until Ctrl-C");
     }
     let shown = View::start_kept(session.clone(), view);
     stop.asked().await;
@@ -140,7 +142,7 @@ async fn serve_file(
         media.prefetch(index);
     }
     if !view.quiet {
-        say_what_is_streamed(&media, index, args.file.is_none());
+        report_streamed(&media, index, args.file.is_none());
     }
     let server = serve(media.clone(), index, http).await?;
     Ok((media, server, index))
@@ -167,7 +169,7 @@ impl Idle {
                     completing = idle;
                     media.fetch_all(idle);
                     if idle && !view.quiet {
-                        log::line("nobody reads the film any more; completing and seeding it until Ctrl-C");
+                        log::line("the film has no reader left; completing and seeding it until Ctrl-C");
                     }
                 }
             }
@@ -193,14 +195,14 @@ impl Place {
                     let is_known = media.known_timeline(file).is_some_and(|timeline| timeline.knows_duration());
                     log::line(&match seek_point.estimated {
                         _ if !is_known => {
-                            "this file does not tell its times: the player has to find the place".to_owned()
+                            "this file has no index of times; the player must find the position".to_owned()
                         }
-                        true => format!("{wanted} is about at byte {}, an estimate", seek_point.from),
+                        true => format!("{wanted} is at about byte {} (an estimate)", seek_point.from),
                         false => format!("{wanted} is played from the keyframe at {found}, byte {}", seek_point.from),
                     });
                 }
                 Ok(_) => {}
-                Err(e) => tracing::debug!(error = %e, "the place to begin at was not found"),
+                Err(e) => tracing::debug!(error = %e, "the start position was not found"),
             }
         }))
     }
@@ -212,14 +214,14 @@ impl Drop for Place {
     }
 }
 
-fn say_what_is_streamed(media: &TorrentHandle, index: usize, list_others: bool) {
+fn report_streamed(media: &TorrentHandle, index: usize, list_others: bool) {
     let torrent = media.metainfo();
     let name = |i: usize| format!("{i}: {} ({})", torrent.files[i].name, bytes(torrent.files[i].length));
     log::line(&format!("streaming {}", name(index)));
     let others: Vec<usize> =
         natural_order(torrent).into_iter().filter(|&i| i != index && is_playable(&torrent.files[i].name)).collect();
     if list_others && !others.is_empty() {
-        log::line("others, to be chosen with --file or opened from /playlist.m3u8:");
+        log::line("other files, for --file or from /playlist.m3u8:");
         others.iter().take(LISTED).for_each(|&i| log::line(&format!("  {}", name(i))));
         if others.len() > LISTED {
             log::line(&format!("  and {} more; `playswarm info` lists them all", others.len() - LISTED));

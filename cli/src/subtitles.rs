@@ -58,10 +58,10 @@ impl Handover {
         });
         let lines: Vec<Line> = lines.collect();
         let folder = tempfile::Builder::new().prefix("playswarm-play-").tempdir();
-        let folder = folder.context("cannot make a temporary folder for the player's subtitles")?;
+        let folder = folder.context("cannot create a temporary folder for subtitles")?;
         let (list, script) = (folder.path().join("subtitles"), folder.path().join("playswarm.lua"));
         let written = File::create(&list).and_then(|_| std::fs::write(&script, script_for(&list)));
-        written.context("cannot write the player's list of subtitles")?;
+        written.context("cannot write the list of subtitles for the player")?;
         show.subtitle_script = Some(script);
         let fetching = tokio::spawn(fetch(media, film, lines, list));
         Ok(Some(Handover { _folder: folder, fetching }))
@@ -79,12 +79,12 @@ fn fetch(
     let append = move |text: &str| {
         let written = OpenOptions::new().append(true).open(&list).and_then(|mut file| file.write_all(text.as_bytes()));
         if let Err(e) = written {
-            tracing::debug!(error = %e, "a subtitle was not handed to the player");
+            tracing::debug!(error = %e, "a subtitle could not be added to the player");
         }
     };
     let also = append.clone();
     let fetched = media.fetch_subtitles(film, move |file| {
-        tracing::debug!(file, "a subtitle is here");
+        tracing::debug!(file, "a subtitle was added");
         lines.iter().filter(|line| line.file == file).for_each(|line| append(&line.text));
     });
     async move {
@@ -115,14 +115,9 @@ mod tests {
 
     #[test]
     fn a_line_of_the_list_stays_one_line_and_a_path_stays_one_string() {
-        let subtitle = Subtitle {
-            file: 3,
-            format: "srt",
-            language: Some("pt-BR".into()),
-            title: "a\n7\thttp://x".into(),
-            forced: false,
-            hearing_impaired: false,
-        };
+        let mut subtitle = Subtitle::default();
+        subtitle.language = Some("pt-BR".into());
+        subtitle.title = "a\n7\thttp://x".into();
         assert_eq!(line(2, "http://u", &subtitle), "2\thttp://u\tpt-BR\ta 7 http://x\n");
         let script = script_for(std::path::Path::new("/a\"b"));
         assert!(script.contains("local list = \"\\047\\097\\034\\098\"\n"), "{script}");

@@ -11,8 +11,9 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
-    let number: f64 =
-        number.parse().map_err(|_| format!("'{text}' does not begin with a number; write 500M or 2GiB"))?;
+    let number: f64 = number
+        .parse()
+        .map_err(|_| format!("'{text}' does not begin with a number; write a size such as 500M or 2GiB"))?;
     let unit = unit.trim().to_ascii_lowercase();
     let factor: u64 = match unit.as_str() {
         "" | "b" => 1,
@@ -24,7 +25,7 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
         "mib" => 1 << 20,
         "gib" => 1 << 30,
         "tib" => 1 << 40,
-        _ => return Err(format!("'{unit}' is no unit; use K, M, G, T (1000) or KiB, MiB, GiB, TiB (1024)")),
+        _ => return Err(format!("'{unit}' is not a unit; use K, M, G, T (1000) or KiB, MiB, GiB, TiB (1024)")),
     };
     let bytes = number * factor as f64;
     // Beyond 2^53 a float skips numbers, and no disk is that large.
@@ -53,7 +54,7 @@ pub(crate) fn parse_node(text: &str) -> Result<String, String> {
 
 /// Parses a count.
 pub(crate) fn parse_count(text: &str) -> Result<usize, String> {
-    text.trim().parse().map_err(|_| format!("'{text}' is no whole number, such as 80"))
+    text.trim().parse().map_err(|_| format!("'{text}' is not a whole number, such as 80"))
 }
 
 /// Formats bytes for people: `12.3 MiB`.
@@ -82,13 +83,13 @@ pub(crate) fn bit_rate(bytes_per_s: f64) -> String {
 
 /// Parses a time on the command line: `83.5`, `1:23:45`, `1h23m45s`.
 pub(crate) fn parse_at(text: &str) -> Result<Duration, String> {
-    playswarm_serve::parse_time(text).ok_or_else(|| format!("'{text}' is no time; write 83.5, 1:23:45 or 1h23m45s"))
+    playswarm_serve::parse_time(text).ok_or_else(|| format!("'{text}' is not a time; write 83.5, 1:23:45 or 1h23m45s"))
 }
 
 /// Parses a waiting time in seconds: 0 to a day.
 pub(crate) fn parse_wait(text: &str) -> Result<f64, String> {
     let seconds = text.parse::<f64>().ok().filter(|s| (0.0..=86_400.0).contains(s));
-    seconds.ok_or_else(|| format!("'{text}' is no number of seconds from 0 to 86400"))
+    seconds.ok_or_else(|| format!("'{text}' is not a number of seconds from 0 to 86400"))
 }
 
 /// Formats bytes for people.

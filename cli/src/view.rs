@@ -5,7 +5,6 @@ use crate::units::{Bytes, bytes};
 use crate::{log, stream::rate};
 use indicatif::{ProgressBar, ProgressStyle};
 use playswarm::printable;
-use playswarm::status::Waste;
 use playswarm::{Metainfo, OpeningStatus, Playhead, Session, Source, TorrentHandle, TorrentStatus};
 use playswarm_serve::clock_time;
 use std::time::{Duration, Instant};
@@ -182,7 +181,7 @@ pub(crate) fn opening(status: &OpeningStatus) -> String {
     };
     let said = status.trackers.iter().filter(|t| t.message.is_some()).take(SHOWN_TRACKERS);
     let said: String = said.map(|t| format!("; tracker {}: {t}", t.url)).collect();
-    format!("looking for the torrent's contents: {who} ({:.0} s){said}", status.waited_s)
+    format!("fetching the metadata: {who} ({:.0} s){said}", status.waited_s)
 }
 
 pub(crate) fn peers(n: usize) -> String {
@@ -193,7 +192,7 @@ pub(crate) fn peers(n: usize) -> String {
 fn traffic(status: &TorrentStatus) -> String {
     let serving = status.peers.iter().filter(|p| !p.choked_by).count();
     format!(
-        "{} of {} here, down {}, up {}, {} peers ({serving} serving, {}{} more known)",
+        "{} of {} verified, down {}, up {}, {} peers ({serving} serving, {}{} more known)",
         percent(status.verified_bytes, status.total_bytes),
         bytes(status.total_bytes),
         rate(status.download_bytes_per_s),
@@ -211,7 +210,7 @@ fn parents(status: &TorrentStatus) -> String {
         Some(slots) if slots.parents > 0 || slots.parent_bytes > 0 => {
             let all = slots.parent_bytes + slots.other_bytes;
             let count = if slots.parents == 1 { "1 parent".to_owned() } else { format!("{} parents", slots.parents) };
-            format!("{count} gave {}, ", percent(slots.parent_bytes, all))
+            format!("{count} sent {}, ", percent(slots.parent_bytes, all))
         }
         _ => String::new(),
     }
@@ -223,7 +222,7 @@ fn seeded_in_background(status: &TorrentStatus) -> String {
         return format!("{}: {trouble}", status.name);
     }
     format!(
-        "{}: {} of {} here, down {}, up {}, {} peers",
+        "{}: {} of {} verified, down {}, up {}, {} peers",
         status.name,
         percent(status.verified_bytes, status.total_bytes),
         bytes(status.total_bytes),
@@ -242,12 +241,12 @@ fn ahead(status: &TorrentStatus) -> String {
     // one that may stall.
     let players = status.readers.iter().filter(|r| !r.index);
     let Some(reader) = players.min_by_key(|r| (!r.waiting, r.ahead_bytes)) else {
-        return "nobody is reading".into();
+        return "no reader".into();
     };
     let position = status.playhead.as_ref().map(|p| at(status, p)).unwrap_or_default();
     let seconds = reader.ahead_s.map(|s| format!("{s:.0} s, ")).unwrap_or_default();
-    let waiting = if reader.waiting { ", the player is waiting" } else { "" };
-    let waste = wasted_bytes(status.waste);
+    let waiting = if reader.waiting { ", the player waits for data" } else { "" };
+    let waste = status.waste.total_bytes();
     format!(
         "{position}buffered ahead: {seconds}{}{waiting}; wasted {}",
         bytes(reader.ahead_bytes),
@@ -256,23 +255,17 @@ fn ahead(status: &TorrentStatus) -> String {
 }
 
 /// Returns the playhead and the end of the buffer if the film's time is known: `at 12:34 of
-/// 1:30:00, good until 14:05; `.
+/// 1:30:00, buffered until 14:05; `.
 fn at(status: &TorrentStatus, playhead: &Playhead) -> String {
     let timeline = status.timelines.iter().find(|t| t.file == playhead.file);
     match (playhead.time_s, playhead.buffered_until_s, timeline) {
         (Some(time), Some(until), Some(timeline)) => {
             let [time, until, all] = [time, until, timeline.duration_s].map(clock_time);
             let about = if timeline.accuracy == "estimate" { "about " } else { "" };
-            format!("at {about}{time} of {all}, good until {until}; ")
+            format!("at {about}{time} of {all}, buffered until {until}; ")
         }
         _ => String::new(),
     }
-}
-
-/// Returns all bytes received without use, whatever the reason.
-pub(crate) fn wasted_bytes(waste: Waste) -> u64 {
-    let Waste { duplicate_bytes, unasked_bytes, failed_bytes, forgotten_bytes } = waste;
-    duplicate_bytes + unasked_bytes + failed_bytes + forgotten_bytes
 }
 
 fn percent(part: u64, whole: u64) -> String {
@@ -335,90 +328,55 @@ pub(crate) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use playswarm::status::{PeerStatus, ReaderStatus, TimelineStatus};
-    use playswarm::{FileEntry, InfoHash};
 
-    fn torrent(total: u64, piece: u32) -> Metainfo {
-        Metainfo {
-            info_hash: InfoHash([1; 20]),
-            name: "x".into(),
-            layout: playswarm_logic::Layout::new(total, piece).unwrap(),
-            hashes: bytes::Bytes::new(),
-            files: vec![FileEntry { path: "x".into(), name: "x".into(), length: total, offset: 0, padding: false }],
-            private: false,
-            trackers: Default::default(),
-            encoding: None,
-            selected: Vec::new(),
-            info: bytes::Bytes::new(),
-        }
+    /// Returns a torrent of one file of that size.
+    fn torrent(total: u64) -> Metainfo {
+        let info = b"d6:lengthi1e4:name1:x12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaae";
+        let mut torrent = Metainfo::from_info(bytes::Bytes::from_static(info), Vec::new()).unwrap();
+        torrent.files[0].length = total;
+        torrent
     }
 
     fn status(piece_map: &str) -> TorrentStatus {
-        TorrentStatus {
-            info_hash: InfoHash([1; 20]),
-            name: "x".into(),
-            total_bytes: piece_map.len() as u64 * 100,
-            verified_bytes: piece_map.matches('#').count() as u64 * 100,
-            piece_bytes: 100,
-            pieces: piece_map.len() as u32,
-            piece_map: piece_map.into(),
-            download_bytes_per_s: 2048.0,
-            upload_bytes_per_s: 0.0,
-            downloaded_bytes: 1000,
-            uploaded_bytes: 0,
-            waste: Waste { duplicate_bytes: 20, unasked_bytes: 0, failed_bytes: 0, forgotten_bytes: 0 },
-            readers: Vec::new(),
-            playhead: None,
-            slots: None,
-            timelines: Vec::new(),
-            peers: Vec::new(),
-            trackers: Vec::new(),
-            known_peers: 3,
-            banned_peers: 0,
-            trouble: None,
-            notices: Vec::new(),
-            memory_bytes: 0,
-            disk_bytes: 0,
-            background: false,
-        }
+        let mut s = TorrentStatus::default();
+        s.total_bytes = piece_map.len() as u64 * 100;
+        s.verified_bytes = piece_map.matches('#').count() as u64 * 100;
+        s.piece_bytes = 100;
+        s.pieces = piece_map.len() as u32;
+        s.piece_map = piece_map.into();
+        s.download_bytes_per_s = 2048.0;
+        s.downloaded_bytes = 1000;
+        s.waste.duplicate_bytes = 20;
+        s.known_peers = 3;
+        s
     }
 
     fn peer(addr: &str, downloaded_bytes: u64, choked_by: bool) -> PeerStatus {
-        PeerStatus {
-            addr: addr.parse().unwrap(),
-            client: "x".into(),
-            transport: "tcp",
-            incoming: false,
-            origin: "given",
-            has: 1.0,
-            rate_bytes_per_s: Some(1024.0),
-            rtt_ms: 1.0,
-            outstanding: 0,
-            downloaded_bytes,
-            uploaded_bytes: 0,
-            choked_by,
-            choking: true,
-            interested: false,
-            snubbed: false,
-            parent: false,
-            viewer: None,
-        }
+        let mut peer = PeerStatus::default();
+        peer.addr = addr.parse().unwrap();
+        peer.rate_bytes_per_s = Some(1024.0);
+        (peer.downloaded_bytes, peer.choked_by) = (downloaded_bytes, choked_by);
+        peer
     }
 
     fn reader(position: u64, waiting: bool) -> ReaderStatus {
-        ReaderStatus { file: 0, position, ahead_bytes: 2048, ahead_s: Some(8.4), waiting, index: false }
+        let mut reader = ReaderStatus::default();
+        (reader.position, reader.waiting) = (position, waiting);
+        (reader.ahead_bytes, reader.ahead_s) = (2048, Some(8.4));
+        reader
     }
 
     #[test]
-    fn the_map_shows_what_is_here_and_where_somebody_reads() {
+    fn the_map_shows_the_pieces_and_the_readers() {
         let mut s = status("####++......");
-        assert_eq!(map(&s, &torrent(1200, 100), 12), "####++......");
-        assert_eq!(map(&s, &torrent(1200, 100), 100), "####++......");
-        assert_eq!(map(&s, &torrent(1200, 100), 4), "#+..");
-        assert_eq!(map(&status("#..#......"), &torrent(1000, 100), 5), "==...");
+        assert_eq!(map(&s, &torrent(1200), 12), "####++......");
+        assert_eq!(map(&s, &torrent(1200), 100), "####++......");
+        assert_eq!(map(&s, &torrent(1200), 4), "#+..");
+        assert_eq!(map(&status("#..#......"), &torrent(1000), 5), "==...");
         s.readers = vec![reader(0, false), reader(250, false), reader(1200, false)];
-        assert_eq!(map(&s, &torrent(1200, 100), 12), "|#|#++.....|");
-        assert_eq!(map(&s, &torrent(1200, 100), 4), "|+.|");
-        assert_eq!(map(&status(""), &torrent(1, 1), 4), "");
+        assert_eq!(map(&s, &torrent(1200), 12), "|#|#++.....|");
+        assert_eq!(map(&s, &torrent(1200), 4), "|+.|");
+        assert_eq!(map(&status(""), &torrent(1), 4), "");
     }
 
     #[test]
@@ -428,7 +386,7 @@ pub(crate) mod tests {
                 for piece in 0..pieces {
                     let mut s = status(&".".repeat(pieces));
                     s.readers = vec![reader(piece as u64 * 100, false)];
-                    let shown = map(&s, &torrent(pieces as u64 * 100, 100), cells).find('|').unwrap();
+                    let shown = map(&s, &torrent(pieces as u64 * 100), cells).find('|').unwrap();
                     let held = shown * pieces / cells..(shown + 1) * pieces / cells;
                     assert!(held.contains(&piece), "piece {piece} of {pieces} in {cells} cells: {shown}");
                 }
@@ -437,15 +395,20 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_lines_say_what_flows_and_what_is_buffered() {
+    fn the_lines_show_the_traffic_and_the_buffer() {
         let mut s = status("##..");
-        assert_eq!(traffic(&s), "50.0 % of 400 B here, down 2.0 KiB/s, up 0 B/s, 0 peers (0 serving, 3 more known)");
-        assert_eq!(ahead(&s), "nobody is reading");
+        assert_eq!(
+            traffic(&s),
+            "50.0 % of 400 B verified, down 2.0 KiB/s, up 0 B/s, 0 peers (0 serving, 3 more known)"
+        );
+        assert_eq!(ahead(&s), "no reader");
         s.readers = vec![reader(0, false)];
         assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB; wasted 2.0 %");
         s.readers.push(reader(0, true));
-        assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB, the player is waiting; wasted 2.0 %");
-        s.readers.push(ReaderStatus { index: true, ahead_bytes: 0, ..reader(0, true) });
+        assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB, the player waits for data; wasted 2.0 %");
+        let mut index = reader(0, true);
+        (index.index, index.ahead_bytes) = (true, 0);
+        s.readers.push(index);
         s.readers.remove(1);
         assert_eq!(ahead(&s), "buffered ahead: 8 s, 2.0 KiB; wasted 2.0 %", "our own look at the index is no player");
         s.trouble = Some("the disk is full".into());
@@ -456,22 +419,19 @@ pub(crate) mod tests {
     fn the_position_is_a_time_where_the_films_time_is_known() {
         let mut s = status("##..");
         s.readers = vec![reader(0, false)];
-        let playhead = Playhead { file: 0, position: 5, time_s: None, buffered_until: 9, buffered_until_s: None };
+        let mut playhead = Playhead::default();
         s.playhead = Some(playhead);
         assert!(ahead(&s).starts_with("buffered ahead: 8 s"));
-        s.playhead = Some(Playhead { time_s: Some(754.2), buffered_until_s: Some(845.0), ..playhead });
-        let mut timeline = TimelineStatus {
-            file: 0,
-            container: "Matroska",
-            duration_s: 5400.0,
-            accuracy: "exact",
-            why: None,
-            keyframes: 3,
-            bytes_per_s: 1.0,
-            tracks: Vec::new(),
-        };
+        (playhead.time_s, playhead.buffered_until_s) = (Some(754.2), Some(845.0));
+        s.playhead = Some(playhead);
+        let mut timeline = TimelineStatus::default();
+        (timeline.duration_s, timeline.accuracy) = (5400.0, "exact");
         s.timelines = vec![timeline.clone()];
-        assert!(ahead(&s).starts_with("at 12:34 of 1:30:00, good until 14:05; buffered ahead: 8 s"), "{}", ahead(&s));
+        assert!(
+            ahead(&s).starts_with("at 12:34 of 1:30:00, buffered until 14:05; buffered ahead: 8 s"),
+            "{}",
+            ahead(&s)
+        );
         timeline.accuracy = "estimate";
         s.timelines = vec![timeline];
         assert!(ahead(&s).starts_with("at about 12:34 of"), "{}", ahead(&s));
@@ -482,7 +442,7 @@ pub(crate) mod tests {
         let mut s = status("##..");
         s.peers = vec![peer("127.0.0.1:1", 100, true), peer("127.0.0.1:2", 300, false)];
         assert!(traffic(&s).contains("2 peers (1 serving"));
-        let lines = render(&s, &torrent(400, 100), Options { quiet: false, peers: true });
+        let lines = render(&s, &torrent(400), Options { quiet: false, peers: true });
         assert_eq!(lines[3].trim_end(), format!("  127.0.0.1:2                 1.0 KiB/s  75.0 % {}", "*".repeat(23)));
         assert_eq!(lines[4].trim_end(), format!("  127.0.0.1:1                 1.0 KiB/s  25.0 % {}", "*".repeat(8)));
     }

@@ -1,4 +1,4 @@
-//! Odd machines and odd use: no certificates, small limits, no network, no peer; what a user is told of them.
+//! Odd machines and odd use: no certificates, small limits, no network, no peer; and the messages for the user.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -17,7 +17,7 @@ fn outcome(command: &mut Command) -> (i32, String, String) {
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
 }
 
-/// The body of what is at this URL, or of a range of it.
+/// Returns the body of this URL, or a range of it.
 fn get(url: &str, range: Option<&str>) -> Vec<u8> {
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let mut socket = TcpStream::connect(host).unwrap();
@@ -193,7 +193,7 @@ fn folders_that_cannot_be_used_and_odd_values_come_with_a_remedy() {
     for folder in ["film.mkv", "film.mkv/below"] {
         let args = ["stream", "film.mkv.torrent", "--dir", folder];
         let (code, _, err) = run(dir.path(), &[&args[..], &OFFLINE].concat());
-        assert!(code == 1 && err.contains("choose another with --dir"), "{folder}: {err}");
+        assert!(code == 1 && err.contains("choose another folder with --dir"), "{folder}: {err}");
     }
     for (option, value, remedy) in [
         ("--http", "8080", "127.0.0.1:8080"),
@@ -276,6 +276,28 @@ fn a_silent_server_is_named_and_has_no_longer_than_the_user_gives() {
 }
 
 #[test]
+fn a_proxy_of_the_environment_that_is_dead_or_silent_is_named() {
+    let (dir, _) = film();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    // A port that nothing listens on.
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (variable, proxy, url) in [
+        ("http_proxy", closed, "http://films.example/a.torrent"),
+        ("https_proxy", closed, "https://films.example/a.torrent"),
+        ("all_proxy", silent.local_addr().unwrap(), "http://films.example/a.torrent"),
+    ] {
+        let mut command = playswarm(dir.path(), &[&["info", url, "--wait", "30"][..], &OFFLINE].concat());
+        for other in ["http_proxy", "https_proxy", "all_proxy", "no_proxy"] {
+            command.env_remove(other).env_remove(other.to_uppercase());
+        }
+        let (code, _, err) = outcome(command.env(variable, format!("http://name:secret@{proxy}")));
+        assert_eq!(code, 1, "{err}");
+        assert!(err.contains("films.example") && err.contains(&format!("proxy {proxy} of the environment")), "{err}");
+        assert!(!err.contains("secret"), "{err}");
+    }
+}
+
+#[test]
 fn a_player_that_is_not_there_is_noticed_before_anything_is_opened() {
     let (dir, _) = film();
     let args = ["play", "magnet:?xt=urn:btih:0123456789abcdef0123456789abcdef01234567", "--dir", "made"];
@@ -296,9 +318,9 @@ fn settings_out_of_range_name_the_option_and_what_it_takes() {
         let (code, _, err) = run(dir.path(), &[&["stream", "film.mkv.torrent"][..], args, &OFFLINE].concat());
         assert!(code == 1 && err.contains(said), "{args:?}: {err}");
     }
-    std::fs::write(dir.path().join("c"), r#"{"picker": {"seek_targets": 4000000000}}"#).unwrap();
+    std::fs::write(dir.path().join("c"), r#"{"advanced": {"picker": {"seek_targets": 4000000000}}}"#).unwrap();
     let (code, _, err) = run(dir.path(), &[&["stream", "film.mkv.torrent", "--config", "c"][..], &OFFLINE].concat());
-    assert!(code == 1 && err.contains("picker.seek_targets") && err.contains("1000"), "{err}");
+    assert!(code == 1 && err.contains("advanced.picker.seek_targets") && err.contains("1000"), "{err}");
     let (_, help, _) = run(dir.path(), &["stream", "--help"]);
     for least in ["at least 8MiB", "At least 32MiB", "at least 1."] {
         assert!(help.contains(least), "{least}: {help}");
@@ -313,8 +335,8 @@ fn a_magnets_search_is_shown_and_ends_when_the_user_said() {
     let (code, out, err) = run(dir.path(), &[&["info", link, "--wait", "2"][..], &OFFLINE].concat());
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(err.starts_with("looking for the torrent's contents: no peer found (1 s)"), "{err}");
-    assert!(err.contains("not within 2 s") && err.contains("--wait"), "{err}");
+    assert!(err.starts_with("fetching the metadata: no peer found (1 s)"), "{err}");
+    assert!(err.contains("no metadata within 2 s") && err.contains("--wait"), "{err}");
     // A peer that accepts and says nothing is found and connected to, no more.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = silent.local_addr().unwrap().to_string();
@@ -340,7 +362,7 @@ fn info_says_why_the_films_time_is_not_known_and_ends_with_3() {
     let other = Serving::start(empty.path(), &[&["stream", torrent.to_str().unwrap()][..], &OFFLINE_BUT_HERE].concat());
     let (code, _, err) = ask(&["--wait", "6", "--peer", "127.0.0.47:6881"]);
     assert_eq!(code, 3, "{err}");
-    assert!(err.contains("the only connected peer lacks what is waited for"), "{err}");
+    assert!(err.contains("the only connected peer lacks the piece that a reader waits for"), "{err}");
     drop(other);
     let (code, out, err) = ask(&["--peer", &at]);
     assert_eq!(code, 0, "{err}");
@@ -351,7 +373,7 @@ const OFFLINE_BUT_HERE: [&str; 6] =
     ["--no-dht", "--no-lsd", "--no-port-map", "--no-trackers", "--listen", "127.0.0.47:6881"];
 
 #[test]
-fn stream_keep_completes_what_was_read_once_nobody_reads_it() {
+fn stream_keep_completes_a_file_after_its_last_reader_left() {
     let (dir, _seed, at) = season();
     let viewer = tempfile::tempdir().unwrap();
     let torrent = dir.path().join("season.torrent");

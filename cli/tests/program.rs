@@ -22,7 +22,7 @@ fn create_writes_a_torrent_once_and_prints_its_magnet_link() {
     let before = std::fs::read(dir.path().join("film.mkv.torrent")).unwrap();
     let (code, out, err) = run(dir.path(), &["create", "film.mkv"]);
     assert_eq!((code, out.as_str()), (1, ""));
-    assert!(err.starts_with("error: film.mkv.torrent is there already") && err.lines().count() == 1, "{err}");
+    assert!(err.starts_with("error: film.mkv.torrent already exists") && err.lines().count() == 1, "{err}");
     assert_eq!(std::fs::read(dir.path().join("film.mkv.torrent")).unwrap(), before);
     assert_eq!(run(dir.path(), &["create", "film.mkv", "--force"]).0, 0);
 }
@@ -143,7 +143,7 @@ fn info_reads_the_films_time_from_peers_and_how_long_the_others_play() {
 
 #[cfg(unix)]
 #[test]
-fn a_player_is_told_the_time_and_to_find_the_subtitles_by_itself() {
+fn a_player_gets_the_time_and_looks_for_no_subtitles_itself() {
     let (dir, _seed, at) = season();
     let viewer = tempfile::tempdir().unwrap();
     // Called mpv, it is spoken to as mpv: it writes down how.

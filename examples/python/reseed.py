@@ -1,4 +1,4 @@
-"""Verifies files that are here against their torrents and seeds what is right.
+"""Verifies existing files against their torrents and seeds the verified pieces.
 
     python examples/python/reseed.py ~/Videos one.torrent two.torrent
 
@@ -44,7 +44,7 @@ def main() -> int:
                     part = pieces[entry.offset // piece_bytes : (entry.offset + entry.size - 1) // piece_bytes + 1]
                     print(f"  {entry.name}: {part.count(2)} of {len(part)} pieces", flush=True)
             if right:
-                # The torrent is open, and so is seeded, for as long as somebody holds it.
+                # The torrent is open, and so is seeded, while an object refers to it.
                 seeds.append(torrent)
         if not args.check and seeds:
             host, port = session.listen_addr or ("", 0)

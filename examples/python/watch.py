@@ -14,7 +14,7 @@ import playswarm
 
 
 def play(film: playswarm.MediaFile, rate: float, seek: float | None, seconds: float) -> int:
-    """Reads as a player does, at so many bytes a second; half-way it jumps to that part of the film. Gives the bytes read."""
+    """Reads as a player does, at this rate, and seeks half-way to that part of the film. Returns the bytes read."""
     into, read, began = bytearray(64 << 10), 0, time.monotonic()
     try:
         while (now := time.monotonic() - began) < seconds:

@@ -3,7 +3,7 @@
 //!
 //!     cargo bench -p playswarm-c --bench read
 //!
-//! `BENCH_BYTES` and `BENCH_ROUNDS` change what is read and how often; medians are compared.
+//! `BENCH_BYTES` and `BENCH_ROUNDS` change the size and the number of reads; medians are compared.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use engine::{Config, CreateOptions, Metainfo, Session, Source, create_torrent};
@@ -29,7 +29,9 @@ fn setting(name: &str, default: u64) -> u64 {
 
 fn config(dir: &Path, peer: SocketAddr) -> Config {
     // As little of the rest as can be: nothing is found, all is one seed.
-    Config { peers: vec![peer.into()], ..Config::offline(dir) }
+    let mut config = Config::offline(dir);
+    config.peers.push(peer.into());
+    config
 }
 
 /// Reads all that there is; how long it took.
@@ -46,7 +48,7 @@ fn drain(size: u64, mut read: impl FnMut(&mut [u8]) -> usize) -> Duration {
     }
 }
 
-/// From the seed, then again from what is here.
+/// From the seed, then again from stored pieces.
 fn in_rust(torrent: &Metainfo, dir: &Path, peer: SocketAddr) -> [Duration; 2] {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let (session, stream) = runtime.block_on(async {
@@ -77,7 +79,7 @@ fn in_c(file: &Path, size: u64, dir: &Path, peer: SocketAddr) -> [Duration; 2] {
         ok(playswarm_torrent_stream(media, 0, &raw mut stream, null_mut()));
     }
     let times = [0, 1].map(|_| {
-        // SAFETY: NULL for what is not asked for.
+        // SAFETY: NULL for outputs that are not needed.
         ok(unsafe { playswarm_stream_seek(stream, 0, PLAYSWARM_SEEK_SET, null_mut(), null_mut()) });
         drain(size, |buffer| {
             let mut n = 0;
@@ -137,7 +139,7 @@ fn main() {
         times.sort_by(f64::total_cmp);
         times[times.len() / 2]
     };
-    for (pass, name) in times.iter_mut().zip(["from a seed over loopback", "again, from what is here"]) {
+    for (pass, name) in times.iter_mut().zip(["from a seed over loopback", "again, from stored pieces"]) {
         let [rust, c] = pass;
         let spread = |times: &[f64]| format!("{:.3} to {:.3}", times[0], times[times.len() - 1]);
         let (r, n) = (median(rust), median(c));

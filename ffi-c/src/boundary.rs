@@ -12,20 +12,23 @@ pub(crate) fn bad(why: String) -> Error {
     Error::BadArgument(why)
 }
 
-/// Runs the body of a fallible function. An error becomes a code and, if `error` is not NULL, an
-/// error object.
-///
-/// # Safety
-/// `error` must be NULL or valid for writes.
-pub(crate) unsafe fn call(
-    name: &'static str,
-    error: *mut *mut playswarm_error,
-    body: impl FnOnce() -> Result<()>,
-) -> playswarm_code {
-    if !error.is_null() {
+/// The place for a call's error object, if the caller wants one.
+pub(crate) struct ErrorOut(Option<Out<*mut playswarm_error>>);
+
+impl ErrorOut {
+    /// Sets the error to NULL, so that it is NULL if the call succeeds.
+    ///
+    /// # Safety
+    /// `error` must be NULL or valid for writes until the call returns.
+    pub(crate) unsafe fn new(error: *mut *mut playswarm_error) -> ErrorOut {
         // SAFETY: the caller upholds the contract above.
-        unsafe { error.write(std::ptr::null_mut()) };
+        ErrorOut(unsafe { Out::handle(error) }.ok())
     }
+}
+
+/// Runs the body of a fallible function. An error becomes a code and, if the caller wants one, an
+/// error object.
+pub(crate) fn call(name: &'static str, error: ErrorOut, body: impl FnOnce() -> Result<()>) -> playswarm_code {
     let e = match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Ok(())) => return playswarm_code::PLAYSWARM_OK,
         Ok(Err(e)) => e,
@@ -40,18 +43,15 @@ pub(crate) unsafe fn call(
     };
     tracing::debug!("{name}: {e}");
     let code = playswarm_code::of(e.kind());
-    if !error.is_null() {
-        let object = crate::error::ErrorObject::new(&e);
-        // SAFETY: the caller upholds the contract above.
-        unsafe { error.write(handles::add::<playswarm_error>(object)) };
+    if let Some(error) = error.0 {
+        error.give(crate::error::ErrorObject::new(&e));
     }
     code
 }
 
 /// Runs the body of a fallible function that has no `error` parameter.
 pub(crate) fn call_plain(name: &'static str, body: impl FnOnce() -> Result<()>) -> playswarm_code {
-    // SAFETY: the error pointer is NULL.
-    unsafe { call(name, std::ptr::null_mut(), body) }
+    call(name, ErrorOut(None), body)
 }
 
 /// Runs an infallible body. Returns `otherwise` if the body panics.
@@ -74,11 +74,19 @@ impl<T> Out<T> {
     /// # Safety
     /// `to` must be NULL or valid for writes until the call returns.
     pub(crate) unsafe fn new(to: *mut T, name: &str) -> Result<Out<T>> {
-        if to.is_null() { Err(bad(format!("there is nowhere to put the {name}: it is NULL"))) } else { Ok(Out(to)) }
+        if to.is_null() { Err(bad(format!("the output pointer for the {name} is NULL"))) } else { Ok(Out(to)) }
+    }
+
+    /// Returns `None` for NULL: the caller does not want this output.
+    ///
+    /// # Safety
+    /// The contract of [`Out::new`].
+    pub(crate) unsafe fn optional(to: *mut T) -> Option<Out<T>> {
+        if to.is_null() { None } else { Some(Out(to)) }
     }
 
     pub(crate) fn set(self, value: T) {
-        // SAFETY: the contract of `new`, which also checked for NULL.
+        // SAFETY: the contract of `new` and `optional`, which also checked for NULL.
         unsafe { self.0.write(value) };
     }
 }
@@ -124,7 +132,7 @@ pub(crate) unsafe fn bytes<'a>(data: *const u8, length: usize, name: &str) -> Re
         return Err(bad(format!("the {name} is NULL")));
     }
     if isize::try_from(length).is_err() {
-        return Err(bad(format!("the {name} cannot be {length} bytes long")));
+        return Err(bad(format!("the length {length} of the {name} is too large")));
     }
     // SAFETY: the caller upholds the contract above; `length` does not exceed `isize::MAX`.
     Ok(unsafe { std::slice::from_raw_parts(data, length) })
@@ -170,7 +178,7 @@ mod tests {
     fn failing(body: impl FnOnce() -> Result<()>) -> (playswarm_code, String) {
         let mut error = std::ptr::null_mut();
         // SAFETY: `error` is a local variable.
-        let code = unsafe { call("the_test", &raw mut error, body) };
+        let code = call("the_test", unsafe { ErrorOut::new(&raw mut error) }, body);
         assert_eq!(playswarm_error_code(error), code);
         // SAFETY: the message of a live error is a string.
         let message = unsafe { CStr::from_ptr(playswarm_error_message(error)) }.to_str().unwrap().to_owned();
@@ -194,11 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn nobody_has_to_ask_for_the_error() {
+    fn the_error_output_is_optional() {
         assert_eq!(call_plain("the_test", || Err(Error::Closed)), playswarm_code::PLAYSWARM_CLOSED);
         let mut error = std::ptr::without_provenance_mut(16);
         // SAFETY: `error` is a local variable.
-        assert_eq!(unsafe { call("the_test", &raw mut error, || Ok(())) }, playswarm_code::PLAYSWARM_OK);
+        let out = unsafe { ErrorOut::new(&raw mut error) };
+        assert_eq!(call("the_test", out, || Ok(())), playswarm_code::PLAYSWARM_OK);
         assert!(error.is_null(), "it is never left as it was");
     }
 

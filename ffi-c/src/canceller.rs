@@ -1,6 +1,6 @@
 //! `playswarm_canceller`, and the cancellation flag that it shares with streams.
 
-use crate::boundary::{Out, call, call_plain, guard};
+use crate::boundary::{ErrorOut, Out, call, call_plain, guard};
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, Handle};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -62,13 +62,13 @@ pub unsafe extern "C" fn playswarm_canceller_new(
     canceller: *mut *mut playswarm_canceller,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_canceller_new", error, || {
-            Out::handle(canceller)?.give(Flag::default());
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_canceller_new", error, || {
+        // SAFETY: `canceller` is NULL or valid for writes.
+        unsafe { Out::handle(canceller) }?.give(Flag::default());
+        Ok(())
+    })
 }
 
 /// Ends all calls that wait with this canceller, with PLAYSWARM_CANCELLED. Later calls with it fail

@@ -1,7 +1,7 @@
 //! `playswarm_config`: settings by key and value or as JSON. The keys are those of the Rust
 //! interface.
 
-use crate::boundary::{Out, call, call_plain, text};
+use crate::boundary::{ErrorOut, Out, call, call_plain, text};
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, Handle, add_text, c_text};
 use engine::Config;
@@ -28,13 +28,13 @@ pub unsafe extern "C" fn playswarm_config_new(
     config: *mut *mut playswarm_config,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_config_new", error, || {
-            Out::handle(config)?.give(Mutex::default());
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_config_new", error, || {
+        // SAFETY: `config` is NULL or valid for writes.
+        unsafe { Out::handle(config) }?.give(Mutex::default());
+        Ok(())
+    })
 }
 
 /// Creates settings from a JSON object (UTF-8). Keys that are absent have their defaults. Callable
@@ -51,18 +51,19 @@ pub unsafe extern "C" fn playswarm_config_from_json(
     config: *mut *mut playswarm_config,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_config_from_json", error, || {
-            let config = Out::handle(config)?;
-            config.give(Mutex::new(Config::from_json(text(json, "JSON")?)?));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_config_from_json", error, || {
+        // SAFETY: `config` is NULL or valid for writes.
+        let config = unsafe { Out::handle(config) }?;
+        // SAFETY: `json` is NULL or ends with a zero byte.
+        config.give(Mutex::new(Config::from_json(unsafe { text(json, "JSON") }?)?));
+        Ok(())
+    })
 }
 
 /// Changes one setting. Examples: "dir" to "/var/films", "dht" to "false", "peers" to
-/// "10.0.0.1:6881,10.0.0.2:6881", "picker.seed" to "7". Callable from any thread.
+/// "10.0.0.1:6881,10.0.0.2:6881", "advanced.picker.seed" to "7". Callable from any thread.
 ///
 /// Errors: PLAYSWARM_BAD_CONFIG for an unknown key and for a value of the wrong type. Nothing
 /// changes in that case. playswarm_session_new checks whether the settings are consistent.
@@ -76,12 +77,12 @@ pub unsafe extern "C" fn playswarm_config_set(
     value: *const c_char,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_config_set", error, || {
-            handles::get(config)?.lock().set(text(key, "key")?, text(value, "value")?)
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_config_set", error, || {
+        // SAFETY: `key` is NULL or ends with a zero byte; `value` is NULL or ends with a zero byte.
+        handles::get(config)?.lock().set(unsafe { text(key, "key") }?, unsafe { text(value, "value") }?)
+    })
 }
 
 /// Returns all settings as a JSON object. Free it with playswarm_string_free. Callable from any
@@ -95,15 +96,15 @@ pub unsafe extern "C" fn playswarm_config_to_json(
     json: *mut *mut c_char,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_config_to_json", error, || {
-            let json = Out::new(json, "JSON")?;
-            let text = handles::get(config)?.lock().to_json()?;
-            json.set(add_text(c_text(&text)));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_config_to_json", error, || {
+        // SAFETY: `json` is NULL or valid for writes.
+        let json = unsafe { Out::new(json, "JSON") }?;
+        let text = handles::get(config)?.lock().to_json()?;
+        json.set(add_text(c_text(&text)));
+        Ok(())
+    })
 }
 
 /// Adds a reference. Callable from any thread.

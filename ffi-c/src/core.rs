@@ -83,7 +83,7 @@ impl Core {
 /// programs can have such threads.
 fn outside_of_a_runtime() -> Result<()> {
     match Handle::try_current() {
-        Ok(_) => Err(bad("this function waits, and cannot be called from a thread of an async runtime".into())),
+        Ok(_) => Err(bad("this function blocks and cannot be called from a thread of an async runtime".into())),
         Err(_) => Ok(()),
     }
 }
@@ -93,7 +93,7 @@ impl Drop for Core {
         let Some(runtime) = self.runtime.take() else { return };
         let closed = async { tokio::time::timeout(LAST_WRITES, self.session.close()).await };
         if outside_of_a_runtime().is_ok() && runtime.block_on(closed).is_err() {
-            tracing::warn!("not everything could be written in {} s", LAST_WRITES.as_secs());
+            tracing::warn!("some data could not be written within {} s", LAST_WRITES.as_secs());
         }
         // Bounds the wait for the blocking pool, where a read of an unreachable network drive may
         // hang.

@@ -1,6 +1,6 @@
 //! Events of a torrent, delivered to the caller on the session's callback thread.
 
-use crate::boundary::{call, guard};
+use crate::boundary::{ErrorOut, call, guard};
 use crate::dispatch::{Finalizer, Job, Listener, Task};
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, c_text};
@@ -92,16 +92,16 @@ impl EventMessage {
         };
         let piece = |kind, piece: u32| EventMessage { number: piece, ..EventMessage::new(kind) };
         Some(match event {
-            Event::PeerConnected { addr } => peer(PLAYSWARM_EVENT_PEER_CONNECTED, addr, None),
-            Event::PeerDisconnected { addr, why } => peer(PLAYSWARM_EVENT_PEER_DISCONNECTED, addr, Some(why)),
-            Event::PeerBanned { addr, why } => peer(PLAYSWARM_EVENT_PEER_BANNED, addr, Some(why)),
-            Event::PieceVerified { piece: n } => piece(PLAYSWARM_EVENT_PIECE_VERIFIED, *n),
-            Event::PieceFailed { piece: n } => piece(PLAYSWARM_EVENT_PIECE_FAILED, *n),
-            Event::PieceLost { piece: n } => piece(PLAYSWARM_EVENT_PIECE_LOST, *n),
-            Event::Trouble { message } => {
+            Event::PeerConnected { addr, .. } => peer(PLAYSWARM_EVENT_PEER_CONNECTED, addr, None),
+            Event::PeerDisconnected { addr, why, .. } => peer(PLAYSWARM_EVENT_PEER_DISCONNECTED, addr, Some(why)),
+            Event::PeerBanned { addr, why, .. } => peer(PLAYSWARM_EVENT_PEER_BANNED, addr, Some(why)),
+            Event::PieceVerified { piece: n, .. } => piece(PLAYSWARM_EVENT_PIECE_VERIFIED, *n),
+            Event::PieceFailed { piece: n, .. } => piece(PLAYSWARM_EVENT_PIECE_FAILED, *n),
+            Event::PieceLost { piece: n, .. } => piece(PLAYSWARM_EVENT_PIECE_LOST, *n),
+            Event::Trouble { message, .. } => {
                 EventMessage { message: Some(c_text(message)), ..EventMessage::new(PLAYSWARM_EVENT_TROUBLE) }
             }
-            Event::Notice { message } => {
+            Event::Notice { message, .. } => {
                 EventMessage { message: Some(c_text(message)), ..EventMessage::new(PLAYSWARM_EVENT_NOTICE) }
             }
             Event::TroubleOver => EventMessage::new(PLAYSWARM_EVENT_TROUBLE_OVER),
@@ -192,22 +192,21 @@ pub unsafe extern "C" fn playswarm_torrent_set_event_callback(
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     let finalizer: Finalizer = finalizer;
-    // SAFETY: the caller upholds the contract above.
-    unsafe {
-        call("playswarm_torrent_set_event_callback", error, || {
-            let object = handles::get(torrent)?;
-            if callback.is_none() {
-                object.events.set(None);
-                return Ok(());
-            }
-            let jobs = object.core.dispatcher.sender().ok_or(Error::Closed)?;
-            let listener: Arc<EventListener> = Listener::new(callback, user_data, finalizer);
-            let feed = feed(object.torrent.clone(), interval_ms, Arc::downgrade(&listener), jobs);
-            let task = Task(object.core.handle().spawn(feed));
-            object.events.set(Some((listener, task)));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_set_event_callback", error, || {
+        let object = handles::get(torrent)?;
+        if callback.is_none() {
+            object.events.set(None);
+            return Ok(());
+        }
+        let jobs = object.core.dispatcher.sender().ok_or(Error::Closed)?;
+        let listener: Arc<EventListener> = Listener::new(callback, user_data, finalizer);
+        let feed = feed(object.torrent.clone(), interval_ms, Arc::downgrade(&listener), jobs);
+        let task = Task(object.core.handle().spawn(feed));
+        object.events.set(Some((listener, task)));
+        Ok(())
+    })
 }
 
 /// Returns the name of an event kind in snake case, such as "peer_connected", or NULL for an

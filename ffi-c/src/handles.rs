@@ -45,8 +45,8 @@ pub(crate) fn add<H: Handle>(object: H::Object) -> *mut H {
 
 fn dead<H: Handle>(found: Option<&Entry>) -> engine::Error {
     match found {
-        Some(entry) => bad(format!("a {} was given where a {} is needed", entry.name, H::NAME)),
-        None => bad(format!("this {} is not alive: it was released before, or is none of playswarm's", H::NAME)),
+        Some(entry) => bad(format!("the handle is a {}, but the function takes a {}", entry.name, H::NAME)),
+        None => bad(format!("this {} handle is invalid: it was released, or was not returned by playswarm", H::NAME)),
     }
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn free_text(text: *mut c_char) -> Result<()> {
         return Ok(());
     }
     let freed = STRINGS.write().remove(&text.addr());
-    freed.map(drop).ok_or_else(|| bad("this string is none of playswarm's, or was freed before".into()))
+    freed.map(drop).ok_or_else(|| bad("this string was not returned by playswarm, or was freed already".into()))
 }
 
 /// Returns a C string with the text up to its first zero byte.
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_reference_ends_a_handle_and_all_after_that_are_told() {
+    fn the_last_reference_ends_a_handle_and_later_uses_are_errors() {
         let gone = Arc::new(AtomicBool::new(false));
         let apple = add::<Apple>(Core(gone.clone()));
         retain(apple).unwrap();
@@ -161,7 +161,7 @@ mod tests {
         assert!(gone.load(Ordering::SeqCst));
         for e in [release(apple).unwrap_err(), retain(apple).unwrap_err(), get(apple).err().unwrap()] {
             assert_eq!(e.kind(), ErrorKind::BadArgument);
-            assert!(e.to_string().contains("not alive"), "{e}");
+            assert!(e.to_string().contains("is invalid"), "{e}");
         }
     }
 
@@ -177,16 +177,16 @@ mod tests {
     }
 
     #[test]
-    fn a_handle_of_another_kind_is_told() {
+    fn a_handle_of_another_type_is_an_error() {
         let pear = add::<Pear>(1);
         let e = get(pear.cast::<Apple>()).err().unwrap();
-        assert!(e.to_string().contains("a pear was given where a apple"), "{e}");
+        assert!(e.to_string().contains("the handle is a pear, but the function takes a apple"), "{e}");
         assert!(release(pear.cast::<Apple>()).is_err() && retain(pear.cast::<Apple>()).is_err());
         release(pear).unwrap();
     }
 
     #[test]
-    fn null_is_told_and_may_be_released() {
+    fn null_is_an_error_and_may_be_released() {
         assert!(get::<Pear>(std::ptr::null()).is_err() && retain::<Pear>(std::ptr::null()).is_err());
         release::<Pear>(std::ptr::null()).unwrap();
         free_text(std::ptr::null_mut()).unwrap();

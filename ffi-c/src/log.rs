@@ -1,7 +1,7 @@
 //! Log lines of the whole process, passed to one callback on a separate thread. Lines are written
 //! while locks are held and packets are processed, where a callback must not run.
 
-use crate::boundary::{bad, call, guard};
+use crate::boundary::{ErrorOut, bad, call, guard};
 use crate::dispatch::{Dispatcher, Finalizer, Job, Listener};
 use crate::error::{playswarm_code, playswarm_error};
 use crate::event::playswarm_finalizer;
@@ -182,29 +182,28 @@ pub unsafe extern "C" fn playswarm_set_log_callback(
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
     let finalizer: Finalizer = finalizer;
-    // SAFETY: the caller upholds the contract above.
-    unsafe {
-        call("playswarm_set_log_callback", error, || {
-            if callback.is_none() {
-                replace(0, None);
-                return Ok(());
-            }
-            if !(1..=5).contains(&level) {
-                return Err(bad(format!("there is no log level {level}; they are 1 to 5")));
-            }
-            let io = |doing, source| Error::Io { doing, source };
-            static INSTALLED: OnceLock<bool> = OnceLock::new();
-            let ours = *INSTALLED.get_or_init(|| {
-                tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Lines)).is_ok()
-            });
-            if !ours {
-                return Err(io("cannot log", std::io::Error::other("this program has a log of its own")));
-            }
-            let dispatcher = Dispatcher::start("playswarm-log").map_err(|e| io("cannot start a thread", e))?;
-            replace(level, Some(Sink { listener: Listener::new(callback, user_data, finalizer), dispatcher }));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_set_log_callback", error, || {
+        if callback.is_none() {
+            replace(0, None);
+            return Ok(());
+        }
+        if !(1..=5).contains(&level) {
+            return Err(bad(format!("there is no log level {level}; use 1 to 5")));
+        }
+        let io = |doing, source| Error::Io { doing, source };
+        static INSTALLED: OnceLock<bool> = OnceLock::new();
+        let ours = *INSTALLED.get_or_init(|| {
+            tracing::subscriber::set_global_default(tracing_subscriber::registry().with(Lines)).is_ok()
+        });
+        if !ours {
+            return Err(io("cannot log", std::io::Error::other("this program has already installed a log subscriber")));
+        }
+        let dispatcher = Dispatcher::start("playswarm-log").map_err(|e| io("cannot start a thread", e))?;
+        replace(level, Some(Sink { listener: Listener::new(callback, user_data, finalizer), dispatcher }));
+        Ok(())
+    })
 }
 
 fn replace(level: i32, new: Option<Sink>) {

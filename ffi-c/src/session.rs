@@ -1,6 +1,6 @@
 //! `playswarm_session`: the root object, and the functions that open torrents.
 
-use crate::boundary::{Out, bad, bytes, call, call_plain, text};
+use crate::boundary::{ErrorOut, Out, bad, bytes, call, call_plain, text};
 use crate::canceller::playswarm_canceller;
 use crate::config::playswarm_config;
 use crate::core::Core;
@@ -41,17 +41,16 @@ pub unsafe extern "C" fn playswarm_session_new(
     session: *mut *mut playswarm_session,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_session_new", error, || {
-            let session = Out::handle(session)?;
-            check_abi(abi_version)?;
-            let config =
-                if config.is_null() { engine::Config::default() } else { handles::get(config)?.lock().clone() };
-            session.give(Arc::new(Core::start(config)?));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_session_new", error, || {
+        // SAFETY: `session` is NULL or valid for writes.
+        let session = unsafe { Out::handle(session) }?;
+        check_abi(abi_version)?;
+        let config = if config.is_null() { engine::Config::default() } else { handles::get(config)?.lock().clone() };
+        session.give(Arc::new(Core::start(config)?));
+        Ok(())
+    })
 }
 
 /// Checks that the ABI number is ours and that the header has no additions unknown to this library.
@@ -69,18 +68,13 @@ fn check_abi(theirs: u32) -> Result<()> {
 }
 
 /// Opens a torrent. All public variants use this function.
-///
-/// # Safety
-/// The contract of [`playswarm_session_open`].
-unsafe fn open(
+fn open(
     session: *mut playswarm_session,
     source: Result<Source>,
     timeout_ms: u64,
     canceller: *const playswarm_canceller,
-    torrent: *mut *mut playswarm_torrent,
+    out: Out<*mut playswarm_torrent>,
 ) -> Result<()> {
-    // SAFETY: the caller upholds the contract above.
-    let out = unsafe { Out::handle(torrent) }?;
     let core = handles::get(session)?;
     let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
     let opening = core.session.open(source?);
@@ -113,13 +107,15 @@ pub unsafe extern "C" fn playswarm_session_open(
     torrent: *mut *mut playswarm_torrent,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_session_open", error, || {
-            let source = text(source, "source").and_then(Source::parse);
-            open(session, source, timeout_ms, canceller, torrent)
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_session_open", error, || {
+        // SAFETY: `torrent` is NULL or valid for writes.
+        let out = unsafe { Out::handle(torrent) }?;
+        // SAFETY: `source` is NULL or ends with a zero byte.
+        let source = unsafe { text(source, "source") }.and_then(Source::parse);
+        open(session, source, timeout_ms, canceller, out)
+    })
 }
 
 /// Like playswarm_session_open, but `path` is always the path of a torrent file and need not be
@@ -137,13 +133,15 @@ pub unsafe extern "C" fn playswarm_session_open_file(
     torrent: *mut *mut playswarm_torrent,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_session_open_file", error, || {
-            let source = path_of(path).map(|path| Source::from(path.as_path()));
-            open(session, source, timeout_ms, canceller, torrent)
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_session_open_file", error, || {
+        // SAFETY: `torrent` is NULL or valid for writes.
+        let out = unsafe { Out::handle(torrent) }?;
+        // SAFETY: `path` is NULL or ends with a zero byte.
+        let source = unsafe { path_of(path) }.map(|path| Source::from(path.as_path()));
+        open(session, source, timeout_ms, canceller, out)
+    })
 }
 
 /// Returns the path in a string argument.
@@ -162,9 +160,10 @@ unsafe fn path_of(path: *const c_char) -> Result<std::path::PathBuf> {
         Ok(Path::new(std::ffi::OsStr::from_bytes(bytes)).to_owned())
     }
     #[cfg(not(unix))]
-    // SAFETY: the caller upholds the contract above.
-    unsafe {
-        text(path, "path").map(|path| Path::new(path).to_owned())
+    {
+        // SAFETY: the caller upholds the contract above.
+        let path = unsafe { text(path, "path") }?;
+        Ok(Path::new(path).to_owned())
     }
 }
 
@@ -183,18 +182,20 @@ pub unsafe extern "C" fn playswarm_session_open_bytes(
     torrent: *mut *mut playswarm_torrent,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_session_open_bytes", error, || {
-            let source = bytes(metainfo, length, "torrent").and_then(|bytes| {
-                if bytes.len() > engine::metainfo::MAX_TORRENT_BYTES {
-                    return Err(bad(format!("no torrent file is {length} bytes long")));
-                }
-                Ok(Source::TorrentBytes(bytes.to_vec().into()))
-            });
-            open(session, source, timeout_ms, canceller, torrent)
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_session_open_bytes", error, || {
+        // SAFETY: `torrent` is NULL or valid for writes.
+        let out = unsafe { Out::handle(torrent) }?;
+        // SAFETY: `metainfo` is NULL or points to `length` bytes.
+        let source = unsafe { bytes(metainfo, length, "torrent") }.and_then(|bytes| {
+            if bytes.len() > engine::metainfo::MAX_TORRENT_BYTES {
+                return Err(bad(format!("the length {length} is too large for a torrent file")));
+            }
+            Ok(Source::TorrentBytes(bytes.to_vec().into()))
+        });
+        open(session, source, timeout_ms, canceller, out)
+    })
 }
 
 /// Like playswarm_session_open, but takes an info-hash of 20 bytes. Its peers must come from the
@@ -212,17 +213,19 @@ pub unsafe extern "C" fn playswarm_session_open_info_hash(
     torrent: *mut *mut playswarm_torrent,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_session_open_info_hash", error, || {
-            let source = bytes(info_hash, 20, "info-hash").map(|bytes| {
-                let mut hash = [0; 20];
-                hash.copy_from_slice(bytes);
-                Source::InfoHash(InfoHash(hash))
-            });
-            open(session, source, timeout_ms, canceller, torrent)
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_session_open_info_hash", error, || {
+        // SAFETY: `torrent` is NULL or valid for writes.
+        let out = unsafe { Out::handle(torrent) }?;
+        // SAFETY: `info_hash` is NULL or points to 20 bytes.
+        let source = unsafe { bytes(info_hash, 20, "info-hash") }.map(|bytes| {
+            let mut hash = [0; 20];
+            hash.copy_from_slice(bytes);
+            Source::InfoHash(InfoHash(hash))
+        });
+        open(session, source, timeout_ms, canceller, out)
+    })
 }
 
 /// Returns the port on which peers can connect to this session. Callable from any thread.
@@ -250,16 +253,15 @@ pub unsafe extern "C" fn playswarm_session_close(
     session: *mut playswarm_session,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above.
-    unsafe {
-        call("playswarm_session_close", error, || {
-            let core = handles::get(session)?;
-            core.wait(async {
-                core.session.close().await;
-                Ok(())
-            })
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_session_close", error, || {
+        let core = handles::get(session)?;
+        core.wait(async {
+            core.session.close().await;
+            Ok(())
         })
-    }
+    })
 }
 
 /// Adds a reference. Callable from any thread.

@@ -1,6 +1,6 @@
 //! The structs of the header. Each begins with its size, so that later versions can add fields.
 
-use crate::boundary::{Out, bad, call, call_plain};
+use crate::boundary::{ErrorOut, Out, bad, call, call_plain};
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, add_text, c_text};
 use crate::torrent::playswarm_torrent;
@@ -158,7 +158,7 @@ impl<T: Sized1> Versioned<T> {
     /// for writes until the call returns.
     pub(crate) unsafe fn new(to: *mut T) -> Result<Versioned<T>> {
         if to.is_null() {
-            return Err(bad("there is nowhere to put the result: it is NULL".into()));
+            return Err(bad("the output pointer is NULL".into()));
         }
         if !to.is_aligned() {
             return Err(bad("the struct for the result is not aligned".into()));
@@ -168,7 +168,7 @@ impl<T: Sized1> Versioned<T> {
         let size = unsafe { to.cast::<usize>().read() };
         if size < T::FIRST_SIZE {
             return Err(bad(format!(
-                "struct_size is {size}, and at least {} is needed; set it to the struct's sizeof before the call",
+                "struct_size is {size} and must be at least {}; set it to the struct's sizeof before the call",
                 T::FIRST_SIZE
             )));
         }
@@ -201,14 +201,14 @@ pub unsafe extern "C" fn playswarm_torrent_get_status(
     status: *mut playswarm_torrent_status,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_torrent_get_status", error, || {
-            let out = Versioned::new(status)?;
-            out.set(playswarm_torrent_status::of(&handles::get(torrent)?.torrent.status()));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_get_status", error, || {
+        // SAFETY: `status` is NULL or points to `struct_size` writable bytes.
+        let out = unsafe { Versioned::new(status) }?;
+        out.set(playswarm_torrent_status::of(&handles::get(torrent)?.torrent.status()));
+        Ok(())
+    })
 }
 
 /// Returns the full status of the torrent with its peers and readers, as a JSON object.
@@ -223,16 +223,16 @@ pub unsafe extern "C" fn playswarm_torrent_status_json(
     json: *mut *mut c_char,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_torrent_status_json", error, || {
-            let json = Out::new(json, "JSON")?;
-            let status = handles::get(torrent)?.torrent.status();
-            let text = serde_json::to_string(&status).map_err(|e| Error::Internal(e.to_string()))?;
-            json.set(add_text(c_text(&text)));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_status_json", error, || {
+        // SAFETY: `json` is NULL or valid for writes.
+        let json = unsafe { Out::new(json, "JSON") }?;
+        let status = handles::get(torrent)?.torrent.status();
+        let text = serde_json::to_string(&status).map_err(|e| Error::Internal(e.to_string()))?;
+        json.set(add_text(c_text(&text)));
+        Ok(())
+    })
 }
 
 /// Returns the reason why nothing can be downloaded at present (for example a full disk or no
@@ -271,21 +271,22 @@ pub unsafe extern "C" fn playswarm_torrent_piece_map(
     pieces: *mut usize,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_torrent_piece_map", error, || {
-            let pieces = Out::new(pieces, "number of pieces")?;
-            if map.is_null() && capacity > 0 {
-                return Err(bad("there is nowhere to put the map: it is NULL".into()));
-            }
-            let shown = handles::get(torrent)?.torrent.status().piece_map;
-            if capacity > 0 {
-                std::ptr::copy_nonoverlapping(shown.as_ptr(), map.cast(), shown.len().min(capacity));
-            }
-            pieces.set(shown.len());
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_piece_map", error, || {
+        // SAFETY: `pieces` is NULL or valid for writes.
+        let pieces = unsafe { Out::new(pieces, "number of pieces") }?;
+        if map.is_null() && capacity > 0 {
+            return Err(bad("the output pointer for the map is NULL".into()));
+        }
+        let shown = handles::get(torrent)?.torrent.status().piece_map;
+        if capacity > 0 {
+            // SAFETY: `map` is not NULL and has room for `capacity` bytes, and `shown` is ours alone.
+            unsafe { std::ptr::copy_nonoverlapping(shown.as_ptr(), map.cast(), shown.len().min(capacity)) };
+        }
+        pieces.set(shown.len());
+        Ok(())
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! A waiting read holds no lock, so a seek never waits for it. A seek wakes waiting reads, which
 //! continue at the new position.
 
-use crate::boundary::{Out, bad, call, call_plain, guard};
+use crate::boundary::{ErrorOut, Out, bad, call, call_plain, guard};
 use crate::canceller::Flag;
 use crate::core::Core;
 use crate::dispatch::{Listener, Slot, Task};
@@ -99,11 +99,12 @@ impl StreamObject {
                 PLAYSWARM_SEEK_SET => 0,
                 PLAYSWARM_SEEK_CUR => stream.position(),
                 PLAYSWARM_SEEK_END => self.size,
-                _ => return Err(bad(format!("whence cannot be {whence}; use PLAYSWARM_SEEK_SET, _CUR or _END"))),
+                _ => return Err(bad(format!("whence is {whence}; use PLAYSWARM_SEEK_SET, _CUR or _END"))),
             };
             let position = base.checked_add_signed(offset).filter(|p| i64::try_from(*p).is_ok());
-            let position = position
-                .ok_or_else(|| bad("a seek to before the start of the file, or beyond what can be told".into()))?;
+            let position = position.ok_or_else(|| {
+                bad("the seek leads before the start of the file, or beyond the largest offset".into())
+            })?;
             self.seek_to(&mut stream, position);
             position
         };
@@ -158,17 +159,19 @@ pub unsafe extern "C" fn playswarm_stream_read(
     read: *mut usize,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_stream_read", error, || {
-            let out = Out::new(read, "number of bytes")?;
-            if buffer.is_null() && capacity > 0 {
-                return Err(bad("there is nowhere to read to: the buffer is NULL".into()));
-            }
-            out.set(handles::get(stream)?.read(buffer.cast(), capacity)?);
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_stream_read", error, || {
+        // SAFETY: `read` is NULL or valid for writes.
+        let out = unsafe { Out::new(read, "number of bytes") }?;
+        if buffer.is_null() && capacity > 0 {
+            return Err(bad("the buffer is NULL".into()));
+        }
+        let stream = handles::get(stream)?;
+        // SAFETY: `buffer` is valid for writes of `capacity` bytes, and not NULL unless that is 0.
+        out.set(unsafe { stream.read(buffer.cast(), capacity) }?);
+        Ok(())
+    })
 }
 
 /// Moves to `offset` bytes from the start of the file, the current position or the end of the file.
@@ -189,16 +192,17 @@ pub unsafe extern "C" fn playswarm_stream_seek(
     position: *mut u64,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_stream_seek", error, || {
-            let now = handles::get(stream)?.seek(offset, whence)?;
-            if !position.is_null() {
-                position.write(now);
-            }
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_stream_seek", error, || {
+        // SAFETY: `position` is NULL or valid for writes.
+        let position = unsafe { Out::optional(position) };
+        let now = handles::get(stream)?.seek(offset, whence)?;
+        if let Some(position) = position {
+            position.set(now);
+        }
+        Ok(())
+    })
 }
 
 /// Returns the size of the file in bytes. Callable from any thread.
@@ -259,7 +263,7 @@ pub unsafe extern "C" fn playswarm_stream_readable_at(
 pub extern "C" fn playswarm_stream_set_rate(stream: *mut playswarm_stream, bytes_per_s: f64) -> playswarm_code {
     call_plain("playswarm_stream_set_rate", || {
         if !(bytes_per_s.is_finite() && bytes_per_s > 0.0) {
-            return Err(bad(format!("{bytes_per_s} bytes per second are no rate")));
+            return Err(bad(format!("{bytes_per_s} bytes per second is not a rate; use a positive number")));
         }
         handles::get(stream)?.stream.lock().set_rate(bytes_per_s);
         Ok(())
@@ -315,23 +319,22 @@ pub unsafe extern "C" fn playswarm_stream_set_readable_callback(
     finalizer: playswarm_finalizer,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above.
-    unsafe {
-        call("playswarm_stream_set_readable_callback", error, || {
-            let object = handles::get(stream)?;
-            if callback.is_none() {
-                object.callback.set(None);
-                return Ok(());
-            }
-            let jobs = object.core.dispatcher.sender().ok_or(Error::Closed)?;
-            let listener = Listener::new(callback, user_data, finalizer);
-            let readable = object.stream.lock().readable();
-            let feed = watch::call_back(readable, object.place.clone(), Arc::downgrade(&listener), jobs);
-            let task = Task(object.core.handle().spawn(feed));
-            object.callback.set(Some((listener, task)));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_stream_set_readable_callback", error, || {
+        let object = handles::get(stream)?;
+        if callback.is_none() {
+            object.callback.set(None);
+            return Ok(());
+        }
+        let jobs = object.core.dispatcher.sender().ok_or(Error::Closed)?;
+        let listener = Listener::new(callback, user_data, finalizer);
+        let readable = object.stream.lock().readable();
+        let feed = watch::call_back(readable, object.place.clone(), Arc::downgrade(&listener), jobs);
+        let task = Task(object.core.handle().spawn(feed));
+        object.callback.set(Some((listener, task)));
+        Ok(())
+    })
 }
 
 /// Returns a file descriptor (an eventfd) for poll, select or epoll. It becomes readable whenever a
@@ -347,25 +350,25 @@ pub unsafe extern "C" fn playswarm_stream_eventfd(
     fd: *mut i32,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_stream_eventfd", error, || {
-            let out = Out::new(fd, "descriptor")?;
-            let object = handles::get(stream)?;
-            let made = object.wakeup.fd();
-            let (fd, first) = made.map_err(|source| Error::Io { doing: "cannot make an eventfd", source })?;
-            if first {
-                let (readable, wakeup) = (object.stream.lock().readable(), object.wakeup.clone());
-                let feed = watch::watch(readable, object.place.clone(), move || {
-                    wakeup.ring();
-                    std::future::ready(())
-                });
-                *object.ringer.lock() = Some(Task(object.core.handle().spawn(feed)));
-            }
-            out.set(fd);
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_stream_eventfd", error, || {
+        // SAFETY: `fd` is NULL or valid for writes.
+        let out = unsafe { Out::new(fd, "descriptor") }?;
+        let object = handles::get(stream)?;
+        let made = object.wakeup.fd();
+        let (fd, first) = made.map_err(|source| Error::Io { doing: "creating an eventfd", source })?;
+        if first {
+            let (readable, wakeup) = (object.stream.lock().readable(), object.wakeup.clone());
+            let feed = watch::watch(readable, object.place.clone(), move || {
+                wakeup.ring();
+                std::future::ready(())
+            });
+            *object.ringer.lock() = Some(Task(object.core.handle().spawn(feed)));
+        }
+        out.set(fd);
+        Ok(())
+    })
 }
 
 /// Adds a reference. Callable from any thread.

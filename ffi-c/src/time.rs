@@ -1,7 +1,7 @@
 //! Functions that use time instead of bytes: the duration of a file, the position of a time, the
 //! time of a position.
 
-use crate::boundary::{Out, bad, call, call_plain};
+use crate::boundary::{ErrorOut, Out, bad, call, call_plain};
 use crate::canceller::playswarm_canceller;
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles;
@@ -61,7 +61,7 @@ fn microseconds(time: Duration) -> i64 {
 
 fn time_of(time_us: i64) -> Result<Duration> {
     let time = u64::try_from(time_us).map(Duration::from_micros);
-    time.map_err(|_| bad(format!("a time cannot be {time_us} µs: it counts from the film's start")))
+    time.map_err(|_| bad(format!("the time {time_us} µs is negative; times count from the film's start")))
 }
 
 impl playswarm_time_info {
@@ -107,18 +107,18 @@ pub unsafe extern "C" fn playswarm_torrent_get_time(
     info: *mut playswarm_time_info,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_torrent_get_time", error, || {
-            let out = Versioned::new(info)?;
-            let torrent = handles::get(torrent)?;
-            let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
-            let reading = torrent.torrent.timeline(file);
-            let timeline = torrent.core.wait_within("reading the file's index", 0, cancel.as_deref(), reading)?;
-            out.set(playswarm_time_info::of(&timeline));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_get_time", error, || {
+        // SAFETY: `info` is NULL or points to `struct_size` writable bytes.
+        let out = unsafe { Versioned::new(info) }?;
+        let torrent = handles::get(torrent)?;
+        let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
+        let reading = torrent.torrent.timeline(file);
+        let timeline = torrent.core.wait_within("reading the file's index", 0, cancel.as_deref(), reading)?;
+        out.set(playswarm_time_info::of(&timeline));
+        Ok(())
+    })
 }
 
 /// Moves to the keyframe at or before a time, in microseconds from the start of the film. A time
@@ -140,17 +140,17 @@ pub unsafe extern "C" fn playswarm_stream_seek_time(
     seek_point: *mut playswarm_seek_point,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_stream_seek_time", error, || {
-            let out = if seek_point.is_null() { None } else { Some(Versioned::new(seek_point)?) };
-            let found = handles::get(stream)?.seek_time(time_of(time_us)?)?;
-            if let Some(out) = out {
-                out.set(playswarm_seek_point::of(&found));
-            }
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_stream_seek_time", error, || {
+        // SAFETY: `seek_point` is NULL or points to `struct_size` writable bytes.
+        let out = if seek_point.is_null() { None } else { Some(unsafe { Versioned::new(seek_point) }?) };
+        let found = handles::get(stream)?.seek_time(time_of(time_us)?)?;
+        if let Some(out) = out {
+            out.set(playswarm_seek_point::of(&found));
+        }
+        Ok(())
+    })
 }
 
 /// Returns the media time at the current position, in microseconds from the start of the film.

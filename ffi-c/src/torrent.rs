@@ -1,6 +1,6 @@
 //! `playswarm_torrent`: an open torrent and the files in it.
 
-use crate::boundary::{Out, bad, call, call_plain, text};
+use crate::boundary::{ErrorOut, Out, bad, call, call_plain, text};
 use crate::canceller::playswarm_canceller;
 use crate::core::Core;
 use crate::dispatch::{Slot, Task};
@@ -121,14 +121,14 @@ pub unsafe extern "C" fn playswarm_torrent_file(
     info: *mut playswarm_file_info,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_torrent_file", error, || {
-            let out = Versioned::new(info)?;
-            out.set(handles::get(torrent)?.file_info(file)?);
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_file", error, || {
+        // SAFETY: `info` is NULL or points to `struct_size` writable bytes.
+        let out = unsafe { Versioned::new(info) }?;
+        out.set(handles::get(torrent)?.file_info(file)?);
+        Ok(())
+    })
 }
 
 /// Returns the file to play by default: the largest playable file. Callable from any thread.
@@ -143,14 +143,14 @@ pub unsafe extern "C" fn playswarm_torrent_default_file(
     file: *mut usize,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_torrent_default_file", error, || {
-            let file = Out::new(file, "file")?;
-            file.set(handles::get(torrent)?.torrent.default_file()?);
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_default_file", error, || {
+        // SAFETY: `file` is NULL or valid for writes.
+        let file = unsafe { Out::new(file, "file") }?;
+        file.set(handles::get(torrent)?.torrent.default_file()?);
+        Ok(())
+    })
 }
 
 /// Finds the file that the user specified by an index, a name or a part of a name that only one
@@ -168,14 +168,15 @@ pub unsafe extern "C" fn playswarm_torrent_find_file(
     file: *mut usize,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_torrent_find_file", error, || {
-            let out = Out::new(file, "file")?;
-            out.set(handles::get(torrent)?.torrent.find_file(text(wanted, "wanted file")?)?);
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_find_file", error, || {
+        // SAFETY: `file` is NULL or valid for writes.
+        let out = unsafe { Out::new(file, "file") }?;
+        // SAFETY: `wanted` is NULL or ends with a zero byte.
+        out.set(handles::get(torrent)?.torrent.find_file(unsafe { text(wanted, "wanted file") }?)?);
+        Ok(())
+    })
 }
 
 /// Opens a reader at the start of a file. Any number of readers may be open. Downloading begins
@@ -194,16 +195,16 @@ pub unsafe extern "C" fn playswarm_torrent_stream(
     stream: *mut *mut playswarm_stream,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_torrent_stream", error, || {
-            let out = Out::handle(stream)?;
-            let torrent = handles::get(torrent)?;
-            let stream = torrent.torrent.stream(file)?;
-            out.give(StreamObject::new(stream, torrent.torrent.clone(), file, torrent.core.clone()));
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_stream", error, || {
+        // SAFETY: `stream` is NULL or valid for writes.
+        let out = unsafe { Out::handle(stream) }?;
+        let torrent = handles::get(torrent)?;
+        let stream = torrent.torrent.stream(file)?;
+        out.give(StreamObject::new(stream, torrent.torrent.clone(), file, torrent.core.clone()));
+        Ok(())
+    })
 }
 
 /// Starts to download the beginning of a file before the first read, so that a player starts
@@ -240,15 +241,15 @@ pub unsafe extern "C" fn playswarm_torrent_add_peer(
     address: *const c_char,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_torrent_add_peer", error, || {
-            let address = text(address, "address")?;
-            let address: engine::PeerAddress = address.parse().map_err(bad)?;
-            handles::get(torrent)?.torrent.add_peer(address);
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_add_peer", error, || {
+        // SAFETY: `address` is NULL or ends with a zero byte.
+        let address = unsafe { text(address, "address") }?;
+        let address: engine::PeerAddress = address.parse().map_err(bad)?;
+        handles::get(torrent)?.torrent.add_peer(address);
+        Ok(())
+    })
 }
 
 /// Checks the files in the download folder and accepts every piece with a correct hash. Use it for
@@ -267,19 +268,20 @@ pub unsafe extern "C" fn playswarm_torrent_recheck(
     verified_bytes: *mut u64,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_torrent_recheck", error, || {
-            let torrent = handles::get(torrent)?;
-            let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
-            let checking = torrent.torrent.recheck(|_, _| {});
-            let right = torrent.core.wait_within("looking through the files", 0, cancel.as_deref(), checking)?;
-            if !verified_bytes.is_null() {
-                verified_bytes.write(right);
-            }
-            Ok(())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_recheck", error, || {
+        // SAFETY: `verified_bytes` is NULL or valid for writes.
+        let verified_bytes = unsafe { Out::optional(verified_bytes) };
+        let torrent = handles::get(torrent)?;
+        let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
+        let checking = torrent.torrent.recheck(|_, _| {});
+        let right = torrent.core.wait_within("searching the files", 0, cancel.as_deref(), checking)?;
+        if let Some(verified_bytes) = verified_bytes {
+            verified_bytes.set(right);
+        }
+        Ok(())
+    })
 }
 
 /// Waits until all verified data is on disk or `canceller` is cancelled; `canceller` may be NULL.
@@ -296,14 +298,13 @@ pub unsafe extern "C" fn playswarm_torrent_sync(
     canceller: *const playswarm_canceller,
     error: *mut *mut playswarm_error,
 ) -> playswarm_code {
-    // SAFETY: the caller upholds the contract above for every pointer.
-    unsafe {
-        call("playswarm_torrent_sync", error, || {
-            let torrent = handles::get(torrent)?;
-            let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
-            torrent.core.wait_within("writing", 0, cancel.as_deref(), torrent.torrent.sync())
-        })
-    }
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_sync", error, || {
+        let torrent = handles::get(torrent)?;
+        let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
+        torrent.core.wait_within("writing", 0, cancel.as_deref(), torrent.torrent.sync())
+    })
 }
 
 /// Adds a reference. Callable from any thread.

@@ -69,10 +69,10 @@ fn a_read_allocates_nothing() {
         n
     };
     let seek = |to: i64| {
-        // SAFETY: NULL for what is not asked for.
+        // SAFETY: NULL for outputs that are not needed.
         assert_eq!(unsafe { playswarm_stream_seek(stream, to, PLAYSWARM_SEEK_SET, null_mut(), none) }, OK);
     };
-    // Once through: pieces come into memory, and what is set up once is set up.
+    // The first pass loads the pieces into memory and initialises everything.
     while read(OK) > 0 {}
     seek(0);
     let (mut reads, before) = (0, COUNT.get());

@@ -65,7 +65,7 @@ impl Stage {
         command
     }
 
-    /// What a session on the viewer's host is told.
+    /// Settings of a session on the viewer's host.
     fn settings(&self) -> Vec<(&'static str, String)> {
         let peers: Vec<String> = self.swarm.addrs().iter().map(ToString::to_string).collect();
         let off = ["dht", "lsd", "trackers", "port_map"].map(|key| (key, "false".to_owned()));
@@ -102,7 +102,7 @@ fn ffmpeg_shows_the_frame(name: &str, seconds: &str) {
     assert!(swarm == file, "another picture came from the swarm");
 }
 
-/// Options of an mpv that shows and plays nothing, and complains of what is wrong.
+/// Options of mpv for playback without output, with warnings.
 const HEADLESS: [&str; 5] = ["--vo=null", "--ao=null", "--msg-level=all=warn", "--terminal=yes", "--cache=yes"];
 
 /// The seconds that it says it has played to.
@@ -281,14 +281,14 @@ mod vlc {
 
     /// VLC as it is, with the plug-in: three seconds from the fortieth on.
     fn plays_with_the_plug_in(stage: &Stage, source: &str) {
-        // VLC refuses to be root's; nobody must reach what it needs.
+        // VLC refuses to run as root, so another user must reach its files.
         let anyone = |path: &Path| {
             use std::os::unix::fs::PermissionsExt;
             std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o777)).unwrap();
         };
         let folder = stage.torrent.file();
         [stage.folder.path(), &stage.out("here"), folder.parent().unwrap()].into_iter().for_each(anyone);
-        // The plug-in and the library, where nobody can read them.
+        // The plug-in and the library, in a place that this user can read.
         let plugins = stage.out("plugins");
         std::fs::create_dir(&plugins).unwrap();
         for file in [binding("vlc").join("plugins/libplayswarm_plugin.so"), installed().join("lib/libplayswarm.so.0")] {

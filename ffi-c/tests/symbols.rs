@@ -1,4 +1,4 @@
-//! What the library exports, and what it is called: compared with what is committed.
+//! Compares the library's exports and its name with the committed list.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -20,7 +20,7 @@ fn exported() -> BTreeSet<String> {
 }
 
 #[test]
-fn the_library_exports_what_is_committed_and_nothing_else() {
+fn the_library_exports_exactly_the_committed_symbols() {
     let (exported, committed) = (exported(), committed());
     let foreign: Vec<_> = exported.iter().filter(|name| !name.starts_with("playswarm_")).collect();
     assert!(foreign.is_empty(), "{foreign:?}");

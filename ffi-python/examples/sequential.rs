@@ -11,7 +11,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [_, torrent, peer, dir, threads] = &args[..] else { return Err("TORRENT PEER DIR THREADS".into()) };
     let threads: u64 = threads.parse()?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let config = Config { peers: vec![peer.parse()?], ..Config::offline(dir) };
+    let mut config = Config::offline(dir);
+    config.peers.push(peer.parse()?);
     let session = runtime.block_on(Session::new(config))?;
     let media = runtime.block_on(session.open(Source::parse(torrent)?))?;
     let size = media.metainfo().files[0].length;

@@ -256,7 +256,7 @@ impl File {
             let seek = async { shared.stream.lock().await.seek_to_time(time).await };
             shared.unless_ended(seek).await
         };
-        Ok(Job::new("looking for that time", work, |py, seek_point| {
+        Ok(Job::new("looking up the time", work, |py, seek_point| {
             let seek_point = (seek_point.time.as_secs_f64(), seek_point.from, seek_point.estimated);
             Ok(seek_point.into_pyobject(py)?.into_any().unbind())
         }))

@@ -68,7 +68,7 @@ impl Job {
     }
 
     fn take(&self) -> PyResult<Work> {
-        self.work.lock().take().ok_or_else(|| PyRuntimeError::new_err("this work was begun before"))
+        self.work.lock().take().ok_or_else(|| PyRuntimeError::new_err("this job was already started"))
     }
 }
 

@@ -2,8 +2,8 @@
 
 use crate::errors;
 use crate::job::{Job, Progress};
-use playswarm::CreateOptions;
 use playswarm::metainfo::{content_type, is_playable};
+use playswarm::{ChooseFile, CreateOptions};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ impl Metainfo {
     /// Parses the content of a `.torrent` file.
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Metainfo> {
-        let torrent = playswarm::Metainfo::from_bytes(data).map_err(|e| errors::to_python(py, &e))?;
+        let torrent = playswarm::Metainfo::from_bytes(data).map_err(|e| errors::to_python(py, &e.into()))?;
         Ok(Metainfo { torrent: Arc::new(torrent) })
     }
 
@@ -39,17 +39,17 @@ impl Metainfo {
 
     #[getter]
     fn total_bytes(&self) -> u64 {
-        self.torrent.layout.total_bytes()
+        self.torrent.total_bytes()
     }
 
     #[getter]
     fn piece_bytes(&self) -> u32 {
-        self.torrent.layout.piece_bytes()
+        self.torrent.piece_bytes()
     }
 
     #[getter]
     fn pieces(&self) -> u32 {
-        self.torrent.layout.pieces()
+        self.torrent.pieces()
     }
 
     #[getter]
@@ -104,7 +104,9 @@ pub(crate) fn create_torrent(
 ) -> Job {
     let progress = Arc::new(Progress::default());
     let told = progress.clone();
-    let options = CreateOptions { piece_bytes, trackers, private, comment, name };
+    let mut options = CreateOptions::default();
+    (options.piece_bytes, options.trackers, options.private) = (piece_bytes, trackers, private);
+    (options.comment, options.name) = (comment, name);
     let work = async move { playswarm::create_torrent(path, options, move |done, total| told.tell(done, total)).await };
     Job::with_progress("hashing", progress, work, |py, made| {
         let torrent = Bound::new(py, Metainfo { torrent: Arc::new(made.torrent) })?;

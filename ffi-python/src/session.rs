@@ -112,7 +112,7 @@ impl Session {
                 () = closed.cancelled_owned() => Err(Error::Closed),
             }
         };
-        Ok(Job::new("learning what is in the torrent", work, |py, torrent| {
+        Ok(Job::new("fetching the torrent's metadata", work, |py, torrent| {
             Ok(Py::new(py, Metainfo { torrent })?.into_any())
         }))
     }

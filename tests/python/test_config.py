@@ -40,8 +40,8 @@ def test_settings_do_not_change_but_can_be_replaced() -> None:
         config.dht = True
     assert config.replace(dht=True).dht and not config.dht
     copy = config.to_dict()
-    copy["picker"]["anything"] = 1
-    assert "anything" not in config.picker
+    copy["advanced"]["picker"]["anything"] = 1
+    assert "anything" not in config.advanced["picker"]
     assert len({config, playswarm.Config(dht=False), playswarm.Config()}) == 2
 
 
@@ -60,9 +60,9 @@ def test_a_repr_shows_what_is_not_the_default() -> None:
         ({"max_peers": "many"}, 'invalid type: string "many"'),
         ({"dht": None}, "invalid type: null"),
         ({"listen": "nowhere"}, "invalid socket address"),
-        ({"peers": ["nobody"]}, "'nobody' is no address with a port"),
+        ({"peers": ["nobody"]}, "'nobody' is not an address with a port"),
         ({"memory_limit_bytes": 5}, "at least 8 MiB"),
-        ({"picker": {"nonsense": 1}}, "unknown field `nonsense`"),
+        ({"advanced": {"picker": {"nonsense": 1}}}, "unknown field `nonsense`"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_named(settings: dict[str, object], says: str) -> None:

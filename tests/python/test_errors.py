@@ -135,7 +135,7 @@ def test_a_file_that_is_not_in_the_torrent_is_a_file_not_found(
 def test_creating_a_torrent_of_nothing_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         playswarm.create_torrent(tmp_path / "nothing")
-    with pytest.raises(playswarm.BadTorrentError, match="nothing that could be shared"):
+    with pytest.raises(playswarm.BadTorrentError, match="no file that can be shared"):
         playswarm.create_torrent(tmp_path)
     (tmp_path / "a").write_bytes(b"1")
     with pytest.raises(playswarm.BadConfigError, match="power of two"):

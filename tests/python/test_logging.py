@@ -33,7 +33,7 @@ class Kept(logging.Handler):
 
 
 @pytest.fixture
-def seeded_in_background() -> Iterator[Kept]:
+def kept() -> Iterator[Kept]:
     handler, logger = Kept(), logging.getLogger("playswarm")
     level = logger.level
     logger.addHandler(handler)

@@ -93,7 +93,7 @@ def test_reprs_help(seeded: Seeded, leech: Leech) -> None:
         assert repr(film.torrent) == "<TorrentHandle 'film.mkv', 1 file, 0.0 % here>"
         assert repr(seeded.metainfo).startswith("<Metainfo 'film.mkv', 4.0 MiB in 1 file, ")
         assert str(film.entry) == "0: film.mkv (4.0 MiB)"
-        assert str(film.torrent).startswith("film.mkv: 0.0 % of 4.0 MiB here, down ")
+        assert str(film.torrent).startswith("film.mkv: 0.0 % of 4.0 MiB verified, down ")
         assert f"listening on 127.0.0.1:{(session.listen_addr or ('', 0))[1]}" in repr(session)
     assert repr(film) == "<MediaFile 'film.mkv' closed>"
     session.close()

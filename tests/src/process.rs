@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_found_and_the_exit_is_told() {
+    fn lines_are_found_and_the_exit_is_reported() {
         let mut process = shell("echo one; read x; echo got $x; echo bad >&2; exit 3");
         process.expect_line(0, Duration::from_secs(5), |line| (line == "one").then_some(()));
         process.send("two");

@@ -55,7 +55,7 @@ fn wrong_options_end_with_2_and_failures_with_another_code() {
 }
 
 #[test]
-fn info_tells_what_is_in_a_torrent() {
+fn info_lists_the_contents_of_a_torrent() {
     let torrent = TestTorrent::multi("season", &[("one.mkv", 300_000), ("extra/two.mkv", 500_000)], 16 << 10);
     let (output, out, err) = run(&["info", torrent.file().to_str().unwrap(), "--wait", "0"]);
     assert!(output.status.success(), "{err}");

@@ -147,7 +147,7 @@ fn on_a_full_disk_the_film_plays_from_memory_with_a_sentence_and_is_written_when
     let reading = std::thread::spawn(move || reader.read_all());
     let status = playswarm.wait_status("the full disk to be told", Duration::from_secs(30), |s| s.trouble.is_some());
     let trouble = status.trouble.unwrap();
-    assert!(trouble.contains("full") && trouble.contains("room"), "{trouble}");
+    assert!(trouble.contains("full") && trouble.contains("free space"), "{trouble}");
     assert!(playswarm.process.ended().is_none(), "it goes on");
     // 24 MiB through a disk of 8 MiB and a memory of 8 MiB.
     reading.join().unwrap();
@@ -250,7 +250,7 @@ fn broken_trackers_do_not_stop_a_torrent_whose_peers_are_known() {
 }
 
 #[test]
-fn no_peers_at_all_is_told_and_a_peer_that_comes_later_is_used() {
+fn no_peers_at_all_is_reported_and_a_later_peer_is_used() {
     if !requirement::libtorrent() {
         return;
     }

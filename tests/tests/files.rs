@@ -89,7 +89,7 @@ fn a_file_of_the_user_with_the_films_name_stays_and_the_film_plays_all_the_same(
         let playswarm = Builder::stream(torrent.file()).dir(dir.path()).peers([seed.addr]).start();
         CheckedReader::new(&playswarm, torrent.content(0)).read_all();
         playswarm.wait_status("all of it", Duration::from_secs(10), |s| s.verified_bytes == s.total_bytes);
-        let told = said(&playswarm, "stays as it is");
+        let told = said(&playswarm, "left unchanged");
         assert_eq!(told, 1 - run, "the user is told once, when a name is chosen");
         assert_eq!(playswarm.status().downloaded_bytes > 0, run == 0, "what is ours is known the next time");
         stop(playswarm);

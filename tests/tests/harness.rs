@@ -86,7 +86,7 @@ fn netlab_pulls_cables_without_a_word_and_mends_them() {
 }
 
 #[test]
-fn netlab_loses_the_share_that_it_is_told_to_and_sees_what_is_watched() {
+fn netlab_loses_the_configured_share_and_sees_watched_packets() {
     if !requirement::network() {
         return;
     }
@@ -147,7 +147,7 @@ fn libtorrent_keeps_its_upload_limit_for_local_peers_too() {
 }
 
 #[test]
-fn transmission_downloads_from_whoever_dials_it() {
+fn transmission_downloads_from_peers_that_dial_it() {
     if !requirement::libtorrent() || !requirement::program("transmission-daemon") {
         return;
     }

@@ -70,7 +70,7 @@ fn peers_that_send_wrong_data_are_found_and_banned() {
 }
 
 #[test]
-fn a_peer_that_spoils_one_block_a_piece_is_told_from_the_honest_ones() {
+fn a_peer_that_spoils_one_block_per_piece_is_distinguished_from_honest_ones() {
     let Some(scene) = scene(Malice::OneWrongBlock, 1) else { return };
     let status = scene.plays();
     assert_eq!(status.banned_peers, 1, "the liar, and nobody else");
@@ -138,7 +138,7 @@ fn another_torrents_handshake_ends_the_connection() {
 }
 
 #[test]
-fn blocks_that_nobody_asked_for_fill_no_memory() {
+fn unrequested_blocks_fill_no_memory() {
     let Some(scene) = scene(Malice::Flood, 2) else { return };
     scene.plays();
 }

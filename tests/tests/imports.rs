@@ -1,4 +1,5 @@
 //! The layers of docs/DESIGN.md: which crate imports which, and what the pure crates must not use.
+//! The shape of the code, as CONTRIBUTING.md asks: modules, and the lengths of files and functions.
 #![allow(clippy::unwrap_used)]
 
 use serde_json::Value;
@@ -29,6 +30,13 @@ const PURE: [&str; 3] = ["core/proto/src", "core/logic/src", "core/media/src"];
 /// Names that the pure crates do not use: files, sockets, threads, clocks, randomness.
 const IMPURE: [&str; 10] =
     ["fs", "TcpStream", "TcpListener", "UdpSocket", "thread", "Instant", "SystemTime", "tokio", "rand", "getrandom"];
+
+/// Most lines of a file without its tests, and of a function.
+const MAX_FILE_LINES: usize = 500;
+const MAX_FUNCTION_LINES: usize = 80;
+
+/// Files that may use `#[path]`. An example shares the helpers of the tests in no other way.
+const MAY_USE_PATH: [&str; 1] = ["core/media/examples/films.rs"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -68,19 +76,28 @@ fn each_crate_imports_only_the_layers_below_it() {
     }
 }
 
-/// Returns the Rust files below a folder that are not tests.
-fn sources(folder: &Path) -> Vec<PathBuf> {
+/// Returns the Rust files below a folder, without hidden folders and what is built.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        match path.is_dir() {
-            true if name != "tests" => found.extend(sources(&path)),
-            false if name.ends_with(".rs") && name != "tests.rs" => found.push(path),
+        let entry = entry.unwrap();
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        match entry.file_type().unwrap().is_dir() {
+            true if !name.starts_with('.') && name != "target" => found.extend(rust_files(&path)),
+            false if name.ends_with(".rs") => found.push(path),
             _ => {}
         }
     }
     found
+}
+
+/// Returns the Rust files below a folder that are not tests.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let is_test = |path: &PathBuf| {
+        let inside = path.strip_prefix(folder).unwrap();
+        inside.components().any(|part| part.as_os_str() == "tests") || inside.ends_with("tests.rs")
+    };
+    rust_files(folder).into_iter().filter(|path| !is_test(path)).collect()
 }
 
 /// Returns the lines of code with their numbers, without comments and without items for tests only.
@@ -120,6 +137,95 @@ fn the_pure_crates_use_no_files_sockets_threads_clocks_or_randomness() {
             }
         }
     }
+}
+
+/// Returns the functions of a file's code as the formatter writes it: name, first line and number
+/// of lines.
+fn functions(text: &str) -> Vec<(String, usize, usize)> {
+    let code = code(text);
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut found = Vec::new();
+    for (n, (first, line)) in code.iter().enumerate() {
+        let is_qualifier =
+            |word: &str| word.starts_with("pub") || ["const", "async", "unsafe", "extern"].contains(&word);
+        let Some((before, after)) = line.trim_start().split_once("fn ") else { continue };
+        if !before.is_empty() && !before.split([' ', '(']).next().is_some_and(is_qualifier) {
+            continue;
+        }
+        let mut same_indent = code[n..].iter().filter(|(_, other)| indent(other) == indent(line));
+        // A signature may take several lines; a short body shares its line.
+        let ends = |(_, line): &&&(usize, &str)| line.trim_end().ends_with(['{', '}', ';']);
+        let Some((_, signature)) = same_indent.clone().find(|line| ends(&line)) else { continue };
+        if signature.trim_end().ends_with('{')
+            && let Some((last, _)) = same_indent.find(|(_, line)| line.trim() == "}")
+        {
+            let name = after.split(['(', '<']).next().unwrap_or_default();
+            found.push((name.to_owned(), *first, last - first + 1));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_file_is_at_most_500_lines_and_a_function_at_most_80() {
+    // `sources` takes this crate for a folder of tests.
+    let folders = [root(), root().join("tests/src")];
+    let files: Vec<PathBuf> = folders.iter().flat_map(|folder| sources(folder)).collect();
+    let mut counted = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let lines = code(&text).len();
+        assert!(lines <= MAX_FILE_LINES, "{}: {lines} lines without tests; cut it by idea", file.display());
+        for (name, line, lines) in functions(&text) {
+            assert!(lines <= MAX_FUNCTION_LINES, "{}:{line}: {name} has {lines} lines", file.display());
+            counted += 1;
+        }
+    }
+    assert!(counted > 3000, "{counted} functions seen");
+}
+
+#[test]
+fn a_module_of_several_files_is_a_folder_with_mod_rs_and_none_uses_path() {
+    for file in rust_files(&root()) {
+        let beside = file.with_extension("");
+        assert!(!beside.is_dir(), "{} belongs into the folder beside it, as mod.rs", file.display());
+        let text = std::fs::read_to_string(&file).unwrap();
+        let uses_path = text.lines().any(|line| line.trim_start().starts_with("#[path"));
+        let may = MAY_USE_PATH.iter().any(|allowed| file.ends_with(allowed));
+        assert!(!uses_path || may, "{} uses #[path]", file.display());
+    }
+}
+
+#[test]
+fn functions_are_measured_from_their_first_line_to_the_brace_that_ends_them() {
+    let text = "\
+pub(crate) async fn one<T>(
+    a: T,
+) -> u8
+where
+    T: Copy,
+{
+    if true {
+        2
+    }
+}
+impl Trait for X {
+    fn declared(&self);
+    fn short(&self) -> u8 { 1 }
+    pub const fn three() {
+        // fn comment() {
+    }
+}
+#[cfg(test)]
+mod tests {
+    fn unseen() {
+    }
+}
+let the_fn = 1;
+";
+    let found = functions(text);
+    let found: Vec<(&str, usize, usize)> = found.iter().map(|(name, first, lines)| (&**name, *first, *lines)).collect();
+    assert_eq!(found, [("one", 1, 10), ("three", 14, 3)]);
 }
 
 #[test]

@@ -106,7 +106,7 @@ fn liars_about_the_metadata_do_not_keep_the_truth_away() {
 }
 
 #[test]
-fn a_link_that_nobody_answers_ends_with_a_sentence() {
+fn a_link_without_peers_ends_with_an_error() {
     let torrent = torrent();
     let folder = tempfile::tempdir().unwrap();
     let settings = folder.path().join("impatient.json");

@@ -99,7 +99,7 @@ fn ipv4(addr: SocketAddr) -> std::net::Ipv4Addr {
 }
 
 #[test]
-fn a_magnet_asks_as_one_who_lacks_something_and_not_sixteen_exabytes() {
+fn a_magnet_link_announces_that_something_is_missing_and_not_sixteen_exabytes() {
     let torrent = torrent();
     let tracker = Tracker::http(Mode::Honest);
     let _playswarm = Builder::stream(torrent.magnet(std::slice::from_ref(&tracker.url), &[])).spawn();

@@ -4,7 +4,6 @@
 use super::CLIP;
 use crate::log;
 use crate::units::bytes;
-use crate::view::wasted_bytes;
 use anyhow::{Context, Result, bail, ensure};
 use playswarm::TorrentHandle;
 use playswarm_serve::Server;
@@ -37,11 +36,11 @@ pub(super) async fn check(server: &Server, media: &TorrentHandle) -> Result<bool
             Ok(Err(e)) => Err(format!("{e:#}")),
             Ok(Ok((first, _))) if first > PATIENCE => Err("too late".into()),
             Ok(Ok((first, body))) if body == CLIP[start as usize..end as usize] => Ok(first),
-            Ok(Ok(_)) => Err("other bytes than those of the clip".into()),
+            Ok(Ok(_)) => Err("the bytes differ from those of the clip".into()),
         };
         match said {
             Ok(first) => log::out(&format!(
-                "at {place:>2} %: first byte after {:.3} s, {} right",
+                "at {place:>2} %: first byte after {:.3} s, {} verified",
                 first.as_secs_f64(),
                 bytes(end - start)
             )),
@@ -53,8 +52,8 @@ pub(super) async fn check(server: &Server, media: &TorrentHandle) -> Result<bool
     }
     let status = media.status();
     let gave = status.peers.iter().filter(|p| p.downloaded_bytes > 0).count();
-    let waste = wasted_bytes(status.waste);
-    log::out(&format!("{gave} peers gave {}, {} of it for nothing", bytes(status.downloaded_bytes), bytes(waste)));
+    let waste = status.waste.total_bytes();
+    log::out(&format!("{gave} peers sent {}, of which {} were wasted", bytes(status.downloaded_bytes), bytes(waste)));
     if gave == 0 {
         good = false;
         log::out("the bytes did not come from the swarm");
@@ -86,7 +85,7 @@ async fn read(server: &Server, path: &str, start: u64, end: u64) -> Result<(Dura
     if !answer.starts_with(b"HTTP/1.1 206 ") {
         bail!("the answer was {}", String::from_utf8_lossy(&answer[..answer.len().min(60)]));
     }
-    socket.read_to_end(&mut answer).await.context("the connection broke")?;
+    socket.read_to_end(&mut answer).await.context("the connection failed")?;
     answer.drain(..body_at);
     Ok((first, answer))
 }

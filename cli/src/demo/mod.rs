@@ -53,19 +53,21 @@ impl Demo {
         let folder = tempfile::Builder::new()
             .prefix("playswarm-demo-")
             .tempdir()
-            .map_err(|e| anyhow!("cannot make a temporary folder: {e}"))?;
+            .map_err(|e| anyhow!("cannot create a temporary folder: {e}; set TMPDIR to a writable folder"))?;
         let original = folder.path().join("original");
         put_clip(&original)?;
-        let options = CreateOptions { piece_bytes: Some(PIECE_BYTES), ..CreateOptions::default() };
+        let mut options = CreateOptions::default();
+        options.piece_bytes = Some(PIECE_BYTES);
         let torrent = create_torrent(original.join(NAME), options, |_, _| {}).await?.torrent;
         let mut seeds = Vec::new();
         for (i, &rate) in PEER_RATES.iter().enumerate() {
             seeds.push(seed(&folder.path().join(format!("peer{i}")), &torrent, rate).await?);
         }
         let viewer_dir = folder.path().join("viewer");
-        std::fs::create_dir(&viewer_dir).map_err(|e| anyhow!("cannot make {}: {e}", viewer_dir.display()))?;
-        let peers = seeds.iter().filter_map(|(session, _)| session.listen_addr()).map(Into::into).collect();
-        let viewer = Session::new(Config { peers, ..Config::offline(viewer_dir) }).await?;
+        std::fs::create_dir(&viewer_dir).map_err(|e| anyhow!("cannot create {}: {e}", viewer_dir.display()))?;
+        let mut config = Config::offline(viewer_dir);
+        config.peers = seeds.iter().filter_map(|(session, _)| session.listen_addr()).map(Into::into).collect();
+        let viewer = Session::new(config).await?;
         let media = viewer.open(Source::from(&torrent)).await?;
         let file = media.default_file()?;
         Ok(Demo { seeds, viewer, media, file, _folder: folder })
@@ -78,8 +80,9 @@ impl Demo {
         view: view::Options,
         stop: &mut Stop,
     ) -> Result<ExitCode> {
-        let server: Server =
-            serve(self.media.clone(), self.file, HttpConfig { listen: args.http, ..HttpConfig::default() }).await?;
+        let mut config = HttpConfig::default();
+        config.listen = args.http;
+        let server: Server = serve(self.media.clone(), self.file, config).await?;
         let done = if args.check {
             match stop.unless(check::check(&server, &self.media)).await {
                 Some(Ok(true)) => Ok(ExitCode::SUCCESS),
@@ -91,12 +94,12 @@ impl Demo {
             if !view.quiet {
                 let all: u64 = PEER_RATES.iter().sum();
                 log::line(&format!(
-                    "{} peers on this machine give {} kB/s together; jump about in it",
+                    "{} peers on this machine upload {} kB/s together; seek as you like",
                     PEER_RATES.len(),
                     all / 1000
                 ));
                 if player.is_none() && !args.no_player {
-                    log::line("no player was found; open the URL in any (mpv, VLC, a browser). Ctrl-C ends the demo");
+                    log::line("no player was found; open the URL in mpv, VLC or a browser. Ctrl-C ends the demo");
                 }
             }
             log::out(&format!("url: {}", server.url()));
@@ -127,12 +130,14 @@ fn put_clip(dir: &Path) -> Result<()> {
 
 async fn seed(dir: &Path, torrent: &Metainfo, upload_bytes_per_s: u64) -> Result<(Session, TorrentHandle)> {
     put_clip(dir)?;
-    let session = Session::new(Config { upload_bytes_per_s, ..Config::offline(dir) }).await?;
+    let mut config = Config::offline(dir);
+    config.upload_bytes_per_s = upload_bytes_per_s;
+    let session = Session::new(config).await?;
     let media = session.open(Source::from(torrent)).await?;
     media.fetch_all(false);
     let verified = media.recheck(|_, _| {}).await?;
-    if verified != torrent.layout.total_bytes() {
-        return Err(anyhow!("only {verified} bytes of the clip were found to be right"));
+    if verified != torrent.total_bytes() {
+        return Err(anyhow!("only {verified} bytes of the clip were verified"));
     }
     Ok((session, media))
 }

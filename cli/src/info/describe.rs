@@ -2,7 +2,7 @@
 
 use super::sparkline::sparkline;
 use crate::units::{bit_rate, bytes};
-use playswarm::metainfo::{Sidecars, Tracker, content_type, is_playable};
+use playswarm::metainfo::{ChooseFile, Sidecars, Tracker, content_type, is_playable};
 use playswarm::printable::{self, line};
 use playswarm::status::TrackerStatus;
 use playswarm::{Accuracy, Metainfo, Timeline, Track};
@@ -67,12 +67,11 @@ impl Described {
     pub(super) fn text(&self) -> String {
         let torrent = &self.torrent;
         let mut out = String::new();
-        let layout = &torrent.layout;
         let files = natural_order(torrent);
         let _ = writeln!(out, "name       {}", line(&torrent.name));
         let _ = writeln!(out, "info-hash  {}", torrent.info_hash);
-        let _ = writeln!(out, "size       {} ({} bytes)", bytes(layout.total_bytes()), layout.total_bytes());
-        let _ = writeln!(out, "pieces     {} of {}", layout.pieces(), bytes(layout.piece_bytes().into()));
+        let _ = writeln!(out, "size       {} ({} bytes)", bytes(torrent.total_bytes()), torrent.total_bytes());
+        let _ = writeln!(out, "pieces     {} of {}", torrent.pieces(), bytes(torrent.piece_bytes().into()));
         let _ = writeln!(out, "private    {}", if torrent.private { "yes" } else { "no" });
         let asked = self.asked.iter().map(|tracker| format!("{} ({tracker})", tracker.url));
         let named = torrent.trackers.iter().filter(|_| self.asked.is_empty()).map(Tracker::shown);
@@ -129,9 +128,9 @@ impl Described {
         let all = json!({
             "name": torrent.name,
             "info_hash": torrent.info_hash.to_string(),
-            "total_bytes": torrent.layout.total_bytes(),
-            "piece_bytes": torrent.layout.piece_bytes(),
-            "pieces": torrent.layout.pieces(),
+            "total_bytes": torrent.total_bytes(),
+            "piece_bytes": torrent.piece_bytes(),
+            "pieces": torrent.pieces(),
             "private": torrent.private,
             "trackers": torrent.trackers.urls().collect::<Vec<_>>(),
             "tracker_states": self.asked,
@@ -150,6 +149,7 @@ fn push_time(out: &mut String, timeline: &Timeline) {
         Accuracy::Exact => "every keyframe is known".to_owned(),
         Accuracy::Sparse => "a seek looks for its keyframe".to_owned(),
         Accuracy::Estimate { why } => format!("seeks are estimates: {}", line(why)),
+        _ => "seeks are estimates".to_owned(),
     };
     let duration =
         if timeline.knows_duration() { clock_time(timeline.duration().as_secs_f64()) } else { "not known".into() };
@@ -192,24 +192,12 @@ mod tests {
     #[test]
     fn what_others_wrote_moves_no_cursor_and_forges_no_line() {
         let evil = "\u{1b}[2Jx\u{202e}\r\ninfo-hash  0\u{9b}1m";
-        let torrent = Metainfo {
-            info_hash: playswarm::InfoHash([1; 20]),
-            name: evil.into(),
-            layout: playswarm_logic::Layout::new(1, 16384).unwrap(),
-            hashes: bytes::Bytes::new(),
-            files: vec![playswarm::FileEntry {
-                path: evil.into(),
-                name: evil.into(),
-                length: 1,
-                offset: 0,
-                padding: false,
-            }],
-            private: false,
-            trackers: vec![format!("http://x/{evil}")].into(),
-            encoding: None,
-            selected: Vec::new(),
-            info: bytes::Bytes::new(),
-        };
+        let info = b"d6:lengthi1e4:name1:x12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaae";
+        let trackers = vec![format!("http://x/{evil}")];
+        let mut torrent = Metainfo::from_info(bytes::Bytes::from_static(info), trackers).unwrap();
+        torrent.name = evil.into();
+        torrent.files[0].path = evil.into();
+        torrent.files[0].name = evil.into();
         let described = Described::without_time(Arc::new(torrent), Some(0));
         let text = described.text();
         assert!(text.chars().all(|c| c == '\n' || printable::is_printable(c)), "{text:?}");
@@ -218,24 +206,26 @@ mod tests {
         assert!(shown.chars().all(|c| c == '\n' || printable::is_printable(c)), "{shown:?}");
         let read: serde_json::Value = serde_json::from_str(&shown).unwrap();
         assert_eq!(read["name"], evil, "a program reads what stands there");
-        let track =
-            Track { codec: evil.into(), language: Some(evil.into()), title: Some(evil.into()), ..Track::default() };
+        let mut track = Track::default();
+        track.codec = evil.into();
+        track.language = Some(evil.into());
+        track.title = Some(evil.into());
         assert!(track_line(&track).chars().all(printable::is_printable));
     }
 
     #[test]
-    fn a_track_is_told_in_a_line() {
-        let mut track = Track {
-            kind: TrackKind::Audio,
-            codec: "aac".into(),
-            language: Some("eng".into()),
-            title: Some("with\ncomments".into()),
-            audio: Some((2, 48_000)),
-            ..Track::default()
-        };
+    fn a_track_is_described_in_a_line() {
+        let mut track = Track::default();
+        track.kind = TrackKind::Audio;
+        track.codec = "aac".into();
+        track.language = Some("eng".into());
+        track.title = Some("with\ncomments".into());
+        track.audio = Some((2, 48_000));
         assert_eq!(track_line(&track), "audio aac eng 2 channels 48000 Hz \"with comments\"");
-        track =
-            Track { kind: TrackKind::Video, codec: "h264".into(), resolution: Some((1920, 1080)), ..Track::default() };
+        track = Track::default();
+        track.kind = TrackKind::Video;
+        track.codec = "h264".into();
+        track.resolution = Some((1920, 1080));
         assert_eq!(track_line(&track), "video h264 1920x1080");
     }
 }

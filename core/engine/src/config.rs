@@ -1,16 +1,24 @@
 //! All settings of a session: each with its unit in its name, its default and its reason.
 
+use crate::advanced::Advanced;
 use crate::error::{Error, Result};
-use crate::peer_address::PeerAddress;
 use playswarm_logic::Range;
+use playswarm_proto::PeerAddress;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-/// The settings of a [`Session`](crate::Session).
+/// The settings of a [`Session`](crate::Session). Start from the defaults and set fields:
+///
+/// ```
+/// let mut config = playswarm::Config::default();
+/// config.dir = "/var/tmp/films".into();
+/// config.max_peers = 60;
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Config {
     /// Folder in which files are written. By default empty, which means `playswarm` in the user's
     /// cache folder: `$XDG_CACHE_HOME`, or `~/.cache` where that is not set. Existing files are
@@ -51,7 +59,7 @@ pub struct Config {
     pub upload_slots: usize,
     /// Limit on the bytes of a torrent on disk; 0 means no limit. Watched pieces are evicted first.
     pub disk_limit_bytes: u64,
-    /// Limit on the bytes of verified and partly assembled pieces in memory, per torrent. 64 MiB.
+    /// Limit on the bytes of verified and incomplete pieces in memory, per torrent. 64 MiB.
     pub memory_limit_bytes: u64,
     /// Longest wait for the metadata of a magnet link without progress, in milliseconds. Progress
     /// means new peers or new parts of the metadata. 60 s.
@@ -63,10 +71,8 @@ pub struct Config {
     /// Whether to find viewers near the same playhead with the slot index on the DHT
     /// (docs/SLOTS.md). Has no effect where `dht` is off, and none for private torrents.
     pub slot_index: bool,
-    /// Settings of the slot index.
-    pub slots: playswarm_logic::slots::Config,
-    /// Settings of the picker.
-    pub picker: playswarm_logic::picker::Config,
+    /// Tuning of the algorithms. Unstable: these settings change without notice.
+    pub advanced: Advanced,
 }
 
 impl Default for Config {
@@ -92,8 +98,7 @@ impl Default for Config {
             metadata_timeout_ms: 60_000,
             seed_in_background: false,
             slot_index: true,
-            slots: playswarm_logic::slots::Config::default(),
-            picker: playswarm_logic::picker::Config::default(),
+            advanced: Advanced::default(),
         }
     }
 }
@@ -135,7 +140,7 @@ impl Config {
     }
 
     /// Changes one setting, for callers that only have text. Key and value are as in JSON, and the
-    /// keys of groups are joined by dots (`picker.seed`).
+    /// keys of groups are joined by dots (`advanced.picker.seed`).
     ///
     /// Texts need no quotes, and lists may be given as `a,b`. Nothing changes on an error.
     ///
@@ -147,7 +152,7 @@ impl Config {
         let kinds = serde_json::to_value(Config::default()).map_err(|e| bad(key, e.to_string()))?;
         let (mut place, mut kind) = (&mut all, &kinds);
         for part in key.split('.') {
-            let none = || bad(key, "there is none of that name");
+            let none = || bad(key, "there is no setting of that name");
             place = place.get_mut(part).ok_or_else(none)?;
             kind = kind.get(part).ok_or_else(none)?;
         }
@@ -157,13 +162,15 @@ impl Config {
             Value::Array(items.map(|item| Value::String(item.to_owned())).collect())
         };
         let given = match kind {
-            Value::Object(_) => return Err(bad(key, "it is a group of settings; name one of them after a dot")),
+            Value::Object(_) => {
+                return Err(bad(key, "it is a group of settings; add a dot and the name of one of them"));
+            }
             Value::String(_) => text(),
             Value::Array(_) => serde_json::from_str(value).ok().filter(Value::is_array).unwrap_or_else(list),
             _ => serde_json::from_str(value).unwrap_or_else(|_| text()),
         };
         *place = given;
-        *self = serde_json::from_value(all).map_err(|e| bad(key, format!("'{value}' is not a value of it: {e}")))?;
+        *self = serde_json::from_value(all).map_err(|e| bad(key, format!("'{value}' is not a valid value: {e}")))?;
         Ok(())
     }
 
@@ -202,7 +209,7 @@ impl Config {
     pub fn check(&self) -> Result<()> {
         self.ranges().iter().try_for_each(SettingRange::check)?;
         if self.disk_limit_bytes != 0 && self.disk_limit_bytes < LEAST_DISK_LIMIT_BYTES {
-            return Err(bad("disk_limit_bytes", "at least 32 MiB are needed; 0 stands for no limit"));
+            return Err(bad("disk_limit_bytes", "it must be at least 32 MiB, or 0 for no limit"));
         }
         Ok(())
     }
@@ -210,7 +217,11 @@ impl Config {
     /// Returns every numeric setting with its valid values, except the seeds, which may be any
     /// number. The names are those of [`Config::set`].
     pub fn ranges(&self) -> Vec<SettingRange> {
-        let groups = [("", self.own_ranges()), ("picker.", self.picker.ranges()), ("slots.", self.slots.ranges())];
+        let groups = [
+            ("", self.own_ranges()),
+            ("advanced.picker.", self.advanced.picker.ranges()),
+            ("advanced.slots.", self.advanced.slots.ranges()),
+        ];
         let named = |(group, ranges): (&str, Vec<Range>)| {
             let one = |Range { name, value, least, most }| SettingRange {
                 name: format!("{group}{name}"),
@@ -251,7 +262,7 @@ pub const LEAST_DISK_LIMIT_BYTES: u64 = 32 << 20;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct SettingRange {
-    /// Name of the setting, after the name of its group and a dot: `picker.read_ahead_s`.
+    /// Name of the setting, after the names of its groups and dots: `advanced.picker.read_ahead_s`.
     pub name: String,
     /// Current value.
     pub value: f64,
@@ -269,8 +280,8 @@ impl SettingRange {
             return Ok(());
         }
         let limit = match (name.ends_with("_bytes") || name.ends_with("_bytes_per_s"), value < least) {
-            (true, true) => format!("at least {} are needed", bytes(*least)),
-            (true, false) => format!("at most {} are taken", bytes(*most)),
+            (true, true) => format!("it must be at least {}", bytes(*least)),
+            (true, false) => format!("it must be at most {}", bytes(*most)),
             (false, _) => format!("it must be a number from {least} to {most}"),
         };
         Err(bad(name, format!("{value} is out of range; {limit}")))
@@ -360,8 +371,8 @@ mod tests {
         }
         let mut config = Config::default();
         for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            config.picker.slack_ms = value;
-            assert!(config.check().unwrap_err().to_string().contains("picker.slack_ms"));
+            config.advanced.picker.slack_ms = value;
+            assert!(config.check().unwrap_err().to_string().contains("advanced.picker.slack_ms"));
         }
     }
 
@@ -389,8 +400,8 @@ mod tests {
             ("peers", "127.0.0.1:1, peer.example:2"),
             ("dht_bootstrap", r#"["router:6881"]"#),
             ("max_peers", "7"),
-            ("picker.hedge_share", "0.01"),
-            ("picker.seed", "9"),
+            ("advanced.picker.hedge_share", "0.01"),
+            ("advanced.picker.seed", "9"),
         ] {
             config.set(key, value).unwrap();
         }
@@ -399,7 +410,7 @@ mod tests {
         assert!(!config.dht);
         assert_eq!(config.peers.len(), 2);
         assert_eq!(config.dht_bootstrap, ["router:6881"]);
-        assert_eq!((config.max_peers, config.picker.seed), (7, 9));
+        assert_eq!((config.max_peers, config.advanced.picker.seed), (7, 9));
         assert_eq!(Config::from_json(&config.to_json().unwrap()).unwrap(), config);
         config.set("listen", "null").unwrap();
         config.set("peers", "").unwrap();
@@ -411,8 +422,9 @@ mod tests {
         for (key, value) in [
             ("", "1"),
             ("no_such", "1"),
-            ("picker", "{}"),
-            ("picker.no_such", "1"),
+            ("advanced.picker", "{}"),
+            ("advanced.picker.no_such", "1"),
+            ("picker.seed", "1"),
             ("dht.", "true"),
             ("dht", "perhaps"),
             ("max_peers", "-1"),

@@ -1,6 +1,7 @@
 //! The library's errors as one enum, and the table of kinds that all language bindings share.
 
 use crate::printable;
+use playswarm_proto::metainfo::BadMetainfo;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -65,7 +66,7 @@ pub enum Error {
     },
     /// The film is in an archive or a disc image.
     #[error(
-        "the film is packed in {name} ({format}), and no player opens what is in it; unpack it first, or choose another file by its number or name"
+        "the film is in the archive {name} ({format}), which no player opens; unpack it first, or choose another file by its number or name"
     )]
     Packed {
         /// Name of the archive, or of its first volume.
@@ -74,7 +75,7 @@ pub enum Error {
         format: &'static str,
     },
     /// The torrent contains no playable file.
-    #[error("this torrent holds no file that can be played; choose one by its number or name")]
+    #[error("this torrent has no playable file; choose a file by its number or name")]
     NothingPlayable,
     /// A file or folder could not be used.
     #[error("cannot {doing} {}: {source}", shown(path))]
@@ -87,16 +88,13 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The disk is full. Reading continues by itself once there is room.
-    #[error(
-        "the disk that holds {} is full; free some room and it goes on by itself, or set a disk limit",
-        shown(path)
-    )]
+    #[error("the disk of {} is full; free space, and downloading continues, or set a disk limit", shown(path))]
     DiskFull {
         /// The folder.
         path: PathBuf,
     },
     /// The session could not listen on an address.
-    #[error("cannot listen on {addr}: {source}; choose another with the setting {setting}")]
+    #[error("cannot listen on {addr}: {source}; choose another address with the setting {setting}")]
     Listen {
         /// The address.
         addr: SocketAddr,
@@ -131,7 +129,7 @@ pub enum Error {
     #[error("{0}")]
     BadArgument(String),
     /// An internal fault of playswarm, which it survived.
-    #[error("playswarm has a fault: {0}; please report it, with the log")]
+    #[error("internal error of playswarm: {0}; please report it with the log")]
     Internal(String),
     /// Any other I/O failure.
     #[error("{doing}: {source}")]
@@ -149,12 +147,12 @@ fn unclear(wanted: &str, several: bool, files: &[(usize, String)], more: usize) 
     let list: Vec<String> = files.iter().map(|(n, name)| format!("{n}: {}", clean(name))).collect();
     let list = list.join(", ");
     match (several, more) {
-        (false, _) => format!("there is no file {} in this torrent; near it are {list}", clean(wanted)),
+        (false, _) => format!("there is no file {} in this torrent; similar names are {list}", clean(wanted)),
         (true, 0) => {
-            format!("{} may be any of these files: {list}; write more of the name, or the number", clean(wanted))
+            format!("{} matches several files: {list}; write more of the name, or the number", clean(wanted))
         }
         (true, more) => format!(
-            "{} may be any of these files: {list} and {more} more; write more of the name, or the number",
+            "{} matches several files: {list} and {more} more; write more of the name, or the number",
             clean(wanted)
         ),
     }
@@ -196,6 +194,12 @@ pub enum ErrorKind {
     BadArgument = 14,
     /// An internal fault of playswarm.
     Internal = 15,
+}
+
+impl From<BadMetainfo> for Error {
+    fn from(why: BadMetainfo) -> Error {
+        Error::BadTorrent(why.0)
+    }
 }
 
 impl ErrorKind {
@@ -254,19 +258,19 @@ impl ErrorKind {
         match self {
             ErrorKind::BadSource => "the source is not a torrent",
             ErrorKind::BadTorrent => "the torrent is damaged, hostile or beyond a limit",
-            ErrorKind::Fetch => "something could not be fetched",
-            ErrorKind::NoMetadata => "nobody gave the metadata of a magnet link",
-            ErrorKind::NoSuchFile => "there is no such file, or nothing that can be played",
+            ErrorKind::Fetch => "a torrent could not be fetched from its URL",
+            ErrorKind::NoMetadata => "no peer sent the metadata of a magnet link",
+            ErrorKind::NoSuchFile => "there is no such file, or no playable file",
             ErrorKind::Storage => "a file or folder could not be used",
             ErrorKind::DiskFull => "the disk is full",
-            ErrorKind::Listen => "an address could not be listened on",
+            ErrorKind::Listen => "the session could not listen on an address",
             ErrorKind::BadConfig => "a setting cannot be used",
             ErrorKind::Cancelled => "cancelled by the caller",
             ErrorKind::Closed => "the session or media is closed",
-            ErrorKind::TimedOut => "out of time",
-            ErrorKind::Io => "other input or output",
-            ErrorKind::BadArgument => "a call was made wrongly",
-            ErrorKind::Internal => "a fault of playswarm itself",
+            ErrorKind::TimedOut => "an operation exceeded its time limit",
+            ErrorKind::Io => "another I/O operation failed",
+            ErrorKind::BadArgument => "a call was invalid",
+            ErrorKind::Internal => "an internal error of playswarm",
         }
     }
 }
@@ -276,8 +280,8 @@ fn no_metadata(waited: Duration, found: usize, met: usize, received_bytes: u64) 
     let what = match (found, met, received_bytes) {
         (0, 0, _) => "no peer was found".to_owned(),
         (_, 0, _) => format!("none of {} could be connected", peers(found)),
-        (_, _, 0) => format!("none of {} that were connected gave the torrent's info", peers(met)),
-        _ => format!("{} gave only {received_bytes} bytes of the torrent's info", peers(met)),
+        (_, _, 0) => format!("none of {} that were connected sent the metadata", peers(met)),
+        _ => format!("{} sent only {received_bytes} bytes of the metadata", peers(met)),
     };
     format!("{what} within {seconds} s; check the link and the network, or add a peer that has it")
 }
@@ -316,11 +320,6 @@ impl Error {
             Error::BadArgument(_) => ErrorKind::BadArgument,
             Error::Internal(_) => ErrorKind::Internal,
         }
-    }
-
-    /// Returns whether a later retry may succeed.
-    pub fn is_temporary(&self) -> bool {
-        matches!(self.kind(), ErrorKind::Fetch | ErrorKind::NoMetadata | ErrorKind::DiskFull | ErrorKind::TimedOut)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::discovery;
 use crate::error::Result;
 use crate::metainfo::{InfoHash, Metainfo};
-use crate::status::{TorrentStatus, Waste};
+use crate::status::TorrentStatus;
 use crate::store::{Store, StoreOptions};
 use crate::swarm::background::{Background, Kept};
 use parking_lot::Mutex;
@@ -30,20 +30,25 @@ struct Entry {
 }
 
 impl Keeper {
-    /// Creates the keeper where the settings ask for it. With a disk limit nothing is kept, as a
-    /// whole torrent may not fit.
-    pub(crate) fn new(config: &Config, shared: &Arc<discovery::Shared>) -> Option<Keeper> {
+    /// Creates the keeper where the settings ask for it, with the application's session if it gave
+    /// one. With a disk limit nothing is kept, as a whole torrent may not fit.
+    pub(crate) fn new(
+        config: &Config,
+        shared: &Arc<discovery::Shared>,
+        given: Option<Arc<librqbit::Session>>,
+    ) -> Option<Keeper> {
         if config.seed_in_background && config.read_only {
-            tracing::warn!("nothing is kept in the background: nothing is to be written");
+            tracing::warn!("torrents are not seeded in the background: the folder is read-only");
             return None;
         }
         if config.seed_in_background && config.disk_limit_bytes != 0 {
-            tracing::warn!("nothing is kept in the background: there is a limit on disk use");
+            tracing::warn!("torrents are not seeded in the background: a disk limit is set");
             return None;
         }
-        config
-            .seed_in_background
-            .then(|| Keeper { background: Background::new(config, Some(shared.clone())), kept: Mutex::default() })
+        config.seed_in_background.then(|| Keeper {
+            background: Background::new(config, Some(shared.clone()), given),
+            kept: Mutex::default(),
+        })
     }
 
     /// Hands a torrent to the background session. Its own store and discovery must be closed.
@@ -81,7 +86,7 @@ impl Keeper {
             Err(e) => Err(e),
         };
         if let Err(e) = noted.and(store.close().await) {
-            tracing::warn!("what was fetched in the background could not be noted: {e}");
+            tracing::warn!("pieces fetched in the background could not be recorded: {e}");
         }
         Some(torrent)
     }
@@ -118,20 +123,12 @@ impl Entry {
             upload_bytes_per_s: status.upload_bytes_per_s,
             downloaded_bytes: status.downloaded_bytes,
             uploaded_bytes: status.uploaded_bytes,
-            waste: Waste::default(),
-            readers: Vec::new(),
-            playhead: None,
-            slots: None,
-            timelines: Vec::new(),
-            peers: Vec::new(),
             trackers: self.kept.trackers(),
             known_peers: status.peers,
-            banned_peers: 0,
             trouble: status.trouble,
-            notices: Vec::new(),
-            memory_bytes: 0,
             disk_bytes: status.have_bytes,
             background: true,
+            ..TorrentStatus::default()
         }
     }
 }

@@ -15,6 +15,10 @@
 //!
 //! Every byte that is handed out was verified against the torrent's hashes.
 //!
+//! Settings and options start from their defaults, and fields are set on them: [`Config`]. Records
+//! and enums may gain fields and variants in any release, so they cannot be written out in full.
+//! Only the module [`advanced`] makes no promise.
+//!
 //! # A film from one session to another
 //!
 //! ```
@@ -35,8 +39,9 @@
 //! seeded.recheck(|_looked_at, _of| {}).await?;
 //!
 //! // Another session plays it.
-//! let peers = seed.listen_addr().into_iter().map(Into::into).collect();
-//! let session = Session::new(Config { peers, ..Config::offline(there) }).await?;
+//! let mut config = Config::offline(there);
+//! config.peers = seed.listen_addr().into_iter().map(Into::into).collect();
+//! let session = Session::new(config).await?;
 //! let media = session.open(Source::from(&torrent)).await?;
 //! let mut stream = media.stream(media.default_file()?)?;
 //! let mut bytes = vec![0; 1000];
@@ -57,14 +62,12 @@
 //! The session needs a running tokio runtime; everything else may block. See [`BlockingStream`].
 #![forbid(unsafe_code)]
 
+pub mod advanced;
 pub mod config;
 mod create;
 mod discovery;
 pub mod error;
-#[doc(hidden)]
-pub mod fuzzing;
 mod keep;
-mod peer_address;
 mod torrent_handle;
 pub use playswarm_proto::printable;
 pub mod metainfo;
@@ -80,11 +83,11 @@ mod timeline;
 
 pub use config::{Config, SettingRange};
 pub use create::{CreateOptions, Created, LeftOut, create_torrent, streaming_piece_bytes};
-pub use discovery::source::{Magnet, Source};
+pub use discovery::source::Source;
 pub use error::{Error, ErrorKind, Result};
-pub use metainfo::{FileEntry, InfoHash, Metainfo};
-pub use peer_address::PeerAddress;
+pub use metainfo::{ChooseFile, FileEntry, InfoHash, Metainfo};
 pub use playswarm_media::{Accuracy, Container, Content, Format, Keyframe, SeekPoint, Timeline, Track, TrackKind};
+pub use playswarm_proto::{Magnet, PeerAddress};
 pub use session::Session;
 pub use status::{
     Event, OpeningStatus, PeerStatus, Playhead, ReaderStatus, SlotStatus, TimelineStatus, TorrentStatus, TrackStatus,

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::keep::Keeper;
 use crate::metainfo::{InfoHash, Metainfo, Trackers};
 use crate::status::{OpeningStatus, TorrentStatus};
-use crate::store::load_saved_torrent_bytes;
+use crate::store::load_saved_metainfo;
 use crate::swarm::driver::{Start, Swarm};
 use crate::swarm::listen::Registry;
 use crate::swarm::rates::RateLimits;
@@ -28,7 +28,7 @@ use tokio::runtime::Handle;
 /// use playswarm::{Config, Session, Source};
 /// use tokio::io::AsyncReadExt;
 ///
-/// let session = Session::new(Config { dir: "/tmp/films".into(), ..Config::default() }).await?;
+/// let session = Session::new(Config::default()).await?;
 /// let media = session.open(Source::parse("film.torrent")?).await?;
 /// let mut stream = media.stream(media.default_file()?)?;
 /// let mut first = vec![0; 1 << 20];
@@ -113,7 +113,31 @@ impl Session {
     /// # Errors
     /// [`Error::BadConfig`], [`Error::Listen`], or [`Error::Storage`] where the folder cannot be
     /// used.
-    pub async fn new(mut config: Config) -> Result<Session> {
+    pub async fn new(config: Config) -> Result<Session> {
+        Session::start(config, None).await
+    }
+
+    /// Starts like [`Session::new`], with [`Config::seed_in_background`] set. Torrents that no
+    /// reader has open are then completed and seeded by the application's running librqbit session,
+    /// rather than by a second one.
+    ///
+    /// A torrent is in that session from the close of its last handle until it is opened again, and
+    /// only the session's own limits hold for it there. Files stay where this session has them.
+    /// [`Session::close`] takes the torrents back and leaves the session running. Close this session
+    /// before that one ends.
+    ///
+    /// librqbit persists only torrents with its own storage, so a session with persistence refuses
+    /// these torrents. They then stay unseeded, with a warning in the log. The parameter's type
+    /// follows librqbit's version (see [`advanced::librqbit`](crate::advanced::librqbit)).
+    ///
+    /// # Errors
+    /// Those of [`Session::new`].
+    pub async fn with_background(mut config: Config, background: Arc<librqbit::Session>) -> Result<Session> {
+        config.seed_in_background = true;
+        Session::start(config, Some(background)).await
+    }
+
+    async fn start(mut config: Config, background: Option<Arc<librqbit::Session>>) -> Result<Session> {
         config.check()?;
         config.dir = config.folder()?.unwrap_or_default();
         if !config.read_only {
@@ -127,14 +151,14 @@ impl Session {
         // The other sockets are for incoming connections and outgoing attempts.
         let most = (transport.sockets.count() / 4 * 3).max(1);
         if config.max_peers > most {
-            tracing::info!(most, "fewer peers at once, as this process may have few descriptors");
+            tracing::info!(most, "the number of peers is lowered, as this process may open few descriptors");
             config.max_peers = most;
         }
         let registry = Arc::new(Registry::default());
         tokio::spawn(listener.run(registry.clone()));
         let discovery = discovery::Shared::start(&config, transport.listen_addr())?;
         let rates = Arc::new(RateLimits::new(config.download_bytes_per_s, config.upload_bytes_per_s));
-        let keeper = Keeper::new(&config, &discovery);
+        let keeper = Keeper::new(&config, &discovery, background);
         let shared = Shared {
             config: Arc::new(config),
             transport,
@@ -250,7 +274,7 @@ impl Session {
             Resolved::Magnet(magnet) => {
                 let (dir, info_hash) = (self.shared.config.dir.clone(), magnet.info_hash);
                 let saved = tokio::task::spawn_blocking(move || {
-                    let bytes = load_saved_torrent_bytes(&dir, &info_hash)?;
+                    let bytes = load_saved_metainfo(&dir, &info_hash)?;
                     Metainfo::from_bytes(&bytes).ok().filter(|t| t.info_hash == info_hash)
                 });
                 let mut trackers = Trackers::from(magnet.trackers).named_by(magnet.named_by);
@@ -298,7 +322,7 @@ impl Session {
     }
 
     /// Returns the torrents that are completed and seeded in the background after they were closed
-    /// (see [`Config::keep`]), in the order of their info-hashes.
+    /// (see [`Config::seed_in_background`]), in the order of their info-hashes.
     ///
     /// Each has `background: true`, and the number of its peers in `known_peers`. Its counters
     /// start at the handover.

@@ -1,4 +1,7 @@
 //! The state of a torrent: a snapshot, and events as they happen.
+//!
+//! Records gain fields, so no other crate can write them out in full. A program's tests of its own
+//! display make them with `default()` and set the fields that matter.
 
 use crate::metainfo::InfoHash;
 use playswarm_media::{Accuracy, Timeline, Track, TrackKind};
@@ -7,7 +10,8 @@ use std::fmt;
 use std::net::SocketAddr;
 
 /// A snapshot of one torrent.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
 pub struct TorrentStatus {
     /// Info-hash of the torrent.
     pub info_hash: InfoHash,
@@ -64,7 +68,7 @@ pub struct TorrentStatus {
 }
 
 /// The progress of the search for the metadata of a magnet link.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct OpeningStatus {
     /// Info-hash of the torrent.
@@ -91,6 +95,7 @@ pub struct OpeningStatus {
 
 /// Bytes received in vain, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Waste {
     /// Bytes of blocks that another peer had sent before.
     pub duplicate_bytes: u64,
@@ -102,8 +107,17 @@ pub struct Waste {
     pub forgotten_bytes: u64,
 }
 
+impl Waste {
+    /// Returns all bytes received in vain, whatever the reason.
+    pub fn total_bytes(&self) -> u64 {
+        let Waste { duplicate_bytes, unasked_bytes, failed_bytes, forgotten_bytes } = self;
+        duplicate_bytes + unasked_bytes + failed_bytes + forgotten_bytes
+    }
+}
+
 /// An open reader.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
 pub struct ReaderStatus {
     /// Number of the file that it reads.
     pub file: usize,
@@ -121,7 +135,8 @@ pub struct ReaderStatus {
 
 /// The player's playhead: the end of the latest read by any reader, except a player's look at the
 /// index.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct Playhead {
     /// Number of the file.
     pub file: usize,
@@ -136,7 +151,8 @@ pub struct Playhead {
 }
 
 /// A file's timeline in figures.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct TimelineStatus {
     /// Number of the file.
     pub file: usize,
@@ -158,7 +174,8 @@ pub struct TimelineStatus {
 }
 
 /// A stream of a media file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct TrackStatus {
     /// Kind: `video`, `audio`, `subtitle` or `other`.
     pub kind: &'static str,
@@ -186,6 +203,7 @@ impl TimelineStatus {
             Accuracy::Exact => ("exact", None),
             Accuracy::Sparse => ("sparse", None),
             Accuracy::Estimate { why } => ("estimate", Some(why.clone())),
+            _ => ("estimate", None),
         };
         TimelineStatus {
             file,
@@ -222,6 +240,7 @@ impl TrackStatus {
 
 /// A connected peer.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct PeerStatus {
     /// Address of the peer.
     pub addr: SocketAddr,
@@ -259,8 +278,33 @@ pub struct PeerStatus {
     pub viewer: Option<ViewerStatus>,
 }
 
+/// A record for tests: an unspecified address, and all figures zero.
+impl Default for PeerStatus {
+    fn default() -> Self {
+        PeerStatus {
+            addr: SocketAddr::from(([0, 0, 0, 0], 0)),
+            client: String::new(),
+            transport: "tcp",
+            incoming: false,
+            origin: "given",
+            has: 0.0,
+            rate_bytes_per_s: None,
+            rtt_ms: 0.0,
+            outstanding: 0,
+            downloaded_bytes: 0,
+            uploaded_bytes: 0,
+            choked_by: false,
+            choking: false,
+            interested: false,
+            snubbed: false,
+            parent: false,
+            viewer: None,
+        }
+    }
+}
+
 /// A tracker and the result of its announces.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct TrackerStatus {
     /// Announce URL without any passkey.
@@ -293,7 +337,8 @@ impl fmt::Display for TrackerStatus {
 }
 
 /// A viewer's report about itself, advanced to the present. Not verified.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct ViewerStatus {
     /// Number of the file that it watches.
     pub file: usize,
@@ -310,7 +355,7 @@ pub struct ViewerStatus {
 }
 
 /// The viewer's place in the slot index, and the index's costs and benefits.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SlotStatus {
     /// Number of the file that is watched.
@@ -360,11 +405,13 @@ pub struct SlotStatus {
 #[non_exhaustive]
 pub enum Event {
     /// A peer was connected.
+    #[non_exhaustive]
     PeerConnected {
         /// Address of the peer.
         addr: SocketAddr,
     },
     /// A peer was disconnected.
+    #[non_exhaustive]
     PeerDisconnected {
         /// Address of the peer.
         addr: SocketAddr,
@@ -372,6 +419,7 @@ pub enum Event {
         why: String,
     },
     /// A peer was banned.
+    #[non_exhaustive]
     PeerBanned {
         /// Address of the peer.
         addr: SocketAddr,
@@ -379,21 +427,25 @@ pub enum Event {
         why: String,
     },
     /// A piece is present and verified.
+    #[non_exhaustive]
     PieceVerified {
         /// Number of the piece.
         piece: u32,
     },
     /// A piece failed its hash; it is fetched again.
+    #[non_exhaustive]
     PieceFailed {
         /// Number of the piece.
         piece: u32,
     },
     /// A piece is lost: it was evicted, or another program changed its file.
+    #[non_exhaustive]
     PieceLost {
         /// Number of the piece.
         piece: u32,
     },
     /// Nothing can be fetched for now.
+    #[non_exhaustive]
     Trouble {
         /// The reason and the remedy, as a sentence.
         message: String,
@@ -402,10 +454,23 @@ pub enum Event {
     TroubleOver,
     /// Information about the torrent's files for the user: a name that is taken, a file that
     /// another program changed. It needs no action.
+    #[non_exhaustive]
     Notice {
         /// The information, as a sentence.
         message: String,
     },
     /// Every piece is present.
     Completed,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::Event;
+
+    #[test]
+    fn an_event_is_a_json_object_with_its_name_and_its_figures() {
+        let event = serde_json::to_string(&Event::PieceVerified { piece: 3 }).unwrap();
+        assert_eq!(event, r#"{"event":"piece_verified","piece":3}"#);
+    }
 }

@@ -88,7 +88,7 @@ impl Stream {
     /// past the end counts as the end.
     ///
     /// With a file's whole index known, this does not wait; see
-    /// [`TorrentHandle::timeline`](crate::TorrentHandle::timeline) for when it must. The [seek_point](SeekPoint) states
+    /// [`TorrentHandle::timeline`](crate::TorrentHandle::timeline) for when it must. The [seek point](SeekPoint) states
     /// the position reached, and whether it is an estimate.
     ///
     /// # Errors
@@ -312,7 +312,7 @@ fn target(size: u64, position: u64, to: SeekFrom) -> io::Result<u64> {
         SeekFrom::Current(by) => (position, by),
     };
     base.checked_add_signed(by)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a seek to before the start of the file"))
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the seek leads before the start of the file"))
 }
 
 impl AsyncSeek for Stream {

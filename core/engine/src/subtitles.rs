@@ -69,14 +69,14 @@ async fn fetch_all(swarm: &Arc<Swarm>, mut wanted: Vec<Wanted>, mut here: impl F
         if wanted.is_empty() {
             return;
         }
-        let comfortable = swarm.read_ahead_is_full();
+        let full = swarm.read_ahead_is_full();
         let next = wanted.iter_mut().find(|w| swarm.is_in_reach(w.bytes.clone()));
-        match next.filter(|_| comfortable || begun.elapsed() > PATIENCE) {
+        match next.filter(|_| full || begun.elapsed() > PATIENCE) {
             Some(next) => {
                 // Blocks received until then are kept.
                 let ended = timeout(TURN, read(swarm, next)).await.is_ok();
                 next.turns += u32::from(ended);
-                if !comfortable || !ended {
+                if !full || !ended {
                     sleep(PAUSE).await;
                 }
             }

@@ -5,7 +5,7 @@
 //! that can wait.
 
 use crate::error::{Error, Result};
-use crate::metainfo::{Metainfo, Seen};
+use crate::metainfo::{self, Metainfo, Seen};
 use crate::swarm::driver::Swarm;
 use crate::swarm::readers::Purpose;
 use futures_util::future::{join_all, select_all};
@@ -109,24 +109,22 @@ pub(crate) async fn choose(swarm: &Arc<Swarm>, torrent: &Metainfo) -> Result<usi
     let mut seen = Seen::new();
     let looking = async {
         loop {
-            let choice = torrent.choose(&seen);
+            let choice = metainfo::choose(torrent, &seen);
             if choice.look_at.is_empty() {
                 return;
             }
             let heads = choice.look_at.iter().map(|file| async move { (*file, head(swarm, torrent, *file).await) });
             for (file, head) in join_all(heads).await {
                 let found = head.ok().and_then(|head| Format::by_content(&head)).map(|format| format.content);
-                tracing::debug!(file, ?found, "a look at the first bytes");
+                tracing::debug!(file, ?found, "the first bytes were read");
                 seen.insert(file, found);
             }
         }
     };
     if tokio::time::timeout(LOOK_FOR, looking).await.is_err() {
-        tracing::warn!(
-            "no peer gave the first bytes of files whose names tell nothing: the file was chosen by its name"
-        );
+        tracing::warn!("no peer sent the first bytes of files with unknown endings; the file was chosen by its name");
     }
-    torrent.choose(&seen).file
+    metainfo::choose(torrent, &seen).file
 }
 
 /// Returns the first bytes of a file.
@@ -159,7 +157,7 @@ pub(crate) async fn locate(
     locate.seek_point().ok_or(Error::Closed)
 }
 
-/// Prefetches from a seek_point through the next keyframe. At most [`PLACES_AHEAD`] run at once: a
+/// Prefetches from a seek point through the next keyframe. At most [`PLACES_AHEAD`] run at once: a
 /// caller that requests many is likely to read none of them.
 pub(crate) async fn fetch_ahead(timelines: &Timelines, swarm: &Swarm, file: usize, start: u64, seek_point: SeekPoint) {
     let place = Place(&timelines.ahead);
@@ -178,7 +176,7 @@ pub(crate) async fn fetch_ahead(timelines: &Timelines, swarm: &Swarm, file: usiz
         }
     };
     if tokio::time::timeout(AHEAD_FOR, through).await.is_err() {
-        tracing::debug!(file, from = seek_point.from, "nobody gave what a player was to find there");
+        tracing::debug!(file, from = seek_point.from, "no peer sent the bytes at the player's position");
     }
     drop(place);
 }

@@ -1,8 +1,7 @@
 //! A handle of one open torrent.
 
 use crate::error::{Error, Result};
-use crate::metainfo::{InfoHash, Metainfo, Sidecars};
-use crate::peer_address::PeerAddress;
+use crate::metainfo::{ChooseFile, InfoHash, Metainfo, Sidecars};
 use crate::season;
 use crate::session::Shared;
 use crate::status::{Event, TorrentStatus};
@@ -13,6 +12,7 @@ use crate::swarm::listen::Registry;
 use crate::swarm::survey::SlotCount;
 use crate::timeline::{self, Timelines};
 use playswarm_media::{Container, SeekPoint, Timeline};
+use playswarm_proto::PeerAddress;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -95,7 +95,9 @@ impl TorrentHandle {
         let metainfo = if selected == inner.metainfo.selected {
             inner.metainfo.clone()
         } else {
-            Arc::new(Metainfo { selected, ..Metainfo::clone(&inner.metainfo) })
+            let mut metainfo = Metainfo::clone(&inner.metainfo);
+            metainfo.selected = selected;
+            Arc::new(metainfo)
         };
         TorrentHandle { inner, metainfo }
     }
@@ -205,7 +207,7 @@ impl TorrentHandle {
         self.inner.locate(file, time).await
     }
 
-    /// Like [`TorrentHandle::locate`], followed by [`TorrentHandle::prefetch_from`] the seek_point.
+    /// Like [`TorrentHandle::locate`], followed by [`TorrentHandle::prefetch_from`] the seek point.
     ///
     /// # Errors
     /// Those of [`TorrentHandle::timeline`].
@@ -215,14 +217,15 @@ impl TorrentHandle {
         Ok(seek_point)
     }
 
-    /// Prefetches from a seek_point through the next keyframe, before a player seeks there.
+    /// Prefetches from a seek point through the next keyframe, before a player seeks there.
     ///
     /// Returns at once. The prefetch ends by itself, after 30 seconds at the latest, and does not
     /// keep the torrent open. At most four run at the same time, and further calls do nothing. Nor
-    /// does a call with an invalid file number, or a seek_point past the end of the file.
-    pub fn prefetch_from(&self, file: usize, seek_point: SeekPoint) {
+    /// does a call with an invalid file number, or a seek point past the end of the file.
+    pub fn prefetch_from(&self, file: usize, mut seek_point: SeekPoint) {
         let Some(entry) = self.inner.metainfo.files.get(file).filter(|f| seek_point.from < f.length) else { return };
-        let (start, seek_point) = (entry.offset, SeekPoint { until: seek_point.until.min(entry.length), ..seek_point });
+        let start = entry.offset;
+        seek_point.until = seek_point.until.min(entry.length);
         // The task does not hold this media itself, which closes when its last user drops it.
         let (timelines, swarm) = (self.inner.timelines.clone(), self.inner.swarm.clone());
         self.inner.runtime.spawn(async move {
@@ -282,7 +285,7 @@ impl TorrentHandle {
     pub async fn survey_slots(&self, file: usize, progress: impl FnMut(usize, usize) + Send) -> Result<Vec<SlotCount>> {
         let timeline = self.timeline(file).await?;
         if !timeline.knows_duration() {
-            return Err(Error::BadArgument("how long this file plays is not known".to_owned()));
+            return Err(Error::BadArgument("the duration of this file is unknown; read its index first".to_owned()));
         }
         self.inner.swarm.survey(file, timeline.duration(), progress).await
     }

@@ -4,8 +4,8 @@
 mod common;
 
 use common::raw::{EXTENDED, Raw};
-use common::{Film, LONG, PIECE, soon, until, viewer};
-use playswarm::{Config, CreateOptions, Event, Session, TorrentHandle};
+use common::{Film, LONG, PIECE, offline_with, pieces_of, soon, until, viewer};
+use playswarm::{Event, Session, TorrentHandle};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::AsyncReadExt;
@@ -63,7 +63,7 @@ async fn a_seed_that_fell_silent_is_used_when_it_comes_back_from_another_address
         assert!(read == film.data);
     };
     soon("all is read", async {
-        tokio::select! { () = all => panic!("it was sent away"), () = read => {} }
+        tokio::select! { () = all => panic!("it was disconnected"), () = read => {} }
     })
     .await;
     assert!(silent.elapsed() < LONG);
@@ -185,13 +185,14 @@ async fn liars_that_leave_before_their_piece_is_hashed_are_found_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_private_torrent_that_came_by_a_magnet_keeps_no_peers_that_nobody_named() {
-    let options = CreateOptions { piece_bytes: Some(PIECE), private: true, ..CreateOptions::default() };
+async fn a_private_torrent_from_a_magnet_link_keeps_no_peers_that_no_tracker_named() {
+    let mut options = pieces_of(PIECE);
+    options.private = true;
     let film = Film::with(20 * PIECE as usize, 16, options).await;
     let hash = film.torrent.info_hash.0;
     let named = TcpListener::bind("127.0.0.7:0").await.unwrap().local_addr().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let session = Session::new(Config { pex: true, ..Config::offline(dir.path()) }).await.unwrap();
+    let session = Session::new(offline_with(dir.path(), |c| c.pex = true)).await.unwrap();
     let to = session.listen_addr().unwrap();
     let link: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     let source = playswarm::Source::parse(&format!("magnet:?xt=urn:btih:{link}&x.pe={named}")).unwrap();
@@ -240,7 +241,7 @@ async fn the_only_seed_is_used_soon_after_its_return() {
     let serving = seed.serve(&film.data, PIECE, usize::MAX, |_| {});
     let read = async { assert!(reading.await.unwrap() == film.data) };
     soon("all is read", async {
-        tokio::select! { _ = serving => panic!("it was sent away"), () = read => {} }
+        tokio::select! { _ = serving => panic!("it was disconnected"), () = read => {} }
     })
     .await;
 }
@@ -280,7 +281,7 @@ async fn gives_all_metadata(listener: TcpListener, info_hash: [u8; 20], info: Ve
 
 #[tokio::test(flavor = "multi_thread")]
 async fn metadata_that_comes_in_one_message_is_used() {
-    let options = CreateOptions { piece_bytes: Some(16 << 10), ..CreateOptions::default() };
+    let options = pieces_of(16 << 10);
     let film = Film::with(64 << 20, 19, options).await;
     let (hash, info) = (film.torrent.info_hash.0, film.torrent.info.to_vec());
     assert!(info.len() > 64 << 10, "more than other messages may have");

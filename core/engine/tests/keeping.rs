@@ -1,10 +1,16 @@
-//! Torrents that nobody watches any more are completed in the background and taken back when they are watched again.
+//! Torrents without readers are completed in the background, and taken back when they are read again.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
-use common::{Film, soon, until};
+use common::{Film, offline_with, soon, until, viewer};
+use playswarm::advanced::librqbit::api::TorrentIdOrHash;
+use playswarm::advanced::librqbit::{
+    self, AddTorrent, AddTorrentOptions, ListenerMode, ListenerOptions, SessionOptions,
+};
 use playswarm::{Config, ErrorKind, Session};
+use std::path::Path;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -12,8 +18,11 @@ async fn a_film_that_was_watched_in_part_is_completed_in_the_background_and_noth
     let film = Film::new(3_000_000, 1).await;
     let seed = film.seed_with(|c| c.upload_bytes_per_s = 2_000_000).await;
     let dir = tempfile::tempdir().unwrap();
-    let config = Config { seed_in_background: true, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
-    let session = Session::new(config.clone()).await.unwrap();
+    let config = offline_with(dir.path(), |c| {
+        c.seed_in_background = true;
+        c.peers = vec![seed.addr().into()];
+    });
+    let session = Session::new(config).await.unwrap();
 
     let media = session.open(film.source()).await.unwrap();
     let mut stream = media.stream(0).unwrap();
@@ -30,7 +39,7 @@ async fn a_film_that_was_watched_in_part_is_completed_in_the_background_and_noth
     assert!(kept.downloaded_bytes <= total - 300_000, "what was here was not fetched again: {}", kept.downloaded_bytes);
     assert!(kept.piece_map.bytes().all(|b| b == b'#'));
 
-    // Nobody can help now: what is read is what is here.
+    // Without a seed only stored bytes can be read.
     seed.session.close().await;
     let media = session.open(film.source()).await.unwrap();
     assert!(session.seeded_in_background().is_empty());
@@ -46,7 +55,7 @@ async fn a_film_that_was_watched_in_part_is_completed_in_the_background_and_noth
     until("the background has it again", || !session.seeded_in_background().is_empty()).await;
     until("it has looked at it", || session.seeded_in_background()[0].verified_bytes == total).await;
     session.close().await;
-    let session = Session::new(Config { peers: Vec::new(), ..config }).await.unwrap();
+    let session = Session::new(offline_with(dir.path(), |_| {})).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     assert_eq!(media.status().verified_bytes, total);
 }
@@ -56,7 +65,10 @@ async fn what_the_background_fetched_is_known_to_the_next_session() {
     let film = Film::new(1_000_000, 2).await;
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
-    let config = Config { seed_in_background: true, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
+    let config = offline_with(dir.path(), |c| {
+        c.seed_in_background = true;
+        c.peers = vec![seed.addr().into()];
+    });
     let session = Session::new(config).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     let mut stream = media.stream(0).unwrap();
@@ -76,21 +88,91 @@ async fn what_the_background_fetched_is_known_to_the_next_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_read_is_not_kept_and_neither_is_anything_with_a_limit_on_disk_use() {
+async fn unread_torrents_are_not_seeded_in_the_background_and_none_is_with_a_disk_limit() {
     let film = Film::new(200_000, 3).await;
     let dir = tempfile::tempdir().unwrap();
-    let session = Session::new(Config { seed_in_background: true, ..Config::offline(dir.path()) }).await.unwrap();
+    let session = Session::new(offline_with(dir.path(), |c| c.seed_in_background = true)).await.unwrap();
     drop(session.open(film.source()).await.unwrap());
     // Opening takes its turn after the hand-over that there would have been.
     drop(session.open(film.source()).await.unwrap());
     assert!(session.seeded_in_background().is_empty());
 
     let dir = tempfile::tempdir().unwrap();
-    let bounded = Config { seed_in_background: true, disk_limit_bytes: 32 << 20, ..Config::offline(dir.path()) };
+    let bounded = offline_with(dir.path(), |c| {
+        c.seed_in_background = true;
+        c.disk_limit_bytes = 32 << 20;
+    });
     let session = Session::new(bounded).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     drop(media.stream(0).unwrap());
     drop(media);
     drop(session.open(film.source()).await.unwrap());
     assert!(session.seeded_in_background().is_empty());
+}
+
+/// Starts the librqbit session of an application, which seeds a film of its own.
+async fn application(dir: &Path, own: &Film) -> Arc<librqbit::Session> {
+    let options = SessionOptions {
+        dht: None,
+        disable_local_service_discovery: true,
+        listen: Some(ListenerOptions {
+            mode: ListenerMode::TcpOnly,
+            listen_addr: "127.0.0.1:0".parse().unwrap(),
+            ..ListenerOptions::default()
+        }),
+        ..SessionOptions::default()
+    };
+    let session = librqbit::Session::new_with_opts(dir.to_owned(), options).await.unwrap();
+    let options = AddTorrentOptions {
+        overwrite: true,
+        output_folder: Some(own.dir.path().to_string_lossy().into_owned()),
+        ..AddTorrentOptions::default()
+    };
+    let bytes = AddTorrent::from_bytes(own.torrent.to_torrent_bytes());
+    let handle = session.add_torrent(bytes, Some(options)).await.unwrap().into_handle().unwrap();
+    soon("the application has its film", handle.wait_until_completed()).await.unwrap();
+    session
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_applications_session_has_a_torrent_while_nobody_watches_it_and_outlives_ours() {
+    let (film, own) = (Film::new(1_000_000, 4).await, Film::new(200_000, 5).await);
+    let seed = film.seed().await;
+    let (dir, applications) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let application = application(applications.path(), &own).await;
+    let named = |film: &Film| TorrentIdOrHash::parse(&film.torrent.info_hash.to_string()).unwrap();
+    let in_application = |film: &Film| application.get(named(film));
+
+    let config = offline_with(dir.path(), |c| c.peers = vec![seed.addr().into()]);
+    let session = Session::with_background(config, application.clone()).await.unwrap();
+    let media = session.open(film.source()).await.unwrap();
+    let mut some = vec![0; 1000];
+    soon("some is read", media.stream(0).unwrap().read_exact(&mut some)).await.unwrap();
+    assert!(in_application(&film).is_none(), "it is watched");
+    drop(media);
+    until("the application's session has it", || in_application(&film).is_some()).await;
+    until("the application's session has all of it", || in_application(&film).unwrap().stats().finished).await;
+    assert_eq!(session.seeded_in_background()[0].verified_bytes, 1_000_000);
+
+    // What it seeds, others get from the application's port, and it is where ours had it.
+    seed.session.close().await;
+    let other = tempfile::tempdir().unwrap();
+    let viewer = viewer(other.path(), vec![application.listen_addr().unwrap()]).await;
+    let mut all = Vec::new();
+    let mut stream = viewer.open(film.source()).await.unwrap().stream(0).unwrap();
+    soon("all is read", stream.read_to_end(&mut all)).await.unwrap();
+    assert!(all == film.data);
+    assert!(std::fs::read(dir.path().join("film.mkv")).unwrap() == film.data);
+
+    let media = session.open(film.source()).await.unwrap();
+    assert!(in_application(&film).is_none(), "it is watched again");
+    assert_eq!(media.status().verified_bytes, 1_000_000);
+    drop(media.stream(0).unwrap());
+    drop(media);
+    until("the application's session has it again", || in_application(&film).is_some()).await;
+    session.close().await;
+    assert!(in_application(&film).is_none(), "ours has ended");
+    assert!(in_application(&own).unwrap().stats().finished, "the application's own torrent stays");
+    assert!(!application.cancellation_token().is_cancelled());
+    application.stop().await;
 }

@@ -4,8 +4,8 @@
 mod common;
 
 use common::raw::Raw;
-use common::{Film, PIECE, pattern, soon, until, viewer};
-use playswarm::{Config, CreateOptions, ErrorKind, Event, Session};
+use common::{Film, PIECE, offline_with, pattern, pieces_of, soon, until, viewer};
+use playswarm::{Config, ErrorKind, Event, Session};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,7 +33,7 @@ async fn liar(info_hash: [u8; 20]) -> SocketAddr {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_liar_is_banned_and_what_is_read_is_right() {
+async fn a_liar_is_banned_and_the_reader_gets_right_bytes() {
     let film = Film::new(1_000_000, 1).await;
     let seed = film.seed().await;
     let liar = liar(film.torrent.info_hash.0).await;
@@ -50,7 +50,7 @@ async fn a_liar_is_banned_and_what_is_read_is_right() {
     // Alone with the liar at first, so that a piece is its own work.
     let why = soon("the liar is banned", async {
         loop {
-            if let Event::PeerBanned { addr, why } = events.recv().await.unwrap() {
+            if let Event::PeerBanned { addr, why, .. } = events.recv().await.unwrap() {
                 assert_eq!(addr, liar);
                 return why;
             }
@@ -127,7 +127,7 @@ async fn what_was_whole_before_its_giver_misbehaved_is_verified_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newcomer_is_told_what_it_may_ask_for_while_choked_and_gets_that_only() {
+async fn a_new_peer_gets_allowed_fast_pieces_while_choked_and_no_others() {
     let film = Film::new(40 * PIECE as usize, 4).await;
     // One slot, and it is taken.
     let seed = film.seed_with(|c| c.upload_slots = 1).await;
@@ -202,13 +202,17 @@ async fn a_limit_on_uploads_holds_and_does_not_hold_up_what_we_ask_for_ourselves
 #[tokio::test(flavor = "multi_thread")]
 async fn peers_are_exchanged_but_not_of_a_private_torrent() {
     for private in [false, true] {
-        let options = CreateOptions { piece_bytes: Some(PIECE), private, ..CreateOptions::default() };
+        let mut options = pieces_of(PIECE);
+        options.private = private;
         let film = Film::with(300_000, 7, options).await;
         let hub = film.seed_with(|c| c.pex = true).await;
         let mut viewers = Vec::new();
         for _ in 0..2 {
             let dir = tempfile::tempdir().unwrap();
-            let config = Config { pex: true, peers: vec![hub.addr().into()], ..Config::offline(dir.path()) };
+            let config = offline_with(dir.path(), |c| {
+                c.pex = true;
+                c.peers = vec![hub.addr().into()];
+            });
             let session = Session::new(config).await.unwrap();
             let media = session.open(film.source()).await.unwrap();
             viewers.push((session, media, dir));
@@ -228,12 +232,15 @@ async fn peers_are_exchanged_but_not_of_a_private_torrent() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_limit_on_disk_use_gives_back_what_was_watched_and_plays_on() {
     let length = 48 << 20;
-    let options = CreateOptions { piece_bytes: Some(1 << 20), ..CreateOptions::default() };
+    let options = pieces_of(1 << 20);
     let film = Film::with(length, 8, options).await;
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
     let limit = 32 << 20;
-    let config = Config { disk_limit_bytes: limit, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
+    let config = offline_with(dir.path(), |c| {
+        c.disk_limit_bytes = limit;
+        c.peers = vec![seed.addr().into()];
+    });
     let session = Session::new(config).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     let mut events = media.events();
@@ -253,7 +260,7 @@ async fn a_limit_on_disk_use_gives_back_what_was_watched_and_plays_on() {
     while let Ok(event) = events.try_recv() {
         match event {
             Event::PieceLost { .. } => given_back += 1,
-            Event::Trouble { message } => unsupported |= message.contains("cannot give room back"),
+            Event::Trouble { message, .. } => unsupported |= message.contains("cannot punch holes"),
             _ => {}
         }
     }
@@ -267,12 +274,11 @@ async fn a_limit_on_disk_use_gives_back_what_was_watched_and_plays_on() {
 
 #[test]
 fn settings_that_cannot_work_are_refused_with_a_sentence() {
-    for config in [
-        Config { max_peers: 0, ..Config::default() },
-        Config { upload_slots: 0, ..Config::default() },
-        Config { memory_limit_bytes: 1, ..Config::default() },
-        Config { disk_limit_bytes: 1, ..Config::default() },
-    ] {
+    let breaks: [fn(&mut Config); 4] =
+        [|c| c.max_peers = 0, |c| c.upload_slots = 0, |c| c.memory_limit_bytes = 1, |c| c.disk_limit_bytes = 1];
+    for change in breaks {
+        let mut config = Config::default();
+        change(&mut config);
         assert_eq!(config.check().unwrap_err().kind(), ErrorKind::BadConfig);
     }
     assert_ne!(pattern(100, 1), pattern(100, 2));

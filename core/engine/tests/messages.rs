@@ -1,12 +1,12 @@
-//! What peers say and ask, message by message: deep queues, pieces that are given back, super-seeding, news of pieces, what is
-//! allowed while choked.
+//! Messages of peers: deep request queues, evicted pieces, super-seeding, announcements of pieces,
+//! allowed fast pieces.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
 use common::raw::{EXTENDED, FAST, PLAIN, Raw, block, message, number};
-use common::{Film, PIECE, soon, until, viewer};
-use playswarm::{Config, CreateOptions, Session};
+use common::{Film, PIECE, offline_with, pieces_of, soon, until, viewer};
+use playswarm::{Config, Session};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -61,13 +61,16 @@ async fn hear(socket: &mut (impl tokio::io::AsyncRead + Unpin)) -> (u8, Vec<u8>)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_asks_for_what_we_announced_and_gave_back_stays_and_hears_of_it_in_order() {
-    let options = CreateOptions { piece_bytes: Some(1 << 20), ..CreateOptions::default() };
+async fn a_peer_that_requests_evicted_pieces_stays_and_learns_of_the_eviction_in_order() {
+    let options = pieces_of(1 << 20);
     let film = Film::with(48 << 20, 2, options).await;
     let hash = film.torrent.info_hash.0;
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
-    let config = Config { disk_limit_bytes: 32 << 20, peers: vec![seed.addr().into()], ..Config::offline(dir.path()) };
+    let config = offline_with(dir.path(), |c| {
+        c.disk_limit_bytes = 32 << 20;
+        c.peers = vec![seed.addr().into()];
+    });
     let session = Session::new(config).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     let ours = session.listen_addr().unwrap();
@@ -189,7 +192,7 @@ async fn a_newcomer_hears_of_each_piece_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_allowed_while_choked_is_given_twice_over_and_no_more() {
+async fn allowed_fast_pieces_are_uploaded_twice_over_and_no_more() {
     let film = Film::new(40 * PIECE as usize, 5).await;
     // One slot, and it is taken.
     let seed = film.seed_with(|c| c.upload_slots = 1).await;
@@ -230,7 +233,7 @@ async fn what_is_allowed_while_choked_is_given_twice_over_and_no_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_says_over_and_over_that_it_has_all_or_nothing_is_sent_away() {
+async fn a_peer_that_repeats_that_it_has_all_or_nothing_is_disconnected() {
     let film = Film::new(PIECE as usize * 10, 6).await;
     let seed = film.seed().await;
     let mut peer = Raw::dial(seed.addr(), film.torrent.info_hash.0, 70, FAST).await;

@@ -1,10 +1,10 @@
-//! What a session makes of its films' time: what is fetched ahead, how long the others play.
+//! A session's use of the times of films: prefetch, and durations of the other files.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
-use common::{Film, PIECE, pattern, soon, until, viewer};
-use playswarm::{Config, CreateOptions, SeekPoint, Session, Source, TorrentHandle, create_torrent};
+use common::{Film, PIECE, offline_with, pattern, pieces_of, soon, until, viewer};
+use playswarm::{Session, Source, TorrentHandle, create_torrent};
 use std::time::Duration;
 
 /// A WAV file of `length` bytes of noise behind its head, two channels of 16 bits, `rate` bytes a second.
@@ -21,13 +21,8 @@ fn sound(length: u32, rate: u32) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_played_at_a_time_is_fetched_before_anybody_reads_it() {
-    let film = Film::of(
-        "sound.wav",
-        sound(40 << 20, 1 << 20),
-        CreateOptions { piece_bytes: Some(PIECE), ..CreateOptions::default() },
-    )
-    .await;
+async fn the_bytes_of_a_time_are_fetched_before_a_player_reads_them() {
+    let film = Film::of("sound.wav", sound(40 << 20, 1 << 20), pieces_of(PIECE)).await;
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![seed.addr()]).await;
@@ -46,11 +41,13 @@ async fn what_is_played_at_a_time_is_fetched_before_anybody_reads_it() {
     assert!(stream.bytes_per_s().is_some_and(|rate| (rate / f64::from(1 << 20) - 1.0).abs() < 0.01));
     assert!(media.is_available(0) && !media.is_available(1));
     // A place that the file does not have is not fetched.
-    media.prefetch_from(0, SeekPoint { from: u64::MAX, until: u64::MAX, ..seek_point });
+    let mut beyond = seek_point;
+    (beyond.from, beyond.until) = (u64::MAX, u64::MAX);
+    media.prefetch_from(0, beyond);
     media.prefetch_from(1, seek_point);
 }
 
-/// An album of MP3s of silence, 128 kbit/s at 48 kHz, of so many seconds each; and its seed.
+/// An album of MP3s of silence, 128 kbit/s at 48 kHz, with these durations in seconds; and its seed.
 async fn album(seconds: &[usize], up: u64) -> (tempfile::TempDir, playswarm::Metainfo, Session, TorrentHandle) {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("album");
@@ -62,9 +59,9 @@ async fn album(seconds: &[usize], up: u64) -> (tempfile::TempDir, playswarm::Met
         bytes[200] = n as u8;
         std::fs::write(folder.join(format!("{n}.mp3")), bytes).unwrap();
     }
-    let options = CreateOptions { piece_bytes: Some(PIECE), ..CreateOptions::default() };
+    let options = pieces_of(PIECE);
     let torrent = create_torrent(&folder, options, |_, _| {}).await.unwrap().torrent;
-    let config = Config { upload_bytes_per_s: up, ..Config::offline(dir.path()) };
+    let config = offline_with(dir.path(), |c| c.upload_bytes_per_s = up);
     let session = Session::new(config).await.unwrap();
     let media = session.open(Source::from(&torrent)).await.unwrap();
     media.recheck(|_, _| {}).await.unwrap();
@@ -104,7 +101,7 @@ async fn durations_are_not_learnt_while_a_player_waits() {
         assert!(others.is_empty(), "{others:?}");
     }
     assert!(media.known_timeline(1).is_none() && media.known_timeline(2).is_none());
-    // When it has gone, nobody is in the way any more.
+    // When it is dropped, the durations can be read.
     drop(stream);
     soon("the durations", learning).await.unwrap();
     assert!(media.known_timeline(1).is_some() && media.known_timeline(2).is_some());

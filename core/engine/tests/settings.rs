@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Film, soon};
+use common::{Film, offline_with, soon};
 use playswarm::{Config, ErrorKind, Session, SettingRange};
 use std::net::SocketAddr;
 use tokio::io::AsyncReadExt;
@@ -35,7 +35,7 @@ async fn play(config: Config, film: &Film) {
 }
 
 fn base(dir: &std::path::Path, seed: SocketAddr) -> Config {
-    Config { peers: vec![seed.into()], ..Config::offline(dir) }
+    offline_with(dir, |c| c.peers = vec![seed.into()])
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -66,8 +66,11 @@ async fn a_film_plays_with_each_number_at_either_edge_of_its_range() {
 async fn a_number_beyond_its_range_is_refused_before_anything_starts() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = base(dir.path(), "127.0.0.1:1".parse().unwrap());
-    config.picker.seek_targets = 4_000_000_000;
+    config.advanced.picker.seek_targets = 4_000_000_000;
     let error = Session::new(config).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::BadConfig);
-    assert!(error.to_string().contains("picker.seek_targets") && error.to_string().contains("1000"), "{error}");
+    assert!(
+        error.to_string().contains("advanced.picker.seek_targets") && error.to_string().contains("1000"),
+        "{error}"
+    );
 }

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Film, PIECE, pattern, soon, until, viewer};
-use playswarm::{Accuracy, Container, CreateOptions, Session, TorrentHandle};
+use common::{Film, PIECE, pattern, pieces_of, soon, until, viewer};
+use playswarm::{Accuracy, Container, Session, TorrentHandle};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -15,11 +15,7 @@ const REAL: &[u8] = include_bytes!("../../../fuzz/seeds/media_matroska/cues-at-t
 async fn film() -> Film {
     let mut data = REAL.to_vec();
     data.extend(pattern(3_000_000, 7));
-    Film::of("film.mkv", data, small_pieces()).await
-}
-
-fn small_pieces() -> CreateOptions {
-    CreateOptions { piece_bytes: Some(PIECE), ..CreateOptions::default() }
+    Film::of("film.mkv", data, pieces_of(PIECE)).await
 }
 
 async fn open(film: &Film, seed: &common::Seed) -> (TempDir, Session, TorrentHandle) {

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Film, PIECE, soon, until, viewer};
-use playswarm::{Config, ErrorKind, Event, ReaderStatus, Session, Source, TorrentHandle};
+use common::{Film, PIECE, offline_with, soon, until, viewer};
+use playswarm::{ChooseFile, Config, ErrorKind, Event, ReaderStatus, Session, Source, TorrentHandle};
 use std::io::{Read, Seek, SeekFrom};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
@@ -33,12 +33,12 @@ async fn a_film_plays_from_its_start_and_after_each_seek() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_readers_of_one_torrent_share_it_and_what_is_fetched() {
+async fn several_readers_of_one_torrent_share_it_and_its_pieces() {
     let film = Film::new(1_500_000, 2).await;
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![seed.addr()]).await;
-    // Eight who open it at once get the same one.
+    // Eight simultaneous opens get the same torrent.
     let opens = (0..8).map(|_| {
         let (session, source) = (session.clone(), film.source());
         tokio::spawn(async move { session.open(source).await.unwrap() })
@@ -150,7 +150,7 @@ async fn a_magnet_gets_its_metadata_from_a_peer_and_is_opened_again_without_any(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_magnet_that_nobody_knows_holds_up_no_other_torrent_and_can_be_given_up() {
+async fn an_unknown_magnet_link_delays_no_other_torrent_and_can_be_given_up() {
     let film = Film::new(200_000, 7).await;
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), Vec::new()).await;
@@ -162,7 +162,7 @@ async fn a_magnet_that_nobody_knows_holds_up_no_other_torrent_and_can_be_given_u
     let _ = opening.await;
     soon("nothing is left of it", session.close()).await;
 
-    let config = Config { metadata_timeout_ms: 50, ..Config::offline(dir.path()) };
+    let config = offline_with(dir.path(), |c| c.metadata_timeout_ms = 50);
     let session = Session::new(config).await.unwrap();
     let error = soon("it gives up", session.open(unknown)).await.map(drop).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NoMetadata);
@@ -191,7 +191,7 @@ async fn two_that_know_of_each_other_keep_one_connection() {
         }
     });
     if let Ok(why) = gone.await {
-        assert!(why.contains("dialled"), "{why}");
+        assert!(why.contains("at the same time"), "{why}");
     }
     assert!(sessions.iter().all(|(_, m)| m.status().peers.len() == 1));
 }
@@ -223,7 +223,7 @@ async fn a_stream_with_an_end_fetches_nothing_beyond_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_somebody_changed_is_noticed_and_mended() {
+async fn a_changed_file_is_noticed_and_repaired() {
     let film = Film::new(500_000, 10).await;
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
@@ -247,7 +247,7 @@ async fn a_file_that_somebody_changed_is_noticed_and_mended() {
     assert!(all == film.data, "what was changed is never handed out");
     let mut lost = Vec::new();
     while let Ok(event) = events.try_recv() {
-        if let Event::PieceLost { piece } = event {
+        if let Event::PieceLost { piece, .. } = event {
             lost.push(piece);
         }
     }
@@ -257,7 +257,7 @@ async fn a_file_that_somebody_changed_is_noticed_and_mended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_wait_is_told_when_something_can_be_read() {
+async fn a_reader_that_does_not_wait_is_notified_when_bytes_are_ready() {
     let film = Film::new(1_000_000, 31).await;
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
@@ -269,7 +269,7 @@ async fn who_does_not_wait_is_told_when_something_can_be_read() {
     assert_eq!(stream.try_read_chunk(0).unwrap().unwrap(), "");
     assert!(stream.try_read_chunk(10).unwrap().is_none() && readable.at(500_000) == 0);
 
-    // Waiting does not borrow the stream, and makes the swarm fetch what is waited for.
+    // Waiting does not borrow the stream, and makes the swarm fetch the awaited bytes.
     let (ready, changed) = (stream.ready(), readable.changed(500_000, 0));
     media.add_peer(seed.addr());
     let (ready, changed) = soon("the middle", async { tokio::join!(ready, changed) }).await;

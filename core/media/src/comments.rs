@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_cut_short_or_with_a_length_that_lies_gives_what_is_whole() {
+    fn a_truncated_block_or_a_wrong_length_gives_the_complete_comments() {
         let whole = block(&["title=Blue", "language=deu"]);
         for cut in 0..whole.len() {
             let mut track = Track::default();

@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn transport_streams_are_told_by_three_sync_bytes_in_a_row() {
+    fn transport_streams_are_recognised_by_three_sync_bytes_in_a_row() {
         let mut packets = vec![0; 600];
         for n in 0..3 {
             packets[n * 188] = 0x47;

@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn names_tell_what_is_in_a_file_whatever_their_case() {
+    fn endings_give_the_format_of_a_file_in_any_case() {
         for name in ["a.M2T", "a.tp", "a.dv", "a.b.MKV", "x/a.rmvb", "a.evo"] {
             assert_eq!(content(name), Some(Video), "{name}");
         }

@@ -358,7 +358,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_held_is_what_was_fed(feeds in prop::collection::vec((0u64..300, 0usize..80, 0u64..300, 0u64..300), 0..40)) {
+        fn the_held_bytes_are_those_that_were_fed(feeds in prop::collection::vec((0u64..300, 0usize..80, 0u64..300, 0u64..300), 0..40)) {
             let file: Vec<u8> = (0..256u32).map(|i| i as u8).collect();
             let mut held = Held::new(256);
             let mut here = vec![false; 256];

@@ -34,12 +34,13 @@ pub struct Timeline {
 
 /// A method to search a container for the keyframe at or before a time.
 pub(crate) trait Search: std::fmt::Debug + Send + Sync {
-    /// Returns a walk that ends with the seek_point for `time`, which must be within the film.
+    /// Returns a walk that ends with the seek point for `time`, which must be within the film.
     fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = SeekPoint>>;
 }
 
 /// A point where playback can start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Keyframe {
     /// Its presentation timestamp, from the start of the film.
     pub time: Duration,
@@ -55,6 +56,7 @@ pub struct Keyframe {
 
 /// A stream of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Track {
     /// The type of its content.
     pub kind: TrackKind,
@@ -89,6 +91,7 @@ pub enum TrackKind {
 
 /// The degree to which a timeline can be trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Accuracy {
     /// Every keyframe of the main track is known. If there are more than 32,768, every n-th one.
     Exact,

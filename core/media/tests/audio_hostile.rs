@@ -1,4 +1,4 @@
-//! MP3, FLAC and Ogg files that lie: a seek_point or an estimate with a sentence, in bounded time and memory.
+//! MP3, FLAC and Ogg files that lie: a seek point or an estimate with a sentence, in bounded time and memory.
 #![allow(clippy::unwrap_used)]
 
 #[allow(unused_macros)]
@@ -236,7 +236,7 @@ fn false_pages_between_the_first_and_the_last_cost_a_bounded_search() {
 }
 
 #[test]
-fn a_chain_without_end_is_an_estimate_along_what_is_known() {
+fn an_endless_chain_is_an_estimate_along_its_known_links() {
     let links: Vec<Vec<u8>> = (0..200u32)
         .map(|n| {
             let mut pages = pages(&seed("media_ogg/opus.opus"));

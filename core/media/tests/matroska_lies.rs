@@ -167,7 +167,7 @@ fn a_cluster_within_a_cluster_and_a_group_without_an_end_do_not_hide_the_rest() 
 }
 
 #[test]
-fn sizes_beyond_all_bounds_cost_no_more_than_what_is_there() {
+fn absurd_sizes_cost_no_more_than_the_real_bytes() {
     const LARGEST: u64 = (1 << 56) - 2;
     let tracks = tracks();
     for (name, segment) in [

@@ -57,7 +57,7 @@ fn a_film_cut_amid_a_gop_is_right_to_a_frame() {
 }
 
 #[test]
-fn tracks_are_told_as_ffprobe_tells_them() {
+fn tracks_are_described_as_by_ffprobe() {
     if !common::ffmpeg() {
         return;
     }

@@ -114,6 +114,13 @@ fn is_peer_port(port: u16, class: AddressClass) -> bool {
     port >= 1024 || (matches!(port, 80 | 443) && !class.is_local())
 }
 
+/// Returns whether the address is that of a client that listens at `listen`: trackers and DHT nodes
+/// name it too. An external address is not known here; the handshake detects our own peer id.
+pub fn is_ours(addr: SocketAddr, listen: SocketAddr) -> bool {
+    addr.port() == listen.port()
+        && (addr.ip() == listen.ip().to_canonical() || (listen.ip().is_unspecified() && addr.ip().is_loopback()))
+}
+
 /// Returns the unit that one subscriber holds: an IPv4 address, or the /64 of an IPv6 address.
 pub fn subscriber(ip: IpAddr) -> IpAddr {
     match ip {
@@ -183,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_names_what_is_no_more_local_than_itself() {
+    fn a_source_names_only_addresses_that_are_no_more_local_than_itself() {
         let all = [Nowhere, Global, Shared, Private, LinkLocal, Loopback];
         let named = |source: AddressClass| all.into_iter().filter(|c| source.may_name(*c)).collect::<Vec<_>>();
         assert_eq!(named(Nowhere), [Global]);

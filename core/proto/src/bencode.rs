@@ -342,7 +342,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read_back(string in proptest::collection::vec(any::<u8>(), 0..50), number in 0..=i64::MAX) {
+        fn written_values_are_read_back(string in proptest::collection::vec(any::<u8>(), 0..50), number in 0..=i64::MAX) {
             let mut out = Vec::new();
             put_string(&mut out, &string);
             put_integer(&mut out, number as u64);

@@ -24,8 +24,8 @@ pub mod ours {
 /// are used to it.
 pub const OUR_REQQ: u32 = 500;
 
-/// Largest info dictionary accepted or offered, bytes: that of 800,000 pieces.
-pub const MAX_METADATA_BYTES: u32 = 16 << 20;
+/// Largest info dictionary accepted or offered, bytes: that of 1,600,000 pieces.
+pub const MAX_METADATA_BYTES: u32 = 32 << 20;
 
 /// Longest client name kept, characters.
 const MAX_CLIENT_CHARS: usize = 64;

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_handshake_survives_its_bytes_and_shows_what_is_spoken() {
+    fn a_handshake_survives_its_bytes_and_shows_its_extensions() {
         let peer_id = PeerId::from_random([7; 12]);
         let ours = Handshake { reserved: Reserved::ours(true), info_hash: InfoHash([7; 20]), peer_id };
         let mut buf = BytesMut::new();

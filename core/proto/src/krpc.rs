@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_brings_who_it_is_nodes_a_token_and_peers() {
+    fn an_answer_has_its_sender_nodes_a_token_and_peers() {
         let answer = Answer {
             id: *b"abcdefghij0123456789",
             token: Some(b"tokn".to_vec()),

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_and_what_is_new_is_ignored() {
+    fn malformed_messages_are_refused_and_unknown_ones_ignored() {
         let decode = |bytes: &'static [u8]| MetadataMessage::decode(&Bytes::from_static(bytes));
         assert_eq!(decode(b"d8:msg_typei9e5:piecei0ee"), Ok(MetadataMessage::Unknown));
         for bad in [&b"d5:piecei0ee"[..], b"d8:msg_typei0e5:piecei-1ee", b"d8:msg_typei1ee", b"i1e", b""] {

@@ -136,7 +136,7 @@ mod tests {
     };
 
     #[test]
-    fn the_documents_example_is_what_is_written_and_read() {
+    fn the_example_in_the_document_is_written_and_read() {
         let page = include_str!("../../../docs/SLOTS.md");
         let text = String::from_utf8(SENT.encode()).unwrap();
         assert!(page.contains(&text), "{text}");
@@ -179,7 +179,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read(file: u32, slot: i64, playhead in 0..=i64::MAX as u64, playing: bool, ahead_s: u32,
+        fn written_messages_are_read(file: u32, slot: i64, playhead in 0..=i64::MAX as u64, playing: bool, ahead_s: u32,
                                    spare in 0..=i64::MAX as u64, unix_s: i64) {
             let message = Message {
                 file, slot, playhead_ms: playhead, playing, ahead_s, spare_bytes_per_s: spare, unix_s,

@@ -400,7 +400,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded_however_the_stream_is_cut(
+        fn encoded_messages_are_decoded_however_the_stream_is_cut(
             messages in proptest::collection::vec(message_any(), 0..12),
             mut cuts in proptest::collection::vec(0usize..400, 0..12),
         ) {

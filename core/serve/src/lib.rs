@@ -14,7 +14,7 @@
 //! use playswarm::{Config, Session, Source};
 //! use playswarm_serve::{HttpConfig, serve};
 //!
-//! let session = Session::new(Config { dir: "/tmp/films".into(), ..Config::default() }).await?;
+//! let session = Session::new(Config::default()).await?;
 //! let media = session.open(Source::parse("film.torrent")?).await?;
 //! let server = serve(media.clone(), media.default_file()?, HttpConfig::default()).await?;
 //! println!("{}", server.url());

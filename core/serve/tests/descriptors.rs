@@ -55,7 +55,9 @@ async fn a_crowd_of_peers_and_128_descriptors_leave_room_for_the_players_connect
     setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), maximum }).unwrap();
     let peers = line.split_whitespace().map(|addr| addr.parse::<SocketAddr>().unwrap());
     let dir = tempfile::tempdir().unwrap();
-    let config = Config { peers: vec![seed.addr().into()], max_peers: 200, ..Config::offline(dir.path()) };
+    let mut config = Config::offline(dir.path());
+    config.peers = vec![seed.addr().into()];
+    config.max_peers = 200;
     let session = Session::new(config).await.unwrap();
     let media = session.open(film.source()).await.unwrap();
     // The seed first: not all of them get a descriptor.

@@ -20,7 +20,7 @@ static void settings(const given *g) {
     SAYS(PLAYSWARM_BAD_CONFIG, "dht", error, playswarm_config_set(config, "dht", "perhaps", &error));
     SAYS(PLAYSWARM_BAD_CONFIG, "max_peers", error, playswarm_config_set(config, "max_peers", "-1", &error));
     SAYS(PLAYSWARM_BAD_ARGUMENT, "UTF-8", error, playswarm_config_set(config, "dir", "\xff", &error));
-    OK(playswarm_config_set(config, "picker.seed", "7", NULL));
+    OK(playswarm_config_set(config, "advanced.picker.seed", "7", NULL));
     OK(playswarm_config_set(config, "dir", g->folder, NULL));
     char *json = NULL;
     OK(playswarm_config_to_json(config, &json, NULL));
@@ -49,7 +49,7 @@ static void settings(const given *g) {
 static void sources(const given *g, playswarm_session *session) {
     playswarm_torrent *torrent = NULL;
     playswarm_error *error = NULL;
-    SAYS(PLAYSWARM_BAD_SOURCE, "nothing was given", error, playswarm_session_open(session, " ", 0, NULL, &torrent, &error));
+    SAYS(PLAYSWARM_BAD_SOURCE, "it is empty", error, playswarm_session_open(session, " ", 0, NULL, &torrent, &error));
     SAYS(PLAYSWARM_BAD_SOURCE, "gopher", error,
          playswarm_session_open(session, "gopher://example.org/film", 0, NULL, &torrent, &error));
     SAYS(PLAYSWARM_BAD_SOURCE, "magnet", error, playswarm_session_open(session, "magnet:?dn=film", 0, NULL, &torrent, &error));
@@ -62,9 +62,9 @@ static void sources(const given *g, playswarm_session *session) {
          playswarm_session_open_bytes(session, g->film, 1000, 0, NULL, &torrent, &error));
     SAYS(PLAYSWARM_BAD_TORRENT, "cannot be used", error,
          playswarm_session_open_bytes(session, g->film, 0, 0, NULL, &torrent, &error));
-    SAYS(PLAYSWARM_BAD_ARGUMENT, "bytes long", error,
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "is too large", error,
          playswarm_session_open_bytes(session, g->film, SIZE_MAX, 0, NULL, &torrent, &error));
-    SAYS(PLAYSWARM_BAD_ARGUMENT, "bytes long", error,
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "is too large", error,
          playswarm_session_open_bytes(session, g->film, (size_t)PTRDIFF_MAX, 0, NULL, &torrent, &error));
     CHECK(torrent == NULL);
 }
@@ -99,8 +99,8 @@ static void structs(playswarm_torrent *torrent) {
     SAYS(PLAYSWARM_NO_SUCH_FILE, "no file", error, playswarm_torrent_stream(torrent, SIZE_MAX, &stream, &error));
     size_t file = 0;
     SAYS(PLAYSWARM_NO_SUCH_FILE, "trailer", error, playswarm_torrent_find_file(torrent, "trailer", &file, &error));
-    SAYS(PLAYSWARM_BAD_ARGUMENT, "no address", error, playswarm_torrent_add_peer(torrent, "localhost", &error));
-    SAYS(PLAYSWARM_BAD_ARGUMENT, "no address", error, playswarm_torrent_add_peer(torrent, "1.2.3.4:99999", &error));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "not an address", error, playswarm_torrent_add_peer(torrent, "localhost", &error));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "not an address", error, playswarm_torrent_add_peer(torrent, "1.2.3.4:99999", &error));
 }
 
 static uint64_t position_of(playswarm_stream *stream) {

@@ -77,11 +77,11 @@ int main(int argc, char **argv) {
 
     /* The same torrent again, in the other ways: it is shared. */
     size_t length = 0;
-    uint8_t *torrent = read_file(g.torrent, &length), hash[20];
+    uint8_t *bytes = read_file(g.torrent, &length), hash[20];
     OK(playswarm_torrent_info_hash(torrent, hash));
     playswarm_torrent *again = NULL;
-    OK(playswarm_session_open_bytes(session, torrent, length, 0, NULL, &again, NULL));
-    free(torrent);
+    OK(playswarm_session_open_bytes(session, bytes, length, 0, NULL, &again, NULL));
+    free(bytes);
     look_at(&g, again);
     OK(playswarm_torrent_unref(again));
     OK(playswarm_session_open_info_hash(session, hash, 0, NULL, &again, NULL));

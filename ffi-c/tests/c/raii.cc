@@ -85,7 +85,7 @@ void reads_as_an_istream(playswarm::torrent &torrent, const std::string &film) {
 } // namespace
 
 int main(int, char **argv) {
-    const std::string torrent = argv[1], peer = argv[3], folder = argv[4];
+    const std::string source = argv[1], peer = argv[3], folder = argv[4];
     std::ifstream file(argv[2], std::ios::binary);
     const std::string film{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 
@@ -114,8 +114,8 @@ int main(int, char **argv) {
         canceller.clear();
         CHECK(!canceller.is_cancelled());
 
-        playswarm::torrent torrent = session.open(torrent, 20000, &canceller);
-        std::ifstream raw(torrent, std::ios::binary);
+        playswarm::torrent torrent = session.open(source, 20000, &canceller);
+        std::ifstream raw(source, std::ios::binary);
         const std::string bytes{std::istreambuf_iterator<char>(raw), std::istreambuf_iterator<char>()};
         CHECK(session.open_bytes(bytes).info_hash() == torrent.info_hash());
         CHECK(torrent.name() == "film.mkv" && torrent.files().size() == 1 && torrent.file(0).length == film.size());
@@ -161,7 +161,7 @@ int main(int, char **argv) {
 
         // Cancelled by another thread while it waits.
         playswarm::session lonely(offline(folder + "/lonely", ""));
-        playswarm::stream waits = lonely.open(torrent).stream();
+        playswarm::stream waits = lonely.open(source).stream();
         std::thread canceled([&] {
             std::this_thread::sleep_for(std::chrono::milliseconds(20));
             waits.cancel();

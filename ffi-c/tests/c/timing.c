@@ -14,7 +14,7 @@ int main(int argc, char **argv) {
     /* Nothing is known before anything is here. */
     OK(playswarm_stream_time(stream, &time));
     CHECK(time == -1);
-    SAYS(PLAYSWARM_BAD_ARGUMENT, "a time cannot be -1", error, playswarm_stream_seek_time(stream, -1, &seek_point, &error));
+    SAYS(PLAYSWARM_BAD_ARGUMENT, "the time -1", error, playswarm_stream_seek_time(stream, -1, &seek_point, &error));
     FAILS(PLAYSWARM_BAD_ARGUMENT, playswarm_stream_seek_time(stream, INT64_MIN, NULL, NULL));
     seek_point.struct_size = 8;
     SAYS(PLAYSWARM_BAD_ARGUMENT, "sizeof", error, playswarm_stream_seek_time(stream, 0, &seek_point, &error));

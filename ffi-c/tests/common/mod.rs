@@ -106,7 +106,8 @@ impl World {
         fs::write(&film, data).unwrap();
         let runtime = Runtime::new().unwrap();
         let (peer, torrent, open) = runtime.block_on(async {
-            let options = CreateOptions { piece_bytes: Some(64 << 10), ..CreateOptions::default() };
+            let mut options = CreateOptions::default();
+            options.piece_bytes = Some(64 << 10);
             let made = create_torrent(&film, options, |_, _| {}).await.unwrap();
             let (torrent, bytes) = (made.torrent, made.bytes);
             let file = folder.path().join("film.torrent");

@@ -38,8 +38,7 @@ class Settings(TypedDict, total=False):
     metadata_timeout_ms: int
     seed_in_background: bool
     slot_index: bool
-    slots: Mapping[str, Any]
-    picker: Mapping[str, Any]
+    advanced: Mapping[str, Any]
 
 
 def _address(value: Address) -> str:
@@ -61,9 +60,8 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     for key in ("dht_bootstrap",):
         if key in plain and not isinstance(plain[key], str):
             plain[key] = list(plain[key])
-    for key in ("slots", "picker"):
-        if key in plain:
-            plain[key] = dict(plain[key])
+    if "advanced" in plain:
+        plain["advanced"] = {group: dict(tuning) for group, tuning in plain["advanced"].items()}
     return plain
 
 
@@ -98,8 +96,7 @@ class Config(Mapping[str, Any]):
     metadata_timeout_ms: int
     seed_in_background: bool
     slot_index: bool
-    slots: dict[str, Any]
-    picker: dict[str, Any]
+    advanced: dict[str, Any]
 
     _values: dict[str, Any]
 

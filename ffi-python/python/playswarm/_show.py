@@ -34,7 +34,7 @@ def cells(piece_map: str, count: int) -> str:
 def line(s: TorrentStatus) -> str:
     peers = f"{len(s.peers)} peer{'' if len(s.peers) == 1 else 's'}"
     text = (
-        f"{s.name}: {100 * s.progress:.1f} % of {amount(s.total_bytes)} here, down {amount(s.download_bytes_per_s)}/s, "
+        f"{s.name}: {100 * s.progress:.1f} % of {amount(s.total_bytes)} verified, down {amount(s.download_bytes_per_s)}/s, "
         f"up {amount(s.upload_bytes_per_s)}/s, {peers} [{cells(s.piece_map, CELLS)}]"
     )
     return f"{text} {s.trouble}" if s.trouble else text

@@ -27,7 +27,7 @@ class TorrentHandleBase:
 
     def __init__(self, raw: _playswarm.TorrentHandle) -> None:
         self._raw = raw
-        self.metainfo = Metainfo(raw.torrent)
+        self.metainfo = Metainfo(raw.metainfo)
         """The metainfo of the torrent."""
 
     @property

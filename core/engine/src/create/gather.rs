@@ -112,11 +112,11 @@ impl Gathered {
     fn enter(&mut self, path: PathBuf, meta: &Metadata, parts: &mut Vec<String>) -> Result<()> {
         let id = FolderId::of(&path, meta);
         if self.within.contains(&id) {
-            self.leave_out(path, "it is a link to a folder in which it lies itself");
+            self.leave_out(path, "it is a link to a folder that contains it");
             return Ok(());
         }
         if parts.len() + 2 > MAX_PATH_DEPTH {
-            self.leave_out(path, format!("it lies more than {MAX_PATH_DEPTH} folders deep"));
+            self.leave_out(path, format!("it is more than {MAX_PATH_DEPTH} folders deep"));
             return Ok(());
         }
         // Links that lead to each other's folders can create any number of paths.
@@ -144,7 +144,7 @@ impl Gathered {
         }
         if self.inputs.len() >= MAX_FILES {
             let folder = path.parent().unwrap_or(&path);
-            return Err(storage("share", folder, io::Error::other(format!("it holds more than {MAX_FILES} files"))));
+            return Err(storage("share", folder, io::Error::other(format!("it has more than {MAX_FILES} files"))));
         }
         self.inputs.push(Input { path, parts: parts.to_vec(), length: 0, offset: 0 });
         Ok(())
@@ -161,7 +161,7 @@ fn usable(entry: &fs::DirEntry) -> std::result::Result<(String, Metadata), Strin
     let meta = entry.metadata().map_err(|e| format!("it cannot be read: {e}"))?;
     let meta = if meta.is_symlink() { linked(&entry.path(), &meta)? } else { meta };
     if !meta.is_dir() && !meta.is_file() {
-        return Err("it is no file but a device, a pipe or a socket".into());
+        return Err("it is a device, a pipe or a socket".into());
     }
     Ok((name, meta))
 }
@@ -171,7 +171,7 @@ pub(super) fn fit(name: &OsStr) -> std::result::Result<String, String> {
     let name = name.to_str().ok_or("its name is not UTF-8; rename it")?;
     // If a name is changed to be safe, the files of peers that have them would not be found.
     if sanitize(name, MAX_NAME_BYTES) != name {
-        return Err("its name holds characters that are not safe to share; rename it".into());
+        return Err("its name has characters that are unsafe to share; rename it".into());
     }
     Ok(name.to_owned())
 }
@@ -181,10 +181,10 @@ pub(super) fn fit(name: &OsStr) -> std::result::Result<String, String> {
 #[cfg(unix)]
 fn linked(path: &Path, link: &Metadata) -> std::result::Result<Metadata, String> {
     use std::os::unix::fs::MetadataExt;
-    let target = fs::metadata(path).map_err(|_| "it is a link that leads nowhere".to_owned())?;
+    let target = fs::metadata(path).map_err(|_| "it is a broken link".to_owned())?;
     let user = rustix::process::geteuid().as_raw();
     if link.uid() != user || target.uid() != user {
-        return Err("it is a link, and it or what it leads to belongs to another user".into());
+        return Err("it is a link, and the link or its target belongs to another user".into());
     }
     Ok(target)
 }

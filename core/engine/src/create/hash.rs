@@ -3,7 +3,7 @@
 use super::gather::Input;
 use super::storage;
 use crate::error::{Error, Result};
-use crate::metainfo::sha1;
+use playswarm_proto::sha1::sha1;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::num::NonZeroUsize;
@@ -84,7 +84,7 @@ impl PieceReader<'_> {
                 storage(
                     "read",
                     &input.path,
-                    if changed { io::Error::other("it became shorter meanwhile; try again") } else { e },
+                    if changed { io::Error::other("it was shortened while it was read; try again") } else { e },
                 )
             })?;
             buffer = rest;

@@ -96,7 +96,7 @@ impl Dht {
                 Some(node)
             }
             Ok(Err(e)) => {
-                tracing::info!(error = %e, "no DHT node for now");
+                tracing::info!(error = %e, "the DHT node could not be started");
                 None
             }
             Err(_) => None,
@@ -113,7 +113,7 @@ impl Dht {
         // A separate task: see `Node::client`.
         let blind = failed || tokio::spawn(async move { client.to_bootstrap().await.is_empty() }).await.unwrap_or(true);
         if blind {
-            tracing::debug!("the DHT node knows nobody; starting another");
+            tracing::debug!("the DHT node has no other nodes; starting a new one");
             self.abandon(node).await;
         }
     }
@@ -188,7 +188,7 @@ async fn search(dht: Arc<Dht>, node: Node, context: Arc<Context>, announce: bool
     let port = announce.then_some(context.listen_port);
     let six = dht.six.search(context.info_hash.0, port, |peers| {
         found_by_six += peers.len();
-        peers.into_iter().for_each(|peer| _ = context.sieve.offer(peer, Origin::Dht, dht.class));
+        peers.into_iter().for_each(|peer| context.offer(peer, Origin::Dht, dht.class));
     });
     let ((found, stored), six) = tokio::join!(search_four(&dht, &node, &context, announce), six);
     (found + found_by_six, stored || six.stored > 0)
@@ -202,7 +202,7 @@ async fn search_four(dht: &Dht, node: &Node, context: &Context, announce: bool) 
         while let Some(peers) = answers.next().await {
             found += peers.len();
             for peer in peers {
-                context.sieve.offer(SocketAddr::V4(peer), Origin::Dht, dht.class);
+                context.offer(SocketAddr::V4(peer), Origin::Dht, dht.class);
             }
         }
     })

@@ -29,7 +29,7 @@ pub(crate) fn unpacked(body: Bytes, encoding: Option<&str>, max_bytes: usize) ->
             .or_else(|e| if is_plain(&body) { Ok(body) } else { Err(e) }),
         "" | "identity" | "gzip" | "x-gzip" => Ok(body),
         _ if is_plain(&body) => Ok(body),
-        other => Err(format!("it is packed with '{other}', which is not supported")),
+        other => Err(format!("it is compressed with '{other}', which is not supported")),
     }
 }
 
@@ -40,9 +40,9 @@ fn is_plain(body: &[u8]) -> bool {
 
 fn read(reader: impl Read, max_bytes: usize) -> Result<Bytes, String> {
     let mut out = Vec::new();
-    reader.take(max_bytes as u64 + 1).read_to_end(&mut out).map_err(|e| format!("it cannot be unpacked: {e}"))?;
+    reader.take(max_bytes as u64 + 1).read_to_end(&mut out).map_err(|e| format!("it cannot be decompressed: {e}"))?;
     if out.len() > max_bytes {
-        return Err(format!("unpacked it is larger than {max_bytes} bytes"));
+        return Err(format!("it is larger than {max_bytes} bytes when decompressed"));
     }
     Ok(out.into())
 }
@@ -84,7 +84,7 @@ mod tests {
     fn what_grows_beyond_the_limit_or_is_damaged_is_refused() {
         let bomb = packed(GzEncoder::new(&vec![0u8; 1 << 20][..], Compression::best()));
         assert!(unpacked(bomb.clone(), None, 1 << 19).unwrap_err().contains("larger"));
-        assert!(unpacked(bomb.slice(..20), None, 1 << 20).unwrap_err().contains("unpacked"));
+        assert!(unpacked(bomb.slice(..20), None, 1 << 20).unwrap_err().contains("decompressed"));
         assert!(unpacked(Bytes::from_static(&[1, 2, 3]), Some("br"), 100).unwrap_err().contains("br"));
     }
 }

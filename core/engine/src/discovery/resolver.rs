@@ -3,8 +3,8 @@
 //!
 //! The caller decides which of the addresses may be dialled, as it knows the source of the name.
 
-use crate::peer_address::PeerAddress;
 use parking_lot::Mutex;
+use playswarm_proto::PeerAddress;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -52,13 +52,14 @@ impl Resolver {
     }
 
     /// Returns the addresses of a peer: its own, or those of its name. Returns none if the lookup
-    /// fails. May wait for other lookups; dropping the future cancels it.
+    /// fails, or for another kind of address. May wait for other lookups; dropping the future cancels it.
     pub(crate) async fn addresses(&self, peer: &PeerAddress, by: NamedBy) -> Vec<SocketAddr> {
         match peer {
             PeerAddress::Ip(addr) => vec![*addr],
             PeerAddress::Name { host, port } => {
                 self.lookup(host, by).await.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect()
             }
+            _ => Vec::new(),
         }
     }
 
@@ -84,12 +85,12 @@ impl Resolver {
         let found = match tokio::time::timeout(TIMEOUT, lookup).await {
             Ok(Ok(Ok(found))) => found,
             Ok(Ok(Err(e))) => {
-                tracing::debug!(name, error = %e, "a peer's host name was not found");
+                tracing::debug!(name, error = %e, "a peer's host name could not be resolved");
                 Vec::new()
             }
             Ok(Err(_)) => Vec::new(),
             Err(_) => {
-                tracing::debug!(name, "the lookup of a peer's host name took too long");
+                tracing::debug!(name, "resolving a peer's host name timed out");
                 Vec::new()
             }
         };
@@ -132,12 +133,16 @@ mod tests {
         assert!(found.iter().any(|addr| addr.ip().is_loopback() && addr.port() == 7), "{found:?}");
         assert_eq!(resolver.addresses(&peer, NamedBy::Stranger).await, found);
         assert_eq!(resolver.remembered.lock().len(), 1);
+        // What is remembered is the answer, whatever a lookup would give.
+        let known: IpAddr = "192.0.2.9".parse().unwrap();
+        resolver.remember("localhost", vec![known]);
+        assert_eq!(resolver.addresses(&peer, NamedBy::User).await, [SocketAddr::new(known, 7)]);
         let literal: PeerAddress = "192.0.2.7:6881".parse().unwrap();
         assert_eq!(resolver.addresses(&literal, NamedBy::User).await, ["192.0.2.7:6881".parse().unwrap()]);
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn its_memory_is_bounded() {
         let resolver = Resolver::new();
         for n in 0..3 * MAX_REMEMBERED {
             resolver.remember(&format!("host{n}.example"), vec![IpAddr::from([192, 0, 2, 1]); 100]);

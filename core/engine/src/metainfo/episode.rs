@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn episodes_are_told_in_the_forms_that_people_write() {
+    fn episodes_are_recognised_in_the_usual_forms() {
         for (path, wanted) in [
             ("show.s01e02.720p", (Some(1), 2, 2)),
             ("Show S1E2", (Some(1), 2, 2)),

@@ -11,6 +11,7 @@
 //! The time is linear in the length of all names.
 
 use super::choose::is_extra;
+use super::composed;
 use super::episode::episode;
 use super::language::{Label, read_label};
 use super::{FileEntry, Metainfo, content_type, is_playable, natural_cmp};
@@ -32,7 +33,8 @@ const PICTURE_LABELS: &[&str] = &["-poster", "-thumb", "-cover", ".poster", ".th
 const MAX_LABELS: usize = 24;
 
 /// A subtitle file of a film.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Subtitle {
     /// Number of the file.
     pub file: usize,
@@ -140,7 +142,7 @@ fn split(path: &str) -> (&str, &str) {
 
 impl Name {
     fn new(path: &str) -> Name {
-        let lower = path.to_lowercase();
+        let lower = composed(path).to_lowercase();
         let (folder, base) = split(&lower);
         let (stem, ending) = base.rsplit_once('.').unwrap_or((base, ""));
         Name { folder: folder.into(), stem: stem.into(), ending: ending.into() }
@@ -294,16 +296,15 @@ impl<'a> Shelves<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::choose::tests::entry;
     use super::*;
     use proptest::prelude::*;
 
     fn files(names: &[impl AsRef<str>]) -> Vec<FileEntry> {
-        let entry = |name: &str| FileEntry {
-            path: name.into(),
-            name: name.into(),
-            length: 1,
-            offset: 0,
-            padding: name.ends_with(".pad"),
+        let entry = |name: &str| {
+            let mut file = entry(name, 1);
+            file.padding = name.ends_with(".pad");
+            file
         };
         names.iter().map(|name| entry(name.as_ref())).collect()
     }

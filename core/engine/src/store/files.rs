@@ -3,12 +3,12 @@
 //!
 //! Each file may exist twice: one that we created ([`super::ours`]), and one that another program
 //! created under the torrent's own names. The latter is only ever read. Pad files (BEP 47) are
-//! created only where their bytes are not zero. The number of open files is limited, however many
-//! files the torrent has.
+//! created only where their bytes are not zero.
 
 use super::folder::{Access, Folder, Walk, storage_error};
 use super::growth::Growth;
 use super::names::begins_harmless;
+use super::open_files::{Handle, OpenFiles};
 use super::ours::{News, Ours, Standing};
 use super::record::{Contents, Record};
 use crate::error::Result;
@@ -21,11 +21,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
-
-/// Most files that are open at once. A piece seldom touches more than a few, and 64 leave most of a
-/// process's 1024 descriptors to peers.
-pub(super) const OPEN_FILES: usize = 64;
+use std::sync::Arc;
 
 /// Size of one write in bytes. The kernel allocates page-cache memory in units up to the size of a
 /// write, and large units are often unavailable. Measured at 1 GiB, writes of 1 MiB took twice the
@@ -56,10 +52,7 @@ pub(super) struct Files {
     theirs: Mutex<HashMap<usize, PathBuf>>,
     /// Whether nothing is ever written.
     read_only: bool,
-    /// Most files that are open at once.
-    most_open: usize,
-    /// Open files, the most recently used first.
-    open: Mutex<Vec<(usize, Source, Arc<Handle>)>>,
+    open: OpenFiles,
     /// Files written since the last sync, and folders in which names were created.
     unsynced: Mutex<Unsynced>,
 }
@@ -68,30 +61,6 @@ pub(super) struct Files {
 struct Unsynced {
     files: BTreeSet<usize>,
     folders: BTreeSet<PathBuf>,
-}
-
-struct Handle {
-    file: File,
-    writable: bool,
-    /// How the file grows, once determined.
-    growth: OnceLock<Growth>,
-}
-
-impl Handle {
-    /// Extends the file, which has `here` bytes, to its full length if that is cheap. Returns how
-    /// it grows.
-    fn grow(&self, here: u64, length: u64) -> io::Result<Growth> {
-        if here >= length {
-            return Ok(Growth::Whole);
-        }
-        // A file that was whole and no longer is was truncated by another program.
-        if let Some(growth) = self.growth.get().filter(|growth| **growth != Growth::Whole) {
-            return Ok(*growth);
-        }
-        let growth = Growth::prepare(&self.file, length)?;
-        let _ = self.growth.set(growth);
-        Ok(growth)
-    }
 }
 
 /// The part of a range that lies in one file.
@@ -119,10 +88,7 @@ impl Files {
             ours,
             theirs: Mutex::default(),
             read_only,
-            open: Mutex::default(),
-            // A process with few descriptors holds fewer files open: its players need some
-            // descriptors.
-            most_open: (crate::swarm::sockets::limit() / 32).clamp(2, OPEN_FILES),
+            open: OpenFiles::new(),
             unsynced: Mutex::default(),
         }
     }
@@ -177,9 +143,11 @@ impl Files {
         let length = self.torrent.files[index].length;
         match self.ours.standing(index).map_err(failed)? {
             Standing::Here(facts) => {
-                let handle = match self.cached(index, Source::Ours, Access::Write) {
+                let handle = match self.open.get(index, Source::Ours, Access::Write) {
                     Some(handle) => handle,
-                    None => self.keep(index, Source::Ours, self.ours.open(index, Access::Write).map_err(failed)?, true),
+                    None => {
+                        self.open.add(index, Source::Ours, self.ours.open(index, Access::Write).map_err(failed)?, true)
+                    }
                 };
                 let growth = handle.grow(facts.length, length).map_err(failed)?;
                 return Ok((handle, growth));
@@ -190,14 +158,14 @@ impl Files {
                 }
                 self.ours.give_up(&changed)?;
                 let folder = matches!(changed, News::FolderGone(_));
-                self.forget(|i| folder || i == index);
+                self.open.close_where(|i| folder || i == index);
                 news.push(changed);
             }
             Standing::None => {}
         }
         let file = self.ours.create(index, news)?;
         self.unsynced.lock().folders.extend(self.ours.folders_above(index));
-        let handle = self.keep(index, Source::Ours, file, true);
+        let handle = self.open.add(index, Source::Ours, file, true);
         let growth = handle.grow(0, length).map_err(failed)?;
         Ok((handle, growth))
     }
@@ -222,14 +190,14 @@ impl Files {
     }
 
     fn read_span(&self, span: &Span<'_>, into: &mut [u8], source: Source) -> io::Result<()> {
-        let handle = match self.cached(span.index, source, Access::Read) {
+        let handle = match self.open.get(span.index, source, Access::Read) {
             Some(handle) => handle,
             None => self.open_to_read(span.index, source)?,
         };
         handle.file.read_exact_at(into, span.at)?;
         // Bytes read from a removed file are correct, but closing it is what frees its disk space.
         if handle.file.metadata()?.nlink() == 0 {
-            self.forget(|index| index == span.index);
+            self.open.close_where(|index| index == span.index);
         }
         Ok(())
     }
@@ -243,7 +211,7 @@ impl Files {
             }
             (Source::Theirs, None) => return Err(io::ErrorKind::NotFound.into()),
         };
-        Ok(self.keep(index, source, file, false))
+        Ok(self.open.add(index, source, file, false))
     }
 
     /// Returns the path of another program's file, below the chosen folder.
@@ -278,7 +246,7 @@ impl Files {
         let widen_back = wide && pieces.end < layout.pieces() && free(pieces.end);
         for (file, Range { start: mut from, end: mut to }) in self.file_ranges(start, end) {
             let file_entry = &self.torrent.files[file];
-            let failed = |e| storage_error("give back room in", &self.ours.path(file), e);
+            let failed = |e| storage_error("free space in", &self.ours.path(file), e);
             // In a file that is not ours alone the bytes stay.
             let Standing::Here(_) = self.ours.standing(file).map_err(failed)? else { continue };
             if widen_front && file_entry.offset + from == start {
@@ -287,9 +255,9 @@ impl Files {
             if (widen_back && file_entry.offset + to == end) || to == file_entry.length {
                 to = to.next_multiple_of(HOLE_ALIGN);
             }
-            let handle = match self.cached(file, Source::Ours, Access::Write) {
+            let handle = match self.open.get(file, Source::Ours, Access::Write) {
                 Some(handle) => handle,
-                None => self.keep(file, Source::Ours, self.ours.open(file, Access::Write).map_err(failed)?, true),
+                None => self.open.add(file, Source::Ours, self.ours.open(file, Access::Write).map_err(failed)?, true),
             };
             punch_hole(&handle.file, from, to - from).map_err(failed)?;
         }
@@ -378,7 +346,7 @@ impl Files {
             (Source::Theirs, None) => 0,
         };
         // The path may lead to another file by now.
-        self.forget(|i| i == index);
+        self.open.close_where(|i| i == index);
         let mut lacking = Vec::new();
         self.beyond(index, length, |piece| lacking.push(piece));
         lacking
@@ -409,7 +377,7 @@ impl Files {
             return folder.sync_all().map_err(|e| storage_error("write", folder.path(), e));
         }
         for &index in files {
-            let handle = match self.cached(index, Source::Ours, Access::Read) {
+            let handle = match self.open.get(index, Source::Ours, Access::Read) {
                 Some(handle) => Ok(handle),
                 None => self.open_to_read(index, Source::Ours),
             };
@@ -438,7 +406,7 @@ impl Files {
         {
             tracing::warn!(error = %e, "the record cannot be written");
         }
-        self.forget(|_| true);
+        self.open.close_where(|_| true);
         Some(gone)
     }
 
@@ -456,42 +424,12 @@ impl Files {
     /// Returns the number of open files.
     #[cfg(test)]
     pub(super) fn open_count(&self) -> usize {
-        self.open.lock().len()
+        self.open.count()
     }
 
     /// Closes every open file.
     pub(super) fn close(&self) {
-        let open = std::mem::take(&mut *self.open.lock());
-        drop(open);
-    }
-
-    fn forget(&self, which: impl Fn(usize) -> bool) {
-        let dropped: Vec<_> = self.open.lock().extract_if(.., |(index, ..)| which(*index)).collect();
-        drop(dropped);
-    }
-
-    fn cached(&self, index: usize, source: Source, access: Access) -> Option<Arc<Handle>> {
-        let mut open = self.open.lock();
-        let fits = |h: &Handle| h.writable || access == Access::Read;
-        let at = open.iter().position(|(i, s, h)| *i == index && *s == source && fits(h))?;
-        open[..=at].rotate_right(1);
-        Some(open[0].2.clone())
-    }
-
-    fn keep(&self, index: usize, source: Source, file: File, writable: bool) -> Arc<Handle> {
-        let handle = Arc::new(Handle { file, writable, growth: OnceLock::new() });
-        let mut dropped = Vec::new();
-        {
-            let mut open = self.open.lock();
-            // This also removes a read-only handle.
-            dropped.extend(open.extract_if(.., |(i, s, _)| *i == index && *s == source));
-            while open.len() >= self.most_open {
-                dropped.extend(open.pop());
-            }
-            open.insert(0, (index, source, handle.clone()));
-        }
-        drop(dropped);
-        handle
+        self.open.close_where(|_| true);
     }
 }
 

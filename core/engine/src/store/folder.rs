@@ -19,8 +19,8 @@ pub(super) enum Access {
     Read,
     /// For reading and writing; the file must exist.
     Write,
-    /// For reading and writing; a missing file is created. For our notes only.
-    Notes,
+    /// For reading and writing; a missing file is created. For the state folder only.
+    State,
 }
 
 /// A folder that is held open, so that renaming it changes nothing.
@@ -151,7 +151,7 @@ impl Folder {
         let user = rustix::process::geteuid().as_raw();
         let is_link = FileType::from_raw_mode(named.st_mode) == FileType::Symlink;
         if is_link && (named.st_uid != user || rustix::fs::fstat(opened)?.st_uid != user) {
-            let why = "it is a link, and it or what it leads to belongs to another user";
+            let why = "it is a link, and the link or its target belongs to another user";
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
         Ok(())
@@ -166,7 +166,7 @@ impl Folder {
         let flags = match access {
             Access::Read => OFlags::RDONLY,
             Access::Write => OFlags::RDWR,
-            Access::Notes => OFlags::RDWR | OFlags::CREATE,
+            Access::State => OFlags::RDWR | OFlags::CREATE,
         };
         let fd = rustix::fs::openat(&parent, name, plain | flags, Mode::from_raw_mode(0o666));
         let fd = fd.map_err(|e| if matches!(e, Errno::LOOP) { in_the_way() } else { e.into() })?;
@@ -194,18 +194,17 @@ impl Folder {
         self.facts(name)
     }
 
-    /// Removes a file or empty folder that was just created, if it still has this identity.
-    pub(super) fn unmake(&self, path: &Path, identity: Identity) {
-        let Ok(facts) = self.facts(path) else { return };
-        if !facts.identity.is(identity) || facts.links > 2 {
-            return;
-        }
-        let Ok((parent, name)) = split(path) else { return };
-        let Ok(parent) = self.enter(parent, false) else { return };
-        let flags = if facts.regular { AtFlags::empty() } else { AtFlags::REMOVEDIR };
-        // A file that cannot be removed stays: it is empty, and the record does not list it as
-        // ours.
-        let _ = rustix::fs::unlinkat(&parent, name, flags);
+    /// Opens a file for reading and writing if it is empty and has no other name.
+    pub(super) fn empty_file(&self, path: &Path) -> io::Result<File> {
+        let file = self.file(path, Access::Write)?;
+        let facts = self.facts_of(&file)?;
+        if facts.length == 0 && facts.links == 1 { Ok(file) } else { Err(in_the_way()) }
+    }
+
+    /// Removes a folder directly below this one if it is empty.
+    pub(super) fn remove_empty(&self, name: &Path) {
+        // Anything else stays, and another name is used.
+        let _ = rustix::fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR);
     }
 
     /// Returns the file system's data about this path. Links are not followed.
@@ -325,7 +324,7 @@ fn not_plain() -> io::Error {
 pub(super) fn in_the_way() -> io::Error {
     io::Error::new(
         io::ErrorKind::NotADirectory,
-        "a symbolic link or something else that is not a plain file or folder is in the way; remove it",
+        "its path has a symbolic link or another entry that is not a plain file or folder; remove it",
     )
 }
 

@@ -47,7 +47,7 @@ impl Giving {
 
 /// The location of a piece.
 enum Whereabouts {
-    Hot(Bytes),
+    Cached(Bytes),
     /// On disk; whether it was hashed recently.
     Disk(bool),
     Gone,
@@ -80,7 +80,7 @@ impl Store {
         let Some(end) = end else { return Ok(None) };
         let part = |whole: Bytes| whole.slice(begin as usize..end as usize);
         match self.whereabouts(piece) {
-            Whereabouts::Hot(whole) => return Ok(Some(part(whole))),
+            Whereabouts::Cached(whole) => return Ok(Some(part(whole))),
             Whereabouts::Gone => return Ok(None),
             Whereabouts::Disk(true) => {}
             Whereabouts::Disk(false) => {
@@ -113,7 +113,7 @@ impl Store {
 
     fn whereabouts(&self, piece: PieceIndex) -> Whereabouts {
         if let Some(whole) = self.try_piece(piece) {
-            return Whereabouts::Hot(whole);
+            return Whereabouts::Cached(whole);
         }
         let mut state = self.state.lock();
         if state.source_of(piece.0).is_none() || state.closed {
@@ -129,7 +129,7 @@ impl Store {
     async fn check_for_peers(self: &Arc<Self>, piece: PieceIndex) -> Result<bool> {
         let turn = self.giving.checks.clone().acquire_owned().await.map_err(|_| Error::Closed)?;
         match self.whereabouts(piece) {
-            Whereabouts::Hot(_) | Whereabouts::Disk(true) => return Ok(true),
+            Whereabouts::Cached(_) | Whereabouts::Disk(true) => return Ok(true),
             Whereabouts::Gone => return Ok(false),
             Whereabouts::Disk(false) => {}
         }

@@ -75,7 +75,7 @@ impl Growth {
         }
         let skipped = (at - here) >> 20;
         Err(io::Error::other(format!(
-            "the file system makes no holes, so {skipped} MiB of zeros would have to be written first"
+            "the file system has no sparse files, so {skipped} MiB of zeros must be written first"
         )))
     }
 }

@@ -105,8 +105,8 @@ impl Store {
                     state.set_on_disk(piece, true);
                     state.unsynced.push(piece);
                     // Its blocks are no longer needed, unless it is being hashed now.
-                    if let Some(buffer) = state.assemblies.get(&piece).and_then(|a| a.abandon()) {
-                        state.remove_assembly(piece);
+                    if let Some(buffer) = state.piece_buffers.get(&piece).and_then(|a| a.abandon()) {
+                        state.remove_piece_buffer(piece);
                         dropped.push(buffer);
                     }
                 }

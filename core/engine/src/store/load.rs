@@ -48,7 +48,7 @@ impl From<Failure> for Error {
 }
 
 enum Begun {
-    Hot(Bytes),
+    Cached(Bytes),
     Gone,
     Closed,
     Waiting(oneshot::Receiver<Loaded>),
@@ -58,7 +58,7 @@ impl Store {
     /// Returns the piece if it is in memory.
     pub(crate) fn try_piece(&self, piece: PieceIndex) -> Option<Bytes> {
         let mut state = self.state.lock();
-        let bytes = state.hot.get(piece.0)?;
+        let bytes = state.cache.get(piece.0)?;
         state.touch(piece.0);
         Some(bytes)
     }
@@ -71,7 +71,7 @@ impl Store {
     /// [`Store::close`].
     pub(crate) async fn piece(self: &Arc<Self>, piece: PieceIndex) -> Result<Option<Bytes>> {
         let waiting = match self.begin_load(piece.0) {
-            Begun::Hot(bytes) => return Ok(Some(bytes)),
+            Begun::Cached(bytes) => return Ok(Some(bytes)),
             Begun::Gone => return Ok(None),
             Begun::Closed => return Err(Error::Closed),
             Begun::Waiting(waiting) => waiting,
@@ -86,8 +86,8 @@ impl Store {
 
     /// Returns whether the piece is in memory. Unlike [`Store::try_piece`], this does not count as
     /// a use.
-    pub(crate) fn is_hot(&self, piece: PieceIndex) -> bool {
-        self.state.lock().hot.has(piece.0)
+    pub(crate) fn is_cached(&self, piece: PieceIndex) -> bool {
+        self.state.lock().cache.has(piece.0)
     }
 
     /// Starts to read a piece that will be needed soon, if it is on disk and not in memory.
@@ -110,9 +110,9 @@ impl Store {
 
     fn begin_load(self: &Arc<Self>, piece: u32) -> Begun {
         let mut state = self.state.lock();
-        if let Some(bytes) = state.hot.get(piece) {
+        if let Some(bytes) = state.cache.get(piece) {
             state.touch(piece);
-            return Begun::Hot(bytes);
+            return Begun::Cached(bytes);
         }
         if !state.have.get(piece) {
             return Begun::Gone;
@@ -147,7 +147,7 @@ impl Store {
                 // Evicted in the meantime: only the tasks that waited get it.
                 if state.source_of(piece).is_some() {
                     state.trust(piece);
-                    state.hot.insert(piece, bytes.clone(), false);
+                    state.cache.insert(piece, bytes.clone(), false);
                 }
                 self.keep_within_memory(&mut state)
             } else {
@@ -168,7 +168,7 @@ impl Store {
         let _disk = self.disk.read();
         let (source, dropped) = {
             let mut state = self.state.lock();
-            if let Some(bytes) = state.hot.peek(piece) {
+            if let Some(bytes) = state.cache.peek(piece) {
                 return Loaded::Here(bytes);
             }
             let Some(source) = state.source_of(piece).filter(|_| !state.closed) else { return Loaded::Gone };
@@ -191,7 +191,7 @@ impl Store {
                 Loaded::Failed(Failure::of(&e))
             }
             read => {
-                let why = read.err().map_or("it is not what the torrent says".to_owned(), |(_, e)| e.to_string());
+                let why = read.err().map_or("its bytes do not match the torrent".to_owned(), |(_, e)| e.to_string());
                 tracing::debug!(piece, ?source, why, "a piece is not in its file");
                 self.suspect(piece, source);
                 Loaded::Gone

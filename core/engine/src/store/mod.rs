@@ -1,4 +1,4 @@
-//! Stores pieces on disk and in memory: assembles them from blocks, verifies, writes, records,
+//! Stores pieces on disk and in memory: collects their blocks, verifies, writes, records,
 //! reads and evicts them.
 //!
 //! The store hashes every byte before it hands the byte out, whether it came from peers or from
@@ -11,21 +11,23 @@
 //! record's own lock are held across disk operations, so they are taken on the blocking pool only.
 //! They are always taken before `state`.
 
-mod assemble;
-mod assembly;
+mod buffer_pool;
+mod cache;
 mod check;
 mod files;
 mod folder;
 mod give;
 mod growth;
-mod hot;
 mod lend;
 mod limit;
 mod load;
 mod names;
+mod open_files;
 mod ours;
+mod piece_buffer;
+mod receive;
 mod record;
-mod saved;
+mod saved_metainfo;
 mod state;
 mod suspect;
 mod sync;
@@ -34,18 +36,18 @@ mod tests;
 mod write;
 
 pub(crate) use limit::memory_for_pieces;
-pub(crate) use saved::load_saved_torrent_bytes;
+pub(crate) use saved_metainfo::load_saved_metainfo;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::metainfo::Metainfo;
-use assembly::Blame;
+use buffer_pool::BufferPool;
 use bytes::{Bytes, BytesMut};
 use files::Files;
 use folder::Folder;
-use hot::Spare;
 use parking_lot::{Mutex, RwLock};
-use playswarm_logic::retain::Reader;
+use piece_buffer::Blame;
+use playswarm_logic::evict::Reader;
 use playswarm_logic::{Bits, PieceIndex};
 use playswarm_proto::sha1::sha1;
 use record::Record;
@@ -60,7 +62,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 pub(crate) struct StoreOptions {
     /// Folder that contains the torrent's files.
     pub(crate) dir: PathBuf,
-    /// Limit in bytes on verified pieces, pieces being assembled and unwritten pieces in memory.
+    /// Limit in bytes on verified, incomplete and unwritten pieces in memory.
     pub(crate) memory_limit_bytes: u64,
     /// Limit in bytes on verified pieces on disk; 0 means no limit.
     pub(crate) disk_limit_bytes: u64,
@@ -105,6 +107,8 @@ pub(crate) enum StoreEvent {
         taken: PathBuf,
         /// The path that is written instead.
         ours: PathBuf,
+        /// Whether the first path is free, but the disk does not accept its name.
+        refused: bool,
     },
     /// The disk is full. Pieces stay in memory within its limit, and writing is retried each
     /// second.
@@ -131,7 +135,7 @@ pub(crate) enum Put {
     /// Already present, or not a block of this torrent.
     Ignored,
     /// Memory is full of incomplete or unwritten pieces: request this block again when
-    /// [`Store::room_for_assembly`] returns room.
+    /// [`Store::room_for_pieces`] returns room.
     NoRoom,
 }
 
@@ -161,7 +165,7 @@ pub(crate) struct Store {
     runtime: Handle,
     events: mpsc::UnboundedSender<StoreEvent>,
     state: Mutex<State>,
-    spare: Mutex<Spare>,
+    buffer_pool: Mutex<BufferPool>,
     blame: Mutex<Blame>,
     /// Shared by readers and writers of pieces, exclusive for eviction.
     disk: RwLock<()>,
@@ -174,16 +178,19 @@ pub(crate) struct Store {
     syncing: Mutex<()>,
 }
 
-/// Share of the memory limit, in sixteenths, for pieces that are being assembled or wait to be
+/// Share of the memory limit, in sixteenths, for pieces that are incomplete or wait to be
 /// written. It makes a slow disk hold up the swarm and not the readers.
 const NEW_SIXTEENTHS: u64 = 10;
 /// Share of the memory limit, in sixteenths, for pieces that are being read from disk.
 const LOAD_SIXTEENTHS: u64 = 2;
-/// Share of the memory limit, in sixteenths, for spare buffers.
-const SPARE_SIXTEENTHS: u64 = 1;
+/// Share of the memory limit, in sixteenths, for pooled buffers.
+const POOL_SIXTEENTHS: u64 = 1;
 /// Guaranteed share of the memory limit, in sixteenths, for the pieces that readers use. They also
 /// get the memory that the other shares leave free.
 const READ_SIXTEENTHS: u64 = 3;
+/// Share of the memory limit, in sixteenths, for pieces on disk that no reader reads soon. More
+/// would only repeat what the operating system caches of the files.
+const FAR_SIXTEENTHS: u64 = 2;
 
 impl Store {
     /// Opens the torrent's store in the folder.
@@ -212,7 +219,10 @@ impl Store {
         state.tails = torrent.padded_tails();
         let store = Store {
             state: Mutex::new(state),
-            spare: Mutex::new(Spare::new(layout.piece_bytes(), options.memory_limit_bytes * SPARE_SIXTEENTHS / 16)),
+            buffer_pool: Mutex::new(BufferPool::new(
+                layout.piece_bytes(),
+                options.memory_limit_bytes * POOL_SIXTEENTHS / 16,
+            )),
             blame: Mutex::new(Blame::default()),
             disk: RwLock::new(()),
             load_permits: Semaphore::new(loads),
@@ -254,11 +264,11 @@ impl Store {
         self.torrent.layout.bytes_here(&self.state.lock().have, position, most)
     }
 
-    /// Returns the bytes in memory: verified pieces, pieces being assembled, unwritten pieces and
-    /// spare buffers.
+    /// Returns the bytes in memory: verified, incomplete and unwritten pieces, and pooled
+    /// buffers.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let spare = self.spare.lock().bytes();
-        self.state.lock().memory_bytes() + spare
+        let pooled = self.buffer_pool.lock().bytes();
+        self.state.lock().memory_bytes() + pooled
     }
 
     /// Returns the bytes of the pieces in our files.
@@ -283,7 +293,7 @@ impl Store {
         loop {
             {
                 let state = self.state.lock();
-                if state.hot.pinned() == 0 && !state.gathering {
+                if state.cache.pinned() == 0 && !state.gathering {
                     break;
                 }
                 if let Some(why) = state.queue.stuck(&self.options.dir) {
@@ -327,7 +337,7 @@ impl Store {
             let _disk = store.disk.write();
             // Syncs even where other pieces could not be written.
             if let Err(e) = store.sync_now() {
-                tracing::warn!(error = %e, "what was written may not be on the disk yet");
+                tracing::warn!(error = %e, "written data may not be on the disk yet");
             }
             store.files.close();
             store.record.close();
@@ -343,12 +353,12 @@ impl Store {
 
     /// Returns a buffer of this length with unspecified contents.
     fn buffer(&self, length: usize) -> BytesMut {
-        let spare = self.spare.lock().take(length);
-        spare.unwrap_or_else(|| BytesMut::zeroed(length))
+        let used = self.buffer_pool.lock().take(length);
+        used.unwrap_or_else(|| BytesMut::zeroed(length))
     }
 
     fn recycle(&self, buffer: BytesMut) {
-        let too_many = self.spare.lock().keep(buffer);
+        let too_many = self.buffer_pool.lock().keep(buffer);
         drop(too_many);
     }
 
@@ -365,13 +375,16 @@ impl Store {
     /// unwritten pieces while the disk accepts none.
     fn keep_within_memory(&self, state: &mut State) -> Vec<Bytes> {
         let limit = self.options.memory_limit_bytes;
-        let others = state.assembly_bytes() + state.loading_bytes + limit * SPARE_SIXTEENTHS / 16;
+        let others = state.buffered_bytes() + state.loading_bytes + limit * POOL_SIXTEENTHS / 16;
         // The piece that is being read always stays, however large it is. Otherwise each read would
         // fetch it from disk again.
         let least = (limit * READ_SIXTEENTHS / 16).max(u64::from(state.layout.piece_bytes()));
         let bound = limit.saturating_sub(others).max(state.unwritten_bytes() + least);
-        let State { hot, readers, queue, .. } = state;
-        let dropped = hot.shrink(bound, readers, (queue.is_in_trouble(), queue.writing()));
+        let State { cache, readers, queue, .. } = state;
+        let mut dropped = cache.shrink(bound, readers, (queue.is_in_trouble(), queue.writing()));
+        if !self.options.read_only {
+            dropped.extend(cache.drop_far(limit * FAR_SIXTEENTHS / 16, readers));
+        }
         dropped
             .into_iter()
             .map(|(piece, bytes)| {
@@ -396,7 +409,7 @@ fn open_on_disk(torrent: &Arc<Metainfo>, options: &StoreOptions) -> Result<(File
     let StoreOptions { dir, read_only, .. } = options;
     let folder = if *read_only { Folder::open_read_only(dir).ok() } else { Some(Folder::make(dir)?) }.map(Arc::new);
     let (record, mut contents) = Record::open(folder.clone(), torrent, *read_only)?;
-    record.save_torrent()?;
+    record.save_metainfo()?;
     let record = Arc::new(record);
     let (mut ours, synced) = (std::mem::take(&mut contents.written), std::mem::take(&mut contents.synced));
     let files = Files::new(folder, torrent.clone(), record.clone(), contents, *read_only);

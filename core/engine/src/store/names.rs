@@ -3,18 +3,25 @@
 //!
 //! A taken name is never used: the next candidate is tried. At the top of the chosen folder the
 //! candidates are the torrent's name, the name with the beginning of the info-hash, then numbers.
-//! Within the torrent's own folder they are the name and numbers.
+//! Within the torrent's own folder they are the name and numbers. Where the disk refuses a name, the
+//! same candidates follow in a form that every disk accepts.
 
-use crate::metainfo::{Metainfo, with_suffix};
+use crate::metainfo::Metainfo;
+use playswarm_proto::metainfo::{portable, with_suffix};
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 
-/// Most candidate names that are tried for one file.
-pub(super) const MAX_NAMES: u32 = 100;
+/// Most candidate names that are tried for one file: more than programs leave behind, and few enough
+/// to be tried in a second on a network disk.
+pub(super) const MAX_NAMES: u32 = 2000;
 
 /// First number of the names at the top of the torrent's folder. They serve a file whose own folder
 /// cannot be created, as something else has its name.
 pub(super) const FLAT: u32 = 1 << 16;
+
+/// First number of the names in the form that every disk accepts. FAT, exFAT and NTFS refuse names
+/// with `:` or `?`.
+pub(super) const PORTABLE: u32 = 1 << 17;
 
 /// The naming rules for one torrent.
 pub(super) struct Names {
@@ -49,12 +56,16 @@ impl Names {
 
     /// Returns the torrent's folder under its `n`-th candidate name.
     pub(super) fn folder(&self, n: u32) -> Option<PathBuf> {
-        self.folder.as_ref().map(|name| self.at_top(name, n, false))
+        self.folder.as_ref().map(|name| in_form(self.at_top(name, n % PORTABLE, false), n))
     }
 
     /// Returns the path of a file under its `n`-th candidate name. The path is relative to the
     /// torrent's folder, or to the chosen folder where the torrent has none.
     pub(super) fn file(&self, torrent: &Metainfo, index: usize, n: u32) -> PathBuf {
+        in_form(self.natural_file(torrent, index, n % PORTABLE), n)
+    }
+
+    fn natural_file(&self, torrent: &Metainfo, index: usize, n: u32) -> PathBuf {
         let file = &torrent.files[index];
         if file.padding {
             // Names of pad files are often equal.
@@ -88,6 +99,14 @@ impl Names {
     }
 }
 
+/// Returns a path in the form that its candidate's number says.
+fn in_form(path: PathBuf, n: u32) -> PathBuf {
+    if n < PORTABLE {
+        return path;
+    }
+    path.components().map(|part| portable(&part.as_os_str().to_string_lossy())).collect()
+}
+
 fn numbered(name: Option<&OsStr>, n: u32, is_file: bool) -> OsString {
     let name = name.unwrap_or_default();
     if n == 0 {
@@ -98,7 +117,7 @@ fn numbered(name: Option<&OsStr>, n: u32, is_file: bool) -> OsString {
 }
 
 /// Returns a name without meaning to other programs at the top of a folder such as the user's home.
-/// Names with a leading dot belong to settings, keys and our own notes.
+/// Names with a leading dot belong to settings, keys and our own state.
 fn harmless(name: &str) -> String {
     if is_harmless(name) { name.to_owned() } else { with_suffix(&format!("_{name}"), "", true) }
 }

@@ -3,8 +3,8 @@
 //! A file is opened for writing only if the record says that we created it and its identity
 //! matches. Anything else that has its name stays unchanged, and our file gets another name.
 
-use super::folder::{Access, Facts, Folder, Walk, in_the_way};
-use super::names::{FLAT, MAX_NAMES, Names};
+use super::folder::{Access, Facts, Folder, Identity, Walk, in_the_way};
+use super::names::{FLAT, MAX_NAMES, Names, PORTABLE};
 use super::record::{Owned, Record};
 use crate::error::{Error, Result};
 use crate::metainfo::Metainfo;
@@ -24,8 +24,8 @@ pub(super) enum News {
     FolderGone(PathBuf),
     /// This file has another hard link, so it is not ours alone: from now on it is only read.
     Shared(usize),
-    /// The first path is taken, so our file got the second.
-    Named { taken: PathBuf, ours: PathBuf },
+    /// The first path is taken, or the disk refused its name, so our file got the second.
+    Named { taken: PathBuf, ours: PathBuf, refused: bool },
 }
 
 /// The state of one of our files.
@@ -46,6 +46,8 @@ pub(super) struct Ours {
     record: Arc<Record>,
     /// As in the record: 0 is the torrent's folder, `n + 1` its file `n`.
     owned: Mutex<HashMap<u32, Owned>>,
+    /// Entries that were being created when their process ended, with the numbers of their names.
+    unfinished: Mutex<HashMap<u32, u32>>,
 }
 
 /// Returns the number of a file's entry in the record.
@@ -66,7 +68,10 @@ impl Ours {
         owned: HashMap<u32, Owned>,
     ) -> Ours {
         let names = Names::of(&torrent);
-        Ours { folder, torrent, names, record, owned: Mutex::new(owned) }
+        let (owned, unfinished): (HashMap<_, _>, HashMap<_, _>) =
+            owned.into_iter().partition(|(_, owned)| owned.identity != Identity::default());
+        let unfinished = unfinished.into_iter().map(|(entry, owned)| (entry, owned.name)).collect();
+        Ours { folder, torrent, names, record, owned: Mutex::new(owned), unfinished: Mutex::new(unfinished) }
     }
 
     /// Returns whether we created this file.
@@ -179,7 +184,7 @@ impl Ours {
     }
 
     /// Creates a file under the first of its candidate names that is free, with the folders above
-    /// it.
+    /// it. Where the disk refuses the name itself, the portable forms of the names follow.
     pub(super) fn create(&self, index: usize, news: &mut Vec<News>) -> Result<File> {
         self.record.begin()?;
         let failed = |e| super::folder::storage_error("create", &self.path(index), e);
@@ -195,60 +200,112 @@ impl Ours {
             }
             Err(e) => return Err(failed(e)),
         };
-        let mut first = 0;
-        loop {
-            let taken = self.path(index);
-            for name in first..first + MAX_NAMES {
-                let path = self.names.file(&self.torrent, index, name);
-                match base.create_file(&path) {
-                    Ok(file) => {
-                        let identity = base.facts_of(&file).map_err(failed)?.identity;
-                        // From here on the record lists it as ours. A kill before this leaves an
-                        // empty file that is never written.
-                        let owned = Owned { name, identity };
-                        self.record.own(entry(index), Some(owned)).inspect_err(|_| base.unmake(&path, identity))?;
-                        self.owned.lock().insert(entry(index), owned);
-                        if name > 0 {
-                            news.push(News::Named { taken, ours: self.path(index) });
-                        }
-                        return Ok(file);
+        let taken = self.path(index);
+        let name = |n| self.names.file(&self.torrent, index, n);
+        let mut last = in_the_way();
+        for first in [0, FLAT, PORTABLE, PORTABLE + FLAT] {
+            // Only a file in a folder has a name at the top of the torrent's folder, too.
+            let is_flat = first % PORTABLE == FLAT;
+            let same = || first >= PORTABLE && name(first) == name(first - PORTABLE);
+            if (is_flat && !self.names.has_folder()) || same() {
+                continue;
+            }
+            match self.create_from(&base, index, first)? {
+                Ok((file, name)) => {
+                    if name > 0 {
+                        news.push(News::Named { taken, ours: self.path(index), refused: name >= PORTABLE });
                     }
-                    Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                    // Something other than a folder has the name of its folder.
-                    Err(e) if e.kind() == io::ErrorKind::NotADirectory && first < FLAT && self.names.has_folder() => {
-                        break;
-                    }
-                    Err(e) => return Err(failed(e)),
+                    return Ok(file);
                 }
+                // Something other than a folder has the name of its folder.
+                Err(e) if e.kind() == io::ErrorKind::NotADirectory => last = e,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => last = in_the_way(),
+                Err(e) if is_refused_name(&e) => last = e,
+                Err(e) => return Err(failed(e)),
             }
-            if first >= FLAT || !self.names.has_folder() {
-                return Err(failed(in_the_way()));
-            }
-            first = FLAT;
         }
+        Err(failed(last))
+    }
+
+    /// Creates a file under the first free one of its candidate names from `first` on. Returns it
+    /// with the number of its name.
+    fn create_from(&self, base: &Folder, index: usize, first: u32) -> Result<io::Result<(File, u32)>> {
+        let entry = entry(index);
+        let unfinished = self.unfinished.lock().get(&entry).copied();
+        for name in first..first + MAX_NAMES {
+            let path = self.names.file(&self.torrent, index, name);
+            if unfinished != Some(name) && base.facts(&path).is_ok() {
+                continue;
+            }
+            // A kill after this leaves an empty file that the next start takes for ours.
+            self.record.own(entry, Some(Owned { name, identity: Identity::default() }))?;
+            let created = match base.create_file(&path) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists && unfinished == Some(name) => {
+                    base.empty_file(&path).map_err(|_| e)
+                }
+                created => created,
+            };
+            let file = match created {
+                Ok(file) => file,
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(e) => {
+                    self.record.own(entry, None)?;
+                    return Ok(Err(e));
+                }
+            };
+            let identity = match base.facts_of(&file) {
+                Ok(facts) => facts.identity,
+                Err(e) => return Ok(Err(e)),
+            };
+            self.note(entry, Owned { name, identity })?;
+            return Ok(Ok((file, name)));
+        }
+        self.record.own(entry, None)?;
+        Ok(Err(io::ErrorKind::AlreadyExists.into()))
+    }
+
+    /// Records that a file or folder is ours.
+    fn note(&self, entry: u32, owned: Owned) -> Result<()> {
+        self.record.own(entry, Some(owned))?;
+        self.unfinished.lock().remove(&entry);
+        self.owned.lock().insert(entry, owned);
+        Ok(())
     }
 
     fn create_base(&self, news: &mut Vec<News>) -> Result<Arc<Folder>> {
         let chosen = self.folder.as_ref().ok_or(Error::Closed)?;
         let natural = self.folder_path();
-        for name in 0..MAX_NAMES {
+        let failed = |e| super::folder::storage_error("create the folder", &natural, e);
+        let unfinished = self.unfinished.lock().get(&0).copied();
+        if let Some(path) = unfinished.and_then(|name| self.names.folder(name)) {
+            chosen.remove_empty(&path);
+        }
+        let mut name = 0;
+        while name % PORTABLE < MAX_NAMES {
             let path = self.names.folder(name).unwrap_or_default();
-            let failed = |e| super::folder::storage_error("create the folder", &chosen.full(&path), e);
+            if chosen.facts(&path).is_ok() {
+                name += 1;
+                continue;
+            }
+            self.record.own(0, Some(Owned { name, identity: Identity::default() }))?;
             match chosen.create_folder(&path) {
                 Ok(facts) => {
-                    let owned = Owned { name, identity: facts.identity };
-                    self.record.own(0, Some(owned)).inspect_err(|_| chosen.unmake(&path, facts.identity))?;
-                    self.owned.lock().insert(0, owned);
+                    self.note(0, Owned { name, identity: facts.identity })?;
                     if name > 0 {
-                        news.push(News::Named { taken: natural, ours: chosen.full(&path) });
+                        let (taken, ours) = (natural.clone(), chosen.full(&path));
+                        news.push(News::Named { taken, ours, refused: name >= PORTABLE });
                     }
                     return self.base().map_err(failed);
                 }
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(e) => return Err(failed(e)),
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => name += 1,
+                Err(e) if is_refused_name(&e) && name < PORTABLE => name = PORTABLE,
+                Err(e) => {
+                    self.record.own(0, None)?;
+                    return Err(failed(e));
+                }
             }
         }
-        Err(super::folder::storage_error("create the folder", &natural, in_the_way()))
+        Err(failed(in_the_way()))
     }
 
     /// Returns the lengths of the `wanted` files that are where we created them; 0 for the others.
@@ -268,7 +325,7 @@ impl Ours {
     }
 
     /// Returns the identity of a file of ours.
-    pub(super) fn identity(&self, index: usize) -> Option<super::folder::Identity> {
+    pub(super) fn identity(&self, index: usize) -> Option<Identity> {
         self.get(entry(index)).map(|owned| owned.identity)
     }
 
@@ -281,4 +338,9 @@ impl Ours {
 /// Returns whether the path has nothing, or something else.
 pub(super) fn is_gone(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
+}
+
+/// Returns whether the disk refuses the name itself. Some drivers deny that such a name exists.
+fn is_refused_name(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename | io::ErrorKind::NotFound)
 }

@@ -1,5 +1,5 @@
-//! Records what is ours: the pieces that we wrote and the files that we created. The record is one
-//! small file in the folder of our notes, beside the torrent's files. It is created with the first
+//! Records the pieces that we wrote and the files that we created. The record is one small file in
+//! the state folder, beside the torrent's files. It is created with the first
 //! file that is written, so a torrent without writes leaves nothing behind.
 //!
 //! A piece has two bits:
@@ -22,10 +22,10 @@
 //! - 64: the bits of `written` in the order of BEP 3, then those of `synced`
 //! - then 24 bytes for the torrent's own folder and for each of its files: at 0 the number of its
 //!   candidate name, counted from 1, or 0 where we did not create it (u32); at 4 zeros; at 8 the
-//!   inode (u64); at 16 the time of birth in nanoseconds (u64)
+//!   inode (u64); at 16 the time of birth in nanoseconds (u64). Both are 0 while it is being created
 
 use super::folder::{Access, Folder, Identity, storage_error};
-use super::saved;
+use super::saved_metainfo;
 use crate::error::{Error, Result};
 use crate::metainfo::Metainfo;
 use parking_lot::Mutex;
@@ -40,8 +40,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Name of the folder, below the chosen one, that contains playswarm's own notes.
-pub(super) const NOTES: &str = ".playswarm";
+/// Name of the state folder, below the chosen one: it contains the records and saved metainfo.
+pub(super) const STATE_DIR: &str = ".playswarm";
 
 const MAGIC: &[u8; 8] = b"PLAYSWRM";
 const VERSION: u32 = 2;
@@ -116,16 +116,17 @@ impl Record {
         let mut contents =
             Contents { written: Bits::new(pieces), synced: Bits::new(pieces), owned: HashMap::default() };
         let mut state = if read_only { State::ReadOnly } else { State::Missing };
-        let notes = match &folder {
-            Some(folder) => match folder.below(Path::new(NOTES), false) {
-                Ok(notes) => Some(notes),
+        let state_dir = match &folder {
+            Some(folder) => match folder.below(Path::new(STATE_DIR), false) {
+                Ok(state_dir) => Some(state_dir),
                 Err(e) if e.kind() == io::ErrorKind::NotFound || read_only => None,
-                Err(e) => return Err(storage_error("use", &folder.full(Path::new(NOTES)), e)),
+                Err(e) => return Err(storage_error("use", &folder.full(Path::new(STATE_DIR)), e)),
             },
             None => None,
         };
-        if let Some(notes) = notes {
-            let found = if read_only { read_first(&notes, torrent) } else { lock_first(&notes, torrent, false)? };
+        if let Some(state_dir) = state_dir {
+            let found =
+                if read_only { read_first(&state_dir, torrent) } else { lock_first(&state_dir, torrent, false)? };
             if let Some((file, path)) = found {
                 if let Some(said) = read_contents(&file, torrent).map_err(|e| storage_error("read", &path, e))? {
                     contents = said;
@@ -141,7 +142,7 @@ impl Record {
         Ok((Record { folder, torrent: torrent.clone(), state: Mutex::new(state) }, contents))
     }
 
-    /// Creates the record where there is none, with the folder of our notes, and saves the torrent
+    /// Creates the record where there is none, with the state folder, and saves the torrent
     /// there.
     pub(super) fn begin(&self) -> Result<()> {
         let mut state = self.state.lock();
@@ -152,27 +153,30 @@ impl Record {
             };
         };
         let folder = self.folder.as_ref().ok_or(Error::Closed)?;
-        let in_notes = |e| storage_error("create", &folder.full(Path::new(NOTES)), e);
-        let notes = folder.below(Path::new(NOTES), true).map_err(in_notes)?;
-        let Some((file, path)) = lock_first(&notes, &self.torrent, true)? else {
-            return Err(in_notes(io::Error::new(
+        let in_state_dir = |e| storage_error("create", &folder.full(Path::new(STATE_DIR)), e);
+        let state_dir = folder.below(Path::new(STATE_DIR), true).map_err(in_state_dir)?;
+        let Some((file, path)) = lock_first(&state_dir, &self.torrent, true)? else {
+            return Err(in_state_dir(io::Error::new(
                 io::ErrorKind::ResourceBusy,
                 "this torrent is open in this folder in too many processes; end one of them, or choose another folder",
             )));
         };
         write_empty(&file, &self.torrent).map_err(|e| storage_error("write", &path, e))?;
-        saved::save_torrent(&notes, &self.torrent)?;
+        saved_metainfo::save_metainfo(&state_dir, &self.torrent);
         let bits = Bits::new(self.torrent.layout.pieces());
         *state = State::Open(Open { file, path, fresh: true, written: bits.clone(), synced: bits });
         Ok(())
     }
 
     /// Saves the torrent beside the record, if there is one.
-    pub(super) fn save_torrent(&self) -> Result<()> {
+    pub(super) fn save_metainfo(&self) -> Result<()> {
         match (&*self.state.lock(), &self.folder) {
-            (State::Open(_), Some(folder)) => match folder.below(Path::new(NOTES), false) {
-                Ok(notes) => saved::save_torrent(&notes, &self.torrent),
-                Err(e) => Err(storage_error("use", &folder.full(Path::new(NOTES)), e)),
+            (State::Open(_), Some(folder)) => match folder.below(Path::new(STATE_DIR), false) {
+                Ok(state_dir) => {
+                    saved_metainfo::save_metainfo(&state_dir, &self.torrent);
+                    Ok(())
+                }
+                Err(e) => Err(storage_error("use", &folder.full(Path::new(STATE_DIR)), e)),
             },
             _ => Ok(()),
         }
@@ -217,12 +221,17 @@ impl Record {
             set_bits(&open.file, &mut open.synced, bits_end(torrent, 1), &still, true)?;
             open.file.sync_data()?;
             if let Some(folder) = self.folder.as_ref().filter(|_| open.fresh) {
-                folder.sync_names(Path::new(NOTES))?;
+                folder.sync_names(Path::new(STATE_DIR))?;
                 folder.sync_names(Path::new(""))?;
                 open.fresh = false;
             }
             Ok(())
         })
+    }
+
+    /// Waits until the record is on the disk.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.while_open(|open| open.file.sync_data())
     }
 
     fn while_open(&self, work: impl FnOnce(&mut Open) -> io::Result<()>) -> Result<()> {
@@ -264,22 +273,28 @@ fn name_of(torrent: &Metainfo, number: u32) -> String {
 }
 
 /// Opens the first record, even while it is in use.
-fn read_first(notes: &Folder, torrent: &Metainfo) -> Option<(File, PathBuf)> {
-    let name = name_of(torrent, 1);
-    let name = Path::new(&name);
-    Some((notes.file(name, Access::Read).ok()?, notes.full(name)))
+fn read_first(state_dir: &Folder, torrent: &Metainfo) -> Option<(File, PathBuf)> {
+    (1..=MAX_RECORDS).find_map(|number| {
+        let name = name_of(torrent, number);
+        let name = Path::new(&name);
+        Some((state_dir.file(name, Access::Read).ok()?, state_dir.full(name)))
+    })
 }
 
 /// Opens and locks the first record that no other process uses. With `create`, a missing one is
-/// created.
-fn lock_first(notes: &Folder, torrent: &Metainfo, create: bool) -> Result<Option<(File, PathBuf)>> {
+/// created. What is not a plain file is left alone, and the next number is tried.
+fn lock_first(state_dir: &Folder, torrent: &Metainfo, create: bool) -> Result<Option<(File, PathBuf)>> {
     for number in 1..=MAX_RECORDS {
         let name = name_of(torrent, number);
-        let (name, access) = (Path::new(&name), if create { Access::Notes } else { Access::Write });
-        let path = notes.full(name);
-        let file = match notes.file(name, access) {
+        let (name, access) = (Path::new(&name), if create { Access::State } else { Access::Write });
+        let path = state_dir.full(name);
+        let file = match state_dir.file(name, access) {
             Ok(file) => file,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(e) if is_no_file(&e) => {
+                tracing::warn!("{} is not a file that playswarm made; another record is used", path.display());
+                continue;
+            }
             Err(e) => return Err(storage_error("open", &path, e)),
         };
         // Only the first may belong to a store of ours that is about to close.
@@ -287,10 +302,16 @@ fn lock_first(notes: &Folder, torrent: &Metainfo, create: bool) -> Result<Option
             return Ok(Some((file, path)));
         }
         if number == 1 {
-            tracing::info!("this torrent is in use in this folder by another process; ours are files of their own");
+            tracing::info!("another process uses this torrent in this folder; this one writes separate files");
         }
     }
     Ok(None)
+}
+
+/// Returns whether a folder, a link, a pipe or a socket has the name.
+fn is_no_file(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory)
+        || e.raw_os_error() == Some(Errno::NXIO.raw_os_error())
 }
 
 fn lock(file: &File, tries: u32) -> bool {
@@ -348,7 +369,11 @@ fn read_contents(mut file: &File, torrent: &Metainfo) -> io::Result<Option<Conte
     if all.len() != length || all[..HEADER_BYTES] != header(torrent) {
         return Ok(None);
     }
-    let field = |n| Bits::from_bitfield(&all[bits_end(torrent, n)..bits_end(torrent, n + 1)], pieces);
+    let field = |n| {
+        let bytes = &all[bits_end(torrent, n)..bits_end(torrent, n + 1)];
+        // A spare bit that is set is damage.
+        Bits::from_bitfield(bytes, pieces).filter(|bits| bits.as_bytes() == bytes)
+    };
     let (Some(written), Some(synced)) = (field(0), field(1)) else { return Ok(None) };
     let owned = all[bits_end(torrent, 2)..].chunks_exact(OWNED_BYTES).zip(0u32..);
     let owned = owned.filter_map(|(entry, n)| Some((n, read_owned(entry)?))).collect();

@@ -1,12 +1,12 @@
 //! The store's state, behind one lock that is held briefly, and never across an await or a disk
 //! operation.
 
-use super::assembly::Assembly;
+use super::cache::Cache;
 use super::files::Source;
-use super::hot::Hot;
 use super::load::Loaded;
+use super::piece_buffer::PieceBuffer;
 use super::write::Queue;
-use playswarm_logic::retain::{Held, Reader};
+use playswarm_logic::evict::{Held, Reader};
 use playswarm_logic::{Bits, Layout, PieceIndex};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -30,9 +30,9 @@ pub(super) struct State {
     pub(super) disk_bytes: u64,
     /// Bytes of pieces being written now.
     pub(super) writing_bytes: u64,
-    /// Pieces that are being assembled or hashed.
-    pub(super) assemblies: HashMap<u32, Arc<Assembly>>,
-    pub(super) hot: Hot,
+    /// Pieces that are incomplete or being hashed.
+    pub(super) piece_buffers: HashMap<u32, Arc<PieceBuffer>>,
+    pub(super) cache: Cache,
     /// Tasks that wait for each piece that is being read from disk.
     pub(super) loads: HashMap<u32, Vec<oneshot::Sender<Loaded>>>,
     /// Bytes of pieces being read from disk now.
@@ -88,8 +88,8 @@ impl State {
             unproven,
             disk_bytes,
             writing_bytes: 0,
-            assemblies: HashMap::new(),
-            hot: Hot::default(),
+            piece_buffers: HashMap::new(),
+            cache: Cache::default(),
             loads: HashMap::new(),
             loading_bytes: 0,
             queue: Queue::default(),
@@ -126,7 +126,7 @@ impl State {
 
     /// Marks the piece as used now.
     pub(super) fn touch(&mut self, piece: u32) {
-        let now = self.hot.tick();
+        let now = self.cache.tick();
         if let Some(last_use) = self.last_use.get_mut(piece as usize) {
             *last_use = now;
         }
@@ -144,16 +144,16 @@ impl State {
 
     /// Returns the bytes of all pieces in memory.
     pub(super) fn memory_bytes(&self) -> u64 {
-        self.hot.bytes() + self.assembly_bytes() + self.loading_bytes
+        self.cache.bytes() + self.buffered_bytes() + self.loading_bytes
     }
 
-    /// Returns the memory of the pieces that are being assembled or hashed, in bytes.
-    pub(super) fn assembly_bytes(&self) -> u64 {
-        self.assemblies.values().map(|a| a.held_bytes()).sum()
+    /// Returns the memory of the pieces that are incomplete or being hashed, in bytes.
+    pub(super) fn buffered_bytes(&self) -> u64 {
+        self.piece_buffers.values().map(|a| a.held_bytes()).sum()
     }
 
-    pub(super) fn remove_assembly(&mut self, piece: u32) -> Option<Arc<Assembly>> {
-        self.assemblies.remove(&piece)
+    pub(super) fn remove_piece_buffer(&mut self, piece: u32) -> Option<Arc<PieceBuffer>> {
+        self.piece_buffers.remove(&piece)
     }
 
     /// Returns the pieces on disk, for the choice of pieces to evict.

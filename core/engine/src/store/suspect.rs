@@ -94,7 +94,7 @@ impl Store {
         }
         for piece in theirs.iter_ones() {
             let mut progress = self.progress.subscribe();
-            while self.state.lock().gathering && self.room_for_assembly() == 0 {
+            while self.state.lock().gathering && self.room_for_pieces() == 0 {
                 // The sender lives as long as `self`.
                 let _ = progress.changed().await;
             }
@@ -105,10 +105,10 @@ impl Store {
                 if state.closed || !state.gathering {
                     return;
                 }
-                if state.on_disk.get(piece) || state.hot.is_pinned(piece) {
+                if state.on_disk.get(piece) || state.cache.is_pinned(piece) {
                     continue;
                 }
-                state.hot.insert(piece, bytes, true);
+                state.cache.insert(piece, bytes, true);
                 state.queue.push(piece);
             }
             self.start_writers();
@@ -207,9 +207,9 @@ impl Store {
                 if state.source_of(piece).is_some() {
                     continue;
                 }
-                if let Some(bytes) = state.hot.peek(piece) {
-                    if !self.options.read_only && !state.hot.is_pinned(piece) {
-                        state.hot.insert(piece, bytes, true);
+                if let Some(bytes) = state.cache.peek(piece) {
+                    if !self.options.read_only && !state.cache.is_pinned(piece) {
+                        state.cache.insert(piece, bytes, true);
                         state.queue.push(piece);
                         again = true;
                     }
@@ -237,7 +237,7 @@ impl Store {
                     self.lose(&(0..self.torrent.layout.pieces()).collect::<Vec<_>>(), Source::Ours);
                 }
                 News::Shared(index) => self.share(index),
-                News::Named { taken, ours } => self.tell(StoreEvent::Elsewhere { taken, ours }),
+                News::Named { taken, ours, refused } => self.tell(StoreEvent::Elsewhere { taken, ours, refused }),
             }
         }
     }

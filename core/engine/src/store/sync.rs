@@ -24,7 +24,7 @@ impl Store {
             let on_pool = store.clone();
             let synced = store.runtime.spawn_blocking(move || on_pool.sync_now()).await;
             if let Ok(Err(e)) = synced {
-                tracing::warn!(error = %e, "what was written may not be on the disk yet; it is tried again");
+                tracing::warn!(error = %e, "written data may not be on the disk yet; the sync is retried");
                 store.sync_later();
             }
         });

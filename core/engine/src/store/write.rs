@@ -178,7 +178,7 @@ impl State {
         if self.queue.is_in_trouble() {
             self.queue.writing().map_or(0, |piece| self.bytes_of(piece))
         } else {
-            self.hot.pinned_bytes()
+            self.cache.pinned_bytes()
         }
     }
 }
@@ -209,7 +209,7 @@ impl Store {
             && let Some(piece) = state.queue.ready.pop_front()
         {
             // A piece that was given up in the meantime is no longer cached.
-            if let Some(bytes) = state.hot.peek(piece) {
+            if let Some(bytes) = state.cache.peek(piece) {
                 state.queue.writing = Some((piece, Instant::now()));
                 return Some((piece, bytes));
             }
@@ -233,7 +233,7 @@ impl Store {
         if recorded.is_ok() {
             state.set_on_disk(piece, true);
             state.trust(piece);
-            state.hot.unpin(piece);
+            state.cache.unpin(piece);
             state.unsynced.push(piece);
         }
         recorded
@@ -261,7 +261,7 @@ impl Store {
                     self.retry_after(pause);
                 }
                 if news {
-                    tracing::warn!(error = %e, "pieces cannot be written and are kept in memory; this is tried again");
+                    tracing::warn!(error = %e, "pieces cannot be written and are kept in memory; writing is retried");
                 } else {
                     tracing::debug!(piece, error = %e, "a piece cannot be written");
                 }

@@ -55,8 +55,8 @@ impl Swarm {
         );
         match admission {
             Admission::Joined(key) => tasks.spawn(swarm, key),
-            Admission::Known(_) => tracing::debug!(%addr, "it is connected already"),
-            Admission::Refused => tracing::debug!(%addr, "not taken in"),
+            Admission::Known(_) => tracing::debug!(%addr, "the peer is already connected"),
+            Admission::Refused => tracing::debug!(%addr, "the peer was not admitted"),
         }
     }
 }

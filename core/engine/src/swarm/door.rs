@@ -157,7 +157,7 @@ impl Swarm {
         let (mut room, mut disk_room_bytes) = (true, u64::MAX);
         if let Some(content) = content {
             content.store.watch_disk();
-            room = content.store.room_for_assembly() > 0;
+            room = content.store.room_for_pieces() > 0;
             disk_room_bytes = content.store.disk_room_bytes();
         }
         let sending = self.with_links(Links::sending);

@@ -9,8 +9,7 @@
 use crate::config::Config;
 use crate::discovery::{self, Discovery};
 use crate::error::{Error, Result};
-use crate::metainfo::{InfoHash, Metainfo, Trackers, sha1};
-use crate::peer_address::PeerAddress;
+use crate::metainfo::{InfoHash, Metainfo, Trackers};
 use crate::status::Event;
 use crate::store::{Store, StoreOptions};
 use crate::swarm::door::Door;
@@ -22,6 +21,8 @@ use crate::swarm::transport::Transport;
 use parking_lot::Mutex;
 use playswarm_logic::torrent::{self, Content as Known, Greeting, Input, Origin, Torrent};
 use playswarm_logic::{BLOCK_BYTES, Bits, Machine, PieceIndex, choker, metadata};
+use playswarm_proto::PeerAddress;
+use playswarm_proto::sha1::sha1;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU32;
@@ -156,8 +157,7 @@ impl Swarm {
                     n = found.recv_many(&mut batch, 256) => n,
                 };
                 let (Some(swarm), true) = (this.upgrade(), n > 0) else { return };
-                let found = batch.drain(..).map(|found: discovery::Found| (found.addr, found.origin));
-                swarm.tell(Input::Found(found.collect()));
+                swarm.tell(Input::Found(std::mem::take(&mut batch)));
             }
         });
     }
@@ -227,7 +227,7 @@ impl Swarm {
         let begun = match parsed {
             Some(Ok(torrent)) => self.begin(Arc::new(torrent)).await,
             // An info dictionary that has the right hash and is unusable remains so.
-            Some(Err(e)) => Err(e),
+            Some(Err(why)) => Err(why.into()),
             None => Ok(()),
         };
         if let Err(e) = begun {
@@ -263,7 +263,7 @@ impl Swarm {
         let total = self.content().map_or(0, |c| c.torrent.layout.total_bytes());
         let limit = self.config.storage_limit_bytes();
         if on && limit != 0 && limit < total {
-            tracing::warn!("not all of it is fetched: that is more than may be kept");
+            tracing::warn!("not all pieces are fetched: they exceed the disk limit");
             return;
         }
         if let Some(content) = self.content() {
@@ -298,7 +298,7 @@ impl Swarm {
             if let Some(content) = swarm.content()
                 && let Err(e) = content.store.close().await
             {
-                tracing::warn!("not everything could be written: {e}");
+                tracing::warn!("some data could not be written: {e}");
             }
             swarm.closed.send_replace(true);
         });
@@ -336,10 +336,10 @@ fn settings(
         memory_limit_bytes: config.memory_limit_bytes,
         storage_limit_bytes: config.storage_limit_bytes(),
         seed: u64::from_le_bytes(*peer_id.0.last_chunk::<8>().unwrap_or(&[0; 8])),
-        picker: config.picker.clone(),
+        picker: config.advanced.picker.clone(),
         choker: choker::Config { slots: config.upload_slots, ..choker::Config::default() },
         metadata: metadata::Config::default(),
-        slots: config.slots.clone(),
+        slots: config.advanced.slots.clone(),
     }
 }
 

@@ -9,19 +9,19 @@ pub(crate) enum HandshakeError {
     #[error("the peer does not speak the BitTorrent protocol")]
     NotBitTorrent,
     /// The handshake names another torrent, or one that we do not have.
-    #[error("the peer asked for another torrent")]
+    #[error("the peer requested another torrent")]
     WrongTorrent,
     /// The connection reached ourselves.
-    #[error("connected to ourselves")]
+    #[error("the peer is this client itself")]
     Ourselves,
     /// The torrent refuses this peer: it is banned, or there are enough.
-    #[error("the peer is not wanted")]
+    #[error("the peer was refused")]
     NotWanted,
     /// The handshake timed out.
     #[error("the handshake took too long")]
     TimedOut,
     /// The connection failed or was closed.
-    #[error("the connection broke: {0}")]
+    #[error("the connection failed: {0}")]
     Io(#[from] std::io::Error),
 }
 

@@ -46,7 +46,7 @@ pub(crate) enum LinkError {
     #[error("the peer closed the connection")]
     Closed,
     /// The connection failed.
-    #[error("the connection broke: {0}")]
+    #[error("the connection failed: {0}")]
     Io(#[from] std::io::Error),
     /// The peer sent an invalid message.
     #[error(transparent)]

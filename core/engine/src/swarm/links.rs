@@ -80,7 +80,7 @@ impl Links {
         if waiting > MAX_UNSENT_BYTES {
             // The peer does not read. Its tasks end, and the end of the reader removes it from the
             // torrent.
-            let _ = handle.shared.ending.set("it reads too little of what is said to it".to_owned());
+            let _ = handle.shared.ending.set("it does not read our messages".to_owned());
             handle.shared.cancel.cancel();
             return;
         }
@@ -147,14 +147,14 @@ impl Tasks {
                 end = writing.run(&writers_swarm) => end,
             };
             if let Err(e) = end {
-                let _ = shared.ending.set(format!("writing to it failed: {e}"));
+                let _ = shared.ending.set(format!("sending to it failed: {e}"));
             }
             shared.cancel.cancel();
         });
         tokio::spawn(async move {
             let why = tokio::select! {
                 () = shared.cancel.cancelled() => {
-                    Disconnect::Closed(shared.ending.get().map_or("the connection broke", String::as_str).to_owned())
+                    Disconnect::Closed(shared.ending.get().map_or("the connection failed", String::as_str).to_owned())
                 }
                 why = read(&swarm, key, reader, &shared) => why,
             };

@@ -3,9 +3,9 @@
 
 use crate::discovery::Shared;
 use crate::discovery::resolver::NamedBy;
-use crate::peer_address::PeerAddress;
 use crate::swarm::driver::Swarm;
 use playswarm_logic::torrent::Input;
+use playswarm_proto::PeerAddress;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ pub(super) async fn keep_looking_up(
         let Some(swarm) = swarm.upgrade() else { return };
         if found.is_empty() {
             if !std::mem::replace(&mut warned, true) {
-                tracing::warn!("the peer {peer} cannot be dialled: its host name was not found; it is looked up again");
+                tracing::warn!("the host name of the peer {peer} could not be resolved; this is retried");
             }
         } else {
             (wait, warned) = (REFRESH, true);

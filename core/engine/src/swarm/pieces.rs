@@ -80,10 +80,10 @@ impl Swarm {
                 self.disk_trouble(Some(&Error::DiskFull { path: self.config.dir.clone() }.to_string()));
             }
             StoreEvent::WriteFailed(e) => self.disk_trouble(Some(&e.to_string())),
-            StoreEvent::DiskSlow => self.disk_trouble(Some("the disk takes too long to write")),
+            StoreEvent::DiskSlow => self.disk_trouble(Some("the disk writes too slowly")),
             StoreEvent::DiskOk => self.disk_trouble(None),
             StoreEvent::DiskLimitUnsupported => {
-                let message = "the file system cannot give room back, so the disk limit is not kept".to_owned();
+                let message = "the file system cannot punch holes, so the disk limit is exceeded".to_owned();
                 tracing::warn!("{message}");
                 let _ = self.events.send(Event::Trouble { message });
             }
@@ -92,11 +92,16 @@ impl Swarm {
                 self.tell(Input::KnownTails(content.store.known_tails()));
             }
             StoreEvent::FileChanged(path) => self.notice(format!(
-                "another program changed, moved or removed {}; what is missing is fetched again",
+                "another program changed, moved or removed {}; the missing pieces are fetched again",
                 path.display()
             )),
-            StoreEvent::Elsewhere { taken, ours } => self.notice(format!(
-                "{} is not a file that playswarm made, so it stays as it is; this torrent is written to {}",
+            StoreEvent::Elsewhere { taken, ours, refused: true } => self.notice(format!(
+                "the disk does not accept the name of {}; this torrent is written to {}",
+                taken.display(),
+                ours.display()
+            )),
+            StoreEvent::Elsewhere { taken, ours, refused: false } => self.notice(format!(
+                "{} was not created by playswarm, so it is left unchanged; this torrent is written to {}",
                 taken.display(),
                 ours.display()
             )),
@@ -123,8 +128,9 @@ impl Swarm {
 
     /// Notes that the disk accepts no data, with the reason, or that it accepts pieces again.
     fn disk_trouble(&self, why: Option<&str>) {
-        let trouble = why
-            .map(|why| format!("{why}; what is played next is kept in memory meanwhile, and nothing else is fetched"));
+        let trouble = why.map(|why| {
+            format!("{why}; until the disk works, only the pieces played next are fetched, and kept in memory")
+        });
         let event = match &trouble {
             Some(message) => Event::Trouble { message: message.clone() },
             None => Event::TroubleOver,

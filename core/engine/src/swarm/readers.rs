@@ -81,7 +81,7 @@ impl Swarm {
         let layout = content.torrent.layout;
         let index = layout.piece_at(position);
         let next = PieceIndex(index.0 + 1);
-        if next.0 < layout.pieces() && !content.store.is_hot(next) {
+        if next.0 < layout.pieces() && !content.store.is_cached(next) {
             content.store.prefetch(next);
         }
         let within = (position - layout.start_of(index)) as usize;

@@ -120,7 +120,7 @@ impl Swarm {
         Some(SlotStatus {
             file: report.file,
             slot: report.slot,
-            width_s: self.config.slots.width_s(),
+            width_s: self.config.advanced.slots.width_s(),
             playhead_s: report.playhead_s,
             playing: report.playing,
             parents: report.parents,
@@ -130,7 +130,7 @@ impl Swarm {
             lookups: counters.lookups,
             announces: counters.announces,
             failed_operations: counters.failed_operations,
-            operations_per_hour: self.config.slots.operations_per_hour,
+            operations_per_hour: self.config.advanced.slots.operations_per_hour,
             found: counters.found,
             ignored: counters.ignored,
             dials: counters.dials,
@@ -181,8 +181,14 @@ fn trouble(frame: &Frame<'_>, trackers: &[TrackerStatus]) -> Option<String> {
     {
         let peers = if all == 1 { "the only connected peer".to_owned() } else { format!("the {all} connected peers") };
         return Some(match with {
-            0 => format!("{peers} {} what is waited for; it goes on when a peer with it comes", lacks(all)),
-            with => format!("{with} of {peers} {} what is waited for, and none of them serves us yet", has(with)),
+            0 => format!(
+                "{peers} {} the piece that a reader waits for; playback continues when a peer with it connects",
+                lacks(all)
+            ),
+            with => format!(
+                "{with} of {peers} {} the piece that a reader waits for, and none of them has unchoked us yet",
+                has(with)
+            ),
         });
     }
     let lonely = frame.torrent.lonely_since().is_some_and(|since| frame.now.since(since) > LONELY);

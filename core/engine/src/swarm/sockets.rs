@@ -132,9 +132,13 @@ mod tests {
     #[test]
     fn a_place_is_given_back_when_its_connection_is_gone() {
         let sockets = Sockets { places: Arc::new(Semaphore::new(1)), all: 1 };
-        let place = sockets.take();
-        assert!(place.is_some() && sockets.take().is_none());
-        drop(place);
+        let place = sockets.take().expect("the only place");
+        let reads = Half::new(tokio::io::empty(), place.clone());
+        let writes = Half::new(tokio::io::sink(), place);
+        assert!(sockets.take().is_none());
+        drop(reads);
+        assert!(sockets.take().is_none(), "the other half has it");
+        drop(writes);
         assert!(sockets.take().is_some());
     }
 }

@@ -19,7 +19,8 @@ const AT_ONCE: usize = 4;
 const MOST_ADDRESSES: usize = 500;
 
 /// The viewers that have announced one slot.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct SlotCount {
     /// Number of the slot.
     pub slot: i64,
@@ -47,7 +48,7 @@ impl Swarm {
             return Err(Error::BadArgument(why.to_owned()));
         }
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
-        let width = self.config.slots.virtual_width_s.max(1);
+        let width = self.config.advanced.slots.virtual_width_s.max(1);
         let (last, first) = (virtual_slot(now_s, 0.0, width), virtual_slot(now_s, duration.as_secs_f64(), width));
         let slots: Vec<i64> = (first.max(last - MOST_SLOTS + 1)..=last).rev().collect();
         let (total, mut left) = (slots.len(), slots.into_iter());

@@ -159,7 +159,7 @@ impl Transport {
             Some(addr) => bind_any(addr, utp).await.map_err(|source| listen_error(addr, source))?,
             None => bind_usual(utp).await?,
         };
-        let addr = tcp.local_addr().map_err(|source| Error::Io { doing: "asking for our own address", source })?;
+        let addr = tcp.local_addr().map_err(|source| Error::Io { doing: "determining the local address", source })?;
         tracing::debug!(%addr, utp = utp.is_some(), "listening for peers");
         let transport = Arc::new(Transport {
             listen: addr,
@@ -266,7 +266,7 @@ impl Transport {
     }
 
     async fn dial_tcp(&self, addr: SocketAddr) -> io::Result<Raw> {
-        let none = || io::Error::other("this process may not open more files and connections");
+        let none = || io::Error::other("this process has reached its limit on open files and connections");
         let place = self.sockets.take().ok_or_else(none)?;
         let socket = if addr.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         let ip = self.listen.ip();

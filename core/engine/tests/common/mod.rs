@@ -28,6 +28,20 @@ pub fn pattern(length: usize, seed: u64) -> Vec<u8> {
         .collect()
 }
 
+/// Options for pieces of a size.
+pub fn pieces_of(bytes: u32) -> CreateOptions {
+    let mut options = CreateOptions::default();
+    options.piece_bytes = Some(bytes);
+    options
+}
+
+/// Settings of a session on this machine alone, changed.
+pub fn offline_with(dir: &Path, change: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config::offline(dir);
+    change(&mut config);
+    config
+}
+
 /// A file on disk and its torrent.
 pub struct Film {
     pub dir: TempDir,
@@ -37,7 +51,7 @@ pub struct Film {
 
 impl Film {
     pub async fn new(length: usize, seed: u64) -> Film {
-        Film::with(length, seed, CreateOptions { piece_bytes: Some(PIECE), ..CreateOptions::default() }).await
+        Film::with(length, seed, pieces_of(PIECE)).await
     }
 
     pub async fn with(length: usize, seed: u64, options: CreateOptions) -> Film {
@@ -62,9 +76,7 @@ impl Film {
     }
 
     pub async fn seed_with(&self, change: impl FnOnce(&mut Config)) -> Seed {
-        let mut config = Config::offline(self.dir.path());
-        change(&mut config);
-        let session = Session::new(config).await.unwrap();
+        let session = Session::new(offline_with(self.dir.path(), change)).await.unwrap();
         let media = session.open(self.source()).await.unwrap();
         assert_eq!(media.recheck(|_, _| {}).await.unwrap(), self.data.len() as u64);
         Seed { session, media }
@@ -84,7 +96,9 @@ impl Seed {
 
 /// A session with nothing in it yet that knows these peers.
 pub async fn viewer(dir: &Path, peers: Vec<SocketAddr>) -> Session {
-    Session::new(Config { peers: peers.into_iter().map(Into::into).collect(), ..Config::offline(dir) }).await.unwrap()
+    let mut config = Config::offline(dir);
+    config.peers = peers.into_iter().map(Into::into).collect();
+    Session::new(config).await.unwrap()
 }
 
 /// Waits until it holds, looking often.

@@ -74,7 +74,7 @@ impl Raw {
         Some(Raw(socket))
     }
 
-    /// Serves what is asked of it: `change` makes the bytes of a block what they should not be. Ends after so many blocks.
+    /// Serves requests until `blocks` blocks are sent. `change` may spoil the bytes of a block.
     pub async fn serve(&mut self, data: &[u8], piece_bytes: u32, blocks: usize, change: impl Fn(&mut [u8])) -> usize {
         let mut given = 0;
         while given < blocks {

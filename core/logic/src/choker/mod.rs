@@ -24,7 +24,7 @@ pub struct Config {
     pub slots: usize,
     /// Factor of `slots` that bounds all unchoked peers, including those served without waiting. 6:
     /// usually all peers of a client.
-    pub crowd: usize,
+    pub unchoke_factor: usize,
     /// Time after an unchoke for which a peer holds a slot, however little it requests: its
     /// requests are under way. 2 s.
     pub grace_s: f64,
@@ -51,7 +51,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             slots: 8,
-            crowd: 6,
+            unchoke_factor: 6,
             grace_s: 2.0,
             round_s: 10.0,
             optimistic_s: 30.0,
@@ -78,19 +78,21 @@ pub enum Input {
     Gave(PeerKey, u64),
     /// This many bytes of blocks were sent to a peer.
     Took(PeerKey, u64),
-    /// Whether requests to the peer are outstanding. Without any, it cannot snub us.
+    /// Whether requests to the peer are outstanding. Without any, it cannot snub us. Counts from the
+    /// next [`Input::Timeout`] on.
     Asked(PeerKey, bool),
     /// Whether the peer is a viewer with a low buffer, as far as its report is believed. Such
     /// viewers come first where slots are not earned.
-    Dry(PeerKey, bool),
+    LowBuffer(PeerKey, bool),
     /// Whether the peer's requests are answered without waiting, so that it holds no slot. Until
-    /// reported, every peer is assumed to wait for the line.
+    /// reported, every peer is assumed to wait for the line. Counts from the next [`Input::Timeout`]
+    /// on.
     Served(PeerKey, bool),
     /// Whether we have every wanted piece: no peer can send us anything useful.
     Complete(bool),
     /// The new number of slots.
     Slots(usize),
-    /// The time of [`Choker::next_timeout`] has come.
+    /// The time of [`Choker::next_timeout`] has come, or reports about peers are complete.
     Timeout,
 }
 
@@ -117,9 +119,26 @@ struct Peer {
     took: [u64; 2],
     asked_since: Option<Time>,
     /// Whether the peer is a viewer with a low buffer.
-    dry: bool,
+    low_buffer: bool,
     /// Whether the peer's requests are answered without waiting.
     served: bool,
+}
+
+impl Peer {
+    fn new(joined: Time) -> Peer {
+        Peer {
+            joined,
+            interested: false,
+            unchoked_since: None,
+            last_slot: None,
+            gave: [0; 2],
+            gave_at: joined,
+            took: [0; 2],
+            asked_since: None,
+            low_buffer: false,
+            served: false,
+        }
+    }
 }
 
 /// The state machine of the choker; see the [module](self).
@@ -154,18 +173,7 @@ impl Choker {
     pub fn handle(&mut self, now: Time, input: Input) {
         match input {
             Input::Joined(key) => {
-                self.peers.entry(key).or_insert(Peer {
-                    joined: now,
-                    interested: false,
-                    unchoked_since: None,
-                    last_slot: None,
-                    gave: [0; 2],
-                    gave_at: now,
-                    took: [0; 2],
-                    asked_since: None,
-                    dry: false,
-                    served: false,
-                });
+                self.peers.entry(key).or_insert_with(|| Peer::new(now));
             }
             Input::Left(key) => {
                 self.peers.remove(&key);
@@ -201,23 +209,16 @@ impl Choker {
             Input::Asked(key, asked) => {
                 if let Some(peer) = self.peers.get_mut(&key) {
                     peer.asked_since = asked.then(|| peer.asked_since.unwrap_or(now));
-                    if !asked && peer.interested && peer.unchoked_since.is_none() {
-                        self.fill(now);
-                    }
                 }
             }
-            Input::Dry(key, dry) => {
+            Input::LowBuffer(key, low) => {
                 if let Some(peer) = self.peers.get_mut(&key) {
-                    peer.dry = dry;
+                    peer.low_buffer = low;
                 }
             }
             Input::Served(key, served) => {
                 if let Some(peer) = self.peers.get_mut(&key) {
                     peer.served = served;
-                }
-                // Slots also become free with time: an unchoked peer may stop holding one.
-                if served && self.has_free_slot(now) {
-                    self.fill(now);
                 }
             }
             Input::Complete(complete) => {
@@ -229,11 +230,9 @@ impl Choker {
                 self.shed(now);
                 self.fill(now);
             }
-            Input::Timeout => {
-                if now >= self.next_round {
-                    self.round(now);
-                }
-            }
+            Input::Timeout if now >= self.next_round => self.round(now),
+            // Slots also become free with time: an unchoked peer may stop holding one.
+            Input::Timeout => self.fill(now),
         }
     }
 
@@ -291,7 +290,7 @@ impl Choker {
 
     /// Returns the most peers that are ever unchoked at once.
     fn most(&self) -> usize {
-        self.config.slots * self.config.crowd.max(1)
+        self.config.slots * self.config.unchoke_factor.max(1)
     }
 
     fn set_unchoked(&mut self, now: Time, key: PeerKey, unchoked: bool) {
@@ -311,6 +310,9 @@ impl Choker {
     fn fill(&mut self, now: Time) {
         loop {
             let waiting = self.waiting();
+            if waiting.is_empty() {
+                return;
+            }
             let regular = self.ranked(now).into_iter().find(|key| waiting.contains(key));
             let key = match (self.optimistic, regular) {
                 (_, Some(key)) => key,

@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 /// Factor by which a new peer is likelier to be drawn (as in the original client).
 const NEW_WEIGHT: u64 = 3;
 /// Factor by which a viewer with a low buffer is likelier to be drawn.
-const DRY_WEIGHT: u64 = 4;
+const LOW_BUFFER_WEIGHT: u64 = 4;
 
 impl Choker {
     /// Returns the interested peers that may have a regular slot, best first.
@@ -25,7 +25,7 @@ impl Choker {
                     || p.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.turn_s));
                 let class = match p.unchoked_since {
                     Some(_) if !over && fresh(p) => 0,
-                    _ if p.dry => 1,
+                    _ if p.low_buffer => 1,
                     Some(_) if !over => 2,
                     None => 3,
                     Some(_) => 4,
@@ -61,7 +61,7 @@ impl Choker {
             .filter(|(key, p)| p.interested && !regular.contains(key) && last != Some(**key))
             .map(|(key, p)| {
                 let new = if now < p.joined.plus_secs(self.config.new_s) { NEW_WEIGHT } else { 1 };
-                (*key, new * if p.dry { DRY_WEIGHT } else { 1 })
+                (*key, new * if p.low_buffer { LOW_BUFFER_WEIGHT } else { 1 })
             })
             .collect();
         let total: u64 = candidates.iter().map(|(_, weight)| weight).sum();

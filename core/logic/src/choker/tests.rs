@@ -21,11 +21,11 @@ fn drain(choker: &mut Choker) -> Vec<Output> {
 }
 
 /// Adds `n` interested peers at once.
-fn crowd(choker: &mut Choker, n: u32) {
-    crowd_at(choker, 0.0, n);
+fn join(choker: &mut Choker, n: u32) {
+    join_at(choker, 0.0, n);
 }
 
-fn crowd_at(choker: &mut Choker, s: f64, n: u32) {
+fn join_at(choker: &mut Choker, s: f64, n: u32) {
     for i in 0..n {
         choker.handle(at(s), Input::Joined(key(i)));
         choker.handle(at(s), Input::Interested(key(i), true));
@@ -61,9 +61,9 @@ fn an_interested_peer_is_unchoked_at_once_while_there_are_free_slots() {
 }
 
 #[test]
-fn a_slot_that_gets_free_goes_to_one_who_waits() {
+fn a_free_slot_goes_to_a_peer_that_waits() {
     let mut c = choker(2);
-    crowd(&mut c, 4);
+    join(&mut c, 4);
     drain(&mut c);
     c.handle(at(3.0), Input::Left(key(0)));
     assert_eq!(drain(&mut c), [Output::Unchoke(key(2))]);
@@ -74,7 +74,7 @@ fn a_slot_that_gets_free_goes_to_one_who_waits() {
 #[test]
 fn a_peer_that_lost_interest_keeps_its_slot_only_until_the_round_ends() {
     let mut c = choker(2);
-    crowd(&mut c, 1);
+    join(&mut c, 1);
     drain(&mut c);
     c.handle(at(3.0), Input::Interested(key(0), false));
     assert_eq!(drain(&mut c), []);
@@ -83,9 +83,9 @@ fn a_peer_that_lost_interest_keeps_its_slot_only_until_the_round_ends() {
 }
 
 #[test]
-fn regular_slots_go_to_those_who_give_most() {
+fn regular_slots_go_to_the_peers_that_send_most() {
     let mut c = choker(4);
-    crowd(&mut c, 12);
+    join(&mut c, 12);
     drain(&mut c);
     rounds(&mut c, 10.0, 60.0, |c, t| (0..12).for_each(|i| c.handle(t, Input::Gave(key(i), u64::from(i) * 1000))));
     let holders = unchoked(&c, 12);
@@ -98,7 +98,7 @@ fn regular_slots_go_to_those_who_give_most() {
 #[test]
 fn the_optimistic_slot_moves_every_thirty_seconds_and_finds_everyone_in_time() {
     let mut c = choker(2);
-    crowd(&mut c, 6);
+    join(&mut c, 6);
     let mut seen = std::collections::BTreeSet::new();
     let mut last = (None, 0.0);
     rounds(&mut c, 10.0, 1200.0, |c, t| {
@@ -138,9 +138,9 @@ fn newcomers_are_drawn_three_times_as_often() {
 }
 
 #[test]
-fn one_who_takes_and_never_answers_loses_its_regular_slot() {
+fn a_peer_that_takes_and_never_answers_loses_its_regular_slot() {
     let mut c = choker(2);
-    crowd(&mut c, 2);
+    join(&mut c, 2);
     c.handle(at(1.0), Input::Gave(key(0), 1_000_000));
     c.handle(at(1.0), Input::Asked(key(0), true));
     rounds(&mut c, 10.0, 60.0, |_, _| {});
@@ -162,9 +162,9 @@ fn one_who_takes_and_never_answers_loses_its_regular_slot() {
 }
 
 #[test]
-fn nobody_is_choked_within_ten_seconds_of_being_unchoked() {
+fn no_peer_is_choked_within_ten_seconds_of_its_unchoke() {
     let mut c = choker(3);
-    crowd(&mut c, 2);
+    join(&mut c, 2);
     drain(&mut c);
     // The third slot is taken just before the round, and then three better peers join.
     c.handle(at(9.0), Input::Joined(key(2)));
@@ -185,7 +185,7 @@ fn nobody_is_choked_within_ten_seconds_of_being_unchoked() {
 #[test]
 fn once_we_have_all_everybody_gets_a_turn() {
     let mut c = choker(3);
-    crowd(&mut c, 9);
+    join(&mut c, 9);
     c.handle(Time::ZERO, Input::Complete(true));
     let mut turns = [0u32; 9];
     rounds(&mut c, 10.0, 1200.0, |c, t| {
@@ -201,7 +201,7 @@ fn once_we_have_all_everybody_gets_a_turn() {
 #[test]
 fn fewer_slots_choke_the_least_deserving() {
     let mut c = choker(4);
-    crowd(&mut c, 4);
+    join(&mut c, 4);
     drain(&mut c);
     for i in 0..4 {
         c.handle(at(1.0), Input::Gave(key(i), u64::from(i) * 100));
@@ -217,7 +217,7 @@ fn fewer_slots_choke_the_least_deserving() {
 fn the_same_seed_gives_the_same_trace() {
     let trace = |seed| {
         let mut c = Choker::new(Time::ZERO, Config { slots: 3, seed, ..Config::default() });
-        crowd(&mut c, 20);
+        join(&mut c, 20);
         let mut all = Vec::new();
         for i in 1..40 {
             c.handle(at(f64::from(i) * 10.0), Input::Timeout);
@@ -271,7 +271,7 @@ proptest! {
             let holding = c.peers.values().filter(|p| p.unchoked_since.is_some() && !c.holds_no_slot(now, p)).count();
             // A peer that was served without waiting may want more between rounds.
             prop_assert!(holding <= slots || !(round || matches!(input, Input::Slots(_))));
-            prop_assert!(told.len() <= slots * c.config.crowd);
+            prop_assert!(told.len() <= slots * c.config.unchoke_factor);
             for (peer, state) in &c.peers {
                 prop_assert_eq!(state.unchoked_since.is_some(), told.contains(peer));
                 if round {
@@ -286,7 +286,7 @@ proptest! {
                 _ => round,
             };
             prop_assert!(
-                !changed || !someone_waits || holding >= slots || told.len() == slots * c.config.crowd,
+                !changed || !someone_waits || holding >= slots || told.len() == slots * c.config.unchoke_factor,
                 "a slot is free though someone waits"
             );
         }
@@ -297,24 +297,24 @@ proptest! {
 fn a_seed_gives_the_next_slot_to_a_viewer_that_runs_dry() {
     let mut c = choker(3);
     c.handle(Time::ZERO, Input::Complete(true));
-    crowd(&mut c, 9);
+    join(&mut c, 9);
     drain(&mut c);
-    let dry = (0..9).map(key).filter(|k| !c.is_unchoked(*k)).max().unwrap();
-    c.handle(at(9.0), Input::Dry(dry, true));
+    let low = (0..9).map(key).filter(|k| !c.is_unchoked(*k)).max().unwrap();
+    c.handle(at(9.0), Input::LowBuffer(low, true));
     c.handle(at(10.0), Input::Timeout);
-    assert!(c.is_unchoked(dry), "at the next round, though others wait for longer");
+    assert!(c.is_unchoked(low), "at the next round, though others wait for longer");
     rounds(&mut c, 20.0, 200.0, |_, _| {});
-    assert!(c.is_unchoked(dry), "as long as it needs it");
-    c.handle(at(205.0), Input::Dry(dry, false));
+    assert!(c.is_unchoked(low), "as long as it needs it");
+    c.handle(at(205.0), Input::LowBuffer(low, false));
     rounds(&mut c, 210.0, 400.0, |_, _| {});
-    let others = (0..9).filter(|i| key(*i) != dry && c.peers[&key(*i)].last_slot.is_some()).count();
+    let others = (0..9).filter(|i| key(*i) != low && c.peers[&key(*i)].last_slot.is_some()).count();
     assert_eq!(others, 8, "everybody has had a turn");
 }
 
 #[test]
-fn a_newcomer_gets_the_slot_of_one_who_takes_nothing_at_once() {
+fn a_new_peer_gets_the_slot_of_an_idle_one_at_once() {
     let mut c = choker(4);
-    crowd(&mut c, 4);
+    join(&mut c, 4);
     drain(&mut c);
     rounds(&mut c, 10.0, 40.0, |c, t| (0..3).for_each(|i| c.handle(t, Input::Took(key(i), 50_000))));
     c.handle(at(42.0), Input::Joined(key(9)));
@@ -327,14 +327,15 @@ fn a_newcomer_gets_the_slot_of_one_who_takes_nothing_at_once() {
 }
 
 #[test]
-fn a_line_that_is_not_full_keeps_nobody_waiting() {
+fn no_peer_waits_while_the_line_has_room() {
     let mut c = choker(4);
-    crowd(&mut c, 20);
+    join(&mut c, 20);
     drain(&mut c);
     assert_eq!(unchoked(&c, 20).len(), 4);
     // All unchoked peers are served without waiting: the next four are unchoked, and so on.
     for n in 1..=10 {
         (0..20).for_each(|i| c.handle(at(f64::from(n) * 2.0), Input::Served(key(i), true)));
+        c.handle(at(f64::from(n) * 2.0), Input::Timeout);
         drain(&mut c);
     }
     assert_eq!(unchoked(&c, 20).len(), 20);
@@ -355,7 +356,7 @@ fn a_line_that_is_not_full_keeps_nobody_waiting() {
     assert!([9, 10, 11].iter().all(|i| held.contains(i)), "{held:?}");
     assert_eq!(unchoked(&c, 20).len(), 12, "whoever asks for little is left alone");
     // The bound on all unchoked peers.
-    crowd_at(&mut c, 40.0, 40);
+    join_at(&mut c, 40.0, 40);
     for n in 0..20 {
         let t = 41.0 + f64::from(n) * 2.5;
         (0..40).for_each(|i| c.handle(at(t), Input::Served(key(i), true)));

@@ -134,7 +134,7 @@ fn a_size_that_only_liars_claim_does_not_stop_the_honest_one() {
 }
 
 #[test]
-fn absurd_sizes_and_parts_that_nobody_asked_for_are_ignored() {
+fn absurd_sizes_and_unrequested_parts_are_ignored() {
     let mut f = Fetch::new(Config::default());
     f.handle(Time::ZERO, Input::Offered(A, 0));
     f.handle(Time::ZERO, Input::Offered(B, u32::MAX));
@@ -169,17 +169,17 @@ fn parts_of_the_wrong_length_end_in_silence_towards_that_peer() {
 /// Lets honest peers answer at once until nothing is outstanding. Returns the time at which the
 /// metadata was right.
 fn run(f: &mut Fetch, honest: &[PeerKey], size: u32, until: f64) -> Option<f64> {
-    let mut now = Time::ZERO;
+    let (whole, mut now) = (info(size), Time::ZERO);
     while now <= at(until) {
         while let Some(output) = f.poll() {
             match output {
                 Output::Request(peer, n) if honest.contains(&peer) => {
                     let start = (n * BLOCK_BYTES) as usize;
-                    let data = info(size)[start..start + part_bytes(size, n)].to_vec();
+                    let data = whole[start..start + part_bytes(size, n)].to_vec();
                     f.handle(now, Input::Part { peer, part: n, total: Some(size), data });
                 }
                 Output::Assembled { attempt, info: got } => {
-                    f.handle(now, Input::Verdict { attempt, right: got == info(size) });
+                    f.handle(now, Input::Verdict { attempt, right: got == whole });
                 }
                 _ => {}
             }
@@ -202,6 +202,20 @@ fn silent_peers_with_other_sizes_do_not_starve_the_honest_one() {
         let done = run(&mut f, &[A], SIZE, 10.0);
         assert!(done.is_some_and(|s| s < 1.0), "{silent} silent peers: {done:?}");
     }
+}
+
+#[test]
+fn metadata_of_a_huge_torrent_comes_although_a_silent_peer_claims_a_small_one() {
+    for size in [17 << 20, 32 << 20] {
+        let mut f = Fetch::new(Config::default());
+        f.handle(Time::ZERO, Input::Offered(B, 100));
+        f.handle(Time::ZERO, Input::Offered(A, size));
+        let done = run(&mut f, &[A], size, 10.0);
+        assert!(done.is_some_and(|s| s < 1.0), "{size} bytes: {done:?}");
+    }
+    let mut f = Fetch::new(Config::default());
+    f.handle(Time::ZERO, Input::Offered(A, (32 << 20) + 1));
+    assert_eq!(drain(&mut f), [], "memory is bounded");
 }
 
 #[test]

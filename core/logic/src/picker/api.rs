@@ -1,4 +1,4 @@
-//! The picker's words: what it is told, what it says, what it counts.
+//! The picker's interface: settings, inputs, outputs and counters.
 
 use super::tuning::PRIOR_READ_RATE;
 use crate::{Bits, BlockRef, PeerKey, PieceIndex, Range, ReaderKey};
@@ -6,33 +6,32 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 use std::time::Duration;
 
-/// A way of dealing out blocks that replaces gain and price: the comparison policies of the
-/// simulator.
+/// A picking policy that replaces gain and price, for comparisons in the simulator.
 pub trait Rule: Debug + Send + Sync {
-    /// Whether a peer takes an open block of a piece.
+    /// Returns whether a peer takes an open block of a piece.
     fn takes(&self, share: &Share) -> bool;
 
-    /// How far ahead of the readers pieces are taken in order, seconds; those behind are taken
-    /// rarest first.
+    /// Returns how far ahead of the readers pieces are taken in order, in seconds. Pieces beyond it
+    /// are taken rarest first.
     fn in_order_s(&self) -> f64 {
         f64::INFINITY
     }
 }
 
-/// What a [`Rule`] is told of a peer and a piece.
+/// The facts about a peer and a piece by which a [`Rule`] decides.
 #[derive(Clone, Copy, Debug)]
 pub struct Share {
-    /// Seconds until a reader runs dry without the piece.
+    /// Seconds until a reader stalls without the piece.
     pub due_s: f64,
-    /// Blocks of the piece.
+    /// Number of blocks of the piece.
     pub blocks: u32,
-    /// Of these, the ones that the peer gave or is asked for.
+    /// Number of these blocks that the peer delivered or has outstanding.
     pub taken: u32,
-    /// Peers that can give blocks of the piece.
+    /// Number of peers that can upload blocks of the piece.
     pub holders: usize,
-    /// The peer's rate, bytes per second.
+    /// Rate of the peer, in bytes per second.
     pub rate: f64,
-    /// The rates of all holders.
+    /// Total rate of all holders, in bytes per second.
     pub total_rate: f64,
 }
 
@@ -43,41 +42,43 @@ pub struct Share {
 pub struct Config {
     /// Seed of every random choice (ties between equally rare pieces).
     pub seed: u64,
-    /// Requests to an unmeasured peer. 4: enough to measure its rate through TCP's start, and little
-    /// enough to wait for.
+    /// Number of requests to an unmeasured peer. 4: enough to measure its rate during TCP's slow
+    /// start, and few enough to wait for.
     pub first_requests: u32,
-    /// Delay that a peer's queue may add to its round trip, milliseconds; at least a block or a third
-    /// of the round trip. A seek waits for it where CANCEL is ignored, as it is in practice, since
-    /// clients hand blocks to their sockets at once. 25: below what a viewer notices.
+    /// Delay that a peer's queue may add to its round trip, milliseconds; at least a block and a
+    /// quarter of the round trip. A seek waits for it where CANCEL is ignored, as it is in
+    /// practice, since clients hand blocks to their sockets at once. 25: below what a viewer
+    /// notices. `residential`, `uneven`.
     pub slack_ms: f64,
-    /// TorrentHandle ahead of a reader with which its read-ahead is full, seconds. 20: rides out a peer's
-    /// reboot of its router, or a choke cycle.
+    /// Film ahead of a reader with which its read-ahead is full, in seconds. 20: outlasts a choke
+    /// cycle, or the restart of a peer's router.
     pub read_ahead_s: f64,
-    /// How far ahead of each reader pieces are taken in order, at least; those behind are taken rarest
-    /// first.
+    /// Least distance ahead of each reader within which pieces are taken in order. Pieces beyond it
+    /// are taken rarest first.
     pub horizon_bytes: u64,
-    /// Bound on the memory of pieces that are begun and not complete. 40 MiB: the store's own bound.
+    /// Memory limit for incomplete pieces. 40 MiB: the store's own limit.
     pub max_partial_bytes: u64,
-    /// Share of the received bytes that duplicates may waste before they become dearer. 0.02: the
+    /// Share of the received bytes that duplicates may waste before their price rises. 0.02: the
     /// bound on all waste is 0.03.
     pub hedge_share: f64,
-    /// While every read-ahead is full, the pieces at this many even steps of each file are fetched
-    /// early, since players seek there by keys and by clicks on chapters. 10: the number keys of most
-    /// players. 0 switches it off.
+    /// Number of evenly spaced seek targets in each file. They are fetched early while every
+    /// read-ahead is full, since players seek there by keys and chapters. 10: the number keys of
+    /// most players. 0 turns it off. Once the timeline is known, the torrent names tenths of the
+    /// duration in their place ([`Input::ReaderSeekTargets`]).
     pub seek_targets: u32,
 }
 
 impl Config {
-    /// The bytes that a reader of that rate, bytes per second, must have ahead of it to be
-    /// comfortable.
-    pub fn comfort_bytes_at(&self, rate: Option<f64>) -> u64 {
+    /// Returns the bytes ahead of a reader with which its read-ahead is full. `rate` is in bytes
+    /// per second.
+    pub fn read_ahead_bytes_at(&self, rate: Option<f64>) -> u64 {
         let bytes = rate.unwrap_or(PRIOR_READ_RATE) * self.read_ahead_s;
         (bytes as u64).clamp(self.horizon_bytes / 32, 2 * self.horizon_bytes)
     }
 
-    /// Every number but the seed, of which all are good, and what it may be.
+    /// Returns the valid range of every number except the seed, for which all values are valid.
     pub fn ranges(&self) -> Vec<Range> {
-        /// A tebibyte: more than anybody has ahead of a player.
+        /// A tebibyte: more than any read-ahead.
         const BYTES: f64 = (1u64 << 40) as f64;
         const MINUTE_MS: f64 = 60_000.0;
         vec![
@@ -107,29 +108,29 @@ impl Default for Config {
     }
 }
 
-/// What happened.
+/// An event that the driver reports.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Input {
-    /// A peer finished its handshake. It chokes us until [`Input::Unchoked`], and has nothing until
-    /// it says so. As long as anything is missing here it was told with the handshake that we are
-    /// interested, in the hope of an UNCHOKE a round trip sooner; [`Output::Interested`] takes that
-    /// back where it turns out to have nothing for us.
+    /// A peer finished its handshake. It chokes us until [`Input::Unchoked`], and has no pieces
+    /// until it announces them. While pieces are missing, INTERESTED was sent with the handshake,
+    /// so that an UNCHOKE may come a round trip sooner. [`Output::Interested`] revokes it if the
+    /// peer has no useful piece.
     PeerJoined {
         /// The new peer.
         peer: PeerKey,
-        /// The time its connection took to open (one round trip), where known.
+        /// Time that its connection took to open (one round trip), if known.
         rtt: Option<Duration>,
-        /// How many requests it takes at once (BEP 10 `reqq`), 250 where unknown.
+        /// Most outstanding requests that it accepts (BEP 10 `reqq`); 250 if unknown.
         max_requests: u32,
-        /// Whether it speaks BEP 6: a choke then keeps requests alive until they are rejected.
+        /// Whether it supports BEP 6: requests then survive a choke until they are rejected.
         fast: bool,
     },
-    /// So many peers are being dialled now.
+    /// The number of peers that are being dialled.
     Dialled(usize),
-    /// It is gone; what was asked of it will not come.
+    /// The peer left. Its outstanding requests will not be answered.
     PeerLeft(PeerKey),
-    /// What it has, all at once (bitfield, HAVE ALL, HAVE NONE).
+    /// All pieces of the peer (bitfield, HAVE ALL, HAVE NONE).
     PeerHasBits(PeerKey, Bits),
     /// HAVE.
     PeerHas(PeerKey, PieceIndex),
@@ -139,141 +140,142 @@ pub enum Input {
     Choked(PeerKey),
     /// UNCHOKE.
     Unchoked(PeerKey),
-    /// ALLOWED FAST: this piece may be asked for while choked.
+    /// ALLOWED FAST: this piece may be requested while choked.
     AllowedFast(PeerKey, PieceIndex),
     /// REJECT: this request will not be answered.
     Rejected(PeerKey, BlockRef),
-    /// A whole block came from this peer, wanted or not.
+    /// A complete block arrived from this peer, wanted or not.
     Block(PeerKey, BlockRef),
-    /// A whole block came from this peer and could not be kept (no memory): it is wanted still.
+    /// A complete block arrived from this peer and could not be stored (no memory). It is still
+    /// wanted.
     Unkept(PeerKey, BlockRef),
-    /// It takes so many requests at once (BEP 10 `reqq`, which comes after it joined).
+    /// The most outstanding requests that the peer accepts (BEP 10 `reqq`, sent after it joined).
     PeerTakes(PeerKey, u32),
-    /// It watches the film, as it says: it is asked for what is shown soon, and spares whoever has
-    /// all and watches nothing.
+    /// The peer reports that it watches the film. It is asked for pieces that are shown soon, which
+    /// relieves idle seeds.
     PeerViews(PeerKey),
-    /// Others from this peer's address gave blocks of pieces that failed: those are asked of others
-    /// where there are any.
+    /// Other peers from this peer's address sent blocks of pieces that failed. These pieces are
+    /// requested from other peers if possible.
     PeerSuspected(PeerKey),
-    /// Some bytes of a block came from this peer, the block is not complete yet.
+    /// Some bytes of an incomplete block arrived from this peer.
     Progress(PeerKey),
-    /// The whole piece was hashed and is right: it may be read.
+    /// The piece was hashed and is right. It may be read.
     PieceVerified(PieceIndex),
-    /// The whole piece was hashed and is wrong: all its blocks are wanted again.
+    /// The piece was hashed and is wrong. All its blocks are wanted again.
     PieceFailed(PieceIndex),
-    /// A piece that was here is not any more (given back, or changed on disk).
+    /// A stored piece was lost (evicted, or changed on disk).
     PieceLost(PieceIndex),
-    /// Someone will read `[position, end)` of the file that begins at `start`; bytes from the start
-    /// of the torrent.
+    /// A reader was opened for `[position, end)` of the file that begins at `start`, in bytes from
+    /// the start of the torrent.
     ReaderOpened {
         /// The new reader.
         reader: ReaderKey,
-        /// The first byte of its file.
+        /// First byte of its file.
         start: u64,
-        /// The next byte that it will read.
+        /// Next byte that it will read.
         position: u64,
-        /// The first byte that it will not read (its file's end).
+        /// End of its range (its file's end), exclusive.
         end: u64,
-        /// The media's rate in bytes per second, where known; measured from its reads otherwise.
+        /// Rate of the media in bytes per second, if known. Otherwise it is measured from its
+        /// reads.
         bytes_per_s: Option<f64>,
-        /// How many bytes ahead of the reader may be fetched; `u64::MAX` for no bound.
+        /// Most bytes ahead of the reader that may be fetched; `u64::MAX` for no limit.
         window: u64,
     },
-    /// What is fetched for the reader ends elsewhere now.
+    /// The limits of the fetch for the reader changed.
     ReaderLimits {
         /// The reader.
         reader: ReaderKey,
-        /// The first byte that it will not read.
+        /// End of its range, exclusive.
         end: u64,
-        /// How many bytes ahead of the reader may be fetched.
+        /// Most bytes ahead of the reader that may be fetched.
         window: u64,
     },
-    /// Where the reader's player may jump, bytes from the start of the torrent, where more is known
-    /// than the even steps of [`Config::seek_targets`].
+    /// The seek targets of the reader's player, in bytes from the start of the torrent. They
+    /// replace the evenly spaced ones of [`Config::seek_targets`].
     ReaderSeekTargets(ReaderKey, Vec<u64>),
-    /// The reader has read up to here: ahead of where it was, without a gap.
+    /// The reader read on up to this byte, without a gap.
     ReaderRead(ReaderKey, u64),
-    /// The reader jumped here.
+    /// The reader jumped to this byte.
     ReaderSought(ReaderKey, u64),
-    /// The reader wants its next byte now, or does not any more.
+    /// Whether the reader is blocked on its next byte.
     ReaderBlocked(ReaderKey, bool),
-    /// The player shows what this reader reads so many seconds after it was read.
+    /// The seconds from a byte's reading to its presentation by the player.
     ReaderBuffer(ReaderKey, f64),
-    /// The media's rate in bytes per second, as now known.
+    /// The rate of the media in bytes per second, now known.
     ReaderRate(ReaderKey, f64),
-    /// Nobody reads there any more.
+    /// The reader was closed.
     ReaderClosed(ReaderKey),
-    /// The blocks of these pieces from the given one on are known without any peer (zeros of pad
-    /// files, BEP 47): they are not asked for, unless their piece turns out wrong. What was said
-    /// before is forgotten.
+    /// The blocks of these pieces from the given one on are known (zeros of pad files, BEP 47).
+    /// They are not requested unless their piece turns out wrong. Replaces earlier reports.
     KnownTails(Vec<(PieceIndex, u32)>),
-    /// Fetch every piece, whether anybody reads or not.
+    /// Whether to fetch every piece, with or without readers.
     FetchAll(bool),
-    /// Nothing can be stored now (full disk): true stops requests, false resumes them.
+    /// Whether nothing can be stored (full disk). Requests stop until it is false again.
     Paused(bool),
     /// The time given by [`Picker::next_timeout`](super::Picker::next_timeout) has come.
     Timeout,
 }
 
-/// What to do.
+/// An action for the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Output {
-    /// Ask this peer for this block.
+    /// Request this block from this peer.
     Request(PeerKey, BlockRef),
-    /// Take that request back.
+    /// Cancel that request.
     Cancel(PeerKey, BlockRef),
     /// Tell this peer whether we are interested in it.
     Interested(PeerKey, bool),
-    /// Give up this piece's blocks, to make room for pieces that are needed sooner.
+    /// Drop the blocks of this piece, to make room for more urgent pieces.
     Forget(PieceIndex),
 }
 
-/// Bytes counted since the picker was made.
+/// Bytes and requests counted since the picker was created.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counters {
-    /// Of blocks that came, of any kind.
+    /// Bytes of all received blocks.
     pub received_bytes: u64,
-    /// Of blocks that came though they were already here (the losers of hedges, and late ones).
+    /// Bytes of received blocks that were already stored (losing duplicates, and late blocks).
     pub duplicate_bytes: u64,
-    /// Of blocks that came though nothing of the kind was asked of that peer.
+    /// Bytes of received blocks that were not requested from that peer.
     pub unasked_bytes: u64,
-    /// Of pieces that failed their hash.
+    /// Bytes of pieces that failed their hash.
     pub failed_bytes: u64,
-    /// Of blocks given up to make room (see [`Output::Forget`]).
+    /// Bytes of blocks dropped to make room (see [`Output::Forget`]).
     pub forgotten_bytes: u64,
-    /// Requests sent.
+    /// Number of requests sent.
     pub requests: u64,
-    /// Requests sent a second time, to a peer that would be sooner.
+    /// Number of duplicate requests, each to a peer that is expected to answer sooner.
     pub hedges: u64,
-    /// Requests taken back.
+    /// Number of cancelled requests.
     pub cancels: u64,
-    /// Requests given up as unanswered.
+    /// Number of requests given up as unanswered.
     pub timeouts: u64,
 }
 
 impl Counters {
-    /// Bytes received for nothing.
+    /// Returns the bytes that were received and not used.
     pub fn wasted_bytes(&self) -> u64 {
         self.duplicate_bytes + self.unasked_bytes + self.failed_bytes + self.forgotten_bytes
     }
 }
 
-/// A peer as the picker sees it.
+/// Measurements of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PeerFigures {
-    /// Delivered rate while something was asked of it, bytes per second; `None` until measured.
+    /// Rate while requests were outstanding, in bytes per second; `None` until measured.
     pub rate_bytes_per_s: Option<f64>,
-    /// From a request to the first byte of its answer, apart from queueing.
+    /// Time from a request to the first byte of its answer, without queueing.
     pub rtt: Duration,
-    /// Blocks asked of it and not yet here.
+    /// Number of outstanding blocks.
     pub outstanding: u32,
-    /// Bytes of blocks that it gave us.
+    /// Bytes of blocks received from it.
     pub received_bytes: u64,
     /// Whether it chokes us.
     pub choked: bool,
-    /// Whether it has gone quiet while something was asked of it.
+    /// Whether it is silent while requests are outstanding.
     pub snubbed: bool,
-    /// How many pieces it has.
+    /// Number of its pieces.
     pub pieces: u32,
 }

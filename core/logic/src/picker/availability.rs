@@ -1,15 +1,15 @@
-//! How many peers have each piece. What a peer says of one piece costs the same however many pieces
-//! there are.
+//! Counts the peers that have each piece. The cost of a HAVE does not depend on the number of
+//! pieces.
 
 use crate::Bits;
 
 #[derive(Debug)]
 pub(super) struct Availability {
-    /// Peers that said at once that they have all.
+    /// Number of peers that announced all pieces at once.
     seeds: i32,
-    /// By piece: the other peers that have it, less the seeds that do not have it any more.
+    /// By piece: the number of other peers that have it, less the seeds that lost it.
     each: Vec<i32>,
-    /// Peers that have every piece now, however they said so.
+    /// Number of peers that have every piece now, however they announced it.
     full: i32,
 }
 
@@ -18,7 +18,7 @@ impl Availability {
         Availability { seeds: 0, each: vec![0; pieces as usize], full: 0 }
     }
 
-    /// A peer has these pieces. Returns whether it counts as a seed until it is removed.
+    /// Adds a peer with these pieces. Returns whether it counts as a seed until it is removed.
     pub(super) fn add(&mut self, bits: &Bits) -> bool {
         if bits.is_full() {
             self.seeds += 1;
@@ -29,7 +29,7 @@ impl Availability {
         bits.is_full()
     }
 
-    /// The same peer is gone, with the pieces that it had by then.
+    /// Removes the same peer, with the pieces that it had by then.
     pub(super) fn remove(&mut self, bits: &Bits, as_seed: bool) {
         self.full -= i32::from(bits.is_full());
         if as_seed {
@@ -40,29 +40,29 @@ impl Availability {
         }
     }
 
-    /// A peer has one more piece, `bits` with it.
+    /// Counts one more piece of a peer; `bits` includes it.
     pub(super) fn gain(&mut self, piece: u32, bits: &Bits) {
         self.each[piece as usize] += 1;
         self.full += i32::from(bits.is_full());
     }
 
-    /// A peer has one piece less, `bits` without it.
+    /// Counts one piece less of a peer; `bits` excludes it.
     pub(super) fn lose(&mut self, piece: u32, bits: &Bits) {
         self.each[piece as usize] -= 1;
         self.full -= i32::from(bits.count() + 1 == bits.len());
     }
 
-    /// Peers that have this piece.
+    /// Returns the number of peers that have this piece.
     pub(super) fn of(&self, piece: u32) -> i32 {
         self.seeds + self.each[piece as usize]
     }
 
-    /// Whether a peer has this piece that does not have all.
+    /// Returns whether a peer that is no seed has this piece.
     pub(super) fn is_at_partial(&self, piece: u32) -> bool {
         self.of(piece) > self.full
     }
 
-    /// Whether the counts are those of these peers.
+    /// Checks that the counts match these peers.
     pub(super) fn check<'a>(&self, peers: &(impl Iterator<Item = &'a Bits> + Clone)) -> Result<(), String> {
         let full = peers.clone().filter(|bits| bits.is_full()).count() as i32;
         if full != self.full {

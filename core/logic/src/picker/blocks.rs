@@ -1,4 +1,4 @@
-//! Blocks and pieces that were received, verified, lost, given up or failed; and cancels.
+//! Handles blocks and pieces that were received, verified, lost, given up or failed; and cancels.
 
 use super::Picker;
 use super::api::Output;
@@ -118,7 +118,7 @@ impl Picker {
         self.fill_all();
     }
 
-    /// Ends a piece that was begun, and cancels its requests.
+    /// Ends an incomplete piece, and cancels its requests.
     pub(super) fn drop_partial(&mut self, piece: u32) {
         let Some(part) = self.partial.remove(&piece) else { return };
         self.partial_bytes -= part.reserved;
@@ -130,7 +130,7 @@ impl Picker {
         }
     }
 
-    /// Takes one request back. Returns whether there was one.
+    /// Cancels one request. Returns whether there was one.
     fn cancel(&mut self, peer: PeerKey, block: BlockRef) -> bool {
         let Some(p) = self.peers.get_mut(&peer) else { return false };
         let Some(ask) = p.take_back(block, self.now, self.prior) else { return false };
@@ -141,7 +141,7 @@ impl Picker {
         true
     }
 
-    /// Takes back the requests for unwanted pieces.
+    /// Cancels the requests for unwanted pieces.
     pub(super) fn cancel_where(&mut self, unwanted: impl Fn(u32) -> bool) {
         let mut any = false;
         for (key, p) in &mut self.peers {
@@ -174,8 +174,8 @@ impl Picker {
         empty.into_iter().for_each(|n| self.drop_partial(n));
     }
 
-    /// The readers changed: requests that none of them needs are cancelled, and all queues are
-    /// filled anew.
+    /// Handles a change of the readers: cancels requests that none of them needs, and fills all
+    /// queues again.
     pub(super) fn turn_to_readers(&mut self) {
         self.make_demand();
         let mut wanted: Vec<u32> = self.demand.iter().map(|w| w.piece).collect();

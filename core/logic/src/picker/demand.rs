@@ -1,34 +1,33 @@
-//! Demand: which pieces are wanted, and in which order.
+//! Demand: the wanted pieces, in their order.
 //!
-//! [`Demand::order`] is the one order: what readers are blocked on, what is due soon, the places to
-//! which players seek, what is due later. Beyond that list, within the readers' windows, pieces are
-//! taken rarest first. The list reaches as far ahead of each reader as
-//! [`Config::horizon_bytes`](super::Config::horizon_bytes) says.
+//! [`Demand::order`] is the one order: pieces on which readers are blocked, pieces due soon, seek
+//! targets, pieces due later. Beyond that list, within the readers' windows, pieces are taken
+//! rarest first. The list reaches [`Config::horizon_bytes`](super::Config::horizon_bytes) ahead of
+//! each reader, or twice its full read-ahead where that is more.
 
 use super::Picker;
 use super::reader::Reader;
-use super::tuning::{PRIOR_READ_RATE, SOON_S, URGENT_S};
-use crate::{BlockRef, PeerKey, PieceIndex, Time};
+use super::tuning::{LONG_S, PRIOR_READ_RATE, SOON_S, URGENT_S};
+use crate::{Bits, BlockRef, PeerKey, PieceIndex, Time};
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 
-/// Random pieces that are compared to find a rare one. With 32, the one found is among the rarest
-/// tenth in 97 of 100 cases, at a cost that does not grow with the torrent. A peer with no more
-/// useful pieces has each of them looked at.
+/// Number of random pieces that are compared to find a rare one. With 32, the result is among the
+/// rarest tenth in 97 of 100 cases, at a cost that does not grow with the torrent. If a peer has no
+/// more useful pieces, all of them are compared.
 const SAMPLES: u32 = 32;
-/// Pieces that are looked at in a row where sampling finds none, because nearly all are here.
+/// Number of consecutive pieces that are checked if sampling finds none, as nearly all are stored.
 const SCAN: u32 = 512;
-/// First demands that decide whether a peer, or any peer, has something that is wanted.
+/// Number of first demands that decide whether a peer, or any peer, has a wanted piece.
 const FIRST_DEMANDS: usize = 8;
 
-/// Why a piece is wanted, in the order of urgency.
+/// The reason for which a piece is wanted, in the order of urgency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Class {
     /// A reader waits for it now.
     Blocking,
     /// A reader will reach it.
     Due,
-    /// A player may seek there. Only while the read-ahead of every reader is full.
+    /// It is a seek target. Only while the read-ahead of every reader is full.
     Target,
     /// A reader will reach it, after more than a full read-ahead.
     Later,
@@ -39,23 +38,22 @@ pub(super) enum Class {
 pub(super) struct Demand {
     pub(super) piece: u32,
     pub(super) class: Class,
-    /// Seconds until its first reader runs dry without it.
+    /// Seconds until its first reader stalls without it.
     pub(super) due_s: f64,
-    /// Seconds until it is shown, which is later where the player buffers; zero where that is not
-    /// known.
+    /// Seconds until it is shown, which is later if the player buffers; zero if unknown.
     pub(super) shown_s: f64,
-    /// When its holders can have brought all that is open of it and before it (see `supply`).
+    /// Time by which its holders can deliver all open blocks of it and before it (see `supply`).
     pub(super) cutoff: Time,
 }
 
 impl Demand {
-    /// The order in which pieces are wanted.
+    /// Returns the sort key of the order in which pieces are wanted.
     fn order(&self, other: &Demand) -> Ordering {
         let by_class = self.class.cmp(&other.class);
         by_class.then(self.due_s.total_cmp(&other.due_s)).then(self.piece.cmp(&other.piece))
     }
 
-    /// Whether its reader is blocked on it.
+    /// Returns whether its reader is blocked on it.
     pub(super) fn is_blocking(&self) -> bool {
         self.class == Class::Blocking
     }
@@ -63,15 +61,18 @@ impl Demand {
     pub(super) fn is_urgent(&self) -> bool {
         self.due_s < URGENT_S
     }
+
+    /// Whether it may be asked of a peer that is asked only for what is shown soon.
+    pub(super) fn is_within_horizon(&self) -> bool {
+        self.class == Class::Target || self.shown_s <= LONG_S
+    }
 }
 
 impl Picker {
-    /// Makes the list anew where something changed it, and the cutoffs where they have aged.
+    /// Makes the list anew where something changed it.
     pub(super) fn refresh_demand(&mut self) {
         if self.demand_stale {
             self.make_demand();
-        } else {
-            self.refresh_supply();
         }
     }
 
@@ -81,18 +82,19 @@ impl Picker {
         self.open_from = 0;
         let first = self.demand.first().map(|w| w.piece);
         self.demand.clear();
-        self.comfortable = true;
+        self.read_ahead_full = true;
         for key in self.readers.keys().copied().collect::<Vec<_>>() {
             self.add_reader_demand(key);
         }
-        if self.comfortable {
+        if self.read_ahead_full {
             self.add_targets();
         }
         self.demand.sort_by(Demand::order);
-        if self.readers.len() > 1 || self.comfortable {
-            let mut seen = BTreeSet::new();
-            self.demand.retain(|w| seen.insert(w.piece));
+        if self.demand.len() > 1 && (self.readers.len() > 1 || self.read_ahead_full) {
+            let mut seen = Bits::new(self.layout.pieces());
+            self.demand.retain(|w| seen.set(w.piece, true));
         }
+        self.within_horizon = self.demand.iter().rposition(Demand::is_within_horizon).map_or(0, |last| last + 1);
         if self.demand.first().map(|w| w.piece) != first {
             self.progress_at = self.now;
         }
@@ -109,10 +111,10 @@ impl Picker {
             r.ready_to += 1;
         }
         let ready = layout.start_of(PieceIndex(r.ready_to)).min(r.end).saturating_sub(r.position);
-        let full = config.comfort_bytes_at(r.rate());
+        let full = config.read_ahead_bytes_at(r.rate());
         let fetch_end = r.fetch_end();
         if ready < full.min(fetch_end.saturating_sub(r.position)) {
-            self.comfortable = false;
+            self.read_ahead_full = false;
         }
         let buffer_s = r.player_buffer_s(now);
         let known = r.rate().is_some();
@@ -132,8 +134,8 @@ impl Picker {
         }
     }
 
-    /// With every read-ahead full, the places to which players seek come before what is due after
-    /// [`SOON_S`] more.
+    /// Adds the seek targets if every read-ahead is full. They come before pieces that are due more
+    /// than [`SOON_S`] later.
     fn add_targets(&mut self) {
         let near_s = self.config.read_ahead_s + SOON_S;
         for w in self.demand.iter_mut().filter(|w| w.due_s > near_s) {
@@ -152,12 +154,12 @@ impl Picker {
         }
     }
 
-    /// Whether a reader is blocked, or what is missing is due within moments.
+    /// Returns whether a reader is blocked, or a missing piece is due within moments.
     pub(super) fn is_urgent(&self) -> bool {
         self.demand.first().is_some_and(Demand::is_urgent)
     }
 
-    /// The first demand, if a reader is blocked on it.
+    /// Returns the first demand if a reader is blocked on it.
     pub(super) fn blocking(&self) -> Option<&Demand> {
         self.demand.first().filter(|w| w.is_blocking())
     }
@@ -170,14 +172,14 @@ impl Picker {
         }
     }
 
-    /// Skips the first demands of which no block is open.
+    /// Skips the first demands without an open block.
     pub(super) fn skip_requested(&mut self) {
         while self.demand.get(self.open_from).is_some_and(|w| self.open_blocks(w.piece) == 0) {
             self.open_from += 1;
         }
     }
 
-    /// The first open block of a piece, which must have one.
+    /// Returns the first open block of a piece, which must have one.
     pub(super) fn next_open(&mut self, piece: u32) -> Option<BlockRef> {
         let block = match self.partial.get_mut(&piece) {
             Some(part) => part.next_open()?,
@@ -186,23 +188,22 @@ impl Picker {
         Some(BlockRef { piece: PieceIndex(piece), block })
     }
 
-    /// A block from beyond the list, rarest piece first for the swarm's sake: while every
-    /// read-ahead is full, or from a peer that has nothing else to give.
+    /// Returns a block from beyond the list, rarest piece first for the swarm's sake. Only while
+    /// every read-ahead is full, or for a peer without other wanted pieces.
     pub(super) fn pick_rarest(&mut self, peer: PeerKey) -> Option<BlockRef> {
         let p = self.peers.get(&peer)?;
         if p.snubbed || self.has_horizon(p) {
             return None;
         }
         let idle = || !self.demand.iter().take(FIRST_DEMANDS).any(|w| p.can_ask(w.piece)) && p.queue.len() < 2;
-        // A super-seeding seed shows other pieces only once those are spread that it has shown. So
-        // where no peer may be asked for the first demands, every piece is wanted, also behind the
-        // readers.
+        // A super-seeding seed shows further pieces only once the shown ones have spread. If no
+        // peer may be asked for the first demands, every piece is wanted, also behind the readers.
         let any = self.is_nothing_available();
         let in_order = self.rule.as_ref().is_none_or(|rule| rule.in_order_s().is_infinite());
-        if !self.comfortable && in_order && !any && !idle() {
+        if !self.read_ahead_full && in_order && !any && !idle() {
             return None;
         }
-        // A piece that is begun is finished before another is begun.
+        // An incomplete piece is completed before another is begun.
         let begun = self
             .partial
             .iter()
@@ -215,7 +216,7 @@ impl Picker {
         if self.reserve(piece, usize::MAX) { self.next_open(piece) } else { None }
     }
 
-    /// Whether some reader may still want this piece.
+    /// Returns whether a reader may still want this piece.
     fn is_ahead(&self, piece: u32) -> bool {
         let start = self.layout.start_of(PieceIndex(piece));
         let end = start + u64::from(self.layout.bytes_of(PieceIndex(piece)));
@@ -265,7 +266,7 @@ impl Picker {
         None
     }
 
-    /// The pieces from the rearmost reader to the foremost end.
+    /// Returns the pieces from the rearmost reader to the foremost end.
     fn span_ahead(&self) -> Option<(u32, u32)> {
         if self.fetch_all {
             return Some((0, self.layout.pieces() - 1));

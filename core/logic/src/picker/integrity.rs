@@ -1,12 +1,12 @@
-//! Integrity: which peers may give blocks of a piece that failed its hash.
+//! Integrity: decides which peers may send blocks of a piece that failed its hash.
 
 use super::Picker;
 use super::peer::Peer;
 use crate::{PeerKey, PieceIndex};
 
 impl Picker {
-    /// Whether this peer may take open blocks of this piece: it has it, and a piece that failed is
-    /// kept from suspects.
+    /// Returns whether this peer may take open blocks of this piece: it has the piece, and is no
+    /// suspect if the piece failed.
     pub(super) fn may_take(&self, key: PeerKey, p: &Peer, piece: u32) -> bool {
         if !p.can_ask(piece) {
             return false;
@@ -32,14 +32,15 @@ impl Picker {
         if others * 2 >= part.suspects.len() {
             return false;
         }
-        // Else one half of the suspects tries, then the other. The half that brings a right piece
-        // convicts the liars of the first try, at half the rate and not at that of one peer.
+        // Otherwise one half of the suspects is tried, then the other. A half that sends a right
+        // piece reveals the liars of the first attempt, at half the total rate instead of that of
+        // one peer.
         let half = |at: usize| at % 2 == part.failures as usize - 1;
         let helped = |k: &PeerKey| part.suspects.iter().position(|s| s == k).is_some_and(half);
         half(at) || !self.peers.iter().any(|(k, o)| able(k, o) && helped(k))
     }
 
-    /// The hash of a piece is known: it speaks for or against the peers that gave its blocks.
+    /// Credits or blames the peers that sent the blocks of a piece, once its hash is known.
     pub(super) fn note_givers(&mut self, piece: PieceIndex, right: bool) {
         let Some(part) = self.partial.get(&piece.0) else { return };
         for giver in part.blocks.iter().filter_map(|block| block.giver) {
@@ -50,7 +51,7 @@ impl Picker {
         }
     }
 
-    /// Whether this peer takes this piece alone, and so whole, however long it needs.
+    /// Returns whether this peer takes the whole piece alone, however long it needs.
     pub(super) fn is_solo(&self, piece: u32, key: PeerKey) -> bool {
         self.partial.get(&piece).is_some_and(|part| part.solo == Some(key))
     }

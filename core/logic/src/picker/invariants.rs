@@ -1,18 +1,17 @@
-//! Invariants, which tests check after every step.
+//! Invariants that tests check after every step.
 
 use super::Picker;
 use crate::{BlockRef, PieceIndex};
 
 impl Picker {
-    /// Everything that must always hold, for tests: counts agree with what they count, and requests
-    /// are noted on both sides.
+    /// Checks all invariants, for tests: counts match, and each request is recorded on both sides.
     pub fn check_invariants(&self) -> Result<(), String> {
         let mut bytes = 0;
         for (n, part) in &self.partial {
             bytes += part.reserved;
             let whole = self.layout.bytes_of(PieceIndex(*n));
             let least = match part.ahead_of_time {
-                true => self.layout.assembly_bytes(PieceIndex(*n), part.reach()),
+                true => self.layout.buffer_bytes(PieceIndex(*n), part.reach()),
                 false => whole,
             };
             if part.reserved < u64::from(least) || part.reserved > u64::from(whole) {

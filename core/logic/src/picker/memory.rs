@@ -1,5 +1,5 @@
-//! The bound on memory for pieces on their way: which may be begun, and which are given up for more
-//! urgent ones.
+//! Limits the memory of incomplete pieces: decides which may be begun, and which are given up for
+//! more urgent ones.
 
 use super::Picker;
 use super::api::Output;
@@ -7,15 +7,15 @@ use super::demand::Class;
 use super::piece::Partial;
 use crate::{BlockRef, PeerKey, PieceIndex};
 
-/// First demands that may always be begun: the first, and one more while it is hashed.
+/// Number of first demands that may always be begun: the first, and one more while it is hashed.
 const ALWAYS: usize = 2;
-/// Divisor of the memory that is kept free for them.
+/// Divisor of the memory limit: this share is kept free for them.
 const SPARE: u64 = 4;
 
 impl Picker {
-    /// Reserves the memory of a piece, which is the `rank`th demand, and returns whether it may be
-    /// requested. Where there is too little, the first demands get memory as they grow, and room is
-    /// made for that.
+    /// Reserves the memory of a piece, which is the `rank`th demand. Returns whether it may be
+    /// requested. If there is too little, the first demands get memory as they grow, and less
+    /// urgent pieces are given up for them.
     pub(super) fn reserve(&mut self, piece: u32, rank: usize) -> bool {
         let whole = u64::from(self.layout.bytes_of(PieceIndex(piece)));
         let more = match self.partial.get(&piece) {
@@ -23,7 +23,7 @@ impl Picker {
             Some(part) => whole - part.reserved,
             None => whole,
         };
-        // Later demands leave room for the next seek, or a seek would throw away what has come.
+        // Later demands leave room for the next seek. Otherwise a seek would drop received blocks.
         let spare = if rank < ALWAYS { 0 } else { self.config.max_partial_bytes / SPARE };
         if self.has_room(more + spare) || self.partial.is_empty() {
             if let Some(part) = self.partial.get_mut(&piece) {
@@ -40,7 +40,7 @@ impl Picker {
             Some(part) => (part.next_open().unwrap_or(0), part.reserved),
             None => (0, 0),
         };
-        let needed = u64::from(self.layout.assembly_bytes(index, next + 1));
+        let needed = u64::from(self.layout.buffer_bytes(index, next + 1));
         if !self.make_room(needed.saturating_sub(reserved), piece) {
             return false;
         }
@@ -50,12 +50,12 @@ impl Picker {
         true
     }
 
-    /// Whether that many bytes more may be reserved.
+    /// Returns whether this many further bytes may be reserved.
     pub(super) fn has_room(&self, bytes: u64) -> bool {
         self.partial_bytes + bytes <= self.config.max_partial_bytes
     }
 
-    /// Gives up the pieces of which least is here, until there is room for this one.
+    /// Gives up the pieces with the fewest received blocks until there is room for this one.
     fn make_room(&mut self, more: u64, for_piece: u32) -> bool {
         while !self.has_room(more) {
             let near: Vec<u32> = self.demand.iter().take(ALWAYS).map(|w| w.piece).collect();
@@ -82,7 +82,7 @@ impl Picker {
         let piece = block.piece;
         match self.partial.get_mut(&piece.0) {
             Some(part) if part.ahead_of_time => {
-                let needed = u64::from(self.layout.assembly_bytes(piece, block.block + 1));
+                let needed = u64::from(self.layout.buffer_bytes(piece, block.block + 1));
                 let more = needed.saturating_sub(part.reserved);
                 part.reserved += more;
                 self.partial_bytes += more;
@@ -92,20 +92,21 @@ impl Picker {
         }
     }
 
-    /// Unwanted pieces keep what is here of them; the memory for the rest is given back.
+    /// Releases the memory that unwanted pieces reserve for missing blocks. They keep their
+    /// received blocks.
     pub(super) fn release_reserved(&mut self, unwanted: impl Fn(u32) -> bool) {
         for (piece, part) in self.partial.iter_mut().filter(|(piece, part)| part.missing > 0 && unwanted(**piece)) {
-            let needed = u64::from(self.layout.assembly_bytes(PieceIndex(*piece), part.reach()));
+            let needed = u64::from(self.layout.buffer_bytes(PieceIndex(*piece), part.reach()));
             self.partial_bytes -= part.reserved.saturating_sub(needed);
             part.reserved = part.reserved.min(needed);
             part.ahead_of_time = true;
         }
     }
 
-    /// Begins a piece; ahead of time, with memory for its front only.
+    /// Begins a piece. Ahead of time, only the memory of its front is reserved.
     pub(super) fn begin(&mut self, piece: PieceIndex, ahead_of_time: bool) {
         let whole = self.layout.bytes_of(piece);
-        let reserved = u64::from(if ahead_of_time { self.layout.assembly_bytes(piece, 1) } else { whole });
+        let reserved = u64::from(if ahead_of_time { self.layout.buffer_bytes(piece, 1) } else { whole });
         let mut part = Partial::new(self.layout.blocks_of(piece), reserved);
         part.ahead_of_time = ahead_of_time;
         if let Some(from) = self.known_tails.get(&piece.0) {
@@ -115,7 +116,7 @@ impl Picker {
         self.partial.insert(piece.0, part);
     }
 
-    /// Keeps a block that comes late, after its piece was given up, if there is room.
+    /// Keeps a block that arrives after its piece was given up, if there is room.
     pub(super) fn begin_late(&mut self, block: BlockRef) {
         if !self.partial.contains_key(&block.piece.0) && self.has_room_for(block) {
             self.begin(block.piece, true);
@@ -123,13 +124,13 @@ impl Picker {
     }
 
     pub(super) fn has_room_for(&self, block: BlockRef) -> bool {
-        let needed = self.layout.assembly_bytes(block.piece, block.block + 1);
+        let needed = self.layout.buffer_bytes(block.piece, block.block + 1);
         !self.have.get(block.piece.0) && self.has_room(u64::from(needed))
     }
 
-    /// A block of a place to which players seek. All places grow together, so that wherever the
-    /// seek goes, as much as possible is here: of those whose front may grow, the one of which
-    /// least is here; else the one of which most is, to complete it.
+    /// Returns a block of a seek target. All targets grow together, so that each has as much as
+    /// possible when a seek comes. Of the targets whose front may grow, the one with the fewest
+    /// blocks is chosen; otherwise the one with the most, to complete it.
     pub(super) fn pick_target(&mut self, peer: PeerKey) -> Option<BlockRef> {
         let limit = self.config.max_partial_bytes;
         let room_for_others = ALWAYS as u64 * u64::from(self.layout.piece_bytes());
@@ -151,7 +152,7 @@ impl Picker {
                 part => {
                     let next = self.layout.blocks_of(PieceIndex(piece)) - open + 1;
                     let reserved = part.map_or(0, |part| part.reserved);
-                    u64::from(self.layout.assembly_bytes(PieceIndex(piece), next)).saturating_sub(reserved)
+                    u64::from(self.layout.buffer_bytes(PieceIndex(piece), next)).saturating_sub(reserved)
                 }
             };
             if used + more <= limit && self.has_room(more) && least.is_none_or(|(most_open, _)| share > most_open) {

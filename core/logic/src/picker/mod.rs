@@ -1,10 +1,10 @@
-//! Which block is requested from which peer, and when (docs/adr/0016-picker.md has the rules on one
-//! page).
+//! Decides which block is requested from which peer, and when. docs/adr/0016-picker.md has the
+//! rules on one page.
 //!
 //! Three ideas carry all decisions: *demand* (the order of missing pieces), *supply* (what each
-//! peer can deliver, and when) and *price* (a request is made where its gain exceeds its price).
-//! `peer` is the model of one peer, `memory` bounds the pieces that are begun, `integrity` deals
-//! with pieces that failed their hash.
+//! peer can deliver, and when) and *price* (a request is made where its gain is at least its
+//! price). `peer` is the model of one peer, `memory` bounds the pieces that are begun, `integrity`
+//! deals with pieces that failed their hash.
 
 mod api;
 mod availability;
@@ -38,14 +38,14 @@ use std::collections::{BTreeMap, VecDeque};
 use supply::Supply;
 use tuning::{PATIENCE_S, PRIOR_RATE, TICK_S};
 
-/// Interval between two looks at duplicates while a piece is urgent, seconds.
+/// Interval between two checks for duplicates while a piece is urgent, in seconds.
 const URGENT_TICK_S: f64 = TICK_S / 10.0;
-/// Bound on the requests that are out at a peer, whatever it says that it takes: 64 MiB.
+/// Most outstanding requests at a peer, whatever it accepts: 64 MiB.
 const MAX_REQUESTS: u32 = 4096;
-/// Bound on the pieces that a peer allows while it chokes us. BEP 6 proposes ten.
+/// Most allowed fast pieces that are accepted from a peer. BEP 6 proposes ten.
 const MAX_ALLOWED: usize = 64;
 
-/// Decides which block is asked of which peer, and when. See the [module](self).
+/// The picker; see the [module](self).
 #[derive(Debug)]
 pub struct Picker {
     layout: Layout,
@@ -54,36 +54,38 @@ pub struct Picker {
     peers: BTreeMap<PeerKey, Peer>,
     readers: BTreeMap<ReaderKey, Reader>,
     partial: BTreeMap<u32, Partial>,
-    /// Pieces whose last blocks are known, and the first of these.
+    /// Pieces whose last blocks are known, each with the first of these.
     known_tails: BTreeMap<u32, u32>,
     partial_bytes: u64,
-    /// Requests that are out, at all peers.
+    /// Number of outstanding requests at all peers.
     outstanding: usize,
     availability: Availability,
     /// The missing pieces ahead of the readers, in the order in which they are wanted.
     demand: Vec<Demand>,
     /// No entry of the demand before this one has an open block.
     open_from: usize,
+    /// No entry of the demand from this one on is within the horizon of a peer that has one.
+    within_horizon: usize,
     demand_stale: bool,
     demand_made_at: Time,
     supply: Supply,
     /// Replaces gain and price, for comparisons.
     rule: Option<Box<dyn Rule>>,
-    /// Whether every reader has enough ahead.
-    comfortable: bool,
+    /// Whether every reader's read-ahead is full.
+    read_ahead_full: bool,
     fetch_all: bool,
     paused: bool,
-    /// Spares looking for duplicates again and again while nothing changes.
+    /// Avoids repeated checks for duplicates while nothing changes.
     latest: Option<Latest>,
-    /// Bytes that arrive in a second, and when that was last updated.
+    /// Bytes that arrive per second, and the time of the last update.
     line_rate: f64,
     line_rate_at: Time,
-    /// When duplicates were sent in the last [`PATIENCE_S`].
+    /// Times of the duplicates that were sent in the last [`PATIENCE_S`].
     duplicates: VecDeque<Time>,
-    /// When the first demand last made progress: a block of it came, it became the first, the first
-    /// peer that has it came, or its first block was requested.
+    /// Time of the last progress of the first demand: a block of it arrived, it became the first,
+    /// the first peer that has it joined, or its first block was requested.
     progress_at: Time,
-    /// Peers being dialled, and the end of the time for which they are worth waiting for.
+    /// Number of peers being dialled, and the time until which they are worth waiting for.
     dialled: usize,
     dialled_until: Time,
     /// Rate of an unmeasured peer: the median of the measured ones, as last seen.
@@ -97,7 +99,7 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// A picker for a torrent of which `have` is already here and verified.
+    /// Creates a picker for a torrent of which the pieces `have` are verified.
     pub fn new(layout: Layout, have: &Bits, config: Config) -> Picker {
         let pieces = layout.pieces();
         let mut own = Bits::new(pieces);
@@ -118,11 +120,12 @@ impl Picker {
             availability: Availability::new(pieces),
             demand: Vec::new(),
             open_from: 0,
+            within_horizon: 0,
             demand_stale: true,
             demand_made_at: Time::ZERO,
             supply: Supply::default(),
             rule: None,
-            comfortable: false,
+            read_ahead_full: false,
             fetch_all: false,
             paused: false,
             latest: None,
@@ -149,7 +152,7 @@ impl Picker {
         self
     }
 
-    /// Something happened. Drain [`Picker::poll`] afterwards.
+    /// Handles an input. [`Picker::poll`] returns the resulting actions.
     pub fn handle(&mut self, now: Time, input: Input) {
         self.now = self.now.max(now);
         while self.duplicates.front().is_some_and(|at| self.now.since(*at).as_secs_f64() > PATIENCE_S) {
@@ -208,27 +211,27 @@ impl Picker {
         self.arm();
     }
 
-    /// What to do next, until there is nothing more.
+    /// Returns the next action; `None` once all are taken.
     pub fn poll(&mut self) -> Option<Output> {
         self.out.pop_front()
     }
 
-    /// When [`Input::Timeout`] is wanted, if at all. Earlier is harmless.
+    /// Returns when [`Input::Timeout`] is due, if ever. An earlier one is harmless.
     pub fn next_timeout(&self) -> Option<Time> {
         (self.next_tick != Time::NEVER).then_some(self.next_tick)
     }
 
-    /// Bytes counted so far.
+    /// Returns the counters.
     pub fn counters(&self) -> Counters {
         self.counters
     }
 
-    /// What is here and verified.
+    /// Returns the verified pieces.
     pub fn have(&self) -> &Bits {
         &self.have
     }
 
-    /// A peer's figures; `None` if there is no such peer.
+    /// Returns the measurements of a peer; `None` if there is no such peer.
     pub fn peer(&self, peer: PeerKey) -> Option<PeerFigures> {
         self.peers.get(&peer).map(|p| p.figures(self.prior))
     }
@@ -238,33 +241,29 @@ impl Picker {
         self.peers.get(&peer).map(|p| &p.bits)
     }
 
-    /// How many peers have this piece, and how many of these let us ask for it.
+    /// Returns the number of peers that have this piece, and how many of them permit requests for
+    /// it.
     pub fn piece_holders(&self, piece: PieceIndex) -> (usize, usize) {
         let with = self.peers.values().filter(|p| p.bits.get(piece.0));
         with.fold((0, 0), |(n, serving), p| (n + 1, serving + usize::from(!p.choked)))
     }
 
-    /// Pieces that are begun and not complete.
+    /// Returns the incomplete pieces.
     pub fn partial_pieces(&self) -> impl Iterator<Item = PieceIndex> + '_ {
         self.partial.keys().map(|p| PieceIndex(*p))
     }
 
-    /// The peers that gave the blocks of this piece, which is not verified yet.
+    /// Returns the peers that sent the blocks of this piece, which is not verified yet.
     pub fn givers(&self, piece: PieceIndex) -> &[PeerKey] {
         self.partial.get(&piece.0).map_or(&[], |part| &part.givers)
     }
 
-    /// A reader's rate in bytes per second, as given or measured.
+    /// Returns a reader's rate in bytes per second, given or measured.
     pub fn reader_rate(&self, reader: ReaderKey) -> Option<f64> {
         self.readers.get(&reader).and_then(Reader::rate)
     }
 
-    /// Whether every reader has enough ahead of it.
-    pub fn is_comfortable(&self) -> bool {
-        self.comfortable
-    }
-
-    /// Whether the bytes of this block would be of use.
+    /// Returns whether the bytes of this block would be useful.
     pub fn wants(&self, block: BlockRef) -> bool {
         self.layout.block_bytes(block) > 0
             && !self.have.get(block.piece.0)
@@ -274,8 +273,8 @@ impl Picker {
             }
     }
 
-    /// Whether the bytes of this block, from this peer, are to be kept: it was asked for them and
-    /// they are of use.
+    /// Returns whether to keep the bytes of this block from this peer: they were requested from it
+    /// and are useful.
     pub fn accepts(&self, peer: PeerKey, block: BlockRef) -> bool {
         self.wants(block)
             && self
@@ -309,7 +308,7 @@ impl Picker {
             self.demand_stale = true;
         }
         self.fill_all();
-        // What is asked of snubbed peers is no more than a question whether they are back.
+        // Requests to snubbed peers only test whether they answer again.
         if self.peers.values().all(|p| p.snubbed || p.queue.is_empty()) {
             self.request_anything();
         }

@@ -1,4 +1,4 @@
-//! Inputs from peers: joining, leaving, having, choking, rejecting.
+//! Handles inputs from peers: joining, leaving, pieces, chokes, rejects.
 
 use super::api::Output;
 use super::peer::Peer;
@@ -8,8 +8,8 @@ use crate::{Bits, BlockRef, PeerKey, PieceIndex};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// Shortest time between two HAVEs of a peer after each of which its queue is filled, seconds. It
-/// bounds the work.
+/// Shortest time between two HAVEs of a peer that each fill its queue, in seconds. It bounds the
+/// work.
 const HAVE_S: f64 = 0.01;
 
 impl Picker {
@@ -33,7 +33,7 @@ impl Picker {
         if !p.fast {
             p.drop_requests();
         }
-        // BEP 6: what is allowed fast is answered all the same.
+        // BEP 6: requests for allowed fast pieces are answered nevertheless.
         let kept = if p.fast { p.allowed.clone() } else { Vec::new() };
         self.release(peer, |piece| !kept.contains(&piece));
     }
@@ -54,9 +54,9 @@ impl Picker {
             return;
         }
         p.allowed.push(piece.0);
-        // As a rule UNCHOKE is right behind. What is allowed is a random piece: requested at once,
-        // it would stand before the one on which a reader is blocked. Where no UNCHOKE comes, the
-        // next event fills the queue.
+        // UNCHOKE usually follows at once. The allowed piece is a random one: requested now, it
+        // would precede the piece on which a reader is blocked. If no UNCHOKE comes, the next event
+        // fills the queue.
         self.refresh_demand();
         if self.demand.first().is_some_and(|w| w.piece == piece.0) {
             self.fill(peer);
@@ -64,14 +64,15 @@ impl Picker {
     }
 
     pub(super) fn peer_views(&mut self, peer: PeerKey) {
-        if let Some(p) = self.peers.get_mut(&peer) {
-            p.views = true;
+        if let Some(p) = self.peers.get_mut(&peer)
+            && !std::mem::replace(&mut p.views, true)
+        {
             self.count_viewers();
         }
     }
 
     pub(super) fn peer_left(&mut self, peer: PeerKey) {
-        // Out of the table first, or what it leaves behind would be asked of it again.
+        // It is removed first. Otherwise its released blocks would be requested from it again.
         let Some(p) = self.peers.remove(&peer) else { return };
         self.outstanding -= p.queue.len();
         for ask in p.queue {
@@ -117,7 +118,7 @@ impl Picker {
             return;
         }
         p.useful += 1;
-        // One HAVE of many is acted upon at once, the others with the next tick.
+        // Of many HAVEs, one fills the queue at once, the others with the next tick.
         let at_once = self.now.since(p.had_at).as_secs_f64() >= HAVE_S;
         if at_once {
             p.had_at = self.now;
@@ -142,7 +143,7 @@ impl Picker {
         }
     }
 
-    /// Whether a connected peer has this piece.
+    /// Returns whether a connected peer has this piece.
     pub fn any_peer_has(&self, piece: PieceIndex) -> bool {
         self.peers.values().any(|p| p.bits.get(piece.0))
     }
@@ -167,8 +168,8 @@ impl Picker {
             if let Some(part) = self.partial.get_mut(&block.piece.0) {
                 part.release(block.block, peer);
             }
-            // A peer that rejects while it does not choke us lacks the piece, or will not give it
-            // now. It is not asked for that piece for a while, or both would repeat themselves
+            // A peer that rejects without choking us lacks the piece, or will not send it now. The
+            // piece is not requested from it for a while. Otherwise both would repeat themselves
             // endlessly.
             if !p.choked {
                 p.refuse(block.piece.0, self.now);

@@ -1,15 +1,15 @@
-//! A piece that was begun: which of its blocks are here, and which peers were asked for the others.
+//! An incomplete piece: its received blocks, and the requests for the others.
 
 use crate::PeerKey;
 
-/// Bound on the peers that are asked for the same block: two, and a third where both are unmeasured
-/// and block a reader.
+/// Most peers from which the same block is requested: two, and a third if both are unmeasured and
+/// block a reader.
 pub(super) const MAX_ASKERS: usize = 3;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Block {
     pub(super) got: bool,
-    /// The peer that gave it.
+    /// The peer that sent it.
     pub(super) giver: Option<PeerKey>,
     pub(super) askers: [Option<PeerKey>; MAX_ASKERS],
 }
@@ -27,25 +27,25 @@ impl Block {
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) blocks: Vec<Block>,
-    /// Memory reserved for it, bytes.
+    /// Memory reserved for it, in bytes.
     pub(super) reserved: u64,
     /// Whether it is begun ahead of time: memory is reserved only as its front grows.
     pub(super) ahead_of_time: bool,
-    /// Blocks neither here nor asked for.
+    /// Number of blocks that are neither received nor requested.
     pub(super) open: u32,
-    /// Blocks that are not here.
+    /// Number of blocks that are not received.
     pub(super) missing: u32,
-    /// The blocks from this one on are known without any peer.
+    /// First of the last blocks that are known without any peer.
     pub(super) known_from: u32,
-    /// No open block lies before this one.
+    /// Lower bound on the first open block.
     first_open: u32,
     /// Number of times that its hash was wrong.
     pub(super) failures: u32,
-    /// Peers that gave blocks of it when its hash was wrong.
+    /// Peers that sent blocks of it when its hash was wrong.
     pub(super) suspects: Vec<PeerKey>,
-    /// The one peer that it is taken from after repeated failures, so that a liar stands alone.
+    /// The one peer from which it is requested after repeated failures, so that a liar is alone.
     pub(super) solo: Option<PeerKey>,
-    /// Peers that gave the blocks that are here, each once.
+    /// Peers that sent the received blocks, each once.
     pub(super) givers: Vec<PeerKey>,
 }
 
@@ -66,7 +66,7 @@ impl Partial {
         }
     }
 
-    /// Whether it failed so often that it is taken from one peer alone.
+    /// Returns whether it failed often enough to be requested from one peer alone.
     pub(super) fn is_for_one(&self) -> bool {
         self.failures > 2
     }
@@ -75,8 +75,8 @@ impl Partial {
         self.missing == self.known_from && self.open == self.missing
     }
 
-    /// The blocks of a piece that was just begun are known from this one on, which is not its
-    /// first.
+    /// Marks the blocks from this one on as known, in a piece that was just begun. It must not be
+    /// the first block.
     pub(super) fn know_tail(&mut self, from: u32) {
         if from == 0 || from >= self.missing {
             return;
@@ -85,7 +85,7 @@ impl Partial {
         (self.open, self.missing, self.known_from) = (from, from, from);
     }
 
-    /// The first block that is neither here nor asked for.
+    /// Returns the first block that is neither received nor requested.
     pub(super) fn next_open(&mut self) -> Option<u32> {
         if self.open == 0 {
             return None;
@@ -99,13 +99,13 @@ impl Partial {
         None
     }
 
-    /// Its blocks from the first up to the last that is here or asked for.
+    /// Returns the number of blocks from the first up to the last that is received or requested.
     pub(super) fn reach(&self) -> u32 {
         let fetched = &self.blocks[..self.known_from as usize];
         fetched.iter().rposition(|b| b.got || b.asked() > 0).map_or(0, |last| last as u32 + 1)
     }
 
-    /// The share of its blocks that is neither here nor asked for.
+    /// Returns the share of its blocks that are neither received nor requested.
     pub(super) fn open_share(&self) -> f64 {
         f64::from(self.open) / self.blocks.len() as f64
     }
@@ -120,7 +120,7 @@ impl Partial {
         }
     }
 
-    /// The request is answered or taken back.
+    /// Removes a request that was answered or cancelled.
     pub(super) fn release(&mut self, block: u32, peer: PeerKey) {
         let b = &mut self.blocks[block as usize];
         let before = b.asked();
@@ -131,12 +131,12 @@ impl Partial {
         }
     }
 
-    /// Blocks that this peer gave or is asked for.
+    /// Returns the number of blocks that this peer sent or has outstanding.
     pub(super) fn taken_by(&self, peer: PeerKey) -> u32 {
         self.blocks.iter().filter(|b| b.giver == Some(peer) || b.is_asked_of(peer)).count() as u32
     }
 
-    /// The block came from `peer`; false if it was here already.
+    /// Stores that the block came from `peer`. Returns whether it was missing before.
     pub(super) fn receive(&mut self, block: u32, peer: PeerKey) -> bool {
         let b = &mut self.blocks[block as usize];
         if b.got {
@@ -153,7 +153,7 @@ impl Partial {
         true
     }
 
-    /// The hash was wrong: all blocks are wanted again.
+    /// Resets all blocks after a wrong hash: they are wanted again.
     pub(super) fn fail(&mut self) {
         self.failures += 1;
         for peer in std::mem::take(&mut self.givers) {

@@ -1,68 +1,74 @@
-//! Price: a request is made where its gain exceeds its price ([`Picker::is_worth`]), both in seconds.
+//! Price: a request is made if its gain is at least its price ([`Picker::is_worth`]), both in
+//! seconds.
 //!
-//! The *gain* of a first request is how much sooner it brings the piece than the other holders would.
-//! The gain of a duplicate is how much sooner it brings the block than the request that is out.
+//! The *gain* of a first request is the time by which it completes the piece sooner than the other
+//! holders would. The gain of a duplicate is the time by which it is answered sooner than the
+//! outstanding request.
 //!
-//! The *price* of a first request is the delay of a blocked reader that shares the viewer's line with
-//! it: none for the blocked piece and for what is fetched as one with it, too much for what lies
-//! beyond while enough is under way. The price of a duplicate grows with the share of bytes already
-//! wasted.
+//! The *price* of a first request is the delay of a blocked reader that shares the viewer's line
+//! with it. It is zero for the blocked piece and the pieces that are fetched together with it, and
+//! infinite for later pieces while enough blocks are outstanding. The price of a duplicate grows
+//! with the share of bytes already wasted.
 
 use super::Picker;
 use super::demand::{Class, Demand};
 use super::peer::Peer;
 use super::piece::{Block, MAX_ASKERS};
 use super::tuning::{BURST_BLOCKS, DUPLICATE_GAIN, PATIENCE_S, PROBE_BLOCKS, SOON_S, STUCK_S, TICK_S, URGENT_S};
-use crate::layout::BLOCK_BYTES;
+use crate::BLOCK_BYTES;
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
-/// Incomplete pieces that are looked at for duplicates. Those behind are rarely due before the next
-/// look.
+/// Number of incomplete pieces that are checked for duplicates. Later ones are rarely due before
+/// the next check.
 const DUPLICATE_PIECES: usize = 2;
 
-/// What a peer has to offer now, and how far ahead it may be asked.
+/// The present offer of a peer, and how far ahead it may be asked.
 #[derive(Clone, Copy, Debug)]
 struct Offer {
-    /// When a block requested now would be here.
+    /// Time at which a block requested now would arrive.
     arrival_s: f64,
-    /// How much later it may well be.
+    /// Likely delay beyond it.
     risk_s: f64,
     service_s: f64,
     measured: bool,
-    /// It gave a block.
+    /// Whether it sent a block.
     proved: bool,
-    /// Nothing is requested of it.
+    /// Whether it has no outstanding requests.
     idle: bool,
-    /// It went quiet and proves itself on what is not urgent, since there are others.
+    /// Whether it was snubbed and gets only requests that are not urgent, since there are other
+    /// peers.
     proving: bool,
-    /// Demands due within this time are free of charge, those behind are too dear.
+    /// Demands due within this time are free, later ones too expensive.
     reach_s: f64,
 }
 
-/// What is asked of a peer: an open block, or one that is expected from others.
+/// A possible request to a peer: an open block, or one that is expected from others.
 #[derive(Clone, Copy, Debug)]
 enum Request {
     First {
         open: u32,
     },
     Duplicate {
-        /// When the block is expected from the peers that were asked.
+        /// Expected arrival of the block from the peers that were asked.
         expected_s: f64,
-        /// None of these peers was measured.
+        /// Whether none of these peers was measured.
         unmeasured: bool,
     },
 }
 
 impl Picker {
-    /// Returns the block to request next of this peer; `None` where no request is worth its price.
+    /// Returns the block to request next from this peer; `None` if no request is worth its price.
     pub(super) fn pick(&mut self, peer: PeerKey) -> Option<BlockRef> {
         self.skip_requested();
+        let p = self.peers.get(&peer)?;
+        let end = self.demands_within_horizon(p);
         let offer = self.offer(peer)?;
         if let Some(block) = self.pick_duplicate(peer, &offer) {
             return Some(block);
         }
         let (mut at, mut targets) = (self.open_from, true);
-        while let Some(w) = self.demand.get(at).copied() {
+        while at < end {
+            let w = self.demand[at];
             // All that follow are too dear as well.
             if w.due_s > offer.reach_s {
                 return None;
@@ -84,9 +90,12 @@ impl Picker {
     }
 
     fn pick_open(&mut self, key: PeerKey, offer: &Offer, w: &Demand, at: usize) -> Option<BlockRef> {
-        let open = self.open_blocks(w.piece);
         let p = self.peers.get(&key)?;
-        if open == 0 || !self.is_within_horizon(p, w) || !self.may_take(key, p, w.piece) {
+        if !p.bits.get(w.piece) || !self.is_within_horizon(p, w) {
+            return None;
+        }
+        let open = self.open_blocks(w.piece);
+        if open == 0 || !self.may_take(key, p, w.piece) {
             return None;
         }
         let share = self.rule.is_some().then(|| self.share_of(key, w));
@@ -98,18 +107,19 @@ impl Picker {
         if worth && self.reserve(w.piece, at) { self.next_open(w.piece) } else { None }
     }
 
-    /// Whether the gain of a request exceeds its price.
+    /// Returns whether the gain of a request is at least its price.
     fn is_worth(&self, offer: &Offer, w: &Demand, request: Request) -> bool {
         self.gain_s(offer, w, request) >= self.price_s(offer, w, request)
     }
 
-    /// Returns how much sooner the piece is expected with this request, in seconds.
+    /// Returns the time by which the piece is expected sooner with this request, in seconds.
     fn gain_s(&self, offer: &Offer, w: &Demand, request: Request) -> f64 {
         let now_s = self.now.as_secs_f64();
         match request {
-            // An unmeasured peer is measured on a real block, unless that would be among the last
-            // of the piece. While a reader is blocked on small pieces, each that gave nothing yet has
-            // one block, although another may be sooner by a guess: a duplicate makes up for it.
+            // An unmeasured peer is measured with a real block, unless that is among the last of
+            // the piece. While a reader is blocked on small pieces, each peer that sent nothing yet
+            // gets one block, although another may be sooner by a guess: a duplicate compensates
+            // for it.
             Request::First { open }
                 if !offer.measured
                     && (open > 2 * self.peers.len() as u32
@@ -122,7 +132,7 @@ impl Picker {
                 w.cutoff.as_secs_f64() + 0.1 * offer.service_s - offer.arrival_s - risk_s
             }
             Request::Duplicate { expected_s, unmeasured } => {
-                // What comes before its reader reaches it is soon enough.
+                // A piece that arrives before its reader needs it is soon enough.
                 let arrival_s = offer.arrival_s.max(now_s + w.due_s);
                 let (left_s, after_s) = (expected_s - now_s, arrival_s - now_s);
                 if unmeasured && w.is_blocking() && left_s > 0.0 {
@@ -134,7 +144,7 @@ impl Picker {
         }
     }
 
-    /// Returns what a request costs, in seconds of waiting.
+    /// Returns the price of a request, in seconds of waiting.
     fn price_s(&self, offer: &Offer, w: &Demand, request: Request) -> f64 {
         let Request::Duplicate { expected_s, .. } = request else {
             let dear = w.due_s > offer.reach_s || (offer.proving && w.is_urgent());
@@ -143,22 +153,21 @@ impl Picker {
         let left_s = expected_s - self.now.as_secs_f64();
         let price_s = (DUPLICATE_GAIN * left_s).max(0.1 * TICK_S) * self.waste().powi(3).max(1.0);
         if w.is_blocking() && w.shown_s <= URGENT_S {
-            // At any share of waste, a picture that stands still is worth a duplicate; the more of
-            // them, the dearer.
+            // A stall justifies a duplicate at any share of waste, but each one raises the price.
             price_s.min(PATIENCE_S * (1 + self.duplicates.len()) as f64)
         } else {
             price_s
         }
     }
 
-    /// Returns the bytes of duplicates, with one more block, as a share of what may be wasted.
-    /// Those sent within [`PATIENCE_S`] count in full, since nobody knows yet which of them will
-    /// come twice.
+    /// Returns the bytes of duplicates, with one more block, as a share of the permitted waste.
+    /// Those sent within [`PATIENCE_S`] count in full, since it is not known yet which of them
+    /// arrive twice.
     fn waste(&self) -> f64 {
         let sent = (self.duplicates.len() as u64 + 1) * u64::from(BLOCK_BYTES);
         let spent = (self.counters.duplicate_bytes + sent) as f64;
-        // A player that begins is worth duplicates, too: of what it wants ahead of it half is taken
-        // as received, and a burst. But a clip may not lose a larger share of itself than a film.
+        // A player that starts justifies duplicates, too: half of its read-ahead and a burst count
+        // as received. But a clip may not waste a larger share of its bytes than a film.
         let wanted: u64 = self.readers.values().map(|r| r.fetch_end().saturating_sub(r.position)).sum();
         let credit = wanted.min(self.config.horizon_bytes) / 2 + u64::from(BURST_BLOCKS) * u64::from(BLOCK_BYTES);
         let credit = credit.min(self.layout.total_bytes() / 2);
@@ -179,8 +188,9 @@ impl Picker {
         })
     }
 
-    /// Returns how far ahead a peer may be asked without harm to a blocked reader, in seconds; zero
-    /// for nothing but what blocks one. Everything else shares the viewer's line with that.
+    /// Returns how far ahead a peer may be asked without delaying a blocked reader, in seconds.
+    /// Zero permits only the blocking piece, since all other blocks share the viewer's line with
+    /// it.
     fn reach_s(&self, p: &Peer) -> f64 {
         const BLOCKING: f64 = 0.0;
         const NOTHING: f64 = -1.0;
@@ -190,8 +200,8 @@ impl Picker {
         let probes = self.probe_blocks(first.piece);
         let can_help = p.can_ask(first.piece) && self.open_blocks(first.piece) > 0;
         if !self.is_held(first) {
-            // Dozens of unmeasured peers with a few blocks each would fill the line before what is
-            // urgent.
+            // Dozens of unmeasured peers with a few blocks each would fill the line before urgent
+            // blocks.
             let one_each = self.is_small(first.piece) && !p.queue.is_empty();
             let enough = !p.measured() && !can_help && (one_each || self.outstanding >= 2 * probes);
             return if enough { BLOCKING } else { f64::INFINITY };
@@ -222,9 +232,9 @@ impl Picker {
         }
     }
 
-    /// Whether what blocks a reader will soon be here: from the moment on in which a peer that has
-    /// it has come. Where nothing of it came for a while there is no telling when it will, and the
-    /// others need not wait for that.
+    /// Returns whether the piece that blocks a reader will soon arrive, which is assumed as soon as
+    /// a peer that has it joined. If no block of it arrived for a while, its arrival is unknown,
+    /// and other requests need not wait for it.
     fn is_held(&self, first: &Demand) -> bool {
         if !first.is_blocking() || self.now.since(self.progress_at).as_secs_f64() > STUCK_S {
             return false;
@@ -234,14 +244,14 @@ impl Picker {
         unknown || first.cutoff <= self.now.plus_secs(URGENT_S)
     }
 
-    /// Whether it joined moments ago: its UNCHOKE may be on its way.
+    /// Returns whether it joined moments ago: its UNCHOKE may be under way.
     pub(super) fn is_new(&self, p: &Peer) -> bool {
         self.now.since(p.joined).as_secs_f64() < STUCK_S
     }
 
-    /// Whether the blocks that block a reader will go to other unmeasured peers, each of which
-    /// brings as many as this one has before it brings one more: those that have come with it, or
-    /// are being dialled.
+    /// Returns whether the blocks that block a reader will go to other unmeasured peers, those that
+    /// joined with this one or are being dialled. Each of them delivers as many as this one has
+    /// before this one delivers one more.
     fn others_will_come(&self, p: &Peer, first: &Demand) -> bool {
         if p.queue.is_empty() {
             return false;
@@ -256,13 +266,13 @@ impl Picker {
         enough(dialled) || enough(dialled + self.peers.values().filter(coming).count())
     }
 
-    /// Whether each block of this piece can go to an unmeasured peer of its own.
+    /// Returns whether each block of this piece can go to a different unmeasured peer.
     fn is_small(&self, piece: u32) -> bool {
         self.layout.blocks_of(PieceIndex(piece)) <= PROBE_BLOCKS
     }
 
-    /// A block of the first urgent pieces that is worth requesting though another peer was asked
-    /// for it: the one that is expected last. Only where no block is open.
+    /// Returns a block of the first urgent pieces that is worth a duplicate: the one that is
+    /// expected last. Only if no block is open.
     fn pick_duplicate(&mut self, key: PeerKey, offer: &Offer) -> Option<BlockRef> {
         let first = self.demand.first().filter(|w| w.is_urgent())?;
         let p = self.peers.get(&key).filter(|p| !p.snubbed && self.rule.is_none())?;
@@ -293,8 +303,8 @@ impl Picker {
                 let Some((expected_s, unmeasured)) = self.expected(b, block) else { continue };
                 latest.expected_s = latest.expected_s.max(expected_s);
                 latest.unmeasured |= unmeasured;
-                // A third only where a peer that gave something can help out two unmeasured ones,
-                // and a reader is blocked.
+                // A third request only if a reader is blocked, and a peer that sent blocks can help
+                // two unmeasured ones.
                 let third = b.asked() == 1 || (unmeasured && offer.proved && w.is_blocking());
                 if third && !b.is_asked_of(key) && last.is_none_or(|(latest_s, ..)| expected_s >= latest_s) {
                     last = Some((expected_s, Request::Duplicate { expected_s, unmeasured }, block));
@@ -312,8 +322,8 @@ impl Picker {
         Some(block)
     }
 
-    /// Returns when a block is expected from the peers that were asked for it, and whether none of
-    /// them was measured; `None` where none or all that may be were asked.
+    /// Returns the expected arrival of a block from the peers that were asked for it, and whether
+    /// none of them was measured. `None` if none or the most possible peers were asked.
     fn expected(&self, b: &Block, block: BlockRef) -> Option<(f64, bool)> {
         if b.asked() == MAX_ASKERS {
             return None;
@@ -329,12 +339,12 @@ impl Picker {
     }
 }
 
-/// The latest that was found when no duplicate was worth its price. Until something changes, none
-/// is to a peer for which that would not be.
+/// The block that was expected last when no duplicate was worth its price. Until something changes,
+/// a peer for which a duplicate of it is not worth the price gets none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Latest {
     at: Time,
-    /// Requests sent and bytes received by then.
+    /// Number of requests sent and bytes received by then.
     version: (u64, u64),
     expected_s: f64,
     unmeasured: bool,

@@ -1,4 +1,4 @@
-//! An open reader: its position, its rate, and how much lies ready ahead of it.
+//! An open reader: its position, its rate, and its read-ahead.
 
 use super::tuning::{PATIENCE_S, SOON_S, STEADY_S, URGENT_S};
 use super::{Picker, URGENT_TICK_S};
@@ -9,14 +9,14 @@ pub(super) struct Reader {
     pub(super) position: u64,
     pub(super) end: u64,
     pub(super) window: u64,
-    /// Places to which its player may seek.
+    /// Seek targets of its player.
     pub(super) targets: Vec<u64>,
     pub(super) blocked: bool,
     blocked_since: Time,
     blocked_until: Time,
-    /// Until then the player's buffer is not believed.
+    /// Time until which the reported buffer of the player is ignored.
     distrusted_until: Time,
-    /// Seconds from a byte's reading to its showing, as far as known.
+    /// Seconds from a byte's reading to its presentation, if known.
     buffer_s: f64,
     known_rate: Option<f64>,
     /// Decayed bytes and seconds of reading.
@@ -24,7 +24,7 @@ pub(super) struct Reader {
     seconds: f64,
     since: Time,
     opened: Time,
-    /// The first piece from the position on that is not here.
+    /// First missing piece from the position on.
     pub(super) ready_to: u32,
 }
 
@@ -66,16 +66,16 @@ impl Reader {
         self.blocked_since = now;
     }
 
-    /// Whether it is blocked on the first missing piece, which it would reach in `due_s`, or is
-    /// about to be. Between two pieces it waits for nothing, for moments; were other peers asked
-    /// for what comes later in each of them, the line would be full of that.
+    /// Returns whether it is blocked on the first missing piece, which it would reach in `due_s`,
+    /// or is about to be. Between two pieces it is unblocked for moments. If later pieces were
+    /// requested in each of these moments, they would fill the line.
     pub(super) fn is_blocked(&self, now: Time, due_s: f64) -> bool {
         (self.blocked || now < self.blocked_until) && due_s < PATIENCE_S
     }
 
-    /// Returns the time from a byte's reading to its showing, seconds; zero where that is not
-    /// known. A reader that is blocked for long is believed to need it now: its player may play
-    /// faster than we know.
+    /// Returns the time from a byte's reading to its presentation, in seconds; zero if unknown. A
+    /// reader that is blocked for long is assumed to need it now: its player may play faster than
+    /// known.
     pub(super) fn player_buffer_s(&mut self, now: Time) -> f64 {
         if self.blocked && now.since(self.blocked_since).as_secs_f64() > 2.0 * PATIENCE_S {
             self.distrusted_until = now.plus_secs(SOON_S);
@@ -87,7 +87,7 @@ impl Reader {
         self.since = now;
         self.position = position;
         self.buffer_s = 0.0;
-        // It is about to wait there.
+        // It is about to be blocked there.
         self.blocked_until = now.plus_secs(STEADY_S);
     }
 
@@ -95,7 +95,7 @@ impl Reader {
         self.known_rate = (rate.is_finite() && rate > 0.0).then_some(rate);
     }
 
-    /// Bytes per second, as given or as measured; `None` where neither is reliable yet.
+    /// Returns the rate in bytes per second, given or measured; `None` if neither is reliable yet.
     pub(super) fn rate(&self) -> Option<f64> {
         self.known_rate.or_else(|| {
             let long_enough = self.since.since(self.opened).as_secs_f64() > URGENT_S;
@@ -103,13 +103,13 @@ impl Reader {
         })
     }
 
-    /// The first byte past what may be fetched for it.
+    /// Returns the end of the bytes that may be fetched for it, exclusive.
     pub(super) fn fetch_end(&self) -> u64 {
         self.position.saturating_add(self.window).min(self.end)
     }
 }
 
-/// What readers tell.
+/// Inputs from readers.
 impl Picker {
     pub(super) fn reader_opened(&mut self, key: ReaderKey, start: u64, mut new: Reader) {
         new.end = new.end.min(self.layout.total_bytes());

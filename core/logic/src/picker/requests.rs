@@ -1,4 +1,4 @@
-//! Requests: filling the peers' queues, up to the bound on each.
+//! Fills the peers' queues with requests, up to the bound on each.
 
 use super::Picker;
 use super::api::{Output, Share};
@@ -7,12 +7,12 @@ use super::peer::Peer;
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
 impl Picker {
-    /// Delay that a peer's queue may add to its round trip, seconds.
+    /// Returns the delay that a peer's queue may add to its round trip, in seconds.
     pub(super) fn slack_s(&self) -> f64 {
         self.config.slack_ms / 1000.0
     }
 
-    /// Whether anything is wanted: by a reader, or because all is to be fetched.
+    /// Returns whether any piece is wanted, by a reader or because everything is to be fetched.
     pub fn is_wanted_at_all(&self) -> bool {
         !self.readers.is_empty() || self.fetch_all
     }
@@ -27,12 +27,16 @@ impl Picker {
         }
     }
 
-    /// Requests as much of this peer as it should have in its queue now.
+    /// Fills the queue of this peer up to its bound.
     pub(super) fn fill(&mut self, peer: PeerKey) {
         if self.paused || !self.is_wanted_at_all() {
             return;
         }
         self.refresh_demand();
+        if !self.may_have_use_for(peer) {
+            return;
+        }
+        self.refresh_supply();
         let slack = self.slack_s();
         loop {
             let Some(p) = self.peers.get(&peer) else { return };
@@ -44,13 +48,22 @@ impl Picker {
                 return;
             }
             let filled = p.queue.len() + 1 >= limit;
-            // One block at a time tells whether a snubbed peer is back.
+            // One block at a time tests whether a snubbed peer answers again.
             if p.snubbed && !p.queue.is_empty() {
                 return;
             }
             let Some(block) = self.pick(peer) else { return };
             self.request(peer, block, filled);
         }
+    }
+
+    /// Whether anything may be wanted of a peer: it has something that we lack, and if it has a
+    /// horizon, something within that is urgent or open. Cheap, and asked of each peer all the time.
+    fn may_have_use_for(&mut self, peer: PeerKey) -> bool {
+        self.skip_requested();
+        let Some(p) = self.peers.get(&peer) else { return false };
+        let open = self.open_from < self.demands_within_horizon(p);
+        p.useful > 0 && (open || self.is_urgent() || !self.has_horizon(p))
     }
 
     fn request(&mut self, peer: PeerKey, block: BlockRef, filled: bool) {
@@ -64,8 +77,8 @@ impl Picker {
             part.solo = Some(peer);
         }
         let Some(p) = self.peers.get_mut(&peer) else { return };
-        // A request that still stands there needs no second one, unless it was lost. Then it is
-        // cancelled as well, so that it is not answered twice.
+        // A request that still stands at the peer is not sent again unless it was lost. A lost one
+        // is cancelled first, so that it is not answered twice.
         let standing = p.revive(block);
         let lost = standing.is_some_and(|sent| p.is_lost(sent, self.now, self.prior));
         let stands = standing.is_some() && !lost;
@@ -83,33 +96,31 @@ impl Picker {
         }
     }
 
-    /// Whether a reader is blocked on this piece before all others, and nothing of it was requested
-    /// yet.
+    /// Returns whether a reader is blocked on this piece before all others, and no block of it was
+    /// requested yet.
     pub(super) fn is_first_of_blocking(&self, piece: u32) -> bool {
         let first = self.blocking().is_some_and(|w| w.piece == piece);
         first && self.partial.get(&piece).is_none_or(|part| part.open == part.missing)
     }
 
-    /// Requests one wanted block of an unlikely source, where nothing is under way: every peer is
-    /// ruled out, but an unlikely source is better than none. The likely ones come first.
+    /// Requests one wanted block from an unlikely source if nothing is outstanding. Every peer is
+    /// ruled out then, but an unlikely source is better than none. The likeliest comes first.
     pub(super) fn request_anything(&mut self) {
         if self.paused || self.is_new_peer_expected() {
             return;
         }
         let slack = self.slack_s();
-        let idle = |p: &Peer| p.queue.is_empty() && p.limit(self.now, slack, self.prior) > 0;
-        let idle: Vec<PeerKey> = self.peers.iter().filter(|(_, p)| idle(p)).map(|(key, _)| *key).collect();
-        if idle.is_empty() {
-            return;
-        }
-        for at in 0..self.demand.len() {
+        let idle = |p: &Peer| p.useful > 0 && p.queue.is_empty() && p.limit(self.now, slack, self.prior) > 0;
+        let idle: Vec<(PeerKey, &Peer)> =
+            self.peers.iter().filter(|(_, p)| idle(p)).map(|(key, p)| (*key, p)).collect();
+        let Some(end) = idle.iter().map(|(_, p)| self.demands_within_horizon(p)).max() else { return };
+        for at in self.open_from..end {
             let w = self.demand[at];
             if self.open_blocks(w.piece) == 0 {
                 continue;
             }
-            let able = idle.iter().filter_map(|key| Some((*key, self.peers.get(key)?)));
-            let able = able.filter(|(_, p)| p.can_ask(w.piece) && self.is_within_horizon(p, &w));
-            let likeliest = able.min_by_key(|(_, p)| (p.snubbed, !p.serves(self.now))).map(|(key, _)| key);
+            let able = idle.iter().filter(|(_, p)| p.can_ask(w.piece) && self.is_within_horizon(p, &w));
+            let likeliest = able.min_by_key(|(_, p)| (p.snubbed, !p.serves(self.now))).map(|(key, _)| *key);
             let Some(peer) = likeliest else { continue };
             if let Some(block) = self.next_open(w.piece) {
                 self.request(peer, block, false);
@@ -118,13 +129,13 @@ impl Picker {
         }
     }
 
-    /// Whether a peer that has what blocks a reader joined moments ago.
+    /// Returns whether a peer that has the piece on which a reader is blocked joined moments ago.
     fn is_new_peer_expected(&self) -> bool {
         let first = self.blocking();
         first.is_some_and(|w| self.peers.values().any(|p| p.bits.get(w.piece) && self.is_new(p)))
     }
 
-    /// What a comparison rule is told of a peer and a piece.
+    /// Returns the facts about a peer and a piece for a comparison rule.
     pub(super) fn share_of(&mut self, key: PeerKey, w: &Demand) -> Share {
         let known = self.supply.holders.get(&w.piece).copied();
         let (holders, total) = known.unwrap_or_else(|| {

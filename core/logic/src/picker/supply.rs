@@ -1,59 +1,60 @@
-//! Supply: which peers can deliver what, and when.
+//! Supply: the pieces that each peer can deliver, and when.
 //!
-//! Dealing all blocks out at once would be wrong a moment later, so only the *cutoffs* are kept:
-//! for each of the first demands, the time by which the peers that hold it can have brought all
-//! that is open of it and before it. A peer that would be later leaves the piece to the others and
-//! looks at the next one. So all useful peers end together, a slow peer holds up nothing that a
-//! reader waits for, and slow peers work on what is due later.
+//! An assignment of all blocks would be outdated a moment later, so only the *cutoffs* are kept.
+//! They are, for each of the first demands, the time by which its holders can deliver all open
+//! blocks of it and before it. A peer that would be later leaves the piece to the others and
+//! considers the next one. All useful peers thus end together, a slow peer delays no piece that a
+//! reader waits for, and slow peers work on pieces that are due later.
 //!
-//! Among viewers supply has a horizon: their uploads are small, and an idle seed (one that has all
-//! and watches nothing) is all that those have who find nothing elsewhere
-//! (docs/adr/0010-among-viewers.md).
+//! Among viewers supply has a horizon. Their uploads are small, and some viewers have no other
+//! source than an idle seed, one that does not watch (docs/adr/0010-among-viewers.md).
 
 use super::Picker;
 use super::demand::{Class, Demand};
 use super::peer::Peer;
 use super::reader::Reader;
-use super::tuning::{BURST_BLOCKS, LONG_S, PATIENCE_S, PRIOR_RATE, PROBE_BLOCKS, SOON_S, STUCK_S, URGENT_S};
-use crate::layout::BLOCK_BYTES;
+use super::tuning::{BURST_BLOCKS, PATIENCE_S, PRIOR_RATE, PROBE_BLOCKS, SOON_S, STUCK_S, URGENT_S};
+use crate::BLOCK_BYTES;
 use crate::{PieceIndex, Time};
 use std::collections::BTreeMap;
 
-/// Demands with open blocks for which a cutoff is computed; for those behind, it is extrapolated in
-/// a straight line.
+/// Number of demands with open blocks for which a cutoff is computed. Beyond them it is
+/// extrapolated linearly.
 const CUTOFFS: usize = 6;
 /// Seconds after which cutoffs are computed again; for each peer that many more, since more peers
 /// make them dearer and a single block less important.
 const CUTOFF_AGE_S: f64 = 0.01;
 const CUTOFF_AGE_PER_PEER_S: f64 = 0.0002;
 
-/// What is known of all peers together, computed with the cutoffs.
+/// Figures of all peers together, computed with the cutoffs.
 #[derive(Debug, Default)]
 pub(super) struct Supply {
     computed_at: Time,
-    /// Whether an idle seed is asked only for what is shown soon.
+    /// Whether an idle seed is asked only for pieces that are shown soon.
     spares_seeds: bool,
-    /// Whether viewers that have all deliver enough for the readers.
+    /// Whether viewers that have every piece deliver enough for the readers.
     full_viewers: bool,
-    /// By piece, its holders and their rates together, as far as a comparison rule asked for them.
+    /// By piece, the number of its holders and their total rate, if a comparison rule needed them.
     pub(super) holders: BTreeMap<u32, (usize, f64)>,
-    /// Blocks under way in a round trip of each measured peer.
+    /// Number of blocks that fit into a round trip of all measured peers.
     in_flight: f64,
-    /// The first demands that are fetched as one with the piece on which a reader is blocked, and
-    /// their blocks.
+    /// Number of first demands that are fetched together with the piece on which a reader is
+    /// blocked, and of their blocks.
     pub(super) run: usize,
     pub(super) run_blocks: u32,
-    /// Of these, the ones that any peer may begin with.
+    /// Number of these demands with which any peer may begin.
     pub(super) near: usize,
 }
 
 impl Picker {
+    /// The demand was made anew.
     pub(super) fn make_supply(&mut self) {
         self.set_prior();
         self.count_viewers();
         self.set_cutoffs();
     }
 
+    /// Computes the cutoffs anew where they have aged.
     pub(super) fn refresh_supply(&mut self) {
         let age = self.now.since(self.supply.computed_at).as_secs_f64();
         if age > (CUTOFF_AGE_PER_PEER_S * self.peers.len() as f64).max(CUTOFF_AGE_S) {
@@ -61,7 +62,7 @@ impl Picker {
         }
     }
 
-    /// The median rate of measured peers is the best guess for the others.
+    /// Updates the assumed rate of unmeasured peers: the median of the measured ones.
     fn set_prior(&mut self) {
         let measured = self.peers.values().filter(|p| p.samples > 0);
         let mut rates: Vec<f64> = measured.map(|p| p.rate(PRIOR_RATE)).collect();
@@ -85,7 +86,7 @@ impl Picker {
         for w in self.demand.iter() {
             let open = f64::from(self.open_blocks(w.piece));
             if open == 0.0 || w.class == Class::Target {
-                // All of it is requested: it will be here before what lies behind it.
+                // All of it is requested, so it arrives before later pieces.
                 cutoffs.push(now.plus_secs(last_cutoff));
                 continue;
             }
@@ -96,10 +97,10 @@ impl Picker {
             }
             computed += 1;
             holders.clear();
-            // A peer that chokes us gives what it allows, and nothing else.
+            // A peer that chokes us sends only allowed fast pieces.
             let able = serving.iter().filter(|s| s.peer.can_ask(w.piece) && self.is_within_horizon(s.peer, w));
-            // As in the gain of a request: else no peer may be in time for the rest of a piece that
-            // one unsteady peer has.
+            // As in the gain of a request. Otherwise no peer might be in time for the rest of a
+            // piece that one unsteady peer has.
             holders.extend(able.map(|s| (s.at_s + if w.due_s < SOON_S { s.risk_s } else { 0.0 }, s.blocks_per_s)));
             last_cutoff = finish(&holders, open_so_far);
             last_open = open_so_far;
@@ -110,8 +111,8 @@ impl Picker {
         self.set_run();
     }
 
-    /// Small pieces right behind the one on which a reader is blocked count as one with it, or a
-    /// reader would get one small piece a round trip.
+    /// Counts the small pieces right behind the one on which a reader is blocked as one with it.
+    /// Otherwise a reader would get one small piece per round trip.
     fn set_run(&mut self) {
         let most = BURST_BLOCKS.max(self.supply.in_flight as u32);
         let (mut run, mut near, mut blocks) = (0, 0, 0);
@@ -135,32 +136,31 @@ impl Picker {
         (self.supply.run, self.supply.run_blocks, self.supply.near) = (run, blocks, near);
     }
 
-    /// A block came through the viewer's line.
+    /// Counts a block that arrived.
     pub(super) fn measure_line(&mut self, bytes: u32) {
         let kept = self.line_bytes_per_s();
         (self.line_rate, self.line_rate_at) = (kept + f64::from(bytes) / PATIENCE_S, self.now);
     }
 
-    /// What arrives from all peers, bytes per second.
+    /// Returns the total rate of arrival, in bytes per second.
     fn line_bytes_per_s(&self) -> f64 {
         self.line_rate * (-self.now.since(self.line_rate_at).as_secs_f64() / PATIENCE_S).exp()
     }
 
-    /// Whether so much is on its way from all peers together that a seek would wait for long behind
-    /// it.
+    /// Returns whether the outstanding blocks of all peers would delay a seek for long.
     pub(super) fn is_line_full(&self) -> bool {
         let queued = STUCK_S * self.line_bytes_per_s() / f64::from(BLOCK_BYTES);
         self.outstanding as f64 > f64::from(BURST_BLOCKS) + self.supply.in_flight + queued
     }
 
-    /// Requests that unmeasured peers get in all while a reader is blocked on this piece.
+    /// Returns the number of outstanding requests at all peers beyond which an unmeasured peer is
+    /// asked for nothing ahead of this piece, on which a reader is blocked.
     pub(super) fn probe_blocks(&self, piece: u32) -> usize {
         PROBE_BLOCKS.max(self.layout.blocks_of(PieceIndex(piece))) as usize
     }
 
-    /// Decides whether idle seeds are spared: as long as there are as many viewers to ask in their
-    /// place, and what these deliver is enough for the film. What peers say of themselves proves
-    /// nothing.
+    /// Decides whether idle seeds are spared: while there are as many viewers as idle seeds, and
+    /// their measured delivery suffices for the film. Their own reports are no evidence.
     pub(super) fn count_viewers(&mut self) {
         let (mut viewers, mut seeds, mut rate, mut full_rate) = (0, 0, 0.0, 0.0);
         for p in self.peers.values().filter(|p| p.serves(self.now) && !p.snubbed) {
@@ -179,8 +179,8 @@ impl Picker {
         self.supply.full_viewers = full_rate > 0.0 && full_rate >= wanted;
     }
 
-    /// A viewer's rate, bytes per second, as far as it was measured. A new one is taken at its
-    /// word.
+    /// Returns a viewer's measured rate in bytes per second. An unmeasured viewer counts as
+    /// infinitely fast while it is new, and as useless later.
     fn believed_rate(&self, p: &Peer) -> f64 {
         if p.measured() {
             p.rate(self.prior)
@@ -195,9 +195,14 @@ impl Picker {
         self.supply.spares_seeds && !p.views && p.bits.is_full()
     }
 
-    /// Whether this peer is asked only for what is shown within a horizon.
+    /// Returns whether this peer is asked only for pieces that are shown within a horizon.
     pub(super) fn has_horizon(&self, p: &Peer) -> bool {
         (p.views || self.is_spared_seed(p)) && !self.fetch_all && self.rule.is_none()
+    }
+
+    /// Returns the number of first demands among which are all within the horizon of this peer.
+    pub(super) fn demands_within_horizon(&self, p: &Peer) -> usize {
+        if self.has_horizon(p) { self.within_horizon } else { self.demand.len() }
     }
 
     /// Whether this piece is shown within the horizon of this peer. Seek targets are asked of
@@ -208,12 +213,12 @@ impl Picker {
         }
         let others_have = || self.supply.full_viewers || self.availability.is_at_partial(w.piece);
         let spared = self.is_spared_seed(p) && w.shown_s > SOON_S && others_have();
-        !spared && (w.class == Class::Target || w.shown_s <= LONG_S)
+        !spared && w.is_within_horizon()
     }
 }
 
-/// A peer that serves: when it could begin on a further block, how much later it may well be, and
-/// its rate.
+/// A peer that serves: the time at which it could begin a further block, its likely delay, and its
+/// rate.
 struct Start<'a> {
     peer: &'a Peer,
     at_s: f64,
@@ -229,8 +234,8 @@ impl Start<'_> {
     }
 }
 
-/// Returns when peers that can begin at `at` and bring `rate` blocks a second have together brought
-/// `blocks` whole ones: seconds from now. Infinite without peers.
+/// Returns the time in seconds from now by which the peers together deliver `blocks` whole blocks.
+/// Each begins at `at` and delivers `rate` blocks a second. Infinite without peers.
 fn finish(peers: &[(f64, f64)], blocks: f64) -> f64 {
     let rate: f64 = peers.iter().map(|p| p.1).sum();
     if rate <= 0.0 {
@@ -246,7 +251,7 @@ fn finish(peers: &[(f64, f64)], blocks: f64) -> f64 {
         low = high;
         high = first + 2.0 * span;
     }
-    // To a thousandth of the span: far below what the rates are known to.
+    // To a thousandth of the span: far more precise than the rates.
     for _ in 0..12 {
         let middle = 0.5 * (low + high);
         if brought(middle) < blocks { low = middle } else { high = middle }

@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_until_the_moment_gets_one() {
+    fn an_operation_that_waits_until_its_time_is_allowed() {
         let mut budget = Budget::new(Time::ZERO, 1, 77.0);
         assert!(budget.take(Time::ZERO) && !budget.take(Time::ZERO));
         let due = budget.when(Time::ZERO, 0);

@@ -30,7 +30,7 @@ impl Slots {
         }
         if self.play.is_none() && !(self.running.is_empty() && self.announced.is_empty() && self.parents.all.is_empty())
         {
-            return Err("nobody plays, and still something is done".into());
+            return Err("an operation runs although no reader plays".into());
         }
         let both = self.dialling.keys().find(|addr| self.parents.all.values().any(|p| p.addr == **addr));
         if let Some(addr) = both {

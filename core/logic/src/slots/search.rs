@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn its_memory_is_bounded() {
         let (config, mut search) = (Config::default(), Search::default());
         for slot in 0..5000 {
             search.asked(Time(slot as u64), &config, slot, 0);

@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_gets_most_and_nobody_nothing() {
+    fn the_neediest_viewer_gets_most_and_none_gets_nothing() {
         let shares = share(100.0, &[viewer(0.0), viewer(10.0), viewer(60.0)]);
         assert!(shares[0] > 2.9 * shares[1] && shares[1] > 4.0 * shares[2] && shares[2] > 5.0, "{shares:?}");
     }
@@ -94,7 +94,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn shares_are_within_what_is_there_and_what_is_wanted(
+        fn shares_are_within_the_supply_and_the_demand(
             rate in 0.0f64..1e7, wants in proptest::collection::vec((0.0f64..300.0, 0.0f64..1e6), 0..40),
         ) {
             let wanting: Vec<Wanting> =

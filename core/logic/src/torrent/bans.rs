@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn who_lies_from_one_network_after_the_other_has_the_larger_one_banned() {
+    fn a_liar_that_changes_its_network_has_the_larger_network_banned() {
         let mut bans = Bans::default();
         let liar = |n: u32| addr(&format!("[2001:db8:1:{n:x}::1]:6881"));
         for n in 0..PARTS as u32 {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wrong_piece_in_many_bans_nobody() {
+    fn one_wrong_piece_in_many_bans_no_peer() {
         let mut bans = Bans::default();
         let shared = addr("10.0.0.1:1");
         (0..1000).for_each(|_| bans.was_right(shared, at(1.0)));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded_and_the_banned_are_forgotten_last() {
+    fn the_record_is_bounded_and_bans_are_forgotten_last() {
         let mut bans = Bans::default();
         let liar = addr("10.9.9.9:1");
         bans.ban(liar, Cause::Lie, at(0.0));

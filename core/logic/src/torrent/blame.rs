@@ -58,7 +58,7 @@ impl Torrent {
         let bans = &self.book.bans;
         let beside = self.peers.iter().filter(|(_, p)| p.right == 0 && bans.is_banned(p.addr, now));
         for key in beside.map(|(key, _)| *key).collect::<Vec<_>>() {
-            self.disconnect(key, &Disconnect::Closed("its address is turned away".to_owned()));
+            self.disconnect(key, &Disconnect::Closed("its address is banned".to_owned()));
         }
     }
 }

@@ -14,7 +14,7 @@ use playswarm_proto::wire::Message;
 impl Torrent {
     /// Notes that a message arrived from a peer.
     pub(super) fn hears(&mut self, key: PeerKey) -> Result<(), Disconnect> {
-        let gone = || Disconnect::Closed("it was sent away".to_owned());
+        let gone = || Disconnect::Closed("it was disconnected".to_owned());
         let p = self.peers.get_mut(&key).ok_or_else(gone)?;
         (p.heard, p.silent_so_far) = (self.now, false);
         Ok(())

@@ -3,6 +3,7 @@
 //! Pure: the driver reports, this module judges. Wrong data is judged where pieces are verified,
 //! because only there are the senders of a bad piece's blocks known.
 
+use super::api::Disconnect;
 use crate::Time;
 use playswarm_proto::extended::ours;
 use playswarm_proto::wire::{Message, WireError};
@@ -79,25 +80,14 @@ impl Offence {
             Offence::Malformed => "sent a malformed message",
             Offence::TooLong => "sent a message that is too long",
             Offence::Flood => "flooded us with messages",
-            Offence::BadRequest => "asked for blocks that do not exist",
-            Offence::RequestForMissing => "asked for pieces that we do not have",
-            Offence::RequestWhileChoked => "kept asking while choked",
-            Offence::UnaskedBlock => "sent blocks that nobody asked for",
+            Offence::BadRequest => "requested blocks that do not exist",
+            Offence::RequestForMissing => "requested pieces that we do not have",
+            Offence::RequestWhileChoked => "kept requesting while choked",
+            Offence::UnaskedBlock => "sent blocks that were not requested",
             Offence::Extension => "misused an extension",
-            Offence::OutOfPlace => "sent messages that are out of place",
+            Offence::OutOfPlace => "sent messages that are not allowed in this state",
         }
     }
-}
-
-/// The decision about a peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Keep the connection.
-    Fine,
-    /// Close the connection. The peer may return.
-    Drop(Offence),
-    /// Close the connection and ban its address.
-    Ban(Offence),
 }
 
 /// A record of the offences on one connection.
@@ -115,27 +105,33 @@ pub struct Conduct {
 
 impl Conduct {
     /// Records an offence.
-    pub fn note(&mut self, now: Time, offence: Offence) -> Verdict {
+    ///
+    /// # Errors
+    /// The reason to disconnect the peer.
+    pub fn note(&mut self, now: Time, offence: Offence) -> Result<(), Disconnect> {
         let faded = now.since(self.judged_at).as_secs_f64() * FORGOTTEN_PER_S;
         self.points = (self.points - faded).max(0.0) + offence.points();
         self.judged_at = now;
         match offence {
-            _ if self.points < LIMIT => Verdict::Fine,
+            _ if self.points < LIMIT => Ok(()),
             // These do not happen by accident, and a new connection would repeat them.
-            Offence::Malformed | Offence::Flood | Offence::UnaskedBlock => Verdict::Ban(offence),
-            _ => Verdict::Drop(offence),
+            Offence::Malformed | Offence::Flood | Offence::UnaskedBlock => Err(Disconnect::Banned(offence.why())),
+            _ => Err(Disconnect::Kicked(offence.why())),
         }
     }
 
     /// Counts a message, of a torrent with `pieces` pieces, to detect floods. The cost is a few
     /// additions.
-    pub fn message(&mut self, now: Time, message: &Message, pieces: u32) -> Verdict {
+    ///
+    /// # Errors
+    /// As [`Conduct::note`].
+    pub fn message(&mut self, now: Time, message: &Message, pieces: u32) -> Result<(), Disconnect> {
         if now.since(self.stretch_from) >= STRETCH {
             (self.stretch_from, self.haves, self.flips, self.requests, self.others) = (now, 0, 0, 0, 0);
         }
         let (count, most) = match message {
             // Blocks arrive at line rate. The picker counts those that were not requested.
-            Message::Piece { .. } => return Verdict::Fine,
+            Message::Piece { .. } => return Ok(()),
             // A viewer with limited storage sends both for each piece that it plays.
             Message::Have(_) | Message::Extended { id: ours::LT_DONTHAVE, .. } => {
                 (&mut self.haves, MAX_HAVES.saturating_add(pieces))
@@ -147,7 +143,7 @@ impl Conduct {
             _ => (&mut self.others, MAX_OTHERS),
         };
         *count += 1;
-        if *count > most { self.note(now, Offence::Flood) } else { Verdict::Fine }
+        if *count > most { self.note(now, Offence::Flood) } else { Ok(()) }
     }
 }
 
@@ -198,39 +194,47 @@ mod tests {
         Time::from_secs_f64(s)
     }
 
+    fn banned(offence: Offence) -> Result<(), Disconnect> {
+        Err(Disconnect::Banned(offence.why()))
+    }
+
+    fn kicked(offence: Offence) -> Result<(), Disconnect> {
+        Err(Disconnect::Kicked(offence.why()))
+    }
+
     #[test]
-    fn malformed_messages_ban_and_oversized_ones_drop() {
-        assert_eq!(Conduct::default().note(at(1.0), Offence::Malformed), Verdict::Ban(Offence::Malformed));
-        assert_eq!(Conduct::default().note(at(1.0), Offence::TooLong), Verdict::Drop(Offence::TooLong));
+    fn a_malformed_message_bans_and_an_oversized_one_only_disconnects() {
+        assert_eq!(Conduct::default().note(at(1.0), Offence::Malformed), banned(Offence::Malformed));
+        assert_eq!(Conduct::default().note(at(1.0), Offence::TooLong), kicked(Offence::TooLong));
     }
 
     #[test]
     fn small_offences_fade_but_many_at_once_do_not() {
         let mut conduct = Conduct::default();
         for i in 0..100 {
-            assert_eq!(conduct.note(at(f64::from(i) * 10.0), Offence::RequestForMissing), Verdict::Fine);
+            assert_eq!(conduct.note(at(f64::from(i) * 10.0), Offence::RequestForMissing), Ok(()));
         }
         let mut conduct = Conduct::default();
-        let verdicts: Vec<_> = (0..50).map(|_| conduct.note(at(1.0), Offence::RequestForMissing)).collect();
-        assert_eq!(verdicts[48..], [Verdict::Fine, Verdict::Drop(Offence::RequestForMissing)]);
+        let results: Vec<_> = (0..50).map(|_| conduct.note(at(1.0), Offence::RequestForMissing)).collect();
+        assert_eq!(results[48..], [Ok(()), kicked(Offence::RequestForMissing)]);
     }
 
     #[test]
     fn ten_thousand_haves_a_second_are_a_flood_and_five_thousand_are_not() {
         let mut conduct = Conduct::default();
         for i in 0..50_000 {
-            assert_eq!(conduct.message(at(f64::from(i) / 5000.0), &Message::Have(i), 0), Verdict::Fine);
+            assert_eq!(conduct.message(at(f64::from(i) / 5000.0), &Message::Have(i), 0), Ok(()));
         }
-        let verdict = (0..10_001).map(|i| conduct.message(at(20.0), &Message::Have(i), 0)).last();
-        assert_eq!(verdict, Some(Verdict::Ban(Offence::Flood)));
+        let last = (0..10_001).map(|i| conduct.message(at(20.0), &Message::Have(i), 0)).last();
+        assert_eq!(last, Some(banned(Offence::Flood)));
     }
 
     #[test]
     fn naming_each_piece_anew_is_no_flood_however_many_there_are() {
         let mut conduct = Conduct::default();
         let mut say = |i| conduct.message(at(1.5), &Message::Have(i), 30_000);
-        assert!((0..40_000).all(|i| say(i) == Verdict::Fine));
-        assert_eq!(say(0), Verdict::Ban(Offence::Flood));
+        assert!((0..40_000).all(|i| say(i) == Ok(())));
+        assert_eq!(say(0), banned(Offence::Flood));
     }
 
     #[test]
@@ -238,9 +242,9 @@ mod tests {
         let mut conduct = Conduct::default();
         let gone = Message::Extended { id: ours::LT_DONTHAVE, payload: Bytes::from_static(&[0, 0, 0, 7]) };
         let mut say = |message: &Message| conduct.message(at(1.5), message, 600);
-        let both = |say: &mut dyn FnMut(&Message) -> Verdict| [say(&Message::Have(8)), say(&gone)];
-        assert!((0..5_000).all(|_| both(&mut say) == [Verdict::Fine; 2]), "80 MB/s in pieces of 16 KiB");
-        assert!((0..5_000).any(|_| say(&gone) == Verdict::Ban(Offence::Flood)), "within bounds");
+        let both = |say: &mut dyn FnMut(&Message) -> Result<(), Disconnect>| [say(&Message::Have(8)), say(&gone)];
+        assert!((0..5_000).all(|_| both(&mut say) == [Ok(()), Ok(())]), "80 MB/s in pieces of 16 KiB");
+        assert!((0..5_000).any(|_| say(&gone) == banned(Offence::Flood)), "within bounds");
     }
 
     #[test]
@@ -267,7 +271,7 @@ mod tests {
     fn endless_choking_and_unchoking_is_a_flood() {
         let mut conduct = Conduct::default();
         let flips = (0..60).map(|i| if i % 2 == 0 { Message::Choke } else { Message::Unchoke });
-        assert_eq!(flips.map(|m| conduct.message(at(0.5), &m, 9)).last(), Some(Verdict::Ban(Offence::Flood)));
+        assert_eq!(flips.map(|m| conduct.message(at(0.5), &m, 9)).last(), Some(banned(Offence::Flood)));
     }
 
     #[test]

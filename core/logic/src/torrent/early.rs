@@ -104,16 +104,17 @@ mod tests {
         assert_eq!(said(&[Message::HaveAll], 10), Some((0..10).collect()));
         assert_eq!(said(&[Message::Have(1), Message::HaveNone], 10), Some(vec![]));
         assert_eq!(said(&[], 10), Some(vec![]));
-        // A bitfield of another length, or with a spare bit set.
+        // Spare bits are no pieces.
+        assert_eq!(said(&[bitfield(&[0xff, 0xe0])], 10), Some((0..10).collect()));
+        // A bitfield of another length.
         assert_eq!(said(&[bitfield(&[0xff, 0xc0])], 17), None);
-        assert_eq!(said(&[bitfield(&[0xff, 0xe0])], 10), None);
         assert_eq!(said(&[bitfield(&[])], 10), None);
         // A piece beyond the last is ignored.
         assert_eq!(said(&[Message::Have(11)], 10), Some(vec![]));
     }
 
     #[test]
-    fn what_is_said_early_takes_no_more_memory_than_a_bitfield() {
+    fn early_announcements_take_no_more_memory_than_a_bitfield() {
         let mut early = Early::default();
         for piece in 0..MAX_PIECES {
             assert!(early.hear(&Message::Have(piece)));

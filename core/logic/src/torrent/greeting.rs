@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_dials_uses_words_that_every_client_takes() {
+    fn a_dialling_client_sends_messages_that_every_client_accepts() {
         let full = Bits::full(9);
         let said = said(&words(Some(&full)), None);
         assert!(matches!(said[0], Message::Extended { id: 0, .. }));
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn one_who_is_dialled_uses_what_the_peer_speaks() {
+    fn a_dialled_client_uses_the_extensions_of_the_peer() {
         let fast = Some(Reserved::ours(false));
         assert_eq!(said(&words(Some(&Bits::full(9))), fast)[1..], [Message::HaveAll, Message::Interested]);
         assert_eq!(said(&words(Some(&Bits::new(9))), fast)[1..], [Message::HaveNone, Message::Interested]);

@@ -1,6 +1,6 @@
 //! Handles the messages of peers. Extended messages are in `extensions`, blocks in `blocks`.
 
-use super::conduct::{self, Offence};
+use super::conduct::Offence;
 use super::upload_queue::Asked;
 use super::{Disconnect, Output, Phase, Torrent};
 use crate::{Bits, PeerKey, PieceIndex, Time, choker, picker};
@@ -51,13 +51,13 @@ impl Torrent {
 
     pub(super) fn offend(&mut self, key: PeerKey, offence: Offence) -> Result<(), Disconnect> {
         let Some(p) = self.peers.get_mut(&key) else { return Ok(()) };
-        judge(p.conduct.note(self.now, offence))
+        p.conduct.note(self.now, offence)
     }
 
     fn message(&mut self, key: PeerKey, message: Message) -> Result<(), Disconnect> {
         let pieces = self.ready().map_or(MAX_PIECES, |ready| ready.content.layout.pieces());
         let Some(p) = self.peers.get_mut(&key) else { return Ok(()) };
-        judge(p.conduct.message(self.now, &message, pieces))?;
+        p.conduct.message(self.now, &message, pieces)?;
         let fast = p.reserved.fast();
         match message {
             Message::KeepAlive | Message::Unknown(_) | Message::Suggest(_) | Message::Port(_) => {}
@@ -134,9 +134,7 @@ impl Torrent {
         let bits = match message {
             Message::Have(piece) if *piece >= pieces => return self.offend(key, Offence::OutOfPlace),
             Message::Have(piece) => {
-                if ready.picker.bits(key).is_some_and(|bits| !bits.get(*piece)) {
-                    self.pick(picker::Input::PeerHas(key, PieceIndex(*piece)));
-                }
+                self.pick(picker::Input::PeerHas(key, PieceIndex(*piece)));
                 return Ok(());
             }
             Message::Bitfield(bytes) => match Bits::from_bitfield(bytes, pieces) {
@@ -165,13 +163,5 @@ impl Torrent {
             let Some(largest) = self.peers.values_mut().max_by_key(|p| p.early.bytes()) else { return };
             largest.early.forget();
         }
-    }
-}
-
-pub(super) fn judge(verdict: conduct::Verdict) -> Result<(), Disconnect> {
-    match verdict {
-        conduct::Verdict::Fine => Ok(()),
-        conduct::Verdict::Drop(offence) => Err(Disconnect::Kicked(offence.why())),
-        conduct::Verdict::Ban(offence) => Err(Disconnect::Banned(offence.why())),
     }
 }

@@ -13,7 +13,7 @@
 //! obtains the info dictionary of a magnet link. The [slot index](crate::slots) finds other
 //! viewers. This module connects them.
 
-pub mod address_book;
+mod address_book;
 mod api;
 pub mod bans;
 mod blame;
@@ -43,7 +43,7 @@ mod turnover;
 mod upload_queue;
 mod uploads;
 
-pub use address_book::Dial;
+pub use address_book::{AddressBook, Dial, Finding};
 pub use api::{
     Admission, Config, Connection, Content, Disconnect, Event, FileTime, Input, OpenReader, Output, Purpose, Received,
     Stored, Surroundings, Ticket,
@@ -59,14 +59,12 @@ pub use ticks::HOUSEKEEPING;
 use crate::choker::{self, Choker};
 use crate::machine::Machine;
 use crate::metadata::{self, Fetch};
-use crate::named_peers::PortCount;
 use crate::picker::{self, Picker};
 use crate::{Bits, PeerKey, PieceIndex, ReaderKey, Time, slots};
-use address_book::AddressBook;
 use fast_grants::FastGrants;
 use playswarm_proto::BLOCK_BYTES;
 use playswarm_proto::wire::{Message, Span};
-use slot_index::Viewing;
+use slot_index::SlotIndex;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use times::Times;
@@ -104,12 +102,10 @@ pub struct Torrent {
     peers: BTreeMap<PeerKey, Peer>,
     next_peer: u32,
     book: AddressBook,
-    /// Ports named by untrusted sources.
-    named_ports: PortCount,
     fast_grants: FastGrants,
     readers: BTreeMap<ReaderKey, Reader>,
     times: Times,
-    viewing: Option<Viewing>,
+    slot_index: Option<SlotIndex>,
     /// Addresses being dialled for the slot index.
     slot_dials: BTreeSet<SocketAddr>,
     down: Meter,
@@ -144,12 +140,11 @@ impl Torrent {
             choker: Choker::new(now, choker),
             peers: BTreeMap::new(),
             next_peer: 0,
-            book: AddressBook::new(config.seed),
-            named_ports: PortCount::default(),
+            book: AddressBook::new(config.seed, config.listen),
             fast_grants: FastGrants::default(),
             readers: BTreeMap::new(),
             times: Times::default(),
-            viewing: None,
+            slot_index: None,
             slot_dials: BTreeSet::new(),
             down: Meter::default(),
             up: Meter::default(),
@@ -273,7 +268,7 @@ impl Torrent {
         if matches!(&self.phase, Phase::Metadata(fetch) if fetch.next_timeout() <= now) {
             self.fetch_metadata(metadata::Input::Timeout);
         }
-        if self.viewing_timeout() <= now {
+        if self.slot_index_timeout() <= now {
             self.tell_slots(slots::Input::Timeout);
         }
     }
@@ -348,6 +343,6 @@ impl Machine for Torrent {
             Phase::Ready(ready) => ready.picker.next_timeout().unwrap_or(Time::NEVER),
             Phase::Failed => Time::NEVER,
         };
-        phase.min(self.choker.next_timeout()).min(self.viewing_timeout())
+        phase.min(self.choker.next_timeout()).min(self.slot_index_timeout())
     }
 }

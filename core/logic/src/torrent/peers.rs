@@ -1,6 +1,6 @@
 //! The life of a peer: dialling, admission, joining the picker, disconnection.
 
-use super::address_book::{Dial, End};
+use super::address_book::{Dial, End, Finding};
 use super::bans::Cause;
 use super::greeting::Greeting;
 use super::places::Room;
@@ -39,10 +39,10 @@ impl Torrent {
         !self.book.bans.is_banned(remote, now) && self.room_for(now, remote.ip()) != Room::None
     }
 
-    /// Adds addresses that untrusted sources named.
-    pub(super) fn found(&mut self, addrs: Vec<(SocketAddr, Origin)>) {
-        for (addr, origin) in addrs {
-            self.named(addr, origin);
+    /// Notes the statements of untrusted sources about addresses.
+    pub(super) fn found(&mut self, findings: Vec<Finding>) {
+        for finding in findings {
+            self.book.take(self.now, finding);
         }
         self.dial();
     }
@@ -50,16 +50,9 @@ impl Torrent {
     /// Adds addresses that the user or the link named.
     pub(super) fn given(&mut self, addrs: Vec<SocketAddr>) {
         for addr in addrs {
-            self.book.add(addr, Origin::Given);
+            self.book.add(self.now, addr, Origin::Given);
         }
         self.dial();
-    }
-
-    /// Adds an address that an untrusted source named, within the bound on ports.
-    pub(super) fn named(&mut self, addr: SocketAddr, origin: Origin) {
-        if self.named_ports.admit(self.now, addr) {
-            self.book.add(addr, origin);
-        }
     }
 
     /// Dials the addresses that the address book returns.
@@ -134,7 +127,7 @@ impl Torrent {
         let key = PeerKey(self.next_peer);
         self.next_peer += 1;
         if !incoming {
-            self.book.connected(addr, origin);
+            self.book.connected(self.now, addr, origin);
         }
         self.peers.insert(key, Peer::new(connection, twin, self.now));
         self.lonely_since = None;
@@ -164,7 +157,7 @@ impl Torrent {
 
     /// Closes a connection to give its place to another.
     pub(super) fn give_place_of(&mut self, key: PeerKey) {
-        self.disconnect(key, &Disconnect::Closed("its place is for another".to_owned()));
+        self.disconnect(key, &Disconnect::Closed("its connection place went to another peer".to_owned()));
     }
 
     /// Adds a peer to the picker, once the info dictionary is known.
@@ -184,7 +177,7 @@ impl Torrent {
         };
         if forgotten {
             // A new connection begins with the peer's pieces.
-            self.disconnect(key, &Disconnect::Closed("what it said of its pieces was forgotten".to_owned()));
+            self.disconnect(key, &Disconnect::Closed("its early messages about pieces were dropped".to_owned()));
             return;
         }
         let Phase::Ready(ready) = &mut self.phase else { return };
@@ -290,7 +283,7 @@ impl Torrent {
             .map(|(key, _)| *key)
             .collect();
         for key in others {
-            let why = "the torrent is private, and no tracker named it".to_owned();
+            let why = "the torrent is private, and no tracker named this peer".to_owned();
             self.disconnect(key, &Disconnect::Closed(why));
         }
         // The handshake had offered PEX.

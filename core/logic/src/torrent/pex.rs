@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_swarm_is_told_in_parts_of_fifty() {
+    fn a_large_swarm_is_sent_in_parts_of_fifty() {
         let (mut state, connected) = (PexState::default(), many(120));
         let counts: Vec<usize> = (0..4)
             .map(|i| {

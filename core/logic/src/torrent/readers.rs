@@ -1,7 +1,7 @@
 //! Open readers: their positions, the bytes that block them, and their read-ahead.
 
 use super::{OpenReader, Output, Purpose, Torrent};
-use crate::{PieceIndex, ReaderKey, Time, picker, retain};
+use crate::{PieceIndex, ReaderKey, Time, evict, picker};
 use std::time::Duration;
 
 /// Longest duration of a prefetch.
@@ -190,17 +190,17 @@ impl Torrent {
         }
     }
 
-    /// Has the store told where the readers are, for what is given back when disk or memory runs short.
+    /// Reports the readers' positions to the store, which evicts by them.
     pub(super) fn readers_moved(&mut self) {
         self.do_later(Output::ReadersMoved);
     }
 
     /// Returns where the readers are; none before the torrent is known.
-    pub fn reader_places(&self) -> impl Iterator<Item = retain::Reader> + '_ {
+    pub fn reader_places(&self) -> impl Iterator<Item = evict::Reader> + '_ {
         let layout = self.ready().map(|ready| ready.content.layout);
         layout.into_iter().flat_map(|layout| {
             let near = (NEAR_BYTES / u64::from(layout.piece_bytes())).clamp(2, 1 << 20) as u32;
-            self.readers.values().map(move |r| retain::Reader {
+            self.readers.values().map(move |r| evict::Reader {
                 first: layout.piece_at(r.start),
                 at: layout.piece_at(r.position),
                 near,
@@ -216,7 +216,7 @@ impl Torrent {
         self.readers.iter().filter(|(_, r)| r.purpose != Purpose::Index).all(|(key, r)| {
             let prefetch = r.purpose == Purpose::Prefetch;
             let rate = ready.picker.reader_rate(*key);
-            let wanted = if prefetch { PREFETCH_BYTES } else { self.config.picker.comfort_bytes_at(rate) };
+            let wanted = if prefetch { PREFETCH_BYTES } else { self.config.picker.read_ahead_bytes_at(rate) };
             let here = ready.content.layout.bytes_here(ready.picker.have(), r.position, wanted);
             // A prefetching reader always counts as waiting.
             here >= wanted.min(r.end.saturating_sub(r.position)) && (prefetch || !r.waiting)

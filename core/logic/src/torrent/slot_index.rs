@@ -32,7 +32,7 @@ const NEAR_BYTES: u64 = 1 << 20;
 const LOW_BUFFER_S: f64 = 10.0;
 
 /// A viewer's place in the slot index; see the [module](self).
-pub(super) struct Viewing {
+pub(super) struct SlotIndex {
     machine: Slots,
     file: usize,
     follower: Follower,
@@ -112,7 +112,7 @@ impl Torrent {
     }
 
     /// Updates the playhead and the buffer.
-    pub(super) fn keep_viewing(&mut self, unix_s: f64) {
+    pub(super) fn update_slot_index(&mut self, unix_s: f64) {
         if !self.has_slots() {
             return;
         }
@@ -125,13 +125,13 @@ impl Torrent {
         let plays = |r: &&super::Reader| r.purpose != Purpose::Index && r.file == file;
         let readers: Vec<ReaderKey> = self.readers.iter().filter(|(_, r)| plays(r)).map(|(key, _)| *key).collect();
         let waiting = self.readers.values().filter(plays).any(|r| r.waiting);
-        if self.viewing.as_ref().is_none_or(|v| v.file != file) {
+        if self.slot_index.as_ref().is_none_or(|v| v.file != file) {
             if readers.is_empty() {
                 return;
             }
-            self.begin_viewing(file, time.duration().as_secs_f64());
+            self.start_slot_index(file, time.duration().as_secs_f64());
         }
-        let Some(v) = &mut self.viewing else { return };
+        let Some(v) = &mut self.slot_index else { return };
         if !readers.is_empty() {
             v.read_at = now;
         } else if now.since(v.read_at) > CLOSED_AFTER {
@@ -157,7 +157,7 @@ impl Torrent {
 
     fn report_to_slots(&mut self, file: usize, time: &dyn FileTime) {
         self.tell_deliveries();
-        let Some(v) = &self.viewing else { return };
+        let Some(v) = &self.slot_index else { return };
         let (position_s, playing) = (v.follower.position_s(), v.follower.playing());
         // A supply that was never reported counts as none, which would be wrong: the supply comes
         // first.
@@ -174,12 +174,12 @@ impl Torrent {
         self.ready().and_then(|ready| ready.content.files.get(file)).map_or(0, |bytes| bytes.end - bytes.start)
     }
 
-    fn begin_viewing(&mut self, file: usize, duration_s: f64) {
+    fn start_slot_index(&mut self, file: usize, duration_s: f64) {
         let film = Film { info_hash: self.config.info_hash.0, file: file as u32, duration_s };
         let mut config = self.config.slots.clone();
         // Viewers with the same random seed would all meet in the same bucket.
         config.seed ^= self.config.seed;
-        self.viewing = Some(Viewing {
+        self.slot_index = Some(SlotIndex {
             machine: Slots::new(self.now, config, film),
             file,
             follower: Follower::new(self.now, 0.0),
@@ -204,7 +204,7 @@ impl Torrent {
         let nothing =
             Input::Supply { film_bytes_per_s: 0.0, ahead_s: 0.0, seeds_bytes_per_s: 0.0, spare_bytes_per_s: 0 };
         let (up, length) = (self.up.rate(self.now), self.file_bytes(file));
-        let (Some(v), Phase::Ready(ready)) = (&mut self.viewing, &self.phase) else { return nothing };
+        let (Some(v), Phase::Ready(ready)) = (&mut self.slot_index, &self.phase) else { return nothing };
         let Some(bytes) = ready.content.files.get(file) else { return nothing };
         let here = ready.content.layout.bytes_here(ready.picker.have(), bytes.start + v.run.end, u64::MAX);
         let until = time.time_at((v.run.end + here).min(length)).as_secs_f64();
@@ -226,7 +226,7 @@ impl Torrent {
         let now = self.now;
         let width_s = f64::from(self.config.slots.width_s());
         let duration_s = time.duration().as_secs_f64();
-        let (Some(v), Phase::Ready(ready)) = (&mut self.viewing, &self.phase) else { return };
+        let (Some(v), Phase::Ready(ready)) = (&mut self.slot_index, &self.phase) else { return };
         if v.stretches_at.is_some_and(|at| now.since(at) < STRETCHES_EVERY) {
             return;
         }
@@ -245,11 +245,11 @@ impl Torrent {
 
     /// Counts useful bytes from a peer.
     pub(super) fn count_delivery(&mut self, key: PeerKey, bytes: u64) {
-        if self.viewing.is_none() {
+        if self.slot_index.is_none() {
             return;
         }
         let (now, is_seed) = (self.now, self.share_of(key) >= 1.0);
-        let Some(v) = &mut self.viewing else { return };
+        let Some(v) = &mut self.slot_index else { return };
         *v.gave.entry(key).or_default() += bytes;
         if is_seed {
             v.seeds.add(now, bytes);
@@ -257,7 +257,7 @@ impl Torrent {
     }
 
     fn tell_deliveries(&mut self) {
-        let gave = self.viewing.as_mut().map(|v| std::mem::take(&mut v.gave)).unwrap_or_default();
+        let gave = self.slot_index.as_mut().map(|v| std::mem::take(&mut v.gave)).unwrap_or_default();
         gave.into_iter().for_each(|(key, bytes)| self.tell_slots(Input::Gave(key, bytes)));
     }
 
@@ -285,7 +285,7 @@ impl Torrent {
 
     /// Sends our position to a peer that has announced the extension.
     pub(super) fn greet_viewer(&mut self, key: PeerKey) {
-        let Some(message) = self.viewing.as_ref().and_then(|v| v.machine.message(self.now)) else { return };
+        let Some(message) = self.slot_index.as_ref().and_then(|v| v.machine.message(self.now)) else { return };
         let Some(p) = self.peers.get_mut(&key).filter(|p| !p.greeted) else { return };
         let Some(id) = p.extended.slot_id() else { return };
         p.greeted = true;
@@ -312,16 +312,16 @@ impl Torrent {
             .iter()
             .filter_map(|(key, p)| Some((*key, p.said?.ahead_s(now, p.uploaded, film_bytes_per_s) < LOW_BUFFER_S)));
         for (key, low) in low.collect::<Vec<_>>() {
-            self.choke(choker::Input::Dry(key, low));
+            self.choke(choker::Input::LowBuffer(key, low));
         }
     }
 
     /// Passes an input to the machine and carries out its outputs.
     pub(super) fn tell_slots(&mut self, input: Input) {
         let now = self.now;
-        let Some(v) = &mut self.viewing else { return };
+        let Some(v) = &mut self.slot_index else { return };
         v.machine.handle(now, input);
-        while let Some(output) = self.viewing.as_mut().and_then(|v| v.machine.poll()) {
+        while let Some(output) = self.slot_index.as_mut().and_then(|v| v.machine.poll()) {
             match output {
                 slots::Output::Dial(addr) => self.dial_parent(addr),
                 // The peer held a place beyond the usual number.
@@ -342,20 +342,20 @@ impl Torrent {
             None => None,
         };
         let dial = match at_once {
-            None if self.named_ports.admit(self.now, addr) => self.book.dial_one(addr, Origin::Slots, self.now),
+            None => self.book.dial_one(addr, Origin::Slots, self.now),
             _ => None,
         };
         if let Some(dial) = dial {
             self.slot_dials.insert(addr);
             self.do_later(Output::Dial(dial));
-        } else if let Some(v) = &mut self.viewing {
+        } else if let Some(v) = &mut self.slot_index {
             v.machine.handle(self.now, Input::Dialled(addr, at_once.unwrap_or(Dialled::NotTried)));
         }
     }
 
     /// Returns whether this peer has a reserved place.
     pub fn is_parent(&self, key: PeerKey) -> bool {
-        self.viewing.as_ref().is_some_and(|v| v.machine.is_parent(key))
+        self.slot_index.as_ref().is_some_and(|v| v.machine.is_parent(key))
     }
 
     /// Returns a peer's report of its position in the film.
@@ -368,7 +368,7 @@ impl Torrent {
 
     /// Returns this viewer's place in the slot index.
     pub fn slot_report(&self, now: Time) -> Option<SlotReport> {
-        let v = self.viewing.as_ref()?;
+        let v = self.slot_index.as_ref()?;
         let untold = |parent: bool| {
             v.gave.iter().filter(|(key, _)| v.machine.is_parent(**key) == parent).map(|(_, n)| n).sum::<u64>()
         };
@@ -388,7 +388,7 @@ impl Torrent {
     }
 
     /// Returns the time of the slot index's next timeout.
-    pub(super) fn viewing_timeout(&self) -> Time {
-        self.viewing.as_ref().map_or(Time::NEVER, |v| v.machine.next_timeout())
+    pub(super) fn slot_index_timeout(&self) -> Time {
+        self.slot_index.as_ref().map_or(Time::NEVER, |v| v.machine.next_timeout())
     }
 }

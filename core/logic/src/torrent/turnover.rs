@@ -88,7 +88,7 @@ impl Torrent {
         };
         let useless: Vec<PeerKey> = self.peers.iter().filter(|(_, p)| useless(p)).map(|(key, _)| *key).collect();
         for key in useless {
-            self.disconnect(key, &Disconnect::Closed("neither has what the other lacks".to_owned()));
+            self.disconnect(key, &Disconnect::Closed("neither side has pieces that the other lacks".to_owned()));
         }
     }
 
@@ -117,7 +117,7 @@ impl Torrent {
         let Some(key) = same.first().copied() else { return Twin::None };
         let Some(old) = self.peers.get(&key) else { return Twin::None };
         if self.crossed(old, connection) {
-            self.disconnect(key, &Disconnect::Closed("it dialled us while we dialled it".to_owned()));
+            self.disconnect(key, &Disconnect::Closed("both sides connected at the same time".to_owned()));
             return Twin::None;
         }
         // An id that has sent us nothing must not keep out a peer that may.
@@ -158,7 +158,7 @@ impl Torrent {
             }
             p.other_addrs.push(addr);
         }
-        self.book.connected(addr, origin);
+        self.book.connected(self.now, addr, origin);
         true
     }
 
@@ -175,10 +175,10 @@ impl Torrent {
                 continue;
             };
             if n.right > 0 && o.heard < n.joined && now.since(o.heard) > DOUBTFUL {
-                self.disconnect(old, &Disconnect::Closed("it came back by another way".to_owned()));
+                self.disconnect(old, &Disconnect::Closed("it reconnected from another address".to_owned()));
             } else if o.heard > n.joined && n.downloaded == 0 && now.since(n.joined) > CROSSING {
                 let (addr, origin, dialled) = (n.addr, n.origin, !n.incoming);
-                self.disconnect(new, &Disconnect::Closed("it is connected already".to_owned()));
+                self.disconnect(new, &Disconnect::Closed("the peer is already connected".to_owned()));
                 if dialled {
                     self.answers_at(old, addr, origin);
                 }

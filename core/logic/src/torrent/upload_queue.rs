@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_choke_empties_the_queue_but_for_what_is_allowed_fast() {
+    fn a_choke_empties_the_queue_except_for_allowed_fast_pieces() {
         let mut queue = unchoked(true);
         queue.allow_fast([(3, 65536)]);
         for span in [block(1, 0), block(3, 0), block(2, 0)] {

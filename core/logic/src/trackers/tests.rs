@@ -125,7 +125,7 @@ fn a_tracker_says_when_to_come_back_or_never_to() {
 }
 
 #[test]
-fn completion_is_told_once_to_those_that_know_us_and_again_where_that_failed() {
+fn completion_is_announced_once_to_known_trackers_and_again_after_a_failure() {
     let mut trackers = Trackers::new(&[0, 1, 2], false, 1);
     asked(&mut trackers, 0.0);
     answers(&mut trackers, 0.0, 0, 1);

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_header_is_none() {
+    fn bytes_that_are_no_header_give_none() {
         assert_eq!(header(&[]), None);
         assert_eq!(header(&[0x08, 0, 0, 0, 0, 0x81]), None);
         assert_eq!(header(&[0xa3]), None);

@@ -88,6 +88,53 @@ struct Others {
     guess: bool,
 }
 
+impl Others {
+    fn new(movie: &Movie, main: usize) -> Others {
+        let plays = |(i, trak): &(usize, &Trak)| *i != main && trak.plays() && trak.sizes.count > 0;
+        let mut traks: Vec<usize> = movie.traks.iter().enumerate().filter(plays).map(|(i, _)| i).collect();
+        traks.reverse();
+        Others { traks, guess: false }
+    }
+
+    /// Moves each keyframe's start back to the samples of the other tracks that are shown with it.
+    /// Returns whether all tables are read.
+    fn read(
+        &mut self,
+        held: &mut Held,
+        wants: &mut Wants,
+        movie: &Movie,
+        keyframes: &mut Keyframes,
+        reading: &mut Option<Tables>,
+    ) -> bool {
+        while let Some(trak) = self.traks.last().map(|i| &movie.traks[*i]) {
+            let cost = trak.times.bytes() + trak.chunks.bytes() + trak.places.bytes();
+            if reading.is_none() && keyframes.cost + cost > (held.size() / OTHERS_SHARE).max(OTHERS_BYTES) {
+                self.guess = true;
+                self.traks.pop();
+                continue;
+            }
+            let shown = movie.presentation(trak);
+            let tables = reading.get_or_insert_with(|| {
+                keyframes.cost += cost;
+                Tables::new(Follow::At(media_ticks(&keyframes.known, &shown, trak.timescale)))
+            });
+            // If the tables of another track are unusable, those of the main track still serve.
+            match tables.step(held, trak, wants) {
+                Ok(false) => return false,
+                Ok(true) => {
+                    for (point, (_, keyframe)) in tables.points.iter().zip(&mut keyframes.known) {
+                        keyframe.from = keyframe.from.min(point.place);
+                    }
+                }
+                Err(_) => self.guess = true,
+            }
+            *reading = None;
+            self.traks.pop();
+        }
+        true
+    }
+}
+
 impl Walk for Mp4 {
     type Found = Timeline;
 
@@ -128,36 +175,9 @@ impl Mp4 {
         }
         let Some(keyframes) = &mut self.keyframes else { return Ok(None) };
 
-        let others = self.others.get_or_insert_with(|| {
-            let plays = |(i, trak): &(usize, &Trak)| *i != self.main && trak.plays() && trak.sizes.count > 0;
-            let mut traks: Vec<usize> = movie.traks.iter().enumerate().filter(plays).map(|(i, _)| i).collect();
-            traks.reverse();
-            Others { traks, guess: false }
-        });
-        while let Some(trak) = others.traks.last().map(|i| &movie.traks[*i]) {
-            let cost = trak.times.bytes() + trak.chunks.bytes() + trak.places.bytes();
-            if self.reading.is_none() && keyframes.cost + cost > (held.size() / OTHERS_SHARE).max(OTHERS_BYTES) {
-                others.guess = true;
-                others.traks.pop();
-                continue;
-            }
-            let shown = movie.presentation(trak);
-            let tables = self.reading.get_or_insert_with(|| {
-                keyframes.cost += cost;
-                Tables::new(Follow::At(media_ticks(&keyframes.known, &shown, trak.timescale)))
-            });
-            // If the tables of another track are unusable, those of the main track still serve.
-            match tables.step(held, trak, wants) {
-                Ok(false) => return Ok(None),
-                Ok(true) => {
-                    for (point, (_, keyframe)) in tables.points.iter().zip(&mut keyframes.known) {
-                        keyframe.from = keyframe.from.min(point.place);
-                    }
-                }
-                Err(_) => others.guess = true,
-            }
-            self.reading = None;
-            others.traks.pop();
+        let others = self.others.get_or_insert_with(|| Others::new(movie, self.main));
+        if !others.read(held, wants, movie, keyframes, &mut self.reading) {
+            return Ok(None);
         }
 
         let fragmented = movie.fragmented;

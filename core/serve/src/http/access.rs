@@ -73,14 +73,14 @@ impl Access {
         if cors.is_none() {
             check_fetch_metadata(headers)?;
         }
-        // A preflight cannot carry a token, and its answer tells only what is allowed.
+        // A preflight cannot carry a token, and its answer states only the permissions.
         if !(method == Method::OPTIONS && cors.is_some()) {
             self.check_token(uri, headers)?;
         }
         let body = headers.get(CONTENT_LENGTH).is_some_and(|v| v.as_bytes() != b"0")
             || headers.contains_key(TRANSFER_ENCODING);
         if body {
-            return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, "requests with a body are not taken"));
+            return Err(refusal(StatusCode::PAYLOAD_TOO_LARGE, "requests with a body are not accepted"));
         }
         Ok(Granted { authority, cors, links: Links::default() })
     }
@@ -88,7 +88,7 @@ impl Access {
     /// Checks that the request names this server. A page of another site can make its own name
     /// point here (DNS rebinding), but it cannot change the Host that the browser then sends.
     fn check_host(&self, uri: &Uri, headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-        let bad = || refusal(StatusCode::BAD_REQUEST, "exactly one Host header is needed");
+        let bad = || refusal(StatusCode::BAD_REQUEST, "the request must have exactly one Host header");
         let mut hosts = headers.get_all(HOST).iter();
         let header = match (hosts.next(), hosts.next()) {
             (Some(host), None) => Some(host.to_str().map_err(|_| bad())?),
@@ -124,10 +124,10 @@ impl Access {
             Some(Host::Domain(name)) => {
                 let remedy = self.remedies.host.replace("{}", &name);
                 format!(
-                    "the name {name} is not served here, which protects against DNS rebinding; open the printed address, or {remedy}"
+                    "the host name {name} is not accepted, as a protection against DNS rebinding; open the printed address, or {remedy}"
                 )
             }
-            _ => "this Host header names no host; open the printed address".to_owned(),
+            _ => "the Host header has no host name; open the printed address".to_owned(),
         };
         Refusal(StatusCode::FORBIDDEN, sentence.into())
     }
@@ -153,9 +153,11 @@ impl Access {
         let sentence = match parse_origin(&origin) {
             Ok(origin) => {
                 let remedy = self.remedies.origin.replace("{}", &origin);
-                format!("pages of other sites may not read this; to allow these, {remedy}")
+                format!("pages of other sites may not read from this server; to allow this site, {remedy}")
             }
-            Err(_) => "pages without a site of their own (files, sandboxed frames) may not read this".to_owned(),
+            Err(_) => {
+                "pages without an origin (local files, sandboxed frames) may not read from this server".to_owned()
+            }
         };
         Err(Refusal(StatusCode::FORBIDDEN, sentence.into()))
     }
@@ -172,7 +174,7 @@ impl Access {
         if bearer.is_some_and(same) || in_query.any(|(k, v)| k == "token" && same(v.as_bytes())) {
             return Ok(());
         }
-        Err(refusal(StatusCode::UNAUTHORIZED, "a token is needed: send Authorization: Bearer or ?token="))
+        Err(refusal(StatusCode::UNAUTHORIZED, "the request must have the token: send Authorization: Bearer or ?token="))
     }
 }
 
@@ -182,7 +184,7 @@ fn check_fetch_metadata(headers: &HeaderMap) -> Result<(), Refusal> {
     let is = |name, value: &str| headers.get(name).is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(value.as_bytes()));
     let followed_link = is(SEC_FETCH_MODE, "navigate") && is(SEC_FETCH_DEST, "document");
     if is(SEC_FETCH_SITE, "cross-site") && !followed_link {
-        return Err(refusal(StatusCode::FORBIDDEN, "pages of other sites may not embed this"));
+        return Err(refusal(StatusCode::FORBIDDEN, "pages of other sites may not embed this resource"));
     }
     Ok(())
 }
@@ -303,7 +305,7 @@ mod tests {
         assert!(sentence(&library, &[host]).ends_with("or add films.example to the setting allow_hosts"));
         let origin = [("host", "localhost"), ("origin", "https://App.example")];
         assert!(sentence(&library, &origin).ends_with("add https://app.example to the setting allow_origins"));
-        assert!(sentence(&library, &[("host", "localhost"), ("origin", "null")]).contains("without a site"));
+        assert!(sentence(&library, &[("host", "localhost"), ("origin", "null")]).contains("without an origin"));
         let program = Remedies { host: "start it with --allow-host {}".into(), origin: String::new() };
         let program = HttpConfig { remedies: program, ..HttpConfig::default() };
         assert!(sentence(&program, &[host]).ends_with("or start it with --allow-host films.example"));
@@ -372,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_token_only_those_who_have_it_are_served() {
+    fn with_a_token_only_requests_that_have_it_are_served() {
         let a = access(&HttpConfig { token: Some("s3cret+/".into()), ..HttpConfig::default() });
         assert_eq!(ask(&a, "/", &[]), 401);
         assert_eq!(ask(&a, "/?token=s3cret", &[]), 401);

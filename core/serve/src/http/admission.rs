@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_served_keeps_its_place_unless_its_client_takes_nothing() {
+    fn a_connection_that_is_served_keeps_its_place_unless_its_client_stops_reading() {
         let local = host("::1");
         let mut full = places(local, State::Served(None), 16);
         assert_eq!(admit(&full, local, LIMITS, at(100.0)), Admission::Full);

@@ -2,8 +2,8 @@
 //!
 //! Players read one packet after the other and look at keys only between two packets. A player
 //! whose read waits for the next piece therefore answers a seek only when that piece has arrived.
-//! As long as not all requested bytes are here, the last moments of what is ready are handed out in
-//! small portions, slightly faster than playback takes them, so that reads keep returning. At the
+//! Until all requested bytes are ready, the last ready moments of film are sent in small portions,
+//! slightly faster than playback, so that reads keep returning. At the
 //! start, after a seek and after a stall, the player gets at once what it needs for a picture.
 //!
 //! Pure: time is an argument.

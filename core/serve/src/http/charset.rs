@@ -4,9 +4,9 @@
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{
     BIG5, EUC_JP, EUC_KR, Encoding, GB18030, GBK, IBM866, ISO_2022_JP, ISO_8859_2, ISO_8859_4, ISO_8859_5, ISO_8859_6,
-    ISO_8859_7, ISO_8859_8, ISO_8859_13, ISO_8859_15, ISO_8859_16, KOI8_R, KOI8_U, SHIFT_JIS, UTF_8, UTF_16BE,
-    UTF_16LE, WINDOWS_874, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252, WINDOWS_1253, WINDOWS_1254, WINDOWS_1255,
-    WINDOWS_1256, WINDOWS_1257, WINDOWS_1258,
+    ISO_8859_7, ISO_8859_8, ISO_8859_13, ISO_8859_15, ISO_8859_16, KOI8_R, KOI8_U, MACINTOSH, SHIFT_JIS, UTF_8,
+    UTF_16BE, UTF_16LE, WINDOWS_874, WINDOWS_1250, WINDOWS_1251, WINDOWS_1252, WINDOWS_1253, WINDOWS_1254,
+    WINDOWS_1255, WINDOWS_1256, WINDOWS_1257, WINDOWS_1258,
 };
 
 /// A group of languages: their BCP 47 tags with the top-level domain that the detector knows them
@@ -53,6 +53,9 @@ const DAMAGE: usize = 4;
 /// Returns the text of a file. `language` is a BCP 47 tag, where the file's name tells it: of
 /// several encodings that fit a short text, that of its language is taken.
 pub(crate) fn decode(bytes: &[u8], language: Option<&str>) -> String {
+    if let Some(text) = utf32(bytes) {
+        return text;
+    }
     let (bytes, marked) = match Encoding::for_bom(bytes) {
         Some((encoding, mark)) => (&bytes[mark..], Some(encoding)),
         None => (bytes, None),
@@ -68,7 +71,63 @@ pub(crate) fn decode(bytes: &[u8], language: Option<&str>) -> String {
         return encoding.decode_without_bom_handling(bytes).0.into_owned();
     }
     let encoding = unmarked_utf16(bytes).unwrap_or_else(|| legacy(bytes, language));
-    encoding.decode_without_bom_handling(bytes).0.into_owned()
+    let text = encoding.decode_without_bom_handling(bytes).0.into_owned();
+    if WESTERN.contains(&encoding) { western(bytes, text) } else { text }
+}
+
+/// Returns a text of a Western language, which may be that of DOS or of an old Mac. `text` is what
+/// it is in the encoding of Windows or of ISO 8859.
+fn western(bytes: &[u8], text: String) -> String {
+    let table: Vec<char> = DOS.chars().collect();
+    let of_dos = |b: &u8| if b.is_ascii() { char::from(*b) } else { table[usize::from(b & 0x7f)] };
+    let dos = bytes.iter().map(of_dos).collect();
+    let mac = MACINTOSH.decode_without_bom_handling(bytes).0.into_owned();
+    // `max_by_key` takes the last of equals.
+    [mac, dos, text].into_iter().max_by_key(|text| western_score(text)).unwrap_or_default()
+}
+
+/// Returns how much a text looks like words of a Western language: small letters beyond ASCII, no
+/// capital behind a small letter, and other characters only where words and sentences have them.
+fn western_score(text: &str) -> i64 {
+    let is_letter = |c: char| matches!(c, '\u{c0}'..='\u{ff}' | 'œ' | 'Œ') && c.is_alphabetic();
+    let (mut score, mut before) = (0, ' ');
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let after = chars.peek().copied().unwrap_or(' ');
+        let within = before.is_alphabetic() && after.is_alphabetic();
+        score += match c {
+            _ if c.is_uppercase() && before.is_lowercase() && !(c.is_ascii() && before.is_ascii()) => -4,
+            c if c.is_ascii() => 0,
+            c if is_letter(c) => 1,
+            '’' | '–' | '—' => 1,
+            '“' | '”' | '„' | '‘' | '‚' | '«' | '»' | '‹' | '›' | '…' | '¿' | '¡' if !within => 1,
+            'š' | 'ž' => 0,
+            '°' | '\u{a0}' if !within => 0,
+            _ if within => -4,
+            _ => -2,
+        };
+        before = c;
+    }
+    score
+}
+
+/// Characters 0x80 to 0xff of code page 850. Code page 437 has the same letters, but fewer.
+const DOS: &str = "ÇüéâäàåçêëèïîìÄÅÉæÆôöòûùÿÖÜø£Ø×ƒáíóúñÑªº¿®¬½¼¡«»░▒▓│┤ÁÂÀ©╣║╗╝¢¥┐└┴┬├─┼ãÃ╚╔╩╦╠═╬¤\
+    ðÐÊËÈıÍÎÏ┘┌█▄¦Ì▀ÓßÔÒõÕµþÞÚÛÙýÝ¯´\u{ad}±‗¾¶§÷¸°¨·¹³²■\u{a0}";
+
+/// Returns the text of UTF-32 with its mark, or without it where every character of the beginning
+/// is one: three of four bytes would be zero in no other text.
+fn utf32(bytes: &[u8]) -> Option<String> {
+    let little = |four: &[u8]| four.try_into().map_or(u32::MAX, u32::from_le_bytes);
+    let big = |four: &[u8]| four.try_into().map_or(u32::MAX, u32::from_be_bytes);
+    let fits = |read: fn(&[u8]) -> u32| {
+        let mut head = bytes[..bytes.len().min(LOOK)].chunks_exact(4).map(read);
+        let marked = bytes.len() >= 4 && read(&bytes[..4]) == 0xfeff;
+        (marked || bytes.len() >= 8) && head.all(|c| c != 0 && char::from_u32(c).is_some())
+    };
+    let read = [little as fn(&[u8]) -> u32, big].into_iter().find(|read| fits(*read))?;
+    let characters = bytes.chunks(4).map(|four| char::from_u32(read(four)).unwrap_or(char::REPLACEMENT_CHARACTER));
+    Some(characters.skip_while(|c| *c == '\u{feff}').collect())
 }
 
 /// Detects UTF-16 without a mark: each line break, blank and digit has a zero in the same half.
@@ -228,7 +287,13 @@ mod tests {
         let le: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let be: Vec<u8> = text.encode_utf16().flat_map(u16::to_be_bytes).collect();
         let marked = |mark: &[u8], bytes: &[u8]| [mark, bytes].concat();
+        let wide_le: Vec<u8> = text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+        let wide_be: Vec<u8> = text.chars().flat_map(|c| u32::from(c).to_be_bytes()).collect();
         for bytes in [
+            wide_le.clone(),
+            wide_be.clone(),
+            marked(&[0xff, 0xfe, 0, 0], &wide_le),
+            marked(&[0, 0, 0xfe, 0xff], &wide_be),
             le.clone(),
             be.clone(),
             marked(&[0xff, 0xfe], &le),
@@ -246,6 +311,36 @@ mod tests {
         let damaged = [text.repeat(5).as_bytes(), b"\xff"].concat();
         assert_eq!(decode(&damaged, Some("ru")), text.repeat(5) + "\u{fffd}");
         assert_eq!(decode(b"", None), "");
+        assert_eq!(decode(&marked(&wide_le, b"\xff"), None), text.clone() + "\u{fffd}", "cut within a character");
+        // A mark of UTF-16 before a character that is none of UTF-32.
+        assert_eq!(decode(b"\xff\xfea\0b\0", None), "ab");
+        assert_eq!(decode(b"\xff\xfe\0\0a\0b\0", None), "\0ab");
+    }
+
+    #[test]
+    fn texts_of_dos_and_of_old_macs_are_read_by_their_language() {
+        // The same letters in code pages 437 and 850, and in Mac OS Roman.
+        let german = file("Schöne Grüße aus Köln, mein Fräulein. Äpfel und Öl für Übermütige.");
+        let french = file("Où est l'hôtel ? Ça va très bien, merci. À bientôt, garçon.");
+        let dos = |text: &str| -> Vec<u8> { text.chars().map(|c| byte_of(c, DOS)).collect() };
+        let mac = |text: &str| -> Vec<u8> {
+            let table: String =
+                (0x80..=0xff).map(|b| MACINTOSH.decode_without_bom_handling(&[b]).0.into_owned()).collect();
+            text.chars().map(|c| byte_of(c, &table)).collect()
+        };
+        for (language, text) in [("de", &german), ("fr", &french)] {
+            assert_eq!(decode(&dos(text), Some(language)), *text, "DOS");
+            assert_eq!(decode(&mac(text), Some(language)), *text, "Mac");
+            let windows = WINDOWS_1252.encode(text).0;
+            assert_eq!(decode(&windows, Some(language)), *text, "Windows");
+        }
+        let quoted = file("« Ça va ? » — “Très bien…” ‘Où ?’ – l’été");
+        assert_eq!(decode(&WINDOWS_1252.encode(&quoted).0, Some("fr")), quoted, "marks of Windows are no letters");
+    }
+
+    fn byte_of(c: char, table: &str) -> u8 {
+        let at = table.chars().position(|other| other == c).filter(|_| !c.is_ascii());
+        at.map_or_else(|| u8::try_from(u32::from(c)).unwrap(), |at| 0x80 + u8::try_from(at).unwrap())
     }
 
     proptest! {

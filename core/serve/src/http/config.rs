@@ -12,6 +12,7 @@ const MOST_CONNECTIONS: usize = 1_000_000;
 /// Settings of the HTTP server.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct HttpConfig {
     /// The address to listen on. Loopback and any free port by default, so that no other machine
     /// can connect.
@@ -38,6 +39,7 @@ pub struct HttpConfig {
 
 /// What a refusal tells the user to do. `{}` stands for the name or origin that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Remedies {
     /// The remedy where a `Host` is refused.
     pub host: String,
@@ -95,10 +97,10 @@ impl HttpConfig {
             return bad("token", "a token is one or more visible ASCII characters without spaces");
         }
         if self.max_connections == 0 || self.max_connections > MOST_CONNECTIONS {
-            return bad("max_connections", "1 to 1,000,000 connections are possible");
+            return bad("max_connections", "it must be from 1 to 1,000,000");
         }
         if self.max_connections_per_host == 0 {
-            return bad("max_connections_per_host", "at least one connection is needed");
+            return bad("max_connections_per_host", "it must be at least 1");
         }
         for host in &self.allow_hosts {
             parse_host(host).or_else(|why| bad("allow_hosts", &why).map(|()| String::new()))?;
@@ -116,12 +118,14 @@ impl HttpConfig {
 /// # Errors
 /// A sentence that says how to write one.
 pub fn parse_host(text: &str) -> Result<String, String> {
-    let refused = |why: &str| Err(format!("'{}' is no host name: {why}", shortened(text)));
+    let refused = |why: &str| Err(format!("'{}' is not a host name: {why}", shortened(text)));
     if text.contains('*') {
-        return refused("every name must be given by itself, since a web site can make any name point here");
+        return refused(
+            "wildcards are not accepted, since a web site can make any name resolve to this server; list each name",
+        );
     }
     if text.contains(['/', '@', '?', '#']) {
-        return refused("write the name alone, as in films.example");
+        return refused("write only the name, as in films.example");
     }
     match super::access::host_of(text) {
         Some(Host::Domain(name)) => Ok(name),
@@ -137,11 +141,9 @@ pub fn parse_host(text: &str) -> Result<String, String> {
 /// # Errors
 /// A sentence that says how to write one.
 pub fn parse_origin(text: &str) -> Result<String, String> {
-    let refused = |why: &str| Err(format!("'{}' is no origin: {why}", shortened(text)));
+    let refused = |why: &str| Err(format!("'{}' is not an origin: {why}", shortened(text)));
     if text.contains('*') {
-        return refused(
-            "'*' would let every web site read what is played here; name each site, as in https://app.example",
-        );
+        return refused("'*' would let every web site read the films; list each site, as in https://app.example");
     }
     if text.eq_ignore_ascii_case("null") {
         return refused(
@@ -149,19 +151,19 @@ pub fn parse_origin(text: &str) -> Result<String, String> {
         );
     }
     if !text.contains("://") {
-        return refused("write the scheme as well, as in https://app.example");
+        return refused("add the scheme, as in https://app.example");
     }
     let Ok(url) = Url::parse(text) else {
         return refused("write it as in https://app.example or http://192.168.1.5:3000");
     };
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
-        return refused("write the scheme, the host and the port alone, as in https://app.example");
+        return refused("write only the scheme, the host and the port, as in https://app.example");
     }
     if !matches!(url.path(), "" | "/") {
         return refused("an origin has no path; write it as in https://app.example");
     }
     if url.scheme() == "file" || url.host_str().is_none_or(str::is_empty) {
-        return refused("it names no host; write it as in https://app.example");
+        return refused("it has no host; write it as in https://app.example");
     }
     let origin = url.origin().ascii_serialization();
     if origin != "null" {
@@ -202,18 +204,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_refused_with_a_sentence() {
+    fn a_malformed_origin_is_refused_with_a_sentence() {
         for (text, why) in [
             ("*", "every web site"),
-            ("https://*.example", "name each site"),
+            ("https://*.example", "list each site"),
             ("null", "sandboxed"),
             ("", "scheme"),
             ("app.example", "scheme"),
             ("app.example:8080", "scheme"),
             ("https://", "write it as in"),
             ("https://app.example/player", "no path"),
-            ("https://me@app.example", "alone"),
-            ("https://app.example?x", "alone"),
+            ("https://me@app.example", "write only the scheme"),
+            ("https://app.example?x", "write only the scheme"),
             ("https://a.example, https://b.example", "write it as in"),
             ("https://a.example https://b.example", "write it as in"),
             ("http://a b", "write it as in"),
@@ -221,7 +223,7 @@ mod tests {
             ("https://app.example:99999", "write it as in"),
         ] {
             let sentence = parse_origin(text).unwrap_err();
-            assert!(sentence.contains(why) && sentence.contains("is no origin"), "{text}: {sentence}");
+            assert!(sentence.contains(why) && sentence.contains("is not an origin"), "{text}: {sentence}");
             let config = HttpConfig { allow_origins: vec![text.into()], ..HttpConfig::default() };
             assert!(config.check().unwrap_err().to_string().contains("allow_origins"), "{text}");
         }
@@ -240,7 +242,7 @@ mod tests {
         }
         for text in ["*", "*.example", "", "https://films.example", "films.example/x", "a b", "me@films.example", ":80"]
         {
-            assert!(parse_host(text).unwrap_err().contains("is no host name"), "{text}");
+            assert!(parse_host(text).unwrap_err().contains("is not a host name"), "{text}");
             let config = HttpConfig { allow_hosts: vec![text.into()], ..HttpConfig::default() };
             assert!(config.check().unwrap_err().to_string().contains("allow_hosts"), "{text}");
         }

@@ -29,12 +29,12 @@ use tokio_util::sync::CancellationToken;
 const FIRST_HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest time to the end of a further request's head, idle time included.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
-/// Longest time for which a client may take nothing of what is ready for it. Some players pause by
-/// not reading, and ask again after a long pause. DLNA has servers hold such a connection for five
-/// minutes.
+/// Longest time for which a client may leave ready bytes unread. Some players pause by not reading,
+/// and continue after a long pause. DLNA servers hold a connection open for five minutes.
 const STALL_TIMEOUT: Duration = Duration::from_secs(300);
-/// Longest pause in writing after the end of what a client sends. The client may have closed only its own side, so what is
-/// there is sent on. While an answer waits for data, the same end is all that is seen of a client that went away.
+/// Longest pause in writing after the client has closed its sending side. It may still read, so
+/// ready bytes are sent on. While an answer waits for data, a client that disconnected looks the
+/// same.
 const HALF_CLOSED_PAUSE: Duration = Duration::from_millis(250);
 /// Longest interval between two checks of a connection for a stall.
 const LOOK: Duration = Duration::from_secs(30);
@@ -119,7 +119,8 @@ impl Activity {
         }
     }
 
-    /// How much longer an answer is sent to a client that sends no more; `None` where there is none, or it waits for data.
+    /// How much longer an answer is sent to a client that sends no more; `None` where there is
+    /// none, or it waits for data.
     fn goes_on(&self) -> Option<Duration> {
         let now = self.now.lock();
         match (now.state, now.blocked) {
@@ -186,8 +187,8 @@ pub(crate) async fn serve(
         served = connection => if let Err(e) = served {
             tracing::debug!(error = %e, "an HTTP connection ended early");
         },
-        () = time_is_up => tracing::debug!(%peer, "an HTTP connection is closed: its client sends or takes nothing"),
-        () = activity.closed.cancelled() => tracing::debug!(%peer, "an idle HTTP connection gives its place to another"),
+        () = time_is_up => tracing::debug!(%peer, "an HTTP connection is closed: its client neither sends nor reads"),
+        () = activity.closed.cancelled() => tracing::debug!(%peer, "an idle HTTP connection is closed to make room for another"),
     }
 }
 

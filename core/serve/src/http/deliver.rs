@@ -32,7 +32,7 @@ use std::time::Instant;
 const CHUNK_BYTES: usize = 256 * 1024;
 /// Header that keeps nginx from reading ahead.
 pub(crate) const NO_BUFFER: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// Most buffered bytes that are counted: with so many ahead, no read waits soon.
+/// Most buffered bytes that are counted: with this read-ahead, no read waits soon.
 const LOOK_BYTES: u64 = 64 << 20;
 
 /// `GET` and `HEAD` of `/stream/N`, and so of `/stream/N/any-name` ([`super::paths`]).
@@ -90,13 +90,13 @@ async fn deliver<L: Library>(app: &App<L>, file: &str, asked: &Asked<'_>) -> Res
     out.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     put(out, ETAG, &etag);
     if asked.headers.contains_key(IF_MATCH) && !matches_etag(asked.headers, IF_MATCH, &etag, false) {
-        return answer(StatusCode::PRECONDITION_FAILED, "this is another file than the one in If-Match");
+        return answer(StatusCode::PRECONDITION_FAILED, "the file differs from the one in If-Match");
     }
     if asked.headers.contains_key(IF_NONE_MATCH) && matches_etag(asked.headers, IF_NONE_MATCH, &etag, true) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return response;
     }
-    // A proxy that reads ahead of its client would make us fetch a film that nobody watches.
+    // A proxy that reads ahead of its client would make us fetch film that is not watched.
     out.insert(NO_BUFFER, HeaderValue::from_static("no"));
     put(out, CONTENT_DISPOSITION, &disposition(base_name(entry)));
     super::dlna::tell(app, index, asked.headers, asked.links, out);
@@ -131,8 +131,8 @@ fn ranges_of(asked: &Asked<'_>, size: u64, etag: &str) -> Ranges {
     }
 }
 
-/// Returns what is left of the ranges from the time on that the request asks for, by HEAD too, and
-/// adds the headers that say where that is.
+/// Returns the ranges from the requested time on, also for HEAD, and adds the headers that state
+/// their position.
 ///
 /// # Errors
 /// The answer to give instead.
@@ -199,7 +199,7 @@ pub(crate) fn refuse(e: &Error) -> Response<Body> {
         ErrorKind::Closed | ErrorKind::DiskFull | ErrorKind::TimedOut => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    tracing::debug!(error = %e, "a request fails");
+    tracing::debug!(error = %e, "a request failed");
     answer(status, &e.to_string())
 }
 
@@ -283,13 +283,13 @@ async fn read<R: Reader>(reader: &mut R, max: usize) -> Result<Bytes, Error> {
     match reader.read_chunk(max).await {
         Ok(chunk) if !chunk.is_empty() && chunk.len() <= max => Ok(chunk),
         Ok(chunk) => {
-            tracing::warn!(bytes = chunk.len(), max, "a reader gave another number of bytes than its file has");
+            tracing::warn!(bytes = chunk.len(), max, "a reader returned more bytes than its file has");
             Err(Error::Io { doing: "reading the file", source: std::io::ErrorKind::UnexpectedEof.into() })
         }
         Err(e) => {
             match e.kind() {
-                ErrorKind::Closed | ErrorKind::Cancelled => tracing::debug!(error = %e, "a body ends early"),
-                _ => tracing::warn!(error = %e, "a body ends early"),
+                ErrorKind::Closed | ErrorKind::Cancelled => tracing::debug!(error = %e, "a response body ended early"),
+                _ => tracing::warn!(error = %e, "a response body ended early"),
             }
             Err(e)
         }

@@ -24,7 +24,7 @@ pub(crate) trait Library: Clone + Send + Sync + 'static {
     fn known_timeline(&self, file: usize) -> Option<Arc<Timeline>>;
     /// Returns where to read for a time.
     fn locate(&self, file: usize, time: Duration) -> impl Future<Output = Result<SeekPoint>> + Send;
-    /// Starts to fetch what is played from a seek_point on.
+    /// Starts to fetch the film from a seek point on.
     fn prefetch_from(&self, file: usize, seek_point: SeekPoint);
     /// Learns the durations of all files while no player has to wait.
     fn learn_durations(&self) -> impl Future<Output = ()> + Send + 'static;
@@ -38,7 +38,7 @@ pub(crate) trait Library: Clone + Send + Sync + 'static {
 pub(crate) trait Reader: Send + 'static {
     /// Moves the position.
     fn seek_to(&mut self, position: u64);
-    /// Excludes the bytes from `end` on from what is fetched ahead.
+    /// Excludes the bytes from `end` on from the read-ahead.
     fn set_end(&mut self, end: u64);
     /// Returns how many bytes can be read at the position without waiting, counted up to `most`.
     fn buffered(&self, most: u64) -> u64;

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_scheme_host_or_prefix_is_not_believed() {
+    fn malformed_schemes_hosts_and_prefixes_are_ignored() {
         let plain = absolute(&[]);
         for (name, value) in [
             ("x-forwarded-proto", "javascript"),

@@ -12,6 +12,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::IntoResponse;
 use http::header::{ACCEPT, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use http::{HeaderMap, Response};
+use playswarm::TorrentStatus;
 use playswarm::metainfo::is_playable;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -39,7 +40,9 @@ pub(crate) async fn page<L: Library>(
         );
         push_video(&mut page, app, &links);
         push_files(&mut page, app, &links);
-        push_trackers(&mut page, app);
+        let status = app.library.status();
+        push_notices(&mut page, &status);
+        push_trackers(&mut page, &status);
         push_other_paths(&mut page, app, &links);
         page.push_str("</html>");
         ([(CONTENT_TYPE, "text/html; charset=utf-8"), (CONTENT_SECURITY_POLICY, PAGE_POLICY)], page).into_response()
@@ -79,14 +82,26 @@ fn push_files<L: Library>(page: &mut String, app: &App<L>, links: &Links) {
     page.push_str("</ol>");
 }
 
+/// Writes why nothing is fetched, and the notices about the user's files.
+fn push_notices(page: &mut String, status: &TorrentStatus) {
+    let mut notices = status.trouble.iter().chain(&status.notices).peekable();
+    if notices.peek().is_none() {
+        return;
+    }
+    page.push_str("<h2>Notices</h2><ul>");
+    for notice in notices {
+        let _ = write!(page, "<li>{}", html(notice));
+    }
+    page.push_str("</ul>");
+}
+
 /// Writes the trackers and what they answered.
-fn push_trackers<L: Library>(page: &mut String, app: &App<L>) {
-    let trackers = app.library.status().trackers;
-    if trackers.is_empty() {
+fn push_trackers(page: &mut String, status: &TorrentStatus) {
+    if status.trackers.is_empty() {
         return;
     }
     page.push_str("<h2>Trackers</h2><ul>");
-    for tracker in trackers {
+    for tracker in &status.trackers {
         let _ = write!(page, "<li>{} <small>{}</small>", html(&tracker.url), html(&tracker.to_string()));
     }
     page.push_str("</ul>");

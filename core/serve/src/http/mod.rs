@@ -11,13 +11,13 @@
 //! | `deliver`, `range`, `body_pacer` | one file: preconditions, ranges, the body |
 //! | `when`, `seek` | times as text; a file from a time on |
 //! | `dlna` | headers of televisions |
-//! | `timeline` | what is known of a file's time |
+//! | `timeline` | the known times of a file |
 //! | `subtitles` | subtitle files of a film |
 //! | `conversions`, `vtt`, `charset` | subtitles as UTF-8 and as WebVTT |
 //! | `listing`, `names` | page, playlist, torrent file; file names |
 //! | `watch` | status, events, metrics |
-//! | `library` | what is served: an open torrent, or in tests files in memory |
-//! | `workers` | work that must not hold up the threads of the connections |
+//! | `library` | the source of the files: an open torrent, or in tests files in memory |
+//! | `workers` | work that must not block the threads of the connections |
 
 mod access;
 mod admission;
@@ -42,6 +42,7 @@ mod server;
 mod subtitles;
 #[cfg(test)]
 mod tests;
+mod timed_text;
 mod timeline;
 pub(crate) mod vtt;
 mod watch;
@@ -239,7 +240,7 @@ fn router<L: Library>(app: Arc<App<L>>) -> Router {
         .route("/status", get(watch::status::<L>))
         .route("/status/events", get(watch::events::<L>))
         .route("/metrics", get(watch::metrics::<L>))
-        .fallback(|| async { answer(StatusCode::NOT_FOUND, "there is nothing here; / lists what there is") })
+        .fallback(|| async { answer(StatusCode::NOT_FOUND, "there is no such page; / lists all files") })
         .layer(from_fn_with_state(app.clone(), guard::guard::<L>))
         .with_state(app)
 }

@@ -2,7 +2,7 @@
 //! out. [`super::deliver`] sends them.
 
 /// Most ranges in one request. A header with more is ignored, as RFC 9110, section 14.2 allows: no
-/// player asks for so many, and each costs a seek.
+/// player requests as many, and each costs a seek.
 pub(crate) const MAX_RANGES: usize = 16;
 
 /// The bytes `[start, end)` of a file, never empty and never past its end.

@@ -38,7 +38,7 @@ impl Moment {
         if let Some(value) = headers.get(&TIME_SEEK) {
             let range = value.to_str().ok().and_then(parse_npt);
             let (start, end) = range
-                .ok_or("this TimeSeekRange.dlna.org is no range of time; write npt=83.5- or npt=0:01:23.5-0:02:00")?;
+                .ok_or("TimeSeekRange.dlna.org is not a range of times; write npt=83.5- or npt=0:01:23.5-0:02:00")?;
             return Ok(Some(Moment { start, end, dlna: true }));
         }
         let mut given = url::form_urlencoded::parse(query.unwrap_or("").as_bytes()).filter(|(name, _)| name == "t");
@@ -49,7 +49,7 @@ impl Moment {
                 // Programs add the time of the day or a random number to a URL, so that no cache
                 // answers.
                 None if is_number(&time) => Ok(None),
-                None => Err("this t is no time; write ?t=83.5, ?t=1:23:45 or ?t=1h23m45s"),
+                None => Err("t is not a time; write ?t=83.5, ?t=1:23:45 or ?t=1h23m45s"),
             },
             _ => Err("t is given twice; write one time"),
         }
@@ -139,7 +139,7 @@ impl Landed {
 /// Refuses a seek by time in a file whose players need its head, or whose times are not known. It
 /// was not announced as seekable by time.
 fn only_by_byte() -> Response<Body> {
-    answer(StatusCode::NOT_ACCEPTABLE, "this file can be sought by byte only; send Range: bytes=")
+    answer(StatusCode::NOT_ACCEPTABLE, "this file has no times to seek by; send Range: bytes=")
 }
 
 fn past_the_end(timeline: &Timeline) -> Response<Body> {
@@ -155,7 +155,7 @@ pub(crate) async fn within_wait<T>(work: impl Future<Output = Result<T, Error>>)
         Ok(Ok(done)) => Ok(done),
         Ok(Err(e)) => Err(super::deliver::refuse(&e)),
         Err(_) => {
-            let sentence = "no peer gave the file's index yet; ask again in a few seconds";
+            let sentence = "no peer has sent the file's index yet; try again in a few seconds";
             let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, sentence);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
             Err(response)

@@ -171,7 +171,7 @@ async fn accept(
                     let given = places.give_one_up();
                     if warned.is_none_or(|at: tokio::time::Instant| at.elapsed() > WARN_AGAIN) {
                         warned = Some(tokio::time::Instant::now());
-                        tracing::warn!(error = %e, "cannot accept an HTTP connection; this is tried again");
+                        tracing::warn!(error = %e, "cannot accept an HTTP connection; this is retried");
                     }
                     tokio::time::sleep(if given { GIVEN_PAUSE } else { ACCEPT_PAUSE }).await;
                 }

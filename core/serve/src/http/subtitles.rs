@@ -54,7 +54,7 @@ pub(crate) async fn one<L: Library>(
 async fn webvtt<L: Library>(app: &App<L>, file: usize) -> Response<Body> {
     let entry = &app.library.metainfo().files[file];
     if !is_convertible(base_name(entry)) {
-        return no_subtitle("only .srt and .vtt files can be had as WebVTT");
+        return no_subtitle("only .srt, .vtt, .ass, .ssa, .smi and .sami files can be converted to WebVTT");
     }
     match converted(app, file, Form::WebVtt, Instant::now() + WAIT).await {
         Ok(text) => ([(CONTENT_TYPE, "text/vtt; charset=utf-8")], text).into_response(),
@@ -72,7 +72,7 @@ pub(crate) async fn text<L: Library>(
     let Some(file) = app.file_of(&file) else { return no_such_file() };
     let name = base_name(&app.library.metainfo().files[file]);
     if !is_text(name) {
-        return no_subtitle("only subtitles that are text can be had here; /stream has every file as it is");
+        return no_subtitle("only text subtitles can be converted; /stream serves every file unchanged");
     }
     if !app.library.is_available(file) {
         return not_yet();
@@ -106,7 +106,7 @@ async fn converted<L: Library>(app: &App<L>, file: usize, form: Form, until: Ins
     let language = app.beside.subtitle(file).and_then(|s| s.language.as_deref());
     match timeout_at(until, app.conversions.get(&app.library, file, form, language)).await {
         Ok(Ok(Some(text))) => Ok(text),
-        Ok(Ok(None)) => Err(no_subtitle("there is no subtitle in this file")),
+        Ok(Ok(None)) => Err(no_subtitle("this file contains no subtitles")),
         Ok(Err(e)) => Err(super::deliver::refuse(&e)),
         Err(_) => Err(not_yet()),
     }
@@ -117,7 +117,7 @@ fn no_subtitle(why: &str) -> Response<Body> {
 }
 
 fn not_yet() -> Response<Body> {
-    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "no peer gave this file yet; ask again in a while");
+    let mut response = answer(StatusCode::SERVICE_UNAVAILABLE, "no peer has sent this file yet; try again in a while");
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
     response
 }
@@ -142,12 +142,12 @@ impl SubtitleWait {
 
 /// Whether a file is a text, by its name.
 fn is_text(name: &str) -> bool {
-    content_type(name).starts_with("text/") || is_convertible(name) || content_type(name).ends_with("-sami")
+    content_type(name).starts_with("text/") || is_convertible(name)
 }
 
 fn is_convertible(name: &str) -> bool {
     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
-    ending == "srt" || ending == "vtt"
+    matches!(ending.as_str(), "srt" | "vtt" | "ass" | "ssa" | "smi" | "sami")
 }
 
 impl<L: Library> App<L> {

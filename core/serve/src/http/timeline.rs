@@ -62,7 +62,7 @@ pub(crate) async fn timeline<L: Library>(
         None => BUCKETS,
         Some((_, number)) => match number.parse() {
             Ok(n) if n <= MOST_BUCKETS => n,
-            _ => return super::answer(StatusCode::BAD_REQUEST, "buckets is a number from 0 to 1000"),
+            _ => return super::answer(StatusCode::BAD_REQUEST, "buckets must be a number from 0 to 1000"),
         },
     };
     match within_wait(app.library.timeline(file)).await {

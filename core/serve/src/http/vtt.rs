@@ -1,10 +1,12 @@
-//! Converts SubRip (SRT) to WebVTT, which browsers show with a `<video>`. Pure: foreign bytes in,
+//! Converts subtitles to WebVTT, which browsers show with a `<video>`: SubRip (SRT) here, ASS and SAMI
+//! in [`super::timed_text`]. Pure: foreign bytes in,
 //! text out, in time and memory linear in the file's length.
 
 use super::charset::decode;
+use super::timed_text;
 use std::fmt::Write as _;
 
-/// Returns a SubRip file as WebVTT, and a WebVTT file as it is, both as UTF-8. `None` where there
+/// Returns a SubRip, ASS or SAMI file as WebVTT, and a WebVTT file as it is, all as UTF-8. `None` where there
 /// is not one cue.
 ///
 /// `language` is a BCP 47 tag, where the file's name tells it. Positions and styles that WebVTT
@@ -17,11 +19,20 @@ pub(crate) fn to_webvtt(bytes: &[u8], language: Option<&str>) -> Option<String> 
     if text.strip_prefix("WEBVTT").is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\n'])) {
         return Some(text.to_owned());
     }
+    if is_timed_text(text) {
+        return timed_text::convert(text);
+    }
     let mut cues = Cues { out: String::with_capacity(text.len() + text.len() / 8 + 16), held: None, count: 0 };
     cues.out.push_str("WEBVTT\n");
     text.split('\n').for_each(|line| cues.take(line));
     cues.flush();
     (cues.count > 0).then_some(cues.out)
+}
+
+/// Whether a text is ASS or SAMI, by its beginning: files often have the wrong ending.
+fn is_timed_text(text: &str) -> bool {
+    let begins = |mark: &str| text.get(..mark.len()).is_some_and(|head| head.eq_ignore_ascii_case(mark));
+    begins("[Script Info]") || begins("<SAMI")
 }
 
 /// Writes cues line by line.
@@ -37,11 +48,7 @@ impl<'a> Cues<'a> {
         if let Some((start, end)) = cue_times(line) {
             self.held = self.held.filter(|held| !is_number(held));
             self.flush();
-            self.out.push('\n');
-            push_stamp(&mut self.out, start);
-            self.out.push_str(" --> ");
-            push_stamp(&mut self.out, end);
-            self.out.push('\n');
+            push_cue_times(&mut self.out, start, end);
             self.count += 1;
         } else if line.trim_matches(is_blank).is_empty() {
             // A blank line within a text does not end it, and a number before it belongs to no cue.
@@ -136,6 +143,15 @@ fn is_thousandth(text: &str) -> bool {
     text.bytes().take_while(u8::is_ascii_digit).count() == 3
 }
 
+/// Writes the blank line and the times in front of a cue.
+pub(super) fn push_cue_times(out: &mut String, start: u64, end: u64) {
+    out.push('\n');
+    push_stamp(out, start);
+    out.push_str(" --> ");
+    push_stamp(out, end);
+    out.push('\n');
+}
+
 fn push_stamp(out: &mut String, ms: u64) {
     let (h, m, s) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
     let _ = write!(out, "{h:02}:{m:02}:{s:02}.{:03}", ms % 1000);
@@ -155,7 +171,7 @@ const ENTITIES: &[(&str, &str)] = &[
 ];
 
 /// Writes a line of a cue. Tags of WebVTT stay, others are removed, and no text can begin a cue.
-fn push_text(out: &mut String, line: &str) {
+pub(super) fn push_text(out: &mut String, line: &str) {
     let mut rest = line;
     while let Some(at) = rest.find(['<', '{', '&', '>']) {
         out.push_str(&rest[..at]);
@@ -265,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn cues_are_told_apart_however_the_lines_between_them_are() {
+    fn cues_are_separated_whatever_lines_are_between_them() {
         let expected = "WEBVTT\n\n00:00:01.000 --> 00:00:02.000\na\nb\n\n00:00:03.000 --> 00:00:04.000\nc\n";
         let times = ["00:00:01,000 --> 00:00:02,000", "00:00:03,000 --> 00:00:04,000"];
         for (kind, srt) in [

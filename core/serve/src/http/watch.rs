@@ -124,12 +124,11 @@ fn prometheus(s: &TorrentStatus, http_sent: u64, http_connections: usize) -> Str
     let labels = format!("info_hash=\"{}\",name=\"{}\"", s.info_hash, escape(&s.name));
     let mut m = Metrics { out: String::with_capacity(4096), labels, name: "" };
     m.family("playswarm_size_bytes", "gauge", "Bytes of all files of the torrent.").sample("", s.total_bytes);
-    m.family("playswarm_verified_bytes", "gauge", "Bytes of the pieces that are verified and here.")
-        .sample("", s.verified_bytes);
+    m.family("playswarm_verified_bytes", "gauge", "Bytes of verified pieces.").sample("", s.verified_bytes);
     m.family("playswarm_downloaded_bytes_total", "counter", "Payload received from peers.")
         .sample("", s.downloaded_bytes);
     m.family("playswarm_uploaded_bytes_total", "counter", "Payload sent to peers.").sample("", s.uploaded_bytes);
-    m.family("playswarm_wasted_bytes_total", "counter", "Payload received for nothing, by reason.")
+    m.family("playswarm_wasted_bytes_total", "counter", "Payload received and not used, by reason.")
         .sample(",reason=\"duplicate\"", s.waste.duplicate_bytes)
         .sample(",reason=\"unasked\"", s.waste.unasked_bytes)
         .sample(",reason=\"failed\"", s.waste.failed_bytes)
@@ -139,16 +138,16 @@ fn prometheus(s: &TorrentStatus, http_sent: u64, http_connections: usize) -> Str
     m.family("playswarm_upload_bytes_per_second", "gauge", "Payload sent over the last seconds.")
         .sample("", s.upload_bytes_per_s);
     let incoming = s.peers.iter().filter(|p| p.incoming).count();
-    m.family("playswarm_peers", "gauge", "Connected peers, by who connected.")
+    m.family("playswarm_peers", "gauge", "Connected peers, by direction of the connection.")
         .sample(",direction=\"incoming\"", incoming)
         .sample(",direction=\"outgoing\"", s.peers.len() - incoming);
-    m.family("playswarm_unchoking_peers", "gauge", "Connected peers that serve us.")
+    m.family("playswarm_unchoking_peers", "gauge", "Connected peers that have unchoked us.")
         .sample("", s.peers.iter().filter(|p| !p.choked_by).count());
     m.family("playswarm_known_peers", "gauge", "Peers known but not connected.").sample("", s.known_peers);
-    m.family("playswarm_banned_peers", "gauge", "Peers turned away for good.").sample("", s.banned_peers);
+    m.family("playswarm_banned_peers", "gauge", "Banned peers.").sample("", s.banned_peers);
     m.family("playswarm_memory_bytes", "gauge", "Bytes held in memory for the torrent.").sample("", s.memory_bytes);
     m.family("playswarm_disk_bytes", "gauge", "Bytes of verified pieces on disk.").sample("", s.disk_bytes);
-    m.family("playswarm_trouble", "gauge", "1 while nothing can be fetched, 0 otherwise.")
+    m.family("playswarm_trouble", "gauge", "1 while downloading is blocked, 0 otherwise.")
         .sample("", u8::from(s.trouble.is_some()));
     // Ours that read an index are no player's.
     let players = || s.readers.iter().filter(|r| !r.index);
@@ -166,11 +165,15 @@ fn prometheus(s: &TorrentStatus, http_sent: u64, http_connections: usize) -> Str
     }
     if let Some(playhead) = &s.playhead {
         if let Some(time) = playhead.time_s {
-            m.family("playswarm_playhead_seconds", "gauge", "Where the player is in its file.").sample("", time);
+            m.family("playswarm_playhead_seconds", "gauge", "Position of the player in its file.").sample("", time);
         }
         if let Some(until) = playhead.buffered_until_s {
-            m.family("playswarm_buffered_until_seconds", "gauge", "Up to where the player can play without a wait.")
-                .sample("", until);
+            m.family(
+                "playswarm_buffered_until_seconds",
+                "gauge",
+                "Position up to which the player can play without waiting.",
+            )
+            .sample("", until);
         }
     }
     m.family("playswarm_http_sent_bytes_total", "counter", "Bytes of files handed to HTTP clients.")

@@ -163,7 +163,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_shown_is_read_again(seconds in 0u32..3_000_000) {
+        fn a_displayed_time_is_parsed_again(seconds in 0u32..3_000_000) {
             let shown = clock_time(f64::from(seconds));
             prop_assert_eq!(parse_time(&shown), Some(Duration::from_secs(seconds.into())), "{}", shown);
         }

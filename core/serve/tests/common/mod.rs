@@ -37,7 +37,8 @@ impl Film {
         let (dir, data) = (tempfile::tempdir().unwrap(), pattern(length, seed));
         let path = dir.path().join("film.mkv");
         std::fs::write(&path, &data).unwrap();
-        let options = CreateOptions { piece_bytes: Some(PIECE), ..CreateOptions::default() };
+        let mut options = CreateOptions::default();
+        options.piece_bytes = Some(PIECE);
         let torrent = create_torrent(path, options, |_, _| {}).await.unwrap().torrent;
         Film { dir, torrent, data }
     }
@@ -69,7 +70,9 @@ impl Seed {
 
 /// Starts an empty session that knows these peers.
 pub async fn viewer(dir: &Path, peers: Vec<SocketAddr>) -> Session {
-    Session::new(Config { peers: peers.into_iter().map(Into::into).collect(), ..Config::offline(dir) }).await.unwrap()
+    let mut config = Config::offline(dir);
+    config.peers = peers.into_iter().map(Into::into).collect();
+    Session::new(config).await.unwrap()
 }
 
 /// Waits until a condition holds.

@@ -1,5 +1,5 @@
-//! A player's own loop: `loop SOURCE`. It takes what is there without waiting, waits for more only if there is none, jumps
-//! to the middle by time, and stops in the midst of a wait.
+//! A player's own loop: `loop SOURCE`. It takes ready bytes without waiting, waits only if there are none, seeks
+//! to the middle by time, and stops during a wait.
 
 use anyhow::{Context, Result};
 use playswarm::{Source, Stream};
@@ -39,7 +39,7 @@ async fn main() -> Result<()> {
     println!("jumped to {:.1} s, byte {}", place.time.as_secs_f64(), place.from);
     println!("{} bytes from there", play(&mut stream, Duration::from_secs(2)).await?);
 
-    // Dropping a stream ends what is fetched for it. Its torrent stays as long as a handle to it does.
+    // Dropping a stream ends the fetch for it. Its torrent stays as long as a handle to it does.
     drop(stream);
     session.close().await;
     Ok(())

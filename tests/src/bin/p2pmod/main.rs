@@ -92,45 +92,13 @@ fn run(options: &Options) -> Result<Report> {
     let player = Player { bytes_per_s: options.rate, buffer_s: options.buffer };
     let (begun, log_dir) = (Instant::now(), options.log_dir.as_deref());
     let stage = Stage { scene: &scene, player, begun, stop: &STOP, log_dir };
-    let arrivals = arrivals(options);
     let (before, settled) = (Ticks::now(), scene.net.traffic(ORIGIN).sent_bytes);
     let own_before = machine::cpu_of(std::process::id()).unwrap_or_default();
-    let viewers = Mutex::new(Vec::<ViewerReport>::new());
-    let failed = Mutex::new(Vec::new());
     let mut watch = Watch { least_idle: 1.0, ..Watch::new(settled) };
-    std::thread::scope(|scope| {
-        let lives: Vec<_> = arrivals
-            .iter()
-            .enumerate()
-            .map(|(number, arrival)| {
-                let (stage, viewers) = (&stage, &viewers);
-                scope.spawn(move || {
-                    if let Some(report) = stage.live(number, *arrival) {
-                        viewers.lock().unwrap().push(report);
-                    }
-                })
-            })
-            .collect();
-        while lives.iter().any(|life| !life.is_finished()) {
-            watch.second(&scene, begun);
-            if watch.seconds.len().is_multiple_of(60) {
-                let gone = viewers.lock().unwrap().len();
-                let come = arrivals.iter().filter(|arrival| **arrival < begun.elapsed()).count();
-                eprintln!("{:>4} s: {come} have come, {gone} have gone", begun.elapsed().as_secs());
-            }
-        }
-        for (number, life) in lives.into_iter().enumerate() {
-            if let Err(panic) = life.join() {
-                let text = panic.downcast_ref::<String>().cloned();
-                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-                failed.lock().unwrap().push(format!("viewer {number}: {}", text.unwrap_or_default()));
-            }
-        }
-    });
+    let (mut viewers, failed) = play(&stage, &arrivals(options), &mut watch);
     if STOP.load(Ordering::Relaxed) {
         bail!("The experiment was stopped.");
     }
-    let mut viewers = viewers.into_inner().unwrap();
     viewers.sort_by_key(|viewer| viewer.number);
     let pid = scene.origin().id();
     let origin_cpu_s = machine::cpu_of(pid).unwrap_or_default().as_secs_f64();
@@ -145,7 +113,7 @@ fn run(options: &Options) -> Result<Report> {
         seconds: (last - first).max(0.0),
         origin_traffic: scene.net.traffic(ORIGIN).into(),
         origin_seconds: watch.seconds,
-        failed: failed.into_inner().unwrap(),
+        failed,
         idle: Ticks::now().idle_since(before),
         niced: Ticks::now().niced_since(before),
         least_idle: watch.least_idle,
@@ -156,6 +124,44 @@ fn run(options: &Options) -> Result<Report> {
         dht_cpu_s: scene.dht().and_then(|dht| machine::cpu_of(dht.id())).unwrap_or_default().as_secs_f64(),
         viewers,
     })
+}
+
+/// Runs a viewer from each arrival time on, until all are gone. Returns their reports, and an error
+/// for each that failed.
+fn play(stage: &Stage<'_>, arrivals: &[Duration], watch: &mut Watch) -> (Vec<ViewerReport>, Vec<String>) {
+    let begun = stage.begun;
+    let viewers = Mutex::new(Vec::<ViewerReport>::new());
+    let mut failed = Vec::new();
+    std::thread::scope(|scope| {
+        let lives: Vec<_> = arrivals
+            .iter()
+            .enumerate()
+            .map(|(number, arrival)| {
+                let viewers = &viewers;
+                scope.spawn(move || {
+                    if let Some(report) = stage.live(number, *arrival) {
+                        viewers.lock().unwrap().push(report);
+                    }
+                })
+            })
+            .collect();
+        while lives.iter().any(|life| !life.is_finished()) {
+            watch.second(stage.scene, begun);
+            if watch.seconds.len().is_multiple_of(60) {
+                let gone = viewers.lock().unwrap().len();
+                let come = arrivals.iter().filter(|arrival| **arrival < begun.elapsed()).count();
+                eprintln!("{:>4} s: {come} have come, {gone} have gone", begun.elapsed().as_secs());
+            }
+        }
+        for (number, life) in lives.into_iter().enumerate() {
+            if let Err(panic) = life.join() {
+                let text = panic.downcast_ref::<String>().cloned();
+                let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+                failed.push(format!("viewer {number}: {}", text.unwrap_or_default()));
+            }
+        }
+    });
+    (viewers.into_inner().unwrap(), failed)
 }
 
 /// The measurements taken every second.

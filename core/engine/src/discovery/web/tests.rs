@@ -30,7 +30,7 @@ fn what_a_stranger_names_in_our_networks_is_not_asked() {
     assert!(may(STRANGER, "/announce", &[home]).unwrap_err().contains("local network"));
     assert!(may(STRANGER, "/announce", &[mapped]).unwrap_err().contains("local network"));
     assert_eq!(may(STRANGER, "/announce", &[home, public, mapped]), Ok(addrs(&[public])), "of a name with all three");
-    assert!(may(STRANGER, "/announce", &["0.0.0.0:80"]).unwrap_err().contains("leads nowhere"));
+    assert!(may(STRANGER, "/announce", &["0.0.0.0:80"]).unwrap_err().contains("not a unicast address"));
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_tracker_of_the_users_at_home_is_asked_for_announces_only() {
         assert_eq!(may(USER, path, &[home]), Ok(addrs(&[home])), "{path}");
     }
     for path in ["/", "/announcer", "/reboot.cgi", "/cgi-bin/reboot/announce", "/Announce", ""] {
-        assert!(may(USER, path, &[home]).unwrap_err().contains("/announce only"), "{path}");
+        assert!(may(USER, path, &[home]).unwrap_err().contains("only at /announce"), "{path}");
         assert_eq!(may(USER, path, &[home, public]), Ok(addrs(&[public])), "{path}");
     }
     let any_path = permitted(&addrs(&[home]), &terms(USER, false, None), "/film.torrent");
@@ -109,10 +109,17 @@ async fn a_name_is_asked_at_the_address_that_was_checked_and_at_no_other() {
     }
     // Not even if the client itself resolves the name.
     assert!(Pinned.resolve("localhost".parse().unwrap()).await.is_err());
+    let chosen: SocketAddr = "203.0.113.7:9".parse().unwrap();
+    let resolve = async |name: &str| {
+        let name = name.parse().unwrap();
+        PINNED.scope(("localhost".to_owned(), chosen), async { Pinned.resolve(name).await }).await
+    };
+    assert_eq!(resolve("LocalHost").await.unwrap().collect::<Vec<_>>(), [chosen]);
+    assert!(resolve("other.example").await.is_err());
 }
 
 #[tokio::test]
-async fn redirects_are_followed_a_few_times_and_one_to_another_scheme_is_told() {
+async fn redirects_are_followed_a_few_times_and_one_to_another_scheme_is_reported() {
     let to = |place: &str| format!("HTTP/1.1 307 X\r\nLocation: {place}\r\nContent-Length: 0\r\n\r\n").into_bytes();
     let end = server(ok(b"end")).await;
     let get = async |from: SocketAddr| {

@@ -8,6 +8,7 @@ async fn memory_stays_within_its_bound_however_much_is_fetched_and_read() {
     let made = made(&[("f", 48 * MIB)], 256 * KIB as u32);
     let limit = 8 << 20;
     let (store, _events) = made.open_with(StoreOptions { memory_limit_bytes: limit, ..options(dir.path()) }).await;
+    store.set_readers([reader(0, made.pieces(), made.pieces())]);
     for piece in 0..made.pieces() {
         made.fetch(&store, piece).await;
         assert!(store.memory_bytes() <= limit, "{} after {piece}", store.memory_bytes());
@@ -18,6 +19,25 @@ async fn memory_stays_within_its_bound_however_much_is_fetched_and_read() {
         assert!(store.memory_bytes() <= limit);
     }
     assert!(store.memory_bytes() > limit / 2, "the room is used");
+}
+
+#[tokio::test]
+async fn pieces_on_disk_leave_memory_unless_a_reader_reads_them_soon() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = made(&[("f", 16 * MIB)], 256 * KIB as u32);
+    let limit = 8 << 20;
+    let (store, _events) = made.open_with(StoreOptions { memory_limit_bytes: limit, ..options(dir.path()) }).await;
+    store.set_readers([reader(0, 4, made.pieces())]);
+    made.fetch_all(&store).await;
+    store.sync_all().await.unwrap();
+    for piece in 0..40 {
+        assert_eq!(store.piece(PieceIndex(piece)).await.unwrap().as_deref(), Some(made.piece(piece)));
+    }
+    // Four near pieces, an eighth of the limit of others, and spare buffers.
+    assert!(store.memory_bytes() <= 3 << 20, "{}", store.memory_bytes());
+    for near in 0..4 {
+        assert!(store.try_piece(PieceIndex(near)).is_some(), "{near}");
+    }
 }
 
 #[tokio::test]
@@ -33,7 +53,7 @@ async fn when_nothing_can_be_written_the_swarm_goes_on_and_no_more_is_kept_than_
     }
     let kept = store.have();
     assert!(kept.count() >= 12, "the room is used: {}", kept.count());
-    assert!(store.room_for_assembly() > 0);
+    assert!(store.room_for_pieces() > 0);
     std::fs::remove_file(dir.path().join("sub")).unwrap();
     store.close().await.unwrap();
     let (store, _events) = made.open(dir.path()).await;
@@ -45,13 +65,13 @@ async fn pieces_larger_than_the_bound_still_work_and_the_one_being_read_stays() 
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("f", 36 * MIB)], 12 << 20);
     let (store, _events) = made.open_with(StoreOptions { memory_limit_bytes: 8 << 20, ..options(dir.path()) }).await;
-    assert!(store.room_for_assembly() > 0);
+    assert!(store.room_for_pieces() > 0);
     made.fetch_all(&store).await;
     assert!(store.memory_bytes() <= 12 << 20);
     for piece in 0..3 {
         store.set_readers([reader(piece, 2, 3)]);
         assert_eq!(store.piece(PieceIndex(piece)).await.unwrap().as_deref(), Some(made.piece(piece)));
-        // Also while the next piece is being assembled.
+        // Also while the next piece is incomplete.
         assert!(store.try_piece(PieceIndex(piece)).is_some());
         assert!(store.memory_bytes() <= 12 << 20);
     }
@@ -71,7 +91,7 @@ async fn what_a_reader_reads_next_stays_in_memory_longest() {
 }
 
 #[tokio::test]
-async fn all_who_want_a_piece_from_disk_share_one_read() {
+async fn all_readers_of_a_piece_on_disk_share_one_read() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("f", 2 * MIB)], 1 << 20);
     let (store, _events) = made.open(dir.path()).await;
@@ -157,7 +177,7 @@ async fn many_peers_and_readers_at_once_leave_everything_right() {
         }
     }
     store.sync_all().await.unwrap();
-    assert!(store.have().is_full() && store.assembling().is_empty());
+    assert!(store.have().is_full() && store.incomplete().is_empty());
     assert_eq!(store.disk_bytes(), made.data.len() as u64);
     made.check_all(&store).await;
     assert!(store.memory_bytes() <= 8 << 20);

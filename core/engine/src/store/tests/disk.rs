@@ -13,7 +13,7 @@ async fn a_folder_that_cannot_be_used_is_named_when_opening() {
         let e = Store::open(made.torrent.clone(), options(&bad)).await.err().unwrap();
         assert!(matches!(&e, Error::Storage { path, .. } if *path == bad), "{e}");
     }
-    std::fs::write(dir.path().join(NOTES), b"").unwrap();
+    std::fs::write(dir.path().join(STATE_DIR), b"").unwrap();
     let e = Store::open(made.torrent.clone(), options(dir.path())).await.err().unwrap();
     assert!(matches!(&e, Error::Storage { .. }), "{e}");
 }
@@ -237,7 +237,7 @@ async fn where_holes_cannot_be_punched_nothing_is_given_up_and_it_is_said_once()
 }
 
 #[tokio::test]
-async fn on_a_file_system_without_holes_a_jump_holds_up_no_writes_and_what_is_beyond_it_waits_in_memory() {
+async fn on_a_file_system_without_sparse_files_a_seek_blocks_no_writes_and_later_pieces_wait_in_memory() {
     let Some(stick) = Mounted::image("exfat-fuse", "mkfs.exfat", 80) else { return };
     let made = made(&[("f", 40 * MIB)], 256 * KIB as u32);
     let (store, mut events) = made.open(stick.path()).await;
@@ -245,7 +245,7 @@ async fn on_a_file_system_without_holes_a_jump_holds_up_no_writes_and_what_is_be
     // The film's index at its end, which every player reads first.
     made.fetch(&store, last).await;
     let StoreEvent::WriteFailed(e) = next(&mut events).await else { panic!("no failure") };
-    assert!(e.to_string().contains("makes no holes"), "{e}");
+    assert!(e.to_string().contains("no sparse files"), "{e}");
     assert_eq!(store.try_piece(PieceIndex(last)).unwrap(), made.piece(last), "it is served from memory");
     for piece in 0..20 {
         made.fetch(&store, piece).await;

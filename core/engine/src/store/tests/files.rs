@@ -4,7 +4,7 @@ use super::*;
 use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, symlink};
 
-/// Returns every file below a folder except our notes: its path, bytes, inode and time of change.
+/// Returns every file below a folder except the state folder: its path, bytes, inode and time of change.
 fn everything(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u64, i64, i64)> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
@@ -12,7 +12,7 @@ fn everything(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, u64, i64, i64)> {
         for entry in std::fs::read_dir(folder).unwrap() {
             let entry = entry.unwrap();
             let (path, meta) = (entry.path(), entry.metadata().unwrap());
-            if meta.is_dir() && !path.ends_with(NOTES) {
+            if meta.is_dir() && !path.ends_with(STATE_DIR) {
                 folders.push(path);
             } else if meta.is_file() {
                 let bytes = std::fs::read(&path).unwrap();
@@ -68,7 +68,7 @@ async fn whole_files_of_another_client_play_with_nothing_fetched_and_nothing_wri
     assert_eq!(store.disk_bytes(), 0, "none of it is ours");
     store.close().await.unwrap();
     assert_eq!(everything(dir.path()), before);
-    assert!(!dir.path().join(NOTES).exists());
+    assert!(!dir.path().join(STATE_DIR).exists());
 }
 
 #[tokio::test]
@@ -87,7 +87,7 @@ async fn another_file_of_that_name_stays_as_it_is_and_ours_is_beside_it() {
         assert_eq!(std::fs::read(&ours).unwrap(), made.data);
         let mut told = 0;
         while let Ok(event) = events.try_recv() {
-            if let StoreEvent::Elsewhere { taken, ours: named } = event {
+            if let StoreEvent::Elsewhere { taken, ours: named, .. } = event {
                 assert_eq!((&taken, &named), (&film, &ours));
                 told += 1;
             }
@@ -105,7 +105,7 @@ async fn another_file_of_that_name_stays_as_it_is_and_ours_is_beside_it() {
 }
 
 #[tokio::test]
-async fn what_is_right_of_another_clients_files_is_used_and_the_rest_goes_into_ours() {
+async fn right_pieces_of_another_clients_files_are_used_and_the_others_go_into_ours() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("s/a", 320 * KIB), ("s/b", 320 * KIB)], 32 * KIB as u32);
     // Half of it exists, as a client leaves it that creates files in full at once; the other file
@@ -129,7 +129,7 @@ async fn what_is_right_of_another_clients_files_is_used_and_the_rest_goes_into_o
 }
 
 #[tokio::test]
-async fn who_wants_all_of_it_gets_whole_files() {
+async fn fetching_everything_gives_complete_files() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("f", 320 * KIB)], 32 * KIB as u32);
     let mut half = made.data.clone();
@@ -266,7 +266,7 @@ async fn a_file_that_the_user_linked_elsewhere_is_neither_written_to_nor_given_b
 }
 
 #[tokio::test]
-async fn an_overwritten_file_is_told_once_and_what_is_wrong_is_known_ahead_of_the_reader() {
+async fn an_overwritten_file_is_reported_once_and_its_wrong_pieces_are_known_ahead_of_the_reader() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("f", 2 * MIB)], 32 * KIB as u32);
     for (wrong, least) in [(0..64, 64), (10..40, 30)] {
@@ -295,7 +295,7 @@ async fn an_overwritten_file_is_told_once_and_what_is_wrong_is_known_ahead_of_th
 }
 
 #[tokio::test]
-async fn a_folder_of_many_files_that_is_removed_is_told_once() {
+async fn a_removed_folder_of_many_files_is_reported_once() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("s/a", 96 * KIB), ("s/b", 96 * KIB), ("s/c", 96 * KIB)], 32 * KIB as u32);
     let (store, _events) = made.open(dir.path()).await;
@@ -315,7 +315,7 @@ async fn a_folder_of_many_files_that_is_removed_is_told_once() {
 }
 
 #[tokio::test]
-async fn a_store_that_only_reads_writes_nothing_and_keeps_what_is_fetched_in_memory() {
+async fn a_read_only_store_writes_nothing_and_keeps_fetched_pieces_in_memory() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("f", 4 * MIB)], 32 * KIB as u32);
     write(&dir.path().join("f"), &made.data[..MIB]);
@@ -340,7 +340,7 @@ async fn a_store_that_only_reads_writes_nothing_and_keeps_what_is_fetched_in_mem
     assert!(given_back > 60, "{given_back}");
     store.close().await.unwrap();
     assert_eq!(everything(dir.path()), before);
-    assert!(!dir.path().join(NOTES).exists());
+    assert!(!dir.path().join(STATE_DIR).exists());
     // Links are followed there, as the user chose the files.
     let linked = tempfile::tempdir().unwrap();
     symlink(dir.path().join("f"), linked.path().join("f")).unwrap();
@@ -365,7 +365,8 @@ async fn pad_bytes_that_are_not_zero_are_kept_as_a_file_and_zeros_are_not() {
     let mut made = made(&[("s/a", 20 * KIB), (".pad/1", 44 * KIB), ("s/b", 64 * KIB), (".pad/2", 10)], 32 * KIB as u32);
     made.data[40 * KIB..50 * KIB].fill(5);
     let hashes: Vec<u8> = made.data.chunks(32 * KIB).flat_map(sha1).collect();
-    let torrent = Metainfo { hashes: hashes.into(), ..(*made.torrent).clone() };
+    let mut torrent = Metainfo::clone(&made.torrent);
+    torrent.hashes = hashes.into();
     let made = Made { torrent: Arc::new(torrent), data: made.data };
     let (store, mut events) = made.open(dir.path()).await;
     assert_eq!(made.read_all(&store).await, 4, "the last piece is all zeros");
@@ -377,4 +378,155 @@ async fn pad_bytes_that_are_not_zero_are_kept_as_a_file_and_zeros_are_not() {
     assert_eq!(store.told().count(), made.pieces(), "nothing is fetched again");
     assert!(events.try_recv().is_err());
     assert!(dir.path().join("s/.pad/1").exists() && !dir.path().join("s/.pad/3").exists());
+}
+
+/// Puts a folder, a pipe, a link and a socket in turn at a path that `name` returns, and checks that
+/// the film is fetched, recorded and found again all the same.
+async fn with_something_at(name: impl Fn(&Made) -> String) {
+    type Put = fn(&Path);
+    let things: [Put; 4] = [
+        |at| {
+            std::fs::create_dir(at).unwrap();
+            std::fs::write(at.join("mine"), b"mine").unwrap();
+        },
+        |at| {
+            let mode = rustix::fs::Mode::from_raw_mode(0o600);
+            rustix::fs::mknodat(rustix::fs::CWD, at, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        },
+        |at| symlink(at.parent().unwrap().parent().unwrap().join("precious"), at).unwrap(),
+        |at| drop(std::os::unix::net::UnixListener::bind(at).unwrap()),
+    ];
+    for put in things {
+        let dir = tempfile::tempdir().unwrap();
+        let made = made(&[("film.mkv", 100 * KIB)], 32 * KIB as u32);
+        std::fs::write(dir.path().join("precious"), b"mine").unwrap();
+        std::fs::create_dir(dir.path().join(STATE_DIR)).unwrap();
+        let at = dir.path().join(STATE_DIR).join(name(&made));
+        put(&at);
+        let kind = std::fs::symlink_metadata(&at).unwrap().file_type();
+        for fetched in [4, 0] {
+            let (store, _events) = made.open(dir.path()).await;
+            assert_eq!(made.read_all(&store).await, fetched, "{kind:?}");
+            store.close().await.unwrap();
+        }
+        assert_eq!(std::fs::read(dir.path().join("film.mkv")).unwrap(), made.data);
+        assert_eq!(std::fs::symlink_metadata(&at).unwrap().file_type(), kind, "it is left alone");
+        assert_eq!(std::fs::read(dir.path().join("precious")).unwrap(), b"mine");
+    }
+}
+
+#[tokio::test]
+async fn a_folder_a_pipe_or_a_link_in_place_of_the_record_costs_only_its_name() {
+    with_something_at(|made| format!("{}.have", made.torrent.info_hash)).await;
+}
+
+#[tokio::test]
+async fn a_folder_a_pipe_or_a_link_in_place_of_the_saved_torrent_is_left_alone() {
+    with_something_at(|made| format!("{}.torrent.new", made.torrent.info_hash)).await;
+}
+
+#[tokio::test]
+async fn a_hundred_and_fifty_taken_names_leave_another_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = made(&[("f.mkv", 64 * KIB)], 32 * KIB as u32);
+    let hash = made.short_hash();
+    let taken = |n: u32| match n {
+        0 => "f.mkv".to_owned(),
+        1 => format!("f [{hash}].mkv"),
+        n => format!("f [{hash}] ({n}).mkv"),
+    };
+    (0..150).for_each(|n| std::fs::write(dir.path().join(taken(n)), b"mine").unwrap());
+    let (store, mut events) = made.open(dir.path()).await;
+    made.fetch_all(&store).await;
+    store.close().await.unwrap();
+    assert!(matches!(next(&mut events).await, StoreEvent::Elsewhere { ours, .. } if ours.ends_with(taken(150))));
+    assert_eq!(std::fs::read(dir.path().join(taken(150))).unwrap(), made.data);
+    assert!((0..150).all(|n| std::fs::read(dir.path().join(taken(n))).unwrap() == b"mine"));
+}
+
+/// Changes the record to that of a process that was killed between noting the torrent's folder and
+/// files and learning their identities: no piece, and names alone.
+fn forget_identities(dir: &Path, made: &Made) {
+    let path = dir.join(STATE_DIR).join(format!("{}.have", made.torrent.info_hash));
+    let mut bytes = std::fs::read(&path).unwrap();
+    let bits = 2 * made.pieces().div_ceil(8) as usize;
+    bytes[64..64 + bits].fill(0);
+    bytes[64 + bits..].chunks_exact_mut(24).for_each(|entry| entry[8..].fill(0));
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test]
+async fn a_file_that_was_being_created_at_a_kill_is_used_by_the_next_start() {
+    for (path, noted) in
+        [("film.mkv", true), ("film.mkv", false), ("Film/a/film.mkv", true), ("Film/a/film.mkv", false)]
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let made = made(&[(path, 100 * KIB)], 32 * KIB as u32);
+        let (store, _events) = made.open(dir.path()).await;
+        made.fetch_all(&store).await;
+        store.close().await.unwrap();
+        drop(store);
+        forget_identities(dir.path(), &made);
+        let film = dir.path().join(path);
+        std::fs::remove_file(&film).unwrap();
+        if noted {
+            std::fs::write(&film, b"").unwrap();
+        }
+        if path.contains('/') {
+            // The folder is created and noted before its files, so it is empty.
+            std::fs::remove_dir_all(dir.path().join("Film/a")).unwrap();
+        }
+        let (store, mut events) = made.open(dir.path()).await;
+        made.fetch_all(&store).await;
+        store.close().await.unwrap();
+        assert_eq!(std::fs::read(&film).unwrap(), made.data);
+        assert!(events.try_recv().is_err(), "no other name is used, and nothing is said");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "our notes and the film");
+        drop(store);
+        let (store, _events) = made.open(dir.path()).await;
+        assert!(store.told().is_full(), "it is ours again");
+    }
+}
+
+#[tokio::test]
+async fn a_file_with_bytes_or_another_name_is_not_taken_for_one_that_was_being_created() {
+    for linked in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let made = made(&[("film.mkv", 100 * KIB)], 32 * KIB as u32);
+        let (store, _events) = made.open(dir.path()).await;
+        made.fetch_all(&store).await;
+        store.close().await.unwrap();
+        drop(store);
+        forget_identities(dir.path(), &made);
+        let film = dir.path().join("film.mkv");
+        std::fs::remove_file(&film).unwrap();
+        std::fs::write(&film, if linked { &b""[..] } else { b"mine" }).unwrap();
+        if linked {
+            std::fs::hard_link(&film, dir.path().join("other")).unwrap();
+        }
+        let before = std::fs::read(&film).unwrap();
+        let (store, mut events) = made.open(dir.path()).await;
+        made.fetch_all(&store).await;
+        store.close().await.unwrap();
+        assert_eq!(std::fs::read(&film).unwrap(), before);
+        assert!(matches!(next(&mut events).await, StoreEvent::Elsewhere { taken, .. } if taken == film));
+    }
+}
+
+#[tokio::test]
+async fn where_the_disk_refuses_a_name_a_form_that_every_disk_accepts_is_used() {
+    let Some(stick) = Mounted::image("exfat-fuse", "mkfs.exfat", 40) else { return };
+    let single = made(&[("Alien: Resurrection?.mkv", 100 * KIB)], 32 * KIB as u32);
+    let folder = made(&[("What: now?/S01: one/a?.mkv", 100 * KIB), ("What: now?/plain.srt", 10)], 32 * KIB as u32);
+    for (made, names) in [
+        (&single, &["Alien_ Resurrection_.mkv"][..]),
+        (&folder, &["What_ now_/S01_ one/a_.mkv", "What_ now_/plain.srt"]),
+    ] {
+        let (store, mut events) = made.open(stick.path()).await;
+        made.fetch_all(&store).await;
+        store.close().await.unwrap();
+        let written: Vec<u8> = names.iter().flat_map(|name| std::fs::read(stick.path().join(name)).unwrap()).collect();
+        assert!(written == made.data, "{names:?}");
+        assert!(matches!(next(&mut events).await, StoreEvent::Elsewhere { refused: true, .. }), "the user is told");
+    }
 }

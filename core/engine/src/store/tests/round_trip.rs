@@ -82,13 +82,13 @@ async fn blocks_that_do_not_fit_or_were_here_before_change_nothing() {
     for (wrong, data) in [(block(0, 2), &data[..]), (block(1, 0), &data), (block(2, 0), &data), (block(0, 0), &[])] {
         assert_eq!(store.put_block(first(wrong), data, 1), Put::Ignored);
     }
-    assert!(store.assembling().is_empty());
+    assert!(store.incomplete().is_empty());
     assert_eq!(store.put_block(first(block(0, 1)), &data, 1), Put::More);
     assert_eq!(store.put_block(first(block(0, 1)), &data, 2), Put::Ignored);
     assert!(store.blocks_here(PieceIndex(0)).unwrap().get(1));
     assert_eq!(store.verify(PieceIndex(0)).await, Verdict::NotWhole);
     store.drop_blocks(PieceIndex(0), 1);
-    assert!(store.assembling().is_empty());
+    assert!(store.incomplete().is_empty());
     made.fetch(&store, 0).await;
     assert_eq!(made.put(&store, 0, |_| 1, &[]), Put::Ignored);
 }
@@ -98,20 +98,20 @@ async fn the_torrent_is_saved_for_the_next_time_its_magnet_is_opened() {
     let dir = tempfile::tempdir().unwrap();
     let mut made = made(&[("f", 40 * KIB)], 32 * KIB as u32);
     let info_hash = made.torrent.info_hash;
-    assert_eq!(load_saved_torrent_bytes(dir.path(), &info_hash), None);
+    assert_eq!(load_saved_metainfo(dir.path(), &info_hash), None);
     let (store, _events) = made.open(dir.path()).await;
-    assert_eq!(load_saved_torrent_bytes(dir.path(), &info_hash), None, "nothing is written before there is a piece");
+    assert_eq!(load_saved_metainfo(dir.path(), &info_hash), None, "nothing is written before there is a piece");
     made.fetch(&store, 0).await;
     store.close().await.unwrap();
     drop(store);
-    let saved = String::from_utf8(load_saved_torrent_bytes(dir.path(), &info_hash).unwrap()).unwrap();
-    let info = std::str::from_utf8(&made.torrent.info).unwrap();
-    let trackers = "d8:announce19:http://one/announce13:announce-listll19:http://one/announceel11:udp://two:1ee";
-    assert!(saved.starts_with(trackers) && saved.ends_with(&format!("4:info{info}e")), "{saved}");
+    let saved = load_saved_metainfo(dir.path(), &info_hash).unwrap();
+    let trackers = b"d8:announce19:http://one/announce13:announce-listll19:http://one/announceel11:udp://two:1ee";
+    let info = [b"4:info", &made.torrent.info[..], b"e"].concat();
+    assert!(saved.starts_with(trackers) && saved.ends_with(&info), "{}", saved.escape_ascii());
     // The same torrent from a magnet link without trackers keeps the saved trackers.
     Arc::get_mut(&mut made.torrent).unwrap().trackers.clear();
     drop(made.open(dir.path()).await);
-    assert_eq!(load_saved_torrent_bytes(dir.path(), &info_hash).unwrap(), saved.as_bytes());
+    assert_eq!(load_saved_metainfo(dir.path(), &info_hash).unwrap(), saved);
 }
 
 #[tokio::test]
@@ -122,12 +122,12 @@ async fn ten_thousand_files_are_written_and_read_with_few_of_them_open() {
     let made = made(&files, 64 * KIB as u32);
     let (store, _events) = made.open(dir.path()).await;
     made.fetch_all(&store).await;
-    assert!(store.files.open_count() <= crate::store::files::OPEN_FILES);
+    assert!(store.files.open_count() <= open_files::OPEN_FILES);
     drop(store);
     let (store, _events) = made.open(dir.path()).await;
     assert!(store.have().is_full());
     made.check_all(&store).await;
-    assert!(store.files.open_count() <= crate::store::files::OPEN_FILES);
+    assert!(store.files.open_count() <= open_files::OPEN_FILES);
     let last = &made.torrent.files[9_999];
     assert_eq!(std::fs::read(dir.path().join(&last.path)).unwrap(), made.data[last.offset as usize..]);
 }

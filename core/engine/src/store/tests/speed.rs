@@ -12,11 +12,11 @@ async fn a_gibibyte_through_the_store() {
     let rounds = 8;
     let mut spent = Duration::ZERO;
     for _ in 0..rounds {
-        let _ = std::fs::remove_dir_all(dir.path().join(NOTES));
+        let _ = std::fs::remove_dir_all(dir.path().join(STATE_DIR));
         let (store, _events) = made.open(dir.path()).await;
         let begun = Instant::now();
         for piece in 0..made.pieces() {
-            while store.room_for_assembly() == 0 {
+            while store.room_for_pieces() == 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             for (n, block) in made.piece(piece).chunks(BLOCK_BYTES as usize).enumerate() {

@@ -4,7 +4,7 @@ use super::*;
 
 /// Returns the two bits of each piece in the record: written, synced.
 fn record(dir: &Path, made: &Made) -> (Bits, Bits) {
-    let bytes = std::fs::read(dir.join(NOTES).join(format!("{}.have", made.torrent.info_hash))).unwrap();
+    let bytes = std::fs::read(dir.join(STATE_DIR).join(format!("{}.have", made.torrent.info_hash))).unwrap();
     let length = made.pieces().div_ceil(8) as usize;
     let field = |n: usize| Bits::from_bitfield(&bytes[64 + n * length..64 + (n + 1) * length], made.pieces()).unwrap();
     (field(0), field(1))
@@ -35,7 +35,7 @@ async fn a_piece_is_noted_as_synced_only_after_a_sync() {
 }
 
 #[tokio::test]
-async fn after_a_power_cut_no_piece_is_told_to_peers_that_was_not_synced() {
+async fn after_a_power_cut_no_unsynced_piece_is_announced_to_peers() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("f", 256 * KIB)], 32 * KIB as u32);
     let (store, _events) = made.open(dir.path()).await;

@@ -5,7 +5,7 @@ use super::*;
 use std::os::unix::fs::symlink;
 
 #[tokio::test]
-async fn who_gave_the_wrong_block_is_known_once_the_piece_is_right() {
+async fn the_sender_of_a_wrong_block_is_known_once_the_piece_is_right() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("f", 64 * KIB)], 64 * KIB as u32);
     let (store, _events) = made.open(dir.path()).await;
@@ -102,7 +102,7 @@ async fn a_record_that_is_damaged_or_of_another_torrent_counts_as_empty() {
         made.fetch_all(&store).await;
         store.close().await.unwrap();
     }
-    let record = |made: &Made| dir.path().join(NOTES).join(format!("{}.have", made.torrent.info_hash));
+    let record = |made: &Made| dir.path().join(STATE_DIR).join(format!("{}.have", made.torrent.info_hash));
     let good = std::fs::read(record(&one)).unwrap();
     let mut spare_bit = good.clone();
     spare_bit[64] |= 1;
@@ -151,7 +151,7 @@ async fn nothing_is_written_or_read_through_a_symbolic_link() {
     drop(store);
 
     let linked = tempfile::tempdir().unwrap();
-    symlink(outside.path().join("folder"), linked.path().join(NOTES)).unwrap();
+    symlink(outside.path().join("folder"), linked.path().join(STATE_DIR)).unwrap();
     let e = Store::open(made.torrent.clone(), options(linked.path())).await.err().unwrap();
     assert!(e.to_string().contains("symbolic link"), "{e}");
 }
@@ -166,7 +166,7 @@ async fn names_with_a_leading_dot_at_the_top_are_made_harmless() {
         let names = std::fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
         let mut names: Vec<String> = names.collect();
         names.sort();
-        assert_eq!(names, [NOTES.to_owned(), format!("_{top}")], "{top}");
+        assert_eq!(names, [STATE_DIR.to_owned(), format!("_{top}")], "{top}");
         assert!(dir.path().join(format!("_{top}/.x")).exists());
     }
 }
@@ -180,12 +180,12 @@ async fn pieces_that_another_program_wrote_are_claimed_and_checked_when_read() {
     file[100 * KIB] ^= 1;
     let lent = store.clone();
     tokio::task::spawn_blocking(move || lent.write_lent(0, &file)).await.unwrap().unwrap();
-    // One of the pieces is being assembled.
+    // One of the pieces is incomplete.
     store.put_block(first(BlockRef { piece: PieceIndex(1), block: 0 }), &made.data[32 * KIB..48 * KIB], 1);
     let mut claims = Bits::full(4);
     claims.set(0, false);
     store.claim(&claims).await.unwrap();
-    assert!(store.assembling().is_empty());
+    assert!(store.incomplete().is_empty());
     assert_eq!(store.have().iter_ones().collect::<Vec<_>>(), [1, 2, 3]);
     assert_eq!(store.piece(PieceIndex(1)).await.unwrap().as_deref(), Some(made.piece(1)));
     assert_eq!(store.piece(PieceIndex(3)).await.unwrap(), None);
@@ -197,11 +197,11 @@ async fn pieces_that_another_program_wrote_are_claimed_and_checked_when_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_every_moment_what_is_recorded_is_in_the_files() {
+async fn at_every_moment_the_recorded_pieces_are_in_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let made = made(&[("a", 3 * MIB + 5), ("b", 5 * MIB)], 32 * KIB as u32);
     let (store, _events) = made.open(dir.path()).await;
-    let record = dir.path().join(NOTES).join(format!("{}.have", made.torrent.info_hash));
+    let record = dir.path().join(STATE_DIR).join(format!("{}.have", made.torrent.info_hash));
     let made = Arc::new(made);
     let fetching = tokio::spawn({
         let (made, store) = (made.clone(), store.clone());

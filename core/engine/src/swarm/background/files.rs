@@ -34,7 +34,7 @@ impl Files {
     /// Runs `work` unless the torrent was taken back.
     fn while_lent<T>(&self, work: impl FnOnce(&Inner) -> anyhow::Result<T>) -> anyhow::Result<T> {
         let lent = self.0.lent.read();
-        ensure!(*lent, "the torrent was taken back");
+        ensure!(*lent, "the torrent was taken back from the background session");
         work(&self.0)
     }
 }
@@ -50,7 +50,7 @@ impl TorrentStorage for Files {
         // Both sides number the files alike. Otherwise every byte would go to the wrong place.
         let theirs = metadata.file_infos.iter().map(|f| (f.offset_in_torrent, f.len));
         let ours = self.0.store.torrent().files.iter().map(|f| (f.offset, f.length));
-        ensure!(theirs.eq(ours), "its files are laid out differently there");
+        ensure!(theirs.eq(ours), "the background session lays out its files differently");
         Ok(())
     }
 
@@ -66,7 +66,10 @@ impl TorrentStorage for Files {
     fn pwrite_all(&self, file: usize, offset: u64, buffer: &[u8]) -> anyhow::Result<()> {
         self.while_lent(|inner| {
             let entry = inner.entry(file)?;
-            ensure!(offset.saturating_add(buffer.len() as u64) <= entry.length, "a write beyond the end of a file");
+            ensure!(
+                offset.saturating_add(buffer.len() as u64) <= entry.length,
+                "the background session wrote beyond the end of a file"
+            );
             Ok(inner.store.write_lent(entry.offset + offset, buffer)?)
         })
     }

@@ -37,7 +37,7 @@ async fn store(dir: &Path, torrent: &Metainfo) -> Arc<Store> {
 }
 
 fn background(dir: &Path) -> Background {
-    Background::new(&Config::offline(dir), None)
+    Background::new(&Config::offline(dir), None, None)
 }
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
@@ -48,7 +48,7 @@ async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_there_is_known_after_the_hand_over_and_comes_back_as_it_was() {
+async fn verified_pieces_are_known_after_the_hand_over_and_come_back_unchanged() {
     let (dir, torrent) = seeded().await;
     // Piece 3 is wrong, and the second file ends early, as a sparse one may.
     let path = dir.path().join("Show/a.mkv");
@@ -64,7 +64,10 @@ async fn what_is_there_is_known_after_the_hand_over_and_comes_back_as_it_was() {
     assert_eq!(kept.bits().unwrap().iter_ones().collect::<Vec<_>>(), expected);
     assert!(!kept.status().complete && !kept.status().checking);
     assert!(background.has(torrent.info_hash).await);
-    assert!(background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.is_err(), "it is there already");
+    assert!(
+        background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.is_err(),
+        "the session has it already"
+    );
 
     let bits = background.take_back(kept).await.unwrap().unwrap();
     assert_eq!(bits.iter_ones().collect::<Vec<_>>(), expected);
@@ -117,7 +120,7 @@ async fn names_that_other_systems_refuse_are_found_and_pad_files_stay_unwritten(
     let mut padded = data.clone();
     padded.resize(32768, 0);
     padded.extend_from_slice(&data);
-    let hashes: Vec<u8> = padded.chunks(16384).flat_map(crate::metainfo::sha1).collect();
+    let hashes: Vec<u8> = padded.chunks(16384).flat_map(playswarm_proto::sha1::sha1).collect();
     let mut info = b"d5:filesld6:lengthi20000e4:pathl3:CONeed4:attr1:p6:lengthi12768e4:pathl4:.pad5:12768eed6:lengthi20000e4:pathl5:a.txteee4:name2:x 12:piece lengthi16384e6:pieces".to_vec();
     info.extend_from_slice(format!("{}:", hashes.len()).as_bytes());
     info.extend_from_slice(&hashes);
@@ -195,7 +198,7 @@ async fn peers_that_our_discovery_finds_later_reach_the_background() {
     let start = |dir: &Path| {
         let config = Config { dht: true, dht_bootstrap: net.bootstrap.clone(), ..Config::offline(dir) };
         let shared = Shared::start(&config, SocketAddr::from(([127, 0, 0, 1], 9))).unwrap();
-        Background::new(&config, Some(shared))
+        Background::new(&config, Some(shared), None)
     };
     let empty = tempfile::tempdir().unwrap();
     // Neither is given the other's address: one announces itself on the DHT, and the other finds it

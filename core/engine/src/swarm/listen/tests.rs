@@ -208,7 +208,7 @@ async fn a_client_that_takes_only_a_bare_handshake_is_dialled_again_and_hears_al
 }
 
 #[tokio::test]
-async fn nobody_there_is_an_error_in_time() {
+async fn an_unreachable_peer_is_an_error_in_time() {
     let client = client("127.0.0.1:0", true).await;
     let start = Instant::now();
     let error =

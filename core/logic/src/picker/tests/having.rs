@@ -141,7 +141,7 @@ fn news_of_one_piece_costs_about_the_same_however_many_there_are() {
 }
 
 #[test]
-fn what_a_peer_shows_is_taken_where_nobody_has_what_is_wanted() {
+fn any_announced_piece_is_taken_if_no_peer_has_the_wanted_ones() {
     let mut t = Table::new(4000);
     t.read_from(2000);
     t.tell(Input::ReaderRead(ReaderKey(1), 2000 * u64::from(PIECE)));

@@ -251,7 +251,7 @@ fn seeds_that_feed_the_film_alone_are_relieved_by_parents() {
 }
 
 #[test]
-fn a_seek_moves_the_slot_forgets_who_was_near_and_searches_there_a_second_later() {
+fn a_seek_moves_the_slot_forgets_near_viewers_and_searches_there_a_second_later() {
     let config = Config::default();
     let mut d = Driver::playing(config.clone(), 600.0);
     let here = virtual_slot(UNIX_S, 600.0, 120);
@@ -314,7 +314,7 @@ fn a_short_pause_changes_nothing_and_a_long_one_ends_the_announces_until_it_goes
 }
 
 #[test]
-fn data_slots_announce_what_is_held_near_the_playhead_and_look_up_what_is_needed_next() {
+fn data_slots_announce_film_near_the_playhead_and_look_up_the_next_part() {
     let config = Config { kind: Kind::Data, ..Config::default() };
     let mut d = Driver::playing(config.clone(), 1000.0);
     let keys: Vec<Key> = d.lookups().into_iter().map(|(_, key)| key).collect();
@@ -343,7 +343,7 @@ fn a_crowded_bucket_sends_the_announce_to_the_next_level_at_once() {
 }
 
 #[test]
-fn others_are_told_at_the_start_at_a_seek_a_pause_and_when_we_run_dry() {
+fn viewers_are_informed_at_the_start_a_seek_a_pause_and_a_low_buffer() {
     let mut d = Driver::playing(Config::default(), 0.0);
     let told = |d: &mut Driver| d.take(|o| if let Output::Tell(message) = o { Some(*message) } else { None });
     assert_eq!(told(&mut d).len(), 1);

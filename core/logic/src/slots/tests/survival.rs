@@ -4,7 +4,7 @@
 use super::*;
 
 #[test]
-fn a_clock_that_is_an_hour_wrong_is_put_right_by_those_who_gave_and_the_slot_moves() {
+fn a_clock_that_is_an_hour_wrong_is_corrected_by_peers_that_delivered_and_the_slot_moves() {
     let config = Config::default();
     let mut d = Driver::playing(config.clone(), 0.0);
     let wrong = d.slots.slot(at(0.0)).unwrap();

@@ -1,0 +1,409 @@
+//! HTTP requests to hosts that untrusted sources name: trackers, torrent files, and their
+//! redirects.
+//!
+//! Names are resolved here, the addresses are checked ([`AddressClass::may_name`]), and the
+//! connection goes only to an address that passed: no second lookup can redirect it. Each redirect
+//! is checked against the host that sent it. No source on the Internet can therefore make us
+//! contact a service of this machine or its networks. The exception is a local tracker in a torrent
+//! that the user opened: it is contacted, only at `/announce`.
+//!
+//! Several addresses of a name are tried in parallel, so that a dead one costs only a moment. For a
+//! request through the user's HTTP proxy, the proxy resolves the name.
+
+use super::{inflate, source};
+use crate::printable;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use hyper_util::client::proxy::matcher::Matcher;
+use playswarm_proto::AddressClass;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER};
+use reqwest::{Client, Response, StatusCode};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use url::{Host, Url};
+
+/// Most redirects followed.
+pub(crate) const MAX_REDIRECTS: usize = 5;
+/// Longest duration of a name lookup.
+const LOOKUP: Duration = Duration::from_secs(10);
+/// Silence of one address after which the next is tried too.
+const STAGGER: Duration = Duration::from_secs(1);
+/// Longest attempt to connect to one address.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Most addresses tried for one name.
+const MAX_ADDRESSES: usize = 8;
+/// Most header fields of an answer. Some trackers behind proxies send more than hyper's 100.
+const MAX_HEADERS: usize = 1000;
+/// Required prefix of a local tracker's path.
+const ANNOUNCE: &str = "/announce";
+
+/// Whether this machine was found to have no CA certificates.
+static NO_CERTIFICATES: AtomicBool = AtomicBool::new(false);
+
+tokio::task_local! {
+    /// The only address to which this request may connect, and its host.
+    static PINNED: (String, SocketAddr);
+}
+
+/// An address family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
+
+/// The permissions and limits of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    /// Class of the address that named the URL; [`AddressClass::Loopback`] for the user.
+    pub(crate) named_by: AddressClass,
+    /// Whether hosts of local networks are contacted only at [`ANNOUNCE`].
+    pub(crate) announce_only: bool,
+    /// The only address family to use, if set.
+    pub(crate) family: Option<Family>,
+    /// Longest duration of the whole request.
+    pub(crate) timeout: Duration,
+    /// Longest body.
+    pub(crate) max_bytes: usize,
+}
+
+/// An answer to a request.
+#[derive(Debug)]
+pub(crate) enum Got {
+    /// A decompressed body, with any status.
+    Body {
+        status: StatusCode,
+        /// Requested pause before the next request (RFC 9110; only its form in seconds).
+        retry_after: Option<Duration>,
+        body: Bytes,
+        /// Class of the address that sent it.
+        from: AddressClass,
+    },
+    /// A redirect to a URL of another scheme than HTTP.
+    Elsewhere {
+        url: String,
+        /// Class of the address that named it.
+        from: AddressClass,
+    },
+}
+
+/// The reason why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum NotGot {
+    /// The host has no address of the family.
+    NoSuchFamily,
+    /// An error sentence without secrets.
+    Failed(String),
+}
+
+impl From<String> for NotGot {
+    fn from(why: String) -> NotGot {
+        NotGot::Failed(why)
+    }
+}
+
+/// The HTTP clients of a session. Each is created on first use.
+pub(crate) struct Web {
+    /// Clients, indexed by use of `https` and by use of a proxy.
+    clients: [[OnceLock<Client>; 2]; 2],
+    proxies: Matcher,
+}
+
+/// The route of a request.
+enum Way {
+    Direct(Vec<SocketAddr>),
+    Proxy,
+}
+
+impl Web {
+    pub(crate) fn new() -> Web {
+        if let Err(e) = Client::builder().build() {
+            tracing::info!("no CA certificates, so no https: {e:?}");
+            NO_CERTIFICATES.store(true, Ordering::Relaxed);
+        }
+        Web { clients: Default::default(), proxies: Matcher::from_system() }
+    }
+
+    /// Returns whether this machine has CA certificates.
+    pub(crate) fn has_certificates(&self) -> bool {
+        !NO_CERTIFICATES.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether requests for this URL go through a proxy. We then cannot choose families and
+    /// addresses.
+    pub(crate) fn is_proxied(&self, url: &Url) -> bool {
+        self.proxy(url).is_some()
+    }
+
+    /// Returns the host and port of the proxy through which requests for this URL go.
+    fn proxy(&self, url: &Url) -> Option<String> {
+        let proxy = self.proxies.intercept(&url.as_str().parse().ok()?)?;
+        let uri = proxy.uri();
+        // Not the user and password in front.
+        let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{}{port}", uri.host().unwrap_or_default()))
+    }
+
+    /// Returns a reason that names the proxy of the environment if this URL goes through one: the
+    /// server may be well, and the user may have forgotten the proxy.
+    fn via(&self, url: &Url, why: String) -> String {
+        match self.proxy(url) {
+            Some(proxy) => format!("{why} (asked through the proxy {proxy} of the environment)"),
+            None => why,
+        }
+    }
+
+    /// Fetches an `http` or `https` URL. An error page is an answer too.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason why no answer came, or why the request was not sent.
+    pub(crate) async fn get(&self, url: Url, terms: Terms) -> Result<Got, NotGot> {
+        let late = self.via(&url, "no answer in time".into());
+        match tokio::time::timeout(terms.timeout, self.follow(url, terms)).await {
+            Ok(done) => done,
+            Err(_) => Err(NotGot::Failed(late)),
+        }
+    }
+
+    async fn follow(&self, mut url: Url, mut terms: Terms) -> Result<Got, NotGot> {
+        for _ in 0..=MAX_REDIRECTS {
+            let (response, from) = self.one(&url, &terms).await?;
+            let location = response.headers().get(LOCATION).filter(|_| is_redirect(response.status()));
+            let Some(location) = location else {
+                let (status, asked) = (response.status(), response.headers().get(RETRY_AFTER));
+                let seconds = asked.and_then(|v| v.to_str().ok()).and_then(|v| v.trim().parse().ok());
+                let retry_after = seconds.map(Duration::from_secs);
+                return Ok(Got::Body { status, retry_after, body: read(response, terms.max_bytes).await?, from });
+            };
+            // Not always ASCII, against the specification.
+            let location = String::from_utf8_lossy(location.as_bytes()).trim().to_owned();
+            // Checked before parsing as a URL: `magnet%3A%3Fxt=` would become a path.
+            if source::is_magnet(&location) {
+                return Ok(Got::Elsewhere { url: location, from });
+            }
+            url = url.join(&location).map_err(|_| "it redirects to a malformed URL".to_owned())?;
+            if !matches!(url.scheme(), "http" | "https") {
+                // Unchanged, as a link's rules for escapes are not those of URLs.
+                return Ok(Got::Elsewhere { url: location, from });
+            }
+            // A local host that redirects to itself or a neighbour was reached with permission.
+            terms = Terms { named_by: from, announce_only: false, ..terms };
+        }
+        Err(NotGot::Failed(format!("it was redirected more than {MAX_REDIRECTS} times")))
+    }
+
+    /// Sends one request. Returns the response and the class of the address that answered.
+    async fn one(&self, url: &Url, terms: &Terms) -> Result<(Response, AddressClass), NotGot> {
+        let secure = url.scheme() == "https";
+        match self.way(url, terms).await? {
+            Way::Proxy => {
+                let sent = self.client(secure, true)?.get(url.clone()).send().await;
+                let response = sent.map_err(|e| self.via(url, why(&e)))?;
+                Ok((response, AddressClass::Global))
+            }
+            Way::Direct(addresses) => {
+                let (client, host) = (self.client(secure, false)?, url.host_str().unwrap_or_default());
+                let ask = |addr: SocketAddr| {
+                    let asking = PINNED.scope((host.to_owned(), addr), client.get(url.clone()).send());
+                    async move { asking.await.map(|r| (r, AddressClass::of(addr.ip()))).map_err(|e| why(&e)) }
+                };
+                Ok(race(addresses, ask).await?)
+            }
+        }
+    }
+
+    /// Returns the addresses that may be contacted.
+    async fn way(&self, url: &Url, terms: &Terms) -> Result<Way, NotGot> {
+        let port = url.port_or_known_default().ok_or("its URL has no port".to_owned())?;
+        let proxied = self.is_proxied(url);
+        if proxied && matches!(url.host(), Some(Host::Domain(_))) {
+            // The proxy resolves the name: it may know names that we do not.
+            return Ok(Way::Proxy);
+        }
+        let addresses = permitted(&addresses(url, port).await?, terms, url.path())?;
+        if proxied {
+            return Ok(Way::Proxy);
+        }
+        Ok(Way::Direct(addresses))
+    }
+
+    fn client(&self, secure: bool, proxied: bool) -> Result<&Client, String> {
+        let slot = &self.clients[usize::from(secure)][usize::from(proxied)];
+        if let Some(client) = slot.get() {
+            return Ok(client);
+        }
+        let mut builder = Client::builder()
+            .user_agent(concat!("playswarm/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT)
+            // A reused connection would lead to an address that was permitted for another request.
+            .pool_max_idle_per_host(0)
+            .http1_max_headers(MAX_HEADERS)
+            .http1_ignore_invalid_headers_in_responses(true)
+            .http1_allow_obsolete_multiline_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .http09_responses();
+        if !proxied {
+            builder = builder.no_proxy().dns_resolver(Pinned);
+        }
+        if !secure || NO_CERTIFICATES.load(Ordering::Relaxed) {
+            // Without certificates no https server is trusted; everything else works.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder.build().map_err(|e| why(&e))?;
+        Ok(slot.get_or_init(|| client))
+    }
+}
+
+/// A resolver that returns only the address chosen for the present request.
+struct Pinned;
+
+impl Resolve for Pinned {
+    fn resolve(&self, name: Name) -> Resolving {
+        let pinned = PINNED.try_with(|(host, addr)| host.eq_ignore_ascii_case(name.as_str()).then_some(*addr));
+        let answer: Result<Addrs, Box<dyn std::error::Error + Send + Sync>> = match pinned.ok().flatten() {
+            Some(addr) => Ok(Box::new(std::iter::once(addr))),
+            None => Err("the host has no usable address".into()),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// Returns all addresses of a URL's host.
+pub(crate) async fn addresses(url: &Url, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let name = match url.host() {
+        Some(Host::Ipv4(ip)) => return Ok(vec![SocketAddr::new(ip.into(), port)]),
+        Some(Host::Ipv6(ip)) => return Ok(vec![SocketAddr::new(ip.into(), port)]),
+        Some(Host::Domain(name)) => name,
+        None => return Err("its URL has no host".to_owned()),
+    };
+    // In a URL of another scheme, a literal address is parsed as a name.
+    if let Ok(ip) = name.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    match tokio::time::timeout(LOOKUP, tokio::net::lookup_host((name, port))).await {
+        Ok(Ok(found)) => Ok(found.take(64).collect()),
+        Ok(Err(e)) => Err(format!("its host name could not be resolved: {e}")),
+        Err(_) => Err("its host name could not be resolved in time".into()),
+    }
+}
+
+/// Tries the addresses in parallel, each as soon as the previous one fails or is silent for a
+/// while. The first answer counts.
+pub(crate) async fn race<T, F: Future<Output = Result<T, String>>>(
+    addresses: Vec<SocketAddr>,
+    ask: impl Fn(SocketAddr) -> F,
+) -> Result<T, String> {
+    let mut rest = addresses.into_iter();
+    let mut asking: FuturesUnordered<_> = rest.next().map(&ask).into_iter().collect();
+    let mut failure = "its host name has no address".to_owned();
+    loop {
+        let last = rest.len() == 0;
+        tokio::select! {
+            done = asking.next() => match done {
+                Some(Ok(done)) => return Ok(done),
+                Some(Err(e)) => {
+                    failure = e;
+                    asking.extend(rest.next().map(&ask));
+                }
+                None => return Err(failure),
+            },
+            () = tokio::time::sleep(STAGGER), if !last => asking.extend(rest.next().map(&ask)),
+        }
+    }
+}
+
+/// Returns the addresses that `terms` permit, alternating between families, with the system's first
+/// choice first.
+pub(crate) fn permitted(addresses: &[SocketAddr], terms: &Terms, path: &str) -> Result<Vec<SocketAddr>, NotGot> {
+    let of_family = |addr: &&SocketAddr| terms.family.is_none_or(|family| addr.is_ipv6() == (family == Family::V6));
+    let fitting: Vec<SocketAddr> = addresses.iter().filter(of_family).copied().collect();
+    let Some(first) = fitting.first() else { return Err(NotGot::NoSuchFamily) };
+    let may_be_named = |addr: &SocketAddr| terms.named_by.may_name(AddressClass::of(addr.ip()));
+    let named: Vec<SocketAddr> = fitting.iter().filter(|addr| may_be_named(addr)).copied().collect();
+    if named.is_empty() {
+        return Err(refusal(first.ip()).into());
+    }
+    let any_path = !terms.announce_only || is_announce(path);
+    let kept = named.into_iter().filter(|addr| any_path || !AddressClass::of(addr.ip()).is_local());
+    let (same, other): (Vec<_>, Vec<_>) = kept.partition(|addr| addr.is_ipv4() == first.is_ipv4());
+    let mut turns = Vec::new();
+    for n in 0..same.len().max(other.len()) {
+        turns.extend(same.get(n).into_iter().chain(other.get(n)).copied());
+    }
+    turns.truncate(MAX_ADDRESSES);
+    if turns.is_empty() {
+        return Err(format!("a tracker in the local network ({}) is contacted only at {ANNOUNCE}", first.ip()).into());
+    }
+    Ok(turns)
+}
+
+/// Returns the error sentence for an address that the source may not name.
+pub(crate) fn refusal(ip: IpAddr) -> String {
+    match AddressClass::of(ip) {
+        AddressClass::Nowhere => format!("its address {ip} is not a unicast address"),
+        _ => format!("its address {ip} is in the local network, which sources from outside must not name"),
+    }
+}
+
+/// Returns whether a path looks like that of an announce URL: `/announce`, `/announce.php`,
+/// `/announce/passkey`.
+fn is_announce(path: &str) -> bool {
+    path.strip_prefix(ANNOUNCE).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
+}
+
+/// Returns the decompressed body of a response, no longer than `max_bytes`.
+async fn read(response: Response, max_bytes: usize) -> Result<Bytes, String> {
+    let too_large = || format!("the answer is larger than {max_bytes} bytes");
+    if response.content_length().is_some_and(|length| length > max_bytes as u64) {
+        return Err(too_large());
+    }
+    let encoding = response.headers().get(CONTENT_ENCODING).and_then(|e| e.to_str().ok()).map(str::to_owned);
+    let mut stream = response.bytes_stream();
+    let mut body = BytesMut::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|e| why(&e))?;
+        if body.len() + chunk.len() > max_bytes {
+            return Err(too_large());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    inflate::unpacked(body.freeze(), encoding.as_deref(), max_bytes)
+}
+
+/// Returns a short description of an HTTP error. It omits the URL, which may hold a passkey.
+fn why(e: &reqwest::Error) -> String {
+    if e.is_timeout() {
+        return "no answer in time".into();
+    }
+    // The innermost cause is the informative one ("Connection refused").
+    let mut cause: &dyn std::error::Error = e;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    if std::ptr::addr_eq(cause, e) {
+        return "the request failed".into();
+    }
+    let cause = cause.to_string();
+    // By its text, as the TLS crate's error type is not accessible here.
+    let what = cause.split_once("invalid peer certificate: ").map(|(_, what)| what);
+    match what.map(|what| (what, NO_CERTIFICATES.load(Ordering::Relaxed))) {
+        Some(("UnknownIssuer", _) | (_, true)) => "no authority known to this machine vouches for the server's certificate; install CA \
+            certificates (the package ca-certificates), or name a file that holds them by the environment's SSL_CERT_FILE"
+            .into(),
+        Some((what, false)) => format!("the server's certificate is not trusted ({what}); check its name and this machine's clock"),
+        None => printable::line(&cause).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,52 @@
+//! Saves the torrent itself beside the record, as an ordinary torrent file. A magnet link that is
+//! opened again then needs no peer.
+
+use super::folder::{Access, Folder};
+use super::record::STATE_DIR;
+use crate::metainfo::{InfoHash, Metainfo};
+use std::io::Read;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// Most bytes that are read of a saved torrent: more than a checked torrent of 100,000 files has.
+const SAVED_LIMIT_BYTES: u64 = 64 << 20;
+
+/// Returns the torrent file that was saved for this info-hash when it was last open in `dir`. The
+/// caller checks it like any other.
+pub(crate) fn load_saved_metainfo(dir: &Path, info_hash: &InfoHash) -> Option<Vec<u8>> {
+    if dir.as_os_str().is_empty() || !dir.join(STATE_DIR).is_dir() {
+        return None;
+    }
+    let state_dir = Folder::open(dir).ok()?.below(Path::new(STATE_DIR), false).ok()?;
+    let file = state_dir.file(Path::new(&format!("{info_hash}.torrent")), Access::Read).ok()?;
+    let mut bytes = Vec::new();
+    file.take(SAVED_LIMIT_BYTES + 1).read_to_end(&mut bytes).ok()?;
+    (!bytes.is_empty() && bytes.len() as u64 <= SAVED_LIMIT_BYTES).then_some(bytes)
+}
+
+/// Saves the torrent, so that its magnet link needs no peer the next time. A saved torrent with
+/// trackers is not replaced by one without. This is a convenience, so a failure is only logged.
+pub(super) fn save_metainfo(state_dir: &Folder, torrent: &Metainfo) {
+    let name = format!("{}.torrent", torrent.info_hash);
+    let path = state_dir.full(Path::new(&name));
+    let bytes = torrent.to_torrent_bytes();
+    if let Ok(there) = state_dir.file(Path::new(&name), Access::Read) {
+        let length = there.metadata().map_or(0, |m| m.len());
+        let mut same = vec![0; bytes.len()];
+        let unchanged = length == bytes.len() as u64 && there.read_exact_at(&mut same, 0).is_ok() && same == bytes;
+        if unchanged || (torrent.trackers.is_empty() && length > bytes.len() as u64) {
+            return;
+        }
+    }
+    // Written under another name first: a kill must not leave half a torrent under its name.
+    let beside = format!("{name}.new");
+    let write = || {
+        let file = state_dir.file(Path::new(&beside), Access::State)?;
+        file.set_len(0)?;
+        file.write_all_at(&bytes, 0)?;
+        state_dir.rename(&beside, &name)
+    };
+    if let Err(e) = write() {
+        tracing::warn!(error = %e, "the torrent cannot be saved as {}", path.display());
+    }
+}

@@ -212,6 +212,6 @@ mod tests {
         let stream = units(&[&[sequence][..], &field, &field, &frame, &frame].concat());
         let (one, whole) = (3 * 7 + 3 + 4 + 1, 9 + 2 * (3 * 7 + 3 + 4 + 1));
         // A zero byte before a start code ends the picture before.
-        assert_eq!(split("mpeg2video", &stream, 5), [whole, 2 * one, one, one]);
+        assert_eq!(split("mpeg2video", &stream, 5), [whole + 1, 2 * one, one, one - 1]);
     }
 }

@@ -28,5 +28,41 @@ mod udp;
 pub use config::RtspConfig;
 pub use server::{RtspServer, serve_rtsp};
 
+/// Parses any bytes as a client's, and checks what the parsers promise. For fuzzing.
+pub(crate) fn check_invariants(data: &[u8]) {
+    let _ = rtp::reported_losses(data);
+    let whole = inputs(&[data]);
+    let single: Vec<&[u8]> = data.chunks(1).collect();
+    assert_eq!(whole, inputs(&single), "cuts do not matter");
+    for input in whole {
+        let request::Input::Request(request) = input else { continue };
+        if let Some(target) = path::Target::parse(&request.url) {
+            assert!(request.url.starts_with(target.base));
+        }
+        let _ = request.header("Transport").and_then(transport::Transport::choose);
+        if let Some(range::Range { start: Some(start), end: Some(end) }) =
+            request.header("Range").and_then(range::Range::parse)
+        {
+            assert!(start <= end);
+        }
+    }
+}
+
+/// Returns what the parser finds in bytes that come in these cuts, up to the first fault.
+fn inputs(cuts: &[&[u8]]) -> Vec<request::Input> {
+    let (mut parser, mut found) = (request::Parser::default(), Vec::new());
+    for cut in cuts {
+        parser.feed(cut);
+        loop {
+            match parser.next() {
+                Ok(Some(input)) => found.push(input),
+                Ok(None) => break,
+                Err(_) => return found,
+            }
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,7 @@ fn clip() -> Clip {
     while let Some(range) = indexer.needed().into_iter().next() {
         indexer.feed(range.start, &bytes[range.start as usize..range.end as usize]);
     }
-    Clip { timeline: indexer.timeline().unwrap(), bytes }
+    Clip { timeline: indexer.timeline().unwrap().clone(), bytes }
 }
 
 impl Clip {
@@ -198,7 +198,8 @@ fn every_picture_and_sound_of_a_film_arrives_whole_and_at_its_time() {
     let sent = play.run(120.0);
     let film = play.session.film().clone();
     let (_, samples) = play.clip.samples(&film, Duration::ZERO);
-    let of = |stream: usize| samples.iter().filter(move |sample| Some(sample.track) == film.formats[stream].track);
+    let tracks = [film_track(&play, 0), film_track(&play, 1)];
+    let of = |stream: usize| samples.iter().filter(move |sample| sample.track == tracks[stream]);
     let sets = play.clip.timeline.setups()[film_track(&play, 0)].parameter_sets("h264").unwrap();
     let expected: Vec<Vec<u8>> = of(0).flat_map(|sample| sets.units(&sample.data).map(<[u8]>::to_vec)).collect();
     assert_eq!(units(&sent.of(0)), expected);

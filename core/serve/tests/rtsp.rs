@@ -42,6 +42,11 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clip.mp4");
         std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../../cli/demo/clip.mp4"), &path).unwrap();
+        Stage::with(folder, path, config).await
+    }
+
+    /// Serves a film in a folder of its own.
+    async fn with(folder: TempDir, path: PathBuf, config: RtspConfig) -> Stage {
         let metainfo = create_torrent(path, CreateOptions::default(), |_, _| {}).await.unwrap().torrent;
         let session = Session::new(Config::offline(folder.path())).await.unwrap();
         let torrent = session.open(Source::from(&metainfo)).await.unwrap();
@@ -100,18 +105,21 @@ async fn ffmpeg_decodes_the_same_pictures_as_from_the_file() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ffmpeg_jumps_to_the_same_picture_as_in_the_file() {
+async fn ffmpeg_jumps_to_the_same_pictures_as_in_the_file() {
     if !has("ffmpeg") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
     for at in ["5.3", "20.5", "29.9"] {
-        let expected = pictures(&["-ss", at], stage.file().to_str().unwrap(), "1").await;
-        for transport in ["tcp", "udp"] {
-            for url in [stage.server.url(), stage.ts_url()] {
-                let found = pictures(&["-rtsp_transport", transport, "-ss", at], &url, "1").await;
-                assert_eq!(found, expected, "{url} at {at} s over {transport}");
-            }
+        let expected = pictures(&["-ss", at], stage.file().to_str().unwrap(), "3").await;
+        // Over UDP, FFmpeg decodes what its socket still has from before the jump. In a transport
+        // stream nothing tells it that this is old.
+        for (transport, url) in [("tcp", stage.server.url()), ("udp", stage.server.url()), ("tcp", stage.ts_url())] {
+            let found = pictures(&["-rtsp_transport", transport, "-ss", at], &url, "4").await;
+            // FFmpeg 5.1 loses the time of the first picture after a jump, so its `-ss` cannot skip
+            // that picture, the keyframe.
+            let is_same = found[..3] == expected || found[1..] == expected;
+            assert!(is_same, "{url} at {at} s over {transport}: {found:?}, {expected:?}");
         }
     }
 }
@@ -140,6 +148,89 @@ async fn ffmpeg_is_told_of_the_end() {
     )
     .await;
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+}
+
+/// Makes a film of four seconds with these codecs.
+async fn made(name: &str, codecs: &[&str]) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    let picture = ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=4,noise=alls=20:allf=t"];
+    let sound = ["-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000:duration=4"];
+    let form = ["-pix_fmt", "yuv420p", "-g", "25", "-ac", "2", "-b:v", "1M", "-threads", "1"];
+    let args = [&["-v", "error"], &picture[..], &sound, &form, codecs, &[path.to_str().unwrap()]].concat();
+    let output = run("ffmpeg", &args).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    (folder, path)
+}
+
+/// Returns the MD5 of coded packets of sound.
+async fn sounds(before: &[&str], input: &str) -> Vec<String> {
+    let after = ["-map", "0:a", "-c", "copy", "-frames:a", "40", "-f", "framemd5", "-"];
+    let output = run("ffmpeg", &[&["-v", "error"], before, &["-i", input], &after].concat()).await;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let hash = |line: &str| line.rsplit(',').next().unwrap_or_default().trim().to_owned();
+    text.lines().filter(|line| !line.starts_with('#')).map(hash).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ffmpeg_gets_every_codec_as_it_is_in_the_file() {
+    if !has("ffmpeg") {
+        return;
+    }
+    for (name, codecs, encodings) in [
+        ("a.mp4", &["-c:v", "libx265", "-x265-params", "log-level=none", "-c:a", "libmp3lame"][..], ["H265", "MPA"]),
+        ("b.mkv", &["-c:v", "libx264", "-c:a", "ac3", "-b:a", "448k"], ["H264", "AC3"]),
+        ("c.webm", &["-c:v", "libvpx-vp9", "-cpu-used", "8", "-c:a", "libopus"], ["VP9", "opus"]),
+        ("d.mkv", &["-c:v", "libvpx", "-cpu-used", "8", "-c:a", "aac"], ["VP8", "mpeg4-generic"]),
+        // Neither has a format of its own that FFmpeg knows.
+        ("e.mkv", &["-c:v", "mpeg2video", "-c:a", "eac3"], ["MP2T", "MP2T"]),
+    ] {
+        let (folder, path) = made(name, codecs).await;
+        let file = path.to_str().unwrap().to_owned();
+        let stage = Stage::with(folder, path, RtspConfig::default()).await;
+        let url = stage.server.url();
+        let description = stage.client().await.ask("DESCRIBE", &url, "").await;
+        for encoding in encodings {
+            assert!(description.contains(&format!(" {encoding}/")), "{name}: {description}");
+        }
+        let tcp = ["-rtsp_transport", "tcp"];
+        assert_eq!(pictures(&tcp, &url, "50").await, pictures(&[], &file, "50").await, "{name}");
+        let (found, expected) = (sounds(&tcp, &url).await, sounds(&[], &file).await);
+        // The priming of a decoder is left out, and the file's last packets come at the film's pace.
+        let at = expected.iter().position(|hash| Some(hash) == found.first()).unwrap();
+        let length = found.len().min(expected.len() - at);
+        assert!(at <= 2 && length > 20, "{name}: {found:?}, {expected:?}");
+        assert_eq!(found[..length], expected[at..at + length], "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_vlc_of_debian_plays() {
+    use std::os::unix::fs::PermissionsExt;
+    /// The user `nobody`: VLC refuses to run as root.
+    const NOBODY: u32 = 65534;
+    if !has("cvlc") || !has("ffprobe") {
+        return;
+    }
+    let stage = Stage::new(RtspConfig::default()).await;
+    let home = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(home.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    let saved = home.path().join("saved.ts");
+    let sink = format!("#std{{access=file,mux=ts,dst={}}}", saved.display());
+    let mut vlc = Command::new("cvlc");
+    vlc.args(["--run-time=4", "--sout", &sink, &stage.server.url(), "vlc://quit"]);
+    vlc.env("HOME", home.path()).current_dir(home.path()).stdin(Stdio::null()).kill_on_drop(true);
+    if rustix::process::geteuid().is_root() {
+        vlc.uid(NOBODY).gid(NOBODY);
+    }
+    let output = timeout(LONG, vlc.output()).await.expect("VLC ends").unwrap();
+    let log = String::from_utf8_lossy(&output.stderr);
+    let show = ["-v", "error", "-show_entries", "stream=codec_name:format=duration", "-of", "csv"];
+    let probe = run("ffprobe", &[&show[..], &[saved.to_str().unwrap()]].concat()).await;
+    let text = String::from_utf8_lossy(&probe.stdout);
+    assert!(text.contains("h264") && text.contains("aac"), "{text}: {log}");
+    let duration = text.lines().find_map(|line| line.strip_prefix("format,")).unwrap();
+    assert!(duration.parse::<f64>().unwrap() > 2.0, "{duration} s of four: {log}");
 }
 
 /// Jumps three times, pauses and resumes, and says where it is after each.

@@ -13,7 +13,7 @@ use super::pace::{Pace, Profile};
 use super::payload::{MAX_PAYLOAD_BYTES, Payload};
 use super::range::Range;
 use super::rtp::{HEADER_BYTES, Header, SenderReport};
-use playswarm_media::{Sample, SeekPoint, mux::TsMuxer};
+use playswarm_media::{Sample, SeekPoint, TrackKind, mux::TsMuxer};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -233,10 +233,14 @@ impl Session {
         runs && self.next.is_none() && self.pending.is_empty() && !self.is_last
     }
 
-    /// Accepts the next sample.
+    /// Accepts the next sample. Sound before the film's start, the priming of a decoder, is left out:
+    /// players take the first time for the film's start, and their jumps would be off by it.
     pub(crate) fn offer(&mut self, sample: Sample) {
+        let is_sound =
+            self.film.timeline.tracks().get(sample.track).is_some_and(|track| track.kind == TrackKind::Audio);
         match sample.dts_ns >= self.until_ns {
             true => self.is_last = true,
+            false if is_sound && sample.pts_ns < 0 => {}
             false => self.next = Some(sample),
         }
     }

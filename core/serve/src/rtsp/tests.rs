@@ -199,7 +199,10 @@ fn every_picture_and_sound_of_a_film_arrives_whole_and_at_its_time() {
     let film = play.session.film().clone();
     let (_, samples) = play.clip.samples(&film, Duration::ZERO);
     let tracks = [film_track(&play, 0), film_track(&play, 1)];
-    let of = |stream: usize| samples.iter().filter(move |sample| sample.track == tracks[stream]);
+    assert_eq!(samples.iter().filter(|sample| sample.pts_ns < 0).count(), 1, "the priming of the sound");
+    let of = |stream: usize| {
+        samples.iter().filter(move |sample| sample.track == tracks[stream] && (stream == 0 || sample.pts_ns >= 0))
+    };
     let sets = play.clip.timeline.setups()[film_track(&play, 0)].parameter_sets("h264").unwrap();
     let expected: Vec<Vec<u8>> = of(0).flat_map(|sample| sets.units(&sample.data).map(<[u8]>::to_vec)).collect();
     assert_eq!(units(&sent.of(0)), expected);

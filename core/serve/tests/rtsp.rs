@@ -416,7 +416,10 @@ async fn no_packet_from_before_a_jump_follows_its_answer() {
         // The first report follows the answer, and then the media.
         assert_eq!(client.unit().await.unwrap_err()[1], 200);
         let first = client.unit().await.unwrap_err();
-        assert_eq!(u16::from_be_bytes([first[2], first[3]]), next);
+        assert_eq!(u16::from_be_bytes([first[2], first[3]]), next, "jump {n}: {answer} {first:?}");
+        // The media begins with the keyframe, whose time the answer states.
+        let time: u32 = answer.split(";rtptime=").nth(1).unwrap().trim().parse().unwrap();
+        assert_eq!(first[4..8], time.to_be_bytes(), "jump {n}: {answer}");
         last = Some(next);
     }
 }

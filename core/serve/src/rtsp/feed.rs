@@ -60,12 +60,12 @@ impl Feed {
         Feed { jumps, items, number: 0, task: tokio::spawn(run(torrent, film, to, sender)) }
     }
 
-    /// Reads these tracks from a time on, and drops what was read before.
+    /// Reads these tracks from a time on. What was read before is dropped by its number: the task may
+    /// have read for this jump already when this returns.
     pub(crate) fn jump(&mut self, to: Duration, tracks: Vec<usize>) {
         self.number += 1;
         let number = self.number;
         self.jumps.send_replace(Some(Jump { number, to, tracks }));
-        while self.items.try_recv().is_ok() {}
     }
 
     /// Waits for the next item since the last jump. Dropping the future loses nothing.

@@ -62,21 +62,22 @@ pub(crate) fn same_secret(given: &str, secret: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn parts(url: &str) -> Option<(&str, Option<&str>, bool, usize, Option<usize>)> {
-        Target::parse(url).map(|t| (t.base, t.token, t.transport_stream, t.file, t.stream))
-    }
-
     #[test]
     fn urls_of_clients_name_files_and_streams() {
-        assert_eq!(parts("rtsp://h:1/0/a.mkv"), Some(("rtsp://h:1/0/a.mkv", None, false, 0, None)));
-        assert_eq!(parts("RTSP://h/3/a.mkv/"), Some(("RTSP://h/3/a.mkv", None, false, 3, None)));
+        let target =
+            |base, token, transport_stream, file, stream| Some(Target { base, token, transport_stream, file, stream });
+        let plain = target("rtsp://h:1/0/a.mkv", None, false, 0, None);
+        assert_eq!(Target::parse("rtsp://h:1/0/a.mkv"), plain);
+        assert_eq!(Target::parse("rtsp://h:1/0/a.mkv/"), plain);
+        assert_eq!(Target::parse("RTSP://h/3/a.mkv"), target("RTSP://h/3/a.mkv", None, false, 3, None));
         let all = "rtsp://[::1]:8554/~s3/ts/12/a.mkv/track1";
-        assert_eq!(parts(all), Some(("rtsp://[::1]:8554/~s3/ts/12/a.mkv", Some("s3"), true, 12, Some(1))));
-        assert_eq!(parts("rtsp://h/0"), Some(("rtsp://h/0", None, false, 0, None)));
+        let base = "rtsp://[::1]:8554/~s3/ts/12/a.mkv";
+        assert_eq!(Target::parse(all), target(base, Some("s3"), true, 12, Some(1)));
+        assert_eq!(Target::parse("rtsp://h/0"), target("rtsp://h/0", None, false, 0, None));
         for url in
             ["*", "rtsp://h", "rtsp://h/stream=0", "rtsp://h/-1/a", "http://h/0/a", "rtsp://h/~t", "rtsp\u{e9}://"]
         {
-            assert_eq!(parts(url), None, "{url}");
+            assert_eq!(Target::parse(url), None, "{url}");
         }
     }
 

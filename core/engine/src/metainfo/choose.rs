@@ -300,7 +300,7 @@ pub(super) mod tests {
             assert!(sentence.contains(name), "{sentence}");
         }
         let sentence = played("f", &[("f.z01", 100_000), ("f.z02", 100_000), ("f.zip", 50_000)]);
-        assert!(sentence.contains("packed in f.zip (ZIP archive)"), "{sentence}");
+        assert!(sentence.contains("in the archive f.zip (ZIP archive)"), "{sentence}");
     }
 
     #[test]

@@ -19,8 +19,9 @@ const STRETCH: Duration = Duration::from_secs(1);
 /// its pieces again after a recheck. With limited storage it gives up a piece for each one that it
 /// fetches.
 const MAX_HAVES: u32 = 10_000;
-/// Most changes of CHOKE and INTERESTED a second. A client may flip with every piece; more than
-/// this is flooding.
+/// Most changes of CHOKE and INTERESTED a second, beyond two for each piece. A leech that keeps up
+/// with a seed loses interest with each piece it gets, and regains it with the next HAVE: libtorrent
+/// does so 150 times a second while the seed still verifies its files.
 const MAX_FLIPS: u32 = 50;
 /// Most requests, cancels and rejects a second: 2.5 GiB/s of blocks.
 const MAX_REQUESTS: u32 = 160_000;
@@ -136,9 +137,11 @@ impl Conduct {
             Message::Have(_) | Message::Extended { id: ours::LT_DONTHAVE, .. } => {
                 (&mut self.haves, MAX_HAVES.saturating_add(pieces), "flooded us with HAVE messages")
             }
-            Message::Choke | Message::Unchoke | Message::Interested | Message::NotInterested => {
-                (&mut self.flips, MAX_FLIPS, "flooded us with changes of CHOKE and INTERESTED")
-            }
+            Message::Choke | Message::Unchoke | Message::Interested | Message::NotInterested => (
+                &mut self.flips,
+                MAX_FLIPS.saturating_add(pieces.saturating_mul(2)),
+                "flooded us with changes of CHOKE and INTERESTED",
+            ),
             Message::Request(_) | Message::Cancel(_) | Message::Reject(_) => {
                 (&mut self.requests, MAX_REQUESTS, "flooded us with requests")
             }
@@ -275,11 +278,20 @@ mod tests {
     #[test]
     fn endless_choking_and_unchoking_is_a_flood() {
         let mut conduct = Conduct::default();
-        let flips = (0..60).map(|i| if i % 2 == 0 { Message::Choke } else { Message::Unchoke });
+        let flips = (0..70).map(|i| if i % 2 == 0 { Message::Choke } else { Message::Unchoke });
         assert_eq!(
             flips.map(|m| conduct.message(at(0.5), &m, 9)).last(),
             Some(banned(Offence::Flood("flooded us with changes of CHOKE and INTERESTED")))
         );
+    }
+
+    #[test]
+    fn a_leech_that_regains_interest_with_each_piece_of_a_seed_is_no_flood() {
+        let mut conduct = Conduct::default();
+        for _ in 0..320 {
+            assert_eq!(conduct.message(at(1.0), &Message::NotInterested, 320), Ok(()));
+            assert_eq!(conduct.message(at(1.0), &Message::Interested, 320), Ok(()));
+        }
     }
 
     #[test]

@@ -336,7 +336,7 @@ fn a_magnets_search_is_shown_and_ends_when_the_user_said() {
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.starts_with("fetching the metadata: no peer found (1 s)"), "{err}");
-    assert!(err.contains("not within 2 s") && err.contains("--wait"), "{err}");
+    assert!(err.contains("no metadata within 2 s") && err.contains("--wait"), "{err}");
     // A peer that accepts and says nothing is found and connected to, no more.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = silent.local_addr().unwrap().to_string();

@@ -254,14 +254,19 @@ fn traced(strace: &[&str], trace: &Path, program: &[&str]) -> Serving {
     Serving { child, line: line.trim_end().to_owned() }
 }
 
-/// Reads the film as a player does, as far as it comes. Returns the bytes of the answer.
-fn play(line: &str) -> usize {
+/// Reads the first `bytes` of the film as a player does, as far as they come. Returns the bytes of
+/// the answer.
+fn play(line: &str, bytes: usize) -> usize {
     let Some((host, path)) = line.strip_prefix("url: http://").and_then(|url| url.split_once('/')) else { return 0 };
     let Ok(mut socket) = TcpStream::connect(host) else { return 0 };
     socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     let mut answer = Vec::new();
     // The program may be killed meanwhile.
-    let _ = write!(socket, "GET /{path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+    let _ = write!(
+        socket,
+        "GET /{path} HTTP/1.1\r\nHost: {host}\r\nRange: bytes=0-{}\r\nConnection: close\r\n\r\n",
+        bytes - 1
+    );
     let _ = socket.read_to_end(&mut answer);
     answer.len()
 }
@@ -284,15 +289,19 @@ fn no_power_cut_leaves_a_claim_without_its_piece() {
         let program = ["stream", torrent.to_str().unwrap(), "--dir", "dir", "--peer", &at, "--disk-limit", limit];
         let calls = "trace=pwrite64,fdatasync,fsync,syncfs,fallocate,ftruncate";
         let serving = traced(&["-y", "-xx", "-s", "64", "-e", calls], &trace, &[&program[..], &OFFLINE].concat());
-        assert!(play(&serving.line) > FILM, "the whole film");
         let synced =
             || record(&dir)[SYNCED_AT..SYNCED_AT + PIECES.div_ceil(8)].iter().map(|b| b.count_ones()).sum::<u32>();
-        // With a limit, many pieces are given back.
-        let wanted = if limit == "0" { PIECES as u32 } else { 64 };
-        let begun = Instant::now();
-        while synced() < wanted && begun.elapsed() < Duration::from_secs(30) {
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        let wait_for = |wanted: u32| {
+            let begun = Instant::now();
+            while synced() < wanted && begun.elapsed() < Duration::from_secs(30) {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        };
+        // With a limit, many pieces are evicted. The first ones are claimed before that.
+        assert!(play(&serving.line, FILM / 4) > FILM / 4, "a quarter of the film");
+        wait_for(PIECES as u32 / 4);
+        assert!(play(&serving.line, FILM) > FILM, "the whole film");
+        wait_for(if limit == "0" { PIECES as u32 } else { 64 });
         assert_eq!(serving.end().0, 0);
         // The tracer ends after the program.
         std::thread::sleep(Duration::from_millis(500));
@@ -331,11 +340,11 @@ fn a_kill_between_a_files_creation_and_its_note_costs_no_other_name() {
     // The new file's data is asked for right after it was created.
     let kill = ["-P", film.to_str().unwrap(), "-e", "trace=statx", "-e", "inject=statx:signal=SIGKILL:when=1"];
     let mut killed = traced(&kill, &place.path().join("trace"), &program);
-    play(&killed.line);
+    play(&killed.line, FILM);
     assert!(!killed.child.wait().unwrap().success(), "it was killed");
     assert_eq!(std::fs::metadata(&film).unwrap().len(), 0, "right after the file was created");
     let serving = Serving::start(place.path(), &program);
-    assert!(play(&serving.line) > FILM);
+    assert!(play(&serving.line, FILM) > FILM);
     assert_eq!(serving.end().0, 0);
     assert_eq!(std::fs::metadata(&film).unwrap().len(), FILM as u64);
     let names: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();

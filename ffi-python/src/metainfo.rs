@@ -2,8 +2,8 @@
 
 use crate::errors;
 use crate::job::{Job, Progress};
-use playswarm::CreateOptions;
 use playswarm::metainfo::{content_type, is_playable};
+use playswarm::{ChooseFile, CreateOptions};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ impl Metainfo {
     /// Parses the content of a `.torrent` file.
     #[staticmethod]
     fn from_bytes(py: Python<'_>, data: &[u8]) -> PyResult<Metainfo> {
-        let torrent = playswarm::Metainfo::from_bytes(data).map_err(|e| errors::to_python(py, &e))?;
+        let torrent = playswarm::Metainfo::from_bytes(data).map_err(|e| errors::to_python(py, &e.into()))?;
         Ok(Metainfo { torrent: Arc::new(torrent) })
     }
 

@@ -36,7 +36,7 @@ const MAX_FILE_LINES: usize = 500;
 const MAX_FUNCTION_LINES: usize = 80;
 
 /// Files that may use `#[path]`. An example shares the helpers of the tests in no other way.
-const MAY_USE_PATH: [&str; 2] = ["core/media/examples/films.rs", "core/sim/src/world.rs"];
+const MAY_USE_PATH: [&str; 1] = ["core/media/examples/films.rs"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")

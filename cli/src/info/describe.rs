@@ -2,7 +2,7 @@
 
 use super::sparkline::sparkline;
 use crate::units::{bit_rate, bytes};
-use playswarm::metainfo::{Sidecars, Tracker, content_type, is_playable};
+use playswarm::metainfo::{ChooseFile, Sidecars, Tracker, content_type, is_playable};
 use playswarm::printable::{self, line};
 use playswarm::status::TrackerStatus;
 use playswarm::{Accuracy, Metainfo, Timeline, Track};

@@ -13,7 +13,7 @@ use crate::units::bytes;
 use crate::view::{self, View};
 use anyhow::{Result, anyhow};
 use describe::Described;
-use playswarm::{Config, Container, Format, Metainfo, Session, Source, TorrentHandle};
+use playswarm::{ChooseFile, Config, Container, Format, Metainfo, Session, Source, TorrentHandle};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;

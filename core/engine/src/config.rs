@@ -2,8 +2,8 @@
 
 use crate::advanced::Advanced;
 use crate::error::{Error, Result};
-use crate::peer_address::PeerAddress;
 use playswarm_logic::Range;
+use playswarm_proto::PeerAddress;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

@@ -1,6 +1,7 @@
 //! The library's errors as one enum, and the table of kinds that all language bindings share.
 
 use crate::printable;
+use playswarm_proto::metainfo::BadMetainfo;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -193,6 +194,12 @@ pub enum ErrorKind {
     BadArgument = 14,
     /// An internal fault of playswarm.
     Internal = 15,
+}
+
+impl From<BadMetainfo> for Error {
+    fn from(why: BadMetainfo) -> Error {
+        Error::BadTorrent(why.0)
+    }
 }
 
 impl ErrorKind {

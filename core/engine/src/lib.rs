@@ -67,10 +67,7 @@ pub mod config;
 mod create;
 mod discovery;
 pub mod error;
-#[doc(hidden)]
-pub mod fuzzing;
 mod keep;
-mod peer_address;
 mod torrent_handle;
 pub use playswarm_proto::printable;
 pub mod metainfo;
@@ -86,11 +83,11 @@ mod timeline;
 
 pub use config::{Config, SettingRange};
 pub use create::{CreateOptions, Created, LeftOut, create_torrent, streaming_piece_bytes};
-pub use discovery::source::{Magnet, Source};
+pub use discovery::source::Source;
 pub use error::{Error, ErrorKind, Result};
-pub use metainfo::{FileEntry, InfoHash, Metainfo};
-pub use peer_address::PeerAddress;
+pub use metainfo::{ChooseFile, FileEntry, InfoHash, Metainfo};
 pub use playswarm_media::{Accuracy, Container, Content, Format, Keyframe, SeekPoint, Timeline, Track, TrackKind};
+pub use playswarm_proto::{Magnet, PeerAddress};
 pub use session::Session;
 pub use status::{
     Event, OpeningStatus, PeerStatus, Playhead, ReaderStatus, SlotStatus, TimelineStatus, TorrentStatus, TrackStatus,

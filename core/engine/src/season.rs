@@ -1,7 +1,7 @@
 //! Reads the durations of the files of a season or an album: one by one, and never at a player's
 //! expense.
 
-use crate::metainfo::Metainfo;
+use crate::metainfo::{ChooseFile, Metainfo};
 use crate::swarm::driver::Swarm;
 use crate::timeline::Timelines;
 use playswarm_media::Container;
@@ -65,32 +65,14 @@ async fn read_ahead_runs_low(swarm: &Swarm) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::metainfo::{FileEntry, InfoHash};
-    use bytes::Bytes;
-    use playswarm_logic::Layout;
+    use crate::metainfo::torrent;
 
     #[test]
     fn a_bounded_number_of_files_is_looked_at_in_their_natural_order() {
         let names = (0..300).rev().map(|n| format!("E{n}.mkv")).chain(["cover.jpg".into(), "old.wmv".into()]);
-        let files = names.enumerate().map(|(n, name)| FileEntry {
-            path: name.clone().into(),
-            name,
-            length: 1,
-            offset: n as u64,
-            padding: false,
-        });
-        let torrent = Metainfo {
-            info_hash: InfoHash([1; 20]),
-            name: "x".into(),
-            layout: Layout::new(302, 16384).unwrap(),
-            hashes: Bytes::new(),
-            files: files.collect(),
-            private: false,
-            trackers: Default::default(),
-            encoding: None,
-            selected: Vec::new(),
-            info: Bytes::new(),
-        };
+        let names: Vec<String> = names.collect();
+        let files: Vec<(&str, u64)> = names.iter().map(|name| (&**name, 1)).collect();
+        let torrent = torrent("x", &files);
         let found: Vec<usize> = candidates(&torrent).collect();
         assert_eq!(found, (100..300).rev().collect::<Vec<_>>(), "E0 to E199");
     }

@@ -5,7 +5,7 @@
 //! that can wait.
 
 use crate::error::{Error, Result};
-use crate::metainfo::{Metainfo, Seen};
+use crate::metainfo::{self, Metainfo, Seen};
 use crate::swarm::driver::Swarm;
 use crate::swarm::readers::Purpose;
 use futures_util::future::{join_all, select_all};
@@ -109,7 +109,7 @@ pub(crate) async fn choose(swarm: &Arc<Swarm>, torrent: &Metainfo) -> Result<usi
     let mut seen = Seen::new();
     let looking = async {
         loop {
-            let choice = torrent.choose(&seen);
+            let choice = metainfo::choose(torrent, &seen);
             if choice.look_at.is_empty() {
                 return;
             }
@@ -124,7 +124,7 @@ pub(crate) async fn choose(swarm: &Arc<Swarm>, torrent: &Metainfo) -> Result<usi
     if tokio::time::timeout(LOOK_FOR, looking).await.is_err() {
         tracing::warn!("no peer sent the first bytes of files with unknown endings; the file was chosen by its name");
     }
-    torrent.choose(&seen).file
+    metainfo::choose(torrent, &seen).file
 }
 
 /// Returns the first bytes of a file.
@@ -157,7 +157,7 @@ pub(crate) async fn locate(
     locate.seek_point().ok_or(Error::Closed)
 }
 
-/// Prefetches from a seek_point through the next keyframe. At most [`PLACES_AHEAD`] run at once: a
+/// Prefetches from a seek point through the next keyframe. At most [`PLACES_AHEAD`] run at once: a
 /// caller that requests many is likely to read none of them.
 pub(crate) async fn fetch_ahead(timelines: &Timelines, swarm: &Swarm, file: usize, start: u64, seek_point: SeekPoint) {
     let place = Place(&timelines.ahead);

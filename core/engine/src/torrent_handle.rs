@@ -1,8 +1,7 @@
 //! A handle of one open torrent.
 
 use crate::error::{Error, Result};
-use crate::metainfo::{InfoHash, Metainfo, Sidecars};
-use crate::peer_address::PeerAddress;
+use crate::metainfo::{ChooseFile, InfoHash, Metainfo, Sidecars};
 use crate::season;
 use crate::session::Shared;
 use crate::status::{Event, TorrentStatus};
@@ -13,6 +12,7 @@ use crate::swarm::listen::Registry;
 use crate::swarm::survey::SlotCount;
 use crate::timeline::{self, Timelines};
 use playswarm_media::{Container, SeekPoint, Timeline};
+use playswarm_proto::PeerAddress;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -95,7 +95,9 @@ impl TorrentHandle {
         let metainfo = if selected == inner.metainfo.selected {
             inner.metainfo.clone()
         } else {
-            Arc::new(Metainfo { selected, ..Metainfo::clone(&inner.metainfo) })
+            let mut metainfo = Metainfo::clone(&inner.metainfo);
+            metainfo.selected = selected;
+            Arc::new(metainfo)
         };
         TorrentHandle { inner, metainfo }
     }
@@ -205,7 +207,7 @@ impl TorrentHandle {
         self.inner.locate(file, time).await
     }
 
-    /// Like [`TorrentHandle::locate`], followed by [`TorrentHandle::prefetch_from`] the seek_point.
+    /// Like [`TorrentHandle::locate`], followed by [`TorrentHandle::prefetch_from`] the seek point.
     ///
     /// # Errors
     /// Those of [`TorrentHandle::timeline`].
@@ -215,11 +217,11 @@ impl TorrentHandle {
         Ok(seek_point)
     }
 
-    /// Prefetches from a seek_point through the next keyframe, before a player seeks there.
+    /// Prefetches from a seek point through the next keyframe, before a player seeks there.
     ///
     /// Returns at once. The prefetch ends by itself, after 30 seconds at the latest, and does not
     /// keep the torrent open. At most four run at the same time, and further calls do nothing. Nor
-    /// does a call with an invalid file number, or a seek_point past the end of the file.
+    /// does a call with an invalid file number, or a seek point past the end of the file.
     pub fn prefetch_from(&self, file: usize, mut seek_point: SeekPoint) {
         let Some(entry) = self.inner.metainfo.files.get(file).filter(|f| seek_point.from < f.length) else { return };
         let start = entry.offset;

@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Film, PIECE, offline_with, soon, until, viewer};
-use playswarm::{Config, ErrorKind, Event, ReaderStatus, Session, Source, TorrentHandle};
+use playswarm::{ChooseFile, Config, ErrorKind, Event, ReaderStatus, Session, Source, TorrentHandle};
 use std::io::{Read, Seek, SeekFrom};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 

@@ -11,7 +11,7 @@
 //! 3. **ahead**, beyond the near window: not watched yet, so the farthest ahead goes first.
 //! 4. **near**: a reader reads it now or next. It is never evicted.
 
-use crate::layout::PieceIndex;
+use crate::PieceIndex;
 use std::cmp::Reverse;
 
 /// A reader's position, and how much ahead of it must stay.

@@ -7,14 +7,11 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-pub mod bits;
 pub mod choker;
 pub mod evict;
-pub mod layout;
 pub mod limiter;
 pub mod machine;
 pub mod metadata;
-pub mod named_peers;
 pub mod picker;
 pub mod range;
 pub mod rng;
@@ -24,9 +21,8 @@ pub mod token_bucket;
 pub mod torrent;
 pub mod trackers;
 
-pub use bits::Bits;
-pub use layout::{BLOCK_BYTES, BlockRef, Layout, PieceIndex};
 pub use machine::Machine;
+pub use playswarm_proto::{BLOCK_BYTES, Bits, BlockRef, Layout, PieceIndex};
 pub use range::Range;
 pub use time::Time;
 

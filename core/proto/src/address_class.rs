@@ -114,6 +114,13 @@ fn is_peer_port(port: u16, class: AddressClass) -> bool {
     port >= 1024 || (matches!(port, 80 | 443) && !class.is_local())
 }
 
+/// Returns whether the address is that of a client that listens at `listen`: trackers and DHT nodes
+/// name it too. An external address is not known here; the handshake detects our own peer id.
+pub fn is_ours(addr: SocketAddr, listen: SocketAddr) -> bool {
+    addr.port() == listen.port()
+        && (addr.ip() == listen.ip().to_canonical() || (listen.ip().is_unspecified() && addr.ip().is_loopback()))
+}
+
 /// Returns the unit that one subscriber holds: an IPv4 address, or the /64 of an IPv6 address.
 pub fn subscriber(ip: IpAddr) -> IpAddr {
     match ip {

@@ -1,8 +1,10 @@
-//! Entry points for the fuzz targets. Not part of the public interface.
+//! Entry points for the fuzz targets: one function for each parser of foreign bytes. Not part of
+//! the public interface.
 
-use crate::{extended, handshake, metadata, pex, slots, wire};
+use crate::{Metainfo, extended, handshake, krpc, magnet, metadata, pex, slots, tracker, wire};
 use bytes::{Bytes, BytesMut};
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Component;
 
 const SENDER: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -35,5 +37,67 @@ fn extension(payload: &Bytes) {
     if let Ok(message) = slots::Message::decode(payload) {
         let again = slots::Message::decode(&message.encode());
         assert_eq!(again, Ok(message), "a slot message must survive its bytes");
+    }
+}
+
+/// Parses a `.torrent` file, and the same bytes as an info dictionary. Metainfo must be equal after
+/// writing and parsing, and its paths stay below their folder.
+pub fn torrent(data: &[u8]) {
+    if let Ok(torrent) = Metainfo::from_bytes(data) {
+        let again = Metainfo::from_bytes(&torrent.to_torrent_bytes()).expect("what is written can be parsed");
+        assert_eq!((again.info_hash, &again.files), (torrent.info_hash, &torrent.files));
+        for file in &torrent.files {
+            assert!(file.path.components().all(|c| matches!(c, Component::Normal(_))), "{:?}", file.path);
+        }
+    }
+    let _ = Metainfo::from_info(Bytes::copy_from_slice(data), Vec::new());
+}
+
+/// Parses a magnet link in any spelling, which must be equal after writing and parsing.
+pub fn magnet(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Some(Ok(link)) = magnet::parse(&magnet::bare(text)) {
+        assert_eq!(magnet::parse(&link.to_string()), Some(Ok(link)));
+    }
+}
+
+/// Parses the answer of a DHT node and that of a tracker, over HTTP and UDP. Results are bounded.
+pub fn answers(data: &[u8]) {
+    if let Some((_, Some(answer))) = krpc::read(data) {
+        assert!(answer.nodes.len() <= krpc::MAX_NODES && answer.peers.len() <= krpc::MAX_PEERS);
+    }
+    if let Ok(parsed) = tracker::http::parse(data) {
+        let most = tracker::MAX_PEERS_OF_ANSWER;
+        assert!(parsed.peers.len() <= most && parsed.answer.peers <= 2 * most);
+    }
+    for v6 in [false, true] {
+        let _ = tracker::udp::parse(data, 0, v6);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    const TORRENT: &[u8] = b"d8:announce8:http://a4:infod5:filesld6:lengthi3e4:pathl1:a2:..eed6:lengthi4e4:pathl1:a1:beee4:name1:x12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee";
+    const MAGNET: &str =
+        "magnet:?xt=urn:btih:a621779b5e3d486e127c3efbca9b6f8d135f52e5&dn=a+b&tr=udp://a:1&x.pe=1.2.3.4:5&x.pe=[::1]:6";
+
+    proptest! {
+        #[test]
+        fn the_fuzz_targets_hold_for_samples_with_changes(changes in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 0..4)) {
+            for (sample, target) in [
+                (TORRENT, super::torrent as fn(&[u8])),
+                (TORRENT, super::answers),
+                (MAGNET.as_bytes(), super::magnet),
+            ] {
+                let mut bytes = sample.to_vec();
+                for (at, byte) in &changes {
+                    let at = at.index(bytes.len());
+                    bytes[at] = *byte;
+                }
+                target(&bytes);
+            }
+        }
     }
 }

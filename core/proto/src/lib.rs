@@ -7,6 +7,8 @@
 
 pub mod address_class;
 pub mod bencode;
+mod bits;
+pub mod charset;
 pub mod clients;
 pub mod compact;
 pub mod extended;
@@ -16,15 +18,25 @@ pub mod fuzzing;
 pub mod handshake;
 mod info_hash;
 pub mod krpc;
+mod layout;
+pub mod magnet;
 pub mod metadata;
+pub mod metainfo;
+mod peer_address;
 pub mod pex;
 pub mod printable;
 pub mod sha1;
 pub mod slots;
+pub mod tracker;
 pub mod wire;
 
 pub use address_class::AddressClass;
+pub use bits::Bits;
 pub use info_hash::InfoHash;
+pub use layout::{BlockRef, Layout, PieceIndex};
+pub use magnet::Magnet;
+pub use metainfo::Metainfo;
+pub use peer_address::PeerAddress;
 
 /// Length of a block, the unit of request: 16 KiB, as all clients use (BEP 3). The last block of a
 /// torrent may be shorter.

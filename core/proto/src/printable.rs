@@ -6,12 +6,16 @@
 //! not printable are replaced, never interpreted: the result shows that a character was there.
 
 use std::borrow::Cow;
+use url::Url;
 
 /// Substitute for a character that is not printable.
 pub const REPLACEMENT: char = '\u{fffd}';
 /// Longest line returned by [`line`], characters. It is more than any name or sentence needs, and
 /// too little to flood a screen.
 pub const LINE_CHARS: usize = 512;
+/// Least length of a part of a path that may be a passkey, characters. It exceeds the length of
+/// words; a key mixes digits and letters.
+const KEY_CHARS: usize = 16;
 
 /// Returns whether a character affects only its own position on a screen.
 ///
@@ -42,6 +46,32 @@ pub fn line_within(text: &str, most: usize) -> Cow<'_, str> {
         shown.push('…');
     }
     Cow::Owned(shown)
+}
+
+/// Returns a URL for messages. Credentials, query, fragment and parts of the path that look like a
+/// key are removed, as passkeys are found there.
+pub fn without_secrets(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut url) => {
+            url.set_query(None);
+            url.set_fragment(None);
+            let is_key = |part: &str| {
+                part.len() >= KEY_CHARS
+                    && part.bytes().all(|b| b.is_ascii_alphanumeric())
+                    && part.bytes().any(|b| b.is_ascii_digit())
+            };
+            if url.path().split('/').any(is_key) {
+                let parts: Vec<&str> = url.path().split('/').map(|p| if is_key(p) { "***" } else { p }).collect();
+                let path = parts.join("/");
+                url.set_path(&path);
+            }
+            // These fail only for URLs that cannot have credentials.
+            let _ = url.set_username("");
+            let _ = url.set_password(None);
+            url.into()
+        }
+        Err(_) => "the URL".into(),
+    }
 }
 
 /// Returns foreign bytes as one line of at most `most` characters. Invalid UTF-8 becomes

@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use playswarm_sim::clients::{Report, catalogue, markdown, run as play};
+use playswarm_sim::clients::{Report, catalogue, markdown, run as play, svg};
 use playswarm_sim::splice;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Options of `playswarm-sim clients`.
@@ -29,6 +29,16 @@ pub(crate) struct ClientsArgs {
     /// Writes the table into this page, between its markers.
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
+    /// Writes the picture.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+/// Returns the reports of earlier runs.
+pub(crate) fn read(path: &Path) -> Result<Vec<Report>> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("Can't read {}.", path.display()))?;
+    let reports = text.lines().map(serde_json::from_str).collect::<Result<Vec<Report>, _>>();
+    reports.with_context(|| format!("{} has no reports.", path.display()))
 }
 
 pub(crate) fn run(args: &ClientsArgs) -> Result<()> {
@@ -43,9 +53,7 @@ pub(crate) fn run(args: &ClientsArgs) -> Result<()> {
     }
     let mut reports: Vec<Report> = Vec::new();
     for path in &args.from {
-        let text = std::fs::read_to_string(path).with_context(|| format!("Can't read {}.", path.display()))?;
-        let read = text.lines().map(serde_json::from_str).collect::<Result<Vec<Report>, _>>();
-        reports.extend(read.with_context(|| format!("{} has no reports.", path.display()))?);
+        reports.extend(read(path)?);
     }
     if args.from.is_empty() {
         let mut json = args.json.as_ref().map(std::fs::File::create).transpose().context("Can't write the reports.")?;
@@ -63,6 +71,9 @@ pub(crate) fn run(args: &ClientsArgs) -> Result<()> {
         let page = std::fs::read_to_string(path).with_context(|| format!("Can't read {}.", path.display()))?;
         std::fs::write(path, splice(&page, &markdown(&reports)))
             .with_context(|| format!("Can't write {}.", path.display()))?;
+    }
+    if let Some(path) = &args.svg {
+        std::fs::write(path, svg(&reports)).with_context(|| format!("Can't write {}.", path.display()))?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ mod link;
 mod machine;
 mod measure;
 mod peer;
+mod plot;
 mod policy;
 mod random;
 mod reader;

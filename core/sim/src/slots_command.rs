@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use playswarm_sim::slots::{Report, crowds, markdown, run as play, svg, text};
-use playswarm_sim::splice;
+use playswarm_sim::slots::{Comparison, Report, comparison, crowds, markdown, run as play, svg, text};
+use playswarm_sim::{clients, splice};
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -25,6 +25,10 @@ pub(crate) struct SlotsArgs {
     /// Plays none, and takes the reports of earlier runs (may be given more than once).
     #[arg(long, value_name = "FILE")]
     from: Vec<PathBuf>,
+    /// Plays the viewers of these reports of whole clients as flows, and prints both (may be given more
+    /// than once).
+    #[arg(long, value_name = "FILE")]
+    like: Vec<PathBuf>,
     /// Writes every report as it comes, one JSON object a line.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -44,6 +48,9 @@ pub(crate) fn run(args: &SlotsArgs) -> Result<()> {
         }
         return Ok(());
     }
+    if !args.like.is_empty() {
+        return compare(args);
+    }
     if let Some(name) = args.crowd.iter().find(|name| !all.iter().any(|(c, _)| c.name == **name)) {
         let names: Vec<&str> = all.iter().map(|(c, _)| c.name.as_str()).collect();
         bail!("There is no crowd {name}; there are {}.", names.join(", "));
@@ -58,6 +65,20 @@ pub(crate) fn run(args: &SlotsArgs) -> Result<()> {
     if let Some(path) = &args.svg {
         std::fs::write(path, svg(&reports)).with_context(|| format!("Can't write {}.", path.display()))?;
     }
+    Ok(())
+}
+
+/// Compares runs of whole clients with the same viewers as flows.
+fn compare(args: &SlotsArgs) -> Result<()> {
+    let mut runs = Vec::new();
+    for path in &args.like {
+        for report in crate::clients_command::read(path)? {
+            let scenario = clients::scenario(&report.scenario)
+                .with_context(|| format!("There is no scenario {} any more.", report.scenario))?;
+            runs.push(Comparison::new(report, &scenario));
+        }
+    }
+    print!("{}", comparison(&runs));
     Ok(())
 }
 

@@ -1,9 +1,8 @@
 //! The benchmark's picture: for each scenario the bars of the policies, start and seek beside each other.
 
 use crate::bench::Cell;
+use crate::plot::COLOURS;
 
-/// Okabe and Ito's colours, told apart by the colour-blind too.
-const COLOURS: [&str; 5] = ["#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#999999"];
 /// Ratios beyond this are cut off, and their number written.
 const MOST: f64 = 6.0;
 const BAR: f64 = 9.0;

@@ -3,7 +3,7 @@
 use super::gather::Input;
 use super::storage;
 use crate::error::{Error, Result};
-use crate::metainfo::sha1;
+use playswarm_proto::sha1::sha1;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::num::NonZeroUsize;

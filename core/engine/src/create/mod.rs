@@ -10,10 +10,11 @@ mod hash;
 pub use gather::LeftOut;
 
 use crate::error::{Error, Result};
-use crate::metainfo::{MAX_PIECE_BYTES, MIN_PIECE_BYTES, Metainfo, write_torrent};
+use crate::metainfo::{MAX_PIECE_BYTES, MIN_PIECE_BYTES, Metainfo};
 use gather::{Gathered, Input};
 use hash::hash;
 use playswarm_proto::bencode::{put_integer, put_string};
+use playswarm_proto::metainfo::write_torrent;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -224,7 +225,7 @@ fn info_dictionary(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::metainfo::sha1;
+    use playswarm_proto::sha1::sha1;
     use std::collections::BTreeSet;
     use std::sync::atomic::AtomicU64;
 

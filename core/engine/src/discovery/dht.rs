@@ -188,7 +188,7 @@ async fn search(dht: Arc<Dht>, node: Node, context: Arc<Context>, announce: bool
     let port = announce.then_some(context.listen_port);
     let six = dht.six.search(context.info_hash.0, port, |peers| {
         found_by_six += peers.len();
-        peers.into_iter().for_each(|peer| _ = context.sieve.offer(peer, Origin::Dht, dht.class));
+        peers.into_iter().for_each(|peer| context.offer(peer, Origin::Dht, dht.class));
     });
     let ((found, stored), six) = tokio::join!(search_four(&dht, &node, &context, announce), six);
     (found + found_by_six, stored || six.stored > 0)
@@ -202,7 +202,7 @@ async fn search_four(dht: &Dht, node: &Node, context: &Context, announce: bool) 
         while let Some(peers) = answers.next().await {
             found += peers.len();
             for peer in peers {
-                context.sieve.offer(SocketAddr::V4(peer), Origin::Dht, dht.class);
+                context.offer(SocketAddr::V4(peer), Origin::Dht, dht.class);
             }
         }
     })

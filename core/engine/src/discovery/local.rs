@@ -64,7 +64,7 @@ pub(super) async fn run(lsd: Lsd, context: Arc<Context>) {
             tokio::select! {
                 addr = found.next() => match addr {
                     // A client on the local network that names itself.
-                    Some(addr) => { context.sieve.offer(addr, Origin::Lsd, AddressClass::of(addr.ip())); }
+                    Some(addr) => context.offer(addr, Origin::Lsd, AddressClass::of(addr.ip())),
                     None => return,
                 },
                 changed = hurry.changed() => match changed {

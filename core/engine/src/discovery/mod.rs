@@ -10,30 +10,31 @@ mod dht6;
 pub(crate) mod inflate;
 mod keyed;
 mod local;
-mod peer_filter;
 pub(crate) mod resolver;
 pub(crate) mod source;
 mod tracker;
 pub(crate) mod web;
 
 pub(crate) use keyed::KeyNews;
-pub(crate) use peer_filter::Found;
 
 use crate::config::Config;
 use crate::error::Result;
 use crate::metainfo::{InfoHash, Trackers};
 use crate::status::TrackerStatus;
 use parking_lot::Mutex;
-use peer_filter::PeerFilter;
-#[cfg(test)]
+use playswarm_logic::torrent::{Finding, Origin};
 use playswarm_proto::AddressClass;
 use resolver::Resolver;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
+
+/// Most findings that wait for their reader. More are lost: a source that is asked again names them
+/// again.
+const MAX_WAITING: usize = 2000;
 
 /// The progress of a torrent, for trackers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,7 +70,7 @@ struct Context {
     peer_id: [u8; 20],
     listen_port: u16,
     progress: Arc<dyn Fn() -> Progress + Send + Sync>,
-    sieve: PeerFilter,
+    found: mpsc::Sender<Finding>,
     web: Arc<web::Web>,
     resolver: Arc<Resolver>,
     /// Status of the trackers, and the time since which it is valid.
@@ -81,6 +82,18 @@ struct Context {
     private: CancellationToken,
     /// Random key, constant for the torrent.
     key: u32,
+}
+
+impl Context {
+    /// Passes on an address that a source at an address of class `by` named.
+    fn offer(&self, addr: SocketAddr, origin: Origin, by: AddressClass) {
+        let _ = self.found.try_send(Finding::Peer { addr, origin, by });
+    }
+
+    /// Passes on our external address as a tracker sees it.
+    fn seen_as(&self, ip: IpAddr) {
+        let _ = self.found.try_send(Finding::OwnIp(ip));
+    }
 }
 
 /// The parts that all torrents of a session share.
@@ -137,6 +150,11 @@ impl Shared {
         }))
     }
 
+    /// Returns our listening address with this port.
+    pub(crate) fn listen_at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.listen.ip(), port)
+    }
+
     /// Returns the session's HTTP clients, also for [`source::resolve`].
     pub(crate) fn web(&self) -> &web::Web {
         &self.web
@@ -168,18 +186,18 @@ pub(crate) struct Discovery {
 }
 
 impl Discovery {
-    /// Queries all sources at once. The receiver gets each usable address once, and again if it is
-    /// named much later.
-    pub(crate) fn start(shared: &Arc<Shared>, params: Params) -> (Discovery, mpsc::Receiver<Found>) {
+    /// Queries all sources at once. The receiver gets what they say, unchecked and as often as they
+    /// say it: see [`AddressBook::take`](playswarm_logic::torrent::AddressBook::take).
+    pub(crate) fn start(shared: &Arc<Shared>, params: Params) -> (Discovery, mpsc::Receiver<Finding>) {
         let cancel = shared.cancel.child_token();
         let private = cancel.child_token();
-        let (sieve, found) = PeerFilter::new(SocketAddr::new(shared.listen.ip(), params.listen_port));
+        let (tx, found) = mpsc::channel(MAX_WAITING);
         let context = Arc::new(Context {
             info_hash: params.info_hash,
             peer_id: params.peer_id,
             listen_port: params.listen_port,
             progress: params.progress,
-            sieve,
+            found: tx,
             web: shared.web.clone(),
             resolver: shared.resolver.clone(),
             board: Mutex::new((Instant::now(), Vec::new())),
@@ -224,24 +242,6 @@ impl Discovery {
     pub(crate) fn make_private(&self) {
         self.context.private.cancel();
     }
-
-    /// Adds an address from elsewhere (a peer, the user), which passes the same filter as those
-    /// found here. Returns whether it was accepted.
-    #[cfg(test)]
-    pub(crate) fn offer(&self, addr: SocketAddr, origin: playswarm_logic::torrent::Origin) -> bool {
-        self.context.sieve.offer(addr, origin, AddressClass::Loopback)
-    }
-
-    /// Returns all addresses that were found and not forgotten, for the hand-over.
-    pub(crate) fn known(&self) -> Vec<SocketAddr> {
-        self.context.sieve.known()
-    }
-}
-
-/// Parses arbitrary bytes as an answer of a DHT node or a tracker. See [`crate::fuzzing`].
-pub(crate) fn fuzz(data: &[u8]) {
-    dht6::fuzz(data);
-    tracker::fuzz(data);
 }
 
 /// Returns a number that is random enough for keys and transaction numbers: the standard library

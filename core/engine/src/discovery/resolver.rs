@@ -3,8 +3,8 @@
 //!
 //! The caller decides which of the addresses may be dialled, as it knows the source of the name.
 
-use crate::peer_address::PeerAddress;
 use parking_lot::Mutex;
+use playswarm_proto::PeerAddress;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -52,13 +52,14 @@ impl Resolver {
     }
 
     /// Returns the addresses of a peer: its own, or those of its name. Returns none if the lookup
-    /// fails. May wait for other lookups; dropping the future cancels it.
+    /// fails, or for another kind of address. May wait for other lookups; dropping the future cancels it.
     pub(crate) async fn addresses(&self, peer: &PeerAddress, by: NamedBy) -> Vec<SocketAddr> {
         match peer {
             PeerAddress::Ip(addr) => vec![*addr],
             PeerAddress::Name { host, port } => {
                 self.lookup(host, by).await.into_iter().map(|ip| SocketAddr::new(ip, *port)).collect()
             }
+            _ => Vec::new(),
         }
     }
 

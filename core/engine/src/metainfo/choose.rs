@@ -28,82 +28,69 @@ pub(crate) struct Choice {
     pub(crate) look_at: Vec<usize>,
 }
 
-impl Metainfo {
-    /// Returns the file to play when none is named: the largest that is playable by its name.
-    /// Samples, trailers, extras and audio files come after a film. A file with an inconclusive
-    /// name is chosen if it is far larger than all playable ones. If the link selects files (BEP
-    /// 53), the choice is one of those.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`Error::NothingPlayable`] or [`Error::Packed`].
-    pub fn default_file(&self) -> Result<usize> {
-        self.choose(&Seen::new()).file
+/// Returns the file to play, given the known first bytes. See
+/// [`ChooseFile::default_file`](super::ChooseFile::default_file).
+pub(crate) fn choose(torrent: &Metainfo, seen: &Seen) -> Choice {
+    let sorted = Sorted::new(torrent, seen);
+    let length = |n: usize| torrent.files[n].length;
+    let title = words(&torrent.name);
+    let (mut extras, mut mains): (Vec<usize>, Vec<usize>) =
+        sorted.playable.iter().partition(|n| is_extra(&torrent.files[**n].name, &title));
+    // The audio of a film, or its music, is no film.
+    if mains.iter().any(|n| !sorted.sound.contains(n)) {
+        let (sound, films): (Vec<usize>, Vec<usize>) = mains.iter().partition(|n| sorted.sound.contains(*n));
+        extras.extend(sound);
+        mains = films;
     }
+    if let (Some(extra), main) = (largest(torrent, &extras), largest(torrent, &mains))
+        && main.is_some_and(|main| length(extra) / NO_EXTRA > length(main))
+    {
+        mains.push(extra);
+    }
+    let bytes_of = |files: &[usize]| files.iter().map(|n| length(*n)).sum::<u64>();
+    let main = largest(torrent, &mains);
+    let main_bytes = main.map_or(0, length);
+    let unknown = largest(torrent, &sorted.unknown).filter(|n| length(*n) / WORTH_A_LOOK > main_bytes);
+    let packed = bytes_of(&sorted.packed);
+    let is_packed = packed / MOSTLY_PACKED > bytes_of(&mains) && packed > bytes_of(&extras);
+    let mut look_at = Vec::new();
+    if let Some(unknown) = unknown.filter(|n| !is_packed || length(*n) > packed) {
+        look_at = sorted.unknown.clone();
+        look_at.retain(|n| length(*n) >= length(unknown) / WORTH_A_LOOK);
+        look_at.sort_by_key(|n| std::cmp::Reverse(length(*n)));
+        look_at.truncate(MOST_LOOKS);
+    }
+    let certain = unknown.filter(|n| length(*n) / SURELY_LARGER >= main_bytes && !look_at.is_empty());
+    let extra = largest(torrent, &extras).filter(|n| certain.is_none_or(|unknown| length(*n) > length(unknown)));
+    let file = match certain.filter(|_| extra.is_none()).or(main) {
+        Some(file) if certain == Some(file) || !is_packed => Ok(file),
+        _ if is_packed => Err(packed_error(torrent, &sorted.packed)),
+        _ => extra.or_else(|| largest(torrent, &sorted.rest)).ok_or(Error::NothingPlayable),
+    };
+    // A file that is alone is the choice, whatever its first bytes say: the film starts without a look.
+    if torrent.files.iter().filter(|file| !file.padding && file.length > 0).count() == 1 {
+        look_at.clear();
+    }
+    Choice { file, look_at }
+}
 
-    /// Makes the same choice with the known first bytes.
-    pub(crate) fn choose(&self, seen: &Seen) -> Choice {
-        let sorted = Sorted::new(self, seen);
-        let length = |n: usize| self.files[n].length;
-        let title = words(&self.name);
-        let (mut extras, mut mains): (Vec<usize>, Vec<usize>) =
-            sorted.playable.iter().partition(|n| is_extra(&self.files[**n].name, &title));
-        // The audio of a film, or its music, is no film.
-        if mains.iter().any(|n| !sorted.sound.contains(n)) {
-            let (sound, films): (Vec<usize>, Vec<usize>) = mains.iter().partition(|n| sorted.sound.contains(*n));
-            extras.extend(sound);
-            mains = films;
-        }
-        if let (Some(extra), main) = (self.largest(&extras), self.largest(&mains))
-            && main.is_some_and(|main| length(extra) / NO_EXTRA > length(main))
-        {
-            mains.push(extra);
-        }
-        let bytes_of = |files: &[usize]| files.iter().map(|n| length(*n)).sum::<u64>();
-        let main = self.largest(&mains);
-        let main_bytes = main.map_or(0, length);
-        let unknown = self.largest(&sorted.unknown).filter(|n| length(*n) / WORTH_A_LOOK > main_bytes);
-        let packed = bytes_of(&sorted.packed);
-        let is_packed = packed / MOSTLY_PACKED > bytes_of(&mains) && packed > bytes_of(&extras);
-        let mut look_at = Vec::new();
-        if let Some(unknown) = unknown.filter(|n| !is_packed || length(*n) > packed) {
-            look_at = sorted.unknown.clone();
-            look_at.retain(|n| length(*n) >= length(unknown) / WORTH_A_LOOK);
-            look_at.sort_by_key(|n| std::cmp::Reverse(length(*n)));
-            look_at.truncate(MOST_LOOKS);
-        }
-        let certain = unknown.filter(|n| length(*n) / SURELY_LARGER >= main_bytes && !look_at.is_empty());
-        let extra = self.largest(&extras).filter(|n| certain.is_none_or(|unknown| length(*n) > length(unknown)));
-        let file = match certain.filter(|_| extra.is_none()).or(main) {
-            Some(file) if certain == Some(file) || !is_packed => Ok(file),
-            _ if is_packed => Err(self.packed(&sorted.packed)),
-            _ => extra.or_else(|| self.largest(&sorted.rest)).ok_or(Error::NothingPlayable),
-        };
-        // A file that is alone is the choice, whatever its first bytes say: the film starts without a look.
-        if self.files.iter().filter(|file| !file.padding && file.length > 0).count() == 1 {
-            look_at.clear();
-        }
-        Choice { file, look_at }
-    }
+/// Returns the first of the largest files.
+fn largest(torrent: &Metainfo, files: &[usize]) -> Option<usize> {
+    // `max_by_key` returns the last of equals; users expect the first.
+    files.iter().rev().copied().max_by_key(|n| torrent.files[*n].length)
+}
 
-    /// Returns the first of the largest files.
-    fn largest(&self, files: &[usize]) -> Option<usize> {
-        // `max_by_key` returns the last of equals; users expect the first.
-        files.iter().rev().copied().max_by_key(|n| self.files[*n].length)
-    }
-
-    /// Returns an error that names the archive of the film: the first volume of the largest.
-    fn packed(&self, packed: &[usize]) -> Error {
-        let format = |n: usize| Format::by_name(&self.files[n].name).map_or("archive", |format| format.name);
-        let kind = self.largest(packed).map(format);
-        let is_volume = |n: usize| self.files[n].name.ends_with(|c: char| c.is_ascii_digit());
-        let first = packed.iter().copied().filter(|n| Some(format(*n)) == kind).min_by(|a, b| {
-            let by_name = || natural_cmp(&self.files[*a].name, &self.files[*b].name);
-            is_volume(*a).cmp(&is_volume(*b)).then_with(by_name)
-        });
-        let name = first.map(|n| self.files[n].name.clone()).unwrap_or_default();
-        Error::Packed { name, format: kind.unwrap_or("archive") }
-    }
+/// Returns an error that names the archive of the film: the first volume of the largest.
+fn packed_error(torrent: &Metainfo, packed: &[usize]) -> Error {
+    let format = |n: usize| Format::by_name(&torrent.files[n].name).map_or("archive", |format| format.name);
+    let kind = largest(torrent, packed).map(format);
+    let is_volume = |n: usize| torrent.files[n].name.ends_with(|c: char| c.is_ascii_digit());
+    let first = packed.iter().copied().filter(|n| Some(format(*n)) == kind).min_by(|a, b| {
+        let by_name = || natural_cmp(&torrent.files[*a].name, &torrent.files[*b].name);
+        is_volume(*a).cmp(&is_volume(*b)).then_with(by_name)
+    });
+    let name = first.map(|n| torrent.files[n].name.clone()).unwrap_or_default();
+    Error::Packed { name, format: kind.unwrap_or("archive") }
 }
 
 /// The files by their purpose.
@@ -231,32 +218,24 @@ pub(super) fn rank(file: &FileEntry, title: &str) -> u32 {
 pub(super) mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::metainfo::InfoHash;
+    use crate::metainfo::ChooseFile;
     use bytes::Bytes;
-    use playswarm_logic::Layout;
     use proptest::prelude::*;
 
     /// Returns a torrent of these files; lengths in thousands of bytes.
-    pub(in super::super) fn torrent(name: &str, files: &[(&str, u64)]) -> Metainfo {
-        let entry = |(name, length): &(&str, u64)| FileEntry {
-            path: name.into(),
-            name: (*name).into(),
-            length: length * 1000,
-            offset: 0,
-            padding: false,
-        };
-        Metainfo {
-            info_hash: InfoHash([1; 20]),
-            name: name.into(),
-            layout: Layout::new(1 << 40, 1 << 20).unwrap(),
-            hashes: Bytes::new(),
-            files: files.iter().map(entry).collect(),
-            private: false,
-            trackers: Vec::new().into(),
-            info: Bytes::new(),
-            selected: Vec::new(),
-            encoding: None,
-        }
+    pub(crate) fn torrent(name: &str, files: &[(&str, u64)]) -> Metainfo {
+        let info = b"d6:lengthi1e4:name1:x12:piece lengthi16384e6:pieces20:xxxxxxxxxxxxxxxxxxxxe";
+        let mut torrent = Metainfo::from_info(Bytes::from_static(info), Vec::new()).unwrap();
+        torrent.name = name.into();
+        torrent.files = files.iter().map(|(name, length)| entry(name, length * 1000)).collect();
+        torrent
+    }
+
+    /// Returns a file of a torrent.
+    pub(in super::super) fn entry(name: &str, length: u64) -> FileEntry {
+        let mut file = FileEntry::default();
+        (file.path, file.name, file.length) = (name.into(), name.into(), length);
+        file
     }
 
     /// Returns the name of the file to play, or the sentence that explains why there is none.
@@ -265,6 +244,12 @@ pub(super) mod tests {
             Ok(n) => files[n].0.to_owned(),
             Err(e) => e.to_string(),
         }
+    }
+
+    #[test]
+    fn playable_files_are_listed_in_natural_order() {
+        let files = [("E10.mkv", 1), ("E2.mkv", 1), ("x.txt", 1), ("E1.mkv", 0)];
+        assert_eq!(torrent("f", &files).playable(), [1, 0]);
     }
 
     #[test]
@@ -306,7 +291,7 @@ pub(super) mod tests {
         for sample in [None, Some(("Sample/rel-sample.mkv", 6)), Some(("rel-s.avi", 20_000))] {
             let files: Vec<(&str, u64)> = files.iter().copied().chain(sample).collect();
             let sentence = played("rel", &files);
-            assert!(sentence.contains("packed in rel.rar (RAR archive)"), "{sample:?}: {sentence}");
+            assert!(sentence.contains("in the archive rel.rar (RAR archive)"), "{sample:?}: {sentence}");
         }
         for name in
             ["film.iso", "film.img", "film.nrg", "film.zip", "film.7z", "film.7z.001", "film.part1.rar", "film.r00"]
@@ -337,26 +322,26 @@ pub(super) mod tests {
         for name in ["film", "film.xyz", "film.bin", "Film 2014 x264"] {
             let files = [(name, 700_000), ("sample.mkv", 20_000), ("other.mkv", 20_000), ("a.srt", 90)];
             assert_eq!(played("f", &files), name);
-            let choice = torrent("f", &files).choose(&Seen::new());
+            let choice = choose(&torrent("f", &files), &Seen::new());
             assert_eq!(choice.look_at, [0]);
         }
         let files = [("film", 700_000), ("film.mkv", 100_000), ("x", 3)];
         assert_eq!(played("f", &files), "film.mkv", "names decide where nothing else is known");
         let torrent = torrent("f", &files);
-        assert_eq!(torrent.choose(&Seen::new()).look_at, [0]);
-        let told = |content| torrent.choose(&Seen::from([(0, content)]));
+        assert_eq!(choose(&torrent, &Seen::new()).look_at, [0]);
+        let told = |content| choose(&torrent, &Seen::from([(0, content)]));
         assert_eq!(told(Some(Content::Video)).file.unwrap(), 0);
         assert_eq!(told(Some(Content::Document)).file.unwrap(), 1);
         assert_eq!(told(None).file.unwrap(), 1);
         assert!(matches!(told(Some(Content::Packed)).file, Err(Error::Packed { .. })));
-        assert_eq!(torrent.choose(&Seen::new()).look_at, [0]);
+        assert_eq!(choose(&torrent, &Seen::new()).look_at, [0]);
     }
 
     #[test]
     fn a_file_that_is_alone_is_played_without_a_look() {
         for name in ["film", "content-256", "film.xyz"] {
             let torrent = torrent(name, &[(name, 700_000)]);
-            let choice = torrent.choose(&Seen::new());
+            let choice = choose(&torrent, &Seen::new());
             assert_eq!((choice.file.unwrap(), choice.look_at), (0, Vec::new()), "{name}");
         }
     }
@@ -401,7 +386,7 @@ pub(super) mod tests {
             let files: Vec<(&str, u64)> = files.iter().map(|(name, length)| (name.as_str(), *length)).collect();
             let torrent = torrent("t", &files);
             let seen: Seen = seen.into_iter().map(|n| (n, Some(Content::Video))).collect();
-            let choice = torrent.choose(&seen);
+            let choice = choose(&torrent, &seen);
             if let Ok(n) = choice.file {
                 prop_assert!(torrent.files[n].length > 0);
             }

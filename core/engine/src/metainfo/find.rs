@@ -1,9 +1,8 @@
 //! Finds the file of a torrent that a user names by number or name.
 
-use super::Metainfo;
 use super::choose::{rank, words};
 use super::episode::{Episode, asked_for, episode, has_bare_number};
-use super::paths::composed;
+use super::{Metainfo, composed};
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
 
@@ -79,78 +78,69 @@ impl Name {
     }
 }
 
-impl Metainfo {
-    /// Finds the file that a user names by its number, its path, its name, or a part of its name.
-    /// Of several matches, films come before subtitles and other files, and samples and extras come
-    /// last.
-    ///
-    /// # Errors
-    ///
-    /// Returns [`Error::NoSuchFile`] if no file matches. Returns [`Error::UnclearFile`] if several
-    /// match, or if some are only similar.
-    pub fn find_file(&self, wanted: &str) -> Result<usize> {
-        let number = wanted.parse::<usize>().ok().filter(|n| self.files.get(*n).is_some_and(|f| !f.padding));
-        if let Some(n) = number.filter(|n| n.to_string() == wanted) {
-            return Ok(n);
-        }
-        let shown: Vec<usize> = (0..self.files.len()).filter(|n| !self.files[*n].padding).collect();
-        let whole = composed(wanted);
-        let (asked, wanted) = (wanted, &*whole);
-        let title = composed(&self.name).to_lowercase();
-        let names: Vec<Name> = shown.iter().map(|n| Name::new(&composed(&self.files[*n].name), &title)).collect();
-        let lower = wanted.to_lowercase();
-        let below = lower.strip_prefix(&title).and_then(|below| below.strip_prefix('/')).map(str::to_owned);
-        let episode = asked_for(&lower).map(|(it, rest)| (it, rest.into_iter().map(str::to_owned).collect()));
-        let wanted_as = Wanted { plain: wanted.to_owned(), below, words: words(wanted), episode, lower };
-        if wanted_as.words.trim().is_empty() {
-            return Err(Error::NoSuchFile { wanted: asked.to_owned(), files: self.files.len() });
-        }
-        for rule in RULES {
-            let fits = shown.iter().zip(&names).filter(|(_, name)| rule(&wanted_as, name)).map(|(n, _)| *n);
-            let fits: Vec<usize> = fits.collect();
-            match self.foremost(&fits)[..] {
-                [] => {}
-                [one] => return Ok(one),
-                ref several => return Err(self.unclear(asked, true, several)),
-            }
-        }
-        if let Some(n) = number {
-            return Ok(n);
-        }
-        match self.near(&wanted_as, &shown, &names)[..] {
-            [] => Err(Error::NoSuchFile { wanted: asked.to_owned(), files: self.files.len() }),
-            ref near => Err(self.unclear(asked, false, near)),
+/// Finds a file; see [`ChooseFile::find_file`](super::ChooseFile::find_file).
+pub(super) fn find(torrent: &Metainfo, wanted: &str) -> Result<usize> {
+    let number = wanted.parse::<usize>().ok().filter(|n| torrent.files.get(*n).is_some_and(|f| !f.padding));
+    if let Some(n) = number.filter(|n| n.to_string() == wanted) {
+        return Ok(n);
+    }
+    let shown: Vec<usize> = (0..torrent.files.len()).filter(|n| !torrent.files[*n].padding).collect();
+    let whole = composed(wanted);
+    let (asked, wanted) = (wanted, &*whole);
+    let title = composed(&torrent.name).to_lowercase();
+    let names: Vec<Name> = shown.iter().map(|n| Name::new(&composed(&torrent.files[*n].name), &title)).collect();
+    let lower = wanted.to_lowercase();
+    let below = lower.strip_prefix(&title).and_then(|below| below.strip_prefix('/')).map(str::to_owned);
+    let episode = asked_for(&lower).map(|(it, rest)| (it, rest.into_iter().map(str::to_owned).collect()));
+    let wanted_as = Wanted { plain: wanted.to_owned(), below, words: words(wanted), episode, lower };
+    if wanted_as.words.trim().is_empty() {
+        return Err(Error::NoSuchFile { wanted: asked.to_owned(), files: torrent.files.len() });
+    }
+    for rule in RULES {
+        let fits = shown.iter().zip(&names).filter(|(_, name)| rule(&wanted_as, name)).map(|(n, _)| *n);
+        let fits: Vec<usize> = fits.collect();
+        match foremost(torrent, &fits)[..] {
+            [] => {}
+            [one] => return Ok(one),
+            ref several => return Err(unclear(torrent, asked, true, several)),
         }
     }
+    if let Some(n) = number {
+        return Ok(n);
+    }
+    match near(&wanted_as, &shown, &names)[..] {
+        [] => Err(Error::NoSuchFile { wanted: asked.to_owned(), files: torrent.files.len() }),
+        ref near => Err(unclear(torrent, asked, false, near)),
+    }
+}
 
-    /// Returns those of the files with the best rank.
-    fn foremost(&self, files: &[usize]) -> Vec<usize> {
-        let title = words(&self.name);
-        let ranks: Vec<u32> = files.iter().map(|n| rank(&self.files[*n], &title)).collect();
-        let first = ranks.iter().min();
-        files.iter().zip(&ranks).filter(|(_, rank)| Some(*rank) == first).map(|(n, _)| *n).collect()
-    }
+/// Returns those of the files with the best rank.
+fn foremost(torrent: &Metainfo, files: &[usize]) -> Vec<usize> {
+    let title = words(&torrent.name);
+    let ranks: Vec<u32> = files.iter().map(|n| rank(&torrent.files[*n], &title)).collect();
+    let first = ranks.iter().min();
+    files.iter().zip(&ranks).filter(|(_, rank)| Some(*rank) == first).map(|(n, _)| *n).collect()
+}
 
-    /// Returns the files whose names are most similar to the request.
-    fn near(&self, wanted: &Wanted, shown: &[usize], names: &[Name]) -> Vec<usize> {
-        let parts = parts(&wanted.words);
-        let share = |name: &Name| {
-            let base = name.words.as_str();
-            self::parts(base).intersection(&parts).count() * 100 / parts.len().max(1)
-        };
-        let mut near: Vec<(usize, usize)> = shown.iter().zip(names).map(|(n, name)| (share(name), *n)).collect();
-        near.retain(|(share, _)| *share >= 40);
-        near.sort_by_key(|(share, n)| (std::cmp::Reverse(*share), *n));
-        near.truncate(LISTED);
-        near.into_iter().map(|(_, n)| n).collect()
-    }
+/// Returns the files whose names are most similar to the request.
+fn near(wanted: &Wanted, shown: &[usize], names: &[Name]) -> Vec<usize> {
+    let parts = parts(&wanted.words);
+    let share = |name: &Name| {
+        let base = name.words.as_str();
+        self::parts(base).intersection(&parts).count() * 100 / parts.len().max(1)
+    };
+    let mut near: Vec<(usize, usize)> = shown.iter().zip(names).map(|(n, name)| (share(name), *n)).collect();
+    near.retain(|(share, _)| *share >= 40);
+    near.sort_by_key(|(share, n)| (std::cmp::Reverse(*share), *n));
+    near.truncate(LISTED);
+    near.into_iter().map(|(_, n)| n).collect()
+}
 
-    fn unclear(&self, wanted: &str, several: bool, files: &[usize]) -> Error {
-        let name = |n: &usize| (*n, self.files[*n].name.clone());
-        let more = files.len().saturating_sub(LISTED);
-        let files = files.iter().take(LISTED).map(name).collect();
-        Error::UnclearFile { wanted: wanted.to_owned(), several, files, more }
-    }
+fn unclear(torrent: &Metainfo, wanted: &str, several: bool, files: &[usize]) -> Error {
+    let name = |n: &usize| (*n, torrent.files[*n].name.clone());
+    let more = files.len().saturating_sub(LISTED);
+    let files = files.iter().take(LISTED).map(name).collect();
+    Error::UnclearFile { wanted: wanted.to_owned(), several, files, more }
 }
 
 /// Returns words whose numbers have no leading zeros.
@@ -183,6 +173,7 @@ fn parts(text: &str) -> BTreeSet<[char; 3]> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::super::choose::tests::torrent;
+    use crate::metainfo::ChooseFile;
 
     fn found(files: &[&str], wanted: &str) -> String {
         let with_length: Vec<(&str, u64)> = files.iter().map(|name| (*name, 100)).collect();

@@ -1,131 +1,89 @@
-//! A torrent's description, checked and within limits: what every other part relies on.
+//! Metainfo as applications see it: the records of `playswarm-proto`, and which of a torrent's files
+//! is meant.
 //!
-//! The parsing is in `torrent/parse.rs`, the safe paths in `torrent/paths.rs`; where torrents come from is up to `discovery`.
+//! `choose` picks the file to play, `find` the one that a user names, and `sidecars` the subtitles
+//! and the artwork of a film. They need the formats of `playswarm-media`.
 
 mod choose;
 mod episode;
 mod find;
 mod language;
 mod media_type;
-mod pads;
-mod parse;
-mod paths;
 mod sidecars;
-mod trackers;
 
-pub(crate) use choose::Seen;
+#[cfg(test)]
+pub(crate) use choose::tests::torrent;
+pub(crate) use choose::{Seen, choose};
 pub use media_type::{content_type, is_playable, natural_cmp};
-pub use parse::{
-    MAX_FILES, MAX_PIECE_BYTES, MAX_TORRENT_BYTES, MAX_TOTAL_BYTES, MAX_TRACKERS, MAX_URL_BYTES, MIN_PIECE_BYTES,
+pub use playswarm_proto::metainfo::{
+    BadMetainfo, FileEntry, MAX_FILES, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, MAX_PIECE_BYTES,
+    MAX_TORRENT_BYTES, MAX_TOTAL_BYTES, MAX_TRACKERS, MAX_URL_BYTES, MIN_PIECE_BYTES, Tracker, Trackers, sanitize,
 };
-pub(crate) use parse::{likely_text, write_torrent};
-pub use paths::{MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_PATH_DEPTH, sanitize};
-pub(crate) use paths::{portable, with_suffix};
-pub use playswarm_proto::InfoHash;
-pub(crate) use playswarm_proto::sha1::sha1;
+pub use playswarm_proto::{InfoHash, Metainfo};
 pub use sidecars::{Sidecars, Subtitle};
-pub(crate) use trackers::parse as parse_tracker;
-pub use trackers::{Tracker, Trackers};
 
-use crate::discovery::source::Magnet;
-use bytes::Bytes;
-use playswarm_logic::Layout;
-use serde::Serialize;
-use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use crate::error::Result;
+use icu_normalizer::ComposingNormalizerBorrowed;
+use std::borrow::Cow;
 
-/// One file of a torrent.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct FileEntry {
-    /// The path of other clients' files below a folder: relative, of plain components only, unique within the torrent. Our
-    /// own file gets another name where this one is taken, or begins with a dot.
-    pub path: PathBuf,
-    /// The path as the torrent has it, for people; components joined by `/`.
-    pub name: String,
-    /// Bytes of the file.
-    pub length: u64,
-    /// Where its first byte stands in the torrent.
-    pub offset: u64,
-    /// A pad file (BEP 47): never shown, and written only where its bytes are not zeros.
-    pub padding: bool,
+/// The choice of a file of a [`Metainfo`]. It is a trait because `Metainfo` belongs to the crate of
+/// bytes, which knows no formats of films. [`TorrentHandle`](crate::TorrentHandle) chooses without
+/// it.
+///
+/// ```
+/// use playswarm::ChooseFile;
+///
+/// fn film(torrent: &playswarm::Metainfo) -> playswarm::Result<&str> {
+///     Ok(&torrent.files[torrent.default_file()?].name)
+/// }
+/// ```
+pub trait ChooseFile {
+    /// Returns the file to play when none is named: the largest that is playable by its name.
+    /// Samples, trailers, extras and audio files come after a film. A file with an inconclusive
+    /// name is chosen if it is far larger than all playable ones. If the link selects files (BEP
+    /// 53), the choice is one of those.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::NothingPlayable`](crate::Error::NothingPlayable) or
+    /// [`Error::Packed`](crate::Error::Packed).
+    fn default_file(&self) -> Result<usize>;
+
+    /// Finds the file that a user names by its number, its path, its name, or a part of its name.
+    /// Of several matches, films come before subtitles and other files, and samples and extras come
+    /// last.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Error::NoSuchFile`](crate::Error::NoSuchFile) if no file matches. Returns
+    /// [`Error::UnclearFile`](crate::Error::UnclearFile) if several match, or if some are only
+    /// similar.
+    fn find_file(&self, wanted: &str) -> Result<usize>;
+
+    /// Returns the files that a player would open by themselves, in natural order of their names.
+    fn playable(&self) -> Vec<usize>;
 }
 
-/// A checked torrent (v1, or the v1 half of a hybrid one).
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Metainfo {
-    /// SHA-1 of the info dictionary.
-    pub info_hash: InfoHash,
-    /// The torrent's name, for people.
-    pub name: String,
-    /// Lengths of the torrent and of its pieces.
-    pub(crate) layout: Layout,
-    /// 20 bytes of SHA-1 for each piece.
-    pub hashes: Bytes,
-    /// The files in the torrent's order; offsets ascend without gaps.
-    pub files: Vec<FileEntry>,
-    /// BEP 27: peers from its trackers only.
-    pub private: bool,
-    /// Its trackers.
-    pub trackers: Trackers,
-    /// The encoding of names that are not UTF-8, where the torrent file states one (`encoding`, `codepage`).
-    pub encoding: Option<&'static str>,
-    /// The files that the link means (`so`, BEP 53), by number; none stands for all of them.
-    pub selected: Vec<RangeInclusive<usize>>,
-    /// The info dictionary as it was hashed (BEP 9 hands it on).
-    pub info: Bytes,
-}
-
-impl Metainfo {
-    /// Returns the total size of all files in bytes, pad files included.
-    pub fn total_bytes(&self) -> u64 {
-        self.layout.total_bytes()
+impl ChooseFile for Metainfo {
+    fn default_file(&self) -> Result<usize> {
+        choose(self, &Seen::new()).file
     }
 
-    /// Returns the bytes per piece. The last piece may be shorter.
-    pub fn piece_bytes(&self) -> u32 {
-        self.layout.piece_bytes()
+    fn find_file(&self, wanted: &str) -> Result<usize> {
+        find::find(self, wanted)
     }
 
-    /// Returns the number of pieces.
-    pub fn pieces(&self) -> u32 {
-        self.layout.pieces()
-    }
-
-    /// The SHA-1 that this piece must have; `None` past the end.
-    pub fn hash_of(&self, piece: u32) -> Option<&[u8]> {
-        let at = piece as usize * 20;
-        self.hashes.get(at..at + 20)
-    }
-
-    /// A `.torrent` file (BEP 3) with this torrent's info dictionary, byte for byte, and its trackers.
-    pub fn to_torrent_bytes(&self) -> Vec<u8> {
-        write_torrent(&self.info, &self.trackers, None, self.encoding)
-    }
-
-    /// A magnet link (BEP 9) to this torrent, with its name and trackers.
-    pub fn magnet(&self) -> Magnet {
-        let mut magnet = Magnet::new(self.info_hash);
-        magnet.name = Some(self.name.clone());
-        magnet.trackers = self.trackers.urls().map(str::to_owned).collect();
-        magnet
-    }
-
-    /// Tells which files may be the default one: those that the link selects, or all where it selects none with data.
-    pub(crate) fn selection(&self) -> impl Fn(usize) -> bool + '_ {
-        let selects = |n: usize| self.selected.iter().any(|range| range.contains(&n));
-        let has_data = |n: &usize| !self.files[*n].padding && self.files[*n].length > 0;
-        let any = !self.selected.is_empty() && (0..self.files.len()).filter(has_data).any(selects);
-        move |n| !any || selects(n)
-    }
-
-    /// The files that a player would open by themselves, in the order in which people list them.
-    pub fn playable(&self) -> Vec<usize> {
+    fn playable(&self) -> Vec<usize> {
         let mut files: Vec<usize> = (0..self.files.len())
             .filter(|&n| !self.files[n].padding && self.files[n].length > 0 && is_playable(&self.files[n].name))
             .collect();
         files.sort_by(|&a, &b| natural_cmp(&self.files[a].name, &self.files[b].name));
         files
     }
+}
+
+/// Returns a name with composed letters (NFC), to be compared: macOS writes an accent as a character
+/// of its own, and keyboards do not.
+fn composed(name: &str) -> Cow<'_, str> {
+    ComposingNormalizerBorrowed::new_nfc().normalize(name)
 }

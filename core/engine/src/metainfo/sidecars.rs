@@ -11,9 +11,9 @@
 //! The time is linear in the length of all names.
 
 use super::choose::is_extra;
+use super::composed;
 use super::episode::episode;
 use super::language::{Label, read_label};
-use super::paths::composed;
 use super::{FileEntry, Metainfo, content_type, is_playable, natural_cmp};
 use playswarm_media::{Content, Format};
 use std::collections::{BTreeMap, BTreeSet};
@@ -296,16 +296,15 @@ impl<'a> Shelves<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::choose::tests::entry;
     use super::*;
     use proptest::prelude::*;
 
     fn files(names: &[impl AsRef<str>]) -> Vec<FileEntry> {
-        let entry = |name: &str| FileEntry {
-            path: name.into(),
-            name: name.into(),
-            length: 1,
-            offset: 0,
-            padding: name.ends_with(".pad"),
+        let entry = |name: &str| {
+            let mut file = entry(name, 1);
+            file.padding = name.ends_with(".pad");
+            file
         };
         names.iter().map(|name| entry(name.as_ref())).collect()
     }

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use playswarm_logic::PieceIndex;
-use playswarm_logic::evict::{self, Held, Reader};
+use playswarm_logic::evict::{self, Distance, Held, Reader};
 use std::collections::HashMap;
 
 #[derive(Default)]
@@ -13,6 +13,8 @@ pub(super) struct Cache {
     pinned_bytes: u64,
     pinned: u32,
     clock: u64,
+    /// Bytes that may be evicted, as left by the last [`Cache::drop_far`].
+    swept: u64,
 }
 
 struct Entry {
@@ -118,6 +120,24 @@ impl Cache {
             dropped.extend(evict::to_discard(&pinned, readers, target.saturating_sub(freed)));
         }
         dropped.into_iter().filter_map(|p| Some((p.0, self.remove(p.0)?))).collect()
+    }
+
+    /// Evicts pieces that no reader reads soon, the least recently used first, until at most `limit`
+    /// bytes of them remain. Returns the evicted buffers, as [`Hot::shrink`] does. Runs only once a
+    /// quarter of the limit has come since the last time.
+    pub(super) fn drop_far(&mut self, limit: u64, readers: &[Reader]) -> Vec<(u32, Bytes)> {
+        let evictable = self.bytes - self.pinned_bytes;
+        self.swept = self.swept.min(evictable);
+        if evictable <= limit || evictable - self.swept < limit / 4 {
+            return Vec::new();
+        }
+        let mut far = self.held();
+        far.retain(|held| !matches!(evict::distance(held.piece, readers), Distance::Near(_)));
+        let bytes: u64 = far.iter().map(|held| u64::from(held.bytes)).sum();
+        let dropped = evict::from_memory(&far, readers, bytes.saturating_sub(limit));
+        let dropped = dropped.into_iter().filter_map(|p| Some((p.0, self.remove(p.0)?))).collect();
+        self.swept = self.bytes - self.pinned_bytes;
+        dropped
     }
 
     /// Returns the pieces that may be evicted.

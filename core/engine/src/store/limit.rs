@@ -89,7 +89,7 @@ impl Store {
         pieces.sort_unstable();
         // The record first: a kill in between leaves holes that no record claims.
         if let Err(e) = self.record.set_all(&pieces, false) {
-            tracing::warn!(error = %e, "the record cannot be written; nothing is given back");
+            tracing::warn!(error = %e, "the record cannot be written; nothing is evicted");
             return Vec::new();
         }
         let dropped = {

@@ -188,6 +188,9 @@ const POOL_SIXTEENTHS: u64 = 1;
 /// Guaranteed share of the memory limit, in sixteenths, for the pieces that readers use. They also
 /// get the memory that the other shares leave free.
 const READ_SIXTEENTHS: u64 = 3;
+/// Share of the memory limit, in sixteenths, for pieces on disk that no reader reads soon. More
+/// would only repeat what the operating system caches of the files.
+const FAR_SIXTEENTHS: u64 = 2;
 
 impl Store {
     /// Opens the torrent's store in the folder.
@@ -378,7 +381,10 @@ impl Store {
         let least = (limit * READ_SIXTEENTHS / 16).max(u64::from(state.layout.piece_bytes()));
         let bound = limit.saturating_sub(others).max(state.unwritten_bytes() + least);
         let State { cache, readers, queue, .. } = state;
-        let dropped = cache.shrink(bound, readers, (queue.is_in_trouble(), queue.writing()));
+        let mut dropped = cache.shrink(bound, readers, (queue.is_in_trouble(), queue.writing()));
+        if !self.options.read_only {
+            dropped.extend(cache.drop_far(limit * FAR_SIXTEENTHS / 16, readers));
+        }
         dropped
             .into_iter()
             .map(|(piece, bytes)| {

@@ -6,7 +6,8 @@
 //! Within the torrent's own folder they are the name and numbers. Where the disk refuses a name, the
 //! same candidates follow in a form that every disk accepts.
 
-use crate::metainfo::{Metainfo, portable, with_suffix};
+use crate::metainfo::Metainfo;
+use playswarm_proto::metainfo::{portable, with_suffix};
 use std::ffi::{OsStr, OsString};
 use std::path::{Component, Path, PathBuf};
 

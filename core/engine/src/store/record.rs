@@ -1,6 +1,6 @@
 //! Records the pieces that we wrote and the files that we created. The record is one small file in
-//! the state folder, beside the torrent's files. It is created with the first file that is written,
-//! so a torrent without writes leaves nothing behind.
+//! the state folder, beside the torrent's files. It is created with the first
+//! file that is written, so a torrent without writes leaves nothing behind.
 //!
 //! A piece has two bits:
 //!

@@ -9,8 +9,7 @@
 use crate::config::Config;
 use crate::discovery::{self, Discovery};
 use crate::error::{Error, Result};
-use crate::metainfo::{InfoHash, Metainfo, Trackers, sha1};
-use crate::peer_address::PeerAddress;
+use crate::metainfo::{InfoHash, Metainfo, Trackers};
 use crate::status::Event;
 use crate::store::{Store, StoreOptions};
 use crate::swarm::door::Door;
@@ -22,6 +21,8 @@ use crate::swarm::transport::Transport;
 use parking_lot::Mutex;
 use playswarm_logic::torrent::{self, Content as Known, Greeting, Input, Origin, Torrent};
 use playswarm_logic::{BLOCK_BYTES, Bits, Machine, PieceIndex, choker, metadata};
+use playswarm_proto::PeerAddress;
+use playswarm_proto::sha1::sha1;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::AtomicU32;
@@ -156,8 +157,7 @@ impl Swarm {
                     n = found.recv_many(&mut batch, 256) => n,
                 };
                 let (Some(swarm), true) = (this.upgrade(), n > 0) else { return };
-                let found = batch.drain(..).map(|found: discovery::Found| (found.addr, found.origin));
-                swarm.tell(Input::Found(found.collect()));
+                swarm.tell(Input::Found(std::mem::take(&mut batch)));
             }
         });
     }
@@ -227,7 +227,7 @@ impl Swarm {
         let begun = match parsed {
             Some(Ok(torrent)) => self.begin(Arc::new(torrent)).await,
             // An info dictionary that has the right hash and is unusable remains so.
-            Some(Err(e)) => Err(e),
+            Some(Err(why)) => Err(why.into()),
             None => Ok(()),
         };
         if let Err(e) = begun {

@@ -3,9 +3,9 @@
 
 use crate::discovery::Shared;
 use crate::discovery::resolver::NamedBy;
-use crate::peer_address::PeerAddress;
 use crate::swarm::driver::Swarm;
 use playswarm_logic::torrent::Input;
+use playswarm_proto::PeerAddress;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;

@@ -78,19 +78,21 @@ pub enum Input {
     Gave(PeerKey, u64),
     /// This many bytes of blocks were sent to a peer.
     Took(PeerKey, u64),
-    /// Whether requests to the peer are outstanding. Without any, it cannot snub us.
+    /// Whether requests to the peer are outstanding. Without any, it cannot snub us. Counts from the
+    /// next [`Input::Timeout`] on.
     Asked(PeerKey, bool),
     /// Whether the peer is a viewer with a low buffer, as far as its report is believed. Such
     /// viewers come first where slots are not earned.
     LowBuffer(PeerKey, bool),
     /// Whether the peer's requests are answered without waiting, so that it holds no slot. Until
-    /// reported, every peer is assumed to wait for the line.
+    /// reported, every peer is assumed to wait for the line. Counts from the next [`Input::Timeout`]
+    /// on.
     Served(PeerKey, bool),
     /// Whether we have every wanted piece: no peer can send us anything useful.
     Complete(bool),
     /// The new number of slots.
     Slots(usize),
-    /// The time of [`Choker::next_timeout`] has come.
+    /// The time of [`Choker::next_timeout`] has come, or reports about peers are complete.
     Timeout,
 }
 
@@ -207,9 +209,6 @@ impl Choker {
             Input::Asked(key, asked) => {
                 if let Some(peer) = self.peers.get_mut(&key) {
                     peer.asked_since = asked.then(|| peer.asked_since.unwrap_or(now));
-                    if !asked && peer.interested && peer.unchoked_since.is_none() {
-                        self.fill(now);
-                    }
                 }
             }
             Input::LowBuffer(key, low) => {
@@ -221,10 +220,6 @@ impl Choker {
                 if let Some(peer) = self.peers.get_mut(&key) {
                     peer.served = served;
                 }
-                // Slots also become free with time: an unchoked peer may stop holding one.
-                if served && self.has_free_slot(now) {
-                    self.fill(now);
-                }
             }
             Input::Complete(complete) => {
                 self.complete = complete;
@@ -235,11 +230,9 @@ impl Choker {
                 self.shed(now);
                 self.fill(now);
             }
-            Input::Timeout => {
-                if now >= self.next_round {
-                    self.round(now);
-                }
-            }
+            Input::Timeout if now >= self.next_round => self.round(now),
+            // Slots also become free with time: an unchoked peer may stop holding one.
+            Input::Timeout => self.fill(now),
         }
     }
 
@@ -317,6 +310,9 @@ impl Choker {
     fn fill(&mut self, now: Time) {
         loop {
             let waiting = self.waiting();
+            if waiting.is_empty() {
+                return;
+            }
             let regular = self.ranked(now).into_iter().find(|key| waiting.contains(key));
             let key = match (self.optimistic, regular) {
                 (_, Some(key)) => key,

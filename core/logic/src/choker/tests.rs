@@ -335,6 +335,7 @@ fn no_peer_waits_while_the_line_has_room() {
     // All unchoked peers are served without waiting: the next four are unchoked, and so on.
     for n in 1..=10 {
         (0..20).for_each(|i| c.handle(at(f64::from(n) * 2.0), Input::Served(key(i), true)));
+        c.handle(at(f64::from(n) * 2.0), Input::Timeout);
         drain(&mut c);
     }
     assert_eq!(unchoked(&c, 20).len(), 20);

@@ -3,14 +3,13 @@
 //! [`Demand::order`] is the one order: pieces on which readers are blocked, pieces due soon, seek
 //! targets, pieces due later. Beyond that list, within the readers' windows, pieces are taken
 //! rarest first. The list reaches [`Config::horizon_bytes`](super::Config::horizon_bytes) ahead of
-//! each reader.
+//! each reader, or twice its full read-ahead where that is more.
 
 use super::Picker;
 use super::reader::Reader;
-use super::tuning::{PRIOR_READ_RATE, SOON_S, URGENT_S};
-use crate::{BlockRef, PeerKey, PieceIndex, Time};
+use super::tuning::{LONG_S, PRIOR_READ_RATE, SOON_S, URGENT_S};
+use crate::{Bits, BlockRef, PeerKey, PieceIndex, Time};
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
 
 /// Number of random pieces that are compared to find a rare one. With 32, the result is among the
 /// rarest tenth in 97 of 100 cases, at a cost that does not grow with the torrent. If a peer has no
@@ -62,15 +61,18 @@ impl Demand {
     pub(super) fn is_urgent(&self) -> bool {
         self.due_s < URGENT_S
     }
+
+    /// Whether it may be asked of a peer that is asked only for what is shown soon.
+    pub(super) fn is_within_horizon(&self) -> bool {
+        self.class == Class::Target || self.shown_s <= LONG_S
+    }
 }
 
 impl Picker {
-    /// Makes the list anew where something changed it, and the cutoffs where they have aged.
+    /// Makes the list anew where something changed it.
     pub(super) fn refresh_demand(&mut self) {
         if self.demand_stale {
             self.make_demand();
-        } else {
-            self.refresh_supply();
         }
     }
 
@@ -88,10 +90,11 @@ impl Picker {
             self.add_targets();
         }
         self.demand.sort_by(Demand::order);
-        if self.readers.len() > 1 || self.read_ahead_full {
-            let mut seen = BTreeSet::new();
-            self.demand.retain(|w| seen.insert(w.piece));
+        if self.demand.len() > 1 && (self.readers.len() > 1 || self.read_ahead_full) {
+            let mut seen = Bits::new(self.layout.pieces());
+            self.demand.retain(|w| seen.set(w.piece, true));
         }
+        self.within_horizon = self.demand.iter().rposition(Demand::is_within_horizon).map_or(0, |last| last + 1);
         if self.demand.first().map(|w| w.piece) != first {
             self.progress_at = self.now;
         }

@@ -2,9 +2,9 @@
 //! rules on one page.
 //!
 //! Three ideas carry all decisions: *demand* (the order of missing pieces), *supply* (what each
-//! peer can deliver, and when) and *price* (a request is made where its gain exceeds its price).
-//! `peer` is the model of one peer, `memory` bounds the pieces that are begun, `integrity` deals
-//! with pieces that failed their hash.
+//! peer can deliver, and when) and *price* (a request is made where its gain is at least its
+//! price). `peer` is the model of one peer, `memory` bounds the pieces that are begun, `integrity`
+//! deals with pieces that failed their hash.
 
 mod api;
 mod availability;
@@ -64,6 +64,8 @@ pub struct Picker {
     demand: Vec<Demand>,
     /// No entry of the demand before this one has an open block.
     open_from: usize,
+    /// No entry of the demand from this one on is within the horizon of a peer that has one.
+    within_horizon: usize,
     demand_stale: bool,
     demand_made_at: Time,
     supply: Supply,
@@ -118,6 +120,7 @@ impl Picker {
             availability: Availability::new(pieces),
             demand: Vec::new(),
             open_from: 0,
+            within_horizon: 0,
             demand_stale: true,
             demand_made_at: Time::ZERO,
             supply: Supply::default(),

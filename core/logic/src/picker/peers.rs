@@ -64,8 +64,9 @@ impl Picker {
     }
 
     pub(super) fn peer_views(&mut self, peer: PeerKey) {
-        if let Some(p) = self.peers.get_mut(&peer) {
-            p.views = true;
+        if let Some(p) = self.peers.get_mut(&peer)
+            && !std::mem::replace(&mut p.views, true)
+        {
             self.count_viewers();
         }
     }

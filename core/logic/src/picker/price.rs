@@ -1,4 +1,5 @@
-//! Price: a request is made if its gain exceeds its price ([`Picker::is_worth`]), both in seconds.
+//! Price: a request is made if its gain is at least its price ([`Picker::is_worth`]), both in
+//! seconds.
 //!
 //! The *gain* of a first request is the time by which it completes the piece sooner than the other
 //! holders would. The gain of a duplicate is the time by which it is answered sooner than the
@@ -14,7 +15,7 @@ use super::demand::{Class, Demand};
 use super::peer::Peer;
 use super::piece::{Block, MAX_ASKERS};
 use super::tuning::{BURST_BLOCKS, DUPLICATE_GAIN, PATIENCE_S, PROBE_BLOCKS, SOON_S, STUCK_S, TICK_S, URGENT_S};
-use crate::layout::BLOCK_BYTES;
+use crate::BLOCK_BYTES;
 use crate::{BlockRef, PeerKey, PieceIndex, Time};
 
 /// Number of incomplete pieces that are checked for duplicates. Later ones are rarely due before
@@ -59,12 +60,15 @@ impl Picker {
     /// Returns the block to request next from this peer; `None` if no request is worth its price.
     pub(super) fn pick(&mut self, peer: PeerKey) -> Option<BlockRef> {
         self.skip_requested();
+        let p = self.peers.get(&peer)?;
+        let end = self.demands_within_horizon(p);
         let offer = self.offer(peer)?;
         if let Some(block) = self.pick_duplicate(peer, &offer) {
             return Some(block);
         }
         let (mut at, mut targets) = (self.open_from, true);
-        while let Some(w) = self.demand.get(at).copied() {
+        while at < end {
+            let w = self.demand[at];
             // All that follow are too dear as well.
             if w.due_s > offer.reach_s {
                 return None;
@@ -86,9 +90,12 @@ impl Picker {
     }
 
     fn pick_open(&mut self, key: PeerKey, offer: &Offer, w: &Demand, at: usize) -> Option<BlockRef> {
-        let open = self.open_blocks(w.piece);
         let p = self.peers.get(&key)?;
-        if open == 0 || !self.is_within_horizon(p, w) || !self.may_take(key, p, w.piece) {
+        if !p.bits.get(w.piece) || !self.is_within_horizon(p, w) {
+            return None;
+        }
+        let open = self.open_blocks(w.piece);
+        if open == 0 || !self.may_take(key, p, w.piece) {
             return None;
         }
         let share = self.rule.is_some().then(|| self.share_of(key, w));
@@ -100,7 +107,7 @@ impl Picker {
         if worth && self.reserve(w.piece, at) { self.next_open(w.piece) } else { None }
     }
 
-    /// Returns whether the gain of a request exceeds its price.
+    /// Returns whether the gain of a request is at least its price.
     fn is_worth(&self, offer: &Offer, w: &Demand, request: Request) -> bool {
         self.gain_s(offer, w, request) >= self.price_s(offer, w, request)
     }

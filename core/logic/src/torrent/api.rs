@@ -1,6 +1,6 @@
 //! The configuration, inputs and outputs of a torrent.
 
-use super::{Dial, Origin};
+use super::{Dial, Finding, Origin};
 use crate::{Bits, BlockRef, Layout, PeerKey, PieceIndex, ReaderKey, choker, metadata, picker, slots};
 use bytes::Bytes;
 use playswarm_proto::InfoHash;
@@ -219,8 +219,8 @@ pub enum Input {
         /// Whether the hash matches.
         right: bool,
     },
-    /// Untrusted sources named these addresses, which passed the filter of their source.
-    Found(Vec<(SocketAddr, Origin)>),
+    /// Statements of untrusted sources about addresses.
+    Found(Vec<Finding>),
     /// The user or the link named these addresses.
     Given(Vec<SocketAddr>),
     /// A dial failed.

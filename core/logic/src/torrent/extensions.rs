@@ -2,11 +2,10 @@
 //! (BEP 54), and the slot index (docs/SLOTS.md).
 
 use super::conduct::Offence;
-use super::{Disconnect, Origin, Output, Peer, Torrent};
+use super::{Disconnect, Finding, Origin, Output, Peer, Torrent};
 use crate::{PeerKey, metadata, picker};
 use bytes::Bytes;
 use playswarm_proto::AddressClass;
-use playswarm_proto::address_class::is_acceptable;
 use playswarm_proto::extended::{ExtendedHandshake, decode_dont_have, encode_dont_have, ours};
 use playswarm_proto::metadata::MetadataMessage;
 use playswarm_proto::pex::PexMessage;
@@ -68,12 +67,12 @@ impl Torrent {
         let Some(p) = self.peers.get_mut(&key).filter(|p| p.incoming && !p.booked) else { return Ok(()) };
         let Some(port) = p.extended.port else { return Ok(()) };
         let addr = SocketAddr::new(p.addr.ip(), port);
-        if is_acceptable(addr, AddressClass::of(addr.ip())) && self.named_ports.admit(self.now, addr) {
+        if self.book.may_be_named(self.now, addr, AddressClass::of(addr.ip())) {
             if self.book.bans.is_banned(addr, self.now) {
                 return Err(Disconnect::Closed("its address is banned".to_owned()));
             }
             (p.addr, p.booked) = (addr, true);
-            self.book.connected(addr, Origin::Incoming);
+            self.book.connected(self.now, addr, Origin::Incoming);
         }
         Ok(())
     }
@@ -104,8 +103,10 @@ impl Torrent {
         let Some(p) = self.peers.get_mut(&key) else { return Ok(()) };
         match PexMessage::decode(payload, p.addr.ip()) {
             Ok(message) if p.pex.received(self.now) => {
-                message.added.into_iter().for_each(|(addr, _)| self.named(addr, Origin::Pex));
-                self.dial();
+                let by = AddressClass::of(p.addr.ip());
+                let findings =
+                    message.added.into_iter().map(|(addr, _)| Finding::Peer { addr, origin: Origin::Pex, by });
+                self.found(findings.collect());
                 Ok(())
             }
             Ok(_) => Ok(()),

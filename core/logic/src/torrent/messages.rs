@@ -134,9 +134,7 @@ impl Torrent {
         let bits = match message {
             Message::Have(piece) if *piece >= pieces => return self.offend(key, Offence::OutOfPlace),
             Message::Have(piece) => {
-                if ready.picker.bits(key).is_some_and(|bits| !bits.get(*piece)) {
-                    self.pick(picker::Input::PeerHas(key, PieceIndex(*piece)));
-                }
+                self.pick(picker::Input::PeerHas(key, PieceIndex(*piece)));
                 return Ok(());
             }
             Message::Bitfield(bytes) => match Bits::from_bitfield(bytes, pieces) {

@@ -13,7 +13,7 @@
 //! obtains the info dictionary of a magnet link. The [slot index](crate::slots) finds other
 //! viewers. This module connects them.
 
-pub mod address_book;
+mod address_book;
 mod api;
 pub mod bans;
 mod blame;
@@ -43,7 +43,7 @@ mod turnover;
 mod upload_queue;
 mod uploads;
 
-pub use address_book::Dial;
+pub use address_book::{AddressBook, Dial, Finding};
 pub use api::{
     Admission, Config, Connection, Content, Disconnect, Event, FileTime, Input, OpenReader, Output, Purpose, Received,
     Stored, Surroundings, Ticket,
@@ -59,10 +59,8 @@ pub use ticks::HOUSEKEEPING;
 use crate::choker::{self, Choker};
 use crate::machine::Machine;
 use crate::metadata::{self, Fetch};
-use crate::named_peers::PortCount;
 use crate::picker::{self, Picker};
 use crate::{Bits, PeerKey, PieceIndex, ReaderKey, Time, slots};
-use address_book::AddressBook;
 use fast_grants::FastGrants;
 use playswarm_proto::BLOCK_BYTES;
 use playswarm_proto::wire::{Message, Span};
@@ -104,8 +102,6 @@ pub struct Torrent {
     peers: BTreeMap<PeerKey, Peer>,
     next_peer: u32,
     book: AddressBook,
-    /// Ports named by untrusted sources.
-    named_ports: PortCount,
     fast_grants: FastGrants,
     readers: BTreeMap<ReaderKey, Reader>,
     times: Times,
@@ -144,8 +140,7 @@ impl Torrent {
             choker: Choker::new(now, choker),
             peers: BTreeMap::new(),
             next_peer: 0,
-            book: AddressBook::new(config.seed),
-            named_ports: PortCount::default(),
+            book: AddressBook::new(config.seed, config.listen),
             fast_grants: FastGrants::default(),
             readers: BTreeMap::new(),
             times: Times::default(),

@@ -1,6 +1,6 @@
 //! The life of a peer: dialling, admission, joining the picker, disconnection.
 
-use super::address_book::{Dial, End};
+use super::address_book::{Dial, End, Finding};
 use super::bans::Cause;
 use super::greeting::Greeting;
 use super::places::Room;
@@ -39,10 +39,10 @@ impl Torrent {
         !self.book.bans.is_banned(remote, now) && self.room_for(now, remote.ip()) != Room::None
     }
 
-    /// Adds addresses that untrusted sources named.
-    pub(super) fn found(&mut self, addrs: Vec<(SocketAddr, Origin)>) {
-        for (addr, origin) in addrs {
-            self.named(addr, origin);
+    /// Notes the statements of untrusted sources about addresses.
+    pub(super) fn found(&mut self, findings: Vec<Finding>) {
+        for finding in findings {
+            self.book.take(self.now, finding);
         }
         self.dial();
     }
@@ -50,16 +50,9 @@ impl Torrent {
     /// Adds addresses that the user or the link named.
     pub(super) fn given(&mut self, addrs: Vec<SocketAddr>) {
         for addr in addrs {
-            self.book.add(addr, Origin::Given);
+            self.book.add(self.now, addr, Origin::Given);
         }
         self.dial();
-    }
-
-    /// Adds an address that an untrusted source named, within the bound on ports.
-    pub(super) fn named(&mut self, addr: SocketAddr, origin: Origin) {
-        if self.named_ports.admit(self.now, addr) {
-            self.book.add(addr, origin);
-        }
     }
 
     /// Dials the addresses that the address book returns.
@@ -134,7 +127,7 @@ impl Torrent {
         let key = PeerKey(self.next_peer);
         self.next_peer += 1;
         if !incoming {
-            self.book.connected(addr, origin);
+            self.book.connected(self.now, addr, origin);
         }
         self.peers.insert(key, Peer::new(connection, twin, self.now));
         self.lonely_since = None;

@@ -342,7 +342,7 @@ impl Torrent {
             None => None,
         };
         let dial = match at_once {
-            None if self.named_ports.admit(self.now, addr) => self.book.dial_one(addr, Origin::Slots, self.now),
+            None => self.book.dial_one(addr, Origin::Slots, self.now),
             _ => None,
         };
         if let Some(dial) = dial {

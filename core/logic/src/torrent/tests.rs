@@ -3,9 +3,9 @@
 use super::*;
 use crate::Layout;
 use bytes::Bytes;
-use playswarm_proto::InfoHash;
 use playswarm_proto::extended::{ExtendedHandshake, decode_dont_have, ours};
 use playswarm_proto::handshake::{PeerId, Reserved};
+use playswarm_proto::{AddressClass, InfoHash};
 
 const PIECES: u32 = 64;
 const BLOCKS: u32 = 4;
@@ -245,7 +245,8 @@ fn a_magnet_asks_for_its_info_and_hears_what_peers_said_before() {
 #[test]
 fn a_private_torrent_keeps_only_peers_of_trackers_and_stops_other_ways_to_find_them() {
     let mut torrent = Torrent::new(Time::ZERO, config());
-    torrent.handle(Time::ZERO, Input::Found(vec![(addr(1), Origin::Tracker), (addr(2), Origin::Dht)]));
+    let named = |n, origin| Finding::Peer { addr: addr(n), origin, by: AddressClass::Global };
+    torrent.handle(Time::ZERO, Input::Found(vec![named(1, Origin::Tracker), named(2, Origin::Dht)]));
     let mut connect = |n: u8, origin| {
         let connection = Connection { origin, ..World::connection(n, false) };
         match torrent.connect(Time::ZERO, &connection) {

@@ -29,8 +29,7 @@ impl Torrent {
         self.settle_twins();
         self.turn_over();
         self.fit_windows(surroundings.disk_room_bytes);
-        self.tell_choker_who_owes();
-        self.tell_choker_who_is_served(&surroundings.sending);
+        self.tell_choker(&surroundings.sending);
         self.ask_for_more_peers();
         self.exchange_peers();
         self.say_owed_rejects();
@@ -61,21 +60,21 @@ impl Torrent {
         }
     }
 
-    /// Reports which peers owe us blocks. Only they can snub us.
-    fn tell_choker_who_owes(&mut self) {
-        let Some(picker) = self.picker() else { return };
-        let owes = |key: &PeerKey| picker.peer(*key).map(|figures| (*key, figures.outstanding > 0 && !figures.choked));
-        let owing: Vec<(PeerKey, bool)> = self.peers.keys().filter_map(owes).collect();
-        owing.into_iter().for_each(|(key, owes)| self.choke(choker::Input::Asked(key, owes)));
-    }
-
-    /// Reports which peers are served. A peer whose requests are answered as they arrive takes
-    /// nothing from others, and holds no slot.
-    fn tell_choker_who_is_served(&mut self, sending: &[PeerKey]) {
+    /// Reports which peers owe us blocks, since only they can snub us, and which are served. A peer
+    /// whose requests are answered as they arrive takes nothing from others, and holds no slot.
+    fn tell_choker(&mut self, sending: &[PeerKey]) {
         let now = self.now;
-        let served = |(key, p): (&PeerKey, &mut Peer)| (*key, p.is_served(now, sending.contains(key)));
-        let served: Vec<(PeerKey, bool)> = self.peers.iter_mut().map(served).collect();
-        served.into_iter().for_each(|(key, served)| self.choke(choker::Input::Served(key, served)));
+        let picker = match &self.phase {
+            Phase::Ready(ready) => Some(&ready.picker),
+            Phase::Metadata(_) | Phase::Failed => None,
+        };
+        for (key, p) in &mut self.peers {
+            let figures = picker.and_then(|picker| picker.peer(*key));
+            let owes = figures.is_some_and(|figures| figures.outstanding > 0 && !figures.choked);
+            self.choker.handle(now, choker::Input::Asked(*key, owes));
+            self.choker.handle(now, choker::Input::Served(*key, p.is_served(now, sending.contains(key))));
+        }
+        self.choke(choker::Input::Timeout);
     }
 
     /// Requests more peers from all sources if a reader is blocked and few peers serve us.

@@ -158,7 +158,7 @@ impl Torrent {
             }
             p.other_addrs.push(addr);
         }
-        self.book.connected(addr, origin);
+        self.book.connected(self.now, addr, origin);
         true
     }
 

@@ -11,6 +11,7 @@
 
 use crate::Time;
 use crate::rng::Rng;
+use playswarm_proto::tracker::{Event, Retry};
 use std::time::Duration;
 
 /// Silence of a tracker after which the next of its tier is used too.
@@ -29,30 +30,6 @@ const FIRST_RETRY: Duration = Duration::from_secs(5);
 const MAX_RETRY: Duration = Duration::from_secs(10 * 60);
 /// Longest pause that a tracker may demand when it fails (BEP 31).
 const MAX_RETRY_IN: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The event of an announce (BEP 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A regular announce.
-    None,
-    /// The first announce.
-    Started,
-    /// Every piece is complete now.
-    Completed,
-    /// The torrent stops.
-    Stopped,
-}
-
-/// The retry that a failed tracker demands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Retry {
-    /// The tracker named none.
-    Usual,
-    /// Retry after this pause (BEP 31).
-    In(Duration),
-    /// Never retry (BEP 31).
-    Never,
-}
 
 /// An event that the driver reports. Trackers are identified by their index in the list given to
 /// [`Trackers::new`].

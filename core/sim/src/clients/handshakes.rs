@@ -137,21 +137,21 @@ impl World<'_> {
         }
     }
 
-    /// Tells the other end that this one has closed the connection.
+    /// Ends this end of a connection, and tells the other.
     pub(super) fn close(&mut self, end: End) {
         let connection = &mut self.connections[end.connection];
         connection.open = false;
+        connection.keys[end.side] = None;
         let at = connection.arrival(self.now, end.side);
         let (_, other) = connection.other(end.connection, end.side);
         self.events.push(at, Event::Closed(other));
     }
 
     pub(super) fn closed(&mut self, end: End) {
-        let connection = &self.connections[end.connection];
-        let (n, key) = (connection.nodes[end.side], connection.keys[end.side]);
-        if let Some(key) = key
-            && self.nodes[n as usize].ends.remove(&key).is_some()
-        {
+        let connection = &mut self.connections[end.connection];
+        let (n, key) = (connection.nodes[end.side], connection.keys[end.side].take());
+        if let Some(key) = key {
+            self.nodes[n as usize].ends.remove(&key);
             self.nodes[n as usize].up.remove(key);
             let why = Disconnect::Closed("the peer closed the connection".to_owned());
             self.tell(n, Input::Disconnected(key, why));

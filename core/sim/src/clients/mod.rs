@@ -9,6 +9,7 @@
 mod handshakes;
 mod network;
 mod node;
+mod picture;
 mod player;
 mod report;
 mod scenario;
@@ -17,6 +18,7 @@ mod table;
 mod uplink;
 mod world;
 
+pub use picture::svg;
 pub use report::{Report, ViewerReport};
 pub use scenario::{Scenario, catalogue, scenario};
 pub use table::markdown;

@@ -10,7 +10,7 @@ use playswarm_proto::wire::Message;
 pub(super) struct Connection {
     /// The nodes, the one that dialled first.
     pub(super) nodes: [u32; 2],
-    /// What each end calls the other.
+    /// What each end calls the other; `None` before it has joined and after it has left.
     pub(super) keys: [Option<PeerKey>; 2],
     pub(super) open: bool,
     /// When the last thing that was sent by each end arrives: nothing overtakes within a connection.

@@ -7,8 +7,9 @@ use super::scenario::Scenario;
 use super::store::Hash;
 use crate::rng::Rng;
 use crate::slots::{Dht, address};
-use playswarm_logic::torrent::{HOUSEKEEPING, Input, Origin, Output, Received, Stored, Surroundings, Torrent};
+use playswarm_logic::torrent::{Finding, HOUSEKEEPING, Input, Origin, Output, Received, Stored, Surroundings, Torrent};
 use playswarm_logic::{BLOCK_BYTES, BlockRef, Layout, Machine, PeerKey, PieceIndex, Time, slots};
+use playswarm_proto::AddressClass;
 use playswarm_proto::wire::Message;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher};
@@ -32,6 +33,8 @@ pub(super) struct World<'a> {
     announced: BTreeSet<u32>,
     dht: Dht,
     rng: Rng,
+    /// Viewers that have not left yet.
+    viewers_to_go: u32,
     last_left: Time,
     first_came: Time,
     trace: DefaultHasher,
@@ -55,6 +58,7 @@ pub fn run(scenario: &Scenario, seed: u64) -> Result<Report, String> {
         announced: BTreeSet::new(),
         dht: Dht::new(rng.fork(u64::MAX), 0, 0.0),
         rng: rng.fork(u64::MAX - 1),
+        viewers_to_go: scenario.viewers,
         last_left: Time::ZERO,
         first_came: Time::NEVER,
         trace: DefaultHasher::new(),
@@ -79,7 +83,7 @@ impl World<'_> {
         let most_s = 5.0 + self.scenario.arrivals_s + PATIENCE * self.scenario.film_s;
         let end = Time::from_secs_f64(most_s);
         while let Some((at, event)) = self.events.pop() {
-            if at > end || self.nodes.iter().filter(|n| !n.is_origin).all(|n| n.gone) {
+            if at > end || self.viewers_to_go == 0 {
                 break;
             }
             self.now = at;
@@ -227,6 +231,7 @@ impl World<'_> {
         node.report.stalled_s = node.player.stalled_s;
         node.report.played_s = node.player.played_s;
         node.gone = true;
+        self.viewers_to_go -= u32::from(!node.is_origin);
         self.last_left = now;
         self.announced.remove(&n);
         for (_, end) in std::mem::take(&mut self.nodes[n as usize].ends) {
@@ -266,7 +271,8 @@ impl World<'_> {
         if !self.nodes[n as usize].gone {
             self.announced.insert(n);
         }
-        self.tell(n, Input::Found(others.into_iter().map(|other| (address(other), Origin::Tracker)).collect()));
+        let named = |other| Finding::Peer { addr: address(other), origin: Origin::Tracker, by: AddressClass::Loopback };
+        self.tell(n, Input::Found(others.into_iter().map(named).collect()));
     }
 
     fn operate(&mut self, n: u32, output: &slots::Output) {
@@ -289,8 +295,7 @@ impl World<'_> {
     /// The node and key of an end that is still there.
     fn at(&self, end: End) -> Option<(u32, PeerKey)> {
         let connection = &self.connections[end.connection];
-        let (n, key) = (connection.nodes[end.side], connection.keys[end.side]?);
-        (!self.nodes[n as usize].gone && self.nodes[n as usize].ends.contains_key(&key)).then_some((n, key))
+        Some((connection.nodes[end.side], connection.keys[end.side]?))
     }
 
     pub(super) fn messages(&mut self, end: End, mut messages: Vec<Message>) {

@@ -2,7 +2,7 @@
 
 use super::dht::{is_sybil, viewer};
 use super::scenario::Index;
-use super::viewer::{CHUNK_S, State};
+use super::viewer::State;
 use super::world::{DEAD_DIAL_S, Event, OWN_LINKS, World, at};
 use playswarm_logic::PeerKey;
 use playswarm_logic::slots::{Config, Input, Kind, Output};
@@ -129,7 +129,7 @@ impl World<'_> {
     fn tell_stretches(&mut self, now: f64, id: u32) {
         let v = &self.viewers[id as usize];
         let width = f64::from(Config::default().data_width_s);
-        let chunks = (width / CHUNK_S) as u32;
+        let chunks = (width / self.crowd.chunk_s) as u32;
         let whole = |stretch: u32| v.run(stretch * chunks, chunks) == chunks;
         let last = (self.crowd.film_s / width) as u32;
         let held: std::collections::BTreeSet<u32> = (0..last).filter(|s| whole(*s)).collect();

@@ -1,7 +1,7 @@
 //! Bytes as flows: whom a viewer asks for how much, how a line that is asked for too much is shared, what the origin adds.
 
 use super::scenario::Sharing;
-use super::viewer::{AHEAD_S, CHUNK_S, READY_S, State, Supplier, Wait};
+use super::viewer::{AHEAD_S, READY_S, State, Supplier, Wait};
 use super::world::{DT, Request, World};
 use playswarm_logic::slots::upload::{Wanting, share, share_evenly};
 
@@ -43,7 +43,7 @@ impl World<'_> {
     }
 
     pub(super) fn flow(&mut self, now: f64, here: &[u32]) {
-        let chunk = CHUNK_S * self.crowd.film_rate;
+        let chunk = self.crowd.chunk_s * self.crowd.film_rate;
         let mut asked: Vec<u32> = Vec::new();
         for &id in here {
             let v = &self.viewers[id as usize];

@@ -4,6 +4,7 @@
 //! second. What is announced, looked up and dialled is decided by the same [`playswarm_logic::slots::Slots`] as in the
 //! engine.
 
+mod compare;
 mod dht;
 mod drive;
 mod flow;
@@ -14,6 +15,7 @@ mod table;
 mod viewer;
 mod world;
 
+pub use compare::{Comparison, comparison};
 pub use picture::svg;
 pub use report::Report;
 pub use scenario::{Arrivals, Crowd, Index, Jumps, Rows, Sharing, crowds};

@@ -71,6 +71,8 @@ pub struct Crowd {
     pub film_s: f64,
     /// Its rate, bytes per second.
     pub film_rate: f64,
+    /// Length of a chunk, the unit of what is held and passed on, seconds of film: about a piece.
+    pub chunk_s: f64,
     /// How much of the film around the playhead a viewer keeps, seconds either way; `None`: all it had.
     pub keeps_s: Option<f64>,
     /// The origin's upload, bytes per second.
@@ -103,6 +105,8 @@ impl Default for Crowd {
             jumps: Jumps::Near,
             film_s: 6000.0,
             film_rate: 75_000.0,
+            // 225 kB, about a piece of 256 KiB.
+            chunk_s: 3.0,
             keeps_s: Some(600.0),
             origin_rate: 125e6,
             tracker_peers: 50,

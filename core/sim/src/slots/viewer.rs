@@ -4,8 +4,6 @@ use super::scenario::{Crowd, Drawn};
 use playswarm_logic::slots::Slots;
 use std::collections::BTreeSet;
 
-/// Length of a chunk, the unit of what is held and passed on: 3 s of film are 225 kB, about a piece of 256 KiB.
-pub(super) const CHUNK_S: f64 = 3.0;
 /// So much of the film is fetched ahead.
 pub(super) const AHEAD_S: f64 = 60.0;
 /// With so much in hand the picture begins, or goes on.
@@ -82,6 +80,7 @@ pub(super) struct Viewer {
     /// Chunks that came and were not played yet.
     fresh: Vec<u64>,
     chunks: u32,
+    chunk_s: f64,
     keeps_s: f64,
     /// The first chunk from the playhead on that is missing, and the bytes of it that are here.
     pub(super) edge: u32,
@@ -102,7 +101,7 @@ pub(super) struct Viewer {
 
 impl Viewer {
     pub(super) fn new(crowd: &Crowd, drawn: Drawn) -> Viewer {
-        let chunks = (crowd.film_s / CHUNK_S).ceil() as u32;
+        let chunks = (crowd.film_s / crowd.chunk_s).ceil() as u32;
         Viewer {
             position: drawn.begins_at,
             drawn,
@@ -113,6 +112,7 @@ impl Viewer {
             have: Vec::new(),
             fresh: Vec::new(),
             chunks,
+            chunk_s: crowd.chunk_s,
             keeps_s: crowd.keeps_s.unwrap_or(f64::INFINITY),
             edge: 0,
             got: 0.0,
@@ -153,7 +153,7 @@ impl Viewer {
 
     /// Whether the chunk is here and kept.
     pub(super) fn holds(&self, chunk: u32) -> bool {
-        let at = f64::from(chunk) * CHUNK_S;
+        let at = f64::from(chunk) * self.chunk_s;
         let word = self.have.get((chunk / 64) as usize).copied().unwrap_or(0);
         word >> (chunk % 64) & 1 == 1 && (at - self.position).abs() <= self.keeps_s
     }
@@ -164,7 +164,7 @@ impl Viewer {
     }
 
     pub(super) fn find_edge(&mut self) {
-        let mut edge = ((self.position / CHUNK_S) as u32).min(self.chunks);
+        let mut edge = ((self.position / self.chunk_s) as u32).min(self.chunks);
         while edge < self.chunks && self.holds(edge) {
             edge += 1;
         }
@@ -173,7 +173,7 @@ impl Viewer {
 
     /// Seconds of whole chunks in hand: what is not verified yet can't be played.
     pub(super) fn ahead_s(&self) -> f64 {
-        (f64::from(self.edge) * CHUNK_S - self.position).max(0.0)
+        (f64::from(self.edge) * self.chunk_s - self.position).max(0.0)
     }
 
     pub(super) fn at_end(&self) -> bool {
@@ -182,7 +182,7 @@ impl Viewer {
 
     /// Bytes that are wanted from the edge on, to have so many seconds in hand.
     pub(super) fn wants(&self, seconds: f64, chunk_bytes: f64) -> f64 {
-        let until = (((self.position + seconds) / CHUNK_S).ceil() as u32).min(self.chunks);
+        let until = (((self.position + seconds) / self.chunk_s).ceil() as u32).min(self.chunks);
         (f64::from(until.saturating_sub(self.edge)) * chunk_bytes - self.got).max(0.0)
     }
 
@@ -210,7 +210,7 @@ impl Viewer {
         let old = self.keeps_s;
         if old.is_finite() {
             // What is outside of the kept window is given back for good.
-            let (low, high) = ((self.position - old) / CHUNK_S, (self.position + old) / CHUNK_S);
+            let (low, high) = ((self.position - old) / self.chunk_s, (self.position + old) / self.chunk_s);
             for chunk in 0..self.chunks {
                 if f64::from(chunk) < low || f64::from(chunk) > high {
                     self.have[(chunk / 64) as usize] &= !(1 << (chunk % 64));
@@ -250,13 +250,13 @@ impl Viewer {
             return;
         }
         let can = self.ahead_s().min(left);
-        let playing = (self.position / CHUNK_S) as u32;
+        let playing = (self.position / self.chunk_s) as u32;
         self.position += can;
-        for chunk in playing..=((self.position / CHUNK_S) as u32).min(self.chunks - 1) {
+        for chunk in playing..=((self.position / self.chunk_s) as u32).min(self.chunks - 1) {
             let (word, bit) = ((chunk / 64) as usize, 1 << (chunk % 64));
             if self.fresh[word] & bit != 0 {
                 self.fresh[word] &= !bit;
-                self.lived.useful_s += CHUNK_S;
+                self.lived.useful_s += self.chunk_s;
             }
         }
         self.watched_s += can;

@@ -6,7 +6,7 @@
 
 use super::dht::{Dht, address, is_sybil, viewer};
 use super::report::{Report, measure};
-use super::scenario::{Act, Crowd, Index, Sharing, draw};
+use super::scenario::{Act, Crowd, Drawn, Index, Sharing, draw};
 use super::viewer::{Link, State, Viewer};
 use crate::rng::Rng;
 use playswarm_logic::slots::{Config, Counters, Dialled, Film, Input, Operation, Slots};
@@ -64,14 +64,19 @@ pub(super) struct World<'a> {
 
 /// Plays a crowd from its first viewer to its end.
 pub fn run(crowd: &Crowd, index: Index, sharing: Sharing, seed: u64) -> Report {
-    let world = play(crowd, index, sharing, seed);
+    run_drawn(crowd, draw(crowd, seed), index, sharing, seed)
+}
+
+/// Plays these viewers, in the order in which they come.
+pub(super) fn run_drawn(crowd: &Crowd, drawn: Vec<Drawn>, index: Index, sharing: Sharing, seed: u64) -> Report {
+    let world = play(crowd, drawn, index, sharing, seed);
     let lived: Vec<_> = world.viewers.iter().filter(|v| v.came).map(|v| &v.lived).collect();
     measure(crowd, index, sharing, &lived, &world.origin_minutes, world.counters, world.sybil_dials)
 }
 
-fn play(crowd: &Crowd, index: Index, sharing: Sharing, seed: u64) -> World<'_> {
+fn play(crowd: &Crowd, drawn: Vec<Drawn>, index: Index, sharing: Sharing, seed: u64) -> World<'_> {
     let mut rng = Rng::new(seed);
-    let viewers: Vec<Viewer> = draw(crowd, seed).into_iter().map(|drawn| Viewer::new(crowd, drawn)).collect();
+    let viewers: Vec<Viewer> = drawn.into_iter().map(|drawn| Viewer::new(crowd, drawn)).collect();
     let mut world = World {
         crowd,
         index,
@@ -319,7 +324,7 @@ mod tests {
     fn no_line_carries_more_than_it_can_and_nobody_gets_what_nobody_sent() {
         let crowd = tiny(150);
         for index in [Index::None, Index::Slots(Kind::Virtual), Index::Slots(Kind::Data)] {
-            let world = play(&crowd, index, Sharing::Urgent, 4);
+            let world = play(&crowd, draw(&crowd, 4), index, Sharing::Urgent, 4);
             let (mut sent, mut came) = (0.0, 0.0);
             for v in &world.viewers {
                 let here = crowd.end_s - v.drawn.arrives + DT;
@@ -340,7 +345,7 @@ mod tests {
     #[test]
     fn one_viewer_alone_is_fed_by_the_origin_at_the_films_rate() {
         let crowd = Crowd { viewers: 1, arrive_s: 1.0, end_s: 600.0, ..Crowd::default() };
-        let world = play(&crowd, Index::Slots(Kind::Virtual), Sharing::Urgent, 9);
+        let world = play(&crowd, draw(&crowd, 9), Index::Slots(Kind::Virtual), Sharing::Urgent, 9);
         let lived = &world.viewers[0].lived;
         assert_eq!(lived.from_peers, 0.0);
         // What it played, and at most the ten seconds that the origin keeps it ahead, a chunk more and a seek's worth.

@@ -4,6 +4,7 @@
 use super::*;
 use crate::config::Config;
 use crate::discovery::keyed::KeyNews;
+use crate::discovery::tests::next;
 use crate::discovery::{Discovery, Params, Progress, Shared};
 use crate::metainfo::InfoHash;
 use playswarm_proto::bencode::{put_string, put_string_at};
@@ -80,10 +81,13 @@ async fn torrents_are_sought_and_announced_over_ipv6_too() {
     let (_second, _two, mut found_by_two) = start(5034);
     // The first to announce is found by the other.
     let found = timeout(Duration::from_secs(60), async {
-        tokio::select! { found = found_by_one.recv() => found, found = found_by_two.recv() => found }
+        tokio::select! {
+            (found, _) = next(&mut found_by_one, "[::1]:5033") => (found, "[::1]:5034"),
+            (found, _) = next(&mut found_by_two, "[::1]:5034") => (found, "[::1]:5033"),
+        }
     });
-    let port = found.await.unwrap().unwrap().addr;
-    assert!(["[::1]:5033", "[::1]:5034"].contains(&port.to_string().as_str()), "{port}");
+    let (found, other) = found.await.unwrap();
+    assert_eq!(found, other.parse().unwrap());
 }
 
 /// A hostile answer, given the addresses of all nodes, the node's number and the query's

@@ -4,11 +4,10 @@
 
 use super::Shared;
 use super::dht::{Dht, Node};
-use super::peer_filter::is_ours;
 use futures_util::StreamExt;
 use parking_lot::Mutex;
 use playswarm_proto::AddressClass;
-use playswarm_proto::address_class::is_acceptable;
+use playswarm_proto::address_class::{is_acceptable, is_ours};
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::sync::Arc;

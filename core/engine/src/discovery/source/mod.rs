@@ -1,21 +1,17 @@
 //! Sources of torrents: a torrent file, a URL, a magnet link, an info-hash. Each is resolved to a
 //! torrent, or to the data needed to request the torrent from peers.
 //!
-//! Magnet links are parsed here and not by librqbit-core. That crate ignores peers (`x.pe`), turns
+//! Magnet links are parsed by playswarm-proto and not by librqbit-core. That crate ignores peers (`x.pe`), turns
 //! `so=0-99999999999` into as many numbers in memory, and refuses a link for one odd field.
-
-mod magnet;
-mod spelling;
-
-pub use magnet::Magnet;
 
 use super::inflate::unpacked;
 use super::web::{Got, NotGot, Terms, Web};
 use crate::error::{Error, Result};
 use crate::metainfo::{InfoHash, MAX_TORRENT_BYTES, Metainfo};
-use crate::printable;
+use crate::printable::{self, without_secrets};
 use bytes::Bytes;
-use playswarm_proto::AddressClass;
+use playswarm_proto::metainfo::is_web_page;
+use playswarm_proto::{AddressClass, Magnet, magnet};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -53,11 +49,11 @@ impl Source {
     /// Returns [`Error::BadSource`] for an empty text, an unusable magnet link, or an unknown
     /// scheme.
     pub fn parse(text: &str) -> Result<Source> {
-        let text = &*spelling::bare(text);
+        let text = &*magnet::bare(text);
         if text.is_empty() {
             return Err(bad_source(text, "it is empty; give a torrent file, a URL, a magnet link or an info-hash"));
         }
-        if let Some(hash) = magnet::hash_from_text(text) {
+        if let Some(hash) = InfoHash::from_text(text) {
             return Ok(Source::InfoHash(hash));
         }
         if matches!(text.len(), 64 | 68) && text.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -66,7 +62,7 @@ impl Source {
             return Err(bad_source(text, why));
         }
         if let Some(magnet) = magnet::parse(text) {
-            return magnet.map(Source::Magnet);
+            return magnet.map(Source::Magnet).map_err(|why| bad_source(text, why.0));
         }
         let is_file_url = text.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("file:/"));
         let Some((scheme, rest)) = text.split_once("://").or_else(|| text.split_once(':').filter(|_| is_file_url))
@@ -117,7 +113,7 @@ impl From<&Path> for Source {
     }
 }
 
-pub(super) fn bad_source(given: &str, why: impl Into<String>) -> Error {
+fn bad_source(given: &str, why: impl Into<String>) -> Error {
     const SHOWN: usize = 80;
     Error::BadSource { given: printable::line_within(given, SHOWN).into_owned(), why: why.into() }
 }
@@ -180,7 +176,7 @@ fn read(bytes: Bytes) -> Result<Resolved> {
     {
         return Ok(Resolved::Magnet(magnet));
     }
-    Metainfo::from_bytes(&bytes).map(|torrent| Resolved::Metainfo(Arc::new(torrent)))
+    Ok(Resolved::Metainfo(Arc::new(Metainfo::from_bytes(&bytes)?)))
 }
 
 async fn read_limited(path: &Path) -> Result<Bytes> {
@@ -267,42 +263,6 @@ async fn fetch(url: &str, web: &Web) -> Result<(Fetched, AddressClass)> {
 /// Returns whether the text is a magnet link, in any spelling, usable or not.
 pub(crate) fn is_magnet(text: &str) -> bool {
     magnet::parse(text).is_some()
-}
-
-/// Returns whether the body is HTML or XML, whatever precedes the first tag.
-pub(crate) fn is_web_page(body: &[u8]) -> bool {
-    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
-    body.first() == Some(&b'<')
-}
-
-/// Least length of a part of a path that may be a passkey, characters. It exceeds the length of
-/// words; a key mixes digits and letters.
-const KEY_CHARS: usize = 16;
-
-/// Returns a URL for messages. Credentials, query, fragment and parts of the path that look like a
-/// key are removed, as passkeys are found there.
-pub(crate) fn without_secrets(url: &str) -> String {
-    match url::Url::parse(url) {
-        Ok(mut url) => {
-            url.set_query(None);
-            url.set_fragment(None);
-            let is_key = |part: &str| {
-                part.len() >= KEY_CHARS
-                    && part.bytes().all(|b| b.is_ascii_alphanumeric())
-                    && part.bytes().any(|b| b.is_ascii_digit())
-            };
-            if url.path().split('/').any(is_key) {
-                let parts: Vec<&str> = url.path().split('/').map(|p| if is_key(p) { "***" } else { p }).collect();
-                let path = parts.join("/");
-                url.set_path(&path);
-            }
-            // These fail only for URLs that cannot have credentials.
-            let _ = url.set_username("");
-            let _ = url.set_password(None);
-            url.into()
-        }
-        Err(_) => "the URL".into(),
-    }
 }
 
 #[cfg(test)]

@@ -9,25 +9,23 @@
 //! retransmission). It sends no `stopped`, nor `completed` over HTTP, nor `numwant`. One odd peer
 //! spoils an answer, and it cannot announce early on request.
 
-mod answer;
 mod http;
 mod udp;
 
 use super::Context;
 use super::resolver::NamedBy;
 use super::web::{Family, Terms};
-use crate::metainfo::{Tracker, Trackers, likely_text, parse_tracker};
-use crate::peer_address::PeerAddress;
-use crate::printable;
+use crate::metainfo::{Tracker, Trackers};
 use crate::status::TrackerStatus;
-use answer::{Answer, Failure};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use playswarm_logic::Time;
 use playswarm_logic::torrent::Origin;
-use playswarm_logic::trackers::{Event, Input, Output, State, Trackers as Machine};
-use playswarm_proto::AddressClass;
+use playswarm_logic::trackers::{Input, Output, State, Trackers as Machine};
+use playswarm_proto::metainfo::parse_tracker;
+use playswarm_proto::tracker::{Announce, Answer, Event, Retry};
+use playswarm_proto::{AddressClass, PeerAddress};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,31 +34,24 @@ use url::Url;
 
 /// Number of peers requested. Trackers limit it themselves, to 50 to 200.
 const PEERS_WANTED: u32 = 100;
-/// Most peers taken from one answer.
-const MAX_PEERS_OF_ANSWER: usize = 500;
 /// Time between two checks for the torrent's completion.
 const COMPLETION_CHECK: Duration = Duration::from_secs(15);
 /// Longest time to send `stopped`.
 pub(super) const FAREWELL: Duration = Duration::from_secs(3);
 /// Further time for one address family after the other has answered.
 const OTHER_FAMILY: Duration = Duration::from_secs(3);
-/// Longest message of a tracker kept, characters.
-const MAX_WORDS: usize = 200;
 
-/// The fields of one announce.
-struct Announce {
-    info_hash: [u8; 20],
-    peer_id: [u8; 20],
-    port: u16,
-    downloaded: u64,
-    uploaded: u64,
-    left: u64,
-    event: Event,
-    /// Identifies us to the tracker if our address changes.
-    key: u32,
-    wanted: u32,
-    /// Tracker id to return.
-    tracker_id: Option<Vec<u8>>,
+/// The reason for a failure, and when to retry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Failure {
+    why: String,
+    retry: Retry,
+}
+
+impl From<String> for Failure {
+    fn from(why: String) -> Failure {
+        Failure { why, retry: Retry::Usual }
+    }
 }
 
 /// A tracker and its last status.
@@ -161,7 +152,7 @@ impl Task {
             Ok(answer) => {
                 tracing::debug!(tracker = %asked.shown, peers = answer.peers, interval = ?answer.interval, "tracker answered");
                 if let Some(ip) = answer.external_ip {
-                    self.context.sieve.seen_as(ip);
+                    self.context.seen_as(ip);
                 }
                 asked.message.clone_from(&answer.warning);
                 if answer.tracker_id.is_some() {
@@ -231,7 +222,7 @@ async fn announce(
     };
     let found = |peers: &[SocketAddr], names: Vec<PeerAddress>, by: AddressClass| {
         if event != Event::Stopped {
-            peers.iter().for_each(|peer| _ = context.sieve.offer(*peer, Origin::Tracker, by));
+            peers.iter().for_each(|peer| context.offer(*peer, Origin::Tracker, by));
             names.into_iter().for_each(|name| look_up(context, name, by));
         }
     };
@@ -284,22 +275,8 @@ fn look_up(context: &Arc<Context>, name: PeerAddress, by: AddressClass) {
             found = context.resolver.addresses(&name, NamedBy::Stranger) => found,
             () = context.cancel.cancelled() => return,
         };
-        found.into_iter().for_each(|addr| _ = context.sieve.offer(addr, Origin::Tracker, by));
+        found.into_iter().for_each(|addr| context.offer(addr, Origin::Tracker, by));
     });
-}
-
-/// Parses arbitrary bytes as a tracker's answer, and checks that the result is bounded.
-pub(super) fn fuzz(data: &[u8]) {
-    if let Ok(parsed) = answer::parse(data) {
-        assert!(parsed.peers.len() <= MAX_PEERS_OF_ANSWER && parsed.answer.peers <= 2 * MAX_PEERS_OF_ANSWER);
-    }
-}
-
-/// Returns a tracker's message in a form that is safe to display.
-fn words(text: &[u8]) -> String {
-    // A character has at most four bytes: the rest cannot be shown in any case.
-    let some = &text[..text.len().min(4 * MAX_WORDS)];
-    printable::line_within(likely_text(some).trim(), MAX_WORDS).into_owned()
 }
 
 #[cfg(test)]

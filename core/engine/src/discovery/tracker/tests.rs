@@ -2,21 +2,21 @@
 #![allow(clippy::unwrap_used)]
 
 use crate::config::Config;
-use crate::discovery::{Discovery, Found, Params, Progress, Shared};
+use crate::discovery::{Discovery, Params, Progress, Shared, tests};
 use crate::metainfo::InfoHash;
 use parking_lot::Mutex;
-use playswarm_logic::torrent::Origin;
+use playswarm_logic::torrent::{Finding, Origin};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
 const PEER: &[u8] = &[10, 0, 0, 1, 0x1a, 0xe1];
 
-fn start(urls: &[String], left: Arc<Mutex<u64>>) -> (Arc<Shared>, Discovery, mpsc::Receiver<Found>) {
+fn start(urls: &[String], left: Arc<Mutex<u64>>) -> (Arc<Shared>, Discovery, mpsc::Receiver<Finding>) {
     let config = Config { trackers: true, ..Config::offline(".") };
     let shared = Shared::start(&config, "127.0.0.1:4242".parse().unwrap()).unwrap();
     let params = Params {
@@ -33,8 +33,8 @@ fn start(urls: &[String], left: Arc<Mutex<u64>>) -> (Arc<Shared>, Discovery, mps
 fn missing() -> Arc<Mutex<u64>> {
     Arc::new(Mutex::new(33))
 }
-async fn next(found: &mut mpsc::Receiver<Found>) -> Found {
-    timeout(Duration::from_secs(10), found.recv()).await.expect("a peer in time").unwrap()
+async fn next(found: &mut mpsc::Receiver<Finding>) -> (SocketAddr, Origin) {
+    tests::next(found, "127.0.0.1:4242").await
 }
 async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(10);
@@ -106,7 +106,7 @@ async fn the_first_peers_of_an_http_tracker_come_at_once() {
     let (url, log) = http_tracker(with_peer()).await;
     let (_shared, _discovery, mut found) = start(&[url], missing());
     let begun = Instant::now();
-    assert_eq!(next(&mut found).await, Found { addr: "10.0.0.1:6881".parse().unwrap(), origin: Origin::Tracker });
+    assert_eq!(next(&mut found).await, ("10.0.0.1:6881".parse().unwrap(), Origin::Tracker));
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     let request = log.lock()[0].clone();
     for part in [

@@ -1,10 +1,11 @@
-//! The UDP tracker protocol (BEP 15), with the URL's path and query as in BEP 41.
+//! The UDP tracker protocol (BEP 15): sockets and retransmission.
 
-use super::answer::{Answer, Failure};
+use super::Failure;
 use super::http::Found;
-use super::{Announce, Event, MAX_PEERS_OF_ANSWER, words};
 use crate::discovery::web::{self, NotGot, Terms};
-use playswarm_proto::{AddressClass, compact};
+use playswarm_proto::AddressClass;
+use playswarm_proto::tracker::udp::{self, Reply};
+use playswarm_proto::tracker::{Announce, Answer};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -15,13 +16,6 @@ use url::Url;
 /// waiting for one lost packet.
 const WAITS: [Duration; 4] =
     [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4), Duration::from_secs(8)];
-/// Largest datagram, bytes: more peers than trackers send.
-const MAX_DATAGRAM: usize = 16 << 10;
-
-const CONNECT: u32 = 0;
-const ANNOUNCE: u32 = 1;
-const ERROR: u32 = 3;
-const PROTOCOL: u64 = 0x0417_2710_1980;
 
 /// Announces. Returns `None` if the tracker has no address of the family that `terms` demand. Of
 /// several addresses, the first that answers counts.
@@ -56,94 +50,42 @@ async fn exchange(
     socket.connect(addr).await.map_err(|e| e.to_string())?;
 
     let transaction = crate::discovery::random_u32();
-    let connect = [&PROTOCOL.to_be_bytes()[..], &CONNECT.to_be_bytes(), &transaction.to_be_bytes()].concat();
-    let answer = request(&socket, &connect, CONNECT, transaction, 8).await?;
-    let connection = &answer[..8];
+    let connected = |reply| if let Reply::Connected(connection) = reply { Some(connection) } else { None };
+    let connection = request(&socket, &udp::connect(transaction), transaction, connected).await?;
 
     let transaction = crate::discovery::random_u32();
-    let packet = announce_packet(connection, transaction, url, announce);
-    let answer = request(&socket, &packet, ANNOUNCE, transaction, 12).await?;
-    let number = |at: usize| u32::from_be_bytes([answer[at], answer[at + 1], answer[at + 2], answer[at + 3]]);
-    let mut peers: Vec<SocketAddr> =
-        if addr.is_ipv4() { compact::v4(&answer[12..]).collect() } else { compact::v6(&answer[12..]).collect() };
-    peers.truncate(MAX_PEERS_OF_ANSWER);
-    let told = Answer {
-        interval: Some(Duration::from_secs(number(0).into())),
-        peers: peers.len(),
-        seeds: Some(number(8).into()),
-        leeches: Some(number(4).into()),
-        ..Answer::default()
-    };
-    Ok((told, peers, addr.ip()))
+    let announced = |reply| if let Reply::Announced(answer, peers) = reply { Some((answer, peers)) } else { None };
+    let packet = udp::announce(connection, transaction, url, announce);
+    let (answer, peers) = request(&socket, &packet, transaction, announced).await?;
+    Ok((answer, peers, addr.ip()))
 }
 
-/// Sends a request until it is answered. Returns the bytes that follow the answer's header, at
-/// least `least`.
-async fn request(
+/// Sends a request until it is answered. `wanted` returns the content of the awaited answer, and
+/// `None` for one of another kind.
+async fn request<T>(
     socket: &UdpSocket,
     packet: &[u8],
-    action: u32,
     transaction: u32,
-    least: usize,
-) -> Result<Vec<u8>, String> {
-    let mut buffer = vec![0; MAX_DATAGRAM];
+    wanted: impl Fn(Reply) -> Option<T>,
+) -> Result<T, String> {
+    let mut buffer = vec![0; udp::MAX_DATAGRAM];
+    let v6 = socket.peer_addr().map_err(|e| e.to_string())?.is_ipv6();
     for wait in WAITS {
         socket.send(packet).await.map_err(|e| e.to_string())?;
         let until = Instant::now() + wait;
         while let Ok(received) = timeout_at(until, socket.recv(&mut buffer)).await {
             let length = received.map_err(|e| format!("nobody answers there: {e}"))?;
-            match parse_header(&buffer[..length]) {
-                Some((_, other, _)) if other != transaction => {}
-                Some((ERROR, _, text)) => return Err(format!("it says: {}", words(text))),
-                Some((given, _, rest)) if given == action && rest.len() >= least => return Ok(rest.to_vec()),
-                // Too short, or of another kind: keep waiting.
-                _ => {}
+            match udp::parse(&buffer[..length], transaction, v6) {
+                Some(Reply::Refused(why)) => return Err(format!("it says: {why}")),
+                Some(reply) => {
+                    if let Some(content) = wanted(reply) {
+                        return Ok(content);
+                    }
+                }
+                // Forged, late or too short: keep waiting.
+                None => {}
             }
         }
     }
     Err("no answer in time".into())
-}
-
-/// Returns the action, the transaction and the rest.
-fn parse_header(packet: &[u8]) -> Option<(u32, u32, &[u8])> {
-    let (action, rest) = packet.split_first_chunk::<4>()?;
-    let (transaction, rest) = rest.split_first_chunk::<4>()?;
-    Some((u32::from_be_bytes(*action), u32::from_be_bytes(*transaction), rest))
-}
-
-fn announce_packet(connection: &[u8], transaction: u32, url: &Url, announce: &Announce) -> Vec<u8> {
-    let event: u32 = match announce.event {
-        Event::None => 0,
-        Event::Completed => 1,
-        Event::Started => 2,
-        Event::Stopped => 3,
-    };
-    let mut packet = Vec::with_capacity(128);
-    packet.extend_from_slice(connection);
-    packet.extend_from_slice(&ANNOUNCE.to_be_bytes());
-    packet.extend_from_slice(&transaction.to_be_bytes());
-    packet.extend_from_slice(&announce.info_hash);
-    packet.extend_from_slice(&announce.peer_id);
-    packet.extend_from_slice(&announce.downloaded.to_be_bytes());
-    packet.extend_from_slice(&announce.left.to_be_bytes());
-    packet.extend_from_slice(&announce.uploaded.to_be_bytes());
-    packet.extend_from_slice(&event.to_be_bytes());
-    // Our address: 0 for the sender's address.
-    packet.extend_from_slice(&0u32.to_be_bytes());
-    packet.extend_from_slice(&announce.key.to_be_bytes());
-    packet.extend_from_slice(&announce.wanted.to_be_bytes());
-    packet.extend_from_slice(&announce.port.to_be_bytes());
-    // BEP 41, only if the URL holds more than the standard announce path: usually a passkey.
-    let said = match url.query() {
-        Some(query) => format!("{}?{query}", url.path()),
-        None => url.path().to_owned(),
-    };
-    if !matches!(said.as_str(), "" | "/" | "/announce") {
-        for part in said.as_bytes().chunks(255) {
-            packet.push(2);
-            packet.push(part.len() as u8);
-            packet.extend_from_slice(part);
-        }
-    }
-    packet
 }

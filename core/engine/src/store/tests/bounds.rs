@@ -8,6 +8,7 @@ async fn memory_stays_within_its_bound_however_much_is_fetched_and_read() {
     let made = made(&[("f", 48 * MIB)], 256 * KIB as u32);
     let limit = 8 << 20;
     let (store, _events) = made.open_with(StoreOptions { memory_limit_bytes: limit, ..options(dir.path()) }).await;
+    store.set_readers([reader(0, made.pieces(), made.pieces())]);
     for piece in 0..made.pieces() {
         made.fetch(&store, piece).await;
         assert!(store.memory_bytes() <= limit, "{} after {piece}", store.memory_bytes());
@@ -18,6 +19,25 @@ async fn memory_stays_within_its_bound_however_much_is_fetched_and_read() {
         assert!(store.memory_bytes() <= limit);
     }
     assert!(store.memory_bytes() > limit / 2, "the room is used");
+}
+
+#[tokio::test]
+async fn pieces_on_disk_leave_memory_unless_a_reader_reads_them_soon() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = made(&[("f", 16 * MIB)], 256 * KIB as u32);
+    let limit = 8 << 20;
+    let (store, _events) = made.open_with(StoreOptions { memory_limit_bytes: limit, ..options(dir.path()) }).await;
+    store.set_readers([reader(0, 4, made.pieces())]);
+    made.fetch_all(&store).await;
+    store.sync_all().await.unwrap();
+    for piece in 0..40 {
+        assert_eq!(store.piece(PieceIndex(piece)).await.unwrap().as_deref(), Some(made.piece(piece)));
+    }
+    // Four near pieces, an eighth of the limit of others, and spare buffers.
+    assert!(store.memory_bytes() <= 3 << 20, "{}", store.memory_bytes());
+    for near in 0..4 {
+        assert!(store.try_piece(PieceIndex(near)).is_some(), "{near}");
+    }
 }
 
 #[tokio::test]

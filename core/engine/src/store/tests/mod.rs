@@ -13,9 +13,9 @@ mod trust;
 
 use super::record::STATE_DIR;
 use super::*;
-use crate::metainfo::{FileEntry, InfoHash};
+use crate::metainfo::FileEntry;
 use playswarm_logic::torrent::Ticket;
-use playswarm_logic::{BLOCK_BYTES, BlockRef, Layout};
+use playswarm_logic::{BLOCK_BYTES, BlockRef};
 use playswarm_proto::sha1::sha1;
 use std::path::Path;
 use std::time::Duration;
@@ -49,23 +49,18 @@ fn made(files: &[Spec<'_>], piece_bytes: u32) -> Made {
             let left = (end - data.len()).min(8);
             data.extend_from_slice(&seed.to_be_bytes()[..left]);
         }
-        let name = (*path).to_owned();
-        entries.push(FileEntry { path: PathBuf::from(path), name, length: *length as u64, offset, padding });
+        let mut entry = FileEntry::default();
+        (entry.path, entry.name, entry.padding) = (PathBuf::from(path), (*path).to_owned(), padding);
+        (entry.offset, entry.length) = (offset, *length as u64);
+        entries.push(entry);
     }
     let hashes: Vec<u8> = data.chunks(piece_bytes as usize).flat_map(sha1).collect();
-    let info = format!("d6:lengthi{}e4:name1:x12:piece lengthi{piece_bytes}ee", data.len());
-    let torrent = Metainfo {
-        info_hash: InfoHash(sha1(&[info.as_bytes(), &hashes].concat())),
-        name: "x".into(),
-        layout: Layout::new(data.len() as u64, piece_bytes).unwrap(),
-        hashes: hashes.into(),
-        files: entries,
-        private: false,
-        trackers: vec!["http://one/announce".into(), "udp://two:1".into()].into(),
-        encoding: None,
-        selected: Vec::new(),
-        info: info.into(),
-    };
+    let total = data.len();
+    let head = format!("d6:lengthi{total}e4:name1:x12:piece lengthi{piece_bytes}e6:pieces{}:", hashes.len());
+    let info = [head.as_bytes(), &hashes, b"e"].concat();
+    let trackers = vec!["http://one/announce".to_owned(), "udp://two:1".to_owned()];
+    let mut torrent = Metainfo::from_info(info.into(), trackers).unwrap();
+    torrent.files = entries;
     Made { torrent: Arc::new(torrent), data }
 }
 

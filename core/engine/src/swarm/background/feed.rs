@@ -4,13 +4,16 @@
 
 use crate::discovery::Discovery;
 use crate::status::TrackerStatus;
+use playswarm_logic::Time;
+use playswarm_logic::torrent::{AddressBook, Finding};
 use playswarm_proto::bencode::{put_integer, put_string};
+use playswarm_proto::compact;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Announce interval for librqbit, seconds; the first is short, as there are no peers yet.
@@ -24,24 +27,36 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// A discovery whose peers are available over HTTP until it is dropped.
 pub(super) struct Feed {
     url: String,
-    discovery: Arc<Discovery>,
+    discovery: Discovery,
     _server: AbortOnDropHandle<()>,
 }
 
 impl Feed {
-    /// Serves the peers of `discovery`. `secret` is part of the URL, so that no other user of the
-    /// machine can request them.
-    pub(super) async fn start(discovery: Discovery, secret: &str) -> io::Result<Feed> {
+    /// Serves the peers that `discovery` finds, as far as `book` takes them. `secret` is part of the
+    /// URL, so that no other user of the machine can request them.
+    pub(super) async fn start(
+        discovery: Discovery,
+        mut found: mpsc::Receiver<Finding>,
+        mut book: AddressBook,
+        secret: &str,
+    ) -> io::Result<Feed> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let path = format!("/{secret}/announce");
         let url = format!("http://{}{path}", listener.local_addr()?);
-        let discovery = Arc::new(discovery);
-        let known = discovery.clone();
+        let began = Instant::now();
         let server = tokio::spawn(async move {
             loop {
-                match listener.accept().await {
+                let connection = tokio::select! {
+                    Some(finding) = found.recv() => {
+                        book.take(Time::ZERO + began.elapsed(), finding);
+                        continue;
+                    }
+                    connection = listener.accept() => connection,
+                };
+                match connection {
                     // One connection at a time: there is one client, and it announces every 20 s.
                     Ok((socket, _)) => {
+                        let known: Vec<SocketAddr> = book.known().collect();
                         let _ = tokio::time::timeout(TIMEOUT, answer(socket, &path, &known)).await;
                     }
                     Err(_) => tokio::time::sleep(TIMEOUT).await,
@@ -62,7 +77,7 @@ impl Feed {
     }
 }
 
-async fn answer(mut socket: TcpStream, path: &str, discovery: &Discovery) -> io::Result<()> {
+async fn answer(mut socket: TcpStream, path: &str, known: &[SocketAddr]) -> io::Result<()> {
     let mut request = Vec::new();
     while !request.windows(4).any(|w| w == b"\r\n\r\n") {
         if request.len() > MAX_REQUEST || socket.read_buf(&mut request).await? == 0 {
@@ -71,7 +86,7 @@ async fn answer(mut socket: TcpStream, path: &str, discovery: &Discovery) -> io:
     }
     let wanted = format!("GET {path}?");
     let (status, body) = if request.starts_with(wanted.as_bytes()) {
-        ("200 OK", announce_answer(&discovery.known()))
+        ("200 OK", announce_answer(known))
     } else {
         ("404 Not Found", Vec::new())
     };
@@ -84,10 +99,7 @@ async fn answer(mut socket: TcpStream, path: &str, discovery: &Discovery) -> io:
 fn announce_answer(peers: &[SocketAddr]) -> Vec<u8> {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for peer in peers {
-        match peer {
-            SocketAddr::V4(peer) => v4.extend(peer.ip().octets().into_iter().chain(peer.port().to_be_bytes())),
-            SocketAddr::V6(peer) => v6.extend(peer.ip().octets().into_iter().chain(peer.port().to_be_bytes())),
-        }
+        compact::put(if peer.is_ipv4() { &mut v4 } else { &mut v6 }, *peer);
     }
     let mut out = vec![b'd'];
     put_string(&mut out, b"interval");

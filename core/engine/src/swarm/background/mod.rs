@@ -18,7 +18,7 @@ use crate::discovery::{Discovery, Params, Progress, Shared, random_token};
 use crate::error::{Error, Result};
 #[cfg(test)]
 use crate::metainfo::InfoHash;
-use crate::metainfo::{Metainfo, write_torrent};
+use crate::metainfo::Metainfo;
 use crate::status::TrackerStatus;
 use crate::store::Store;
 use feed::Feed;
@@ -32,6 +32,8 @@ use librqbit::{
 };
 use librqbit_core::Id20;
 use playswarm_logic::Bits;
+use playswarm_logic::torrent::AddressBook;
+use playswarm_proto::metainfo::write_torrent;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock, Weak};
@@ -224,11 +226,9 @@ impl Background {
             private: torrent.private,
             progress: Arc::new(progress),
         };
-        let (discovery, mut found) = Discovery::start(shared, params);
-        // The feed requests all addresses at once. This task only keeps the channel from filling
-        // up, and ends with the discovery.
-        tokio::spawn(async move { while found.recv().await.is_some() {} });
-        Feed::start(discovery, &random_token())
+        let book = AddressBook::new(0, shared.listen_at(params.listen_port));
+        let (discovery, found) = Discovery::start(shared, params);
+        Feed::start(discovery, found, book, &random_token())
             .await
             .inspect_err(|e| tracing::info!(error = %e, "the peer feed could not be started"))
             .ok()

@@ -120,7 +120,7 @@ async fn names_that_other_systems_refuse_are_found_and_pad_files_stay_unwritten(
     let mut padded = data.clone();
     padded.resize(32768, 0);
     padded.extend_from_slice(&data);
-    let hashes: Vec<u8> = padded.chunks(16384).flat_map(crate::metainfo::sha1).collect();
+    let hashes: Vec<u8> = padded.chunks(16384).flat_map(playswarm_proto::sha1::sha1).collect();
     let mut info = b"d5:filesld6:lengthi20000e4:pathl3:CONeed4:attr1:p6:lengthi12768e4:pathl4:.pad5:12768eed6:lengthi20000e4:pathl5:a.txteee4:name2:x 12:piece lengthi16384e6:pieces".to_vec();
     info.extend_from_slice(format!("{}:", hashes.len()).as_bytes());
     info.extend_from_slice(&hashes);

@@ -11,7 +11,7 @@ mod stale;
 
 use super::api::PeerFigures;
 use super::tuning::{LONG_S, PATIENCE_S, PRIOR_RTT_S, SOON_S, STEADY_S};
-use crate::layout::BLOCK_BYTES;
+use crate::BLOCK_BYTES;
 use crate::{Bits, BlockRef, Time};
 use stale::StaleRequest;
 use std::collections::VecDeque;

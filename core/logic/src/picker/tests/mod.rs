@@ -4,7 +4,7 @@ mod having;
 mod prices;
 
 use super::*;
-use crate::layout::BLOCK_BYTES;
+use crate::BLOCK_BYTES;
 use std::collections::BTreeSet;
 use std::time::Duration;
 

@@ -1,18 +1,36 @@
-//! The address book of one torrent: the known addresses and the order in which to dial them. Pure.
+//! The address book of one torrent: the known addresses, their sources, and the order in which to
+//! dial them. Pure.
+//!
+//! Sources are not trusted. An address is kept only if its source may name it: no address that is
+//! more local than the source, no port of another service, few ports of one address
+//! ([`AddressBook::take`]). No origin fills the book alone.
 //!
 //! The delay before a retry depends on the need for peers. While few peers help, addresses that
 //! helped before are retried every few seconds. The only seed of a film is therefore used as soon
 //! as it returns.
 
+mod ports;
+
 use super::Origin;
 use super::bans::Bans;
 use crate::Time;
+use playswarm_proto::AddressClass;
+use playswarm_proto::address_class::{is_acceptable, is_ours};
+use ports::PortCount;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 /// Most addresses kept. A swarm that large soon offers better ones.
 const MAX_KNOWN: usize = 2_000;
+/// Most addresses of one untrusted origin, so that a hostile one (a tracker, a DHT node) cannot
+/// displace the rest.
+const MAX_OF_ORIGIN: usize = 1_000;
+/// Time without a mention after which an address makes room for another.
+const STALE_AFTER: Duration = Duration::from_secs(30 * 60);
+/// Time after an unsuccessful search for room in which further addresses are refused unseen.
+const FULL_FOR: Duration = Duration::from_secs(1);
 /// Most dials in progress at once. All candidates at the start of a film fit, and a list of
 /// thousands does not flood a home router.
 const MAX_DIALS: usize = 60;
@@ -44,6 +62,8 @@ enum State {
 #[derive(Debug)]
 struct Entry {
     origin: Origin,
+    /// When a source last named it.
+    named: Time,
     state: State,
     failures: u32,
     answered: bool,
@@ -56,6 +76,22 @@ struct Entry {
     helped: Option<Time>,
     /// Whether the peer lacked nothing when we lacked nothing either.
     seed: bool,
+}
+
+/// A statement of an untrusted source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// A peer may be at an address.
+    Peer {
+        /// The address.
+        addr: SocketAddr,
+        /// The source.
+        origin: Origin,
+        /// Class of the source's own address, which limits the addresses that it may name.
+        by: AddressClass,
+    },
+    /// Our external address, as the source sees it. It is only used to avoid dialling ourselves.
+    OwnIp(IpAddr),
 }
 
 /// A dial to make.
@@ -102,6 +138,13 @@ pub struct AddressBook {
     known: BTreeMap<SocketAddr, Entry>,
     /// Addresses that lead to ourselves. Trackers and peers name those too.
     ourselves: BTreeSet<SocketAddr>,
+    /// Our listening address, and our external addresses, one of each family.
+    listen: Option<SocketAddr>,
+    external: [Option<IpAddr>; 2],
+    /// Ports that untrusted sources named.
+    ports: PortCount,
+    /// Until when a full book takes no further addresses.
+    full_until: Time,
     dialing: usize,
     need: Need,
     /// Whether the torrent is private: only trackers and the user may name peers (BEP 27).
@@ -124,9 +167,10 @@ fn is_fit_for_private(origin: Origin) -> bool {
 }
 
 impl Entry {
-    fn new(origin: Origin) -> Entry {
+    fn new(origin: Origin, named: Time) -> Entry {
         Entry {
             origin,
+            named,
             state: State::Idle,
             failures: 0,
             answered: false,
@@ -148,13 +192,53 @@ impl Entry {
 }
 
 impl AddressBook {
-    /// Creates an empty book. Books with different salts break ties differently.
-    pub fn new(salt: u64) -> AddressBook {
-        AddressBook { salt, ..AddressBook::default() }
+    /// Creates an empty book of a client that listens at `listen`. Books with different salts break
+    /// ties differently.
+    pub fn new(salt: u64, listen: SocketAddr) -> AddressBook {
+        AddressBook { salt, listen: Some(listen), ..AddressBook::default() }
     }
 
-    /// Adds an address. Returns false if it was known or is not wanted.
-    pub fn add(&mut self, addr: SocketAddr, origin: Origin) -> bool {
+    /// Handles a statement of an untrusted source. Returns whether it added an address.
+    pub fn take(&mut self, now: Time, finding: Finding) -> bool {
+        let (addr, origin, by) = match finding {
+            Finding::Peer { addr, origin, by } => (addr, origin, by),
+            Finding::OwnIp(ip) => {
+                let ip = ip.to_canonical();
+                self.external[usize::from(ip.is_ipv6())] = Some(ip);
+                return false;
+            }
+        };
+        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        if !self.may_be_named(now, addr, by) {
+            return false;
+        }
+        if !self.known.contains_key(&addr) && self.known.len() >= MAX_OF_ORIGIN {
+            let full = self.known.values().filter(|e| e.origin == origin).count() >= MAX_OF_ORIGIN;
+            if full && (now < self.full_until || !self.make_room(now, Some(origin))) {
+                self.full_until = self.full_until.max(now + FULL_FOR);
+                return false;
+            }
+        }
+        let added = self.add(now, addr, origin);
+        if let Some(e) = self.known.get_mut(&addr) {
+            e.named = now;
+        }
+        added
+    }
+
+    /// Returns whether a source at an address of class `by` may name this address as a peer's. Few
+    /// ports of one address may be named.
+    pub fn may_be_named(&mut self, now: Time, addr: SocketAddr, by: AddressClass) -> bool {
+        let external = |ip: &Option<IpAddr>| *ip == Some(addr.ip());
+        let ours = self.listen.is_some_and(|listen| {
+            is_ours(addr, listen) || (addr.port() == listen.port() && self.external.iter().any(external))
+        });
+        is_acceptable(addr, by) && !ours && self.ports.admit(now, addr)
+    }
+
+    /// Adds an address from a trusted source, or one that was connected. Returns false if it was
+    /// known or is not wanted.
+    pub fn add(&mut self, now: Time, addr: SocketAddr, origin: Origin) -> bool {
         if self.ourselves.contains(&addr) || (self.private && !is_fit_for_private(origin)) {
             return false;
         }
@@ -166,20 +250,25 @@ impl AddressBook {
             }
             return false;
         }
-        if self.known.len() >= MAX_KNOWN && !self.make_room() {
+        if self.known.len() >= MAX_KNOWN && !self.make_room(now, None) {
             return false;
         }
-        self.known.insert(addr, Entry::new(origin));
+        self.known.insert(addr, Entry::new(origin, now));
         true
     }
 
-    /// Drops the address that failed most often. Returns false if every address may still be good.
-    fn make_room(&mut self) -> bool {
+    /// Drops the address, of this origin if any, that failed most often, or that was not named for
+    /// longest. Returns false if every address may still be good.
+    fn make_room(&mut self, now: Time, of: Option<Origin>) -> bool {
+        let is_poor = |e: &Entry| {
+            let stale = e.origin != Origin::Given && now.since(e.named.max(e.ended)) >= STALE_AFTER;
+            e.state == State::Idle && (e.failures > 0 || stale) && of.is_none_or(|of| e.origin == of)
+        };
         let worst = self
             .known
             .iter()
-            .filter(|(_, e)| e.state == State::Idle && e.failures > 0)
-            .max_by_key(|(_, e)| (e.helped.is_none(), e.failures))
+            .filter(|(_, e)| is_poor(e))
+            .max_by_key(|(_, e)| (e.helped.is_none(), e.failures, std::cmp::Reverse(e.named)))
             .map(|(addr, _)| *addr);
         worst.is_some_and(|addr| self.known.remove(&addr).is_some())
     }
@@ -254,12 +343,13 @@ impl AddressBook {
     }
 
     /// Dials one address now, regardless of free connection slots. Returns `None` if the address is
-    /// banned, being dialled or connected, or if it failed and its retry is not due.
+    /// banned, being dialled or connected, if it failed and its retry is not due, or if too many
+    /// ports of it were named.
     pub fn dial_one(&mut self, addr: SocketAddr, origin: Origin, now: Time) -> Option<Dial> {
-        self.add(addr, origin);
-        if self.bans.is_banned(addr, now) {
+        if !self.ports.admit(now, addr) || self.bans.is_banned(addr, now) {
             return None;
         }
+        self.add(now, addr, origin);
         let entry = self.known.get_mut(&addr).filter(|e| e.state == State::Idle && e.next_try <= now)?;
         entry.state = State::Dialing;
         self.dialing += 1;
@@ -274,8 +364,8 @@ impl AddressBook {
     /// Notes that a connection is open. For an incoming one, `addr` is the listening address that
     /// the peer named, if any. It also applies to a further address of a connected peer, which is
     /// not dialled until that connection has ended.
-    pub fn connected(&mut self, addr: SocketAddr, origin: Origin) {
-        self.add(addr, origin);
+    pub fn connected(&mut self, now: Time, addr: SocketAddr, origin: Origin) {
+        self.add(now, addr, origin);
         if let Some(e) = self.known.get_mut(&addr) {
             if e.state == State::Dialing {
                 self.dialing -= 1;
@@ -330,6 +420,11 @@ impl AddressBook {
         if self.known.remove(&addr).is_some_and(|e| e.state == State::Dialing) {
             self.dialing -= 1;
         }
+    }
+
+    /// Returns all known addresses.
+    pub fn known(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.known.keys().copied()
     }
 
     /// Returns the number of known addresses that are not connected.

@@ -890,7 +890,7 @@ async fn subtitles_beside_the_films_are_listed_and_offered() {
         })
     );
     let one: serde_json::Value = serde_json::from_slice(&get(&server, "/subtitles/2", &host).await.body).unwrap();
-    assert_eq!((one[0]["file"].as_u64(), one[0]["vtt_url"].is_null()), (Some(3), true));
+    assert_eq!((one[0]["file"].as_u64(), one[0]["vtt_url"].as_str()), (Some(3), Some("../subtitles/3.vtt")));
     assert_eq!(one[0]["url"], "../stream/3/e2.de.ass");
     let list = get(&server, "/playlist.m3u8", &host).await;
     let text = std::str::from_utf8(&list.body).unwrap();

@@ -4,7 +4,6 @@
 //! the way.
 
 use crate::printable::is_printable;
-use icu_normalizer::ComposingNormalizerBorrowed;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -44,12 +43,6 @@ impl Rules {
     }
 }
 
-/// Returns a name with composed letters (NFC), to be compared: macOS writes an accent as a character
-/// of its own, and keyboards do not.
-pub(super) fn composed(name: &str) -> Cow<'_, str> {
-    ComposingNormalizerBorrowed::new_nfc().normalize(name)
-}
-
 /// Returns a component without the surrounding slashes, which some tools write.
 pub(super) fn cleaned(component: &str) -> &str {
     component.trim_matches('/')
@@ -85,7 +78,7 @@ fn is_awkward(c: char, rules: Rules) -> bool {
 
 /// Returns a name or path for display. Characters that a terminal executes are replaced. A text
 /// that is too long is cut to its beginning, `…` and its extension. The rest is unchanged.
-pub(crate) fn printable(name: &str) -> String {
+pub(super) fn printable(name: &str) -> String {
     if name.len() <= MAX_NAME_CHARS && name.bytes().all(|b| (b' '..0x7f).contains(&b)) {
         return name.to_owned();
     }
@@ -161,7 +154,7 @@ fn fit(name: &str, suffix: &str, max_bytes: usize) -> String {
 
 /// Returns `name` with `suffix` at its end, before a file's extension, within the limit of common
 /// file systems.
-pub(crate) fn with_suffix(name: &str, suffix: &str, is_file: bool) -> String {
+pub fn with_suffix(name: &str, suffix: &str, is_file: bool) -> String {
     let extension = if is_file { extension_at(name) } else { name.len() };
     fit_parts(name.split_at(extension), suffix, MAX_NAME_BYTES)
 }
@@ -182,7 +175,7 @@ pub fn sanitize(component: &str, max_bytes: usize) -> String {
 
 /// Returns a component as FAT, exFAT and NTFS accept it: also disks mounted on this system refuse
 /// names with `:` or `?`.
-pub(crate) fn portable(component: &str) -> String {
+pub fn portable(component: &str) -> String {
     sanitize_for(Rules::WINDOWS, component, MAX_NAME_BYTES)
 }
 
@@ -223,7 +216,7 @@ enum Entry {
 /// A generator of unique paths for the files of one torrent. It also handles case-insensitive
 /// systems and files with a folder's name. The store detects a case-insensitive disk on a
 /// case-sensitive system.
-pub(crate) struct PathMaker {
+pub(super) struct PathMaker {
     rules: Rules,
     /// Content of each folder (by number; 0 is the top), by name. Names are in lower case if case
     /// does not count.
@@ -235,7 +228,7 @@ pub(crate) struct PathMaker {
 }
 
 impl PathMaker {
-    pub(crate) fn new() -> PathMaker {
+    pub(super) fn new() -> PathMaker {
         PathMaker::with(Rules::HERE)
     }
 
@@ -245,7 +238,7 @@ impl PathMaker {
 
     /// Returns the path of a file from its components, the torrent's name first. Pad files need no
     /// path and are not passed here.
-    pub(crate) fn path(&mut self, components: &[&str]) -> PathBuf {
+    pub(super) fn path(&mut self, components: &[&str]) -> PathBuf {
         let last = components.len().saturating_sub(1);
         let kept: Vec<&str> = components
             .iter()
@@ -335,7 +328,6 @@ impl PathMaker {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

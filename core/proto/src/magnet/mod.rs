@@ -1,11 +1,12 @@
 //! Magnet links (BEP 9, BEP 53): parsing and writing.
 
-use super::{bad_source, spelling};
-use crate::error::Result;
-use crate::metainfo::{InfoHash, MAX_URL_BYTES, Trackers};
-use crate::peer_address::PeerAddress;
-use playswarm_proto::AddressClass;
-use playswarm_proto::address_class::is_acceptable;
+mod spelling;
+
+pub use spelling::bare;
+
+use crate::address_class::is_acceptable;
+use crate::metainfo::{MAX_URL_BYTES, Trackers};
+use crate::{AddressClass, InfoHash, PeerAddress};
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -17,6 +18,13 @@ const MAX_MAGNET_BYTES: usize = 64 << 10;
 const MAX_PEERS: usize = 200;
 /// Most ranges of files (`so`) kept.
 const MAX_RANGES: usize = 1000;
+
+/// The reason why a magnet link cannot be used, as the end of a sentence about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadMagnet(pub String);
+
+type Result<T> = std::result::Result<T, BadMagnet>;
 
 /// A magnet link: an info-hash, and the peers and trackers to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,13 +41,14 @@ pub struct Magnet {
     /// Numbers of the selected files (`so`, BEP 53). An empty list selects all.
     pub files: Vec<RangeInclusive<usize>>,
     /// Class of the address from which the link came; [`AddressClass::Loopback`] for the user.
-    pub(crate) named_by: AddressClass,
+    pub named_by: AddressClass,
 }
 
 impl Magnet {
     /// Returns the link as named by an address of this class. Peers that such a source may not name
     /// are removed.
-    pub(crate) fn named_by(mut self, class: AddressClass) -> Magnet {
+    #[must_use]
+    pub fn named_by(mut self, class: AddressClass) -> Magnet {
         self.named_by = class;
         self.peers.retain(|peer| match peer {
             PeerAddress::Ip(addr) => is_acceptable(*addr, class),
@@ -84,15 +93,19 @@ impl fmt::Display for Magnet {
 }
 
 /// Parses a magnet link in any spelling; `None` if the text is not one.
-pub(super) fn parse(text: &str) -> Option<Result<Magnet>> {
+pub fn parse(text: &str) -> Option<Result<Magnet>> {
+    let query = spelling::magnet_query(text)?;
     if text.len() > MAX_MAGNET_BYTES {
-        let is_one = spelling::magnet_query(text).is_some();
-        return is_one.then(|| Err(bad_source(text, format!("a magnet link has at most {MAX_MAGNET_BYTES} bytes"))));
+        return Some(bad(format!("a magnet link has at most {MAX_MAGNET_BYTES} bytes")));
     }
-    spelling::magnet_query(text).map(|query| parse_query(text, &query))
+    Some(parse_query(&query))
 }
 
-fn parse_query(text: &str, query: &str) -> Result<Magnet> {
+fn bad(why: impl Into<String>) -> Result<Magnet> {
+    Err(BadMagnet(why.into()))
+}
+
+fn parse_query(query: &str) -> Result<Magnet> {
     let (mut hash, mut odd, mut v2, mut name) = (None, false, false, None);
     let (mut trackers, mut peers, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -108,7 +121,7 @@ fn parse_query(text: &str, query: &str) -> Result<Magnet> {
                 let lower = value.to_ascii_lowercase();
                 // Some programs write `btih:HASH`, or the hash alone.
                 let bare = lower.strip_prefix("btih:").unwrap_or(&lower);
-                if lower.starts_with("urn:btih:") || hash_from_text(bare).is_some() {
+                if lower.starts_with("urn:btih:") || InfoHash::from_text(bare).is_some() {
                     let given = hash_at_start(lower.strip_prefix("urn:btih:").unwrap_or(bare));
                     odd |= given.is_none();
                     // A link may name several hashes. Like other clients, we use one of them.
@@ -137,12 +150,11 @@ fn parse_query(text: &str, query: &str) -> Result<Magnet> {
                 named_by,
             })
         }
-        None if odd => Err(bad_source(text, "its info-hash is neither 40 hexadecimal nor 32 base32 characters")),
-        None if v2 => Err(bad_source(
-            text,
+        None if odd => bad("its info-hash is neither 40 hexadecimal nor 32 base32 characters"),
+        None if v2 => bad(
             "it has only the info-hash of a BitTorrent v2 torrent (btmh), which is not supported; find a v1 or hybrid link",
-        )),
-        None => Err(bad_source(text, "the link has no info-hash (xt=urn:btih:…)")),
+        ),
+        None => bad("the link has no info-hash (xt=urn:btih:…)"),
     }
 }
 
@@ -161,49 +173,12 @@ fn ranges(value: &str) -> impl Iterator<Item = RangeInclusive<usize>> + '_ {
     })
 }
 
-/// Parses a bare info-hash.
-pub(super) fn hash_from_text(text: &str) -> Option<InfoHash> {
-    hash_from_hex(text).or_else(|| hash_from_base32(text))
-}
-
 /// Parses an info-hash with trailing characters that cannot belong to a hash, such as a slash.
 fn hash_at_start(text: &str) -> Option<InfoHash> {
     let text = text.trim_start();
     let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
-    hash_from_text(&text[..end])
+    InfoHash::from_text(&text[..end])
 }
 
-/// Parses 40 hexadecimal digits.
-fn hash_from_hex(text: &str) -> Option<InfoHash> {
-    let digits = text.as_bytes();
-    if digits.len() != 40 {
-        return None;
-    }
-    let digit = |d: u8| (d as char).to_digit(16);
-    let mut hash = [0u8; 20];
-    for (byte, pair) in hash.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = (digit(pair[0])? * 16 + digit(pair[1])?) as u8;
-    }
-    Some(InfoHash(hash))
-}
-
-/// Parses 32 characters of base32 (RFC 4648), found in old links.
-fn hash_from_base32(text: &str) -> Option<InfoHash> {
-    if text.len() != 32 {
-        return None;
-    }
-    let mut hash = [0u8; 20];
-    for (bytes, group) in hash.chunks_exact_mut(5).zip(text.as_bytes().chunks_exact(8)) {
-        let mut bits = 0u64;
-        for c in group {
-            let five = match c.to_ascii_uppercase() {
-                c @ b'A'..=b'Z' => c - b'A',
-                c @ b'2'..=b'7' => c - b'2' + 26,
-                _ => return None,
-            };
-            bits = bits << 5 | u64::from(five);
-        }
-        bytes.copy_from_slice(&bits.to_be_bytes()[3..]);
-    }
-    Some(InfoHash(hash))
-}
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,7 @@
-//! A filter for peers named by untrusted sources. It admits no address in a network that the source
-//! is not in, no port of other services, and only a few ports per address. Without it, one PEX
-//! message or tracker answer could make us send handshakes to a hundred ports of a router or of a
-//! third party.
-//!
-//! The filter does not apply to peers that the user names.
+//! A bound on the ports of an address that untrusted sources name. Without it, one PEX message or
+//! tracker answer could make us send handshakes to a hundred ports of a router or of a third party.
 
-use crate::time::Time;
+use crate::Time;
 use playswarm_proto::address_class::plain;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -14,7 +10,7 @@ use std::time::Duration;
 /// Most ports dialled per address. A home has few clients. Of hundreds behind a provider's shared
 /// address some are left out. That costs less than letting any source direct us at each port of a
 /// host.
-pub const MAX_PORTS: usize = 4;
+const MAX_PORTS: usize = 4;
 /// Time for which a port counts. A client that restarts on another port is dialled again after it.
 const COUNTED_FOR: Duration = Duration::from_secs(30 * 60);
 /// Most addresses whose ports are counted; more than an address book holds.
@@ -22,14 +18,14 @@ const MAX_ADDRESSES: usize = 4096;
 
 /// A count of the ports of each address.
 #[derive(Clone, Debug, Default)]
-pub struct PortCount {
+pub(super) struct PortCount {
     seen: BTreeMap<IpAddr, Vec<(u16, Time)>>,
 }
 
 impl PortCount {
     /// Returns whether this port of the address may be dialled. A port that was admitted before
     /// remains admitted.
-    pub fn admit(&mut self, now: Time, addr: SocketAddr) -> bool {
+    pub(super) fn admit(&mut self, now: Time, addr: SocketAddr) -> bool {
         let ip = plain(addr.ip());
         if self.seen.len() >= MAX_ADDRESSES && !self.seen.contains_key(&ip) {
             self.seen.retain(|_, ports| ports.iter().any(|(_, at)| now.since(*at) < COUNTED_FOR));

@@ -12,20 +12,13 @@
 //! - Optional fields of odd shape are ignored.
 //! - Info dictionaries are hashed exactly as received.
 
-mod info;
-mod text;
-
-pub(crate) use text::likely_text;
-
-use super::{InfoHash, Metainfo, Trackers};
-use crate::discovery::source::is_web_page;
-use crate::error::{Error, Result};
+use super::info::{self, Content, RawInfo};
+use super::{MAX_TRACKERS, MAX_URL_BYTES, Metainfo, Result, Trackers, bad};
+use crate::bencode::{Reader, put_string};
+use crate::sha1::sha1;
+use crate::{InfoHash, Layout};
 use bytes::Bytes;
 use encoding_rs::Encoding;
-use info::{Content, RawInfo};
-use playswarm_logic::Layout;
-use playswarm_proto::bencode::{Malformed, Reader, put_string};
-use playswarm_proto::sha1::sha1;
 
 /// Largest `.torrent` file or info dictionary, bytes: three million pieces, or the most files
 /// allowed.
@@ -39,31 +32,17 @@ pub const MIN_PIECE_BYTES: u32 = 1 << 10;
 pub const MAX_PIECE_BYTES: u32 = 64 << 20;
 /// Largest total of all files, bytes.
 pub const MAX_TOTAL_BYTES: u64 = 1 << 50;
-/// Most trackers kept; the rest is ignored.
-pub const MAX_TRACKERS: usize = 200;
 /// Most bytes in front of a torrent file: the head of an HTTP answer.
-const MAX_FRONT_BYTES: usize = 4096;
+pub(super) const MAX_FRONT_BYTES: usize = 4096;
 /// Most positions in front that are tried as its beginning.
 const MAX_BEGINNINGS: usize = 16;
-/// Longest URL of a tracker, bytes; longer ones are ignored.
-pub const MAX_URL_BYTES: usize = 2048;
-
-impl From<Malformed> for Error {
-    fn from(why: Malformed) -> Error {
-        bad(why.0)
-    }
-}
-
-fn bad(why: impl Into<String>) -> Error {
-    Error::BadTorrent(why.into())
-}
 
 impl Metainfo {
     /// Parses a `.torrent` file.
     ///
     /// # Errors
     ///
-    /// Returns [`Error::BadTorrent`] with a sentence that names the error.
+    /// Returns [`BadMetainfo`](super::BadMetainfo), which names the error.
     pub fn from_bytes(bytes: &[u8]) -> Result<Metainfo> {
         check_size(bytes)?;
         if bytes.is_empty() {
@@ -94,7 +73,7 @@ impl Metainfo {
     ///
     /// # Errors
     ///
-    /// Returns [`Error::BadTorrent`] with a sentence that names the error.
+    /// Returns [`BadMetainfo`](super::BadMetainfo), which names the error.
     pub fn from_info(info: Bytes, trackers: impl Into<Trackers>) -> Result<Metainfo> {
         Metainfo::from_parts(info, trackers.into(), None)
     }
@@ -133,6 +112,12 @@ impl Metainfo {
         let encoding = encoding.map(Encoding::name);
         Ok(Metainfo { info_hash, name, layout, hashes, files, private, trackers, encoding, selected: Vec::new(), info })
     }
+}
+
+/// Returns whether the body is HTML or XML, whatever precedes the first tag.
+pub fn is_web_page(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    body.first() == Some(&b'<')
 }
 
 /// Returns the positions at which a torrent file may begin: some have a byte order mark, blank
@@ -218,13 +203,8 @@ fn urls(text: &[u8]) -> impl Iterator<Item = String> + '_ {
     text.split_whitespace().filter(|url| url.len() <= MAX_URL_BYTES).take(MAX_TRACKERS).map(str::to_owned)
 }
 
-/// Returns a `.torrent` file for an info dictionary.
-pub(crate) fn write_torrent(
-    info: &[u8],
-    trackers: &Trackers,
-    comment: Option<&str>,
-    encoding: Option<&str>,
-) -> Vec<u8> {
+/// Returns a `.torrent` file (BEP 3) for an info dictionary.
+pub fn write_torrent(info: &[u8], trackers: &Trackers, comment: Option<&str>, encoding: Option<&str>) -> Vec<u8> {
     // BEP 3: keys in the order of their bytes.
     let mut out = Vec::with_capacity(info.len() + 256);
     out.push(b'd');
@@ -255,6 +235,3 @@ pub(crate) fn write_torrent(
     out.push(b'e');
     out
 }
-
-#[cfg(test)]
-mod tests;

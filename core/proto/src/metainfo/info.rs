@@ -4,13 +4,11 @@
 //! numbers as text, odd optional fields, names of any shape. Only contradictory lengths and hashes
 //! make a torrent invalid.
 
-use super::text::{self, Decoder};
-use super::{MAX_FILES, MAX_TOTAL_BYTES, bad};
-use crate::error::Result;
-use crate::metainfo::FileEntry;
-use crate::metainfo::paths::{self, MAX_PATH_DEPTH, PathMaker};
+use super::paths::{self, MAX_PATH_DEPTH, PathMaker};
+use super::{FileEntry, MAX_FILES, MAX_TOTAL_BYTES, Result, bad};
+use crate::bencode::Reader;
+use crate::charset::{self, Decoder};
 use encoding_rs::Encoding;
-use playswarm_proto::bencode::Reader;
 use std::borrow::Cow;
 use std::path::PathBuf;
 
@@ -151,12 +149,12 @@ fn flag(value: &mut Reader<'_>) -> Result<bool> {
 /// Reads the value of `encoding`.
 pub(super) fn label(value: &mut Reader<'_>) -> Result<Option<&'static Encoding>> {
     let label = value.string_if_any()?.and_then(|label| std::str::from_utf8(label).ok());
-    Ok(label.and_then(text::by_label))
+    Ok(label.and_then(charset::by_label))
 }
 
 /// Reads the value of `codepage`.
 pub(super) fn code_page(value: &mut Reader<'_>) -> Result<Option<&'static Encoding>> {
-    Ok(number(value)?.and_then(text::by_code_page))
+    Ok(number(value)?.and_then(charset::by_code_page))
 }
 
 /// An entry of the list of files.

@@ -10,7 +10,7 @@ const MAX_LOOKED_AT: usize = 64 << 10;
 
 /// Returns the encoding with this label, as tools write it: `GBK`, `windows-1251`, `cp1251`,
 /// `SJIS`. Encodings that are not used for file names are ignored.
-pub(super) fn by_label(label: &str) -> Option<&'static Encoding> {
+pub(crate) fn by_label(label: &str) -> Option<&'static Encoding> {
     let label = label.trim().to_ascii_lowercase();
     let known = Encoding::for_label_no_replacement(label.as_bytes());
     known.filter(|known| known.is_ascii_compatible()).or_else(|| {
@@ -22,7 +22,7 @@ pub(super) fn by_label(label: &str) -> Option<&'static Encoding> {
 }
 
 /// Returns the encoding of a Windows code page.
-pub(super) fn by_code_page(page: i64) -> Option<&'static Encoding> {
+pub(crate) fn by_code_page(page: i64) -> Option<&'static Encoding> {
     let label = match page {
         866 => "ibm866",
         874 => "windows-874",
@@ -47,7 +47,7 @@ pub(super) fn by_code_page(page: i64) -> Option<&'static Encoding> {
 }
 
 /// The decoder of one torrent's names.
-pub(super) struct Decoder {
+pub(crate) struct Decoder {
     /// Encoding of all names, if one is stated and they are not all UTF-8.
     stated: Option<&'static Encoding>,
     /// Encoding of names that are not UTF-8.
@@ -56,7 +56,7 @@ pub(super) struct Decoder {
 
 impl Decoder {
     /// Creates a decoder. `names` are all names without a UTF-8 counterpart.
-    pub(super) fn new<'a>(stated: Option<&'static Encoding>, names: impl Iterator<Item = &'a [u8]>) -> Decoder {
+    pub(crate) fn new<'a>(stated: Option<&'static Encoding>, names: impl Iterator<Item = &'a [u8]>) -> Decoder {
         let mut detector = None;
         let mut looked_at = 0;
         // UTF-8 names contain no information about the encoding. Of the rest, as many are used as
@@ -78,7 +78,7 @@ impl Decoder {
     }
 
     /// Returns a name as text. Invalid parts are replaced.
-    pub(super) fn text<'a>(&self, name: &'a [u8]) -> Cow<'a, str> {
+    pub(crate) fn text<'a>(&self, name: &'a [u8]) -> Cow<'a, str> {
         if let Some(stated) = self.stated {
             let (text, failed) = stated.decode_without_bom_handling(name);
             if !failed {
@@ -93,12 +93,11 @@ impl Decoder {
 }
 
 /// Returns foreign bytes as text: UTF-8, or the most likely encoding.
-pub(crate) fn likely_text(bytes: &[u8]) -> Cow<'_, str> {
+pub fn likely_text(bytes: &[u8]) -> Cow<'_, str> {
     Decoder::new(None, std::iter::once(bytes)).text(bytes)
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

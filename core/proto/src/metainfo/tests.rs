@@ -1,9 +1,10 @@
 //! Valid, odd, broken and hostile torrents.
-#![allow(clippy::unwrap_used)]
 
+use super::parse::MAX_FRONT_BYTES;
 use super::*;
-use crate::metainfo::MAX_PATH_DEPTH;
-use playswarm_proto::bencode::{put_integer, put_string};
+use crate::bencode::{put_integer, put_string};
+use crate::sha1::sha1;
+use encoding_rs::Encoding;
 use proptest::prelude::*;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -55,10 +56,7 @@ fn parse(info: Vec<u8>) -> Result<Metainfo> {
     Metainfo::from_info(info.into(), Vec::new())
 }
 fn refusal(info: Vec<u8>) -> String {
-    match parse(info) {
-        Err(e @ Error::BadTorrent(_)) => e.to_string(),
-        other => panic!("not refused as a bad torrent: {other:?}"),
-    }
+    parse(info).unwrap_err().to_string()
 }
 
 #[test]
@@ -435,8 +433,8 @@ fn garbage_is_refused_with_a_sentence() {
         b"le",
         b"\0\0\0",
     ] {
-        let e = Metainfo::from_bytes(bytes).unwrap_err();
-        assert!(matches!(e, Error::BadTorrent(_)), "{bytes:?}: {e}");
+        let why = Metainfo::from_bytes(bytes).unwrap_err().to_string();
+        assert!(!why.is_empty(), "{bytes:?}");
     }
 }
 
@@ -501,14 +499,6 @@ fn a_hundred_thousand_equal_names_cost_no_more() {
 #[test]
 fn too_many_files_are_refused() {
     assert!(refusal(multi((0..=MAX_FILES).map(|_| file(&["a"], 1)).collect(), 1)).contains("files"));
-}
-
-#[test]
-fn playable_files_are_listed_in_natural_order() {
-    let torrent =
-        parse(multi(vec![file(&["E10.mkv"], 1), file(&["E2.mkv"], 1), file(&["x.txt"], 1), file(&["E1.mkv"], 0)], 3))
-            .unwrap();
-    assert_eq!(torrent.playable(), [1, 0]);
 }
 
 proptest! {

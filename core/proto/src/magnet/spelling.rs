@@ -1,7 +1,7 @@
 //! Spellings of links: quoted, wrapped, or escaped by desktops, web pages, shells and JSON. This
-//! module restores the intended link; `magnet` parses its fields.
+//! module restores the intended link; the parent module parses its fields.
 
-use super::magnet::hash_from_text;
+use crate::InfoHash;
 use std::borrow::Cow;
 
 /// Schemes that stand for a magnet link. WebTorrent, browsers' handlers and players each have their
@@ -15,7 +15,7 @@ const MAX_ROUNDS: usize = 3;
 
 /// Returns the text without surrounding whitespace and invisible characters. For a link,
 /// surrounding quotes and the line breaks within it are removed too; paths keep theirs.
-pub(super) fn bare(text: &str) -> Cow<'_, str> {
+pub fn bare(text: &str) -> Cow<'_, str> {
     let text = trimmed(text);
     let mut inner = text;
     while let Some(within) = QUOTES.iter().find_map(|(open, close)| inner.strip_prefix(*open)?.strip_suffix(*close)) {
@@ -43,7 +43,7 @@ fn trimmed(text: &str) -> &str {
 
 fn is_link(text: &str) -> bool {
     let web = ["http:", "https:", "file:"].iter().any(|scheme| starts_with(text, scheme));
-    web || magnet_query(text).is_some() || hash_from_text(text).is_some()
+    web || magnet_query(text).is_some() || InfoHash::from_text(text).is_some()
 }
 
 fn starts_with(text: &str, start: &str) -> bool {
@@ -57,11 +57,11 @@ pub(super) fn magnet_query(text: &str) -> Option<Cow<'_, str>> {
         return Some(Cow::Owned(format!("xt={text}")));
     }
     let after = text.split_once(':').map(|(_, after)| after.split(['&', '?']).next().unwrap_or_default());
-    if starts_with(text, "btih:") && after.is_some_and(|hash| hash_from_text(hash).is_some()) {
+    if starts_with(text, "btih:") && after.is_some_and(|hash| InfoHash::from_text(hash).is_some()) {
         return Some(Cow::Owned(format!("xt=urn:{}", as_written(text).replacen('?', "&", 1))));
     }
     // The end of a link, from its hash on.
-    if let Some((hash, rest)) = text.split_once(['&', '?']).filter(|(hash, _)| hash_from_text(hash).is_some()) {
+    if let Some((hash, rest)) = text.split_once(['&', '?']).filter(|(hash, _)| InfoHash::from_text(hash).is_some()) {
         return Some(Cow::Owned(format!("xt=urn:btih:{hash}&{}", as_written(rest))));
     }
     if starts_with(text, "xt=urn:bt") || starts_with(text, "?xt=urn:bt") {
@@ -79,7 +79,7 @@ pub(super) fn magnet_query(text: &str) -> Option<Cow<'_, str>> {
         }
     }
     let rest = rest.trim_start_matches(['\\', '/']);
-    if let Some(hash) = hash_from_text(rest) {
+    if let Some(hash) = InfoHash::from_text(rest) {
         return Some(Cow::Owned(format!("xt=urn:btih:{hash}")));
     }
     let query = match rest.strip_prefix('?') {

@@ -1,7 +1,6 @@
 //! The geometry of a torrent: pieces, blocks and bytes.
 
-use crate::Bits;
-pub use playswarm_proto::BLOCK_BYTES;
+use crate::{BLOCK_BYTES, Bits};
 use std::ops::Range;
 
 /// The number of a piece.

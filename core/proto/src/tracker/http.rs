@@ -1,15 +1,16 @@
-//! Parses the answer of an HTTP tracker (BEP 3, 7, 23, 24, 31), as leniently as other clients.
+//! The announce URL of the HTTP tracker protocol (BEP 3), and its answer (BEP 3, 7, 23, 24, 31),
+//! which is parsed as leniently as other clients do.
 //!
 //! Trackers put blank lines, byte order marks or script warnings in front, write numbers as
 //! strings, and name odd peers among good ones. None of that prevents reading the rest.
 
-use super::{MAX_PEERS_OF_ANSWER, words};
-use crate::peer_address::PeerAddress;
-use playswarm_logic::trackers::Retry;
-use playswarm_proto::bencode::{Malformed, Reader};
-use playswarm_proto::compact;
+use super::{Announce, Answer, Event, MAX_PEERS_OF_ANSWER, Retry, words};
+use crate::bencode::{Malformed, Reader};
+use crate::{PeerAddress, compact};
+use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
+use url::Url;
 
 /// Most bytes skipped in front of an answer.
 const MAX_IN_FRONT: usize = 4096;
@@ -18,67 +19,67 @@ const MAX_TRIES: usize = 16;
 /// Most peers with host names taken from one answer: each costs a lookup.
 const MAX_NAMES: usize = 20;
 
-/// A tracker's answer. Its peers are passed on as they arrive.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) interval: Option<Duration>,
-    pub(super) min_interval: Option<Duration>,
-    pub(super) peers: usize,
-    pub(super) seeds: Option<u64>,
-    pub(super) leeches: Option<u64>,
-    /// Warning for the user, safe to display.
-    pub(super) warning: Option<String>,
-    /// Id to return with each announce.
-    pub(super) tracker_id: Option<Vec<u8>>,
-    /// Our address as the tracker sees it (BEP 24).
-    pub(super) external_ip: Option<IpAddr>,
-}
+/// The reason why an answer cannot be read, as a sentence about the tracker.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct BadAnswer(pub String);
 
-impl Answer {
-    /// Merges this answer with that over the other address family.
-    pub(super) fn and(self, other: Answer) -> Answer {
-        Answer {
-            peers: self.peers + other.peers,
-            warning: self.warning.or(other.warning),
-            tracker_id: self.tracker_id.or(other.tracker_id),
-            seeds: self.seeds.max(other.seeds),
-            leeches: self.leeches.max(other.leeches),
-            ..self
-        }
+impl From<Malformed> for BadAnswer {
+    fn from(why: Malformed) -> BadAnswer {
+        BadAnswer(format!("its answer is malformed: {}", why.0))
     }
 }
 
-/// The reason for a failure, and when to retry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failure {
-    pub(super) why: String,
-    pub(super) retry: Retry,
-}
-
-impl From<String> for Failure {
-    fn from(why: String) -> Failure {
-        Failure { why, retry: Retry::Usual }
-    }
-}
-impl From<Malformed> for Failure {
-    fn from(why: Malformed) -> Failure {
-        format!("its answer is malformed: {}", why.0).into()
-    }
-}
+type Result<T> = std::result::Result<T, BadAnswer>;
 
 /// A parsed answer and its peers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Parsed {
-    pub(super) answer: Answer,
-    pub(super) peers: Vec<SocketAddr>,
+pub struct Parsed {
+    /// The answer.
+    pub answer: Answer,
+    /// Addresses of peers.
+    pub peers: Vec<SocketAddr>,
     /// Peers whose host names must be resolved.
-    pub(super) names: Vec<PeerAddress>,
+    pub names: Vec<PeerAddress>,
     /// Message of the tracker if it refuses the announce.
-    pub(super) refusal: Option<(String, Retry)>,
+    pub refusal: Option<(String, Retry)>,
+}
+
+/// Returns the announce URL with its own query (a passkey, for example) and our fields.
+pub fn announce_url(url: &Url, announce: &Announce) -> Url {
+    let mut query = url.query().filter(|own| !own.is_empty()).map(|own| format!("{own}&")).unwrap_or_default();
+    let escape = |query: &mut String, bytes: &[u8]| {
+        for byte in bytes {
+            // Writing to a string cannot fail.
+            let _ = write!(query, "%{byte:02X}");
+        }
+    };
+    query.push_str("info_hash=");
+    escape(&mut query, &announce.info_hash);
+    query.push_str("&peer_id=");
+    escape(&mut query, &announce.peer_id);
+    let _ = write!(
+        query,
+        "&port={}&uploaded={}&downloaded={}&left={}&compact=1&no_peer_id=1&numwant={}&key={:08X}",
+        announce.port, announce.uploaded, announce.downloaded, announce.left, announce.wanted, announce.key
+    );
+    query.push_str(match announce.event {
+        Event::None => "",
+        Event::Started => "&event=started",
+        Event::Completed => "&event=completed",
+        Event::Stopped => "&event=stopped",
+    });
+    if let Some(id) = &announce.tracker_id {
+        query.push_str("&trackerid=");
+        escape(&mut query, id);
+    }
+    let mut url = url.clone();
+    url.set_query(Some(&query));
+    url
 }
 
 /// Parses an answer, whatever precedes or follows it.
-pub(super) fn parse(body: &[u8]) -> Result<Parsed, Failure> {
+pub fn parse(body: &[u8]) -> Result<Parsed> {
     let first = dictionary(body);
     if first.is_ok() {
         return first;
@@ -88,12 +89,12 @@ pub(super) fn parse(body: &[u8]) -> Result<Parsed, Failure> {
     tries.map(|n| dictionary(&body[n..])).find(Result::is_ok).unwrap_or(first)
 }
 
-fn dictionary(body: &[u8]) -> Result<Parsed, Failure> {
+fn dictionary(body: &[u8]) -> Result<Parsed> {
     let mut parsed = Parsed::default();
     let mut refused = None;
     let mut retry = Retry::Usual;
     let mut sensible = false;
-    let end = Reader::new(body).dictionary(|key, value| -> Result<(), Failure> {
+    let end = Reader::new(body).dictionary(|key, value| -> Result<()> {
         let is_string = value.peek()?.is_ascii_digit();
         let answer = &mut parsed.answer;
         match key {
@@ -130,7 +131,7 @@ fn dictionary(body: &[u8]) -> Result<Parsed, Failure> {
     match refused {
         // Some trackers always write the field.
         Some(why) if !why.is_empty() || parsed.peers.is_empty() => parsed.refusal = Some((why, retry)),
-        _ if !sensible => return Err("its answer has neither peers nor an interval".to_owned().into()),
+        _ if !sensible => return Err(BadAnswer("its answer has neither peers nor an interval".to_owned())),
         _ => {}
     }
     parsed.peers.truncate(MAX_PEERS_OF_ANSWER);
@@ -140,7 +141,7 @@ fn dictionary(body: &[u8]) -> Result<Parsed, Failure> {
 }
 
 /// Reads a number, also if it is written as a string; `None` for any other value.
-fn number(value: &mut Reader<'_>) -> Result<Option<i64>, Failure> {
+fn number(value: &mut Reader<'_>) -> Result<Option<i64>> {
     if value.peek()?.is_ascii_digit() {
         let text = value.string()?;
         return Ok(std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()));
@@ -164,12 +165,12 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
 }
 
 /// Reads a peer as a dictionary: an IP address or a host name, and a port.
-fn peer_of_list(peer: &mut Reader<'_>, parsed: &mut Parsed) -> Result<(), Failure> {
+fn peer_of_list(peer: &mut Reader<'_>, parsed: &mut Parsed) -> Result<()> {
     if peer.peek()? != b'd' {
         return Ok(());
     }
     let (mut host, mut port) = (None, None);
-    peer.dictionary(|key, value| -> Result<(), Failure> {
+    peer.dictionary(|key, value| -> Result<()> {
         match key {
             b"ip" if value.peek()?.is_ascii_digit() => host = std::str::from_utf8(value.string()?).ok(),
             b"port" => port = number(value)?.and_then(|n| u16::try_from(n).ok()),
@@ -186,7 +187,6 @@ fn peer_of_list(peer: &mut Reader<'_>, parsed: &mut Parsed) -> Result<(), Failur
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
@@ -282,6 +282,34 @@ mod tests {
         assert_eq!(parse(&many).unwrap().peers.len(), MAX_PEERS_OF_ANSWER);
         let names = [b"d5:peersl".to_vec(), b"d2:ip3:a.b4:porti7ee".repeat(1000), b"ee".to_vec()].concat();
         assert_eq!(parse(&names).unwrap().names.len(), MAX_NAMES);
+    }
+
+    #[test]
+    fn a_passkey_in_the_url_stays_there() {
+        let mut announce = Announce {
+            info_hash: [0xff; 20],
+            peer_id: *b"-PS0100-abcdefghijkl",
+            port: 5,
+            downloaded: 1,
+            uploaded: 2,
+            left: 3,
+            event: Event::Started,
+            key: 7,
+            wanted: 9,
+            tracker_id: None,
+        };
+        let url = announce_url(&"http://t.example/a?passkey=x%20y".parse().unwrap(), &announce);
+        assert!(url.as_str().starts_with("http://t.example/a?passkey=x%20y&info_hash=%FF%FF"), "{url}");
+        assert!(
+            url.as_str().ends_with(
+                "&port=5&uploaded=2&downloaded=1&left=3&compact=1&no_peer_id=1&numwant=9&key=00000007&event=started"
+            ),
+            "{url}"
+        );
+        announce.tracker_id = Some(b"a&\0".to_vec());
+        let url = announce_url(&"http://t.example/a?".parse().unwrap(), &announce);
+        assert!(url.as_str().starts_with("http://t.example/a?info_hash="), "{url}");
+        assert!(url.as_str().ends_with("&event=started&trackerid=%61%26%00"), "{url}");
     }
 
     proptest! {

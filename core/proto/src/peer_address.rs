@@ -28,7 +28,7 @@ pub enum PeerAddress {
 impl PeerAddress {
     /// Parses a tracker's host, which is an IP address or a host name without a port. Returns
     /// `None` where no connection is possible.
-    pub(crate) fn of_host(host: &str, port: u16) -> Option<PeerAddress> {
+    pub fn of_host(host: &str, port: u16) -> Option<PeerAddress> {
         if port == 0 {
             return None;
         }
@@ -104,7 +104,6 @@ impl<'de> Deserialize<'de> for PeerAddress {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

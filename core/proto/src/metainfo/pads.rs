@@ -1,7 +1,7 @@
 //! Pad files (BEP 47), which align the next file with a piece: the blocks that need not be fetched.
 
 use super::Metainfo;
-use playswarm_logic::{BLOCK_BYTES, PieceIndex};
+use crate::{BLOCK_BYTES, PieceIndex};
 use std::collections::BTreeMap;
 
 impl Metainfo {
@@ -9,7 +9,7 @@ impl Metainfo {
     /// completely in these. Pieces that consist only of pad files are not included. These blocks
     /// are zeros and need not be fetched. If the piece's hash does not match, the pad files contain
     /// data after all.
-    pub(crate) fn padded_tails(&self) -> BTreeMap<PieceIndex, u32> {
+    pub fn padded_tails(&self) -> BTreeMap<PieceIndex, u32> {
         let mut tails = BTreeMap::new();
         let mut from = None;
         for (n, file) in self.files.iter().enumerate().filter(|(_, f)| f.length > 0) {
@@ -40,7 +40,7 @@ impl Metainfo {
     }
 
     /// Returns the pieces that lie completely in pad files.
-    pub(crate) fn pad_pieces(&self) -> Vec<PieceIndex> {
+    pub fn pad_pieces(&self) -> Vec<PieceIndex> {
         let mut pieces = Vec::new();
         let mut from = None;
         for file in self.files.iter().filter(|f| f.length > 0) {
@@ -62,11 +62,10 @@ impl Metainfo {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::metainfo::{FileEntry, InfoHash};
-    use playswarm_logic::Layout;
+    use crate::metainfo::FileEntry;
+    use crate::{InfoHash, Layout};
 
     fn torrent(files: &[(bool, u64)], piece: u32) -> Metainfo {
         let mut offset = 0;

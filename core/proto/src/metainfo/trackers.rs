@@ -1,28 +1,31 @@
 //! The trackers of a torrent: their announce URLs, the tiers of BEP 12, and their sources.
 
-use super::{MAX_TRACKERS, MAX_URL_BYTES};
-use crate::discovery::source::without_secrets;
-use crate::printable;
-use playswarm_proto::AddressClass;
+use crate::{AddressClass, printable};
 use std::collections::HashSet;
 use url::Url;
 
+/// Most trackers kept; the rest is ignored.
+pub const MAX_TRACKERS: usize = 200;
+/// Longest URL of a tracker, bytes; longer ones are ignored.
+pub const MAX_URL_BYTES: usize = 2048;
+
 /// A tracker.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tracker {
     /// Announce URL (http, https or udp), unchanged.
     pub url: String,
     /// Tier (BEP 12), ascending from 0: the trackers of one tier are backups of each other.
     pub tier: u32,
     /// Class of the address from which this URL came; [`AddressClass::Loopback`] for the user.
-    pub(crate) named_by: AddressClass,
+    pub named_by: AddressClass,
 }
 
 impl Tracker {
     /// Returns the announce URL for display, without possible passkeys and without characters that
     /// a terminal executes.
     pub fn shown(&self) -> String {
-        printable::line(&without_secrets(&self.url)).into_owned()
+        printable::line(&printable::without_secrets(&self.url)).into_owned()
     }
 }
 
@@ -77,13 +80,14 @@ impl Trackers {
 
     /// Adds those of `others` that are not in the list yet, in further tiers behind the present
     /// ones.
-    pub(crate) fn extend(&mut self, others: &Trackers) {
+    pub fn extend(&mut self, others: &Trackers) {
         let first = self.list.last().map_or(0, |t| t.tier + 1);
         others.list.iter().for_each(|t| self.push(&t.url, first + t.tier, t.named_by));
     }
 
     /// Returns the trackers as named by a source at an address of this class.
-    pub(crate) fn named_by(mut self, class: AddressClass) -> Trackers {
+    #[must_use]
+    pub fn named_by(mut self, class: AddressClass) -> Trackers {
         self.list.iter_mut().for_each(|t| t.named_by = t.named_by.min(class));
         self
     }
@@ -133,7 +137,7 @@ impl<'a> IntoIterator for &'a Trackers {
 /// Spellings differ in the case of scheme and host, a default port, a dot behind the host, an empty
 /// query or a fragment. A UDP tracker is identified by host and port alone, unless its path is not
 /// the standard one (BEP 41).
-pub(crate) fn identity(url: &str) -> Option<String> {
+fn identity(url: &str) -> Option<String> {
     let url = parse(url)?;
     let host = url.host_str()?.trim_end_matches('.').to_owned();
     if host.is_empty() {
@@ -154,7 +158,7 @@ pub(crate) fn identity(url: &str) -> Option<String> {
 }
 
 /// Parses a tracker's URL, with its host in the form for lookups; `None` if it is invalid.
-pub(crate) fn parse(url: &str) -> Option<Url> {
+pub fn parse(url: &str) -> Option<Url> {
     let mut url = Url::parse(url.trim()).ok()?;
     match url.scheme() {
         "http" | "https" => {}
@@ -169,7 +173,6 @@ pub(crate) fn parse(url: &str) -> Option<Url> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -4,9 +4,7 @@
 //! Here are the loop and what connects the parts; what the network does is in `network`, what the
 //! readers do in `viewer`.
 
-#[path = "network.rs"]
 mod network;
-#[path = "viewer.rs"]
 mod viewer;
 pub use viewer::describe;
 

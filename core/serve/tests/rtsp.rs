@@ -183,6 +183,9 @@ async fn ffmpeg_gets_every_codec_as_it_is_in_the_file() {
         ("b.mkv", &["-c:v", "libx264", "-c:a", "ac3", "-b:a", "448k"], ["H264", "AC3"]),
         ("c.webm", &["-c:v", "libvpx-vp9", "-cpu-used", "8", "-c:a", "libopus"], ["VP9", "opus"]),
         ("d.mkv", &["-c:v", "libvpx", "-cpu-used", "8", "-c:a", "aac"], ["VP8", "mpeg4-generic"]),
+        // Samples in the forms of broadcasts; those of the sound have headers.
+        ("f.ts", &["-c:v", "libx264", "-c:a", "libmp3lame"], ["H264", "MPA"]),
+        ("g.ts", &["-c:v", "libx264", "-c:a", "aac"], ["MP2T", "MP2T"]),
         // Neither has a format of its own that FFmpeg knows.
         ("e.mkv", &["-c:v", "mpeg2video", "-c:a", "eac3"], ["MP2T", "MP2T"]),
     ] {

@@ -183,6 +183,9 @@ async fn ffmpeg_gets_every_codec_as_it_is_in_the_file() {
         ("b.mkv", &["-c:v", "libx264", "-c:a", "ac3", "-b:a", "448k"], ["H264", "AC3"]),
         ("c.webm", &["-c:v", "libvpx-vp9", "-cpu-used", "8", "-c:a", "libopus"], ["VP9", "opus"]),
         ("d.mkv", &["-c:v", "libvpx", "-cpu-used", "8", "-c:a", "aac"], ["VP8", "mpeg4-generic"]),
+        // Samples in the forms of broadcasts; those of the sound have headers.
+        ("f.ts", &["-c:v", "libx264", "-c:a", "libmp3lame"], ["H264", "MPA"]),
+        ("g.ts", &["-c:v", "libx264", "-c:a", "aac"], ["MP2T", "MP2T"]),
         // Neither has a format of its own that FFmpeg knows.
         ("e.mkv", &["-c:v", "mpeg2video", "-c:a", "eac3"], ["MP2T", "MP2T"]),
     ] {
@@ -504,4 +507,52 @@ async fn a_browser_gets_an_error_and_is_disconnected() {
     let mut text = String::new();
     timeout(LONG, socket.read_to_string(&mut text)).await.unwrap().unwrap();
     assert!(text.starts_with("HTTP/1.1 400") && !text.contains("RTSP"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_requests_frames_and_connections_are_bounded() {
+    let mut config = RtspConfig::default();
+    (config.max_connections, config.max_sessions) = (2, 2);
+    let stage = Stage::new(config).await;
+    let (url, mut client) = (stage.server.url(), stage.client().await);
+    for _ in 0..500 {
+        client.socket.write_all(b"$\x01\xff\xff").await.unwrap();
+        client.socket.write_all(&[0; 0xffff]).await.unwrap();
+        client.set_up(&url, "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n").await;
+    }
+    assert_eq!(stage.server.sessions(), 1, "a new session replaces the connection's last one");
+    let _second = stage.client().await;
+    let mut third = stage.client().await;
+    let closed = timeout(LONG, third.socket.read(&mut [0])).await.unwrap();
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+
+    let endless = [b"OPTIONS * RTSP/1.0\r\nX: ".to_vec(), vec![b'a'; 20 << 10]].concat();
+    client.socket.write_all(&endless).await.unwrap();
+    let mut text = String::new();
+    timeout(LONG, client.socket.read_to_string(&mut text)).await.unwrap().ok();
+    assert!(text.starts_with("RTSP/1.0 413"), "{text}");
+    while stage.server.sessions() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_nothing_is_waited_for_and_loses_nothing() {
+    let stage = Stage::new(RtspConfig::default()).await;
+    let (url, mut client) = (stage.server.url(), stage.client().await);
+    client.ask("DESCRIBE", &url, "").await;
+    let headers = "User-Agent: libmpv\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
+    let session = client.set_up(&format!("{url}/track0"), headers).await;
+    let answer = client.ask("PLAY", &url, &format!("Session: {session}\r\n")).await;
+    let mut next: u16 = answer.split(";seq=").nth(1).unwrap().split(';').next().unwrap().parse().unwrap();
+    // As mpv does while it is paused.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let mut packets = 0;
+    while packets < 2000 {
+        let packet = client.unit().await.unwrap_err();
+        if packet[1] != 200 {
+            assert_eq!(u16::from_be_bytes([packet[2], packet[3]]), next);
+            (next, packets) = (next.wrapping_add(1), packets + 1);
+        }
+    }
 }

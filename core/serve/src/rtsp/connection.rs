@@ -90,8 +90,7 @@ impl Connection {
         let mut buffer = vec![0; 8 << 10];
         loop {
             self.send_due().await;
-            let (session_at, closes_at) = (self.next_timeout(), self.closes_at());
-            let wake = session_at.into_iter().chain(closes_at).min();
+            let wake = [self.next_timeout(), self.closes_at()].into_iter().flatten().min();
             tokio::select! {
                 written = writer.write(&self.out), if !self.out.is_empty() => self.out.advance(written?),
                 read = reader.read(&mut buffer), if self.out.len() < MAX_OUT_BYTES => {
@@ -108,9 +107,7 @@ impl Connection {
                 event = event(&mut self.active, self.peer.ip()) => self.take_event(event),
                 () = sleep_until(wake) => {}
             }
-            if closes_at.is_some_and(|at| at <= Instant::now())
-                && self.closes_at().is_some_and(|at| at <= Instant::now())
-            {
+            if self.closes_at().is_some_and(|at| at <= Instant::now()) {
                 return Err(io::ErrorKind::TimedOut.into());
             }
         }

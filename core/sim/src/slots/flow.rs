@@ -63,12 +63,18 @@ impl World<'_> {
             let mean = v.suppliers.iter().map(|s| s.gives).sum::<f64>() / v.suppliers.len() as f64;
             let floor = 0.15 * mean + 1.0;
             let sum: f64 = v.suppliers.iter().map(|s| s.gives + floor).sum();
-            for i in 0..self.viewers[id as usize].suppliers.len() {
+            let runs = v.suppliers.iter().enumerate();
+            let runs = runs.map(|(i, s)| (self.viewers[s.peer as usize].run(edge, most), i));
+            let mut runs: Vec<(u32, usize)> = runs.collect();
+            runs.sort_unstable();
+            // What lies beyond the run of one comes from those with longer runs. So all together give no
+            // more than what the longest run has.
+            let mut so_far = got;
+            for (run, i) in runs {
                 let s = &self.viewers[id as usize].suppliers[i];
-                let other = &self.viewers[s.peer as usize];
-                let run = f64::from(other.run(edge, most)) * chunk - got;
-                let bytes = (wants * (s.gives + floor) / sum).min(run);
+                let bytes = (wants * (s.gives + floor) / sum).min(f64::from(run) * chunk - so_far);
                 if bytes > 0.0 {
+                    so_far += bytes;
                     let peer = s.peer;
                     if self.inbox[peer as usize].is_empty() {
                         asked.push(peer);

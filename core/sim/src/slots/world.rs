@@ -343,6 +343,26 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_had_comes_from_the_origin() {
+        // Viewers that are close together, so that each holds only a little that others lack.
+        let crowd = Crowd {
+            viewers: 60,
+            arrive_s: 30.0,
+            end_s: 240.0,
+            chunk_s: 0.8,
+            keeps_s: None,
+            film_s: 600.0,
+            ..Crowd::default()
+        };
+        let world = play(&crowd, draw(&crowd, 6), Index::None, Sharing::Urgent, 6);
+        let chunks = (crowd.film_s / crowd.chunk_s) as u32;
+        let held = (0..chunks).filter(|chunk| world.viewers.iter().any(|v| v.holds(*chunk))).count();
+        let held = held as f64 * crowd.chunk_s * crowd.film_rate;
+        let from_origin: f64 = world.viewers.iter().map(|v| v.lived.from_origin).sum();
+        assert!(held > 200.0 * crowd.film_rate && from_origin >= 0.999 * held, "{held} held, {from_origin} given");
+    }
+
+    #[test]
     fn one_viewer_alone_is_fed_by_the_origin_at_the_films_rate() {
         let crowd = Crowd { viewers: 1, arrive_s: 1.0, end_s: 600.0, ..Crowd::default() };
         let world = play(&crowd, draw(&crowd, 9), Index::Slots(Kind::Virtual), Sharing::Urgent, 9);

@@ -146,6 +146,9 @@ pub struct AddressBook {
     /// Until when a full book takes no further addresses.
     full_until: Time,
     dialing: usize,
+    /// No address is due before this time, so [`AddressBook::dial`] need not look through them.
+    /// Does not hold while the need is [`Need::Much`].
+    next_due: Time,
     need: Need,
     /// Whether the torrent is private: only trackers and the user may name peers (BEP 27).
     private: bool,
@@ -247,6 +250,7 @@ impl AddressBook {
             // private, even if another source named it first.
             if is_fit_for_private(origin) && !is_fit_for_private(known.origin) {
                 known.origin = origin;
+                self.next_due = Time::ZERO;
             }
             return false;
         }
@@ -254,6 +258,7 @@ impl AddressBook {
             return false;
         }
         self.known.insert(addr, Entry::new(origin, now));
+        self.next_due = Time::ZERO;
         true
     }
 
@@ -275,7 +280,9 @@ impl AddressBook {
 
     /// Sets the need for peers.
     pub fn set_need(&mut self, need: Need) {
-        self.need = need;
+        if need != self.need {
+            (self.need, self.next_due) = (need, Time::ZERO);
+        }
     }
 
     /// Marks the torrent as private (BEP 27). Addresses from sources other than trackers and the
@@ -297,19 +304,26 @@ impl AddressBook {
     /// Returns the addresses to dial now, for at most `room` more connections.
     pub fn dial(&mut self, now: Time, room: usize) -> Vec<Dial> {
         let n = room.saturating_sub(self.dialing).min(MAX_DIALS.saturating_sub(self.dialing));
-        if n == 0 {
+        if n == 0 || (now < self.next_due && self.need != Need::Much) {
             return Vec::new();
         }
         let (need, salt, bans, private) = (self.need, self.salt, &self.bans, self.private);
-        let candidates = self.known.iter_mut().filter(|(addr, e)| {
+        let candidates = self.known.iter_mut().filter(|(_, e)| {
             e.state == State::Idle
                 && !(e.seed && need == Need::Nothing)
                 && !(private && !is_fit_for_private(e.origin) && e.origin != Origin::Incoming)
-                && !bans.is_banned(**addr, now)
         });
         let (mut due, mut others): (Vec<_>, Vec<_>) = candidates.partition(|(_, e)| e.next_try <= now);
+        let mut next_due = others.iter().map(|(_, e)| e.next_try).min().unwrap_or(Time::NEVER);
+        let all_due = due.len();
+        due.retain(|(addr, _)| !bans.is_banned(**addr, now));
+        if due.len() < all_due {
+            // A ban may end.
+            next_due = next_due.min(now.plus_secs(RETRY_S));
+        }
+        self.next_due = if due.len() > n { Time::ZERO } else { next_due };
         if need == Need::Much {
-            others.retain(|(_, e)| e.is_due_soon(now));
+            others.retain(|(addr, e)| e.is_due_soon(now) && !bans.is_banned(**addr, now));
             others.sort_by_key(|(_, e)| std::cmp::Reverse(e.helped));
             due.extend(others.into_iter().take(MAX_SOON));
         }
@@ -402,6 +416,7 @@ impl AddressBook {
         let late = end == End::Fault || (was_connected && end == End::Failed);
         let steps = f64::from(e.failures.min(10) - 1) + if late { 3.0 } else { 0.0 };
         e.next_try = now.plus_secs((RETRY_S * 2f64.powf(steps)).min(RETRY_MAX_S));
+        self.next_due = self.next_due.min(e.next_try);
         if e.failures > MAX_FAILURES && !e.answered && e.origin != Origin::Given {
             self.known.remove(&addr);
         }
@@ -440,6 +455,7 @@ impl AddressBook {
     /// Makes every waiting address due now, after a seek following a long pause or when the network
     /// returns.
     pub fn hurry(&mut self, now: Time) {
+        self.next_due = Time::ZERO;
         for e in self.known.values_mut().filter(|e| e.state == State::Idle && e.failures < 3) {
             e.next_try = e.next_try.min(now);
         }

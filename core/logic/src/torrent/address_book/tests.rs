@@ -260,3 +260,43 @@ fn stale_addresses_make_room() {
     assert!(book.known().any(|known| known == many(0)));
     assert_eq!(book.known().count(), MAX_OF_ORIGIN);
 }
+
+/// Random events in two books, of which one goes through all its addresses at each look.
+#[test]
+fn looks_that_are_left_out_would_have_found_nothing() {
+    for seed in 0..40 {
+        let mut rng = crate::rng::Rng::new(seed);
+        let (mut book, mut thorough) = (AddressBook::new(seed, addr(250)), AddressBook::new(seed, addr(250)));
+        let (mut now, mut dials) = (Time::ZERO, 0);
+        for _ in 0..2000 {
+            now = now.plus_secs(rng.unit());
+            let (what, n, end) = (rng.below(40), addr(1 + rng.below(30) as u8), rng.below(3));
+            let need = [Need::Nothing, Need::Some, Need::Some, Need::Much][rng.below(4) as usize];
+            let end = [End::Failed, End::Helped, End::BothComplete][end as usize];
+            let mut dialled = Vec::new();
+            for book in [&mut book, &mut thorough] {
+                match what {
+                    0..10 => {
+                        book.add(now, n, Origin::Tracker);
+                    }
+                    10..14 if book.known.get(&n).is_some_and(|e| e.state != State::Idle) => book.ended(n, now, end),
+                    14..16 if book.known.get(&n).is_some_and(|e| e.state == State::Dialing) => {
+                        book.connected(now, n, Origin::Tracker);
+                    }
+                    16 => book.set_need(need),
+                    17 if end == End::Failed => book.hurry(now),
+                    18 => book.forget(n),
+                    _ => {}
+                }
+            }
+            thorough.next_due = Time::ZERO;
+            let room = if what % 4 == 0 { 2 } else { 60 };
+            for book in [&mut book, &mut thorough] {
+                dialled.push(book.dial(now, room));
+            }
+            dials += dialled[0].len();
+            assert_eq!(dialled[0], dialled[1], "seed {seed} at {now:?}");
+        }
+        assert!(dials > 100, "{dials}");
+    }
+}

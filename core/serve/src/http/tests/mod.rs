@@ -930,6 +930,13 @@ async fn players_get_subtitles_as_utf_8_by_the_language_of_their_names() {
     assert!(std::str::from_utf8(&vtt.body).unwrap().contains("Привет, мир"));
     assert_eq!(get(&server, "/subtitles/0/film.mkv", &[]).await.status, 415);
     assert_eq!(get(&server, "/subtitles/7/x", &[]).await.status, 404);
+    // Without its language, this text would be taken for one in another encoding.
+    let text = "1\n00:00:01,000 --> 00:00:02,500\nÁrvíztűrő tükörfúrógép. Jó estét kívánok, hölgyem!\n";
+    let bytes = encoding_rs::WINDOWS_1250.encode(text).0.into_owned();
+    let mut hungarian = self::shelf(&[("film.mkv", 10), ("film.hu.srt", bytes.len())]);
+    hungarian.data = Arc::new(vec![pattern(0, 10), bytes.into()]);
+    let read = get(&start(&hungarian).await, "/subtitles/1/film.hu.srt", &[]).await;
+    assert_eq!(std::str::from_utf8(&read.body), Ok(text));
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod listening;
 mod rtsp;
 
 pub use self::http::{

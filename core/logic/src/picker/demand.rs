@@ -62,7 +62,7 @@ impl Demand {
         self.due_s < URGENT_S
     }
 
-    /// Whether it may be asked of a peer that is asked only for what is shown soon.
+    /// Whether a peer with the shorter horizon may be asked for it.
     pub(super) fn is_within_horizon(&self) -> bool {
         self.class == Class::Target || self.shown_s <= LONG_S
     }

@@ -99,7 +99,7 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// Creates a picker for a torrent of which the pieces `have` are verified.
+    /// Creates a picker. The pieces in `have` are verified already.
     pub fn new(layout: Layout, have: &Bits, config: Config) -> Picker {
         let pieces = layout.pieces();
         let mut own = Bits::new(pieces);

@@ -1,7 +1,6 @@
 //! The methods of RTSP (RFC 2326, section 10).
 
 use super::answer::Answer;
-use super::base64::base64;
 use super::connection::Connection;
 use super::feed::Feed;
 use super::film::Film;
@@ -13,6 +12,8 @@ use super::sdp;
 use super::session::{Played, Seed, Session, Start};
 use super::transport::Transport;
 use super::udp::Pair;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use playswarm::printable;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -136,7 +137,7 @@ impl Connection {
         let Some(token) = &self.shared.config.token else { return true };
         let in_path = Target::parse(&request.url).and_then(|target| target.token);
         let basic = request.header("Authorization").and_then(|value| value.strip_prefix("Basic "));
-        let expected = base64(format!("{USER}:{token}").as_bytes());
+        let expected = BASE64.encode(format!("{USER}:{token}"));
         in_path.is_some_and(|given| same_secret(given, token))
             || basic.is_some_and(|given| given.trim().as_bytes().ct_eq(expected.as_bytes()).into())
     }

@@ -6,7 +6,6 @@
 //! the swarm, `connection` drives one client's session, `server` listens.
 
 mod answer;
-mod base64;
 mod clock;
 mod config;
 mod connection;

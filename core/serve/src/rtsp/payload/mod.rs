@@ -4,7 +4,6 @@ mod audio;
 mod nal;
 mod vpx;
 
-use super::base64::base64;
 use playswarm_media::{ParameterSets, Sample, Track, TrackKind, TrackSetup};
 
 /// Longest payload in bytes. With its headers a packet fits Ethernet, also through a tunnel.

@@ -1,6 +1,8 @@
 //! H.264 (RFC 6184) and H.265 (RFC 7798): NAL units, alone in a packet or in fragments.
 
-use super::{MAX_PAYLOAD_BYTES, ParameterSets, Payload, base64, fragments};
+use super::{MAX_PAYLOAD_BYTES, ParameterSets, Payload, fragments};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use std::fmt::Write as _;
 
 /// The form of NAL unit headers of a codec, and of the headers of its fragments.
@@ -74,7 +76,7 @@ fn byte_stream(data: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn sets_text(sets: &[Vec<u8>]) -> String {
-    sets.iter().map(|set| base64(set)).collect::<Vec<_>>().join(",")
+    sets.iter().map(|set| BASE64.encode(set)).collect::<Vec<_>>().join(",")
 }
 
 /// Returns the parameters of RFC 6184, section 8.1.

@@ -94,12 +94,11 @@ impl Parser {
         loop {
             let skipped = self.skip.min(self.buffer.len());
             self.skip -= skipped;
+            self.take(skipped);
             // Blank lines between requests are allowed (RFC 2326, section 4).
-            let blank = match skipped {
-                0 if self.scanned == 0 => self.buffer.iter().take_while(|b| b"\r\n".contains(b)).count(),
-                _ => 0,
-            };
-            self.take(skipped + blank);
+            if self.scanned == 0 {
+                self.take(self.buffer.iter().take_while(|b| b"\r\n".contains(b)).count());
+            }
             if self.skip > 0 || self.buffer.is_empty() {
                 return Ok(None);
             }
@@ -212,6 +211,7 @@ mod tests {
         bytes.extend_from_slice(b"$\x01\x00\x03abc\r\n");
         bytes.extend_from_slice(b"$\x00\x09\x00");
         bytes.extend_from_slice(&[7; 0x900]);
+        bytes.extend_from_slice(b"\r\n");
         bytes
             .extend_from_slice(b"GET_PARAMETER * RTSP/1.0\nCSeq: 2\nSession: abc;timeout=60\nContent-Length: 3\n\nx: ");
         bytes.extend_from_slice(b"PLAY rtsp://h/ RTSP/1.0\r\nCSeq: 3\r\nRange: npt=0.000-\r\n\r\n");

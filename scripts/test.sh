@@ -40,7 +40,7 @@ fi
 fuzz_one() {
     local target=$1 seconds=${FUZZ_SECONDS:-30} seeds=()
     # The containers' readers are small and have 100,000 mutations of real files among their tests beside this.
-    [[ $target == media_* ]] && seconds=$((seconds / 3))
+    [[ $target == media_* || $target == samples_* ]] && seconds=$((seconds / 3))
     [ -d "fuzz/seeds/$target" ] && seeds=("fuzz/seeds/$target")
     mkdir -p "fuzz/corpus/$target"
     RUSTC_BOOTSTRAP=1 cargo fuzz run --sanitizer none "$target" "fuzz/corpus/$target" "${seeds[@]}" -- \

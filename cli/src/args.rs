@@ -6,7 +6,7 @@ use crate::units::{parse_address, parse_at, parse_count, parse_node, parse_rate,
 use anyhow::{Result, anyhow, bail};
 use clap::{ArgAction, Args, Parser, Subcommand};
 use playswarm::{Config, PeerAddress};
-use playswarm_serve::{HttpConfig, parse_host, parse_origin};
+use playswarm_serve::{HttpConfig, RtspConfig, parse_host, parse_origin};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -50,6 +50,8 @@ Examples:
       prints the same URL and fetches that minute at once, for a player that will seek there
   playswarm stream film.torrent --http 0.0.0.0:8080 --token-file secret.txt
       serves a television on the same network; docs/HTTP.md describes access control
+  playswarm stream film.torrent --rtsp
+      prints a second URL, `url: rtsp://127.0.0.1:PORT/0/film.mkv`, for RTSP players; docs/RTSP.md lists them
   playswarm stream film.torrent --no-dht --no-lsd --no-port-map --peer 192.0.2.7:6881
       uses only this peer and those of the tracker")]
     Stream(StreamArgs),
@@ -244,6 +246,9 @@ pub(crate) struct HttpArgs {
     /// Address of the HTTP server. Default: 127.0.0.1 and a free port
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:0", value_parser = parse_address)]
     pub(crate) http: SocketAddr,
+    /// Serve over RTSP as well, and print a second `url:` line. Default: 127.0.0.1 and a free port
+    #[arg(long, value_name = "IP:PORT", num_args = 0..=1, default_missing_value = "127.0.0.1:0", value_parser = parse_address)]
+    pub(crate) rtsp: Option<SocketAddr>,
     /// Secret that every request must contain; the printed URL has it. Other users can see it in the process list: prefer --token-file
     #[arg(long, value_name = "SECRET")]
     pub(crate) token: Option<String>,
@@ -374,6 +379,17 @@ impl HttpArgs {
         config.check()?;
         Ok(config)
     }
+
+    /// Returns the settings of the RTSP server, if it is wanted: those that HTTP has as well are the
+    /// same.
+    pub(crate) fn rtsp_config(&self, http: &HttpConfig) -> Result<Option<RtspConfig>> {
+        let Some(listen) = self.rtsp else { return Ok(None) };
+        let mut config = RtspConfig::default();
+        config.listen = listen;
+        config.token.clone_from(&http.token);
+        config.check()?;
+        Ok(Some(config))
+    }
 }
 
 #[cfg(test)]
@@ -413,6 +429,18 @@ mod tests {
         expected.upload_bytes_per_s = 2_000_000;
         assert_eq!(config, expected);
         assert_eq!(args.http.config().unwrap().listen, "127.0.0.1:8080".parse().unwrap());
+    }
+
+    #[test]
+    fn rtsp_has_the_token_of_http() {
+        let config = |line: &str| {
+            let args = stream(line).http;
+            args.rtsp_config(&args.config().unwrap()).unwrap()
+        };
+        assert_eq!(config("playswarm stream x"), None);
+        assert_eq!(config("playswarm stream x --rtsp").unwrap().listen, "127.0.0.1:0".parse().unwrap());
+        let config = config("playswarm stream x --token s3cret --rtsp 0.0.0.0:8554").unwrap();
+        assert_eq!((config.listen, config.token.as_deref()), ("0.0.0.0:8554".parse().unwrap(), Some("s3cret")));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{log, source, units};
 use anyhow::{Result, bail};
 use playswarm::metainfo::is_playable;
 use playswarm::{Session, TorrentHandle, printable};
-use playswarm_serve::{HttpConfig, Server, clock_time, natural_order, serve};
+use playswarm_serve::{HttpConfig, RtspConfig, RtspServer, Server, clock_time, natural_order, serve, serve_rtsp};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
@@ -44,6 +44,7 @@ pub(crate) async fn play(args: &PlayArgs, view: view::Options) -> Result<ExitCod
 
 async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> Result<ExitCode> {
     let http = args.http.config()?;
+    let rtsp = args.http.rtsp_config(&http)?;
     let mut config = args.network.config()?;
     args.storage.apply(&mut config);
     let mut stop = Stop::new()?;
@@ -65,13 +66,16 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
     let opened = match media {
         None => None,
         Some(Err(e)) => Some(Err(e.into())),
-        Some(Ok(media)) => stop.unless(serve_file(media, args, http, view)).await,
+        Some(Ok(media)) => stop.unless(serve_file(media, args, http, rtsp, view)).await,
     };
     let done = match opened {
         None => Ok(ExitCode::SUCCESS),
         Some(Err(e)) => Err(e),
-        Some(Ok((media, server, index))) => {
+        Some(Ok(Served { media, server, rtsp, index })) => {
             log::out(&format!("url: {}", server.url()));
+            if let Some(rtsp) = &rtsp {
+                log::out(&format!("url: {}", rtsp.url()));
+            }
             let place = args.at.map(|at| Place::fetch(media.clone(), index, at, view));
             let mut show = Show { url: server.url(), at: args.at, ..Show::default() };
             let handover = match &player {
@@ -87,6 +91,9 @@ async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> 
             drop((place, handover, keeping));
             shown.stop().await;
             server.stop().await;
+            if let Some(rtsp) = rtsp {
+                rtsp.stop().await;
+            }
             let was_read = media.status().playhead.is_some();
             // The last handle: now the background takes over.
             drop(media);
@@ -120,12 +127,21 @@ async fn keep_on(stop: &mut Stop, session: &Session, was_read: bool, view: view:
     shown.stop().await;
 }
 
+/// An open torrent with its servers, and the file that they serve by default.
+struct Served {
+    media: TorrentHandle,
+    server: Server,
+    rtsp: Option<RtspServer>,
+    index: usize,
+}
+
 async fn serve_file(
     media: TorrentHandle,
     args: &StreamArgs,
     http: HttpConfig,
+    rtsp: Option<RtspConfig>,
     view: view::Options,
-) -> Result<(TorrentHandle, Server, usize)> {
+) -> Result<Served> {
     let index = match &args.file {
         Some(wanted) => media.find_file(wanted)?,
         None => media.choose_file().await?,
@@ -145,7 +161,11 @@ async fn serve_file(
         report_streamed(&media, index, args.file.is_none());
     }
     let server = serve(media.clone(), index, http).await?;
-    Ok((media, server, index))
+    let rtsp = match rtsp {
+        Some(config) => Some(serve_rtsp(media.clone(), index, config).await?),
+        None => None,
+    };
+    Ok(Served { media, server, rtsp, index })
 }
 
 /// Completes a film while it has no readers, once it has been read. Ends when it is dropped.

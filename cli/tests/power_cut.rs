@@ -1,7 +1,7 @@
 //! What a power cut may leave behind: the program's writes and syncs in their order, as strace saw
 //! them.
 //!
-//! After a power cut the disk has all that was synced, and any part of what was written since. The
+//! After a power cut the disk has all synced bytes, and any part of the bytes written since. The
 //! test goes through the trace and asks at each moment: could the disk have a record that claims a
 //! piece as synced, without the piece?
 #![cfg(target_os = "linux")]
@@ -76,7 +76,7 @@ fn bytes_of(text: &str) -> Vec<u8> {
     text.split("\\x").skip(1).map(|hex| u8::from_str_radix(&hex[..2], 16).unwrap()).collect()
 }
 
-/// What is on the disk at the worst, as far as the trace was read.
+/// The worst possible contents of the disk, as far as the trace was read.
 struct Disk {
     calls: BTreeMap<usize, Call>,
     /// For each piece: the number of its last write, and whether that has ended and was synced.
@@ -134,7 +134,7 @@ impl Disk {
                         let piece = byte * 8 + bit;
                         if piece < PIECES {
                             let claims = value & (0x80 >> bit) != 0;
-                            // What is written may be on the disk at once, or only after a sync.
+                            // Written bytes may reach the disk at once, or only with a sync.
                             self.claimed[piece] |= claims;
                             self.retracted[piece] = !claims;
                         }

@@ -21,8 +21,9 @@ impl ErrorOut {
     /// # Safety
     /// `error` must be NULL or valid for writes until the call returns.
     pub(crate) unsafe fn new(error: *mut *mut playswarm_error) -> ErrorOut {
+        let wanted = !error.is_null();
         // SAFETY: the caller upholds the contract above.
-        ErrorOut(unsafe { Out::handle(error) }.ok())
+        ErrorOut(wanted.then(|| unsafe { Out::handle(error) }.ok()).flatten())
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) fn built(name: &str) -> PathBuf {
     path
 }
 
-/// The content of `/status` as far as tests use it (`MediaStatus` of the library).
+/// The content of `/status` as far as tests use it (`TorrentStatus` of the library).
 #[derive(Clone, Debug, Deserialize)]
 #[allow(missing_docs)] // as documented in the library's `status.rs`
 pub struct Status {

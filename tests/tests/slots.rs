@@ -35,7 +35,7 @@ impl Scene {
         let torrent = TestTorrent::of_file(&film, 64 << 10);
         let settings = folder.path().join("settings.json");
         let text = r#"{"lsd": false, "pex": false, "port_map": false, "trackers": false,
-            "slots": {"local_addresses": true, "announce_after_s": 1.0, "search_after_s": 0.2, "again_s": 3.0}}"#;
+            "advanced": {"slots": {"local_addresses": true, "announce_after_s": 1.0, "search_after_s": 0.2, "again_s": 3.0}}}"#;
         std::fs::write(&settings, text).unwrap();
         Some(Scene { torrent, settings, folder })
     }

@@ -114,13 +114,22 @@ fn a_tracker_that_is_out_of_order_costs_its_tier_two_seconds() {
     let peer = nobody();
     good.add_peer(peer);
     let file = torrent.file_with_tiers(&[vec![dead.url.clone(), good.url.clone()]]);
-    let begun = std::time::Instant::now();
-    let playswarm = Builder::stream(file).start();
-    playswarm.wait_status("the peer of the second tracker", Duration::from_secs(15), |s| s.known_peers > 0);
-    let waited = begun.elapsed();
-    assert!(waited < Duration::from_secs(10), "{waited:?}");
-    assert!(waited >= Duration::from_secs(2), "the second of a tier is for when the first gave nothing: {waited:?}");
-    assert_eq!(good.announces().len(), 1);
+    // A tier's order is drawn anew by each process (BEP 12), so the good one is often asked first.
+    for draw in 1..=30 {
+        let begun = std::time::Instant::now();
+        let playswarm = Builder::stream(file.clone()).start();
+        playswarm.wait_status("the peer of the second tracker", Duration::from_secs(15), |s| s.known_peers > 0);
+        let waited = begun.elapsed();
+        let started = good.announces().iter().filter(|announce| announce.event == "started").count();
+        assert_eq!(started, draw);
+        if dead.requests().is_empty() {
+            continue;
+        }
+        assert!(waited < Duration::from_secs(10), "{waited:?}");
+        assert!(waited >= Duration::from_secs(2), "the second of a tier is for when the first gave nothing: {waited:?}");
+        return;
+    }
+    panic!("the dead tracker was never the first of its tier");
 }
 
 /// A program that runs the one under test with other host names.

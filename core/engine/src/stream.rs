@@ -88,7 +88,7 @@ impl Stream {
     /// past the end counts as the end.
     ///
     /// With a file's whole index known, this does not wait; see
-    /// [`TorrentHandle::timeline`](crate::TorrentHandle::timeline) for when it must. The [seek_point](SeekPoint) states
+    /// [`TorrentHandle::timeline`](crate::TorrentHandle::timeline) for when it must. The [seek point](SeekPoint) states
     /// the position reached, and whether it is an estimate.
     ///
     /// # Errors

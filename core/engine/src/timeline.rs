@@ -157,7 +157,7 @@ pub(crate) async fn locate(
     locate.seek_point().ok_or(Error::Closed)
 }
 
-/// Prefetches from a seek_point through the next keyframe. At most [`PLACES_AHEAD`] run at once: a
+/// Prefetches from a seek point through the next keyframe. At most [`PLACES_AHEAD`] run at once: a
 /// caller that requests many is likely to read none of them.
 pub(crate) async fn fetch_ahead(timelines: &Timelines, swarm: &Swarm, file: usize, start: u64, seek_point: SeekPoint) {
     let place = Place(&timelines.ahead);

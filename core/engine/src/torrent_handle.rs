@@ -207,7 +207,7 @@ impl TorrentHandle {
         self.inner.locate(file, time).await
     }
 
-    /// Like [`TorrentHandle::locate`], followed by [`TorrentHandle::prefetch_from`] the seek_point.
+    /// Like [`TorrentHandle::locate`], followed by [`TorrentHandle::prefetch_from`] the seek point.
     ///
     /// # Errors
     /// Those of [`TorrentHandle::timeline`].
@@ -217,11 +217,11 @@ impl TorrentHandle {
         Ok(seek_point)
     }
 
-    /// Prefetches from a seek_point through the next keyframe, before a player seeks there.
+    /// Prefetches from a seek point through the next keyframe, before a player seeks there.
     ///
     /// Returns at once. The prefetch ends by itself, after 30 seconds at the latest, and does not
     /// keep the torrent open. At most four run at the same time, and further calls do nothing. Nor
-    /// does a call with an invalid file number, or a seek_point past the end of the file.
+    /// does a call with an invalid file number, or a seek point past the end of the file.
     pub fn prefetch_from(&self, file: usize, mut seek_point: SeekPoint) {
         let Some(entry) = self.inner.metainfo.files.get(file).filter(|f| seek_point.from < f.length) else { return };
         let start = entry.offset;

@@ -67,7 +67,7 @@ pub(crate) trait Reading {
 
 /// Most bytes read in one search. A group of pictures of 10 s at 50 Mbit/s has 63 MB.
 const MAX_READ: u64 = 96 << 20;
-/// Longest distance in bytes that is read for the keyframe after the seek_point. Beyond it, the bytes
+/// Longest distance in bytes that is read for the keyframe after the seek point. Beyond it, the bytes
 /// read so far are those to buffer.
 const MAX_READ_PAST: u64 = 8 << 20;
 /// Most looks at points. Thirty halvings find a byte in a gigabyte, and backing off restarts the
@@ -98,7 +98,7 @@ pub(crate) struct Bounds {
     pub(crate) end: Point,
     /// Microseconds before any time within which a keyframe is expected.
     pub(crate) back: i64,
-    /// Least distance in microseconds from the seek_point to the keyframe up to which it reads. Where
+    /// Least distance in microseconds from the seek point to the keyframe up to which it reads. Where
     /// every frame is a keyframe, a player needs several of them.
     pub(crate) reach: i64,
     /// The position from an index, if there is one.

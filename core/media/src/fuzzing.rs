@@ -1,7 +1,8 @@
 //! Passes foreign bytes through the index readers as the engine does, for the fuzz targets and the
 //! tests with mutated films. Not part of the public interface.
 
-use crate::{Container, Indexer, Locate, Samples, SeekPoint, Timeline};
+use crate::mux::TsMuxer;
+use crate::{Container, Indexer, Locate, Sample, Samples, SeekPoint, Timeline};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,33 @@ pub fn film(container: Container, data: &[u8]) -> Option<Arc<Timeline>> {
     Some(timeline)
 }
 
+/// Reads all samples of bytes as a film of a container, and muxes them. Panics if a bound or an
+/// order is broken. Returns how many samples there were, if it is a film of that container.
+pub fn samples(container: Container, data: &[u8]) -> Option<usize> {
+    /// Most bytes that a muxer adds to a sample: tables, clock references and headers.
+    const OVERHEAD: usize = 100 * 188;
+    let head = &data[..data.len().min(Container::SNIFF_BYTES)];
+    if Container::sniff(head) != container {
+        return None;
+    }
+    let film = Film { size: data.len() as u64, head: data, tail: &[] };
+    let timeline = film.index(container, &|range| range);
+    let tracks: Vec<usize> = (0..timeline.tracks().len()).collect();
+    let mut muxer = TsMuxer::new(&timeline, &tracks);
+    let from = film.locate(&timeline, Duration::ZERO, &|range| range);
+    let (mut count, mut stream) = (0, Vec::new());
+    film.samples(&timeline, from, &|range| range, |sample| {
+        count += 1;
+        assert!(sample.dts_ns <= sample.pts_ns, "decoded after it is shown: {} {}", sample.dts_ns, sample.pts_ns);
+        if let Some(muxer) = &mut muxer {
+            stream.clear();
+            muxer.write(&sample, &mut stream);
+            assert!(stream.len().is_multiple_of(188) && stream.len() <= sample.data.len() * 2 + OVERHEAD);
+        }
+    });
+    Some(count)
+}
+
 /// A film of zeros except for its head and tail.
 struct Film<'a> {
     size: u64,
@@ -69,31 +97,48 @@ impl Film<'_> {
         bytes
     }
 
-    /// Reads the index, then searches for three times.
+    /// Reads the index, then searches for three times and reads the first samples from there.
     fn play(&self, container: Container, cut: impl Fn(Range<u64>) -> Range<u64>) -> Arc<Timeline> {
-        let mut indexer = Indexer::new(&format!("film.{}", ending(container)), self.size);
-        self.feed(&mut indexer, Indexer::needed, Indexer::feed, Indexer::held_bytes, &cut);
-        let timeline = Arc::clone(indexer.timeline().expect("nothing more is needed"));
-        check_timeline(&timeline);
+        let timeline = self.index(container, &cut);
         for time in [Duration::ZERO, timeline.duration() / 3, timeline.duration() * 2] {
-            let mut locate = Locate::new(&timeline, time);
-            self.feed(&mut locate, Locate::needed, Locate::feed, Locate::held_bytes, &cut);
-            let point = locate.seek_point().expect("nothing more is needed");
-            check_landing(&timeline, &point);
-            self.samples(&timeline, point, &cut);
+            let point = self.locate(&timeline, time, &cut);
+            self.samples(&timeline, point, &cut, |_| ());
         }
         timeline
     }
 
+    fn index(&self, container: Container, cut: &impl Fn(Range<u64>) -> Range<u64>) -> Arc<Timeline> {
+        let mut indexer = Indexer::new(&format!("film.{}", ending(container)), self.size);
+        self.feed(&mut indexer, Indexer::needed, Indexer::feed, Indexer::held_bytes, cut);
+        let timeline = Arc::clone(indexer.timeline().expect("nothing more is needed"));
+        check_timeline(&timeline);
+        timeline
+    }
+
+    fn locate(&self, timeline: &Arc<Timeline>, time: Duration, cut: &impl Fn(Range<u64>) -> Range<u64>) -> SeekPoint {
+        let mut locate = Locate::new(timeline, time);
+        self.feed(&mut locate, Locate::needed, Locate::feed, Locate::held_bytes, cut);
+        let point = locate.seek_point().expect("nothing more is needed");
+        check_landing(timeline, &point);
+        point
+    }
+
     /// Reads the first samples of all tracks from a position on.
-    fn samples(&self, timeline: &Arc<Timeline>, from: SeekPoint, cut: &impl Fn(Range<u64>) -> Range<u64>) {
+    fn samples(
+        &self,
+        timeline: &Arc<Timeline>,
+        from: SeekPoint,
+        cut: &impl Fn(Range<u64>) -> Range<u64>,
+        mut take: impl FnMut(Sample),
+    ) {
         let tracks: Vec<usize> = (0..timeline.tracks().len()).collect();
         let Some(mut samples) = Samples::new(timeline, &tracks, from) else { return };
         let (mut fed, mut read, mut rounds) = (0, 0, 0);
-        while samples.end().is_none() && fed < MAX_SAMPLES_FED && read < MAX_SAMPLES {
+        while samples.end().is_none() && fed < MAX_SAMPLES_FED {
             while let Some(sample) = samples.next() {
                 assert!(sample.track < tracks.len());
                 assert!(sample.data.len() as u64 <= self.size && sample.offset <= self.size);
+                take(sample);
                 read += 1;
                 if read >= MAX_SAMPLES {
                     return;

@@ -24,10 +24,10 @@ pub struct SeekPoint {
 
 /// A search for the keyframe at or before a time. With a complete index it finishes at once.
 /// Otherwise it reports the bytes it [needs](Locate::needed) until there is a
-/// [seek_point](Locate::seek_point).
+/// [seek point](Locate::seek_point).
 #[derive(Debug)]
 pub struct Locate {
-    /// The result without reading the file. It is also the seek_point if a search fails.
+    /// The result without reading the file. It is also the seek point if a search fails.
     known: SeekPoint,
     search: Option<Probe<Box<dyn Walk<Found = SeekPoint>>>>,
 }
@@ -40,7 +40,7 @@ impl Locate {
         Locate { known: known(timeline, time), search }
     }
 
-    /// Returns the bytes to feed next, the most urgent first. Empty once there is a seek_point.
+    /// Returns the bytes to feed next, the most urgent first. Empty once there is a seek point.
     pub fn needed(&self) -> Vec<Range<u64>> {
         self.search.as_ref().map(Probe::needed).unwrap_or_default()
     }
@@ -67,7 +67,7 @@ impl Locate {
     }
 }
 
-/// Returns the seek_point that the timeline gives without reading the file.
+/// Returns the seek point that the timeline gives without reading the file.
 pub(crate) fn known(timeline: &Timeline, time: Duration) -> SeekPoint {
     // Audio may begin before the first picture; playback then begins at the first picture.
     let at = timeline.keyframe_at(time).0.or(timeline.keyframes().first().copied());

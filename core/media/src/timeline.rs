@@ -34,7 +34,7 @@ pub struct Timeline {
 
 /// A method to search a container for the keyframe at or before a time.
 pub(crate) trait Search: std::fmt::Debug + Send + Sync {
-    /// Returns a walk that ends with the seek_point for `time`, which must be within the film.
+    /// Returns a walk that ends with the seek point for `time`, which must be within the film.
     fn walk(&self, timeline: &Arc<Timeline>, time: Duration) -> Box<dyn Walk<Found = SeekPoint>>;
 }
 

@@ -42,7 +42,7 @@ fn compared(film: &Film) -> Row {
     row
 }
 
-/// Seeks to forty times and compares with ffprobe's packets by position: each seek_point is where a packet begins, no later than
+/// Seeks to forty times and compares with ffprobe's packets by position: each seek point is where a packet begins, no later than
 /// the time, and no more than `most` seconds before it.
 fn land(film: &Film, most: f64) {
     let truth = Truth::of(&film.path());

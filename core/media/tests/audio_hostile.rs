@@ -1,4 +1,4 @@
-//! MP3, FLAC and Ogg files that lie: a seek_point or an estimate with a sentence, in bounded time and memory.
+//! MP3, FLAC and Ogg files that lie: a seek point or an estimate with a sentence, in bounded time and memory.
 #![allow(clippy::unwrap_used)]
 
 #[allow(unused_macros)]

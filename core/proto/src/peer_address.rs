@@ -161,6 +161,9 @@ mod tests {
         assert_eq!(of("::1").as_deref(), Some("[::1]:7"));
         assert_eq!(of("[::1]").as_deref(), Some("[::1]:7"));
         assert_eq!(of("peer.example").as_deref(), Some("peer.example:7"));
-        assert_eq!((of(""), of("a b"), PeerAddress::of_host("1.2.3.4", 0)), (None, None, None));
+        assert_eq!((of(""), of("a b")), (None, None));
+        for host in ["1.2.3.4", "peer.example"] {
+            assert_eq!(PeerAddress::of_host(host, 0), None, "{host}");
+        }
     }
 }

@@ -43,6 +43,11 @@ pub fn subtitle(data: &[u8]) {
     }
 }
 
+/// What a client of the RTSP server sends, as a whole and byte by byte.
+pub fn rtsp(data: &[u8]) {
+    crate::rtsp::check_invariants(data);
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -58,6 +63,7 @@ mod tests {
                 (b"GET /stream/0/My Film.mkv HTTP/1.1\r\nHost: a\r\n\r\n", super::http_head),
                 (b"\0\0\x01\0\0\0\0\0bytes=0-9,-5,100-", super::http_range),
                 (b"1\n00:00:01,000 --> 00:00:02,500\n<i>Hello</i>\n", super::subtitle),
+                (b"$\x01\0\x04\x80\xc9\0\0SETUP rtsp://h/~t/ts/0/a/track1 RTSP/1.0\r\nCSeq: 1\r\nTransport: RTP/AVP;client_port=5000-5001\r\nRange: npt=1:0:0.5-\r\n\r\n", super::rtsp),
             ] {
                 let mut bytes = sample.to_vec();
                 for (at, byte) in &changes {

@@ -1,10 +1,11 @@
-//! The HTTP server of playswarm: gives the files of an open torrent to players, browsers and
-//! scripts.
+//! The servers of playswarm: give the files of an open torrent to players, browsers and scripts, over
+//! HTTP and RTSP.
 //!
-//! It stands on the public interface of [`playswarm`] and on `playswarm_media` alone. docs/HTTP.md
-//! describes what it answers.
+//! They stand on the public interface of [`playswarm`] and on `playswarm_media` alone. docs/HTTP.md
+//! and docs/RTSP.md describe what they answer.
 //!
 //! - [`serve`] starts a [`Server`] for a [`playswarm::TorrentHandle`]; [`HttpConfig`] has its settings.
+//! - [`serve_rtsp`] starts an [`RtspServer`]; [`RtspConfig`] has its settings.
 //! - [`parse_host`] and [`parse_origin`] check the settings that name hosts and sites.
 //! - [`natural_order`], [`timeline_json`], [`parse_time`] and [`clock_time`] list files, tell
 //!   timelines and read times as the server does, for programs that do the same elsewhere.
@@ -27,7 +28,10 @@
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
+mod listening;
+mod rtsp;
 
 pub use self::http::{
     HttpConfig, Remedies, Server, clock_time, natural_order, parse_host, parse_origin, parse_time, serve, timeline_json,
 };
+pub use self::rtsp::{RtspConfig, RtspServer, serve_rtsp};

@@ -43,16 +43,22 @@ fn sharing_by_urgency_relieves_the_origin_too() {
 
 #[test]
 fn garbage_a_sybil_and_an_exodus_leave_the_index_no_worse_than_none() {
-    let none = urgent(&dense(), Index::None);
     for crowd in [
         Crowd { garbage: 0.33, ..dense() },
         Crowd { sybil_networks: 64, ..dense() },
         Crowd { exodus_s: Some(700.0), ..dense() },
     ] {
-        let with = urgent(&crowd, Index::Slots(Kind::Virtual));
-        assert!(with.stalls <= none.stalls + 0.01, "{} stalls", with.stalls);
-        assert!(with.origin_streams <= none.origin_streams * 1.05, "{} streams", with.origin_streams);
-        assert!(with.dials_per_hour <= 660.0, "{} dials an hour", with.dials_per_hour);
+        // One seed alone differs by a tenth either way.
+        let (mut streams, mut without) = (0.0, 0.0);
+        for seed in 1..5 {
+            let none = run(&crowd, Index::None, Sharing::Urgent, seed);
+            let with = run(&crowd, Index::Slots(Kind::Virtual), Sharing::Urgent, seed);
+            assert!(with.stalls <= none.stalls + 0.01, "{} stalls", with.stalls);
+            assert!(with.dials_per_hour <= 660.0, "{} dials an hour", with.dials_per_hour);
+            streams += with.origin_streams;
+            without += none.origin_streams;
+        }
+        assert!(streams <= without * 1.05, "{streams} streams, {without} without an index");
     }
 }
 

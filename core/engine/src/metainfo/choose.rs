@@ -291,7 +291,7 @@ pub(super) mod tests {
         for sample in [None, Some(("Sample/rel-sample.mkv", 6)), Some(("rel-s.avi", 20_000))] {
             let files: Vec<(&str, u64)> = files.iter().copied().chain(sample).collect();
             let sentence = played("rel", &files);
-            assert!(sentence.contains("packed in rel.rar (RAR archive)"), "{sample:?}: {sentence}");
+            assert!(sentence.contains("in the archive rel.rar (RAR archive)"), "{sample:?}: {sentence}");
         }
         for name in
             ["film.iso", "film.img", "film.nrg", "film.zip", "film.7z", "film.7z.001", "film.part1.rar", "film.r00"]
@@ -300,7 +300,7 @@ pub(super) mod tests {
             assert!(sentence.contains(name), "{sentence}");
         }
         let sentence = played("f", &[("f.z01", 100_000), ("f.z02", 100_000), ("f.zip", 50_000)]);
-        assert!(sentence.contains("packed in f.zip (ZIP archive)"), "{sentence}");
+        assert!(sentence.contains("in the archive f.zip (ZIP archive)"), "{sentence}");
     }
 
     #[test]

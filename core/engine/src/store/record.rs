@@ -282,7 +282,7 @@ fn read_first(state_dir: &Folder, torrent: &Metainfo) -> Option<(File, PathBuf)>
 }
 
 /// Opens and locks the first record that no other process uses. With `create`, a missing one is
-/// created. What is not a plain file is left alone, and the next number is tried.
+/// created. Anything but a plain file is left alone, and the next number is tried.
 fn lock_first(state_dir: &Folder, torrent: &Metainfo, create: bool) -> Result<Option<(File, PathBuf)>> {
     for number in 1..=MAX_RECORDS {
         let name = name_of(torrent, number);

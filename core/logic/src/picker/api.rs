@@ -45,9 +45,10 @@ pub struct Config {
     /// Number of requests to an unmeasured peer. 4: enough to measure its rate during TCP's slow
     /// start, and few enough to wait for.
     pub first_requests: u32,
-    /// Delay that a peer's queue may add to its round trip, milliseconds; at least a block or a
-    /// third of the round trip. A seek waits for it where CANCEL is ignored, as it is in practice,
-    /// since clients hand blocks to their sockets at once. 25: below what a viewer notices.
+    /// Delay that a peer's queue may add to its round trip, milliseconds; at least a block and a
+    /// quarter of the round trip. A seek waits for it where CANCEL is ignored, as it is in
+    /// practice, since clients hand blocks to their sockets at once. 25: below what a viewer
+    /// notices. `residential`, `uneven`.
     pub slack_ms: f64,
     /// Film ahead of a reader with which its read-ahead is full, in seconds. 20: outlasts a choke
     /// cycle, or the restart of a peer's router.
@@ -62,7 +63,8 @@ pub struct Config {
     pub hedge_share: f64,
     /// Number of evenly spaced seek targets in each file. They are fetched early while every
     /// read-ahead is full, since players seek there by keys and chapters. 10: the number keys of
-    /// most players. 0 turns it off.
+    /// most players. 0 turns it off. Once the timeline is known, the torrent names tenths of the
+    /// duration in their place ([`Input::ReaderSeekTargets`]).
     pub seek_targets: u32,
 }
 

@@ -3,7 +3,7 @@
 //! [`Demand::order`] is the one order: pieces on which readers are blocked, pieces due soon, seek
 //! targets, pieces due later. Beyond that list, within the readers' windows, pieces are taken
 //! rarest first. The list reaches [`Config::horizon_bytes`](super::Config::horizon_bytes) ahead of
-//! each reader.
+//! each reader, or twice its full read-ahead where that is more.
 
 use super::Picker;
 use super::reader::Reader;
@@ -62,7 +62,7 @@ impl Demand {
         self.due_s < URGENT_S
     }
 
-    /// Whether it may be asked of a peer that is asked only for what is shown soon.
+    /// Whether a peer with the shorter horizon may be asked for it.
     pub(super) fn is_within_horizon(&self) -> bool {
         self.class == Class::Target || self.shown_s <= LONG_S
     }
@@ -90,7 +90,7 @@ impl Picker {
             self.add_targets();
         }
         self.demand.sort_by(Demand::order);
-        if self.readers.len() > 1 || self.read_ahead_full {
+        if self.demand.len() > 1 && (self.readers.len() > 1 || self.read_ahead_full) {
             let mut seen = Bits::new(self.layout.pieces());
             self.demand.retain(|w| seen.set(w.piece, true));
         }

@@ -2,9 +2,9 @@
 //! rules on one page.
 //!
 //! Three ideas carry all decisions: *demand* (the order of missing pieces), *supply* (what each
-//! peer can deliver, and when) and *price* (a request is made where its gain exceeds its price).
-//! `peer` is the model of one peer, `memory` bounds the pieces that are begun, `integrity` deals
-//! with pieces that failed their hash.
+//! peer can deliver, and when) and *price* (a request is made where its gain is at least its
+//! price). `peer` is the model of one peer, `memory` bounds the pieces that are begun, `integrity`
+//! deals with pieces that failed their hash.
 
 mod api;
 mod availability;
@@ -99,7 +99,7 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// Creates a picker for a torrent of which the pieces `have` are verified.
+    /// Creates a picker. The pieces in `have` are verified already.
     pub fn new(layout: Layout, have: &Bits, config: Config) -> Picker {
         let pieces = layout.pieces();
         let mut own = Bits::new(pieces);

@@ -1,4 +1,5 @@
-//! Price: a request is made if its gain exceeds its price ([`Picker::is_worth`]), both in seconds.
+//! Price: a request is made if its gain is at least its price ([`Picker::is_worth`]), both in
+//! seconds.
 //!
 //! The *gain* of a first request is the time by which it completes the piece sooner than the other
 //! holders would. The gain of a duplicate is the time by which it is answered sooner than the
@@ -106,7 +107,7 @@ impl Picker {
         if worth && self.reserve(w.piece, at) { self.next_open(w.piece) } else { None }
     }
 
-    /// Returns whether the gain of a request exceeds its price.
+    /// Returns whether the gain of a request is at least its price.
     fn is_worth(&self, offer: &Offer, w: &Demand, request: Request) -> bool {
         self.gain_s(offer, w, request) >= self.price_s(offer, w, request)
     }

@@ -162,8 +162,8 @@ impl Picker {
         self.line_blocks() > 1.0 && self.outstanding as f64 > self.line_blocks()
     }
 
-    /// Returns the number of requests that all unmeasured peers get while a reader is blocked on
-    /// this piece.
+    /// Returns the number of outstanding requests at all peers beyond which an unmeasured peer is
+    /// asked for nothing ahead of this piece, on which a reader is blocked.
     pub(super) fn probe_blocks(&self, piece: u32) -> usize {
         PROBE_BLOCKS.max(self.layout.blocks_of(PieceIndex(piece))) as usize
     }

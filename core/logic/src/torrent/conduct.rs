@@ -19,8 +19,9 @@ const STRETCH: Duration = Duration::from_secs(1);
 /// its pieces again after a recheck. With limited storage it gives up a piece for each one that it
 /// fetches.
 const MAX_HAVES: u32 = 10_000;
-/// Most changes of CHOKE and INTERESTED a second. A client may flip with every piece; more than
-/// this is flooding.
+/// Most changes of CHOKE and INTERESTED a second, beyond two for each piece. A leech that keeps up
+/// with a seed loses interest with each piece it gets, and regains it with the next HAVE: libtorrent
+/// does so 150 times a second while the seed still verifies its files.
 const MAX_FLIPS: u32 = 50;
 /// Most requests, cancels and rejects a second: 2.5 GiB/s of blocks.
 const MAX_REQUESTS: u32 = 160_000;
@@ -45,8 +46,8 @@ pub enum Offence {
     Malformed,
     /// A message longer than any valid one.
     TooLong,
-    /// Far more messages of one kind in a second than are plausible.
-    Flood,
+    /// Far more messages of one kind in a second than are plausible, with the reason.
+    Flood(&'static str),
     /// A request outside of the torrent, or longer than a block may be.
     BadRequest,
     /// A request for a piece that we lack.
@@ -64,7 +65,7 @@ pub enum Offence {
 impl Offence {
     fn points(self) -> f64 {
         match self {
-            Offence::Malformed | Offence::TooLong | Offence::Flood => LIMIT,
+            Offence::Malformed | Offence::TooLong | Offence::Flood(_) => LIMIT,
             Offence::BadRequest | Offence::OutOfPlace => 10.0,
             Offence::Extension => 5.0,
             // Honest clients may answer a few requests long after they were cancelled.
@@ -79,7 +80,7 @@ impl Offence {
         match self {
             Offence::Malformed => "sent a malformed message",
             Offence::TooLong => "sent a message that is too long",
-            Offence::Flood => "flooded us with messages",
+            Offence::Flood(why) => why,
             Offence::BadRequest => "requested blocks that do not exist",
             Offence::RequestForMissing => "requested pieces that we do not have",
             Offence::RequestWhileChoked => "kept requesting while choked",
@@ -115,7 +116,7 @@ impl Conduct {
         match offence {
             _ if self.points < LIMIT => Ok(()),
             // These do not happen by accident, and a new connection would repeat them.
-            Offence::Malformed | Offence::Flood | Offence::UnaskedBlock => Err(Disconnect::Banned(offence.why())),
+            Offence::Malformed | Offence::Flood(_) | Offence::UnaskedBlock => Err(Disconnect::Banned(offence.why())),
             _ => Err(Disconnect::Kicked(offence.why())),
         }
     }
@@ -129,21 +130,25 @@ impl Conduct {
         if now.since(self.stretch_from) >= STRETCH {
             (self.stretch_from, self.haves, self.flips, self.requests, self.others) = (now, 0, 0, 0, 0);
         }
-        let (count, most) = match message {
+        let (count, most, why) = match message {
             // Blocks arrive at line rate. The picker counts those that were not requested.
             Message::Piece { .. } => return Ok(()),
             // A viewer with limited storage sends both for each piece that it plays.
             Message::Have(_) | Message::Extended { id: ours::LT_DONTHAVE, .. } => {
-                (&mut self.haves, MAX_HAVES.saturating_add(pieces))
+                (&mut self.haves, MAX_HAVES.saturating_add(pieces), "flooded us with HAVE messages")
             }
-            Message::Choke | Message::Unchoke | Message::Interested | Message::NotInterested => {
-                (&mut self.flips, MAX_FLIPS)
+            Message::Choke | Message::Unchoke | Message::Interested | Message::NotInterested => (
+                &mut self.flips,
+                MAX_FLIPS.saturating_add(pieces.saturating_mul(2)),
+                "flooded us with changes of CHOKE and INTERESTED",
+            ),
+            Message::Request(_) | Message::Cancel(_) | Message::Reject(_) => {
+                (&mut self.requests, MAX_REQUESTS, "flooded us with requests")
             }
-            Message::Request(_) | Message::Cancel(_) | Message::Reject(_) => (&mut self.requests, MAX_REQUESTS),
-            _ => (&mut self.others, MAX_OTHERS),
+            _ => (&mut self.others, MAX_OTHERS, "flooded us with extension messages"),
         };
         *count += 1;
-        if *count > most { self.note(now, Offence::Flood) } else { Ok(()) }
+        if *count > most { self.note(now, Offence::Flood(why)) } else { Ok(()) }
     }
 }
 
@@ -226,7 +231,7 @@ mod tests {
             assert_eq!(conduct.message(at(f64::from(i) / 5000.0), &Message::Have(i), 0), Ok(()));
         }
         let last = (0..10_001).map(|i| conduct.message(at(20.0), &Message::Have(i), 0)).last();
-        assert_eq!(last, Some(banned(Offence::Flood)));
+        assert_eq!(last, Some(banned(Offence::Flood("flooded us with HAVE messages"))));
     }
 
     #[test]
@@ -234,7 +239,7 @@ mod tests {
         let mut conduct = Conduct::default();
         let mut say = |i| conduct.message(at(1.5), &Message::Have(i), 30_000);
         assert!((0..40_000).all(|i| say(i) == Ok(())));
-        assert_eq!(say(0), banned(Offence::Flood));
+        assert_eq!(say(0), banned(Offence::Flood("flooded us with HAVE messages")));
     }
 
     #[test]
@@ -244,7 +249,10 @@ mod tests {
         let mut say = |message: &Message| conduct.message(at(1.5), message, 600);
         let both = |say: &mut dyn FnMut(&Message) -> Result<(), Disconnect>| [say(&Message::Have(8)), say(&gone)];
         assert!((0..5_000).all(|_| both(&mut say) == [Ok(()), Ok(())]), "80 MB/s in pieces of 16 KiB");
-        assert!((0..5_000).any(|_| say(&gone) == banned(Offence::Flood)), "within bounds");
+        assert!(
+            (0..5_000).any(|_| say(&gone) == banned(Offence::Flood("flooded us with HAVE messages"))),
+            "within bounds"
+        );
     }
 
     #[test]
@@ -270,8 +278,20 @@ mod tests {
     #[test]
     fn endless_choking_and_unchoking_is_a_flood() {
         let mut conduct = Conduct::default();
-        let flips = (0..60).map(|i| if i % 2 == 0 { Message::Choke } else { Message::Unchoke });
-        assert_eq!(flips.map(|m| conduct.message(at(0.5), &m, 9)).last(), Some(banned(Offence::Flood)));
+        let flips = (0..70).map(|i| if i % 2 == 0 { Message::Choke } else { Message::Unchoke });
+        assert_eq!(
+            flips.map(|m| conduct.message(at(0.5), &m, 9)).last(),
+            Some(banned(Offence::Flood("flooded us with changes of CHOKE and INTERESTED")))
+        );
+    }
+
+    #[test]
+    fn a_leech_that_regains_interest_with_each_piece_of_a_seed_is_no_flood() {
+        let mut conduct = Conduct::default();
+        for _ in 0..320 {
+            assert_eq!(conduct.message(at(1.0), &Message::NotInterested, 320), Ok(()));
+            assert_eq!(conduct.message(at(1.0), &Message::Interested, 320), Ok(()));
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Syntax of codecs that several containers need.
 
 pub(crate) mod aac;
+pub(crate) mod access_units;
 pub(crate) mod annex_b;
 pub(crate) mod audio;
 mod bits;

@@ -29,7 +29,7 @@ pub(super) struct Film {
 impl Film {
     pub(super) fn new(film: Arc<tracks::Film>, origin_us: i64) -> Arc<Film> {
         let timescale = u32::try_from(1_000_000_000 / film.scale.max(1)).unwrap_or(1).max(1);
-        let setup = |entry: &tracks::Entry| TrackSetup { config: entry.config.clone(), timescale };
+        let setup = |entry: &tracks::Entry| TrackSetup { config: entry.config.clone(), timescale, in_band: None };
         let setups = film.tracks.iter().map(setup).collect();
         Arc::new(Film { film, origin_us, setups })
     }

@@ -3,10 +3,11 @@
 //! With a constant bitrate, the position of each frame follows from arithmetic. With a variable
 //! bitrate, the only source is the encoder's table of a hundred points, so times are approximate.
 //! [`tags`] reads the tags around the audio, [`info`] the encoder's info frame, [`frame`] frame
-//! headers; [`seek`] finds the position for a time.
+//! headers; [`seek`] finds the position for a time, [`samples`] reads the frames.
 
 pub(crate) mod frame;
 mod info;
+mod samples;
 mod seek;
 mod tags;
 
@@ -281,5 +282,6 @@ fn timeline(file_size: u64, sound: Sound, points: Vec<(Duration, u64)>) -> Timel
     Timeline::new(Container::Mp3, file_size, duration, vec![first])
         .with_origin_us(origin_us)
         .with_line(points)
+        .with_source(samples::Film::new(sound.clone()))
         .with_search(Arc::new(sound))
 }

@@ -42,8 +42,11 @@ pub(super) struct Film {
 
 impl Film {
     pub(super) fn new(mut movie: Movie, origin_ns: i64, fragments: Option<(u64, Tracks)>) -> Arc<Film> {
-        let setup =
-            |trak: &mut Trak| TrackSetup { config: std::mem::take(&mut trak.config), timescale: trak.timescale };
+        let setup = |trak: &mut Trak| TrackSetup {
+            config: std::mem::take(&mut trak.config),
+            timescale: trak.timescale,
+            in_band: None,
+        };
         let setups = movie.traks.iter_mut().map(setup).collect();
         Arc::new(Film { movie, origin_ns, fragments, setups })
     }
@@ -168,10 +171,11 @@ impl Reading {
 
 /// Returns the plan of a sample. `shown` maps ticks to times of the film.
 fn plan(track: usize, entry: &Entry, timescale: u32, early: i64, video: bool, shown: impl Fn(i64) -> i64) -> Plan {
+    let pts_ns = shown(entry.pts);
     Plan {
         track,
-        pts_ns: shown(entry.pts),
-        dts_ns: shown(entry.dts.saturating_sub(early)),
+        pts_ns,
+        dts_ns: shown(entry.dts.saturating_sub(early)).min(pts_ns),
         duration_ns: nanoseconds(entry.duration, timescale),
         key: entry.key || !video,
         offset: entry.offset,

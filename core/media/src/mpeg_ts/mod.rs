@@ -10,6 +10,7 @@ mod packet;
 mod program;
 mod reading;
 mod resolution;
+mod samples;
 mod sound;
 
 use crate::bisect::{Bisect, Bounds, Point, Reading, Stream};
@@ -203,7 +204,8 @@ impl Walk for Ends {
         // the bytes read at its beginning.
         let mut tracks = tracks.clone();
         resolution::complete(&mut tracks, transport, held, &tail, size);
-        Step::Done(timeline(transport, tracks, head, &tail, end, size))
+        let source = samples::Film::new(transport.clone(), &tracks, held, head);
+        Step::Done(timeline(transport, tracks, head, &tail, end, size).with_source(source))
     }
 }
 

@@ -113,6 +113,10 @@ pub(crate) struct Packet<'a> {
     pub(crate) start: bool,
     /// The random access indicator.
     pub(crate) random: bool,
+    /// The discontinuity indicator.
+    pub(crate) discontinuity: bool,
+    /// Counter of the packets with a payload, of four bits.
+    pub(crate) counter: u8,
     pub(crate) payload: &'a [u8],
 }
 
@@ -126,10 +130,13 @@ impl<'a> Packet<'a> {
         let adapted = control & 0x20 != 0;
         let length = if adapted { usize::from(*rest.first()?) + 1 } else { 0 };
         let payload = if control & 0x10 != 0 { rest.get(length..).unwrap_or_default() } else { &[] };
+        let flag = |bit: u8| length > 1 && rest.get(1).is_some_and(|flags| flags & bit != 0);
         Some(Packet {
             pid: u16::from(high & 0x1f) << 8 | u16::from(*low),
             start: high & 0x40 != 0,
-            random: length > 1 && rest.get(1).is_some_and(|flags| flags & 0x40 != 0),
+            random: flag(0x40),
+            discontinuity: flag(0x80),
+            counter: control & 0x0f,
             payload,
         })
     }
@@ -140,13 +147,17 @@ impl<'a> Packet<'a> {
 pub(crate) struct Pes<'a> {
     /// Presentation timestamp, in 1/90000 s modulo 2^33.
     pub(crate) pts: Option<u64>,
+    /// Decoding timestamp, if it differs.
+    pub(crate) dts: Option<u64>,
+    /// Bytes of the elementary stream in all of the packet, if stated.
+    pub(crate) body_bytes: Option<usize>,
     /// The part of the elementary stream in the first transport packet.
     pub(crate) body: &'a [u8],
 }
 
 impl<'a> Pes<'a> {
     pub(crate) fn parse(payload: &'a [u8]) -> Option<Pes<'a>> {
-        let [0, 0, 1, _, _, _, marker, flags, length, rest @ ..] = payload else { return None };
+        let [0, 0, 1, _, high, low, marker, flags, length, rest @ ..] = payload else { return None };
         if marker & 0xc0 != 0x80 {
             return None;
         }
@@ -155,7 +166,9 @@ impl<'a> Pes<'a> {
             bits(b[0] >> 1 & 7, 30) | bits(b[1], 22) | bits(b[2] >> 1, 15) | bits(b[3], 7) | bits(b[4] >> 1, 0)
         };
         let pts = rest.first_chunk::<5>().filter(|_| flags & 0x80 != 0).map(stamp);
-        Some(Pes { pts, body: rest.get(usize::from(*length)..).unwrap_or_default() })
+        let dts = rest.get(5..).and_then(<[u8]>::first_chunk).filter(|_| flags & 0xc0 == 0xc0).map(stamp);
+        let body_bytes = usize::from(u16::from_be_bytes([*high, *low])).checked_sub(3 + usize::from(*length));
+        Some(Pes { pts, dts, body_bytes, body: rest.get(usize::from(*length)..).unwrap_or_default() })
     }
 }
 

@@ -208,7 +208,7 @@ mod tests {
     use super::*;
 
     fn packet(pid: u16, start: bool, payload: &[u8]) -> Packet<'_> {
-        Packet { pid, start, random: false, payload }
+        Packet { pid, start, random: false, discontinuity: false, counter: 0, payload }
     }
 
     /// Returns a section of a table with its header and a checksum that is not verified.

@@ -40,7 +40,7 @@ const MAX_IDLE_STEPS: u32 = 16;
 ///
 /// Times count from the film's start, as those of the [`Timeline`] do, in nanoseconds. They are
 /// truncated to nanoseconds, so a conversion to ticks of another clock has to round to nearest.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Sample {
     /// The track, by its index in [`Timeline::tracks`].

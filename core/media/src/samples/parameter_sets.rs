@@ -1,10 +1,22 @@
-//! Parameter sets of H.264 and H.265 in the configuration records of ISO/IEC 14496-15.
+//! Parameter sets of H.264 and H.265, in the configuration records of ISO/IEC 14496-15 and in
+//! streams.
+
+use crate::codec::annex_b;
+
+/// Types of the NAL units of video, sequence and picture parameter sets. H.264 has no video ones,
+/// and no unit of type 0.
+const AVC_KINDS: [u8; 3] = [0, 7, 8];
+const HEVC_KINDS: [u8; 3] = [32, 33, 34];
+
+/// Most sets of each kind in one stream.
+const MAX_SETS: usize = 64;
 
 /// The parameter sets of a track, and the form of its samples.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParameterSets {
-    /// Length in bytes of the size field before each NAL unit of a sample: 1, 2 or 4.
+    /// Length in bytes of the size field before each NAL unit of a sample: 1, 2 or 4. 0 if start
+    /// codes separate them (Annex B).
     pub length_bytes: usize,
     /// Video parameter sets (H.265 alone). NAL units with their headers, without start codes.
     pub vps: Vec<Vec<u8>>,
@@ -34,9 +46,6 @@ impl ParameterSets {
 
     /// Parses an `HEVCDecoderConfigurationRecord`.
     pub fn hevc(config: &[u8]) -> Option<ParameterSets> {
-        const VPS: u8 = 32;
-        const SPS: u8 = 33;
-        const PPS: u8 = 34;
         let (head, mut rest) = config.split_first_chunk::<23>()?;
         // Early files have 0 for the version.
         if head[0] > 1 {
@@ -48,28 +57,54 @@ impl ParameterSets {
             rest = after;
             for _ in 0..u16::from_be_bytes([high, low]) {
                 let unit = unit(&mut rest)?.to_vec();
-                match kind & 0x3f {
-                    VPS => sets.vps.push(unit),
-                    SPS => sets.sps.push(unit),
-                    PPS => sets.pps.push(unit),
-                    _ => {}
-                }
+                sets.add(kind & 0x3f, HEVC_KINDS, unit);
             }
         }
         (!sets.sps.is_empty()).then_some(sets)
     }
 
+    /// Takes the parameter sets among the NAL units of a stream with start codes.
+    pub(crate) fn in_band<'a>(codec: &str, units: impl Iterator<Item = &'a [u8]>) -> Option<ParameterSets> {
+        let mut sets = ParameterSets::default();
+        for unit in units.filter(|unit| !unit.is_empty()) {
+            // Zeros before the next start code belong to no unit.
+            let end = unit.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            let unit = unit.get(..end).unwrap_or(unit).to_vec();
+            match (codec, unit.first().copied().unwrap_or_default()) {
+                ("h264", head) => sets.add(head & 0x1f, AVC_KINDS, unit),
+                ("hevc", head) => sets.add(head >> 1 & 0x3f, HEVC_KINDS, unit),
+                _ => {}
+            }
+        }
+        (!sets.sps.is_empty() && !sets.pps.is_empty()).then_some(sets)
+    }
+
+    /// Takes a NAL unit if its type is one of those of the three sets.
+    fn add(&mut self, kind: u8, kinds: [u8; 3], unit: Vec<u8>) {
+        let sets = [&mut self.vps, &mut self.sps, &mut self.pps];
+        if let Some((_, sets)) = kinds.iter().zip(sets).find(|(known, _)| **known == kind)
+            && sets.len() < MAX_SETS
+            && !sets.contains(&unit)
+        {
+            sets.push(unit);
+        }
+    }
+
     /// Iterates over the NAL units of a sample in this form, up to the first that does not fit.
     pub fn units<'a>(&self, sample: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let coded = if self.length_bytes == 0 { sample } else { &[] };
         let (length_bytes, mut rest) = (self.length_bytes, sample);
-        std::iter::from_fn(move || {
+        let sized = std::iter::from_fn(move || {
+            if length_bytes == 0 {
+                return None;
+            }
             let (length, after) = rest.split_at_checked(length_bytes)?;
             let length = length.iter().fold(0usize, |length, byte| length << 8 | usize::from(*byte));
             let (unit, after) = after.split_at_checked(length)?;
             rest = after;
             Some(unit)
-        })
-        .filter(|unit| !unit.is_empty())
+        });
+        sized.chain(annex_b::units(coded)).filter(|unit| !unit.is_empty())
     }
 }
 

@@ -24,13 +24,16 @@ pub struct TrackSetup {
     pub config: Vec<u8>,
     /// Ticks per second in which the container counts this track's times.
     pub timescale: u32,
+    /// Parameter sets at the beginning of a stream that carries them in its samples.
+    pub(crate) in_band: Option<ParameterSets>,
 }
 
 impl TrackSetup {
-    /// Returns the parameter sets of H.264 or H.265 from the configuration. `None` if it has none;
-    /// the samples then are in Annex B form and carry them.
+    /// Returns the parameter sets of H.264 or H.265: those of the configuration, else those at the
+    /// beginning of the stream. `None` if neither has any.
     pub fn parameter_sets(&self, codec: &str) -> Option<ParameterSets> {
         match codec {
+            _ if self.config.is_empty() => self.in_band.clone(),
             "h264" => ParameterSets::avc(&self.config),
             "hevc" => ParameterSets::hevc(&self.config),
             _ => None,

@@ -150,7 +150,7 @@ fn nearest(keys: &[(f64, u64)], time: f64) -> (f64, u64) {
     nearest.copied().unwrap_or((f64::NAN, u64::MAX))
 }
 
-/// Seeks to the start, the end, the keyframes and between them, and asserts that each seek_point is the keyframe at or before
+/// Seeks to the start, the end, the keyframes and between them, and asserts that each seek point is the keyframe at or before
 /// the time. Gives the most bytes that a seek touched.
 pub fn check_landings(film: &Film, truth: &Truth, timeline: &Arc<Timeline>) -> u64 {
     let origin = timeline.origin_us() as f64 / 1e6;

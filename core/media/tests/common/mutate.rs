@@ -68,6 +68,9 @@ fn mutate(film: &[u8], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
+/// One in so many mutations has all of its samples read and muxed.
+const MUXED_EACH: usize = 8;
+
 /// Runs so many mutations of the films in `fuzz/seeds/NAME` through the index and three searches. What must hold is asserted in
 /// the driver; here, that the films are read at all, and that lies are noticed but seldom fatal.
 pub fn run(name: &str, container: Container, mutations: usize) {
@@ -89,7 +92,11 @@ pub fn run(name: &str, container: Container, mutations: usize) {
             }
             let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(n as u64 + 1) | 1);
             random.next();
-            if let Some(timeline) = fuzzing::film(container, &mutate(&films[n % films.len()], &mut random)) {
+            let mutated = mutate(&films[n % films.len()], &mut random);
+            if n % MUXED_EACH == 0 {
+                fuzzing::samples(container, &mutated);
+            }
+            if let Some(timeline) = fuzzing::film(container, &mutated) {
                 read.fetch_add(1, Ordering::Relaxed);
                 estimates.fetch_add(usize::from(timeline.is_estimate()), Ordering::Relaxed);
             }

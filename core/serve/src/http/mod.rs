@@ -54,6 +54,7 @@ pub use names::natural_order;
 pub use timeline::timeline_json;
 pub use when::{clock_time, parse_time};
 
+use crate::listening::{Running, bind};
 use access::Access;
 use admission::Limits;
 use axum::Router;
@@ -67,7 +68,7 @@ use library::Library;
 use playswarm::metainfo::Sidecars;
 use playswarm::{Error, Result, TorrentHandle};
 use server::Places;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use workers::Workers;
@@ -78,7 +79,7 @@ const ANSWERS_AT_ONCE: usize = 2;
 
 /// A running HTTP server. [`Server::stop`] ends it, and so does dropping it.
 pub struct Server {
-    running: server::Running,
+    running: Running,
     path_of: Box<dyn Fn(usize) -> String + Send + Sync>,
     subtitle_path: Box<dyn Fn(usize) -> String + Send + Sync>,
     file: usize,
@@ -92,13 +93,13 @@ impl Server {
 
     /// Returns the URL of a file's stream. For a number that is no file's, the URL answers 404.
     pub fn url_of(&self, file: usize) -> String {
-        format!("http://{}{}", reachable(self.running.addr), (self.path_of)(file))
+        format!("http://{}{}", self.running.reachable(), (self.path_of)(file))
     }
 
     /// Returns the URL of a subtitle file for players: as UTF-8, and refused at once while no peer
     /// has it.
     pub fn subtitle_url(&self, file: usize) -> String {
-        format!("http://{}{}", reachable(self.running.addr), (self.subtitle_path)(file))
+        format!("http://{}{}", self.running.reachable(), (self.subtitle_path)(file))
     }
 
     /// Returns the address that it listens on, with the real port.
@@ -109,15 +110,6 @@ impl Server {
     /// Stops listening, closes all connections and waits until they are closed.
     pub async fn stop(self) {
         self.running.stop().await;
-    }
-}
-
-/// Returns an address that a player can open: loopback for "all interfaces".
-fn reachable(addr: SocketAddr) -> SocketAddr {
-    match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), addr.port()),
-        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), addr.port()),
-        _ => addr,
     }
 }
 
@@ -194,7 +186,7 @@ async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, 
     if file >= files {
         return Err(Error::NoSuchFile { wanted: file.to_string(), files });
     }
-    let (listener, addr) = server::bind(config.listen).await?;
+    let (listener, addr) = bind(config.listen, "http.listen").await?;
     let places = Places::new(Limits { places: config.max_connections, per_host: config.max_connections_per_host });
     let workers = Workers::new(ANSWERS_AT_ONCE);
     let torrent = library.metainfo().clone();

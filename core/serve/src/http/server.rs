@@ -3,48 +3,27 @@
 
 use super::admission::{Admission, Host, Limits, Place, admit, give_up};
 use super::connection::{Activity, Patience, refuse, serve};
+use crate::listening::{ACCEPT_PAUSE, Running, set_options};
 use axum::Router;
 use parking_lot::Mutex;
-use playswarm::{Error, Result};
-use socket2::{SockRef, TcpKeepalive};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Connections beyond the limit that are answered with 503 at the same time. Further ones are
 /// closed without an answer.
 const MAX_REFUSALS: usize = 32;
-/// Idle time before TCP probes whether the client is still there.
-const KEEPALIVE: Duration = Duration::from_secs(60);
 /// Unsent bytes that the kernel accepts for a connection. More would put the reader of a slow
 /// client megabytes ahead of it.
-#[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT_BYTES: u32 = 256 * 1024;
-/// Pause after a failed accept (no descriptors left), as the next attempt would fail at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// The same where a connection is being closed for it.
+/// Pause after a failed accept where a connection is being closed for it.
 const GIVEN_PAUSE: Duration = Duration::from_millis(2);
 /// Least time between two warnings about failed accepts.
 const WARN_AGAIN: Duration = Duration::from_secs(60);
-
-/// A listener that runs until it is stopped or dropped.
-pub(crate) struct Running {
-    pub(crate) addr: SocketAddr,
-    stop: CancellationToken,
-    task: Option<JoinHandle<()>>,
-}
-
-/// Binds the address.
-pub(crate) async fn bind(addr: SocketAddr) -> Result<(TcpListener, SocketAddr)> {
-    let failed = |source| Error::Listen { addr, setting: "http.listen", source };
-    let listener = TcpListener::bind(addr).await.map_err(failed)?;
-    let addr = listener.local_addr().map_err(failed)?;
-    Ok((listener, addr))
-}
 
 /// Serves until stopped.
 pub(crate) fn run(
@@ -54,26 +33,7 @@ pub(crate) fn run(
     places: Arc<Places>,
     patience: Patience,
 ) -> Running {
-    let stop = CancellationToken::new();
-    let task = tokio::spawn(accept(listener, router, places, patience, stop.clone()));
-    Running { addr, stop, task: Some(task) }
-}
-
-impl Running {
-    /// Closes the listener and every connection, and waits until they are gone.
-    pub(crate) async fn stop(mut self) {
-        self.stop.cancel();
-        if let Some(task) = self.task.take() {
-            // It ends by itself; a panic in it has been reported by the runtime.
-            let _ = task.await;
-        }
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.stop.cancel();
-    }
+    Running::start(addr, |stop| accept(listener, router, places, patience, stop))
 }
 
 /// The connections that hold a place.
@@ -151,7 +111,7 @@ async fn accept(
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     tracing::debug!(%peer, "http connection");
-                    set_options(&stream);
+                    set_options(&stream, UNSENT_BYTES);
                     if let Some(held) = places.take(peer) {
                         let router = router.clone();
                         connections.spawn(async move {
@@ -180,13 +140,4 @@ async fn accept(
     }
     // Bodies may wait for the swarm without an end, so they are cut off.
     connections.shutdown().await;
-}
-
-/// Best effort: a socket without them works too.
-fn set_options(stream: &TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let socket = SockRef::from(stream);
-    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES);
 }

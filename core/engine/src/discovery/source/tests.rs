@@ -228,7 +228,7 @@ async fn every_failure_of_a_server_is_a_sentence_without_secrets() {
         (ok(b"<html>log in</html>"), "web page"),
         (ok(b"\xef\xbb\xbf\r\n <!DOCTYPE html>"), "web page"),
         (ok(b""), "empty"),
-        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n\x1f\x8bxx".to_vec(), "unpacked"),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n\x1f\x8bxx".to_vec(), "decompressed"),
         (ok(b"rubbish"), "cannot be used"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n".to_vec(), "larger"),
         (ok(&vec![b'd'; MAX_TORRENT_BYTES + 10]), "larger"),

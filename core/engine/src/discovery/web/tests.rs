@@ -40,7 +40,7 @@ fn a_tracker_of_the_users_at_home_is_asked_for_announces_only() {
         assert_eq!(may(USER, path, &[home]), Ok(addrs(&[home])), "{path}");
     }
     for path in ["/", "/announcer", "/reboot.cgi", "/cgi-bin/reboot/announce", "/Announce", ""] {
-        assert!(may(USER, path, &[home]).unwrap_err().contains("/announce only"), "{path}");
+        assert!(may(USER, path, &[home]).unwrap_err().contains("only at /announce"), "{path}");
         assert_eq!(may(USER, path, &[home, public]), Ok(addrs(&[public])), "{path}");
     }
     let any_path = permitted(&addrs(&[home]), &terms(USER, false, None), "/film.torrent");

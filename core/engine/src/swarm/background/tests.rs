@@ -115,6 +115,7 @@ async fn a_torrent_is_completed_from_a_peer_and_taken_back_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_that_other_systems_refuse_are_found_and_pad_files_stay_unwritten() {
+    use librqbit::storage::TorrentStorage;
     let dir = tempfile::tempdir().unwrap();
     let data = pattern(20_000, 3);
     let mut padded = data.clone();
@@ -132,9 +133,17 @@ async fn names_that_other_systems_refuse_are_found_and_pad_files_stay_unwritten(
         fs::write(dir.path().join(&file.path), &data).unwrap();
     }
     let background = background(dir.path());
-    let kept = background.hand_over(&store(dir.path(), &torrent).await, Vec::new()).await.unwrap();
+    let store = store(dir.path(), &torrent).await;
+    let kept = background.hand_over(&store, Vec::new()).await.unwrap();
     kept.checked().await.unwrap();
     assert!(kept.bits().unwrap().is_full());
+    // librqbit 9.1 reads and writes no padding itself. If it did, a pad file would still read as
+    // zeros, and zeros would not create it.
+    let files = Files::new(store);
+    let mut buffer = [1; 4];
+    files.pread_exact(1, 0, &mut buffer).unwrap();
+    assert_eq!(buffer, [0; 4]);
+    files.pwrite_all(1, 0, &[0; 12_768]).unwrap();
     assert!(!dir.path().join(&torrent.files[1].path).exists());
     let top: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(top.len(), 1, "nothing but the torrent's own folder: {top:?}");

@@ -131,6 +131,7 @@ fn a_private_torrent_keeps_what_trackers_and_the_user_named() {
     }
     book.add(Time::ZERO, addr(7), Origin::Tracker);
     book.make_private();
+    assert_eq!(book.known().collect::<Vec<_>>(), [addr(5), addr(6), addr(7)], "the others are forgotten");
     assert!(!book.add(Time::ZERO, addr(9), Origin::Dht));
     let mut dialled: Vec<SocketAddr> = book.dial(Time::ZERO, 80).into_iter().map(|dial| dial.addr).collect();
     dialled.sort_unstable();

@@ -83,7 +83,8 @@ pub fn flac_of_24_bits() -> Film {
 /// With a point of metaflac's for every second.
 pub fn flac_with_points() -> Film {
     let source = flac();
-    let path = source.path().with_file_name(format!("points-{}.flac", std::process::id()));
+    let test = std::thread::current().id();
+    let path = source.path().with_file_name(format!("points-{}-{test:?}.flac", std::process::id()));
     std::fs::copy(source.path(), &path).unwrap();
     let status = Command::new("metaflac").arg("--add-seekpoint=1s").arg(&path).status().unwrap();
     assert!(status.success());

@@ -33,6 +33,8 @@ struct Shelf {
     /// Reads at or past this byte fail.
     broken_from: u64,
     open_readers: Arc<AtomicUsize>,
+    /// Readers opened so far.
+    opened: Arc<AtomicUsize>,
     position: Arc<AtomicU64>,
     closed: Arc<AtomicBool>,
     /// Where every time lands; without, what the timeline says.
@@ -90,6 +92,7 @@ impl Library for Shelf {
             return Err(Error::Closed);
         }
         self.open_readers.fetch_add(1, Ordering::SeqCst);
+        self.opened.fetch_add(1, Ordering::SeqCst);
         Ok(ShelfReader { shelf: self.clone(), data: self.data[file].clone(), at: 0, end: u64::MAX })
     }
     fn is_available(&self, _file: usize) -> bool {
@@ -216,6 +219,7 @@ fn shelf(files: &[(&str, usize)]) -> Shelf {
         rate: None,
         broken_from: u64::MAX,
         open_readers: Arc::default(),
+        opened: Arc::default(),
         position: Arc::default(),
         closed: Arc::default(),
         seek_point: None,
@@ -930,6 +934,13 @@ async fn players_get_subtitles_as_utf_8_by_the_language_of_their_names() {
     assert!(std::str::from_utf8(&vtt.body).unwrap().contains("Привет, мир"));
     assert_eq!(get(&server, "/subtitles/0/film.mkv", &[]).await.status, 415);
     assert_eq!(get(&server, "/subtitles/7/x", &[]).await.status, 404);
+    // Without its language, this text would be taken for one in another encoding.
+    let text = "1\n00:00:01,000 --> 00:00:02,500\nÁrvíztűrő tükörfúrógép. Jó estét kívánok, hölgyem!\n";
+    let bytes = encoding_rs::WINDOWS_1250.encode(text).0.into_owned();
+    let mut hungarian = self::shelf(&[("film.mkv", 10), ("film.hu.srt", bytes.len())]);
+    hungarian.data = Arc::new(vec![pattern(0, 10), bytes.into()]);
+    let read = get(&start(&hungarian).await, "/subtitles/1/film.hu.srt", &[]).await;
+    assert_eq!(std::str::from_utf8(&read.body), Ok(text));
 }
 
 #[tokio::test]
@@ -967,6 +978,8 @@ async fn a_subtitle_made_to_be_slow_delays_no_other_request_and_is_converted_onc
     for answer in slow {
         assert_eq!(answer.await.unwrap(), 200);
     }
+    assert_eq!(ask().await.unwrap(), 200);
+    assert_eq!(shelf.opened.load(Ordering::SeqCst), 1, "it is read and converted once");
 }
 
 #[tokio::test]

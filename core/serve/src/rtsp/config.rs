@@ -1,0 +1,59 @@
+//! The settings of the RTSP server.
+
+use playswarm::{Error, Result};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// Settings of the RTSP server.
+#[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RtspConfig {
+    /// The address to listen on. Loopback and any free port by default, so that no other machine
+    /// can connect.
+    pub listen: SocketAddr,
+    /// A secret that each client must know: the first element of the path after `~`, as in the
+    /// server's URLs, or the password of Basic authentication. Letters and digits and `-._~`. None by
+    /// default. VLC changes a URL to lower case, so upper and lower case are not distinguished.
+    pub token: Option<String>,
+    /// Most connections at the same time. 64 by default.
+    pub max_connections: usize,
+    /// Most sessions at the same time, each of which reads from the swarm. 16 by default.
+    pub max_sessions: usize,
+}
+
+impl Default for RtspConfig {
+    fn default() -> Self {
+        let listen = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        RtspConfig { listen, token: None, max_connections: 64, max_sessions: 16 }
+    }
+}
+
+/// Leaves out the token, which is a secret.
+impl fmt::Debug for RtspConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RtspConfig")
+            .field("listen", &self.listen)
+            .field("token", &self.token.as_ref().map(|_| "…"))
+            .field("max_connections", &self.max_connections)
+            .field("max_sessions", &self.max_sessions)
+            .finish()
+    }
+}
+
+impl RtspConfig {
+    /// Checks that the settings can be used.
+    ///
+    /// # Errors
+    /// [`Error::BadConfig`] with the setting and the reason.
+    pub fn check(&self) -> Result<()> {
+        let bad = |name: &str, why: &str| Err(Error::BadConfig { name: name.into(), why: why.into() });
+        let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        if self.token.as_ref().is_some_and(|token| token.is_empty() || !token.bytes().all(is_plain)) {
+            return bad("token", "a token for RTSP is one or more of the characters A-Z, a-z, 0-9 and -._~");
+        }
+        if self.max_connections == 0 || self.max_sessions == 0 {
+            return bad("max_connections", "there must be at least one connection and one session");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,197 @@
+//! When samples are sent. Players differ: FFmpeg starts only after some twenty pictures and an exact
+//! jump decodes all from the keyframe on, so it wants a burst. GStreamer and VLC measure the
+//! sender's clock by arrivals, and a burst makes them drop or hurry pictures.
+
+use std::time::{Duration, Instant};
+
+/// Rate assumed for a film of unknown or very low rate, in bytes per second. A keyframe then takes
+/// a fraction of a second.
+const LEAST_RATE: f64 = 128.0 * 1024.0;
+
+/// How a kind of client is served.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Profile {
+    pub(crate) name: &'static str,
+    /// How far ahead of its time a sample is sent.
+    lead: Duration,
+    /// Whether the pictures before the time that was asked for are sent at once.
+    catches_up: bool,
+    /// Most bytes at once, and the rate after them as a multiple of the film's. `None`: as fast as
+    /// the socket takes them.
+    line: Option<(f64, f64)>,
+    /// How long after the last picture was shown a client is told of the end. VLC discards what it
+    /// has buffered when it is told.
+    pub(crate) end_after: Duration,
+}
+
+/// FFmpeg and its users, and ExoPlayer, over TCP.
+pub(crate) const EAGER: Profile =
+    Profile { name: "eager", lead: Duration::from_secs(10), catches_up: true, line: None, end_after: Duration::ZERO };
+/// The same over UDP, whose receive buffer holds 208 KiB by default.
+pub(crate) const QUICK: Profile = Profile {
+    name: "quick",
+    lead: Duration::from_secs(1),
+    catches_up: true,
+    line: Some((64.0 * 1024.0, 4.0)),
+    end_after: Duration::from_millis(500),
+};
+/// VLC, and clients that are not known.
+pub(crate) const STEADY: Profile = Profile {
+    name: "steady",
+    lead: Duration::from_millis(300),
+    catches_up: false,
+    line: Some((32.0 * 1024.0, 4.0)),
+    end_after: Duration::from_secs(2),
+};
+/// GStreamer.
+pub(crate) const EVEN: Profile = Profile {
+    name: "even",
+    lead: Duration::from_millis(100),
+    catches_up: false,
+    line: Some((32.0 * 1024.0, 2.0)),
+    end_after: Duration::from_millis(500),
+};
+
+impl Profile {
+    /// Returns the profile for a client by its `User-Agent` and its transport.
+    pub(crate) fn of(user_agent: &str, is_udp: bool) -> Profile {
+        let is = |names: &[&str]| names.iter().any(|name| user_agent.contains(name));
+        match is_udp {
+            _ if is(&["GStreamer"]) => EVEN,
+            false if is(&["Lavf", "mpv", "ExoPlayer", "AndroidXMedia3"]) => EAGER,
+            true if is(&["Lavf", "mpv", "ExoPlayer", "AndroidXMedia3"]) => QUICK,
+            _ => STEADY,
+        }
+    }
+}
+
+/// The pace of one part of a film.
+#[derive(Clone, Debug)]
+pub(crate) struct Pace {
+    profile: Profile,
+    speed: f64,
+    /// The decoding time that belongs to `start`.
+    origin_ns: i64,
+    start: Instant,
+    rate: f64,
+    /// Bytes that may be sent at `filled`.
+    tokens: f64,
+    filled: Instant,
+}
+
+impl Pace {
+    /// Begins at a landing, on behalf of a client that asked for a time at or after it. `rate` is the
+    /// film's, in bytes per second.
+    pub(crate) fn new(profile: Profile, now: Instant, landed_ns: i64, asked_ns: i64, rate: f64, speed: f64) -> Pace {
+        let origin_ns = if profile.catches_up { asked_ns.max(landed_ns) } else { landed_ns };
+        let tokens = profile.line.map_or(0.0, |(burst, _)| burst);
+        Pace { profile, speed, origin_ns, start: now, rate: rate.max(LEAST_RATE), tokens, filled: now }
+    }
+
+    /// Returns when a sample with this decoding time may be sent.
+    pub(crate) fn due(&self, dts_ns: i64) -> Instant {
+        let ahead = (dts_ns - self.origin_ns) as f64 / self.speed / 1e9 - self.profile.lead.as_secs_f64();
+        self.start + Duration::try_from_secs_f64(ahead.max(0.0)).unwrap_or(Duration::MAX / 4)
+    }
+
+    /// Returns when a client shows what has this decoding time, if nothing delays it.
+    pub(crate) fn shown(&self, dts_ns: i64) -> Instant {
+        let after = (dts_ns - self.origin_ns) as f64 / self.speed / 1e9;
+        self.start + Duration::try_from_secs_f64(after.max(0.0)).unwrap_or(Duration::MAX / 4)
+    }
+
+    /// Returns the time of the film that a client shows now.
+    pub(crate) fn shows(&self, now: Instant) -> i64 {
+        let passed = now.saturating_duration_since(self.start).as_secs_f64() * self.speed;
+        self.origin_ns.saturating_add((passed * 1e9) as i64)
+    }
+
+    /// Records that a sample goes out. If it is late, the client has stalled, and all later ones are
+    /// shown as much later.
+    pub(crate) fn goes_out(&mut self, now: Instant, dts_ns: i64) {
+        self.start += now.saturating_duration_since(self.shown(dts_ns));
+    }
+
+    /// Takes a packet's bytes from what may be sent now.
+    ///
+    /// # Errors
+    /// When it may be sent.
+    pub(crate) fn line(&mut self, now: Instant, bytes: usize) -> Result<(), Instant> {
+        let Some((burst, times)) = self.profile.line else { return Ok(()) };
+        let rate = self.rate * times * self.speed.max(1.0);
+        let passed = now.saturating_duration_since(self.filled).as_secs_f64();
+        (self.tokens, self.filled) = ((self.tokens + passed * rate).min(burst), now);
+        let missing = bytes as f64 - self.tokens;
+        if missing <= 0.0 {
+            self.tokens -= bytes as f64;
+            return Ok(());
+        }
+        // A little more than exact, so that rounding does not make a second wait of nothing.
+        Err(now + Duration::from_secs_f64(missing / rate) + Duration::from_micros(10))
+    }
+
+    pub(crate) fn profile(&self) -> &Profile {
+        &self.profile
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const S: i64 = 1_000_000_000;
+
+    fn seconds(seconds: f64) -> Duration {
+        Duration::from_secs_f64(seconds)
+    }
+
+    #[test]
+    fn clients_are_known_by_their_names() {
+        assert_eq!(Profile::of("Lavf59.27.100", false), EAGER);
+        assert_eq!(Profile::of("Lavf59.27.100", true), QUICK);
+        assert_eq!(Profile::of("GStreamer/1.22.0", false), EVEN);
+        assert_eq!(Profile::of("LibVLC/3.0.18 (LIVE555 Streaming Media v2016.11.28)", true), STEADY);
+        assert_eq!(Profile::of("", true), STEADY);
+    }
+
+    #[test]
+    fn an_exact_jump_gets_all_up_to_the_time_asked_for_and_the_lead_at_once() {
+        let now = Instant::now();
+        let pace = Pace::new(EAGER, now, 20 * S, 25 * S, 1e6, 1.0);
+        assert_eq!(pace.due(35 * S), now);
+        assert_eq!(pace.due(37 * S), now + seconds(2.0));
+        let pace = Pace::new(EVEN, now, 20 * S, 25 * S, 1e6, 1.0);
+        assert_eq!(pace.due(21 * S), now + seconds(0.9));
+    }
+
+    #[test]
+    fn after_a_stall_no_burst_makes_up_for_it() {
+        let now = Instant::now();
+        let mut pace = Pace::new(STEADY, now, 0, 0, 1e6, 1.0);
+        pace.goes_out(now, 0);
+        pace.goes_out(now + seconds(15.0), S);
+        assert_eq!(pace.due(2 * S), now + seconds(15.7));
+        assert_eq!(pace.shows(now + seconds(15.0)), S);
+    }
+
+    #[test]
+    fn speed_divides_the_waits() {
+        let now = Instant::now();
+        let pace = Pace::new(EVEN, now, 0, 0, 1e6, 2.0);
+        assert_eq!(pace.due(2 * S), now + seconds(0.9));
+    }
+
+    #[test]
+    fn datagrams_go_out_no_faster_than_a_multiple_of_the_film() {
+        let start = Instant::now();
+        let mut pace = Pace::new(QUICK, start, 0, 0, 500_000.0, 1.0);
+        let (mut now, mut sent) = (start, 0);
+        while now < start + seconds(1.0) {
+            match pace.line(now, 1400) {
+                Ok(()) => sent += 1400,
+                Err(at) => now = at,
+            }
+        }
+        assert!((2_000_000..2_070_000).contains(&sent), "{sent}");
+    }
+}

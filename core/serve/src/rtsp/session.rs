@@ -1,0 +1,404 @@
+//! The state of one client's playback (RFC 2326, appendix A), without I/O.
+//!
+//! `Ready`, after SETUP, becomes `Seeking` with PLAY, and `Playing` when the first sample is here.
+//! The answer to PLAY waits for that sample, because clients discard packets that precede the
+//! answer. PAUSE goes back to `Ready` and keeps what was not sent; a jump drops it. After the last
+//! sample follow the goodbyes, and `Ended`.
+//!
+//! Sequence numbers are given to packets as they leave, so those that a jump drops leave no gap.
+
+use super::clock::{MediaClock, nanos};
+use super::film::Film;
+use super::pace::{Pace, Profile};
+use super::payload::{MAX_PAYLOAD_BYTES, Payload};
+use super::range::Range;
+use super::rtp::{HEADER_BYTES, Header, SenderReport};
+use playswarm_media::{Sample, SeekPoint, TrackKind, mux::TsMuxer};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Longest wait of PLAY for the first sample. Clients give up after 10 to 20 seconds.
+const PLAY_WAIT: Duration = Duration::from_secs(8);
+/// Time between sender reports of a stream.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// Silence after which a transport stream gets null packets. VLC gives up after two seconds.
+const SILENCE: Duration = Duration::from_millis(500);
+/// Length in bytes of a packet of a transport stream, and how many fit a payload.
+const TS_PACKET_BYTES: usize = 188;
+const TS_PACKETS: usize = MAX_PAYLOAD_BYTES / TS_PACKET_BYTES;
+
+/// Random numbers with which a stream begins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seed {
+    pub(crate) ssrc: u32,
+    pub(crate) sequence: u16,
+    pub(crate) timestamp: u32,
+}
+
+/// What PLAY needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// Samples from this time on.
+    Jump(Duration),
+    /// Nothing; samples continue.
+    Continue,
+}
+
+/// What the client is to be sent.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Output {
+    /// The answer to PLAY.
+    Played(Played),
+    /// A packet of a stream.
+    Send { stream: usize, is_rtcp: bool, packet: Vec<u8> },
+}
+
+/// Content of the answer to PLAY.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Played {
+    pub(crate) start: Duration,
+    /// For each stream its number, the next sequence number and the timestamp of `start`.
+    pub(crate) streams: Vec<(usize, u16, u32)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Ready,
+    Seeking { since: Instant, asked: Duration, landed: Option<Duration> },
+    Playing,
+    Ended,
+}
+
+/// A stream that the client has set up.
+#[derive(Clone, Debug)]
+struct Outlet {
+    stream: usize,
+    seed: Seed,
+    sequence: u16,
+    packets: u32,
+    octets: u32,
+    report_at: Instant,
+}
+
+/// A packet that was made but not sent.
+#[derive(Clone, Debug)]
+struct Pending {
+    outlet: usize,
+    pts_ns: i64,
+    payload: Payload,
+}
+
+/// A playback.
+#[derive(Debug)]
+pub(crate) struct Session {
+    film: Arc<Film>,
+    profile: Profile,
+    speed: f64,
+    outlets: Vec<Outlet>,
+    state: State,
+    clock: MediaClock,
+    pace: Pace,
+    muxer: Option<TsMuxer>,
+    /// The next sample. Those before it were sent, or are pending.
+    next: Option<Sample>,
+    /// Whether no sample follows `next`.
+    is_last: bool,
+    /// End of the requested range.
+    until_ns: i64,
+    /// End of what was sent, in decoding time.
+    reached_ns: i64,
+    pending: VecDeque<Pending>,
+    /// When the line allows the next packet.
+    line_at: Option<Instant>,
+    sent_at: Instant,
+    outbox: VecDeque<Output>,
+}
+
+impl Session {
+    /// Creates a session of which nothing is set up. `ntp` is the time in units of 2^-32 s.
+    pub(crate) fn new(film: Arc<Film>, profile: Profile, now: Instant, ntp: u64) -> Session {
+        let muxer = film.is_muxed().then(|| TsMuxer::new(&film.timeline, &film.muxed)).flatten();
+        Session {
+            film,
+            profile,
+            speed: 1.0,
+            outlets: Vec::new(),
+            state: State::Ready,
+            clock: MediaClock::new(now, ntp),
+            pace: Pace::new(profile, now, 0, 0, 0.0, 1.0),
+            muxer,
+            next: None,
+            is_last: false,
+            until_ns: i64::MAX,
+            reached_ns: 0,
+            pending: VecDeque::new(),
+            line_at: None,
+            sent_at: now,
+            outbox: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn film(&self) -> &Arc<Film> {
+        &self.film
+    }
+
+    /// Sets up a stream, or sets it up again. The stream must exist.
+    pub(crate) fn set_up(&mut self, now: Instant, stream: usize, seed: Seed) {
+        self.outlets.retain(|outlet| outlet.stream != stream);
+        self.outlets.push(Outlet { stream, seed, sequence: seed.sequence, packets: 0, octets: 0, report_at: now });
+        // Clients that ignore the URLs of RTP-Info take its entries in this order.
+        self.outlets.sort_by_key(|outlet| outlet.stream);
+    }
+
+    /// Returns the streams that are set up.
+    pub(crate) fn streams(&self) -> impl Iterator<Item = usize> + '_ {
+        self.outlets.iter().map(|outlet| outlet.stream)
+    }
+
+    /// Whether streams may be set up: nothing is being played.
+    pub(crate) fn is_ready(&self) -> bool {
+        matches!(self.state, State::Ready | State::Ended)
+    }
+
+    /// Handles PLAY. Its answer is an [`Output::Played`].
+    pub(crate) fn play(&mut self, now: Instant, range: Option<Range>, speed: f64) -> Start {
+        self.until_ns = range.and_then(|range| range.end).map_or(i64::MAX, nanos);
+        self.speed = speed;
+        let asked = range.and_then(|range| range.start);
+        match (asked, self.state, &self.next) {
+            (None, State::Playing, _) => {
+                let start = Duration::from_nanos(self.pace.shows(now).max(0).unsigned_abs());
+                self.outbox.push_back(Output::Played(self.played(start)));
+                return Start::Continue;
+            }
+            (None, State::Ready, Some(next)) => {
+                let start = Duration::from_nanos(next.dts_ns.max(0).unsigned_abs());
+                self.begin(now, start, start);
+                return Start::Continue;
+            }
+            _ => {}
+        }
+        // A pause may have come while the next sample was awaited.
+        let reached = if self.state == State::Ready { self.reached_ns.max(0) } else { 0 };
+        let asked = asked.unwrap_or(Duration::from_nanos(reached.unsigned_abs()));
+        self.drop_unsent();
+        let duration = self.film.timeline.duration();
+        let is_past = !duration.is_zero() && asked >= duration;
+        self.is_last = is_past;
+        let asked = if is_past { duration } else { asked };
+        self.state = State::Seeking { since: now, asked, landed: is_past.then_some(duration) };
+        if is_past { Start::Continue } else { Start::Jump(asked) }
+    }
+
+    /// Drops what a jump makes useless. A transport stream ends with a whole picture, since a player
+    /// would decode half a one.
+    fn drop_unsent(&mut self) {
+        (self.next, self.is_last, self.line_at) = (None, false, None);
+        let Some(muxer) = &mut self.muxer else {
+            self.pending.clear();
+            return;
+        };
+        let mut out = Vec::new();
+        muxer.flush(&mut out);
+        muxer.restart();
+        self.queue_packets(self.reached_ns, &out);
+    }
+
+    /// Handles PAUSE. What was not sent is kept, and the sample in work is sent to its end.
+    pub(crate) fn pause(&mut self, now: Instant) {
+        self.release(now);
+        self.state = State::Ready;
+    }
+
+    /// Answers a PLAY that waits, because the client has sent another request.
+    pub(crate) fn release(&mut self, now: Instant) {
+        if let State::Seeking { asked, landed, .. } = self.state {
+            self.begin(now, landed.unwrap_or(asked), asked);
+        }
+    }
+
+    /// Records where the reading begins.
+    pub(crate) fn landed(&mut self, point: SeekPoint) {
+        if let State::Seeking { landed, .. } = &mut self.state
+            && !point.estimated
+        {
+            *landed = Some(point.time);
+        }
+    }
+
+    /// Whether the next sample is needed.
+    pub(crate) fn wants_sample(&self) -> bool {
+        let runs = matches!(self.state, State::Seeking { .. } | State::Playing);
+        runs && self.next.is_none() && self.pending.is_empty() && !self.is_last
+    }
+
+    /// Accepts the next sample. Sound before the film's start, the priming of a decoder, is left out:
+    /// players take the first time for the film's start, and their jumps would be off by it.
+    pub(crate) fn offer(&mut self, sample: Sample) {
+        let is_sound =
+            self.film.timeline.tracks().get(sample.track).is_some_and(|track| track.kind == TrackKind::Audio);
+        match sample.dts_ns >= self.until_ns {
+            true => self.is_last = true,
+            false if is_sound && sample.pts_ns < 0 => {}
+            false => self.next = Some(sample),
+        }
+    }
+
+    /// Records that no sample follows.
+    pub(crate) fn end(&mut self) {
+        self.is_last = true;
+    }
+
+    /// Begins to play at a time, and answers PLAY.
+    fn begin(&mut self, now: Instant, start: Duration, asked: Duration) {
+        let rate = self.film.timeline.bytes_per_s(start).unwrap_or_default();
+        self.clock.begin(now, start);
+        self.pace = Pace::new(self.profile, now, nanos(start), nanos(asked), rate, self.speed);
+        self.outlets.iter_mut().for_each(|outlet| outlet.report_at = now);
+        self.outbox.push_back(Output::Played(self.played(start)));
+        self.reached_ns = nanos(start);
+        (self.state, self.sent_at) = (State::Playing, now);
+    }
+
+    fn played(&self, start: Duration) -> Played {
+        let stream = |outlet: &Outlet| {
+            let format = &self.film.formats[outlet.stream];
+            (outlet.stream, outlet.sequence, self.clock.timestamp(format, outlet.seed.timestamp, nanos(start)))
+        };
+        Played { start, streams: self.outlets.iter().map(stream).collect() }
+    }
+
+    /// Returns what is to be sent now, in order.
+    pub(crate) fn poll(&mut self, now: Instant) -> Option<Output> {
+        loop {
+            if let Some(output) = self.outbox.pop_front() {
+                return Some(output);
+            }
+            if self.state == State::Playing
+                && let Some(report) = self.report(now)
+            {
+                return Some(report);
+            }
+            if let Some(pending) = self.pending.front() {
+                let bytes = HEADER_BYTES + pending.payload.data.len();
+                self.line_at = self.pace.line(now, bytes).err();
+                return if self.line_at.is_some() { None } else { self.send(now) };
+            }
+            match self.state {
+                State::Ready | State::Ended => return None,
+                State::Seeking { since, asked, landed } => {
+                    if self.next.is_none() && !self.is_last && now < since + PLAY_WAIT {
+                        return None;
+                    }
+                    let first = self.next.as_ref().map(|next| Duration::from_nanos(next.pts_ns.max(0).unsigned_abs()));
+                    self.begin(now, landed.or(first).unwrap_or(asked), asked);
+                }
+                State::Playing if self.next.as_ref().is_some_and(|next| self.pace.due(next.dts_ns) <= now) => {
+                    self.pack(now);
+                }
+                State::Playing if self.end_at(now).is_some_and(|at| at <= now) => {
+                    self.state = State::Ended;
+                    let goodbyes =
+                        (0..self.outlets.len()).map(|n| self.sender_report(now, n, true)).collect::<Vec<_>>();
+                    self.outbox.extend(goodbyes);
+                }
+                State::Playing if self.muxer.is_some() && now >= self.sent_at + SILENCE => {
+                    let mut nulls = Vec::new();
+                    self.muxer.iter().for_each(|muxer| muxer.idle(TS_PACKETS, &mut nulls));
+                    self.queue_packets(self.pace.shows(now), &nulls);
+                }
+                State::Playing => return None,
+            }
+        }
+    }
+
+    /// Returns when [`Session::poll`] must be called again, if nothing else happens.
+    pub(crate) fn next_timeout(&self, now: Instant) -> Option<Instant> {
+        let reports = self.outlets.iter().map(|outlet| outlet.report_at).min();
+        match self.state {
+            _ if !self.pending.is_empty() => self.line_at,
+            State::Ready | State::Ended => None,
+            State::Seeking { since, .. } => Some(since + PLAY_WAIT),
+            State::Playing => {
+                let due = self.next.as_ref().map(|next| self.pace.due(next.dts_ns));
+                let nulls = self.muxer.is_some().then(|| self.sent_at + SILENCE);
+                [due, self.end_at(now), nulls, reports].into_iter().flatten().min()
+            }
+        }
+    }
+
+    /// Returns when the client is told of the end, after the last sample was sent.
+    fn end_at(&self, now: Instant) -> Option<Instant> {
+        let after = self.pace.profile().end_after;
+        let at = || if after.is_zero() { now } else { self.pace.shown(self.reached_ns) + after };
+        (self.is_last && self.next.is_none() && self.pending.is_empty()).then(at)
+    }
+
+    /// Makes packets of the next sample.
+    fn pack(&mut self, now: Instant) {
+        let Some(sample) = self.next.take() else { return };
+        self.pace.goes_out(now, sample.dts_ns);
+        self.reached_ns = self.reached_ns.max(sample.dts_ns.saturating_add(sample.duration_ns));
+        self.clock.sent(sample.pts_ns, sample.duration_ns);
+        if let Some(muxer) = &mut self.muxer {
+            let mut out = Vec::new();
+            muxer.write(&sample, &mut out);
+            self.queue_packets(sample.pts_ns, &out);
+            return;
+        }
+        let is_of = |outlet: &Outlet| self.film.formats[outlet.stream].track == Some(sample.track);
+        let Some(outlet) = self.outlets.iter().position(is_of) else { return };
+        let payloads = self.film.formats[self.outlets[outlet].stream].split(&sample);
+        self.pending.extend(payloads.into_iter().map(|payload| Pending { outlet, pts_ns: sample.pts_ns, payload }));
+    }
+
+    /// Queues whole packets of a transport stream, as many in a payload as fit.
+    fn queue_packets(&mut self, pts_ns: i64, packets: &[u8]) {
+        if self.outlets.is_empty() {
+            return;
+        }
+        let payloads = packets.chunks(TS_PACKETS * TS_PACKET_BYTES);
+        let payload = |data: &[u8]| Payload { marker: false, data: data.to_vec() };
+        self.pending.extend(payloads.map(|data| Pending { outlet: 0, pts_ns, payload: payload(data) }));
+    }
+
+    /// Sends the first pending packet.
+    fn send(&mut self, now: Instant) -> Option<Output> {
+        let Pending { outlet, pts_ns, payload } = self.pending.pop_front()?;
+        let outlet = &mut self.outlets[outlet];
+        let format = &self.film.formats[outlet.stream];
+        let header = Header {
+            payload_type: format.payload_type,
+            marker: payload.marker,
+            sequence: outlet.sequence,
+            timestamp: self.clock.timestamp(format, outlet.seed.timestamp, pts_ns),
+            ssrc: outlet.seed.ssrc,
+        };
+        outlet.sequence = outlet.sequence.wrapping_add(1);
+        outlet.packets = outlet.packets.wrapping_add(1);
+        outlet.octets = outlet.octets.wrapping_add(payload.data.len() as u32);
+        self.sent_at = now;
+        Some(Output::Send { stream: outlet.stream, is_rtcp: false, packet: header.packet(&payload.data) })
+    }
+
+    /// Returns the report of a stream for which it is due.
+    fn report(&mut self, now: Instant) -> Option<Output> {
+        let due = self.outlets.iter().position(|outlet| outlet.report_at <= now)?;
+        self.outlets[due].report_at = now + REPORT_EVERY;
+        Some(self.sender_report(now, due, false))
+    }
+
+    fn sender_report(&self, now: Instant, outlet: usize, ends: bool) -> Output {
+        let outlet = &self.outlets[outlet];
+        let at = self.pace.shows(now);
+        let report = SenderReport {
+            ssrc: outlet.seed.ssrc,
+            ntp: self.clock.ntp(at),
+            timestamp: self.clock.timestamp(&self.film.formats[outlet.stream], outlet.seed.timestamp, at),
+            packets: outlet.packets,
+            octets: outlet.octets,
+        };
+        Output::Send { stream: outlet.stream, is_rtcp: true, packet: report.compound(ends) }
+    }
+}

@@ -1,0 +1,437 @@
+//! Payload formats, descriptions and sessions on a real film, the demo's clip.
+#![allow(clippy::unwrap_used)]
+
+use super::film::Film;
+use super::pace::{EAGER, EVEN, Profile, STEADY};
+use super::payload::{Format, MAX_PAYLOAD_BYTES};
+use super::range::Range;
+use super::sdp::describe;
+use super::session::{Output, Played, Seed, Session, Start};
+use playswarm_media::{Indexer, Locate, Sample, Samples, SeekPoint, Timeline, Track, TrackKind, TrackSetup};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+struct Clip {
+    bytes: Vec<u8>,
+    timeline: Arc<Timeline>,
+}
+
+fn clip() -> Clip {
+    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../../cli/demo/clip.mp4")).unwrap();
+    let mut indexer = Indexer::new("clip.mp4", bytes.len() as u64);
+    while let Some(range) = indexer.needed().into_iter().next() {
+        indexer.feed(range.start, &bytes[range.start as usize..range.end as usize]);
+    }
+    Clip { timeline: indexer.timeline().unwrap().clone(), bytes }
+}
+
+impl Clip {
+    fn film(&self, transport_stream: bool) -> Arc<Film> {
+        Arc::new(Film::new(0, &self.timeline, transport_stream).unwrap())
+    }
+
+    fn samples(&self, film: &Film, from: Duration) -> (SeekPoint, Vec<Sample>) {
+        let point = Locate::new(&self.timeline, from).seek_point().unwrap();
+        let tracks = film.tracks(0..film.formats.len());
+        let mut samples = Samples::new(&self.timeline, &tracks, point).unwrap();
+        let mut found = Vec::new();
+        while samples.end().is_none() {
+            found.extend(std::iter::from_fn(|| samples.next()));
+            if let Some(range) = samples.needed().into_iter().next() {
+                samples.feed(range.start, &self.bytes[range.start as usize..range.end as usize]);
+            }
+        }
+        (point, found)
+    }
+}
+
+/// A packet as a client reads it.
+#[derive(Clone, Debug, PartialEq)]
+struct Packet {
+    stream: usize,
+    at: Instant,
+    sequence: u16,
+    timestamp: u32,
+    marker: bool,
+    payload: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Sent {
+    played: Vec<Played>,
+    packets: Vec<Packet>,
+    reports: usize,
+    goodbyes: usize,
+    /// In the order of sending: P for an answer, R for a report, M for media.
+    order: String,
+}
+
+const SEED: Seed = Seed { ssrc: 7, sequence: 65_530, timestamp: u32::MAX - 1000 };
+
+/// A session with the virtual time and the source of its samples.
+struct Play {
+    clip: Clip,
+    session: Session,
+    now: Instant,
+    source: std::vec::IntoIter<Sample>,
+}
+
+impl Play {
+    fn new(profile: Profile, transport_stream: bool) -> Play {
+        let (clip, now) = (clip(), Instant::now());
+        let film = clip.film(transport_stream);
+        let mut session = Session::new(film.clone(), profile, now, 0);
+        (0..film.formats.len()).rev().for_each(|stream| session.set_up(now, stream, SEED));
+        Play { clip, session, now, source: Vec::new().into_iter() }
+    }
+
+    fn play(&mut self, start: Option<f64>) -> Start {
+        let start = start.map(Duration::from_secs_f64);
+        let range = Some(Range { start, end: None }).filter(|range| range.start.is_some());
+        let start = self.session.play(self.now, range, 1.0);
+        if let Start::Jump(to) = start {
+            let (point, samples) = self.clip.samples(&self.session.film().clone(), to);
+            self.session.landed(point);
+            self.source = samples.into_iter();
+        }
+        start
+    }
+
+    /// Runs for some seconds of virtual time.
+    fn run(&mut self, seconds: f64) -> Sent {
+        let end = self.now + Duration::from_secs_f64(seconds);
+        let mut sent = Sent::default();
+        loop {
+            while self.session.wants_sample() {
+                match self.source.next() {
+                    Some(sample) => self.session.offer(sample),
+                    None => self.session.end(),
+                }
+            }
+            match self.session.poll(self.now) {
+                Some(output) => sent.take(self.now, output),
+                None if self.session.wants_sample() => {}
+                None => match self.session.next_timeout(self.now).filter(|at| *at < end) {
+                    Some(at) => {
+                        assert!(at > self.now, "a timeout in the past would be a busy loop");
+                        self.now = at;
+                    }
+                    None => {
+                        self.now = end;
+                        return sent;
+                    }
+                },
+            }
+        }
+    }
+}
+
+impl Sent {
+    fn take(&mut self, at: Instant, output: Output) {
+        match output {
+            Output::Played(played) => {
+                self.played.push(played);
+                self.order.push('P');
+            }
+            Output::Send { is_rtcp: true, packet, .. } => {
+                // The goodbye comes last.
+                let ends = packet[packet.len() - 7] == 203;
+                *if ends { &mut self.goodbyes } else { &mut self.reports } += 1;
+                self.order.push('R');
+            }
+            Output::Send { stream, packet, .. } => {
+                let read = rtp_types::RtpPacket::parse(&packet).unwrap();
+                assert!(read.payload().len() <= MAX_PAYLOAD_BYTES);
+                self.packets.push(Packet {
+                    stream,
+                    at,
+                    sequence: read.sequence_number(),
+                    timestamp: read.timestamp(),
+                    marker: read.marker_bit(),
+                    payload: read.payload().to_vec(),
+                });
+                self.order.push('M');
+            }
+        }
+    }
+
+    fn of(&self, stream: usize) -> Vec<&Packet> {
+        self.packets.iter().filter(|packet| packet.stream == stream).collect()
+    }
+
+    fn span(&self) -> Duration {
+        self.packets.last().unwrap().at - self.packets.first().unwrap().at
+    }
+}
+
+fn follow(packets: &[&Packet], mut sequence: u16) -> u16 {
+    for packet in packets {
+        assert_eq!(packet.sequence, sequence);
+        sequence = sequence.wrapping_add(1);
+    }
+    sequence
+}
+
+/// Returns the NAL units of H.264 packets, put together as RFC 6184 says.
+fn units(packets: &[&Packet]) -> Vec<Vec<u8>> {
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    for packet in packets {
+        match packet.payload[0] & 0x1f {
+            28 => {
+                let (indicator, header, body) = (packet.payload[0], packet.payload[1], &packet.payload[2..]);
+                if header & 0x80 != 0 {
+                    found.push(vec![indicator & 0xe0 | header & 0x1f]);
+                }
+                found.last_mut().unwrap().extend_from_slice(body);
+            }
+            _ => found.push(packet.payload.clone()),
+        }
+    }
+    found
+}
+
+#[test]
+fn every_picture_and_sound_of_a_film_arrives_whole_and_at_its_time() {
+    let mut play = Play::new(EAGER, false);
+    assert_eq!(play.play(Some(0.0)), Start::Jump(Duration::ZERO));
+    let sent = play.run(120.0);
+    let film = play.session.film().clone();
+    let (_, samples) = play.clip.samples(&film, Duration::ZERO);
+    let tracks = [film_track(&play, 0), film_track(&play, 1)];
+    assert_eq!(samples.iter().filter(|sample| sample.pts_ns < 0).count(), 1, "the priming of the sound");
+    let of = |stream: usize| {
+        samples.iter().filter(move |sample| sample.track == tracks[stream] && (stream == 0 || sample.pts_ns >= 0))
+    };
+    let sets = play.clip.timeline.setups()[film_track(&play, 0)].parameter_sets("h264").unwrap();
+    let expected: Vec<Vec<u8>> = of(0).flat_map(|sample| sets.units(&sample.data).map(<[u8]>::to_vec)).collect();
+    assert_eq!(units(&sent.of(0)), expected);
+    let pictures: Vec<u32> = sent.of(0).iter().filter(|packet| packet.marker).map(|packet| packet.timestamp).collect();
+    let base = sent.played[0].streams[0].2;
+    let times: Vec<u32> = of(0).map(|sample| base.wrapping_add((sample.pts_ns as f64 * 9e-5).round() as u32)).collect();
+    assert_eq!(pictures, times);
+    // Access unit headers are two bytes of length and two of size and index.
+    let sound: Vec<u8> = sent.of(1).iter().flat_map(|packet| packet.payload[4..].to_vec()).collect();
+    assert_eq!(sound, of(1).flat_map(|sample| sample.data.clone()).collect::<Vec<u8>>());
+    follow(&sent.of(0), SEED.sequence);
+    follow(&sent.of(1), SEED.sequence);
+    assert_eq!(sent.goodbyes, 2);
+    assert!(sent.order.starts_with("PRRM") && sent.order.ends_with("RR"), "an answer, reports, media, goodbyes");
+}
+
+fn film_track(play: &Play, stream: usize) -> usize {
+    play.session.film().formats[stream].track.unwrap()
+}
+
+#[test]
+fn ffmpeg_gets_a_burst_and_gstreamer_none() {
+    for (profile, least, most) in [(EAGER, 9.0, 12.0), (EVEN, 0.0, 0.7), (STEADY, 0.0, 0.9)] {
+        let mut play = Play::new(profile, false);
+        play.play(None);
+        let sent = play.run(0.2);
+        let base = sent.played[0].streams[0].2;
+        let ahead = f64::from(sent.of(0).last().unwrap().timestamp.wrapping_sub(base)) / 90_000.0;
+        assert!((least..most).contains(&ahead), "{}: {ahead} s", profile.name);
+    }
+}
+
+#[test]
+fn a_film_takes_its_duration_to_send_after_the_burst() {
+    let mut play = Play::new(EVEN, false);
+    play.play(None);
+    let sent = play.run(120.0);
+    let duration = play.clip.timeline.duration();
+    assert!(sent.span() + Duration::from_secs(1) > duration && sent.span() < duration + Duration::from_secs(1));
+}
+
+#[test]
+fn a_jump_lands_on_its_keyframe_and_no_sequence_number_is_lost() {
+    let mut play = Play::new(EAGER, false);
+    play.play(Some(0.0));
+    let first = play.run(0.5);
+    // PAUSE, then PLAY, as FFmpeg does it.
+    play.session.pause(play.now);
+    let rest = play.run(0.1);
+    assert_eq!(play.play(Some(20.5)), Start::Jump(Duration::from_millis(20_500)));
+    let second = play.run(60.0);
+    let landed = play.clip.timeline.keyframe_at(Duration::from_millis(20_500)).0.unwrap().time;
+    assert_eq!(second.played[0].start, landed);
+    let next = follow(&rest.of(0), follow(&first.of(0), SEED.sequence));
+    assert_eq!(second.played[0].streams[0].1, next);
+    follow(&second.of(0), next);
+    let base = second.played[0].streams[0].2;
+    assert_eq!(second.of(0)[0].timestamp, base, "the first picture has the time of the answer");
+    let before = first.of(0).iter().map(|packet| base.wrapping_sub(packet.timestamp)).max().unwrap();
+    assert!(before < 90_000 * 60, "timestamps rise at a jump");
+    // A player decodes all from the keyframe up to the time asked for, so it comes at once.
+    let asked = base.wrapping_add(((20.5 - landed.as_secs_f64()) * 90_000.0) as u32);
+    let shown = second.of(0).into_iter().find(|packet| packet.timestamp >= asked).unwrap();
+    assert!(shown.at - second.packets[0].at < Duration::from_millis(10));
+}
+
+#[test]
+fn a_pause_loses_nothing_and_sends_nothing() {
+    let mut play = Play::new(EVEN, false);
+    play.play(Some(5.0));
+    let first = play.run(2.0);
+    play.session.pause(play.now);
+    let rest = play.run(600.0);
+    assert!(rest.packets.len() < 60 && rest.reports == 0, "only the picture in work");
+    assert_eq!(play.play(None), Start::Continue);
+    let second = play.run(120.0);
+    let all: Vec<&Packet> = [&first, &rest, &second].into_iter().flat_map(|sent| sent.of(0)).collect();
+    follow(&all, SEED.sequence);
+    let (_, samples) = play.clip.samples(&play.session.film().clone(), Duration::from_secs(5));
+    let pictures = samples.iter().filter(|sample| sample.track == film_track(&play, 0)).count();
+    assert_eq!(all.iter().filter(|packet| packet.marker).count(), pictures);
+}
+
+#[test]
+fn play_waits_for_the_first_sample_but_not_for_ever() {
+    let mut play = Play::new(STEADY, false);
+    assert_eq!(play.session.play(play.now, None, 1.0), Start::Jump(Duration::ZERO));
+    assert_eq!(play.session.poll(play.now), None);
+    let later = play.now + Duration::from_secs(8);
+    assert_eq!(play.session.next_timeout(play.now), Some(later));
+    assert!(matches!(play.session.poll(later), Some(Output::Played(_))));
+}
+
+#[test]
+fn another_request_releases_a_play_that_waits() {
+    let mut play = Play::new(STEADY, false);
+    play.session.play(play.now, Some(Range { start: Some(Duration::from_secs(4)), end: None }), 1.0);
+    play.session.release(play.now);
+    let Some(Output::Played(played)) = play.session.poll(play.now) else { panic!("no answer") };
+    assert_eq!(played.start, Duration::from_secs(4));
+}
+
+#[test]
+fn a_time_past_the_end_is_the_end() {
+    let mut play = Play::new(EAGER, false);
+    assert_eq!(play.play(Some(1e6)), Start::Continue);
+    let sent = play.run(1.0);
+    assert_eq!((sent.order.as_str(), sent.goodbyes), ("PRRRR", 2));
+    assert_eq!(sent.played[0].start, play.clip.timeline.duration());
+    // It can be played again.
+    assert_eq!(play.play(None), Start::Jump(Duration::ZERO));
+    assert!(play.run(1.0).packets.len() > 100);
+}
+
+#[test]
+fn a_range_ends_where_it_says() {
+    let mut play = Play::new(EAGER, false);
+    let range = Range { start: Some(Duration::ZERO), end: Some(Duration::from_secs(3)) };
+    play.session.play(play.now, Some(range), 1.0);
+    let (_, samples) = play.clip.samples(&play.session.film().clone(), Duration::ZERO);
+    play.source = samples.into_iter();
+    let sent = play.run(30.0);
+    assert_eq!(sent.goodbyes, 2);
+    let base = sent.played[0].streams[0].2;
+    let last = sent.of(0).iter().map(|packet| packet.timestamp.wrapping_sub(base)).max().unwrap();
+    assert!((2 * 90_000..4 * 90_000).contains(&last), "{last}");
+}
+
+#[test]
+fn a_transport_stream_has_whole_packets_and_null_packets_while_the_swarm_is_slow() {
+    let mut play = Play::new(STEADY, true);
+    assert_eq!(play.session.film().formats[0].payload_type, 33);
+    play.play(None);
+    let sent = play.run(3.0);
+    for packet in &sent.packets {
+        assert_eq!(packet.payload.len() % 188, 0);
+        assert!(packet.payload.chunks(188).all(|packet| packet[0] == 0x47));
+    }
+    follow(&sent.of(0), SEED.sequence);
+    let pids = |sent: &Sent| {
+        let all = sent.packets.iter().flat_map(|packet| packet.payload.chunks(188).map(<[u8]>::to_vec));
+        all.map(|packet| u16::from_be_bytes([packet[1] & 0x1f, packet[2]])).collect::<Vec<u16>>()
+    };
+    assert!(pids(&sent).starts_with(&[0]), "tables come first");
+    // The swarm stalls: no sample comes, and the source has not ended.
+    let (mut now, mut nulls) = (play.now, Sent::default());
+    let end = now + Duration::from_secs(10);
+    while now < end {
+        match play.session.poll(now) {
+            Some(output) => nulls.take(now, output),
+            None => now = play.session.next_timeout(now).unwrap(),
+        }
+    }
+    let silent = nulls.packets.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap();
+    assert!(silent < Duration::from_secs(1), "VLC gives up after two seconds: {silent:?}");
+    assert!(pids(&nulls).ends_with(&[0x1fff]));
+}
+
+#[test]
+fn a_description_is_what_another_implementation_reads() {
+    let (clip, server) = (clip(), IpAddr::from(Ipv4Addr::LOCALHOST));
+    let film = clip.film(false);
+    let text = describe(1, "clip", server, Some(clip.timeline.duration()), &film.formats);
+    let read = sdp_types::Session::parse(text.as_bytes()).unwrap();
+    assert_eq!(read.medias.len(), 2);
+    assert!(read.get_first_attribute_value("range").unwrap().unwrap().starts_with("npt=0-36"));
+    let rtpmap = |n: usize| read.medias[n].get_first_attribute_value("rtpmap").unwrap().unwrap().to_owned();
+    assert_eq!((rtpmap(0).as_str(), rtpmap(1).starts_with("97 mpeg4-generic/")), ("96 H264/90000", true));
+    let video = read.medias[0].get_first_attribute_value("fmtp").unwrap().unwrap();
+    assert!(video.contains("packetization-mode=1") && video.contains("sprop-parameter-sets=Z"), "{video}");
+    assert!(read.medias[1].get_first_attribute_value("fmtp").unwrap().unwrap().contains("mode=AAC-hbr"));
+}
+
+fn format(codec: &str, kind: TrackKind, config: &[u8]) -> Option<Format> {
+    let mut track = Track::default();
+    (track.kind, track.codec, track.audio) = (kind, codec.into(), Some((2, 48_000)));
+    let mut setup = TrackSetup::default();
+    setup.config = config.to_vec();
+    Format::of(0, &track, &setup, 96)
+}
+
+fn payloads(codec: &str, kind: TrackKind, data: &[u8], key: bool) -> Vec<(bool, Vec<u8>)> {
+    let mut sample = Sample::default();
+    (sample.data, sample.key) = (data.to_vec(), key);
+    let payloads = format(codec, kind, &[]).unwrap().split(&sample);
+    assert!(payloads.iter().all(|payload| payload.data.len() <= MAX_PAYLOAD_BYTES));
+    payloads.into_iter().map(|payload| (payload.marker, payload.data)).collect()
+}
+
+#[test]
+fn long_units_of_h265_are_fragmented_and_put_together_again() {
+    let long: Vec<u8> = [0x26, 0x01].into_iter().chain((0..5000).map(|n| (n % 251) as u8 | 1)).collect();
+    let stream = [&[0, 0, 0, 1, 0x40, 0x01, 9][..], &[0, 0, 1], &long].concat();
+    let found = payloads("hevc", TrackKind::Video, &stream, true);
+    assert_eq!(found[0], (false, vec![0x40, 0x01, 9]));
+    let mut unit = vec![found[1].1[2] << 1 & 0x7e, found[1].1[1]];
+    for (n, (marker, data)) in found[1..].iter().enumerate() {
+        assert_eq!((data[0] >> 1, data[2] >> 7 == 1, data[2] >> 6 & 1 == 1), (49, n == 0, *marker));
+        unit.extend_from_slice(&data[3..]);
+    }
+    assert_eq!(unit, long);
+}
+
+#[test]
+fn frames_of_sound_carry_their_headers() {
+    let ac3 = payloads("ac3", TrackKind::Audio, &[7; 2000], true);
+    assert_eq!((ac3.len(), &ac3[0].1[..2], &ac3[1].1[..2], ac3[1].0), (2, &[1, 2][..], &[3, 2][..], true));
+    assert_eq!(payloads("ac3", TrackKind::Audio, &[7; 100], true)[0].1[..2], [0, 1]);
+    let mp3 = payloads("mp3", TrackKind::Audio, &[7; 1500], true);
+    assert_eq!((&mp3[0].1[..4], &mp3[1].1[..4]), (&[0; 4][..], &[0, 0, 5, 0x74][..]));
+    assert_eq!(payloads("opus", TrackKind::Audio, &[1, 2, 3], true), [(false, vec![1, 2, 3])]);
+}
+
+#[test]
+fn pictures_of_vp8_and_vp9_carry_their_descriptors() {
+    let first = |codec: &str, key: bool| {
+        let found = payloads(codec, TrackKind::Video, &[7; 3000], key);
+        found.iter().map(|(marker, data)| (*marker, data[0])).collect::<Vec<_>>()
+    };
+    assert_eq!(first("vp8", true), [(false, 0x10), (false, 0), (true, 0)]);
+    assert_eq!(first("vp9", true), [(false, 0x08), (false, 0), (true, 0x04)]);
+    assert_eq!(first("vp9", false), [(false, 0x48), (false, 0x40), (true, 0x44)]);
+}
+
+#[test]
+fn codecs_without_a_common_format_have_none() {
+    for (codec, kind) in [("eac3", TrackKind::Audio), ("dts", TrackKind::Audio), ("mpeg2video", TrackKind::Video)] {
+        assert!(format(codec, kind, &[]).is_none(), "{codec}");
+    }
+    assert!(format("aac", TrackKind::Audio, &[]).is_none(), "samples with ADTS headers");
+    assert!(format("h264", TrackKind::Video, &[9, 9]).is_none(), "a configuration that cannot be read");
+}

@@ -25,10 +25,12 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod admission;
 #[doc(hidden)]
 pub mod fuzzing;
 mod http;
 mod listening;
+mod places;
 mod rtsp;
 
 pub use self::http::{

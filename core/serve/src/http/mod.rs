@@ -4,7 +4,7 @@
 //! | file | subject |
 //! |---|---|
 //! | `config` | the settings |
-//! | `server`, `connection`, `admission` | the listener, its connections and their bounds |
+//! | `server`, `connection` | the listener, its connections and their bounds |
 //! | `guard`, `access`, `hosts` | which requests are answered: Host, Origin, token; this machine's own names |
 //! | `request_line` | request targets of old players |
 //! | `paths`, `links` | paths as clients write them; links to our own paths, also behind proxies |
@@ -20,7 +20,6 @@
 //! | `workers` | work that must not block the threads of the connections |
 
 mod access;
-mod admission;
 mod body_pacer;
 mod charset;
 mod config;
@@ -54,9 +53,10 @@ pub use names::natural_order;
 pub use timeline::timeline_json;
 pub use when::{clock_time, parse_time};
 
+use crate::admission::Limits;
 use crate::listening::{Running, bind};
+use crate::places::Places;
 use access::Access;
-use admission::Limits;
 use axum::Router;
 use axum::body::Body;
 use axum::middleware::from_fn_with_state;
@@ -67,7 +67,6 @@ use http::{Response, StatusCode, header};
 use library::Library;
 use playswarm::metainfo::Sidecars;
 use playswarm::{Error, Result, TorrentHandle};
-use server::Places;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};

@@ -6,6 +6,8 @@ use super::film::Film;
 use super::methods::{Active, Delivery};
 use super::request::{Input, Parser, Request};
 use super::session::Output;
+use crate::admission::{Limits, State};
+use crate::places::{Held, Places};
 use bytes::{Buf, BytesMut};
 use playswarm::TorrentHandle;
 use std::io;
@@ -14,28 +16,47 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 
-/// Longest time to the first request, and between requests of a client without a session.
-const FIRST_REQUEST: Duration = Duration::from_secs(30);
-const IDLE: Duration = Duration::from_secs(60);
-/// Longest time for which datagrams are sent to a client that neither asks nor reports: the timeout
-/// that sessions state, and half of it.
-const SILENT: Duration = Duration::from_secs(90);
 /// Bytes made for a connection that its socket has not taken. No packet is made beyond.
 const OUT_BYTES: usize = 64 << 10;
 /// Bytes of answers beyond which no request is read.
 const MAX_OUT_BYTES: usize = 256 << 10;
 
+/// Bounds on a connection's time. Only tests use others than the default.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// Longest time to the end of the first request.
+    pub(crate) first_request: Duration,
+    /// Longest time between requests of a client that plays nothing and has not played.
+    pub(crate) idle: Duration,
+    /// Longest time for which datagrams are sent to a client that neither asks nor reports.
+    pub(crate) silent: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        // The last is the timeout that sessions state, and half of it.
+        let [first_request, idle, silent] = [30, 60, 90].map(Duration::from_secs);
+        Patience { first_request, idle, silent }
+    }
+}
+
 /// What all connections share.
 pub(crate) struct Shared {
     pub(crate) torrent: TorrentHandle,
     pub(crate) config: RtspConfig,
+    patience: Patience,
     /// Places of sessions.
-    pub(crate) sessions: Arc<Semaphore>,
+    pub(crate) sessions: Arc<Places>,
 }
 
 impl Shared {
+    pub(crate) fn new(torrent: TorrentHandle, config: RtspConfig, patience: Patience) -> Shared {
+        let most = config.max_sessions;
+        let sessions = Places::new(Limits { places: most, per_host: most });
+        Shared { torrent, config, patience, sessions }
+    }
+
     /// Returns the name of a file without its folders.
     pub(crate) fn name(&self, file: usize) -> String {
         let file = self.torrent.metainfo().files.get(file);
@@ -53,6 +74,7 @@ pub(crate) struct Connection {
     pub(crate) active: Option<Active>,
     /// Answers and interleaved frames that the socket has not taken.
     out: BytesMut,
+    pub(crate) place: Held,
     /// When the last request or report came.
     heard: Instant,
     is_new: bool,
@@ -66,7 +88,7 @@ enum Event {
 }
 
 /// Serves a connection until the client or an error ends it.
-pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>) {
+pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, place: Held, shared: Arc<Shared>) {
     let Ok(local) = stream.local_addr() else { return };
     let mut connection = Connection {
         shared,
@@ -75,6 +97,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Share
         described: None,
         active: None,
         out: BytesMut::new(),
+        place,
         heard: Instant::now(),
         is_new: true,
     };
@@ -106,6 +129,7 @@ impl Connection {
                 }
                 event = event(&mut self.active, self.peer.ip()) => self.take_event(event),
                 () = sleep_until(wake) => {}
+                () = self.place.activity.closed.cancelled() => return Err(io::ErrorKind::ConnectionAborted.into()),
             }
             if self.closes_at().is_some_and(|at| at <= Instant::now()) {
                 return Err(io::ErrorKind::TimedOut.into());
@@ -130,6 +154,7 @@ impl Connection {
 
     async fn take_request(&mut self, request: &Request) {
         (self.heard, self.is_new) = (Instant::now(), false);
+        self.place.activity.set(State::Served(None));
         if let Some(active) = &mut self.active
             && active.held.is_some()
         {
@@ -142,6 +167,9 @@ impl Connection {
         } else {
             // The jump's first packets may be here already.
             self.send_due().await;
+        }
+        if self.active.is_none() {
+            self.place.activity.set(State::Idle(Instant::now()));
         }
     }
 
@@ -194,13 +222,15 @@ impl Connection {
     /// Returns when the connection is closed if the client remains silent. A session within the
     /// connection lives as long as that: a paused player sends nothing for hours.
     fn closes_at(&self) -> Option<Instant> {
-        let patience = match &self.active {
-            None if self.is_new => FIRST_REQUEST,
-            None => IDLE,
-            Some(active) if active.udp.is_some() && !active.session.is_ready() => SILENT,
+        let Patience { first_request, idle, silent } = self.shared.patience;
+        let most = match &self.active {
+            None if self.is_new => first_request,
+            None => idle,
+            Some(active) if !active.has_played() => idle,
+            Some(active) if active.udp.is_some() && !active.session.is_ready() => silent,
             Some(_) => return None,
         };
-        Some(self.heard + patience)
+        Some(self.heard + most)
     }
 }
 

@@ -12,13 +12,14 @@ use super::sdp;
 use super::session::{Played, Seed, Session, Start};
 use super::transport::Transport;
 use super::udp::Pair;
+use crate::admission::State;
+use crate::places::Held;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use playswarm::printable;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use subtle::ConstantTimeEq;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// The methods that are answered.
 const METHODS: &str = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER";
@@ -52,10 +53,16 @@ pub(crate) struct Active {
     base: String,
     deliveries: Vec<(usize, Delivery)>,
     speed: Option<f64>,
-    _place: OwnedSemaphorePermit,
+    /// Its place among the sessions.
+    place: Held,
 }
 
 impl Active {
+    /// Whether PLAY was asked for.
+    pub(crate) fn has_played(&self) -> bool {
+        matches!(self.place.activity.now().state, State::Served(_))
+    }
+
     /// Returns how a stream is delivered.
     pub(crate) fn delivery(&self, stream: usize) -> Option<Delivery> {
         self.deliveries.iter().find(|(n, _)| *n == stream).map(|(_, delivery)| *delivery)
@@ -235,7 +242,9 @@ impl Connection {
     /// # Errors
     /// The status of the answer.
     async fn open(&self, film: Arc<Film>, profile: Profile, base: &str, is_udp: bool) -> Result<Active, u16> {
-        let place = self.shared.sessions.clone().try_acquire_owned().map_err(|_| 453_u16)?;
+        // Without its session, a connection is of no use.
+        let closed = self.place.activity.closed.clone();
+        let place = self.shared.sessions.take(self.peer, closed).ok_or(453_u16)?;
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| 500_u16)?;
         let udp = match is_udp {
@@ -254,7 +263,7 @@ impl Connection {
             base: base.to_owned(),
             deliveries: Vec::new(),
             speed: None,
-            _place: place,
+            place,
         })
     }
 
@@ -268,6 +277,7 @@ impl Connection {
         let speed = request.header("Speed").and_then(|value| value.parse::<f64>().ok());
         active.speed = speed.filter(|speed| SPEEDS.contains(speed));
         active.held = request.cseq();
+        active.place.activity.set(State::Served(None));
         if let Start::Jump(to) = active.session.play(Instant::now(), range, active.speed.unwrap_or(1.0)) {
             let film = active.session.film();
             active.feed.jump(to, film.tracks(active.session.streams()));

@@ -6,6 +6,8 @@
 //! the swarm, `connection` drives one client's session, `server` listens.
 
 mod answer;
+#[cfg(test)]
+mod bounds;
 mod clock;
 mod config;
 mod connection;

@@ -28,6 +28,7 @@
 mod admission;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hosts;
 mod http;
 mod listening;
 mod places;

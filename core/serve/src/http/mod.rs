@@ -5,7 +5,7 @@
 //! |---|---|
 //! | `config` | the settings |
 //! | `server`, `connection` | the listener, its connections and their bounds |
-//! | `guard`, `access`, `hosts` | which requests are answered: Host, Origin, token; this machine's own names |
+//! | `guard`, `access` | which requests are answered: Host, Origin, token |
 //! | `request_line` | request targets of old players |
 //! | `paths`, `links` | paths as clients write them; links to our own paths, also behind proxies |
 //! | `deliver`, `range`, `body_pacer` | one file: preconditions, ranges, the body |
@@ -28,7 +28,6 @@ mod conversions;
 mod deliver;
 mod dlna;
 mod guard;
-mod hosts;
 mod library;
 pub(crate) mod links;
 mod listing;
@@ -54,6 +53,7 @@ pub use timeline::timeline_json;
 pub use when::{clock_time, parse_time};
 
 use crate::admission::Limits;
+use crate::hosts::own_names;
 use crate::listening::{Running, bind};
 use crate::places::Places;
 use access::Access;
@@ -190,7 +190,7 @@ async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, 
     let workers = Workers::new(ANSWERS_AT_ONCE);
     let torrent = library.metainfo().clone();
     // Names of many files, the hosts file, and sockets.
-    let (beside, own_names) = workers.run(move || (Sidecars::new(&torrent), hosts::own_names())).await?;
+    let (beside, own_names) = workers.run(move || (Sidecars::new(&torrent), own_names())).await?;
     let app = Arc::new(App {
         beside,
         order: OnceLock::new(),

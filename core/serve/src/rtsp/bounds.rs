@@ -87,6 +87,19 @@ async fn single_bytes_and_frames_do_not_hold_a_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn half_a_tunnel_ends() {
+    let stage = Stage::new(RtspConfig::default(), HURRIED).await;
+    let head = "HTTP/1.0\r\nAccept: application/x-rtsp-tunnelled\r\nx-sessioncookie: c\r\n\r\n";
+    let mut get = stage.connect().await;
+    get.write_all(format!("GET / {head}").as_bytes()).await.unwrap();
+    assert_eq!(timeout(LONG, get.read_u8()).await.unwrap().unwrap(), b'H');
+    let mut post = stage.connect().await;
+    post.write_all(format!("POST / {head}").as_bytes()).await.unwrap();
+    assert!(lasts(&mut get, b"x").await < HURRIED.first_request * 8);
+    assert!(lasts(&mut post, b"QUJD").await < HURRIED.first_request * 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_is_never_played_ends_and_a_paused_one_does_not() {
     let stage = Stage::new(RtspConfig::default(), HURRIED).await;
     let url = stage.server.url() + "/track0";

@@ -4,18 +4,22 @@ use super::config::RtspConfig;
 use super::feed::{Feed, Item};
 use super::film::Film;
 use super::methods::{Active, Delivery};
-use super::request::{Input, Parser, Request};
+use super::request::{Input, Parser, Request, refuse_http};
 use super::session::Output;
+use super::tunnel::{Half, OPENED, Requests, Tunnels};
 use crate::admission::{Limits, State};
+use crate::hosts::Hosts;
 use crate::places::{Held, Places};
 use bytes::{Buf, BytesMut};
 use playswarm::TorrentHandle;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::ReadHalf;
 
 /// Bytes made for a connection that its socket has not taken. No packet is made beyond.
 const OUT_BYTES: usize = 64 << 10;
@@ -46,15 +50,23 @@ pub(crate) struct Shared {
     pub(crate) torrent: TorrentHandle,
     pub(crate) config: RtspConfig,
     patience: Patience,
+    hosts: Hosts,
     /// Places of sessions.
     pub(crate) sessions: Arc<Places>,
+    tunnels: Arc<Tunnels>,
 }
 
 impl Shared {
-    pub(crate) fn new(torrent: TorrentHandle, config: RtspConfig, patience: Patience) -> Shared {
+    pub(crate) fn new(
+        torrent: TorrentHandle,
+        config: RtspConfig,
+        own_names: BTreeSet<String>,
+        patience: Patience,
+    ) -> Shared {
         let most = config.max_sessions;
         let sessions = Places::new(Limits { places: most, per_host: most });
-        Shared { torrent, config, patience, sessions }
+        let hosts = Hosts::new(own_names, &config.allow_hosts);
+        Shared { torrent, config, patience, hosts, sessions, tunnels: Arc::default() }
     }
 
     /// Returns the name of a file without its folders.
@@ -108,23 +120,57 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, place: Held, shar
 
 impl Connection {
     async fn run(&mut self, mut stream: TcpStream) -> io::Result<()> {
+        let mut parser = Parser::of_connection();
+        let Some(head) = self.converse(&mut stream, &mut parser, None).await? else { return Ok(()) };
+        let closed = self.place.activity.closed.clone();
+        match self.shared.tunnels.open(&head, self.peer.ip(), &self.shared.hosts) {
+            Ok(Half::Get(requests)) => {
+                self.out.extend_from_slice(OPENED.as_bytes());
+                self.converse(&mut stream, &mut Parser::default(), Some(requests)).await.map(|_| ())
+            }
+            Ok(Half::Post(post)) => {
+                self.place.activity.set(State::Served(None));
+                let first = parser.rest();
+                tokio::select! {
+                    carried = post.carry(&mut stream, &first) => carried,
+                    () = closed.cancelled() => Err(io::ErrorKind::ConnectionAborted.into()),
+                }
+            }
+            Err(status) => {
+                tracing::debug!(status, peer = %self.peer, "a tunnel over HTTP is refused");
+                stream.write_all(&refuse_http(status)).await
+            }
+        }
+    }
+
+    /// Answers requests until the connection ends. They come from the socket or, within a tunnel,
+    /// from another one. Returns the head with which a tunnel begins.
+    async fn converse(
+        &mut self,
+        stream: &mut TcpStream,
+        parser: &mut Parser,
+        mut tunnel: Option<Requests>,
+    ) -> io::Result<Option<Request>> {
         let (mut reader, mut writer) = stream.split();
-        let mut parser = Parser::default();
         let mut buffer = vec![0; 8 << 10];
         loop {
             self.send_due().await;
             let wake = [self.next_timeout(), self.closes_at()].into_iter().flatten().min();
             tokio::select! {
                 written = writer.write(&self.out), if !self.out.is_empty() => self.out.advance(written?),
-                read = reader.read(&mut buffer), if self.out.len() < MAX_OUT_BYTES => {
-                    let length = read?;
-                    if length == 0 {
-                        return Ok(());
+                read = input(&mut reader, &mut buffer, &mut tunnel), if self.out.len() < MAX_OUT_BYTES => {
+                    let bytes = read?;
+                    if bytes.is_empty() {
+                        return Ok(None);
                     }
-                    parser.feed(&buffer[..length]);
-                    if let Err(fault) = self.take_inputs(&mut parser).await {
-                        writer.write_all(&[&self.out[..], &fault].concat()).await?;
-                        return Err(io::ErrorKind::InvalidData.into());
+                    parser.feed(&bytes);
+                    match self.take_inputs(parser).await {
+                        Ok(None) => {}
+                        Ok(head) => return Ok(head),
+                        Err(fault) => {
+                            writer.write_all(&[&self.out[..], &fault].concat()).await?;
+                            return Err(io::ErrorKind::InvalidData.into());
+                        }
                     }
                 }
                 event = event(&mut self.active, self.peer.ip()) => self.take_event(event),
@@ -137,19 +183,20 @@ impl Connection {
         }
     }
 
-    /// Handles what the client has sent.
+    /// Handles what the client has sent. Returns the head with which a tunnel begins.
     ///
     /// # Errors
     /// The answer with which the connection ends.
-    async fn take_inputs(&mut self, parser: &mut Parser) -> Result<(), Vec<u8>> {
+    async fn take_inputs(&mut self, parser: &mut Parser) -> Result<Option<Request>, Vec<u8>> {
         while let Some(input) = parser.next().map_err(|fault| fault.answer())? {
             match input {
                 // Over TCP it has no use: what is lost is sent again, and the connection shows life.
                 Input::Frame(..) => {}
                 Input::Request(request) => self.take_request(&request).await,
+                Input::Tunnel(head) => return Ok(Some(head)),
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     async fn take_request(&mut self, request: &Request) {
@@ -231,6 +278,27 @@ impl Connection {
             Some(_) => return None,
         };
         Some(self.heard + most)
+    }
+}
+
+/// Waits for bytes of the client: those of the socket or, in a tunnel, those that POST carried.
+/// Returns none at the end. Dropping the future loses nothing.
+async fn input(reader: &mut ReadHalf<'_>, buffer: &mut [u8], tunnel: &mut Option<Requests>) -> io::Result<Vec<u8>> {
+    loop {
+        let carried = async {
+            match tunnel {
+                Some(requests) => requests.next().await,
+                None => std::future::pending().await,
+            }
+        };
+        let length = tokio::select! {
+            bytes = carried => return bytes,
+            read = reader.read(buffer) => read?,
+        };
+        // What follows the head of GET has no meaning.
+        if length == 0 || tunnel.is_none() {
+            return Ok(buffer[..length].to_vec());
+        }
     }
 }
 

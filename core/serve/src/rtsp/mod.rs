@@ -24,6 +24,7 @@ mod sdp;
 mod server;
 mod session;
 mod transport;
+mod tunnel;
 mod udp;
 
 pub use config::RtspConfig;
@@ -32,6 +33,7 @@ pub use server::{RtspServer, serve_rtsp};
 /// Parses any bytes as a client's, and checks what the parsers promise. For fuzzing.
 pub(crate) fn check_invariants(data: &[u8]) {
     let _ = rtp::reported_losses(data);
+    let _ = tunnel::Decoder::default().decode(data);
     let whole = inputs(&[data]);
     let single: Vec<&[u8]> = data.chunks(1).collect();
     assert_eq!(whole, inputs(&single), "cuts do not matter");
@@ -51,7 +53,7 @@ pub(crate) fn check_invariants(data: &[u8]) {
 
 /// Returns what the parser finds in bytes that come in these cuts, up to the first fault.
 fn inputs(cuts: &[&[u8]]) -> Vec<request::Input> {
-    let (mut parser, mut found) = (request::Parser::default(), Vec::new());
+    let (mut parser, mut found) = (request::Parser::of_connection(), Vec::new());
     for cut in cuts {
         parser.feed(cut);
         loop {

@@ -4,6 +4,7 @@ use super::config::RtspConfig;
 use super::connection::{Patience, Shared, serve};
 use super::path::path;
 use crate::admission::Limits;
+use crate::hosts::own_names;
 use crate::listening::{Running, accept, bind};
 use crate::places::{Held, Places};
 use playswarm::{Error, Result, TorrentHandle};
@@ -78,8 +79,10 @@ pub(crate) async fn serve_with(
     let (listener, addr) = bind(config.listen, "rtsp.listen").await?;
     // The first DESCRIBE needs it.
     torrent.request_timeline(file);
+    // Reads the hosts file, and binds sockets.
+    let own_names = tokio::task::spawn_blocking(own_names).await.unwrap_or_default();
     let places = Places::new(Limits { places: config.max_connections, per_host: config.max_connections_per_host });
-    let shared = Arc::new(Shared::new(torrent, config, patience));
+    let shared = Arc::new(Shared::new(torrent, config, own_names, patience));
     let sharing = shared.clone();
     let serve = move |stream: TcpStream, peer: SocketAddr, held: Option<Held>| {
         let shared = sharing.clone();

@@ -36,27 +36,6 @@ async fn media_goes_only_to_the_client_and_a_session_only_to_its_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_token_is_needed_by_path_or_by_password() {
-    let mut config = RtspConfig::default();
-    config.token = Some("S3cret".into());
-    let stage = Stage::new(config).await;
-    let (url, mut client) = (stage.server.url(), stage.client().await);
-    assert!(url.contains("/~S3cret/0/"), "{url}");
-    let bare = url.replace("~S3cret/", "");
-    assert_eq!(status(&client.ask("OPTIONS", &bare, "").await), "200");
-    let answer = client.ask("DESCRIBE", &bare, "").await;
-    assert!(status(&answer) == "401" && answer.contains("WWW-Authenticate: Basic "), "{answer}");
-    assert_eq!(status(&client.ask("DESCRIBE", &url.replace("S3cret", "S3cre"), "").await), "401");
-    assert_eq!(status(&client.ask("SETUP", &bare, "").await), "401");
-    assert_eq!(status(&client.ask("DESCRIBE", &url.to_lowercase(), "").await), "200");
-    // `playswarm:S3cret`
-    assert_eq!(
-        status(&client.ask("DESCRIBE", &bare, "Authorization: Basic cGxheXN3YXJtOlMzY3JldA==\r\n").await),
-        "200"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_this_server_does_not_have_is_refused_with_the_right_status() {
     let mut config = RtspConfig::default();
     config.max_sessions = 1;

@@ -1,9 +1,11 @@
 //! One client: its requests, and the packets of its session, in one task.
 
+use super::auth::Challenge;
 use super::config::RtspConfig;
 use super::feed::{Feed, Item};
 use super::film::Film;
 use super::methods::{Active, Delivery};
+use super::path::without_token;
 use super::request::{Input, Parser, Request, refuse_http};
 use super::session::Output;
 use super::tunnel::{Half, OPENED, Requests, Tunnels};
@@ -84,6 +86,7 @@ pub(crate) struct Connection {
     /// The last presentation that the client had described.
     pub(crate) described: Option<(String, Arc<Film>)>,
     pub(crate) active: Option<Active>,
+    pub(crate) challenge: Challenge,
     /// Answers and interleaved frames that the socket has not taken.
     out: BytesMut,
     pub(crate) place: Held,
@@ -101,13 +104,15 @@ enum Event {
 
 /// Serves a connection until the client or an error ends it.
 pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, place: Held, shared: Arc<Shared>) {
-    let Ok(local) = stream.local_addr() else { return };
+    let mut nonce = [0; 16];
+    let (Ok(local), Ok(())) = (stream.local_addr(), getrandom::fill(&mut nonce)) else { return };
     let mut connection = Connection {
         shared,
         peer,
         local: local.ip(),
         described: None,
         active: None,
+        challenge: Challenge::new(u128::from_ne_bytes(nonce)),
         out: BytesMut::new(),
         place,
         heard: Instant::now(),
@@ -209,7 +214,8 @@ impl Connection {
             self.send_due().await;
         }
         if let Some(answer) = self.answer(request).await {
-            tracing::debug!(method = request.method, url = request.url, status = answer.status(), "RTSP request");
+            let url = without_token(&request.url);
+            tracing::debug!(method = request.method, %url, status = answer.status(), "RTSP request");
             self.out.extend_from_slice(&answer.bytes(request.cseq()));
         } else {
             // The jump's first packets may be here already.

@@ -3,6 +3,7 @@
 
 use playswarm::{Config, CreateOptions, Session, Source, TorrentHandle, create_torrent};
 use playswarm_serve::{RtspConfig, RtspServer, serve_rtsp};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -65,7 +66,7 @@ impl Stage {
     }
 
     pub async fn client(&self) -> Client {
-        Client { socket: TcpStream::connect(self.server.addr()).await.unwrap(), cseq: 0 }
+        Client::connect(self.server.addr()).await
     }
 }
 
@@ -95,6 +96,10 @@ pub struct Client {
 }
 
 impl Client {
+    pub async fn connect(to: SocketAddr) -> Client {
+        Client { socket: TcpStream::connect(to).await.unwrap(), cseq: 0 }
+    }
+
     /// Sends a request, and returns the head of the answer and the media before it.
     pub async fn ask(&mut self, method: &str, url: &str, headers: &str) -> String {
         self.cseq += 1;

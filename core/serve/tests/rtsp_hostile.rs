@@ -1,10 +1,10 @@
 //! The RTSP server with clients that misbehave.
 #![allow(clippy::unwrap_used)]
 
-mod rtsp_stage;
+mod common;
 
+use common::rtsp::{LONG, Stage, status};
 use playswarm_serve::RtspConfig;
-use rtsp_stage::{LONG, Stage, status};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};

@@ -1,11 +1,11 @@
 //! Fast forward and backward over RTSP, from a swarm that is too slow for all pictures.
 #![allow(clippy::unwrap_used)]
 
-mod rtsp_stage;
+mod common;
 
+use common::rtsp::{Client, Stage, status};
 use playswarm::{Config, CreateOptions, Session, Source, create_torrent};
 use playswarm_serve::{RtspConfig, serve_rtsp};
-use rtsp_stage::{Client, Stage, status};
 use std::time::{Duration, Instant};
 
 /// Upload limit of the only peer in bytes per second: twice the rate of the clip.

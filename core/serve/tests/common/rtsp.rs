@@ -1,5 +1,4 @@
-//! The demo's clip behind an RTSP server, programs that play it, and a client that a test scripts.
-#![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
+//! An RTSP server of the demo's clip, and its clients.
 
 use playswarm::{Config, CreateOptions, Session, Source, TorrentHandle, create_torrent};
 use playswarm_serve::{RtspConfig, RtspServer, serve_rtsp};
@@ -15,20 +14,6 @@ use tokio::time::timeout;
 
 /// Longest run of a player.
 pub const LONG: Duration = Duration::from_secs(90);
-
-/// Whether a program can be run. Under `PLAYSWARM_TEST_REQUIRE=1`, as in CI, it must.
-pub fn has(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    let required = std::env::var_os("PLAYSWARM_TEST_REQUIRE").is_some_and(|v| !v.is_empty() && v != "0");
-    assert!(found || !required, "{program} is not installed");
-    if !found {
-        eprintln!(
-            "skipped: {program} is not installed; `bash scripts/setup.sh --test` prepares a machine for all tests"
-        );
-    }
-    found
-}
 
 /// A session that has all of the clip, and its server.
 pub struct Stage {

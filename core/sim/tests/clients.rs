@@ -31,6 +31,15 @@ fn viewers_that_come_one_by_one_start_at_once_never_stall_and_spare_the_origin()
     assert!(report.origin_streams() < 3.0 && report.from_viewers() > 0.6, "{}", report.origin_streams());
 }
 
+/// A viewer that plays with a full read-ahead is choked by the others at times. If they did not count
+/// then, it would fetch the rest of the film from the origin, which would send 1.2 streams.
+#[test]
+fn a_viewer_that_has_enough_spares_the_origin_while_others_choke_it() {
+    let report = play(&small("p2pmod", 70, 600.0, 600.0));
+    assert_eq!((report.starts().len(), report.stalls().0), (70, 0));
+    assert!(report.origin_streams() < 1.0, "{}", report.origin_streams());
+}
+
 #[test]
 fn a_crowd_that_comes_at_once_starts_and_plays() {
     let report = play(&small("flash_crowd", 40, 90.0, 20.0));

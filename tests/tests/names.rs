@@ -1,5 +1,5 @@
-//! Names as they are found: those that another system would not take, those in old encodings, those with slashes, and files that
-//! lie elsewhere behind links.
+//! File names that occur in practice: names that other systems forbid, old encodings, slashes, and
+//! files behind links.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::bencode::Ben;
@@ -9,7 +9,7 @@ use playswarm_tests::torrent::TestTorrent;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Runs `playswarm create` on a path; gives the torrent file and what was said.
+/// Runs `playswarm create` on a path. Returns the path of the torrent file and the error output.
 fn create(path: &Path, folder: &Path) -> (PathBuf, String) {
     let made = folder.join("made.torrent");
     let output = Command::new(binary()).arg("create").arg(path).arg("-o").arg(&made).output().unwrap();
@@ -18,7 +18,7 @@ fn create(path: &Path, folder: &Path) -> (PathBuf, String) {
     (made, said)
 }
 
-/// `playswarm seed` that has checked its files.
+/// Starts `playswarm seed` and waits until it has checked its files.
 fn seed(path: &Path, torrent: &Path) -> Playswarm {
     let mut seed = Builder::seed(path, torrent).spawn();
     seed.process.expect_line(0, STARTUP, |line| line.starts_with("seeding: ").then_some(()));

@@ -1,4 +1,5 @@
-//! Which file is streamed, and what is said of its time, with a real libtorrent seed where bytes must be looked at.
+//! The choice of the file and the information about its time, with a real libtorrent seed where the
+//! film's bytes are needed.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::film::film;
@@ -26,7 +27,7 @@ fn a_film_without_an_ending_is_known_by_its_first_bytes() {
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::rename(film(&folder, "film.mkv", 30, 800_000), folder.join("film")).unwrap();
     film(&folder, "site.mkv", 3, 800_000);
-    // As large as the film, and nothing that plays.
+    // As large as the film, but not playable.
     std::fs::write(folder.join("data.xyz"), vec![b'x'; 4 << 20]).unwrap();
     let names = ["data.xyz", "film", "site.mkv"].map(str::to_owned);
     let torrent = TestTorrent::of_files(&folder, &names, 64 << 10);

@@ -77,9 +77,9 @@ fn info(home: &Home, bytes: &[u8]) -> Output {
     let script = "ulimit -v 1500000; exec timeout 30 \"$0\" info --wait 0 \"$1\"";
     let program = playswarm_tests::playswarm::binary();
     let output = Command::new("sh").args(["-c", script]).arg(program).arg(path).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!said.contains("panicked") && !said.contains("memory allocation"), "{said}");
-    assert!(output.status.code().is_some_and(|code| code != 124), "it exits without a signal and in time: {said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(!printed.contains("panicked") && !printed.contains("memory allocation"), "{printed}");
+    assert!(output.status.code().is_some_and(|code| code != 124), "it exits without a signal and in time: {printed}");
     output
 }
 
@@ -87,13 +87,13 @@ fn info(home: &Home, bytes: &[u8]) -> Output {
 fn refused(what: &str, bytes: &[u8]) {
     let home = Home::new();
     let output = info(&home, bytes);
-    let said = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stderr);
     assert!(
         !output.status.success(),
         "{what} must be refused, not described: {}",
         String::from_utf8_lossy(&output.stdout)
     );
-    assert!(said.trim().len() > 20, "an error message says why {what} is refused: {said:?}");
+    assert!(printed.trim().len() > 20, "an error message says why {what} is refused: {printed:?}");
 }
 
 #[test]
@@ -283,8 +283,8 @@ fn overlong_strings_are_refused_or_cut() {
     let long = "x".repeat(20 << 20);
     let home = Home::new();
     let output = info(&home, &metainfo(single(&long, 1000, 16_384)));
-    let said = output.stdout.len() + output.stderr.len();
-    assert!(said < 1 << 20, "{said} bytes of output for a name of 20 MiB");
+    let printed = output.stdout.len() + output.stderr.len();
+    assert!(printed < 1 << 20, "{printed} bytes of output for a name of 20 MiB");
     let many = metainfo(single("a.mkv", 1000, 16_384)).into_iter().take(1);
     let announce = format!("8:announce{}:{long}", long.len()).into_bytes();
     let bytes = many.chain(announce).chain(metainfo(single("a.mkv", 1000, 16_384)).into_iter().skip(1));
@@ -303,7 +303,7 @@ fn magnets_that_are_none_are_refused() {
     ];
     for magnet in bad {
         let output = Builder::stream(magnet).run(STARTUP);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains("not a torrent"), "{magnet}: {said}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && printed.contains("not a torrent"), "{magnet}: {printed}");
     }
 }

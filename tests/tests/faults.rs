@@ -147,7 +147,8 @@ fn on_a_full_disk_the_film_plays_from_memory_with_a_sentence_and_is_written_when
     let mut playswarm = builder.peers([seed.addr]).start();
     let reader = CheckedReader::new(&playswarm, torrent.content(0));
     let reading = std::thread::spawn(move || reader.read_all());
-    let status = playswarm.wait_status("the full disk to be told", Duration::from_secs(30), |s| s.trouble.is_some());
+    let status =
+        playswarm.wait_status("the full disk to be reported", Duration::from_secs(30), |s| s.trouble.is_some());
     let trouble = status.trouble.unwrap();
     assert!(trouble.contains("full") && trouble.contains("free space"), "{trouble}");
     assert!(playswarm.process.ended().is_none(), "the program still runs");
@@ -155,19 +156,19 @@ fn on_a_full_disk_the_film_plays_from_memory_with_a_sentence_and_is_written_when
     reading.join().unwrap();
     assert!(playswarm.status().trouble.is_some(), "the disk is still full");
     disk.resize(64);
-    playswarm.wait_status("the trouble to be over", Duration::from_secs(10), |status| status.trouble.is_none());
+    playswarm.wait_status("the end of the trouble", Duration::from_secs(10), |status| status.trouble.is_none());
     drop(playswarm);
 }
 
 /// Runs a command that must fail and returns its error output.
 fn fails(builder: Builder) -> String {
     let output = builder.run(STARTUP);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "it must not succeed: {said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "it must not succeed: {printed}");
     assert!(output.status.code().is_some(), "it exits without a signal");
-    assert!(!said.contains("panicked"), "{said}");
+    assert!(!printed.contains("panicked"), "{printed}");
     assert!(output.stdout.is_empty(), "no URL is printed after an error");
-    said
+    printed
 }
 
 #[test]
@@ -177,8 +178,8 @@ fn a_folder_that_cannot_be_written_ends_it_with_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "not a folder").unwrap();
-    let said = fails(Builder::stream(torrent.file()).dir(&file.join("below")));
-    assert!(said.contains("cannot ") && said.contains("below"), "{said}");
+    let printed = fails(Builder::stream(torrent.file()).dir(&file.join("below")));
+    assert!(printed.contains("cannot ") && printed.contains("below"), "{printed}");
 }
 
 #[test]
@@ -192,12 +193,12 @@ fn a_folder_without_permission_ends_it_with_a_sentence() {
         // Root may write everywhere. The previous test covers root, with a file in place of the
         // folder.
         std::fs::remove_file(sealed.join("probe")).unwrap();
-        let said = fails(Builder::stream(torrent.file()).dir(Path::new("/proc/playswarm")));
-        assert!(said.contains("cannot ") && said.contains("/proc/playswarm"), "{said}");
+        let printed = fails(Builder::stream(torrent.file()).dir(Path::new("/proc/playswarm")));
+        assert!(printed.contains("cannot ") && printed.contains("/proc/playswarm"), "{printed}");
         return;
     }
-    let said = fails(Builder::stream(torrent.file()).dir(&sealed));
-    assert!(said.contains("cannot ") && said.contains("sealed"), "{said}");
+    let printed = fails(Builder::stream(torrent.file()).dir(&sealed));
+    assert!(printed.contains("cannot ") && printed.contains("sealed"), "{printed}");
 }
 
 #[test]
@@ -205,8 +206,8 @@ fn a_peer_port_in_use_ends_it_with_a_sentence() {
     let torrent = TestTorrent::single("film.mkv", 1 << 20, PIECE);
     let addr = SocketAddr::new(fresh_ip().into(), 6881);
     let _taken = Place::Here.listen(addr);
-    let said = fails(Builder::stream(torrent.file()).listen(addr));
-    assert!(said.contains(&addr.to_string()) && said.contains("--listen"), "{said}");
+    let printed = fails(Builder::stream(torrent.file()).listen(addr));
+    assert!(printed.contains(&addr.to_string()) && printed.contains("--listen"), "{printed}");
 }
 
 #[test]
@@ -222,8 +223,8 @@ fn an_http_port_in_use_ends_it_with_a_sentence() {
         .arg(dir.path())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains(&addr) && said.contains("--http"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && printed.contains(&addr) && printed.contains("--http"), "{printed}");
 }
 
 #[test]
@@ -259,13 +260,13 @@ fn no_peers_at_all_is_reported_and_a_later_peer_is_used() {
     }
     let torrent = TestTorrent::single("film.mkv", 1 << 20, PIECE);
     let playswarm = Builder::stream(torrent.file()).start();
-    let status = playswarm.wait_status("the lack of peers to be told", STARTUP, |status| status.trouble.is_some());
+    let status = playswarm.wait_status("the lack of peers to be reported", STARTUP, |status| status.trouble.is_some());
     let trouble = status.trouble.unwrap();
     assert!(trouble.contains("peer"), "{trouble}");
     let mut seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
     seed.connect(playswarm.listen);
     CheckedReader::new(&playswarm, torrent.content(0)).read_all();
-    playswarm.wait_status("the trouble to be over", Duration::from_secs(10), |status| status.trouble.is_none());
+    playswarm.wait_status("the end of the trouble", Duration::from_secs(10), |status| status.trouble.is_none());
 }
 
 #[test]

@@ -203,7 +203,9 @@ fn libtorrent_finds_liars_among_honest_seeds() {
     let liar = Hostile::start(Malice::WrongData, &torrent);
     let mut leech = libtorrent::leech(&torrent.file(), &libtorrent::Options::default());
     leech.connect(liar.addr);
-    playswarm_tests::wait_for("requests to the liar", Duration::from_secs(20), || (liar.requests() > 0).then_some(()));
+    playswarm_tests::wait_for("requests to the hostile peer", Duration::from_secs(20), || {
+        (liar.requests() > 0).then_some(())
+    });
     let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
     leech.connect(seed.addr);
     leech.wait_complete(&torrent, Duration::from_secs(60));
@@ -219,7 +221,7 @@ fn libtorrent_gets_the_right_metadata_from_a_silent_peer_and_none_from_a_liar() 
         let peer = Hostile::start(malice, &torrent);
         let leech = libtorrent::leech_magnet(&torrent.magnet(&[], &[peer.addr]), &libtorrent::Options::default());
         let got = leech.process.find_line(Duration::from_secs(8), |line| line.contains("\"metadata\"").then_some(()));
-        assert!(peer.connections() > 0, "nobody came");
+        assert!(peer.connections() > 0, "no connection to the peer");
         got.is_some()
     };
     assert!(metadata(Malice::Silence));

@@ -67,7 +67,7 @@ fn peers_that_send_wrong_data_are_found_and_banned() {
     let status = scene.plays();
     assert!(scene.hostiles.iter().any(|hostile| hostile.requests() > 0), "no hostile peer received a request");
     assert!(status.waste.failed_bytes > 0, "failed pieces are counted");
-    assert!(status.banned_peers > 0, "the liars are banned");
+    assert!(status.banned_peers > 0, "the hostile peers are banned");
 }
 
 #[test]

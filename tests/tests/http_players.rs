@@ -121,9 +121,9 @@ fn strangers_in_a_browser_are_turned_away() {
             .argument("--allow-origin")
             .argument(origin)
             .run(Duration::from_secs(20));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains("--allow-origin"), "{origin}: {said}");
-        assert!(said.contains("https://app.example"), "the message gives an example: {said}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && printed.contains("--allow-origin"), "{origin}: {printed}");
+        assert!(printed.contains("https://app.example"), "the message gives an example: {printed}");
     }
 }
 

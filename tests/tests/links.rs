@@ -75,6 +75,6 @@ fn info_follows_a_redirect_to_a_magnet_too() {
     let mut info = Command::new(playswarm_tests::playswarm::binary());
     info.args(["info", "--wait", "5", "--no-dht", "--no-lsd", "--no-port-map", "--listen", "127.0.0.1:0"]);
     let output = info.arg(format!("http://{at}/dl")).output().unwrap();
-    let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && out.contains("E03.mkv"), "{out}{said}");
+    let (out, printed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.contains("E03.mkv"), "{out}{printed}");
 }

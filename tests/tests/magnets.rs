@@ -114,8 +114,8 @@ fn a_link_without_peers_ends_with_an_error() {
     let impatient = Builder::stream(torrent.magnet(&[], &[])).argument("--config").argument(settings.to_str().unwrap());
     let output = impatient.run(STARTUP);
     assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("no peer was found within 2 s") && said.contains("--peer"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(printed.contains("no peer was found within 2 s") && printed.contains("--peer"), "{printed}");
     assert!(output.stdout.is_empty(), "no URL is printed after an error");
 }
 

@@ -13,9 +13,9 @@ use std::process::Command;
 fn create(path: &Path, folder: &Path) -> (PathBuf, String) {
     let made = folder.join("made.torrent");
     let output = Command::new(binary()).arg("create").arg(path).arg("-o").arg(&made).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{said}");
-    (made, said)
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{printed}");
+    (made, printed)
 }
 
 /// Starts `playswarm seed` and waits until it has checked its files.
@@ -30,8 +30,8 @@ fn names_that_only_windows_forbids_are_created_seeded_and_streamed_as_they_are()
     let folder = tempfile::tempdir().unwrap();
     let torrent =
         TestTorrent::multi("Con.Air.1997", &[("Con.Air.1997.mkv", 2 << 20), ("con.air.1997.MKV", 1 << 20)], 64 << 10);
-    let (made, said) = create(&torrent.data().join("Con.Air.1997"), folder.path());
-    assert!(!said.contains("not in the torrent"), "{said}");
+    let (made, printed) = create(&torrent.data().join("Con.Air.1997"), folder.path());
+    assert!(!printed.contains("not in the torrent"), "{printed}");
     let seed = seed(&torrent.data().join("Con.Air.1997"), &made);
     let playswarm = Builder::stream(&made).peers([seed.listen]).start();
     assert!(playswarm.url().path.ends_with("/Con.Air.1997.mkv"), "{}", playswarm.url().path);
@@ -47,8 +47,8 @@ fn linked_files_and_folders_are_created_seeded_and_streamed() {
     std::os::unix::fs::symlink(torrent.data().join("films/a"), linked.join("a")).unwrap();
     std::os::unix::fs::symlink(torrent.data().join("films/two.mkv"), linked.join("two.mkv")).unwrap();
     std::os::unix::fs::symlink("nowhere", linked.join("three.mkv")).unwrap();
-    let (made, said) = create(&linked, folder.path());
-    assert!(said.contains("three.mkv: it is a broken link"), "{said}");
+    let (made, printed) = create(&linked, folder.path());
+    assert!(printed.contains("three.mkv: it is a broken link"), "{printed}");
     let seed = seed(&linked, &made);
     let playswarm = Builder::stream(&made).peers([seed.listen]).argument("--file").argument("one.mkv").start();
     CheckedReader::new(&playswarm, torrent.content(0)).read_all();

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 /// Streams a torrent on a network of viewer, seed and tracker, with all peer sources enabled.
 /// Returns the viewer's packets about the torrent to other destinations.
-fn said_to_others(torrent: &TestTorrent) -> Vec<Sighting> {
+fn sightings(torrent: &TestTorrent) -> Vec<Sighting> {
     let net = Net::new(&[("viewer", Link::default()), ("seed", Link::default()), ("tracker", Link::default())]);
     let tracker = Tracker::http_at(&net.place("tracker"), net.addr("tracker", 6969), Mode::Honest);
     let file = torrent.file_with(std::slice::from_ref(&tracker.url));
@@ -40,12 +40,12 @@ fn a_private_torrent_is_mentioned_to_its_tracker_and_its_peers_only() {
         return;
     }
     let private = TestTorrent::private("private.mkv", 2 << 20, 64 << 10);
-    assert_eq!(said_to_others(&private), []);
+    assert_eq!(sightings(&private), []);
     // The same torrent without the private flag is announced on the local network. This shows that
     // the check above can fail.
     let public = TestTorrent::single("private.mkv", 2 << 20, 64 << 10);
-    let said = said_to_others(&public);
-    assert!(said.iter().any(|s| s.to.ip().is_multicast()), "LSD was on: {said:?}");
+    let seen = sightings(&public);
+    assert!(seen.iter().any(|s| s.to.ip().is_multicast()), "LSD was on: {seen:?}");
 }
 
 #[test]

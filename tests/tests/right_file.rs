@@ -43,15 +43,15 @@ fn a_packed_film_is_named_and_the_part_of_a_name_means_the_film() {
     let files = [("rel.rar", 300_000), ("rel.r00", 300_000), ("Sample/rel-sample.mkv", 6000)];
     let torrent = TestTorrent::multi("Rel", &files, 32 << 10);
     let output = Builder::stream(torrent.file()).run(Duration::from_secs(30));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("in the archive rel.rar (RAR archive)"), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && printed.contains("in the archive rel.rar (RAR archive)"), "{printed}");
     let files = [("Show.S01E02.mkv", 300_000), ("Show.S01E02.srt", 3000), ("Show.S01E03.mkv", 300_000)];
     let torrent = TestTorrent::multi("Show", &files, 32 << 10);
     let playswarm = Builder::stream(torrent.file()).argument("--file").argument("S01E02").start();
     assert!(playswarm.url().path.starts_with("/stream/0/"), "{}", playswarm.url().path);
     let output = Builder::stream(torrent.file()).argument("--file").argument("Show").run(Duration::from_secs(30));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("0: Show.S01E02.mkv, 2: Show.S01E03.mkv"), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(printed.contains("0: Show.S01E02.mkv, 2: Show.S01E03.mkv"), "{printed}");
 }
 
 #[test]

@@ -83,6 +83,6 @@ fn mpv_shows_the_film_before_any_subtitle_and_gets_those_that_a_peer_has() {
     let status = playswarm.process.wait(Duration::from_secs(60));
     let log = [playswarm.process.stdout(), playswarm.process.stderr()].concat();
     assert!(status.success(), "{status}: {log:?}");
-    let said = log.iter().find(|line| line.contains("SUBTITLES ")).unwrap();
-    println!("{said}, {:?} after the start", begun.elapsed());
+    let printed = log.iter().find(|line| line.contains("SUBTITLES ")).unwrap();
+    println!("{printed}, {:?} after the start", begun.elapsed());
 }

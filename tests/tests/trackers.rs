@@ -58,11 +58,11 @@ fn what_trackers_say_is_shown_everywhere_and_passkeys_nowhere() {
     urls.push(refuser.url.clone());
     let playswarm = Builder::stream(torrent.file_with(&urls)).start();
     let status = outcome(&playswarm);
-    let said = |n: usize| status.trackers[n].message.clone().unwrap_or_default();
+    let message = |n: usize| status.trackers[n].message.clone().unwrap_or_default();
     assert!(status.trackers.iter().all(|t| t.state == "failed" && !t.url.contains("secret")), "{:?}", status.trackers);
-    assert!(said(0).contains(REFUSAL) && said(4).contains(REFUSAL), "{:?}", status.trackers);
-    assert!(said(1).contains("403") && said(2).contains("410"), "{:?}", status.trackers);
-    assert!(said(1).contains("go \u{fffd}[31maway"), "{}", said(1));
+    assert!(message(0).contains(REFUSAL) && message(4).contains(REFUSAL), "{:?}", status.trackers);
+    assert!(message(1).contains("403") && message(2).contains("410"), "{:?}", status.trackers);
+    assert!(message(1).contains("go \u{fffd}[31maway"), "{}", message(1));
 
     let get = |path: &str| http::request(&Place::Here, "GET", &playswarm.url().at(path), &[]).unwrap().text().unwrap();
     let page = get("/");

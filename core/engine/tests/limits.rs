@@ -49,7 +49,7 @@ async fn a_liar_is_banned_and_the_reader_gets_right_bytes() {
         all
     });
     // Alone with the hostile peer at first, so that it is the only source of a piece.
-    let why = soon("the liar is banned", async {
+    let why = soon("the hostile peer is banned", async {
         loop {
             if let Event::PeerBanned { addr, why, .. } = events.recv().await.unwrap() {
                 assert_eq!(addr, liar);
@@ -78,7 +78,7 @@ async fn a_liar_among_honest_peers_is_found_out() {
     let mut all = Vec::new();
     soon("the whole film is read", handle.stream(0).unwrap().read_to_end(&mut all)).await.unwrap();
     assert!(all == film.data);
-    until("the liar is banned", || handle.status().banned_peers == 1).await;
+    until("the hostile peer is banned", || handle.status().banned_peers == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

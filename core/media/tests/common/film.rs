@@ -96,8 +96,8 @@ impl Film {
             .arg(&made)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "ffmpeg cannot make {}: {said}", self.name);
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ffmpeg cannot make {}: {printed}", self.name);
         std::fs::rename(&made, path).unwrap();
         std::fs::remove_dir_all(&scratch).unwrap();
     }

@@ -188,7 +188,7 @@ fn reserved_and_overlong_names_are_made_harmless_and_play() {
         let torrent = home.torrent(&metainfo(info));
         let mut playswarm = Builder::stream(torrent).dir(&home.downloads()).spawn();
         playswarm.wait_url(STARTUP);
-        assert_eq!(home.strangers(), Vec::<PathBuf>::new());
+        assert_eq!(home.other_entries(), Vec::<PathBuf>::new());
         let control = |path: &PathBuf| path.to_string_lossy().chars().any(char::is_control);
         let made = std::fs::read_dir(home.downloads()).unwrap().flatten().map(|entry| entry.path());
         assert!(!made.into_iter().any(|path| control(&path)), "no control characters in names");

@@ -106,10 +106,10 @@ fn a_limit_on_the_size_of_files_does_not_end_the_program_and_the_film_plays_from
     assert!(get(url(&serving), None) == bytes, "the film's bytes");
     assert!(get(url(&serving), Some("0-9999")) == bytes[..10_000], "once more, from its beginning");
     assert_eq!(serving.end().0, 0, "it was not killed by SIGXFSZ");
-    let mut said = String::new();
-    stderr.read_to_string(&mut said).unwrap();
-    assert!(said.contains("cannot") && said.contains("memory"), "a message for the user: {said}");
-    assert!(said.matches("WARN").count() <= 2, "one message only: {said}");
+    let mut printed = String::new();
+    stderr.read_to_string(&mut printed).unwrap();
+    assert!(printed.contains("cannot") && printed.contains("memory"), "a message for the user: {printed}");
+    assert!(printed.matches("WARN").count() <= 2, "one message only: {printed}");
 }
 
 #[test]
@@ -312,13 +312,13 @@ fn a_player_that_is_not_there_is_noticed_before_anything_is_opened() {
 #[test]
 fn settings_out_of_range_name_the_option_and_what_it_takes() {
     let (dir, _) = film();
-    for (args, said) in [
+    for (args, printed) in [
         (&["--memory-limit", "1M"][..], "--memory-limit"),
         (&["--disk-limit", "1M"], "at least 32 MiB"),
         (&["--max-peers", "0"], "--max-peers"),
     ] {
         let (code, _, err) = run(dir.path(), &[&["stream", "film.mkv.torrent"][..], args, &OFFLINE].concat());
-        assert!(code == 1 && err.contains(said), "{args:?}: {err}");
+        assert!(code == 1 && err.contains(printed), "{args:?}: {err}");
     }
     std::fs::write(dir.path().join("c"), r#"{"advanced": {"picker": {"seek_targets": 4000000000}}}"#).unwrap();
     let (code, _, err) = run(dir.path(), &[&["stream", "film.mkv.torrent", "--config", "c"][..], &OFFLINE].concat());

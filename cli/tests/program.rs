@@ -148,7 +148,7 @@ fn a_player_gets_the_time_and_looks_for_no_subtitles_itself() {
     let viewer = tempfile::tempdir().unwrap();
     // A script with the name mpv gets mpv's arguments, and writes them to a file.
     let mpv = viewer.path().join("mpv");
-    std::fs::write(&mpv, "#!/bin/sh\nprintf '%s\\n' \"$@\" > said\nexit 3\n").unwrap();
+    std::fs::write(&mpv, "#!/bin/sh\nprintf '%s\\n' \"$@\" > printed\nexit 3\n").unwrap();
     let mut permissions = mpv.metadata().unwrap().permissions();
     std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
     std::fs::set_permissions(&mpv, permissions).unwrap();
@@ -157,12 +157,12 @@ fn a_player_gets_the_time_and_looks_for_no_subtitles_itself() {
     let player = ["--player", mpv.to_str().unwrap()];
     let (code, _, err) = run(viewer.path(), &[&play[..], &player, &OFFLINE].concat());
     assert_eq!(code, 3, "{err}");
-    let said = std::fs::read_to_string(viewer.path().join("said")).unwrap();
-    let said: Vec<&str> = said.lines().collect();
-    assert_eq!(said[0], "--start=5.500");
+    let printed = std::fs::read_to_string(viewer.path().join("printed")).unwrap();
+    let printed: Vec<&str> = printed.lines().collect();
+    assert_eq!(printed[0], "--start=5.500");
     // Playback does not wait for subtitles: mpv's script adds each one when it is available.
-    assert!(said[1].starts_with("--script=") && said[1].ends_with(".lua"), "{said:?}");
-    assert!(said[2].starts_with("http://127.0.0.1:") && said[2].ends_with("/E2.mp4"), "{said:?}");
+    assert!(printed[1].starts_with("--script=") && printed[1].ends_with(".lua"), "{printed:?}");
+    assert!(printed[2].starts_with("http://127.0.0.1:") && printed[2].ends_with("/E2.mp4"), "{printed:?}");
 }
 
 #[test]

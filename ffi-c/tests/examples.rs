@@ -30,19 +30,19 @@ fn the_downloader_leaves_the_film_in_the_folder(language: &str) {
     let world = World::new(1_000_000);
     let dir = world.fresh("here");
     let Some(output) = example(language, "downloader", &world, &dir) else { return };
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("film.mkv") && said.contains(&"#".repeat(40)), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("film.mkv") && printed.contains(&"#".repeat(40)), "{printed}");
     assert!(std::fs::read(dir.join("film.mkv")).unwrap() == world.data);
 }
 
 fn the_watcher_says_what_happens(language: &str) {
     let world = World::new(1_000_000);
     let Some(output) = example(language, "watcher", &world, &world.fresh("here")) else { return };
-    let said = String::from_utf8(output.stdout).unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
     // The peer may connect before the watcher listens, and the watcher may end before the last
     // event.
     for part in ["piece_verified ", "ahead"] {
-        assert!(said.contains(part), "no '{part}' in {said}");
+        assert!(printed.contains(part), "no '{part}' in {printed}");
     }
 }
 

@@ -39,8 +39,8 @@ fn fails_with_a_sentence(compiler: &str, language: &str, standard: &str) {
         .current_dir(folder.path())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("cannot read film.torrent"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && printed.contains("cannot read film.torrent"), "{printed}");
 }
 
 #[test]

@@ -107,25 +107,25 @@ fn ffmpeg_shows_the_frame(name: &str, seconds: &str) {
 const HEADLESS: [&str; 5] = ["--vo=null", "--ao=null", "--msg-level=all=warn", "--terminal=yes", "--cache=yes"];
 
 /// Parses the playback positions that it prints, in seconds.
-fn played(said: &str) -> Vec<f64> {
-    let steps = said.lines().filter_map(|line| line.strip_prefix("played to ")?.trim_end().strip_suffix(" s"));
+fn played(printed: &str) -> Vec<f64> {
+    let steps = printed.lines().filter_map(|line| line.strip_prefix("played to ")?.trim_end().strip_suffix(" s"));
     steps.map(|at| at.parse().unwrap()).collect()
 }
 
 /// Checks that it played from the start, and that two seconds after each jump it is two seconds
 /// further.
 #[track_caller]
-fn has_jumped(said: &str, jumps: &[f64]) {
-    let at = played(said);
-    assert_eq!(at.len(), jumps.len() + 1, "{said}");
-    assert!((0.5..5.0).contains(&at[0]), "{said}");
+fn has_jumped(printed: &str, jumps: &[f64]) {
+    let at = played(printed);
+    assert_eq!(at.len(), jumps.len() + 1, "{printed}");
+    assert!((0.5..5.0).contains(&at[0]), "{printed}");
     for (at, target) in at[1..].iter().zip(jumps) {
-        assert!((target + 0.3..target + 5.0).contains(at), "after the jump to {target} s: {said}");
+        assert!((target + 0.3..target + 5.0).contains(at), "after the jump to {target} s: {printed}");
     }
     // Its later output is about the packet in which it was ended.
-    let said = &said[..said.rfind("played to").unwrap()];
+    let printed = &printed[..printed.rfind("played to").unwrap()];
     for bad in ["error", "corrupt", "invalid", "failed"] {
-        assert!(!said.to_lowercase().contains(bad), "{said}");
+        assert!(!printed.to_lowercase().contains(bad), "{printed}");
     }
 }
 
@@ -257,9 +257,9 @@ mod mpv {
         command.args(["--vo=null", "--ao=null", "--msg-level=all=warn,other=info,playswarm=info"]);
         command.args(["--demuxer-readahead-secs=5", "--demuxer-max-bytes=4MiB"]);
         let output = run(command.arg(stage.torrent.magnet(&[], &[])));
-        let said = text(&output).replace("[other] ", "");
-        assert!(said.contains("[playswarm] plays http://"), "{said}");
-        has_jumped(&said, &[40.0, 10.0, 50.0]);
+        let printed = text(&output).replace("[other] ", "");
+        assert!(printed.contains("[playswarm] plays http://"), "{printed}");
+        has_jumped(&printed, &[40.0, 10.0, 50.0]);
         // Its port is free again.
         drop(stage.swarm.net.place("viewer").listen(stage.swarm.net.addr("viewer", 6881)));
     }
@@ -305,11 +305,11 @@ mod vlc {
         command.args(["cvlc", "-vv", "--no-color", "--vout=dummy", "--aout=dummy", "--no-video-title-show"]);
         command.args(["--start-time=40", "--run-time=3", "--play-and-exit"]);
         let output = run(command.arg(format!("--playswarm-settings={settings}")).args([source, "vlc://quit"]));
-        let said = text(&output);
-        let seeks = said.lines().filter(|line| line.contains("playswarm") && line.contains("seek to byte")).count();
-        assert!(said.contains("plays file 0 of film.mkv") && seeks > 0, "{said}");
-        assert!(said.contains("Received first picture"), "{said}");
-        let lines = said.lines().filter(|l| l.contains("playswarm") || l.contains("first picture"));
+        let printed = text(&output);
+        let seeks = printed.lines().filter(|line| line.contains("playswarm") && line.contains("seek to byte")).count();
+        assert!(printed.contains("plays file 0 of film.mkv") && seeks > 0, "{printed}");
+        assert!(printed.contains("Received first picture"), "{printed}");
+        let lines = printed.lines().filter(|l| l.contains("playswarm") || l.contains("first picture"));
         println!("{}", lines.collect::<Vec<_>>().join("\n"));
     }
 
@@ -363,10 +363,10 @@ mod gstreamer {
         let mut command = command(stage, binding("gstreamer").join("player"));
         command.arg("--headless").arg(stage.pairs().join(";")).arg(uri);
         let output = run(command.args(["40", "10", "50"]));
-        let said = text(&output);
-        has_jumped(&said, &[40.0, 10.0, 50.0]);
-        assert!(said.contains("plays file 0 of film.") && said.contains("seek to byte"), "{said}");
-        let lines = said.lines().filter(|l| l.contains("played") || l.contains("plays"));
+        let printed = text(&output);
+        has_jumped(&printed, &[40.0, 10.0, 50.0]);
+        assert!(printed.contains("plays file 0 of film.") && printed.contains("seek to byte"), "{printed}");
+        let lines = printed.lines().filter(|l| l.contains("played") || l.contains("plays"));
         println!("{}", lines.collect::<Vec<_>>().join("\n"));
     }
 

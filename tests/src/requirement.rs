@@ -1,7 +1,7 @@
 //! A test's requirements on the machine. If one is missing, the test reports it and is skipped.
-//! With `PLAYSWARM_TEST_REQUIRE=1`, as in CI, that is a failure: a gate that skips is none. Reasons
-//! are also appended to the file that `PLAYSWARM_TEST_SKIPS` names, since test runners hide the
-//! output of a passing test.
+//! With `PLAYSWARM_TEST_REQUIRE=1`, as in CI, a missing requirement is a failure. Reasons are also
+//! appended to the file that `PLAYSWARM_TEST_SKIPS` names, since test runners hide the output of a
+//! passing test.
 
 use std::io::Write;
 use std::path::Path;

@@ -31,7 +31,7 @@ pub(crate) struct Store {
     layout: Layout,
     pub(crate) verified: Bits,
     parts: BTreeMap<u32, Part>,
-    /// Wrong blocks of pieces that failed. When the piece is right, the engine knows who gave them.
+    /// Wrong blocks of failed pieces. Once the piece is right, the engine identifies their givers.
     wrong: BTreeMap<u32, Vec<u32>>,
 }
 

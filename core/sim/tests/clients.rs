@@ -1,9 +1,10 @@
-//! Swarms of whole clients, small enough for each run of the tests. docs/CLIENTS-SIM.md has the large ones.
+//! Swarms of whole clients, small enough for each run of the tests. docs/CLIENTS-SIM.md has the
+//! large ones.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_sim::clients::{Report, Scenario, run, scenario};
 
-/// A scenario of the catalogue with fewer viewers and a shorter film.
+/// Returns a scenario of the catalogue with fewer viewers and a shorter film.
 fn small(name: &str, viewers: u32, film_s: f64, arrivals_s: f64) -> Scenario {
     Scenario { viewers, film_s, arrivals_s, ..scenario(name).unwrap() }
 }

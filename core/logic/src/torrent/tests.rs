@@ -390,7 +390,7 @@ mod any_peer {
     use super::*;
     use proptest::prelude::*;
 
-    /// Something that a peer, a reader or the store may do.
+    /// An action of a peer, a reader or the store.
     #[derive(Clone, Debug)]
     enum Step {
         Connect(u8, bool),
@@ -441,7 +441,7 @@ mod any_peer {
         ]
     }
 
-    /// Does a step as a driver would. Requests to each peer are kept for its answers.
+    /// Performs a step as a driver would. Requests to each peer are kept for its answers.
     fn take(world: &mut World, asked: &mut BTreeMap<PeerKey, Vec<Span>>, step: Step) {
         world.said.clear();
         let now = world.now;
@@ -496,8 +496,8 @@ mod any_peer {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
-        /// Whatever peers say, the torrent goes on, requests only blocks that exist of peers that are there, and tells
-        /// each end once.
+        /// Whatever peers send, the torrent continues. It requests only existing blocks from
+        /// connected peers, and reports each end once.
         #[test]
         fn nothing_that_peers_do_brings_a_torrent_down(steps in proptest::collection::vec(step(), 1..120)) {
             let mut world = World::with(&[1, 5]);

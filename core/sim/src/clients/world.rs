@@ -22,7 +22,7 @@ const TRACKER_EVERY_S: f64 = 60.0;
 /// Longest time that a run continues after the last arrival, in lengths of the film.
 const PATIENCE: f64 = 2.0;
 
-/// A run under way.
+/// A simulation run.
 pub(super) struct World<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) now: Time,

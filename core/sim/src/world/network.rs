@@ -93,7 +93,7 @@ impl<M: Machine> World<'_, '_, M> {
         self.pump(i);
     }
 
-    /// Lets the peer send what it can.
+    /// Lets the peer send as much as its uplink permits.
     fn pump(&mut self, i: u32) {
         let (now, layout) = (self.now, self.layout);
         let peer = &mut self.peers[i as usize];

@@ -138,6 +138,32 @@ pub fn chain() -> Film {
     Film::built("chain.ogg", [vorbis().bytes(), second_link().bytes()].concat())
 }
 
+/// Another stream that the same decoder reads.
+pub fn second_opus() -> Film {
+    Film::new("second.opus", &format!("{NOISE} -t 7.3 -ar 48000 -c:a libopus -b:a 64k -serial_offset 77"))
+}
+
+pub fn opus_chain() -> Film {
+    Film::built("chain.opus", [opus().bytes(), second_opus().bytes()].concat())
+}
+
+/// Too short for more than one page.
+pub fn short_vorbis() -> Film {
+    Film::new("short.ogg", &format!("{NOISE} -t 0.2 -c:a libvorbis"))
+}
+
+/// Six channels.
+pub fn surround_opus() -> Film {
+    Film::new("surround.opus", &format!("{NOISE} -t 5 -ar 48000 -ac 6 -c:a libopus"))
+}
+
+/// Comments of a megabyte before the setup header, as with a cover.
+pub fn vorbis_with_cover() -> Film {
+    let comment = |n: u32| format!(" -metadata COVER{n}={}", "c".repeat(100_000));
+    let comments: String = (0..10).map(comment).collect();
+    Film::of(&short_vorbis(), "cover.ogg", &format!("-i {{}} -c copy{comments}"))
+}
+
 pub fn ogg_flac_of_25_hours() -> Film {
     Film::new("25-hours.oga", "-f lavfi -i anoisesrc=sample_rate=100:duration=90000:seed=3 -c:a flac -frame_size 1000")
 }

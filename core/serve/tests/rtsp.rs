@@ -1,10 +1,10 @@
 //! The RTSP server with real players. The film is the demo's clip.
 #![allow(clippy::unwrap_used)]
 
-mod rtsp_stage;
+mod common;
 
+use common::rtsp::{LONG, Stage, has, pictures, run, status};
 use playswarm_serve::RtspConfig;
-use rtsp_stage::{LONG, Stage, has, pictures, run, status};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! The token of the RTSP server: in the path, and as a password by Basic and Digest.
 #![allow(clippy::unwrap_used)]
 
-mod rtsp_stage;
+mod common;
 
+use common::rtsp::{Stage, has, pictures, run, status};
 use playswarm_serve::RtspConfig;
-use rtsp_stage::{Stage, has, pictures, run, status};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_is_needed_by_path_or_by_password() {

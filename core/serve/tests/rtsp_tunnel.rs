@@ -1,17 +1,20 @@
 //! RTSP tunnelled over HTTP: with real players, with requests in odd cuts, and with hostile clients.
 #![allow(clippy::unwrap_used)]
 
-mod rtsp_stage;
+mod common;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
+use common::rtsp::{LONG, Stage, has, pictures, run};
 use playswarm_serve::RtspConfig;
-use rtsp_stage::{LONG, Stage, has, pictures, run};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+/// Longest time to the end of a refused connection. An idle one would last a minute.
+const SOON: Duration = Duration::from_secs(20);
 const TUNNEL: &str = "Accept: application/x-rtsp-tunnelled\r\nx-sessioncookie: c00kie\r\n";
 const POST: &str = "POST /0/a HTTP/1.0\r\nx-sessioncookie: c00kie\r\nContent-Length: 32767\r\n\r\n";
 
@@ -70,7 +73,7 @@ async fn get(to: SocketAddr) -> TcpStream {
 async fn ends(socket: &mut TcpStream, last: &str) -> bool {
     let mut text = Vec::new();
     // A connection is reset if the server has not read all that was sent.
-    let _ = timeout(LONG, socket.read_to_end(&mut text)).await.expect("the connection ends");
+    let _ = timeout(SOON, socket.read_to_end(&mut text)).await.expect("the connection ends");
     String::from_utf8_lossy(&text).starts_with(last)
 }
 

@@ -11,8 +11,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Idle time before TCP probes whether the client is still there.
+/// Idle time before TCP probes whether the client is still there, the time between probes, and how
+/// many of them may go without an answer. By default the system tries for eleven minutes more.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+const PROBES: u32 = 3;
 /// Pause after a failed accept (no descriptors left), as the next attempt would fail at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Pause after a failed accept where a connection is being closed for it.
@@ -119,7 +122,8 @@ pub(crate) async fn accept<F>(
 fn set_options(stream: &TcpStream, unsent_bytes: u32) {
     let _ = stream.set_nodelay(true);
     let socket = SockRef::from(stream);
-    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE));
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(PROBE_EVERY).with_retries(PROBES);
+    let _ = socket.set_tcp_keepalive(&keepalive);
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let _ = socket.set_tcp_notsent_lowat(unsent_bytes);
     #[cfg(not(any(target_os = "linux", target_os = "android")))]

@@ -3,8 +3,9 @@
 
 mod common;
 
-use common::rtsp::{LONG, Stage, has, pictures, run, status};
+use common::rtsp::{LONG, Stage, pictures, run, status};
 use playswarm_serve::RtspConfig;
+use playswarm_tests::requirement;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_decodes_the_same_pictures_as_from_the_file() {
-    if !has("ffmpeg") {
+    if !requirement::program("ffmpeg") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -32,7 +33,7 @@ async fn ffmpeg_decodes_the_same_pictures_as_from_the_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_jumps_to_the_same_pictures_as_in_the_file() {
-    if !has("ffmpeg") {
+    if !requirement::program("ffmpeg") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -52,7 +53,7 @@ async fn ffmpeg_jumps_to_the_same_pictures_as_in_the_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffprobe_sees_the_tracks_and_the_duration() {
-    if !has("ffprobe") {
+    if !requirement::program("ffprobe") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -64,7 +65,7 @@ async fn ffprobe_sees_the_tracks_and_the_duration() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_is_told_of_the_end() {
-    if !has("ffmpeg") {
+    if !requirement::program("ffmpeg") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -101,7 +102,7 @@ async fn sounds(before: &[&str], input: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_gets_every_codec_as_it_is_in_the_file() {
-    if !has("ffmpeg") {
+    if !requirement::program("ffmpeg") {
         return;
     }
     for (name, codecs, encodings) in [
@@ -140,7 +141,7 @@ async fn the_vlc_of_debian_plays() {
     use std::os::unix::fs::PermissionsExt;
     /// The user `nobody`: VLC refuses to run as root.
     const NOBODY: u32 = 65534;
-    if !has("cvlc") || !has("ffprobe") {
+    if !requirement::program("cvlc") || !requirement::program("ffprobe") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -200,7 +201,7 @@ async fn mpv_plays(url: &str, folder: &Path, transport: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mpv_plays_jumps_and_pauses() {
-    if !has("mpv") {
+    if !requirement::program("mpv") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -211,7 +212,7 @@ async fn mpv_plays_jumps_and_pauses() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gstreamer_decodes_over_both_transports() {
-    if !has("gst-launch-1.0") {
+    if !requirement::program("gst-launch-1.0") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;

@@ -3,8 +3,9 @@
 
 mod common;
 
-use common::rtsp::{Stage, has, pictures, run, status};
+use common::rtsp::{Stage, pictures, run, status};
 use playswarm_serve::RtspConfig;
+use playswarm_tests::requirement;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_token_is_needed_by_path_or_by_password() {
@@ -35,7 +36,7 @@ async fn the_token_is_needed_by_path_or_by_password() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn players_use_digest() {
-    if !has("ffmpeg") || !has("gst-launch-1.0") {
+    if !requirement::program("ffmpeg") || !requirement::program("gst-launch-1.0") {
         return;
     }
     let mut config = RtspConfig::default();

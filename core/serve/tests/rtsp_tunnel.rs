@@ -5,8 +5,9 @@ mod common;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
-use common::rtsp::{LONG, Stage, has, pictures, run};
+use common::rtsp::{LONG, Stage, pictures, run};
 use playswarm_serve::RtspConfig;
+use playswarm_tests::requirement;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,7 +21,7 @@ const POST: &str = "POST /0/a HTTP/1.0\r\nx-sessioncookie: c00kie\r\nContent-Len
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_decodes_and_jumps_through_a_tunnel() {
-    if !has("ffmpeg") {
+    if !requirement::program("ffmpeg") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -34,7 +35,7 @@ async fn ffmpeg_decodes_and_jumps_through_a_tunnel() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gstreamer_decodes_through_a_tunnel() {
-    if !has("gst-launch-1.0") {
+    if !requirement::program("gst-launch-1.0") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;

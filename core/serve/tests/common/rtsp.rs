@@ -14,23 +14,6 @@ use tokio::time::timeout;
 /// Longest run of a player.
 pub const LONG: Duration = Duration::from_secs(90);
 
-/// Whether a program can be run.
-pub fn has(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    found_or_skipped(found, program)
-}
-
-/// Reports what is missing. Under `PLAYSWARM_TEST_REQUIRE=1`, as in CI, that is a failure.
-pub fn found_or_skipped(found: bool, what: &str) -> bool {
-    let required = std::env::var_os("PLAYSWARM_TEST_REQUIRE").is_some_and(|v| !v.is_empty() && v != "0");
-    assert!(found || !required, "there is no {what}");
-    if !found {
-        eprintln!("skipped: there is no {what}; `bash scripts/setup.sh --test` prepares a machine for all tests");
-    }
-    found
-}
-
 /// A session that has all of the clip, and its server.
 pub struct Stage {
     pub server: RtspServer,

@@ -2,6 +2,7 @@
 
 use playswarm::{Config, CreateOptions, Session, Source, TorrentHandle, create_torrent};
 use playswarm_serve::{RtspConfig, RtspServer, serve_rtsp};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -50,7 +51,7 @@ impl Stage {
     }
 
     pub async fn client(&self) -> Client {
-        Client { socket: TcpStream::connect(self.server.addr()).await.unwrap(), cseq: 0 }
+        Client::connect(self.server.addr()).await
     }
 }
 
@@ -80,6 +81,10 @@ pub struct Client {
 }
 
 impl Client {
+    pub async fn connect(to: SocketAddr) -> Client {
+        Client { socket: TcpStream::connect(to).await.unwrap(), cseq: 0 }
+    }
+
     /// Sends a request, and returns the head of the answer and the media before it.
     pub async fn ask(&mut self, method: &str, url: &str, headers: &str) -> String {
         self.cseq += 1;
@@ -137,18 +142,4 @@ impl Client {
 
 pub fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap()
-}
-
-/// Returns the Python of the tests, which has the modules of `tests/python/requirements.txt`.
-pub fn python() -> String {
-    let own = || concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin/python").to_owned();
-    std::env::var("PLAYSWARM_TEST_PYTHON").unwrap_or_else(|_| own())
-}
-
-/// Whether a Python has a module.
-pub async fn has_module(python: &str, module: &str) -> bool {
-    let mut command = Command::new(python);
-    command.args(["-c", &format!("import {module}")]).stdin(Stdio::null());
-    let found = command.output().await.is_ok_and(|output| output.status.success());
-    found_or_skipped(found, &format!("{module} for {python}"))
 }

@@ -60,6 +60,7 @@ async fn what_this_server_does_not_have_is_refused_with_the_right_status() {
     assert_eq!(status(&client.ask("PLAY", &url, &format!("Session: {session}\r\n")).await), "200");
     let mut second = stage.client().await;
     assert_eq!(status(&second.ask("SETUP", &url, tcp).await), "453");
+    assert_eq!(stage.server.refused(), 10);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,6 +71,7 @@ async fn a_browser_gets_an_error_and_is_disconnected() {
     let mut text = String::new();
     timeout(LONG, socket.read_to_string(&mut text)).await.unwrap().unwrap();
     assert!(text.starts_with("HTTP/1.1 400") && !text.contains("RTSP"), "{text}");
+    assert_eq!(stage.server.refused(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,12 +92,71 @@ async fn floods_of_requests_frames_and_connections_are_bounded() {
     let closed = timeout(LONG, third.socket.read(&mut [0])).await.unwrap();
     assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
 
-    let endless = [b"OPTIONS * RTSP/1.0\r\nX: ".to_vec(), vec![b'a'; 20 << 10]].concat();
-    client.socket.write_all(&endless).await.unwrap();
-    let mut text = String::new();
-    timeout(LONG, client.socket.read_to_string(&mut text)).await.unwrap().ok();
-    assert!(text.starts_with("RTSP/1.0 413"), "{text}");
+    let head = [b"OPTIONS * RTSP/1.0\r\nX: ".to_vec(), vec![b'a'; 20 << 10]].concat();
+    let body = b"SET_PARAMETER * RTSP/1.0\r\nCSeq: 1\r\nContent-Length: 99999999\r\n\r\na".to_vec();
+    for (client, endless) in [(&mut client, head), (&mut second, body)] {
+        client.socket.write_all(&endless).await.unwrap();
+        let mut text = String::new();
+        timeout(LONG, client.socket.read_to_string(&mut text)).await.unwrap().ok();
+        assert!(text.starts_with("RTSP/1.0 413"), "{text}");
+    }
+    assert_eq!(stage.server.refused(), 3);
     while stage.server.sessions() > 0 {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_setups_leave_one_session() {
+    let stage = Stage::new(RtspConfig::default()).await;
+    let (url, mut client) = (stage.server.url(), stage.client().await);
+    client.ask("DESCRIBE", &url, "").await;
+    let mut batch = String::new();
+    for cseq in 0..100 {
+        let track = cseq % 2;
+        batch += &format!(
+            "SETUP {url}/track{track} RTSP/1.0\r\nCSeq: {cseq}\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n\r\n"
+        );
+    }
+    for _ in 0..100 {
+        client.socket.write_all(batch.as_bytes()).await.unwrap();
+        for cseq in 0..100 {
+            let (answer, _) = client.answer().await;
+            assert!(answer.starts_with(&format!("RTSP/1.0 200 OK\r\nCSeq: {cseq}\r\n")), "{answer}");
+        }
+    }
+    assert_eq!(stage.server.sessions(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_that_lie_change_nothing() {
+    let stage = Stage::new(RtspConfig::default()).await;
+    let (url, mut client) = (stage.server.url(), stage.client().await);
+    let bind = || UdpSocket::bind("127.0.0.1:0");
+    let (media, reports) = (bind().await.unwrap(), bind().await.unwrap());
+    let port = |socket: &UdpSocket| socket.local_addr().unwrap().port();
+    let transport = format!("Transport: RTP/AVP;unicast;client_port={}-{}\r\n", port(&media), port(&reports));
+    let answer = client.ask("SETUP", &format!("{url}/track0"), &transport).await;
+    let value = |name: &str| answer.split(name).nth(1).unwrap().split([';', '\r']).next().unwrap();
+    let server: u16 = value("server_port=").split('-').nth(1).unwrap().parse().unwrap();
+    let session = value("Session: ");
+    client.ask("PLAY", &url, &format!("Session: {session}\r\n")).await;
+    let mut receiver = [0xff; 32];
+    receiver[..4].copy_from_slice(&[0x81, 201, 0, 7]);
+    let sender = [&[0x9f, 200, 0, 6][..], &[0xff; 24]].concat();
+    let goodbye = [0x81, 203, 0, 1, 0, 0, 0, 1];
+    let mut packet = [0; 2000];
+    let mut next = None;
+    // Losses beyond all that was sent, reports of a sender, goodbyes, and lengths beyond the datagram.
+    for lie in [&receiver[..], &sender, &goodbye, &[0x81, 201, 0xff, 0xff], &[0x9f, 201, 0, 0], &[], &[0; 1400]] {
+        for _ in 0..50 {
+            reports.send_to(lie, ("127.0.0.1", server)).await.unwrap();
+        }
+        let length = timeout(LONG, media.recv(&mut packet)).await.unwrap().unwrap();
+        let sequence = u16::from_be_bytes([packet[2], packet[3]]);
+        assert!(length > 12 && next.is_none_or(|next| sequence == next), "{lie:?}");
+        next = Some(sequence.wrapping_add(1));
+    }
+    assert_eq!(status(&client.ask("OPTIONS", &url, "").await), "200");
+    assert_eq!(stage.server.sessions(), 1);
 }

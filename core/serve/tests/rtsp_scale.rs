@@ -7,6 +7,7 @@ use common::rtsp::{Client, Stage, status};
 use playswarm::{Config, CreateOptions, Session, Source, create_torrent};
 use playswarm_serve::{RtspConfig, serve_rtsp};
 use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
 
 /// Upload limit of the only peer in bytes per second: twice the rate of the clip.
 const PEER_RATE: u64 = 450_000;
@@ -54,7 +55,7 @@ async fn keyframes_alone_are_fetched_forward_and_backward() {
     let torrent = viewer.open(Source::from(&metainfo)).await.unwrap();
     let server = serve_rtsp(torrent, 0, RtspConfig::default()).await.unwrap();
 
-    let mut client = Client::connect(server.addr()).await;
+    let mut client = Client { socket: TcpStream::connect(server.addr()).await.unwrap(), cseq: 0 };
     let url = server.url();
     client.ask("DESCRIBE", &url, "").await;
     let headers = "User-Agent: GStreamer/1.22.0\r\nTransport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";

@@ -9,10 +9,13 @@ use common::rtsp::{LONG, Stage, pictures, run};
 use playswarm_serve::RtspConfig;
 use playswarm_tests::requirement;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+/// Longest time to the end of a refused connection. An idle one would last a minute.
+const SOON: Duration = Duration::from_secs(20);
 const TUNNEL: &str = "Accept: application/x-rtsp-tunnelled\r\nx-sessioncookie: c00kie\r\n";
 const POST: &str = "POST /0/a HTTP/1.0\r\nx-sessioncookie: c00kie\r\nContent-Length: 32767\r\n\r\n";
 
@@ -71,7 +74,7 @@ async fn get(to: SocketAddr) -> TcpStream {
 async fn ends(socket: &mut TcpStream, last: &str) -> bool {
     let mut text = Vec::new();
     // A connection is reset if the server has not read all that was sent.
-    let _ = timeout(LONG, socket.read_to_end(&mut text)).await.expect("the connection ends");
+    let _ = timeout(SOON, socket.read_to_end(&mut text)).await.expect("the connection ends");
     String::from_utf8_lossy(&text).starts_with(last)
 }
 

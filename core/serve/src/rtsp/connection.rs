@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     /// Places of sessions.
     pub(crate) sessions: Arc<Places>,
     tunnels: Arc<Tunnels>,
+    /// Requests and connections that were refused.
+    pub(crate) refused: AtomicU64,
 }
 
 impl Shared {
@@ -68,7 +71,12 @@ impl Shared {
         let most = config.max_sessions;
         let sessions = Places::new(Limits { places: most, per_host: most });
         let hosts = Hosts::new(own_names, &config.allow_hosts);
-        Shared { torrent, config, patience, hosts, sessions, tunnels: Arc::default() }
+        Shared { torrent, config, patience, hosts, sessions, tunnels: Arc::default(), refused: AtomicU64::new(0) }
+    }
+
+    /// Counts a refusal.
+    pub(crate) fn refuse(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns the name of a file without its folders.
@@ -143,6 +151,7 @@ impl Connection {
             }
             Err(status) => {
                 tracing::debug!(status, peer = %self.peer, "a tunnel over HTTP is refused");
+                self.shared.refuse();
                 stream.write_all(&refuse_http(status)).await
             }
         }
@@ -173,6 +182,7 @@ impl Connection {
                         Ok(None) => {}
                         Ok(head) => return Ok(head),
                         Err(fault) => {
+                            self.shared.refuse();
                             writer.write_all(&[&self.out[..], &fault].concat()).await?;
                             return Err(io::ErrorKind::InvalidData.into());
                         }
@@ -216,6 +226,9 @@ impl Connection {
         if let Some(answer) = self.answer(request).await {
             let url = without_token(&request.url);
             tracing::debug!(method = request.method, %url, status = answer.status(), "RTSP request");
+            if answer.status() >= 400 {
+                self.shared.refuse();
+            }
             self.out.extend_from_slice(&answer.bytes(request.cseq()));
         } else {
             // The jump's first packets may be here already.

@@ -10,6 +10,7 @@ use crate::places::{Held, Places};
 use playswarm::{Error, Result, TorrentHandle};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::net::TcpStream;
 
 /// Unsent bytes that the kernel accepts for a connection. After a jump the client has to take them
@@ -44,6 +45,12 @@ impl RtspServer {
     /// Returns the number of sessions that are set up.
     pub fn sessions(&self) -> usize {
         self.shared.sessions.len()
+    }
+
+    /// Returns the number of requests that were answered with an error, and of connections that were
+    /// closed for want of a place.
+    pub fn refused(&self) -> u64 {
+        self.shared.refused.load(Ordering::Relaxed)
     }
 
     /// Stops listening, closes all connections and waits until they are closed.
@@ -88,6 +95,7 @@ pub(crate) async fn serve_with(
         let shared = sharing.clone();
         let Some(held) = held else {
             tracing::debug!(%peer, "an RTSP connection is closed: too many are open");
+            shared.refuse();
             return None;
         };
         Some(serve(stream, peer, held, shared))

@@ -4,7 +4,7 @@
 use super::film::Film;
 use super::scale::{Scale, Walk};
 use playswarm::{Result, Stream, TorrentHandle};
-use playswarm_media::{Sample, Samples, SeekPoint};
+use playswarm_media::{Accuracy, Sample, Samples, SeekPoint};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -118,6 +118,12 @@ async fn run(
 }
 
 async fn read(readers: &mut Readers, film: &Film, jump: &Jump, items: &mpsc::Sender<(u64, Item)>) -> Result<()> {
+    // To find the exact place may need a piece. Those behind it are asked for at the same time.
+    if *film.timeline.accuracy() == Accuracy::Exact
+        && let (Some(keyframe), _) = film.timeline.keyframe_at(jump.to)
+    {
+        readers.jump(keyframe.from)?;
+    }
     let point = readers.torrent.locate(film.file, jump.to).await?;
     readers.jump(point.from)?;
     let Some(mut samples) = Samples::new(&film.timeline, &jump.tracks, point) else { return Ok(()) };

@@ -12,7 +12,7 @@ fn key(i: u32) -> PeerKey {
 }
 
 fn choker(slots: usize) -> Choker {
-    Choker::new(Time::ZERO, Config { slots, ..Config::default() })
+    Choker::new(Time::ZERO, slots, 1)
 }
 
 fn drain(choker: &mut Choker) -> Vec<Output> {
@@ -118,7 +118,7 @@ fn the_optimistic_slot_moves_every_thirty_seconds_and_finds_everyone_in_time() {
 fn newcomers_are_drawn_three_times_as_often() {
     let mut newcomers = 0;
     for seed in 0..2000 {
-        let mut c = Choker::new(Time::ZERO, Config { slots: 2, seed, ..Config::default() });
+        let mut c = Choker::new(Time::ZERO, 2, seed);
         for i in 0..4 {
             c.handle(Time::ZERO, Input::Joined(key(i)));
         }
@@ -216,7 +216,7 @@ fn fewer_slots_choke_the_least_deserving() {
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     let trace = |seed| {
-        let mut c = Choker::new(Time::ZERO, Config { slots: 3, seed, ..Config::default() });
+        let mut c = Choker::new(Time::ZERO, 3, seed);
         join(&mut c, 20);
         let mut all = Vec::new();
         for i in 1..40 {
@@ -252,7 +252,7 @@ proptest! {
         inputs in proptest::collection::vec((input(), 0u64..6_000_000), 1..200),
     ) {
         let mut slots = slots;
-        let mut c = Choker::new(Time::ZERO, Config { slots, seed, ..Config::default() });
+        let mut c = Choker::new(Time::ZERO, slots, seed);
         let (mut now, mut told) = (Time::ZERO, std::collections::BTreeSet::new());
         for (input, wait_us) in inputs {
             now += std::time::Duration::from_micros(wait_us);
@@ -271,7 +271,7 @@ proptest! {
             let holding = c.peers.values().filter(|p| p.unchoked_since.is_some() && !c.holds_no_slot(now, p)).count();
             // A peer that was served without waiting may want more between rounds.
             prop_assert!(holding <= slots || !(round || matches!(input, Input::Slots(_))));
-            prop_assert!(told.len() <= slots * c.config.unchoke_factor);
+            prop_assert!(told.len() <= slots * UNCHOKE_FACTOR);
             for (peer, state) in &c.peers {
                 prop_assert_eq!(state.unchoked_since.is_some(), told.contains(peer));
                 if round {
@@ -286,7 +286,7 @@ proptest! {
                 _ => round,
             };
             prop_assert!(
-                !changed || !someone_waits || holding >= slots || told.len() == slots * c.config.unchoke_factor,
+                !changed || !someone_waits || holding >= slots || told.len() == slots * UNCHOKE_FACTOR,
                 "a slot is free though someone waits"
             );
         }

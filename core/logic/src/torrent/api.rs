@@ -1,7 +1,7 @@
 //! The configuration, inputs and outputs of a torrent.
 
 use super::{Dial, Finding, Origin};
-use crate::{Bits, BlockRef, Layout, PeerKey, PieceIndex, ReaderKey, choker, metadata, picker, slots};
+use crate::{Bits, BlockRef, Layout, PeerKey, PieceIndex, ReaderKey, picker, slots};
 use bytes::Bytes;
 use playswarm_proto::InfoHash;
 use playswarm_proto::handshake::{PeerId, Reserved};
@@ -38,10 +38,8 @@ pub struct Config {
     pub seed: u64,
     /// Settings of the picker.
     pub picker: picker::Config,
-    /// Settings of the choker.
-    pub choker: choker::Config,
-    /// Settings of the metadata fetch.
-    pub metadata: metadata::Config,
+    /// Number of peers unchoked at once, including the optimistic one.
+    pub upload_slots: usize,
     /// Settings of the slot index.
     pub slots: slots::Config,
 }

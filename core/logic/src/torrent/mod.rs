@@ -132,12 +132,11 @@ impl Torrent {
     /// Creates a torrent whose info dictionary is not known. If it is known, [`Input::Ready`]
     /// follows at once.
     pub fn new(now: Time, config: Config) -> Torrent {
-        let choker = choker::Config { seed: config.seed, ..config.choker.clone() };
         Torrent {
             now,
             began: now,
-            phase: Phase::Metadata(Box::new(Fetch::new(config.metadata.clone()))),
-            choker: Choker::new(now, choker),
+            phase: Phase::Metadata(Box::default()),
+            choker: Choker::new(now, config.upload_slots, config.seed),
             peers: BTreeMap::new(),
             next_peer: 0,
             book: AddressBook::new(config.seed, config.listen),

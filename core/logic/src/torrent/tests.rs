@@ -36,8 +36,7 @@ fn config() -> Config {
         storage_limit_bytes: 0,
         seed: 7,
         picker: picker::Config::default(),
-        choker: choker::Config::default(),
-        metadata: metadata::Config::default(),
+        upload_slots: 8,
         slots: slots::Config::default(),
     }
 }

@@ -62,8 +62,6 @@ pub enum Input {
     Served(PeerKey, bool),
     /// Whether we have every wanted piece: no peer can send us anything useful.
     Complete(bool),
-    /// The new number of slots.
-    Slots(usize),
     /// The time of [`Choker::next_timeout`] has come, or reports about peers are complete.
     Timeout,
 }
@@ -77,7 +75,7 @@ pub enum Output {
     Choke(PeerKey),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Peer {
     joined: Time,
     interested: bool,
@@ -98,18 +96,7 @@ struct Peer {
 
 impl Peer {
     fn new(joined: Time) -> Peer {
-        Peer {
-            joined,
-            interested: false,
-            unchoked_since: None,
-            last_slot: None,
-            gave: [0; 2],
-            gave_at: joined,
-            took: [0; 2],
-            asked_since: None,
-            low_buffer: false,
-            served: false,
-        }
+        Peer { joined, gave_at: joined, ..Peer::default() }
     }
 }
 
@@ -199,11 +186,6 @@ impl Choker {
                 self.complete = complete;
                 self.fill(now);
             }
-            Input::Slots(slots) => {
-                self.slots = slots;
-                self.shed(now);
-                self.fill(now);
-            }
             Input::Timeout if now >= self.next_round => self.round(now),
             // Slots also become free with time: an unchoked peer may stop holding one.
             Input::Timeout => self.fill(now),
@@ -228,12 +210,6 @@ impl Choker {
     /// Returns the peer in the optimistic slot, if any.
     pub fn optimistic(&self) -> Option<PeerKey> {
         self.optimistic
-    }
-
-    /// Returns whether the peer has snubbed us: it sent nothing for a minute while requests were
-    /// outstanding.
-    pub fn is_snubbing(&self, now: Time, key: PeerKey) -> bool {
-        self.peers.get(&key).is_some_and(|p| self.snubs(now, p))
     }
 
     fn snubs(&self, now: Time, peer: &Peer) -> bool {
@@ -321,26 +297,6 @@ impl Choker {
                 self.next_optimistic = now.plus_secs(OPTIMISTIC_S);
             }
         }
-    }
-
-    /// Chokes the lowest ranked peers until the number of unchoked peers fits the slots.
-    fn shed(&mut self, now: Time) {
-        let ranked = self.ranked(now);
-        let (served, holding): (Vec<_>, Vec<_>) = self
-            .peers
-            .iter()
-            .filter(|(_, p)| p.unchoked_since.is_some())
-            .partition(|(_, p)| self.holds_no_slot(now, p));
-        let keys = |some: Vec<(&PeerKey, &Peer)>| {
-            let mut keys: Vec<PeerKey> = some.into_iter().map(|(key, _)| *key).collect();
-            keys.sort_by_key(|key| ranked.iter().position(|k| k == key).unwrap_or(usize::MAX));
-            keys
-        };
-        let (served, holding) = (keys(served), keys(holding));
-        let kept = holding.len().min(self.slots);
-        let beyond = served.into_iter().skip(self.most() - kept);
-        let choked: Vec<PeerKey> = holding.into_iter().skip(kept).chain(beyond).collect();
-        choked.into_iter().for_each(|key| self.set_unchoked(now, key, false));
     }
 
     fn waiting(&self) -> Vec<PeerKey> {

@@ -99,7 +99,7 @@ pub enum Output {
     Ban(PeerKey),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Peer {
     size: u32,
     asked: BTreeMap<u32, Time>,
@@ -143,7 +143,6 @@ pub struct Fetch {
 }
 
 impl Default for Fetch {
-    /// Creates a fetch without offers.
     fn default() -> Fetch {
         Fetch {
             duplicates: 3,
@@ -162,11 +161,6 @@ impl Default for Fetch {
 }
 
 impl Fetch {
-    /// Returns whether the right metadata was found. No further requests are made then.
-    pub fn is_done(&self) -> bool {
-        self.done
-    }
-
     /// Returns the progress.
     pub fn progress(&self) -> Progress {
         let most = self.groups.iter().map(|(size, group)| {
@@ -232,16 +226,7 @@ impl Fetch {
         if size == 0 || size > MAX_METADATA_BYTES {
             return;
         }
-        let peer = Peer {
-            size,
-            asked: BTreeMap::new(),
-            late: BTreeSet::new(),
-            rest_until: Time::ZERO,
-            failures: 0,
-            gave: false,
-            strikes: 0,
-        };
-        self.peers.insert(key, peer);
+        self.peers.insert(key, Peer { size, ..Peer::default() });
         let since = self.groups_made;
         self.groups_made += 1;
         self.groups.entry(size).or_insert_with(|| Group {

@@ -46,7 +46,7 @@ fn one_peer_gives_all_of_it() {
     f.handle(at(0.2), part(A, 1, 0));
     assert_eq!(drain(&mut f), [Output::Assembled { attempt: 0, info: info(SIZE) }]);
     f.handle(at(0.3), Input::Verdict { attempt: 0, right: true });
-    assert!(f.is_done() && f.next_timeout() == Time::NEVER);
+    assert!(f.done && f.next_timeout() == Time::NEVER);
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn run(f: &mut Fetch, honest: &[PeerKey], size: u32, until: f64) -> Option<f64> 
                 _ => {}
             }
         }
-        if f.is_done() {
+        if f.done {
             return Some(now.as_secs_f64());
         }
         now = f.next_timeout();
@@ -355,7 +355,7 @@ proptest! {
                     }
                 }
             }
-            if f.is_done() {
+            if f.done {
                 return Ok(());
             }
             let timeout = f.next_timeout();

@@ -24,12 +24,11 @@ mod search;
 #[cfg(test)]
 mod tests;
 mod tuning;
-pub mod upload;
 
 pub use api::{Config, Counters, Dialled, Film, Input, Operation, Output};
 pub use follower::Follower;
 pub use key::{Key, Kind, MAX_LEVEL, buckets_of, data_slot, key, level_of, virtual_slot};
-pub use playswarm_proto::slots::{BadMessage, EXTENSION, MAX_MESSAGE_BYTES, Message, VERSION};
+pub use playswarm_proto::slots::{EXTENSION, MAX_MESSAGE_BYTES, Message, VERSION};
 pub use search::order;
 
 use crate::rng::Rng;

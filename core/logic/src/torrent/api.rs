@@ -1,6 +1,6 @@
 //! The configuration, inputs and outputs of a torrent.
 
-use super::{Dial, Finding, Origin};
+use super::{Dial, Event, Finding, Origin};
 use crate::{Bits, BlockRef, Layout, PeerKey, PieceIndex, ReaderKey, picker, slots};
 use bytes::Bytes;
 use playswarm_proto::InfoHash;
@@ -323,24 +323,4 @@ pub enum Output {
     News,
     /// Report an event to the program.
     Event(Event),
-}
-
-/// An event for the program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// A peer connected.
-    PeerConnected(SocketAddr),
-    /// A peer disconnected, with the reason.
-    PeerDisconnected(SocketAddr, String),
-    /// An address was banned for a while, with the reason.
-    PeerBanned(SocketAddr, String),
-    /// A piece passed verification.
-    PieceVerified(PieceIndex),
-    /// A piece failed verification.
-    PieceFailed(PieceIndex),
-    /// A piece was lost.
-    PieceLost(PieceIndex),
-    /// Every piece is complete.
-    Completed,
 }

@@ -74,7 +74,7 @@ impl World {
     fn pass(&mut self, seconds: f64) {
         let end = self.now.plus_secs(seconds);
         while self.now < end {
-            self.now += HOUSEKEEPING;
+            self.now = self.now + HOUSEKEEPING;
             self.tell(Input::Tick(Surroundings { room: true, disk_room_bytes: u64::MAX, ..Surroundings::default() }));
         }
     }

@@ -1,9 +1,9 @@
 //! Bytes as flows: whom a viewer asks for how much, how a line that is asked for too much is shared, what the origin adds.
 
 use super::scenario::Sharing;
+use super::sharing::{Wanting, share, share_evenly};
 use super::viewer::{AHEAD_S, READY_S, State, Supplier, Wait};
 use super::world::{DT, Request, World};
-use playswarm_logic::slots::upload::{Wanting, share, share_evenly};
 
 /// Peers that are asked at the same time.
 const SUPPLIERS: usize = 12;

@@ -46,7 +46,7 @@ impl Index {
 pub enum Sharing {
     /// Everybody alike.
     Even,
-    /// Those that are close to running dry first ([`playswarm_logic::slots::upload::share`]).
+    /// Those that are close to running dry first (`sharing.rs`).
     Urgent,
 }
 

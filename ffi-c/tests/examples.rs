@@ -1,4 +1,4 @@
-//! The programs of examples/c and examples/cpp, built and run as their README says.
+//! The programs of examples/c and examples/cpp, built and run as their README describes.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -8,7 +8,7 @@ use playswarm_tests::requirement;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Runs an example on a film that a peer has. `None` where it cannot be built here.
+/// Runs an example on a film that a peer has. `None` if it cannot be built here.
 fn example(language: &str, name: &str, world: &World, dir: &Path) -> Option<Output> {
     if !requirement::program("cmake") {
         return None;
@@ -39,7 +39,8 @@ fn the_watcher_says_what_happens(language: &str) {
     let world = World::new(1_000_000);
     let Some(output) = example(language, "watcher", &world, &world.fresh("here")) else { return };
     let said = String::from_utf8(output.stdout).unwrap();
-    // The peer may be connected before the watcher listens, and the watcher gone before the last event comes.
+    // The peer may connect before the watcher listens, and the watcher may end before the last
+    // event.
     for part in ["piece_verified ", "ahead"] {
         assert!(said.contains(part), "no '{part}' in {said}");
     }

@@ -1,4 +1,4 @@
-//! The committed header is what the code says, and the tables in it are those of the engine.
+//! The committed header equals the generated one, and its tables equal the engine's.
 #![allow(clippy::unwrap_used)]
 
 use engine::ErrorKind;
@@ -35,7 +35,7 @@ fn the_committed_header_is_what_the_code_says() {
     );
 }
 
-/// The constants of C's enum, by number.
+/// Returns the constants of the C enum, by number.
 fn codes_of(header: &str) -> BTreeMap<i32, String> {
     let start = header.find("enum playswarm_code").unwrap();
     let end = start + header[start..].find('}').unwrap();

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 /// Reports why a test is skipped, and fails if skipping is not allowed. Returns `false` for the
 /// caller to return on.
 #[track_caller]
-fn missing(why: &str) -> bool {
+pub fn missing(why: &str) -> bool {
     assert!(
         std::env::var_os("PLAYSWARM_TEST_REQUIRE").is_none_or(|v| v.is_empty() || v == "0"),
         "this test must not be skipped here, but {why}"
@@ -51,12 +51,17 @@ pub fn program(name: &str) -> bool {
 /// Whether Python with libtorrent is available.
 #[track_caller]
 pub fn libtorrent() -> bool {
-    let python = crate::peers::libtorrent::python();
-    let works = Command::new(&python)
-        .args(["-c", "import libtorrent"])
+    python_module(&crate::peers::libtorrent::python().to_string_lossy(), "libtorrent")
+}
+
+/// Whether this Python has a module.
+#[track_caller]
+pub fn python_module(python: &str, module: &str) -> bool {
+    let works = Command::new(python)
+        .args(["-c", &format!("import {module}")])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
-    works || missing(&format!("{} has no module libtorrent", python.display()))
+    works || missing(&format!("{python} has no module {module}"))
 }

@@ -14,7 +14,7 @@ fn four_viewers_see_a_short_film_to_its_end_and_every_byte_is_accounted_for() {
     let folder = tempfile::tempdir().unwrap();
     let (json, svg) = (folder.path().join("run.json"), folder.path().join("run.svg"));
     let output = Command::new(env!("CARGO_BIN_EXE_p2pmod"))
-        .args(["--viewers", "4", "--minutes", "0.2", "--spread", "3", "--no-dht"])
+        .args(["--viewers", "4", "--minutes", "0.2", "--spread", "3", "--no-dht", "--index", "on"])
         .arg("--json")
         .arg(&json)
         .arg("--svg")

@@ -8,6 +8,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
+pub mod rtsp;
+
 const PIECE: u32 = 64 << 10;
 /// Longest wait of a test.
 const LONG: Duration = Duration::from_secs(20);

@@ -35,24 +35,24 @@ pub(super) struct Node {
     pub(super) down: Link,
     pub(super) ends: BTreeMap<PeerKey, End>,
     pub(super) player: Reader,
-    /// The reader of the player, once it is open.
+    /// The player's reader, once it is open.
     pub(super) reader: ReaderKey,
     pub(super) waiting: bool,
-    /// When the player was last sent somewhere; `None` once it shows a picture.
+    /// Time of the player's last start or jump; `None` once it shows a picture.
     pub(super) asked_at: Option<Time>,
     pub(super) here: bool,
     pub(super) gone: bool,
     pub(super) is_origin: bool,
     pub(super) reachable: bool,
     pub(super) lies: bool,
-    /// When its timeout is due; earlier events for it are outdated.
+    /// Time of its timeout; earlier events for it are outdated.
     pub(super) wake_at: Time,
     pub(super) asked_tracker_at: Option<Time>,
     pub(super) report: ViewerReport,
     pub(super) rng: Rng,
 }
 
-/// A film of a constant rate, a keyframe each second.
+/// A film of a constant rate with a keyframe every second.
 struct Steady {
     bytes: u64,
     bytes_per_s: f64,
@@ -126,7 +126,7 @@ impl Node {
         }
     }
 
-    /// The client's program is started.
+    /// Starts the client's program.
     pub(super) fn start(&mut self, now: Time, scenario: &Scenario, layout: Layout) {
         self.here = true;
         let bytes = layout.total_bytes();

@@ -64,7 +64,7 @@ pub(crate) struct Options {
     /// Without a DHT.
     #[arg(long)]
     pub(crate) no_dht: bool,
-    /// Says to the viewers whether to use the slot index (settings `slot_index` and `slots`).
+    /// Says to the viewers whether to use the slot index (settings `slot_index` and `advanced.slots`).
     #[arg(long, value_enum)]
     pub(crate) index: Option<Switch>,
     /// Settings of the viewers, a JSON object as `playswarm stream --config` takes it.

@@ -71,8 +71,7 @@ pub(crate) fn own_names() -> BTreeSet<String> {
     let uname = rustix::system::uname();
     let name = uname.nodename().to_str().unwrap_or_default();
     let mut text = Vec::new();
-    let path = if cfg!(windows) { r"C:\Windows\System32\drivers\etc\hosts" } else { "/etc/hosts" };
-    if let Ok(file) = std::fs::File::open(path) {
+    if let Ok(file) = std::fs::File::open("/etc/hosts") {
         // A file that cannot be read adds no names.
         let _ = std::io::Read::read_to_end(&mut std::io::Read::take(file, HOSTS_BYTES), &mut text);
     }

@@ -33,7 +33,7 @@ impl Machine for Picker {
     }
 
     fn next_timeout(&self) -> Option<Time> {
-        Picker::next_timeout(self)
+        Some(Picker::next_timeout(self)).filter(|at| *at != Time::NEVER)
     }
 
     fn counters(&self) -> Counters {

@@ -36,8 +36,7 @@ fn config() -> Config {
         storage_limit_bytes: 0,
         seed: 7,
         picker: picker::Config::default(),
-        choker: choker::Config::default(),
-        metadata: metadata::Config::default(),
+        upload_slots: 8,
         slots: slots::Config::default(),
     }
 }
@@ -75,7 +74,7 @@ impl World {
     fn pass(&mut self, seconds: f64) {
         let end = self.now.plus_secs(seconds);
         while self.now < end {
-            self.now += HOUSEKEEPING;
+            self.now = self.now + HOUSEKEEPING;
             self.tell(Input::Tick(Surroundings { room: true, disk_room_bytes: u64::MAX, ..Surroundings::default() }));
         }
     }

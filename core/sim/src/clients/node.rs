@@ -10,7 +10,7 @@ use crate::rng::Rng;
 use crate::slots::address;
 use crate::spec::Script;
 use playswarm_logic::torrent::{Config, Content, FileTime, Input, Torrent};
-use playswarm_logic::{Layout, Machine, PeerKey, ReaderKey, Time, choker, metadata, picker, slots};
+use playswarm_logic::{Layout, Machine, PeerKey, ReaderKey, Time, picker, slots};
 use playswarm_proto::InfoHash;
 use playswarm_proto::handshake::PeerId;
 use std::collections::BTreeMap;
@@ -99,8 +99,7 @@ impl Node {
             storage_limit_bytes: 0,
             seed,
             picker: picker::Config { seed, ..picker::Config::default() },
-            choker: choker::Config::default(),
-            metadata: metadata::Config::default(),
+            upload_slots: 8,
             slots: slots::Config::default(),
         };
         let up = if is_origin { scenario.origin_up } else { scenario.viewer_up };

@@ -2,9 +2,9 @@
 //! origin's part.
 
 use super::scenario::Sharing;
+use super::sharing::{Wanting, share, share_evenly};
 use super::viewer::{AHEAD_S, READY_S, State, Supplier, Wait};
 use super::world::{DT, Request, World};
-use playswarm_logic::slots::upload::{Wanting, share, share_evenly};
 
 /// Most peers that a viewer requests from at the same time.
 const SUPPLIERS: usize = 12;

@@ -11,6 +11,7 @@ mod flow;
 mod picture;
 mod report;
 mod scenario;
+mod sharing;
 mod table;
 mod viewer;
 mod world;

@@ -48,7 +48,7 @@ impl Index {
 pub enum Sharing {
     /// Equally.
     Even,
-    /// Viewers with the lowest buffer first ([`playswarm_logic::slots::upload::share`]).
+    /// Viewers with the lowest buffer first (`sharing.rs`).
     Urgent,
 }
 

@@ -27,8 +27,8 @@ fn plays_at_distance(seconds: u32) -> f64 {
                 coming.push_back((line_free, block));
             }
         }
-        t.now += Duration::from_millis(1);
-        if t.picker.next_timeout().is_some_and(|at| at <= t.now) {
+        t.now = t.now + Duration::from_millis(1);
+        if t.picker.next_timeout() <= t.now {
             t.picker.handle(t.now, Input::Timeout);
         }
         while let Some((_, block)) = coming.front().copied().filter(|(at, _)| *at <= t.now) {
@@ -127,7 +127,7 @@ fn news_of_one_piece_costs_about_the_same_however_many_there_are() {
         let began = std::time::Instant::now();
         for n in 0..20_000 {
             let (peer, piece) = (PeerKey(1 + n % 10), PieceIndex(pieces - 1 - n % 100));
-            t.now += Duration::from_micros(50);
+            t.now = t.now + Duration::from_micros(50);
             t.picker.handle(t.now, Input::PeerLacks(peer, piece));
             t.picker.handle(t.now, Input::PeerHas(peer, piece));
             while t.picker.poll().is_some() {}

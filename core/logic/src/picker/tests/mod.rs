@@ -32,7 +32,7 @@ impl Table {
 
     fn wait(&mut self, ms: u64) {
         let until = self.now + Duration::from_millis(ms);
-        while let Some(at) = self.picker.next_timeout().filter(|t| *t <= until) {
+        while let Some(at) = Some(self.picker.next_timeout()).filter(|t| *t <= until) {
             self.now = self.now.max(at);
             self.tell(Input::Timeout);
         }
@@ -453,7 +453,7 @@ fn no_reader_no_requests() {
     assert!(!t.requests().is_empty());
     t.tell(Input::ReaderClosed(ReaderKey(1)));
     assert!(t.out.iter().all(|o| matches!(o, Output::Cancel(..))) && !t.out.is_empty());
-    assert_eq!(t.picker.next_timeout(), None);
+    assert_eq!(t.picker.next_timeout(), Time::NEVER);
 }
 
 #[test]

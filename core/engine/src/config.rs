@@ -259,7 +259,7 @@ pub const LEAST_MEMORY_LIMIT_BYTES: u64 = 8 << 20;
 pub const LEAST_DISK_LIMIT_BYTES: u64 = 32 << 20;
 
 /// A numeric setting and its valid values.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct SettingRange {
     /// Name of the setting, after the names of its groups and dots: `advanced.picker.read_ahead_s`.

@@ -142,7 +142,8 @@ pub struct Playhead {
     pub file: usize,
     /// Next byte of the file that will be read.
     pub position: u64,
-    /// The same as a presentation time in seconds, where the file's timeline is known.
+    /// The time that a [`Player`](crate::Player) reports, in seconds. Without one the presentation
+    /// time of the position, where the file's timeline is known.
     pub time_s: Option<f64>,
     /// End of the contiguous verified bytes from the position on, in bytes of the file.
     pub buffered_until: u64,
@@ -364,7 +365,8 @@ pub struct SlotStatus {
     pub slot: Option<i64>,
     /// Width of a slot in seconds.
     pub width_s: u16,
-    /// Estimated playhead in seconds into the film. Players read ahead of the displayed frame.
+    /// Playhead in seconds into the film, as a [`Player`](crate::Player) reports it, or estimated:
+    /// players read ahead of the displayed frame.
     pub playhead_s: f64,
     /// Whether playback is running and not paused.
     pub playing: bool,

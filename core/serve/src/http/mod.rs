@@ -55,6 +55,7 @@ pub use timeline::timeline_json;
 pub use when::{clock_time, parse_time};
 
 use crate::listening::{Running, bind};
+use crate::rtsp::RtspView;
 use access::Access;
 use admission::Limits;
 use axum::Router;
@@ -83,6 +84,7 @@ pub struct Server {
     path_of: Box<dyn Fn(usize) -> String + Send + Sync>,
     subtitle_path: Box<dyn Fn(usize) -> String + Send + Sync>,
     file: usize,
+    rtsp: Arc<OnceLock<RtspView>>,
 }
 
 impl Server {
@@ -100,6 +102,12 @@ impl Server {
     /// has it.
     pub fn subtitle_url(&self, file: usize) -> String {
         format!("http://{}{}", self.running.reachable(), (self.subtitle_path)(file))
+    }
+
+    /// Shows the sessions of an RTSP server of the same torrent in the status and the metrics. The
+    /// first call counts.
+    pub fn show_rtsp(&self, view: RtspView) {
+        let _ = self.rtsp.set(view);
     }
 
     /// Returns the address that it listens on, with the real port.
@@ -144,6 +152,8 @@ pub(crate) struct App<L> {
     /// Bytes of files handed to connections.
     sent_bytes: Arc<AtomicU64>,
     places: Arc<Places>,
+    /// The RTSP server beside, if there is one.
+    rtsp: Arc<OnceLock<RtspView>>,
     snapshots: watch::Snapshots,
     workers: Workers,
 }
@@ -189,6 +199,7 @@ async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, 
     let (listener, addr) = bind(config.listen, "http.listen").await?;
     let places = Places::new(Limits { places: config.max_connections, per_host: config.max_connections_per_host });
     let workers = Workers::new(ANSWERS_AT_ONCE);
+    let rtsp = Arc::new(OnceLock::new());
     let torrent = library.metainfo().clone();
     // Names of many files, the hosts file, and sockets.
     let (beside, own_names) = workers.run(move || (Sidecars::new(&torrent), hosts::own_names())).await?;
@@ -205,6 +216,7 @@ async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, 
         access: Access::new(&config, own_names),
         sent_bytes: Arc::new(AtomicU64::new(0)),
         places: places.clone(),
+        rtsp: rtsp.clone(),
         snapshots: watch::Snapshots::default(),
         workers,
     });
@@ -215,6 +227,7 @@ async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, 
         path_of: Box::new(move |i| paths.path_of(i)),
         subtitle_path: Box::new(move |i| subtitles.subtitle_path(i)),
         file,
+        rtsp,
     })
 }
 

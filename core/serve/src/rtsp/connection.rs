@@ -4,6 +4,7 @@ use super::config::RtspConfig;
 use super::feed::{Feed, Item};
 use super::film::Film;
 use super::methods::{Active, Delivery};
+use super::observe::RtspView;
 use super::request::{Input, Parser, Request};
 use super::session::Output;
 use bytes::{Buf, BytesMut};
@@ -33,6 +34,7 @@ pub(crate) struct Shared {
     pub(crate) config: RtspConfig,
     /// Places of sessions.
     pub(crate) sessions: Arc<Semaphore>,
+    pub(crate) view: RtspView,
 }
 
 impl Shared {
@@ -61,8 +63,8 @@ pub(crate) struct Connection {
 /// Something that the session of a connection waited for.
 enum Event {
     Item(Item),
-    /// A report came over UDP.
-    Report,
+    /// A report came over UDP: the lost packets of each stream by SSRC.
+    Report(Vec<(u32, u32)>),
 }
 
 /// Serves a connection until the client or an error ends it.
@@ -138,6 +140,9 @@ impl Connection {
         }
         if let Some(answer) = self.answer(request).await {
             tracing::debug!(method = request.method, url = request.url, status = answer.status(), "RTSP request");
+            if answer.status() >= 400 {
+                self.shared.view.refused();
+            }
             self.out.extend_from_slice(&answer.bytes(request.cseq()));
         } else {
             // The jump's first packets may be here already.
@@ -151,13 +156,17 @@ impl Connection {
             Event::Item(Item::Landed(point)) => active.session.landed(point),
             Event::Item(Item::Sample(sample)) => active.session.offer(sample),
             Event::Item(Item::End) => active.session.end(),
-            Event::Report => self.heard = Instant::now(),
+            Event::Report(losses) => {
+                self.heard = Instant::now();
+                active.reported(&losses);
+            }
         }
     }
 
     /// Sends what is due: over UDP at once, else as far as there is room.
     async fn send_due(&mut self) {
         let Some(active) = &mut self.active else { return };
+        active.report_playhead(Instant::now());
         while self.out.len() < OUT_BYTES {
             let Some(output) = active.session.poll(Instant::now()) else { return };
             match output {
@@ -165,7 +174,7 @@ impl Connection {
                     let (cseq, answer) = active.played(&played);
                     self.out.extend_from_slice(&answer.bytes(cseq));
                 }
-                Output::Send { stream, is_rtcp, packet } => match active.delivery(stream) {
+                Output::Send { stream, is_rtcp, packet } => match active.sent(stream, is_rtcp, packet.len()) {
                     Some(Delivery::Interleaved(rtp, rtcp)) => {
                         let channel = if is_rtcp { rtcp } else { rtp };
                         self.out.extend_from_slice(&[b'$', channel]);
@@ -216,7 +225,7 @@ async fn event(active: &mut Option<Active>, peer: IpAddr) -> Event {
     };
     tokio::select! {
         item = next_item(feed), if wants => Event::Item(item),
-        () = report => Event::Report,
+        losses = report => Event::Report(losses),
     }
 }
 

@@ -2,7 +2,7 @@
 //! work and moves the reader at once, so the swarm's requests follow it.
 
 use super::film::Film;
-use playswarm::{Result, Stream, TorrentHandle};
+use playswarm::{Accuracy, Result, Stream, TorrentHandle};
 use playswarm_media::{Sample, Samples, SeekPoint};
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,6 +109,10 @@ async fn run(
 }
 
 async fn read(readers: &mut Readers, film: &Film, jump: &Jump, items: &mpsc::Sender<(u64, Item)>) -> Result<()> {
+    if *film.timeline.accuracy() != Accuracy::Exact {
+        // The search for the keyframe may wait for the swarm, which is asked for the film meanwhile.
+        readers.jump(film.timeline.byte_at(jump.to))?;
+    }
     let point = readers.torrent.locate(film.file, jump.to).await?;
     readers.jump(point.from)?;
     let Some(mut samples) = Samples::new(&film.timeline, &jump.tracks, point) else { return Ok(()) };

@@ -4,6 +4,7 @@ use super::answer::Answer;
 use super::connection::Connection;
 use super::feed::Feed;
 use super::film::Film;
+use super::observe::{Entry, RtspSession};
 use super::pace::Profile;
 use super::path::{Target, same_secret};
 use super::range::{Range, npt};
@@ -14,7 +15,7 @@ use super::transport::Transport;
 use super::udp::Pair;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
-use playswarm::printable;
+use playswarm::{Player, printable};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use subtle::ConstantTimeEq;
@@ -30,6 +31,10 @@ const INDEX_WAIT: Duration = Duration::from_secs(10);
 const USER: &str = "playswarm";
 /// Seconds from 1900, where NTP begins, to 1970.
 const NTP_OFFSET_S: u64 = 2_208_988_800;
+/// Time between two reports of the playhead.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+/// Longest name of a client that is shown, in characters.
+const CLIENT_CHARS: usize = 80;
 /// Speeds that a client may ask for.
 const SPEEDS: std::ops::RangeInclusive<f64> = 0.1..=8.0;
 
@@ -52,12 +57,45 @@ pub(crate) struct Active {
     base: String,
     deliveries: Vec<(usize, Delivery)>,
     speed: Option<f64>,
+    player: Player,
+    /// The last report of the playhead: when, and whether the client played.
+    told: Option<(Instant, bool)>,
+    entry: Entry,
     _place: OwnedSemaphorePermit,
 }
 
 impl Active {
+    /// Reports the playhead to the swarm and to watchers: at once after a change, and each second.
+    pub(crate) fn report_playhead(&mut self, now: Instant) {
+        if self.told.is_none() && self.session.is_ready() {
+            // It has not played yet.
+            return;
+        }
+        let (time, playing) = self.session.playhead(now);
+        if self.told.is_some_and(|(at, told)| told == playing && (!playing || now < at + TELL_EVERY)) {
+            return;
+        }
+        self.told = Some((now, playing));
+        self.player.set_playhead(time, playing);
+        self.entry.shows(time.as_secs_f64(), self.session.lead(now).as_secs_f64());
+    }
+
+    /// Records what the client reports about losses.
+    pub(crate) fn reported(&mut self, losses: &[(u32, u32)]) {
+        let session = &self.session;
+        self.entry.reported(losses, |ssrc| session.has_ssrc(ssrc));
+    }
+
+    /// Counts a packet that is sent, and returns how its stream is delivered.
+    pub(crate) fn sent(&self, stream: usize, is_rtcp: bool, bytes: usize) -> Option<Delivery> {
+        if !is_rtcp {
+            self.entry.sent(bytes);
+        }
+        self.delivery(stream)
+    }
+
     /// Returns how a stream is delivered.
-    pub(crate) fn delivery(&self, stream: usize) -> Option<Delivery> {
+    fn delivery(&self, stream: usize) -> Option<Delivery> {
         self.deliveries.iter().find(|(n, _)| *n == stream).map(|(_, delivery)| *delivery)
     }
 
@@ -197,9 +235,9 @@ impl Connection {
         }
         let is_udp = matches!(transport, Transport::Udp(..));
         if !in_session {
-            let profile = Profile::of(request.header("User-Agent").unwrap_or_default(), is_udp);
+            let client = request.header("User-Agent").unwrap_or_default();
             self.active = None;
-            self.active = Some(self.open(film, profile, target.base, is_udp).await?);
+            self.active = Some(self.open(film, client, target.base, is_udp).await?);
         }
         let active = self.active.as_mut().ok_or(500_u16)?;
         if active.udp.is_some() != is_udp {
@@ -234,7 +272,8 @@ impl Connection {
     ///
     /// # Errors
     /// The status of the answer.
-    async fn open(&self, film: Arc<Film>, profile: Profile, base: &str, is_udp: bool) -> Result<Active, u16> {
+    async fn open(&self, film: Arc<Film>, client: &str, base: &str, is_udp: bool) -> Result<Active, u16> {
+        let profile = Profile::of(client, is_udp);
         let place = self.shared.sessions.clone().try_acquire_owned().map_err(|_| 453_u16)?;
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| 500_u16)?;
@@ -245,7 +284,17 @@ impl Connection {
         // The player asks for its beginning next.
         self.shared.torrent.prefetch(film.file);
         tracing::debug!(file = film.file, profile = profile.name, peer = %self.peer, "RTSP session");
+        let entry = self.shared.view.enter(RtspSession {
+            file: film.file,
+            transport: if is_udp { "udp" } else { "tcp" },
+            format: if film.is_muxed() { "mpegts" } else { "elementary" },
+            client: printable::line_within(client, CLIENT_CHARS).into_owned(),
+            ..RtspSession::default()
+        });
         Ok(Active {
+            player: self.shared.torrent.player(film.file).map_err(|_| 404_u16)?,
+            told: None,
+            entry,
             id: format!("{:032x}", u128::from_ne_bytes(id)),
             feed: Feed::new(self.shared.torrent.clone(), film.clone()),
             session: Session::new(film, profile, Instant::now(), ntp()),
@@ -268,6 +317,7 @@ impl Connection {
         let speed = request.header("Speed").and_then(|value| value.parse::<f64>().ok());
         active.speed = speed.filter(|speed| SPEEDS.contains(speed));
         active.held = request.cseq();
+        active.told = None;
         if let Start::Jump(to) = active.session.play(Instant::now(), range, active.speed.unwrap_or(1.0)) {
             let film = active.session.film();
             active.feed.jump(to, film.tracks(active.session.streams()));

@@ -12,6 +12,7 @@ mod connection;
 mod feed;
 mod film;
 mod methods;
+mod observe;
 mod pace;
 mod path;
 mod payload;
@@ -25,6 +26,7 @@ mod transport;
 mod udp;
 
 pub use config::RtspConfig;
+pub use observe::{RtspSession, RtspView};
 pub use server::{RtspServer, serve_rtsp};
 
 /// Parses any bytes as a client's, and checks what the parsers promise. For fuzzing.

@@ -2,6 +2,7 @@
 
 use super::config::RtspConfig;
 use super::connection::{Shared, serve};
+use super::observe::{RtspSession, RtspView};
 use super::path::path;
 use crate::listening::{ACCEPT_PAUSE, Running, bind, set_options};
 use playswarm::{Error, Result, TorrentHandle};
@@ -41,9 +42,14 @@ impl RtspServer {
         self.running.addr
     }
 
-    /// Returns the number of sessions that are set up.
-    pub fn sessions(&self) -> usize {
-        self.shared.config.max_sessions - self.shared.sessions.available_permits()
+    /// Returns the sessions that are set up, the oldest first.
+    pub fn sessions(&self) -> Vec<RtspSession> {
+        self.shared.view.sessions()
+    }
+
+    /// Returns a view of the sessions, for the status of an HTTP server.
+    pub fn view(&self) -> RtspView {
+        self.shared.view.clone()
     }
 
     /// Stops listening, closes all connections and waits until they are closed.
@@ -70,7 +76,8 @@ pub async fn serve_rtsp(torrent: TorrentHandle, file: usize, config: RtspConfig)
     let (listener, addr) = bind(config.listen, "rtsp.listen").await?;
     // The first DESCRIBE needs it.
     torrent.request_timeline(file);
-    let shared = Arc::new(Shared { sessions: Arc::new(Semaphore::new(config.max_sessions)), torrent, config });
+    let sessions = Arc::new(Semaphore::new(config.max_sessions));
+    let shared = Arc::new(Shared { sessions, torrent, config, view: RtspView::default() });
     let running = Running::start(addr, |stop| accept(listener, shared.clone(), stop));
     Ok(RtspServer { shared, running, file })
 }

@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 /// Reports why a test is skipped, and fails if skipping is not allowed. Returns `false` for the
 /// caller to return on.
 #[track_caller]
-fn missing(why: &str) -> bool {
+pub fn missing(why: &str) -> bool {
     assert!(
         std::env::var_os("PLAYSWARM_TEST_REQUIRE").is_none_or(|v| v.is_empty() || v == "0"),
         "this test must not be skipped here, but {why}"

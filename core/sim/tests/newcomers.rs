@@ -1,5 +1,6 @@
 //! The three causes of late first pictures among viewers in docs/adr/0010-among-viewers.md. Each
-//! test names the figures that were measured without the fix.
+//! test names the figures that were measured without the fix, before the picker took a busy line
+//! into account.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_logic::torrent::{

@@ -314,6 +314,14 @@ impl Files {
         let mut claims = None::<Bits>;
         let mut missing: Vec<(usize, u64)> = Vec::new();
         for index in (0..files.len()).filter(|index| files[*index].length > 0 && !files[*index].padding) {
+            // What lies where our file was is another program's. So are all files of a drive whose
+            // driver numbers them anew with each mount.
+            if let Some(identity) = self.ours.identity(index) {
+                let path = self.ours.relative(index);
+                if folder.walk(&path, &mut walk).is_some_and(|facts| !identity.is(facts.identity)) {
+                    self.theirs.lock().insert(index, path);
+                }
+            }
             let length = self.their_path(index).and_then(|path| folder.walk(&path, &mut walk)).map_or(0, |facts| {
                 let ours = self.ours.identity(index).is_some_and(|identity| identity.is(facts.identity));
                 if ours { 0 } else { facts.length }

@@ -147,10 +147,19 @@ impl Picker {
         self.line_rate * (-self.now.since(self.line_rate_at).as_secs_f64() / PATIENCE_S).exp()
     }
 
+    /// Returns the number of blocks that the line delivers within [`STUCK_S`].
+    fn line_blocks(&self) -> f64 {
+        STUCK_S * self.line_bytes_per_s() / f64::from(BLOCK_BYTES)
+    }
+
     /// Returns whether the outstanding blocks of all peers would delay a seek for long.
     pub(super) fn is_line_full(&self) -> bool {
-        let queued = STUCK_S * self.line_bytes_per_s() / f64::from(BLOCK_BYTES);
-        self.outstanding as f64 > f64::from(BURST_BLOCKS) + self.supply.in_flight + queued
+        self.outstanding as f64 > f64::from(BURST_BLOCKS) + self.supply.in_flight + self.line_blocks()
+    }
+
+    /// Returns whether blocks arrive steadily, and those outstanding take longer than [`STUCK_S`].
+    pub(super) fn is_line_busy(&self) -> bool {
+        self.line_blocks() > 1.0 && self.outstanding as f64 > self.line_blocks()
     }
 
     /// Returns the number of outstanding requests at all peers beyond which an unmeasured peer is

@@ -59,6 +59,7 @@ pub(crate) fn datagrams(mbit: u32, seconds: u32) {
     let media = client.media.take().unwrap();
     client.start();
     let (start, cost) = (Instant::now(), Cost::of(here.playswarm.process.id()));
+    let full = buffer_errors();
     let (mut arrivals, mut packet, mut kept_alive) = (Arrivals::default(), [0; 2048], start);
     while start.elapsed() < Duration::from_secs(seconds.into()) {
         let length = media.recv(&mut packet).unwrap();
@@ -72,10 +73,19 @@ pub(crate) fn datagrams(mbit: u32, seconds: u32) {
     let wall = start.elapsed().as_secs_f64();
     let cpu = Cost::of(here.playswarm.process.id()).cpu_s - cost.cpu_s;
     let Arrivals { packets, bytes, lost, disordered, mut jitter, .. } = arrivals;
-    let rate = bytes as f64 * 8.0 / wall / 1e6;
+    let (rate, full) = (bytes as f64 * 8.0 / wall / 1e6, buffer_errors() - full);
     println!("{wall:.0} s over UDP at {rate:.1} Mbit/s: {packets} packets, {lost} lost, {disordered} out of order");
+    println!("datagrams for which a receiver on this machine had no room: {full}");
     let quantiles = [0.5, 0.99, 1.0].map(|share| quantile(&mut jitter, share));
     println!("jitter, ms: median, p99, max {quantiles:.2?}; processor {:.1} % of a core", cpu / wall * 100.0);
+}
+
+/// Returns the number of datagrams for which the buffer of a socket on this machine was full.
+fn buffer_errors() -> u64 {
+    let text = std::fs::read_to_string("/proc/net/snmp").unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("Udp:")).collect();
+    let mut columns = lines[0].split(' ').zip(lines[1].split(' '));
+    columns.find(|(name, _)| *name == "RcvbufErrors").map_or(0, |(_, value)| value.parse().unwrap())
 }
 
 /// What a process has used.

@@ -1,7 +1,7 @@
 //! A test's requirements on the machine. If one is missing, the test reports it and is skipped.
-//! With `PLAYSWARM_TEST_REQUIRE=1`, as in CI, that is a failure: a gate that skips is none. Reasons
-//! are also appended to the file that `PLAYSWARM_TEST_SKIPS` names, since test runners hide the
-//! output of a passing test.
+//! With `PLAYSWARM_TEST_REQUIRE=1`, as in CI, a missing requirement is a failure. Reasons are also
+//! appended to the file that `PLAYSWARM_TEST_SKIPS` names, since test runners hide the output of a
+//! passing test.
 
 use std::io::Write;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 /// Reports why a test is skipped, and fails if skipping is not allowed. Returns `false` for the
 /// caller to return on.
 #[track_caller]
-fn missing(why: &str) -> bool {
+pub fn missing(why: &str) -> bool {
     assert!(
         std::env::var_os("PLAYSWARM_TEST_REQUIRE").is_none_or(|v| v.is_empty() || v == "0"),
         "this test must not be skipped here, but {why}"

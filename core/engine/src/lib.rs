@@ -71,6 +71,7 @@ mod keep;
 mod torrent_handle;
 pub use playswarm_proto::printable;
 pub mod metainfo;
+mod race;
 mod random;
 mod season;
 mod session;

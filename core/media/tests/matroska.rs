@@ -1,4 +1,4 @@
-//! Matroska and WebM films made by FFmpeg, beside what ffprobe says of them.
+//! Matroska and WebM films made by FFmpeg, compared with ffprobe.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[macro_use]
@@ -30,7 +30,7 @@ fn a_film_whose_clock_begins_late_lasts_from_there() {
     if !common::ffmpeg() {
         return;
     }
-    // FFmpeg counts the duration from the clock's zero, and has a film of 16 s last 116.
+    // FFmpeg counts the duration from timestamp zero, so a film of 16 s has 116 s.
     let film = matroska::late_start();
     let truth = Truth { duration: 16.0, ..Truth::of(&film.path()) };
     let read = read(&film, Cut::Exact);

@@ -25,10 +25,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod admission;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hosts;
 mod http;
 mod listening;
+mod places;
 mod rtsp;
 
 pub use self::http::{

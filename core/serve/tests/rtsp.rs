@@ -1,24 +1,25 @@
-//! The RTSP server with real players, and with clients that misbehave. The film is the demo's clip.
+//! The RTSP server with real players. The film is the demo's clip.
 #![allow(clippy::unwrap_used)]
 
 mod common;
 
-use common::rtsp::{Client, LONG, Stage, has, pictures, run, status};
+use common::rtsp::{Client, LONG, Stage, pictures, run, status};
 use common::{until, viewer};
 use playswarm::{Config, CreateOptions, Session, Source, create_torrent};
 use playswarm_serve::{RtspConfig, serve_rtsp};
+use playswarm_tests::requirement;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::io::AsyncWriteExt;
+use tokio::net::UdpSocket;
 use tokio::process::Command;
 use tokio::time::timeout;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_decodes_the_same_pictures_as_from_the_file() {
-    if !has("ffmpeg") {
+    if !requirement::program("ffmpeg") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -34,7 +35,7 @@ async fn ffmpeg_decodes_the_same_pictures_as_from_the_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_jumps_to_the_same_pictures_as_in_the_file() {
-    if !has("ffmpeg") {
+    if !requirement::program("ffmpeg") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -54,7 +55,7 @@ async fn ffmpeg_jumps_to_the_same_pictures_as_in_the_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffprobe_sees_the_tracks_and_the_duration() {
-    if !has("ffprobe") {
+    if !requirement::program("ffprobe") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -66,7 +67,7 @@ async fn ffprobe_sees_the_tracks_and_the_duration() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_is_told_of_the_end() {
-    if !has("ffmpeg") {
+    if !requirement::program("ffmpeg") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -103,7 +104,7 @@ async fn sounds(before: &[&str], input: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_gets_every_codec_as_it_is_in_the_file() {
-    if !has("ffmpeg") {
+    if !requirement::program("ffmpeg") {
         return;
     }
     for (name, codecs, encodings) in [
@@ -142,7 +143,7 @@ async fn the_vlc_of_debian_plays() {
     use std::os::unix::fs::PermissionsExt;
     /// The user `nobody`: VLC refuses to run as root.
     const NOBODY: u32 = 65534;
-    if !has("cvlc") || !has("ffprobe") {
+    if !requirement::program("cvlc") || !requirement::program("ffprobe") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -202,7 +203,7 @@ async fn mpv_plays(url: &str, folder: &Path, transport: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mpv_plays_jumps_and_pauses() {
-    if !has("mpv") {
+    if !requirement::program("mpv") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -213,7 +214,7 @@ async fn mpv_plays_jumps_and_pauses() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gstreamer_decodes_over_both_transports() {
-    if !has("gst-launch-1.0") {
+    if !requirement::program("gst-launch-1.0") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -290,115 +291,6 @@ async fn no_packet_from_before_a_jump_follows_its_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn media_goes_only_to_the_client_and_a_session_only_to_its_connection() {
-    let stage = Stage::new(RtspConfig::default()).await;
-    let (url, mut client) = (stage.server.url(), stage.client().await);
-    let media = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let port = media.local_addr().unwrap().port();
-    let transport = |more: &str| format!("Transport: RTP/AVP;unicast;{more}client_port={port}-{}\r\n", port - 1);
-    let answer = client.ask("SETUP", &url, &transport("destination=192.0.2.1;")).await;
-    assert!(status(&answer) == "200" && !answer.contains("192.0.2.1"), "{answer}");
-    let session = answer.lines().find_map(|line| line.strip_prefix("Session: ")).unwrap().split(';').next().unwrap();
-    client.ask("PLAY", &url, &format!("Session: {session}\r\n")).await;
-    let mut packet = [0; 2000];
-    timeout(LONG, media.recv(&mut packet)).await.unwrap().unwrap();
-
-    let mut thief = stage.client().await;
-    for method in ["PLAY", "PAUSE", "TEARDOWN", "GET_PARAMETER"] {
-        assert_eq!(status(&thief.ask(method, &url, &format!("Session: {session}\r\n")).await), "454", "{method}");
-    }
-    assert_eq!(stage.server.sessions(), 1);
-    drop(client);
-    while stage.server.sessions() > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_token_is_needed_by_path_or_by_password() {
-    let mut config = RtspConfig::default();
-    config.token = Some("S3cret".into());
-    let stage = Stage::new(config).await;
-    let (url, mut client) = (stage.server.url(), stage.client().await);
-    assert!(url.contains("/~S3cret/0/"), "{url}");
-    let bare = url.replace("~S3cret/", "");
-    assert_eq!(status(&client.ask("OPTIONS", &bare, "").await), "200");
-    let answer = client.ask("DESCRIBE", &bare, "").await;
-    assert!(status(&answer) == "401" && answer.contains("WWW-Authenticate: Basic "), "{answer}");
-    assert_eq!(status(&client.ask("DESCRIBE", &url.replace("S3cret", "S3cre"), "").await), "401");
-    assert_eq!(status(&client.ask("SETUP", &bare, "").await), "401");
-    assert_eq!(status(&client.ask("DESCRIBE", &url.to_lowercase(), "").await), "200");
-    // `playswarm:S3cret`
-    assert_eq!(
-        status(&client.ask("DESCRIBE", &bare, "Authorization: Basic cGxheXN3YXJtOlMzY3JldA==\r\n").await),
-        "200"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_this_server_does_not_have_is_refused_with_the_right_status() {
-    let mut config = RtspConfig::default();
-    config.max_sessions = 1;
-    let stage = Stage::new(config).await;
-    let (url, mut client) = (stage.server.url(), stage.client().await);
-    let tcp = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
-    for (method, at, headers, expected) in [
-        ("SETUP", url.as_str(), "Transport: RTP/AVP;multicast;client_port=5000-5001\r\n", "461"),
-        ("SETUP", &format!("{url}/track9"), tcp, "404"),
-        ("DESCRIBE", "rtsp://127.0.0.1/7/none.mp4", "", "404"),
-        ("DESCRIBE", &url, "Accept: text/html\r\n", "406"),
-        ("DESCRIBE", &url, "Require: com.example\r\n", "551"),
-        ("PLAY", &url, "", "454"),
-        ("RECORD", &url, "", "405"),
-        ("FLY", &url, "", "501"),
-    ] {
-        assert_eq!(status(&client.ask(method, at, headers).await), expected, "{method} {headers}");
-    }
-    let session = client.set_up(&url, tcp).await;
-    let wrong = format!("Session: {session}\r\nRange: clock=19961108T142300Z-\r\n");
-    assert_eq!(status(&client.ask("PLAY", &url, &wrong).await), "457");
-    let mut second = stage.client().await;
-    assert_eq!(status(&second.ask("SETUP", &url, tcp).await), "453");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_browser_gets_an_error_and_is_disconnected() {
-    let stage = Stage::new(RtspConfig::default()).await;
-    let mut socket = TcpStream::connect(stage.server.addr()).await.unwrap();
-    socket.write_all(b"POST / HTTP/1.1\r\nHost: x\r\n\r\nOPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n").await.unwrap();
-    let mut text = String::new();
-    timeout(LONG, socket.read_to_string(&mut text)).await.unwrap().unwrap();
-    assert!(text.starts_with("HTTP/1.1 400") && !text.contains("RTSP"), "{text}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn floods_of_requests_frames_and_connections_are_bounded() {
-    let mut config = RtspConfig::default();
-    (config.max_connections, config.max_sessions) = (2, 2);
-    let stage = Stage::new(config).await;
-    let (url, mut client) = (stage.server.url(), stage.client().await);
-    for _ in 0..500 {
-        client.socket.write_all(b"$\x01\xff\xff").await.unwrap();
-        client.socket.write_all(&[0; 0xffff]).await.unwrap();
-        client.set_up(&url, "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n").await;
-    }
-    assert_eq!(stage.server.sessions(), 1, "a new session replaces the connection's last one");
-    let _second = stage.client().await;
-    let mut third = stage.client().await;
-    let closed = timeout(LONG, third.socket.read(&mut [0])).await.unwrap();
-    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
-
-    let endless = [b"OPTIONS * RTSP/1.0\r\nX: ".to_vec(), vec![b'a'; 20 << 10]].concat();
-    client.socket.write_all(&endless).await.unwrap();
-    let mut text = String::new();
-    timeout(LONG, client.socket.read_to_string(&mut text)).await.unwrap().ok();
-    assert!(text.starts_with("RTSP/1.0 413"), "{text}");
-    while stage.server.sessions() > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_nothing_is_waited_for_and_loses_nothing() {
     let stage = Stage::new(RtspConfig::default()).await;
     let (url, mut client) = (stage.server.url(), stage.client().await);
@@ -421,7 +313,7 @@ async fn a_client_that_reads_nothing_is_waited_for_and_loses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_jump_moves_the_reader_before_the_swarm_has_answered() {
-    if !has("ffmpeg") {
+    if !requirement::program("ffmpeg") {
         return;
     }
     // In Matroska the exact place is known only when a piece of it is here.
@@ -440,7 +332,7 @@ async fn a_jump_moves_the_reader_before_the_swarm_has_answered() {
     let session = viewer(here.path(), vec![seed.listen_addr().unwrap()]).await;
     let torrent = session.open(Source::from(&metainfo)).await.unwrap();
     let server = serve_rtsp(torrent.clone(), 0, RtspConfig::default()).await.unwrap();
-    let mut client = Client { socket: TcpStream::connect(server.addr()).await.unwrap(), cseq: 0 };
+    let mut client = Client::connect(server.addr()).await;
     client.ask("DESCRIBE", &server.url(), "").await;
     let transport = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
     let session_header =

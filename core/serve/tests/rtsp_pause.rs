@@ -3,8 +3,9 @@
 
 mod common;
 
-use common::rtsp::{Client, Stage, has, status};
+use common::rtsp::{Client, Stage, status};
 use playswarm_serve::RtspConfig;
+use playswarm_tests::requirement;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::net::UdpSocket;
@@ -104,7 +105,7 @@ end)
 "#;
 
 async fn mpv(stage: &Stage) {
-    if !has("mpv") {
+    if !requirement::program("mpv") {
         return;
     }
     let script = stage.folder.path().join("script.lua");

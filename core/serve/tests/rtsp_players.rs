@@ -4,9 +4,10 @@
 
 mod common;
 
-use common::rtsp::{LONG, Stage, found_or_skipped, has, has_module, python, run};
+use common::rtsp::{LONG, Stage, run};
 use playswarm_serve::RtspConfig;
-use rustix::process::{Pid, Signal, geteuid, kill_process};
+use playswarm_tests::requirement;
+use rustix::process::{Pid, Signal, kill_process};
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
@@ -17,6 +18,11 @@ use tokio::time::timeout;
 /// Returns the path of a script beside this file.
 fn script(name: &str) -> String {
     format!("{}/tests/players/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Returns the Python of the tests, which has the modules of `tests/python/requirements.txt`.
+fn python() -> String {
+    playswarm_tests::peers::libtorrent::python().to_string_lossy().into_owned()
 }
 
 /// Returns what a script for Python prints.
@@ -34,7 +40,7 @@ fn near(at: f64, least: f64, all: &[f64]) {
 }
 
 async fn ffplay_plays(transport: &str) {
-    if !["xvfb-run", "xdotool", "ffplay"].into_iter().all(has) {
+    if !["xvfb-run", "xdotool", "ffplay"].into_iter().all(requirement::program) {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -73,7 +79,7 @@ async fn ffplay_plays_pauses_and_jumps_over_udp() {
 async fn gstreamer_plays(protocol: &str) {
     // Debian's package is for Debian's Python, which need not be the first one.
     let python = "/usr/bin/python3";
-    if !has_module(python, "gi").await {
+    if !requirement::python_module(python, "gi") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -111,7 +117,7 @@ fn same_picture(found: &str, expected: &str, place: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pyav_decodes_the_pictures_of_the_file_with_their_times() {
-    if !has_module(&python(), "av").await {
+    if !requirement::python_module(&python(), "av") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -135,7 +141,7 @@ async fn pyav_decodes_the_pictures_of_the_file_with_their_times() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn opencv_decodes_the_pictures_of_the_file() {
-    if !has_module(&python(), "cv2").await {
+    if !requirement::python_module(&python(), "cv2") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -154,7 +160,7 @@ async fn opencv_decodes_the_pictures_of_the_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tshark_finds_no_packet_lost_or_out_of_order() {
-    if !["tshark", "ffmpeg"].into_iter().all(has) || !found_or_skipped(geteuid().is_root(), "root") {
+    if !["tshark", "ffmpeg"].into_iter().all(requirement::program) || !requirement::root() {
         return;
     }
     let mut config = RtspConfig::default();

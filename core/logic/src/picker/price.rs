@@ -234,9 +234,11 @@ impl Picker {
 
     /// Returns whether the piece that blocks a reader will soon arrive, which is assumed as soon as
     /// a peer that has it joined. If no block of it arrived for a while, its arrival is unknown,
-    /// and other requests need not wait for it.
+    /// and other requests need not wait for it. On a busy line it may be queued behind other
+    /// blocks, and more of those would only delay it.
     fn is_held(&self, first: &Demand) -> bool {
-        if !first.is_blocking() || self.now.since(self.progress_at).as_secs_f64() > STUCK_S {
+        let is_late = self.now.since(self.progress_at).as_secs_f64() > STUCK_S;
+        if !first.is_blocking() || (is_late && !self.is_line_busy()) {
             return false;
         }
         let comes = |p: &Peer| p.can_ask(first.piece) || (p.bits.get(first.piece) && self.is_new(p));

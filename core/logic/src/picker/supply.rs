@@ -147,10 +147,19 @@ impl Picker {
         self.line_rate * (-self.now.since(self.line_rate_at).as_secs_f64() / PATIENCE_S).exp()
     }
 
+    /// Returns the number of blocks that the line delivers within [`STUCK_S`].
+    fn line_blocks(&self) -> f64 {
+        STUCK_S * self.line_bytes_per_s() / f64::from(BLOCK_BYTES)
+    }
+
     /// Returns whether the outstanding blocks of all peers would delay a seek for long.
     pub(super) fn is_line_full(&self) -> bool {
-        let queued = STUCK_S * self.line_bytes_per_s() / f64::from(BLOCK_BYTES);
-        self.outstanding as f64 > f64::from(BURST_BLOCKS) + self.supply.in_flight + queued
+        self.outstanding as f64 > f64::from(BURST_BLOCKS) + self.supply.in_flight + self.line_blocks()
+    }
+
+    /// Returns whether blocks arrive steadily, and those outstanding take longer than [`STUCK_S`].
+    pub(super) fn is_line_busy(&self) -> bool {
+        self.line_blocks() > 1.0 && self.outstanding as f64 > self.line_blocks()
     }
 
     /// Returns the number of outstanding requests at all peers beyond which an unmeasured peer is
@@ -160,16 +169,19 @@ impl Picker {
     }
 
     /// Decides whether idle seeds are spared: while there are as many viewers as idle seeds, and
-    /// their measured delivery suffices for the film. Their own reports are no evidence.
+    /// their measured delivery suffices for the film. Their own reports are no evidence. While every
+    /// read-ahead is full, viewers that delivered before count although they choke us: their turns
+    /// come and go, and the film need not come sooner.
     pub(super) fn count_viewers(&mut self) {
         let (mut viewers, mut seeds, mut rate, mut full_rate) = (0, 0, 0.0, 0.0);
-        for p in self.peers.values().filter(|p| p.serves(self.now) && !p.snubbed) {
-            if p.views {
+        for p in self.peers.values().filter(|p| !p.snubbed) {
+            let serves = p.serves(self.now);
+            if p.views && (serves || (self.read_ahead_full && p.measured())) {
                 let believed = self.believed_rate(p);
                 viewers += 1;
                 rate += believed;
                 full_rate += if p.bits.is_full() { believed } else { 0.0 };
-            } else if p.bits.is_full() {
+            } else if !p.views && serves && p.bits.is_full() {
                 seeds += 1;
             }
         }

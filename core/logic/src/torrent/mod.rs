@@ -35,6 +35,7 @@ pub mod places;
 mod readers;
 mod report;
 mod slot_index;
+mod status;
 #[cfg(test)]
 mod tests;
 mod ticks;
@@ -45,15 +46,15 @@ mod uploads;
 
 pub use address_book::{AddressBook, Dial, Finding};
 pub use api::{
-    Admission, Config, Connection, Content, Disconnect, Event, FileTime, Input, OpenReader, Output, Purpose, Received,
-    Stored, Surroundings, Ticket,
+    Admission, Config, Connection, Content, Disconnect, FileTime, Input, OpenReader, Output, Purpose, Received, Stored,
+    Surroundings, Ticket,
 };
 pub use greeting::Greeting;
 pub use meter::Meter;
 pub use origin::Origin;
 pub use peer::Peer;
 pub use readers::Reader;
-pub use slot_index::{SlotReport, ViewerReport};
+pub use status::{Event, SlotStatus, ViewerStatus};
 pub use ticks::HOUSEKEEPING;
 
 use crate::choker::{self, Choker};
@@ -132,12 +133,11 @@ impl Torrent {
     /// Creates a torrent whose info dictionary is not known. If it is known, [`Input::Ready`]
     /// follows at once.
     pub fn new(now: Time, config: Config) -> Torrent {
-        let choker = choker::Config { seed: config.seed, ..config.choker.clone() };
         Torrent {
             now,
             began: now,
-            phase: Phase::Metadata(Box::new(Fetch::new(config.metadata.clone()))),
-            choker: Choker::new(now, choker),
+            phase: Phase::Metadata(Box::default()),
+            choker: Choker::new(now, config.upload_slots, config.seed),
             peers: BTreeMap::new(),
             next_peer: 0,
             book: AddressBook::new(config.seed, config.listen),
@@ -259,7 +259,7 @@ impl Torrent {
 
     fn timeout(&mut self) {
         let now = self.now;
-        if self.picker().and_then(Picker::next_timeout).is_some_and(|at| at <= now) {
+        if self.picker().is_some_and(|picker| picker.next_timeout() <= now) {
             self.pick(picker::Input::Timeout);
         }
         if self.choker.next_timeout() <= now {
@@ -340,7 +340,7 @@ impl Machine for Torrent {
     fn next_timeout(&self) -> Time {
         let phase = match &self.phase {
             Phase::Metadata(fetch) => fetch.next_timeout(),
-            Phase::Ready(ready) => ready.picker.next_timeout().unwrap_or(Time::NEVER),
+            Phase::Ready(ready) => ready.picker.next_timeout(),
             Phase::Failed => Time::NEVER,
         };
         phase.min(self.choker.next_timeout()).min(self.slot_index_timeout())

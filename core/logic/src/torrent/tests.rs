@@ -36,8 +36,7 @@ fn config() -> Config {
         storage_limit_bytes: 0,
         seed: 7,
         picker: picker::Config::default(),
-        choker: choker::Config::default(),
-        metadata: metadata::Config::default(),
+        upload_slots: 8,
         slots: slots::Config::default(),
     }
 }
@@ -75,7 +74,7 @@ impl World {
     fn pass(&mut self, seconds: f64) {
         let end = self.now.plus_secs(seconds);
         while self.now < end {
-            self.now += HOUSEKEEPING;
+            self.now = self.now + HOUSEKEEPING;
             self.tell(Input::Tick(Surroundings { room: true, disk_room_bytes: u64::MAX, ..Surroundings::default() }));
         }
     }
@@ -390,7 +389,7 @@ mod any_peer {
     use super::*;
     use proptest::prelude::*;
 
-    /// Something that a peer, a reader or the store may do.
+    /// An action of a peer, a reader or the store.
     #[derive(Clone, Debug)]
     enum Step {
         Connect(u8, bool),
@@ -441,7 +440,7 @@ mod any_peer {
         ]
     }
 
-    /// Does a step as a driver would. Requests to each peer are kept for its answers.
+    /// Performs a step as a driver would. Requests to each peer are kept for its answers.
     fn take(world: &mut World, asked: &mut BTreeMap<PeerKey, Vec<Span>>, step: Step) {
         world.said.clear();
         let now = world.now;
@@ -496,8 +495,8 @@ mod any_peer {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
-        /// Whatever peers say, the torrent goes on, requests only blocks that exist of peers that are there, and tells
-        /// each end once.
+        /// Whatever peers send, the torrent continues. It requests only existing blocks from
+        /// connected peers, and reports each end once.
         #[test]
         fn nothing_that_peers_do_brings_a_torrent_down(steps in proptest::collection::vec(step(), 1..120)) {
             let mut world = World::with(&[1, 5]);

@@ -4,8 +4,8 @@
 //! | file | subject |
 //! |---|---|
 //! | `config` | the settings |
-//! | `server`, `connection`, `admission` | the listener, its connections and their bounds |
-//! | `guard`, `access`, `hosts` | which requests are answered: Host, Origin, token; this machine's own names |
+//! | `server`, `connection` | the listener, its connections and their bounds |
+//! | `guard`, `access` | which requests are answered: Host, Origin, token |
 //! | `request_line` | request targets of old players |
 //! | `paths`, `links` | paths as clients write them; links to our own paths, also behind proxies |
 //! | `deliver`, `range`, `body_pacer` | one file: preconditions, ranges, the body |
@@ -20,7 +20,6 @@
 //! | `workers` | work that must not block the threads of the connections |
 
 mod access;
-mod admission;
 mod body_pacer;
 mod charset;
 mod config;
@@ -29,7 +28,6 @@ mod conversions;
 mod deliver;
 mod dlna;
 mod guard;
-mod hosts;
 mod library;
 pub(crate) mod links;
 mod listing;
@@ -54,9 +52,11 @@ pub use names::natural_order;
 pub use timeline::timeline_json;
 pub use when::{clock_time, parse_time};
 
+use crate::admission::Limits;
+use crate::hosts::own_names;
 use crate::listening::{Running, bind};
+use crate::places::Places;
 use access::Access;
-use admission::Limits;
 use axum::Router;
 use axum::body::Body;
 use axum::middleware::from_fn_with_state;
@@ -67,7 +67,6 @@ use http::{Response, StatusCode, header};
 use library::Library;
 use playswarm::metainfo::Sidecars;
 use playswarm::{Error, Result, TorrentHandle};
-use server::Places;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
@@ -191,7 +190,7 @@ async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, 
     let workers = Workers::new(ANSWERS_AT_ONCE);
     let torrent = library.metainfo().clone();
     // Names of many files, the hosts file, and sockets.
-    let (beside, own_names) = workers.run(move || (Sidecars::new(&torrent), hosts::own_names())).await?;
+    let (beside, own_names) = workers.run(move || (Sidecars::new(&torrent), own_names())).await?;
     let app = Arc::new(App {
         beside,
         order: OnceLock::new(),

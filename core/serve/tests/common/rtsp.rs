@@ -2,6 +2,7 @@
 
 use playswarm::{Config, CreateOptions, Session, Source, TorrentHandle, create_torrent};
 use playswarm_serve::{RtspConfig, RtspServer, serve_rtsp};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -13,23 +14,6 @@ use tokio::time::timeout;
 
 /// Longest run of a player.
 pub const LONG: Duration = Duration::from_secs(90);
-
-/// Whether a program can be run.
-pub fn has(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    found_or_skipped(found, program)
-}
-
-/// Reports what is missing. Under `PLAYSWARM_TEST_REQUIRE=1`, as in CI, that is a failure.
-pub fn found_or_skipped(found: bool, what: &str) -> bool {
-    let required = std::env::var_os("PLAYSWARM_TEST_REQUIRE").is_some_and(|v| !v.is_empty() && v != "0");
-    assert!(found || !required, "there is no {what}");
-    if !found {
-        eprintln!("skipped: there is no {what}; `bash scripts/setup.sh --test` prepares a machine for all tests");
-    }
-    found
-}
 
 /// A session that has all of the clip, and its server.
 pub struct Stage {
@@ -67,7 +51,7 @@ impl Stage {
     }
 
     pub async fn client(&self) -> Client {
-        Client { socket: TcpStream::connect(self.server.addr()).await.unwrap(), cseq: 0 }
+        Client::connect(self.server.addr()).await
     }
 }
 
@@ -97,6 +81,10 @@ pub struct Client {
 }
 
 impl Client {
+    pub async fn connect(to: SocketAddr) -> Client {
+        Client { socket: TcpStream::connect(to).await.unwrap(), cseq: 0 }
+    }
+
     /// Sends a request, and returns the head of the answer and the media before it.
     pub async fn ask(&mut self, method: &str, url: &str, headers: &str) -> String {
         self.cseq += 1;
@@ -154,18 +142,4 @@ impl Client {
 
 pub fn status(answer: &str) -> &str {
     answer.split(' ').nth(1).unwrap()
-}
-
-/// Returns the Python of the tests, which has the modules of `tests/python/requirements.txt`.
-pub fn python() -> String {
-    let own = || concat!(env!("CARGO_MANIFEST_DIR"), "/../../.venv/bin/python").to_owned();
-    std::env::var("PLAYSWARM_TEST_PYTHON").unwrap_or_else(|_| own())
-}
-
-/// Whether a Python has a module.
-pub async fn has_module(python: &str, module: &str) -> bool {
-    let mut command = Command::new(python);
-    command.args(["-c", &format!("import {module}")]).stdin(Stdio::null());
-    let found = command.output().await.is_ok_and(|output| output.status.success());
-    found_or_skipped(found, &format!("{module} for {python}"))
 }

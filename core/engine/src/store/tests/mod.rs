@@ -17,6 +17,7 @@ use crate::metainfo::FileEntry;
 use playswarm_logic::torrent::Ticket;
 use playswarm_logic::{BLOCK_BYTES, BlockRef};
 use playswarm_proto::sha1::sha1;
+use playswarm_tests::requirement;
 use std::path::Path;
 use std::time::Duration;
 
@@ -123,18 +124,6 @@ impl Made {
         store.sync_all().await.unwrap();
     }
 
-    /// Writes each piece once more.
-    async fn fetch_all_again(&self, store: &Arc<Store>) {
-        store.lose(&(0..self.pieces()).collect::<Vec<_>>(), crate::store::files::Source::Ours);
-        store.sync_all().await.unwrap();
-        for piece in 0..self.pieces() {
-            if !store.has(PieceIndex(piece)) {
-                self.fetch(store, piece).await;
-            }
-        }
-        store.sync_all().await.unwrap();
-    }
-
     /// Reads and compares each piece.
     async fn check_all(&self, store: &Arc<Store>) {
         for piece in 0..self.pieces() {
@@ -154,7 +143,11 @@ async fn next(events: &mut mpsc::UnboundedReceiver<StoreEvent>) -> StoreEvent {
 }
 
 /// A file system mounted on a temporary folder, unmounted when dropped.
-struct Mounted(tempfile::TempDir, Option<PathBuf>);
+struct Mounted {
+    place: tempfile::TempDir,
+    options: Vec<String>,
+    image: Option<PathBuf>,
+}
 
 impl Mounted {
     /// Mounts a file system in a file of `mib` MiB, made by the program `maker`. `None` where this
@@ -164,67 +157,51 @@ impl Mounted {
         let image = dir.path().with_extension("img");
         std::fs::File::create(&image).unwrap().set_len(mib << 20).unwrap();
         let made = std::process::Command::new(maker).arg(&image).output();
-        if !made.is_ok_and(|made| made.status.success()) {
-            println!("skipped: cannot run {maker}");
-            let _ = std::fs::remove_file(image);
-            return None;
-        }
-        let mounted = Mounted(dir, Some(image));
-        mounted.mount(&["-t", kind, "-o", "loop"]).then_some(mounted)
+        let mounted = Mounted {
+            place: dir,
+            options: vec!["-t".into(), kind.into(), "-o".into(), "loop".into()],
+            image: Some(image),
+        };
+        let able = made.is_ok_and(|made| made.status.success()) || requirement::missing(&format!("{maker} fails"));
+        (able && mounted.mount()).then_some(mounted)
+    }
+
+    /// Mounts a file system. `None` where this user or machine cannot do it.
+    fn new(kind: &str, options: &str) -> Option<Mounted> {
+        let options = ["-t", kind, "-o", options, "none"].map(str::to_owned).to_vec();
+        let mounted = Mounted { place: tempfile::tempdir().unwrap(), options, image: None };
+        mounted.mount().then_some(mounted)
     }
 
     /// Unmounts and mounts the image again.
     fn again(&self) {
         let done = std::process::Command::new("umount").arg(self.path()).status();
-        assert!(done.unwrap().success() && self.mount(&["-o", "loop"]));
+        assert!(done.unwrap().success() && self.mount());
     }
 
-    fn mount(&self, options: &[&str]) -> bool {
+    fn mount(&self) -> bool {
         let mut mount = std::process::Command::new("mount");
-        let done = mount.args(options).args(&self.1).arg(self.path()).output();
-        let text = done.as_ref().map(|done| String::from_utf8_lossy(&done.stderr).into_owned());
-        let good = done.as_ref().is_ok_and(|done| done.status.success());
-        if !good {
-            println!("skipped: cannot mount {options:?}: {text:?}");
-        }
-        good
-    }
-
-    /// Mounts a file system. `None`, with the reason printed, where this user or machine cannot do
-    /// it.
-    fn new(kind: &str, options: &str) -> Option<Mounted> {
-        let dir = tempfile::tempdir().unwrap();
-        let mut mount = std::process::Command::new("mount");
-        let done = mount.args(["-t", kind, "-o", options, "none"]).arg(dir.path()).output();
-        match done {
-            Ok(done) if done.status.success() => Some(Mounted(dir, None)),
-            Ok(done) => {
-                println!("skipped: cannot mount {kind}: {}", String::from_utf8_lossy(&done.stderr).trim());
-                None
-            }
-            Err(e) => {
-                println!("skipped: cannot run mount: {e}");
-                None
-            }
-        }
+        let done = mount.args(&self.options).args(&self.image).arg(self.path()).output().unwrap();
+        let text = || format!("cannot mount {:?}: {}", self.options, String::from_utf8_lossy(&done.stderr).trim());
+        done.status.success() || requirement::missing(&text())
     }
 
     fn path(&self) -> &Path {
-        self.0.path()
+        self.place.path()
     }
 
     /// Changes the size of a tmpfs.
     fn resize(&self, size: &str) {
         let options = format!("remount,size={size}");
-        let done = std::process::Command::new("mount").args(["-o", &options]).arg(self.0.path()).status();
+        let done = std::process::Command::new("mount").args(["-o", &options]).arg(self.place.path()).status();
         assert!(done.unwrap().success());
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
-        if let Some(image) = &self.1 {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.place.path()).status();
+        if let Some(image) = &self.image {
             let _ = std::fs::remove_file(image);
         }
     }

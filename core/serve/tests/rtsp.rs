@@ -3,8 +3,10 @@
 
 mod common;
 
-use common::rtsp::{LONG, Stage, pictures, run, status};
-use playswarm_serve::RtspConfig;
+use common::rtsp::{Client, LONG, Stage, pictures, run, status};
+use common::{until, viewer};
+use playswarm::{Config, CreateOptions, Session, Source, create_torrent};
+use playswarm_serve::{RtspConfig, serve_rtsp};
 use playswarm_tests::requirement;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -307,4 +309,47 @@ async fn a_client_that_reads_nothing_is_waited_for_and_loses_nothing() {
             (next, packets) = (next.wrapping_add(1), packets + 1);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jump_moves_the_reader_before_the_swarm_has_answered() {
+    if !requirement::program("ffmpeg") {
+        return;
+    }
+    // In Matroska the exact place is known only when a piece of it is here.
+    let (folder, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (clip, path) =
+        (concat!(env!("CARGO_MANIFEST_DIR"), "/../../cli/demo/clip.mp4"), folder.path().join("clip.mkv"));
+    let made = run("ffmpeg", &["-v", "error", "-i", clip, "-c", "copy", path.to_str().unwrap()]).await;
+    assert!(made.status.success());
+    let size = std::fs::metadata(&path).unwrap().len();
+    let metainfo = create_torrent(path, CreateOptions::default(), |_, _| {}).await.unwrap().torrent;
+    let mut config = Config::offline(folder.path());
+    config.upload_bytes_per_s = 200_000;
+    let seed = Session::new(config).await.unwrap();
+    let whole = seed.open(Source::from(&metainfo)).await.unwrap();
+    whole.recheck(|_, _| {}).await.unwrap();
+    let session = viewer(here.path(), vec![seed.listen_addr().unwrap()]).await;
+    let torrent = session.open(Source::from(&metainfo)).await.unwrap();
+    let server = serve_rtsp(torrent.clone(), 0, RtspConfig::default()).await.unwrap();
+    let mut client = Client::connect(server.addr()).await;
+    client.ask("DESCRIBE", &server.url(), "").await;
+    let transport = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
+    let session_header =
+        format!("Session: {}\r\n", client.set_up(&format!("{}/track0", server.url()), transport).await);
+    assert_eq!(status(&client.ask("PLAY", &server.url(), &session_header).await), "200");
+    seed.close().await;
+    // A keyframe of which nothing is here.
+    let (timeline, status) = (torrent.timeline(0).await.unwrap(), torrent.status());
+    let piece_bytes = u64::from(status.piece_bytes);
+    let here: Vec<bool> = status.piece_map.chars().map(|piece| piece == '#').collect();
+    let is_missing = |from: u64| !here[(from / piece_bytes) as usize];
+    let keyframe = timeline.keyframes().iter().rev().find(|keyframe| is_missing(keyframe.from)).unwrap();
+    let range = format!("Range: npt={}-\r\n", keyframe.time.as_secs_f64() + 0.1);
+    let play = format!("PLAY {} RTSP/1.0\r\nCSeq: 9\r\n{session_header}{range}\r\n", server.url());
+    client.socket.write_all(play.as_bytes()).await.unwrap();
+    // Also that of the samples, not only the one that searches the place.
+    let is_there = || torrent.status().readers.iter().all(|reader| reader.position >= keyframe.from);
+    until("the readers are there", is_there).await;
+    assert!(keyframe.from > size / 2);
 }

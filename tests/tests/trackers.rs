@@ -126,7 +126,10 @@ fn a_tracker_that_is_out_of_order_costs_its_tier_two_seconds() {
             continue;
         }
         assert!(waited < Duration::from_secs(10), "{waited:?}");
-        assert!(waited >= Duration::from_secs(2), "the second of a tier is for when the first gave nothing: {waited:?}");
+        assert!(
+            waited >= Duration::from_secs(2),
+            "the second of a tier is for when the first gave nothing: {waited:?}"
+        );
         return;
     }
     panic!("the dead tracker was never the first of its tier");

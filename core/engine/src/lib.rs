@@ -68,6 +68,7 @@ mod create;
 mod discovery;
 pub mod error;
 mod keep;
+mod player;
 mod torrent_handle;
 pub use playswarm_proto::printable;
 pub mod metainfo;
@@ -87,6 +88,7 @@ pub use create::{CreateOptions, Created, LeftOut, create_torrent, streaming_piec
 pub use discovery::source::Source;
 pub use error::{Error, ErrorKind, Result};
 pub use metainfo::{ChooseFile, FileEntry, InfoHash, Metainfo};
+pub use player::Player;
 pub use playswarm_media::{Accuracy, Container, Content, Format, Keyframe, SeekPoint, Timeline, Track, TrackKind};
 pub use playswarm_proto::{Magnet, PeerAddress};
 pub use session::Session;

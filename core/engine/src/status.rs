@@ -143,7 +143,8 @@ pub struct Playhead {
     pub file: usize,
     /// Next byte of the file that will be read.
     pub position: u64,
-    /// The same as a presentation time in seconds, where the file's timeline is known.
+    /// The time that a [`Player`](crate::Player) reports, in seconds. Without one the presentation
+    /// time of the position, where the file's timeline is known.
     pub time_s: Option<f64>,
     /// End of the contiguous verified bytes from the position on, in bytes of the file.
     pub buffered_until: u64,

@@ -64,7 +64,7 @@ async fn a_player_that_opens_and_closes_a_hundred_times_leaves_nothing_behind() 
     for n in 1..8 {
         visit(&stage, &media, n).await;
     }
-    until("the first visits are over", || stage.server.sessions() == 0).await;
+    until("the first visits are over", || stage.server.sessions().is_empty()).await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let before = (descriptors(), tasks());
     for n in 1..=100 {
@@ -74,7 +74,7 @@ async fn a_player_that_opens_and_closes_a_hundred_times_leaves_nothing_behind() 
             assert!(output.status.success(), "{output:?}");
         }
     }
-    until("all sessions have ended", || stage.server.sessions() == 0).await;
+    until("all sessions have ended", || stage.server.sessions().is_empty()).await;
     until("all descriptors are closed", || descriptors() <= before.0).await;
     until("all tasks have ended", || tasks() <= before.1).await;
 }
@@ -97,7 +97,7 @@ async fn sixty_four_connections_are_served_and_those_that_play_keep_their_places
         }
         clients.push(client);
     }
-    assert_eq!(stage.server.sessions(), 16);
+    assert_eq!(stage.server.sessions().len(), 16);
     // A newcomer gets the place of one that plays nothing.
     let mut newcomer = stage.client().await;
     assert_eq!(status(&newcomer.ask("OPTIONS", &url, "").await), "200");
@@ -115,7 +115,7 @@ async fn sixty_four_connections_are_served_and_those_that_play_keep_their_places
     }
     assert_eq!(closed, 1);
     drop(clients);
-    until("all places are free", || stage.server.sessions() == 0).await;
+    until("all places are free", || stage.server.sessions().is_empty()).await;
     let mut client = stage.client().await;
     client.set_up(&format!("{url}/track0"), TCP).await;
 }

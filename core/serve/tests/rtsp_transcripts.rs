@@ -131,7 +131,7 @@ async fn vlc_with_live555_authenticates_plays_jumps_pauses_and_speeds_up() {
     assert_eq!(field(&answer, "Scale"), Some("1"), "{answer}");
     video.begins(&info(&answer)[0]).await;
     assert_eq!(status(&client.ask("TEARDOWN", &url, &in_session("TEARDOWN", "")).await), "200");
-    assert_eq!(stage.server.sessions(), 0);
+    assert_eq!(stage.server.sessions().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,10 +4,11 @@ use crate::error::{Error, Result};
 use crate::swarm::driver::Swarm;
 use bytes::Bytes;
 use playswarm_logic::torrent::{Input, OpenReader, Torrent};
-use playswarm_logic::{PieceIndex, ReaderKey};
+use playswarm_logic::{PieceIndex, PlayerKey, ReaderKey};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 pub(crate) use playswarm_logic::torrent::Purpose;
 
@@ -16,6 +17,19 @@ impl Swarm {
         let key = ReaderKey(self.next_reader.fetch_add(1, Ordering::Relaxed));
         self.tell(Input::ReaderOpened(key, OpenReader { purpose, file, start, end, position }));
         key
+    }
+
+    /// Returns the number of a player that reports what it shows.
+    pub(crate) fn open_player(&self) -> PlayerKey {
+        PlayerKey(self.next_reader.fetch_add(1, Ordering::Relaxed))
+    }
+
+    pub(crate) fn player_shows(&self, player: PlayerKey, file: usize, time: Duration, playing: bool) {
+        self.tell(Input::PlayerShows { player, file, time, playing });
+    }
+
+    pub(crate) fn close_player(&self, player: PlayerKey) {
+        self.tell(Input::PlayerClosed(player));
     }
 
     /// Prefetches the beginning of a file for a while, in case a player opens it.

@@ -106,7 +106,7 @@ impl Swarm {
         Some(Playhead {
             file,
             position,
-            time_s: seconds(position),
+            time_s: frame.torrent.shown_s(frame.now, file).or_else(|| seconds(position)),
             buffered_until: position + ahead,
             buffered_until_s: seconds(position + ahead),
         })

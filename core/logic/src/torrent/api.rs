@@ -1,7 +1,7 @@
 //! The configuration, inputs and outputs of a torrent.
 
 use super::{Dial, Event, Finding, Origin};
-use crate::{Bits, BlockRef, Layout, PeerKey, PieceIndex, ReaderKey, picker, slots};
+use crate::{Bits, BlockRef, Layout, PeerKey, PieceIndex, PlayerKey, ReaderKey, picker, slots};
 use bytes::Bytes;
 use playswarm_proto::InfoHash;
 use playswarm_proto::handshake::{PeerId, Reserved};
@@ -266,6 +266,19 @@ pub enum Input {
     ReaderGaveUp(ReaderKey),
     /// A reader has read up to this byte.
     ReaderRead(ReaderKey, u64),
+    /// A player reports what it shows.
+    PlayerShows {
+        /// The player.
+        player: PlayerKey,
+        /// Number of the file.
+        file: usize,
+        /// Time of the film that it shows now.
+        time: Duration,
+        /// Whether it plays, stalls included, or is paused (false).
+        playing: bool,
+    },
+    /// A player that reported what it shows was closed.
+    PlayerClosed(PlayerKey),
     /// The index of a file is known. It lies in these bytes of the file.
     TimeKnown {
         /// Number of the file.

@@ -32,6 +32,7 @@ mod peers;
 pub mod pex;
 mod pieces;
 pub mod places;
+mod players;
 mod readers;
 mod report;
 mod slot_index;
@@ -61,8 +62,9 @@ use crate::choker::{self, Choker};
 use crate::machine::Machine;
 use crate::metadata::{self, Fetch};
 use crate::picker::{self, Picker};
-use crate::{Bits, PeerKey, PieceIndex, ReaderKey, Time, slots};
+use crate::{Bits, PeerKey, PieceIndex, PlayerKey, ReaderKey, Time, slots};
 use fast_grants::FastGrants;
+use players::Shown;
 use playswarm_proto::BLOCK_BYTES;
 use playswarm_proto::wire::{Message, Span};
 use slot_index::SlotIndex;
@@ -105,6 +107,8 @@ pub struct Torrent {
     book: AddressBook,
     fast_grants: FastGrants,
     readers: BTreeMap<ReaderKey, Reader>,
+    /// Players that report what they show.
+    players: BTreeMap<PlayerKey, Shown>,
     times: Times,
     slot_index: Option<SlotIndex>,
     /// Addresses being dialled for the slot index.
@@ -143,6 +147,7 @@ impl Torrent {
             book: AddressBook::new(config.seed, config.listen),
             fast_grants: FastGrants::default(),
             readers: BTreeMap::new(),
+            players: BTreeMap::new(),
             times: Times::default(),
             slot_index: None,
             slot_dials: BTreeSet::new(),
@@ -326,6 +331,8 @@ impl Machine for Torrent {
             Input::ReaderBlocked(key, position) => self.reader_waits(key, position),
             Input::ReaderGaveUp(key) => self.reader_gave_up(key),
             Input::ReaderRead(key, position) => self.reader_read(key, position),
+            Input::PlayerShows { player, file, time, playing } => self.player_shows(player, file, time, playing),
+            Input::PlayerClosed(player) => self.player_closed(player),
             Input::TimeKnown { file, time, index } => self.time_known(file, time, index),
             Input::SlotNews(news) => self.tell_slots(news),
             Input::Tick(surroundings) => self.tick(&surroundings),

@@ -8,7 +8,7 @@
 use super::conduct::Offence;
 use super::{Disconnect, FileTime, Meter, Origin, Output, Phase, Purpose, SlotStatus, Torrent, ViewerStatus};
 use crate::slots::{self, Dialled, Film, Follower, Input, Kind, Slots};
-use crate::{PeerKey, ReaderKey, Time, choker, picker};
+use crate::{PeerKey, Time, choker, picker};
 use bytes::Bytes;
 use playswarm_proto::wire::Message as Wire;
 use std::collections::BTreeMap;
@@ -98,33 +98,44 @@ impl Torrent {
         if time.bytes_per_s(Duration::ZERO).is_none() || time.duration().is_zero() {
             return;
         }
+        let told = self.told(file).next();
         let plays = |r: &&super::Reader| r.purpose != Purpose::Index && r.file == file;
-        let readers: Vec<ReaderKey> = self.readers.iter().filter(|(_, r)| plays(r)).map(|(key, _)| *key).collect();
+        let is_open = self.readers.values().any(|r| plays(&r));
         let waiting = self.readers.values().filter(plays).any(|r| r.waiting);
         if self.slot_index.as_ref().is_none_or(|v| v.file != file) {
-            if readers.is_empty() {
+            if !is_open {
                 return;
             }
             self.start_slot_index(file, time.duration().as_secs_f64());
         }
         let Some(v) = &mut self.slot_index else { return };
-        if !readers.is_empty() {
+        if is_open {
             v.read_at = now;
         } else if now.since(v.read_at) > CLOSED_AFTER {
             self.tell_slots(Input::Stopped);
             return;
         }
-        if run.start != v.run.start && run.start.abs_diff(v.run.end) > NEAR_BYTES {
-            v.follower = Follower::new(now, time.time_at(run.start).as_secs_f64());
+        match told {
+            Some(told) => {
+                v.follower.shows(now, told.position_s, told.playing);
+                v.run = told.read_to.map_or(run, |byte| byte..byte);
+            }
+            None => {
+                if run.start != v.run.start && run.start.abs_diff(v.run.end) > NEAR_BYTES {
+                    v.follower = Follower::new(now, time.time_at(run.start).as_secs_f64());
+                }
+                v.follower.read(now, time.time_at(run.end).as_secs_f64(), waiting);
+                v.run = run;
+            }
         }
-        v.follower.read(now, time.time_at(run.end).as_secs_f64(), waiting);
-        v.run = run;
         let lead_s = v.follower.buffered_s();
         let wall = v.wall_at.is_none_or(|at| now.since(at) > WALL_EVERY);
         if wall {
             v.wall_at = Some(now);
         }
-        readers.into_iter().for_each(|key| self.pick(picker::Input::ReaderBuffer(key, lead_s)));
+        if told.is_none() {
+            self.set_lead(file, lead_s);
+        }
         if wall {
             self.tell_slots(Input::Wall(unix_s));
         }

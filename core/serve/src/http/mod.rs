@@ -56,6 +56,7 @@ use crate::admission::Limits;
 use crate::hosts::own_names;
 use crate::listening::{Running, bind};
 use crate::places::Places;
+use crate::rtsp::RtspView;
 use access::Access;
 use axum::Router;
 use axum::body::Body;
@@ -82,6 +83,7 @@ pub struct Server {
     path_of: Box<dyn Fn(usize) -> String + Send + Sync>,
     subtitle_path: Box<dyn Fn(usize) -> String + Send + Sync>,
     file: usize,
+    rtsp: Arc<OnceLock<RtspView>>,
 }
 
 impl Server {
@@ -99,6 +101,12 @@ impl Server {
     /// has it.
     pub fn subtitle_url(&self, file: usize) -> String {
         format!("http://{}{}", self.running.reachable(), (self.subtitle_path)(file))
+    }
+
+    /// Shows the sessions of an RTSP server of the same torrent in the status and the metrics. The
+    /// first call counts.
+    pub fn show_rtsp(&self, view: RtspView) {
+        let _ = self.rtsp.set(view);
     }
 
     /// Returns the address that it listens on, with the real port.
@@ -143,6 +151,8 @@ pub(crate) struct App<L> {
     /// Bytes of files handed to connections.
     sent_bytes: Arc<AtomicU64>,
     places: Arc<Places>,
+    /// The RTSP server beside, if there is one.
+    rtsp: Arc<OnceLock<RtspView>>,
     snapshots: watch::Snapshots,
     workers: Workers,
 }
@@ -188,6 +198,7 @@ async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, 
     let (listener, addr) = bind(config.listen, "http.listen").await?;
     let places = Places::new(Limits { places: config.max_connections, per_host: config.max_connections_per_host });
     let workers = Workers::new(ANSWERS_AT_ONCE);
+    let rtsp = Arc::new(OnceLock::new());
     let torrent = library.metainfo().clone();
     // Names of many files, the hosts file, and sockets.
     let (beside, own_names) = workers.run(move || (Sidecars::new(&torrent), own_names())).await?;
@@ -204,6 +215,7 @@ async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, 
         access: Access::new(&config, own_names),
         sent_bytes: Arc::new(AtomicU64::new(0)),
         places: places.clone(),
+        rtsp: rtsp.clone(),
         snapshots: watch::Snapshots::default(),
         workers,
     });
@@ -214,6 +226,7 @@ async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, 
         path_of: Box::new(move |i| paths.path_of(i)),
         subtitle_path: Box::new(move |i| subtitles.subtitle_path(i)),
         file,
+        rtsp,
     })
 }
 

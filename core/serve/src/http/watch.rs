@@ -2,6 +2,7 @@
 
 use super::App;
 use super::library::Library;
+use crate::rtsp::{RtspSession, RtspView};
 use async_stream::stream;
 use axum::Json;
 use axum::body::Body;
@@ -11,10 +12,11 @@ use axum::response::{IntoResponse, sse};
 use http::Response;
 use http::header::CONTENT_TYPE;
 use playswarm::TorrentStatus;
+use serde::Serialize;
 use std::convert::Infallible;
 use std::fmt::{Display, Write as _};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
@@ -29,7 +31,21 @@ const SNAPSHOT_AGE: Duration = Duration::from_millis(200);
 
 /// `/status`
 pub(crate) async fn status<L: Library>(State(app): State<Arc<App<L>>>) -> Response<Body> {
-    app.answer_off_thread(|app| Json(app.library.status()).into_response()).await
+    app.answer_off_thread(|app| Json(Status::of(&app.library, &app.rtsp)).into_response()).await
+}
+
+/// A torrent's state and the sessions of the RTSP server.
+#[derive(Serialize)]
+struct Status {
+    #[serde(flatten)]
+    torrent: TorrentStatus,
+    rtsp: Vec<RtspSession>,
+}
+
+impl Status {
+    fn of<L: Library>(library: &L, rtsp: &OnceLock<RtspView>) -> Status {
+        Status { torrent: library.status(), rtsp: rtsp.get().map(RtspView::sessions).unwrap_or_default() }
+    }
 }
 
 /// `/status/events`: `status` at once and each second, `event` for each event, `lagged` where
@@ -55,12 +71,12 @@ pub(crate) async fn events<L: Library>(State(app): State<Arc<App<L>>>) -> impl I
     ([(super::deliver::NO_BUFFER, "no")], Sse::new(stream).keep_alive(KeepAlive::default()))
 }
 
-fn json<T: serde::Serialize>(name: &str, value: &T) -> sse::Event {
+fn json<T: Serialize>(name: &str, value: &T) -> sse::Event {
     sse::Event::default().event(name).data(line(value))
 }
 
 /// Returns a value as JSON on one line. A value that has no JSON becomes `null`.
-fn line<T: serde::Serialize>(value: &T) -> String {
+fn line<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "null".into())
 }
 
@@ -79,8 +95,8 @@ impl Snapshots {
         {
             return text.clone();
         }
-        let library = app.library.clone();
-        let made = app.workers.run(move || line(&library.status())).await;
+        let (library, rtsp) = (app.library.clone(), app.rtsp.clone());
+        let made = app.workers.run(move || line(&Status::of(&library, &rtsp))).await;
         let text: Arc<str> = made.unwrap_or_else(|_| "null".into()).into();
         *last = Some((Instant::now(), text.clone()));
         text
@@ -90,8 +106,9 @@ impl Snapshots {
 /// `/metrics`: Prometheus' text format, version 0.0.4.
 pub(crate) async fn metrics<L: Library>(State(app): State<Arc<App<L>>>) -> Response<Body> {
     app.answer_off_thread(|app| {
-        let text = prometheus(&app.library.status(), app.sent_bytes.load(Ordering::Relaxed), app.connections());
-        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        let mut text = prometheus(&app.library.status(), app.sent_bytes.load(Ordering::Relaxed), app.connections());
+        app.rtsp.get().into_iter().for_each(|view| rtsp_metrics(&mut text, view));
+        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.out).into_response()
     })
     .await
 }
@@ -126,7 +143,17 @@ impl Metrics {
     }
 }
 
-fn prometheus(s: &TorrentStatus, http_sent: u64, http_connections: usize) -> String {
+/// Adds the figures of an RTSP server.
+fn rtsp_metrics(text: &mut Metrics, view: &RtspView) {
+    let counters = view.counters();
+    text.one("playswarm_rtsp_sessions", "RTSP sessions.", view.sessions().len());
+    text.one("playswarm_rtsp_sent_packets_total", "RTP packets sent.", counters.packets);
+    text.one("playswarm_rtsp_sent_bytes_total", "Bytes of RTP packets sent.", counters.bytes);
+    text.one("playswarm_rtsp_lost_packets_total", "Lost RTP packets, as clients report them.", counters.lost);
+    text.one("playswarm_rtsp_refused_total", "RTSP requests and connections that were refused.", counters.refused);
+}
+
+fn prometheus(s: &TorrentStatus, http_sent: u64, http_connections: usize) -> Metrics {
     let labels = format!("info_hash=\"{}\",name=\"{}\"", s.info_hash, escape(&s.name));
     let mut m = Metrics { out: String::with_capacity(4096), labels, name: "" };
     m.one("playswarm_size_bytes", "Bytes of all files of the torrent.", s.total_bytes);
@@ -180,5 +207,5 @@ fn prometheus(s: &TorrentStatus, http_sent: u64, http_connections: usize) -> Str
     }
     m.one("playswarm_http_sent_bytes_total", "Bytes of files handed to HTTP clients.", http_sent);
     m.one("playswarm_http_connections", "Open HTTP connections.", http_connections);
-    m.out
+    m
 }

@@ -106,9 +106,9 @@ async fn a_session_that_is_never_played_ends_and_a_paused_one_does_not() {
     let url = stage.server.url() + "/track0";
     let mut idle = stage.connect().await;
     let answer = ask(&mut idle, "SETUP", &url, SETUP).await;
-    assert!(answer.contains("200 OK") && stage.server.sessions() == 1, "{answer}");
+    assert!(answer.contains("200 OK") && stage.server.sessions().len() == 1, "{answer}");
     assert!(lasts(&mut idle, b"$\x01\x00\x01x").await < HURRIED.idle * 8);
-    while stage.server.sessions() > 0 {
+    while !stage.server.sessions().is_empty() {
         sleep(Duration::from_millis(10)).await;
     }
     let mut paused = stage.connect().await;
@@ -118,7 +118,7 @@ async fn a_session_that_is_never_played_ends_and_a_paused_one_does_not() {
     assert!(ask(&mut paused, "PLAY", &url, &session).await.contains("200 OK"));
     paused.write_all(format!("PAUSE {url} RTSP/1.0\r\n{session}").as_bytes()).await.unwrap();
     sleep(HURRIED.silent * 3).await;
-    assert_eq!(stage.server.sessions(), 1);
+    assert_eq!(stage.server.sessions().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,7 +151,7 @@ async fn a_silent_connection_and_an_unplayed_session_give_their_places_to_new_pl
         let closed = timeout(LONG, socket.read(&mut [0])).await.unwrap();
         assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
     }
-    assert_eq!(stage.server.sessions(), 1);
+    assert_eq!(stage.server.sessions().len(), 1);
 }
 
 /// Returns an address of this machine other than loopback, from which no packet is sent.

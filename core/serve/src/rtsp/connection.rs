@@ -5,6 +5,7 @@ use super::config::RtspConfig;
 use super::feed::{Feed, Item};
 use super::film::Film;
 use super::methods::{Active, Delivery};
+use super::observe::RtspView;
 use super::path::without_token;
 use super::request::{Input, Parser, Request, refuse_http};
 use super::session::Output;
@@ -18,7 +19,6 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -57,8 +57,7 @@ pub(crate) struct Shared {
     /// Places of sessions.
     pub(crate) sessions: Arc<Places>,
     tunnels: Arc<Tunnels>,
-    /// Requests and connections that were refused.
-    pub(crate) refused: AtomicU64,
+    pub(crate) view: RtspView,
 }
 
 impl Shared {
@@ -71,12 +70,7 @@ impl Shared {
         let most = config.max_sessions;
         let sessions = Places::new(Limits { places: most, per_host: most });
         let hosts = Hosts::new(own_names, &config.allow_hosts);
-        Shared { torrent, config, patience, hosts, sessions, tunnels: Arc::default(), refused: AtomicU64::new(0) }
-    }
-
-    /// Counts a refusal.
-    pub(crate) fn refuse(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
+        Shared { torrent, config, patience, hosts, sessions, tunnels: Arc::default(), view: RtspView::default() }
     }
 
     /// Returns the name of a file without its folders.
@@ -106,8 +100,8 @@ pub(crate) struct Connection {
 /// Something that the session of a connection waited for.
 enum Event {
     Item(Item),
-    /// A report came over UDP.
-    Report,
+    /// A report came over UDP: the lost packets of each stream by SSRC.
+    Report(Vec<(u32, u32)>),
 }
 
 /// Serves a connection until the client or an error ends it.
@@ -151,7 +145,7 @@ impl Connection {
             }
             Err(status) => {
                 tracing::debug!(status, peer = %self.peer, "a tunnel over HTTP is refused");
-                self.shared.refuse();
+                self.shared.view.refused();
                 stream.write_all(&refuse_http(status)).await
             }
         }
@@ -182,7 +176,7 @@ impl Connection {
                         Ok(None) => {}
                         Ok(head) => return Ok(head),
                         Err(fault) => {
-                            self.shared.refuse();
+                            self.shared.view.refused();
                             writer.write_all(&[&self.out[..], &fault].concat()).await?;
                             return Err(io::ErrorKind::InvalidData.into());
                         }
@@ -227,7 +221,7 @@ impl Connection {
             let url = without_token(&request.url);
             tracing::debug!(method = request.method, %url, status = answer.status(), "RTSP request");
             if answer.status() >= 400 {
-                self.shared.refuse();
+                self.shared.view.refused();
             }
             self.out.extend_from_slice(&answer.bytes(request.cseq()));
         } else {
@@ -245,13 +239,17 @@ impl Connection {
             Event::Item(Item::Landed(point)) => active.session.landed(point),
             Event::Item(Item::Sample(sample)) => active.session.offer(sample),
             Event::Item(Item::End) => active.session.end(),
-            Event::Report => self.heard = Instant::now(),
+            Event::Report(losses) => {
+                self.heard = Instant::now();
+                active.reported(&losses);
+            }
         }
     }
 
     /// Sends what is due: over UDP at once, else as far as there is room.
     async fn send_due(&mut self) {
         let Some(active) = &mut self.active else { return };
+        active.report_playhead(Instant::now());
         while self.out.len() < OUT_BYTES {
             let Some(output) = active.session.poll(Instant::now()) else { return };
             match output {
@@ -259,7 +257,7 @@ impl Connection {
                     let (cseq, answer) = active.played(&played);
                     self.out.extend_from_slice(&answer.bytes(cseq));
                 }
-                Output::Send { stream, is_rtcp, packet } => match active.delivery(stream) {
+                Output::Send { stream, is_rtcp, packet } => match active.sent(stream, is_rtcp, packet.len()) {
                     Some(Delivery::Interleaved(rtp, rtcp)) => {
                         let channel = if is_rtcp { rtcp } else { rtp };
                         self.out.extend_from_slice(&[b'$', channel]);
@@ -333,7 +331,7 @@ async fn event(active: &mut Option<Active>, peer: IpAddr) -> Event {
     };
     tokio::select! {
         item = next_item(feed), if wants => Event::Item(item),
-        () = report => Event::Report,
+        losses = report => Event::Report(losses),
     }
 }
 

@@ -118,12 +118,12 @@ async fn run(
 }
 
 async fn read(readers: &mut Readers, film: &Film, jump: &Jump, items: &mpsc::Sender<(u64, Item)>) -> Result<()> {
-    // To find the exact place may need a piece. Those behind it are asked for at the same time.
-    if *film.timeline.accuracy() == Accuracy::Exact
-        && let (Some(keyframe), _) = film.timeline.keyframe_at(jump.to)
-    {
-        readers.jump(keyframe.from)?;
-    }
+    // To find the exact place may need a piece. What follows it is asked for at the same time.
+    let near = match (film.timeline.accuracy(), film.timeline.keyframe_at(jump.to)) {
+        (Accuracy::Exact, (Some(keyframe), _)) => keyframe.from,
+        _ => film.timeline.byte_at(jump.to),
+    };
+    readers.jump(near)?;
     let point = readers.torrent.locate(film.file, jump.to).await?;
     readers.jump(point.from)?;
     let Some(mut samples) = Samples::new(&film.timeline, &jump.tracks, point) else { return Ok(()) };

@@ -5,6 +5,7 @@ use super::auth::Proof;
 use super::connection::Connection;
 use super::feed::Feed;
 use super::film::Film;
+use super::observe::{Entry, RtspSession};
 use super::pace::Profile;
 use super::path::{Target, same_secret};
 use super::range::{Range, npt};
@@ -16,7 +17,7 @@ use super::transport::Transport;
 use super::udp::Pair;
 use crate::admission::State;
 use crate::places::Held;
-use playswarm::printable;
+use playswarm::{Player, printable};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use subtle::ConstantTimeEq;
@@ -29,6 +30,10 @@ const SESSION_TIMEOUT_S: u32 = 60;
 const INDEX_WAIT: Duration = Duration::from_secs(10);
 /// Seconds from 1900, where NTP begins, to 1970.
 const NTP_OFFSET_S: u64 = 2_208_988_800;
+/// Time between two reports of the playhead.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+/// Longest name of a client that is shown, in characters.
+const CLIENT_CHARS: usize = 80;
 /// Speeds that a client may ask for.
 const SPEEDS: std::ops::RangeInclusive<f64> = 0.1..=8.0;
 
@@ -52,6 +57,10 @@ pub(crate) struct Active {
     deliveries: Vec<(usize, Delivery)>,
     speed: Option<f64>,
     scale: Option<Scale>,
+    player: Player,
+    /// The last report of the playhead: when, and whether the client played.
+    told: Option<(Instant, bool)>,
+    entry: Entry,
     /// Its place among the sessions.
     place: Held,
 }
@@ -62,8 +71,37 @@ impl Active {
         matches!(self.place.activity.now().state, State::Served(_))
     }
 
+    /// Reports the playhead to the swarm and to watchers: at once after a change, and each second.
+    pub(crate) fn report_playhead(&mut self, now: Instant) {
+        if self.told.is_none() && self.session.is_ready() {
+            // It has not played yet.
+            return;
+        }
+        let (time, playing) = self.session.playhead(now);
+        if self.told.is_some_and(|(at, told)| told == playing && (!playing || now < at + TELL_EVERY)) {
+            return;
+        }
+        self.told = Some((now, playing));
+        self.player.set_playhead(time, playing);
+        self.entry.shows(time.as_secs_f64(), self.session.lead(now).as_secs_f64());
+    }
+
+    /// Records what the client reports about losses.
+    pub(crate) fn reported(&mut self, losses: &[(u32, u32)]) {
+        let session = &self.session;
+        self.entry.reported(losses, |ssrc| session.has_ssrc(ssrc));
+    }
+
+    /// Counts a packet that is sent, and returns how its stream is delivered.
+    pub(crate) fn sent(&self, stream: usize, is_rtcp: bool, bytes: usize) -> Option<Delivery> {
+        if !is_rtcp {
+            self.entry.sent(bytes);
+        }
+        self.delivery(stream)
+    }
+
     /// Returns how a stream is delivered.
-    pub(crate) fn delivery(&self, stream: usize) -> Option<Delivery> {
+    fn delivery(&self, stream: usize) -> Option<Delivery> {
         self.deliveries.iter().find(|(n, _)| *n == stream).map(|(_, delivery)| *delivery)
     }
 
@@ -213,9 +251,9 @@ impl Connection {
         }
         let is_udp = matches!(transport, Transport::Udp(..));
         if !in_session {
-            let profile = Profile::of(request.header("User-Agent").unwrap_or_default(), is_udp);
+            let client = request.header("User-Agent").unwrap_or_default();
             self.active = None;
-            self.active = Some(self.open(film, profile, target.base, is_udp).await?);
+            self.active = Some(self.open(film, client, target.base, is_udp).await?);
         }
         let active = self.active.as_mut().ok_or(500_u16)?;
         if active.udp.is_some() != is_udp {
@@ -250,7 +288,8 @@ impl Connection {
     ///
     /// # Errors
     /// The status of the answer.
-    async fn open(&self, film: Arc<Film>, profile: Profile, base: &str, is_udp: bool) -> Result<Active, u16> {
+    async fn open(&self, film: Arc<Film>, client: &str, base: &str, is_udp: bool) -> Result<Active, u16> {
+        let profile = Profile::of(client, is_udp);
         // Without its session, a connection is of no use.
         let closed = self.place.activity.closed.clone();
         let place = self.shared.sessions.take(self.peer, closed).ok_or(453_u16)?;
@@ -263,7 +302,17 @@ impl Connection {
         // The player asks for its beginning next.
         self.shared.torrent.prefetch(film.file);
         tracing::debug!(file = film.file, profile = profile.name, peer = %self.peer, "RTSP session");
+        let entry = self.shared.view.enter(RtspSession {
+            file: film.file,
+            transport: if is_udp { "udp" } else { "tcp" },
+            format: if film.is_muxed() { "mpegts" } else { "elementary" },
+            client: printable::line_within(client, CLIENT_CHARS).into_owned(),
+            ..RtspSession::default()
+        });
         Ok(Active {
+            player: self.shared.torrent.player(film.file).map_err(|_| 404_u16)?,
+            told: None,
+            entry,
             id: format!("{:032x}", u128::from_ne_bytes(id)),
             feed: Feed::new(self.shared.torrent.clone(), film.clone()),
             session: Session::new(film, profile, Instant::now(), ntp()),
@@ -295,6 +344,7 @@ impl Connection {
         active.speed = speed.filter(|speed| SPEEDS.contains(speed));
         active.held = request.cseq();
         active.place.activity.set(State::Served(None));
+        active.told = None;
         let start = active.session.play(Instant::now(), range, active.speed.unwrap_or(1.0), scale);
         if let Start::Jump(to) = start {
             active.feed.jump(to, active.session.tracks(), scale);

@@ -15,6 +15,7 @@ mod connection;
 mod feed;
 mod film;
 mod methods;
+mod observe;
 mod pace;
 mod path;
 mod payload;
@@ -30,6 +31,7 @@ mod tunnel;
 mod udp;
 
 pub use config::RtspConfig;
+pub use observe::{RtspSession, RtspView};
 pub use server::{RtspServer, serve_rtsp};
 
 /// Parses any bytes as a client's, and checks what the parsers promise. For fuzzing.

@@ -2,6 +2,7 @@
 
 use super::config::RtspConfig;
 use super::connection::{Patience, Shared, serve};
+use super::observe::{RtspSession, RtspView};
 use super::path::path;
 use crate::admission::Limits;
 use crate::hosts::own_names;
@@ -10,7 +11,6 @@ use crate::places::{Held, Places};
 use playswarm::{Error, Result, TorrentHandle};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::net::TcpStream;
 
 /// Unsent bytes that the kernel accepts for a connection. After a jump the client has to take them
@@ -42,15 +42,20 @@ impl RtspServer {
         self.running.addr
     }
 
-    /// Returns the number of sessions that are set up.
-    pub fn sessions(&self) -> usize {
-        self.shared.sessions.len()
+    /// Returns the sessions that are set up, the oldest first.
+    pub fn sessions(&self) -> Vec<RtspSession> {
+        self.shared.view.sessions()
     }
 
     /// Returns the number of requests that were answered with an error, and of connections that were
     /// closed for want of a place.
     pub fn refused(&self) -> u64 {
-        self.shared.refused.load(Ordering::Relaxed)
+        self.shared.view.counters().refused
+    }
+
+    /// Returns a view of the sessions, for the status of an HTTP server.
+    pub fn view(&self) -> RtspView {
+        self.shared.view.clone()
     }
 
     /// Stops listening, closes all connections and waits until they are closed.
@@ -95,7 +100,7 @@ pub(crate) async fn serve_with(
         let shared = sharing.clone();
         let Some(held) = held else {
             tracing::debug!(%peer, "an RTSP connection is closed: too many are open");
-            shared.refuse();
+            shared.view.refused();
             return None;
         };
         Some(serve(stream, peer, held, shared))

@@ -114,6 +114,8 @@ pub(crate) struct Session {
     /// When the line allows the next packet.
     line_at: Option<Instant>,
     sent_at: Instant,
+    /// When it last paused or ended.
+    stopped_at: Instant,
     outbox: VecDeque<Output>,
 }
 
@@ -138,6 +140,7 @@ impl Session {
             pending: VecDeque::new(),
             line_at: None,
             sent_at: now,
+            stopped_at: now,
             outbox: VecDeque::new(),
         }
     }
@@ -176,6 +179,32 @@ impl Session {
     /// Whether streams may be set up: nothing is being played.
     pub(crate) fn is_ready(&self) -> bool {
         matches!(self.state, State::Ready | State::Ended)
+    }
+
+    /// Returns the time of the film that the client shows, and whether it plays. A client that has
+    /// shown all that was sent stands still.
+    pub(crate) fn playhead(&self, now: Instant) -> (Duration, bool) {
+        let (at, playing) = match self.state {
+            State::Seeking { asked, .. } => return (asked, true),
+            State::Playing => (now, true),
+            State::Ready | State::Ended => (self.stopped_at, false),
+        };
+        let shown = self.pace.shows(at).min(self.reached_ns).max(0);
+        (Duration::from_nanos(shown.unsigned_abs()), playing)
+    }
+
+    /// Returns the film that was sent and is not shown yet.
+    pub(crate) fn lead(&self, now: Instant) -> Duration {
+        let reached = Duration::from_nanos(self.reached_ns.max(0).unsigned_abs());
+        match self.state {
+            State::Seeking { .. } => Duration::ZERO,
+            _ => reached.saturating_sub(self.playhead(now).0),
+        }
+    }
+
+    /// Whether a stream has this SSRC.
+    pub(crate) fn has_ssrc(&self, ssrc: u32) -> bool {
+        self.outlets.iter().any(|outlet| outlet.seed.ssrc == ssrc)
     }
 
     /// Handles PLAY. Its answer is an [`Output::Played`].
@@ -238,6 +267,9 @@ impl Session {
     /// Handles PAUSE. What was not sent is kept, and the sample in work is sent to its end.
     pub(crate) fn pause(&mut self, now: Instant) {
         self.release(now);
+        if self.state == State::Playing {
+            self.stopped_at = now;
+        }
         self.state = State::Ready;
     }
 
@@ -334,7 +366,7 @@ impl Session {
                     self.pack(now);
                 }
                 State::Playing if self.end_at(now).is_some_and(|at| at <= now) => {
-                    self.state = State::Ended;
+                    (self.state, self.stopped_at) = (State::Ended, now);
                     let goodbyes =
                         (0..self.outlets.len()).map(|n| self.sender_report(now, n, true)).collect::<Vec<_>>();
                     self.outbox.extend(goodbyes);

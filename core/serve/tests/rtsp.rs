@@ -153,7 +153,7 @@ async fn ffmpeg_gets_uncompressed_sound_as_it_is_in_the_file() {
         ("a.mkv", "pcm_s16le", "L16/48000/2"),
         ("b.mov", "pcm_s24be", "L24/48000/2"),
         ("c.avi", "pcm_s16le", "L16/48000/2"),
-        ("d.mov", "pcm_u8", "L16/48000/2"),
+        ("d.avi", "pcm_u8", "L16/48000/2"),
     ] {
         let (folder, path) = made(name, &["-c:v", "libx264", "-bf", "0", "-c:a", codec]).await;
         let file = path.to_str().unwrap().to_owned();

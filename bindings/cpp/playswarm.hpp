@@ -171,6 +171,12 @@ public:
         detail::check(detail::attempt([&](auto e) { return playswarm_config_to_json(get(), &raw, e); }));
         return detail::text(raw);
     }
+    /// Returns the numeric settings with their valid values as a JSON array.
+    std::string ranges_json() const {
+        char *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) { return playswarm_config_ranges_json(get(), &raw, e); }));
+        return detail::text(raw);
+    }
 
 private:
     explicit config(playswarm_config *raw) noexcept : handle(raw) {}
@@ -293,6 +299,22 @@ struct file_info {
 /// An event: see playswarm_event. It is valid until the callback returns.
 using event = playswarm_event;
 
+/// A running RTSP server of one torrent, which it keeps open. Destroying the last owner ends it.
+class rtsp_server
+    : public detail::handle<playswarm_rtsp_server, playswarm_rtsp_server_ref, playswarm_rtsp_server_unref> {
+public:
+    using handle::handle;
+
+    /// Returns the URL of the server's file, with the token.
+    std::string url() const { return playswarm_rtsp_server_url(get()); }
+    /// Returns the sessions of players as a JSON array.
+    std::string sessions_json() const {
+        char *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) { return playswarm_rtsp_server_sessions_json(get(), &raw, e); }));
+        return detail::text(raw);
+    }
+};
+
 /// An open torrent.
 class torrent : public detail::handle<playswarm_torrent, playswarm_torrent_ref, playswarm_torrent_unref> {
 public:
@@ -330,6 +352,15 @@ public:
         detail::check(detail::attempt([&](auto e) { return playswarm_torrent_default_file(get(), &index, e); }));
         return index;
     }
+    /// Returns the file to play by default. Also reads the first bytes of large files whose names tell
+    /// nothing, and waits for them.
+    std::size_t choose_file(const canceller *cancel = nullptr) {
+        std::size_t index = 0;
+        detail::check(detail::attempt([&](auto e) {
+            return playswarm_torrent_choose_file(get(), cancel ? cancel->get() : nullptr, &index, e);
+        }));
+        return index;
+    }
     /// Finds a file by its index, its name or a part of its name.
     std::size_t find_file(const std::string &wanted) const {
         std::size_t index = 0;
@@ -343,6 +374,17 @@ public:
         return playswarm::stream(raw);
     }
     playswarm::stream stream() { return stream(default_file()); }
+
+    /// Serves the files over RTSP. `listen` is an IP address and a port; empty: loopback and any free
+    /// port. With a token, clients need it.
+    rtsp_server serve_rtsp(std::size_t file, const std::string &listen = {}, const std::string &token = {}) {
+        playswarm_rtsp_server *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) {
+            return playswarm_torrent_serve_rtsp(get(), file, listen.empty() ? nullptr : listen.c_str(),
+                                                token.empty() ? nullptr : token.c_str(), &raw, e);
+        }));
+        return rtsp_server(raw);
+    }
 
     /// Returns the timing information of a file: duration, keyframes. Waits for its index.
     playswarm_time_info time(std::size_t file, const canceller *cancel = nullptr) {
@@ -452,6 +494,12 @@ public:
         std::uint16_t port = 0;
         detail::check(playswarm_session_port(get(), &port));
         return port;
+    }
+    /// Returns the progress of the magnet links that other threads are opening, as a JSON array.
+    std::string opening_json() const {
+        char *raw = nullptr;
+        detail::check(detail::attempt([&](auto e) { return playswarm_session_opening_json(get(), &raw, e); }));
+        return detail::text(raw);
     }
     /// Closes the session. Waiting calls in other threads fail with PLAYSWARM_CLOSED.
     void close() {

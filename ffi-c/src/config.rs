@@ -4,6 +4,7 @@
 use crate::boundary::{ErrorOut, Out, call, call_plain, text};
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, Handle, add_text, c_text};
+use crate::status::give_json;
 use engine::Config;
 use parking_lot::Mutex;
 use std::ffi::c_char;
@@ -104,6 +105,27 @@ pub unsafe extern "C" fn playswarm_config_to_json(
         let text = handles::get(config)?.lock().to_json()?;
         json.set(add_text(c_text(&text)));
         Ok(())
+    })
+}
+
+/// Returns every numeric setting with its valid values as a JSON array of objects: "name" (a key of
+/// playswarm_config_set), "value", "least" and "most". Seeds are absent, since they may be any
+/// number. Free it with playswarm_string_free. Callable from any thread.
+///
+/// # Safety
+/// `json` must be valid for writes. `error` must be NULL or valid for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn playswarm_config_ranges_json(
+    config: *const playswarm_config,
+    json: *mut *mut c_char,
+    error: *mut *mut playswarm_error,
+) -> playswarm_code {
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_config_ranges_json", error, || {
+        // SAFETY: `json` is NULL or valid for writes.
+        let json = unsafe { Out::new(json, "JSON") }?;
+        give_json(json, serde_json::to_string(&handles::get(config)?.lock().ranges()))
     })
 }
 

@@ -2,7 +2,7 @@
 //! comments and signatures here and is committed. `docs/C.md` is its guide.
 //!
 //! Each object of the header has a file: [`config`], [`canceller`], [`session`], [`torrent`],
-//! [`stream`] and [`error`]. Further public files hold the structs of [`status`] and [`time`], the
+//! [`stream`], [`rtsp`] and [`error`]. Further public files hold the structs of [`status`] and [`time`], the
 //! [`event`]s and the [`log`]. Five modules are internal:
 //!
 //! - [`handles`] records which handles are alive.
@@ -24,6 +24,7 @@ pub mod error;
 pub mod event;
 mod handles;
 pub mod log;
+pub mod rtsp;
 pub mod session;
 pub mod status;
 pub mod stream;
@@ -37,6 +38,7 @@ pub use config::*;
 pub use error::*;
 pub use event::*;
 pub use log::*;
+pub use rtsp::*;
 pub use session::*;
 pub use status::*;
 pub use stream::*;
@@ -45,4 +47,4 @@ pub use torrent::*;
 
 /// Version of this header, for playswarm_session_new. The upper 16 bits are the ABI number, which
 /// the library's file name also carries (libplayswarm.so.0). The lower 16 bits count additions.
-pub const PLAYSWARM_ABI_VERSION: u32 = 1;
+pub const PLAYSWARM_ABI_VERSION: u32 = 2;

@@ -6,6 +6,7 @@ use crate::config::playswarm_config;
 use crate::core::Core;
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, Handle};
+use crate::status::give_json;
 use crate::torrent::{TorrentObject, playswarm_torrent};
 use engine::{InfoHash, Magnet, Result, Source};
 use std::ffi::c_char;
@@ -239,6 +240,27 @@ pub unsafe extern "C" fn playswarm_session_port(session: *const playswarm_sessio
         let port = unsafe { Out::new(port, "port") }?;
         port.set(handles::get(session)?.session.listen_addr().map_or(0, |addr| addr.port()));
         Ok(())
+    })
+}
+
+/// Returns the progress of the magnet links that calls are opening, as a JSON array: peers found and
+/// connected, received bytes of the metadata, and what trackers said. docs/C.md lists the fields.
+/// Free it with playswarm_string_free. Callable from any thread.
+///
+/// # Safety
+/// `json` must be valid for writes. `error` must be NULL or valid for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn playswarm_session_opening_json(
+    session: *const playswarm_session,
+    json: *mut *mut c_char,
+    error: *mut *mut playswarm_error,
+) -> playswarm_code {
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_session_opening_json", error, || {
+        // SAFETY: `json` is NULL or valid for writes.
+        let json = unsafe { Out::new(json, "JSON") }?;
+        give_json(json, serde_json::to_string(&handles::get(session)?.session.opening()))
     })
 }
 

@@ -211,6 +211,12 @@ pub unsafe extern "C" fn playswarm_torrent_get_status(
     })
 }
 
+/// Gives a JSON text to the caller.
+pub(crate) fn give_json(json: Out<*mut c_char>, text: serde_json::Result<String>) -> Result<()> {
+    json.set(add_text(c_text(&text.map_err(|e| Error::Internal(e.to_string()))?)));
+    Ok(())
+}
+
 /// Returns the full status of the torrent with its peers and readers, as a JSON object.
 /// docs/HTTP.md lists the fields. Free the string with playswarm_string_free. Callable from any
 /// thread.
@@ -228,10 +234,7 @@ pub unsafe extern "C" fn playswarm_torrent_status_json(
     call("playswarm_torrent_status_json", error, || {
         // SAFETY: `json` is NULL or valid for writes.
         let json = unsafe { Out::new(json, "JSON") }?;
-        let status = handles::get(torrent)?.torrent.status();
-        let text = serde_json::to_string(&status).map_err(|e| Error::Internal(e.to_string()))?;
-        json.set(add_text(c_text(&text)));
-        Ok(())
+        give_json(json, serde_json::to_string(&handles::get(torrent)?.torrent.status()))
     })
 }
 

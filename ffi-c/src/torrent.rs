@@ -131,7 +131,8 @@ pub unsafe extern "C" fn playswarm_torrent_file(
     })
 }
 
-/// Returns the file to play by default: the largest playable file. Callable from any thread.
+/// Returns the file to play by default, judged by names: the largest playable file.
+/// playswarm_torrent_choose_file also reads from files. Callable from any thread.
 ///
 /// Errors: PLAYSWARM_NO_SUCH_FILE if the torrent has no playable file.
 ///
@@ -149,6 +150,34 @@ pub unsafe extern "C" fn playswarm_torrent_default_file(
         // SAFETY: `file` is NULL or valid for writes.
         let file = unsafe { Out::new(file, "file") }?;
         file.set(handles::get(torrent)?.torrent.default_file()?);
+        Ok(())
+    })
+}
+
+/// Returns the file to play by default, judged by names, and by the first bytes of large files whose
+/// names tell nothing. Waits for these bytes, for 10 seconds at most, or until `canceller` is
+/// cancelled; `canceller` may be NULL. Without them, names decide. Callable from any thread.
+///
+/// Errors: PLAYSWARM_NO_SUCH_FILE if the torrent has no playable file; PLAYSWARM_CANCELLED.
+///
+/// # Safety
+/// `file` must be valid for writes. `error` must be NULL or valid for writes.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn playswarm_torrent_choose_file(
+    torrent: *mut playswarm_torrent,
+    canceller: *const playswarm_canceller,
+    file: *mut usize,
+    error: *mut *mut playswarm_error,
+) -> playswarm_code {
+    // SAFETY: `error` is NULL or valid for writes, as the contract says.
+    let error = unsafe { ErrorOut::new(error) };
+    call("playswarm_torrent_choose_file", error, || {
+        // SAFETY: `file` is NULL or valid for writes.
+        let file = unsafe { Out::new(file, "file") }?;
+        let torrent = handles::get(torrent)?;
+        let cancel = if canceller.is_null() { None } else { Some(handles::get(canceller)?) };
+        let choosing = torrent.torrent.choose_file();
+        file.set(torrent.core.wait_within("choosing the file", 0, cancel.as_deref(), choosing)?);
         Ok(())
     })
 }

@@ -113,11 +113,12 @@ each_way! {
     polling "0", "0";
     callbacks "0", "0";
     timing "0", "0";
+    serving "0", "0";
     raii "0", "0";
 }
 
 #[test]
-fn a_film_is_sought_by_time() {
+fn a_film_is_sought_by_time_and_served() {
     if !requirement::program("ffmpeg") {
         return;
     }
@@ -130,4 +131,5 @@ fn a_film_is_sought_by_time() {
         .arg(&film));
     let world = World::of(&std::fs::read(film).unwrap());
     passes_with(&world, "timing", How::Sanitized, "20");
+    passes_with(&world, "serving", How::Sanitized, "20");
 }

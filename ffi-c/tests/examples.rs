@@ -61,6 +61,14 @@ mod c {
     fn the_watcher_says_what_happens() {
         super::the_watcher_says_what_happens("c");
     }
+
+    #[test]
+    fn the_server_prints_its_url() {
+        let world = super::World::new(1_000_000);
+        let Some(output) = super::example("c", "server", &world, &world.fresh("here")) else { return };
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert!(said.starts_with("rtsp://127.0.0.1:") && said.ends_with("/0/film.mkv\n"), "{said}");
+    }
 }
 
 mod cpp {

@@ -12,6 +12,7 @@ mod job;
 mod log;
 mod metainfo;
 mod program;
+mod rtsp;
 mod runtime;
 mod session;
 mod timeline;
@@ -36,9 +37,11 @@ mod _playswarm {
     #[pymodule_export]
     use crate::program::run_program;
     #[pymodule_export]
+    use crate::rtsp::RtspServer;
+    #[pymodule_export]
     use crate::runtime::shut_down;
     #[pymodule_export]
-    use crate::session::{Session, check_config, default_config, open_session};
+    use crate::session::{Session, check_config, config_ranges, default_config, open_session};
     #[pymodule_export]
     use crate::timeline::Timeline;
     #[pymodule_export]

@@ -48,6 +48,12 @@ pub(crate) fn check_config(py: Python<'_>, json: &str) -> PyResult<String> {
     written(py, &config)
 }
 
+/// Returns the numeric settings with their valid values, as JSON.
+#[pyfunction]
+pub(crate) fn config_ranges(py: Python<'_>, json: &str) -> PyResult<String> {
+    serde_json::to_string(&parse(py, json)?.ranges()).map_err(|e| errors::bad_config(py, &e.to_string()))
+}
+
 /// Starts a session with settings given as JSON.
 #[pyfunction]
 pub(crate) fn open_session(py: Python<'_>, json: &str) -> PyResult<Job> {
@@ -148,6 +154,13 @@ impl Session {
     #[getter]
     fn config(&self, py: Python<'_>) -> PyResult<String> {
         written(py, self.get().map_err(|e| errors::to_python(py, &e))?.config())
+    }
+
+    /// Returns the progress of the torrents that are being opened, as JSON.
+    fn opening(&self, py: Python<'_>) -> PyResult<String> {
+        let session = self.get().map_err(|e| errors::to_python(py, &e))?;
+        let opening = py.detach(|| session.opening());
+        serde_json::to_string(&opening).map_err(|e| errors::bad_config(py, &e.to_string()))
     }
 
     /// Returns the status of each torrent that seeds in the background, as JSON.

@@ -5,6 +5,7 @@ use crate::events::Events;
 use crate::file::File;
 use crate::job::{Job, Progress};
 use crate::metainfo::Metainfo;
+use crate::rtsp;
 use crate::runtime::{self, is_forked};
 use crate::timeline::Timeline;
 use parking_lot::Mutex;
@@ -95,6 +96,25 @@ impl TorrentHandle {
         Ok(Job::new("reading the index of the file", work, move |py, timeline| {
             Ok(Py::new(py, Timeline { timeline, file })?.into_any())
         }))
+    }
+
+    /// Returns the file to play by default. Reads first bytes where names tell nothing.
+    fn choose_file(&self, py: Python<'_>) -> PyResult<Job> {
+        let torrent = self.get(py)?;
+        let closed = self.closed.clone();
+        let work = async move {
+            tokio::select! {
+                file = torrent.choose_file() => file,
+                () = closed.cancelled() => Err(Error::Closed),
+            }
+        };
+        Ok(Job::new("choosing the file", work, |py, file: usize| Ok(file.into_pyobject(py)?.into_any().unbind())))
+    }
+
+    /// Serves the files over RTSP.
+    fn serve_rtsp(&self, py: Python<'_>, file: usize, listen: Option<&str>, token: Option<String>) -> PyResult<Job> {
+        let torrent = self.get(py)?;
+        rtsp::start(torrent, self.session_closed.clone(), file, listen, token).map_err(|e| errors::to_python(py, &e))
     }
 
     /// Returns the timing information that is known now.

@@ -87,3 +87,14 @@ def test_a_session_has_the_settings_that_it_was_given(tmp_path: Path) -> None:
         assert session.config == config.replace(upload_slots=3)
         host, port = session.listen_addr or ("", 0)
         assert host == "127.0.0.1" and port > 0
+
+
+def test_the_valid_values_of_each_number_are_known() -> None:
+    config = playswarm.Config(max_peers=40)
+    ranges = config.ranges()
+    assert ranges["max_peers"] == playswarm.SettingRange("max_peers", 40.0, 1.0, 65535.0)
+    assert "advanced.picker.read_ahead_s" in ranges and not any(name.endswith("seed") for name in ranges)
+    for name in ("max_peers", "upload_slots"):
+        config.replace(**{name: int(ranges[name].least)})
+        with pytest.raises(playswarm.BadConfigError, match=name):
+            config.replace(**{name: int(ranges[name].most) + 1})

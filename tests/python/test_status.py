@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import playswarm
-from lab import Seeded, film_bytes, python
+from lab import Seeded, film_bytes, make_film, python
 
 Leech = Callable[..., playswarm.Session]
 
@@ -185,3 +187,42 @@ def test_an_exception_in_a_progress_function_is_the_callers(tmp_path: Path, seed
             torrent.download(progress=broken)
         # The wait ends, and the torrent still works.
         assert torrent.download() == len(seeded.data)
+
+
+def test_the_progress_of_a_magnet_link_is_shown_until_it_is_open(session: playswarm.Session) -> None:
+    info_hash = "0123456789" * 4
+    assert session.opening() == []
+
+    def opens() -> None:
+        with pytest.raises(playswarm.TimedOutError):
+            session.open(f"magnet:?xt=urn:btih:{info_hash}&x.pe=127.0.0.1:9", timeout=2)
+
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        done = pool.submit(opens)
+        seen: list[playswarm.OpeningStatus] = []
+        while not done.done():
+            seen += session.opening()
+            time.sleep(0.01)
+        done.result()
+    last = seen[-1]
+    assert (last.info_hash, last.received_bytes, last.total_bytes) == (info_hash, 0, None)
+    assert last.found_peers == 1 and last.connected_peers == 0 and last.waited_s > 1
+    assert {f.name for f in dataclasses.fields(last)} == set(dataclasses.asdict(last))
+    until = time.monotonic() + 20
+    while session.opening():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def test_a_film_with_a_name_that_tells_nothing_is_chosen_by_its_first_bytes(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    folder = tmp_path / "seed" / "both"
+    folder.mkdir(parents=True)
+    make_film(tmp_path / "film.mkv", 2 << 20, minutes=0.1)
+    (tmp_path / "film.mkv").rename(folder / "b.0001")
+    (folder / "a.mp3").write_bytes(film_bytes(300_000))
+    metainfo = playswarm.create_torrent(folder)
+    with playswarm.Session(playswarm.Config.offline(tmp_path / "seed")) as session:
+        torrent = session.open(metainfo)
+        torrent.recheck()
+        assert torrent.choose_file(timeout=30).name.endswith("b.0001")

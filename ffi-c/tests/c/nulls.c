@@ -26,6 +26,7 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_config_set(config, "dht", "true", &error));
     OK(playswarm_error_unref(error));
     BAD(playswarm_config_to_json(config, &text, NULL));
+    BAD(playswarm_config_ranges_json(config, &text, NULL));
     BAD(playswarm_config_ref(config));
 
     BAD(playswarm_canceller_cancel(canceller));
@@ -41,6 +42,7 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_session_open_bytes(session, hash, sizeof hash, 1, NULL, &made_media, NULL));
     BAD(playswarm_session_open_info_hash(session, hash, 1, NULL, &made_media, NULL));
     BAD(playswarm_session_port(session, &port));
+    BAD(playswarm_session_opening_json(session, &text, NULL));
     BAD(playswarm_session_close(session, NULL));
     BAD(playswarm_session_ref(session));
 
@@ -49,7 +51,15 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_torrent_file_count(torrent, &n));
     BAD(playswarm_torrent_file(torrent, 0, &info, NULL));
     BAD(playswarm_torrent_default_file(torrent, &n, NULL));
+    BAD(playswarm_torrent_choose_file(torrent, NULL, &n, NULL));
     BAD(playswarm_torrent_find_file(torrent, "a", &n, NULL));
+    playswarm_rtsp_server *server = (playswarm_rtsp_server *)buffer;
+    BAD(playswarm_torrent_serve_rtsp(torrent, 0, NULL, NULL, &server, NULL));
+    CHECK(server == NULL);
+    server = (playswarm_rtsp_server *)torrent;
+    CHECK(strcmp(playswarm_rtsp_server_url(server), "") == 0);
+    BAD(playswarm_rtsp_server_sessions_json(server, &text, NULL));
+    BAD(playswarm_rtsp_server_ref(server));
     made_stream = (playswarm_stream *)buffer;
     BAD(playswarm_torrent_stream(torrent, 0, &made_stream, NULL));
     CHECK(made_stream == NULL);
@@ -105,6 +115,7 @@ static void live(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_config_set(config, NULL, "true", NULL));
     BAD(playswarm_config_set(config, "dht", NULL, NULL));
     BAD(playswarm_config_to_json(config, NULL, NULL));
+    BAD(playswarm_config_ranges_json(config, NULL, NULL));
     BAD(playswarm_canceller_new(NULL, NULL));
 
     BAD(playswarm_session_new(PLAYSWARM_ABI_VERSION, config, NULL, NULL));
@@ -117,11 +128,14 @@ static void live(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_session_open_info_hash(session, NULL, 1, NULL, &made, NULL));
     BAD(playswarm_session_open_info_hash(session, hash, 1, NULL, NULL, NULL));
     BAD(playswarm_session_port(session, NULL));
+    BAD(playswarm_session_opening_json(session, NULL, NULL));
 
     BAD(playswarm_torrent_info_hash(torrent, NULL));
     BAD(playswarm_torrent_file_count(torrent, NULL));
     BAD(playswarm_torrent_file(torrent, 0, NULL, NULL));
     BAD(playswarm_torrent_default_file(torrent, NULL, NULL));
+    BAD(playswarm_torrent_choose_file(torrent, NULL, NULL, NULL));
+    BAD(playswarm_torrent_serve_rtsp(torrent, 0, NULL, NULL, NULL, NULL));
     BAD(playswarm_torrent_find_file(torrent, NULL, &n, NULL));
     BAD(playswarm_torrent_find_file(torrent, "film", NULL, NULL));
     BAD(playswarm_torrent_stream(torrent, 0, NULL, NULL));
@@ -167,6 +181,7 @@ int main(int argc, char **argv) {
     OK(playswarm_session_unref(NULL));
     OK(playswarm_torrent_unref(NULL));
     OK(playswarm_stream_unref(NULL));
+    OK(playswarm_rtsp_server_unref(NULL));
     OK(playswarm_string_free(NULL));
 
     playswarm_config *config = NULL;

@@ -146,6 +146,13 @@ int main(int, char **argv) {
         CHECK(torrent.status_json().front() == '{' && torrent.trouble().empty());
         CHECK(torrent.recheck() == film.size());
         torrent.sync();
+        CHECK(torrent.choose_file() == 0 && session.opening_json() == "[]");
+        CHECK(playswarm::config().ranges_json().find("\"max_peers\"") != std::string::npos);
+        {
+            playswarm::rtsp_server server = torrent.serve_rtsp(0, "127.0.0.1:0", "abc");
+            CHECK(server.url().find("/~abc/0/film.mkv") != std::string::npos && server.sessions_json() == "[]");
+        }
+        CHECK(thrown([&] { torrent.serve_rtsp(7); }).value() == PLAYSWARM_NO_SUCH_FILE);
 
         CHECK(torrent.time(0).duration_us == 0 && torrent.time(0).is_estimate == 1);
         CHECK(stream.seek_time(std::chrono::seconds(0)).position == 0 && stream.time().count() == 0);

@@ -11,7 +11,7 @@ built-in exception. docs/PYTHON.md is the guide.
 
 from typing import TYPE_CHECKING, Any
 
-from ._config import Config, Settings
+from ._config import Config, SettingRange, Settings
 from ._errors import (
     BadArgumentError,
     BadConfigError,
@@ -33,9 +33,11 @@ from ._errors import (
 from ._file import MediaFile
 from ._metainfo import FileEntry, Metainfo, create_torrent
 from ._playswarm import __version__
+from ._rtsp import RtspServer, RtspSession
 from ._session import Session, default_session, open
 from ._status import (
     Event,
+    OpeningStatus,
     PeerStatus,
     Playhead,
     ReaderStatus,
@@ -51,10 +53,18 @@ from ._timeline import Keyframe, SeekPoint, Timeline
 from ._torrent_handle import History, TorrentHandle
 
 if TYPE_CHECKING:
-    from ._aio import AsyncMediaFile, AsyncSession, AsyncTorrentHandle, create_torrent_async, open_async
+    from ._aio import (
+        AsyncMediaFile,
+        AsyncRtspServer,
+        AsyncSession,
+        AsyncTorrentHandle,
+        create_torrent_async,
+        open_async,
+    )
 
 __all__ = [
     "AsyncMediaFile",
+    "AsyncRtspServer",
     "AsyncSession",
     "AsyncTorrentHandle",
     "BadArgumentError",
@@ -77,12 +87,16 @@ __all__ = [
     "Metainfo",
     "NoMetadataError",
     "NoSuchFileError",
+    "OpeningStatus",
     "PeerStatus",
     "Playhead",
     "PlayswarmError",
     "ReaderStatus",
+    "RtspServer",
+    "RtspSession",
     "SeekPoint",
     "Session",
+    "SettingRange",
     "Settings",
     "SlotStatus",
     "StorageError",
@@ -103,7 +117,14 @@ __all__ = [
     "open_async",
 ]
 
-_ASYNC = {"AsyncTorrentHandle", "AsyncMediaFile", "AsyncSession", "create_torrent_async", "open_async"}
+_ASYNC = {
+    "AsyncMediaFile",
+    "AsyncRtspServer",
+    "AsyncSession",
+    "AsyncTorrentHandle",
+    "create_torrent_async",
+    "open_async",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import _logging, _playswarm
-from ._config import Config, as_json
+from ._config import Address, Config, as_json
 from ._file import target
 from ._metainfo import FileEntry, Metainfo, Source, creating, raw_source
 from ._progress import Progress, Report, report
+from ._rtsp import RtspServerBase
 from ._session import SessionBase
 from ._status import Event, TorrentStatus
 from ._timeline import SeekPoint, Timeline
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
 
     from ._config import Settings
 
-__all__ = ["AsyncMediaFile", "AsyncSession", "AsyncTorrentHandle", "create_torrent_async", "open_async"]
+__all__ = [
+    "AsyncMediaFile",
+    "AsyncRtspServer",
+    "AsyncSession",
+    "AsyncTorrentHandle",
+    "create_torrent_async",
+    "open_async",
+]
 
 T = TypeVar("T")
 
@@ -212,6 +220,20 @@ class AsyncMediaFile:
         return f"<AsyncMediaFile {self.name!r} {where}>"
 
 
+class AsyncRtspServer(RtspServerBase):
+    """A running RTSP server, for asyncio."""
+
+    async def close(self) -> None:
+        """Stops listening and closes the connections of all players. It may be called twice."""
+        await _wait(self._raw.close())
+
+    async def __aenter__(self) -> AsyncRtspServer:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
 class AsyncTorrentHandle(TorrentHandleBase):
     """An open torrent, for asyncio."""
 
@@ -237,6 +259,18 @@ class AsyncTorrentHandle(TorrentHandleBase):
         events = self._raw.events()
         while (text := await _wait(events.next())) is not None:
             yield Event.from_json(text)
+
+    async def choose_file(self) -> FileEntry:
+        """Returns the file to play by default: the largest playable file. Where the names of large
+        files tell nothing, their first bytes are read, for ten seconds at most.
+        """
+        return self.files[await _wait(self._raw.choose_file())]
+
+    async def serve_rtsp(
+        self, file: int | str | None = None, *, listen: Address | None = None, token: str | None = None
+    ) -> AsyncRtspServer:
+        """Serves the files over RTSP; see `TorrentHandle.serve_rtsp`."""
+        return AsyncRtspServer(await _wait(self._serving(file, listen, token)))
 
     async def timeline(self, file: int | str | None = None) -> Timeline:
         """Returns the timing information of a file: duration, tracks, keyframes. Its index is read

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypedDict
 
 from . import _playswarm
 
-__all__ = ["Config", "Settings"]
+__all__ = ["Config", "SettingRange", "Settings"]
 
 Address = str | tuple[str, int]
 """``"host:port"`` or a pair of host and port. Only peers may have a host name."""
@@ -41,7 +42,21 @@ class Settings(TypedDict, total=False):
     advanced: Mapping[str, Any]
 
 
-def _address(value: Address) -> str:
+@dataclass(frozen=True, slots=True)
+class SettingRange:
+    """A numeric setting and its valid values."""
+
+    name: str
+    """The setting, after the names of its groups and dots: ``advanced.picker.read_ahead_s``."""
+    value: float
+    """Current value."""
+    least: float
+    """Smallest valid value."""
+    most: float
+    """Largest valid value."""
+
+
+def address_text(value: Address) -> str:
     if isinstance(value, str):
         return value
     host, port = value
@@ -54,9 +69,9 @@ def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
     if "dir" in plain:
         plain["dir"] = os.fsdecode(plain["dir"])
     if plain.get("listen") is not None:
-        plain["listen"] = _address(plain["listen"])
+        plain["listen"] = address_text(plain["listen"])
     if "peers" in plain:
-        plain["peers"] = [_address(peer) for peer in plain["peers"]]
+        plain["peers"] = [address_text(peer) for peer in plain["peers"]]
     for key in ("dht_bootstrap",):
         if key in plain and not isinstance(plain[key], str):
             plain[key] = list(plain[key])
@@ -124,6 +139,13 @@ class Config(Mapping[str, Any]):
         """Returns all settings as JSON values."""
         copy: dict[str, Any] = json.loads(json.dumps(self._values))
         return copy
+
+    def ranges(self) -> dict[str, SettingRange]:
+        """Returns the numeric settings with their valid values by name, except the seeds, which may be
+        any number.
+        """
+        ranges = json.loads(_playswarm.config_ranges(json.dumps(self._values)))
+        return {one["name"]: SettingRange(**one) for one in ranges}
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -16,7 +16,7 @@ from . import _logging, _playswarm
 from ._config import Config, as_json
 from ._file import MediaFile
 from ._metainfo import Metainfo, Source, raw_source
-from ._status import TorrentStatus
+from ._status import OpeningStatus, TorrentStatus
 from ._torrent_handle import TorrentHandle
 
 if TYPE_CHECKING:
@@ -66,6 +66,12 @@ class SessionBase:
     @property
     def closed(self) -> bool:
         return self._raw is not None and self._raw.is_closed
+
+    def opening(self) -> list[OpeningStatus]:
+        """Returns the progress of the magnet links that are being opened, whose metadata is not known
+        yet.
+        """
+        return [OpeningStatus.from_dict(s) for s in json.loads(self._get().opening())]
 
     def seeded_in_background(self) -> list[TorrentStatus]:
         """Returns the torrents that no caller has open and that download and seed in the background

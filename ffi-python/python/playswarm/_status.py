@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Event",
+    "OpeningStatus",
     "PeerStatus",
     "Playhead",
     "ReaderStatus",
@@ -76,7 +77,9 @@ class Playhead:
     file: int
     position: int
     time_s: float | None
-    """The same position as a time; None while the timing of the file is unknown."""
+    """The time that an RTSP player shows; for other players the time at the position, None while the
+    timing of the file is unknown.
+    """
     buffered_until: int
     """End of the contiguous verified bytes after the position."""
     buffered_until_s: float | None
@@ -228,6 +231,34 @@ class TrackerStatus:
     leeches: int | None
     next_announce_s: float | None
     """Seconds until the next announce."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpeningStatus:
+    """Progress of the search for the metadata of a magnet link."""
+
+    info_hash: str
+    waited_s: float
+    """Seconds since the search began."""
+    found_peers: int
+    """Number of known peer addresses, connected or not."""
+    dialled_peers: int
+    """Number of peers that are being dialled."""
+    connected_peers: int
+    met_peers: int
+    """Number of peers that were connected since the search began."""
+    offering_peers: int
+    """Number of connected peers that offer the metadata."""
+    received_bytes: int
+    """Received bytes of the metadata."""
+    total_bytes: int | None
+    """Size of the metadata, according to the peers."""
+    trackers: tuple[TrackerStatus, ...]
+    """The trackers and what they said."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> OpeningStatus:
+        return _known(cls, {**values, "trackers": tuple(_known(TrackerStatus, t) for t in values["trackers"])})
 
 
 @dataclass(frozen=True, slots=True)

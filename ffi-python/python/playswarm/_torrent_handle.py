@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from . import _playswarm, _show
+from ._config import Address, address_text
 from ._file import MediaFile
 from ._metainfo import FileEntry, Metainfo
 from ._progress import Progress, report
+from ._rtsp import RtspServer
 from ._status import Event, TorrentStatus
 from ._timeline import Timeline
 
@@ -69,10 +71,13 @@ class TorrentHandleBase:
         """Connects to a peer: ``"192.0.2.7:6881"``, ``"peer.example:6881"`` or a pair of host and
         port.
         """
-        if not isinstance(address, str):
-            host, port = address
-            address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        self._raw.add_peer(address)
+        self._raw.add_peer(address_text(address))
+
+    def _serving(
+        self, file: int | str | None, listen: Address | None, token: str | None
+    ) -> _playswarm.Job[_playswarm.RtspServer]:
+        address = None if listen is None else address_text(listen)
+        return self._raw.serve_rtsp(self.metainfo.find_file(file).index, address, token)
 
     def prefetch(self, file: int | str | None = None) -> None:
         """Starts to download the beginning of a file before the first read. It ends after 30
@@ -135,6 +140,22 @@ class TorrentHandle(TorrentHandleBase):
     def _events(events: _playswarm.Events, timeout: float | None) -> Iterator[Event]:
         while (text := events.next().wait(timeout)) is not None:
             yield Event.from_json(text)
+
+    def choose_file(self, timeout: float | None = None) -> FileEntry:
+        """Returns the file to play by default: the largest playable file. Where the names of large
+        files tell nothing, their first bytes are read, for ten seconds at most.
+        """
+        return self.files[self._raw.choose_file().wait(timeout)]
+
+    def serve_rtsp(
+        self, file: int | str | None = None, *, listen: Address | None = None, token: str | None = None
+    ) -> RtspServer:
+        """Serves the files over RTSP. ``file`` is the one that the server's URL names.
+
+        ``listen`` is an IP address and a port; the default is loopback and any free port. With
+        ``token``, a secret, players need the whole URL.
+        """
+        return RtspServer(self._serving(file, listen, token).wait())
 
     def timeline(self, file: int | str | None = None, *, timeout: float | None = None) -> Timeline:
         """Returns the timing information of a file: duration, tracks, keyframes. Its index is read

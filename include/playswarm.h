@@ -33,7 +33,7 @@
  Version of this header, for playswarm_session_new. The upper 16 bits are the ABI number, which
  the library's file name also carries (libplayswarm.so.0). The lower 16 bits count additions.
  */
-#define PLAYSWARM_ABI_VERSION 1
+#define PLAYSWARM_ABI_VERSION 2
 
 /*
  Origin for playswarm_stream_seek: the start of the file. The values equal those of <stdio.h>.
@@ -255,6 +255,11 @@ typedef struct playswarm_config playswarm_config;
  owns it.
  */
 typedef struct playswarm_error playswarm_error;
+
+/*
+ A running RTSP server of one torrent. It keeps the torrent open. It ends with its last reference.
+ */
+typedef struct playswarm_rtsp_server playswarm_rtsp_server;
 
 /*
  The root object: one listener, one DHT node, any number of torrents, and their threads.
@@ -652,6 +657,18 @@ playswarm_code playswarm_config_to_json(const struct playswarm_config *config,
                                         struct playswarm_error **error);
 
 /*
+ Returns every numeric setting with its valid values as a JSON array of objects: "name" (a key of
+ playswarm_config_set), "value", "least" and "most". Seeds are absent, since they may be any
+ number. Free it with playswarm_string_free. Callable from any thread.
+
+ # Safety
+ `json` must be valid for writes. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_config_ranges_json(const struct playswarm_config *config,
+                                            char **json,
+                                            struct playswarm_error **error);
+
+/*
  Adds a reference. Callable from any thread.
  */
 playswarm_code playswarm_config_ref(struct playswarm_config *config);
@@ -763,6 +780,55 @@ playswarm_code playswarm_set_log_callback(int32_t level,
 const char *playswarm_log_level_name(int32_t level);
 
 /*
+ Serves the files of a torrent over RTSP. docs/RTSP.md lists the players and formats. `file` is
+ the file that playswarm_rtsp_server_url names; its URL begins with the address that `listen`
+ names. `listen` is an IP address and a port, such as "0.0.0.0:8554"; NULL means loopback and any
+ free port. `token`, which may be NULL, is a secret that clients must know; it is part of the URL.
+ The server has one reference, which the caller releases with playswarm_rtsp_server_unref.
+ Callable from any thread.
+
+ Errors: PLAYSWARM_NO_SUCH_FILE, PLAYSWARM_LISTEN, PLAYSWARM_BAD_CONFIG for an unsuitable token.
+
+ # Safety
+ `listen` and `token` must be NULL or end with a zero byte. `server` must be valid for writes.
+ `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_torrent_serve_rtsp(struct playswarm_torrent *torrent,
+                                            size_t file,
+                                            const char *listen,
+                                            const char *token,
+                                            struct playswarm_rtsp_server **server,
+                                            struct playswarm_error **error);
+
+/*
+ Returns the URL of the server's file, with the token. The string lives as long as the server.
+ Returns "" for NULL and for handles that are not a live server. Callable from any thread.
+ */
+const char *playswarm_rtsp_server_url(const struct playswarm_rtsp_server *server);
+
+/*
+ Returns the sessions of players as a JSON array; docs/HTTP.md describes its fields under
+ /status. Free it with playswarm_string_free. Callable from any thread.
+
+ # Safety
+ `json` must be valid for writes. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_rtsp_server_sessions_json(const struct playswarm_rtsp_server *server,
+                                                   char **json,
+                                                   struct playswarm_error **error);
+
+/*
+ Adds a reference. Callable from any thread.
+ */
+playswarm_code playswarm_rtsp_server_ref(struct playswarm_rtsp_server *server);
+
+/*
+ Releases a reference. The last release closes the listener and the connections of all players.
+ NULL is allowed. Callable from any thread.
+ */
+playswarm_code playswarm_rtsp_server_unref(struct playswarm_rtsp_server *server);
+
+/*
  Starts a session: opens its listener and joins the DHT. `abi_version` is the
  PLAYSWARM_ABI_VERSION of the header that the caller was compiled with. `config` may be NULL for
  the defaults; it is copied. The session has one reference, which the caller releases with
@@ -857,6 +923,18 @@ playswarm_code playswarm_session_open_info_hash(struct playswarm_session *sessio
  `port` must be valid for writes.
  */
 playswarm_code playswarm_session_port(const struct playswarm_session *session, uint16_t *port);
+
+/*
+ Returns the progress of the magnet links that calls are opening, as a JSON array: peers found and
+ connected, received bytes of the metadata, and what trackers said. docs/C.md lists the fields.
+ Free it with playswarm_string_free. Callable from any thread.
+
+ # Safety
+ `json` must be valid for writes. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_session_opening_json(const struct playswarm_session *session,
+                                              char **json,
+                                              struct playswarm_error **error);
 
 /*
  Closes the session. All waiting calls in any thread and all later reads and opens fail with
@@ -1155,7 +1233,8 @@ playswarm_code playswarm_torrent_file(const struct playswarm_torrent *torrent,
                                       struct playswarm_error **error);
 
 /*
- Returns the file to play by default: the largest playable file. Callable from any thread.
+ Returns the file to play by default, judged by names: the largest playable file.
+ playswarm_torrent_choose_file also reads from files. Callable from any thread.
 
  Errors: PLAYSWARM_NO_SUCH_FILE if the torrent has no playable file.
 
@@ -1165,6 +1244,21 @@ playswarm_code playswarm_torrent_file(const struct playswarm_torrent *torrent,
 playswarm_code playswarm_torrent_default_file(const struct playswarm_torrent *torrent,
                                               size_t *file,
                                               struct playswarm_error **error);
+
+/*
+ Returns the file to play by default, judged by names, and by the first bytes of large files whose
+ names tell nothing. Waits for these bytes, for 10 seconds at most, or until `canceller` is
+ cancelled; `canceller` may be NULL. Without them, names decide. Callable from any thread.
+
+ Errors: PLAYSWARM_NO_SUCH_FILE if the torrent has no playable file; PLAYSWARM_CANCELLED.
+
+ # Safety
+ `file` must be valid for writes. `error` must be NULL or valid for writes.
+ */
+playswarm_code playswarm_torrent_choose_file(struct playswarm_torrent *torrent,
+                                             const struct playswarm_canceller *canceller,
+                                             size_t *file,
+                                             struct playswarm_error **error);
 
 /*
  Finds the file that the user specified by an index, a name or a part of a name that only one

@@ -4,7 +4,7 @@
 ///
 /// Whole numbers are compared as floating-point numbers. That is exact up to 2⁵³, above every bound
 /// in use.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Range {
     /// Name of the setting, after the names of its groups and dots: `advanced.picker.read_ahead_s`.

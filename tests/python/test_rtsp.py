@@ -78,7 +78,7 @@ def test_a_server_for_asyncio(film: Seeded, tmp_path: Path) -> None:
 
 
 def test_a_server_that_cannot_start_says_why(film: Seeded) -> None:
-    with pytest.raises(playswarm.BadConfigError, match="'?here'?.* is not an IP address and a port|listen"):
+    with pytest.raises(playswarm.BadConfigError, match="listen"):
         film.torrent.serve_rtsp(listen="here")
     with pytest.raises(playswarm.BadConfigError, match="token"):
         film.torrent.serve_rtsp(token="a/b")

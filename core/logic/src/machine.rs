@@ -5,7 +5,8 @@
 //! the seed in its settings. The same inputs at the same times therefore give the same outputs in
 //! the engine, in a test and in the simulator.
 
-use crate::{Time, choker, metadata, picker, slots, trackers};
+use crate::stripe::{assembler, cutter};
+use crate::{Time, choker, metadata, picker, slots, stripe, trackers};
 
 /// A state machine.
 ///
@@ -67,4 +68,12 @@ macro_rules! machines {
     )* };
 }
 
-machines!(choker::Choker, metadata::Fetch, slots::Slots, trackers::Trackers);
+machines!(
+    assembler::Assembler,
+    choker::Choker,
+    cutter::Cutter,
+    metadata::Fetch,
+    slots::Slots,
+    stripe::Receiver,
+    trackers::Trackers
+);

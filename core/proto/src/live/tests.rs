@@ -226,7 +226,7 @@ fn data_packets_are_consecutive_parts_of_the_group() {
                 at = range.end;
             }
             assert_eq!(at, length);
-            assert!(shape.shard_bytes(length) <= MAX_DATA_BYTES && shape.shard_bytes(length) % 2 == 0);
+            assert!(shape.shard_bytes(length) <= MAX_DATA_BYTES && shape.shard_bytes(length).is_multiple_of(2));
         }
     }
 }

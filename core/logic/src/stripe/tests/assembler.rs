@@ -62,7 +62,7 @@ impl Node {
 }
 
 fn facts(group: u64) -> Facts {
-    Facts { needed: 2, born_ms: group.saturating_mul(100), restart: group % 10 == 0, end: false }
+    Facts { needed: 2, born_ms: group.saturating_mul(100), restart: group.is_multiple_of(10), end: false }
 }
 
 fn arrived(group: u64, index: u8) -> Input {
@@ -220,10 +220,10 @@ proptest! {
                 if let Some((from, to)) = said.split_once('>') {
                     prop_assert_eq!(next, Some(from.parse().unwrap()));
                     let to: u64 = to.parse().unwrap();
-                    prop_assert!(to % 10 == 0 && Some(to) > next);
+                    prop_assert!(to.is_multiple_of(10) && Some(to) > next);
                     next = Some(to);
                 } else if let Ok(ready) = said.parse::<u64>() {
-                    prop_assert!(if is_first { ready % 10 == 0 } else { next == Some(ready) }, "{} after {:?}", ready, next);
+                    prop_assert!(if is_first { ready.is_multiple_of(10) } else { next == Some(ready) }, "{} after {:?}", ready, next);
                     prop_assert!(arrivals_of[&ready].count_ones() >= 2, "{} is not complete", ready);
                     (next, is_first) = (Some(ready + 1), false);
                 }

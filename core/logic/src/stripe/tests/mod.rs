@@ -76,6 +76,6 @@ impl Source {
 
     /// The packets of a group. A player can begin at each tenth.
     fn packets(&self, number: u64) -> Vec<Packet> {
-        packets(&self.key, &self.code, self.describe(number, number % 10 == 0), &self.bytes(number))
+        packets(&self.key, &self.code, self.describe(number, number.is_multiple_of(10)), &self.bytes(number))
     }
 }

@@ -336,7 +336,7 @@ proptest! {
         for (number, index, pause) in arrivals {
             // Whole runs at times, so that some groups become complete.
             let packets = source.packets(number);
-            let run = if pause % 3 == 0 { &packets[..] } else { &packets[index..=index] };
+            let run = if pause.is_multiple_of(3) { &packets[..] } else { &packets[index..=index] };
             run.iter().for_each(|packet| node.gets(packet));
             node.passes(pause);
             let buffer = node.receiver.buffer();

@@ -51,7 +51,7 @@ impl Swarm {
             window: u64::MAX,
         });
         swarm.tell(Input::ReaderBlocked(ReaderKey(1), true));
-        // Past the first picture: rates are known, queues are full.
+        // After the first picture: rates are measured, and queues are full.
         (0..peers * 20).for_each(|_| swarm.block());
         swarm
     }

@@ -387,6 +387,7 @@ impl HttpArgs {
         let mut config = RtspConfig::default();
         config.listen = listen;
         config.token.clone_from(&http.token);
+        config.allow_hosts.clone_from(&http.allow_hosts);
         config.check()?;
         Ok(Some(config))
     }
@@ -432,14 +433,16 @@ mod tests {
     }
 
     #[test]
-    fn rtsp_has_the_token_of_http() {
+    fn rtsp_has_the_token_and_the_hosts_of_http() {
         let config = |line: &str| {
             let args = stream(line).http;
             args.rtsp_config(&args.config().unwrap()).unwrap()
         };
         assert_eq!(config("playswarm stream x"), None);
         assert_eq!(config("playswarm stream x --rtsp").unwrap().listen, "127.0.0.1:0".parse().unwrap());
-        let config = config("playswarm stream x --token s3cret --rtsp 0.0.0.0:8554").unwrap();
+        let config =
+            config("playswarm stream x --token s3cret --allow-host films.example --rtsp 0.0.0.0:8554").unwrap();
+        assert_eq!(config.allow_hosts, ["films.example"]);
         assert_eq!((config.listen, config.token.as_deref()), ("0.0.0.0:8554".parse().unwrap(), Some("s3cret")));
     }
 

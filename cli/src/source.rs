@@ -58,7 +58,7 @@ fn piped(bytes: Vec<u8>) -> Result<Source> {
     let text = std::str::from_utf8(&bytes).ok().filter(|text| text.len() <= MAX_LINK_BYTES);
     match text.map(Source::parse) {
         // A text that matches nothing else, such as a small torrent, parses as a path.
-        Some(Ok(source @ (Source::Magnet(_) | Source::InfoHash(_) | Source::Url(_)))) => Ok(source),
+        Some(Ok(source @ (Source::Magnet(_) | Source::Url(_)))) => Ok(source),
         _ => Ok(Source::TorrentBytes(bytes.into())),
     }
 }
@@ -72,7 +72,7 @@ mod tests {
     fn links_and_torrents_are_distinguished() {
         let hash = "0123456789abcdef0123456789abcdef01234567";
         assert!(matches!(piped(format!("magnet:?xt=urn:btih:{hash}\n").into()), Ok(Source::Magnet(_))));
-        assert!(matches!(piped(format!("{hash}\r\n").into()), Ok(Source::InfoHash(_))));
+        assert!(matches!(piped(format!("{hash}\r\n").into()), Ok(Source::Magnet(_))));
         assert!(matches!(piped(b"https://example.org/x.torrent\n".to_vec()), Ok(Source::Url(_))));
         assert!(matches!(piped(b"d4:infod6:lengthi1eee".to_vec()), Ok(Source::TorrentBytes(_))));
         assert!(matches!(piped(b"film.torrent\n".to_vec()), Ok(Source::TorrentBytes(_))));

@@ -165,6 +165,7 @@ async fn serve_file(
         Some(config) => Some(serve_rtsp(media.clone(), index, config).await?),
         None => None,
     };
+    rtsp.iter().for_each(|rtsp| server.show_rtsp(rtsp.view()));
     Ok(Served { media, server, rtsp, index })
 }
 

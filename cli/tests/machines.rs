@@ -1,4 +1,5 @@
-//! Odd machines and odd use: no certificates, small limits, no network, no peer; and the messages for the user.
+//! Unusual machines and use: no certificates, small limits, no network, no peer, and the messages
+//! for the user.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -11,7 +12,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// What a program that is to end says: exit code, standard output, standard error.
+/// Runs a program to its end. Returns exit code, standard output and standard error.
 fn outcome(command: &mut Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -46,7 +47,7 @@ fn without_certificates_everything_works_but_https_whose_sentence_names_them() {
     };
     let (code, _, err) = outcome(&mut bare(&["info", "film.mkv.torrent", "--wait", "0"]));
     assert_eq!((code, err.as_str()), (0, ""));
-    // A server with a certificate of its own.
+    // A server with its own certificate.
     let made = Command::new("openssl")
         .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2"])
         .args([
@@ -92,7 +93,8 @@ fn a_limit_on_the_size_of_files_does_not_end_the_program_and_the_film_plays_from
     let viewer = tempfile::tempdir().unwrap();
     let torrent = dir.path().join("film.mkv.torrent");
     let stream = [&["stream", torrent.to_str().unwrap(), "--peer", &at, "--dir", "."][..], &OFFLINE].concat();
-    // In units of 512 or 1024 bytes, by the shell: less than the film in any case, and more than a note about it.
+    // In units of 512 or 1024 bytes, by the shell: less than the film in any case, and more than a
+    // note about it.
     let limited = ["-c", "ulimit -f 128; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_playswarm")];
     let mut child = Command::new("sh");
     child.args(limited).args(&stream).current_dir(viewer.path()).env("HOME", viewer.path()).env_remove("PLAYSWARM_LOG");
@@ -104,10 +106,10 @@ fn a_limit_on_the_size_of_files_does_not_end_the_program_and_the_film_plays_from
     assert!(get(url(&serving), None) == bytes, "the film's bytes");
     assert!(get(url(&serving), Some("0-9999")) == bytes[..10_000], "once more, from its beginning");
     assert_eq!(serving.end().0, 0, "it was not killed by SIGXFSZ");
-    let mut said = String::new();
-    stderr.read_to_string(&mut said).unwrap();
-    assert!(said.contains("cannot") && said.contains("memory"), "the user is told: {said}");
-    assert!(said.matches("WARN").count() <= 2, "and told once: {said}");
+    let mut printed = String::new();
+    stderr.read_to_string(&mut printed).unwrap();
+    assert!(printed.contains("cannot") && printed.contains("memory"), "a message for the user: {printed}");
+    assert!(printed.matches("WARN").count() <= 2, "one message only: {printed}");
 }
 
 #[test]
@@ -116,7 +118,7 @@ fn a_torrent_or_a_link_is_read_from_standard_input_and_from_a_pipe() {
     let piped = |args: &[&str], input: &[u8]| {
         let mut command = playswarm(dir.path(), args);
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        // Whoever reads no input ends before it is written.
+        // A program that reads no input may end before it is written.
         let _ = child.stdin.take().unwrap().write_all(input);
         let Output { status, stdout, stderr } = child.wait_with_output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
@@ -219,7 +221,7 @@ fn settings_are_read_where_they_are_not_needed_too() {
         assert!(code == 1 && err.contains("sett"), "{text}: {code} {err}");
     }
     let (code, _, err) = with("\u{feff}{\"max_peers\": 5}\r\n");
-    assert_eq!(code, 0, "as editors of Windows write it: {err}");
+    assert_eq!(code, 0, "with the byte order mark of Windows editors: {err}");
 }
 
 #[test]
@@ -279,7 +281,7 @@ fn a_silent_server_is_named_and_has_no_longer_than_the_user_gives() {
 fn a_proxy_of_the_environment_that_is_dead_or_silent_is_named() {
     let (dir, _) = film();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
-    // A port that nothing listens on.
+    // A port without a listener.
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for (variable, proxy, url) in [
         ("http_proxy", closed, "http://films.example/a.torrent"),
@@ -310,13 +312,13 @@ fn a_player_that_is_not_there_is_noticed_before_anything_is_opened() {
 #[test]
 fn settings_out_of_range_name_the_option_and_what_it_takes() {
     let (dir, _) = film();
-    for (args, said) in [
+    for (args, printed) in [
         (&["--memory-limit", "1M"][..], "--memory-limit"),
         (&["--disk-limit", "1M"], "at least 32 MiB"),
         (&["--max-peers", "0"], "--max-peers"),
     ] {
         let (code, _, err) = run(dir.path(), &[&["stream", "film.mkv.torrent"][..], args, &OFFLINE].concat());
-        assert!(code == 1 && err.contains(said), "{args:?}: {err}");
+        assert!(code == 1 && err.contains(printed), "{args:?}: {err}");
     }
     std::fs::write(dir.path().join("c"), r#"{"advanced": {"picker": {"seek_targets": 4000000000}}}"#).unwrap();
     let (code, _, err) = run(dir.path(), &[&["stream", "film.mkv.torrent", "--config", "c"][..], &OFFLINE].concat());
@@ -337,7 +339,7 @@ fn a_magnets_search_is_shown_and_ends_when_the_user_said() {
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.starts_with("fetching the metadata: no peer found (1 s)"), "{err}");
     assert!(err.contains("no metadata within 2 s") && err.contains("--wait"), "{err}");
-    // A peer that accepts and says nothing is found and connected to, no more.
+    // A peer that accepts and sends nothing is found and connected to, no more.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let peer = silent.local_addr().unwrap().to_string();
     let (_, _, err) = run(dir.path(), &[&["info", link, "--wait", "1", "--peer", &peer][..], &OFFLINE].concat());
@@ -427,7 +429,7 @@ fn without_a_network_nothing_but_what_matters_is_said() {
     assert!(!err.contains("WARN") && !err.contains("ERROR"), "{err}");
 }
 
-/// A folder mounted once more, so that nothing can be written by this way; taken away when dropped.
+/// A folder mounted a second time as read-only; unmounted when dropped.
 struct ReadOnly(tempfile::TempDir);
 
 impl ReadOnly {

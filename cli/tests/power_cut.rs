@@ -1,9 +1,9 @@
-//! What a power cut may leave behind: the program's writes and syncs in their order, as strace saw
-//! them.
+//! The state of the disk after a power cut: the program's writes and syncs in order, as strace
+//! recorded them.
 //!
 //! After a power cut the disk has all synced bytes, and any part of the bytes written since. The
-//! test goes through the trace and asks at each moment: could the disk have a record that claims a
-//! piece as synced, without the piece?
+//! test goes through the trace and checks at each moment that the disk's record cannot claim a
+//! piece as synced while the piece is missing.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -243,7 +243,7 @@ fn seed(dir: &Path) -> (Serving, String) {
     (seed, at)
 }
 
-/// Starts the program under strace, which is no parent of it.
+/// Starts the program under strace, which is not its parent process.
 fn traced(strace: &[&str], trace: &Path, program: &[&str]) -> Serving {
     let mut command = Command::new("strace");
     command.args(["-D", "-f", "-qq", "-o"]).arg(trace).args(strace).arg(env!("CARGO_BIN_EXE_playswarm")).args(program);
@@ -310,7 +310,8 @@ fn no_power_cut_leaves_a_claim_without_its_piece() {
         assert!(disk.faults.is_empty(), "limit {limit}: {:?}", &disk.faults[..disk.faults.len().min(5)]);
         assert!(disk.claimed.iter().filter(|c| **c).count() >= 64, "limit {limit}: hardly anything was claimed");
         assert_eq!(disk.punches > 0, limit != "0");
-        // The check itself: without the syncs of the film, or with its writes at the end, it fails.
+        // A check of the check: without the syncs of the film, or with its writes at the end, it
+        // fails.
         let without =
             |unwanted: &dyn Fn(&str) -> bool| text.lines().filter(|l| !unwanted(l)).collect::<Vec<_>>().join("\n");
         let film = "film.mkv".bytes().map(|b| format!("\\x{b:02x}")).collect::<String>();
@@ -337,7 +338,7 @@ fn a_kill_between_a_files_creation_and_its_note_costs_no_other_name() {
     let film = dir.join("film.mkv");
     let program = ["stream", torrent.to_str().unwrap(), "--dir", "dir", "--peer", &at];
     let program = [&program[..], &OFFLINE].concat();
-    // The new file's data is asked for right after it was created.
+    // The new file's data is looked up right after its creation.
     let kill = ["-P", film.to_str().unwrap(), "-e", "trace=statx", "-e", "inject=statx:signal=SIGKILL:when=1"];
     let mut killed = traced(&kill, &place.path().join("trace"), &program);
     play(&killed.line, FILM);
@@ -348,5 +349,5 @@ fn a_kill_between_a_files_creation_and_its_note_costs_no_other_name() {
     assert_eq!(serving.end().0, 0);
     assert_eq!(std::fs::metadata(&film).unwrap().len(), FILM as u64);
     let names: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(names.len(), 2, "the film and our notes: {names:?}");
+    assert_eq!(names.len(), 2, "the film and our record: {names:?}");
 }

@@ -1,4 +1,4 @@
-//! The program as a user starts it: what it prints where, and its exit codes.
+//! The program as a user starts it: its output and its exit codes.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod common;
@@ -138,7 +138,7 @@ fn info_reads_the_films_time_from_peers_and_how_long_the_others_play() {
         assert!(text.contains(part), "{part:?} is missing: {text}");
     }
     let left = std::fs::read_dir(viewer.path()).unwrap().count();
-    assert_eq!(left, 0, "a look leaves nothing behind");
+    assert_eq!(left, 0, "info leaves nothing in the folder");
 }
 
 #[cfg(unix)]
@@ -146,9 +146,9 @@ fn info_reads_the_films_time_from_peers_and_how_long_the_others_play() {
 fn a_player_gets_the_time_and_looks_for_no_subtitles_itself() {
     let (dir, _seed, at) = season();
     let viewer = tempfile::tempdir().unwrap();
-    // Called mpv, it is spoken to as mpv: it writes down how.
+    // A script with the name mpv gets mpv's arguments, and writes them to a file.
     let mpv = viewer.path().join("mpv");
-    std::fs::write(&mpv, "#!/bin/sh\nprintf '%s\\n' \"$@\" > said\nexit 3\n").unwrap();
+    std::fs::write(&mpv, "#!/bin/sh\nprintf '%s\\n' \"$@\" > printed\nexit 3\n").unwrap();
     let mut permissions = mpv.metadata().unwrap().permissions();
     std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
     std::fs::set_permissions(&mpv, permissions).unwrap();
@@ -157,12 +157,12 @@ fn a_player_gets_the_time_and_looks_for_no_subtitles_itself() {
     let player = ["--player", mpv.to_str().unwrap()];
     let (code, _, err) = run(viewer.path(), &[&play[..], &player, &OFFLINE].concat());
     assert_eq!(code, 3, "{err}");
-    let said = std::fs::read_to_string(viewer.path().join("said")).unwrap();
-    let said: Vec<&str> = said.lines().collect();
-    assert_eq!(said[0], "--start=5.500");
-    // The film does not wait for subtitles: mpv's script adds each once it is here.
-    assert!(said[1].starts_with("--script=") && said[1].ends_with(".lua"), "{said:?}");
-    assert!(said[2].starts_with("http://127.0.0.1:") && said[2].ends_with("/E2.mp4"), "{said:?}");
+    let printed = std::fs::read_to_string(viewer.path().join("printed")).unwrap();
+    let printed: Vec<&str> = printed.lines().collect();
+    assert_eq!(printed[0], "--start=5.500");
+    // Playback does not wait for subtitles: mpv's script adds each one when it is available.
+    assert!(printed[1].starts_with("--script=") && printed[1].ends_with(".lua"), "{printed:?}");
+    assert!(printed[2].starts_with("http://127.0.0.1:") && printed[2].ends_with("/E2.mp4"), "{printed:?}");
 }
 
 #[test]

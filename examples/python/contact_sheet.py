@@ -1,4 +1,4 @@
-"""One picture with many frames of a film and their times, made while hardly anything of it is here.
+"""One picture with many frames of a film and their times, made from a small part of its data.
 
 python examples/python/contact_sheet.py film.torrent --out sheet.jpg
 """

@@ -1,4 +1,4 @@
-"""What all examples take on the command line: where to keep files, and whom to ask for them."""
+"""Command-line options of all examples: the folder for files, and peers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import playswarm
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
-    """Begins with the first line of an example's own words."""
+    """Creates a parser whose description is the first line of the example's docstring."""
     made = argparse.ArgumentParser(description=(doc or "").split("\n")[0])
     made.add_argument("--dir", default=".", help="where the torrent's files are kept (default: here)")
     made.add_argument("--peer", action="append", default=[], metavar="HOST:PORT", help="a peer to be asked, too")

@@ -22,7 +22,7 @@ import playswarm
 
 
 def wanted(header: str | None, size: int) -> tuple[int, int] | None:
-    """The first and last byte + 1 that a Range header asks for (RFC 9110); None for all of it."""
+    """Returns first byte and end of a Range header (RFC 9110); None for the whole file."""
     asked = re.fullmatch(r"bytes=(\d*)-(\d*)", (header or "").strip())
     if asked is None or asked[0] == "bytes=-":
         return None
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1", help="who may ask (default: this machine only)")
     parser.add_argument("--port", type=int, default=8000)
     args = parser.parse_args()
-    # Players keep connections open for as long as they are paused: the end does not wait for them.
+    # Paused players keep connections open, so the shutdown does not wait for them.
     uvicorn.run(
         application(args.sources, options.settings(args)),
         host=args.host,

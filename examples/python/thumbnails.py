@@ -1,4 +1,4 @@
-"""Pictures at ten times of a film that is in a swarm, having fetched only the bytes that they need.
+"""Pictures at ten times of a film in a swarm, fetching only the bytes that they need.
 
     python examples/python/thumbnails.py 'magnet:?xt=urn:btih:…' --out pictures
 
@@ -19,12 +19,12 @@ import playswarm
 
 
 def frames(film: playswarm.MediaFile, count: int) -> Iterator[tuple[float, Image.Image]]:
-    """The keyframes at or before `count` times evenly spread over a film, with their own times in seconds."""
+    """Returns the keyframes at or before `count` evenly spread times of a film, with their times in seconds."""
     with av.open(film, "r") as container:
         video = container.streams.video[0]
         video.codec_context.skip_frame = "NONKEY"
         if container.duration is None or video.time_base is None:
-            raise ValueError(f"{film.name} does not say how long it is")
+            raise ValueError(f"{film.name} has no known duration")
         for n in range(count):
             container.seek(int(container.duration * (n + 0.5) / count))
             frame = next(container.decode(video))

@@ -1,4 +1,4 @@
-"""Plays a film to nowhere and draws what happened: rates, buffer, and when each piece came.
+"""Reads a film without playing it and plots the session: rates, buffer, and the arrival of each piece.
 
 python examples/python/watch.py film.torrent --seconds 20 --rate 2e6 --seek 0.5 --out session.png
 """
@@ -27,7 +27,7 @@ def play(film: playswarm.MediaFile, rate: float, seek: float | None, seconds: fl
             read += n
             time.sleep(max(0.0, read / rate - (time.monotonic() - began)))
     except (playswarm.ClosedError, playswarm.CancelledError):
-        # The time is over.
+        # The timeout expired.
         pass
     return read
 

@@ -147,7 +147,7 @@ type Texts = (CString, CString);
 fn described(code: i32, part: fn(&Texts) -> &CString) -> *const c_char {
     static TEXTS: std::sync::LazyLock<Vec<Texts>> = std::sync::LazyLock::new(|| {
         let ok = (c_text("ok"), c_text("it was done"));
-        let kinds = ErrorKind::ALL.iter().map(|kind| (c_text(kind.name()), c_text(kind.description())));
+        let kinds = ErrorKind::all().map(|kind| (c_text(kind.name()), c_text(kind.description())));
         std::iter::once(ok).chain(kinds).collect()
     });
     guard("playswarm_code_name", std::ptr::null(), || {

@@ -7,7 +7,7 @@ use crate::core::Core;
 use crate::error::{playswarm_code, playswarm_error};
 use crate::handles::{self, Handle};
 use crate::torrent::{TorrentObject, playswarm_torrent};
-use engine::{InfoHash, Result, Source};
+use engine::{InfoHash, Magnet, Result, Source};
 use std::ffi::c_char;
 use std::path::Path;
 use std::sync::Arc;
@@ -222,7 +222,7 @@ pub unsafe extern "C" fn playswarm_session_open_info_hash(
         let source = unsafe { bytes(info_hash, 20, "info-hash") }.map(|bytes| {
             let mut hash = [0; 20];
             hash.copy_from_slice(bytes);
-            Source::InfoHash(InfoHash(hash))
+            Source::Magnet(Magnet::new(InfoHash(hash)))
         });
         open(session, source, timeout_ms, canceller, out)
     })

@@ -1,4 +1,5 @@
-//! Reads through the C interface allocate nothing. Its own process: the allocator counts for the thread that reads.
+//! Reads through the C interface allocate nothing. The test has its own process, in which the
+//! allocator counts for the reading thread.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -50,15 +51,15 @@ fn a_read_allocates_nothing() {
     );
     let (json, torrent) = (CString::new(json).unwrap(), CString::new(world.torrent.to_str().unwrap()).unwrap());
     let none = null_mut();
-    let (mut config, mut session, mut media, mut stream) = (null_mut(), null_mut(), null_mut(), null_mut());
+    let (mut config, mut session, mut handle, mut stream) = (null_mut(), null_mut(), null_mut(), null_mut());
     // SAFETY: handles and places of ours.
     unsafe {
         assert_eq!(playswarm_config_from_json(json.as_ptr(), &raw mut config, none), OK);
         assert_eq!(playswarm_session_new(PLAYSWARM_ABI_VERSION, config, &raw mut session, none), OK);
-        let open = playswarm_session_open_file(session, torrent.as_ptr(), 0, null_mut(), &raw mut media, none);
+        let open = playswarm_session_open_file(session, torrent.as_ptr(), 0, null_mut(), &raw mut handle, none);
         assert_eq!(open, OK);
-        assert_eq!(playswarm_torrent_recheck(media, null_mut(), null_mut(), none), OK);
-        assert_eq!(playswarm_torrent_stream(media, 0, &raw mut stream, none), OK);
+        assert_eq!(playswarm_torrent_recheck(handle, null_mut(), null_mut(), none), OK);
+        assert_eq!(playswarm_torrent_stream(handle, 0, &raw mut stream, none), OK);
     }
     let mut buffer = vec![0u8; 4096];
     let mut read = |wanted: playswarm_code| {
@@ -83,7 +84,7 @@ fn a_read_allocates_nothing() {
     assert!(reads > 400, "{reads}");
     assert_eq!(allocated, 0, "in {reads} reads");
 
-    // Nor does one that ends at once.
+    // A read that ends at once allocates nothing, either.
     assert_eq!(playswarm_stream_cancel(stream), OK);
     let before = COUNT.get();
     read(playswarm_code::PLAYSWARM_CANCELLED);
@@ -91,7 +92,7 @@ fn a_read_allocates_nothing() {
     assert_eq!(playswarm_stream_reset(stream), OK);
 
     playswarm_stream_unref(stream);
-    playswarm_torrent_unref(media);
+    playswarm_torrent_unref(handle);
     playswarm_config_unref(config);
     playswarm_session_unref(session);
 }

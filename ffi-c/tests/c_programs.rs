@@ -1,5 +1,5 @@
-//! The C and C++ programs of tests/c, built and run against the installed library: as they are, with the address and
-//! undefined behaviour sanitizers, and in Valgrind.
+//! The C and C++ programs of tests/c, built and run against the installed library: plain, with the
+//! address and undefined behaviour sanitizers, and in Valgrind.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -9,9 +9,9 @@ use playswarm_tests::requirement;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Bytes of the film: thirty pieces and a bit.
+/// Length of the film: a little over thirty pieces.
 const FILM: usize = 2_000_000;
-/// Calls that are cancelled.
+/// Number of cancelled calls.
 const CANCELS: &str = "10000";
 
 #[derive(Clone, Copy, PartialEq)]
@@ -107,7 +107,7 @@ each_way! {
     arguments "0", "0";
     playing "0", "0";
     threads "0", "0";
-    // Valgrind runs one thread at a time, twenty times as slowly: fewer rounds.
+    // Valgrind runs one thread at a time, twenty times as slowly, so it gets fewer rounds.
     cancels CANCELS, "200";
     troubles "0", "0";
     polling "0", "0";

@@ -1,4 +1,4 @@
-//! The programs of examples/c and examples/cpp, built and run as their README says.
+//! The programs of examples/c and examples/cpp, built and run as their README describes.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -8,7 +8,7 @@ use playswarm_tests::requirement;
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Runs an example on a film that a peer has. `None` where it cannot be built here.
+/// Runs an example on a film that a peer has. `None` if it cannot be built here.
 fn example(language: &str, name: &str, world: &World, dir: &Path) -> Option<Output> {
     if !requirement::program("cmake") {
         return None;
@@ -30,18 +30,19 @@ fn the_downloader_leaves_the_film_in_the_folder(language: &str) {
     let world = World::new(1_000_000);
     let dir = world.fresh("here");
     let Some(output) = example(language, "downloader", &world, &dir) else { return };
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(said.contains("film.mkv") && said.contains(&"#".repeat(40)), "{said}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(printed.contains("film.mkv") && printed.contains(&"#".repeat(40)), "{printed}");
     assert!(std::fs::read(dir.join("film.mkv")).unwrap() == world.data);
 }
 
 fn the_watcher_says_what_happens(language: &str) {
     let world = World::new(1_000_000);
     let Some(output) = example(language, "watcher", &world, &world.fresh("here")) else { return };
-    let said = String::from_utf8(output.stdout).unwrap();
-    // The peer may be connected before the watcher listens, and the watcher gone before the last event comes.
+    let printed = String::from_utf8(output.stdout).unwrap();
+    // The peer may connect before the watcher listens, and the watcher may end before the last
+    // event.
     for part in ["piece_verified ", "ahead"] {
-        assert!(said.contains(part), "no '{part}' in {said}");
+        assert!(printed.contains(part), "no '{part}' in {printed}");
     }
 }
 

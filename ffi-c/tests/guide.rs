@@ -7,7 +7,7 @@ use common::{installed, root, run};
 use playswarm_tests::requirement;
 use std::process::Command;
 
-/// The first block of this language that has a `main`.
+/// Returns the first code block of this language that has a `main`.
 fn program(language: &str) -> String {
     let guide = std::fs::read_to_string(root().join("docs/C.md")).unwrap();
     let fence = format!("```{language}\n");
@@ -16,7 +16,8 @@ fn program(language: &str) -> String {
     programs.next().unwrap().to_owned()
 }
 
-/// Compiles it as the guide says, with what pkg-config says, and runs it in an empty folder: it fails with a sentence.
+/// Compiles a program as the guide describes, with the flags of pkg-config. Runs it in an empty
+/// folder, where it must fail with an error message.
 fn fails_with_a_sentence(compiler: &str, language: &str, standard: &str) {
     if !requirement::program("pkg-config") {
         return;
@@ -38,8 +39,8 @@ fn fails_with_a_sentence(compiler: &str, language: &str, standard: &str) {
         .current_dir(folder.path())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success() && said.contains("cannot read film.torrent"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && printed.contains("cannot read film.torrent"), "{printed}");
 }
 
 #[test]

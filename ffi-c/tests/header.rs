@@ -1,4 +1,4 @@
-//! The committed header is what the code says, and the tables in it are those of the engine.
+//! The committed header equals the generated one, and its tables equal the engine's.
 #![allow(clippy::unwrap_used)]
 
 use engine::ErrorKind;
@@ -35,7 +35,7 @@ fn the_committed_header_is_what_the_code_says() {
     );
 }
 
-/// The constants of C's enum, by number.
+/// Returns the constants of the C enum, by number.
 fn codes_of(header: &str) -> BTreeMap<i32, String> {
     let start = header.find("enum playswarm_code").unwrap();
     let end = start + header[start..].find('}').unwrap();
@@ -47,7 +47,7 @@ fn codes_of(header: &str) -> BTreeMap<i32, String> {
 fn each_kind_of_error_has_its_code_and_no_code_is_without_a_kind() {
     let codes = codes_of(&std::fs::read_to_string(header_file()).unwrap());
     let mut kinds: BTreeMap<i32, String> = BTreeMap::from([(0, "PLAYSWARM_OK".into())]);
-    kinds.extend(ErrorKind::ALL.iter().map(|k| (k.number(), format!("PLAYSWARM_{}", k.name().to_uppercase()))));
+    kinds.extend(ErrorKind::all().map(|k| (k.number(), format!("PLAYSWARM_{}", k.name().to_uppercase()))));
     assert_eq!(codes, kinds);
     for (number, name) in codes {
         let c_name = playswarm_c::playswarm_code_name(number);

@@ -1,4 +1,5 @@
-//! The players of bindings/, built as their READMEs say and run against a shaped swarm of libtorrent seeds.
+//! The players of bindings/, built as their READMEs describe and run against a shaped swarm of
+//! libtorrent seeds.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -12,10 +13,10 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Seconds that the film lasts.
+/// Length of the film in seconds.
 const FILM_S: u32 = 60;
 
-/// A film of moving noise, about 3 Mbit/s, a keyframe each second.
+/// Makes a film of moving noise, about 3 Mbit/s, with a keyframe every second.
 fn make_film(path: &Path) {
     let source = format!("testsrc2=size=640x360:rate=25:duration={FILM_S}");
     let sound = format!("sine=frequency=440:duration={FILM_S}");
@@ -35,7 +36,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// `None` where the machine lacks something.
+    /// `None` if a requirement is missing.
     fn new(name: &str) -> Option<Stage> {
         Stage::with(name, &[Link::home(2_000, 20_000, 15.0); 5])
     }
@@ -56,8 +57,8 @@ impl Stage {
         Some(Stage { swarm, torrent, film, folder })
     }
 
-    /// A program on the viewer's host that ends after a while in any case, finds the library, has no home, and says all
-    /// on stdout.
+    /// Returns a command on the viewer's host. It ends after a timeout, finds the library, has no
+    /// home folder, and prints all output to stdout.
     fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = self.swarm.net.place("viewer").command("timeout");
         command.args(["100", "sh", "-c", "exec \"$0\" \"$@\" 2>&1"]).arg(program);
@@ -65,7 +66,7 @@ impl Stage {
         command
     }
 
-    /// Settings of a session on the viewer's host.
+    /// Returns the settings of a session on the viewer's host.
     fn settings(&self) -> Vec<(&'static str, String)> {
         let peers: Vec<String> = self.swarm.addrs().iter().map(ToString::to_string).collect();
         let off = ["dht", "lsd", "trackers", "port_map"].map(|key| (key, "false".to_owned()));
@@ -85,12 +86,12 @@ impl Stage {
     }
 }
 
-/// A binding, built.
+/// A built binding.
 fn binding(name: &str) -> PathBuf {
     build(&root().join("bindings").join(name), &format!("binding-{name}"), &[])
 }
 
-/// A frame after a seek, through the swarm and from the file: the same picture.
+/// Compares a frame after a seek through the swarm with the same frame of the file.
 fn ffmpeg_shows_the_frame(name: &str, seconds: &str) {
     let Some(stage) = Stage::new(name) else { return };
     let program = binding("ffmpeg").join("frame");
@@ -105,25 +106,26 @@ fn ffmpeg_shows_the_frame(name: &str, seconds: &str) {
 /// Options of mpv for playback without output, with warnings.
 const HEADLESS: [&str; 5] = ["--vo=null", "--ao=null", "--msg-level=all=warn", "--terminal=yes", "--cache=yes"];
 
-/// The seconds that it says it has played to.
-fn played(said: &str) -> Vec<f64> {
-    let steps = said.lines().filter_map(|line| line.strip_prefix("played to ")?.trim_end().strip_suffix(" s"));
+/// Parses the playback positions that it prints, in seconds.
+fn played(printed: &str) -> Vec<f64> {
+    let steps = printed.lines().filter_map(|line| line.strip_prefix("played to ")?.trim_end().strip_suffix(" s"));
     steps.map(|at| at.parse().unwrap()).collect()
 }
 
-/// It played from the start, and two seconds after each jump it is two seconds further.
+/// Checks that it played from the start, and that two seconds after each jump it is two seconds
+/// further.
 #[track_caller]
-fn has_jumped(said: &str, jumps: &[f64]) {
-    let at = played(said);
-    assert_eq!(at.len(), jumps.len() + 1, "{said}");
-    assert!((0.5..5.0).contains(&at[0]), "{said}");
+fn has_jumped(printed: &str, jumps: &[f64]) {
+    let at = played(printed);
+    assert_eq!(at.len(), jumps.len() + 1, "{printed}");
+    assert!((0.5..5.0).contains(&at[0]), "{printed}");
     for (at, target) in at[1..].iter().zip(jumps) {
-        assert!((target + 0.3..target + 5.0).contains(at), "after the jump to {target} s: {said}");
+        assert!((target + 0.3..target + 5.0).contains(at), "after the jump to {target} s: {printed}");
     }
-    // What it says afterwards is of the packet in the middle of which it was ended.
-    let said = &said[..said.rfind("played to").unwrap()];
+    // Its later output is about the packet in which it was ended.
+    let printed = &printed[..printed.rfind("played to").unwrap()];
     for bad in ["error", "corrupt", "invalid", "failed"] {
-        assert!(!said.to_lowercase().contains(bad), "{said}");
+        assert!(!printed.to_lowercase().contains(bad), "{printed}");
     }
 }
 
@@ -131,7 +133,7 @@ fn text(output: &std::process::Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The library's player on a URL, with three jumps.
+/// Plays a URL with the library's player, with three jumps.
 fn mpv_plays(stage: &Stage, url: &str) {
     let mut command = stage.command(binding("mpv").join("player"));
     command.args(HEADLESS).args(["--demuxer-readahead-secs=5", "--demuxer-max-bytes=4MiB"]);
@@ -167,7 +169,7 @@ mod mpv {
         assert!(!output.status.success() && text(&output).contains("there is no file trailer"), "{}", text(&output));
     }
 
-    /// Seconds from the start of a player until it says that it shows the first frame.
+    /// Returns the seconds from the start of a player until it reports its first frame.
     fn first_frame_s(command: &mut Command) -> f64 {
         let start = std::time::Instant::now();
         let mut player = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -183,7 +185,7 @@ mod mpv {
     }
 
     #[test]
-    #[ignore = "a measurement: run it alone, on a machine that does nothing else"]
+    #[ignore = "a measurement: run it alone, on an idle machine"]
     fn first_frame_by_the_protocol_and_by_http() {
         // The scenario `residential` of the simulator: ten equal peers of 4 Mbit/s.
         let seeds = [Link::home(4_000, 20_000, 15.0); 10];
@@ -193,7 +195,7 @@ mod mpv {
             let Some(stage) = Stage::with("film.mkv", &seeds) else { return };
             let mut command = stage.command(&player);
             command.args(HEADLESS).args(stage.pairs()).arg(format!("playswarm://{}", stage.torrent.file().display()));
-            // It ends after its first jump.
+            // The player ends after its first jump.
             protocol.push(first_frame_s(command.arg("1")));
 
             let Some(stage) = Stage::with("film.mkv", &seeds) else { return };
@@ -211,7 +213,7 @@ mod mpv {
         assert!(protocol[protocol.len() / 2] <= http[http.len() / 2]);
     }
 
-    /// mpv as it is, with the script and another one.
+    /// Unmodified mpv with the script and a second one.
     fn by_the_script(stage: &Stage, other: &str) -> Command {
         let script = stage.out("other.lua");
         std::fs::write(&script, other).unwrap();
@@ -226,7 +228,8 @@ mod mpv {
         command
     }
 
-    /// Seeks three times, two seconds apart, says where it is after each, and ends.
+    /// A script that seeks three times, two seconds apart, prints the position after each, and
+    /// quits.
     const SEEKER: &str = r#"
         local targets, step = {40, 10, 50}, 0
         mp.register_event("file-loaded", function()
@@ -254,9 +257,9 @@ mod mpv {
         command.args(["--vo=null", "--ao=null", "--msg-level=all=warn,other=info,playswarm=info"]);
         command.args(["--demuxer-readahead-secs=5", "--demuxer-max-bytes=4MiB"]);
         let output = run(command.arg(stage.torrent.magnet(&[], &[])));
-        let said = text(&output).replace("[other] ", "");
-        assert!(said.contains("[playswarm] plays http://"), "{said}");
-        has_jumped(&said, &[40.0, 10.0, 50.0]);
+        let printed = text(&output).replace("[other] ", "");
+        assert!(printed.contains("[playswarm] plays http://"), "{printed}");
+        has_jumped(&printed, &[40.0, 10.0, 50.0]);
         // Its port is free again.
         drop(stage.swarm.net.place("viewer").listen(stage.swarm.net.addr("viewer", 6881)));
     }
@@ -279,7 +282,7 @@ mod vlc {
         }
     }
 
-    /// VLC as it is, with the plug-in: three seconds from the fortieth on.
+    /// Unmodified VLC with the plug-in: three seconds from the fortieth on.
     fn plays_with_the_plug_in(stage: &Stage, source: &str) {
         // VLC refuses to run as root, so another user must reach its files.
         let anyone = |path: &Path| {
@@ -288,7 +291,7 @@ mod vlc {
         };
         let folder = stage.torrent.file();
         [stage.folder.path(), &stage.out("here"), folder.parent().unwrap()].into_iter().for_each(anyone);
-        // The plug-in and the library, in a place that this user can read.
+        // The plug-in and the library, at a place that this user can read.
         let plugins = stage.out("plugins");
         std::fs::create_dir(&plugins).unwrap();
         for file in [binding("vlc").join("plugins/libplayswarm_plugin.so"), installed().join("lib/libplayswarm.so.0")] {
@@ -302,11 +305,11 @@ mod vlc {
         command.args(["cvlc", "-vv", "--no-color", "--vout=dummy", "--aout=dummy", "--no-video-title-show"]);
         command.args(["--start-time=40", "--run-time=3", "--play-and-exit"]);
         let output = run(command.arg(format!("--playswarm-settings={settings}")).args([source, "vlc://quit"]));
-        let said = text(&output);
-        let seeks = said.lines().filter(|line| line.contains("playswarm") && line.contains("seek to byte")).count();
-        assert!(said.contains("plays file 0 of film.mkv") && seeks > 0, "{said}");
-        assert!(said.contains("Received first picture"), "{said}");
-        let lines = said.lines().filter(|l| l.contains("playswarm") || l.contains("first picture"));
+        let printed = text(&output);
+        let seeks = printed.lines().filter(|line| line.contains("playswarm") && line.contains("seek to byte")).count();
+        assert!(printed.contains("plays file 0 of film.mkv") && seeks > 0, "{printed}");
+        assert!(printed.contains("Received first picture"), "{printed}");
+        let lines = printed.lines().filter(|l| l.contains("playswarm") || l.contains("first picture"));
         println!("{}", lines.collect::<Vec<_>>().join("\n"));
     }
 
@@ -330,7 +333,7 @@ mod vlc {
 mod gstreamer {
     use super::*;
 
-    /// A program of GStreamer that finds the plug-in.
+    /// Returns a command for a program of GStreamer that finds the plug-in.
     fn command(stage: &Stage, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = stage.command(program);
         command.env("GST_PLUGIN_PATH", binding("gstreamer").join("plugins"));
@@ -360,10 +363,10 @@ mod gstreamer {
         let mut command = command(stage, binding("gstreamer").join("player"));
         command.arg("--headless").arg(stage.pairs().join(";")).arg(uri);
         let output = run(command.args(["40", "10", "50"]));
-        let said = text(&output);
-        has_jumped(&said, &[40.0, 10.0, 50.0]);
-        assert!(said.contains("plays file 0 of film.") && said.contains("seek to byte"), "{said}");
-        let lines = said.lines().filter(|l| l.contains("played") || l.contains("plays"));
+        let printed = text(&output);
+        has_jumped(&printed, &[40.0, 10.0, 50.0]);
+        assert!(printed.contains("plays file 0 of film.") && printed.contains("seek to byte"), "{printed}");
+        let lines = printed.lines().filter(|l| l.contains("played") || l.contains("plays"));
         println!("{}", lines.collect::<Vec<_>>().join("\n"));
     }
 

@@ -46,7 +46,7 @@ fn every_function_is_declared_and_tried_with_null() {
     for name in committed() {
         let call = format!("{name}(");
         assert!(header.contains(&call), "{name} is not in the header");
-        assert!(nulls.contains(&call), "{name} is not tried with NULL in tests/c/nulls.c");
+        assert!(nulls.contains(&call), "{name} is not called with NULL in tests/c/nulls.c");
     }
 }
 

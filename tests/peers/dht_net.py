@@ -24,7 +24,7 @@ def start(ip, port):
             "listen_interfaces": f"{host}:{port}",
             "enable_dht": True,
             "dht_bootstrap_nodes": "",
-            # One machine is the whole internet here, so the guards against many nodes at one address are off.
+            # All nodes are on one machine, so the limits on nodes per address are off.
             "dht_restrict_routing_ips": False,
             "dht_restrict_search_ips": False,
             "dht_enforce_node_id": False,
@@ -32,7 +32,7 @@ def start(ip, port):
             "dht_ignore_dark_internet": False,
             "dht_block_ratelimit": 1_000_000,
             "dht_upload_rate_limit": 1_000_000,
-            # Nothing but a node, and little memory.
+            # A DHT node only, with little memory.
             "enable_lsd": False,
             "enable_upnp": False,
             "enable_natpmp": False,
@@ -89,7 +89,7 @@ def main():
     ]
     print(json.dumps({"ready": True, "nodes": nodes, "known": least}), flush=True)
     sys.stdin.read()
-    # Two hundred orderly farewells take long, and nobody waits for them.
+    # An orderly shutdown of two hundred sessions takes long and is not needed.
     os._exit(0)
 
 

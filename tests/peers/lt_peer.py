@@ -1,4 +1,4 @@
-"""A libtorrent peer for tests: what qBittorrent and Deluge are on the wire.
+"""A libtorrent peer for tests, with the behaviour of qBittorrent and Deluge on the wire.
 
     lt_peer.py LISTEN_IP:PORT [--dht HOST:PORT] [--pex] [--upload BYTES_PER_S] [--slots N]
 
@@ -23,7 +23,7 @@ import threading
 import libtorrent as lt
 
 
-# Answers and alerts come from two threads, and print() writes a line and its end apart.
+# Answers and alerts come from two threads, and print() writes a line and its end separately.
 speaking = threading.Lock()
 
 
@@ -42,7 +42,7 @@ def settings(options):
         "allow_multiple_connections_per_ip": True,
         "unchoke_slots_limit": options.slots,
         "choking_algorithm": lt.choking_algorithm_t.fixed_slots_choker,
-        # Slots are dealt out at the end of each interval: the default of 15 s would make every test wait for it.
+        # Upload slots are assigned at the end of each interval. The default of 15 s would delay every test.
         "unchoke_interval": 1,
         "close_redundant_connections": False,
         "connections_limit": 300,
@@ -53,7 +53,7 @@ def settings(options):
         | lt.alert.category_t.storage_notification,
     }
     if options.dht is not None:
-        # One machine is the whole internet here, so the guards against many nodes at one address are off.
+        # All nodes are on one machine, so the limits on nodes per address are off.
         chosen.update(
             {
                 "dht_bootstrap_nodes": options.dht,
@@ -69,7 +69,7 @@ def settings(options):
 
 def make_session(options):
     session = lt.session(settings(options))
-    # Rate limits spare local peers unless their class is one that is limited: put every address in the global class.
+    # Rate limits exempt local peers by default, so every address is put into the global class.
     everyone = lt.ip_filter()
     everyone.add_rule("0.0.0.0", "255.255.255.255", 1 << int(lt.session.global_peer_class_id))
     session.set_peer_class_filter(everyone)

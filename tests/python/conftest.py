@@ -1,4 +1,4 @@
-"""What the tests of the Python module stand on: folders, films, and swarms on this machine."""
+"""Fixtures of the Python module's tests: folders, films, and swarms on this machine."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "ffi-python" / "python"),
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """What is skipped is listed for scripts/test.sh, and with PLAYSWARM_TEST_REQUIRE=1 it is a failure."""
+    """Lists skipped tests for scripts/test.sh. With PLAYSWARM_TEST_REQUIRE=1 a skip is a failure."""
     report = yield
     if report.skipped:
         why = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
@@ -41,7 +41,7 @@ def seeded(tmp_path: Path) -> Iterator[Seeded]:
 
 @pytest.fixture
 def nobody(tmp_path: Path) -> playswarm.Metainfo:
-    """A torrent of 2 MiB that nobody has: every read of it waits."""
+    """A torrent of 2 MiB without a seed: every read of it waits."""
     (tmp_path / "gone").mkdir()
     (tmp_path / "gone" / "rare.mkv").write_bytes(film_bytes(2 << 20, seed=9))
     torrent = playswarm.create_torrent(tmp_path / "gone" / "rare.mkv")
@@ -51,7 +51,7 @@ def nobody(tmp_path: Path) -> playswarm.Metainfo:
 
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[playswarm.Session]:
-    """A session of this machine alone, in a folder of its own."""
+    """A session on this machine alone, in its own folder."""
     with playswarm.Session(playswarm.Config.offline(tmp_path / "here")) as made:
         yield made
 
@@ -75,7 +75,7 @@ def leech(tmp_path: Path) -> Iterator[Callable[..., playswarm.Session]]:
 
 @pytest.fixture(autouse=True)
 def no_litter() -> Iterator[None]:
-    """What a test forgot to close warns here, where it is an error, and not in the next test."""
+    """Collects objects that a test did not close, so that their warnings fail this test and not the next."""
     yield
     if sys.exc_info()[0] is None:
         gc.collect()

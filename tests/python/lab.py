@@ -14,7 +14,7 @@ import playswarm
 
 
 def film_bytes(size: int, seed: int = 1) -> bytes:
-    """Bytes that are the same each time and nowhere alike."""
+    """Returns reproducible bytes that do not repeat."""
     return random.Random(seed).randbytes(size)
 
 
@@ -43,7 +43,7 @@ class Seeded:
 
 
 def python(code: str, *args: object, timeout: float = 60, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Runs Python code in a process of its own, with warnings as errors; a hang is a failure."""
+    """Runs Python code in its own process, with warnings as errors. A hang is a failure."""
     done = subprocess.run(
         [sys.executable, "-X", "faulthandler", "-W", "error", "-c", code, *map(str, args)],
         capture_output=True,
@@ -57,12 +57,12 @@ def python(code: str, *args: object, timeout: float = 60, check: bool = True) ->
 
 
 def rss_bytes() -> int:
-    """Resident memory of this process."""
+    """Returns the resident memory of this process."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
 def make_film(path: Path, size: int, *, minutes: float = 4) -> None:
-    """A film of about so many bytes and minutes, with a keyframe each second, of noise that does not compress.
+    """Makes a film of about this size and length, with a keyframe each second, of noise that does not compress.
 
     Two seconds are encoded, and written again and again: that takes no longer than the disk does.
     """
@@ -72,7 +72,7 @@ def make_film(path: Path, size: int, *, minutes: float = 4) -> None:
     import numpy
 
     fps, noise = 24, numpy.random.default_rng(3)
-    # mpeg4 at its finest takes about 1.1 bytes a pixel of noise.
+    # mpeg4 at its best quality takes about 1.1 bytes a pixel of noise.
     pixels = size / (minutes * 60 * fps) / 1.1
     height = max(32, int((pixels * 9 / 16) ** 0.5) // 2 * 2)
     width = max(32, int(height * 16 / 9) // 2 * 2)
@@ -97,7 +97,7 @@ def make_film(path: Path, size: int, *, minutes: float = 4) -> None:
 
 
 class Libtorrent:
-    """A libtorrent session in a process of its own: what most seeds of the world are."""
+    """A libtorrent session in its own process, like most seeds on the internet."""
 
     def __init__(self, torrent: Path, folder: Path, upload: int = 0, seed: bool = True) -> None:
         script = Path(__file__).parents[1] / "peers" / "lt_peer.py"
@@ -115,7 +115,7 @@ class Libtorrent:
         print(json.dumps(what), file=self._process.stdin, flush=True)
 
     def hears(self, key: str) -> dict[str, Any]:
-        """The next thing that it says of this kind."""
+        """Returns its next message of this kind."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
             said: dict[str, Any] = json.loads(line)

@@ -1,4 +1,4 @@
-"""The same for asyncio: nothing blocks the loop, and what is cancelled loses nothing."""
+"""The asyncio interface: nothing blocks the loop, and a cancelled call loses no data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings are the engine's own, by the same names, checked by the engine."""
+"""Settings have the engine's names and are checked by the engine."""
 
 from __future__ import annotations
 

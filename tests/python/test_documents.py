@@ -1,4 +1,4 @@
-"""What the documents show, run as it stands there, one block after the other."""
+"""Runs the code blocks of the documents, one after the other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_the_code_of_a_document_runs(document: str, tmp_path: Path, monkeypatch:
     torrent = playswarm.create_torrent(tmp_path / "seed" / "film.mp4").save(tmp_path / "film.torrent")
     monkeypatch.chdir(tmp_path)
     with Libtorrent(torrent, tmp_path / "seed") as seed:
-        # On this machine the swarm is one peer, and nobody else is asked.
+        # On this machine the swarm is one peer, and all discovery is off.
         monkeypatch.setattr(_session, "_default", None)
         config = playswarm.Config.offline(".", peers=[seed.address]).to_dict()
         for module in (_session, _aio):

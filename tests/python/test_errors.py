@@ -1,4 +1,4 @@
-"""What goes wrong is the natural exception of Python, of the kind that Rust and C know it by, with a sentence."""
+"""Failures raise the matching Python exception, with the kind of Rust and C, and a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each example, run as a user runs it, on a swarm of real clients."""
+"""Runs each example as a user does, on a swarm of real clients."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(name: str, *args: object, code: int = 0) -> str:
 
 @contextmanager
 def started(name: str, *args: object) -> Iterator[subprocess.Popen[str]]:
-    """An example that runs until Ctrl-C, and then ends well."""
+    """Runs an example until Ctrl-C. It must then exit with 0."""
     with subprocess.Popen(command(name, *args), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
@@ -140,7 +140,7 @@ def test_a_browser_gets_parts_of_several_torrents(film: tuple[Path, Path, str], 
                         assert part.headers["content-range"] == f"bytes {start}-{end - 1}/{size}"
                 assert browser.get("/films/0/0", headers={"Range": f"bytes={size}-"}).status_code == 416
                 assert browser.get("/films/0/7").status_code == browser.get("/films/9").status_code == 404
-                # A player that goes away: its place in the film is given up.
+                # A player that disconnects: its reader is closed.
                 with browser.stream("GET", "/films/0/0") as left:
                     next(left.iter_bytes(1000))
                 until = time.monotonic() + 20

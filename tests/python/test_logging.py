@@ -1,4 +1,4 @@
-"""The engine's log is Python's."""
+"""The engine logs to Python's logging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m playswarm` is the program, and a session in Python and the program understand each other."""
+"""`python -m playswarm` runs the program, and a session in Python exchanges data with it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file of a torrent is a file of Python."""
+"""A file of a torrent works as a Python file."""
 
 from __future__ import annotations
 

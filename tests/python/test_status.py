@@ -1,4 +1,4 @@
-"""What a torrent is doing, as objects, events, text and pictures."""
+"""The status of a torrent as objects, events, text and pictures."""
 
 from __future__ import annotations
 
@@ -183,5 +183,5 @@ def test_an_exception_in_a_progress_function_is_the_callers(tmp_path: Path, seed
     with leech(seeded.session).open(seeded.metainfo) as torrent:
         with pytest.raises(LookupError, match="mine"):
             torrent.download(progress=broken)
-        # Given up, not broken.
+        # The wait ends, and the torrent still works.
         assert torrent.download() == len(seeded.data)

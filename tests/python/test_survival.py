@@ -1,4 +1,4 @@
-"""What must be survived: closed things, huge numbers, interruptions at any moment, the end of the interpreter, many openings."""
+"""Robustness: closed objects, huge numbers, interruptions at any moment, the interpreter's exit, many openings."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ from pathlib import Path
 runs, folder = int(sys.argv[1]), Path(sys.argv[2])
 rng = random.Random(5)
 faulthandler.dump_traceback_later(100, exit=True)
-# A session that an interruption leaves behind before anybody has it closes itself, and says so.
+# A session that an interruption leaves without a reference closes itself, with a warning.
 warnings.simplefilter("ignore", ResourceWarning)
 armed = False
 
@@ -218,7 +218,7 @@ with Seeded(folder / "seed", film_bytes(2 << 20)) as seeded, playswarm.Session(
     for run in range(runs):
         try:
             armed = True
-            # Again, should it come where Python lets no exception through (a finaliser).
+            # Repeated, in case the first arrives where Python ignores exceptions (a finalizer).
             signal.setitimer(signal.ITIMER_REAL, rng.uniform(0.00005, 0.004), 0.01)
             for _ in itertools.count():
                 kind = rng.randrange(6)
@@ -249,7 +249,7 @@ with Seeded(folder / "seed", film_bytes(2 << 20)) as seeded, playswarm.Session(
     film = playswarm.open(seeded.metainfo, session=session)
     assert film.read() == seeded.data
     film.close()
-    # Sessions, too: their starts and ends are interrupted.
+    # The start and the end of sessions are interrupted, too.
     for run in range(runs // 20):
         try:
             armed = True

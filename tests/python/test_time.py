@@ -1,4 +1,4 @@
-"""Seconds instead of bytes: what a film's index says, read from the swarm."""
+"""Times instead of bytes: a film's index, read from the swarm."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Leech = Callable[..., playswarm.Session]
 
 @pytest.fixture(params=["mp4", "mkv"])
 def film(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Seeded]:
-    """A film of a minute with a keyframe each second."""
+    """A film of one minute with a keyframe each second."""
     pytest.importorskip("av")
     made = tmp_path / f"made.{request.param}"
     make_film(made, 8 << 20, minutes=1)

@@ -37,7 +37,7 @@ pub fn wait_for<T>(what: &str, limit: Duration, mut ready: impl FnMut() -> Optio
         if let Some(found) = ready() {
             return found;
         }
-        assert!(Instant::now() < end, "waited {} s in vain for {what}", limit.as_secs());
+        assert!(Instant::now() < end, "timed out after {} s waiting for {what}", limit.as_secs());
         std::thread::sleep(Duration::from_millis(50));
     }
 }

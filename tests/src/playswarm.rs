@@ -69,7 +69,7 @@ pub struct Waste {
 }
 
 impl Waste {
-    /// Returns the sum.
+    /// Returns the sum of all causes.
     pub fn total(&self) -> u64 {
         self.duplicate_bytes + self.unasked_bytes + self.failed_bytes
     }
@@ -271,7 +271,7 @@ impl Playswarm {
     #[track_caller]
     pub fn wait_url(&mut self, limit: Duration) -> Url {
         let text = self.process.expect_line(0, limit, |line| line.strip_prefix("url: ").map(str::to_owned));
-        let url = Url::parse(text.trim()).unwrap_or_else(|| panic!("not a URL that a player can open: {text}"));
+        let url = Url::parse(text.trim()).unwrap_or_else(|| panic!("not an HTTP URL: {text}"));
         self.url = Some(url.clone());
         url
     }
@@ -285,9 +285,9 @@ impl Playswarm {
     /// Returns `/status`, if it responds.
     pub fn try_status(&self) -> Option<Status> {
         let answer = http::request(&self.place, "GET", &self.url.as_ref()?.at("/status"), &[]).ok()?;
-        assert_eq!(answer.status, 200, "/status is always there");
+        assert_eq!(answer.status, 200, "status code of /status");
         let text = answer.text().ok()?;
-        Some(serde_json::from_str(&text).unwrap_or_else(|e| panic!("/status is not what it should be ({e}): {text}")))
+        Some(serde_json::from_str(&text).unwrap_or_else(|e| panic!("cannot parse /status ({e}): {text}")))
     }
 
     /// Returns `/status`.

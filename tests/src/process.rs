@@ -109,7 +109,7 @@ impl Process {
             Some(found) => found,
             None => {
                 let state = self.state();
-                panic!("{} did not print what was waited for ({state})", self.name)
+                panic!("{} did not print the expected line ({state})", self.name)
             }
         }
     }
@@ -121,8 +121,8 @@ impl Process {
 
     fn state(&mut self) -> String {
         match self.child.try_wait() {
-            Ok(Some(status)) => format!("it ended: {status}"),
-            _ => "it still runs".into(),
+            Ok(Some(status)) => format!("it exited: {status}"),
+            _ => "it is still running".into(),
         }
     }
 
@@ -169,7 +169,7 @@ impl Process {
     #[track_caller]
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).expect("it runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux reports it");
         line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
     }
 }

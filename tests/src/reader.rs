@@ -51,7 +51,7 @@ impl CheckedReader {
         let length = length.min(self.content.length - from);
         let start = Instant::now();
         let mut answer = http::get_range(&self.place, &self.url, from, Some(length))?;
-        assert_eq!(answer.status, 206, "a range is answered with a part");
+        assert_eq!(answer.status, 206, "status code of a range");
         let mut first_byte = None;
         let mut buffer = vec![0; 1 << 16];
         let mut at = from;
@@ -62,11 +62,11 @@ impl CheckedReader {
             }
             first_byte.get_or_insert_with(|| start.elapsed());
             if let Some(wrong) = self.content.first_difference(at, &buffer[..got]) {
-                panic!("byte {wrong} is wrong: a reader was given what is not in the torrent");
+                panic!("byte {wrong} differs from the torrent's");
             }
             at += got as u64;
         }
-        assert_eq!(at, from + length, "all that was asked for came");
+        assert_eq!(at, from + length, "end of the received range");
         Ok(Timing { first_byte: first_byte.unwrap_or_default(), whole: start.elapsed() })
     }
 
@@ -130,7 +130,7 @@ impl Player {
                     .and_then(|n| if n > 0 { Ok(n) } else { Err(ErrorKind::UnexpectedEof.into()) });
                 let n = n.map_err(|e| io::Error::new(e.kind(), format!("after {got} of {length} bytes: {e}")))?;
                 if let Some(wrong) = reader.content.first_difference(from + got, &buffer[..n]) {
-                    panic!("byte {wrong} is wrong");
+                    panic!("byte {wrong} differs from the torrent's");
                 }
                 session.first_byte.get_or_insert_with(|| asked.elapsed());
                 got += n as u64;
@@ -283,7 +283,7 @@ mod tests {
         let mut model = Model::new(2.0);
         model.received(1.0, 2.0, false); // begins at 1 s, dry at 3 s
         model.received(5.0, 2.5, false); // half a second is not enough to go on
-        assert_eq!(model.playback.stalls, 0, "it is not over yet");
+        assert_eq!(model.playback.stalls, 0, "the stall has not ended yet");
         model.received(6.0, 4.0, false);
         assert_eq!(model.playback.stalls, 1);
         assert!((model.playback.stalled.as_secs_f64() - 3.0).abs() < 0.01);
@@ -293,7 +293,7 @@ mod tests {
     fn a_picture_that_never_goes_on_is_a_stall_too() {
         let mut model = Model::new(2.0);
         model.gave_up(7.0);
-        assert_eq!(model.playback.stalls, 0, "it had not begun");
+        assert_eq!(model.playback.stalls, 0, "playback has not begun yet");
         model.received(7.0, 2.0, false);
         model.gave_up(13.0);
         assert_eq!(model.playback.stalls, 1);

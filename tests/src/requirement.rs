@@ -1,7 +1,7 @@
 //! A test's requirements on the machine. If one is missing, the test reports it and is skipped.
-//! With `PLAYSWARM_TEST_REQUIRE=1`, as in CI, that is a failure: a gate that skips is none. Reasons
-//! are also appended to the file that `PLAYSWARM_TEST_SKIPS` names, since test runners hide the
-//! output of a passing test.
+//! With `PLAYSWARM_TEST_REQUIRE=1`, as in CI, a missing requirement is a failure. Reasons are also
+//! appended to the file that `PLAYSWARM_TEST_SKIPS` names, since test runners hide the output of a
+//! passing test.
 
 use std::io::Write;
 use std::path::Path;
@@ -51,12 +51,17 @@ pub fn program(name: &str) -> bool {
 /// Whether Python with libtorrent is available.
 #[track_caller]
 pub fn libtorrent() -> bool {
-    let python = crate::peers::libtorrent::python();
-    let works = Command::new(&python)
-        .args(["-c", "import libtorrent"])
+    python_module(&crate::peers::libtorrent::python().to_string_lossy(), "libtorrent")
+}
+
+/// Whether this Python has a module.
+#[track_caller]
+pub fn python_module(python: &str, module: &str) -> bool {
+    let works = Command::new(python)
+        .args(["-c", &format!("import {module}")])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success());
-    works || missing(&format!("{} has no module libtorrent", python.display()))
+    works || missing(&format!("{python} has no module {module}"))
 }

@@ -1,4 +1,5 @@
-//! Torrents that lie or are damaged: refused with a sentence or handled; never out of the folder, never without bound.
+//! Torrents that are malicious or damaged. They are refused with an error message or handled
+//! safely. Nothing is written outside of the folder, and memory and time are bounded.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::bencode::{Ben, dict};
@@ -11,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-/// A folder that stands for a user's: the torrent is opened for `root/downloads`, and nothing else may change.
+/// A user's folder. The torrent is opened for `root/downloads`, and nothing else may change.
 struct Home(tempfile::TempDir);
 
 impl Home {
@@ -31,8 +32,8 @@ impl Home {
         path
     }
 
-    /// What stands beside the torrent file and the folder.
-    fn strangers(&self) -> Vec<PathBuf> {
+    /// Returns the entries beside the torrent file and the download folder.
+    fn other_entries(&self) -> Vec<PathBuf> {
         let entries = std::fs::read_dir(self.0.path()).unwrap().flatten().map(|entry| entry.path());
         entries.filter(|path| !path.ends_with("downloads") && !path.ends_with("bad.torrent")).collect()
     }
@@ -42,7 +43,7 @@ fn metainfo(info: Ben) -> Vec<u8> {
     dict([("info", info)]).encode()
 }
 
-/// An info dictionary of one file with made-up hashes.
+/// Returns an info dictionary of one file with made-up hashes.
 fn single(name: &str, length: i64, piece_length: i64) -> Ben {
     let pieces = if piece_length > 0 { (length.max(0) as u64).div_ceil(piece_length as u64).min(1 << 20) } else { 1 };
     dict([
@@ -53,7 +54,7 @@ fn single(name: &str, length: i64, piece_length: i64) -> Ben {
     ])
 }
 
-/// An info dictionary of several files.
+/// Returns an info dictionary of several files.
 fn several(name: &str, files: &[(&[&str], i64)]) -> Ben {
     let total = files.iter().map(|(_, length)| (*length).max(0) as u64).sum::<u64>();
     let list = files.iter().map(|(path, length)| {
@@ -68,16 +69,17 @@ fn several(name: &str, files: &[(&[&str], i64)]) -> Ben {
     ])
 }
 
-/// `playswarm info` of some bytes, under a limit of memory and time.
+/// Runs `playswarm info` on some bytes, with limits on memory and time.
 fn info(home: &Home, bytes: &[u8]) -> Output {
     let path = home.torrent(bytes);
-    // 1 GiB of address space holds the program and its threads, and no unbounded allocation.
+    // 1 GiB of address space is enough for the program and its threads, and for no unbounded
+    // allocation.
     let script = "ulimit -v 1500000; exec timeout 30 \"$0\" info --wait 0 \"$1\"";
     let program = playswarm_tests::playswarm::binary();
     let output = Command::new("sh").args(["-c", script]).arg(program).arg(path).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!said.contains("panicked") && !said.contains("memory allocation"), "{said}");
-    assert!(output.status.code().is_some_and(|code| code != 124), "it ends by itself and in time: {said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(!printed.contains("panicked") && !printed.contains("memory allocation"), "{printed}");
+    assert!(output.status.code().is_some_and(|code| code != 124), "it exits without a signal and in time: {printed}");
     output
 }
 
@@ -85,13 +87,13 @@ fn info(home: &Home, bytes: &[u8]) -> Output {
 fn refused(what: &str, bytes: &[u8]) {
     let home = Home::new();
     let output = info(&home, bytes);
-    let said = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stderr);
     assert!(
         !output.status.success(),
         "{what} must be refused, not described: {}",
         String::from_utf8_lossy(&output.stdout)
     );
-    assert!(said.trim().len() > 20, "a sentence says why {what} is refused: {said:?}");
+    assert!(printed.trim().len() > 20, "an error message says why {what} is refused: {printed:?}");
 }
 
 #[test]
@@ -151,13 +153,13 @@ fn no_path_leads_out_of_the_folder() {
     }
 }
 
-/// A torrent is either refused, or what it makes stays in the folder.
+/// Checks that a torrent is either refused, or makes files in the folder only.
 #[track_caller]
 fn stays_inside(bytes: &[u8], what: &str) {
     let home = Home::new();
     let output = info(&home, bytes);
     if output.status.success() {
-        // It was made harmless. Then it must be harmless when its files are made too.
+        // The path was made harmless. The files must then stay in the folder, too.
         let torrent = home.torrent(bytes);
         let mut playswarm = Builder::stream(torrent).dir(&home.downloads()).argument("--file").argument("0").spawn();
         let url = playswarm.process.find_line(Duration::from_secs(3), |line| line.starts_with("url: ").then_some(()));
@@ -166,8 +168,8 @@ fn stays_inside(bytes: &[u8], what: &str) {
         }
         playswarm.process.kill9();
     }
-    assert_eq!(home.strangers(), Vec::<PathBuf>::new(), "{what} led out of the folder");
-    assert!(!Path::new("/tmp/escaped.mkv").exists(), "{what} led out of the folder");
+    assert_eq!(home.other_entries(), Vec::<PathBuf>::new(), "{what} made an entry outside of the folder");
+    assert!(!Path::new("/tmp/escaped.mkv").exists(), "{what} made a file outside of the folder");
 }
 
 #[test]
@@ -175,7 +177,7 @@ fn reserved_and_overlong_names_are_made_harmless_and_play() {
     if !requirement::libtorrent() {
         return;
     }
-    // What no file system takes as it is, or what another program would stumble over.
+    // Names that a file system or another program does not accept.
     let long = "n".repeat(400) + ".mkv";
     for name in ["CON.mkv", "a:b|c?.mkv", "film\u{202e}gpj.mkv", "-rf.mkv", "tab\tnew\nline.mkv", &long] {
         let content = playswarm_tests::content::Content::new(5, 50_000);
@@ -186,7 +188,7 @@ fn reserved_and_overlong_names_are_made_harmless_and_play() {
         let torrent = home.torrent(&metainfo(info));
         let mut playswarm = Builder::stream(torrent).dir(&home.downloads()).spawn();
         playswarm.wait_url(STARTUP);
-        assert_eq!(home.strangers(), Vec::<PathBuf>::new());
+        assert_eq!(home.other_entries(), Vec::<PathBuf>::new());
         let control = |path: &PathBuf| path.to_string_lossy().chars().any(char::is_control);
         let made = std::fs::read_dir(home.downloads()).unwrap().flatten().map(|entry| entry.path());
         assert!(!made.into_iter().any(|path| control(&path)), "no control characters in names");
@@ -207,7 +209,8 @@ fn a_link_in_the_target_folder_is_not_followed_out_of_it() {
     let started = playswarm.process.find_line(Duration::from_secs(10), |l| l.strip_prefix("url: ").map(str::to_owned));
     if started.is_some() {
         playswarm.wait_url(STARTUP);
-        // It may have gone on without that place, or may refuse to serve: nothing may be written through the link.
+        // The program may continue without that place, or refuse to serve. It must not write
+        // through the link.
         let _ = CheckedReader::new(&playswarm, torrent.content(0)).try_read(0, 10_000);
     }
     drop(playswarm);
@@ -243,7 +246,8 @@ fn empty_files_and_pad_files_are_handled() {
     }
     let files = [("a.nfo", 0), ("one.mkv", 100_000), (".pad/31072", 31_072), ("z.mkv", 200_000), ("end.nfo", 0)];
     let mut torrent = TestTorrent::multi("padded", &files, 16 << 10);
-    // A pad file (BEP 47) is zeros by definition, so its content and the hashes are made again.
+    // A pad file (BEP 47) contains zeros by definition, so its content and the hashes are computed
+    // anew.
     let pad = torrent.data().join(&torrent.files[2].0);
     std::fs::write(&pad, vec![0; 31_072]).unwrap();
     let whole = torrent.files.iter().flat_map(|(path, _)| std::fs::read(torrent.data().join(path)).unwrap());
@@ -279,8 +283,8 @@ fn overlong_strings_are_refused_or_cut() {
     let long = "x".repeat(20 << 20);
     let home = Home::new();
     let output = info(&home, &metainfo(single(&long, 1000, 16_384)));
-    let said = output.stdout.len() + output.stderr.len();
-    assert!(said < 1 << 20, "{said} bytes were said about a name of 20 MiB");
+    let printed = output.stdout.len() + output.stderr.len();
+    assert!(printed < 1 << 20, "{printed} bytes of output for a name of 20 MiB");
     let many = metainfo(single("a.mkv", 1000, 16_384)).into_iter().take(1);
     let announce = format!("8:announce{}:{long}", long.len()).into_bytes();
     let bytes = many.chain(announce).chain(metainfo(single("a.mkv", 1000, 16_384)).into_iter().skip(1));
@@ -299,7 +303,7 @@ fn magnets_that_are_none_are_refused() {
     ];
     for magnet in bad {
         let output = Builder::stream(magnet).run(STARTUP);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains("not a torrent"), "{magnet}: {said}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && printed.contains("not a torrent"), "{magnet}: {printed}");
     }
 }

@@ -1,4 +1,4 @@
-//! The program's manners: help that teaches, exit codes that scripts can rely on, one line on stdout.
+//! The command line: help, exit codes for scripts, one line on stdout.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::peers::libtorrent;
@@ -73,7 +73,7 @@ fn stream_prints_one_line_to_stdout() {
     let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
     let playswarm = Builder::stream(torrent.file()).peers([seed.addr]).start();
     CheckedReader::new(&playswarm, torrent.content(0)).read_all();
-    std::thread::sleep(std::time::Duration::from_millis(1500)); // the live view speaks on stderr
+    std::thread::sleep(std::time::Duration::from_millis(1500)); // the live view prints to stderr
     let lines = playswarm.process.stdout();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].starts_with("url: http://127.0.0.1:"), "{lines:?}");

@@ -1,5 +1,5 @@
-//! Faults of the machine and the network: pulled cables, sudden death, full disks, changed files, what is in the way at
-//! the start. Each costs what it must and no more, and is told in a sentence.
+//! Faults of the machine and the network: cut links, killed processes, full disks, changed files,
+//! obstacles at the start. Each has a bounded effect and an error message.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::content::mix;
@@ -26,7 +26,7 @@ fn pulled_cables_of_two_of_six_seeds_cost_no_stall() {
         return;
     }
     let torrent = TestTorrent::single("film.mkv", 48 << 20, 1 << 20);
-    // Six seeds of 3 Mbit/s: the four that stay are twice what the film of 5 Mbit/s takes.
+    // Six seeds of 3 Mbit/s. The remaining four have twice the film's rate of 5 Mbit/s.
     let swarm = Swarm::new(&torrent, Link::home(10_000, 50_000, 5.0), &[Link::home(3_000, 20_000, 15.0); 6]);
     let playswarm = swarm.start(&torrent.file());
     let reader = CheckedReader::new(&playswarm, torrent.content(0));
@@ -49,27 +49,29 @@ fn sudden_death_loses_no_verified_piece() {
     let torrent = TestTorrent::single("film.mkv", 40 << 20, PIECE);
     let seed = libtorrent::seed(&torrent, &libtorrent::Options::limited(6 << 20));
     let dir = tempfile::tempdir().unwrap();
-    let mut kept = 0;
+    let mut verified = 0;
     for round in 0..10u64 {
         let mut playswarm = Builder::stream(torrent.file()).dir(dir.path()).peers([seed.addr]).start();
-        let after = playswarm
-            .wait_status("what was verified before", Duration::from_secs(10), |status| status.verified_bytes >= kept);
+        let after =
+            playswarm.wait_status("the verified bytes of the previous run", Duration::from_secs(10), |status| {
+                status.verified_bytes >= verified
+            });
         let reader = CheckedReader::new(&playswarm, torrent.content(0));
-        if kept > 0 {
-            // What it claims to have, it can show, and it is right.
-            let first = after.piece_map.find('#').expect("something was kept") as u64;
+        if verified > 0 {
+            // The claimed pieces can be read, and their bytes are right.
+            let first = after.piece_map.find('#').expect("a verified piece") as u64;
             reader.read(first * PIECE, PIECE.min(torrent.total() - first * PIECE));
         }
         let reading = std::thread::spawn(move || {
-            // Ends with an error when the program dies: that is the point.
+            // The read fails when the program is killed, as intended.
             let _ = reader.try_read(0, u64::MAX);
         });
         std::thread::sleep(Duration::from_millis(150 + mix(round) % 700));
-        kept = playswarm.try_status().map_or(kept, |status| status.verified_bytes);
+        verified = playswarm.try_status().map_or(verified, |status| status.verified_bytes);
         playswarm.process.kill9();
         reading.join().unwrap();
     }
-    assert!(kept > 0, "it died each time before anything was verified: nothing was shown");
+    assert!(verified > 0, "the program was killed before it verified a piece each time");
     let playswarm = Builder::stream(torrent.file()).dir(dir.path()).peers([seed.addr]).start();
     CheckedReader::new(&playswarm, torrent.content(0)).read_all();
 }
@@ -93,7 +95,7 @@ fn a_file_changed_behind_our_back_is_fetched_again_and_not_served() {
     CheckedReader::new(&second, torrent.content(0)).read_all();
 }
 
-/// The file of this name somewhere below a folder.
+/// Returns the path of the file of this name somewhere below a folder.
 fn find(below: &Path, name: &str) -> PathBuf {
     let mut folders = vec![below.to_owned()];
     while let Some(folder) = folders.pop() {
@@ -108,7 +110,7 @@ fn find(below: &Path, name: &str) -> PathBuf {
     panic!("there is no {name} below {}", below.display());
 }
 
-/// A small file system of its own; taken away when dropped.
+/// A small file system, unmounted when dropped.
 struct Tmpfs(tempfile::TempDir);
 
 impl Tmpfs {
@@ -145,38 +147,39 @@ fn on_a_full_disk_the_film_plays_from_memory_with_a_sentence_and_is_written_when
     let mut playswarm = builder.peers([seed.addr]).start();
     let reader = CheckedReader::new(&playswarm, torrent.content(0));
     let reading = std::thread::spawn(move || reader.read_all());
-    let status = playswarm.wait_status("the full disk to be told", Duration::from_secs(30), |s| s.trouble.is_some());
+    let status =
+        playswarm.wait_status("the full disk to be reported", Duration::from_secs(30), |s| s.trouble.is_some());
     let trouble = status.trouble.unwrap();
     assert!(trouble.contains("full") && trouble.contains("free space"), "{trouble}");
-    assert!(playswarm.process.ended().is_none(), "it goes on");
-    // 24 MiB through a disk of 8 MiB and a memory of 8 MiB.
+    assert!(playswarm.process.ended().is_none(), "the program still runs");
+    // 24 MiB pass through a disk of 8 MiB and a memory of 8 MiB.
     reading.join().unwrap();
-    assert!(playswarm.status().trouble.is_some(), "the disk is full still");
+    assert!(playswarm.status().trouble.is_some(), "the disk is still full");
     disk.resize(64);
-    playswarm.wait_status("the trouble to be over", Duration::from_secs(10), |status| status.trouble.is_none());
+    playswarm.wait_status("the end of the trouble", Duration::from_secs(10), |status| status.trouble.is_none());
     drop(playswarm);
 }
 
-/// Runs what cannot work and gives what it said.
+/// Runs a command that must fail and returns its error output.
 fn fails(builder: Builder) -> String {
     let output = builder.run(STARTUP);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "it must not succeed: {said}");
-    assert!(output.status.code().is_some(), "it ends by itself, not by a signal");
-    assert!(!said.contains("panicked"), "{said}");
-    assert!(output.stdout.is_empty(), "no URL is printed that nobody could play");
-    said
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "it must not succeed: {printed}");
+    assert!(output.status.code().is_some(), "it exits without a signal");
+    assert!(!printed.contains("panicked"), "{printed}");
+    assert!(output.stdout.is_empty(), "no URL is printed after an error");
+    printed
 }
 
 #[test]
 fn a_folder_that_cannot_be_written_ends_it_with_a_sentence() {
     let torrent = TestTorrent::single("film.mkv", 1 << 20, PIECE);
-    // A file where the folder should be stops even root, who may write everywhere.
+    // A file in place of the folder prevents even root from writing there.
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "not a folder").unwrap();
-    let said = fails(Builder::stream(torrent.file()).dir(&file.join("below")));
-    assert!(said.contains("cannot ") && said.contains("below"), "{said}");
+    let printed = fails(Builder::stream(torrent.file()).dir(&file.join("below")));
+    assert!(printed.contains("cannot ") && printed.contains("below"), "{printed}");
 }
 
 #[test]
@@ -187,14 +190,15 @@ fn a_folder_without_permission_ends_it_with_a_sentence() {
     std::fs::create_dir(&sealed).unwrap();
     std::fs::set_permissions(&sealed, std::fs::Permissions::from_mode(0o555)).unwrap();
     if std::fs::write(sealed.join("probe"), "").is_ok() {
-        // Root writes everywhere: the other test of this kind shows the same with a file in the way.
+        // Root may write everywhere. The previous test covers root, with a file in place of the
+        // folder.
         std::fs::remove_file(sealed.join("probe")).unwrap();
-        let said = fails(Builder::stream(torrent.file()).dir(Path::new("/proc/playswarm")));
-        assert!(said.contains("cannot ") && said.contains("/proc/playswarm"), "{said}");
+        let printed = fails(Builder::stream(torrent.file()).dir(Path::new("/proc/playswarm")));
+        assert!(printed.contains("cannot ") && printed.contains("/proc/playswarm"), "{printed}");
         return;
     }
-    let said = fails(Builder::stream(torrent.file()).dir(&sealed));
-    assert!(said.contains("cannot ") && said.contains("sealed"), "{said}");
+    let printed = fails(Builder::stream(torrent.file()).dir(&sealed));
+    assert!(printed.contains("cannot ") && printed.contains("sealed"), "{printed}");
 }
 
 #[test]
@@ -202,8 +206,8 @@ fn a_peer_port_in_use_ends_it_with_a_sentence() {
     let torrent = TestTorrent::single("film.mkv", 1 << 20, PIECE);
     let addr = SocketAddr::new(fresh_ip().into(), 6881);
     let _taken = Place::Here.listen(addr);
-    let said = fails(Builder::stream(torrent.file()).listen(addr));
-    assert!(said.contains(&addr.to_string()) && said.contains("--listen"), "{said}");
+    let printed = fails(Builder::stream(torrent.file()).listen(addr));
+    assert!(printed.contains(&addr.to_string()) && printed.contains("--listen"), "{printed}");
 }
 
 #[test]
@@ -219,8 +223,8 @@ fn an_http_port_in_use_ends_it_with_a_sentence() {
         .arg(dir.path())
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains(&addr) && said.contains("--http"), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && printed.contains(&addr) && printed.contains("--http"), "{printed}");
 }
 
 #[test]
@@ -241,7 +245,7 @@ fn broken_trackers_do_not_stop_a_torrent_whose_peers_are_known() {
     let urls = trackers.iter().map(|tracker| tracker.url.clone()).collect::<Vec<_>>();
     let playswarm = Builder::stream(torrent.file_with(&urls)).peers([seed.addr]).start();
     CheckedReader::new(&playswarm, torrent.content(0)).read_all();
-    // And an honest one beside them is heard, whatever its place in the list.
+    // An honest tracker beside them is used, at any position in the list.
     let honest = Tracker::http(Mode::Honest);
     honest.add_peer(seed.addr);
     let urls = urls.into_iter().chain([honest.url.clone()]).collect::<Vec<_>>();
@@ -256,13 +260,13 @@ fn no_peers_at_all_is_reported_and_a_later_peer_is_used() {
     }
     let torrent = TestTorrent::single("film.mkv", 1 << 20, PIECE);
     let playswarm = Builder::stream(torrent.file()).start();
-    let status = playswarm.wait_status("the lack of peers to be told", STARTUP, |status| status.trouble.is_some());
+    let status = playswarm.wait_status("the lack of peers to be reported", STARTUP, |status| status.trouble.is_some());
     let trouble = status.trouble.unwrap();
     assert!(trouble.contains("peer"), "{trouble}");
     let mut seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
     seed.connect(playswarm.listen);
     CheckedReader::new(&playswarm, torrent.content(0)).read_all();
-    playswarm.wait_status("the trouble to be over", Duration::from_secs(10), |status| status.trouble.is_none());
+    playswarm.wait_status("the end of the trouble", Duration::from_secs(10), |status| status.trouble.is_none());
 }
 
 #[test]
@@ -276,6 +280,6 @@ fn ctrl_c_and_sigterm_end_it_at_once_and_cleanly() {
             playswarm.process.interrupt();
         }
         let status = playswarm.process.wait(Duration::from_secs(5));
-        assert!(status.code().is_some(), "it ends by itself: {status}");
+        assert!(status.code().is_some(), "it exits without a signal: {status}");
     }
 }

@@ -1,5 +1,5 @@
-//! The user's files are sacred: what is in the folder already is read at most, whatever a torrent calls its files, and what is
-//! ours is known, kept and fetched again where another program took it away.
+//! The user's files are never changed, whatever names a torrent has. Files of ours are recognised,
+//! kept, and fetched again if another program damages or removes them.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::peers::{fresh_ip, libtorrent};
@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 const PIECE: u64 = 128 << 10;
 
-/// What is below a folder: of each path its kind, its length, its inode, when its bytes and when its names or rights changed.
+/// Returns each path below a folder with its kind, length, inode, and times of the last change of
+/// bytes and metadata.
 fn snapshot(dir: &Path) -> BTreeMap<PathBuf, [i64; 6]> {
     let mut found = BTreeMap::new();
     let mut folders = vec![dir.to_owned()];
@@ -34,7 +35,7 @@ fn snapshot(dir: &Path) -> BTreeMap<PathBuf, [i64; 6]> {
     found
 }
 
-/// What was there is there still, as it was.
+/// Checks that all previous entries still exist, unchanged.
 #[track_caller]
 fn kept(dir: &Path, before: &BTreeMap<PathBuf, [i64; 6]>) {
     let after = snapshot(dir);
@@ -88,16 +89,16 @@ fn a_file_of_the_user_with_the_films_name_stays_and_the_film_plays_all_the_same(
     for run in 0..2 {
         let playswarm = Builder::stream(torrent.file()).dir(dir.path()).peers([seed.addr]).start();
         CheckedReader::new(&playswarm, torrent.content(0)).read_all();
-        playswarm.wait_status("all of it", Duration::from_secs(10), |s| s.verified_bytes == s.total_bytes);
+        playswarm.wait_status("the whole torrent", Duration::from_secs(10), |s| s.verified_bytes == s.total_bytes);
         let told = said(&playswarm, "left unchanged");
-        assert_eq!(told, 1 - run, "the user is told once, when a name is chosen");
-        assert_eq!(playswarm.status().downloaded_bytes > 0, run == 0, "what is ours is known the next time");
+        assert_eq!(told, 1 - run, "one message, when the name is chosen");
+        assert_eq!(playswarm.status().downloaded_bytes > 0, run == 0, "our file is used by the next run");
         stop(playswarm);
         kept(dir.path(), &before);
     }
 }
 
-/// Ends it as a user does, so that all is written.
+/// Stops the program with Ctrl-C, so that it writes everything.
 fn stop(mut playswarm: Playswarm) {
     playswarm.process.terminate();
     playswarm.process.wait(Duration::from_secs(10));
@@ -131,7 +132,7 @@ fn two_torrents_of_one_name_and_two_processes_with_one_torrent_share_a_folder() 
     let dir = tempfile::tempdir().unwrap();
     let torrents = [2_000_000, 2_300_000].map(|length| TestTorrent::single("film.mkv", length, PIECE));
     let seeds = torrents.each_ref().map(|torrent| libtorrent::seed(torrent, &libtorrent::Options::default()));
-    // The second torrent twice at once.
+    // Two processes for the second torrent.
     let start = |n: usize| Builder::stream(torrents[n].file()).dir(dir.path()).peers([seeds[n].addr]).start();
     let mut before = 0;
     for round in 0..2 {
@@ -143,7 +144,8 @@ fn two_torrents_of_one_name_and_two_processes_with_one_torrent_share_a_folder() 
             }
         });
         let fetched: u64 = running.iter().map(|(_, playswarm)| playswarm.status().downloaded_bytes).sum();
-        // Of one torrent's two processes, the second time either may get the files that the other made.
+        // From the second round on, either process of a torrent may use the files that the other
+        // made.
         assert!(round == 0 || fetched < before / 4, "{fetched} of {before} bytes were fetched again");
         before = fetched;
         running.into_iter().for_each(|(_, playswarm)| stop(playswarm));
@@ -239,7 +241,7 @@ fn files_that_are_overwritten_cut_removed_or_moved_meanwhile_are_fetched_again_w
     ];
     let mut playswarm = first;
     for (what, fault) in faults {
-        // On the disk as a whole, so that it is the disk that it must look at.
+        // Restarts the program, so that no piece is in memory and all reads go to the disk.
         stop(playswarm);
         playswarm = start();
         CheckedReader::new(&playswarm, torrent.content(0)).read(5 << 20, 1 << 20);
@@ -247,13 +249,14 @@ fn files_that_are_overwritten_cut_removed_or_moved_meanwhile_are_fetched_again_w
         let reader = CheckedReader::new(&playswarm, torrent.content(0));
         let begun = Instant::now();
         reader.read_all();
-        // Fetched piece by piece this took 4.5 s for each 25 of them, which is more than half a minute.
+        // Without the check of whole files, each 25 pieces took 4.5 s, which is more than 30 s in
+        // total.
         assert!(begun.elapsed() < Duration::from_secs(20), "{what}: {:?}", begun.elapsed());
         let warnings = playswarm.process.stderr().iter().filter(|line| line.contains("WARN")).count();
         assert!(warnings <= 2, "{what}: {warnings} warnings: {:#?}", playswarm.process.stderr());
     }
     stop(playswarm);
-    assert!(torrent.content(0).is_at(&dir.path().join("library.mkv")), "what the user moved is as it was");
+    assert!(torrent.content(0).is_at(&dir.path().join("library.mkv")), "the file that the user moved is unchanged");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Peers are found by the DHT alone, and reached over IPv6.
+//! Peers found by the DHT alone, and peers reached over IPv6.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::netlab::{Link, Net};
@@ -10,7 +10,7 @@ use playswarm_tests::torrent::TestTorrent;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A libtorrent session that is a node of a DHT of its own, told of these other nodes.
+/// Starts a libtorrent session that is a node of a private DHT and knows these other nodes.
 fn node(bootstrap: &[SocketAddr]) -> RealPeer {
     let nodes = bootstrap.iter().map(SocketAddr::to_string).collect::<Vec<_>>().join(",");
     libtorrent::start(&libtorrent::Options { dht: Some(nodes), ..libtorrent::Options::default() })
@@ -26,7 +26,7 @@ fn a_magnet_needs_nothing_but_the_dht() {
     let second = node(&[first.addr]);
     let dht = Some(format!("{},{}", first.addr, second.addr));
     let seed = libtorrent::seed(&torrent, &libtorrent::Options { dht, ..libtorrent::Options::default() });
-    // Everything else that finds peers is off.
+    // All other ways to find peers are disabled.
     let settings = tempfile::tempdir().unwrap();
     let file = settings.path().join("dht.json");
     std::fs::write(&file, r#"{"lsd": false, "pex": false, "port_map": false, "trackers": false}"#).unwrap();
@@ -41,7 +41,8 @@ fn a_magnet_needs_nothing_but_the_dht() {
         .argument("--dht-bootstrap")
         .argument(&second.addr.to_string())
         .spawn();
-    // The seed's announcement and our search each take a few seconds, and may miss each other once.
+    // The seed's announce and our lookup take a few seconds each, and the first lookup may precede
+    // the announce.
     playswarm.wait_url(Duration::from_secs(60));
     CheckedReader::new(&playswarm, torrent.content(0)).read_all();
     let status = playswarm.status();

@@ -1,5 +1,5 @@
-//! The harness itself: a network that is not as slow as it says, or a client that downloads from nobody, would make
-//! every other test worthless. Nothing here needs the program under test.
+//! Tests of the harness itself. All other tests depend on a network with the configured rates and
+//! on clients that really transfer data. The program under test is not needed here.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::hostile::{Hostile, Malice};
@@ -12,7 +12,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// Sends `bytes` from one host to another and gives the connection's round trip and the whole time.
+/// Sends `bytes` from one host to another. Returns the time to connect and the total time.
 fn transfer(net: &Net, from: &str, to: &str, addr: SocketAddr, bytes: usize) -> (Duration, Duration) {
     let listener = net.place(to).listen(addr);
     let server = std::thread::spawn(move || {
@@ -40,8 +40,8 @@ fn netlab_gives_each_host_its_rate_and_its_delay() {
     }
     let net = Net::new(&[("a", Link::home(8_000, 0, 10.0)), ("b", Link::home(0, 0, 20.0))]);
     let (connected, whole) = transfer(&net, "a", "b", net.addr("b", 80), 2_000_000);
-    assert!((0.059..0.2).contains(&connected.as_secs_f64()), "a round trip of 60 ms, and it took {connected:?}");
-    // 2 MB at 1 MB/s and some round trips of slow start; headers and losses cost a little more.
+    assert!((0.059..0.2).contains(&connected.as_secs_f64()), "a round trip of 60 ms took {connected:?}");
+    // 2 MB at 1 MB/s plus some round trips of slow start. Headers and losses add a little.
     assert!((2.0..3.5).contains(&whole.as_secs_f64()), "2 MB at 8 Mbit/s took {whole:?}");
     let traffic = net.traffic("a");
     assert!(traffic.sent_bytes > 2_000_000 && traffic.sent_bytes < 2_600_000, "{traffic:?}");
@@ -78,7 +78,7 @@ fn netlab_pulls_cables_without_a_word_and_mends_them() {
     stream.write_all(b"lost for now").unwrap();
     far.set_read_timeout(Some(Duration::from_millis(700))).unwrap();
     let mut buffer = [0; 12];
-    assert!(far.read(&mut buffer).is_err(), "nothing passes a pulled cable, not even an end");
+    assert!(far.read(&mut buffer).is_err(), "a cut link passes no data and no FIN");
     net.mend("b");
     far.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     far.read_exact(&mut buffer).unwrap();
@@ -96,7 +96,7 @@ fn netlab_loses_the_configured_share_and_sees_watched_packets() {
     let from = net.place("a").udp(net.addr("a", 1000));
     let to = net.place("b").udp(net.addr("b", 1000));
     to.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
-    // Few enough for the receiving socket's buffer.
+    // The packets fit into the receiving socket's buffer.
     for _ in 0..200 {
         from.send_to(b"hay needle hay", net.addr("b", 1000)).unwrap();
         std::thread::sleep(Duration::from_micros(200));
@@ -104,7 +104,7 @@ fn netlab_loses_the_configured_share_and_sees_watched_packets() {
     from.send_to(b"hay", net.addr("b", 1000)).unwrap();
     let got = std::iter::from_fn(|| to.recv(&mut [0; 100]).ok()).count();
     assert!((110..=170).contains(&got), "{got} of 201 packets came through a loss of 30 %");
-    assert_eq!(net.sightings().len(), 200, "what is lost was said all the same");
+    assert_eq!(net.sightings().len(), 200, "lost packets are recorded, too");
     assert_eq!(net.sightings()[0].to, net.addr("b", 1000));
 }
 
@@ -126,7 +126,7 @@ fn netlab_leaves_nothing_behind() {
     });
     assert!(ours() >= 1);
     drop(net);
-    assert!(sleeper.wait(Duration::from_secs(5)).code().is_none(), "what ran in a host goes with it");
+    assert!(sleeper.wait(Duration::from_secs(5)).code().is_none(), "a removed host's processes are killed");
     assert_eq!(ours(), 0);
 }
 
@@ -197,12 +197,15 @@ fn libtorrent_finds_liars_among_honest_seeds() {
     if !requirement::libtorrent() {
         return;
     }
-    // Judged by an old hand, a hostile peer must be what it claims to be: it is asked, and it does harm.
+    // libtorrent must find a hostile peer hostile, too: it sends requests to it and receives wrong
+    // data.
     let torrent = TestTorrent::single("poisoned.bin", 2 << 20, 64 << 10);
     let liar = Hostile::start(Malice::WrongData, &torrent);
     let mut leech = libtorrent::leech(&torrent.file(), &libtorrent::Options::default());
     leech.connect(liar.addr);
-    playswarm_tests::wait_for("requests to the liar", Duration::from_secs(20), || (liar.requests() > 0).then_some(()));
+    playswarm_tests::wait_for("requests to the hostile peer", Duration::from_secs(20), || {
+        (liar.requests() > 0).then_some(())
+    });
     let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
     leech.connect(seed.addr);
     leech.wait_complete(&torrent, Duration::from_secs(60));
@@ -218,7 +221,7 @@ fn libtorrent_gets_the_right_metadata_from_a_silent_peer_and_none_from_a_liar() 
         let peer = Hostile::start(malice, &torrent);
         let leech = libtorrent::leech_magnet(&torrent.magnet(&[], &[peer.addr]), &libtorrent::Options::default());
         let got = leech.process.find_line(Duration::from_secs(8), |line| line.contains("\"metadata\"").then_some(()));
-        assert!(peer.connections() > 0, "nobody came");
+        assert!(peer.connections() > 0, "no connection to the peer");
         got.is_some()
     };
     assert!(metadata(Malice::Silence));

@@ -1,5 +1,5 @@
-//! Hostile peers beside one honest, slow seed: the film plays on, every byte is right, memory stays bounded, and who
-//! provably lied is banned.
+//! Hostile peers beside one honest, slow seed. The film plays on, every byte is right, memory stays
+//! bounded, and peers that provably sent wrong data are banned.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::content::Content;
@@ -11,33 +11,34 @@ use playswarm_tests::requirement;
 use playswarm_tests::torrent::TestTorrent;
 use std::time::{Duration, Instant};
 
-/// The honest seed's upload: the film below takes it 6 s.
+/// Upload rate of the honest seed in bytes per second. The film below takes 6 s at this rate.
 const HONEST: u64 = 2 << 20;
 const LENGTH: u64 = 12 << 20;
 const PIECE: u64 = 256 << 10;
-/// However slow it gets, the film must be through by then: liars may cost something, not everything.
+/// Longest time for the whole film. Hostile peers may delay it, but not prevent it.
 const PATIENCE: Duration = Duration::from_secs(75);
-/// What the program may ever have resident, with 64 MiB of its own limit, a debug build and its threads.
+/// Largest resident memory, for a setting of 64 MiB, a debug build and its threads.
 const MEMORY: u64 = 160 << 20;
 
 struct Scene {
     torrent: TestTorrent,
-    villains: Vec<Hostile>,
+    hostiles: Vec<Hostile>,
     _seed: RealPeer,
     playswarm: Playswarm,
 }
 
-/// A viewer with one honest seed and `count` villains of a kind. `None` where the machine lacks libtorrent.
+/// Starts a viewer with one honest seed and `count` hostile peers of a kind. `None` if libtorrent
+/// is not available.
 fn scene(malice: Malice, count: usize) -> Option<Scene> {
     if !requirement::libtorrent() {
         return None;
     }
     let torrent = TestTorrent::single("film.mkv", LENGTH, PIECE);
-    let villains = (0..count).map(|_| Hostile::start(malice, &torrent)).collect::<Vec<_>>();
+    let hostiles = (0..count).map(|_| Hostile::start(malice, &torrent)).collect::<Vec<_>>();
     let seed = libtorrent::seed(&torrent, &libtorrent::Options::limited(HONEST));
-    let peers = villains.iter().map(|villain| villain.addr).chain([seed.addr]);
+    let peers = hostiles.iter().map(|hostile| hostile.addr).chain([seed.addr]);
     let playswarm = Builder::stream(torrent.file()).peers(peers).start();
-    Some(Scene { torrent, villains, _seed: seed, playswarm })
+    Some(Scene { torrent, hostiles, _seed: seed, playswarm })
 }
 
 impl Scene {
@@ -45,7 +46,7 @@ impl Scene {
         self.torrent.content(0)
     }
 
-    /// Plays with a seek and then all of it; gives the status at the end.
+    /// Plays with a seek, then the whole film. Returns the status at the end.
     fn plays(&self) -> Status {
         let start = Instant::now();
         let reader = CheckedReader::new(&self.playswarm, self.content());
@@ -53,7 +54,7 @@ impl Scene {
         reader.read(LENGTH * 2 / 3, 500_000);
         reader.read_all();
         assert!(start.elapsed() < PATIENCE, "it took {:?}", start.elapsed());
-        assert!(self.villains.iter().all(|v| v.connections() > 0), "the villains were met");
+        assert!(self.hostiles.iter().all(|v| v.connections() > 0), "all hostile peers were connected");
         let peak = self.playswarm.process.peak_memory();
         assert!(peak < MEMORY, "{} MiB were resident", peak >> 20);
         self.playswarm.status()
@@ -64,16 +65,16 @@ impl Scene {
 fn peers_that_send_wrong_data_are_found_and_banned() {
     let Some(scene) = scene(Malice::WrongData, 3) else { return };
     let status = scene.plays();
-    assert!(scene.villains.iter().any(|villain| villain.requests() > 0), "nobody asked them anything");
+    assert!(scene.hostiles.iter().any(|hostile| hostile.requests() > 0), "no hostile peer received a request");
     assert!(status.waste.failed_bytes > 0, "failed pieces are counted");
-    assert!(status.banned_peers > 0, "the liars are banned");
+    assert!(status.banned_peers > 0, "the hostile peers are banned");
 }
 
 #[test]
 fn a_peer_that_spoils_one_block_per_piece_is_distinguished_from_honest_ones() {
     let Some(scene) = scene(Malice::OneWrongBlock, 1) else { return };
     let status = scene.plays();
-    assert_eq!(status.banned_peers, 1, "the liar, and nobody else");
+    assert_eq!(status.banned_peers, 1, "only the hostile peer is banned");
 }
 
 #[test]
@@ -94,8 +95,8 @@ fn peers_that_choke_and_unchoke_for_ever_are_lived_with() {
 fn peers_that_claim_all_and_reject_each_request_are_lived_with() {
     if let Some(scene) = scene(Malice::RejectAll, 4) {
         scene.plays();
-        let requests = scene.villains.iter().map(Hostile::requests).sum::<u64>();
-        assert!(requests < 20_000, "{requests} requests were wasted on peers that reject them all");
+        let requests = scene.hostiles.iter().map(Hostile::requests).sum::<u64>();
+        assert!(requests < 20_000, "{requests} requests went to peers that reject all");
     }
 }
 
@@ -110,15 +111,15 @@ fn requests_for_what_does_not_exist_are_refused() {
 fn a_message_of_gigabytes_ends_the_connection() {
     let Some(scene) = scene(Malice::Oversized, 4) else { return };
     let status = scene.plays();
-    let villains = scene.villains.iter().map(|villain| villain.addr).collect::<Vec<_>>();
-    assert!(status.peers.iter().all(|peer| !villains.contains(&peer.addr)), "they are not connected any more");
+    let hostiles = scene.hostiles.iter().map(|hostile| hostile.addr).collect::<Vec<_>>();
+    assert!(status.peers.iter().all(|peer| !hostiles.contains(&peer.addr)), "the hostile peers are disconnected");
 }
 
 #[test]
 fn malformed_messages_do_no_harm() {
-    // Nine kinds of broken messages, another one on each connection.
+    // Nine kinds of broken messages, a different one on each connection.
     let Some(scene) = scene(Malice::Malformed, 9) else { return };
-    // And none at all: bytes that are no handshake, at the port at which we listen.
+    // Bytes that are not a handshake, sent to our listening port.
     storm::rubbish(scene.playswarm.listen, 20);
     scene.plays();
 }
@@ -167,12 +168,12 @@ fn storms_of_connections_leave_room_for_the_honest() {
         let silent = storm::silent_connections(listen, 300);
         storm::handshake_storm(listen, info_hash, 500);
         storm::rubbish(listen, 100);
-        let crowd = storm::crowd(listen, info_hash, 150);
-        (silent.len(), crowd.len())
+        let connections = storm::crowd(listen, info_hash, 150);
+        (silent.len(), connections.len())
     });
     scene.plays();
     let (silent, _) = storm.join().unwrap();
-    assert!(silent > 0, "the storm came through to the port");
+    assert!(silent > 0, "the silent connections reached the port");
     let status = scene.playswarm.status();
     assert!(status.peers.len() <= 80, "{} peers are connected, and 80 is the limit", status.peers.len());
     let threads = std::fs::read_dir(format!("/proc/{}/task", scene.playswarm.process.id())).unwrap().count();

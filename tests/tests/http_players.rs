@@ -1,4 +1,5 @@
-//! The HTTP server as players, browsers and scripts use it: ranges, many readers, readers that go away, strangers.
+//! The HTTP server as players, browsers and scripts use it: ranges, many readers, disconnecting
+//! readers, foreign origins.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::film::film;
@@ -64,11 +65,11 @@ fn head_tells_what_get_would() {
     assert_eq!(answer.header("content-length"), Some(scene.torrent.total().to_string().as_str()));
     assert_eq!(answer.header("accept-ranges"), Some("bytes"));
     assert_eq!(answer.header("content-type"), Some("video/mp4"));
-    let tag = answer.header("etag").expect("a tag by which a player resumes").to_owned();
+    let tag = answer.header("etag").expect("an ETag for resuming").to_owned();
     let resumed = request(&Place::Here, "GET", &scene.playswarm.url(), &[("Range", "bytes=5-9"), ("If-Range", &tag)]);
     assert_eq!(resumed.unwrap().status, 206);
     let stale = request(&Place::Here, "HEAD", &scene.playswarm.url(), &[("Range", "bytes=5-9"), ("If-Range", "\"x\"")]);
-    assert_eq!(stale.unwrap().status, 200, "a tag of something else gives all");
+    assert_eq!(stale.unwrap().status, 200, "another ETag returns the whole file");
 }
 
 #[test]
@@ -99,7 +100,7 @@ fn a_slow_reader_does_not_make_it_hoard() {
     let mut slow = get_range(&Place::Here, &scene.playswarm.url(), 0, None).unwrap();
     let mut other = [0; 1000];
     slow.read_exact(&mut other).unwrap();
-    // The slow one holds its connection and reads nothing; another reads all meanwhile.
+    // The slow reader keeps its connection and reads nothing, while another reads the whole file.
     CheckedReader::new(&scene.playswarm, scene.torrent.content(0)).read_all();
     slow.read_exact(&mut other).unwrap();
     assert_eq!(scene.torrent.content(0).first_difference(1000, &other), None);
@@ -109,24 +110,24 @@ fn a_slow_reader_does_not_make_it_hoard() {
 fn strangers_in_a_browser_are_turned_away() {
     let Some(scene) = scene(0) else { return };
     let url = scene.playswarm.url().at("/status");
-    // DNS rebinding: the connection is to loopback, the name is the attacker's.
+    // DNS rebinding: the connection is to loopback, but the Host header is the attacker's.
     let rebound = request(&Place::Here, "GET", &url, &[("Origin", "http://evil.example")]).unwrap();
     assert!(rebound.status == 403 || rebound.header("access-control-allow-origin").is_none());
     let text = raw(&url, b"GET /status HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
     assert!(text.starts_with("HTTP/1.1 403"), "a foreign Host is refused: {text}");
-    assert!(text.contains("--allow-host evil.example"), "and the way to allow it is named: {text}");
+    assert!(text.contains("--allow-host evil.example"), "the message names the option that allows it: {text}");
     for origin in ["*", "app.example", "https://app.example/player", "null"] {
         let output = Builder::stream(scene.torrent.file())
             .argument("--allow-origin")
             .argument(origin)
             .run(Duration::from_secs(20));
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(!output.status.success() && said.contains("--allow-origin"), "{origin}: {said}");
-        assert!(said.contains("https://app.example"), "it says how to write one: {said}");
+        let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && printed.contains("--allow-origin"), "{origin}: {printed}");
+        assert!(printed.contains("https://app.example"), "the message gives an example: {printed}");
     }
 }
 
-/// Sends these bytes and takes all that comes.
+/// Sends these bytes and reads the whole response.
 fn raw(url: &Url, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(url.addr).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -172,7 +173,7 @@ fn idle_connections_do_not_keep_the_player_out() {
         assert_eq!(request(&Place::Here, "GET", &url, &[("Range", "bytes=0-9")]).unwrap().status, 206);
     }
     assert!(begun.elapsed() < Duration::from_secs(8), "it took {:?}", begun.elapsed());
-    // And what sends nothing is closed soon.
+    // Connections without a complete request are closed soon.
     for mut stream in silent.into_iter().rev().take(5) {
         stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         assert!(!matches!(stream.read(&mut [0; 1024]), Err(e) if e.kind() == std::io::ErrorKind::WouldBlock));
@@ -204,7 +205,7 @@ fn what_a_television_is_given_by_time_decodes_and_the_rest_is_announced_by_byte(
         let features = features.header("contentfeatures.dlna.org").unwrap().to_owned();
         assert!(features.contains(&format!("DLNA.ORG_OP={operations};")), "{file}: {features}");
         let start = ask("GET", file, &[("TimeSeekRange.dlna.org", "npt=0.000-")]);
-        assert!(matches!(start.status, 200 | 206), "{file}: the start is where every film begins");
+        assert!(matches!(start.status, 200 | 206), "{file}: a request for the start needs no conversion");
         let answer = ask("GET", file, &[("TimeSeekRange.dlna.org", "npt=6.5-")]);
         if operations == "01" {
             assert_eq!(answer.status, 406, "{file}");

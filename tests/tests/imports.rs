@@ -53,7 +53,7 @@ fn imports() -> BTreeMap<String, BTreeSet<String>> {
     let name = |value: &Value| value["name"].as_str().unwrap().to_owned();
     let ours: BTreeSet<String> = packages.iter().map(name).collect();
     let of = |package: &Value| {
-        // A kind of null stands for a normal dependency.
+        // A normal dependency has the kind null.
         let normal = package["dependencies"].as_array().unwrap().iter().filter(|d| d["kind"].is_null());
         (name(package), normal.map(name).filter(|dependency| ours.contains(dependency)).collect())
     };
@@ -66,17 +66,14 @@ fn each_crate_imports_only_the_layers_below_it() {
     let allowed = BTreeMap::from(MAY_IMPORT);
     let named: BTreeSet<&str> = allowed.keys().copied().collect();
     let present: BTreeSet<&str> = imports.keys().map(String::as_str).collect();
-    assert_eq!(
-        present, named,
-        "each crate of the workspace needs a line in MAY_IMPORT, and docs/DESIGN.md a word on it"
-    );
+    assert_eq!(present, named, "each crate of the workspace needs a line in MAY_IMPORT, and a line in docs/DESIGN.md");
     for (name, imported) in &imports {
         let wrong: Vec<&String> = imported.iter().filter(|i| !allowed[name.as_str()].contains(&i.as_str())).collect();
         assert!(wrong.is_empty(), "{name} must not import {wrong:?}; docs/DESIGN.md has the layers");
     }
 }
 
-/// Returns the Rust files below a folder, without hidden folders and what is built.
+/// Returns the Rust files below a folder, without hidden folders and build output.
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -168,7 +165,7 @@ fn functions(text: &str) -> Vec<(String, usize, usize)> {
 
 #[test]
 fn a_file_is_at_most_500_lines_and_a_function_at_most_80() {
-    // `sources` takes this crate for a folder of tests.
+    // For `sources`, this whole crate is a folder of tests.
     let folders = [root(), root().join("tests/src")];
     let files: Vec<PathBuf> = folders.iter().flat_map(|folder| sources(folder)).collect();
     let mut counted = 0;
@@ -188,7 +185,7 @@ fn a_file_is_at_most_500_lines_and_a_function_at_most_80() {
 fn a_module_of_several_files_is_a_folder_with_mod_rs_and_none_uses_path() {
     for file in rust_files(&root()) {
         let beside = file.with_extension("");
-        assert!(!beside.is_dir(), "{} belongs into the folder beside it, as mod.rs", file.display());
+        assert!(!beside.is_dir(), "{} must move into the folder beside it, as mod.rs", file.display());
         let text = std::fs::read_to_string(&file).unwrap();
         let uses_path = text.lines().any(|line| line.trim_start().starts_with("#[path"));
         let may = MAY_USE_PATH.iter().any(|allowed| file.ends_with(allowed));

@@ -1,4 +1,5 @@
-//! Links as they are found: redirects of indexers, escaped magnets, peers by host name, the file that a link selects.
+//! Links in the forms in which users find them: redirects of indexers, escaped magnet links, peers
+//! by host name, selected files.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::playswarm::{Builder, Playswarm, STARTUP};
@@ -8,7 +9,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::Command;
 
-/// `playswarm seed` on plain loopback, and its port.
+/// Starts `playswarm seed` on plain loopback. Returns it with its port.
 fn seed(torrent: &TestTorrent) -> (Playswarm, u16) {
     let path = torrent.data().join(&torrent.name);
     let mut seed = Builder::seed(&path, &torrent.file()).listen("127.0.0.1:0".parse().unwrap()).spawn();
@@ -17,7 +18,7 @@ fn seed(torrent: &TestTorrent) -> (Playswarm, u16) {
     (seed, port)
 }
 
-/// A web server that answers each request with a redirect: first to itself, then to `location`.
+/// Starts a web server that redirects each request: first to itself, then to `location`.
 fn indexer(status: &'static str, location: String) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap();
@@ -74,6 +75,6 @@ fn info_follows_a_redirect_to_a_magnet_too() {
     let mut info = Command::new(playswarm_tests::playswarm::binary());
     info.args(["info", "--wait", "5", "--no-dht", "--no-lsd", "--no-port-map", "--listen", "127.0.0.1:0"]);
     let output = info.arg(format!("http://{at}/dl")).output().unwrap();
-    let (out, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && out.contains("E03.mkv"), "{out}{said}");
+    let (out, printed) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.contains("E03.mkv"), "{out}{printed}");
 }

@@ -1,4 +1,4 @@
-//! Magnet links: metadata from real clients over the wire (BEP 9), to real clients from us, and from what was saved.
+//! Magnet links: metadata from real clients (BEP 9), metadata for real clients, and saved metadata.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::hostile::{Hostile, Malice};
@@ -10,7 +10,7 @@ use playswarm_tests::torrent::TestTorrent;
 use playswarm_tests::tracker::{Mode, Tracker};
 use std::time::Duration;
 
-/// Small pieces, so that the metadata itself takes several messages.
+/// Returns a torrent with small pieces, so that the metadata itself takes several messages.
 fn torrent() -> TestTorrent {
     TestTorrent::single("by magnet.mkv", 20 << 20, 16 << 10)
 }
@@ -83,7 +83,7 @@ fn a_second_opening_needs_no_peer() {
     let dir = tempfile::tempdir().unwrap();
     let seed = libtorrent::seed(&torrent, &libtorrent::Options::default());
     let first = Builder::stream(torrent.magnet(&[], &[])).dir(dir.path()).peers([seed.addr]).start();
-    // A little more than the second one reads: the last piece may not be on disk yet.
+    // A little more than the second run reads, because the last piece may not be on disk yet.
     CheckedReader::new(&first, torrent.content(0)).read(0, 4 << 20);
     drop((first, seed));
     let second = Builder::stream(torrent.magnet(&[], &[])).dir(dir.path()).start();
@@ -101,8 +101,8 @@ fn liars_about_the_metadata_do_not_keep_the_truth_away() {
     let peers = liars.iter().map(|liar| liar.addr).chain([seed.addr]);
     let playswarm = Builder::stream(torrent.magnet(&[], &[])).peers(peers).start();
     CheckedReader::new(&playswarm, torrent.content(0)).read(0, 1 << 20);
-    assert!(liars.iter().all(|liar| liar.connections() > 0), "all of them were asked");
-    assert!(playswarm.process.peak_memory() < 200 << 20, "nobody's claim of gigabytes is believed");
+    assert!(liars.iter().all(|liar| liar.connections() > 0), "all hostile peers were connected");
+    assert!(playswarm.process.peak_memory() < 200 << 20, "a claimed size of gigabytes allocates no memory");
 }
 
 #[test]
@@ -114,9 +114,9 @@ fn a_link_without_peers_ends_with_an_error() {
     let impatient = Builder::stream(torrent.magnet(&[], &[])).argument("--config").argument(settings.to_str().unwrap());
     let output = impatient.run(STARTUP);
     assert!(!output.status.success());
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("no peer was found within 2 s") && said.contains("--peer"), "{said}");
-    assert!(output.stdout.is_empty(), "no URL is printed that nobody could play");
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(printed.contains("no peer was found within 2 s") && printed.contains("--peer"), "{printed}");
+    assert!(output.stdout.is_empty(), "no URL is printed after an error");
 }
 
 #[test]
@@ -149,5 +149,5 @@ fn metadata_is_given_within_the_upload_limit() {
     let mut viewer = Builder::stream(torrent.magnet(&[], &[])).peers([seed.listen]).spawn();
     let begun = std::time::Instant::now();
     viewer.wait_url(Duration::from_secs(90));
-    assert!(begun.elapsed() > Duration::from_secs(3), "{:?} for what takes five seconds", begun.elapsed());
+    assert!(begun.elapsed() > Duration::from_secs(3), "{:?} instead of about 5 s", begun.elapsed());
 }

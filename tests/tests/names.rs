@@ -1,5 +1,5 @@
-//! Names as they are found: those that another system would not take, those in old encodings, those with slashes, and files that
-//! lie elsewhere behind links.
+//! File names that occur in practice: names that other systems forbid, old encodings, slashes, and
+//! files behind links.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::bencode::Ben;
@@ -9,16 +9,16 @@ use playswarm_tests::torrent::TestTorrent;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Runs `playswarm create` on a path; gives the torrent file and what was said.
+/// Runs `playswarm create` on a path. Returns the path of the torrent file and the error output.
 fn create(path: &Path, folder: &Path) -> (PathBuf, String) {
     let made = folder.join("made.torrent");
     let output = Command::new(binary()).arg("create").arg(path).arg("-o").arg(&made).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{said}");
-    (made, said)
+    let printed = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{printed}");
+    (made, printed)
 }
 
-/// `playswarm seed` that has checked its files.
+/// Starts `playswarm seed` and waits until it has checked its files.
 fn seed(path: &Path, torrent: &Path) -> Playswarm {
     let mut seed = Builder::seed(path, torrent).spawn();
     seed.process.expect_line(0, STARTUP, |line| line.starts_with("seeding: ").then_some(()));
@@ -30,8 +30,8 @@ fn names_that_only_windows_forbids_are_created_seeded_and_streamed_as_they_are()
     let folder = tempfile::tempdir().unwrap();
     let torrent =
         TestTorrent::multi("Con.Air.1997", &[("Con.Air.1997.mkv", 2 << 20), ("con.air.1997.MKV", 1 << 20)], 64 << 10);
-    let (made, said) = create(&torrent.data().join("Con.Air.1997"), folder.path());
-    assert!(!said.contains("not in the torrent"), "{said}");
+    let (made, printed) = create(&torrent.data().join("Con.Air.1997"), folder.path());
+    assert!(!printed.contains("not in the torrent"), "{printed}");
     let seed = seed(&torrent.data().join("Con.Air.1997"), &made);
     let playswarm = Builder::stream(&made).peers([seed.listen]).start();
     assert!(playswarm.url().path.ends_with("/Con.Air.1997.mkv"), "{}", playswarm.url().path);
@@ -47,8 +47,8 @@ fn linked_files_and_folders_are_created_seeded_and_streamed() {
     std::os::unix::fs::symlink(torrent.data().join("films/a"), linked.join("a")).unwrap();
     std::os::unix::fs::symlink(torrent.data().join("films/two.mkv"), linked.join("two.mkv")).unwrap();
     std::os::unix::fs::symlink("nowhere", linked.join("three.mkv")).unwrap();
-    let (made, said) = create(&linked, folder.path());
-    assert!(said.contains("three.mkv: it is a broken link"), "{said}");
+    let (made, printed) = create(&linked, folder.path());
+    assert!(printed.contains("three.mkv: it is a broken link"), "{printed}");
     let seed = seed(&linked, &made);
     let playswarm = Builder::stream(&made).peers([seed.listen]).argument("--file").argument("one.mkv").start();
     CheckedReader::new(&playswarm, torrent.content(0)).read_all();

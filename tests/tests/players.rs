@@ -1,5 +1,5 @@
-//! A real player plays a real H.264 film from a shaped swarm and jumps three times; FFmpeg decodes frames from its
-//! middle. Judged by what the player says and by its exit.
+//! A real player plays a real H.264 film from a shaped swarm and seeks three times. FFmpeg decodes
+//! frames from the middle of the film. The tests check the player's output and exit code.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::netlab::Link;
@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// Seconds that the film lasts.
+/// Length of the film in seconds.
 const FILM_S: u32 = 60;
 
-/// A film of moving noise, about 3 Mbit/s, a keyframe each second; `.mkv` or `.mp4` by its name.
+/// Makes a film of moving noise, about 3 Mbit/s, with a keyframe each second. `name` ends in `.mkv`
+/// or `.mp4`.
 fn film(folder: &Path, name: &str) -> PathBuf {
     let path = folder.join(name);
     let source = format!("testsrc2=size=640x360:rate=25:duration={FILM_S}");
@@ -34,12 +35,13 @@ fn film(folder: &Path, name: &str) -> PathBuf {
 struct Stage {
     playswarm: Playswarm,
     swarm: Swarm,
-    /// The seeds read its files when they are asked.
+    /// The seeds read its files while they upload.
     _torrent: TestTorrent,
     folder: tempfile::TempDir,
 }
 
-/// The film in a swarm of five home connections of 2 Mbit/s. `None` where the machine lacks something.
+/// Starts a viewer of the film in a swarm of five home connections of 2 Mbit/s. `None` if a
+/// requirement is missing.
 fn stage(name: &str, player: &str) -> Option<Stage> {
     let able = requirement::network()
         && requirement::libtorrent()
@@ -66,7 +68,8 @@ impl Stage {
     }
 }
 
-/// Seeks three times, two seconds apart, says where it is after each, and ends the player.
+/// A script for mpv: seeks three times, two seconds apart, prints the position after each, and
+/// quits.
 const SEEKER: &str = r#"
 local targets = {40, 10, 50}
 local step = 0
@@ -143,7 +146,7 @@ fn ffmpeg_decodes_a_frame_from_the_middle_and_does_not_fetch_all_for_it() {
     assert!(status.success());
     assert!(std::fs::metadata(&frame).unwrap().len() > 10_000, "a picture of noise is not small");
     let now = stage.playswarm.status();
-    assert!(now.verified_bytes < now.total_bytes, "for one frame all of the film was fetched");
+    assert!(now.verified_bytes < now.total_bytes, "one frame needed the whole film");
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! Behind a real reverse proxy with TLS: what the page, the playlist and the subtitles link to is there, and a real player plays
-//! it. The proxy says what it is, or says nothing, as a plain `proxy_pass` does.
+//! Behind a real reverse proxy with TLS: all links of the page, the playlist and the subtitles
+//! work, and a real player plays the film. The proxy describes itself in headers, or does not, as a
+//! plain `proxy_pass`.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::film::film;
@@ -13,7 +14,8 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::Duration;
 
-/// A proxy that says nothing of itself; one at a prefix; one that says all, by the two ways of saying it.
+/// Configurations: a proxy without forwarding headers, one at a prefix, and one with each of the
+/// two kinds of headers.
 const LOCATIONS: &str = "
 location / { proxy_pass UPSTREAM/; }
 location /films/ { proxy_pass UPSTREAM/; }
@@ -51,7 +53,7 @@ fn scene(token: &[&str]) -> Option<Scene> {
     Some(Scene { nginx, playswarm, _seed: seed, _torrent: torrent, _folder: folder })
 }
 
-/// Status and body, as curl gets them.
+/// Returns status and body, as curl prints them.
 fn get(url: &str, headers: &[&str]) -> (String, String) {
     let mut command = Command::new("curl");
     command.args(["-sk", "--max-time", "60", "-w", "%{http_code}", url]);
@@ -90,7 +92,7 @@ fn every_link_is_there_behind_tls_and_a_prefix() {
                 assert!(link.starts_with(&format!("{}{prefix}", scene.nginx.origin)), "{link}");
                 assert_eq!(get(link, &[]).0, "200", "{link}");
             }
-            // What is taken elsewhere is right where the proxy says what it is.
+            // A saved playlist has absolute links only if the proxy describes itself.
             if ["/said/", "/rfc/"].contains(&prefix) {
                 let saved = get(&at("playlist.m3u8"), &["Accept: text/html"]).1;
                 let link = saved.lines().find(|line| !line.starts_with('#')).unwrap();

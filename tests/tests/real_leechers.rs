@@ -1,4 +1,4 @@
-//! Each real client downloads all of a torrent from us: `playswarm seed`, and while we are watching.
+//! Each real client downloads a whole torrent from us, from `playswarm seed` and from a viewer.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::peers::{RealPeer, aria2, libtorrent, rqbit, rtorrent, transmission};
@@ -18,7 +18,7 @@ fn torrent() -> TestTorrent {
     TestTorrent::single("given.mkv", (8 << 20) + 4321, 256 << 10)
 }
 
-/// `playswarm seed` of the whole torrent; it listens when this returns.
+/// Starts `playswarm seed` of the whole torrent, and waits until it listens.
 fn seeding(torrent: &TestTorrent, file: &Path, peers: &[SocketAddr]) -> Playswarm {
     let playswarm = Builder::seed(&torrent.data().join(&torrent.name), file).peers(peers.iter().copied()).spawn();
     listening(playswarm)
@@ -59,17 +59,19 @@ fn rtorrent_downloads_from_us_however_much_it_asks_for_at_once() {
     if !requirement::program("rtorrent") {
         return;
     }
-    // Long enough for it to find out how fast the line is, and to ask for more than a thousand blocks at once.
+    // Long enough for rTorrent to measure the line's rate and to request more than a thousand
+    // blocks at once.
     let torrent = TestTorrent::single("given.mkv", 224 << 20, 1 << 20);
     let leech = rtorrent::leech(&torrent.file());
     let _playswarm = seeding(&torrent, &torrent.file(), &[leech.addr]);
     leech.wait_complete(&torrent, PATIENCE);
 }
 
-/// A client that does not know BEP 54 takes a film more slowly than it is watched, so that it requests pieces that were
-/// announced and given back. It must not be sent away for that.
+/// Checks that a client without BEP 54 is not disconnected for requests of evicted pieces. The
+/// client downloads more slowly than the film is watched, so it requests pieces that were announced
+/// and then evicted.
 ///
-/// `dialled`: it is dialled by us, as it dials no address of this machine.
+/// With `dialled`, we dial the client, because it dials no address of this machine.
 fn stays_though_we_gave_back_what_it_asks_for(program: &str, dialled: bool, leech: impl Fn(&Path) -> RealPeer) {
     if !requirement::libtorrent() || !requirement::program(program) {
         return;
@@ -92,11 +94,11 @@ fn stays_though_we_gave_back_what_it_asks_for(program: &str, dialled: bool, leec
     reader.read(0, 24 << 20);
     playswarm.wait_status("the client takes something", PATIENCE, |status| status.uploaded_bytes > 0);
     reader.read(24 << 20, 48 << 20);
-    // It takes what is left, and asks in vain for what was given back.
+    // The client downloads the remaining pieces and requests the evicted ones in vain.
     std::thread::sleep(Duration::from_secs(12));
     let log = playswarm.process.stderr();
-    let sent_away = log.iter().filter(|line| line.contains("dropped") || line.contains("banned")).collect::<Vec<_>>();
-    assert!(sent_away.is_empty(), "{sent_away:?}");
+    let disconnects = log.iter().filter(|line| line.contains("dropped") || line.contains("banned")).collect::<Vec<_>>();
+    assert!(disconnects.is_empty(), "{disconnects:?}");
     assert_eq!(playswarm.status().peers.len(), 2, "{:?}", playswarm.status().peers);
     drop(leech);
 }
@@ -128,7 +130,8 @@ fn aria2_finds_us_at_the_tracker_and_downloads() {
     wait_for("our announce", Duration::from_secs(20), || {
         tracker.announces().iter().any(|a| a.peer.port() == playswarm.listen.port()).then_some(())
     });
-    // The announce comes from an address that the system chose; ours is the one at which we listen.
+    // The announce comes from an address chosen by the system. Our listening address is added by
+    // hand.
     tracker.add_peer(playswarm.listen);
     let leech = aria2::leech(file.to_str().unwrap());
     leech.wait_complete(&torrent, PATIENCE);
@@ -172,5 +175,5 @@ fn what_we_have_watched_others_get_from_us() {
     let mut leech = libtorrent::leech(&torrent.file(), &libtorrent::Options::default());
     leech.connect(playswarm.listen);
     leech.wait_complete(&torrent, PATIENCE);
-    assert!(playswarm.status().uploaded_bytes >= torrent.total(), "what was given is counted");
+    assert!(playswarm.status().uploaded_bytes >= torrent.total(), "the uploaded bytes are counted");
 }

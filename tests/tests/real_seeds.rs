@@ -1,4 +1,5 @@
-//! Each real client as the only seed: the stream plays through, jumps about, and every byte is right.
+//! Each real client as the only seed: the film plays to its end, seeks work, and every byte is
+//! right.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::peers::{RealPeer, aria2, libtorrent, rqbit, rtorrent, transmission};
@@ -8,18 +9,19 @@ use playswarm_tests::requirement;
 use playswarm_tests::torrent::TestTorrent;
 use std::time::Duration;
 
-/// 12 MiB and a bit, so that the last piece and the last block are short.
+/// Length of the film: a little over 12 MiB, so that the last piece and the last block are short.
 const LENGTH: u64 = (12 << 20) + 12_345;
 const PIECE: u64 = 256 << 10;
-/// A seek in a film from a seed on the same machine is over in milliseconds, unless a client lets us wait for an answer.
+/// Longest wait after a seek. A seed on the same machine answers in milliseconds, unless a client
+/// delays its answers.
 const SEEK: Duration = Duration::from_secs(3);
 
-/// Reads the middle, the end, the beginning, and then all of it.
+/// Reads the middle, the end, the beginning, and then the whole film.
 fn plays_through(playswarm: &Playswarm, torrent: &TestTorrent, seed: &RealPeer) {
     let reader = CheckedReader::new(playswarm, torrent.content(0));
-    // The first waits for the connection and for the seed's next round of unchoking.
+    // The first read includes the connection and the seed's next unchoke round.
     reader.read(torrent.total() / 2, 300_000);
-    // Later it may be gone: some clients leave peers that have all.
+    // Later the seed may be gone, as some clients disconnect complete peers.
     let peers = playswarm.status().peers;
     assert!(peers.iter().any(|peer| peer.addr == seed.addr), "the seed is shown: {peers:?}");
     let waits = [(torrent.total() - 100_000, 100_000), (PIECE - 3, 7), (0, LENGTH)].map(|(from, length)| {
@@ -164,7 +166,7 @@ fn a_reader_waits_on_while_other_pieces_come() {
         return;
     }
     let torrent = TestTorrent::single("film.mkv", LENGTH, PIECE);
-    // Nobody has the first piece; of the others each comes with news for whoever waits.
+    // No peer has the first piece. Each of the other pieces wakes all blocked readers.
     let keep = [(1, torrent.pieces() - 1)];
     let seed = libtorrent::seed_with(&torrent, &torrent.file(), &libtorrent::Options::default(), &keep);
     let playswarm = Builder::stream(torrent.file()).peers([seed.addr]).start();

@@ -1,4 +1,5 @@
-//! Which file is streamed, and what is said of its time, with a real libtorrent seed where bytes must be looked at.
+//! The choice of the file and the information about its time, with a real libtorrent seed where the
+//! film's bytes are needed.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::film::film;
@@ -26,7 +27,7 @@ fn a_film_without_an_ending_is_known_by_its_first_bytes() {
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::rename(film(&folder, "film.mkv", 30, 800_000), folder.join("film")).unwrap();
     film(&folder, "site.mkv", 3, 800_000);
-    // As large as the film, and nothing that plays.
+    // As large as the film, but not playable.
     std::fs::write(folder.join("data.xyz"), vec![b'x'; 4 << 20]).unwrap();
     let names = ["data.xyz", "film", "site.mkv"].map(str::to_owned);
     let torrent = TestTorrent::of_files(&folder, &names, 64 << 10);
@@ -42,15 +43,15 @@ fn a_packed_film_is_named_and_the_part_of_a_name_means_the_film() {
     let files = [("rel.rar", 300_000), ("rel.r00", 300_000), ("Sample/rel-sample.mkv", 6000)];
     let torrent = TestTorrent::multi("Rel", &files, 32 << 10);
     let output = Builder::stream(torrent.file()).run(Duration::from_secs(30));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("in the archive rel.rar (RAR archive)"), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && printed.contains("in the archive rel.rar (RAR archive)"), "{printed}");
     let files = [("Show.S01E02.mkv", 300_000), ("Show.S01E02.srt", 3000), ("Show.S01E03.mkv", 300_000)];
     let torrent = TestTorrent::multi("Show", &files, 32 << 10);
     let playswarm = Builder::stream(torrent.file()).argument("--file").argument("S01E02").start();
     assert!(playswarm.url().path.starts_with("/stream/0/"), "{}", playswarm.url().path);
     let output = Builder::stream(torrent.file()).argument("--file").argument("Show").run(Duration::from_secs(30));
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("0: Show.S01E02.mkv, 2: Show.S01E03.mkv"), "{said}");
+    let printed = String::from_utf8(output.stderr).unwrap();
+    assert!(printed.contains("0: Show.S01E02.mkv, 2: Show.S01E03.mkv"), "{printed}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The slot index: real viewers meet through real DHT nodes, and miss nothing where there are none.
+//! The slot index: real viewers find each other through real DHT nodes, and play as well without
+//! any nodes.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::film::film;
@@ -17,7 +18,8 @@ use std::time::Duration;
 const FILM_S: u32 = 60;
 const BITS_PER_S: u32 = 800_000;
 
-/// The film's torrent, and the settings under which viewers on one machine meet as they do on the internet, only sooner.
+/// The film's torrent, and settings for viewers on one machine. They are those of the internet with
+/// shorter times.
 struct Scene {
     torrent: TestTorrent,
     settings: PathBuf,
@@ -25,7 +27,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// `None` where the machine lacks something.
+    /// Makes a film and its torrent. `None` if a requirement is missing.
     fn new() -> Option<Scene> {
         if !requirement::libtorrent() || !requirement::program("ffmpeg") {
             return None;
@@ -54,18 +56,19 @@ fn as_text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// DHT nodes see whoever asks them from loopback at 127.0.0.1, so that is where viewers must listen.
+/// Returns a free address on 127.0.0.1. DHT nodes see requests from loopback as coming from there,
+/// so viewers must listen there.
 fn free() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// Beside the addresses that peers of tests have.
+/// Starts a DHT on addresses other than those of the tests' peers.
 fn dht(count: usize) -> DhtNet {
     let [a, b, c, _] = fresh_ip().octets();
     DhtNet::start(IpAddr::from([a, 220 + b % 30, c, 0]), count)
 }
 
-/// Reads the film as fast as it plays, and compares it.
+/// Reads the film at its own rate and compares it.
 fn watch(viewer: &Playswarm, film: &Path) -> std::thread::JoinHandle<usize> {
     let (url, film) = (viewer.url(), std::fs::read(film).unwrap());
     std::thread::spawn(move || {
@@ -108,8 +111,8 @@ fn viewers_of_the_same_minute_become_parents_and_may_leave() {
     let parent = second.wait_status("a parent", Duration::from_secs(60), |status| {
         status.peers.iter().any(|peer| peer.parent && peer.addr == first.listen)
     });
-    assert!(parent.peers.iter().all(|peer| peer.addr != seed.addr || !peer.parent), "a seed is no viewer");
-    let said = wait_for("the parent's word", Duration::from_secs(20), || {
+    assert!(parent.peers.iter().all(|peer| peer.addr != seed.addr || !peer.parent), "the seed is not a parent");
+    let said = wait_for("the parent's reported position", Duration::from_secs(20), || {
         let status = status(&second);
         let peers = status["peers"].as_array()?.clone();
         let parent = peers.into_iter().find(|peer| peer["parent"] == true)?;
@@ -119,8 +122,8 @@ fn viewers_of_the_same_minute_become_parents_and_may_leave() {
     assert!(theirs["playhead_s"].as_f64() > ours["playhead_s"].as_f64(), "a parent is ahead of us: {said:?}");
     assert_eq!(theirs["playing"], true);
 
-    // Who only looks sees both, and is seen by nobody.
-    let seen = wait_for("both in the picture", Duration::from_secs(60), || {
+    // A read-only search sees both viewers and announces nothing.
+    let seen = wait_for("both viewers in the output", Duration::from_secs(60), || {
         let look = scene.set(Builder::slots(scene.torrent.file()), &bootstrap).argument("--json");
         let output =
             look.argument("--wait").argument("12").peers([first.listen, second.listen]).run(Duration::from_secs(60));
@@ -133,7 +136,7 @@ fn viewers_of_the_same_minute_become_parents_and_may_leave() {
     });
     assert!((seen["duration_s"].as_f64().unwrap() - f64::from(FILM_S)).abs() < 1.0);
 
-    // All parents leave in the same moment; the film goes on.
+    // All parents leave at the same moment, and the film plays on.
     first.process.kill9();
     second.wait_status("no parent", Duration::from_secs(30), |status| status.peers.iter().all(|peer| !peer.parent));
     let length = std::fs::metadata(&film).unwrap().len() as usize;
@@ -154,7 +157,7 @@ fn without_any_dht_a_film_plays_as_ever() {
     });
     assert_eq!(slots["dials"], 0);
     let operations = slots["lookups"].as_u64().unwrap() + slots["announces"].as_u64().unwrap();
-    assert!(operations <= 6, "it does not insist: {slots}");
+    assert!(operations <= 6, "few operations without a DHT: {slots}");
     assert!(status(&viewer)["playhead"]["time_s"].as_f64().unwrap() > 1.0);
     drop(viewer);
     watching.join().unwrap();
@@ -176,7 +179,7 @@ fn a_private_film_has_no_place_in_the_index() {
         });
         let has_place = || (!status(&viewer)["slots"].is_null()).then_some(());
         if private {
-            // It is looked at twice a second.
+            // The status is read twice a second.
             std::thread::sleep(Duration::from_secs(2));
             assert_eq!(has_place(), None);
         } else {

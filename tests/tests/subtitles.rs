@@ -1,4 +1,5 @@
-//! Subtitles beside a film in a real swarm: mpv shows the film first, and has each subtitle that a peer has soon after.
+//! Subtitles beside a film in a real swarm: mpv shows the film first, and soon after has each
+//! subtitle that a peer has.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::film::film;
@@ -11,11 +12,11 @@ use std::time::{Duration, Instant};
 
 const PIECE: u64 = 32 << 10;
 const SUBTITLES: usize = 40;
-/// Subtitles from this one on are held by no peer.
+/// First subtitle that no peer has.
 const MISSING: usize = 20;
 
-/// Says when the first picture is shown, and ends when there are enough subtitles and the first in the order of their names
-/// is shown, as players do that know all from the start.
+/// A script for mpv. It prints when the first picture is shown. It quits once there are enough
+/// subtitles and the first by name is shown, as in players that know all from the start.
 const WATCHER: &str = r#"
 local enough = tonumber(mp.get_opt("enough"))
 local seen = false
@@ -72,7 +73,7 @@ fn mpv_shows_the_film_before_any_subtitle_and_gets_those_that_a_peer_has() {
     );
     let mut playswarm = Builder::play(torrent.file(), &player).peers([seed.addr]).start();
     let begun = Instant::now();
-    // The player's words go to standard error.
+    // The player prints to standard error.
     let seen = |playswarm: &Playswarm| playswarm.process.stderr().iter().any(|line| line.contains("PICTURE"));
     while !seen(&playswarm) {
         assert!(begun.elapsed() < Duration::from_secs(20), "no picture: {:?}", playswarm.process.stderr());
@@ -82,6 +83,6 @@ fn mpv_shows_the_film_before_any_subtitle_and_gets_those_that_a_peer_has() {
     let status = playswarm.process.wait(Duration::from_secs(60));
     let log = [playswarm.process.stdout(), playswarm.process.stderr()].concat();
     assert!(status.success(), "{status}: {log:?}");
-    let said = log.iter().find(|line| line.contains("SUBTITLES ")).unwrap();
-    println!("{said}, {:?} after the start", begun.elapsed());
+    let printed = log.iter().find(|line| line.contains("SUBTITLES ")).unwrap();
+    println!("{printed}, {:?} after the start", begun.elapsed());
 }

@@ -1,5 +1,5 @@
-//! Seeking by time, against a real libtorrent seed with films made by FFmpeg: what `?t=`, `/timeline` and `info` say is what
-//! FFmpeg's own reader says of the file.
+//! Seeking by time, with a real libtorrent seed and films made by FFmpeg. `?t=`, `/timeline` and
+//! `info` must agree with FFmpeg's own reader.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::film::film;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Seconds that the film lasts.
+/// Length of the film in seconds.
 const FILM_S: u32 = 60;
 
 fn ffprobe(film: &Path, show: &[&str]) -> String {
@@ -21,7 +21,8 @@ fn ffprobe(film: &Path, show: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The keyframes of the film's pictures by FFmpeg: time from the start of the film, place of the packet.
+/// Returns the keyframes of the film according to FFmpeg: time from the start of the film, and byte
+/// position of the packet.
 fn keyframes(film: &Path) -> Vec<(f64, u64)> {
     let start: f64 = ffprobe(film, &["-show_entries", "format=start_time"]).trim().parse().unwrap();
     let text = ffprobe(film, &["-select_streams", "v:0", "-show_entries", "packet=pts_time,pos,flags"]);
@@ -42,7 +43,7 @@ struct Scene {
     _folder: tempfile::TempDir,
 }
 
-/// `None` where the machine lacks something.
+/// Starts a viewer of the film. `None` if a requirement is missing.
 fn scene(name: &str) -> Option<Scene> {
     if !requirement::libtorrent() || !requirement::program("ffmpeg") || !requirement::program("ffprobe") {
         return None;
@@ -85,7 +86,11 @@ fn a_time_lands_on_ffmpegs_keyframe(name: &str) {
         assert!(body == scene.bytes[from..], "from {at} s on");
     }
     let beyond = scene.get(&format!("/stream/0/{name}?t=90"));
-    assert_eq!((beyond.status, beyond.header("playswarm-time")), (200, None), "no time of this film: not ours");
+    assert_eq!(
+        (beyond.status, beyond.header("playswarm-time")),
+        (200, None),
+        "a time beyond the film's end is ignored"
+    );
     drop(beyond);
     let timeline: Value = serde_json::from_str(&scene.get("/timeline/0?buckets=10").text().unwrap()).unwrap();
     let duration = timeline["duration_s"].as_f64().unwrap();
@@ -108,7 +113,7 @@ fn a_time_in_mp4_lands_on_ffmpegs_keyframe() {
 #[test]
 fn a_transport_stream_plays_from_the_time_on() {
     let Some(scene) = scene("film.ts") else { return };
-    // What is served from a time on is a film of its own.
+    // A transport stream that is served from a time on begins with its own tables.
     let url = scene.playswarm.url();
     let rest = scene.film.with_file_name("rest.ts");
     let mut body = Vec::new();

@@ -1,4 +1,5 @@
-//! Trackers as they are: odd answers, dead addresses, refusals, and addresses that nothing may make us ask.
+//! Trackers as they occur in practice: odd responses, dead addresses, refusals, and addresses that
+//! must not be contacted.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_tests::hostile::{Hostile, Malice};
@@ -16,8 +17,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// A peer that nobody is.
-fn nobody() -> SocketAddr {
+/// Returns the address of a peer that does not exist.
+fn nonexistent_peer() -> SocketAddr {
     SocketAddr::new(fresh_ip().into(), 6881)
 }
 
@@ -25,7 +26,7 @@ fn torrent() -> TestTorrent {
     TestTorrent::single("film.mkv", 1 << 20, 64 << 10)
 }
 
-/// Waits until each tracker has an outcome.
+/// Waits until each tracker has worked or failed.
 fn outcome(playswarm: &Playswarm) -> Status {
     playswarm.wait_status("an outcome of each tracker", Duration::from_secs(30), |status| {
         !status.trackers.is_empty() && status.trackers.iter().all(|t| matches!(t.state.as_str(), "working" | "failed"))
@@ -36,7 +37,7 @@ fn outcome(playswarm: &Playswarm) -> Status {
 fn peers_are_found_in_answers_of_any_form() {
     let torrent = torrent();
     let trackers: Vec<Tracker> = Form::ODD.into_iter().map(|form| Tracker::http(Mode::Odd(form))).collect();
-    trackers.iter().for_each(|tracker| tracker.add_peer(nobody()));
+    trackers.iter().for_each(|tracker| tracker.add_peer(nonexistent_peer()));
     let urls: Vec<String> = trackers.iter().map(|tracker| tracker.url.clone()).collect();
     let playswarm = Builder::stream(torrent.file_with(&urls)).start();
     let status = outcome(&playswarm);
@@ -57,11 +58,11 @@ fn what_trackers_say_is_shown_everywhere_and_passkeys_nowhere() {
     urls.push(refuser.url.clone());
     let playswarm = Builder::stream(torrent.file_with(&urls)).start();
     let status = outcome(&playswarm);
-    let said = |n: usize| status.trackers[n].message.clone().unwrap_or_default();
+    let message = |n: usize| status.trackers[n].message.clone().unwrap_or_default();
     assert!(status.trackers.iter().all(|t| t.state == "failed" && !t.url.contains("secret")), "{:?}", status.trackers);
-    assert!(said(0).contains(REFUSAL) && said(4).contains(REFUSAL), "{:?}", status.trackers);
-    assert!(said(1).contains("403") && said(2).contains("410"), "{:?}", status.trackers);
-    assert!(said(1).contains("go \u{fffd}[31maway"), "{}", said(1));
+    assert!(message(0).contains(REFUSAL) && message(4).contains(REFUSAL), "{:?}", status.trackers);
+    assert!(message(1).contains("403") && message(2).contains("410"), "{:?}", status.trackers);
+    assert!(message(1).contains("go \u{fffd}[31maway"), "{}", message(1));
 
     let get = |path: &str| http::request(&Place::Here, "GET", &playswarm.url().at(path), &[]).unwrap().text().unwrap();
     let page = get("/");
@@ -69,7 +70,7 @@ fn what_trackers_say_is_shown_everywhere_and_passkeys_nowhere() {
 
     let mut info = std::process::Command::new(binary());
     info.arg("info").arg(torrent.file_with(&urls)).args(["--wait", "4", "--no-dht", "--no-lsd", "--no-port-map"]);
-    let info = info.args(["--listen", &nobody().to_string()]).output().unwrap();
+    let info = info.args(["--listen", &nonexistent_peer().to_string()]).output().unwrap();
     let text = String::from_utf8_lossy(&info.stdout);
     assert!(text.contains(REFUSAL) && text.contains("403") && !text.contains("secret"), "{text}");
 }
@@ -111,10 +112,10 @@ fn a_magnet_link_announces_that_something_is_missing_and_not_sixteen_exabytes() 
 fn a_tracker_that_is_out_of_order_costs_its_tier_two_seconds() {
     let torrent = torrent();
     let (dead, good) = (Tracker::http(Mode::Hang), Tracker::http(Mode::Odd(Form::Plain)));
-    let peer = nobody();
+    let peer = nonexistent_peer();
     good.add_peer(peer);
     let file = torrent.file_with_tiers(&[vec![dead.url.clone(), good.url.clone()]]);
-    // A tier's order is drawn anew by each process (BEP 12), so the good one is often asked first.
+    // Each process shuffles a tier (BEP 12), so the working tracker is often first.
     for draw in 1..=30 {
         let begun = std::time::Instant::now();
         let playswarm = Builder::stream(file.clone()).start();
@@ -128,14 +129,14 @@ fn a_tracker_that_is_out_of_order_costs_its_tier_two_seconds() {
         assert!(waited < Duration::from_secs(10), "{waited:?}");
         assert!(
             waited >= Duration::from_secs(2),
-            "the second of a tier is for when the first gave nothing: {waited:?}"
+            "the second tracker of a tier is used once the first has failed: {waited:?}"
         );
         return;
     }
     panic!("the dead tracker was never the first of its tier");
 }
 
-/// A program that runs the one under test with other host names.
+/// Writes a script that runs the program under test with other host names.
 fn with_hosts(dir: &Path, hosts: &str) -> PathBuf {
     let (list, script) = (dir.join("hosts"), dir.join("playswarm-with-hosts"));
     std::fs::write(&list, hosts).unwrap();
@@ -159,7 +160,8 @@ fn a_name_whose_first_address_is_dead_leads_to_the_next() {
     http.add_peer(peers[0]);
     udp.add_peer(peers[1]);
     let dir = tempfile::tempdir().unwrap();
-    // What is sent to the first address is lost without a sign. It is as near as the second, or the system would swap them.
+    // Packets to the first address are lost silently. It is as near as the second, or the system
+    // would swap them.
     let hosts = format!("10.77.0.3 tracker.test\n{} tracker.test\n", net.addr("tracker", 1).ip());
     let urls = ["http://tracker.test:6969/announce".to_owned(), "udp://tracker.test:6970/announce".to_owned()];
     let listen = net.addr("viewer", 6881);
@@ -181,7 +183,7 @@ fn nothing_from_outside_makes_us_ask_services_of_our_own_network() {
     }
     let net = Net::new(&[("viewer", Link::default()), ("router", Link::default())]);
     let viewer = net.place("viewer");
-    // An address of the Internet, as far as the program can tell.
+    // A global address, as far as the program can tell.
     let public = "11.0.0.7";
     let added = viewer.command("ip").args(["addr", "add", "11.0.0.7/32", "dev", "lo"]).status().unwrap();
     assert!(added.success());
@@ -191,16 +193,17 @@ fn nothing_from_outside_makes_us_ask_services_of_our_own_network() {
     let to_router = Tracker::http_at(&viewer, at(81), Mode::Redirect(router.addr));
     let to_own = Tracker::http_at(&viewer, at(82), Mode::Redirect(own.addr));
     let honest = Tracker::http_at(&viewer, at(83), Mode::Odd(Form::Plain));
-    // It names the router and a service of this machine as peers.
+    // The tracker returns the router and a service of this machine as peers.
     honest.add_peer(SocketAddr::new(router.addr.ip(), 6881));
     honest.add_peer("127.0.0.1:8080".parse().unwrap());
-    // At a port other than ours: this tracker says that its address is ours, too.
+    // At a port other than ours, because this tracker returns our own address, too.
     honest.add_peer(at(7000));
     let dir = tempfile::tempdir().unwrap();
     let hosts = format!("{} router.test\n127.0.0.1 own.test\n", router.addr.ip());
     let program = with_hosts(dir.path(), &hosts);
 
-    // A file of the user's: local trackers are asked, but at no path of the torrent's choice.
+    // A torrent file of the user: local trackers are contacted, but at no path that the torrent
+    // chooses.
     let urls = [
         format!("http://{}/cgi-bin/reboot?now=1", router.addr),
         "http://router.test/cgi-bin/reboot".to_owned(),
@@ -215,7 +218,10 @@ fn nothing_from_outside_makes_us_ask_services_of_our_own_network() {
     let playswarm = stream(&torrent.file_with(&urls)).start();
     let status = outcome(&playswarm);
     assert_eq!((router.requests(), own.requests()), (vec![], vec![]));
-    assert!(!to_router.requests().is_empty() && !to_own.requests().is_empty(), "the first step was asked for");
+    assert!(
+        !to_router.requests().is_empty() && !to_own.requests().is_empty(),
+        "the trackers that redirect received requests"
+    );
     assert_eq!(status.trackers.iter().filter(|t| t.state == "working").count(), 1, "{:?}", status.trackers);
     let refused = status.trackers.iter().filter(|t| t.message.as_deref().is_some_and(|m| m.contains("local network")));
     assert_eq!(refused.count(), 5, "{:?}", status.trackers);
@@ -224,7 +230,7 @@ fn nothing_from_outside_makes_us_ask_services_of_our_own_network() {
     assert_eq!(known(&status), 1, "only the peer of the Internet is known");
     drop(playswarm);
 
-    // A torrent that came from the Internet makes us ask nothing there at all.
+    // A torrent from the internet causes no request to local addresses.
     let urls = [format!("http://{}/announce", router.addr), format!("http://{}/announce", own.addr)];
     let file = torrent.file_with(&urls);
     let server = Tracker::serving_at(&viewer, at(84), std::fs::read(&file).unwrap());
@@ -234,12 +240,12 @@ fn nothing_from_outside_makes_us_ask_services_of_our_own_network() {
     assert_eq!((router.requests(), own.requests()), (vec![], vec![]));
     drop(playswarm);
 
-    // Nor does a redirect of the torrent's own URL.
+    // A redirect of the torrent's own URL causes none, either.
     let mut failed = stream(Path::new(&to_router.url)).spawn();
     assert!(!failed.process.wait(Duration::from_secs(30)).success());
     assert_eq!(router.requests(), Vec::<String>::new());
 
-    // The same torrent as a file of the user's: he may have a tracker at home.
+    // The same torrent as a file of the user, who may have a tracker at home.
     let playswarm = stream(&file).start();
     let status = outcome(&playswarm);
     assert!(status.trackers.iter().all(|t| t.state == "working"), "{:?}", status.trackers);
@@ -249,11 +255,11 @@ fn nothing_from_outside_makes_us_ask_services_of_our_own_network() {
 #[test]
 fn a_peer_makes_us_greet_few_ports_of_an_address_and_none_of_a_service() {
     let torrent = torrent();
-    let gossip = Hostile::start(Malice::PexPorts, &torrent);
-    let playswarm = Builder::stream(torrent.file()).peers([gossip.addr]).start();
-    wait_for("the gossip to be met", STARTUP, || (gossip.connections() > 0).then_some(()));
+    let pex_peer = Hostile::start(Malice::PexPorts, &torrent);
+    let playswarm = Builder::stream(torrent.file()).peers([pex_peer.addr]).start();
+    wait_for("the peer that sends PEX to be connected", STARTUP, || (pex_peer.connections() > 0).then_some(()));
     std::thread::sleep(Duration::from_secs(3));
     let status = playswarm.status();
     let known = status.known_peers + status.peers.len();
-    assert!((2..=5).contains(&known), "{known} addresses are known, the gossip included");
+    assert!((2..=5).contains(&known), "{known} addresses are known, including the peer that sends PEX");
 }

@@ -53,7 +53,7 @@ pub(crate) fn asking(source: &Source, network: &Config) -> Config {
 }
 
 fn needs_peers(source: &Source) -> bool {
-    matches!(source, Source::Magnet(_) | Source::InfoHash(_))
+    matches!(source, Source::Magnet(_))
 }
 
 /// Returns `None` if the user stopped the program before the torrent's content was known.

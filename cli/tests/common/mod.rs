@@ -1,4 +1,4 @@
-//! The program started as a user does, and a small film and season for it.
+//! Helpers that start the program as a user does, and that make a small film and a season.
 #![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 use std::io::{BufRead, BufReader};
@@ -17,7 +17,7 @@ pub fn run(dir: &Path, args: &[&str]) -> (i32, String, String) {
     (status.code().unwrap(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
 }
 
-/// A folder with `film.mkv` and its torrent; the film's bytes.
+/// Makes a folder with `film.mkv` and its torrent. Returns it with the film's bytes.
 pub fn film() -> (tempfile::TempDir, Vec<u8>) {
     let dir = tempfile::tempdir().unwrap();
     let bytes: Vec<u8> = (0..700_000u32).map(|i| (i * 7 + i / 300) as u8).collect();
@@ -27,7 +27,7 @@ pub fn film() -> (tempfile::TempDir, Vec<u8>) {
     (dir, bytes)
 }
 
-/// A program that serves; killed if a test fails before it has ended.
+/// A serving program, killed if a test fails before it has ended.
 pub struct Serving {
     pub child: Child,
     pub line: String,
@@ -58,7 +58,8 @@ impl Drop for Serving {
 
 pub const OFFLINE: [&str; 6] = ["--no-dht", "--no-lsd", "--no-port-map", "--no-trackers", "--listen", "127.0.0.1:0"];
 
-/// A season of two real films (the demo's clip, 30 s of H.264, twice) with subtitles, seeded; and where.
+/// Makes and seeds a season of two real films with subtitles: the demo's clip, 30 s of H.264,
+/// twice. Returns folder, seed and address.
 #[cfg(unix)]
 pub fn season() -> (tempfile::TempDir, Serving, String) {
     let dir = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 use crate::advanced::Advanced;
 use crate::error::{Error, Result};
+pub use playswarm_logic::Range as SettingRange;
 use playswarm_logic::Range;
 use playswarm_proto::PeerAddress;
 use serde::{Deserialize, Serialize};
@@ -207,7 +208,7 @@ impl Config {
     /// # Errors
     /// [`Error::BadConfig`] with the setting's name and its valid values.
     pub fn check(&self) -> Result<()> {
-        self.ranges().iter().try_for_each(SettingRange::check)?;
+        self.ranges().iter().try_for_each(check_range)?;
         if self.disk_limit_bytes != 0 && self.disk_limit_bytes < LEAST_DISK_LIMIT_BYTES {
             return Err(bad("disk_limit_bytes", "it must be at least 32 MiB, or 0 for no limit"));
         }
@@ -216,22 +217,18 @@ impl Config {
 
     /// Returns every numeric setting with its valid values, except the seeds, which may be any
     /// number. The names are those of [`Config::set`].
-    pub fn ranges(&self) -> Vec<SettingRange> {
+    pub fn ranges(&self) -> Vec<Range> {
         let groups = [
             ("", self.own_ranges()),
             ("advanced.picker.", self.advanced.picker.ranges()),
             ("advanced.slots.", self.advanced.slots.ranges()),
         ];
-        let named = |(group, ranges): (&str, Vec<Range>)| {
-            let one = |Range { name, value, least, most }| SettingRange {
-                name: format!("{group}{name}"),
-                value,
-                least,
-                most,
-            };
-            ranges.into_iter().map(one).collect::<Vec<_>>()
-        };
-        groups.into_iter().flat_map(named).collect()
+        let mut all = Vec::new();
+        for (group, mut ranges) in groups {
+            ranges.iter_mut().for_each(|range| range.name.insert_str(0, group));
+            all.append(&mut ranges);
+        }
+        all
     }
 
     fn own_ranges(&self) -> Vec<Range> {
@@ -258,34 +255,19 @@ pub const LEAST_MEMORY_LIMIT_BYTES: u64 = 8 << 20;
 /// Smallest limit on disk use in bytes, other than none: the pieces around a player's position.
 pub const LEAST_DISK_LIMIT_BYTES: u64 = 32 << 20;
 
-/// A numeric setting and its valid values.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct SettingRange {
-    /// Name of the setting, after the names of its groups and dots: `advanced.picker.read_ahead_s`.
-    pub name: String,
-    /// Current value.
-    pub value: f64,
-    /// Smallest valid value.
-    pub least: f64,
-    /// Largest valid value.
-    pub most: f64,
-}
-
-impl SettingRange {
-    fn check(&self) -> Result<()> {
-        let SettingRange { name, value, least, most } = self;
-        // NaN is in no range.
-        if (*least..=*most).contains(value) {
-            return Ok(());
-        }
-        let limit = match (name.ends_with("_bytes") || name.ends_with("_bytes_per_s"), value < least) {
-            (true, true) => format!("it must be at least {}", bytes(*least)),
-            (true, false) => format!("it must be at most {}", bytes(*most)),
-            (false, _) => format!("it must be a number from {least} to {most}"),
-        };
-        Err(bad(name, format!("{value} is out of range; {limit}")))
+/// Returns an error if the setting's value is not valid.
+fn check_range(setting: &Range) -> Result<()> {
+    let Range { name, value, least, most, .. } = setting;
+    // NaN is in no range.
+    if (*least..=*most).contains(value) {
+        return Ok(());
     }
+    let limit = match (name.ends_with("_bytes") || name.ends_with("_bytes_per_s"), value < least) {
+        (true, true) => format!("it must be at least {}", bytes(*least)),
+        (true, false) => format!("it must be at most {}", bytes(*most)),
+        (false, _) => format!("it must be a number from {least} to {most}"),
+    };
+    Err(bad(name, format!("{value} is out of range; {limit}")))
 }
 
 /// Formats bytes in the largest unit that divides them.

@@ -203,24 +203,29 @@ impl From<BadMetainfo> for Error {
 }
 
 impl ErrorKind {
-    /// Every kind in numerical order, for comparison with other language bindings.
-    pub const ALL: &'static [ErrorKind] = &[
-        ErrorKind::BadSource,
-        ErrorKind::BadTorrent,
-        ErrorKind::Fetch,
-        ErrorKind::NoMetadata,
-        ErrorKind::NoSuchFile,
-        ErrorKind::Storage,
-        ErrorKind::DiskFull,
-        ErrorKind::Listen,
-        ErrorKind::BadConfig,
-        ErrorKind::Cancelled,
-        ErrorKind::Closed,
-        ErrorKind::TimedOut,
-        ErrorKind::Io,
-        ErrorKind::BadArgument,
-        ErrorKind::Internal,
+    /// Every kind with its name and description, in numerical order from 1.
+    const TABLE: [(ErrorKind, &str, &str); 15] = [
+        (ErrorKind::BadSource, "bad_source", "the source is not a torrent"),
+        (ErrorKind::BadTorrent, "bad_torrent", "the torrent is damaged, hostile or beyond a limit"),
+        (ErrorKind::Fetch, "fetch", "a torrent could not be fetched from its URL"),
+        (ErrorKind::NoMetadata, "no_metadata", "no peer sent the metadata of a magnet link"),
+        (ErrorKind::NoSuchFile, "no_such_file", "there is no such file, or no playable file"),
+        (ErrorKind::Storage, "storage", "a file or folder could not be used"),
+        (ErrorKind::DiskFull, "disk_full", "the disk is full"),
+        (ErrorKind::Listen, "listen", "the session could not listen on an address"),
+        (ErrorKind::BadConfig, "bad_config", "a setting cannot be used"),
+        (ErrorKind::Cancelled, "cancelled", "cancelled by the caller"),
+        (ErrorKind::Closed, "closed", "the session or media is closed"),
+        (ErrorKind::TimedOut, "timed_out", "an operation exceeded its time limit"),
+        (ErrorKind::Io, "io", "another I/O operation failed"),
+        (ErrorKind::BadArgument, "bad_argument", "a call was invalid"),
+        (ErrorKind::Internal, "internal", "an internal error of playswarm"),
     ];
+
+    /// Returns every kind in numerical order, for comparison with other language bindings.
+    pub fn all() -> impl Iterator<Item = ErrorKind> {
+        Self::TABLE.iter().map(|(kind, ..)| *kind)
+    }
 
     /// Returns the kind's number, which never changes. 0 means success and is not a kind.
     pub const fn number(self) -> i32 {
@@ -229,49 +234,17 @@ impl ErrorKind {
 
     /// Returns the kind with a number.
     pub fn from_number(number: i32) -> Option<ErrorKind> {
-        Self::ALL.iter().copied().find(|kind| kind.number() == number)
+        Self::all().find(|kind| kind.number() == number)
     }
 
     /// Returns the kind's name in snake case: `bad_source`.
     pub const fn name(self) -> &'static str {
-        match self {
-            ErrorKind::BadSource => "bad_source",
-            ErrorKind::BadTorrent => "bad_torrent",
-            ErrorKind::Fetch => "fetch",
-            ErrorKind::NoMetadata => "no_metadata",
-            ErrorKind::NoSuchFile => "no_such_file",
-            ErrorKind::Storage => "storage",
-            ErrorKind::DiskFull => "disk_full",
-            ErrorKind::Listen => "listen",
-            ErrorKind::BadConfig => "bad_config",
-            ErrorKind::Cancelled => "cancelled",
-            ErrorKind::Closed => "closed",
-            ErrorKind::TimedOut => "timed_out",
-            ErrorKind::Io => "io",
-            ErrorKind::BadArgument => "bad_argument",
-            ErrorKind::Internal => "internal",
-        }
+        Self::TABLE[self as usize - 1].1
     }
 
     /// Returns a description in one line.
     pub const fn description(self) -> &'static str {
-        match self {
-            ErrorKind::BadSource => "the source is not a torrent",
-            ErrorKind::BadTorrent => "the torrent is damaged, hostile or beyond a limit",
-            ErrorKind::Fetch => "a torrent could not be fetched from its URL",
-            ErrorKind::NoMetadata => "no peer sent the metadata of a magnet link",
-            ErrorKind::NoSuchFile => "there is no such file, or no playable file",
-            ErrorKind::Storage => "a file or folder could not be used",
-            ErrorKind::DiskFull => "the disk is full",
-            ErrorKind::Listen => "the session could not listen on an address",
-            ErrorKind::BadConfig => "a setting cannot be used",
-            ErrorKind::Cancelled => "cancelled by the caller",
-            ErrorKind::Closed => "the session or media is closed",
-            ErrorKind::TimedOut => "an operation exceeded its time limit",
-            ErrorKind::Io => "another I/O operation failed",
-            ErrorKind::BadArgument => "a call was invalid",
-            ErrorKind::Internal => "an internal error of playswarm",
-        }
+        Self::TABLE[self as usize - 1].2
     }
 }
 
@@ -348,9 +321,9 @@ mod tests {
 
     #[test]
     fn the_table_of_kinds_is_numbered_from_one_without_gaps_and_named_as_it_is_serialised() {
-        for (n, kind) in ErrorKind::ALL.iter().enumerate() {
+        for (n, kind) in ErrorKind::all().enumerate() {
             assert_eq!(kind.number(), n as i32 + 1);
-            assert_eq!(ErrorKind::from_number(kind.number()), Some(*kind));
+            assert_eq!(ErrorKind::from_number(kind.number()), Some(kind));
             assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
             assert!(!kind.description().is_empty());
         }

@@ -11,7 +11,6 @@ use crate::status::TorrentStatus;
 use crate::store::{Store, StoreOptions};
 use crate::swarm::background::{Background, Kept};
 use parking_lot::Mutex;
-use playswarm_logic::Bits;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -93,7 +92,7 @@ impl Keeper {
 
     /// Returns the status of each kept torrent.
     pub(crate) fn status(&self) -> Vec<TorrentStatus> {
-        self.kept.lock().values().map(Entry::status).collect()
+        self.kept.lock().values().map(|entry| entry.kept.status()).collect()
     }
 
     /// Stops the background session, and records the correct pieces for the next session.
@@ -103,32 +102,5 @@ impl Keeper {
             self.take_back(&info_hash).await;
         }
         self.background.close().await;
-    }
-}
-
-impl Entry {
-    fn status(&self) -> TorrentStatus {
-        let (torrent, status) = (&self.torrent, self.kept.status());
-        let layout = torrent.layout;
-        let bits = self.kept.bits().unwrap_or_else(|| Bits::new(layout.pieces()));
-        TorrentStatus {
-            info_hash: torrent.info_hash,
-            name: torrent.name.clone(),
-            total_bytes: layout.total_bytes(),
-            verified_bytes: status.have_bytes,
-            piece_bytes: layout.piece_bytes(),
-            pieces: layout.pieces(),
-            piece_map: (0..layout.pieces()).map(|piece| if bits.get(piece) { '#' } else { '.' }).collect(),
-            download_bytes_per_s: status.download_bytes_per_s,
-            upload_bytes_per_s: status.upload_bytes_per_s,
-            downloaded_bytes: status.downloaded_bytes,
-            uploaded_bytes: status.uploaded_bytes,
-            trackers: self.kept.trackers(),
-            known_peers: status.peers,
-            trouble: status.trouble,
-            disk_bytes: status.have_bytes,
-            background: true,
-            ..TorrentStatus::default()
-        }
     }
 }

@@ -5,6 +5,7 @@ use crate::swarm::readers::Purpose;
 use crate::torrent_handle::Inner;
 use bytes::Bytes;
 use playswarm_logic::ReaderKey;
+use playswarm_logic::torrent::Input;
 use playswarm_media::SeekPoint;
 use std::future::Future;
 use std::io::{self, SeekFrom};
@@ -48,7 +49,7 @@ struct Cursor {
 impl Drop for Cursor {
     fn drop(&mut self) {
         if let Some(key) = self.key.get() {
-            self.media.swarm.close_reader(*key);
+            self.media.swarm.tell(Input::ReaderClosed(*key));
         }
     }
 }
@@ -80,7 +81,7 @@ impl Stream {
         self.position = position;
         let c = &self.cursor;
         if let Some(key) = c.key.get() {
-            c.media.swarm.seek_reader(*key, c.start + position.min(c.size));
+            c.media.swarm.tell(Input::ReaderSought(*key, c.start + position.min(c.size)));
         }
     }
 
@@ -197,7 +198,7 @@ impl Stream {
     /// Sets the media's rate in bytes per second, where the caller knows it. Deadlines are derived
     /// from it. Without it the rate is measured from the reads.
     pub fn set_rate(&self, bytes_per_s: f64) {
-        self.cursor.media.swarm.reader_rate(self.cursor.key(self.position), bytes_per_s);
+        self.cursor.media.swarm.tell(Input::ReaderRate(self.cursor.key(self.position), bytes_per_s));
     }
 
     /// Sets the end of the range to read, in bytes of the file; by default the end of the file.
@@ -208,7 +209,7 @@ impl Stream {
         let end = end.min(c.size);
         c.end.store(end, Ordering::Relaxed);
         if let Some(key) = c.key.get() {
-            c.media.swarm.end_reader(*key, c.start + end);
+            c.media.swarm.tell(Input::ReaderEnd(*key, c.start + end));
         }
     }
 

@@ -4,8 +4,7 @@
 use crate::metainfo::Metainfo;
 use crate::season::LOOK_EVERY;
 use crate::swarm::driver::Swarm;
-use crate::swarm::readers::Purpose;
-use playswarm_logic::ReaderKey;
+use crate::swarm::readers::RangeReader;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,26 +87,12 @@ async fn fetch_all(swarm: &Arc<Swarm>, mut wanted: Vec<Wanted>, mut here: impl F
 /// Reads a file until it is complete or no connected peer has the rest.
 async fn read(swarm: &Arc<Swarm>, wanted: &Wanted) {
     let Range { start, end } = wanted.bytes;
-    let reader = Fetch { swarm, key: swarm.open_reader(Purpose::Index, wanted.file, start, end, start) };
-    let mut at = start;
-    while at < end && swarm.is_in_reach(at..end) {
-        let max = usize::try_from(end - at).unwrap_or(usize::MAX);
-        match timeout(LOOK_EVERY, swarm.read(reader.key, at, max)).await {
-            Ok(Ok(part)) if !part.is_empty() => at += part.len() as u64,
-            Ok(_) => return,
+    let mut reader = RangeReader::open(swarm, wanted.file, start, 0..end - start);
+    while !reader.is_at_end() && swarm.is_in_reach(start + reader.at..end) {
+        match timeout(LOOK_EVERY, reader.read(u64::MAX)).await {
+            Ok(Ok(part)) => reader.at += part.len() as u64,
+            Ok(Err(_)) => return,
             Err(_) => {}
         }
-    }
-}
-
-/// A reader that is closed when it is dropped.
-struct Fetch<'a> {
-    swarm: &'a Swarm,
-    key: ReaderKey,
-}
-
-impl Drop for Fetch<'_> {
-    fn drop(&mut self) {
-        self.swarm.close_reader(self.key);
     }
 }

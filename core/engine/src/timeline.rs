@@ -7,10 +7,9 @@
 use crate::error::{Error, Result};
 use crate::metainfo::{self, Metainfo, Seen};
 use crate::swarm::driver::Swarm;
-use crate::swarm::readers::Purpose;
+use crate::swarm::readers::RangeReader;
 use futures_util::future::{join_all, select_all};
 use parking_lot::Mutex;
-use playswarm_logic::ReaderKey;
 use playswarm_media::{Container, Format, Indexer, Locate, SeekPoint, Timeline};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -35,30 +34,6 @@ const PLACES_AHEAD: usize = 4;
 const AHEAD_BYTES: u64 = 8 << 20;
 /// Longest time for one such prefetch.
 const AHEAD_FOR: Duration = Duration::from_secs(30);
-
-/// A parser that requests bytes until it has a result.
-trait Asks {
-    fn needed(&self) -> Vec<Range<u64>>;
-    fn feed(&mut self, offset: u64, bytes: &[u8]);
-}
-
-impl Asks for Indexer {
-    fn needed(&self) -> Vec<Range<u64>> {
-        Indexer::needed(self)
-    }
-    fn feed(&mut self, offset: u64, bytes: &[u8]) {
-        Indexer::feed(self, offset, bytes);
-    }
-}
-
-impl Asks for Locate {
-    fn needed(&self) -> Vec<Range<u64>> {
-        Locate::needed(self)
-    }
-    fn feed(&mut self, offset: u64, bytes: &[u8]) {
-        Locate::feed(self, offset, bytes);
-    }
-}
 
 /// The timelines of a torrent's files. Each is read once, however many tasks request it.
 #[derive(Default)]
@@ -86,7 +61,7 @@ async fn read_index(swarm: &Arc<Swarm>, torrent: &Metainfo, file: usize) -> Resu
         .filter(|f| !f.padding)
         .ok_or_else(|| Error::NoSuchFile { wanted: file.to_string(), files: torrent.files.len() })?;
     let mut indexer = Indexer::new(&entry.name, entry.length);
-    let read = answer(swarm, file, entry.offset, &mut indexer).await?;
+    let read = answer(swarm, file, entry.offset, &mut indexer, Indexer::needed, Indexer::feed).await?;
     // An indexer that needs no more bytes has a result.
     let timeline = indexer.timeline().cloned().ok_or(Error::Closed)?;
     tracing::debug!(
@@ -130,16 +105,9 @@ pub(crate) async fn choose(swarm: &Arc<Swarm>, torrent: &Metainfo) -> Result<usi
 /// Returns the first bytes of a file.
 async fn head(swarm: &Swarm, torrent: &Metainfo, file: usize) -> Result<Vec<u8>> {
     let (start, length) = torrent.files.get(file).map_or((0, 0), |f| (f.offset, f.length));
-    let mut fetch = Fetch::new(swarm, file, start, 0..length.min(Container::SNIFF_BYTES as u64));
+    let mut reader = RangeReader::open(swarm, file, start, 0..length.min(Container::SNIFF_BYTES as u64));
     let mut bytes = Vec::new();
-    while fetch.at < fetch.end {
-        let part = swarm.read(fetch.key, start + fetch.at, (fetch.end - fetch.at) as usize).await?;
-        if part.is_empty() {
-            return Err(Error::Closed);
-        }
-        fetch.at += part.len() as u64;
-        bytes.extend_from_slice(&part);
-    }
+    reader.read_to_end(CHUNK_BYTES, |part| bytes.extend_from_slice(part)).await?;
     Ok(bytes)
 }
 
@@ -153,7 +121,7 @@ pub(crate) async fn locate(
 ) -> Result<SeekPoint> {
     let offset = torrent.files.get(file).map_or(0, |f| f.offset);
     let mut locate = Locate::new(timeline, time);
-    answer(swarm, file, offset, &mut locate).await?;
+    answer(swarm, file, offset, &mut locate, Locate::needed, Locate::feed).await?;
     locate.seek_point().ok_or(Error::Closed)
 }
 
@@ -165,17 +133,8 @@ pub(crate) async fn fetch_ahead(timelines: &Timelines, swarm: &Swarm, file: usiz
         return;
     }
     let end = seek_point.until.min(seek_point.from.saturating_add(AHEAD_BYTES));
-    let mut fetch = Fetch::new(swarm, file, start, seek_point.from..end);
-    let through = async {
-        while fetch.at < fetch.end {
-            let max = CHUNK_BYTES.min(fetch.end - fetch.at) as usize;
-            match swarm.read(fetch.key, start + fetch.at, max).await {
-                Ok(bytes) if !bytes.is_empty() => fetch.at += bytes.len() as u64,
-                _ => return,
-            }
-        }
-    };
-    if tokio::time::timeout(AHEAD_FOR, through).await.is_err() {
+    let mut reader = RangeReader::open(swarm, file, start, seek_point.from..end);
+    if tokio::time::timeout(AHEAD_FOR, reader.read_to_end(CHUNK_BYTES, |_| {})).await.is_err() {
         tracing::debug!(file, from = seek_point.from, "no peer sent the bytes at the player's position");
     }
     drop(place);
@@ -192,12 +151,19 @@ impl Drop for Place<'_> {
 
 /// Reads the requested ranges until no more are requested. Returns the ranges of the file that were
 /// read.
-async fn answer(swarm: &Arc<Swarm>, file: usize, start: u64, asks: &mut impl Asks) -> Result<Vec<Range<u64>>> {
+async fn answer<A>(
+    swarm: &Arc<Swarm>,
+    file: usize,
+    start: u64,
+    asks: &mut A,
+    needed: impl Fn(&A) -> Vec<Range<u64>>,
+    feed: impl Fn(&mut A, u64, &[u8]),
+) -> Result<Vec<Range<u64>>> {
     let mut read = Vec::new();
-    let mut open: Vec<Fetch<'_>> = Vec::new();
+    let mut open: Vec<RangeReader<'_>> = Vec::new();
     let small = swarm.piece_bytes().is_some_and(|bytes| bytes < GUESS_BYTES);
     loop {
-        let needed = asks.needed();
+        let needed = needed(asks);
         if needed.is_empty() {
             return Ok(read);
         }
@@ -208,10 +174,10 @@ async fn answer(swarm: &Arc<Swarm>, file: usize, start: u64, asks: &mut impl Ask
         });
         if let Some((at, bytes)) = here {
             read.push(at..at + bytes.len() as u64);
-            asks.feed(at, &bytes);
+            feed(asks, at, &bytes);
             continue;
         }
-        let mut still: Vec<Fetch<'_>> = Vec::new();
+        let mut still: Vec<RangeReader<'_>> = Vec::new();
         for range in needed {
             // Before the first read, a range at the end is a guess.
             if still.len() == if small && read.is_empty() { 1 } else { AT_ONCE } {
@@ -220,57 +186,22 @@ async fn answer(swarm: &Arc<Swarm>, file: usize, start: u64, asks: &mut impl Ask
             match open.iter().position(|fetch| range.contains(&fetch.at)) {
                 Some(i) => {
                     let mut fetch = open.swap_remove(i);
-                    fetch.extend(range.end);
+                    fetch.end_at(range.end);
                     still.push(fetch);
                 }
-                None => still.push(Fetch::new(swarm, file, start, range)),
+                None => still.push(RangeReader::open(swarm, file, start, range)),
             }
         }
         // Readers that are no longer needed are dropped last: where others still need their pieces,
         // no request is cancelled.
         open = still;
-        let reads = open.iter().map(|fetch| {
-            let max = CHUNK_BYTES.min(fetch.end - fetch.at) as usize;
-            Box::pin(swarm.read(fetch.key, start + fetch.at, max))
-        });
+        let reads = open.iter().map(|fetch| Box::pin(fetch.read(CHUNK_BYTES)));
         let (bytes, which, others) = select_all(reads).await;
         drop(others);
         let (bytes, fetch) = (bytes?, &mut open[which]);
-        if bytes.is_empty() {
-            return Err(Error::Closed);
-        }
         let end = fetch.at + bytes.len() as u64;
         read.push(fetch.at..end);
-        asks.feed(fetch.at, &bytes);
+        feed(asks, fetch.at, &bytes);
         fetch.at = end;
-    }
-}
-
-/// A range of a file that is being read by its own reader of the swarm.
-struct Fetch<'a> {
-    swarm: &'a Swarm,
-    key: ReaderKey,
-    start: u64,
-    at: u64,
-    end: u64,
-}
-
-impl Fetch<'_> {
-    fn new(swarm: &Swarm, file: usize, start: u64, range: Range<u64>) -> Fetch<'_> {
-        let key = swarm.open_reader(Purpose::Index, file, start, start + range.end, start + range.start);
-        Fetch { swarm, key, start, at: range.start, end: range.end }
-    }
-
-    fn extend(&mut self, end: u64) {
-        if self.end != end {
-            self.end = end;
-            self.swarm.end_reader(self.key, self.start + end);
-        }
-    }
-}
-
-impl Drop for Fetch<'_> {
-    fn drop(&mut self) {
-        self.swarm.close_reader(self.key);
     }
 }

@@ -1,7 +1,8 @@
 //! A handle of one open torrent.
 
 use crate::error::{Error, Result};
-use crate::metainfo::{ChooseFile, InfoHash, Metainfo, Sidecars};
+use crate::metainfo::{ChooseFile, FileEntry, InfoHash, Metainfo, Sidecars};
+use crate::player::Player;
 use crate::season;
 use crate::session::Shared;
 use crate::status::{Event, TorrentStatus};
@@ -148,13 +149,24 @@ impl TorrentHandle {
     /// # Errors
     /// [`Error::NoSuchFile`] where there is no such file, or it is a pad file.
     pub fn stream(&self, file: usize) -> Result<Stream> {
-        let files = &self.inner.metainfo.files;
-        let entry = files
-            .get(file)
-            .filter(|f| !f.padding)
-            .ok_or_else(|| Error::NoSuchFile { wanted: file.to_string(), files: files.len() })?;
+        let entry = self.entry(file)?;
         self.inner.wanted.store(true, Ordering::Relaxed);
         Ok(Stream::new(self.inner.clone(), file, entry.offset, entry.length))
+    }
+
+    /// Returns a player of one file, for applications that know what theirs shows.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchFile`] where there is no such file, or it is a pad file.
+    pub fn player(&self, file: usize) -> Result<Player> {
+        self.entry(file).map(|_| Player::new(self.inner.clone(), file))
+    }
+
+    /// Returns a file that can be read.
+    fn entry(&self, file: usize) -> Result<&FileEntry> {
+        let files = &self.inner.metainfo.files;
+        let entry = files.get(file).filter(|f| !f.padding);
+        entry.ok_or_else(|| Error::NoSuchFile { wanted: file.to_string(), files: files.len() })
     }
 
     /// Fetches the beginning of a file before a player reads it.

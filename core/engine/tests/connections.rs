@@ -1,4 +1,5 @@
-//! Who is connected: a seed that comes back, copied ids, hosts that take many places, liars that leave, private torrents.
+//! Connections: a seed that returns, copied peer ids, hosts with many connections, hostile peers
+//! that disconnect, private torrents.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -15,9 +16,9 @@ const HAVE_ALL: u8 = 14;
 const UNCHOKE: u8 = 1;
 const INTERESTED: u8 = 2;
 
-/// Reads all of it in the background.
-fn reading(media: &TorrentHandle) -> tokio::task::JoinHandle<Vec<u8>> {
-    let mut stream = media.stream(0).unwrap();
+/// Reads the whole file in the background.
+fn reading(handle: &TorrentHandle) -> tokio::task::JoinHandle<Vec<u8>> {
+    let mut stream = handle.stream(0).unwrap();
     tokio::spawn(async move {
         let mut all = Vec::new();
         stream.read_to_end(&mut all).await.unwrap();
@@ -36,13 +37,13 @@ async fn a_seed_that_fell_silent_is_used_when_it_comes_back_from_another_address
     let hash = film.torrent.info_hash.0;
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![]).await;
-    let media = session.open(film.source()).await.unwrap();
-    let reading = reading(&media);
+    let handle = session.open(film.source()).await.unwrap();
+    let reading = reading(&handle);
     let to = session.listen_addr().unwrap();
     let mut before = Raw::dial_from("127.0.0.2", to, hash, 80).await.unwrap();
     is_seed(&mut before).await;
-    soon("it gives something", before.serve(&film.data, PIECE, 20, |_| {})).await;
-    // From here on it says nothing, and its connection is not closed.
+    soon("the first blocks are served", before.serve(&film.data, PIECE, 20, |_| {})).await;
+    // From here on it sends nothing, and its connection stays open.
     let silent = Instant::now();
     let all = async {
         let mut refused = 0;
@@ -54,7 +55,7 @@ async fn a_seed_that_fell_silent_is_used_when_it_comes_back_from_another_address
                 return;
             }
             refused += 1;
-            assert!(refused < 30, "it is refused again and again");
+            assert!(refused < 30, "it is refused more than 30 times");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     };
@@ -62,8 +63,8 @@ async fn a_seed_that_fell_silent_is_used_when_it_comes_back_from_another_address
         let read = reading.await.unwrap();
         assert!(read == film.data);
     };
-    soon("all is read", async {
-        tokio::select! { () = all => panic!("it was disconnected"), () = read => {} }
+    soon("the whole film is read", async {
+        tokio::select! { () = all => panic!("the seed was disconnected"), () = read => {} }
     })
     .await;
     assert!(silent.elapsed() < LONG);
@@ -76,35 +77,35 @@ async fn a_copied_id_ends_no_connection() {
     let hash = film.torrent.info_hash.0;
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![]).await;
-    let media = session.open(film.source()).await.unwrap();
-    let reading = reading(&media);
+    let handle = session.open(film.source()).await.unwrap();
+    let reading = reading(&handle);
     let to = session.listen_addr().unwrap();
     let mut honest = Raw::dial_from("127.0.0.2", to, hash, 81).await.unwrap();
     is_seed(&mut honest).await;
-    // One with its id tries to get in all the time, and gives wrong bytes if it does.
+    // A peer with the seed's id dials all the time, and would send wrong bytes.
     let data = film.data.clone();
-    let stranger = tokio::spawn(async move {
+    let intruder = tokio::spawn(async move {
         loop {
-            if let Some(mut stranger) = Raw::dial_from("127.0.0.3", to, hash, 81).await {
-                is_seed(&mut stranger).await;
-                stranger.serve(&data, PIECE, usize::MAX, |block| block[0] ^= 1).await;
+            if let Some(mut intruder) = Raw::dial_from("127.0.0.3", to, hash, 81).await {
+                is_seed(&mut intruder).await;
+                intruder.serve(&data, PIECE, usize::MAX, |block| block[0] ^= 1).await;
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     });
     let serving = async {
-        // Slowly, so that the stranger has time.
+        // Served slowly, so that the impostor has time.
         while honest.serve(&film.data, PIECE, 8, |_| {}).await == 8 {
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
-        panic!("the honest one was sent away");
+        panic!("the honest seed was disconnected");
     };
     let read = async { assert!(reading.await.unwrap() == film.data) };
-    soon("all is read", async {
+    soon("the whole film is read", async {
         tokio::select! { () = serving => {}, () = read => {} }
     })
     .await;
-    stranger.abort();
+    intruder.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,15 +113,15 @@ async fn one_host_cannot_take_every_place() {
     let film = Film::new(4 * PIECE as usize, 13).await;
     let seed = film.seed().await;
     let hash = film.torrent.info_hash.0;
-    let mut crowd = Vec::new();
+    let mut connections = Vec::new();
     for n in 0..100 {
-        crowd.extend(Raw::dial_from("127.0.0.2", seed.addr(), hash, 100 + n).await);
+        connections.extend(Raw::dial_from("127.0.0.2", seed.addr(), hash, 100 + n).await);
     }
-    assert!(seed.media.status().peers.len() <= 8, "{} places", seed.media.status().peers.len());
+    assert!(seed.handle.status().peers.len() <= 8, "{} connections of one host", seed.handle.status().peers.len());
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![seed.addr()]).await;
-    let media = session.open(film.source()).await.unwrap();
-    assert!(soon("all is read", reading(&media)).await.unwrap() == film.data);
+    let handle = session.open(film.source()).await.unwrap();
+    assert!(soon("the whole film is read", reading(&handle)).await.unwrap() == film.data);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,20 +130,20 @@ async fn a_peer_that_we_reach_by_a_second_way_is_not_dialled_for_ever() {
     let hash = film.torrent.info_hash.0;
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![]).await;
-    let media = session.open(film.source()).await.unwrap();
-    let reading = reading(&media);
-    // It dials us and does not say where it listens.
+    let handle = session.open(film.source()).await.unwrap();
+    let reading = reading(&handle);
+    // It dials us and does not announce its listening port.
     let mut first = Raw::dial_from("127.0.0.2", session.listen_addr().unwrap(), hash, 82).await.unwrap();
     first.say(INTERESTED, &[]).await;
-    until("it is connected", || media.status().peers.len() == 1).await;
+    until("it is connected", || handle.status().peers.len() == 1).await;
     let listener = TcpListener::bind("127.0.0.2:0").await.unwrap();
-    media.add_peer(listener.local_addr().unwrap());
-    assert_eq!(media.status().known_peers, 1);
+    handle.add_peer(listener.local_addr().unwrap());
+    assert_eq!(handle.status().known_peers, 1);
     let (socket, _) = soon("it is dialled", listener.accept()).await.unwrap();
     let _second = Raw::shake(socket, hash, 82).await;
-    until("it is known to be the same", || media.status().known_peers == 0).await;
-    assert_eq!(media.status().peers.len(), 1);
-    // Once the connection is gone, that way is tried.
+    until("both addresses are recognised as one peer", || handle.status().known_peers == 0).await;
+    assert_eq!(handle.status().peers.len(), 1);
+    // Once the connection is closed, that address is tried.
     drop(first);
     soon("it is dialled again", listener.accept()).await.unwrap();
     reading.abort();
@@ -154,15 +155,15 @@ async fn liars_that_leave_before_their_piece_is_hashed_are_found_out() {
     let hash = film.torrent.info_hash.0;
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![]).await;
-    let media = session.open(film.source()).await.unwrap();
-    let mut events = media.events();
-    let reading = reading(&media);
+    let handle = session.open(film.source()).await.unwrap();
+    let mut events = handle.events();
+    let reading = reading(&handle);
     let to = session.listen_addr().unwrap();
     let (mut visits, mut refused) = (0, 0);
-    soon("it is turned away", async {
+    soon("it is refused", async {
         while refused < 3 {
             let id = 90 + visits % 100;
-            // The whole of a piece, and it is gone.
+            // It sends a whole piece and disconnects at once.
             match Raw::dial_from("127.0.0.4", to, hash, id as u8).await {
                 Some(mut liar) => {
                     is_seed(&mut liar).await;
@@ -175,13 +176,13 @@ async fn liars_that_leave_before_their_piece_is_hashed_are_found_out() {
         }
     })
     .await;
-    assert!(visits < 20, "it came {visits} times");
-    assert_eq!(media.status().banned_peers, 1);
+    assert!(visits < 20, "it connected {visits} times");
+    assert_eq!(handle.status().banned_peers, 1);
     let banned = std::iter::from_fn(|| events.try_recv().ok()).filter(|e| matches!(e, Event::PeerBanned { .. }));
     assert_eq!(banned.count(), 1);
     let seed = film.seed().await;
-    media.add_peer(seed.addr());
-    assert!(soon("all is read", reading).await.unwrap() == film.data);
+    handle.add_peer(seed.addr());
+    assert!(soon("the whole film is read", reading).await.unwrap() == film.data);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,20 +198,20 @@ async fn a_private_torrent_from_a_magnet_link_keeps_no_peers_that_no_tracker_nam
     let link: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     let source = playswarm::Source::parse(&format!("magnet:?xt=urn:btih:{link}&x.pe={named}")).unwrap();
     let opening = tokio::spawn(async move { (session.open(source).await.unwrap(), session) });
-    // A stranger comes before anybody can know that the torrent is private.
-    let mut stranger = soon("the torrent is there", async {
+    // An unknown peer connects before the torrent is known to be private.
+    let mut intruder = soon("the unknown peer is connected", async {
         loop {
-            if let Some(stranger) = Raw::dial_from("127.0.0.5", to, hash, 83).await {
-                return stranger;
+            if let Some(intruder) = Raw::dial_from("127.0.0.5", to, hash, 83).await {
+                return intruder;
             }
         }
     })
     .await;
     let _seed = film.seed_with(|c| c.listen = Some(named)).await;
-    let (media, _session) = soon("the metadata comes", opening).await.unwrap();
-    assert!(soon("all is read", reading(&media)).await.unwrap() == film.data);
-    soon("the stranger is sent away", async { while stranger.hear().await.is_some() {} }).await;
-    let addrs: Vec<SocketAddr> = media.status().peers.iter().map(|p| p.addr).collect();
+    let (handle, _session) = soon("the metadata comes", opening).await.unwrap();
+    assert!(soon("the whole film is read", reading(&handle)).await.unwrap() == film.data);
+    soon("the unknown peer is disconnected", async { while intruder.hear().await.is_some() {} }).await;
+    let addrs: Vec<SocketAddr> = handle.status().peers.iter().map(|p| p.addr).collect();
     assert_eq!(addrs, [named]);
 }
 
@@ -222,15 +223,15 @@ async fn the_only_seed_is_used_soon_after_its_return() {
     let addr = listener.local_addr().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![]).await;
-    let media = session.open(film.source()).await.unwrap();
-    media.add_peer(addr);
-    let reading = reading(&media);
+    let handle = session.open(film.source()).await.unwrap();
+    handle.add_peer(addr);
+    let reading = reading(&handle);
     let (socket, _) = soon("it is dialled", listener.accept()).await.unwrap();
     let mut seed = Raw::shake(socket, hash, 84).await;
     is_seed(&mut seed).await;
-    soon("it gives something", seed.serve(&film.data, PIECE, 16, |_| {})).await;
+    soon("the first blocks are served", seed.serve(&film.data, PIECE, 16, |_| {})).await;
     drop((seed, listener));
-    // Long enough that tries which double their distance are half a minute apart.
+    // Long enough that retries with doubling intervals are half a minute apart.
     tokio::time::sleep(Duration::from_secs(31)).await;
     let listener = TcpListener::bind(addr).await.unwrap();
     let back = Instant::now();
@@ -240,8 +241,8 @@ async fn the_only_seed_is_used_soon_after_its_return() {
     is_seed(&mut seed).await;
     let serving = seed.serve(&film.data, PIECE, usize::MAX, |_| {});
     let read = async { assert!(reading.await.unwrap() == film.data) };
-    soon("all is read", async {
-        tokio::select! { _ = serving => panic!("it was disconnected"), () = read => {} }
+    soon("the whole film is read", async {
+        tokio::select! { _ = serving => panic!("the seed was disconnected"), () = read => {} }
     })
     .await;
 }
@@ -252,19 +253,19 @@ async fn two_seeds_part_after_a_while_and_do_not_dial_each_other_again() {
     let one = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![one.addr()]).await;
-    let media = session.open(film.source()).await.unwrap();
-    assert!(soon("all is read", reading(&media)).await.unwrap() == film.data);
-    assert_eq!(media.status().peers.len(), 1, "they may have something to tell each other");
+    let handle = session.open(film.source()).await.unwrap();
+    assert!(soon("the whole film is read", reading(&handle)).await.unwrap() == film.data);
+    assert_eq!(handle.status().peers.len(), 1, "still connected, for PEX");
     let end = Instant::now() + Duration::from_secs(40);
-    while !(media.status().peers.is_empty() && one.media.status().peers.is_empty()) {
-        assert!(Instant::now() < end, "neither lacks anything");
+    while !(handle.status().peers.is_empty() && one.handle.status().peers.is_empty()) {
+        assert!(Instant::now() < end, "two complete peers disconnect");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     tokio::time::sleep(Duration::from_secs(6)).await;
-    assert!(media.status().peers.is_empty());
+    assert!(handle.status().peers.is_empty());
 }
 
-/// Answers each request for a part of the metadata with all of it.
+/// Answers each request for a part of the metadata with the whole metadata.
 async fn gives_all_metadata(listener: TcpListener, info_hash: [u8; 20], info: Vec<u8>) {
     let (socket, _) = listener.accept().await.unwrap();
     let mut peer = Raw::shake_as(socket, info_hash, 85, EXTENDED).await;
@@ -272,7 +273,7 @@ async fn gives_all_metadata(listener: TcpListener, info_hash: [u8; 20], info: Ve
     peer.say(20, offer.as_bytes()).await;
     while let Some((id, body)) = peer.hear().await {
         if id == 20 && body.starts_with(b"\x03d8:msg_typei0e5:piecei0e") {
-            // 2 is the number under which it takes metadata.
+            // 2 is the number under which the other side receives metadata.
             let head = format!("\x02d8:msg_typei1e5:piecei0e10:total_sizei{}ee", info.len());
             peer.say(20, &[head.as_bytes(), &info].concat()).await;
         }
@@ -284,7 +285,7 @@ async fn metadata_that_comes_in_one_message_is_used() {
     let options = pieces_of(16 << 10);
     let film = Film::with(64 << 20, 19, options).await;
     let (hash, info) = (film.torrent.info_hash.0, film.torrent.info.to_vec());
-    assert!(info.len() > 64 << 10, "more than other messages may have");
+    assert!(info.len() > 64 << 10, "longer than other messages may be");
     let listener = TcpListener::bind("127.0.0.8:0").await.unwrap();
     let odd = listener.local_addr().unwrap();
     tokio::spawn(gives_all_metadata(listener, hash, info));
@@ -292,6 +293,6 @@ async fn metadata_that_comes_in_one_message_is_used() {
     let session = viewer(dir.path(), vec![odd]).await;
     let link: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     let source = playswarm::Source::parse(&format!("magnet:?xt=urn:btih:{link}")).unwrap();
-    let media = soon("the metadata is taken", session.open(source)).await.unwrap();
-    assert_eq!(media.status().total_bytes, 64 << 20);
+    let handle = soon("the metadata is taken", session.open(source)).await.unwrap();
+    assert_eq!(handle.status().total_bytes, 64 << 20);
 }

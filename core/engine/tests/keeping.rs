@@ -1,4 +1,5 @@
-//! Torrents without readers are completed in the background, and taken back when they are read again.
+//! Torrents without readers are completed in the background, and taken back when they are read
+//! again.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -24,40 +25,45 @@ async fn a_film_that_was_watched_in_part_is_completed_in_the_background_and_noth
     });
     let session = Session::new(config).await.unwrap();
 
-    let media = session.open(film.source()).await.unwrap();
-    let mut stream = media.stream(0).unwrap();
+    let handle = session.open(film.source()).await.unwrap();
+    let mut stream = handle.stream(0).unwrap();
     let mut start = vec![0; 300_000];
     soon("the start is read", stream.read_exact(&mut start)).await.unwrap();
     assert!(start == film.data[..300_000]);
-    assert!(session.seeded_in_background().is_empty() && !media.status().background);
-    drop((stream, media));
+    assert!(session.seeded_in_background().is_empty() && !handle.status().background);
+    drop((stream, handle));
 
-    until("the background has it", || session.seeded_in_background().first().is_some_and(|s| s.background)).await;
+    until("the background has the torrent", || session.seeded_in_background().first().is_some_and(|s| s.background))
+        .await;
     let total = film.data.len() as u64;
-    until("the background has all of it", || session.seeded_in_background()[0].verified_bytes == total).await;
-    let kept = session.seeded_in_background().remove(0);
-    assert!(kept.downloaded_bytes <= total - 300_000, "what was here was not fetched again: {}", kept.downloaded_bytes);
-    assert!(kept.piece_map.bytes().all(|b| b == b'#'));
+    until("the background has the whole torrent", || session.seeded_in_background()[0].verified_bytes == total).await;
+    let seeded = session.seeded_in_background().remove(0);
+    assert!(
+        seeded.downloaded_bytes <= total - 300_000,
+        "verified pieces were not fetched again: {}",
+        seeded.downloaded_bytes
+    );
+    assert!(seeded.piece_map.bytes().all(|b| b == b'#'));
 
     // Without a seed only stored bytes can be read.
     seed.session.close().await;
-    let media = session.open(film.source()).await.unwrap();
+    let handle = session.open(film.source()).await.unwrap();
     assert!(session.seeded_in_background().is_empty());
-    assert_eq!(media.status().verified_bytes, total);
+    assert_eq!(handle.status().verified_bytes, total);
     let mut all = Vec::new();
-    let mut stream = media.stream(0).unwrap();
-    soon("all is read", stream.read_to_end(&mut all)).await.unwrap();
+    let mut stream = handle.stream(0).unwrap();
+    soon("the whole film is read", stream.read_to_end(&mut all)).await.unwrap();
     assert!(all == film.data);
-    assert_eq!(media.status().downloaded_bytes, 0);
+    assert_eq!(handle.status().downloaded_bytes, 0);
 
-    // Handed over once more, and closed there: the next session knows of all.
-    drop((stream, media));
-    until("the background has it again", || !session.seeded_in_background().is_empty()).await;
-    until("it has looked at it", || session.seeded_in_background()[0].verified_bytes == total).await;
+    // Handed over once more and closed in the background: the next session has the whole film.
+    drop((stream, handle));
+    until("the background has the torrent again", || !session.seeded_in_background().is_empty()).await;
+    until("the background has checked the torrent", || session.seeded_in_background()[0].verified_bytes == total).await;
     session.close().await;
     let session = Session::new(offline_with(dir.path(), |_| {})).await.unwrap();
-    let media = session.open(film.source()).await.unwrap();
-    assert_eq!(media.status().verified_bytes, total);
+    let handle = session.open(film.source()).await.unwrap();
+    assert_eq!(handle.status().verified_bytes, total);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,13 +76,13 @@ async fn what_the_background_fetched_is_known_to_the_next_session() {
         c.peers = vec![seed.addr().into()];
     });
     let session = Session::new(config).await.unwrap();
-    let media = session.open(film.source()).await.unwrap();
-    let mut stream = media.stream(0).unwrap();
+    let handle = session.open(film.source()).await.unwrap();
+    let mut stream = handle.stream(0).unwrap();
     stream.seek(std::io::SeekFrom::Start(700_000)).await.unwrap();
     let mut some = vec![0; 1000];
-    soon("some is read", stream.read_exact(&mut some)).await.unwrap();
-    drop((stream, media));
-    until("the background has all of it", || {
+    soon("a part is read", stream.read_exact(&mut some)).await.unwrap();
+    drop((stream, handle));
+    until("the background has the whole torrent", || {
         session.seeded_in_background().first().is_some_and(|s| s.verified_bytes == 1_000_000)
     })
     .await;
@@ -93,7 +99,7 @@ async fn unread_torrents_are_not_seeded_in_the_background_and_none_is_with_a_dis
     let dir = tempfile::tempdir().unwrap();
     let session = Session::new(offline_with(dir.path(), |c| c.seed_in_background = true)).await.unwrap();
     drop(session.open(film.source()).await.unwrap());
-    // Opening takes its turn after the hand-over that there would have been.
+    // Opening waits for a pending hand-over, if there is one.
     drop(session.open(film.source()).await.unwrap());
     assert!(session.seeded_in_background().is_empty());
 
@@ -103,9 +109,9 @@ async fn unread_torrents_are_not_seeded_in_the_background_and_none_is_with_a_dis
         c.disk_limit_bytes = 32 << 20;
     });
     let session = Session::new(bounded).await.unwrap();
-    let media = session.open(film.source()).await.unwrap();
-    drop(media.stream(0).unwrap());
-    drop(media);
+    let handle = session.open(film.source()).await.unwrap();
+    drop(handle.stream(0).unwrap());
+    drop(handle);
     drop(session.open(film.source()).await.unwrap());
     assert!(session.seeded_in_background().is_empty());
 }
@@ -145,33 +151,33 @@ async fn an_applications_session_has_a_torrent_while_nobody_watches_it_and_outli
 
     let config = offline_with(dir.path(), |c| c.peers = vec![seed.addr().into()]);
     let session = Session::with_background(config, application.clone()).await.unwrap();
-    let media = session.open(film.source()).await.unwrap();
+    let handle = session.open(film.source()).await.unwrap();
     let mut some = vec![0; 1000];
-    soon("some is read", media.stream(0).unwrap().read_exact(&mut some)).await.unwrap();
+    soon("a part is read", handle.stream(0).unwrap().read_exact(&mut some)).await.unwrap();
     assert!(in_application(&film).is_none(), "it is watched");
-    drop(media);
-    until("the application's session has it", || in_application(&film).is_some()).await;
-    until("the application's session has all of it", || in_application(&film).unwrap().stats().finished).await;
+    drop(handle);
+    until("the application's session has the torrent", || in_application(&film).is_some()).await;
+    until("the application's session has the whole torrent", || in_application(&film).unwrap().stats().finished).await;
     assert_eq!(session.seeded_in_background()[0].verified_bytes, 1_000_000);
 
-    // What it seeds, others get from the application's port, and it is where ours had it.
+    // Other peers get it from the application's port, and its files stay where ours were.
     seed.session.close().await;
     let other = tempfile::tempdir().unwrap();
     let viewer = viewer(other.path(), vec![application.listen_addr().unwrap()]).await;
     let mut all = Vec::new();
     let mut stream = viewer.open(film.source()).await.unwrap().stream(0).unwrap();
-    soon("all is read", stream.read_to_end(&mut all)).await.unwrap();
+    soon("the whole film is read", stream.read_to_end(&mut all)).await.unwrap();
     assert!(all == film.data);
     assert!(std::fs::read(dir.path().join("film.mkv")).unwrap() == film.data);
 
-    let media = session.open(film.source()).await.unwrap();
+    let handle = session.open(film.source()).await.unwrap();
     assert!(in_application(&film).is_none(), "it is watched again");
-    assert_eq!(media.status().verified_bytes, 1_000_000);
-    drop(media.stream(0).unwrap());
-    drop(media);
-    until("the application's session has it again", || in_application(&film).is_some()).await;
+    assert_eq!(handle.status().verified_bytes, 1_000_000);
+    drop(handle.stream(0).unwrap());
+    drop(handle);
+    until("the application's session has the torrent again", || in_application(&film).is_some()).await;
     session.close().await;
-    assert!(in_application(&film).is_none(), "ours has ended");
+    assert!(in_application(&film).is_none(), "the torrent left with our session");
     assert!(in_application(&own).unwrap().stats().finished, "the application's own torrent stays");
     assert!(!application.cancellation_token().is_cancelled());
     application.stop().await;

@@ -1,4 +1,5 @@
-//! Bad peers and bounds: liars, peers that do not read, upload slots and rates, private torrents, the limit on disk use.
+//! Bad peers and limits: peers that send wrong data or do not read, upload slots and rates, private
+//! torrents, the disk limit.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -10,7 +11,7 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Has everything, unchokes everybody, and gives wrong bytes for each block.
+/// Starts a peer that has everything, unchokes all peers, and sends wrong bytes in each block.
 async fn liar(info_hash: [u8; 20]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -39,16 +40,16 @@ async fn a_liar_is_banned_and_the_reader_gets_right_bytes() {
     let liar = liar(film.torrent.info_hash.0).await;
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![liar]).await;
-    let media = session.open(film.source()).await.unwrap();
-    let mut events = media.events();
-    let mut stream = media.stream(0).unwrap();
+    let handle = session.open(film.source()).await.unwrap();
+    let mut events = handle.events();
+    let mut stream = handle.stream(0).unwrap();
     let reading = tokio::spawn(async move {
         let mut all = Vec::new();
         stream.read_to_end(&mut all).await.unwrap();
         all
     });
-    // Alone with the liar at first, so that a piece is its own work.
-    let why = soon("the liar is banned", async {
+    // Alone with the hostile peer at first, so that it is the only source of a piece.
+    let why = soon("the hostile peer is banned", async {
         loop {
             if let Event::PeerBanned { addr, why, .. } = events.recv().await.unwrap() {
                 assert_eq!(addr, liar);
@@ -57,13 +58,13 @@ async fn a_liar_is_banned_and_the_reader_gets_right_bytes() {
         }
     });
     assert_eq!(why.await, "sent wrong data");
-    media.add_peer(seed.addr());
-    assert!(soon("all is read", reading).await.unwrap() == film.data);
-    let status = media.status();
+    handle.add_peer(seed.addr());
+    assert!(soon("the whole film is read", reading).await.unwrap() == film.data);
+    let status = handle.status();
     assert_eq!(status.banned_peers, 1);
     assert!(status.waste.failed_bytes >= u64::from(PIECE));
-    media.add_peer(liar);
-    assert!(media.status().peers.iter().all(|p| p.addr != liar));
+    handle.add_peer(liar);
+    assert!(handle.status().peers.iter().all(|p| p.addr != liar));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -73,11 +74,11 @@ async fn a_liar_among_honest_peers_is_found_out() {
     let liar = liar(film.torrent.info_hash.0).await;
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![seed.addr(), liar]).await;
-    let media = session.open(film.source()).await.unwrap();
+    let handle = session.open(film.source()).await.unwrap();
     let mut all = Vec::new();
-    soon("all is read", media.stream(0).unwrap().read_to_end(&mut all)).await.unwrap();
+    soon("the whole film is read", handle.stream(0).unwrap().read_to_end(&mut all)).await.unwrap();
     assert!(all == film.data);
-    until("the liar is banned", || media.status().banned_peers == 1).await;
+    until("the hostile peer is banned", || handle.status().banned_peers == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,15 +87,15 @@ async fn what_was_whole_before_its_giver_misbehaved_is_verified_all_the_same() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![listener.local_addr().unwrap()]).await;
-    let media = session.open(film.source()).await.unwrap();
-    let mut stream = media.stream(0).unwrap();
+    let handle = session.open(film.source()).await.unwrap();
+    let mut stream = handle.stream(0).unwrap();
     let reading = tokio::spawn(async move {
         let mut all = Vec::new();
         stream.read_to_end(&mut all).await.unwrap();
         all
     });
     let (socket, _) = soon("it is dialled", listener.accept()).await.unwrap();
-    let mut peer = soon("hands are shaken", Raw::shake(socket, film.torrent.info_hash.0, 67)).await;
+    let mut peer = soon("the handshake", Raw::shake(socket, film.torrent.info_hash.0, 67)).await;
     peer.say(14, &[]).await;
     peer.say(1, &[]).await;
     let mut out = Vec::new();
@@ -113,7 +114,7 @@ async fn what_was_whole_before_its_giver_misbehaved_is_verified_all_the_same() {
         out.push(7);
         out.extend_from_slice(&asked[..8]);
         out.extend_from_slice(&film.data[begin..begin + 16384]);
-        // It answers one at a time while few are asked of it.
+        // The first blocks are answered one at a time, as few requests are outstanding.
         if n < 3 {
             peer.0.write_all(&out).await.unwrap();
             out.clear();
@@ -122,14 +123,14 @@ async fn what_was_whole_before_its_giver_misbehaved_is_verified_all_the_same() {
     // The last block, and in the same write a flood of CHOKE, for which peers are banned.
     out.extend_from_slice(&[0, 0, 0, 1, 0].repeat(200));
     peer.0.write_all(&out).await.unwrap();
-    assert!(soon("all is read", reading).await.unwrap() == film.data);
-    until("it is banned", || media.status().banned_peers == 1).await;
+    assert!(soon("the whole film is read", reading).await.unwrap() == film.data);
+    until("it is banned", || handle.status().banned_peers == 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_peer_gets_allowed_fast_pieces_while_choked_and_no_others() {
     let film = Film::new(40 * PIECE as usize, 4).await;
-    // One slot, and it is taken.
+    // There is one slot, and it is taken.
     let seed = film.seed_with(|c| c.upload_slots = 1).await;
     let hash = film.torrent.info_hash.0;
     let mut first = Raw::shake(TcpStream::connect(seed.addr()).await.unwrap(), hash, 70).await;
@@ -138,7 +139,7 @@ async fn a_new_peer_gets_allowed_fast_pieces_while_choked_and_no_others() {
     let mut second = Raw::shake(TcpStream::connect(seed.addr()).await.unwrap(), hash, 71).await;
     second.say(2, &[]).await;
     let mut allowed = Vec::new();
-    soon("the allowed pieces are told", async {
+    soon("the allowed pieces are announced", async {
         while allowed.len() < 10 {
             let (id, body) = second.hear().await.unwrap();
             assert_ne!(id, 1, "there is one slot only");
@@ -164,7 +165,7 @@ async fn a_new_peer_gets_allowed_fast_pieces_while_choked_and_no_others() {
     .await;
     answers.sort_unstable();
     assert_eq!(answers, [(7, allowed[0]), (16, other)]);
-    assert_eq!(seed.media.status().peers.iter().filter(|p| !p.choking).count(), 1);
+    assert_eq!(seed.handle.status().peers.iter().filter(|p| !p.choking).count(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -173,14 +174,15 @@ async fn a_peer_that_floods_us_with_requests_and_never_reads_is_sent_away() {
     let seed = film.seed().await;
     let socket = TcpStream::connect(seed.addr()).await.unwrap();
     let mut peer = Raw::shake(socket, film.torrent.info_hash.0, 72).await;
-    until("it is connected", || seed.media.status().peers.len() == 1).await;
-    // Choked, so each is answered with a REJECT, or with a block of a piece that is allowed fast. Nothing is read here.
+    until("it is connected", || seed.handle.status().peers.len() == 1).await;
+    // The peer is choked, so each request is answered with a REJECT, or with a block of an allowed
+    // fast piece. The peer reads nothing.
     let mut flood = Vec::new();
     for _ in 0..20_000 {
         flood.extend_from_slice(&[0, 0, 0, 13, 6, 0, 0, 0, 20, 0, 0, 0, 0, 0, 0, 0x40, 0]);
     }
-    soon("it is dropped", async { while peer.0.write_all(&flood).await.is_ok() {} }).await;
-    until("it is gone", || seed.media.status().peers.is_empty()).await;
+    soon("it is disconnected", async { while peer.0.write_all(&flood).await.is_ok() {} }).await;
+    until("the connection is closed", || seed.handle.status().peers.is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -189,14 +191,15 @@ async fn a_limit_on_uploads_holds_and_does_not_hold_up_what_we_ask_for_ourselves
     let seed = film.seed_with(|c| c.upload_bytes_per_s = 400_000).await;
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![seed.addr()]).await;
-    let media = session.open(film.source()).await.unwrap();
+    let handle = session.open(film.source()).await.unwrap();
     let began = std::time::Instant::now();
     let mut all = Vec::new();
-    soon("all is read", media.stream(0).unwrap().read_to_end(&mut all)).await.unwrap();
-    // What a bucket of a second lets through at once aside; slow machines only make it longer.
+    soon("the whole film is read", handle.stream(0).unwrap().read_to_end(&mut all)).await.unwrap();
+    // Except for the burst of one second that the bucket admits at once. Slow machines only take
+    // longer.
     assert!(began.elapsed().as_secs_f64() > 0.4, "{:?}", began.elapsed());
     assert!(all == film.data);
-    until("all is counted", || seed.media.status().uploaded_bytes >= 600_000).await;
+    until("all is counted", || seed.handle.status().uploaded_bytes >= 600_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,8 +217,8 @@ async fn peers_are_exchanged_but_not_of_a_private_torrent() {
                 c.peers = vec![hub.addr().into()];
             });
             let session = Session::new(config).await.unwrap();
-            let media = session.open(film.source()).await.unwrap();
-            viewers.push((session, media, dir));
+            let handle = session.open(film.source()).await.unwrap();
+            viewers.push((session, handle, dir));
         }
         if private {
             // As long as the others needed, and more.
@@ -242,9 +245,9 @@ async fn a_limit_on_disk_use_gives_back_what_was_watched_and_plays_on() {
         c.peers = vec![seed.addr().into()];
     });
     let session = Session::new(config).await.unwrap();
-    let media = session.open(film.source()).await.unwrap();
-    let mut events = media.events();
-    let mut stream = media.stream(0).unwrap();
+    let handle = session.open(film.source()).await.unwrap();
+    let mut events = handle.events();
+    let mut stream = handle.stream(0).unwrap();
     let mut at = 0;
     loop {
         let chunk = soon("a chunk", stream.read_chunk(1 << 20)).await.unwrap();
@@ -255,7 +258,7 @@ async fn a_limit_on_disk_use_gives_back_what_was_watched_and_plays_on() {
         at += chunk.len();
     }
     assert_eq!(at, length);
-    media.sync().await.unwrap();
+    handle.sync().await.unwrap();
     let (mut given_back, mut unsupported) = (0, false);
     while let Ok(event) = events.try_recv() {
         match event {
@@ -265,8 +268,8 @@ async fn a_limit_on_disk_use_gives_back_what_was_watched_and_plays_on() {
         }
     }
     if !unsupported {
-        assert!(media.status().disk_bytes <= limit && given_back > 0, "{given_back} given back");
-        // What was given back can be watched again.
+        assert!(handle.status().disk_bytes <= limit && given_back > 0, "{given_back} given back");
+        // Evicted pieces can be watched again.
         stream.seek_to(5);
         assert!(soon("the start", stream.read_chunk(1000)).await.unwrap() == film.data[5..1005]);
     }

@@ -28,7 +28,8 @@ async fn a_queue_of_thousands_of_requests_is_answered_to_its_end() {
         let mut peer = Raw::dial(seed.addr(), film.torrent.info_hash.0, id, reserved).await;
         peer.say(2, &[]).await;
         soon("it is unchoked", peer.hear_of(1)).await;
-        // Each block of the film twelve times over, those of a piece after one another: rTorrent asks for 3,000 at 15 MB/s.
+        // Each block of the film twelve times, the blocks of a piece one after another: rTorrent
+        // requests 3,000 blocks at 15 MB/s.
         let (mut reader, mut writer) = peer.0.into_split();
         let asking = tokio::spawn(async move {
             for _ in 0..12 {
@@ -42,14 +43,14 @@ async fn a_queue_of_thousands_of_requests_is_answered_to_its_end() {
         soon("every block comes", async {
             while blocks < 256 {
                 let (id, _) = hear(&mut reader).await;
-                assert_ne!(id, REJECT, "nothing is refused");
+                assert_ne!(id, REJECT, "no request is rejected");
                 blocks += usize::from(id == PIECE_MESSAGE);
             }
         })
         .await;
         drop(reader);
         let _ = asking.await;
-        until("it is gone", || seed.media.status().peers.is_empty()).await;
+        until("the connection is closed", || seed.handle.status().peers.is_empty()).await;
     }
 }
 
@@ -72,27 +73,27 @@ async fn a_peer_that_requests_evicted_pieces_stays_and_learns_of_the_eviction_in
         c.peers = vec![seed.addr().into()];
     });
     let session = Session::new(config).await.unwrap();
-    let media = session.open(film.source()).await.unwrap();
+    let handle = session.open(film.source()).await.unwrap();
     let ours = session.listen_addr().unwrap();
     // Without BEP 54, and with it.
     let mut plain = Raw::dial(ours, hash, 70, FAST).await;
-    let mut told = Raw::dial(ours, hash, 71, EXTENDED).await;
-    told.say(EXTENDED_MESSAGE, b"\0d1:md11:lt_donthavei9eee").await;
-    for peer in [&mut plain, &mut told] {
+    let mut extended = Raw::dial(ours, hash, 71, EXTENDED).await;
+    extended.say(EXTENDED_MESSAGE, b"\0d1:md11:lt_donthavei9eee").await;
+    for peer in [&mut plain, &mut extended] {
         peer.say(2, &[]).await;
         soon("it is unchoked", peer.hear_of(1)).await;
     }
-    until("all three are connected", || media.status().peers.len() == 3).await;
+    until("all three are connected", || handle.status().peers.len() == 3).await;
     let asking = tokio::spawn(async move {
-        // Asks for each piece as soon as it hears of it, and for those before once more.
+        // Requests each piece as soon as it is announced, and the previous ones once more.
         let (mut gone, mut order_is_right) = (BTreeSet::new(), true);
         let mut pieces = 0;
-        while let Ok(Some((id, body))) = tokio::time::timeout(Duration::from_secs(3), told.hear()).await {
+        while let Ok(Some((id, body))) = tokio::time::timeout(Duration::from_secs(3), extended.hear()).await {
             match id {
                 HAVE => {
                     pieces += 1;
                     for _ in 0..30 {
-                        told.say(REQUEST, &block(0, pieces % 64)).await;
+                        extended.say(REQUEST, &block(0, pieces % 64)).await;
                     }
                 }
                 EXTENDED_MESSAGE if body[0] == 9 => {
@@ -102,27 +103,28 @@ async fn a_peer_that_requests_evicted_pieces_stays_and_learns_of_the_eviction_in
                 _ => {}
             }
         }
-        (gone, order_is_right, told)
+        (gone, order_is_right, extended)
     });
-    let mut stream = media.stream(0).unwrap();
+    let mut stream = handle.stream(0).unwrap();
     let mut all = 0;
     while all < film.data.len() {
         all += soon("a chunk", stream.read_chunk(1 << 20)).await.unwrap().len();
     }
-    media.sync().await.unwrap();
-    if media.status().disk_bytes > 32 << 20 {
-        return; // The file system cannot give room back.
+    handle.sync().await.unwrap();
+    if handle.status().disk_bytes > 32 << 20 {
+        return; // The file system cannot punch holes.
     }
     for n in 0..300 {
         plain.say(REQUEST, &block(0, n % 64)).await;
     }
     soon("a reject", plain.hear_of(REJECT)).await;
-    let (gone, order_is_right, _told) = asking.await.unwrap();
+    let (gone, order_is_right, _extended) = asking.await.unwrap();
     assert!(gone.contains(&0) && order_is_right, "DONT HAVE comes before REJECT: {gone:?}");
-    assert_eq!(media.status().peers.len(), 3, "nobody was sent away");
+    assert_eq!(handle.status().peers.len(), 3, "no peer is disconnected");
 }
 
-/// A seed that shows a piece, and another one only once it heard that we have this one. Serves each request at once.
+/// Starts a seed that announces one piece, and the next one only once we have announced that one.
+/// It serves each request at once.
 async fn super_seed(film: &Film, reserved: [u8; 8]) -> std::net::SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let addr = listener.local_addr().unwrap();
@@ -166,8 +168,8 @@ async fn a_super_seeding_seed_shows_one_piece_after_the_other_and_the_film_plays
         let seed = super_seed(&film, reserved).await;
         let dir = tempfile::tempdir().unwrap();
         let session = viewer(dir.path(), vec![seed]).await;
-        let media = session.open(film.source()).await.unwrap();
-        let mut stream = media.stream(0).unwrap();
+        let handle = session.open(film.source()).await.unwrap();
+        let mut stream = handle.stream(0).unwrap();
         let middle = film.data.len() / 2;
         stream.seek_to(middle as u64);
         let mut all = Vec::new();
@@ -181,20 +183,20 @@ async fn a_newcomer_hears_of_each_piece_once() {
     let film = Film::new(PIECE as usize * 50, 4).await;
     drop(film.seed().await);
     let session = Session::new(Config::offline(film.dir.path())).await.unwrap();
-    let media = session.open(film.source()).await.unwrap();
-    assert_eq!(media.recheck(|_, _| {}).await.unwrap(), film.data.len() as u64);
+    let handle = session.open(film.source()).await.unwrap();
+    assert_eq!(handle.recheck(|_, _| {}).await.unwrap(), film.data.len() as u64);
     let mut peer = Raw::dial(session.listen_addr().unwrap(), film.torrent.info_hash.0, 70, FAST).await;
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     while let Ok(Some((id, _))) = tokio::time::timeout(Duration::from_millis(500), peer.hear()).await {
-        heard.push(id);
+        received.push(id);
     }
-    assert!(heard.contains(&HAVE_ALL) && !heard.contains(&HAVE), "{heard:?}");
+    assert!(received.contains(&HAVE_ALL) && !received.contains(&HAVE), "{received:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn allowed_fast_pieces_are_uploaded_twice_over_and_no_more() {
     let film = Film::new(40 * PIECE as usize, 5).await;
-    // One slot, and it is taken.
+    // There is one slot, and it is taken.
     let seed = film.seed_with(|c| c.upload_slots = 1).await;
     let hash = film.torrent.info_hash.0;
     let mut first = Raw::dial(seed.addr(), hash, 70, FAST).await;
@@ -202,7 +204,7 @@ async fn allowed_fast_pieces_are_uploaded_twice_over_and_no_more() {
     soon("the first is unchoked", first.hear_of(1)).await;
     let mut second = Raw::dial(seed.addr(), hash, 71, FAST).await;
     let mut allowed = Vec::new();
-    soon("the allowed pieces are told", async {
+    soon("the allowed pieces are announced", async {
         while allowed.len() < 10 {
             allowed.push(number(&second.hear_of(ALLOWED_FAST).await));
         }
@@ -215,7 +217,8 @@ async fn allowed_fast_pieces_are_uploaded_twice_over_and_no_more() {
                 second.say(REQUEST, &block(*piece, n)).await;
             }
         }
-        // A block that waits already is asked for in vain; so the answers come before the next round.
+        // A repeated request for a queued block gets no answer of its own. So each round waits for
+        // its answers.
         soon("each request is answered", async {
             for _ in 0..40 {
                 loop {
@@ -243,6 +246,6 @@ async fn a_peer_that_repeats_that_it_has_all_or_nothing_is_disconnected() {
         }
         while peer.hear().await.is_some() {}
     };
-    soon("it is sent away", again).await;
-    until("it is gone", || seed.media.status().peers.is_empty()).await;
+    soon("it is disconnected", again).await;
+    until("the connection is closed", || seed.handle.status().peers.is_empty()).await;
 }

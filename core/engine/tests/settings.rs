@@ -1,4 +1,5 @@
-//! Settings at the edges of what they may be: a session with them starts, plays and ends, or is refused with a sentence.
+//! Settings at the edges of their ranges: a session with them starts, plays and ends, or is refused
+//! with an error message.
 #![allow(clippy::unwrap_used)]
 
 mod common;
@@ -9,7 +10,7 @@ use std::net::SocketAddr;
 use tokio::io::AsyncReadExt;
 
 fn text(range: &SettingRange, value: f64) -> String {
-    // Whole numbers are written without a point, or their setting would not take them.
+    // Whole numbers are written without a point, because integer settings refuse one.
     if value.fract() == 0.0 && value < 1.8e19 {
         let default = Config::default().to_json().unwrap();
         let all: serde_json::Value = serde_json::from_str(&default).unwrap();
@@ -20,16 +21,16 @@ fn text(range: &SettingRange, value: f64) -> String {
     format!("{value:e}")
 }
 
-/// Opens the film, reads its first bytes, asks for the status, closes.
+/// Opens the film, reads its first bytes, gets the status, and closes.
 async fn play(config: Config, film: &Film) {
     let session = Session::new(config).await.unwrap();
-    let media = session.open(film.source()).await.unwrap();
-    media.fetch_all(true);
-    let mut stream = media.stream(0).unwrap();
+    let handle = session.open(film.source()).await.unwrap();
+    handle.fetch_all(true);
+    let mut stream = handle.stream(0).unwrap();
     let mut first = vec![0; 100_000];
     stream.read_exact(&mut first).await.unwrap();
     assert_eq!(first, film.data[..100_000]);
-    let _ = media.status();
+    let _ = handle.status();
     drop(stream);
     session.close().await;
 }
@@ -50,14 +51,14 @@ async fn a_film_plays_with_each_number_at_either_edge_of_its_range() {
             soon(&format!("{}={value}", range.name), play(config, &film)).await;
         }
     }
-    // All of them together.
+    // All settings together.
     for edge in [|r: &SettingRange| r.least, |r: &SettingRange| r.most] {
         let dir = tempfile::tempdir().unwrap();
         let mut config = base(dir.path(), seed.addr());
         for range in Config::default().ranges() {
             config.set(&range.name, &text(&range, edge(&range))).unwrap();
         }
-        soon("all at one edge", play(config, &film)).await;
+        soon("all settings at one edge", play(config, &film)).await;
     }
     seed.session.close().await;
 }

@@ -77,67 +77,51 @@ pub fn distance(piece: PieceIndex, readers: &[Reader]) -> Distance {
 /// Returns the pieces to evict, in this order, so that at least `target_bytes` become free. It
 /// returns fewer if the rest is near.
 pub fn from_disk(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
-    let mut order: Vec<_> = held
-        .iter()
-        .filter_map(|h| {
-            let (class, key) = match distance(h.piece, readers) {
-                Distance::Near(_) => return None,
-                Distance::Elsewhere => (0u8, 0),
-                Distance::Behind(distance) => (1, distance),
-                Distance::Ahead(distance) => (2, distance),
-            };
-            Some(((class, Reverse(key), h.last_use, h.piece), h.bytes))
-        })
-        .collect();
-    order.sort_unstable();
-    take(order.into_iter().map(|((.., piece), bytes)| (piece, bytes)), target_bytes)
+    let rank = |at: Distance| if matches!(at, Distance::Near(_)) { None } else { Some(class(at)) };
+    first(held, target_bytes, |piece| rank(distance(piece, readers)))
 }
 
 /// Returns the pieces to drop from memory, in this order, so that at least `target_bytes` become
 /// free. Pieces outside the near windows come first by last use, then the near ones, the farthest
 /// first. They stay on disk.
 pub fn from_memory(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
-    let mut order: Vec<_> = held
-        .iter()
-        .map(|h| match distance(h.piece, readers) {
-            Distance::Near(distance) => ((1u8, Reverse(distance), h.last_use, h.piece), h.bytes),
-            _ => ((0, Reverse(0), h.last_use, h.piece), h.bytes),
-        })
-        .collect();
-    order.sort_unstable();
-    take(order.into_iter().map(|((.., piece), bytes)| (piece, bytes)), target_bytes)
+    let rank = |at: Distance| if matches!(at, Distance::Near(_)) { class(at) } else { (0, 0) };
+    first(held, target_bytes, |piece| Some(rank(distance(piece, readers))))
 }
 
 /// Returns the pieces to discard if neither disk nor memory has room, in this order, so that at
 /// least `target_bytes` become free. The order is that of [`from_disk`], then the near pieces, the
 /// farthest first.
 pub fn to_discard(held: &[Held], readers: &[Reader], target_bytes: u64) -> Vec<PieceIndex> {
-    let mut order: Vec<_> = held
-        .iter()
-        .map(|h| {
-            let (class, key) = match distance(h.piece, readers) {
-                Distance::Elsewhere => (0u8, 0),
-                Distance::Behind(distance) => (1, distance),
-                Distance::Ahead(distance) => (2, distance),
-                Distance::Near(distance) => (3, distance),
-            };
-            ((class, Reverse(key), h.last_use, h.piece), h.bytes)
-        })
-        .collect();
-    order.sort_unstable();
-    take(order.into_iter().map(|((.., piece), bytes)| (piece, bytes)), target_bytes)
+    first(held, target_bytes, |piece| Some(class(distance(piece, readers))))
 }
 
-fn take(order: impl Iterator<Item = (PieceIndex, u32)>, target_bytes: u64) -> Vec<PieceIndex> {
+/// Returns the class of a distance, the first to go first, and the pieces in between.
+fn class(distance: Distance) -> (u8, u32) {
+    match distance {
+        Distance::Elsewhere => (0, 0),
+        Distance::Behind(pieces) => (1, pieces),
+        Distance::Ahead(pieces) => (2, pieces),
+        Distance::Near(pieces) => (3, pieces),
+    }
+}
+
+/// Returns pieces of at least `target_bytes`: the lowest class first, in it the farthest, and among
+/// equals the one used longest ago. Pieces without a rank stay.
+fn first(held: &[Held], target_bytes: u64, rank: impl Fn(PieceIndex) -> Option<(u8, u32)>) -> Vec<PieceIndex> {
+    let ranked = held.iter().filter_map(|h| {
+        let (class, pieces) = rank(h.piece)?;
+        Some(((class, Reverse(pieces), h.last_use, h.piece), h.bytes))
+    });
+    let mut order: Vec<_> = ranked.collect();
+    order.sort_unstable();
     let mut freed = 0u64;
-    order
-        .take_while(|(_, bytes)| {
-            let go_on = freed < target_bytes;
-            freed += u64::from(*bytes);
-            go_on
-        })
-        .map(|(piece, _)| piece)
-        .collect()
+    let wanted = order.into_iter().take_while(|(_, bytes)| {
+        let go_on = freed < target_bytes;
+        freed += u64::from(*bytes);
+        go_on
+    });
+    wanted.map(|((.., piece), _)| piece).collect()
 }
 
 /// Returns the readers with near windows reduced to at most `pieces` pieces in all, and at least

@@ -34,3 +34,8 @@ pub struct PeerKey(pub u32);
 /// An open reader, numbered by the driver. Numbers are never reused within one machine's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReaderKey(pub u32);
+
+/// A player that reports its playhead, numbered by the driver. Numbers are never reused within one
+/// machine's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlayerKey(pub u32);

@@ -14,47 +14,19 @@ const KEPT: Duration = Duration::from_millis(50);
 
 /// A rate limit in bytes per second.
 #[derive(Clone, Debug)]
-pub struct Limiter {
-    bytes_per_s: u64,
-    bucket: TokenBucket,
-}
-
-/// Returns the bytes that a limit accumulates.
-fn capacity(bytes_per_s: u64) -> f64 {
-    bytes_per_s as f64 * KEPT.as_secs_f64()
-}
+pub struct Limiter(TokenBucket);
 
 impl Limiter {
-    /// Creates a limit of `bytes_per_s`; 0 for no limit.
+    /// Creates a limit of `bytes_per_s`.
     pub fn new(now: Time, bytes_per_s: u64) -> Limiter {
-        Limiter { bytes_per_s, bucket: TokenBucket::new(now, bytes_per_s as f64, capacity(bytes_per_s), 0.0) }
-    }
-
-    /// Changes the limit; 0 for no limit. A debt under the old limit remains.
-    pub fn set_rate(&mut self, now: Time, bytes_per_s: u64) {
-        self.bytes_per_s = bytes_per_s;
-        self.bucket.set(now, bytes_per_s as f64, capacity(bytes_per_s));
-    }
-
-    /// Returns the limit, bytes per second; 0 for no limit.
-    pub fn rate(&self) -> u64 {
-        self.bytes_per_s
-    }
-
-    /// Returns the pause before the next bytes may be sent; zero if they may be sent now.
-    pub fn wait(&self, now: Time) -> Duration {
-        if self.bytes_per_s == 0 {
-            return Duration::ZERO;
-        }
-        self.bucket.until(now, 0.0).unwrap_or(Duration::ZERO)
+        let per_s = bytes_per_s as f64;
+        Limiter(TokenBucket::new(now, per_s, per_s * KEPT.as_secs_f64(), 0.0))
     }
 
     /// Counts bytes that are sent now. Returns the pause before the next ones may be sent.
     pub fn take(&mut self, now: Time, bytes: u64) -> Duration {
-        if self.bytes_per_s != 0 {
-            self.bucket.take(now, bytes as f64);
-        }
-        self.wait(now)
+        self.0.take(now, bytes as f64);
+        self.0.until(now, 0.0).unwrap_or(Duration::ZERO)
     }
 }
 
@@ -65,25 +37,12 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn no_limit_never_waits() {
-        let mut limiter = Limiter::new(Time::ZERO, 0);
-        assert_eq!(limiter.take(Time::ZERO, u64::MAX), Duration::ZERO);
-    }
-
-    #[test]
     fn the_rate_holds_from_the_first_byte_on() {
         let mut limiter = Limiter::new(Time::ZERO, 100_000);
         assert_eq!(limiter.take(Time::ZERO, 10_000), Duration::from_millis(100), "the first goes at once, and is owed");
-        assert_eq!(limiter.wait(Time(100_000)), Duration::ZERO);
+        assert_eq!(limiter.take(Time(100_000), 0), Duration::ZERO);
         // An hour of silence does not accumulate.
         assert_eq!(limiter.take(Time::from_secs_f64(3600.0), 105_000), Duration::from_secs(1));
-    }
-
-    #[test]
-    fn another_rate_holds_from_now_on() {
-        let mut limiter = Limiter::new(Time::ZERO, 1_000_000);
-        limiter.set_rate(Time::ZERO, 1000);
-        assert_eq!(limiter.take(Time::ZERO, 1000), Duration::from_secs(1));
     }
 
     proptest! {
@@ -93,10 +52,10 @@ mod tests {
         ) {
             let (mut limiter, mut now, mut sent, mut last) = (Limiter::new(Time::ZERO, rate), Time::ZERO, 0, 0);
             for (bytes, idle_us) in takes {
-                now += Duration::from_micros(idle_us);
-                let wait = limiter.wait(now);
-                now += wait;
-                prop_assert_eq!(limiter.wait(now), Duration::ZERO);
+                now = now + Duration::from_micros(idle_us);
+                let wait = limiter.take(now, 0);
+                now = now + wait;
+                prop_assert_eq!(limiter.take(now, 0), Duration::ZERO);
                 limiter.take(now, bytes);
                 sent += bytes;
                 last = last.max(bytes);

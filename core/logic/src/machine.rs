@@ -29,23 +29,6 @@ pub trait Machine {
     fn next_timeout(&self) -> Time;
 }
 
-impl Machine for picker::Picker {
-    type Input = picker::Input;
-    type Output = picker::Output;
-
-    fn handle(&mut self, now: Time, input: picker::Input) {
-        picker::Picker::handle(self, now, input);
-    }
-
-    fn poll(&mut self) -> Option<picker::Output> {
-        picker::Picker::poll(self)
-    }
-
-    fn next_timeout(&self) -> Time {
-        picker::Picker::next_timeout(self).unwrap_or(Time::NEVER)
-    }
-}
-
 /// Implements the contract by a machine's own functions of the same names.
 macro_rules! machines {
     ($($module:ident::$machine:ident),*) => { $(
@@ -73,6 +56,7 @@ machines!(
     choker::Choker,
     cutter::Cutter,
     metadata::Fetch,
+    picker::Picker,
     slots::Slots,
     stripe::Receiver,
     trackers::Trackers

@@ -4,10 +4,11 @@
 ///
 /// Whole numbers are compared as floating-point numbers. That is exact up to 2⁵³, above every bound
 /// in use.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Range {
-    /// Name of the setting.
-    pub name: &'static str,
+    /// Name of the setting, after the names of its groups and dots: `advanced.picker.read_ahead_s`.
+    pub name: String,
     /// Present value.
     pub value: f64,
     /// Smallest valid value.
@@ -18,7 +19,7 @@ pub struct Range {
 
 impl Range {
     /// Creates the range of a setting with valid values from `least` to `most`.
-    pub fn new(name: &'static str, value: f64, least: f64, most: f64) -> Range {
-        Range { name, value, least, most }
+    pub fn new(name: &str, value: f64, least: f64, most: f64) -> Range {
+        Range { name: name.to_owned(), value, least, most }
     }
 }

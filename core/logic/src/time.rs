@@ -1,6 +1,6 @@
 //! The time passed to the machines: microseconds since an epoch that only the driver knows.
 
-use std::ops::{Add, AddAssign, Sub};
+use std::ops::Add;
 use std::time::Duration;
 
 /// A point in time, in microseconds since the driver's epoch.
@@ -39,18 +39,5 @@ impl Add<Duration> for Time {
     type Output = Time;
     fn add(self, d: Duration) -> Time {
         Time(self.0.saturating_add(u64::try_from(d.as_micros()).unwrap_or(u64::MAX)))
-    }
-}
-
-impl AddAssign<Duration> for Time {
-    fn add_assign(&mut self, d: Duration) {
-        *self = *self + d;
-    }
-}
-
-impl Sub<Time> for Time {
-    type Output = Duration;
-    fn sub(self, earlier: Time) -> Duration {
-        self.since(earlier)
     }
 }

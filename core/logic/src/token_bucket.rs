@@ -22,12 +22,6 @@ impl TokenBucket {
         TokenBucket { per_s, capacity, level, at: now }
     }
 
-    /// Changes the rate and the capacity. A debt stays.
-    pub fn set(&mut self, now: Time, per_s: f64, capacity: f64) {
-        self.refill(now);
-        *self = TokenBucket::new(self.at, per_s, capacity, self.level.min(capacity));
-    }
-
     fn refill(&mut self, now: Time) {
         self.level = self.level_at(now);
         self.at = self.at.max(now);

@@ -35,7 +35,10 @@ pub struct Locate {
 impl Locate {
     /// Starts a search for `time`. A time past the end is treated as the end.
     pub fn new(timeline: &Arc<Timeline>, time: Duration) -> Locate {
-        let time = time.min(timeline.duration());
+        // Audio may begin before the first picture; playback then begins at the first picture.
+        // Without this, a search would read all up to the second one.
+        let first = timeline.keyframes().first().filter(|_| *timeline.accuracy() == Accuracy::Exact);
+        let time = first.map_or(time, |first| time.max(first.time)).min(timeline.duration());
         let search = timeline.search().map(|search| Probe::new(timeline.size(), search.walk(timeline, time)));
         Locate { known: known(timeline, time), search }
     }

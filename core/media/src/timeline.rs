@@ -176,8 +176,13 @@ impl Timeline {
     }
 
     /// Sets the reader of samples.
-    pub(crate) fn with_source(mut self, source: Arc<dyn Source>) -> Timeline {
-        self.source = Some(source);
+    pub(crate) fn with_source(self, source: Arc<dyn Source>) -> Timeline {
+        self.with_samples(Some(source))
+    }
+
+    /// Sets the reader of samples, if there is one.
+    pub(crate) fn with_samples(mut self, source: Option<Arc<dyn Source>>) -> Timeline {
+        self.source = source;
         self
     }
 

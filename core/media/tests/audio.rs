@@ -1,6 +1,6 @@
-//! The indexes of MP3, FLAC and Ogg files beside what ffprobe says of them.
+//! The indexes of MP3, FLAC and Ogg files, compared with ffprobe.
 //!
-//! ffprobe is the only oracle: symphonia is MPL-2.0, which deny.toml does not admit.
+//! ffprobe is the only reference, because symphonia is MPL-2.0, which deny.toml does not admit.
 #![allow(clippy::unwrap_used)]
 
 #[macro_use]
@@ -22,8 +22,9 @@ films! {
     theoras_keyframes_are_found_among_many_pages: films::theora_of_a_minute();
 }
 
-/// How long a file is heard, as FFmpeg decodes it: without the silence that an encoder put around the sound.
-fn heard(film: &Film) -> f64 {
+/// Returns the length of a file as FFmpeg decodes it, without the silence that an encoder adds
+/// around the sound.
+fn decoded_s(film: &Film) -> f64 {
     let output = Command::new("ffmpeg")
         .args(["-loglevel", "error", "-nostdin", "-i"])
         .arg(film.path())
@@ -33,7 +34,7 @@ fn heard(film: &Film) -> f64 {
     output.stdout.len() as f64 / 2.0 / 8000.0
 }
 
-/// All but the duration, which ffprobe gives with the encoder's silence where it is Xing's.
+/// Compares all but the duration, because with Xing frames ffprobe includes the encoder's silence.
 fn compared(film: &Film) -> Row {
     let row = compare(film, &Truth::of(&film.path()), &read(film, Cut::Blocks));
     println!("{row}");
@@ -42,8 +43,8 @@ fn compared(film: &Film) -> Row {
     row
 }
 
-/// Seeks to forty times and compares with ffprobe's packets by position: each seek point is where a packet begins, no later than
-/// the time, and no more than `most` seconds before it.
+/// Seeks to forty times and compares with ffprobe's packets by position. Each seek point must be
+/// the start of a packet, no later than the time and at most `most` seconds before it.
 fn land(film: &Film, most: f64) {
     let truth = Truth::of(&film.path());
     let timeline = read(film, Cut::Exact).timeline;
@@ -55,7 +56,10 @@ fn land(film: &Film, most: f64) {
         let packets = truth.main_packets().filter(|p| p.pos == Some(seek_point.offset));
         let times: Vec<f64> = packets.map(|p| p.time().unwrap() - origin).collect();
         let ours = seek_point.time.as_secs_f64();
-        assert!(times.iter().any(|t| (t.max(0.0) - ours).abs() < 0.001), "{what}; there begin packets of {times:?}");
+        assert!(
+            times.iter().any(|t| (t.max(0.0) - ours).abs() < 0.001),
+            "{what}, but packets of {times:?} begin there"
+        );
         assert!(ours <= time + 1e-6 && time - ours <= most, "{what}");
         assert!(
             seek_point.from <= seek_point.offset && seek_point.offset < seek_point.until && !seek_point.estimated,
@@ -72,7 +76,7 @@ fn a_variable_mp3_with_a_xing_frame_lasts_as_long_as_it_is_heard() {
     }
     let film = films::mp3_vbr();
     let row = compared(&film);
-    assert!((row.duration_s - heard(&film)).abs() < 0.001, "{row:#?}");
+    assert!((row.duration_s - decoded_s(&film)).abs() < 0.001, "{row:#?}");
     assert_eq!(row.accuracy, Accuracy::Sparse);
     assert!(row.touched <= 48 << 10, "{row:#?}");
 }
@@ -93,7 +97,7 @@ fn a_seek_in_a_variable_mp3_finds_a_frame_near_the_time_and_says_that_it_is_an_e
             assert!(seek_point.estimated && seek_point.time == time);
             if film.name == "vbr.mp3" {
                 let error = frame.time().unwrap() - time.as_secs_f64();
-                // A point of the table for each hundredth, each to a 256th of the bytes.
+                // The table has a point for each hundredth, each rounded to a 256th of the bytes.
                 assert!(error.abs() < 0.03 * truth.duration, "{seek_point:?} is {error} s off");
             }
         }
@@ -107,7 +111,7 @@ fn a_constant_mp3_with_an_info_frame_lands_on_the_very_frame() {
     }
     let film = films::mp3_cbr();
     let row = compared(&film);
-    assert!((row.duration_s - heard(&film)).abs() < 0.001, "{row:#?}");
+    assert!((row.duration_s - decoded_s(&film)).abs() < 0.001, "{row:#?}");
     check_landings(&film, &Truth::of(&film.path()), &read(&film, Cut::Exact).timeline);
 }
 
@@ -137,7 +141,7 @@ fn a_variable_mp3_that_says_nothing_of_itself_is_an_estimate_with_a_reason() {
     assert!((20.0..180.0).contains(&timeline.duration().as_secs_f64()), "{:?}", timeline.duration());
 }
 
-/// A VBRI frame in front of frames that FFmpeg made, with a point for every fifty of them.
+/// Makes a file with a VBRI frame before frames of FFmpeg's, with a point for every fifty of them.
 fn vbri() -> Film {
     const STEP: usize = 50;
     let (source, truth) = (films::mp3_bare_vbr(), Truth::of(&films::mp3_bare_vbr().path()));
@@ -174,8 +178,8 @@ fn a_vbri_frame_tells_the_length_and_a_line_that_follows_the_bitrate() {
     for packet in truth.packets.iter().step_by(101) {
         let byte = timeline.byte_at(Duration::from_secs_f64(packet.time().unwrap()));
         let error = byte.abs_diff(packet.pos.unwrap());
-        // A point every 1.3 seconds; between them the line is straight.
-        assert!(error < 8000, "{packet:?} is said to be at {byte}");
+        // There is a point every 1.3 seconds, with linear interpolation between them.
+        assert!(error < 8000, "{packet:?} is expected at {byte}");
     }
 }
 
@@ -198,7 +202,8 @@ fn a_seek_table_that_lies_is_found_out() {
     let honest = films::flac_with_points();
     let truth = Truth::of(&honest.path());
     let mut bytes = honest.bytes();
-    // The block of type 3 behind the stream information; its points' offsets are moved by a little, then all to one place.
+    // The block of type 3 behind the stream information. Its offsets are moved by a little, then
+    // all set to one place.
     let at = 4 + 4 + 34;
     assert_eq!(bytes[at] & 0x7f, 3);
     let points = u32::from_be_bytes([0, bytes[at + 1], bytes[at + 2], bytes[at + 3]]) as usize / 18;
@@ -328,7 +333,8 @@ fn in_an_mp3_of_25_hours_arithmetic_is_right_to_the_last_frame() {
     if !ffmpeg() {
         return;
     }
-    // Each frame has 72 bytes and 576 samples of 8,000 a second, so no oracle is needed for a million of them.
+    // Each frame has 72 bytes and 576 samples of 8,000 per second, so the times of a million frames
+    // can be computed.
     let film = films::mp3_of_25_hours();
     let known = read(&film, Cut::Blocks);
     assert!(known.touched <= known.timeline.size() / 500, "{known:?}");

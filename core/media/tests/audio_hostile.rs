@@ -1,4 +1,5 @@
-//! MP3, FLAC and Ogg files that lie: a seek point or an estimate with a sentence, in bounded time and memory.
+//! Malicious MP3, FLAC and Ogg files: they give a seek point or an estimate with a reason, in
+//! bounded time and memory.
 #![allow(clippy::unwrap_used)]
 
 #[allow(unused_macros)]
@@ -11,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// An eighth of a hundred thousand, which all containers share.
+/// An eighth of the hundred thousand mutations that all containers share.
 const MUTATIONS: usize = 12_500;
 
 #[test]
@@ -33,7 +34,7 @@ fn seed(name: &str) -> Vec<u8> {
     std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(name)).unwrap()
 }
 
-/// What a file costs: bytes fed and the most held.
+/// The cost of indexing a file: bytes fed and the most held.
 #[derive(Debug, Default)]
 struct Cost {
     fed: u64,
@@ -75,7 +76,7 @@ fn land(timeline: &Arc<Timeline>, file: &[u8], time: Duration) -> (SeekPoint, Co
     (locate.seek_point().unwrap(), cost)
 }
 
-/// Lands at ten times within bounds, and gives the offsets.
+/// Seeks to ten times within the bounds, and returns the offsets.
 fn lands(timeline: &Arc<Timeline>, file: &[u8]) -> Vec<u64> {
     let landed = (0..10).map(|n| {
         let (seek_point, cost) = land(timeline, file, timeline.duration() * n / 9);
@@ -93,7 +94,7 @@ fn why(timeline: &Timeline) -> String {
     }
 }
 
-/// Bytes without meaning, the same each time.
+/// Returns meaningless bytes, the same each time.
 fn noise(count: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let next = |_| {
@@ -151,7 +152,7 @@ fn flac_without_frames_behind_its_head_still_ends_each_seek() {
     let whole = seed("media_flac/bare.flac");
     let head = whole.windows(2).position(|w| w == [0xff, 0xf8]).unwrap();
     let mut file = whole[..head + 4096].to_vec();
-    // Ten hours are promised; sync codes are all that comes.
+    // The header claims ten hours, and only sync codes follow.
     file[8 + 14..8 + 18].copy_from_slice(&(8000u32 * 36_000).to_be_bytes());
     file.extend([0xff, 0xf8].repeat(2 << 20));
     let (timeline, _) = index("a.flac", &file);
@@ -169,7 +170,7 @@ fn a_flac_block_that_claims_more_than_the_file_gives_an_estimate() {
     assert!(why(&timeline).len() > 20, "{:?}", timeline.accuracy());
 }
 
-/// The pages of an Ogg file.
+/// Splits an Ogg file into its pages.
 fn pages(file: &[u8]) -> Vec<Vec<u8>> {
     let starts: Vec<usize> = (0..file.len()).filter(|at| file[*at..].starts_with(b"OggS\0")).collect();
     let ends = starts.iter().skip(1).copied().chain([file.len()]);

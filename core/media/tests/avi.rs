@@ -1,4 +1,4 @@
-//! AVI films made by FFmpeg, beside what ffprobe says of them.
+//! AVI films made by FFmpeg, compared with ffprobe.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[macro_use]

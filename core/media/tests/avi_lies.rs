@@ -1,4 +1,4 @@
-//! AVI files as other writers make them, and such that lie.
+//! AVI files of other writers, and malicious ones.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use playswarm_media::{Accuracy, Indexer, Timeline};
@@ -18,7 +18,7 @@ fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
-/// Pictures of 25 a second, with a super index if parts are given.
+/// Returns headers of 25 pictures per second, with a super index if parts are given.
 fn headers(frames: u32, parts: &[(u64, u32)]) -> Vec<u8> {
     let header = [&b"vidsXVID"[..], &words(&[0, 0, 0, 1, 25, 0, frames, 0, 0, 0, 0])].concat();
     let format = [&words(&[40, 64, 48, 1]), &b"XVID"[..], &[0; 20]].concat();
@@ -29,7 +29,7 @@ fn headers(frames: u32, parts: &[(u64, u32)]) -> Vec<u8> {
     list(b"hdrl", &list(b"strl", &stream))
 }
 
-/// Frames of a hundred bytes each.
+/// Returns frames of a hundred bytes each.
 fn frames(count: usize) -> Vec<u8> {
     chunk(b"00dc", &[0x55; 100]).repeat(count)
 }
@@ -38,7 +38,7 @@ fn riff(content: &[u8]) -> Vec<u8> {
     chunk(b"RIFF", &[&b"AVI "[..], content].concat())
 }
 
-/// A keyframe each ten frames; offsets from `base` on.
+/// Returns an old-style index with a keyframe every ten frames and offsets from `base` on.
 fn old_index(count: u32, base: u32) -> Vec<u8> {
     let entry =
         |n: u32| [b"00dc", &words(&[if n.is_multiple_of(10) { 0x10 } else { 0 }, base + n * 108, 100])[..]].concat();
@@ -56,7 +56,7 @@ fn index(file: &[u8]) -> Arc<Timeline> {
     Arc::clone(indexer.timeline().unwrap())
 }
 
-/// Asserts that it has a keyframe each 0.4 s, where the frames are.
+/// Asserts that there is a keyframe every 0.4 s, at the right positions.
 #[track_caller]
 fn assert_right(file: &[u8], count: usize) {
     let timeline = index(file);

@@ -1,4 +1,5 @@
-//! Containers of which only the duration is read, beside films of a known length, and with their bytes changed.
+//! Containers of which only the duration is read: films of a known length, and the same with
+//! changed bytes.
 #![allow(clippy::unwrap_used)]
 
 mod common;

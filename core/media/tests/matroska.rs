@@ -1,4 +1,4 @@
-//! Matroska and WebM films made by FFmpeg, beside what ffprobe says of them.
+//! Matroska and WebM films made by FFmpeg, compared with ffprobe.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[macro_use]
@@ -6,6 +6,8 @@ mod common;
 
 use common::catalogue::matroska;
 use common::{Cut, Truth, check_landings, read};
+use playswarm_media::Locate;
+use std::time::Duration;
 
 films! {
     a_film_with_its_cues_at_the_end: matroska::cues_at_the_end();
@@ -28,13 +30,31 @@ fn a_film_whose_clock_begins_late_lasts_from_there() {
     if !common::ffmpeg() {
         return;
     }
-    // FFmpeg counts the duration from the clock's zero, and has a film of 16 s last 116.
+    // FFmpeg counts the duration from timestamp zero, so a film of 16 s has 116 s.
     let film = matroska::late_start();
     let truth = Truth { duration: 16.0, ..Truth::of(&film.path()) };
     let read = read(&film, Cut::Exact);
     common::compare(&film, &truth, &read).assert_right();
     assert_eq!(read.timeline.origin_us(), 100_000_000);
     check_landings(&film, &truth, &read.timeline);
+}
+
+#[test]
+fn the_start_of_a_film_whose_sound_begins_first_is_found_in_one_read() {
+    if !common::ffmpeg() {
+        return;
+    }
+    let film = matroska::cues_at_the_end();
+    let timeline = read(&film, Cut::Exact).timeline;
+    assert!(!timeline.keyframes()[0].time.is_zero(), "the sound begins with the decoder's priming");
+    let mut locate = Locate::new(&timeline, Duration::ZERO);
+    let (bytes, mut reads) = (std::fs::read(film.path()).unwrap(), 0);
+    while let Some(range) = locate.needed().first().cloned() {
+        locate.feed(range.start, &bytes[range.start as usize..range.end as usize]);
+        reads += 1;
+    }
+    assert_eq!(locate.seek_point().unwrap().time, timeline.keyframes()[0].time);
+    assert!(reads <= 2, "{reads} reads");
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Matroska files that lie: their index may be lost, but never the film, and never more than a little memory and few questions.
+//! Malicious Matroska files: the index may be lost, but the film plays, and memory and the number
+//! of requests stay bounded.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use playswarm_media::{Accuracy, Indexer, Locate, SeekPoint, Timeline};
@@ -30,7 +31,7 @@ fn info(milliseconds: f64) -> Vec<u8> {
     element(0x1549_a966, &element(0x4489, &milliseconds.to_be_bytes()))
 }
 
-/// A keyframe and a frame after it, each of a hundred bytes.
+/// Returns a keyframe and a frame after it, each of a hundred bytes.
 fn blocks(cluster_time: u64) -> Vec<u8> {
     let block = |time: u8, flags: u8| element(0xa3, &[&[0x81, 0, time, flags][..], &[0x55; 100]].concat());
     [number(0xe7, cluster_time), block(0, 0x80), block(100, 0)].concat()
@@ -89,7 +90,8 @@ fn seek(file: &[u8], timeline: &Arc<Timeline>, milliseconds: u64) -> SeekPoint {
     locate.seek_point().unwrap()
 }
 
-/// Seeks all over the film and asserts that each lands on its true keyframe, whatever the index says.
+/// Seeks all over the film and asserts that each seek point is a true keyframe, regardless of the
+/// index.
 #[track_caller]
 fn assert_lands_right(file: &[u8]) {
     let timeline = index(file);

@@ -1,4 +1,4 @@
-//! MP4 and MOV films against ffprobe.
+//! MP4 and MOV films, compared with ffprobe.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[macro_use]
@@ -48,7 +48,8 @@ fn a_film_cut_amid_a_gop_is_right_to_a_frame() {
     if !common::ffmpeg() {
         return;
     }
-    // FFmpeg moves such a film so that its first whole picture is at zero; the edit list itself says up to a frame later.
+    // FFmpeg shifts such a film so that its first whole picture is at zero. The edit list itself
+    // begins up to a frame later.
     let film = films::cut_at_the_start();
     let truth = Truth::of(&film.path());
     let row = compare(&film, &truth, &read(&film, Cut::Exact));
@@ -89,7 +90,8 @@ fn tracks_are_described_as_by_ffprobe() {
             assert_eq!(ours.codec, theirs.codec, "{}", film.name);
             assert_eq!(ours.language, theirs.language, "{}", film.name);
             assert_eq!(ours.resolution, theirs.resolution, "{}", film.name);
-            // Of MP3, FFmpeg writes two channels for one, and ffprobe looks into the frames.
+            // For mono MP3, FFmpeg writes two channels into the header, and ffprobe reads the
+            // frames.
             assert!(ours.codec == "mp3" || ours.audio == theirs.audio, "{}: {ours:?} {theirs:?}", film.name);
         }
     }
@@ -151,14 +153,15 @@ fn offsets_past_four_gigabytes_are_exact() {
     assert!(row.accuracy == Accuracy::Exact && row.rounds <= 3, "{row:#?}");
 }
 
-/// That its indexes are read, and are right; ffprobe reads no such film, but the same without them.
+/// Checks that its indexes are read and are right. ffprobe cannot read such a film, but the same
+/// film without them.
 fn check_indexes([film, without]: [Film; 2], most_touched: u64) {
     let truth = Truth::of(&without.path());
     for cut in [Cut::Exact, Cut::Blocks] {
         let read = read(&film, cut);
         let row = compare(&film, &truth, &read);
         row.assert_right();
-        // Without an index it would know all fragments of few, or hardly any of many.
+        // Without an index, all of a few fragments would be known, or hardly any of many.
         assert_eq!((&row.accuracy, row.keyframes), (&Accuracy::Sparse, row.keyframes_true), "{row:#?}");
         assert!(row.rounds <= 5 && row.touched <= most_touched, "{row:#?}");
         println!("{row}");
@@ -177,7 +180,7 @@ fn indexes_of_indexes_among_the_fragments_are_found() {
 #[test]
 fn indexes_of_indexes_in_front_are_found() {
     if common::ffmpeg() {
-        // What is asked for at once, before it is known what the film has.
+        // The ranges that are requested at once, before the structure of the film is known.
         check_indexes(mp4_boxes::indexes_in_front(), 6 * (16 << 10));
     }
 }

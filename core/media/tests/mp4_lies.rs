@@ -1,11 +1,11 @@
-//! MP4 files whose indexes lie. Each ends with an estimate that says why, or with what can be had all the same; none panics, asks
-//! for much or takes much memory (`fuzzing::film` asserts that of each as well).
+//! MP4 files with false indexes. Each gives an estimate with a reason, or a partial result. None
+//! panics, requests much or takes much memory, which `fuzzing::film` asserts for each as well.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use playswarm_media::{Accuracy, Container, Timeline, fuzzing};
 use std::sync::Arc;
 
-/// A box.
+/// Builds a box.
 fn b(kind: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     let body = body.as_ref();
     let mut bytes = (body.len() as u32 + 8).to_be_bytes().to_vec();
@@ -14,12 +14,13 @@ fn b(kind: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
     bytes
 }
 
-/// Numbers of 32 bits.
+/// Encodes numbers of 32 bits.
 fn n(numbers: &[u32]) -> Vec<u8> {
     numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
 }
 
-/// A film's parts, each of which a test may make a lie: a second a sample, ten samples of 100 bytes in one chunk, keyframes 1 and 6.
+/// The parts of a film, each of which a test may falsify. There are ten samples of one second and
+/// 100 bytes in one chunk, with keyframes 1 and 6.
 struct Film {
     stts: Vec<u32>,
     ctts: Vec<u32>,
@@ -114,9 +115,9 @@ fn times_that_run_backwards_make_an_estimate() {
 fn a_billion_samples_of_one_size_cost_no_more_than_the_keyframes_that_are_kept() {
     let mut film = Film { stsz: vec![1, 1_000_000_000], stts: vec![1, 1_000_000_000, 1], ..Film::new() };
     film.stsc = vec![1, 1, 1_000_000_000, 1];
-    // The keyframes are where they were, for two are listed.
+    // The keyframes are unchanged, because two are listed.
     assert_eq!(film.read().keyframes().len(), 2);
-    // And with every sample one, nearly all lie past the end.
+    // With every sample a keyframe, nearly all are past the end.
     let all = String::from_utf8_lossy(&film.bytes()).find("stss").unwrap();
     let mut bytes = film.bytes();
     let at = bytes.windows(4).position(|w| w == b"stss").unwrap_or(all);
@@ -212,7 +213,7 @@ fn empty_boxes_without_end_are_given_up() {
     assert!(why(&read(&bytes)).contains("has no moov"));
 }
 
-/// A film whose samples are all in fragments that are still to be added.
+/// Returns a film whose samples are all in fragments, which the caller adds.
 fn without_its_fragments() -> Vec<u8> {
     let mut film = Film { stsz: vec![0, 0], stts: vec![0], stsc: vec![0], stco: vec![0], ..Film::new() }.bytes();
     let moov = film.windows(4).position(|w| w == b"moov").unwrap() - 4;
@@ -223,7 +224,7 @@ fn without_its_fragments() -> Vec<u8> {
     film
 }
 
-/// A fragment of the run of samples of a `trun`.
+/// Builds a fragment with the run of samples of a `trun`.
 fn fragment(trun: &[u32]) -> Vec<u8> {
     let traf = [b("tfhd", n(&[0x2_0000, 1])), b("tfdt", n(&[0, 0])), b("trun", n(trun))].concat();
     b("moof", [b("mfhd", n(&[0, 1])), b("traf", traf)].concat())
@@ -231,7 +232,7 @@ fn fragment(trun: &[u32]) -> Vec<u8> {
 
 #[test]
 fn indexes_of_indexes_are_bounded_whatever_they_refer_to() {
-    // A second, of a keyframe of 100 bytes.
+    // One second: a keyframe of 100 bytes.
     let media = [fragment(&[0x300, 1, 1000, 100]), b("mdat", [0; 100])].concat();
     let index = |gap: usize, references: usize, size: u32| {
         let header = n(&[0, 1, 1000, 0, gap as u32, references as u32]);
@@ -240,7 +241,7 @@ fn indexes_of_indexes_are_bounded_whatever_they_refer_to() {
     let one = index(0, 1, 0).len() as u32;
     for (references, size) in [(60_000, 0), (60_000, one), (60_000, one - 1), (2, 0x7fff_ffff), (60_000, 9000)] {
         for other in [index(0, 1, one), index(0, 1, 0), index(0, 60_000, 0), index(0, 1, 0x7fff_ffff)] {
-            // In a box of their own, of which they know nothing.
+            // Placed in a separate box, whose content they do not state.
             let first = index(media.len() + 8, references, size);
             let others = b("free", other.repeat(2_000_000 / other.len()));
             let timeline = read(&[without_its_fragments(), first, media.clone(), others].concat());
@@ -253,7 +254,7 @@ fn indexes_of_indexes_are_bounded_whatever_they_refer_to() {
 fn a_moov_of_nothing_but_fragments_to_come_makes_an_estimate() {
     let film = without_its_fragments();
     assert!(why(&read(&film)).contains("fragments to come, but none"));
-    // A run of samples that take no bytes is bounded, as is a header that claims a gigabyte.
+    // A run of samples without bytes is bounded, as is a header that claims a gigabyte.
     let moof = fragment(&[0, u32::MAX]);
     let timeline = read(&[film.clone(), moof.clone()].concat());
     assert!(timeline.keyframes().len() <= 1, "{:?}", timeline.keyframes());

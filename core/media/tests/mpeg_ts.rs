@@ -1,4 +1,4 @@
-//! MPEG transport streams made by FFmpeg, beside what ffprobe says of them.
+//! MPEG transport streams made by FFmpeg, compared with ffprobe.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[macro_use]

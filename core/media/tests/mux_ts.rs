@@ -14,13 +14,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Samples of a film from a time on.
+/// Reads the samples of a film from a time on.
 fn from(film: &Film, timeline: &Arc<Timeline>, time: Duration) -> Vec<Sample> {
     let tracks: Vec<usize> = (0..timeline.tracks().len()).collect();
     samples(film, timeline, &tracks, seek_point(film, timeline, time), Cut::Exact)
 }
 
-/// A film whose tracks transport streams carry, its samples, and the muxed film.
+/// Reads the samples of the tracks that transport streams carry, and muxes them.
 fn muxed(film: &Film) -> (Arc<Timeline>, Vec<Sample>, Film) {
     let timeline = read(film, Cut::Exact).timeline;
     let samples = from(film, &timeline, Duration::ZERO);
@@ -34,7 +34,7 @@ fn muxed(film: &Film) -> (Arc<Timeline>, Vec<Sample>, Film) {
     (timeline, samples, Film::built(&format!("{stem}.muxed.ts"), stream))
 }
 
-/// Ticks of 1/90000 s, modulo those of a timestamp's 33 bits.
+/// Converts to ticks of 1/90000 s, modulo the 33 bits of a timestamp.
 fn ticks(ns: i64) -> i64 {
     (ns as f64 * 9e-5).round() as i64
 }
@@ -43,8 +43,8 @@ fn packet_ticks(time: f64) -> i64 {
     (time * 90_000.0).round() as i64
 }
 
-/// Whole packets, counters without gaps, tables ten times a second, a clock reference each 40 ms
-/// that never runs backwards except at a jump.
+/// Checks for whole packets, counters without gaps, tables ten times per second, and a clock
+/// reference every 40 ms. The clock runs backwards only at a jump.
 fn check_packets(stream: &[u8], jumps: usize) {
     assert_eq!(stream.len() % 188, 0);
     let mut counters: HashMap<u16, u8> = HashMap::new();
@@ -78,7 +78,7 @@ fn check_packets(stream: &[u8], jumps: usize) {
     assert_eq!((jumped, clock.is_some(), tables > 0), (jumps, true, true));
 }
 
-/// The hashes of the decoded frames of a stream, without any that a container says to leave out.
+/// Returns the hashes of the decoded frames of a stream, except those that a container leaves out.
 fn frames(film: &Film, kind: char, index: usize) -> Vec<String> {
     let map = format!("0:{kind}:{index}");
     let output = Command::new("ffmpeg")

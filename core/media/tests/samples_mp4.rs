@@ -42,7 +42,7 @@ samples! {
 #[test]
 fn a_film_cut_amid_a_gop() {
     if common::ffmpeg() {
-        // FFmpeg moves such a film so that its first whole picture is at zero.
+        // FFmpeg shifts such a film so that its first whole picture is at zero.
         common::samples::check_samples_within(&films::cut_at_the_start(), 0.04);
     }
 }

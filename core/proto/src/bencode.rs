@@ -160,6 +160,15 @@ impl<'a> Reader<'a> {
         if self.peek()? == b'i' { self.integer().map(Some) } else { self.skip().map(|_| None) }
     }
 
+    /// Reads a number, also one written as a string. Skips any other value.
+    pub fn number(&mut self) -> Result<Option<i64>> {
+        if self.peek()?.is_ascii_digit() {
+            let text = self.string()?;
+            return Ok(std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()));
+        }
+        self.integer_if_any()
+    }
+
     /// Reads a byte string. Skips a value of another kind and returns `None`.
     pub fn string_if_any(&mut self) -> Result<Option<&'a [u8]>> {
         if self.peek()?.is_ascii_digit() { self.string().map(Some) } else { self.skip().map(|_| None) }

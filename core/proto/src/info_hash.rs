@@ -1,6 +1,6 @@
 //! The info-hash of a torrent.
 
-use data_encoding::{BASE32_NOPAD, HEXUPPER};
+use data_encoding::{BASE32_NOPAD_NOCASE, HEXLOWER_PERMISSIVE};
 use serde::Serialize;
 use std::fmt;
 
@@ -12,13 +12,11 @@ impl InfoHash {
     /// Parses 40 hexadecimal digits, or 32 characters of base32 as in old links.
     pub fn from_text(text: &str) -> Option<InfoHash> {
         let encoding = match text.len() {
-            40 => HEXUPPER,
-            32 => BASE32_NOPAD,
+            40 => HEXLOWER_PERMISSIVE,
+            32 => BASE32_NOPAD_NOCASE,
             _ => return None,
         };
-        let mut hash = [0; 20];
-        let length = encoding.decode_mut(text.to_ascii_uppercase().as_bytes(), &mut hash).ok()?;
-        (length == hash.len()).then_some(InfoHash(hash))
+        encoding.decode(text.as_bytes()).ok()?.try_into().ok().map(InfoHash)
     }
 }
 

@@ -33,29 +33,9 @@ pub struct Message {
     pub unix_s: i64,
 }
 
-/// The reason why a message is invalid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BadMessage {
-    /// The message is longer than [`MAX_MESSAGE_BYTES`].
-    TooLong,
-    /// The message is not a bencoded dictionary, or data follows it.
-    NotBencode,
-    /// A mandatory field is missing or out of range.
-    BadField,
-}
-
-impl std::fmt::Display for BadMessage {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            BadMessage::TooLong => "The slot message is longer than any can be.",
-            BadMessage::NotBencode => "The slot message is not a bencoded dictionary.",
-            BadMessage::BadField => "A field of the slot message is missing or out of range.",
-        })
-    }
-}
-
-impl std::error::Error for BadMessage {}
+const TOO_LONG: Malformed = Malformed("it is longer than any slot message");
+const NOT_BENCODE: Malformed = Malformed("it is not a bencoded dictionary");
+const BAD_FIELD: Malformed = Malformed("a field of it is missing or out of range");
 
 impl Message {
     /// Returns the payload of the extended message.
@@ -79,9 +59,9 @@ impl Message {
     /// # Errors
     ///
     /// Returns an error if the payload is too long, is not bencode or lacks a field.
-    pub fn decode(bytes: &[u8]) -> Result<Message, BadMessage> {
+    pub fn decode(bytes: &[u8]) -> Result<Message, Malformed> {
         if bytes.len() > MAX_MESSAGE_BYTES {
-            return Err(BadMessage::TooLong);
+            return Err(TOO_LONG);
         }
         let mut reader = Reader::of_peer(bytes);
         let mut fields: [Option<i64>; 128] = [None; 128];
@@ -93,21 +73,21 @@ impl Message {
                 }
                 Ok(())
             })
-            .map_err(|Malformed(_)| BadMessage::NotBencode)?;
+            .map_err(|Malformed(_)| NOT_BENCODE)?;
         if !reader.at_end() {
-            return Err(BadMessage::NotBencode);
+            return Err(NOT_BENCODE);
         }
-        let field = |letter: u8| fields[usize::from(letter)].ok_or(BadMessage::BadField);
+        let field = |letter: u8| fields[usize::from(letter)].ok_or(BAD_FIELD);
         let version = field(b'v')?;
         let playing = match field(b'r')? {
             0 => false,
             1 => true,
-            _ => return Err(BadMessage::BadField),
+            _ => return Err(BAD_FIELD),
         };
         if version < 1 {
-            return Err(BadMessage::BadField);
+            return Err(BAD_FIELD);
         }
-        let bad = |_| BadMessage::BadField;
+        let bad = |_| BAD_FIELD;
         Ok(Message {
             file: u32::try_from(field(b'f')?).map_err(bad)?,
             slot: field(b's')?,
@@ -153,16 +133,16 @@ mod tests {
     #[test]
     fn each_kind_of_nonsense_is_refused() {
         let refused = |text: &str| Message::decode(text.as_bytes()).unwrap_err();
-        assert_eq!(refused(""), BadMessage::NotBencode);
-        assert_eq!(refused("de"), BadMessage::BadField);
-        assert_eq!(refused(&format!("d1:ai{}ee", "9".repeat(300))), BadMessage::TooLong);
-        assert_eq!(refused(&format!("d1:x{}", "l".repeat(200))), BadMessage::NotBencode);
-        assert_eq!(refused("d1:ai-1e1:fi0e1:pi5e1:ri0e1:si-3e1:ui0e1:vi1e1:wi7ee"), BadMessage::BadField);
-        assert_eq!(refused("d1:ai1e1:fi0e1:pi5e1:ri2e1:si-3e1:ui0e1:vi1e1:wi7ee"), BadMessage::BadField);
+        assert_eq!(refused(""), NOT_BENCODE);
+        assert_eq!(refused("de"), BAD_FIELD);
+        assert_eq!(refused(&format!("d1:ai{}ee", "9".repeat(300))), TOO_LONG);
+        assert_eq!(refused(&format!("d1:x{}", "l".repeat(200))), NOT_BENCODE);
+        assert_eq!(refused("d1:ai-1e1:fi0e1:pi5e1:ri0e1:si-3e1:ui0e1:vi1e1:wi7ee"), BAD_FIELD);
+        assert_eq!(refused("d1:ai1e1:fi0e1:pi5e1:ri2e1:si-3e1:ui0e1:vi1e1:wi7ee"), BAD_FIELD);
         // An integer that begins with a zero is accepted, as in other clients; the other fields are
         // missing.
-        assert_eq!(refused("d1:ai01ee"), BadMessage::BadField);
-        assert_eq!(refused("d1:ai1e1:fi0e1:pi5e1:ri0e1:si-3e1:ui0e1:vi1e1:wi7eex"), BadMessage::NotBencode);
+        assert_eq!(refused("d1:ai01ee"), BAD_FIELD);
+        assert_eq!(refused("d1:ai1e1:fi0e1:pi5e1:ri0e1:si-3e1:ui0e1:vi1e1:wi7eex"), NOT_BENCODE);
     }
 
     proptest! {

@@ -25,13 +25,16 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod admission;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hosts;
 mod http;
 mod listening;
+mod places;
 mod rtsp;
 
 pub use self::http::{
     HttpConfig, Remedies, Server, clock_time, natural_order, parse_host, parse_origin, parse_time, serve, timeline_json,
 };
-pub use self::rtsp::{RtspConfig, RtspServer, serve_rtsp};
+pub use self::rtsp::{RtspConfig, RtspServer, RtspSession, RtspView, serve_rtsp};

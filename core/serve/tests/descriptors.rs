@@ -43,14 +43,14 @@ threading.Event().wait()
 async fn a_crowd_of_peers_and_128_descriptors_leave_room_for_the_players_connection() {
     let film = Film::new(2_000_000, 3).await;
     let seed = film.seed().await;
-    let mut crowd = std::process::Command::new("python3")
+    let mut others = std::process::Command::new("python3")
         .args(["-c", CROWD, &film.torrent.info_hash.to_string(), &PEERS.to_string()])
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();
     let mut line = String::new();
-    BufReader::new(crowd.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    // Only now: the crowd has the descriptors that it needs.
+    BufReader::new(others.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    // The peers start first and have their descriptors before the limit applies.
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: Some(DESCRIPTORS), maximum }).unwrap();
     let peers = line.split_whitespace().map(|addr| addr.parse::<SocketAddr>().unwrap());
@@ -59,25 +59,25 @@ async fn a_crowd_of_peers_and_128_descriptors_leave_room_for_the_players_connect
     config.peers = vec![seed.addr().into()];
     config.max_peers = 200;
     let session = Session::new(config).await.unwrap();
-    let media = session.open(film.source()).await.unwrap();
-    // The seed first: not all of them get a descriptor.
-    until("the seed is connected", || media.status().peers.len() == 1).await;
-    peers.for_each(|peer| media.add_peer(peer));
-    until("a good part of the crowd is connected", || media.status().peers.len() > 30).await;
+    let handle = session.open(film.source()).await.unwrap();
+    // The seed is added first, because not all peers get a descriptor.
+    until("the seed is connected", || handle.status().peers.len() == 1).await;
+    peers.for_each(|peer| handle.add_peer(peer));
+    until("more than 30 peers are connected", || handle.status().peers.len() > 30).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let server = serve(media.clone(), 0, HttpConfig::default()).await.unwrap();
+    let server = serve(handle.clone(), 0, HttpConfig::default()).await.unwrap();
     let url = server.url();
     let (host, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     for _ in 0..5 {
-        let mut player = soon("the player is let in", TcpStream::connect(host)).await.unwrap();
+        let mut player = soon("the player is connected", TcpStream::connect(host)).await.unwrap();
         let get = format!("GET /{path} HTTP/1.1\r\nHost: {host}\r\nRange: bytes=0-99999\r\nConnection: close\r\n\r\n");
         player.write_all(get.as_bytes()).await.unwrap();
         let mut answer = Vec::new();
         soon("the film's bytes", player.read_to_end(&mut answer)).await.unwrap();
         assert!(answer.starts_with(b"HTTP/1.1 206") && answer.ends_with(&film.data[..100_000]));
     }
-    let _ = crowd.kill();
-    let _ = crowd.wait();
+    let _ = others.kill();
+    let _ = others.wait();
     server.stop().await;
     session.close().await;
 }

@@ -27,9 +27,9 @@ async fn take(socket: &mut TcpStream, bytes: usize) {
     soon("bytes over HTTP", socket.read_exact(&mut buffer)).await.unwrap();
 }
 
-async fn served(film: &Film, media: &TorrentHandle) -> Server {
-    assert_eq!(media.metainfo().info_hash, film.torrent.info_hash);
-    serve(media.clone(), 0, HttpConfig::default()).await.unwrap()
+async fn served(film: &Film, handle: &TorrentHandle) -> Server {
+    assert_eq!(handle.metainfo().info_hash, film.torrent.info_hash);
+    serve(handle.clone(), 0, HttpConfig::default()).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,10 +38,10 @@ async fn a_players_look_at_the_end_does_not_move_the_playhead() {
     let seed = film.seed().await;
     let dir = tempfile::tempdir().unwrap();
     let session = viewer(dir.path(), vec![seed.addr()]).await;
-    let media = session.open(film.source()).await.unwrap();
-    let server = served(&film, &media).await;
+    let handle = session.open(film.source()).await.unwrap();
+    let server = served(&film, &handle).await;
     let size = film.data.len() as u64;
-    let playhead = || media.status().playhead.map_or(0, |p| p.position);
+    let playhead = || handle.status().playhead.map_or(0, |p| p.position);
 
     let mut playing = ask(&server, "0-").await;
     take(&mut playing, 1 << 20).await;
@@ -53,14 +53,14 @@ async fn a_players_look_at_the_end_does_not_move_the_playhead() {
         let mut probing = ask(&server, &format!("{}-", size - tail)).await;
         take(&mut probing, tail as usize).await;
         assert!(playhead() < size / 2, "a look at the last {tail} bytes");
-        soon("the index", media.timeline(0)).await.unwrap();
+        soon("the index", handle.timeline(0)).await.unwrap();
     }
-    // A jump is no look: the player goes on there, on a new connection.
+    // A jump continues on a new connection, and moves the playhead.
     drop(playing);
     let mut jumped = ask(&server, &format!("{}-", size / 2)).await;
     take(&mut jumped, 1 << 20).await;
     until("the playhead is where the player jumped", || playhead() > size / 2 && playhead() < size / 4 * 3).await;
-    // Nor is the end of the film, when it is played.
+    // Playback up to the end moves the playhead, too.
     take(&mut jumped, (size / 2 - (1 << 20)) as usize).await;
     until("the playhead is at the end", || playhead() == size).await;
 }

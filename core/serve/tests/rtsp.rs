@@ -1,96 +1,25 @@
-//! The RTSP server with real players, and with clients that misbehave. The film is the demo's clip.
+//! The RTSP server with real players. The film is the demo's clip.
 #![allow(clippy::unwrap_used)]
 
-use playswarm::{Config, CreateOptions, Session, Source, TorrentHandle, create_torrent};
-use playswarm_serve::{RtspConfig, RtspServer, serve_rtsp};
+mod common;
+
+use common::rtsp::{Client, LONG, Stage, pictures, run, status};
+use common::{until, viewer};
+use playswarm::{Config, CreateOptions, Session, Source, create_torrent};
+use playswarm_serve::{RtspConfig, serve_rtsp};
+use playswarm_tests::requirement;
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::io::AsyncWriteExt;
+use tokio::net::UdpSocket;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-/// Longest run of a player.
-const LONG: Duration = Duration::from_secs(90);
-
-/// Whether a program can be run. Under `PLAYSWARM_TEST_REQUIRE=1`, as in CI, it must.
-fn has(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    let required = std::env::var_os("PLAYSWARM_TEST_REQUIRE").is_some_and(|v| !v.is_empty() && v != "0");
-    assert!(found || !required, "{program} is not installed");
-    if !found {
-        eprintln!(
-            "skipped: {program} is not installed; `bash scripts/setup.sh --test` prepares a machine for all tests"
-        );
-    }
-    found
-}
-
-/// A session that has all of the clip, and its server.
-struct Stage {
-    server: RtspServer,
-    _torrent: TorrentHandle,
-    _session: Session,
-    folder: TempDir,
-}
-
-impl Stage {
-    async fn new(config: RtspConfig) -> Stage {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("clip.mp4");
-        std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../../cli/demo/clip.mp4"), &path).unwrap();
-        Stage::with(folder, path, config).await
-    }
-
-    /// Serves a film in a folder of its own.
-    async fn with(folder: TempDir, path: PathBuf, config: RtspConfig) -> Stage {
-        let metainfo = create_torrent(path, CreateOptions::default(), |_, _| {}).await.unwrap().torrent;
-        let session = Session::new(Config::offline(folder.path())).await.unwrap();
-        let torrent = session.open(Source::from(&metainfo)).await.unwrap();
-        torrent.recheck(|_, _| {}).await.unwrap();
-        let server = serve_rtsp(torrent.clone(), 0, config).await.unwrap();
-        Stage { server, _torrent: torrent, _session: session, folder }
-    }
-
-    fn file(&self) -> PathBuf {
-        self.folder.path().join("clip.mp4")
-    }
-
-    /// The URL of the transport stream.
-    fn ts_url(&self) -> String {
-        self.server.url().replace("/0/clip", "/ts/0/clip")
-    }
-
-    async fn client(&self) -> Client {
-        Client { socket: TcpStream::connect(self.server.addr()).await.unwrap(), cseq: 0 }
-    }
-}
-
-async fn run(program: &str, args: &[&str]) -> Output {
-    let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(LONG, command.output()).await;
-    output.unwrap_or_else(|_| panic!("{program} {args:?} does not end")).unwrap()
-}
-
-/// Returns the MD5 of each picture that FFmpeg decodes.
-async fn pictures(before: &[&str], input: &str, count: &str) -> Vec<String> {
-    let after = ["-map", "0:v", "-frames:v", count, "-fps_mode", "passthrough", "-f", "framemd5", "-"];
-    let args = [&["-v", "error"], before, &["-i", input], &after].concat();
-    let output = run("ffmpeg", &args).await;
-    let complaints = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && complaints.trim().is_empty(), "{args:?}: {complaints}");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let hash = |line: &str| line.rsplit(',').next().unwrap_or_default().trim().to_owned();
-    text.lines().filter(|line| !line.starts_with('#')).map(hash).collect()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_decodes_the_same_pictures_as_from_the_file() {
-    if !has("ffmpeg") {
+    if !requirement::program("ffmpeg") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -106,7 +35,7 @@ async fn ffmpeg_decodes_the_same_pictures_as_from_the_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_jumps_to_the_same_pictures_as_in_the_file() {
-    if !has("ffmpeg") {
+    if !requirement::program("ffmpeg") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -126,7 +55,7 @@ async fn ffmpeg_jumps_to_the_same_pictures_as_in_the_file() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffprobe_sees_the_tracks_and_the_duration() {
-    if !has("ffprobe") {
+    if !requirement::program("ffprobe") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -138,7 +67,7 @@ async fn ffprobe_sees_the_tracks_and_the_duration() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_is_told_of_the_end() {
-    if !has("ffmpeg") {
+    if !requirement::program("ffmpeg") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -175,7 +104,7 @@ async fn sounds(before: &[&str], input: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ffmpeg_gets_every_codec_as_it_is_in_the_file() {
-    if !has("ffmpeg") {
+    if !requirement::program("ffmpeg") {
         return;
     }
     for (name, codecs, encodings) in [
@@ -214,7 +143,7 @@ async fn the_vlc_of_debian_plays() {
     use std::os::unix::fs::PermissionsExt;
     /// The user `nobody`: VLC refuses to run as root.
     const NOBODY: u32 = 65534;
-    if !has("cvlc") || !has("ffprobe") {
+    if !requirement::program("cvlc") || !requirement::program("ffprobe") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -274,7 +203,7 @@ async fn mpv_plays(url: &str, folder: &Path, transport: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mpv_plays_jumps_and_pauses() {
-    if !has("mpv") {
+    if !requirement::program("mpv") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -285,7 +214,7 @@ async fn mpv_plays_jumps_and_pauses() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn gstreamer_decodes_over_both_transports() {
-    if !has("gst-launch-1.0") {
+    if !requirement::program("gst-launch-1.0") {
         return;
     }
     let stage = Stage::new(RtspConfig::default()).await;
@@ -297,72 +226,6 @@ async fn gstreamer_decodes_over_both_transports() {
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && !text.contains("ERROR"), "{transport}: {text}");
     }
-}
-
-/// A client that sends what it is told to.
-struct Client {
-    socket: TcpStream,
-    cseq: u32,
-}
-
-impl Client {
-    /// Sends a request, and returns the head of the answer and the media before it.
-    async fn ask(&mut self, method: &str, url: &str, headers: &str) -> String {
-        self.cseq += 1;
-        let text = format!("{method} {url} RTSP/1.0\r\nCSeq: {}\r\n{headers}\r\n", self.cseq);
-        self.socket.write_all(text.as_bytes()).await.unwrap();
-        let (answer, _) = self.answer().await;
-        assert!(answer.contains(&format!("CSeq: {}\r\n", self.cseq)), "{answer}");
-        answer
-    }
-
-    /// Reads up to the next answer. Returns it and the sequence numbers of the packets before it.
-    async fn answer(&mut self) -> (String, Vec<u16>) {
-        let mut packets = Vec::new();
-        loop {
-            match self.unit().await {
-                Ok(answer) => return (answer, packets),
-                Err(packet) if packet[1] & 0x7f != 72 && packet[1] != 200 => {
-                    packets.push(u16::from_be_bytes([packet[2], packet[3]]));
-                }
-                Err(_) => {}
-            }
-        }
-    }
-
-    /// Reads an answer, or a packet.
-    async fn unit(&mut self) -> Result<String, Vec<u8>> {
-        let read = async {
-            let first = self.socket.read_u8().await.unwrap();
-            if first == b'$' {
-                let _channel = self.socket.read_u8().await.unwrap();
-                let mut packet = vec![0; usize::from(self.socket.read_u16().await.unwrap())];
-                self.socket.read_exact(&mut packet).await.unwrap();
-                return Err(packet);
-            }
-            let mut head = vec![first];
-            while !head.ends_with(b"\r\n\r\n") {
-                head.push(self.socket.read_u8().await.unwrap());
-            }
-            let head = String::from_utf8(head).unwrap();
-            let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
-            let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
-            self.socket.read_exact(&mut body).await.unwrap();
-            Ok(head + &String::from_utf8(body).unwrap())
-        };
-        timeout(LONG, read).await.unwrap()
-    }
-
-    async fn set_up(&mut self, url: &str, headers: &str) -> String {
-        let answer = self.ask("SETUP", url, headers).await;
-        assert!(answer.starts_with("RTSP/1.0 200"), "{answer}");
-        let session = answer.lines().find_map(|line| line.strip_prefix("Session: ")).unwrap();
-        session.split(';').next().unwrap().to_owned()
-    }
-}
-
-fn status(answer: &str) -> &str {
-    answer.split(' ').nth(1).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -384,7 +247,7 @@ async fn the_vlc_of_debian_gets_a_transport_stream_without_describing_it() {
         assert_eq!((packet[1] & 0x7f, (length - 12) % 188, packet[12]), (33, 0, 0x47));
     }
     assert_eq!(status(&client.ask("TEARDOWN", &url, &format!("Session: {session}\r\n")).await), "200");
-    assert_eq!(stage.server.sessions(), 0);
+    assert!(stage.server.sessions().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -428,115 +291,6 @@ async fn no_packet_from_before_a_jump_follows_its_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn media_goes_only_to_the_client_and_a_session_only_to_its_connection() {
-    let stage = Stage::new(RtspConfig::default()).await;
-    let (url, mut client) = (stage.server.url(), stage.client().await);
-    let media = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let port = media.local_addr().unwrap().port();
-    let transport = |more: &str| format!("Transport: RTP/AVP;unicast;{more}client_port={port}-{}\r\n", port - 1);
-    let answer = client.ask("SETUP", &url, &transport("destination=192.0.2.1;")).await;
-    assert!(status(&answer) == "200" && !answer.contains("192.0.2.1"), "{answer}");
-    let session = answer.lines().find_map(|line| line.strip_prefix("Session: ")).unwrap().split(';').next().unwrap();
-    client.ask("PLAY", &url, &format!("Session: {session}\r\n")).await;
-    let mut packet = [0; 2000];
-    timeout(LONG, media.recv(&mut packet)).await.unwrap().unwrap();
-
-    let mut thief = stage.client().await;
-    for method in ["PLAY", "PAUSE", "TEARDOWN", "GET_PARAMETER"] {
-        assert_eq!(status(&thief.ask(method, &url, &format!("Session: {session}\r\n")).await), "454", "{method}");
-    }
-    assert_eq!(stage.server.sessions(), 1);
-    drop(client);
-    while stage.server.sessions() > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_token_is_needed_by_path_or_by_password() {
-    let mut config = RtspConfig::default();
-    config.token = Some("S3cret".into());
-    let stage = Stage::new(config).await;
-    let (url, mut client) = (stage.server.url(), stage.client().await);
-    assert!(url.contains("/~S3cret/0/"), "{url}");
-    let bare = url.replace("~S3cret/", "");
-    assert_eq!(status(&client.ask("OPTIONS", &bare, "").await), "200");
-    let answer = client.ask("DESCRIBE", &bare, "").await;
-    assert!(status(&answer) == "401" && answer.contains("WWW-Authenticate: Basic "), "{answer}");
-    assert_eq!(status(&client.ask("DESCRIBE", &url.replace("S3cret", "S3cre"), "").await), "401");
-    assert_eq!(status(&client.ask("SETUP", &bare, "").await), "401");
-    assert_eq!(status(&client.ask("DESCRIBE", &url.to_lowercase(), "").await), "200");
-    // `playswarm:S3cret`
-    assert_eq!(
-        status(&client.ask("DESCRIBE", &bare, "Authorization: Basic cGxheXN3YXJtOlMzY3JldA==\r\n").await),
-        "200"
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_this_server_does_not_have_is_refused_with_the_right_status() {
-    let mut config = RtspConfig::default();
-    config.max_sessions = 1;
-    let stage = Stage::new(config).await;
-    let (url, mut client) = (stage.server.url(), stage.client().await);
-    let tcp = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
-    for (method, at, headers, expected) in [
-        ("SETUP", url.as_str(), "Transport: RTP/AVP;multicast;client_port=5000-5001\r\n", "461"),
-        ("SETUP", &format!("{url}/track9"), tcp, "404"),
-        ("DESCRIBE", "rtsp://127.0.0.1/7/none.mp4", "", "404"),
-        ("DESCRIBE", &url, "Accept: text/html\r\n", "406"),
-        ("DESCRIBE", &url, "Require: com.example\r\n", "551"),
-        ("PLAY", &url, "", "454"),
-        ("RECORD", &url, "", "405"),
-        ("FLY", &url, "", "501"),
-    ] {
-        assert_eq!(status(&client.ask(method, at, headers).await), expected, "{method} {headers}");
-    }
-    let session = client.set_up(&url, tcp).await;
-    let wrong = format!("Session: {session}\r\nRange: clock=19961108T142300Z-\r\n");
-    assert_eq!(status(&client.ask("PLAY", &url, &wrong).await), "457");
-    let mut second = stage.client().await;
-    assert_eq!(status(&second.ask("SETUP", &url, tcp).await), "453");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_browser_gets_an_error_and_is_disconnected() {
-    let stage = Stage::new(RtspConfig::default()).await;
-    let mut socket = TcpStream::connect(stage.server.addr()).await.unwrap();
-    socket.write_all(b"POST / HTTP/1.1\r\nHost: x\r\n\r\nOPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n").await.unwrap();
-    let mut text = String::new();
-    timeout(LONG, socket.read_to_string(&mut text)).await.unwrap().unwrap();
-    assert!(text.starts_with("HTTP/1.1 400") && !text.contains("RTSP"), "{text}");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn floods_of_requests_frames_and_connections_are_bounded() {
-    let mut config = RtspConfig::default();
-    (config.max_connections, config.max_sessions) = (2, 2);
-    let stage = Stage::new(config).await;
-    let (url, mut client) = (stage.server.url(), stage.client().await);
-    for _ in 0..500 {
-        client.socket.write_all(b"$\x01\xff\xff").await.unwrap();
-        client.socket.write_all(&[0; 0xffff]).await.unwrap();
-        client.set_up(&url, "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n").await;
-    }
-    assert_eq!(stage.server.sessions(), 1, "a new session replaces the connection's last one");
-    let _second = stage.client().await;
-    let mut third = stage.client().await;
-    let closed = timeout(LONG, third.socket.read(&mut [0])).await.unwrap();
-    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
-
-    let endless = [b"OPTIONS * RTSP/1.0\r\nX: ".to_vec(), vec![b'a'; 20 << 10]].concat();
-    client.socket.write_all(&endless).await.unwrap();
-    let mut text = String::new();
-    timeout(LONG, client.socket.read_to_string(&mut text)).await.unwrap().ok();
-    assert!(text.starts_with("RTSP/1.0 413"), "{text}");
-    while stage.server.sessions() > 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_nothing_is_waited_for_and_loses_nothing() {
     let stage = Stage::new(RtspConfig::default()).await;
     let (url, mut client) = (stage.server.url(), stage.client().await);
@@ -555,4 +309,47 @@ async fn a_client_that_reads_nothing_is_waited_for_and_loses_nothing() {
             (next, packets) = (next.wrapping_add(1), packets + 1);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_jump_moves_the_reader_before_the_swarm_has_answered() {
+    if !requirement::program("ffmpeg") {
+        return;
+    }
+    // In Matroska the exact place is known only when a piece of it is here.
+    let (folder, here) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (clip, path) =
+        (concat!(env!("CARGO_MANIFEST_DIR"), "/../../cli/demo/clip.mp4"), folder.path().join("clip.mkv"));
+    let made = run("ffmpeg", &["-v", "error", "-i", clip, "-c", "copy", path.to_str().unwrap()]).await;
+    assert!(made.status.success());
+    let size = std::fs::metadata(&path).unwrap().len();
+    let metainfo = create_torrent(path, CreateOptions::default(), |_, _| {}).await.unwrap().torrent;
+    let mut config = Config::offline(folder.path());
+    config.upload_bytes_per_s = 200_000;
+    let seed = Session::new(config).await.unwrap();
+    let whole = seed.open(Source::from(&metainfo)).await.unwrap();
+    whole.recheck(|_, _| {}).await.unwrap();
+    let session = viewer(here.path(), vec![seed.listen_addr().unwrap()]).await;
+    let torrent = session.open(Source::from(&metainfo)).await.unwrap();
+    let server = serve_rtsp(torrent.clone(), 0, RtspConfig::default()).await.unwrap();
+    let mut client = Client::connect(server.addr()).await;
+    client.ask("DESCRIBE", &server.url(), "").await;
+    let transport = "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\n";
+    let session_header =
+        format!("Session: {}\r\n", client.set_up(&format!("{}/track0", server.url()), transport).await);
+    assert_eq!(status(&client.ask("PLAY", &server.url(), &session_header).await), "200");
+    seed.close().await;
+    // A keyframe of which nothing is here.
+    let (timeline, status) = (torrent.timeline(0).await.unwrap(), torrent.status());
+    let piece_bytes = u64::from(status.piece_bytes);
+    let here: Vec<bool> = status.piece_map.chars().map(|piece| piece == '#').collect();
+    let is_missing = |from: u64| !here[(from / piece_bytes) as usize];
+    let keyframe = timeline.keyframes().iter().rev().find(|keyframe| is_missing(keyframe.from)).unwrap();
+    let range = format!("Range: npt={}-\r\n", keyframe.time.as_secs_f64() + 0.1);
+    let play = format!("PLAY {} RTSP/1.0\r\nCSeq: 9\r\n{session_header}{range}\r\n", server.url());
+    client.socket.write_all(play.as_bytes()).await.unwrap();
+    // Also that of the samples, not only the one that searches the place.
+    let is_there = || torrent.status().readers.iter().all(|reader| reader.position >= keyframe.from);
+    until("the readers are there", is_there).await;
+    assert!(keyframe.from > size / 2);
 }

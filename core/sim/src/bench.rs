@@ -13,31 +13,31 @@ pub struct Cell {
     pub scenario: String,
     /// The policy's name.
     pub policy: String,
-    /// Start delay by limit.
+    /// Start delay as a ratio to the limit.
     pub start: Option<f64>,
-    /// The median seek of each run.
+    /// Median of the seeks of each run.
     pub seek: Option<f64>,
     /// The worst seek of all runs.
     pub worst_seek: Option<f64>,
-    /// Delay by floor of starts and seeks together.
+    /// Delay of starts and seeks together, as a ratio to the floor.
     pub by_floor: Option<f64>,
-    /// Stalls a run.
+    /// Stalls per run.
     pub stalls: f64,
-    /// Share of the time in which the clock stood.
+    /// Share of the time in which playback stood still.
     pub stalled_share: f64,
-    /// Share of the received bytes that was for nothing.
+    /// Share of the received bytes that was wasted.
     pub waste: f64,
-    /// Gini of the used shares of the peers' capacities.
+    /// Gini coefficient of the used shares of the peers' capacities.
     pub imbalance: f64,
-    /// Requests sent twice, a run.
+    /// Requests sent twice, per run.
     pub hedges: f64,
-    /// Requests taken back, a run.
+    /// Requests cancelled, per run.
     pub cancels: f64,
-    /// Requests given up, a run.
+    /// Requests abandoned, per run.
     pub timeouts: f64,
-    /// Everything that went against the protocol, in all runs.
+    /// All violations of the protocol, in all runs.
     pub faults: u64,
-    /// Runs in which something wanted did not arrive.
+    /// Number of runs in which a wanted byte did not arrive.
     pub unfinished: usize,
 }
 

@@ -1,10 +1,10 @@
-//! The named swarms by which policies are judged. Each differs from the first in what its line
+//! The named swarms on which policies are compared. Each differs from the first one as its line
 //! says.
 
 use crate::spec::Step::{Close, Pause, Resume, Seek};
 use crate::spec::{Change, ChokeCycle, Disturbance, Drift, Holds, PeerGroup, Scenario, Script, Step, kbit};
 
-/// The media's rate in all but a few: 5 Mbit/s.
+/// Returns the media's rate in nearly all scenarios: 5 Mbit/s.
 fn media() -> f64 {
     kbit(5000.0)
 }
@@ -17,9 +17,9 @@ fn change(at_s: f64, peer: u32, change: Change) -> Disturbance {
     Disturbance { at_s, peer, change }
 }
 
-/// Opens at the start and jumps three times, far enough apart that each jump meets a swarm in full
-/// play. The places are no round shares of the file: what was fetched there beforehand would make
-/// the jump free and say nothing.
+/// Returns a viewer that opens at the start and jumps three times, far enough apart that the swarm
+/// is fully busy at each jump. The places are no round shares of the file: seek targets would be
+/// fetched already, and the jump would measure nothing.
 fn usual() -> Vec<Script> {
     vec![Script::player(media(), 0.0, &[(6.0, Seek(0.713)), (12.0, Seek(0.347)), (18.0, Seek(0.523))])]
 }
@@ -32,12 +32,12 @@ fn large(name: &str, about: &str, peers: Vec<PeerGroup>) -> Scenario {
     Scenario { total_bytes: 512 << 20, piece_bytes: 4 << 20, ..base(name, about, peers) }
 }
 
-/// The scenario of that name.
+/// Returns the scenario of that name.
 pub fn scenario(name: &str) -> Option<Scenario> {
     catalogue().into_iter().find(|s| s.name == name)
 }
 
-/// All named scenarios.
+/// Returns all named scenarios.
 pub fn catalogue() -> Vec<Scenario> {
     let mut all = equal_and_unequal();
     all.extend(coming_and_going());
@@ -94,8 +94,8 @@ fn equal_and_unequal() -> Vec<Scenario> {
 }
 
 fn coming_and_going() -> Vec<Scenario> {
-    // The jump leads to the beginning of a piece: in the middle of one, what is left of it would
-    // play out before the five peers that remain can have brought the next, whoever picks.
+    // The jump goes to the beginning of a piece. From the middle of one, the rest of it would play
+    // out before the remaining five peers can deliver the next, under any policy.
     let churn_readers = vec![Script::player(media(), 0.0, &[(45.0, Seek(0.813))])];
     vec![
         Scenario {
@@ -210,7 +210,7 @@ fn bad_networks() -> Vec<Scenario> {
 }
 
 fn odd_viewers() -> Vec<Scenario> {
-    // Twenty jumps, 0.7 s apart, to places that do not follow one another.
+    // Twenty jumps, 0.7 s apart, to places in no order.
     let storm: Vec<(f64, Step)> =
         (0..20).map(|i| (4.0 + 0.7 * f64::from(i), Seek(f64::from(i * 37 % 97) / 97.0))).collect();
     let reopening = Script { reopens: true, ..usual().remove(0) };
@@ -254,8 +254,8 @@ fn odd_viewers() -> Vec<Scenario> {
     ]
 }
 
-/// Torrents of small pieces, where a single block that comes twice is seen in the share of waste,
-/// and the first picture needs only a few blocks of peers of which nothing is known.
+/// Torrents of small pieces. A single duplicate block shows in the share of waste, and the first
+/// picture needs only a few blocks of unmeasured peers.
 fn small_pieces() -> Vec<Scenario> {
     let clip = |name, about, readers, peers| Scenario {
         total_bytes: 1 << 20,
@@ -266,7 +266,7 @@ fn small_pieces() -> Vec<Scenario> {
         ..base(name, about, peers)
     };
     let whole = || vec![Script::player(kbit(1000.0), 0.0, &[])];
-    // As `playswarm demo --check`: the rates of its peers, the places that it reads.
+    // As `playswarm demo --check`: the rates of its peers, and the places that it reads.
     let demo_peers = [150e3, 100e3, 80e3, 50e3, 40e3, 30e3];
     let demo_peers = demo_peers.map(|rate| PeerGroup { rate, ..group(1, 0.0, 0.000_1) });
     let places = [0.0, 0.7, 0.35, 0.9, 0.1, 0.98];
@@ -311,7 +311,7 @@ fn small_pieces() -> Vec<Scenario> {
         ),
         film(
             "crowd",
-            "40 peers of 1 Mbit/s with all, one in five with a full line; pieces of 32 KiB behind 8 Mbit/s",
+            "40 peers of 1 Mbit/s with all pieces, one in five with a full line; pieces of 32 KiB behind 8 Mbit/s",
             vec![group(32, 1000.0, 0.040), PeerGroup { buffered_s: 2.0, ..group(8, 30.0, 0.300) }],
         ),
         film(

@@ -17,10 +17,10 @@ pub(crate) struct ClientsArgs {
     /// The run's seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Names the scenarios, says what they are about, and plays none.
+    /// Lists the scenarios with their subjects, and plays none.
     #[arg(long)]
     list: bool,
-    /// Plays none, and takes the reports of earlier runs (may be given more than once).
+    /// Plays none, and uses the reports of earlier runs (may be given more than once).
     #[arg(long, value_name = "FILE")]
     from: Vec<PathBuf>,
     /// Writes every report as it comes, one JSON object a line.

@@ -1,17 +1,17 @@
-//! What can happen in the simulated world, and the heap that hands it out in order of time.
+//! The events of the simulated world, and the heap that returns them in order of time.
 
 use playswarm_logic::{BlockRef, PieceIndex, Time};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-/// From the viewer to a peer.
+/// A message from the viewer to a peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Up {
     Request(BlockRef),
     Cancel(BlockRef),
 }
 
-/// A message of a peer that is not a block.
+/// A message of a peer other than a block.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Control {
     Choke,
@@ -23,7 +23,7 @@ pub(crate) enum Control {
 /// A part of a peer's stream on its way to the viewer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Down {
-    /// `bytes` of a block; `last` where they complete it, `bad` where the peer lied in it.
+    /// `bytes` of a block; `last` if they complete it, `bad` if the peer made them wrong.
     Data {
         block: BlockRef,
         bytes: u32,
@@ -33,7 +33,7 @@ pub(crate) enum Down {
     Control(Control),
 }
 
-/// One thing that happens.
+/// An event of the simulation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
     /// This peer is dialled.
@@ -42,13 +42,13 @@ pub(crate) enum Event {
     Joined(u32),
     /// A message of the viewer reaches the peer.
     Up(u32, Up),
-    /// The peer's uplink has sent what it was sending.
+    /// The peer's uplink has sent its current part.
     Sent(u32),
     /// A part of the peer's stream reaches the viewer's own link.
     Arrive(u32, Down),
-    /// It is through the viewer's link.
+    /// The part has passed the viewer's link.
     Deliver(u32, Down),
-    /// The peer learns that so many bytes arrived.
+    /// The peer learns that this many bytes arrived.
     Ack(u32, u32),
     /// The peer's choke cycle turns; the flag is the new state.
     Choke(u32, bool),
@@ -58,13 +58,14 @@ pub(crate) enum Event {
     Drift(u32),
     /// The scenario's disturbance of that number.
     Disturb(u32),
-    /// A cut peer is given up by the viewer's own timer; stale unless it is the peer's cut of that number.
+    /// The viewer's own timer gives a cut peer up; outdated unless it is the peer's cut of that
+    /// number.
     Expire(u32, u32),
-    /// What was held up by a cut flows again.
+    /// The data that a cut held up flows again.
     Resume(u32),
     /// A complete piece has been hashed.
     Hashed(u32),
-    /// A player's clock; stale unless it is the reader's tick of that number.
+    /// A player's clock; outdated unless it is the reader's tick of that number.
     Tick(u32, u32),
     /// The step of that number in the reader's script.
     Step(u32, u32),
@@ -80,7 +81,8 @@ struct Entry<E> {
 
 impl<E> Ord for Entry<E> {
     fn cmp(&self, other: &Entry<E>) -> Ordering {
-        // The heap gives its greatest, so the earliest is the greatest; equal times go in the order they were pushed.
+        // The heap returns its greatest entry, so the earliest is the greatest. Equal times are
+        // returned in the order of insertion.
         (other.at, other.seq).cmp(&(self.at, self.seq))
     }
 }
@@ -121,7 +123,7 @@ impl<E> Queue<E> {
         self.pushed += 1;
     }
 
-    /// Takes the earliest event; of equal times the one that was pushed first.
+    /// Removes the earliest event; of equal times the first inserted.
     pub(crate) fn pop(&mut self) -> Option<(Time, E)> {
         self.heap.pop().map(|entry| (entry.at, entry.event))
     }

@@ -1,9 +1,10 @@
 //! A virtual clock and network that drive playswarm's picker.
 //!
-//! A [`Scenario`] is a swarm, a viewer and what the viewer does; [`run`] plays it from event to event with any
-//! [`Machine`] (the real [`playswarm_logic::picker::Picker`], or a test's own) and returns a [`Report`] with the delays
-//! as ratios to the computed limit. Nothing sleeps and nothing is random but by the scenario's seed, so the same seed
-//! gives the same trace. What is modelled and what is not: docs/SIM.md.
+//! A [`Scenario`] is a swarm, a viewer and the viewer's actions. [`run`] plays it from event to
+//! event with any [`Machine`]: the real [`playswarm_logic::picker::Picker`], or a test's own. It
+//! returns a [`Report`] with the delays as ratios to the computed limit. Nothing sleeps, and all
+//! randomness comes from the seed, so the same seed gives the same trace. docs/SIM.md says what is
+//! modelled and what is not.
 #![forbid(unsafe_code)]
 
 mod bench;

@@ -1,13 +1,14 @@
 //! The least time in which a byte can be shown, computed in two ways.
 //!
-//! The *limit* is the one that the lab uses too: two round trips and the whole piece at the sum of the rates. The *floor*
-//! is stricter with the network: each peer counts from when its first byte can be here, and only whole blocks count.
-//! What a run takes beyond its limit is partly physics; what it takes beyond its floor is the picker's or TCP's.
+//! The *limit* is two round trips and the whole piece at the sum of the rates. The *floor* models
+//! the network in more detail: each peer counts from the time of its first possible byte, and only
+//! whole blocks count. The time beyond the limit is partly due to the network. The time beyond the
+//! floor is due to the picker or TCP.
 
 use crate::peer::Peer;
 use playswarm_logic::{BLOCK_BYTES, PieceIndex, Time};
 
-/// Who could help: seconds until it is there and unchoked, its mean round trip, its rate.
+/// A peer that can help: seconds until it is connected and unchoked, its mean round trip, its rate.
 struct Holder {
     from_s: f64,
     rtt_s: f64,
@@ -34,9 +35,9 @@ fn holders(peers: &[Peer], now: Time, piece: PieceIndex) -> Vec<Holder> {
     holders
 }
 
-/// Seconds from `now`: twice the least round trip among the holders, then `bytes` at the sum of their rates, or at the
-/// viewer's where that is less. Peers that are still to join or to unchoke count from then on. `None` where no
-/// honest peer that is alive holds the piece.
+/// Returns the limit in seconds from `now`: twice the least round trip among the holders, then
+/// `bytes` at the sum of their rates, or at the viewer's rate if that is less. Peers that have yet
+/// to join or unchoke count from then on. `None` if no honest, connected peer has the piece.
 pub(crate) fn limit_s(peers: &[Peer], now: Time, piece: PieceIndex, bytes: f64, down_rate: f64) -> Option<f64> {
     let holders = holders(peers, now, piece);
     let rtt = holders.iter().map(|h| h.rtt_s).fold(f64::INFINITY, f64::min);
@@ -53,8 +54,9 @@ pub(crate) fn limit_s(peers: &[Peer], now: Time, piece: PieceIndex, bytes: f64, 
     Some(at + left / rate.min(down_rate) + 2.0 * rtt)
 }
 
-/// Seconds from `now` until the holders can have brought that many bytes in whole blocks: each begins one round trip
-/// from now, or three where it is still to be dialled. `None` as in [`limit_s`].
+/// Returns the seconds from `now` until the holders can have delivered that many bytes in whole
+/// blocks. Each begins one round trip from now, or three if it is yet to be dialled. `None` as in
+/// [`limit_s`].
 pub(crate) fn floor_s(peers: &[Peer], now: Time, piece: PieceIndex, bytes: f64, down_rate: f64) -> Option<f64> {
     let begins: Vec<(f64, f64)> = holders(peers, now, piece)
         .iter()

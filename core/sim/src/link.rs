@@ -1,8 +1,9 @@
-//! The viewer's own link, a queue that every peer's bytes share; and the window of one TCP connection.
+//! The viewer's own link, a queue that all peers' bytes share, and the window of one TCP
+//! connection.
 //!
-//! TCP is taken as coarsely as a picker can feel it: slow start from ten packets, additive increase, halving once a
-//! round trip on loss, and starting small again after idleness (RFC 5681, RFC 6928). A lost packet comes a round trip
-//! later and holds up what follows it.
+//! TCP is modelled as far as it affects a picker: slow start from ten packets, additive increase,
+//! halving once per round trip on loss, and a small window after idle time (RFC 5681, RFC 6928). A
+//! lost packet arrives a round trip later and delays the data after it.
 
 use playswarm_logic::Time;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use std::time::Duration;
 pub(crate) const MSS: f64 = 1460.0;
 const INITIAL_WINDOW: f64 = 10.0 * MSS;
 const LEAST_WINDOW: f64 = 2.0 * MSS;
-/// No connection keeps more in flight than usual socket buffers let it.
+/// Most bytes in flight on a connection, as usual socket buffers allow.
 const MOST_WINDOW: f64 = 4.0 * 1024.0 * 1024.0;
 
 /// The viewer's downlink.
@@ -26,7 +27,8 @@ impl Link {
         Link { rate, queue: Duration::from_secs_f64(queue_s), free_at: Time::ZERO }
     }
 
-    /// When these bytes, arriving now, are through; `None` where the queue is full and drops them.
+    /// Returns when these bytes, arriving now, have passed; `None` if the queue is full and drops
+    /// them.
     pub(crate) fn pass(&mut self, now: Time, bytes: u32) -> Option<Time> {
         if self.free_at.since(now) > self.queue {
             return None;
@@ -34,7 +36,7 @@ impl Link {
         Some(self.force(now, bytes))
     }
 
-    /// The same for bytes that are sent again: the queue makes room for them.
+    /// The same for retransmitted bytes, for which the queue makes room.
     pub(crate) fn force(&mut self, now: Time, bytes: u32) -> Time {
         self.free_at = self.free_at.max(now).plus_secs(f64::from(bytes) / self.rate);
         self.free_at
@@ -49,7 +51,8 @@ pub(crate) struct Window {
     rtt: f64,
     idle_since: Time,
     halved_at: Option<Time>,
-    /// The most in flight in this round trip: the window grows only as far as it was used (RFC 7661).
+    /// Most bytes in flight in this round trip: the window grows only as far as it was used (RFC
+    /// 7661).
     most_out: f64,
     round_at: Time,
     slow_start: bool,
@@ -71,7 +74,7 @@ impl Window {
         }
     }
 
-    /// How many bytes may be sent now.
+    /// Returns the number of bytes that may be sent now.
     pub(crate) fn room(&mut self, now: Time) -> f64 {
         let timeout = (2.0 * self.rtt).max(0.2);
         if self.slow_start && self.in_flight <= 0.0 && now.since(self.idle_since).as_secs_f64() > timeout {
@@ -106,7 +109,7 @@ impl Window {
         }
     }
 
-    /// A packet was lost: the window halves, once a round trip.
+    /// Records a lost packet: the window halves, at most once per round trip.
     pub(crate) fn lost(&mut self, now: Time) {
         if self.halved_at.is_some_and(|at| now.since(at).as_secs_f64() < self.rtt) {
             return;
@@ -116,7 +119,7 @@ impl Window {
         self.cwnd = self.threshold;
     }
 
-    /// The connection was dead for a while: it begins anew.
+    /// Resets the window after an outage.
     pub(crate) fn restart(&mut self) {
         self.threshold = (self.cwnd / 2.0).max(LEAST_WINDOW);
         self.cwnd = INITIAL_WINDOW;

@@ -1,23 +1,23 @@
-//! What the simulator drives: the picker, or a test's own machine with the same door.
+//! The machine that the simulator drives: the picker, or a test's own.
 
 use playswarm_logic::picker::{Counters, Input, Output, Picker};
 use playswarm_logic::{BlockRef, PeerKey, Time};
 
-/// A machine of the picker's shape.
+/// A machine with the picker's inputs and outputs.
 pub trait Machine {
-    /// Takes what happened.
+    /// Handles an input.
     fn handle(&mut self, now: Time, input: Input);
-    /// What to do next; called after each `handle` until it is drained.
+    /// Returns the next output; called after each `handle` until there is none.
     fn poll(&mut self) -> Option<Output>;
-    /// When `Input::Timeout` is due, if ever.
+    /// Returns when `Input::Timeout` is due, if at all.
     fn next_timeout(&self) -> Option<Time>;
-    /// Bytes and requests counted so far.
+    /// Returns the bytes and requests counted so far.
     fn counters(&self) -> Counters;
-    /// Whether this block, which came from this peer, is to be kept; asked just before `Input::Block`.
+    /// Whether this block from this peer is to be stored; called just before `Input::Block`.
     fn accepts(&self, _peer: PeerKey, _block: BlockRef) -> bool {
         true
     }
-    /// An inner contradiction, said as a sentence.
+    /// Checks the invariants. The error describes a contradiction.
     fn check(&self) -> Result<(), String> {
         Ok(())
     }
@@ -33,7 +33,7 @@ impl Machine for Picker {
     }
 
     fn next_timeout(&self) -> Option<Time> {
-        Picker::next_timeout(self)
+        Some(Picker::next_timeout(self)).filter(|at| *at != Time::NEVER)
     }
 
     fn counters(&self) -> Counters {

@@ -23,7 +23,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Names the scenarios and says what they are about.
+    /// Lists the scenarios with their subjects.
     List,
     /// Compares policies over scenarios: delays as ratios to the computed limit, stalls, waste and load.
     Bench {
@@ -33,7 +33,7 @@ enum Command {
         /// Only this policy (may be given more than once).
         #[arg(long, value_name = "NAME")]
         policy: Vec<String>,
-        /// Runs of each, with seeds from 1; the table has their medians.
+        /// Runs of each, with seeds from 1; the table shows their medians.
         #[arg(long, default_value_t = 5)]
         seeds: u64,
         /// Writes the table into this page, between its markers.
@@ -46,7 +46,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         json: Option<PathBuf>,
     },
-    /// Prints every event of one run: `<` what the picker is told, `>` what it says, `#` the viewer, `!` faults.
+    /// Prints every event of one run: `<` inputs of the picker, `>` its outputs, `#` the viewer,
+    /// `!` faults.
     Trace {
         /// The scenario's name, or random:SEED for a swarm of the random tests.
         scenario: String,
@@ -65,9 +66,9 @@ enum Command {
     },
     /// Plays thousands of viewers of one film, with and without the slot index.
     Slots(slots_command::SlotsArgs),
-    /// Plays swarms of whole clients, each with everything that the engine decides: docs/CLIENTS-SIM.md.
+    /// Plays swarms of whole clients, with all decisions of the engine: docs/CLIENTS-SIM.md.
     Clients(clients_command::ClientsArgs),
-    /// Says of each wait of one run who delivered what meanwhile, and what each peer did in all.
+    /// Lists for each wait of one run the deliveries of each peer, and the totals of each peer.
     Explain {
         /// The scenario's name, or random:SEED for a swarm of the random tests.
         scenario: String,
@@ -97,7 +98,7 @@ fn main() -> Result<()> {
             let mut closed = false;
             let mut line = |at: Time, text: &str| {
                 if at >= from && at <= to && !closed {
-                    // Whoever reads the trace may have seen enough.
+                    // The reader of the trace may close the pipe early.
                     closed = writeln!(out, "{:>11.6} {text}", at.as_secs_f64()).is_err();
                 }
             };
@@ -110,17 +111,17 @@ fn main() -> Result<()> {
         Command::Explain { scenario, policy, seed } => {
             let report = run_policy(&named(&scenario)?, policy_named(&policy)?, seed, Options::default());
             let text = explain(&report.map_err(|e| anyhow!(e))?);
-            // Whoever reads it may have seen enough.
+            // The reader may close the pipe early.
             let _ = std::io::stdout().write_all(text.as_bytes());
             Ok(())
         }
     }
 }
 
-/// A scenario of the catalogue, or `random:SEED`.
+/// Returns a scenario of the catalogue, or the random one of `random:SEED`.
 fn named(name: &str) -> Result<Scenario> {
     if let Some(seed) = name.strip_prefix("random:") {
-        return Ok(random_scenario(seed.parse().with_context(|| format!("{seed} is no seed: it must be a number."))?));
+        return Ok(random_scenario(seed.parse().with_context(|| format!("{seed} is not a seed: give a number."))?));
     }
     scenario(name).with_context(|| format!("There is no scenario {name}; `playswarm-sim list` names them."))
 }
@@ -200,7 +201,7 @@ fn explain(report: &Report) -> String {
     out += &format!("delivered {} KiB, stored {} KiB\n", report.delivered_bytes >> 10, report.stored_bytes >> 10);
     for (i, peer) in report.peers.iter().enumerate().take(40) {
         let used = if peer.capacity_bytes > 0.0 { peer.bytes as f64 / peer.capacity_bytes * 100.0 } else { 0.0 };
-        out += &format!("peer {i}: {} KiB, {used:.0} % of what it could\n", peer.bytes >> 10);
+        out += &format!("peer {i}: {} KiB, {used:.0} % of its capacity\n", peer.bytes >> 10);
     }
     out
 }

@@ -1,6 +1,6 @@
-//! A simulated peer: its queue of requests, the socket it feeds, its uplink and its cable.
+//! A simulated peer: its request queue, its socket, its uplink and its cable.
 //!
-//! It decides what it sends and when; the world moves what it sends and tells the viewer.
+//! The peer decides the content and the time of its messages. The world carries them to the viewer.
 
 use crate::events::{Control, Down, Up};
 use crate::link::{MSS, Window};
@@ -9,19 +9,19 @@ use crate::spec::{Holds, PeerGroup};
 use playswarm_logic::{BLOCK_BYTES, Bits, BlockRef, Layout, PieceIndex, Time};
 use std::collections::{BTreeSet, VecDeque};
 
-/// A part is what the uplink sends in about this time, in whole packets and at most a block: fine enough that streams
-/// mix, coarse enough that a run costs little.
+/// Time in which the uplink sends one part, in whole packets and at most a block. It is short
+/// enough that streams interleave, and long enough to keep a run cheap.
 const PART_S: f64 = 0.01;
 
-/// What waits in the socket.
+/// Data in the socket.
 enum Queued {
     Block { block: BlockRef, left: u32, bad: bool },
     Control(Control),
 }
 
-/// What the uplink is to send now.
+/// The next transmission of the uplink.
 pub(crate) enum Send {
-    /// Part of a block, for so long.
+    /// Part of a block, with its duration.
     Part {
         takes_s: f64,
     },
@@ -47,21 +47,22 @@ pub(crate) struct Peer {
     socket: VecDeque<Queued>,
     socket_bytes: u64,
     sending: Option<u32>,
-    /// Nothing overtakes within a connection, in either direction.
+    /// Last arrival in each direction, since data on a connection stays in order.
     pub(crate) last_arrival: Time,
     pub(crate) last_delivery: Time,
     pub(crate) last_up: Time,
-    /// What a cut holds up.
+    /// Data held up by a cut.
     pub(crate) held_up: Vec<Up>,
     pub(crate) held_down: Vec<Down>,
-    // What the viewer knows of it, to check that the picker keeps to the protocol.
+    // The viewer's knowledge of the peer, for checking that the picker follows the protocol.
     pub(crate) known: Bits,
     pub(crate) choked: bool,
     pub(crate) interested: bool,
     pub(crate) asked: BTreeSet<BlockRef>,
-    /// What it rejected: a REJECT that answers a CANCEL looks like one of a later request for the same block.
+    /// Rejected blocks. A REJECT that answers a CANCEL looks like one of a later request for the
+    /// same block.
     pub(crate) rejected: BTreeSet<BlockRef>,
-    // Measures.
+    // Measurements.
     pub(crate) delivered: u64,
     pub(crate) left_at: Option<Time>,
 }
@@ -125,7 +126,7 @@ impl Peer {
         2.0 * self.group.delay_s
     }
 
-    /// What it can deliver at most: its uplink, or what loss leaves of it (Mathis and others 1997).
+    /// Returns its capacity: its uplink, or the rate that loss permits (Mathis and others 1997).
     pub(crate) fn capacity(&self) -> f64 {
         let share = self.group.choke.map_or(1.0, |c| c.open);
         let loss = self.group.loss;
@@ -133,7 +134,7 @@ impl Peer {
         self.rate.min(most) * share
     }
 
-    /// A message of the viewer has come.
+    /// Handles a message of the viewer.
     pub(crate) fn take(&mut self, up: Up) {
         match up {
             Up::Request(_) if !self.group.answers => {}
@@ -162,12 +163,13 @@ impl Peer {
         }
     }
 
-    /// Puts a message behind what is in the socket.
+    /// Queues a message behind the data in the socket.
     pub(crate) fn say(&mut self, control: Control) {
         self.socket.push_back(Queued::Control(control));
     }
 
-    /// Chokes or unchokes the viewer. What is in the socket still goes; the rest is dropped or, with BEP 6, rejected.
+    /// Chokes or unchokes the viewer. The data in the socket is still sent. The queued requests are
+    /// dropped or, with BEP 6, rejected.
     pub(crate) fn choke(&mut self, choke: bool) {
         if self.choking == choke {
             return;
@@ -184,7 +186,7 @@ impl Peer {
         }
     }
 
-    /// A piece that it did not have, at random, which it has from now on.
+    /// Adds a random missing piece, and returns it.
     pub(crate) fn grow(&mut self) -> Option<PieceIndex> {
         let lacking = u64::from(self.have.len() - self.have.count());
         if lacking == 0 {
@@ -208,7 +210,7 @@ impl Peer {
         }
     }
 
-    /// What the uplink should send now, if it is free.
+    /// Returns the next transmission of the uplink, if it is free.
     pub(crate) fn next_send(&mut self, now: Time, layout: Layout) -> Send {
         if self.sending.is_some() || self.gone {
             return Send::Nothing;
@@ -235,7 +237,7 @@ impl Peer {
         }
     }
 
-    /// The part being sent is on its way.
+    /// Completes the part being sent.
     pub(crate) fn sent(&mut self) -> Option<Down> {
         let bytes = self.sending.take()?;
         let Some(Queued::Block { block, left, bad }) = self.socket.front_mut() else { return None };
@@ -248,7 +250,7 @@ impl Peer {
         Some(down)
     }
 
-    /// When what leaves now arrives, and whether it was lost once on its way.
+    /// Returns when data that leaves now arrives, and whether it was lost once on its way.
     pub(crate) fn arrival(&mut self, now: Time, bytes: u32) -> (Time, bool) {
         let packets = f64::from(bytes) / MSS;
         let lost = self.group.loss > 0.0 && bytes > 0 && self.rng.chance(1.0 - (1.0 - self.group.loss).powf(packets));
@@ -258,7 +260,7 @@ impl Peer {
         (self.last_arrival, lost)
     }
 
-    /// When what the viewer sends now reaches it.
+    /// Returns when data that the viewer sends now reaches the peer.
     pub(crate) fn up_arrival(&mut self, now: Time) -> Time {
         let jitter = if self.group.jitter_s > 0.0 { self.rng.between(0.0, self.group.jitter_s) } else { 0.0 };
         self.last_up = self.last_up.max(now.plus_secs(self.group.delay_s + jitter));

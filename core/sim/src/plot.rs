@@ -1,6 +1,6 @@
 //! Panels of lines, which the pictures of the crowds share.
 
-/// Okabe and Ito's colours, told apart by the colour-blind too.
+/// Okabe and Ito's colours, which are distinguishable with colour blindness too.
 pub(crate) const COLOURS: [&str; 5] = ["#0072B2", "#E69F00", "#56B4E9", "#CC79A7", "#999999"];
 
 /// A rectangle with axes from zero.
@@ -14,14 +14,14 @@ pub(crate) struct Panel {
     pub(crate) y_most: f64,
 }
 
-/// A step for an axis: about four of them up to `most`.
+/// Returns the tick spacing of an axis: about four ticks up to `most`.
 pub(crate) fn step(most: f64) -> f64 {
     let rough = (most / 4.0).max(1e-9);
     let power = 10f64.powf(rough.log10().floor());
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|m| m * power).find(|s| *s >= rough).unwrap_or(rough)
 }
 
-/// The beginning of a picture, with its title and a description for readers that do not see it.
+/// Begins a picture, with its title and a description for screen readers.
 pub(crate) fn begin(width: f64, height: f64, title: &str, label: &str) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
@@ -31,7 +31,7 @@ pub(crate) fn begin(width: f64, height: f64, title: &str, label: &str) -> String
     )
 }
 
-/// A colour and its meaning at `x`, below the title.
+/// Draws a legend entry at `x`, below the title.
 pub(crate) fn key(x: f64, colour: &str, name: &str) -> String {
     let at = x + 16.0;
     format!(
@@ -53,7 +53,7 @@ impl Panel {
         format!("<text x=\"{x}\" y=\"{y}\" font-weight=\"bold\">{title}</text>\n")
     }
 
-    /// Horizontal lines with their values, and values below.
+    /// Draws horizontal lines with their values, and the values of the other axis below.
     pub(crate) fn grid(&self, y_label: impl Fn(f64) -> String, x_step: f64, x_label: impl Fn(f64) -> String) -> String {
         let mut out = String::new();
         let (left, right) = (self.left, self.right);
@@ -79,7 +79,7 @@ impl Panel {
         out
     }
 
-    /// A line through these points.
+    /// Draws a line through these points.
     pub(crate) fn line(&self, points: impl Iterator<Item = (f64, f64)>, colour: &str, title: &str) -> String {
         let points: Vec<String> = points.map(|(x, y)| format!("{:.1},{:.1}", self.x(x), self.y(y))).collect();
         format!(

@@ -12,7 +12,7 @@ pub enum Policy {
     Proportional,
     /// GnuStream: each piece split evenly among the peers.
     Even,
-    /// P2PMoD: what is due within a horizon by deadline, the rest rarest first.
+    /// P2PMoD: pieces due within a horizon by deadline, the others rarest first.
     DeadlineRarest,
     /// In order of position, to whichever peer asks first.
     Sequential,

@@ -1,9 +1,11 @@
-//! Swarms drawn by seed, as wild as the protocol allows, for tests of what must hold in all of them.
+//! Random swarms, with any behaviour that the protocol allows, for tests of what must hold in all
+//! of them.
 
 use crate::rng::Rng;
 use crate::spec::{Change, ChokeCycle, Disturbance, Drift, Holds, PeerGroup, Scenario, Script, Step, kbit};
 
-/// A small torrent, one honest seed that stays, and up to thirty peers of any kind: what is asked for must arrive.
+/// Makes a small torrent, one honest seed that stays, and up to thirty peers of any kind. All
+/// requested data must arrive.
 pub fn random_scenario(seed: u64) -> Scenario {
     let mut rng = Rng::new(seed);
     let piece_bytes = (16 << 10) << rng.below(7);
@@ -25,7 +27,7 @@ pub fn random_scenario(seed: u64) -> Scenario {
     let mut disturbances: Vec<Disturbance> = (0..rng.below(6))
         .map(|_| Disturbance {
             at_s: rng.between(0.0, 30.0),
-            // Not the first, which the promise rests on.
+            // Not the first peer, which must stay.
             peer: 1 + rng.below(count) as u32,
             change: match rng.below(5) {
                 0 => Change::Cut,

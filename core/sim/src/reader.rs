@@ -1,11 +1,12 @@
-//! A reader as a player is one: a clock, a buffer of two seconds to begin with, ten seconds read ahead, and no more.
+//! A reader with the behaviour of a player: a clock, two seconds buffered before it starts, and ten
+//! seconds of read-ahead.
 
 use crate::spec::Script;
 use playswarm_logic::{ReaderKey, Time};
 
-/// Seconds in hand before the clock starts, at first and after each stall or seek.
+/// Seconds buffered before the clock starts, at first and after each stall or seek.
 const START_BUFFER_S: f64 = 2.0;
-/// How far ahead of its clock a player reads.
+/// Read-ahead of a player beyond its clock, in seconds.
 const READ_AHEAD_S: f64 = 10.0;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +29,14 @@ pub(crate) struct Reader {
     pub(crate) shown: f64,
     /// The next byte to read.
     pub(crate) read: u64,
-    /// The first byte not to read.
+    /// The end of its range, exclusive.
     pub(crate) end: u64,
     clock_at: Time,
     pub(crate) ticks: u32,
     pub(crate) waiting: bool,
-    /// The wait for a first byte that is under way, by its number among the run's waits.
+    /// The current wait for a first byte, by its number among the run's waits.
     pub(crate) wait: Option<usize>,
-    /// When the running stall began.
+    /// Start of the current stall.
     stalled_at: Option<Time>,
     pub(crate) stalls: u32,
     pub(crate) stalled_s: f64,
@@ -69,7 +70,7 @@ impl Reader {
         self.script.rate > 0.0
     }
 
-    /// Goes to this byte and fills its buffer anew.
+    /// Moves to this byte and starts to buffer.
     pub(crate) fn jump(&mut self, now: Time, position: u64, end: u64) {
         self.advance(now);
         self.end_stall(now);
@@ -80,7 +81,7 @@ impl Reader {
         self.waiting = false;
     }
 
-    /// Lets the clock run up to now.
+    /// Advances the clock to now.
     pub(crate) fn advance(&mut self, now: Time) {
         let dt = now.since(self.clock_at).as_secs_f64();
         let from = self.clock_at;
@@ -111,7 +112,7 @@ impl Reader {
         }
     }
 
-    /// Up to where it would read now if all were there.
+    /// Returns the position up to which it would read now if all bytes were available.
     pub(crate) fn wants_to(&self) -> u64 {
         if !self.has_clock() {
             return self.end;
@@ -120,7 +121,7 @@ impl Reader {
         self.end.min((self.shown + ahead) as u64)
     }
 
-    /// Starts the clock if there is enough in hand; true if that is so just now.
+    /// Starts the clock if enough is buffered. Returns whether it started now.
     pub(crate) fn start_if_ready(&mut self, now: Time) -> bool {
         let enough = self.shown + self.script.rate * START_BUFFER_S;
         if self.state != State::Filling || !self.has_clock() || (self.read < self.end && (self.read as f64) < enough) {
@@ -131,7 +132,7 @@ impl Reader {
         true
     }
 
-    /// Closes it; what it still waits for is no stall any more.
+    /// Closes the reader. A current wait no longer counts as a stall.
     pub(crate) fn close(&mut self, now: Time) {
         self.advance(now);
         self.end_stall(now);

@@ -1,11 +1,12 @@
-//! Random numbers by seed: SplitMix64 (Steele, Lea, Flood 2014), which is enough to shape a swarm.
+//! Seeded random numbers: SplitMix64 (Steele, Lea, Flood 2014), which is sufficient for simulating
+//! swarms.
 
-/// A generator; two with the same seed give the same numbers.
+/// A generator. The same seed gives the same numbers.
 #[derive(Clone, Debug)]
 pub struct Rng(u64);
 
 impl Rng {
-    /// A generator that starts at this seed.
+    /// Creates a generator with this seed.
     pub fn new(seed: u64) -> Rng {
         // Neighbouring seeds must not give neighbouring first numbers.
         let mut rng = Rng(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x9e37_79b9_7f4a_7c15);
@@ -13,12 +14,12 @@ impl Rng {
         rng
     }
 
-    /// A generator for a part of the run, whose numbers do not depend on what others drew.
+    /// Returns a generator for a part of the run, independent of the numbers that other parts draw.
     pub fn fork(&self, salt: u64) -> Rng {
         Rng::new(self.0 ^ salt.wrapping_add(1).wrapping_mul(0xd6e8_feb8_6659_fd93))
     }
 
-    /// 64 random bits.
+    /// Returns 64 random bits.
     #[allow(clippy::should_implement_trait)] // An endless generator, not an iterator.
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -28,22 +29,22 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// From 0 up to but not including 1.
+    /// Returns a number from 0 up to but not including 1.
     pub fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    /// From `low` up to but not including `high`.
+    /// Returns a number from `low` up to but not including `high`.
     pub fn between(&mut self, low: f64, high: f64) -> f64 {
         low + (high - low) * self.unit()
     }
 
-    /// A number below `n`; 0 where `n` is 0.
+    /// Returns a number below `n`, or 0 if `n` is 0.
     pub fn below(&mut self, n: u64) -> u64 {
         if n == 0 { 0 } else { self.next() % n }
     }
 
-    /// True with this probability.
+    /// Returns true with this probability.
     pub fn chance(&mut self, p: f64) -> bool {
         self.unit() < p
     }

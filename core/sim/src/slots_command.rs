@@ -7,7 +7,7 @@ use playswarm_sim::{clients, splice};
 use std::io::Write as _;
 use std::path::PathBuf;
 
-/// What `playswarm-sim slots` can be told.
+/// Options of `playswarm-sim slots`.
 #[derive(Args)]
 pub(crate) struct SlotsArgs {
     /// Only this crowd (may be given more than once).
@@ -16,13 +16,13 @@ pub(crate) struct SlotsArgs {
     /// The run's seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// So many viewers instead of the crowd's own number.
+    /// Number of viewers instead of the crowd's own.
     #[arg(long, value_name = "NUMBER")]
     viewers: Option<u32>,
-    /// Names the crowds, says what they are about, and plays none.
+    /// Lists the crowds with their subjects, and plays none.
     #[arg(long)]
     list: bool,
-    /// Plays none, and takes the reports of earlier runs (may be given more than once).
+    /// Plays none, and uses the reports of earlier runs (may be given more than once).
     #[arg(long, value_name = "FILE")]
     from: Vec<PathBuf>,
     /// Plays the viewers of these reports of whole clients as flows, and prints both (may be given more
@@ -109,7 +109,7 @@ fn play_all(args: &SlotsArgs) -> Result<Vec<Report>> {
     Ok(reports)
 }
 
-/// Reports of earlier runs, in the order of the crowds.
+/// Reads the reports of earlier runs, in the order of the crowds.
 fn read(args: &SlotsArgs) -> Result<Vec<Report>> {
     let mut reports: Vec<Report> = Vec::new();
     for path in &args.from {

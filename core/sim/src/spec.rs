@@ -1,6 +1,6 @@
-//! A scenario as data: the torrent, the peers, the viewer's link and what the viewer does.
+//! A scenario as data: the torrent, the peers, the viewer's link and the viewer's actions.
 
-/// Bytes per second of so many kilobits per second.
+/// Converts kilobits per second to bytes per second.
 pub fn kbit(kbit: f64) -> f64 {
     kbit * 125.0
 }
@@ -12,9 +12,9 @@ pub enum Holds {
     All,
     /// Each with this probability.
     Share(f64),
-    /// Those of the first this share of the torrent.
+    /// Those in the first share of the torrent.
     Head(f64),
-    /// Each with this probability, and so many more a second, drawn at random (HAVE).
+    /// Each with this probability, and more over time, drawn at random (HAVE).
     Growing {
         /// Probability of each at the start.
         share: f64,
@@ -32,54 +32,54 @@ pub struct ChokeCycle {
     pub open: f64,
 }
 
-/// A rate that is drawn again and again around the group's.
+/// A rate that is drawn repeatedly around the group's.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drift {
     /// Seconds between two draws.
     pub every_s: f64,
-    /// How far from the group's rate, as a share of it.
+    /// Largest deviation from the group's rate, as a share of it.
     pub spread: f64,
 }
 
-/// Peers that are alike.
+/// A group of peers with the same properties.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeerGroup {
-    /// How many.
+    /// Number of peers.
     pub count: u32,
     /// Upload rate of each, bytes per second.
     pub rate: f64,
-    /// One way to the viewer, seconds.
+    /// One-way delay to the viewer, in seconds.
     pub delay_s: f64,
-    /// Added to the delay of each arrival, up to this, seconds.
+    /// Largest additional delay of each arrival, in seconds.
     pub jitter_s: f64,
     /// Probability that a packet is lost (and sent again, a round trip later).
     pub loss: f64,
-    /// Dialled at a moment drawn from this range, seconds.
+    /// Range from which the time of the dial is drawn, in seconds.
     pub join_s: (f64, f64),
     /// Seconds from the handshake to the first unchoke.
     pub unchoke_after_s: f64,
-    /// Whether it chokes now and then.
+    /// Its choke cycle, if it has one.
     pub choke: Option<ChokeCycle>,
-    /// What it has.
+    /// Its pieces.
     pub holds: Holds,
     /// Whether it speaks BEP 6.
     pub fast: bool,
-    /// Whether CANCEL takes back what it has not begun to send.
+    /// Whether CANCEL withdraws requests that it has not begun to send.
     pub honours_cancel: bool,
-    /// What it has handed to its socket and cannot take back, in seconds of its rate (never less
-    /// than one block).
+    /// Data in its socket that cannot be withdrawn, in seconds of its rate (at least one block).
     pub buffered_s: f64,
     /// Probability that a block of it is wrong.
     pub lies: f64,
     /// Whether it answers requests at all.
     pub answers: bool,
-    /// Requests that it takes at once (BEP 10 `reqq`).
+    /// Most outstanding requests that it accepts (BEP 10 `reqq`).
     pub max_requests: u32,
-    /// Whether its rate drifts.
+    /// The drift of its rate, if any.
     pub drift: Option<Drift>,
-    /// Whether its TCP begins small, after idleness too (RFC 5681).
+    /// Whether its TCP window begins small, after idle time too (RFC 5681).
     pub slow_start: bool,
-    /// Whether it tells where it watches (`ps_slot`), which makes it a viewer to the picker.
+    /// Whether it reports its playback position (`ps_slot`), which makes it a viewer for the
+    /// picker.
     pub views: bool,
 }
 
@@ -109,13 +109,13 @@ impl Default for PeerGroup {
     }
 }
 
-/// What befalls a peer, or the viewer, in the middle of a run.
+/// A change of a peer or of the viewer during a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Change {
-    /// The peer's cable is pulled: nothing comes, and nobody says so until the viewer's own timer
-    /// does.
+    /// The peer's cable is pulled: no data arrives, and the connection stays open until the
+    /// viewer's own timer expires.
     Cut,
-    /// The cable is back, and what TCP held follows.
+    /// The cable is plugged in again, and the data that TCP held follows.
     Mend,
     /// The peer closes its connection.
     Leave,
@@ -127,7 +127,7 @@ pub enum Change {
     LosePiece,
 }
 
-/// A change and when.
+/// A change and its time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Disturbance {
     /// Seconds from the start.
@@ -138,44 +138,44 @@ pub struct Disturbance {
     pub change: Change,
 }
 
-/// What a player is told to do.
+/// A step of a player's script.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Step {
-    /// Jump to this share of the file.
+    /// Jumps to this share of the file.
     Seek(f64),
-    /// Stop the clock; reading goes on until the read-ahead is full.
+    /// Pauses the clock; reading continues until the read-ahead is full.
     Pause,
-    /// Go on.
+    /// Resumes.
     Resume,
-    /// Close.
+    /// Closes the reader.
     Close,
 }
 
-/// One reader and its life.
+/// A reader and its script.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Script {
     /// Seconds from the start of the run.
     pub open_s: f64,
-    /// Where it begins, as a share of the file.
+    /// Its starting position, as a share of the file.
     pub at: f64,
     /// Steps by time in seconds from the start of the run, ascending.
     pub steps: Vec<(f64, Step)>,
     /// The media's rate in bytes per second; 0 for a reader without a clock, which reads as fast as
     /// it can.
     pub rate: f64,
-    /// Whether the picker is told that rate.
+    /// Whether the picker knows that rate.
     pub rate_known: bool,
-    /// A reader without a clock closes after so many bytes.
+    /// Number of bytes after which a reader without a clock closes.
     pub bytes: u64,
-    /// How far ahead of the reader may be fetched, bytes.
+    /// How far ahead of the reader may be fetched, in bytes.
     pub window: u64,
-    /// Whether a seek is a new reader beside the old one, which is then closed (as HTTP players
-    /// do), or a jump of the same.
+    /// Whether a seek opens a new reader and closes the old one (as HTTP players do), or moves the
+    /// same reader.
     pub reopens: bool,
 }
 
 impl Script {
-    /// A player of this rate from this share of the file on.
+    /// Creates a player of this rate from this share of the file on.
     pub fn player(rate: f64, at: f64, steps: &[(f64, Step)]) -> Script {
         Script {
             open_s: 0.0,
@@ -189,36 +189,36 @@ impl Script {
         }
     }
 
-    /// A reader without a clock that wants so many bytes there.
+    /// Creates a reader without a clock that reads this number of bytes there.
     pub fn probe(open_s: f64, at: f64, bytes: u64) -> Script {
         Script { open_s, bytes, ..Script::player(0.0, at, &[]) }
     }
 }
 
-/// A whole run, but for the seed and the policy.
+/// A whole run, except for the seed and the policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
     /// Its name on the command line and in tables.
     pub name: String,
-    /// What it is about, in one line.
+    /// Its subject, in one line.
     pub about: String,
-    /// Of the torrent.
+    /// Length of the torrent.
     pub total_bytes: u64,
-    /// Of a piece.
+    /// Length of a piece.
     pub piece_bytes: u32,
     /// The viewer's download rate, bytes per second.
     pub down_rate: f64,
-    /// Seconds of queue before the viewer's link drops.
+    /// Length of the queue of the viewer's link in seconds; more is dropped.
     pub down_queue_s: f64,
     /// The peers.
     pub peers: Vec<PeerGroup>,
-    /// What befalls them.
+    /// Changes during the run.
     pub disturbances: Vec<Disturbance>,
     /// The viewer's readers.
     pub readers: Vec<Script>,
-    /// When the players stop, seconds from the start.
+    /// Time at which the players stop, in seconds from the start.
     pub end_s: f64,
-    /// Seconds after a pulled cable until the viewer's own timer notices.
+    /// Seconds after a pulled cable until the viewer's own timer expires.
     pub expire_s: f64,
     /// Whether the peers together have so much more than the media's rate that there must be no
     /// stall.
@@ -226,7 +226,7 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// A scenario without peers and readers: 256 MiB in pieces of 2 MiB behind 50 Mbit/s.
+    /// Returns a scenario without peers and readers: 256 MiB in pieces of 2 MiB behind 50 Mbit/s.
     pub fn new(name: &str, about: &str) -> Scenario {
         Scenario {
             name: name.into(),

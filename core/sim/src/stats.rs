@@ -1,6 +1,6 @@
 //! Medians and shares.
 
-/// The median; the mean of the middle two where their number is even; `None` of nothing.
+/// Returns the median: the mean of the middle two if their number is even, `None` without values.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
     sorted.sort_by(f64::total_cmp);
@@ -12,7 +12,8 @@ pub fn median(values: &[f64]) -> Option<f64> {
     }
 }
 
-/// The value that this share of the values does not exceed, from 0 to 1; `None` of nothing.
+/// Returns the value that this share of the values, from 0 to 1, does not exceed; `None` without
+/// values.
 pub(crate) fn quantile(values: &[f64], share: f64) -> Option<f64> {
     let mut sorted: Vec<f64> = values.iter().copied().filter(|v| !v.is_nan()).collect();
     sorted.sort_by(f64::total_cmp);
@@ -20,7 +21,8 @@ pub(crate) fn quantile(values: &[f64], share: f64) -> Option<f64> {
     sorted.get((share.clamp(0.0, 1.0) * last as f64).round() as usize).copied()
 }
 
-/// The Gini coefficient of values that are not negative: 0 where all are alike, towards 1 where one has everything.
+/// Returns the Gini coefficient of values that are not negative: 0 if all are equal, near 1 if one
+/// has everything.
 pub fn gini(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

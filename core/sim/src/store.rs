@@ -1,15 +1,15 @@
-//! What the viewer has: verified pieces, pieces under way, and who gave which block.
+//! The viewer's pieces: the verified ones, the incomplete ones, and the giver of each block.
 
 use playswarm_logic::{Bits, BlockRef, Layout};
 use std::collections::BTreeMap;
 
 struct Part {
-    /// Who gave each block, and whether it is wrong.
+    /// The giver of each block, and whether the block is wrong.
     blocks: Vec<Option<(u32, bool)>>,
     missing: u32,
 }
 
-/// What became of a block that came.
+/// The result of storing a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Taken {
     /// It was here already.
@@ -19,11 +19,11 @@ pub(crate) enum Taken {
     Complete,
 }
 
-/// What the hash of a piece said.
+/// The result of hashing a piece.
 pub(crate) enum Hash {
-    /// Right; these peers are now known to have lied in it before.
+    /// Right; these peers are now known to have sent wrong blocks of it before.
     Right(Vec<u32>),
-    /// Wrong; this peer gave all of it.
+    /// Wrong; this peer gave all blocks.
     Wrong(Option<u32>),
 }
 
@@ -31,7 +31,7 @@ pub(crate) struct Store {
     layout: Layout,
     pub(crate) verified: Bits,
     parts: BTreeMap<u32, Part>,
-    /// Wrong blocks of pieces that failed: with the right piece at hand an engine sees who gave them.
+    /// Wrong blocks of failed pieces. Once the piece is right, the engine identifies their givers.
     wrong: BTreeMap<u32, Vec<u32>>,
 }
 
@@ -58,7 +58,7 @@ impl Store {
         if part.missing == 0 { Taken::Complete } else { Taken::Stored }
     }
 
-    /// The hash of a complete piece is known; `None` where there is no such piece.
+    /// Hashes a complete piece. `None` if there is no such piece.
     pub(crate) fn hashed(&mut self, piece: u32) -> Option<Hash> {
         let part = self.parts.remove(&piece)?;
         let given: Vec<(u32, bool)> = part.blocks.iter().flatten().copied().collect();
@@ -74,7 +74,8 @@ impl Store {
         Some(Hash::Wrong(given.iter().all(|&(peer, _)| peer == first).then_some(first)))
     }
 
-    /// Gives up the blocks of a piece that is not complete; false for one that is, since its hash is under way.
+    /// Drops the blocks of an incomplete piece. Returns false for a complete one, which is being
+    /// hashed.
     pub(crate) fn forget(&mut self, piece: u32) -> bool {
         if self.parts.get(&piece).is_some_and(|p| p.missing == 0) {
             return false;
@@ -87,12 +88,12 @@ impl Store {
         self.verified.set(piece, false);
     }
 
-    /// Blocks of that piece that are here already.
+    /// Returns the stored blocks of that piece.
     pub(crate) fn blocks_here(&self, piece: u32) -> u32 {
         self.parts.get(&piece).map_or(0, |p| p.blocks.len() as u32 - p.missing)
     }
 
-    /// The first byte at or after `from` that may not be read yet.
+    /// Returns the first byte at or after `from` that cannot be read yet.
     pub(crate) fn readable_to(&self, from: u64, end: u64) -> u64 {
         let mut at = from;
         while at < end {

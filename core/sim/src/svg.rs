@@ -1,9 +1,10 @@
-//! The benchmark's picture: for each scenario the bars of the policies, start and seek beside each other.
+//! The benchmark's picture: for each scenario the bars of the policies, with start and seek side by
+//! side.
 
 use crate::bench::Cell;
 use crate::plot::COLOURS;
 
-/// Ratios beyond this are cut off, and their number written.
+/// Longest bar, as a ratio. Longer ones are truncated and labelled.
 const MOST: f64 = 6.0;
 const BAR: f64 = 9.0;
 const GAP: f64 = 14.0;
@@ -11,7 +12,7 @@ const LEFT: f64 = 150.0;
 const PANEL: f64 = 340.0;
 const TOP: f64 = 84.0;
 
-/// What a panel shows of a cell.
+/// Selects the value of a cell that a panel shows.
 type Figure = fn(&Cell) -> Option<f64>;
 
 fn names<'a>(cells: &'a [Cell], of: impl Fn(&'a Cell) -> &'a str) -> Vec<&'a str> {
@@ -24,7 +25,8 @@ fn names<'a>(cells: &'a [Cell], of: impl Fn(&'a Cell) -> &'a str) -> Vec<&'a str
     names
 }
 
-/// Horizontal bars of delay by limit: shorter is better, 1 is the least that any client needs.
+/// Draws horizontal bars of the delays as ratios to the limit: shorter is better, and 1 is the
+/// least possible.
 pub fn svg(cells: &[Cell]) -> String {
     let (scenarios, policies) = (names(cells, |c| &c.scenario), names(cells, |c| &c.policy));
     let row = policies.len() as f64 * BAR + GAP;

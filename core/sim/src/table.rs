@@ -52,12 +52,12 @@ fn rows(cells: &[Cell]) -> Vec<[String; 14]> {
         .collect()
 }
 
-/// Columns of even width.
+/// Formats columns of even width.
 pub fn text(cells: &[Cell]) -> String {
     columns(&HEAD.map(String::from), &rows(cells), 2)
 }
 
-/// Rows under a header in columns of even width, the first `left` of them flush left.
+/// Formats rows under a header in columns of even width, the first `left` of them left-aligned.
 pub(crate) fn columns<const N: usize>(head: &[String; N], rows: &[[String; N]], left: usize) -> String {
     let widths: Vec<usize> =
         (0..N).map(|i| rows.iter().chain([head]).map(|r| r[i].chars().count()).max().unwrap_or(0)).collect();
@@ -72,7 +72,7 @@ pub(crate) fn columns<const N: usize>(head: &[String; N], rows: &[[String; N]], 
     out
 }
 
-/// A table of Markdown, its first line a line of the header.
+/// Formats a table of Markdown; the first row is the header.
 pub fn markdown(cells: &[Cell]) -> String {
     let mut out = format!("| {} |\n|---|---|{}\n", HEAD.join(" | "), "---:|".repeat(HEAD.len() - 2));
     for row in rows(cells) {
@@ -84,7 +84,7 @@ pub fn markdown(cells: &[Cell]) -> String {
 const BEGIN: &str = "<!-- bench: begin -->";
 const END: &str = "<!-- bench: end -->";
 
-/// The page with what is between its markers replaced; the markers are appended where there are none.
+/// Replaces the text between the markers of a page. Without markers, appends them with the text.
 pub fn splice(page: &str, table: &str) -> String {
     let block = format!("{BEGIN}\n\n{table}\n{END}");
     match (page.find(BEGIN), page.find(END)) {

@@ -43,8 +43,8 @@ fn no_peer_and_no_link_delivers_more_than_it_can() {
         assert!(through <= scenario.down_rate * report.ended_s + 65536.0, "{}: {through}", scenario.name);
         assert!(report.stored_bytes <= report.delivered_bytes, "{}", scenario.name);
         assert_eq!(report.delivered_bytes, report.peers.iter().map(|p| p.bytes).sum::<u64>());
-        // Rates that change, and loss, make the capacity of a peer an average: only steady ones are
-        // held to it.
+        // Varying rates and loss make a peer's capacity an average. Only peers with steady rates
+        // are bounded by it.
         let steady = scenario.disturbances.is_empty()
             && scenario.peers.iter().all(|g| g.drift.is_none() && g.loss == 0.0 && g.choke.is_none());
         for (i, peer) in report.peers.iter().enumerate().filter(|_| steady) {
@@ -74,8 +74,8 @@ fn the_three_swarms_of_the_lab_start_and_seek_near_the_limit() {
     }
 }
 
-/// Slow start over long round trips, jitter and unknown rates cost more than the limit allows for.
-/// The bounds are loose; docs/SIM.md has the figures.
+/// The bounds are loose, because the limit does not include slow start over long round trips,
+/// jitter and unknown rates. docs/SIM.md has the figures.
 #[test]
 fn every_swarm_starts_and_seeks_within_a_loose_bound() {
     for scenario in catalogue() {
@@ -84,8 +84,8 @@ fn every_swarm_starts_and_seeks_within_a_loose_bound() {
             _ => 2.0,
         };
         let (cell, _) = bench(&scenario, Policy::EarliestArrival, 3).expect("the picker is sound");
-        // The limit counts a far peer's rate but not its delay, and the rates of peers that nobody
-        // knows yet: where these are most, only the floor can be judged.
+        // The limit counts a far peer's rate but not its delay, and rates that are not known yet.
+        // Where these are most, only the floor is meaningful.
         if matches!(scenario.name.as_str(), "near_and_far" | "clip_uneven" | "demo") {
             assert!(cell.by_floor.is_none_or(|r| r <= bound), "{cell:?}");
             continue;
@@ -105,8 +105,8 @@ fn there_is_no_stall_where_there_is_capacity() {
     }
 }
 
-/// Liars excepted: a piece with a wrong block is lost as a whole. For pieces of 16 MiB there is
-/// room for two, and a seek gives up what has come of a third.
+/// Hostile peers are excepted, because a piece with a wrong block is lost as a whole. Pieces of 16
+/// MiB have a larger bound: memory has room for two, and a seek drops the received part of a third.
 #[test]
 fn little_is_wasted() {
     for scenario in catalogue().into_iter().filter(|s| s.name != "liars") {
@@ -124,14 +124,15 @@ fn little_is_wasted() {
 fn liars_are_found_and_what_they_spoilt_is_fetched_elsewhere() {
     let report = ours(&named("liars"), 1);
     assert!(report.counters.failed_bytes > 0, "{:?}", report.counters);
-    // They can deliver little before they are banned: two of ten peers that stayed would have a
+    // They can deliver little before they are banned. Two of ten peers that stayed would deliver a
     // fifth of the bytes.
     let lied: u64 = report.peers[8..].iter().map(|p| p.bytes).sum();
     assert!((lied as f64) < 0.1 * report.delivered_bytes as f64, "{lied} of {}", report.delivered_bytes);
     assert_eq!(report.stalls, 0);
 }
 
-/// The median over the catalogue of what ours takes, by what the other takes.
+/// Compares the delays of our policy with each other one, as the median of the ratios over the
+/// catalogue.
 #[test]
 fn earliest_arrival_is_no_worse_than_the_other_policies() {
     let few =

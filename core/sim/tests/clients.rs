@@ -1,9 +1,10 @@
-//! Swarms of whole clients, small enough for each run of the tests. docs/CLIENTS-SIM.md has the large ones.
+//! Swarms of whole clients, small enough for each run of the tests. docs/CLIENTS-SIM.md has the
+//! large ones.
 #![allow(clippy::unwrap_used)]
 
 use playswarm_sim::clients::{Report, Scenario, run, scenario};
 
-/// A scenario of the catalogue with fewer viewers and a shorter film.
+/// Returns a scenario of the catalogue with fewer viewers and a shorter film.
 fn small(name: &str, viewers: u32, film_s: f64, arrivals_s: f64) -> Scenario {
     Scenario { viewers, film_s, arrivals_s, ..scenario(name).unwrap() }
 }
@@ -29,6 +30,15 @@ fn viewers_that_come_one_by_one_start_at_once_never_stall_and_spare_the_origin()
     assert!(report.starts().last().unwrap() < &1.8, "{:?}", report.starts());
     assert!(report.efficiency() > 0.97, "{}", report.efficiency());
     assert!(report.origin_streams() < 3.0 && report.from_viewers() > 0.6, "{}", report.origin_streams());
+}
+
+/// A viewer that plays with a full read-ahead is choked by the others at times. If they did not count
+/// then, it would fetch the rest of the film from the origin, which would send 1.2 streams.
+#[test]
+fn a_viewer_that_has_enough_spares_the_origin_while_others_choke_it() {
+    let report = play(&small("p2pmod", 70, 600.0, 600.0));
+    assert_eq!((report.starts().len(), report.stalls().0), (70, 0));
+    assert!(report.origin_streams() < 1.0, "{}", report.origin_streams());
 }
 
 #[test]

@@ -1,11 +1,12 @@
-//! The simulator itself, driven by a machine whose every delay can be computed by hand.
+//! The simulator itself, driven by a machine whose delays can be computed by hand.
 
 use playswarm_logic::picker::{Counters, Input, Output};
 use playswarm_logic::{BlockRef, Layout, PeerKey, PieceIndex, Time};
 use playswarm_sim::{Change, Disturbance, Machine, Options, PeerGroup, Report, Scenario, Script, kbit, run};
 use std::collections::VecDeque;
 
-/// Asks one peer for all blocks in order, so many at a time, and asks again for what was rejected.
+/// A machine that requests all blocks of one peer in order, a fixed number at a time, and repeats
+/// rejected requests.
 struct InOrder {
     layout: Layout,
     peer: PeerKey,
@@ -71,7 +72,7 @@ impl Machine for InOrder {
     }
 }
 
-/// One peer of 1 Mbit/s, 100 ms away, without slow start; a 1 MiB file of 4 pieces.
+/// Returns one peer of 1 Mbit/s, 100 ms away, without slow start, and a 1 MiB file of 4 pieces.
 fn plain() -> Scenario {
     Scenario {
         total_bytes: 1 << 20,
@@ -129,7 +130,8 @@ fn slow_start_costs_round_trips_after_silence() {
         play(&scenario, 20).0.arrivals[19].0.as_secs_f64()
     };
     let (with, without) = (fast(true), fast(false));
-    // 320 KiB are ten packets, twenty, forty …: five rounds, four of them waited for.
+    // 320 KiB are ten packets, twenty, forty and so on: five rounds, with a wait after four of
+    // them.
     assert!(with - without > 3.0 * 0.2 && with - without < 5.0 * 0.2, "{with} {without}");
 }
 

@@ -6,7 +6,7 @@
 use playswarm_logic::torrent::{
     Admission, Config, Connection, Content, HOUSEKEEPING, Input, Origin, Output, Surroundings, Torrent,
 };
-use playswarm_logic::{BLOCK_BYTES, Bits, Layout, Machine, PeerKey, Time, choker, metadata, picker, slots};
+use playswarm_logic::{BLOCK_BYTES, Bits, Layout, Machine, PeerKey, Time, picker, slots};
 use playswarm_proto::InfoHash;
 use playswarm_proto::handshake::{PeerId, Reserved};
 use playswarm_proto::wire::{Message, Span};
@@ -71,8 +71,7 @@ impl Line {
             storage_limit_bytes: 0,
             seed: 1,
             picker: picker::Config::default(),
-            choker: choker::Config::default(),
-            metadata: metadata::Config::default(),
+            upload_slots: 8,
             slots: slots::Config::default(),
         };
         let all = Bits::full(layout.pieces());
@@ -121,7 +120,7 @@ impl Line {
     /// Advances by half a second. At the check, each of these peers waits for a block, and the
     /// first one's is being sent. All are served soon after.
     fn look(&mut self, waiting: &[PeerKey], piece: u32) {
-        self.now += HOUSEKEEPING;
+        self.now = self.now + HOUSEKEEPING;
         if self.torrent.next_timeout() <= self.now {
             self.tell(Input::Timeout);
         }

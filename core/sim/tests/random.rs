@@ -1,8 +1,9 @@
-//! The real picker in swarms drawn by seed: its invariants hold after every event, and what honest peers hold arrives.
+//! The real picker in random swarms: its invariants hold after every event, and all bytes that
+//! honest peers have arrive.
 
 use playswarm_sim::{Options, Policy, random_scenario, run_policy};
 
-/// 200 by default; `PLAYSWARM_SIM_SWARMS` sets another number for a longer search.
+/// Returns the number of swarms: 200, or `PLAYSWARM_SIM_SWARMS` for a longer search.
 fn swarms() -> u64 {
     std::env::var("PLAYSWARM_SIM_SWARMS").ok().and_then(|n| n.parse().ok()).unwrap_or(200)
 }

@@ -1,9 +1,9 @@
-//! The slot index in crowds small enough for a test; docs/SLOTS-SIM.md has the great ones.
+//! The slot index in crowds small enough for a test. docs/SLOTS-SIM.md has the large ones.
 
 use playswarm_logic::slots::Kind;
 use playswarm_sim::slots::{Crowd, Index, Report, Sharing, crowds, markdown, run, svg};
 
-/// As dense as 5,000 viewers of a whole film, in a quarter of its time.
+/// Returns a crowd as dense as 5,000 viewers of a whole film, in a quarter of its time.
 fn dense() -> Crowd {
     Crowd { viewers: 900, arrive_s: 1500.0, end_s: 1500.0, film_s: 1500.0, keeps_s: Some(150.0), ..Crowd::default() }
 }
@@ -23,7 +23,7 @@ fn the_same_seed_gives_the_same_hours() {
 #[test]
 fn virtual_slots_relieve_the_origin_by_a_third_even_of_a_small_crowd_and_nobody_stalls_more() {
     let (without, with) = (urgent(&dense(), Index::None), urgent(&dense(), Index::Slots(Kind::Virtual)));
-    // The first minutes are the same for both: somebody has to be first.
+    // The first minutes are the same for both, as the first viewers have no one to copy from.
     let steady = |r: &Report| r.origin_minutes[5..].iter().sum::<f64>();
     assert!(steady(&with) <= 0.67 * steady(&without), "{} of {}", steady(&with), steady(&without));
     assert!(with.stalls <= without.stalls && with.start_s.1 <= without.start_s.1 * 1.05);
@@ -48,7 +48,7 @@ fn garbage_a_sybil_and_an_exodus_leave_the_index_no_worse_than_none() {
         Crowd { sybil_networks: 64, ..dense() },
         Crowd { exodus_s: Some(700.0), ..dense() },
     ] {
-        // One seed alone differs by a tenth either way.
+        // A single seed varies by a tenth either way.
         let (mut streams, mut without) = (0.0, 0.0);
         for seed in 1..5 {
             let none = run(&crowd, Index::None, Sharing::Urgent, seed);

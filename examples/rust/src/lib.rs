@@ -1,4 +1,4 @@
-//! What the examples share: settings from the environment.
+//! Shared code of the examples: settings from the environment.
 
 use anyhow::{Result, anyhow};
 use playswarm::{Config, PeerAddress, Session};

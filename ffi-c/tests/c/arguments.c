@@ -1,4 +1,4 @@
-/* Arguments that are not NULL and wrong all the same: sizes, versions, lengths, positions, settings. */
+/* Invalid arguments other than NULL: sizes, versions, lengths, positions, settings. */
 #include "common.h"
 
 static void versions(void) {
@@ -32,7 +32,7 @@ static void settings(const given *g) {
     SAYS(PLAYSWARM_BAD_CONFIG, "JSON", error, playswarm_config_from_json("{\"dir\":", &again, &error));
     SAYS(PLAYSWARM_BAD_CONFIG, "extra", error, playswarm_config_from_json("{\"extra\":1}", &again, &error));
     CHECK(again == NULL);
-    /* Whether they can be used together is seen when they are used. */
+    /* Contradictions between settings are found when the session starts. */
     playswarm_session *session = NULL;
     OK(playswarm_config_set(config, "max_peers", "0", NULL));
     SAYS(PLAYSWARM_BAD_CONFIG, "max_peers", error,
@@ -80,7 +80,7 @@ static void structs(playswarm_torrent *torrent) {
         playswarm_file_info info = {.struct_size = wrong[i] < sizeof info ? wrong[i] : sizeof info - 1};
         SAYS(PLAYSWARM_BAD_ARGUMENT, "sizeof", error, playswarm_torrent_file(torrent, 0, &info, &error));
     }
-    /* One from the future: what the library knows is filled, and it says how much that is. */
+    /* A struct of a later version: the library fills the fields that it knows, and returns their size. */
     struct {
         playswarm_torrent_status known;
         unsigned char later[64];
@@ -132,7 +132,7 @@ static void seeks(const given *g, playswarm_stream *stream) {
         OK(playswarm_error_unref(error));
         CHECK(position == 7 && position_of(stream) == g->size - 6);
     }
-    /* Beyond the end there is nothing, and that is no mistake. */
+    /* A read beyond the end returns no bytes and no error. */
     const int64_t beyond[] = {size, size + 1, INT64_MAX};
     for (size_t i = 0; i < 3; i++) {
         char byte;
@@ -153,7 +153,7 @@ static void seeks(const given *g, playswarm_stream *stream) {
 }
 
 static void lengths(const given *g, playswarm_stream *stream) {
-    /* A piece at most is given at once, whatever the caller says that there is room for. */
+    /* A read returns at most one piece, however large the buffer is said to be. */
     unsigned char *buffer = malloc(g->size);
     size_t n = 0;
     OK(playswarm_stream_seek(stream, 100, PLAYSWARM_SEEK_SET, NULL, NULL));

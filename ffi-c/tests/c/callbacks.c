@@ -1,4 +1,4 @@
-/* Callbacks that call back in, replace themselves and release what they are called for; finalizers that are called once. */
+/* Callbacks that call the library, replace themselves and release their objects; finalizers that are called once. */
 #include "common.h"
 
 typedef struct {
@@ -9,19 +9,19 @@ typedef struct {
     pthread_t thread;
     int calls, kinds[32], finalized, last;
     int64_t verified;
-} heard;
+} listener;
 
 #define SET(field, value) __atomic_store_n(&(field), (value), __ATOMIC_SEQ_CST)
 #define GET(field) __atomic_load_n(&(field), __ATOMIC_SEQ_CST)
 
 static void finalize(void *data) {
-    heard *h = data;
+    listener *h = data;
     CHECK(__atomic_fetch_add(&h->finalized, 1, __ATOMIC_SEQ_CST) == 0);
 }
 
-/* Hears, and uses nearly all there is. */
+/* Receives events, and calls nearly all functions. */
 static void on_event(void *data, const playswarm_event *event) {
-    heard *h = data;
+    listener *h = data;
     CHECK(GET(h->finalized) == 0);
     if (GET(h->calls) == 0)
         h->thread = pthread_self();
@@ -36,7 +36,7 @@ static void on_event(void *data, const playswarm_event *event) {
         CHECK(event->status != NULL && event->status->struct_size >= sizeof status);
         CHECK(event->status->total_bytes == h->g->size);
         SET(h->verified, (int64_t)event->status->verified_bytes);
-        /* Also what waits. */
+        /* Also functions that wait. */
         if (event->status->verified_bytes == h->g->size) {
             OK(playswarm_session_open_file(h->session, h->g->torrent, 0, NULL, &again, NULL));
             stream = open_stream(again);
@@ -57,21 +57,21 @@ static void on_event(void *data, const playswarm_event *event) {
     __atomic_fetch_add(&h->calls, 1, __ATOMIC_SEQ_CST);
 }
 
-/* The second time, another takes its place. */
+/* Replaces itself the second time. */
 static void replace(void *data, const playswarm_event *event) {
-    heard *h = data;
+    listener *h = data;
     (void)event;
     CHECK(GET(h->finalized) == 0);
     if (__atomic_add_fetch(&h->calls, 1, __ATOMIC_SEQ_CST) == 2) {
         OK(playswarm_torrent_set_event_callback(h->torrent, 0, NULL, NULL, NULL, NULL));
-        CHECK(GET(h->finalized) == 0); /* it is still being used */
+        CHECK(GET(h->finalized) == 0); /* it is still in use */
     }
     CHECK(GET(h->calls) <= 2);
 }
 
-/* Releases the last handles of all: the session ends on its own thread. */
+/* Releases the last handles, so that the session ends on its own thread. */
 static void release_all(void *data, const playswarm_event *event) {
-    heard *h = data;
+    listener *h = data;
     (void)event;
     if (__atomic_add_fetch(&h->calls, 1, __ATOMIC_SEQ_CST) > 1)
         return;
@@ -82,7 +82,7 @@ static void release_all(void *data, const playswarm_event *event) {
 }
 
 static void on_readable(void *data) {
-    heard *h = data;
+    listener *h = data;
     CHECK(GET(h->finalized) == 0);
     uint64_t now = 0, readable = 0;
     OK(playswarm_stream_position(h->stream, &now));
@@ -93,27 +93,27 @@ static void on_readable(void *data) {
 }
 
 static void on_log(void *data, playswarm_log_level level, const char *target, const char *message) {
-    heard *h = data;
+    listener *h = data;
     CHECK(GET(h->finalized) == 0);
     CHECK(level >= PLAYSWARM_LOG_ERROR && level <= PLAYSWARM_LOG_TRACE && target[0] && message != NULL);
     CHECK(strchr(message, '\n') == NULL || level > PLAYSWARM_LOG_INFO);
     if (strncmp(target, "playswarm", 9) != 0)
         CHECK(level <= PLAYSWARM_LOG_WARN);
-    /* It logs itself: that is heard later, and does not go on for ever since it is heard at most so often. */
+    /* It causes log lines itself. They arrive later, and their number is limited. */
     if (__atomic_fetch_add(&h->calls, 1, __ATOMIC_SEQ_CST) < 5)
         FAILS(PLAYSWARM_BAD_ARGUMENT, playswarm_stream_cancel(NULL));
 }
 
 int main(int argc, char **argv) {
     given g = begin(argc, argv);
-    heard log = {.g = &g};
+    listener log = {.g = &g};
     OK(playswarm_set_log_callback(PLAYSWARM_LOG_DEBUG, on_log, &log, finalize, NULL));
 
-    heard h = {.g = &g};
+    listener h = {.g = &g};
     h.session = new_session(&g, NULL);
     h.torrent = open_media(&g, h.session);
     OK(playswarm_torrent_set_event_callback(h.torrent, 5, on_event, &h, finalize, NULL));
-    heard r = {.g = &g, .torrent = h.torrent, .stream = open_stream(h.torrent)};
+    listener r = {.g = &g, .torrent = h.torrent, .stream = open_stream(h.torrent)};
     OK(playswarm_stream_set_readable_callback(r.stream, on_readable, &r, finalize, NULL));
     OK(playswarm_torrent_add_peer(h.torrent, g.peer, NULL));
     OK(playswarm_torrent_fetch_all(h.torrent, 1));
@@ -124,21 +124,21 @@ int main(int argc, char **argv) {
     CHECK(GET(h.kinds[PLAYSWARM_EVENT_PIECE_VERIFIED]) + GET(h.kinds[PLAYSWARM_EVENT_MISSED]) > 0);
     CHECK(GET(h.finalized) == 0 && GET(r.finalized) == 0);
 
-    /* Another takes its place; the old one is done. */
-    heard second = {.g = &g, .torrent = h.torrent};
+    /* It is replaced, and the old one is finalized. */
+    listener second = {.g = &g, .torrent = h.torrent};
     OK(playswarm_torrent_set_event_callback(h.torrent, 1, replace, &second, finalize, NULL));
     CHECK(GET(h.finalized) == 1);
     int calls = GET(h.calls);
     UNTIL(GET(second.finalized) == 1);
     CHECK(GET(h.calls) == calls && GET(second.calls) == 2);
 
-    /* One that fails is not taken. */
-    heard third = {.g = &g};
+    /* A call that fails does not take the callback. */
+    listener third = {.g = &g};
     FAILS(PLAYSWARM_BAD_ARGUMENT, playswarm_torrent_set_event_callback(NULL, 1, on_event, &third, finalize, NULL));
     CHECK(GET(third.finalized) == 0);
 
-    /* The end is told, and is the last that is. */
-    heard ends = {.g = &g, .torrent = h.torrent, .session = h.session};
+    /* The end of the torrent is the last event. */
+    listener ends = {.g = &g, .torrent = h.torrent, .session = h.session};
     OK(playswarm_torrent_set_event_callback(h.torrent, 0, on_event, &ends, finalize, NULL));
     OK(playswarm_session_close(h.session, NULL));
     UNTIL(GET(ends.kinds[PLAYSWARM_EVENT_CLOSED]) == 1);
@@ -148,7 +148,7 @@ int main(int argc, char **argv) {
     CHECK(GET(ends.finalized) == 1);
     OK(playswarm_session_unref(h.session));
 
-    heard last = {.g = &g};
+    listener last = {.g = &g};
     last.session = new_session(&g, NULL);
     last.torrent = open_media(&g, last.session);
     last.stream = open_stream(last.torrent);

@@ -11,8 +11,8 @@ typedef struct {
     playswarm_canceller *canceller;
     long count;
     unsigned long seed;
-    volatile long at;   /* the round that waits now */
-    volatile long over; /* the last one that ended */
+    volatile long at;   /* the current round */
+    volatile long over; /* the last finished round */
 } work;
 
 static playswarm_code wait_in_read(work *w) {
@@ -38,7 +38,7 @@ static playswarm_code wait_in_get_time(work *w) {
 }
 
 static playswarm_code wait_in_open(work *w) {
-    /* Nobody has this one. */
+    /* No peer has this torrent. */
     uint8_t hash[20] = {1, 2, 3};
     hash[19] = (uint8_t)w->at;
     playswarm_torrent *torrent = w->torrent;
@@ -50,7 +50,7 @@ static playswarm_code wait_in_open(work *w) {
 static playswarm_code wait_in_check(work *w) {
     uint64_t bytes = 7;
     playswarm_code code = playswarm_torrent_recheck(w->torrent, w->canceller, &bytes, NULL);
-    return code == PLAYSWARM_OK ? PLAYSWARM_CANCELLED : code; /* it may have been done before */
+    return code == PLAYSWARM_OK ? PLAYSWARM_CANCELLED : code; /* it may have finished before */
 }
 
 static playswarm_code wait_in_sync(work *w) {
@@ -60,7 +60,7 @@ static playswarm_code wait_in_sync(work *w) {
 
 static playswarm_code (*waiting)(work *);
 
-/* Whether the stream's own cancel ends it. */
+/* Whether the stream's own cancel ends the call. */
 static int on_the_stream(playswarm_code (*call)(work *)) { return call == wait_in_read || call == wait_in_seek_time; }
 
 static void *wait_again_and_again(void *data) {
@@ -69,7 +69,7 @@ static void *wait_again_and_again(void *data) {
         __atomic_store_n(&w->at, i, __ATOMIC_SEQ_CST);
         FAILS(PLAYSWARM_CANCELLED, waiting(w));
         __atomic_store_n(&w->over, i, __ATOMIC_SEQ_CST);
-        /* Until it was reset. */
+        /* The cancellation lasts until the reset. */
         while (on_the_stream(waiting) ? playswarm_stream_is_cancelled(w->stream)
                                        : playswarm_canceller_is_cancelled(w->canceller))
             sched_yield();
@@ -90,7 +90,7 @@ static void cancel_again_and_again(work *w, playswarm_code (*call)(work *), long
         OK(on_the_stream(call) ? playswarm_stream_cancel(w->stream) : playswarm_canceller_cancel(w->canceller));
         while (__atomic_load_n(&w->over, __ATOMIC_SEQ_CST) < i)
             sched_yield();
-        if (i % 10 == 0) /* it stays cancelled */
+        if (i % 10 == 0) /* the stream stays cancelled */
             FAILS(PLAYSWARM_CANCELLED, call(w));
         OK(on_the_stream(call) ? playswarm_stream_reset(w->stream) : playswarm_canceller_reset(w->canceller));
     }
@@ -113,7 +113,7 @@ int main(int argc, char **argv) {
     OK(playswarm_canceller_unref(w.canceller));
     OK(playswarm_canceller_unref(w.canceller));
 
-    /* After all that the stream plays. */
+    /* The stream still plays afterwards. */
     OK(playswarm_torrent_add_peer(w.torrent, g.peer, NULL));
     expect(&g, w.stream, 0, g.size);
     OK(playswarm_stream_unref(w.stream));

@@ -1,6 +1,6 @@
-/* What the tests share: checks that end the program, the swarm that they are given, waiting with a bound.
+/* Shared code of the tests: checks that end the program, the swarm of the arguments, bounded waits.
  *
- * Each is called with: TORRENT FILM PEER FOLDER [COUNT]: a torrent file, the film that it is of, a peer that has all of it, an empty folder. */
+ * Arguments of each test: TORRENT FILM PEER FOLDER [COUNT]: a torrent file, its film, a peer that seeds it, an empty folder. */
 #ifndef COMMON_H
 #define COMMON_H
 
@@ -14,11 +14,11 @@
 #include <unistd.h>
 
 #define CHECK(condition) check((condition) != 0, #condition, __FILE__, __LINE__)
-/* The call succeeds. */
+/* Checks that the call succeeds. */
 #define OK(call) check_code((call), PLAYSWARM_OK, #call, __FILE__, __LINE__)
-/* The call fails with this code. */
+/* Checks that the call fails with this code. */
 #define FAILS(code, call) check_code((call), (code), #call, __FILE__, __LINE__)
-/* The same, and there is a sentence with this in it; `error` is what the call got. */
+/* The same, with a message that contains this text; `error` is the call's error. */
 #define SAYS(code, part, error, call)                                                                                  \
     do {                                                                                                               \
         FAILS(code, call);                                                                                             \
@@ -27,7 +27,7 @@
 
 static inline void check(int holds, const char *what, const char *file, int line) {
     if (!holds) {
-        fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
+        fprintf(stderr, "%s:%d: check failed: %s\n", file, line, what);
         exit(1);
     }
 }
@@ -77,7 +77,7 @@ static inline given begin(int argc, char **argv) {
     return g;
 }
 
-/* At the end of a test: nothing of ours is held any more. */
+/* At the end of a test: checks that no handle is alive. */
 static inline int end(given *g) {
     free(g->film);
     if (playswarm_live_handles() != 0) {
@@ -87,7 +87,7 @@ static inline int end(given *g) {
     return 0;
 }
 
-/* A session on loopback alone, that knows this peer, or none. */
+/* Starts a session on loopback alone, with this peer or none. */
 static inline playswarm_session *new_session_in(const char *folder, const char *peer) {
     playswarm_config *config = NULL;
     OK(playswarm_config_new(&config, NULL));
@@ -125,7 +125,7 @@ static inline playswarm_stream *open_stream(playswarm_torrent *torrent) {
     return stream;
 }
 
-/* Reads `length` bytes from where the stream is and compares them with the film from `at` on. */
+/* Reads `length` bytes from the stream's position and compares them with the film from `at` on. */
 static inline void expect(const given *g, playswarm_stream *stream, size_t at, size_t length) {
     unsigned char buffer[65536];
     for (size_t done = 0; done < length;) {
@@ -146,16 +146,16 @@ static inline void pause_us(long us) {
     nanosleep(&t, NULL);
 }
 
-/* Waits until it holds, for a minute at most. */
+/* Waits until the condition holds, for a minute at most. */
 #define UNTIL(condition)                                                                                               \
     do {                                                                                                               \
         for (int tries_ = 0; !(condition); tries_++) {                                                                 \
-            check(tries_ < 12000, "in vain: " #condition, __FILE__, __LINE__);                                         \
+            check(tries_ < 12000, "timed out: " #condition, __FILE__, __LINE__);                                         \
             pause_us(5000);                                                                                            \
         }                                                                                                              \
     } while (0)
 
-/* Small numbers from a seed, the same each time. */
+/* Returns small pseudo-random numbers from a seed. */
 static inline unsigned long next_random(unsigned long *state) {
     *state = *state * 6364136223846793005UL + 1442695040888963407UL;
     return *state >> 33;

@@ -1,4 +1,4 @@
-/* The header needs no other before it. */
+/* The header compiles without another one before it. */
 #include "playswarm.h"
 
 extern uint32_t version_of_the_header(void);

@@ -1,5 +1,5 @@
-/* Every function with NULL for each pointer, with handles that are not alive, and with handles of another kind. The
- * functions are compared with symbols.txt by tests/symbols.rs: one that is missing here is told. */
+/* Every function with NULL for each pointer, with released handles, and with handles of another type. The
+ * functions are compared with symbols.txt by tests/symbols.rs: a missing one is reported. */
 #include "common.h"
 
 #define BAD(call) FAILS(PLAYSWARM_BAD_ARGUMENT, call)
@@ -86,7 +86,7 @@ static void each(playswarm_config *config, playswarm_canceller *canceller, plays
     BAD(playswarm_stream_time(stream, &time));
     CHECK(time == 7 && seek_point.position == 0);
 
-    /* What failed gave nothing. */
+    /* The failed calls returned no objects. */
     CHECK(n == 7 && u == 7 && port == 7 && fd == 7 && text == NULL && made_media == NULL);
 }
 
@@ -180,7 +180,7 @@ int main(int argc, char **argv) {
     live(config, canceller, session, torrent, stream);
     CHECK(playswarm_live_handles() == 5);
 
-    /* A handle of another kind, and what is none at all. */
+    /* A handle of another type, and a number that is no handle. */
     each((playswarm_config *)torrent, (playswarm_canceller *)stream, (playswarm_session *)config,
          (playswarm_torrent *)session, (playswarm_stream *)canceller, (playswarm_error *)session);
     BAD(playswarm_stream_unref((playswarm_stream *)torrent));
@@ -192,7 +192,7 @@ int main(int argc, char **argv) {
     BAD(playswarm_session_new(PLAYSWARM_ABI_VERSION, (playswarm_config *)torrent, &none, NULL));
     CHECK(none == NULL);
 
-    /* References are counted, and one too many given back is told, by every function. */
+    /* References are counted, and every function detects one release too many. */
     OK(playswarm_stream_ref(stream));
     OK(playswarm_stream_unref(stream));
     OK(playswarm_config_ref(config));

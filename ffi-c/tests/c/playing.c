@@ -1,4 +1,4 @@
-/* A film from a peer: opened in four ways, listed, read whole and in places, its status on the way. */
+/* A film from a peer: opened in four ways, listed, read in parts and as a whole, with its status. */
 #include "common.h"
 
 static void look_at(const given *g, playswarm_torrent *torrent) {
@@ -35,7 +35,7 @@ int main(int argc, char **argv) {
     CHECK(size == g.size);
     OK(playswarm_stream_position(stream, &position));
     CHECK(position == 0);
-    /* In places, then all of it. */
+    /* Parts of it, then the whole film. */
     unsigned long random = 1;
     for (int i = 0; i < 20; i++) {
         size_t at = next_random(&random) % g.size, length = g.size - at < 30000 ? g.size - at : 30000;
@@ -75,7 +75,7 @@ int main(int argc, char **argv) {
     free(map);
     OK(playswarm_torrent_sync(torrent, NULL, NULL));
 
-    /* The same torrent again, in the other ways: it is shared. */
+    /* The same torrent opened in the other ways is shared. */
     size_t length = 0;
     uint8_t *bytes = read_file(g.torrent, &length), hash[20];
     OK(playswarm_torrent_info_hash(torrent, hash));
@@ -97,7 +97,7 @@ int main(int argc, char **argv) {
     OK(playswarm_session_close(session, NULL));
     OK(playswarm_session_unref(session));
 
-    /* A magnet link from a peer alone, in a folder that knows nothing; all of it is fetched though nobody reads. */
+    /* A magnet link from a peer alone, in an empty folder; the whole film is fetched without a reader. */
     char folder[4096];
     snprintf(folder, sizeof folder, "%s/magnet", g.folder);
     session = new_session_in(folder, g.peer);
@@ -109,7 +109,7 @@ int main(int argc, char **argv) {
         OK(playswarm_torrent_get_status(torrent, &status, NULL));
     } while (status.verified_bytes < g.size);
     OK(playswarm_torrent_unref(torrent));
-    /* The last release writes what there is: the next session finds it. */
+    /* The last release writes all data, and the next session finds it. */
     OK(playswarm_session_unref(session));
     session = new_session_in(folder, NULL);
     torrent = open_media(&g, session);

@@ -1,4 +1,4 @@
-/* A program with a loop of its own: it polls the descriptors of two streams and reads only what is there. */
+/* A program with an event loop: it polls the descriptors of two streams and reads only available bytes. */
 #include "common.h"
 
 #include <poll.h>
@@ -26,10 +26,10 @@ int main(int argc, char **argv) {
     for (int done = 0; done < STREAMS;) {
         CHECK(poll(polled, STREAMS, 60000) > 0);
         for (int i = 0; i < STREAMS; i++) {
-            uint64_t told = 0, readable = 0;
+            uint64_t signals = 0, readable = 0;
             if (!(polled[i].revents & POLLIN))
                 continue;
-            CHECK(read(polled[i].fd, &told, sizeof told) == sizeof told && told > 0);
+            CHECK(read(polled[i].fd, &signals, sizeof signals) == sizeof signals && signals > 0);
             while (at[i] < g.size) {
                 OK(playswarm_stream_readable_at(streams[i], at[i], &readable));
                 if (readable == 0)
@@ -41,16 +41,16 @@ int main(int argc, char **argv) {
             }
         }
     }
-    /* A cancel and the end are told too. */
-    uint64_t told = 0;
+    /* A cancellation and the end are signalled, too. */
+    uint64_t signals = 0;
     struct pollfd *first = polled;
-    while (read(first->fd, &told, sizeof told) > 0)
+    while (read(first->fd, &signals, sizeof signals) > 0)
         ;
     OK(playswarm_stream_cancel(streams[0]));
-    CHECK(poll(first, 1, 60000) == 1 && read(first->fd, &told, sizeof told) == sizeof told);
+    CHECK(poll(first, 1, 60000) == 1 && read(first->fd, &signals, sizeof signals) == sizeof signals);
     OK(playswarm_stream_reset(streams[0]));
     OK(playswarm_stream_seek(streams[0], 5, PLAYSWARM_SEEK_SET, NULL, NULL));
-    CHECK(poll(first, 1, 60000) == 1 && read(first->fd, &told, sizeof told) == sizeof told);
+    CHECK(poll(first, 1, 60000) == 1 && read(first->fd, &signals, sizeof signals) == sizeof signals);
     OK(playswarm_session_close(session, NULL));
     CHECK(poll(first, 1, 60000) == 1);
     for (int i = 0; i < STREAMS; i++)

@@ -1,6 +1,6 @@
 #define _GNU_SOURCE
-/* Many threads on the same handles: readers of one stream, seeks while others wait, a session that is shut down under
- * them, references that are given back in all of them. */
+/* Many threads on the same handles: readers of one stream, seeks while others wait, a session that is closed during
+ * reads, references that are released in all threads. */
 #include "common.h"
 
 typedef struct {
@@ -14,7 +14,7 @@ typedef struct {
     playswarm_code code;
 } work;
 
-/* Reads places of a stream of its own. */
+/* Reads parts of its own stream. */
 static void *read_places(void *data) {
     work *w = data;
     playswarm_stream *stream = open_stream(w->torrent);
@@ -28,8 +28,8 @@ static void *read_places(void *data) {
     return NULL;
 }
 
-/* Reads the one stream with others; each byte must come to one of them. A read gives no position, so the bytes are found in
- * the film by what they are: no two places of it look alike. */
+/* Reads the shared stream; each byte must be returned to one thread. A read returns no position, so the bytes are found in
+ * the film by their values: no two places of it are alike. */
 static void *read_together(void *data) {
     work *w = data;
     unsigned char buffer[4096];
@@ -112,14 +112,14 @@ int main(int argc, char **argv) {
     size_t missed = 0;
     for (size_t i = 0; i < g.size; i++)
         missed += seen[i] == 0;
-    CHECK(missed < 16); /* the very end, too short to be found */
+    CHECK(missed < 16); /* the end of the film, too short to be found */
     free(seen);
     all(open_and_drop, works);
     OK(playswarm_stream_unref(stream));
     OK(playswarm_torrent_unref(torrent));
     OK(playswarm_session_unref(session));
 
-    /* Nobody has the film: reads wait. A seek does not wait for them, and they go on from where it went. */
+    /* No peer has the film, so reads wait. A seek does not wait for them, and they continue at its position. */
     char folder[4096];
     snprintf(folder, sizeof folder, "%s/lonely", g.folder);
     session = new_session_in(folder, NULL);
@@ -142,7 +142,7 @@ int main(int argc, char **argv) {
     OK(playswarm_torrent_unref(torrent));
     OK(playswarm_session_unref(session));
 
-    /* Shut down while they read, with data and without. */
+    /* The session is closed during reads, with data and without. */
     for (int round = 0; round < 6; round++) {
         snprintf(folder, sizeof folder, "%s/closed%d", g.folder, round);
         session = new_session_in(folder, round % 2 ? g.peer : NULL);
@@ -167,7 +167,7 @@ int main(int argc, char **argv) {
         OK(playswarm_session_unref(session));
     }
 
-    /* The handles are given back while other threads are in calls on them. */
+    /* The handles are released during calls of other threads. */
     snprintf(folder, sizeof folder, "%s/gone", g.folder);
     session = new_session_in(folder, NULL);
     torrent = open_media(&g, session);

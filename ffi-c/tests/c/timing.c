@@ -1,4 +1,4 @@
-/* Seeks by time. COUNT is how many seconds the film plays, with a keyframe each second; 0 for one that tells nothing of its time. */
+/* Seeks by time. COUNT is the film's length in seconds, with a keyframe each second; 0 for a film of unknown duration. */
 #include "common.h"
 
 int main(int argc, char **argv) {
@@ -11,7 +11,7 @@ int main(int argc, char **argv) {
     int64_t time = 0;
     playswarm_seek_point seek_point = {.struct_size = sizeof seek_point};
 
-    /* Nothing is known before anything is here. */
+    /* The time is unknown before any data has arrived. */
     OK(playswarm_stream_time(stream, &time));
     CHECK(time == -1);
     SAYS(PLAYSWARM_BAD_ARGUMENT, "the time -1", error, playswarm_stream_seek_time(stream, -1, &seek_point, &error));
@@ -30,7 +30,7 @@ int main(int argc, char **argv) {
         CHECK(info.is_estimate == 0 && info.tracks == 2 && info.keyframes >= (size_t)g.count);
         CHECK(info.duration_us > duration - second / 5 && info.duration_us < duration + second / 5);
     }
-    /* A film whose time is not known is played from its start, whatever is asked for. */
+    /* Every seek in a film of unknown duration goes to its start. */
     const int64_t length = g.count == 0 ? 60 * second : info.duration_us;
     const int64_t targets[] = {length / 2, 0, length - second / 2, length / 3};
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
@@ -50,7 +50,7 @@ int main(int argc, char **argv) {
         CHECK(time >= seek_point.time_us - second / 10 && time <= targets[i] + second / 10);
         expect(&g, stream, (size_t)position, g.size - position < 1000 ? (size_t)(g.size - position) : 1000);
     }
-    /* Past the end is the end's. */
+    /* A time past the end gives the end. */
     OK(playswarm_stream_seek_time(stream, INT64_MAX, &seek_point, NULL));
     CHECK(seek_point.position <= g.size);
     OK(playswarm_stream_seek_time(stream, 0, NULL, NULL));

@@ -1,4 +1,4 @@
-/* What goes wrong in the world has a code and a sentence. FOLDER/small is a file system with room for part of the film
+/* External failures have a code and a message. FOLDER/small is a file system with room for part of the film
  * only, if it is there. */
 #include "common.h"
 
@@ -31,7 +31,7 @@ static void nobody_has_the_magnet(const given *g) {
     OK(playswarm_session_unref(session));
 }
 
-/* Fetches until it cannot go on; says why, also to who waits for the writes. */
+/* Fetches until the disk is full; reports the reason, also to a wait for the writes. */
 static void nothing_can_be_written(const given *g, const char *folder, playswarm_code code, const char *part) {
     playswarm_session *session = new_session_in(folder, g->peer);
     playswarm_torrent *torrent = open_media(g, session);
@@ -49,7 +49,7 @@ static void nothing_can_be_written(const given *g, const char *folder, playswarm
     OK(playswarm_session_unref(session));
 }
 
-/* Something else has the name of the film: it stays as it is, and the film gets a name of its own. */
+/* Another file has the name of the film: it stays unchanged, and the film gets another name. */
 static void the_name_is_taken(const given *g) {
     char folder[4096], film[5000];
     struct stat info;
@@ -72,7 +72,7 @@ static void the_folder_goes_away(const given *g) {
     snprintf(folder, sizeof folder, "%s/removed", g->folder);
     CHECK(mkdir(folder, 0700) == 0);
 
-    /* The folder is taken away under a session that writes to it: it plays on all the same. */
+    /* The folder of a running session is removed: playback continues. */
     playswarm_session *session = new_session_in(folder, g->peer);
     playswarm_torrent *torrent = open_media(g, session);
     playswarm_stream *stream = open_stream(torrent);
@@ -85,7 +85,7 @@ static void the_folder_goes_away(const given *g) {
     OK(playswarm_torrent_unref(torrent));
     OK(playswarm_session_unref(session));
 
-    /* It is gone when a torrent is opened, and something else stands there. */
+    /* The folder is missing when a torrent is opened, and a file has its name. */
     FILE *f = fopen(folder, "w");
     CHECK(f != NULL && fclose(f) == 0);
     playswarm_config *config = NULL;

@@ -1,5 +1,5 @@
-//! What the tests of C programs share: the library installed as for a user, programs built against it, a peer to play
-//! from.
+//! Shared code of the tests of C programs: the library installed as for a user, programs built
+//! against it, and a peer.
 #![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 use engine::{Config, CreateOptions, Session, Source, create_torrent};
@@ -14,12 +14,12 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
 }
 
-/// Where cargo put the libraries that belong to this test.
+/// Returns the folder of cargo's libraries that belong to this test.
 pub fn libraries() -> PathBuf {
     std::env::current_exe().unwrap().parent().unwrap().to_owned()
 }
 
-/// Runs it, and shows what it said if it failed.
+/// Runs a command, and shows its output if it failed.
 #[track_caller]
 pub fn run(command: &mut Command) -> Output {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
@@ -33,7 +33,7 @@ pub fn run(command: &mut Command) -> Output {
     output
 }
 
-/// Tests are processes that run side by side: one at a time installs or builds.
+/// Tests are parallel processes, so a lock lets one at a time install or build.
 fn alone<T>(work: impl FnOnce(&Path) -> T) -> T {
     let place = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let lock = File::create(place.join("c.lock")).unwrap();
@@ -41,7 +41,7 @@ fn alone<T>(work: impl FnOnce(&Path) -> T) -> T {
     work(place)
 }
 
-/// The folder where this build of the library is installed.
+/// Returns the folder where this build of the library is installed.
 pub fn installed() -> PathBuf {
     alone(|place| {
         let prefix = place.join("prefix");
@@ -57,7 +57,8 @@ pub fn installed() -> PathBuf {
     })
 }
 
-/// Builds a folder with a CMakeLists.txt against what is installed; gives the folder of its programs.
+/// Builds a folder with a CMakeLists.txt against the installed library. Returns the folder of its
+/// programs.
 pub fn build(source: &Path, name: &str, options: &[&str]) -> PathBuf {
     let prefix = installed();
     alone(|place| {
@@ -74,7 +75,7 @@ pub fn build(source: &Path, name: &str, options: &[&str]) -> PathBuf {
     })
 }
 
-/// A film, its torrent, and a session of ours that has it all.
+/// A film, its torrent, and a session that seeds it.
 pub struct World {
     pub folder: TempDir,
     pub torrent: PathBuf,
@@ -86,7 +87,7 @@ pub struct World {
 }
 
 impl World {
-    /// A film of bytes that repeat nowhere near.
+    /// Makes a film of bytes that do not repeat.
     pub fn new(length: usize) -> World {
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut next = || {
@@ -113,14 +114,14 @@ impl World {
             let file = folder.path().join("film.torrent");
             fs::write(&file, bytes).unwrap();
             let session = Session::new(Config::offline(&seed)).await.unwrap();
-            let media = session.open(Source::from(&torrent)).await.unwrap();
-            assert_eq!(media.recheck(|_, _| {}).await.unwrap(), data.len() as u64);
-            (session.listen_addr().unwrap(), file, (session, media))
+            let handle = session.open(Source::from(&torrent)).await.unwrap();
+            assert_eq!(handle.recheck(|_, _| {}).await.unwrap(), data.len() as u64);
+            (session.listen_addr().unwrap(), file, (session, handle))
         });
         World { folder, torrent, film, data: data.to_vec(), peer, runtime, _seed: open }
     }
 
-    /// An empty folder.
+    /// Creates an empty folder.
     pub fn fresh(&self, name: &str) -> PathBuf {
         let path = self.folder.path().join(name);
         fs::create_dir_all(&path).unwrap();

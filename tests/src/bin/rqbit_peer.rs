@@ -37,7 +37,7 @@ async fn run(source: &str, dir: PathBuf, listen: SocketAddr, peers: Vec<SocketAd
     // clients.
     let add = AddTorrentOptions { overwrite: true, initial_peers: Some(peers), ..AddTorrentOptions::default() };
     let added = session.add_torrent(AddTorrent::from_cli_argument(source)?, Some(add)).await?;
-    let torrent = added.into_handle().context("it was added to be run")?;
+    let torrent = added.into_handle().context("a torrent that is not only listed has a handle")?;
     torrent.wait_until_completed().await?;
     println!("complete");
     let mut rest = String::new();

@@ -155,7 +155,7 @@ fn malformed(shared: &Shared, wire: &Wire, number: u64) -> io::Result<()> {
         7 => wire.send(id::EXTENDED, &[]),
         _ => (&wire.stream).write_all(&(0..4096u64).flat_map(|i| mix(i).to_le_bytes()).collect::<Vec<u8>>()),
     }?;
-    wire.send(77, b"nobody knows this number")?;
+    wire.send(77, b"an unknown message number")?;
     while !stopped(shared) {
         wire.receive()?;
     }

@@ -120,7 +120,7 @@ pub struct Net {
 impl Net {
     /// Creates the hosts and starts to carry packets. Needs [`crate::requirement::network`].
     pub fn new(hosts: &[(&str, Link)]) -> Net {
-        assert!(hosts.len() < 250, "one byte tells hosts apart");
+        assert!(hosts.len() < 250, "the last byte of an address numbers the hosts");
         namespace::remove_stale();
         let prefix = namespace::fresh_prefix();
         let mut by_address = BTreeMap::new();

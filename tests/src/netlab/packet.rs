@@ -1,4 +1,4 @@
-//! An IP packet as a network reads it: destination, protocol, and (for tests) content.
+//! An IP packet as a router reads it: destination, protocol, and (for tests) content.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 

@@ -7,6 +7,7 @@ use crate::metainfo::{MAX_FILES, MAX_NAME_BYTES, MAX_PATH_DEPTH, natural_cmp, sa
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Most entries listed as left out; more are only counted.
@@ -62,7 +63,7 @@ impl Gathered {
         let mut gathered = Gathered::default();
         let entries = fs::read_dir(root).map_err(|e| storage("read", root, e))?;
         let meta = fs::metadata(root).map_err(|e| storage("read", root, e))?;
-        gathered.within.push(FolderId::of(root, &meta));
+        gathered.within.push(folder_id(&meta));
         gathered.walk(root, entries, &mut Vec::new())?;
         Ok(gathered)
     }
@@ -110,7 +111,7 @@ impl Gathered {
     }
 
     fn enter(&mut self, path: PathBuf, meta: &Metadata, parts: &mut Vec<String>) -> Result<()> {
-        let id = FolderId::of(&path, meta);
+        let id = folder_id(meta);
         if self.within.contains(&id) {
             self.leave_out(path, "it is a link to a folder that contains it");
             return Ok(());
@@ -178,9 +179,7 @@ pub(super) fn fit(name: &OsStr) -> std::result::Result<String, String> {
 
 /// Returns the metadata of a link's target, if the user owns both. Otherwise other users could make
 /// us share files that they may not read themselves.
-#[cfg(unix)]
 fn linked(path: &Path, link: &Metadata) -> std::result::Result<Metadata, String> {
-    use std::os::unix::fs::MetadataExt;
     let target = fs::metadata(path).map_err(|_| "it is a broken link".to_owned())?;
     let user = rustix::process::geteuid().as_raw();
     if link.uid() != user || target.uid() != user {
@@ -189,24 +188,9 @@ fn linked(path: &Path, link: &Metadata) -> std::result::Result<Metadata, String>
     Ok(target)
 }
 
-#[cfg(not(unix))]
-fn linked(_: &Path, _: &Metadata) -> std::result::Result<Metadata, String> {
-    Err("it is a link".into())
-}
+/// The identity of a folder, whatever path leads to it: its device and inode.
+type FolderId = (u64, u64);
 
-/// The identity of a folder, whatever path leads to it.
-#[derive(PartialEq, Eq)]
-struct FolderId(#[cfg(unix)] (u64, u64), #[cfg(not(unix))] PathBuf);
-
-impl FolderId {
-    #[cfg(unix)]
-    fn of(_: &Path, meta: &Metadata) -> FolderId {
-        use std::os::unix::fs::MetadataExt;
-        FolderId((meta.dev(), meta.ino()))
-    }
-
-    #[cfg(not(unix))]
-    fn of(path: &Path, _: &Metadata) -> FolderId {
-        FolderId(fs::canonicalize(path).unwrap_or_else(|_| path.to_owned()))
-    }
+fn folder_id(meta: &Metadata) -> FolderId {
+    (meta.dev(), meta.ino())
 }

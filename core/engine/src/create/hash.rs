@@ -3,11 +3,11 @@
 use super::gather::Input;
 use super::storage;
 use crate::error::{Error, Result};
+use parking_lot::Mutex;
 use playswarm_proto::sha1::sha1;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Returns the SHA-1 of every piece. It uses as many threads as there are processors; each holds
@@ -39,29 +39,24 @@ pub(super) fn hash(
                     let length = u64::from(piece_bytes).min(total - start) as usize;
                     if let Err(e) = reader.read(start, &mut buffer[..length]) {
                         stop.store(true, Ordering::Relaxed);
-                        lock(&failed).get_or_insert(e);
+                        failed.lock().get_or_insert(e);
                         break;
                     }
                     let at = piece as usize * 20;
                     let digest = sha1(&buffer[..length]);
-                    lock(&hashes)[at..at + 20].copy_from_slice(&digest);
+                    hashes.lock()[at..at + 20].copy_from_slice(&digest);
                     progress(done.fetch_add(length as u64, Ordering::Relaxed) + length as u64, total);
                 }
             });
         }
     });
-    if let Some(e) = lock(&failed).take() {
+    if let Some(e) = failed.into_inner() {
         return Err(e);
     }
     if cancel.load(Ordering::Relaxed) {
         return Err(Error::Cancelled);
     }
-    Ok(std::mem::take(&mut *lock(&hashes)))
-}
-
-/// Locks a mutex. A worker that panicked lost its piece, but the locked data is intact.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    Ok(hashes.into_inner())
 }
 
 /// A reader across the ends of files, which keeps the last one open.

@@ -143,12 +143,7 @@ impl Files {
         let length = self.torrent.files[index].length;
         match self.ours.standing(index).map_err(failed)? {
             Standing::Here(facts) => {
-                let handle = match self.open.get(index, Source::Ours, Access::Write) {
-                    Some(handle) => handle,
-                    None => {
-                        self.open.add(index, Source::Ours, self.ours.open(index, Access::Write).map_err(failed)?, true)
-                    }
-                };
+                let handle = self.handle(index, Source::Ours, Access::Write).map_err(failed)?;
                 let growth = handle.grow(facts.length, length).map_err(failed)?;
                 return Ok((handle, growth));
             }
@@ -190,10 +185,7 @@ impl Files {
     }
 
     fn read_span(&self, span: &Span<'_>, into: &mut [u8], source: Source) -> io::Result<()> {
-        let handle = match self.open.get(span.index, source, Access::Read) {
-            Some(handle) => handle,
-            None => self.open_to_read(span.index, source)?,
-        };
+        let handle = self.handle(span.index, source, Access::Read)?;
         handle.file.read_exact_at(into, span.at)?;
         // Bytes read from a removed file are correct, but closing it is what frees its disk space.
         if handle.file.metadata()?.nlink() == 0 {
@@ -202,16 +194,20 @@ impl Files {
         Ok(())
     }
 
-    fn open_to_read(&self, index: usize, source: Source) -> io::Result<Arc<Handle>> {
+    /// Returns a file's handle, opening the file if necessary. Others' files are only read.
+    fn handle(&self, index: usize, source: Source, access: Access) -> io::Result<Arc<Handle>> {
+        if let Some(handle) = self.open.get(index, source, access) {
+            return Ok(handle);
+        }
         let file = match (source, &self.folder) {
-            (Source::Ours, _) => self.ours.open(index, Access::Read)?,
+            (Source::Ours, _) => self.ours.open(index, access)?,
             (Source::Theirs, Some(folder)) => {
                 let path = self.their_path(index).ok_or(io::ErrorKind::NotFound)?;
                 folder.file(&path, Access::Read)?
             }
             (Source::Theirs, None) => return Err(io::ErrorKind::NotFound.into()),
         };
-        Ok(self.open.add(index, source, file, false))
+        Ok(self.open.add(index, source, file, access == Access::Write))
     }
 
     /// Returns the path of another program's file, below the chosen folder.
@@ -255,10 +251,7 @@ impl Files {
             if (widen_back && file_entry.offset + to == end) || to == file_entry.length {
                 to = to.next_multiple_of(HOLE_ALIGN);
             }
-            let handle = match self.open.get(file, Source::Ours, Access::Write) {
-                Some(handle) => handle,
-                None => self.open.add(file, Source::Ours, self.ours.open(file, Access::Write).map_err(failed)?, true),
-            };
+            let handle = self.handle(file, Source::Ours, Access::Write).map_err(failed)?;
             punch_hole(&handle.file, from, to - from).map_err(failed)?;
         }
         Ok(())
@@ -385,10 +378,7 @@ impl Files {
             return folder.sync_all().map_err(|e| storage_error("write", folder.path(), e));
         }
         for &index in files {
-            let handle = match self.open.get(index, Source::Ours, Access::Read) {
-                Some(handle) => Ok(handle),
-                None => self.open_to_read(index, Source::Ours),
-            };
+            let handle = self.handle(index, Source::Ours, Access::Read);
             match handle.and_then(|handle| handle.file.sync_data()) {
                 Ok(()) => {}
                 // Removed or replaced in the meantime: its bytes are lost anyway, and the next read

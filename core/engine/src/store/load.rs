@@ -19,6 +19,8 @@ pub(super) enum Loaded {
     Here(Bytes),
     Gone,
     Failed(Failure),
+    /// The store is closed.
+    Closed,
 }
 
 /// An error of the file system that can be copied: `io::Error` cannot be cloned.
@@ -47,13 +49,6 @@ impl From<Failure> for Error {
     }
 }
 
-enum Begun {
-    Cached(Bytes),
-    Gone,
-    Closed,
-    Waiting(oneshot::Receiver<Loaded>),
-}
-
 impl Store {
     /// Returns the piece if it is in memory.
     pub(crate) fn try_piece(&self, piece: PieceIndex) -> Option<Bytes> {
@@ -70,17 +65,15 @@ impl Store {
     /// [`Error::Storage`] where it cannot be read at the moment, [`Error::Closed`] after
     /// [`Store::close`].
     pub(crate) async fn piece(self: &Arc<Self>, piece: PieceIndex) -> Result<Option<Bytes>> {
-        let waiting = match self.begin_load(piece.0) {
-            Begun::Cached(bytes) => return Ok(Some(bytes)),
-            Begun::Gone => return Ok(None),
-            Begun::Closed => return Err(Error::Closed),
-            Begun::Waiting(waiting) => waiting,
+        let loaded = match self.begin_load(piece.0) {
+            Ok(waiting) => waiting.await.unwrap_or(Loaded::Closed),
+            Err(at_once) => at_once,
         };
-        match waiting.await {
-            Ok(Loaded::Here(bytes)) => Ok(Some(bytes)),
-            Ok(Loaded::Gone) => Ok(None),
-            Ok(Loaded::Failed(failure)) => Err(failure.into()),
-            Err(_) => Err(Error::Closed),
+        match loaded {
+            Loaded::Here(bytes) => Ok(Some(bytes)),
+            Loaded::Gone => Ok(None),
+            Loaded::Failed(failure) => Err(failure.into()),
+            Loaded::Closed => Err(Error::Closed),
         }
     }
 
@@ -108,17 +101,17 @@ impl Store {
         Ok(self.piece(block.piece).await?.map(|piece| piece.slice(at..at + length)))
     }
 
-    fn begin_load(self: &Arc<Self>, piece: u32) -> Begun {
+    fn begin_load(self: &Arc<Self>, piece: u32) -> std::result::Result<oneshot::Receiver<Loaded>, Loaded> {
         let mut state = self.state.lock();
         if let Some(bytes) = state.cache.get(piece) {
             state.touch(piece);
-            return Begun::Cached(bytes);
+            return Err(Loaded::Here(bytes));
         }
         if !state.have.get(piece) {
-            return Begun::Gone;
+            return Err(Loaded::Gone);
         }
         if state.closed {
-            return Begun::Closed;
+            return Err(Loaded::Closed);
         }
         let (tell, told) = oneshot::channel();
         let waiters = state.loads.entry(piece).or_default();
@@ -134,7 +127,7 @@ impl Store {
                 let _ = store.runtime.spawn_blocking(move || on_pool.load(piece)).await;
             });
         }
-        Begun::Waiting(told)
+        Ok(told)
     }
 
     pub(super) fn load(self: &Arc<Self>, piece: u32) -> Loaded {

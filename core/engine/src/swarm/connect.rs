@@ -42,9 +42,9 @@ impl Swarm {
             incoming: link.incoming,
             utp: link.via == Via::Utp,
             rtt: link.rtt,
-            told: link.told,
+            told: link.told.clone(),
         };
-        let (handle, tasks) = Tasks::new(link.reader, link.writer, &self.cancel);
+        let (handle, tasks) = Tasks::new(link, &self.cancel);
         let admission = self.enter_with(
             |torrent, now| torrent.connect(now, &connection),
             |links, admission| {

@@ -6,7 +6,6 @@
 //! enter again; it spawns a task instead.
 
 use crate::discovery::Discovery;
-use crate::status;
 use crate::swarm::driver::Swarm;
 use crate::swarm::links::Links;
 use parking_lot::Mutex;
@@ -60,7 +59,7 @@ impl Swarm {
     }
 
     /// Passes an input to the torrent.
-    pub(super) fn tell(&self, input: Input) {
+    pub(crate) fn tell(&self, input: Input) {
         self.enter(|torrent, now| torrent.handle(now, input));
     }
 
@@ -206,22 +205,11 @@ impl Swarm {
     }
 
     fn pass_on(&self, event: Event) {
-        let event = match event {
-            Event::PeerConnected(addr) => status::Event::PeerConnected { addr },
-            Event::PeerDisconnected(addr, why) => {
-                tracing::debug!(%addr, why, "gone");
-                status::Event::PeerDisconnected { addr, why }
-            }
-            Event::PeerBanned(addr, why) => {
-                tracing::debug!(%addr, why, "banned");
-                status::Event::PeerBanned { addr, why }
-            }
-            Event::PieceVerified(piece) => status::Event::PieceVerified { piece: piece.0 },
-            Event::PieceFailed(piece) => status::Event::PieceFailed { piece: piece.0 },
-            Event::PieceLost(piece) => status::Event::PieceLost { piece: piece.0 },
-            Event::Completed => status::Event::Completed,
-            _ => return,
-        };
+        match &event {
+            Event::PeerDisconnected { addr, why, .. } => tracing::debug!(%addr, why, "gone"),
+            Event::PeerBanned { addr, why, .. } => tracing::debug!(%addr, why, "banned"),
+            _ => {}
+        }
         let _ = self.events.send(event);
     }
 

@@ -20,7 +20,7 @@ use crate::swarm::rates::RateLimits;
 use crate::swarm::transport::Transport;
 use parking_lot::Mutex;
 use playswarm_logic::torrent::{self, Content as Known, Greeting, Input, Origin, Torrent};
-use playswarm_logic::{BLOCK_BYTES, Bits, Machine, PieceIndex, choker, metadata};
+use playswarm_logic::{BLOCK_BYTES, Bits, Machine, PieceIndex};
 use playswarm_proto::PeerAddress;
 use playswarm_proto::sha1::sha1;
 use std::collections::BTreeMap;
@@ -337,8 +337,7 @@ fn settings(
         storage_limit_bytes: config.storage_limit_bytes(),
         seed: u64::from_le_bytes(*peer_id.0.last_chunk::<8>().unwrap_or(&[0; 8])),
         picker: config.advanced.picker.clone(),
-        choker: choker::Config { slots: config.upload_slots, ..choker::Config::default() },
-        metadata: metadata::Config::default(),
+        upload_slots: config.upload_slots,
         slots: config.advanced.slots.clone(),
     }
 }

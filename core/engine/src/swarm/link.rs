@@ -6,6 +6,7 @@
 
 use crate::metainfo::InfoHash;
 use crate::swarm::handshake::HandshakeError;
+use crate::swarm::sockets::Place;
 use bytes::{Buf, BytesMut};
 use playswarm_logic::Bits;
 use playswarm_logic::torrent::greeting::Greeting;
@@ -27,8 +28,9 @@ const MAX_BATCH_MESSAGES: usize = 4096;
 const KEEP_WRITE_BYTES: usize = 128 * 1024;
 
 /// The transport of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) enum Via {
+    #[default]
     /// TCP, with TCP_NODELAY.
     Tcp,
     /// uTP (BEP 29).
@@ -62,6 +64,8 @@ pub(crate) struct Raw {
     pub(crate) via: Via,
     /// Time in which the connection was established, if we opened it.
     pub(crate) rtt: Option<Duration>,
+    /// The place among the sockets that it takes.
+    pub(crate) place: Option<Place>,
 }
 
 /// A connection to a peer after the handshake.
@@ -85,6 +89,7 @@ pub(crate) struct Link {
     pub(crate) reader: LinkReader,
     /// Sending half.
     pub(crate) writer: LinkWriter,
+    pub(crate) place: Option<Place>,
 }
 
 impl std::fmt::Debug for Link {
@@ -135,6 +140,7 @@ impl Link {
             incoming: false,
             via: raw.via,
             rtt: raw.rtt,
+            place: raw.place,
             told: said.have,
             reader,
             writer,
@@ -174,6 +180,7 @@ impl Link {
             incoming: true,
             via: raw.via,
             rtt: raw.rtt,
+            place: raw.place,
             told: words.have,
             reader,
             writer,

@@ -6,7 +6,8 @@
 //! CANCEL still reaches them.
 
 use crate::swarm::driver::Swarm;
-use crate::swarm::link::{LinkError, LinkReader, LinkWriter};
+use crate::swarm::link::{Link, LinkError, LinkReader, LinkWriter};
+use crate::swarm::sockets::Place;
 use playswarm_logic::torrent::conduct::{Offence, Toll};
 use playswarm_logic::torrent::{Disconnect, Input};
 use playswarm_logic::{PeerKey, slots::Operation};
@@ -55,6 +56,8 @@ struct Shared {
     cancel: CancellationToken,
     /// Reason why we end the tasks, if we do.
     ending: OnceLock<String>,
+    /// Freed when both tasks and the handle are gone.
+    _place: Option<Place>,
 }
 
 /// The tasks of a new connection, to be spawned once it was accepted.
@@ -123,7 +126,8 @@ fn weight(message: &Message) -> usize {
 }
 
 impl Tasks {
-    pub(super) fn new(reader: LinkReader, writer: LinkWriter, swarm: &CancellationToken) -> (Handle, Tasks) {
+    pub(super) fn new(link: Link, swarm: &CancellationToken) -> (Handle, Tasks) {
+        let Link { reader, writer, place, .. } = link;
         let (sender, orders) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared {
             unsent_bytes: AtomicUsize::new(0),
@@ -132,6 +136,7 @@ impl Tasks {
             resume: Notify::new(),
             cancel: swarm.child_token(),
             ending: OnceLock::new(),
+            _place: place,
         });
         (Handle { orders: sender, shared: shared.clone() }, Tasks { reader, writer, orders, shared })
     }

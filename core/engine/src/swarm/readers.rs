@@ -4,10 +4,11 @@ use crate::error::{Error, Result};
 use crate::swarm::driver::Swarm;
 use bytes::Bytes;
 use playswarm_logic::torrent::{Input, OpenReader, Torrent};
-use playswarm_logic::{PieceIndex, ReaderKey};
+use playswarm_logic::{PieceIndex, PlayerKey, ReaderKey};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 pub(crate) use playswarm_logic::torrent::Purpose;
 
@@ -18,21 +19,17 @@ impl Swarm {
         key
     }
 
-    /// Ends the reader's range before `end`.
-    pub(crate) fn end_reader(&self, key: ReaderKey, end: u64) {
-        self.tell(Input::ReaderEnd(key, end));
+    /// Returns the number of a player that reports what it shows.
+    pub(crate) fn open_player(&self) -> PlayerKey {
+        PlayerKey(self.next_reader.fetch_add(1, Ordering::Relaxed))
     }
 
-    pub(crate) fn close_reader(&self, key: ReaderKey) {
-        self.tell(Input::ReaderClosed(key));
+    pub(crate) fn player_shows(&self, player: PlayerKey, file: usize, time: Duration, playing: bool) {
+        self.tell(Input::PlayerShows { player, file, time, playing });
     }
 
-    pub(crate) fn seek_reader(&self, key: ReaderKey, position: u64) {
-        self.tell(Input::ReaderSought(key, position));
-    }
-
-    pub(crate) fn reader_rate(&self, key: ReaderKey, bytes_per_s: f64) {
-        self.tell(Input::ReaderRate(key, bytes_per_s));
+    pub(crate) fn close_player(&self, player: PlayerKey) {
+        self.tell(Input::PlayerClosed(player));
     }
 
     /// Prefetches the beginning of a file for a while, in case a player opens it.
@@ -192,6 +189,60 @@ impl Swarm {
         }
         self.news.notify_waiters();
         Ok(right)
+    }
+}
+
+/// A reader of a range of a file that no player reads, closed when it is dropped.
+pub(crate) struct RangeReader<'a> {
+    swarm: &'a Swarm,
+    key: ReaderKey,
+    /// Offset of the file in the torrent.
+    start: u64,
+    /// Position in the file.
+    pub(crate) at: u64,
+    end: u64,
+}
+
+impl RangeReader<'_> {
+    /// Opens a reader of `range` of the file that begins at the torrent's byte `start`.
+    pub(crate) fn open(swarm: &Swarm, file: usize, start: u64, range: Range<u64>) -> RangeReader<'_> {
+        let key = swarm.open_reader(Purpose::Index, file, start, start + range.end, start + range.start);
+        RangeReader { swarm, key, start, at: range.start, end: range.end }
+    }
+
+    /// Changes the end of the range.
+    pub(crate) fn end_at(&mut self, end: u64) {
+        if self.end != end {
+            self.end = end;
+            self.swarm.tell(Input::ReaderEnd(self.key, self.start + end));
+        }
+    }
+
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.at >= self.end
+    }
+
+    /// Waits for the next bytes, at most `most`. The position stays.
+    pub(crate) async fn read(&self, most: u64) -> Result<Bytes> {
+        let max = usize::try_from(most.min(self.end - self.at)).unwrap_or(usize::MAX);
+        let bytes = self.swarm.read(self.key, self.start + self.at, max).await?;
+        if bytes.is_empty() { Err(Error::Closed) } else { Ok(bytes) }
+    }
+
+    /// Reads the rest of the range in parts of at most `most` bytes.
+    pub(crate) async fn read_to_end(&mut self, most: u64, mut take: impl FnMut(&[u8])) -> Result<()> {
+        while !self.is_at_end() {
+            let part = self.read(most).await?;
+            self.at += part.len() as u64;
+            take(&part);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for RangeReader<'_> {
+    fn drop(&mut self) {
+        self.swarm.tell(Input::ReaderClosed(self.key));
     }
 }
 

@@ -1,9 +1,7 @@
 //! The status of a torrent.
 
 use crate::discovery::Discovery;
-use crate::status::{
-    PeerStatus, Playhead, ReaderStatus, SlotStatus, TimelineStatus, TorrentStatus, TrackerStatus, ViewerStatus, Waste,
-};
+use crate::status::{PeerStatus, Playhead, ReaderStatus, TimelineStatus, TorrentStatus, TrackerStatus, Waste};
 use crate::swarm::driver::Swarm;
 use crate::swarm::readers::Purpose;
 use playswarm_logic::picker::Picker;
@@ -64,7 +62,7 @@ impl Swarm {
                 },
                 readers: readers.map(|(key, reader)| self.reader_status(&frame, key, reader)).collect(),
                 playhead: self.playhead(&frame),
-                slots: self.slot_status(&frame),
+                slots: torrent.slot_status(now),
                 timelines,
                 peers: torrent.peers().map(|(key, peer)| peer_status(&frame, key, peer)).collect(),
                 known_peers: torrent.idle_addresses(),
@@ -108,35 +106,9 @@ impl Swarm {
         Some(Playhead {
             file,
             position,
-            time_s: seconds(position),
+            time_s: frame.torrent.shown_s(frame.now, file).or_else(|| seconds(position)),
             buffered_until: position + ahead,
             buffered_until_s: seconds(position + ahead),
-        })
-    }
-
-    fn slot_status(&self, frame: &Frame<'_>) -> Option<SlotStatus> {
-        let report = frame.torrent.slot_report(frame.now)?;
-        let counters = report.counters;
-        Some(SlotStatus {
-            file: report.file,
-            slot: report.slot,
-            width_s: self.config.advanced.slots.width_s(),
-            playhead_s: report.playhead_s,
-            playing: report.playing,
-            parents: report.parents,
-            parents_bytes_per_s: report.parents_bytes_per_s,
-            parent_bytes: counters.parent_bytes,
-            other_bytes: counters.other_bytes,
-            lookups: counters.lookups,
-            announces: counters.announces,
-            failed_operations: counters.failed_operations,
-            operations_per_hour: self.config.advanced.slots.operations_per_hour,
-            found: counters.found,
-            ignored: counters.ignored,
-            dials: counters.dials,
-            failed_dials: counters.failed_dials,
-            released: counters.released,
-            clock_correction_s: report.clock_correction_s,
         })
     }
 }
@@ -144,14 +116,6 @@ impl Swarm {
 fn peer_status(frame: &Frame<'_>, key: PeerKey, p: &Peer) -> PeerStatus {
     let torrent = frame.torrent;
     let figures = torrent.picker().and_then(|picker| picker.peer(key));
-    let viewer = torrent.viewer_report(frame.now, key).map(|said| ViewerStatus {
-        file: said.message.file as usize,
-        slot: said.message.slot,
-        playhead_s: said.playhead_s,
-        playing: said.message.playing,
-        ahead_s: said.ahead_s,
-        spare_bytes_per_s: said.message.spare_bytes_per_s,
-    });
     PeerStatus {
         addr: p.addr,
         client: p.client.clone(),
@@ -169,7 +133,7 @@ fn peer_status(frame: &Frame<'_>, key: PeerKey, p: &Peer) -> PeerStatus {
         interested: p.interested,
         snubbed: figures.is_some_and(|f| f.snubbed),
         parent: torrent.is_parent(key),
-        viewer,
+        viewer: torrent.viewer_status(frame.now, key),
     }
 }
 

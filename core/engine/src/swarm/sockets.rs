@@ -5,11 +5,7 @@
 //! the film. Peers therefore get a share that leaves enough for the rest. Connections over uTP
 //! share one descriptor and are not counted.
 
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Descriptors reserved for players, files, trackers, name lookups and the DHT.
@@ -33,7 +29,7 @@ pub(crate) struct Sockets {
 }
 
 /// A place among these, freed when dropped.
-pub(crate) type Place = Arc<OwnedSemaphorePermit>;
+pub(crate) type Place = OwnedSemaphorePermit;
 
 impl Sockets {
     /// Creates as many places as the process's limit allows at this moment.
@@ -49,51 +45,7 @@ impl Sockets {
 
     /// Takes a place for one more connection, if one is free.
     pub(crate) fn take(&self) -> Option<Place> {
-        self.places.clone().try_acquire_owned().ok().map(Arc::new)
-    }
-}
-
-/// A half of a connection with its place.
-pub(crate) struct Half<T> {
-    inner: T,
-    _place: Place,
-}
-
-impl<T> Half<T> {
-    pub(crate) fn new(inner: T, place: Place) -> Half<T> {
-        Half { inner, _place: place }
-    }
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Half<T> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Half<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
+        self.places.clone().try_acquire_owned().ok()
     }
 }
 
@@ -103,12 +55,9 @@ fn places(limit: usize, used: usize) -> usize {
 
 /// Returns the number of descriptors that this process may have open.
 pub(crate) fn limit() -> usize {
-    #[cfg(unix)]
-    return rustix::process::getrlimit(rustix::process::Resource::Nofile)
+    rustix::process::getrlimit(rustix::process::Resource::Nofile)
         .current
-        .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    #[cfg(not(unix))]
-    return usize::MAX;
+        .map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// Returns the number of descriptors that are open now.
@@ -133,12 +82,8 @@ mod tests {
     fn a_place_is_given_back_when_its_connection_is_gone() {
         let sockets = Sockets { places: Arc::new(Semaphore::new(1)), all: 1 };
         let place = sockets.take().expect("the only place");
-        let reads = Half::new(tokio::io::empty(), place.clone());
-        let writes = Half::new(tokio::io::sink(), place);
         assert!(sockets.take().is_none());
-        drop(reads);
-        assert!(sockets.take().is_none(), "the other half has it");
-        drop(writes);
+        drop(place);
         assert!(sockets.take().is_some());
     }
 }

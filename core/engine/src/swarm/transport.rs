@@ -7,11 +7,12 @@
 
 use crate::error::{Error, Result};
 use crate::metainfo::InfoHash;
+use crate::race::race;
 use crate::swarm::handshake::{HandshakeError, random_peer_id};
 use crate::swarm::link::Words;
 use crate::swarm::link::{Link, Raw, Via};
 use crate::swarm::listen::Listener;
-use crate::swarm::sockets::{Half, Place, Sockets};
+use crate::swarm::sockets::{Place, Sockets};
 use librqbit_utp::{SocketOpts, UtpSocketUdp, UtpStream};
 use playswarm_proto::handshake::PeerId;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -19,7 +20,6 @@ use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroUsize;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -74,31 +74,15 @@ impl Default for Limits {
     }
 }
 
-/// The transport to try first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Prefer {
-    /// TCP, then uTP.
-    #[default]
-    Tcp,
-    /// uTP, then TCP: PEX says that the peer prefers it, or it worked before.
-    Utp,
-}
-
 /// The way to dial one peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Manner {
     /// Transport to try first.
-    pub(crate) prefer: Prefer,
+    pub(crate) prefer: Via,
     /// Whether to send only the handshake before the peer has answered. It costs a round trip, and
     /// is for a peer that closed the last connection right after the handshake. Clients known for
     /// that are handled without this flag.
     pub(crate) patient: bool,
-}
-
-impl From<Prefer> for Manner {
-    fn from(prefer: Prefer) -> Manner {
-        Manner { prefer, patient: false }
-    }
 }
 
 /// The reason why a dial failed.
@@ -114,8 +98,6 @@ pub(crate) enum ConnectError {
     #[error("{0}")]
     Handshake(#[from] HandshakeError),
 }
-
-type Dialling<'a> = Pin<Box<dyn Future<Output = Result<Raw, ConnectError>> + Send + 'a>>;
 
 /// The port, and the state needed to dial from it. Dropping it (and the listener's task) closes the
 /// port.
@@ -209,7 +191,7 @@ impl Transport {
             return Ok(link);
         }
         // The peer is about to close this connection.
-        let prefer = if link.via == Via::Tcp { Prefer::Tcp } else { Prefer::Utp };
+        let prefer = link.via;
         drop(link);
         self.attempt(addr, info_hash, words, Manner { prefer, patient: true }).await
     }
@@ -229,33 +211,17 @@ impl Transport {
         }
     }
 
-    async fn dial(&self, addr: SocketAddr, prefer: Prefer) -> Result<Raw, ConnectError> {
-        let tcp: Dialling<'_> = Box::pin(self.within(self.dial_tcp(addr)));
-        let Some(socket) = &self.utp else { return tcp.await };
-        let utp: Dialling<'_> = Box::pin(self.within(dial_utp(socket, addr)));
-        let (mut first, mut second) = if prefer == Prefer::Tcp { (tcp, utp) } else { (utp, tcp) };
-        let failed = tokio::select! {
-            result = &mut first => match result {
-                Ok(raw) => return Ok(raw),
-                Err(e) => Some(e),
-            },
-            () = tokio::time::sleep(self.limits.second_after) => None,
+    async fn dial(&self, addr: SocketAddr, prefer: Via) -> Result<Raw, ConnectError> {
+        let other = if prefer == Via::Tcp { Via::Utp } else { Via::Tcp };
+        let ways = if self.utp.is_some() { vec![prefer, other] } else { vec![Via::Tcp] };
+        let dial = |via| async move {
+            match (via, &self.utp) {
+                (Via::Utp, Some(socket)) => self.within(dial_utp(socket, addr)).await,
+                _ => self.within(self.dial_tcp(addr)).await,
+            }
         };
-        let why = match failed {
-            Some(why) => why,
-            None => tokio::select! {
-                result = &mut first => match result {
-                    Ok(raw) => return Ok(raw),
-                    Err(why) => why,
-                },
-                result = &mut second => match result {
-                    Ok(raw) => return Ok(raw),
-                    Err(_) => return first.await,
-                },
-            },
-        };
-        // The error of the first transport is the familiar one ("connection refused").
-        second.await.map_err(|_| why)
+        let dialled = race(ways, self.limits.second_after, dial).await;
+        dialled.unwrap_or(Err(ConnectError::TimedOut(self.limits.connect)))
     }
 
     async fn within(&self, dialling: impl Future<Output = io::Result<Raw>>) -> Result<Raw, ConnectError> {
@@ -304,13 +270,12 @@ pub(crate) fn for_peers(stream: &TcpStream) -> io::Result<()> {
 
 pub(crate) fn raw_tcp(stream: TcpStream, remote: SocketAddr, rtt: Option<Duration>, place: Place) -> Raw {
     let (reader, writer) = stream.into_split();
-    let (reader, writer) = (Box::new(Half::new(reader, place.clone())), Box::new(Half::new(writer, place)));
-    Raw { reader, writer, remote, via: Via::Tcp, rtt }
+    Raw { reader: Box::new(reader), writer: Box::new(writer), remote, via: Via::Tcp, rtt, place: Some(place) }
 }
 
 pub(crate) fn raw_utp(stream: UtpStream, remote: SocketAddr, rtt: Option<Duration>) -> Raw {
     let (reader, writer) = stream.split();
-    Raw { reader: Box::new(reader), writer: Box::new(writer), remote, via: Via::Utp, rtt }
+    Raw { reader: Box::new(reader), writer: Box::new(writer), remote, via: Via::Utp, rtt, place: None }
 }
 
 /// Returns an IPv4 address in IPv4 form, even if a dual-stack socket shows it mapped into IPv6.
@@ -335,7 +300,6 @@ fn bind_tcp(addr: SocketAddr) -> io::Result<TcpListener> {
     }
     // A port that was ours a minute ago has connections in TIME_WAIT. On Unix, this does not let
     // two programs listen at once.
-    #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&addr.into())?;

@@ -1,4 +1,4 @@
-//! What the tests of whole sessions share: files with a known content, seeds of them, and waiting without sleeping blindly.
+//! Shared code of the session tests: files with known content, seeds of them, and bounded waits.
 #![allow(dead_code, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 pub mod raw;
@@ -12,10 +12,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 pub const PIECE: u32 = 64 << 10;
 
-/// No test waits longer for anything.
+/// Longest wait of a test.
 pub const LONG: Duration = Duration::from_secs(20);
 
-/// Bytes that repeat nowhere near, the same for the same seed.
+/// Returns bytes that do not repeat, the same for the same seed.
 pub fn pattern(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..length)
@@ -28,14 +28,14 @@ pub fn pattern(length: usize, seed: u64) -> Vec<u8> {
         .collect()
 }
 
-/// Options for pieces of a size.
+/// Returns options for pieces of a size.
 pub fn pieces_of(bytes: u32) -> CreateOptions {
     let mut options = CreateOptions::default();
     options.piece_bytes = Some(bytes);
     options
 }
 
-/// Settings of a session on this machine alone, changed.
+/// Returns settings of a session on this machine alone, changed by `change`.
 pub fn offline_with(dir: &Path, change: impl FnOnce(&mut Config)) -> Config {
     let mut config = Config::offline(dir);
     change(&mut config);
@@ -58,7 +58,7 @@ impl Film {
         Film::of("film.mkv", pattern(length, seed), options).await
     }
 
-    /// A file of that name with these bytes.
+    /// Creates a file of that name with these bytes, and its torrent.
     pub async fn of(name: &str, data: Vec<u8>, options: CreateOptions) -> Film {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(name), &data).unwrap();
@@ -70,22 +70,22 @@ impl Film {
         Source::from(&self.torrent)
     }
 
-    /// A session that has all of it.
+    /// Starts a session that has all of it.
     pub async fn seed(&self) -> Seed {
         self.seed_with(|_| {}).await
     }
 
     pub async fn seed_with(&self, change: impl FnOnce(&mut Config)) -> Seed {
         let session = Session::new(offline_with(self.dir.path(), change)).await.unwrap();
-        let media = session.open(self.source()).await.unwrap();
-        assert_eq!(media.recheck(|_, _| {}).await.unwrap(), self.data.len() as u64);
-        Seed { session, media }
+        let handle = session.open(self.source()).await.unwrap();
+        assert_eq!(handle.recheck(|_, _| {}).await.unwrap(), self.data.len() as u64);
+        Seed { session, handle }
     }
 }
 
 pub struct Seed {
     pub session: Session,
-    pub media: TorrentHandle,
+    pub handle: TorrentHandle,
 }
 
 impl Seed {
@@ -94,14 +94,14 @@ impl Seed {
     }
 }
 
-/// A session with nothing in it yet that knows these peers.
+/// Starts an empty session that knows these peers.
 pub async fn viewer(dir: &Path, peers: Vec<SocketAddr>) -> Session {
     let mut config = Config::offline(dir);
     config.peers = peers.into_iter().map(Into::into).collect();
     Session::new(config).await.unwrap()
 }
 
-/// Waits until it holds, looking often.
+/// Waits until a condition holds.
 pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + LONG;
     while !holds() {
@@ -110,7 +110,7 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// What comes of it, but not after ages.
+/// Returns the result of some work, and fails if it takes too long.
 pub async fn soon<T>(what: &str, work: impl Future<Output = T>) -> T {
     match timeout(LONG, work).await {
         Ok(done) => done,

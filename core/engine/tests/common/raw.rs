@@ -1,26 +1,26 @@
-//! A peer written by hand: what it says and hears on one connection.
+//! A peer that sends and receives single messages on one connection.
 
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-/// The reserved bytes of a peer that speaks BEP 3 alone.
+/// The reserved bytes of a peer that supports BEP 3 alone.
 pub const PLAIN: [u8; 8] = [0; 8];
-/// BEP 6 beside it.
+/// With BEP 6.
 pub const FAST: [u8; 8] = [0, 0, 0, 0, 0, 0, 0, 4];
-/// BEP 6 and BEP 10.
+/// With BEP 6 and BEP 10.
 pub const EXTENDED: [u8; 8] = [0, 0, 0, 0, 0, 0x10, 0, 4];
 
-/// One connection of such a peer.
+/// A connection of the peer.
 pub struct Raw(pub TcpStream);
 
 impl Raw {
-    /// Shakes hands, speaking BEP 3 and BEP 6.
+    /// Performs the handshake with BEP 3 and BEP 6.
     pub async fn shake(socket: TcpStream, info_hash: [u8; 20], id: u8) -> Raw {
         Raw::shake_as(socket, info_hash, id, FAST).await
     }
 
-    /// Shakes hands with these reserved bytes.
+    /// Performs the handshake with these reserved bytes.
     pub async fn shake_as(mut socket: TcpStream, info_hash: [u8; 20], id: u8, reserved: [u8; 8]) -> Raw {
         let hello = [&b"\x13BitTorrent protocol"[..], &reserved, &info_hash, &[id; 20]].concat();
         socket.write_all(&hello).await.unwrap();
@@ -30,17 +30,17 @@ impl Raw {
         Raw(socket)
     }
 
-    /// Dials and shakes hands.
+    /// Dials and performs the handshake.
     pub async fn dial(addr: SocketAddr, info_hash: [u8; 20], id: u8, reserved: [u8; 8]) -> Raw {
         Raw::shake_as(TcpStream::connect(addr).await.unwrap(), info_hash, id, reserved).await
     }
 
-    /// Says a message. That the other side has hung up is for `hear` to find out.
+    /// Sends a message. Write errors are ignored, as `hear` finds a closed connection.
     pub async fn say(&mut self, id: u8, body: &[u8]) {
         let _ = self.0.write_all(&message(id, body)).await;
     }
 
-    /// The next message, without keep-alives; `None` at the end.
+    /// Returns the next message, without keep-alives. `None` at the end.
     pub async fn hear(&mut self) -> Option<(u8, Vec<u8>)> {
         loop {
             let length = self.0.read_u32().await.ok()?;
@@ -52,7 +52,7 @@ impl Raw {
         }
     }
 
-    /// Hears messages until one of this kind comes; gives its body.
+    /// Receives messages until one of this kind comes, and returns its body.
     pub async fn hear_of(&mut self, id: u8) -> Vec<u8> {
         loop {
             let (heard, body) = self.hear().await.expect("the connection goes on");
@@ -62,7 +62,8 @@ impl Raw {
         }
     }
 
-    /// Dials from this address of the machine and shakes hands. `None` where the other side hangs up.
+    /// Dials from this address of the machine and performs the handshake. `None` if the other side
+    /// closes the connection.
     pub async fn dial_from(from: &str, to: SocketAddr, info_hash: [u8; 20], id: u8) -> Option<Raw> {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::new(from.parse().unwrap(), 0)).unwrap();
@@ -74,7 +75,7 @@ impl Raw {
         Some(Raw(socket))
     }
 
-    /// Serves requests until `blocks` blocks are sent. `change` may spoil the bytes of a block.
+    /// Serves requests until `blocks` blocks are sent. `change` may change the bytes of a block.
     pub async fn serve(&mut self, data: &[u8], piece_bytes: u32, blocks: usize, change: impl Fn(&mut [u8])) -> usize {
         let mut given = 0;
         while given < blocks {
@@ -93,17 +94,17 @@ impl Raw {
     }
 }
 
-/// A message as bytes.
+/// Returns a message as bytes.
 pub fn message(id: u8, body: &[u8]) -> Vec<u8> {
     [&(body.len() as u32 + 1).to_be_bytes()[..], &[id], body].concat()
 }
 
-/// The body of a REQUEST for a block of 16 KiB.
+/// Returns the body of a REQUEST for a block of 16 KiB.
 pub fn block(piece: u32, n: u32) -> Vec<u8> {
     [piece.to_be_bytes(), (n * 16384).to_be_bytes(), 16384u32.to_be_bytes()].concat()
 }
 
-/// The number with which a message's body begins.
+/// Returns the number at the start of a message's body.
 pub fn number(body: &[u8]) -> u32 {
     u32::from_be_bytes(*body.first_chunk().expect("four bytes"))
 }

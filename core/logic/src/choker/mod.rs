@@ -12,57 +12,29 @@ mod tests;
 
 use crate::rng::Rng;
 use crate::{PeerKey, Time};
-use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, VecDeque};
 
-/// The settings of the choker. Units are in the names.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Number of peers unchoked at once, including the optimistic one, of those that want more than
-    /// the line gives. 8.
-    pub slots: usize,
-    /// Factor of `slots` that bounds all unchoked peers, including those served without waiting. 6:
-    /// usually all peers of a client.
-    pub unchoke_factor: usize,
-    /// Time after an unchoke for which a peer holds a slot, however little it requests: its
-    /// requests are under way. 2 s.
-    pub grace_s: f64,
-    /// Time between two rankings. 10 s (BEP 3): with a shorter one, TCP never reaches full speed
-    /// before a choke.
-    pub round_s: f64,
-    /// Time for which the optimistic slot stays with a peer. 30 s (BEP 3).
-    pub optimistic_s: f64,
-    /// Connection time below which a peer counts as new and is three times as likely to be drawn.
-    /// 60 s.
-    pub new_s: f64,
-    /// Time without data, while requests are outstanding, after which a peer has snubbed us and
-    /// loses its regular slot. 60 s.
-    pub snub_s: f64,
-    /// Shortest time between unchoke and choke of a peer, unless it leaves or loses interest. 10 s.
-    pub min_unchoked_s: f64,
-    /// Time for which a slot stays with a peer while others wait, once we have every piece. 60 s.
-    pub turn_s: f64,
-    /// Seed of the random draw for the optimistic slot.
-    pub seed: u64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            slots: 8,
-            unchoke_factor: 6,
-            grace_s: 2.0,
-            round_s: 10.0,
-            optimistic_s: 30.0,
-            new_s: 60.0,
-            snub_s: 60.0,
-            min_unchoked_s: 10.0,
-            turn_s: 60.0,
-            seed: 1,
-        }
-    }
-}
+/// Factor of `slots` that bounds all unchoked peers, including those served without waiting. 6:
+/// usually all peers of a client.
+const UNCHOKE_FACTOR: usize = 6;
+/// Time after an unchoke for which a peer holds a slot, however little it requests: its
+/// requests are under way. 2 s.
+const GRACE_S: f64 = 2.0;
+/// Time between two rankings. 10 s (BEP 3): with a shorter one, TCP never reaches full speed
+/// before a choke.
+const ROUND_S: f64 = 10.0;
+/// Time for which the optimistic slot stays with a peer. 30 s (BEP 3).
+const OPTIMISTIC_S: f64 = 30.0;
+/// Connection time below which a peer counts as new and is three times as likely to be drawn.
+/// 60 s.
+const NEW_S: f64 = 60.0;
+/// Time without data, while requests are outstanding, after which a peer has snubbed us and
+/// loses its regular slot. 60 s.
+const SNUB_S: f64 = 60.0;
+/// Shortest time between unchoke and choke of a peer, unless it leaves or loses interest. 10 s.
+const MIN_UNCHOKED_S: f64 = 10.0;
+/// Time for which a slot stays with a peer while others wait, once we have every piece. 60 s.
+const TURN_S: f64 = 60.0;
 
 /// An event that the driver reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +62,6 @@ pub enum Input {
     Served(PeerKey, bool),
     /// Whether we have every wanted piece: no peer can send us anything useful.
     Complete(bool),
-    /// The new number of slots.
-    Slots(usize),
     /// The time of [`Choker::next_timeout`] has come, or reports about peers are complete.
     Timeout,
 }
@@ -105,7 +75,7 @@ pub enum Output {
     Choke(PeerKey),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Peer {
     joined: Time,
     interested: bool,
@@ -126,25 +96,16 @@ struct Peer {
 
 impl Peer {
     fn new(joined: Time) -> Peer {
-        Peer {
-            joined,
-            interested: false,
-            unchoked_since: None,
-            last_slot: None,
-            gave: [0; 2],
-            gave_at: joined,
-            took: [0; 2],
-            asked_since: None,
-            low_buffer: false,
-            served: false,
-        }
+        Peer { joined, gave_at: joined, ..Peer::default() }
     }
 }
 
 /// The state machine of the choker; see the [module](self).
 #[derive(Debug)]
 pub struct Choker {
-    config: Config,
+    /// Number of peers unchoked at once, including the optimistic one, of those that want more than
+    /// the line gives.
+    slots: usize,
     peers: BTreeMap<PeerKey, Peer>,
     optimistic: Option<PeerKey>,
     complete: bool,
@@ -156,12 +117,12 @@ pub struct Choker {
 
 impl Choker {
     /// Creates a choker without peers.
-    pub fn new(now: Time, config: Config) -> Choker {
+    pub fn new(now: Time, slots: usize, seed: u64) -> Choker {
         Choker {
-            next_round: now.plus_secs(config.round_s),
-            next_optimistic: now.plus_secs(config.optimistic_s),
-            rng: Rng::new(config.seed),
-            config,
+            next_round: now.plus_secs(ROUND_S),
+            next_optimistic: now.plus_secs(OPTIMISTIC_S),
+            rng: Rng::new(seed),
+            slots,
             peers: BTreeMap::new(),
             optimistic: None,
             complete: false,
@@ -225,11 +186,6 @@ impl Choker {
                 self.complete = complete;
                 self.fill(now);
             }
-            Input::Slots(slots) => {
-                self.config.slots = slots;
-                self.shed(now);
-                self.fill(now);
-            }
             Input::Timeout if now >= self.next_round => self.round(now),
             // Slots also become free with time: an unchoked peer may stop holding one.
             Input::Timeout => self.fill(now),
@@ -256,32 +212,26 @@ impl Choker {
         self.optimistic
     }
 
-    /// Returns whether the peer has snubbed us: it sent nothing for a minute while requests were
-    /// outstanding.
-    pub fn is_snubbing(&self, now: Time, key: PeerKey) -> bool {
-        self.peers.get(&key).is_some_and(|p| self.snubs(now, p))
-    }
-
     fn snubs(&self, now: Time, peer: &Peer) -> bool {
         let quiet_since = peer.asked_since.map(|at| at.max(peer.gave_at));
-        !self.complete && quiet_since.is_some_and(|at| now >= at.plus_secs(self.config.snub_s))
+        !self.complete && quiet_since.is_some_and(|at| now >= at.plus_secs(SNUB_S))
     }
 
     /// Returns whether the peer has had its slot for a while and took nothing in this round and the
     /// one before. It wants our pieces and gets them from others.
     fn idles(&self, now: Time, peer: &Peer) -> bool {
-        let settled = peer.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.round_s));
+        let settled = peer.unchoked_since.is_some_and(|at| now >= at.plus_secs(ROUND_S));
         settled && peer.took == [0; 2]
     }
 
     /// Returns whether the peer is unchoked without taking upload from others.
     fn holds_no_slot(&self, now: Time, peer: &Peer) -> bool {
-        peer.served && peer.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.grace_s))
+        peer.served && peer.unchoked_since.is_some_and(|at| now >= at.plus_secs(GRACE_S))
     }
 
     fn has_free_slot(&self, now: Time) -> bool {
         let held = |p: &&Peer| p.unchoked_since.is_some() && !self.holds_no_slot(now, p);
-        self.peers.values().filter(held).count() < self.config.slots && self.unchoked() < self.most()
+        self.peers.values().filter(held).count() < self.slots && self.unchoked() < self.most()
     }
 
     fn unchoked(&self) -> usize {
@@ -290,7 +240,7 @@ impl Choker {
 
     /// Returns the most peers that are ever unchoked at once.
     fn most(&self) -> usize {
-        self.config.slots * self.config.unchoke_factor.max(1)
+        self.slots * UNCHOKE_FACTOR
     }
 
     fn set_unchoked(&mut self, now: Time, key: PeerKey, unchoked: bool) {
@@ -344,29 +294,9 @@ impl Choker {
             // start.
             if self.optimistic.is_none() && (regular.is_none() || !self.has_free_slot(now)) {
                 self.optimistic = Some(key);
-                self.next_optimistic = now.plus_secs(self.config.optimistic_s);
+                self.next_optimistic = now.plus_secs(OPTIMISTIC_S);
             }
         }
-    }
-
-    /// Chokes the lowest ranked peers until the number of unchoked peers fits the slots.
-    fn shed(&mut self, now: Time) {
-        let ranked = self.ranked(now);
-        let (served, holding): (Vec<_>, Vec<_>) = self
-            .peers
-            .iter()
-            .filter(|(_, p)| p.unchoked_since.is_some())
-            .partition(|(_, p)| self.holds_no_slot(now, p));
-        let keys = |some: Vec<(&PeerKey, &Peer)>| {
-            let mut keys: Vec<PeerKey> = some.into_iter().map(|(key, _)| *key).collect();
-            keys.sort_by_key(|key| ranked.iter().position(|k| k == key).unwrap_or(usize::MAX));
-            keys
-        };
-        let (served, holding) = (keys(served), keys(holding));
-        let kept = holding.len().min(self.config.slots);
-        let beyond = served.into_iter().skip(self.most() - kept);
-        let choked: Vec<PeerKey> = holding.into_iter().skip(kept).chain(beyond).collect();
-        choked.into_iter().for_each(|key| self.set_unchoked(now, key, false));
     }
 
     fn waiting(&self) -> Vec<PeerKey> {
@@ -374,7 +304,7 @@ impl Choker {
     }
 
     fn round(&mut self, now: Time) {
-        self.next_round = now.plus_secs(self.config.round_s);
+        self.next_round = now.plus_secs(ROUND_S);
         // Peers served without waiting stay unchoked and are not counted.
         let (served, mut keep): (Vec<PeerKey>, Vec<PeerKey>) = self
             .ranked(now)
@@ -383,19 +313,19 @@ impl Choker {
         let interested = self.peers.values().filter(|p| p.interested && !self.holds_no_slot(now, p)).count();
         // A single slot has no room for both kinds; every third round is then optimistic.
         let rotate = now >= self.next_optimistic;
-        let (regular, optimistic) = match self.config.slots {
+        let (regular, optimistic) = match self.slots {
             0 => (0, 0),
             1 if rotate => (0, 1),
             1 => (1, 0),
             n => (n - 1, 1),
         };
-        keep.truncate(if interested <= self.config.slots { self.config.slots } else { regular });
+        keep.truncate(if interested <= self.slots { self.slots } else { regular });
         self.optimistic =
             self.optimistic.filter(|key| !keep.contains(key) && !served.contains(key) && self.is_interested(*key));
         if rotate {
-            self.next_optimistic = now.plus_secs(self.config.optimistic_s);
+            self.next_optimistic = now.plus_secs(OPTIMISTIC_S);
         }
-        if optimistic > 0 && keep.len() < self.config.slots {
+        if optimistic > 0 && keep.len() < self.slots {
             if rotate || self.optimistic.is_none() {
                 let out: Vec<PeerKey> = keep.iter().chain(&served).copied().collect();
                 self.optimistic = self.draw(now, &out).or(self.optimistic);
@@ -429,7 +359,7 @@ impl Choker {
     /// Asserts that the bound on unchoked peers holds and that the optimistic peer is unchoked. For
     /// tests.
     pub fn check_invariants(&self) {
-        assert!(self.unchoked() <= self.most(), "{} unchoked, {} slots", self.unchoked(), self.config.slots);
+        assert!(self.unchoked() <= self.most(), "{} unchoked, {} slots", self.unchoked(), self.slots);
         if let Some(key) = self.optimistic {
             assert!(self.is_unchoked(key), "the optimistic peer is choked");
         }

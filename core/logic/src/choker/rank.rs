@@ -1,6 +1,6 @@
 //! The ranking for regular slots and the draw for the optimistic slot.
 
-use super::{Choker, Peer};
+use super::{Choker, MIN_UNCHOKED_S, NEW_S, Peer, TURN_S};
 use crate::{PeerKey, Time};
 use std::cmp::Reverse;
 
@@ -12,7 +12,7 @@ const LOW_BUFFER_WEIGHT: u64 = 4;
 impl Choker {
     /// Returns the interested peers that may have a regular slot, best first.
     pub(super) fn ranked(&self, now: Time) -> Vec<PeerKey> {
-        let fresh = |p: &Peer| p.unchoked_since.is_some_and(|at| now < at.plus_secs(self.config.min_unchoked_s));
+        let fresh = |p: &Peer| p.unchoked_since.is_some_and(|at| now < at.plus_secs(MIN_UNCHOKED_S));
         let mut peers: Vec<(&PeerKey, &Peer)> =
             self.peers.iter().filter(|(_, p)| p.interested && !self.snubs(now, p)).collect();
         if self.complete {
@@ -21,8 +21,8 @@ impl Choker {
             // waited longest, and those whose turn is over. Among equals, fast downloaders come
             // first: they pass pieces on soonest.
             peers.sort_by_key(|(key, p)| {
-                let over = self.optimistic == Some(**key)
-                    || p.unchoked_since.is_some_and(|at| now >= at.plus_secs(self.config.turn_s));
+                let over =
+                    self.optimistic == Some(**key) || p.unchoked_since.is_some_and(|at| now >= at.plus_secs(TURN_S));
                 let class = match p.unchoked_since {
                     Some(_) if !over && fresh(p) => 0,
                     _ if p.low_buffer => 1,
@@ -60,7 +60,7 @@ impl Choker {
             .iter()
             .filter(|(key, p)| p.interested && !regular.contains(key) && last != Some(**key))
             .map(|(key, p)| {
-                let new = if now < p.joined.plus_secs(self.config.new_s) { NEW_WEIGHT } else { 1 };
+                let new = if now < p.joined.plus_secs(NEW_S) { NEW_WEIGHT } else { 1 };
                 (*key, new * if p.low_buffer { LOW_BUFFER_WEIGHT } else { 1 })
             })
             .collect();

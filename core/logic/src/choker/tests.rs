@@ -12,7 +12,7 @@ fn key(i: u32) -> PeerKey {
 }
 
 fn choker(slots: usize) -> Choker {
-    Choker::new(Time::ZERO, Config { slots, ..Config::default() })
+    Choker::new(Time::ZERO, slots, 1)
 }
 
 fn drain(choker: &mut Choker) -> Vec<Output> {
@@ -118,7 +118,7 @@ fn the_optimistic_slot_moves_every_thirty_seconds_and_finds_everyone_in_time() {
 fn newcomers_are_drawn_three_times_as_often() {
     let mut newcomers = 0;
     for seed in 0..2000 {
-        let mut c = Choker::new(Time::ZERO, Config { slots: 2, seed, ..Config::default() });
+        let mut c = Choker::new(Time::ZERO, 2, seed);
         for i in 0..4 {
             c.handle(Time::ZERO, Input::Joined(key(i)));
         }
@@ -144,19 +144,19 @@ fn a_peer_that_takes_and_never_answers_loses_its_regular_slot() {
     c.handle(at(1.0), Input::Gave(key(0), 1_000_000));
     c.handle(at(1.0), Input::Asked(key(0), true));
     rounds(&mut c, 10.0, 60.0, |_, _| {});
-    assert!(c.is_unchoked(key(0)) && !c.is_snubbing(at(60.0), key(0)));
+    assert!(c.is_unchoked(key(0)) && !c.snubs(at(60.0), &c.peers[&key(0)]));
     // Two more wait: the silent peer has lost its claim to the regular slot.
     for i in [2, 3] {
         c.handle(at(61.0), Input::Joined(key(i)));
         c.handle(at(61.0), Input::Interested(key(i), true));
     }
-    assert!(c.is_snubbing(at(70.0), key(0)));
+    assert!(c.snubs(at(70.0), &c.peers[&key(0)]));
     c.handle(at(70.0), Input::Timeout);
     drain(&mut c);
     assert!(!c.is_unchoked(key(0)) || c.optimistic() == Some(key(0)));
     // One block restores its rank.
     c.handle(at(71.0), Input::Gave(key(0), 16384));
-    assert!(!c.is_snubbing(at(71.0), key(0)));
+    assert!(!c.snubs(at(71.0), &c.peers[&key(0)]));
     c.handle(at(80.0), Input::Timeout);
     assert!(c.is_unchoked(key(0)));
 }
@@ -199,24 +199,9 @@ fn once_we_have_all_everybody_gets_a_turn() {
 }
 
 #[test]
-fn fewer_slots_choke_the_least_deserving() {
-    let mut c = choker(4);
-    join(&mut c, 4);
-    drain(&mut c);
-    for i in 0..4 {
-        c.handle(at(1.0), Input::Gave(key(i), u64::from(i) * 100));
-    }
-    c.handle(at(12.0), Input::Slots(2));
-    drain(&mut c);
-    assert_eq!(unchoked(&c, 4), [2, 3]);
-    c.handle(at(13.0), Input::Slots(4));
-    assert_eq!(drain(&mut c).len(), 2);
-}
-
-#[test]
 fn the_same_seed_gives_the_same_trace() {
     let trace = |seed| {
-        let mut c = Choker::new(Time::ZERO, Config { slots: 3, seed, ..Config::default() });
+        let mut c = Choker::new(Time::ZERO, 3, seed);
         join(&mut c, 20);
         let mut all = Vec::new();
         for i in 1..40 {
@@ -240,7 +225,6 @@ fn input() -> impl Strategy<Value = Input> {
         2 => (peer.clone(), any::<bool>()).prop_map(|(p, b)| Input::Asked(p, b)),
         4 => (peer, any::<bool>()).prop_map(|(p, b)| Input::Served(p, b)),
         1 => any::<bool>().prop_map(Input::Complete),
-        1 => (0usize..6).prop_map(Input::Slots),
         6 => Just(Input::Timeout),
     ]
 }
@@ -251,13 +235,11 @@ proptest! {
         slots in 0usize..6, seed in any::<u64>(),
         inputs in proptest::collection::vec((input(), 0u64..6_000_000), 1..200),
     ) {
-        let mut slots = slots;
-        let mut c = Choker::new(Time::ZERO, Config { slots, seed, ..Config::default() });
+        let mut c = Choker::new(Time::ZERO, slots, seed);
         let (mut now, mut told) = (Time::ZERO, std::collections::BTreeSet::new());
         for (input, wait_us) in inputs {
-            now += std::time::Duration::from_micros(wait_us);
+            now = now + std::time::Duration::from_micros(wait_us);
             let round = input == Input::Timeout && now >= c.next_timeout();
-            if let Input::Slots(n) = input { slots = n; }
             if let Input::Left(peer) = input { told.remove(&peer); }
             c.handle(now, input);
             c.check_invariants();
@@ -270,8 +252,8 @@ proptest! {
             }
             let holding = c.peers.values().filter(|p| p.unchoked_since.is_some() && !c.holds_no_slot(now, p)).count();
             // A peer that was served without waiting may want more between rounds.
-            prop_assert!(holding <= slots || !(round || matches!(input, Input::Slots(_))));
-            prop_assert!(told.len() <= slots * c.config.unchoke_factor);
+            prop_assert!(holding <= slots || !round);
+            prop_assert!(told.len() <= slots * UNCHOKE_FACTOR);
             for (peer, state) in &c.peers {
                 prop_assert_eq!(state.unchoked_since.is_some(), told.contains(peer));
                 if round {
@@ -282,11 +264,11 @@ proptest! {
                 .any(|p| p.interested && p.unchoked_since.is_none() && !c.snubs(now, p));
             let changed = match input {
                 Input::Interested(peer, _) => c.peers.contains_key(&peer),
-                Input::Left(_) | Input::Slots(_) => true,
+                Input::Left(_) => true,
                 _ => round,
             };
             prop_assert!(
-                !changed || !someone_waits || holding >= slots || told.len() == slots * c.config.unchoke_factor,
+                !changed || !someone_waits || holding >= slots || told.len() == slots * UNCHOKE_FACTOR,
                 "a slot is free though someone waits"
             );
         }

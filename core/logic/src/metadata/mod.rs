@@ -15,7 +15,7 @@ mod tests;
 
 use crate::{BLOCK_BYTES, PeerKey, Time};
 use buffer::{Buffer, part_bytes, parts_of};
-use serde::{Deserialize, Serialize};
+use playswarm_proto::extended::MAX_METADATA_BYTES;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Most sizes for which more than one request per peer is made.
@@ -28,32 +28,12 @@ const MAX_SOLO: usize = 2;
 /// Number of bad answers (parts of a wrong length, another total) after which nothing is requested
 /// from a peer.
 const MAX_STRIKES: u32 = 3;
-
-/// The settings of the metadata fetch. Units are in the names.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Largest size accepted. 32 MiB: 1,600,000 pieces. Torrents of many terabytes with small
-    /// pieces have 16 to 32 MiB; larger ones come as files only.
-    pub max_bytes: u32,
-    /// Time after which a missing part is requested from another peer. 2 s.
-    pub timeout_s: f64,
-    /// Pause after a reject or a timeout of a peer. It doubles each time, up to 16 times. 3 s.
-    pub rest_s: f64,
-    /// Most parts outstanding per peer. 2: libtorrent rejects more than a few.
-    pub per_peer: usize,
-    /// Most peers from which the same part is requested at once. 3: a part is small, and a viewer
-    /// waits.
-    pub duplicates: usize,
-    /// Age at which a request no longer keeps another peer from getting the same one. 0.5 s.
-    pub slow_s: f64,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Config { max_bytes: 32 << 20, timeout_s: 2.0, rest_s: 3.0, per_peer: 2, duplicates: 3, slow_s: 0.5 }
-    }
-}
+/// Time after which a missing part is requested from another peer. 2 s.
+const TIMEOUT_S: f64 = 2.0;
+/// Pause after a reject or a timeout of a peer. It doubles each time, up to 16 times. 3 s.
+const REST_S: f64 = 3.0;
+/// Most parts outstanding per peer. 2: libtorrent rejects more than a few.
+const PER_PEER: usize = 2;
 
 /// An event that the driver reports.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +99,7 @@ pub enum Output {
     Ban(PeerKey),
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Peer {
     size: u32,
     asked: BTreeMap<u32, Time>,
@@ -144,7 +124,11 @@ struct Group {
 /// The state machine of the metadata fetch; see the [module](self).
 #[derive(Debug)]
 pub struct Fetch {
-    config: Config,
+    /// Most peers from which the same part is requested at once. 3: a part is small, and a viewer
+    /// waits.
+    duplicates: usize,
+    /// Age at which a request no longer keeps another peer from getting the same one. 0.5 s.
+    slow_s: f64,
     peers: BTreeMap<PeerKey, Peer>,
     groups: BTreeMap<u32, Group>,
     banned: BTreeSet<PeerKey>,
@@ -158,11 +142,11 @@ pub struct Fetch {
     outputs: VecDeque<Output>,
 }
 
-impl Fetch {
-    /// Creates a fetch without offers.
-    pub fn new(config: Config) -> Fetch {
+impl Default for Fetch {
+    fn default() -> Fetch {
         Fetch {
-            config,
+            duplicates: 3,
+            slow_s: 0.5,
             peers: BTreeMap::new(),
             groups: BTreeMap::new(),
             banned: BTreeSet::new(),
@@ -174,12 +158,9 @@ impl Fetch {
             outputs: VecDeque::new(),
         }
     }
+}
 
-    /// Returns whether the right metadata was found. No further requests are made then.
-    pub fn is_done(&self) -> bool {
-        self.done
-    }
-
+impl Fetch {
     /// Returns the progress.
     pub fn progress(&self) -> Progress {
         let most = self.groups.iter().map(|(size, group)| {
@@ -229,8 +210,8 @@ impl Fetch {
         // A request that becomes slow allows requests to other peers. After that, only its timeout
         // counts.
         let due = |at: &Time| {
-            let slow = at.plus_secs(self.config.slow_s);
-            if self.asked_at < slow { slow } else { at.plus_secs(self.config.timeout_s) }
+            let slow = at.plus_secs(self.slow_s);
+            if self.asked_at < slow { slow } else { at.plus_secs(TIMEOUT_S) }
         };
         let asked = self.peers.values().flat_map(|p| p.asked.values()).map(due);
         let rests = self.peers.values().filter(|p| p.rest_until > Time::ZERO).map(|p| p.rest_until);
@@ -242,19 +223,10 @@ impl Fetch {
             return;
         }
         self.remove(key);
-        if size == 0 || size > self.config.max_bytes {
+        if size == 0 || size > MAX_METADATA_BYTES {
             return;
         }
-        let peer = Peer {
-            size,
-            asked: BTreeMap::new(),
-            late: BTreeSet::new(),
-            rest_until: Time::ZERO,
-            failures: 0,
-            gave: false,
-            strikes: 0,
-        };
-        self.peers.insert(key, peer);
+        self.peers.insert(key, Peer { size, ..Peer::default() });
         let since = self.groups_made;
         self.groups_made += 1;
         self.groups.entry(size).or_insert_with(|| Group {
@@ -364,7 +336,7 @@ impl Fetch {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let factor = 1u32 << peer.failures.min(4);
         peer.failures += 1;
-        peer.rest_until = peer.rest_until.max(now.plus_secs(self.config.rest_s * f64::from(factor)));
+        peer.rest_until = peer.rest_until.max(now.plus_secs(REST_S * f64::from(factor)));
         let others = self.peers.iter().any(|(other, p)| *other != key && p.size == self.peers[&key].size);
         if others && let Some(group) = self.groups.get_mut(&self.peers[&key].size) {
             group.solo.remove(&key);
@@ -377,12 +349,8 @@ impl Fetch {
             if peer.rest_until <= now {
                 peer.rest_until = Time::ZERO;
             }
-            let gone: Vec<u32> = peer
-                .asked
-                .iter()
-                .filter(|(_, at)| now >= at.plus_secs(self.config.timeout_s))
-                .map(|(part, _)| *part)
-                .collect();
+            let gone: Vec<u32> =
+                peer.asked.iter().filter(|(_, at)| now >= at.plus_secs(TIMEOUT_S)).map(|(part, _)| *part).collect();
             if !gone.is_empty() {
                 slow.push(*key);
             }

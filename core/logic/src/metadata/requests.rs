@@ -1,6 +1,6 @@
 //! Which parts are requested from which peers.
 
-use super::{Buffer, Fetch, MANY_BYTES, MAX_GROUPS, MAX_SOLO, Output, parts_of};
+use super::{Buffer, Fetch, MANY_BYTES, MAX_GROUPS, MAX_SOLO, Output, PER_PEER, parts_of};
 use crate::{PeerKey, Time};
 use std::collections::BTreeMap;
 
@@ -55,11 +55,11 @@ impl Fetch {
                 }
             }
         }
-        let (per_peer, duplicates) = if favoured { (self.config.per_peer, self.config.duplicates) } else { (1, 1) };
+        let (per_peer, duplicates) = if favoured { (PER_PEER, self.duplicates) } else { (1, 1) };
         // Slow requests and those to peers that failed before do not count.
         let mut askers: Vec<usize> = vec![0; parts_of(size) as usize];
         for peer in self.peers.values().filter(|p| p.size == size && p.failures == 0) {
-            for (part, _) in peer.asked.iter().filter(|(_, at)| now < at.plus_secs(self.config.slow_s)) {
+            for (part, _) in peer.asked.iter().filter(|(_, at)| now < at.plus_secs(self.slow_s)) {
                 askers[*part as usize] += 1;
             }
         }

@@ -29,7 +29,8 @@ fn drain(f: &mut Fetch) -> Vec<Output> {
 }
 
 fn fetch(peers: &[PeerKey]) -> (Fetch, Vec<Output>) {
-    let mut f = Fetch::new(Config { duplicates: 1, slow_s: 2.0, ..Config::default() });
+    let mut f = Fetch::default();
+    (f.duplicates, f.slow_s) = (1, 2.0);
     peers.iter().for_each(|p| f.handle(Time::ZERO, Input::Offered(*p, SIZE)));
     let out = drain(&mut f);
     (f, out)
@@ -45,7 +46,7 @@ fn one_peer_gives_all_of_it() {
     f.handle(at(0.2), part(A, 1, 0));
     assert_eq!(drain(&mut f), [Output::Assembled { attempt: 0, info: info(SIZE) }]);
     f.handle(at(0.3), Input::Verdict { attempt: 0, right: true });
-    assert!(f.is_done() && f.next_timeout() == Time::NEVER);
+    assert!(f.done && f.next_timeout() == Time::NEVER);
 }
 
 #[test]
@@ -123,7 +124,7 @@ fn of_several_givers_of_a_wrong_whole_each_gives_it_alone_and_the_liar_is_found(
 
 #[test]
 fn a_size_that_only_liars_claim_does_not_stop_the_honest_one() {
-    let mut f = Fetch::new(Config::default());
+    let mut f = Fetch::default();
     for liar in 10..15 {
         f.handle(Time::ZERO, Input::Offered(PeerKey(liar), 16 << 20));
     }
@@ -135,7 +136,7 @@ fn a_size_that_only_liars_claim_does_not_stop_the_honest_one() {
 
 #[test]
 fn absurd_sizes_and_unrequested_parts_are_ignored() {
-    let mut f = Fetch::new(Config::default());
+    let mut f = Fetch::default();
     f.handle(Time::ZERO, Input::Offered(A, 0));
     f.handle(Time::ZERO, Input::Offered(B, u32::MAX));
     f.handle(Time::ZERO, part(C, 0, 0));
@@ -184,7 +185,7 @@ fn run(f: &mut Fetch, honest: &[PeerKey], size: u32, until: f64) -> Option<f64> 
                 _ => {}
             }
         }
-        if f.is_done() {
+        if f.done {
             return Some(now.as_secs_f64());
         }
         now = f.next_timeout();
@@ -196,7 +197,7 @@ fn run(f: &mut Fetch, honest: &[PeerKey], size: u32, until: f64) -> Option<f64> 
 #[test]
 fn silent_peers_with_other_sizes_do_not_starve_the_honest_one() {
     for silent in [6, 60] {
-        let mut f = Fetch::new(Config::default());
+        let mut f = Fetch::default();
         (0..silent).for_each(|n| f.handle(Time::ZERO, Input::Offered(PeerKey(10 + n), SIZE + n / 2 + 1)));
         f.handle(Time::ZERO, Input::Offered(A, SIZE));
         let done = run(&mut f, &[A], SIZE, 10.0);
@@ -207,13 +208,13 @@ fn silent_peers_with_other_sizes_do_not_starve_the_honest_one() {
 #[test]
 fn metadata_of_a_huge_torrent_comes_although_a_silent_peer_claims_a_small_one() {
     for size in [17 << 20, 32 << 20] {
-        let mut f = Fetch::new(Config::default());
+        let mut f = Fetch::default();
         f.handle(Time::ZERO, Input::Offered(B, 100));
         f.handle(Time::ZERO, Input::Offered(A, size));
         let done = run(&mut f, &[A], size, 10.0);
         assert!(done.is_some_and(|s| s < 1.0), "{size} bytes: {done:?}");
     }
-    let mut f = Fetch::new(Config::default());
+    let mut f = Fetch::default();
     f.handle(Time::ZERO, Input::Offered(A, (32 << 20) + 1));
     assert_eq!(drain(&mut f), [], "memory is bounded");
 }
@@ -221,7 +222,7 @@ fn metadata_of_a_huge_torrent_comes_although_a_silent_peer_claims_a_small_one() 
 #[test]
 fn silent_peers_that_claim_the_right_size_cost_a_moment() {
     for size in [100, SIZE, 40 * BLOCK_BYTES] {
-        let mut f = Fetch::new(Config::default());
+        let mut f = Fetch::default();
         (0..6).for_each(|n| f.handle(Time::ZERO, Input::Offered(PeerKey(10 + n), size)));
         f.handle(Time::ZERO, Input::Offered(PeerKey(100), size));
         let done = run(&mut f, &[PeerKey(100)], size, 60.0);
@@ -231,7 +232,7 @@ fn silent_peers_that_claim_the_right_size_cost_a_moment() {
 
 #[test]
 fn peers_that_dribble_another_size_do_not_hold_up_the_honest_one() {
-    let mut f = Fetch::new(Config::default());
+    let mut f = Fetch::default();
     let liars: Vec<PeerKey> = (10..40).map(PeerKey).collect();
     let lie = |liar: PeerKey| (600 + liar.0) * BLOCK_BYTES;
     liars.iter().for_each(|liar| f.handle(Time::ZERO, Input::Offered(*liar, lie(*liar))));
@@ -311,7 +312,7 @@ proptest! {
         kinds.push(Kind::Honest);
         let size = parts * BLOCK_BYTES - 7;
         let right = info(size);
-        let mut f = Fetch::new(Config::default());
+        let mut f = Fetch::default();
         let mut now = Time::ZERO;
         for (i, kind) in kinds.iter().enumerate() {
             let size = match *kind {
@@ -354,7 +355,7 @@ proptest! {
                     }
                 }
             }
-            if f.is_done() {
+            if f.done {
                 return Ok(());
             }
             let timeout = f.next_timeout();

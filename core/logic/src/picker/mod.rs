@@ -217,8 +217,8 @@ impl Picker {
     }
 
     /// Returns when [`Input::Timeout`] is due, if ever. An earlier one is harmless.
-    pub fn next_timeout(&self) -> Option<Time> {
-        (self.next_tick != Time::NEVER).then_some(self.next_tick)
+    pub fn next_timeout(&self) -> Time {
+        self.next_tick
     }
 
     /// Returns the counters.

@@ -24,7 +24,7 @@ impl Block {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Partial {
     pub(super) blocks: Vec<Block>,
     /// Memory reserved for it, in bytes.
@@ -54,15 +54,10 @@ impl Partial {
         Partial {
             blocks: vec![Block::default(); blocks as usize],
             reserved,
-            ahead_of_time: false,
             open: blocks,
             missing: blocks,
             known_from: blocks,
-            first_open: 0,
-            failures: 0,
-            suspects: Vec::new(),
-            solo: None,
-            givers: Vec::new(),
+            ..Partial::default()
         }
     }
 

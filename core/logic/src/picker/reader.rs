@@ -4,7 +4,7 @@ use super::tuning::{PATIENCE_S, SOON_S, STEADY_S, URGENT_S};
 use super::{Picker, URGENT_TICK_S};
 use crate::{ReaderKey, Time};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Reader {
     pub(super) position: u64,
     pub(super) end: u64,
@@ -34,18 +34,12 @@ impl Reader {
             position,
             end,
             window,
-            targets: Vec::new(),
-            blocked: false,
             blocked_since: now,
             blocked_until: now.plus_secs(STEADY_S),
-            distrusted_until: Time::ZERO,
-            buffer_s: 0.0,
             known_rate: rate.filter(|r| r.is_finite() && *r > 0.0),
-            bytes: 0.0,
-            seconds: 0.0,
             since: now,
             opened: now,
-            ready_to: 0,
+            ..Reader::default()
         }
     }
 

@@ -169,16 +169,19 @@ impl Picker {
     }
 
     /// Decides whether idle seeds are spared: while there are as many viewers as idle seeds, and
-    /// their measured delivery suffices for the film. Their own reports are no evidence.
+    /// their measured delivery suffices for the film. Their own reports are no evidence. While every
+    /// read-ahead is full, viewers that delivered before count although they choke us: their turns
+    /// come and go, and the film need not come sooner.
     pub(super) fn count_viewers(&mut self) {
         let (mut viewers, mut seeds, mut rate, mut full_rate) = (0, 0, 0.0, 0.0);
-        for p in self.peers.values().filter(|p| p.serves(self.now) && !p.snubbed) {
-            if p.views {
+        for p in self.peers.values().filter(|p| !p.snubbed) {
+            let serves = p.serves(self.now);
+            if p.views && (serves || (self.read_ahead_full && p.measured())) {
                 let believed = self.believed_rate(p);
                 viewers += 1;
                 rate += believed;
                 full_rate += if p.bits.is_full() { believed } else { 0.0 };
-            } else if p.bits.is_full() {
+            } else if !p.views && serves && p.bits.is_full() {
                 seeds += 1;
             }
         }

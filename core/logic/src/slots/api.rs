@@ -19,27 +19,8 @@ pub struct Config {
     pub virtual_width_s: u16,
     /// Width of a data slot. 300 s: a viewer announces twelve an hour. Part of the key.
     pub data_width_s: u16,
-    /// Most virtual slots that one search covers, the viewer's own included. 8: a quarter of an
-    /// hour ahead.
-    pub reach: u32,
-    /// Most data slots announced, newest first. 4: twenty minutes of film.
-    pub max_stretches: usize,
-    /// Number of parents below which the search goes on even if nothing is missing. 2: one may
-    /// leave unnoticed.
-    pub least_parents: usize,
     /// Places reserved for parents, including those being dialled. 8.
     pub max_parents: usize,
-    /// Share of the film's rate at which the parents' total rate also ends the search. 0.9.
-    pub enough_share: f64,
-    /// Share of the film's rate received from seeds above which the search goes on, to relieve
-    /// them. 0.05.
-    pub seeds_share: f64,
-    /// Share of the film's rate below which a parent counts as not serving. 0.02: a slow line
-    /// shared by several viewers.
-    pub least_share: f64,
-    /// Buffer below which the search goes on until the parents' rates suffice or every place is
-    /// taken. 15 s: a lookup and a few dials.
-    pub low_s: f64,
     /// Most DHT operations (lookups, announces) at once, from the unused budget. 6: a start, or a
     /// seek.
     pub operations_burst: u32,
@@ -49,19 +30,11 @@ pub struct Config {
     pub dials_burst: u32,
     /// Budget of dials per hour. 600: one in six seconds.
     pub dials_per_hour: f64,
-    /// Most lookups in progress. 2.
-    pub lookups_at_once: usize,
     /// Most addresses used from the answer to one operation; the rest is ignored. 200.
     pub answer_peers: usize,
     /// Most addresses waiting to be dialled. 96: enough to replace every parent several times
     /// without the DHT.
     pub max_candidates: usize,
-    /// Number of addresses in an answer at which its bucket counts as full, so that the slot's next
-    /// level of buckets is used. 50: about the content of one answer packet.
-    pub full_peers: usize,
-    /// Time between two announces under one key, plus or minus a tenth. 900 s: DHT nodes forget
-    /// after 25 to 45 minutes.
-    pub refresh_s: f64,
     /// Time in a slot before a viewer announces it: a viewer that is only browsing misleads no
     /// other. 20 s.
     pub announce_after_s: f64,
@@ -71,30 +44,14 @@ pub struct Config {
     /// Shortest time between two lookups of a bucket. It doubles each time the bucket brings
     /// nothing new, up to 16 times. 60 s.
     pub again_s: f64,
-    /// Time after which an unfinished operation has failed. 30 s.
-    pub operation_timeout_s: f64,
-    /// Time after which an unfinished dial has failed. 15 s.
-    pub dial_timeout_s: f64,
-    /// Time after which a parent that does not serve is released while more are needed. 15 s.
-    pub trial_s: f64,
-    /// Time for which a failed address is not dialled again. It doubles each time, up to 8 times.
-    /// 600 s.
-    pub forgive_s: f64,
-    /// Time after which an address that was found and not dialled is forgotten. 600 s: viewers
-    /// leave.
-    pub stale_s: f64,
     /// Most parents and dials in one network (IPv4 /24, IPv6 /48), so that the owner of a network
     /// gets few of our places. 2. Networks of the local machine and home do not count.
     pub per_network: usize,
-    /// Number of failures after which a network is avoided while no peer in it has served. 4.
-    pub network_failures: u32,
     /// Whether to dial loopback, private and link-local addresses. Off: on the public DHT such
     /// addresses are garbage, or worse.
     pub local_addresses: bool,
     /// Number of peers that sent data and whose clocks must agree before ours is corrected. 5.
     pub clock_witnesses: usize,
-    /// Longest time between two of our messages while playing. 15 s.
-    pub tell_s: f64,
     /// Seed of every random choice: buckets, order among equals, spread of the refreshes.
     pub seed: u64,
 }
@@ -105,36 +62,19 @@ impl Default for Config {
             kind: Kind::Virtual,
             virtual_width_s: 120,
             data_width_s: 300,
-            reach: 8,
-            max_stretches: 4,
-            least_parents: 2,
             max_parents: 8,
-            enough_share: 0.9,
-            seeds_share: 0.05,
-            least_share: 0.02,
-            low_s: 15.0,
             operations_burst: 6,
             operations_per_hour: 60.0,
             dials_burst: 16,
             dials_per_hour: 600.0,
-            lookups_at_once: 2,
             answer_peers: 200,
             max_candidates: 96,
-            full_peers: 50,
-            refresh_s: 900.0,
             announce_after_s: 20.0,
             search_after_s: 1.0,
             again_s: 60.0,
-            operation_timeout_s: 30.0,
-            dial_timeout_s: 15.0,
-            trial_s: 15.0,
-            forgive_s: 600.0,
-            stale_s: 600.0,
             per_network: 2,
-            network_failures: 4,
             local_addresses: false,
             clock_witnesses: 5,
-            tell_s: 15.0,
             seed: 1,
         }
     }
@@ -158,35 +98,18 @@ impl Config {
         vec![
             Range::new("virtual_width_s", self.virtual_width_s.into(), 1.0, u16::MAX.into()),
             Range::new("data_width_s", self.data_width_s.into(), 1.0, u16::MAX.into()),
-            Range::new("reach", self.reach.into(), 1.0, 1000.0),
-            count("max_stretches", self.max_stretches, 0.0, 1000.0),
-            count("least_parents", self.least_parents, 0.0, 1000.0),
             count("max_parents", self.max_parents, 0.0, 1000.0),
-            Range::new("enough_share", self.enough_share, 0.0, 100.0),
-            Range::new("seeds_share", self.seeds_share, 0.0, 100.0),
-            Range::new("least_share", self.least_share, 0.0, 1.0),
-            Range::new("low_s", self.low_s, 0.0, DAY_S),
             Range::new("operations_burst", self.operations_burst.into(), 0.0, 10_000.0),
             Range::new("operations_per_hour", self.operations_per_hour, 0.0, 100_000.0),
             Range::new("dials_burst", self.dials_burst.into(), 0.0, 10_000.0),
             Range::new("dials_per_hour", self.dials_per_hour, 0.0, 100_000.0),
-            count("lookups_at_once", self.lookups_at_once, 0.0, 100.0),
             count("answer_peers", self.answer_peers, 0.0, 10_000.0),
             count("max_candidates", self.max_candidates, 0.0, 100_000.0),
-            count("full_peers", self.full_peers, 1.0, 10_000.0),
-            Range::new("refresh_s", self.refresh_s, 10.0, DAY_S),
             Range::new("announce_after_s", self.announce_after_s, 0.0, DAY_S),
             Range::new("search_after_s", self.search_after_s, 0.0, HOUR_S),
             Range::new("again_s", self.again_s, 1.0, DAY_S),
-            Range::new("operation_timeout_s", self.operation_timeout_s, 1.0, HOUR_S),
-            Range::new("dial_timeout_s", self.dial_timeout_s, 1.0, HOUR_S),
-            Range::new("trial_s", self.trial_s, 1.0, HOUR_S),
-            Range::new("forgive_s", self.forgive_s, 1.0, DAY_S),
-            Range::new("stale_s", self.stale_s, 1.0, DAY_S),
             count("per_network", self.per_network, 1.0, 1000.0),
-            Range::new("network_failures", self.network_failures.into(), 1.0, 1_000_000.0),
             count("clock_witnesses", self.clock_witnesses, 1.0, 1000.0),
-            Range::new("tell_s", self.tell_s, 1.0, HOUR_S),
         ]
     }
 }

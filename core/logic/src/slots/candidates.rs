@@ -8,6 +8,7 @@
 //! address book, which each [`Output::Dial`](super::Output::Dial) passes.
 
 use super::Config;
+use super::tuning::{FORGIVE_S, NETWORK_FAILURES, STALE_S};
 use crate::Time;
 use crate::rng::Rng;
 use playswarm_proto::AddressClass;
@@ -93,7 +94,7 @@ impl Candidates {
     /// Adds an address. Returns true if it is worth a dial and was not known.
     pub(super) fn add(&mut self, now: Time, config: &Config, rng: &mut Rng, addr: SocketAddr, rank: u32) -> bool {
         let Some(addr) = sane(addr, config.local_addresses) else { return false };
-        if self.own.contains(&addr) || self.is_shunned(now, config, addr) {
+        if self.own.contains(&addr) || self.is_shunned(now, addr) {
             return false;
         }
         if let Some(known) = self.waiting.get(&addr).copied() {
@@ -118,10 +119,10 @@ impl Candidates {
         true
     }
 
-    fn is_shunned(&self, now: Time, config: &Config, addr: SocketAddr) -> bool {
+    fn is_shunned(&self, now: Time, addr: SocketAddr) -> bool {
         let failed = self.failed.get(&addr).is_some_and(|f| now < f.until);
         let record = network(addr.ip()).and_then(|net| self.networks.get(&net));
-        failed || record.is_some_and(|r| !r.served && r.failures >= config.network_failures && now < r.until)
+        failed || record.is_some_and(|r| !r.served && r.failures >= NETWORK_FAILURES && now < r.until)
     }
 
     fn remove(&mut self, addr: SocketAddr) {
@@ -136,8 +137,8 @@ impl Candidates {
         let mut gone = Vec::new();
         let mut next = None;
         for (_, _, addr) in &self.order {
-            let stale = self.waiting.get(addr).is_none_or(|w| now >= w.found.plus_secs(config.stale_s));
-            if stale || self.is_shunned(now, config, *addr) {
+            let stale = self.waiting.get(addr).is_none_or(|w| now >= w.found.plus_secs(STALE_S));
+            if stale || self.is_shunned(now, *addr) {
                 gone.push(*addr);
             } else if network(addr.ip()).is_none_or(|net| used(net) < config.per_network) {
                 next = Some(*addr);
@@ -156,24 +157,24 @@ impl Candidates {
     }
 
     /// Notes that an address could not be reached, or that its peer did not serve.
-    pub(super) fn fail(&mut self, now: Time, config: &Config, addr: SocketAddr) {
+    pub(super) fn fail(&mut self, now: Time, addr: SocketAddr) {
         let times = self.failed.get(&addr).map_or(0, |f| f.times);
-        let wait = config.forgive_s * f64::from(1u32 << times.min(3));
+        let wait = FORGIVE_S * f64::from(1u32 << times.min(3));
         bounded(&mut self.failed, MAX_FAILED, |f| f.until);
         self.failed.insert(addr, Failed { until: now.plus_secs(wait), times: times.saturating_add(1) });
         if let Some(net) = network(addr.ip()) {
             bounded(&mut self.networks, MAX_NETWORKS, |r| r.until);
             let record = self.networks.entry(net).or_default();
             record.failures = if now >= record.until { 1 } else { record.failures.saturating_add(1) };
-            record.until = now.plus_secs(config.forgive_s);
+            record.until = now.plus_secs(FORGIVE_S);
         }
     }
 
     /// Notes that a peer left, or is elsewhere in the film. The DHT's entry is outdated, without
     /// any fault.
-    pub(super) fn rest(&mut self, now: Time, config: &Config, addr: SocketAddr) {
+    pub(super) fn rest(&mut self, now: Time, addr: SocketAddr) {
         bounded(&mut self.failed, MAX_FAILED, |f| f.until);
-        self.failed.insert(addr, Failed { until: now.plus_secs(config.forgive_s), times: 0 });
+        self.failed.insert(addr, Failed { until: now.plus_secs(FORGIVE_S), times: 0 });
     }
 
     /// Bans an address for good.
@@ -184,12 +185,11 @@ impl Candidates {
     }
 
     /// Notes that a peer served: its network contains viewers.
-    pub(super) fn served(&mut self, now: Time, config: &Config, addr: SocketAddr) {
+    pub(super) fn served(&mut self, now: Time, addr: SocketAddr) {
         self.failed.remove(&addr);
         if let Some(net) = network(addr.ip()) {
             bounded(&mut self.networks, MAX_NETWORKS, |r| r.until);
-            self.networks
-                .insert(net, Record { failures: 0, served: true, until: now.plus_secs(config.forgive_s * 8.0) });
+            self.networks.insert(net, Record { failures: 0, served: true, until: now.plus_secs(FORGIVE_S * 8.0) });
         }
     }
 
@@ -268,7 +268,7 @@ mod tests {
         let config = Config::default();
         let (mut candidates, mut rng) = (Candidates::default(), Rng::new(1));
         for host in 1..=4 {
-            candidates.fail(Time::ZERO, &config, addr(&format!("5.5.5.{host}:1")));
+            candidates.fail(Time::ZERO, addr(&format!("5.5.5.{host}:1")));
         }
         assert!(!candidates.add(Time::ZERO, &config, &mut rng, addr("5.5.5.77:1"), 0));
         assert!(candidates.add(Time::ZERO, &config, &mut rng, addr("5.5.6.77:1"), 0));

@@ -1,5 +1,5 @@
-//! An estimate of the playhead from the bytes that a player reads. Players read ahead of the
-//! picture, some by minutes.
+//! An estimate of the playhead from the bytes that a player reads, unless it reports it. Players
+//! read ahead of the picture, some by minutes.
 
 use crate::Time;
 
@@ -18,12 +18,14 @@ pub struct Follower {
     read_s: f64,
     /// Time at which the player last read new data or was blocked.
     read_at: Time,
+    /// Whether the player plays, if it reports it.
+    reported: Option<bool>,
 }
 
 impl Follower {
     /// Creates a follower for a player that begins to read at this position, or has sought there.
     pub fn new(now: Time, position_s: f64) -> Follower {
-        Follower { position_s, at: now, read_s: position_s, read_at: now }
+        Follower { position_s, at: now, read_s: position_s, read_at: now, reported: None }
     }
 
     /// Notes that the player has read up to this position. `waiting` tells whether it is blocked.
@@ -35,16 +37,23 @@ impl Follower {
         let shown_s = self.position_s + now.since(self.at).as_secs_f64();
         self.position_s = shown_s.min(read_s).max(0.0);
         self.at = now;
+        self.reported = None;
     }
 
-    /// Returns the playhead, as of the last [`Follower::read`].
+    /// Notes what the player reports: it shows this position now, and plays or is paused.
+    pub fn shows(&mut self, now: Time, position_s: f64, playing: bool) {
+        (self.position_s, self.at, self.reported) = (position_s, now, Some(playing));
+    }
+
+    /// Returns the playhead, as of the last [`Follower::read`] or [`Follower::shows`].
     pub fn position_s(&self) -> f64 {
         self.position_s
     }
 
     /// Returns whether it plays, stalls included, or is paused (false).
     pub fn playing(&self) -> bool {
-        self.position_s < self.read_s || self.at.since(self.read_at).as_secs_f64() < PAUSED_AFTER_S
+        let guess = self.position_s < self.read_s || self.at.since(self.read_at).as_secs_f64() < PAUSED_AFTER_S;
+        self.reported.unwrap_or(guess)
     }
 
     /// Returns the film that the player has read and not shown yet, seconds.

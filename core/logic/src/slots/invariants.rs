@@ -1,6 +1,7 @@
 //! The invariants of the slot index; tests check them after every step.
 
 use super::Slots;
+use super::tuning::LOOKUPS_AT_ONCE;
 use crate::Time;
 
 impl Slots {
@@ -17,7 +18,7 @@ impl Slots {
             return Err(format!("{places} places are taken, {} are kept", self.config.max_parents));
         }
         let lookups = self.running.values().filter(|r| !r.announce).count();
-        if lookups > self.config.lookups_at_once {
+        if lookups > LOOKUPS_AT_ONCE {
             return Err(format!("{lookups} lookups run at once"));
         }
         if let Some(r) = self.running.values().find(|r| now >= r.deadline) {

@@ -23,12 +23,12 @@ mod plan;
 mod search;
 #[cfg(test)]
 mod tests;
-pub mod upload;
+mod tuning;
 
 pub use api::{Config, Counters, Dialled, Film, Input, Operation, Output};
 pub use follower::Follower;
 pub use key::{Key, Kind, MAX_LEVEL, buckets_of, data_slot, key, level_of, virtual_slot};
-pub use playswarm_proto::slots::{BadMessage, EXTENSION, MAX_MESSAGE_BYTES, Message, VERSION};
+pub use playswarm_proto::slots::{EXTENSION, MAX_MESSAGE_BYTES, Message, VERSION};
 pub use search::order;
 
 use crate::rng::Rng;
@@ -40,6 +40,7 @@ use parents::Parents;
 use search::Search;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use tuning::{LOW_S, REFRESH_S, TRIAL_S};
 
 /// Most stretches remembered as held; more cannot be announced.
 const MAX_HELD: usize = 4096;
@@ -166,14 +167,14 @@ impl Slots {
             Input::Stopped => self.stopped(),
             Input::Supply { film_bytes_per_s, ahead_s, seeds_bytes_per_s, spare_bytes_per_s } => {
                 let finite = |x: f64| if x.is_finite() { x.max(0.0) } else { 0.0 };
-                let (hungry, short) = (self.is_hungry(now), self.supply.ahead_s < self.config.low_s);
+                let (hungry, short) = (self.is_hungry(now), self.supply.ahead_s < LOW_S);
                 self.supply = Supply {
                     film_bytes_per_s: finite(film_bytes_per_s),
                     ahead_s: finite(ahead_s),
                     seeds_bytes_per_s: finite(seeds_bytes_per_s),
                     spare_bytes_per_s,
                 };
-                let same = (hungry, short) == (self.is_hungry(now), self.supply.ahead_s < self.config.low_s);
+                let same = (hungry, short) == (self.is_hungry(now), self.supply.ahead_s < LOW_S);
                 if same && now < self.wake {
                     return;
                 }
@@ -203,10 +204,10 @@ impl Slots {
             Input::Left(peer) => {
                 if let Some(parent) = self.parents.all.remove(&peer) {
                     if parent.bytes == 0 {
-                        self.candidates.fail(now, &self.config, parent.addr);
+                        self.candidates.fail(now, parent.addr);
                     } else {
-                        self.candidates.served(now, &self.config, parent.addr);
-                        self.candidates.rest(now, &self.config, parent.addr);
+                        self.candidates.served(now, parent.addr);
+                        self.candidates.rest(now, parent.addr);
                     }
                 }
             }
@@ -365,20 +366,20 @@ impl Slots {
             self.search.answered(now, &self.config, (slot, bucket), found, new);
             return;
         }
-        let deeper = self.search.filled(now, &self.config, slot, bucket, found);
+        let deeper = self.search.filled(now, slot, bucket, found);
         let Some(announced) = self.announced.get_mut(&slot) else { return };
         announced.running = None;
         if !well {
             announced.failures = announced.failures.saturating_add(1);
             let wait = self.config.again_s * f64::from(1u32 << announced.failures.min(4));
-            announced.due = now.plus_secs(wait.min(self.config.refresh_s));
+            announced.due = now.plus_secs(wait.min(REFRESH_S));
         } else if deeper {
             // Its bucket is crowded: viewers would not find us there, and the next level is open
             // now.
             announced.due = now;
         } else {
             announced.failures = 0;
-            announced.due = now.plus_secs(self.config.refresh_s * (0.9 + 0.2 * self.rng.unit()));
+            announced.due = now.plus_secs(REFRESH_S * (0.9 + 0.2 * self.rng.unit()));
         }
     }
 
@@ -394,7 +395,7 @@ impl Slots {
         // A full line is no reason to release a parent: it still feeds viewers with a low buffer.
         // In simulation, releasing such parents cost the origin a sixth more.
         if elsewhere && let Some(parent) = self.parents.all.remove(&peer) {
-            self.candidates.rest(now, &self.config, parent.addr);
+            self.candidates.rest(now, parent.addr);
             self.counters.released += 1;
             self.outputs.push_back(Output::Release(peer));
         }
@@ -413,13 +414,13 @@ impl Slots {
         match how {
             Dialled::Connected(peer) => {
                 if self.play.is_some() {
-                    self.parents.add(now, peer, addr, self.config.trial_s);
+                    self.parents.add(now, peer, addr, TRIAL_S);
                 } else {
                     self.outputs.push_back(Output::Release(peer));
                 }
                 return;
             }
-            Dialled::Failed => self.candidates.fail(now, &self.config, addr),
+            Dialled::Failed => self.candidates.fail(now, addr),
             Dialled::Ourselves => self.candidates.own(addr),
             Dialled::NotTried => {}
         }

@@ -1,5 +1,9 @@
 //! Due actions (announces, lookups, dials, judgements, messages), and the time of the next timeout.
 
+use super::tuning::{
+    DIAL_TIMEOUT_S, ENOUGH_SHARE, LEAST_PARENTS, LEAST_SHARE, LOOKUPS_AT_ONCE, LOW_S, MAX_STRETCHES,
+    OPERATION_TIMEOUT_S, SEEDS_SHARE, TELL_S, TRIAL_S,
+};
 use super::{Announced, Key, Kind, Operation, Output, Running, Slots, Supply, data_slot, key, network, order};
 use crate::{PeerKey, Time};
 use std::net::SocketAddr;
@@ -44,7 +48,7 @@ impl Slots {
         for addr in late {
             self.dialling.remove(&addr);
             self.counters.failed_dials += 1;
-            self.candidates.fail(now, &self.config, addr);
+            self.candidates.fail(now, addr);
         }
         let next = self.running.values().map(|r| r.deadline).chain(self.dialling.values().copied()).min();
         if let Some(at) = next {
@@ -100,7 +104,7 @@ impl Slots {
                 let at = data_slot(play.position_s(now), self.config.width_s());
                 let mut held: Vec<i64> = self.held.iter().map(|stretch| i64::from(*stretch)).collect();
                 held.sort_by_key(|slot| (slot.abs_diff(at), *slot));
-                held.truncate(self.config.max_stretches);
+                held.truncate(MAX_STRETCHES);
                 held
             }
         }
@@ -141,7 +145,7 @@ impl Slots {
     fn begin(&mut self, now: Time, slot: i64, bucket: u16, announce: bool) -> (Operation, Key) {
         let operation = Operation(self.next_operation);
         self.next_operation = self.next_operation.wrapping_add(1);
-        let deadline = now.plus_secs(self.config.operation_timeout_s);
+        let deadline = now.plus_secs(OPERATION_TIMEOUT_S);
         self.running.insert(operation, Running { slot, bucket, announce, deadline, found: 0, new: 0 });
         self.wake_at(now, deadline);
         if announce {
@@ -157,21 +161,21 @@ impl Slots {
     pub(super) fn is_hungry(&self, now: Time) -> bool {
         let Some(play) = self.play else { return false };
         let Supply { film_bytes_per_s: film, ahead_s, seeds_bytes_per_s, .. } = self.supply;
-        let short = ahead_s < self.config.low_s;
+        let short = ahead_s < LOW_S;
         // A paused viewer with a sufficient buffer needs no new parents.
         if !play.playing && !short {
             return false;
         }
-        if self.parents.all.len() < self.config.least_parents {
+        if self.parents.all.len() < LEAST_PARENTS {
             return true;
         }
-        let fed = film > 0.0 && self.parents.serving(now, 0.0).1 >= self.config.enough_share * film;
-        !fed && (short || seeds_bytes_per_s > self.config.seeds_share * film)
+        let fed = film > 0.0 && self.parents.serving(now, 0.0).1 >= ENOUGH_SHARE * film;
+        !fed && (short || seeds_bytes_per_s > SEEDS_SHARE * film)
     }
 
     /// Releases parents that do not serve while more are wanted.
     fn judge(&mut self, now: Time) {
-        let least = self.config.least_share * self.supply.film_bytes_per_s;
+        let least = LEAST_SHARE * self.supply.film_bytes_per_s;
         let due: Vec<(PeerKey, SocketAddr, bool, u64)> = self
             .parents
             .all
@@ -190,14 +194,14 @@ impl Slots {
                 if bytes == 0 {
                     self.counters.failed_dials += 1;
                 }
-                self.candidates.fail(now, &self.config, addr);
+                self.candidates.fail(now, addr);
                 continue;
             }
             if serves {
-                self.candidates.served(now, &self.config, addr);
+                self.candidates.served(now, addr);
             }
             if let Some(parent) = self.parents.all.get_mut(&peer) {
-                parent.judged_at = now.plus_secs(self.config.trial_s);
+                parent.judged_at = now.plus_secs(TRIAL_S);
             }
         }
         if let Some(at) = self.parents.all.values().map(|p| p.judged_at).min() {
@@ -221,7 +225,7 @@ impl Slots {
             if !self.dials.take(now) {
                 return;
             }
-            let deadline = now.plus_secs(self.config.dial_timeout_s);
+            let deadline = now.plus_secs(DIAL_TIMEOUT_S);
             self.dialling.insert(addr, deadline);
             self.wake_at(now, deadline);
             self.counters.dials += 1;
@@ -252,7 +256,7 @@ impl Slots {
         // lookups.
         let keep = 1;
         for slot in order(&self.config, slot, self.within(now), left_s, playing_in) {
-            if self.running.values().filter(|r| !r.announce).count() >= self.config.lookups_at_once {
+            if self.running.values().filter(|r| !r.announce).count() >= LOOKUPS_AT_ONCE {
                 return;
             }
             if self.running.values().any(|r| !r.announce && r.slot == slot) {
@@ -287,14 +291,14 @@ impl Slots {
         let due = match self.told {
             None => Time::ZERO,
             Some((at, last)) => {
-                let low = |ahead_s: u32| f64::from(ahead_s) < self.config.low_s;
+                let low = |ahead_s: u32| f64::from(ahead_s) < LOW_S;
                 let moved = last.slot != message.slot || last.playing != message.playing;
                 // At most once a second, however the buffer changes.
                 let dried = low(last.ahead_s) != low(message.ahead_s);
                 match () {
                     () if moved => Time::ZERO,
                     () if dried => at.plus_secs(1.0),
-                    () if play.playing => at.plus_secs(self.config.tell_s),
+                    () if play.playing => at.plus_secs(TELL_S),
                     () => Time::NEVER,
                 }
             }
@@ -303,7 +307,7 @@ impl Slots {
             self.told = Some((now, message));
             self.outputs.push_back(Output::Tell(message));
             if play.playing {
-                self.wake_at(now, now.plus_secs(self.config.tell_s));
+                self.wake_at(now, now.plus_secs(TELL_S));
             }
         } else if due < Time::NEVER {
             self.wake_at(now, due);

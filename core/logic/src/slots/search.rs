@@ -1,6 +1,7 @@
 //! The search order: slots, the level of each slot's buckets, and recent lookups.
 
 use super::key::{MAX_LEVEL, buckets_of, level_of};
+use super::tuning::{FULL_PEERS, OPERATION_TIMEOUT_S, REACH, REFRESH_S};
 use super::{Config, Kind};
 use crate::Time;
 use crate::rng::Rng;
@@ -20,7 +21,7 @@ pub fn order(config: &Config, slot: i64, within: f64, left_s: f64, playing_in: i
         Kind::Virtual => {
             let width = f64::from(config.width_s());
             // A viewer that is ahead by more than the rest of the film has finished it.
-            let back = ((left_s.max(0.0) / width).ceil() as i64).min(i64::from(config.reach.max(1)) - 1);
+            let back = ((left_s.max(0.0) / width).ceil() as i64).min(i64::from(REACH) - 1);
             let mut slots: Vec<i64> = (0..=back).map(|i| slot.saturating_sub(i)).collect();
             if within < 0.5 && slots.len() > 1 {
                 slots.swap(0, 1);
@@ -81,7 +82,7 @@ impl Search {
     /// Notes that a bucket is being looked up.
     pub(super) fn asked(&mut self, now: Time, config: &Config, slot: i64, bucket: u16) {
         let wait_s = self.cells.get(&(slot, bucket)).map_or(config.again_s, |cell| cell.wait_s);
-        self.put(slot, bucket, Cell { next: now.plus_secs(wait_s.max(config.operation_timeout_s)), wait_s });
+        self.put(slot, bucket, Cell { next: now.plus_secs(wait_s.max(OPERATION_TIMEOUT_S)), wait_s });
     }
 
     /// Notes the answer for a bucket: the number of addresses, and how many of them are new and
@@ -98,16 +99,16 @@ impl Search {
         let wait_s = if new > 0 { config.again_s } else { (was * 2.0).min(config.again_s * 16.0) };
         let wait_now = if new > 0 { config.again_s } else { was };
         self.put(slot, bucket, Cell { next: now.plus_secs(wait_now), wait_s });
-        self.filled(now, config, slot, bucket, found);
+        self.filled(now, slot, bucket, found);
     }
 
     /// Updates the depth of the slot's buckets from an answer with `found` addresses. Returns true
     /// if the depth grew.
-    pub(super) fn filled(&mut self, now: Time, config: &Config, slot: i64, bucket: u16, found: usize) -> bool {
+    pub(super) fn filled(&mut self, now: Time, slot: i64, bucket: u16, found: usize) -> bool {
         let (known, seen) = self.levels.get(&slot).copied().unwrap_or((0, now));
         // Viewers leave too: an old observation is replaced from the top level.
-        let known = if now >= seen.plus_secs(config.refresh_s * 2.0) { 0 } else { known };
-        let full = found >= config.full_peers.max(1);
+        let known = if now >= seen.plus_secs(REFRESH_S * 2.0) { 0 } else { known };
+        let full = found >= FULL_PEERS;
         let level = if full { known.max((level_of(bucket) + 1).min(MAX_LEVEL)) } else { known };
         if self.levels.len() >= MAX_CELLS && !self.levels.contains_key(&slot) {
             let oldest = self.levels.iter().min_by_key(|(slot, (_, at))| (*at, **slot)).map(|(slot, _)| *slot);
@@ -144,12 +145,16 @@ mod tests {
 
     #[test]
     fn own_and_earlier_slots_nearest_first_and_none_beyond_the_films_end() {
-        let config = Config { reach: 4, ..Config::default() };
-        assert_eq!(order(&config, 100, 0.9, 6000.0, 0), [100, 99, 98, 97]);
-        assert_eq!(order(&config, 100, 0.1, 6000.0, 0), [99, 100, 98, 97], "few of our own slot are ahead of us");
+        let config = Config::default();
+        assert_eq!(order(&config, 100, 0.9, 6000.0, 0), [100, 99, 98, 97, 96, 95, 94, 93]);
+        assert_eq!(
+            order(&config, 100, 0.1, 6000.0, 0),
+            [99, 100, 98, 97, 96, 95, 94, 93],
+            "few of our own slot are ahead of us"
+        );
         assert_eq!(order(&config, 100, 0.9, 100.0, 0), [100, 99], "who is further ahead has finished");
         assert_eq!(order(&config, 100, 0.1, -5.0, 0), [100]);
-        assert_eq!(order(&config, i64::MIN, 0.9, f64::INFINITY, 0).len(), 4);
+        assert_eq!(order(&config, i64::MIN, 0.9, f64::INFINITY, 0).len(), 8);
     }
 
     #[test]
@@ -161,11 +166,11 @@ mod tests {
 
     #[test]
     fn a_full_bucket_opens_the_next_level_and_lookups_and_announces_spread_over_it() {
-        let (config, mut search, mut rng) = (Config::default(), Search::default(), Rng::new(3));
+        let (mut search, mut rng) = (Search::default(), Rng::new(3));
         assert_eq!(search.bucket_to_announce(9, &mut rng), 0);
-        assert!(!search.filled(Time::ZERO, &config, 9, 0, 49));
-        assert!(search.filled(Time::ZERO, &config, 9, 0, 50));
-        assert!(!search.filled(Time::ZERO, &config, 9, 0, 50), "known already");
+        assert!(!search.filled(Time::ZERO, 9, 0, 49));
+        assert!(search.filled(Time::ZERO, 9, 0, 50));
+        assert!(!search.filled(Time::ZERO, 9, 0, 50), "known already");
         let announced: std::collections::BTreeSet<u16> =
             (0..50).map(|_| search.bucket_to_announce(9, &mut rng)).collect();
         assert_eq!(announced, [1, 2].into());
@@ -173,7 +178,7 @@ mod tests {
             (0..90).map(|_| search.bucket_to_look_up(Time::ZERO, 9, &mut rng).unwrap()).collect();
         assert_eq!(asked, [0, 1, 2].into());
         for bucket in 0..200 {
-            search.filled(Time::ZERO, &config, 9, bucket, 1_000_000);
+            search.filled(Time::ZERO, 9, bucket, 1_000_000);
         }
         assert_eq!(search.level(9), MAX_LEVEL, "however many there are");
     }

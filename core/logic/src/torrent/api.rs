@@ -1,7 +1,7 @@
 //! The configuration, inputs and outputs of a torrent.
 
-use super::{Dial, Finding, Origin};
-use crate::{Bits, BlockRef, Layout, PeerKey, PieceIndex, ReaderKey, choker, metadata, picker, slots};
+use super::{Dial, Event, Finding, Origin};
+use crate::{Bits, BlockRef, Layout, PeerKey, PieceIndex, PlayerKey, ReaderKey, picker, slots};
 use bytes::Bytes;
 use playswarm_proto::InfoHash;
 use playswarm_proto::handshake::{PeerId, Reserved};
@@ -38,10 +38,8 @@ pub struct Config {
     pub seed: u64,
     /// Settings of the picker.
     pub picker: picker::Config,
-    /// Settings of the choker.
-    pub choker: choker::Config,
-    /// Settings of the metadata fetch.
-    pub metadata: metadata::Config,
+    /// Number of peers unchoked at once, including the optimistic one.
+    pub upload_slots: usize,
     /// Settings of the slot index.
     pub slots: slots::Config,
 }
@@ -268,6 +266,19 @@ pub enum Input {
     ReaderGaveUp(ReaderKey),
     /// A reader has read up to this byte.
     ReaderRead(ReaderKey, u64),
+    /// A player reports what it shows.
+    PlayerShows {
+        /// The player.
+        player: PlayerKey,
+        /// Number of the file.
+        file: usize,
+        /// Time of the film that it shows now.
+        time: Duration,
+        /// Whether it plays, stalls included, or is paused (false).
+        playing: bool,
+    },
+    /// A player that reported what it shows was closed.
+    PlayerClosed(PlayerKey),
     /// The index of a file is known. It lies in these bytes of the file.
     TimeKnown {
         /// Number of the file.
@@ -325,24 +336,4 @@ pub enum Output {
     News,
     /// Report an event to the program.
     Event(Event),
-}
-
-/// An event for the program.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// A peer connected.
-    PeerConnected(SocketAddr),
-    /// A peer disconnected, with the reason.
-    PeerDisconnected(SocketAddr, String),
-    /// An address was banned for a while, with the reason.
-    PeerBanned(SocketAddr, String),
-    /// A piece passed verification.
-    PieceVerified(PieceIndex),
-    /// A piece failed verification.
-    PieceFailed(PieceIndex),
-    /// A piece was lost.
-    PieceLost(PieceIndex),
-    /// Every piece is complete.
-    Completed,
 }

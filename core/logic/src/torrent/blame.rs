@@ -51,7 +51,7 @@ impl Torrent {
         if !self.book.bans.ban(addr, cause, now) {
             return;
         }
-        self.event(Event::PeerBanned(addr, why.to_owned()));
+        self.event(Event::PeerBanned { addr, why: why.to_owned() });
         if cause != Cause::Lie {
             return;
         }

@@ -32,9 +32,11 @@ mod peers;
 pub mod pex;
 mod pieces;
 pub mod places;
+mod players;
 mod readers;
 mod report;
 mod slot_index;
+mod status;
 #[cfg(test)]
 mod tests;
 mod ticks;
@@ -45,23 +47,24 @@ mod uploads;
 
 pub use address_book::{AddressBook, Dial, Finding};
 pub use api::{
-    Admission, Config, Connection, Content, Disconnect, Event, FileTime, Input, OpenReader, Output, Purpose, Received,
-    Stored, Surroundings, Ticket,
+    Admission, Config, Connection, Content, Disconnect, FileTime, Input, OpenReader, Output, Purpose, Received, Stored,
+    Surroundings, Ticket,
 };
 pub use greeting::Greeting;
 pub use meter::Meter;
 pub use origin::Origin;
 pub use peer::Peer;
 pub use readers::Reader;
-pub use slot_index::{SlotReport, ViewerReport};
+pub use status::{Event, SlotStatus, ViewerStatus};
 pub use ticks::HOUSEKEEPING;
 
 use crate::choker::{self, Choker};
 use crate::machine::Machine;
 use crate::metadata::{self, Fetch};
 use crate::picker::{self, Picker};
-use crate::{Bits, PeerKey, PieceIndex, ReaderKey, Time, slots};
+use crate::{Bits, PeerKey, PieceIndex, PlayerKey, ReaderKey, Time, slots};
 use fast_grants::FastGrants;
+use players::Shown;
 use playswarm_proto::BLOCK_BYTES;
 use playswarm_proto::wire::{Message, Span};
 use slot_index::SlotIndex;
@@ -104,6 +107,8 @@ pub struct Torrent {
     book: AddressBook,
     fast_grants: FastGrants,
     readers: BTreeMap<ReaderKey, Reader>,
+    /// Players that report what they show.
+    players: BTreeMap<PlayerKey, Shown>,
     times: Times,
     slot_index: Option<SlotIndex>,
     /// Addresses being dialled for the slot index.
@@ -132,17 +137,17 @@ impl Torrent {
     /// Creates a torrent whose info dictionary is not known. If it is known, [`Input::Ready`]
     /// follows at once.
     pub fn new(now: Time, config: Config) -> Torrent {
-        let choker = choker::Config { seed: config.seed, ..config.choker.clone() };
         Torrent {
             now,
             began: now,
-            phase: Phase::Metadata(Box::new(Fetch::new(config.metadata.clone()))),
-            choker: Choker::new(now, choker),
+            phase: Phase::Metadata(Box::default()),
+            choker: Choker::new(now, config.upload_slots, config.seed),
             peers: BTreeMap::new(),
             next_peer: 0,
             book: AddressBook::new(config.seed, config.listen),
             fast_grants: FastGrants::default(),
             readers: BTreeMap::new(),
+            players: BTreeMap::new(),
             times: Times::default(),
             slot_index: None,
             slot_dials: BTreeSet::new(),
@@ -259,7 +264,7 @@ impl Torrent {
 
     fn timeout(&mut self) {
         let now = self.now;
-        if self.picker().and_then(Picker::next_timeout).is_some_and(|at| at <= now) {
+        if self.picker().is_some_and(|picker| picker.next_timeout() <= now) {
             self.pick(picker::Input::Timeout);
         }
         if self.choker.next_timeout() <= now {
@@ -326,6 +331,8 @@ impl Machine for Torrent {
             Input::ReaderBlocked(key, position) => self.reader_waits(key, position),
             Input::ReaderGaveUp(key) => self.reader_gave_up(key),
             Input::ReaderRead(key, position) => self.reader_read(key, position),
+            Input::PlayerShows { player, file, time, playing } => self.player_shows(player, file, time, playing),
+            Input::PlayerClosed(player) => self.player_closed(player),
             Input::TimeKnown { file, time, index } => self.time_known(file, time, index),
             Input::SlotNews(news) => self.tell_slots(news),
             Input::Tick(surroundings) => self.tick(&surroundings),
@@ -340,7 +347,7 @@ impl Machine for Torrent {
     fn next_timeout(&self) -> Time {
         let phase = match &self.phase {
             Phase::Metadata(fetch) => fetch.next_timeout(),
-            Phase::Ready(ready) => ready.picker.next_timeout().unwrap_or(Time::NEVER),
+            Phase::Ready(ready) => ready.picker.next_timeout(),
             Phase::Failed => Time::NEVER,
         };
         phase.min(self.choker.next_timeout()).min(self.slot_index_timeout())

@@ -134,7 +134,7 @@ impl Torrent {
         self.choke(choker::Input::Joined(key));
         self.join(key);
         self.tell_changes(key, connection.told.as_ref());
-        self.event(Event::PeerConnected(addr));
+        self.event(Event::PeerConnected { addr });
         Admission::Joined(key)
     }
 
@@ -252,7 +252,7 @@ impl Torrent {
             Disconnect::Closed(why) => why.clone(),
         };
         if ban.is_none() {
-            self.event(Event::PeerDisconnected(peer.addr, why.clone()));
+            self.event(Event::PeerDisconnected { addr: peer.addr, why: why.clone() });
         }
         if self.peers.is_empty() {
             self.lonely_since = Some(now);

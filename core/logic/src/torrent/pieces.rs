@@ -46,7 +46,7 @@ impl Torrent {
         self.announce(piece);
         // Readers come first: everything else can wait.
         self.do_later(Output::News);
-        self.event(Event::PieceVerified(piece));
+        self.event(Event::PieceVerified { piece: piece.0 });
         if self.is_complete() {
             self.choke(choker::Input::Complete(true));
             self.tell_upload_only(true);
@@ -67,7 +67,7 @@ impl Torrent {
             [liar] => self.convict(*liar),
             _ => givers.iter().for_each(|giver| self.suspect(*giver)),
         }
-        self.event(Event::PieceFailed(piece));
+        self.event(Event::PieceFailed { piece: piece.0 });
     }
 
     /// Tells peers whether we still request anything (BEP 21).
@@ -113,7 +113,7 @@ impl Torrent {
         }
         self.choke(choker::Input::Complete(false));
         for (piece, _) in pieces {
-            self.event(Event::PieceLost(*piece));
+            self.event(Event::PieceLost { piece: piece.0 });
         }
         self.do_later(Output::News);
     }

@@ -6,9 +6,9 @@
 //! driver performs the operations on the DHT.
 
 use super::conduct::Offence;
-use super::{Disconnect, FileTime, Meter, Origin, Output, Phase, Purpose, Torrent};
+use super::{Disconnect, FileTime, Meter, Origin, Output, Phase, Purpose, SlotStatus, Torrent, ViewerStatus};
 use crate::slots::{self, Dialled, Film, Follower, Input, Kind, Slots};
-use crate::{PeerKey, ReaderKey, Time, choker, picker};
+use crate::{PeerKey, Time, choker, picker};
 use bytes::Bytes;
 use playswarm_proto::wire::Message as Wire;
 use std::collections::BTreeMap;
@@ -64,7 +64,7 @@ impl Said {
         let played = if self.message.playing { since(self.at) } else { 0.0 };
         let given = uploaded.saturating_sub(self.given) as f64;
         let said = (f64::from(self.message.ahead_s) - played).max(0.0);
-        slots::upload::believed_ahead_s(said, given, since(self.elapsed_from), film_bytes_per_s)
+        believed_ahead_s(said, given, since(self.elapsed_from), film_bytes_per_s)
     }
 
     fn playhead_s(&self, now: Time) -> f64 {
@@ -73,36 +73,12 @@ impl Said {
     }
 }
 
-/// A peer's report of its position in the film, as of now.
-#[derive(Clone, Copy, Debug)]
-pub struct ViewerReport {
-    /// The report.
-    pub message: slots::Message,
-    /// Playhead of the peer, seconds into the film.
-    pub playhead_s: f64,
-    /// Buffer of the peer beyond its playhead, seconds of film.
-    pub ahead_s: f64,
-}
-
-/// A report of this viewer's place in the slot index.
-#[derive(Clone, Debug)]
-pub struct SlotReport {
-    /// Number of the file.
-    pub file: usize,
-    /// The virtual slot, once assigned.
-    pub slot: Option<i64>,
-    /// Playhead, seconds into the film.
-    pub playhead_s: f64,
-    /// Whether the player plays.
-    pub playing: bool,
-    /// Number of parents.
-    pub parents: usize,
-    /// Bytes per second received from the parents.
-    pub parents_bytes_per_s: f64,
-    /// Counters of the machine.
-    pub counters: slots::Counters,
-    /// Correction of our clock, seconds.
-    pub clock_correction_s: f64,
+/// Returns the believed buffer of a viewer, seconds. It is the reported one, but at least the film
+/// that we sent in the last `elapsed_s` seconds, less the film that it can have played. A false
+/// report of a low buffer thus gains at most the film's rate.
+fn believed_ahead_s(said_s: f64, given_bytes: f64, elapsed_s: f64, film_bytes_per_s: f64) -> f64 {
+    let given_s = if film_bytes_per_s > 0.0 { given_bytes / film_bytes_per_s } else { 0.0 };
+    said_s.max(given_s - elapsed_s).max(0.0)
 }
 
 impl Torrent {
@@ -122,33 +98,44 @@ impl Torrent {
         if time.bytes_per_s(Duration::ZERO).is_none() || time.duration().is_zero() {
             return;
         }
+        let told = self.told(file).next();
         let plays = |r: &&super::Reader| r.purpose != Purpose::Index && r.file == file;
-        let readers: Vec<ReaderKey> = self.readers.iter().filter(|(_, r)| plays(r)).map(|(key, _)| *key).collect();
+        let is_open = self.readers.values().any(|r| plays(&r));
         let waiting = self.readers.values().filter(plays).any(|r| r.waiting);
         if self.slot_index.as_ref().is_none_or(|v| v.file != file) {
-            if readers.is_empty() {
+            if !is_open {
                 return;
             }
             self.start_slot_index(file, time.duration().as_secs_f64());
         }
         let Some(v) = &mut self.slot_index else { return };
-        if !readers.is_empty() {
+        if is_open {
             v.read_at = now;
         } else if now.since(v.read_at) > CLOSED_AFTER {
             self.tell_slots(Input::Stopped);
             return;
         }
-        if run.start != v.run.start && run.start.abs_diff(v.run.end) > NEAR_BYTES {
-            v.follower = Follower::new(now, time.time_at(run.start).as_secs_f64());
+        match told {
+            Some(told) => {
+                v.follower.shows(now, told.position_s, told.playing);
+                v.run = told.read_to.map_or(run, |byte| byte..byte);
+            }
+            None => {
+                if run.start != v.run.start && run.start.abs_diff(v.run.end) > NEAR_BYTES {
+                    v.follower = Follower::new(now, time.time_at(run.start).as_secs_f64());
+                }
+                v.follower.read(now, time.time_at(run.end).as_secs_f64(), waiting);
+                v.run = run;
+            }
         }
-        v.follower.read(now, time.time_at(run.end).as_secs_f64(), waiting);
-        v.run = run;
         let lead_s = v.follower.buffered_s();
         let wall = v.wall_at.is_none_or(|at| now.since(at) > WALL_EVERY);
         if wall {
             v.wall_at = Some(now);
         }
-        readers.into_iter().for_each(|key| self.pick(picker::Input::ReaderBuffer(key, lead_s)));
+        if told.is_none() {
+            self.set_lead(file, lead_s);
+        }
         if wall {
             self.tell_slots(Input::Wall(unix_s));
         }
@@ -358,31 +345,46 @@ impl Torrent {
         self.slot_index.as_ref().is_some_and(|v| v.machine.is_parent(key))
     }
 
-    /// Returns a peer's report of its position in the film.
-    pub fn viewer_report(&self, now: Time, key: PeerKey) -> Option<ViewerReport> {
+    /// Returns a peer's report of its position in the film, as of now.
+    pub fn viewer_status(&self, now: Time, key: PeerKey) -> Option<ViewerStatus> {
         let p = self.peers.get(&key)?;
         let said = p.said?;
-        let (playhead_s, ahead_s) = (said.playhead_s(now), said.ahead_s(now, p.uploaded, 0.0));
-        Some(ViewerReport { message: said.message, playhead_s, ahead_s })
+        Some(ViewerStatus {
+            file: said.message.file as usize,
+            slot: said.message.slot,
+            playhead_s: said.playhead_s(now),
+            playing: said.message.playing,
+            ahead_s: said.ahead_s(now, p.uploaded, 0.0),
+            spare_bytes_per_s: said.message.spare_bytes_per_s,
+        })
     }
 
     /// Returns this viewer's place in the slot index.
-    pub fn slot_report(&self, now: Time) -> Option<SlotReport> {
+    pub fn slot_status(&self, now: Time) -> Option<SlotStatus> {
         let v = self.slot_index.as_ref()?;
         let untold = |parent: bool| {
             v.gave.iter().filter(|(key, _)| v.machine.is_parent(**key) == parent).map(|(_, n)| n).sum::<u64>()
         };
-        let mut counters = v.machine.counters();
-        counters.parent_bytes += untold(true);
-        counters.other_bytes += untold(false);
-        Some(SlotReport {
+        let counters = v.machine.counters();
+        Some(SlotStatus {
             file: v.file,
             slot: v.machine.slot(now),
+            width_s: self.config.slots.width_s(),
             playhead_s: v.follower.position_s(),
             playing: v.follower.playing(),
             parents: v.machine.parents(now).count(),
             parents_bytes_per_s: v.machine.parents(now).map(|(_, _, rate)| rate).sum(),
-            counters,
+            parent_bytes: counters.parent_bytes + untold(true),
+            other_bytes: counters.other_bytes + untold(false),
+            lookups: counters.lookups,
+            announces: counters.announces,
+            failed_operations: counters.failed_operations,
+            operations_per_hour: self.config.slots.operations_per_hour,
+            found: counters.found,
+            ignored: counters.ignored,
+            dials: counters.dials,
+            failed_dials: counters.failed_dials,
+            released: counters.released,
             clock_correction_s: v.machine.clock_correction_s(),
         })
     }
@@ -390,5 +392,17 @@ impl Torrent {
     /// Returns the time of the slot index's next timeout.
     pub(super) fn slot_index_timeout(&self) -> Time {
         self.slot_index.as_ref().map_or(Time::NEVER, |v| v.machine.next_timeout())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::believed_ahead_s;
+
+    #[test]
+    fn crying_hunger_helps_only_until_we_fed_it_ourselves() {
+        assert_eq!(believed_ahead_s(0.0, 75_000.0 * 90.0, 60.0, 75_000.0), 30.0);
+        assert_eq!(believed_ahead_s(0.0, 1000.0, 60.0, 75_000.0), 0.0);
+        assert_eq!(believed_ahead_s(45.0, 0.0, 60.0, 75_000.0), 45.0);
     }
 }

@@ -6,6 +6,9 @@ use bytes::Bytes;
 use playswarm_proto::extended::{ExtendedHandshake, decode_dont_have, ours};
 use playswarm_proto::handshake::{PeerId, Reserved};
 use playswarm_proto::{AddressClass, InfoHash};
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
 
 const PIECES: u32 = 64;
 const BLOCKS: u32 = 4;
@@ -36,8 +39,7 @@ fn config() -> Config {
         storage_limit_bytes: 0,
         seed: 7,
         picker: picker::Config::default(),
-        choker: choker::Config::default(),
-        metadata: metadata::Config::default(),
+        upload_slots: 8,
         slots: slots::Config::default(),
     }
 }
@@ -50,7 +52,11 @@ fn layout() -> Layout {
 impl World {
     /// Creates a torrent that has only these pieces.
     fn with(have: &[u32]) -> World {
-        let mut world = World { torrent: Torrent::new(Time::ZERO, config()), now: Time::ZERO, said: Vec::new() };
+        World::new(config(), have)
+    }
+
+    fn new(config: Config, have: &[u32]) -> World {
+        let mut world = World { torrent: Torrent::new(Time::ZERO, config), now: Time::ZERO, said: Vec::new() };
         let content = Content {
             layout: layout(),
             files: std::iter::once(0..layout().total_bytes()).collect(),
@@ -75,7 +81,7 @@ impl World {
     fn pass(&mut self, seconds: f64) {
         let end = self.now.plus_secs(seconds);
         while self.now < end {
-            self.now += HOUSEKEEPING;
+            self.now = self.now + HOUSEKEEPING;
             self.tell(Input::Tick(Surroundings { room: true, disk_room_bytes: u64::MAX, ..Surroundings::default() }));
         }
     }
@@ -300,6 +306,97 @@ fn useless_connections_give_way_at_once_while_a_reader_waits_for_what_none_of_th
     assert!(times.windows(2).all(|w| w[1] - w[0] < 1.0), "both at once: {times:?}");
 }
 
+/// A film that shows one piece a second.
+struct EvenTime;
+
+impl FileTime for EvenTime {
+    fn duration(&self) -> Duration {
+        Duration::from_secs(PIECES.into())
+    }
+
+    fn time_at(&self, byte: u64) -> Duration {
+        Duration::from_secs_f64(byte as f64 / f64::from(BLOCKS * BLOCK_BYTES))
+    }
+
+    fn bytes_per_s(&self, _: Duration) -> Option<f64> {
+        Some(f64::from(BLOCKS * BLOCK_BYTES))
+    }
+
+    fn byte_range(&self, times: Range<Duration>) -> Range<u64> {
+        let byte = |time: Duration| time.as_secs() * u64::from(BLOCKS * BLOCK_BYTES);
+        byte(times.start)..byte(times.end)
+    }
+
+    fn seek_target(&self, _: Duration) -> Option<u64> {
+        None
+    }
+}
+
+/// A torrent with the slot index, whose player has read the first 30 of 32 pieces at once.
+fn thirty_seconds_read() -> World {
+    let mut world = World::new(Config { slot_index: true, ..config() }, &(0..32).collect::<Vec<_>>());
+    world.tell(Input::TimeKnown { file: 0, time: Arc::new(EvenTime), index: Vec::new() });
+    world.read();
+    world.tell(Input::ReaderRead(ReaderKey(0), 30 * u64::from(BLOCKS * BLOCK_BYTES)));
+    world
+}
+
+impl World {
+    fn shows(&mut self, second: f64, playing: bool) {
+        let time = Duration::from_secs_f64(second);
+        self.tell(Input::PlayerShows { player: PlayerKey(0), file: 0, time, playing });
+    }
+
+    fn playhead(&self) -> (f64, bool) {
+        let report = self.torrent.slot_status(self.now).unwrap();
+        (report.playhead_s, report.playing)
+    }
+}
+
+#[test]
+fn the_playhead_that_a_player_reports_replaces_the_estimate() {
+    let mut world = thirty_seconds_read();
+    world.pass(2.0);
+    assert!((world.playhead().0 - 1.5).abs() < 0.6 && world.playhead().1, "{:?}", world.playhead());
+    world.shows(12.0, true);
+    world.pass(3.0);
+    assert_eq!(world.playhead(), (15.0, true));
+    world.shows(15.5, false);
+    world.pass(60.0);
+    assert_eq!(world.playhead(), (15.5, false));
+    // A reader elsewhere, of a track that is not interleaved, is no seek.
+    let reader = OpenReader { purpose: Purpose::Play, file: 0, start: 0, end: layout().total_bytes(), position: 0 };
+    world.tell(Input::ReaderOpened(ReaderKey(1), reader));
+    world.tell(Input::ReaderRead(ReaderKey(1), 1000));
+    world.pass(1.0);
+    assert_eq!(world.playhead(), (15.5, false));
+    // A player that no longer reports is not believed forever.
+    world.shows(16.0, true);
+    world.pass(60.0);
+    assert_eq!(world.playhead(), (26.0, true));
+    world.tell(Input::PlayerClosed(PlayerKey(0)));
+    world.pass(1.0);
+    assert_ne!(world.playhead().0, 26.0, "the estimate counts again");
+}
+
+#[test]
+fn a_viewer_relieves_the_seed_for_as_long_as_the_reported_playhead_is_behind_the_reader() {
+    for (shown, seed_is_asked) in [(30.0, true), (4.0, false)] {
+        let mut world = thirty_seconds_read();
+        world.shows(shown, true);
+        let viewer = world.connect(2);
+        let message = slots::Message { playhead_ms: 4000, playing: true, ..slots::Message::default() };
+        let payload = Bytes::from(message.encode());
+        world.hear(viewer, vec![Message::Extended { id: ours::PS_SLOT, payload }, Message::HaveAll, Message::Unchoke]);
+        let seed = world.connect(1);
+        world.hear(seed, vec![Message::HaveAll]);
+        world.torrent.receive_messages(world.now, seed, &mut vec![Message::Unchoke]).unwrap();
+        world.drain();
+        let asked = !world.requests_to(seed).is_empty();
+        assert_eq!(asked, seed_is_asked, "with a playhead at {shown} s");
+    }
+}
+
 #[test]
 fn a_peer_that_comes_back_from_elsewhere_takes_the_place_of_its_silent_connection() {
     let mut world = World::with(&[]);
@@ -390,7 +487,7 @@ mod any_peer {
     use super::*;
     use proptest::prelude::*;
 
-    /// Something that a peer, a reader or the store may do.
+    /// An action of a peer, a reader or the store.
     #[derive(Clone, Debug)]
     enum Step {
         Connect(u8, bool),
@@ -441,7 +538,7 @@ mod any_peer {
         ]
     }
 
-    /// Does a step as a driver would. Requests to each peer are kept for its answers.
+    /// Performs a step as a driver would. Requests to each peer are kept for its answers.
     fn take(world: &mut World, asked: &mut BTreeMap<PeerKey, Vec<Span>>, step: Step) {
         world.said.clear();
         let now = world.now;
@@ -496,8 +593,8 @@ mod any_peer {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
 
-        /// Whatever peers say, the torrent goes on, requests only blocks that exist of peers that are there, and tells
-        /// each end once.
+        /// Whatever peers send, the torrent continues. It requests only existing blocks from
+        /// connected peers, and reports each end once.
         #[test]
         fn nothing_that_peers_do_brings_a_torrent_down(steps in proptest::collection::vec(step(), 1..120)) {
             let mut world = World::with(&[1, 5]);

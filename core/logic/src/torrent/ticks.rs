@@ -33,6 +33,7 @@ impl Torrent {
         self.ask_for_more_peers();
         self.exchange_peers();
         self.say_owed_rejects();
+        self.tell_leads();
         self.update_slot_index(surroundings.unix_s);
         self.starved_since = self.starved().map(|_| self.starved_since.unwrap_or(self.now));
         self.dial();

@@ -42,7 +42,7 @@ pub enum Asked {
 }
 
 /// The queue of one peer.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct UploadQueue {
     fast: bool,
     /// Requests in order of arrival. Those that are not in `known` were cancelled.
@@ -59,15 +59,7 @@ pub struct UploadQueue {
 impl UploadQueue {
     /// Creates the queue of a new peer, which is choked. `fast` tells whether it supports BEP 6.
     pub fn new(now: Time, fast: bool) -> UploadQueue {
-        UploadQueue {
-            fast,
-            waiting: VecDeque::new(),
-            known: BTreeSet::new(),
-            choked: true,
-            choked_at: now,
-            allowed_fast: BTreeMap::new(),
-            owed: Vec::new(),
-        }
+        UploadQueue { fast, choked: true, choked_at: now, ..UploadQueue::default() }
     }
 
     /// Notes that these pieces, given with their lengths, were sent to the peer as ALLOWED FAST.

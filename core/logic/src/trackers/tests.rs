@@ -212,7 +212,7 @@ proptest! {
                 }
                 (2, _) => trackers.handle(now, Input::Hurry),
                 (3, _) => trackers.handle(now, Input::Completed),
-                _ => now += Duration::from_millis(ms),
+                _ => now = now + Duration::from_millis(ms),
             }
         }
     }

@@ -66,15 +66,18 @@ pub(crate) struct Stream {
     /// Bytes per unit. If zero, each chunk is one unit, or each `block_align` bytes are one.
     pub(crate) sample_size: u32,
     pub(crate) block_align: u32,
-    /// Parts of its OpenDML index: offset and length of their chunks.
-    pub(crate) parts: Vec<(u64, u32)>,
+    /// Parts of its OpenDML index: offset and length of their chunks, and the units in each.
+    pub(crate) parts: Vec<(u64, u32, u32)>,
+    /// What follows the format that all codecs share.
+    pub(crate) config: Vec<u8>,
 }
 
 impl Stream {
-    /// Returns the time in microseconds at which a unit begins.
-    pub(crate) fn us(&self, unit: u64) -> i64 {
-        let us = u128::from(unit) * u128::from(self.scale) * 1_000_000;
-        i64::try_from((us + u128::from(self.rate) / 2) / u128::from(self.rate.max(1))).unwrap_or(i64::MAX / 4)
+    /// Returns the file's own time at which a unit begins, counted from the stream's start, in
+    /// nanoseconds. Rounded down.
+    pub(crate) fn ns(&self, unit: i64) -> i64 {
+        let ns = i128::from(unit) * i128::from(self.scale) * 1_000_000_000;
+        i64::try_from(ns.div_euclid(i128::from(self.rate.max(1)))).unwrap_or(i64::MAX / 4)
     }
 
     /// Returns the number of units in a chunk of the given length.
@@ -136,20 +139,30 @@ fn stream(list: &[u8]) -> Option<Stream> {
         sample_size: number(44).unwrap_or(0),
         block_align,
         parts: of(b"indx").map(parts).unwrap_or_default(),
+        config: config(kind, format).to_vec(),
     })
+}
+
+/// Returns what follows a BITMAPINFOHEADER or a WAVEFORMATEX, of limited length.
+fn config(kind: TrackKind, format: &[u8]) -> &[u8] {
+    const MAX_CONFIG: usize = 64 << 10;
+    let start = if kind == TrackKind::Video { 40 } else { 18 };
+    let config = format.get(start..).unwrap_or_default();
+    &config[..config.len().min(MAX_CONFIG)]
 }
 
 /// Parses the parts that a super index names (OpenDML AVI 1.02, 3.0): 16 bytes each, after its own
 /// 24.
-fn parts(index: &[u8]) -> Vec<(u64, u32)> {
+fn parts(index: &[u8]) -> Vec<(u64, u32, u32)> {
     const INDEX_OF_INDEXES: u8 = 0;
     if index.get(3) != Some(&INDEX_OF_INDEXES) {
         return Vec::new();
     }
     let count = u32_at(index, 4).unwrap_or(0) as usize;
     let entries = index.get(24..).unwrap_or_default().chunks_exact(16);
-    let entries = entries.take(count.min(MAX_PARTS)).filter_map(|e| Some((u64_at(e, 0)?, u32_at(e, 8)?)));
-    entries.filter(|(at, _)| *at > 0).collect()
+    let entries =
+        entries.take(count.min(MAX_PARTS)).filter_map(|e| Some((u64_at(e, 0)?, u32_at(e, 8)?, u32_at(e, 12)?)));
+    entries.filter(|(at, ..)| *at > 0).collect()
 }
 
 fn text(content: &[u8]) -> Option<String> {
@@ -172,11 +185,11 @@ mod tests {
     #[test]
     fn a_rate_of_zero_or_a_count_that_lies_ends_nothing() {
         let stream = Stream { scale: u32::MAX, rate: 0, ..Stream::default() };
-        assert!(stream.us(u64::MAX) > 0);
+        assert!(stream.ns(i64::MAX) > 0);
         let mut index = vec![0; 24 + 16];
         index[0] = 4;
         index[4..8].fill(0xff);
         index[24] = 9;
-        assert_eq!(parts(&index), [(9, 0)]);
+        assert_eq!(parts(&index), [(9, 0, 0)]);
     }
 }

@@ -6,14 +6,20 @@
 //! kept.
 
 mod headers;
+mod order;
+mod samples;
+mod sound;
 
 use crate::container::Container;
 use crate::held::{Held, Step, Walk};
 use crate::keyframes::Keyframes;
+use crate::samples::Source;
 use crate::timeline::{Accuracy, Keyframe, Timeline, TrackKind};
 use headers::{CHUNK_HEAD, Chunk, Stream, chunk, streams, u32_at, u64_at};
+use samples::{Film, MARK_EVERY, MAX_COUNTED, Mark};
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Bytes requested where a chunk begins.
@@ -45,6 +51,10 @@ pub(crate) struct Index {
     movi: Option<u64>,
     stage: Stage,
     frames: Frames,
+    /// Base of the offsets in `idx1`, and the units before each so many of its entries.
+    base: u64,
+    marks: Vec<Mark>,
+    counts: [u64; MAX_COUNTED],
 }
 
 #[derive(Debug, Default)]
@@ -178,16 +188,18 @@ impl Index {
             }
         };
         let (main, sound) = (self.main(), self.sound());
-        for entry in bytes.chunks_exact(ENTRY) {
+        self.base = base;
+        for (n, entry) in bytes.chunks_exact(ENTRY).enumerate() {
             let word = |at| u32_at(entry, at).unwrap_or(0);
-            // The first two characters are the stream's number; `pc` is a palette change.
-            let number = match entry {
-                [tens @ b'0'..=b'9', ones @ b'0'..=b'9', kind @ ..] if !kind.starts_with(b"pc") => {
-                    Some(usize::from(tens - b'0') * 10 + usize::from(ones - b'0'))
-                }
-                _ => None,
-            };
+            let number = entry_stream(entry);
             let offset = base + u64::from(word(8));
+            let ascends = self.marks.last().is_none_or(|last| last.offset < offset);
+            if (n as u64).is_multiple_of(MARK_EVERY) && ascends {
+                self.marks.push(Mark { at: start + (n * ENTRY) as u64, offset, units: self.counts });
+            }
+            if let Some((count, stream)) = number.and_then(|n| self.counts.get_mut(n).zip(self.streams.get(n))) {
+                *count += stream.units(word(12));
+            }
             if number.is_some() && number == main {
                 self.frames.frame(&self.streams[main.unwrap_or(0)], offset, word(12), word(4) & KEYFRAME != 0);
             } else if let Some(number) = number.filter(|number| Some(*number) == sound) {
@@ -205,7 +217,7 @@ impl Index {
     fn parts(&mut self, held: &mut Held) -> Result<(), Step<Range<u64>>> {
         let main = self.main().map(|main| &self.streams[main]);
         let Stage::Parts { part, open } = &mut self.stage else { return Ok(()) };
-        let Some((main, (place, size))) = main.and_then(|main| Some((main, *main.parts.get(*part)?))) else {
+        let Some((main, (place, size, _))) = main.and_then(|main| Some((main, *main.parts.get(*part)?))) else {
             self.stage = Stage::Done;
             return Ok(());
         };
@@ -246,9 +258,23 @@ impl Index {
         Ok(())
     }
 
+    /// Returns the reader of samples, if there are any.
+    fn source(&mut self, origin_ns: i64) -> Option<Arc<dyn Source>> {
+        let (main, movi) = self.main().zip(self.movi)?;
+        Some(Arc::new(Film {
+            main,
+            first: movi + 4,
+            origin_ns,
+            base: self.base,
+            marks: std::mem::take(&mut self.marks),
+            setups: self.streams.iter().map(Film::setup).collect(),
+            streams: self.streams.clone(),
+        }))
+    }
+
     fn finish(&mut self, size: u64) -> Timeline {
         let main = self.main().map(|main| &self.streams[main]);
-        let starts = self.streams.iter().filter(|s| s.rate > 0).map(|s| s.us(s.start.into()));
+        let starts = self.streams.iter().filter(|s| s.rate > 0).map(|s| s.ns(s.start.into()));
         let origin = starts.min().unwrap_or(0);
         // The headers give the lengths. That of the video comes from the index, because headers may
         // cover the first gigabyte only.
@@ -257,32 +283,61 @@ impl Index {
                 Some(main) if std::ptr::eq(main, stream) && self.frames.units > 0 => self.frames.units,
                 _ => u64::from(stream.length),
             };
-            stream.us(u64::from(stream.start) + units)
+            stream.ns((u64::from(stream.start) + units) as i64)
         });
         let end = ends.max().unwrap_or(0).saturating_sub(origin);
-        let duration = Duration::from_micros(u64::try_from(end).unwrap_or(0));
+        let duration = Duration::from_nanos(u64::try_from(end).unwrap_or(0));
         let tracks = self.streams.iter().map(|stream| stream.track.clone()).collect();
-        let start = main.map_or(0, |main| main.us(main.start.into())) - origin;
-        let start = Duration::from_micros(u64::try_from(start).unwrap_or(0));
+        let start = main.map_or(0, |main| main.ns(main.start.into())) - origin;
+        let start = Duration::from_nanos(u64::try_from(start).unwrap_or(0));
         let keyframes = std::mem::take(&mut self.frames.keyframes);
         let thinned = keyframes.thinned();
         let mut keyframes = keyframes.into_list();
         keyframes.iter_mut().for_each(|keyframe| keyframe.time = keyframe.time.saturating_add(start));
         let timeline = Timeline::new(Container::Avi, size, duration, keyframes);
+        let source = self.source(origin);
         if timeline.keyframes().is_empty() || duration.is_zero() {
             let why = "the AVI file's index cannot be used: it has no keyframes within the file";
             let duration = Some(duration).filter(|duration| !duration.is_zero());
-            return Timeline::estimate(Container::Avi, size, duration, why).with_tracks(tracks);
+            return Timeline::estimate(Container::Avi, size, duration, why).with_tracks(tracks).with_samples(source);
         }
-        let timeline = timeline.with_tracks(tracks).with_origin_us(origin);
+        let timeline = timeline.with_tracks(tracks).with_origin_us(origin / 1000).with_samples(source);
         if thinned { timeline.with_accuracy(Accuracy::Sparse) } else { timeline }
     }
+}
+
+/// Returns the number of the stream of a chunk, which its first two characters state. `None` for
+/// other chunks, and for changes of a palette.
+fn entry_stream(id: &[u8]) -> Option<usize> {
+    match id {
+        [tens @ b'0'..=b'9', ones @ b'0'..=b'9', kind @ ..] if !kind.starts_with(b"pc") => {
+            Some(usize::from(tens - b'0') * 10 + usize::from(ones - b'0'))
+        }
+        _ => None,
+    }
+}
+
+/// Returns the entries of a part of an OpenDML index: the offset of each chunk, and its length.
+fn part_entries(part: &[u8]) -> Vec<(u64, u32)> {
+    /// Length of a part's head: that of the chunk, and 24 bytes.
+    const HEAD: usize = 32;
+    /// The bit that marks a frame as not a keyframe.
+    const DELTA: u32 = 1 << 31;
+    let (Some(2..=3), Some(base)) = (part.get(8), u64_at(part, 20)) else { return Vec::new() };
+    let (longs, count) = (usize::from(part[8]), u32_at(part, 12).unwrap_or(0) as usize);
+    let entries = part.get(HEAD..).unwrap_or_default().chunks_exact(longs * 4).take(count);
+    let entry = |words: &[u8]| {
+        // These offsets point past the chunk's head.
+        let offset = base.saturating_add(u64::from(u32_at(words, 0)?)).saturating_sub(CHUNK_HEAD);
+        Some((offset, u32_at(words, 4)? & !DELTA))
+    };
+    entries.filter_map(entry).collect()
 }
 
 impl Frames {
     /// Takes an entry of the main stream: the offset of its chunk and the length of its content.
     fn frame(&mut self, stream: &Stream, offset: u64, bytes: u32, key: bool) {
-        let time = stream.us(self.units);
+        let time = stream.ns(self.units as i64);
         self.units += stream.units(bytes);
         if key && bytes > 0 {
             while self.sound.front().is_some_and(|(end, _)| *end <= time) {
@@ -293,7 +348,7 @@ impl Frames {
             // a frame's time begins after the frame before.
             let before = sound.or(self.last.filter(|_| self.frames_alone));
             let from = before.map_or(offset, |before| offset.min(before));
-            let time = Duration::from_micros(u64::try_from(time).unwrap_or(0));
+            let time = Duration::from_nanos(u64::try_from(time).unwrap_or(0));
             self.keyframes.push(Keyframe { time, offset: offset.saturating_add(CHUNK_HEAD), from });
         }
         self.last = Some(offset);
@@ -305,7 +360,7 @@ impl Frames {
         if self.sound.len() >= MAX_AHEAD {
             self.sound.pop_front();
         }
-        self.sound.push_back((stream.us(self.sound_units), offset));
+        self.sound.push_back((stream.ns(self.sound_units as i64), offset));
     }
 }
 
@@ -333,7 +388,8 @@ impl Walk for Index {
                     let why = format!("the AVI file's index cannot be used: it {why}");
                     let duration = Some(told.duration());
                     let estimate = Timeline::estimate(Container::Avi, held.size(), duration, why);
-                    return Step::Done(estimate.with_tracks(told.tracks().to_vec()));
+                    let estimate = estimate.with_tracks(told.tracks().to_vec()).with_origin_us(told.origin_us());
+                    return Step::Done(estimate.with_samples(told.source().cloned()));
                 }
                 Err(Step::Done(_)) => {}
             }

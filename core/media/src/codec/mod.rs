@@ -6,3 +6,4 @@ pub(crate) mod annex_b;
 pub(crate) mod audio;
 mod bits;
 pub(crate) mod sps;
+pub(crate) mod vorbis;

@@ -5,7 +5,7 @@
 //! a longer recording are known only up to the wrap. Where timestamps jump, a search that detects
 //! it falls back to the line from the first byte to the last.
 
-mod keys;
+pub(crate) mod keys;
 mod packet;
 mod program;
 mod reading;

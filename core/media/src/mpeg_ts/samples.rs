@@ -282,8 +282,7 @@ impl Reader {
     /// Adds those of some samples that belong to the reading.
     fn add(&mut self, samples: Vec<Sample>) -> Result<(), Stop> {
         for sample in samples {
-            let Sample { track, pts_ns, dts_ns, duration_ns, key, offset, .. } = sample;
-            if self.starts.take(&Plan { track, pts_ns, dts_ns, duration_ns, key, offset })? {
+            if self.starts.take(&sample.plan())? {
                 self.ready.push_back(sample);
             }
         }

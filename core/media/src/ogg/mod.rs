@@ -7,14 +7,18 @@
 //! forbids, are treated as one.
 
 pub(crate) mod codec;
+mod headers;
 mod page;
+mod samples;
 mod seek;
 
 use crate::comments;
 use crate::container::Container;
 use crate::held::{Held, Step, Stop, Walk};
+use crate::samples::TrackSetup;
 use crate::timeline::{Accuracy, Keyframe, Timeline, Track, TrackKind};
 use codec::{Codec, FIRST_PACKET_BYTES};
+use headers::{Headers, Lengths};
 use page::{MAX_FALSE, MAX_HEADER_BYTES, MAX_PAGE_BYTES, Page, scan};
 use std::ops::Range;
 use std::sync::Arc;
@@ -53,11 +57,29 @@ struct Stream {
     serial: u32,
     /// `None` for a stream that has no timing, or none that is supported.
     codec: Option<Codec>,
-    /// Header packets still expected.
+    /// Header packets still expected, and those that were read while the head of its link is.
     headers: u32,
+    head: Headers,
+    /// The track to which its packets belong, and their lengths. `None` if its samples cannot be
+    /// read.
+    reading: Option<(usize, Lengths)>,
     /// Packets of audio or video so far, and the units in them, while the first granule is searched
     /// for.
     units: u64,
+}
+
+impl Stream {
+    /// Returns the set-up of its decoder.
+    fn setup(&self) -> TrackSetup {
+        let config = self.codec.as_ref().and_then(|codec| self.head.config(codec)).unwrap_or_default();
+        let timescale = self.codec.as_ref().and_then(|codec| u32::try_from(codec.units).ok()).unwrap_or(1).max(1);
+        TrackSetup { config, timescale, in_band: None }
+    }
+
+    /// Returns what streams must have in common for one decoder. Empty if it has none.
+    fn key(&self) -> Vec<u8> {
+        self.codec.as_ref().map(|codec| self.head.key(codec)).unwrap_or_default()
+    }
 }
 
 /// Concurrent logical streams, from their first pages to their last.
@@ -125,6 +147,9 @@ impl Link {
 pub(crate) struct Index {
     links: Vec<Link>,
     tracks: Vec<Track>,
+    setups: Vec<TrackSetup>,
+    /// What the streams of other links must have in common with each track.
+    keys: Vec<Vec<u8>>,
     phase: Phase,
     doubts: u32,
     /// Bytes read to find boundaries.
@@ -145,7 +170,8 @@ enum Phase {
 
 impl Default for Index {
     fn default() -> Index {
-        Index { links: Vec::new(), tracks: Vec::new(), phase: Phase::head(0), doubts: MAX_FALSE, bytes: 0 }
+        let (tracks, setups, keys) = (Vec::new(), Vec::new(), Vec::new());
+        Index { links: Vec::new(), tracks, setups, keys, phase: Phase::head(0), doubts: MAX_FALSE, bytes: 0 }
     }
 }
 
@@ -173,6 +199,9 @@ impl Index {
             return Err(Stop::failed("has something else where a page of its head should be"));
         };
         let packet = &bytes[((page.body - here) as usize).min(bytes.len())..];
+        if let Some(stream) = streams.iter_mut().find(|s| s.serial == page.serial && s.headers > 0) {
+            stream.head.take(held, &page, bytes)?;
+        }
         (*at, *pages) = (page.end, *pages + 1);
         if *pages > MAX_HEAD_PAGES {
             return Err(Stop::failed(format!(
@@ -186,7 +215,9 @@ impl Index {
             let packet = &packet[..packet.len().min((page.end - page.body) as usize)];
             let codec = Codec::parse(packet);
             let headers = codec.as_ref().map_or(0, |c| c.headers).saturating_sub(page.packets);
-            streams.push(Stream { serial: page.serial, codec, headers, units: 0 });
+            let mut head = Headers::default();
+            head.take(held, &page, bytes)?;
+            streams.push(Stream { serial: page.serial, codec, headers, head, reading: None, units: 0 });
             return Ok(None);
         }
         let Some(stream) = streams.iter_mut().find(|s| s.serial == page.serial) else {
@@ -232,14 +263,31 @@ impl Index {
         let first = page.map_or(*at, |page| page.offset);
         let bytes = data.unwrap_or(first)..first;
         let time = self.links.last().map_or(Duration::ZERO, |link| link.time + link.duration);
-        let streams = std::mem::take(streams);
-        if self.links.is_empty() {
-            let unknown = || Track { codec: "unknown".into(), ..Track::default() };
-            self.tracks = streams.iter().map(|s| s.codec.as_ref().map_or_else(unknown, |c| c.track.clone())).collect();
-        }
+        let mut streams = std::mem::take(streams);
+        self.set_up(&mut streams);
         self.links.push(Link { streams, main, bytes, first, origin, time, duration: Duration::ZERO });
         self.phase = Phase::Tail { bytes: TAIL.start };
         Ok(None)
+    }
+
+    /// Assigns the streams of a link to tracks: those of the first link are the tracks. Others
+    /// continue them where one decoder can read both.
+    fn set_up(&mut self, streams: &mut [Stream]) {
+        if self.links.is_empty() {
+            let unknown = || Track { codec: "unknown".into(), ..Track::default() };
+            self.tracks = streams.iter().map(|s| s.codec.as_ref().map_or_else(unknown, |c| c.track.clone())).collect();
+            self.setups = streams.iter().map(Stream::setup).collect();
+            self.keys = streams.iter().map(Stream::key).collect();
+        }
+        let mut taken = vec![false; self.keys.len()];
+        for stream in streams {
+            let key = stream.key();
+            let track = self.keys.iter().zip(&taken).position(|(of, taken)| !taken && *of == key);
+            let lengths = stream.codec.as_ref().and_then(|codec| stream.head.lengths(codec));
+            stream.reading = track.zip(lengths);
+            track.into_iter().for_each(|track| taken[track] = true);
+            stream.head = Headers::default();
+        }
     }
 
     /// Reads the end of the file. It belongs to the last link, or there are more links.
@@ -329,10 +377,12 @@ impl Index {
         let keyframe = |link: &Link| Keyframe { time: link.time, offset: link.first, from: link.bytes.start };
         let keyframes = self.links.iter().filter(|link| link.first < link.bytes.end).map(keyframe).collect();
         let origin_us = self.links.first().map_or(0, |link| (link.origin / 1000) as i64);
+        let links = Arc::new(std::mem::take(&mut self.links));
         Timeline::new(Container::Ogg, size, duration, keyframes)
             .with_origin_us(origin_us)
             .with_tracks(std::mem::take(&mut self.tracks))
-            .with_search(Arc::new(seek::Links(Arc::new(std::mem::take(&mut self.links)))))
+            .with_source(samples::Film::new(links.clone(), std::mem::take(&mut self.setups)))
+            .with_search(Arc::new(seek::Links(links)))
     }
 
     /// Returns the timeline of a chain that is too long, extrapolated from the known links.

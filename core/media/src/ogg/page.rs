@@ -1,6 +1,7 @@
 //! Ogg pages (RFC 3533 section 6), and the search for pages from an arbitrary offset.
 
 use crate::crc::crc32;
+use std::ops::Range;
 
 /// Length in bytes of the fixed part of a page header, before the segment table.
 const FIXED_BYTES: usize = 27;
@@ -21,11 +22,15 @@ pub(crate) struct Page {
     pub(crate) end: u64,
     /// Serial number of its logical stream.
     pub(crate) serial: u32,
+    /// Its number in the stream.
+    pub(crate) sequence: u32,
     /// The codec's count at the end of the last packet that ends in this page. `None` if no packet
     /// ends here or the count is invalid.
     pub(crate) granule: Option<u64>,
     /// Number of packets that end in this page.
     pub(crate) packets: u32,
+    /// Whether the first packet continues from the page before.
+    pub(crate) continued: bool,
     /// Whether the last packet continues in the next page.
     pub(crate) goes_on: bool,
     /// Whether a logical stream begins or ends with this page.
@@ -49,17 +54,40 @@ impl Page {
             body,
             end: body + table.iter().map(|length| u64::from(*length)).sum::<u64>(),
             serial: u32::from_le_bytes(*fixed[14..].first_chunk()?),
+            sequence: u32::from_le_bytes(*fixed[18..].first_chunk()?),
             granule: u64::try_from(granule).ok(),
             packets: table.iter().filter(|length| **length < 255).count() as u32,
+            continued: fixed[5] & 1 != 0,
             goes_on: table.last() == Some(&255),
             first: fixed[5] & 2 != 0,
             last: fixed[5] & 4 != 0,
         })
     }
 
+    /// Iterates over the parts of packets in the page, whose bytes begin here: their positions from
+    /// the page's start, and whether a packet ends with the part.
+    pub(crate) fn parts(bytes: &[u8]) -> impl Iterator<Item = (Range<usize>, bool)> + use<> {
+        let count = bytes.get(FIXED_BYTES - 1).map_or(0, |count| usize::from(*count));
+        let table = bytes.get(FIXED_BYTES..FIXED_BYTES + count).unwrap_or_default().to_vec();
+        let mut at = FIXED_BYTES + count;
+        let mut lengths = table.into_iter().peekable();
+        std::iter::from_fn(move || {
+            lengths.peek()?;
+            let (start, mut ends) = (at, false);
+            for length in lengths.by_ref() {
+                at += usize::from(length);
+                if length < 255 {
+                    ends = true;
+                    break;
+                }
+            }
+            Some((start..at, ends))
+        })
+    }
+
     /// Whether the whole page is available and its checksum is right.
-    fn verified(&self, bytes: &[u8]) -> bool {
-        const CHECKSUM: std::ops::Range<usize> = 22..26;
+    pub(crate) fn verified(&self, bytes: &[u8]) -> bool {
+        const CHECKSUM: Range<usize> = 22..26;
         let Some(page) = bytes.get(..(self.end - self.offset) as usize) else { return false };
         let crc = crc32(crc32(crc32(0, &page[..CHECKSUM.start]), &[0; 4]), &page[CHECKSUM.end..]);
         crc.to_le_bytes() == page[CHECKSUM]
@@ -128,6 +156,8 @@ pub(crate) mod tests {
         assert_eq!((parsed.serial, parsed.granule, parsed.packets), (7, Some(960), 2));
         assert!(parsed.goes_on && parsed.first && !parsed.last);
         assert_eq!((parsed.body, parsed.end), (132, 100 + bytes.len() as u64));
+        let parts: Vec<_> = Page::parts(&bytes).collect();
+        assert_eq!(parts, [(32..552, true), (552..572, true), (572..827, false)]);
         assert_eq!(Page::parse(&page(7, -1, 0, &[255]), 0).unwrap().granule, None);
         assert_eq!(Page::parse(&bytes[..30], 0), None);
     }

@@ -248,6 +248,10 @@ impl Find {
             let Some(codec) = &sound.codec else { continue };
             let around = self.around(held, sound.serial, codec.unit_at(nanos))?;
             from = from.min(self.begins(sound.serial, around));
+            // The last page may cut its last packet, so that only the page before tells its start.
+            if let (Some(before), true) = (around.before, around.behind.is_some_and(|page| page.last)) {
+                from = from.min(before.offset);
+            }
         }
         Ok(Some(self.seek_point(&link, nanos, offset, from)))
     }

@@ -60,6 +60,14 @@ pub struct Sample {
     pub data: Vec<u8>,
 }
 
+impl Sample {
+    /// Returns the sample without its bytes.
+    pub(crate) fn plan(&self) -> Plan {
+        let &Sample { track, pts_ns, dts_ns, duration_ns, key, offset, .. } = self;
+        Plan { track, pts_ns, dts_ns, duration_ns, key, offset }
+    }
+}
+
 /// The reason why a reader gives no more samples.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,6 +1,7 @@
 //! The set-up of a track's decoder.
 
 use super::ParameterSets;
+use crate::codec::vorbis;
 
 /// What a decoder of a track needs in addition to its samples. The codec, the language and the
 /// audio format are in the [`Track`](crate::Track) of the same index.
@@ -19,6 +20,8 @@ pub struct TrackSetup {
     /// | `mpeg4` | visual object sequence and layer headers |
     /// | `opus` | identification header (RFC 7845, 5.1) |
     /// | `vorbis` | the three headers with Xiph lacing: 2, two lengths, the headers |
+    /// | `theora` | the three headers, each with its length in two bytes before it |
+    /// | `speex` | its header |
     /// | `flac` | `STREAMINFO` without its block header |
     /// | `alac` | the `alac` box with its header |
     pub config: Vec<u8>,
@@ -38,5 +41,11 @@ impl TrackSetup {
             "hevc" => ParameterSets::hevc(&self.config),
             _ => None,
         }
+    }
+
+    /// Returns the identification, the comment and the setup header of Vorbis. `None` if the
+    /// configuration does not have them.
+    pub fn vorbis_headers(&self) -> Option<[&[u8]; 3]> {
+        vorbis::headers(&self.config)
     }
 }

@@ -1,4 +1,4 @@
-//! Our index beside ffprobe's truth.
+//! Compares our index with ffprobe.
 
 use super::{Film, Read, Truth, locate};
 use playswarm_media::{Accuracy, Container, Timeline};
@@ -6,10 +6,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// ffprobe prints microseconds, and durations here are whole nanoseconds.
+/// Tolerance in seconds: ffprobe prints microseconds, and durations here are whole nanoseconds.
 const TIME_ERROR_S: f64 = 0.001;
 
-/// A film's errors and what reading its index cost; prints as a row of a table.
+/// The errors of a film's index and the cost of reading it; prints as a row of a table.
 #[derive(Debug)]
 pub struct Row {
     pub film: String,
@@ -17,20 +17,20 @@ pub struct Row {
     pub accuracy: Accuracy,
     pub duration_s: f64,
     pub duration_error_s: f64,
-    /// Of the first timestamp.
+    /// Error of the first timestamp.
     pub origin_error_s: f64,
-    /// How long a frame lasts.
+    /// Duration of a frame.
     pub frame_s: f64,
-    /// Known to us, and to ffprobe.
+    /// Number of keyframes known to us, and to ffprobe.
     pub keyframes: usize,
     pub keyframes_true: usize,
-    /// Of the keyframes known to us against the nearest of ffprobe's.
+    /// Largest distance of a keyframe known to us from the nearest of ffprobe's.
     pub max_time_error_s: f64,
-    /// How many of ours are not where ffprobe's keyframe of that time is.
+    /// Number of our keyframes at a position other than that of ffprobe's keyframe of that time.
     pub offsets_wrong: usize,
-    /// How many have a `from` behind a packet that is played then or later.
+    /// Number of keyframes whose `from` is behind a packet that is played then or later.
     pub from_wrong: usize,
-    /// The most that `from` lies before the keyframe.
+    /// Largest distance of `from` before the keyframe.
     pub max_lead: u64,
     pub touched: u64,
     pub rounds: usize,
@@ -48,7 +48,8 @@ impl Row {
         self.touched as f64 / self.size as f64
     }
 
-    /// Whether all that it knows is right, and, where it calls itself exact, whether it knows all.
+    /// Asserts that all known keyframes are right, and that an index that claims to be exact has
+    /// all.
     pub fn assert_right(&self) {
         assert!(!matches!(self.accuracy, Accuracy::Estimate { .. }), "{}: {:?}", self.film, self.accuracy);
         assert!(self.duration_error_s.abs() <= self.frame_s + TIME_ERROR_S, "duration: {self:#?}");
@@ -89,8 +90,8 @@ impl fmt::Display for Row {
     }
 }
 
-/// Compares what was read of a film with the truth. A keyframe before the start (cut away by an edit list, but needed to
-/// decode what is shown first) counts as at the start; of several, as AAC has them, the last.
+/// Compares an index with ffprobe's output. A keyframe before the start counts as at the start: an
+/// edit list cut it away, but decoding needs it. Of several, as AAC has them, the last counts.
 pub fn compare(film: &Film, truth: &Truth, read: &Read) -> Row {
     let timeline = &read.timeline;
     let origin = timeline.origin_us() as f64 / 1e6;
@@ -124,7 +125,7 @@ pub fn compare(film: &Film, truth: &Truth, read: &Read) -> Row {
     for ((keyframe, time), lowest) in timeline.keyframes().iter().zip(ours).zip(lowest) {
         let (true_time, true_offset) = nearest(&keys, time);
         row.max_time_error_s = row.max_time_error_s.max((time - true_time).abs());
-        // Cues know the cluster; the block in it is found by a look at it.
+        // Cues give the cluster. Reading it gives the block.
         let offset = match timeline.container() {
             Container::Matroska => locate(film, timeline, keyframe.time).0.offset,
             _ => keyframe.offset,
@@ -137,8 +138,8 @@ pub fn compare(film: &Film, truth: &Truth, read: &Read) -> Row {
     row
 }
 
-/// Whether reading on from an offset reaches that keyframe as the first packet of the main track: what a sparse index knows
-/// (fragments, clusters), until a search has looked there.
+/// Whether reading on from an offset reaches that keyframe as the first packet of the main track. A
+/// sparse index of fragments or clusters knows no more until a search has read there.
 fn is_reached(truth: &Truth, offset: u64, keyframe: u64) -> bool {
     offset <= keyframe && !truth.main_packets().filter_map(|p| p.pos).any(|pos| (offset..keyframe).contains(&pos))
 }
@@ -150,8 +151,8 @@ fn nearest(keys: &[(f64, u64)], time: f64) -> (f64, u64) {
     nearest.copied().unwrap_or((f64::NAN, u64::MAX))
 }
 
-/// Seeks to the start, the end, the keyframes and between them, and asserts that each seek point is the keyframe at or before
-/// the time. Gives the most bytes that a seek touched.
+/// Seeks to the start, the end, the keyframes and between them. Asserts that each seek point is the
+/// keyframe at or before the time. Returns the most bytes that a seek touched.
 pub fn check_landings(film: &Film, truth: &Truth, timeline: &Arc<Timeline>) -> u64 {
     let origin = timeline.origin_us() as f64 / 1e6;
     let keys = truth.keyframes();
@@ -162,7 +163,7 @@ pub fn check_landings(film: &Film, truth: &Truth, timeline: &Arc<Timeline>) -> u
     for time in on_keys.chain(between).map(|time| time.clamp(0.0, timeline.duration().as_secs_f64())) {
         let (seek_point, touched) = locate(film, timeline, Duration::from_secs_f64(time));
         let before = |time: f64| keys[keys.partition_point(|k| k.0 <= time + origin).saturating_sub(1)];
-        // Within the error of a keyframe's time both it and the one before are right.
+        // Within the error of a keyframe's time, both it and the previous one are right.
         let (late, early) = (before(time + TIME_ERROR_S), before(time - TIME_ERROR_S));
         let (key_time, key_offset) = if seek_point.offset == early.1 { early } else { late };
         let error = seek_point.time.as_secs_f64() - (key_time - origin).max(0.0);

@@ -1,4 +1,5 @@
-//! Films made by FFmpeg, each once: they are kept in the target folder by their recipes.
+//! Films made by FFmpeg. Each is made once and kept in the target folder under a name derived from
+//! its recipe.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-/// A film and how FFmpeg makes it.
+/// A film and the FFmpeg recipe that makes it.
 #[derive(Clone, Debug)]
 pub struct Film {
     pub name: String,
@@ -17,12 +18,13 @@ pub struct Film {
 }
 
 impl Film {
-    /// The recipe is what stands between `ffmpeg` and the name of the file it makes, parts divided by spaces.
+    /// Creates a film by a recipe: the arguments between `ffmpeg` and the output file, separated by
+    /// spaces.
     pub fn new(name: &str, recipe: &str) -> Film {
         Film { name: name.into(), recipe: recipe.into(), source: None, alter: None, content: None }
     }
 
-    /// Made of another film, whose path is put where the recipe has `{}`.
+    /// Creates a film from another film, whose path replaces `{}` in the recipe.
     pub fn of(source: &Film, name: &str, recipe: &str) -> Film {
         Film {
             name: name.into(),
@@ -33,12 +35,12 @@ impl Film {
         }
     }
 
-    /// Another film with its bytes changed, as damage and other muxers change them.
+    /// Creates a film by changing the bytes of another one, as damage and other muxers do.
     pub fn altered(source: &Film, name: &str, alter: fn(Vec<u8>) -> Vec<u8>) -> Film {
         Film { alter: Some(alter), ..Film::of(source, name, "altered") }
     }
 
-    /// Of these bytes, which a test put together.
+    /// Creates a film of these bytes, which a test built.
     pub fn built(name: &str, content: Vec<u8>) -> Film {
         let mut hasher = DefaultHasher::new();
         content.hash(&mut hasher);
@@ -46,12 +48,12 @@ impl Film {
         Film { name: name.into(), recipe, source: None, alter: None, content: Some(Arc::new(content)) }
     }
 
-    /// Where it is; made if it is not there yet.
+    /// Returns its path, and makes the file if it does not exist.
     pub fn path(&self) -> PathBuf {
         let mut hasher = DefaultHasher::new();
         self.line().hash(&mut hasher);
         let path = folder().join(format!("{:016x}", hasher.finish())).join(&self.name);
-        // What a function does to it is not in the recipe, so it is done anew.
+        // The recipe does not contain the function that alters it, so such films are made anew.
         if let (Some(alter), Some(source)) = (self.alter, &self.source) {
             let scratch = path.with_file_name(format!("altering-{}-{}", std::process::id(), thread_number()));
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -67,13 +69,14 @@ impl Film {
         std::fs::read(self.path()).unwrap()
     }
 
-    /// All that decides what is in it.
+    /// Returns a text of all that determines the content.
     fn line(&self) -> String {
         let source = self.source.as_ref().map(|s| s.line()).unwrap_or_default();
         format!("{source}\n{} {}", self.recipe, self.name)
     }
 
-    /// Under another name first: tests run side by side and are interrupted.
+    /// Makes the film under a temporary name first, because tests run in parallel and may be
+    /// interrupted.
     fn make(&self, path: &Path) {
         let scratch = path.with_file_name(format!("making-{}-{}", std::process::id(), thread_number()));
         std::fs::create_dir_all(&scratch).unwrap();
@@ -84,7 +87,8 @@ impl Film {
             return std::fs::remove_dir_all(&scratch).unwrap();
         }
         let source = self.source.as_ref().map(|s| s.path().display().to_string()).unwrap_or_default();
-        // Bit-exact muxing leaves out FFmpeg's version and random numbers: the same film everywhere.
+        // Bit-exact muxing leaves out FFmpeg's version and random numbers, so the film is the same
+        // everywhere.
         let output = Command::new("ffmpeg")
             .args(["-hide_banner", "-loglevel", "error", "-nostdin", "-y"])
             .args(self.recipe.split_whitespace().map(|part| part.replace("{}", &source)))
@@ -92,8 +96,8 @@ impl Film {
             .arg(&made)
             .output()
             .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "ffmpeg cannot make {}: {said}", self.name);
+        let printed = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "ffmpeg cannot make {}: {printed}", self.name);
         std::fs::rename(&made, path).unwrap();
         std::fs::remove_dir_all(&scratch).unwrap();
     }
@@ -103,7 +107,8 @@ fn thread_number() -> String {
     format!("{:?}", std::thread::current().id()).chars().filter(char::is_ascii_digit).collect()
 }
 
-/// `target/tmp/films`. Cargo says where that is to tests, but not to examples, which are at `target/*/examples`.
+/// Returns `target/tmp/films`. Cargo passes this path to tests, but not to examples, which are at
+/// `target/*/examples`.
 fn folder() -> PathBuf {
     let tmp = option_env!("CARGO_TARGET_TMPDIR").map(PathBuf::from).unwrap_or_else(|| {
         let program = std::env::current_exe().unwrap();
@@ -112,14 +117,14 @@ fn folder() -> PathBuf {
     tmp.join("films")
 }
 
-/// Whether FFmpeg is there. Where it is not the test says so and is skipped; under `PLAYSWARM_TEST_REQUIRE=1`, as in CI,
-/// that is a failure.
+/// Whether FFmpeg is installed. If not, the test reports it and is skipped; under
+/// `PLAYSWARM_TEST_REQUIRE=1`, as in CI, that is a failure.
 #[track_caller]
 pub fn ffmpeg() -> bool {
     programs(&[("ffmpeg", "-version"), ("ffprobe", "-version")])
 }
 
-/// The same for any programs, each with the option that makes it tell its version.
+/// The same for any programs, each with the option that prints its version.
 #[track_caller]
 pub fn programs(needed: &[(&str, &str)]) -> bool {
     let missing = |(program, option): &&(&str, &str)| {

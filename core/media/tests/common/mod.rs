@@ -1,5 +1,6 @@
-//! What the tests of all containers share: films made by FFmpeg, their truth by ffprobe, the index as `playswarm-media` reads
-//! it, and the comparison of the two. A container's tests add a file to `catalogue` and call [`check`] on its films.
+//! Shared code for all containers: films made by FFmpeg, their description by ffprobe, the index as
+//! `playswarm-media` reads it, and the comparison. A container's tests add a file to `catalogue`
+//! and call [`check`] on its films.
 #![allow(dead_code, unused_imports, clippy::unwrap_used, missing_docs, unreachable_pub)]
 
 pub mod catalogue;
@@ -15,8 +16,9 @@ pub use film::{Film, ffmpeg, programs};
 pub use reader::{Cut, Read, locate, read};
 pub use truth::{Packet, TrackTruth, Truth};
 
-/// Reads a film in both cuts, compares it with ffprobe's truth, seeks in it, and gives the row of the first cut. The tests of
-/// what is exact; a container that is searched calls the parts.
+/// Reads a film with both kinds of feeding, compares it with ffprobe, and seeks in it. Returns the
+/// row of the first kind. This is for exact indexes; tests of a container that is searched call the
+/// parts.
 pub fn check(film: &Film) -> Row {
     let truth = Truth::of(&film.path());
     let row = compare(film, &truth, &read(film, Cut::Exact));
@@ -26,7 +28,8 @@ pub fn check(film: &Film) -> Row {
     row
 }
 
-/// A test for each film: `name: film;`. Each reads it, and all that it knows must be right.
+/// Makes a test for each film: `name: film;`. Each test reads the film and checks all that its
+/// index claims.
 #[allow(unused_macros)]
 macro_rules! films {
     ($($test:ident: $film:expr;)*) => {$(
@@ -39,7 +42,7 @@ macro_rules! films {
     )*};
 }
 
-/// A test for each film: its samples must be ffprobe's packets.
+/// Makes a test for each film: its samples must be ffprobe's packets.
 #[allow(unused_macros)]
 macro_rules! samples {
     ($($test:ident: $film:expr;)*) => {$(

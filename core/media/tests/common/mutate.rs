@@ -4,7 +4,7 @@ use playswarm_media::{Container, fuzzing};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// xorshift64: enough to pick bytes, and the same everywhere.
+/// xorshift64, which is sufficient to choose bytes and is the same everywhere.
 struct Random(u64);
 
 impl Random {
@@ -20,11 +20,11 @@ impl Random {
     }
 }
 
-/// What liars write: limits of the integers that sizes and counts are.
+/// Values that malicious files use: limits of the integers of sizes and counts.
 const LIES: [u64; 10] =
     [0, 1, 7, 0x7f, 0xff, 0x7fff_ffff, 0xffff_ffff, 0x7fff_ffff_ffff_ffff, u64::MAX, 0x0000_0100_0000_0000];
 
-/// Changes one to six places of the first or last 4 KiB of a film, and now and then cuts it short.
+/// Changes one to six places of the first or last 4 KiB of a film, and sometimes truncates it.
 fn mutate(film: &[u8], random: &mut Random) -> Vec<u8> {
     const NEAR: usize = 4096;
     let mut bytes = film.to_vec();
@@ -68,11 +68,12 @@ fn mutate(film: &[u8], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// One in so many mutations has all of its samples read and muxed.
+/// One of this number of mutations has all of its samples read and muxed.
 const MUXED_EACH: usize = 8;
 
-/// Runs so many mutations of the films in `fuzz/seeds/NAME` through the index and three searches. What must hold is asserted in
-/// the driver; here, that the films are read at all, and that lies are noticed but seldom fatal.
+/// Runs mutations of the films in `fuzz/seeds/NAME` through the index and three searches. The
+/// driver asserts what must always hold. This function asserts that most films are still read, and
+/// that some mutations are noticed.
 pub fn run(name: &str, container: Container, mutations: usize) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(name);
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -82,7 +83,7 @@ pub fn run(name: &str, container: Container, mutations: usize) {
         let timeline = fuzzing::film(container, film).unwrap();
         assert!(!timeline.is_estimate(), "{}: {:?}", path.display(), timeline.accuracy());
     }
-    // Each mutation has a seed of its own, so that the threads' turns change nothing.
+    // Each mutation has its own seed, so the result does not depend on the threads' order.
     let (next, read, estimates) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let work = || {
         loop {

@@ -1,4 +1,4 @@
-//! Feeds a film to an `Indexer` or a `Locate`, only what it asks for, and counts what that costs.
+//! Feeds the requested ranges of a film to an `Indexer` or a `Locate`, and counts the cost.
 
 use super::Film;
 use playswarm_media::{Indexer, Locate, SeekPoint, Timeline};
@@ -10,29 +10,29 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// The unit of a swarm's requests, and so of what is touched.
+/// Length of a block, the unit of a swarm's requests and of the touched bytes.
 pub const BLOCK: u64 = 16 << 10;
 
-/// How the ranges asked for are fed.
+/// How the requested ranges are fed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// Just these bytes.
+    /// Exactly these bytes.
     Exact,
-    /// All blocks that they lie in, the last first, each by itself.
+    /// All blocks that contain them, the last first, one by one.
     Blocks,
 }
 
-/// What reading an index gave and cost.
+/// The result and the cost of reading an index.
 #[derive(Debug)]
 pub struct Read {
     pub timeline: Arc<Timeline>,
     /// Bytes of the blocks touched.
     pub touched: u64,
-    /// How often it asked.
+    /// Number of rounds of requests.
     pub rounds: usize,
-    /// The most that it held.
+    /// Most bytes held.
     pub held: usize,
-    /// Time spent in it, without that for reading the file.
+    /// Time spent in it, without reading the file.
     pub parse: Duration,
 }
 
@@ -62,17 +62,17 @@ pub fn read_path(path: &Path, cut: Cut) -> Read {
     Read { timeline, touched: source.touched(), rounds, held, parse }
 }
 
-/// Where playing from a time begins, and the bytes of the blocks touched to know it.
+/// Returns the seek point for a time, and the bytes of the blocks touched to find it.
 pub fn locate(film: &Film, timeline: &Arc<Timeline>, time: Duration) -> (SeekPoint, u64) {
     let mut source = Source::open(&film.path(), Cut::Blocks);
     let mut locate = Locate::new(timeline, time);
     loop {
         if let Some(seek_point) = locate.seek_point() {
-            assert_eq!(locate.needed(), [], "there is a seek_point, but more is needed");
+            assert_eq!(locate.needed(), [], "there is a seek point, but more is needed");
             return (seek_point, source.touched());
         }
         let needed = locate.needed();
-        assert!(!needed.is_empty(), "no seek_point, but nothing more is needed");
+        assert!(!needed.is_empty(), "no seek point, but nothing more is needed");
         for (offset, bytes) in source.pieces(&needed) {
             locate.feed(offset, &bytes);
         }
@@ -97,7 +97,7 @@ impl Source {
         self.blocks.iter().map(|block| BLOCK.min(self.size - block * BLOCK)).sum()
     }
 
-    /// What is asked for, in the cut chosen.
+    /// Returns the requested bytes in the chosen parts.
     pub fn pieces(&mut self, needed: &[Range<u64>]) -> Vec<(u64, Vec<u8>)> {
         let mut ranges = Vec::new();
         let mut blocks = BTreeSet::new();

@@ -1,4 +1,4 @@
-//! Samples against the packets that ffprobe reads, with their hashes.
+//! Compares samples with the packets that ffprobe reads, by their hashes.
 
 use super::reader::{Cut, Source};
 use super::{Film, read};
@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Most bytes that a reader may hold, with what was fed in one round.
+/// Most bytes that a reader may hold, in addition to those fed in one round.
 const MAX_HELD: usize = 6 << 20;
 
 /// A packet as ffprobe reads it.
@@ -113,7 +113,7 @@ pub fn samples(film: &Film, timeline: &Arc<Timeline>, tracks: &[usize], from: Se
     }
 }
 
-/// How the samples of a stream differ from its packets.
+/// The differences between the samples of a stream and its packets.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Difference {
     pub ours: usize,
@@ -151,7 +151,7 @@ pub fn difference(samples: &[&Sample], packets: &[Packet], origin: f64, toleranc
     found
 }
 
-/// What a film's samples are compared in.
+/// The comparison of one stream of a film.
 #[derive(Debug)]
 pub struct Compared {
     pub stream: Stream,
@@ -173,7 +173,7 @@ pub fn compare_samples(film: &Film, tolerance: f64) -> Vec<Compared> {
         check_from(film, &timeline, &all, timeline.duration().mul_f64(part));
     }
     let origin = timeline.origin_us() as f64 / 1e6;
-    // ffprobe lists covers as streams of their own.
+    // ffprobe lists covers as separate streams.
     let streams = streams(film).into_iter().zip(timeline.setups()).enumerate();
     let compared = streams.map(|(index, (stream, setup))| {
         let ours: Vec<&Sample> = all.iter().filter(|sample| sample.track == index).collect();
@@ -204,7 +204,8 @@ fn check_from(film: &Film, timeline: &Arc<Timeline>, all: &[Sample], time: Durat
             _ => all.iter().position(|sample| sample.pts_ns + sample.duration_ns.max(1) > from_ns),
         };
         if from.estimated {
-            // Its times are as approximate as the position; the samples follow from the position.
+            // The times are as approximate as the position, but the samples follow from the
+            // position.
             let data = |samples: &[Sample]| samples.iter().map(|sample| md5(&sample.data)).collect::<Vec<_>>();
             assert!(!ours.is_empty() && data(&all).ends_with(&data(&ours)), "{} from {time:?}", film.name);
             continue;
@@ -215,17 +216,17 @@ fn check_from(film: &Film, timeline: &Arc<Timeline>, all: &[Sample], time: Durat
             expected.retain(|sample| sample.pts_ns >= pts);
         }
         if timeline.container() != Container::Mp4 {
-            // Of the first pictures it is guessed where the file does not state it.
+            // The start of the first pictures is guessed where the file does not state it.
             ours.iter_mut().chain(&mut expected).for_each(|sample| sample.dts_ns = 0);
         }
         if let (Container::MpegTs, Some(a), Some(b)) = (timeline.container(), ours.first_mut(), expected.first_mut()) {
-            // A zero byte before its start code belongs to the picture before, which is not read.
+            // A zero byte before its start code belongs to the previous picture, which is not read.
             for data in [&mut a.data, &mut b.data] {
                 data.drain(..data.iter().position(|byte| *byte != 0).unwrap_or_default());
             }
         }
         if track.kind == TrackKind::Subtitle {
-            // One that lasts into the start may lie far before it.
+            // A subtitle that lasts into the start may be far before it.
             expected.drain(..expected.len().saturating_sub(ours.len()));
         }
         let brief = |samples: &[Sample]| samples.first().map(|first| (first.pts_ns, first.offset, samples.len()));

@@ -1,4 +1,4 @@
-//! What ffprobe says of a film: the truth that the index is compared with.
+//! ffprobe's description of a film, with which the index is compared.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub struct TrackTruth {
     pub resolution: Option<(u32, u32)>,
     /// Channels and samples a second.
     pub audio: Option<(u32, u32)>,
-    /// A still picture, such as the cover of an album.
+    /// Whether it is a still picture, such as the cover of an album.
     pub attached: bool,
 }
 
@@ -40,7 +40,7 @@ pub struct Packet {
 }
 
 impl Packet {
-    /// When it is shown; where that is not known, decoded.
+    /// Returns the presentation time, or the decoding time if that is not known.
     pub fn time(&self) -> Option<f64> {
         self.pts.or(self.dts)
     }
@@ -63,7 +63,7 @@ impl Truth {
             match line.split('|').next() {
                 Some("packet") => truth.packets.push(packet(&fields)),
                 Some("stream") => {
-                    // A transport stream's are listed by their program, and once more.
+                    // The streams of a transport stream are listed by program, and then once more.
                     let track = track(&fields);
                     truth.tracks.retain(|known| known.index != track.index);
                     truth.tracks.push(track);
@@ -77,14 +77,14 @@ impl Truth {
         }
         truth.tracks.sort_by_key(|track| track.index);
         if truth.duration.is_nan() {
-            // It is not in the file: up to the end of the last packet.
+            // Not stated in the file: up to the end of the last packet.
             let ends = truth.packets.iter().filter_map(|p| Some(p.time()? + p.duration.unwrap_or(0.0)));
             truth.duration = ends.fold(f64::NAN, f64::max) - truth.start;
         }
         truth
     }
 
-    /// The first video track that moves, else the first audio track.
+    /// Returns the first video track that is not a still picture, else the first audio track.
     pub fn main(&self) -> &TrackTruth {
         let of = |kind: &str| self.tracks.iter().find(|t| t.kind == kind && !t.attached);
         of("video").or_else(|| of("audio")).unwrap()
@@ -103,14 +103,15 @@ impl Truth {
         keys
     }
 
-    /// How long a frame of the main track usually lasts.
+    /// Returns the usual duration of a frame of the main track.
     pub fn frame(&self) -> f64 {
         let mut durations: Vec<f64> = self.main_packets().filter_map(|p| p.duration).collect();
         durations.sort_by(f64::total_cmp);
         durations.get(durations.len() / 2).copied().unwrap_or(0.04)
     }
 
-    /// For each of these times, ascending, the lowest position of a packet of pictures or sound that begins then or later.
+    /// Returns for each of these times, ascending, the lowest position of a packet of pictures or
+    /// sound that begins then or later.
     pub fn lowest_from(&self, times: &[f64]) -> Vec<u64> {
         let plays = |track: &TrackTruth| matches!(track.kind.as_str(), "video" | "audio") && !track.attached;
         let played = |p: &&Packet| self.tracks.iter().any(|t| t.index == p.track && plays(t));

@@ -3,7 +3,7 @@
 use crate::InfoHash;
 use crate::sha1::Sha1;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
-use data_encoding::BASE32_NOPAD;
+use data_encoding::{BASE32_NOPAD, BASE32_NOPAD_NOCASE};
 use std::fmt;
 use std::str::FromStr;
 
@@ -50,13 +50,10 @@ impl fmt::Debug for ChannelKey {
 impl FromStr for ChannelKey {
     type Err = String;
     fn from_str(text: &str) -> Result<ChannelKey, String> {
-        let mut key = [0; 32];
-        let is_length = text.len() == KEY_CHARS;
-        let decoded = is_length.then(|| BASE32_NOPAD.decode_mut(text.to_ascii_uppercase().as_bytes(), &mut key));
-        match decoded {
-            Some(Ok(32)) => Ok(ChannelKey(key)),
-            _ => Err(format!("a channel key has {KEY_CHARS} characters of base32 (A to Z, 2 to 7)")),
-        }
+        let key = if text.len() == KEY_CHARS { BASE32_NOPAD_NOCASE.decode(text.as_bytes()).ok() } else { None };
+        key.and_then(|key| key.try_into().ok())
+            .map(ChannelKey)
+            .ok_or_else(|| format!("a channel key has {KEY_CHARS} characters of base32 (A to Z, 2 to 7)"))
     }
 }
 

@@ -2,6 +2,7 @@
 //! module restores the intended link; the parent module parses its fields.
 
 use crate::InfoHash;
+use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 
 /// Schemes that stand for a magnet link. WebTorrent, browsers' handlers and players each have their
@@ -149,21 +150,5 @@ pub(super) fn decoded_wholly(value: &str) -> Cow<'_, str> {
 /// Returns the text with each `%XX` decoded once. Unlike in a form, `+` is unchanged: it is part of
 /// the values.
 pub(super) fn decoded(text: &str) -> String {
-    let digit = |b: Option<&u8>| b.and_then(|b| (*b as char).to_digit(16));
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        match (bytes[at], digit(bytes.get(at + 1)), digit(bytes.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            (byte, ..) => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -48,12 +48,12 @@ impl<'a> RawInfo<'a> {
                 b"name" => first(&mut raw.name, value.string_if_any()?),
                 b"name.utf-8" => first(&mut raw.name_utf8, utf8(value.string_if_any()?)),
                 b"pieces" => first(&mut raw.pieces, value.string_if_any()?),
-                b"piece length" => first(&mut raw.piece_length, number(value)?),
-                b"length" => first(&mut raw.length, number(value)?),
+                b"piece length" => first(&mut raw.piece_length, value.number()?),
+                b"length" => first(&mut raw.length, value.number()?),
                 // Checked as a whole by skipping it, parsed later.
                 b"files" if value.peek()? == b'l' => first(&mut raw.files, Some(value.clone())),
                 b"private" => raw.private |= flag(value)?,
-                b"meta version" => raw.v2 |= number(value)? == Some(2),
+                b"meta version" => raw.v2 |= value.number()? == Some(2),
                 b"encoding" => first(&mut raw.encoding, label(value)?),
                 b"codepage" => first(&mut raw.encoding, code_page(value)?),
                 _ => {}
@@ -129,14 +129,6 @@ fn utf8(text: Option<&[u8]>) -> Option<&[u8]> {
     text.filter(|text| !text.is_empty() && std::str::from_utf8(text).is_ok())
 }
 
-/// Reads an integer, also one that was written as text.
-fn number(value: &mut Reader<'_>) -> Result<Option<i64>> {
-    if value.peek()?.is_ascii_digit() {
-        return Ok(std::str::from_utf8(value.string()?).ok().and_then(|text| text.trim().parse().ok()));
-    }
-    Ok(value.integer_if_any()?)
-}
-
 /// Reads a flag: a number, or text.
 fn flag(value: &mut Reader<'_>) -> Result<bool> {
     if value.peek()?.is_ascii_digit() {
@@ -154,7 +146,7 @@ pub(super) fn label(value: &mut Reader<'_>) -> Result<Option<&'static Encoding>>
 
 /// Reads the value of `codepage`.
 pub(super) fn code_page(value: &mut Reader<'_>) -> Result<Option<&'static Encoding>> {
-    Ok(number(value)?.and_then(charset::by_code_page))
+    Ok(value.number()?.and_then(charset::by_code_page))
 }
 
 /// An entry of the list of files.
@@ -174,7 +166,7 @@ impl<'a> RawFile<'a> {
             match key {
                 b"path" => first(&mut path, strings(value)?),
                 b"path.utf-8" => first(&mut path_utf8, strings(value)?),
-                b"length" => first(&mut length, number(value)?),
+                b"length" => first(&mut length, value.number()?),
                 b"attr" => first(&mut attr, value.string_if_any()?),
                 _ => {}
             }

@@ -1,6 +1,6 @@
 //! Pad files (BEP 47), which align the next file with a piece: the blocks that need not be fetched.
 
-use super::Metainfo;
+use super::{FileEntry, Metainfo};
 use crate::{BLOCK_BYTES, PieceIndex};
 use std::collections::BTreeMap;
 
@@ -10,54 +10,31 @@ impl Metainfo {
     /// are zeros and need not be fetched. If the piece's hash does not match, the pad files contain
     /// data after all.
     pub fn padded_tails(&self) -> BTreeMap<PieceIndex, u32> {
-        let mut tails = BTreeMap::new();
-        let mut from = None;
-        for (n, file) in self.files.iter().enumerate().filter(|(_, f)| f.length > 0) {
-            if !file.padding {
-                from = None;
-                continue;
-            }
-            let start = *from.get_or_insert(file.offset);
-            let end = file.offset + file.length;
-            if self.files[n + 1..].iter().find(|f| f.length > 0).is_some_and(|next| next.padding) {
-                continue;
-            }
-            let (first, last) = (self.layout.piece_at(start), self.layout.piece_at(end - 1));
-            for piece in (first.0..=last.0).map(PieceIndex) {
-                let begin = self.layout.start_of(piece);
-                if begin + u64::from(self.layout.bytes_of(piece)) > end {
-                    continue;
-                }
-                let block = start.saturating_sub(begin).div_ceil(u64::from(BLOCK_BYTES));
-                // A piece has fewer blocks than that.
-                let block = u32::try_from(block).unwrap_or(u32::MAX);
-                if block > 0 && block < self.layout.blocks_of(piece) {
-                    tails.insert(piece, block);
-                }
-            }
-        }
-        tails
+        let block = |bytes: u64| u32::try_from(bytes.div_ceil(u64::from(BLOCK_BYTES))).unwrap_or(u32::MAX);
+        let tails = self.padded().into_iter().map(|(piece, from)| (piece, block(from)));
+        tails.filter(|(piece, from)| (1..self.layout.blocks_of(*piece)).contains(from)).collect()
     }
 
     /// Returns the pieces that lie completely in pad files.
     pub fn pad_pieces(&self) -> Vec<PieceIndex> {
-        let mut pieces = Vec::new();
-        let mut from = None;
-        for file in self.files.iter().filter(|f| f.length > 0) {
-            if !file.padding {
-                from = None;
-                continue;
-            }
-            let start = *from.get_or_insert(file.offset);
-            let end = file.offset + file.length;
-            for piece in (self.layout.piece_at(file.offset).0..=self.layout.piece_at(end - 1).0).map(PieceIndex) {
+        self.padded().into_iter().filter(|(_, from)| *from == 0).map(|(piece, _)| piece).collect()
+    }
+
+    /// Returns the pieces that end with pad files, with the first byte of these in the piece.
+    fn padded(&self) -> Vec<(PieceIndex, u64)> {
+        let files: Vec<&FileEntry> = self.files.iter().filter(|f| f.length > 0).collect();
+        let mut padded = Vec::new();
+        for run in files.chunk_by(|a, b| a.padding && b.padding).filter(|run| run[0].padding) {
+            let start = run[0].offset;
+            let end = start + run.iter().map(|f| f.length).sum::<u64>();
+            for piece in self.layout.pieces_of(start..end) {
                 let begin = self.layout.start_of(piece);
-                if begin >= start && begin + u64::from(self.layout.bytes_of(piece)) <= end {
-                    pieces.push(piece);
+                if begin + u64::from(self.layout.bytes_of(piece)) <= end {
+                    padded.push((piece, start.saturating_sub(begin)));
                 }
             }
         }
-        pieces
+        padded
     }
 }
 

@@ -269,33 +269,21 @@ impl PathMaker {
     }
 
     fn folder(&mut self, parent: u32, name: String, room: usize) -> (u32, String) {
+        // Where a file has the name, the folder is found again by its suffix.
+        let is_file = |name: &str| matches!(self.entries.get(&(parent, self.rules.key(name))), Some(Entry::File));
+        let other = || fit_parts((&name, ""), " (folder)", room);
+        let name = match is_file(&name) {
+            true if is_file(&other()) => self.unused(parent, &other(), room),
+            true => other(),
+            false => name,
+        };
         let key = (parent, self.rules.key(&name));
-        match self.entries.get(&key) {
-            // Another spelling of an existing folder: the first one counts.
-            Some(Entry::Folder { id, name }) => (*id, name.clone()),
-            Some(Entry::File) => {
-                // Later files of the same folder must find the same substitute, so it is looked up
-                // by its suffix.
-                let name = fit_parts((&name, ""), " (folder)", room);
-                let key = (parent, self.rules.key(&name));
-                match self.entries.get(&key) {
-                    Some(Entry::Folder { id, name }) => (*id, name.clone()),
-                    Some(Entry::File) => {
-                        let name = self.unused(parent, &name, room);
-                        self.new_folder(parent, name)
-                    }
-                    None => self.new_folder(parent, name),
-                }
-            }
-            None => self.new_folder(parent, name),
+        if let Some(Entry::Folder { id, name }) = self.entries.get(&key) {
+            return (*id, name.clone());
         }
-    }
-
-    fn new_folder(&mut self, parent: u32, name: String) -> (u32, String) {
         self.folders += 1;
-        let id = self.folders;
-        self.entries.insert((parent, self.rules.key(&name)), Entry::Folder { id, name: name.clone() });
-        (id, name)
+        self.entries.insert(key, Entry::Folder { id: self.folders, name: name.clone() });
+        (self.folders, name)
     }
 
     fn file(&mut self, parent: u32, name: String, room: usize) -> String {

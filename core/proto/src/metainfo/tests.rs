@@ -219,7 +219,7 @@ fn names_are_read_in_the_encoding_that_the_torrent_states() {
             assert_eq!((&again.files, again.info_hash), (&torrent.files, torrent.info_hash));
         }
     }
-    // The same bytes are another letter in each encoding, whatever they look like.
+    // The same bytes are another letter in each encoding.
     for (label, text) in [("windows-1251", "А.mkv"), ("windows-1252", "À.mkv"), ("windows-1253", "ΐ.mkv")] {
         let torrent = Metainfo::from_bytes(&outer(&[("encoding", s(label))], &name(b"\xc0.mkv"))).unwrap();
         assert_eq!(torrent.name, text, "{label}");

@@ -105,13 +105,13 @@ fn dictionary(body: &[u8]) -> Result<Parsed> {
                 refused = Some("no reason".to_owned());
             }
             b"warning message" if is_string => answer.warning = Some(words(value.string()?)).filter(|w| !w.is_empty()),
-            b"interval" => answer.interval = seconds(number(value)?),
-            b"min interval" => answer.min_interval = seconds(number(value)?),
-            b"complete" => answer.seeds = number(value)?.and_then(|n| u64::try_from(n).ok()),
-            b"incomplete" => answer.leeches = number(value)?.and_then(|n| u64::try_from(n).ok()),
+            b"interval" => answer.interval = seconds(value.number()?),
+            b"min interval" => answer.min_interval = seconds(value.number()?),
+            b"complete" => answer.seeds = value.number()?.and_then(|n| u64::try_from(n).ok()),
+            b"incomplete" => answer.leeches = value.number()?.and_then(|n| u64::try_from(n).ok()),
             b"retry in" if is_string && value.clone().string()? == b"never" => retry = Retry::Never,
             b"retry in" => {
-                let pause = number(value)?.and_then(|minutes| seconds(minutes.checked_mul(60)));
+                let pause = value.number()?.and_then(|minutes| seconds(minutes.checked_mul(60)));
                 retry = pause.map_or(Retry::Usual, Retry::In);
             }
             b"tracker id" if is_string => answer.tracker_id = Some(value.string()?.to_vec()),
@@ -140,15 +140,6 @@ fn dictionary(body: &[u8]) -> Result<Parsed> {
     Ok(parsed)
 }
 
-/// Reads a number, also if it is written as a string; `None` for any other value.
-fn number(value: &mut Reader<'_>) -> Result<Option<i64>> {
-    if value.peek()?.is_ascii_digit() {
-        let text = value.string()?;
-        return Ok(std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()));
-    }
-    Ok(value.integer_if_any()?)
-}
-
 fn seconds(n: impl Into<Option<i64>>) -> Option<Duration> {
     n.into().and_then(|n| u64::try_from(n).ok()).map(Duration::from_secs)
 }
@@ -173,7 +164,7 @@ fn peer_of_list(peer: &mut Reader<'_>, parsed: &mut Parsed) -> Result<()> {
     peer.dictionary(|key, value| -> Result<()> {
         match key {
             b"ip" if value.peek()?.is_ascii_digit() => host = std::str::from_utf8(value.string()?).ok(),
-            b"port" => port = number(value)?.and_then(|n| u16::try_from(n).ok()),
+            b"port" => port = value.number()?.and_then(|n| u16::try_from(n).ok()),
             _ => {}
         }
         Ok(())

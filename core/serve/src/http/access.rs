@@ -3,13 +3,14 @@
 //! headers in, a refusal or a grant out.
 
 use super::HttpConfig;
-use super::config::{Remedies, parse_host, parse_origin};
+use super::config::{Remedies, parse_origin};
 use super::links::{Forwarded, Links};
+use crate::hosts::{Hosts, host_of};
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use subtle::ConstantTimeEq;
 use url::Host;
 
@@ -20,8 +21,7 @@ const SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 /// The access rules of one server.
 pub(crate) struct Access {
     token: Option<String>,
-    /// The server's names, as [`host_of`] returns them.
-    hosts: BTreeSet<String>,
+    hosts: Hosts,
     /// The allowed origins in lower case: `scheme://host[:port]`.
     origins: Vec<String>,
     remedies: Remedies,
@@ -49,11 +49,9 @@ pub(crate) struct Granted {
 impl Access {
     /// Returns the rules of a configuration. `own_names` are those of this machine, in lower case.
     pub(crate) fn new(config: &HttpConfig, own_names: BTreeSet<String>) -> Access {
-        let mut hosts = own_names;
-        hosts.extend(config.allow_hosts.iter().filter_map(|host| parse_host(host).ok()));
         Access {
             token: config.token.clone(),
-            hosts,
+            hosts: Hosts::new(own_names, &config.allow_hosts),
             origins: config.allow_origins.iter().filter_map(|origin| parse_origin(origin).ok()).collect(),
             remedies: config.remedies.clone(),
         }
@@ -68,7 +66,7 @@ impl Access {
         forwarded: &Forwarded,
     ) -> Result<Granted, Refusal> {
         let authority = self.check_host(uri, headers)?;
-        let known = forwarded.authority.as_deref().filter(|authority| self.is_ours(authority));
+        let known = forwarded.authority.as_deref().filter(|authority| self.hosts.is_ours(authority));
         let cors = self.check_origin(&[authority.as_deref(), known], headers)?;
         if cors.is_none() {
             check_fetch_metadata(headers)?;
@@ -99,24 +97,11 @@ impl Access {
         // checked.
         let in_uri = uri.authority().map(|a| a.as_str());
         for authority in [in_uri, header].into_iter().flatten() {
-            if !self.is_ours(authority) {
+            if !self.hosts.is_ours(authority) {
                 return Err(self.foreign_host(authority));
             }
         }
         Ok(in_uri.or(header).map(str::to_owned))
-    }
-
-    fn is_ours(&self, authority: &str) -> bool {
-        match host_of(authority) {
-            // No server of a name in `localhost` can be elsewhere (RFC 6761, section 6.3).
-            Some(Host::Domain(name)) => {
-                name == "localhost" || name.ends_with(".localhost") || self.hosts.contains(&name)
-            }
-            // An address cannot be rebound: a page that was loaded from it came from the machine
-            // that has it.
-            Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
-            None => false,
-        }
     }
 
     fn foreign_host(&self, authority: &str) -> Refusal {
@@ -187,31 +172,6 @@ fn check_fetch_metadata(headers: &HeaderMap) -> Result<(), Refusal> {
         return Err(refusal(StatusCode::FORBIDDEN, "pages of other sites may not embed this resource"));
     }
     Ok(())
-}
-
-/// Returns the host of `host[:port]`, a name in lower case and without a trailing dot. `None` where
-/// the text is neither.
-pub(crate) fn host_of(authority: &str) -> Option<Host<String>> {
-    let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, port) = rest.split_once(']')?;
-            (host, if port.is_empty() { port } else { port.strip_prefix(':')? })
-        }
-        None => authority.split_once(':').unwrap_or((authority, "")),
-    };
-    if !port.bytes().all(|b| b.is_ascii_digit()) || (!port.is_empty() && port.parse::<u16>().is_err()) {
-        return None;
-    }
-    if authority.starts_with('[') {
-        // The zone names an interface of the client (RFC 6874).
-        let (host, _zone) = host.split_once('%').unwrap_or((host, ""));
-        return host.parse::<Ipv6Addr>().ok().map(Host::Ipv6);
-    }
-    match Host::parse(host.strip_suffix('.').unwrap_or(host)).ok()? {
-        Host::Domain(name) if !name.is_empty() => Some(Host::Domain(name)),
-        Host::Domain(_) => None,
-        other => Some(other),
-    }
 }
 
 /// Whether a text can be the host and port of a URL.

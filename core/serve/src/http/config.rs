@@ -127,7 +127,7 @@ pub fn parse_host(text: &str) -> Result<String, String> {
     if text.contains(['/', '@', '?', '#']) {
         return refused("write only the name, as in films.example");
     }
-    match super::access::host_of(text) {
+    match crate::hosts::host_of(text) {
         Some(Host::Domain(name)) => Ok(name),
         Some(Host::Ipv4(ip)) => Ok(ip.to_string()),
         Some(Host::Ipv6(ip)) => Ok(ip.to_string()),

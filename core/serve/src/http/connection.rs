@@ -1,8 +1,9 @@
-//! One connection: its activity and the bounds on its time. [`super::admission`] decides which
+//! One connection: its activity and the bounds on its time. [`crate::admission`] decides which
 //! connections get a place.
 
-use super::admission::{Host, Place, State};
 use super::request_line::Repair;
+use crate::admission::State;
+use crate::places::{Activity, Now};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use http::{Request, Response};
@@ -11,7 +12,6 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use parking_lot::Mutex;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,6 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
-use tokio_util::sync::CancellationToken;
 
 /// Longest time to the end of the first request's head. Clients send it as soon as they are
 /// connected.
@@ -64,87 +63,28 @@ impl Default for Patience {
     }
 }
 
-/// The activity of a connection, for the decision on new ones.
-pub(crate) struct Activity {
-    host: Host,
-    now: Mutex<Now>,
-    /// Closes the connection.
-    pub(crate) closed: CancellationToken,
+/// How much longer an answer is sent to a client that sends no more; `None` where there is none, or
+/// it waits for data.
+fn goes_on(now: Now) -> Option<Duration> {
+    match (now.state, now.blocked) {
+        (_, Some(_)) => Some(HALF_CLOSED_PAUSE),
+        (State::Served(_), None) => HALF_CLOSED_PAUSE.checked_sub(now.written.elapsed()).filter(|left| !left.is_zero()),
+        _ => None,
+    }
 }
 
-struct Now {
-    state: State,
-    /// Since when a write waits for the client.
-    blocked: Option<Instant>,
-    /// When the last write was taken.
-    written: Instant,
-}
-
-impl Activity {
-    /// Returns that of a connection that was accepted just now.
-    pub(crate) fn new(peer: SocketAddr) -> Arc<Activity> {
-        let now = Instant::now();
-        let now = Now { state: State::New(now), blocked: None, written: now };
-        let (host, closed) = (Host::of(peer.ip()), CancellationToken::new());
-        Arc::new(Activity { host, now: Mutex::new(now), closed })
-    }
-
-    /// Returns what the decision on a new connection needs.
-    pub(crate) fn place(&self) -> Place {
-        let now = self.now.lock();
-        let state = match (now.state, now.blocked) {
-            // The answer is complete here, but the client has not taken all of it yet.
-            (State::Idle(_) | State::Served(_), Some(blocked)) => State::Served(Some(blocked)),
-            (state, _) => state,
-        };
-        Place { host: self.host, state }
-    }
-
-    fn set(&self, state: State) {
-        let mut now = self.now.lock();
-        now.state = state;
-        // An answer begins as if it had been written to.
-        now.written = Instant::now();
-    }
-
-    fn wrote(&self, pending: bool) {
-        let mut now = self.now.lock();
-        match (pending, now.blocked) {
-            (true, None) => now.blocked = Some(Instant::now()),
-            (false, Some(_)) => now.blocked = None,
-            _ => {}
-        }
-        if !pending {
-            now.written = Instant::now();
-        }
-    }
-
-    /// How much longer an answer is sent to a client that sends no more; `None` where there is
-    /// none, or it waits for data.
-    fn goes_on(&self) -> Option<Duration> {
-        let now = self.now.lock();
-        match (now.state, now.blocked) {
-            (_, Some(_)) => Some(HALF_CLOSED_PAUSE),
-            (State::Served(_), None) => {
-                HALF_CLOSED_PAUSE.checked_sub(now.written.elapsed()).filter(|left| !left.is_zero())
-            }
-            _ => None,
-        }
-    }
-
-    /// Returns the time until the connection must be checked again. `None` when its time is up.
-    fn left(&self, patience: &Patience) -> Option<Duration> {
-        let (now, state) = (Instant::now(), self.now.lock());
-        let left = |since: Instant, bound: Duration| {
-            bound.checked_sub(now.saturating_duration_since(since)).filter(|left| !left.is_zero())
-        };
-        let head = match state.state {
-            State::New(since) => left(since, patience.first_head)?,
-            _ => LOOK,
-        };
-        let write = state.blocked.map_or(Some(LOOK), |since| left(since, patience.stall))?;
-        Some(head.min(write).min(LOOK).min(patience.stall))
-    }
+/// Returns the time until a connection must be checked again. `None` when its time is up.
+fn left(state: Now, patience: &Patience) -> Option<Duration> {
+    let now = Instant::now();
+    let left = |since: Instant, bound: Duration| {
+        bound.checked_sub(now.saturating_duration_since(since)).filter(|left| !left.is_zero())
+    };
+    let head = match state.state {
+        State::New(since) => left(since, patience.first_head)?,
+        _ => LOOK,
+    };
+    let write = state.blocked.map_or(Some(LOOK), |since| left(since, patience.stall))?;
+    Some(head.min(write).min(LOOK).min(patience.stall))
 }
 
 /// Serves a connection until one side or its time ends it.
@@ -179,7 +119,7 @@ pub(crate) async fn serve(
         .max_buf_size(BUFFER_BYTES)
         .serve_connection(TokioIo::new(io), service);
     let time_is_up = async {
-        while let Some(left) = activity.left(&patience) {
+        while let Some(left) = left(activity.now(), &patience) {
             tokio::time::sleep(left).await;
         }
     };
@@ -267,7 +207,7 @@ impl AsyncRead for Watched {
             }
             ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
             let is_end = buf.filled().len() == before && buf.remaining() > 0;
-            match self.activity.goes_on().filter(|_| is_end) {
+            match goes_on(self.activity.now()).filter(|_| is_end) {
                 Some(left) => self.pause = Some(Box::pin(tokio::time::sleep(left))),
                 None => break,
             }

@@ -4,8 +4,8 @@
 //! | file | subject |
 //! |---|---|
 //! | `config` | the settings |
-//! | `server`, `connection`, `admission` | the listener, its connections and their bounds |
-//! | `guard`, `access`, `hosts` | which requests are answered: Host, Origin, token; this machine's own names |
+//! | `server`, `connection` | the listener, its connections and their bounds |
+//! | `guard`, `access` | which requests are answered: Host, Origin, token |
 //! | `request_line` | request targets of old players |
 //! | `paths`, `links` | paths as clients write them; links to our own paths, also behind proxies |
 //! | `deliver`, `range`, `body_pacer` | one file: preconditions, ranges, the body |
@@ -20,7 +20,6 @@
 //! | `workers` | work that must not block the threads of the connections |
 
 mod access;
-mod admission;
 mod body_pacer;
 mod charset;
 mod config;
@@ -29,7 +28,6 @@ mod conversions;
 mod deliver;
 mod dlna;
 mod guard;
-mod hosts;
 mod library;
 pub(crate) mod links;
 mod listing;
@@ -54,9 +52,12 @@ pub use names::natural_order;
 pub use timeline::timeline_json;
 pub use when::{clock_time, parse_time};
 
+use crate::admission::Limits;
+use crate::hosts::own_names;
 use crate::listening::{Running, bind};
+use crate::places::Places;
+use crate::rtsp::RtspView;
 use access::Access;
-use admission::Limits;
 use axum::Router;
 use axum::body::Body;
 use axum::middleware::from_fn_with_state;
@@ -67,7 +68,6 @@ use http::{Response, StatusCode, header};
 use library::Library;
 use playswarm::metainfo::Sidecars;
 use playswarm::{Error, Result, TorrentHandle};
-use server::Places;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
@@ -83,6 +83,7 @@ pub struct Server {
     path_of: Box<dyn Fn(usize) -> String + Send + Sync>,
     subtitle_path: Box<dyn Fn(usize) -> String + Send + Sync>,
     file: usize,
+    rtsp: Arc<OnceLock<RtspView>>,
 }
 
 impl Server {
@@ -100,6 +101,12 @@ impl Server {
     /// has it.
     pub fn subtitle_url(&self, file: usize) -> String {
         format!("http://{}{}", self.running.reachable(), (self.subtitle_path)(file))
+    }
+
+    /// Shows the sessions of an RTSP server of the same torrent in the status and the metrics. The
+    /// first call counts.
+    pub fn show_rtsp(&self, view: RtspView) {
+        let _ = self.rtsp.set(view);
     }
 
     /// Returns the address that it listens on, with the real port.
@@ -144,6 +151,8 @@ pub(crate) struct App<L> {
     /// Bytes of files handed to connections.
     sent_bytes: Arc<AtomicU64>,
     places: Arc<Places>,
+    /// The RTSP server beside, if there is one.
+    rtsp: Arc<OnceLock<RtspView>>,
     snapshots: watch::Snapshots,
     workers: Workers,
 }
@@ -189,9 +198,10 @@ async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, 
     let (listener, addr) = bind(config.listen, "http.listen").await?;
     let places = Places::new(Limits { places: config.max_connections, per_host: config.max_connections_per_host });
     let workers = Workers::new(ANSWERS_AT_ONCE);
+    let rtsp = Arc::new(OnceLock::new());
     let torrent = library.metainfo().clone();
     // Names of many files, the hosts file, and sockets.
-    let (beside, own_names) = workers.run(move || (Sidecars::new(&torrent), hosts::own_names())).await?;
+    let (beside, own_names) = workers.run(move || (Sidecars::new(&torrent), own_names())).await?;
     let app = Arc::new(App {
         beside,
         order: OnceLock::new(),
@@ -205,6 +215,7 @@ async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, 
         access: Access::new(&config, own_names),
         sent_bytes: Arc::new(AtomicU64::new(0)),
         places: places.clone(),
+        rtsp: rtsp.clone(),
         snapshots: watch::Snapshots::default(),
         workers,
     });
@@ -215,6 +226,7 @@ async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, 
         path_of: Box::new(move |i| paths.path_of(i)),
         subtitle_path: Box::new(move |i| subtitles.subtitle_path(i)),
         file,
+        rtsp,
     })
 }
 

@@ -1,7 +1,7 @@
 //! File names in URLs, headers, playlists and pages, and their natural order.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use playswarm::metainfo::{FileEntry, Metainfo, natural_cmp};
-use std::fmt::Write as _;
 
 /// Returns all files except padding in natural order: `part 2` before `part 10`, the files of a
 /// folder together.
@@ -19,15 +19,8 @@ pub(crate) fn base_name(file: &FileEntry) -> &str {
 /// Percent-encodes all but RFC 3986's unreserved characters: safe in a path, a query and an
 /// `ext-value` (RFC 8187).
 pub(crate) fn percent(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for b in text.bytes() {
-        if b.is_ascii_alphanumeric() || b"-._~".contains(&b) {
-            out.push(char::from(b));
-        } else {
-            let _ = write!(out, "%{b:02X}");
-        }
-    }
-    out
+    const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, ENCODED).to_string()
 }
 
 /// Returns the `Content-Disposition` for a name (RFC 6266): a plain name for old clients, the real

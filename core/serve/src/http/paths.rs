@@ -6,6 +6,7 @@
 use super::names::percent;
 use http::Request;
 use http::uri::{PathAndQuery, Uri};
+use percent_encoding::percent_decode_str;
 
 /// The depth of the path that the client asked for, where its relative links begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,23 +55,7 @@ pub(crate) fn straight(path: &str) -> String {
 
 /// Percent-decodes a segment. Bytes that are no UTF-8 become U+FFFD, which no path of ours has.
 fn decode(segment: &str) -> String {
-    let bytes = segment.as_bytes();
-    let hex = |b: u8| char::from(b).to_digit(16).map(|d| d as u8);
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        match (bytes[i], bytes.get(i + 1).copied().and_then(hex), bytes.get(i + 2).copied().and_then(hex)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(high << 4 | low);
-                i += 3;
-            }
-            (b, ..) => {
-                out.push(b);
-                i += 1;
-            }
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
+    percent_decode_str(segment).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::App;
 use super::library::Library;
+use crate::rtsp::{RtspSession, RtspView};
 use async_stream::stream;
 use axum::Json;
 use axum::body::Body;
@@ -11,10 +12,11 @@ use axum::response::{IntoResponse, sse};
 use http::Response;
 use http::header::CONTENT_TYPE;
 use playswarm::TorrentStatus;
+use serde::Serialize;
 use std::convert::Infallible;
 use std::fmt::{Display, Write as _};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 use tokio::sync::broadcast::error::RecvError;
@@ -29,7 +31,21 @@ const SNAPSHOT_AGE: Duration = Duration::from_millis(200);
 
 /// `/status`
 pub(crate) async fn status<L: Library>(State(app): State<Arc<App<L>>>) -> Response<Body> {
-    app.answer_off_thread(|app| Json(app.library.status()).into_response()).await
+    app.answer_off_thread(|app| Json(Status::of(&app.library, &app.rtsp)).into_response()).await
+}
+
+/// A torrent's state and the sessions of the RTSP server.
+#[derive(Serialize)]
+struct Status {
+    #[serde(flatten)]
+    torrent: TorrentStatus,
+    rtsp: Vec<RtspSession>,
+}
+
+impl Status {
+    fn of<L: Library>(library: &L, rtsp: &OnceLock<RtspView>) -> Status {
+        Status { torrent: library.status(), rtsp: rtsp.get().map(RtspView::sessions).unwrap_or_default() }
+    }
 }
 
 /// `/status/events`: `status` at once and each second, `event` for each event, `lagged` where
@@ -55,12 +71,12 @@ pub(crate) async fn events<L: Library>(State(app): State<Arc<App<L>>>) -> impl I
     ([(super::deliver::NO_BUFFER, "no")], Sse::new(stream).keep_alive(KeepAlive::default()))
 }
 
-fn json<T: serde::Serialize>(name: &str, value: &T) -> sse::Event {
+fn json<T: Serialize>(name: &str, value: &T) -> sse::Event {
     sse::Event::default().event(name).data(line(value))
 }
 
 /// Returns a value as JSON on one line. A value that has no JSON becomes `null`.
-fn line<T: serde::Serialize>(value: &T) -> String {
+fn line<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "null".into())
 }
 
@@ -79,8 +95,8 @@ impl Snapshots {
         {
             return text.clone();
         }
-        let library = app.library.clone();
-        let made = app.workers.run(move || line(&library.status())).await;
+        let (library, rtsp) = (app.library.clone(), app.rtsp.clone());
+        let made = app.workers.run(move || line(&Status::of(&library, &rtsp))).await;
         let text: Arc<str> = made.unwrap_or_else(|_| "null".into()).into();
         *last = Some((Instant::now(), text.clone()));
         text
@@ -90,8 +106,9 @@ impl Snapshots {
 /// `/metrics`: Prometheus' text format, version 0.0.4.
 pub(crate) async fn metrics<L: Library>(State(app): State<Arc<App<L>>>) -> Response<Body> {
     app.answer_off_thread(|app| {
-        let text = prometheus(&app.library.status(), app.sent_bytes.load(Ordering::Relaxed), app.connections());
-        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+        let mut text = prometheus(&app.library.status(), app.sent_bytes.load(Ordering::Relaxed), app.connections());
+        app.rtsp.get().into_iter().for_each(|view| rtsp_metrics(&mut text, view));
+        ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text.out).into_response()
     })
     .await
 }
@@ -109,7 +126,8 @@ struct Metrics {
 }
 
 impl Metrics {
-    fn family(&mut self, name: &'static str, kind: &str, help: &str) -> &mut Self {
+    fn family(&mut self, name: &'static str, help: &str) -> &mut Self {
+        let kind = if name.ends_with("_total") { "counter" } else { "gauge" };
         let _ = write!(self.out, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
         self.name = name;
         self
@@ -118,66 +136,76 @@ impl Metrics {
         let _ = writeln!(self.out, "{}{{{}{more}}} {value}", self.name, self.labels);
         self
     }
+
+    /// Writes a family with a single sample.
+    fn one(&mut self, name: &'static str, help: &str, value: impl Display) {
+        self.family(name, help).sample("", value);
+    }
 }
 
-fn prometheus(s: &TorrentStatus, http_sent: u64, http_connections: usize) -> String {
+/// Adds the figures of an RTSP server.
+fn rtsp_metrics(text: &mut Metrics, view: &RtspView) {
+    let counters = view.counters();
+    text.one("playswarm_rtsp_sessions", "RTSP sessions.", view.sessions().len());
+    text.one("playswarm_rtsp_sent_packets_total", "RTP packets sent.", counters.packets);
+    text.one("playswarm_rtsp_sent_bytes_total", "Bytes of RTP packets sent.", counters.bytes);
+    text.one("playswarm_rtsp_lost_packets_total", "Lost RTP packets, as clients report them.", counters.lost);
+    text.one("playswarm_rtsp_refused_total", "RTSP requests and connections that were refused.", counters.refused);
+}
+
+fn prometheus(s: &TorrentStatus, http_sent: u64, http_connections: usize) -> Metrics {
     let labels = format!("info_hash=\"{}\",name=\"{}\"", s.info_hash, escape(&s.name));
     let mut m = Metrics { out: String::with_capacity(4096), labels, name: "" };
-    m.family("playswarm_size_bytes", "gauge", "Bytes of all files of the torrent.").sample("", s.total_bytes);
-    m.family("playswarm_verified_bytes", "gauge", "Bytes of verified pieces.").sample("", s.verified_bytes);
-    m.family("playswarm_downloaded_bytes_total", "counter", "Payload received from peers.")
-        .sample("", s.downloaded_bytes);
-    m.family("playswarm_uploaded_bytes_total", "counter", "Payload sent to peers.").sample("", s.uploaded_bytes);
-    m.family("playswarm_wasted_bytes_total", "counter", "Payload received and not used, by reason.")
+    m.one("playswarm_size_bytes", "Bytes of all files of the torrent.", s.total_bytes);
+    m.one("playswarm_verified_bytes", "Bytes of verified pieces.", s.verified_bytes);
+    m.one("playswarm_downloaded_bytes_total", "Payload received from peers.", s.downloaded_bytes);
+    m.one("playswarm_uploaded_bytes_total", "Payload sent to peers.", s.uploaded_bytes);
+    m.family("playswarm_wasted_bytes_total", "Payload received and not used, by reason.")
         .sample(",reason=\"duplicate\"", s.waste.duplicate_bytes)
         .sample(",reason=\"unasked\"", s.waste.unasked_bytes)
         .sample(",reason=\"failed\"", s.waste.failed_bytes)
         .sample(",reason=\"forgotten\"", s.waste.forgotten_bytes);
-    m.family("playswarm_download_bytes_per_second", "gauge", "Payload received over the last seconds.")
-        .sample("", s.download_bytes_per_s);
-    m.family("playswarm_upload_bytes_per_second", "gauge", "Payload sent over the last seconds.")
-        .sample("", s.upload_bytes_per_s);
+    m.one("playswarm_download_bytes_per_second", "Payload received over the last seconds.", s.download_bytes_per_s);
+    m.one("playswarm_upload_bytes_per_second", "Payload sent over the last seconds.", s.upload_bytes_per_s);
     let incoming = s.peers.iter().filter(|p| p.incoming).count();
-    m.family("playswarm_peers", "gauge", "Connected peers, by direction of the connection.")
+    m.family("playswarm_peers", "Connected peers, by direction of the connection.")
         .sample(",direction=\"incoming\"", incoming)
         .sample(",direction=\"outgoing\"", s.peers.len() - incoming);
-    m.family("playswarm_unchoking_peers", "gauge", "Connected peers that have unchoked us.")
-        .sample("", s.peers.iter().filter(|p| !p.choked_by).count());
-    m.family("playswarm_known_peers", "gauge", "Peers known but not connected.").sample("", s.known_peers);
-    m.family("playswarm_banned_peers", "gauge", "Banned peers.").sample("", s.banned_peers);
-    m.family("playswarm_memory_bytes", "gauge", "Bytes held in memory for the torrent.").sample("", s.memory_bytes);
-    m.family("playswarm_disk_bytes", "gauge", "Bytes of verified pieces on disk.").sample("", s.disk_bytes);
-    m.family("playswarm_trouble", "gauge", "1 while downloading is blocked, 0 otherwise.")
-        .sample("", u8::from(s.trouble.is_some()));
+    m.one(
+        "playswarm_unchoking_peers",
+        "Connected peers that have unchoked us.",
+        s.peers.iter().filter(|p| !p.choked_by).count(),
+    );
+    m.one("playswarm_known_peers", "Peers known but not connected.", s.known_peers);
+    m.one("playswarm_banned_peers", "Banned peers.", s.banned_peers);
+    m.one("playswarm_memory_bytes", "Bytes held in memory for the torrent.", s.memory_bytes);
+    m.one("playswarm_disk_bytes", "Bytes of verified pieces on disk.", s.disk_bytes);
+    m.one("playswarm_trouble", "1 while downloading is blocked, 0 otherwise.", u8::from(s.trouble.is_some()));
     // Ours that read an index are no player's.
     let players = || s.readers.iter().filter(|r| !r.index);
-    m.family("playswarm_readers", "gauge", "Open readers.").sample("", players().count());
+    m.one("playswarm_readers", "Open readers.", players().count());
     // A reader has no lasting name, so the figures are sums and minima over readers, which stay
     // meaningful over time.
-    m.family("playswarm_waiting_readers", "gauge", "Open readers that wait for data now.")
-        .sample("", players().filter(|r| r.waiting).count());
+    m.one("playswarm_waiting_readers", "Open readers that wait for data now.", players().filter(|r| r.waiting).count());
     if let Some(least) = players().map(|r| r.ahead_bytes).min() {
-        m.family("playswarm_ahead_bytes", "gauge", "Verified bytes ahead of the reader that has the fewest.")
-            .sample("", least);
+        m.one("playswarm_ahead_bytes", "Verified bytes ahead of the reader that has the fewest.", least);
     }
     if let Some(least) = players().filter_map(|r| r.ahead_s).reduce(f64::min) {
-        m.family("playswarm_ahead_seconds", "gauge", "The least media time ahead of any reader.").sample("", least);
+        m.one("playswarm_ahead_seconds", "The least media time ahead of any reader.", least);
     }
     if let Some(playhead) = &s.playhead {
         if let Some(time) = playhead.time_s {
-            m.family("playswarm_playhead_seconds", "gauge", "Position of the player in its file.").sample("", time);
+            m.one("playswarm_playhead_seconds", "Position of the player in its file.", time);
         }
         if let Some(until) = playhead.buffered_until_s {
-            m.family(
+            m.one(
                 "playswarm_buffered_until_seconds",
-                "gauge",
                 "Position up to which the player can play without waiting.",
-            )
-            .sample("", until);
+                until,
+            );
         }
     }
-    m.family("playswarm_http_sent_bytes_total", "counter", "Bytes of files handed to HTTP clients.")
-        .sample("", http_sent);
-    m.family("playswarm_http_connections", "gauge", "Open HTTP connections.").sample("", http_connections);
-    m.out
+    m.one("playswarm_http_sent_bytes_total", "Bytes of files handed to HTTP clients.", http_sent);
+    m.one("playswarm_http_connections", "Open HTTP connections.", http_connections);
+    m
 }

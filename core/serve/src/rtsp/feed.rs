@@ -2,8 +2,9 @@
 //! work and moves the reader at once, so the swarm's requests follow it.
 
 use super::film::Film;
+use super::scale::{Scale, Walk};
 use playswarm::{Result, Stream, TorrentHandle};
-use playswarm_media::{Sample, Samples, SeekPoint};
+use playswarm_media::{Accuracy, Sample, Samples, SeekPoint};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -35,6 +36,7 @@ struct Jump {
     number: u64,
     to: Duration,
     tracks: Vec<usize>,
+    scale: Scale,
 }
 
 /// The reading of a film.
@@ -60,12 +62,13 @@ impl Feed {
         Feed { jumps, items, number: 0, task: tokio::spawn(run(torrent, film, to, sender)) }
     }
 
-    /// Reads these tracks from a time on. What was read before is dropped by its number: the task may
+    /// Reads these tracks from a time on: all of their samples, or the keyframes that a scale shows.
+    /// What was read before is dropped by its number: the task may
     /// have read for this jump already when this returns.
-    pub(crate) fn jump(&mut self, to: Duration, tracks: Vec<usize>) {
+    pub(crate) fn jump(&mut self, to: Duration, tracks: Vec<usize>, scale: Scale) {
         self.number += 1;
         let number = self.number;
-        self.jumps.send_replace(Some(Jump { number, to, tracks }));
+        self.jumps.send_replace(Some(Jump { number, to, tracks, scale }));
     }
 
     /// Waits for the next item since the last jump. Dropping the future loses nothing.
@@ -87,12 +90,18 @@ async fn run(
     mut jumps: watch::Receiver<Option<Jump>>,
     items: mpsc::Sender<(u64, Item)>,
 ) {
-    let mut readers = Readers { torrent: torrent.clone(), file: film.file, readers: Vec::new() };
+    let mut readers = Readers { torrent: torrent.clone(), file: film.file, readers: Vec::new(), reads_ahead: true };
     loop {
         let jump = jumps.borrow_and_update().clone();
         let reading = async {
             if let Some(jump) = &jump {
-                if let Err(error) = read(&mut readers, &film, jump, &items).await {
+                let reads_ahead = !jump.scale.is_by_keyframes();
+                readers.read_ahead(reads_ahead);
+                let read = match reads_ahead {
+                    true => read(&mut readers, &film, jump, &items).await,
+                    false => read_keyframes(&mut readers, &film, jump, &items).await,
+                };
+                if let Err(error) = read {
                     tracing::debug!(%error, "an RTSP playback ends early");
                 }
                 // Fails only if nobody waits for it.
@@ -109,6 +118,12 @@ async fn run(
 }
 
 async fn read(readers: &mut Readers, film: &Film, jump: &Jump, items: &mpsc::Sender<(u64, Item)>) -> Result<()> {
+    // To find the exact place may need a piece. What follows it is asked for at the same time.
+    let near = match (film.timeline.accuracy(), film.timeline.keyframe_at(jump.to)) {
+        (Accuracy::Exact, (Some(keyframe), _)) => keyframe.from,
+        _ => film.timeline.byte_at(jump.to),
+    };
+    readers.jump(near)?;
     let point = readers.torrent.locate(film.file, jump.to).await?;
     readers.jump(point.from)?;
     let Some(mut samples) = Samples::new(&film.timeline, &jump.tracks, point) else { return Ok(()) };
@@ -130,14 +145,49 @@ async fn read(readers: &mut Readers, film: &Film, jump: &Jump, items: &mpsc::Sen
     }
 }
 
+/// Reads keyframes one by one, and of the film no more than they need.
+async fn read_keyframes(
+    readers: &mut Readers,
+    film: &Film,
+    jump: &Jump,
+    items: &mpsc::Sender<(u64, Item)>,
+) -> Result<()> {
+    let (mut walk, mut to) = (Walk::new(jump.scale), Some(jump.to));
+    let mut is_first = true;
+    while let Some(time) = to {
+        let point = readers.torrent.locate(film.file, time).await?;
+        if walk.found(point.time) {
+            if std::mem::take(&mut is_first) {
+                let _ = items.send((jump.number, Item::Landed(point))).await;
+            }
+            if let Some(sample) = readers.keyframe(film, &jump.tracks, point).await? {
+                let _ = items.send((jump.number, Item::Sample(sample))).await;
+            }
+        } else if jump.scale.is_backward() {
+            return Ok(());
+        }
+        to = walk.next(&film.timeline);
+    }
+    Ok(())
+}
+
 /// Readers of one file, the last used first.
 struct Readers {
     torrent: TorrentHandle,
     file: usize,
     readers: Vec<Stream>,
+    reads_ahead: bool,
 }
 
 impl Readers {
+    /// Sets whether the swarm may be asked for more than is being read.
+    fn read_ahead(&mut self, reads_ahead: bool) {
+        if self.reads_ahead != reads_ahead {
+            self.reads_ahead = reads_ahead;
+            self.readers.clear();
+        }
+    }
+
     /// Moves to a position, so that the swarm is asked for it before anything is read.
     fn jump(&mut self, position: u64) -> Result<()> {
         self.readers.truncate(1);
@@ -146,6 +196,22 @@ impl Readers {
         }
         self.readers[0].seek_to(position);
         Ok(())
+    }
+
+    /// Reads the first sample at a position, a keyframe. `None` if there is none.
+    async fn keyframe(&mut self, film: &Film, tracks: &[usize], point: SeekPoint) -> Result<Option<Sample>> {
+        let Some(mut samples) = Samples::new(&film.timeline, tracks, point) else { return Ok(None) };
+        loop {
+            if let Some(sample) = samples.next() {
+                return Ok(Some(sample));
+            }
+            let Some(range) = samples.needed().into_iter().next() else { return Ok(None) };
+            let bytes = self.read(&range).await?;
+            if bytes.is_empty() {
+                return Ok(None);
+            }
+            samples.feed(range.start, &bytes);
+        }
     }
 
     /// Reads the beginning of a range.
@@ -163,6 +229,9 @@ impl Readers {
         self.readers[..=at].rotate_right(1);
         let reader = &mut self.readers[0];
         reader.seek_to(range.start);
+        if !self.reads_ahead {
+            reader.set_end(range.end);
+        }
         reader.read_chunk((range.end - range.start).min(CHUNK_BYTES) as usize).await
     }
 }

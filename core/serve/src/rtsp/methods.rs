@@ -1,24 +1,26 @@
 //! The methods of RTSP (RFC 2326, section 10).
 
 use super::answer::Answer;
+use super::auth::Proof;
 use super::connection::Connection;
 use super::feed::Feed;
 use super::film::Film;
+use super::observe::{Entry, RtspSession};
 use super::pace::Profile;
 use super::path::{Target, same_secret};
 use super::range::{Range, npt};
 use super::request::Request;
+use super::scale::Scale;
 use super::sdp;
 use super::session::{Played, Seed, Session, Start};
 use super::transport::Transport;
 use super::udp::Pair;
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD as BASE64;
-use playswarm::printable;
+use crate::admission::State;
+use crate::places::Held;
+use playswarm::{Player, printable};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use subtle::ConstantTimeEq;
-use tokio::sync::OwnedSemaphorePermit;
 
 /// The methods that are answered.
 const METHODS: &str = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARAMETER, SET_PARAMETER";
@@ -26,10 +28,12 @@ const METHODS: &str = "OPTIONS, DESCRIBE, SETUP, PLAY, PAUSE, TEARDOWN, GET_PARA
 const SESSION_TIMEOUT_S: u32 = 60;
 /// Longest wait for the file's index. Clients give up after 10 to 20 seconds.
 const INDEX_WAIT: Duration = Duration::from_secs(10);
-/// Name of the user for Basic authentication.
-const USER: &str = "playswarm";
 /// Seconds from 1900, where NTP begins, to 1970.
 const NTP_OFFSET_S: u64 = 2_208_988_800;
+/// Time between two reports of the playhead.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+/// Longest name of a client that is shown, in characters.
+const CLIENT_CHARS: usize = 80;
 /// Speeds that a client may ask for.
 const SPEEDS: std::ops::RangeInclusive<f64> = 0.1..=8.0;
 
@@ -52,19 +56,63 @@ pub(crate) struct Active {
     base: String,
     deliveries: Vec<(usize, Delivery)>,
     speed: Option<f64>,
-    _place: OwnedSemaphorePermit,
+    scale: Option<Scale>,
+    player: Player,
+    /// The last report of the playhead: when, and whether the client played.
+    told: Option<(Instant, bool)>,
+    entry: Entry,
+    /// Its place among the sessions.
+    place: Held,
 }
 
 impl Active {
+    /// Whether PLAY was asked for.
+    pub(crate) fn has_played(&self) -> bool {
+        matches!(self.place.activity.now().state, State::Served(_))
+    }
+
+    /// Reports the playhead to the swarm and to watchers: at once after a change, and each second.
+    pub(crate) fn report_playhead(&mut self, now: Instant) {
+        if self.told.is_none() && self.session.is_ready() {
+            // It has not played yet.
+            return;
+        }
+        let (time, playing) = self.session.playhead(now);
+        if self.told.is_some_and(|(at, told)| told == playing && (!playing || now < at + TELL_EVERY)) {
+            return;
+        }
+        self.told = Some((now, playing));
+        self.player.set_playhead(time, playing);
+        self.entry.shows(time.as_secs_f64(), self.session.lead(now).as_secs_f64());
+    }
+
+    /// Records what the client reports about losses.
+    pub(crate) fn reported(&mut self, losses: &[(u32, u32)]) {
+        let session = &self.session;
+        self.entry.reported(losses, |ssrc| session.has_ssrc(ssrc));
+    }
+
+    /// Counts a packet that is sent, and returns how its stream is delivered.
+    pub(crate) fn sent(&self, stream: usize, is_rtcp: bool, bytes: usize) -> Option<Delivery> {
+        if !is_rtcp {
+            self.entry.sent(bytes);
+        }
+        self.delivery(stream)
+    }
+
     /// Returns how a stream is delivered.
-    pub(crate) fn delivery(&self, stream: usize) -> Option<Delivery> {
+    fn delivery(&self, stream: usize) -> Option<Delivery> {
         self.deliveries.iter().find(|(n, _)| *n == stream).map(|(_, delivery)| *delivery)
     }
 
     /// Returns the answer to PLAY, with the sequence number of its request.
     pub(crate) fn played(&mut self, played: &Played) -> (Option<u32>, Answer) {
         let duration = self.session.film().timeline.duration();
-        let end = if duration.is_zero() { String::new() } else { npt(duration) };
+        let end = match self.scale.is_some_and(Scale::is_backward) {
+            true => npt(Duration::ZERO),
+            false if duration.is_zero() => String::new(),
+            false => npt(duration),
+        };
         let url = |stream: usize| format!("{}/{}", self.base, sdp::control(stream));
         let info = |(stream, sequence, timestamp): &(usize, u16, u32)| {
             format!("url={};seq={sequence};rtptime={timestamp}", url(*stream))
@@ -75,6 +123,10 @@ impl Active {
             .with("RTP-Info", played.streams.iter().map(info).collect::<Vec<_>>().join(","));
         let answer = match self.speed {
             Some(speed) => answer.with("Speed", speed.to_string()),
+            None => answer,
+        };
+        let answer = match self.scale {
+            Some(scale) => answer.with("Scale", scale.factor().to_string()),
             None => answer,
         };
         (self.held.take(), answer)
@@ -98,8 +150,10 @@ impl Connection {
             (Some(given), Some(active)) => given.as_bytes().ct_eq(active.id.as_bytes()).into(),
             _ => false,
         };
-        if !in_session && !self.is_authorized(request) {
-            return Some(Answer::new(401).with("WWW-Authenticate", format!("Basic realm=\"{USER}\"")));
+        let proof = if in_session { Proof::Valid } else { self.proof(request) };
+        if proof != Proof::Valid {
+            let challenges = self.challenge.headers(proof).into_iter();
+            return Some(challenges.fold(Answer::new(401), |answer, text| answer.with("WWW-Authenticate", text)));
         }
         if !in_session && request.session().is_some() {
             return Some(Answer::new(454));
@@ -132,14 +186,14 @@ impl Connection {
         }
     }
 
-    /// Whether a request has the token, if there is one.
-    fn is_authorized(&self, request: &Request) -> bool {
-        let Some(token) = &self.shared.config.token else { return true };
+    /// Checks that a request has the token, if there is one.
+    fn proof(&self, request: &Request) -> Proof {
+        let Some(token) = &self.shared.config.token else { return Proof::Valid };
         let in_path = Target::parse(&request.url).and_then(|target| target.token);
-        let basic = request.header("Authorization").and_then(|value| value.strip_prefix("Basic "));
-        let expected = BASE64.encode(format!("{USER}:{token}"));
-        in_path.is_some_and(|given| same_secret(given, token))
-            || basic.is_some_and(|given| given.trim().as_bytes().ct_eq(expected.as_bytes()).into())
+        match in_path.is_some_and(|given| same_secret(given, token)) {
+            true => Proof::Valid,
+            false => self.challenge.check(request, token),
+        }
     }
 
     /// Returns the presentation of a file, once its index is known.
@@ -197,9 +251,9 @@ impl Connection {
         }
         let is_udp = matches!(transport, Transport::Udp(..));
         if !in_session {
-            let profile = Profile::of(request.header("User-Agent").unwrap_or_default(), is_udp);
+            let client = request.header("User-Agent").unwrap_or_default();
             self.active = None;
-            self.active = Some(self.open(film, profile, target.base, is_udp).await?);
+            self.active = Some(self.open(film, client, target.base, is_udp).await?);
         }
         let active = self.active.as_mut().ok_or(500_u16)?;
         if active.udp.is_some() != is_udp {
@@ -234,8 +288,11 @@ impl Connection {
     ///
     /// # Errors
     /// The status of the answer.
-    async fn open(&self, film: Arc<Film>, profile: Profile, base: &str, is_udp: bool) -> Result<Active, u16> {
-        let place = self.shared.sessions.clone().try_acquire_owned().map_err(|_| 453_u16)?;
+    async fn open(&self, film: Arc<Film>, client: &str, base: &str, is_udp: bool) -> Result<Active, u16> {
+        let profile = Profile::of(client, is_udp);
+        // Without its session, a connection is of no use.
+        let closed = self.place.activity.closed.clone();
+        let place = self.shared.sessions.take(self.peer, closed).ok_or(453_u16)?;
         let mut id = [0; 16];
         getrandom::fill(&mut id).map_err(|_| 500_u16)?;
         let udp = match is_udp {
@@ -245,7 +302,17 @@ impl Connection {
         // The player asks for its beginning next.
         self.shared.torrent.prefetch(film.file);
         tracing::debug!(file = film.file, profile = profile.name, peer = %self.peer, "RTSP session");
+        let entry = self.shared.view.enter(RtspSession {
+            file: film.file,
+            transport: if is_udp { "udp" } else { "tcp" },
+            format: if film.is_muxed() { "mpegts" } else { "elementary" },
+            client: printable::line_within(client, CLIENT_CHARS).into_owned(),
+            ..RtspSession::default()
+        });
         Ok(Active {
+            player: self.shared.torrent.player(film.file).map_err(|_| 404_u16)?,
+            told: None,
+            entry,
             id: format!("{:032x}", u128::from_ne_bytes(id)),
             feed: Feed::new(self.shared.torrent.clone(), film.clone()),
             session: Session::new(film, profile, Instant::now(), ntp()),
@@ -254,7 +321,8 @@ impl Connection {
             base: base.to_owned(),
             deliveries: Vec::new(),
             speed: None,
-            _place: place,
+            scale: None,
+            place,
         })
     }
 
@@ -265,12 +333,21 @@ impl Connection {
             Some(None) => return Some(Answer::new(457)),
             range => range.flatten(),
         };
+        // A scale that is not honoured is not answered, and the film has its own pace.
+        let scale = request.header("Scale").and_then(Scale::parse).filter(|_| active.session.can_scale());
+        if range.is_some_and(|range: Range| !range.runs(scale.is_some_and(Scale::is_backward))) {
+            return Some(Answer::new(457));
+        }
+        active.scale = scale;
+        let scale = scale.unwrap_or(Scale::NORMAL);
         let speed = request.header("Speed").and_then(|value| value.parse::<f64>().ok());
         active.speed = speed.filter(|speed| SPEEDS.contains(speed));
         active.held = request.cseq();
-        if let Start::Jump(to) = active.session.play(Instant::now(), range, active.speed.unwrap_or(1.0)) {
-            let film = active.session.film();
-            active.feed.jump(to, film.tracks(active.session.streams()));
+        active.place.activity.set(State::Served(None));
+        active.told = None;
+        let start = active.session.play(Instant::now(), range, active.speed.unwrap_or(1.0), scale);
+        if let Start::Jump(to) = start {
+            active.feed.jump(to, active.session.tracks(), scale);
         }
         None
     }

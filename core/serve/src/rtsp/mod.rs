@@ -6,30 +6,38 @@
 //! the swarm, `connection` drives one client's session, `server` listens.
 
 mod answer;
+mod auth;
+#[cfg(test)]
+mod bounds;
 mod clock;
 mod config;
 mod connection;
 mod feed;
 mod film;
 mod methods;
+mod observe;
 mod pace;
 mod path;
 mod payload;
 mod range;
 mod request;
 mod rtp;
+mod scale;
 mod sdp;
 mod server;
 mod session;
 mod transport;
+mod tunnel;
 mod udp;
 
 pub use config::RtspConfig;
+pub use observe::{RtspSession, RtspView};
 pub use server::{RtspServer, serve_rtsp};
 
 /// Parses any bytes as a client's, and checks what the parsers promise. For fuzzing.
 pub(crate) fn check_invariants(data: &[u8]) {
     let _ = rtp::reported_losses(data);
+    let _ = tunnel::Decoder::default().decode(data);
     let whole = inputs(&[data]);
     let single: Vec<&[u8]> = data.chunks(1).collect();
     assert_eq!(whole, inputs(&single), "cuts do not matter");
@@ -39,17 +47,14 @@ pub(crate) fn check_invariants(data: &[u8]) {
             assert!(request.url.starts_with(target.base));
         }
         let _ = request.header("Transport").and_then(transport::Transport::choose);
-        if let Some(range::Range { start: Some(start), end: Some(end) }) =
-            request.header("Range").and_then(range::Range::parse)
-        {
-            assert!(start <= end);
-        }
+        let _ = request.header("Range").and_then(range::Range::parse);
+        let _ = request.header("Scale").and_then(scale::Scale::parse);
     }
 }
 
 /// Returns what the parser finds in bytes that come in these cuts, up to the first fault.
 fn inputs(cuts: &[&[u8]]) -> Vec<request::Input> {
-    let (mut parser, mut found) = (request::Parser::default(), Vec::new());
+    let (mut parser, mut found) = (request::Parser::of_connection(), Vec::new());
     for cut in cuts {
         parser.feed(cut);
         loop {

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// a fraction of a second.
 const LEAST_RATE: f64 = 128.0 * 1024.0;
 
+/// Most films in one that a line is made for. Beyond it only keyframes are sent.
+const FASTEST_LINE: f64 = 8.0;
+
 /// How a kind of client is served.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Profile {
@@ -81,7 +84,7 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// Begins at a landing, on behalf of a client that asked for a time at or after it. `rate` is the
-    /// film's, in bytes per second.
+    /// film's, in bytes per second. A negative `speed` runs backward.
     pub(crate) fn new(profile: Profile, now: Instant, landed_ns: i64, asked_ns: i64, rate: f64, speed: f64) -> Pace {
         let origin_ns = if profile.catches_up { asked_ns.max(landed_ns) } else { landed_ns };
         let tokens = profile.line.map_or(0.0, |(burst, _)| burst);
@@ -118,7 +121,7 @@ impl Pace {
     /// When it may be sent.
     pub(crate) fn line(&mut self, now: Instant, bytes: usize) -> Result<(), Instant> {
         let Some((burst, times)) = self.profile.line else { return Ok(()) };
-        let rate = self.rate * times * self.speed.max(1.0);
+        let rate = self.rate * times * self.speed.abs().clamp(1.0, FASTEST_LINE);
         let passed = now.saturating_duration_since(self.filled).as_secs_f64();
         (self.tokens, self.filled) = ((self.tokens + passed * rate).min(burst), now);
         let missing = bytes as f64 - self.tokens;
@@ -179,6 +182,17 @@ mod tests {
         let now = Instant::now();
         let pace = Pace::new(EVEN, now, 0, 0, 1e6, 2.0);
         assert_eq!(pace.due(2 * S), now + seconds(0.9));
+    }
+
+    #[test]
+    fn a_film_that_runs_backward_is_late_with_earlier_times() {
+        let now = Instant::now();
+        let mut pace = Pace::new(EVEN, now, 30 * S, 30 * S, 1e6, -4.0);
+        assert_eq!(pace.due(30 * S), now);
+        assert_eq!(pace.due(22 * S), now + seconds(1.9));
+        assert_eq!(pace.shows(now + seconds(1.0)), 26 * S);
+        pace.goes_out(now + seconds(3.0), 22 * S);
+        assert_eq!(pace.shown(18 * S), now + seconds(4.0));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! No query is used: GStreamer and FFmpeg put the names of streams before and after it. Names are
 //! plain and in lower case, since VLC changes them so.
 
+use std::borrow::Cow;
 use subtle::ConstantTimeEq;
 
 /// Longest name of a file in a URL.
@@ -36,6 +37,17 @@ impl<'a> Target<'a> {
         let stream = stream.and_then(|_| last[5..].parse().ok());
         let base = if stream.is_some() { &url[..url.len() - last.len() - 1] } else { url };
         Some(Target { base, token, transport_stream, file, stream })
+    }
+}
+
+/// Returns a URL as it may be logged.
+pub(crate) fn without_token(url: &str) -> Cow<'_, str> {
+    match url.split_once("/~") {
+        None => url.into(),
+        Some((host, rest)) => {
+            let after = rest.split_once('/').map(|(_, after)| after).unwrap_or_default();
+            format!("{host}/~…/{after}").into()
+        }
     }
 }
 
@@ -85,6 +97,13 @@ mod tests {
     fn names_in_urls_are_plain_and_short() {
         assert_eq!(path(2, "Amélie & Co.MKV", Some("x")), "/~x/2/am_lie___co.mkv");
         assert_eq!(path(2, &"a".repeat(300), None).len(), 3 + MAX_NAME);
+    }
+
+    #[test]
+    fn a_logged_url_has_no_token() {
+        assert_eq!(without_token("rtsp://h:1/~s3cret/0/a/track1"), "rtsp://h:1/~…/0/a/track1");
+        assert_eq!(without_token("rtsp://h:1/~s3cret"), "rtsp://h:1/~…/");
+        assert_eq!(without_token("rtsp://h:1/0/a~b"), "rtsp://h:1/0/a~b");
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub(crate) struct Range {
 }
 
 impl Range {
-    /// Parses a header. `None` for other units of time, and for a range that ends before it starts.
+    /// Parses a header. `None` for other units of time.
     pub(crate) fn parse(value: &str) -> Option<Range> {
         let value = value.split(';').next()?.trim();
         let (unit, range) = value.split_once('=')?;
@@ -28,8 +28,13 @@ impl Range {
             "" => None,
             text => Some(time(text)?),
         };
-        let backward = end.is_some_and(|end| start.is_some_and(|start| end < start));
-        (!backward).then_some(Range { start, end })
+        Some(Range { start, end })
+    }
+
+    /// Whether it can be played in this direction.
+    pub(crate) fn runs(&self, backward: bool) -> bool {
+        let (Some(start), Some(end)) = (self.start, self.end) else { return true };
+        if backward { end <= start } else { start <= end }
     }
 }
 
@@ -60,6 +65,7 @@ pub(crate) fn npt(time: Duration) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -71,12 +77,14 @@ mod tests {
         assert_eq!(Range::parse("npt=20.5-60"), range(ms(20_500), ms(60_000)));
         assert_eq!(Range::parse("npt = 1:02:03.25- ;time=19970123T143720Z"), range(ms(3_723_250), None));
         assert_eq!(Range::parse("npt=now-"), range(None, None));
+        let [forward, backward, open] = ["npt=4-5", "npt=5-4", "npt=5-"].map(|text| Range::parse(text).unwrap());
+        assert!(forward.runs(false) && !forward.runs(true) && !backward.runs(false) && backward.runs(true));
+        assert!(open.runs(false) && open.runs(true));
     }
 
     #[test]
-    fn other_units_and_backward_ranges_are_not() {
-        let wrong =
-            ["clock=19961108T142300Z-", "smpte=0:10:20-", "npt=5-4", "npt=x-", "npt=5", "npt=-5", "npt=1:2:3:4-"];
+    fn other_units_are_not() {
+        let wrong = ["clock=19961108T142300Z-", "smpte=0:10:20-", "npt=x-", "npt=5", "npt=-5", "npt=1:2:3:4-"];
         for text in wrong {
             assert_eq!(Range::parse(text), None, "{text}");
         }

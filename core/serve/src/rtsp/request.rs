@@ -1,6 +1,8 @@
 //! What a client sends over a connection: requests (RFC 2326, section 6) and interleaved frames
 //! (section 10.12). Bytes may come in any cuts, and every length is bounded.
 
+use super::answer::reason;
+
 /// Longest request line with its headers, in bytes.
 const MAX_HEAD_BYTES: usize = 16 << 10;
 /// Longest body of a request in bytes. Bodies carry parameters, none of which are understood.
@@ -22,7 +24,12 @@ pub(crate) struct Request {
 impl Request {
     /// Returns the value of the first header of this name, in any case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.values(name).next()
+    }
+
+    /// Returns the values of all headers of this name.
+    pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.headers.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// Returns the sequence number. `None` if there is none that could be repeated in an answer.
@@ -42,6 +49,8 @@ pub(crate) enum Input {
     Request(Request),
     /// An interleaved frame: a channel and its data.
     Frame(u8, Vec<u8>),
+    /// The head of a request over HTTP, with which a tunnel begins.
+    Tunnel(Request),
 }
 
 /// The reason why a connection cannot continue. Its text is for the log of the client's author.
@@ -60,14 +69,20 @@ impl Fault {
     /// Returns the whole answer.
     pub(crate) fn answer(self) -> Vec<u8> {
         let line = match self {
-            // A browser must not take the answer for a page, so it has no body.
-            Fault::NotRtsp => "HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0",
+            Fault::NotRtsp => return refuse_http(400),
             Fault::Version => "RTSP/1.0 505 RTSP Version Not Supported\r\nConnection: close",
             Fault::Malformed => "RTSP/1.0 400 Bad Request\r\nConnection: close",
             Fault::HeadTooLong | Fault::BodyTooLong => "RTSP/1.0 413 Request Entity Too Large\r\nConnection: close",
         };
         format!("{line}\r\n\r\n").into_bytes()
     }
+}
+
+/// Returns the answer to a refused request over HTTP. A browser must not take it for a page, so it
+/// has no body.
+pub(crate) fn refuse_http(status: u16) -> Vec<u8> {
+    let reason = reason(status);
+    format!("HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n").into_bytes()
 }
 
 /// A parser of one connection's bytes.
@@ -78,9 +93,21 @@ pub(crate) struct Parser {
     scanned: usize,
     /// Bytes of a frame still to be skipped.
     skip: usize,
+    /// Whether the next request may be one over HTTP: it is the first of its connection.
+    may_tunnel: bool,
 }
 
 impl Parser {
+    /// Returns the parser of a connection, on which a tunnel may begin.
+    pub(crate) fn of_connection() -> Parser {
+        Parser { may_tunnel: true, ..Parser::default() }
+    }
+
+    /// Returns the bytes after what was returned.
+    pub(crate) fn rest(self) -> Vec<u8> {
+        self.buffer
+    }
+
     /// Accepts bytes. They are kept until [`Parser::next`] returned all that they contain.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
@@ -133,7 +160,12 @@ impl Parser {
             return Err(Fault::HeadTooLong);
         }
         let head = std::str::from_utf8(&self.buffer[..end]).map_err(|_| Fault::Malformed)?;
-        let request = parse(head)?;
+        let (request, protocol) = parse(head)?;
+        self.check(&request.method, protocol)?;
+        if protocol == Protocol::Http {
+            self.take(body);
+            return Ok(Some(Input::Tunnel(request)));
+        }
         let length = match request.header("Content-Length") {
             None => 0,
             Some(text) => text.parse::<usize>().map_err(|_| Fault::Malformed)?,
@@ -147,6 +179,7 @@ impl Parser {
             return Ok(None);
         }
         self.take(body + length);
+        self.may_tunnel = false;
         Ok(Some(Input::Request(request)))
     }
 
@@ -156,9 +189,19 @@ impl Parser {
             return Err(Fault::HeadTooLong);
         }
         match self.buffer.iter().position(|b| *b == b'\n') {
-            Some(end) => first_line(&String::from_utf8_lossy(&self.buffer[..end])).map(|_| None),
+            Some(end) => {
+                let line = String::from_utf8_lossy(&self.buffer[..end]);
+                let (method, _, protocol) = first_line(&line)?;
+                self.check(method, protocol).map(|()| None)
+            }
             None => Ok(None),
         }
+    }
+
+    /// Checks that a request may be of a protocol.
+    fn check(&self, method: &str, protocol: Protocol) -> Result<(), Fault> {
+        let tunnels = self.may_tunnel && ["GET", "POST"].contains(&method);
+        if protocol == Protocol::Rtsp || tunnels { Ok(()) } else { Err(Fault::NotRtsp) }
     }
 
     fn take(&mut self, bytes: usize) -> Vec<u8> {
@@ -170,18 +213,28 @@ impl Parser {
     }
 }
 
-fn first_line(line: &str) -> Result<(&str, &str), Fault> {
+/// The protocol that a first line names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Protocol {
+    Rtsp,
+    Http,
+}
+
+fn first_line(line: &str) -> Result<(&str, &str, Protocol), Fault> {
     let mut words = line.trim_end().split(' ');
     match (words.next(), words.next(), words.next(), words.next()) {
-        (Some(method), Some(url), Some("RTSP/1.0"), None) if !method.is_empty() && !url.is_empty() => Ok((method, url)),
+        (Some(method), Some(url), Some("RTSP/1.0"), None) if !method.is_empty() && !url.is_empty() => {
+            Ok((method, url, Protocol::Rtsp))
+        }
+        (Some(method), Some(path), Some("HTTP/1.0" | "HTTP/1.1"), None) => Ok((method, path, Protocol::Http)),
         (Some(_), Some(_), Some(version), None) if version.starts_with("RTSP/") => Err(Fault::Version),
         _ => Err(Fault::NotRtsp),
     }
 }
 
-fn parse(head: &str) -> Result<Request, Fault> {
+fn parse(head: &str) -> Result<(Request, Protocol), Fault> {
     let mut lines = head.lines();
-    let (method, url) = first_line(lines.next().unwrap_or_default())?;
+    let (method, url, protocol) = first_line(lines.next().unwrap_or_default())?;
     let mut headers: Vec<(String, String)> = Vec::new();
     for line in lines {
         if line.starts_with([' ', '\t']) {
@@ -194,7 +247,7 @@ fn parse(head: &str) -> Result<Request, Fault> {
         let (name, value) = line.split_once(':').ok_or(Fault::Malformed)?;
         headers.push((name.trim().to_owned(), value.trim().to_owned()));
     }
-    Ok(Request { method: method.to_owned(), url: url.to_owned(), headers })
+    Ok((Request { method: method.to_owned(), url: url.to_owned(), headers }, protocol))
 }
 
 #[cfg(test)]
@@ -263,6 +316,24 @@ mod tests {
         let mut parser = Parser::default();
         parser.feed(bytes);
         parser.next().err()
+    }
+
+    #[test]
+    fn only_the_first_request_of_a_connection_may_begin_a_tunnel() {
+        let head = b"GET /0/a HTTP/1.0\r\nx-sessioncookie: c\r\n\r\nabc";
+        let mut parser = Parser::of_connection();
+        parser.feed(head);
+        let Ok(Some(Input::Tunnel(request))) = parser.next() else { panic!("no tunnel") };
+        assert_eq!((&*request.method, request.header("X-SessionCookie")), ("GET", Some("c")));
+        assert_eq!(parser.rest(), b"abc");
+        let mut parser = Parser::of_connection();
+        parser.feed(b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n");
+        assert_eq!(all(&mut parser).len(), 1);
+        parser.feed(head);
+        assert_eq!(parser.next(), Err(Fault::NotRtsp));
+        let mut parser = Parser::of_connection();
+        parser.feed(b"PUT /0/a HTTP/1.0\r\n");
+        assert_eq!(parser.next(), Err(Fault::NotRtsp));
     }
 
     #[test]

@@ -1,16 +1,17 @@
 //! The listener of the RTSP server.
 
 use super::config::RtspConfig;
-use super::connection::{Shared, serve};
+use super::connection::{Patience, Shared, serve};
+use super::observe::{RtspSession, RtspView};
 use super::path::path;
-use crate::listening::{ACCEPT_PAUSE, Running, bind, set_options};
+use crate::admission::Limits;
+use crate::hosts::own_names;
+use crate::listening::{Running, accept, bind};
+use crate::places::{Held, Places};
 use playswarm::{Error, Result, TorrentHandle};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpStream;
 
 /// Unsent bytes that the kernel accepts for a connection. After a jump the client has to take them
 /// before the answer.
@@ -41,9 +42,20 @@ impl RtspServer {
         self.running.addr
     }
 
-    /// Returns the number of sessions that are set up.
-    pub fn sessions(&self) -> usize {
-        self.shared.config.max_sessions - self.shared.sessions.available_permits()
+    /// Returns the sessions that are set up, the oldest first.
+    pub fn sessions(&self) -> Vec<RtspSession> {
+        self.shared.view.sessions()
+    }
+
+    /// Returns the number of requests that were answered with an error, and of connections that were
+    /// closed for want of a place.
+    pub fn refused(&self) -> u64 {
+        self.shared.view.counters().refused
+    }
+
+    /// Returns a view of the sessions, for the status of an HTTP server.
+    pub fn view(&self) -> RtspView {
+        self.shared.view.clone()
     }
 
     /// Stops listening, closes all connections and waits until they are closed.
@@ -62,6 +74,15 @@ impl RtspServer {
 /// [`Error::Listen`] where the address cannot be listened on, [`Error::BadConfig`],
 /// [`Error::NoSuchFile`].
 pub async fn serve_rtsp(torrent: TorrentHandle, file: usize, config: RtspConfig) -> Result<RtspServer> {
+    serve_with(torrent, file, config, Patience::default()).await
+}
+
+pub(crate) async fn serve_with(
+    torrent: TorrentHandle,
+    file: usize,
+    config: RtspConfig,
+    patience: Patience,
+) -> Result<RtspServer> {
     config.check()?;
     let files = torrent.metainfo().files.len();
     if file >= files {
@@ -70,32 +91,20 @@ pub async fn serve_rtsp(torrent: TorrentHandle, file: usize, config: RtspConfig)
     let (listener, addr) = bind(config.listen, "rtsp.listen").await?;
     // The first DESCRIBE needs it.
     torrent.request_timeline(file);
-    let shared = Arc::new(Shared { sessions: Arc::new(Semaphore::new(config.max_sessions)), torrent, config });
-    let running = Running::start(addr, |stop| accept(listener, shared.clone(), stop));
+    // Reads the hosts file, and binds sockets.
+    let own_names = tokio::task::spawn_blocking(own_names).await.unwrap_or_default();
+    let places = Places::new(Limits { places: config.max_connections, per_host: config.max_connections_per_host });
+    let shared = Arc::new(Shared::new(torrent, config, own_names, patience));
+    let sharing = shared.clone();
+    let serve = move |stream: TcpStream, peer: SocketAddr, held: Option<Held>| {
+        let shared = sharing.clone();
+        let Some(held) = held else {
+            tracing::debug!(%peer, "an RTSP connection is closed: too many are open");
+            shared.view.refused();
+            return None;
+        };
+        Some(serve(stream, peer, held, shared))
+    };
+    let running = Running::start(addr, |stop| accept(listener, places, UNSENT_BYTES, stop, serve));
     Ok(RtspServer { shared, running, file })
-}
-
-async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((_, peer)) if connections.len() >= shared.config.max_connections => {
-                    tracing::debug!(%peer, "an RTSP connection is closed: too many are open");
-                }
-                Ok((stream, peer)) => {
-                    tracing::debug!(%peer, "RTSP connection");
-                    set_options(&stream, UNSENT_BYTES);
-                    connections.spawn(serve(stream, peer, shared.clone()));
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "cannot accept an RTSP connection; this is retried");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-        }
-    }
-    connections.shutdown().await;
 }

@@ -13,6 +13,7 @@ use super::pace::{Pace, Profile};
 use super::payload::{MAX_PAYLOAD_BYTES, Payload};
 use super::range::Range;
 use super::rtp::{HEADER_BYTES, Header, SenderReport};
+use super::scale::Scale;
 use playswarm_media::{Sample, SeekPoint, TrackKind, mux::TsMuxer};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -95,6 +96,7 @@ pub(crate) struct Session {
     film: Arc<Film>,
     profile: Profile,
     speed: f64,
+    scale: Scale,
     outlets: Vec<Outlet>,
     state: State,
     clock: MediaClock,
@@ -112,6 +114,8 @@ pub(crate) struct Session {
     /// When the line allows the next packet.
     line_at: Option<Instant>,
     sent_at: Instant,
+    /// When it last paused or ended.
+    stopped_at: Instant,
     outbox: VecDeque<Output>,
 }
 
@@ -123,6 +127,7 @@ impl Session {
             film,
             profile,
             speed: 1.0,
+            scale: Scale::NORMAL,
             outlets: Vec::new(),
             state: State::Ready,
             clock: MediaClock::new(now, ntp),
@@ -135,6 +140,7 @@ impl Session {
             pending: VecDeque::new(),
             line_at: None,
             sent_at: now,
+            stopped_at: now,
             outbox: VecDeque::new(),
         }
     }
@@ -151,9 +157,23 @@ impl Session {
         self.outlets.sort_by_key(|outlet| outlet.stream);
     }
 
-    /// Returns the streams that are set up.
-    pub(crate) fn streams(&self) -> impl Iterator<Item = usize> + '_ {
-        self.outlets.iter().map(|outlet| outlet.stream)
+    /// Returns the tracks that are to be read: of sound only where the film has its own pace.
+    pub(crate) fn tracks(&self) -> Vec<usize> {
+        let mut tracks = self.film.tracks(self.outlets.iter().map(|outlet| outlet.stream));
+        if !self.scale.is_normal() {
+            tracks.retain(|track| self.kind(*track) == Some(TrackKind::Video));
+        }
+        tracks
+    }
+
+    /// Whether the film can run at another pace. The times within a transport stream are the film's.
+    pub(crate) fn can_scale(&self) -> bool {
+        let mut tracks = self.film.tracks(self.outlets.iter().map(|outlet| outlet.stream)).into_iter();
+        !self.film.is_muxed() && tracks.any(|track| self.kind(track) == Some(TrackKind::Video))
+    }
+
+    fn kind(&self, track: usize) -> Option<TrackKind> {
+        self.film.timeline.tracks().get(track).map(|track| track.kind)
     }
 
     /// Whether streams may be set up: nothing is being played.
@@ -161,34 +181,73 @@ impl Session {
         matches!(self.state, State::Ready | State::Ended)
     }
 
+    /// Returns the time of the film that the client shows, and whether it plays. A client that has
+    /// shown all that was sent stands still.
+    pub(crate) fn playhead(&self, now: Instant) -> (Duration, bool) {
+        let (at, playing) = match self.state {
+            State::Seeking { asked, .. } => return (asked, true),
+            State::Playing => (now, true),
+            State::Ready | State::Ended => (self.stopped_at, false),
+        };
+        let shown = self.pace.shows(at).min(self.reached_ns).max(0);
+        (Duration::from_nanos(shown.unsigned_abs()), playing)
+    }
+
+    /// Returns the film that was sent and is not shown yet.
+    pub(crate) fn lead(&self, now: Instant) -> Duration {
+        let reached = Duration::from_nanos(self.reached_ns.max(0).unsigned_abs());
+        match self.state {
+            State::Seeking { .. } => Duration::ZERO,
+            _ => reached.saturating_sub(self.playhead(now).0),
+        }
+    }
+
+    /// Whether a stream has this SSRC.
+    pub(crate) fn has_ssrc(&self, ssrc: u32) -> bool {
+        self.outlets.iter().any(|outlet| outlet.seed.ssrc == ssrc)
+    }
+
     /// Handles PLAY. Its answer is an [`Output::Played`].
-    pub(crate) fn play(&mut self, now: Instant, range: Option<Range>, speed: f64) -> Start {
-        self.until_ns = range.and_then(|range| range.end).map_or(i64::MAX, nanos);
-        self.speed = speed;
+    pub(crate) fn play(&mut self, now: Instant, range: Option<Range>, speed: f64, scale: Scale) -> Start {
+        let goes_on = scale == self.scale;
+        let here = self.position(now, scale);
+        let never = if scale.is_backward() { i64::MIN } else { i64::MAX };
+        self.until_ns = range.and_then(|range| range.end).map_or(never, nanos);
+        (self.speed, self.scale) = (speed, scale);
         let asked = range.and_then(|range| range.start);
         match (asked, self.state, &self.next) {
-            (None, State::Playing, _) => {
-                let start = Duration::from_nanos(self.pace.shows(now).max(0).unsigned_abs());
-                self.outbox.push_back(Output::Played(self.played(start)));
+            (None, State::Playing, _) if goes_on => {
+                self.outbox.push_back(Output::Played(self.played(here)));
                 return Start::Continue;
             }
-            (None, State::Ready, Some(next)) => {
+            (None, State::Ready, Some(next)) if goes_on => {
                 let start = Duration::from_nanos(next.dts_ns.max(0).unsigned_abs());
                 self.begin(now, start, start);
                 return Start::Continue;
             }
             _ => {}
         }
-        // A pause may have come while the next sample was awaited.
-        let reached = if self.state == State::Ready { self.reached_ns.max(0) } else { 0 };
-        let asked = asked.unwrap_or(Duration::from_nanos(reached.unsigned_abs()));
+        let asked = asked.unwrap_or(here);
         self.drop_unsent();
         let duration = self.film.timeline.duration();
-        let is_past = !duration.is_zero() && asked >= duration;
+        let is_past = !duration.is_zero() && asked >= duration && !scale.is_backward();
         self.is_last = is_past;
         let asked = if is_past { duration } else { asked };
         self.state = State::Seeking { since: now, asked, landed: is_past.then_some(duration) };
         if is_past { Start::Continue } else { Start::Jump(asked) }
+    }
+
+    /// Returns the time from which a PLAY without a time plays.
+    fn position(&self, now: Instant, scale: Scale) -> Duration {
+        let at = match self.state {
+            State::Playing => self.pace.shows(now),
+            // A pause may have come while the next sample was awaited.
+            State::Ready => self.reached_ns,
+            State::Seeking { asked, .. } => return asked,
+            State::Ended if scale.is_backward() => return self.film.timeline.duration(),
+            State::Ended => 0,
+        };
+        Duration::from_nanos(at.max(0).unsigned_abs())
     }
 
     /// Drops what a jump makes useless. A transport stream ends with a whole picture, since a player
@@ -208,6 +267,9 @@ impl Session {
     /// Handles PAUSE. What was not sent is kept, and the sample in work is sent to its end.
     pub(crate) fn pause(&mut self, now: Instant) {
         self.release(now);
+        if self.state == State::Playing {
+            self.stopped_at = now;
+        }
         self.state = State::Ready;
     }
 
@@ -236,9 +298,12 @@ impl Session {
     /// Accepts the next sample. Sound before the film's start, the priming of a decoder, is left out:
     /// players take the first time for the film's start, and their jumps would be off by it.
     pub(crate) fn offer(&mut self, sample: Sample) {
-        let is_sound =
-            self.film.timeline.tracks().get(sample.track).is_some_and(|track| track.kind == TrackKind::Audio);
-        match sample.dts_ns >= self.until_ns {
+        let is_sound = self.kind(sample.track) == Some(TrackKind::Audio);
+        let is_past = match self.scale.is_backward() {
+            true => sample.pts_ns < self.until_ns,
+            false => sample.dts_ns >= self.until_ns,
+        };
+        match is_past {
             true => self.is_last = true,
             false if is_sound && sample.pts_ns < 0 => {}
             false => self.next = Some(sample),
@@ -253,8 +318,11 @@ impl Session {
     /// Begins to play at a time, and answers PLAY.
     fn begin(&mut self, now: Instant, start: Duration, asked: Duration) {
         let rate = self.film.timeline.bytes_per_s(start).unwrap_or_default();
-        self.clock.begin(now, start);
-        self.pace = Pace::new(self.profile, now, nanos(start), nanos(asked), rate, self.speed);
+        // A player that shows only keyframes decodes nothing up to the time that it asked for.
+        let asked = if self.scale.is_by_keyframes() { start } else { asked };
+        let scale = self.scale.factor();
+        self.clock.begin(now, start, scale);
+        self.pace = Pace::new(self.profile, now, nanos(start), nanos(asked), rate, self.speed * scale);
         self.outlets.iter_mut().for_each(|outlet| outlet.report_at = now);
         self.outbox.push_back(Output::Played(self.played(start)));
         self.reached_ns = nanos(start);
@@ -298,7 +366,7 @@ impl Session {
                     self.pack(now);
                 }
                 State::Playing if self.end_at(now).is_some_and(|at| at <= now) => {
-                    self.state = State::Ended;
+                    (self.state, self.stopped_at) = (State::Ended, now);
                     let goodbyes =
                         (0..self.outlets.len()).map(|n| self.sender_report(now, n, true)).collect::<Vec<_>>();
                     self.outbox.extend(goodbyes);
@@ -339,7 +407,10 @@ impl Session {
     fn pack(&mut self, now: Instant) {
         let Some(sample) = self.next.take() else { return };
         self.pace.goes_out(now, sample.dts_ns);
-        self.reached_ns = self.reached_ns.max(sample.dts_ns.saturating_add(sample.duration_ns));
+        self.reached_ns = match self.scale.is_backward() {
+            true => sample.dts_ns,
+            false => self.reached_ns.max(sample.dts_ns.saturating_add(sample.duration_ns)),
+        };
         self.clock.sent(sample.pts_ns, sample.duration_ns);
         if let Some(muxer) = &mut self.muxer {
             let mut out = Vec::new();

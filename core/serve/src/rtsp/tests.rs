@@ -5,6 +5,7 @@ use super::film::Film;
 use super::pace::{EAGER, EVEN, Profile, STEADY};
 use super::payload::{Format, MAX_PAYLOAD_BYTES};
 use super::range::Range;
+use super::scale::{Scale, Walk};
 use super::sdp::describe;
 use super::session::{Output, Played, Seed, Session, Start};
 use playswarm_media::{Indexer, Locate, Sample, Samples, SeekPoint, Timeline, Track, TrackKind, TrackSetup};
@@ -43,6 +44,27 @@ impl Clip {
             }
         }
         (point, found)
+    }
+}
+
+impl Clip {
+    /// Returns the keyframes that a scale shows.
+    fn keyframes(&self, tracks: &[usize], from: Duration, scale: Scale) -> Vec<Sample> {
+        let (mut walk, mut to, mut found) = (Walk::new(scale), Some(from), Vec::new());
+        while let Some(time) = to {
+            let point = Locate::new(&self.timeline, time).seek_point().unwrap();
+            assert!(walk.found(point.time), "with a whole index each search finds a new keyframe");
+            let mut samples = Samples::new(&self.timeline, tracks, point).unwrap();
+            found.push(loop {
+                if let Some(sample) = samples.next() {
+                    break sample;
+                }
+                let range = samples.needed().remove(0);
+                samples.feed(range.start, &self.bytes[range.start as usize..range.end as usize]);
+            });
+            to = walk.next(&self.timeline);
+        }
+        found
     }
 }
 
@@ -89,12 +111,30 @@ impl Play {
     fn play(&mut self, start: Option<f64>) -> Start {
         let start = start.map(Duration::from_secs_f64);
         let range = Some(Range { start, end: None }).filter(|range| range.start.is_some());
-        let start = self.session.play(self.now, range, 1.0);
+        let start = self.session.play(self.now, range, 1.0, Scale::NORMAL);
         if let Start::Jump(to) = start {
             let (point, samples) = self.clip.samples(&self.session.film().clone(), to);
             self.session.landed(point);
             self.source = samples.into_iter();
         }
+        start
+    }
+
+    /// Plays at a scale.
+    fn scaled(&mut self, range: Option<Range>, scale: &str) -> Start {
+        let scale = Scale::parse(scale).unwrap();
+        let start = self.session.play(self.now, range, 1.0, scale);
+        let Start::Jump(to) = start else { return start };
+        let film = self.session.film().clone();
+        let tracks = self.session.tracks();
+        self.source = match scale.is_by_keyframes() {
+            false => {
+                self.clip.samples(&film, to).1.into_iter().filter(|sample| tracks.contains(&sample.track)).collect()
+            }
+            true => self.clip.keyframes(&tracks, to, scale),
+        }
+        .into_iter();
+        self.session.landed(Locate::new(&self.clip.timeline, to).seek_point().unwrap());
         start
     }
 
@@ -289,7 +329,7 @@ fn a_pause_loses_nothing_and_sends_nothing() {
 #[test]
 fn play_waits_for_the_first_sample_but_not_for_ever() {
     let mut play = Play::new(STEADY, false);
-    assert_eq!(play.session.play(play.now, None, 1.0), Start::Jump(Duration::ZERO));
+    assert_eq!(play.session.play(play.now, None, 1.0, Scale::NORMAL), Start::Jump(Duration::ZERO));
     assert_eq!(play.session.poll(play.now), None);
     let later = play.now + Duration::from_secs(8);
     assert_eq!(play.session.next_timeout(play.now), Some(later));
@@ -299,7 +339,7 @@ fn play_waits_for_the_first_sample_but_not_for_ever() {
 #[test]
 fn another_request_releases_a_play_that_waits() {
     let mut play = Play::new(STEADY, false);
-    play.session.play(play.now, Some(Range { start: Some(Duration::from_secs(4)), end: None }), 1.0);
+    play.session.play(play.now, Some(Range { start: Some(Duration::from_secs(4)), end: None }), 1.0, Scale::NORMAL);
     play.session.release(play.now);
     let Some(Output::Played(played)) = play.session.poll(play.now) else { panic!("no answer") };
     assert_eq!(played.start, Duration::from_secs(4));
@@ -321,7 +361,7 @@ fn a_time_past_the_end_is_the_end() {
 fn a_range_ends_where_it_says() {
     let mut play = Play::new(EAGER, false);
     let range = Range { start: Some(Duration::ZERO), end: Some(Duration::from_secs(3)) };
-    play.session.play(play.now, Some(range), 1.0);
+    play.session.play(play.now, Some(range), 1.0, Scale::NORMAL);
     let (_, samples) = play.clip.samples(&play.session.film().clone(), Duration::ZERO);
     play.source = samples.into_iter();
     let sent = play.run(30.0);
@@ -329,6 +369,96 @@ fn a_range_ends_where_it_says() {
     let base = sent.played[0].streams[0].2;
     let last = sent.of(0).iter().map(|packet| packet.timestamp.wrapping_sub(base)).max().unwrap();
     assert!((2 * 90_000..4 * 90_000).contains(&last), "{last}");
+}
+
+/// Returns the times of pictures in seconds, as a client computes them from an answer to PLAY.
+fn times(sent: &Sent) -> Vec<f64> {
+    let base = sent.played.last().unwrap().streams[0].2;
+    let last = sent.packets.iter().filter(|packet| packet.stream == 0 && packet.marker);
+    last.map(|packet| f64::from(packet.timestamp.wrapping_sub(base) as i32) / 90_000.0).collect()
+}
+
+fn from(start: f64, end: Option<f64>) -> Option<Range> {
+    Some(Range { start: Some(Duration::from_secs_f64(start)), end: end.map(Duration::from_secs_f64) })
+}
+
+#[test]
+fn at_twice_the_pace_all_pictures_come_in_half_the_time_and_no_sound() {
+    let mut play = Play::new(EVEN, false);
+    play.play(Some(0.0));
+    let film_s = play.clip.timeline.duration().as_secs_f64();
+    let normal = times(&play.run(120.0));
+    let mut play = Play::new(EVEN, false);
+    assert_eq!(play.scaled(from(0.0, None), "2"), Start::Jump(Duration::ZERO));
+    let sent = play.run(120.0);
+    assert!(sent.of(1).is_empty() && sent.goodbyes == 2);
+    let halved: Vec<f64> = normal.iter().map(|time| time / 2.0).collect();
+    assert!(times(&sent).iter().zip(&halved).all(|(a, b)| (a - b).abs() < 2e-5) && halved.len() == times(&sent).len());
+    let span = sent.span().as_secs_f64();
+    assert!((film_s / 2.0 - 0.5..film_s / 2.0 + 0.5).contains(&span), "{span}");
+    follow(&sent.of(0), SEED.sequence);
+}
+
+#[test]
+fn fast_forward_shows_keyframes_at_its_pace() {
+    // The clip has a keyframe each two seconds up to 34. At most five pictures come in a second.
+    let all: Vec<f64> = (0..18).map(|n| f64::from(n) * 2.0).collect();
+    for (scale, factor, expected) in [("4", 4.0, &all[..]), ("64", 64.0, &[0.0, 12.0, 24.0, 34.0])] {
+        let mut play = Play::new(EVEN, false);
+        play.scaled(from(0.0, None), scale);
+        let sent = play.run(60.0);
+        let shown: Vec<f64> = times(&sent).iter().map(|time| (time * factor).round()).collect();
+        assert_eq!(shown, expected, "{scale}");
+        let span = sent.span().as_secs_f64() - expected.last().unwrap() / factor;
+        assert!(span.abs() < 0.5, "{scale}: {span}");
+        assert!(sent.of(1).is_empty());
+    }
+}
+
+#[test]
+fn a_film_runs_backward_and_forward_again_and_its_timestamps_rise() {
+    let mut play = Play::new(EVEN, false);
+    play.play(Some(10.0));
+    let before = play.run(3.0);
+    // Without a range it turns where it is.
+    assert!(matches!(play.scaled(None, "-4"), Start::Jump(at) if (12.5..13.1).contains(&at.as_secs_f64())));
+    let back = play.run(60.0);
+    let shown: Vec<f64> = times(&back).iter().map(|time| 12.0 - (time * 4.0).round()).collect();
+    assert_eq!(shown, [12.0, 10.0, 8.0, 6.0, 4.0, 2.0, 0.0]);
+    assert_eq!(back.goodbyes, 2, "the film's beginning is the end");
+    let span = back.span().as_secs_f64();
+    assert!((2.8..3.2).contains(&span), "{span}");
+    play.play(Some(0.0));
+    let after = play.run(2.0);
+    let next = follow(&back.of(0), follow(&before.of(0), SEED.sequence));
+    follow(&after.of(0), next);
+    let base = before.played[0].streams[0].2;
+    let since = |packet: &&Packet| packet.timestamp.wrapping_sub(base) as i32;
+    let [end, begin] = [before.of(0).iter().map(since).max(), back.of(0).iter().map(since).min()].map(Option::unwrap);
+    assert!(begin > end, "{begin} {end}");
+    let [end, begin] = [back.of(0).iter().map(since).max(), after.of(0).iter().map(since).min()].map(Option::unwrap);
+    assert!(begin > end, "{begin} {end}");
+    assert!(after.of(1).len() > 10, "sound comes back");
+}
+
+#[test]
+fn a_backward_range_ends_where_it_says() {
+    let mut play = Play::new(EAGER, false);
+    play.scaled(from(1e6, Some(29.0)), "-1");
+    let sent = play.run(30.0);
+    let shown: Vec<f64> = times(&sent).iter().map(|time| 34.0 - time.round()).collect();
+    assert_eq!((shown, sent.goodbyes), (vec![34.0, 32.0, 30.0], 2));
+}
+
+#[test]
+fn a_transport_stream_and_sound_alone_have_their_own_pace() {
+    assert!(!Play::new(STEADY, true).session.can_scale());
+    let (clip, now) = (clip(), Instant::now());
+    let mut session = Session::new(clip.film(false), STEADY, now, 0);
+    session.set_up(now, 1, SEED);
+    assert!(!session.can_scale());
+    session.set_up(now, 0, SEED);
+    assert!(session.can_scale());
 }
 
 #[test]

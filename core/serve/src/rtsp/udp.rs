@@ -48,16 +48,16 @@ impl Pair {
         }
     }
 
-    /// Waits for a report of a client, and ignores datagrams of others. Dropping the future loses
-    /// nothing.
-    pub(crate) async fn report(&self, from: IpAddr) {
+    /// Waits for a report of a client, and ignores datagrams of others. Returns the lost packets of
+    /// each stream by SSRC. Dropping the future loses nothing.
+    pub(crate) async fn report(&self, from: IpAddr) -> Vec<(u32, u32)> {
         let mut buffer = [0; MAX_REPORT_BYTES];
         loop {
             match self.rtcp.recv_from(&mut buffer).await {
                 Ok((length, sender)) if sender.ip() == from => {
                     if let Some(losses) = reported_losses(&buffer[..length]) {
                         tracing::trace!(?losses, "a report of an RTSP client");
-                        return;
+                        return losses;
                     }
                 }
                 Ok(_) => {}

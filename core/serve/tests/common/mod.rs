@@ -8,6 +8,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
+pub mod rtsp;
+
 const PIECE: u32 = 64 << 10;
 /// Longest wait of a test.
 const LONG: Duration = Duration::from_secs(20);
@@ -50,16 +52,16 @@ impl Film {
     /// Starts a session that has all of it.
     pub async fn seed(&self) -> Seed {
         let session = Session::new(Config::offline(self.dir.path())).await.unwrap();
-        let media = session.open(self.source()).await.unwrap();
-        assert_eq!(media.recheck(|_, _| {}).await.unwrap(), self.data.len() as u64);
-        Seed { session, media }
+        let handle = session.open(self.source()).await.unwrap();
+        assert_eq!(handle.recheck(|_, _| {}).await.unwrap(), self.data.len() as u64);
+        Seed { session, handle }
     }
 }
 
 /// A session that seeds a film, and its handle.
 pub struct Seed {
     session: Session,
-    media: TorrentHandle,
+    handle: TorrentHandle,
 }
 
 impl Seed {

@@ -11,7 +11,7 @@ use playswarm_proto::handshake::{PeerId, Reserved};
 use playswarm_proto::wire::{self, Limits, Message};
 use std::net::SocketAddr;
 
-/// Time until a dial to a host that is not there is given up, seconds.
+/// Time after which a dial to a host that does not exist fails, in seconds.
 const DIAL_TIMEOUT_S: f64 = 4.0;
 
 impl World<'_> {
@@ -28,12 +28,12 @@ impl World<'_> {
         self.events.push(self.now.plus_secs(self.rtt_s()), Event::Dialled(Box::new(hello)));
     }
 
-    /// Two lines each way.
+    /// Returns the round trip: two lines each way.
     fn rtt_s(&self) -> f64 {
         4.0 * self.scenario.delay_s
     }
 
-    /// The messages of a greeting, as they come out of its bytes.
+    /// Returns the messages of a greeting, as decoded from its bytes.
     fn greeting(
         &self,
         n: u32,
@@ -129,7 +129,7 @@ impl World<'_> {
         }
     }
 
-    /// A node has ended the connection.
+    /// Handles that a node has ended the connection.
     pub(super) fn disconnect(&mut self, n: u32, peer: PeerKey) {
         self.nodes[n as usize].up.remove(peer);
         if let Some(end) = self.nodes[n as usize].ends.remove(&peer) {
@@ -137,7 +137,7 @@ impl World<'_> {
         }
     }
 
-    /// Ends this end of a connection, and tells the other.
+    /// Closes this end of a connection, and notifies the other end.
     pub(super) fn close(&mut self, end: End) {
         let connection = &mut self.connections[end.connection];
         connection.open = false;

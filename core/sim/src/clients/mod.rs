@@ -1,10 +1,11 @@
-//! Whole clients against each other: each node is the torrent machine that the engine runs, with picker, choker, uploads,
-//! peer exchange and slot index together, and a player. Block by block, over a virtual network.
+//! Whole clients against each other. Each node is the torrent machine that the engine runs, with
+//! picker, choker, uploads, peer exchange and slot index, and a player. Blocks travel one by one
+//! over a virtual network.
 //!
-//! The other simulations look closer at one part: [`crate::run`] at the picker of a single viewer, packet by packet;
-//! [`crate::slots`] at ten thousand viewers, as flows. Modelled here: uplinks that serve their connections by turns, downlinks
-//! that are a queue, delays, windows of TCP, dials, a tracker, the DHT's answers, hashing, players. Not modelled: loss,
-//! disks, processors, uTP.
+//! The other simulations model one part in more detail: [`crate::run`] the picker of a single
+//! viewer, packet by packet; [`crate::slots`] ten thousand viewers, as flows. Modelled here:
+//! uplinks that serve their connections in turn, downlinks as a queue, delays, TCP windows, dials,
+//! a tracker, the DHT's answers, hashing, players. Not modelled: loss, disks, processors, uTP.
 
 mod handshakes;
 mod network;

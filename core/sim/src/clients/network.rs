@@ -1,4 +1,4 @@
-//! Connections between nodes, and what is on its way over them.
+//! Connections between nodes, and the data in flight on them.
 
 use super::node::End;
 use crate::events::Queue;
@@ -10,12 +10,12 @@ use playswarm_proto::wire::Message;
 pub(super) struct Connection {
     /// The nodes, the one that dialled first.
     pub(super) nodes: [u32; 2],
-    /// What each end calls the other; `None` before it has joined and after it has left.
+    /// The key of each end's peer at its node; `None` before it has joined and after it has left.
     pub(super) keys: [Option<PeerKey>; 2],
     pub(super) open: bool,
-    /// When the last thing that was sent by each end arrives: nothing overtakes within a connection.
+    /// Arrival time of the last data that each end sent, since data on a connection stays in order.
     last: [Time; 2],
-    /// What each end may have under way.
+    /// TCP window of each end.
     pub(super) windows: [Window; 2],
     pub(super) delay_s: f64,
 }
@@ -33,13 +33,13 @@ impl Connection {
         at
     }
 
-    /// The end that is not `side`.
+    /// Returns the end that is not `side`.
     pub(super) fn other(&self, connection: usize, side: usize) -> (u32, End) {
         (self.nodes[1 - side], End { connection, side: 1 - side })
     }
 }
 
-/// A dial and what is said with it.
+/// A dial and the messages sent with it.
 #[derive(Clone, Debug)]
 pub(super) struct Hello {
     pub(super) dial: playswarm_logic::torrent::Dial,
@@ -50,25 +50,26 @@ pub(super) struct Hello {
     pub(super) told: Option<playswarm_logic::Bits>,
 }
 
-/// One thing that happens.
+/// An event of the simulation.
 pub(super) enum Event {
     /// A node's program starts.
     Come(u32),
     /// A node's program ends.
     Leave(u32),
-    /// A node looks at what it looks at now and then.
+    /// A node's tick.
     Tick(u32),
-    /// A node's timeout, unless it has another by now.
+    /// A node's timeout, unless it was set to another time meanwhile.
     Wake(u32, Time),
     /// The tracker answers a node.
     Tracker(u32),
-    /// TCP is there: the dialler sends its first messages.
+    /// The TCP connection is open, and the dialler sends its first messages.
     Dialled(Box<Hello>),
-    /// They arrive.
+    /// The first messages arrive.
     Greeted(Box<Hello>),
-    /// The answer arrives at the dialler: the connection, its other end's key, and the first messages.
+    /// The answer arrives at the dialler: the connection, its other end's key, and the first
+    /// messages.
     Answered(Box<Hello>, usize, Vec<Message>),
-    /// A dial came to nothing.
+    /// A dial failed.
     DialFailed(u32, playswarm_logic::torrent::Dial),
     /// Messages arrive at an end.
     Messages(End, Vec<Message>),
@@ -78,15 +79,15 @@ pub(super) enum Event {
     Sent(End, BlockRef, bool),
     /// A block reaches an end's downlink.
     Arrive(End, BlockRef, bool),
-    /// It is through it.
+    /// The block has passed the downlink.
     Deliver(End, BlockRef, bool),
-    /// An end learns that bytes it sent have arrived.
+    /// An end learns that its bytes have arrived.
     Acked(End, u32),
     /// A piece was hashed.
     Hashed(u32, u32),
-    /// An operation of the slot index ends: what it found, and whether it went well.
+    /// An operation of the slot index ends, with its results and whether it succeeded.
     Operation(u32, playswarm_logic::slots::Operation, Vec<std::net::SocketAddr>, bool),
-    /// A player looks whether it can go on.
+    /// A player checks whether it can continue.
     Play(u32, u32),
     /// A player jumps.
     Jump(u32),

@@ -10,7 +10,7 @@ use crate::rng::Rng;
 use crate::slots::address;
 use crate::spec::Script;
 use playswarm_logic::torrent::{Config, Content, FileTime, Input, Torrent};
-use playswarm_logic::{Layout, Machine, PeerKey, ReaderKey, Time, choker, metadata, picker, slots};
+use playswarm_logic::{Layout, Machine, PeerKey, ReaderKey, Time, picker, slots};
 use playswarm_proto::InfoHash;
 use playswarm_proto::handshake::PeerId;
 use std::collections::BTreeMap;
@@ -35,24 +35,24 @@ pub(super) struct Node {
     pub(super) down: Link,
     pub(super) ends: BTreeMap<PeerKey, End>,
     pub(super) player: Reader,
-    /// The reader of the player, once it is open.
+    /// The player's reader, once it is open.
     pub(super) reader: ReaderKey,
     pub(super) waiting: bool,
-    /// When the player was last sent somewhere; `None` once it shows a picture.
+    /// Time of the player's last start or jump; `None` once it shows a picture.
     pub(super) asked_at: Option<Time>,
     pub(super) here: bool,
     pub(super) gone: bool,
     pub(super) is_origin: bool,
     pub(super) reachable: bool,
     pub(super) lies: bool,
-    /// When its timeout is due; earlier events for it are outdated.
+    /// Time of its timeout; earlier events for it are outdated.
     pub(super) wake_at: Time,
     pub(super) asked_tracker_at: Option<Time>,
     pub(super) report: ViewerReport,
     pub(super) rng: Rng,
 }
 
-/// A film of a constant rate, a keyframe each second.
+/// A film of a constant rate with a keyframe every second.
 struct Steady {
     bytes: u64,
     bytes_per_s: f64,
@@ -99,8 +99,7 @@ impl Node {
             storage_limit_bytes: 0,
             seed,
             picker: picker::Config { seed, ..picker::Config::default() },
-            choker: choker::Config::default(),
-            metadata: metadata::Config::default(),
+            upload_slots: 8,
             slots: slots::Config::default(),
         };
         let up = if is_origin { scenario.origin_up } else { scenario.viewer_up };
@@ -127,7 +126,7 @@ impl Node {
         }
     }
 
-    /// The client's program is started.
+    /// Starts the client's program.
     pub(super) fn start(&mut self, now: Time, scenario: &Scenario, layout: Layout) {
         self.here = true;
         let bytes = layout.total_bytes();

@@ -1,4 +1,5 @@
-//! The picture of docs/CLIENTS-SIM.md: when viewers see the film, and from whom they have it.
+//! The picture of docs/CLIENTS-SIM.md: start delays of the viewers, and the sources of their
+//! payload.
 
 use super::report::{Report, ViewerReport};
 use crate::plot::{self, COLOURS, Panel};
@@ -9,10 +10,10 @@ const WIDTH: f64 = 820.0;
 const HEIGHT: f64 = 330.0;
 const TOP: f64 = 84.0;
 const BOTTOM: f64 = HEIGHT - 30.0;
-/// Groups in the order of arrival, of which the shares of the origin are shown.
+/// Number of groups, in the order of arrival, for which the origins' share is shown.
 const GROUPS: usize = 25;
 
-/// The share of their payload that viewers took from origins.
+/// Returns the share of the viewers' payload that came from origins.
 fn origin_share(viewers: &[ViewerReport]) -> f64 {
     let sum = |of: fn(&ViewerReport) -> u64| viewers.iter().map(of).sum::<u64>() as f64;
     sum(|v| v.origin_bytes) / sum(|v| v.received_bytes).max(1.0)

@@ -5,9 +5,9 @@ use super::world::World;
 use playswarm_logic::ReaderKey;
 use playswarm_logic::torrent::{Input, OpenReader, Purpose};
 
-/// Time between two looks of a player, seconds.
+/// Time between two checks of a player, in seconds.
 const LOOK_S: f64 = 0.25;
-/// Time for which a viewer stays after the film's end, seconds.
+/// Time for which a viewer stays after the film's end, in seconds.
 const STAY_S: f64 = 1.0;
 
 impl World<'_> {
@@ -22,7 +22,7 @@ impl World<'_> {
         self.serve(n);
     }
 
-    /// The player goes to a random place.
+    /// Moves the player to a random place.
     pub(super) fn jump(&mut self, n: u32) {
         let (now, end) = (self.now, self.layout.total_bytes());
         let node = &mut self.nodes[n as usize];
@@ -40,7 +40,7 @@ impl World<'_> {
         self.serve(n);
     }
 
-    /// Lets a player read what it wants and can.
+    /// Lets a player read the bytes that it wants and that are ready.
     pub(super) fn serve(&mut self, n: u32) {
         let now = self.now;
         let node = &mut self.nodes[n as usize];
@@ -66,7 +66,7 @@ impl World<'_> {
         self.show(n);
     }
 
-    /// Starts the picture if enough is here, and comes back later.
+    /// Starts playback if enough is buffered, and schedules the next check.
     fn show(&mut self, n: u32) {
         let now = self.now;
         let node = &mut self.nodes[n as usize];

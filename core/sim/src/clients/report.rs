@@ -1,12 +1,12 @@
-//! What a run showed.
+//! The results of a run.
 
 use crate::stats::quantile;
 use serde::{Deserialize, Serialize};
 
-/// What one viewer saw.
+/// The results of one viewer.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub struct ViewerReport {
-    /// When it came, seconds into the run.
+    /// Time of its arrival, in seconds of the run.
     pub came_s: f64,
     /// From the player's request to its first byte.
     pub first_byte_s: Option<f64>,
@@ -14,28 +14,28 @@ pub struct ViewerReport {
     pub start_s: Option<f64>,
     /// From each jump to the picture.
     pub jumps_s: Vec<f64>,
-    /// Times that the picture stood still.
+    /// Number of stalls.
     pub stalls: u32,
-    /// How long it stood still.
+    /// Total time of the stalls.
     pub stalled_s: f64,
-    /// How much film was played.
+    /// Length of the film that was played.
     pub played_s: f64,
-    /// Payload that came.
+    /// Payload received.
     pub received_bytes: u64,
-    /// Payload that was of use.
+    /// Payload received and used.
     pub useful_bytes: u64,
-    /// Payload that came from origins.
+    /// Payload received from origins.
     pub origin_bytes: u64,
 }
 
-/// What a run showed.
+/// The results of a run.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Report {
     /// The scenario's name.
     pub scenario: String,
     /// The seed.
     pub seed: u64,
-    /// The viewers, in the order in which they came.
+    /// The viewers, in the order of arrival.
     pub viewers: Vec<ViewerReport>,
     /// Payload that the origins sent.
     pub origin_sent_bytes: u64,
@@ -43,14 +43,14 @@ pub struct Report {
     pub lasted_s: f64,
     /// The film's rate, bytes a second.
     pub film_bytes_per_s: f64,
-    /// Events of the simulation.
+    /// Number of events of the simulation.
     pub events: u64,
-    /// A hash of every message that was sent, for comparing runs.
+    /// A hash of all sent messages, for comparing runs.
     pub trace: u64,
 }
 
 impl Report {
-    /// Returns the start delays of those that saw a picture, ascending.
+    /// Returns the start delays of the viewers that saw a picture, ascending.
     pub fn starts(&self) -> Vec<f64> {
         let mut starts: Vec<f64> = self.viewers.iter().filter_map(|v| v.start_s).collect();
         starts.sort_by(f64::total_cmp);
@@ -64,7 +64,7 @@ impl Report {
         jumps
     }
 
-    /// Returns the share of the payload that was of use.
+    /// Returns the share of the payload that was used.
     pub fn efficiency(&self) -> f64 {
         let sum = |of: fn(&ViewerReport) -> u64| self.viewers.iter().map(of).sum::<u64>() as f64;
         sum(|v| v.useful_bytes) / sum(|v| v.received_bytes).max(1.0)
@@ -75,7 +75,7 @@ impl Report {
         self.origin_sent_bytes as f64 / self.lasted_s.max(1.0) / self.film_bytes_per_s
     }
 
-    /// Returns how many viewers stalled, and the share of the film's time that they stood still.
+    /// Returns the number of viewers that stalled, and the stalled share of the film's time.
     pub fn stalls(&self) -> (usize, f64) {
         let stalled: f64 = self.viewers.iter().map(|v| v.stalled_s).sum();
         let played: f64 = self.viewers.iter().map(|v| v.played_s).sum();

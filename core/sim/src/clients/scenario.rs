@@ -1,15 +1,15 @@
-//! Swarms of whole clients to be played.
+//! Scenarios of whole clients.
 
 /// A swarm.
 #[derive(Clone, Debug)]
 pub struct Scenario {
     /// Its name on the command line.
     pub name: &'static str,
-    /// What it is about, in a sentence.
+    /// Its subject, in one sentence.
     pub about: &'static str,
     /// Clients that have everything from the start.
     pub origins: u32,
-    /// Clients that come, play from the beginning, and leave.
+    /// Number of clients that arrive, play from the beginning, and leave.
     pub viewers: u32,
     /// The film's length, seconds.
     pub film_s: f64,
@@ -17,7 +17,7 @@ pub struct Scenario {
     pub film_bytes_per_s: f64,
     /// Bytes of a piece.
     pub piece_bytes: u32,
-    /// Viewers come at random times within so many seconds.
+    /// Time within which viewers arrive at random, in seconds.
     pub arrivals_s: f64,
     /// Uplink of an origin, bytes a second.
     pub origin_up: f64,
@@ -33,7 +33,8 @@ pub struct Scenario {
     pub leavers: f64,
     /// Mean time between two jumps of a viewer, seconds; 0 for none.
     pub jumps_s: f64,
-    /// Share of the viewers that give wrong blocks, each block with the probability of a half.
+    /// Share of the viewers that serve wrong blocks; each of their blocks is wrong with a
+    /// probability of a half.
     pub liars: f64,
     /// Whether viewers find each other by the slot index.
     pub slot_index: bool,

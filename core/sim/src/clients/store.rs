@@ -1,10 +1,10 @@
-//! A node's pieces: what is here, and what is being put together.
+//! A node's pieces: the verified ones and the incomplete ones.
 
 use playswarm_logic::torrent::{Stored, Ticket};
 use playswarm_logic::{Bits, Layout, PeerKey, PieceIndex};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A piece being put together.
+/// An incomplete piece.
 struct Partial {
     generation: u32,
     got: Bits,
@@ -15,7 +15,7 @@ struct Partial {
     hashing: bool,
 }
 
-/// What a hash said.
+/// The result of hashing a piece.
 pub(super) enum Hash {
     Right,
     /// The peers that gave the blocks.
@@ -34,7 +34,7 @@ impl Store {
         Store { layout, have, partial: BTreeMap::new() }
     }
 
-    /// Takes a block. Returns what became of it, and whether its piece is whole now.
+    /// Stores a block. Returns the result, and whether its piece is complete now.
     pub(super) fn put(&mut self, ticket: Ticket, giver: PeerKey, bad: bool) -> (Stored, bool) {
         let Ticket { block, generation } = ticket;
         let piece = block.piece.0;
@@ -68,7 +68,7 @@ impl Store {
         }
     }
 
-    /// A whole piece was hashed.
+    /// Hashes a complete piece.
     pub(super) fn hashed(&mut self, piece: u32) -> Option<Hash> {
         let partial = self.partial.remove(&piece)?;
         if partial.bad {

@@ -1,4 +1,4 @@
-//! A node's uplink: one block at a time, its connections by turns.
+//! A node's uplink: one block at a time, with its connections in turn.
 
 use playswarm_logic::PeerKey;
 use std::collections::VecDeque;
@@ -8,7 +8,7 @@ pub(super) struct Uplink {
     pub(super) bytes_per_s: f64,
     /// The connection whose block is being sent.
     pub(super) sending: Option<PeerKey>,
-    /// Connections that may have requests, in their turn.
+    /// Connections that may have requests, in the order of their turns.
     turns: VecDeque<PeerKey>,
     pub(super) sent_bytes: u64,
 }
@@ -18,7 +18,7 @@ impl Uplink {
         Uplink { bytes_per_s, sending: None, turns: VecDeque::new(), sent_bytes: 0 }
     }
 
-    /// A connection may have requests.
+    /// Adds a connection that may have requests.
     pub(super) fn add(&mut self, peer: PeerKey) {
         if !self.turns.contains(&peer) {
             self.turns.push_back(peer);
@@ -34,7 +34,7 @@ impl Uplink {
         self.turns.len()
     }
 
-    /// Takes the connection whose turn it is to the end of the row.
+    /// Moves the connection whose turn it is to the end of the queue and returns it.
     pub(super) fn next_turn(&mut self) -> Option<PeerKey> {
         let peer = self.turns.pop_front()?;
         self.turns.push_back(peer);

@@ -1,4 +1,5 @@
-//! The run: takes the earliest event, tells the node concerned, and carries out what its torrent says.
+//! The run: takes the earliest event, passes it to the node concerned, and carries out the outputs
+//! of its torrent.
 
 use super::network::{Connection, Event, Events};
 use super::node::{End, Node};
@@ -14,14 +15,14 @@ use playswarm_proto::wire::Message;
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher};
 
-/// Time for an answer of the tracker, seconds.
+/// Delay of a tracker's response, in seconds.
 const TRACKER_S: f64 = 0.15;
-/// Shortest time between two questions of one node to the tracker, seconds.
+/// Shortest time between two announces of one node, in seconds.
 const TRACKER_EVERY_S: f64 = 60.0;
-/// Longest time that a run goes on after the last arrival, in films.
+/// Longest time that a run continues after the last arrival, in lengths of the film.
 const PATIENCE: f64 = 2.0;
 
-/// A run under way.
+/// A simulation run.
 pub(super) struct World<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) now: Time,
@@ -43,7 +44,7 @@ pub(super) struct World<'a> {
 /// Plays a scenario.
 ///
 /// # Errors
-/// A sentence if the scenario makes no torrent.
+/// An error if the scenario makes no torrent.
 pub fn run(scenario: &Scenario, seed: u64) -> Result<Report, String> {
     let layout = Layout::new(scenario.film_bytes(), scenario.piece_bytes).ok_or("the scenario has an empty film")?;
     let rng = Rng::new(seed);
@@ -137,7 +138,7 @@ impl World<'_> {
         }
     }
 
-    /// Tells a node's torrent what happened, and carries out what it says.
+    /// Passes an input to a node's torrent, and carries out its outputs.
     pub(super) fn tell(&mut self, n: u32, input: Input) {
         self.enter(n, |torrent, now| torrent.handle(now, input));
     }
@@ -163,7 +164,7 @@ impl World<'_> {
         for output in outputs {
             match output {
                 Output::Send(peer, message) => {
-                    // As the engine's writer does, what is said to one peer at once goes out in one write.
+                    // As in the engine's writer, all messages to one peer leave in one write.
                     match said.iter_mut().find(|(to, _)| *to == peer) {
                         Some((_, messages)) => messages.push(message),
                         None => said.push((peer, vec![message])),
@@ -292,7 +293,7 @@ impl World<'_> {
         self.events.push(self.now.plus_secs(takes_s), Event::Operation(n, operation, found, well));
     }
 
-    /// The node and key of an end that is still there.
+    /// Returns the node and key of an end that still exists.
     fn at(&self, end: End) -> Option<(u32, PeerKey)> {
         let connection = &self.connections[end.connection];
         Some((connection.nodes[end.side], connection.keys[end.side]?))
@@ -306,7 +307,7 @@ impl World<'_> {
         }
     }
 
-    /// Sends what the uplink can.
+    /// Sends the blocks for which the uplink has room.
     fn pump(&mut self, n: u32) {
         let now = self.now;
         for _ in 0..self.nodes[n as usize].up.waiting() {
@@ -319,7 +320,7 @@ impl World<'_> {
                 node.up.remove(peer);
                 continue;
             };
-            // A window that has less room than a block lets one out when nothing is under way.
+            // A window smaller than a block admits one block when nothing is in flight.
             let window = &mut self.connections[end.connection].windows[end.side];
             if window.room(now) < 1.0 {
                 continue;
@@ -340,7 +341,7 @@ impl World<'_> {
         }
     }
 
-    /// Asks a node's torrent for something that makes it say nothing but to resume.
+    /// Calls a method of a node's torrent whose only possible output is to resume reading.
     fn enter_quietly<R>(&mut self, n: u32, work: impl FnOnce(&mut Torrent) -> R) -> Option<R> {
         let node = &mut self.nodes[n as usize];
         (!node.gone).then(|| work(&mut node.torrent))

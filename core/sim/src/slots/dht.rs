@@ -1,43 +1,48 @@
-//! The DHT as viewers see it: keys, and who announced there. Nodes are not modelled, what they do to answers is.
+//! The DHT as viewers see it: keys and their announced peers. Nodes are not modelled, but their
+//! effect on answers is.
 //!
-//! An operation takes seconds and may fail; announces are forgotten after half an hour whether their viewers are still
-//! there or not; a key has room for so many; an answer is a sample. Garbage and Sybils are here too.
+//! An operation takes seconds and may fail. Announces expire after half an hour, whether or not
+//! their viewers are still there. A key has room for a limited number of peers, and an answer is a
+//! sample of them. Garbage and Sybils are modelled here, too.
 
 use crate::rng::Rng;
 use playswarm_logic::slots::Key;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
-/// Nodes forget an announce after this long: 30 minutes (BEP 5 leaves it open; libtorrent and others have about that).
+/// Time after which nodes drop an announce: 30 minutes. BEP 5 leaves it open; libtorrent and others
+/// use about this.
 const FORGET_S: f64 = 1800.0;
-/// Peers under one key: libtorrent's `dht_max_peers`, and mainline's.
+/// Most peers under one key: libtorrent's `dht_max_peers`, and mainline's.
 const ROOM: usize = 500;
-/// Addresses in the answers of the eight nodes of one lookup together, which hold about the same.
+/// Most addresses in the answers of the eight nodes of one lookup together, which store about the
+/// same peers.
 const ANSWER: usize = 80;
-/// Median of the time of an operation, and the spread of its logarithm: 2 s as our crate has it, 10 s now and then.
+/// Median of the time of an operation, and the spread of its logarithm: 2 s as with our crate,
+/// sometimes 10 s.
 const MEDIAN_S: f64 = 2.0;
 const SPREAD: f64 = 0.6;
-/// Operations that fail.
+/// Share of operations that fail.
 const FAILS: f64 = 0.05;
 
-/// The address of the viewer of that number, each in a network of its own.
+/// Returns the address of the viewer of that number, each in a network of its own.
 pub(crate) fn address(viewer: u32) -> SocketAddr {
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::from(0x1400_0007 + (viewer << 8)), 6881))
 }
 
-/// The viewer behind an address, if it is one's.
+/// Returns the viewer of an address, if there is one.
 pub(crate) fn viewer(addr: SocketAddr, viewers: usize) -> Option<u32> {
     let SocketAddr::V4(v4) = addr else { return None };
     let at = u32::from(*v4.ip()).checked_sub(0x1400_0007)?;
     (at & 0xff == 0 && ((at >> 8) as usize) < viewers).then_some(at >> 8)
 }
 
-/// The Sybil's addresses: sixteen in each network.
+/// Returns the Sybil's addresses: sixteen in each network.
 fn sybil(n: u32) -> SocketAddr {
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::from(0x4000_0000 + ((n / 16) << 8) + n % 16 + 1), 6881))
 }
 
-/// Whether it is one of the Sybil's.
+/// Whether the address is one of the Sybil's.
 pub(super) fn is_sybil(addr: SocketAddr) -> bool {
     matches!(addr, SocketAddr::V4(v4) if u32::from(*v4.ip()) >> 24 == 0x40)
 }
@@ -54,9 +59,9 @@ impl Dht {
         Dht { keys: BTreeMap::new(), rng, sybils: sybil_networks * 16, garbage }
     }
 
-    /// How long the next operation takes, and whether it succeeds.
+    /// Draws the duration of the next operation, and whether it succeeds.
     pub(crate) fn fate(&mut self) -> (f64, bool) {
-        // Box and Muller's normal number.
+        // A normally distributed number by Box and Muller.
         let (a, b) = (1.0 - self.rng.unit(), self.rng.unit());
         let normal = (-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos();
         ((MEDIAN_S * (SPREAD * normal).exp()).clamp(0.3, 20.0), !self.rng.chance(FAILS))
@@ -80,7 +85,8 @@ impl Dht {
             peers.retain(|(_, at)| now < at + FORGET_S);
             all.extend(peers.iter().map(|(who, _)| address(*who)));
         }
-        // It announces in every slot, and takes as much of the room as nodes give to one: all alike.
+        // It announces in every slot, and takes as much of a node's room as any other announcer
+        // can.
         all.extend((0..self.sybils.min(ROOM as u32)).map(|_| sybil(self.rng.below(u64::from(self.sybils)) as u32)));
         for i in 0..all.len().min(ANSWER) {
             let j = i + self.rng.below((all.len() - i) as u64) as usize;
@@ -92,7 +98,7 @@ impl Dht {
 }
 
 fn made_up(rng: &mut Rng) -> SocketAddr {
-    // Anything, nonsense like 0.0.0.0 and port 0 among it; not the block where viewers live.
+    // Any address, including invalid ones like 0.0.0.0 and port 0, but none of the viewers' block.
     let ip = (rng.next() as u32) | 0x8000_0000;
     SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::from(if rng.chance(0.1) { 0 } else { ip }), rng.next() as u16))
 }

@@ -1,4 +1,4 @@
-//! Driving the machines: what each is told of its viewer, and what is done of what it says.
+//! Drives the machines: passes each its viewer's state, and carries out its outputs.
 
 use super::dht::{is_sybil, viewer};
 use super::scenario::Index;
@@ -7,13 +7,14 @@ use super::world::{DEAD_DIAL_S, Event, OWN_LINKS, World, at};
 use playswarm_logic::PeerKey;
 use playswarm_logic::slots::{Config, Input, Kind, Output};
 
-/// Between two questions to the tracker: half an hour, as trackers want it (BEP 3's `interval` in practice), and sooner for
-/// who needs the origin: five minutes is the least that libtorrent does.
+/// Time between two announces to the tracker, in seconds: half an hour, as trackers ask for (BEP
+/// 3's `interval` in practice). Viewers that need the origin use five minutes, the shortest
+/// interval of libtorrent.
 const TRACKER_S: f64 = 1800.0;
 const TRACKER_SOON_S: f64 = 300.0;
 
 impl World<'_> {
-    /// Tells a machine where its viewer is.
+    /// Reports its viewer's position to a machine.
     pub(super) fn inform(&mut self, now: f64, id: u32) {
         let v = &self.viewers[id as usize];
         let playing = !matches!(v.state, State::Paused(_));
@@ -22,7 +23,7 @@ impl World<'_> {
             film_bytes_per_s: self.crowd.film_rate,
             ahead_s: v.ahead_s(),
             seeds_bytes_per_s: v.origin_gives,
-            // A line that is used to a twentieth is full.
+            // A line counts as full if a twentieth of it is used.
             spare_bytes_per_s: if v.sends > 0.95 * v.drawn.up { 0 } else { (v.drawn.up - v.sends) as u64 },
         };
         self.tell(now, id, supply);
@@ -58,7 +59,8 @@ impl World<'_> {
                         }
                     }
                 }
-                // The model knows how everybody is; what can't be undone is left to end by itself.
+                // The model knows the quality of every connection. Those that cannot be closed end
+                // by themselves.
                 Output::Tell(_) | Output::Cancel(_) => {}
                 other => unreachable!("the simulator does not know {other:?}"),
             }
@@ -70,7 +72,8 @@ impl World<'_> {
         }
     }
 
-    /// Every few steps: forgets who left, tells the machine what came, asks the tracker, looks about.
+    /// Every few steps: removes viewers that left, reports received bytes, asks the tracker, and
+    /// updates connections.
     pub(super) fn keep_house(&mut self, now: f64, id: u32) {
         let gone: Vec<(u32, bool)> = {
             let links = &self.viewers[id as usize].links;
@@ -82,7 +85,8 @@ impl World<'_> {
         if v.slots.is_some() {
             for link in 0..self.viewers[id as usize].links.len() {
                 let link = &mut self.viewers[id as usize].links[link];
-                // Those that are no parents are a mere count to the machine, and told by the minute's worth.
+                // Peers that are not parents are only counted by the machine, and reported once a
+                // minute.
                 if !link.parent && link.unsaid < 60.0 * 10_000.0 {
                     continue;
                 }
@@ -106,7 +110,8 @@ impl World<'_> {
         let wait = if v.used_origin { TRACKER_SOON_S } else { TRACKER_S };
         if now >= v.asked_tracker + wait {
             v.used_origin = false;
-            // Room for others: whoever gave nothing for two minutes, while there are as many as may be.
+            // Closes connections that gave nothing for two minutes, while their number is at its
+            // limit.
             if v.links.iter().filter(|l| !l.by_index).count() >= OWN_LINKS {
                 let idle: Vec<u32> = v
                     .links

@@ -1,17 +1,20 @@
-//! Bytes as flows: whom a viewer asks for how much, how a line that is asked for too much is shared, what the origin adds.
+//! Bytes as flows: the peers that a viewer requests from, the sharing of a busy line, and the
+//! origin's part.
 
 use super::scenario::Sharing;
+use super::sharing::{Wanting, share, share_evenly};
 use super::viewer::{AHEAD_S, READY_S, State, Supplier, Wait};
 use super::world::{DT, Request, World};
-use playswarm_logic::slots::upload::{Wanting, share, share_evenly};
 
-/// Peers that are asked at the same time.
+/// Most peers that a viewer requests from at the same time.
 const SUPPLIERS: usize = 12;
-/// The origin is asked for what is missing to have so much in hand, and for nothing else.
+/// Buffer in seconds up to which the origin is asked for missing film. It is asked for nothing
+/// else.
 const ORIGIN_S: f64 = 10.0;
 
 impl World<'_> {
-    /// Chooses whom to ask: those that gave most of late, then others by lot, of all that hold what is needed next.
+    /// Chooses suppliers among the holders of the next needed film: those that gave most lately,
+    /// then random others.
     pub(super) fn scan(&mut self, id: u32) {
         let mut suppliers = std::mem::take(&mut self.viewers[id as usize].suppliers);
         let v = &self.viewers[id as usize];
@@ -28,7 +31,7 @@ impl World<'_> {
             .collect();
         if holders.len() > SUPPLIERS {
             holders.sort_by(|a, b| b.gives.total_cmp(&a.gives));
-            // Two of the places are for others, or better ones would never be found.
+            // Two of the places are for other holders, so that better ones are found.
             let keep = holders.iter().take_while(|s| s.gives > 0.0).count().min(SUPPLIERS - 2);
             for i in keep..SUPPLIERS {
                 let j = i + self.rng.below((holders.len() - i) as u64) as usize;
@@ -49,7 +52,7 @@ impl World<'_> {
             let v = &self.viewers[id as usize];
             let wants = v.wants(AHEAD_S, chunk);
             let near_end = v.position + AHEAD_S >= self.crowd.film_s;
-            // By pieces: who has enough in hand asks for two at a time.
+            // Whole pieces: a viewer with enough buffered requests two at a time.
             if wants <= 0.0
                 || v.suppliers.is_empty()
                 || (wants < 2.0 * chunk && v.ahead_s() > AHEAD_S / 2.0 && !near_end)
@@ -59,7 +62,8 @@ impl World<'_> {
             let wants = wants.min(v.drawn.down * DT);
             let (edge, got) = (v.edge, v.got);
             let most = (wants / chunk) as u32 + 2;
-            // Each for its share of what came lately, and a little more: that is how a faster one is noticed.
+            // Each supplier is asked for its share of the recent bytes plus a margin, by which a
+            // faster one is noticed.
             let mean = v.suppliers.iter().map(|s| s.gives).sum::<f64>() / v.suppliers.len() as f64;
             let floor = 0.15 * mean + 1.0;
             let sum: f64 = v.suppliers.iter().map(|s| s.gives + floor).sum();
@@ -67,8 +71,8 @@ impl World<'_> {
             let runs = runs.map(|(i, s)| (self.viewers[s.peer as usize].run(edge, most), i));
             let mut runs: Vec<(u32, usize)> = runs.collect();
             runs.sort_unstable();
-            // What lies beyond the run of one comes from those with longer runs. So all together give no
-            // more than what the longest run has.
+            // Film beyond the run of one supplier comes from those with longer runs. All together
+            // give no more than the longest run.
             let mut so_far = got;
             for (run, i) in runs {
                 let s = &self.viewers[id as usize].suppliers[i];
@@ -88,7 +92,7 @@ impl World<'_> {
             let can = self.viewers[peer as usize].drawn.up * DT;
             let wanted = requests.iter().map(|r| r.bytes).sum::<f64>();
             self.viewers[peer as usize].lived.sent += wanted.min(can);
-            self.viewers[peer as usize].sends += wanted.min(can) / DT / 4.0; // Times 0.8 below: an average.
+            self.viewers[peer as usize].sends += wanted.min(can) / DT / 4.0; // A moving average, with the factor 0.8 below.
             if wanted <= can {
                 for r in &requests {
                     self.viewers[r.from as usize].suppliers[r.supplier as usize].granted = r.bytes;
@@ -120,7 +124,8 @@ impl World<'_> {
         }
     }
 
-    /// The origin gives what peers leave missing of the next seconds. Its bytes are put aside in `lived`.
+    /// Lets the origin send the next seconds of film that peers do not supply. Its bytes are
+    /// counted in `lived`.
     fn origin(&mut self, now: f64, here: &[u32], chunk: f64) {
         let mut requests = Vec::new();
         for &id in here {
@@ -137,10 +142,10 @@ impl World<'_> {
             if wanted <= can { requests.iter().map(|r| r.bytes).collect() } else { self.shared(can, &requests) };
         for (r, bytes) in requests.iter().zip(shares) {
             let v = &mut self.viewers[r.from as usize];
-            // It is one more supplier until `advance` has taken it in.
+            // It counts as one more supplier until `advance` has added its bytes.
             v.suppliers.push(Supplier { link: u32::MAX, peer: u32::MAX, gives: 0.0, granted: bytes });
             v.used_origin = true;
-            v.origin_gives += bytes / DT / 9.0; // Times 0.9 below.
+            v.origin_gives += bytes / DT / 9.0; // As above, with the factor 0.9.
             self.origin_minutes[(now / 60.0) as usize] += bytes;
         }
     }
@@ -181,7 +186,8 @@ impl World<'_> {
         let fraction = if sum > 0.0 { (missing / sum).clamp(0.0, 1.0) } else { 0.0 };
         v.play(now, DT, fraction);
         if v.edge != before {
-            // What was asked for is here; whether the same peers hold the next is seen in their runs.
+            // The requested film has arrived. The suppliers' runs show whether they have the next
+            // part.
             let lacks = v.suppliers.iter().map(|s| s.peer).collect::<Vec<_>>();
             let edge = v.edge;
             let none = !lacks.iter().any(|peer| self.viewers[*peer as usize].holds(edge));

@@ -1,8 +1,8 @@
 //! Thousands of viewers of one film, with and without the slot index: docs/SLOTS-SIM.md.
 //!
-//! Coarser than the rest of this crate, which plays one viewer's swarm block by block: here bytes are flows in steps of a
-//! second. What is announced, looked up and dialled is decided by the same [`playswarm_logic::slots::Slots`] as in the
-//! engine.
+//! This model is coarser than the rest of the crate, which simulates one viewer's swarm block by
+//! block: bytes are flows in steps of a second. The announces, lookups and dials are decided by the
+//! same [`playswarm_logic::slots::Slots`] as in the engine.
 
 mod compare;
 mod dht;
@@ -11,6 +11,7 @@ mod flow;
 mod picture;
 mod report;
 mod scenario;
+mod sharing;
 mod table;
 mod viewer;
 mod world;

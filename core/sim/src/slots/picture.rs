@@ -1,4 +1,4 @@
-//! The picture of docs/SLOTS-SIM.md: what the origin sends, minute by minute, in the three great crowds.
+//! The picture of docs/SLOTS-SIM.md: the origin's upload over time, for the three large crowds.
 
 use super::report::Report;
 use super::scenario::{Index, Sharing};

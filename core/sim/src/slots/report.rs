@@ -1,4 +1,4 @@
-//! What a crowd lived through, in figures.
+//! The results of a crowd.
 
 use super::scenario::{Crowd, Index, Sharing};
 use super::viewer::Lived;
@@ -15,41 +15,41 @@ pub struct Report {
     pub index: Index,
     /// How uploads were shared.
     pub sharing: Sharing,
-    /// What the origin sent in the mean, as a number of streams at the film's rate.
+    /// Mean upload of the origin, as a number of streams at the film's rate.
     pub origin_streams: f64,
     /// The same in its busiest minute.
     pub origin_peak_streams: f64,
     /// The share of all received bytes that came from the origin.
     pub origin_share: f64,
-    /// Median and 95th percentile of the delay from coming to the picture, seconds.
+    /// Median and 95th percentile of the delay from arrival to the picture, in seconds.
     pub start_s: (f64, f64),
     /// The same of jumps.
     pub seek_s: (f64, f64),
-    /// Stalls a viewer.
+    /// Stalls per viewer.
     pub stalls: f64,
     /// Viewers with any stall.
     pub stalled_viewers: f64,
     /// Time in stalls, as a share of playing and stalls.
     pub stall_ratio: f64,
-    /// Bytes that came and were played, as a share of all that came, the DHT's included.
+    /// Share of the received bytes that were played, including the DHT's bytes.
     pub efficiency: f64,
     /// The share of the bytes that parents gave.
     pub parent_share: f64,
-    /// DHT operations a viewer and hour.
+    /// DHT operations per viewer and hour.
     pub operations_per_hour: f64,
-    /// Dials of the index a viewer and hour, and how many of them brought nothing.
+    /// Dials of the index per viewer and hour.
     pub dials_per_hour: f64,
-    /// The share of dials that brought no parent that served.
+    /// The share of dials that led to no parent that served.
     pub failed_dials: f64,
     /// Dials that went to the Sybil.
     pub sybil_dials: u64,
     /// The origin's streams minute by minute, for the picture.
     pub origin_minutes: Vec<f64>,
-    /// The machines' own counts together.
+    /// The sum of the machines' counters.
     pub counters: Counters,
 }
 
-/// What a DHT operation costs in the mean, both ways: some 70 packets of 100 to 500 bytes.
+/// Mean cost of a DHT operation in bytes, in both directions: some 70 packets of 100 to 500 bytes.
 const OPERATION_BYTES: f64 = 25_000.0;
 
 pub(super) fn measure(

@@ -1,22 +1,24 @@
-//! Crowds of viewers of one film: who comes when, with which line, and what they do. Only descriptions, drawn by seed.
+//! Crowds of viewers of one film: their arrivals, lines and actions. These are descriptions only,
+//! drawn by seed.
 
 use crate::rng::Rng;
 use playswarm_logic::slots::Kind;
 use serde::{Deserialize, Serialize};
 
-/// How viewers come over time.
+/// The distribution of the viewers' arrivals.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub enum Arrivals {
-    /// Poisson: each at any moment alike.
+    /// Poisson: all times are equally likely.
     Poisson,
-    /// Half of them within five minutes of one moment, half an hour after the start; the others as above.
+    /// Half of the viewers arrive within five minutes, half an hour after the start; the others as
+    /// above.
     Flash,
 }
 
-/// Where viewers jump to, and begin.
+/// The targets of jumps, and the starting positions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub enum Jumps {
-    /// Some minutes on or back, exponentially distributed.
+    /// Some minutes forwards or back, exponentially distributed.
     Near,
     /// To one of twenty scenes, the k-th with weight 1/k (Zipf); three of ten viewers begin at one.
     Scenes,
@@ -41,55 +43,57 @@ impl Index {
     }
 }
 
-/// How a viewer shares its upload among those that ask for more than there is.
+/// How a viewer shares its upload if more is requested than it can send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Sharing {
-    /// Everybody alike.
+    /// Equally.
     Even,
-    /// Those that are close to running dry first ([`playswarm_logic::slots::upload::share`]).
+    /// Viewers with the lowest buffer first (`sharing.rs`).
     Urgent,
 }
 
-/// What is played in one run.
+/// The settings of one run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Crowd {
     /// The name in tables.
     pub name: String,
-    /// What it is about, in a sentence.
+    /// Its subject, in one sentence.
     pub about: String,
-    /// How many come.
+    /// Number of viewers.
     pub viewers: u32,
-    /// Over how long, seconds.
+    /// Time over which they arrive, in seconds.
     pub arrive_s: f64,
     /// The run's end, seconds.
     pub end_s: f64,
-    /// How they come.
+    /// The distribution of their arrivals.
     pub arrivals: Arrivals,
-    /// Where they jump to.
+    /// The targets of their jumps.
     pub jumps: Jumps,
     /// The film's length, seconds.
     pub film_s: f64,
     /// Its rate, bytes per second.
     pub film_rate: f64,
-    /// Length of a chunk, the unit of what is held and passed on, seconds of film: about a piece.
+    /// Length of a chunk, the unit of storage and exchange, in seconds of film: about a piece.
     pub chunk_s: f64,
-    /// How much of the film around the playhead a viewer keeps, seconds either way; `None`: all it had.
+    /// Length of film that a viewer keeps around the playhead, in seconds either way; `None` to
+    /// keep all.
     pub keeps_s: Option<f64>,
     /// The origin's upload, bytes per second.
     pub origin_rate: f64,
     /// Peers in one answer of the tracker.
     pub tracker_peers: usize,
-    /// The share of viewers that nobody can dial (NAT without a mapped port).
+    /// Share of the viewers that cannot be dialled (NAT without a mapped port).
     pub unreachable: f64,
-    /// The share of viewers whose clocks are wrong, by an hour forwards or back.
+    /// Share of the viewers whose clocks are wrong by an hour, forwards or back.
     pub wrong_clocks: f64,
-    /// Whether the machine is left to correct its clock by those of others.
+    /// Whether the machine may correct its clock by those of others.
     pub corrects_clocks: bool,
-    /// Addresses that a Sybil announces in every slot, in so many networks of sixteen; they accept and give nothing.
+    /// Number of networks, each with sixteen addresses, that a Sybil announces in every slot. They
+    /// accept connections and send nothing.
     pub sybil_networks: u32,
-    /// The share of lookups that answer with garbage: thousands of addresses where nobody is.
+    /// Share of lookups that return garbage: thousands of addresses without a viewer.
     pub garbage: f64,
-    /// At this second one of ten viewers leaves without a word.
+    /// Time in seconds at which one of ten viewers leaves without notice.
     pub exodus_s: Option<f64>,
 }
 
@@ -120,10 +124,11 @@ impl Default for Crowd {
     }
 }
 
-/// A crowd, and the ways to find and to share that are compared in it.
+/// The crowds with the kinds of index and sharing that are compared on each.
 pub type Rows = (Crowd, Vec<(Index, Sharing)>);
 
-/// The crowds of docs/SLOTS-SIM.md: three of ten thousand viewers, then smaller ones for what can go wrong.
+/// Returns the crowds of docs/SLOTS-SIM.md: three of ten thousand viewers, then smaller ones for
+/// faults.
 pub fn crowds() -> Vec<Rows> {
     let great = |name: &str, about: &str| Crowd { name: name.into(), about: about.into(), ..Crowd::default() };
     let lesser = |name: &str, about: &str| Crowd { viewers: 2000, ..great(name, about) };
@@ -145,18 +150,18 @@ pub fn crowds() -> Vec<Rows> {
             vec![evenly[0], tracker, by_virtual],
         ),
         (Crowd { viewers: 500, ..great("small", "500 viewers") }, kinds.clone()),
-        (Crowd { keeps_s: None, ..lesser("keep_all", "2,000 viewers that keep all they had") }, kinds.clone()),
+        (Crowd { keeps_s: None, ..lesser("keep_all", "2,000 viewers that keep the whole film") }, kinds.clone()),
         (Crowd { wrong_clocks: 0.2, ..lesser("wrong_clocks", about_clocks) }, kinds),
         (
             Crowd {
                 wrong_clocks: 0.2,
                 corrects_clocks: false,
-                ..lesser("uncorrected", "the same, and nobody corrects its clock")
+                ..lesser("uncorrected", "the same, without correction of clocks")
             },
             vec![by_virtual],
         ),
         (
-            Crowd { sybil_networks: 64, ..lesser("sybil", "1,024 dead weights are announced in every slot") },
+            Crowd { sybil_networks: 64, ..lesser("sybil", "1,024 useless addresses are announced in every slot") },
             vec![by_virtual],
         ),
         (
@@ -170,8 +175,9 @@ pub fn crowds() -> Vec<Rows> {
     ]
 }
 
-/// A line: down, up, bytes per second. Bharambe, Herley and Padmanabhan (INFOCOM 2006), table 1, from the measurements of
-/// Saroiu, Gummadi and Gribble (MMCN 2002).
+/// Draws a line: downlink and uplink in bytes per second. From table 1 of Bharambe, Herley and
+/// Padmanabhan (INFOCOM 2006), based on the measurements of Saroiu, Gummadi and Gribble (MMCN
+/// 2002).
 fn line(rng: &mut Rng) -> (f64, f64) {
     let kbit = |down: f64, up: f64| (down * 125.0, up * 125.0);
     match rng.unit() {
@@ -182,17 +188,17 @@ fn line(rng: &mut Rng) -> (f64, f64) {
     }
 }
 
-/// One thing that a viewer does.
+/// An action of a viewer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Act {
     Pause(f64),
-    /// By so many seconds.
+    /// A jump by this number of seconds.
     By(f64),
-    /// To this second.
+    /// A jump to this second.
     To(f64),
 }
 
-/// One viewer as it is drawn.
+/// A viewer as drawn.
 #[derive(Clone, Debug)]
 pub(super) struct Drawn {
     pub(super) arrives: f64,
@@ -201,9 +207,9 @@ pub(super) struct Drawn {
     pub(super) up: f64,
     pub(super) reachable: bool,
     pub(super) clock_off_s: f64,
-    /// Leaves after so many seconds of watching.
+    /// Seconds of watching after which it leaves.
     pub(super) watches_s: f64,
-    /// Acts, by seconds of watching.
+    /// Actions, by seconds of watching.
     pub(super) acts: Vec<(f64, Act)>,
 }
 
@@ -222,11 +228,11 @@ fn scene(rng: &mut Rng, film_s: f64) -> f64 {
             break;
         }
     }
-    // The popular ones are anywhere in the film: 7 and 20 have no common factor.
+    // The popular scenes are spread over the film: 7 and 20 have no common factor.
     film_s * 0.95 * f64::from(rank * 7 % 20) / 20.0
 }
 
-/// All viewers in the order in which they come.
+/// Draws all viewers, in the order of arrival.
 pub(super) fn draw(crowd: &Crowd, seed: u64) -> Vec<Drawn> {
     let mut rng = Rng::new(seed);
     let mut viewers: Vec<Drawn> = (0..crowd.viewers)
@@ -241,7 +247,8 @@ pub(super) fn draw(crowd: &Crowd, seed: u64) -> Vec<Drawn> {
             let mut acts = Vec::new();
             let mut at = exponential(&mut rng, 600.0);
             while at < watches_s && at < crowd.film_s * 2.0 {
-                // Half pauses, of a minute in the mean; half jumps, seven of ten forwards, five minutes in the mean.
+                // Half are pauses of a minute in the mean. Half are jumps of five minutes in the
+                // mean, seven of ten forwards.
                 let act = match rng.unit() {
                     x if x < 0.5 => Act::Pause(exponential(&mut rng, 60.0)),
                     _ if crowd.jumps == Jumps::Scenes => Act::To(scene(&mut rng, crowd.film_s)),

@@ -45,12 +45,12 @@ fn row(r: &Report) -> [String; 14] {
     ]
 }
 
-/// Columns of even width, for a terminal; the first line is the header.
+/// Formats columns of even width, for a terminal; the first line is the header.
 pub fn text(reports: &[Report]) -> String {
     crate::table::columns(&HEAD.map(String::from), &reports.iter().map(row).collect::<Vec<_>>(), 3)
 }
 
-/// A table of Markdown.
+/// Formats a table of Markdown.
 pub fn markdown(reports: &[Report]) -> String {
     let mut out = format!("| {} |\n|---|---|---|{}\n", HEAD.join(" | "), "---:|".repeat(HEAD.len() - 3));
     for report in reports {

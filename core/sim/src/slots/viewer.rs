@@ -1,22 +1,22 @@
-//! One viewer of the crowd: where it plays, what it holds, whom it is connected with, what it lived through.
+//! One viewer of the crowd: its position, its chunks, its connections and its results.
 
 use super::scenario::{Crowd, Drawn};
 use playswarm_logic::slots::Slots;
 use std::collections::BTreeSet;
 
-/// So much of the film is fetched ahead.
+/// Length of film that is fetched ahead, in seconds.
 pub(super) const AHEAD_S: f64 = 60.0;
-/// With so much in hand the picture begins, or goes on.
+/// Seconds buffered with which playback starts or resumes.
 pub(super) const READY_S: f64 = 2.0;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum State {
-    /// Not here yet, or gone.
+    /// Before the arrival, or after the departure.
     Away,
-    /// The picture stands since then: at the start, after a seek, or in a stall.
+    /// Playback stands still since this time: at the start, after a seek, or in a stall.
     Waiting(f64, Wait),
     Playing,
-    /// Until then.
+    /// End of the pause.
     Paused(f64),
 }
 
@@ -31,29 +31,29 @@ pub(super) enum Wait {
 #[derive(Clone, Debug)]
 pub(super) struct Link {
     pub(super) peer: u32,
-    /// Found by the index alone: closed when it is no parent any more.
+    /// Whether it was found by the index alone; it is then closed when it is no longer a parent.
     pub(super) by_index: bool,
-    /// Has a kept place.
+    /// Whether it has a reserved place.
     pub(super) parent: bool,
-    /// When it last gave us something.
+    /// Time at which it last gave us bytes.
     pub(super) used: f64,
-    /// Bytes of it that our machine was not told yet.
+    /// Its bytes that were not yet reported to our machine.
     pub(super) unsaid: f64,
 }
 
-/// A peer that is being asked.
+/// A supplier of this viewer.
 #[derive(Clone, Debug)]
 pub(super) struct Supplier {
-    /// Its place in `links`.
+    /// Its index in `links`.
     pub(super) link: u32,
     pub(super) peer: u32,
-    /// What it gave lately, bytes a step.
+    /// Its recent rate, in bytes per step.
     pub(super) gives: f64,
-    /// What it gives in this step.
+    /// Its bytes in this step.
     pub(super) granted: f64,
 }
 
-/// What a viewer lived through.
+/// The results of a viewer.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lived {
     pub(super) start_s: Option<f64>,
@@ -61,7 +61,7 @@ pub(super) struct Lived {
     pub(super) stalls: u32,
     pub(super) stalled_s: f64,
     pub(super) played_s: f64,
-    /// Seconds of film that came and were played.
+    /// Seconds of film that were received and played.
     pub(super) useful_s: f64,
     pub(super) sent: f64,
     pub(super) from_peers: f64,
@@ -77,12 +77,12 @@ pub(super) struct Viewer {
     pub(super) watched_s: f64,
     pub(super) next_act: usize,
     have: Vec<u64>,
-    /// Chunks that came and were not played yet.
+    /// Chunks that were received but not yet played.
     fresh: Vec<u64>,
     chunks: u32,
     chunk_s: f64,
     keeps_s: f64,
-    /// The first chunk from the playhead on that is missing, and the bytes of it that are here.
+    /// The first missing chunk from the playhead on, and the bytes of it that are stored.
     pub(super) edge: u32,
     pub(super) got: f64,
     pub(super) links: Vec<Link>,
@@ -135,7 +135,7 @@ impl Viewer {
 
     pub(super) fn come(&mut self, now: f64) {
         self.came = true;
-        // Whoever comes within a step comes at its end.
+        // A viewer that arrives within a step arrives at its end.
         self.drawn.arrives = now;
         self.have = vec![0; self.chunks.div_ceil(64) as usize];
         self.fresh = self.have.clone();
@@ -151,14 +151,14 @@ impl Viewer {
         self.slots = None;
     }
 
-    /// Whether the chunk is here and kept.
+    /// Whether the chunk is stored.
     pub(super) fn holds(&self, chunk: u32) -> bool {
         let at = f64::from(chunk) * self.chunk_s;
         let word = self.have.get((chunk / 64) as usize).copied().unwrap_or(0);
         word >> (chunk % 64) & 1 == 1 && (at - self.position).abs() <= self.keeps_s
     }
 
-    /// How many chunks from this one on it holds without a gap, at most so many.
+    /// Returns the number of stored chunks from this one on without a gap, up to `most`.
     pub(super) fn run(&self, from: u32, most: u32) -> u32 {
         (0..most).take_while(|i| self.holds(from + i)).count() as u32
     }
@@ -171,7 +171,7 @@ impl Viewer {
         self.edge = edge;
     }
 
-    /// Seconds of whole chunks in hand: what is not verified yet can't be played.
+    /// Returns the buffered seconds in whole chunks, since unverified data can't be played.
     pub(super) fn ahead_s(&self) -> f64 {
         (f64::from(self.edge) * self.chunk_s - self.position).max(0.0)
     }
@@ -180,16 +180,16 @@ impl Viewer {
         self.edge >= self.chunks
     }
 
-    /// Bytes that are wanted from the edge on, to have so many seconds in hand.
+    /// Returns the bytes wanted from the edge on, for this number of buffered seconds.
     pub(super) fn wants(&self, seconds: f64, chunk_bytes: f64) -> f64 {
         let until = (((self.position + seconds) / self.chunk_s).ceil() as u32).min(self.chunks);
         (f64::from(until.saturating_sub(self.edge)) * chunk_bytes - self.got).max(0.0)
     }
 
-    /// Takes bytes in.
+    /// Adds received bytes.
     pub(super) fn receive(&mut self, bytes: f64, chunk_bytes: f64) {
         self.got += bytes;
-        // A hair less than a chunk is a chunk: sums of shares are not exact.
+        // Slightly less than a chunk counts as a chunk, because sums of shares are not exact.
         while self.got >= chunk_bytes - 0.5 && self.edge < self.chunks {
             self.got = (self.got - chunk_bytes).max(0.0);
             self.have[(self.edge / 64) as usize] |= 1 << (self.edge % 64);
@@ -204,12 +204,12 @@ impl Viewer {
         }
     }
 
-    /// A jump to this second.
+    /// Jumps to this second.
     pub(super) fn seek(&mut self, now: f64, to: f64) {
         self.position = to.max(0.0);
         let old = self.keeps_s;
         if old.is_finite() {
-            // What is outside of the kept window is given back for good.
+            // Film outside of the kept window is evicted for good.
             let (low, high) = ((self.position - old) / self.chunk_s, (self.position + old) / self.chunk_s);
             for chunk in 0..self.chunks {
                 if f64::from(chunk) < low || f64::from(chunk) > high {
@@ -221,13 +221,13 @@ impl Viewer {
         self.find_edge();
         self.suppliers.clear();
         self.rescan = true;
-        // A jump while the picture stands is one wait, from the last jump on.
+        // A jump during a wait continues that wait, measured from the last jump.
         let wait = if matches!(self.state, State::Waiting(_, Wait::Start)) { Wait::Start } else { Wait::Seek };
         self.state = State::Waiting(if wait == Wait::Start { self.drawn.arrives } else { now }, wait);
     }
 
-    /// Plays through a step of `dt` seconds that began at `now` with `before_s` in hand; `fraction` of it passed before
-    /// enough was here to begin.
+    /// Plays through a step of `dt` seconds that began at `now` with `before_s` buffered.
+    /// `fraction` of the step passed before enough was buffered to begin.
     pub(super) fn play(&mut self, now: f64, dt: f64, fraction: f64) {
         let mut left = dt;
         if let State::Waiting(since, wait) = self.state {

@@ -1,8 +1,9 @@
-//! The crowd's hours, step by step: a flow-level simulation around the real slot index.
+//! The simulation of a crowd, step by step: flows around the real slot index.
 //!
-//! What is announced, looked up, dialled and let go is decided by one [`Slots`] machine a viewer, the engine's own. Bytes
-//! are flows: in each step a viewer asks the peers that hold what it needs next, each for its share; a peer that is asked
-//! for more than its line carries shares it out. docs/SLOTS-SIM.md says why this is fair to both sides.
+//! Each viewer has a [`Slots`] machine as in the engine, which decides announces, lookups, dials
+//! and disconnects. Bytes are flows. In each step a viewer requests from the holders of the next
+//! needed film, each for its share. A peer that is asked for more than its line carries shares the
+//! line. docs/SLOTS-SIM.md says why this model is fair.
 
 use super::dht::{Dht, address, is_sybil, viewer};
 use super::report::{Report, measure};
@@ -14,23 +15,23 @@ use playswarm_logic::{PeerKey, Time};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-/// The step, seconds. What happens within one is interpolated.
+/// The step in seconds. Times within one are interpolated.
 pub(super) const DT: f64 = 2.0;
-/// Each viewer looks about, and tells its machine how it is, every so many steps.
+/// Number of steps between a viewer's updates of its connections and of its machine.
 const EVERY: u32 = 4;
-/// Connections by tracker, made by oneself; and all that a viewer takes.
+/// Most connections that a viewer makes to peers of the tracker, and most connections in all.
 pub(super) const OWN_LINKS: usize = 50;
 const MOST_LINKS: usize = 120;
-/// Leavers that tell the tracker; the others are in its answers for half an hour.
+/// Share of leavers that notify the tracker. The others stay in its answers for half an hour.
 const TELLS: f64 = 0.8;
 const TRACKER_FORGETS_S: f64 = 1800.0;
-/// From coming to the first request: the tracker's answer and two round trips.
+/// Time from arrival to the first request: the tracker's answer and two round trips.
 const CONNECT_S: f64 = 0.5;
-/// A dial into nothing is given up after this.
+/// Time after which a dial to a missing peer fails.
 pub(super) const DEAD_DIAL_S: f64 = 4.0;
-/// The wall clock at the run's start: seconds since 1970.
+/// The wall clock at the run's start, in seconds since 1970.
 const UNIX_S: f64 = 1.8e9;
-/// Peer keys of the Sybil's connections begin here.
+/// First peer key of the Sybil's connections.
 const SYBIL_KEYS: u32 = 1 << 30;
 
 pub(super) enum Event {
@@ -137,7 +138,7 @@ impl World<'_> {
         self.inform(now, id);
     }
 
-    /// Sums up what a viewer's machine did, once it is over.
+    /// Adds a viewer's machine's counters to the total, at its end.
     fn count(&mut self, id: u32) {
         let Some(slots) = &self.viewers[id as usize].slots else { return };
         let (c, sum) = (slots.counters(), &mut self.counters);
@@ -163,7 +164,7 @@ impl World<'_> {
         }
     }
 
-    /// Fifty at random, all of them dialled.
+    /// Asks the tracker: fifty random peers, all of which are dialled.
     pub(super) fn ask_tracker(&mut self, now: f64, id: u32) {
         self.viewers[id as usize].asked_tracker = now;
         for _ in 0..self.crowd.tracker_peers {
@@ -183,7 +184,7 @@ impl World<'_> {
         v.is_here() && v.drawn.reachable && v.links.len() < MOST_LINKS
     }
 
-    /// Joins two viewers; both may take from it, and both say who they are.
+    /// Connects two viewers. Both may request, and both report their positions.
     fn connect(&mut self, now: f64, id: u32, other: u32, by_index: bool) {
         if self.viewers[id as usize].link_to(other).is_some() {
             return;
@@ -195,7 +196,7 @@ impl World<'_> {
         self.introduce(now, id, other);
     }
 
-    /// Both say where they are, as they do when a connection opens.
+    /// Reports both positions, as peers do when a connection opens.
     fn introduce(&mut self, now: f64, id: u32, other: u32) {
         for (a, b) in [(id, other), (other, id)] {
             let said = self.viewers[b as usize].slots.as_ref().and_then(|s| s.message(at(now)));
@@ -344,7 +345,7 @@ mod tests {
 
     #[test]
     fn what_nobody_had_comes_from_the_origin() {
-        // Viewers that are close together, so that each holds only a little that others lack.
+        // Viewers that are close together, so that each has only a little that others lack.
         let crowd = Crowd {
             viewers: 60,
             arrive_s: 30.0,
@@ -368,7 +369,8 @@ mod tests {
         let world = play(&crowd, draw(&crowd, 9), Index::Slots(Kind::Virtual), Sharing::Urgent, 9);
         let lived = &world.viewers[0].lived;
         assert_eq!(lived.from_peers, 0.0);
-        // What it played, and at most the ten seconds that the origin keeps it ahead, a chunk more and a seek's worth.
+        // The played film, plus at most the ten seconds that the origin buffers, one chunk and one
+        // seek.
         let ahead = lived.from_origin / crowd.film_rate - lived.useful_s;
         assert!(lived.played_s > 300.0 && lived.stalls == 0, "{lived:?}");
         assert!((0.0..=40.0).contains(&ahead), "{ahead}");

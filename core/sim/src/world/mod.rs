@@ -1,8 +1,8 @@
-//! The run: takes the earliest event, lets the network or the viewer act, tells the machine and
-//! does what it says.
+//! The run: takes the earliest event, lets the network or the viewer act, passes inputs to the
+//! machine and carries out its outputs.
 //!
-//! Here are the loop and what connects the parts; what the network does is in `network`, what the
-//! readers do in `viewer`.
+//! This file has the loop and the connections between the parts. `network` has the network's
+//! actions, `viewer` the readers'.
 
 mod network;
 mod viewer;
@@ -22,14 +22,14 @@ use playswarm_logic::picker::{Config, Input, Output, Picker};
 use playswarm_logic::{Layout, PeerKey, ReaderKey, Time};
 use std::collections::BTreeMap;
 
-/// So many timeouts at one moment are a machine that never sleeps.
+/// Timeouts at one moment after which a machine counts as broken.
 const MOST_TIMEOUTS_AT_ONCE: u32 = 1000;
 
-/// How a run is watched.
+/// How a run is observed.
 #[derive(Default)]
 pub struct Options<'a> {
-    /// Given each event that matters, a line each, with its time.
-    #[allow(clippy::type_complexity)] // A type's name would say less.
+    /// Called with each relevant event as a line, and its time.
+    #[allow(clippy::type_complexity)] // A named type would be less clear.
     pub trace: Option<&'a mut dyn FnMut(Time, &str)>,
     /// Whether the machine's invariants are checked after every input (slow).
     pub check: bool,
@@ -90,8 +90,8 @@ fn layout_of(scenario: &Scenario) -> Result<Layout, String> {
 /// Plays a scenario with any machine, which starts with nothing.
 ///
 /// # Errors
-/// Where the machine contradicts itself (with [`Options::check`]) or asks to be woken again and
-/// again at one moment.
+/// If the machine contradicts itself (with [`Options::check`]), or sets its timeout to the same
+/// moment repeatedly.
 pub fn run<M: Machine>(
     scenario: &Scenario,
     machine: &mut M,
@@ -140,8 +140,8 @@ impl<M: Machine> World<'_, '_, M> {
     fn set_up(&mut self) {
         for i in 0..self.peers.len() {
             let peer = &self.peers[i];
-            // One round trip for TCP, one for the handshakes; what may go with the handshake goes
-            // with it.
+            // One round trip for TCP and one for the handshakes. Messages that may follow the
+            // handshake leave with it.
             let at = peer.join_at.plus_secs(2.0 * peer.rtt());
             self.events.push(peer.join_at, Event::Dial);
             self.events.push(at, Event::Joined(i as u32));
@@ -157,12 +157,12 @@ impl<M: Machine> World<'_, '_, M> {
         }
     }
 
-    /// Until the players were played out and every reader has what it last asked for, or nothing
-    /// can help any more.
+    /// Runs until the players have finished and every reader has its last requested data, or until
+    /// nothing more can arrive.
     fn play(&mut self) {
         let end = Time::from_secs_f64(self.scenario.end_s);
-        // Time for what a reader still waits for then: four times what the first peer, which stays
-        // and is honest, needs for the whole torrent, and some more for what happens meanwhile.
+        // Time for readers that still wait: four times the time that the first peer, which stays
+        // and is honest, needs for the whole torrent, plus a margin for changes meanwhile.
         let alone_s = self.scenario.peers.first().map_or(0.0, |seed| {
             let open = seed.choke.map_or(1.0, |cycle| cycle.open);
             self.scenario.total_bytes as f64 / (seed.rate * open)
@@ -218,7 +218,7 @@ impl<M: Machine> World<'_, '_, M> {
             Some(at) if at <= self.now => {
                 self.timeouts_now += 1;
                 if self.timeouts_now > MOST_TIMEOUTS_AT_ONCE {
-                    self.broken = Some(format!("The machine asks to be woken at {} again and again.", secs(self.now)));
+                    self.broken = Some(format!("The machine sets its timeout to {} repeatedly.", secs(self.now)));
                     return;
                 }
                 self.tell(Input::Timeout);
@@ -236,7 +236,7 @@ impl<M: Machine> World<'_, '_, M> {
         }
     }
 
-    /// Tells the machine and does what it says.
+    /// Passes an input to the machine and carries out its outputs.
     fn tell(&mut self, input: Input) {
         if self.options.trace.is_some() && !matches!(input, Input::Progress(_) | Input::PeerHasBits(..)) {
             trace!(self, "< {}", short(&format!("{input:?}")));
@@ -266,7 +266,7 @@ impl<M: Machine> World<'_, '_, M> {
                     } else if peer.choked {
                         Some("request to a peer that chokes us")
                     } else if !peer.known.get(block.piece.0) {
-                        Some("request to a peer that has not the piece")
+                        Some("request to a peer that lacks the piece")
                     } else if peer.asked.contains(&block) {
                         Some("request twice to one peer")
                     } else if peer.asked.len() >= peer.group.max_requests as usize {
@@ -292,7 +292,7 @@ impl<M: Machine> World<'_, '_, M> {
                 if known {
                     self.send_up(key.0, Up::Cancel(block));
                 } else {
-                    self.fault("cancel of what was not asked");
+                    self.fault("cancel of a block that was not requested");
                 }
             }
             Output::Interested(key, interested) => match self.peers.get_mut(key.0 as usize) {

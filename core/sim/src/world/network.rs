@@ -1,4 +1,4 @@
-//! What the network and the peers do in a run.
+//! The network's and the peers' actions in a run.
 
 use super::{World, key, trace};
 use crate::events::{Control, Down, Event, Up};
@@ -23,7 +23,7 @@ impl<M: Machine> World<'_, '_, M> {
             return;
         }
         if peer.cut {
-            // Dialled over a pulled cable: tried again.
+            // Dialled over a pulled cable, so the dial is repeated.
             self.events.push(now.plus_secs(3.0), Event::Joined(i));
             return;
         }
@@ -58,7 +58,7 @@ impl<M: Machine> World<'_, '_, M> {
         self.tell(Input::PeerHasBits(key(i), bits));
         match cycle {
             Some(c) => {
-                // It is as far in its cycle as chance has it.
+                // Its cycle starts at a random point.
                 let open_s = c.open * c.period_s;
                 let into = phase * c.period_s;
                 if into < open_s {
@@ -73,7 +73,7 @@ impl<M: Machine> World<'_, '_, M> {
         }
     }
 
-    /// The unchoke came with the bitfield.
+    /// Handles an unchoke that came with the bitfield.
     fn unchoke_at_once(&mut self, i: u32) {
         self.peers[i as usize].choking = false;
         self.peers[i as usize].choked = false;
@@ -93,7 +93,7 @@ impl<M: Machine> World<'_, '_, M> {
         self.pump(i);
     }
 
-    /// Lets the peer send what it can.
+    /// Lets the peer send as much as its uplink permits.
     fn pump(&mut self, i: u32) {
         let (now, layout) = (self.now, self.layout);
         let peer = &mut self.peers[i as usize];
@@ -126,7 +126,7 @@ impl<M: Machine> World<'_, '_, M> {
         self.pump(i);
     }
 
-    /// At the far end of the viewer's own link.
+    /// Handles data at the far end of the viewer's own link.
     pub(super) fn arrive(&mut self, i: u32, down: Down) {
         let now = self.now;
         let peer = &mut self.peers[i as usize];
@@ -157,7 +157,7 @@ impl<M: Machine> World<'_, '_, M> {
         self.pump(i);
     }
 
-    /// At the viewer.
+    /// Handles data at the viewer.
     pub(super) fn deliver(&mut self, i: u32, down: Down) {
         let now = self.now;
         let peer = &mut self.peers[i as usize];
@@ -293,7 +293,7 @@ impl<M: Machine> World<'_, '_, M> {
                 self.events.push(now.plus_secs(expire_s), Event::Expire(d.peer, peer.cuts));
             }
             Change::Mend if peer.cut && !peer.gone => {
-                // TCP tries again at doubling intervals: on average half of the outage later.
+                // TCP retries at doubling intervals: on average half of the outage later.
                 let held = now.since(peer.cut_at).as_secs_f64();
                 self.events.push(now.plus_secs(held.min(60.0) / 2.0), Event::Resume(d.peer));
             }

@@ -1,4 +1,5 @@
-//! What the viewer does in a run: readers that open, read, wait and jump, and pieces that become readable.
+//! The viewer's actions in a run: readers that open, read, wait and jump, and pieces that become
+//! readable.
 
 use super::{World, trace};
 use crate::events::Event;
@@ -11,7 +12,7 @@ use crate::store::Hash;
 use playswarm_logic::picker::Input;
 use playswarm_logic::{BlockRef, PieceIndex, ReaderKey};
 
-/// A playing reader reads so often at least, seconds.
+/// Longest time between two reads of a playing reader, in seconds.
 const TICK_S: f64 = 0.1;
 
 impl<M: Machine> World<'_, '_, M> {
@@ -32,7 +33,7 @@ impl<M: Machine> World<'_, '_, M> {
         }
     }
 
-    /// The engine bans whom it has caught.
+    /// The engine bans peers that it has identified.
     fn ban(&mut self, liar: u32) {
         if !self.peers[liar as usize].gone {
             trace!(self, "# peer {liar} is banned");
@@ -92,7 +93,7 @@ impl<M: Machine> World<'_, '_, M> {
         }
     }
 
-    /// To this share of the file, by opening or by a jump.
+    /// Moves a reader to this share of the file, by a new reader or by a jump.
     fn go(&mut self, i: usize, at: f64, kind: WaitKind) {
         self.give_up_wait(i);
         let (now, total) = (self.now, self.layout.total_bytes());
@@ -117,7 +118,7 @@ impl<M: Machine> World<'_, '_, M> {
         });
         self.readers[i].wait = Some(self.waits.len() - 1);
         if kind == WaitKind::Seek && !script.reopens {
-            // The machine knows that this reader waits, until it hears otherwise.
+            // The machine assumes that this reader waits until the next input about it.
             self.readers[i].waiting = was_waiting;
             return self.tell(Input::ReaderSought(old, position));
         }
@@ -143,7 +144,7 @@ impl<M: Machine> World<'_, '_, M> {
         }
     }
 
-    /// Lets a reader read what it wants and can, and says whether it waits.
+    /// Lets a reader read the available bytes that it wants. Returns whether it waits.
     fn serve(&mut self, i: usize) {
         let now = self.now;
         let reader = &mut self.readers[i];
@@ -191,7 +192,7 @@ impl<M: Machine> World<'_, '_, M> {
         trace!(self, "# {text}");
     }
 
-    /// Books what came from a peer while readers wait for their first byte.
+    /// Records bytes from a peer while readers wait for their first byte.
     pub(super) fn count_share(&mut self, peer: u32, block: BlockRef, bytes: u32) {
         for reader in &self.readers {
             let Some(n) = reader.wait else { continue };
@@ -211,7 +212,7 @@ impl<M: Machine> World<'_, '_, M> {
     }
 }
 
-/// A wait and who did what in it, for a trace.
+/// Formats a wait with the deliveries of each peer, for a trace.
 pub fn describe(wait: &Wait) -> String {
     let useful: u64 = wait.shares.values().map(|s| s.useful_bytes).sum();
     let other: u64 = wait.shares.values().map(|s| s.other_bytes).sum();

@@ -1,5 +1,5 @@
-//! An application that runs librqbit already: `background SOURCE`. It watches the beginning, then its own session completes
-//! and seeds the torrent, until it is watched again.
+//! An application that already runs librqbit: `background SOURCE`. It watches the beginning. Then
+//! its own session completes and seeds the torrent, until it is watched again.
 
 use anyhow::{Context, Result};
 use playswarm::advanced::librqbit;
@@ -22,12 +22,12 @@ async fn main() -> Result<()> {
     let application = librqbit::Session::new_with_opts(folder.clone(), options).await?;
 
     let session = Session::with_background(playswarm_examples::config(&folder)?, application.clone()).await?;
-    let media = session.open(Source::parse(&source)?).await?;
-    let mut stream = media.stream(media.choose_file().await?)?;
+    let torrent = session.open(Source::parse(&source)?).await?;
+    let mut stream = torrent.stream(torrent.choose_file().await?)?;
     println!("{} bytes were watched", stream.read_chunk(1 << 20).await?.len());
 
     // With its last handle the torrent moves to the application's session.
-    drop((stream, media));
+    drop((stream, torrent));
     loop {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let Some(status) = session.seeded_in_background().pop() else { continue };

@@ -11,13 +11,13 @@ async fn main() -> Result<()> {
     let player = args().nth(2).unwrap_or_else(|| "mpv".to_owned());
 
     let session = playswarm_examples::session(&temp_dir().join("playswarm-examples")).await?;
-    let media = session.open(Source::parse(&source)?).await?;
-    let file = media.choose_file().await?;
-    // From now on the film's beginning is fetched: the player will want it in a moment.
-    media.prefetch(file);
+    let torrent = session.open(Source::parse(&source)?).await?;
+    let file = torrent.choose_file().await?;
+    // Fetches the film's beginning from now on, because the player will request it.
+    torrent.prefetch(file);
 
-    let server = serve(media.clone(), file, HttpConfig::default()).await?;
-    println!("{} is at {}", media.metainfo().files[file].name, server.url());
+    let server = serve(torrent.clone(), file, HttpConfig::default()).await?;
+    println!("{} is at {}", torrent.metainfo().files[file].name, server.url());
     let status = tokio::process::Command::new(&player).arg(server.url()).status().await;
     status.with_context(|| format!("cannot start {player}"))?;
 

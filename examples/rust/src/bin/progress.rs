@@ -12,15 +12,15 @@ async fn main() -> Result<()> {
     let folder = PathBuf::from(args().nth(2).context("give a folder for the files")?);
 
     let session = playswarm_examples::session(&folder).await?;
-    let media = session.open(Source::parse(&source)?).await?;
-    let mut events = media.events();
-    media.fetch_all(true);
+    let torrent = session.open(Source::parse(&source)?).await?;
+    let mut events = torrent.events();
+    torrent.fetch_all(true);
 
     let mut look = tokio::time::interval(Duration::from_secs(1));
-    while media.status().verified_bytes < media.status().total_bytes {
+    while torrent.status().verified_bytes < torrent.status().total_bytes {
         tokio::select! {
             _ = look.tick() => {
-                let status = media.status();
+                let status = torrent.status();
                 println!(
                     "{:5.1} %  {:.0} kB/s from {} peers{}",
                     100.0 * status.verified_bytes as f64 / status.total_bytes.max(1) as f64,
@@ -38,7 +38,7 @@ async fn main() -> Result<()> {
         }
     }
     // Everything that was fetched is on the disk when this returns.
-    media.sync().await?;
+    torrent.sync().await?;
     session.close().await;
     Ok(())
 }

@@ -17,8 +17,8 @@ async fn main() -> Result<()> {
     let ranges = args().skip(2).map(|text| range(&text)).collect::<Result<Vec<_>>>()?;
 
     let session = playswarm_examples::session(&temp_dir().join("playswarm-examples")).await?;
-    let media = session.open(Source::parse(&source)?).await?;
-    let mut stream = media.stream(media.choose_file().await?)?.into_blocking();
+    let torrent = session.open(Source::parse(&source)?).await?;
+    let mut stream = torrent.stream(torrent.choose_file().await?)?.into_blocking();
     let reading = tokio::task::spawn_blocking(move || -> Result<()> {
         for range in ranges {
             stream.seek(SeekFrom::Start(range.start))?;

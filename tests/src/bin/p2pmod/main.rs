@@ -45,7 +45,7 @@ fn main() -> Result<()> {
     let report = match &options.from {
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| format!("Can't read {}.", path.display()))?;
-            serde_json::from_str(&text).with_context(|| format!("{} holds no figures of a run.", path.display()))?
+            serde_json::from_str(&text).with_context(|| format!("{} contains no figures of a run.", path.display()))?
         }
         None => run(&options)?,
     };
@@ -72,11 +72,11 @@ fn write(path: &Path, text: &str) -> Result<()> {
 
 fn run(options: &Options) -> Result<Report> {
     if !requirement::network() {
-        bail!("The experiment needs a network of its own.");
+        bail!("The experiment needs a private network, and cannot create one.");
     }
     let python = !options.no_dht && options.dht > 0 || options.origin == Origin::Libtorrent;
     if python && !requirement::libtorrent() {
-        bail!("The DHT's nodes and the origin libtorrent are Python; --no-dht and --origin playswarm do without.");
+        bail!("The DHT's nodes and the origin libtorrent are Python; use --no-dht and --origin playswarm without it.");
     }
     let program = options.program.clone().unwrap_or_else(playswarm::binary);
     if !program.is_file() {

@@ -6,92 +6,95 @@ use playswarm_tests::netlab::Link;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// P2PMoD's experiment with real processes: one origin, many viewers of one film, each behind a home connection.
+/// Runs P2PMoD's experiment with real processes: one origin and many viewers of one film, each
+/// behind a home connection.
 ///
-/// Needs root (network namespaces), iproute2, and for the DHT or a libtorrent origin the Python of scripts/setup.sh --test.
+/// Needs root (network namespaces) and iproute2. The DHT and a libtorrent origin need the Python
+/// environment of scripts/setup.sh --test.
 #[derive(Clone, Debug, Parser, Serialize)]
 #[command(name = "p2pmod")]
 pub(crate) struct Options {
-    /// Viewers.
+    /// Number of viewers.
     #[arg(long, default_value_t = 70, value_name = "NUMBER")]
     pub(crate) viewers: usize,
-    /// How long the film is.
+    /// Length of the film in minutes.
     #[arg(long, default_value_t = 10.0)]
     pub(crate) minutes: f64,
-    /// The film's bytes a second.
+    /// Rate of the film in bytes per second.
     #[arg(long, default_value_t = 40_000, value_name = "BYTES")]
     pub(crate) rate: u64,
-    /// Bytes of a piece, in KiB. 32: 0.8 s of such a film, by `playswarm create`'s own rule; from the size of the file alone
-    /// it would choose 256, which is 6.6 s.
+    /// Piece size in KiB. The default of 32 is 0.8 s of this film, by the rule of `playswarm
+    /// create`. By file size alone the rule would choose 256, which is 6.6 s.
     #[arg(long, default_value_t = 32, value_name = "KIB")]
     pub(crate) piece: u64,
-    /// The film has no index that says how long it is: the program must guess its rate from the player's reading.
+    /// Makes a film without an index, so that the program must estimate its rate from the player's
+    /// reads.
     #[arg(long)]
     pub(crate) unknown_rate: bool,
-    /// The viewers arrive within about so many seconds, as a Poisson process.
+    /// Time in seconds within which the viewers arrive, approximately, as a Poisson process.
     #[arg(long, default_value_t = 600.0, value_name = "SECONDS")]
     pub(crate) spread: f64,
-    /// Seed of the arrivals.
+    /// Random seed of the arrivals.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Seconds of film in hand before a player begins.
+    /// Seconds of film buffered before a player begins.
     #[arg(long, default_value_t = 2.0, value_name = "SECONDS")]
     pub(crate) buffer: f64,
-    /// A viewer's line upwards, kbit/s.
+    /// Uplink of a viewer in kbit/s.
     #[arg(long, default_value_t = 1_000, value_name = "KBIT")]
     pub(crate) up: u64,
-    /// A viewer's line downwards, kbit/s.
+    /// Downlink of a viewer in kbit/s.
     #[arg(long, default_value_t = 8_000, value_name = "KBIT")]
     pub(crate) down: u64,
-    /// The origin's line upwards, kbit/s.
+    /// Uplink of the origin in kbit/s.
     #[arg(long, default_value_t = 10_000, value_name = "KBIT")]
     pub(crate) origin_up: u64,
-    /// Every line's delay, one way.
+    /// One-way delay of every line in milliseconds.
     #[arg(long, default_value_t = 20.0, value_name = "MS")]
     pub(crate) delay_ms: f64,
-    /// The origin's client.
+    /// Client of the origin.
     #[arg(long, value_enum, default_value_t = Origin::Playswarm)]
     pub(crate) origin: Origin,
-    /// The origin sends at most so many bytes a second (`--up-limit` of `playswarm seed`).
+    /// Upload limit of the origin in bytes per second (`--up-limit` of `playswarm seed`).
     #[arg(long, value_name = "BYTES")]
     pub(crate) origin_limit: Option<u64>,
-    /// Peers that the tracker names in an answer, drawn anew each time.
+    /// Number of peers in a tracker's response, drawn anew each time.
     #[arg(long, default_value_t = 50, value_name = "NUMBER")]
     pub(crate) named: usize,
-    /// libtorrent nodes of the private DHT.
+    /// Number of libtorrent nodes in the private DHT.
     #[arg(long, default_value_t = 20, value_name = "NUMBER", conflicts_with = "no_dht")]
     pub(crate) dht: u16,
-    /// Without a DHT.
+    /// Runs without a DHT.
     #[arg(long)]
     pub(crate) no_dht: bool,
-    /// Says to the viewers whether to use the slot index (settings `slot_index` and `slots`).
+    /// Enables or disables the viewers' slot index (settings `slot_index` and `advanced.slots`).
     #[arg(long, value_enum)]
     pub(crate) index: Option<Switch>,
-    /// Settings of the viewers, a JSON object as `playswarm stream --config` takes it.
+    /// Settings of the viewers, a JSON object as for `playswarm stream --config`.
     #[arg(long, value_name = "FILE")]
     pub(crate) viewer_config: Option<PathBuf>,
     /// Settings of the origin, likewise.
     #[arg(long, value_name = "FILE")]
     pub(crate) origin_config: Option<PathBuf>,
-    /// The program. Without: PLAYSWARM_BIN, or the one that is built beside this.
+    /// Program under test. Default: PLAYSWARM_BIN, else the one built beside this program.
     #[arg(long, value_name = "FILE")]
     pub(crate) program: Option<PathBuf>,
-    /// What the viewers and the origin log (as PLAYSWARM_LOG).
+    /// Log filter of the viewers and the origin (as PLAYSWARM_LOG).
     #[arg(long, default_value = "warn", value_name = "FILTER")]
     pub(crate) log: String,
-    /// Where their logs are written at the end.
+    /// Folder to which their logs are written at the end.
     #[arg(long, value_name = "DIR")]
     pub(crate) log_dir: Option<PathBuf>,
-    /// Writes all figures.
+    /// Writes all figures as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
     /// Writes the table into this page, between its markers.
     #[arg(long, value_name = "FILE")]
     pub(crate) markdown: Option<PathBuf>,
-    /// Writes the picture.
+    /// Writes the picture as SVG.
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
-    /// Runs nothing, and takes the figures of an earlier run.
+    /// Runs nothing and uses the figures of an earlier run.
     #[arg(long, value_name = "FILE")]
     pub(crate) from: Option<PathBuf>,
 }
@@ -118,7 +121,7 @@ impl Options {
     /// Rejects impossible options.
     pub(crate) fn check(&self) -> Result<()> {
         if self.viewers == 0 || self.viewers > 200 {
-            bail!("--viewers takes 1 to 200: the network has so many hosts.");
+            bail!("--viewers takes 1 to 200, because the network has at most that many hosts.");
         }
         if !(self.minutes > 0.0 && self.minutes <= 600.0 && self.spread >= 0.0 && self.spread.is_finite()) {
             bail!("--minutes takes up to 600, and --spread seconds from 0 on.");

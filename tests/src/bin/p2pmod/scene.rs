@@ -155,7 +155,7 @@ fn viewer_settings(options: &Options, folder: &Path) -> Result<Option<PathBuf>> 
     if let Some(index) = options.index {
         settings.insert("slot_index".into(), json!(index == Switch::On));
         // The network is 10.77.0.0/24; the index rejects such addresses on the internet.
-        settings.insert("slots".into(), json!({ "local_addresses": true }));
+        settings.insert("advanced".into(), json!({ "slots": { "local_addresses": true } }));
     }
     if settings.is_empty() {
         return Ok(None);

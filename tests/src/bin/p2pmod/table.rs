@@ -61,7 +61,7 @@ fn per_cent(share: f64) -> String {
     format!("{:.1} %", share * 100.0 + 0.0)
 }
 
-const HEAD: [&str; 7] = ["of the viewers", "P2PMoD", "wanted", "50 %", "90 %", "95 %", "100 %"];
+const HEAD: [&str; 7] = ["of the viewers", "P2PMoD", "goal", "50 %", "90 %", "95 %", "100 %"];
 
 fn cells(r: &Report) -> Vec<[String; 7]> {
     let mut cells = vec![HEAD.map(String::from)];
@@ -94,18 +94,21 @@ fn sums(r: &Report) -> Vec<(&'static str, String)> {
     vec![
         (
             "viewers",
-            format!("{}; {late} began after more than 1.5 s, {stalled} stalled, {ended} ended badly", r.viewers.len()),
+            format!(
+                "{}; {late} began after more than 1.5 s, {stalled} stalled, {ended} ended with an error",
+                r.viewers.len()
+            ),
         ),
         ("from the first arrival to the last departure", format!("{:.0} s", r.seconds)),
         (
-            "the origin sent (P2PMoD: 275 kB/s, 7 streams; wanted: 3)",
+            "the origin sent (P2PMoD: 275 kB/s, 7 streams; goal: 3)",
             format!("{payload:.2} streams ({}); {wire:.2} with all overhead", kb(payload * r.rate as f64)),
         ),
         ("the origin's busiest minute", format!("{:.1} streams", r.origin_peak_streams())),
         ("of the payload came from the origin", per_cent(r.origin_payload() as f64 / received.max(1) as f64)),
         ("payload by how peers were found", found.join(", ")),
-        ("data efficiency of all payload (P2PMoD: 90 %; wanted: 95 %)", per_cent(r.efficiency())),
-        ("the same of all bytes on the viewers' lines", per_cent(useful as f64 / on_wire.max(1) as f64)),
+        ("data efficiency of all payload (P2PMoD: 90 %; goal: 95 %)", per_cent(r.efficiency())),
+        ("data efficiency of all bytes on the viewers' lines", per_cent(useful as f64 / on_wire.max(1) as f64)),
         (
             "processor time",
             format!(
@@ -117,15 +120,15 @@ fn sums(r: &Report) -> Vec<(&'static str, String)> {
             ),
         ),
         (
-            "the processors were idle",
+            "idle processor time",
             format!(
-                "{}; {} in the busiest 10 s; at work that gives way to others: {}",
+                "{}; {} in the busiest 10 s; low-priority work (nice): {}",
                 per_cent(r.idle),
                 per_cent(r.least_idle),
                 per_cent(r.niced)
             ),
         ),
-        ("memory of a viewer at most", format!("{:.0} MB", memory.max().unwrap_or(0) as f64 / 1e6)),
+        ("largest memory of a viewer", format!("{:.0} MB", memory.max().unwrap_or(0) as f64 / 1e6)),
     ]
 }
 

@@ -12,8 +12,8 @@ use crate::printable::{self, without_secrets};
 use bytes::Bytes;
 use playswarm_proto::metainfo::is_web_page;
 use playswarm_proto::{AddressClass, Magnet, magnet};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
@@ -35,8 +35,6 @@ pub enum Source {
     Url(String),
     /// A magnet link (BEP 9).
     Magnet(Magnet),
-    /// A bare info-hash. Its peers come from the DHT, the local network or the user.
-    InfoHash(InfoHash),
 }
 
 impl Source {
@@ -54,7 +52,7 @@ impl Source {
             return Err(bad_source(text, "it is empty; give a torrent file, a URL, a magnet link or an info-hash"));
         }
         if let Some(hash) = InfoHash::from_text(text) {
-            return Ok(Source::InfoHash(hash));
+            return Ok(Source::Magnet(Magnet::new(hash)));
         }
         if matches!(text.len(), 64 | 68) && text.bytes().all(|b| b.is_ascii_hexdigit()) {
             let why =
@@ -86,25 +84,9 @@ impl Source {
     }
 }
 
-impl FromStr for Source {
-    type Err = Error;
-    fn from_str(text: &str) -> Result<Source> {
-        Source::parse(text)
-    }
-}
 impl From<&Metainfo> for Source {
     fn from(torrent: &Metainfo) -> Source {
         Source::Metainfo(Arc::new(torrent.clone()))
-    }
-}
-impl From<Magnet> for Source {
-    fn from(magnet: Magnet) -> Source {
-        Source::Magnet(magnet)
-    }
-}
-impl From<InfoHash> for Source {
-    fn from(hash: InfoHash) -> Source {
-        Source::InfoHash(hash)
     }
 }
 impl From<&Path> for Source {
@@ -153,7 +135,6 @@ pub(crate) async fn resolve(source: Source, web: &Web) -> Result<Resolved> {
             },
         },
         Source::Magnet(magnet) => Ok(Resolved::Magnet(magnet)),
-        Source::InfoHash(info_hash) => Ok(Resolved::Magnet(Magnet::new(info_hash))),
     }
 }
 
@@ -187,14 +168,11 @@ async fn read_limited(path: &Path) -> Result<Bytes> {
     if meta.is_file() {
         let file = tokio::fs::File::open(path).await.map_err(storage)?;
         file.take(most).read_to_end(&mut bytes).await.map_err(storage)?;
-    } else if is_pipe(&meta) {
-        // The file that a shell passes for `<(…)`. It is opened in a way that neither this nor a
-        // read blocks a thread.
-        #[cfg(unix)]
-        {
-            let pipe = tokio::net::unix::pipe::OpenOptions::new().open_receiver(path).map_err(storage)?;
-            pipe.take(most).read_to_end(&mut bytes).await.map_err(storage)?;
-        }
+    } else if meta.file_type().is_fifo() {
+        // The file that a shell passes for `<(…)`. It is opened in a way that neither this nor a read
+        // blocks a thread.
+        let pipe = tokio::net::unix::pipe::OpenOptions::new().open_receiver(path).map_err(storage)?;
+        pipe.take(most).read_to_end(&mut bytes).await.map_err(storage)?;
     } else {
         let what = if meta.is_dir() { "it is a folder, not a torrent file" } else { "it is not a plain file" };
         return Err(bad_source(&path.to_string_lossy(), what));
@@ -203,13 +181,6 @@ async fn read_limited(path: &Path) -> Result<Bytes> {
         return Err(bad_source(&path.to_string_lossy(), "it is empty; fetch it again"));
     }
     Ok(bytes.into())
-}
-
-fn is_pipe(meta: &std::fs::Metadata) -> bool {
-    #[cfg(unix)]
-    return std::os::unix::fs::FileTypeExt::is_fifo(&meta.file_type());
-    #[cfg(not(unix))]
-    return false;
 }
 
 /// The result of fetching a URL.

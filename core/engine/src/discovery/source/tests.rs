@@ -34,7 +34,6 @@ fn an_info_hash_by_itself_may_be_base32_or_a_urn() {
         "xt=urn:btih:a621779b5e3d486e127c3efbca9b6f8d135f52e5",
     ] {
         let hash = match Source::parse(text) {
-            Ok(Source::InfoHash(hash)) => hash,
             Ok(Source::Magnet(magnet)) => magnet.info_hash,
             other => panic!("{text}: {other:?}"),
         };
@@ -60,7 +59,7 @@ fn paths_that_resemble_links_stay_paths() {
 
 #[test]
 fn each_kind_of_source_is_recognised_by_its_form() {
-    assert!(matches!(Source::parse(&format!(" {HEX}\n")), Ok(Source::InfoHash(_))));
+    assert!(matches!(Source::parse(&format!(" {HEX}\n")), Ok(Source::Magnet(_))));
     assert!(matches!(Source::parse("HTTPS://x.example/a.torrent?key=1"), Ok(Source::Url(_))));
     assert!(
         matches!(Source::parse("some/file.torrent"), Ok(Source::TorrentFile(p)) if p == Path::new("some/file.torrent"))

@@ -210,7 +210,7 @@ async fn completion_is_announced_at_once_when_hurried_and_only_once() {
     sleep(Duration::from_millis(200)).await;
     *left.lock() = 0;
     discovery.hurry();
-    until("the completion was told", || log.lock().len() > 1).await;
+    until("the completed announce", || log.lock().len() > 1).await;
     sleep(Duration::from_millis(200)).await;
     discovery.hurry();
     sleep(Duration::from_millis(500)).await;

@@ -14,7 +14,6 @@ use super::{inflate, source};
 use crate::printable;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use hyper_util::client::proxy::matcher::Matcher;
 use playswarm_proto::AddressClass;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -113,12 +112,6 @@ pub(crate) struct Web {
     proxies: Matcher,
 }
 
-/// The route of a request.
-enum Way {
-    Direct(Vec<SocketAddr>),
-    Proxy,
-}
-
 impl Web {
     pub(crate) fn new() -> Web {
         if let Err(e) = Client::builder().build() {
@@ -201,12 +194,12 @@ impl Web {
     async fn one(&self, url: &Url, terms: &Terms) -> Result<(Response, AddressClass), NotGot> {
         let secure = url.scheme() == "https";
         match self.way(url, terms).await? {
-            Way::Proxy => {
+            None => {
                 let sent = self.client(secure, true)?.get(url.clone()).send().await;
                 let response = sent.map_err(|e| self.via(url, why(&e)))?;
                 Ok((response, AddressClass::Global))
             }
-            Way::Direct(addresses) => {
+            Some(addresses) => {
                 let (client, host) = (self.client(secure, false)?, url.host_str().unwrap_or_default());
                 let ask = |addr: SocketAddr| {
                     let asking = PINNED.scope((host.to_owned(), addr), client.get(url.clone()).send());
@@ -217,19 +210,16 @@ impl Web {
         }
     }
 
-    /// Returns the addresses that may be contacted.
-    async fn way(&self, url: &Url, terms: &Terms) -> Result<Way, NotGot> {
+    /// Returns the addresses that may be contacted; `None` if the request goes to the proxy.
+    async fn way(&self, url: &Url, terms: &Terms) -> Result<Option<Vec<SocketAddr>>, NotGot> {
         let port = url.port_or_known_default().ok_or("its URL has no port".to_owned())?;
         let proxied = self.is_proxied(url);
         if proxied && matches!(url.host(), Some(Host::Domain(_))) {
             // The proxy resolves the name: it may know names that we do not.
-            return Ok(Way::Proxy);
+            return Ok(None);
         }
         let addresses = permitted(&addresses(url, port).await?, terms, url.path())?;
-        if proxied {
-            return Ok(Way::Proxy);
-        }
-        Ok(Way::Direct(addresses))
+        Ok((!proxied).then_some(addresses))
     }
 
     fn client(&self, secure: bool, proxied: bool) -> Result<&Client, String> {
@@ -303,23 +293,7 @@ pub(crate) async fn race<T, F: Future<Output = Result<T, String>>>(
     addresses: Vec<SocketAddr>,
     ask: impl Fn(SocketAddr) -> F,
 ) -> Result<T, String> {
-    let mut rest = addresses.into_iter();
-    let mut asking: FuturesUnordered<_> = rest.next().map(&ask).into_iter().collect();
-    let mut failure = "its host name has no address".to_owned();
-    loop {
-        let last = rest.len() == 0;
-        tokio::select! {
-            done = asking.next() => match done {
-                Some(Ok(done)) => return Ok(done),
-                Some(Err(e)) => {
-                    failure = e;
-                    asking.extend(rest.next().map(&ask));
-                }
-                None => return Err(failure),
-            },
-            () = tokio::time::sleep(STAGGER), if !last => asking.extend(rest.next().map(&ask)),
-        }
-    }
+    crate::race::race(addresses, STAGGER, ask).await.ok_or("its host name has no address")?
 }
 
 /// Returns the addresses that `terms` permit, alternating between families, with the system's first

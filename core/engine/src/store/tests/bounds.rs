@@ -124,7 +124,7 @@ async fn many_peers_and_readers_at_once_leave_everything_right() {
     for peer in 0..6u32 {
         let (made, store) = (made.clone(), store.clone());
         tasks.push(tokio::spawn(async move {
-            // Each peer has every block and starts at another piece; two of them lie at times.
+            // Each peer has every block and starts at another piece; two of them sometimes send wrong blocks.
             for n in 0..made.pieces() {
                 let piece = (n + peer * 41) % made.pieces();
                 let blocks = made.torrent.layout.blocks_of(PieceIndex(piece));
@@ -168,7 +168,7 @@ async fn many_peers_and_readers_at_once_leave_everything_right() {
     for task in tasks {
         task.await.unwrap();
     }
-    // The pieces that the liars spoiled last are fetched once more.
+    // The pieces that these two spoiled last are fetched once more.
     for piece in 0..made.pieces() {
         if !store.has(PieceIndex(piece)) {
             store.drop_blocks(PieceIndex(piece), 1);

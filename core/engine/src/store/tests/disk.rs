@@ -61,7 +61,7 @@ async fn a_full_disk_keeps_pieces_in_memory_until_there_is_room() {
     std::fs::remove_file(small.path().join("ballast")).unwrap();
     assert!(matches!(next(&mut events).await, StoreEvent::DiskOk));
     store.sync_all().await.unwrap();
-    assert!(events.try_recv().is_err(), "each change is told once");
+    assert!(events.try_recv().is_err(), "each change is reported once");
     drop(store);
     let (store, _events) = made.open(small.path()).await;
     assert_eq!(store.have().count(), 12);
@@ -95,7 +95,7 @@ async fn on_a_full_disk_a_film_is_read_from_memory_to_its_end_within_the_bound()
             other => panic!("{other:?}"),
         }
     }
-    assert!(full == 1 && given_back > 60, "told {full} times, {given_back} pieces given up");
+    assert!(full == 1 && given_back > 60, "reported {full} times, {given_back} pieces evicted");
     // The pieces left in memory are written once there is room.
     small.resize("64m");
     assert!(matches!(next(&mut events).await, StoreEvent::DiskOk));

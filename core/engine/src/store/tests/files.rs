@@ -92,7 +92,7 @@ async fn another_file_of_that_name_stays_as_it_is_and_ours_is_beside_it() {
                 told += 1;
             }
         }
-        assert_eq!(told, 1, "the user is told once");
+        assert_eq!(told, 1, "one message for the user");
         drop(store);
         // It is found again, whatever has become of the other file.
         std::fs::remove_file(&film).unwrap();
@@ -379,8 +379,8 @@ async fn pad_bytes_that_are_not_zero_are_kept_as_a_file_and_zeros_are_not() {
     assert!(dir.path().join("s/.pad/1").exists() && !dir.path().join("s/.pad/3").exists());
 }
 
-/// Puts a folder, a pipe, a link and a socket in turn at a path that `name` returns, and checks that
-/// the film is fetched, recorded and found again all the same.
+/// Puts a folder, a pipe, a link and a socket in turn at a path that `name` returns. Checks that
+/// the film is nevertheless fetched, recorded and found again.
 async fn with_something_at(name: impl Fn(&Made) -> String) {
     type Put = fn(&Path);
     let things: [Put; 4] = [
@@ -479,7 +479,7 @@ async fn a_file_that_was_being_created_at_a_kill_is_used_by_the_next_start() {
         made.fetch_all(&store).await;
         store.close().await.unwrap();
         assert_eq!(std::fs::read(&film).unwrap(), made.data);
-        assert!(events.try_recv().is_err(), "no other name is used, and nothing is said");
+        assert!(events.try_recv().is_err(), "no other name is used, and there is no message");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "our notes and the film");
         drop(store);
         let (store, _events) = made.open(dir.path()).await;

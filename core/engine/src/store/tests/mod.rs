@@ -124,18 +124,6 @@ impl Made {
         store.sync_all().await.unwrap();
     }
 
-    /// Writes each piece once more.
-    async fn fetch_all_again(&self, store: &Arc<Store>) {
-        store.lose(&(0..self.pieces()).collect::<Vec<_>>(), crate::store::files::Source::Ours);
-        store.sync_all().await.unwrap();
-        for piece in 0..self.pieces() {
-            if !store.has(PieceIndex(piece)) {
-                self.fetch(store, piece).await;
-            }
-        }
-        store.sync_all().await.unwrap();
-    }
-
     /// Reads and compares each piece.
     async fn check_all(&self, store: &Arc<Store>) {
         for piece in 0..self.pieces() {

@@ -13,7 +13,7 @@ async fn the_sender_of_a_wrong_block_is_known_once_the_piece_is_right() {
     made.put(&store, 0, |block| 10 + block % 3, &[2]);
     assert_eq!(store.verify(piece).await, Verdict::Corrupt { givers: vec![10, 11, 12] });
     assert!(!store.has(piece) && store.try_piece(piece).is_none());
-    // A second try, with another liar among the peers.
+    // A second attempt, with another hostile peer among the peers.
     made.put(&store, 0, |block| [10, 20, 10, 30][block as usize], &[3]);
     assert_eq!(store.verify(piece).await, Verdict::Corrupt { givers: vec![10, 20, 30] });
     made.put(&store, 0, |_| 40, &[]);

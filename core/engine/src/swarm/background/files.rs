@@ -1,7 +1,7 @@
 //! The files of a handed-over torrent, as librqbit reads and writes them through our store. Files
 //! that are not ours are only read, and only until the torrent is taken back.
 
-use crate::metainfo::FileEntry;
+use crate::metainfo::{FileEntry, Metainfo};
 use crate::store::Store;
 use anyhow::{Context, ensure};
 use librqbit::storage::{BoxStorageFactory, StorageFactory, StorageFactoryExt, TorrentStorage};
@@ -24,6 +24,11 @@ pub(super) struct Files(Arc<Inner>);
 impl Files {
     pub(super) fn new(store: Arc<Store>) -> Files {
         Files(Arc::new(Inner { store, lent: RwLock::new(true) }))
+    }
+
+    /// Returns the torrent.
+    pub(super) fn torrent(&self) -> &Metainfo {
+        self.0.store.torrent()
     }
 
     /// Waits for reads and writes in progress, and prevents further ones.
@@ -49,7 +54,7 @@ impl TorrentStorage for Files {
     fn init(&mut self, _shared: &ManagedTorrentShared, metadata: &TorrentMetadata) -> anyhow::Result<()> {
         // Both sides number the files alike. Otherwise every byte would go to the wrong place.
         let theirs = metadata.file_infos.iter().map(|f| (f.offset_in_torrent, f.len));
-        let ours = self.0.store.torrent().files.iter().map(|f| (f.offset, f.length));
+        let ours = self.torrent().files.iter().map(|f| (f.offset, f.length));
         ensure!(theirs.eq(ours), "the background session lays out its files differently");
         Ok(())
     }

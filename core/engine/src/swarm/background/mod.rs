@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 #[cfg(test)]
 use crate::metainfo::InfoHash;
 use crate::metainfo::Metainfo;
-use crate::status::TrackerStatus;
+use crate::status::TorrentStatus;
 use crate::store::Store;
 use feed::Feed;
 use files::Files;
@@ -65,31 +65,7 @@ pub(crate) struct Kept {
     api: Api,
     handle: Arc<ManagedTorrent>,
     files: Files,
-    pieces: u32,
     feed: Option<Feed>,
-}
-
-/// The status of a torrent in the background session.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct KeptStatus {
-    /// Whether the check of the stored data is still running. The other figures are not known yet.
-    pub(crate) checking: bool,
-    /// Bytes of verified pieces.
-    pub(crate) have_bytes: u64,
-    /// Verified payload received since the hand-over, bytes.
-    pub(crate) downloaded_bytes: u64,
-    /// Recent download rate, bytes per second.
-    pub(crate) uploaded_bytes: u64,
-    /// Recent upload rate, bytes per second.
-    pub(crate) download_bytes_per_s: f64,
-    /// Number of connected peers.
-    pub(crate) upload_bytes_per_s: f64,
-    /// Connected peers.
-    pub(crate) peers: usize,
-    /// Whether every piece is complete.
-    pub(crate) complete: bool,
-    /// The error that stopped it, if any.
-    pub(crate) trouble: Option<String>,
 }
 
 fn failed(e: impl std::fmt::Display) -> Error {
@@ -191,7 +167,7 @@ impl Background {
             AddTorrentResponse::ListOnly(_) => return Err(failed("it was only listed")),
         };
         let _ = progress.set(Arc::downgrade(&handle));
-        Ok(Kept { api: Api::new(session, None), handle, files, pieces: torrent.layout.pieces(), feed })
+        Ok(Kept { api: Api::new(session, None), handle, files, feed })
     }
 
     /// Starts our own discovery on behalf of librqbit's listener. It also contacts the trackers,
@@ -243,7 +219,7 @@ impl Background {
     /// Never leaves the torrent in the session; errors are reported when the session itself has
     /// ended.
     pub(crate) async fn take_back(&self, kept: Kept) -> Result<Option<Bits>> {
-        let Kept { api, handle, files, pieces, feed: _feed } = kept;
+        let Kept { api, handle, files, feed: _feed } = kept;
         let session = api.session();
         // An aborted check would know too little about the stored data.
         let checking = matches!(handle.stats().state, TorrentStatsState::Initializing { .. });
@@ -252,7 +228,7 @@ impl Background {
         // Waits for the present write; none follows it.
         let closing = files.clone();
         tokio::task::spawn_blocking(move || closing.close()).await.map_err(|_| Error::Closed)?;
-        let bits = if checking { None } else { bits(&api, &handle, pieces) };
+        let bits = if checking { None } else { bits(&api, &handle, files.torrent().layout.pieces()) };
         session.delete(TorrentIdOrHash::Hash(handle.info_hash()), false).await.map_err(|e| failed(format!("{e:#}")))?;
         Ok(bits)
     }
@@ -283,32 +259,38 @@ fn bits(api: &Api, handle: &ManagedTorrent, pieces: u32) -> Option<Bits> {
 
 impl Kept {
     /// Returns a snapshot.
-    pub(crate) fn status(&self) -> KeptStatus {
-        let stats = self.handle.stats();
+    pub(crate) fn status(&self) -> TorrentStatus {
+        let (torrent, stats) = (self.files.torrent(), self.handle.stats());
+        let layout = torrent.layout;
+        let bits = self.bits().unwrap_or_else(|| Bits::new(layout.pieces()));
         let checking = matches!(stats.state, TorrentStatsState::Initializing { .. });
-        let live = stats.live.as_ref().map(|live| &live.snapshot);
-        KeptStatus {
-            checking,
-            // During the check, librqbit counts the examined bytes, not the verified ones.
-            have_bytes: if checking { 0 } else { stats.progress_bytes },
-            downloaded_bytes: live.map_or(0, |live| live.downloaded_and_checked_bytes),
+        // During the check, librqbit counts the examined bytes, not the verified ones.
+        let have_bytes = if checking { 0 } else { stats.progress_bytes };
+        let live = stats.live.as_ref();
+        TorrentStatus {
+            info_hash: torrent.info_hash,
+            name: torrent.name.clone(),
+            total_bytes: layout.total_bytes(),
+            verified_bytes: have_bytes,
+            piece_bytes: layout.piece_bytes(),
+            pieces: layout.pieces(),
+            piece_map: (0..layout.pieces()).map(|piece| if bits.get(piece) { '#' } else { '.' }).collect(),
+            download_bytes_per_s: live.map_or(0.0, |live| live.download_speed.mbps * MIB),
+            upload_bytes_per_s: live.map_or(0.0, |live| live.upload_speed.mbps * MIB),
+            downloaded_bytes: live.map_or(0, |live| live.snapshot.downloaded_and_checked_bytes),
             uploaded_bytes: stats.uploaded_bytes,
-            download_bytes_per_s: stats.live.as_ref().map_or(0.0, |l| l.download_speed.mbps * MIB),
-            upload_bytes_per_s: stats.live.as_ref().map_or(0.0, |l| l.upload_speed.mbps * MIB),
-            peers: live.map_or(0, |live| live.peer_stats.live as usize),
-            complete: stats.finished,
+            trackers: self.feed.as_ref().map(Feed::trackers).unwrap_or_default(),
+            known_peers: live.map_or(0, |live| live.snapshot.peer_stats.live as usize),
             trouble: stats.error,
+            disk_bytes: have_bytes,
+            background: true,
+            ..TorrentStatus::default()
         }
-    }
-
-    /// Returns the trackers in use for the torrent.
-    pub(crate) fn trackers(&self) -> Vec<TrackerStatus> {
-        self.feed.as_ref().map(Feed::trackers).unwrap_or_default()
     }
 
     /// Returns the verified pieces; `None` during the check.
     pub(crate) fn bits(&self) -> Option<Bits> {
-        bits(&self.api, &self.handle, self.pieces)
+        bits(&self.api, &self.handle, self.files.torrent().layout.pieces())
     }
 
     /// Waits for the end of the check.

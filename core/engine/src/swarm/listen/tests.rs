@@ -5,7 +5,7 @@
 use super::*;
 use crate::error::{Error, ErrorKind};
 use crate::swarm::link::Via;
-use crate::swarm::transport::{ConnectError, Manner, Prefer};
+use crate::swarm::transport::{ConnectError, Manner};
 use bytes::Bytes;
 use playswarm_logic::Bits;
 use playswarm_proto::extended::ExtendedHandshake;
@@ -85,11 +85,14 @@ async fn next(link: &mut Link, count: usize) -> Vec<Message> {
 
 /// Opens a link on which both sides receive the other's first messages, and then blocks in both
 /// directions.
-async fn talk(at: &str, prefer: Prefer) -> (Link, Link) {
+async fn talk(at: &str, prefer: Via) -> (Link, Link) {
     let mut server = server(at, true).await;
     let client = client(at, true).await;
     let ours = || words(&Bits::new(20));
-    let mut a = client.connect(server.transport.listen_addr(), HASH, &ours, prefer.into()).await.unwrap();
+    let mut a = client
+        .connect(server.transport.listen_addr(), HASH, &ours, Manner { prefer, ..Manner::default() })
+        .await
+        .unwrap();
     let mut b = server.links.recv().await.unwrap();
     assert_eq!((a.peer_id, b.peer_id), (server.transport.peer_id(), client.peer_id()));
     assert!(!a.incoming && b.incoming && a.reserved.fast() && b.reserved.extended());
@@ -127,20 +130,20 @@ async fn talk(at: &str, prefer: Prefer) -> (Link, Link) {
 
 #[tokio::test]
 async fn two_links_over_tcp_exchange_first_words_and_blocks() {
-    let (a, b) = talk("127.0.0.1:0", Prefer::Tcp).await;
+    let (a, b) = talk("127.0.0.1:0", Via::Tcp).await;
     assert_eq!((a.via, b.via), (Via::Tcp, Via::Tcp));
 }
 
 #[tokio::test]
 async fn two_links_over_utp_exchange_first_words_and_blocks() {
-    let (a, b) = talk("127.0.0.1:0", Prefer::Utp).await;
+    let (a, b) = talk("127.0.0.1:0", Via::Utp).await;
     assert_eq!((a.via, b.via), (Via::Utp, Via::Utp));
 }
 
 #[tokio::test]
 async fn ipv6_works_over_both_transports() {
-    assert_eq!(talk("[::1]:0", Prefer::Tcp).await.0.via, Via::Tcp);
-    assert_eq!(talk("[::1]:0", Prefer::Utp).await.0.via, Via::Utp);
+    assert_eq!(talk("[::1]:0", Via::Tcp).await.0.via, Via::Tcp);
+    assert_eq!(talk("[::1]:0", Via::Utp).await.0.via, Via::Utp);
 }
 
 #[tokio::test]
@@ -148,10 +151,13 @@ async fn a_port_on_all_interfaces_takes_both_families_and_shows_ipv4_as_itself()
     let mut server = server("[::]:0", true).await;
     let port = server.transport.listen_addr().port();
     let client = client("[::]:0", true).await;
-    for (ip, prefer) in [("127.0.0.1", Prefer::Tcp), ("127.0.0.1", Prefer::Utp), ("::1", Prefer::Tcp)] {
+    for (ip, prefer) in [("127.0.0.1", Via::Tcp), ("127.0.0.1", Via::Utp), ("::1", Via::Tcp)] {
         let ip: IpAddr = ip.parse().unwrap();
         let addr = SocketAddr::new(ip, port);
-        let _a = client.connect(addr, HASH, &|| words(&Bits::new(20)), prefer.into()).await.unwrap();
+        let _a = client
+            .connect(addr, HASH, &|| words(&Bits::new(20)), Manner { prefer, ..Manner::default() })
+            .await
+            .unwrap();
         assert_eq!(server.links.recv().await.unwrap().remote.ip(), ip);
     }
 }
@@ -171,7 +177,7 @@ async fn where_tcp_is_refused_utp_is_tried_at_once() {
         drop(link);
     });
     let start = Instant::now();
-    let link = server.transport.connect(addr, HASH, &|| words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
+    let link = server.transport.connect(addr, HASH, &|| words(&Bits::new(20)), Manner::default()).await.unwrap();
     assert_eq!(link.via, Via::Utp);
     assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
 }
@@ -199,7 +205,7 @@ async fn a_client_that_takes_only_a_bare_handshake_is_dialled_again_and_hears_al
         }
         unreachable!("the loop has no end")
     });
-    let link = server.transport.connect(addr, HASH, &|| words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
+    let link = server.transport.connect(addr, HASH, &|| words(&Bits::new(20)), Manner::default()).await.unwrap();
     let (dials, mut heard) = peer.await.unwrap();
     assert_eq!((dials, link.via), (2, Via::Tcp));
     let heard: Vec<_> =
@@ -212,7 +218,7 @@ async fn an_unreachable_peer_is_an_error_in_time() {
     let client = client("127.0.0.1:0", true).await;
     let start = Instant::now();
     let error =
-        client.connect("127.0.0.1:1".parse().unwrap(), HASH, &|| words(&Bits::new(20)), Prefer::Tcp.into()).await;
+        client.connect("127.0.0.1:1".parse().unwrap(), HASH, &|| words(&Bits::new(20)), Manner::default()).await;
     assert!(matches!(error, Err(ConnectError::Unreachable(_))), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(4));
 }
@@ -241,12 +247,12 @@ async fn other_torrents_unwanted_peers_and_ourselves_are_turned_away() {
     let mut server = server("127.0.0.1:0", false).await;
     let client = client("127.0.0.1:0", false).await;
     let (addr, ours) = (server.transport.listen_addr(), words(&Bits::new(20)));
-    let other = client.connect(addr, InfoHash([1; 20]), &|| ours.clone(), Prefer::Tcp.into()).await;
+    let other = client.connect(addr, InfoHash([1; 20]), &|| ours.clone(), Manner::default()).await;
     assert!(matches!(other, Err(ConnectError::Handshake(HandshakeError::Io(_)))), "{other:?}");
-    let ourselves = server.transport.connect(addr, HASH, &|| ours.clone(), Prefer::Tcp.into()).await;
+    let ourselves = server.transport.connect(addr, HASH, &|| ours.clone(), Manner::default()).await;
     assert!(matches!(ourselves, Err(ConnectError::Handshake(HandshakeError::Ourselves))), "{ourselves:?}");
     server.host.admits.store(false, Ordering::Relaxed);
-    assert!(client.connect(addr, HASH, &|| ours.clone(), Prefer::Tcp.into()).await.is_err());
+    assert!(client.connect(addr, HASH, &|| ours.clone(), Manner::default()).await.is_err());
     assert!(server.links.try_recv().is_err());
 }
 
@@ -273,8 +279,7 @@ async fn one_byte_at_a_time_does_not_hold_a_place_for_long() {
 async fn a_peer_that_accepts_and_says_nothing_is_given_up() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = client("127.0.0.1:0", false).await;
-    let result =
-        client.connect(silent.local_addr().unwrap(), HASH, &|| words(&Bits::new(20)), Prefer::Tcp.into()).await;
+    let result = client.connect(silent.local_addr().unwrap(), HASH, &|| words(&Bits::new(20)), Manner::default()).await;
     assert!(matches!(result, Err(ConnectError::Handshake(HandshakeError::TimedOut))), "{result:?}");
 }
 
@@ -293,12 +298,12 @@ async fn a_storm_from_one_address_gets_four_places_and_others_still_come_in() {
     assert_eq!(open, 4);
     // From another address, during the flood.
     let other = client("127.0.0.2:0", false).await;
-    other.connect(addr, HASH, &|| words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
+    other.connect(addr, HASH, &|| words(&Bits::new(20)), Manner::default()).await.unwrap();
     assert_eq!(server.links.recv().await.unwrap().remote.ip(), other.listen_addr().ip());
     // And from the same one, once the flood's handshakes have timed out.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let same = client("127.0.0.1:0", false).await;
-    same.connect(addr, HASH, &|| words(&Bits::new(20)), Prefer::Tcp.into()).await.unwrap();
+    same.connect(addr, HASH, &|| words(&Bits::new(20)), Manner::default()).await.unwrap();
 }
 
 #[test]

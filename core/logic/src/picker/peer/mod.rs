@@ -35,7 +35,7 @@ const REFUSALS: usize = 64;
 const MAX_REJECTS: u32 = 8;
 /// Rate above which a measurement is a burst from a buffer, in bytes per second.
 const MAX_RATE: f64 = 4e9;
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Peer {
     pub(super) bits: Bits,
     /// Whether it announced all pieces at once, and is counted among the seeds.
@@ -114,47 +114,22 @@ impl Peer {
     ) -> Peer {
         Peer {
             bits: Bits::new(pieces),
-            counts_as_seed: false,
-            had_at: Time::ZERO,
             joined: now,
             choked: true,
             fast,
-            views: false,
-            suspected: false,
-            allowed: Vec::new(),
-            refused: Vec::new(),
             refusal_s: PATIENCE_S,
-            rejects: 0,
-            interested: false,
-            useful: 0,
             max_requests: max_requests.clamp(1, super::MAX_REQUESTS),
-            queue: VecDeque::new(),
-            stale: VecDeque::new(),
-            live_stale: 0,
-            most_asked: 0,
-            received_bytes: 0,
-            right_blocks: 0,
-            wrong_blocks: 0,
-            snubbed: false,
             retry_at: Time::NEVER,
             retry_after_s: 0.5 * SOON_S,
             window: f64::from(first.max(1)),
             startup: true,
             back_off: 1.0,
-            burst_allowance: 0.0,
-            burst_began: Time::ZERO,
-            burst_fed: false,
-            bytes: 0.0,
-            seconds: 0.0,
-            samples: 0,
             last_sample: now,
-            last_block: Time::ZERO,
             last_heard: now,
-            quiet_before_s: 0.0,
             rtt_hint: rtt.map(|d| d.as_secs_f64()),
             base: [f64::INFINITY; 2],
             base_since: now,
-            deviation: 0.0,
+            ..Peer::default()
         }
     }
 

@@ -1,9 +1,9 @@
-//! What peers say that they have, and distant peers of fast lines.
+//! Announced pieces of peers, and distant peers with fast lines.
 
 use super::*;
 
-/// A film of 10 MB/s from one seed of 80 MB/s that answers after 200 ms, on one line with it. How far it was played after so
-/// many seconds, in seconds of the film.
+/// Plays a film of 10 MB/s from one seed of 80 MB/s with a round trip of 200 ms, over a shared
+/// line. Returns the seconds of film played after this number of seconds.
 fn plays_at_distance(seconds: u32) -> f64 {
     const FILM: f64 = 10e6;
     let layout = Layout::new(1 << 30, 1 << 20).unwrap();
@@ -27,8 +27,8 @@ fn plays_at_distance(seconds: u32) -> f64 {
                 coming.push_back((line_free, block));
             }
         }
-        t.now += Duration::from_millis(1);
-        if t.picker.next_timeout().is_some_and(|at| at <= t.now) {
+        t.now = t.now + Duration::from_millis(1);
+        if t.picker.next_timeout() <= t.now {
             t.picker.handle(t.now, Input::Timeout);
         }
         while let Some((_, block)) = coming.front().copied().filter(|(at, _)| *at <= t.now) {
@@ -38,7 +38,7 @@ fn plays_at_distance(seconds: u32) -> f64 {
                 t.picker.handle(t.now, Input::PieceVerified(block.piece));
             }
         }
-        // The player takes what is due by now, as far as it is here.
+        // The player reads the bytes due by now, as far as they are available.
         owed = (owed + FILM / 1000.0).min(FILM);
         while owed > 0.0 && t.picker.have.get(layout.piece_at(position).0) {
             let step = (64u64 << 10).min(owed as u64 + 1);
@@ -73,7 +73,7 @@ fn all_that_was_out_at_a_fast_peer_is_expected_after_a_seek() {
     t.tell(Input::Unchoked(peer));
     t.read_from(0);
     t.tell(Input::ReaderBlocked(ReaderKey(1), false));
-    // Known to be so fast that thousands are asked of it at once.
+    // Its measured rate permits thousands of requests at once.
     let p = t.picker.peers.get_mut(&peer).unwrap();
     for n in 0..4000 {
         p.ask(BlockRef { piece: PieceIndex(n / 4), block: n % 4 }, t.now, t.now, true);
@@ -127,14 +127,14 @@ fn news_of_one_piece_costs_about_the_same_however_many_there_are() {
         let began = std::time::Instant::now();
         for n in 0..20_000 {
             let (peer, piece) = (PeerKey(1 + n % 10), PieceIndex(pieces - 1 - n % 100));
-            t.now += Duration::from_micros(50);
+            t.now = t.now + Duration::from_micros(50);
             t.picker.handle(t.now, Input::PeerLacks(peer, piece));
             t.picker.handle(t.now, Input::PeerHas(peer, piece));
             while t.picker.poll().is_some() {}
         }
         began.elapsed().as_secs_f64()
     };
-    // The first is for the processor to wake up.
+    // The first run warms up the processor.
     let _ = cost(1000);
     let (few, many) = (cost(4000), cost(400_000));
     assert!(many < 10.0 * few, "{few} s for some thousand pieces, {many} s for a hundred times as many");
@@ -158,7 +158,7 @@ fn any_announced_piece_is_taken_if_no_peer_has_the_wanted_ones() {
         assert!(t.picker.partial.get(&shown).is_some_and(|part| part.missing == 0), "piece {shown} was taken");
         t.tell(Input::PieceVerified(PieceIndex(shown)));
     }
-    // Where another has what is wanted, what lies behind the reader is left alone.
+    // If another peer has the wanted pieces, those behind the reader are not requested.
     t.peer(2, &"#".repeat(4000));
     t.tell(Input::PeerHas(PeerKey(1), PieceIndex(9)));
     for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! Situations, each told from outside: what is handed in, what comes out.
+//! Situations as inputs and expected outputs.
 
 mod having;
 mod prices;
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 const KIB: u64 = 1024;
-/// Pieces of four blocks, so that a picture fits on a line.
+/// Pieces of four blocks, so that a picture of the pieces fits on a line.
 const PIECE: u32 = 4 * BLOCK_BYTES;
 
 struct Table {
@@ -32,14 +32,14 @@ impl Table {
 
     fn wait(&mut self, ms: u64) {
         let until = self.now + Duration::from_millis(ms);
-        while let Some(at) = self.picker.next_timeout().filter(|t| *t <= until) {
+        while let Some(at) = Some(self.picker.next_timeout()).filter(|t| *t <= until) {
             self.now = self.now.max(at);
             self.tell(Input::Timeout);
         }
         self.now = until;
     }
 
-    /// A peer that has the pieces of a picture, `#` it has, `.` it has not, and chokes us still.
+    /// Adds a choking peer with the pieces of a picture: `#` present, `.` missing.
     fn joins(&mut self, key: u32, has: &str) {
         let mut bits = Bits::new(has.len() as u32);
         has.chars().enumerate().for_each(|(i, c)| {
@@ -50,7 +50,7 @@ impl Table {
         self.tell(Input::PeerHasBits(peer, bits));
     }
 
-    /// The same, and ready to serve them.
+    /// The same, unchoking.
     fn peer(&mut self, key: u32, has: &str) {
         self.joins(key, has);
         self.tell(Input::Unchoked(PeerKey(key)));
@@ -74,7 +74,7 @@ impl Table {
         self.tell(Input::ReaderBlocked(ReaderKey(1), true));
     }
 
-    /// The requests since the last look, as (peer, piece, block).
+    /// Returns the requests since the last call, as (peer, piece, block).
     fn requests(&mut self) -> Vec<(u32, u32, u32)> {
         std::mem::take(&mut self.out)
             .into_iter()
@@ -175,8 +175,8 @@ fn peers_that_choke_us_but_allow_one_piece_are_not_waited_for_with_the_others() 
         t.tell(Input::AllowedFast(peer, PieceIndex(40)));
     }
     t.peer(99, &"#".repeat(64));
-    // The one that does not choke us needs 300 ms for a block; the others give what they allow at
-    // once.
+    // The peer that unchokes us needs 300 ms for a block. The others send their allowed fast pieces
+    // at once.
     let mut of_piece_0 = BTreeSet::new();
     let mut owed = Vec::new();
     for _ in 0..20 {
@@ -219,12 +219,12 @@ fn a_peer_that_does_not_unchoke_us_is_asked_for_what_it_allows_a_little_later() 
     assert!(t.requests().iter().any(|r| r.1 == 40));
 }
 
-/// A reader that has waited for a while when forty peers come that have all, a few milliseconds
+/// A reader has waited for a while when forty peers join that have everything, a few milliseconds
 /// apart.
 fn forty_strangers() -> Table {
     let mut t = Table::new(400);
     t.read_from(0);
-    // It takes that long to find them, or longer; it is not their fault.
+    // Finding the peers takes at least that long.
     t.wait(600);
     for key in 1..=40 {
         t.peer(key, &"#".repeat(400));
@@ -242,7 +242,7 @@ fn dozens_of_strangers_are_asked_for_what_the_reader_waits_for_and_little_more()
         let of: BTreeSet<u32> = asked.iter().filter(|r| (r.1, r.2) == (0, block)).map(|r| r.0).collect();
         assert_eq!(of.len(), 2, "any one of them may have a full line: {asked:?}");
     }
-    // Nobody answers: they are tried for what comes later, but not all of them at once.
+    // No peer answers. Later pieces are requested from them, but not from all at once.
     t.wait(600);
     asked.extend(t.requests());
     assert!((12..=24).contains(&asked.len()), "{asked:?}");
@@ -252,7 +252,7 @@ fn dozens_of_strangers_are_asked_for_what_the_reader_waits_for_and_little_more()
 fn a_peer_that_proved_quick_helps_out_two_strangers_that_are_not() {
     let mut t = forty_strangers();
     let mut asked = t.requests();
-    // Whoever was asked for the second piece answers at once, the others of the first do not.
+    // The peer of the second piece answers at once, those of the first do not.
     let quick: Vec<_> = asked.iter().filter(|r| r.1 == 1).copied().collect();
     assert!(!quick.is_empty(), "{asked:?}");
     for r in &quick {
@@ -278,7 +278,8 @@ fn between_two_pieces_no_peer_is_asked_for_much_later_ones() {
         t.give(of);
     }
     t.tell(Input::PieceVerified(PieceIndex(0)));
-    // Whoever wanted the film's index has it, and is gone; the player's reader takes a moment.
+    // The film's index has been read and its reader is closed. The player's reader opens a moment
+    // later.
     t.tell(Input::ReaderClosed(reader));
     t.tell(Input::ReaderBlocked(ReaderKey(1), false));
     t.wait(3);
@@ -347,7 +348,7 @@ fn a_request_that_the_only_peer_dropped_is_sent_again() {
     let (mut dropped, mut given) = (false, BTreeSet::new());
     for _ in 0..400 {
         for asked in t.requests() {
-            // The first time that it is asked for this block, it takes no notice.
+            // The first request for this block is ignored.
             if (asked.1, asked.2) == (0, 1) && !dropped {
                 dropped = true;
             } else {
@@ -382,7 +383,7 @@ fn the_loser_of_a_hedge_is_cancelled() {
         seen.extend(asked.iter().filter(|r| r.0 == 1).map(|r| (r.1, r.2)));
         pending.extend(asked.into_iter().filter(|r| r.0 == 2));
         if pending.is_empty() {
-            // What peer 2 was asked for at the start.
+            // The blocks requested from peer 2 at the start.
             let out: Vec<_> =
                 t.picker.peers[&PeerKey(2)].queue.iter().map(|a| (2, a.block.piece.0, a.block.block)).collect();
             pending.extend(out);
@@ -452,7 +453,7 @@ fn no_reader_no_requests() {
     assert!(!t.requests().is_empty());
     t.tell(Input::ReaderClosed(ReaderKey(1)));
     assert!(t.out.iter().all(|o| matches!(o, Output::Cancel(..))) && !t.out.is_empty());
-    assert_eq!(t.picker.next_timeout(), None);
+    assert_eq!(t.picker.next_timeout(), Time::NEVER);
 }
 
 #[test]
@@ -462,7 +463,7 @@ fn a_slow_peer_is_not_given_what_a_fast_one_brings_sooner() {
     t.peer(1, &all);
     t.peer(2, &all);
     t.read_from(0);
-    // Peer 1 brings a block each 5 ms, peer 2 each 400 ms; after a while both are known.
+    // Peer 1 sends a block each 5 ms, peer 2 each 400 ms. After a while both rates are measured.
     let (mut fast, mut slow) = (VecDeque::new(), VecDeque::new());
     let mut slow_in_first = 0;
     for step in 0..2000u32 {
@@ -511,8 +512,7 @@ fn while_one_reader_waits_for_the_last_blocks_of_its_piece_another_that_waits_is
     assert!(t.requests().iter().any(|r| r.1 == 63), "the index at the end is asked for meanwhile");
 }
 
-/// A film of 64 pieces of 4 MiB, read at 500 kB/s, the first `here` of them read already or ready
-/// to be.
+/// A film of 64 pieces of 4 MiB, read at 500 kB/s, with the first `here` of them read or ready.
 fn film_with_full_read_ahead(here: u32) -> Table {
     let layout = Layout::new(64 * 4 * 1024 * KIB, 4 << 20).unwrap();
     let mut have = Bits::new(64);
@@ -531,7 +531,7 @@ fn film_with_full_read_ahead(here: u32) -> Table {
 fn the_places_to_which_players_jump_grow_together_within_their_share_of_memory() {
     let mut t = film_with_full_read_ahead(24);
     let mut blocks = [0u32; 64];
-    // Less than fills their share of memory: then one after another is completed.
+    // Too few to fill their share of memory, so they are completed one after another.
     while blocks.iter().sum::<u32>() < 500 {
         for r in t.requests() {
             blocks[r.1 as usize] += 1;
@@ -539,7 +539,7 @@ fn the_places_to_which_players_jump_grow_together_within_their_share_of_memory()
             t.give(r);
         }
     }
-    // Tenths of the film that lie ahead of what is here: all are begun, and none is far before
+    // The tenths of the film ahead of the present pieces: all are begun, and none is far ahead of
     // another.
     let places = [25, 31, 38, 44, 51, 57].map(|n| blocks[n]);
     let (least, most) = (places.iter().min().unwrap(), places.iter().max().unwrap());
@@ -575,7 +575,7 @@ fn a_peer_that_answers_in_pulses_is_asked_for_more_with_each() {
     t.peer(1, &"#".repeat(4000));
     t.read_from(0);
     let mut asked = t.requests();
-    // Twice a second it sends all that it was asked for, and then rests.
+    // Twice a second it sends all requested blocks, and then pauses.
     for _ in 0..30 {
         t.wait(500);
         for r in std::mem::take(&mut asked) {
@@ -590,8 +590,8 @@ fn a_peer_that_answers_in_pulses_is_asked_for_more_with_each() {
     assert!(asked.len() >= 24, "{} blocks for the next half second", asked.len());
 }
 
-/// Runs for so long; whatever is asked of these peers comes after 30 ms. Gives the pieces that each
-/// was asked for.
+/// Runs for this time. Requests to these peers are answered after 30 ms. Returns the pieces
+/// requested from each.
 fn served(t: &mut Table, ms: u64, peers: &[u32]) -> BTreeMap<u32, BTreeSet<u32>> {
     let mut asked_of: BTreeMap<u32, BTreeSet<u32>> = BTreeMap::new();
     for _ in 0..ms / 30 {
@@ -615,7 +615,7 @@ fn served(t: &mut Table, ms: u64, peers: &[u32]) -> BTreeMap<u32, BTreeSet<u32>>
 fn among_viewers_an_origin_sends_pieces_that_are_shown_soon_or_that_no_other_peer_has() {
     let mut t = Table::new(512);
     t.peer(1, &"#".repeat(512));
-    // The viewer has all but what would be shown at 20 to 26 seconds.
+    // The viewer lacks only the pieces shown at 20 to 26 seconds.
     t.peer(2, &("#".repeat(153) + &".".repeat(46) + &"#".repeat(313)));
     t.tell(Input::PeerViews(PeerKey(2)));
     t.read_from(0);
@@ -631,7 +631,7 @@ fn among_viewers_an_origin_sends_pieces_that_are_shown_soon_or_that_no_other_pee
 
 #[test]
 fn an_origin_is_not_spared_where_the_viewers_are_few_or_the_reader_waits_on() {
-    // Two that have all and watch nothing, one viewer: there is enough for everybody.
+    // Two origins and one viewer: the supply is sufficient.
     let mut t = Table::new(512);
     let all = "#".repeat(512);
     (1..=3).for_each(|key| t.peer(key, &all));
@@ -639,8 +639,8 @@ fn an_origin_is_not_spared_where_the_viewers_are_few_or_the_reader_waits_on() {
     t.read_from(0);
     let asked = served(&mut t, 6000, &[1, 2, 3]);
     assert!([1, 2].iter().all(|key| asked[key].iter().any(|piece| *piece > 200)), "{asked:?}");
-    // The only viewer refuses the piece that is waited for: the origin is asked at last, though the
-    // player has half a minute in hand.
+    // The only viewer rejects the awaited piece. The origin is asked in the end, although the
+    // player has half a minute buffered.
     let mut t = plenty_in_hand();
     let mut first_asked = None;
     for n in 0..100 {
@@ -660,8 +660,8 @@ fn an_origin_is_not_spared_where_the_viewers_are_few_or_the_reader_waits_on() {
 
 #[test]
 fn an_origin_is_not_spared_for_a_viewer_that_does_not_deliver() {
-    // Peer 2 says that it watches and has all, and gives a block each third of a second: a tenth of
-    // the film's rate.
+    // Peer 2 reports a position and has everything, and sends a block each third of a second: a
+    // tenth of the film's rate.
     let mut t = Table::new(512);
     (1..=2).for_each(|key| t.peer(key, &"#".repeat(512)));
     t.tell(Input::PeerViews(PeerKey(2)));
@@ -704,7 +704,7 @@ fn a_newcomer_from_a_suspected_address_is_not_asked_for_a_piece_that_failed() {
     t.tell(Input::PieceFailed(PieceIndex(0)));
     t.tell(Input::PeerLeft(PeerKey(1)));
     t.requests();
-    // It comes back under another key; somebody else comes too.
+    // It returns under another key, and another peer joins.
     t.joins(3, "########");
     t.tell(Input::PeerSuspected(PeerKey(3)));
     t.joins(4, "########");
@@ -721,8 +721,8 @@ fn a_newcomer_from_a_suspected_address_is_not_asked_for_a_piece_that_failed() {
     }
 }
 
-/// Peer 1 has all and watches nothing, peer 2 has all and watches; the player, which waits, shows
-/// in half a minute what it reads.
+/// Peer 1 is an origin, and peer 2 a viewer with everything. The player waits, and shows in half a
+/// minute the bytes that it reads now.
 fn plenty_in_hand() -> Table {
     let mut t = Table::new(512);
     t.read_from(0);
@@ -759,7 +759,7 @@ fn small_pieces_are_not_fetched_one_a_round_trip() {
             t.give(r);
             t.tell(Input::PieceVerified(PieceIndex(r.1)));
         }
-        // The reader takes what is here and waits again.
+        // The reader reads the available bytes and waits again.
         let ready = (0..).take_while(|piece| t.picker.have().get(*piece)).count() as u64 * u64::from(BLOCK_BYTES);
         if ready > position {
             position = ready;
@@ -768,7 +768,7 @@ fn small_pieces_are_not_fetched_one_a_round_trip() {
             t.tell(Input::ReaderBlocked(ReaderKey(1), true));
         }
     }
-    // Three at first, and more as the peer turns out to be fast.
+    // Three at first, and more as the peer's measured rate grows.
     assert!(position >= 60 * u64::from(BLOCK_BYTES), "{} blocks in ten round trips", position / u64::from(BLOCK_BYTES));
 }
 
@@ -798,7 +798,7 @@ fn a_block_that_keeps_the_player_waiting_is_asked_again_whatever_was_wasted_befo
     (1..=3).for_each(|peer| t.peer(peer, &all));
     t.picker.counters.duplicate_bytes = 1 << 30;
     t.read_from(0);
-    // Peer 1 dribbles, the others answer.
+    // Peer 1 sends slowly, the others answer at once.
     let mut farthest = 0;
     let mut rounds = 0;
     while !t.picker.have().get(0) {

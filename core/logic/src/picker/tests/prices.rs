@@ -1,4 +1,4 @@
-//! What requests cost: the viewer's line, duplicates, and peers that are not to be believed.
+//! The prices of requests: the viewer's line, duplicates, and unreliable peers.
 
 use super::*;
 
@@ -21,7 +21,7 @@ fn a_clip_of_small_pieces_from_unmeasured_peers_is_not_fetched_twice() {
     let mut t = Table::new(16);
     (1..=3).for_each(|key| t.peer(key, &"#".repeat(16)));
     t.read_from(0);
-    // Peers of 150, 50 and 30 kB/s: what each is asked for comes one after another.
+    // Peers of 150, 50 and 30 kB/s, each of which sends its requested blocks one after another.
     let service_ms = [109, 328, 546];
     let mut owed: [VecDeque<(u32, u32, u32)>; 3] = Default::default();
     let mut busy = [0u64; 3];
@@ -29,7 +29,7 @@ fn a_clip_of_small_pieces_from_unmeasured_peers_is_not_fetched_twice() {
         for output in std::mem::take(&mut t.out) {
             match output {
                 Output::Request(p, b) => owed[p.0 as usize - 1].push_back((p.0, b.piece.0, b.block)),
-                // The first is in the socket already.
+                // The first block is in the socket already.
                 Output::Cancel(p, b) => {
                     let owed = &mut owed[p.0 as usize - 1];
                     let first = owed.front().copied();
@@ -78,7 +78,7 @@ fn a_piece_that_fails_again_and_again_is_taken_from_the_most_credible_peer_alone
     let mut t = Table::new(64);
     (1..=3).for_each(|key| t.peer(key, &"#".repeat(64)));
     t.read_from(0);
-    // Peer 3 lies in all that it gives.
+    // Peer 3 sends wrong data only.
     let mut lied = BTreeSet::new();
     let (mut failures, mut of_piece_0) = (0, BTreeSet::new());
     for _ in 0..200 {
@@ -88,7 +88,7 @@ fn a_piece_that_fails_again_and_again_is_taken_from_the_most_credible_peer_alone
             if r.1 == 0 && failures == 3 {
                 of_piece_0.insert(r.0);
             }
-            // Until then the liar alone makes the first piece fail.
+            // Until then the hostile peer alone makes the first piece fail.
             if r.0 == 3 {
                 lied.insert(r.1);
             }

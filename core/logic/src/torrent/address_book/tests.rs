@@ -31,7 +31,7 @@ fn a_failed_dial_is_retried_later_and_later() {
         assert_eq!(book.dial(now, 10).len(), 1);
         book.ended(addr(1), now, End::Failed);
         let next = book.next_try().unwrap();
-        gaps.push((next - now).as_secs());
+        gaps.push(next.since(now).as_secs());
         assert!(book.dial(now, 10).is_empty());
         now = next;
     }
@@ -262,7 +262,7 @@ fn stale_addresses_make_room() {
     assert_eq!(book.known().count(), MAX_OF_ORIGIN);
 }
 
-/// Random events in two books, of which one goes through all its addresses at each look.
+/// Applies random events to two books, one of which goes through all its addresses at each check.
 #[test]
 fn looks_that_are_left_out_would_have_found_nothing() {
     for seed in 0..40 {

@@ -44,7 +44,7 @@ pub fn two_hours() -> Film {
     Film::of(&minute, "two-hours.avi", "-stream_loop 119 -i {} -c copy")
 }
 
-/// Of more than a gigabyte, where FFmpeg begins a second RIFF and writes an OpenDML index.
+/// More than a gigabyte, where FFmpeg begins a second RIFF and writes an OpenDML index.
 pub fn open_dml() -> Film {
     let size = "-f lavfi -i color=size=1280x720:rate=25:duration=40 -f lavfi -i sine=440:d=40";
     Film::new("open-dml.avi", &format!("{size} -c:v rawvideo -pix_fmt yuv420p -c:a libmp3lame"))

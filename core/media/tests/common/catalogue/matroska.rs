@@ -63,7 +63,7 @@ pub fn hevc() -> Film {
     Film::new("hevc.mkv", &format!("{PICTURE} {SOUND} {coding}"))
 }
 
-/// Frames are left out here and there.
+/// Some frames are left out.
 pub fn variable_frame_rate() -> Film {
     let filter = "-vf select='mod(n,7)*mod(n,5)' -fps_mode vfr -c:v libx264 -preset veryfast -bf 2 -g 30 -c:a aac";
     Film::new("variable-frame-rate.mkv", &format!("{PICTURE} {SOUND} {filter}"))
@@ -82,19 +82,19 @@ pub fn audio_only() -> Film {
     Film::new("audio-only.mka", &format!("{SOUND} -c:a libopus -b:a 64k"))
 }
 
-/// Its own clock begins at 100 s.
+/// Its timestamps begin at 100 s.
 pub fn late_start() -> Film {
     Film::of(&cues_at_the_end(), "late-start.mkv", "-i {} -c copy -copyts -output_ts_offset 100")
 }
 
-/// Frames that do not fall on milliseconds, in which Matroska counts.
+/// Frame times that are not whole milliseconds, the unit of Matroska.
 pub fn coarse_times() -> Film {
     h264("thirty-frames.mkv", "-r 30000/1001")
 }
 
-/// A keyframe each five seconds, in all of a gigabyte.
+/// A keyframe every five seconds, in a gigabyte in all.
 pub fn two_hours() -> Film {
-    // Noise that is repeated, for making 2 hours of it would take as long.
+    // A loop, because noise of two hours would take two hours to make.
     let minute = Film::new(
         "minute-of-noise.mkv",
         "-f lavfi -i nullsrc=size=320x180:rate=25:duration=60,geq=random(1)*255:128:128 -f lavfi -i sine=440:d=60 \
@@ -107,7 +107,7 @@ pub fn two_hours_without_cues() -> Film {
     Film::of(&two_hours(), "two-hours-without-cues.mkv", "-i {} -c copy -live 1")
 }
 
-/// 25 hours of a picture a second.
+/// 25 hours of one picture per second.
 pub fn a_day_and_an_hour() -> Film {
     let picture = "-f lavfi -i color=size=32x32:rate=1:duration=90000 -c:v libx264 -preset ultrafast -g 10";
     Film::new("a-day-and-an-hour.mkv", picture)

@@ -103,7 +103,7 @@ pub fn late_sound() -> Film {
     Film::new("late-sound.mp4", &format!("{PICTURE} {shifted} -c:v libx264 -bf 2 -g 50 -c:a aac"))
 }
 
-/// Copied from amid a GOP: the edit list begins behind the first keyframe.
+/// Copied from the middle of a GOP, so that the edit list begins after the first keyframe.
 pub fn cut_at_the_start() -> Film {
     let cut = "-ss 3.3 -i {} -c copy -avoid_negative_ts disabled";
     Film::of(&moov_in_front(), "cut-at-the-start.mp4", cut)
@@ -182,7 +182,7 @@ pub fn fragments_of_sound() -> Film {
     )
 }
 
-/// Ten minutes with a keyframe each second: too many fragments to be all looked at.
+/// Ten minutes with a keyframe every second: too many fragments to read all headers.
 fn many(name: &str, flags: &str) -> Film {
     let picture = "-f lavfi -i testsrc2=size=96x64:rate=10:duration=600 -f lavfi -i sine=duration=600";
     let codecs = "-c:v libx264 -preset ultrafast -bf 2 -g 10 -c:a aac -b:a 32k";
@@ -201,7 +201,7 @@ pub fn many_fragments_bare() -> Film {
     many("many-fragments-bare.mp4", "skip_trailer")
 }
 
-/// A minute at 3 Mbit/s, for films of hours.
+/// A minute at 3 Mbit/s, repeated for films of hours.
 fn minute() -> Film {
     let picture =
         "-f lavfi -i testsrc2=size=1280x720:rate=25:duration=60,noise=alls=6:allf=t -f lavfi -i sine=duration=60";

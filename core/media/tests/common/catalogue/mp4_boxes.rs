@@ -1,12 +1,12 @@
-//! MP4 films that FFmpeg does not write, put together from the boxes of those that it does.
+//! MP4 films that FFmpeg does not write, built from the boxes of films that it does.
 
 use super::mp4;
 use crate::common::{Film, Truth};
 
-/// What is put in front of the media of a film whose offsets are past 4 GiB.
+/// Length of the box before the media data of a film with offsets past 4 GiB.
 pub const HOLE: u64 = 5 << 30;
 
-/// The boxes that begin in these bytes, each with its header: kind and bytes.
+/// Returns the boxes that begin in these bytes, each with its header, as kind and bytes.
 fn boxes(mut bytes: &[u8]) -> Vec<([u8; 4], &[u8])> {
     let mut boxes = Vec::new();
     while let Some((size, rest)) = bytes.split_first_chunk() {
@@ -17,12 +17,12 @@ fn boxes(mut bytes: &[u8]) -> Vec<([u8; 4], &[u8])> {
     boxes
 }
 
-/// A box.
+/// Builds a box.
 fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
     [&(body.len() as u32 + 8).to_be_bytes(), &kind[..], body].concat()
 }
 
-/// Boxes with each `stco` in them made a `co64`, its offsets so much higher.
+/// Replaces each `stco` by a `co64` and adds `shift` to its offsets.
 fn with_co64(bytes: &[u8], shift: u64) -> Vec<u8> {
     let altered = boxes(bytes).into_iter().map(|(kind, bytes)| match &kind {
         b"moov" | b"trak" | b"mdia" | b"minf" | b"stbl" => boxed(&kind, &with_co64(&bytes[8..], shift)),
@@ -37,12 +37,13 @@ fn with_co64(bytes: &[u8], shift: u64) -> Vec<u8> {
     altered.collect::<Vec<_>>().concat()
 }
 
-/// Offsets of 64 bits. The `moov` is at the end, and so none of them moves.
+/// Offsets of 64 bits. The `moov` is at the end, so no offset changes.
 pub fn co64() -> Film {
     Film::altered(&mp4::moov_at_the_end(), "co64.mp4", |bytes| with_co64(&bytes, 0))
 }
 
-/// The same film with a box of [`HOLE`] bytes before its media: what comes before what is in that box, and what after.
+/// The same film with a box of [`HOLE`] bytes before its media data. Returns the bytes before the
+/// content of that box, and those after it.
 pub fn past_four_gigabytes() -> (Vec<u8>, Vec<u8>) {
     let bytes = mp4::moov_at_the_end().bytes();
     let media = boxes(&bytes).iter().take_while(|(kind, _)| kind != b"mdat").map(|(_, bytes)| bytes.len()).sum();
@@ -51,7 +52,8 @@ pub fn past_four_gigabytes() -> (Vec<u8>, Vec<u8>) {
     ([before, &free].concat(), with_co64(after, HOLE))
 }
 
-/// A stretch of fragments: its bytes, which begin with an index of it or not, and when it plays, in microseconds.
+/// A range of fragments: its bytes, with or without an index at their start, and its times in
+/// microseconds.
 #[derive(Clone)]
 struct Part {
     bytes: Vec<u8>,
@@ -60,25 +62,26 @@ struct Part {
     lasts: u32,
 }
 
-/// A `sidx` of these parts, or a box of another kind that looks like one; so much lies between it and the first of them.
+/// Builds a `sidx` of these parts, or a box of another kind with the same content. `gap` bytes are
+/// between it and the first part.
 fn sidx(kind: &[u8; 4], parts: &[Part], gap: usize) -> Vec<u8> {
     let mut words = vec![0, 1, 1_000_000, parts[0].begins, gap as u32, parts.len() as u32];
     for part in parts {
         let size = part.bytes.len() as u32;
-        // An index begins with a keyframe where the first that it refers to does.
+        // An index begins with a keyframe if the first part that it refers to does.
         words.extend([if part.indexed { 1 << 31 | size } else { size }, part.lasts, 0x9000_0000]);
     }
     boxed(kind, &words.into_iter().flat_map(u32::to_be_bytes).collect::<Vec<u8>>())
 }
 
-/// Parts with an index of them in front.
+/// Puts an index of parts before them.
 fn indexed(kind: &[u8; 4], parts: &[Part]) -> Part {
     let bytes = parts.iter().map(|part| part.bytes.as_slice()).collect::<Vec<_>>().concat();
     let lasts = parts.iter().map(|part| part.lasts).sum();
     Part { bytes: [sidx(kind, parts, 0), bytes].concat(), indexed: true, begins: parts[0].begins, lasts }
 }
 
-/// What comes before the fragments of a film without an index, and the fragments.
+/// Returns the bytes before the fragments of a film without an index, and the fragments.
 fn fragments(film: &Film) -> (Vec<u8>, Vec<Part>) {
     let (bytes, truth) = (film.bytes(), Truth::of(&film.path()));
     let (mut before, mut parts, mut at) = (Vec::new(), Vec::<Part>::new(), 0);
@@ -100,7 +103,8 @@ fn fragments(film: &Film) -> (Vec<u8>, Vec<Part>) {
     (before, parts)
 }
 
-/// A film whose index refers to others, each in front of what it indexes, which refer to others again; and the same without them.
+/// A film whose index refers to nested ones, each before the parts that it indexes, and the same
+/// film without indexes.
 pub fn indexes_among_fragments() -> [Film; 2] {
     let (before, fragments) = fragments(&mp4::many_fragments_bare());
     [b"sidx", b"free"].map(|kind| {
@@ -113,7 +117,8 @@ pub fn indexes_among_fragments() -> [Film; 2] {
     })
 }
 
-/// A film whose index refers to others that follow at once, all before the first fragment; and the same without them.
+/// A film whose index refers to others that follow at once, all before the first fragment, and the
+/// same film without indexes.
 pub fn indexes_in_front() -> [Film; 2] {
     let (before, fragments) = fragments(&mp4::fragments_bare());
     [b"sidx", b"free"].map(|kind| {

@@ -45,7 +45,7 @@ pub fn mpeg2() -> Film {
     Film::new("mpeg2.ts", &format!("{PICTURE} {SOUND} -c:v mpeg2video -b:v 400k -g 25 -bf 2 -c:a mp2"))
 }
 
-/// Four seconds of pictures whose size is no multiple of a block's.
+/// Returns four seconds of pictures whose size is not a multiple of a block's.
 fn sized(name: &str, size: &str, coding: &str) -> Film {
     Film::new(name, &format!("-f lavfi -i testsrc2=size={size}:rate=25:duration=4 -g 25 {coding}"))
 }
@@ -54,7 +54,7 @@ pub fn cropped() -> Film {
     sized("cropped.ts", "426x238", "-c:v libx264 -preset veryfast -bf 2")
 }
 
-/// Without parameter sets in its first half, as a recording that begins amid pictures.
+/// No parameter sets in its first half, as in a recording that begins in the middle of a GOP.
 pub fn sized_at_its_end() -> Film {
     Film::altered(&cropped(), "sized-at-its-end.ts", |mut bytes| {
         let half = bytes.len() / 2;
@@ -70,19 +70,19 @@ pub fn sized_nowhere() -> Film {
     })
 }
 
-/// Makes parameter sets of H.264 units of a kind that nobody knows.
+/// Changes H.264 parameter sets to an unknown NAL unit type.
 fn hide_sets(bytes: &mut [u8]) {
     while let Some(at) = bytes.windows(4).position(|w| w == [0, 0, 1, 0x67]) {
         bytes[at + 3] = 0x78;
     }
 }
 
-/// Its height counts in fields.
+/// Its height is coded in fields.
 pub fn interlaced() -> Film {
     sized("interlaced.ts", "320x180", "-c:v libx264 -preset veryfast -flags +ilme+ildct -x264opts tff=1")
 }
 
-/// A colour for each pixel.
+/// Chroma for each pixel (4:4:4).
 pub fn full_colour() -> Film {
     sized("full-colour.ts", "322x182", "-pix_fmt yuv444p -c:v libx264 -preset veryfast -x264opts cqm=jvt")
 }
@@ -92,7 +92,7 @@ pub fn hevc_cropped() -> Film {
     sized("hevc-cropped.ts", "426x238", coding)
 }
 
-/// What is said of each layer stands before the size.
+/// The information on each layer precedes the size.
 pub fn hevc_with_temporal_layers() -> Film {
     let coding = "-c:v libx265 -preset ultrafast -x265-params log-level=error:keyint=25:bframes=3:temporal-layers=1";
     sized("hevc-layers.ts", "320x180", coding)
@@ -112,13 +112,13 @@ pub fn without_indicators() -> Film {
     })
 }
 
-/// With garbage before the first packet, and between others.
+/// Garbage before the first packet, and between others.
 pub fn with_garbage() -> Film {
     Film::altered(&plain(), "with-garbage.ts", |bytes| {
         let mut garbage = (0..).map(|n: u32| (n.wrapping_mul(2_654_435_761) >> 24) as u8);
         let mut altered = Vec::new();
         for (n, packet) in bytes.chunks(188).enumerate() {
-            // Not at the end, where a film that is cut short ends amid a packet.
+            // Not at the end, where a truncated film ends within a packet.
             if n % 331 == 40 {
                 altered.extend(garbage.by_ref().take(n / 331 * 50 + 7));
             }
@@ -128,7 +128,7 @@ pub fn with_garbage() -> Film {
     })
 }
 
-/// Twice the same, so that its times jump back in the middle.
+/// The same stream twice, so that its times jump back in the middle.
 pub fn twice() -> Film {
     Film::altered(&plain(), "twice.ts", |bytes| bytes.repeat(2))
 }
@@ -141,7 +141,7 @@ pub fn end_before_beginning() -> Film {
     })
 }
 
-/// Its clock reference jumps to and fro with each packet that has one.
+/// Its clock reference jumps forwards and back with each packet that has one.
 pub fn with_a_jumping_clock() -> Film {
     Film::altered(&plain(), "with-a-jumping-clock.ts", |mut bytes| {
         let clocks = bytes.chunks_exact_mut(188).filter(|p| p[3] & 0x20 != 0 && p[4] > 6 && p[5] & 0x10 != 0);
@@ -157,7 +157,7 @@ pub fn wrapping() -> Film {
     Film::of(&plain(), "wrapping.ts", "-i {} -c copy -copyts -muxdelay 0 -output_ts_offset 95437")
 }
 
-/// Its first pictures lie before the wrap by less than a minute.
+/// Its first pictures precede the wrap by less than a minute.
 pub fn starting_at_the_wrap() -> Film {
     Film::of(&plain(), "a-minute-before-the-wrap.ts", "-i {} -c copy -copyts -muxdelay 0 -output_ts_offset 95340")
 }

@@ -1,4 +1,4 @@
-//! Connections that take places and time, and what becomes of them.
+//! Connections that occupy slots and time, and their ends.
 
 use super::*;
 
@@ -8,7 +8,7 @@ const HURRIED: Patience = Patience {
     stall: Duration::from_secs(1),
 };
 
-/// Waits until the server has closed the connection; how long that took.
+/// Waits until the server has closed the connection. Returns the time that it took.
 async fn closed(client: &mut Client) -> Duration {
     let begun = Instant::now();
     while client.more().await {}
@@ -85,7 +85,8 @@ async fn a_head_that_comes_too_slowly_ends_its_connection() {
 
 #[tokio::test]
 async fn a_body_of_which_nothing_is_taken_ends_and_one_that_is_read_slowly_does_not() {
-    // More than is read slowly in the ten seconds below: otherwise that body might end first.
+    // More than is read slowly in the ten seconds below, because otherwise that body might end
+    // first.
     let size = 128 << 20;
     let mut shelf = shelf(&[("film.mp4", 1000)]);
     shelf.data = Arc::new(vec![Bytes::from(vec![7u8; size])]);
@@ -98,7 +99,7 @@ async fn a_body_of_which_nothing_is_taken_ends_and_one_that_is_read_slowly_does_
     let begun = Instant::now();
     while shelf.open_readers.load(Ordering::SeqCst) != 1 || begun.elapsed() < Duration::from_secs(2) {
         assert!(begun.elapsed() < Duration::from_secs(10), "{} are open", shelf.open_readers.load(Ordering::SeqCst));
-        // Some MiB a second, less than what the server could send.
+        // Some MiB per second, less than the server can send.
         let taken = slow.1.len();
         while slow.1.len() < taken + (1 << 20) {
             assert!(slow.more().await);

@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::broadcast;
 
-/// Files in memory; one may be marked as never giving a byte past some place.
+/// Files in memory. Reads of one of them may block or fail from some byte on.
 #[derive(Clone)]
 struct Shelf {
     torrent: Arc<Metainfo>,
@@ -28,7 +28,7 @@ struct Shelf {
     events: broadcast::Sender<Event>,
     /// Reads at or past this byte wait forever.
     dry_from: u64,
-    /// What the film takes a second, where that is known.
+    /// The film's bytes per second, if known.
     rate: Option<f64>,
     /// Reads at or past this byte fail.
     broken_from: u64,
@@ -37,16 +37,16 @@ struct Shelf {
     opened: Arc<AtomicUsize>,
     position: Arc<AtomicU64>,
     closed: Arc<AtomicBool>,
-    /// Where every time lands; without, what the timeline says.
+    /// The seek point of every time; without it, that of the timeline.
     seek_point: Option<SeekPoint>,
-    /// The files whose timeline somebody asked for, and so is known.
+    /// Files whose timeline was requested, and is therefore known.
     known: Arc<Mutex<BTreeSet<usize>>>,
-    /// From where something was to be fetched.
+    /// Positions from which a prefetch was requested.
     fetched: Arc<Mutex<Vec<u64>>>,
     playhead: Option<Playhead>,
-    /// No peer has any of it.
+    /// Whether no peer has any of the film.
     out_of_reach: bool,
-    /// Its index says that each second has 1 MiB.
+    /// Whether its index states 1 MiB for each second.
     timed: bool,
     trouble: Option<String>,
     notices: Vec<String>,
@@ -174,7 +174,7 @@ impl Reader for ShelfReader {
     }
 }
 
-/// Byte `i` of file `f`.
+/// Returns byte `i` of file `f`.
 fn pattern(file: usize, bytes: usize) -> Bytes {
     (0..bytes).map(|i| (i * 31 + i / 251 + file * 7) as u8).collect::<Vec<u8>>().into()
 }
@@ -204,7 +204,7 @@ fn shelf(files: &[(&str, usize)]) -> Shelf {
             file_entry(name, offset - length, length)
         })
         .collect();
-    // Its name and its files are replaced by others than a torrent file could have.
+    // The names of the torrent and its files are replaced by others than a torrent file can have.
     let info = b"d6:lengthi1e4:name1:x12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaae";
     let trackers = vec!["http://t.example/a".into(), "udp://u.example:1".into()];
     let mut torrent = Metainfo::from_info(Bytes::from_static(info), trackers).unwrap();
@@ -254,7 +254,7 @@ impl Answer {
     }
 }
 
-/// A client that shows just what goes over the wire.
+/// A client that returns the bytes on the wire unchanged.
 struct Client(TcpStream, BytesMut);
 
 impl Client {
@@ -468,7 +468,7 @@ async fn a_client_that_leaves_while_no_data_comes_frees_its_reader() {
 #[tokio::test]
 async fn the_last_ready_bytes_are_sent_in_portions() {
     let mut shelf = shelf(&[("film.mp4", 8 << 20)]);
-    // Four MiB are here, of ten seconds; the rest will never come.
+    // Four MiB of ten seconds are available; the rest never arrives.
     shelf.dry_from = 4 << 20;
     shelf.rate = Some(400_000.0);
     let server = start(&shelf).await;
@@ -494,7 +494,7 @@ async fn a_client_that_does_not_read_holds_the_reader_back() {
     client.head().await;
     tokio::time::sleep(Duration::from_millis(300)).await;
     let held = shelf.position.load(Ordering::SeqCst);
-    // What the two socket buffers take (some MiB on loopback) and one chunk, not the file.
+    // The capacity of the two socket buffers (some MiB on loopback) and one chunk, not the file.
     assert!(held < 20 << 20, "{held} bytes were read ahead of the client");
     let mut received = client.1.len();
     while received < size {
@@ -716,8 +716,8 @@ async fn many_clients_read_at_once() {
     }
 }
 
-/// A film of 10 MiB and ten seconds. Every time lands at 8 s, byte 4000, whose keyframe's packet is
-/// at 4100.
+/// A film of 10 MiB and ten seconds. Every time has its seek point at 8 s, byte 4000; the
+/// keyframe's packet is at 4100.
 fn timed() -> Shelf {
     let mut shelf = shelf(&[("film.mp4", 10 << 20)]);
     shelf.timed = true;
@@ -813,7 +813,8 @@ async fn a_time_of_a_file_that_tells_none_is_its_start_and_no_end_is_invented() 
     assert_eq!(refused.status, 406);
 }
 
-/// An MP3 of a constant 128 kbit/s at 44.1 kHz: silence, 417 bytes a frame, 1152 samples each.
+/// Returns an MP3 of a constant 128 kbit/s at 44.1 kHz: silence, 417 bytes a frame, 1152 samples
+/// each.
 fn mp3(frames: usize) -> Bytes {
     let mut bytes = vec![0; frames * 417];
     bytes.chunks_exact_mut(417).for_each(|frame| frame[..4].copy_from_slice(&[0xff, 0xfb, 0x90, 0x64]));
@@ -973,7 +974,7 @@ async fn a_subtitle_made_to_be_slow_delays_no_other_request_and_is_converted_onc
     tokio::time::sleep(Duration::from_millis(50)).await;
     let begun = Instant::now();
     assert_eq!(get(&server, "/page.css", &[]).await.status, 200);
-    // The test has one thread: a conversion on it would be waited for.
+    // The test has one thread, so a conversion on it would block the test.
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     for answer in slow {
         assert_eq!(answer.await.unwrap(), 200);
@@ -987,7 +988,7 @@ async fn a_list_of_very_many_files_does_not_hold_up_other_work() {
     let names: Vec<String> = (0..20_000).map(|n| format!("Season {}/episode {n}.mkv", n % 40)).collect();
     let files: Vec<(&str, usize)> = names.iter().map(|name| (name.as_str(), 1)).collect();
     let server = start(&shelf(&files)).await;
-    // The test has one thread: a list that is made on it stops this task for as long.
+    // The test has one thread. A list that is made on it blocks this task meanwhile.
     let longest_stop = Arc::new(Mutex::new(Duration::ZERO));
     let ticking = tokio::spawn({
         let longest_stop = longest_stop.clone();
@@ -1042,8 +1043,9 @@ async fn metrics_tell_the_players_place_where_it_is_known() {
     assert!(text.lines().any(|l| l.starts_with("playswarm_buffered_until_seconds{") && l.ends_with(" 120")), "{text}");
 }
 
-/// The throughput of a body from memory, which is to exceed 400 MiB/s; by hand, with optimisation:
-/// `cargo nextest run --release -p playswarm-serve --run-ignored only throughput --no-capture`.
+/// Measures the throughput of a body from memory, which must exceed 400 MiB/s. Run by hand, with
+/// optimisation: `cargo nextest run --release -p playswarm-serve --run-ignored only throughput
+/// --no-capture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement, not a check"]
 async fn throughput_from_memory_over_loopback() {

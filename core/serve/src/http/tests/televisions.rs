@@ -1,4 +1,4 @@
-//! What players and televisions send beside plain ranges, and what proxies make of it.
+//! Requests of players and televisions other than plain ranges, and the changes that proxies make.
 
 use super::*;
 
@@ -25,7 +25,7 @@ async fn the_number_decides_whatever_the_name_is() {
             assert_eq!((answer.status, answer.header("content-length")), (200, Some("20")), "{method} {path}");
         }
     }
-    // As players send it that encode nothing.
+    // As sent by players that do not encode paths.
     let mut client = Client::to(&server).await;
     for _ in 0..2 {
         client
@@ -52,8 +52,8 @@ async fn a_time_that_the_film_does_not_have_is_another_programs_parameter() {
             assert_eq!(answer.header("playswarm-time"), None, "{query}");
         }
     }
-    // A known duration is no different; nor is a time in the first keyframe's stretch, which begins
-    // with the film.
+    // A known duration makes no difference. Neither does a time before the second keyframe, which
+    // begins with the film.
     let server = start(&album()).await;
     for query in ["t=26", "t=27", "t=0"] {
         let answer = get(&server, &format!("/stream/0?{query}"), &[]).await;
@@ -87,7 +87,8 @@ async fn televisions_seek_by_time_only_where_a_decoder_can_begin_anywhere() {
     assert!(told.starts_with("npt=1") && told.ends_with("-416999/417000") && told.contains("/26."), "{told}");
     let beyond = client.ask("GET", "/stream/0", &[("TimeSeekRange.dlna.org", "npt=27-")]).await;
     assert_eq!((beyond.status, beyond.header("content-range")), (416, Some("bytes */417000")));
-    // Not announced, not answered; but the start by time is the file's start.
+    // Seek by time is neither announced nor answered, except for the start, which is the file's
+    // start.
     for file in [1, 2] {
         let path = format!("/stream/{file}");
         assert_eq!(client.ask("GET", &path, &[("TimeSeekRange.dlna.org", "npt=8.5-")]).await.status, 406);
@@ -152,7 +153,7 @@ async fn links_are_relative_and_a_list_that_is_saved_has_absolute_ones() {
     assert!(page.contains("href=\"playlist.m3u8\"") && page.contains("src=\"stream/0/e1.mp4\""), "{page}");
     let deep = text(get(&server, "/subtitles/0", &[]).await);
     assert!(deep.contains("\"../stream/1/2_English.srt\"") && deep.contains("\"../subtitles/1.vtt\""), "{deep}");
-    // A caption is for a television, which takes it as it stands: HTTP/1.0 finds us by the
+    // Televisions use a caption's address unchanged. With HTTP/1.0, our address comes from the
     // connection.
     let mut client = Client::to(&server).await;
     client.0.write_all(b"HEAD /stream/0 HTTP/1.0\r\n\r\n").await.unwrap();

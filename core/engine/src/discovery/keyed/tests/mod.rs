@@ -114,7 +114,7 @@ async fn on_200_real_nodes_each_announcement_is_found_by_another_viewer() {
             while let Some(news) = looking.recv().await {
                 match news {
                     KeyNews::Found(found) if found.contains(&wanted) => break 'looking,
-                    KeyNews::Found(found) => panic!("nobody announced {found:?}"),
+                    KeyNews::Found(found) => panic!("unexpected addresses: {found:?}"),
                     KeyNews::Ended(answered) => assert!(answered),
                 }
             }
@@ -122,7 +122,7 @@ async fn on_200_real_nodes_each_announcement_is_found_by_another_viewer() {
         }
         took.push(begun.elapsed());
         assert_eq!(announcing.await.unwrap(), (vec![], true));
-        println!("announcement {n}: found after {:?}, told stored after {:?}", took[usize::from(n)], begun.elapsed());
+        println!("announcement {n}: found after {:?}, confirmed after {:?}", took[usize::from(n)], begun.elapsed());
     }
     took.sort_unstable();
     println!(

@@ -1,16 +1,13 @@
-//! Upload where it helps most: to viewers with a low buffer.
-//!
-//! Two pure functions for the code that distributes upload. One bounds the belief in a viewer's
-//! reported buffer; the other shares a rate among viewers. Slots earned by tit-for-tat are the
-//! choker's and come first; this module is about the upload that remains.
+//! Shares a viewer's upload among those that ask for more than there is: most to those with a low
+//! buffer, or evenly for comparison.
 
 /// A viewer that wants data from us.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wanting {
-    /// Buffer, as far as its report is believed ([`believed_ahead_s`]), seconds of film.
-    pub ahead_s: f64,
+pub(super) struct Wanting {
+    /// Buffer, seconds of film.
+    pub(super) ahead_s: f64,
     /// Highest rate that it can receive, bytes per second.
-    pub most_bytes_per_s: f64,
+    pub(super) most_bytes_per_s: f64,
 }
 
 /// Buffer that halves a viewer's weight, seconds. 5: a viewer with ten seconds gets a third of the
@@ -18,29 +15,21 @@ pub struct Wanting {
 const HALF_S: f64 = 5.0;
 
 /// Returns the weight of a viewer with this buffer: 1 for one that waits, falling towards 0.
-pub fn urgency(ahead_s: f64) -> f64 {
+fn urgency(ahead_s: f64) -> f64 {
     if ahead_s.is_nan() {
         return 0.0;
     }
     1.0 / (1.0 + ahead_s.max(0.0) / HALF_S)
 }
 
-/// Returns the believed buffer of a viewer, seconds. It is the reported one, but at least the film
-/// that we sent in the last `elapsed_s` seconds, less the film that it can have played. A false
-/// report of a low buffer thus gains at most the film's rate.
-pub fn believed_ahead_s(said_s: f64, given_bytes: f64, elapsed_s: f64, film_bytes_per_s: f64) -> f64 {
-    let given_s = if film_bytes_per_s > 0.0 { given_bytes / film_bytes_per_s } else { 0.0 };
-    said_s.max(given_s - elapsed_s).max(0.0)
-}
-
 /// Shares `bytes_per_s` among viewers by urgency. No viewer gets more than it can receive, and
 /// nothing is left over while one wants more. The shares are in the order of the viewers.
-pub fn share(bytes_per_s: f64, wanting: &[Wanting]) -> Vec<f64> {
+pub(super) fn share(bytes_per_s: f64, wanting: &[Wanting]) -> Vec<f64> {
     share_weighted(bytes_per_s, &wanting.iter().map(|w| (urgency(w.ahead_s), w.most_bytes_per_s)).collect::<Vec<_>>())
 }
 
 /// Shares evenly instead, for comparison: every viewer has the same weight.
-pub fn share_evenly(bytes_per_s: f64, wanting: &[Wanting]) -> Vec<f64> {
+pub(super) fn share_evenly(bytes_per_s: f64, wanting: &[Wanting]) -> Vec<f64> {
     share_weighted(bytes_per_s, &wanting.iter().map(|w| (1.0, w.most_bytes_per_s)).collect::<Vec<_>>())
 }
 
@@ -83,13 +72,6 @@ mod tests {
     fn what_one_does_not_take_goes_to_the_others() {
         let small = Wanting { ahead_s: 0.0, most_bytes_per_s: 10.0 };
         assert_eq!(share(100.0, &[small, viewer(30.0)]), [10.0, 90.0]);
-    }
-
-    #[test]
-    fn crying_hunger_helps_only_until_we_fed_it_ourselves() {
-        assert_eq!(believed_ahead_s(0.0, 75_000.0 * 90.0, 60.0, 75_000.0), 30.0);
-        assert_eq!(believed_ahead_s(0.0, 1000.0, 60.0, 75_000.0), 0.0);
-        assert_eq!(believed_ahead_s(45.0, 0.0, 60.0, 75_000.0), 45.0);
     }
 
     proptest! {

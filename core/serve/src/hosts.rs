@@ -1,9 +1,11 @@
-//! The names of this machine. A page of another site can make any name of the public DNS point here
+//! The names under which a server is known, as a protection against DNS rebinding. A page of another site can make any name of the public DNS point here
 //! (DNS rebinding). So a name counts only if the public DNS cannot have it, or the machine's own
 //! settings define it.
 
+use crate::http::parse_host;
 use std::collections::BTreeSet;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv6Addr, UdpSocket};
+use url::Host;
 
 /// Top-level domains that are not in the public DNS: RFC 6761, 6762 (with its appendix G) and 8375,
 /// and ICANN's `internal`.
@@ -14,14 +16,62 @@ const HOSTS_BYTES: u64 = 4 << 20;
 /// Most addresses other than loopback that are tried.
 const MOST_ADDRESSES: usize = 64;
 
+/// The names of a server, as [`host_of`] returns them.
+pub(crate) struct Hosts(BTreeSet<String>);
+
+impl Hosts {
+    /// Returns the names of this machine and those that its user allows.
+    pub(crate) fn new(own_names: BTreeSet<String>, allowed: &[String]) -> Hosts {
+        let mut hosts = own_names;
+        hosts.extend(allowed.iter().filter_map(|host| parse_host(host).ok()));
+        Hosts(hosts)
+    }
+
+    /// Whether `host[:port]` names this server.
+    pub(crate) fn is_ours(&self, authority: &str) -> bool {
+        match host_of(authority) {
+            // No server of a name in `localhost` can be elsewhere (RFC 6761, section 6.3).
+            Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost") || self.0.contains(&name),
+            // An address cannot be rebound: a page that was loaded from it came from the machine
+            // that has it.
+            Some(Host::Ipv4(_) | Host::Ipv6(_)) => true,
+            None => false,
+        }
+    }
+}
+
+/// Returns the host of `host[:port]`, a name in lower case and without a trailing dot. `None` where
+/// the text is neither.
+pub(crate) fn host_of(authority: &str) -> Option<Host<String>> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']')?;
+            (host, if port.is_empty() { port } else { port.strip_prefix(':')? })
+        }
+        None => authority.split_once(':').unwrap_or((authority, "")),
+    };
+    if !port.bytes().all(|b| b.is_ascii_digit()) || (!port.is_empty() && port.parse::<u16>().is_err()) {
+        return None;
+    }
+    if authority.starts_with('[') {
+        // The zone names an interface of the client (RFC 6874).
+        let (host, _zone) = host.split_once('%').unwrap_or((host, ""));
+        return host.parse::<Ipv6Addr>().ok().map(Host::Ipv6);
+    }
+    match Host::parse(host.strip_suffix('.').unwrap_or(host)).ok()? {
+        Host::Domain(name) if !name.is_empty() => Some(Host::Domain(name)),
+        Host::Domain(_) => None,
+        other => Some(other),
+    }
+}
+
 /// Returns the names of this machine in lower case: its host name, with and without `.local`, and
 /// those of its hosts file. It reads that file and binds sockets, so it blocks.
 pub(crate) fn own_names() -> BTreeSet<String> {
     let uname = rustix::system::uname();
     let name = uname.nodename().to_str().unwrap_or_default();
     let mut text = Vec::new();
-    let path = if cfg!(windows) { r"C:\Windows\System32\drivers\etc\hosts" } else { "/etc/hosts" };
-    if let Ok(file) = std::fs::File::open(path) {
+    if let Ok(file) = std::fs::File::open("/etc/hosts") {
         // A file that cannot be read adds no names.
         let _ = std::io::Read::read_to_end(&mut std::io::Read::take(file, HOSTS_BYTES), &mut text);
     }

@@ -154,6 +154,10 @@ fn a_head_is_read_as_it_is_written_and_by_its_channel_alone() {
     assert_eq!(SignedHead::verify(signed.bytes().clone(), &other.channel()), Err(BadHead::Forged));
     // A head that names one channel and is signed by another is none of either.
     assert_eq!(SignedHead::new(&other, &head()), Err(BadHead::Forged));
+    let named = SignedHead::new(&other, &Head { key: other.channel(), ..head() }).unwrap();
+    let signature = key().sign(&[&b"playswarm live head 1"[..], &named.bytes()[64..]].concat());
+    let bytes: Bytes = [&signature[..], &named.bytes()[64..]].concat().into();
+    assert_eq!(SignedHead::verify(bytes, &key().channel()), Err(BadHead::Forged));
     for at in [0, 63, 64, 70, signed.bytes().len() - 1] {
         let mut changed = signed.bytes().to_vec();
         changed[at] ^= 1;

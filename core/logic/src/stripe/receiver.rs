@@ -155,7 +155,7 @@ impl Receiver {
     pub fn handle(&mut self, now: Time, input: Input) {
         match input {
             Input::Head(head) => self.take_head(head),
-            Input::Packet(from, packet) => self.take_packet(now, from, packet),
+            Input::Packet(from, packet) => self.take_packet(now, from, &packet),
             Input::Resume(from) => self.order(now, assembler::Input::Resume(from)),
             Input::Timeout => self.order(now, assembler::Input::Timeout),
         }
@@ -196,10 +196,10 @@ impl Receiver {
         self.outputs.push_back(Output::Head { new_cast });
     }
 
-    fn take_packet(&mut self, now: Time, from: PeerKey, packet: Packet) {
+    fn take_packet(&mut self, now: Time, from: PeerKey, packet: &Packet) {
         let group = packet.group;
         let Some(head) = self.heads.get(&group.revision).filter(|_| self.cast == Some(group.cast)) else {
-            return self.take_unknown(from, &packet);
+            return self.take_unknown(from, packet);
         };
         let shape = head.head().shape;
         // The head's bound on the number of packets is checked below, before the number is used.
@@ -220,13 +220,13 @@ impl Receiver {
             return self.counts.conflicting += 1;
         }
         self.counts.accepted += 1;
-        let effect = self.buffer.store(signed, &packet, code_of(&mut self.codes, shape));
+        let effect = self.buffer.store(signed, packet, code_of(&mut self.codes, shape));
         self.outputs.push_back(Output::PassOn(from, packet.clone()));
         // Before the group is reported, so that a group that is ready can be read.
         if let Some(below) = self.buffer.trim() {
             self.order(now, assembler::Input::Dropped(below));
         }
-        self.report(now, &packet, shape, effect);
+        self.report(now, packet, shape, effect);
         self.buffer.forget(self.assembler.oldest());
     }
 

@@ -112,6 +112,8 @@ async fn ffmpeg_gets_every_codec_as_it_is_in_the_file() {
         ("b.mkv", &["-c:v", "libx264", "-c:a", "ac3", "-b:a", "448k"], ["H264", "AC3"]),
         ("c.webm", &["-c:v", "libvpx-vp9", "-cpu-used", "8", "-c:a", "libopus"], ["VP9", "opus"]),
         ("d.mkv", &["-c:v", "libvpx", "-cpu-used", "8", "-c:a", "aac"], ["VP8", "mpeg4-generic"]),
+        ("h.avi", &["-c:v", "mpeg4", "-bf", "2", "-c:a", "libmp3lame"], ["MP4V-ES", "MPA"]),
+        ("i.mkv", &["-c:v", "libx264", "-c:a", "libvorbis"], ["H264", "VORBIS"]),
         // Samples in the forms of broadcasts; those of the sound have headers.
         ("f.ts", &["-c:v", "libx264", "-c:a", "libmp3lame"], ["H264", "MPA"]),
         ("g.ts", &["-c:v", "libx264", "-c:a", "aac"], ["MP2T", "MP2T"]),
@@ -134,6 +136,53 @@ async fn ffmpeg_gets_every_codec_as_it_is_in_the_file() {
         let at = at.unwrap_or_else(|| panic!("{name}: {found:?}, {expected:?}"));
         let length = found.len().min(expected.len() - at);
         assert!(at <= 2 && length > 20, "{name}: {found:?}, {expected:?}");
+        assert_eq!(found[..length], expected[at..at + length], "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ffmpeg_gets_uncompressed_sound_as_it_is_in_the_file() {
+    if !requirement::program("ffmpeg") {
+        return;
+    }
+    let decoded = async |before: &[&str], input: &str| {
+        let after = ["-map", "0:a", "-t", "2", "-c:a", "pcm_s24le", "-f", "s24le", "-"];
+        run("ffmpeg", &[&["-v", "error"], before, &["-i", input], &after].concat()).await.stdout
+    };
+    for (name, codec, encoding) in [
+        ("a.mkv", "pcm_s16le", "L16/48000/2"),
+        ("b.mov", "pcm_s24be", "L24/48000/2"),
+        ("c.avi", "pcm_s16le", "L16/48000/2"),
+        ("d.avi", "pcm_u8", "L16/48000/2"),
+    ] {
+        let (folder, path) = made(name, &["-c:v", "libx264", "-bf", "0", "-c:a", codec]).await;
+        let file = path.to_str().unwrap().to_owned();
+        let stage = Stage::with(folder, path, RtspConfig::default()).await;
+        let url = stage.server.url();
+        let description = stage.client().await.ask("DESCRIBE", &url, "").await;
+        assert!(description.contains(&format!(" {encoding}\r\n")), "{name}: {description}");
+        let found = decoded(&["-rtsp_transport", "tcp"], &url).await;
+        let expected = decoded(&[], &file).await;
+        assert!(found.len() > 250_000 && expected.starts_with(&found[..250_000]), "{name}: {}", found.len());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ffmpeg_plays_sound_in_ogg() {
+    if !requirement::program("ffmpeg") {
+        return;
+    }
+    for (name, codec, encoding) in [("a.ogg", "libvorbis", "VORBIS/"), ("b.opus", "libopus", "opus/")] {
+        let (folder, path) = made(name, &["-vn", "-c:a", codec]).await;
+        let file = path.to_str().unwrap().to_owned();
+        let stage = Stage::with(folder, path, RtspConfig::default()).await;
+        let url = stage.server.url();
+        let description = stage.client().await.ask("DESCRIBE", &url, "").await;
+        assert!(description.contains(&format!(" {encoding}")), "{name}: {description}");
+        let (found, expected) = (sounds(&["-rtsp_transport", "tcp"], &url).await, sounds(&[], &file).await);
+        let at = expected.iter().position(|hash| Some(hash) == found.first()).unwrap();
+        assert!(at <= 2 && found.len() > 20, "{name}: {found:?}, {expected:?}");
+        let length = found.len().min(expected.len() - at);
         assert_eq!(found[..length], expected[at..at + length], "{name}");
     }
 }

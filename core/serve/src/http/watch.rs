@@ -150,7 +150,11 @@ fn rtsp_metrics(text: &mut Metrics, view: &RtspView) {
     text.one("playswarm_rtsp_sent_packets_total", "RTP packets sent.", counters.packets);
     text.one("playswarm_rtsp_sent_bytes_total", "Bytes of RTP packets sent.", counters.bytes);
     text.one("playswarm_rtsp_lost_packets_total", "Lost RTP packets, as clients report them.", counters.lost);
-    text.one("playswarm_rtsp_refused_total", "RTSP requests and connections that were refused.", counters.refused);
+    text.one(
+        "playswarm_rtsp_refused_requests_total",
+        "RTSP requests and connections that were refused.",
+        counters.refused,
+    );
 }
 
 fn prometheus(s: &TorrentStatus, http_sent: u64, http_connections: usize) -> Metrics {

@@ -421,7 +421,8 @@ impl Session {
         let is_of = |outlet: &Outlet| self.film.formats[outlet.stream].track == Some(sample.track);
         let Some(outlet) = self.outlets.iter().position(is_of) else { return };
         let payloads = self.film.formats[self.outlets[outlet].stream].split(&sample);
-        self.pending.extend(payloads.into_iter().map(|payload| Pending { outlet, pts_ns: sample.pts_ns, payload }));
+        let pending = |payload: Payload| Pending { outlet, pts_ns: sample.pts_ns + payload.after_ns, payload };
+        self.pending.extend(payloads.into_iter().map(pending));
     }
 
     /// Queues whole packets of a transport stream, as many in a payload as fit.
@@ -430,7 +431,7 @@ impl Session {
             return;
         }
         let payloads = packets.chunks(TS_PACKETS * TS_PACKET_BYTES);
-        let payload = |data: &[u8]| Payload { marker: false, data: data.to_vec() };
+        let payload = |data: &[u8]| Payload { data: data.to_vec(), ..Payload::default() };
         self.pending.extend(payloads.map(|data| Pending { outlet: 0, pts_ns, payload: payload(data) }));
     }
 

@@ -8,6 +8,8 @@ use super::range::Range;
 use super::scale::{Scale, Walk};
 use super::sdp::describe;
 use super::session::{Output, Played, Seed, Session, Start};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use playswarm_media::{Indexer, Locate, Sample, Samples, SeekPoint, Timeline, Track, TrackKind, TrackSetup};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -555,6 +557,81 @@ fn pictures_of_vp8_and_vp9_carry_their_descriptors() {
     assert_eq!(first("vp8", true), [(false, 0x10), (false, 0), (true, 0)]);
     assert_eq!(first("vp9", true), [(false, 0x08), (false, 0), (true, 0x04)]);
     assert_eq!(first("vp9", false), [(false, 0x48), (false, 0x40), (true, 0x44)]);
+}
+
+#[test]
+fn uncompressed_sound_is_sent_from_the_highest_byte_on_and_at_its_time() {
+    let of = |codec: &str, data: &[u8]| {
+        let mut sample = Sample::default();
+        sample.data = data.to_vec();
+        let format = format(codec, TrackKind::Audio, &[]).unwrap();
+        (format.encoding.clone(), format.split(&sample))
+    };
+    let (encoding, payloads) = of("pcm_s16le", &[0x34, 0x12, 0x78, 0x56, 9]);
+    assert_eq!((encoding.as_str(), &payloads[0].data[..]), ("L16/48000/2", &[0x12, 0x34, 0x56, 0x78][..]));
+    assert_eq!(of("pcm_u8", &[0x80, 0xff]).1[0].data, [0, 0, 0x7f, 0]);
+    assert_eq!(of("pcm_s16be", &[1, 2, 3, 4]).1[0].data, [1, 2, 3, 4]);
+    let (encoding, payloads) = of("pcm_s24le", &[7; 6 * 1000]);
+    // 233 frames of six bytes fit.
+    assert_eq!((encoding.as_str(), payloads.len(), payloads[1].data.len()), ("L24/48000/2", 5, 1398));
+    assert_eq!(payloads.iter().map(|p| p.after_ns).collect::<Vec<_>>()[..2], [0, 233 * 1_000_000_000 / 48_000]);
+    assert!(format("pcm_f32le", TrackKind::Audio, &[]).is_none());
+}
+
+#[test]
+fn vorbis_has_its_headers_in_the_description_and_long_packets_in_fragments() {
+    assert!(format("vorbis", TrackKind::Audio, &[]).is_none());
+    let config = [&[2, 3, 131][..], &[1; 3], &[3; 131], &[5; 200]].concat();
+    let format = format("vorbis", TrackKind::Audio, &config).unwrap();
+    assert_eq!(format.encoding, "VORBIS/48000/2");
+    let text = format.parameters.clone().unwrap();
+    let packed = BASE64.decode(text.strip_prefix("configuration=").unwrap()).unwrap();
+    // One configuration, its identification and length, two lengths of headers; 131 takes two bytes.
+    assert_eq!(packed[..13], [0, 0, 0, 1, 0, 0, 1, 1, 78, 2, 3, 0x81, 3]);
+    assert_eq!(packed[13..], [vec![1; 3], vec![3; 131], vec![5; 200]].concat());
+    let mut sample = Sample::default();
+    sample.data = vec![9; 3000];
+    let heads: Vec<_> = format.split(&sample).iter().map(|p| p.data[..6].to_vec()).collect();
+    assert_eq!(heads, [[0, 0, 1, 0x40, 5, 114], [0, 0, 1, 0x80, 5, 114], [0, 0, 1, 0xc0, 0, 212]]);
+    sample.data = vec![9; 300];
+    assert_eq!(format.split(&sample)[0].data[..6], [0, 0, 1, 1, 1, 44]);
+}
+
+#[test]
+fn obus_of_av1_are_sent_without_sizes_and_put_together_again() {
+    let frame: Vec<u8> = (0..3000).map(|n| n as u8).collect();
+    // A temporal delimiter, a sequence header, a frame with an extension header, and padding.
+    let unit = [&[0x12, 0, 0x0a, 2, 7, 8, 0x36, 0x20, 0xb8, 0x17], &frame[..], &[0x7a, 1, 0]].concat();
+    let config = [0x81, 0x28, 0x80, 0, 0x0a, 2, 7, 8];
+    let format = format("av1", TrackKind::Video, &config).unwrap();
+    assert_eq!(format.parameters.as_deref(), Some("profile=1;level-idx=8;tier=1"));
+    let mut sample = Sample::default();
+    (sample.data, sample.key) = (unit.clone(), true);
+    let payloads = format.split(&sample);
+    // One element each. The first packet begins a sequence; those of the frame continue one another.
+    let heads: Vec<_> = payloads.iter().map(|payload| (payload.marker, payload.data[0])).collect();
+    assert_eq!(heads, [(false, 0x18), (false, 0x50), (false, 0xd0), (true, 0x90)]);
+    assert_eq!(payloads[0].data[1..], [0x08, 7, 8]);
+    let joined: Vec<u8> = payloads[1..].iter().flat_map(|payload| payload.data[1..].to_vec()).collect();
+    assert_eq!(joined, [&[0x34, 0x20], &frame[..]].concat());
+    // A keyframe without a sequence header gets that of the configuration, another picture none.
+    sample.data = unit[6..].to_vec();
+    assert_eq!(format.split(&sample)[0].data, [0x18, 0x08, 7, 8]);
+    sample.key = false;
+    assert_eq!(format.split(&sample)[0].data[..2], [0x50, 0x34]);
+    sample.data = vec![0x32, 0xff, 0xff];
+    assert!(format.split(&sample).is_empty(), "a size past the end");
+}
+
+#[test]
+fn pictures_of_mpeg_4_have_their_headers_in_the_description() {
+    let format = format("mpeg4", TrackKind::Video, &[0, 0, 1, 0xb0, 0xf5, 0, 0, 1]).unwrap();
+    assert_eq!(format.parameters.as_deref(), Some("profile-level-id=245;config=000001B0F5000001"));
+    let found = payloads("mpeg4", TrackKind::Video, &[7; 3000], true);
+    assert_eq!(
+        found.iter().map(|(marker, data)| (*marker, data.len())).collect::<Vec<_>>(),
+        [(false, 1400), (false, 1400), (true, 200)]
+    );
 }
 
 #[test]

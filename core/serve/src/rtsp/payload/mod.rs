@@ -1,9 +1,14 @@
 //! Payload formats: how samples become RTP packets, and how SDP describes them.
 
 mod audio;
+mod av1;
+mod mpeg4;
 mod nal;
+mod pcm;
+mod vorbis;
 mod vpx;
 
+use pcm::Pcm;
 use playswarm_media::{ParameterSets, Sample, Track, TrackKind, TrackSetup};
 
 /// Longest payload in bytes. With its headers a packet fits Ethernet, also through a tunnel.
@@ -14,9 +19,11 @@ const MPA: u8 = 14;
 pub(crate) const MP2T: u8 = 33;
 
 /// The content of one packet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Payload {
     pub(crate) marker: bool,
+    /// Time after that of its sample, in nanoseconds.
+    pub(crate) after_ns: i64,
     pub(crate) data: Vec<u8>,
 }
 
@@ -48,6 +55,11 @@ enum Packer {
     Opus,
     Vp8,
     Vp9,
+    /// With the configuration of the track.
+    Av1(Vec<u8>),
+    Mpeg4,
+    Vorbis,
+    Pcm(Pcm),
     /// Packets are made by a muxer.
     Ready,
 }
@@ -65,6 +77,17 @@ impl Format {
             "hevc" if readable => video("H265", nal::h265_parameters(sets().as_ref()), Packer::H265(sets())),
             "vp8" => video("VP8", None, Packer::Vp8),
             "vp9" => video("VP9", None, Packer::Vp9),
+            "av1" => video("AV1", av1::parameters(&setup.config), Packer::Av1(setup.config.clone())),
+            "mpeg4" => video("MP4V-ES", mpeg4::parameters(&setup.config), Packer::Mpeg4),
+            "vorbis" => {
+                let ((channels, rate), headers) = (audio?, setup.vorbis_headers()?);
+                let parameters = Some(vorbis::parameters(headers)?);
+                (rate, format!("VORBIS/{rate}/{channels}"), parameters, Packer::Vorbis)
+            }
+            codec if codec.starts_with("pcm_") => {
+                let pcm = Pcm::of(codec, audio?)?;
+                (audio?.1, pcm.encoding(), None, Packer::Pcm(pcm))
+            }
             // Without a configuration the samples have headers, which this format leaves out.
             "aac" if !setup.config.is_empty() => {
                 let (channels, rate) = audio?;
@@ -120,9 +143,13 @@ impl Format {
             Packer::Aac => audio::aac(data),
             Packer::Mpa => audio::mpa(data),
             Packer::Ac3 => audio::ac3(data),
-            Packer::Opus => vec![Payload { marker: false, data: sample.data.clone() }],
+            Packer::Opus => vec![Payload { data: sample.data.clone(), ..Payload::default() }],
             Packer::Vp8 => vpx::vp8(data),
             Packer::Vp9 => vpx::vp9(data, sample.key),
+            Packer::Av1(config) => av1::split(data, sample.key, config),
+            Packer::Mpeg4 => mpeg4::split(data),
+            Packer::Vorbis => vorbis::split(data),
+            Packer::Pcm(pcm) => pcm.split(data),
             Packer::Ready => Vec::new(),
         }
     }
@@ -140,7 +167,7 @@ fn fragments(data: &[u8], room: usize, mut head: impl FnMut(bool, bool) -> Vec<u
     let part = |(n, part): (usize, &[u8])| {
         let mut data = head(n == 0, n == last);
         data.extend_from_slice(part);
-        Payload { marker: n == last, data }
+        Payload { marker: n == last, data, ..Payload::default() }
     };
     data.chunks(room).enumerate().map(part).collect()
 }

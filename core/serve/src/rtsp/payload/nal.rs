@@ -39,7 +39,7 @@ pub(super) fn split(sample: &[u8], sets: Option<&ParameterSets>, codec: &Units) 
             return;
         }
         if unit.len() <= MAX_PAYLOAD_BYTES {
-            payloads.push(Payload { marker: false, data: unit.to_vec() });
+            payloads.push(Payload { data: unit.to_vec(), ..Payload::default() });
             return;
         }
         let (header, body) = unit.split_at(codec.header_bytes);

@@ -16,6 +16,7 @@ pub mod picker;
 pub mod range;
 pub mod rng;
 pub mod slots;
+pub mod stripe;
 pub mod time;
 pub mod token_bucket;
 pub mod torrent;

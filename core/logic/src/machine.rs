@@ -5,7 +5,8 @@
 //! the seed in its settings. The same inputs at the same times therefore give the same outputs in
 //! the engine, in a test and in the simulator.
 
-use crate::{Time, choker, metadata, picker, slots, trackers};
+use crate::stripe::{assembler, cutter};
+use crate::{Time, choker, metadata, picker, slots, stripe, trackers};
 
 /// A state machine.
 ///
@@ -50,4 +51,13 @@ macro_rules! machines {
     )* };
 }
 
-machines!(choker::Choker, metadata::Fetch, picker::Picker, slots::Slots, trackers::Trackers);
+machines!(
+    assembler::Assembler,
+    choker::Choker,
+    cutter::Cutter,
+    metadata::Fetch,
+    picker::Picker,
+    slots::Slots,
+    stripe::Receiver,
+    trackers::Trackers
+);

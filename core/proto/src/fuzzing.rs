@@ -1,7 +1,7 @@
 //! Entry points for the fuzz targets: one function for each parser of foreign bytes. Not part of
 //! the public interface.
 
-use crate::{Metainfo, extended, handshake, krpc, magnet, metadata, pex, slots, tracker, wire};
+use crate::{Metainfo, extended, handshake, krpc, live, magnet, metadata, pex, slots, tracker, wire};
 use bytes::{Bytes, BytesMut};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Component;
@@ -72,6 +72,33 @@ pub fn answers(data: &[u8]) {
     }
     for v6 in [false, true] {
         let _ = tracker::udp::parse(data, 0, v6);
+    }
+}
+
+/// Parses the link, the head and a packet of a live channel. Each must be equal after writing and
+/// parsing, and nothing that a fuzzer invents is verified.
+pub fn live(data: &[u8]) {
+    if let Some(Ok(link)) = std::str::from_utf8(data).ok().and_then(live::parse) {
+        for again in [link.to_string(), link.to_magnet()] {
+            assert_eq!(live::parse(&again), Some(Ok(link.clone())), "a link must survive its text: {again}");
+        }
+    }
+    let key = live::SourceKey::from_seed(&[7; 32]);
+    assert!(live::SignedHead::verify(Bytes::copy_from_slice(data), &key.channel()).is_err());
+    // Without its signature, which no fuzzer finds.
+    if let Ok(mut head) = live::Head::parse(data) {
+        head.key = key.channel();
+        let signed = live::SignedHead::new(&key, &head).expect("what is read can be signed");
+        assert_eq!(signed.head(), &head, "a head must survive its bytes");
+    }
+    if let Ok(packet) = live::Packet::decode(Bytes::copy_from_slice(data)) {
+        assert_eq!(packet.encode(), data, "a packet must survive its bytes");
+        // The first byte chooses the shape, so that some packets fit it and reach the proof.
+        let (of_data, parity) = (1 << (data[0] & 3), data[0] >> 2 & 3);
+        let code = if parity == 0 { live::CodeId::None } else { live::CodeId::ReedSolomon };
+        if let Some(shape) = live::Shape::new(of_data, parity, code) {
+            assert!(packet.verify(&key.channel(), shape, None).is_err());
+        }
     }
 }
 

@@ -19,6 +19,7 @@ pub mod handshake;
 mod info_hash;
 pub mod krpc;
 mod layout;
+pub mod live;
 pub mod magnet;
 pub mod metadata;
 pub mod metainfo;

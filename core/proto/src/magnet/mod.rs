@@ -3,6 +3,7 @@
 mod spelling;
 
 pub use spelling::bare;
+pub(crate) use spelling::magnet_query;
 
 use crate::address_class::is_acceptable;
 use crate::metainfo::{MAX_URL_BYTES, Trackers};
@@ -94,7 +95,7 @@ impl fmt::Display for Magnet {
 
 /// Parses a magnet link in any spelling; `None` if the text is not one.
 pub fn parse(text: &str) -> Option<Result<Magnet>> {
-    let query = spelling::magnet_query(text)?;
+    let query = magnet_query(text)?;
     if text.len() > MAX_MAGNET_BYTES {
         return Some(bad(format!("a magnet link has at most {MAX_MAGNET_BYTES} bytes")));
     }

@@ -53,7 +53,7 @@ fn starts_with(text: &str, start: &str) -> bool {
 
 /// Returns the query of a magnet link, `key=value&…`, in any spelling; `None` if the text is not a
 /// magnet link.
-pub(super) fn magnet_query(text: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn magnet_query(text: &str) -> Option<Cow<'_, str>> {
     if starts_with(text, "urn:btih:") || starts_with(text, "urn:btmh:") || starts_with(text, "urn%3abtih") {
         return Some(Cow::Owned(format!("xt={text}")));
     }

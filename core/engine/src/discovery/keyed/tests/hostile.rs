@@ -105,9 +105,10 @@ impl Liars {
     }
 }
 
-/// Returns the address of the n-th hostile node of this process.
+/// Returns the address of the n-th hostile node of this process. Processes of tests run at the same
+/// time, so each has a range of addresses.
 fn liar(n: u32) -> SocketAddrV4 {
-    let of_process = 0x7f80_0000 + std::process::id() % 100 * 0x1_0000;
+    let of_process = 0x7f80_0000 + std::process::id() % 4096 * 0x800;
     SocketAddrV4::new(Ipv4Addr::from(of_process + n / 250 * 0x100 + 1 + n % 250), 6881)
 }
 

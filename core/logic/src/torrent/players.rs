@@ -3,6 +3,7 @@
 
 use super::{Purpose, Torrent};
 use crate::{PlayerKey, ReaderKey, Time, picker};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Longest time for which a playhead moves on without a report.
@@ -56,8 +57,7 @@ impl Torrent {
 
     /// Reports the leads of players to the picker again, since they change as time passes.
     pub(super) fn tell_leads(&mut self) {
-        let mut files: Vec<usize> = self.players.values().map(|shown| shown.file).collect();
-        files.dedup();
+        let files: BTreeSet<usize> = self.players.values().map(|shown| shown.file).collect();
         files.into_iter().for_each(|file| _ = self.tell_lead(file));
     }
 

@@ -9,7 +9,7 @@ use super::sound::Sound;
 use super::{ENTRY, entry_stream};
 use crate::codec::annex_b;
 use crate::held::{Held, Stop};
-use crate::samples::{Demux, MAX_SAMPLE_BYTES, ParameterSets, READ_AHEAD_BYTES, Sample, Source, Starts, TrackSetup};
+use crate::samples::{Demux, MAX_SAMPLE_BYTES, ParameterSets, Sample, Source, Starts, TrackSetup, look};
 use crate::timeline::TrackKind;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -210,13 +210,9 @@ impl Reader {
 
     /// Returns bytes from the current position on.
     fn look<'a>(&self, held: &'a mut Held, bytes: u64) -> Result<&'a [u8], Stop> {
-        let range = self.at..self.at.saturating_add(bytes).min(held.size());
-        if held.get(range.clone()).is_none() {
-            held.forget_before(range.start);
-            held.wish(range.start..range.start.saturating_add(READ_AHEAD_BYTES).min(held.size()));
-            return Err(Stop::need(range));
-        }
-        Ok(held.get(range).unwrap_or_default())
+        let end = held.size();
+        let range = self.at..self.at.saturating_add(bytes).min(end);
+        look(held, range, end)
     }
 
     /// Reads the chunk at the current position.

@@ -3,7 +3,7 @@
 use super::Sound;
 use super::frame::{self, HEADER_BYTES, Header, MAX_FRAME_BYTES};
 use crate::held::{Held, Stop};
-use crate::samples::{Demux, Plan, READ_AHEAD_BYTES, Sample, Source, Starts, TrackSetup};
+use crate::samples::{Demux, Plan, Sample, Source, Starts, TrackSetup, look};
 use std::sync::Arc;
 
 /// Bytes searched at once for the next frame after damage.
@@ -57,12 +57,7 @@ impl Reader {
     fn look<'a>(&self, held: &'a mut Held, bytes: u64) -> Result<&'a [u8], Stop> {
         let end = self.film.sound.bytes.end.min(held.size());
         let range = self.at..self.at.saturating_add(bytes).min(end);
-        if held.get(range.clone()).is_none() {
-            held.forget_before(range.start);
-            held.wish(range.start..range.start.saturating_add(READ_AHEAD_BYTES).min(end));
-            return Err(Stop::need(range));
-        }
-        Ok(held.get(range).unwrap_or_default())
+        look(held, range, end)
     }
 }
 

@@ -5,7 +5,7 @@ use super::headers::Lengths;
 use super::page::{MAX_HEADER_BYTES, Page};
 use super::{Link, Stream};
 use crate::held::{Held, Stop};
-use crate::samples::{Demux, MAX_SAMPLE_BYTES, Plan, READ_AHEAD_BYTES, Sample, Source, Starts, TrackSetup};
+use crate::samples::{Demux, MAX_SAMPLE_BYTES, Plan, Sample, Source, Starts, TrackSetup, look};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -157,12 +157,7 @@ impl Reader {
     fn look<'a>(&self, held: &'a mut Held, bytes: u64) -> Result<&'a [u8], Stop> {
         let end = self.end(held);
         let range = self.at..self.at.saturating_add(bytes).min(end);
-        if held.get(range.clone()).is_none() {
-            held.forget_before(range.start);
-            held.wish(range.start..range.start.saturating_add(READ_AHEAD_BYTES).min(end));
-            return Err(Stop::need(range));
-        }
-        Ok(held.get(range).unwrap_or_default())
+        look(held, range, end)
     }
 
     /// Returns the end of the current link; that of the file past the last one.

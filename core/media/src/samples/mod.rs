@@ -26,6 +26,17 @@ pub(crate) const MAX_SAMPLE_BYTES: u64 = 16 << 20;
 /// Bytes that a reader requests ahead of the sample it waits for.
 pub(crate) const READ_AHEAD_BYTES: u64 = 1 << 20;
 
+/// Returns the bytes of a range, for a reader that goes through a file in order. It needs nothing
+/// before the range, and what follows up to `end` soon.
+pub(crate) fn look(held: &mut Held, range: Range<u64>, end: u64) -> Result<&[u8], Stop> {
+    if held.get(range.clone()).is_none() {
+        held.forget_before(range.start);
+        held.wish(range.start..range.start.saturating_add(READ_AHEAD_BYTES).min(end));
+        return Err(Stop::need(range));
+    }
+    Ok(held.get(range).unwrap_or_default())
+}
+
 /// Most samples left out in a row: some hours of sound. A file with more of them has no picture to
 /// begin with.
 const MAX_LEFT_OUT: u32 = 1 << 20;

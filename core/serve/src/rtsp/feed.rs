@@ -128,21 +128,11 @@ async fn read(readers: &mut Readers, film: &Film, jump: &Jump, items: &mpsc::Sen
     readers.jump(point.from)?;
     let Some(mut samples) = Samples::new(&film.timeline, &jump.tracks, point) else { return Ok(()) };
     let _ = items.send((jump.number, Item::Landed(point))).await;
-    loop {
-        while let Some(sample) = samples.next() {
-            let _ = items.send((jump.number, Item::Sample(sample))).await;
-        }
-        if let Some(end) = samples.end() {
-            tracing::debug!(?end, "an RTSP playback has read all samples");
-            return Ok(());
-        }
-        let Some(range) = samples.needed().into_iter().next() else { return Ok(()) };
-        let bytes = readers.read(&range).await?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        samples.feed(range.start, &bytes);
+    while let Some(sample) = readers.next(&mut samples).await? {
+        let _ = items.send((jump.number, Item::Sample(sample))).await;
     }
+    tracing::debug!(end = ?samples.end(), "an RTSP playback has read all samples");
+    Ok(())
 }
 
 /// Reads keyframes one by one, and of the film no more than they need.
@@ -200,10 +190,20 @@ impl Readers {
 
     /// Reads the first sample at a position, a keyframe. `None` if there is none.
     async fn keyframe(&mut self, film: &Film, tracks: &[usize], point: SeekPoint) -> Result<Option<Sample>> {
-        let Some(mut samples) = Samples::new(&film.timeline, tracks, point) else { return Ok(None) };
+        match Samples::new(&film.timeline, tracks, point) {
+            Some(mut samples) => self.next(&mut samples).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Reads the next sample. `None` after the last one.
+    async fn next(&mut self, samples: &mut Samples) -> Result<Option<Sample>> {
         loop {
             if let Some(sample) = samples.next() {
                 return Ok(Some(sample));
+            }
+            if samples.end().is_some() {
+                return Ok(None);
             }
             let Some(range) = samples.needed().into_iter().next() else { return Ok(None) };
             let bytes = self.read(&range).await?;

@@ -33,6 +33,7 @@ mod http;
 mod listening;
 mod places;
 mod rtsp;
+mod unanswered;
 
 pub use self::http::{
     HttpConfig, Remedies, Server, clock_time, natural_order, parse_host, parse_origin, parse_time, serve, timeline_json,

@@ -2,6 +2,7 @@
 //! [`crate::places`] decides which connections are served.
 
 use crate::places::{Held, Places};
+use crate::unanswered::unanswered;
 use playswarm::{Error, Result};
 use socket2::{SockRef, TcpKeepalive};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -98,8 +99,9 @@ pub(crate) async fn accept<F>(
                 Ok((stream, peer)) => {
                     tracing::debug!(%peer, "connection");
                     set_options(&stream, unsent_bytes);
+                    let local = stream.local_addr();
                     if let Some(served) = serve(stream, peer, places.take(peer, CancellationToken::new())) {
-                        connections.spawn(served);
+                        connections.spawn(until_unanswered(served, local.ok(), peer));
                     }
                 }
                 Err(e) => {
@@ -116,6 +118,15 @@ pub(crate) async fn accept<F>(
         }
     }
     connections.shutdown().await;
+}
+
+/// Serves a connection until it ends, or until its client answers nothing.
+async fn until_unanswered(served: impl Future<Output = ()>, local: Option<SocketAddr>, peer: SocketAddr) {
+    let Some(local) = local else { return served.await };
+    tokio::select! {
+        () = served => {}
+        () = unanswered(local, peer) => tracing::debug!(%peer, "a connection is closed: its client is gone"),
+    }
 }
 
 /// Sets the options of a connection. Best effort: a socket without them works too.

@@ -4,8 +4,9 @@
 
 mod common;
 
+use common::rtsp::{clip, holder};
 use common::{soon, until, viewer};
-use playswarm::{Config, CreateOptions, Session, Source, TorrentHandle, create_torrent};
+use playswarm::{Config, Session, Source, TorrentHandle};
 use playswarm_serve::{HttpConfig, RtspConfig, RtspServer, serve, serve_rtsp};
 use std::time::Duration;
 use tempfile::TempDir;
@@ -16,15 +17,8 @@ use tokio::sync::mpsc;
 
 /// A session that has the clip.
 async fn seed() -> (TempDir, Session, TorrentHandle) {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("clip.mp4");
-    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../../cli/demo/clip.mp4"), &path).unwrap();
-    let mut options = CreateOptions::default();
-    options.piece_bytes = Some(16 << 10);
-    let metainfo = create_torrent(path, options, |_, _| {}).await.unwrap().torrent;
-    let session = Session::new(Config::offline(folder.path())).await.unwrap();
-    let torrent = session.open(Source::from(&metainfo)).await.unwrap();
-    torrent.recheck(|_, _| {}).await.unwrap();
+    let (folder, metainfo) = clip(Some(16 << 10)).await;
+    let (session, torrent) = holder(Config::offline(folder.path()), &metainfo).await;
     (folder, session, torrent)
 }
 

@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::rtsp::{Client, Stage, status};
-use playswarm::{Config, CreateOptions, Session, Source, create_torrent};
+use common::rtsp::{Client, Stage, clip, holder, status};
+use playswarm::{Config, Session, Source};
 use playswarm_serve::{RtspConfig, serve_rtsp};
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
@@ -37,17 +37,10 @@ fn field<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keyframes_alone_are_fetched_forward_and_backward() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("clip.mp4");
-    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../../cli/demo/clip.mp4"), &path).unwrap();
-    let mut options = CreateOptions::default();
-    options.piece_bytes = Some(16 << 10);
-    let metainfo = create_torrent(path, options, |_, _| {}).await.unwrap().torrent;
+    let (folder, metainfo) = clip(Some(16 << 10)).await;
     let mut config = Config::offline(folder.path());
     config.upload_bytes_per_s = PEER_RATE;
-    let seed = Session::new(config).await.unwrap();
-    let seeded = seed.open(Source::from(&metainfo)).await.unwrap();
-    seeded.recheck(|_, _| {}).await.unwrap();
+    let (seed, seeded) = holder(config, &metainfo).await;
     let empty = tempfile::tempdir().unwrap();
     let mut config = Config::offline(empty.path());
     config.peers = vec![seed.listen_addr().unwrap().into()];

@@ -66,7 +66,7 @@ impl Ports {
 }
 
 fn hash(text: &str) -> String {
-    Md5::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(Md5::digest(text.as_bytes()).into()))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,8 +26,17 @@ async fn ffmpeg_decodes_and_jumps_through_a_tunnel() {
     }
     let stage = Stage::new(RtspConfig::default()).await;
     let expected = pictures(&[], stage.file().to_str().unwrap(), "60").await;
-    let found = pictures(&["-rtsp_transport", "http"], &stage.server.url(), "60").await;
-    assert_eq!(found, expected);
+    let url = stage.server.url();
+    let listed = async {
+        loop {
+            match stage.server.sessions().first() {
+                Some(session) => return session.transport,
+                None => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    let (found, transport) = tokio::join!(pictures(&["-rtsp_transport", "http"], &url, "60"), timeout(LONG, listed));
+    assert_eq!((found, transport), (expected, Ok("http")));
     let expected = pictures(&["-ss", "20.5"], stage.file().to_str().unwrap(), "3").await;
     let found = pictures(&["-rtsp_transport", "http", "-ss", "20.5"], &stage.server.url(), "4").await;
     assert!(found[..3] == expected || found[1..] == expected, "{found:?}, {expected:?}");

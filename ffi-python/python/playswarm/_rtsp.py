@@ -22,7 +22,7 @@ class RtspSession:
     lead_s: float
     """Film that was sent and not shown yet, in seconds."""
     transport: str
-    """``tcp`` or ``udp``."""
+    """``tcp``, ``udp`` or ``http``, which is TCP in a tunnel over HTTP."""
     format: str
     """``elementary`` or ``mpegts``."""
     lost: int

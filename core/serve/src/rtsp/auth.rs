@@ -77,8 +77,7 @@ impl Challenge {
 }
 
 fn hash(text: &str) -> String {
-    let digest = Md5::digest(text.as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(Md5::digest(text.as_bytes()).into()))
 }
 
 /// Splits `name=value, name="value"`. A value in quotes may have commas; escapes are not used by

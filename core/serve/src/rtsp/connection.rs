@@ -95,6 +95,8 @@ pub(crate) struct Connection {
     /// When the last request or report came.
     heard: Instant,
     is_new: bool,
+    /// Whether requests come through a tunnel over HTTP.
+    pub(crate) is_tunnelled: bool,
 }
 
 /// Something that the session of a connection waited for.
@@ -119,6 +121,7 @@ pub(crate) async fn serve(stream: TcpStream, peer: SocketAddr, place: Held, shar
         place,
         heard: Instant::now(),
         is_new: true,
+        is_tunnelled: false,
     };
     if let Err(error) = connection.run(stream).await {
         tracing::debug!(%error, %peer, "an RTSP connection ended");
@@ -132,6 +135,7 @@ impl Connection {
         let closed = self.place.activity.closed.clone();
         match self.shared.tunnels.open(&head, self.peer.ip(), &self.shared.hosts) {
             Ok(Half::Get(requests)) => {
+                self.is_tunnelled = true;
                 self.out.extend_from_slice(OPENED.as_bytes());
                 self.converse(&mut stream, &mut Parser::default(), Some(requests)).await.map(|_| ())
             }

@@ -100,6 +100,26 @@ impl Active {
         self.delivery(stream)
     }
 
+    /// Returns the channels that a stream asks for, or others where another stream has them.
+    fn free_channels(&self, stream: usize, wanted: Option<(u8, u8)>) -> (u8, u8) {
+        let taken = |channel: u8| {
+            let has =
+                |delivery: &Delivery| matches!(delivery, Delivery::Interleaved(a, b) if [*a, *b].contains(&channel));
+            self.deliveries.iter().any(|(n, delivery)| *n != stream && has(delivery))
+        };
+        let own = (stream as u8 * 2, stream as u8 * 2 + 1);
+        let others = (0..=u8::MAX / 2).map(|n| (n * 2, n * 2 + 1));
+        let mut choice = wanted.into_iter().chain([own]).chain(others);
+        // The streams of a presentation take fewer channels than there are.
+        choice.find(|(rtp, rtcp)| !taken(*rtp) && !taken(*rtcp)).unwrap_or(own)
+    }
+
+    /// Ends a stream. Returns whether others remain.
+    fn tear_down(&mut self, stream: usize) -> bool {
+        self.deliveries.retain(|(n, _)| *n != stream);
+        self.session.tear_down(stream)
+    }
+
     /// Returns how a stream is delivered.
     fn delivery(&self, stream: usize) -> Option<Delivery> {
         self.deliveries.iter().find(|(n, _)| *n == stream).map(|(_, delivery)| *delivery)
@@ -107,12 +127,7 @@ impl Active {
 
     /// Returns the answer to PLAY, with the sequence number of its request.
     pub(crate) fn played(&mut self, played: &Played) -> (Option<u32>, Answer) {
-        let duration = self.session.film().timeline.duration();
-        let end = match self.scale.is_some_and(Scale::is_backward) {
-            true => npt(Duration::ZERO),
-            false if duration.is_zero() => String::new(),
-            false => npt(duration),
-        };
+        let end = played.end.map(npt).unwrap_or_default();
         let url = |stream: usize| format!("{}/{}", self.base, sdp::control(stream));
         let info = |(stream, sequence, timestamp): &(usize, u16, u32)| {
             format!("url={};seq={sequence};rtptime={timestamp}", url(*stream))
@@ -170,13 +185,24 @@ impl Connection {
                 }
                 self.with_session(Answer::new(200))
             }
-            "TEARDOWN" => {
-                self.active = None;
-                Answer::new(200)
-            }
+            "TEARDOWN" => self.tear_down(request),
             "ANNOUNCE" | "RECORD" | "REDIRECT" => Answer::new(405).with("Allow", METHODS),
             _ => Answer::new(501).with("Public", METHODS),
         })
+    }
+
+    /// Ends a stream, or the session: with its last stream, or where the URL names none.
+    fn tear_down(&mut self, request: &Request) -> Answer {
+        let stream = Target::parse(&request.url).and_then(|target| target.stream);
+        let others_remain = match (&mut self.active, stream) {
+            (Some(active), Some(stream)) => active.tear_down(stream),
+            _ => false,
+        };
+        if others_remain {
+            return self.with_session(Answer::new(200));
+        }
+        self.active = None;
+        Answer::new(200)
     }
 
     fn with_session(&self, answer: Answer) -> Answer {
@@ -212,7 +238,7 @@ impl Connection {
 
     async fn describe(&mut self, request: &Request) -> Answer {
         let accepts = |value: &str| value.contains("application/sdp") || value.contains('*');
-        if !request.header("Accept").is_none_or(accepts) {
+        if !request.header("Accept").is_none_or(|value| accepts(&value.to_ascii_lowercase())) {
             return Answer::new(406);
         }
         let Some(target) = Target::parse(&request.url) else { return Answer::new(404) };
@@ -271,8 +297,7 @@ impl Connection {
                 (Delivery::Udp(rtp, rtcp), format!("RTP/AVP;unicast;{ports};{ssrc}"))
             }
             (Transport::Interleaved(channels), _) => {
-                let own = (stream as u8 * 2, stream as u8 * 2 + 1);
-                let (rtp, rtcp) = channels.unwrap_or(own);
+                let (rtp, rtcp) = active.free_channels(stream, channels);
                 (Delivery::Interleaved(rtp, rtcp), format!("RTP/AVP/TCP;unicast;interleaved={rtp}-{rtcp};{ssrc}"))
             }
             _ => return Err(461),
@@ -304,7 +329,11 @@ impl Connection {
         tracing::debug!(file = film.file, profile = profile.name, peer = %self.peer, "RTSP session");
         let entry = self.shared.view.enter(RtspSession {
             file: film.file,
-            transport: if is_udp { "udp" } else { "tcp" },
+            transport: match is_udp {
+                true => "udp",
+                false if self.is_tunnelled => "http",
+                false => "tcp",
+            },
             format: if film.is_muxed() { "mpegts" } else { "elementary" },
             client: printable::line_within(client, CLIENT_CHARS).into_owned(),
             ..RtspSession::default()

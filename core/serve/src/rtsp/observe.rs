@@ -16,7 +16,7 @@ pub struct RtspSession {
     pub position_s: f64,
     /// Film that was sent and not shown yet, in seconds.
     pub lead_s: f64,
-    /// `tcp` or `udp`.
+    /// `tcp`, `udp` or `http`, which is TCP in a tunnel over HTTP.
     pub transport: &'static str,
     /// `elementary` or `mpegts`.
     pub format: &'static str,

@@ -147,10 +147,11 @@ impl Parser {
     }
 
     fn request(&mut self) -> Result<Option<Input>, Fault> {
-        let from = self.scanned.saturating_sub(3);
+        let from = self.scanned.saturating_sub(2);
+        // Each line may end in its own way (RFC 2326, section 4).
         let end = (from..self.buffer.len()).find_map(|at| {
             let rest = &self.buffer[at..];
-            [&b"\r\n\r\n"[..], b"\n\n"].into_iter().find(|end| rest.starts_with(end)).map(|end| (at, at + end.len()))
+            [&b"\n\r\n"[..], b"\n\n"].into_iter().find(|end| rest.starts_with(end)).map(|end| (at, at + end.len()))
         });
         let Some((end, body)) = end else {
             self.scanned = self.buffer.len();
@@ -159,8 +160,9 @@ impl Parser {
         if body > MAX_HEAD_BYTES {
             return Err(Fault::HeadTooLong);
         }
-        let head = std::str::from_utf8(&self.buffer[..end]).map_err(|_| Fault::Malformed)?;
-        let (request, protocol) = parse(head)?;
+        // Names of programs and of files may be in an older encoding. Nothing depends on them.
+        let head = String::from_utf8_lossy(&self.buffer[..end]);
+        let (request, protocol) = parse(&head)?;
         self.check(&request.method, protocol)?;
         if protocol == Protocol::Http {
             self.take(body);

@@ -59,6 +59,8 @@ pub(crate) enum Output {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Played {
     pub(crate) start: Duration,
+    /// Where it ends. `None` if that is not known.
+    pub(crate) end: Option<Duration>,
     /// For each stream its number, the next sequence number and the timestamp of `start`.
     pub(crate) streams: Vec<(usize, u16, u32)>,
 }
@@ -85,7 +87,7 @@ struct Outlet {
 /// A packet that was made but not sent.
 #[derive(Clone, Debug)]
 struct Pending {
-    outlet: usize,
+    stream: usize,
     pts_ns: i64,
     payload: Payload,
 }
@@ -150,11 +152,23 @@ impl Session {
     }
 
     /// Sets up a stream, or sets it up again. The stream must exist.
+    ///
+    /// What was kept by a pause has nothing of a new stream, and is dropped.
     pub(crate) fn set_up(&mut self, now: Instant, stream: usize, seed: Seed) {
+        if self.next.is_some() || !self.pending.is_empty() {
+            self.drop_unsent();
+        }
         self.outlets.retain(|outlet| outlet.stream != stream);
         self.outlets.push(Outlet { stream, seed, sequence: seed.sequence, packets: 0, octets: 0, report_at: now });
         // Clients that ignore the URLs of RTP-Info take its entries in this order.
         self.outlets.sort_by_key(|outlet| outlet.stream);
+    }
+
+    /// Ends a stream. Returns whether others remain.
+    pub(crate) fn tear_down(&mut self, stream: usize) -> bool {
+        self.outlets.retain(|outlet| outlet.stream != stream);
+        self.pending.retain(|pending| pending.stream != stream);
+        !self.outlets.is_empty()
     }
 
     /// Returns the tracks that are to be read: of sound only where the film has its own pace.
@@ -334,7 +348,16 @@ impl Session {
             let format = &self.film.formats[outlet.stream];
             (outlet.stream, outlet.sequence, self.clock.timestamp(format, outlet.seed.timestamp, nanos(start)))
         };
-        Played { start, streams: self.outlets.iter().map(stream).collect() }
+        let duration = Some(self.film.timeline.duration()).filter(|duration| !duration.is_zero());
+        let until = Duration::from_nanos(self.until_ns.max(0).unsigned_abs());
+        let end = match self.scale.is_backward() {
+            true => Some(until),
+            false if self.until_ns == i64::MAX => duration,
+            false => Some(duration.map_or(until, |duration| until.min(duration))),
+        };
+        // The keyframe at which it begins may lie beyond: nothing is played then.
+        let end = end.map(|end| if self.scale.is_backward() { end.min(start) } else { end.max(start) });
+        Played { start, end, streams: self.outlets.iter().map(stream).collect() }
     }
 
     /// Returns what is to be sent now, in order.
@@ -418,27 +441,24 @@ impl Session {
             self.queue_packets(sample.pts_ns, &out);
             return;
         }
-        let is_of = |outlet: &Outlet| self.film.formats[outlet.stream].track == Some(sample.track);
-        let Some(outlet) = self.outlets.iter().position(is_of) else { return };
-        let payloads = self.film.formats[self.outlets[outlet].stream].split(&sample);
-        let pending = |payload: Payload| Pending { outlet, pts_ns: sample.pts_ns + payload.after_ns, payload };
+        let is_of = |outlet: &&Outlet| self.film.formats[outlet.stream].track == Some(sample.track);
+        let Some(&Outlet { stream, .. }) = self.outlets.iter().find(is_of) else { return };
+        let payloads = self.film.formats[stream].split(&sample);
+        let pending = |payload: Payload| Pending { stream, pts_ns: sample.pts_ns + payload.after_ns, payload };
         self.pending.extend(payloads.into_iter().map(pending));
     }
 
     /// Queues whole packets of a transport stream, as many in a payload as fit.
     fn queue_packets(&mut self, pts_ns: i64, packets: &[u8]) {
-        if self.outlets.is_empty() {
-            return;
-        }
         let payloads = packets.chunks(TS_PACKETS * TS_PACKET_BYTES);
         let payload = |data: &[u8]| Payload { data: data.to_vec(), ..Payload::default() };
-        self.pending.extend(payloads.map(|data| Pending { outlet: 0, pts_ns, payload: payload(data) }));
+        self.pending.extend(payloads.map(|data| Pending { stream: 0, pts_ns, payload: payload(data) }));
     }
 
     /// Sends the first pending packet.
     fn send(&mut self, now: Instant) -> Option<Output> {
-        let Pending { outlet, pts_ns, payload } = self.pending.pop_front()?;
-        let outlet = &mut self.outlets[outlet];
+        let Pending { stream, pts_ns, payload } = self.pending.pop_front()?;
+        let outlet = self.outlets.iter_mut().find(|outlet| outlet.stream == stream)?;
         let format = &self.film.formats[outlet.stream];
         let header = Header {
             payload_type: format.payload_type,

@@ -1,6 +1,6 @@
 //! An RTSP server of the demo's clip, and its clients.
 
-use playswarm::{Config, CreateOptions, Session, Source, TorrentHandle, create_torrent};
+use playswarm::{Config, CreateOptions, Metainfo, Session, Source, TorrentHandle, create_torrent};
 use playswarm_serve::{RtspConfig, RtspServer, serve_rtsp};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,18 +25,18 @@ pub struct Stage {
 
 impl Stage {
     pub async fn new(config: RtspConfig) -> Stage {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("clip.mp4");
-        std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../../cli/demo/clip.mp4"), &path).unwrap();
-        Stage::with(folder, path, config).await
+        let (folder, metainfo) = clip(None).await;
+        Stage::of(folder, &metainfo, config).await
     }
 
     /// Serves a film in a folder of its own.
     pub async fn with(folder: TempDir, path: PathBuf, config: RtspConfig) -> Stage {
         let metainfo = create_torrent(path, CreateOptions::default(), |_, _| {}).await.unwrap().torrent;
-        let session = Session::new(Config::offline(folder.path())).await.unwrap();
-        let torrent = session.open(Source::from(&metainfo)).await.unwrap();
-        torrent.recheck(|_, _| {}).await.unwrap();
+        Stage::of(folder, &metainfo, config).await
+    }
+
+    async fn of(folder: TempDir, metainfo: &Metainfo, config: RtspConfig) -> Stage {
+        let (session, torrent) = holder(Config::offline(folder.path()), metainfo).await;
         let server = serve_rtsp(torrent.clone(), 0, config).await.unwrap();
         Stage { server, _torrent: torrent, _session: session, folder }
     }
@@ -53,6 +53,25 @@ impl Stage {
     pub async fn client(&self) -> Client {
         Client::connect(self.server.addr()).await
     }
+}
+
+/// Copies the demo's clip into a folder of its own, and makes a torrent of it.
+pub async fn clip(piece_bytes: Option<u32>) -> (TempDir, Metainfo) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("clip.mp4");
+    std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../../cli/demo/clip.mp4"), &path).unwrap();
+    let mut options = CreateOptions::default();
+    options.piece_bytes = piece_bytes;
+    let metainfo = create_torrent(path, options, |_, _| {}).await.unwrap().torrent;
+    (folder, metainfo)
+}
+
+/// Starts a session whose folder has all of a torrent.
+pub async fn holder(config: Config, metainfo: &Metainfo) -> (Session, TorrentHandle) {
+    let session = Session::new(config).await.unwrap();
+    let torrent = session.open(Source::from(metainfo)).await.unwrap();
+    torrent.recheck(|_, _| {}).await.unwrap();
+    (session, torrent)
 }
 
 pub async fn run(program: &str, args: &[&str]) -> Output {
@@ -111,13 +130,21 @@ impl Client {
 
     /// Reads an answer, or a packet.
     pub async fn unit(&mut self) -> Result<String, Vec<u8>> {
+        match self.frame().await {
+            Ok((_, packet)) => Err(packet),
+            Err(answer) => Ok(answer),
+        }
+    }
+
+    /// Reads a packet and its channel, or an answer.
+    pub async fn frame(&mut self) -> Result<(u8, Vec<u8>), String> {
         let read = async {
             let first = self.socket.read_u8().await.unwrap();
             if first == b'$' {
-                let _channel = self.socket.read_u8().await.unwrap();
+                let channel = self.socket.read_u8().await.unwrap();
                 let mut packet = vec![0; usize::from(self.socket.read_u16().await.unwrap())];
                 self.socket.read_exact(&mut packet).await.unwrap();
-                return Err(packet);
+                return Ok((channel, packet));
             }
             let mut head = vec![first];
             while !head.ends_with(b"\r\n\r\n") {
@@ -127,7 +154,7 @@ impl Client {
             let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
             let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
             self.socket.read_exact(&mut body).await.unwrap();
-            Ok(head + &String::from_utf8(body).unwrap())
+            Err(head + &String::from_utf8(body).unwrap())
         };
         timeout(LONG, read).await.unwrap()
     }

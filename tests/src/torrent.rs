@@ -209,7 +209,10 @@ impl TestTorrent {
         let written = tiers.iter().flat_map(|tier| tier.iter().flat_map(|url| url.bytes()).chain([0]));
         let tag = mix(written.fold(0, |sum, b| mix(sum ^ u64::from(b))));
         let path = self.folder.path().join(format!("{tag:x}.torrent"));
-        std::fs::write(&path, metainfo.encode()).unwrap();
+        // In one step: a program that was started with it may be reading it.
+        let part = path.with_extension("part");
+        std::fs::write(&part, metainfo.encode()).unwrap();
+        std::fs::rename(&part, &path).unwrap();
         path
     }
 

@@ -12,11 +12,12 @@ use tokio::net::UdpSocket;
 use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
-/// Length of a pause: longer than the time-out of 60 seconds that sessions state.
+/// Length of a pause: longer than the time-out of 60 seconds that sessions state, and than the 90
+/// seconds after which a client that is gone is given up.
 /// `PLAYSWARM_TEST_PAUSE_S` sets another one.
 fn pause() -> Duration {
     let given = std::env::var("PLAYSWARM_TEST_PAUSE_S").ok().map(|text| text.parse().unwrap());
-    Duration::from_secs(given.unwrap_or(70))
+    Duration::from_secs(given.unwrap_or(100))
 }
 
 /// Returns the next sequence number that an answer to PLAY states.

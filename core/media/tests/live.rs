@@ -6,6 +6,7 @@
 mod common;
 
 use common::Film;
+use common::catalogue::mpeg_ts;
 use common::live::{Split, check};
 
 /// Six seconds of a picture with a keyframe each second, and sound.
@@ -138,5 +139,62 @@ fn a_stream_of_flac() {
         let split = check(&film, 7);
         assert_headed(&split, &film);
         assert_eq!((split.content_type.as_str(), split.extension), ("audio/flac", Some("flac")));
+    }
+}
+
+#[test]
+fn a_transport_stream_whose_encoder_never_sets_the_random_access_indicator() {
+    if common::ffmpeg() {
+        let film = mpeg_ts::without_indicators();
+        assert_whole(&check(&film, 2), &film, 0);
+    }
+}
+
+#[test]
+fn transport_streams_of_hevc_and_mpeg2() {
+    if common::ffmpeg() {
+        let hevc = "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=25:open-gop=0 -c:a ac3";
+        check(&live("hevc.ts", &format!("{VIDEO} {hevc} -f mpegts")), 6);
+        check(&live("mpeg2.ts", &format!("{VIDEO} -c:v mpeg2video -g 25 -c:a mp2 -f mpegts")), 6);
+    }
+}
+
+#[test]
+fn streams_of_sound_alone() {
+    if common::ffmpeg() {
+        for (name, recipe, restarts, content_type) in [
+            ("sound.ts", "-c:a aac -f mpegts", 5, "video/mp2t"),
+            ("sound.flv", "-c:a aac -ar 44100 -f flv", 7, "video/x-flv"),
+            ("sound.webm", "-c:a libopus -cluster_time_limit 500 -f webm -live 1", 5, "audio/webm"),
+            ("sound.mka", "-c:a libvorbis -cluster_time_limit 500 -f matroska", 5, "audio/x-matroska"),
+            (
+                "sound.mp4",
+                "-c:a aac -f mp4 -movflags empty_moov+default_base_moof -frag_duration 500000",
+                5,
+                "audio/mp4",
+            ),
+        ] {
+            let split = check(&live(name, &format!("{AUDIO} {recipe}")), restarts);
+            assert_eq!(split.content_type, content_type, "{name}");
+        }
+    }
+}
+
+#[test]
+fn players_do_not_begin_with_a_cluster_or_a_fragment_that_has_no_keyframe_in_front() {
+    if common::ffmpeg() {
+        for (name, recipe) in [
+            ("rare.mkv", "-s 640x360 -c:a aac -cluster_time_limit 300 -f matroska"),
+            ("rare.mp4", "-c:a aac -f mp4 -movflags empty_moov+default_base_moof -frag_duration 300000"),
+            (
+                "rare-after-keyframes.mp4",
+                "-c:a aac -f mp4 -movflags empty_moov+default_base_moof+frag_keyframe -frag_duration 300000",
+            ),
+        ] {
+            let x264 = X264.replace("-g 25", "-g 50");
+            let split = check(&live(name, &format!("{VIDEO} {x264} {recipe}")), 1);
+            let restarts = split.units.iter().filter(|unit| unit.restart).count();
+            assert!(restarts <= 3, "{name}: {restarts} restart points, but 3 keyframes");
+        }
     }
 }

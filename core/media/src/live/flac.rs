@@ -52,7 +52,7 @@ impl Flac {
     /// needed.
     fn next_start(&mut self, bytes: &[u8], info: &StreamInfo, ended: bool) -> Result<usize, Step> {
         let head = MAX_HEADER_BYTES as usize;
-        let end = if ended { bytes.len() } else { (bytes.len() + 1).saturating_sub(head) };
+        let end = if ended { bytes.len() } else { (bytes.len() + 1).saturating_sub(head) }.min(MAX_FRAME);
         let from = self.searched.max(1);
         let begins = |at: &usize| match bytes[*at] {
             0xff => FrameHeader::parse(&bytes[*at..], info).is_some(),
@@ -63,7 +63,7 @@ impl Flac {
         self.searched = end.max(from);
         match next {
             Some(next) => Ok(next),
-            None if ended || end > MAX_FRAME => Ok(end.max(1).min(bytes.len())),
+            None if ended || end == MAX_FRAME => Ok(end),
             None => Err(Step::Need(bytes.len() + 1)),
         }
     }

@@ -29,6 +29,8 @@ pub(super) struct Frames {
     /// `None` while a frame is searched for.
     codec: Option<&'static str>,
     extension: Option<&'static str>,
+    /// Whether damage is in front.
+    lost: bool,
     /// Duration of the frames so far, in nanoseconds.
     ns: i64,
 }
@@ -87,7 +89,7 @@ impl Frames {
 
 impl Syntax for Frames {
     fn next(&mut self, bytes: &[u8], ended: bool) -> Result<Step, Unsplittable> {
-        if b"ID3".starts_with(&bytes[..bytes.len().min(3)]) {
+        if !self.lost && b"ID3".starts_with(&bytes[..bytes.len().min(3)]) {
             let Some(header) = bytes.get(..ID3_HEADER_BYTES as usize) else {
                 return Ok(Step::Need(ID3_HEADER_BYTES as usize));
             };
@@ -97,6 +99,7 @@ impl Syntax for Frames {
         }
         if self.codec.is_none() {
             let step = self.search(bytes, ended);
+            self.lost = self.codec.is_none();
             if step != Step::Take(0, Role::Damage) {
                 return Ok(step);
             }

@@ -105,17 +105,19 @@ impl Matroska {
 
     /// Judges the cluster in front, together with the blocks before its first picture.
     fn cluster(&mut self, bytes: &[u8], head: usize, ended: bool) -> Step {
-        let us = |film: &Film| {
-            let ticks = cluster_ticks(bytes.get(head..(head + CLUSTER_HEAD as usize).min(bytes.len()))?)?;
-            Some(film.us(i64::try_from(ticks).ok()?))
-        };
+        let window = head + CLUSTER_HEAD as usize;
+        if bytes.len() < window && !ended {
+            return Step::Need(window);
+        }
+        let ticks = bytes.get(head..window.min(bytes.len())).and_then(cluster_ticks);
+        let us = ticks.and_then(|ticks| i64::try_from(ticks).ok()).map(|ticks| self.film.us(ticks));
         let (taken, key) = match self.first(bytes, head, ended) {
             First::Need(bytes) => return Step::Need(bytes),
             First::Block(at, key) => (at, key),
             First::None(at) => (at, self.main().is_some_and(|(_, kind)| kind != TrackKind::Video)),
         };
         (self.heading, self.begun) = (false, true);
-        Step::Take(taken as u64, if key { Role::Restart(us(&self.film)) } else { Role::Unit })
+        Step::Take(taken as u64, if key { Role::Restart(us) } else { Role::Unit })
     }
 
     /// Searches a cluster for the first block of the main track.

@@ -154,8 +154,9 @@ impl Splitter {
         self.split(false)
     }
 
-    /// Declares that a player can begin with the next byte. Has an effect only where the container
-    /// is unknown.
+    /// Declares that a player can begin with the next byte. Has an effect only on
+    /// [opaque](Splitter::opaque) streams, and on others once their container turned out to be
+    /// unknown.
     pub fn mark_restart(&mut self) {
         if let Some(syntax) = &mut self.syntax {
             syntax.mark_restart();

@@ -119,6 +119,8 @@ fn a_stream_of_mp3() {
         let split = check(&film, 7);
         assert_whole(&split, &film, 0);
         assert_eq!((split.content_type.as_str(), split.extension), ("audio/mpeg", Some("mp3")));
+        let restarts = split.units.iter().filter(|unit| unit.restart).count();
+        assert!(restarts <= 9, "{restarts} restart points in 4 s, although half a second apart");
     }
 }
 

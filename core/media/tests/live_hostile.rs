@@ -129,6 +129,22 @@ fn sequence_headers_that_change_are_init_bytes_from_the_next_keyframe_on() {
 }
 
 #[test]
+fn tables_with_a_wrong_checksum_are_no_init_bytes() {
+    if !common::ffmpeg() {
+        return;
+    }
+    const MAP_PID: u8 = 0x10;
+    let mut stream = streams()[0].bytes();
+    let half = stream.len() / 2;
+    let mut later = stream.chunks_exact_mut(188).skip(half / 188);
+    let map = later.find(|packet| packet[1] == 0x40 | MAP_PID && packet[2] == 0).unwrap();
+    // The type of the first stream.
+    map[17] ^= 1;
+    let inits = split(&stream, 1000).unwrap().units.iter().filter(|unit| unit.init.is_some()).count();
+    assert_eq!(inits, 1);
+}
+
+#[test]
 fn mutated_streams_neither_panic_nor_depend_on_the_pieces_in_which_they_come() {
     let seeds: Vec<Vec<u8>> = common::mutate::seeds("live_split").into_iter().map(|(_, stream)| stream).collect();
     assert!(seeds.iter().all(|stream| fuzzing::live_split(stream) > 1));

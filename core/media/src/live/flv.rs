@@ -98,6 +98,11 @@ const SEQUENCE_START: u8 = 0;
 const SEQUENCE_END: u8 = 2;
 const METADATA: u8 = 4;
 
+/// Returns the first track of a tag with several, counted from 1. It follows a code of four letters.
+fn track_of(content: &[u8]) -> u8 {
+    content.get(6).copied().unwrap_or_default().saturating_add(1)
+}
+
 fn video(content: &[u8]) -> Content {
     const KEY: u8 = 1;
     const COMMAND: u8 = 5;
@@ -108,7 +113,7 @@ fn video(content: &[u8]) -> Content {
     let second = content.get(1).copied().unwrap_or_default();
     let (frame, low) = (first >> 4 & 7, first & 15);
     let (kind, track) = match first & 0x80 != 0 {
-        true if low == MULTITRACK => (second & 15, 1 + content.get(6).copied().unwrap_or_default()),
+        true if low == MULTITRACK => (second & 15, track_of(content)),
         true => (low, 0),
         false if WITH_PACKET_TYPE.contains(&low) => (second, 0),
         false => (1, 0),
@@ -129,7 +134,7 @@ fn audio(content: &[u8]) -> Content {
     let second = content.get(1).copied().unwrap_or_default();
     let (kind, track) = match first >> 4 {
         AAC => (second, 0),
-        ENHANCED if first & 15 == MULTITRACK => (second & 15, 1 + content.get(6).copied().unwrap_or_default()),
+        ENHANCED if first & 15 == MULTITRACK => (second & 15, track_of(content)),
         ENHANCED => (first & 15, 0),
         _ => (1, 0),
     };
@@ -143,6 +148,10 @@ fn audio(content: &[u8]) -> Content {
 impl Flv {
     /// Takes a tag of the init bytes. Its time is of no importance.
     fn remember(&mut self, key: Key, tag: &[u8]) {
+        // More are refused at the next restart point.
+        if self.init.len() + tag.len() > 2 * MAX_LOOK {
+            return;
+        }
         let same = |old: &[u8]| old.get(TAG_HEAD..) == tag.get(TAG_HEAD..);
         match self.tags.iter().position(|(known, _)| *known == key) {
             Some(at) if same(&self.tags[at].1) => return,
@@ -239,5 +248,42 @@ impl Syntax for Flv {
 
     fn extension(&self) -> Option<&'static str> {
         Some("flv")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_judged_by_codec_and_packet_type() {
+        let key = |key| Content::Video { key };
+        for (content, expected) in [
+            (&b"\x17\x00"[..], Content::Init((VIDEO, 0))),
+            (b"\x17\x01", key(true)),
+            (b"\x27\x01", key(false)),
+            (b"\x17\x02", Content::Other),
+            (b"\x12", key(true)),
+            (b"\x57\x00", Content::Other),
+            (b"\x90hvc1", Content::Init((VIDEO, 0))),
+            (b"\x91hvc1", key(true)),
+            (b"\xa3av01", key(false)),
+            (b"\x92av01", Content::Other),
+            (b"\x96\x00hvc1\x02", Content::Init((VIDEO, 3))),
+            (b"\x96\x01hvc1\xff", key(true)),
+            (b"", Content::Other),
+        ] {
+            assert_eq!(video(content), expected, "{content:02x?}");
+        }
+        for (content, expected) in [
+            (&b"\xaf\x00"[..], Content::Init((AUDIO, 0))),
+            (b"\xaf\x01", Content::Audio),
+            (b"\x2f\x00", Content::Audio),
+            (b"\x90Opus", Content::Init((AUDIO, 0))),
+            (b"\x91Opus", Content::Audio),
+            (b"\x95\x00Opus\xff", Content::Init((AUDIO, 255))),
+        ] {
+            assert_eq!(audio(content), expected, "{content:02x?}");
+        }
     }
 }

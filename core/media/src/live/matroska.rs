@@ -78,7 +78,7 @@ impl Matroska {
         let head = found.len as usize;
         match found.id {
             ids::SEGMENT => {
-                if self.heading {
+                if self.heading && !self.init.ends_with(&SEGMENT) {
                     self.init.extend_from_slice(&SEGMENT);
                 }
                 return Ok(Some(Step::Take(found.len, self.init_role())));
@@ -233,5 +233,21 @@ impl Syntax for Matroska {
             (false, false) => "mkv",
             (false, true) => "mka",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keyframes_are_told_by_flags_or_by_the_lack_of_references() {
+        assert_eq!(is_key(&[0x81, 0, 0, 0x80], 1), Some(true));
+        assert_eq!(is_key(&[0x81, 0, 0, 0], 1), Some(false));
+        assert_eq!(is_key(&[0x82, 0, 0, 0x80], 1), None, "of another track");
+        let block = [0xa1, 0x85, 0x81, 0, 0, 0, 9];
+        assert_eq!(is_key_group(&block, 1), Some(true));
+        assert_eq!(is_key_group(&[&block[..], &[0xfb, 0x81, 0xff]].concat(), 1), Some(false));
+        assert_eq!(is_key_group(&block[..6], 1), None);
     }
 }

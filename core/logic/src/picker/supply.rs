@@ -170,13 +170,14 @@ impl Picker {
 
     /// Decides whether idle seeds are spared: while there are as many viewers as idle seeds, and
     /// their measured delivery suffices for the film. Their own reports are no evidence. While every
-    /// read-ahead is full, viewers that delivered before count although they choke us: their turns
-    /// come and go, and the film need not come sooner.
+    /// read-ahead is full, it is enough that viewers are there, whether they deliver or not: the
+    /// film need not come sooner, and each viewer that reads far ahead at the origin takes its line
+    /// from those that need it now. (Scenario: `p2pmod` with seeds 2 and 3.)
     pub(super) fn count_viewers(&mut self) {
         let (mut viewers, mut seeds, mut rate, mut full_rate) = (0, 0, 0.0, 0.0);
         for p in self.peers.values().filter(|p| !p.snubbed) {
             let serves = p.serves(self.now);
-            if p.views && (serves || (self.read_ahead_full && p.measured())) {
+            if p.views && (serves || self.read_ahead_full) {
                 let believed = self.believed_rate(p);
                 viewers += 1;
                 rate += believed;
@@ -187,7 +188,7 @@ impl Picker {
         }
         let readers = self.readers.values().filter(|r| r.position < r.end);
         let wanted: f64 = readers.filter_map(Reader::rate).sum();
-        self.supply.spares_seeds = seeds > 0 && viewers >= seeds && rate >= wanted;
+        self.supply.spares_seeds = seeds > 0 && viewers >= seeds && (rate >= wanted || self.read_ahead_full);
         self.supply.full_viewers = full_rate > 0.0 && full_rate >= wanted;
     }
 

@@ -630,6 +630,27 @@ fn among_viewers_an_origin_sends_pieces_that_are_shown_soon_or_that_no_other_pee
 }
 
 #[test]
+fn among_viewers_that_have_nothing_yet_an_origin_sends_a_minute_and_no_more() {
+    let asked = |viewers: u32| {
+        let mut t = Table::new(1024);
+        t.peer(1, &"#".repeat(1024));
+        for key in 2..2 + viewers {
+            t.peer(key, &".".repeat(1024));
+            t.tell(Input::PeerViews(PeerKey(key)));
+        }
+        t.read_from(0);
+        served(&mut t, 15_000, &[1])[&1].clone()
+    };
+    let jumps: Vec<u32> = (1..10).map(|n| n * 1024 / 10).collect();
+    let seconds = |piece: &u32| f64::from(*piece * PIECE) / 500e3;
+    let farthest =
+        |asked: &BTreeSet<u32>| asked.iter().filter(|piece| !jumps.contains(piece)).map(seconds).fold(0.0, f64::max);
+    let [among, alone] = [1, 0].map(|viewers| farthest(&asked(viewers)));
+    assert!((50.0..70.0).contains(&among), "{among}");
+    assert!(alone > 100.0, "alone, it reads on to the end, and not to {alone}");
+}
+
+#[test]
 fn an_origin_is_not_spared_where_the_viewers_are_few_or_the_reader_waits_on() {
     // Two origins and one viewer: the supply is sufficient.
     let mut t = Table::new(512);

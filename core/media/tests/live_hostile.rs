@@ -49,7 +49,7 @@ fn after_bytes_that_are_missing_or_wrong_players_can_begin_again() {
         for (what, damaged) in [("a hole", hole), ("noise", noise)] {
             let players = split(&damaged, 1000).unwrap().players();
             let what = format!("{} with {what}", film.name);
-            assert!(players.len() + 3 >= whole, "{what}: {} of {whole} restart points", players.len());
+            assert!(players.len() + 2 >= whole, "{what}: {} of {whole} restart points", players.len());
             assert_plays(&players[players.len() - 1], &what);
         }
     }
@@ -121,8 +121,8 @@ fn sequence_headers_that_change_are_init_bytes_from_the_next_keyframe_on() {
     let second = live("second.flv", &format!("{VIDEO} -s 320x180 {X264} -f flv")).bytes();
     // Players expect no second header.
     let both = split(&[first.clone(), second.clone()].concat(), 1000).unwrap();
-    assert!(both.joined().ends_with(&second[13..]));
     let inits: Vec<_> = both.units.iter().filter_map(|unit| unit.init.clone()).collect();
+    assert!(both.joined() == [&first[inits[0].len()..], &second[13..]].concat());
     assert_eq!(inits.len(), 2);
     assert_ne!(inits[0], inits[1]);
     assert_plays(&both.players().pop().unwrap(), "the second part");

@@ -116,6 +116,11 @@ pub fn check(film: &Film, restarts: usize) -> Split {
     for (n, player) in players.iter().enumerate() {
         assert_plays(player, &format!("{}: from restart point {n} of {}", film.name, players.len()));
     }
-    assert!(frames(&players[0]) > frames(&players[players.len() - 1]), "{}: later players get less", film.name);
+    let later = players.len() > 1;
+    assert!(
+        !later || frames(&players[0]) > frames(&players[players.len() - 1]),
+        "{}: later players get less",
+        film.name
+    );
     split
 }

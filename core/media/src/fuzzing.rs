@@ -1,6 +1,7 @@
 //! Passes foreign bytes through the index readers as the engine does, for the fuzz targets and the
 //! tests with mutated films. Not part of the public interface.
 
+use crate::live::{MAX_INIT_BYTES, MAX_UNIT_BYTES, Splitter, Unit, Unsplittable};
 use crate::mux::TsMuxer;
 use crate::{Container, Indexer, Locate, Sample, Samples, SeekPoint, Timeline};
 use std::ops::Range;
@@ -75,6 +76,52 @@ pub fn samples(container: Container, data: &[u8]) -> Option<usize> {
         }
     });
     Some(count)
+}
+
+/// Splits bytes as a live stream, at once and in pieces of a size that the last byte gives. Panics
+/// if both differ or a bound is broken. Returns how many restart points there were.
+pub fn live_split(data: &[u8]) -> usize {
+    let piece = usize::from(data.last().copied().unwrap_or_default()) + 1;
+    let whole = Live::of(data, data.len().max(1));
+    let pieces = Live::of(data, piece);
+    assert_eq!(whole.failed, pieces.failed);
+    // What no container is known for is passed on as it comes.
+    if whole.known {
+        assert!(whole.units == pieces.units, "in pieces of {piece}, the units differ");
+    }
+    whole.units.iter().filter(|unit| unit.restart).count()
+}
+
+/// A stream that was split.
+struct Live {
+    units: Vec<Unit>,
+    known: bool,
+    failed: Option<Unsplittable>,
+}
+
+impl Live {
+    fn of(data: &[u8], piece: usize) -> Live {
+        let (mut splitter, mut units, mut passed) = (Splitter::new(None), Vec::new(), 0);
+        let mut failed = None;
+        for (n, part) in data.chunks(piece).chain([&[][..]]).enumerate() {
+            let last = n * piece >= data.len();
+            let result = if last { splitter.finish() } else { splitter.push(part) };
+            failed = failed.or(result.err());
+            assert_eq!(failed, result.err(), "an error is final");
+            assert!(splitter.held_bytes() <= 2 * MAX_INIT_BYTES + part.len(), "it holds {}", splitter.held_bytes());
+            while let Some(unit) = splitter.poll() {
+                assert!((1..=MAX_UNIT_BYTES).contains(&unit.bytes.len()));
+                assert!(unit.init.as_ref().is_none_or(|init| init.len() <= MAX_INIT_BYTES && unit.restart));
+                passed += unit.bytes.len();
+                units.push(unit);
+            }
+        }
+        assert!(passed <= data.len(), "more comes out than went in");
+        assert!(failed.is_some() || splitter.held_bytes() == 0, "an end leaves nothing behind");
+        let first = units.iter().find(|unit| unit.restart);
+        assert!(first.is_none_or(|unit| unit.init.is_some()), "the first restart point has init bytes");
+        Live { units, known: splitter.extension().is_some(), failed }
+    }
 }
 
 /// A film of zeros except for its head and tail.

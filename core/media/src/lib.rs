@@ -37,6 +37,7 @@ mod header;
 mod held;
 mod indexer;
 mod keyframes;
+pub mod live;
 mod locate;
 mod matroska;
 mod mp3;

@@ -57,7 +57,7 @@ const SCAN_CHUNK: u64 = 64 << 10;
 /// have 5 MB at most.
 const MAX_LOST: u64 = 8 << 20;
 /// Bytes that identify a cluster: its header, a checksum and its timestamp.
-const CLUSTER_HEAD: u64 = 64;
+pub(crate) const CLUSTER_HEAD: u64 = 64;
 /// Length in bytes of a block's head: track (8), time (2), flags (1).
 pub(crate) const BLOCK_HEAD: u64 = 11;
 
@@ -215,10 +215,15 @@ fn cluster_at(film: &Film, bytes: &[u8], rest: u64) -> Option<u64> {
         return None;
     }
     let bytes = bytes.get(header.len as usize..(CLUSTER_HEAD as usize).min(bytes.len()))?;
-    // The timestamp is the first child, apart from small ones such as a checksum.
-    let ticks = children(bytes).take(4).find(|(id, _)| *id == ids::TIMESTAMP).and_then(|(_, content)| uint(content))?;
+    let ticks = cluster_ticks(bytes)?;
     let us = film.us(i64::try_from(ticks).ok()?);
     (us < MAX_CLUSTER_US).then_some(ticks)
+}
+
+/// Returns the timestamp in ticks in the first bytes of a cluster's content.
+pub(crate) fn cluster_ticks(content: &[u8]) -> Option<u64> {
+    // The timestamp is the first child, apart from small ones such as a checksum.
+    children(content).take(4).find(|(id, _)| *id == ids::TIMESTAMP).and_then(|(_, content)| uint(content))
 }
 
 /// Latest plausible timestamp of a cluster: a year. A later one is a chance match.

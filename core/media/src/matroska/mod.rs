@@ -4,12 +4,12 @@
 //! The walk steps from header to header and requests no more than it needs. A stated size is
 //! trusted only as far as bytes were fed.
 
-mod blocks;
-mod ebml;
-mod ids;
+pub(crate) mod blocks;
+pub(crate) mod ebml;
+pub(crate) mod ids;
 mod lacing;
 mod samples;
-mod tracks;
+pub(crate) mod tracks;
 
 use crate::bisect::{Bisect, Bounds, Hint, Point, Short};
 use crate::container::Container;

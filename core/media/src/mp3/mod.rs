@@ -9,7 +9,7 @@ pub(crate) mod frame;
 mod info;
 mod samples;
 mod seek;
-mod tags;
+pub(crate) mod tags;
 
 use crate::container::Container;
 use crate::flac;

@@ -26,7 +26,7 @@ pub(super) struct Tracks {
 /// A track as its fragments need it.
 #[derive(Clone, Debug)]
 pub(super) struct FragmentTrack {
-    id: u32,
+    pub(super) id: u32,
     /// Its index in the movie.
     pub(super) index: usize,
     plays: bool,

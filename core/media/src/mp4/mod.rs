@@ -9,6 +9,7 @@ mod boxes;
 mod bytes;
 mod cursor;
 mod edits;
+pub(crate) mod fragmented;
 mod fragments;
 mod movie;
 mod pieces;

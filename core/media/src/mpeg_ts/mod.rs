@@ -6,8 +6,8 @@
 //! it falls back to the line from the first byte to the last.
 
 pub(crate) mod keys;
-mod packet;
-mod program;
+pub(crate) mod packet;
+pub(crate) mod program;
 mod reading;
 mod resolution;
 mod samples;

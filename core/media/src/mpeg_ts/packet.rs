@@ -18,9 +18,9 @@ pub(crate) struct Layout {
 const LAYOUTS: [Layout; 2] = [Layout { stride: PACKET as u64, lead: 0 }, Layout { stride: 192, lead: 4 }];
 /// Length of a transport packet in bytes.
 pub(crate) const PACKET: usize = 188;
-const SYNC: u8 = 0x47;
+pub(crate) const SYNC: u8 = 0x47;
 /// Consecutive sync bytes that distinguish packets from a chance match.
-const IN_A_ROW: u64 = 4;
+pub(crate) const IN_A_ROW: u64 = 4;
 /// Bytes requested at once.
 const CHUNK: u64 = 64 << 10;
 /// Longest distance in bytes over which packets are searched for. After a longer gap the stream is
@@ -31,8 +31,16 @@ impl Layout {
     /// Detects the layout of a file that begins with these bytes. Garbage before the first packet
     /// is allowed.
     pub(crate) fn of(head: &[u8]) -> Option<Layout> {
-        (0..head.len().min(CHUNK as usize)).find_map(|start| {
-            LAYOUTS.into_iter().find(|layout| layout.begins(&head[start..], head.len() as u64 - start as u64))
+        Layout::find(head, head.len().min(CHUNK as usize), true).map(|(_, layout)| layout)
+    }
+
+    /// Searches the first `starts` positions for packets. Returns where they begin. If the stream
+    /// `ended` with these bytes, the last packets need fewer others after them.
+    pub(crate) fn find(bytes: &[u8], starts: usize, ended: bool) -> Option<(usize, Layout)> {
+        (0..starts.min(bytes.len())).find_map(|start| {
+            let rest = if ended { (bytes.len() - start) as u64 } else { u64::MAX };
+            let layout = LAYOUTS.into_iter().find(|layout| layout.begins(&bytes[start..], rest))?;
+            Some((start, layout))
         })
     }
 

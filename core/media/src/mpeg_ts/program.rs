@@ -2,6 +2,7 @@
 //! DVB, ATSC and Blu-ray.
 
 use super::packet::Packet;
+use crate::crc::crc32;
 use crate::timeline::{Track, TrackKind};
 
 /// An elementary stream.
@@ -49,7 +50,7 @@ pub(crate) struct Tables {
 
 /// A section that is being assembled.
 #[derive(Debug, Default)]
-struct Section {
+pub(crate) struct Section {
     bytes: Vec<u8>,
     begun: bool,
 }
@@ -57,7 +58,7 @@ struct Section {
 impl Section {
     /// Takes a packet's payload. Returns the section's content once complete, if the table has this
     /// id: the bytes after its header of 8 bytes, without the checksum.
-    fn take(&mut self, packet: &Packet<'_>, id: u8) -> Option<&[u8]> {
+    pub(crate) fn take(&mut self, packet: &Packet<'_>, id: u8) -> Option<&[u8]> {
         let mut payload = packet.payload;
         if packet.start {
             let pointer = usize::from(*payload.first()?);
@@ -78,6 +79,13 @@ impl Section {
         self.begun = false;
         self.bytes.get(8..length.checked_sub(4)?).filter(|_| table == id)
     }
+
+    /// Whether the checksum of the section that was completed last is right.
+    pub(crate) fn verified(&self) -> bool {
+        let &[_, high, low, ..] = self.bytes.as_slice() else { return false };
+        let length = 3 + (usize::from(high & 0x0f) << 8 | usize::from(low));
+        self.bytes.get(..length).is_some_and(|section| crc32(u32::MAX, section) == 0)
+    }
 }
 
 impl Tables {
@@ -87,14 +95,8 @@ impl Tables {
             if packet.pid == 0
                 && let Some(entries) = self.pat.take(packet, 0)
             {
-                for entry in entries.chunks_exact(4) {
-                    let program = u16::from_be_bytes([entry[0], entry[1]]);
-                    let pid = u16::from_be_bytes([entry[2], entry[3]]) & 0x1fff;
-                    // Program 0 is the network's own table.
-                    if program != 0
-                        && self.maps.len() < MAX_PROGRAMS
-                        && self.maps.iter().all(|(known, _)| *known != pid)
-                    {
+                for pid in map_pids(entries) {
+                    if self.maps.len() < MAX_PROGRAMS && self.maps.iter().all(|(known, _)| *known != pid) {
                         self.maps.push((pid, Section::default()));
                     }
                 }
@@ -109,8 +111,15 @@ impl Tables {
     }
 }
 
+/// Iterates over the PIDs of the programs' PMTs in a PAT's content.
+pub(crate) fn map_pids(entries: &[u8]) -> impl Iterator<Item = u16> {
+    // Program 0 is the network's own table.
+    let programs = entries.chunks_exact(4).filter(|entry| entry[..2] != [0, 0]).take(MAX_PROGRAMS);
+    programs.map(|entry| u16::from_be_bytes([entry[2], entry[3]]) & 0x1fff)
+}
+
 /// Parses the streams of a PMT's content.
-fn streams(content: &[u8]) -> Option<Vec<Elementary>> {
+pub(crate) fn streams(content: &[u8]) -> Option<Vec<Elementary>> {
     let length = |high: u8, low: u8| usize::from(high & 0x0f) << 8 | usize::from(low);
     let &[_, _, high, low, ref rest @ ..] = content else { return None };
     let (program, mut rest) = rest.split_at_checked(length(high, low))?;

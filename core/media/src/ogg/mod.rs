@@ -8,7 +8,7 @@
 
 pub(crate) mod codec;
 mod headers;
-mod page;
+pub(crate) mod page;
 mod samples;
 mod seek;
 

@@ -6,6 +6,7 @@
 pub mod catalogue;
 mod compare;
 mod film;
+pub mod live;
 pub mod mutate;
 mod reader;
 pub mod samples;

@@ -1,7 +1,7 @@
 //! Films with a few bytes changed, the same for the same seed.
 
 use playswarm_media::{Container, fuzzing};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// xorshift64, which is sufficient to choose bytes and is the same everywhere.
@@ -68,23 +68,18 @@ fn mutate(film: &[u8], random: &mut Random) -> Vec<u8> {
     bytes
 }
 
-/// One of this number of mutations has all of its samples read and muxed.
-const MUXED_EACH: usize = 8;
-
-/// Runs mutations of the films in `fuzz/seeds/NAME` through the index and three searches. The
-/// driver asserts what must always hold. This function asserts that most films are still read, and
-/// that some mutations are noticed.
-pub fn run(name: &str, container: Container, mutations: usize) {
+/// Returns the files in `fuzz/seeds/NAME`, in the order of their names.
+pub fn seeds(name: &str) -> Vec<(PathBuf, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds").join(name);
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
-    let films: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
-    for (film, path) in films.iter().zip(&paths) {
-        let timeline = fuzzing::film(container, film).unwrap();
-        assert!(!timeline.is_estimate(), "{}: {:?}", path.display(), timeline.accuracy());
-    }
+    paths.into_iter().map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+/// Calls `work` with mutations of files, each with its number, on all cores.
+pub fn each(files: &[Vec<u8>], mutations: usize, work: impl Fn(usize, &[u8]) + Sync) {
     // Each mutation has its own seed, so the result does not depend on the threads' order.
-    let (next, read, estimates) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+    let next = AtomicUsize::new(0);
     let work = || {
         loop {
             let n = next.fetch_add(1, Ordering::Relaxed);
@@ -93,19 +88,37 @@ pub fn run(name: &str, container: Container, mutations: usize) {
             }
             let mut random = Random(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(n as u64 + 1) | 1);
             random.next();
-            let mutated = mutate(&films[n % films.len()], &mut random);
-            if n % MUXED_EACH == 0 {
-                fuzzing::samples(container, &mutated);
-            }
-            if let Some(timeline) = fuzzing::film(container, &mutated) {
-                read.fetch_add(1, Ordering::Relaxed);
-                estimates.fetch_add(usize::from(timeline.is_estimate()), Ordering::Relaxed);
-            }
+            work(n, &mutate(&files[n % files.len()], &mut random));
         }
     };
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(work);
+        }
+    });
+}
+
+/// One of this number of mutations has all of its samples read and muxed.
+const MUXED_EACH: usize = 8;
+
+/// Runs mutations of the films in `fuzz/seeds/NAME` through the index and three searches. The
+/// driver asserts what must always hold. This function asserts that most films are still read, and
+/// that some mutations are noticed.
+pub fn run(name: &str, container: Container, mutations: usize) {
+    let seeds = seeds(name);
+    for (path, film) in &seeds {
+        let timeline = fuzzing::film(container, film).unwrap();
+        assert!(!timeline.is_estimate(), "{}: {:?}", path.display(), timeline.accuracy());
+    }
+    let films: Vec<Vec<u8>> = seeds.into_iter().map(|(_, film)| film).collect();
+    let (read, estimates) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    each(&films, mutations, |n, mutated| {
+        if n % MUXED_EACH == 0 {
+            fuzzing::samples(container, mutated);
+        }
+        if let Some(timeline) = fuzzing::film(container, mutated) {
+            read.fetch_add(1, Ordering::Relaxed);
+            estimates.fetch_add(usize::from(timeline.is_estimate()), Ordering::Relaxed);
         }
     });
     let (read, estimates) = (read.into_inner(), estimates.into_inner());

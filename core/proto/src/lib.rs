@@ -28,6 +28,7 @@ pub mod metainfo;
 mod peer_address;
 pub mod pex;
 pub mod printable;
+pub mod rtmp;
 pub mod sha1;
 pub mod slots;
 pub mod tracker;

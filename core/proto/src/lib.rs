@@ -22,6 +22,7 @@ pub mod ingest;
 pub mod krpc;
 mod layout;
 pub mod live;
+pub mod m3u8;
 pub mod magnet;
 pub mod metadata;
 pub mod metainfo;

@@ -71,7 +71,7 @@ case $mode in
         # The players on it, and what their plug-ins are built with (bindings/).
         packages libavformat-dev libavcodec-dev libavutil-dev libswscale-dev libmpv-dev vlc-bin vlc-plugin-base \
             libvlc-dev libvlccore-dev libgstreamer1.0-dev gstreamer1.0-tools gstreamer1.0-plugins-base \
-            gstreamer1.0-plugins-good gstreamer1.0-libav
+            gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-libav
         # Players of RTSP: ffplay needs a display and keys, GStreamer's jumps a script; tshark counts what is lost.
         packages xvfb xauth xdotool python3-gi gir1.2-gstreamer-1.0 tshark
         if ! .venv/bin/python -c "import libtorrent as lt; assert lt.__version__.startswith('$LIBTORRENT')" 2>/dev/null; then

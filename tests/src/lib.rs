@@ -15,6 +15,7 @@ pub mod content;
 pub mod film;
 pub mod hostile;
 pub mod http;
+pub mod ingest;
 pub mod netlab;
 pub mod nginx;
 pub mod peers;

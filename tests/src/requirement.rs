@@ -48,6 +48,13 @@ pub fn program(name: &str) -> bool {
     found || missing(&format!("the program {name} is not installed"))
 }
 
+/// Whether GStreamer has this element.
+#[track_caller]
+pub fn gstreamer(element: &str) -> bool {
+    let exists = || Command::new("gst-inspect-1.0").args(["--exists", element]).status().is_ok_and(|s| s.success());
+    program("gst-launch-1.0") && (exists() || missing(&format!("GStreamer has no element {element}")))
+}
+
 /// Whether Python with libtorrent is available.
 #[track_caller]
 pub fn libtorrent() -> bool {

@@ -1,7 +1,9 @@
 //! Entry points for the fuzz targets: one function for each parser of foreign bytes. Not part of
 //! the public interface.
 
-use crate::{Metainfo, extended, handshake, krpc, live, magnet, metadata, pex, slots, tracker, wire};
+use crate::{
+    Metainfo, extended, handshake, ingest, krpc, live, m3u8, magnet, metadata, pex, rtmp, slots, tracker, wire,
+};
 use bytes::{Bytes, BytesMut};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Component;
@@ -99,6 +101,79 @@ pub fn live(data: &[u8]) {
         if let Some(shape) = live::Shape::new(of_data, parity, code) {
             assert!(packet.verify(&key.channel(), shape, None).is_err());
         }
+    }
+}
+
+/// Takes the bytes for those of a client that pushes over HTTP, twice: whole, and in small cuts. A
+/// stream has no more bytes than were sent, and the cuts do not matter.
+pub fn ingest_head(data: &[u8]) {
+    let whole = pushed(data, data.len().max(1));
+    assert!(whole.len() <= data.len());
+    assert_eq!(pushed(data, 7), whole, "cuts must not matter");
+}
+
+/// Returns the streams of a client, all of which are accepted.
+fn pushed(data: &[u8], cut: usize) -> Vec<u8> {
+    let (mut session, mut streams) = (ingest::Session::new(), Vec::new());
+    for bytes in data.chunks(cut) {
+        session.feed(bytes);
+        while let Ok(Some(event)) = session.next_event() {
+            match event {
+                ingest::Event::Request(_) => session.accept(),
+                ingest::Event::Data(bytes) => streams.extend_from_slice(&bytes),
+                ingest::Event::End => {}
+            }
+        }
+        session.take_output();
+    }
+    session.end_of_input();
+    streams
+}
+
+/// Takes the bytes for those of an RTMP client, with and without the handshake, and whole and in
+/// small cuts. A file has no more than a tag's header for each byte that was sent.
+pub fn rtmp(data: &[u8]) {
+    let _ = published(rtmp::Session::new(), data, data.len().max(1));
+    let connected = || {
+        let mut session = rtmp::Session::new();
+        session.feed(&[3; 1 + 2 * 1536]);
+        assert_eq!(session.next_event(), Ok(None));
+        session
+    };
+    let whole = published(connected(), data, data.len().max(1));
+    assert!(whole.len() <= 13 + data.len() * 16);
+    assert_eq!(published(connected(), data, 5), whole, "cuts must not matter");
+}
+
+fn published(mut session: rtmp::Session, data: &[u8], cut: usize) -> Vec<u8> {
+    let mut file = Vec::new();
+    for bytes in data.chunks(cut) {
+        session.feed(bytes);
+        while let Ok(Some(event)) = session.next_event() {
+            match event {
+                rtmp::Event::Publish(_) => session.accept(),
+                rtmp::Event::Data(bytes) => file.extend_from_slice(&bytes),
+                rtmp::Event::End => {}
+            }
+        }
+        session.take_output();
+    }
+    file
+}
+
+/// Parses a playlist of HLS, which must be equal after writing and parsing, and follows it.
+pub fn m3u8(data: &[u8]) {
+    match m3u8::parse(data) {
+        Ok(m3u8::Playlist::Media(media)) => {
+            let again = m3u8::parse(media.to_string().as_bytes());
+            assert_eq!(again, Ok(m3u8::Playlist::Media(media.clone())), "a playlist must survive its text");
+            let mut follower = m3u8::Follower::default();
+            let count = media.segments.len();
+            assert!(follower.update(media.clone()).segments.len() <= count);
+            assert!(follower.update(media).segments.is_empty(), "no segment is new twice");
+        }
+        Ok(m3u8::Playlist::Master(variants)) => assert!(m3u8::best(&variants).is_some()),
+        Err(_) => {}
     }
 }
 

@@ -1,6 +1,7 @@
-//! All protocols of playswarm: encoding and decoding of messages, without state and without I/O.
+//! All protocols of playswarm: encoding and decoding of messages, without I/O.
 //!
-//! Each module parses foreign bytes into checked values and back, within limits that it names.
+//! Each module parses foreign bytes into checked values and back, within limits that it names. Only
+//! `ingest` and `rtmp` have state, that of a connection: their bytes mean nothing without it.
 //! `playswarm-logic` decides what a message means for a torrent; the engine owns the sockets.
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -17,15 +18,18 @@ pub mod fast;
 pub mod fuzzing;
 pub mod handshake;
 mod info_hash;
+pub mod ingest;
 pub mod krpc;
 mod layout;
 pub mod live;
+pub mod m3u8;
 pub mod magnet;
 pub mod metadata;
 pub mod metainfo;
 mod peer_address;
 pub mod pex;
 pub mod printable;
+pub mod rtmp;
 pub mod sha1;
 pub mod slots;
 pub mod tracker;

@@ -48,6 +48,15 @@ pub fn line_within(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Returns the longest prefix of `text` within `bytes` that ends between characters.
+pub(crate) fn prefix(text: &str, bytes: usize) -> &str {
+    let mut end = bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// Returns a URL for messages. Credentials, query, fragment and parts of the path that look like a
 /// key are removed, as passkeys are found there.
 pub fn without_secrets(url: &str) -> String {

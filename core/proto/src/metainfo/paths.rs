@@ -3,7 +3,7 @@
 //! Pure functions: nothing here accesses a disk. The store makes sure that no symbolic link is on
 //! the way.
 
-use crate::printable::is_printable;
+use crate::printable::{is_printable, prefix};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -90,7 +90,7 @@ pub(super) fn printable(name: &str) -> String {
         if shown.len() > MAX_SHOWN_BYTES {
             let last = name.rsplit('/').next().unwrap_or(name);
             let extension = &last[extension_at(last)..];
-            let kept = cut(&shown, MAX_SHOWN_BYTES - '…'.len_utf8() - extension.len()).len();
+            let kept = prefix(&shown, MAX_SHOWN_BYTES - '…'.len_utf8() - extension.len()).len();
             shown.truncate(kept);
             shown.push('…');
             shown.push_str(extension);
@@ -137,15 +137,6 @@ fn extension_at(name: &str) -> usize {
     }
 }
 
-/// Returns the longest prefix of `text` within `bytes` that ends between characters.
-fn cut(text: &str, bytes: usize) -> &str {
-    let mut end = bytes.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
 /// Returns `name` with `suffix` before its extension, shortened to `max_bytes` without losing
 /// either.
 fn fit(name: &str, suffix: &str, max_bytes: usize) -> String {
@@ -160,9 +151,9 @@ pub fn with_suffix(name: &str, suffix: &str, is_file: bool) -> String {
 }
 
 fn fit_parts((stem, extension): (&str, &str), suffix: &str, max_bytes: usize) -> String {
-    let extension = cut(extension, max_bytes.saturating_sub(suffix.len() + 1));
+    let extension = prefix(extension, max_bytes.saturating_sub(suffix.len() + 1));
     let room = max_bytes.saturating_sub(suffix.len() + extension.len());
-    let fitted = format!("{}{suffix}{extension}", cut(stem, room));
+    let fitted = format!("{}{suffix}{extension}", prefix(stem, room));
     // Shortening may leave a dot or space at the end.
     if fitted.ends_with(['.', ' ']) { format!("{}_", &fitted[..fitted.len() - 1]) } else { fitted }
 }
@@ -301,8 +292,8 @@ impl PathMaker {
         // Cut so that any number fits. Names with the same prefix share one count. With a count for
         // each, many such names would all try the numbers that the others have.
         let (stem, extension) = name.split_at(extension_at(name));
-        let extension = cut(extension, room.saturating_sub(MAX_SUFFIX_BYTES + 1));
-        let stem = cut(stem, room.saturating_sub(MAX_SUFFIX_BYTES + extension.len()));
+        let extension = prefix(extension, room.saturating_sub(MAX_SUFFIX_BYTES + 1));
+        let stem = prefix(stem, room.saturating_sub(MAX_SUFFIX_BYTES + extension.len()));
         let alike = (parent, self.rules.key(&format!("{stem}{extension}")));
         let next = self.next_suffix.entry(alike).or_insert(2);
         loop {

@@ -4,7 +4,7 @@
 //! ut_metadata and ut_pex.
 
 use crate::bencode::{Malformed, Reader, put_integer_at, put_string, put_string_at};
-use crate::slots;
+use crate::{live, slots};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::net::IpAddr;
 
@@ -18,6 +18,8 @@ pub mod ours {
     pub const LT_DONTHAVE: u8 = 3;
     /// Messages of the slot index (docs/SLOTS.md).
     pub const PS_SLOT: u8 = 4;
+    /// Messages of a live channel (docs/LIVE.md).
+    pub const PS_LIVE: u8 = 5;
 }
 
 /// Most outstanding requests that we accept from a peer. libtorrent announces the same, so clients
@@ -41,6 +43,8 @@ pub struct ExtendedHandshake {
     pub lt_donthave: Option<u8>,
     /// The sender's number for messages of the slot index (docs/SLOTS.md); 0 turns them off.
     pub ps_slot: Option<u8>,
+    /// The sender's number for messages of a live channel (docs/LIVE.md).
+    pub ps_live: Option<u8>,
     /// The client's name and version, printable.
     pub client: Option<String>,
     /// Most outstanding requests that the sender accepts.
@@ -70,6 +74,7 @@ impl ExtendedHandshake {
             ut_pex: pex.then_some(ours::UT_PEX),
             lt_donthave: Some(ours::LT_DONTHAVE),
             ps_slot: slots.then_some(ours::PS_SLOT),
+            ps_live: None,
             client: Some(concat!("playswarm ", env!("CARGO_PKG_VERSION")).to_owned()),
             reqq: Some(OUR_REQQ),
             metadata_size,
@@ -87,6 +92,7 @@ impl ExtendedHandshake {
         out.put_u8(b'd');
         for (name, id) in [
             ("lt_donthave", self.lt_donthave),
+            (live::message::EXTENSION, self.ps_live),
             (slots::EXTENSION, self.ps_slot),
             ("ut_metadata", self.ut_metadata),
             ("ut_pex", self.ut_pex),
@@ -135,6 +141,7 @@ impl ExtendedHandshake {
                         b"ut_pex" => read.ut_pex = id,
                         b"lt_donthave" => read.lt_donthave = id,
                         name if name == slots::EXTENSION.as_bytes() => read.ps_slot = id,
+                        name if name == live::message::EXTENSION.as_bytes() => read.ps_live = id,
                         _ => {}
                     }
                     Ok(())
@@ -173,6 +180,7 @@ impl ExtendedHandshake {
         take(&mut self.ut_pex, later.ut_pex);
         take(&mut self.lt_donthave, later.lt_donthave);
         take(&mut self.ps_slot, later.ps_slot);
+        take(&mut self.ps_live, later.ps_live);
         take(&mut self.client, later.client);
         take(&mut self.reqq, later.reqq);
         take(&mut self.metadata_size, later.metadata_size);

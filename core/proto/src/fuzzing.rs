@@ -77,7 +77,7 @@ pub fn answers(data: &[u8]) {
     }
 }
 
-/// Parses the link, the head and a packet of a live channel. Each must be equal after writing and
+/// Parses the link, the head, a message and a packet of a live channel. Each must be equal after writing and
 /// parsing, and nothing that a fuzzer invents is verified.
 pub fn live(data: &[u8]) {
     if let Some(Ok(link)) = std::str::from_utf8(data).ok().and_then(live::parse) {
@@ -92,6 +92,10 @@ pub fn live(data: &[u8]) {
         head.key = key.channel();
         let signed = live::SignedHead::new(&key, &head).expect("what is read can be signed");
         assert_eq!(signed.head(), &head, "a head must survive its bytes");
+    }
+    if let Ok(Some(message)) = live::Message::decode(Bytes::copy_from_slice(data)) {
+        let again = live::Message::decode(message.encode().into());
+        assert_eq!(again, Ok(Some(message)), "a message must survive its bytes");
     }
     if let Ok(packet) = live::Packet::decode(Bytes::copy_from_slice(data)) {
         assert_eq!(packet.encode(), data, "a packet must survive its bytes");

@@ -60,6 +60,11 @@ impl Reserved {
         Reserved(Self::EXTENDED | Self::FAST | if dht { Self::DHT } else { 0 })
     }
 
+    /// Returns extended messages alone, for connections that carry nothing else.
+    pub fn extended_only() -> Reserved {
+        Reserved(Self::EXTENDED)
+    }
+
     /// Returns whether extended messages are supported (BEP 10).
     pub fn extended(self) -> bool {
         self.0 & Self::EXTENDED != 0

@@ -9,6 +9,7 @@
 mod head;
 mod key;
 mod link;
+pub mod message;
 mod packet;
 mod shape;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tree;
 pub use head::{BadHead, Head, MAX_HEAD_BYTES, MAX_INIT_BYTES, MAX_TEXT_BYTES, SignedHead};
 pub use key::{ChannelKey, Signature, SourceKey};
 pub use link::{BadLink, ChannelLink, MAX_LINK_BYTES, parse};
+pub use message::{Message, NodeId, Stripes, Target};
 pub use packet::{BadPacket, Group, MAX_MESSAGE_BYTES, Packet, SignedGroup, flags};
 pub use shape::{CodeId, MAX_DATA_BYTES, MAX_PACKETS, Shape};
 pub use tree::{Hash, Proof, Tree};

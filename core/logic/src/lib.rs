@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod channel;
 pub mod choker;
 pub mod evict;
 pub mod limiter;
@@ -14,6 +15,7 @@ pub mod machine;
 pub mod metadata;
 pub mod picker;
 pub mod range;
+pub mod relay;
 pub mod rng;
 pub mod slots;
 pub mod stripe;

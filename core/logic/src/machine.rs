@@ -6,7 +6,7 @@
 //! the engine, in a test and in the simulator.
 
 use crate::stripe::{assembler, cutter};
-use crate::{Time, choker, metadata, picker, slots, stripe, trackers};
+use crate::{Time, channel, choker, metadata, picker, relay, slots, stripe, trackers};
 
 /// A state machine.
 ///
@@ -53,10 +53,12 @@ macro_rules! machines {
 
 machines!(
     assembler::Assembler,
+    channel::Channel,
     choker::Choker,
     cutter::Cutter,
     metadata::Fetch,
     picker::Picker,
+    relay::Relay,
     slots::Slots,
     stripe::Receiver,
     trackers::Trackers

@@ -199,10 +199,11 @@ impl Assembler {
             None => group.since.plus_secs(self.config.want_after_s),
             Some(at) => at.plus_secs(self.config.want_after_s),
         };
+        let start = self.start_at().filter(|_| self.next.is_none());
         let (first, wants) = (self.awaited().next(), self.awaited().map(|(_, group)| want(group)).min());
         // A group that is given up already waits for a restart group to become complete or older.
         let skip = first.filter(|_| self.skip_to().is_some()).map(|(_, group)| self.given_up_at(group));
-        wants.into_iter().chain(skip).min().unwrap_or(Time::NEVER)
+        wants.into_iter().chain(skip).chain(start).min().unwrap_or(Time::NEVER)
     }
 
     /// Returns the incomplete groups that are to be given out.
@@ -256,8 +257,7 @@ impl Assembler {
             return;
         }
         if self.next.is_none() {
-            let first = self.complete_restarts(0).next().map(|(number, _)| number);
-            first.into_iter().for_each(|number| self.go_on(now, number));
+            self.first(now).into_iter().for_each(|number| self.go_on(now, number));
         }
         self.give_out();
         while let Some((from, to)) = self.loss(now) {
@@ -295,13 +295,34 @@ impl Assembler {
         complete.filter_map(|(number, group)| Some((*number, group.facts?)))
     }
 
+    /// Returns the first group to give out: a restart group that is a margin older than the newest.
+    /// New packets often come before those of the past that a new parent sends; a player that began
+    /// with them would have no margin. If the source pauses, time alone makes the margin.
+    fn first(&self, now: Time) -> Option<u64> {
+        let has_waited = self.start_at().is_some_and(|at| now >= at);
+        let newest = self.groups.values().rev().find_map(|group| group.facts)?;
+        let old = |facts: &Facts| newest.end || newest.born_ms.saturating_sub(facts.born_ms) >= self.margin_ms();
+        let mut restarts = self.complete_restarts(0);
+        let first = if has_waited { restarts.next() } else { restarts.find(|(_, facts)| old(facts)) };
+        first.map(|(number, _)| number)
+    }
+
+    /// Returns the time at which the first group is given out in any case.
+    fn start_at(&self) -> Option<Time> {
+        let (number, _) = self.complete_restarts(0).next()?;
+        Some(self.groups.get(&number)?.since.plus_secs(self.config.margin_s))
+    }
+
+    fn margin_ms(&self) -> u64 {
+        (self.config.margin_s * 1000.0) as u64
+    }
+
     /// Returns where to go on after a loss: the newest restart group that is a margin older than the
     /// newest group, so that the player has its margin again; else the oldest one there is.
     fn skip_to(&self) -> Option<u64> {
         let newest = self.groups.values().rev().find_map(|group| group.facts)?.born_ms;
         let from = self.next?;
-        let margin = (self.config.margin_s * 1000.0) as u64;
-        let old = |facts: &Facts| newest.saturating_sub(facts.born_ms) >= margin;
+        let old = |facts: &Facts| newest.saturating_sub(facts.born_ms) >= self.margin_ms();
         let mut restarts = self.complete_restarts(from);
         let oldest = restarts.next()?;
         let newer = restarts.rfind(|(_, facts)| old(facts));

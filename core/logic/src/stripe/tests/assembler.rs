@@ -14,7 +14,7 @@ struct Node {
 
 impl Node {
     fn new() -> Node {
-        Node::with(Config::default())
+        Node::with(Config { margin_s: 0.0, ..Config::default() })
     }
 
     fn with(config: Config) -> Node {
@@ -87,6 +87,29 @@ fn groups_are_given_out_in_order_from_the_first_at_which_a_player_can_begin() {
 }
 
 #[test]
+fn the_first_group_is_a_margin_older_than_the_newest() {
+    let mut node = Node::with(Config::default());
+    // The newest come first, as from a parent that passes on what it gets.
+    node.whole(30..32);
+    assert_eq!(node.said(), "");
+    // Then those that it had: the player begins there.
+    node.whole(20..30);
+    assert_eq!(node.said(), "20 21 22 23 24 25 26 27 28 29 30 31");
+}
+
+#[test]
+fn if_the_source_pauses_the_first_group_is_given_out_after_a_margin() {
+    let mut node = Node::with(Config::default());
+    node.whole(30..32);
+    assert_eq!(node.said(), "");
+    node.passes(999);
+    assert_eq!(node.said(), "");
+    assert_eq!(node.machine.next_timeout(), node.now.plus_secs(0.001));
+    node.passes(1);
+    assert_eq!(node.said(), "30 31");
+}
+
+#[test]
 fn packets_are_wanted_after_half_a_margin_and_then_again() {
     let mut node = Node::new();
     node.whole(10..11);
@@ -107,7 +130,7 @@ fn packets_are_wanted_after_half_a_margin_and_then_again() {
 
 #[test]
 fn a_group_that_is_lost_is_given_up_for_the_newest_restart_that_is_a_margin_old() {
-    let mut node = Node::new();
+    let mut node = Node::with(Config::default());
     node.whole(10..12);
     node.whole(13..55);
     node.said();
@@ -155,7 +178,7 @@ fn a_receiver_resumes_by_number_and_awaits_what_it_lacks() {
 
 #[test]
 fn packets_beyond_the_window_move_it_and_older_ones_are_late() {
-    let mut node = Node::with(Config { max_groups: 20, ..Config::default() });
+    let mut node = Node::with(Config { max_groups: 20, margin_s: 0.0, ..Config::default() });
     node.whole(10..12);
     node.said();
     node.arrives(1_000_000, 0);

@@ -18,7 +18,7 @@ struct Node {
 
 impl Node {
     fn new(source: &Source) -> Node {
-        Node::with(source, Config::default())
+        Node::with(source, Config { margin_s: 0.0, ..Config::default() })
     }
 
     fn with(source: &Source, config: Config) -> Node {
@@ -283,7 +283,7 @@ fn a_player_starts_at_the_newest_restart_that_is_a_margin_old() {
 #[test]
 fn the_buffer_is_bounded_in_bytes_and_drops_the_oldest() {
     let source = eight_and_one();
-    let config = Config { back_bytes: 10_000, ..Config::default() };
+    let config = Config { back_bytes: 10_000, margin_s: 0.0, ..Config::default() };
     let mut node = Node::with(&source, config);
     for packet in (0..50).flat_map(|number| source.packets(number)) {
         node.gets(&packet);
@@ -331,7 +331,7 @@ proptest! {
         max_groups in 1u64..50,
     ) {
         let source = eight_and_one();
-        let mut node = Node::with(&source, Config { back_bytes, max_groups, ..Config::default() });
+        let mut node = Node::with(&source, Config { back_bytes, max_groups, margin_s: 0.0, ..Config::default() });
         let largest = 2 * 1010;
         for (number, index, pause) in arrivals {
             // Whole runs at times, so that some groups become complete.

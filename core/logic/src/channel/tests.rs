@@ -1,0 +1,435 @@
+//! Whole channels that exchange real messages over connections without delay.
+
+use super::*;
+use crate::relay::Dialled;
+use crate::rng::Rng;
+use crate::stripe::Cut;
+use playswarm_proto::live::{CodeId, NodeId, Shape, SourceKey};
+use std::net::{Ipv4Addr, SocketAddr};
+
+/// Bytes of a unit of the stream.
+const UNIT: usize = 4000;
+
+fn addr(node: usize) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::new(20, 0, node as u8, 1), 6881))
+}
+
+fn key() -> SourceKey {
+    SourceKey::from_seed(&[3; 32])
+}
+
+fn head(cast: u64, init: &[u8]) -> Head {
+    Head {
+        key: key().channel(),
+        cast,
+        revision: 0,
+        started_ms: 0,
+        shape: Shape::new(4, 1, CodeId::Xor).unwrap(),
+        group_ms: 0,
+        packet_bytes: 0,
+        bytes_per_s: 40_000,
+        margin_ms: 1000,
+        name: "test".to_owned(),
+        content_type: "video/mp2t".to_owned(),
+        init: Bytes::copy_from_slice(init),
+    }
+}
+
+struct Node {
+    channel: Channel,
+    /// What its player has been given.
+    stream: Vec<u8>,
+    ready: Vec<u64>,
+    skips: usize,
+    banned: Vec<PeerKey>,
+    done: bool,
+}
+
+struct Net {
+    now: Time,
+    nodes: Vec<Option<Node>>,
+    ends: BTreeMap<(usize, PeerKey), (usize, PeerKey)>,
+    jobs: VecDeque<(usize, Input)>,
+    next_peer: u32,
+    pushed: Vec<u8>,
+    rng: Rng,
+    /// Changes messages on their way from this node.
+    forger: Option<usize>,
+    /// Packets of this stripe from this node are lost.
+    loses: Option<(usize, u8)>,
+}
+
+impl Net {
+    fn new(places: f64, init: &[u8]) -> Net {
+        let now = Time::from_secs_f64(1.0);
+        let mut net = Net {
+            now,
+            nodes: Vec::new(),
+            ends: BTreeMap::new(),
+            jobs: VecDeque::new(),
+            next_peer: 0,
+            pushed: Vec::new(),
+            rng: Rng::new(9),
+            forger: None,
+            loses: None,
+        };
+        net.begin(0, 7, places, init);
+        net
+    }
+
+    /// A source begins a cast.
+    fn begin(&mut self, node: usize, cast: u64, places: f64, init: &[u8]) {
+        let unix_ms = 1_800_000_000_000 + self.now.0 / 1000;
+        let cut = Cut { shape: Shape::new(4, 1, CodeId::Xor).unwrap(), ..Cut::of_rate(40_000) };
+        let source = Source::new(self.now, unix_ms, key(), cut, head(cast, init)).unwrap();
+        let channel = Channel::source(self.now, source, &Config::default(), NodeId(1000 + cast), 6881);
+        self.place(node, channel, places);
+    }
+
+    fn place(&mut self, node: usize, channel: Channel, places: f64) {
+        let made = Node { channel, stream: Vec::new(), ready: Vec::new(), skips: 0, banned: Vec::new(), done: false };
+        if node == self.nodes.len() {
+            self.nodes.push(Some(made));
+        } else {
+            self.nodes[node] = Some(made);
+        }
+        // A stripe costs a quarter of the stream, and its packets' signatures.
+        let upload = places * (10_000.0 + 4.0 * PACKET_BYTES) / 0.9 + 10.0;
+        self.give(node, Input::Relay(relay::Input::Upload(upload)));
+    }
+
+    fn join(&mut self, places: f64) -> usize {
+        let node = self.nodes.len();
+        let mut config = Config::default();
+        config.relay.seed = node as u64;
+        let channel = Channel::new(self.now, key().channel(), &config, NodeId(node as u64), 6881);
+        self.place(node, channel, places);
+        self.give(node, Input::Relay(relay::Input::Contact(addr(0), None)));
+        node
+    }
+
+    fn node(&self, node: usize) -> &Node {
+        self.nodes[node].as_ref().unwrap()
+    }
+
+    fn give(&mut self, node: usize, input: Input) {
+        self.jobs.push_back((node, input));
+        while let Some((at, input)) = self.jobs.pop_front() {
+            let now = self.now;
+            let Some(node) = &mut self.nodes[at] else { continue };
+            node.channel.handle(now, input);
+            let outputs: Vec<Output> = std::iter::from_fn(|| node.channel.poll()).collect();
+            outputs.into_iter().for_each(|output| self.carry_out(at, output));
+        }
+    }
+
+    fn carry_out(&mut self, at: usize, output: Output) {
+        let Some(node) = &mut self.nodes[at] else { return };
+        match output {
+            Output::Ready { group } => {
+                let (_, bytes) = node.channel.read(group).unwrap();
+                node.stream.extend_from_slice(bytes);
+                node.ready.push(group);
+            }
+            Output::Skip { .. } => node.skips += 1,
+            Output::Done => node.done = true,
+            Output::Ban(peer) => {
+                node.banned.push(peer);
+                self.close(at, peer);
+            }
+            Output::Close(peer) => self.close(at, peer),
+            Output::Dial(to) => self.dial(at, to),
+            Output::Send(peer, bytes, _) => {
+                let Some((there, from)) = self.ends.get(&(at, peer)).copied() else { return };
+                let mut bytes = bytes.to_vec();
+                if bytes[0] == 8 && self.forger == Some(at) {
+                    let last = bytes.len() - 1;
+                    bytes[last] ^= 1;
+                }
+                if bytes[0] == 8 && self.loses == Some((at, bytes[95])) {
+                    return;
+                }
+                self.jobs.push_back((there, Input::Heard(from, bytes.into())));
+            }
+            _ => {}
+        }
+    }
+
+    fn dial(&mut self, at: usize, to: SocketAddr) {
+        let there = (0..self.nodes.len()).find(|n| addr(*n) == to && self.nodes[*n].is_some());
+        let Some(there) = there else {
+            let failed = relay::Input::Dialled(to, Dialled::Failed);
+            return self.jobs.push_back((at, Input::Relay(failed)));
+        };
+        let (a, b) = (PeerKey(self.next_peer), PeerKey(self.next_peer + 1));
+        self.next_peer += 2;
+        self.ends.insert((at, a), (there, b));
+        self.ends.insert((there, b), (at, a));
+        self.jobs.push_back((there, Input::Relay(relay::Input::Incoming(b, addr(at)))));
+        self.jobs.push_back((at, Input::Relay(relay::Input::Dialled(to, Dialled::Connected(a)))));
+    }
+
+    fn close(&mut self, at: usize, peer: PeerKey) {
+        if let Some((there, from)) = self.ends.remove(&(at, peer)) {
+            self.ends.remove(&(there, from));
+            self.jobs.push_back((there, Input::Left(from)));
+        }
+    }
+
+    fn kill(&mut self, node: usize) {
+        self.nodes[node] = None;
+        let ends: Vec<(usize, PeerKey)> = self.ends.keys().copied().filter(|(n, _)| *n == node).collect();
+        ends.into_iter().for_each(|(node, peer)| self.close(node, peer));
+        while let Some((node, input)) = self.jobs.pop_front() {
+            self.give(node, input);
+        }
+    }
+
+    /// The source pushes this many seconds of the stream, ten units a second, every tenth a place
+    /// to begin.
+    fn stream(&mut self, seconds: f64) {
+        for n in 0..(seconds * 10.0) as usize {
+            let unit: Vec<u8> = (0..UNIT).map(|_| self.rng.next_u64() as u8).collect();
+            self.pushed.extend_from_slice(&unit);
+            self.give(0, Input::Cast(Cast::Bytes(unit.into(), n % 10 == 0)));
+            self.pass(0.1);
+        }
+    }
+
+    fn pass(&mut self, seconds: f64) {
+        let end = self.now.plus_secs(seconds);
+        loop {
+            let due = |node: &Option<Node>| node.as_ref().map(|node| node.channel.next_timeout());
+            let next = self.nodes.iter().enumerate().filter_map(|(n, node)| Some((due(node)?, n))).min();
+            let Some((at, node)) = next.filter(|(at, _)| *at <= end) else { break };
+            self.now = self.now.max(at);
+            self.give(node, Input::Timeout);
+        }
+        self.now = end;
+    }
+
+    /// Asserts that a node's stream is what was pushed, from somewhere on.
+    fn assert_suffix(&self, node: usize) {
+        let stream = &self.node(node).stream;
+        assert!(!stream.is_empty(), "node {node} has no picture");
+        assert!(self.pushed.ends_with(stream), "node {node} has other bytes than were pushed");
+    }
+}
+
+#[test]
+fn the_stream_reaches_everybody_byte_for_byte_though_the_source_feeds_two() {
+    let mut net = Net::new(10.0, b"init");
+    net.stream(3.0);
+    let viewers: Vec<usize> = (0..12)
+        .map(|_| {
+            let node = net.join(9.0);
+            net.stream(1.0);
+            node
+        })
+        .collect();
+    net.stream(3.0);
+    net.pass(0.5);
+    for node in &viewers {
+        net.assert_suffix(*node);
+        assert_eq!(net.node(*node).skips, 0);
+        assert_eq!(net.node(*node).channel.head().unwrap().head().init, b"init"[..]);
+    }
+    let counts: Vec<_> = viewers.iter().map(|node| net.node(*node).channel.counts()).collect();
+    let (accepted, twice) = counts.iter().fold((0, 0), |sum, c| (sum.0 + c.accepted, sum.1 + c.duplicate));
+    assert!(twice * 50 < accepted, "{twice} of {accepted} packets came twice");
+    let by_source: usize = (0..5).map(|stripe| net.node(0).channel.relay().feeds(stripe).len()).sum();
+    assert!(by_source <= 10, "{by_source}");
+}
+
+#[test]
+fn who_joins_late_begins_a_margin_behind_at_once() {
+    let mut net = Net::new(20.0, b"");
+    net.stream(10.0);
+    let node = net.join(5.0);
+    let ready = &net.node(node).ready;
+    let (group, _) = net.node(node).channel.read(ready[0]).unwrap();
+    assert!(group.is_restart());
+    let age_ms = 1_800_000_000_000 + net.now.0 / 1000 - group.born_ms;
+    assert!((1000..2500).contains(&age_ms), "{age_ms} ms");
+    assert!(ready.len() >= 4, "the burst came with the answer");
+}
+
+#[test]
+fn a_relay_that_dies_costs_nobody_a_byte() {
+    let mut net = Net::new(10.0, b"");
+    net.stream(3.0);
+    let viewers: Vec<usize> = (0..10)
+        .map(|_| {
+            let node = net.join(9.0);
+            net.stream(1.0);
+            node
+        })
+        .collect();
+    net.stream(5.0);
+    for victim in [viewers[0], viewers[3]] {
+        let children: usize = (0..5).map(|stripe| net.node(victim).channel.relay().feeds(stripe).len()).sum();
+        assert!(children > 0, "it feeds somebody");
+        net.kill(victim);
+        net.stream(3.0);
+    }
+    net.pass(0.5);
+    for node in viewers.iter().filter(|node| net.nodes[**node].is_some()) {
+        net.assert_suffix(*node);
+        assert_eq!(net.node(*node).skips, 0);
+    }
+}
+
+#[test]
+fn a_forger_is_banned_at_its_first_packet_and_reaches_nobody() {
+    let mut net = Net::new(10.0, b"");
+    net.stream(3.0);
+    let viewers: Vec<usize> = (0..8)
+        .map(|_| {
+            let node = net.join(9.0);
+            net.stream(1.0);
+            node
+        })
+        .collect();
+    let forger = viewers[0];
+    let children: Vec<PeerKey> =
+        (0..5).flat_map(|stripe| net.node(forger).channel.relay().feeds(stripe).to_vec()).collect();
+    assert!(!children.is_empty());
+    net.forger = Some(forger);
+    net.stream(5.0);
+    net.pass(0.5);
+    for node in viewers.into_iter().filter(|node| *node != forger) {
+        net.assert_suffix(node);
+        assert!(
+            (0..5).all(|stripe| net
+                .node(node)
+                .channel
+                .relay()
+                .parent(stripe)
+                .is_none_or(|p| p.node.0 != forger as u64))
+        );
+        assert_eq!(net.node(node).skips, 0);
+    }
+    let bans: usize = net.nodes.iter().flatten().map(|node| node.banned.len()).sum();
+    let refused: u64 = net.nodes.iter().flatten().map(|node| node.channel.counts().refused).sum();
+    assert!(bans >= 1 && refused as usize == bans, "{bans} bans for {refused} packets");
+}
+
+#[test]
+fn a_stripe_that_does_not_arrive_is_made_again_for_its_children() {
+    let mut net = Net::new(10.0, b"");
+    net.stream(3.0);
+    let viewers: Vec<usize> = (0..6)
+        .map(|_| {
+            let node = net.join(9.0);
+            net.stream(1.0);
+            node
+        })
+        .collect();
+    // The source loses one stripe on its way to everybody.
+    let stripe = net.node(viewers[0]).channel.relay().homes().iter().next().unwrap();
+    net.loses = Some((0, stripe));
+    let facts = |net: &Net, node: usize| {
+        let counts = net.node(node).channel.counts();
+        (counts.restored, counts.accepted, net.node(node).ready.len() as u64)
+    };
+    let before: Vec<_> = viewers.iter().map(|node| facts(&net, *node)).collect();
+    net.stream(4.0);
+    net.pass(0.5);
+    assert!(facts(&net, viewers[0]).0 > before[0].0);
+    let mut fed_by_viewers = 0;
+    for (node, before) in viewers.into_iter().zip(before) {
+        net.assert_suffix(node);
+        assert_eq!(net.node(node).skips, 0);
+        let parent = net.node(node).channel.relay().parent(stripe).unwrap().node;
+        if parent != net.node(0).channel.relay().node() {
+            fed_by_viewers += 1;
+            let (_, accepted, groups) = facts(&net, node);
+            let (packets, groups) = (accepted - before.1, groups - before.2);
+            assert!(packets + 5 >= 5 * groups, "{packets} packets of {groups} groups: its parent made the fifth");
+        }
+    }
+    assert!(fed_by_viewers > 0);
+}
+
+#[test]
+fn a_head_of_several_parts_arrives_and_its_successor_too() {
+    let init = vec![5; 200_000];
+    let mut net = Net::new(10.0, &init);
+    net.stream(3.0);
+    let [a, b] = [0, 1].map(|_| {
+        let node = net.join(9.0);
+        net.stream(2.0);
+        node
+    });
+    assert_eq!(net.node(b).channel.head().unwrap().head().init, init[..]);
+    net.give(0, Input::Cast(Cast::Init(Bytes::from_static(b"new"))));
+    net.stream(2.0);
+    net.pass(0.5);
+    for node in [a, b] {
+        let head = net.node(node).channel.head().unwrap().head();
+        assert_eq!((head.revision, &head.init[..]), (1, &b"new"[..]));
+        net.assert_suffix(node);
+        let last = *net.node(node).ready.last().unwrap();
+        let (group, _) = net.node(node).channel.read(last).unwrap();
+        assert_eq!(group.revision, 1);
+    }
+}
+
+#[test]
+fn a_source_that_comes_back_goes_on_as_a_new_cast() {
+    let mut net = Net::new(5.0, b"one");
+    net.stream(3.0);
+    let [a, b] = [9.0, 9.0].map(|places| {
+        let node = net.join(places);
+        net.stream(2.0);
+        node
+    });
+    net.kill(0);
+    net.pass(3.0);
+    net.pushed.clear();
+    [a, b].into_iter().for_each(|node| net.nodes[node].as_mut().unwrap().stream.clear());
+    net.begin(0, 8, 5.0, b"two");
+    net.pass(5.0);
+    net.stream(10.0);
+    net.pass(0.5);
+    for node in [a, b] {
+        assert_eq!(net.node(node).channel.head().unwrap().head().cast, 8);
+        net.assert_suffix(node);
+    }
+}
+
+#[test]
+fn who_leaves_is_done_once_its_children_are_fed_by_others() {
+    let mut net = Net::new(10.0, b"");
+    net.stream(3.0);
+    let viewers: Vec<usize> = (0..6)
+        .map(|_| {
+            let node = net.join(9.0);
+            net.stream(1.0);
+            node
+        })
+        .collect();
+    net.give(viewers[0], Input::Relay(relay::Input::Leave));
+    net.stream(3.0);
+    net.pass(0.5);
+    assert!(net.node(viewers[0]).done);
+    for node in &viewers[1..] {
+        net.assert_suffix(*node);
+        assert_eq!(net.node(*node).skips, 0);
+        assert_eq!(net.node(*node).channel.relay().counters().orphaned, 0);
+    }
+}
+
+#[test]
+fn nonsense_is_banned_and_unknown_messages_are_not() {
+    let mut net = Net::new(10.0, b"");
+    net.give(0, Input::Relay(relay::Input::Incoming(PeerKey(500), addr(77))));
+    net.give(0, Input::Heard(PeerKey(500), Bytes::from_static(&[250, 1, 2])));
+    assert!(net.node(0).banned.is_empty());
+    net.give(0, Input::Heard(PeerKey(500), Bytes::from_static(&[3, 1])));
+    assert_eq!(net.node(0).banned, [PeerKey(500)]);
+    // A head that is not the source's.
+    net.give(0, Input::Relay(relay::Input::Incoming(PeerKey(501), addr(78))));
+    net.give(0, Input::Heard(PeerKey(501), Bytes::from_static(&[2, 0, 1, 9, 9, 9])));
+    assert_eq!(net.node(0).banned, [PeerKey(500), PeerKey(501)]);
+}

@@ -13,6 +13,7 @@ pub mod clients;
 mod events;
 mod limit;
 mod link;
+pub mod live;
 mod machine;
 mod measure;
 mod peer;

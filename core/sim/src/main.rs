@@ -1,6 +1,7 @@
 //! `playswarm-sim`: swarms of the catalogue on the command line.
 
 mod clients_command;
+mod live_command;
 mod slots_command;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -68,6 +69,8 @@ enum Command {
     Slots(slots_command::SlotsArgs),
     /// Plays swarms of whole clients, with all decisions of the engine: docs/CLIENTS-SIM.md.
     Clients(clients_command::ClientsArgs),
+    /// Plays crowds that watch a live channel: docs/LIVE-SIM.md.
+    Live(live_command::LiveArgs),
     /// Lists for each wait of one run the deliveries of each peer, and the totals of each peer.
     Explain {
         /// The scenario's name, or random:SEED for a swarm of the random tests.
@@ -108,6 +111,7 @@ fn main() -> Result<()> {
         }
         Command::Slots(args) => slots_command::run(&args),
         Command::Clients(args) => clients_command::run(&args),
+        Command::Live(args) => live_command::run(&args),
         Command::Explain { scenario, policy, seed } => {
             let report = run_policy(&named(&scenario)?, policy_named(&policy)?, seed, Options::default());
             let text = explain(&report.map_err(|e| anyhow!(e))?);

@@ -68,6 +68,7 @@ mod create;
 mod discovery;
 pub mod error;
 mod keep;
+pub mod live;
 mod player;
 mod torrent_handle;
 pub use playswarm_proto::printable;

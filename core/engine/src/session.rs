@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::discovery::{self, source, source::Resolved, source::Source};
 use crate::error::{Error, Result};
 use crate::keep::Keeper;
+use crate::live::{self, Cast, CastOptions, Channel};
 use crate::metainfo::{InfoHash, Metainfo, Trackers};
 use crate::status::{OpeningStatus, TorrentStatus};
 use crate::store::load_saved_metainfo;
@@ -13,7 +14,9 @@ use crate::swarm::rates::RateLimits;
 use crate::swarm::transport::{Limits, Transport};
 use crate::torrent_handle::{Inner, TorrentHandle};
 use parking_lot::Mutex;
+use playswarm_logic::channel;
 use playswarm_proto::AddressClass;
+use playswarm_proto::live::ChannelLink;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -186,6 +189,38 @@ impl Session {
     pub async fn open(&self, source: Source) -> Result<TorrentHandle> {
         let resolved = source::resolve(source, self.shared.discovery.web()).await?;
         self.open_resolved(resolved).await
+    }
+
+    /// Begins to cast a live channel. Viewers pass the stream on to each other.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadConfig`] if an option cannot be used, [`Error::Closed`].
+    pub fn cast(&self, options: CastOptions) -> Result<Cast> {
+        Cast::start(options, &channel::Config::default(), self.live_surroundings()?)
+    }
+
+    /// Joins a live channel, whose nodes are dialled at once. Its stream can be opened at once too;
+    /// it waits for the first bytes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    pub fn watch(&self, link: &ChannelLink) -> Result<Channel> {
+        Ok(Channel::join(link, &channel::Config::default(), self.live_surroundings()?))
+    }
+
+    fn live_surroundings(&self) -> Result<live::Surroundings> {
+        let s = &self.shared;
+        if s.is_closed() {
+            return Err(Error::Closed);
+        }
+        Ok(live::Surroundings {
+            transport: s.transport.clone(),
+            resolver: s.discovery.resolver().clone(),
+            registry: s.registry.clone(),
+            upload: Some(s.config.upload_bytes_per_s).filter(|rate| *rate > 0),
+        })
     }
 
     /// Fetches and parses a source without contacting peers. It becomes a [`Source::Metainfo`], or a

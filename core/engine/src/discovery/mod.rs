@@ -161,7 +161,7 @@ impl Shared {
     }
 
     /// Returns the session's resolver for host names of peers.
-    pub(crate) fn resolver(&self) -> &Resolver {
+    pub(crate) fn resolver(&self) -> &Arc<Resolver> {
         &self.resolver
     }
 

@@ -83,7 +83,7 @@ async fn a_stream_is_passed_on_from_viewer_to_viewer_and_played_by_a_real_player
         cast.push(part).unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    cast.end();
+    cast.end().unwrap();
     let watching = viewers.await.unwrap();
     for (n, (dir, _session, channel, stream)) in watching.into_iter().enumerate() {
         let stream = stream.await.unwrap();

@@ -5,6 +5,7 @@
 //! and docs/RTSP.md describe what they answer.
 //!
 //! - [`serve`] starts a [`Server`] for a [`playswarm::TorrentHandle`]; [`HttpConfig`] has its settings.
+//! - [`serve_channel`] starts a [`ChannelServer`] for a [`playswarm::live::Channel`].
 //! - [`serve_rtsp`] starts an [`RtspServer`]; [`RtspConfig`] has its settings.
 //! - [`parse_host`] and [`parse_origin`] check the settings that name hosts and sites.
 //! - [`natural_order`], [`timeline_json`], [`parse_time`] and [`clock_time`] list files, tell
@@ -36,6 +37,6 @@ mod rtsp;
 mod unanswered;
 
 pub use self::http::{
-    HttpConfig, Remedies, Server, clock_time, natural_order, parse_host, parse_origin, parse_time, serve, timeline_json,
+    ChannelServer, HttpConfig, Remedies, Server, clock_time, natural_order, parse_host, parse_origin, parse_time, serve, serve_channel, timeline_json,
 };
 pub use self::rtsp::{RtspConfig, RtspServer, RtspSession, RtspView, serve_rtsp};

@@ -3,11 +3,12 @@
 //! `playswarm_logic::channel` makes all decisions. [`node`] owns the connections and the clock of a
 //! channel, `link` sends what a connection has to send, and `reader` gives the stream out.
 
+mod addresses;
 mod link;
 mod node;
 mod reader;
 
-pub use playswarm_proto::live::{ChannelKey, ChannelLink, parse as parse_link};
+pub use playswarm_proto::live::{BadLink, ChannelKey, ChannelLink, parse as parse_link};
 pub use reader::LiveStream;
 
 use crate::error::{Error, Result};
@@ -62,6 +63,10 @@ impl Open {
         registry.insert(node.key().id(), node.clone());
         Arc::new(Open { node, registry })
     }
+
+    fn head(&self) -> Option<ChannelHead> {
+        self.node.look(|channel, _| channel.head().map(|head| ChannelHead::of(head.head())))
+    }
 }
 
 impl Drop for Open {
@@ -71,8 +76,27 @@ impl Drop for Open {
     }
 }
 
-/// A node's place in a channel.
+/// The description of a channel's stream, which its source signed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelHead {
+    /// Name of the channel for people. May be empty.
+    pub name: String,
+    /// Media type of the stream, such as `video/mp2t`. Empty before the source has detected it.
+    pub content_type: String,
+    /// Rate of the stream in bytes per second, about.
+    pub bytes_per_s: u32,
+}
+
+impl ChannelHead {
+    fn of(head: &Head) -> ChannelHead {
+        let (name, content_type) = (head.name.clone(), head.content_type.clone());
+        ChannelHead { name, content_type, bytes_per_s: head.bytes_per_s }
+    }
+}
+
+/// A node's place in a channel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct ChannelStatus {
     /// Stripes of the channel; 0 before its head is known.
@@ -134,23 +158,50 @@ impl Cast {
     pub fn push(&self, bytes: &[u8]) -> Result<()> {
         let mut splitter = self.splitter.lock();
         splitter.push(bytes).map_err(|why| unusable("stream", &why))?;
-        while let Some(unit) = splitter.poll() {
-            if let Some(init) = unit.init {
-                self.open.node.tell(Input::Cast(CastEvent::Init(init)));
-            }
-            self.open.node.tell(Input::Cast(CastEvent::Bytes(unit.bytes, unit.restart)));
-        }
+        self.pass_on(&mut splitter);
         Ok(())
     }
 
     /// Ends the stream. Viewers get what was pushed, and then its end.
-    pub fn end(&self) {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadConfig`] if viewers could not have joined the stream.
+    pub fn end(&self) -> Result<()> {
+        let mut splitter = self.splitter.lock();
+        let finished = splitter.finish().map_err(|why| unusable("stream", &why));
+        self.pass_on(&mut splitter);
         self.open.node.tell(Input::Cast(CastEvent::End));
+        finished
+    }
+
+    fn pass_on(&self, splitter: &mut Splitter) {
+        while let Some(unit) = splitter.poll() {
+            if let Some(init) = unit.init {
+                let content_type = splitter.content_type().unwrap_or_default().to_owned();
+                self.open.node.tell(Input::Cast(CastEvent::Init { init, content_type }));
+            }
+            self.open.node.tell(Input::Cast(CastEvent::Bytes(unit.bytes, unit.restart)));
+        }
     }
 
     /// Returns the channel's key.
     pub fn key(&self) -> ChannelKey {
         self.open.node.key()
+    }
+
+    /// Returns a link to the channel, with the addresses at which this machine can be reached as far
+    /// as it knows them.
+    pub fn link(&self) -> ChannelLink {
+        let mut link = ChannelLink::new(self.key());
+        link.at = addresses::reachable(self.open.node.listen_addr()).into_iter().map(Into::into).collect();
+        link.name = self.head().map(|head| head.name).filter(|name| !name.is_empty());
+        link
+    }
+
+    /// Returns the description of the stream.
+    pub fn head(&self) -> Option<ChannelHead> {
+        self.open.head()
     }
 
     /// Opens the stream at the source itself.
@@ -177,6 +228,22 @@ impl Channel {
     /// Opens the stream. It begins a margin behind the newest group, with the init bytes.
     pub fn stream(&self) -> LiveStream {
         LiveStream::new(self.open.clone())
+    }
+
+    /// Returns the channel's key.
+    pub fn key(&self) -> ChannelKey {
+        self.open.node.key()
+    }
+
+    /// Returns the description of the stream, once a node has sent it.
+    pub fn head(&self) -> Option<ChannelHead> {
+        self.open.head()
+    }
+
+    /// Waits until a player can begin. `None` if the stream has ended before, or the channel was
+    /// left.
+    pub async fn on_air(&self) -> Option<ChannelHead> {
+        reader::on_air(&self.open).await
     }
 
     /// Returns the node's place in the channel.

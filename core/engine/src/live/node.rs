@@ -137,6 +137,11 @@ impl Node {
         self.key
     }
 
+    /// Returns the address at which the session accepts connections.
+    pub(super) fn listen_addr(&self) -> SocketAddr {
+        self.around.transport.listen_addr()
+    }
+
     fn now(&self) -> Time {
         Time::ZERO + self.epoch.elapsed()
     }

@@ -1,6 +1,6 @@
 //! Gives the stream of a channel out.
 
-use super::Open;
+use super::{ChannelHead, Open};
 use bytes::Bytes;
 use playswarm_logic::channel::Channel;
 use std::io;
@@ -47,6 +47,20 @@ impl LiveStream {
         let (place, chunks) = next(self.open.clone(), self.place).await?;
         self.place = Some(place);
         Some(chunks)
+    }
+}
+
+/// Waits until a player can begin. `None` if the stream has ended before.
+pub(super) async fn on_air(open: &Open) -> Option<ChannelHead> {
+    loop {
+        let news = open.node.news.notified();
+        tokio::pin!(news);
+        news.as_mut().enable();
+        match open.node.look(|channel, ended| look(channel, None, ended)) {
+            Found::Chunks(..) => return open.head(),
+            Found::Ended => return None,
+            Found::Nothing => news.await,
+        }
     }
 }
 

@@ -13,7 +13,12 @@ pub enum Cast {
     /// Bytes of the stream, and whether a player can begin with the first of them.
     Bytes(Bytes, bool),
     /// From here on, players need other init bytes. The next bytes must be a restart.
-    Init(Bytes),
+    Init {
+        /// What players need before them.
+        init: Bytes,
+        /// Media type of the stream, such as `video/mp2t`.
+        content_type: String,
+    },
     /// The stream ends.
     End,
     /// The time of [`Source::next_timeout`] has come.
@@ -74,23 +79,23 @@ impl Source {
             Cast::Bytes(bytes, restart) => self.cutter.handle(now, cutter::Input::Bytes { bytes, restart }),
             Cast::End => self.cutter.handle(now, cutter::Input::End),
             Cast::Timeout => self.cutter.handle(now, cutter::Input::Timeout),
-            Cast::Init(init) => {
+            Cast::Init { init, content_type } => {
                 // What was collected belongs to the head before.
                 self.cutter.handle(now, cutter::Input::Cut(self.cut));
                 self.make_packets();
-                self.change(init);
+                self.change(init, content_type);
             }
         }
         self.make_packets();
     }
 
-    fn change(&mut self, init: Bytes) {
-        if init == self.head.init {
+    fn change(&mut self, init: Bytes, content_type: String) {
+        if init == self.head.init && content_type == self.head.content_type {
             return;
         }
         // A cast has 256 heads. A stream that changes more often is one that no player follows.
         let Some(revision) = self.head.revision.checked_add(1) else { return };
-        let head = Head { init, revision, ..self.head.clone() };
+        let head = Head { init, content_type, revision, ..self.head.clone() };
         // Init bytes beyond their limit were refused by whoever found them.
         if let Ok(signed) = SignedHead::new(&self.key, &head) {
             (self.head, self.signed) = (head, signed.clone());

@@ -362,7 +362,7 @@ fn a_head_of_several_parts_arrives_and_its_successor_too() {
         node
     });
     assert_eq!(net.node(b).channel.head().unwrap().head().init, init[..]);
-    net.give(0, Input::Cast(Cast::Init(Bytes::from_static(b"new"))));
+    net.give(0, Input::Cast(Cast::Init { init: Bytes::from_static(b"new"), content_type: "video/mp2t".to_owned() }));
     net.stream(2.0);
     net.pass(0.5);
     for node in [a, b] {

@@ -1,38 +1,45 @@
 //! What happens to every request before its handler, and to every answer after it.
 //! [`super::access`] decides.
 
-use super::access::{Granted, Refusal, is_trusted_proxy};
+use super::access::{Access, Granted, Refusal, is_trusted_proxy};
+use super::answer;
 use super::connection::Ends;
-use super::library::Library;
 use super::links::{Forwarded, Links};
 use super::paths::Depth;
-use super::{App, answer};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::IntoResponse;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 /// The headers of an answer that pages of allowed sites may read.
 const EXPOSED: &str = "Accept-Ranges, Content-Length, Content-Range, ETag, Retry-After, Playswarm-Time, Playswarm-Keyframe, \
                        Playswarm-Estimated, Playswarm-Duration, TimeSeekRange.dlna.org";
 
+/// What the check of a request needs of its server.
+pub(crate) struct Gate {
+    pub(crate) access: Access,
+    /// The address that the server listens on.
+    pub(crate) addr: SocketAddr,
+}
+
 /// Checks a request before its handler, and adds the headers that every answer has.
-pub(crate) async fn guard<L: Library>(State(app): State<Arc<App<L>>>, request: Request, next: Next) -> Response<Body> {
+pub(crate) async fn guard(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response<Body> {
     // Without the query, which may hold the token.
     tracing::debug!(method = %request.method(), path = request.uri().path(), range = ?request.headers().get(header::RANGE), "http request");
     let ends = request.extensions().get::<Ends>().copied();
     let trusted = ends.is_some_and(|ends| is_trusted_proxy(ends.peer.ip()));
     let forwarded = if trusted { Forwarded::of(request.headers()) } else { Forwarded::default() };
-    let checked = app.access.check(request.method(), request.uri(), request.headers(), &forwarded);
+    let checked = gate.access.check(request.method(), request.uri(), request.headers(), &forwarded);
     let mut response = match checked {
         Err(refusal) => refused(refusal),
         Ok(granted) => {
             let depth = request.extensions().get::<Depth>().copied().unwrap_or_default();
             // A client that sends no Host connected to the address at our end.
-            let found = || ends.map_or(app.addr, |ends| ends.local).to_string();
+            let found = || ends.map_or(gate.addr, |ends| ends.local).to_string();
             let authority = granted.authority.clone().unwrap_or_else(found);
             let links = Links::new(depth, &authority, &forwarded);
             granted_answer(Granted { links, ..granted }, request, next).await

@@ -186,10 +186,15 @@ pub(crate) async fn torrent<L: Library>(State(app): State<Arc<App<L>>>) -> Respo
     .await
 }
 
+/// Returns `?token=…` where a token is set.
+pub(crate) fn token_query(token: Option<&str>) -> String {
+    token.map(|token| format!("?token={}", percent(token))).unwrap_or_default()
+}
+
 impl<L: Library> App<L> {
     /// Returns `?token=…` where a token is set. Only requests that have it are shown links.
     pub(crate) fn query(&self) -> String {
-        self.token.as_deref().map(|t| format!("?token={}", percent(t))).unwrap_or_default()
+        token_query(self.token.as_deref())
     }
 
     /// Starts to learn the durations of all files, unless that is going on.

@@ -16,6 +16,7 @@
 //! | `conversions`, `vtt`, `charset` | subtitles as UTF-8 and as WebVTT |
 //! | `listing`, `names` | page, playlist, torrent file; file names |
 //! | `watch` | status, events, metrics |
+//! | `live` | the server of a live channel: its stream, its status |
 //! | `library` | the source of the files: an open torrent, or in tests files in memory |
 //! | `workers` | work that must not block the threads of the connections |
 
@@ -31,6 +32,7 @@ mod guard;
 mod library;
 pub(crate) mod links;
 mod listing;
+mod live;
 mod names;
 pub(crate) mod paths;
 pub(crate) mod range;
@@ -48,6 +50,7 @@ mod when;
 mod workers;
 
 pub use config::{HttpConfig, Remedies, parse_host, parse_origin};
+pub use live::{ChannelServer, serve_channel};
 pub use names::natural_order;
 pub use timeline::timeline_json;
 pub use when::{clock_time, parse_time};
@@ -64,6 +67,7 @@ use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
 use axum::routing::get;
 use connection::Patience;
+use guard::Gate;
 use http::{Response, StatusCode, header};
 use library::Library;
 use playswarm::metainfo::Sidecars;
@@ -145,9 +149,8 @@ pub(crate) struct App<L> {
     learning: Arc<AtomicBool>,
     /// The default file.
     file: usize,
-    addr: SocketAddr,
     token: Option<String>,
-    access: Access,
+    gate: Arc<Gate>,
     /// Bytes of files handed to connections.
     sent_bytes: Arc<AtomicU64>,
     places: Arc<Places>,
@@ -210,9 +213,8 @@ async fn serve_library<L: Library>(library: L, file: usize, config: HttpConfig, 
         learning: Arc::default(),
         library,
         file,
-        addr,
         token: config.token.clone(),
-        access: Access::new(&config, own_names),
+        gate: Arc::new(Gate { access: Access::new(&config, own_names), addr }),
         sent_bytes: Arc::new(AtomicU64::new(0)),
         places: places.clone(),
         rtsp: rtsp.clone(),
@@ -245,7 +247,7 @@ fn router<L: Library>(app: Arc<App<L>>) -> Router {
         .route("/status/events", get(watch::events::<L>))
         .route("/metrics", get(watch::metrics::<L>))
         .fallback(|| async { answer(StatusCode::NOT_FOUND, "there is no such page; / lists all files") })
-        .layer(from_fn_with_state(app.clone(), guard::guard::<L>))
+        .layer(from_fn_with_state(app.gate.clone(), guard::guard))
         .with_state(app)
 }
 

@@ -102,6 +102,30 @@ Examples:
 
 The files are checked against the torrent first.")]
     Seed(SeedArgs),
+    /// Cast a live channel: a stream from standard input or a file, which viewers pass on to each other
+    #[command(after_help = "\
+Examples:
+  ffmpeg -re -i film.mp4 -c copy -f mpegts - | playswarm cast
+      prints `link: playswarm:KEY?at=…`, which viewers open; ends with the stream
+  ffmpeg -f v4l2 -i /dev/video0 -c:v libx264 -g 50 -f mpegts - | playswarm cast --name 'My garden' --key garden.key
+      keeps the channel's key in a file, so that the link is the same each time
+  playswarm cast film.ts --loop
+      repeats a file in real time
+  playswarm cast film.ts --rate 400k --up-limit 1M --listen 0.0.0.0:6881
+
+Viewers begin at keyframes: let the encoder make one each second or two (-g 50 at 25 pictures a second). docs/LIVE-USE.md has more.")]
+    Cast(CastArgs),
+    /// Watch a live channel in any player
+    #[command(after_help = "\
+Examples:
+  playswarm watch 'playswarm:KEY?at=192.0.2.7:6881'
+      prints `url: http://127.0.0.1:PORT/live.ts` once the stream arrives; serves it until Ctrl-C
+  playswarm watch 'playswarm:KEY?at=192.0.2.7:6881' --play
+      opens mpv, VLC or the desktop's default player
+  playswarm watch 'playswarm:KEY?at=192.0.2.7:6881' --player 'mpv --profile=low-latency'
+
+The stream is passed on to other viewers meanwhile; --up-limit bounds that. `playswarm stream` and `play` take such links as well.")]
+    Watch(WatchArgs),
     /// Play a built-in clip from a small swarm on this machine; needs no internet access
     #[command(after_help = "\
 Examples:
@@ -113,7 +137,8 @@ Examples:
 
 #[derive(Debug, Args)]
 pub(crate) struct StreamArgs {
-    /// A .torrent file, its URL, a magnet link, an info-hash (40 hexadecimal or 32 base32 characters), or - for standard input
+    /// A .torrent file, its URL, a magnet link, an info-hash (40 hexadecimal or 32 base32 characters), a link to a live channel, or -
+    /// for standard input
     pub(crate) source: String,
     /// File to stream: its number in `playswarm info`, or a part of its name. Default: the largest playable file
     #[arg(long, value_name = "N|NAME")]
@@ -203,6 +228,46 @@ pub(crate) struct SeedArgs {
     pub(crate) path: PathBuf,
     /// A .torrent file, its URL, a magnet link, or - for standard input
     pub(crate) torrent: String,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CastArgs {
+    /// The stream: a file, or - for standard input
+    #[arg(default_value = "-")]
+    pub(crate) input: String,
+    /// Name of the channel. Default: the name of the file
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) name: Option<String>,
+    /// File with the channel's secret key, which is made if there is none. Default: a new channel each time
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
+    /// Media type of the stream, such as video/mp2t. Default: detected
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) content_type: Option<String>,
+    /// Rate of the stream in bytes per second; a file is read at this rate. Default: by the file's duration
+    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    pub(crate) rate: Option<u64>,
+    /// Repeat the file until Ctrl-C
+    #[arg(long = "loop")]
+    pub(crate) repeat: bool,
+    #[command(flatten)]
+    pub(crate) network: NetworkArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// A link to a channel: playswarm:KEY?at=HOST:PORT, or magnet:?xt=urn:psl:KEY
+    pub(crate) link: String,
+    /// Open a player
+    #[arg(long)]
+    pub(crate) play: bool,
+    /// Open this player. The URL replaces {url} or is appended
+    #[arg(long, value_name = "CMD")]
+    pub(crate) player: Option<String>,
+    #[command(flatten)]
+    pub(crate) http: HttpArgs,
     #[command(flatten)]
     pub(crate) network: NetworkArgs,
 }

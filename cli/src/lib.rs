@@ -4,6 +4,7 @@
 //! Messages for people go to standard error.
 
 mod args;
+mod cast;
 mod create;
 mod demo;
 mod info;
@@ -20,6 +21,7 @@ mod stream;
 mod subtitles;
 mod units;
 mod view;
+mod watch;
 
 use args::{Cli, Command};
 use clap::Parser;
@@ -82,6 +84,8 @@ fn run(cli: &Cli) -> ExitCode {
             Command::Slots(args) => slots::slots(args, view).await,
             Command::Create(args) => create::create(args, view).await,
             Command::Seed(args) => seed::seed(args, view).await,
+            Command::Cast(args) => cast::cast(args, view).await,
+            Command::Watch(args) => watch::watch(args, view).await,
             Command::Demo(args) => demo::demo(args, view).await,
         }
     });

@@ -48,6 +48,16 @@ pub(crate) fn find() -> Option<Player> {
     })
 }
 
+/// Returns the player that the user names, else the first installed one.
+pub(crate) fn chosen(command: Option<&str>) -> Result<Player> {
+    match command {
+        Some(command) => Player::from_command(command),
+        None => find().ok_or_else(|| {
+            anyhow!("no player was found; install mpv or VLC, choose one with --player, or use `playswarm stream`")
+        }),
+    }
+}
+
 /// Whether a command can be started, by its path or by the shell's search path.
 fn is_installed(program: &str) -> bool {
     let path = Path::new(program);

@@ -7,8 +7,9 @@ use crate::stop::{self, Stop};
 use crate::subtitles::Handover;
 use crate::units::bytes;
 use crate::view::{self, View};
-use crate::{log, source, units};
+use crate::{log, source, units, watch};
 use anyhow::{Result, bail};
+use playswarm::live::parse_link;
 use playswarm::metainfo::is_playable;
 use playswarm::{Session, TorrentHandle, printable};
 use playswarm_serve::{HttpConfig, RtspConfig, RtspServer, Server, clock_time, natural_order, serve, serve_rtsp};
@@ -30,19 +31,17 @@ pub(crate) async fn stream(args: &StreamArgs, view: view::Options) -> Result<Exi
 
 pub(crate) async fn play(args: &PlayArgs, view: view::Options) -> Result<ExitCode> {
     // Done first, so that a missing player is reported before the wait for a magnet link.
-    let player = match &args.player {
-        Some(command) => Player::from_command(command)?,
-        None => match player::find() {
-            Some(player) => player,
-            None => {
-                bail!("no player was found; install mpv or VLC, choose one with --player, or use `playswarm stream`")
-            }
-        },
-    };
+    let player = player::chosen(args.player.as_deref())?;
     run(&args.stream, Some(player), view).await
 }
 
 async fn run(args: &StreamArgs, player: Option<Player>, view: view::Options) -> Result<ExitCode> {
+    if let Some(link) = parse_link(&args.source) {
+        if args.at.is_some() || args.file.is_some() {
+            bail!("this is a link to a live channel, which has neither files nor times; leave out --file and --at");
+        }
+        return watch::run(&link?, &args.http, &args.network, player, view).await;
+    }
     let http = args.http.config()?;
     let rtsp = args.http.rtsp_config(&http)?;
     let mut config = args.network.config()?;

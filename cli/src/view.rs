@@ -63,30 +63,26 @@ impl View {
     /// Shows the progress of the torrents that are being opened, and the server that is waited for.
     /// On a terminal it is always visible, otherwise a line is printed now and then.
     pub(crate) fn opening(session: Session, source: &Source, options: Options) -> View {
-        if options.quiet {
-            return View { task: None };
-        }
         let (host, begun) = (host(source), Instant::now());
         let lines = move || {
             let found: Vec<String> = session.opening().iter().map(opening).collect();
             let waiting = || host.iter().map(|host| fetching(host, begun.elapsed())).collect();
             if found.is_empty() { waiting() } else { found }
         };
-        View {
-            task: Some(if log::screen().is_hidden() {
-                tokio::spawn(now_and_then(lines))
-            } else {
-                tokio::spawn(live(lines))
-            }),
-        }
+        View::of(lines, options)
     }
 
     /// Shows the background work on torrents that are no longer played.
     pub(crate) fn start_kept(session: Session, options: Options) -> View {
+        let lines = move || session.seeded_in_background().iter().map(seeded_in_background).collect::<Vec<_>>();
+        View::of(lines, options)
+    }
+
+    /// Shows lines that the caller renders. Without a terminal they are printed now and then.
+    pub(crate) fn of(lines: impl Fn() -> Vec<String> + Send + 'static, options: Options) -> View {
         if options.quiet {
             return View { task: None };
         }
-        let lines = move || session.seeded_in_background().iter().map(seeded_in_background).collect::<Vec<_>>();
         let task =
             if log::screen().is_hidden() { tokio::spawn(now_and_then(lines)) } else { tokio::spawn(live(lines)) };
         View { task: Some(task) }

@@ -37,6 +37,7 @@ mod rtsp;
 mod unanswered;
 
 pub use self::http::{
-    ChannelServer, HttpConfig, Remedies, Server, clock_time, natural_order, parse_host, parse_origin, parse_time, serve, serve_channel, timeline_json,
+    ChannelServer, HttpConfig, Remedies, Server, clock_time, natural_order, parse_host, parse_origin, parse_time,
+    serve, serve_channel, timeline_json,
 };
 pub use self::rtsp::{RtspConfig, RtspServer, RtspSession, RtspView, serve_rtsp};

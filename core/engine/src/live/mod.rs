@@ -4,10 +4,12 @@
 //! channel, `link` sends what a connection has to send, and `reader` gives the stream out.
 
 mod addresses;
+mod file;
 mod link;
 mod node;
 mod reader;
 
+pub use file::file_rate;
 pub use playswarm_proto::live::{BadLink, ChannelKey, ChannelLink, parse as parse_link};
 pub use reader::LiveStream;
 
@@ -123,7 +125,7 @@ impl Cast {
     pub(crate) fn start(options: CastOptions, settings: &channel::Config, around: Surroundings) -> Result<Cast> {
         let key = SourceKey::from_seed(&match options.key {
             Some(seed) => seed,
-            None => fresh_seed()?,
+            None => new_seed()?,
         });
         let bytes_per_s = if options.bytes_per_s == 0 { ASSUMED_BYTES_PER_S } else { options.bytes_per_s };
         let cut = Cut::of_rate(bytes_per_s.into());
@@ -257,8 +259,13 @@ impl Channel {
     }
 }
 
-/// Draws the seed of a secret key. Without good randomness there is none.
-fn fresh_seed() -> Result<[u8; 32]> {
+/// Draws the seed of a channel's secret key, for [`CastOptions::key`]. Its owner alone can cast to the
+/// channel.
+///
+/// # Errors
+///
+/// [`Error::Io`] if the system has no good randomness.
+pub fn new_seed() -> Result<[u8; 32]> {
     let mut seed = [0; 32];
     let no_randomness = |e: getrandom::Error| Error::Io { doing: "drawing a secret key", source: e.into() };
     getrandom::fill(&mut seed).map_err(no_randomness)?;

@@ -119,11 +119,10 @@ async fn stream_of(State(live): State<Arc<Live>>, method: Method) -> Response {
         (NO_BUFFER, HeaderValue::from_static("no")),
         (CONTENT_TYPE, safe_type(&head.content_type)),
     ];
-    if method == Method::HEAD {
-        return (headers, Body::empty()).into_response();
-    }
-    let mut reader = live.channel.stream();
+    // HEAD gets no reader. Its body is not sent, but an empty one would state a length.
+    let reader = (method != Method::HEAD).then(|| live.channel.stream());
     let body = stream! {
+        let Some(mut reader) = reader else { return };
         while let Some(chunks) = reader.next().await {
             for chunk in chunks {
                 yield Ok::<_, Infallible>(chunk);

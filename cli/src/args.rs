@@ -105,12 +105,12 @@ The files are checked against the torrent first.")]
     /// Cast a live channel: a stream from standard input or a file, which viewers pass on to each other
     #[command(after_help = "\
 Examples:
+  playswarm cast film.ts --loop
+      repeats a file in real time; prints `link: playswarm:KEY?at=…`, which viewers open
   ffmpeg -re -i film.mp4 -c copy -f mpegts - | playswarm cast
-      prints `link: playswarm:KEY?at=…`, which viewers open; ends with the stream
+      casts what an encoder makes, and ends with it
   ffmpeg -f v4l2 -i /dev/video0 -c:v libx264 -g 50 -f mpegts - | playswarm cast --name 'My garden' --key garden.key
       keeps the channel's key in a file, so that the link is the same each time
-  playswarm cast film.ts --loop
-      repeats a file in real time
   playswarm cast film.ts --rate 400k --up-limit 1M --listen 0.0.0.0:6881
 
 Viewers begin at keyframes: let the encoder make one each second or two (-g 50 at 25 pictures a second). docs/LIVE-USE.md has more.")]

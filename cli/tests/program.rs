@@ -50,7 +50,7 @@ fn what_cannot_be_used_is_one_sentence_and_a_failing_exit() {
 #[test]
 fn every_command_explains_itself_with_examples() {
     let dir = tempfile::tempdir().unwrap();
-    for command in ["stream", "play", "info", "create", "seed", "demo"] {
+    for command in ["stream", "play", "info", "create", "seed", "cast", "watch", "demo"] {
         let (code, out, _) = run(dir.path(), &[command, "--help"]);
         assert_eq!(code, 0);
         assert!(out.contains("Examples:\n  playswarm"), "{out}");

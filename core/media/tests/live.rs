@@ -56,8 +56,10 @@ fn a_flash_video() {
 #[test]
 fn a_webm_for_live_streaming() {
     if common::ffmpeg() {
-        let film =
-            live("live.webm", &format!("{VIDEO} -c:v libvpx -deadline good -cpu-used 8 -b:v 1M -g 25 -c:a libopus -f webm -live 1"));
+        let film = live(
+            "live.webm",
+            &format!("{VIDEO} -c:v libvpx -deadline good -cpu-used 8 -b:v 1M -g 25 -c:a libopus -f webm -live 1"),
+        );
         let split = check(&film, 5);
         assert_eq!((split.content_type.as_str(), split.extension), ("video/webm", Some("webm")));
     }

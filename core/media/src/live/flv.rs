@@ -195,6 +195,10 @@ impl Flv {
     fn search(&mut self, bytes: &[u8], ended: bool) -> Step {
         let mut at = 0;
         while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() > TAG_HEAD) {
+            // A header within damage is found wherever the pushed bytes were cut.
+            if is_header(rest) {
+                break;
+            }
             if let Some(tag) = Tag::parse(rest).filter(|tag| tag.content > 0 && tag.bytes() <= MAX_LOOK) {
                 match tag.is_confirmed(rest) {
                     Some(true) => {
@@ -212,12 +216,17 @@ impl Flv {
     }
 }
 
+/// Returns whether a file header is here.
+fn is_header(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"FLV\x01") && bytes.get(5..9) == Some(&[0, 0, 0, 9])
+}
+
 impl Syntax for Flv {
     fn next(&mut self, bytes: &[u8], ended: bool) -> Result<Step, Unsplittable> {
         if bytes.len() < HEADER {
             return Ok(Step::Need(HEADER));
         }
-        if bytes.starts_with(b"FLV\x01") && bytes[5..9] == [0, 0, 0, 9] {
+        if is_header(bytes) {
             self.lost = false;
             // Players expect a header at the beginning only.
             if self.begun {

@@ -82,7 +82,7 @@ async fn feed(cast: &Cast, input: Input, sent: &AtomicU64) -> Result<()> {
     Ok(())
 }
 
-/// Returns what is wrong with a stream. It is no setting.
+/// Returns the reason for a refused stream without the name of a setting.
 fn plainly(e: Error) -> anyhow::Error {
     match e {
         Error::BadConfig { name, why } if name == "stream" => anyhow!(why),

@@ -103,7 +103,7 @@ impl ChannelHead {
 pub struct ChannelStatus {
     /// Stripes of the channel; 0 before its head is known.
     pub stripes: usize,
-    /// Stripes that somebody feeds.
+    /// Stripes for which this node has a parent.
     pub fed: usize,
     /// Nodes from the source to this one, over the longest path.
     pub depth: usize,
@@ -164,7 +164,7 @@ impl Cast {
         Ok(())
     }
 
-    /// Ends the stream. Viewers get what was pushed, and then its end.
+    /// Ends the stream. Viewers receive all pushed bytes before the end.
     ///
     /// # Errors
     ///

@@ -37,8 +37,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 /// Most banned addresses remembered.
 const MAX_BANNED: usize = 1024;
-/// Bytes that a writer hands to the connection at once. What it has not handed over can still be
-/// overtaken.
+/// Most bytes that a writer passes to the connection at once. More urgent messages can overtake the
+/// rest.
 const WRITE_BYTES: usize = 32 << 10;
 
 /// What a node needs of its session.
@@ -82,12 +82,6 @@ struct Handle {
     _cancel: tokio_util::sync::DropGuard,
 }
 
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.cancel.cancel();
-    }
-}
-
 impl Node {
     pub(super) fn cast(
         settings: &Config,
@@ -129,7 +123,7 @@ impl Node {
             this: this.clone(),
         });
         node.tell(Input::Relay(relay::Input::Upload(upload as f64)));
-        tokio::spawn(keep_time(Arc::downgrade(&node), node.cancel.clone()));
+        tokio::spawn(keep_time(node.clone()));
         node
     }
 
@@ -346,6 +340,7 @@ async fn read(node: &Arc<Node>, key: PeerKey, mut reader: LinkReader) {
             // Both sides know by the channel's id that they speak the extension, so its number is
             // fixed, and messages need not wait for the extended handshake.
             if let Message::Extended { id: ours::PS_LIVE, payload } = message {
+                // Copied: the back buffer keeps packets, and would keep the whole read buffer.
                 node.tell(Input::Heard(key, Bytes::copy_from_slice(&payload)));
             }
         }
@@ -367,19 +362,16 @@ async fn write(mut writer: LinkWriter, queue: &Queue) -> std::io::Result<()> {
     }
 }
 
-/// Passes timeouts to the channel, and how long data waits for its connections.
-async fn keep_time(node: Weak<Node>, cancel: CancellationToken) {
+/// Passes timeouts to the channel, and how long data waits for its connections, until it is closed.
+async fn keep_time(node: Arc<Node>) {
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
-        let Some(strong) = node.upgrade() else { return };
         let at = {
-            let mut inside = strong.inside.lock();
+            let mut inside = node.inside.lock();
             inside.armed = inside.channel.next_timeout();
-            (inside.armed != Time::NEVER).then(|| strong.epoch + Duration::from_micros(inside.armed.0))
+            (inside.armed != Time::NEVER).then(|| node.epoch + Duration::from_micros(inside.armed.0))
         };
-        let rearm = strong.clone();
-        drop(strong);
         let timer = async {
             match at {
                 Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -387,15 +379,15 @@ async fn keep_time(node: Weak<Node>, cancel: CancellationToken) {
             }
         };
         tokio::select! {
-            () = cancel.cancelled() => return,
-            () = timer => rearm.tell(Input::Timeout),
-            () = rearm.rearm.notified() => {}
+            () = node.cancel.cancelled() => return,
+            () = timer => node.tell(Input::Timeout),
+            () = node.rearm.notified() => {}
             _ = look.tick() => {
-                let delays: Vec<(PeerKey, f64)> = (rearm.inside.lock().links.iter())
+                let delays: Vec<(PeerKey, f64)> = (node.inside.lock().links.iter())
                     .map(|(peer, link)| (*peer, link.queue.delay().as_secs_f64()))
                     .collect();
                 for (peer, delay_s) in delays {
-                    rearm.tell(Input::Relay(relay::Input::Queue(peer, delay_s)));
+                    node.tell(Input::Relay(relay::Input::Queue(peer, delay_s)));
                 }
             }
         }

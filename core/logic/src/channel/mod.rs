@@ -28,7 +28,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// The connection from which a source's own packets come.
 const MYSELF: PeerKey = PeerKey(u32::MAX);
-/// Groups of which is remembered what was passed on.
+/// Most groups whose passed-on packets are remembered.
 const MAX_PASSED: usize = 2048;
 /// Rate that is assumed if the head has none, bytes per second.
 const ASSUMED_BYTES_PER_S: u32 = 375_000;

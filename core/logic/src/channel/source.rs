@@ -80,7 +80,7 @@ impl Source {
             Cast::End => self.cutter.handle(now, cutter::Input::End),
             Cast::Timeout => self.cutter.handle(now, cutter::Input::Timeout),
             Cast::Init { init, content_type } => {
-                // What was collected belongs to the head before.
+                // The collected bytes still belong to the previous head.
                 self.cutter.handle(now, cutter::Input::Cut(self.cut));
                 self.make_packets();
                 self.change(init, content_type);
@@ -96,7 +96,7 @@ impl Source {
         // A cast has 256 heads. A stream that changes more often is one that no player follows.
         let Some(revision) = self.head.revision.checked_add(1) else { return };
         let head = Head { init, content_type, revision, ..self.head.clone() };
-        // Init bytes beyond their limit were refused by whoever found them.
+        // The splitter refuses init bytes above the limit.
         if let Ok(signed) = SignedHead::new(&self.key, &head) {
             (self.head, self.signed) = (head, signed.clone());
             self.made.push_back(Made::Head(signed));

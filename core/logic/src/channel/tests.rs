@@ -108,6 +108,16 @@ impl Net {
         node
     }
 
+    /// Viewers with nine places each come, one a second.
+    fn crowd(&mut self, count: usize) -> Vec<usize> {
+        let come = |_| {
+            let node = self.join(9.0);
+            self.stream(1.0);
+            node
+        };
+        (0..count).map(come).collect()
+    }
+
     fn node(&self, node: usize) -> &Node {
         self.nodes[node].as_ref().unwrap()
     }
@@ -208,7 +218,7 @@ impl Net {
         self.now = end;
     }
 
-    /// Asserts that a node's stream is what was pushed, from somewhere on.
+    /// Asserts that a node's stream is a suffix of the pushed bytes.
     fn assert_suffix(&self, node: usize) {
         let stream = &self.node(node).stream;
         assert!(!stream.is_empty(), "node {node} has no picture");
@@ -220,13 +230,7 @@ impl Net {
 fn the_stream_reaches_everybody_byte_for_byte_though_the_source_feeds_two() {
     let mut net = Net::new(10.0, b"init");
     net.stream(3.0);
-    let viewers: Vec<usize> = (0..12)
-        .map(|_| {
-            let node = net.join(9.0);
-            net.stream(1.0);
-            node
-        })
-        .collect();
+    let viewers = net.crowd(12);
     net.stream(3.0);
     net.pass(0.5);
     for node in &viewers {
@@ -258,13 +262,7 @@ fn who_joins_late_begins_a_margin_behind_at_once() {
 fn a_relay_that_dies_costs_nobody_a_byte() {
     let mut net = Net::new(10.0, b"");
     net.stream(3.0);
-    let viewers: Vec<usize> = (0..10)
-        .map(|_| {
-            let node = net.join(9.0);
-            net.stream(1.0);
-            node
-        })
-        .collect();
+    let viewers = net.crowd(10);
     net.stream(5.0);
     for victim in [viewers[0], viewers[3]] {
         let children: usize = (0..5).map(|stripe| net.node(victim).channel.relay().feeds(stripe).len()).sum();
@@ -283,13 +281,7 @@ fn a_relay_that_dies_costs_nobody_a_byte() {
 fn a_forger_is_banned_at_its_first_packet_and_reaches_nobody() {
     let mut net = Net::new(10.0, b"");
     net.stream(3.0);
-    let viewers: Vec<usize> = (0..8)
-        .map(|_| {
-            let node = net.join(9.0);
-            net.stream(1.0);
-            node
-        })
-        .collect();
+    let viewers = net.crowd(8);
     let forger = viewers[0];
     let children: Vec<PeerKey> =
         (0..5).flat_map(|stripe| net.node(forger).channel.relay().feeds(stripe).to_vec()).collect();
@@ -318,13 +310,7 @@ fn a_forger_is_banned_at_its_first_packet_and_reaches_nobody() {
 fn a_stripe_that_does_not_arrive_is_made_again_for_its_children() {
     let mut net = Net::new(10.0, b"");
     net.stream(3.0);
-    let viewers: Vec<usize> = (0..6)
-        .map(|_| {
-            let node = net.join(9.0);
-            net.stream(1.0);
-            node
-        })
-        .collect();
+    let viewers = net.crowd(6);
     // The source loses one stripe on its way to everybody.
     let stripe = net.node(viewers[0]).channel.relay().homes().iter().next().unwrap();
     net.loses = Some((0, stripe));
@@ -402,13 +388,7 @@ fn a_source_that_comes_back_goes_on_as_a_new_cast() {
 fn who_leaves_is_done_once_its_children_are_fed_by_others() {
     let mut net = Net::new(10.0, b"");
     net.stream(3.0);
-    let viewers: Vec<usize> = (0..6)
-        .map(|_| {
-            let node = net.join(9.0);
-            net.stream(1.0);
-            node
-        })
-        .collect();
+    let viewers = net.crowd(6);
     net.give(viewers[0], Input::Relay(relay::Input::Leave));
     net.stream(3.0);
     net.pass(0.5);

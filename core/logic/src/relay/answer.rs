@@ -17,6 +17,11 @@ const FLOOD_RETRY_S: u8 = 1;
 /// The address of a node in its own report: its neighbour knows it better.
 pub(super) const MYSELF: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
+/// Returns the children that a node can have in a stripe, if it can have `capacity` in all.
+fn places_in(stripe: u8, homes: Stripes, capacity: u16) -> u16 {
+    if homes.has(stripe) { capacity / homes.len().max(1) as u16 } else { 0 }
+}
+
 /// An answer for one stripe.
 enum Answer {
     /// Accept, and move this child to the newcomer.
@@ -147,8 +152,8 @@ impl Relay {
         {
             return Answer::Accept(Some(child.peer));
         }
-        let Some(link) = self.links.get(&peer) else { return Answer::Accept(None) };
-        let gives = if homes.has(stripe) { link.capacity / homes.len().max(1) as u16 } else { 0 };
+        let Some(link) = self.links.get(&peer) else { return no(Why::Full, 0, Vec::new()) };
+        let gives = places_in(stripe, homes, link.capacity);
         let new = Newcomer { node, gives, capacity: link.capacity, location: link.location.clone() };
         let here: Vec<Child> =
             tree.children.iter().filter(|child| !tree.moved.contains_key(&child.peer)).cloned().collect();
@@ -217,7 +222,7 @@ impl Relay {
             out.and_then(|out| self.trees[at].children.iter().find(|child| child.peer == out)).map(|child| child.node);
         let tree = &mut self.trees[at];
         tree.reserved.retain(|(of, until)| *of != node && now < *until);
-        let gives = if homes.has(stripe) { capacity / homes.len().max(1) as u16 } else { 0 };
+        let gives = places_in(stripe, homes, capacity);
         tree.remove_child(peer);
         tree.children.push(Child {
             peer,

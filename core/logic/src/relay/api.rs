@@ -132,7 +132,7 @@ pub struct Channel {
 pub enum Dialled {
     /// The node is connected, newly or from before.
     Connected(PeerKey),
-    /// Nobody answered, or not in our protocol.
+    /// The connection or its handshake failed.
     Failed,
     /// The dial reached ourselves.
     Ourselves,
@@ -236,7 +236,7 @@ pub enum Event {
         /// The stripe.
         stripe: u8,
     },
-    /// Nobody has a place for a stripe. It is tried again after this time.
+    /// No known node has a place for a stripe. The search resumes after this time.
     NoPlace {
         /// The stripe.
         stripe: u8,

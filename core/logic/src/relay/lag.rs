@@ -1,8 +1,8 @@
-//! Seeing that a stripe lags behind the others.
+//! Detects a stripe that lags behind the others.
 //!
-//! A parent's death is usually seen by its stripe alone: the groups go on, without its packets.
-//! Stripes are compared with each other and not with a clock, so a pause of the source alarms
-//! nobody. With a single stripe there is nothing to compare with but what neighbours report.
+//! If a parent fails, usually only its stripe stops. So stripes are compared with each other, not
+//! with a clock, and a pause of the source triggers no search. A channel with a single stripe is
+//! compared with the newest groups that neighbours report.
 
 use super::search::Reason;
 use super::{Output, Relay};
